@@ -1,0 +1,127 @@
+"""Which network addresses are public, and which host names are addresses in disguise.
+
+Text cannot be trusted to look like what it reaches: `127.1`, `0x7f000001`, `2130706433` and the same in
+full-width digits all lead to 127.0.0.1. So hosts are read as `inet_aton` and browsers read them, and
+addresses are judged as numbers.
+"""
+
+import ipaddress
+import re
+import unicodedata
+from ipaddress import IPv4Address, IPv6Address
+
+# What a request from inside must not reach, also where the `is_global` of some Python version says otherwise.
+_DENIED_V4 = (
+    "0.0.0.0/8",
+    "10.0.0.0/8",
+    "100.64.0.0/10",  # carrier-grade NAT
+    "127.0.0.0/8",
+    "169.254.0.0/16",  # link-local, cloud metadata
+    "172.16.0.0/12",
+    "192.0.0.0/24",
+    "192.0.2.0/24",
+    "192.88.99.0/24",  # 6to4 relays
+    "192.168.0.0/16",
+    "198.18.0.0/15",
+    "198.51.100.0/24",
+    "203.0.113.0/24",
+    "224.0.0.0/4",
+    "240.0.0.0/4",
+    "168.63.129.16/32",  # Azure's host agent: a public number inside every virtual machine's network
+)
+_DENIED_V6 = (
+    "::/96",  # unspecified, loopback, v4-compatible
+    "64:ff9b::/96",  # NAT64 carries any v4 address
+    "64:ff9b:1::/48",
+    "100::/64",
+    "2001::/32",  # Teredo carries v4 addresses
+    "2001:db8::/32",
+    "2002::/16",  # 6to4 carries v4 addresses
+    "3fff::/20",
+    "5f00::/16",
+    "fc00::/7",
+    "fe80::/10",
+    "fec0::/10",
+    "ff00::/8",
+)
+
+
+def _ranges(networks: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
+    """First and last address of each network, as numbers."""
+    parsed = (ipaddress.ip_network(network) for network in networks)
+    return tuple((int(network[0]), int(network[-1])) for network in parsed)
+
+
+_DENIED = {4: _ranges(_DENIED_V4), 6: _ranges(_DENIED_V6)}
+
+
+def unmapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """The v4 address inside a v4-mapped one (`::ffff:127.0.0.1`); any other address as it is."""
+    return (isinstance(address, IPv6Address) and address.ipv4_mapped) or address
+
+
+def is_public(address: IPv4Address | IPv6Address) -> bool:
+    """True when the address is on the public internet; a v4-mapped one is judged by the v4 address inside."""
+    address = unmapped(address)
+    if not address.is_global:
+        return False
+    number = int(address)
+    return not any(first <= number <= last for first, last in _DENIED[address.version])
+
+
+# NFKC turns full-width and circled digits into plain ones. It leaves the ideographic full stop, which IDNA
+# reads as a dot, and characters that IDNA drops.
+_IDEOGRAPHIC_STOP = "\u3002"
+_IGNORED_BY_IDNA = re.compile("[\u00ad\u034f\u180b-\u180f\u200b-\u200d\u2060\u2064\ufe00-\ufe0f\ufeff]")
+_ATON_PART = re.compile(r"0x[0-9a-f]*|[0-9]+")
+_ATON_MOST_PARTS = 4
+_ATON_LONGEST_PART = 40  # longer than any sane spelling of 32 bits: int() is not fed without bound
+
+
+def plain_host(host: str) -> str:
+    """The host as resolvers read it: compatibility forms folded, lower case, no brackets, no trailing dot."""
+    if not host.isascii():
+        folded = unicodedata.normalize("NFKC", _IGNORED_BY_IDNA.sub("", host))
+        host = folded.replace(_IDEOGRAPHIC_STOP, ".")
+    host = host.lower().removesuffix(".")
+    return host[1:-1] if host.startswith("[") and host.endswith("]") else host
+
+
+def literal_address(host: str) -> IPv4Address | IPv6Address | None:
+    """The address that `host` spells, or None when it is a name (or nothing).
+
+    Understands dotted quads, every spelling of inet_aton (one to four parts, each decimal, octal with a
+    leading `0` or hexadecimal with `0x`, the last one filling what is left), IPv6 with or without brackets
+    and zone, full-width digits and dots, and a trailing dot.
+    """
+    plain = plain_host(host)
+    if ":" not in plain:
+        return _inet_aton(plain)
+    try:
+        return IPv6Address(plain.split("%", 1)[0])  # a zone names an interface, not another address
+    except ValueError:
+        return None
+
+
+def _inet_aton(host: str) -> IPv4Address | None:
+    parts = host.split(".")
+    if len(parts) > _ATON_MOST_PARTS or not all(_ATON_PART.fullmatch(part) for part in parts):
+        return None
+    try:
+        *leading, last = [_aton_number(part) for part in parts]
+    except ValueError:  # `08` is neither octal nor decimal
+        return None
+    free_bits = 32 - 8 * len(leading)
+    if last.bit_length() > free_bits or any(number.bit_length() > 8 for number in leading):  # noqa: PLR2004 # a byte
+        return None
+    for place, number in enumerate(leading):
+        last |= number << (24 - 8 * place)
+    return IPv4Address(last)
+
+
+def _aton_number(part: str) -> int:
+    if len(part) > _ATON_LONGEST_PART:
+        raise ValueError(part)
+    if part.startswith("0x"):
+        return int(part[2:] or "0", 16)
+    return int(part, 8 if part.startswith("0") else 10)

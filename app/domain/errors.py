@@ -1,0 +1,164 @@
+"""Every error a caller can meet.
+
+FilmgateError
+├── Malformed                    400  malformed, json_invalid, invalid_cursor …
+├── Unauthenticated              401  unauthenticated
+├── OverBudget                   402  over_budget
+├── Forbidden                    403  forbidden
+├── NotFound                     404  not_found, model_not_found
+├── TooSlow                      408  request_timeout
+├── Conflict                     409  already_ended, not_held …
+├── TooLarge                     413  payload_too_large
+├── WrongMediaType               415  unsupported_media_type
+├── Unprocessable                422  invalid_input, price_unknown, url_not_allowed …
+│   └── KeyReused                422  idempotency_key_reused
+├── OverLimit                    429  over_limit
+└── Unavailable                  503
+    ├── StoreUnavailable         503  store_unavailable
+    └── UpstreamUnavailable      503  upstream_unavailable
+
+`code` is stable and documented, `status` is the HTTP status, `retryable` says whether the same request may
+succeed later, and the message is a sentence for the customer. `app/api/problems.py` alone renders them.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One thing that is wrong with an input: where (a JSON pointer), a stable code, and a sentence."""
+
+    pointer: str
+    code: str
+    message: str
+
+
+class FilmgateError(Exception):
+    """Something went wrong, and the caller may know what."""
+
+    code = "internal_error"
+    status = 500
+    retryable = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        violations: tuple[Violation, ...] = (),
+        retry_after: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        if code is not None:
+            self.code = code
+        self.violations = violations
+        self.retry_after = retry_after  # seconds
+
+
+class Malformed(FilmgateError):
+    """The request cannot be read."""
+
+    code = "malformed"
+    status = 400
+
+
+class Unauthenticated(FilmgateError):
+    """There is no key, or it opens nothing."""
+
+    code = "unauthenticated"
+    status = 401
+
+
+class OverBudget(FilmgateError):
+    """The money set aside for this caller does not cover the job."""
+
+    code = "over_budget"
+    status = 402
+
+
+class Forbidden(FilmgateError):
+    """The key is known, and may not do this."""
+
+    code = "forbidden"
+    status = 403
+
+
+class NotFound(FilmgateError):
+    """There is no such thing, or it is another team's: the two look alike on purpose."""
+
+    code = "not_found"
+    status = 404
+
+
+class TooSlow(FilmgateError):
+    """The request's bytes did not arrive in time."""
+
+    code = "request_timeout"
+    status = 408
+    retryable = True
+
+
+class Conflict(FilmgateError):
+    """The thing is in a state that does not allow this."""
+
+    code = "conflict"
+    status = 409
+
+
+class TooLarge(FilmgateError):
+    """The body is larger than this route reads."""
+
+    code = "payload_too_large"
+    status = 413
+
+
+class WrongMediaType(FilmgateError):
+    """The body is of a type this route does not read."""
+
+    code = "unsupported_media_type"
+    status = 415
+
+
+class Unprocessable(FilmgateError):
+    """The request was read, and is wrong."""
+
+    code = "invalid_input"
+    status = 422
+
+
+class KeyReused(Unprocessable):
+    """The idempotency key was used before, with another body."""
+
+    code = "idempotency_key_reused"
+
+
+class OverLimit(FilmgateError):
+    """A limit on jobs or requests is reached."""
+
+    code = "over_limit"
+    status = 429
+    retryable = True
+
+
+class Unavailable(FilmgateError):
+    """Something Filmgate needs is away; the same request may succeed later."""
+
+    code = "unavailable"
+    status = 503
+    retryable = True
+
+    def __init__(self, message: str, *, code: str | None = None, retry_after: int = 2) -> None:
+        super().__init__(message, code=code, retry_after=retry_after)
+
+
+class StoreUnavailable(Unavailable):
+    """Redis does not answer, or refuses writes."""
+
+    code = "store_unavailable"
+
+
+class UpstreamUnavailable(Unavailable):
+    """fal does not answer."""
+
+    code = "upstream_unavailable"

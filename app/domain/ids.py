@@ -1,0 +1,24 @@
+"""Names of things: a prefix that says what it is, and 128 random bits."""
+
+import secrets
+
+
+def new_id(kind: str) -> str:
+    """An id such as `job_5f0c…` (32 hex digits): unguessable, safe in URLs, RQ arguments and Redis keys."""
+    return f"{kind}_{secrets.token_hex(16)}"
+
+
+def new_nonce() -> str:
+    """What marks one submission attempt: 128 random bits as hex."""
+    return secrets.token_hex(16)
+
+
+def join_ref(team: str, item: str) -> str:
+    """`team/item`: how workers name a job or a delivery, whose Redis key starts with its team."""
+    return f"{team}/{item}"
+
+
+def split_ref(ref: str) -> tuple[str, str]:
+    """The team and the item of a ref."""
+    team, _, item = ref.partition("/")
+    return team, item

@@ -1,0 +1,116 @@
+"""The job: one generation asked for by a caller, from `queued` to one of three ends.
+
+queued      → submitting · canceled · failed
+submitting  → running · queued (refused for now, attempt + 1) · held · failed
+held        → running · queued · failed        the submission's outcome is unknown
+running     → finalizing
+finalizing  → succeeded · failed · canceled
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Status(StrEnum):
+    """Where a job stands."""
+
+    QUEUED = "queued"
+    SUBMITTING = "submitting"
+    RUNNING = "running"
+    FINALIZING = "finalizing"
+    HELD = "held"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+    @property
+    def ended(self) -> bool:
+        """True for the three ends, which are final."""
+        return self in ENDS
+
+
+ENDS = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELED})
+
+NEXT: dict[Status, frozenset[Status]] = {
+    Status.QUEUED: frozenset({Status.SUBMITTING, Status.CANCELED, Status.FAILED}),
+    Status.SUBMITTING: frozenset({Status.RUNNING, Status.QUEUED, Status.HELD, Status.FAILED}),
+    Status.HELD: frozenset({Status.RUNNING, Status.QUEUED, Status.FAILED}),
+    Status.RUNNING: frozenset({Status.FINALIZING}),
+    Status.FINALIZING: frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELED}),
+    Status.SUCCEEDED: frozenset(),
+    Status.FAILED: frozenset(),
+    Status.CANCELED: frozenset(),
+}
+
+
+class Priority(StrEnum):
+    """Who of one user's jobs goes first."""
+
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+
+
+class Money(StrEnum):
+    """What became of a job's reservation."""
+
+    RESERVED = "reserved"
+    SPENT = "spent"
+    RELEASED = "released"
+    DISPUTED = "disputed"  # kept until a billing event or a day has passed (design: unproven charge)
+
+
+@dataclass(frozen=True, slots=True)
+class JobError:
+    """Why a job failed: a stable code, a sentence, whether a new job may succeed, and what fal said."""
+
+    code: str
+    message: str
+    retryable: bool = False
+    upstream: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One generation. Times are Unix milliseconds by the store's clock; money is micro-dollars."""
+
+    id: str
+    team: str
+    user: str
+    key: str
+    model: str
+    input: dict[str, Any] | None  # None in an event, and once erased
+    status: Status
+    created_ms: int
+    deadline_ms: int
+    quoted_micro: int
+    seconds: int
+    price_version: str
+    priority: Priority = Priority.NORMAL
+    metadata: dict[str, str] = field(default_factory=dict)
+    images: dict[str, dict[str, Any]] = field(default_factory=dict)  # input field → what was uploaded
+    webhook_url: str | None = None
+    attempt: int = 0
+    nonce: str | None = None
+    lease_ms: int | None = None  # until when a claimed submission may still be under way
+    sequence: int = 0
+    start_deadline_ms: int | None = None
+    submitted_ms: int | None = None
+    completed_ms: int | None = None
+    cancel_requested_ms: int | None = None
+    cancel_sent_ms: int | None = None
+    expires_ms: int | None = None
+    upstream_request_id: str | None = None
+    upstream_status: str | None = None
+    upstream_done_ms: int | None = None  # when a poll first saw the generation completed
+    polls: int = 0
+    misses: int = 0  # polls or result reads in a row that fal did not answer usefully
+    logs: list[dict[str, Any]] = field(default_factory=list)
+    output: dict[str, Any] | None = None
+    error: JobError | None = None
+    held_reason: str | None = None
+    money: Money = Money.RESERVED
+    charged_micro: int | None = None
+    trace_id: str | None = None
+    erased: bool = False

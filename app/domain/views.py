@@ -1,0 +1,85 @@
+"""A job as its caller sees it: in replies, events and webhooks alike."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from app.domain.events import Event
+from app.domain.jobs import Job
+from app.domain.money import format_usd
+
+
+def iso(milliseconds: int | None) -> str | None:
+    """`2026-11-22T12:00:00.000Z`, or None."""
+    if milliseconds is None:
+        return None
+    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _shown_input(job: Job) -> dict[str, Any] | None:
+    """The input as given, with an uploaded image shown as what it is and not as its bytes."""
+    if job.input is None:
+        return None
+    return {name: job.images.get(name, value) for name, value in job.input.items()}
+
+
+def _error(job: Job) -> dict[str, Any] | None:
+    if job.error is None:
+        return None
+    error: dict[str, Any] = {
+        "code": job.error.code,
+        "message": job.error.message,
+        "retryable": job.error.retryable,
+    }
+    if job.error.upstream is not None:
+        error["upstream"] = job.error.upstream
+    return error
+
+
+def job_view(
+    job: Job,
+    *,
+    base_url: str,
+    queue_position: int | None = None,
+    repeated: bool = False,
+    with_input: bool = True,
+) -> dict[str, Any]:
+    """The job of contract section 3. `base_url` has no trailing slash; money is a decimal string."""
+    url = f"{base_url}/v1/jobs/{job.id}"
+    view: dict[str, Any] = {
+        "id": job.id,
+        "status": job.status.value,
+        "model": job.model,
+        "input": _shown_input(job),
+        "output": job.output,
+        "error": _error(job),
+        "quoted_usd": format_usd(job.quoted_micro),
+        "charged_usd": None if job.charged_micro is None else format_usd(job.charged_micro),
+        "queue_position": queue_position,
+        "logs": job.logs,
+        "metadata": job.metadata,
+        "priority": job.priority.value,
+        "user": job.user,
+        "created_at": iso(job.created_ms),
+        "submitted_at": iso(job.submitted_ms),
+        "completed_at": iso(job.completed_ms),
+        "deadline_at": iso(job.deadline_ms),
+        "cancel_requested_at": iso(job.cancel_requested_ms),
+        "held_reason": job.held_reason,
+        "repeated": repeated,
+        "expires_at": iso(job.expires_ms),
+        "urls": {"self": url, "cancel": f"{url}/cancel", "events": f"{url}/events"},
+    }
+    if not with_input:
+        del view["input"]
+    return view
+
+
+def event_view(event: Event, *, base_url: str, queue_position: int | None = None) -> dict[str, Any]:
+    """`{type, timestamp, sequence, data}`: the body of a webhook and the data of a live event."""
+    return {
+        "type": event.type,
+        "timestamp": iso(event.at_ms),
+        "sequence": event.sequence,
+        "data": job_view(event.job, base_url=base_url, queue_position=queue_position, with_input=False),
+    }
