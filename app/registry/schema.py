@@ -1,0 +1,105 @@
+"""A model's input: JSON Schema as data, compiled once into a strict validator.
+
+Strict means that nothing is converted: `"0.5"` and `true` are no numbers, `5` is no `"5"`. All that is wrong
+is said at once. `app/registry/plan.py` names the keywords that are understood.
+"""
+
+import copy
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from app.domain.errors import Unprocessable, Violation
+from app.registry.plan import object_plan
+from app.registry.violations import MOST_VIOLATIONS, pointer, violations
+
+
+class InputSchema:
+    """The input of one model: what it may hold, and the check of it.
+
+    Attributes:
+        fields: the names of all fields, in order.
+        prose_fields: those that only the endpoint's prose mentions.
+        image_fields: those that hold an image's URL or a list of them.
+    """
+
+    def __init__(self, spec: Mapping[str, Any]) -> None:
+        """Compiles `spec`; ValueError when it uses a keyword that is not understood."""
+        properties: Mapping[str, Any] = spec["properties"]
+        self._spec = spec
+        self.fields = tuple(properties)
+        self.prose_fields = tuple(name for name in properties if properties[name]["documented"] == "prose")
+        self.image_fields = tuple(name for name in properties if _holds_images(properties[name]))
+        self._known = frozenset(self.fields)
+        self._strictly_known = self._known - frozenset(self.prose_fields)
+        self._either = tuple(option["required"][0] for option in spec.get("oneOf", ()))
+        self._adapter: TypeAdapter[dict[str, Any]] = TypeAdapter(Annotated[Any, _Plan(object_plan(spec))])
+
+    def check(self, given: Mapping[str, Any], *, strict_schema: bool, private_urls: bool) -> dict[str, Any]:
+        """A new dict of what was given, in the schema's order, with its defaults filled in.
+
+        Args:
+            given: the input as decoded from JSON.
+            strict_schema: refuse the fields that only the endpoint's prose mentions.
+            private_urls: allow http and hosts of a private network in URLs.
+
+        Raises:
+            Unprocessable: `invalid_input`, with the first 20 violations.
+        """
+        known = self._strictly_known if strict_schema else self._known
+        found: list[Violation] = []
+        accepted = dict(given)
+        if not accepted.keys() <= known:
+            found.extend(self._unknown(accepted, known))
+            accepted = {name: value for name, value in accepted.items() if name in known}
+        found.extend(self._either_faults(accepted))
+        clean: dict[str, Any] = {}
+        try:
+            clean = self._adapter.validate_python(accepted, context={"private_urls": private_urls})
+        except ValidationError as error:
+            found.extend(violations(error))
+        if found:
+            raise Unprocessable("The input is not valid.", violations=tuple(found[:MOST_VIOLATIONS]))
+        return clean
+
+    def describe(self, *, strict_schema: bool) -> dict[str, Any]:
+        """The schema as a JSON Schema object of its own; without the prose fields when `strict_schema`."""
+        described: dict[str, Any] = copy.deepcopy(dict(self._spec))
+        if strict_schema:
+            for name in self.prose_fields:
+                del described["properties"][name]
+        return {"type": "object", **described, "additionalProperties": False}
+
+    def _unknown(self, given: Mapping[str, Any], known: frozenset[str]) -> Iterator[Violation]:
+        for name in [name for name in given if name not in known][:MOST_VIOLATIONS]:
+            if name in self._known:
+                message = f"{name} is only mentioned in the endpoint's prose, and the strict schema is on."
+            else:
+                message = "This model has no such field."
+            yield Violation(pointer((name,)), "unknown_field", message)
+
+    def _either_faults(self, given: Mapping[str, Any]) -> Iterator[Violation]:
+        """Exactly one of these fields must be there."""
+        if not self._either:
+            return
+        present = [name for name in self._either if name in given]
+        names = " and ".join(self._either)
+        if not present:
+            yield Violation(pointer(self._either[:1]), "missing", f"One of {names} is required.")
+        for name in present[1:]:
+            yield Violation(pointer((name,)), "exclusive", f"Only one of {names} may be given.")
+
+
+class _Plan:
+    """Hands pydantic a plan as it is."""
+
+    def __init__(self, plan: dict[str, Any]) -> None:
+        self._plan = plan
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> dict[str, Any]:
+        return self._plan
+
+
+def _holds_images(field: Mapping[str, Any]) -> bool:
+    return "image-url" in (field.get("format"), field.get("items", {}).get("format"))

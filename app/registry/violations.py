@@ -1,0 +1,76 @@
+"""From pydantic's findings to ours: a pointer, a stable code, and a sentence that never repeats the input."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from app.domain.errors import Violation
+
+MOST_VIOLATIONS = 20
+_LONGEST_NAME_SHOWN = 64
+
+# pydantic's type of error → our code, and a sentence. One that starts small gets the field's name before it.
+_SENTENCES = {
+    "missing": ("missing", "is required."),
+    "extra_forbidden": ("unknown_field", "There is no such field here."),
+    "invalid_key": ("unknown_field", "There is no such field here."),
+    "literal_error": ("one_of", "must be {expected}."),
+    "finite_number": ("out_of_range", "must be a finite number."),
+    "greater_than_equal": ("out_of_range", "must be at least {ge:.15g}."),
+    "less_than_equal": ("out_of_range", "must be at most {le:.15g}."),
+    "string_too_long": ("too_long", "must have at most {max_length} characters."),
+    "too_long": ("too_long", "must have at most {max_length} items."),
+    "too_short": ("too_short", "must have at least {min_length} items."),
+    "string_unicode": ("invalid_unicode", "must be text without lone surrogates."),
+    "string_type": ("wrong_type", "must be a string."),
+    "float_type": ("wrong_type", "must be a number."),
+    "int_type": ("wrong_type", "must be a whole number."),
+    "bool_type": ("wrong_type", "must be true or false."),
+    "list_type": ("wrong_type", "must be a list."),
+    "dict_type": ("wrong_type", "must be an object."),
+}
+_OTHER = ("wrong_type", "is not valid.")
+
+
+class Fault(ValueError):
+    """What a check of ours raises inside pydantic: a stable code and a sentence."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+def violations(error: ValidationError) -> Iterator[Violation]:
+    """The first 20 findings of pydantic, in our words."""
+    for found in error.errors(include_url=False, include_input=False)[:MOST_VIOLATIONS]:
+        loc, ctx = found["loc"], found.get("ctx", {})
+        code, message = _translated(found["type"], ctx)
+        if message[0].islower():
+            message = f"{_subject(loc)} {message}"
+        yield Violation(pointer(loc), code, message)
+
+
+def pointer(loc: Sequence[int | str]) -> str:
+    """JSON pointer below /input; it ends before a name that is too long or too strange to be repeated."""
+    path = "/input"
+    for part in loc:
+        name = str(part)
+        if len(name) > _LONGEST_NAME_SHOWN or not name.isprintable():
+            break
+        path += "/" + name.replace("~", "~0").replace("/", "~1")
+    return path
+
+
+def _translated(kind: str, ctx: Mapping[str, Any]) -> tuple[str, str]:
+    own = ctx.get("error")
+    if isinstance(own, Fault):
+        return own.code, own.message
+    code, sentence = _SENTENCES.get(kind, _OTHER)
+    return code, sentence.format(**ctx)
+
+
+def _subject(loc: Sequence[int | str]) -> str:
+    """The innermost field's name: one of the schema's own, as sentences about unknown ones have no subject."""
+    return next((part for part in reversed(loc) if isinstance(part, str)), "The input")

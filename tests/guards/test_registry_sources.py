@@ -1,0 +1,105 @@
+"""Every file of the registry says where its facts come from, and docs/models.md says the same."""
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.registry.catalog import Catalog, Model
+from app.registry.plan import LONGEST_TEXT
+
+ROOT = Path(__file__).parents[2]
+FILES = sorted((ROOT / "app" / "registry" / "models").glob("*.json"))
+CATALOG = Catalog.load()
+FIRST_READING = date(2026, 10, 1)
+
+
+def written(file: Path) -> dict[str, Any]:
+    """The file's content."""
+    content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return content
+
+
+def texts(schema: dict[str, Any]) -> list[dict[str, Any]]:
+    """All string fields of a schema, nested ones too."""
+    found = [schema] if schema.get("type") == "string" else []
+    for field in [*schema.get("properties", {}).values(), *([schema["items"]] if "items" in schema else [])]:
+        found += texts(field)
+    return found
+
+
+def price_in_words(price: dict[str, Any] | None) -> str:
+    """A price as docs/models.md shows it."""
+    match price:
+        case None:
+            return "none: refused until an operator sets one"
+        case {"variants": variants}:
+            return ", ".join(price_in_words(variant) for variant in variants)
+        case {"per_second_usd": rate}:
+            conditions = price.get("when", {}).items()
+            return f"${rate}/s" + "".join(
+                f" when {field} {condition_in_words(asked)}" for field, asked in conditions
+            )
+        case _:
+            further = price["each_further_second_usd"]
+            return f"${price['first_usd']} for {price['first_seconds']} s, then ${further}/s"
+
+
+def condition_in_words(condition: Any) -> str:
+    """The end of a sentence that begins with a field's name."""
+    if isinstance(condition, dict):
+        return f"has a {condition['contains']}" if "contains" in condition else "is given"
+    return f"is {json.dumps(condition)}"
+
+
+def row(model: Model) -> str:
+    """The model's line in docs/models.md."""
+    entry = model.entry
+    name = f"`{entry.id}`" + (" (default)" if entry.default else "")
+    return f"| {name} | {price_in_words(entry.price)} | {entry.price_source} | {entry.price_date} |"
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_a_file_is_named_after_its_endpoint(file: Path) -> None:
+    """`fal-ai/kling-video/v2/master/x` lives in `v2-master-x.json`."""
+    model_id: str = written(file)["id"]
+    assert file.stem == model_id.removeprefix("fal-ai/kling-video/").replace("/", "-")
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_a_file_is_in_canonical_form(file: Path) -> None:
+    """Two spaces and a newline at the end, so that a change shows only what changed."""
+    assert file.read_text(encoding="utf-8") == json.dumps(written(file), indent=2, ensure_ascii=False) + "\n"
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_a_file_names_its_sources(file: Path) -> None:
+    """Price and schema have a page each, the price a date, and a missing price a reason."""
+    content = written(file)
+    assert "fal.ai/models/" in content["price_source"]
+    assert "fal.ai/models/" in content["schema_source"]
+    assert date.fromisoformat(content["price_date"]) >= FIRST_READING
+    if content["price"] is None:
+        assert "no" in content["price_note"].lower()
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_a_text_is_bounded(file: Path) -> None:
+    """2,500 code points are at most 10,000 bytes; a longer limit would need a check of bytes."""
+    for field in texts(written(file)["input"]):
+        assert field.get("maxLength", LONGEST_TEXT) <= LONGEST_TEXT
+
+
+def test_ids_are_unique_and_one_model_is_the_default() -> None:
+    """A file that repeats an id would silently replace another."""
+    assert len({written(file)["id"] for file in FILES}) == len(FILES) == len(CATALOG)
+    assert [written(file)["id"] for file in FILES if written(file).get("default")] == [CATALOG.default.id]
+
+
+def test_the_documentation_lists_every_model() -> None:
+    """The table in docs/models.md is the registry's, line by line."""
+    page = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    listed = [line for line in page.splitlines() if line.startswith("| `fal-ai/")]
+    assert listed == [row(model) for model in CATALOG]

@@ -1,0 +1,115 @@
+"""Looking models up, and describing them (test matrix 8C, rows 48 and 49)."""
+
+import pytest
+
+from app.domain.errors import NotFound
+from app.registry.catalog import Catalog, Model
+
+CATALOG = Catalog.load()
+MASTER = "fal-ai/kling-video/v2/master/image-to-video"
+
+
+@pytest.mark.parametrize(
+    "model_id",
+    [
+        "",
+        "fal-ai/kling-video",
+        "fal-ai/kling-video/v9/master/image-to-video",
+        MASTER.upper(),
+        "Fal-ai/kling-video/v2/master/image-to-video",
+        f"{MASTER}/",
+        f"/{MASTER}",
+        f" {MASTER}",
+        f"{MASTER}\n",
+        f"{MASTER}\r\nHost: evil.com",
+        f"{MASTER}\x00",
+        f"{MASTER}#",
+        f"{MASTER}@evil.com",
+        f"{MASTER}?fal_webhook=https://evil.com",
+        f"{MASTER}/requests/id/cancel",
+        "fal-ai/../../tokens",
+        "fal-ai/kling-video/v2/master/../master/image-to-video",
+        "fal-ai/kling-video/v2/./master/image-to-video",
+        "fal-ai//kling-video/v2/master/image-to-video",
+        "%2e%2e/%2e%2e/tokens",
+        "..%2f..%2ftokens",
+        "fal-ai%2Fkling-video%2Fv2%2Fmaster%2Fimage-to-video",
+        "//evil.com/x",
+        "https://evil.com/",
+        "\\\\evil",
+        "fal\u2024ai/kling-video/v2/master/image-to-video",
+        "fal-ai\u2044kling-video/v2/master/image-to-video",
+    ],
+)
+def test_only_the_exact_id_finds_a_model(model_id: str) -> None:
+    """Nothing is decoded, folded or shortened; the answer does not repeat the id."""
+    with pytest.raises(NotFound) as caught:
+        CATALOG.get(model_id)
+    assert (caught.value.code, caught.value.status) == ("model_not_found", 404)
+    assert caught.value.message == "There is no such model."
+
+
+def test_the_seed_endpoint_is_the_default() -> None:
+    """What a job without `model` asks for."""
+    assert CATALOG.default is CATALOG.get(MASTER)
+
+
+def test_the_order_is_stable() -> None:
+    """Lists and pages can rely on it."""
+    ids = [model.id for model in CATALOG]
+    assert ids == [model.id for model in Catalog.load()]
+    assert ids == sorted(ids)
+    assert len(ids) == len(CATALOG)
+
+
+def test_the_default_model_is_described_as_fal_documents_it() -> None:
+    """Fields, defaults and bounds of the schema, with the prose fields marked."""
+    shown = CATALOG.default.describe(strict_schema=False)
+    fields = shown["input"]["properties"]
+    assert (shown["input"]["type"], shown["input"]["additionalProperties"]) == ("object", False)
+    assert shown["input"]["required"] == ["prompt", "image_url"]
+    assert [name for name in fields if fields[name]["documented"] == "schema"] == [
+        "prompt",
+        "image_url",
+        "duration",
+        "negative_prompt",
+        "cfg_scale",
+    ]
+    assert [name for name in fields if fields[name]["documented"] == "prose"] == [
+        "aspect_ratio",
+        "static_mask_url",
+        "dynamic_mask_url",
+        "special_fx",
+        "input_image_urls",
+    ]
+    assert (fields["duration"]["enum"], fields["duration"]["default"]) == (["5", "10"], "5")
+    assert [fields["cfg_scale"][key] for key in ("minimum", "maximum", "default")] == [0, 1, 0.5]
+    assert fields["negative_prompt"]["default"] == "blur, distort, and low quality"
+    assert shown["output"]["properties"]["video"]["required"] == ["url"]
+    assert shown["price"] == {"first_seconds": 5, "first_usd": "1.40", "each_further_second_usd": "0.28"}
+    assert shown["priced"] is True
+    assert shown["image_limits"] == {
+        "max_bytes": 10 * 1024 * 1024,
+        "min_side_px": 300,
+        "min_aspect_ratio": 0.4,
+        "max_aspect_ratio": 2.5,
+    }
+
+
+def test_the_strict_description_leaves_prose_out() -> None:
+    """What is described is what is accepted."""
+    strict = CATALOG.default.describe(strict_schema=True)["input"]["properties"]
+    assert list(strict) == ["prompt", "image_url", "duration", "negative_prompt", "cfg_scale"]
+
+
+@pytest.mark.parametrize("model", list(CATALOG), ids=lambda model: model.id)
+def test_a_description_is_the_callers_own(model: Model) -> None:
+    """Changing what was handed out changes no model."""
+    first = model.describe(strict_schema=False)
+    first["input"]["properties"].clear()
+    first["output"].clear()
+    if first["price"]:
+        first["price"].clear()
+    assert model.describe(strict_schema=False)["input"]["properties"]
+    assert model.describe(strict_schema=False)["output"]
+    assert bool(model.describe(strict_schema=False)["price"]) == model.describe(strict_schema=False)["priced"]

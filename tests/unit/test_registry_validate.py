@@ -1,0 +1,299 @@
+"""What a model's input must be (test matrix 8C, rows 5 to 26 and 42)."""
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.errors import Unprocessable, Violation
+from app.registry.catalog import Catalog, Model
+
+CATALOG = Catalog.load()
+MASTER = CATALOG.default
+V3 = CATALOG.get("fal-ai/kling-video/v3/pro/image-to-video")
+TURBO = CATALOG.get("fal-ai/kling-video/v3/turbo/standard/text-to-video")
+IMAGE = "https://v3.fal.media/files/b/cat.png"
+GIVEN = {"prompt": "A cat walks.", "image_url": IMAGE}
+DEFAULTS = {"duration": "5", "negative_prompt": "blur, distort, and low quality", "cfg_scale": 0.5}
+
+any_text = st.text(st.characters(codec=None), max_size=12)  # lone surrogates included
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | any_text,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(any_text, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def check(model: Model, given: dict[str, Any], *, strict: bool = False, private: bool = False) -> dict[str, Any]:
+    """The checked input."""
+    return model.validate(given, strict_schema=strict, private_images=private)
+
+
+def faults(
+    model: Model, given: dict[str, Any], *, strict: bool = False, private: bool = False
+) -> dict[str, Violation]:
+    """The violations, by pointer."""
+    with pytest.raises(Unprocessable) as caught:
+        check(model, given, strict=strict, private=private)
+    assert caught.value.code == "invalid_input"
+    assert caught.value.violations
+    return {violation.pointer: violation for violation in caught.value.violations}
+
+
+def test_defaults_are_filled_in_and_the_input_is_left_alone() -> None:
+    """The answer is a new dict in the schema's order."""
+    given = dict(GIVEN)
+    clean = check(MASTER, given)
+    assert clean == {**GIVEN, **DEFAULTS}
+    assert list(clean) == ["prompt", "image_url", *DEFAULTS]
+    assert given == GIVEN
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "code"),
+    [
+        ("prompt", None, "wrong_type"),
+        ("prompt", 5, "wrong_type"),
+        ("prompt", ["a"], "wrong_type"),
+        ("prompt", "", "empty"),
+        ("prompt", "   \n\t ", "empty"),
+        ("prompt", "\u200b\u200d\ufeff\u2060", "empty"),
+        ("prompt", "\u3164\u2800\u3000", "empty"),
+        ("prompt", "a" * 2501, "too_long"),
+        ("prompt", "\U0001f468\u200d\U0001f469\u200d\U0001f467" * 501, "too_long"),
+        ("prompt", "a\ud800", "invalid_unicode"),
+        ("prompt", "a\u0000b", "control_char"),
+        ("prompt", "a\u001b[31m", "control_char"),
+        ("prompt", "a\rb", "control_char"),
+        ("prompt", "a\u0085b", "control_char"),
+        ("prompt", "a\u007fb", "control_char"),
+        ("negative_prompt", "a\u0000", "control_char"),
+        ("negative_prompt", "a" * 2501, "too_long"),
+        ("duration", 5, "wrong_type"),
+        ("duration", True, "wrong_type"),
+        ("duration", None, "wrong_type"),
+        ("duration", "6", "one_of"),
+        ("duration", "05", "one_of"),
+        ("duration", "5.0", "one_of"),
+        ("duration", " 5", "one_of"),
+        ("duration", "5s", "one_of"),
+        ("cfg_scale", 1.01, "out_of_range"),
+        ("cfg_scale", -0.01, "out_of_range"),
+        ("cfg_scale", math.nan, "out_of_range"),
+        ("cfg_scale", math.inf, "out_of_range"),
+        ("cfg_scale", -math.inf, "out_of_range"),
+        ("cfg_scale", json.loads("1e400"), "out_of_range"),
+        ("cfg_scale", "0.5", "wrong_type"),
+        ("cfg_scale", True, "wrong_type"),
+        ("cfg_scale", None, "wrong_type"),
+        ("image_url", None, "wrong_type"),
+        ("image_url", 7, "wrong_type"),
+        ("image_url", [IMAGE], "wrong_type"),
+        ("image_url", "http://example.com/a.png", "url_scheme"),
+        ("image_url", "data:image/png;base64,AAAA", "url_scheme"),
+        ("image_url", "https://127.1/a.png", "url_not_allowed"),
+        ("image_url", "https://example.com/\ud800", "url_invalid"),
+        ("webhook_url", "https://example.com", "unknown_field"),
+        ("tenant", "other", "unknown_field"),
+        ("price", 0, "unknown_field"),
+        ("seed", 10**30, "unknown_field"),
+        ("tail_image_url", IMAGE, "unknown_field"),
+        ("Prompt", "a", "unknown_field"),
+        ("aspect_ratio", "4:3", "one_of"),
+        ("static_mask_url", "ftp://example.com/", "url_scheme"),
+        ("special_fx", "", "empty"),
+        ("input_image_urls", [], "too_short"),
+        ("input_image_urls", [IMAGE] * 5, "too_long"),
+        ("input_image_urls", IMAGE, "wrong_type"),
+    ],
+)
+def test_a_bad_value_is_refused_with_its_code_and_place(field: str, value: Any, code: str) -> None:
+    """One violation, at the field, and no part of the value in its sentence."""
+    found = faults(MASTER, {**GIVEN, field: value})
+    assert {pointer: violation.code for pointer, violation in found.items()} == {f"/input/{field}": code}
+    message = found[f"/input/{field}"].message
+    assert message.endswith(".")
+    assert message[0].isupper() or message.startswith(field)
+
+
+@pytest.mark.parametrize("missing", ["prompt", "image_url"])
+def test_a_missing_field_is_named(missing: str) -> None:
+    """Code `missing` at the field that is not there."""
+    found = faults(MASTER, {name: value for name, value in GIVEN.items() if name != missing})
+    assert [(v.pointer, v.code) for v in found.values()] == [(f"/input/{missing}", "missing")]
+
+
+@pytest.mark.parametrize(
+    "prompt", ["a" * 2500, "\U0001f600" * 2500, "a\nb\tc", "\u202egnisrever\u202c", "a\u2028b", "\u65e5\u672c", "."]
+)
+def test_a_prompt_up_to_the_limit_is_kept_as_it_is(prompt: str) -> None:
+    """2,500 code points count, not bytes; nothing is trimmed or normalised."""
+    assert check(MASTER, {**GIVEN, "prompt": prompt})["prompt"] == prompt
+    assert len(prompt.encode()) <= 10_240
+
+
+@pytest.mark.parametrize("value", [0, 1, 0.0, 1.0, 0.35])
+def test_a_whole_number_is_a_number(value: float) -> None:
+    """JSON does not tell 1 from 1.0."""
+    assert check(MASTER, {**GIVEN, "cfg_scale": value})["cfg_scale"] == value
+
+
+def test_everything_wrong_is_said_at_once() -> None:
+    """The caller mends an input in one go."""
+    found = faults(MASTER, {"duration": "7", "cfg_scale": 2, "image_url": "http://a.example", "colour": "red"})
+    assert {pointer.removeprefix("/input/"): violation.code for pointer, violation in found.items()} == {
+        "prompt": "missing",
+        "duration": "one_of",
+        "cfg_scale": "out_of_range",
+        "image_url": "url_scheme",
+        "colour": "unknown_field",
+    }
+    assert found["/input/duration"].message == "duration must be '5' or '10'."
+
+
+def test_at_most_twenty_violations_are_told() -> None:
+    """A thousand unknown fields make an answer of ordinary length."""
+    assert len(faults(MASTER, {**GIVEN, **{f"field{n}": n for n in range(1000)}})) == 20
+
+
+def test_what_was_given_is_never_repeated() -> None:
+    """No sentence and no pointer carries a value, or a name that is long or strange."""
+    secret = "hunter2-hunter2"  # stands for anything a caller may type
+    given: dict[str, Any] = {"prompt": [secret], "image_url": secret, "duration": secret, "cfg_scale": secret}
+    strange = {secret * 10: 1, f"{secret}\n": 1, "\ud800": 1}
+    with pytest.raises(Unprocessable) as caught:
+        check(MASTER, {**given, **strange})
+    assert secret not in repr(caught.value.violations)
+    assert len(caught.value.violations) == 7
+
+
+def test_a_pointer_is_escaped() -> None:
+    """RFC 6901: `~` and `/` in a name."""
+    assert list(faults(MASTER, {**GIVEN, "a/b~c": 1})) == ["/input/a~1b~0c"]
+
+
+PROSE = {
+    "aspect_ratio": "9:16",
+    "static_mask_url": IMAGE,
+    "dynamic_mask_url": IMAGE,
+    "special_fx": "hug",
+    "input_image_urls": [IMAGE] * 4,
+}
+
+
+def test_fields_from_prose_are_forwarded_only_when_given() -> None:
+    """They have no defaults."""
+    assert check(MASTER, {**GIVEN, **PROSE}) == {**GIVEN, **DEFAULTS, **PROSE}
+    assert not PROSE.keys() & check(MASTER, GIVEN).keys()
+
+
+def test_fields_from_prose_are_refused_when_the_schema_is_strict() -> None:
+    """Each with a sentence that says why."""
+    found = faults(MASTER, {**GIVEN, **PROSE}, strict=True)
+    assert {pointer.removeprefix("/input/") for pointer in found} == PROSE.keys()
+    assert {violation.code for violation in found.values()} == {"unknown_field"}
+    assert all("prose" in violation.message for violation in found.values())
+    assert check(MASTER, GIVEN, strict=True) == {**GIVEN, **DEFAULTS}
+
+
+def test_a_private_image_is_accepted_only_beside_an_emulator() -> None:
+    """The flag reaches lists and nested fields too."""
+    near = "http://127.0.0.1:8001/cat.png"
+    assert check(MASTER, {**GIVEN, "input_image_urls": [near]}, private=True)["input_image_urls"] == [near]
+    assert list(faults(MASTER, {**GIVEN, "input_image_urls": [IMAGE, near]})) == ["/input/input_image_urls/1"]
+    element = {"frontal_image_url": near}
+    assert check(V3, {"prompt": "a", "start_image_url": near, "elements": [element]}, private=True)
+
+
+def test_exactly_one_of_prompt_and_storyboard_is_wanted() -> None:
+    """Neither is `missing`, both are `exclusive`."""
+    shots = [{"prompt": "One."}, {"prompt": "Two.", "duration": "3"}]
+    assert check(TURBO, {"prompt": "a"})["prompt"] == "a"
+    assert check(TURBO, {"multi_prompt": shots})["multi_prompt"][0] == {"prompt": "One.", "duration": "5"}
+    assert {p: v.code for p, v in faults(TURBO, {}).items()} == {"/input/prompt": "missing"}
+    both = faults(TURBO, {"prompt": "a", "multi_prompt": shots})
+    assert {p: v.code for p, v in both.items()} == {"/input/multi_prompt": "exclusive"}
+
+
+@pytest.mark.parametrize(
+    ("shots", "pointer", "code"),
+    [
+        ([], "", "too_short"),
+        ([{"prompt": "a"}] * 7, "", "too_long"),
+        ([{"duration": "3"}], "/0/prompt", "missing"),
+        ([{"prompt": "a", "camera": 1}], "/0/camera", "unknown_field"),
+        ([{"prompt": "a"}, "b"], "/1", "wrong_type"),
+        ([{"prompt": "a", "duration": 3}], "/0/duration", "wrong_type"),
+        ([{"prompt": " "}], "/0/prompt", "empty"),
+        ([{"prompt": "a", "\ud800": 1}], "/0", "invalid_unicode"),
+        ([{"prompt": "a", "duration": "8"}] * 2, "", "out_of_range"),
+    ],
+)
+def test_a_storyboard_is_checked_shot_by_shot(shots: list[Any], pointer: str, code: str) -> None:
+    """Pointers lead into the list; all shots together have a limit."""
+    found = faults(TURBO, {"multi_prompt": shots})
+    assert {p: v.code for p, v in found.items()} == {f"/input/multi_prompt{pointer}": code}
+
+
+def test_image_fields_are_those_that_hold_images() -> None:
+    """So that uploads and data URIs can be found without knowing the model."""
+    assert MASTER.image_fields == ("image_url", "static_mask_url", "dynamic_mask_url", "input_image_urls")
+    assert V3.image_fields == ("start_image_url", "end_image_url")
+    assert TURBO.image_fields == ()
+
+
+@pytest.mark.parametrize("model", list(CATALOG), ids=lambda model: model.id)
+def test_an_input_that_was_checked_passes_again_unchanged(model: Model) -> None:
+    """Checking is idempotent: a stored input can be submitted once more."""
+    required = model.entry.input["required"]
+    given = {name: [IMAGE] if name == "input_image_urls" else IMAGE for name in required if name != "prompt"}
+    clean = check(model, {**given, "prompt": "A cat walks."}, strict=True)
+    assert check(model, clean, strict=True) == clean
+    assert clean["duration"] == "5"
+
+
+def refusal(action: Callable[[], object]) -> tuple[Violation, ...]:
+    """What `action` was refused for; nothing when it was not."""
+    try:
+        action()
+    except Unprocessable as refused:
+        return refused.violations
+    return ()
+
+
+def is_presentable(violations: tuple[Violation, ...]) -> bool:
+    """Few, in the right place, and text that can be sent."""
+    text = "".join(violation.pointer + violation.message for violation in violations)
+    in_place = all(violation.pointer.startswith("/input") for violation in violations)
+    return len(violations) <= 20 and in_place and len(text.encode()) < 8000
+
+
+@given(st.dictionaries(st.sampled_from([*V3.schema.fields, "x"]), json_values), st.booleans(), st.booleans())
+def test_no_json_breaks_the_check(given: dict[str, Any], strict: bool, private: bool) -> None:  # noqa: FBT001 # by position
+    """Whatever the input is, it is accepted or Unprocessable."""
+    assert is_presentable(refusal(lambda: check(V3, given, strict=strict, private=private)))
+
+
+plain_text = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), max_size=50)
+choices: dict[str, st.SearchStrategy[object]] = {
+    "duration": st.sampled_from(["5", "10"]),
+    "cfg_scale": st.floats(0, 1) | st.integers(0, 1),
+    "negative_prompt": plain_text,
+    "aspect_ratio": st.sampled_from(["16:9", "9:16", "1:1"]),
+}
+
+
+@given(st.fixed_dictionaries({}, optional=choices))
+def test_every_valid_input_is_accepted(chosen: dict[str, Any]) -> None:
+    """What the schema allows comes out as it went in."""
+    assert check(MASTER, {**GIVEN, **chosen}) == {**GIVEN, **DEFAULTS, **chosen}
+
+
+@given(st.dictionaries(any_text, json_values, max_size=5))
+def test_no_field_name_breaks_the_check(given: dict[str, Any]) -> None:
+    """Names are as untrusted as values."""
+    assert is_presentable(refusal(lambda: check(MASTER, given)))
