@@ -1,0 +1,221 @@
+"""Calls to addresses that customers name: refused when the socket is opened, unless the address is public.
+
+A name is resolved once for each attempt, every answer is checked, and the address that was checked is the one
+that is dialled; so a name that answers differently the second time (DNS rebinding) gains nothing. TLS still
+verifies the name. No redirects, no proxies from the environment, no cookies, no connection that outlives its
+request: the pool knows connections by address, and two names at one address must not share what was verified
+for one of them.
+"""
+
+import asyncio
+import re
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Self, TypeAlias
+
+import httpx
+
+from app.domain.addresses import is_public, literal_address, unmapped
+from app.domain.errors import Unprocessable
+
+Address: TypeAlias = IPv4Address | IPv6Address
+Network: TypeAlias = IPv4Network | IPv6Network
+Resolver: TypeAlias = Callable[[str], Awaitable[Sequence[Address]]]
+
+RESOLVE_SECONDS = 3.0
+CONNECT_SECONDS = 5.0
+MAX_ANSWERS = 10
+MAX_URL = 2048  # characters
+HOST_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.IGNORECASE)  # RFC 1035
+NOT_IN_A_URL = re.compile(r"[\x00-\x20\x7f-\x9f\\]")
+LAST_PORT = 65_535
+PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".home.arpa")
+
+# One text for every private, reserved or internal target: a different one would tell what is there.
+NOT_ALLOWED = "This URL cannot be called: its host is not a public internet address."
+
+
+class ForbiddenTarget(Exception):
+    """The policy does not let this request out, and nothing was sent; the message is for the customer."""
+
+    def __init__(self, message: str = NOT_ALLOWED) -> None:
+        super().__init__(message)
+
+
+@dataclass(frozen=True, slots=True)
+class EgressPolicy:
+    """Where requests may go beyond public https addresses.
+
+    `allow` holds networks and host names that may be reached although they are private, with http and on any
+    port; `ports` are the ports of everything else.
+    """
+
+    allow: tuple[Network | str, ...] = ()
+    ports: frozenset[int] = frozenset({443, 8443})
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Reads `FILMGATE_EGRESS_ALLOW` (`10.0.5.0/24, hooks.internal`); ValueError with a sentence."""
+        return cls(tuple(_allowed(entry.strip()) for entry in text.split(",") if entry.strip()))
+
+    def names(self, host: str) -> bool:
+        """True when the host name is on the list."""
+        return host.lower() in self.allow
+
+    def covers(self, address: Address) -> bool:
+        """True when the address is in a network of the list."""
+        plain = unmapped(address)
+        return any(not isinstance(entry, str) and plain in entry for entry in self.allow)
+
+    @property
+    def has_networks(self) -> bool:
+        """True when a private name may turn out to be allowed, once it is resolved."""
+        return any(not isinstance(entry, str) for entry in self.allow)
+
+
+def check_url(url: str, policy: EgressPolicy) -> None:
+    """Refuses a URL that can be seen to be wrong without asking DNS, for a friendly answer at registration.
+
+    The gate is `GuardedTransport`. Raises Unprocessable with code `url_scheme` or `url_not_allowed`.
+    """
+    try:
+        parsed = httpx.URL(url)
+    except (httpx.InvalidURL, UnicodeError):  # UnicodeError: half a surrogate pair
+        raise Unprocessable("This is not a URL.", code="url_not_allowed") from None
+    host = _host(parsed)
+    if parsed.scheme not in {"https", "http"}:
+        raise Unprocessable("The URL has to begin with https://.", code="url_scheme")
+    address = literal_address(host)
+    if len(url) > MAX_URL or not (address or HOST_NAME.fullmatch(host)) or NOT_IN_A_URL.search(url):
+        raise Unprocessable("This is not a URL.", code="url_not_allowed")
+    if parsed.userinfo or parsed.fragment:
+        raise Unprocessable("The URL must not hold a user name, a password or a fragment.", code="url_not_allowed")
+    if address is not None:
+        listed = policy.covers(address)
+        private = not is_public(address)
+    else:
+        private = "." not in host or host.lower().endswith(PRIVATE_SUFFIXES)
+        listed = policy.names(host) or (private and policy.has_networks)
+    if listed and 0 < _port(parsed) <= LAST_PORT:
+        return
+    if private:
+        raise Unprocessable(NOT_ALLOWED, code="url_not_allowed")
+    if parsed.scheme != "https":
+        raise Unprocessable("The URL has to begin with https://.", code="url_scheme")
+    if _port(parsed) not in policy.ports:
+        raise Unprocessable(_wrong_port(policy), code="url_not_allowed")
+
+
+async def resolve(host: str) -> Sequence[Address]:
+    """The host's addresses in the system's order of preference; OSError when there are none."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return [ip_address(sockaddr[0]) for *_, sockaddr in found]
+
+
+class GuardedTransport(httpx.AsyncBaseTransport):
+    """An httpx transport that reaches what the policy allows, and nothing else.
+
+    Raises ForbiddenTarget before any packet is sent, httpx.ConnectError when the name does not resolve, and
+    httpx.ConnectTimeout when that takes more than 3 s.
+    """
+
+    def __init__(
+        self, policy: EgressPolicy, *, resolver: Resolver = resolve, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self._policy = policy
+        self._resolve = resolver
+        self._inner = httpx.AsyncHTTPTransport(
+            verify=tls or httpx.create_ssl_context(trust_env=False),
+            trust_env=False,
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
+        )
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Resolves once, checks every answer, and dials the checked addresses in their order."""
+        host = _host(request.url)
+        literal = literal_address(host)
+        addresses = [literal] if literal is not None else await self._addresses(host, request)
+        self._check(request.url, host, addresses)
+        request.headers.setdefault("Host", request.url.netloc.decode("ascii"))
+        for last, address in enumerate(addresses, 1 - len(addresses)):
+            dialled = httpx.Request(
+                request.method,
+                request.url.copy_with(host=str(address)),
+                headers=request.headers,
+                stream=request.stream,
+                extensions={**request.extensions, "sni_hostname": str(literal or host)},
+            )
+            try:
+                return await self._inner.handle_async_request(dialled)
+            except (httpx.ConnectError, httpx.ConnectTimeout):  # nothing was sent yet
+                if last == 0:
+                    raise
+        raise httpx.ConnectError("The name has no address.", request=request)
+
+    async def aclose(self) -> None:
+        """Closes what is open."""
+        await self._inner.aclose()
+
+    async def _addresses(self, host: str, request: httpx.Request) -> list[Address]:
+        try:
+            async with asyncio.timeout(RESOLVE_SECONDS):
+                found = await self._resolve(host)
+        except TimeoutError:
+            raise httpx.ConnectTimeout("The name was not resolved in time.", request=request) from None
+        except (OSError, ValueError) as error:  # ValueError: not a name, or not an address
+            raise httpx.ConnectError("The name does not resolve.", request=request) from error
+        return list(found[:MAX_ANSWERS])  # what is not checked is not dialled
+
+    def _check(self, url: httpx.URL, host: str, addresses: list[Address]) -> None:
+        policy = self._policy
+        if url.scheme not in {"https", "http"} or not 0 < _port(url) <= LAST_PORT:
+            raise ForbiddenTarget
+        if policy.names(host) or all(map(policy.covers, addresses)):
+            return
+        if not all(is_public(address) or policy.covers(address) for address in addresses):
+            raise ForbiddenTarget
+        if url.scheme != "https":
+            raise ForbiddenTarget("This URL cannot be called: it does not begin with https://.")
+        if _port(url) not in policy.ports:
+            raise ForbiddenTarget(_wrong_port(policy))
+
+
+def guarded_client(transport: GuardedTransport, *, total: float) -> httpx.AsyncClient:
+    """A client that keeps nothing between requests: no cookies, no redirects, nothing from the environment.
+
+    `total` bounds each read and write, in seconds; the caller bounds the whole call with `asyncio.timeout`.
+    """
+    return httpx.AsyncClient(
+        transport=transport,
+        timeout=httpx.Timeout(total, connect=CONNECT_SECONDS),
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        follow_redirects=False,
+        trust_env=False,
+    )
+
+
+def _allowed(entry: str) -> Network | str:
+    """A network, or a host name in lower case."""
+    try:
+        return ip_network(entry)
+    except ValueError:
+        if HOST_NAME.fullmatch(entry) and literal_address(entry) is None:
+            return entry.lower()
+    raise ValueError(f"{entry!r} is neither a network (10.0.5.0/24) nor a host name (hooks.internal).")
+
+
+def _host(url: httpx.URL) -> str:
+    """The host as it goes to DNS: ASCII, without brackets."""
+    return url.raw_host.decode("ascii")
+
+
+def _port(url: httpx.URL) -> int:
+    return {"https": 443, "http": 80}.get(url.scheme, 0) if url.port is None else url.port
+
+
+def _wrong_port(policy: EgressPolicy) -> str:
+    return f"This URL cannot be called: its port is not {' or '.join(map(str, sorted(policy.ports)))}."

@@ -1,0 +1,1 @@
+"""Images that come in, and results that outlive the upstream URL."""

@@ -1,0 +1,146 @@
+"""What an image is, read from its header, before anything is bought.
+
+The type is what the bytes say, never what the sender says. No pixel is decoded, so an image that would fill the
+memory when unpacked costs no more than a small one.
+"""
+
+import base64
+import hashlib
+import io
+import re
+import warnings
+from dataclasses import dataclass
+from typing import Literal, Never, TypeAlias
+
+from PIL import ExifTags, Image
+
+from app.domain.errors import Unprocessable
+
+Format: TypeAlias = Literal["jpeg", "png", "webp"]
+
+MAX_BYTES = 30_000_000
+MIN_SIDE = 300  # pixels; Kling refuses less
+MAX_SIDE = 16_384  # pixels; beyond any camera
+MAX_PIXELS = 120_000_000
+RATIO = (0.40, 2.50)  # width by height; Kling refuses what lies outside
+
+# Pillow compares the header with this before it makes room for a WebP's canvas, and raises from twice as many.
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+
+# MPO is what Pillow calls a JPEG with further pictures behind the first, as phones write them.
+_FORMATS: dict[str | None, Format] = {"JPEG": "jpeg", "MPO": "jpeg", "PNG": "png", "WEBP": "webp"}
+_ENDS = {"jpeg": b"\xff\xd9", "png": b"IEND\xaeB`\x82", "webp": b""}
+_DATA_URI = re.compile(r"data:image/(?:png|jpeg|jpg|webp);base64,", re.IGNORECASE)
+_QUARTER_TURNS = range(5, 9)  # values of the EXIF orientation that swap width and height
+_OTHER_KINDS = re.compile(
+    rb"GIF8|BM|II\*\0|MM\0\*|\x00\x00\x01\x00|.{4}ftyp(?:avi|hei|hev|mif|msf)|\xff\x0a|\0\0\0\x0cJXL |"
+    rb"\s*<(?:svg|\?xml|!--)",
+    re.DOTALL | re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """What is known of an image: `width` and `height` in pixels as displayed, `size` in bytes."""
+
+    format: Format
+    content_type: str
+    width: int
+    height: int
+    sha256: str
+    size: int
+
+
+def inspect(content: bytes) -> ImageFacts:
+    """The facts of a JPEG, PNG or WebP, measured as it is displayed (EXIF orientation).
+
+    Raises Unprocessable: `not_an_image` when the bytes are no image or a broken one, `unsupported_image` when
+    they are of another kind (SVG, GIF, HEIC, …) or animated, `image_too_large` beyond 120 million pixels.
+    """
+    stream = io.BytesIO(content)
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(stream, formats=("JPEG", "PNG", "WEBP")) as image:
+            kind = _FORMATS[image.format]
+            header_end = stream.tell()
+            width, height = image.size
+            frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+            quarter_turned = _orientation(image.info.get("exif", b"")) in _QUARTER_TURNS
+    except Image.DecompressionBombError:
+        _refuse_pixels()
+    except Exception:  # noqa: BLE001 - hostile bytes: whatever Pillow raises, they are not a sound image
+        if _OTHER_KINDS.match(content):
+            raise Unprocessable(
+                "This kind of image is not supported; send a JPEG, a PNG or a WebP.", code="unsupported_image"
+            ) from None
+        raise Unprocessable("This is not an image that can be read.", code="not_an_image") from None
+    if width * height > MAX_PIXELS:
+        _refuse_pixels()
+    if frames > 1:
+        raise Unprocessable("An animated image is not supported; send a still one.", code="unsupported_image")
+    if content.find(_ENDS[kind], header_end) < 0:  # a WebP says its length, and Pillow has compared it
+        raise Unprocessable("This image is cut off before its end.", code="not_an_image")
+    if quarter_turned:
+        width, height = height, width
+    return ImageFacts(kind, f"image/{kind}", width, height, hashlib.sha256(content).hexdigest(), len(content))
+
+
+def check_limits(
+    facts: ImageFacts,
+    *,
+    max_bytes: int = MAX_BYTES,
+    min_side: int = MIN_SIDE,
+    max_side: int = MAX_SIDE,
+    ratio: tuple[float, float] = RATIO,
+) -> None:
+    """Refuses what the model would refuse, before paying.
+
+    Raises Unprocessable: `image_too_large` (bytes or pixels), `image_too_small`, `image_ratio`.
+    """
+    if facts.size > max_bytes:
+        raise Unprocessable(
+            f"The image has {facts.size} bytes; at most {max_bytes} are allowed.", code="image_too_large"
+        )
+    measured = f"The image is {facts.width} by {facts.height} pixels"
+    if max(facts.width, facts.height) > max_side:
+        raise Unprocessable(f"{measured}; no side may be longer than {max_side}.", code="image_too_large")
+    if min(facts.width, facts.height) < min_side:
+        raise Unprocessable(f"{measured}; each side has to be {min_side} or more.", code="image_too_small")
+    narrowest, widest = ratio
+    if not narrowest <= facts.width / facts.height <= widest:
+        raise Unprocessable(
+            f"{measured}; width divided by height has to be from {narrowest:.2f} to {widest:.2f}.",
+            code="image_ratio",
+        )
+
+
+def parse_data_uri(text: str) -> bytes:
+    """The bytes of `data:image/(png|jpeg|jpg|webp);base64,…`; Unprocessable `bad_data_uri` for anything else."""
+    head = _DATA_URI.match(text)
+    if head is None:
+        raise Unprocessable(
+            "A data URI has to begin with data:image/png;base64, (or jpeg, jpg, webp).", code="bad_data_uri"
+        )
+    try:
+        content = base64.b64decode(text[head.end() :], validate=True)
+    except ValueError:
+        content = b""
+    if not content:
+        raise Unprocessable("The data URI does not hold sound base64.", code="bad_data_uri")
+    return content
+
+
+def _refuse_pixels() -> Never:
+    raise Unprocessable(
+        f"The image has more than {MAX_PIXELS // 1_000_000} million pixels.", code="image_too_large"
+    ) from None
+
+
+def _orientation(exif: bytes) -> int | None:
+    """The EXIF orientation, 1 to 8; None when there is none. Not `getexif()`: for a PNG it decodes the pixels."""
+    tags = Image.Exif()
+    try:
+        tags.load(exif)
+        value = tags.get(ExifTags.Base.Orientation)
+    except Exception:  # noqa: BLE001 - broken EXIF is common, and viewers ignore it
+        return None
+    return value if isinstance(value, int) else None

@@ -1,0 +1,184 @@
+"""Settings: one frozen tree, read from the environment where a process begins, and nowhere else."""
+
+import ipaddress
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
+
+SECRETS = ("FAL_KEY", "FILMGATE_REDIS_URL")
+PLACEHOLDERS = frozenset({"changeme", "change-me", "secret", "password", "your-key", "xxx", "test"})
+# `filmgate generate` reads these; the gateway does not.
+CLIENT_NAMES = frozenset({"FILMGATE_KEY", "FILMGATE_URL"})
+REDIS_SCHEMES = ("redis", "rediss", "unix", "sentinel")
+
+
+class SettingsError(Exception):
+    """The configuration is refused, in one sentence that names the setting; exit code 78."""
+
+
+def is_loopback(host: str | None) -> bool:
+    """True for `localhost` and for literal loopback addresses."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False
+
+
+def _fal_url(value: str) -> str:
+    """A base URL of fal without trailing slash: https, or anything on loopback (the emulator)."""
+    url = urlsplit(value)
+    if url.scheme not in {"http", "https"} or not url.hostname or url.username or url.query or url.fragment:
+        raise ValueError("must be a URL such as https://queue.fal.run")
+    if url.scheme != "https" and not is_loopback(url.hostname):
+        raise ValueError("must be https, unless its host is a loopback address")
+    return value.rstrip("/")
+
+
+def _flag(value: object) -> object:
+    """`1` or `0`, and nothing else: a misspelt switch must not read as off."""
+    match value:
+        case "1":
+            return True
+        case "0":
+            return False
+        case bool():
+            return value
+    raise ValueError("must be 0 or 1")
+
+
+FalUrl = Annotated[str, BeforeValidator(_fal_url)]
+Flag = Annotated[bool, BeforeValidator(_flag)]
+
+
+class Settings(BaseModel):
+    """Every setting of the gateway. The alias is the name in the environment; docs: README, "Settings"."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    fal_key: SecretStr | None = Field(None, alias="FAL_KEY")
+    redis_url: SecretStr | None = Field(None, alias="FILMGATE_REDIS_URL")
+    host: str = Field("127.0.0.1", alias="FILMGATE_HOST")
+    port: int = Field(8000, alias="FILMGATE_PORT", ge=1, le=65535)
+    public_url: str | None = Field(None, alias="FILMGATE_PUBLIC_URL")
+    fal_queue_url: FalUrl = Field("https://queue.fal.run", alias="FILMGATE_FAL_QUEUE_URL")
+    fal_rest_url: FalUrl = Field("https://rest.fal.ai", alias="FILMGATE_FAL_REST_URL")
+    unproven_charge: Literal["settle", "release"] = Field("settle", alias="FILMGATE_UNPROVEN_CHARGE")
+    prices: Path | None = Field(None, alias="FILMGATE_PRICES")
+    store_check: Literal["refuse", "warn"] | None = Field(None, alias="FILMGATE_STORE_CHECK")
+    tls_cert: Path | None = Field(None, alias="FILMGATE_TLS_CERT")
+    tls_key: Path | None = Field(None, alias="FILMGATE_TLS_KEY")
+    upstream_concurrency: int = Field(10, alias="FILMGATE_UPSTREAM_CONCURRENCY", ge=1, le=10_000)
+    lanes: int = Field(1, alias="FILMGATE_LANES", ge=1, le=64)
+    workers: int = Field(2, alias="FILMGATE_WORKERS", ge=1, le=64)
+    deliverers: int = Field(1, alias="FILMGATE_DELIVERERS", ge=1, le=64)
+    data_dir: Path = Field(Path(".filmgate"), alias="FILMGATE_DATA_DIR")
+    egress_allow: str = Field("", alias="FILMGATE_EGRESS_ALLOW")
+    poll_interval: float = Field(1.0, alias="FILMGATE_POLL_INTERVAL", ge=0.05, le=60)
+    job_deadline: int = Field(3600, alias="FILMGATE_JOB_DEADLINE", ge=10, le=604_800)
+    retention_days: int = Field(30, alias="FILMGATE_RETENTION_DAYS", ge=8, le=3650)
+    strict_schema: Flag = Field(False, alias="FILMGATE_STRICT_SCHEMA")
+    log_format: Literal["auto", "json", "text"] = Field("auto", alias="FILMGATE_LOG_FORMAT")
+
+    @field_validator("fal_key")
+    @classmethod
+    def _no_placeholder(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and value.get_secret_value().strip().lower() in PLACEHOLDERS:
+            raise ValueError("is a placeholder; set the real secret")
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _known_scheme(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and urlsplit(value.get_secret_value()).scheme not in REDIS_SCHEMES:
+            raise ValueError("must begin with redis://, rediss://, unix:// or sentinel://")
+        return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _public_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        url = urlsplit(value)
+        if url.scheme not in {"http", "https"} or not url.hostname or url.query or url.fragment:
+            raise ValueError("must be a URL such as https://videos.example.com")
+        return value.rstrip("/")
+
+    @property
+    def base_url(self) -> str:
+        """The base of every URL in a reply, without trailing slash."""
+        if self.public_url:
+            return self.public_url
+        scheme = "https" if self.tls_cert else "http"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{scheme}://{host}:{self.port}"
+
+    @property
+    def emulated(self) -> bool:
+        """True when "fal" is a process on this machine, so that loopback images are fine."""
+        return is_loopback(urlsplit(self.fal_queue_url).hostname)
+
+    @property
+    def retention_ms(self) -> int:
+        """How long an ended job is kept, in milliseconds."""
+        return self.retention_days * 86_400_000
+
+
+def required_url(settings: Settings) -> str:
+    """The store's URL; SettingsError when there is none."""
+    if settings.redis_url is None:
+        raise SettingsError("FILMGATE_REDIS_URL is not set; `filmgate up` brings its own store.")
+    return settings.redis_url.get_secret_value()
+
+
+def _secret_from_file(name: str, path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        raise SettingsError(f"{name}_FILE names a file that cannot be read.") from None
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    name = ".".join(str(part) for part in first["loc"])
+    text = first["msg"].removeprefix("Value error, ").rstrip(".")
+    text = text[0].lower() + text[1:]
+    return f"{name} {text}." if text.startswith(("must", "is ")) else f"{name}: {text}."
+
+
+def load_settings(environ: Mapping[str, str]) -> Settings:
+    """The settings in `environ`; SettingsError for an unknown `FILMGATE_*` name or a malformed value.
+
+    Each secret may also be given as a file: `FAL_KEY_FILE=/run/secrets/fal_key`.
+    """
+    known = {field.alias for field in Settings.model_fields.values() if field.alias}
+    values: dict[str, str] = {}
+    for name, value in environ.items():
+        plain = name.removesuffix("_FILE")
+        if name in CLIENT_NAMES or value == "":
+            continue
+        if name in known:
+            values[name] = value
+        elif plain in SECRETS and name.endswith("_FILE"):
+            values[plain] = _secret_from_file(plain, value)
+        elif name.startswith("FILMGATE_") and not name.startswith("FILMGATE_TEST_"):
+            raise SettingsError(f"{name} is not a setting; the README lists them all.")
+    for name in SECRETS:
+        if environ.get(name) and environ.get(f"{name}_FILE"):
+            raise SettingsError(f"{name} and {name}_FILE are both set; keep one.")
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError(_sentence(error)) from None

@@ -1,0 +1,56 @@
+"""Logs: one line per request and per step, JSON unless stderr is a terminal."""
+
+import logging
+import re
+import sys
+from typing import Any, Literal
+
+import structlog
+
+SECRET = re.compile(
+    r"fg_(?:live|tok)_[0-9A-Za-z]+|whsec_[A-Za-z0-9+/=]+|(?<=[Kk]ey )[^\s\"']{8,}"
+    r"|(?<=[?&]token=)[^&\s\"']+|data:[a-z]+/[a-z+.-]+;base64,[A-Za-z0-9+/=]+"
+)
+
+
+def redact(text: str) -> str:
+    """The text with keys, signing secrets, tokens and data URIs blotted out."""
+    return SECRET.sub("[redacted]", text)
+
+
+def _redact_values(_logger: Any, _name: str, line: Any) -> Any:
+    for name, value in line.items():
+        if isinstance(value, str):
+            line[name] = redact(value)
+    return line
+
+
+def set_up_logs(form: Literal["auto", "json", "text"], *, process: str) -> None:
+    """Send every log line of this process to stderr; `process` names the role in each line."""
+    as_text = form == "text" or (form == "auto" and sys.stderr.isatty())
+    render: Any = (
+        structlog.dev.ConsoleRenderer() if as_text else structlog.processors.JSONRenderer(ensure_ascii=True)
+    )
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _redact_values,
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.processors.format_exc_info, render],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
+    )
+    stream = logging.StreamHandler(sys.stderr)
+    stream.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers[:] = [stream]
+    root.setLevel(logging.WARNING)
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(process=process)

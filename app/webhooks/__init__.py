@@ -1,0 +1,1 @@
+"""Signed messages to customers (Standard Webhooks 1.0)."""

@@ -1,0 +1,174 @@
+"""One attempt to deliver a message, and when the next one is due."""
+
+import asyncio
+import ssl
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Literal, TypeAlias
+
+import httpx
+
+from app import __version__
+from app.egress import EgressPolicy, ForbiddenTarget, GuardedTransport, guarded_client
+from app.webhooks import signing
+
+TOTAL_SECONDS = 15.0
+READ_BYTES = 65_536  # what is read of an answer
+KEPT_BYTES = 4_096  # what is kept of it
+JITTER = 0.2
+
+# Seconds before each attempt: Standard Webhooks' advice, ten attempts over some 76 hours.
+SCHEDULE: tuple[int, ...] = (0, 5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
+
+Outcome: TypeAlias = Literal["delivered", "retry", "gone", "refused"]
+
+_SLOW_DOWN = frozenset({429, 502, 503, 504})
+_HEADERS_TOO_LARGE = 431  # how h11 marks a header block beyond its 100 KB
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What came of one try.
+
+    - `delivered`: a 2xx.
+    - `retry`: anything that may be different next time.
+    - `gone`: the receiver wants this message no more. Status 410 also disables the webhook endpoint;
+      the header `webhook-delivery: abort-message` on a failure concerns the one message.
+    - `refused`: the address is not one that may be called, and nothing was sent. The schedule goes on,
+      because names move and the operator may allow the address.
+
+    `status` is None when no answer came. `answer` is the beginning of the body, at most 4 KB. `error` is a
+    code: `timeout`, `connect`, `tls`, `forbidden_target`, `redirect`, `too_large` (the answer's headers),
+    `protocol`. `retry_after` are the seconds that the receiver asks for with a 429, 502, 503 or 504.
+    """
+
+    status: int | None
+    outcome: Outcome
+    duration_ms: int
+    answer: str
+    error: str | None
+    retry_after: int | None
+
+
+@dataclass(slots=True)
+class _Answer:
+    """What has arrived so far; it counts also when the rest never comes."""
+
+    status: int | None = None
+    headers: httpx.Headers = field(default_factory=httpx.Headers)
+    body: bytearray = field(default_factory=bytearray)
+
+
+class Sender:
+    """Sends messages through the address guard, over one kept client; `tls` replaces the trusted roots."""
+
+    def __init__(
+        self,
+        policy: EgressPolicy,
+        *,
+        total_timeout: float = TOTAL_SECONDS,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._total = total_timeout
+        self._client = guarded_client(GuardedTransport(policy, tls=tls), total=total_timeout)
+
+    async def send(
+        self, url: str, *, message_id: str, body: bytes, secrets: Sequence[str], now: datetime
+    ) -> Attempt:
+        """Signs and posts `body` (JSON) once, within `total_timeout` seconds; no failure outside raises.
+
+        Redirects are failures. Once a status line has arrived it decides, however the rest of the answer
+        ends.
+        """
+        began = time.monotonic()
+        answer = _Answer()
+        error = None
+        headers = {
+            **signing.headers(secrets, message_id, now, body),
+            "Content-Type": "application/json",
+            "User-Agent": f"Filmgate/{__version__}",
+            "Accept": "*/*",
+            "Accept-Encoding": "identity",  # with a raw read, nothing is ever unpacked
+        }
+        try:
+            async with asyncio.timeout(self._total):  # httpx's own limits are for each read: drips pass them
+                await self._exchange(url, headers, body, answer)
+        except (TimeoutError, httpx.HTTPError, httpx.InvalidURL, ForbiddenTarget) as exception:
+            error = _code(exception)
+        duration_ms = round((time.monotonic() - began) * 1000)
+        kept = bytes(answer.body[:KEPT_BYTES]).decode(errors="replace")
+        outcome, error = _judge(answer, error)
+        return Attempt(answer.status, outcome, duration_ms, kept, error, _retry_after(answer, now))
+
+    async def aclose(self) -> None:
+        """Closes the kept client."""
+        await self._client.aclose()
+
+    async def _exchange(self, url: str, headers: Mapping[str, str], body: bytes, answer: _Answer) -> None:
+        async with self._client.stream("POST", url, content=body, headers=headers) as response:
+            answer.status = response.status_code
+            answer.headers = response.headers
+            async for chunk in response.aiter_raw():
+                answer.body += chunk[: READ_BYTES - len(answer.body)]
+                if len(answer.body) == READ_BYTES:
+                    break
+
+
+def next_delay(attempt: int, retry_after: int | None, jitter: float) -> int | None:
+    """Seconds to wait after `attempt` attempts (0 before the first); None when there is no further one.
+
+    `jitter` is a random number from -1 to 1 and moves the delay by up to 20 %. A receiver's Retry-After may
+    lengthen the delay up to twice its length, and never shortens it.
+    """
+    if attempt >= len(SCHEDULE):
+        return None
+    planned = SCHEDULE[attempt]
+    delay = round(planned * (1 + JITTER * jitter))
+    return delay if retry_after is None else min(max(delay, retry_after), 2 * planned)
+
+
+def _judge(answer: _Answer, error: str | None) -> tuple[Outcome, str | None]:
+    """The outcome, and the error beside it."""
+    status = answer.status
+    if status is None:
+        return ("refused" if error == "forbidden_target" else "retry"), error
+    if httpx.codes.is_success(status):
+        return "delivered", None
+    aborted = answer.headers.get("webhook-delivery", "").strip().lower() == "abort-message"
+    outcome: Outcome = "gone" if aborted or status == httpx.codes.GONE else "retry"
+    return outcome, "redirect" if httpx.codes.is_redirect(status) else error
+
+
+def _code(exception: Exception) -> str:
+    """The stable code of a failure, for the customer's list of attempts."""
+    if isinstance(exception, ForbiddenTarget):
+        return "forbidden_target"
+    if isinstance(exception, TimeoutError | httpx.TimeoutException):
+        return "timeout"
+    cause: BaseException | None = exception
+    while cause is not None:  # httpx tells these apart only in the exceptions it wraps
+        if isinstance(cause, ssl.SSLError):
+            return "tls"
+        if getattr(cause, "error_status_hint", None) == _HEADERS_TOO_LARGE:
+            return "too_large"
+        cause = cause.__cause__ or cause.__context__
+    return "connect" if isinstance(exception, httpx.NetworkError) else "protocol"
+
+
+def _retry_after(answer: _Answer, now: datetime) -> int | None:
+    """Seconds from `now`, of a number or an HTTP date (RFC 9110, 10.2.3)."""
+    text = answer.headers.get("retry-after", "").strip()
+    if answer.status not in _SLOW_DOWN or not text:
+        return None
+    if text.isascii() and text.isdigit():
+        return int(text[:9])
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:  # "-0000": UTC without saying so
+        moment = moment.replace(tzinfo=UTC)
+    return max(0, round((moment - now).total_seconds()))

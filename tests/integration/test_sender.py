@@ -1,0 +1,255 @@
+"""One attempt against real receivers, friendly and hostile."""
+
+import asyncio
+import resource
+import time
+import zlib
+from collections.abc import AsyncIterator, Callable, Coroutine
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from app import __version__
+from app.egress import EgressPolicy
+from app.webhooks.sender import KEPT_BYTES, SCHEDULE, Attempt, Sender, next_delay
+from app.webhooks.signing import new_secret
+from tests.support.receiver import Answer, Receiver, Reply
+
+pytestmark = pytest.mark.anyio
+
+SECRET = new_secret()
+BODY = b'{"type":"job.succeeded","data":{"id":"job_1"}}'
+LOOPBACK = EgressPolicy.parse("127.0.0.1")
+Send = Callable[..., Coroutine[Any, Any, Attempt]]
+
+
+def now() -> datetime:
+    """The moment, in UTC."""
+    return datetime.fromtimestamp(time.time(), UTC)
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    """A receiver on loopback."""
+    async with Receiver() as listening:
+        yield listening
+
+
+@pytest.fixture
+async def send(receiver: Receiver) -> AsyncIterator[Send]:
+    """Sends one message to the receiver, with 1 second for the whole attempt."""
+    sender = Sender(LOOPBACK, total_timeout=1)
+
+    async def send(*answers: Answer, url: str | None = None) -> Attempt:
+        receiver.answers(answers)
+        return await sender.send(
+            url or f"{receiver.url}/hook", message_id="msg_1", body=BODY, secrets=[SECRET], now=now()
+        )
+
+    yield send
+    await sender.aclose()
+
+
+async def test_a_message_arrives_signed_and_named(receiver: Receiver, send: Send) -> None:
+    """The receiver verifies it with the package of the specification; a changed body does not verify."""
+    attempt = await send(Reply(204))
+    assert (attempt.status, attempt.outcome, attempt.error, attempt.answer) == (204, "delivered", None, "")
+    (request,) = receiver.requests
+    assert (request.method, request.target, request.body) == ("POST", "/hook", BODY)
+    assert request.headers["user-agent"] == f"Filmgate/{__version__}"
+    assert request.headers["content-type"] == "application/json"
+    assert request.headers["accept-encoding"] == "identity"
+    Webhook(SECRET).verify(request.body, dict(request.headers))
+    with pytest.raises(WebhookVerificationError):
+        Webhook(SECRET).verify(request.body.replace(b"job_1", b"job_2"), dict(request.headers))
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome", "error", "retry_after"),
+    [
+        (200, "delivered", None, None),
+        (299, "delivered", None, None),
+        (Reply(200, {"webhook-delivery": "abort-message"}), "delivered", None, None),
+        (Reply(301, {"Location": "/elsewhere"}), "retry", "redirect", None),
+        (Reply(307, {"Location": "http://169.254.169.254/latest/meta-data/"}), "retry", "redirect", None),
+        (304, "retry", "redirect", None),
+        (400, "retry", None, None),
+        (404, "retry", None, None),
+        (410, "gone", None, None),
+        (Reply(400, {"Webhook-Delivery": "Abort-Message"}), "gone", None, None),
+        (Reply(500, {"webhook-delivery": "something"}), "retry", None, None),
+        (Reply(429, {"Retry-After": "7"}), "retry", None, 7),
+        (Reply(502, {"Retry-After": " 0 "}), "retry", None, 0),
+        (Reply(503, {"Retry-After": "soon"}), "retry", None, None),
+        (Reply(504, {"Retry-After": "-5"}), "retry", None, None),
+        (Reply(504, {"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}), "retry", None, 0),
+        (Reply(503, {"Retry-After": "9" * 5000}), "retry", None, 999_999_999),
+        (Reply(500, {"Retry-After": "7"}), "retry", None, None),
+    ],
+)
+async def test_the_answer_decides(
+    send: Send, receiver: Receiver, answer: Answer, outcome: str, error: str | None, retry_after: int | None
+) -> None:
+    """One request each, whatever it says: redirects are never followed."""
+    attempt = await send(answer)
+    assert (attempt.outcome, attempt.error, attempt.retry_after) == (outcome, error, retry_after)
+    assert len(receiver.requests) == 1
+
+
+async def test_a_retry_after_may_be_a_date(send: Send) -> None:
+    """It counts from now."""
+    later = datetime.fromtimestamp(time.time() + 90, UTC)
+    attempt = await send(Reply(503, {"Retry-After": format_datetime(later, usegmt=True)}))
+    assert attempt.retry_after is not None
+    assert 85 <= attempt.retry_after <= 91
+
+
+async def test_the_beginning_of_the_answer_is_kept_as_text(send: Send) -> None:
+    """4 KB of it, and no byte sequence breaks it."""
+    attempt = await send(Reply(500, body=b"no \xff\xfe: " + b"x" * 10_000))
+    assert attempt.answer.startswith("no \ufffd\ufffd: xxx")
+    assert len(attempt.answer) == KEPT_BYTES
+
+
+def raw(*parts: bytes, pause: float = 0, repeat: bytes = b"", times: int = 0) -> Answer:
+    """A receiver that writes `parts`, then `repeat` again and again, and never closes."""
+
+    async def script(writer: asyncio.StreamWriter) -> None:
+        for part in parts:
+            writer.write(part)
+        for _ in range(times):
+            writer.write(repeat)
+            await writer.drain()
+            await asyncio.sleep(pause)
+        await asyncio.Event().wait()
+
+    return script
+
+
+def gzip_bomb(megabytes: int) -> bytes:
+    """Zeros that take a thousandth of their size; made piece by piece, for the sake of the memory measured."""
+    press = zlib.compressobj(9, wbits=31)
+    return b"".join([*(press.compress(bytes(1_000_000)) for _ in range(megabytes)), press.flush()])
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+BOMB = gzip_bomb(300)
+DELIVERED = (200, "delivered", None)
+TIMEOUT = (None, "retry", "timeout")
+TOO_LARGE = (None, "retry", "too_large")
+HOSTILE: dict[str, tuple[Answer, tuple[int | None, str, str | None]]] = {
+    "says nothing": (raw(), TIMEOUT),
+    "drips its headers": (raw(OK, pause=0.1, repeat=b"x: y\r\n", times=1000), TIMEOUT),
+    "informs for ever": (raw(pause=0.01, repeat=b"HTTP/1.1 103 Early Hints\r\n\r\n", times=10_000), TIMEOUT),
+    "asks for more and waits": (raw(b"HTTP/1.1 100 Continue\r\n\r\n"), TIMEOUT),
+    "drips its body": (raw(OK + b"\r\n", pause=0.1, repeat=b"x", times=1000), DELIVERED),
+    "drips a failure": (
+        raw(b"HTTP/1.1 500 No\r\n\r\n", pause=0.1, repeat=b"x", times=1000),
+        (500, "retry", "timeout"),
+    ),
+    "never closes": (raw(b"HTTP/1.0 200 OK\r\n\r\nfine"), DELIVERED),
+    "sends 1 GB": (
+        raw(OK + b"Content-Length: 1000000000\r\n\r\n", repeat=bytes(1_000_000), times=1000),
+        DELIVERED,
+    ),
+    "sends a gzip bomb": (Reply(200, {"Content-Encoding": "gzip"}, BOMB), DELIVERED),
+    "sends 1 MB of headers": (raw(OK, repeat=b"x: " + b"y" * 9_995 + b"\r\n", times=100), TOO_LARGE),
+    "sends one header of 1 MB": (raw(OK + b"x: " + b"y" * 1_000_000), TOO_LARGE),
+    "speaks no HTTP": (raw(b"220 mail.example.com ESMTP\r\n\r\n"), (None, "retry", "protocol")),
+    "ends in the middle": (Reply(200, {"Content-Length": "100"}, b"x"), DELIVERED),
+}
+
+
+@pytest.mark.parametrize(("answer", "expected"), HOSTILE.values(), ids=HOSTILE)
+async def test_a_hostile_receiver_costs_little_time_and_memory(
+    send: Send, answer: Answer, expected: tuple[int | None, str, str | None]
+) -> None:
+    """Never more than the deadline, and a few MB; a status line that arrived counts."""
+    await send(200)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    attempt = await send(answer)
+    assert (attempt.status, attempt.outcome, attempt.error) == expected
+    assert attempt.duration_ms < 1_500
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 5_000  # KB
+    assert len(attempt.answer) <= KEPT_BYTES
+
+
+async def test_the_deadline_is_for_the_whole_attempt(send: Send) -> None:
+    """A receiver that sends a byte now and then is given up after 1 s, not after 1 s of silence."""
+    attempt = await send(raw(OK, pause=0.2, repeat=b"x: y\r\n", times=1000))
+    assert 900 <= attempt.duration_ms <= 1_500
+
+
+async def test_a_port_where_nobody_listens_is_tried_again_later(send: Send) -> None:
+    """The connection is refused, and that is a reason to come back."""
+    async with Receiver() as gone:
+        url = gone.url
+    attempt = await send(url=url)
+    assert (attempt.status, attempt.outcome, attempt.error) == (None, "retry", "connect")
+
+
+async def test_a_receiver_that_hangs_up_is_tried_again_later(send: Send) -> None:
+    """It may have worked or not; the message's id tells the receiver."""
+
+    async def hang_up(writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    attempt = await send(hang_up)
+    assert (attempt.status, attempt.outcome, attempt.error) == (None, "retry", "protocol")
+
+
+async def test_plain_text_on_a_tls_port_is_a_tls_failure(send: Send) -> None:
+    """Told apart from a port where nobody listens."""
+
+    def plain(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(plain, "127.0.0.1", 0) as server:
+        attempt = await send(url=f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+    assert (attempt.status, attempt.outcome, attempt.error) == (None, "retry", "tls")
+
+
+@pytest.mark.parametrize("url", ["http://[::1]:{port}/", "http://127.0.0.2:{port}/", "https://localhost:{port}/"])
+async def test_a_forbidden_target_is_refused_and_hears_nothing(url: str) -> None:
+    """Refused again at every attempt, also when it got past the registration."""
+    async with Receiver("::1" if "[" in url else "127.0.0.2" if "0.2" in url else "127.0.0.1") as receiver:
+        sender = Sender(EgressPolicy.parse("10.0.0.0/8"), total_timeout=2)
+        attempt = await sender.send(
+            url.format(port=receiver.port), message_id="msg_1", body=BODY, secrets=[SECRET], now=now()
+        )
+        await sender.aclose()
+    assert (attempt.status, attempt.outcome, attempt.error) == (None, "refused", "forbidden_target")
+    assert receiver.connections == 0
+
+
+async def test_a_slow_receiver_does_not_hold_up_a_quick_one(receiver: Receiver, send: Send) -> None:
+    """Attempts share the client and nothing else."""
+    slow = asyncio.create_task(send(raw()))
+    await receiver.wait_for(1)
+    quick = await send(200)
+    assert not slow.done()
+    assert (quick.outcome, (await slow).error) == ("delivered", "timeout")
+
+
+def test_ten_attempts_in_three_days() -> None:
+    """The schedule of Standard Webhooks: 75 hours and 35 minutes."""
+    assert [next_delay(made, None, 0) for made in range(11)] == [*SCHEDULE, None]
+    assert sum(SCHEDULE) == 75 * 3600 + 35 * 60 + 5
+
+
+@pytest.mark.parametrize("made", range(1, 10))
+def test_delays_vary_by_a_fifth(made: int) -> None:
+    """So that what failed together does not return together."""
+    planned = SCHEDULE[made]
+    assert next_delay(made, None, -1) == round(planned * 0.8)
+    assert next_delay(made, None, 1) == round(planned * 1.2)
+
+
+@pytest.mark.parametrize(("asked", "delay"), [(0, 300), (100, 300), (400, 400), (600, 600), (10**9, 600)])
+def test_a_receiver_may_ask_for_up_to_twice_the_delay(asked: int, delay: int) -> None:
+    """And never for less than the delay."""
+    assert next_delay(2, asked, 0) == delay

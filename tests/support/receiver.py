@@ -1,0 +1,137 @@
+"""A real HTTP server that records what it is sent and answers by script, as a customer's webhook receiver."""
+
+import asyncio
+import contextlib
+import ssl
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Self, TypeAlias
+
+from tests.support.waiting import wait_until
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One request: header names are in lower case, `target` is the path and the query."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One answer, sent after `delay` seconds."""
+
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    delay: float = 0
+
+    def encoded(self) -> bytes:
+        """The bytes on the wire."""
+        headers = {"Content-Length": str(len(self.body)), **self.headers}
+        head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        reason = HTTPStatus(self.status).phrase if self.status in HTTPStatus._value2member_map_ else "-"
+        return f"HTTP/1.1 {self.status} {reason}\r\n{head}\r\n".encode() + self.body
+
+
+Script: TypeAlias = Callable[[asyncio.StreamWriter], Awaitable[None]]
+Answer: TypeAlias = int | Reply | Script
+
+
+class Receiver:
+    """`async with Receiver() as r:` listens at `r.url` until the block ends.
+
+    `r.answers([500, Reply(429, {"Retry-After": "7"}), script])` says what the next requests get: a status,
+    a `Reply`, or a coroutine function that writes the raw bytes itself. After that, and without it, the
+    answer is 200. `r.requests` holds what arrived, `r.connections` counts the sockets that were accepted.
+    """
+
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        tls: ssl.SSLContext | None = None,
+        keep_alive: bool = False,
+    ) -> None:
+        self.host = host
+        self.port = port
+        self.requests: list[Received] = []
+        self.connections = 0
+        self._tls = tls
+        self._keep_alive = keep_alive
+        self._answers: deque[Answer] = deque()
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def url(self) -> str:
+        """`http://127.0.0.1:PORT`."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self._tls else 'http'}://{host}:{self.port}"
+
+    def answers(self, answers: Iterable[Answer]) -> None:
+        """Adds to the answers of the requests to come."""
+        self._answers.extend(answers)
+
+    async def wait_for(self, count: int, *, timeout: float = 20) -> list[Received]:
+        """All requests, once there are at least `count`."""
+
+        async def arrived() -> bool:
+            return len(self.requests) >= count
+
+        await wait_until(arrived, f"{count} requests at the receiver", timeout=timeout)
+        return self.requests
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._accepted, self.host, self.port, ssl=self._tls)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._server.wait_closed()
+
+    async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        self.connections += 1
+        try:
+            # The other side may leave at any time; a script that never ends is cancelled with the receiver.
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+                await self._exchange(reader, writer)
+                while self._keep_alive:
+                    await self._exchange(reader, writer)
+        finally:
+            self._tasks.discard(task)
+            writer.transport.abort() if task.cancelling() else writer.close()
+            with contextlib.suppress(OSError, asyncio.CancelledError):
+                await writer.wait_closed()
+
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        request_line, *lines = head.rstrip("\r\n").split("\r\n")
+        method, target, _ = request_line.split(" ", 2)
+        pairs = (line.partition(":") for line in lines)
+        headers = {name.lower(): value.strip() for name, _, value in pairs}
+        body = await reader.readexactly(int(headers.get("content-length", "0")))
+        self.requests.append(Received(method, target, headers, body))
+        answer = self._answers.popleft() if self._answers else 200
+        if isinstance(answer, int):
+            answer = Reply(answer, {} if self._keep_alive else {"Connection": "close"})
+        if isinstance(answer, Reply):
+            await asyncio.sleep(answer.delay)
+            writer.write(answer.encoded())
+            await writer.drain()
+        else:
+            await answer(writer)

@@ -1,0 +1,377 @@
+"""Nothing leaves for an address that is not public: shown by a listener that hears nothing."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from ipaddress import ip_address
+
+import httpx
+import pytest
+
+from app.domain.addresses import unmapped
+from app.domain.errors import Unprocessable
+from app.egress import (
+    NOT_ALLOWED,
+    Address,
+    EgressPolicy,
+    ForbiddenTarget,
+    GuardedTransport,
+    check_url,
+    guarded_client,
+)
+from tests.support.receiver import Receiver, Reply
+
+pytestmark = pytest.mark.anyio
+
+# What reaches this machine, its network or its cloud, spelled in every way that some resolver understands.
+SPELLINGS = [
+    "127.0.0.1",
+    "127.1",
+    "127.0.1",
+    "127.255.255.254",
+    "0x7f000001",
+    "0x7f.1",
+    "0X7F.0.0.1",
+    "2130706433",
+    "017700000001",
+    "0177.0.0.1",
+    "0177.0.0.0x1",
+    "0",
+    "0.0.0.0",  # noqa: S104 - to be refused, not bound
+    "127.0.0.1.",
+    "127\u30020\u30020\u30021",
+    "\uff11\uff12\uff17.0.0.1",
+    "\u2460\u2461\u2466.0.0.1",
+    "localhost",
+    "LOCALHOST",
+    "[::1]",
+    "[::]",
+    "[0:0:0:0:0:0:0:1]",
+    "[::127.0.0.1]",
+    "[::ffff:127.0.0.1]",
+    "[::ffff:7f00:1]",
+    "[0:0:0:0:0:ffff:7f00:1]",
+    "[64:ff9b::7f00:1]",
+    "[64:ff9b::127.0.0.1]",
+    "[64:ff9b:1::7f00:1]",
+    "[2002:7f00:1::]",
+    "[2001:0:7f00:1::]",
+    "[fe80::1]",
+    "[fe80::1%25lo]",
+    "[fec0::1]",
+    "[fd00:ec2::254]",
+    "[ff02::1]",
+    "[2001:db8::1]",
+    "[3fff::1]",
+    "[5f00::1]",
+    "[100::1]",
+    "10.0.0.1",
+    "100.64.0.1",
+    "169.254.169.254",
+    "0xa9fea9fe",
+    "172.16.0.1",
+    "192.168.1.1",
+    "192.0.0.8",
+    "192.88.99.1",
+    "198.18.0.1",
+    "203.0.113.7",
+    "224.0.0.1",
+    "255.255.255.255",
+    "168.63.129.16",
+]
+PRIVATE = [
+    "127.0.0.1",
+    "127.0.0.2",
+    "0.0.0.0",  # noqa: S104 - to be refused, not bound
+    "10.1.2.3",
+    "169.254.169.254",
+    "172.31.255.255",
+    "192.168.0.1",
+    "100.127.255.255",
+    "168.63.129.16",
+    "::1",
+    "::",
+    "::ffff:127.0.0.1",
+    "64:ff9b::7f00:1",
+    "2002:7f00:1::",
+    "fe80::1",
+    "fd00::1",
+]
+PUBLIC = "93.184.216.34"
+
+
+class Listener:
+    """Notes the connections that reach any address of this machine on one port."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.reached: list[str] = []
+
+    def accept(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Notes the address that was dialled, and says nothing."""
+        host = ip_address(writer.get_extra_info("sockname")[0])
+        self.reached.append(str(unmapped(host)))
+        writer.close()
+
+
+@asynccontextmanager
+async def listening() -> AsyncIterator[Listener]:
+    """A listener on every address of this machine, v4 and v6."""
+    both = socket.socket(socket.AF_INET6)
+    both.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    both.bind(("::", 0))
+    listener = Listener(both.getsockname()[1])
+    server = await asyncio.start_server(listener.accept, sock=both)
+    async with server:
+        yield listener
+
+
+class Answers:
+    """A name server: gives one list of addresses after the other, the last one again and again."""
+
+    def __init__(self, *answers: Sequence[str]) -> None:
+        self.asked: list[str] = []
+        self._answers = list(answers)
+
+    async def __call__(self, host: str) -> list[Address]:
+        """The next list."""
+        self.asked.append(host)
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        return [ip_address(text) for text in answer]
+
+
+async def get(
+    url: str, policy: EgressPolicy, resolver: Answers | None = None, *, seconds: float = 5
+) -> httpx.Response:
+    """One GET through the guard."""
+    transport = GuardedTransport(policy, resolver=resolver) if resolver else GuardedTransport(policy)
+    async with guarded_client(transport, total=seconds) as client:
+        return await client.get(url)
+
+
+@pytest.mark.parametrize("host", SPELLINGS)
+async def test_no_packet_goes_to_a_private_address_however_it_is_spelled(host: str) -> None:
+    """Refused, with one sentence for all, before a socket is opened; also where the port is allowed."""
+    async with listening() as listener:
+        policy = EgressPolicy(ports=frozenset({listener.port}))
+        with pytest.raises((ForbiddenTarget, httpx.InvalidURL)) as caught:  # httpx reads no `0177.0.0.1`
+            await get(f"https://{host}:{listener.port}/", policy)
+        assert not listener.reached
+    assert isinstance(caught.value, httpx.InvalidURL) or str(caught.value) == NOT_ALLOWED
+
+
+async def test_the_listener_would_have_heard() -> None:
+    """The same spellings do arrive where the operator allows them, so that silence means something."""
+    heard = []
+    policy = EgressPolicy.parse("127.0.0.0/8, ::1, ::, 0.0.0.0")
+    for host in ("127.0.0.1", "127.1", "0x7f000001", "[::1]", "[::ffff:127.0.0.1]", "localhost", "0"):
+        async with listening() as listener:
+            with pytest.raises(httpx.HTTPError):
+                await get(f"https://{host}:{listener.port}/", policy)
+            heard.append(listener.reached)
+    assert all(heard), heard
+
+
+@pytest.mark.parametrize("address", PRIVATE)
+@pytest.mark.parametrize("order", ["alone", "first", "last"])
+async def test_one_private_answer_condemns_the_name(address: str, order: str) -> None:
+    """Every answer has to pass, whichever would have been dialled."""
+    answers = {"alone": [address], "first": [address, PUBLIC], "last": [PUBLIC, address]}[order]
+    async with listening() as listener:
+        policy = EgressPolicy(ports=frozenset({listener.port}))
+        with pytest.raises(ForbiddenTarget, match="not a public internet address"):
+            await get(f"https://hooks.example.com:{listener.port}/", policy, Answers(answers))
+        assert not listener.reached
+
+
+async def test_a_name_that_changes_its_answer_gains_nothing() -> None:
+    """DNS rebinding: asked once an attempt, and what was checked is what is dialled."""
+    async with listening() as listener:
+        names = Answers(["127.0.0.2"], ["127.0.0.1"])  # the first is allowed, and stands for a public one
+        transport = GuardedTransport(EgressPolicy.parse("127.0.0.2"), resolver=names)
+        async with guarded_client(transport, total=5) as client:
+            with pytest.raises(httpx.HTTPError):  # the listener says nothing
+                await client.get(f"http://rebind.example.com:{listener.port}/")
+            assert names.asked == ["rebind.example.com"]
+            assert listener.reached == ["127.0.0.2"]
+            with pytest.raises(ForbiddenTarget):
+                await client.get(f"http://rebind.example.com:{listener.port}/")
+    assert names.asked == ["rebind.example.com"] * 2
+    assert listener.reached == ["127.0.0.2"]
+
+
+async def test_the_next_answer_is_dialled_when_the_first_does_not_listen() -> None:
+    """A host with a dead v6 address is still reached; its name stands in the Host header."""
+    async with Receiver() as receiver:
+        names = Answers(["::1", "127.0.0.1"])
+        response = await get(
+            f"http://hooks.internal:{receiver.port}/x?y=1", EgressPolicy.parse("hooks.internal"), names
+        )
+    assert response.status_code == 200
+    (request,) = receiver.requests
+    assert request.headers["host"] == f"hooks.internal:{receiver.port}"
+    assert request.target == "/x?y=1"
+
+
+@pytest.mark.parametrize("allow", ["hooks.internal", "127.0.0.0/8", "127.0.0.1", "10.0.0.0/8, HOOKS.internal"])
+async def test_the_operators_list_opens_a_private_target(allow: str) -> None:
+    """By name or by network, with http and any port."""
+    async with Receiver() as receiver:
+        url = f"http://hooks.internal:{receiver.port}/"
+        check_url(url, EgressPolicy.parse(allow))
+        assert (await get(url, EgressPolicy.parse(allow), Answers(["127.0.0.1"]))).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("url", "answer"),
+    [
+        ("http://hooks.example.com:8443/", PUBLIC),
+        ("https://hooks.example.com:22/", PUBLIC),
+        ("https://hooks.example.com:6379/", PUBLIC),
+        ("https://hooks.example.com:0/", "127.0.0.1"),
+        ("http://hooks.example.com:99999/", "127.0.0.1"),
+        ("ftp://hooks.example.com/", "127.0.0.1"),
+    ],
+)
+async def test_scheme_and_port_are_held_when_the_socket_is_opened(url: str, answer: str) -> None:
+    """Outside the operator's list: https, and 443 or 8443; inside: http too, and any port there is."""
+    with pytest.raises(ForbiddenTarget):
+        await get(url, EgressPolicy.parse("127.0.0.0/8"), Answers([answer]))
+
+
+async def test_a_name_that_does_not_resolve_is_a_failed_connection() -> None:
+    """Not a crash, and not a refusal; the same for a name that is none and for an empty answer."""
+    for host in ("no-such-name.invalid", "a" * 70 + ".invalid"):
+        with pytest.raises(httpx.ConnectError):
+            await get(f"https://{host}/", EgressPolicy())
+    with pytest.raises(httpx.ConnectError):
+        await get("https://hooks.example.com/", EgressPolicy.parse("127.0.0.1"), Answers([]))
+
+
+async def test_a_name_server_that_does_not_answer_is_given_up() -> None:
+    """After three seconds, however long the client would wait."""
+
+    async def silent(host: str) -> list[Address]:
+        await asyncio.Event().wait()
+        raise AssertionError(host)
+
+    began = asyncio.get_running_loop().time()
+    async with guarded_client(GuardedTransport(EgressPolicy(), resolver=silent), total=30) as client:
+        with pytest.raises(httpx.ConnectTimeout):
+            await client.get("https://hooks.example.com/")
+    assert 2.5 < asyncio.get_running_loop().time() - began < 5
+
+
+async def test_only_the_first_ten_answers_are_dialled() -> None:
+    """What comes after is neither checked nor reached."""
+    async with Receiver() as receiver:
+        names = Answers([f"127.0.1.{n}" for n in range(1, 11)] + ["127.0.0.1"])
+        with pytest.raises(httpx.ConnectError):
+            await get(f"http://hooks.internal:{receiver.port}/", EgressPolicy.parse("127.0.0.0/8"), names)
+        assert receiver.connections == 0
+
+
+async def test_redirects_cookies_and_proxies_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client follows nothing, keeps nothing, and takes nothing from the environment."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
+    async with Receiver() as receiver:
+        receiver.answers([Reply(302, {"Location": "http://169.254.169.254/latest/", "Set-Cookie": "a=b; Path=/"})])
+        transport = GuardedTransport(EgressPolicy.parse("127.0.0.1"))
+        async with guarded_client(transport, total=5) as client:
+            assert (await client.get(receiver.url)).status_code == 302
+            assert (await client.get(receiver.url)).status_code == 200
+        assert "cookie" not in receiver.requests[1].headers
+        assert receiver.connections == 2
+
+
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [
+        ("https://hooks.example.com/x?y=1", None),
+        ("https://hooks.example.com:8443/", None),
+        ("HTTPS://HOOKS.EXAMPLE.COM/", None),
+        ("https://b\u00fccher.example/", None),
+        ("https://93.184.216.34/", None),
+        ("https://[2606:2800:220:1::1]/", None),
+        ("http://hooks.example.com/", "url_scheme"),
+        ("ftp://hooks.example.com/", "url_scheme"),
+        ("file:///etc/passwd", "url_scheme"),
+        ("javascript:alert(1)", "url_scheme"),
+        ("gopher://hooks.example.com/", "url_scheme"),
+        ("data:text/html,x", "url_scheme"),
+        ("hooks.example.com/x", "url_scheme"),
+        ("//hooks.example.com/", "url_scheme"),
+        ("", "url_scheme"),
+        ("https://", "url_not_allowed"),
+        ("https:///x", "url_not_allowed"),
+        ("https://user@hooks.example.com/", "url_not_allowed"),
+        ("https://user:secret@hooks.example.com/", "url_not_allowed"),
+        ("https://127.0.0.1\\@hooks.example.com/", "url_not_allowed"),
+        ("https://hooks.example.com\\.evil.com/", "url_not_allowed"),
+        ("https://hooks.example.com/#part", "url_not_allowed"),
+        ("https://hooks.example.com:22/", "url_not_allowed"),
+        ("https://hooks.example.com:0/", "url_not_allowed"),
+        ("https://hooks.example.com:99999/", "url_not_allowed"),
+        ("https://hooks.example.com:x/", "url_not_allowed"),
+        ("https://hooks.example.com./", "url_not_allowed"),
+        ("https://hooks..example.com/", "url_not_allowed"),
+        ("https://hooks.example.com/a b", "url_not_allowed"),
+        (" https://hooks.example.com/", "url_scheme"),
+        ("https://hooks.example.com/\t", "url_not_allowed"),
+        ("https://hooks.example.com/\r\nX: y", "url_not_allowed"),
+        ("https://hooks.ex ample.com/", "url_not_allowed"),
+        ("https://127.0.0.1%00.example.com/", "url_not_allowed"),
+        ("https://%31%32%37.0.0.1/", "url_not_allowed"),
+        ("https://hooks.example.com/\ud800", "url_not_allowed"),
+        ("https://" + "a." * 130 + "com/", "url_not_allowed"),
+        ("https://" + "a" * 64 + ".com/", "url_not_allowed"),
+        ("https://hooks.example.com/" + "a" * 3000, "url_not_allowed"),
+        ("https://redis:6379/", "url_not_allowed"),
+        ("https://api.localhost/", "url_not_allowed"),
+        ("https://metadata.google.internal/", "url_not_allowed"),
+    ],
+)
+async def test_a_url_is_judged_at_registration(url: str, code: str | None) -> None:
+    """Without asking DNS, and without repeating the URL."""
+    if code is None:
+        check_url(url, EgressPolicy())
+        return
+    with pytest.raises(Unprocessable) as caught:
+        check_url(url, EgressPolicy())
+    assert (caught.value.code, caught.value.status) == (code, 422)
+    assert "example" not in caught.value.message
+
+
+@pytest.mark.parametrize("host", SPELLINGS)
+async def test_registration_refuses_private_hosts_with_one_text(host: str) -> None:
+    """The same sentence for every one of them, whatever the scheme and the port."""
+    for url in (f"https://{host}/", f"http://{host}:6379/"):
+        with pytest.raises(Unprocessable) as caught:
+            check_url(url, EgressPolicy())
+        assert caught.value.code == "url_not_allowed"
+
+
+async def test_registration_leaves_to_dns_what_only_dns_can_tell() -> None:
+    """With a network on the list a private-looking name may lie in it; a public-looking one needs to be named."""
+    policy = EgressPolicy.parse("10.0.5.0/24")
+    check_url("http://receiver:9000/", policy)
+    check_url("http://10.0.5.9:9000/", policy)
+    for url, code in [("http://10.0.6.9/", "url_not_allowed"), ("http://hooks.example.com/", "url_scheme")]:
+        with pytest.raises(Unprocessable) as caught:
+            check_url(url, policy)
+        assert caught.value.code == code
+
+
+async def test_the_operators_list_is_read_strictly() -> None:
+    """Networks, single addresses and names; anything else is one sentence that names it."""
+    assert EgressPolicy.parse(" ") == EgressPolicy()
+    policy = EgressPolicy.parse("10.0.5.0/24,Hooks.Internal, ::1 ,fd00::/8,")
+    assert policy.names("hooks.INTERNAL")
+    assert policy.covers(ip_address("10.0.5.7"))
+    assert policy.covers(ip_address("::ffff:10.0.5.7"))
+    assert not policy.covers(ip_address("10.0.6.7"))
+    for entry in ("10.0.5.1/24", "10.0.5", "0x7f.1", "*.internal", "http://x/", "a b", "hooks.internal:80", "x/8"):
+        with pytest.raises(ValueError, match="neither a network"):
+            EgressPolicy.parse(f"10.0.5.0/24,{entry}")

@@ -1,0 +1,255 @@
+"""Images are judged by their header, before anything is bought."""
+
+import base64
+import hashlib
+import io
+import resource
+import struct
+import zlib
+
+import pytest
+from PIL import ExifTags, Image
+
+from app.domain.errors import Unprocessable
+from app.media.images import MAX_PIXELS, ImageFacts, check_limits, inspect, parse_data_uri
+
+
+def encoded(kind: str, size: tuple[int, int] = (640, 480), mode: str = "RGB", **options: object) -> bytes:
+    """An image of noise-free colour."""
+    stream = io.BytesIO()
+    Image.new(mode, size, 70).save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def turned(kind: str, orientation: int) -> bytes:
+    """A 640 by 480 image with an EXIF orientation."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    return encoded(kind, exif=exif)
+
+
+def animated(kind: str) -> bytes:
+    """Two different frames."""
+    frames = [Image.new("RGB", (400, 400), colour) for colour in ("red", "blue")]
+    stream = io.BytesIO()
+    frames[0].save(stream, kind, save_all=True, append_images=frames[1:])
+    return stream.getvalue()
+
+
+def png_bomb(side: int) -> bytes:
+    """A PNG whose header says `side` by `side` pixels, with compressed zeros for its first rows."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    pixels = zlib.compress(bytes(50_000_000), 9)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+def webp_bomb(side: int) -> bytes:
+    """A real small WebP whose container claims a canvas of `side` by `side` pixels."""
+    picture = encoded("WEBP", (16, 16))[12:]
+    canvas = struct.pack("<I", 0) + struct.pack("<I", side - 1)[:3] * 2
+    chunks = b"WEBPVP8X" + struct.pack("<I", len(canvas)) + canvas + picture
+    return b"RIFF" + struct.pack("<I", len(chunks)) + chunks
+
+
+def lossless_webp(side: int) -> bytes:
+    """A WebP of `side` by `side` pixels, sound as far as its header goes."""
+    picture = b"\x2f" + struct.pack("<I", (side - 1) | (side - 1) << 14) + bytes(21)
+    chunks = b"WEBPVP8L" + struct.pack("<I", len(picture)) + picture
+    return b"RIFF" + struct.pack("<I", len(chunks)) + chunks
+
+
+def refusal(content: bytes) -> Unprocessable:
+    """The error of an image that is refused."""
+    with pytest.raises(Unprocessable) as caught:
+        inspect(content)
+    assert caught.value.status == 422
+    assert caught.value.message.endswith(".")
+    return caught.value
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_the_three_formats_are_read_from_their_bytes(kind: str) -> None:
+    """Format, type, size and digest come from the content."""
+    content = encoded(kind)
+    name = kind.lower()
+    digest = hashlib.sha256(content).hexdigest()
+    assert inspect(content) == ImageFacts(name, f"image/{name}", 640, 480, digest, len(content))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "L"])
+def test_a_jpeg_of_another_colour_space_is_measured_like_any(mode: str) -> None:
+    """CMYK and grey are no reason to refuse."""
+    assert inspect(encoded("JPEG", mode=mode)).width == 640
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_image_is_measured_as_it_is_displayed(kind: str, orientation: int) -> None:
+    """EXIF orientations 5 to 8 swap the sides."""
+    facts = inspect(turned(kind, orientation))
+    assert (facts.width, facts.height) == ((480, 640) if orientation >= 5 else (640, 480))
+
+
+@pytest.mark.parametrize("exif", [b"garbage", b"II*\0\xff\xff\xff\xff", b"II*\0\x08\0\0\0\x05\0", b""])
+def test_broken_exif_is_no_reason_to_refuse(exif: bytes) -> None:
+    """Viewers ignore it, and so do we."""
+    assert inspect(encoded("JPEG", exif=b"Exif\0\0" + exif)).width == 640
+
+
+def test_a_phone_picture_with_a_second_one_behind_it_is_a_jpeg() -> None:
+    """MPO is a JPEG with more after its end; what is displayed is the first picture."""
+    first, second = Image.new("RGB", (640, 480)), Image.new("RGB", (320, 240))
+    stream = io.BytesIO()
+    first.save(stream, "MPO", save_all=True, append_images=[second])
+    facts = inspect(stream.getvalue())
+    assert (facts.format, facts.width, facts.height) == ("jpeg", 640, 480)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_bytes_after_the_end_change_nothing(kind: str) -> None:
+    """A polyglot is what its first bytes say: the type that is served is the sniffed one."""
+    facts = inspect(encoded(kind) + b"<html><script>alert(1)</script>" + b"PK\x03\x04")
+    assert facts.content_type == f"image/{kind.lower()}"
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("keep", [0.01, 0.1, 0.5, 0.9, 0.999])
+def test_a_truncated_image_is_refused(kind: str, keep: float) -> None:
+    """However little is missing."""
+    thumbnail = Image.Exif()
+    thumbnail[ExifTags.Base.ImageDescription] = "\xff\xd9"  # an end marker that is not the end
+    content = encoded(kind, exif=thumbnail, size=(1280, 960))
+    assert refusal(content[: max(1, int(len(content) * keep))]).code == "not_an_image"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\0", b"hello", b"\x89PNG\r\n\x1a\n", b"RIFF\0\0\0\0WEBPVP8 ", b"\xff\xd8\xff\xd9", b"%PDF-1.7"],
+)
+def test_bytes_that_are_no_image_are_refused(content: bytes) -> None:
+    """Also when they begin like one."""
+    assert refusal(content).code == "not_an_image"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'<svg xmlns="http://www.w3.org/2000/svg" width="500" height="500"><script>alert(1)</script></svg>',
+        b'<?xml version="1.0"?><!DOCTYPE svg [<!ENTITY x SYSTEM "file:///etc/passwd">]><svg>&x;</svg>',
+        encoded("GIF"),
+        encoded("BMP"),
+        encoded("TIFF"),
+        encoded("ICO", (256, 256)),
+        b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
+        b"\0\0\0\x1cftypavif\0\0\0\0avifmif1",
+        animated("GIF"),
+        animated("PNG"),
+        animated("WEBP"),
+    ],
+    ids=["svg", "svg-xxe", "gif", "bmp", "tiff", "ico", "heic", "avif", "gif-moving", "apng", "webp-moving"],
+)
+def test_other_kinds_and_moving_ones_are_refused(content: bytes) -> None:
+    """Only still JPEG, PNG and WebP are taken; the sentence does not repeat the content."""
+    error = refusal(content)
+    assert error.code == "unsupported_image"
+    assert "svg" not in error.message.lower()
+
+
+@pytest.mark.parametrize(
+    "content", [png_bomb(30_000), webp_bomb(16_383), png_bomb(11_000)], ids=["png", "webp", "just"]
+)
+def test_a_bomb_is_refused_by_its_header_alone(content: bytes) -> None:
+    """30,000 by 30,000 pixels in 50 KB cost no memory."""
+    assert len(content) < 100_000
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert refusal(content).code == "image_too_large"
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 5_000  # KB
+
+
+@pytest.mark.parametrize("content", [png_bomb(10_900), lossless_webp(10_900)], ids=["png", "webp"])
+def test_the_largest_allowed_header_costs_no_memory(content: bytes) -> None:
+    """Just under the limit: the pixels would fill 360 MB, and none is decoded."""
+    assert MAX_PIXELS > 10_900**2
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert inspect(content).width == 10_900
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # KB
+
+
+def facts(width: int, height: int, size: int = 1000) -> ImageFacts:
+    """Facts as they come from `inspect`."""
+    return ImageFacts("png", "image/png", width, height, "0" * 64, size)
+
+
+@pytest.mark.parametrize(
+    ("image", "code"),
+    [
+        (facts(300, 300), None),
+        (facts(400, 1000), None),
+        (facts(1000, 400), None),
+        (facts(16_384, 9_216), None),
+        (facts(300, 300, 30_000_000), None),
+        (facts(1, 1), "image_too_small"),
+        (facts(299, 500), "image_too_small"),
+        (facts(500, 299), "image_too_small"),
+        (facts(399, 1000), "image_ratio"),
+        (facts(1001, 400), "image_ratio"),
+        (facts(16_385, 9_216), "image_too_large"),
+        (facts(300, 300, 30_000_001), "image_too_large"),
+    ],
+)
+def test_limits_hold_at_their_edges(image: ImageFacts, code: str | None) -> None:
+    """The edge itself is inside."""
+    if code is None:
+        check_limits(image)
+        return
+    with pytest.raises(Unprocessable) as caught:
+        check_limits(image)
+    assert caught.value.code == code
+
+
+def test_a_model_with_other_limits_is_asked_with_them() -> None:
+    """The limits are the model's, the defaults Kling's."""
+    check_limits(facts(100, 1000), min_side=100, ratio=(0.1, 10))
+    with pytest.raises(Unprocessable):
+        check_limits(facts(640, 480), max_bytes=999)
+
+
+@pytest.mark.parametrize("mime", ["png", "jpeg", "jpg", "webp", "PNG"])
+def test_a_data_uri_gives_its_bytes(mime: str) -> None:
+    """What was encoded comes out; the stated type is not believed."""
+    content = encoded("PNG")
+    assert parse_data_uri(f"data:image/{mime};base64,{base64.b64encode(content).decode()}") == content
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "data:",
+        "data:image/png;base64,",
+        "data:image/png,iVBORw0KGgo=",
+        "data:image/gif;base64,R0lGODlh",
+        "data:image/svg+xml;base64,PHN2Zz4=",
+        "data:text/html;base64,PGh0bWw+",
+        "data:image/png;charset=utf-8;base64,iVBORw0KGgo=",
+        "data:image/png;base64,iVBORw0KGgo",
+        "data:image/png;base64,iVBORw0K Ggo=",
+        "data:image/png;base64,iVBORw0K\nGgo=",
+        "data:image/png;base64,iVBORw0KGgo=AAAA",
+        "data:image/png;base64,____",
+        "data:image/png;base64,%69VBORw0KGgo=",
+        "data:image/png;base64,\u00e9\u00e9\u00e9\u00e9",
+        " data:image/png;base64,iVBORw0KGgo=",
+        "https://example.com/data:image/png;base64,iVBORw0KGgo=",
+    ],
+)
+def test_a_bad_data_uri_is_refused_without_an_echo(text: str) -> None:
+    """Wrong type, wrong or empty base64, and anything in between."""
+    with pytest.raises(Unprocessable) as caught:
+        parse_data_uri(text)
+    assert caught.value.code == "bad_data_uri"
+    assert "iVBOR" not in caught.value.message
