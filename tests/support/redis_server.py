@@ -1,0 +1,139 @@
+"""A real store for tests, on a port and a socket of its own, that can be killed and started again."""
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Self
+
+from app.embedded import DieWithParent, Engine, find_engine
+
+START_SECONDS = 20.0
+
+
+def engine_under_test() -> Engine:
+    """The server named by FILMGATE_TEST_REDIS; without it, the one that `filmgate up` would take."""
+    named = os.environ.get("FILMGATE_TEST_REDIS")
+    return find_engine([Path(named)] if named else None)
+
+
+class RedisServer:
+    """One server process with the settings Filmgate asks for; `options` are further ones, `maxmemory="20mb"`.
+
+    Synchronous: starting takes some 50 ms. Use it as a context manager, or call `start` and `stop`.
+    The data stays until `stop`, so `kill` and `start` show what survives. The server ends with the process
+    that started it.
+    """
+
+    def __init__(self, **options: str) -> None:
+        self.dir = Path(tempfile.mkdtemp(prefix="filmgate-test-"))
+        self.port = _free_port()
+        self._options = {name.replace("_", "-"): value for name, value in options.items()}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """`redis://127.0.0.1:PORT/0`."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def unix_url(self) -> str:
+        """`unix:///…/redis.sock`."""
+        return f"unix://{self.dir}/redis.sock"
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running server."""
+        assert self._process is not None, "the server is not running"
+        return self._process.pid
+
+    def start(self) -> Self:
+        """Starts the server on its data and waits until it answers; the port and the socket stay the same."""
+        assert self._process is None, "the server is running"
+        flags = {
+            "port": str(self.port),
+            "bind": "127.0.0.1",
+            "unixsocket": f"{self.dir}/redis.sock",
+            "dir": str(self.dir),
+            "logfile": f"{self.dir}/redis.log",
+            "appendonly": "yes",
+            "appendfsync": "always",
+            "save": "",
+            "maxmemory-policy": "noeviction",
+            **self._options,
+        }
+        words = (word for name, value in flags.items() for word in (f"--{name}", value))
+        self._process = subprocess.Popen(  # noqa: S603 - the engine under test
+            [engine_under_test().path, *words],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=DieWithParent(),  # noqa: PLW1509 - two system calls; no server outlives a killed test run
+        )
+        end = time.monotonic() + START_SECONDS
+        while self.command("PING") != b"+PONG\r\n":
+            if self._process.poll() is not None or time.monotonic() > end:
+                log = (self.dir / "redis.log").read_text(errors="replace")
+                self.kill()
+                raise AssertionError(f"the server did not start: {log[-2000:]}")
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(0.01)
+        return self
+
+    def command(self, *words: str) -> bytes:
+        """The first bytes of the raw answer to one command; empty when nobody answers within 2 s."""
+        request = f"*{len(words)}\r\n" + "".join(f"${len(word.encode())}\r\n{word}\r\n" for word in words)
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection(("127.0.0.1", self.port), timeout=2) as connection,
+        ):
+            connection.sendall(request.encode())
+            return connection.recv(65_536)
+        return b""
+
+    def flush(self) -> None:
+        """Empties the store, functions and cached scripts too."""
+        for words in (("FLUSHALL",), ("SCRIPT", "FLUSH"), ("FUNCTION", "FLUSH")):
+            answer = self.command(*words)
+            assert answer == b"+OK\r\n", f"{words}: {answer!r}"
+
+    def kill(self) -> None:
+        """SIGKILL, and no goodbye; the data stays. Harmless when it is not running."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def freeze(self) -> None:
+        """Stops the server in the middle of whatever it does: connections stay open and nothing answers."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Lets a frozen server go on."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def stop(self) -> None:
+        """Ends the server and deletes its data."""
+        self.kill()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def _free_port() -> int:
+    """A free port below the range of outgoing connections, so that it is still free after a `kill`."""
+    while True:
+        port = random.randint(20_000, 32_000)  # noqa: S311 - no secret
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
