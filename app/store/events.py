@@ -1,0 +1,130 @@
+"""A team's events: read in order, and followed live by one reader for all who watch."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import structlog
+
+from app.domain.errors import StoreUnavailable
+from app.domain.events import Event
+from app.store import keys
+from app.store.connection import Client, store_errors
+from app.store.records import read_job
+
+PAGE = 500
+BLOCK_MS = 200  # how late a team that was not watched before is picked up by the live reader
+RETRY_S = 0.5
+BACKLOG = 1000  # events a slow watcher may fall behind before it is sent back to its cursor
+
+log = structlog.get_logger()
+
+
+def _read_event(event_id: str, row: Mapping[str, str]) -> Event:
+    return Event(
+        id=event_id,
+        type=row["type"],
+        sequence=int(row["sequence"]),
+        at_ms=int(row["at"]),
+        job=read_job(json.loads(row["record"])),
+    )
+
+
+def order(event_id: str) -> tuple[int, int]:
+    """The id as numbers: events of a team sort by it."""
+    milliseconds, _, counter = event_id.partition("-")
+    return int(milliseconds), int(counter)
+
+
+class EventStore:
+    """Reads event streams. `patient` is a client whose reads may block."""
+
+    def __init__(self, redis: Client, *, patient: Client) -> None:
+        self._redis = redis
+        self._patient = patient
+        self._queues: dict[str, set[asyncio.Queue[Event | None]]] = {}
+        self._seen: dict[str, str] = {}
+        self._reader: asyncio.Task[None] | None = None
+
+    async def after(self, team: str, event_id: str, *, count: int = PAGE) -> list[Event]:
+        """Up to `count` events of the team that came after `event_id`."""
+        with store_errors():
+            rows = await self._redis.xrange(keys.events(team), min=f"({event_id}", count=count)
+        return [_read_event(found, row) for found, row in rows]
+
+    async def newest_id(self, team: str) -> str:
+        """The id of the team's newest event; `0-0` when there is none."""
+        with store_errors():
+            rows = await self._redis.xrevrange(keys.events(team), count=1)
+        return str(rows[0][0]) if rows else "0-0"
+
+    async def remembers(self, team: str, event_id: str) -> bool:
+        """True when nothing that came after `event_id` has been forgotten yet."""
+        with store_errors():
+            rows = await self._redis.xrange(keys.events(team), count=1)
+        return bool(rows) and order(rows[0][0]) <= order(event_id)
+
+    @asynccontextmanager
+    async def live(self, team: str) -> AsyncIterator[asyncio.Queue[Event | None]]:
+        """The team's events from now on, as a queue; one reader serves all watchers of this process.
+
+        None in the queue says that events were dropped: read on from the last id with `after`.
+        """
+        queue: asyncio.Queue[Event | None] = asyncio.Queue(BACKLOG)
+        if team not in self._queues:
+            self._seen[team] = await self.newest_id(team)
+        self._queues.setdefault(team, set()).add(queue)
+        if self._reader is None or self._reader.done():
+            self._reader = asyncio.create_task(self._read(), name="event reader")
+        try:
+            yield queue
+        finally:
+            self._queues[team].discard(queue)
+            if not self._queues[team]:
+                del self._queues[team]
+
+    async def close(self) -> None:
+        """Stop the reader."""
+        if self._reader is not None:
+            self._reader.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._reader
+
+    async def _read(self) -> None:
+        """Follow all watched streams, in a circle.
+
+        1. nobody watches: rest a moment
+        2. read what is new in every watched stream, waiting at most BLOCK_MS
+        3. hand each event to its team's watchers; one that is too slow is told to read again
+        4. the store is away: wait and go on from the last event seen
+        """
+        while True:
+            if not self._queues:
+                await asyncio.sleep(BLOCK_MS / 1000)
+                continue
+            streams = {keys.events(team): self._seen[team] for team in self._queues}
+            try:
+                with store_errors():
+                    answer = await self._patient.xread(streams, count=PAGE, block=BLOCK_MS)
+            except StoreUnavailable:
+                log.warning("events.store_away")
+                await asyncio.sleep(RETRY_S)
+                continue
+            rows = answer.items() if isinstance(answer, dict) else answer or []
+            for name, found in rows:
+                team = name.removeprefix(keys.events(""))
+                entries = found[0] if found and isinstance(found[0], list) else found
+                for event_id, row in entries:
+                    self._hand_out(team, _read_event(event_id, row))
+
+    def _hand_out(self, team: str, event: Event) -> None:
+        self._seen[team] = event.id
+        for queue in self._queues.get(team, ()):
+            if queue.full():  # too slow: None sends the watcher back to its cursor
+                while not queue.empty():
+                    queue.get_nowait()
+                queue.put_nowait(None)
+            else:
+                queue.put_nowait(event)

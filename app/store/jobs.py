@@ -1,0 +1,274 @@
+"""Jobs in the store: every change of state, and reading."""
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any, Literal
+
+from app.domain.ids import join_ref, new_id, new_nonce, split_ref
+from app.domain.jobs import Job, JobError, Status
+from app.store import keys
+from app.store.connection import Client, store_errors
+from app.store.records import read_job, write_fields
+from app.store.scripts import script
+
+DAY_MS = 86_400_000
+SUBMIT_LEASE_MS = 45_000  # a submission is one POST of at most 30 s; after this, its worker is gone
+HELD_SLOT_MS = 600_000
+DISPUTE_MS = DAY_MS
+
+NOW = "@now"
+LIVE = (Status.SUBMITTING, Status.HELD, Status.RUNNING, Status.FINALIZING)
+
+
+class Charge(StrEnum):
+    """What an end does with the job's reservation."""
+
+    KEEP = "keep"
+    SPEND = "spend"
+    RELEASE = "release"
+    DISPUTE = "dispute"
+
+
+class JobStore:
+    """Reads jobs, and moves them by compare-and-set. False means that someone else was faster."""
+
+    def __init__(self, redis: Client, *, retention_ms: int) -> None:
+        self._redis = redis
+        self._retention_ms = retention_ms
+
+    async def get(self, ref: str) -> Job | None:
+        """The job, or None."""
+        with store_errors():
+            record = await self._redis.hgetall(keys.job(ref))
+        return read_job(record) if record else None
+
+    async def get_many(self, refs: Sequence[str]) -> list[Job | None]:
+        """The jobs in the order of `refs`, None where there is none."""
+        if not refs:
+            return []
+        with store_errors():
+            pipe = self._redis.pipeline(transaction=False)
+            for ref in refs:
+                pipe.hgetall(keys.job(ref))
+            return [read_job(record) if record else None for record in await pipe.execute()]
+
+    async def claim(self, job: Job) -> str | None:
+        """Queued → submitting: the intention is on disk before the call. The attempt's nonce, or None."""
+        nonce = new_nonce()
+        done = await self._advance(
+            job,
+            (Status.QUEUED,),
+            Status.SUBMITTING,
+            delay_ms=SUBMIT_LEASE_MS,
+            fields={"nonce": nonce},
+        )
+        return nonce if done else None
+
+    async def adopt(self, job: Job, *, nonce: str, upstream_request_id: str, poll_ms: int) -> bool:
+        """Submitting or held → running: fal's id of the generation is known."""
+        fields = {"upstream_request_id": upstream_request_id, "upstream_status": "IN_QUEUE", "misses": 0}
+        return await self._advance(
+            job,
+            (Status.SUBMITTING, Status.HELD),
+            Status.RUNNING,
+            nonce=nonce,
+            delay_ms=poll_ms,
+            fields=fields,
+        )
+
+    async def requeue(self, job: Job, *, nonce: str, wait_ms: int) -> bool:
+        """Submitting or held → queued: fal certainly did not accept it; in line again after `wait_ms`."""
+        return await self._advance(
+            job, (Status.SUBMITTING, Status.HELD), Status.QUEUED, nonce=nonce, delay_ms=wait_ms
+        )
+
+    async def hold(self, job: Job, *, nonce: str, reason: str) -> bool:
+        """Submitting → held: the outcome is unknown; the money stays put and nothing is sent again."""
+        return await self._advance(
+            job,
+            (Status.SUBMITTING,),
+            Status.HELD,
+            nonce=nonce,
+            delay_ms=HELD_SLOT_MS,
+            fields={"held_reason": reason},
+            notify=True,
+        )
+
+    async def complete_upstream(self, job: Job, *, upstream_status: str, logs: list[dict[str, Any]]) -> bool:
+        """Running → finalizing: fal has ended, one way or another; the slot is free."""
+        fields = {"upstream_status": upstream_status, "logs": logs or None, "misses": 0}
+        return await self._advance(job, (Status.RUNNING,), Status.FINALIZING, fields=fields)
+
+    async def end(
+        self,
+        job: Job,
+        from_states: tuple[Status, ...],
+        status: Literal[Status.SUCCEEDED, Status.FAILED, Status.CANCELED],
+        *,
+        charge: Charge,
+        nonce: str = "",
+        error: JobError | None = None,
+        output: dict[str, Any] | None = None,
+        expires_ms: int | None = None,
+    ) -> bool:
+        """One of the three ends, with its money: the whole settlement is this one script."""
+        return await self._advance(
+            job,
+            from_states,
+            status,
+            nonce=nonce,
+            charge=charge,
+            delay_ms=DISPUTE_MS,
+            fields={"error": error, "output": output, "expires_ms": expires_ms},
+            notify=True,
+        )
+
+    async def _advance(
+        self,
+        job: Job,
+        from_states: tuple[Status, ...],
+        status: Status,
+        *,
+        nonce: str = "",
+        charge: Charge = Charge.KEEP,
+        delay_ms: int = 0,
+        fields: Mapping[str, Any] | None = None,
+        notify: bool = False,
+    ) -> bool:
+        ref = join_ref(job.team, job.id)
+        delivery = new_id("msg")
+        delivery_ref = join_ref(job.team, delivery)
+        with store_errors():
+            answer = await script("advance").run(
+                self._redis,
+                keys={
+                    "job": keys.job(ref),
+                    "line": keys.LINE,
+                    "later": keys.LATER,
+                    "slots": keys.SLOTS,
+                    "held": keys.HELD,
+                    "due_submit": keys.due("submit"),
+                    "due_poll": keys.due("poll"),
+                    "due_finalize": keys.due("finalize"),
+                    "due_deliver": keys.due("deliver"),
+                    "due_expire": keys.due("expire"),
+                    "due_dispute": keys.due("dispute"),
+                    "reservations": keys.reservations(job.team),
+                    "balance": keys.balance(job.team),
+                    "ledger": keys.ledger(job.team),
+                    "events": keys.events(job.team),
+                    "delivery": keys.delivery(delivery_ref),
+                    "deliveries": keys.deliveries(ref),
+                    "durations": keys.durations(job.model),
+                    "wake": keys.WAKE,
+                },
+                args={
+                    "ref": ref,
+                    "from": ",".join(from_states),
+                    "nonce": nonce,
+                    "status": status.value,
+                    "money": charge.value,
+                    "delay_ms": delay_ms,
+                    "retention_ms": self._retention_ms,
+                    "delivery": delivery,
+                    "delivery_ref": delivery_ref,
+                    "notify": int(notify),
+                },
+                rest=write_fields(fields or {}),
+            )
+        return bool(answer[0] == "done")
+
+    async def note(
+        self,
+        job: Job,
+        states: tuple[Status, ...],
+        *,
+        due_step: str = "poll",
+        delay_ms: int | None = None,
+        **fields: Any,
+    ) -> bool:
+        """Write fields without a change of state, and let the step come due after `delay_ms` where given."""
+        ref = join_ref(job.team, job.id)
+        with store_errors():
+            answer = await script("note").run(
+                self._redis,
+                keys={"job": keys.job(ref), "due": keys.due(due_step)},
+                args={
+                    "ref": ref,
+                    "from": ",".join(states),
+                    "delay_ms": "" if delay_ms is None else delay_ms,
+                },
+                rest=write_fields(fields),
+            )
+        return bool(answer[0] == "done")
+
+    async def erase(self, job: Job) -> bool:
+        """Forget what an ended job held of its caller; the shell and the ledger stay."""
+        ref = join_ref(job.team, job.id)
+        with store_errors():
+            answer = await script("erase").run(
+                self._redis,
+                keys={
+                    "job": keys.job(ref),
+                    "events": keys.events(job.team),
+                    "deliveries": keys.deliveries(ref),
+                    "due_deliver": keys.due("deliver"),
+                },
+                args={"id": job.id, "team": job.team, "delivery_prefix": keys.delivery("")},
+            )
+        return bool(answer[0] == "done")
+
+    async def position(self, job: Job) -> int | None:
+        """The job's place in line, 0 for the first; None when it is not in line."""
+        with store_errors():
+            rank: int | None = await self._redis.zrank(keys.LINE, join_ref(job.team, job.id))
+        return rank
+
+    async def held(self) -> list[str]:
+        """Refs of all held jobs, the oldest first."""
+        with store_errors():
+            refs: list[str] = await self._redis.zrange(keys.HELD, 0, -1)
+        return refs
+
+    async def find(self, job_id: str) -> Job | None:
+        """The job with this id in any team: for operators, who do not know the team."""
+        with store_errors():
+            teams = await self._redis.smembers(keys.TEAMS)
+        for job in await self.get_many([join_ref(team, job_id) for team in sorted(teams)]):
+            if job is not None:
+                return job
+        return None
+
+    @staticmethod
+    def index(team: str, *, user: str | None, metadata: tuple[str, str] | None) -> str:
+        """The name of the smallest index that holds all jobs wanted; `user` None means the whole team."""
+        if metadata is not None:
+            return keys.metadata_jobs(team, *metadata)
+        return keys.team_jobs(team) if user is None else keys.user_jobs(team, user)
+
+    async def page(self, index: str, *, before: tuple[int, str] | None, count: int) -> list[tuple[str, int]]:
+        """Up to `count` ids of an index, newest first, strictly older than `before` (time in ms, id)."""
+        highest = "+inf" if before is None else str(before[0])
+        with store_errors():
+            rows: list[tuple[str, float]] = await self._redis.zrevrangebyscore(
+                index, highest, "-inf", start=0, num=count + 200, withscores=True
+            )
+        found = [(job_id, int(score)) for job_id, score in rows]
+        if before is not None:
+            found = [(job_id, at) for job_id, at in found if (at, job_id) < before]
+        return found[:count]
+
+    async def forget(self, index: str, job_ids: Sequence[str]) -> None:
+        """Take ids whose record has expired out of an index."""
+        with store_errors():
+            await self._redis.zrem(index, *job_ids)
+
+
+def ref_of(job: Job) -> str:
+    """The job's ref."""
+    return join_ref(job.team, job.id)
+
+
+def team_of(ref: str) -> str:
+    """The team in a ref."""
+    return split_ref(ref)[0]

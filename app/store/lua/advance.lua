@@ -1,0 +1,135 @@
+#!lua flags=allow-oom
+-- Moves one job to its next state: compare, then set status, money, slot, due times, outbox and event together.
+-- Runs when memory is short, because what was bought must be written down.
+--
+-- 1. refuse when the job is gone, is in another state, or another attempt's nonce is shown: someone was faster
+-- 2. write the fields given, and the status
+-- 3. do what the new state means: its slot, its place in line, the next due time of each step
+-- 4. an end: close or dispute the reservation, start the record's expiry
+-- 5. write the event, and the outbox entry where a webhook wants it
+-- 6. wake a lane
+--
+-- USES clock event money
+-- KEYS
+--   job            hash    the record
+--   line           zset    queued jobs, in the order they are served
+--   later          zset    queued jobs that wait until their score (ms) before they stand in line again
+--   slots          zset    jobs that occupy fal; the score (ms) is when the slot falls free by itself, or +inf
+--   held           zset    jobs whose submission has an unknown outcome, since when
+--   due_submit     zset    what must be looked at, and when (ms)
+--   due_poll       zset
+--   due_finalize   zset
+--   due_deliver    zset
+--   due_expire     zset
+--   due_dispute    zset
+--   reservations   hash    job id to micro-dollars put aside
+--   balance        hash    sums
+--   ledger         stream  every movement of money
+--   events         stream  the team's events
+--   delivery       hash    the outbox entry to be written, if one is wanted
+--   deliveries     list    ids of this job's deliveries
+--   durations      list    how long this model's generations took (ms)
+--   wake           list    a token that ends a lane's wait
+-- ARGV
+--   ref            team/job
+--   from           states it may come from, with commas
+--   nonce          the fence; "" where no attempt is involved
+--   status         the new state
+--   money          keep | spend | release | dispute
+--   delay_ms       submitting: lease; queued: wait before the line; running: first poll; dispute: until decided
+--   retention_ms   how long an ended job is kept
+--   delivery       id of the outbox entry
+--   delivery_ref   team/delivery
+--   notify         "1" when the job's own webhook wants this event
+-- REST field, value, …; a value of "@now" is the store's time
+--
+-- Returns {"done", sequence} | {"stale", status or ""}
+local before = redis.call('HMGET', key.job, 'status', 'nonce', 'webhook_url')
+local status = before[1]
+if not status or not string.find(',' .. arg.from .. ',', ',' .. status .. ',', 1, true) then
+  return {'stale', status or ''}
+end
+if arg.nonce ~= '' and before[2] ~= arg.nonce then
+  return {'stale', status}
+end
+
+redis.call('HSET', key.job, 'status', arg.status)
+for i = 1, #rest, 2 do
+  redis.call('HSET', key.job, rest[i], rest[i + 1] == '@now' and whole(now) or rest[i + 1])
+end
+
+redis.call('ZREM', key.due_submit, arg.ref)
+redis.call('ZREM', key.due_poll, arg.ref)
+redis.call('ZREM', key.due_finalize, arg.ref)
+redis.call('ZREM', key.held, arg.ref)
+local ended = false
+if arg.status == 'submitting' then
+  redis.call('HINCRBY', key.job, 'attempt', 1)
+  redis.call('HSET', key.job, 'lease_ms', whole(now + arg.delay_ms))
+  redis.call('ZADD', key.slots, '+inf', arg.ref)
+  redis.call('ZADD', key.due_submit, whole(now + arg.delay_ms), arg.ref)
+elseif arg.status == 'queued' then
+  redis.call('HDEL', key.job, 'nonce', 'lease_ms', 'held_reason')
+  redis.call('ZREM', key.slots, arg.ref)
+  redis.call('ZADD', key.due_expire, 'NX', redis.call('HGET', key.job, 'deadline_ms'), arg.ref)
+  if tonumber(arg.delay_ms) > 0 then
+    redis.call('ZADD', key.later, whole(now + arg.delay_ms), arg.ref)
+  else
+    redis.call('ZADD', key.line, redis.call('HGET', key.job, 'line_score'), arg.ref)
+  end
+elseif arg.status == 'held' then
+  redis.call('ZADD', key.slots, whole(now + arg.delay_ms), arg.ref)
+  redis.call('ZADD', key.held, whole(now), arg.ref)
+  redis.call('ZREM', key.due_expire, arg.ref)
+elseif arg.status == 'running' then
+  redis.call('HDEL', key.job, 'lease_ms', 'held_reason')
+  redis.call('HSET', key.job, 'submitted_ms', whole(now))
+  redis.call('ZADD', key.slots, '+inf', arg.ref)
+  redis.call('ZADD', key.due_poll, whole(now + arg.delay_ms), arg.ref)
+  redis.call('ZREM', key.due_expire, arg.ref)
+elseif arg.status == 'finalizing' then
+  redis.call('HSET', key.job, 'upstream_done_ms', whole(now))
+  redis.call('ZREM', key.slots, arg.ref)
+  redis.call('ZADD', key.due_finalize, whole(now), arg.ref)
+else
+  ended = true
+  redis.call('HDEL', key.job, 'held_reason', 'lease_ms')
+  redis.call('HSET', key.job, 'completed_ms', whole(now))
+  redis.call('ZREM', key.line, arg.ref)
+  redis.call('ZREM', key.later, arg.ref)
+  redis.call('ZREM', key.slots, arg.ref)
+  redis.call('ZREM', key.due_expire, arg.ref)
+end
+
+if arg.money == 'spend' or arg.money == 'release' then
+  close_reservation(key.reservations, key.balance, key.ledger, key.job, arg.money)
+elseif arg.money == 'dispute' then
+  redis.call('HSET', key.job, 'money', 'disputed')
+  redis.call('ZADD', key.due_dispute, whole(now + arg.delay_ms), arg.ref)
+  ledger_entry(key.ledger, 'dispute', key.job, redis.call('HGET', key.reservations, redis.call('HGET', key.job, 'id')))
+end
+if ended then
+  redis.call('PEXPIRE', key.job, arg.retention_ms)
+  local times = redis.call('HMGET', key.job, 'submitted_ms', 'upstream_done_ms')
+  if arg.status == 'succeeded' and times[1] and times[2] then
+    redis.call('LPUSH', key.durations, whole(times[2] - times[1]))
+    redis.call('LTRIM', key.durations, 0, 49)
+    redis.call('PEXPIRE', key.durations, arg.retention_ms)
+  end
+end
+
+local kind = 'job.' .. arg.status
+local event_id, sequence, record = write_event(key.job, key.events, kind, arg.retention_ms)
+if arg.notify == '1' and before[3] and before[3] ~= '' then
+  redis.call('HSET', key.delivery, 'id', arg.delivery, 'job', redis.call('HGET', key.job, 'id'),
+    'url', before[3], 'status', 'due', 'attempts', 0, 'event_id', event_id, 'type', kind,
+    'sequence', sequence, 'at', whole(now), 'record', record)
+  redis.call('PEXPIRE', key.delivery, arg.retention_ms)
+  redis.call('RPUSH', key.deliveries, arg.delivery)
+  redis.call('PEXPIRE', key.deliveries, arg.retention_ms)
+  redis.call('ZADD', key.due_deliver, whole(now), arg.delivery_ref)
+end
+redis.call('LPUSH', key.wake, 1)
+redis.call('LTRIM', key.wake, 0, 0)
+redis.call('PEXPIRE', key.wake, 60000)
+return {'done', sequence}

@@ -1,0 +1,21 @@
+#!lua flags=allow-oom
+-- Ends a dispute: the reservation of a job whose charge could not be proven is spent or released.
+--
+-- USES clock money
+-- KEYS
+--   job            hash    the record
+--   due_dispute    zset    disputes by when they are decided
+--   reservations   hash    job id to micro-dollars put aside
+--   balance        hash    sums
+--   ledger         stream  every movement of money
+-- ARGV
+--   ref            team/job
+--   verb           spend | release
+--
+-- Returns 1 when this call decided it, 0 when it was decided before
+redis.call('ZREM', key.due_dispute, arg.ref)
+if redis.call('HGET', key.job, 'money') ~= 'disputed' then
+  return 0
+end
+close_reservation(key.reservations, key.balance, key.ledger, key.job, arg.verb)
+return 1

@@ -1,0 +1,17 @@
+#!lua flags=allow-oom
+-- Hands out what is due in one step, and hides it for the visibility timeout: what is lost comes due again.
+--
+-- USES clock
+-- KEYS
+--   due            zset    refs by the time (ms) they must be looked at
+-- ARGV
+--   limit          refs at most
+--   visibility_ms  how long a handed-out ref stays hidden
+--
+-- Returns {now_ms, ref, …}
+local refs = redis.call('ZRANGEBYSCORE', key.due, '-inf', whole(now), 'LIMIT', 0, arg.limit)
+for _, ref in ipairs(refs) do
+  redis.call('ZADD', key.due, 'XX', whole(now + arg.visibility_ms), ref)
+end
+table.insert(refs, 1, whole(now))
+return refs

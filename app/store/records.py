@@ -1,0 +1,75 @@
+"""How a job is written in a Redis hash: every field a string, JSON where it has structure."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields
+from typing import Any
+
+from app.domain.jobs import Job, JobError, Money, Priority, Status
+
+
+def to_json(value: Any) -> str:
+    """Compact JSON, readable in any language."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _error(text: str) -> JobError:
+    return JobError(**json.loads(text))
+
+
+INTEGERS = (
+    "created_ms",
+    "deadline_ms",
+    "quoted_micro",
+    "seconds",
+    "attempt",
+    "lease_ms",
+    "sequence",
+    "start_deadline_ms",
+    "submitted_ms",
+    "completed_ms",
+    "cancel_requested_ms",
+    "cancel_sent_ms",
+    "expires_ms",
+    "upstream_done_ms",
+    "polls",
+    "misses",
+    "charged_micro",
+)
+READ: dict[str, Callable[[str], Any]] = {
+    **dict.fromkeys(INTEGERS, int),
+    **dict.fromkeys(("input", "metadata", "images", "logs", "output"), json.loads),
+    "status": Status,
+    "priority": Priority,
+    "money": Money,
+    "error": _error,
+    "erased": lambda text: text == "1",
+}
+NAMES = tuple(field.name for field in fields(Job))
+
+
+def read_job(record: Mapping[str, str]) -> Job:
+    """The job in a hash or in an event's snapshot; names that are not a job's are ignored."""
+    values: dict[str, Any] = {"input": None}
+    for name in NAMES:
+        text = record.get(name)
+        if text is not None:
+            reader = READ.get(name)
+            values[name] = reader(text) if reader else text
+    return Job(**values)
+
+
+def write_fields(values: Mapping[str, Any]) -> list[str]:
+    """`field, value, …` for a script's rest: JSON for structures, text otherwise; None is left out."""
+    flat: list[str] = []
+    for name, value in values.items():
+        if value is None:
+            continue
+        if isinstance(value, JobError):
+            text = to_json(asdict(value))
+        elif isinstance(value, dict | list):
+            text = to_json(value)
+        else:
+            text = str(value)
+        flat += [name, text]
+    return flat
