@@ -1,0 +1,154 @@
+"""fal's queue as the gateway uses it: one attempt a call, total deadlines, capped answers, no redirects.
+
+The submit call opens a connection of its own: on a kept one, a server that closes it at the wrong moment would
+leave us not knowing whether $1.40 was spent. Polls share kept connections over aiohttp's transport, which costs
+an eighth of the CPU of httpx's own (facts, ecosystem 3).
+"""
+
+import asyncio
+import json
+from typing import Any
+
+import httpx
+from httpx_aiohttp import AiohttpTransport
+
+from app.domain.errors import UpstreamUnavailable
+from app.fal.errors import classify_answer, classify_exception
+from app.fal.protocol import Progress, Refused, Result, Submission, parse_json, read_progress, request_url
+
+ANSWER_LIMIT = 1_000_000  # bytes
+SUBMIT_SECONDS = 30
+POLL_SECONDS = 10
+RESULT_SECONDS = 30
+UPLOAD_SECONDS = 120
+CONNECT_SECONDS = 5
+NOT_FOUND = 404
+OK = 200
+
+
+class FalClient:
+    """Calls fal. `key` is fal's key; without one, every call that needs it is refused before it is made."""
+
+    def __init__(self, *, queue_url: str, rest_url: str, key: str | None) -> None:
+        self.queue_url = queue_url
+        self._rest_url = rest_url
+        self._headers = {"Accept-Encoding": "identity", "Accept": "application/json"}
+        self._can_call = key is not None
+        if key is not None:
+            self._headers["Authorization"] = f"Key {key}"
+        options: dict[str, Any] = {"follow_redirects": False, "trust_env": False}
+        self._once = httpx.AsyncClient(
+            limits=httpx.Limits(max_keepalive_connections=0), timeout=self._limits(SUBMIT_SECONDS), **options
+        )
+        self._kept = httpx.AsyncClient(
+            transport=AiohttpTransport(limits=httpx.Limits(max_connections=200)),
+            timeout=self._limits(POLL_SECONDS),
+            **options,
+        )
+
+    @staticmethod
+    def _limits(seconds: float) -> httpx.Timeout:
+        return httpx.Timeout(seconds, connect=CONNECT_SECONDS)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._once.aclose()
+        await self._kept.aclose()
+
+    async def submit(self, model_id: str, body: dict[str, Any], *, start_timeout: float | None) -> Submission:
+        """Buy one generation: exactly one POST, never repeated here."""
+        if not self._can_call:
+            sentence = "The gateway has no fal key; the operator must set FAL_KEY."
+            return Refused("upstream_unauthorized", sentence, again=True, account=True)
+        headers = {**self._headers, "Content-Type": "application/json", "x-app-fal-disable-fallback": "true"}
+        if start_timeout is not None:
+            headers["X-Fal-Request-Timeout"] = f"{start_timeout:.1f}"
+        content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+        try:
+            async with asyncio.timeout(SUBMIT_SECONDS):
+                status, answer, _ = await _read(
+                    self._once, "POST", f"{self.queue_url}/{model_id}", headers=headers, content=content
+                )
+        except (httpx.HTTPError, TimeoutError, httpx.InvalidURL, _AnswerTooLarge) as error:
+            return classify_exception(error)
+        return classify_answer(status, answer)
+
+    async def status(self, model_id: str, request_id: str) -> Progress:
+        """How far a request is; `unclear` when fal gave no usable answer."""
+        url = request_url(self.queue_url, model_id, request_id, "/status?logs=1")
+        try:
+            async with asyncio.timeout(POLL_SECONDS):
+                status, answer, _ = await _read(self._kept, "GET", url, headers=self._headers)
+        except (httpx.HTTPError, TimeoutError, _AnswerTooLarge):
+            return Progress("unclear")
+        if status == NOT_FOUND:
+            return Progress("missing")
+        return read_progress(answer) if status // 100 == 2 else Progress("unclear")  # noqa: PLR2004  2xx
+
+    async def result(self, model_id: str, request_id: str) -> Result | None:
+        """The result's HTTP status and body, or None when fal gave no answer."""
+        url = request_url(self.queue_url, model_id, request_id)
+        try:
+            async with asyncio.timeout(RESULT_SECONDS):
+                status, answer, headers = await _read(self._kept, "GET", url, headers=self._headers)
+        except (httpx.HTTPError, TimeoutError, _AnswerTooLarge):
+            return None
+        body = parse_json(answer)
+        error_type = body.get("error_type") if isinstance(body, dict) else None
+        return Result(status, body, error_type or headers.get("x-fal-error-type"))
+
+    async def cancel(self, model_id: str, request_id: str) -> bool:
+        """Ask fal to cancel; True when fal answered at all. Its truth comes with the next poll."""
+        url = request_url(self.queue_url, model_id, request_id, "/cancel")
+        try:
+            async with asyncio.timeout(POLL_SECONDS):
+                await _read(self._kept, "PUT", url, headers=self._headers)
+        except (httpx.HTTPError, TimeoutError, _AnswerTooLarge):
+            return False
+        return True
+
+    async def upload(self, content: bytes, *, content_type: str, file_name: str) -> str:
+        """Store a file at fal; the URL fal reads it from. UpstreamUnavailable when fal does not take it."""
+        if not self._can_call:
+            raise UpstreamUnavailable("Files cannot be stored: the gateway has no fal key.")
+        ask = {"content_type": content_type, "file_name": file_name}
+        url = f"{self._rest_url}/storage/upload/initiate?storage_type=fal-cdn-v3"
+        try:
+            async with asyncio.timeout(UPLOAD_SECONDS):
+                headers = {**self._headers, "Content-Type": "application/json"}
+                status, answer, _ = await _read(
+                    self._once, "POST", url, headers=headers, content=json.dumps(ask).encode()
+                )
+                place = parse_json(answer)
+                if status != OK or not isinstance(place, dict):
+                    raise UpstreamUnavailable("fal's storage does not take files at the moment.")
+                # The upload URL is signed by itself; fal's key stays with fal's own hosts.
+                status, _, _ = await _read(
+                    self._once,
+                    "PUT",
+                    str(place.get("upload_url")),
+                    headers={"Content-Type": content_type, "Accept-Encoding": "identity"},
+                    content=content,
+                )
+        except (httpx.HTTPError, TimeoutError, httpx.InvalidURL, _AnswerTooLarge):
+            raise UpstreamUnavailable("fal's storage does not answer at the moment.") from None
+        if status // 100 != 2 or not isinstance(place.get("file_url"), str):  # noqa: PLR2004  2xx
+            raise UpstreamUnavailable("fal's storage did not take the file.")
+        return str(place["file_url"])
+
+
+class _AnswerTooLarge(Exception):
+    """The answer is longer than any honest one."""
+
+
+async def _read(
+    client: httpx.AsyncClient, method: str, url: str, *, headers: dict[str, str], content: bytes | None = None
+) -> tuple[int, bytes, httpx.Headers]:
+    """Status, raw body and headers of one call; the body is cut off, as an error, at ANSWER_LIMIT bytes."""
+    async with client.stream(method, url, headers=headers, content=content) as answer:
+        body = bytearray()
+        async for chunk in answer.aiter_raw():
+            body += chunk
+            if len(body) > ANSWER_LIMIT:
+                raise _AnswerTooLarge
+        return answer.status_code, bytes(body), answer.headers

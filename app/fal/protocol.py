@@ -1,0 +1,147 @@
+"""fal's queue on the wire: URLs built from the registry's ids, replies read defensively.
+
+Source: fal-protocol facts, sections 1, 2 and 4. Nothing in a reply is followed: URLs are always rebuilt.
+"""
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+LOG_LIMIT = 50
+LOG_TEXT_LIMIT = 500
+URL_LIMIT = 2048
+MEDIA_HOST = "fal.media"
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """fal has the request: it will run and may be charged."""
+
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """fal certainly did not take the request. `again`: the same request may be taken later."""
+
+    code: str
+    message: str
+    again: bool
+    account: bool = False  # the refusal is about fal's account or key, not about this request
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Nobody can tell whether fal took the request; `reason` is a stable word."""
+
+    reason: str
+
+
+Submission = Accepted | Refused | Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a status poll said. `unclear` means ask again: the answer was no answer."""
+
+    status: Literal["IN_QUEUE", "IN_PROGRESS", "COMPLETED", "missing", "unclear"]
+    queue_position: int | None = None
+    logs: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What the result URL said: HTTP status, body (None when it is not JSON) and fal's error type."""
+
+    status: int
+    body: Any
+    error_type: str | None
+
+
+def app_path(model_id: str) -> str:
+    """`owner/app` of a model id: what status, result and cancel URLs are built from (facts 1.2)."""
+    parts = model_id.split("/")
+    length = 3 if parts[0] in {"workflows", "comfy"} else 2
+    return "/".join(parts[:length])
+
+
+def request_url(queue_url: str, model_id: str, request_id: str, tail: str = "") -> str:
+    """The URL of a request at fal, never taken from a reply."""
+    if not REQUEST_ID.fullmatch(request_id):
+        raise ValueError("not a request id of fal's")
+    return f"{queue_url}/{app_path(model_id)}/requests/{request_id}{tail}"
+
+
+def parse_json(body: bytes) -> Any:
+    """The JSON value, or None when it is not JSON."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def read_request_id(body: bytes) -> str | None:
+    """The request id of a submit reply, or None when it cannot be trusted."""
+    reply = parse_json(body)
+    request_id = reply.get("request_id") if isinstance(reply, dict) else None
+    if isinstance(request_id, str) and REQUEST_ID.fullmatch(request_id):
+        return request_id
+    return None
+
+
+def read_progress(body: bytes) -> Progress:
+    """A status reply; an unknown word counts as running, because fal has the request all the same."""
+    reply = parse_json(body)
+    if not isinstance(reply, dict) or not isinstance(reply.get("status"), str):
+        return Progress("unclear")
+    position = reply.get("queue_position")
+    status = reply["status"]
+    return Progress(
+        status if status in {"IN_QUEUE", "COMPLETED"} else "IN_PROGRESS",
+        position if isinstance(position, int) else None,
+        read_logs(reply.get("logs")),
+    )
+
+
+def read_logs(logs: Any) -> list[dict[str, Any]]:
+    """At most 50 log lines, the newest, each `{message, timestamp}` and cut to 500 characters."""
+    lines = logs if isinstance(logs, list) else []
+    return [
+        {"message": line["message"][:LOG_TEXT_LIMIT], "timestamp": str(line.get("timestamp", ""))[:40]}
+        for line in lines[-LOG_LIMIT:]
+        if isinstance(line, dict) and isinstance(line.get("message"), str)
+    ]
+
+
+def read_video(body: Any, *, queue_url: str) -> dict[str, Any] | None:
+    """`{url, content_type?, file_name?, file_size?}` of a result; None when there is no clip we may point to.
+
+    The URL must be https on fal's media hosts; on the queue's own origin where that is the emulator.
+    """
+    video = body.get("video") if isinstance(body, dict) else None
+    if not isinstance(video, dict):
+        return None
+    url = video.get("url")
+    if not isinstance(url, str) or len(url) > URL_LIMIT or not _is_media(url, queue_url):
+        return None
+    wanted = {"content_type": str, "file_name": str, "file_size": int}
+    facts = {name: video[name] for name, kind in wanted.items() if isinstance(video.get(name), kind)}
+    return {"url": url, **facts}
+
+
+def _is_media(url: str, queue_url: str) -> bool:
+    try:
+        parts, home = urlsplit(url), urlsplit(queue_url)
+        port = parts.port
+    except ValueError:
+        return False
+    if parts.username or parts.password or not parts.hostname:
+        return False
+    if parts.scheme == "https" and f".{parts.hostname}".endswith(f".{MEDIA_HOST}"):
+        return port in {None, 443}
+    local = home.hostname in {"localhost", "127.0.0.1", "::1"}
+    return local and (parts.scheme, parts.hostname, port) == (home.scheme, home.hostname, home.port)
