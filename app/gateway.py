@@ -1,0 +1,155 @@
+"""The gateway: everything a process owns, built in one function."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from app.egress import EgressPolicy
+from app.fal.client import FalClient
+from app.registry.catalog import Catalog
+from app.services.accounts import Accounts
+from app.services.jobs import JobRules, Jobs
+from app.services.listing import Listing
+from app.services.uploads import Uploads
+from app.services.watch import Watch
+from app.settings import Settings, SettingsError, required_url
+from app.store.accounts import AccountStore
+from app.store.admission import AdmissionStore
+from app.store.connection import check_store, connect
+from app.store.dispatch import DispatchStore
+from app.store.events import EventStore
+from app.store.jobs import JobStore
+from app.store.ledger import LedgerStore
+from app.store.webhooks import WebhookStore
+from app.webhooks.sender import Sender
+
+PATIENCE_S = 2.0  # how long a blocking read may wait for news
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """What a process owns. Doors use the services; workers use the stores, fal and the sender."""
+
+    settings: Settings
+    catalog: Catalog
+    accounts: Accounts
+    jobs: Jobs
+    listing: Listing
+    uploads: Uploads
+    job_store: JobStore
+    dispatch: DispatchStore
+    ledger: LedgerStore
+    webhook_store: WebhookStore
+    events: EventStore
+    fal: FalClient
+    sender: Sender
+
+
+def read_prices(path: Path | None) -> dict[str, Any] | None:
+    """The operator's price overrides; SettingsError when the file is not JSON."""
+    if path is None:
+        return None
+    try:
+        prices = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise SettingsError("FILMGATE_PRICES names a file that cannot be read as JSON.") from None
+    if not isinstance(prices, dict):
+        raise SettingsError("FILMGATE_PRICES must hold a JSON object from model ids to prices.")
+    return prices
+
+
+def load_catalog(settings: Settings) -> Catalog:
+    """The registry with the operator's prices; SettingsError when they are wrong."""
+    try:
+        return Catalog.load(read_prices(settings.prices))
+    except ValueError as error:
+        raise SettingsError(f"FILMGATE_PRICES: {error}") from None
+
+
+def egress_policy(settings: Settings) -> EgressPolicy:
+    """What webhooks may reach; SettingsError when the list is wrong."""
+    try:
+        return EgressPolicy.parse(settings.egress_allow)
+    except ValueError as error:
+        raise SettingsError(f"FILMGATE_EGRESS_ALLOW: {error}") from None
+
+
+@asynccontextmanager
+async def open_gateway(settings: Settings, *, process: str) -> AsyncIterator[Gateway]:
+    """Build everything, check the store, and close everything at the end.
+
+    `process` names this process in the store's client list. SettingsError when the configuration, or the store's
+    durability where real money is spent, is not good enough to start.
+    """
+    url = required_url(settings)
+    catalog = load_catalog(settings)
+    policy = egress_policy(settings)
+    redis = connect(url, name=f"filmgate-{process}")
+    patient = connect(url, patience=PATIENCE_S, name=f"filmgate-{process}-patient")
+    fal = FalClient(
+        queue_url=settings.fal_queue_url,
+        rest_url=settings.fal_rest_url,
+        key=settings.fal_key.get_secret_value() if settings.fal_key else None,
+    )
+    events = EventStore(redis, patient=patient)
+    sender = Sender(policy)
+    try:
+        await _require_durable(settings, redis)
+        job_store = JobStore(redis, retention_ms=settings.retention_ms)
+        account_store = AccountStore(redis)
+        ledger = LedgerStore(redis)
+        dispatch = DispatchStore(redis, patient=patient, concurrency=settings.upstream_concurrency)
+        uploads = Uploads(fal, account_store)
+        yield Gateway(
+            settings=settings,
+            catalog=catalog,
+            accounts=Accounts(account_store, ledger, dispatch),
+            jobs=Jobs(
+                catalog=catalog,
+                admission=AdmissionStore(redis, retention_ms=settings.retention_ms),
+                jobs=job_store,
+                dispatch=dispatch,
+                watch=Watch(job_store, events),
+                uploads=uploads,
+                egress=policy,
+                rules=JobRules(
+                    strict_schema=settings.strict_schema,
+                    private_images=settings.emulated,
+                    deadline_s=settings.job_deadline,
+                    concurrency=settings.upstream_concurrency,
+                ),
+            ),
+            listing=Listing(job_store),
+            uploads=uploads,
+            job_store=job_store,
+            dispatch=dispatch,
+            ledger=ledger,
+            webhook_store=WebhookStore(redis),
+            events=events,
+            fal=fal,
+            sender=sender,
+        )
+    finally:
+        await events.close()
+        await sender.aclose()
+        await fal.close()
+        await redis.aclose()
+        await patient.aclose()
+
+
+async def _require_durable(settings: Settings, redis: Any) -> None:
+    """Refuse a store that could forget what was bought, where buying costs money; warn otherwise."""
+    faults = await check_store(redis)
+    real_money = settings.fal_key is not None and not settings.emulated
+    mode = settings.store_check or ("refuse" if real_money else "warn")
+    if faults and mode == "refuse":
+        raise SettingsError(faults[0])
+    for fault in faults:
+        log.warning("store.not_durable", fault=fault)

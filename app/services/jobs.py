@@ -1,0 +1,319 @@
+"""Jobs: submit, quote, read, cancel, delete, resolve."""
+
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any, Literal
+
+from app.domain.accounts import Caller, Scope
+from app.domain.errors import (
+    Conflict,
+    Forbidden,
+    KeyReused,
+    NotFound,
+    OverBudget,
+    Unprocessable,
+    Violation,
+)
+from app.domain.ids import join_ref
+from app.domain.jobs import Job, JobError, Priority, Status
+from app.egress import EgressPolicy, check_url
+from app.media.images import parse_data_uri
+from app.registry.catalog import Catalog, Model
+from app.registry.pricing import Quote
+from app.services.uploads import Uploads
+from app.services.watch import Frame, Watch
+from app.store.admission import AdmissionStore, Admitted, KeyReusedFor, NewJob
+from app.store.dispatch import DispatchStore
+from app.store.jobs import LIVE, NOW, Charge, JobStore
+
+FINGERPRINT_VERSION = "v1"  # changes with the meaning of a request, so that old idempotency keys stay valid
+PENDING_IMAGE = "https://v3.fal.media/files/pending"  # stands in for a data URI until everything else is checked
+UNKNOWN_DURATION_MS = 360_000  # Kling takes about six minutes where we have not measured any
+
+
+@dataclass(frozen=True, slots=True)
+class JobRequest:
+    """What a caller asks for. Seconds count from admission; `max_usd_micro` is the most it may cost."""
+
+    input: dict[str, Any]
+    model: str | None = None
+    webhook_url: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+    priority: Priority = Priority.NORMAL
+    deadline_s: int | None = None
+    start_deadline_s: int | None = None
+    max_usd_micro: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A job, new or found again by its idempotency key; `position` counts from 0."""
+
+    job: Job
+    position: int | None
+    repeated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JobQuote:
+    """What a submission would cost and how long it would wait, now."""
+
+    model: str
+    quote: Quote
+    position: int
+    estimated_wait_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobRules:
+    """What this installation has decided.
+
+    `strict_schema` refuses fields that only a model's prose names; `private_images` lets images stand on private
+    addresses, for the emulator; `deadline_s` is a job's default; `concurrency` is what fal runs at once.
+    """
+
+    strict_schema: bool
+    private_images: bool
+    deadline_s: int
+    concurrency: int
+
+
+class Jobs:
+    """What one can ask about jobs; every door calls these."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        admission: AdmissionStore,
+        jobs: JobStore,
+        dispatch: DispatchStore,
+        watch: Watch,
+        uploads: Uploads,
+        egress: EgressPolicy,
+        rules: JobRules,
+    ) -> None:
+        self._catalog = catalog
+        self._admission = admission
+        self._jobs = jobs
+        self._dispatch = dispatch
+        self._watch = watch
+        self._uploads = uploads
+        self._egress = egress
+        self._rules = rules
+
+    async def submit(
+        self, caller: Caller, request: JobRequest, *, idempotency_key: str | None, trace_id: str | None
+    ) -> Submitted:
+        """Check, price and write down a job; an idempotency key seen before gives the first job again."""
+        _need(caller, Scope.JOBS_WRITE)
+        model, clean, quote, embedded = self._check(request)
+        fingerprint = self._fingerprint(model, clean, embedded, request)
+        if embedded and idempotency_key is not None:
+            known = await self._admission.peek(caller.team, caller.user, idempotency_key)
+            if known is not None:  # the image was stored the first time
+                return await self._repeat(caller, known[0], same=known[1] == fingerprint)
+        images = await self._store_images(caller, model, clean, embedded)
+        answer = await self._admission.admit(
+            NewJob(
+                team=caller.team,
+                user=caller.user,
+                key=caller.key,
+                model=model.id,
+                input=clean,
+                quoted_micro=quote.micro,
+                seconds=quote.seconds,
+                price_version=quote.price_version,
+                deadline_ms=(request.deadline_s or self._rules.deadline_s) * 1000,
+                start_ms=None if request.start_deadline_s is None else request.start_deadline_s * 1000,
+                priority=request.priority,
+                metadata=request.metadata,
+                images=images,
+                webhook_url=request.webhook_url,
+                trace_id=trace_id,
+                idempotency_key=idempotency_key,
+                fingerprint=fingerprint,
+            )
+        )
+        if isinstance(answer, Admitted):
+            return Submitted(answer.job, answer.position, repeated=False)
+        return await self._repeat(caller, answer.job_id, same=not isinstance(answer, KeyReusedFor))
+
+    async def quote(self, caller: Caller, request: JobRequest) -> JobQuote:
+        """What this submission would cost, and how long it would wait. Nothing changes."""
+        _need(caller, Scope.JOBS_READ)
+        model, _, quote, _ = self._check(request)
+        waiting = (await self._dispatch.counts())["line"]
+        durations = await self._dispatch.durations(model.id)
+        typical_ms = median(durations) if durations else UNKNOWN_DURATION_MS
+        rounds = waiting // self._rules.concurrency
+        return JobQuote(model.id, quote, waiting, round(rounds * typical_ms / 1000))
+
+    async def get(self, caller: Caller, job_id: str) -> Job:
+        """The caller's job; NotFound for another's, as for none."""
+        _need(caller, Scope.JOBS_READ)
+        job = await self._jobs.get(join_ref(caller.team, job_id))
+        if job is None or not (caller.sees_team or job.user == caller.user):
+            raise NotFound("There is no job with this id.")
+        return job
+
+    async def position(self, job: Job) -> int | None:
+        """The job's place in line, 0 for the first; None when it is not waiting."""
+        return await self._jobs.position(job) if job.status is Status.QUEUED else None
+
+    async def wait(self, job: Job, *, seconds: float) -> Job:
+        """The job at its end, or after `seconds`."""
+        return job if job.status.ended else await self._watch.until_end(job, seconds=seconds)
+
+    def follow(self, job: Job, *, after: str | None) -> AsyncIterator[Frame]:
+        """The job's events, live, until its end; `after` is the id of the last event seen."""
+        return self._watch.follow(job, after=after)
+
+    async def cancel(self, caller: Caller, job: Job) -> Job:
+        """Stop a job where that is still possible.
+
+        1. queued: it ends at once and costs nothing
+        2. otherwise the wish is written down; the next step acts on it, and fal's truth decides
+        3. someone changed the state meanwhile: look again
+        """
+        _act(caller, job)
+        while not job.status.ended:
+            if job.status is Status.QUEUED:
+                error = JobError("canceled", "The job was cancelled before it was bought.")
+                await self._jobs.end(job, (Status.QUEUED,), Status.CANCELED, charge=Charge.RELEASE, error=error)
+            elif job.cancel_requested_ms is not None:
+                return job
+            else:
+                await self._jobs.note(job, LIVE, due_step="poll", delay_ms=0, cancel_requested_ms=NOW)
+            changed = await self._jobs.get(join_ref(job.team, job.id))
+            if changed is None:
+                break
+            was_queued, job = job.status is Status.QUEUED, changed
+            if job.status is Status.CANCELED and was_queued:
+                return job
+        raise Conflict("The job has already ended.", code="already_ended")
+
+    async def delete(self, caller: Caller, job: Job) -> None:
+        """Erase an ended job's prompt, image and clip; the ledger stays."""
+        _act(caller, job)
+        if not await self._jobs.erase(job):
+            raise Conflict("The job has not ended; cancel it first.", code="not_ended")
+
+    async def resolve(
+        self,
+        job_id: str,
+        action: Literal["adopt", "resubmit", "fail"],
+        *,
+        upstream_request_id: str | None = None,
+        charged: bool | None = None,
+    ) -> Job:
+        """End a held job's uncertainty, on an operator's word.
+
+        `adopt` names fal's request id; `resubmit` says that fal has nothing; `fail` says whether fal charged.
+        """
+        job = await self._jobs.find(job_id)
+        if job is None:
+            raise NotFound("There is no job with this id.")
+        if job.status is not Status.HELD or job.nonce is None:
+            raise Conflict(f"The job is {job.status.value}, not held.", code="not_held")
+        match action, upstream_request_id, charged:
+            case "adopt", str(request_id), None:
+                done = await self._jobs.adopt(job, nonce=job.nonce, upstream_request_id=request_id, poll_ms=0)
+            case "resubmit", None, None:
+                done = await self._jobs.requeue(job, nonce=job.nonce, wait_ms=0)
+            case "fail", None, bool(paid):
+                error = JobError(
+                    "unknown_outcome", "The submission's outcome stayed unknown; an operator ended it."
+                )
+                charge = Charge.SPEND if paid else Charge.RELEASE
+                done = await self._jobs.end(
+                    job, (Status.HELD,), Status.FAILED, charge=charge, nonce=job.nonce, error=error
+                )
+            case _:
+                raise Unprocessable("adopt needs fal's request id; fail needs to know whether fal charged.")
+        if not done:
+            raise Conflict("The job changed in this moment; look at it again.", code="not_held")
+        return await self._jobs.find(job_id) or job
+
+    def _check(self, request: JobRequest) -> tuple[Model, dict[str, Any], Quote, dict[str, bytes]]:
+        """The model, the checked input, its price, and the images given as data, by field."""
+        model = self._catalog.default if request.model is None else self._catalog.get(request.model)
+        given = dict(request.input)
+        embedded: dict[str, bytes] = {}
+        for name in model.image_fields:
+            value = given.get(name)
+            if isinstance(value, str) and value[:5].lower() == "data:":
+                embedded[name] = parse_data_uri(value)
+                given[name] = PENDING_IMAGE
+        clean = model.validate(
+            given, strict_schema=self._rules.strict_schema, private_images=self._rules.private_images
+        )
+        quote = model.price(clean)
+        if request.max_usd_micro is not None and quote.micro > request.max_usd_micro:
+            raise OverBudget("The job costs more than its `max_usd`.", code="over_max_usd")
+        if request.webhook_url is not None:
+            check_url(request.webhook_url, self._egress)
+        deadline = request.deadline_s or self._rules.deadline_s
+        if request.start_deadline_s is not None and request.start_deadline_s > deadline:
+            sentence = "The start deadline lies behind the deadline."
+            raise Unprocessable(sentence, violations=(Violation("/start_deadline", "out_of_range", sentence),))
+        return model, clean, quote, embedded
+
+    @staticmethod
+    def _fingerprint(model: Model, clean: dict[str, Any], embedded: dict[str, bytes], request: JobRequest) -> str:
+        """SHA-256 of the request after defaults: white space and the order of members do not matter."""
+        images = {name: hashlib.sha256(content).hexdigest() for name, content in embedded.items()}
+        what = {
+            "version": FINGERPRINT_VERSION,
+            "model": model.id,
+            "input": clean | images,
+            "webhook_url": request.webhook_url,
+            "metadata": request.metadata,
+            "priority": request.priority.value,
+            "deadline": request.deadline_s,
+            "start_deadline": request.start_deadline_s,
+            "max_usd": request.max_usd_micro,
+        }
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+    async def _store_images(
+        self, caller: Caller, model: Model, clean: dict[str, Any], embedded: dict[str, bytes]
+    ) -> dict[str, dict[str, Any]]:
+        """Put stored URLs in the place of images given as data; what the job shows of uploaded images."""
+        for content in embedded.values():
+            await self._uploads.check(content)
+        shown: dict[str, dict[str, Any]] = {}
+        for name in model.image_fields:
+            if name in embedded:
+                stored = await self._uploads.store(caller, embedded[name])
+                clean[name] = stored.url
+                shown[name] = stored.view()
+            elif isinstance(clean.get(name), str):
+                known = await self._uploads.known(caller, clean[name])
+                if known is not None:
+                    shown[name] = known
+        return shown
+
+    async def _repeat(self, caller: Caller, job_id: str, *, same: bool) -> Submitted:
+        if not same:
+            raise KeyReused("This idempotency key was used before, with another body; use a new key.")
+        job = await self._jobs.get(join_ref(caller.team, job_id))
+        if job is None:
+            raise NotFound("The job of this idempotency key has expired; use a new key.")
+        return Submitted(job, await self.position(job), repeated=True)
+
+
+def _need(caller: Caller, scope: Scope) -> None:
+    implied = {Scope.JOBS_READ: caller.sees_team, Scope.JOBS_WRITE: caller.acts_for_team}
+    if scope not in caller.scopes and not implied.get(scope, False):
+        raise Forbidden(f"The key lacks the scope {scope.value}.")
+
+
+def _act(caller: Caller, job: Job) -> None:
+    """Whoever may read a job may act on it when it is the user's own, or with the team's rights."""
+    _need(caller, Scope.JOBS_WRITE)
+    if job.user != caller.user and not caller.acts_for_team:
+        raise Forbidden("The key may read this job, not act on it.")

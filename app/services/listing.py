@@ -1,0 +1,85 @@
+"""Lists of jobs: newest first, by pages, with filters."""
+
+import base64
+import re
+from dataclasses import dataclass
+
+from app.domain.accounts import Caller
+from app.domain.errors import Malformed
+from app.domain.ids import join_ref
+from app.domain.jobs import Job, Status
+from app.store.jobs import JobStore
+
+SCAN_LIMIT = 2000  # records one request reads at most while it looks for matches; the cursor goes on from there
+CURSOR = re.compile(r"([0-9]{1,15}):(job_[0-9a-f]{32})")
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which jobs are wanted; None lets all pass. `metadata` is one pair, and is indexed."""
+
+    status: Status | None = None
+    model: str | None = None
+    metadata: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Jobs, newest first, and the cursor of the next page."""
+
+    jobs: list[Job]
+    next_cursor: str | None
+
+
+class Listing:
+    """Pages of the jobs that a caller may see."""
+
+    def __init__(self, jobs: JobStore) -> None:
+        self._jobs = jobs
+
+    async def page(self, caller: Caller, wanted: Filter, *, limit: int, cursor: str | None) -> Page:
+        """Up to `limit` jobs older than the cursor.
+
+        1. choose the smallest index that holds them all: a metadata pair, the team, or the user
+        2. read a stretch of it, newest first; keep what matches; forget ids whose record has expired
+        3. stop when the page is full, the index ends, or enough was read: the cursor then goes on from here
+        """
+        user = None if caller.sees_team else caller.user
+        index = self._jobs.index(caller.team, user=user, metadata=wanted.metadata)
+        before = None if cursor is None else _read_cursor(cursor)
+        found: list[Job] = []
+        for _ in range(0, SCAN_LIMIT, limit):
+            rows = await self._jobs.page(index, before=before, count=limit)
+            records = await self._jobs.get_many([join_ref(caller.team, job_id) for job_id, _ in rows])
+            expired = [row[0] for row, job in zip(rows, records, strict=True) if job is None]
+            if expired:
+                await self._jobs.forget(index, expired)
+            for (job_id, at_ms), job in zip(rows, records, strict=True):
+                before = (at_ms, job_id)
+                if job is not None and _matches(job, caller, wanted):
+                    found.append(job)
+                    if len(found) == limit:
+                        return Page(found, _write_cursor(before))
+            if len(rows) < limit:
+                return Page(found, None)
+        return Page(found, None if before is None else _write_cursor(before))
+
+
+def _matches(job: Job, caller: Caller, wanted: Filter) -> bool:
+    own = caller.sees_team or job.user == caller.user
+    return own and wanted.status in {None, job.status} and wanted.model in {None, job.model}
+
+
+def _write_cursor(before: tuple[int, str]) -> str:
+    return base64.urlsafe_b64encode(f"{before[0]}:{before[1]}".encode()).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str) -> tuple[int, str]:
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
+    except ValueError:
+        text = ""
+    parts = CURSOR.fullmatch(text)
+    if parts is None:
+        raise Malformed("The cursor is not one that this list gave out.", code="invalid_cursor")
+    return int(parts[1]), parts[2]

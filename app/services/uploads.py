@@ -1,0 +1,71 @@
+"""Images in: checked before anything is bought, stored where fal can read them."""
+
+import asyncio
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from app.domain.accounts import Caller
+from app.fal.client import FalClient
+from app.media.images import ImageFacts, check_limits, inspect
+from app.store.accounts import AccountStore
+
+FILE_LIMIT = 30 * 1024 * 1024  # bytes; what Kling reads at most
+REMEMBER_S = 7 * 86_400  # fal keeps uploads at least as long
+SUFFIX = {"jpeg": "jpg", "png": "png", "webp": "webp"}
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """An image that fal can read at `url`."""
+
+    url: str
+    facts: ImageFacts
+
+    def view(self) -> dict[str, Any]:
+        """`{type, size, sha256, url}`: how a job shows an uploaded image."""
+        return {
+            "type": self.facts.content_type,
+            "size": self.facts.size,
+            "sha256": self.facts.sha256,
+            "url": self.url,
+        }
+
+
+class Uploads:
+    """Stores images at fal, and remembers what they were."""
+
+    def __init__(self, fal: FalClient, accounts: AccountStore) -> None:
+        self._fal = fal
+        self._accounts = accounts
+
+    async def check(self, content: bytes) -> ImageFacts:
+        """What the image is; Unprocessable when it is none, or one that Kling would refuse."""
+        facts = await asyncio.to_thread(inspect, content)
+        check_limits(facts)
+        return facts
+
+    async def store(self, caller: Caller, content: bytes) -> StoredImage:
+        """Check an image and store it; UpstreamUnavailable, with nothing changed, when storing fails."""
+        facts = await self.check(content)
+        name = f"{facts.sha256[:16]}.{SUFFIX[facts.format]}"
+        url = await self._fal.upload(content, content_type=facts.content_type, file_name=name)
+        image = StoredImage(url, facts)
+        await self._accounts.remember_file(caller.team, _digest(url), image.view(), seconds=REMEMBER_S)
+        return image
+
+    async def known(self, caller: Caller, url: str) -> dict[str, Any] | None:
+        """What the team uploaded at this URL, if it did; other people's URLs cost no look-up."""
+        if not self._may_be_ours(url):
+            return None
+        record = await self._accounts.file(caller.team, _digest(url))
+        return None if record is None else {**record, "size": int(record["size"])}
+
+    def _may_be_ours(self, url: str) -> bool:
+        host = urlsplit(url).hostname or ""
+        return host.endswith("fal.media") or host == urlsplit(self._fal.queue_url).hostname
+
+
+def _digest(url: str) -> str:
+    return hashlib.sha256(url.encode()).hexdigest()
