@@ -1,0 +1,1 @@
+"""HTTP doors: parse, one call, render."""

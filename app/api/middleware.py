@@ -1,0 +1,99 @@
+"""What every request passes: a trace id, a limit on its body, one log line."""
+
+import re
+import time
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.problems import problem
+from app.domain.errors import FilmgateError, Malformed, TooLarge, TooSlow
+from app.domain.ids import new_nonce
+
+JSON_LIMIT = 8 * 1024 * 1024  # bytes; a data URI of a 6 MB image fits
+FILE_LIMIT = 31 * 1024 * 1024  # a 30 MB image and its multipart frame
+BODY_SECONDS = 60
+TRACE_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+QUIET = frozenset({"/livez", "/readyz", "/metrics"})
+
+log = structlog.get_logger()
+
+
+class Entrance:
+    """Plain ASGI, because it stands in the way of every request.
+
+    1. a trace id: the caller's `X-Request-ID` when it is a sane one, else a new one; echoed in the reply
+    2. a declared length over the limit is refused before a byte is read
+    3. a body without a declared length, or a lying one, is cut off at the limit
+    4. one log line for each request, with status and duration; the query is left out, because it may hold a token
+    """
+
+    def __init__(self, app: ASGIApp, *, base_url: str) -> None:
+        self._app = app
+        self._base_url = base_url
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection event."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        headers = dict(scope["headers"])
+        given = headers.get(b"x-request-id", b"")
+        trace_id = given.decode() if TRACE_ID.fullmatch(given) else new_nonce()
+        scope["trace_id"] = trace_id
+        status = 0
+
+        async def send_with_trace(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", trace_id.encode())]
+            await send(message)
+
+        limit = FILE_LIMIT if scope["path"] == "/v1/files" else JSON_LIMIT
+        try:
+            _check_length(headers.get(b"content-length"), limit)
+            await self._app(scope, _limited(receive, limit), send_with_trace)
+        except FilmgateError as error:  # raised before the application's own handlers can see it
+            response = problem(error, path=scope["path"], trace_id=trace_id, base_url=self._base_url)
+            response.headers["Connection"] = "close"  # the rest of the body is not read
+            await response(scope, receive, send_with_trace)
+        finally:
+            if scope["path"] not in QUIET:
+                log.info(
+                    "request",
+                    method=scope["method"],
+                    path=scope["path"],
+                    status=status,
+                    ms=round((time.perf_counter() - began) * 1000, 1),
+                    trace_id=trace_id,
+                )
+
+
+def _check_length(declared: bytes | None, limit: int) -> None:
+    if declared is None:
+        return
+    if not declared.isdigit():
+        raise Malformed("The Content-Length is not a number.", code="invalid_header")
+    if int(declared) > limit:
+        raise TooLarge(f"The body is larger than {limit // (1024 * 1024)} MB, the most this route reads.")
+
+
+def _limited(receive: Receive, limit: int) -> Receive:
+    """The request's body, up to the limit and within the time."""
+    read = 0
+    end = time.monotonic() + BODY_SECONDS
+
+    async def receive_limited() -> Message:
+        nonlocal read
+        message = await receive()
+        if message["type"] == "http.request":
+            read += len(message.get("body", b""))
+            if read > limit:
+                raise TooLarge(f"The body is larger than {limit // (1024 * 1024)} MB, the most this route reads.")
+            if message.get("more_body") and time.monotonic() > end:
+                raise TooSlow(f"The body did not arrive within {BODY_SECONDS} seconds.")
+        return message
+
+    return receive_limited

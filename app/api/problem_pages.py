@@ -1,0 +1,16 @@
+"""What an error code means, at the address that problems name as their type."""
+
+from fastapi import APIRouter
+
+from app.api.problems import TITLES
+from app.domain.errors import NotFound
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get("/problems/{slug}", summary="What an error code means")
+async def read_problem(slug: str) -> dict[str, str]:
+    """The code with its title."""
+    if slug not in TITLES:
+        raise NotFound("There is no error with this code.")
+    return {"code": slug, "title": TITLES[slug]}

@@ -1,0 +1,145 @@
+"""Errors as `application/problem+json` (RFC 9457): the one place that renders them.
+
+Never the input, never an exception's text.
+"""
+
+import json
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from app.domain.errors import FilmgateError, StoreUnavailable, Violation
+
+MEDIA_TYPE = "application/problem+json"
+
+TITLES = {
+    "malformed": "The request cannot be read",
+    "json_invalid": "The body is not JSON",
+    "body_missing": "There is no body",
+    "duplicate_key": "A member is given twice",
+    "too_deep": "The body is nested too deeply",
+    "invalid_cursor": "The cursor is not one of ours",
+    "invalid_header": "A header is wrong",
+    "unauthenticated": "No valid key",
+    "over_budget": "The budget does not cover it",
+    "over_max_usd": "It costs more than the caller allows",
+    "forbidden": "The key may not do this",
+    "not_found": "Not found",
+    "model_not_found": "There is no such model",
+    "method_not_allowed": "This method is not known here",
+    "request_timeout": "The request took too long to arrive",
+    "conflict": "Not possible in this state",
+    "already_ended": "The job has already ended",
+    "not_ended": "The job has not ended",
+    "not_held": "The job is not held",
+    "no_video": "There is no clip",
+    "payload_too_large": "The body is too large",
+    "unsupported_media_type": "The body is of the wrong type",
+    "body_not_object": "The body is not an object",
+    "invalid_input": "The input is wrong",
+    "invalid_unicode": "The text is not valid Unicode",
+    "price_unknown": "The model has no price",
+    "idempotency_key_reused": "The idempotency key was used with another body",
+    "url_not_allowed": "The address is not allowed",
+    "url_scheme": "The address has the wrong scheme",
+    "bad_data_uri": "The data URI is not an image",
+    "not_an_image": "The file is not an image",
+    "unsupported_image": "The image is of a type Kling does not read",
+    "image_too_small": "The image is too small",
+    "image_too_large": "The image is too large",
+    "image_ratio": "The image is too wide or too tall",
+    "over_limit": "A limit is reached",
+    "unavailable": "Try again in a moment",
+    "store_unavailable": "The store does not answer",
+    "upstream_unavailable": "fal does not answer",
+    "internal_error": "Something went wrong here",
+}
+
+log = structlog.get_logger()
+
+
+def problem(error: FilmgateError, *, path: str, trace_id: str, base_url: str) -> Response:
+    """The response for an error: fixed members, `errors` where there are any, `Retry-After` where it helps."""
+    body: dict[str, Any] = {
+        "type": f"{base_url}/problems/{error.code}",
+        "title": TITLES.get(error.code, HTTPStatus(error.status).phrase),
+        "status": error.status,
+        "detail": error.message,
+        "instance": path,
+        "code": error.code,
+        "trace_id": trace_id,
+    }
+    if error.violations:
+        body["errors"] = [
+            {"pointer": item.pointer, "code": item.code, "message": item.message} for item in error.violations
+        ]
+    headers = {"Cache-Control": "no-store"}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = 'Bearer realm="filmgate"'
+    content = json.dumps(body, ensure_ascii=False).encode()
+    return Response(content, error.status, headers=headers, media_type=MEDIA_TYPE)
+
+
+def _respond(request: Request, error: FilmgateError) -> Response:
+    return problem(
+        error,
+        path=request.url.path,
+        trace_id=request.scope.get("trace_id", ""),
+        base_url=request.app.state.base_url,
+    )
+
+
+def _from_http(error: HTTPException) -> FilmgateError:
+    """Starlette's own refusals: an unknown path, a method that is not known there."""
+    codes = {404: "not_found", 405: "method_not_allowed", 413: "payload_too_large"}
+    made = FilmgateError(HTTPStatus(error.status_code).phrase + ".", code=codes.get(error.status_code, "malformed"))
+    made.status = error.status_code
+    return made
+
+
+def _from_validation(error: RequestValidationError) -> FilmgateError:
+    """A query or form parameter that FastAPI refused; its text is pydantic's, its input is left out."""
+    made = FilmgateError("A parameter is wrong.", code="invalid_input")
+    made.status = 422
+    made.violations = tuple(
+        Violation("/" + "/".join(str(part) for part in item["loc"]), item["type"], item["msg"])
+        for item in error.errors()[:20]
+    )
+    return made
+
+
+def add_problem_handlers(app: FastAPI) -> None:
+    """Render every error of the application as a problem."""
+
+    async def ours(request: Request, error: Exception) -> Response:
+        assert isinstance(error, FilmgateError)  # noqa: S101  Starlette's signature is wider than what it sends
+        if isinstance(error, StoreUnavailable):
+            log.warning("store.away", path=request.url.path)
+        return _respond(request, error)
+
+    async def from_http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)  # noqa: S101  as above
+        response = _respond(request, _from_http(error))
+        if error.headers:
+            response.headers.update(error.headers)  # Allow, for a 405
+        return response
+
+    async def from_validation(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)  # noqa: S101  as above
+        return _respond(request, _from_validation(error))
+
+    async def unexpected(request: Request, error: Exception) -> Response:
+        log.error("request.failed", path=request.url.path, exc_info=error)
+        return _respond(request, FilmgateError("Something went wrong here; it has been written to the log."))
+
+    app.add_exception_handler(FilmgateError, ours)
+    app.add_exception_handler(HTTPException, from_http)
+    app.add_exception_handler(RequestValidationError, from_validation)
+    app.add_exception_handler(Exception, unexpected)

@@ -1,0 +1,48 @@
+"""Images in."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.datastructures import FormData, UploadFile
+
+from app.api.deps import CurrentCaller, TheGateway
+from app.api.v1.schemas import PROBLEMS
+from app.domain.errors import TooLarge, Unprocessable, WrongMediaType
+from app.services.uploads import FILE_LIMIT
+
+router = APIRouter(prefix="/v1", tags=["files"], responses=PROBLEMS)
+
+FORM = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {"file": {"type": "string", "format": "binary"}},
+                }
+            }
+        },
+    }
+}
+
+
+@router.post("/files", status_code=201, openapi_extra=FORM, summary="Upload an image")
+async def upload_file(request: Request, caller: CurrentCaller, owner: TheGateway) -> dict[str, Any]:
+    """Check an image by its content, store it where fal can read it, and give back its URL."""
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        raise WrongMediaType("Send the image as multipart/form-data, in a part named `file`.")
+    async with request.form(max_files=1, max_fields=4) as form:
+        content = await _the_file(form)
+    image = await owner.uploads.store(caller, content)
+    return {**image.view(), "width": image.facts.width, "height": image.facts.height}
+
+
+async def _the_file(form: FormData) -> bytes:
+    part = form.get("file")
+    if not isinstance(part, UploadFile):
+        raise Unprocessable("Send the image in a part named `file`.", code="missing")
+    if (part.size or 0) > FILE_LIMIT:
+        raise TooLarge(f"The image is larger than {FILE_LIMIT // (1024 * 1024)} MB.")
+    return await part.read()

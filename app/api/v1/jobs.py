@@ -1,0 +1,190 @@
+"""Jobs over HTTP."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import JSONResponse, RedirectResponse, Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from app.api.body import json_body
+from app.api.deps import CurrentCaller, GivenIdempotencyKey, LastEventId, OwnJob, PreferredWait, TheGateway
+from app.api.v1.schemas import PROBLEMS, JobBody, JobPage, JobView, body_schema
+from app.domain.errors import Conflict, Malformed
+from app.domain.jobs import Job, Status
+from app.domain.money import format_usd
+from app.domain.views import event_view, iso, job_view
+from app.gateway import Gateway
+from app.services.listing import Filter
+from app.services.watch import Frame
+
+RETRY_MS = 3000
+METADATA = "metadata."
+router = APIRouter(prefix="/v1", tags=["jobs"], responses=PROBLEMS)
+ReadJob = Annotated[JobBody, Depends(json_body(JobBody))]
+
+
+@router.post(
+    "/jobs", status_code=202, response_model=JobView, openapi_extra=body_schema(JobBody), summary="Ask for a clip"
+)
+async def submit_job(
+    request: Request,
+    body: ReadJob,
+    caller: CurrentCaller,
+    owner: TheGateway,
+    key: GivenIdempotencyKey,
+    wait: PreferredWait,
+) -> Response:
+    """Check, price and write down a job: `202`, or `200` when `Prefer: wait=N` saw it end."""
+    submitted = await owner.jobs.submit(
+        caller, body.request(), idempotency_key=key, trace_id=request.scope["trace_id"]
+    )
+    job, position = submitted.job, submitted.position
+    if wait and not job.status.ended:
+        job = await owner.jobs.wait(job, seconds=wait)
+        position = await owner.jobs.position(job)
+    headers = {"Location": f"{owner.settings.base_url}/v1/jobs/{job.id}", **_preference(wait)}
+    if submitted.repeated:
+        headers["Idempotent-Replayed"] = "true"
+    status = 200 if wait and job.status.ended else 202
+    return _render(owner, job, position, status=status, headers=headers, repeated=submitted.repeated)
+
+
+@router.post("/quotes", openapi_extra=body_schema(JobBody), summary="What would it cost?")
+async def quote_job(body: ReadJob, caller: CurrentCaller, owner: TheGateway) -> dict[str, Any]:
+    """The price and the wait of a submission, without making it."""
+    quoted = await owner.jobs.quote(caller, body.request())
+    return {
+        "model": quoted.model,
+        "quoted_usd": format_usd(quoted.quote.micro),
+        "limits": [],
+        "queue": {"position": quoted.position, "estimated_wait_s": quoted.estimated_wait_s},
+    }
+
+
+@router.get("/jobs", response_model=JobPage, summary="List jobs, newest first")
+async def list_jobs(
+    request: Request,
+    caller: CurrentCaller,
+    owner: TheGateway,
+    status: Status | None = None,
+    model: Annotated[str | None, Query(max_length=200)] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 50,
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
+) -> Response:
+    """A page of the caller's jobs; one `metadata.NAME=VALUE` filter may be given."""
+    wanted = Filter(status=status, model=model, metadata=_metadata_filter(request))
+    page = await owner.listing.page(caller, wanted, limit=limit, cursor=cursor)
+    view = {
+        "data": [job_view(job, base_url=owner.settings.base_url) for job in page.jobs],
+        "next_cursor": page.next_cursor,
+        "has_more": page.next_cursor is not None,
+    }
+    headers = {}
+    if page.next_cursor is not None:
+        url = request.url.include_query_params(cursor=page.next_cursor)
+        headers["Link"] = f'<{owner.settings.base_url}{url.path}?{url.query}>; rel="next"'
+    return JSONResponse(view, headers=headers)
+
+
+@router.get("/jobs/{job_id}", response_model=JobView, summary="Read a job")
+async def read_job(job: OwnJob, owner: TheGateway, wait: PreferredWait) -> Response:
+    """The job; with `Prefer: wait=N`, as it is when it ends or after N seconds."""
+    if wait:
+        job = await owner.jobs.wait(job, seconds=wait)
+    return _render(owner, job, await owner.jobs.position(job), headers=_preference(wait))
+
+
+@router.post("/jobs/{job_id}/cancel", status_code=202, response_model=JobView, summary="Cancel a job")
+async def cancel_job(job: OwnJob, caller: CurrentCaller, owner: TheGateway) -> Response:
+    """Ask for a job's end: free while queued; once it runs, fal's truth decides."""
+    job = await owner.jobs.cancel(caller, job)
+    return _render(owner, job, await owner.jobs.position(job), status=202)
+
+
+@router.delete("/jobs/{job_id}", status_code=204, response_class=Response, summary="Erase an ended job's contents")
+async def delete_job(job: OwnJob, caller: CurrentCaller, owner: TheGateway) -> None:
+    """Erase prompt, image and clip; the ledger stays."""
+    await owner.jobs.delete(caller, job)
+
+
+@router.get("/jobs/{job_id}/video", status_code=307, response_class=RedirectResponse, summary="The clip")
+async def job_video(job: OwnJob) -> Response:
+    """A redirect to the clip: this address stays, the clip's own may not."""
+    if job.output is None:
+        raise Conflict(f"The job is {job.status.value}; there is no clip.", code="no_video")
+    return RedirectResponse(job.output["video"]["url"], 307)
+
+
+@router.get("/jobs/{job_id}/events", response_class=EventSourceResponse, summary="Follow a job live")
+async def job_events(job: OwnJob, owner: TheGateway, after: LastEventId) -> AsyncIterator[ServerSentEvent]:
+    """Server-sent events until the job's end; resumes after `Last-Event-ID`."""
+    async for frame in owner.jobs.follow(job, after=after):
+        for event in await _frames(owner, frame):
+            yield event
+
+
+@router.get("/jobs/{job_id}/deliveries", summary="A job's webhook attempts")
+async def job_deliveries(job: OwnJob, owner: TheGateway) -> dict[str, Any]:
+    """Every delivery of the job, with each attempt."""
+    deliveries = await owner.webhook_store.of_job(job.team, job.id)
+    return {
+        "data": [
+            {
+                "id": delivery.id,
+                "event": delivery.event.type,
+                "url": delivery.url,
+                "status": delivery.status,
+                "attempts": [
+                    {
+                        "at": iso(attempt.at_ms),
+                        "status": attempt.status,
+                        "duration_ms": attempt.duration_ms,
+                        "outcome": attempt.outcome,
+                        "error": attempt.error,
+                        "answer": attempt.answer,
+                    }
+                    for attempt in delivery.attempts
+                ],
+            }
+            for delivery in deliveries
+        ]
+    }
+
+
+async def _frames(owner: Gateway, frame: Frame) -> list[ServerSentEvent]:
+    """One thing a watcher is told, on the wire: a ping is a comment, a reset comes before the present state."""
+    if frame.event is None:
+        return [ServerSentEvent(comment="ping")]
+    view = event_view(
+        frame.event, base_url=owner.settings.base_url, queue_position=await owner.jobs.position(frame.event.job)
+    )
+    event = ServerSentEvent(event=frame.event.type, id=frame.event.id, retry=RETRY_MS, data=view)
+    return [ServerSentEvent(event="reset", data={}), event] if frame.reset else [event]
+
+
+def _metadata_filter(request: Request) -> tuple[str, str] | None:
+    pairs = [
+        (name[len(METADATA) :], value) for name, value in request.query_params.items() if name.startswith(METADATA)
+    ]
+    if len(pairs) > 1:
+        raise Malformed("One metadata filter a request.", code="invalid_input")
+    return pairs[0] if pairs else None
+
+
+def _preference(wait: int) -> dict[str, str]:
+    return {"Preference-Applied": f"wait={wait}", "Vary": "Prefer"} if wait else {}
+
+
+def _render(
+    owner: Gateway,
+    job: Job,
+    position: int | None,
+    *,
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+    repeated: bool = False,
+) -> Response:
+    """The job as JSON, never cached."""
+    view = job_view(job, base_url=owner.settings.base_url, queue_position=position, repeated=repeated)
+    return JSONResponse(view, status, headers={"Cache-Control": "no-store", **(headers or {})})

@@ -1,0 +1,31 @@
+"""Who am I, and what is left."""
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from app.api.deps import CurrentCaller, TheGateway
+from app.api.v1.schemas import PROBLEMS
+from app.domain.money import format_usd
+
+router = APIRouter(prefix="/v1", tags=["account"], responses=PROBLEMS)
+
+
+@router.get("/me", summary="Who am I?")
+async def read_me(caller: CurrentCaller, owner: TheGateway) -> dict[str, Any]:
+    """The key's team, user and scopes, and the team's money."""
+    me = await owner.accounts.who_am_i(caller)
+    return {
+        "team": {"id": me.team.id, "name": me.team.name},
+        "user": {"id": me.user.id, "name": me.user.name},
+        "key": {"id": caller.key, "scopes": sorted(caller.scopes)},
+        "limits": [],
+        "usage": {"reserved_usd": format_usd(me.reserved_micro), "spent_usd": format_usd(me.spent_micro)},
+    }
+
+
+@router.get("/webhook-secret", summary="The secret that signs webhooks named by jobs")
+async def read_webhook_secret(caller: CurrentCaller, owner: TheGateway) -> dict[str, str]:
+    """The team's Standard Webhooks secret, `whsec_…`."""
+    me = await owner.accounts.who_am_i(caller)
+    return {"secret": me.team.webhook_secret}

@@ -1,0 +1,23 @@
+"""What can be made, and what it costs."""
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from app.api.deps import CurrentCaller, TheGateway
+from app.api.v1.schemas import PROBLEMS
+
+router = APIRouter(prefix="/v1", tags=["models"], responses=PROBLEMS)
+
+
+@router.get("/models", summary="All models")
+async def list_models(_: CurrentCaller, owner: TheGateway) -> dict[str, Any]:
+    """Every model with its input schema, price, and the price's source and date."""
+    strict = owner.settings.strict_schema
+    return {"data": [model.describe(strict_schema=strict) for model in owner.catalog]}
+
+
+@router.get("/models/{model_id:path}", summary="One model")
+async def read_model(model_id: str, _: CurrentCaller, owner: TheGateway) -> dict[str, Any]:
+    """One model; the id is fal's endpoint path."""
+    return owner.catalog.get(model_id).describe(strict_schema=owner.settings.strict_schema)

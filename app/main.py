@@ -1,0 +1,55 @@
+"""The API process: `create_app(settings)` opens the gateway for as long as it serves."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+from fastapi import FastAPI
+
+from app import __version__
+from app.api import health, problem_pages
+from app.api.middleware import Entrance
+from app.api.problems import add_problem_handlers
+from app.api.v1 import files, jobs, me, models
+from app.gateway import open_gateway
+from app.settings import Settings, load_settings
+from app.telemetry import set_up_logs
+
+DESCRIPTION = "A gateway in front of fal.ai's queue for Kling image-to-video."
+TRACING_OFF = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False}
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application; its gateway lives in `app.state.gateway` while the lifespan runs."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_gateway(settings, process="api") as gateway:
+            app.state.gateway = gateway
+            yield
+
+    app = FastAPI(
+        title="Filmgate",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        separate_input_output_schemas=False,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    app.state.base_url = settings.base_url
+    for door in (jobs, models, me, files, health, problem_pages):
+        app.include_router(door.router)
+    add_problem_handlers(app)
+    app.add_middleware(Entrance, base_url=settings.base_url)
+    return app
+
+
+def from_environment() -> FastAPI:
+    """What uvicorn calls in each API process."""
+    settings = load_settings(os.environ)
+    set_up_logs(settings.log_format, process="api")
+    structlog.get_logger().info("api.start", version=__version__)
+    return create_app(settings)
