@@ -1,0 +1,86 @@
+"""`python -m workers`: the supervisor; `python -m workers QUEUE PARENT`: one RQ worker, which it starts."""
+
+import asyncio
+import ctypes
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Any
+
+from rq import SimpleWorker
+from rq.serializers import JSONSerializer
+
+from app.settings import Settings, SettingsError, load_settings, required_url
+from app.store.connection import connect_rq
+from app.telemetry import set_up_logs
+from workers.queues import QUEUES, QueueName, open_queue
+from workers.runtime import Runtime, install
+from workers.supervisor import Supervisor
+
+PR_SET_PDEATHSIG = 1
+WORKER_TTL_S = 60
+REFUSED = 78
+
+
+class Worker(SimpleWorker):
+    """RQ's worker that runs tasks in its own process, and tells the runtime when it is asked to stop."""
+
+    runtime: Runtime
+
+    def request_stop(self, signum: int, frame: FrameType | None) -> Any:
+        """The first SIGTERM: finish what is in hand, start nothing new."""
+        self.runtime.stopping.set()
+        return super().request_stop(signum, frame)  # type: ignore[no-untyped-call]  # untyped in RQ
+
+
+def die_with(parent: int) -> None:
+    """Ask Linux for a SIGTERM when the supervisor dies, however it dies; leave at once if it has already."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        sys.exit(1)
+
+
+def work(settings: Settings, queue_name: QueueName) -> None:
+    """Work on one queue until told to stop."""
+    url = required_url(settings)
+    runtime = Runtime(settings, queue=queue_name)
+    install(runtime)
+    connection = connect_rq(url)
+    worker = Worker(
+        [open_queue(queue_name, connection)],
+        name=f"{queue_name}-{os.getpid()}-{os.urandom(4).hex()}",
+        connection=connection,
+        serializer=JSONSerializer,
+        worker_ttl=WORKER_TTL_S,
+        maintenance_interval=30,
+    )
+    worker.runtime = runtime
+    runtime.report(queue_name)
+    worker.work(with_scheduler=False, logging_level="WARNING")
+    runtime.close()
+
+
+def main(arguments: list[str]) -> int:
+    """Supervise, or work on the queue that is named."""
+    try:
+        settings = load_settings(os.environ)
+        if not arguments:
+            set_up_logs(settings.log_format, process="supervisor")
+            asyncio.run(Supervisor(settings).run())
+            return 0
+        queue_name, parent = arguments
+        die_with(int(parent))
+        set_up_logs(settings.log_format, process=f"worker:{queue_name}")
+        if queue_name not in QUEUES:
+            return 2
+        work(settings, queue_name)
+    except SettingsError as error:
+        print(error, file=sys.stderr)  # noqa: T201  a sentence for whoever started it
+        return REFUSED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,140 @@
+"""The step that ends a job: fal's result decides, and status and money are settled together."""
+
+import asyncio
+from typing import Any, Literal
+
+import structlog
+
+from app.domain.jobs import Job, JobError, Status
+from app.fal.protocol import Result, read_video
+from app.gateway import Gateway
+from app.store.jobs import Charge
+from workers.runtime import Runtime
+
+READS_AT_ONCE = 8
+HIDDEN_MS = 45_000  # longer than one result read may take
+TRIES = 3  # reads of a result that fal has lost or that fails on its side
+TRY_AGAIN_MS = 2_000
+PENDING = 400
+TEXT_LIMIT = 300
+MEDIA_DAYS_MS = 7 * 86_400_000  # fal keeps clips at least a week (facts, reliability 2.2)
+
+log = structlog.get_logger()
+
+
+async def finalize_all(runtime: Runtime, refs: list[str]) -> None:
+    """Finalize the jobs of one task, a few at a time."""
+    room = asyncio.Semaphore(READS_AT_ONCE)
+
+    async def one(ref: str) -> None:
+        async with room:
+            await finalize(runtime.gateway, ref)
+
+    async with asyncio.TaskGroup() as group:
+        for ref in refs:
+            group.create_task(one(ref))
+
+
+async def finalize(gateway: Gateway, ref: str) -> None:
+    """End one job whose generation has completed at fal.
+
+    1. read the job, and hide it from others for as long as one read may take
+    2. read the result
+    3. no answer, a result that is not there yet or has gone: look again a few times
+    4. judge the result, and settle: status, money, outbox, event in one script
+    """
+    job = await gateway.job_store.get(ref)
+    if job is None or job.status is not Status.FINALIZING or job.upstream_request_id is None:
+        await gateway.dispatch.drop_due("finalize", [ref])
+        return
+    await gateway.dispatch.look_again("finalize", {ref: await gateway.dispatch.now_ms() + HIDDEN_MS})
+    result = await gateway.fal.result(job.model, job.upstream_request_id)
+    if result is None or _unsettled(result, job):
+        misses = job.misses + (0 if result is None else 1)  # an outage at fal is no fault of the job's
+        await gateway.job_store.note(
+            job, (Status.FINALIZING,), due_step="finalize", delay_ms=TRY_AGAIN_MS, misses=misses
+        )
+        return
+    await _settle(gateway, job, result)
+
+
+def _unsettled(result: Result, job: Job) -> bool:
+    """True while asking again may tell more: still pending, or lost or failing for the first few reads."""
+    if result.status == PENDING and _detail(result.body) == "Request is still in progress":
+        return True
+    gone = result.status in {404, 410} or (result.status >= 500 and result.error_type is None)  # noqa: PLR2004  HTTP
+    return gone and job.misses < TRIES
+
+
+async def _settle(gateway: Gateway, job: Job, result: Result) -> None:
+    status, charge, error, output = judge(job, result, queue_url=gateway.fal.queue_url)
+    now_ms = await gateway.dispatch.now_ms()
+    await gateway.job_store.end(
+        job,
+        (Status.FINALIZING,),
+        status,
+        charge=charge,
+        error=error,
+        output=output,
+        expires_ms=now_ms + MEDIA_DAYS_MS if output else None,
+    )
+    log.info("job.ended", job=job.id, status=status.value, money=charge.value, code=error.code if error else None)
+
+
+End = Literal[Status.SUCCEEDED, Status.FAILED, Status.CANCELED]
+
+
+def judge(
+    job: Job, result: Result, *, queue_url: str
+) -> tuple[End, Charge, JobError | None, dict[str, Any] | None]:
+    """What a result means for the job and its money (design: states, slots, money; facts U17-U19).
+
+    200 with a clip: succeeded and spent. 200 without a clip that may be shown: failed, spent, because fal
+    delivered. Gone: failed, spent, because fal had completed it. 499 after our cancel: canceled (or past its
+    deadline: failed), disputed. 500 and above: failed, released, because fal never charges it. Other refusals
+    (a runner's 422): failed, disputed until billing or a day decides.
+    """
+    upstream = {"status": result.status, "detail": _short(_detail(result.body)), "error_type": result.error_type}
+    code = result.status
+    if code == 200:  # noqa: PLR2004  HTTP
+        video = read_video(result.body, queue_url=queue_url)
+        if video is not None:
+            return Status.SUCCEEDED, Charge.SPEND, None, {"video": video}
+        sentence = "fal completed the job, and its result names no clip that can be used."
+        return Status.FAILED, Charge.SPEND, JobError("bad_upstream_result", sentence, upstream=upstream), None
+    if code in {404, 410}:
+        sentence = "fal completed the job, and its result can no longer be read."
+        return Status.FAILED, Charge.SPEND, JobError("result_unavailable", sentence, upstream=upstream), None
+    if code == 499 or result.error_type == "client_cancelled":  # noqa: PLR2004  fal's word for cancelled
+        return _cancelled(job, upstream)
+    if code >= 500:  # noqa: PLR2004  HTTP
+        timed_out = result.error_type in {"request_timeout", "startup_timeout"}
+        name = "start_timeout" if timed_out and job.start_deadline_ms is not None else "upstream_error"
+        sentence = "fal failed to make the clip; nothing is charged."
+        return Status.FAILED, Charge.RELEASE, JobError(name, sentence, retryable=True, upstream=upstream), None
+    sentence = "fal's model refused the input."
+    return Status.FAILED, Charge.DISPUTE, JobError("upstream_rejected_input", sentence, upstream=upstream), None
+
+
+def _cancelled(job: Job, upstream: dict[str, Any]) -> tuple[End, Charge, JobError | None, dict[str, Any] | None]:
+    if job.cancel_requested_ms is None:
+        sentence = "The job was not done by its deadline, and was cancelled at fal."
+        error = JobError("deadline_exceeded", sentence, retryable=True, upstream=upstream)
+        return Status.FAILED, Charge.DISPUTE, error, None
+    error = JobError("canceled", "The job was cancelled while it ran; fal may still charge it.", upstream=upstream)
+    return Status.CANCELED, Charge.DISPUTE, error, None
+
+
+def _detail(body: Any) -> Any:
+    return body.get("detail") if isinstance(body, dict) else None
+
+
+def _short(detail: Any) -> str | None:
+    """Fal's words, short, and without the input that its entries repeat."""
+    if isinstance(detail, str):
+        return detail[:TEXT_LIMIT]
+    if isinstance(detail, list):
+        entries = [entry for entry in detail[:5] if isinstance(entry, dict)]
+        texts = [f"{'.'.join(map(str, entry.get('loc', [])))}: {entry.get('msg')}" for entry in entries]
+        return "; ".join(texts)[:TEXT_LIMIT]
+    return None

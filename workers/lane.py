@@ -1,0 +1,186 @@
+"""The lane: a chain of short RQ tasks that keeps every job moving."""
+
+import asyncio
+import time
+from contextlib import suppress
+
+import structlog
+
+from app.domain.errors import StoreUnavailable
+from app.domain.ids import new_nonce
+from app.domain.jobs import Job, JobError, Status
+from app.gateway import Gateway
+from app.store.jobs import Charge, ref_of
+from workers.poll import poll
+from workers.queues import BATCH
+from workers.runtime import Runtime
+
+SLICE_S = 5.0
+RENEW_S = 0.5
+WAKE_S = 0.25
+POLLS_AT_ONCE = 100
+POLL_HIDDEN_MS = 12_000  # longer than one status call may take
+RUNG_HIDDEN_MS = 5_000  # a rung task that is lost is rung again after this
+HOUSEKEEPING_S = 1.0
+EXPIRE_BATCH = 100
+
+log = structlog.get_logger()
+
+
+async def run_lane(runtime: Runtime, number: int) -> None:
+    """One slice of lane `number`.
+
+    1. take the lane; where another live slice has it, end at once
+    2. go round until the slice is over, the lease is lost, or the worker is told to stop
+    3. let the polls in hand finish, then leave the lane rung and enqueue the next slice
+    """
+    token = new_nonce()
+    dispatch = runtime.gateway.dispatch
+    if not await dispatch.take_lane(number, token):
+        return
+    lane = Slice(runtime, number, token)
+    try:
+        await lane.go_round()
+    finally:
+        await lane.finish()
+    if runtime.stopping.is_set():
+        await dispatch.leave_lane(number, token)
+    elif await dispatch.pass_lane_on(number, token):
+        await runtime.bell.ring_lane(number)
+
+
+class Slice:
+    """A few seconds of one lane."""
+
+    def __init__(self, runtime: Runtime, number: int, token: str) -> None:
+        self._runtime = runtime
+        self._gateway: Gateway = runtime.gateway
+        self._number = number
+        self._token = token
+        self._polls: set[asyncio.Task[None]] = set()
+        self._news = asyncio.Event()
+        self._looked_after = 0.0
+        self._lost = False
+
+    async def go_round(self) -> None:
+        """The loop.
+
+        1. grant free slots to the first in line
+        2. once a second: end what waited past its deadline, decide old disputes
+        3. take the polls that are due, and start them; they reschedule themselves
+        4. ring due submits, finalizes and deliveries, while few tasks wait
+        5. wait for a wake, a finished poll that made something due, or a quarter of a second
+        """
+        end = time.monotonic() + SLICE_S
+        renewing = asyncio.create_task(self._keep_lease())
+        waking = asyncio.create_task(self._listen())
+        try:
+            while time.monotonic() < end and not self._runtime.stopping.is_set() and not self._lost:
+                self._news.clear()
+                await self._gateway.dispatch.grant()
+                await self._housekeeping()
+                await self._start_polls()
+                for step in ("submit", "finalize", "deliver"):
+                    await self._ring(step)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._news.wait(), WAKE_S)
+        finally:
+            for task in (renewing, waking):
+                task.cancel()
+            await asyncio.gather(renewing, waking, return_exceptions=True)
+
+    async def finish(self) -> None:
+        """Let the polls in hand end, with the lease kept meanwhile."""
+        renewing = asyncio.create_task(self._keep_lease())
+        if self._polls:
+            await asyncio.wait(self._polls)
+        renewing.cancel()
+        await asyncio.gather(renewing, return_exceptions=True)
+
+    async def _keep_lease(self) -> None:
+        while not self._lost:
+            await asyncio.sleep(RENEW_S)
+            with suppress(StoreUnavailable):  # the lease then runs out by itself
+                self._lost = not await self._gateway.dispatch.renew_lane(self._number, self._token)
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                if await self._gateway.dispatch.wait_for_wake(seconds=1.0):
+                    self._news.set()
+            except StoreUnavailable:
+                await asyncio.sleep(WAKE_S)
+
+    async def _start_polls(self) -> None:
+        room = POLLS_AT_ONCE - len(self._polls)
+        if room <= 0:
+            return
+        now_ms, refs = await self._gateway.dispatch.take_due("poll", limit=room, visibility_ms=POLL_HIDDEN_MS)
+        jobs = await self._gateway.job_store.get_many(refs)
+        for ref, job in zip(refs, jobs, strict=True):
+            task = asyncio.create_task(self._poll_one(ref, job, now_ms))
+            self._polls.add(task)
+            task.add_done_callback(self._polls.discard)
+        if len(refs) == room:
+            self._news.set()  # there may be more
+
+    async def _poll_one(self, ref: str, job: Job | None, now_ms: int) -> None:
+        began = time.monotonic()
+        try:
+            wait_ms = None if job is None else await poll(self._gateway, job, now_ms)
+            if wait_ms is None:
+                await self._gateway.dispatch.drop_due("poll", [ref])
+                self._news.set()
+            else:
+                due_ms = now_ms + wait_ms + round((time.monotonic() - began) * 1000)
+                await self._gateway.dispatch.look_again("poll", {ref: due_ms})
+        except StoreUnavailable:
+            log.warning("poll.store_away", job=ref)
+        except Exception:
+            log.exception("poll.failed", job=ref)  # one poisonous job must not end the lane; it is due again later
+
+    async def _ring(self, step: str) -> None:
+        if not await self._gateway.dispatch.any_due(step):
+            return
+        room = await self._runtime.bell.room(step)
+        for _ in range(room):
+            _, refs = await self._gateway.dispatch.take_due(step, limit=BATCH[step], visibility_ms=RUNG_HIDDEN_MS)
+            if refs:
+                await self._runtime.bell.ring(step, refs)
+            if len(refs) < BATCH[step]:
+                return
+
+    async def _housekeeping(self) -> None:
+        if time.monotonic() - self._looked_after < HOUSEKEEPING_S:
+            return
+        self._looked_after = time.monotonic()
+        await expire(self._gateway)
+        await decide_disputes(self._gateway)
+
+
+async def expire(gateway: Gateway) -> None:
+    """End queued jobs whose start deadline or deadline has passed; they were never bought."""
+    now_ms, refs = await gateway.dispatch.take_due("expire", limit=EXPIRE_BATCH, visibility_ms=RUNG_HIDDEN_MS)
+    for ref, job in zip(refs, await gateway.job_store.get_many(refs), strict=True):
+        if job is None or job.status not in {Status.QUEUED, Status.SUBMITTING}:
+            await gateway.dispatch.drop_due("expire", [ref])
+        elif job.status is Status.QUEUED:
+            await gateway.job_store.end(
+                job, (Status.QUEUED,), Status.FAILED, charge=Charge.RELEASE, error=_late(job, now_ms)
+            )
+            log.info("job.expired", job=ref_of(job))
+
+
+def _late(job: Job, now_ms: int) -> JobError:
+    if now_ms < job.deadline_ms:
+        return JobError("start_timeout", "The job did not start before its start deadline.", retryable=True)
+    return JobError("deadline_exceeded", "The job did not start before its deadline.", retryable=True)
+
+
+async def decide_disputes(gateway: Gateway) -> None:
+    """A day after an end whose charge nobody could prove, decide by the operator's setting."""
+    _, refs = await gateway.dispatch.take_due("dispute", limit=EXPIRE_BATCH, visibility_ms=RUNG_HIDDEN_MS)
+    for ref in refs:
+        spend = gateway.settings.unproven_charge == "settle"
+        if await gateway.ledger.decide_dispute(ref, spend=spend):
+            log.info("dispute.decided", job=ref, money="spent" if spend else "released")

@@ -1,0 +1,70 @@
+"""The step that watches fal: one status call for each running job, when it is due."""
+
+from typing import Any
+
+import structlog
+
+from app.domain.jobs import Job, Status
+from app.fal.protocol import Progress
+from app.gateway import Gateway
+from app.store.jobs import NOW
+
+SLOWEST_MS = 2_000  # between two polls of one job: a finished clip is noticed within it
+GROWTH = 1.3
+MISSING_GRACE_MS = 120_000  # fal may not know a request for a moment after it took it (facts U20)
+CANCEL_AGAIN_MS = 30_000
+
+log = structlog.get_logger()
+
+
+def interval_ms(first_s: float, polls: int) -> int:
+    """How long until the next poll: from the first interval, growing with each poll up to two seconds."""
+    first = first_s * 1000
+    return round(min(first * GROWTH ** min(polls, 30), max(first, SLOWEST_MS)))
+
+
+async def poll(gateway: Gateway, job: Job, now_ms: int) -> int | None:
+    """Push one running job forward; milliseconds until it must be looked at again, or None.
+
+    1. its caller wants it cancelled, or its deadline has passed: ask fal to cancel, now and then
+    2. ask for the status
+    3. completed, or unknown to fal for too long: finalizing, which reads the truth from the result
+    4. otherwise write down what changed, and look again later
+    """
+    if job.status is not Status.RUNNING or job.upstream_request_id is None:
+        return None
+    await _cancel_if_due(gateway, job, now_ms)
+    progress = await gateway.fal.status(job.model, job.upstream_request_id)
+    if progress.status == "COMPLETED" or _lost(job, progress, now_ms):
+        word = progress.status if progress.status == "COMPLETED" else "MISSING"
+        await gateway.job_store.complete_upstream(job, upstream_status=word, logs=progress.logs)
+        return None
+    changed = _changes(job, progress)
+    if changed:
+        await gateway.job_store.note(job, (Status.RUNNING,), **changed)
+    age_polls = max(0, (now_ms - (job.submitted_ms or now_ms)) // SLOWEST_MS)
+    return interval_ms(gateway.settings.poll_interval, age_polls)
+
+
+async def _cancel_if_due(gateway: Gateway, job: Job, now_ms: int) -> None:
+    wanted = job.cancel_requested_ms is not None or now_ms >= job.deadline_ms
+    sent_lately = job.cancel_sent_ms is not None and now_ms - job.cancel_sent_ms < CANCEL_AGAIN_MS
+    if wanted and not sent_lately and await gateway.fal.cancel(job.model, job.upstream_request_id or ""):
+        await gateway.job_store.note(job, (Status.RUNNING,), cancel_sent_ms=NOW)
+        log.info("job.cancel_sent", job=job.id)
+
+
+def _lost(job: Job, progress: Progress, now_ms: int) -> bool:
+    return progress.status == "missing" and now_ms - (job.submitted_ms or now_ms) > MISSING_GRACE_MS
+
+
+def _changes(job: Job, progress: Progress) -> dict[str, Any]:
+    """What is worth writing: fal's state or new log lines; most polls change nothing."""
+    if progress.status in {"unclear", "missing"}:
+        return {}
+    changed: dict[str, Any] = {}
+    if progress.status != job.upstream_status:
+        changed["upstream_status"] = progress.status
+    if progress.logs and progress.logs != job.logs:
+        changed["logs"] = progress.logs
+    return changed

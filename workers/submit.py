@@ -1,0 +1,105 @@
+"""The step that spends money: one POST for each claim, and never a second one for an unknown outcome."""
+
+import asyncio
+
+import structlog
+
+from app.domain.jobs import Job, JobError, Status
+from app.fal.protocol import Accepted, Refused, Submission, Unknown
+from app.gateway import Gateway
+from app.store.jobs import Charge
+from workers.runtime import Runtime
+
+POSTS_AT_ONCE = 4  # so many intentions at most are open when a worker is killed
+ACCOUNT_PAUSE_MS = 30_000
+BUSY_PAUSE_MS = 2_000
+RETRY_BASE_MS = 1_000
+RETRY_CAP_MS = 60_000
+
+log = structlog.get_logger()
+
+
+async def submit_all(runtime: Runtime, refs: list[str]) -> None:
+    """Submit the jobs of one task, a few at a time; a worker told to stop starts no new one."""
+    room = asyncio.Semaphore(POSTS_AT_ONCE)
+
+    async def one(ref: str) -> None:
+        async with room:
+            if not runtime.stopping.is_set():
+                await submit(runtime.gateway, ref)
+
+    async with asyncio.TaskGroup() as group:
+        for ref in refs:
+            group.create_task(one(ref))
+
+
+async def submit(gateway: Gateway, ref: str) -> None:
+    """Push one due submission forward.
+
+    1. read the job; submitting with an expired lease: its worker is gone, and nobody knows: hold
+    2. queued, and its caller wants it cancelled: end it free of charge
+    3. queued: claim, which puts nonce and fence on disk before the call
+    4. one POST, one attempt
+    5. adopt on a valid answer; a definite refusal goes back in line or fails; everything else is held
+    """
+    job = await gateway.job_store.get(ref)
+    if job is None:
+        await gateway.dispatch.drop_due("submit", [ref])
+    elif job.status is Status.SUBMITTING:
+        await _hold_if_lost(gateway, job)
+    elif job.status is Status.QUEUED and job.cancel_requested_ms is not None:
+        error = JobError("canceled", "The job was cancelled before it was bought.")
+        await gateway.job_store.end(job, (Status.QUEUED,), Status.CANCELED, charge=Charge.RELEASE, error=error)
+    elif job.status is Status.QUEUED:
+        await _buy(gateway, job)
+    else:
+        await gateway.dispatch.drop_due("submit", [ref])
+
+
+async def _hold_if_lost(gateway: Gateway, job: Job) -> None:
+    if job.nonce is None or job.lease_ms is None or await gateway.dispatch.now_ms() < job.lease_ms:
+        return
+    if await gateway.job_store.hold(job, nonce=job.nonce, reason="worker_lost"):
+        log.warning("job.held", job=job.id, reason="worker_lost")
+
+
+async def _buy(gateway: Gateway, job: Job) -> None:
+    nonce = await gateway.job_store.claim(job)
+    if nonce is None:
+        return  # another worker was faster, or the caller cancelled
+    start_timeout = None
+    if job.start_deadline_ms is not None:
+        left_ms = job.start_deadline_ms - await gateway.dispatch.now_ms()
+        start_timeout = max(1.1, left_ms / 1000)
+    outcome = await gateway.fal.submit(job.model, job.input or {}, start_timeout=start_timeout)
+    await _record(gateway, job, nonce, outcome)
+    log.info("job.submitted", job=job.id, attempt=job.attempt + 1, outcome=type(outcome).__name__.lower())
+
+
+async def _record(gateway: Gateway, job: Job, nonce: str, outcome: Submission) -> None:
+    store = gateway.job_store
+    match outcome:
+        case Accepted(request_id):
+            poll_ms = round(gateway.settings.poll_interval * 1000)
+            await store.adopt(job, nonce=nonce, upstream_request_id=request_id, poll_ms=poll_ms)
+        case Refused(again=True, account=account, code=code, message=message):
+            wait_ms = 0 if account else retry_wait_ms(job.attempt)
+            await store.requeue(job, nonce=nonce, wait_ms=wait_ms)
+            if account:
+                await gateway.dispatch.pause(message, milliseconds=ACCOUNT_PAUSE_MS)
+            elif code == "upstream_busy":
+                await gateway.dispatch.pause(message, milliseconds=BUSY_PAUSE_MS)
+            log.warning("job.refused", job=job.id, code=code, status=outcome.status)
+        case Refused(code=code, message=message, status=status):
+            error = JobError(code, message, upstream={"status": status})
+            await store.end(
+                job, (Status.SUBMITTING,), Status.FAILED, charge=Charge.RELEASE, nonce=nonce, error=error
+            )
+        case Unknown(reason):
+            await store.hold(job, nonce=nonce, reason=reason)
+            log.warning("job.held", job=job.id, reason=reason)
+
+
+def retry_wait_ms(attempt: int) -> int:
+    """How long a refused job stays out of line: doubling from 1 s to 1 minute."""
+    return int(min(RETRY_CAP_MS, RETRY_BASE_MS * 2.0 ** min(attempt, 10)))

@@ -1,0 +1,136 @@
+"""`filmgate worker`: starts the RQ worker processes, one queue each, and keeps the lanes rung.
+
+A child that dies is started again; on SIGTERM or SIGINT the children are told to stop, the lanes first, and given
+time to finish the step in hand. RQ's own worker pool is not used: it forces a scheduler on each worker, and a
+killed worker's scheduler child swallows the next task (measured on RQ 3.0.0).
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass, field
+
+import structlog
+
+from app.domain.errors import StoreUnavailable
+from app.settings import Settings, required_url
+from app.store.connection import connect, connect_rq
+from app.store.dispatch import DispatchStore
+from workers.queues import QUEUES, Bell, QueueName
+from workers.runtime import worker_name
+
+RING_S = 0.25
+BEAT_S = 3.0
+RESTART_PAUSE_S = 0.2  # doubled for each death in a row, so that a broken set-up does not spin
+RESTART_PAUSE_CAP_S = 10.0
+STEADY_S = 10.0  # a child that lived so long died of something new
+GRACE_S = 40.0
+
+log = structlog.get_logger()
+
+
+@dataclass
+class Child:
+    """One worker process and its history."""
+
+    queue: QueueName
+    process: asyncio.subprocess.Process | None = None
+    started: float = 0.0
+    deaths: int = 0
+    not_before: float = 0.0
+    name: str = field(default="")
+
+
+class Supervisor:
+    """Keeps the worker processes and the lanes of one host alive."""
+
+    def __init__(self, settings: Settings) -> None:
+        url = required_url(settings)
+        self._settings = settings
+        self._redis = connect(url, name="filmgate-supervisor")
+        self._dispatch = DispatchStore(self._redis, patient=self._redis, concurrency=settings.upstream_concurrency)
+        self._bell = Bell(connect_rq(url))
+        counts: dict[QueueName, int] = {
+            "lanes": settings.lanes,
+            "work": settings.workers,
+            "deliveries": settings.deliverers,
+        }
+        self._children = [Child(queue) for queue in QUEUES for _ in range(counts[queue])]
+        self._stop = asyncio.Event()
+
+    async def run(self) -> None:
+        """Work until told to stop.
+
+        1. start children that are missing, with a growing pause after deaths in a row
+        2. ring each lane that has no live slice
+        3. every few seconds, write a heartbeat
+        4. on a signal: stop lanes, then work, then deliveries
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        last_beat = 0.0
+        while not self._stop.is_set():
+            for child in self._children:
+                await self._look_after(child)
+            try:
+                for lane in range(self._settings.lanes):
+                    if await self._dispatch.ring_lane(lane):
+                        await self._bell.ring_lane(lane)
+                if time.monotonic() - last_beat > BEAT_S:
+                    await self._beat()
+                    last_beat = time.monotonic()
+            except (StoreUnavailable, OSError):
+                log.warning("supervisor.store_away")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), RING_S)
+        await self._end()
+
+    async def _look_after(self, child: Child) -> None:
+        now = time.monotonic()
+        if child.process is not None:
+            if child.process.returncode is None:
+                return
+            lived = now - child.started
+            child.deaths = 1 if lived > STEADY_S else child.deaths + 1
+            pause = min(RESTART_PAUSE_CAP_S, RESTART_PAUSE_S * 2 ** (child.deaths - 1))
+            child.not_before = now + (pause if child.deaths > 1 else 0)
+            log.warning("worker.died", queue=child.queue, exit=child.process.returncode, lived_s=round(lived, 1))
+            child.process = None
+        if now < child.not_before:
+            return
+        child.started = now
+        child.process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "workers",
+            child.queue,
+            str(os.getpid()),
+            process_group=0,  # Ctrl-C reaches the supervisor, which then stops its children in order
+        )
+
+    async def _beat(self) -> None:
+        """Children write their own first beat, when they are ready to work; here it is only kept alive."""
+        await self._dispatch.beat(worker_name(os.getpid()), role="supervisor")
+        alive = [child.process for child in self._children if child.process and child.process.returncode is None]
+        await self._dispatch.keep_beating([worker_name(process.pid) for process in alive])
+
+    async def _end(self) -> None:
+        """Stop the queues in the order of the pipeline, each with the grace that is left; then insist."""
+        end = time.monotonic() + GRACE_S
+        for queue in QUEUES:
+            group = [child.process for child in self._children if child.queue == queue and child.process]
+            for process in group:
+                with contextlib.suppress(ProcessLookupError):
+                    process.terminate()
+            for process in group:
+                try:
+                    await asyncio.wait_for(process.wait(), max(0.1, end - time.monotonic()))
+                except TimeoutError:
+                    log.warning("worker.killed", queue=queue, pid=process.pid)
+                    process.kill()
+                    await process.wait()
+        await self._redis.aclose()

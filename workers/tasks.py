@@ -1,0 +1,31 @@
+"""What RQ may call. Each is a plain function that runs its coroutine on the process's kept event loop."""
+
+from workers.deliver import deliver_all
+from workers.finalize import finalize_all
+from workers.lane import run_lane
+from workers.runtime import current
+from workers.submit import submit_all
+
+
+def lane(number: int) -> None:
+    """One slice of a lane."""
+    runtime = current()
+    runtime.run(run_lane(runtime, number))
+
+
+def submit(refs: list[str]) -> None:
+    """Submit these jobs to fal, each at most once."""
+    runtime = current()
+    runtime.run(submit_all(runtime, refs))
+
+
+def finalize(refs: list[str]) -> None:
+    """Read these jobs' results and settle them."""
+    runtime = current()
+    runtime.run(finalize_all(runtime, refs))
+
+
+def deliver(refs: list[str]) -> None:
+    """Make one attempt for each of these deliveries."""
+    runtime = current()
+    runtime.run(deliver_all(runtime, refs))
