@@ -1,0 +1,155 @@
+"""`python -m app.emulator`: a local fal on one port."""
+
+import argparse
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import uvicorn
+
+from app.emulator.emulator import Emulator
+from app.emulator.options import Options
+from app.emulator.server import create_app
+from app.emulator.web import ConnectionAwareProtocol
+
+PR_SET_PDEATHSIG = 1
+GRACE_SECONDS = 1
+ENDINGS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Server(uvicorn.Server):
+    """uvicorn, which says where it listens, and lets watchers go when it is asked to end."""
+
+    def __init__(self, config: uvicorn.Config, emulator: Emulator, address: str) -> None:
+        super().__init__(config)
+        self._emulator = emulator
+        self._address = address
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begins to listen, then says so in one line."""
+        await super().startup(sockets)
+        if self.started:
+            lines = [f"fal emulator listens on {self._address}", "It does not imitate:"]
+            lines += [f"  - {line}" for line in self._emulator.not_imitated()]
+            sys.stdout.write("\n".join(lines) + "\n")
+            sys.stdout.flush()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """SIGTERM and SIGINT end it in order; the exit code is 0, since that is what was asked for."""
+        before = {number: signal.signal(number, self.handle_exit) for number in ENDINGS}
+        try:
+            yield
+        finally:
+            for number, action in before.items():
+                signal.signal(number, action)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Ends open streams first, so that nobody has to be waited for."""
+        self._emulator.release_watchers()
+        await super().shutdown(sockets)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs until it is told to end; the exit code."""
+    parser = _parser()
+    asked = parser.parse_args(arguments)
+    if asked.speed <= 0:
+        parser.error("--speed must be positive")
+    if asked.die_with_parent:
+        _die_with_parent()
+    try:
+        listener = _listen(asked.host, asked.port)
+    except OSError as error:
+        sys.stderr.write(f"Cannot listen on {asked.host}:{asked.port}: {error.strerror}.\n")
+        return 1
+    host = f"[{asked.host}]" if ":" in asked.host else asked.host
+    emulator = Emulator(_options(asked))
+    config = uvicorn.Config(
+        create_app(emulator),
+        http=ConnectionAwareProtocol,
+        ws="none",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    server = Server(config, emulator, f"http://{host}:{listener.getsockname()[1]}")
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(server.serve([listener]))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m app.emulator", description="A local fal. Durations are divided by --speed."
+    )
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="address to listen on")
+    add("--port", type=int, default=8001, help="port to listen on; 0 picks a free one")
+    add("--concurrency", type=int, default=10, help="requests that run at the same time; the rest waits")
+    add("--queue-seconds", type=float, default=1, help="time in the queue")
+    add("--run-seconds", type=float, default=2, help="time in progress")
+    add("--speed", type=float, default=1, help="emulated seconds in one real second")
+    add(
+        "--key",
+        action="append",
+        default=[],
+        help="a key to accept; may be repeated; without it any key is accepted",
+    )
+    add("--webhook-user", default="user_emulator", help="the X-Fal-Webhook-User-Id of deliveries")
+    add("--state-file", type=Path, help="keep requests and charges here (files beside it), over restarts")
+    add("--public-url", default="", help="origin of URLs in replies; otherwise the caller's Host header")
+    add("--strict-urls", action="store_true", help="405 for status URLs that name the whole model, as fal does")
+    add("--plain-clips", action="store_true", help="still pictures instead of a zoom: a tenth of the work")
+    add("--no-clips", action="store_true", help="do not fetch pictures; every result is one ready-made clip")
+    add("--die-with-parent", action="store_true", help="end when the starting process ends (Linux)")
+    return parser
+
+
+def _options(asked: argparse.Namespace) -> Options:
+    return Options(
+        concurrency=asked.concurrency,
+        queue_seconds=asked.queue_seconds,
+        run_seconds=asked.run_seconds,
+        speed=asked.speed,
+        keys=frozenset(asked.key),
+        webhook_user=asked.webhook_user,
+        state_file=asked.state_file,
+        public_url=asked.public_url.rstrip("/"),
+        strict_urls=asked.strict_urls,
+        plain_clips=asked.plain_clips,
+        no_clips=asked.no_clips,
+    )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _die_with_parent() -> None:
+    """Asks Linux for a SIGTERM when the thread that started this process ends."""
+    if not sys.platform.startswith("linux"):
+        return
+    parent = os.getppid()
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

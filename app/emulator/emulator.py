@@ -1,0 +1,136 @@
+"""Everything one emulator process owns, put together in one place."""
+
+import base64
+import json
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.requests import Request
+
+from app.emulator import clip, signature
+from app.emulator.account import Account
+from app.emulator.agenda import Agenda
+from app.emulator.files import Files
+from app.emulator.journal import Journal
+from app.emulator.options import Options
+from app.emulator.pictures import sample_jpeg
+from app.emulator.postman import Postman
+from app.emulator.signature import SigningKeys
+from app.emulator.studio import Studio
+
+NOT_IMITATED = (
+    "Nothing is generated: a clip is a slow zoom into the picture, silent, 640 pixels on the long side.",
+    "Webhooks to private and loopback addresses are delivered; fal drops them.",
+    "One account with one balance that never ends; every accepted key is the same account.",
+    "No /stream route, no realtime, no HTTP over WebSocket; no runner hints, priorities or platform retries.",
+    "Nothing expires: results, payloads and files stay, whatever object lifecycle was asked for.",
+    "The pause between webhook attempts, the body of a 429 and the end of a cancelled request are guesses.",
+    "A webhook that was on its way when the emulator was killed is not sent again.",
+    "Models outside Kling's image-to-video and text-to-video accept any input.",
+    "History and billing are complete at once (fal's lag by minutes), and need no admin key.",
+)
+
+
+@dataclass(slots=True)
+class PlatformFault:
+    """What is wrong with history and billing, on request: a status for every call, a lag, a stuck cursor."""
+
+    status: int = 0
+    lag_seconds: float = 0
+    same_cursor: bool = False
+
+
+class Emulator:
+    """One emulated fal. `start` and `stop` belong to the running event loop."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.closing = False
+        self.platform_fault = PlatformFault()
+        self.seen: Counter[str] = Counter()
+        self.sample_image = sample_jpeg()
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        state = options.state_file
+        self.files = Files(self._folder(state))
+        self.keys = SigningKeys.kept_in(state.with_name(state.name + ".key")) if state else SigningKeys()
+
+    def _folder(self, state: Path | None) -> Path:
+        if state is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="fal-emulator-")
+            return Path(self._temporary.name)
+        folder = state.with_name(state.name + ".files")
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def start(self) -> None:
+        """Begins: time passes from here on, and what a journal holds goes on."""
+        options = self.options
+        self.agenda = Agenda(options.speed)
+        self.studio = Studio(files=self.files, plain=options.plain_clips, no_clips=options.no_clips)
+        self.postman = Postman(agenda=self.agenda, keys=self.keys, user_id=options.webhook_user)
+        self.journal = Journal(options.state_file)
+        self.account = Account(
+            agenda=self.agenda,
+            journal=self.journal,
+            concurrency=options.concurrency,
+            produce=self.studio.produce,
+            announce=self.postman.announce,
+        )
+        self.account.restore()
+
+    async def stop(self) -> None:
+        """Ends: whoever watches a request is let go, nothing more is written."""
+        self.release_watchers()
+        self.journal.close()
+        await self.postman.close()
+        await self.studio.close()
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+    def release_watchers(self) -> None:
+        """Ends open streams and waiting runs, so that the process can end at once."""
+        self.closing = True
+        for generation in self.account.requests.values():
+            generation.pulse()
+
+    def base(self, request: Request) -> str:
+        """The origin that URLs in a reply begin with."""
+        return self.options.public_url or f"{request.url.scheme}://{request.headers.get('host', 'localhost')}"
+
+    def is_known_key(self, authorization: str | None) -> bool:
+        """True for `Key …` and `Bearer …` with a key from the command line (any, if none was given there)."""
+        scheme, _, credential = (authorization or "").partition(" ")
+        credential = credential.strip()
+        if scheme.lower() not in {"key", "bearer"} or not credential:
+            return False
+        return not self.options.keys or credential in self.options.keys or self.is_own_token(credential)
+
+    def issue_token(self, seconds: float) -> str:
+        """A token in the form of a JWT that stands for the key it was asked for with."""
+        head = _segment({"alg": "HS256", "typ": "JWT"})
+        claims = _segment({"exp": int(time.time() + seconds)})
+        return f"{head}.{claims}.{self.files.sign(f'{head}.{claims}')}"
+
+    def is_own_token(self, token: str) -> bool:
+        """True for a token issued here that has not expired."""
+        signed, _, proof = token.rpartition(".")
+        if not signed or not self.files.is_own_signature(signed, proof):
+            return False
+        claims = json.loads(base64.urlsafe_b64decode(signed.partition(".")[2] + "=="))
+        return float(claims["exp"]) > time.time()
+
+    def not_imitated(self) -> list[str]:
+        """What one must not conclude from this emulator, also what is missing on this machine."""
+        missing = []
+        if not clip.can_encode or self.options.no_clips:
+            missing.append("Pictures are not fetched: every clip is the same ready-made one.")
+        if not signature.can_sign:
+            missing.append("Webhooks are unsigned: the package cryptography is not installed.")
+        return [*NOT_IMITATED, *missing]
+
+
+def _segment(claims: dict[str, object]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(claims).encode()).rstrip(b"=").decode()

@@ -1,0 +1,212 @@
+"""fal's platform API under `/v1`: request history, billing events, prices, webhook addresses."""
+
+import base64
+import binascii
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from app.emulator import prices
+from app.emulator.emulator import Emulator
+from app.emulator.generation import COMPLETED, Generation
+from app.emulator.intake import parse_tags, unauthorized
+from app.emulator.web import json_reply
+
+DAY = 86_400
+HISTORY_LIMIT, BILLING_LIMIT, USUAL_LIMIT = 100, 10_000, 50
+OK = 200
+
+
+class BadQuery(ValueError):
+    """A query parameter that cannot be read; the text says which."""
+
+
+def routes(emulator: Emulator) -> list[Route]:
+    """The routes of `api.fal.ai/v1`."""
+    platform = Platform(emulator)
+    return [
+        Route("/v1/models/requests/by-endpoint", platform.history, methods=["GET"]),
+        Route("/v1/models/billing-events", platform.billing, methods=["GET"]),
+        Route("/v1/models/pricing", platform.pricing, methods=["GET"]),
+        Route("/v1/meta", platform.meta, methods=["GET"]),
+    ]
+
+
+class Platform:
+    """What the account did and what it cost, page by page, newest first."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        self._emulator = emulator
+
+    async def history(self, request: Request) -> Response:
+        """`GET /v1/models/requests/by-endpoint`: only requests that have started, as fal's schema implies."""
+        trouble = self._trouble(request)
+        if trouble is not None:
+            return trouble
+        endpoints, ids = _list(request, "endpoint_id"), _list(request, "request_id")
+        if not endpoints:
+            return json_reply(422, {"error": {"type": "validation_error", "message": "endpoint_id is required"}})
+        try:
+            start, end = self._window(request)
+            wanted = [
+                generation
+                for generation in reversed(self._emulator.account.requests.values())
+                if generation.started_at is not None
+                and generation.endpoint in endpoints
+                and start <= generation.received_at < end
+                and (not ids or generation.id in ids)
+                and _has_outcome(generation, request.query_params.get("status"))
+            ]
+            expand = "payloads" in _list(request, "expand")
+            return self._page(
+                request, [_history_item(one, expand=expand) for one in wanted], "items", HISTORY_LIMIT
+            )
+        except BadQuery as error:
+            return json_reply(422, {"error": {"type": "validation_error", "message": str(error)}})
+
+    async def billing(self, request: Request) -> Response:
+        """`GET /v1/models/billing-events`: one event for each charge; `tag=k=v` filters by tag."""
+        trouble = self._trouble(request)
+        if trouble is not None:
+            return trouble
+        endpoints, ids = _list(request, "endpoint_id"), _list(request, "request_id")
+        tags = parse_tags(request.query_params.get("tag", "")).items()
+        try:
+            start, end = self._window(request)
+            events = [
+                _billing_event(charge)
+                for charge in reversed(self._emulator.account.charges)
+                if start <= charge["at"] < end
+                and (not endpoints or charge["endpoint"] in endpoints)
+                and (not ids or charge["request_id"] in ids)
+                and tags <= charge["tags"].items()
+            ]
+            return self._page(request, events, "billing_events", BILLING_LIMIT)
+        except BadQuery as error:
+            return json_reply(422, {"error": {"type": "validation_error", "message": str(error)}})
+
+    async def pricing(self, request: Request) -> Response:
+        """`GET /v1/models/pricing?endpoint_id=…`: dollars for a second of video."""
+        trouble = self._trouble(request)
+        if trouble is not None:
+            return trouble
+        rows = [
+            {
+                "endpoint_id": endpoint,
+                "unit_price": prices.rate(endpoint, {}) / 1e6,
+                "unit": "second",
+                "currency": "USD",
+            }
+            for endpoint in _list(request, "endpoint_id")
+        ]
+        return json_reply(OK, {"prices": rows, "next_cursor": None, "has_more": False})
+
+    async def meta(self, _request: Request) -> Response:
+        """`GET /v1/meta`: where webhooks come from."""
+        return json_reply(OK, {"webhook_ip_ranges": ["127.0.0.0/8", "::1/128"]})
+
+    def _trouble(self, request: Request) -> Response | None:
+        if not self._emulator.is_known_key(request.headers.get("authorization")):
+            return unauthorized()
+        status = self._emulator.platform_fault.status
+        if status:
+            return json_reply(status, {"error": {"type": "emulated", "message": f"Asked to answer {status}"}})
+        return None
+
+    def _window(self, request: Request) -> tuple[float, float]:
+        """The asked-for time range; the last day when nothing is said; cut off where the lag begins."""
+        now = time.time()
+        start = _moment(request, "start", now - DAY)
+        end = _moment(request, "end", now + 1)
+        lag = self._emulator.platform_fault.lag_seconds
+        return start, min(end, now - lag) if lag else end
+
+    def _page(self, request: Request, rows: list[dict[str, Any]], name: str, most: int) -> Response:
+        """One page of the rows; the cursor is the next page's number in base64."""
+        limit = request.query_params.get("limit", str(USUAL_LIMIT))
+        if not limit.isdecimal() or not 1 <= int(limit) <= most:
+            raise BadQuery(f"limit must be between 1 and {most}")
+        size, number = int(limit), _page_number(request.query_params.get("cursor"))
+        begin = (number - 1) * size
+        more = begin + size < len(rows)
+        following = number if self._emulator.platform_fault.same_cursor else number + 1
+        cursor = base64.b64encode(str(following).encode()).decode() if more else None
+        return json_reply(OK, {name: rows[begin : begin + size], "next_cursor": cursor, "has_more": more})
+
+
+def _history_item(generation: Generation, *, expand: bool) -> dict[str, Any]:
+    item: dict[str, Any] = {
+        "request_id": generation.id,
+        "endpoint_id": generation.endpoint,
+        "sent_at": _iso(generation.received_at),
+        "started_at": _iso(generation.started_at or generation.received_at),
+        "ended_at": None,
+        "status_code": None,
+        "duration": None,
+    }
+    if generation.completed_at is not None and generation.reply is not None:
+        duration = generation.completed_at - (generation.started_at or generation.completed_at)
+        item["ended_at"] = _iso(generation.completed_at)
+        item["status_code"] = generation.reply.status
+        item["duration"] = round(duration, 3)
+    if expand and generation.store_io:
+        item["json_input"] = generation.payload
+        item["json_output"] = generation.reply.body if generation.reply else None
+    return item
+
+
+def _billing_event(charge: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "request_id": charge["request_id"],
+        "endpoint_id": charge["endpoint"],
+        "timestamp": _iso(charge["at"]),
+        "output_units": charge["seconds"],
+        "unit_price": charge["cost_micro"] / charge["seconds"] / 1e6,
+        "percent_discount": None,
+        "cost_total": charge["cost_micro"] / 1e6,
+        "cost_estimate_nano_usd": charge["cost_micro"] * 1000,
+    }
+
+
+def _has_outcome(generation: Generation, wanted: str | None) -> bool:
+    """Fal's filter words: success, error (500 and above), user_error (400 and above)."""
+    if wanted is None:
+        return True
+    if generation.status != COMPLETED or generation.reply is None:
+        return False
+    word = {2: "success", 4: "user_error", 5: "error"}[generation.reply.status // 100]
+    return word == wanted
+
+
+def _list(request: Request, name: str) -> list[str]:
+    """A parameter that may be repeated, or hold several values with commas."""
+    return [part for value in request.query_params.getlist(name) for part in value.split(",") if part]
+
+
+def _moment(request: Request, name: str, otherwise: float) -> float:
+    text = request.query_params.get(name)
+    if text is None:
+        return otherwise
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise BadQuery(f"{name} is not an ISO 8601 date") from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _page_number(cursor: str | None) -> int:
+    try:
+        number = int(base64.b64decode(cursor, validate=True)) if cursor else 1
+    except (binascii.Error, ValueError):
+        number = 0
+    if number < 1:
+        raise BadQuery("cursor was not made here")
+    return number
+
+
+def _iso(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

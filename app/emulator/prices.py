@@ -1,0 +1,72 @@
+"""What a generation costs at the emulated fal, in micro-dollars; kept apart from Filmgate's own price list.
+
+Every listed Kling price is linear: so much for a second of video (list prices, November 2026).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+DEFAULT_PER_SECOND = 280_000
+DEFAULT_SECONDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Micro-dollars for a second of video: silent, with generated audio, with audio and chosen voices."""
+
+    silent: int
+    audio: int = 0
+    voiced: int = 0
+
+    def per_second(self, payload: dict[str, Any]) -> int:
+        """The rate for this input; `generate_audio` is on unless it was switched off."""
+        if not self.audio or payload.get("generate_audio") is False:
+            return self.silent
+        return self.voiced if self.voiced and payload.get("voice_ids") else self.audio
+
+
+# Longest matching prefix of the endpoint id decides.
+PRICES = {
+    "fal-ai/kling-video/v1/standard": Price(45_000),
+    "fal-ai/kling-video/v1/pro": Price(98_000),
+    "fal-ai/kling-video/v1.5/pro": Price(98_000),
+    "fal-ai/kling-video/v1.6/standard": Price(56_000),
+    "fal-ai/kling-video/v1.6/pro": Price(98_000),
+    "fal-ai/kling-video/v2/master": Price(280_000),
+    "fal-ai/kling-video/v2.1/standard": Price(56_000),
+    "fal-ai/kling-video/v2.1/pro": Price(98_000),
+    "fal-ai/kling-video/v2.1/master": Price(280_000),
+    "fal-ai/kling-video/v2.5-turbo/standard": Price(42_000),
+    "fal-ai/kling-video/v2.5-turbo/pro": Price(70_000),
+    "fal-ai/kling-video/v2.6/pro": Price(70_000, 140_000, 168_000),
+    "fal-ai/kling-video/v3/standard": Price(84_000, 126_000),
+    "fal-ai/kling-video/v3/pro": Price(112_000, 168_000, 196_000),
+    "fal-ai/kling-video/v3/turbo/standard": Price(112_000),
+    "fal-ai/kling-video/v3/turbo/pro": Price(140_000),
+    "fal-ai/kling-video/o3/standard": Price(84_000, 112_000),
+    "fal-ai/kling-video/o3/4k": Price(420_000),
+    "kling/v4": Price(157_000),
+}
+
+
+def seconds_of(payload: Any) -> int:
+    """Seconds of video that an input asks for; 5 when it does not say, or says nonsense."""
+    wanted = payload.get("duration") if isinstance(payload, dict) else None
+    try:
+        seconds = int(str(wanted))
+    except ValueError:
+        return DEFAULT_SECONDS
+    return seconds if 0 < seconds <= 60 else DEFAULT_SECONDS  # noqa: PLR2004  # no Kling clip is longer
+
+
+def rate(endpoint: str, payload: Any) -> int:
+    """Micro-dollars for each second of this generation."""
+    known = [prefix for prefix in PRICES if endpoint == prefix or endpoint.startswith(prefix + "/")]
+    if not known:
+        return DEFAULT_PER_SECOND
+    return PRICES[max(known, key=len)].per_second(payload if isinstance(payload, dict) else {})
+
+
+def cost(endpoint: str, payload: Any) -> int:
+    """Micro-dollars for the whole generation."""
+    return rate(endpoint, payload) * seconds_of(payload)

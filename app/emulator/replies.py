@@ -1,0 +1,99 @@
+"""fal's error shapes: what a model answers, and what fal's infrastructure answers in its place."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+ERROR_PAGES = "https://docs.fal.ai/errors/#"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the result URL answers. `error` and `error_type` also stand in the status, beside COMPLETED."""
+
+    status: int
+    body: Any
+    headers: Mapping[str, str] = field(default_factory=dict)
+    error: str | None = None
+    error_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFault:
+    """An error of the model itself: a list under `detail`, the status stays plainly COMPLETED."""
+
+    status: int
+    type: str
+    message: str
+    where: str = ""
+    context: Mapping[str, Any] = field(default_factory=dict)
+    retryable: bool = False
+
+    def reply(self, payload: Any) -> Reply:
+        """The reply for one input; `input` repeats the offending value, as fal does."""
+        offending = payload.get(self.where) if self.where and isinstance(payload, dict) else payload
+        entry = {
+            "loc": ["body", self.where] if self.where else ["body"],
+            "msg": self.message,
+            "type": self.type,
+            "url": ERROR_PAGES + self.type,
+            "ctx": dict(self.context),
+            "input": offending,
+        }
+        return faults_reply(self.status, [entry], retryable=self.retryable)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFault:
+    """An error of fal's infrastructure: a sentence, `error_type`, and both beside COMPLETED."""
+
+    status: int
+    error_type: str
+    detail: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def reply(self, _payload: Any = None) -> Reply:
+        """The reply, the same for every input."""
+        return Reply(
+            self.status,
+            {"detail": self.detail, "error_type": self.error_type},
+            {"X-Fal-Error-Type": self.error_type, **self.headers},
+            error=self.detail,
+            error_type=self.error_type,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What a submit is answered when it is not accepted."""
+
+    status: int
+    body: Any
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def faults_reply(status: int, entries: list[dict[str, Any]], *, retryable: bool = False) -> Reply:
+    """A model's error reply with one entry for each fault."""
+    return Reply(status, {"detail": entries}, {"X-Fal-Retryable": str(retryable).lower()})
+
+
+def nginx_page(status: int, reason: str) -> str:
+    """The page of a load balancer that found nobody behind it."""
+    title = f"{status} {reason}"
+    return (
+        f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n"
+        f"<center><h1>{title}</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
+    )
+
+
+CANCELLED = RequestFault(499, "client_cancelled", "Request cancelled by the client")
+NOT_STARTED_IN_TIME = RequestFault(
+    504, "request_timeout", "Request timed out", {"X-Fal-Request-Timeout-Type": "user"}
+)
+INTERNAL = ModelFault(500, "internal_server_error", "Internal server error", retryable=True)
+CONCURRENCY = Refusal(
+    429,
+    {"detail": "Too many concurrent requests", "error_type": "concurrent_requests_limit"},
+    {"X-Fal-Needs-Retry": "1", "X-Fal-Error-Type": "concurrent_requests_limit"},
+)
+EXPIRED = Reply(404, {"detail": "Request not found"})

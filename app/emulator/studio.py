@@ -1,0 +1,197 @@
+"""Where a request's reply is made: input checked, picture fetched, clip filmed, all off the event loop."""
+
+import asyncio
+import base64
+import binascii
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+import httpx
+from PIL import Image
+
+from app.emulator import clip, pictures, prices, validation
+from app.emulator.files import Files
+from app.emulator.generation import Generation, prompt_of
+from app.emulator.replies import EXPIRED, INTERNAL, ModelFault, Reply
+
+PICTURE_LIMIT = 30 * 2**20
+FETCH_SECONDS = 20
+BUSY = 20  # more clips than this waiting: the next ones are still pictures, so that nobody waits for minutes
+
+
+class PictureNotLoaded(Exception):
+    """The caller's picture could not be fetched or read."""
+
+
+class Studio:
+    """Makes replies; films one clip at a time, and the same picture and length only once."""
+
+    def __init__(self, *, files: Files, plain: bool, no_clips: bool) -> None:
+        self._files = files
+        self._plain = plain
+        self._no_clips = no_clips or not clip.can_encode
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="film")
+        self._clips: dict[str, asyncio.Task[Path]] = {}
+        self._pending = 0
+        self._web = httpx.AsyncClient(timeout=FETCH_SECONDS, follow_redirects=True, trust_env=False)
+        self._sample_path = ""
+
+    async def close(self) -> None:
+        """Ends the fetching and the filming."""
+        await self._web.aclose()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def produce(self, generation: Generation) -> Reply:
+        """What the result URL will answer for this request."""
+        plan, payload = generation.plan, generation.payload
+        if plan.fault is not None:
+            return plan.fault.reply(payload)
+        refusal = validation.refusal_of(generation.endpoint, payload, strict=plan.strict_fields)
+        if refusal is not None:
+            return refusal
+        try:
+            video = await self._video(generation)
+        except PictureNotLoaded:
+            return _image_reply(generation)
+        return _success(generation, video)
+
+    async def _video(self, generation: Generation) -> dict[str, Any]:
+        """The `video` object of a success; its URL still without the host."""
+        if self._no_clips:
+            return self._sample()
+        seconds = prices.seconds_of(generation.payload)
+        source = validation.image_source(generation.endpoint, generation.payload)
+        if source is None:
+            picture, mark = await self._in_thread(partial(_title_card, generation.payload))
+        else:
+            content = await self._load(source)
+            mark = hashlib.sha256(content).hexdigest()
+            picture = None if self._key(mark, seconds) in self._clips else await self._read(content)
+        filmed = await self._filmed(self._key(mark, seconds), picture, seconds)
+        return _video_object(self._files.adopt(filmed, "output.mp4", "video/mp4"))
+
+    async def _filmed(self, key: str, picture: Image.Image | None, seconds: int) -> Path:
+        """The clip of this picture and length, filmed now unless it already was."""
+        if key not in self._clips and picture is not None:
+            self._clips[key] = asyncio.ensure_future(self._film(key, picture, seconds))
+        # Shielded: a request that is cancelled must not take the clip away from the others.
+        return await asyncio.shield(self._clips[key])
+
+    async def _film(self, key: str, picture: Image.Image, seconds: int) -> Path:
+        target = self._files.root / f"clip-{key}.mp4"
+        if target.exists():  # from before a restart
+            return target
+        unfinished = target.with_suffix(".unfinished")
+        still = self._plain or self._pending > BUSY
+        self._pending += 1
+        try:
+            await self._in_thread(partial(clip.film, picture, seconds, unfinished, still=still))
+        except BaseException:
+            self._clips.pop(key, None)
+            raise
+        finally:
+            self._pending -= 1
+        return unfinished.replace(target)
+
+    async def _load(self, source: str) -> bytes:
+        """The bytes behind a URL or data URI, at most 30 MB within 20 s. Raises PictureNotLoaded."""
+        if source.startswith("data:"):
+            return _data_uri(source)
+        content = bytearray()
+        try:
+            async with asyncio.timeout(FETCH_SECONDS), self._web.stream("GET", source) as answer:
+                if not answer.is_success:
+                    raise PictureNotLoaded(f"{answer.status_code} from the picture's host")
+                async for chunk in answer.aiter_bytes():
+                    content += chunk
+                    if len(content) > PICTURE_LIMIT:
+                        raise PictureNotLoaded("the picture is larger than 30 MB")
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+            raise PictureNotLoaded(str(error)) from error
+        return bytes(content)
+
+    async def _read(self, content: bytes) -> Image.Image:
+        try:
+            picture: Image.Image = await self._in_thread(partial(clip.read_picture, content))
+        except clip.UnreadablePicture as error:
+            raise PictureNotLoaded(str(error)) from error
+        return picture
+
+    async def _in_thread(self, work: partial[Any]) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    def _sample(self) -> dict[str, Any]:
+        if not self._sample_path:
+            self._sample_path = self._files.adopt(clip.SAMPLE_CLIP, "output.mp4", "video/mp4").path
+        size = clip.SAMPLE_CLIP.stat().st_size
+        return {
+            "url": self._sample_path,
+            "content_type": "video/mp4",
+            "file_name": "output.mp4",
+            "file_size": size,
+        }
+
+    @staticmethod
+    def _key(mark: str, seconds: int) -> str:
+        return f"{mark}-{seconds}"
+
+
+def _title_card(payload: Any) -> tuple[Image.Image, str]:
+    prompt, ratio = prompt_of(payload), str(payload.get("aspect_ratio", "16:9"))
+    return pictures.title_card(prompt, ratio), hashlib.sha256(f"{ratio}\n{prompt}".encode()).hexdigest()
+
+
+def _data_uri(source: str) -> bytes:
+    head, comma, body = source.partition(",")
+    if not comma or len(body) > 2 * PICTURE_LIMIT:
+        raise PictureNotLoaded("a data URI without a comma, or larger than 30 MB")
+    try:
+        raw = unquote_to_bytes(body)
+        return base64.b64decode(raw, validate=True) if head.endswith(";base64") else raw
+    except binascii.Error as error:
+        raise PictureNotLoaded("a data URI that is not base64") from error
+
+
+def _video_object(file: Any) -> dict[str, Any]:
+    return {
+        "url": file.path,
+        "content_type": file.content_type,
+        "file_name": file.name,
+        "file_size": file.body.stat().st_size,
+    }
+
+
+def _image_reply(generation: Generation) -> Reply:
+    rules = validation.rules_for(generation.endpoint)
+    field = rules.image_field if rules else "image_url"
+    return ModelFault(422, "image_load_error", "Image load error", field).reply(generation.payload)
+
+
+def _success(generation: Generation, video: dict[str, Any]) -> Reply:
+    """The reply of a finished clip, with the scenario's last twist; URLs are made absolute here."""
+    plan = generation.plan
+    video = {**video, "url": generation.base + video["url"]}
+    if plan.result == "no_url":
+        del video["url"]
+    elif plan.result == "foreign_url":
+        video["url"] = "https://files.evil.example/output.mp4"
+    elif plan.result.startswith("media_"):
+        video["url"] = f"{generation.base}/emulator/{plan.result}/output.mp4"
+    units = str(prices.seconds_of(generation.payload))
+    error = "Internal server error" if plan.error_beside_success else None
+    headers = {"X-Fal-Billable-Units": units}
+    return Reply(200, {"video": video}, headers, error=error, error_type=plan.error_beside_success or None)
+
+
+def result_reply(generation: Generation, reply: Reply) -> Reply:
+    """What the result URL answers: the reply, unless the scenario hides a success."""
+    if reply.status == 200:  # noqa: PLR2004  # HTTP OK
+        if generation.plan.result == "expired":
+            return EXPIRED
+        if generation.plan.result == "unavailable":
+            return INTERNAL.reply(None)
+    return reply

@@ -1,0 +1,178 @@
+"""Starts the fal emulator as a process of its own, and looks into its books."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+
+from tests.support.waiting import wait_until
+
+ROOT = Path(__file__).parents[2]
+KLING = "fal-ai/kling-video/v2/master/image-to-video"
+START_SECONDS = 30
+
+
+class Emulator:
+    """One running `python -m app.emulator`; it dies with the test process, and with `stop`.
+
+    `requests`, `ledger` and the others read the ground truth over HTTP; no key is needed for them.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], url: str) -> None:
+        self.url = url
+        self.sample_image = f"{url}/sample.jpg"
+        self.port = int(url.rsplit(":", 1)[1])
+        self._process = process
+        self._web = httpx.AsyncClient(base_url=url, timeout=30, trust_env=False)
+
+    @classmethod
+    async def start(cls, *arguments: str) -> "Emulator":
+        """Starts it on a free port (unless the arguments name one) and waits until it listens.
+
+        Call it from the main thread: the kernel ends the process with the thread that started it.
+        """
+        command = [sys.executable, "-m", "app.emulator", "--port", "0", "--die-with-parent", *arguments]
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)  # noqa: S603, ASYNC220  # our own module; returns at once
+        assert process.stdout is not None
+        async with asyncio.timeout(START_SECONDS):
+            line = (await asyncio.to_thread(process.stdout.readline)).decode().strip()
+        if " listens on " not in line:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+            raise AssertionError(f"the emulator did not start: {line!r}")
+        return cls(process, line.rsplit(" ", 1)[1])
+
+    async def stop(self) -> int:
+        """Ends it in order; its exit code."""
+        return await self._end(signal.SIGTERM)
+
+    async def kill(self) -> int:
+        """Ends it as a crash would."""
+        return await self._end(signal.SIGKILL)
+
+    async def _end(self, number: signal.Signals) -> int:
+        await self._web.aclose()
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, number)
+        code = await asyncio.to_thread(self._process.wait, START_SECONDS)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        return code
+
+    # --- its books -------------------------------------------------------------------------------------------
+
+    async def ledger(self) -> dict[str, Any]:
+        """`{"charges": […], "total_micro": …}`."""
+        return await self._get("/emulator/ledger")
+
+    async def requests(self) -> list[dict[str, Any]]:
+        """Every accepted submit, oldest first."""
+        found: list[dict[str, Any]] = (await self._get("/emulator/requests"))["requests"]
+        return found
+
+    async def refused(self) -> list[dict[str, Any]]:
+        """Every submit that was not accepted."""
+        found: list[dict[str, Any]] = (await self._get("/emulator/requests"))["refused"]
+        return found
+
+    async def request(self, request_id: str) -> dict[str, Any]:
+        """One accepted submit."""
+        return next(one for one in await self.requests() if one["request_id"] == request_id)
+
+    async def _get(self, path: str) -> dict[str, Any]:
+        answer = await self._web.get(path)
+        answer.raise_for_status()
+        found: dict[str, Any] = answer.json()
+        return found
+
+    # --- its clock and its troubles --------------------------------------------------------------------------
+
+    async def pause(self) -> None:
+        """Nothing starts and nothing ends any more."""
+        (await self._web.post("/emulator/pause")).raise_for_status()
+
+    async def resume(self) -> None:
+        """Time passes again."""
+        (await self._web.post("/emulator/resume")).raise_for_status()
+
+    async def set_speed(self, speed: float) -> None:
+        """Emulated time passes `speed` times as fast from now on."""
+        (await self._web.post("/emulator/clock", json={"speed": speed})).raise_for_status()
+
+    async def trouble_platform(self, **trouble: Any) -> None:
+        """`status`, `lag_seconds`, `same_cursor`: what is wrong with history and billing; nothing ends it."""
+        (await self._web.post("/emulator/platform", json=trouble)).raise_for_status()
+
+    async def rotate_key(self) -> None:
+        """Webhooks are signed with a new key from now on."""
+        (await self._web.post("/emulator/rotate-key")).raise_for_status()
+
+
+@contextlib.asynccontextmanager
+async def running_emulator(*arguments: str) -> AsyncIterator[Emulator]:
+    """An emulator for the length of an `async with` block; the arguments are its command line."""
+    emulator = await Emulator.start(*arguments)
+    try:
+        yield emulator
+    finally:
+        await emulator.stop()
+
+
+class FalCaller:
+    """fal's queue as a plain HTTP client sees it: enough to write tests against the wire."""
+
+    def __init__(self, url: str, key: str = "kid:ksecret") -> None:
+        headers = {"Authorization": f"Key {key}"}
+        self.web = httpx.AsyncClient(base_url=url, headers=headers, timeout=30, trust_env=False)
+        self.picture = f"{url}/sample.jpg"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.web.aclose()
+
+    async def post(self, prompt: str = "a lake", *, model: str = KLING, **options: Any) -> httpx.Response:
+        """Submits; `options`: `headers`, `params`, and fields of the input."""
+        headers, params = options.pop("headers", {}), options.pop("params", {})
+        body = {"prompt": prompt, "image_url": self.picture, **options}
+        body = {name: value for name, value in body.items() if value is not None}
+        return await self.web.post(f"/{model}", json=body, headers=headers, params=params)
+
+    async def submit(self, prompt: str = "a lake", **options: Any) -> dict[str, Any]:
+        """The reply of a submit that has to be accepted."""
+        answer = await self.post(prompt, **options)
+        assert answer.status_code == 200, answer.text
+        reply: dict[str, Any] = answer.json()
+        return reply
+
+    async def status(self, reply: dict[str, Any]) -> dict[str, Any]:
+        """The status object, with logs."""
+        answer = await self.web.get(reply["status_url"], params={"logs": "1"})
+        found: dict[str, Any] = answer.json()
+        return found
+
+    async def until(self, reply: dict[str, Any], word: str) -> dict[str, Any]:
+        """The status once it says `word`."""
+
+        async def probe() -> dict[str, Any] | None:
+            status = await self.status(reply)
+            return status if status.get("status") == word else None
+
+        found = await wait_until(probe, f"{reply['request_id']} is {word}")
+        assert found is not None
+        return found
+
+    async def result(self, reply: dict[str, Any]) -> httpx.Response:
+        """The result's answer, once the request is complete."""
+        await self.until(reply, "COMPLETED")
+        return await self.web.get(reply["response_url"])
