@@ -1,0 +1,58 @@
+"""What `filmgate up` says when it is up."""
+
+import json
+from dataclasses import dataclass
+
+from rich.console import Console
+
+from app.settings import Settings
+
+PROMPT = "The sun rises, slow zoom"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What there is to say."""
+
+    settings: Settings
+    key: str
+    store: str
+    emulated: bool
+
+
+def curl_lines(facts: Facts) -> str:
+    """A line that works when pasted: against the emulator it makes a clip, with fal it buys one."""
+    url = facts.settings.base_url
+    key = f"-H 'Authorization: Bearer {facts.key}'"
+    if not facts.emulated:
+        return f"curl -s {url}/v1/me {key}"
+    body = json.dumps({"input": {"prompt": PROMPT, "image_url": f"{facts.settings.fal_queue_url}/sample.jpg"}})
+    return f"curl -s {url}/v1/jobs {key} -H 'Content-Type: application/json' -H 'Prefer: wait=60' -d '{body}'"
+
+
+def show(console: Console, facts: Facts) -> None:
+    """Print it, without wrapping, so that lines can be pasted."""
+    url = facts.settings.base_url
+    fal = facts.settings.fal_queue_url
+    if facts.emulated:
+        fal = f"the emulator at {fal}: no FAL_KEY is set, so nothing costs money"
+    lines = [
+        "",
+        "Filmgate is up. Ctrl-C stops all of it.",
+        "",
+        f"  address    {url}",
+        f"  key        {facts.key}",
+        f"  dashboard  {url}/",
+        f"  API        {url}/docs",
+        f"  store      {facts.store}",
+        f"  fal        {fal}",
+        f"  logs       {facts.settings.data_dir / 'logs'}",
+        "",
+        "Make a clip:" if facts.emulated else "Ask who you are (a clip would cost money, see `filmgate generate`):",
+        "",
+        f"  {curl_lines(facts)}",
+        "",
+        '  filmgate generate --image photo.jpg --prompt "…" -o clip.mp4',
+        "",
+    ]
+    console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,5 @@
+"""`filmgate generate`: a person's client."""
+
+
+def generate() -> None:
+    """Make a clip."""

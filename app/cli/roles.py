@@ -1,0 +1,55 @@
+"""One role each, for compose and Kubernetes: `serve`, `worker`, `emulator`."""
+
+import asyncio
+import os
+import sys
+
+import typer
+import uvicorn
+
+from app.gateway import open_gateway
+from app.settings import Settings, load_settings
+from app.telemetry import set_up_logs
+
+DRAIN_S = 20
+
+
+async def _refuse_early(settings: Settings) -> None:
+    """Open the gateway once: what is wrong is then said in one sentence, before a server starts."""
+    async with open_gateway(settings, process="check"):
+        pass
+
+
+def serve() -> None:
+    """Serve the API, until SIGTERM."""
+    settings = load_settings(os.environ)
+    set_up_logs(settings.log_format, process="api")
+    asyncio.run(_refuse_early(settings))
+    uvicorn.run(
+        "app.main:from_environment",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        access_log=False,  # queries may hold tokens; our own line leaves them out
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=DRAIN_S,
+        ssl_certfile=settings.tls_cert,
+        ssl_keyfile=settings.tls_key,
+    )
+
+
+def worker() -> None:
+    """Run the workers of this host, until SIGTERM."""
+    settings = load_settings(os.environ)
+    set_up_logs(settings.log_format, process="check")
+    asyncio.run(_refuse_early(settings))
+    os.execv(sys.executable, [sys.executable, "-m", "workers"])  # noqa: S606  our own interpreter, our own module
+
+
+def emulator(context: typer.Context) -> None:
+    """Run a local fal, for development and tests; its own options follow (see `filmgate emulator --help`)."""
+    arguments = [sys.executable, "-m", "app.emulator", *context.args]
+    os.execv(sys.executable, arguments)  # noqa: S606  as above

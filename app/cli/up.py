@@ -1,0 +1,238 @@
+"""`filmgate up`: everything on one machine, under one parent."""
+
+import asyncio
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import httpx
+from pydantic import SecretStr
+from rich.console import Console
+
+from app.cli.banner import Facts, show
+from app.cli.exits import Failure
+from app.embedded import DataDirLock, DieWithParent, EmbeddedStore, find_engine, make_private
+from app.gateway import open_gateway
+from app.settings import Settings, load_settings
+
+READY_S = 60.0
+GRACE_S = {"api": 25.0, "worker": 45.0, "emulator": 5.0}
+LOOK_S = 0.25
+RESTART_CAP_S = 10.0
+EMULATOR_KEY_BYTES = 16
+
+
+@dataclass
+class Child:
+    """One of our processes: how it is started, and where its log goes."""
+
+    name: str
+    command: list[str]
+    environment: Mapping[str, str]
+    log: Path
+    process: subprocess.Popen[bytes] | None = None
+    deaths: int = 0
+    started: float = 0.0
+    not_before: float = 0.0
+
+    def start(self) -> None:
+        """Start it in a process group of its own: Ctrl-C reaches only the parent, which stops all in order."""
+        self.started = time.monotonic()
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(  # noqa: S603  our own programs
+                self.command,
+                env=dict(self.environment),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                process_group=0,
+                preexec_fn=DieWithParent(),  # noqa: PLW1509  one thread only, and one system call
+            )
+
+    def died(self) -> int | None:
+        """The exit status of a process that ended by itself."""
+        return None if self.process is None else self.process.poll()
+
+    def stop(self, grace: float) -> None:
+        """SIGTERM, wait, then SIGKILL."""
+        if self.process is None or self.process.poll() is not None:
+            return
+        self.process.terminate()
+        try:
+            self.process.wait(grace)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def log_tail(self) -> str:
+        """The last lines of its log."""
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        return "\n".join(lines[-8:])
+
+
+def up() -> None:
+    """Start everything on this machine: store, emulator (without FAL_KEY), API, workers. Ctrl-C stops it all."""
+    settings = load_settings(os.environ)
+    console = Console(stderr=True)
+    stop = _stop_flag()
+    with ExitStack() as stack:
+        stack.enter_context(DataDirLock(settings.data_dir, settings.base_url))
+        _refuse_used_ports(settings)
+        store_name = "the one FILMGATE_REDIS_URL names"
+        store: EmbeddedStore | None = None
+        if settings.redis_url is None:
+            store = EmbeddedStore(settings.data_dir)
+            stack.callback(store.stop)
+            settings = settings.model_copy(update={"redis_url": SecretStr(store.start())})
+            store_name = f"{find_engine().name}, data in {settings.data_dir}"
+        emulated = settings.fal_key is None
+        if emulated:
+            settings = _with_emulator(settings)
+        children = _children(settings, emulated=emulated)
+        stack.callback(_stop_all, children)
+        for child in children:
+            child.start()
+        _wait_ready(settings, children, stop)
+        if not stop():
+            key = asyncio.run(_key(settings))
+            show(console, Facts(settings=settings, key=key, store=store_name, emulated=emulated))
+            _watch(children, store, stop, console)
+        console.print("Stopping …")
+    console.print("Stopped.")
+
+
+def _stop_flag() -> Callable[[], bool]:
+    """A question: were we told to stop? SIGINT and SIGTERM set it; a second one changes nothing."""
+    told: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        told.append(number)
+
+    signal.signal(signal.SIGINT, note)
+    signal.signal(signal.SIGTERM, note)
+    return lambda: bool(told)
+
+
+def _refuse_used_ports(settings: Settings) -> None:
+    ports = {"FILMGATE_PORT": settings.port}
+    if settings.fal_key is None:
+        ports["the emulator's port, FILMGATE_PORT + 1"] = settings.port + 1
+    for what, port in ports.items():
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((settings.host, port))
+            except OSError:
+                raise Failure(f"Port {port} is taken ({what}); set FILMGATE_PORT to a free one.") from None
+
+
+def _with_emulator(settings: Settings) -> Settings:
+    """The settings of a gateway whose fal is the emulator next door."""
+    url = f"http://127.0.0.1:{settings.port + 1}"
+    changes = {
+        "fal_queue_url": url,
+        "fal_rest_url": url,
+        "fal_key": SecretStr(secrets.token_hex(EMULATOR_KEY_BYTES)),
+    }
+    return settings.model_copy(update=changes)
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """Our environment, with the settings that were decided here; secrets travel nowhere else."""
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_FILE")}
+    decided = {
+        "FILMGATE_REDIS_URL": settings.redis_url.get_secret_value() if settings.redis_url else "",
+        "FAL_KEY": settings.fal_key.get_secret_value() if settings.fal_key else "",
+        "FILMGATE_FAL_QUEUE_URL": settings.fal_queue_url,
+        "FILMGATE_FAL_REST_URL": settings.fal_rest_url,
+    }
+    return environment | decided
+
+
+def _children(settings: Settings, *, emulated: bool) -> list[Child]:
+    logs = settings.data_dir / "logs"
+    make_private(logs)
+    environment = _environment(settings)
+    ours = [sys.executable, "-m", "app.cli"]
+    children = []
+    if emulated:
+        where = ["--port", str(settings.port + 1), "--state-file", str(settings.data_dir / "emulator.jsonl")]
+        command = [sys.executable, "-m", "app.emulator", *where]
+        children.append(Child("emulator", command, environment, logs / "emulator.log"))
+    children.append(Child("worker", [*ours, "worker"], environment, logs / "worker.log"))
+    children.append(Child("api", [*ours, "serve"], environment, logs / "api.log"))
+    return children
+
+
+def _stop_all(children: list[Child]) -> None:
+    """The API first, so that nothing new comes in; the emulator last, because workers still talk to it."""
+    for child in reversed(children):
+        child.stop(GRACE_S[child.name])
+
+
+def _wait_ready(settings: Settings, children: list[Child], stop: Callable[[], bool]) -> None:
+    """Wait until the API says that jobs are accepted and worked on."""
+    end = time.monotonic() + READY_S
+    scheme = "https" if settings.tls_cert else "http"
+    url = f"{scheme}://{settings.host}:{settings.port}/readyz"
+    while not stop():
+        for child in children:
+            status = child.died()
+            if status is not None:
+                raise Failure(
+                    f"The {child.name} ended with {status} at its start. Its log ends:\n{child.log_tail()}"
+                )
+        try:
+            if httpx.get(url, timeout=2, verify=False, trust_env=False).is_success:  # noqa: S501  our own child
+                return
+        except httpx.HTTPError:
+            pass
+        if time.monotonic() > end:
+            raise Failure(f"The gateway was not ready after {READY_S:.0f} s; see {children[0].log.parent}.")
+        time.sleep(LOOK_S)  # noqa: TID251  a supervisor without a loop
+
+
+def _watch(children: list[Child], store: EmbeddedStore | None, stop: Callable[[], bool], console: Console) -> None:
+    """Start again what dies, with a growing pause, until told to stop."""
+    while not stop():
+        if store is not None and not store.alive():
+            console.print("The store died; starting it again.")
+            store.start()
+        for child in children:
+            _look_after(child, console)
+        time.sleep(LOOK_S)  # noqa: TID251  a supervisor without a loop
+
+
+def _look_after(child: Child, console: Console) -> None:
+    status = child.died()
+    if status is not None:
+        child.deaths = 0 if time.monotonic() - child.started > RESTART_CAP_S else child.deaths + 1
+        child.process = None
+        child.not_before = time.monotonic() + min(RESTART_CAP_S, 0.5 * child.deaths)
+        console.print(f"The {child.name} died (exit {status}); starting it again. Its log: {child.log}")
+    if child.process is None and time.monotonic() >= child.not_before:
+        child.start()
+
+
+async def _key(settings: Settings) -> str:
+    """The key of this machine's own user: made at the first start, kept in the data directory for its owner."""
+    kept = settings.data_dir / "client.json"
+    async with open_gateway(settings, process="up") as gateway:
+        if kept.exists():
+            key = str(json.loads(kept.read_text(encoding="utf-8"))["key"])
+            if await gateway.accounts.knows(key):
+                return key
+        account = await gateway.accounts.first_account(team_name="local", user_name="me")
+    kept.touch(mode=0o600)
+    kept.write_text(json.dumps({"url": settings.base_url, "key": account.key}), encoding="utf-8")
+    return account.key
