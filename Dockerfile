@@ -1,0 +1,34 @@
+# One image, one user without rights; the command chooses the role: serve, worker, up.
+# A release pins the base by digest; in the repository it is pinned by tag.
+
+FROM python:3.11-slim AS build
+ENV PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore UV_NO_CACHE=1
+# requirements.lock here adds the emulator and its media libraries, for a demonstration.
+ARG LOCK=requirements-server.lock
+WORKDIR /src
+COPY . .
+RUN deploy/install.sh /opt/filmgate "$LOCK"
+
+FROM python:3.11-slim
+LABEL org.opencontainers.image.title="filmgate" \
+      org.opencontainers.image.description="A self-hosted gateway in front of fal.ai's queue for Kling image-to-video" \
+      org.opencontainers.image.licenses="Apache-2.0"
+RUN groupadd --gid 10001 filmgate \
+    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/filmgate --shell /usr/sbin/nologin filmgate \
+    && install -d -o 10001 -g 10001 -m 0750 /var/lib/filmgate
+COPY --from=build /opt/filmgate /opt/filmgate
+ENV PATH=/opt/filmgate/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    FILMGATE_HOST=0.0.0.0 \
+    FILMGATE_DATA_DIR=/var/lib/filmgate
+USER 10001:10001
+WORKDIR /var/lib/filmgate
+EXPOSE 8000
+# The standard library is enough to ask; a worker has no port, and switches this off.
+HEALTHCHECK --interval=10s --timeout=4s --start-period=20s --retries=3 CMD ["python", "-c", "\
+import http.client, os, sys; \
+api = http.client.HTTPConnection('127.0.0.1', int(os.environ.get('FILMGATE_PORT', '8000')), timeout=3); \
+api.request('GET', '/livez'); \
+sys.exit(api.getresponse().status != 200)"]
+ENTRYPOINT ["filmgate"]
+CMD ["serve"]
