@@ -1,0 +1,44 @@
+"""Real parts for integration tests: one store and one emulator for each test process, emptied between tests."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from redis.asyncio import Redis
+
+from tests.support.checks import immortal_keys, ledger_faults, slot_faults
+from tests.support.emulator import Emulator
+from tests.support.redis_server import RedisServer
+from tests.support.stack import Stack, open_stack
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """A real store with `appendfsync always`."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+async def store(redis_server: RedisServer) -> AsyncIterator[RedisServer]:
+    """The store, empty; after the test no key may be immortal, no money misplaced, no slot leaked."""
+    redis_server.flush()
+    yield redis_server
+    async with Redis.from_url(redis_server.url, decode_responses=True) as redis:
+        assert await immortal_keys(redis) == []
+        assert await ledger_faults(redis) == []
+        assert await slot_faults(redis) == []
+
+
+@pytest.fixture(scope="session")
+async def emulator() -> AsyncIterator[Emulator]:
+    """A fal that takes a fifth of a second; its books go on over all tests of this process."""
+    running = await Emulator.start("--queue-seconds", "0.1", "--run-seconds", "0.2", "--plain-clips")
+    yield running
+    await running.stop()
+
+
+@pytest.fixture
+async def stack(store: RedisServer, emulator: Emulator) -> AsyncIterator[Stack]:
+    """A gateway without workers: steps are called by the test, or `stack.workers()` starts real ones."""
+    async with open_stack(store, emulator) as made:
+        yield made

@@ -1,0 +1,107 @@
+"""A gateway under test: real store, real emulator, the API in this process, workers as processes when wanted."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from app.gateway import Gateway
+from app.main import create_app
+from app.services.accounts import Account
+from app.settings import Settings, load_settings
+from tests.support.emulator import Emulator
+from tests.support.redis_server import RedisServer
+from tests.support.waiting import wait_until
+from tests.support.workers import Workers
+
+EMULATOR_KEY = "emulator-key-of-the-tests"
+ROLES = {"supervisor", "lanes", "work", "deliveries"}
+
+
+def environment(redis: RedisServer, emulator: Emulator, **more: str) -> dict[str, str]:
+    """The settings of a gateway under test, as an environment."""
+    return {
+        "FILMGATE_REDIS_URL": redis.url,
+        "FAL_KEY": EMULATOR_KEY,
+        "FILMGATE_FAL_QUEUE_URL": emulator.url,
+        "FILMGATE_FAL_REST_URL": emulator.url,
+        "FILMGATE_PUBLIC_URL": "http://filmgate.test",
+        "FILMGATE_EGRESS_ALLOW": "127.0.0.1",
+        "FILMGATE_POLL_INTERVAL": "0.1",
+        "FILMGATE_LOG_FORMAT": "json",
+        **more,
+    }
+
+
+@dataclass
+class Stack:
+    """What a test has in hand. `api` is a client with the account's key; `url` of a job is a path."""
+
+    settings: Settings
+    environment: dict[str, str]
+    gateway: Gateway
+    account: Account
+    api: httpx.AsyncClient
+    emulator: Emulator
+    redis: RedisServer
+
+    def body(self, prompt: str = "a quiet lake", **more: Any) -> dict[str, Any]:
+        """A valid submission; `more` are members beside `input`."""
+        return {"input": {"prompt": prompt, "image_url": self.emulator.sample_image}, **more}
+
+    async def submit(self, prompt: str = "a quiet lake", **more: Any) -> dict[str, Any]:
+        """Submit a job; the job as the reply showed it."""
+        reply = await self.api.post("/v1/jobs", json=self.body(prompt, **more))
+        assert reply.status_code == 202, reply.text
+        job: dict[str, Any] = reply.json()
+        return job
+
+    async def job(self, job_id: str) -> dict[str, Any]:
+        """The job now."""
+        reply = await self.api.get(f"/v1/jobs/{job_id}")
+        assert reply.status_code == 200, reply.text
+        job: dict[str, Any] = reply.json()
+        return job
+
+    async def until(self, job_id: str, *statuses: str, timeout: float = 30) -> dict[str, Any]:
+        """The job as soon as it has one of these statuses."""
+
+        async def reached() -> dict[str, Any] | None:
+            job = await self.job(job_id)
+            return job if job["status"] in statuses else None
+
+        found = await wait_until(reached, f"{job_id} is {' or '.join(statuses)}", timeout=timeout)
+        assert found is not None
+        return found
+
+    @asynccontextmanager
+    async def workers(self, **more: str) -> AsyncIterator[Workers]:
+        """Real workers, ready for work."""
+        workers = Workers({**self.environment, **more}).start()
+        try:
+
+            async def ready() -> bool:
+                known = await self.gateway.dispatch.workers()
+                return {facts["role"] for facts in known.values()} >= ROLES
+
+            await wait_until(ready, "all workers have reported", timeout=30)
+            yield workers
+        finally:
+            workers.stop()
+
+
+@asynccontextmanager
+async def open_stack(redis: RedisServer, emulator: Emulator, **more: str) -> AsyncIterator[Stack]:
+    """A gateway on this store and this emulator, with one team, one user and one key."""
+    env = environment(redis, emulator, **more)
+    settings = load_settings(env)
+    app = create_app(settings)
+    async with app.router.lifespan_context(app):
+        gateway: Gateway = app.state.gateway
+        account = await gateway.accounts.first_account(team_name="test", user_name="tester")
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+        headers = {"Authorization": f"Bearer {account.key}"}
+        async with httpx.AsyncClient(transport=transport, base_url="http://filmgate.test", headers=headers) as api:
+            yield Stack(settings, env, gateway, account, api, emulator, redis)
