@@ -1,20 +1,19 @@
 """Money: whole micro-dollars inside, decimal strings outside."""
 
-from decimal import Decimal, InvalidOperation
+import re
 
+AMOUNT = re.compile(r"([0-9]{1,10})(?:\.([0-9]{1,6}))?")
 MICRO = 1_000_000
 LIMIT_MICRO = 9_000_000_000 * MICRO  # Lua's doubles are exact up to 2^53 micro-dollars, about $9.007 bn
 
 
 def parse_usd(text: str) -> int:
-    """Micro-dollars of a decimal string such as `"1.40"`; ValueError when it is no whole number of them."""
-    try:
-        amount = Decimal(text) * MICRO
-    except InvalidOperation:
-        raise ValueError(f"{text!r} is not an amount of dollars") from None
-    if not amount.is_finite() or amount != amount.to_integral_value() or not 0 <= amount <= LIMIT_MICRO:
-        raise ValueError(f"{text!r} is not between 0 and 9 billion dollars with at most six decimal places")
-    return int(amount)
+    """Micro-dollars of a decimal string such as `"1.40"`; ValueError when it is no plain amount."""
+    parts = AMOUNT.fullmatch(text)
+    micro = int(parts[1]) * MICRO + int((parts[2] or "0").ljust(6, "0")) if parts else -1
+    if not 0 <= micro <= LIMIT_MICRO:
+        raise ValueError("An amount is between 0 and 9 billion dollars, with at most six decimal places")
+    return micro
 
 
 def format_usd(micro: int) -> str:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any, Literal
@@ -24,7 +23,7 @@ from app.media.images import parse_data_uri
 from app.registry.catalog import Catalog, Model
 from app.registry.pricing import Quote
 from app.services.uploads import Uploads
-from app.services.watch import Frame, Watch
+from app.services.watch import Frames, Watch
 from app.store.admission import AdmissionStore, Admitted, KeyReusedFor, NewJob
 from app.store.dispatch import DispatchStore
 from app.store.jobs import LIVE, NOW, Charge, JobStore
@@ -168,7 +167,7 @@ class Jobs:
         """The job at its end, or after `seconds`."""
         return job if job.status.ended else await self._watch.until_end(job, seconds=seconds)
 
-    def follow(self, job: Job, *, after: str | None) -> AsyncIterator[Frame]:
+    def follow(self, job: Job, *, after: str | None) -> Frames:
         """The job's events, live, until its end; `after` is the id of the last event seen."""
         return self._watch.follow(job, after=after)
 

@@ -1,7 +1,8 @@
 """Following a job: what happened since, and what happens now."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from app.domain.events import END_EVENTS, Event
@@ -22,6 +23,7 @@ class Frame:
 
 
 PING = Frame(None)
+Frames = AsyncGenerator[Frame, None]
 
 
 class Watch:
@@ -31,7 +33,7 @@ class Watch:
         self._jobs = jobs
         self._events = events
 
-    async def follow(self, job: Job, *, after: str | None) -> AsyncIterator[Frame]:
+    async def follow(self, job: Job, *, after: str | None) -> Frames:
         """The job's frames until its end.
 
         1. subscribe first, so that nothing falls between reading and listening
@@ -57,23 +59,23 @@ class Watch:
                     if event.type in END_EVENTS:
                         return
                 async for frame in self._coming(job, queue, cursor):
+                    yield frame
                     if frame.event is not None:
                         cursor = frame.event.id
-                    yield frame
-                    if frame.event is not None and frame.event.type in END_EVENTS:
-                        return
+                        if frame.event.type in END_EVENTS:
+                            return
 
     async def until_end(self, job: Job, *, seconds: float) -> Job:
         """The job as it is when it ends, or after `seconds`."""
         try:
-            async with asyncio.timeout(seconds):
-                async for _ in self.follow(job, after=None):
+            async with asyncio.timeout(seconds), aclosing(self.follow(job, after=None)) as frames:
+                async for _ in frames:
                     pass
         except TimeoutError:
             pass
         return await self._jobs.get(join_ref(job.team, job.id)) or job
 
-    async def _since(self, job: Job, cursor: str) -> AsyncIterator[Event]:
+    async def _since(self, job: Job, cursor: str) -> AsyncGenerator[Event, None]:
         while True:
             page = await self._events.after(job.team, cursor)
             for event in page:
@@ -83,7 +85,7 @@ class Watch:
                 return
             cursor = page[-1].id
 
-    async def _coming(self, job: Job, queue: asyncio.Queue[Event | None], cursor: str) -> AsyncIterator[Frame]:
+    async def _coming(self, job: Job, queue: asyncio.Queue[Event | None], cursor: str) -> Frames:
         while True:
             try:
                 event = await asyncio.wait_for(queue.get(), PING_S)

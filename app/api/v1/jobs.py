@@ -1,6 +1,7 @@
 """Jobs over HTTP."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -119,9 +120,10 @@ async def job_video(job: OwnJob) -> Response:
 @router.get("/jobs/{job_id}/events", response_class=EventSourceResponse, summary="Follow a job live")
 async def job_events(job: OwnJob, owner: TheGateway, after: LastEventId) -> AsyncIterator[ServerSentEvent]:
     """Server-sent events until the job's end; resumes after `Last-Event-ID`."""
-    async for frame in owner.jobs.follow(job, after=after):
-        for event in await _frames(owner, frame):
-            yield event
+    async with aclosing(owner.jobs.follow(job, after=after)) as frames:
+        async for frame in frames:
+            for event in await _frames(owner, frame):
+                yield event
 
 
 @router.get("/jobs/{job_id}/deliveries", summary="A job's webhook attempts")
