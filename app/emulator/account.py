@@ -74,7 +74,7 @@ class Account:
     def position(self, generation: Generation) -> int:
         """How many wait before this one."""
         if self._positions is None:
-            self._positions = {request_id: number for number, request_id in enumerate(self.requests)}
+            self._positions = {request_id: number for number, request_id in enumerate(self._waiting)}
         return self._positions.get(generation.id, 0)
 
     @property

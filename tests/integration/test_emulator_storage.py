@@ -1,12 +1,15 @@
 """Uploads work as both of fal's clients do them, and files can be read in ranges."""
 
 import os
+import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from app.emulator.files import Files
 from tests.support.emulator import Emulator, FalCaller, running_emulator
 
 pytestmark = pytest.mark.anyio
@@ -63,6 +66,13 @@ async def test_an_upload_needs_its_signature(caller: FalCaller, stranger: httpx.
     for url in (plain, f"{plain}?{query[:-1]}x", f"{plain}?{foreign}", f"{plain}?expires=1&signature=0"):
         assert (await stranger.put(url, content=b"x")).status_code == 403
     assert (await stranger.get(where["file_url"])).status_code == 404
+
+
+def test_a_signature_expires(tmp_path: Path) -> None:
+    """A genuine one for a moment that has passed is refused; the same one for later is not."""
+    files = Files(tmp_path)
+    for expires, valid in (("1", False), (str(int(time.time()) + 60), True)):
+        assert files.is_signed("a file", expires, files.sign(f"a file\n{expires}")) is valid
 
 
 async def test_initiating_needs_a_key(fal: Emulator, stranger: httpx.AsyncClient) -> None:
