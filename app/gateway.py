@@ -20,7 +20,7 @@ from app.services.watch import Watch
 from app.settings import Settings, SettingsError, required_url
 from app.store.accounts import AccountStore
 from app.store.admission import AdmissionStore
-from app.store.connection import check_store, connect
+from app.store.connection import check_store, connect, disconnect
 from app.store.dispatch import DispatchStore
 from app.store.events import EventStore
 from app.store.jobs import JobStore
@@ -140,8 +140,8 @@ async def open_gateway(settings: Settings, *, process: str) -> AsyncIterator[Gat
         await events.close()
         await sender.aclose()
         await fal.close()
-        await redis.aclose()
-        await patient.aclose()
+        await disconnect(redis)
+        await disconnect(patient)
 
 
 async def _require_durable(settings: Settings, redis: Any) -> None:

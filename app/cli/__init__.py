@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from app import __version__
-from app.cli import jobs, roles
+from app.cli import jobs, keys, roles
 from app.cli.exits import CONFIGURATION, FAILED, Failure
 from app.cli.generate import generate
 from app.cli.up import up
@@ -27,6 +27,7 @@ cli.command("serve")(roles.serve)
 cli.command("worker")(roles.worker)
 cli.command("emulator", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(roles.emulator)
 cli.add_typer(jobs.group, name="jobs")
+cli.add_typer(keys.group, name="keys")
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001  typer calls it so

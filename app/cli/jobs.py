@@ -1,24 +1,21 @@
 """`filmgate jobs`: look at jobs, and end held ones."""
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from enum import StrEnum
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from app.cli.exits import Failure
-from app.cli.store_url import settings_with_store
+from app.cli.store_url import with_gateway
 from app.domain.jobs import Job
 from app.domain.money import format_usd
 from app.domain.views import iso, job_view
-from app.gateway import Gateway, open_gateway
+from app.gateway import Gateway
 
 group = typer.Typer(no_args_is_help=True, help="Look at jobs, and end held ones.")
-Answer = TypeVar("Answer")
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -28,14 +25,6 @@ class Action(StrEnum):
     ADOPT = "adopt"
     RESUBMIT = "resubmit"
     FAIL = "fail"
-
-
-def _with_gateway(ask: Callable[[Gateway], Awaitable[Answer]]) -> Answer:
-    async def run() -> Answer:
-        async with open_gateway(settings_with_store(), process="cli") as gateway:
-            return await ask(gateway)
-
-    return asyncio.run(run())
 
 
 def _show(jobs: list[tuple[Job, dict[str, Any]]], *, as_json: bool) -> None:
@@ -69,7 +58,7 @@ def held(*, as_json: AsJson = False) -> None:
         jobs = await gateway.job_store.get_many(await gateway.job_store.held())
         return [_viewed(gateway, job) for job in jobs if job is not None]
 
-    _show(_with_gateway(ask), as_json=as_json)
+    _show(with_gateway(ask), as_json=as_json)
 
 
 @group.command("show")
@@ -80,7 +69,7 @@ def show(job_id: str, *, as_json: AsJson = False) -> None:
         job = await gateway.job_store.find(job_id)
         return [] if job is None else [_viewed(gateway, job)]
 
-    found = _with_gateway(ask)
+    found = with_gateway(ask)
     if not found:
         raise Failure("There is no job with this id.")
     _show(found, as_json=as_json)
@@ -103,4 +92,4 @@ def resolve(
         )
         return _viewed(gateway, job)
 
-    _show([_with_gateway(ask)], as_json=as_json)
+    _show([with_gateway(ask)], as_json=as_json)

@@ -1,12 +1,28 @@
 """Which store a command on this machine talks to: the configured one, or that of a running `filmgate up`."""
 
+import asyncio
 import os
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from pydantic import SecretStr
 
 from app.cli.exits import Failure
 from app.embedded import socket_url
+from app.gateway import Gateway, open_gateway
 from app.settings import Settings, load_settings
+
+Answer = TypeVar("Answer")
+
+
+def with_gateway(ask: Callable[[Gateway], Awaitable[Answer]]) -> Answer:
+    """Open a gateway on that store, ask it one thing, close it."""
+
+    async def run() -> Answer:
+        async with open_gateway(settings_with_store(), process="cli") as gateway:
+            return await ask(gateway)
+
+    return asyncio.run(run())
 
 
 def settings_with_store() -> Settings:

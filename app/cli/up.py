@@ -166,7 +166,14 @@ def _children(settings: Settings, *, emulated: bool) -> list[Child]:
     ours = [sys.executable, "-m", "app.cli"]
     children = []
     if emulated:
-        where = ["--port", str(settings.port + 1), "--state-file", str(settings.data_dir / "emulator.jsonl")]
+        where = [
+            "--host",
+            settings.host,
+            "--port",
+            str(settings.port + 1),
+            "--state-file",
+            str(settings.data_dir / "emulator.jsonl"),
+        ]
         command = [sys.executable, "-m", "app.emulator", *where]
         children.append(Child("emulator", command, environment, logs / "emulator.log"))
     children.append(Child("worker", [*ours, "worker"], environment, logs / "worker.log"))
@@ -232,7 +239,7 @@ async def _key(settings: Settings) -> str:
             key = str(json.loads(kept.read_text(encoding="utf-8"))["key"])
             if await gateway.accounts.knows(key):
                 return key
-        account = await gateway.accounts.first_account(team_name="local", user_name="me")
+        account = await gateway.accounts.add_account("me")
     kept.touch(mode=0o600)
     kept.write_text(json.dumps({"url": settings.base_url, "key": account.key}), encoding="utf-8")
     return account.key

@@ -18,7 +18,7 @@ NO_KEY = "Send a key as `Authorization: Bearer fg_live_…`."
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What a first start makes: `key` is shown once and never again."""
+    """A user with a key, which is shown once and never again."""
 
     team: Team
     user: User
@@ -77,8 +77,17 @@ class Accounts:
         balance = await self._ledger.balance(caller.team)
         return Self(caller, team, user, balance.reserved, balance.spent)
 
+    async def add_account(self, user_name: str) -> Account:
+        """A new user with a key in the one team there is; the team is made with its first user."""
+        teams = await self._accounts.teams()
+        if not teams:
+            return await self.first_account(team_name="default", user_name=user_name)
+        user = User(new_id("user"), teams[0].id, user_name)
+        await self._accounts.add_user(user, at_ms=await self._dispatch.now_ms())
+        return Account(teams[0], user, await self.add_key(user))
+
     async def first_account(self, *, team_name: str, user_name: str) -> Account:
-        """A team with one user and one key, for a first start."""
+        """A team with one user and one key."""
         at_ms = await self._dispatch.now_ms()
         team = Team(new_id("team"), team_name, new_secret())
         user = User(new_id("user"), team.id, user_name)

@@ -48,6 +48,14 @@ def connect(url: str, *, patience: float | None = None, name: str = "filmgate") 
     return aredis.Redis.from_url(url, **options)
 
 
+async def disconnect(client: Client) -> None:
+    """Close a client, and the sentinels that it asked for the primary."""
+    manager = getattr(client.connection_pool, "sentinel_manager", None)
+    await client.aclose()
+    for sentinel in manager.sentinels if manager is not None else ():
+        await sentinel.aclose()
+
+
 def connect_rq(url: str) -> SyncRedis:
     """A plain blocking client as RQ wants it: bytes in, bytes out, RQ's own timeouts."""
     address = urlsplit(url)

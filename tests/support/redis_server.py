@@ -33,7 +33,7 @@ class RedisServer:
 
     def __init__(self, **options: str) -> None:
         self.dir = Path(tempfile.mkdtemp(prefix="filmgate-test-"))
-        self.port = _free_port()
+        self.port = free_port()
         self._options = {name.replace("_", "-"): value for name, value in options.items()}
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -130,7 +130,7 @@ class RedisServer:
         self.stop()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A free port below the range of outgoing connections, so that it is still free after a `kill`."""
     while True:
         port = random.randint(20_000, 32_000)  # noqa: S311 - no secret

@@ -7,7 +7,7 @@ from starlette.datastructures import FormData, UploadFile
 
 from app.api.deps import CurrentCaller, TheGateway
 from app.api.v1.schemas import PROBLEMS
-from app.domain.errors import TooLarge, Unprocessable, WrongMediaType
+from app.domain.errors import TooLarge, Unprocessable, Violation, WrongMediaType
 from app.services.uploads import FILE_LIMIT
 
 router = APIRouter(prefix="/v1", tags=["files"], responses=PROBLEMS)
@@ -42,7 +42,8 @@ async def upload_file(request: Request, caller: CurrentCaller, owner: TheGateway
 async def _the_file(form: FormData) -> bytes:
     part = form.get("file")
     if not isinstance(part, UploadFile):
-        raise Unprocessable("Send the image in a part named `file`.", code="missing")
+        sentence = "Send the image in a part named `file`."
+        raise Unprocessable(sentence, violations=(Violation("/file", "missing", sentence),))
     if (part.size or 0) > FILE_LIMIT:
         raise TooLarge(f"The image is larger than {FILE_LIMIT // (1024 * 1024)} MB.")
     return await part.read()
