@@ -15,6 +15,7 @@ from app.api.v1 import files, jobs, me, models
 from app.gateway import open_gateway
 from app.settings import Settings, load_settings
 from app.telemetry import set_up_logs
+from app.web import routes as web
 
 DESCRIPTION = "A gateway in front of fal.ai's queue for Kling image-to-video."
 TRACING_OFF = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False}
@@ -42,6 +43,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.base_url = settings.base_url
     for door in (jobs, models, me, files, health, problem_pages):
         app.include_router(door.router)
+    app.include_router(web.router)
     add_problem_handlers(app)
     app.add_middleware(Entrance, base_url=settings.base_url)
     return app

@@ -1,0 +1,99 @@
+"""The pages and their files. They hold nothing secret, so nobody has to say who they are."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from app.domain.errors import NotFound
+
+ROOM = Path(__file__).parent
+MEDIA_TYPES = {
+    "": "text/plain; charset=utf-8",  # LICENSE, NOTICE, VERSION
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain; charset=utf-8",
+}
+
+_CLOSED = "frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+# Clips are played from where fal, or its emulator on this machine, keeps them; everything else is our own.
+# The last directive makes the browser refuse `innerHTML` and its like: what the API says is text, never HTML.
+DASHBOARD_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data: https:; "
+    f"media-src 'self' https: http://127.0.0.1:* http://localhost:*; {_CLOSED}; require-trusted-types-for 'script'"
+)
+DOCS_POLICY = (
+    f"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; {_CLOSED}"
+)
+FILE_POLICY = "default-src 'none'; frame-ancestors 'none'"  # for a file that is opened by itself, as an SVG can be
+
+router = APIRouter(include_in_schema=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A file as it is sent: its bytes, their type, and a strong entity tag."""
+
+    content: bytes
+    media_type: str
+    etag: str
+
+
+def _read(path: Path) -> Page:
+    content = path.read_bytes()
+    return Page(content, MEDIA_TYPES[path.suffix], f'"{hashlib.sha256(content).hexdigest()[:32]}"')
+
+
+def _read_all(folder: Path) -> dict[str, Page]:
+    """Every file below a folder by its relative path: what is not in here cannot be asked for."""
+    paths = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith("."))
+    return {path.relative_to(folder).as_posix(): _read(path) for path in paths}
+
+
+PAGES = _read_all(ROOM / "pages")  # read once, at the start of the process: about 2 MB
+FILES = _read_all(ROOM / "static")
+
+
+@router.api_route("/", methods=["GET", "HEAD"])
+async def dashboard(request: Request) -> Response:
+    """Make clips, and see what became of them."""
+    return _reply(request, PAGES["dashboard.html"], policy=DASHBOARD_POLICY)
+
+
+@router.api_route("/docs", methods=["GET", "HEAD"])
+async def docs(request: Request) -> Response:
+    """The API's reference, drawn from /openapi.json."""
+    return _reply(request, PAGES["docs.html"], policy=DOCS_POLICY)
+
+
+@router.api_route("/static/{path:path}", methods=["GET", "HEAD"])
+async def static_file(request: Request, path: str) -> Response:
+    """A file that the pages use."""
+    if path not in FILES:
+        raise NotFound("There is no such file.")
+    return _reply(request, FILES[path], policy=FILE_POLICY)
+
+
+def _reply(request: Request, page: Page, *, policy: str) -> Response:
+    """The file, or 304 when the visitor has it: kept by browsers, and asked for again each time."""
+    headers = {
+        "Cache-Control": "no-cache",
+        "Content-Security-Policy": policy,
+        "ETag": page.etag,
+        "Referrer-Policy": "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+    }
+    if _has(request, page.etag):
+        return Response(status_code=304, headers=headers)
+    return Response(page.content, headers={**headers, "Content-Type": page.media_type})
+
+
+def _has(request: Request, etag: str) -> bool:
+    """True when `If-None-Match` names this tag; compared weakly, as RFC 9110 section 13.1.2 says."""
+    given = ",".join(request.headers.getlist("if-none-match"))
+    tags = {tag.strip().removeprefix("W/") for tag in given.split(",")}
+    return etag in tags or "*" in tags

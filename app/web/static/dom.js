@@ -1,0 +1,47 @@
+// Small means to build the page. Text is always a text node: nothing here, or anywhere, parses HTML.
+
+/** The element with this id. */
+export const byId = (id) => document.getElementById(id);
+
+/** A new element with its class, its properties, and children that are nodes or plain text. */
+export function make(tag, { class: name = "", ...properties } = {}, ...children) {
+  const element = Object.assign(document.createElement(tag), properties);
+  if (name) element.className = name;
+  element.append(...children.filter((child) => child !== null && child !== undefined && child !== ""));
+  return element;
+}
+
+/** Sets an element's text when it differs, so that a live region speaks only of changes; hides it when empty. */
+export function show(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+  element.hidden = !text;
+}
+
+/** Tells screen readers, without showing it. */
+export function say(text) {
+  byId("said").textContent = text;
+}
+
+/** The address when it is one of the web, else null: `javascript:` and the like never become a link. */
+export function webAddress(text) {
+  try {
+    const url = new URL(text);
+    return url.protocol === "https:" || url.protocol === "http:" ? url.href : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Waits; ends early, and quietly, when the signal fires. */
+export function sleep(milliseconds, signal) {
+  return new Promise((resolve) => {
+    if (signal?.aborted) return resolve();
+    const timer = setTimeout(done, milliseconds);
+    function done() {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", done);
+      resolve();
+    }
+    signal?.addEventListener("abort", done);
+  });
+}

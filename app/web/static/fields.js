@@ -1,0 +1,73 @@
+// What a model takes, as form fields: its length, its picture, and its further settings.
+
+import { byId, make } from "./dom.js";
+
+const OWN = new Set(["prompt", "duration"]); // these have their place in the form
+
+/** The name of the field that takes the (first) picture, and whether it is a list; null when there is none. */
+export function pictureField(model) {
+  const { properties, required } = model.input;
+  const name = required.find((field) => isPicture(properties[field]));
+  return name ? { name, list: properties[name].type === "array" } : null;
+}
+
+const isPicture = (schema) => (schema.items ?? schema).format === "image-url";
+
+/** Fills the lengths, keeping the chosen one where the model has it. */
+export function fillDurations(model, wanted) {
+  const { enum: lengths = [], default: usual } = model.input.properties.duration ?? {};
+  byId("duration").replaceChildren(...lengths.map((length) => make("option", { value: length }, `${length} seconds`)));
+  if (lengths.length) byId("duration").value = lengths.includes(wanted) ? wanted : usual;
+  byId("duration-field").hidden = !lengths.length;
+}
+
+/** Makes a control for every simple field that has no place of its own. */
+export function fillSettings(model, given = {}) {
+  const controls = [];
+  for (const [name, schema] of Object.entries(model.input.properties)) {
+    const control = OWN.has(name) ? null : controlFor(name, schema, given[name]);
+    if (!control) continue;
+    const id = `setting-${name}`;
+    const note = make("p", { class: "note", id: `${id}-note` }, schema.description);
+    Object.assign(control, { id }).setAttribute("aria-describedby", note.id);
+    const label = make("label", { htmlFor: id }, name.replaceAll("_", " "));
+    controls.push(make("div", { class: control.type === "checkbox" ? "field check" : "field" }, label, control, note));
+  }
+  byId("settings").replaceChildren(...controls);
+  byId("more-settings").hidden = !controls.length;
+}
+
+/** The settings that differ from the model's own. */
+export function readSettings(model) {
+  const settings = {};
+  for (const [name, schema] of Object.entries(model.input.properties)) {
+    const control = byId(`setting-${name}`);
+    if (!control) continue;
+    const value = valueOf(control, schema);
+    if (value !== undefined && value !== schema.default) settings[name] = value;
+  }
+  return settings;
+}
+
+function controlFor(name, schema, given) {
+  const value = given ?? schema.default;
+  if (schema.enum) {
+    const options = schema.enum.map((choice) => make("option", { value: choice }, choice));
+    if (schema.default === undefined) options.unshift(make("option", { value: "" }, "as the model likes"));
+    return Object.assign(make("select", {}, ...options), { value: value ?? "" });
+  }
+  if (schema.type === "boolean") return make("input", { type: "checkbox", checked: Boolean(value) });
+  if (schema.type === "number") {
+    return make("input", { type: "number", min: schema.minimum, max: schema.maximum, step: "any", value: value ?? "" });
+  }
+  if (schema.type === "string" && !schema.format) {
+    return make("input", { type: "text", maxLength: schema.maxLength ?? 2500, value: value ?? "", autocomplete: "off" });
+  }
+  return null; // pictures and lists: for programs
+}
+
+function valueOf(control, schema) {
+  if (control.type === "checkbox") return control.checked;
+  if (control.value === "") return undefined;
+  return schema.type === "number" ? Number(control.value) : control.value;
+}

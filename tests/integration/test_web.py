@@ -1,0 +1,194 @@
+"""The pages over HTTP: what they are made of, what they may load, and how they are kept."""
+
+import hashlib
+import re
+from collections.abc import AsyncIterator
+from html.parser import HTMLParser
+from urllib.parse import urljoin
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from app.api.problems import add_problem_handlers
+from app.web.routes import FILES, router
+from tests.support.tree import ROOT, project_files
+
+pytestmark = pytest.mark.anyio
+
+ROOM = ROOT / "app" / "web"
+PAGES = ["/", "/docs"]
+OURS = sorted(
+    path for path in project_files() if path.is_relative_to(ROOM.relative_to(ROOT)) and "vendor" not in path.parts
+)
+SCRIPTS = {name: page.content.decode() for name, page in FILES.items() if re.fullmatch(r"[a-z]+\.js", name)}
+VENDORED = ROOM / "static" / "vendor" / "swagger-ui"
+ADDRESS = re.compile(r"https?://\w[^\s\"'<>;)]*|[\"'(=]//\w[^\s\"'<>)]*")
+NOT_FETCHED = ("http://www.w3.org/2000/svg", "http://127.0.0.1:*", "http://localhost:*")  # a name; a policy
+
+
+class Reader(HTMLParser):
+    """Collects what a page loads, its ids, its inline scripts and styles, and fields that a form would send."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.loads: list[str] = []
+        self.ids: set[str] = set()
+        self.inline: list[str] = []
+        self.named: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Notes one element."""
+        given = {name: value or "" for name, value in attrs}
+        if "id" in given:
+            self.ids.add(given["id"])
+        for name in ("src", "href"):
+            if not given.get(name, "#").startswith("#"):
+                self.loads.append(given[name])
+        if (tag == "script" and "src" not in given) or tag == "style" or "style" in given:
+            self.inline.append(tag)
+        self.inline += [name for name in given if name.startswith("on")]
+        if tag in {"input", "select", "textarea"} and "name" in given:
+            self.named.append(given["name"])
+
+
+@pytest.fixture
+async def web() -> AsyncIterator[httpx.AsyncClient]:
+    """A visitor of the pages alone."""
+    app = FastAPI(docs_url=None, redoc_url=None)
+    app.state.base_url = "http://filmgate.test"
+    app.include_router(router)
+    add_problem_handlers(app)
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://filmgate.test") as client:
+        yield client
+
+
+def policy_of(reply: httpx.Response) -> dict[str, str]:
+    """The directives of a reply's Content-Security-Policy."""
+    parts = (part.strip().partition(" ") for part in reply.headers["content-security-policy"].split(";"))
+    return {name: value for name, _, value in parts}
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_a_page_is_html_for_everybody(web: httpx.AsyncClient, path: str) -> None:
+    """Without a key: 200, HTML, and headers that let nothing leak and nothing be guessed."""
+    reply = await web.get(path)
+    assert reply.status_code == 200
+    assert reply.headers["content-type"] == "text/html; charset=utf-8"
+    assert reply.headers["x-content-type-options"] == "nosniff"
+    assert reply.headers["referrer-policy"] == "no-referrer"
+    assert reply.headers["cache-control"] == "no-cache"
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_a_page_runs_only_our_own_scripts(web: httpx.AsyncClient, path: str) -> None:
+    """The policy starts from nothing, allows scripts, styles and calls from here only, and forbids framing."""
+    policy = policy_of(await web.get(path))
+    assert policy["default-src"] == "'none'"
+    for directive in ("script-src", "style-src", "connect-src", "form-action"):
+        assert policy[directive] == "'self'"
+    assert policy["frame-ancestors"] == policy["base-uri"] == "'none'"
+
+
+async def test_the_dashboard_may_show_pictures_and_play_clips(web: httpx.AsyncClient) -> None:
+    """Clips come from anywhere over https, and from this machine; HTML is never parsed."""
+    policy = policy_of(await web.get("/"))
+    assert policy["img-src"] == "'self' data: https:"
+    assert policy["media-src"] == "'self' https: http://127.0.0.1:* http://localhost:*"
+    assert policy["require-trusted-types-for"] == "'script'"
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_everything_a_page_loads_is_there(web: httpx.AsyncClient, path: str) -> None:
+    """Each file that the page, or one of its modules, names is served with the type that `nosniff` asks for."""
+    page = Reader((await web.get(path)).text)
+    assert page.inline == []
+    waiting = {urljoin(path, link) for link in page.loads} - {"/", "/docs", "/openapi.json"}
+    types = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+    seen: set[str] = set()
+    while waiting:
+        link = waiting.pop()
+        seen.add(link)
+        reply = await web.get(link)
+        assert reply.status_code == 200, link
+        assert reply.headers["content-type"].startswith(types[link[link.rindex(".") :]]), link
+        if "/vendor/" not in link and link.endswith(".js"):
+            waiting |= {urljoin(link, name) for name in re.findall(r'from "(.+)";', reply.text)} - seen
+    assert len(seen) > 3
+
+
+async def test_a_key_never_gets_into_an_address(web: httpx.AsyncClient) -> None:
+    """Should the script be missing, the forms still send nothing: they post, and no field has a name."""
+    page = (await web.get("/")).text
+    assert Reader(page).named == []
+    assert page.count("<form") == page.count('method="post"') + page.count('method="dialog"')
+
+
+async def test_the_scripts_find_their_elements(web: httpx.AsyncClient) -> None:
+    """Every element that a script looks up by its id is on the dashboard."""
+    ids = Reader((await web.get("/")).text).ids
+    wanted = {name for script in SCRIPTS.values() for name in re.findall(r'byId\("([^"]+)"\)', script)}
+    assert len(wanted) > 20
+    assert wanted <= ids
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/static/app.js", "/static/vendor/swagger-ui/swagger-ui.css"])
+async def test_what_a_browser_has_is_not_sent_again(web: httpx.AsyncClient, path: str) -> None:
+    """`If-None-Match` with the entity tag, alone, weak or in a list, is answered 304 without a body."""
+    etag = (await web.get(path)).headers["etag"]
+    for given in (etag, f"W/{etag}", f'"other", {etag}'):
+        reply = await web.get(path, headers={"If-None-Match": given})
+        assert (reply.status_code, reply.content, reply.headers["etag"]) == (304, b"", etag)
+    assert (await web.get(path, headers={"If-None-Match": '"other"'})).status_code == 200
+    assert (await web.head(path)).headers["etag"] == etag
+
+
+@pytest.mark.parametrize("path", ["nothing.js", "../routes.py", "%2e%2e/routes.py", "..%2froutes.py", "", "vendor"])
+async def test_only_the_static_files_are_served(web: httpx.AsyncClient, path: str) -> None:
+    """No path leads out of the folder; what is not there is a problem with status 404."""
+    reply = await web.get(f"http://filmgate.test/static/{path}")
+    assert reply.status_code == 404
+    assert reply.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("path", OURS, ids=str)
+async def test_no_file_names_an_outside_address(path: object) -> None:
+    """Nothing of ours in this room refers to another host: the pages work without the internet."""
+    text = (ROOT / str(path)).read_text("utf-8")
+    assert [found for found in ADDRESS.findall(text) if found.strip("\"'(=") not in NOT_FETCHED] == []
+
+
+async def test_the_guard_sees_an_outside_address() -> None:
+    """The pattern finds absolute and scheme-relative addresses, and leaves a placeholder alone."""
+    assert ADDRESS.search('<script src="https://cdn.example/x.js">')
+    assert ADDRESS.search("url(//cdn.example/x.css)")
+    assert not ADDRESS.search('placeholder="https://…" // a comment')
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+async def test_what_the_api_says_is_never_parsed_as_html(name: str) -> None:
+    """No script uses a way of making HTML or code out of text."""
+    ways = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function|DOMParser|createContext"
+    assert re.findall(ways, SCRIPTS[name]) == []
+
+
+async def test_swagger_ui_is_whole_and_has_its_licence() -> None:
+    """The vendored files are the published ones, with version, licence and notices; the style loads nothing."""
+    version = (VENDORED / "VERSION").read_text("utf-8")
+    assert re.match(r"swagger-ui-dist 5\.\d+\.\d+\n", version)
+    sums = re.findall(r"^([0-9a-f]{64}) {2}(\S+)$", version, re.MULTILINE)
+    assert {name for _, name in sums} == {"swagger-ui-bundle.js", "swagger-ui.css"}
+    for expected, name in sums:
+        assert hashlib.sha256((VENDORED / name).read_bytes()).hexdigest() == expected
+    assert "Apache License" in (VENDORED / "LICENSE").read_text("utf-8")
+    for name in ("NOTICE", "swagger-ui-bundle.js.LICENSE.txt"):
+        assert (VENDORED / name).stat().st_size > 0
+    style = (VENDORED / "swagger-ui.css").read_text("utf-8")
+    assert not re.search(r"@import|url\(\s*[\"']?(?:https?:)?//", style)
+
+
+async def test_the_reference_is_sent_to_no_validator() -> None:
+    """Swagger UI would show the document to a service on the internet; that is switched off."""
+    assert "validatorUrl: null" in SCRIPTS["docs.js"]
