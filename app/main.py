@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import structlog
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 
 from app import __version__
 from app.api import health, problem_pages
@@ -18,7 +19,12 @@ from app.telemetry import set_up_logs
 from app.web import routes as web
 
 DESCRIPTION = "A gateway in front of fal.ai's queue for Kling image-to-video."
-TRACING_OFF = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False}
+KEYS = {
+    "Bearer": {"type": "http", "scheme": "bearer", "description": "A Filmgate key: fg_live_…"},
+    "X-API-Key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+# FastAPI's own tracing is for installations that export it; ours does not, and pays nothing for it.
+TRACING_OFF: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False}
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -39,14 +45,23 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         separate_input_output_schemas=False,
         generate_unique_id_function=lambda route: route.name,
+        telemetry=TRACING_OFF,
     )
     app.state.base_url = settings.base_url
     for door in (jobs, models, me, files, health, problem_pages):
         app.include_router(door.router)
     app.include_router(web.router)
+    _document_keys(app)
     add_problem_handlers(app)
     app.add_middleware(Entrance, base_url=settings.base_url)
     return app
+
+
+def _document_keys(app: FastAPI) -> None:
+    """Name the ways to send a key in the OpenAPI document; routes read the header themselves."""
+    document = app.openapi()
+    document.setdefault("components", {})["securitySchemes"] = KEYS
+    document["security"] = [{name: []} for name in KEYS]
 
 
 def from_environment() -> FastAPI:

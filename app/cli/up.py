@@ -1,6 +1,7 @@
 """`filmgate up`: everything on one machine, under one parent."""
 
 import asyncio
+import errno
 import json
 import os
 import secrets
@@ -23,13 +24,16 @@ from app.cli.banner import Facts, show
 from app.cli.exits import Failure
 from app.embedded import DataDirLock, DieWithParent, EmbeddedStore, find_engine, make_private
 from app.gateway import open_gateway
-from app.settings import Settings, load_settings
+from app.settings import Settings, SettingsError, load_settings
 
 READY_S = 60.0
 GRACE_S = {"api": 25.0, "worker": 45.0, "emulator": 5.0}
 LOOK_S = 0.25
 RESTART_CAP_S = 10.0
 EMULATOR_KEY_BYTES = 16
+LOOPBACK = "127.0.0.1"
+WILDCARDS = ("0.0.0.0", "::")  # noqa: S104  names, not a decision to listen
+LAST_PORT = 65_535
 
 
 @dataclass
@@ -124,21 +128,34 @@ def _stop_flag() -> Callable[[], bool]:
 
 
 def _refuse_used_ports(settings: Settings) -> None:
-    ports = {"FILMGATE_PORT": settings.port}
+    """Try every address that a child will listen on, so that a wrong one is said before anything starts."""
+    _refuse_used_port(settings.host, settings.port, "FILMGATE_PORT")
     if settings.fal_key is None:
-        ports["the emulator's port, FILMGATE_PORT + 1"] = settings.port + 1
-    for what, port in ports.items():
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((settings.host, port))
-            except OSError:
+        if settings.port == LAST_PORT:
+            raise SettingsError(f"FILMGATE_PORT must be below {LAST_PORT}: the emulator takes the port after it.")
+        _refuse_used_port(_emulator_host(settings), settings.port + 1, "the emulator's port, FILMGATE_PORT + 1")
+
+
+def _refuse_used_port(host: str, port: int, what: str) -> None:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
                 raise Failure(f"Port {port} is taken ({what}); set FILMGATE_PORT to a free one.") from None
+            where = f"this machine cannot listen on {host}, port {port}"
+            raise SettingsError(f"FILMGATE_HOST, FILMGATE_PORT: {where} ({error.strerror}).") from None
+
+
+def _emulator_host(settings: Settings) -> str:
+    """Where the emulator listens: on every address if the gateway does (containers), else on this machine only."""
+    return settings.host if settings.host in WILDCARDS else LOOPBACK
 
 
 def _with_emulator(settings: Settings) -> Settings:
     """The settings of a gateway whose fal is the emulator next door."""
-    url = f"http://127.0.0.1:{settings.port + 1}"
+    url = f"http://{LOOPBACK}:{settings.port + 1}"
     changes = {
         "fal_queue_url": url,
         "fal_rest_url": url,
@@ -163,22 +180,13 @@ def _children(settings: Settings, *, emulated: bool) -> list[Child]:
     logs = settings.data_dir / "logs"
     make_private(logs)
     environment = _environment(settings)
-    ours = [sys.executable, "-m", "app.cli"]
-    children = []
+    python = [sys.executable, "-m"]
+    commands = {"worker": [*python, "workers"], "api": [*python, "app.cli", "serve"]}
     if emulated:
-        where = [
-            "--host",
-            settings.host,
-            "--port",
-            str(settings.port + 1),
-            "--state-file",
-            str(settings.data_dir / "emulator.jsonl"),
-        ]
-        command = [sys.executable, "-m", "app.emulator", *where]
-        children.append(Child("emulator", command, environment, logs / "emulator.log"))
-    children.append(Child("worker", [*ours, "worker"], environment, logs / "worker.log"))
-    children.append(Child("api", [*ours, "serve"], environment, logs / "api.log"))
-    return children
+        where = ["--host", _emulator_host(settings), "--port", str(settings.port + 1)]
+        state = ["--state-file", str(settings.data_dir / "emulator.jsonl")]
+        commands = {"emulator": [*python, "app.emulator", *where, *state], **commands}
+    return [Child(name, command, environment, logs / f"{name}.log") for name, command in commands.items()]
 
 
 def _stop_all(children: list[Child]) -> None:
@@ -190,8 +198,7 @@ def _stop_all(children: list[Child]) -> None:
 def _wait_ready(settings: Settings, children: list[Child], stop: Callable[[], bool]) -> None:
     """Wait until the API says that jobs are accepted and worked on."""
     end = time.monotonic() + READY_S
-    scheme = "https" if settings.tls_cert else "http"
-    url = f"{scheme}://{settings.host}:{settings.port}/readyz"
+    url = f"{settings.model_copy(update={'public_url': None}).base_url}/readyz"
     while not stop():
         for child in children:
             status = child.died()

@@ -1,5 +1,0 @@
-"""`filmgate generate`: a person's client."""
-
-
-def generate() -> None:
-    """Make a clip."""

@@ -1,0 +1,105 @@
+"""`filmgate generate`: a person's client. It speaks HTTP to a gateway, here or elsewhere."""
+
+import asyncio
+import json
+import os
+import re
+from pathlib import Path
+from typing import Annotated
+
+import httpx
+import typer
+
+from app.cli.exits import Failure
+from app.cli.generate.access import find_access
+from app.cli.generate.cancel import after_interrupt
+from app.cli.generate.run import Run, Wanted
+from app.cli.generate.screen import printable
+
+INTERRUPTED = 130  # as a shell reports a program ended by Ctrl-C
+JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+MODEL_ID = re.compile(r"[a-z0-9.-]+(?:/[a-z0-9.-]+)+")
+KEY_LENGTH = 255
+
+
+def generate(  # noqa: PLR0913  one parameter for each option
+    *,
+    image: Annotated[str | None, typer.Option(help="The first frame: a JPEG, PNG or WebP, file or URL.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="What happens in the clip.")] = None,
+    duration: Annotated[int | None, typer.Option(help="Seconds: 5 or 10; some models take others.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Where the clip goes; else IMAGE's name.")] = None,
+    model: Annotated[str | None, typer.Option(help="A model id of GET /v1/models.")] = None,
+    negative_prompt: Annotated[str | None, typer.Option(help="What the clip should not show.")] = None,
+    cfg_scale: Annotated[float | None, typer.Option(help="How closely it follows the prompt, 0 to 1.")] = None,
+    url: Annotated[str | None, typer.Option(help="The gateway; else FILMGATE_URL, else what `up` started.")] = None,
+    key: Annotated[str | None, typer.Option(help="Its key; better in FILMGATE_KEY, out of sight.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the job at its end instead of the path.")] = False,
+    idempotency_key: Annotated[str | None, typer.Option(help="Same key and options, same job.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    job: Annotated[str | None, typer.Option("--job", help="Pick up this job instead of making one.")] = None,
+) -> None:
+    """Make a clip from an image: upload, submit, follow, download. Prints the clip's path."""
+    making: dict[str, str | float | None] = {
+        "--image": image,
+        "--prompt": prompt,
+        "--duration": duration,
+        "--model": model,
+    }
+    making |= {"--negative-prompt": negative_prompt, "--cfg-scale": cfg_scale, "--idempotency-key": idempotency_key}
+    _check(making, job)
+    fields = {
+        "prompt": prompt,
+        "duration": None if duration is None else str(duration),
+        "negative_prompt": negative_prompt,
+        "cfg_scale": cfg_scale,
+    }
+    wanted = Wanted(
+        image=image,
+        fields={name: value for name, value in fields.items() if value is not None},
+        model=model,
+        out=out,
+        force=force,
+        job_id=job,
+        idempotency_key=idempotency_key,
+    )
+    run = Run(find_access(url, key, os.environ), wanted)
+    _make(run, as_json=as_json)
+
+
+def _check(making: dict[str, str | float | None], job: str | None) -> None:
+    """Refuse options that do not go together, as wrong usage."""
+    given = [name for name, value in making.items() if value is not None]
+    model, key = making["--model"], making["--idempotency-key"]
+    if job is not None:
+        if given:
+            raise typer.BadParameter(f"--job picks up a job that exists; {given[0]} makes a new one.")
+        if not JOB_ID.fullmatch(job):
+            raise typer.BadParameter("--job is a job's id, such as job_0123….")
+        return
+    if making["--prompt"] is None:
+        raise typer.BadParameter("--prompt is missing (or --job, to pick up a job).")
+    if making["--image"] is None and model is None:
+        raise typer.BadParameter("--image is missing (or --model, with a model that takes none).")
+    if model is not None and not MODEL_ID.fullmatch(str(model)):
+        raise typer.BadParameter("--model is a model's id, such as fal-ai/kling-video/v2/master/image-to-video.")
+    if key is not None and not (str(key).isascii() and str(key).isprintable() and 0 < len(str(key)) <= KEY_LENGTH):
+        raise typer.BadParameter("--idempotency-key is 1 to 255 printable ASCII characters.")
+
+
+def _make(run: Run, *, as_json: bool) -> None:
+    """Run it; stdout gets the path, or the job whatever its end."""
+    try:
+        asyncio.run(run.clip())
+    except KeyboardInterrupt:
+        after_interrupt(run)
+        raise typer.Exit(INTERRUPTED) from None
+    except Failure as error:
+        if as_json and run.job is not None:
+            typer.echo(json.dumps(run.job, indent=2))
+        raise Failure(printable(str(error))) from None
+    except (httpx.HTTPError, httpx.InvalidURL):
+        raise Failure("The gateway's answer cannot be read.") from None
+    if as_json:
+        typer.echo(json.dumps(run.job, indent=2))
+    else:
+        typer.echo(os.fsencode(run.saved or ""))  # bytes: a file's name need not be text

@@ -1,0 +1,79 @@
+"""Which gateway a client speaks to, and with which key."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from app.cli.exits import Failure
+
+HOW_TO_GET_A_KEY = (
+    "Give --url and --key, or set FILMGATE_URL and FILMGATE_KEY; `filmgate up` makes a key for this machine "
+    "and keeps it in {file}; for another gateway, ask whoever runs it."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """An address without a trailing slash, a key, and where the key was found, for sentences."""
+
+    url: str
+    key: str = field(repr=False)
+    source: str
+
+
+def find_access(url: str | None, key: str | None, environ: Mapping[str, str]) -> Access:
+    """Options first, then FILMGATE_URL and FILMGATE_KEY, then the file that `filmgate up` writes.
+
+    The file's key opens the file's gateway, so it is used for that address only. Failure when something is missing.
+    """
+    file = Path(environ.get("FILMGATE_DATA_DIR") or ".filmgate") / "client.json"
+    kept_url, kept_key = _kept(file)
+    address = url or environ.get("FILMGATE_URL") or kept_url
+    if not address:
+        raise Failure(f"There is no gateway to speak to. {HOW_TO_GET_A_KEY.format(file=file)}")
+    checked = _checked_url(address)
+    if key:
+        return Access(checked, _checked_key(key), "--key")
+    if environ.get("FILMGATE_KEY"):
+        return Access(checked, _checked_key(environ["FILMGATE_KEY"]), "FILMGATE_KEY")
+    if kept_key and kept_url and origin(httpx.URL(_checked_url(kept_url))) == origin(httpx.URL(checked)):
+        return Access(checked, _checked_key(kept_key), str(file))
+    raise Failure(f"There is no key for {checked}. {HOW_TO_GET_A_KEY.format(file=file)}")
+
+
+def origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    """Scheme, host and port: what must be the same before a key is sent."""
+    port = url.port or {"http": 80, "https": 443}.get(url.scheme)
+    return url.scheme, url.host, port
+
+
+def _kept(file: Path) -> tuple[str | None, str | None]:
+    """The URL and the key in the file; nothing when there is no file."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        return str(found["url"]), str(found["key"])
+    except FileNotFoundError:
+        return None, None
+    except (OSError, ValueError, KeyError, TypeError):
+        raise Failure(f"{file} cannot be read, or is not what `filmgate up` writes.") from None
+
+
+def _checked_url(address: str) -> str:
+    try:
+        url = httpx.URL(address)
+    except httpx.InvalidURL:
+        url = httpx.URL()
+    if url.scheme not in {"http", "https"} or not url.host or url.userinfo or url.query or url.fragment:
+        raise Failure("The gateway's URL must look like http://127.0.0.1:8000.")
+    return str(url).rstrip("/")
+
+
+def _checked_key(key: str) -> str:
+    """The key without the white space around it; what no header can carry is no key."""
+    key = key.strip()
+    if not key or not key.isascii() or not key.isprintable() or " " in key:
+        raise Failure("The key is not a Filmgate key; one looks like fg_live_….")
+    return key

@@ -1,0 +1,241 @@
+"""A client of Filmgate's HTTP API: an address, a key, patience, and sentences for what goes wrong.
+
+The key is a header of one HTTP client that speaks to the gateway's own origin and follows no redirect; what a
+redirect names is fetched by another client, which has no key.
+"""
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from http import HTTPStatus
+from typing import Any, Self, TypeAlias
+
+import httpx
+
+from app import __version__
+from app.cli.exits import Failure
+from app.cli.generate.access import Access, origin
+
+Job: TypeAlias = dict[str, Any]  # contract section 3
+Send: TypeAlias = Callable[[], dict[str, Any]]  # what httpx is given for one attempt
+
+CONNECT_S = 10.0
+ANSWER_S = 60.0  # an upload is passed on to fal before it is answered
+SILENCE_S = 30.0  # an event stream pings every 10 s; three missing pings are a dead connection
+FIRST_CONTACT_S = 10.0  # a wrong address is told soon
+PATIENCE_S = 60.0  # a gateway that answered before is given time for a restart
+LONGEST_PAUSE_S = 8.0
+HOPS = 5
+AWAY = frozenset({502, 503, 504})
+LOOPBACK = ("all://localhost", "all://127.0.0.1", "all://[::1]")
+
+
+class Away(Failure):
+    """The gateway does not answer; `unsure` when a request may have arrived all the same."""
+
+    def __init__(self, sentence: str, *, unsure: bool = False) -> None:
+        super().__init__(sentence)
+        self.unsure = unsure
+
+
+class Client:
+    """One gateway. `notice` is told, in one sentence, when something is tried again; `None` when it worked."""
+
+    def __init__(self, access: Access, notice: Callable[[str | None], None]) -> None:
+        self.access = access
+        self.contacted: float | None = None  # time.monotonic() of the last answer
+        self._notice = notice
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        headers = {"User-Agent": f"filmgate/{__version__}"}
+        key = {"Authorization": f"Bearer {self.access.key}"}
+        self._gateway = await self._stack.enter_async_context(_web({**headers, **key}, base_url=self.access.url))
+        self._elsewhere = await self._stack.enter_async_context(_web(headers))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def model(self, model_id: str) -> dict[str, Any]:
+        """What `GET /v1/models/{id}` says: the input schema among it."""
+        return self._object(await self._call("GET", f"/v1/models/{model_id}"), "input")
+
+    async def upload(self, send: Send) -> str:
+        """The URL under which fal can read the image; `send` makes the multipart form, anew for each attempt."""
+        return str(self._object(await self._call("POST", "/v1/files", send), "url")["url"])
+
+    async def submit(self, body: dict[str, Any], *, idempotency_key: str) -> Job:
+        """The job; repeated with the same key until there is an answer, which is safe because of the key."""
+        content = json.dumps(body).encode()
+        headers = {"Idempotency-Key": idempotency_key, "Content-Type": "application/json"}
+        reply = await self._call("POST", "/v1/jobs", lambda: {"content": content, "headers": headers})
+        return self._job(reply)
+
+    async def job(self, job_id: str, *, wait_s: int = 0) -> Job:
+        """The job now; with `wait_s`, at its end or after so many seconds."""
+        headers = {"Prefer": f"wait={wait_s}"} if wait_s else {}
+        return self._job(await self._call("GET", f"/v1/jobs/{job_id}", lambda: {"headers": headers}))
+
+    async def glance(self, job_id: str) -> Job | None:
+        """The job now, asked once; None when the gateway is away."""
+        try:
+            reply = await self._gateway.get(f"/v1/jobs/{job_id}")
+        except httpx.TransportError:
+            return None
+        self.heard()
+        if reply.status_code in AWAY:
+            return None
+        await self._refuse(reply)
+        return self._job(reply)
+
+    async def cancel(self, job_id: str) -> Job | None:
+        """The job after the wish to cancel it; None when it had ended already."""
+        reply = await self._call("POST", f"/v1/jobs/{job_id}/cancel", also=HTTPStatus.CONFLICT)
+        return None if reply.status_code == HTTPStatus.CONFLICT else self._job(reply)
+
+    @asynccontextmanager
+    async def events(self, job_id: str, *, after: str | None) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The bytes of the job's event stream, after the event with this id; Away, httpx.TransportError."""
+        headers = {"Accept": "text/event-stream", **({"Last-Event-ID": after} if after else {})}
+        timeout = httpx.Timeout(CONNECT_S, read=SILENCE_S)
+        path = f"/v1/jobs/{job_id}/events"
+        async with self._gateway.stream("GET", path, headers=headers, timeout=timeout) as reply:
+            self.heard()
+            await self._refuse(reply)
+            yield reply.aiter_bytes()
+
+    @asynccontextmanager
+    async def clip(self, job_id: str) -> AsyncIterator[httpx.Response]:
+        """The job's clip, not read yet; only the gateway's own origin sees the key. Away, httpx.TransportError."""
+        url = httpx.URL(f"{self.access.url}/v1/jobs/{job_id}/video")
+        for _ in range(HOPS):
+            own = origin(url) == origin(httpx.URL(self.access.url))
+            async with (self._gateway if own else self._elsewhere).stream("GET", url) as reply:
+                if reply.has_redirect_location:
+                    url = _target(url, reply)
+                    continue
+                await (self._refuse(reply) if own else _refuse_clip(reply))
+                yield reply
+                return
+        raise Failure("The clip's address redirects again and again.")
+
+    def heard(self) -> None:
+        """The gateway gave a sign of life."""
+        self.contacted = time.monotonic()
+
+    async def _call(
+        self, method: str, path: str, send: Send = dict, *, also: HTTPStatus | None = None
+    ) -> httpx.Response:
+        """The success, or the one refusal that is an answer `also`; tried again while the gateway is away."""
+        began, pause, unsure = time.monotonic(), 0.5, False
+        while True:
+            wait, trouble = pause, Away(f"No gateway answers at {self.access.url}; is it up, and is this its URL?")
+            try:
+                reply = await self._gateway.request(method, path, **send())
+            except httpx.TransportError as error:
+                _refuse_certificate(error)
+                unsure = unsure or not isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout))
+            else:
+                self.heard()
+                if reply.status_code not in AWAY:
+                    self._notice(None)
+                    if reply.status_code != also:
+                        await self._refuse(reply)
+                    return reply
+                unsure = True  # the store may have been lost between writing and answering
+                wait, trouble = max(wait, _retry_after(reply)), Away(_sentence(reply))
+            patience = FIRST_CONTACT_S if self.contacted is None else PATIENCE_S
+            if time.monotonic() + wait - began > patience:
+                trouble.unsure = unsure
+                raise trouble
+            self._notice("The gateway does not answer; trying again …")
+            await asyncio.sleep(wait * random.uniform(1, 1.25))  # noqa: S311  spreads retries, guards nothing
+            pause = min(pause * 2, LONGEST_PAUSE_S)
+
+    async def _refuse(self, reply: httpx.Response) -> None:
+        """Failure, in the gateway's own words, unless the reply is a success."""
+        if reply.is_success:
+            return
+        await reply.aread()
+        if reply.status_code in AWAY:
+            raise Away(_sentence(reply))
+        hint = f" The key came from {self.access.source}." if reply.status_code == HTTPStatus.UNAUTHORIZED else ""
+        raise Failure(_sentence(reply) + hint)
+
+    def _job(self, reply: httpx.Response) -> Job:
+        return self._object(reply, "id", "status", "error", "quoted_usd", "charged_usd", "created_at")
+
+    def _object(self, reply: httpx.Response, *members: str) -> dict[str, Any]:
+        """The JSON object of a reply, with these members; whatever else answers is no gateway."""
+        try:
+            found = reply.json()
+        except ValueError:
+            found = None
+        if not isinstance(found, dict) or not set(members) <= found.keys():
+            raise Failure(f"What answers at {self.access.url} is not a Filmgate gateway.")
+        return found
+
+
+def _web(headers: Mapping[str, str], *, base_url: str = "") -> httpx.AsyncClient:
+    """A client that obeys the proxies of the environment, but never for this machine itself."""
+    try:
+        return httpx.AsyncClient(
+            base_url=base_url,
+            headers=headers,
+            timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S),
+            mounts=dict.fromkeys(LOOPBACK),
+            follow_redirects=False,
+        )
+    except (httpx.InvalidURL, ImportError, OSError, ValueError):
+        raise Failure("The proxy or the certificates that the environment names cannot be used.") from None
+
+
+def _target(url: httpx.URL, reply: httpx.Response) -> httpx.URL:
+    """Where a redirect leads; only to the web."""
+    try:
+        target = url.join(reply.headers["location"])
+    except httpx.InvalidURL:
+        target = httpx.URL()
+    if target.scheme not in {"http", "https"} or not target.host:
+        raise Failure("The clip's address redirects to something that is no web address.")
+    return target
+
+
+async def _refuse_clip(reply: httpx.Response) -> None:
+    """Failure when another host has no clip for us."""
+    host = reply.request.url.host
+    if reply.status_code in AWAY:
+        raise Away(f"{host}, where the clip is, answers {reply.status_code}.")
+    if not reply.is_success:
+        raise Failure(f"{host}, where the clip is, answers {reply.status_code}; it may have expired.")
+
+
+def _retry_after(reply: httpx.Response) -> float:
+    """Seconds of `Retry-After`; 0 without one, or when it is a date."""
+    value = reply.headers.get("retry-after", "")
+    return float(value) if value.isascii() and value.isdigit() else 0.0
+
+
+def _sentence(reply: httpx.Response) -> str:
+    """A problem document (RFC 9457) as a sentence: its `detail` and each error's message."""
+    if reply.has_redirect_location:
+        return f"The gateway's URL redirects to {reply.headers['location']}; use the gateway's own URL."
+    try:
+        problem = json.loads(reply.content)
+        parts = [str(problem["detail"]), *(str(error["message"]) for error in problem.get("errors") or ())]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return f"The gateway answers {reply.status_code} {reply.reason_phrase}.".replace(" .", ".")
+    wait = _retry_after(reply)
+    if wait:
+        parts.append(f"Try again in {wait:.0f} s.")
+    return " ".join(dict.fromkeys(parts))
+
+
+def _refuse_certificate(error: httpx.TransportError) -> None:
+    """A certificate that nobody here trusts does not become better by trying again."""
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        raise Failure("The gateway's certificate is not trusted here; SSL_CERT_FILE can name one that is.")

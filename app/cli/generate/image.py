@@ -1,0 +1,68 @@
+"""The image on its way to the gateway."""
+
+import base64
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+from app.cli.exits import Failure
+from app.cli.generate.client import Client
+from app.cli.generate.screen import Screen, printable, size
+
+LARGEST_FILE = 30_000_000  # bytes; the gateway refuses more
+KINDS = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".webp": "webp"}
+
+
+def read_image(path: Path) -> bytes:
+    """The bytes of a file; Failure when it is missing, empty, unreadable or too large."""
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise Failure(f"{path} is larger than {size(LARGEST_FILE)}, the most Kling reads.")
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise Failure(f"There is no file {path}.") from None
+    except (OSError, ValueError) as error:
+        raise Failure(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'not a file name'}.") from None
+    if not content:
+        raise Failure(f"{path} is empty.")
+    return content
+
+
+async def image_field(client: Client, model_id: str | None) -> tuple[str, bool]:
+    """The field of the model's input that takes the image, and whether it is a list."""
+    if model_id is None:
+        return "image_url", False
+    schema = (await client.model(model_id))["input"]
+    for name in schema.get("required", []):
+        field = schema["properties"].get(name, {})
+        item = field.get("items", field)
+        if item.get("format") == "image-url":
+            return name, item is not field
+    raise Failure(f"{model_id} takes no image; leave --image out.")
+
+
+def data_uri(content: bytes, path: str) -> str:
+    """The image as text."""
+    kind = KINDS.get(Path(path).suffix.lower(), "jpeg")  # the gateway goes by the bytes
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+class _Counted(io.BytesIO):
+    """Bytes that tell how far they were read."""
+
+    def __init__(self, content: bytes, tell: Callable[[int, int], None]) -> None:
+        super().__init__(content)
+        self._told = tell
+        self._total = len(content)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        chunk = super().read(size)
+        self._told(self.tell(), self._total)
+        return chunk
+
+
+async def upload(client: Client, path: Path, content: bytes, screen: Screen) -> str:
+    """The URL of the uploaded image."""
+    screen.doing(f"Uploading {printable(path.name)}")
+    name = f"image{path.suffix.lower() if path.suffix.isascii() else ''}"
+    return await client.upload(lambda: {"files": {"file": (name, _Counted(content, screen.progress))}})

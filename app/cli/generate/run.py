@@ -1,0 +1,185 @@
+"""One run of `filmgate generate`: the steps, and how far they came."""
+
+import os
+import shlex
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from app.cli.exits import Failure
+from app.cli.generate.access import Access
+from app.cli.generate.client import Away, Client, Job
+from app.cli.generate.clip import refuse_target, save_clip
+from app.cli.generate.events import follow
+from app.cli.generate.image import data_uri, image_field, read_image, upload
+from app.cli.generate.screen import Screen, clock, printable, size
+
+LARGEST_EMBEDDED = 5_500_000  # bytes; in base64 it still fits into a job's body of 8 MB
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the person asked for. `job_id` picks up a job; otherwise the rest makes one.
+
+    `image` is a file or an http(s) URL; `out` a file, a folder, or None for a name made from the image's.
+    """
+
+    image: str | None
+    fields: dict[str, Any]
+    model: str | None
+    out: Path | None
+    force: bool
+    job_id: str | None
+    idempotency_key: str | None
+
+    @property
+    def image_is_url(self) -> bool:
+        """True when fal fetches the image itself."""
+        return self.image is not None and urlsplit(self.image).scheme.lower() in {"http", "https"}
+
+
+class Run:
+    """The steps; `job`, `saved`, `submitting` and `idempotency_key` tell how far they came."""
+
+    def __init__(self, access: Access, wanted: Wanted) -> None:
+        self.access = access
+        self.wanted = wanted
+        self.idempotency_key = wanted.idempotency_key or str(uuid.uuid4())
+        self.uploaded: str | None = None
+        self.submitting = False
+        self.job: Job | None = None
+        self.saved: Path | None = None
+
+    async def clip(self) -> None:
+        """Make the clip and save it.
+
+        1. refuse what cannot end well, before anything is bought
+        2. find the job, or make it: upload, submit
+        3. follow it to its end
+        4. download the clip
+        """
+        content = self._prepare()
+        with Screen() as screen:
+            async with Client(self.access, screen.notice) as client:
+                if self.wanted.job_id is not None:
+                    self.job = await client.job(self.wanted.job_id)
+                else:
+                    self.job = await self._submit(client, content, screen)
+                self.job = await follow(client, self.job, self._shown(screen), screen.notice)
+                if self.job["status"] != "succeeded":
+                    raise Failure(why_no_clip(self.job))
+                count = await self._save(client, screen)
+        screen.done(_summary(self.job, self.saved, count))
+
+    @property
+    def again(self) -> str:
+        """The command that gets this job's clip later."""
+        job_id = "" if self.job is None else self.job["id"]
+        return f"filmgate generate --job {job_id} -o {shlex.quote(str(_target(self.wanted, job_id)))}"
+
+    def _prepare(self) -> bytes | None:
+        """The image's bytes, when it is a file; Failure when it or the target cannot be used."""
+        refuse_target(_target(self.wanted, "job"), force=self.wanted.force)
+        if self.wanted.image is None or self.wanted.image_is_url:
+            return None
+        content = read_image(Path(self.wanted.image))
+        if self.wanted.idempotency_key is not None and len(content) > LARGEST_EMBEDDED:
+            raise Failure(
+                f"With --idempotency-key an image file has at most {size(LARGEST_EMBEDDED)}, because it is sent "
+                "inside the job so that it is recognised; give a larger one as a URL."
+            )
+        return content
+
+    async def _submit(self, client: Client, content: bytes | None, screen: Screen) -> Job:
+        """Upload the file, then submit. With a key of the person's own, the file goes inside the job.
+
+        Each upload gets a URL of its own; an image inside the job makes a repeated command the same request.
+        """
+        fields = dict(self.wanted.fields)
+        if self.wanted.image is not None:
+            field, listed = await image_field(client, self.wanted.model)
+            url = self.wanted.image
+            if content is not None:
+                url = data_uri(content, self.wanted.image)
+                if self.wanted.idempotency_key is None:
+                    url = self.uploaded = await upload(client, Path(self.wanted.image), content, screen)
+            fields[field] = [url] if listed else url
+        body = {"input": fields} if self.wanted.model is None else {"model": self.wanted.model, "input": fields}
+        screen.doing("Submitting")
+        self.submitting = True
+        try:
+            job = await client.submit(body, idempotency_key=self.idempotency_key)
+        except Away as error:
+            if error.unsure:
+                raise Failure(f"{error} {self.maybe_submitted}") from None
+            raise
+        self.submitting = False
+        return job
+
+    @property
+    def maybe_submitted(self) -> str:
+        """What to do when nobody knows whether the submission arrived."""
+        image = f" --image {self.uploaded}" if self.uploaded else ""
+        return (
+            "The job may have been submitted all the same; the same command with"
+            f"{image} --idempotency-key {self.idempotency_key} finds it and pays nothing twice."
+        )
+
+    def _shown(self, screen: Screen) -> Callable[[Job], None]:
+        def show(job: Job) -> None:
+            self.job = {**(self.job or {}), **job}
+            screen.job(job)
+
+        return show
+
+    async def _save(self, client: Client, screen: Screen) -> int:
+        assert self.job is not None  # noqa: S101  it has succeeded
+        target = _target(self.wanted, self.job["id"])
+        try:
+            refuse_target(target, force=self.wanted.force)
+            count = await save_clip(client, self.job["id"], target, force=self.wanted.force, screen=screen)
+        except Failure as error:
+            raise Failure(f"{error} The clip is made; get it with: {self.again}") from None
+        self.saved = target
+        return count
+
+
+def why_no_clip(job: Job) -> str:
+    """One sentence for a job that did not succeed, with its code."""
+    if job["status"] == "held":
+        return (
+            f"Job {job['id']} is held ({job['held_reason']}): nobody knows whether fal accepted it, so it is not "
+            "sent again; whoever runs the gateway can end that with `filmgate jobs resolve`."
+        )
+    error = job["error"] or {"code": job["status"], "message": f"The job is {job['status']}."}
+    detail = (error.get("upstream") or {}).get("detail")
+    said = f" fal says: {detail}" if isinstance(detail, str) else ""
+    cost = "What it costs is not settled yet." if job["charged_usd"] is None else f"It cost ${job['charged_usd']}."
+    word = "was cancelled" if job["status"] == "canceled" else "failed"
+    return printable(f"Job {job['id']} {word} ({error['code']}): {error['message']}{said} {cost}")
+
+
+def _summary(job: Job, saved: Path | None, count: int) -> str:
+    """`photo.mp4 · 5 s clip · 151 kB · $1.40 · took 7 s`."""
+    parts = [str(saved)]
+    duration = (job.get("input") or {}).get("duration")
+    if duration is not None:
+        parts.append(f"{duration} s clip")
+    cost = f"${job['quoted_usd']} quoted" if job["charged_usd"] is None else f"${job['charged_usd']}"
+    took = datetime.fromisoformat(job["completed_at"]) - datetime.fromisoformat(job["created_at"])
+    return " · ".join([*parts, size(count), cost, f"took {clock(took.total_seconds())}"])
+
+
+def _target(wanted: Wanted, job_id: str) -> Path:
+    """Where the clip goes: the file asked for, or one named after the image, or else after the job."""
+    if wanted.out is not None and not os.path.isdir(wanted.out):  # noqa: PTH112  no error for a name that is too long
+        return wanted.out
+    stem = ""
+    if wanted.image is not None:
+        path = unquote(urlsplit(wanted.image).path) if wanted.image_is_url else wanted.image
+        stem = "".join(char for char in PurePosixPath(path).stem if char.isprintable()).lstrip(".-")
+    return (wanted.out or Path()) / f"{stem[:100] or wanted.job_id or job_id}.mp4"

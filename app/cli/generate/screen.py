@@ -1,0 +1,127 @@
+"""What a person sees of `filmgate generate`, on stderr: one live line, or plain lines without a terminal."""
+
+import os
+import sys
+import time
+from typing import Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from app.cli.generate.client import Job
+
+FRAMES_A_SECOND = 8
+SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+BAR = 20  # characters
+WORDS = {
+    "queued": "Waiting in line",
+    "submitting": "Handing it to fal",
+    "running": "fal is making the clip",
+    "finalizing": "Collecting the clip",
+    "held": "Held",
+    "succeeded": "The clip is ready",
+    "failed": "Failed",
+    "canceled": "Cancelled",
+}
+
+
+def printable(text: str) -> str:
+    """Foreign text on one line, without what would move a terminal's cursor or change its colours."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+
+
+def size(count: int) -> str:
+    """`151 kB`, `2.6 MB`."""
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{max(1, round(count / 1e3))} kB"  # noqa: PLR2004  decimal units
+
+
+def clock(seconds: float) -> str:
+    """`7 s`, `2:05`."""
+    whole = int(seconds)
+    return f"{whole} s" if whole < 60 else f"{whole // 60}:{whole % 60:02}"  # noqa: PLR2004  seconds a minute
+
+
+class Screen:
+    """`with Screen() as screen:`; the methods say what is going on, the screen decides how to show it."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._doing = "Looking for the gateway"
+        self._bar: tuple[int, int] | None = None
+        self._details: list[str] = []
+        self._log = ""
+        self._trouble: str | None = None
+        terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._console = Console(stderr=True, force_terminal=terminal, highlight=False)
+        self._live: Live | None = None
+        if terminal:
+            self._live = Live(
+                console=self._console,
+                get_renderable=self._line,
+                refresh_per_second=FRAMES_A_SECOND,
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def doing(self, words: str, *details: str) -> None:
+        """A new state, in plain words; the details may change often and stand behind it."""
+        if self._live is None and words != self._doing:
+            self._say(words, *details)
+        self._doing, self._bar, self._log = words, None, ""
+        self._details = list(details)
+
+    def progress(self, done: int, total: int) -> None:
+        """How many of how many bytes."""
+        self._bar = (done, total)
+
+    def job(self, job: Job) -> None:
+        """The job's state, its place in line, and fal's last word about it."""
+        details = []
+        if job.get("queue_position") is not None:
+            details.append(f"place {job['queue_position'] + 1}")
+        if job.get("cancel_requested_at"):
+            details.append("to be cancelled")
+        self.doing(WORDS.get(job["status"], printable(str(job["status"]))), *details)
+        if job.get("logs"):
+            self._log = f"fal: {printable(str(job['logs'][-1].get('message', '')))}"
+
+    def notice(self, trouble: str | None) -> None:
+        """What is being tried again; None when it worked."""
+        if self._live is None and trouble is not None and trouble != self._trouble:
+            self._say(trouble)
+        self._trouble = trouble
+
+    def done(self, sentence: str) -> None:
+        """A line that stays."""
+        self._console.print(Text(sentence), soft_wrap=True)
+
+    def _say(self, words: str, *details: str) -> None:
+        self._console.print(Text(", ".join([words, *details])), soft_wrap=True)
+
+    def _line(self) -> Text:
+        """The live line, as wide as the terminal and no wider."""
+        now = time.monotonic()
+        line = Text(no_wrap=True, overflow="ellipsis", end="")
+        line.append(SPINNER[int(now * FRAMES_A_SECOND) % len(SPINNER)], "cyan")
+        line.append(f" {self._doing}")
+        if self._bar is not None:
+            done, total = self._bar
+            filled = BAR * done // total if total else 0
+            line.append(" ").append("━" * filled, "green").append("━" * (BAR - filled), "dim")
+            line.append(f" {size(done)} of {size(total)}" if total else f" {size(done)}")
+        for detail in [*self._details, clock(now - self._began), self._log]:
+            line.append(f" · {detail}" if detail else "")
+        if self._trouble is not None:
+            line.append(f" · {self._trouble}", "yellow")
+        return line

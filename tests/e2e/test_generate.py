@@ -1,0 +1,395 @@
+"""`filmgate generate` against a real `filmgate up`: what a person sees, and what they get."""
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import pty
+import re
+import signal
+import socket
+import subprocess
+import sys
+import termios
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import av
+import httpx
+import pytest
+from PIL import Image, ImageDraw, ImageFilter
+
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.anyio
+
+ROOT = Path(__file__).parents[2]
+COMMAND = [sys.executable, "-m", "app.cli"]
+SPEED = 4  # the emulator's clock: a clip of "3 s" takes less than one
+
+
+@dataclass
+class Up:
+    """One running `filmgate up`."""
+
+    port: int
+    folder: Path
+    key: str
+
+    @property
+    def url(self) -> str:
+        """The gateway's address."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """Its own settings; a client finds the key in its data directory."""
+        return {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "FILMGATE_DATA_DIR": str(self.folder),
+            "FILMGATE_PORT": str(self.port),
+            "FILMGATE_POLL_INTERVAL": "0.1",
+            **more,
+        }
+
+    async def get(self, path: str) -> Any:
+        """What the gateway says there."""
+        async with httpx.AsyncClient(trust_env=False, headers={"Authorization": f"Bearer {self.key}"}) as web:
+            return (await web.get(f"{self.url}{path}")).json()
+
+    async def jobs(self) -> list[dict[str, Any]]:
+        """All jobs so far, newest first."""
+        found: list[dict[str, Any]] = (await self.get("/v1/jobs?limit=100"))["data"]
+        return found
+
+
+@dataclass
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+def _free_pair() -> int:
+    """A port that is free, and so is the next one."""
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port: int = first.getsockname()[1]
+            with contextlib.suppress(OSError, OverflowError):
+                second.bind(("127.0.0.1", port + 1))
+                return port
+
+
+@pytest.fixture(scope="module")
+async def up(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Up]:
+    """Everything on this machine, as a person starts it."""
+    folder = tmp_path_factory.mktemp("up")
+    running = Up(_free_pair(), folder / "data", "")
+    log = (folder / "up.log").open("wb")
+    process = subprocess.Popen(  # noqa: S603, ASYNC220  our own program; returns at once
+        [*COMMAND, "up"], env=running.environment(), cwd=folder, stdout=log, stderr=log
+    )
+    try:
+
+        async def ready() -> bool:
+            assert process.poll() is None, (folder / "up.log").read_text()
+            return "Filmgate is up" in (folder / "up.log").read_text()
+
+        await wait_until(ready, "filmgate up is up", timeout=60)
+        running.key = json.loads((running.folder / "client.json").read_text())["key"]
+        async with httpx.AsyncClient(trust_env=False) as web:
+            clock = await web.post(f"http://127.0.0.1:{running.port + 1}/emulator/clock", json={"speed": SPEED})
+            assert clock.is_success
+        yield running
+    finally:
+        process.terminate()
+        await asyncio.to_thread(process.wait, 60)
+        log.close()
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A landscape of 1280 by 720: sky, sun, hill, and a sensor's noise."""
+    picture = Image.effect_noise((1280, 720), 60).convert("RGB")
+    draw = ImageDraw.Draw(picture)
+    for y in range(0, 720, 2):
+        draw.line((0, y, 1280, y), fill=(y // 4, 80 + y // 8, 255 - y // 3))
+    draw.ellipse((500, 200, 800, 500), fill=(250, 220, 90))
+    draw.polygon([(0, 720), (400, 380), (800, 720)], fill=(40, 90, 50))
+    path = tmp_path_factory.mktemp("photo") / "photo.jpg"
+    picture.filter(ImageFilter.GaussianBlur(1)).save(path, quality=92)
+    return path
+
+
+async def run(up: Up, folder: Path, *arguments: str, **more: str) -> Ended:
+    """`filmgate generate …` without a terminal."""
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND,
+        "generate",
+        *arguments,
+        env=up.environment(**more),
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    async with asyncio.timeout(50):
+        out, err = await process.communicate()
+    assert process.returncode is not None
+    return Ended(process.returncode, out.decode(), err.decode())
+
+
+class Terminal:
+    """`filmgate generate …` at a terminal of 80 columns, where keys are pressed and the screen is read."""
+
+    def __init__(self, up: Up, folder: Path, *arguments: str) -> None:
+        self.seen = ""
+        self._screen, theirs = pty.openpty()
+        termios.tcsetwinsize(self._screen, (24, 80))
+        self._process = subprocess.Popen(  # noqa: S603  our own program
+            [*COMMAND, "generate", *arguments],
+            env=up.environment(TERM="xterm-256color"),
+            cwd=folder,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509  so that Ctrl-C is a signal
+        )
+        os.close(theirs)
+        os.set_blocking(self._screen, False)
+
+    def press(self, keys: str) -> None:
+        """Type."""
+        os.write(self._screen, keys.encode())
+
+    async def shows(self, pattern: str) -> str:
+        """The first match on the screen so far; control sequences are left out."""
+
+        async def found() -> str:
+            self._read()
+            match = re.search(pattern, re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.seen))
+            return match[0] if match else ""
+
+        return await wait_until(found, f"{pattern!r} on the screen:\n{self.seen}", timeout=30)
+
+    async def ends(self) -> int:
+        """The exit code."""
+
+        async def ended() -> bool:
+            self._read()
+            return self._process.poll() is not None
+
+        await wait_until(ended, "the command ends", timeout=40)
+        self._read()
+        return self._process.returncode
+
+    def close(self) -> None:
+        """End it, if it has not ended."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+        os.close(self._screen)
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError):  # nothing to read now, or nobody writes any more
+            while chunk := os.read(self._screen, 65536):
+                self.seen += chunk.decode("utf-8", "replace")
+
+
+@dataclass
+class CuttingProxy:
+    """A TCP proxy that cuts the first event stream after its first event, and notes the requests for streams."""
+
+    target: int
+    port: int = 0
+    streams: list[bytes] = field(default_factory=list)
+    first_id: bytes = b""
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Pass bytes both ways."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        upstream, downstream = await asyncio.open_connection("127.0.0.1", self.target)
+        try:
+            await asyncio.gather(self._up(reader, downstream), self._down(upstream, writer))
+        except (OSError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            self._tasks.discard(task)
+            writer.transport.abort()
+            downstream.transport.abort()
+
+    async def stop(self) -> None:
+        """Wait until all connections are gone."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _up(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while chunk := await reader.read(65536):
+            if re.match(rb"GET /v1/jobs/\w+/events ", chunk):
+                self.streams.append(chunk)
+            writer.write(chunk)
+            await writer.drain()
+        raise ConnectionError
+
+    async def _down(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while chunk := await reader.read(65536):
+            writer.write(chunk)
+            await writer.drain()
+            found = re.search(rb"\nid: ([0-9-]+)\n", chunk)
+            if found and not self.first_id:
+                self.first_id = found[1]
+                raise ConnectionError
+        raise ConnectionError
+
+
+@contextlib.asynccontextmanager
+async def cutting_proxy(target: int) -> AsyncIterator[CuttingProxy]:
+    """A proxy in front of this port of ours."""
+    proxy = CuttingProxy(target)
+    server = await asyncio.start_server(proxy.accepted, "127.0.0.1", 0)
+    proxy.port = server.sockets[0].getsockname()[1]
+    try:
+        yield proxy
+    finally:
+        server.close()
+        await proxy.stop()
+
+
+def watched(path: Path) -> tuple[float, float]:
+    """Seconds, and width by height, of a clip as a player sees it."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        frames = [frame.time for frame in container.decode(stream)]
+        assert frames[-1] is not None
+        rate = stream.average_rate
+        assert rate is not None
+        return frames[-1] + float(1 / rate), stream.width / stream.height
+
+
+def names(folder: Path) -> list[str]:
+    """What is in a folder."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+async def test_a_photograph_becomes_a_clip(up: Up, photo: Path, tmp_path: Path) -> None:
+    """The file is a clip of five seconds in the picture's shape; stdout is its path; no control codes anywhere."""
+    ended = await run(up, tmp_path, "--image", str(photo), "--prompt", "the sun rises")
+    assert ended.code == 0, ended.err
+    assert ended.out == "photo.mp4\n"
+    seconds, ratio = watched(tmp_path / "photo.mp4")
+    assert seconds == pytest.approx(5.0, abs=0.1)
+    assert ratio == pytest.approx(1280 / 720, rel=0.02)
+    assert re.search(r"^photo\.mp4 · 5 s clip · \d+ kB · \$1\.40 · took \d+ s$", ended.err, re.MULTILINE)
+    states = ["Uploading photo.jpg", "Submitting", "fal is making the clip", "Downloading photo.mp4"]
+    assert [line for line in ended.err.splitlines() if line in states] == states
+    assert "\x1b" not in ended.err
+    assert names(tmp_path) == ["photo.mp4"]
+
+
+async def test_a_dropped_stream_is_resumed(up: Up, photo: Path, tmp_path: Path) -> None:
+    """After a cut the stream is asked for again from the last event seen, and the job ends as if nothing was."""
+    async with cutting_proxy(up.port) as proxy:
+        url = f"http://127.0.0.1:{proxy.port}"
+        ended = await run(
+            up,
+            tmp_path,
+            *("--image", str(photo), "--prompt", "waves [emu:run:8]", "-o", "cut.mp4", "--url", url),
+            FILMGATE_KEY=up.key,
+        )
+    assert ended.code == 0, ended.err
+    assert "The connection dropped; reconnecting …" in ended.err
+    first, second, *_ = proxy.streams
+    assert b"last-event-id" not in first.lower()
+    assert b"last-event-id: " + proxy.first_id in second.lower()
+    assert watched(tmp_path / "cut.mp4")[0] == pytest.approx(5.0, abs=0.1)
+
+
+async def test_ctrl_c_can_cancel_the_job(up: Up, photo: Path, tmp_path: Path) -> None:
+    """Ctrl-C and `y` cancel the job; the command says so, leaves no file, and ends with 130."""
+    arguments = ("--image", str(photo), "--prompt", "to cancel [emu:run:200]", "-o", "gone.mp4")
+    terminal = Terminal(up, tmp_path, *arguments)
+    try:
+        await terminal.shows("fal is making the clip · ")
+        terminal.press("\x03")
+        await terminal.shows(r"Cancel the job\? .* \[y/N\] ")
+        terminal.press("y\n")
+        await terminal.shows("Cancelled")
+        assert await terminal.ends() == 130
+    finally:
+        terminal.close()
+    (job,) = [job for job in await up.jobs() if job["input"]["prompt"].startswith("to cancel")]
+    assert job["status"] == "canceled"
+    assert names(tmp_path) == []
+
+
+async def test_a_second_ctrl_c_leaves_the_job_to_be_picked_up(up: Up, photo: Path, tmp_path: Path) -> None:
+    """Ctrl-C at the question leaves the job running; the command it names gets the clip, and buys nothing."""
+    terminal = Terminal(up, tmp_path, "--image", str(photo), "--prompt", "to keep [emu:run:8]", "-o", "kept.mp4")
+    try:
+        await terminal.shows("fal is making the clip · ")
+        terminal.press("\x03")
+        await terminal.shows(r"\[y/N\] ")
+        terminal.press("\x03")
+        line = await terminal.shows(r"The job goes on; get it with: filmgate generate .*4")
+        assert await terminal.ends() == 130
+    finally:
+        terminal.close()
+    before = len(await up.jobs())
+    ended = await run(up, tmp_path, *line.partition("filmgate generate ")[2].split())
+    assert (ended.code, ended.out) == (0, "kept.mp4\n"), ended.err
+    assert watched(tmp_path / "kept.mp4")[0] == pytest.approx(5.0, abs=0.1)
+    assert len(await up.jobs()) == before
+
+
+async def test_a_failed_job_is_one_sentence(up: Up, photo: Path, tmp_path: Path) -> None:
+    """A job that fails ends the command with 1, its code and fal's reason; `--json` prints the job all the same."""
+    arguments = ("--image", str(photo), "--prompt", "no [emu:422_content_policy]", "--json")
+    ended = await run(up, tmp_path, *arguments)
+    assert ended.code == 1
+    job = json.loads(ended.out)
+    assert job["status"] == "failed"
+    last = ended.err.splitlines()[-1]
+    assert last.startswith(f"filmgate: Job {job['id']} failed ({job['error']['code']}): ")
+    assert "flagged by a content checker" in last
+    assert names(tmp_path) == []
+
+
+async def test_a_refused_input_says_what_is_wrong(up: Up, photo: Path, tmp_path: Path) -> None:
+    """A problem document becomes its detail and each error's message, and nothing was made."""
+    before = len(await up.jobs())
+    ended = await run(up, tmp_path, "--image", str(photo), "--prompt", "x", "--duration", "7")
+    assert ended.code == 1
+    assert ended.err.endswith("filmgate: The input is not valid. duration must be '5' or '10'.\n")
+    assert len(await up.jobs()) == before
+
+
+async def test_an_existing_file_is_not_replaced(up: Up, photo: Path, tmp_path: Path) -> None:
+    """The refusal comes before anything is uploaded or bought."""
+    (tmp_path / "photo.mp4").write_text("precious")
+    before = len(await up.jobs())
+    ended = await run(up, tmp_path, "--image", str(photo), "--prompt", "x")
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err == ("filmgate: photo.mp4 exists; choose another name with -o, or replace it with --force.\n")
+    assert (tmp_path / "photo.mp4").read_text() == "precious"
+    assert len(await up.jobs()) == before
+
+
+async def test_a_key_of_ones_own_makes_a_command_repeatable(up: Up, photo: Path, tmp_path: Path) -> None:
+    """The same command with the same idempotency key gets the same clip and buys no second one."""
+    arguments = ("--image", str(photo), "--prompt", "once", "--idempotency-key", "order-17")
+    first = await run(up, tmp_path, *arguments, "-o", "first.mp4")
+    again = await run(up, tmp_path, *arguments, "-o", "again.mp4")
+    assert (first.code, again.code) == (0, 0), first.err + again.err
+    assert (tmp_path / "first.mp4").read_bytes() == (tmp_path / "again.mp4").read_bytes()
+    assert len([job for job in await up.jobs() if job["input"]["prompt"] == "once"]) == 1

@@ -1,0 +1,183 @@
+"""`filmgate generate` against scripted servers: where the key goes, what is repeated, what a file is made of."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.receiver import Received, Receiver, Reply
+
+pytestmark = pytest.mark.anyio
+
+ROOT = Path(__file__).parents[2]
+KEY = "fg_live_secret"
+CLIP = bytes(range(256)) * 400
+
+
+def job(status: str = "succeeded", **more: Any) -> dict[str, Any]:
+    """A job as a gateway shows it."""
+    return {
+        "id": "job_1",
+        "status": status,
+        "input": {"duration": "5"},
+        "error": None,
+        "held_reason": None,
+        "quoted_usd": "1.40",
+        "charged_usd": "1.40",
+        "queue_position": None,
+        "logs": [],
+        "created_at": "2026-11-22T12:00:00.000Z",
+        "completed_at": "2026-11-22T12:00:07.000Z",
+        **more,
+    }
+
+
+def answer(content: dict[str, Any], status: int = 200, **headers: str) -> Reply:
+    """A JSON reply on a connection that closes."""
+    return Reply(
+        status, {"Content-Type": "application/json", "Connection": "close", **headers}, json.dumps(content).encode()
+    )
+
+
+def redirect(url: str) -> Reply:
+    """The gateway's answer to who wants the clip."""
+    return Reply(307, {"Location": url, "Connection": "close"})
+
+
+def clip(content: bytes = CLIP) -> Reply:
+    """A clip; a shorter content breaks off before its end."""
+    length = {"Content-Length": str(len(CLIP))}
+    return Reply(200, {"Content-Type": "video/mp4", "Connection": "close", **length}, content)
+
+
+async def hang_up(writer: asyncio.StreamWriter) -> None:
+    """Close the connection without an answer."""
+    writer.transport.abort()
+
+
+async def generate(folder: Path, gateway: Receiver | None, *arguments: str) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of `filmgate generate …` with this gateway, or with none."""
+    access = {} if gateway is None else {"FILMGATE_URL": gateway.url, "FILMGATE_KEY": KEY}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "app.cli", "generate", *arguments),
+        env={**os.environ, "PYTHONPATH": str(ROOT), "FILMGATE_DATA_DIR": str(folder / "nowhere"), **access},
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    async with asyncio.timeout(50):
+        out, err = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode(), err.decode()
+
+
+def names(folder: Path) -> list[str]:
+    """What is in a folder."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+def holds_the_key(request: Received) -> bool:
+    """True when the key is anywhere in a request."""
+    return KEY in request.target or any(KEY in value for value in request.headers.values())
+
+
+async def test_the_key_goes_to_the_gateway_only(tmp_path: Path) -> None:
+    """The gateway's redirect is followed to another host without the key."""
+    async with Receiver() as gateway, Receiver() as elsewhere:
+        gateway.answers([answer(job()), redirect(f"{elsewhere.url}/clip.mp4")])
+        elsewhere.answers([clip()])
+        code, out, err = await generate(tmp_path, gateway, "--job", "job_1", "-o", "a.mp4")
+    assert (code, out) == (0, "a.mp4\n"), err
+    assert [request.target for request in gateway.requests] == ["/v1/jobs/job_1", "/v1/jobs/job_1/video"]
+    assert all(holds_the_key(request) for request in gateway.requests)
+    assert [request.target for request in elsewhere.requests] == ["/clip.mp4"]
+    assert not any(holds_the_key(request) for request in elsewhere.requests)
+    assert (tmp_path / "a.mp4").read_bytes() == CLIP
+
+
+async def test_a_submission_is_repeated_with_its_key(tmp_path: Path) -> None:
+    """A lost connection and a 503 are tried again after Retry-After, always with the same Idempotency-Key."""
+    away = answer(
+        {"detail": "The store does not answer.", "code": "store_unavailable"}, 503, **{"Retry-After": "1"}
+    )
+    async with Receiver() as gateway, Receiver() as elsewhere:
+        gateway.answers([hang_up, away, answer(job(), 202), redirect(f"{elsewhere.url}/clip.mp4")])
+        elsewhere.answers([clip()])
+        image = ("--image", "https://example.com/lake%20view.jpg", "--prompt", "x")
+        code, out, err = await generate(tmp_path, gateway, *image)
+    assert (code, out) == (0, "lake view.mp4\n"), err
+    submissions = [request for request in gateway.requests if request.method == "POST"]
+    assert len(submissions) == 3
+    assert len({request.headers["idempotency-key"] for request in submissions}) == 1
+    assert len({request.body for request in submissions}) == 1
+
+
+async def test_a_download_that_breaks_off_is_no_clip(tmp_path: Path) -> None:
+    """A download that ends too early starts again; only the whole clip gets the name."""
+    async with Receiver() as gateway:
+        gateway.answers([answer(job()), clip(CLIP[:1000]), clip()])
+        code, _, err = await generate(tmp_path, gateway, "--job", "job_1")
+    assert code == 0, err
+    assert "The download broke off; trying again …" in err
+    assert names(tmp_path) == ["job_1.mp4"]
+    assert (tmp_path / "job_1.mp4").read_bytes() == CLIP
+
+
+async def test_force_replaces_a_file(tmp_path: Path) -> None:
+    """With `--force` the clip takes the place of the file; without, nothing is even asked."""
+    (tmp_path / "a.mp4").write_text("old")
+    async with Receiver() as gateway:
+        code, _, err = await generate(tmp_path, gateway, "--job", "job_1", "-o", "a.mp4")
+        assert (code, gateway.requests) == (1, []), err
+        gateway.answers([answer(job()), clip()])
+        code, _, err = await generate(tmp_path, gateway, "--job", "job_1", "-o", "a.mp4", "--force")
+    assert code == 0, err
+    assert (tmp_path / "a.mp4").read_bytes() == CLIP
+
+
+async def test_a_page_is_not_saved_as_a_clip(tmp_path: Path) -> None:
+    """A web page where the clip should be ends the command with 1, says how to try again, and leaves no file."""
+    async with Receiver() as gateway:
+        page = Reply(200, {"Content-Type": "text/html", "Connection": "close"}, b"<h1>Sorry</h1>")
+        gateway.answers([answer(job()), page])
+        code, out, err = await generate(tmp_path, gateway, "--job", "job_1", "-o", "a b.mp4")
+    assert (code, out) == (1, "")
+    assert err.endswith("get it with: filmgate generate --job job_1 -o 'a b.mp4'\n")
+    assert names(tmp_path) == []
+
+
+async def test_a_held_job_says_why(tmp_path: Path) -> None:
+    """A held job ends the command with 1 and its reason; its text cannot move the terminal's cursor."""
+    async with Receiver() as gateway:
+        gateway.answers([answer(job("held", held_reason="no_answer\x1b[2J"))])
+        code, _, err = await generate(tmp_path, gateway, "--job", "job_1")
+    assert code == 1
+    assert "filmgate: Job job_1 is held (no_answer" in err
+    assert "\x1b" not in err
+
+
+async def test_without_a_key_it_says_how_to_get_one(tmp_path: Path) -> None:
+    """No key anywhere is one sentence and exit 1; options that do not go together are wrong usage, exit 2."""
+    code, out, err = await generate(tmp_path, None, "--job", "job_1")
+    assert (code, out) == (1, "")
+    assert err.startswith("filmgate: There is no gateway to speak to. Give --url and --key, or set ")
+    assert err.count("\n") == 1
+    code, out, err = await generate(tmp_path, None, "--job", "job_1", "--prompt", "x")
+    assert (code, out) == (2, "")
+    assert "Traceback" not in err
+
+
+async def test_a_kept_key_is_for_its_own_gateway(tmp_path: Path) -> None:
+    """The key that `filmgate up` keeps is not sent to another address."""
+    (tmp_path / "nowhere").mkdir()
+    (tmp_path / "nowhere" / "client.json").write_text(json.dumps({"url": "http://127.0.0.1:1", "key": KEY}))
+    async with Receiver() as another:
+        code, _, err = await generate(tmp_path, None, "--job", "job_1", "--url", another.url)
+        assert (code, another.requests) == (1, [])
+    assert f"There is no key for {another.url}." in err
