@@ -9,7 +9,9 @@ import structlog
 from app.domain.errors import StoreUnavailable
 from app.domain.ids import new_nonce
 from app.domain.jobs import Job, JobError, Status
+from app.ending import ended
 from app.gateway import Gateway
+from app.store.dispatch import RUNG_HIDDEN_MS
 from app.store.jobs import Charge, ref_of
 from workers.poll import poll
 from workers.queues import BATCH
@@ -20,7 +22,7 @@ RENEW_S = 0.5
 WAKE_S = 0.25
 POLLS_AT_ONCE = 100
 POLL_HIDDEN_MS = 12_000  # longer than one status call may take
-RUNG_HIDDEN_MS = 5_000  # a rung task that is lost is rung again after this
+FINISH_S = 2.0  # for the polls in hand; a slow one is cut off and due again, so that fal's tar keeps no lane dark
 HOUSEKEEPING_S = 1.0
 EXPIRE_BATCH = 100
 
@@ -32,7 +34,7 @@ async def run_lane(runtime: Runtime, number: int) -> None:
 
     1. take the lane; where another live slice has it, end at once
     2. go round until the slice is over, the lease is lost, or the worker is told to stop
-    3. let the polls in hand finish, then leave the lane rung and enqueue the next slice
+    3. give the polls in hand a moment to finish, then leave the lane rung and enqueue the next slice
     """
     token = new_nonce()
     dispatch = runtime.gateway.dispatch
@@ -85,17 +87,14 @@ class Slice:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._news.wait(), WAKE_S)
         finally:
-            for task in (renewing, waking):
-                task.cancel()
-            await asyncio.gather(renewing, waking, return_exceptions=True)
+            await ended(renewing, waking)
 
     async def finish(self) -> None:
-        """Let the polls in hand end, with the lease kept meanwhile."""
+        """Let the polls in hand end, with the lease kept meanwhile; what takes too long is due again later."""
         renewing = asyncio.create_task(self._keep_lease())
         if self._polls:
-            await asyncio.wait(self._polls)
-        renewing.cancel()
-        await asyncio.gather(renewing, return_exceptions=True)
+            await asyncio.wait(self._polls, timeout=FINISH_S)
+        await ended(renewing, *self._polls)
 
     async def _keep_lease(self) -> None:
         while not self._lost:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from app.domain.events import END_EVENTS, Event
 from app.domain.ids import join_ref
 from app.domain.jobs import Job
+from app.ending import ended
 from app.store.events import PAGE, EventStore, order
 from app.store.jobs import JobStore
 
@@ -37,43 +38,60 @@ class Watch:
         """The job's frames until its end.
 
         1. subscribe first, so that nothing falls between reading and listening
-        2. without a cursor, or with one older than memory: the present state
-        3. with a cursor: what came after it
+        2. without a cursor, or with one that memory does not reach (too old, or of another store): the present
+           state, and later nothing that it has said already
+        3. with a cursor: what came after it; where the job has ended and nothing did, its end once more
         4. then what comes, with a ping when nothing does; after dropped events, read again
         5. stop after the event of the job's end
         """
         async with self._events.live(job.team) as queue:
-            cursor = await self._events.newest_id(job.team)
+            newest = await self._events.newest_id(job.team)
             present = await self._jobs.get(join_ref(job.team, job.id)) or job
-            forgotten = after is not None and not await self._events.remembers(job.team, after)
-            if after is None or forgotten or present.status.ended:
-                yield Frame(_present_state(present, cursor), reset=forgotten)
+            if after is not None and await self._reaches(job.team, after, newest):
+                frames = self._onward(present, queue, cursor=after, told=0)
+            else:
+                yield Frame(_present_state(present, newest), reset=after is not None)
                 if present.status.ended:
                     return
-            else:
-                cursor = after
-            while True:
-                async for event in self._since(job, cursor):
-                    cursor = event.id
+                frames = self._onward(present, queue, cursor=newest, told=present.sequence)
+            async for frame in frames:
+                yield frame
+
+    async def _onward(self, job: Job, queue: asyncio.Queue[Event | None], *, cursor: str, told: int) -> Frames:
+        """What came after the cursor, then what comes; `told` is the last sequence that the watcher knows of."""
+        while True:
+            async for event in self._since(job, cursor):
+                cursor = event.id
+                if event.sequence > told:
                     yield Frame(event)
-                    if event.type in END_EVENTS:
-                        return
-                async for frame in self._coming(job, queue, cursor):
+                if event.type in END_EVENTS:
+                    return
+            if job.status.ended:
+                yield Frame(_present_state(job, cursor))
+                return
+            async for frame in self._coming(job, queue, cursor):
+                if frame.event is None or frame.event.sequence > told:
                     yield frame
-                    if frame.event is not None:
-                        cursor = frame.event.id
-                        if frame.event.type in END_EVENTS:
-                            return
+                if frame.event is not None:
+                    cursor = frame.event.id
+                    if frame.event.type in END_EVENTS:
+                        return
+
+    async def _reaches(self, team: str, after: str, newest: str) -> bool:
+        """True when the team's memory goes from `after` to now without a gap."""
+        return order(after) <= order(newest) and await self._events.remembers(team, after)
 
     async def until_end(self, job: Job, *, seconds: float) -> Job:
         """The job as it is when it ends, or after `seconds`."""
-        try:
-            async with asyncio.timeout(seconds), aclosing(self.follow(job, after=None)) as frames:
-                async for _ in frames:
-                    pass
-        except TimeoutError:
-            pass
+        watching = asyncio.create_task(self._watch_to_end(job))
+        await asyncio.wait({watching}, timeout=seconds)
+        await ended(watching)
         return await self._jobs.get(join_ref(job.team, job.id)) or job
+
+    async def _watch_to_end(self, job: Job) -> None:
+        async with aclosing(self.follow(job, after=None)) as frames:
+            async for _ in frames:
+                pass
 
     async def _since(self, job: Job, cursor: str) -> AsyncGenerator[Event, None]:
         while True:

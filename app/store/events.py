@@ -1,7 +1,6 @@
 """A team's events: read in order, and followed live by one reader for all who watch."""
 
 import asyncio
-import contextlib
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -10,6 +9,7 @@ import structlog
 
 from app.domain.errors import StoreUnavailable
 from app.domain.events import Event
+from app.ending import ended
 from app.store import keys
 from app.store.connection import Client, store_errors
 from app.store.records import read_job
@@ -74,7 +74,9 @@ class EventStore:
         """
         queue: asyncio.Queue[Event | None] = asyncio.Queue(BACKLOG)
         if team not in self._queues:
-            self._seen[team] = await self.newest_id(team)
+            newest = await self.newest_id(team)
+            if team not in self._queues:  # another watcher may have come meanwhile; its place stays
+                self._seen[team] = newest
         self._queues.setdefault(team, set()).add(queue)
         if self._reader is None or self._reader.done():
             self._reader = asyncio.create_task(self._read(), name="event reader")
@@ -88,9 +90,7 @@ class EventStore:
     async def close(self) -> None:
         """Stop the reader."""
         if self._reader is not None:
-            self._reader.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._reader
+            await ended(self._reader)
 
     async def _read(self) -> None:
         """Follow all watched streams, in a circle.

@@ -1,0 +1,42 @@
+"""Tasks that drop a cancellation still end."""
+
+import asyncio
+
+import pytest
+
+from app.ending import ended
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_task_that_drops_its_first_cancellation_is_ended() -> None:
+    """One cancel may be lost inside a library; the task is told again."""
+    dropped = 0
+
+    async def stubborn() -> None:
+        nonlocal dropped
+        while True:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                dropped += 1
+                if dropped > 2:
+                    raise
+
+    task = asyncio.create_task(stubborn())
+    await asyncio.sleep(0)
+    await asyncio.wait_for(ended(task), 5)
+    assert task.cancelled()
+    assert dropped == 3
+
+
+async def test_the_errors_of_ended_tasks_are_dropped() -> None:
+    """Ending is for tasks whose result nobody waits for."""
+
+    async def broken() -> None:
+        raise ValueError
+
+    task = asyncio.create_task(broken())
+    await asyncio.sleep(0)
+    await ended(task)
+    assert task.done()
