@@ -15,7 +15,7 @@ from app.settings import Settings, SettingsError, load_settings, required_url
 from app.store.connection import connect_rq
 from app.telemetry import set_up_logs
 from workers.queues import QUEUES, QueueName, open_queue
-from workers.runtime import Runtime, install
+from workers.runtime import ExitAtOnce, Runtime, install
 from workers.supervisor import Supervisor
 
 PR_SET_PDEATHSIG = 1
@@ -27,6 +27,7 @@ class Worker(SimpleWorker):
     """RQ's worker that runs tasks in its own process, and tells the runtime when it is asked to stop."""
 
     runtime: Runtime
+    death_penalty_class = ExitAtOnce
 
     def request_stop(self, signum: int, frame: FrameType | None) -> Any:
         """The first SIGTERM: finish what is in hand, start nothing new."""

@@ -1,6 +1,5 @@
 """The step that tells: one signed attempt for each due delivery."""
 
-import asyncio
 import json
 import random
 from datetime import UTC, datetime
@@ -15,39 +14,31 @@ from app.webhooks.sender import Attempt, next_delay
 from workers.runtime import Runtime
 
 SENDS_AT_ONCE = 10
-HIDDEN_MS = 30_000  # longer than the 15 s an attempt may take
+HIDDEN_MS = 20_000  # longer than the 15 s an attempt may take
 
 log = structlog.get_logger()
 
 
 async def deliver_all(runtime: Runtime, refs: list[str]) -> None:
     """Deliver what one task names, a few at a time."""
-    room = asyncio.Semaphore(SENDS_AT_ONCE)
-
-    async def one(ref: str) -> None:
-        async with room:
-            if not runtime.stopping.is_set():
-                await deliver(runtime.gateway, ref)
-
-    async with asyncio.TaskGroup() as group:
-        for ref in refs:
-            group.create_task(one(ref))
+    await runtime.each(deliver, refs, at_once=SENDS_AT_ONCE)
 
 
 async def deliver(gateway: Gateway, ref: str) -> None:
     """Make one attempt.
 
-    1. read the delivery, and hide it from others for as long as an attempt may take
+    1. take it up for as long as an attempt may take, unless another task has it or it is not due; read it
     2. render the event as it was, sign it with the team's secret, send it through the address guard
     3. write the attempt down: delivered, given up, or due again by the schedule
     """
+    now_ms = await gateway.dispatch.take_up("deliver", ref, hidden_ms=HIDDEN_MS)
+    if not now_ms:
+        return
     delivery = await gateway.webhook_store.get(ref)
     team = await gateway.accounts.team(split_ref(ref)[0])
     if delivery is None or delivery.status != "due" or team is None:
         await gateway.dispatch.drop_due("deliver", [ref])
         return
-    now_ms = await gateway.dispatch.now_ms()
-    await gateway.dispatch.look_again("deliver", {ref: now_ms + HIDDEN_MS})
     body = message_body(delivery, base_url=gateway.settings.base_url)
     now = datetime.fromtimestamp(now_ms / 1000, UTC)
     attempt = await gateway.sender.send(

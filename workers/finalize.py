@@ -1,6 +1,5 @@
 """The step that ends a job: fal's result decides, and status and money are settled together."""
 
-import asyncio
 from typing import Any, Literal
 
 import structlog
@@ -9,13 +8,15 @@ from app.domain.jobs import Job, JobError, Status
 from app.fal.protocol import Result, read_video
 from app.gateway import Gateway
 from app.store.jobs import Charge
+from workers.poll import MISSING
 from workers.runtime import Runtime
 
 READS_AT_ONCE = 8
-HIDDEN_MS = 45_000  # longer than one result read may take
+HIDDEN_MS = 15_000  # longer than one result read may take
 TRIES = 3  # reads of a result that fal has lost or that fails on its side
 TRY_AGAIN_MS = 2_000
 PENDING = 400
+NOT_ABOUT_THE_JOB = {401, 403, 408, 429}
 TEXT_LIMIT = 300
 MEDIA_DAYS_MS = 7 * 86_400_000  # fal keeps clips at least a week (facts, reliability 2.2)
 
@@ -24,33 +25,27 @@ log = structlog.get_logger()
 
 async def finalize_all(runtime: Runtime, refs: list[str]) -> None:
     """Finalize the jobs of one task, a few at a time."""
-    room = asyncio.Semaphore(READS_AT_ONCE)
-
-    async def one(ref: str) -> None:
-        async with room:
-            await finalize(runtime.gateway, ref)
-
-    async with asyncio.TaskGroup() as group:
-        for ref in refs:
-            group.create_task(one(ref))
+    await runtime.each(finalize, refs, at_once=READS_AT_ONCE)
 
 
 async def finalize(gateway: Gateway, ref: str) -> None:
     """End one job whose generation has completed at fal.
 
-    1. read the job, and hide it from others for as long as one read may take
+    1. take it up for as long as one read may take, unless another task has it; read the job
     2. read the result
     3. no answer, a result that is not there yet or has gone: look again a few times
     4. judge the result, and settle: status, money, outbox, event in one script
     """
+    if not await gateway.dispatch.take_up("finalize", ref, hidden_ms=HIDDEN_MS):
+        return
     job = await gateway.job_store.get(ref)
     if job is None or job.status is not Status.FINALIZING or job.upstream_request_id is None:
         await gateway.dispatch.drop_due("finalize", [ref])
         return
-    await gateway.dispatch.look_again("finalize", {ref: await gateway.dispatch.now_ms() + HIDDEN_MS})
     result = await gateway.fal.result(job.model, job.upstream_request_id)
-    if result is None or _unsettled(result, job):
-        misses = job.misses + (0 if result is None else 1)  # an outage at fal is no fault of the job's
+    if result is None or _says_nothing(result) or _may_change(result, job):
+        outage = result is None or _says_nothing(result)  # no fault of the job's, however long it lasts
+        misses = job.misses + (0 if outage else 1)
         await gateway.job_store.note(
             job, (Status.FINALIZING,), due_step="finalize", delay_ms=TRY_AGAIN_MS, misses=misses
         )
@@ -58,10 +53,14 @@ async def finalize(gateway: Gateway, ref: str) -> None:
     await _settle(gateway, job, result)
 
 
-def _unsettled(result: Result, job: Job) -> bool:
-    """True while asking again may tell more: still pending, or lost or failing for the first few reads."""
-    if result.status == PENDING and _detail(result.body) == "Request is still in progress":
-        return True
+def _says_nothing(result: Result) -> bool:
+    """True for an answer that is not about the job: it still runs, fal is busy, or refuses the gateway's key."""
+    pending = result.status == PENDING and _detail(result.body) == "Request is still in progress"
+    return pending or result.status in NOT_ABOUT_THE_JOB or result.status // 100 == 3  # noqa: PLR2004  a redirect
+
+
+def _may_change(result: Result, job: Job) -> bool:
+    """True while asking again may tell more: lost or failing for the first few reads."""
     gone = result.status in {404, 410} or (result.status >= 500 and result.error_type is None)  # noqa: PLR2004  HTTP
     return gone and job.misses < TRIES
 
@@ -89,10 +88,12 @@ def judge(
 ) -> tuple[End, Charge, JobError | None, dict[str, Any] | None]:
     """What a result means for the job and its money (design: states, slots, money; facts U17-U19).
 
-    200 with a clip: succeeded and spent. 200 without a clip that may be shown: failed, spent, because fal
-    delivered. Gone: failed, spent, because fal had completed it. 499 after our cancel: canceled (or past its
-    deadline: failed), disputed. 500 and above: failed, released, because fal never charges it. Other refusals
-    (a runner's 422): failed, disputed until billing or a day decides.
+    - 200 with a clip: succeeded and spent. 200 without a clip that may be shown: failed, spent, for fal delivered
+    - gone, or an error page that is not fal's own: failed, spent, because fal had completed it; disputed where
+      fal never said so and only forgot the request
+    - 499 after our cancel: canceled (or past its deadline: failed), disputed
+    - fal's 500 and above: failed, released, because fal never charges it
+    - other refusals (a runner's 422): failed, disputed until billing or a day decides
     """
     upstream = {"status": result.status, "detail": _short(_detail(result.body)), "error_type": result.error_type}
     code = result.status
@@ -102,9 +103,10 @@ def judge(
             return Status.SUCCEEDED, Charge.SPEND, None, {"video": video}
         sentence = "fal completed the job, and its result names no clip that can be used."
         return Status.FAILED, Charge.SPEND, JobError("bad_upstream_result", sentence, upstream=upstream), None
-    if code in {404, 410}:
+    if code in {404, 410} or (code >= 500 and result.body is None):  # noqa: PLR2004  a proxy's page, not fal's JSON
         sentence = "fal completed the job, and its result can no longer be read."
-        return Status.FAILED, Charge.SPEND, JobError("result_unavailable", sentence, upstream=upstream), None
+        charge = Charge.DISPUTE if job.upstream_status == MISSING else Charge.SPEND
+        return Status.FAILED, charge, JobError("result_unavailable", sentence, upstream=upstream), None
     if code == 499 or result.error_type == "client_cancelled":  # noqa: PLR2004  fal's word for cancelled
         return _cancelled(job, upstream)
     if code >= 500:  # noqa: PLR2004  HTTP

@@ -12,7 +12,9 @@ from app.store.jobs import NOW
 SLOWEST_MS = 2_000  # between two polls of one job: a finished clip is noticed within it
 GROWTH = 1.3
 MISSING_GRACE_MS = 120_000  # fal may not know a request for a moment after it took it (facts U20)
+MISSING_POLLS = 10  # in a row: one stray 404 in the sixth minute must not end a job
 CANCEL_AGAIN_MS = 30_000
+MISSING = "MISSING"  # what stands as upstream_status of a job that fal has forgotten
 
 log = structlog.get_logger()
 
@@ -36,7 +38,7 @@ async def poll(gateway: Gateway, job: Job, now_ms: int) -> int | None:
     await _cancel_if_due(gateway, job, now_ms)
     progress = await gateway.fal.status(job.model, job.upstream_request_id)
     if progress.status == "COMPLETED" or _lost(job, progress, now_ms):
-        word = progress.status if progress.status == "COMPLETED" else "MISSING"
+        word = progress.status if progress.status == "COMPLETED" else MISSING
         await gateway.job_store.complete_upstream(job, upstream_status=word, logs=progress.logs)
         return None
     changed = _changes(job, progress)
@@ -55,14 +57,17 @@ async def _cancel_if_due(gateway: Gateway, job: Job, now_ms: int) -> None:
 
 
 def _lost(job: Job, progress: Progress, now_ms: int) -> bool:
-    return progress.status == "missing" and now_ms - (job.submitted_ms or now_ms) > MISSING_GRACE_MS
+    late = now_ms - (job.submitted_ms or now_ms) > MISSING_GRACE_MS
+    return progress.status == "missing" and late and job.misses >= MISSING_POLLS
 
 
 def _changes(job: Job, progress: Progress) -> dict[str, Any]:
-    """What is worth writing: fal's state or new log lines; most polls change nothing."""
-    if progress.status in {"unclear", "missing"}:
+    """What is worth writing: fal's state, new log lines, polls in a row without the job; mostly nothing."""
+    if progress.status == "missing":
+        return {"misses": job.misses + 1}
+    if progress.status == "unclear":
         return {}
-    changed: dict[str, Any] = {}
+    changed: dict[str, Any] = {"misses": 0} if job.misses else {}
     if progress.status != job.upstream_status:
         changed["upstream_status"] = progress.status
     if progress.logs and progress.logs != job.logs:

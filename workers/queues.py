@@ -13,6 +13,7 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 
 from app.domain.ids import new_id
+from app.store.connection import store_errors
 
 QueueName = Literal["lanes", "work", "deliveries"]
 QUEUES: tuple[QueueName, ...] = ("lanes", "work", "deliveries")
@@ -31,30 +32,37 @@ def open_queue(name: QueueName, connection: Redis) -> Queue:
 
 
 class Bell:
-    """Rings RQ from async code: its calls block, so they run in a thread."""
+    """Rings RQ from async code: its calls block, so they run in a thread. `lanes`: how many lanes there are."""
 
-    def __init__(self, connection: Redis) -> None:
+    def __init__(self, connection: Redis, *, lanes: int) -> None:
+        self._lanes = lanes
         self._queues = {name: open_queue(name, connection) for name in QUEUES}
 
     async def room(self, step: str) -> int:
         """How many more tasks of this step may wait."""
         queue = self._queues[QUEUE_OF[step]]
-        waiting: int = await asyncio.to_thread(lambda: queue.count)
+        with store_errors():
+            waiting: int = await asyncio.to_thread(lambda: queue.count)
         return max(0, WAITING_AT_MOST - waiting)
 
     async def ring(self, step: str, refs: Sequence[str]) -> None:
         """Ask for one step on these refs."""
-        await asyncio.to_thread(
-            self._enqueue, QUEUE_OF[step], f"workers.tasks.{step}", STEP_SECONDS[step], list(refs)
-        )
+        name, seconds = QUEUE_OF[step], STEP_SECONDS[step]
+        with store_errors():
+            await asyncio.to_thread(self._enqueue, name, f"workers.tasks.{step}", seconds, list(refs))
 
     async def ring_lane(self, lane: int) -> None:
-        """Ask for the next slice of a lane."""
-        await asyncio.to_thread(self.ring_lane_now, lane)
+        """Ask for the next slice of a lane.
 
-    def ring_lane_now(self, lane: int) -> None:
-        """The same, blocking."""
-        self._enqueue("lanes", "workers.tasks.lane", LANE_SECONDS, lane)
+        Nothing is added while a slice for each lane waits: with the workers away, doorbells would pile up, and
+        every one of them would be a slice that rings the next.
+        """
+        with store_errors():
+            await asyncio.to_thread(self._ring_lane, lane)
+
+    def _ring_lane(self, lane: int) -> None:
+        if self._queues["lanes"].count < self._lanes:
+            self._enqueue("lanes", "workers.tasks.lane", LANE_SECONDS, lane)
 
     def _enqueue(self, name: QueueName, function: str, seconds: int, argument: object) -> None:
         self._queues[name].enqueue(

@@ -1,7 +1,7 @@
 """What a worker process keeps between tasks: one gateway, one event loop, one stop flag.
 
 RQ would make a new loop, and so new connections, for every task. RQ's own timeout raises in the middle of the kept
-loop and would leave a live POST to go on inside the next task; so a process that meets it exits at once, and the
+loop and would leave a live POST to go on inside the next task; so the alarm ends the process at once, and the
 supervisor starts a new one.
 """
 
@@ -10,12 +10,13 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 import structlog
-from rq.timeouts import BaseTimeoutException
+from rq.timeouts import UnixSignalDeathPenalty
 
 from app.domain.errors import StoreUnavailable
 from app.gateway import Gateway, open_gateway
@@ -28,6 +29,16 @@ EXIT_ON_TIMEOUT = 70
 log = structlog.get_logger()
 
 
+class ExitAtOnce(UnixSignalDeathPenalty):
+    """RQ's alarm for a task that takes too long: no exception that a step could catch, but the process's end."""
+
+    def handle_death_penalty(self, signum: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG002  RQ's signature
+        """What SIGALRM does."""
+        log.error("task.timeout", remedy="the process exits; what it had in hand comes due again")
+        sys.stderr.flush()
+        os._exit(EXIT_ON_TIMEOUT)
+
+
 class Runtime:
     """One for each process."""
 
@@ -36,19 +47,37 @@ class Runtime:
         asyncio.set_event_loop(self._loop)
         self._opening: AbstractAsyncContextManager[Gateway] = open_gateway(settings, process=f"worker-{queue}")
         self.gateway = self._loop.run_until_complete(self._opening.__aenter__())
-        self.bell = Bell(connect_rq(required_url(settings)))
+        self.bell = Bell(connect_rq(required_url(settings)), lanes=settings.lanes)
         self.stopping = threading.Event()  # set by the signal handler, looked at between steps
 
     def run(self, step: Coroutine[Any, Any, None]) -> None:
         """Run one task's coroutine to its end."""
         try:
             self._loop.run_until_complete(step)
-        except BaseTimeoutException:
-            log.error("task.timeout", remedy="the process exits; what it had in hand comes due again")  # noqa: TRY400  the trace is RQ's
-            sys.stderr.flush()
-            os._exit(EXIT_ON_TIMEOUT)
         except StoreUnavailable:
             log.warning("task.store_away", remedy="what it had in hand comes due again")
+
+    async def each(
+        self, step: Callable[[Gateway, str], Awaitable[None]], refs: Sequence[str], *, at_once: int
+    ) -> None:
+        """One step on the refs of one task, a few at a time; a process told to stop starts no new one.
+
+        What goes wrong with one ref is its own: it comes due again, and nobody else's call is cut short.
+        """
+        room = asyncio.Semaphore(at_once)
+
+        async def one(ref: str) -> None:
+            async with room:
+                if self.stopping.is_set():
+                    return
+                try:
+                    await step(self.gateway, ref)
+                except StoreUnavailable:
+                    log.warning("step.store_away", ref=ref, remedy="it comes due again")
+                except Exception:
+                    log.exception("step.failed", ref=ref)
+
+        await asyncio.gather(*(one(ref) for ref in refs))
 
     def report(self, queue: str) -> None:
         """Say that this process is ready for work; the supervisor keeps that known."""

@@ -4,10 +4,11 @@ import asyncio
 
 import structlog
 
+from app.domain.errors import StoreUnavailable
 from app.domain.jobs import Job, JobError, Status
 from app.fal.protocol import Accepted, Refused, Submission, Unknown
 from app.gateway import Gateway
-from app.store.jobs import Charge
+from app.store.jobs import Charge, ref_of
 from workers.runtime import Runtime
 
 POSTS_AT_ONCE = 4  # so many intentions at most are open when a worker is killed
@@ -15,22 +16,14 @@ ACCOUNT_PAUSE_MS = 30_000
 BUSY_PAUSE_MS = 2_000
 RETRY_BASE_MS = 1_000
 RETRY_CAP_MS = 60_000
+SAVE_PAUSES_S = (0.2, 0.5, 1, 2, 4, 8)
 
 log = structlog.get_logger()
 
 
 async def submit_all(runtime: Runtime, refs: list[str]) -> None:
     """Submit the jobs of one task, a few at a time; a worker told to stop starts no new one."""
-    room = asyncio.Semaphore(POSTS_AT_ONCE)
-
-    async def one(ref: str) -> None:
-        async with room:
-            if not runtime.stopping.is_set():
-                await submit(runtime.gateway, ref)
-
-    async with asyncio.TaskGroup() as group:
-        for ref in refs:
-            group.create_task(one(ref))
+    await runtime.each(submit, refs, at_once=POSTS_AT_ONCE)
 
 
 async def submit(gateway: Gateway, ref: str) -> None:
@@ -80,8 +73,7 @@ async def _record(gateway: Gateway, job: Job, nonce: str, outcome: Submission) -
     store = gateway.job_store
     match outcome:
         case Accepted(request_id):
-            poll_ms = round(gateway.settings.poll_interval * 1000)
-            await store.adopt(job, nonce=nonce, upstream_request_id=request_id, poll_ms=poll_ms)
+            await _adopt(gateway, job, nonce, request_id)
         case Refused(again=True, account=account, code=code, message=message):
             wait_ms = 0 if account else retry_wait_ms(job.attempt)
             await store.requeue(job, nonce=nonce, wait_ms=wait_ms)
@@ -98,6 +90,29 @@ async def _record(gateway: Gateway, job: Job, nonce: str, outcome: Submission) -
         case Unknown(reason):
             await store.hold(job, nonce=nonce, reason=reason)
             log.warning("job.held", job=job.id, reason=reason)
+
+
+async def _adopt(gateway: Gateway, job: Job, nonce: str, request_id: str) -> None:
+    """Write down what was bought.
+
+    1. adopt, and try for some seconds where the store is away: nobody else knows fal's id
+    2. somebody resolved the job meanwhile, and this generation is nobody's: cancel it at fal, and say so loudly
+    """
+    poll_ms = round(gateway.settings.poll_interval * 1000)
+    for pause_s in (*SAVE_PAUSES_S, None):
+        try:
+            if await gateway.job_store.adopt(job, nonce=nonce, upstream_request_id=request_id, poll_ms=poll_ms):
+                return
+            break
+        except StoreUnavailable:
+            if pause_s is None:
+                log.error("job.unsaved", job=job.id, upstream_request_id=request_id, remedy="adopt it by hand")  # noqa: TRY400  no trace needed
+                return
+            await asyncio.sleep(pause_s)
+    now = await gateway.job_store.get(ref_of(job))
+    if now is None or now.upstream_request_id != request_id:
+        cancelled = await gateway.fal.cancel(job.model, request_id)
+        log.error("job.orphan", job=job.id, upstream_request_id=request_id, cancel_sent=cancelled)
 
 
 def retry_wait_ms(attempt: int) -> int:

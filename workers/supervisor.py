@@ -14,10 +14,11 @@ import time
 from dataclasses import dataclass, field
 
 import structlog
+from redis.exceptions import RedisError
 
 from app.domain.errors import StoreUnavailable
 from app.settings import Settings, required_url
-from app.store.connection import connect, connect_rq
+from app.store.connection import connect, connect_rq, disconnect
 from app.store.dispatch import DispatchStore
 from workers.queues import QUEUES, Bell, QueueName
 from workers.runtime import worker_name
@@ -52,7 +53,7 @@ class Supervisor:
         self._settings = settings
         self._redis = connect(url, name="filmgate-supervisor")
         self._dispatch = DispatchStore(self._redis, patient=self._redis, concurrency=settings.upstream_concurrency)
-        self._bell = Bell(connect_rq(url))
+        self._bell = Bell(connect_rq(url), lanes=settings.lanes)
         counts: dict[QueueName, int] = {
             "lanes": settings.lanes,
             "work": settings.workers,
@@ -83,7 +84,7 @@ class Supervisor:
                 if time.monotonic() - last_beat > BEAT_S:
                     await self._beat()
                     last_beat = time.monotonic()
-            except (StoreUnavailable, OSError):
+            except (StoreUnavailable, RedisError):  # the second is what RQ's own connection raises
                 log.warning("supervisor.store_away")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), RING_S)
@@ -133,4 +134,4 @@ class Supervisor:
                     log.warning("worker.killed", queue=queue, pid=process.pid)
                     process.kill()
                     await process.wait()
-        await self._redis.aclose()
+        await disconnect(self._redis)

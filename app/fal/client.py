@@ -9,6 +9,7 @@ import asyncio
 import json
 from typing import Any
 
+import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
@@ -19,9 +20,11 @@ from app.fal.protocol import Progress, Refused, Result, Submission, parse_json, 
 ANSWER_LIMIT = 1_000_000  # bytes
 SUBMIT_SECONDS = 30
 POLL_SECONDS = 10
-RESULT_SECONDS = 30
+RESULT_SECONDS = 10
 UPLOAD_SECONDS = 120
 CONNECT_SECONDS = 5
+# A read that got nowhere. The transport does not translate all of aiohttp's errors: an answer that is not HTTP.
+NO_ANSWER = (httpx.HTTPError, aiohttp.ClientError, TimeoutError)
 NOT_FOUND = 404
 OK = 200
 
@@ -79,19 +82,21 @@ class FalClient:
         try:
             async with asyncio.timeout(POLL_SECONDS):
                 status, answer, _ = await _read(self._kept, "GET", url, headers=self._headers)
-        except (httpx.HTTPError, TimeoutError, _AnswerTooLarge):
+        except (*NO_ANSWER, _AnswerTooLarge):
             return Progress("unclear")
         if status == NOT_FOUND:
             return Progress("missing")
         return read_progress(answer) if status // 100 == 2 else Progress("unclear")  # noqa: PLR2004  2xx
 
     async def result(self, model_id: str, request_id: str) -> Result | None:
-        """The result's HTTP status and body, or None when fal gave no answer."""
+        """The result's HTTP status and body, or None when fal gave no answer. Too large an answer has no body."""
         url = request_url(self.queue_url, model_id, request_id)
         try:
             async with asyncio.timeout(RESULT_SECONDS):
                 status, answer, headers = await _read(self._kept, "GET", url, headers=self._headers)
-        except (httpx.HTTPError, TimeoutError, _AnswerTooLarge):
+        except _AnswerTooLarge as error:
+            return Result(error.status, None, None)
+        except NO_ANSWER:
             return None
         body = parse_json(answer)
         error_type = body.get("error_type") if isinstance(body, dict) else None
@@ -103,7 +108,7 @@ class FalClient:
         try:
             async with asyncio.timeout(POLL_SECONDS):
                 await _read(self._kept, "PUT", url, headers=self._headers)
-        except (httpx.HTTPError, TimeoutError, _AnswerTooLarge):
+        except (*NO_ANSWER, _AnswerTooLarge):
             return False
         return True
 
@@ -138,7 +143,11 @@ class FalClient:
 
 
 class _AnswerTooLarge(Exception):
-    """The answer is longer than any honest one."""
+    """The answer is longer than any honest one; `status` is its HTTP status."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
 
 
 async def _read(
@@ -150,5 +159,5 @@ async def _read(
         async for chunk in answer.aiter_raw():
             body += chunk
             if len(body) > ANSWER_LIMIT:
-                raise _AnswerTooLarge
+                raise _AnswerTooLarge(answer.status_code)
         return answer.status_code, bytes(body), answer.headers

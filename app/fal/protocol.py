@@ -13,6 +13,7 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 LOG_LIMIT = 50
 LOG_TEXT_LIMIT = 500
 URL_LIMIT = 2048
+URL_TEXT = re.compile(r"[!-\[\]-~]+")  # visible ASCII; browsers read a backslash as a slash, urlsplit does not
 MEDIA_HOST = "fal.media"
 
 
@@ -134,6 +135,8 @@ def read_video(body: Any, *, queue_url: str) -> dict[str, Any] | None:
 
 
 def _is_media(url: str, queue_url: str) -> bool:
+    if not URL_TEXT.fullmatch(url):
+        return False
     try:
         parts, home = urlsplit(url), urlsplit(queue_url)
         port = parts.port

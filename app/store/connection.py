@@ -11,7 +11,7 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from app.domain.errors import StoreUnavailable
@@ -81,6 +81,8 @@ def store_errors() -> Iterator[None]:
         yield
     except (RedisConnectionError, RedisTimeoutError, OSError):
         raise StoreUnavailable("The store does not answer; try again in a moment.") from None
+    except (OutOfMemoryError, ReadOnlyError) as error:  # redis-py gives these classes, and cuts their prefix off
+        raise StoreUnavailable("The store takes no writes at the moment; try again shortly.") from error
     except ResponseError as error:
         if str(error).lstrip("-").startswith(AWAY):
             raise StoreUnavailable("The store takes no writes at the moment; try again shortly.") from None

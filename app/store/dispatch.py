@@ -8,6 +8,7 @@ from app.store.scripts import script
 
 GRANT_MS = 90_000  # a grant nobody claimed falls back
 GRANTS_AT_ONCE = 100
+RUNG_HIDDEN_MS = 3_000  # a rung task that is lost is rung again after this; below a webhook's first pause
 HEARTBEAT_S = 15
 RUNG = "rung"
 RUNG_MS = 4000
@@ -52,6 +53,17 @@ class DispatchStore:
                 args={"limit": limit, "visibility_ms": visibility_ms},
             )
         return int(now), refs
+
+    async def take_up(self, step: str, ref: str, *, hidden_ms: int) -> int:
+        """The store's time (ms) when the ref is ours for `hidden_ms`; 0: in other hands, put off, or not due."""
+        with store_errors():
+            return int(
+                await script("take_up").run(
+                    self._redis,
+                    keys={"due": keys.due(step)},
+                    args={"ref": ref, "window_ms": RUNG_HIDDEN_MS, "hidden_ms": hidden_ms},
+                )
+            )
 
     async def any_due(self, step: str) -> bool:
         """True when something has come due in this step; a read, where `take_due` writes."""

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from app.domain.ids import join_ref, new_id, new_nonce, split_ref
-from app.domain.jobs import Job, JobError, Status
+from app.domain.jobs import NEXT, Job, JobError, Status
 from app.store import keys
 from app.store.connection import Client, store_errors
 from app.store.records import read_job, write_fields
@@ -135,6 +135,8 @@ class JobStore:
         fields: Mapping[str, Any] | None = None,
         notify: bool = False,
     ) -> bool:
+        if any(status not in NEXT[before] for before in from_states):
+            raise ValueError(f"no way leads from {', '.join(from_states)} to {status}")
         ref = join_ref(job.team, job.id)
         delivery = new_id("msg")
         delivery_ref = join_ref(job.team, delivery)
@@ -216,6 +218,8 @@ class JobStore:
                 },
                 args={"id": job.id, "team": job.team, "delivery_prefix": keys.delivery("")},
             )
+        for pair in job.metadata.items():
+            await self.forget(self.index(job.team, user=None, metadata=pair), [job.id])
         return bool(answer[0] == "done")
 
     async def position(self, job: Job) -> int | None:

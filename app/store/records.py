@@ -5,12 +5,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
+import pydantic_core
+
 from app.domain.jobs import Job, JobError, Money, Priority, Status
 
 
 def to_json(value: Any) -> str:
-    """Compact JSON, readable in any language."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    """Compact JSON, readable in any language; pydantic's writer, because every admission passes here."""
+    return pydantic_core.to_json(value).decode()
 
 
 def _error(text: str) -> JobError:

@@ -2,7 +2,8 @@
 -- Moves one job to its next state: compare, then set status, money, slot, due times, outbox and event together.
 -- Runs when memory is short, because what was bought must be written down.
 --
--- 1. refuse when the job is gone, is in another state, or another attempt's nonce is shown: someone was faster
+-- 1. refuse when the job is gone, is in another state, or another attempt's nonce is shown: someone was faster;
+--    a claim without a slot too: it comes from a doorbell rung before the slot was taken back
 -- 2. write the fields given, and the status
 -- 3. do what the new state means: its slot, its place in line, the next due time of each step
 -- 4. an end: close or dispute the reservation, start the record's expiry
@@ -52,6 +53,9 @@ end
 if arg.nonce ~= '' and before[2] ~= arg.nonce then
   return {'stale', status}
 end
+if arg.status == 'submitting' and not redis.call('ZSCORE', key.slots, arg.ref) then
+  return {'stale', status}
+end
 
 redis.call('HSET', key.job, 'status', arg.status)
 for i = 1, #rest, 2 do
@@ -71,7 +75,9 @@ if arg.status == 'submitting' then
 elseif arg.status == 'queued' then
   redis.call('HDEL', key.job, 'nonce', 'lease_ms', 'held_reason')
   redis.call('ZREM', key.slots, arg.ref)
-  redis.call('ZADD', key.due_expire, 'NX', redis.call('HGET', key.job, 'deadline_ms'), arg.ref)
+  local clocks = redis.call('HMGET', key.job, 'deadline_ms', 'start_deadline_ms')
+  local must_start = math.min(clocks[1], clocks[2] or clocks[1])
+  redis.call('ZADD', key.due_expire, 'NX', whole(must_start), arg.ref)
   if tonumber(arg.delay_ms) > 0 then
     redis.call('ZADD', key.later, whole(now + arg.delay_ms), arg.ref)
   else
