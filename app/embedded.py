@@ -202,7 +202,7 @@ class EmbeddedStore:
         _refuse_one_way_door(self._dir, engine)
         lock = self._take_server_lock()
         try:
-            self._socket = _choose_socket(self._dir)
+            self._socket = self._socket or _choose_socket(self._dir)  # a restarted server keeps its address
             self._process = self._spawn(engine, lock)
         finally:
             os.close(lock)  # the server has its own copy, and holds the lock until it is gone

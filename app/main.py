@@ -43,6 +43,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # a redirect would be built from the caller's Host header
         separate_input_output_schemas=False,
         generate_unique_id_function=lambda route: route.name,
         telemetry=TRACING_OFF,

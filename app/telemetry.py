@@ -1,5 +1,6 @@
 """Logs: one line per request and per step, JSON unless stderr is a terminal."""
 
+import json
 import logging
 import re
 import sys
@@ -25,20 +26,24 @@ def _redact_values(_logger: Any, _name: str, line: Any) -> Any:
     return line
 
 
+def _redacted_json(line: Any, **options: Any) -> str:
+    """One line, all ASCII, so that nobody's text can draw on a terminal; redacted once, as a whole."""
+    return redact(json.dumps(line, ensure_ascii=True, **options))
+
+
 def set_up_logs(form: Literal["auto", "json", "text"], *, process: str) -> None:
     """Send every log line of this process to stderr; `process` names the role in each line."""
     as_text = form == "text" or (form == "auto" and sys.stderr.isatty())
-    render: Any = (
-        structlog.dev.ConsoleRenderer() if as_text else structlog.processors.JSONRenderer(ensure_ascii=True)
-    )
+    render: Any = structlog.dev.ConsoleRenderer() if as_text else structlog.processors.JSONRenderer(_redacted_json)
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _redact_values,
+        structlog.processors.format_exc_info,
+        *([_redact_values] if as_text else []),
     ]
     structlog.configure(
-        processors=[*shared, structlog.processors.format_exc_info, render],
+        processors=[*shared, render],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,

@@ -4,8 +4,7 @@ NaN and Infinity, a member given twice, lone surrogates and absurd depth are err
 """
 
 import json
-import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from fastapi import Request
@@ -15,7 +14,9 @@ from pydantic_core import ErrorDetails
 from app.domain.errors import Malformed, Unprocessable, Violation, WrongMediaType
 
 DEPTH = 20
-DIGITS = re.compile(rb"[0-9]{400}")
+DIGITS = 300  # of a whole number; a double ends at 309
+MEMBERS = 1000  # of one object: many times what any request has
+NAME_SHOWN = 64  # characters; a longer name is not repeated
 CODES = {
     "missing": "missing",
     "extra_forbidden": "unknown_field",
@@ -24,6 +25,9 @@ CODES = {
     "dict_type": "wrong_type",
     "float_type": "wrong_type",
     "bool_type": "wrong_type",
+    "string_too_long": "too_long",
+    "greater_than_equal": "out_of_range",
+    "less_than_equal": "out_of_range",
 }
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -36,11 +40,23 @@ class _Twice(ValueError):
     """A member given twice."""
 
 
+class _TooMany(ValueError):
+    """An object with more members than anybody needs; checking each would cost seconds."""
+
+
 def _refuse_constant(_: str) -> NoReturn:
     raise _Constant
 
 
+def _integer(text: str) -> int:
+    if len(text) > DIGITS:
+        raise ValueError("too many digits")
+    return int(text)
+
+
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > MEMBERS:
+        raise _TooMany
     made = dict(pairs)
     if len(made) != len(pairs):
         raise _Twice
@@ -65,6 +81,8 @@ def parse_object(raw: bytes) -> dict[str, Any]:
     """The JSON object in `raw`; Malformed when it is not JSON, Unprocessable when it is something else."""
     if not raw.strip():
         raise Malformed("There is no body; send a JSON object.", code="body_missing")
+    if not json.detect_encoding(raw).startswith("utf-8"):
+        raise WrongMediaType("Send the body in UTF-8.")
     value = _parse(raw)
     if not isinstance(value, dict):
         raise Unprocessable("The body must be a JSON object.", code="body_not_object")
@@ -76,13 +94,17 @@ def parse_object(raw: bytes) -> dict[str, Any]:
 
 
 def _parse(raw: bytes) -> Any:
-    if DIGITS.search(raw):
-        raise Malformed("A number in the body has too many digits.", code="json_invalid")
     try:
-        text = raw.decode("utf-8")
-        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_object)
+        return json.loads(
+            raw.decode("utf-8"),
+            parse_int=_integer,
+            parse_constant=_refuse_constant,
+            object_pairs_hook=_object,
+        )
     except _Twice:
         raise Malformed("A member of the body is given twice.", code="duplicate_key") from None
+    except _TooMany:
+        raise Malformed(f"An object has more than {MEMBERS} members.", code="too_many_members") from None
     except _Constant:
         raise Malformed("NaN and Infinity are not JSON.", code="json_invalid") from None
     except RecursionError:
@@ -101,11 +123,22 @@ def _is_unicode(value: Any) -> bool:
     return True
 
 
+def _pointer(loc: Sequence[int | str]) -> str:
+    """JSON pointer; it ends before a name that is too long or too strange to be repeated."""
+    path = ""
+    for part in loc:
+        name = str(part)
+        if len(name) > NAME_SHOWN or not name.isprintable():
+            break
+        path += "/" + name.replace("~", "~0").replace("/", "~1")
+    return path
+
+
 def _violation(error: ErrorDetails) -> Violation:
-    pointer = "".join(f"/{part}" for part in error["loc"])
     code = CODES.get(error["type"], "invalid")
     sentence = error["msg"].removeprefix("Value error, ").rstrip(".") + "."
-    return Violation(pointer, code, "This member is not known here." if code == "unknown_field" else sentence)
+    shown = "This member is not known here." if code == "unknown_field" else sentence
+    return Violation(_pointer(error["loc"]), code, shown)
 
 
 def validated(model: type[Body], value: dict[str, Any]) -> Body:

@@ -1,4 +1,7 @@
-"""Who may call, as types: a route that names one starts with the permission granted."""
+"""Who may call, as types: a route that names one starts with the permission granted.
+
+All are coroutines although some await nothing: FastAPI would send plain functions to a thread, each of them.
+"""
 
 import re
 from typing import Annotated, cast
@@ -15,9 +18,10 @@ SCHEMES = ("bearer", "key")
 IDEMPOTENCY_LENGTH = 255
 LONGEST_WAIT_S = 60
 EVENT_ID = re.compile(r"[0-9]{1,15}-[0-9]{1,9}")
+WAIT = re.compile(r'wait\s*=\s*"?([0-9]{1,9})"?', re.ASCII | re.IGNORECASE)
 
 
-def gateway(request: Request) -> Gateway:
+async def gateway(request: Request) -> Gateway:
     """The process's gateway."""
     return cast("Gateway", request.app.state.gateway)
 
@@ -54,7 +58,7 @@ async def own_job(job_id: str, caller: CurrentCaller, owner: TheGateway) -> Job:
 OwnJob = Annotated[Job, Depends(own_job)]
 
 
-def idempotency_key(request: Request) -> str | None:
+async def idempotency_key(request: Request) -> str | None:
     """The `Idempotency-Key`, bare or as a quoted string: both forms are one key. Printable ASCII, up to 255."""
     given = request.headers.getlist("idempotency-key")
     if not given:
@@ -70,23 +74,20 @@ def idempotency_key(request: Request) -> str | None:
     return key
 
 
-GivenIdempotencyKey = Annotated[str | None, Depends(idempotency_key)]
-
-
-def preferred_wait(request: Request) -> int:
+async def preferred_wait(request: Request) -> int:
     """Seconds of `Prefer: wait=N` (RFC 7240), at most 60; 0 without one. Preferences we do not know are ignored."""
     for header in request.headers.getlist("prefer"):
         for preference in header.split(","):
-            name, _, value = preference.partition("=")
-            if name.strip().lower() == "wait" and value.strip().strip('"').isdigit():
-                return min(int(value.strip().strip('"')), LONGEST_WAIT_S)
+            wait = WAIT.fullmatch(preference.partition(";")[0].strip())
+            if wait is not None:
+                return min(int(wait[1]), LONGEST_WAIT_S)
     return 0
 
 
 PreferredWait = Annotated[int, Depends(preferred_wait)]
 
 
-def last_event_id(request: Request) -> str | None:
+async def last_event_id(request: Request) -> str | None:
     """The `Last-Event-ID`; refused before the stream begins when it cannot be one."""
     given = request.headers.get("last-event-id")
     if given is not None and not EVENT_ID.fullmatch(given):

@@ -1,5 +1,6 @@
 """What every request passes: a trace id, a limit on its body, one log line."""
 
+import asyncio
 import re
 import time
 
@@ -13,6 +14,7 @@ from app.domain.ids import new_nonce
 JSON_LIMIT = 8 * 1024 * 1024  # bytes; a data URI of a 6 MB image fits
 FILE_LIMIT = 31 * 1024 * 1024  # a 30 MB image and its multipart frame
 BODY_SECONDS = 60
+LENGTH_DIGITS = 15  # of a Content-Length that is worth reading as a number
 TRACE_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 QUIET = frozenset({"/livez", "/readyz", "/metrics"})
 
@@ -24,13 +26,14 @@ class Entrance:
 
     1. a trace id: the caller's `X-Request-ID` when it is a sane one, else a new one; echoed in the reply
     2. a declared length over the limit is refused before a byte is read
-    3. a body without a declared length, or a lying one, is cut off at the limit
+    3. a body without a declared length, or a lying one, is cut off at the limit; one that stops coming, in time
     4. one log line for each request, with status and duration; the query is left out, because it may hold a token
     """
 
-    def __init__(self, app: ASGIApp, *, base_url: str) -> None:
+    def __init__(self, app: ASGIApp, *, base_url: str, body_seconds: float = BODY_SECONDS) -> None:
         self._app = app
         self._base_url = base_url
+        self._body_seconds = body_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection event."""
@@ -54,7 +57,7 @@ class Entrance:
         limit = FILE_LIMIT if scope["path"] == "/v1/files" else JSON_LIMIT
         try:
             _check_length(headers.get(b"content-length"), limit)
-            await self._app(scope, _limited(receive, limit), send_with_trace)
+            await self._app(scope, _limited(receive, limit, self._body_seconds), send_with_trace)
         except FilmgateError as error:  # raised before the application's own handlers can see it
             response = problem(error, path=scope["path"], trace_id=trace_id, base_url=self._base_url)
             response.headers["Connection"] = "close"  # the rest of the body is not read
@@ -76,24 +79,28 @@ def _check_length(declared: bytes | None, limit: int) -> None:
         return
     if not declared.isdigit():
         raise Malformed("The Content-Length is not a number.", code="invalid_header")
-    if int(declared) > limit:
+    if len(declared) > LENGTH_DIGITS or int(declared) > limit:
         raise TooLarge(f"The body is larger than {limit // (1024 * 1024)} MB, the most this route reads.")
 
 
-def _limited(receive: Receive, limit: int) -> Receive:
-    """The request's body, up to the limit and within the time."""
-    read = 0
-    end = time.monotonic() + BODY_SECONDS
+def _limited(receive: Receive, limit: int, seconds: float) -> Receive:
+    """The request's body, up to the limit and within the time; once it is complete, whatever else comes."""
+    read, complete = 0, False
+    end = asyncio.get_running_loop().time() + seconds
 
     async def receive_limited() -> Message:
-        nonlocal read
-        message = await receive()
-        if message["type"] == "http.request":
-            read += len(message.get("body", b""))
-            if read > limit:
-                raise TooLarge(f"The body is larger than {limit // (1024 * 1024)} MB, the most this route reads.")
-            if message.get("more_body") and time.monotonic() > end:
-                raise TooSlow(f"The body did not arrive within {BODY_SECONDS} seconds.")
+        nonlocal read, complete
+        if complete:
+            return await receive()  # waits for the caller to leave, for as long as an answer is streamed
+        try:
+            async with asyncio.timeout_at(end):
+                message = await receive()
+        except TimeoutError:
+            raise TooSlow(f"The body did not arrive within {seconds:g} seconds.") from None
+        read += len(message.get("body", b""))
+        if read > limit:
+            raise TooLarge(f"The body is larger than {limit // (1024 * 1024)} MB, the most this route reads.")
+        complete = not message.get("more_body", False)
         return message
 
     return receive_limited

@@ -11,11 +11,14 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from app.domain.errors import FilmgateError, StoreUnavailable, Violation
+from app.domain.errors import FilmgateError, Malformed, StoreUnavailable, TooLarge, TooSlow, Violation
 
 MEDIA_TYPE = "application/problem+json"
+LONGEST_PATH = 256  # characters of a path that are repeated
+UNREAD = {TooSlow.status, TooLarge.status}  # after these, the rest of the body is not read
 
 TITLES = {
     "malformed": "The request cannot be read",
@@ -23,6 +26,7 @@ TITLES = {
     "body_missing": "There is no body",
     "duplicate_key": "A member is given twice",
     "too_deep": "The body is nested too deeply",
+    "too_many_members": "An object has too many members",
     "invalid_cursor": "The cursor is not one of ours",
     "invalid_header": "A header is wrong",
     "unauthenticated": "No valid key",
@@ -70,7 +74,7 @@ def problem(error: FilmgateError, *, path: str, trace_id: str, base_url: str) ->
         "title": TITLES.get(error.code, HTTPStatus(error.status).phrase),
         "status": error.status,
         "detail": error.message,
-        "instance": path,
+        "instance": path[:LONGEST_PATH],
         "code": error.code,
         "trace_id": trace_id,
     }
@@ -83,6 +87,8 @@ def problem(error: FilmgateError, *, path: str, trace_id: str, base_url: str) ->
         headers["Retry-After"] = str(error.retry_after)
     if error.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="filmgate"'
+    if error.status in UNREAD:
+        headers["Connection"] = "close"
     content = json.dumps(body, ensure_ascii=False).encode()
     return Response(content, error.status, headers=headers, media_type=MEDIA_TYPE)
 
@@ -90,7 +96,7 @@ def problem(error: FilmgateError, *, path: str, trace_id: str, base_url: str) ->
 def _respond(request: Request, error: FilmgateError) -> Response:
     return problem(
         error,
-        path=request.url.path,
+        path=request.scope["path"],
         trace_id=request.scope.get("trace_id", ""),
         base_url=request.app.state.base_url,
     )
@@ -121,7 +127,7 @@ def add_problem_handlers(app: FastAPI) -> None:
     async def ours(request: Request, error: Exception) -> Response:
         assert isinstance(error, FilmgateError)  # noqa: S101  Starlette's signature is wider than what it sends
         if isinstance(error, StoreUnavailable):
-            log.warning("store.away", path=request.url.path)
+            log.warning("store.away", path=request.scope["path"])
         return _respond(request, error)
 
     async def from_http(request: Request, error: Exception) -> Response:
@@ -135,11 +141,15 @@ def add_problem_handlers(app: FastAPI) -> None:
         assert isinstance(error, RequestValidationError)  # noqa: S101  as above
         return _respond(request, _from_validation(error))
 
+    async def gone(request: Request, _: Exception) -> Response:
+        return _respond(request, Malformed("The connection ended before the body did."))
+
     async def unexpected(request: Request, error: Exception) -> Response:
-        log.error("request.failed", path=request.url.path, exc_info=error)
+        log.error("request.failed", path=request.scope["path"], exc_info=error)
         return _respond(request, FilmgateError("Something went wrong here; it has been written to the log."))
 
     app.add_exception_handler(FilmgateError, ours)
     app.add_exception_handler(HTTPException, from_http)
     app.add_exception_handler(RequestValidationError, from_validation)
+    app.add_exception_handler(ClientDisconnect, gone)
     app.add_exception_handler(Exception, unexpected)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from app.cli.exits import Failure
 from app.cli.store_url import with_gateway
@@ -14,6 +14,8 @@ from app.domain.jobs import Job
 from app.domain.money import format_usd
 from app.domain.views import iso, job_view
 from app.gateway import Gateway
+
+PIPE_COLUMNS = 200  # wide enough that nothing is folded in a file or a pipe
 
 group = typer.Typer(no_args_is_help=True, help="Look at jobs, and end held ones.")
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -31,7 +33,8 @@ def _show(jobs: list[tuple[Job, dict[str, Any]]], *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps([view for _, view in jobs], indent=2, ensure_ascii=False))
         return
-    table = Table("job", "status", "model", "held because", "quoted", "charged", "created")
+    job_id = Column("job", no_wrap=True)  # it is copied into the next command
+    table = Table(job_id, "status", "model", "held because", "quoted", "charged", "created")
     for job, _ in jobs:
         charged = "" if job.charged_micro is None else format_usd(job.charged_micro)
         table.add_row(
@@ -43,7 +46,8 @@ def _show(jobs: list[tuple[Job, dict[str, Any]]], *, as_json: bool) -> None:
             charged,
             iso(job.created_ms),
         )
-    Console().print(table)
+    console = Console()
+    (console if console.is_terminal else Console(width=PIPE_COLUMNS)).print(table)
 
 
 def _viewed(gateway: Gateway, job: Job) -> tuple[Job, dict[str, Any]]:

@@ -11,7 +11,7 @@ from app.gateway import open_gateway
 from app.settings import Settings, load_settings
 from app.telemetry import set_up_logs
 
-DRAIN_S = 20
+DRAIN_S = 5  # open event streams end then; their readers come back with Last-Event-ID
 
 
 async def _refuse_early(settings: Settings) -> None:

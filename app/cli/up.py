@@ -241,12 +241,14 @@ def _look_after(child: Child, console: Console) -> None:
 async def _key(settings: Settings) -> str:
     """The key of this machine's own user: made at the first start, kept in the data directory for its owner."""
     kept = settings.data_dir / "client.json"
+    key = ""
     async with open_gateway(settings, process="up") as gateway:
         if kept.exists():
             key = str(json.loads(kept.read_text(encoding="utf-8"))["key"])
-            if await gateway.accounts.knows(key):
-                return key
-        account = await gateway.accounts.add_account("me")
+            if not await gateway.accounts.knows(key):
+                key = ""
+        if not key:
+            key = (await gateway.accounts.add_account("me")).key
     kept.touch(mode=0o600)
-    kept.write_text(json.dumps({"url": settings.base_url, "key": account.key}), encoding="utf-8")
-    return account.key
+    kept.write_text(json.dumps({"url": settings.base_url, "key": key}), encoding="utf-8")
+    return key

@@ -49,12 +49,12 @@ class Accounts:
         """The holder of the key; Unauthenticated when there is none. A mistyped key costs no look-up."""
         if not key:
             raise Unauthenticated(f"There is no key in the request. {NO_KEY}")
-        if not well_formed(key):
-            raise Unauthenticated("The key is not complete or was mistyped: its checksum does not fit.")
         key_digest = digest(key)
         known = self._known.get(key_digest)
         if known is not None and time.monotonic() < known[0]:
             return known[1]
+        if not well_formed(key):
+            raise Unauthenticated("The key is not complete or was mistyped: its checksum does not fit.")
         caller = await self._accounts.caller(key_digest)
         if caller is None:
             self._known.pop(key_digest, None)

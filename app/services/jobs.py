@@ -19,6 +19,7 @@ from app.domain.errors import (
 from app.domain.ids import join_ref
 from app.domain.jobs import Job, JobError, Priority, Status
 from app.egress import EgressPolicy, check_url
+from app.fal.protocol import REQUEST_ID
 from app.media.images import parse_data_uri
 from app.registry.catalog import Catalog, Model
 from app.registry.pricing import Quote
@@ -220,6 +221,8 @@ class Jobs:
             raise Conflict(f"The job is {job.status.value}, not held.", code="not_held")
         match action, upstream_request_id, charged:
             case "adopt", str(request_id), None:
+                if not REQUEST_ID.fullmatch(request_id):
+                    raise Unprocessable("That is not a request id of fal's.")
                 done = await self._jobs.adopt(job, nonce=job.nonce, upstream_request_id=request_id, poll_ms=0)
             case "resubmit", None, None:
                 done = await self._jobs.requeue(job, nonce=job.nonce, wait_ms=0)
@@ -283,6 +286,7 @@ class Jobs:
     ) -> dict[str, dict[str, Any]]:
         """Put stored URLs in the place of images given as data; what the job shows of uploaded images."""
         for content in embedded.values():
+            _refuse_large(model, len(content))
             await self._uploads.check(content)
         shown: dict[str, dict[str, Any]] = {}
         for name in model.image_fields:
@@ -293,6 +297,7 @@ class Jobs:
             elif isinstance(clean.get(name), str):
                 known = await self._uploads.known(caller, clean[name])
                 if known is not None:
+                    _refuse_large(model, known["size"])
                     shown[name] = known
         return shown
 
@@ -303,6 +308,15 @@ class Jobs:
         if job is None:
             raise NotFound("The job of this idempotency key has expired; use a new key.")
         return Submitted(job, await self.position(job), repeated=True)
+
+
+def _refuse_large(model: Model, size: int) -> None:
+    """An upload may be larger than this model reads; fal would refuse it after it was bought."""
+    limit = model.image_limits.max_bytes
+    if size > limit:
+        raise Unprocessable(
+            f"The image has {size} bytes; {model.id} reads at most {limit}.", code="image_too_large"
+        )
 
 
 def _need(caller: Caller, scope: Scope) -> None:

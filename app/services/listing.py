@@ -10,6 +10,7 @@ from app.domain.ids import join_ref
 from app.domain.jobs import Job, Status
 from app.store.jobs import JobStore
 
+STRETCH = 100  # records read at once, at least
 SCAN_LIMIT = 2000  # records one request reads at most while it looks for matches; the cursor goes on from there
 CURSOR = re.compile(r"([0-9]{1,15}):(job_[0-9a-f]{32})")
 
@@ -42,14 +43,16 @@ class Listing:
 
         1. choose the smallest index that holds them all: a metadata pair, the team, or the user
         2. read a stretch of it, newest first; keep what matches; forget ids whose record has expired
-        3. stop when the page is full, the index ends, or enough was read: the cursor then goes on from here
+        3. stop when one more than the page was found, the index ends, or enough was read
+        4. the cursor is the last job shown; after too long a search, the last one looked at
         """
         user = None if caller.sees_team else caller.user
         index = self._jobs.index(caller.team, user=user, metadata=wanted.metadata)
         before = None if cursor is None else _read_cursor(cursor)
-        found: list[Job] = []
-        for _ in range(0, SCAN_LIMIT, limit):
-            rows = await self._jobs.page(index, before=before, count=limit)
+        found: list[tuple[Job, tuple[int, str]]] = []
+        stretch = max(limit + 1, STRETCH)
+        for _ in range(0, SCAN_LIMIT, stretch):
+            rows = await self._jobs.page(index, before=before, count=stretch)
             records = await self._jobs.get_many([join_ref(caller.team, job_id) for job_id, _ in rows])
             expired = [row[0] for row, job in zip(rows, records, strict=True) if job is None]
             if expired:
@@ -57,12 +60,12 @@ class Listing:
             for (job_id, at_ms), job in zip(rows, records, strict=True):
                 before = (at_ms, job_id)
                 if job is not None and _matches(job, caller, wanted):
-                    found.append(job)
                     if len(found) == limit:
-                        return Page(found, _write_cursor(before))
-            if len(rows) < limit:
-                return Page(found, None)
-        return Page(found, None if before is None else _write_cursor(before))
+                        return Page([shown for shown, _ in found], _write_cursor(found[-1][1]))
+                    found.append((job, before))
+            if len(rows) < stretch:
+                return Page([shown for shown, _ in found], None)
+        return Page([shown for shown, _ in found], None if before is None else _write_cursor(before))
 
 
 def _matches(job: Job, caller: Caller, wanted: Filter) -> bool:
