@@ -1,0 +1,139 @@
+"""Admission: one script, all or nothing."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from app.domain.jobs import Priority, Status
+from app.store import keys
+from app.store.admission import AdmissionStore, Admitted, KeyReusedFor, NewJob, Repeated
+from tests.support.hand import DAY_MS, Hand
+from tests.support.stack import Stack
+
+pytestmark = pytest.mark.anyio
+
+
+def new_job(stack: Stack, **changes: Any) -> NewJob:
+    """A job as the service hands it to the store."""
+    plain = NewJob(
+        team=stack.account.team.id,
+        user=stack.account.user.id,
+        key="key_1",
+        model="fal-ai/kling-video/v2/master/image-to-video",
+        input={"prompt": "a lake", "image_url": "https://example.com/a.png", "duration": "5"},
+        quoted_micro=1_400_000,
+        seconds=5,
+        price_version="test",
+        deadline_ms=3_600_000,
+        start_ms=None,
+        priority=Priority.NORMAL,
+        metadata={},
+        images={},
+        webhook_url=None,
+        trace_id=None,
+        idempotency_key=None,
+        fingerprint="one",
+    )
+    return replace(plain, **changes)
+
+
+@pytest.fixture
+def admission(stack: Stack) -> AdmissionStore:
+    """The store that writes down new jobs."""
+    return AdmissionStore(stack.gateway.job_store._redis, retention_ms=30 * DAY_MS)
+
+
+async def test_two_hundred_submits_with_one_key_are_one_job_and_one_reservation(
+    stack: Stack, admission: AdmissionStore
+) -> None:
+    """All at once, over many connections: one is admitted, the others are told its id."""
+    hand = Hand(stack)
+    new = new_job(stack, idempotency_key="once")
+    answers = await asyncio.gather(*(admission.admit(new) for _ in range(200)))
+    (admitted,) = [answer for answer in answers if isinstance(answer, Admitted)]
+    repeated = [answer for answer in answers if isinstance(answer, Repeated)]
+    assert len(repeated) == 199
+    assert {answer.job_id for answer in repeated} == {admitted.job.id}
+    assert await stack.gateway.ledger.reservations(hand.team) == {admitted.job.id: 1_400_000}
+    assert await hand.money() == (1_400_000, 0)
+    assert await hand.entries(admitted.job.id) == ["reserve"]
+    assert await hand.redis.zcard(keys.LINE) == 1
+    assert len(await stack.gateway.events.after(hand.team, "0")) == 1
+
+
+async def test_the_same_key_with_another_body_is_refused_and_reserves_nothing(
+    stack: Stack, admission: AdmissionStore
+) -> None:
+    """The answer names the first job; a key of another user is another key."""
+    first = await admission.admit(new_job(stack, idempotency_key="k"))
+    assert isinstance(first, Admitted)
+    other_body = await admission.admit(new_job(stack, idempotency_key="k", fingerprint="two"))
+    assert other_body == KeyReusedFor(first.job.id)
+    assert await Hand(stack).money() == (1_400_000, 0)
+    other_user = await admission.admit(new_job(stack, idempotency_key="k", user="user_2"))
+    assert isinstance(other_user, Admitted)
+
+
+async def test_an_idempotency_key_outlives_the_longest_job_by_a_day(
+    stack: Stack, admission: AdmissionStore
+) -> None:
+    """Seven days, or the deadline and a day."""
+    for deadline_days, kept_days in ((1, 7), (7, 8)):
+        key = f"for {deadline_days}"
+        await admission.admit(new_job(stack, idempotency_key=key, deadline_ms=deadline_days * DAY_MS))
+        names = [name async for name in stack.gateway.job_store._redis.scan_iter(match="fg:idem:*")]
+        longest = max([await stack.gateway.job_store._redis.pttl(name) for name in names])
+        assert kept_days * DAY_MS - 60_000 < longest <= kept_days * DAY_MS
+
+
+async def test_a_repeat_over_http_is_the_job_as_it_is_now(stack: Stack) -> None:
+    """202, `Idempotent-Replayed`, nothing reserved a second time; another body is 422."""
+    headers = {"Idempotency-Key": "order-7"}
+    first = await stack.api.post("/v1/jobs", json=stack.body("a lake"), headers=headers)
+    hand = Hand(stack)
+    await stack.gateway.dispatch.grant()
+    await hand.submit(first.json()["id"])
+    again = await stack.api.post("/v1/jobs", json=stack.body("a lake"), headers=headers)
+    assert (again.status_code, again.headers["Idempotent-Replayed"]) == (202, "true")
+    assert (again.json()["id"], again.json()["status"]) == (first.json()["id"], "running")
+    assert await hand.entries(first.json()["id"]) == ["reserve"]
+    other = await stack.api.post("/v1/jobs", json=stack.body("a hill"), headers=headers)
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+    assert await hand.money() == (1_400_000, 0)
+
+
+async def test_the_line_goes_by_priority_and_then_by_time(stack: Stack, admission: AdmissionStore) -> None:
+    """High before normal before low; within one priority the first to come is the first to go."""
+    wanted = [Priority.LOW, Priority.NORMAL, Priority.HIGH, Priority.NORMAL, Priority.HIGH]
+    ids = []
+    for priority in wanted:
+        answer = await admission.admit(new_job(stack, priority=priority))
+        assert isinstance(answer, Admitted)
+        ids.append(answer.job.id)
+        await asyncio.sleep(0.002)  # so that the store's clock, in milliseconds, tells them apart
+    hand = Hand(stack)
+    line = await hand.redis.zrange(keys.LINE, 0, -1)
+    assert line == [hand.ref(ids[number]) for number in (2, 4, 1, 3, 0)]
+
+
+async def test_an_admitted_job_is_whole(stack: Stack, admission: AdmissionStore) -> None:
+    """What is read back is what the answer said; both clocks run; every index knows it; its event has no input."""
+    new = new_job(stack, start_ms=60_000, metadata={"order": "7"}, webhook_url="https://example.com/hook")
+    answer = await admission.admit(new)
+    assert isinstance(answer, Admitted)
+    hand = Hand(stack)
+    job = await hand.job(answer.job.id)
+    assert job == answer.job
+    assert (job.status, job.attempt, job.sequence) == (Status.QUEUED, 0, 1)
+    assert job.start_deadline_ms == job.created_ms + 60_000
+    assert await hand.redis.zscore(keys.due("expire"), hand.ref(job.id)) == job.start_deadline_ms
+    for index in (
+        keys.team_jobs(hand.team),
+        keys.user_jobs(hand.team, job.user),
+        keys.metadata_jobs(hand.team, "order", "7"),
+    ):
+        assert await hand.redis.zscore(index, job.id) == job.created_ms
+    (event,) = await stack.gateway.events.after(hand.team, "0")
+    assert (event.type, event.job.id, event.job.input) == ("job.queued", job.id, None)

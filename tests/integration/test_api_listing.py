@@ -1,0 +1,112 @@
+"""Lists of jobs: order, pages, filters, and whose jobs they show."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.refusals import nothing_changes, second_account
+from tests.support.stack import Stack
+
+pytestmark = pytest.mark.anyio
+
+
+async def pages(api: httpx.AsyncClient, query: str, limit: int) -> list[list[dict[str, Any]]]:
+    """All pages of a list, by following `next_cursor`."""
+    found, cursor = [], ""
+    while True:
+        reply = await api.get(f"/v1/jobs?limit={limit}{query}{cursor}")
+        assert reply.status_code == 200, reply.text
+        page = reply.json()
+        found.append(page["data"])
+        assert page["has_more"] == (page["next_cursor"] is not None)
+        if not page["has_more"]:
+            assert "link" not in reply.headers
+            return found
+        assert f"cursor={page['next_cursor']}" in reply.headers["link"]
+        assert reply.headers["link"].startswith("<http://filmgate.test/v1/jobs?")
+        cursor = f"&cursor={page['next_cursor']}"
+
+
+async def test_every_job_is_on_one_page(stack: Stack) -> None:
+    """A hundred jobs, some made in the same millisecond: none missing, none twice, newest first, no empty page."""
+    made = await asyncio.gather(*(stack.submit(str(number)) for number in range(100)))
+    for limit in (1, 7, 10, 50, 99, 100):
+        found = await pages(stack.api, "", limit)
+        assert [len(page) for page in found] == [min(limit, 100 - start) for start in range(0, 100, limit)]
+        jobs = [job for page in found for job in page]
+        assert {job["id"] for job in jobs} == {job["id"] for job in made}
+        assert [job["created_at"] for job in jobs] == sorted((job["created_at"] for job in jobs), reverse=True)
+
+
+async def test_a_cursor_holds_its_place(stack: Stack) -> None:
+    """New jobs, and a job that ends between two pages, neither shift nor repeat what follows."""
+    old = [await stack.submit() for _ in range(6)]
+    first = (await stack.api.get("/v1/jobs?limit=3")).json()
+    for _ in range(5):
+        await stack.submit()
+    await stack.api.post(old[0]["urls"]["cancel"])
+    second = (await stack.api.get(f"/v1/jobs?limit=3&cursor={first['next_cursor']}")).json()
+    shown = [job["id"] for job in (*first["data"], *second["data"])]
+    assert shown == [job["id"] for job in reversed(old)]
+    assert second["has_more"] is False
+
+
+async def test_filters_choose(stack: Stack) -> None:
+    """By state, by model, by a pair of metadata, and all of them together, over pages."""
+    other = "fal-ai/kling-video/v2.1/master/image-to-video"
+    jobs = [await stack.submit(metadata={"parity": str(number % 2), "all": "yes"}) for number in range(6)]
+    jobs += [await stack.submit(model=other, metadata={"parity": "1"}) for _ in range(2)]
+    await stack.api.post(jobs[0]["urls"]["cancel"])
+    await stack.api.post(jobs[7]["urls"]["cancel"])
+
+    async def chosen(query: str) -> set[int]:
+        found = [job["id"] for page in await pages(stack.api, query, 1) for job in page]
+        assert len(found) == len(set(found))
+        return {number for number, job in enumerate(jobs) if job["id"] in found}
+
+    assert await chosen("") == set(range(8))
+    assert await chosen("&status=queued") == {1, 2, 3, 4, 5, 6}
+    assert await chosen("&status=canceled") == {0, 7}
+    assert await chosen("&status=running") == set()
+    assert await chosen(f"&model={other}") == {6, 7}
+    assert await chosen("&model=unknown") == set()
+    assert await chosen("&metadata.parity=1") == {1, 3, 5, 6, 7}
+    assert await chosen("&metadata.all=yes") == {0, 1, 2, 3, 4, 5}
+    assert await chosen("&metadata.parity=2") == set()
+    assert await chosen(f"&metadata.parity=1&status=canceled&model={other}") == {7}
+
+
+async def test_the_link_keeps_the_filters(stack: Stack) -> None:
+    """Following `Link` alone walks the same filtered list."""
+    for number in range(4):
+        await stack.submit(metadata={"k": "a b&c" if number % 2 else "z"})
+    reply = await stack.api.get("/v1/jobs", params={"metadata.k": "a b&c", "limit": 1})
+    following = reply.headers["link"].partition(">")[0].removeprefix("<")
+    second = (await stack.api.get(following)).json()
+    assert [job["metadata"] for job in second["data"]] == [{"k": "a b&c"}]
+    assert second["data"] != reply.json()["data"]
+    assert second["has_more"] is False
+
+
+@pytest.mark.parametrize("same_team", [True, False])
+async def test_a_list_shows_the_callers_own_jobs(stack: Stack, same_team: bool) -> None:  # noqa: FBT001 - a table
+    """Another user's jobs are in no list, with no filter and with no cursor of theirs."""
+    theirs = [await stack.submit(metadata={"k": "v"}) for _ in range(3)]
+    cursor = (await stack.api.get("/v1/jobs?limit=1")).json()["next_cursor"]
+    async with second_account(stack, same_team=same_team) as other:
+        for query in ("", "?metadata.k=v", "?status=queued", f"?cursor={cursor}"):
+            assert (await other.get(f"/v1/jobs{query}")).json()["data"] == []
+        job = (await other.post("/v1/jobs", json=stack.body(metadata={"k": "v"}))).json()
+        for query in ("", "?metadata.k=v", "?status=queued"):
+            assert [one["id"] for one in (await other.get(f"/v1/jobs{query}")).json()["data"]] == [job["id"]]
+    assert {one["id"] for one in (await stack.api.get("/v1/jobs")).json()["data"]} == {one["id"] for one in theirs}
+
+
+async def test_reading_writes_nothing(stack: Stack) -> None:
+    """Lists, jobs, models and the account leave the store as it was."""
+    job = await stack.submit(metadata={"k": "v"})
+    async with nothing_changes(stack):
+        for path in ("/v1/jobs", "/v1/jobs?metadata.k=v", job["urls"]["self"], "/v1/me", "/v1/models", "/readyz"):
+            assert (await stack.api.get(path)).status_code in {200, 503}

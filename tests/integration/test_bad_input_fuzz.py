@@ -1,0 +1,163 @@
+"""Whatever is sent, the answer is never an error of ours."""
+
+import asyncio
+import json
+import string
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
+from schemathesis.specs.openapi.checks import content_type_conformance, status_code_conformance
+
+from tests.support.emulator import Emulator
+from tests.support.redis_server import RedisServer
+from tests.support.refusals import LONGEST_PROBLEM
+from tests.support.server import Server, running_server
+from tests.support.stack import Stack, environment, open_stack
+
+pytestmark = pytest.mark.anyio
+
+QUICK = settings(max_examples=150, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+EACH_ROUTE = 20  # examples
+
+
+@pytest.fixture(scope="module")
+async def stack(redis_server: RedisServer, emulator: Emulator) -> AsyncIterator[Stack]:
+    """One gateway for all examples."""
+    redis_server.flush()
+    async with open_stack(redis_server, emulator) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+async def server(redis_server: RedisServer, emulator: Emulator) -> AsyncIterator[Server]:
+    """An API process on the same store."""
+    async with running_server(environment(redis_server, emulator)) as running:
+        yield running
+
+
+def assert_sane(reply: httpx.Response) -> None:
+    """No error of ours; a refusal is a short problem document."""
+    assert reply.status_code < 500, reply.text[:500]
+    if reply.status_code >= 400:
+        assert reply.headers["content-type"] == "application/problem+json"
+        assert len(reply.content) <= LONGEST_PROBLEM
+        assert reply.json()["status"] == reply.status_code
+
+
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.sampled_from(
+        ["\ud800", "\x00", "NaN", "1e400", "data:", "data:image/png;base64,AAAA", "https://[", "//", "5"]
+    )
+)
+values = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8)
+NAMES = ["model", "input", "webhook_url", "metadata", "priority", "deadline", "start_deadline", "max_usd"]
+FIELDS = ["prompt", "image_url", "duration", "negative_prompt", "cfg_scale", "special_fx", "input_image_urls"]
+almost = st.fixed_dictionaries(
+    {"input": st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, values)) | values},
+    optional=dict.fromkeys([*NAMES[:1], *NAMES[2:], "x"], values),
+)
+
+
+@given(body=st.binary() | st.text(alphabet=string.printable).map(str.encode))
+@QUICK
+async def test_no_bytes_are_an_error_of_ours(stack: Stack, body: bytes) -> None:
+    """Random bytes as a body."""
+    for path in ("/v1/jobs", "/v1/quotes"):
+        assert_sane(await stack.api.post(path, content=body, headers={"Content-Type": "application/json"}))
+
+
+@given(body=values | almost)
+@QUICK
+async def test_no_json_is_an_error_of_ours(stack: Stack, body: Any) -> None:
+    """Random JSON as a body, most of it almost a submission."""
+    content = json.dumps(body).encode()
+    for path in ("/v1/jobs", "/v1/quotes"):
+        assert_sane(await stack.api.post(path, content=content, headers={"Content-Type": "application/json"}))
+
+
+@given(field=st.sampled_from(FIELDS), value=values)
+@QUICK
+async def test_no_value_of_a_field_is_an_error_of_ours(stack: Stack, field: str, value: Any) -> None:
+    """A good submission with one field replaced."""
+    body = stack.body()
+    body["input"][field] = value
+    content = json.dumps(body).encode()
+    assert_sane(await stack.api.post("/v1/quotes", content=content, headers={"Content-Type": "application/json"}))
+
+
+@given(name=st.sampled_from(NAMES), value=values)
+@QUICK
+async def test_no_value_beside_the_input_is_an_error_of_ours(stack: Stack, name: str, value: Any) -> None:
+    """A good submission with one member replaced."""
+    content = json.dumps(stack.body(**{name: value}) if name != "input" else {"input": value}).encode()
+    assert_sane(await stack.api.post("/v1/jobs", content=content, headers={"Content-Type": "application/json"}))
+
+
+latin = st.binary(min_size=0, max_size=80).filter(lambda value: b"\n" not in value and b"\r" not in value)
+HEADERS = [
+    "Idempotency-Key",
+    "Prefer",
+    "Last-Event-ID",
+    "X-Request-ID",
+    "Content-Type",
+    "Authorization",
+    "Accept",
+    "Host",
+]
+
+
+@given(name=st.sampled_from(HEADERS), value=latin)
+@QUICK
+async def test_no_header_is_an_error_of_ours(stack: Stack, name: str, value: bytes) -> None:
+    """A good submission and a list with one header of random bytes."""
+    assert_sane(await stack.api.post("/v1/jobs", json=stack.body(), headers={name.encode(): value}))
+    assert_sane(await stack.api.get("/v1/jobs?limit=1", headers={name.encode(): value}))
+
+
+PARAMETERS = ["status", "model", "limit", "cursor", "metadata.a", "metadata.", "x"]
+
+
+@given(query=st.dictionaries(st.sampled_from(PARAMETERS), st.text()))
+@QUICK
+async def test_no_query_is_an_error_of_ours(stack: Stack, query: dict[str, str]) -> None:
+    """A list with random parameters."""
+    params = {name: value.encode("utf-8", "surrogatepass") for name, value in query.items()}
+    assert_sane(await stack.api.get("/v1/jobs", params=params))
+
+
+def probe_all(url: str, key: str) -> int:
+    """Probe every route of the native API with examples of its description; how many there were."""
+    headers = {"Authorization": f"Bearer {key}"}
+    checks = [not_a_server_error, status_code_conformance, content_type_conformance]
+    probed = 0
+    for found in schemathesis.openapi.from_url(f"{url}/openapi.json").get_all_operations():
+        assert isinstance(found, Ok), found
+        operation = found.ok()
+        if not operation.path.startswith("/v1"):
+            continue
+
+        @given(case=operation.as_strategy())
+        @settings(QUICK, max_examples=EACH_ROUTE)
+        def probe(case: schemathesis.Case[Any]) -> None:
+            case.validate_response(case.call(headers=headers, timeout=10), checks=checks)
+
+        probe()
+        probed += 1
+    return probed
+
+
+async def test_every_route_answers_as_it_is_described(server: Server, stack: Stack) -> None:
+    """Examples made from the OpenAPI document: no error of ours, and only statuses and types it names."""
+    assert await asyncio.to_thread(probe_all, server.url, stack.account.key) >= 12

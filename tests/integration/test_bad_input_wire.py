@@ -1,0 +1,217 @@
+"""What only shows on a real connection: lengths that lie, bodies that stop, requests that are no HTTP."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from starlette.types import Message, Receive, Scope, Send
+
+from app.api.middleware import JSON_LIMIT, Entrance
+from tests.support.emulator import Emulator
+from tests.support.redis_server import RedisServer
+from tests.support.refusals import nothing_changes
+from tests.support.server import Server, running_server
+from tests.support.stack import Stack, environment
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(scope="module")
+async def server(redis_server: RedisServer, emulator: Emulator) -> AsyncIterator[Server]:
+    """An API process on the store and the emulator of these tests."""
+    async with running_server(environment(redis_server, emulator)) as running:
+        yield running
+
+
+def head(stack: Stack, *lines: str, target: str = "/v1/jobs", method: str = "POST") -> bytes:
+    """The head of a request with the stack's key; `lines` are further headers."""
+    first = [f"{method} {target} HTTP/1.1", "Host: filmgate.test", f"Authorization: Bearer {stack.account.key}"]
+    return "\r\n".join([*first, "Content-Type: application/json", *lines, "", ""]).encode()
+
+
+def chunked(content: bytes) -> bytes:
+    """The content as one chunk, and the end."""
+    return b"%x\r\n" % len(content) + content + b"\r\n0\r\n\r\n"
+
+
+def status_of(answer: bytes) -> int:
+    """The status of a raw answer; 0 when there is none."""
+    return int(answer.split(b" ", 2)[1]) if answer.startswith(b"HTTP/1.1 ") else 0
+
+
+async def test_a_good_body_may_come_in_chunks(server: Server, stack: Stack) -> None:
+    """A body without a declared length is read to its end: 202."""
+    raw = json.dumps(stack.body()).encode()
+    request = head(stack, "Transfer-Encoding: chunked", "Connection: close") + chunked(raw)
+    answer = await asyncio.to_thread(server.send, request)
+    assert status_of(answer) == 202, answer[:500]
+    assert b"connection: close" in answer.lower()
+
+
+async def test_a_body_without_a_length_is_cut_off(server: Server, stack: Stack) -> None:
+    """413 once the limit is passed, the connection is closed, and the end was never waited for."""
+    started = b"%x\r\n" % (JSON_LIMIT + 100) + b" " * (JSON_LIMIT + 1)  # the chunk does not end
+    async with nothing_changes(stack):
+        answer = await asyncio.to_thread(server.send, head(stack, "Transfer-Encoding: chunked") + started)
+    assert status_of(answer) == 413, answer[:500]
+    assert b"connection: close" in answer.lower()
+    assert b"application/problem+json" in answer
+
+
+async def test_a_length_over_the_limit_is_refused_at_once(server: Server, stack: Stack) -> None:
+    """413 before any body arrives, and the connection is closed."""
+    for length in (JSON_LIMIT + 1, 60_000_000, 10**12):
+        async with nothing_changes(stack):
+            answer = await asyncio.to_thread(server.send, head(stack, f"Content-Length: {length}"))
+        assert status_of(answer) == 413, answer[:500]
+        assert b"connection: close" in answer.lower()
+
+
+async def test_a_caller_who_leaves_in_the_middle_does_no_harm(server: Server, stack: Stack) -> None:
+    """Of 100 declared bytes 50 come and the connection ends: nothing happens, and the server goes on."""
+    async with nothing_changes(stack):
+        await asyncio.to_thread(server.send, head(stack, "Content-Length: 100") + b"{" * 50, timeout=0.3)
+    async with httpx.AsyncClient(trust_env=False) as web:
+        assert (await web.get(f"{server.url}/livez")).status_code == 200
+
+
+MALFORMED = {
+    "length and chunks": ("Content-Length: 2", "Transfer-Encoding: chunked"),
+    "two lengths": ("Content-Length: 2", "Content-Length: 3"),
+    "+2": ("Content-Length: +2",),
+    "-1": ("Content-Length: -1",),
+    "xchunked": ("Transfer-Encoding: xchunked",),
+    "space before colon": ("Transfer-Encoding : chunked",),
+    "NUL in a header": ("X-A: a\0b",),
+    "no name": (": x",),
+}
+
+
+@pytest.mark.parametrize("case", MALFORMED)
+async def test_a_malformed_request_is_refused(server: Server, stack: Stack, case: str) -> None:
+    """400, so that no proxy in front and this server can see two different requests."""
+    request = head(stack, *MALFORMED[case]) + b"2\r\n{}\r\n0\r\n\r\n"
+    async with nothing_changes(stack):
+        answer = await asyncio.to_thread(server.send, request, timeout=2)
+    assert status_of(answer) == 400, answer[:300]
+
+
+TARGETS = {
+    "100 KB": ("GET", "/v1/jobs?" + "a" * 100_000, {400, 414}),
+    "CONNECT": ("CONNECT", "evil.com:443", {400, 404, 405}),
+    "TRACE": ("TRACE", "/v1/jobs", {400, 405}),
+    "unknown method": ("BREW", "/v1/jobs", {400, 405}),
+    "PRI": ("PRI", "*", {400, 404, 405}),
+    "absolute": ("GET", "http://evil.com/v1/nothing", {400, 404}),
+    "two slashes": ("GET", "//v1/jobs", {404}),
+    "dot": ("GET", "/v1/./jobs", {404}),
+    "dots": ("GET", "/v1/x/../jobs", {404}),
+    "encoded slash": ("GET", "/v1%2f..%2fv1/jobs", {404}),
+    "not UTF-8": ("GET", "/v1/jobs/%ff%fe", {404}),
+    "encoded NUL": ("GET", "/v1/jobs/%00", {404}),
+    "line break": ("GET", "/v1/jobs/%0d%0aX:%20y", {404}),
+}
+
+
+@pytest.mark.parametrize("case", TARGETS)
+async def test_a_strange_target_leads_nowhere(server: Server, stack: Stack, case: str) -> None:
+    """400, 404, 405 or 414: no other spelling of a path reaches a route."""
+    method, target, statuses = TARGETS[case]
+    request = head(stack, "Connection: close", target=target, method=method)
+    async with nothing_changes(stack):
+        answer = await asyncio.to_thread(server.send, request, timeout=2)
+    assert status_of(answer) in statuses, answer[:300]
+
+
+async def test_the_server_does_not_say_what_it_is(server: Server) -> None:
+    """No `Server` header, and a trace id on every answer."""
+    async with httpx.AsyncClient(trust_env=False) as web:
+        reply = await web.get(f"{server.url}/v1/nothing")
+    assert "server" not in reply.headers
+    assert reply.headers["x-request-id"]
+
+
+def entrance(stack: Stack, seconds: float) -> Entrance:
+    """The application behind an entrance that waits for a body for so many seconds."""
+    app = stack.api._transport.app  # type: ignore[attr-defined]  # httpx types the transport as its base class
+    return Entrance(app, base_url="http://filmgate.test", body_seconds=seconds)
+
+
+async def reply_to(door: Entrance, scope: Scope, receive: Receive) -> tuple[int, bytes]:
+    """Status and body of the answer to a request whose body comes from `receive`."""
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    answer: Send = send
+    await door(scope, receive, answer)
+    return sent[0]["status"], b"".join(message.get("body", b"") for message in sent)
+
+
+def scope_of(stack: Stack) -> Scope:
+    """A submission, as a server hands it over."""
+    headers = {"authorization": f"Bearer {stack.account.key}", "content-type": "application/json"}
+    return {
+        "type": "http",
+        "method": "POST",
+        "path": "/v1/jobs",
+        "raw_path": b"/v1/jobs",
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+    }
+
+
+async def test_a_body_that_stops_coming_is_given_up(stack: Stack) -> None:
+    """408 after the time that is given, whether nothing comes or a byte at a time."""
+    forever = asyncio.Event()
+    pieces = iter([b"{"])
+
+    async def silent() -> Message:
+        for piece in pieces:
+            return {"type": "http.request", "body": piece, "more_body": True}
+        await forever.wait()
+        raise AssertionError
+
+    async def dripping() -> Message:
+        await asyncio.sleep(0.02)
+        return {"type": "http.request", "body": b" ", "more_body": True}
+
+    async with nothing_changes(stack):
+        for receive in (silent, dripping):
+            async with asyncio.timeout(5):
+                status, body = await reply_to(entrance(stack, 0.3), scope_of(stack), receive)
+            assert (status, json.loads(body)["code"]) == (408, "request_timeout")
+
+
+async def test_a_body_whose_sender_has_gone_is_no_error_of_ours(stack: Stack) -> None:
+    """A connection that ends in the middle of a body is 400, and no exception leaves the application."""
+    started: Message = {"type": "http.request", "body": b"{", "more_body": True}
+    messages = iter([started, {"type": "http.disconnect"}])
+
+    async def leaving() -> Message:
+        return next(messages)
+
+    async with nothing_changes(stack):
+        status, body = await reply_to(entrance(stack, 5), scope_of(stack), leaving)
+    assert (status, json.loads(body)["code"]) == (400, "malformed")
+
+
+async def test_the_limit_is_for_the_body_and_not_for_the_answer(stack: Stack) -> None:
+    """Waiting for a job longer than a body may take is fine: the body was there."""
+    raw = json.dumps(stack.body()).encode()
+    scope = scope_of(stack)
+    scope["headers"] = [*scope["headers"], (b"prefer", b"wait=1")]
+    messages = iter([{"type": "http.request", "body": raw, "more_body": False}])
+
+    async def whole() -> Message:
+        for message in messages:
+            return message
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    status, body = await reply_to(entrance(stack, 0.3), scope, whole)
+    assert (status, json.loads(body)["status"]) == (202, "queued")

@@ -1,0 +1,244 @@
+"""The step that tells: signed, tried again by the schedule, and never to an address that is not allowed."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from app.domain.jobs import Status
+from app.store import keys
+from app.store.jobs import Charge
+from tests.support.emulator import Emulator
+from tests.support.hand import Hand
+from tests.support.receiver import Receiver, Reply
+from tests.support.redis_server import RedisServer
+from tests.support.stack import Stack, open_stack
+from tests.support.waiting import wait_until
+from workers.deliver import HIDDEN_MS, deliver
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def hand(stack: Stack) -> Hand:
+    """The pipeline by hand."""
+    return Hand(stack)
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    """A customer's server."""
+    async with Receiver() as listening:
+        yield listening
+
+
+async def secret_of(hand: Hand) -> str:
+    """The team's secret, as a customer reads it."""
+    secret: str = (await hand.stack.api.get("/v1/webhook-secret")).json()["secret"]
+    return secret
+
+
+async def attempts(hand: Hand, job_id: str) -> list[dict[str, Any]]:
+    """The job's deliveries, as a customer reads them."""
+    found: list[dict[str, Any]] = (await hand.stack.api.get(f"/v1/jobs/{job_id}/deliveries")).json()["data"]
+    return found
+
+
+async def due_in_ms(hand: Hand, ref: str) -> float:
+    """When the delivery is due, from now."""
+    due_ms: float = await hand.redis.zscore(keys.due("deliver"), ref)
+    return due_ms - await hand.gateway.dispatch.now_ms()
+
+
+async def only_delivery(hand: Hand) -> str:
+    """The one delivery that is due."""
+    (ref,) = await hand.due("deliver")
+    return ref
+
+
+async def test_the_end_arrives_signed_with_the_teams_secret(hand: Hand, receiver: Receiver) -> None:
+    """Standard Webhooks' own package verifies it; the body is the event, without the input."""
+    job = await hand.ended("a secret prompt", webhook_url=f"{receiver.url}/hook", metadata={"order": "7"})
+    await deliver(hand.gateway, await only_delivery(hand))
+    (request,) = receiver.requests
+    assert (request.method, request.target) == ("POST", "/hook")
+    body = Webhook(await secret_of(hand)).verify(request.body, dict(request.headers))
+    with pytest.raises(WebhookVerificationError):
+        Webhook(await secret_of(hand)).verify(request.body + b" ", dict(request.headers))
+    assert set(body) == {"type", "timestamp", "sequence", "data"}
+    assert (body["type"], body["sequence"], body["data"]["id"]) == ("job.succeeded", job.sequence, job.id)
+    assert body["data"]["status"] == "succeeded"
+    assert body["data"]["metadata"] == {"order": "7"}
+    assert body["data"]["charged_usd"] == "1.40"
+    assert "input" not in body["data"]
+    assert b"secret prompt" not in request.body
+    assert (job.upstream_request_id or "").encode() not in request.body.replace(
+        json.dumps(body["data"]["output"], separators=(",", ":")).encode(), b""
+    )
+    (delivery,) = await attempts(hand, job.id)
+    assert (delivery["event"], delivery["status"], delivery["id"]) == (
+        "job.succeeded",
+        "delivered",
+        request.headers["webhook-id"],
+    )
+    assert [(one["status"], one["outcome"]) for one in delivery["attempts"]] == [(200, "delivered")]
+    assert await hand.due("deliver") == []
+
+
+async def test_a_failed_attempt_is_repeated_by_the_schedule_under_the_same_id(
+    hand: Hand, receiver: Receiver
+) -> None:
+    """500, then 200: the same id and the same bytes, signed afresh; both attempts can be read."""
+    receiver.answers([500])
+    job = await hand.ended(webhook_url=receiver.url)
+    ref = await only_delivery(hand)
+    await deliver(hand.gateway, ref)
+    assert 3000 < await due_in_ms(hand, ref) <= 6000
+    assert [one["status"] for one in await attempts(hand, job.id)] == ["due"]
+    await hand.make_due("deliver", ref)
+    await deliver(hand.gateway, ref)
+    first, second = receiver.requests
+    assert first.headers["webhook-id"] == second.headers["webhook-id"]
+    assert first.body == second.body
+    Webhook(await secret_of(hand)).verify(second.body, dict(second.headers))
+    (delivery,) = await attempts(hand, job.id)
+    assert [one["outcome"] for one in delivery["attempts"]] == ["retry", "delivered"]
+
+
+async def test_a_doorbell_that_comes_late_sends_nothing_before_its_time(hand: Hand, receiver: Receiver) -> None:
+    """RQ may run a task twice: the pauses of the schedule hold all the same."""
+    receiver.answers([500])
+    await hand.ended(webhook_url=receiver.url)
+    ref = await only_delivery(hand)
+    await deliver(hand.gateway, ref)
+    await deliver(hand.gateway, ref)
+    assert len(receiver.requests) == 1
+
+
+async def test_one_delivery_is_in_one_workers_hands(hand: Hand, receiver: Receiver) -> None:
+    """Eight tasks for one message send it once; it comes due again should its worker die."""
+    receiver.answers([Reply(200, delay=0.3)])
+    await hand.ended(webhook_url=receiver.url)
+    ref = await only_delivery(hand)
+    sending = [asyncio.create_task(deliver(hand.gateway, ref)) for _ in range(8)]
+    await receiver.wait_for(1)
+    assert 15_000 < await due_in_ms(hand, ref) <= HIDDEN_MS
+    await asyncio.gather(*sending)
+    assert len(receiver.requests) == 1
+
+
+async def test_ten_attempts_are_all(hand: Hand, receiver: Receiver) -> None:
+    """Then it is dead, and due no more."""
+    receiver.answers([503] * 10)
+    job = await hand.ended(webhook_url=receiver.url)
+    ref = await only_delivery(hand)
+    for _ in range(12):
+        await hand.make_due("deliver", ref)
+        await deliver(hand.gateway, ref)
+    assert len(receiver.requests) == 10
+    (delivery,) = await attempts(hand, job.id)
+    assert (delivery["status"], len(delivery["attempts"])) == ("dead", 10)
+    assert await hand.due("deliver") == []
+
+
+async def test_a_receiver_that_is_gone_is_left_alone(hand: Hand, receiver: Receiver) -> None:
+    """410 stops this message at once."""
+    receiver.answers([410])
+    job = await hand.ended(webhook_url=receiver.url)
+    await deliver(hand.gateway, await only_delivery(hand))
+    assert [one["status"] for one in await attempts(hand, job.id)] == ["dead"]
+    assert await hand.due("deliver") == []
+
+
+async def test_a_private_address_is_refused_when_the_socket_is_opened(
+    store: RedisServer, emulator: Emulator, receiver: Receiver
+) -> None:
+    """Nothing allowed: no connection, and the customer can read why."""
+    async with open_stack(store, emulator) as stack:
+        job = await Hand(stack).ended(webhook_url=f"{receiver.url}/metadata")
+    async with open_stack(store, emulator, FILMGATE_EGRESS_ALLOW="") as stack:
+        hand = Hand(stack)
+        hand.team = job.team
+        ref = await only_delivery(hand)
+        await deliver(stack.gateway, ref)
+        delivery = await stack.gateway.webhook_store.get(ref)
+        assert delivery is not None
+        assert [(one.outcome, one.error) for one in delivery.attempts] == [("refused", "forbidden_target")]
+        assert delivery.status == "due"
+    assert receiver.connections == 0
+
+
+async def test_a_held_job_is_told(hand: Hand, receiver: Receiver) -> None:
+    """The customer hears that the outcome is unknown, and later how it ended: two messages, two ids."""
+    job = await hand.bought("[emu:submit_500]", webhook_url=receiver.url)
+    await deliver(hand.gateway, await only_delivery(hand))
+    await hand.gateway.jobs.resolve(job.id, "fail", charged=False)
+    await deliver(hand.gateway, await only_delivery(hand))
+    first, second = [json.loads(request.body) for request in receiver.requests]
+    assert (first["type"], first["data"]["held_reason"]) == ("job.held", "http_500")
+    assert (second["type"], second["data"]["charged_usd"]) == ("job.failed", "0.00")
+    assert first["sequence"] < second["sequence"]
+    assert len({request.headers["webhook-id"] for request in receiver.requests}) == 2
+
+
+async def test_the_message_is_in_the_outbox_in_the_moment_of_the_end(hand: Hand, receiver: Receiver) -> None:
+    """One script writes both: whoever sees the end sees the message, and a loser of the race writes none."""
+    job = await hand.bought(webhook_url=receiver.url)
+    job = await hand.completed(job.id)
+    seen: list[tuple[bool, bool]] = []
+
+    async def watch() -> None:
+        while True:
+            pipe = hand.redis.pipeline(transaction=True)
+            pipe.hget(keys.job(hand.ref(job.id)), "status")
+            pipe.zcard(keys.due("deliver"))
+            status, waiting = await pipe.execute()
+            seen.append((Status(status).ended, waiting == 1))
+
+    watching = asyncio.create_task(watch())
+
+    async def watched() -> bool:
+        return bool(seen)
+
+    await wait_until(watched, "the watcher looks on")
+    await asyncio.gather(
+        *(hand.store.end(job, (Status.FINALIZING,), Status.FAILED, charge=Charge.RELEASE) for _ in range(8))
+    )
+
+    async def seen_ended() -> bool:
+        return seen[-1][0]
+
+    await wait_until(seen_ended, "the watcher saw the end")
+    watching.cancel()
+    assert {ended == waits for ended, waits in seen} == {True}
+    assert {ended for ended, _ in seen} == {True, False}
+    assert len(await attempts(hand, job.id)) == 1
+
+
+async def test_a_job_without_a_webhook_writes_no_message(hand: Hand) -> None:
+    """Nothing to send, nothing kept."""
+    job = await hand.ended()
+    assert await attempts(hand, job.id) == []
+    assert await hand.due("deliver") == []
+
+
+async def test_the_message_says_what_was_true_then(hand: Hand, receiver: Receiver) -> None:
+    """A late attempt still tells the event as it was, not the job as it is now."""
+    job = await hand.bought("[emu:submit_500]", webhook_url=receiver.url)
+    ref = await only_delivery(hand)
+    await hand.gateway.jobs.resolve(job.id, "fail", charged=True)
+    await deliver(hand.gateway, ref)
+    body = json.loads(receiver.requests[0].body)
+    assert (body["type"], body["data"]["status"], body["data"]["charged_usd"]) == ("job.held", "held", None)
+
+
+async def test_an_erased_jobs_message_is_dropped(hand: Hand, receiver: Receiver) -> None:
+    """Erasing a job takes back what was not sent yet."""
+    job = await hand.ended(webhook_url=receiver.url)
+    ref = await only_delivery(hand)
+    assert (await hand.stack.api.delete(f"/v1/jobs/{job.id}")).status_code == 204
+    await deliver(hand.gateway, ref)
+    assert receiver.connections == 0

@@ -1,0 +1,205 @@
+"""Slots, the line, due times and lanes in the store."""
+
+import asyncio
+
+import pytest
+
+from app.domain.jobs import Status
+from app.store import keys
+from app.store.dispatch import GRANT_MS, RUNG, RUNG_HIDDEN_MS
+from app.store.jobs import Charge
+from tests.support.emulator import Emulator
+from tests.support.hand import Hand
+from tests.support.redis_server import RedisServer
+from tests.support.stack import Stack, open_stack
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def hand(stack: Stack) -> Hand:
+    """The pipeline by hand; fal takes ten at once."""
+    return Hand(stack)
+
+
+async def granted(hand: Hand) -> list[str]:
+    """Refs of the jobs that hold a slot."""
+    refs: list[str] = await hand.redis.zrange(keys.SLOTS, 0, -1)
+    return refs
+
+
+async def test_grants_never_exceed_what_fal_takes(hand: Hand) -> None:
+    """Eight lanes grant at once, again and again, while jobs end: never more than ten hold a slot."""
+    for _ in range(40):
+        await hand.admit()
+    bought: set[str] = set()
+    most = 0
+    while len(bought) < 40:
+        grants = await asyncio.gather(*(hand.gateway.dispatch.grant() for _ in range(8)))
+        holders = await granted(hand)
+        most = max(most, len(holders))
+        assert sum(grants) <= 10
+        for ref in holders[:3]:
+            job = await hand.store.get(ref)
+            assert job is not None
+            nonce = await hand.store.claim(job)
+            error = await hand.store.end(
+                job, (Status.SUBMITTING,), Status.FAILED, charge=Charge.RELEASE, nonce=nonce or ""
+            )
+            assert error
+            bought.add(ref)
+    assert most == 10
+    assert await granted(hand) == []
+
+
+async def test_a_smaller_concurrency_is_kept_too(store: RedisServer, emulator: Emulator) -> None:
+    """FILMGATE_UPSTREAM_CONCURRENCY is the whole number at fal."""
+    async with open_stack(store, emulator, FILMGATE_UPSTREAM_CONCURRENCY="2") as stack:
+        hand = Hand(stack)
+        for _ in range(5):
+            await hand.admit()
+        assert await stack.gateway.dispatch.grant() == 2
+        assert await stack.gateway.dispatch.grant() == 0
+        assert len(await hand.due("submit")) == 2
+
+
+async def test_the_first_in_line_is_granted_first(hand: Hand) -> None:
+    """High, normal, low; then by the time of admission."""
+    by_priority = {priority: await hand.admit(priority=priority) for priority in ("low", "normal", "high")}
+    second = await hand.admit(priority="high")
+    order = []
+    for _ in range(4):
+        first = (await hand.redis.zrange(keys.LINE, 0, 0))[0]
+        order.append(first)
+        await hand.redis.zrem(keys.LINE, first)
+    wanted = [by_priority["high"], second, by_priority["normal"], by_priority["low"]]
+    assert order == [hand.ref(job_id) for job_id in wanted]
+
+
+async def test_a_grant_nobody_claims_falls_back_to_its_place(hand: Hand) -> None:
+    """After 90 s the slot is free, and the job stands before those who came later."""
+    lost, later = await hand.grant(), ""
+    later = await hand.admit()
+    now_ms = await hand.gateway.dispatch.now_ms()
+    assert await hand.slot(lost) == pytest.approx(now_ms + GRANT_MS, abs=5000)
+    await hand.redis.set(keys.PAUSE, "so that it is not granted again at once", px=60_000)
+    await hand.redis.zadd(keys.SLOTS, {hand.ref(lost): 1})
+    assert await hand.gateway.dispatch.grant() == 0
+    assert await granted(hand) == []
+    assert await hand.due("submit") == []
+    assert await hand.redis.zrange(keys.LINE, 0, -1) == [hand.ref(lost), hand.ref(later)]
+    before = await hand.posts()
+    assert (await hand.submit(lost)).status is Status.QUEUED  # the worker that overslept its grant
+    assert await hand.posts() == before
+
+
+async def test_a_pause_stops_grants_and_says_why(hand: Hand) -> None:
+    """What runs goes on; nothing new is granted until the pause is over."""
+    await hand.gateway.dispatch.pause("fal refuses the key.", milliseconds=300)
+    await hand.admit()
+    assert await hand.gateway.dispatch.paused() == "fal refuses the key."
+    assert await hand.gateway.dispatch.grant() == 0
+
+    async def over() -> bool:
+        return await hand.gateway.dispatch.grant() == 1
+
+    await wait_until(over, "the pause is over")
+
+
+async def test_a_waiting_job_stands_in_line_again_at_its_old_place(hand: Hand) -> None:
+    """Its wait is over: before those who came later."""
+    job_id = await hand.grant()
+    nonce = await hand.store.claim(await hand.job(job_id))
+    later = await hand.admit(priority="normal")
+    await hand.store.requeue(await hand.job(job_id), nonce=nonce or "", wait_ms=60_000)
+    await hand.gateway.dispatch.pause("so that the line can be seen", milliseconds=60_000)
+    await hand.gateway.dispatch.grant()
+    assert await hand.redis.zrange(keys.LINE, 0, -1) == [hand.ref(later)]
+    await hand.redis.zadd(keys.LATER, {hand.ref(job_id): 1})
+    await hand.gateway.dispatch.grant()
+    assert await hand.redis.zrange(keys.LINE, 0, -1) == [hand.ref(job_id), hand.ref(later)]
+    assert await hand.redis.zcard(keys.LATER) == 0
+
+
+async def test_what_is_handed_out_is_hidden_and_comes_back(hand: Hand) -> None:
+    """Two takers share what is due; what is lost comes due again by itself."""
+    ids = [await hand.admit() for _ in range(6)]
+    await hand.gateway.dispatch.grant()
+    dispatch = hand.gateway.dispatch
+    taken = await asyncio.gather(*(dispatch.take_due("submit", limit=3, visibility_ms=200) for _ in range(4)))
+    refs = [ref for _, found in taken for ref in found]
+    assert sorted(refs) == sorted(hand.ref(job_id) for job_id in ids)
+    assert not await dispatch.any_due("submit")
+
+    async def back() -> bool:
+        return await dispatch.any_due("submit")
+
+    await wait_until(back, "what was handed out is due again", timeout=5)
+
+
+async def test_one_of_many_takes_a_ref_up(hand: Hand) -> None:
+    """Handed out, it can be taken up by one; put off or unknown, by nobody."""
+    job_id = await hand.grant()
+    ref, dispatch = hand.ref(job_id), hand.gateway.dispatch
+    await dispatch.take_due("submit", limit=1, visibility_ms=RUNG_HIDDEN_MS)
+    taken = await asyncio.gather(*(dispatch.take_up("submit", ref, hidden_ms=30_000) for _ in range(8)))
+    assert sorted(bool(now_ms) for now_ms in taken) == [False] * 7 + [True]
+    assert await dispatch.take_up("submit", "team/job_unknown", hidden_ms=1) == 0
+    assert await hand.due("submit") == [ref]
+
+
+async def test_what_is_no_longer_due_stays_away(hand: Hand) -> None:
+    """Looking again later does not bring back what was dropped meanwhile."""
+    job_id = await hand.grant()
+    ref = hand.ref(job_id)
+    await hand.gateway.dispatch.drop_due("submit", [ref])
+    await hand.gateway.dispatch.look_again("submit", {ref: 1})
+    assert await hand.due("submit") == []
+
+
+# --- lanes -------------------------------------------------------------------------------------------------------
+
+
+async def test_a_lane_has_one_slice(hand: Hand) -> None:
+    """Of many tokens one takes it; only that one renews it, passes it on, or leaves it."""
+    dispatch = hand.gateway.dispatch
+    taken = await asyncio.gather(*(dispatch.take_lane(0, f"slice-{n}") for n in range(8)))
+    assert sum(taken) == 1
+    mine, other = f"slice-{taken.index(True)}", "slice-x"
+    assert not await dispatch.renew_lane(0, other)
+    assert not await dispatch.pass_lane_on(0, other)
+    await dispatch.leave_lane(0, other)
+    assert await dispatch.renew_lane(0, mine)
+    assert not await dispatch.ring_lane(0)
+    assert await dispatch.pass_lane_on(0, mine)
+    assert await hand.redis.get(keys.lane(0)) == RUNG
+    assert await dispatch.take_lane(0, other)
+    assert not await dispatch.renew_lane(0, mine)
+    assert await dispatch.take_lane(1, mine)  # another lane is another matter
+
+
+async def test_a_lane_without_a_slice_is_rung_once(hand: Hand) -> None:
+    """Many supervisors see that it is dark; one enqueues."""
+    dispatch = hand.gateway.dispatch
+    rung = await asyncio.gather(*(dispatch.ring_lane(0) for _ in range(8)))
+    assert sum(rung) == 1
+    assert await dispatch.take_lane(0, "slice")
+    await dispatch.leave_lane(0, "slice")
+
+    async def free() -> bool:
+        return await dispatch.ring_lane(0)
+
+    await wait_until(free, "the lane that was left can be rung", timeout=2)
+
+
+async def test_a_slice_that_died_loses_its_lane_within_two_seconds(hand: Hand) -> None:
+    """The lease runs out by itself."""
+    dispatch = hand.gateway.dispatch
+    assert await dispatch.take_lane(0, "dead")
+    assert await hand.redis.pttl(keys.lane(0)) <= 2000
+
+    async def free() -> bool:
+        return await dispatch.take_lane(0, "next")
+
+    await wait_until(free, "the lease ran out", timeout=4)

@@ -1,0 +1,233 @@
+"""The lanes and their RQ workers as real processes: killed, robbed of their tasks, stopped in the middle.
+
+One supervisor serves all tests of this file; each test leaves it working.
+"""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from app.domain.jobs import Money, Status
+from app.store import keys
+from app.store.dispatch import RUNG
+from tests.support.checks import immortal_keys, ledger_faults, slot_faults
+from tests.support.emulator import Emulator
+from tests.support.hand import Hand
+from tests.support.receiver import Receiver
+from tests.support.redis_server import RedisServer
+from tests.support.stack import open_stack
+from tests.support.waiting import wait_until
+from tests.support.workers import Workers
+from workers.queues import QUEUES, open_queue
+
+pytestmark = pytest.mark.anyio
+
+
+@dataclass
+class Live:
+    """A gateway at work, and RQ's own view of the store."""
+
+    hand: Hand
+    workers: Workers
+    rq: Any
+
+    async def restarted(self, queue: str, gone: list[int]) -> list[int]:
+        """The queue's new worker processes, once they stand in the place of the old."""
+
+        async def replaced() -> list[int]:
+            pids = self.workers.pids(queue)
+            return pids if len(pids) == len(gone) and not set(pids) & set(gone) else []
+
+        return await wait_until(replaced, f"{queue} was started again", timeout=30)
+
+
+@pytest.fixture(scope="module")
+async def live(redis_server: RedisServer, emulator: Emulator) -> AsyncIterator[Live]:
+    """Real workers on an empty store; at the end the books are right and everything stops in order."""
+    redis_server.flush()
+    with Redis.from_url(redis_server.url) as rq:
+        async with open_stack(redis_server, emulator) as stack:
+            hand = Hand(stack)
+            async with stack.workers() as workers:
+                yield Live(hand, workers, rq)
+            assert workers._process is not None
+            assert workers._process.returncode == 0
+            assert await ledger_faults(hand.redis) == []
+            assert await slot_faults(hand.redis) == []
+            assert await immortal_keys(hand.redis) == []
+
+
+async def ended(live: Live, job_id: str) -> Status:
+    """How the job ended."""
+    await live.hand.stack.until(job_id, "succeeded", "failed", "canceled", timeout=40)
+    return (await live.hand.job(job_id)).status
+
+
+async def test_many_jobs_are_bought_once_each_and_told_once_each(live: Live) -> None:
+    """More than fal takes at once: all succeed, one POST each, one message each."""
+    before = await live.hand.posts()
+    async with Receiver() as receiver:
+        ids = await asyncio.gather(*(live.hand.admit(webhook_url=receiver.url) for _ in range(15)))
+        assert {await ended(live, job_id) for job_id in ids} == {Status.SUCCEEDED}
+        await receiver.wait_for(15)
+        assert len({request.headers["webhook-id"] for request in receiver.requests}) == 15
+        assert len(receiver.requests) == 15
+    assert await live.hand.posts() == before + 15
+
+
+async def test_rqs_own_tool_can_look_in(live: Live) -> None:
+    """`rq info` shows the three queues and their workers."""
+    command = [sys.executable, "-m", "rq.cli", "info", "--url", live.hand.stack.redis.url]
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
+    for queue in QUEUES:
+        assert queue in done.stdout
+    assert "3 queues" in done.stdout
+    assert "4 workers" in done.stdout
+
+
+async def test_a_task_that_rq_lost_is_rung_again(live: Live) -> None:
+    """The doorbell's list is deleted with the task in it; the job comes due again within seconds."""
+    pids = live.workers.pids("work")
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        # What the stopped workers have asked the server for is answered before anything else is queued.
+        job_id = await live.hand.admit()
+        before = await live.hand.posts()
+
+        async def rung() -> bool:
+            return bool(live.rq.llen("rq:queue:work"))
+
+        await wait_until(rung, "the submission was rung", timeout=15)
+        live.rq.delete("rq:queue:work")
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+    assert await ended(live, job_id) is Status.SUCCEEDED
+    assert await live.hand.posts() == before + 1
+
+
+async def test_a_killed_lane_goes_on_and_is_never_there_twice(live: Live) -> None:
+    """Kill -9 of the lane's process: a new slice within three seconds of computing time; one at any moment."""
+    began = time.monotonic()
+    await asyncio.to_thread(subprocess.run, [sys.executable, "-c", "import workers.__main__"], check=True)
+    start_s = time.monotonic() - began  # how long a process takes to start on this machine, now
+    lane = keys.lane(0)
+
+    async def token() -> str | None:
+        found = await live.hand.redis.get(lane)
+        return found if found != RUNG else None
+
+    for _ in range(2):
+        old = await wait_until(token, "a slice runs")
+        gone = live.workers.pids("lanes")
+        assert live.workers.kill("lanes") == 1
+        killed = time.monotonic()
+
+        async def other(old: str | None = old) -> bool:
+            now = await token()
+            return now is not None and now != old
+
+        await wait_until(other, "another slice runs", timeout=20)
+        dark_s = time.monotonic() - killed
+        assert dark_s < max(3.0, 2.5 + 2 * start_s), f"dark for {dark_s:.1f} s; a start takes {start_s:.1f} s"
+        await live.restarted("lanes", gone)
+    tokens = set()
+    for _ in range(40):  # over two seconds of a slice of five: one token, or two where a slice ends in them
+        tokens.add(await live.hand.redis.get(lane))
+        await asyncio.sleep(0.05)
+    assert len(tokens - {RUNG, None}) <= 2
+    assert len(live.workers.pids("lanes")) == 1
+    assert await ended(live, await live.hand.admit()) is Status.SUCCEEDED
+
+
+async def test_doorbells_of_a_lane_do_not_pile_up(live: Live) -> None:
+    """Some too many ring: each is answered once, and the lane's queue is empty again."""
+    queue = open_queue("lanes", live.rq)
+    for number in range(2):
+        queue.enqueue("workers.tasks.lane", 0, job_id=f"extra-{number}", job_timeout=20, result_ttl=0)
+
+    async def drained() -> bool:
+        return not any(live.rq.exists(f"rq:job:extra-{number}") for number in range(2))
+
+    assert await ended(live, await live.hand.admit()) is Status.SUCCEEDED
+    await wait_until(drained, "the extra doorbells were answered", timeout=40, interval=0.2)
+    assert queue.count <= 1
+
+
+async def test_a_task_that_takes_too_long_ends_its_process(live: Live) -> None:
+    """RQ's alarm does not interrupt a step somewhere: the process is replaced, and works."""
+    gone = live.workers.pids("deliveries")
+    open_queue("deliveries", live.rq).enqueue("time.sleep", 30, job_timeout=1, result_ttl=0, failure_ttl=60)
+    await live.restarted("deliveries", gone)
+    async with Receiver() as receiver:
+        await live.hand.admit(webhook_url=receiver.url)
+        await receiver.wait_for(1, timeout=40)
+
+
+async def test_a_worker_killed_in_the_middle_of_its_call_leaves_a_held_job(live: Live) -> None:
+    """Fal has the request, nobody has its id: after the lease the job is held, and never posted again."""
+    before = await live.hand.posts()
+    job_id = await live.hand.admit("[emu:submit_hang]")
+
+    async def posted() -> bool:
+        return await live.hand.posts() == before + 1
+
+    await wait_until(posted, "the job is at fal", timeout=15)
+    gone = live.workers.pids("work")
+    live.workers.kill("work")
+    job = await live.hand.job(job_id)
+    assert job.status is Status.SUBMITTING
+    await live.restarted("work", gone)
+    await live.hand.write(job_id, lease_ms=1)
+    await live.hand.make_due("submit", live.hand.ref(job_id))
+    await live.hand.stack.until(job_id, "held", timeout=30)
+    job = await live.hand.job(job_id)
+    assert (job.held_reason, job.money, job.attempt) == ("worker_lost", Money.RESERVED, 1)
+    assert await ended(live, await live.hand.admit()) is Status.SUCCEEDED  # the pipeline goes on
+    assert await live.hand.posts() == before + 2
+    await live.hand.gateway.jobs.resolve(job_id, "fail", charged=True)
+
+
+async def test_an_end_is_told_although_its_workers_died(live: Live) -> None:
+    """The message was written with the end: whoever comes next sends it."""
+    async with Receiver() as receiver:
+        gone = live.workers.pids("deliveries")
+        for pid in gone:
+            os.kill(pid, signal.SIGSTOP)
+        job_id = await live.hand.admit(webhook_url=receiver.url)
+        await live.hand.stack.until(job_id, "succeeded", timeout=30)
+        live.workers.kill("deliveries")
+        live.workers.kill("work")
+        assert receiver.requests == []
+        (request, *_) = await receiver.wait_for(1, timeout=60)
+        (delivery,) = await live.hand.gateway.webhook_store.of_job(live.hand.team, job_id)
+        assert request.headers["webhook-id"] == delivery.id
+        await live.restarted("deliveries", gone)
+
+
+async def test_what_was_in_hand_at_a_stop_is_finished(live: Live) -> None:
+    """SIGTERM to one worker during its POST: the answer is still written down."""
+    before = await live.hand.posts()
+    job_id = await live.hand.admit("[emu:run:1]")
+
+    async def posted() -> bool:
+        return await live.hand.posts() == before + 1
+
+    await wait_until(posted, "the job is at fal", timeout=15)
+    gone = live.workers.pids("work")
+    for pid in gone:
+        os.kill(pid, signal.SIGTERM)
+    await live.restarted("work", gone)
+    assert await ended(live, job_id) is Status.SUCCEEDED
+    assert await live.hand.posts() == before + 1

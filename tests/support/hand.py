@@ -1,0 +1,137 @@
+"""The pipeline by hand: a test calls one step after the other, and moves due times instead of waiting for them."""
+
+from itertools import count
+from typing import Any
+
+from app.domain.ids import join_ref
+from app.domain.jobs import Job, Status
+from app.store import keys
+from tests.support.stack import Stack
+from tests.support.waiting import wait_until
+from workers.finalize import finalize
+from workers.lane import expire
+from workers.poll import poll
+from workers.submit import submit
+
+DAY_MS = 86_400_000
+_numbers = count(1)
+
+
+class Hand:
+    """One stack's jobs, pushed by hand. A job is named by its id; `redis` is the store itself."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.gateway = stack.gateway
+        self.store = stack.gateway.job_store
+        self.redis: Any = stack.gateway.job_store._redis
+        self.team = stack.account.team.id
+
+    def ref(self, job_id: str) -> str:
+        """`team/job`."""
+        return join_ref(self.team, job_id)
+
+    async def job(self, job_id: str) -> Job:
+        """The record now."""
+        job = await self.store.get(self.ref(job_id))
+        assert job is not None
+        return job
+
+    # --- one step each ---------------------------------------------------------------------------------------
+
+    async def admit(self, prompt: str = "a quiet lake", **more: Any) -> str:
+        """A queued job; each prompt is used once, because the emulator counts by prompt."""
+        job = await self.stack.submit(f"{prompt} {next(_numbers)}", **more)
+        job_id: str = job["id"]
+        return job_id
+
+    async def grant(self, prompt: str = "a quiet lake", **more: Any) -> str:
+        """A queued job that has its slot."""
+        job_id = await self.admit(prompt, **more)
+        await self.gateway.dispatch.grant()
+        assert await self.slot(job_id) is not None
+        return job_id
+
+    async def submit(self, job_id: str) -> Job:
+        """The submit step; the job afterwards."""
+        await submit(self.gateway, self.ref(job_id))
+        return await self.job(job_id)
+
+    async def bought(self, prompt: str = "a quiet lake", **more: Any) -> Job:
+        """Admitted, granted and submitted once; the job afterwards."""
+        return await self.submit(await self.grant(prompt, **more))
+
+    async def poll(self, job_id: str, *, later_ms: int = 0) -> int | None:
+        """The poll step, as if it were `later_ms` later; what it answers."""
+        now_ms = await self.gateway.dispatch.now_ms() + later_ms
+        return await poll(self.gateway, await self.job(job_id), now_ms)
+
+    async def completed(self, job_id: str, *, later_ms: int = 0) -> Job:
+        """Polled until fal has ended."""
+
+        async def done() -> bool:
+            return await self.poll(job_id, later_ms=later_ms) is None
+
+        await wait_until(done, f"{job_id} is completed at fal", interval=0.05)
+        job = await self.job(job_id)
+        assert job.status is Status.FINALIZING
+        return job
+
+    async def finalize(self, job_id: str) -> Job:
+        """The finalize step, due now; the job afterwards."""
+        await self.make_due("finalize", self.ref(job_id))
+        await finalize(self.gateway, self.ref(job_id))
+        return await self.job(job_id)
+
+    async def finalized(self, job_id: str) -> Job:
+        """Finalized again and again, at most ten times, until the job has ended."""
+        for _ in range(10):
+            job = await self.finalize(job_id)
+            if job.status.ended:
+                return job
+        raise AssertionError(f"{job_id} has not ended after ten reads of its result")
+
+    async def ended(self, prompt: str = "a quiet lake", **more: Any) -> Job:
+        """A job pushed through to its end, with as many looks at the result as it takes."""
+        job = await self.bought(prompt, **more)
+        await self.completed(job.id)
+        return await self.finalized(job.id)
+
+    async def expire(self, job_id: str) -> Job:
+        """The housekeeping that ends late jobs, with this job due in it now; the job afterwards."""
+        await self.make_due("expire", self.ref(job_id))
+        await expire(self.gateway)
+        return await self.job(job_id)
+
+    # --- the store's time, and what it holds -----------------------------------------------------------------
+
+    async def make_due(self, step: str, ref: str) -> None:
+        """Let a ref come due now, if it is due at all in this step."""
+        await self.redis.zadd(keys.due(step), {ref: await self.gateway.dispatch.now_ms()}, xx=True)
+
+    async def write(self, job_id: str, **fields: str | int) -> None:
+        """Rewrite fields of the record, as if time had passed."""
+        await self.redis.hset(keys.job(self.ref(job_id)), mapping=fields)
+
+    async def slot(self, job_id: str) -> float | None:
+        """When the job's slot falls free, or None."""
+        score: float | None = await self.redis.zscore(keys.SLOTS, self.ref(job_id))
+        return score
+
+    async def due(self, step: str) -> list[str]:
+        """Every ref that is due, now or later, in this step."""
+        refs: list[str] = await self.redis.zrange(keys.due(step), 0, -1)
+        return refs
+
+    async def entries(self, job_id: str) -> list[str]:
+        """What the ledger says of the job, in order: `reserve`, then `settle`, `release` or `dispute`."""
+        return [entry.type for entry in await self.gateway.ledger.entries(self.team) if entry.job == job_id]
+
+    async def money(self) -> tuple[int, int]:
+        """Reserved and spent, in micro-dollars."""
+        balance = await self.gateway.ledger.balance(self.team)
+        return balance.reserved, balance.spent
+
+    async def posts(self) -> int:
+        """Submits that fal has seen, accepted or not, over all tests of this process."""
+        return len(await self.stack.emulator.requests()) + len(await self.stack.emulator.refused())

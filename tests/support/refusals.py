@@ -1,0 +1,74 @@
+"""What every refusal has in common, and what must be the same before and after one."""
+
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import httpx
+from redis.asyncio import Redis
+
+from app.store import keys
+from tests.support.stack import Stack
+
+LONGEST_PROBLEM = 4096  # bytes
+MEMBERS = {"type", "title", "status", "detail", "instance", "code", "trace_id"}
+
+
+def assert_problem(reply: httpx.Response, status: int, code: str, *, secret: str = "") -> dict[str, Any]:
+    """The reply is a problem document with this status and code, short, and without `secret`; the document."""
+    assert reply.status_code == status, f"{reply.status_code}: {reply.text[:500]}"
+    assert reply.headers["content-type"] == "application/problem+json"
+    assert len(reply.content) <= LONGEST_PROBLEM, len(reply.content)
+    problem: dict[str, Any] = reply.json()
+    found = [problem["code"], *(error["code"] for error in problem.get("errors", []))]
+    assert code in found, f"{found}: {reply.text[:500]}"
+    assert problem.keys() - {"errors"} == MEMBERS
+    assert problem["status"] == status
+    assert problem["type"].endswith(f"/problems/{problem['code']}")
+    assert problem["trace_id"] == reply.headers["x-request-id"]
+    assert not secret or secret not in reply.text, "the input is echoed"
+    return problem
+
+
+async def books(stack: Stack) -> dict[str, str]:
+    """Every key of the store with a digest of its value: equal before and after what changes nothing."""
+    async with Redis.from_url(stack.redis.url) as redis:
+        found = {}
+        async for name in redis.scan_iter(count=1000):
+            value = await redis.dump(name)
+            if value is not None and not name.startswith(keys.worker("").encode()):
+                found[name.decode()] = hashlib.sha256(value).hexdigest()
+        return found
+
+
+async def submits(stack: Stack) -> int:
+    """How many submits fal has seen, accepted and refused ones; asked over a connection of its own."""
+    async with httpx.AsyncClient(trust_env=False) as web:
+        seen = (await web.get(f"{stack.emulator.url}/emulator/requests")).json()
+    return len(seen["requests"]) + len(seen["refused"])
+
+
+@asynccontextmanager
+async def nothing_changes(stack: Stack) -> AsyncIterator[None]:
+    """What is done inside writes nothing to the store, and submits nothing to fal."""
+    before = await books(stack)
+    known = await submits(stack)
+    yield
+    assert await books(stack) == before
+    assert await submits(stack) == known
+
+
+@asynccontextmanager
+async def second_account(stack: Stack, *, same_team: bool = False) -> AsyncIterator[httpx.AsyncClient]:
+    """A client with another key: of another team, or of another user of the same team."""
+    accounts = stack.gateway.accounts
+    account = await accounts.first_account(team_name="other", user_name="other")
+    key = account.key
+    if same_team:
+        key = await accounts.add_key(replace(account.user, team=stack.account.team.id))
+    headers = {"Authorization": f"Bearer {key}"}
+    transport = stack.api._transport  # the same application
+    async with httpx.AsyncClient(transport=transport, base_url="http://filmgate.test", headers=headers) as api:
+        yield api

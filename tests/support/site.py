@@ -1,0 +1,206 @@
+"""A whole installation of separate processes: store, emulator, `filmgate serve`, `filmgate worker`."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Self
+
+import httpx
+from redis.asyncio import Redis
+
+from app.domain.money import parse_usd
+from app.embedded import DieWithParent
+from app.gateway import open_gateway
+from app.settings import load_settings
+from tests.support.checks import immortal_keys, ledger_faults, slot_faults
+from tests.support.emulator import Emulator
+from tests.support.redis_server import RedisServer
+from tests.support.stack import environment
+from tests.support.up import COMMAND, ROOT, clean_environment, free_ports, run_command
+from tests.support.waiting import wait_until
+from tests.support.workers import Workers
+
+Job = dict[str, Any]
+START_SECONDS = 60
+ENDS = {"succeeded", "failed", "canceled"}
+CLIENTS = 16  # how many submit at the same time
+
+
+class Serve:
+    """The API as a process of its own; it keeps its port over `kill` and `start`."""
+
+    def __init__(self, settings: Mapping[str, str]) -> None:
+        self.port = free_ports()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._environment = clean_environment(**settings, FILMGATE_PORT=str(self.port))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Self:
+        """Start it; it listens a moment later."""
+        self._process = subprocess.Popen(  # noqa: S603  our own program
+            [*COMMAND, "serve"],
+            cwd=ROOT,
+            env=self._environment,
+            start_new_session=True,
+            preexec_fn=DieWithParent(),  # noqa: PLW1509  two system calls; it does not outlive a killed test run
+        )
+        return self
+
+    def kill(self) -> None:
+        """SIGKILL, in the middle of whatever it does."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """SIGTERM, as a deployment does; the exit status."""
+        return self._end(signal.SIGTERM)
+
+    def _end(self, number: signal.Signals) -> int:
+        assert self._process is not None
+        self._process.send_signal(number)
+        return self._process.wait(START_SECONDS)
+
+
+@dataclass
+class Site:
+    """What a test has in hand. `api` speaks to `serve` over the wire, with the account's key."""
+
+    settings: dict[str, str]
+    redis: RedisServer
+    emulator: Emulator
+    serve: Serve
+    workers: Workers
+    api: httpx.AsyncClient
+
+    async def submit(self, prompt: str, **more: Any) -> Job:
+        """Submit until it is accepted, with one idempotency key, as a patient client does."""
+        body = {"input": {"prompt": prompt, "image_url": self.emulator.sample_image}, **more}
+
+        async def accepted() -> Job | None:
+            with contextlib.suppress(httpx.TransportError):
+                reply = await self.api.post("/v1/jobs", json=body, headers={"Idempotency-Key": prompt})
+                assert reply.status_code in {202, 503}, reply.text
+                return reply.json() if reply.status_code == 202 else None
+            return None
+
+        found = await wait_until(accepted, f"{prompt} is accepted", timeout=START_SECONDS, interval=0.1)
+        assert found is not None
+        return found
+
+    async def submit_all(self, bodies: Iterable[tuple[str, dict[str, Any]]]) -> list[Job]:
+        """Submit prompts with their further members, as many clients at once."""
+        room = asyncio.Semaphore(CLIENTS)
+
+        async def one(prompt: str, more: dict[str, Any]) -> Job:
+            async with room:
+                return await self.submit(prompt, **more)
+
+        return list(await asyncio.gather(*(one(prompt, more) for prompt, more in bodies)))
+
+    async def jobs(self, **metadata: str) -> list[Job]:
+        """The account's jobs with this metadata, newest first; empty while the API or the store is away."""
+        found: list[Job] = []
+        wanted = {f"metadata.{name}": value for name, value in metadata.items()}
+        cursor: dict[str, str] = {}
+        while True:
+            try:
+                reply = await self.api.get("/v1/jobs", params={"limit": "100", **wanted, **cursor})
+            except httpx.TransportError:
+                return []
+            if reply.status_code != 200:
+                return []
+            page = reply.json()
+            found += page["data"]
+            if not page["has_more"]:
+                return found
+            cursor = {"cursor": page["next_cursor"]}
+
+    async def until_all(self, count: int, statuses: set[str], *, timeout: float, **metadata: str) -> list[Job]:
+        """All `count` jobs with this metadata, once each has one of these statuses."""
+        seen: list[Job] = []
+
+        async def reached() -> bool:
+            seen[:] = await self.jobs(**metadata)
+            return len(seen) == count and {job["status"] for job in seen} <= statuses
+
+        try:
+            await wait_until(reached, f"{count} jobs are {statuses}", timeout=timeout, interval=0.3)
+        except AssertionError as error:
+            counts = Counter(job["status"] for job in seen)
+            raise AssertionError(f"{error}; {len(seen)} jobs: {dict(counts)}") from None
+        return seen
+
+    async def usage(self) -> tuple[int, int]:
+        """What is reserved and what is spent, in micro-dollars, as `GET /v1/me` says."""
+        reply = await self.api.get("/v1/me")
+        assert reply.status_code == 200, reply.text
+        usage = reply.json()["usage"]
+        return parse_usd(usage["reserved_usd"]), parse_usd(usage["spent_usd"])
+
+    async def request_of(self, prompt: str) -> str | None:
+        """The emulator's id of the request with this prompt; None when it has accepted none."""
+        found = [request["request_id"] for request in await self.emulator.requests() if request["prompt"] == prompt]
+        return found[0] if found else None
+
+    async def bought_twice(self) -> list[str]:
+        """Prompts that the emulator has accepted or charged more than once; every prompt of a test is unique."""
+        accepted = Counter(request["prompt"] for request in await self.emulator.requests())
+        charged = Counter(charge["prompt"] for charge in (await self.emulator.ledger())["charges"])
+        return sorted(prompt for prompt, count in (accepted | charged).items() if count > 1)
+
+    async def faults(self) -> list[str]:
+        """What is wrong in the store: immortal keys, misplaced money, leaked slots."""
+        async with Redis.from_url(self.redis.url, decode_responses=True) as redis:
+            return [*await immortal_keys(redis), *await ledger_faults(redis), *await slot_faults(redis)]
+
+    async def command(self, *arguments: str) -> Any:
+        """The JSON that `filmgate …` prints."""
+        ended = await run_command(*arguments, "--json", environment=clean_environment(**self.settings))
+        assert ended.returncode == 0, ended.stderr
+        return json.loads(ended.stdout)
+
+    async def ready(self) -> None:
+        """`/readyz` says that jobs are accepted and worked on."""
+
+        async def says_so() -> bool:
+            with contextlib.suppress(httpx.TransportError):
+                return (await self.api.get("/readyz")).is_success
+            return False
+
+        await wait_until(says_so, "the API is ready", timeout=START_SECONDS, interval=0.1)
+
+    def kill_worker(self, queue: str, which: int = 0) -> int | None:
+        """SIGKILL one worker process of this queue; its process id, or None when none lives just now."""
+        pids = sorted(self.workers.pids(queue))
+        if not pids:
+            return None
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pids[which % len(pids)], signal.SIGKILL)
+        return pids[which % len(pids)]
+
+
+@asynccontextmanager
+async def open_site(redis: RedisServer, *emulator_options: str, **settings: str) -> AsyncIterator[Site]:
+    """An installation on this store, ready for work, with one account; everything ends with the block."""
+    emulator = await Emulator.start("--plain-clips", *emulator_options)
+    env = environment(redis, emulator, **settings)
+    async with open_gateway(load_settings(env), process="test") as gateway:
+        account = await gateway.accounts.first_account(team_name="test", user_name="tester")
+    serve = Serve(env).start()
+    workers = Workers(env).start()
+    headers = {"Authorization": f"Bearer {account.key}"}
+    try:
+        async with httpx.AsyncClient(base_url=serve.url, headers=headers, timeout=30, trust_env=False) as api:
+            site = Site(env, redis, emulator, serve, workers, api)
+            await site.ready()
+            yield site
+    finally:
+        serve.stop()
+        workers.stop()
+        await emulator.stop()

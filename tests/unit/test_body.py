@@ -1,0 +1,126 @@
+"""The strict reader of JSON bodies."""
+
+import contextlib
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel, ConfigDict
+
+from app.api.body import DEPTH, DIGITS, MEMBERS, parse_object, validated
+from app.domain.errors import FilmgateError, Malformed, Unprocessable, WrongMediaType
+
+REFUSED: dict[str, tuple[bytes, type[FilmgateError], str]] = {
+    "nothing": (b"", Malformed, "body_missing"),
+    "white space": (b"\t\r\n ", Malformed, "body_missing"),
+    "word": (b"hello", Malformed, "json_invalid"),
+    "list": (b"[{}]", Unprocessable, "body_not_object"),
+    "deep list": (b"[" * 100_000, Malformed, "too_deep"),
+    "NaN": (b'{"a": NaN}', Malformed, "json_invalid"),
+    "Infinity": (b'{"a": [-Infinity]}', Malformed, "json_invalid"),
+    "twice": (b'{"a": {"b": 1, "b": 1}}', Malformed, "duplicate_key"),
+    "half a pair": (b'{"a": ["\\ud83d"]}', Unprocessable, "invalid_unicode"),
+    "half a pair in a name": (b'{"\\ude00": 1}', Unprocessable, "invalid_unicode"),
+    "not UTF-8": (b'{"a": "\xff"}', Malformed, "json_invalid"),
+    "BOM": (b"\xef\xbb\xbf{}", Malformed, "json_invalid"),
+    "UTF-16": ('{"a": 1}'.encode("utf-16"), WrongMediaType, "unsupported_media_type"),
+    "UTF-32": ('{"a": 1}'.encode("utf-32-be"), WrongMediaType, "unsupported_media_type"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_no_json_object_is_refused(case: str) -> None:
+    """Each with its error and code."""
+    raw, error, code = REFUSED[case]
+    with pytest.raises(error) as caught:
+        parse_object(raw)
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize("over", [0, 1])
+def test_the_limits_are_exact(over: int) -> None:
+    """Depth, members and digits pass up to the limit, and not one further."""
+    bodies = [
+        b'{"a":' * (DEPTH + over - 1) + b"{}" + b"}" * (DEPTH + over - 1),
+        json.dumps({f"m{number}": 0 for number in range(MEMBERS + over)}).encode(),
+        b'{"a": ' + b"9" * (DIGITS + over) + b"}",
+    ]
+    for raw in bodies:
+        if over:
+            with pytest.raises(Malformed):
+                parse_object(raw)
+        else:
+            assert parse_object(raw)
+
+
+def test_a_pair_of_surrogates_is_one_character() -> None:
+    """An escaped pair is an emoji, and no fault."""
+    assert parse_object(b'{"a": "\\ud83d\\ude00"}') == {"a": "\U0001f600"}
+
+
+def test_digits_in_text_are_no_number() -> None:
+    """Only numbers have a limit of digits."""
+    assert parse_object(b'{"a": "' + b"7" * 5000 + b'"}') == {"a": "7" * 5000}
+
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=15,  # far from the limit of the depth
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.dictionaries(st.text(), plain, max_size=5), st.booleans())
+def test_every_sound_object_reads_back(value: dict[str, Any], escaped: bool) -> None:  # noqa: FBT001 - drawn
+    """What is written as JSON reads back as it was, escaped or not."""
+    assert parse_object(json.dumps(value, ensure_ascii=escaped).encode()) == value
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_raise_anything_else(raw: bytes) -> None:
+    """Whatever comes, it is an object or one of our errors."""
+    with contextlib.suppress(Malformed, Unprocessable, WrongMediaType):
+        assert isinstance(parse_object(raw), dict)
+
+
+class Example(BaseModel):
+    """A body."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    count: int
+    names: dict[str, int] = {}
+
+
+SECRET = "kan4rie"
+
+
+@pytest.mark.parametrize(
+    ("value", "pointer", "code"),
+    [
+        ({}, "/count", "missing"),
+        ({"count": SECRET}, "/count", "wrong_type"),
+        ({"count": 1, "other": SECRET}, "/other", "unknown_field"),
+        ({"count": 1, "a/b~c": SECRET}, "/a~1b~0c", "unknown_field"),
+        ({"count": 1, SECRET * 100: 1}, "", "unknown_field"),
+        ({"count": 1, "\u202e" + SECRET: 1}, "", "unknown_field"),
+        ({"count": 1, "names": {SECRET * 100: "x"}}, "/names", "wrong_type"),
+    ],
+)
+def test_a_violation_says_where_and_never_what(value: dict[str, Any], pointer: str, code: str) -> None:
+    """A JSON pointer, escaped (RFC 6901), without the value and without names nobody wants to read."""
+    with pytest.raises(Unprocessable) as caught:
+        validated(Example, value)
+    (violation,) = caught.value.violations
+    assert (violation.pointer, violation.code) == (pointer, code)
+    assert SECRET not in violation.message + violation.pointer + caught.value.message
+
+
+def test_at_most_twenty_violations_are_named() -> None:
+    """A body with a thousand faults gets a short answer."""
+    with pytest.raises(Unprocessable) as caught:
+        validated(Example, {f"m{number}": 1 for number in range(1000)})
+    assert len(caught.value.violations) == 20

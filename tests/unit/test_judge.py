@@ -1,0 +1,133 @@
+"""What fal's result means for the job and its money: the whole table in one place."""
+
+from typing import Any
+
+import pytest
+
+from app.domain.jobs import Job, Status
+from app.fal.protocol import Result
+from app.store.jobs import Charge
+from workers.finalize import judge
+from workers.poll import MISSING
+
+QUEUE = "https://queue.fal.run"
+CLIP = {"video": {"url": "https://v3.fal.media/files/a.mp4"}}
+NGINX: Any = None  # what is left of a page that is not JSON
+
+
+def job(**changes: Any) -> Job:
+    """A job whose generation has completed."""
+    facts: dict[str, Any] = {
+        "id": "job_1",
+        "team": "team_1",
+        "user": "user_1",
+        "key": "key_1",
+        "model": "fal-ai/kling-video/v2/master/image-to-video",
+        "input": {"prompt": "a lake"},
+        "status": Status.FINALIZING,
+        "created_ms": 0,
+        "deadline_ms": 1,
+        "quoted_micro": 1_400_000,
+        "seconds": 5,
+        "price_version": "x",
+        "upstream_status": "COMPLETED",
+    }
+    return Job(**(facts | changes))
+
+
+def detail(kind: str) -> dict[str, Any]:
+    """A model's own error, which repeats the input."""
+    entry = {"loc": ["body", "image_url"], "msg": f"the {kind}", "type": kind, "input": {"prompt": "a lake"}}
+    return {"detail": [entry]}
+
+
+def request_error(kind: str) -> dict[str, Any]:
+    """An error of fal's infrastructure."""
+    return {"detail": "Request failed", "error_type": kind}
+
+
+TABLE: list[tuple[int, Any, str | None, str | None, Charge]] = [
+    # status, body, error type → our code (None: succeeded), money
+    (200, CLIP, None, None, Charge.SPEND),
+    (200, {}, None, "bad_upstream_result", Charge.SPEND),
+    (200, NGINX, None, "bad_upstream_result", Charge.SPEND),
+    (200, {"video": {"url": "http://10.0.0.1/a.mp4"}}, None, "bad_upstream_result", Charge.SPEND),
+    (400, request_error("bad_request"), "bad_request", "upstream_rejected_input", Charge.DISPUTE),
+    (404, {"detail": "Request not found"}, None, "result_unavailable", Charge.SPEND),
+    (410, NGINX, None, "result_unavailable", Charge.SPEND),
+    (422, detail("image_load_error"), None, "upstream_rejected_input", Charge.DISPUTE),
+    (422, detail("content_policy_violation"), None, "upstream_rejected_input", Charge.DISPUTE),
+    (500, detail("downstream_service_error"), None, "upstream_error", Charge.RELEASE),
+    (500, request_error("internal_error"), "internal_error", "upstream_error", Charge.RELEASE),
+    (502, NGINX, None, "result_unavailable", Charge.SPEND),
+    (503, request_error("runner_disconnected"), "runner_disconnected", "upstream_error", Charge.RELEASE),
+    (504, request_error("request_timeout"), "request_timeout", "upstream_error", Charge.RELEASE),
+    (504, request_error("startup_timeout"), "startup_timeout", "upstream_error", Charge.RELEASE),
+]
+
+
+@pytest.mark.parametrize(("status", "body", "error_type", "code", "charge"), TABLE)
+def test_a_result_decides_state_and_money(
+    status: int, body: Any, error_type: str | None, code: str | None, charge: Charge
+) -> None:
+    """One row for each kind of answer (design, money; facts U17-U19)."""
+    end, money, error, output = judge(job(), Result(status, body, error_type), queue_url=QUEUE)
+    assert end is (Status.FAILED if code else Status.SUCCEEDED)
+    assert (error.code if error else None, money) == (code, charge)
+    assert (output is not None) == (code is None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "end", "code"),
+    [
+        ({"cancel_requested_ms": 5}, Status.CANCELED, "canceled"),
+        ({}, Status.FAILED, "deadline_exceeded"),
+    ],
+)
+def test_a_cancelled_request_is_whoevers_wish_it_was(changes: dict[str, Any], end: Status, code: str) -> None:
+    """The caller's: canceled. Otherwise only the deadline cancels: failed. fal may charge either."""
+    result = Result(499, request_error("client_cancelled"), "client_cancelled")
+    found, money, error, _ = judge(job(**changes), result, queue_url=QUEUE)
+    assert (found, money, error.code if error else None) == (end, Charge.DISPUTE, code)
+
+
+def test_a_clip_that_came_in_spite_of_the_cancel_is_a_success() -> None:
+    """Made and paid, so it is shown."""
+    end, money, _, output = judge(job(cancel_requested_ms=5), Result(200, CLIP, None), queue_url=QUEUE)
+    assert (end, money, output) == (Status.SUCCEEDED, Charge.SPEND, CLIP)
+
+
+def test_a_request_that_fal_forgot_is_disputed() -> None:
+    """Fal never said that it completed: nobody can say that it charged."""
+    gone = Result(404, {"detail": "Request not found"}, None)
+    end, money, error, _ = judge(job(upstream_status=MISSING), gone, queue_url=QUEUE)
+    assert (end, money, error.code if error else None) == (Status.FAILED, Charge.DISPUTE, "result_unavailable")
+
+
+@pytest.mark.parametrize(("start_deadline_ms", "code"), [(None, "upstream_error"), (60_000, "start_timeout")])
+def test_a_start_deadline_that_passed_at_fal_is_named(start_deadline_ms: int | None, code: str) -> None:
+    """A 504 means the caller's own clock where there was one; another try may succeed."""
+    result = Result(504, request_error("request_timeout"), "request_timeout")
+    _, money, error, _ = judge(job(start_deadline_ms=start_deadline_ms), result, queue_url=QUEUE)
+    assert error is not None
+    assert (error.code, error.retryable, money) == (code, True, Charge.RELEASE)
+
+
+def test_fals_words_come_short_and_without_the_input() -> None:
+    """`upstream` names place and reason; a novel is cut, and what the caller sent is not repeated."""
+    _, _, error, _ = judge(job(), Result(422, detail("image_load_error"), None), queue_url=QUEUE)
+    assert error is not None
+    assert error.upstream == {"status": 422, "detail": "body.image_url: the image_load_error", "error_type": None}
+    _, _, error, _ = judge(job(), Result(422, {"detail": "x" * 5000}, None), queue_url=QUEUE)
+    assert error is not None
+    assert error.upstream is not None
+    assert len(error.upstream["detail"]) == 300
+
+
+@pytest.mark.parametrize(
+    "body", [None, [], "text", 7, {"detail": {"a": 1}}, {"detail": [1, None, "x"]}, {"detail": None}]
+)
+def test_no_shape_of_refusal_breaks_the_judge(body: Any) -> None:
+    """Whatever stands beside the status, there is a verdict."""
+    end, money, _, _ = judge(job(), Result(422, body, None), queue_url=QUEUE)
+    assert (end, money) == (Status.FAILED, Charge.DISPUTE)

@@ -1,0 +1,129 @@
+"""Settings out of an environment: what is refused, and in which words."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from app.settings import Settings, SettingsError, load_settings, required_url
+
+REFUSED = {
+    "unknown name": ({"FILMGATE_PROT": "1"}, "FILMGATE_PROT"),
+    "unknown secret file": ({"FILMGATE_PORT_FILE": "/x"}, "FILMGATE_PORT_FILE"),
+    "port text": ({"FILMGATE_PORT": "http"}, "FILMGATE_PORT"),
+    "port 0": ({"FILMGATE_PORT": "0"}, "FILMGATE_PORT"),
+    "port 65536": ({"FILMGATE_PORT": "65536"}, "FILMGATE_PORT"),
+    "flag yes": ({"FILMGATE_STRICT_SCHEMA": "yes"}, "FILMGATE_STRICT_SCHEMA"),
+    "flag true": ({"FILMGATE_STRICT_SCHEMA": "true"}, "FILMGATE_STRICT_SCHEMA"),
+    "fal over http": ({"FILMGATE_FAL_QUEUE_URL": "http://queue.fal.run"}, "FILMGATE_FAL_QUEUE_URL"),
+    "fal over ftp": ({"FILMGATE_FAL_QUEUE_URL": "ftp://127.0.0.1"}, "FILMGATE_FAL_QUEUE_URL"),
+    "fal without host": ({"FILMGATE_FAL_REST_URL": "https://"}, "FILMGATE_FAL_REST_URL"),
+    "fal with a user": ({"FILMGATE_FAL_REST_URL": "https://me@rest.fal.ai"}, "FILMGATE_FAL_REST_URL"),
+    "fal with a query": ({"FILMGATE_FAL_REST_URL": "https://rest.fal.ai?a=b"}, "FILMGATE_FAL_REST_URL"),
+    "loopback in disguise": ({"FILMGATE_FAL_QUEUE_URL": "http://localhost.evil.com"}, "FILMGATE_FAL_QUEUE_URL"),
+    "placeholder": ({"FAL_KEY": "changeme"}, "FAL_KEY"),
+    "placeholder, upper case": ({"FAL_KEY": " CHANGEME "}, "FAL_KEY"),
+    "store by http": ({"FILMGATE_REDIS_URL": "http://localhost"}, "FILMGATE_REDIS_URL"),
+    "store by nothing": ({"FILMGATE_REDIS_URL": "localhost:6379"}, "FILMGATE_REDIS_URL"),
+    "public without scheme": ({"FILMGATE_PUBLIC_URL": "videos.example.com"}, "FILMGATE_PUBLIC_URL"),
+    "public with a query": ({"FILMGATE_PUBLIC_URL": "https://example.com/?a"}, "FILMGATE_PUBLIC_URL"),
+    "charge": ({"FILMGATE_UNPROVEN_CHARGE": "maybe"}, "FILMGATE_UNPROVEN_CHARGE"),
+    "store check": ({"FILMGATE_STORE_CHECK": "off"}, "FILMGATE_STORE_CHECK"),
+    "concurrency 0": ({"FILMGATE_UPSTREAM_CONCURRENCY": "0"}, "FILMGATE_UPSTREAM_CONCURRENCY"),
+    "workers -1": ({"FILMGATE_WORKERS": "-1"}, "FILMGATE_WORKERS"),
+    "workers 1.5": ({"FILMGATE_WORKERS": "1.5"}, "FILMGATE_WORKERS"),
+    "retention 7": ({"FILMGATE_RETENTION_DAYS": "7"}, "FILMGATE_RETENTION_DAYS"),
+    "poll NaN": ({"FILMGATE_POLL_INTERVAL": "nan"}, "FILMGATE_POLL_INTERVAL"),
+    "poll 0": ({"FILMGATE_POLL_INTERVAL": "0"}, "FILMGATE_POLL_INTERVAL"),
+    "log": ({"FILMGATE_LOG_FORMAT": "xml"}, "FILMGATE_LOG_FORMAT"),
+    "both secrets": ({"FAL_KEY": "a:b", "FAL_KEY_FILE": "/dev/null"}, "FAL_KEY"),
+    "file not there": ({"FAL_KEY_FILE": "/nowhere/at/all"}, "FAL_KEY_FILE"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_wrong_setting_is_refused_by_its_name(case: str) -> None:
+    """One sentence that begins with or holds the setting's name, and no traceback's words."""
+    environment, name = REFUSED[case]
+    with pytest.raises(SettingsError) as caught:
+        load_settings(environment)
+    sentence = str(caught.value)
+    assert name in sentence
+    assert "\n" not in sentence
+    assert sentence.endswith(".")
+
+
+def test_a_refused_secret_is_not_repeated() -> None:
+    """The sentence about a wrong secret does not hold it."""
+    with pytest.raises(SettingsError) as caught:
+        load_settings({"FILMGATE_REDIS_URL": "http://:kan4rie@localhost"})
+    assert "kan4rie" not in str(caught.value)
+
+
+def test_nothing_given_is_fine() -> None:
+    """The defaults of the contract, and nothing of the rest of the environment."""
+    made = load_settings({"PATH": "/bin", "HOME": "/root", "FILMGATE_PORT": ""})
+    assert (made.host, made.port, made.base_url) == ("127.0.0.1", 8000, "http://127.0.0.1:8000")
+    assert made.fal_queue_url == "https://queue.fal.run"
+    assert (made.upstream_concurrency, made.lanes, made.workers, made.deliverers) == (10, 1, 2, 1)
+    assert (made.job_deadline, made.retention_days, made.strict_schema) == (3600, 30, False)
+    assert made.emulated is False
+
+
+def test_other_programs_names_pass() -> None:
+    """The client's and the tests' names are not the gateway's, and are no mistake."""
+    theirs = {"FILMGATE_KEY": "fg_live_x", "FILMGATE_URL": "http://x", "FILMGATE_TEST_REDIS": "x"}
+    assert load_settings(theirs) == load_settings({})
+
+
+@pytest.mark.parametrize("name", ["FAL_KEY", "FILMGATE_REDIS_URL"])
+def test_a_secret_may_come_in_a_file(name: str, tmp_path: Path) -> None:
+    """The file's text without the white space around it."""
+    secret = "redis://:pw@store:6379/0"
+    (tmp_path / "secret").write_text(f"{secret}\n")
+    made = load_settings({f"{name}_FILE": str(tmp_path / "secret")})
+    found = made.fal_key if name == "FAL_KEY" else made.redis_url
+    assert found is not None
+    assert found.get_secret_value() == secret
+    assert secret not in repr(made)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "127.9.9.9"])
+def test_an_emulator_on_this_machine_needs_no_https(host: str) -> None:
+    """Loopback addresses may be http, and mean that fal is emulated."""
+    made = load_settings({"FILMGATE_FAL_QUEUE_URL": f"http://{host}:9000/"})
+    assert made.emulated
+    assert made.fal_queue_url == f"http://{host}:9000"
+
+
+@pytest.mark.parametrize(
+    ("environment", "base"),
+    [
+        ({"FILMGATE_PUBLIC_URL": "https://v.example.com/base/"}, "https://v.example.com/base"),
+        ({"FILMGATE_HOST": "::1", "FILMGATE_PORT": "9"}, "http://[::1]:9"),
+        ({"FILMGATE_TLS_CERT": "/c", "FILMGATE_TLS_KEY": "/k"}, "https://127.0.0.1:8000"),
+    ],
+)
+def test_addresses_in_replies_have_one_base(environment: dict[str, str], base: str) -> None:
+    """The public URL, or where the server listens; without a slash at its end."""
+    assert load_settings(environment).base_url == base
+
+
+def test_settings_do_not_change() -> None:
+    """The tree is frozen."""
+    made = load_settings({})
+    with pytest.raises(ValidationError):
+        made.port = 1  # type: ignore[misc]  # what is tested
+
+
+def test_a_store_is_required_where_one_is_needed() -> None:
+    """A sentence with the setting's name and the way out."""
+    with pytest.raises(SettingsError, match="FILMGATE_REDIS_URL"):
+        required_url(load_settings({}))
+
+
+def test_every_setting_has_a_name_in_the_environment() -> None:
+    """Each field is known by FAL_ or FILMGATE_ and nothing else."""
+    for field in Settings.model_fields.values():
+        assert field.alias is not None
+        assert field.alias.startswith(("FAL_", "FILMGATE_"))

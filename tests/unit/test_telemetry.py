@@ -1,0 +1,101 @@
+"""Logs: one line each, and no secret in them."""
+
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+
+from app.telemetry import redact, set_up_logs
+
+SECRETS = {
+    "a Filmgate key": "fg_live_0123456789abcdefghijABCDEFGHIJ",
+    "a browser token": "fg_tok_0123456789abcdef",
+    "a signing secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    "a picture": "data:image/png;base64,iVBORw0KGgoAAAANSUhEUg==",
+}
+
+
+@pytest.fixture
+def logs() -> Iterator[None]:
+    """Logs as a process sets them up, and as they were afterwards."""
+    root = logging.getLogger()
+    before = (root.handlers[:], root.level)
+    yield
+    root.handlers[:], level = before
+    root.setLevel(level)
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+
+
+@pytest.mark.parametrize("secret", SECRETS.values(), ids=SECRETS)
+def test_a_secret_is_blotted_out_wherever_it_stands(secret: str) -> None:
+    """At the beginning, in the middle, in quotes, twice."""
+    for text in (secret, f"a {secret} b", f'{{"x":"{secret}"}}', f"{secret} {secret}"):
+        shown = redact(text)
+        assert secret not in shown
+        assert "[redacted]" in shown
+
+
+def test_a_credential_behind_its_scheme_and_a_token_in_a_url_are_blotted_out() -> None:
+    """Fal's `Key id:secret`, and `?token=` of a browser; the words around them stay."""
+    assert redact("Authorization: Key 1234-5678:abcdef") == "Authorization: Key [redacted]"
+    assert redact("GET /v1/jobs/job_1/events?token=abc.def&x=1") == "GET /v1/jobs/job_1/events?token=[redacted]&x=1"
+    assert redact("the key is wrong") == "the key is wrong"
+    assert redact("job_5f0c is running") == "job_5f0c is running"
+
+
+def test_a_line_is_json_with_its_process_and_without_secrets(
+    logs: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One object a line, to stderr; the time is UTC."""
+    set_up_logs("json", process="worker:work")
+    structlog.get_logger().warning("job.held", job="job_1", reason=SECRETS["a Filmgate key"])
+    out, err = capsys.readouterr()
+    assert out == ""
+    line: dict[str, Any] = json.loads(err)
+    assert (line["event"], line["job"], line["process"], line["level"]) == (
+        "job.held",
+        "job_1",
+        "worker:work",
+        "warning",
+    )
+    assert line["reason"] == "[redacted]"
+    assert line["timestamp"].endswith("Z")
+
+
+def test_a_librarys_warning_comes_in_the_same_form_and_its_chatter_does_not(
+    logs: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Httpx would log every URL; RQ's and asyncio's warnings are wanted."""
+    set_up_logs("json", process="api")
+    logging.getLogger("httpx").info("HTTP Request: GET https://v3.fal.media/a.mp4?sig=1")
+    logging.getLogger("asyncio").warning("slow: %s", SECRETS["a signing secret"])
+    _, err = capsys.readouterr()
+    line = json.loads(err)
+    assert (line["logger"], line["level"], line["process"]) == ("asyncio", "warning", "api")
+    assert SECRETS["a signing secret"] not in err
+
+
+def test_text_is_for_people(logs: None, capsys: pytest.CaptureFixture[str]) -> None:
+    """Readable, and redacted all the same."""
+    set_up_logs("text", process="api")
+    structlog.get_logger().info("request", key=SECRETS["a browser token"])
+    _, err = capsys.readouterr()
+    assert "request" in err
+    assert SECRETS["a browser token"] not in err
+
+
+def test_no_secret_hides_in_a_traceback(logs: None, capsys: pytest.CaptureFixture[str]) -> None:
+    """An exception's text is a value like any other."""
+    set_up_logs("json", process="api")
+    try:
+        int(SECRETS["a Filmgate key"])
+    except ValueError:
+        structlog.get_logger().exception("poll.failed")
+        logging.getLogger("asyncio").exception("task failed")
+    _, err = capsys.readouterr()
+    assert "ValueError" in err
+    assert SECRETS["a Filmgate key"] not in err
