@@ -1,0 +1,36 @@
+"""A store of its own for each test, and a gateway in this process for the tests of the command."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import pytest
+
+from tests.support.emulator import Emulator
+from tests.support.redis_server import RedisServer
+from tests.support.stack import Stack, open_stack
+
+
+@pytest.fixture
+def store() -> Iterator[RedisServer]:
+    """A real store, empty, with `appendfsync always`."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+async def stack(store: RedisServer) -> AsyncIterator[Stack]:
+    """A gateway without workers, and a fal that is quick: steps are called by the test."""
+    emulator = await Emulator.start("--queue-seconds", "0", "--run-seconds", "0", "--no-clips")
+    async with open_stack(store, emulator) as made:
+        yield made
+    await emulator.stop()
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """Prints a figure to the terminal of whoever runs the tests."""
+
+    def print_it(text: str) -> None:
+        with capsys.disabled():
+            print(f"\n{text}")  # noqa: T201  that is its purpose
+
+    return print_it

@@ -1,0 +1,297 @@
+"""`filmgate up`, as a person starts it, uses it and stops it: real processes, nothing else."""
+
+import asyncio
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import av
+import httpx
+import pytest
+from PIL import Image, ImageStat
+
+from tests.support.up import Printed, Up, clean_environment, free_ports, run_command
+from tests.support.waiting import wait_until
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(400)]
+
+CHILDREN = {
+    "the API": ("app.cli", "serve"),
+    "the supervisor": ("workers",),
+    "the lane": ("workers", "lanes"),
+    "the emulator": ("app.emulator",),
+    "the store": ("valkey-server",),
+}
+ORPHAN_SECONDS = 15
+
+
+@pytest.fixture(scope="module")
+async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Up]:
+    """One data directory and its ports; a test may end the gateway in it, `printed` starts it again."""
+    made = Up(tmp_path_factory.mktemp("up") / "data")
+    yield made
+    await made.clean_up()
+
+
+@pytest.fixture
+async def printed(gateway: Up) -> Printed:
+    """What the running gateway said at its start."""
+    if not gateway.running:
+        gateway.start()
+    return await gateway.ready()
+
+
+@pytest.fixture
+async def api(printed: Printed) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the running gateway, with the key it printed."""
+    headers = {"Authorization": f"Bearer {printed.key}"}
+    async with httpx.AsyncClient(base_url=printed.address, headers=headers, timeout=90, trust_env=False) as client:
+        yield client
+
+
+def _body(gateway: Up, prompt: str) -> dict[str, Any]:
+    return {"input": {"prompt": prompt, "image_url": f"http://127.0.0.1:{gateway.port + 1}/sample.jpg"}}
+
+
+async def _submit(api: httpx.AsyncClient, gateway: Up, prompt: str, *, wait: int = 0) -> dict[str, Any]:
+    headers = {"Prefer": f"wait={wait}"} if wait else {}
+    reply = await api.post("/v1/jobs", json=_body(gateway, prompt), headers=headers)
+    assert reply.status_code in {200, 202}, reply.text
+    job: dict[str, Any] = reply.json()
+    return job
+
+
+async def _until(api: httpx.AsyncClient, job_id: str, *statuses: str, timeout: float = 60) -> dict[str, Any]:
+    """The job once it has one of these statuses; a gateway that is just being restarted is asked again."""
+
+    async def reached() -> dict[str, Any] | None:
+        try:
+            reply = await api.get(f"/v1/jobs/{job_id}")
+        except httpx.TransportError:
+            return None
+        job: dict[str, Any] | None = reply.json() if reply.status_code == 200 else None
+        return job if job is not None and job["status"] in statuses else None
+
+    found = await wait_until(reached, f"{job_id} is {' or '.join(statuses)}", timeout=timeout, interval=0.1)
+    assert found is not None
+    return found
+
+
+async def _requests(gateway: Up, prompt: str) -> int:
+    """How many submits with this prompt the emulator has accepted."""
+    async with httpx.AsyncClient(trust_env=False) as web:
+        books = (await web.get(f"http://127.0.0.1:{gateway.port + 1}/emulator/requests")).json()
+    return sum(request["prompt"] == prompt for request in books["requests"])
+
+
+def _colours(image: Image.Image) -> list[float]:
+    return ImageStat.Stat(image.convert("RGB")).mean
+
+
+def _film(clip: bytes) -> tuple[float, Image.Image]:
+    """How many seconds it plays, and its first picture; all of it is decoded."""
+    with av.open(io.BytesIO(clip), "r") as container:
+        assert "mp4" in container.format.name
+        frames = list(container.decode(container.streams.video[0]))
+        assert container.duration is not None
+        return container.duration / av.time_base, frames[0].to_image()  # type: ignore[no-untyped-call]  # untyped in PyAV
+
+
+# --- it starts -------------------------------------------------------------------------------------------------
+
+
+async def test_it_prints_where_it_is_and_how_to_use_it(gateway: Up, printed: Printed) -> None:
+    """Address, key, dashboard and a curl line; the key is kept for its owner alone."""
+    assert printed.address == f"http://127.0.0.1:{gateway.port}"
+    assert printed.dashboard == f"{printed.address}/"
+    assert printed.key.startswith("fg_live_")
+    kept = gateway.data_dir / "client.json"
+    assert json.loads(kept.read_text("utf-8")) == {"url": printed.address, "key": printed.key}
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert gateway.data_dir.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the printed line needs curl")
+async def test_the_printed_curl_line_makes_a_clip_of_the_image(printed: Printed, api: httpx.AsyncClient) -> None:
+    """Pasted into a shell as it stands, it gives a job that succeeded, and a film that plays for 5 s."""
+    line = ["sh", "-c", printed.curl]
+    ended = await asyncio.to_thread(subprocess.run, line, capture_output=True, text=True, check=True, timeout=90)
+    job = json.loads(ended.stdout)
+    assert job["status"] == "succeeded", job
+    assert job["charged_usd"] == job["quoted_usd"] == "1.40"
+    redirect = await api.get(f"/v1/jobs/{job['id']}/video")
+    assert redirect.status_code == 307
+    assert redirect.headers["location"] == job["output"]["video"]["url"]
+    async with httpx.AsyncClient(follow_redirects=True, trust_env=False) as web:
+        clip = (await web.get(redirect.headers["location"])).content
+        sent = Image.open(io.BytesIO((await web.get(job["input"]["image_url"])).content))
+    assert len(clip) == job["output"]["video"]["file_size"]
+    seconds, first = _film(clip)
+    assert seconds == pytest.approx(5, abs=0.1)
+    for shown, wanted in zip(_colours(first), _colours(sent), strict=True):
+        assert shown == pytest.approx(wanted, abs=12)
+
+
+async def test_other_commands_find_the_running_gateway_by_its_directory(gateway: Up, printed: Printed) -> None:
+    """`filmgate jobs` needs no address: the data directory says where the store is."""
+    ended = await run_command("jobs", "held", "--json", environment=gateway.environment)
+    assert (ended.returncode, ended.stdout.strip()) == (0, "[]"), ended.stderr
+
+
+# --- it refuses ------------------------------------------------------------------------------------------------
+
+
+async def test_a_second_one_in_the_same_directory_says_who_holds_it(gateway: Up, printed: Printed) -> None:
+    """One sentence with process id and address, exit 1, while the first goes on."""
+    ended = await run_command("up", environment=gateway.environment | {"FILMGATE_PORT": str(free_ports())})
+    assert ended.returncode == 1
+    assert f"process {gateway.pid}, {printed.address}." in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+    assert gateway.running
+
+
+@pytest.mark.parametrize("taken", ["FILMGATE_PORT", "the emulator's port, FILMGATE_PORT + 1"])
+async def test_a_taken_port_is_said_in_one_sentence(tmp_path: Path, taken: str) -> None:
+    """Exit 1, and the sentence names the port and the setting; nothing was started."""
+    port = free_ports()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", port if taken == "FILMGATE_PORT" else port + 1))
+        other.listen()
+        number = other.getsockname()[1]
+        ended = await run_command("up", environment=_settings(tmp_path, FILMGATE_PORT=str(port)))
+    assert ended.returncode == 1
+    expected = f"filmgate: Port {number} is taken ({taken}); set FILMGATE_PORT to a free one."
+    assert ended.stderr.splitlines() == [expected]
+    assert not (tmp_path / "data" / "redis.log").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("FILMGATE_WORKERS", "many"),
+        ("FILMGATE_PORT", "65535"),
+        ("FILMGATE_HOST", "no such host"),
+        ("FAL_KEY", "changeme"),
+        ("FILMGATE_WROKERS", "2"),
+    ],
+)
+async def test_a_setting_that_cannot_be_meant_is_refused_by_its_name(tmp_path: Path, name: str, value: str) -> None:
+    """Malformed or unknown: exit 78, one sentence that names the setting and not the value of a secret."""
+    ended = await run_command("up", environment=_settings(tmp_path, **{name: value}))
+    assert ended.returncode == 78, ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+    assert re.match(rf"filmgate: {name}\b.*\.$", ended.stderr)
+    assert name != "FAL_KEY" or value not in ended.stderr
+
+
+async def test_an_unknown_option_is_wrong_usage(tmp_path: Path) -> None:
+    """Exit 2."""
+    ended = await run_command("up", "--fast", environment=_settings(tmp_path))
+    assert ended.returncode == 2
+    assert "--fast" in ended.stderr
+
+
+def _settings(tmp_path: Path, **settings: str) -> dict[str, str]:
+    return clean_environment(**{"FILMGATE_DATA_DIR": str(tmp_path / "data"), **settings})
+
+
+# --- it goes on ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("who", CHILDREN)
+async def test_a_killed_child_is_started_again(gateway: Up, api: httpx.AsyncClient, who: str) -> None:
+    """Kill -9 of one part: it comes back, and a job that was on its way ends well, bought once."""
+    prompt = f"while {who} is killed [emu:run:1]"
+    job = await _submit(api, gateway, prompt)
+    await _until(api, job["id"], "running")
+    killed = gateway.child(*CHILDREN[who]) if who != "the store" else _store(gateway)
+    assert killed is not None
+    os.kill(killed, signal.SIGKILL)
+
+    async def back() -> bool:
+        now = gateway.child(*CHILDREN[who]) if who != "the store" else _store(gateway)
+        return now is not None and now != killed
+
+    await wait_until(back, f"{who} is there again", timeout=30)
+    ended = await _until(api, job["id"], "succeeded", "failed", "held")
+    assert ended["status"] == "succeeded", ended
+    assert await _requests(gateway, prompt) == 1
+    assert gateway.running
+
+
+def _store(gateway: Up) -> int | None:
+    below = gateway.descendants()
+    return next((pid for pid, words in below.items() if re.search("(valkey|redis)-server", words[0])), None)
+
+
+# --- it ends, and begins again -----------------------------------------------------------------------------------
+
+
+async def test_a_restart_finds_every_job_again(gateway: Up, api: httpx.AsyncClient, printed: Printed) -> None:
+    """Ctrl-C ends all of it with status 0; the next start has key, jobs and clips, and pushes the rest on."""
+    done = await _submit(api, gateway, "done before", wait=60)
+    assert done["status"] == "succeeded", done
+    middle = await _submit(api, gateway, "in the middle [emu:run:6]")
+    await _until(api, middle["id"], "running")
+    before = {job["id"] for job in (await api.get("/v1/jobs", params={"limit": "100"})).json()["data"]}
+
+    gateway.press_ctrl_c()
+    assert await gateway.ended() == 0, gateway.said
+    assert gateway.left() == {}
+
+    again = await gateway.start().ready()
+    assert again.key == printed.key
+    assert {job["id"] for job in (await api.get("/v1/jobs", params={"limit": "100"})).json()["data"]} == before
+    async with httpx.AsyncClient(trust_env=False) as web:
+        clip = await web.get(done["output"]["video"]["url"])
+    assert clip.status_code == 200
+    assert len(clip.content) == done["output"]["video"]["file_size"]
+    ended = await _until(api, middle["id"], "succeeded", "failed", "held")
+    assert ended["status"] == "succeeded", ended
+    assert await _requests(gateway, "in the middle [emu:run:6]") == 1
+
+
+async def test_sigterm_ends_every_child(gateway: Up, printed: Printed) -> None:
+    """What a service manager does: status 0, nothing is left, in the order that loses no work."""
+    below = gateway.descendants()
+    assert len(below) >= 7, below
+    gateway.send(signal.SIGTERM)
+    assert await gateway.ended() == 0, gateway.said
+    assert gateway.left() == {}
+    assert gateway.said.rstrip().endswith("Stopped.")
+
+
+async def test_a_killed_parent_leaves_no_orphan(gateway: Up, api: httpx.AsyncClient) -> None:
+    """Kill -9 of `filmgate up` in the middle of a job: everything else follows it within seconds."""
+    job = await _submit(api, gateway, "never seen to its end [emu:run:60]")
+    await _until(api, job["id"], "running")
+    gateway.send(signal.SIGKILL)
+    await gateway.ended()
+    await gateway.none_left(timeout=ORPHAN_SECONDS)
+
+
+@pytest.mark.parametrize("first", ["app.emulator", "serve", "lanes"])
+async def test_ctrl_c_during_the_start_leaves_nothing(tmp_path: Path, first: str) -> None:
+    """Whatever has been started by then is ended: status 0, and nobody is left."""
+    gateway = Up(tmp_path / "data").start()
+    try:
+
+        async def has_begun() -> bool:
+            assert gateway.running, gateway.said
+            return gateway.child(first) is not None
+
+        await wait_until(has_begun, f"{first} has been started", timeout=60, interval=0.01)
+        gateway.press_ctrl_c()
+        assert await gateway.ended() == 0, gateway.said
+        assert gateway.left() == {}
+        assert "Traceback" not in gateway.said
+    finally:
+        await gateway.clean_up()
