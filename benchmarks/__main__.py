@@ -1,0 +1,66 @@
+"""`python -m benchmarks` (`./dev bench`): every figure of docs/benchmarks.md, with its peers, in one run."""
+
+import argparse
+import asyncio
+import json
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from benchmarks import admission, lag
+from benchmarks.figures import Figure, print_table
+from benchmarks.machine import machine_facts
+from benchmarks.processes import NotMeasured, say
+from tests.support.redis_server import engine_under_test
+
+Row = Callable[..., Awaitable[list[Figure]]]
+ROWS: dict[str, Row] = {"admission": admission.measure, "lag": lag.measure}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measures and prints; 0 when it could measure, whatever the figures are, 1 when not, 130 on Ctrl-C."""
+    parser = argparse.ArgumentParser(prog="./dev bench", description="Measures Filmgate beside its peers.")
+    parser.add_argument("--row", choices=ROWS, help="this row only")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds: a look, not a result")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    asked = parser.parse_args(arguments)
+    facts = machine_facts(engine_under_test())
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends everything as Ctrl-C does
+    began = time.monotonic()
+    try:
+        figures = asyncio.run(_measure([asked.row] if asked.row else list(ROWS), quick=asked.quick))
+    except NotMeasured as stop:
+        print(stop, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        say("Stopped; everything that was started has ended.")
+        return 130
+    facts["took"] = f"{time.monotonic() - began:.0f} s{', --quick' if asked.quick else ''}"
+    if asked.json:
+        print(json.dumps({**facts, "figures": [figure.as_json() for figure in figures]}, indent=2))
+    else:
+        print_table(facts, figures)
+    return 0
+
+
+async def _measure(rows: list[str], *, quick: bool) -> list[Figure]:
+    figures: list[Figure] = []
+    for name in rows:
+        folder = Path(tempfile.mkdtemp(prefix="filmgate-bench-"))
+        try:
+            figures += await ROWS[name](folder, quick=quick)
+        except NotMeasured as stop:
+            raise NotMeasured(f"{name}: {stop}\nThe logs are in {folder}.") from None
+        except BaseException:
+            shutil.rmtree(folder)
+            raise
+        shutil.rmtree(folder)
+    return figures
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,31 @@
+"""What a figure depends on: the machine, the versions, and who else was busy."""
+
+import os
+import platform
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+from app.embedded import Engine
+
+PACKAGES = ("fastapi", "uvicorn", "pydantic", "redis", "rq", "aiohttp", "uvloop")
+
+
+def machine_facts(engine: Engine) -> dict[str, str]:
+    """Name and value of each fact, for the head of the report."""
+    load = os.getloadavg()[0]
+    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    return {
+        "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {_processor()}; load average before: {load:.1f}",
+        "system": f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
+        "store": f"{engine.name}, appendonly yes, appendfsync always",
+        "packages": packages,
+    }
+
+
+def _processor() -> str:
+    """The processor's name, where Linux tells it."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown CPU")

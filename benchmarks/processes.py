@@ -1,0 +1,117 @@
+"""Starts what is measured as real processes, reads the CPU they used, and ends them whatever happens."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from app.embedded import DieWithParent
+
+ROOT = Path(__file__).parents[1]
+PORTS = range(7950, 7961)
+TICKS = os.sysconf("SC_CLK_TCK")
+START_SECONDS = 30.0
+END_SECONDS = 50.0
+TAIL = 3000  # characters of a log shown when its process did not start
+
+
+class NotMeasured(Exception):
+    """The run cannot go on, in one sentence."""
+
+
+def environment(**more: str) -> dict[str, str]:
+    """This process's environment without the keys and addresses of a real installation."""
+    private = ("FAL_KEY", "FAL_ADMIN_KEY", "FILMGATE_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(private)}
+    return {**kept, "FILMGATE_LOG_FORMAT": "json", **more}
+
+
+def free_port() -> int:
+    """A port of ours on which nobody listens.
+
+    Raises:
+        NotMeasured: all of them are taken.
+    """
+    for port in PORTS:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise NotMeasured(f"Ports {PORTS[0]} to {PORTS[-1]} are all taken.")
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time of all threads of a process since it began, user and system.
+
+    Raises:
+        NotMeasured: there is no such process any more.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except FileNotFoundError:
+        raise NotMeasured(f"The process {pid} has ended in the middle of the measurement.") from None
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+@asynccontextmanager
+async def running(*module: str, env: Mapping[str, str], log: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    """`python -m MODULE …` for the length of the block; what it says goes to the file `log`.
+
+    It has a session of its own, so that Ctrl-C reaches it through us, in order, and it ends with us at the latest.
+    """
+    with log.open("wb") as sink:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            *module,
+            cwd=ROOT,
+            env=dict(env),
+            stdout=sink,
+            stderr=sink,
+            start_new_session=True,
+            preexec_fn=DieWithParent(),
+        )
+    try:
+        yield process
+    finally:
+        await end(process)
+
+
+async def end(process: asyncio.subprocess.Process) -> None:
+    """SIGTERM, and SIGKILL for what does not go."""
+    with contextlib.suppress(ProcessLookupError):
+        process.send_signal(signal.SIGTERM)
+    try:
+        await asyncio.wait_for(process.wait(), END_SECONDS)
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def listening(process: asyncio.subprocess.Process, port: int, log: Path) -> None:
+    """Waits until somebody listens on the port.
+
+    Raises:
+        NotMeasured: the process ended, or it took too long; with the end of its log.
+    """
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(START_SECONDS):
+            while process.returncode is None:
+                with contextlib.suppress(OSError):
+                    _, writer = await asyncio.open_connection("127.0.0.1", port)
+                    writer.close()
+                    return
+                await asyncio.sleep(0.05)
+    tail = (await asyncio.to_thread(log.read_text, encoding="utf-8", errors="replace"))[-TAIL:]
+    raise NotMeasured(f"A process did not start:\n{tail}")
+
+
+def say(line: str) -> None:
+    """One line of progress on stderr, at once."""
+    print(line, file=sys.stderr, flush=True)
