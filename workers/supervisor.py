@@ -55,7 +55,7 @@ class Supervisor:
         self._dispatch = DispatchStore(self._redis, patient=self._redis, concurrency=settings.upstream_concurrency)
         self._bell = Bell(connect_rq(url), lanes=settings.lanes)
         counts: dict[QueueName, int] = {
-            "lanes": settings.lanes,
+            "lanes": settings.lanes + 1,  # a spare: a killed lane goes on when its lease ends, not a start later
             "work": settings.workers,
             "deliveries": settings.deliverers,
         }

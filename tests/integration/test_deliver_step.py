@@ -9,6 +9,7 @@ import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from app.domain.jobs import Status
+from app.ending import ended
 from app.store import keys
 from app.store.jobs import Charge
 from tests.support.emulator import Emulator
@@ -212,7 +213,7 @@ async def test_the_message_is_in_the_outbox_in_the_moment_of_the_end(hand: Hand,
         return seen[-1][0]
 
     await wait_until(seen_ended, "the watcher saw the end")
-    watching.cancel()
+    await ended(watching)
     assert {ended == waits for ended, waits in seen} == {True}
     assert {ended for ended, _ in seen} == {True, False}
     assert len(await attempts(hand, job.id)) == 1

@@ -9,8 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
+from redis import Redis
+
 ROOT = Path(__file__).parents[2]
 STOP_SECONDS = 60
+WORKER_COLONS = 2  # rq:worker:{name}
 
 
 class Workers:
@@ -34,6 +37,22 @@ class Workers:
     def pids(self, queue: str) -> list[int]:
         """Process ids of the children that work on this queue."""
         return [pid for pid, command in children(self.pid) if queue in command.split("\0")]
+
+    def busy(self, queue: str) -> list[int]:
+        """Process ids of the children that have a task of this queue in hand, as RQ knows them."""
+        with Redis.from_url(self._environment["FILMGATE_REDIS_URL"], decode_responses=True) as redis:
+            names = [str(name) for name in redis.scan_iter(match=f"rq:worker:{queue}-*", count=1000)]
+            workers = [name for name in names if name.count(":") == WORKER_COLONS]  # and not their executions
+            working = {int(name.split("-")[1]) for name in workers if redis.hget(name, "state") == "busy"}
+        return [pid for pid in self.pids(queue) if pid in working]
+
+    def kill_busy(self, queue: str) -> int | None:
+        """SIGKILL the child that has a task of this queue in hand; its process id, None when none has."""
+        for pid in self.busy(queue):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+                return pid
+        return None
 
     def kill(self, queue: str) -> int:
         """SIGKILL every child on this queue; how many there were."""
