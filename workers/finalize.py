@@ -18,7 +18,7 @@ TRY_AGAIN_MS = 2_000
 PENDING = 400
 NOT_ABOUT_THE_JOB = {401, 403, 408, 429}
 TEXT_LIMIT = 300
-MEDIA_DAYS_MS = 7 * 86_400_000  # fal keeps clips at least a week (facts, reliability 2.2)
+MEDIA_DAYS_MS = 7 * 86_400_000  # fal keeps clips at least a week, its documentation says
 
 log = structlog.get_logger()
 
@@ -86,7 +86,7 @@ End = Literal[Status.SUCCEEDED, Status.FAILED, Status.CANCELED]
 def judge(
     job: Job, result: Result, *, queue_url: str
 ) -> tuple[End, Charge, JobError | None, dict[str, Any] | None]:
-    """What a result means for the job and its money (design: states, slots, money; facts U17-U19).
+    """What a result means for the job and its money.
 
     - 200 with a clip: succeeded and spent. 200 without a clip that may be shown: failed, spent, for fal delivered
     - gone, or an error page that is not fal's own: failed, spent, because fal had completed it; disputed where

@@ -11,7 +11,7 @@ from app.store.jobs import NOW
 
 SLOWEST_MS = 2_000  # between two polls of one job: a finished clip is noticed within it
 GROWTH = 1.3
-MISSING_GRACE_MS = 120_000  # fal may not know a request for a moment after it took it (facts U20)
+MISSING_GRACE_MS = 120_000  # fal may not know a request for a moment after it took it
 MISSING_POLLS = 10  # in a row: one stray 404 in the sixth minute must not end a job
 CANCEL_AGAIN_MS = 30_000
 MISSING = "MISSING"  # what stands as upstream_status of a job that fal has forgotten

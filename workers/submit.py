@@ -1,6 +1,8 @@
 """The step that spends money: one POST for each claim, and never a second one for an unknown outcome."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 import structlog
 
@@ -57,13 +59,13 @@ async def _hold_if_lost(gateway: Gateway, job: Job) -> None:
 
 
 async def _buy(gateway: Gateway, job: Job) -> None:
-    nonce = await gateway.job_store.claim(job)
-    if nonce is None:
-        return  # another worker was faster, or the caller cancelled
     start_timeout = None
     if job.start_deadline_ms is not None:
         left_ms = job.start_deadline_ms - await gateway.dispatch.now_ms()
         start_timeout = max(1.1, left_ms / 1000)
+    nonce = await gateway.job_store.claim(job)
+    if nonce is None:
+        return  # another worker was faster, or the caller cancelled
     outcome = await gateway.fal.submit(job.model, job.input or {}, start_timeout=start_timeout)
     await _record(gateway, job, nonce, outcome)
     log.info("job.submitted", job=job.id, attempt=job.attempt + 1, outcome=type(outcome).__name__.lower())
@@ -76,7 +78,7 @@ async def _record(gateway: Gateway, job: Job, nonce: str, outcome: Submission) -
             await _adopt(gateway, job, nonce, request_id)
         case Refused(again=True, account=account, code=code, message=message):
             wait_ms = 0 if account else retry_wait_ms(job.attempt)
-            await store.requeue(job, nonce=nonce, wait_ms=wait_ms)
+            await _written(partial(store.requeue, job, nonce=nonce, wait_ms=wait_ms))
             if account:
                 await gateway.dispatch.pause(message, milliseconds=ACCOUNT_PAUSE_MS)
             elif code == "upstream_busy":
@@ -84,31 +86,38 @@ async def _record(gateway: Gateway, job: Job, nonce: str, outcome: Submission) -
             log.warning("job.refused", job=job.id, code=code, status=outcome.status)
         case Refused(code=code, message=message, status=status):
             error = JobError(code, message, upstream={"status": status})
-            await store.end(
-                job, (Status.SUBMITTING,), Status.FAILED, charge=Charge.RELEASE, nonce=nonce, error=error
-            )
+            start = (Status.SUBMITTING,)
+            end = partial(store.end, job, start, Status.FAILED, charge=Charge.RELEASE, nonce=nonce, error=error)
+            await _written(end)
         case Unknown(reason):
             await store.hold(job, nonce=nonce, reason=reason)
             log.warning("job.held", job=job.id, reason=reason)
 
 
+async def _written(write: Callable[[], Awaitable[bool]]) -> bool:
+    """Write what fal said, and try for some seconds where the store is away: nobody else knows it."""
+    for pause_s in SAVE_PAUSES_S:
+        try:
+            return await write()
+        except StoreUnavailable:
+            await asyncio.sleep(pause_s)
+    return await write()
+
+
 async def _adopt(gateway: Gateway, job: Job, nonce: str, request_id: str) -> None:
     """Write down what was bought.
 
-    1. adopt, and try for some seconds where the store is away: nobody else knows fal's id
+    1. adopt; where the store stays away, fal's id is at least in the log
     2. somebody resolved the job meanwhile, and this generation is nobody's: cancel it at fal, and say so loudly
     """
     poll_ms = round(gateway.settings.poll_interval * 1000)
-    for pause_s in (*SAVE_PAUSES_S, None):
-        try:
-            if await gateway.job_store.adopt(job, nonce=nonce, upstream_request_id=request_id, poll_ms=poll_ms):
-                return
-            break
-        except StoreUnavailable:
-            if pause_s is None:
-                log.error("job.unsaved", job=job.id, upstream_request_id=request_id, remedy="adopt it by hand")  # noqa: TRY400  no trace needed
-                return
-            await asyncio.sleep(pause_s)
+    adopt = partial(gateway.job_store.adopt, job, nonce=nonce, upstream_request_id=request_id, poll_ms=poll_ms)
+    try:
+        if await _written(adopt):
+            return
+    except StoreUnavailable:
+        log.error("job.unsaved", job=job.id, upstream_request_id=request_id, remedy="adopt it by hand")  # noqa: TRY400  no trace needed
+        return
     now = await gateway.job_store.get(ref_of(job))
     if now is None or now.upstream_request_id != request_id:
         cancelled = await gateway.fal.cancel(job.model, request_id)

@@ -58,7 +58,7 @@ class Money(StrEnum):
     RESERVED = "reserved"
     SPENT = "spent"
     RELEASED = "released"
-    DISPUTED = "disputed"  # kept until a billing event or a day has passed (design: unproven charge)
+    DISPUTED = "disputed"  # kept until a billing event or a day has passed
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ def job_view(
     repeated: bool = False,
     with_input: bool = True,
 ) -> dict[str, Any]:
-    """The job of contract section 3. `base_url` has no trailing slash; money is a decimal string."""
+    """The job. `base_url` has no trailing slash; money is a decimal string."""
     url = f"{base_url}/v1/jobs/{job.id}"
     view: dict[str, Any] = {
         "id": job.id,

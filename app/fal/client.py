@@ -2,7 +2,7 @@
 
 The submit call opens a connection of its own: on a kept one, a server that closes it at the wrong moment would
 leave us not knowing whether $1.40 was spent. Polls share kept connections over aiohttp's transport, which costs
-an eighth of the CPU of httpx's own (facts, ecosystem 3).
+an eighth of the CPU of httpx's own (docs/decisions/0007).
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """What fal's HTTP statuses and httpx's exceptions mean for money: taken, refused, or unknown.
 
-A refusal is definite only where fal cannot have queued the request; everything else is unknown (facts,
-reliability 2.3). The table is about the submit call; reads are simply repeated.
+A refusal is definite only where fal cannot have queued the request; everything else is unknown
+(docs/decisions/0004). The table is about the submit call; reads are simply repeated.
 """
 
 import httpx

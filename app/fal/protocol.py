@@ -1,6 +1,6 @@
 """fal's queue on the wire: URLs built from the registry's ids, replies read defensively.
 
-Source: fal-protocol facts, sections 1, 2 and 4. Nothing in a reply is followed: URLs are always rebuilt.
+Source: fal's documentation and its official clients, 2026-11. No URL in a reply is followed: all are rebuilt.
 """
 
 import json
@@ -64,7 +64,7 @@ class Result:
 
 
 def app_path(model_id: str) -> str:
-    """`owner/app` of a model id: what status, result and cancel URLs are built from (facts 1.2)."""
+    """`owner/app` of a model id: what status, result and cancel URLs are built from."""
     parts = model_id.split("/")
     length = 3 if parts[0] in {"workflows", "comfy"} else 2
     return "/".join(parts[:length])

@@ -74,7 +74,7 @@ async def test_a_key_in_the_address_opens_nothing(stack: Stack, name: str) -> No
 
 
 async def test_two_authorization_headers_are_refused(stack: Stack) -> None:
-    """400, so that no proxy and gateway can read different ones (8D S7 says 401; nothing is let in either way)."""
+    """400, so that no proxy and gateway can read different ones."""
     headers = [("Authorization", f"Bearer {stack.account.key}")] * 2
     async with httpx.AsyncClient(transport=stack.api._transport, base_url="http://filmgate.test") as bare:
         assert_problem(await bare.get("/v1/me", headers=headers), 400, "invalid_header")

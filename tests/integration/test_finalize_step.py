@@ -94,7 +94,7 @@ async def test_a_job_that_fal_did_not_start_in_time_says_so(hand: Hand) -> None:
 async def test_a_result_that_is_lost_for_a_moment_is_read_again(
     store: RedisServer, emulator: Emulator, status: int
 ) -> None:
-    """Three misses are forgiven; the fourth read finds the clip (facts U18)."""
+    """Three misses are forgiven; the fourth read finds the clip."""
     miss = Reply(status, body=b"<html>nginx</html>")
     async with completed(store, emulator, *[miss] * TRIES, CLIP) as (hand, job, _):
         for misses in range(1, TRIES + 1):

@@ -62,7 +62,7 @@ async def test_a_job_that_fal_completed_gives_its_slot_back(hand: Hand) -> None:
 
 @pytest.mark.parametrize("tag", ["html_nginx_503", "status_404_first", "unknown_status", "status_backwards"])
 async def test_strange_polls_are_lived_through(hand: Hand, tag: str) -> None:
-    """HTML pages, early 404s, unknown words and steps back: the job succeeds (facts U16, U20, U21)."""
+    """HTML pages, early 404s, unknown words and steps back: the job succeeds."""
     job = await hand.bought(f"[emu:{tag}]")
     assert await hand.poll(job.id) is not None
     assert (await hand.job(job.id)).status is Status.RUNNING
@@ -96,7 +96,7 @@ async def test_an_unknown_word_counts_as_running(store: RedisServer, emulator: E
 
 
 async def test_a_redirect_is_not_followed(store: RedisServer, emulator: Emulator) -> None:
-    """The key would go with it (facts U11)."""
+    """The key would go with it."""
     async with Receiver() as evil:
         redirect = Reply(302, {"Location": f"{evil.url}/status"})
         async with running(store, emulator, redirect) as (hand, job, _):
@@ -106,7 +106,7 @@ async def test_a_redirect_is_not_followed(store: RedisServer, emulator: Emulator
 
 
 async def test_an_endless_status_is_cut_off(store: RedisServer, emulator: Emulator) -> None:
-    """Past 1 MB nothing is read; the job runs on (facts U13)."""
+    """Past 1 MB nothing is read; the job runs on."""
     sent = 0
 
     async def flood(writer: Any) -> None:
@@ -124,7 +124,7 @@ async def test_an_endless_status_is_cut_off(store: RedisServer, emulator: Emulat
 
 
 async def test_a_dripping_status_ends_after_ten_seconds(hand: Hand, full: bool) -> None:  # noqa: FBT001  a fixture
-    """The limit is on the whole call, not on each byte (facts U12)."""
+    """The limit is on the whole call, not on each byte."""
     if not full:
         pytest.skip("takes 10 s; --full runs it")
     job = await hand.bought("[emu:status_drip][emu:slow]")
@@ -167,7 +167,7 @@ async def test_a_request_that_fal_forgot_is_disputed(store: RedisServer, emulato
 
 @pytest.mark.parametrize("tag", ["stuck_in_queue", "stuck_in_progress"])
 async def test_a_running_job_past_its_deadline_is_cancelled_at_fal(hand: Hand, tag: str) -> None:
-    """Fal's truth decides the end; whether it charged is not known (facts U14, U15)."""
+    """Fal's truth decides the end; whether it charged is not known."""
     job = await hand.bought(f"[emu:{tag}]", deadline=60)
     assert await hand.poll(job.id) is not None
     request_id = job.upstream_request_id or ""

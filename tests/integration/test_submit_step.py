@@ -120,7 +120,7 @@ async def test_an_unknown_outcome_is_held_and_never_sent_again(hand: Hand, tag: 
 async def test_a_reply_without_a_usable_id_is_held_and_not_stored(
     store: RedisServer, emulator: Emulator, body: bytes
 ) -> None:
-    """200 says that fal took it, and without its id nobody can follow it (facts U9)."""
+    """200 says that fal took it, and without its id nobody can follow it."""
     async with scripted_fal(store, emulator, Reply(200, body=body)) as (hand, fal):
         job = await hand.bought()
         await assert_held(hand, job.id, "unreadable_answer")
@@ -136,7 +136,7 @@ WHOLE = Reply(200, body=b'{"request_id": "abc"}').encoded()
 
 @pytest.mark.parametrize("length", [0, 1, 16, 40, len(WHOLE) - 1, len(WHOLE)])
 async def test_a_reply_that_breaks_off_is_held(store: RedisServer, emulator: Emulator, length: int) -> None:
-    """A reset after some bytes: held unless all of it had come; one POST in any case (facts U8)."""
+    """A reset after some bytes: held unless all of it had come; one POST in any case."""
 
     async def cut(writer: asyncio.StreamWriter) -> None:
         writer.write(WHOLE[:length])
@@ -152,7 +152,7 @@ async def test_a_reply_that_breaks_off_is_held(store: RedisServer, emulator: Emu
 
 
 async def test_an_answer_that_never_comes_is_held(hand: Hand, full: bool) -> None:  # noqa: FBT001  a fixture
-    """After 30 s the outcome is unknown, although fal has it (facts U7)."""
+    """After 30 s the outcome is unknown, although fal has it."""
     if not full:
         pytest.skip("takes 30 s; --full runs it")
     job = await hand.bought("[emu:submit_hang]")
@@ -160,7 +160,7 @@ async def test_an_answer_that_never_comes_is_held(hand: Hand, full: bool) -> Non
 
 
 async def test_an_answer_of_megabytes_is_cut_off_and_held(store: RedisServer, emulator: Emulator) -> None:
-    """The cap is 1 MB, and the connection is closed (facts U13)."""
+    """The cap is 1 MB, and the connection is closed."""
     sent = 0
 
     async def flood(writer: asyncio.StreamWriter) -> None:
@@ -180,7 +180,7 @@ async def test_an_answer_of_megabytes_is_cut_off_and_held(store: RedisServer, em
 
 
 async def test_fals_key_goes_nowhere_but_to_fal(store: RedisServer, emulator: Emulator) -> None:
-    """URLs in a reply are never called: they are rebuilt from the id (facts U10)."""
+    """URLs in a reply are never called: they are rebuilt from the id."""
     async with Receiver() as evil:
         urls = {f"{name}_url": f"{evil.url}/{name}" for name in ("status", "response", "cancel")}
         body = str({"request_id": "abc-1", **urls}).replace("'", '"').encode()
@@ -202,7 +202,7 @@ async def test_fals_key_goes_nowhere_but_to_fal(store: RedisServer, emulator: Em
 async def test_a_definite_refusal_fails_and_gives_the_money_back(
     store: RedisServer, emulator: Emulator, status: int
 ) -> None:
-    """Fal looked at the request and did not queue it (facts U1, U3)."""
+    """Fal looked at the request and did not queue it."""
     async with scripted_fal(store, emulator, Reply(status, body=b'{"detail": "no"}')) as (hand, fal):
         job = await hand.bought()
         assert (job.status, job.money, job.charged_micro) == (Status.FAILED, Money.RELEASED, 0)
@@ -256,7 +256,7 @@ async def test_a_busy_fal_puts_the_job_back_and_it_is_paid_once(hand: Hand) -> N
 
 
 async def test_a_fal_that_is_not_there_is_tried_again(store: RedisServer, emulator: Emulator) -> None:
-    """Connection refused: nothing was sent, so the job waits and is bought when fal is back (facts U6)."""
+    """Connection refused: nothing was sent, so the job waits and is bought when fal is back."""
     fal = Receiver()
     async with fal:
         pass  # its port is free now, and refuses

@@ -38,7 +38,7 @@ def reply(**members: Any) -> bytes:
 
 
 def test_a_request_url_is_built_from_the_model_id() -> None:
-    """Status, result and cancel hang under owner/app, whatever the rest of the id (facts 1.2)."""
+    """Status, result and cancel hang under owner/app, whatever the rest of the id."""
     assert app_path("fal-ai/kling-video/v2/master/image-to-video") == "fal-ai/kling-video"
     assert app_path("workflows/me/mine/x") == "workflows/me/mine"
     url = request_url(QUEUE, "fal-ai/kling-video/v2/master/image-to-video", "a-1", "/status?logs=1")
@@ -158,7 +158,7 @@ async def test_without_a_key_nothing_is_sent() -> None:
     ],
 )
 def test_a_status_is_a_word_we_know_or_running(body: bytes, status: str, position: int | None) -> None:
-    """Only fal's exact COMPLETED ends the watch (facts U16)."""
+    """Only fal's exact COMPLETED ends the watch."""
     progress = read_progress(body)
     assert (progress.status, progress.queue_position) == (status, position)
 
@@ -226,7 +226,7 @@ def test_a_clip_on_fals_hosts_is_shown(url: str) -> None:
     ],
 )
 def test_a_clip_anywhere_else_is_not_shown(url: Any) -> None:
-    """Other hosts, other schemes, users, ports, line breaks, and what browsers read otherwise (facts U19)."""
+    """Other hosts, other schemes, users, ports, line breaks, and what browsers read otherwise."""
     assert read_video(video(url), queue_url=QUEUE) is None
 
 

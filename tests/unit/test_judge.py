@@ -70,7 +70,7 @@ TABLE: list[tuple[int, Any, str | None, str | None, Charge]] = [
 def test_a_result_decides_state_and_money(
     status: int, body: Any, error_type: str | None, code: str | None, charge: Charge
 ) -> None:
-    """One row for each kind of answer (design, money; facts U17-U19)."""
+    """One row for each kind of answer."""
     end, money, error, output = judge(job(), Result(status, body, error_type), queue_url=QUEUE)
     assert end is (Status.FAILED if code else Status.SUCCEEDED)
     assert (error.code if error else None, money) == (code, charge)

@@ -1,4 +1,4 @@
-"""What is public, and what a host spells (facts: the deny list that every outgoing connection obeys)."""
+"""What is public, and what a host spells: the deny list that every outgoing connection obeys."""
 
 import ipaddress
 

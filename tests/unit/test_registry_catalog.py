@@ -1,4 +1,4 @@
-"""Looking models up, and describing them (test matrix 8C, rows 48 and 49)."""
+"""Looking models up, and describing them."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Which image addresses may go to fal (test matrix 8C, rows 42 to 44)."""
+"""Which image addresses may go to fal."""
 
 import pytest
 from hypothesis import given

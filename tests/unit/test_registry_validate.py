@@ -1,4 +1,4 @@
-"""What a model's input must be (test matrix 8C, rows 5 to 26 and 42)."""
+"""What a model's input must be."""
 
 import json
 import math

@@ -19,7 +19,7 @@ from app import __version__
 from app.cli.exits import Failure
 from app.cli.generate.access import Access, origin
 
-Job: TypeAlias = dict[str, Any]  # contract section 3
+Job: TypeAlias = dict[str, Any]  # as GET /v1/jobs/{job_id} shows it
 Send: TypeAlias = Callable[[], dict[str, Any]]  # what httpx is given for one attempt
 
 CONNECT_S = 10.0
