@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any, Literal
@@ -163,6 +164,10 @@ class Jobs:
     async def position(self, job: Job) -> int | None:
         """The job's place in line, 0 for the first; None when it is not waiting."""
         return await self._jobs.position(job) if job.status is Status.QUEUED else None
+
+    async def positions(self, jobs: Sequence[Job]) -> list[int | None]:
+        """The places in line of several jobs."""
+        return await self._jobs.positions(jobs)
 
     async def wait(self, job: Job, *, seconds: float) -> Job:
         """The job at its end, or after `seconds`."""

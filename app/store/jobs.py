@@ -228,6 +228,17 @@ class JobStore:
             rank: int | None = await self._redis.zrank(keys.LINE, join_ref(job.team, job.id))
         return rank
 
+    async def positions(self, jobs: Sequence[Job]) -> list[int | None]:
+        """The places in line of several jobs, in one round trip."""
+        if not jobs:
+            return []
+        with store_errors():
+            pipe = self._redis.pipeline(transaction=False)
+            for job in jobs:
+                pipe.zrank(keys.LINE, join_ref(job.team, job.id))
+            ranks: list[int | None] = await pipe.execute()
+        return ranks
+
     async def held(self) -> list[str]:
         """Refs of all held jobs, the oldest first."""
         with store_errors():

@@ -110,3 +110,10 @@ async def test_reading_writes_nothing(stack: Stack) -> None:
     async with nothing_changes(stack):
         for path in ("/v1/jobs", "/v1/jobs?metadata.k=v", job["urls"]["self"], "/v1/me", "/v1/models", "/readyz"):
             assert (await stack.api.get(path)).status_code in {200, 503}
+
+
+async def test_a_list_shows_each_waiting_job_its_place_in_line(stack: Stack) -> None:
+    """As the job itself does: counted from 0, first come first served."""
+    made = [(await stack.submit(f"place {number}"))["id"] for number in range(3)]
+    listed = (await stack.api.get("/v1/jobs")).json()["data"]
+    assert {job["id"]: job["queue_position"] for job in listed} == {job: place for place, job in enumerate(made)}

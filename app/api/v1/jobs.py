@@ -110,8 +110,13 @@ async def list_jobs(
     """A page of the caller's jobs; one `metadata.NAME=VALUE` filter may be given."""
     wanted = Filter(status=status, model=model, metadata=_metadata_filter(request))
     page = await owner.listing.page(caller, wanted, limit=limit, cursor=cursor)
+    base_url = owner.settings.base_url
+    places = await owner.jobs.positions(page.jobs)
     view = {
-        "data": [job_view(job, base_url=owner.settings.base_url) for job in page.jobs],
+        "data": [
+            job_view(job, base_url=base_url, queue_position=place)
+            for job, place in zip(page.jobs, places, strict=True)
+        ],
         "next_cursor": page.next_cursor,
         "has_more": page.next_cursor is not None,
     }
