@@ -25,7 +25,9 @@ cli.command("up")(up)
 cli.command("generate")(generate)
 cli.command("serve")(roles.serve)
 cli.command("worker")(roles.worker)
-cli.command("emulator", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(roles.emulator)
+cli.command(
+    "emulator", context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+)(roles.emulator)
 cli.add_typer(jobs.group, name="jobs")
 cli.add_typer(keys.group, name="keys")
 
