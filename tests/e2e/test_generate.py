@@ -2,16 +2,12 @@
 
 import asyncio
 import contextlib
-import fcntl
 import json
 import os
-import pty
 import re
-import signal
 import socket
 import subprocess
 import sys
-import termios
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +18,7 @@ import httpx
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
+from tests.support.terminal import Terminal
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
@@ -145,64 +142,6 @@ async def run(up: Up, folder: Path, *arguments: str, **more: str) -> Ended:
     return Ended(process.returncode, out.decode(), err.decode())
 
 
-class Terminal:
-    """`filmgate generate …` at a terminal of 80 columns, where keys are pressed and the screen is read."""
-
-    def __init__(self, up: Up, folder: Path, *arguments: str) -> None:
-        self.seen = ""
-        self._screen, theirs = pty.openpty()
-        termios.tcsetwinsize(self._screen, (24, 80))
-        self._process = subprocess.Popen(  # noqa: S603  our own program
-            [*COMMAND, "generate", *arguments],
-            env=up.environment(TERM="xterm-256color"),
-            cwd=folder,
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509  so that Ctrl-C is a signal
-        )
-        os.close(theirs)
-        os.set_blocking(self._screen, False)
-
-    def press(self, keys: str) -> None:
-        """Type."""
-        os.write(self._screen, keys.encode())
-
-    async def shows(self, pattern: str) -> str:
-        """The first match on the screen so far; control sequences are left out."""
-
-        async def found() -> str:
-            self._read()
-            match = re.search(pattern, re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.seen))
-            return match[0] if match else ""
-
-        return await wait_until(found, f"{pattern!r} on the screen:\n{self.seen}", timeout=30)
-
-    async def ends(self) -> int:
-        """The exit code."""
-
-        async def ended() -> bool:
-            self._read()
-            return self._process.poll() is not None
-
-        await wait_until(ended, "the command ends", timeout=40)
-        self._read()
-        return self._process.returncode
-
-    def close(self) -> None:
-        """End it, if it has not ended."""
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGKILL)
-        self._process.wait()
-        os.close(self._screen)
-
-    def _read(self) -> None:
-        with contextlib.suppress(OSError):  # nothing to read now, or nobody writes any more
-            while chunk := os.read(self._screen, 65536):
-                self.seen += chunk.decode("utf-8", "replace")
-
-
 @dataclass
 class CuttingProxy:
     """A TCP proxy that cuts the first event stream after its first event, and notes the requests for streams."""
@@ -315,10 +254,15 @@ async def test_a_dropped_stream_is_resumed(up: Up, photo: Path, tmp_path: Path) 
     assert watched(tmp_path / "cut.mp4")[0] == pytest.approx(5.0, abs=0.1)
 
 
+def at_terminal(up: Up, folder: Path, *arguments: str) -> Terminal:
+    """`filmgate generate …` as a person sees it."""
+    return Terminal([*COMMAND, "generate", *arguments], folder, up.environment())
+
+
 async def test_ctrl_c_can_cancel_the_job(up: Up, photo: Path, tmp_path: Path) -> None:
     """Ctrl-C and `y` cancel the job; the command says so, leaves no file, and ends with 130."""
     arguments = ("--image", str(photo), "--prompt", "to cancel [emu:run:200]", "-o", "gone.mp4")
-    terminal = Terminal(up, tmp_path, *arguments)
+    terminal = at_terminal(up, tmp_path, *arguments)
     try:
         await terminal.shows("fal is making the clip · ")
         terminal.press("\x03")
@@ -335,7 +279,7 @@ async def test_ctrl_c_can_cancel_the_job(up: Up, photo: Path, tmp_path: Path) ->
 
 async def test_a_second_ctrl_c_leaves_the_job_to_be_picked_up(up: Up, photo: Path, tmp_path: Path) -> None:
     """Ctrl-C at the question leaves the job running; the command it names gets the clip, and buys nothing."""
-    terminal = Terminal(up, tmp_path, "--image", str(photo), "--prompt", "to keep [emu:run:8]", "-o", "kept.mp4")
+    terminal = at_terminal(up, tmp_path, "--image", str(photo), "--prompt", "to keep [emu:run:8]", "-o", "kept.mp4")
     try:
         await terminal.shows("fal is making the clip · ")
         terminal.press("\x03")
