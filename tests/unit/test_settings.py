@@ -101,6 +101,7 @@ def test_an_emulator_on_this_machine_needs_no_https(host: str) -> None:
     [
         ({"FILMGATE_PUBLIC_URL": "https://v.example.com/base/"}, "https://v.example.com/base"),
         ({"FILMGATE_HOST": "::1", "FILMGATE_PORT": "9"}, "http://[::1]:9"),
+        ({"FILMGATE_HOST": "0.0.0.0"}, "http://127.0.0.1:8000"),
         ({"FILMGATE_TLS_CERT": "/c", "FILMGATE_TLS_KEY": "/k"}, "https://127.0.0.1:8000"),
     ],
 )
