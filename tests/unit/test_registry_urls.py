@@ -93,7 +93,14 @@ def test_beside_an_emulator_near_addresses_are_accepted(url: str) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["169.254.169.254", "0.0.0.0", "224.0.0.1", "[fe80::1]", "168.63.129.16", "[::ffff:169.254.169.254]"],  # noqa: S104 # an address to refuse
+    [
+        "169.254.169.254",
+        "0.0.0.0",
+        "224.0.0.1",
+        "[fe80::1]",
+        "168.63.129.16",
+        "[::ffff:169.254.169.254]",
+    ],  # an address to refuse
 )
 def test_beside_an_emulator_metadata_addresses_stay_refused(host: str) -> None:
     """`private` opens the neighbourhood, not the cloud's own services."""
