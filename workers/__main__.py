@@ -14,7 +14,7 @@ from rq.serializers import JSONSerializer
 from app.settings import Settings, SettingsError, load_settings, required_url
 from app.store.connection import connect_rq
 from app.telemetry import set_up_logs
-from workers.queues import QUEUES, QueueName, open_queue
+from workers.queues import QUEUES, QueueName, announce_queues, open_queue
 from workers.runtime import ExitAtOnce, Runtime, install
 from workers.supervisor import Supervisor
 
@@ -58,6 +58,7 @@ def work(settings: Settings, queue_name: QueueName) -> None:
         maintenance_interval=30,
     )
     worker.runtime = runtime
+    announce_queues(connection)
     runtime.report(queue_name)
     worker.work(with_scheduler=False, logging_level="WARNING")
     runtime.close()

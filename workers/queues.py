@@ -31,6 +31,11 @@ def open_queue(name: QueueName, connection: Redis) -> Queue:
     return Queue(name, connection=connection, serializer=JSONSerializer)
 
 
+def announce_queues(connection: Redis) -> None:
+    """Let `rq info` show all three from the start; by itself RQ lists a queue with its first task."""
+    connection.sadd(Queue.redis_queues_keys, *(open_queue(name, connection).key for name in QUEUES))
+
+
 class Bell:
     """Rings RQ from async code: its calls block, so they run in a thread. `lanes`: how many lanes there are."""
 
