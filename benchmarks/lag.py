@@ -96,7 +96,7 @@ async def measure(folder: Path, *, quick: bool) -> list[Figure]:
         supervisor = await stack.enter_async_context(running("workers", env=served.env, log=folder / "workers.log"))
         meter = Meter(
             {
-                "lane": await _children(supervisor.pid, "lanes", 1),
+                "lane": await _children(supervisor.pid, "lanes", 2),  # the one at work, and its spare
                 "work": await _children(supervisor.pid, "work", WORKERS),
                 "emulator": [emulator.pid],
                 "store": [served.store.pid],
