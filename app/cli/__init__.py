@@ -1,65 +1,14 @@
 """The command `filmgate`. Exit codes: 0 done, 1 the thing failed, 2 wrong usage, 78 configuration refused."""
 
 import sys
-from typing import Annotated
 
-import typer
-
-from app import __version__
-from app.cli import jobs, keys, roles
-from app.cli.exits import CONFIGURATION, FAILED, Failure
-from app.cli.generate import generate
-from app.cli.up import up
-from app.domain.errors import FilmgateError
-from app.embedded import EmbeddedError
-from app.settings import SettingsError
-
-cli = typer.Typer(
-    name="filmgate",
-    help="A self-hosted gateway in front of fal.ai's queue for Kling image-to-video.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-)
-cli.command("up")(up)
-cli.command("generate")(generate)
-cli.command("serve")(roles.serve)
-cli.command("worker")(roles.worker)
-cli.command(
-    "emulator", context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
-)(roles.emulator)
-cli.add_typer(jobs.group, name="jobs")
-cli.add_typer(keys.group, name="keys")
-
-
-def _show_version(wanted: bool) -> None:  # noqa: FBT001  typer calls it so
-    if wanted:
-        typer.echo(f"filmgate {__version__}")
-        raise typer.Exit
-
-
-@cli.callback()
-def options(
-    *,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    """A self-hosted gateway in front of fal.ai's queue for Kling image-to-video."""
+INTERRUPTED = 130  # as a shell reports a program ended by Ctrl-C
 
 
 def main() -> None:
-    """Run the command; every failure is one sentence on stderr."""
+    """Run the command; Ctrl-C while it still loads ends it quietly."""
     try:
-        cli()
-    except SettingsError as error:
-        _end(str(error), CONFIGURATION)
-    except FilmgateError as error:
-        _end(error.message, FAILED)
-    except (Failure, EmbeddedError) as error:
-        _end(str(error), FAILED)
-
-
-def _end(sentence: str, code: int) -> None:
-    typer.echo(f"filmgate: {sentence}", err=True)
-    sys.exit(code)
+        from app.cli.command import run  # noqa: PLC0415  loading takes a second, in which Ctrl-C may come
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    run()

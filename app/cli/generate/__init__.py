@@ -10,13 +10,13 @@ from typing import Annotated
 import httpx
 import typer
 
+from app.cli import INTERRUPTED
 from app.cli.exits import Failure
 from app.cli.generate.access import find_access
 from app.cli.generate.cancel import after_interrupt
 from app.cli.generate.run import Run, Wanted
 from app.cli.generate.screen import printable
 
-INTERRUPTED = 130  # as a shell reports a program ended by Ctrl-C
 JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 MODEL_ID = re.compile(r"[a-z0-9.-]+(?:/[a-z0-9.-]+)+")
 KEY_LENGTH = 255
