@@ -4,19 +4,18 @@ NaN and Infinity, a member given twice, lone surrogates and absurd depth are err
 """
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from app.domain.errors import Malformed, Unprocessable, Violation, WrongMediaType
+from app.domain.errors import Malformed, Unprocessable, Violation, WrongMediaType, pointer
 
 DEPTH = 20
 DIGITS = 300  # of a whole number; a double ends at 309
 MEMBERS = 1000  # of one object: many times what any request has
-NAME_SHOWN = 64  # characters; a longer name is not repeated
 CODES = {
     "missing": "missing",
     "extra_forbidden": "unknown_field",
@@ -123,22 +122,11 @@ def _is_unicode(value: Any) -> bool:
     return True
 
 
-def _pointer(loc: Sequence[int | str]) -> str:
-    """JSON pointer; it ends before a name that is too long or too strange to be repeated."""
-    path = ""
-    for part in loc:
-        name = str(part)
-        if len(name) > NAME_SHOWN or not name.isprintable():
-            break
-        path += "/" + name.replace("~", "~0").replace("/", "~1")
-    return path
-
-
 def _violation(error: ErrorDetails) -> Violation:
     code = CODES.get(error["type"], "invalid")
     sentence = error["msg"].removeprefix("Value error, ").rstrip(".") + "."
     shown = "This member is not known here." if code == "unknown_field" else sentence
-    return Violation(_pointer(error["loc"]), code, shown)
+    return Violation(pointer(error["loc"]), code, shown)
 
 
 def validated(model: type[Body], value: dict[str, Any]) -> Body:

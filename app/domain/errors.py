@@ -21,7 +21,10 @@ FilmgateError
 succeed later, and the message is a sentence for the customer. `app/api/problems.py` alone renders them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+LONGEST_NAME_SHOWN = 64  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,17 @@ class Violation:
     pointer: str
     code: str
     message: str
+
+
+def pointer(loc: Sequence[int | str], *, below: str = "") -> str:
+    """JSON pointer of a place in an input; it ends before a name that is too long or too strange to be repeated."""
+    path = below
+    for part in loc:
+        name = str(part)
+        if len(name) > LONGEST_NAME_SHOWN or not name.isprintable():
+            break
+        path += "/" + name.replace("~", "~0").replace("/", "~1")
+    return path
 
 
 class FilmgateError(Exception):

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from app.domain.errors import Unprocessable, Violation
 from app.registry.plan import object_plan
-from app.registry.violations import MOST_VIOLATIONS, pointer, violations
+from app.registry.violations import MOST_VIOLATIONS, input_pointer, violations
 
 
 class InputSchema:
@@ -77,7 +77,7 @@ class InputSchema:
                 message = f"{name} is only mentioned in the endpoint's prose, and the strict schema is on."
             else:
                 message = "This model has no such field."
-            yield Violation(pointer((name,)), "unknown_field", message)
+            yield Violation(input_pointer((name,)), "unknown_field", message)
 
     def _either_faults(self, given: Mapping[str, Any]) -> Iterator[Violation]:
         """Exactly one of these fields must be there."""
@@ -86,9 +86,9 @@ class InputSchema:
         present = [name for name in self._either if name in given]
         names = " and ".join(self._either)
         if not present:
-            yield Violation(pointer(self._either[:1]), "missing", f"One of {names} is required.")
+            yield Violation(input_pointer(self._either[:1]), "missing", f"One of {names} is required.")
         for name in present[1:]:
-            yield Violation(pointer((name,)), "exclusive", f"Only one of {names} may be given.")
+            yield Violation(input_pointer((name,)), "exclusive", f"Only one of {names} may be given.")
 
 
 class _Plan:

@@ -5,10 +5,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from app.domain.errors import Violation
+from app.domain.errors import Violation, pointer
 
 MOST_VIOLATIONS = 20
-_LONGEST_NAME_SHOWN = 64
 
 # pydantic's type of error → our code, and a sentence. One that starts small gets the field's name before it.
 _SENTENCES = {
@@ -49,18 +48,12 @@ def violations(error: ValidationError) -> Iterator[Violation]:
         code, message = _translated(found["type"], ctx)
         if message[0].islower():
             message = f"{_subject(loc)} {message}"
-        yield Violation(pointer(loc), code, message)
+        yield Violation(input_pointer(loc), code, message)
 
 
-def pointer(loc: Sequence[int | str]) -> str:
-    """JSON pointer below /input; it ends before a name that is too long or too strange to be repeated."""
-    path = "/input"
-    for part in loc:
-        name = str(part)
-        if len(name) > _LONGEST_NAME_SHOWN or not name.isprintable():
-            break
-        path += "/" + name.replace("~", "~0").replace("/", "~1")
-    return path
+def input_pointer(loc: Sequence[int | str]) -> str:
+    """JSON pointer of a place in a model's input, as the submission holds it."""
+    return pointer(loc, below="/input")
 
 
 def _translated(kind: str, ctx: Mapping[str, Any]) -> tuple[str, str]:

@@ -6,7 +6,7 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.support.checks import immortal_keys, ledger_faults, slot_faults
-from tests.support.emulator import Emulator
+from tests.support.emulator import Emulator, FalCaller, running_emulator
 from tests.support.redis_server import RedisServer
 from tests.support.stack import Stack, open_stack
 
@@ -35,6 +35,20 @@ async def emulator() -> AsyncIterator[Emulator]:
     running = await Emulator.start("--queue-seconds", "0.1", "--run-seconds", "0.2", "--plain-clips")
     yield running
     await running.stop()
+
+
+@pytest.fixture(scope="module")
+async def fal() -> AsyncIterator[Emulator]:
+    """An emulator with short times and many slots."""
+    async with running_emulator("--speed", "20", "--no-clips", "--concurrency", "100") as emulator:
+        yield emulator
+
+
+@pytest.fixture
+async def caller(fal: Emulator) -> AsyncIterator[FalCaller]:
+    """A client of that emulator."""
+    async with FalCaller(fal.url) as one:
+        yield one
 
 
 @pytest.fixture

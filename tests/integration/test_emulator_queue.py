@@ -1,7 +1,6 @@
 """The emulated queue speaks fal's shapes, codes and order."""
 
 import json
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -10,20 +9,6 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
 ENDLESS = "[emu:stuck_in_progress]"
-
-
-@pytest.fixture(scope="module")
-async def fal() -> AsyncIterator[Emulator]:
-    """An emulator with short times and many slots."""
-    async with running_emulator("--speed", "20", "--no-clips", "--concurrency", "100") as emulator:
-        yield emulator
-
-
-@pytest.fixture
-async def caller(fal: Emulator) -> AsyncIterator[FalCaller]:
-    """A client of that emulator."""
-    async with FalCaller(fal.url) as one:
-        yield one
 
 
 async def test_a_submit_is_answered_with_the_applications_urls(fal: Emulator, caller: FalCaller) -> None:

@@ -1,7 +1,6 @@
 """Every fault that one may ask the emulator for happens as its sentence says."""
 
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
@@ -9,24 +8,10 @@ import pytest
 
 from app.emulator.emulator import NOT_IMITATED
 from app.emulator.scenarios import SCENARIOS
-from tests.support.emulator import Emulator, FalCaller, running_emulator
+from tests.support.emulator import Emulator, FalCaller
 
 pytestmark = pytest.mark.anyio
 PAGE = Path(__file__).parents[2] / "docs" / "emulator.md"
-
-
-@pytest.fixture(scope="module")
-async def fal() -> AsyncIterator[Emulator]:
-    """An emulator with short times and many slots."""
-    async with running_emulator("--speed", "20", "--no-clips", "--concurrency", "100") as emulator:
-        yield emulator
-
-
-@pytest.fixture
-async def caller(fal: Emulator) -> AsyncIterator[FalCaller]:
-    """A client of that emulator."""
-    async with FalCaller(fal.url) as one:
-        yield one
 
 
 def test_the_page_lists_the_table() -> None:
