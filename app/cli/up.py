@@ -24,7 +24,7 @@ from app.cli.banner import Facts, show
 from app.cli.exits import Failure
 from app.embedded import DataDirLock, DieWithParent, EmbeddedStore, find_engine, make_private
 from app.gateway import open_gateway
-from app.settings import Settings, SettingsError, load_settings
+from app.settings import SECRETS, Settings, SettingsError, load_settings
 
 READY_S = 60.0
 GRACE_S = {"api": 25.0, "worker": 45.0, "emulator": 5.0}
@@ -166,7 +166,8 @@ def _with_emulator(settings: Settings) -> Settings:
 
 def _environment(settings: Settings) -> dict[str, str]:
     """Our environment, with the settings that were decided here; secrets travel nowhere else."""
-    environment = {name: value for name, value in os.environ.items() if not name.endswith("_FILE")}
+    files = {f"{name}_FILE" for name in SECRETS}  # read already; beside the value itself they would be refused
+    environment = {name: value for name, value in os.environ.items() if name not in files}
     decided = {
         "FILMGATE_REDIS_URL": settings.redis_url.get_secret_value() if settings.redis_url else "",
         "FAL_KEY": settings.fal_key.get_secret_value() if settings.fal_key else "",
