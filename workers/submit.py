@@ -43,8 +43,7 @@ async def submit(gateway: Gateway, ref: str) -> None:
     elif job.status is Status.SUBMITTING:
         await _hold_if_lost(gateway, job)
     elif job.status is Status.QUEUED and job.cancel_requested_ms is not None:
-        error = JobError("canceled", "The job was cancelled before it was bought.")
-        await gateway.job_store.end(job, (Status.QUEUED,), Status.CANCELED, charge=Charge.RELEASE, error=error)
+        await gateway.job_store.cancel_queued(job)
     elif job.status is Status.QUEUED:
         await _buy(gateway, job)
     else:

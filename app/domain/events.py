@@ -6,7 +6,6 @@ from app.domain.jobs import ENDS, Job, Status
 
 EVENT_TYPES = tuple(f"job.{status.value}" for status in Status)
 END_EVENTS = frozenset(f"job.{status.value}" for status in ENDS)
-WEBHOOK_EVENTS = frozenset({"job.held", *END_EVENTS})
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,7 +104,6 @@ class Job:
     upstream_request_id: str | None = None
     upstream_status: str | None = None
     upstream_done_ms: int | None = None  # when a poll first saw the generation completed
-    polls: int = 0
     misses: int = 0  # polls or result reads in a row that fal did not answer usefully
     logs: list[dict[str, Any]] = field(default_factory=list)
     output: dict[str, Any] | None = None

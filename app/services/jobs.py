@@ -21,7 +21,7 @@ from app.domain.ids import join_ref
 from app.domain.jobs import Job, JobError, Priority, Status
 from app.egress import EgressPolicy, check_url
 from app.fal.protocol import REQUEST_ID
-from app.media.images import parse_data_uri
+from app.media.images import ImageFacts, parse_data_uri
 from app.registry.catalog import Catalog, Model
 from app.registry.pricing import Quote
 from app.services.uploads import Uploads
@@ -187,8 +187,7 @@ class Jobs:
         _act(caller, job)
         while not job.status.ended:
             if job.status is Status.QUEUED:
-                error = JobError("canceled", "The job was cancelled before it was bought.")
-                await self._jobs.end(job, (Status.QUEUED,), Status.CANCELED, charge=Charge.RELEASE, error=error)
+                await self._jobs.cancel_queued(job)
             elif job.cancel_requested_ms is not None:
                 return job
             else:
@@ -290,13 +289,14 @@ class Jobs:
         self, caller: Caller, model: Model, clean: dict[str, Any], embedded: dict[str, bytes]
     ) -> dict[str, dict[str, Any]]:
         """Put stored URLs in the place of images given as data; what the job shows of uploaded images."""
-        for content in embedded.values():
+        facts: dict[str, ImageFacts] = {}
+        for name, content in embedded.items():  # all are checked before the first is stored
             _refuse_large(model, len(content))
-            await self._uploads.check(content)
+            facts[name] = await self._uploads.check(content)
         shown: dict[str, dict[str, Any]] = {}
         for name in model.image_fields:
             if name in embedded:
-                stored = await self._uploads.store(caller, embedded[name])
+                stored = await self._uploads.keep(caller, embedded[name], facts[name])
                 clean[name] = stored.url
                 shown[name] = stored.view()
             elif isinstance(clean.get(name), str):

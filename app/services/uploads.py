@@ -47,8 +47,11 @@ class Uploads:
         return facts
 
     async def store(self, caller: Caller, content: bytes) -> StoredImage:
-        """Check an image and store it; UpstreamUnavailable, with nothing changed, when storing fails."""
-        facts = await self.check(content)
+        """Check an image and store it."""
+        return await self.keep(caller, content, await self.check(content))
+
+    async def keep(self, caller: Caller, content: bytes, facts: ImageFacts) -> StoredImage:
+        """Store a checked image; UpstreamUnavailable, with nothing changed, when storing fails."""
         name = f"{facts.sha256[:16]}.{SUFFIX[facts.format]}"
         url = await self._fal.upload(content, content_type=facts.content_type, file_name=name)
         image = StoredImage(url, facts)

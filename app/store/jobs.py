@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Literal
 
-from app.domain.ids import join_ref, new_id, new_nonce, split_ref
+from app.domain.ids import join_ref, new_id, new_nonce
 from app.domain.jobs import NEXT, Job, JobError, Status
 from app.store import keys
 from app.store.connection import Client, store_errors
@@ -98,6 +98,11 @@ class JobStore:
         """Running → finalizing: fal has ended, one way or another; the slot is free."""
         fields = {"upstream_status": upstream_status, "logs": logs or None, "misses": 0}
         return await self._advance(job, (Status.RUNNING,), Status.FINALIZING, fields=fields)
+
+    async def cancel_queued(self, job: Job) -> bool:
+        """Queued → canceled: it was never bought, so its money is free."""
+        error = JobError("canceled", "The job was cancelled before it was bought.")
+        return await self.end(job, (Status.QUEUED,), Status.CANCELED, charge=Charge.RELEASE, error=error)
 
     async def end(
         self,
@@ -282,8 +287,3 @@ class JobStore:
 def ref_of(job: Job) -> str:
     """The job's ref."""
     return join_ref(job.team, job.id)
-
-
-def team_of(ref: str) -> str:
-    """The team in a ref."""
-    return split_ref(ref)[0]

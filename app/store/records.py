@@ -34,7 +34,6 @@ INTEGERS = (
     "cancel_sent_ms",
     "expires_ms",
     "upstream_done_ms",
-    "polls",
     "misses",
     "charged_micro",
 )

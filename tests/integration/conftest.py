@@ -7,6 +7,8 @@ from redis.asyncio import Redis
 
 from tests.support.checks import immortal_keys, ledger_faults, slot_faults
 from tests.support.emulator import Emulator, FalCaller, running_emulator
+from tests.support.hand import Hand
+from tests.support.receiver import Receiver
 from tests.support.redis_server import RedisServer
 from tests.support.stack import Stack, open_stack
 
@@ -56,3 +58,16 @@ async def stack(store: RedisServer, emulator: Emulator) -> AsyncIterator[Stack]:
     """A gateway without workers: steps are called by the test, or `stack.workers()` starts real ones."""
     async with open_stack(store, emulator) as made:
         yield made
+
+
+@pytest.fixture
+def hand(stack: Stack) -> Hand:
+    """The pipeline by hand; fal takes ten at once."""
+    return Hand(stack)
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    """A customer's server on loopback, where webhooks arrive."""
+    async with Receiver() as listening:
+        yield listening

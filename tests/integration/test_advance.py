@@ -10,16 +10,9 @@ from app.domain.jobs import Job, Money, Status
 from app.store import keys
 from app.store.jobs import HELD_SLOT_MS, Charge
 from tests.support.hand import DAY_MS, Hand
-from tests.support.stack import Stack
 
 pytestmark = pytest.mark.anyio
 PRICE = 1_400_000
-
-
-@pytest.fixture
-def hand(stack: Stack) -> Hand:
-    """The pipeline by hand."""
-    return Hand(stack)
 
 
 async def claimed(hand: Hand) -> tuple[Job, str]:

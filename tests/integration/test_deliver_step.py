@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -16,24 +15,11 @@ from tests.support.emulator import Emulator
 from tests.support.hand import Hand
 from tests.support.receiver import Receiver, Reply
 from tests.support.redis_server import RedisServer
-from tests.support.stack import Stack, open_stack
+from tests.support.stack import open_stack
 from tests.support.waiting import wait_until
 from workers.deliver import HIDDEN_MS, deliver
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def hand(stack: Stack) -> Hand:
-    """The pipeline by hand."""
-    return Hand(stack)
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    """A customer's server."""
-    async with Receiver() as listening:
-        yield listening
 
 
 async def secret_of(hand: Hand) -> str:

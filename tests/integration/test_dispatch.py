@@ -11,16 +11,10 @@ from app.store.jobs import Charge
 from tests.support.emulator import Emulator
 from tests.support.hand import Hand
 from tests.support.redis_server import RedisServer
-from tests.support.stack import Stack, open_stack
+from tests.support.stack import open_stack
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def hand(stack: Stack) -> Hand:
-    """The pipeline by hand; fal takes ten at once."""
-    return Hand(stack)
 
 
 async def granted(hand: Hand) -> list[str]:

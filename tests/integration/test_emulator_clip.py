@@ -22,13 +22,6 @@ async def fal() -> AsyncIterator[Emulator]:
         yield emulator
 
 
-@pytest.fixture
-async def caller(fal: Emulator) -> AsyncIterator[FalCaller]:
-    """A client of that emulator."""
-    async with FalCaller(fal.url) as one:
-        yield one
-
-
 def _picture(size: tuple[int, int], kind: str = "PNG") -> bytes:
     buffer = io.BytesIO()
     Image.linear_gradient("L").resize(size).convert("RGB").save(buffer, kind)

@@ -21,13 +21,6 @@ async def fal() -> AsyncIterator[Emulator]:
         yield emulator
 
 
-@pytest.fixture
-async def caller(fal: Emulator) -> AsyncIterator[FalCaller]:
-    """A client of that emulator."""
-    async with FalCaller(fal.url) as one:
-        yield one
-
-
 @pytest.mark.parametrize(
     ("model", "fields", "cost"),
     [

@@ -24,13 +24,6 @@ async def fal() -> AsyncIterator[Emulator]:
 
 
 @pytest.fixture
-async def caller(fal: Emulator) -> AsyncIterator[FalCaller]:
-    """A client with the key."""
-    async with FalCaller(fal.url) as one:
-        yield one
-
-
-@pytest.fixture
 async def stranger() -> AsyncIterator[httpx.AsyncClient]:
     """A client without any key, as a browser's plain fetch is."""
     async with httpx.AsyncClient(trust_env=False, timeout=30) as one:

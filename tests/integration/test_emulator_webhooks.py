@@ -37,20 +37,6 @@ async def fal() -> AsyncIterator[Emulator]:
         yield emulator
 
 
-@pytest.fixture
-async def caller(fal: Emulator) -> AsyncIterator[FalCaller]:
-    """A client of that emulator."""
-    async with FalCaller(fal.url) as one:
-        yield one
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    """Where webhooks arrive."""
-    async with Receiver() as one:
-        yield one
-
-
 def test_the_signature_is_fals() -> None:
     """The test vector of the protocol notes: private key 00 01 … 1f."""
     keys = SigningKeys(bytes(range(32)))

@@ -12,18 +12,12 @@ from tests.support.emulator import Emulator
 from tests.support.hand import DAY_MS, Hand
 from tests.support.receiver import Answer, Receiver, Reply
 from tests.support.redis_server import RedisServer
-from tests.support.stack import Stack, open_stack
+from tests.support.stack import open_stack
 from workers.finalize import TRIES, finalize
 
 pytestmark = pytest.mark.anyio
 PRICE = 1_400_000
 CLIP = Reply(200, body=b'{"video": {"url": "https://v3.fal.media/files/a/output.mp4", "file_size": 7}}')
-
-
-@pytest.fixture
-def hand(stack: Stack) -> Hand:
-    """The pipeline by hand."""
-    return Hand(stack)
 
 
 @asynccontextmanager

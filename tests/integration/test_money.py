@@ -10,17 +10,11 @@ from app.store.jobs import Charge
 from tests.support.emulator import Emulator
 from tests.support.hand import DAY_MS, Hand
 from tests.support.redis_server import RedisServer
-from tests.support.stack import Stack, open_stack
+from tests.support.stack import open_stack
 from workers.lane import decide_disputes
 
 pytestmark = pytest.mark.anyio
 PRICE = 1_400_000
-
-
-@pytest.fixture
-def hand(stack: Stack) -> Hand:
-    """The pipeline by hand."""
-    return Hand(stack)
 
 
 async def charges(hand: Hand, upstream_request_id: str | None) -> list[int]:

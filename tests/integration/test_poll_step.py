@@ -12,18 +12,12 @@ from tests.support.emulator import Emulator
 from tests.support.hand import Hand
 from tests.support.receiver import Answer, Receiver, Reply
 from tests.support.redis_server import RedisServer
-from tests.support.stack import Stack, open_stack
+from tests.support.stack import open_stack
 from workers.poll import MISSING_GRACE_MS, MISSING_POLLS, SLOWEST_MS, interval_ms
 
 pytestmark = pytest.mark.anyio
 PRICE = 1_400_000
 ACCEPTED = Reply(200, body=b'{"request_id": "abc-1"}')
-
-
-@pytest.fixture
-def hand(stack: Stack) -> Hand:
-    """The pipeline by hand."""
-    return Hand(stack)
 
 
 @asynccontextmanager

@@ -32,13 +32,6 @@ def now() -> datetime:
 
 
 @pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    """A receiver on loopback."""
-    async with Receiver() as listening:
-        yield listening
-
-
-@pytest.fixture
 async def send(receiver: Receiver) -> AsyncIterator[Send]:
     """Sends one message to the receiver, with 1 second for the whole attempt."""
     sender = Sender(LOOPBACK, total_timeout=1)

@@ -13,7 +13,7 @@ from tests.support.emulator import Emulator
 from tests.support.hand import Hand
 from tests.support.receiver import Answer, Receiver, Reply
 from tests.support.redis_server import RedisServer
-from tests.support.stack import Stack, open_stack
+from tests.support.stack import open_stack
 from workers.lane import expire
 from workers.runtime import Runtime
 from workers.submit import _record, retry_wait_ms, submit, submit_all
@@ -31,12 +31,6 @@ UNKNOWN = {
     "submit_garbage": "unreadable_answer",
     "submit_redirect": "http_302",
 }
-
-
-@pytest.fixture
-def hand(stack: Stack) -> Hand:
-    """The pipeline by hand."""
-    return Hand(stack)
 
 
 @asynccontextmanager
