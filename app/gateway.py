@@ -13,18 +13,24 @@ from app.egress import EgressPolicy
 from app.fal.client import FalClient
 from app.registry.catalog import Catalog
 from app.services.accounts import Accounts
+from app.services.administration import Administration
 from app.services.jobs import JobRules, Jobs
+from app.services.ledger import Ledger
+from app.services.limits import Limits
 from app.services.listing import Listing
+from app.services.tokens import Tokens
 from app.services.uploads import Uploads
 from app.services.watch import Watch
 from app.settings import Settings, SettingsError, required_url
 from app.store.accounts import AccountStore
 from app.store.admission import AdmissionStore
+from app.store.audit import AuditStore
 from app.store.connection import check_store, connect, disconnect
 from app.store.dispatch import DispatchStore
 from app.store.events import EventStore
 from app.store.jobs import JobStore
 from app.store.ledger import LedgerStore
+from app.store.limits import Clock, LimitStore
 from app.store.webhooks import WebhookStore
 from app.webhooks.sender import Sender
 
@@ -40,6 +46,10 @@ class Gateway:
     settings: Settings
     catalog: Catalog
     accounts: Accounts
+    administration: Administration
+    tokens: Tokens
+    limits: Limits
+    books: Ledger
     jobs: Jobs
     listing: Listing
     uploads: Uploads
@@ -105,17 +115,25 @@ async def open_gateway(settings: Settings, *, process: str) -> AsyncIterator[Gat
         job_store = JobStore(redis, retention_ms=settings.retention_ms)
         account_store = AccountStore(redis)
         ledger = LedgerStore(redis)
+        audit = AuditStore(redis)
+        clock = Clock()
+        limits = LimitStore(redis, clock)
         dispatch = DispatchStore(redis, patient=patient, concurrency=settings.upstream_concurrency)
         uploads = Uploads(fal, account_store)
         yield Gateway(
             settings=settings,
             catalog=catalog,
-            accounts=Accounts(account_store, ledger, dispatch),
+            accounts=Accounts(account_store, ledger, limits),
+            administration=Administration(catalog=catalog, accounts=account_store, dispatch=dispatch, audit=audit),
+            tokens=Tokens(catalog, account_store, job_store, dispatch),
+            limits=Limits(limits, account_store, audit, dispatch),
+            books=Ledger(ledger, account_store, job_store, audit, dispatch),
             jobs=Jobs(
                 catalog=catalog,
-                admission=AdmissionStore(redis, retention_ms=settings.retention_ms),
+                admission=AdmissionStore(redis, clock, retention_ms=settings.retention_ms),
                 jobs=job_store,
                 dispatch=dispatch,
+                limits=limits,
                 watch=Watch(job_store, events),
                 uploads=uploads,
                 egress=policy,

@@ -3,9 +3,11 @@
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import structlog
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.telemetry import TelemetryConfig
 
 from app import __version__
@@ -22,6 +24,31 @@ DESCRIPTION = "A gateway in front of fal.ai's queue for Kling image-to-video."
 KEYS = {
     "Bearer": {"type": "http", "scheme": "bearer", "description": "A Filmgate key: fg_live_…"},
     "X-API-Key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+# For web pages of other origins: which are let in is a setting, what they may send and read is here. No cookies.
+CORS: dict[str, Any] = {
+    "allow_methods": ["GET", "POST", "PUT", "PATCH", "DELETE"],
+    "allow_headers": [
+        "Authorization",
+        "Content-Type",
+        "Idempotency-Key",
+        "Last-Event-ID",
+        "Prefer",
+        "X-API-Key",
+        "X-Request-ID",
+    ],
+    "expose_headers": [
+        "Idempotent-Replayed",
+        "Link",
+        "Location",
+        "Preference-Applied",
+        "RateLimit",
+        "RateLimit-Policy",
+        "Retry-After",
+        "X-Request-ID",
+    ],
+    "allow_credentials": False,
+    "max_age": 600,
 }
 # FastAPI's own tracing is for installations that export it; ours does not, and pays nothing for it.
 TRACING_OFF: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False}
@@ -55,6 +82,8 @@ def create_app(settings: Settings) -> FastAPI:
     _document_keys(app)
     add_problem_handlers(app)
     app.add_middleware(Entrance, base_url=settings.base_url)
+    if settings.cors_origins:
+        app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS)
     return app
 
 

@@ -16,7 +16,10 @@ from pydantic import (
     field_validator,
 )
 
-SECRETS = ("FAL_KEY", "FILMGATE_REDIS_URL")
+from app.domain.addresses import read_origin
+
+SECRETS = ("FAL_KEY", "FAL_ADMIN_KEY", "FILMGATE_ADMIN_KEY", "FILMGATE_REDIS_URL")
+ADMIN_KEY_LENGTH = 16  # characters, at least
 PLACEHOLDERS = frozenset({"changeme", "change-me", "secret", "password", "your-key", "xxx", "test"})
 # `filmgate generate` reads these; the gateway does not.
 CLIENT_NAMES = frozenset({"FILMGATE_KEY", "FILMGATE_URL"})
@@ -59,8 +62,16 @@ def _flag(value: object) -> object:
     raise ValueError("must be 0 or 1")
 
 
+def _origins(value: object) -> object:
+    """Exact origins with commas between: `https://app.example.com,http://localhost:5173`. No wildcard."""
+    if not isinstance(value, str):
+        return value
+    return tuple(read_origin(origin.strip()) for origin in value.split(",") if origin.strip())
+
+
 FalUrl = Annotated[str, BeforeValidator(_fal_url)]
 Flag = Annotated[bool, BeforeValidator(_flag)]
+Origins = Annotated[tuple[str, ...], BeforeValidator(_origins)]
 
 
 class Settings(BaseModel):
@@ -69,12 +80,15 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     fal_key: SecretStr | None = Field(None, alias="FAL_KEY")
+    fal_admin_key: SecretStr | None = Field(None, alias="FAL_ADMIN_KEY")
+    admin_key: SecretStr | None = Field(None, alias="FILMGATE_ADMIN_KEY")
     redis_url: SecretStr | None = Field(None, alias="FILMGATE_REDIS_URL")
     host: str = Field("127.0.0.1", alias="FILMGATE_HOST")
     port: int = Field(8000, alias="FILMGATE_PORT", ge=1, le=65535)
     public_url: str | None = Field(None, alias="FILMGATE_PUBLIC_URL")
     fal_queue_url: FalUrl = Field("https://queue.fal.run", alias="FILMGATE_FAL_QUEUE_URL")
     fal_rest_url: FalUrl = Field("https://rest.fal.ai", alias="FILMGATE_FAL_REST_URL")
+    fal_api_url: FalUrl = Field("https://api.fal.ai", alias="FILMGATE_FAL_API_URL")
     unproven_charge: Literal["settle", "release"] = Field("settle", alias="FILMGATE_UNPROVEN_CHARGE")
     prices: Path | None = Field(None, alias="FILMGATE_PRICES")
     store_check: Literal["refuse", "warn"] | None = Field(None, alias="FILMGATE_STORE_CHECK")
@@ -86,17 +100,33 @@ class Settings(BaseModel):
     deliverers: int = Field(1, alias="FILMGATE_DELIVERERS", ge=1, le=64)
     data_dir: Path = Field(Path(".filmgate"), alias="FILMGATE_DATA_DIR")
     egress_allow: str = Field("", alias="FILMGATE_EGRESS_ALLOW")
+    cors_origins: Origins = Field((), alias="FILMGATE_CORS_ORIGINS")
     poll_interval: float = Field(1.0, alias="FILMGATE_POLL_INTERVAL", ge=0.05, le=60)
     job_deadline: int = Field(3600, alias="FILMGATE_JOB_DEADLINE", ge=10, le=604_800)
     retention_days: int = Field(30, alias="FILMGATE_RETENTION_DAYS", ge=8, le=3650)
     strict_schema: Flag = Field(False, alias="FILMGATE_STRICT_SCHEMA")
     log_format: Literal["auto", "json", "text"] = Field("auto", alias="FILMGATE_LOG_FORMAT")
 
-    @field_validator("fal_key")
+    @field_validator("fal_key", "fal_admin_key", "admin_key")
     @classmethod
     def _no_placeholder(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and value.get_secret_value().strip().lower() in PLACEHOLDERS:
             raise ValueError("is a placeholder; set the real secret")
+        return value
+
+    @field_validator("admin_key")
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        """The administrator's key is chosen by the operator: it must be long, printable, and no repetition."""
+        if value is None:
+            return None
+        key = value.get_secret_value()
+        if len(key) < ADMIN_KEY_LENGTH or len(set(key)) < ADMIN_KEY_LENGTH // 2:
+            raise ValueError(
+                f"must have at least {ADMIN_KEY_LENGTH} characters; make one with `openssl rand -hex 32`"
+            )
+        if not key.isascii() or not key.isprintable() or " " in key:
+            raise ValueError("must be printable ASCII without spaces, because it travels in a header")
         return value
 
     @field_validator("redis_url")

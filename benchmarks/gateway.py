@@ -32,7 +32,7 @@ async def serving(folder: Path, **settings: str) -> AsyncIterator[Served]:
         port = free_port()
         env = environment(FILMGATE_REDIS_URL=store.url, FILMGATE_PORT=str(port), **settings)
         inside = await stack.enter_async_context(open_gateway(load_settings(env), process="benchmark"))
-        account = await inside.accounts.first_account(team_name="benchmark", user_name="load")
+        account = await inside.administration.first_account(team_name="benchmark", user_name="load")
         log = folder / "api.log"
         api = await stack.enter_async_context(running("app.cli", "serve", env=env, log=log))
         await listening(api, port, log)

@@ -4,17 +4,20 @@ All are coroutines although some await nothing: FastAPI would send plain functio
 """
 
 import re
+import secrets
 from typing import Annotated, cast
 
 import structlog
 from fastapi import Depends, Request
 
 from app.domain.accounts import Caller
-from app.domain.errors import Malformed
+from app.domain.errors import Forbidden, Malformed
 from app.domain.jobs import Job
 from app.gateway import Gateway
 
 SCHEMES = ("bearer", "key")
+PLAIN_READS = {"GET", "HEAD"}
+ADMINISTRATOR = "administrator"
 IDEMPOTENCY_LENGTH = 255
 LONGEST_WAIT_S = 60
 EVENT_ID = re.compile(r"[0-9]{1,15}-[0-9]{1,9}")
@@ -40,14 +43,55 @@ def _credential(request: Request) -> str | None:
     return request.headers.get("x-api-key")
 
 
+def _is_administrator(credential: str | None, owner: Gateway) -> bool:
+    """True when the key is the administrator's; compared in constant time."""
+    key = owner.settings.admin_key
+    if key is None or credential is None:
+        return False
+    return secrets.compare_digest(credential.encode(), key.get_secret_value().encode())
+
+
+def _require_origin(request: Request, caller: Caller) -> None:
+    """Forbidden when the key is for certain web pages and the request comes from elsewhere.
+
+    Browsers send `Origin` with everything but plain reads of their own page, so a read may come without one.
+    """
+    if caller.origins is None:
+        return
+    origin = request.headers.get("origin")
+    if origin not in caller.origins and not (origin is None and request.method in PLAIN_READS):
+        raise Forbidden("The key may not be used from this web page.", code="origin_not_allowed")
+
+
 async def current_caller(request: Request, owner: TheGateway) -> Caller:
     """Who is asking; Unauthenticated when nobody with a valid key is."""
-    caller = await owner.accounts.authenticate(_credential(request))
+    credential = _credential(request)
+    if _is_administrator(credential, owner):
+        raise Forbidden("This is the administrator's key; make a user with a key for this.")
+    return await _known_caller(request, owner, credential)
+
+
+async def _known_caller(request: Request, owner: Gateway, credential: str | None) -> Caller:
+    caller = await owner.accounts.authenticate(credential)
+    _require_origin(request, caller)
     structlog.contextvars.bind_contextvars(team=caller.team, user=caller.user)
     return caller
 
 
 CurrentCaller = Annotated[Caller, Depends(current_caller)]
+
+
+async def administrator(request: Request, owner: TheGateway) -> str:
+    """Who administers, as the audit log names them; Forbidden for everybody else's keys."""
+    credential = _credential(request)
+    if not _is_administrator(credential, owner):
+        await owner.accounts.authenticate(credential)
+        raise Forbidden("Only the administrator's key (FILMGATE_ADMIN_KEY) may do this.")
+    structlog.contextvars.bind_contextvars(actor=ADMINISTRATOR)
+    return ADMINISTRATOR
+
+
+Administrator = Annotated[str, Depends(administrator)]
 
 
 async def own_job(job_id: str, caller: CurrentCaller, owner: TheGateway) -> Job:
@@ -56,6 +100,28 @@ async def own_job(job_id: str, caller: CurrentCaller, owner: TheGateway) -> Job:
 
 
 OwnJob = Annotated[Job, Depends(own_job)]
+
+
+async def watcher(request: Request, owner: TheGateway) -> Caller:
+    """Who is asking, also by `?token=` with a browser token for one job, for what sends no headers of its own."""
+    token = request.query_params.get("token")
+    if token is None:
+        return await current_caller(request, owner)
+    caller = await _known_caller(request, owner, token)
+    if caller.job is None:
+        raise Forbidden("In an address, only a browser token for one job may stand.")
+    return caller
+
+
+Watcher = Annotated[Caller, Depends(watcher)]
+
+
+async def watched_job(job_id: str, caller: Watcher, owner: TheGateway) -> Job:
+    """The job that the caller may follow; another's looks like none."""
+    return await owner.jobs.get(caller, job_id)
+
+
+WatchedJob = Annotated[Job, Depends(watched_job)]
 
 
 async def idempotency_key(request: Request) -> str | None:

@@ -14,7 +14,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
+from app.api.limit_headers import limit_headers
 from app.domain.errors import FilmgateError, Malformed, StoreUnavailable, TooLarge, TooSlow, Violation
+from app.domain.views import limit_state_view
 
 MEDIA_TYPE = "application/problem+json"
 LONGEST_PATH = 256  # characters of a path that are repeated
@@ -33,6 +35,11 @@ TITLES = {
     "over_budget": "The budget does not cover it",
     "over_max_usd": "It costs more than the caller allows",
     "forbidden": "The key may not do this",
+    "model_not_allowed": "The key may not use this model",
+    "origin_not_allowed": "The key may not be used from this web page",
+    "has_live_jobs": "Jobs have not ended",
+    "key_ended": "The key opens nothing any more",
+    "below_zero": "Less than nothing would be spent",
     "not_found": "Not found",
     "model_not_found": "There is no such model",
     "method_not_allowed": "This method is not known here",
@@ -82,7 +89,9 @@ def problem(error: FilmgateError, *, path: str, trace_id: str, base_url: str) ->
         body["errors"] = [
             {"pointer": item.pointer, "code": item.code, "message": item.message} for item in error.violations
         ]
-    headers = {"Cache-Control": "no-store"}
+    if error.limits:
+        body["limits"] = [limit_state_view(state) for state in error.limits if state.over]
+    headers = {"Cache-Control": "no-store", **limit_headers(error.limits)}
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
     if error.status == HTTPStatus.UNAUTHORIZED:

@@ -7,7 +7,7 @@ import typer
 
 from app.cli.store_url import with_gateway
 from app.gateway import Gateway
-from app.services.accounts import Account
+from app.services.administration import Account
 
 group = typer.Typer(no_args_is_help=True, help="Give people keys.")
 
@@ -26,7 +26,7 @@ def create(
     """Make a user with a key. The key is shown this once; Filmgate keeps only its SHA-256."""
 
     async def ask(gateway: Gateway) -> Account:
-        return await gateway.accounts.add_account(user)
+        return await gateway.administration.add_account(user)
 
     account = with_gateway(ask)
     if as_json:

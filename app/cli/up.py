@@ -249,7 +249,7 @@ async def _key(settings: Settings) -> str:
             if not await gateway.accounts.knows(key):
                 key = ""
         if not key:
-            key = (await gateway.accounts.add_account("me")).key
+            key = (await gateway.administration.add_account("me")).key
     kept.touch(mode=0o600)
     kept.write_text(json.dumps({"url": settings.base_url, "key": key}), encoding="utf-8")
     return key

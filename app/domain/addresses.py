@@ -9,6 +9,7 @@ import ipaddress
 import re
 import unicodedata
 from ipaddress import IPv4Address, IPv6Address
+from urllib.parse import urlsplit
 
 # What a request from inside must not reach, also where the `is_global` of some Python version says otherwise.
 _DENIED_V4 = (
@@ -125,3 +126,21 @@ def _aton_number(part: str) -> int:
     if part.startswith("0x"):
         return int(part[2:] or "0", 16)
     return int(part, 8 if part.startswith("0") else 10)
+
+
+def read_origin(text: str) -> str:
+    """The web origin `scheme://host[:port]` as browsers send it; ValueError for anything else.
+
+    A path, a wildcard, `null` and a default port that a browser would leave out are refused, because an origin is
+    compared letter by letter.
+    """
+    url = urlsplit(text)
+    usual = {"https": 443, "http": 80}.get(url.scheme)
+    try:
+        port = url.port
+    except ValueError:
+        port = usual
+    plain = f"{url.scheme}://{url.netloc}" == text and text == text.lower() and text.isascii()
+    if usual is None or not plain or not url.hostname or "@" in url.netloc or "*" in text or port == usual:
+        raise ValueError(f"must be an origin such as https://app.example.com, not {text[:64]!r}")
+    return text

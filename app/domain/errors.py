@@ -24,6 +24,8 @@ succeed later, and the message is a sentence for the customer. `app/api/problems
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from app.domain.limits import LimitState
+
 LONGEST_NAME_SHOWN = 64  # characters
 
 
@@ -61,6 +63,7 @@ class FilmgateError(Exception):
         code: str | None = None,
         violations: tuple[Violation, ...] = (),
         retry_after: int | None = None,
+        limits: tuple[LimitState, ...] = (),
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -68,6 +71,7 @@ class FilmgateError(Exception):
             self.code = code
         self.violations = violations
         self.retry_after = retry_after  # seconds
+        self.limits = limits  # how every limit of the caller stood, where one of them refused
 
 
 class Malformed(FilmgateError):

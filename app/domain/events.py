@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 
 from app.domain.jobs import ENDS, Job, Status
+from app.domain.limits import Owner, Window
 
-EVENT_TYPES = tuple(f"job.{status.value}" for status in Status)
+BUDGET_THRESHOLD = "budget.threshold"
+EVENT_TYPES = (*(f"job.{status.value}" for status in Status), BUDGET_THRESHOLD)
 END_EVENTS = frozenset(f"job.{status.value}" for status in ENDS)
 
 
@@ -17,3 +19,19 @@ class Event:
     sequence: int
     at_ms: int
     job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetNotice:
+    """So many percent of a money limit are used or held; amounts in micro-dollars. `user` where it is a user's."""
+
+    id: str
+    at_ms: int
+    threshold: int
+    owner: Owner
+    window: Window
+    amount: int
+    used: int
+    held: int
+    resets_ms: int | None
+    user: str | None

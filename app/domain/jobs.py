@@ -113,3 +113,7 @@ class Job:
     charged_micro: int | None = None
     trace_id: str | None = None
     erased: bool = False
+    token: str | None = None  # the browser token that asked for it
+    periods: str = field(
+        default="", compare=False
+    )  # beginnings of the calendar periods that its money counts in, frozen at admission

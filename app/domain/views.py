@@ -3,8 +3,9 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from app.domain.events import Event
+from app.domain.events import BUDGET_THRESHOLD, BudgetNotice, Event
 from app.domain.jobs import Job
+from app.domain.limits import Limit, LimitState, Unit, shown
 from app.domain.money import format_usd
 
 
@@ -82,4 +83,60 @@ def event_view(event: Event, *, base_url: str, queue_position: int | None = None
         "timestamp": iso(event.at_ms),
         "sequence": event.sequence,
         "data": job_view(event.job, base_url=base_url, queue_position=queue_position, with_input=False),
+    }
+
+
+def notice_view(notice: BudgetNotice) -> dict[str, Any]:
+    """The same for an alert about a money limit."""
+    return {
+        "type": BUDGET_THRESHOLD,
+        "timestamp": iso(notice.at_ms),
+        "data": {
+            "threshold": notice.threshold,
+            "owner": notice.owner.value,
+            "user": notice.user,
+            "unit": Unit.USD.value,
+            "window": notice.window.value,
+            "amount": format_usd(notice.amount),
+            "used": format_usd(notice.used),
+            "held": format_usd(notice.held),
+            "resets_at": iso(notice.resets_ms),
+        },
+    }
+
+
+def amount_view(unit: Unit, amount: int) -> str | int:
+    """Dollars as a decimal string, the rest as a whole number."""
+    return shown(unit, amount) if unit is Unit.USD else amount
+
+
+def limit_view(limit: Limit) -> dict[str, Any]:
+    """A limit as it was set."""
+    view: dict[str, Any] = {
+        "unit": limit.unit.value,
+        "window": limit.window.value,
+        "amount": amount_view(limit.unit, limit.amount),
+    }
+    if limit.raised_to is not None:
+        view["raised_to"] = amount_view(limit.unit, limit.raised_to)
+        view["raised_until"] = iso(limit.raised_until_ms)
+    return view
+
+
+def limit_state_view(state: LimitState) -> dict[str, Any]:
+    """A limit as it stands: whose, how much is in force, used, held and left, and when it begins anew."""
+    return {
+        "owner": state.owner.value,
+        "unit": state.unit.value,
+        "window": state.window.value,
+        **{
+            name: amount_view(state.unit, amount)
+            for name, amount in (
+                ("amount", state.amount),
+                ("used", state.used),
+                ("held", state.held),
+                ("left", state.left),
+            )
+        },
+        "resets_at": iso(state.resets_ms),
     }

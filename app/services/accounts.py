@@ -1,49 +1,44 @@
-"""Who is asking, and who there is."""
+"""Who is asking: a key or a browser token becomes a caller."""
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
-from app.domain.accounts import USER_SCOPES, Caller, digest, new_key, well_formed
-from app.domain.errors import NotFound, Unauthenticated
-from app.domain.ids import new_id
-from app.store.accounts import AccountStore, Team, User
-from app.store.dispatch import DispatchStore
+from app.domain.accounts import Caller, digest, is_token, well_formed
+from app.domain.errors import Forbidden, NotFound, StoreUnavailable, Unauthenticated
+from app.domain.limits import LimitState
+from app.store import keys
+from app.store.accounts import AccountStore, Credential, Team, User
 from app.store.ledger import LedgerStore
-from app.webhooks.signing import new_secret
+from app.store.limits import LimitStore
 
 REMEMBER_S = 0.5  # a revoked key must be refused everywhere within a second
 REMEMBER_AT_MOST = 10_000
+NOTE_USED_S = 60.0
 NO_KEY = "Send a key as `Authorization: Bearer fg_live_…`."
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
-    """A user with a key, which is shown once and never again."""
-
-    team: Team
-    user: User
-    key: str
-
-
-@dataclass(frozen=True, slots=True)
 class Self:
-    """Who is asking, with names and money (micro-dollars)."""
+    """Who is asking, with names, limits and money (micro-dollars)."""
 
     caller: Caller
     team: Team
     user: User
-    reserved_micro: int
+    limits: tuple[LimitState, ...]
+    held_micro: int
     spent_micro: int
 
 
 class Accounts:
-    """Teams, users and keys."""
+    """Turns keys into callers."""
 
-    def __init__(self, accounts: AccountStore, ledger: LedgerStore, dispatch: DispatchStore) -> None:
+    def __init__(self, accounts: AccountStore, ledger: LedgerStore, limits: LimitStore) -> None:
         self._accounts = accounts
         self._ledger = ledger
-        self._dispatch = dispatch
+        self._limits = limits
         self._known: dict[str, tuple[float, Caller]] = {}
+        self._noted: dict[str, float] = {}
 
     async def authenticate(self, key: str | None) -> Caller:
         """The holder of the key; Unauthenticated when there is none. A mistyped key costs no look-up."""
@@ -55,58 +50,83 @@ class Accounts:
             return known[1]
         if not well_formed(key):
             raise Unauthenticated("The key is not complete or was mistyped: its checksum does not fit.")
-        caller = await self._accounts.caller(key_digest)
-        if caller is None:
-            self._known.pop(key_digest, None)
-            raise Unauthenticated("The key is unknown, or it was revoked.")
+        self._known.pop(key_digest, None)
+        caller = await self._look_up(key_digest, token=is_token(key))
         if len(self._known) >= REMEMBER_AT_MOST:
             self._known.clear()
+            self._noted.clear()
         self._known[key_digest] = (time.monotonic() + REMEMBER_S, caller)
         return caller
 
+    async def is_valid(self, caller: Caller) -> bool:
+        """True while the caller's key still opens something; for connections that stay open."""
+        try:
+            await self._look_up(caller.digest, token=caller.token is not None)
+        except Unauthenticated:
+            return False
+        return True
+
     async def knows(self, key: str) -> bool:
         """True when the key opens something."""
-        return well_formed(key) and await self._accounts.caller(digest(key)) is not None
+        try:
+            await self.authenticate(key)
+        except Unauthenticated:
+            return False
+        return True
 
     async def who_am_i(self, caller: Caller) -> Self:
-        """The caller with names, and the team's sums."""
-        team = await self._accounts.team(caller.team)
-        user = await self._accounts.user(caller.team, caller.user)
+        """The caller with names, every limit as it stands, and the team's sums."""
+        team, user = await self._accounts.names(caller.team, caller.user)
         if team is None or user is None:
             raise NotFound("The key's team or user is gone.")
-        balance = await self._ledger.balance(caller.team)
-        return Self(caller, team, user, balance.reserved, balance.spent)
-
-    async def add_account(self, user_name: str) -> Account:
-        """A new user with a key in the one team there is; the team is made with its first user."""
-        teams = await self._accounts.teams()
-        if not teams:
-            return await self.first_account(team_name="default", user_name=user_name)
-        user = User(new_id("user"), teams[0].id, user_name)
-        await self._accounts.add_user(user, at_ms=await self._dispatch.now_ms())
-        return Account(teams[0], user, await self.add_key(user))
-
-    async def first_account(self, *, team_name: str, user_name: str) -> Account:
-        """A team with one user and one key."""
-        at_ms = await self._dispatch.now_ms()
-        team = Team(new_id("team"), team_name, new_secret())
-        user = User(new_id("user"), team.id, user_name)
-        await self._accounts.add_team(team, at_ms=at_ms)
-        await self._accounts.add_user(user, at_ms=at_ms)
-        return Account(team, user, await self.add_key(user))
-
-    async def add_key(self, user: User) -> str:
-        """A new key of the user, shown this once."""
-        key = new_key()
-        caller = Caller(team=user.team, user=user.id, key=new_id("key"), scopes=USER_SCOPES)
-        at_ms = await self._dispatch.now_ms()
-        await self._accounts.add_key(digest(key), caller, shown_as=f"{key[:12]}…{key[-4:]}", at_ms=at_ms)
-        return key
-
-    async def teams(self) -> list[Team]:
-        """All teams."""
-        return await self._accounts.teams()
+        limits = await self._limits.standing(caller)
+        sums = await self._ledger.balance(caller.team)
+        return Self(caller, team, user, limits, sums.reserved, sums.spent)
 
     async def team(self, team_id: str) -> Team | None:
-        """The team, or None."""
+        """The team, a deleted one too, or None."""
         return await self._accounts.team(team_id)
+
+    async def webhook_secret(self, caller: Caller) -> str:
+        """The team's secret; never for a browser."""
+        if caller.token is not None:
+            raise Forbidden("A browser token may not read the team's webhook secret.")
+        return (await self.who_am_i(caller)).team.webhook_secret
+
+    async def _look_up(self, key_digest: str, *, token: bool) -> Caller:
+        found = await self._accounts.credential(keys.token(key_digest) if token else keys.key(key_digest))
+        if found is None:
+            raise Unauthenticated("The key is unknown, or it was revoked.")
+        for record in (found.record, found.parent):
+            if record is not None and record.revoked_ms is not None:
+                raise Unauthenticated("The key was revoked.")
+            if record is not None and record.expires_ms is not None and record.expires_ms <= found.now_ms:
+                raise Unauthenticated("The key has expired.")
+        await self._note_used(found)
+        return _caller(key_digest, found)
+
+    async def _note_used(self, found: Credential) -> None:
+        """Remember the use, once a minute; a store that takes no writes does not close the door."""
+        key_id = found.record.parent_id or found.record.id
+        if time.monotonic() < self._noted.get(key_id, 0.0):
+            return
+        self._noted[key_id] = time.monotonic() + NOTE_USED_S
+        with suppress(StoreUnavailable):
+            await self._accounts.note_used(key_id, found.now_ms)
+
+
+def _caller(key_digest: str, found: Credential) -> Caller:
+    record = found.record
+    return Caller(
+        team=record.team,
+        user=record.user,
+        key=record.parent_id or record.id,
+        scopes=record.scopes,
+        digest=key_digest,
+        zone=found.zone,
+        models=None if record.models is None else frozenset(record.models),
+        origins=None if record.origins is None else frozenset(record.origins),
+        token=record.id if record.parent_id else None,
+        job=record.job,
+        expires_ms=record.expires_ms,
+    )

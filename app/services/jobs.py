@@ -7,18 +7,23 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any, Literal
 
+import structlog
+
+from app.domain.access import require_control, require_model, require_scope, sees
 from app.domain.accounts import Caller, Scope
 from app.domain.errors import (
     Conflict,
-    Forbidden,
     KeyReused,
     NotFound,
     OverBudget,
+    OverLimit,
+    Unauthenticated,
     Unprocessable,
     Violation,
 )
 from app.domain.ids import join_ref
 from app.domain.jobs import Job, JobError, Priority, Status
+from app.domain.limits import LimitState, Unit, Window
 from app.egress import EgressPolicy, check_url
 from app.fal.protocol import REQUEST_ID
 from app.media.images import ImageFacts, parse_data_uri
@@ -26,13 +31,18 @@ from app.registry.catalog import Catalog, Model
 from app.registry.pricing import Quote
 from app.services.uploads import Uploads
 from app.services.watch import Frames, Watch
-from app.store.admission import AdmissionStore, Admitted, KeyReusedFor, NewJob
+from app.store import keys
+from app.store.admission import AdmissionStore, Admitted, Answer, Gone, KeyReusedFor, NewJob, Refused
 from app.store.dispatch import DispatchStore
 from app.store.jobs import LIVE, NOW, Charge, JobStore
+from app.store.limits import LimitStore
 
 FINGERPRINT_VERSION = "v1"  # changes with the meaning of a request, so that old idempotency keys stay valid
 PENDING_IMAGE = "https://v3.fal.media/files/pending"  # stands in for a data URI until everything else is checked
 UNKNOWN_DURATION_MS = 360_000  # Kling takes about six minutes where we have not measured any
+WAIT_S = {Window.CONCURRENT: 10, Window.QUEUED: 10, Window.TOTAL: 3600}  # to try again, where no time is known
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +61,21 @@ class JobRequest:
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """A job, new or found again by its idempotency key; `position` counts from 0."""
+    """A job, new or found again by its idempotency key; `position` counts from 0; every limit as it stands now."""
 
     job: Job
     position: int | None
     repeated: bool
+    limits: tuple[LimitState, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class JobQuote:
-    """What a submission would cost and how long it would wait, now."""
+    """What a submission would cost, which limits it would touch, and how long it would wait, now."""
 
     model: str
     quote: Quote
+    limits: tuple[LimitState, ...]
     position: int
     estimated_wait_s: int
 
@@ -92,6 +104,7 @@ class Jobs:
         admission: AdmissionStore,
         jobs: JobStore,
         dispatch: DispatchStore,
+        limits: LimitStore,
         watch: Watch,
         uploads: Uploads,
         egress: EgressPolicy,
@@ -101,6 +114,7 @@ class Jobs:
         self._admission = admission
         self._jobs = jobs
         self._dispatch = dispatch
+        self._limits = limits
         self._watch = watch
         self._uploads = uploads
         self._egress = egress
@@ -110,19 +124,23 @@ class Jobs:
         self, caller: Caller, request: JobRequest, *, idempotency_key: str | None, trace_id: str | None
     ) -> Submitted:
         """Check, price and write down a job; an idempotency key seen before gives the first job again."""
-        _need(caller, Scope.JOBS_WRITE)
-        model, clean, quote, embedded = self._check(request)
+        require_scope(caller, Scope.JOBS_WRITE)
+        model, clean, quote, embedded = self._check(caller, request)
         fingerprint = self._fingerprint(model, clean, embedded, request)
         if embedded and idempotency_key is not None:
             known = await self._admission.peek(caller.team, caller.user, idempotency_key)
             if known is not None:  # the image was stored the first time
-                return await self._repeat(caller, known[0], same=known[1] == fingerprint)
+                limits = await self._limits.standing(caller)
+                return await self._repeat(caller, known[0], limits, same=known[1] == fingerprint)
         images = await self._store_images(caller, model, clean, embedded)
         answer = await self._admission.admit(
             NewJob(
                 team=caller.team,
                 user=caller.user,
                 key=caller.key,
+                token=caller.token,
+                credential=keys.token(caller.digest) if caller.token else keys.key(caller.digest),
+                zone=caller.zone,
                 model=model.id,
                 input=clean,
                 quoted_micro=quote.micro,
@@ -139,25 +157,38 @@ class Jobs:
                 fingerprint=fingerprint,
             )
         )
+        return await self._answer(caller, answer, quote)
+
+    async def _answer(self, caller: Caller, answer: Answer, quote: Quote) -> Submitted:
+        """What the store's answer means for the caller."""
+        if isinstance(answer, Gone):
+            raise Unauthenticated("The key was revoked.")
+        if isinstance(answer, Refused):
+            raise refusal(answer.limits, quote)
         if isinstance(answer, Admitted):
-            return Submitted(answer.job, answer.position, repeated=False)
-        return await self._repeat(caller, answer.job_id, same=not isinstance(answer, KeyReusedFor))
+            if answer.alarms:
+                log.warning("budget.threshold", owner="gateway", limits=answer.alarms)
+            return Submitted(answer.job, answer.position, repeated=False, limits=answer.limits)
+        if isinstance(answer, KeyReusedFor):
+            return await self._repeat(caller, answer.job_id, (), same=False)
+        return await self._repeat(caller, answer.job_id, answer.limits, same=True)
 
     async def quote(self, caller: Caller, request: JobRequest) -> JobQuote:
         """What this submission would cost, and how long it would wait. Nothing changes."""
-        _need(caller, Scope.JOBS_READ)
-        model, _, quote, _ = self._check(request)
+        require_scope(caller, Scope.JOBS_READ)
+        model, _, quote, _ = self._check(caller, request)
         waiting = (await self._dispatch.counts())["line"]
         durations = await self._dispatch.durations(model.id)
         typical_ms = median(durations) if durations else UNKNOWN_DURATION_MS
         rounds = waiting // self._rules.concurrency
-        return JobQuote(model.id, quote, waiting, round(rounds * typical_ms / 1000))
+        limits = await self._limits.standing(caller, micro=quote.micro, seconds=quote.seconds)
+        return JobQuote(model.id, quote, limits, waiting, round(rounds * typical_ms / 1000))
 
     async def get(self, caller: Caller, job_id: str) -> Job:
         """The caller's job; NotFound for another's, as for none."""
-        _need(caller, Scope.JOBS_READ)
+        require_scope(caller, Scope.JOBS_READ)
         job = await self._jobs.get(join_ref(caller.team, job_id))
-        if job is None or not (caller.sees_team or job.user == caller.user):
+        if job is None or not sees(caller, job):
             raise NotFound("There is no job with this id.")
         return job
 
@@ -184,7 +215,7 @@ class Jobs:
         2. otherwise the wish is written down; the next step acts on it, and fal's truth decides
         3. someone changed the state meanwhile: look again
         """
-        _act(caller, job)
+        require_control(caller, job)
         while not job.status.ended:
             if job.status is Status.QUEUED:
                 await self._jobs.cancel_queued(job)
@@ -202,7 +233,7 @@ class Jobs:
 
     async def delete(self, caller: Caller, job: Job) -> None:
         """Erase an ended job's prompt, image and clip; the ledger stays."""
-        _act(caller, job)
+        require_control(caller, job)
         if not await self._jobs.erase(job):
             raise Conflict("The job has not ended; cancel it first.", code="not_ended")
 
@@ -244,9 +275,10 @@ class Jobs:
             raise Conflict("The job changed in this moment; look at it again.", code="not_held")
         return await self._jobs.find(job_id) or job
 
-    def _check(self, request: JobRequest) -> tuple[Model, dict[str, Any], Quote, dict[str, bytes]]:
+    def _check(self, caller: Caller, request: JobRequest) -> tuple[Model, dict[str, Any], Quote, dict[str, bytes]]:
         """The model, the checked input, its price, and the images given as data, by field."""
         model = self._catalog.default if request.model is None else self._catalog.get(request.model)
+        require_model(caller, model.id)
         given = dict(request.input)
         embedded: dict[str, bytes] = {}
         for name in model.image_fields:
@@ -306,13 +338,15 @@ class Jobs:
                     shown[name] = known
         return shown
 
-    async def _repeat(self, caller: Caller, job_id: str, *, same: bool) -> Submitted:
+    async def _repeat(
+        self, caller: Caller, job_id: str, limits: tuple[LimitState, ...], *, same: bool
+    ) -> Submitted:
         if not same:
             raise KeyReused("This idempotency key was used before, with another body; use a new key.")
         job = await self._jobs.get(join_ref(caller.team, job_id))
         if job is None:
             raise NotFound("The job of this idempotency key has expired; use a new key.")
-        return Submitted(job, await self.position(job), repeated=True)
+        return Submitted(job, await self.position(job), repeated=True, limits=limits)
 
 
 def _refuse_large(model: Model, size: int) -> None:
@@ -324,14 +358,16 @@ def _refuse_large(model: Model, size: int) -> None:
         )
 
 
-def _need(caller: Caller, scope: Scope) -> None:
-    implied = {Scope.JOBS_READ: caller.sees_team, Scope.JOBS_WRITE: caller.acts_for_team}
-    if scope not in caller.scopes and not implied.get(scope, False):
-        raise Forbidden(f"The key lacks the scope {scope.value}.")
-
-
-def _act(caller: Caller, job: Job) -> None:
-    """Whoever may read a job may act on it when it is the user's own, or with the team's rights."""
-    _need(caller, Scope.JOBS_WRITE)
-    if job.user != caller.user and not caller.acts_for_team:
-        raise Forbidden("The key may read this job, not act on it.")
+def refusal(limits: tuple[LimitState, ...], quote: Quote) -> OverBudget | OverLimit:
+    """Why the limits marked `over` refuse a job: money first, because waiting does not bring it back soon."""
+    over = [state for state in limits if state.over]
+    need = {Unit.USD: quote.micro, Unit.VIDEO_SECONDS: quote.seconds}
+    over.sort(key=lambda state: state.unit is not Unit.USD)
+    sentence = " ".join(state.sentence(need.get(state.unit, 1)) for state in over)
+    if over[0].unit is Unit.USD:
+        return OverBudget(sentence, limits=limits)
+    waits = [
+        WAIT_S.get(state.window, 60) if state.resets_ms is None else -(-(state.resets_ms - state.now_ms) // 1000)
+        for state in over
+    ]
+    return OverLimit(sentence, limits=limits, retry_after=max(1, *waits))

@@ -4,7 +4,8 @@ import base64
 import re
 from dataclasses import dataclass
 
-from app.domain.accounts import Caller
+from app.domain.access import require_scope, sees
+from app.domain.accounts import Caller, Scope
 from app.domain.errors import Malformed
 from app.domain.ids import join_ref
 from app.domain.jobs import Job, Status
@@ -46,6 +47,7 @@ class Listing:
         3. stop when one more than the page was found, the index ends, or enough was read
         4. the cursor is the last job shown; after too long a search, the last one looked at
         """
+        require_scope(caller, Scope.JOBS_READ)
         user = None if caller.sees_team else caller.user
         index = self._jobs.index(caller.team, user=user, metadata=wanted.metadata)
         before = None if cursor is None else _read_cursor(cursor)
@@ -69,8 +71,7 @@ class Listing:
 
 
 def _matches(job: Job, caller: Caller, wanted: Filter) -> bool:
-    own = caller.sees_team or job.user == caller.user
-    return own and wanted.status in {None, job.status} and wanted.model in {None, job.model}
+    return sees(caller, job) and wanted.status in {None, job.status} and wanted.model in {None, job.model}
 
 
 def _write_cursor(before: tuple[int, str]) -> str:

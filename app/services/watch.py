@@ -97,7 +97,7 @@ class Watch:
         while True:
             page = await self._events.after(job.team, cursor)
             for event in page:
-                if event.job.id == job.id:
+                if isinstance(event, Event) and event.job.id == job.id:
                     yield event
             if len(page) < PAGE:
                 return

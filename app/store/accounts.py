@@ -1,19 +1,34 @@
-"""Teams, users and keys in the store."""
+"""Teams, users, keys and browser tokens in the store. They are changed by administrative acts (`audit.py`)."""
 
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from app.domain.accounts import Caller, Scope
+from app.domain.accounts import Scope
 from app.store import keys
+from app.store.audit import Command
 from app.store.connection import Client, store_errors
+from app.store.scripts import script
+
+NO_TEAM = "There is no team with this id."
+NO_USER = "There is no user with this id."
 
 
 @dataclass(frozen=True, slots=True)
 class Team:
-    """A team: who pays together. `webhook_secret` signs the webhooks that its jobs name themselves."""
+    """A team: who pays together. `webhook_secret` signs the webhooks that its jobs name themselves.
+
+    `weight` is its share when fal is busy; `time_zone` is where its calendar windows begin.
+    """
 
     id: str
     name: str
     webhook_secret: str
+    weight: int = 1
+    time_zone: str = "UTC"
+    created_ms: int = 0
+    deleted_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,74 +38,183 @@ class User:
     id: str
     team: str
     name: str
+    created_ms: int = 0
+    deleted_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key or a browser token as the store knows it, under its digest; the key itself is not kept.
+
+    `models` and `origins` are None where all are allowed. `parent` (a digest), `parent_id` and `job` are a token's.
+    """
+
+    id: str
+    team: str
+    user: str
+    name: str
+    scopes: frozenset[Scope]
+    shown_as: str
+    created_ms: int
+    models: tuple[str, ...] | None = None
+    origins: tuple[str, ...] | None = None
+    expires_ms: int | None = None
+    revoked_ms: int | None = None
+    parent: str | None = None
+    parent_id: str | None = None
+    job: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What was found under a digest: the record, a token's parent, the team's zone, and the store's time."""
+
+    record: Key
+    parent: Key | None
+    zone: str
+    now_ms: int
+
+
+def fields_of(record: Team | User | Key) -> list[str | int]:
+    """`field, value, …` of a record's hash: None is left out, lists are JSON, scopes stand with spaces."""
+    flat: list[str | int] = []
+    for name in record.__slots__:
+        value = getattr(record, name)
+        if value is None:
+            continue
+        if isinstance(value, frozenset):
+            value = " ".join(sorted(value))
+        elif isinstance(value, tuple):
+            value = json.dumps(value)
+        flat += [name, value]
+    return flat
+
+
+def _number(row: dict[str, str], name: str) -> int | None:
+    return int(row[name]) if name in row else None
+
+
+def _team(row: dict[str, str]) -> Team:
+    return Team(
+        id=row["id"],
+        name=row["name"],
+        webhook_secret=row["webhook_secret"],
+        weight=int(row.get("weight", 1)),
+        time_zone=row.get("time_zone", "UTC"),
+        created_ms=int(row["created_ms"]),
+        deleted_ms=_number(row, "deleted_ms"),
+    )
+
+
+def _user(row: dict[str, str]) -> User:
+    return User(row["id"], row["team"], row["name"], int(row["created_ms"]), _number(row, "deleted_ms"))
+
+
+def _key(row: dict[str, str]) -> Key:
+    return Key(
+        id=row["id"],
+        team=row["team"],
+        user=row["user"],
+        name=row.get("name", ""),
+        scopes=frozenset(Scope(word) for word in row["scopes"].split()),
+        shown_as=row["shown_as"],
+        created_ms=int(row["created_ms"]),
+        models=tuple(json.loads(row["models"])) if "models" in row else None,
+        origins=tuple(json.loads(row["origins"])) if "origins" in row else None,
+        expires_ms=_number(row, "expires_ms"),
+        revoked_ms=_number(row, "revoked_ms"),
+        parent=row.get("parent"),
+        parent_id=row.get("parent_id"),
+        job=row.get("job"),
+    )
+
+
+def _pairs(flat: Sequence[str]) -> dict[str, str]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 class AccountStore:
-    """Reads and writes accounts; a key is stored as its SHA-256 and can never be read back."""
+    """Reads accounts; a key is stored as its SHA-256 and can never be read back."""
 
     def __init__(self, redis: Client) -> None:
         self._redis = redis
 
-    async def add_team(self, team: Team, *, at_ms: int) -> None:
-        """Write a team."""
-        record = {
-            "id": team.id,
-            "name": team.name,
-            "webhook_secret": team.webhook_secret,
-            "created_ms": at_ms,
-        }
-        with store_errors():
-            pipe = self._redis.pipeline(transaction=True)
-            pipe.hset(keys.team(team.id), mapping=record)
-            pipe.sadd(keys.TEAMS, team.id)
-            await pipe.execute()
+    async def team(self, team_id: str) -> Team | None:
+        """The team, a deleted one too, or None."""
+        (found,) = await self._hashes([keys.team(team_id)])
+        return _team(found) if found else None
 
     async def teams(self) -> list[Team]:
-        """All teams."""
+        """Every team that was not deleted, the oldest first."""
         with store_errors():
-            ids = sorted(await self._redis.smembers(keys.TEAMS))
-        found = [await self.team(team_id) for team_id in ids]
-        return [team for team in found if team is not None]
+            ids = await self._redis.smembers(keys.TEAMS)
+        rows = await self._hashes(keys.team(team_id) for team_id in ids)
+        return _in_order(team for team in map(_team, filter(None, rows)) if team.deleted_ms is None)
 
-    async def team(self, team_id: str) -> Team | None:
-        """The team, or None."""
+    async def user(self, user_id: str) -> User | None:
+        """The user, a deleted one too, or None."""
         with store_errors():
-            record = await self._redis.hgetall(keys.team(team_id))
-        return Team(record["id"], record["name"], record["webhook_secret"]) if record else None
+            team = await self._redis.hget(keys.USERS, user_id)
+        if team is None:
+            return None
+        (found,) = await self._hashes([keys.user(team, user_id)])
+        return _user(found) if found else None
 
-    async def add_user(self, user: User, *, at_ms: int) -> None:
-        """Write a user."""
-        record = {"id": user.id, "team": user.team, "name": user.name, "created_ms": at_ms}
+    async def users(self, team_id: str, *, deleted: bool = False) -> list[User]:
+        """Every user of the team, the oldest first; deleted ones only when asked for."""
         with store_errors():
-            await self._redis.hset(keys.user(user.team, user.id), mapping=record)
+            ids = await self._redis.smembers(keys.team_users(team_id))
+        rows = await self._hashes(keys.user(team_id, user_id) for user_id in ids)
+        return _in_order(user for user in map(_user, filter(None, rows)) if deleted or user.deleted_ms is None)
 
-    async def user(self, team_id: str, user_id: str) -> User | None:
-        """The user, or None."""
-        with store_errors():
-            record = await self._redis.hgetall(keys.user(team_id, user_id))
-        return User(record["id"], record["team"], record["name"]) if record else None
+    async def names(self, team_id: str, user_id: str) -> tuple[Team | None, User | None]:
+        """A team and one of its users, in one round trip."""
+        team, user = await self._hashes([keys.team(team_id), keys.user(team_id, user_id)])
+        return (_team(team) if team else None, _user(user) if user else None)
 
-    async def add_key(self, key_digest: str, caller: Caller, *, shown_as: str, at_ms: int) -> None:
-        """Write a key's record under its digest; `shown_as` is its prefix and last four characters."""
-        record = {
-            "id": caller.key,
-            "team": caller.team,
-            "user": caller.user,
-            "scopes": " ".join(sorted(caller.scopes)),
-            "shown_as": shown_as,
-            "created_ms": at_ms,
-        }
+    async def key(self, key_id: str) -> tuple[str, Key] | None:
+        """The digest and the record of the key with this id, a revoked one too."""
         with store_errors():
-            await self._redis.hset(keys.key(key_digest), mapping=record)
+            digest = await self._redis.hget(keys.KEYS, key_id)
+        if digest is None:
+            return None
+        (found,) = await self._hashes([keys.key(digest)])
+        return (digest, _key(found)) if found else None
 
-    async def caller(self, key_digest: str) -> Caller | None:
-        """Who holds this key, or None."""
+    async def keys_of(self, user_ids: Iterable[str]) -> list[tuple[str, Key]]:
+        """Digest and record of every key of these users, revoked ones too, the oldest first."""
         with store_errors():
-            record = await self._redis.hgetall(keys.key(key_digest))
+            pipe = self._redis.pipeline(transaction=False)
+            for user_id in user_ids:
+                pipe.smembers(keys.user_keys(user_id))
+            ids = [key_id for found in await pipe.execute() for key_id in found]
+            digests = await self._redis.hmget(keys.KEYS, ids) if ids else []
+        rows = await self._hashes(keys.key(digest) for digest in digests)
+        found = [(digest, _key(row)) for digest, row in zip(digests, rows, strict=True) if row]
+        return sorted(found, key=lambda pair: (pair[1].created_ms, pair[1].id))
+
+    async def last_used(self, key_ids: Sequence[str]) -> dict[str, int]:
+        """When each key was last used (ms), to the minute; without those that never were."""
+        if not key_ids:
+            return {}
+        with store_errors():
+            times = await self._redis.hmget(keys.LAST_USED, key_ids)
+        return {key_id: int(at) for key_id, at in zip(key_ids, times, strict=True) if at}
+
+    async def note_used(self, key_id: str, at_ms: int) -> None:
+        """The key was used just now."""
+        with store_errors():
+            await self._redis.hset(keys.LAST_USED, key_id, at_ms)
+
+    async def credential(self, name: str) -> Credential | None:
+        """What is stored under the name of a key or token, with all that decides whether it opens."""
+        with store_errors():
+            now, record, parent, zone = await script("who").run(
+                self._redis, keys={"credential": name}, args={"prefix": keys.PREFIX}
+            )
         if not record:
             return None
-        scopes = frozenset(Scope(word) for word in record["scopes"].split())
-        return Caller(team=record["team"], user=record["user"], key=record["id"], scopes=scopes)
+        return Credential(_key(_pairs(record)), _key(_pairs(parent)) if parent else None, zone or "UTC", int(now))
 
     async def remember_file(self, team: str, url_digest: str, facts: dict[str, str | int], *, seconds: int) -> None:
         """Remember what was uploaded at a URL."""
@@ -104,3 +228,31 @@ class AccountStore:
         """What was uploaded at a URL, or None."""
         with store_errors():
             return await self._redis.hgetall(keys.file(team, url_digest)) or None
+
+    async def add_token(self, digest: str, record: Key, limits: Sequence[str | int], *, expires_ms: int) -> None:
+        """Write a browser token and its caps; both end with it."""
+        with store_errors():
+            pipe = self._redis.pipeline(transaction=True)
+            pipe.execute_command("HSET", keys.token(digest), *fields_of(record))
+            pipe.pexpireat(keys.token(digest), expires_ms)
+            if limits:
+                pipe.execute_command("HSET", keys.limits(record.id), *limits)
+                pipe.pexpireat(keys.limits(record.id), expires_ms)
+            await pipe.execute()
+
+    async def _hashes(self, names: Iterable[str]) -> list[dict[str, str]]:
+        with store_errors():
+            pipe = self._redis.pipeline(transaction=False)
+            for name in names:
+                pipe.hgetall(name)
+            rows: list[dict[str, str]] = await pipe.execute()
+        return rows
+
+
+def _in_order(found: Any) -> list[Any]:
+    return sorted(found, key=lambda one: (one.created_ms, one.id))
+
+
+def put(name: str, record: Team | User | Key) -> Command:
+    """The write that puts a record under this key."""
+    return ("HSET", name, *fields_of(record))

@@ -1,13 +1,16 @@
 """Admission in the store: one script, all or nothing."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from app.domain.ids import join_ref, new_id
 from app.domain.jobs import Job, Priority, Status
+from app.domain.limits import LimitState
 from app.store import keys
 from app.store.connection import Client, store_errors
+from app.store.limits import Clock, read_states, with_periods
 from app.store.records import write_fields
 from app.store.scripts import script
 
@@ -18,11 +21,15 @@ BANDS = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """What a caller asked for, checked and priced; `deadline_ms` and `start_ms` count from admission."""
+    """What a caller asked for, checked and priced; `deadline_ms` and `start_ms` count from admission.
+
+    `credential` is the store's name of the key or token that asks, `zone` the team's time zone as last seen.
+    """
 
     team: str
     user: str
     key: str
+    credential: str
     model: str
     input: dict[str, Any]
     quoted_micro: int
@@ -37,14 +44,22 @@ class NewJob:
     trace_id: str | None
     idempotency_key: str | None
     fingerprint: str
+    token: str | None = None
+    zone: str = "UTC"
 
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """The job was written down; `position` is its place in line, 0 for the first."""
+    """The job was written down; `position` is its place in line, 0 for the first.
+
+    `limits` is how every limit stands with this job in it; `alarms` says which of the gateway's own money limits
+    passed a threshold just now.
+    """
 
     job: Job
     position: int | None
+    limits: tuple[LimitState, ...]
+    alarms: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +67,7 @@ class Repeated:
     """The idempotency key was used before with the same body, for this job."""
 
     job_id: str
+    limits: tuple[LimitState, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,96 +77,146 @@ class KeyReusedFor:
     job_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """At least one limit is in the way, and is marked `over`; nothing was taken but the rates."""
+
+    limits: tuple[LimitState, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The key or token was revoked, or has expired, since it was read."""
+
+
+Answer = Admitted | Repeated | KeyReusedFor | Refused | Gone
+
+
 class AdmissionStore:
     """Writes down new jobs."""
 
-    def __init__(self, redis: Client, *, retention_ms: int) -> None:
+    def __init__(self, redis: Client, clock: Clock, *, retention_ms: int) -> None:
         self._redis = redis
+        self._clock = clock
         self._retention_ms = retention_ms
 
-    async def admit(self, new: NewJob) -> Admitted | Repeated | KeyReusedFor:
+    async def admit(self, new: NewJob) -> Answer:
         """Write down a job, all or nothing."""
         job_id = new_id("job")
-        ref = join_ref(new.team, job_id)
-        digest = hashlib.sha256((new.idempotency_key or "").encode()).hexdigest()
-        record = {
+        record = write_fields(_record(new, job_id))
+
+        async def call(when: dict[str, str | int]) -> Sequence[Any]:
+            with store_errors():
+                answer: Sequence[Any] = await script("admit").run(
+                    self._redis,
+                    keys=_keys(new, job_id),
+                    args={**self._arguments(new, job_id), **when},
+                    rest=[*(f"{name}={value}" for name, value in new.metadata.items()), *record],
+                )
+            return answer
+
+        kind, now, *told = await with_periods(self._clock, new.zone, call)
+        if kind == "gone":
+            return Gone()
+        if kind == "reused":
+            return KeyReusedFor(told[1])
+        limits = read_states(told[0], int(now))
+        if kind == "repeated":
+            return Repeated(told[1], limits)
+        if kind == "refused":
+            return Refused(limits)
+        return Admitted(_job(new, job_id, int(now)), told[1], limits, tuple(told[2]))
+
+    def _arguments(self, new: NewJob, job_id: str) -> dict[str, str | int]:
+        return {
+            "prefix": keys.PREFIX,
+            "ref": join_ref(new.team, job_id),
             "id": job_id,
             "team": new.team,
             "user": new.user,
-            "key": new.key,
-            "model": new.model,
-            "input": new.input,
-            "quoted_micro": new.quoted_micro,
+            "token": new.token or "",
+            "idempotent": 1 if new.idempotency_key else 0,
+            "fingerprint": new.fingerprint,
+            "idem_ms": max(IDEMPOTENCY_MS, new.deadline_ms + DAY_MS),
+            "amount": new.quoted_micro,
             "seconds": new.seconds,
-            "price_version": new.price_version,
-            "priority": new.priority.value,
-            "metadata": new.metadata or None,
-            "images": new.images or None,
-            "webhook_url": new.webhook_url,
-            "trace_id": new.trace_id,
+            "deadline_ms": new.deadline_ms,
+            "start_ms": "" if new.start_ms is None else new.start_ms,
+            "band": BANDS[new.priority],
+            "retention_ms": self._retention_ms,
+            "meta_prefix": keys.metadata_jobs(new.team, "", "")[:-1],
+            "meta_count": len(new.metadata),
         }
-        with store_errors():
-            answer = await script("admit").run(
-                self._redis,
-                keys={
-                    "idem": keys.idempotency(new.team, new.user, digest),
-                    "job": keys.job(ref),
-                    "team_jobs": keys.team_jobs(new.team),
-                    "user_jobs": keys.user_jobs(new.team, new.user),
-                    "line": keys.LINE,
-                    "due_expire": keys.due("expire"),
-                    "reservations": keys.reservations(new.team),
-                    "balance": keys.balance(new.team),
-                    "ledger": keys.ledger(new.team),
-                    "events": keys.events(new.team),
-                    "wake": keys.WAKE,
-                },
-                args={
-                    "ref": ref,
-                    "id": job_id,
-                    "idempotent": 1 if new.idempotency_key else 0,
-                    "fingerprint": new.fingerprint,
-                    "idem_ms": max(IDEMPOTENCY_MS, new.deadline_ms + DAY_MS),
-                    "amount": new.quoted_micro,
-                    "deadline_ms": new.deadline_ms,
-                    "start_ms": "" if new.start_ms is None else new.start_ms,
-                    "band": BANDS[new.priority],
-                    "retention_ms": self._retention_ms,
-                    "meta_prefix": keys.metadata_jobs(new.team, "", "")[:-1],
-                    "meta_count": len(new.metadata),
-                },
-                rest=[*(f"{name}={value}" for name, value in new.metadata.items()), *write_fields(record)],
-            )
-        if answer[0] == "repeated":
-            return Repeated(answer[1])
-        if answer[0] == "reused":
-            return KeyReusedFor(answer[1])
-        now = int(answer[1])
-        job = Job(
-            id=job_id,
-            team=new.team,
-            user=new.user,
-            key=new.key,
-            model=new.model,
-            input=new.input,
-            status=Status.QUEUED,
-            created_ms=now,
-            deadline_ms=now + new.deadline_ms,
-            start_deadline_ms=None if new.start_ms is None else now + new.start_ms,
-            quoted_micro=new.quoted_micro,
-            seconds=new.seconds,
-            price_version=new.price_version,
-            priority=new.priority,
-            metadata=new.metadata,
-            images=new.images,
-            webhook_url=new.webhook_url,
-            sequence=1,
-        )
-        return Admitted(job, answer[2])
 
     async def peek(self, team: str, user: str, idempotency_key: str) -> tuple[str, str] | None:
         """The job id and the fingerprint of an idempotency key seen before."""
-        key_digest = hashlib.sha256(idempotency_key.encode()).hexdigest()
         with store_errors():
-            found = await self._redis.hmget(keys.idempotency(team, user, key_digest), "job", "fingerprint")
+            found = await self._redis.hmget(_idempotency(team, user, idempotency_key), "job", "fingerprint")
         return (found[0], found[1]) if found[0] else None
+
+
+def _idempotency(team: str, user: str, idempotency_key: str | None) -> str:
+    return keys.idempotency(team, user, hashlib.sha256((idempotency_key or "").encode()).hexdigest())
+
+
+def _keys(new: NewJob, job_id: str) -> dict[str, str]:
+    return {
+        "idem": _idempotency(new.team, new.user, new.idempotency_key),
+        "credential": new.credential,
+        "team": keys.team(new.team),
+        "job": keys.job(join_ref(new.team, job_id)),
+        "team_jobs": keys.team_jobs(new.team),
+        "user_jobs": keys.user_jobs(new.team, new.user),
+        "line": keys.LINE,
+        "due_expire": keys.due("expire"),
+        "reservations": keys.reservations(new.team),
+        "ledger": keys.ledger(new.team),
+        "events": keys.events(new.team),
+        "wake": keys.WAKE,
+    }
+
+
+def _record(new: NewJob, job_id: str) -> dict[str, Any]:
+    """What the script writes as given; times, state and periods are its own."""
+    return {
+        "id": job_id,
+        "team": new.team,
+        "user": new.user,
+        "key": new.key,
+        "token": new.token,
+        "model": new.model,
+        "input": new.input,
+        "quoted_micro": new.quoted_micro,
+        "seconds": new.seconds,
+        "price_version": new.price_version,
+        "priority": new.priority.value,
+        "metadata": new.metadata or None,
+        "images": new.images or None,
+        "webhook_url": new.webhook_url,
+        "trace_id": new.trace_id,
+    }
+
+
+def _job(new: NewJob, job_id: str, now: int) -> Job:
+    """The job as the script wrote it."""
+    return Job(
+        id=job_id,
+        team=new.team,
+        user=new.user,
+        key=new.key,
+        model=new.model,
+        input=new.input,
+        status=Status.QUEUED,
+        created_ms=now,
+        deadline_ms=now + new.deadline_ms,
+        start_deadline_ms=None if new.start_ms is None else now + new.start_ms,
+        quoted_micro=new.quoted_micro,
+        seconds=new.seconds,
+        price_version=new.price_version,
+        priority=new.priority,
+        metadata=new.metadata,
+        images=new.images,
+        webhook_url=new.webhook_url,
+        sequence=1,
+        token=new.token,
+    )

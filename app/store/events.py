@@ -4,11 +4,13 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 import structlog
 
 from app.domain.errors import StoreUnavailable
-from app.domain.events import Event
+from app.domain.events import BudgetNotice, Event
+from app.domain.limits import Owner, Window
 from app.ending import ended
 from app.store import keys
 from app.store.connection import Client, store_errors
@@ -22,13 +24,30 @@ BACKLOG = 1000  # events a slow watcher may fall behind before it is sent back t
 log = structlog.get_logger()
 
 
-def _read_event(event_id: str, row: Mapping[str, str]) -> Event:
+def _read_event(event_id: str, row: Mapping[str, str]) -> Event | BudgetNotice:
+    if "notice" in row:
+        return _read_notice(event_id, int(row["at"]), json.loads(row["notice"]))
     return Event(
         id=event_id,
         type=row["type"],
         sequence=int(row["sequence"]),
         at_ms=int(row["at"]),
         job=read_job(json.loads(row["record"])),
+    )
+
+
+def _read_notice(event_id: str, at_ms: int, told: Mapping[str, Any]) -> BudgetNotice:
+    return BudgetNotice(
+        id=event_id,
+        at_ms=at_ms,
+        threshold=told["threshold"],
+        owner=Owner(told["owner"]),
+        window=Window(told["window"]),
+        amount=int(told["amount"]),
+        used=int(told["used"]),
+        held=int(told["held"]),
+        resets_ms=int(told["resets"]) if "resets" in told else None,
+        user=told.get("user"),
     )
 
 
@@ -48,8 +67,8 @@ class EventStore:
         self._seen: dict[str, str] = {}
         self._reader: asyncio.Task[None] | None = None
 
-    async def after(self, team: str, event_id: str, *, count: int = PAGE) -> list[Event]:
-        """Up to `count` events of the team that came after `event_id`."""
+    async def after(self, team: str, event_id: str, *, count: int = PAGE) -> list[Event | BudgetNotice]:
+        """Up to `count` events of the team that came after `event_id`: jobs' and alerts about its budget."""
         with store_errors():
             rows = await self._redis.xrange(keys.events(team), min=f"({event_id}", count=count)
         return [_read_event(found, row) for found, row in rows]
@@ -117,10 +136,12 @@ class EventStore:
                 team = name.removeprefix(keys.events(""))
                 entries = found[0] if found and isinstance(found[0], list) else found
                 for event_id, row in entries:
-                    self._hand_out(team, _read_event(event_id, row))
+                    self._hand_out(team, event_id, _read_event(event_id, row))
 
-    def _hand_out(self, team: str, event: Event) -> None:
-        self._seen[team] = event.id
+    def _hand_out(self, team: str, event_id: str, event: Event | BudgetNotice) -> None:
+        self._seen[team] = event_id
+        if isinstance(event, BudgetNotice):
+            return  # live watchers follow jobs
         for queue in self._queues.get(team, ()):
             if queue.full():  # too slow: None sends the watcher back to its cursor
                 while not queue.empty():

@@ -15,6 +15,7 @@ DAY_MS = 86_400_000
 SUBMIT_LEASE_MS = 45_000  # a submission is one POST of at most 30 s; after this, its worker is gone
 HELD_SLOT_MS = 600_000
 DISPUTE_MS = DAY_MS
+BILLING_MS = 60_000  # fal's billing events come a little late
 
 NOW = "@now"
 LIVE = (Status.SUBMITTING, Status.HELD, Status.RUNNING, Status.FINALIZING)
@@ -30,11 +31,15 @@ class Charge(StrEnum):
 
 
 class JobStore:
-    """Reads jobs, and moves them by compare-and-set. False means that someone else was faster."""
+    """Reads jobs, and moves them by compare-and-set. False means that someone else was faster.
 
-    def __init__(self, redis: Client, *, retention_ms: int) -> None:
+    `billed` says that somebody compares ended jobs with fal's bill.
+    """
+
+    def __init__(self, redis: Client, *, retention_ms: int, billed: bool = False) -> None:
         self._redis = redis
         self._retention_ms = retention_ms
+        self._billed = billed
 
     async def get(self, ref: str) -> Job | None:
         """The job, or None."""
@@ -160,8 +165,8 @@ class JobStore:
                     "due_deliver": keys.due("deliver"),
                     "due_expire": keys.due("expire"),
                     "due_dispute": keys.due("dispute"),
+                    "due_billing": keys.due("billing"),
                     "reservations": keys.reservations(job.team),
-                    "balance": keys.balance(job.team),
                     "ledger": keys.ledger(job.team),
                     "events": keys.events(job.team),
                     "delivery": keys.delivery(delivery_ref),
@@ -170,12 +175,14 @@ class JobStore:
                     "wake": keys.WAKE,
                 },
                 args={
+                    "prefix": keys.PREFIX,
                     "ref": ref,
                     "from": ",".join(from_states),
                     "nonce": nonce,
                     "status": status.value,
                     "money": charge.value,
                     "delay_ms": delay_ms,
+                    "billing_ms": BILLING_MS if self._billed else "",
                     "retention_ms": self._retention_ms,
                     "delivery": delivery,
                     "delivery_ref": delivery_ref,

@@ -7,7 +7,7 @@ single primary, never on a cluster. RQ keeps its own keys under `rq:`.
 from enum import Enum
 
 PREFIX = "fg:"
-STEPS = ("submit", "poll", "finalize", "deliver", "expire", "dispute")
+STEPS = ("submit", "poll", "finalize", "deliver", "expire", "dispute", "billing")
 
 
 class Lifetime(Enum):
@@ -24,7 +24,22 @@ LIFETIMES: dict[str, Lifetime] = {
     "teams": Lifetime.PERMANENT,
     "user:": Lifetime.PERMANENT,
     "key:": Lifetime.PERMANENT,
-    "balance:": Lifetime.PERMANENT,
+    "users": Lifetime.PERMANENT,
+    "users:": Lifetime.PERMANENT,
+    "keys": Lifetime.PERMANENT,
+    "keys:": Lifetime.PERMANENT,
+    "last_used": Lifetime.STANDING,
+    "limits:": Lifetime.PERMANENT,
+    "limits:tok_": Lifetime.EXPIRING,
+    "total:": Lifetime.PERMANENT,
+    "total:tok_": Lifetime.EXPIRING,
+    "period:": Lifetime.EXPIRING,
+    "rate:": Lifetime.EXPIRING,
+    "live:": Lifetime.STANDING,
+    "queued:": Lifetime.STANDING,
+    "token:": Lifetime.EXPIRING,
+    "audit": Lifetime.PERMANENT,
+    "audit:head": Lifetime.PERMANENT,
     "reservations:": Lifetime.PERMANENT,
     "ledger:": Lifetime.PERMANENT,
     "line": Lifetime.STANDING,
@@ -53,6 +68,12 @@ HELD = PREFIX + "held"
 PAUSE = PREFIX + "pause"
 WAKE = PREFIX + "wake"
 TEAMS = PREFIX + "teams"
+USERS = PREFIX + "users"
+KEYS = PREFIX + "keys"
+LAST_USED = PREFIX + "last_used"
+AUDIT = PREFIX + "audit"
+AUDIT_HEAD = PREFIX + "audit:head"
+GATEWAY = "gateway"
 JOB_PREFIX = PREFIX + "job:"
 
 
@@ -91,9 +112,37 @@ def reservations(team: str) -> str:
     return f"{PREFIX}reservations:{team}"
 
 
-def balance(team: str) -> str:
-    """Hash: `reserved` and `spent`, in micro-dollars; both can be rebuilt from the entries."""
-    return f"{PREFIX}balance:{team}"
+def limits(owner: str) -> str:
+    """Hash: an owner's limits, `usd/day` to amount; `raise:usd/day` to a higher one and until when (ms).
+
+    An owner is `gateway`, or the id of a team, a user or a browser token.
+    """
+    return f"{PREFIX}limits:{owner}"
+
+
+def total(owner: str) -> str:
+    """Hash: what an owner has used and holds since the beginning: `used:usd`, `held:jobs`, and so on."""
+    return f"{PREFIX}total:{owner}"
+
+
+def period(window: str, start_ms: int | str, owner: str) -> str:
+    """Hash: the same within one calendar period; forgotten some time after its end."""
+    return f"{PREFIX}period:{window}:{start_ms}:{owner}"
+
+
+def rate(owner: str, window: str) -> str:
+    """String: when the owner's next submission is due at an even pace, in microseconds (GCRA)."""
+    return f"{PREFIX}rate:{owner}:{window}"
+
+
+def live(owner: str) -> str:
+    """Set: the owner's jobs that have not ended."""
+    return f"{PREFIX}live:{owner}"
+
+
+def queued(owner: str) -> str:
+    """Set: the owner's jobs that wait in line."""
+    return f"{PREFIX}queued:{owner}"
 
 
 def ledger(team: str) -> str:
@@ -126,9 +175,24 @@ def user(team_id: str, user_id: str) -> str:
     return f"{PREFIX}user:{team_id}:{user_id}"
 
 
+def team_users(team_id: str) -> str:
+    """Set: the ids of a team's users."""
+    return f"{PREFIX}users:{team_id}"
+
+
+def user_keys(user_id: str) -> str:
+    """Set: the ids of a user's keys."""
+    return f"{PREFIX}keys:{user_id}"
+
+
 def key(key_digest: str) -> str:
     """Hash: an API key, found by its SHA-256."""
     return f"{PREFIX}key:{key_digest}"
+
+
+def token(token_digest: str) -> str:
+    """Hash: a browser token, found by its SHA-256."""
+    return f"{PREFIX}token:{token_digest}"
 
 
 def file(team_id: str, url_digest: str) -> str:

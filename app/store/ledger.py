@@ -1,11 +1,16 @@
-"""Money in the store: entries, sums, disputes."""
+"""Money in the store: entries, sums, disputes, corrections."""
 
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from app.domain.ids import split_ref
+from app.domain.jobs import Job
 from app.store import keys
 from app.store.connection import Client, store_errors
 from app.store.scripts import script
+
+PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,30 +23,68 @@ class Balance:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One movement of money: reserve, settle, release or dispute."""
+    """One movement of money, in micro-dollars.
+
+    `reserve`, `settle`, `release` and `dispute` are a job's whole amount; `correction` is a difference, and may be
+    negative; `credit` is the team's. The last two may be about no job. `periods` are the eight beginnings (ms) of
+    the team's and the gateway's minute, hour, day and month that the entry counts in.
+    """
 
     id: str
     type: str
     job: str
     user: str
     key: str
+    token: str
     model: str
     seconds: int
     amount: int
     at_ms: int
+    admitted_ms: int
     price_version: str
+    periods: tuple[int, ...]
+    reason: str
+
+
+class Correction(StrEnum):
+    """What became of a correction."""
+
+    GONE = "gone"  # the job's record has expired
+    OPEN = "open"  # the job has not ended
+    SAME = "same"  # it was charged as much already
+    DECIDED = "decided"  # it ended a dispute, at the quoted price or for nothing
+    CORRECTED = "corrected"
+
+
+def _entry(entry_id: str, row: Mapping[str, str]) -> Entry:
+    return Entry(
+        id=entry_id,
+        type=row["type"],
+        job=row["job"],
+        user=row["user"],
+        key=row["key"],
+        token=row["token"],
+        model=row["model"],
+        seconds=int(row["seconds"]),
+        amount=int(row["amount"]),
+        at_ms=int(row["at"]),
+        admitted_ms=int(row["admitted"]),
+        price_version=row["price_version"],
+        periods=tuple(int(start) for start in row["periods"].split()),
+        reason=row["reason"],
+    )
 
 
 class LedgerStore:
-    """Reads the ledger, and ends disputes; every other movement is part of a job's own script."""
+    """Reads the ledger, ends disputes and corrects charges; other movements are part of a job's own script."""
 
     def __init__(self, redis: Client) -> None:
         self._redis = redis
 
     async def balance(self, team: str) -> Balance:
-        """The team's sums."""
+        """The team's sums since the beginning."""
         with store_errors():
-            reserved, spent = await self._redis.hmget(keys.balance(team), "reserved", "spent")
+            reserved, spent = await self._redis.hmget(keys.total(team), "held:usd", "used:usd")
         return Balance(int(reserved or 0), int(spent or 0))
 
     async def reservations(self, team: str) -> dict[str, int]:
@@ -50,45 +93,56 @@ class LedgerStore:
             rows = await self._redis.hgetall(keys.reservations(team))
         return {job: int(amount) for job, amount in rows.items()}
 
-    async def entries(self, team: str) -> list[Entry]:
-        """Every movement, oldest first."""
-        found: list[Entry] = []
-        start = "-"
+    async def read(self, team: str, *, from_ms: int = 0) -> AsyncIterator[Entry]:
+        """Every movement since then, oldest first."""
+        start = str(from_ms)
         while True:
             with store_errors():
-                page = await self._redis.xrange(keys.ledger(team), min=start, count=1000)
+                page = await self._redis.xrange(keys.ledger(team), min=start, count=PAGE)
             for entry_id, row in page:
-                found.append(
-                    Entry(
-                        id=entry_id,
-                        type=row["type"],
-                        job=row["job"],
-                        user=row["user"],
-                        key=row["key"],
-                        model=row["model"],
-                        seconds=int(row["seconds"]),
-                        amount=int(row["amount"]),
-                        at_ms=int(row["at"]),
-                        price_version=row["price_version"],
-                    )
-                )
-            if len(page) < 1000:  # noqa: PLR2004  the page size above
-                return found
+                yield _entry(entry_id, row)
+            if len(page) < PAGE:
+                return
             start = f"({page[-1][0]}"
+
+    async def entries(self, team: str) -> list[Entry]:
+        """Every movement, oldest first."""
+        return [entry async for entry in self.read(team)]
+
+    async def page(self, team: str, *, before: str | None, count: int) -> list[Entry]:
+        """Up to `count` movements, newest first, older than the entry with the id `before`."""
+        highest = "+" if before is None else f"({before}"
+        with store_errors():
+            rows = await self._redis.xrevrange(keys.ledger(team), max=highest, count=count)
+        return [_entry(entry_id, row) for entry_id, row in rows]
 
     async def decide_dispute(self, ref: str, *, spend: bool) -> bool:
         """Spend or release what was kept for a job whose charge could not be proven."""
-        team, _ = split_ref(ref)
         with store_errors():
             decided = await script("decide_dispute").run(
                 self._redis,
-                keys={
-                    "job": keys.job(ref),
-                    "due_dispute": keys.due("dispute"),
-                    "reservations": keys.reservations(team),
-                    "balance": keys.balance(team),
-                    "ledger": keys.ledger(team),
-                },
-                args={"ref": ref, "verb": "spend" if spend else "release"},
+                keys=_keys(ref),
+                args={"prefix": keys.PREFIX, "ref": ref, "verb": "spend" if spend else "release"},
             )
         return bool(decided)
+
+    async def correct(self, job: Job, *, actual: int, reason: str) -> tuple[Correction, int]:
+        """Make an ended job's charge what it really cost; the difference (micro-dollars) becomes an entry."""
+        ref = f"{job.team}/{job.id}"
+        with store_errors():
+            outcome, difference = await script("correct").run(
+                self._redis,
+                keys=_keys(ref),
+                args={"prefix": keys.PREFIX, "ref": ref, "actual": actual, "reason": reason},
+            )
+        return Correction(outcome), int(difference)
+
+
+def _keys(ref: str) -> dict[str, str]:
+    team, _ = split_ref(ref)
+    return {
+        "job": keys.job(ref),
+        "due_dispute": keys.due("dispute"),
+        "reservations": keys.reservations(team),
+        "ledger": keys.ledger(team),
+    }

@@ -40,7 +40,8 @@ def test_every_key_has_a_lifetime(name: str, example: str) -> None:
 def test_every_declared_lifetime_has_a_key() -> None:
     """The table names nothing that is gone."""
     used = set()
-    for example in names().values():
+    of_a_token = [keys.limits("tok_1"), keys.total("tok_1")]
+    for example in [*names().values(), *of_a_token]:
         rest = example.removeprefix(PREFIX)
         used |= {
             prefix for prefix in LIFETIMES if rest == prefix or (prefix.endswith(":") and rest.startswith(prefix))
@@ -87,4 +88,4 @@ async def test_the_check_after_every_test_sees_what_it_should(redis: Any) -> Non
 def test_accounts_and_money_never_expire() -> None:
     """The books outlive every job."""
     permanent = {prefix for prefix, lifetime in LIFETIMES.items() if lifetime is Lifetime.PERMANENT}
-    assert permanent >= {"balance:", "reservations:", "ledger:", "team:", "user:", "key:"}
+    assert permanent >= {"total:", "reservations:", "ledger:", "team:", "user:", "key:"}

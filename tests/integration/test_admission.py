@@ -9,6 +9,7 @@ import pytest
 from app.domain.jobs import Priority, Status
 from app.store import keys
 from app.store.admission import AdmissionStore, Admitted, KeyReusedFor, NewJob, Repeated
+from app.store.limits import Clock
 from tests.support.hand import DAY_MS, Hand
 from tests.support.stack import Stack
 
@@ -21,6 +22,7 @@ def new_job(stack: Stack, **changes: Any) -> NewJob:
         team=stack.account.team.id,
         user=stack.account.user.id,
         key="key_1",
+        credential=stack.credential,
         model="fal-ai/kling-video/v2/master/image-to-video",
         input={"prompt": "a lake", "image_url": "https://example.com/a.png", "duration": "5"},
         quoted_micro=1_400_000,
@@ -42,7 +44,7 @@ def new_job(stack: Stack, **changes: Any) -> NewJob:
 @pytest.fixture
 def admission(stack: Stack) -> AdmissionStore:
     """The store that writes down new jobs."""
-    return AdmissionStore(stack.gateway.job_store._redis, retention_ms=30 * DAY_MS)
+    return AdmissionStore(stack.gateway.job_store._redis, Clock(), retention_ms=30 * DAY_MS)
 
 
 async def test_two_hundred_submits_with_one_key_are_one_job_and_one_reservation(
@@ -135,5 +137,5 @@ async def test_an_admitted_job_is_whole(stack: Stack, admission: AdmissionStore)
         keys.metadata_jobs(hand.team, "order", "7"),
     ):
         assert await hand.redis.zscore(index, job.id) == job.created_ms
-    (event,) = await stack.gateway.events.after(hand.team, "0")
+    (event,) = await hand.job_events()
     assert (event.type, event.job.id, event.job.input) == ("job.queued", job.id, None)

@@ -98,7 +98,7 @@ async def test_an_ended_record_expires_and_a_live_one_does_not(hand: Hand) -> No
 async def test_every_change_writes_its_event_in_order(hand: Hand) -> None:
     """One event each, with a sequence that counts up, and no input and no nonce in it."""
     job = await hand.ended()
-    events = await hand.gateway.events.after(hand.team, "0")
+    events = await hand.job_events()
     assert [event.type for event in events] == [
         "job.queued",
         "job.submitting",

@@ -16,11 +16,13 @@ from app.store.connection import connect
 from app.store.dispatch import DispatchStore
 from app.store.jobs import LIVE, NOW, Charge, JobStore
 from app.store.ledger import LedgerStore
+from app.store.limits import Clock
 from tests.support.checks import immortal_keys, ledger_faults, slot_faults
 from tests.support.redis_server import RedisServer
 
 T = TypeVar("T")
 TEAM, USER = "team_1", "user_1"
+CREDENTIAL = keys.key("digest")
 PRICE = 1_400_000
 CONCURRENCY = 3
 RETENTION_MS = 30 * 86_400_000
@@ -42,12 +44,13 @@ class Pipeline(RuleBasedStateMachine):
         self._redis = connect(self.server.url)
         self._patient = connect(self.server.url, patience=1)
         self._jobs = JobStore(self._redis, retention_ms=RETENTION_MS)
-        self._admission = AdmissionStore(self._redis, retention_ms=RETENTION_MS)
+        self._admission = AdmissionStore(self._redis, Clock(), retention_ms=RETENTION_MS)
         self._dispatch = DispatchStore(self._redis, patient=self._patient, concurrency=CONCURRENCY)
         self._ledger = LedgerStore(self._redis)
         self._known: list[tuple[str, Status]] = []  # every job, and the state it was last seen in
         self._old: list[Job] = []  # records that somebody still has in hand
         self._run(self._redis.sadd(keys.TEAMS, TEAM))
+        self._run(self._redis.hset(CREDENTIAL, "id", "key_1"))
 
     def _run(self, step: Coroutine[Any, Any, T]) -> T:
         return self._loop.run_until_complete(step)
@@ -79,6 +82,7 @@ class Pipeline(RuleBasedStateMachine):
             team=TEAM,
             user=USER,
             key="key_1",
+            credential=CREDENTIAL,
             model="model",
             input={"prompt": "x"},
             quoted_micro=PRICE,

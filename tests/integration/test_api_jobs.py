@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from tests.support.hand import Hand
 from tests.support.refusals import assert_problem, nothing_changes
 from tests.support.stack import Stack
 from tests.support.steps import Steps, job_in
@@ -129,7 +130,7 @@ async def test_a_deleted_job_keeps_nothing_of_its_caller(stack: Stack, status: s
     shell = await stack.job(job_id)
     assert (shell["status"], shell["input"], shell["output"], shell["metadata"]) == (status, None, None, {})
     assert await stack.gateway.ledger.entries(stack.account.team.id) == before
-    events = await stack.gateway.events.after(stack.account.team.id, "0-0")
+    events = await Hand(stack).job_events()
     assert [event for event in events if event.job.id == job_id] == []
     assert (await stack.api.delete(f"/v1/jobs/{job_id}")).status_code == 204
     assert_problem(await stack.api.get(f"/v1/jobs/{job_id}/video"), 409, "no_video")

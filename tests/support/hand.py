@@ -3,6 +3,7 @@
 from itertools import count
 from typing import Any
 
+from app.domain.events import Event
 from app.domain.ids import join_ref
 from app.domain.jobs import Job, Status
 from app.store import keys
@@ -126,6 +127,10 @@ class Hand:
     async def entries(self, job_id: str) -> list[str]:
         """What the ledger says of the job, in order: `reserve`, then `settle`, `release` or `dispute`."""
         return [entry.type for entry in await self.gateway.ledger.entries(self.team) if entry.job == job_id]
+
+    async def job_events(self) -> list[Event]:
+        """The team's events about jobs, in order."""
+        return [event for event in await self.gateway.events.after(self.team, "0") if isinstance(event, Event)]
 
     async def money(self) -> tuple[int, int]:
         """Reserved and spent, in micro-dollars."""

@@ -191,7 +191,7 @@ async def open_site(redis: RedisServer, *emulator_options: str, **settings: str)
     emulator = await Emulator.start("--plain-clips", *emulator_options)
     env = environment(redis, emulator, **settings)
     async with open_gateway(load_settings(env), process="test") as gateway:
-        account = await gateway.accounts.first_account(team_name="test", user_name="tester")
+        account = await gateway.administration.first_account(team_name="test", user_name="tester")
     serve = Serve(env).start()
     workers = Workers(env).start()
     headers = {"Authorization": f"Bearer {account.key}"}

@@ -7,10 +7,12 @@ from typing import Any
 
 import httpx
 
+from app.domain.accounts import digest
 from app.gateway import Gateway
 from app.main import create_app
-from app.services.accounts import Account
+from app.services.administration import Account
 from app.settings import Settings, load_settings
+from app.store import keys
 from tests.support.emulator import Emulator
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
@@ -46,6 +48,11 @@ class Stack:
     api: httpx.AsyncClient
     emulator: Emulator
     redis: RedisServer
+
+    @property
+    def credential(self) -> str:
+        """The store's name of the account's key."""
+        return keys.key(digest(self.account.key))
 
     def body(self, prompt: str = "a quiet lake", **more: Any) -> dict[str, Any]:
         """A valid submission; `more` are members beside `input`."""
@@ -100,7 +107,7 @@ async def open_stack(redis: RedisServer, emulator: Emulator, **more: str) -> Asy
     app = create_app(settings)
     async with app.router.lifespan_context(app):
         gateway: Gateway = app.state.gateway
-        account = await gateway.accounts.first_account(team_name="test", user_name="tester")
+        account = await gateway.administration.first_account(team_name="test", user_name="tester")
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
         headers = {"Authorization": f"Bearer {account.key}"}
         async with httpx.AsyncClient(transport=transport, base_url="http://filmgate.test", headers=headers) as api:

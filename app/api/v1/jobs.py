@@ -23,12 +23,13 @@ from app.api.deps import (
     idempotency_key,
     preferred_wait,
 )
+from app.api.limit_headers import limit_headers
 from app.api.v1.schemas import PROBLEMS, JobBody, JobPage, JobView, body_schema
 from app.domain.accounts import Caller
 from app.domain.errors import Conflict, Malformed
 from app.domain.jobs import Job, Status
 from app.domain.money import format_usd
-from app.domain.views import event_view, iso, job_view
+from app.domain.views import event_view, iso, job_view, limit_state_view
 from app.gateway import Gateway
 from app.services.listing import Filter
 from app.services.watch import Frame
@@ -78,7 +79,11 @@ async def submit_job(request: Request, asked: JobAskedFor) -> Response:
     if wait and not job.status.ended:
         job = await owner.jobs.wait(job, seconds=wait)
         position = await owner.jobs.position(job)
-    headers = {"Location": f"{owner.settings.base_url}/v1/jobs/{job.id}", **_preference(wait)}
+    headers = {
+        "Location": f"{owner.settings.base_url}/v1/jobs/{job.id}",
+        **_preference(wait),
+        **limit_headers(submitted.limits),
+    }
     if submitted.repeated:
         headers["Idempotent-Replayed"] = "true"
     status = 200 if wait and job.status.ended else 202
@@ -92,7 +97,8 @@ async def quote_job(caller: CurrentCaller, body: ReadJob, owner: TheGateway) -> 
     return {
         "model": quoted.model,
         "quoted_usd": format_usd(quoted.quote.micro),
-        "limits": [],
+        "price_version": quoted.quote.price_version,
+        "limits": [{**limit_state_view(state), "enough": not state.over} for state in quoted.limits],
         "queue": {"position": quoted.position, "estimated_wait_s": quoted.estimated_wait_s},
     }
 

@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from app.api.deps import CurrentCaller, TheGateway
 from app.api.v1.schemas import PROBLEMS
 from app.domain.money import format_usd
+from app.domain.views import limit_state_view
 
 router = APIRouter(prefix="/v1", tags=["account"], responses=PROBLEMS)
 
@@ -19,13 +20,12 @@ async def read_me(caller: CurrentCaller, owner: TheGateway) -> dict[str, Any]:
         "team": {"id": me.team.id, "name": me.team.name},
         "user": {"id": me.user.id, "name": me.user.name},
         "key": {"id": caller.key, "scopes": sorted(caller.scopes)},
-        "limits": [],
-        "usage": {"reserved_usd": format_usd(me.reserved_micro), "spent_usd": format_usd(me.spent_micro)},
+        "limits": [limit_state_view(state) for state in me.limits],
+        "usage": {"reserved_usd": format_usd(me.held_micro), "spent_usd": format_usd(me.spent_micro)},
     }
 
 
 @router.get("/webhook-secret", summary="The secret that signs webhooks named by jobs")
 async def read_webhook_secret(caller: CurrentCaller, owner: TheGateway) -> dict[str, str]:
     """The team's Standard Webhooks secret, `whsec_…`."""
-    me = await owner.accounts.who_am_i(caller)
-    return {"secret": me.team.webhook_secret}
+    return {"secret": await owner.accounts.webhook_secret(caller)}

@@ -1,33 +1,44 @@
--- Admits one job: idempotency, reservation, record, place in line, event. All or nothing, in one round trip.
+-- Admits one job: idempotency, limits, money, record, place in line, event. All or nothing, in one round trip.
 -- It runs without `allow-oom`: when memory is short, admission stops first.
 --
--- 1. an idempotency key seen before: answer with its job, or say that the body differs
--- 2. write the record, with times by the store's clock
--- 3. put the money aside: an entry in the set, the sum, the ledger
--- 4. index the job, and drop what has expired from the old end of each index
--- 5. place it in line, and let its start deadline come due
--- 6. write the event, remember the idempotency key, wake a lane
+-- 1. the key was revoked a moment ago, or the periods are not those of the store's clock: say so
+-- 2. an idempotency key seen before: answer with its job, or say that the body differs
+-- 3. look at every limit of the gateway, the team, the user and the token; spend the rates; refuse if one is over
+-- 4. write the record, with times by the store's clock and its periods frozen
+-- 5. put the money aside: an entry in the set, the sums of every owner, the ledger
+-- 6. index the job, and drop what has expired from the old end of each index
+-- 7. place it in line, and let its start deadline come due
+-- 8. write the event, alerts for money limits that are nearly used up, remember the idempotency key, wake a lane
 --
--- USES clock event money
+-- USES clock event sums limits money budget credential
 -- KEYS
 --   idem           hash    job and fingerprint of an earlier submission with the same key ("" name: no key given)
+--   credential     hash    the key or the token that asks
+--   team           hash    the team
 --   job            hash    the record to be written
 --   team_jobs      zset    the team's jobs by admission time
 --   user_jobs      zset    the user's jobs by admission time
 --   line           zset    queued jobs, in the order they are served
 --   due_expire     zset    queued jobs by the time they must have started
 --   reservations   hash    job id to micro-dollars put aside
---   balance        hash    sums
 --   ledger         stream  every movement of money
 --   events         stream  the team's events
 --   wake           list    a token that ends a lane's wait
 -- ARGV
+--   prefix         of every key; the owners' limits, sums and places are found by it
 --   ref            team/job
 --   id             the job's id
+--   team           whose limits it falls under
+--   user           whose limits it falls under
+--   token          the browser token's id; "" for none
+--   zone           time zone that the team's periods were made for
+--   starts         beginnings (ms) of the team's minute, hour, day, month, then of the gateway's
+--   ends           their ends (ms)
 --   idempotent     "1" when an idempotency key was given
 --   fingerprint    SHA-256 of the request
 --   idem_ms        how long the idempotency key is remembered
 --   amount         micro-dollars to put aside
+--   seconds        of video
 --   deadline_ms    from now
 --   start_ms       from now; "" for none
 --   band           0 high, 1 normal, 2 low
@@ -36,12 +47,39 @@
 --   meta_count     how many metadata pairs lead the rest
 -- REST metadata pairs as name=value, then the record as field, value, …
 --
--- Returns {"admitted", now_ms, position} | {"repeated", job id} | {"reused", job id}
+-- Returns {"admitted", now_ms, limits, position, alarms} | {"refused", now_ms, limits}
+--   | {"repeated", now_ms, limits, job id} | {"reused", now_ms, {}, job id}
+--   | {"gone", now_ms} | {"clock", now_ms, the team's zone}
+local starts, ends = split(arg.starts), split(arg.ends)
+if not is_valid(arg.prefix, key.credential) then
+  return {'gone', whole(now)}
+end
+local zone = redis.call('HGET', key.team, 'time_zone') or 'UTC'
+local fits = zone == arg.zone
+for i = 1, 8 do
+  fits = fits and tonumber(starts[i]) <= now and now < tonumber(ends[i])
+end
+if not fits then
+  return {'clock', whole(now), zone}
+end
+
+local owners = owners_of(arg.team, arg.user, arg.token)
+local need = {jobs = 1, usd = tonumber(arg.amount), video_seconds = tonumber(arg.seconds)}
+local states = look(arg.prefix, owners, starts, ends, need)
 if arg.idempotent == '1' then
   local first = redis.call('HMGET', key.idem, 'job', 'fingerprint')
-  if first[1] then
-    return {first[2] == arg.fingerprint and 'repeated' or 'reused', first[1]}
+  if first[1] and first[2] ~= arg.fingerprint then
+    return {'reused', whole(now), {}, first[1]}
+  elseif first[1] then
+    return {'repeated', whole(now), told(states), first[1]}
   end
+end
+local over = not take_rates(states)
+for _, state in ipairs(states) do
+  over = over or state.over
+end
+if over then
+  return {'refused', whole(now), told(states)}
 end
 
 local pairs_given = tonumber(arg.meta_count)
@@ -49,7 +87,7 @@ redis.call('HSET', key.job, unpack(rest, pairs_given + 1))
 local deadline = now + arg.deadline_ms
 local score = arg.band * 1e13 + now
 redis.call('HSET', key.job, 'status', 'queued', 'money', 'reserved', 'attempt', 0, 'sequence', 0,
-  'created_ms', whole(now), 'deadline_ms', whole(deadline), 'line_score', whole(score))
+  'created_ms', whole(now), 'deadline_ms', whole(deadline), 'line_score', whole(score), 'periods', arg.starts)
 local must_start = deadline
 if arg.start_ms ~= '' then
   must_start = math.min(deadline, now + arg.start_ms)
@@ -57,8 +95,17 @@ if arg.start_ms ~= '' then
 end
 
 redis.call('HSET', key.reservations, arg.id, arg.amount)
-redis.call('HINCRBY', key.balance, 'reserved', arg.amount)
+hold_sums(arg.prefix, owners, starts, ends, need)
 ledger_entry(key.ledger, 'reserve', key.job, arg.amount)
+for i = 1, 3 do
+  redis.call('SADD', arg.prefix .. 'live:' .. owners[i].id, arg.id)
+  redis.call('SADD', arg.prefix .. 'queued:' .. owners[i].id, arg.id)
+end
+for _, state in ipairs(states) do
+  if not state.rate_key then
+    state.held = state.held + state.need
+  end
+end
 
 local function index(index_key)
   redis.call('ZADD', index_key, whole(now), arg.id)
@@ -77,6 +124,7 @@ end
 redis.call('ZADD', key.line, whole(score), arg.ref)
 redis.call('ZADD', key.due_expire, whole(must_start), arg.ref)
 write_event(key.job, key.events, 'job.queued', arg.retention_ms)
+local alarms = tell_thresholds(states, key.events, arg.user, arg.retention_ms)
 if arg.idempotent == '1' then
   redis.call('HSET', key.idem, 'job', arg.id, 'fingerprint', arg.fingerprint)
   redis.call('PEXPIRE', key.idem, arg.idem_ms)
@@ -84,4 +132,4 @@ end
 redis.call('LPUSH', key.wake, 1)
 redis.call('LTRIM', key.wake, 0, 0)
 redis.call('PEXPIRE', key.wake, 60000)
-return {'admitted', whole(now), redis.call('ZRANK', key.line, arg.ref)}
+return {'admitted', whole(now), told(states), redis.call('ZRANK', key.line, arg.ref), alarms}

@@ -5,12 +5,12 @@
 -- 1. refuse when the job is gone, is in another state, or another attempt's nonce is shown: someone was faster;
 --    a claim without a slot too: it comes from a doorbell rung before the slot was taken back
 -- 2. write the fields given, and the status
--- 3. do what the new state means: its slot, its place in line, the next due time of each step
+-- 3. do what the new state means: its slot, its places in line and among its owners' jobs, the next due times
 -- 4. an end: close or dispute the reservation, start the record's expiry
 -- 5. write the event, and the outbox entry where a webhook wants it
 -- 6. wake a lane
 --
--- USES clock event money
+-- USES clock event sums money
 -- KEYS
 --   job            hash    the record
 --   line           zset    queued jobs, in the order they are served
@@ -23,8 +23,8 @@
 --   due_deliver    zset
 --   due_expire     zset
 --   due_dispute    zset
+--   due_billing    zset    ended jobs by when fal's bill is compared with ours
 --   reservations   hash    job id to micro-dollars put aside
---   balance        hash    sums
 --   ledger         stream  every movement of money
 --   events         stream  the team's events
 --   delivery       hash    the outbox entry to be written, if one is wanted
@@ -32,12 +32,14 @@
 --   durations      list    how long this model's generations took (ms)
 --   wake           list    a token that ends a lane's wait
 -- ARGV
+--   prefix         of every key; the owners' sums and places are found by it
 --   ref            team/job
 --   from           states it may come from, with commas
 --   nonce          the fence; "" where no attempt is involved
 --   status         the new state
 --   money          keep | spend | release | dispute
 --   delay_ms       submitting: lease; queued: wait before the line; running: first poll; dispute: until decided
+--   billing_ms     from an end until fal's bill is looked at; "" when nobody reads it
 --   retention_ms   how long an ended job is kept
 --   delivery       id of the outbox entry
 --   delivery_ref   team/delivery
@@ -67,6 +69,12 @@ redis.call('ZREM', key.due_poll, arg.ref)
 redis.call('ZREM', key.due_finalize, arg.ref)
 redis.call('ZREM', key.held, arg.ref)
 local ended = false
+local id = redis.call('HGET', key.job, 'id')
+if arg.status == 'queued' then
+  queue_places(arg.prefix, key.job, id, 'SADD')
+elseif status == 'queued' then
+  queue_places(arg.prefix, key.job, id, 'SREM')
+end
 if arg.status == 'submitting' then
   redis.call('HINCRBY', key.job, 'attempt', 1)
   redis.call('HSET', key.job, 'lease_ms', whole(now + arg.delay_ms))
@@ -105,16 +113,20 @@ else
   redis.call('ZREM', key.later, arg.ref)
   redis.call('ZREM', key.slots, arg.ref)
   redis.call('ZREM', key.due_expire, arg.ref)
+  leave_places(arg.prefix, key.job, id)
 end
 
 if arg.money == 'spend' or arg.money == 'release' then
-  close_reservation(key.reservations, key.balance, key.ledger, key.job, arg.money)
+  close_reservation(arg.prefix, key.reservations, key.ledger, key.job, arg.money)
 elseif arg.money == 'dispute' then
   redis.call('HSET', key.job, 'money', 'disputed')
   redis.call('ZADD', key.due_dispute, whole(now + arg.delay_ms), arg.ref)
-  ledger_entry(key.ledger, 'dispute', key.job, redis.call('HGET', key.reservations, redis.call('HGET', key.job, 'id')))
+  ledger_entry(key.ledger, 'dispute', key.job, redis.call('HGET', key.reservations, id))
 end
 if ended then
+  if arg.billing_ms ~= '' and redis.call('HGET', key.job, 'upstream_request_id') then
+    redis.call('ZADD', key.due_billing, whole(now + arg.billing_ms), arg.ref)
+  end
   redis.call('PEXPIRE', key.job, arg.retention_ms)
   local times = redis.call('HMGET', key.job, 'submitted_ms', 'upstream_done_ms')
   if arg.status == 'succeeded' and times[1] and times[2] then
@@ -127,7 +139,7 @@ end
 local kind = 'job.' .. arg.status
 local event_id, sequence, record = write_event(key.job, key.events, kind, arg.retention_ms)
 if arg.notify == '1' and before[3] and before[3] ~= '' then
-  redis.call('HSET', key.delivery, 'id', arg.delivery, 'job', redis.call('HGET', key.job, 'id'),
+  redis.call('HSET', key.delivery, 'id', arg.delivery, 'job', id,
     'url', before[3], 'status', 'due', 'attempts', 0, 'event_id', event_id, 'type', kind,
     'sequence', sequence, 'at', whole(now), 'record', record)
   redis.call('PEXPIRE', key.delivery, arg.retention_ms)

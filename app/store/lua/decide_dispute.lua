@@ -1,14 +1,14 @@
 #!lua flags=allow-oom
 -- Ends a dispute: the reservation of a job whose charge could not be proven is spent or released.
 --
--- USES clock money
+-- USES clock sums money
 -- KEYS
 --   job            hash    the record
 --   due_dispute    zset    disputes by when they are decided
 --   reservations   hash    job id to micro-dollars put aside
---   balance        hash    sums
 --   ledger         stream  every movement of money
 -- ARGV
+--   prefix         of every key; the owners' sums are found by it
 --   ref            team/job
 --   verb           spend | release
 --
@@ -17,5 +17,5 @@ redis.call('ZREM', key.due_dispute, arg.ref)
 if redis.call('HGET', key.job, 'money') ~= 'disputed' then
   return 0
 end
-close_reservation(key.reservations, key.balance, key.ledger, key.job, arg.verb)
+close_reservation(arg.prefix, key.reservations, key.ledger, key.job, arg.verb)
 return 1

@@ -1,21 +1,25 @@
 -- Money. A reservation is an entry in a set: taking it out twice is impossible, and counters can be rebuilt.
-local function ledger_entry(ledger_key, kind, job_key, amount)
-  local who = redis.call('HMGET', job_key, 'id', 'user', 'key', 'model', 'seconds', 'price_version')
+-- Each entry of the ledger carries all that the sums are made of: whose, which periods, how much, how long.
+local function ledger_entry(ledger_key, kind, job_key, amount, reason)
+  local who = redis.call('HMGET', job_key, 'id', 'user', 'key', 'model', 'seconds', 'price_version', 'token', 'periods',
+    'created_ms')
   redis.call('XADD', ledger_key, '*', 'type', kind, 'amount', amount, 'at', whole(now), 'job', who[1],
-    'user', who[2], 'key', who[3], 'model', who[4], 'seconds', who[5], 'price_version', who[6])
+    'user', who[2], 'key', who[3], 'model', who[4], 'seconds', who[5], 'price_version', who[6], 'token', who[7] or '',
+    'periods', who[8], 'admitted', who[9], 'reason', reason or '')
 end
 
 -- Takes the job's reservation out: `spend` charges it, `release` gives it back. Nothing happens the second time.
-local function close_reservation(reservations_key, balance_key, ledger_key, job_key, verb)
+local function close_reservation(prefix, reservations_key, ledger_key, job_key, verb)
   local id = redis.call('HGET', job_key, 'id')
   local amount = redis.call('HGET', reservations_key, id)
   if not amount then
     return
   end
   redis.call('HDEL', reservations_key, id)
-  redis.call('HINCRBY', balance_key, 'reserved', '-' .. amount)
+  local owners, starts, seconds = sums_of_job(job_key)
+  local need = {jobs = 1, usd = tonumber(amount), video_seconds = seconds}
+  close_sums(prefix, owners, starts, need, verb == 'spend')
   if verb == 'spend' then
-    redis.call('HINCRBY', balance_key, 'spent', amount)
     redis.call('HSET', job_key, 'money', 'spent', 'charged_micro', amount)
     ledger_entry(ledger_key, 'settle', job_key, amount)
   else

@@ -1,0 +1,32 @@
+"""`RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-11): every limit, in one place."""
+
+from collections.abc import Sequence
+
+from app.domain.limits import LimitState, Unit, Window
+
+SECONDS = {Window.MINUTE: 60, Window.HOUR: 3600, Window.DAY: 86_400, Window.MONTH: 2_592_000}
+QUOTA_UNITS = {
+    Unit.JOBS: "requests",
+    Unit.SUBMITS: "requests",
+    Unit.USD: "micro-usd",
+    Unit.VIDEO_SECONDS: "video-seconds",
+}
+
+
+def limit_headers(limits: Sequence[LimitState]) -> dict[str, str]:
+    """Both headers, or none without limits.
+
+    Names are `owner-unit-window`; money is counted in whole micro-dollars; `w` is the window's usual length and
+    `t` the seconds until it begins anew, both left out where a window has no end.
+    """
+    if not limits:
+        return {}
+    policies, states = [], []
+    for limit in limits:
+        name = f'"{limit.owner}-{limit.unit}-{limit.window}"'
+        quota_unit = "concurrent-requests" if limit.window is Window.CONCURRENT else QUOTA_UNITS[limit.unit]
+        window = f";w={SECONDS[limit.window]}" if limit.window in SECONDS else ""
+        policies.append(f'{name};q={limit.amount};qu="{quota_unit}"{window}')
+        reset = "" if limit.resets_ms is None else f";t={max(0, -(-(limit.resets_ms - limit.now_ms) // 1000))}"
+        states.append(f"{name};r={limit.left}{reset}")
+    return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(states)}

@@ -1,0 +1,199 @@
+"""Limits: how much of what, in which window, for whom.
+
+A limit counts one unit in one window. Calendar windows and `total` count jobs, dollars or seconds of video;
+`concurrent` and `queued` count jobs that are there now; `submits` is a rate (GCRA): as many at once as the
+amount, then one each time an even pace allows.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+from app.domain.money import LIMIT_MICRO, format_usd
+
+
+class Unit(StrEnum):
+    """What is counted."""
+
+    JOBS = "jobs"
+    USD = "usd"
+    VIDEO_SECONDS = "video_seconds"
+    SUBMITS = "submits"
+
+
+class Window(StrEnum):
+    """Over which time; the first four begin with the calendar of the team's time zone."""
+
+    MINUTE = "minute"
+    HOUR = "hour"
+    DAY = "day"
+    MONTH = "month"
+    TOTAL = "total"
+    CONCURRENT = "concurrent"
+    QUEUED = "queued"
+
+
+class Owner(StrEnum):
+    """Whose limit it is. A job falls under all of them at once."""
+
+    GATEWAY = "gateway"
+    TEAM = "team"
+    USER = "user"
+    TOKEN = "token"  # noqa: S105  a word, not a secret
+
+
+CALENDAR = (Window.MINUTE, Window.HOUR, Window.DAY, Window.MONTH)
+COUNTED = frozenset({Unit.JOBS, Unit.USD, Unit.VIDEO_SECONDS})
+UNITS: dict[Window, frozenset[Unit]] = {
+    Window.MINUTE: COUNTED | {Unit.SUBMITS},
+    Window.HOUR: COUNTED | {Unit.SUBMITS},
+    Window.DAY: COUNTED,
+    Window.MONTH: COUNTED,
+    Window.TOTAL: COUNTED,
+    Window.CONCURRENT: frozenset({Unit.JOBS}),
+    Window.QUEUED: frozenset({Unit.JOBS}),
+}
+HIGHEST_COUNT = 1_000_000_000
+HIGHEST = {Unit.USD: LIMIT_MICRO}
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most `amount` (micro-dollars for usd, else a count) of a unit in a window.
+
+    `raised_to` is in force instead until `raised_until_ms`. ValueError when the pair or an amount makes no sense.
+    """
+
+    unit: Unit
+    window: Window
+    amount: int
+    raised_to: int | None = None
+    raised_until_ms: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.unit not in UNITS[self.window]:
+            known = ", ".join(sorted(unit.value for unit in UNITS[self.window]))
+            raise ValueError(f"The window {self.window} counts {known}, not {self.unit}")
+        highest = HIGHEST.get(self.unit, HIGHEST_COUNT)
+        for amount in (self.amount, self.raised_to):
+            if amount is not None and not 0 <= amount <= highest:
+                raise ValueError(f"An amount of {self.unit} is between 0 and {shown(self.unit, highest)}")
+
+    @property
+    def name(self) -> str:
+        """`usd/day`: unique among the limits of one owner."""
+        return f"{self.unit}/{self.window}"
+
+
+@dataclass(frozen=True, slots=True)
+class LimitState:
+    """A limit as it stood: what is used for good, what is held for jobs under way, and when it begins anew.
+
+    `amount` is what was in force, with raises and credits. `over`: it refused this submission. `resets_ms` is
+    None for windows that do not begin anew.
+    """
+
+    owner: Owner
+    unit: Unit
+    window: Window
+    amount: int
+    used: int
+    held: int
+    resets_ms: int | None
+    now_ms: int
+    over: bool = False
+
+    @property
+    def left(self) -> int:
+        """What may still be asked for."""
+        return max(0, self.amount - self.used - self.held)
+
+    def sentence(self, need: int) -> str:
+        """Why a submission that needs so much was refused, in words."""
+        whose = {"gateway": "the whole gateway", "token": "this browser token"}.get(self.owner, f"the {self.owner}")
+        each = f" a {self.window}" if self.window in CALENDAR else f" in {self.window}"
+        each = " at the same time" if self.window is Window.CONCURRENT else each
+        each = " in line" if self.window is Window.QUEUED else each
+        parts = [f"the limit of {whose} is {shown(self.unit, self.amount)} {UNIT_WORDS[self.unit]}{each}".strip()]
+        if self.unit is not Unit.SUBMITS:
+            parts.append(f"used {shown(self.unit, self.used)}, held {shown(self.unit, self.held)}")
+            parts.append(f"left {shown(self.unit, self.left)}, needed {shown(self.unit, need)}")
+        if self.resets_ms is not None:
+            again = "room for the next" if self.unit is Unit.SUBMITS else "it begins anew"
+            parts.append(f"{again} at {datetime.fromtimestamp(self.resets_ms / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}")
+        text = "; ".join(parts) + "."
+        return text[0].upper() + text[1:]
+
+
+UNIT_WORDS = {
+    Unit.JOBS: "jobs",
+    Unit.USD: "US dollars",
+    Unit.VIDEO_SECONDS: "seconds of video",
+    Unit.SUBMITS: "submissions",
+}
+
+
+def shown(unit: Unit, amount: int) -> str:
+    """An amount as people write it: dollars as a decimal string, the rest as a whole number."""
+    return format_usd(amount) if unit is Unit.USD else str(amount)
+
+
+def unique(limits: Iterable[Limit]) -> tuple[Limit, ...]:
+    """The limits; ValueError when two of them count the same unit in the same window."""
+    found: dict[str, Limit] = {}
+    for limit in limits:
+        if limit.name in found:
+            raise ValueError(f"There are two limits on {limit.unit} with the window {limit.window}; keep one")
+        found[limit.name] = limit
+    return tuple(found.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Periods:
+    """The calendar windows that hold one moment: where each begins and ends, in Unix milliseconds.
+
+    The order is that of CALENDAR. Periods of a team follow its time zone, those of the whole gateway UTC.
+    """
+
+    starts: tuple[int, ...]
+    ends: tuple[int, ...]
+
+
+def periods(now_ms: int, zone: str) -> Periods:
+    """The minute, hour, day and month of that time zone that hold `now_ms`. A day may have 23 or 25 hours."""
+    return _periods(now_ms // 60_000, zone)
+
+
+@lru_cache(maxsize=1024)
+def _periods(minute: int, zone: str) -> Periods:
+    """By the minute, because every admission asks; a zone's offset never changes within one."""
+    place = ZoneInfo(zone)
+    start = minute * 60_000
+    here = datetime.fromtimestamp(minute * 60, UTC).astimezone(place)
+    # Hours are counted from the zone's offset and not from its clock, which says 02:00 twice in autumn.
+    offset_ms = int((here.utcoffset() or timedelta()).total_seconds() * 1000)
+    hour = start - (start + offset_ms) % 3_600_000
+    midnight = here.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+    first = midnight.replace(day=1)
+    days = (_ms(midnight), _ms((midnight.replace(tzinfo=None) + timedelta(days=1)).replace(tzinfo=place)))
+    following = (first.replace(tzinfo=None) + timedelta(days=32)).replace(day=1, tzinfo=place)
+    return Periods(
+        starts=(start, hour, days[0], _ms(first)),
+        ends=(start + 60_000, hour + 3_600_000, days[1], _ms(following)),
+    )
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
+
+
+def known_zone(name: str) -> str:
+    """The name of a time zone such as `Europe/Berlin`; ValueError when there is none of this name."""
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, KeyError):  # ZoneInfoNotFoundError is a KeyError; a folder's name an OSError
+        raise ValueError("There is no time zone of this name; use one such as Europe/Berlin or UTC") from None
+    return name

@@ -1,0 +1,325 @@
+"""Teams, users and keys: what administrators do with them. Every act is a line in the audit log."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from app.domain.accounts import USER_SCOPES, Scope, digest, new_key, shown_as
+from app.domain.errors import Conflict, NotFound
+from app.domain.ids import new_id
+from app.domain.limits import Limit
+from app.domain.views import iso, limit_view
+from app.registry.catalog import Catalog
+from app.store import keys
+from app.store.accounts import NO_TEAM, NO_USER, AccountStore, Key, Team, User, put
+from app.store.audit import AuditStore, Command, Require, flat, is_there
+from app.store.dispatch import DispatchStore
+from app.store.limits import set_limits
+from app.webhooks.signing import new_secret
+
+SYSTEM = "filmgate"  # who acts when the program itself does, at its first start
+NO_KEY = "There is no key with this id."
+HAS_LIVE_JOBS = "has_live_jobs"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A user with a key, which is shown once and never again."""
+
+    team: Team
+    user: User
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A new key: what is known of it, and the key itself, which is shown once."""
+
+    record: Key
+    key: str
+
+
+class Administration:
+    """Administrative acts. `actor` is who does it, for the audit log."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        accounts: AccountStore,
+        dispatch: DispatchStore,
+        audit: AuditStore,
+    ) -> None:
+        self._catalog = catalog
+        self._accounts = accounts
+        self._dispatch = dispatch
+        self._audit = audit
+
+    # --- teams -------------------------------------------------------------------------------------------------
+
+    async def teams(self) -> list[Team]:
+        """Every team, the oldest first."""
+        return await self._accounts.teams()
+
+    async def team(self, team_id: str) -> Team:
+        """The team; NotFound when there is none, or it was deleted."""
+        team = await self._accounts.team(team_id)
+        if team is None or team.deleted_ms is not None:
+            raise NotFound(NO_TEAM)
+        return team
+
+    async def add_team(
+        self, actor: str, *, name: str, weight: int = 1, time_zone: str = "UTC", limits: Sequence[Limit] = ()
+    ) -> Team:
+        """A new team, with its limits."""
+        now_ms = await self._dispatch.now_ms()
+        team = Team(new_id("team"), name, new_secret(), weight, time_zone, now_ms)
+        writes = [put(keys.team(team.id), team), ("SADD", keys.TEAMS, team.id), *set_limits(team.id, limits)]
+        details = {
+            "name": name,
+            "weight": weight,
+            "time_zone": time_zone,
+            "limits": [limit_view(limit) for limit in limits],
+        }
+        await self._audit.act(actor=actor, action="team.add", target=team.id, details=details, writes=writes)
+        return team
+
+    async def change_team(
+        self,
+        actor: str,
+        team_id: str,
+        *,
+        name: str | None = None,
+        weight: int | None = None,
+        time_zone: str | None = None,
+    ) -> Team:
+        """Change what is given. A new time zone begins new calendar periods."""
+        team = await self.team(team_id)
+        given = {"name": name, "weight": weight, "time_zone": time_zone}
+        changes: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
+        writes = [("HSET", keys.team(team_id), *flat(changes))] if changes else []
+        require = [is_there(keys.team(team_id), NO_TEAM)]
+        await self._audit.act(
+            actor=actor, action="team.change", target=team_id, details=changes, writes=writes, require=require
+        )
+        return replace(team, **changes)
+
+    async def remove_team(self, actor: str, team_id: str) -> None:
+        """Delete a team: its users go and its keys are revoked; its jobs, ledger and audit lines stay.
+
+        Conflict while one of its jobs has not ended, because its money is not settled.
+        """
+        await self.team(team_id)
+        now_ms = await self._dispatch.now_ms()
+        users = await self._accounts.users(team_id, deleted=True)
+        writes: list[Command] = [("HSET", keys.team(team_id), "deleted_ms", now_ms)]
+        require = [Require(("size", keys.team_users(team_id), len(users)), _changed())]
+        for user in users:
+            more, same = await self._removal(user, now_ms)
+            writes += more
+            require += same
+        busy = Conflict("The team has jobs that have not ended; cancel them, or wait.", code=HAS_LIVE_JOBS)
+        require += [is_there(keys.team(team_id), NO_TEAM), Require(("absent", keys.live(team_id)), busy)]
+        await self._audit.act(
+            actor=actor, action="team.remove", target=team_id, details={}, writes=writes, require=require
+        )
+
+    # --- users -------------------------------------------------------------------------------------------------
+
+    async def users(self, team_id: str | None = None) -> list[User]:
+        """The users of a team, or of all teams."""
+        teams = await self.teams() if team_id is None else [await self.team(team_id)]
+        return [user for team in teams for user in await self._accounts.users(team.id)]
+
+    async def user(self, user_id: str) -> User:
+        """The user; NotFound when there is none, or it was deleted."""
+        user = await self._accounts.user(user_id)
+        if user is None or user.deleted_ms is not None:
+            raise NotFound(NO_USER)
+        return user
+
+    async def add_user(self, actor: str, *, team: str, name: str, limits: Sequence[Limit] = ()) -> User:
+        """A new user of the team, with limits of their own."""
+        user = User(new_id("user"), team, name, await self._dispatch.now_ms())
+        writes = [
+            put(keys.user(team, user.id), user),
+            ("HSET", keys.USERS, user.id, team),
+            ("SADD", keys.team_users(team), user.id),
+            *set_limits(user.id, limits),
+        ]
+        await self._audit.act(
+            actor=actor,
+            action="user.add",
+            target=user.id,
+            details={"team": team, "name": name, "limits": [limit_view(limit) for limit in limits]},
+            writes=writes,
+            require=[is_there(keys.team(team), NO_TEAM)],
+        )
+        return user
+
+    async def change_user(self, actor: str, user_id: str, *, name: str) -> User:
+        """Give a user another name."""
+        user = await self.user(user_id)
+        name_of = keys.user(user.team, user_id)
+        await self._audit.act(
+            actor=actor,
+            action="user.change",
+            target=user_id,
+            details={"name": name},
+            writes=[("HSET", name_of, "name", name)],
+            require=[is_there(name_of, NO_USER)],
+        )
+        return replace(user, name=name)
+
+    async def remove_user(self, actor: str, user_id: str) -> None:
+        """Delete a user and revoke the keys; Conflict while one of the jobs has not ended."""
+        user = await self.user(user_id)
+        busy = Conflict("The user has jobs that have not ended; cancel them, or wait.", code=HAS_LIVE_JOBS)
+        writes, require = await self._removal(user, await self._dispatch.now_ms())
+        require += [is_there(keys.user(user.team, user_id), NO_USER), Require(("absent", keys.live(user_id)), busy)]
+        await self._audit.act(
+            actor=actor, action="user.remove", target=user_id, details={}, writes=writes, require=require
+        )
+
+    # --- keys --------------------------------------------------------------------------------------------------
+
+    async def keys(self, *, team: str | None = None, user: str | None = None) -> list[tuple[Key, int | None]]:
+        """Every key of a user, a team or all, revoked ones too, with when it was last used (ms)."""
+        users = [await self.user(user)] if user is not None else await self.users(team)
+        found = [record for _, record in await self._accounts.keys_of([one.id for one in users])]
+        used = await self._accounts.last_used([record.id for record in found])
+        return [(record, used.get(record.id)) for record in found]
+
+    async def key(self, key_id: str) -> tuple[Key, int | None]:
+        """A key, and when it was last used (ms)."""
+        _, record = await self._key(key_id)
+        return record, (await self._accounts.last_used([key_id])).get(key_id)
+
+    async def add_key(
+        self,
+        actor: str,
+        *,
+        user: str,
+        name: str = "",
+        scopes: frozenset[Scope] = USER_SCOPES,
+        models: Sequence[str] | None = None,
+        origins: Sequence[str] | None = None,
+        expires_in_s: int | None = None,
+    ) -> Made:
+        """A new key of the user. `models` and `origins` are the only ones it may be used for and from."""
+        holder = await self._accounts.user(user)
+        if holder is None or holder.deleted_ms is not None:
+            raise NotFound(NO_USER)
+        for model in models or ():
+            self._catalog.get(model)
+        now_ms = await self._dispatch.now_ms()
+        key = new_key()
+        record = Key(
+            id=new_id("key"),
+            team=holder.team,
+            user=user,
+            name=name,
+            scopes=scopes,
+            shown_as=shown_as(key),
+            created_ms=now_ms,
+            models=None if models is None else tuple(models),
+            origins=None if origins is None else tuple(origins),
+            expires_ms=None if expires_in_s is None else now_ms + expires_in_s * 1000,
+        )
+        await self._audit.act(
+            actor=actor,
+            action="key.add",
+            target=record.id,
+            details=_rights(record),
+            writes=_put_key(digest(key), record),
+            require=[is_there(keys.user(holder.team, user), NO_USER), is_there(keys.team(holder.team), NO_TEAM)],
+        )
+        return Made(record, key)
+
+    async def rotate_key(self, actor: str, key_id: str, *, overlap_s: int) -> Made:
+        """A new key with the same rights; the old one opens for `overlap_s` more seconds."""
+        old_digest, old = await self._key(key_id)
+        now_ms = await self._dispatch.now_ms()
+        if old.revoked_ms is not None or (old.expires_ms is not None and old.expires_ms <= now_ms):
+            raise Conflict("The key opens nothing any more; make a new one.", code="key_ended")
+        key = new_key()
+        record = replace(old, id=new_id("key"), shown_as=shown_as(key), created_ms=now_ms)
+        until = min(now_ms + overlap_s * 1000, old.expires_ms or 2**53)
+        ended = Conflict("The key was revoked in this moment.", code="key_ended")
+        await self._audit.act(
+            actor=actor,
+            action="key.rotate",
+            target=key_id,
+            details={"new": record.id, "old_ends": iso(until)},
+            writes=[*_put_key(digest(key), record), ("HSET", keys.key(old_digest), "expires_ms", until)],
+            require=[Require(("no_field", keys.key(old_digest), "revoked_ms"), ended)],
+        )
+        return Made(record, key)
+
+    async def revoke_key(self, actor: str, key_id: str) -> None:
+        """Close a key, and the browser tokens made with it, everywhere within a second. Twice is harmless."""
+        key_digest, record = await self._key(key_id)
+        if record.revoked_ms is None:
+            await self._audit.act(
+                actor=actor,
+                action="key.revoke",
+                target=key_id,
+                details={},
+                writes=[("HSET", keys.key(key_digest), "revoked_ms", await self._dispatch.now_ms())],
+            )
+
+    # --- the first start ---------------------------------------------------------------------------------------
+
+    async def add_account(self, user_name: str, *, actor: str = SYSTEM) -> Account:
+        """A new user with a key in the oldest team; the team is made with its first user."""
+        teams = await self.teams()
+        if not teams:
+            return await self.first_account(team_name="default", user_name=user_name, actor=actor)
+        user = await self.add_user(actor, team=teams[0].id, name=user_name)
+        return Account(teams[0], user, (await self.add_key(actor, user=user.id)).key)
+
+    async def first_account(self, *, team_name: str, user_name: str, actor: str = SYSTEM) -> Account:
+        """A team with one user and one key."""
+        team = await self.add_team(actor, name=team_name)
+        user = await self.add_user(actor, team=team.id, name=user_name)
+        return Account(team, user, (await self.add_key(actor, user=user.id)).key)
+
+    async def _key(self, key_id: str) -> tuple[str, Key]:
+        found = await self._accounts.key(key_id)
+        if found is None:
+            raise NotFound(NO_KEY)
+        return found
+
+    async def _removal(self, user: User, now_ms: int) -> tuple[list[Command], list[Require]]:
+        """The writes that delete a user and revoke the keys, and that no key was made meanwhile."""
+        held = await self._accounts.keys_of([user.id])
+        writes: list[Command] = [("HSET", keys.user(user.team, user.id), "deleted_ms", now_ms)]
+        writes += [
+            ("HSET", keys.key(key_digest), "revoked_ms", now_ms)
+            for key_digest, record in held
+            if record.revoked_ms is None
+        ]
+        return writes, [Require(("size", keys.user_keys(user.id), len(held)), _changed())]
+
+
+def _changed() -> Conflict:
+    return Conflict("Somebody changed it in this moment; send it again.")
+
+
+def _rights(record: Key) -> dict[str, Any]:
+    return {
+        "user": record.user,
+        "name": record.name,
+        "scopes": sorted(record.scopes),
+        "models": record.models,
+        "origins": record.origins,
+        "expires": iso(record.expires_ms),
+    }
+
+
+def _put_key(key_digest: str, record: Key) -> list[Command]:
+    return [
+        put(keys.key(key_digest), record),
+        ("HSET", keys.KEYS, record.id, key_digest),
+        ("SADD", keys.user_keys(record.user), record.id),
+    ]

@@ -1,0 +1,90 @@
+"""The books: entries, credits and corrections."""
+
+from app.domain.errors import Conflict, NotFound
+from app.domain.ids import join_ref
+from app.domain.limits import CALENDAR, periods
+from app.domain.money import format_usd
+from app.store import keys
+from app.store.accounts import NO_TEAM, AccountStore
+from app.store.audit import AuditStore, Command, Require, flat, is_there
+from app.store.dispatch import DispatchStore
+from app.store.jobs import JobStore
+from app.store.ledger import Correction, Entry, LedgerStore
+
+REMEMBERED_MS = 40 * 86_400_000  # how long the sums of a period that an adjustment began are kept after it
+
+
+class Ledger:
+    """Reads the books, and corrects them. `actor` is who does it, for the audit log."""
+
+    def __init__(
+        self,
+        ledger: LedgerStore,
+        accounts: AccountStore,
+        jobs: JobStore,
+        audit: AuditStore,
+        dispatch: DispatchStore,
+    ) -> None:
+        self._ledger = ledger
+        self._accounts = accounts
+        self._jobs = jobs
+        self._audit = audit
+        self._dispatch = dispatch
+
+    async def page(self, team_id: str, *, before: str | None, count: int) -> list[Entry]:
+        """Up to `count` movements of a team's money, newest first, older than the entry with the id `before`."""
+        return await self._ledger.page(team_id, before=before, count=count)
+
+    async def credit(self, actor: str, team_id: str, *, micro: int, reason: str) -> None:
+        """Let the team spend so much more (micro-dollars): in total, and in the periods of today."""
+        await self._adjust(actor, "credit", team_id, "credit:usd", micro, reason)
+
+    async def correct(self, actor: str, team_id: str, *, micro: int, reason: str) -> None:
+        """Count so much more (or less, when negative) as spent by the team: in total, and in today's periods.
+
+        Conflict when less than nothing would be left: a correction of the past names its job.
+        """
+        await self._adjust(actor, "correction", team_id, "used:usd", micro, reason)
+
+    async def correct_job(self, actor: str, team_id: str, job_id: str, *, actual: int, reason: str) -> Correction:
+        """Make an ended job's charge what it really cost (micro-dollars), in the periods it was admitted in."""
+        job = await self._jobs.get(join_ref(team_id, job_id))
+        if job is None:
+            raise NotFound("There is no job with this id in this team, or its record has expired.")
+        if not job.status.ended:
+            raise Conflict("The job has not ended; its charge is not known yet.", code="not_ended")
+        details = {"job": job_id, "actual_usd": format_usd(actual), "reason": reason}
+        await self._audit.act(actor=actor, action="ledger.correct", target=team_id, details=details)
+        outcome, _ = await self._ledger.correct(job, actual=actual, reason=reason)
+        return outcome
+
+    async def _adjust(self, actor: str, kind: str, team_id: str, field: str, micro: int, reason: str) -> None:
+        """An entry about no job: the sums of the team, and of the gateway where money was spent."""
+        team = await self._accounts.team(team_id)
+        if team is None or team.deleted_ms is not None:
+            raise NotFound(NO_TEAM)
+        now_ms = await self._dispatch.now_ms()
+        here, gateway = periods(now_ms, team.time_zone), periods(now_ms, "UTC")
+        owners = [(team_id, here)] + ([(keys.GATEWAY, gateway)] if kind == "correction" else [])
+        over = Conflict("The hour turned in this moment; send it again.", code="conflict")
+        below = Conflict("Less than nothing would be spent; name the job that is corrected.", code="below_zero")
+        require = [is_there(keys.team(team_id), NO_TEAM), Require(("before", min(here.ends + gateway.ends)), over)]
+        writes: list[Command] = []
+        for owner, when in owners:
+            names = [keys.total(owner)]
+            names += [
+                keys.period(window, start, owner) for window, start in zip(CALENDAR, when.starts, strict=True)
+            ]
+            for name, end in zip(names, (None, *when.ends), strict=True):
+                writes.append(("HINCRBY", name, field, micro))
+                require.append(Require(("at_least", name, field, max(0, -micro)), below))
+                if end is not None:
+                    writes.append(("PEXPIREAT", name, end + REMEMBERED_MS, "NX"))
+        entry = {"type": kind, "amount": micro, "at": now_ms, "admitted": now_ms, "seconds": 0, "reason": reason}
+        blank = dict.fromkeys(("job", "user", "key", "token", "model", "price_version"), "")
+        starts = " ".join(map(str, here.starts + gateway.starts))
+        writes.append(("XADD", keys.ledger(team_id), "*", *flat({**entry, **blank, "periods": starts})))
+        details = {"amount_usd": format_usd(micro), "reason": reason}
+        await self._audit.act(
+            actor=actor, action=f"ledger.{kind}", target=team_id, details=details, writes=writes, require=require
+        )

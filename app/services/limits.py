@@ -1,0 +1,88 @@
+"""Limits: what administrators set, and raise for a while."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from app.domain.accounts import Caller
+from app.domain.errors import NotFound, Unprocessable
+from app.domain.limits import Limit, LimitState, shown
+from app.domain.views import limit_view
+from app.store import keys
+from app.store.accounts import NO_TEAM, NO_USER, AccountStore
+from app.store.audit import AuditStore, Require, is_there
+from app.store.dispatch import DispatchStore
+from app.store.limits import LimitStore, limit_fields, set_limits
+
+GATEWAY = keys.GATEWAY  # the owner of the limits that hold for everybody together
+
+
+class Limits:
+    """Sets and reads limits. An owner is GATEWAY, or the id of a team or a user."""
+
+    def __init__(
+        self, limits: LimitStore, accounts: AccountStore, audit: AuditStore, dispatch: DispatchStore
+    ) -> None:
+        self._limits = limits
+        self._accounts = accounts
+        self._audit = audit
+        self._dispatch = dispatch
+
+    async def of(self, owner: str) -> tuple[Limit, ...]:
+        """What was set for the owner; raises that are over are left out."""
+        await self._require_owner(owner)
+        now_ms = await self._dispatch.now_ms()
+        return tuple(
+            limit
+            if limit.raised_until_ms is not None and limit.raised_until_ms > now_ms
+            else replace(limit, raised_to=None, raised_until_ms=None)
+            for limit in await self._limits.of(owner)
+        )
+
+    async def standing(self, caller: Caller, *, micro: int, seconds: int) -> tuple[LimitState, ...]:
+        """Every limit of the caller, `over` where a job of this price (micro-dollars) and length would meet it."""
+        return await self._limits.standing(caller, micro=micro, seconds=seconds)
+
+    async def replace(self, actor: str, owner: str, limits: Sequence[Limit]) -> None:
+        """Set an owner's limits to these. Lower ones stop admissions; what runs goes on."""
+        await self._audit.act(
+            actor=actor,
+            action="limits.replace",
+            target=owner,
+            details={"limits": [limit_view(limit) for limit in limits]},
+            writes=[("DEL", keys.limits(owner)), *set_limits(owner, limits)],
+            require=await self._require_owner(owner),
+        )
+
+    async def raise_for(self, actor: str, owner: str, limit: Limit, *, seconds: int) -> Limit:
+        """Let `limit.amount` be in force for a while, in the place of a lower one that is set."""
+        require = await self._require_owner(owner)
+        known = {one.name: one for one in await self._limits.of(owner)}.get(limit.name)
+        if known is None:
+            raise Unprocessable(f"There is no limit on {limit.unit} with the window {limit.window} to be raised.")
+        if limit.amount <= known.amount:
+            raise Unprocessable(f"A raise must be above the limit of {shown(limit.unit, known.amount)}.")
+        until = await self._dispatch.now_ms() + seconds * 1000
+        raised = replace(known, raised_to=limit.amount, raised_until_ms=until)
+        await self._audit.act(
+            actor=actor,
+            action="limits.raise",
+            target=owner,
+            details=limit_view(raised),
+            writes=[("HSET", keys.limits(owner), *limit_fields([raised])[2:])],
+            require=require,
+        )
+        return raised
+
+    async def _require_owner(self, owner: str) -> list[Require]:
+        """That the owner is there, now and in the moment of the act; NotFound when it is not."""
+        if owner == GATEWAY:
+            return []
+        if owner.startswith("team_"):
+            team = await self._accounts.team(owner)
+            if team is None or team.deleted_ms is not None:
+                raise NotFound(NO_TEAM)
+            return [is_there(keys.team(owner), NO_TEAM)]
+        user = await self._accounts.user(owner)
+        if user is None or user.deleted_ms is not None:
+            raise NotFound(NO_USER)
+        return [is_there(keys.user(user.team, owner), NO_USER)]

@@ -1,0 +1,90 @@
+"""Browser tokens: for minutes, for few jobs, from one web page."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.domain.access import require_model
+from app.domain.accounts import TOKEN_PREFIX, USER_SCOPES, Caller, Scope, digest, new_key, shown_as
+from app.domain.errors import Forbidden, NotFound
+from app.domain.ids import join_ref, new_id
+from app.domain.limits import Limit, Unit, Window
+from app.registry.catalog import Catalog
+from app.store.accounts import AccountStore, Key
+from app.store.dispatch import DispatchStore
+from app.store.jobs import JobStore
+from app.store.limits import limit_fields
+
+LONGEST_S = 3600
+SHORTEST_S = 30
+USUAL_S = 600
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRequest:
+    """What a token is to be good for; None leaves it as free as its key. `job` makes it read that one job only."""
+
+    expires_in_s: int = USUAL_S
+    max_jobs: int | None = None
+    max_usd_micro: int | None = None
+    models: Sequence[str] | None = None
+    origin: str | None = None
+    job: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Minted:
+    """A new token, shown this once."""
+
+    token: str
+    record: Key
+    limits: tuple[Limit, ...]
+
+
+class Tokens:
+    """Mints browser tokens. They die with the key that made them."""
+
+    def __init__(self, catalog: Catalog, accounts: AccountStore, jobs: JobStore, dispatch: DispatchStore) -> None:
+        self._catalog = catalog
+        self._accounts = accounts
+        self._jobs = jobs
+        self._dispatch = dispatch
+
+    async def mint(self, caller: Caller, asked: TokenRequest) -> Minted:
+        """A token with at most the rights of the caller's key."""
+        if caller.token is not None:
+            raise Forbidden("A browser token may not make another one.")
+        for model in asked.models or ():
+            require_model(caller, self._catalog.get(model).id)
+        scopes = caller.scopes & USER_SCOPES
+        if asked.job is not None:
+            job = await self._jobs.get(join_ref(caller.team, asked.job))
+            if job is None or not (caller.sees_team or job.user == caller.user):
+                raise NotFound("There is no job with this id.")
+            scopes = frozenset({Scope.JOBS_READ})
+        now_ms = await self._dispatch.now_ms()
+        expires_ms = min(now_ms + asked.expires_in_s * 1000, caller.expires_ms or 2**53)
+        token = new_key(TOKEN_PREFIX)
+        models = asked.models if asked.models is not None else caller.models
+        record = Key(
+            id=new_id("tok"),
+            team=caller.team,
+            user=caller.user,
+            name="",
+            scopes=scopes,
+            shown_as=shown_as(token),
+            created_ms=now_ms,
+            models=None if models is None else tuple(sorted(models)),
+            origins=(asked.origin,) if asked.origin is not None else _sorted(caller.origins),
+            expires_ms=expires_ms,
+            parent=caller.digest,
+            parent_id=caller.key,
+            job=asked.job,
+        )
+        caps = {Unit.JOBS: asked.max_jobs, Unit.USD: asked.max_usd_micro}
+        limits = tuple(Limit(unit, Window.TOTAL, cap) for unit, cap in caps.items() if cap is not None)
+        await self._accounts.add_token(digest(token), record, limit_fields(limits), expires_ms=expires_ms)
+        return Minted(token, record, limits)
+
+
+def _sorted(origins: frozenset[str] | None) -> tuple[str, ...] | None:
+    return None if origins is None else tuple(sorted(origins))

@@ -1,0 +1,140 @@
+"""The audit log: who did what, append-only, each line chained to the one before by its hash."""
+
+import hashlib
+import json
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from app.domain.errors import FilmgateError, NotFound, Unavailable
+from app.store import keys
+from app.store.connection import Client, store_errors
+from app.store.scripts import script
+
+TRIES = 50  # times another administrator may have been faster
+PAGE = 500
+
+Command = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Require:
+    """What must hold for an act, in the words of `lua/act.lua`, and the error that says it does not."""
+
+    condition: Command
+    error: FilmgateError
+
+
+def is_there(name: str, sentence: str) -> Require:
+    """That the team's or the user's record exists and was not deleted."""
+    return Require(("not_deleted", name), NotFound(sentence))
+
+
+def flat(fields: dict[str, Any]) -> list[str | int]:
+    """`field, value, …` for a hash or a stream."""
+    return [part for pair in fields.items() for part in pair]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditLine:
+    """One line. `hash` is SHA-256 over the hash of the line before, a line feed, and `text`, the line as JSON."""
+
+    id: str
+    number: int
+    hash: str
+    text: str
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        """`{number, at_ms, actor, action, target, details}`."""
+        read: dict[str, Any] = json.loads(self.text)
+        return read
+
+
+def chain(previous: str, text: str) -> str:
+    """The hash of a line."""
+    return hashlib.sha256(f"{previous}\n{text}".encode()).hexdigest()
+
+
+class AuditStore:
+    """Writes administrative acts together with their line in the log, and reads the log."""
+
+    def __init__(self, redis: Client) -> None:
+        self._redis = redis
+
+    async def act(
+        self,
+        *,
+        actor: str,
+        action: str,
+        target: str,
+        details: dict[str, Any],
+        writes: Sequence[Command] = (),
+        require: Sequence[Require] = (),
+    ) -> None:
+        """Do the writes if every requirement holds, and log the act, all or nothing.
+
+        Raises:
+            FilmgateError: the first requirement's that does not hold; nothing has changed.
+        """
+        for _ in range(TRIES):
+            with store_errors():
+                previous, number = await self._redis.hmget(keys.AUDIT_HEAD, "hash", "number")
+                seconds, micro = await self._redis.time()
+            following = int(number or 0) + 1
+            line = {
+                "number": following,
+                "at_ms": int(seconds) * 1000 + int(micro) // 1000,
+                "actor": actor,
+                "action": action,
+                "target": target,
+                "details": details,
+            }
+            text = json.dumps(line, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+            with store_errors():
+                answer = await script("act").run(
+                    self._redis,
+                    keys={"audit": keys.AUDIT, "audit_head": keys.AUDIT_HEAD},
+                    args={
+                        "previous": previous or "",
+                        "number": following,
+                        "hash": chain(previous or "", text),
+                        "entry": text,
+                        "conditions": json.dumps([one.condition for one in require]),
+                        "writes": json.dumps([[str(part) for part in command] for command in writes]),
+                    },
+                )
+            if answer[0] == "unmet":
+                raise require[answer[1]].error
+            if answer[0] == "done":
+                return
+        raise Unavailable("Many administrators act at once; try again in a moment.")
+
+    async def page(self, *, before: str | None, count: int) -> list[AuditLine]:
+        """Up to `count` lines, newest first, older than the line with the id `before`."""
+        highest = "+" if before is None else f"({before}"
+        with store_errors():
+            rows = await self._redis.xrevrange(keys.AUDIT, max=highest, count=count)
+        return [_line(line_id, row) for line_id, row in rows]
+
+    async def lines(self) -> AsyncIterator[AuditLine]:
+        """Every line, oldest first."""
+        start = "-"
+        while True:
+            with store_errors():
+                rows = await self._redis.xrange(keys.AUDIT, min=start, count=PAGE)
+            for line_id, row in rows:
+                yield _line(line_id, row)
+            if len(rows) < PAGE:
+                return
+            start = f"({rows[-1][0]}"
+
+    async def head(self) -> tuple[int, str]:
+        """The number and the hash that the last line must have."""
+        with store_errors():
+            number, newest = await self._redis.hmget(keys.AUDIT_HEAD, "number", "hash")
+        return int(number or 0), newest or ""
+
+
+def _line(line_id: str, row: dict[str, str]) -> AuditLine:
+    return AuditLine(line_id, int(row["number"]), row["hash"], row["entry"])

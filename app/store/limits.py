@@ -1,0 +1,131 @@
+"""Limits in the store: what was set, and how each stands for one caller."""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from app.domain.accounts import Caller
+from app.domain.limits import Limit, LimitState, Owner, Unit, Window, periods
+from app.store import keys
+from app.store.audit import Command
+from app.store.connection import Client, store_errors
+from app.store.scripts import script
+
+RAISE = "raise:"
+STATE_LENGTH = 8  # values that a script tells of each limit
+AGAIN = 5  # calls until both clocks agree on the period; the second one does, but at a period's edge
+
+
+class Clock:
+    """This process's guess at the store's clock, by which calendar periods are made before a script checks them."""
+
+    def __init__(self, wall: Callable[[], float] = time.time) -> None:
+        self._wall = wall
+        self._ahead_ms = 0
+
+    def now_ms(self) -> int:
+        """What the store's clock probably says."""
+        return int(self._wall() * 1000) + self._ahead_ms
+
+    def learn(self, now_ms: int) -> None:
+        """The store's clock says so much."""
+        self._ahead_ms = now_ms - int(self._wall() * 1000)
+
+
+async def with_periods(
+    clock: Clock, zone: str, call: Callable[[dict[str, str | int]], Awaitable[Sequence[Any]]]
+) -> Sequence[Any]:
+    """Call a script with the periods of now; once more when the store's clock, or the team's zone, is another."""
+    answer: Sequence[Any] = ()
+    for _ in range(AGAIN):
+        team, gateway = periods(clock.now_ms(), zone), periods(clock.now_ms(), "UTC")
+        starts = " ".join(map(str, team.starts + gateway.starts))
+        ends = " ".join(map(str, team.ends + gateway.ends))
+        answer = await call({"zone": zone, "starts": starts, "ends": ends})
+        clock.learn(int(answer[1]))
+        if answer[0] != "clock":
+            return answer
+        zone = answer[2]
+    raise RuntimeError(f"the store's clock does not stand still: {answer}")
+
+
+def read_states(flat: Sequence[str], now_ms: int) -> tuple[LimitState, ...]:
+    """The limits as `lua/lib/limits.lua` tells them."""
+    rows = [flat[i : i + STATE_LENGTH] for i in range(0, len(flat), STATE_LENGTH)]
+    return tuple(
+        LimitState(
+            owner=Owner(owner),
+            unit=Unit(unit),
+            window=Window(window),
+            amount=int(amount),
+            used=int(used),
+            held=int(held),
+            resets_ms=int(resets) if resets else None,
+            now_ms=now_ms,
+            over=bool(int(over)),
+        )
+        for owner, unit, window, amount, used, held, resets, over in rows
+    )
+
+
+def limit_fields(limits: Sequence[Limit]) -> list[str | int]:
+    """`field, value, …` of the limits' hash."""
+    flat: list[str | int] = []
+    for limit in limits:
+        flat += [limit.name, limit.amount]
+        if limit.raised_to is not None and limit.raised_until_ms is not None:
+            flat += [RAISE + limit.name, f"{limit.raised_to} {limit.raised_until_ms}"]
+    return flat
+
+
+def set_limits(owner: str, limits: Sequence[Limit]) -> list[Command]:
+    """The writes that set limits where there are none."""
+    return [("HSET", keys.limits(owner), *limit_fields(limits))] if limits else []
+
+
+def read_limits(rules: Mapping[str, str]) -> tuple[Limit, ...]:
+    """The limits in a hash, by unit and window; a raise that is over is left out by whoever knows the time."""
+    found = []
+    for name, amount in sorted(rules.items()):
+        if name.startswith(RAISE):
+            continue
+        unit, _, window = name.partition("/")
+        to, _, until = rules.get(RAISE + name, "").partition(" ")
+        raised = (int(to), int(until)) if to else (None, None)
+        found.append(Limit(Unit(unit), Window(window), int(amount), *raised))
+    return tuple(found)
+
+
+class LimitStore:
+    """Reads limits; they are changed by administrative acts, and taken by admission."""
+
+    def __init__(self, redis: Client, clock: Clock) -> None:
+        self._redis = redis
+        self._clock = clock
+
+    async def of(self, owner: str) -> tuple[Limit, ...]:
+        """What was set for the gateway, a team, a user or a token."""
+        with store_errors():
+            return read_limits(await self._redis.hgetall(keys.limits(owner)))
+
+    async def standing(self, caller: Caller, *, micro: int = 0, seconds: int = 0) -> tuple[LimitState, ...]:
+        """Every limit of the caller as it stands; `over` where a job of this price and length would meet it."""
+
+        async def call(when: dict[str, str | int]) -> Sequence[Any]:
+            args = {
+                "prefix": keys.PREFIX,
+                "team": caller.team,
+                "user": caller.user,
+                "token": caller.token or "",
+                "amount": micro,
+                "seconds": seconds,
+                **when,
+            }
+            with store_errors():
+                answer: Sequence[Any] = await script("standing").run(
+                    self._redis, keys={"team": keys.team(caller.team)}, args=args
+                )
+            return answer
+
+        answer = await with_periods(self._clock, caller.zone, call)
+        return read_states(answer[2], int(answer[1]))

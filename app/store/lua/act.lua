@@ -1,0 +1,46 @@
+-- One administrative act: its conditions, its writes and its line in the audit log, all or nothing.
+--
+-- 1. the log has grown since the caller made its line: say so, for a line is chained to the one before
+-- 2. a condition does not hold: say which; nothing has changed
+-- 3. write, and append the line
+--
+-- USES clock
+-- KEYS
+--   audit          stream  who did what, for ever
+--   audit_head     hash    number and hash of the last line
+-- ARGV
+--   previous       hash of the line before; "" for the first
+--   number         of this line
+--   hash           of this line
+--   entry          this line, as JSON
+--   conditions     JSON list: ["not_deleted", key] | ["absent", key] | ["no_field", key, field]
+--                  | ["at_least", key, field, n] | ["size", set, n] | ["before", ms]
+--   writes         JSON list of commands
+--
+-- Returns {"done"} | {"moved"} | {"unmet", position of the condition}
+if (redis.call('HGET', key.audit_head, 'hash') or '') ~= arg.previous then
+  return {'moved'}
+end
+local tests = {
+  not_deleted = function(name)
+    return redis.call('EXISTS', name) == 1 and redis.call('HEXISTS', name, 'deleted_ms') == 0
+  end,
+  absent = function(name) return redis.call('EXISTS', name) == 0 end,
+  no_field = function(name, field) return redis.call('HEXISTS', name, field) == 0 end,
+  at_least = function(name, field, least)
+    return tonumber(redis.call('HGET', name, field) or '0') >= tonumber(least)
+  end,
+  size = function(name, count) return redis.call('SCARD', name) == tonumber(count) end,
+  before = function(moment) return now < tonumber(moment) end,
+}
+for i, condition in ipairs(cjson.decode(arg.conditions)) do
+  if not tests[condition[1]](condition[2], condition[3], condition[4]) then
+    return {'unmet', i - 1}
+  end
+end
+for _, command in ipairs(cjson.decode(arg.writes)) do
+  redis.call(unpack(command))
+end
+redis.call('XADD', key.audit, '*', 'number', arg.number, 'hash', arg.hash, 'entry', arg.entry)
+redis.call('HSET', key.audit_head, 'number', arg.number, 'hash', arg.hash)
+return {'done'}

@@ -1,0 +1,34 @@
+#!lua flags=allow-oom
+-- Makes a job's charge what it really cost. A dispute ends with it; a difference becomes an entry of its own.
+--
+-- USES clock sums money
+-- KEYS
+--   job            hash    the record
+--   due_dispute    zset    disputes by when they are decided
+--   reservations   hash    job id to micro-dollars put aside
+--   ledger         stream  every movement of money
+-- ARGV
+--   prefix         of every key; the owners' sums are found by it
+--   ref            team/job
+--   actual         micro-dollars it cost
+--   reason         a sentence for the ledger
+--
+-- Returns {"gone" | "open" | "same" | "decided" | "corrected", difference in micro-dollars}
+local money = redis.call('HGET', key.job, 'money')
+if not money or money == 'reserved' then
+  return {money and 'open' or 'gone', '0'}
+end
+local actual = tonumber(arg.actual)
+if money == 'disputed' then
+  redis.call('ZREM', key.due_dispute, arg.ref)
+  close_reservation(arg.prefix, key.reservations, key.ledger, key.job, actual > 0 and 'spend' or 'release')
+end
+local difference = actual - tonumber(redis.call('HGET', key.job, 'charged_micro'))
+if difference == 0 then
+  return {money == 'disputed' and 'decided' or 'same', '0'}
+end
+local owners, starts = sums_of_job(key.job)
+add_to_sums(arg.prefix, owners, starts, 'used:usd', difference)
+redis.call('HSET', key.job, 'charged_micro', whole(actual), 'money', actual > 0 and 'spent' or 'released')
+ledger_entry(key.ledger, 'correction', key.job, whole(difference), arg.reason)
+return {'corrected', whole(difference)}

@@ -1,0 +1,45 @@
+-- Alerts: 50, 80 and 100 % of a money limit, each told once as `budget.threshold` while the amount stays the same.
+local THRESHOLDS = {100, 80, 50}
+
+-- What a state passed just now: the highest threshold that was not told before; nil when there is none.
+local function passed(state)
+  if state.unit ~= 'usd' or state.amount <= 0 then
+    return nil
+  end
+  for _, threshold in ipairs(THRESHOLDS) do
+    if (state.used + state.held) * 100 >= threshold * state.amount then
+      local field = 'told:' .. state.owner .. '/' .. state.window
+      local before = redis.call('HGET', state.sums, field)
+      local told_threshold, told_amount = string.match(before or '', '^(%d+) (%d+)$')
+      if told_amount == whole(state.amount) and tonumber(told_threshold) >= threshold then
+        return nil
+      end
+      redis.call('HSET', state.sums, field, threshold .. ' ' .. whole(state.amount))
+      return threshold
+    end
+  end
+end
+
+-- Tells the team what its own and its users' limits passed; returns what the gateway's own limits passed, in words.
+local function tell_thresholds(states, events_key, user, retention_ms)
+  local alarms = {}
+  for _, state in ipairs(states) do
+    local threshold = passed(state)
+    if threshold and state.owner == 'gateway' then
+      alarms[#alarms + 1] = threshold .. ' % of usd/' .. state.window
+    elseif threshold and state.owner ~= 'token' then
+      local notice = {
+        threshold = threshold,
+        owner = state.owner,
+        user = state.owner == 'user' and user or nil,
+        window = state.window,
+        amount = whole(state.amount),
+        used = whole(state.used),
+        held = whole(state.held),
+        resets = state.resets and whole(state.resets) or nil,
+      }
+      write_notice(events_key, 'budget.threshold', cjson.encode(notice), retention_ms)
+    end
+  end
+  return alarms
+end

@@ -1,0 +1,105 @@
+-- Limits: how each of them stands, and whether a job of this size still fits. Reads only; `take_rates` writes.
+local RATE_US = {minute = 60000000, hour = 3600000000}
+local CALENDAR_INDEX = {minute = 1, hour = 2, day = 3, month = 4}
+
+-- What is in force now: a raise while it lasts, else the amount.
+local function in_force(rules, name)
+  local raise = rules['raise:' .. name]
+  if raise then
+    local to, until_ms = string.match(raise, '^(%d+) (%d+)$')
+    if tonumber(until_ms) > now then
+      return tonumber(to)
+    end
+  end
+  return tonumber(rules[name])
+end
+
+-- A rate after GCRA: `tat` is when the next submission would be due at an even pace, in microseconds.
+local function look_at_rate(state, prefix, owner, now_us)
+  state.rate_key = prefix .. 'rate:' .. owner.id .. ':' .. state.window
+  state.step_us = state.amount > 0 and math.ceil(RATE_US[state.window] / state.amount) or 0
+  local tat = math.max(now_us, tonumber(redis.call('GET', state.rate_key) or '0'))
+  local room_us = state.amount * state.step_us - (tat - now_us)
+  local left = state.amount > 0 and math.max(0, math.floor(room_us / state.step_us)) or 0
+  state.tat_us = tat
+  state.used = state.amount - left
+  if state.amount > 0 then
+    local wait_us = left > 0 and tat - now_us or state.step_us - room_us
+    state.resets = now + math.ceil(wait_us / 1000)
+  end
+end
+
+-- Every limit of these owners as it stands now. `need` maps units to what one job takes.
+local function look(prefix, owners, starts, ends, need)
+  local states = {}
+  local t = redis.call('TIME')
+  local now_us = t[1] * 1000000 + t[2]
+  for _, owner in ipairs(owners) do
+    local flat = redis.call('HGETALL', prefix .. 'limits:' .. owner.id)
+    local rules, names = {}, {}
+    for i = 1, #flat, 2 do
+      rules[flat[i]] = flat[i + 1]
+      if string.sub(flat[i], 1, 6) ~= 'raise:' then
+        names[#names + 1] = flat[i]
+      end
+    end
+    table.sort(names)
+    for _, name in ipairs(names) do
+      local unit, window = string.match(name, '^([%w_]+)/(%w+)$')
+      local state = {owner = owner.kind, unit = unit, window = window, amount = in_force(rules, name), used = 0, held = 0}
+      if unit == 'submits' then
+        look_at_rate(state, prefix, owner, now_us)
+      elseif window == 'concurrent' then
+        state.held = redis.call('SCARD', prefix .. 'live:' .. owner.id)
+      elseif window == 'queued' then
+        state.held = redis.call('SCARD', prefix .. 'queued:' .. owner.id)
+      else
+        local i = CALENDAR_INDEX[window]
+        state.sums = i and period_key(prefix, owner, i, starts) or total_key(prefix, owner)
+        local sums = redis.call('HMGET', state.sums, 'used:' .. unit, 'held:' .. unit, 'credit:' .. unit)
+        state.used, state.held = tonumber(sums[1] or '0'), tonumber(sums[2] or '0')
+        state.amount = state.amount + tonumber(sums[3] or '0')
+        if i then
+          state.resets = ends[owner.kind == 'gateway' and i + 4 or i]
+        end
+      end
+      state.need = need[unit] or 1
+      state.over = state.used + state.held + state.need > state.amount
+      states[#states + 1] = state
+    end
+  end
+  return states
+end
+
+-- Spends one submission of each rate. False, and nothing spent, when one of them has no room.
+local function take_rates(states)
+  for _, state in ipairs(states) do
+    if state.rate_key and state.over then
+      return false
+    end
+  end
+  for _, state in ipairs(states) do
+    if state.rate_key then
+      local tat = state.tat_us + state.step_us
+      redis.call('SET', state.rate_key, whole(tat), 'PX', whole(math.ceil(RATE_US[state.window] / 1000) + 1000))
+      state.used = state.used + 1
+    end
+  end
+  return true
+end
+
+-- For the caller: owner, unit, window, amount, used, held, reset (ms, "" for never), 1 when it is in the way; each.
+local function told(states)
+  local flat = {}
+  for _, state in ipairs(states) do
+    flat[#flat + 1] = state.owner
+    flat[#flat + 1] = state.unit
+    flat[#flat + 1] = state.window
+    flat[#flat + 1] = whole(state.amount)
+    flat[#flat + 1] = whole(state.used)
+    flat[#flat + 1] = whole(state.held)
+    flat[#flat + 1] = state.resets and whole(state.resets) or ''
+    flat[#flat + 1] = state.over and 1 or 0
+  end
+  return flat
+end

@@ -1,0 +1,29 @@
+#!lua flags=no-writes
+-- How every limit of a caller stands, and which a job of this size would meet. Changes nothing.
+--
+-- USES clock sums limits
+-- KEYS
+--   team           hash    the team
+-- ARGV
+--   prefix         of every key; the owners' limits, sums and places are found by it
+--   team           whose limits
+--   user           whose limits
+--   token          the browser token's id; "" for none
+--   zone           time zone that the team's periods were made for
+--   starts         beginnings (ms) of the team's minute, hour, day, month, then of the gateway's
+--   ends           their ends (ms)
+--   amount         micro-dollars that the job takes
+--   seconds        of video that it makes
+--
+-- Returns {"standing", now_ms, limits} | {"clock", now_ms, the team's zone}
+local starts, ends = split(arg.starts), split(arg.ends)
+local zone = redis.call('HGET', key.team, 'time_zone') or 'UTC'
+local fits = zone == arg.zone
+for i = 1, 8 do
+  fits = fits and tonumber(starts[i]) <= now and now < tonumber(ends[i])
+end
+if not fits then
+  return {'clock', whole(now), zone}
+end
+local need = {jobs = 1, usd = tonumber(arg.amount), video_seconds = tonumber(arg.seconds)}
+return {'standing', whole(now), told(look(arg.prefix, owners_of(arg.team, arg.user, arg.token), starts, ends, need))}
