@@ -73,7 +73,7 @@ KEYS = PREFIX + "keys"
 LAST_USED = PREFIX + "last_used"
 AUDIT = PREFIX + "audit"
 AUDIT_HEAD = PREFIX + "audit:head"
-GATEWAY = "gateway"
+GATEWAY = "gateway"  # the owner of the limits and sums of everybody together
 JOB_PREFIX = PREFIX + "job:"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.store import admission, dispatch, jobs, ledger, webhooks
+from app.store import accounts, admission, audit, dispatch, jobs, ledger, limits, webhooks
 from app.store.scripts import Script, script, script_names
 
 FOLDER = Path(inspect.getfile(Script)).parent / "lua"
@@ -21,8 +21,9 @@ WRITES_DURING_SHORTAGE = {
     "record_attempt",
     "decide_dispute",
     "erase",
+    "correct",
 }
-CALLERS = (admission, dispatch, jobs, ledger, webhooks)
+CALLERS = (accounts, admission, audit, dispatch, jobs, ledger, limits, webhooks)
 
 
 def lines_of(name: str) -> list[str]:

@@ -203,7 +203,10 @@ async def test_a_quote_changes_nothing(stack: Stack) -> None:
         short = await stack.api.post("/v1/quotes", json=stack.body())
         long = await stack.api.post("/v1/quotes", json=ten, headers={"Idempotency-Key": "ignored"})
     assert short.status_code == long.status_code == 200
+    version = short.json()["price_version"]
+    assert version == long.json()["price_version"]
     assert short.json() == {
+        "price_version": version,
         "model": "fal-ai/kling-video/v2/master/image-to-video",
         "quoted_usd": "1.40",
         "limits": [],
