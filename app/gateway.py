@@ -31,6 +31,7 @@ from app.store.events import EventStore
 from app.store.jobs import JobStore
 from app.store.ledger import LedgerStore
 from app.store.limits import Clock, LimitStore
+from app.store.line import LineStore
 from app.store.webhooks import WebhookStore
 from app.webhooks.sender import Sender
 
@@ -134,6 +135,7 @@ async def open_gateway(settings: Settings, *, process: str) -> AsyncIterator[Gat
                 jobs=job_store,
                 dispatch=dispatch,
                 limits=limits,
+                line=LineStore(redis),
                 watch=Watch(job_store, events),
                 uploads=uploads,
                 egress=policy,

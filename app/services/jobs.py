@@ -36,6 +36,7 @@ from app.store.admission import AdmissionStore, Admitted, Answer, Gone, KeyReuse
 from app.store.dispatch import DispatchStore
 from app.store.jobs import LIVE, NOW, Charge, JobStore
 from app.store.limits import LimitStore
+from app.store.line import LineStore
 
 FINGERPRINT_VERSION = "v1"  # changes with the meaning of a request, so that old idempotency keys stay valid
 PENDING_IMAGE = "https://v3.fal.media/files/pending"  # stands in for a data URI until everything else is checked
@@ -105,6 +106,7 @@ class Jobs:
         jobs: JobStore,
         dispatch: DispatchStore,
         limits: LimitStore,
+        line: LineStore,
         watch: Watch,
         uploads: Uploads,
         egress: EgressPolicy,
@@ -115,6 +117,7 @@ class Jobs:
         self._jobs = jobs
         self._dispatch = dispatch
         self._limits = limits
+        self._line = line
         self._watch = watch
         self._uploads = uploads
         self._egress = egress
@@ -168,7 +171,8 @@ class Jobs:
         if isinstance(answer, Admitted):
             if answer.alarms:
                 log.warning("budget.threshold", owner="gateway", limits=answer.alarms)
-            return Submitted(answer.job, answer.position, repeated=False, limits=answer.limits)
+            place = await self._line.position_at(caller.team, caller.user, answer.rank)
+            return Submitted(answer.job, place, repeated=False, limits=answer.limits)
         if isinstance(answer, KeyReusedFor):
             return await self._repeat(caller, answer.job_id, (), same=False)
         return await self._repeat(caller, answer.job_id, answer.limits, same=True)
@@ -177,7 +181,7 @@ class Jobs:
         """What this submission would cost, and how long it would wait. Nothing changes."""
         require_scope(caller, Scope.JOBS_READ)
         model, _, quote, _ = self._check(caller, request)
-        waiting = (await self._dispatch.counts())["line"]
+        waiting = await self._line.position_of_next(caller.team, caller.user)
         durations = await self._dispatch.durations(model.id)
         typical_ms = median(durations) if durations else UNKNOWN_DURATION_MS
         rounds = waiting // self._rules.concurrency
@@ -194,11 +198,11 @@ class Jobs:
 
     async def position(self, job: Job) -> int | None:
         """The job's place in line, 0 for the first; None when it is not waiting."""
-        return await self._jobs.position(job) if job.status is Status.QUEUED else None
+        return await self._line.position(job) if job.status is Status.QUEUED else None
 
     async def positions(self, jobs: Sequence[Job]) -> list[int | None]:
         """The places in line of several jobs."""
-        return await self._jobs.positions(jobs)
+        return await self._line.positions(jobs)
 
     async def wait(self, job: Job, *, seconds: float) -> Job:
         """The job at its end, or after `seconds`."""

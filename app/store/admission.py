@@ -16,7 +16,8 @@ from app.store.scripts import script
 
 DAY_MS = 86_400_000
 IDEMPOTENCY_MS = 7 * DAY_MS
-BANDS = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
+# A high job counts as an hour older in its user's line, a low one as an hour younger: nobody waits for ever.
+BANDS_MS = {Priority.HIGH: -3_600_000, Priority.NORMAL: 0, Priority.LOW: 3_600_000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +51,14 @@ class NewJob:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """The job was written down; `position` is its place in line, 0 for the first.
+    """The job was written down; `rank` is its place in its user's own line, 0 for the first.
 
     `limits` is how every limit stands with this job in it; `alarms` says which of the gateway's own money limits
     passed a threshold just now.
     """
 
     job: Job
-    position: int | None
+    rank: int | None
     limits: tuple[LimitState, ...]
     alarms: tuple[str, ...]
 
@@ -142,7 +143,7 @@ class AdmissionStore:
             "seconds": new.seconds,
             "deadline_ms": new.deadline_ms,
             "start_ms": "" if new.start_ms is None else new.start_ms,
-            "band": BANDS[new.priority],
+            "band_ms": BANDS_MS[new.priority],
             "retention_ms": self._retention_ms,
             "meta_prefix": keys.metadata_jobs(new.team, "", "")[:-1],
             "meta_count": len(new.metadata),

@@ -36,6 +36,7 @@ class DispatchStore:
                     "pause": keys.PAUSE,
                 },
                 args={
+                    "prefix": keys.PREFIX,
                     "concurrency": self._concurrency,
                     "grant_ms": GRANT_MS,
                     "job_prefix": keys.JOB_PREFIX,

@@ -234,23 +234,6 @@ class JobStore:
             await self.forget(self.index(job.team, user=None, metadata=pair), [job.id])
         return bool(answer[0] == "done")
 
-    async def position(self, job: Job) -> int | None:
-        """The job's place in line, 0 for the first; None when it is not in line."""
-        with store_errors():
-            rank: int | None = await self._redis.zrank(keys.LINE, join_ref(job.team, job.id))
-        return rank
-
-    async def positions(self, jobs: Sequence[Job]) -> list[int | None]:
-        """The places in line of several jobs, in one round trip."""
-        if not jobs:
-            return []
-        with store_errors():
-            pipe = self._redis.pipeline(transaction=False)
-            for job in jobs:
-                pipe.zrank(keys.LINE, join_ref(job.team, job.id))
-            ranks: list[int | None] = await pipe.execute()
-        return ranks
-
     async def held(self) -> list[str]:
         """Refs of all held jobs, the oldest first."""
         with store_errors():

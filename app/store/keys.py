@@ -43,6 +43,8 @@ LIFETIMES: dict[str, Lifetime] = {
     "reservations:": Lifetime.PERMANENT,
     "ledger:": Lifetime.PERMANENT,
     "line": Lifetime.STANDING,
+    "line:": Lifetime.STANDING,
+    "marks": Lifetime.STANDING,
     "later": Lifetime.STANDING,
     "slots": Lifetime.STANDING,
     "held": Lifetime.STANDING,
@@ -66,6 +68,8 @@ LATER = PREFIX + "later"
 SLOTS = PREFIX + "slots"
 HELD = PREFIX + "held"
 PAUSE = PREFIX + "pause"
+MARKS = PREFIX + "marks"  # hash: what each team and user was granted so far, for its weight
+LINE_TEAMS = PREFIX + "line:teams"  # sorted set: teams with jobs in line, by their mark
 WAKE = PREFIX + "wake"
 TEAMS = PREFIX + "teams"
 USERS = PREFIX + "users"
@@ -75,6 +79,11 @@ AUDIT = PREFIX + "audit"
 AUDIT_HEAD = PREFIX + "audit:head"
 GATEWAY = "gateway"  # the owner of the limits and sums of everybody together
 JOB_PREFIX = PREFIX + "job:"
+
+
+def user_line(user: str) -> str:
+    """Sorted set: refs of one user's jobs in line, by the place that priority and age give them."""
+    return f"{PREFIX}line:user:{user}"
 
 
 def due(step: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.store import accounts, admission, audit, dispatch, jobs, ledger, limits, webhooks
+from app.store import accounts, admission, audit, dispatch, jobs, ledger, limits, line, webhooks
 from app.store.scripts import Script, script, script_names
 
 FOLDER = Path(inspect.getfile(Script)).parent / "lua"
@@ -23,7 +23,7 @@ WRITES_DURING_SHORTAGE = {
     "erase",
     "correct",
 }
-CALLERS = (accounts, admission, audit, dispatch, jobs, ledger, limits, webhooks)
+CALLERS = (accounts, admission, audit, dispatch, jobs, ledger, limits, line, webhooks)
 
 
 def lines_of(name: str) -> list[str]:

@@ -10,7 +10,7 @@
 -- 7. place it in line, and let its start deadline come due
 -- 8. write the event, alerts for money limits that are nearly used up, remember the idempotency key, wake a lane
 --
--- USES clock event sums limits money budget credential
+-- USES clock event sums limits money budget credential line
 -- KEYS
 --   idem           hash    job and fingerprint of an earlier submission with the same key ("" name: no key given)
 --   credential     hash    the key or the token that asks
@@ -18,7 +18,7 @@
 --   job            hash    the record to be written
 --   team_jobs      zset    the team's jobs by admission time
 --   user_jobs      zset    the user's jobs by admission time
---   line           zset    queued jobs, in the order they are served
+--   line           zset    every job in line
 --   due_expire     zset    queued jobs by the time they must have started
 --   reservations   hash    job id to micro-dollars put aside
 --   ledger         stream  every movement of money
@@ -41,13 +41,13 @@
 --   seconds        of video
 --   deadline_ms    from now
 --   start_ms       from now; "" for none
---   band           0 high, 1 normal, 2 low
+--   band_ms        how much older (below 0) or younger than it is the job counts in its user's line: its priority
 --   retention_ms   how long events are kept
 --   meta_prefix    key prefix of the metadata indexes
 --   meta_count     how many metadata pairs lead the rest
 -- REST metadata pairs as name=value, then the record as field, value, …
 --
--- Returns {"admitted", now_ms, limits, position, alarms} | {"refused", now_ms, limits}
+-- Returns {"admitted", now_ms, limits, place in the user's line, alarms} | {"refused", now_ms, limits}
 --   | {"repeated", now_ms, limits, job id} | {"reused", now_ms, {}, job id}
 --   | {"gone", now_ms} | {"clock", now_ms, the team's zone}
 local starts, ends = split(arg.starts), split(arg.ends)
@@ -85,7 +85,7 @@ end
 local pairs_given = tonumber(arg.meta_count)
 redis.call('HSET', key.job, unpack(rest, pairs_given + 1))
 local deadline = now + arg.deadline_ms
-local score = arg.band * 1e13 + now
+local score = now + arg.band_ms
 redis.call('HSET', key.job, 'status', 'queued', 'money', 'reserved', 'attempt', 0, 'sequence', 0,
   'created_ms', whole(now), 'deadline_ms', whole(deadline), 'line_score', whole(score), 'periods', arg.starts)
 local must_start = deadline
@@ -121,7 +121,7 @@ for i = 1, pairs_given do
   index(arg.meta_prefix .. rest[i])
 end
 
-redis.call('ZADD', key.line, whole(score), arg.ref)
+enter_line(arg.prefix, key.line, key.job, arg.ref)
 redis.call('ZADD', key.due_expire, whole(must_start), arg.ref)
 write_event(key.job, key.events, 'job.queued', arg.retention_ms)
 local alarms = tell_thresholds(states, key.events, arg.user, arg.retention_ms)
@@ -132,4 +132,4 @@ end
 redis.call('LPUSH', key.wake, 1)
 redis.call('LTRIM', key.wake, 0, 0)
 redis.call('PEXPIRE', key.wake, 60000)
-return {'admitted', whole(now), told(states), redis.call('ZRANK', key.line, arg.ref), alarms}
+return {'admitted', whole(now), told(states), redis.call('ZRANK', user_line(arg.prefix, arg.user), arg.ref), alarms}

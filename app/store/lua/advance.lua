@@ -10,10 +10,10 @@
 -- 5. write the event, and the outbox entry where a webhook wants it
 -- 6. wake a lane
 --
--- USES clock event sums money
+-- USES clock event sums money line
 -- KEYS
 --   job            hash    the record
---   line           zset    queued jobs, in the order they are served
+--   line           zset    every job in line
 --   later          zset    queued jobs that wait until their score (ms) before they stand in line again
 --   slots          zset    jobs that occupy fal; the score (ms) is when the slot falls free by itself, or +inf
 --   held           zset    jobs whose submission has an unknown outcome, since when
@@ -70,6 +70,7 @@ redis.call('ZREM', key.due_finalize, arg.ref)
 redis.call('ZREM', key.held, arg.ref)
 local ended = false
 local id = redis.call('HGET', key.job, 'id')
+local whose = redis.call('HMGET', key.job, 'team', 'user', 'quoted_micro')
 if arg.status == 'queued' then
   queue_places(arg.prefix, key.job, id, 'SADD')
 elseif status == 'queued' then
@@ -83,13 +84,14 @@ if arg.status == 'submitting' then
 elseif arg.status == 'queued' then
   redis.call('HDEL', key.job, 'nonce', 'lease_ms', 'held_reason')
   redis.call('ZREM', key.slots, arg.ref)
+  count_grant(arg.prefix, whose[1], whose[2], -tonumber(whose[3]))  -- fal did not take it: the turn is given back
   local clocks = redis.call('HMGET', key.job, 'deadline_ms', 'start_deadline_ms')
   local must_start = math.min(clocks[1], clocks[2] or clocks[1])
   redis.call('ZADD', key.due_expire, 'NX', whole(must_start), arg.ref)
   if tonumber(arg.delay_ms) > 0 then
     redis.call('ZADD', key.later, whole(now + arg.delay_ms), arg.ref)
   else
-    redis.call('ZADD', key.line, redis.call('HGET', key.job, 'line_score'), arg.ref)
+    enter_line(arg.prefix, key.line, key.job, arg.ref)
   end
 elseif arg.status == 'held' then
   redis.call('ZADD', key.slots, whole(now + arg.delay_ms), arg.ref)
@@ -109,7 +111,7 @@ else
   ended = true
   redis.call('HDEL', key.job, 'held_reason', 'lease_ms')
   redis.call('HSET', key.job, 'completed_ms', whole(now))
-  redis.call('ZREM', key.line, arg.ref)
+  leave_line(arg.prefix, key.line, whose[1], whose[2], arg.ref)
   redis.call('ZREM', key.later, arg.ref)
   redis.call('ZREM', key.slots, arg.ref)
   redis.call('ZREM', key.due_expire, arg.ref)

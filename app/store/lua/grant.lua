@@ -1,54 +1,66 @@
 #!lua flags=allow-oom
--- Grants free slots at fal to the first jobs in line.
+-- Grants free slots at fal, fairly: to the team, and in it the user, that was granted the least for its weight.
 --
--- 1. nothing while buying is paused
--- 2. jobs whose wait is over stand in line again, at their old place
--- 3. take back slots that ran out: a grant nobody claimed goes back in line, a held job keeps waiting without one
--- 4. while a slot is free: the first in line gets it, and its submission is due now
+-- 1. jobs whose wait is over stand in line again, at their old place
+-- 2. take back slots that ran out: a grant nobody claimed goes back in line, a held job keeps waiting without one
+-- 3. nothing more while buying is paused
+-- 4. while a slot is free: the next team that is not paused, its next user, the first job; its submission is due now
 --
--- USES clock
+-- USES clock line
 -- KEYS
---   line           zset    queued jobs, in the order they are served
+--   line           zset    every job in line
 --   later          zset    queued jobs that wait until their score (ms)
 --   slots          zset    jobs that occupy fal, by when the slot falls free by itself
 --   due_submit     zset    submissions, by when they must be looked at
 --   pause          string  exists while buying is paused; the value says why
 -- ARGV
+--   prefix         of every key; the lines are found by it
 --   concurrency    slots in all
 --   grant_ms       how long a grant waits to be claimed
 --   job_prefix     prefix of job keys; the ref follows
 --   limit          grants at most in one call
 --
 -- Returns the number of grants
+local function back_in_line(ref, given_back)
+  local job_key = arg.job_prefix .. ref
+  local job = redis.call('HMGET', job_key, 'status', 'team', 'user', 'quoted_micro')
+  if job[1] == 'queued' then
+    enter_line(arg.prefix, key.line, job_key, ref)
+    if given_back then
+      redis.call('ZREM', key.due_submit, ref)
+      count_grant(arg.prefix, job[2], job[3], -tonumber(job[4]))
+    end
+  end
+end
 for _, ref in ipairs(redis.call('ZRANGEBYSCORE', key.later, '-inf', whole(now), 'LIMIT', 0, 200)) do
   redis.call('ZREM', key.later, ref)
-  local job = redis.call('HMGET', arg.job_prefix .. ref, 'status', 'line_score')
-  if job[1] == 'queued' then
-    redis.call('ZADD', key.line, job[2], ref)
-  end
+  back_in_line(ref, false)
 end
 for _, ref in ipairs(redis.call('ZRANGEBYSCORE', key.slots, '-inf', whole(now), 'LIMIT', 0, 200)) do
   redis.call('ZREM', key.slots, ref)
-  local job = redis.call('HMGET', arg.job_prefix .. ref, 'status', 'line_score')
-  if job[1] == 'queued' then
-    redis.call('ZREM', key.due_submit, ref)
-    redis.call('ZADD', key.line, job[2], ref)
-  end
+  back_in_line(ref, true)
 end
 if redis.call('EXISTS', key.pause) == 1 then
   return 0
 end
+
 local granted = 0
 local free = math.min(arg.concurrency - redis.call('ZCARD', key.slots), tonumber(arg.limit))
 while granted < free do
-  local ref = redis.call('ZPOPMIN', key.line)[1]
-  if not ref then
+  local team = redis.call('ZRANGE', teams_key(arg.prefix), 0, 0, 'WITHSCORES')
+  if not team[1] then
     break
   end
-  if redis.call('HGET', arg.job_prefix .. ref, 'status') == 'queued' then
+  local user = redis.call('ZRANGE', users_key(arg.prefix, team[1]), 0, 0, 'WITHSCORES')
+  local ref = redis.call('ZRANGE', user_line(arg.prefix, user[1]), 0, 0)[1]
+  redis.call('HSET', marks_key(arg.prefix), 'now:teams', whole(tonumber(team[2])), 'now:' .. team[1], whole(tonumber(user[2])))
+  local job = redis.call('HMGET', arg.job_prefix .. ref, 'status', 'quoted_micro')
+  if job[1] == 'queued' then
+    count_grant(arg.prefix, team[1], user[1], tonumber(job[2]))
     redis.call('ZADD', key.slots, whole(now + arg.grant_ms), ref)
     redis.call('ZADD', key.due_submit, whole(now), ref)
     granted = granted + 1
   end
+  leave_line(arg.prefix, key.line, team[1], user[1], ref)
 end
 return granted
