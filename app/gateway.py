@@ -25,6 +25,7 @@ from app.settings import Settings, SettingsError, required_url
 from app.store.accounts import AccountStore
 from app.store.admission import AdmissionStore
 from app.store.audit import AuditStore
+from app.store.buying import BuyingStore
 from app.store.connection import check_store, connect, disconnect
 from app.store.dispatch import DispatchStore
 from app.store.events import EventStore
@@ -56,6 +57,7 @@ class Gateway:
     uploads: Uploads
     job_store: JobStore
     dispatch: DispatchStore
+    buying: BuyingStore
     ledger: LedgerStore
     webhook_store: WebhookStore
     events: EventStore
@@ -119,6 +121,7 @@ async def open_gateway(settings: Settings, *, process: str) -> AsyncIterator[Gat
         audit = AuditStore(redis)
         clock = Clock()
         limits = LimitStore(redis, clock)
+        buying = BuyingStore(redis, concurrency=settings.upstream_concurrency)
         dispatch = DispatchStore(redis, patient=patient, concurrency=settings.upstream_concurrency)
         uploads = Uploads(fal, account_store)
         yield Gateway(
@@ -150,6 +153,7 @@ async def open_gateway(settings: Settings, *, process: str) -> AsyncIterator[Gat
             uploads=uploads,
             job_store=job_store,
             dispatch=dispatch,
+            buying=buying,
             ledger=ledger,
             webhook_store=WebhookStore(redis),
             events=events,

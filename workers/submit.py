@@ -10,12 +10,12 @@ from app.domain.errors import StoreUnavailable
 from app.domain.jobs import Job, JobError, Status
 from app.fal.protocol import Accepted, Refused, Submission, Unknown
 from app.gateway import Gateway
+from app.store.buying import Outcome
 from app.store.jobs import Charge, ref_of
 from workers.runtime import Runtime
 
 POSTS_AT_ONCE = 4  # so many intentions at most are open when a worker is killed
-ACCOUNT_PAUSE_MS = 30_000
-BUSY_PAUSE_MS = 2_000
+BUSY = "upstream_busy"
 RETRY_BASE_MS = 1_000
 RETRY_CAP_MS = 60_000
 SAVE_PAUSES_S = (0.2, 0.5, 1, 2, 4, 8)
@@ -75,13 +75,11 @@ async def _record(gateway: Gateway, job: Job, nonce: str, outcome: Submission) -
     match outcome:
         case Accepted(request_id):
             await _adopt(gateway, job, nonce, request_id)
+            await _report(gateway, "accepted", "")
         case Refused(again=True, account=account, code=code, message=message):
             wait_ms = 0 if account else retry_wait_ms(job.attempt)
             await _written(partial(store.requeue, job, nonce=nonce, wait_ms=wait_ms))
-            if account:
-                await gateway.dispatch.pause(message, milliseconds=ACCOUNT_PAUSE_MS)
-            elif code == "upstream_busy":
-                await gateway.dispatch.pause(message, milliseconds=BUSY_PAUSE_MS)
+            await _report(gateway, "account" if account else "busy" if code == BUSY else "failed", message)
             log.warning("job.refused", job=job.id, code=code, status=outcome.status)
         case Refused(code=code, message=message, status=status):
             error = JobError(code, message, upstream={"status": status})
@@ -90,7 +88,20 @@ async def _record(gateway: Gateway, job: Job, nonce: str, outcome: Submission) -
             await _written(end)
         case Unknown(reason):
             await store.hold(job, nonce=nonce, reason=reason)
+            await _report(gateway, "unknown", "fal's answers to submissions are unclear; buying waits a moment.")
             log.warning("job.held", job=job.id, reason=reason)
+
+
+async def _report(gateway: Gateway, outcome: Outcome, reason: str) -> None:
+    """Tell the breaker; an opened one is an alarm, because nothing is bought until it closes."""
+    try:
+        changed = await gateway.buying.report(outcome, reason)
+    except StoreUnavailable:
+        return  # what fal said of the job is written, or the log says that it is not
+    if changed == "opened":
+        log.error("breaker.opened", reason=reason, until="a person resumes" if outcome == "account" else "30 s")
+    elif changed == "closed":
+        log.info("breaker.closed")
 
 
 async def _written(write: Callable[[], Awaitable[bool]]) -> bool:

@@ -26,5 +26,5 @@ async def readyz(owner: TheGateway) -> Response:
     missing = sorted({"lanes", "work", "deliveries"} - roles)
     if missing:
         return JSONResponse({"status": "not ready", "store": "ok", "workers_missing": missing}, 503)
-    paused = await owner.dispatch.paused()
+    paused = (await owner.buying.state()).reason_for("")
     return JSONResponse({"status": "ready", "store": "ok", "workers": len(workers), "buying_paused": paused})

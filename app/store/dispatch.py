@@ -33,7 +33,9 @@ class DispatchStore:
                     "later": keys.LATER,
                     "slots": keys.SLOTS,
                     "due_submit": keys.due("submit"),
-                    "pause": keys.PAUSE,
+                    "held": keys.HELD,
+                    "pauses": keys.PAUSES,
+                    "breaker": keys.BREAKER,
                 },
                 args={
                     "prefix": keys.PREFIX,
@@ -89,17 +91,6 @@ class DispatchStore:
         with store_errors():
             seconds, micro = await self._redis.time()
         return int(seconds) * 1000 + int(micro) // 1000
-
-    async def pause(self, reason: str, *, milliseconds: int) -> None:
-        """Grant nothing for a while; `reason` is a sentence."""
-        with store_errors():
-            await self._redis.set(keys.PAUSE, reason, px=milliseconds)
-
-    async def paused(self) -> str | None:
-        """Why nothing is granted just now, or None."""
-        with store_errors():
-            reason: str | None = await self._redis.get(keys.PAUSE)
-        return reason
 
     async def wait_for_wake(self, *, seconds: float) -> bool:
         """True as soon as something new may be due; False when nothing came."""

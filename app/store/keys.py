@@ -57,7 +57,8 @@ LIFETIMES: dict[str, Lifetime] = {
     "deliveries:": Lifetime.EXPIRING,
     "file:": Lifetime.EXPIRING,
     "durations:": Lifetime.EXPIRING,
-    "pause": Lifetime.EXPIRING,
+    "pauses": Lifetime.STANDING,
+    "breaker": Lifetime.STANDING,
     "wake": Lifetime.EXPIRING,
     "lane:": Lifetime.EXPIRING,
     "worker:": Lifetime.EXPIRING,
@@ -67,7 +68,8 @@ LINE = PREFIX + "line"
 LATER = PREFIX + "later"
 SLOTS = PREFIX + "slots"
 HELD = PREFIX + "held"
-PAUSE = PREFIX + "pause"
+PAUSES = PREFIX + "pauses"  # hash: team, or `all`, to the sentence of the administrator who paused it
+BREAKER = PREFIX + "breaker"  # hash: what fal's last answers mean for buying on
 MARKS = PREFIX + "marks"  # hash: what each team and user was granted so far, for its weight
 LINE_TEAMS = PREFIX + "line:teams"  # sorted set: teams with jobs in line, by their mark
 WAKE = PREFIX + "wake"

@@ -50,7 +50,9 @@ def test_every_declared_lifetime_has_a_key() -> None:
     for example in [*names().values(), *of_a_token]:
         rest = example.removeprefix(PREFIX)
         used |= {
-            prefix for prefix in LIFETIMES if rest == prefix or (prefix.endswith((":", "_")) and rest.startswith(prefix))
+            prefix
+            for prefix in LIFETIMES
+            if rest == prefix or (prefix.endswith((":", "_")) and rest.startswith(prefix))
         }
     assert used == set(LIFETIMES)
 
@@ -81,14 +83,14 @@ async def test_the_check_after_every_test_sees_what_it_should(redis: Any) -> Non
     """An undeclared key, an expiring one without expiry, an ended job without one: all are found."""
     await redis.set("fg:surprise", 1)
     await redis.set("unknown", 1)
-    await redis.set("fg:pause", 1)
+    await redis.set("fg:wake", 1)
     await redis.hset("fg:job:team/ended", "status", "failed")
     await redis.hset("fg:job:team/live", "status", "held")
-    await redis.set("fg:wake", 1, px=60_000)
+    await redis.set("fg:lane:1", 1, px=60_000)
     await redis.zadd("fg:line", {"x": 1})
     await redis.set("rq:job:1", 1)
     found = await immortal_keys(redis)
-    assert sorted(found) == ["fg:job:team/ended", "fg:pause", "fg:surprise", "unknown"]
+    assert sorted(found) == ["fg:job:team/ended", "fg:surprise", "fg:wake", "unknown"]
 
 
 def test_accounts_and_money_never_expire() -> None:

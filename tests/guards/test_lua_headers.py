@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.store import accounts, admission, audit, dispatch, jobs, ledger, limits, line, webhooks
+from app.store import accounts, admission, audit, buying, dispatch, jobs, ledger, limits, line, webhooks
 from app.store.scripts import Script, script, script_names
 
 FOLDER = Path(inspect.getfile(Script)).parent / "lua"
@@ -22,8 +22,9 @@ WRITES_DURING_SHORTAGE = {
     "decide_dispute",
     "erase",
     "correct",
+    "report",
 }
-CALLERS = (accounts, admission, audit, dispatch, jobs, ledger, limits, line, webhooks)
+CALLERS = (accounts, admission, audit, buying, dispatch, jobs, ledger, limits, line, webhooks)
 
 
 def lines_of(name: str) -> list[str]:

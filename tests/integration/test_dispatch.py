@@ -6,6 +6,7 @@ import pytest
 
 from app.domain.jobs import Status
 from app.store import keys
+from app.store.buying import ALL
 from app.store.dispatch import GRANT_MS, RUNG, RUNG_HIDDEN_MS
 from app.store.jobs import Charge
 from tests.support.emulator import Emulator
@@ -77,7 +78,7 @@ async def test_a_grant_nobody_claims_falls_back_to_its_place(hand: Hand) -> None
     later = await hand.admit()
     now_ms = await hand.gateway.dispatch.now_ms()
     assert await hand.slot(lost) == pytest.approx(now_ms + GRANT_MS, abs=5000)
-    await hand.redis.set(keys.PAUSE, "so that it is not granted again at once", px=60_000)
+    await hand.redis.hset(keys.PAUSES, ALL, "so that it is not granted again at once")
     await hand.redis.zadd(keys.SLOTS, {hand.ref(lost): 1})
     assert await hand.gateway.dispatch.grant() == 0
     assert await granted(hand) == []
@@ -89,16 +90,15 @@ async def test_a_grant_nobody_claims_falls_back_to_its_place(hand: Hand) -> None
 
 
 async def test_a_pause_stops_grants_and_says_why(hand: Hand) -> None:
-    """What runs goes on; nothing new is granted until the pause is over."""
-    await hand.gateway.dispatch.pause("fal refuses the key.", milliseconds=300)
+    """Nothing is granted to the team, or to anybody, until it is over; another team's jobs go on."""
     await hand.admit()
-    assert await hand.gateway.dispatch.paused() == "fal refuses the key."
-    assert await hand.gateway.dispatch.grant() == 0
-
-    async def over() -> bool:
-        return await hand.gateway.dispatch.grant() == 1
-
-    await wait_until(over, "the pause is over")
+    for team, other in ((hand.team, None), (ALL, "We wait for November.")):
+        await hand.redis.hset(keys.PAUSES, team, "We wait for November.")
+        state = await hand.gateway.buying.state()
+        assert (state.reason_for(hand.team), state.reason_for("another")) == ("We wait for November.", other)
+        assert await hand.gateway.dispatch.grant() == 0
+        await hand.redis.delete(keys.PAUSES)
+    assert await hand.gateway.dispatch.grant() == 1
 
 
 async def test_a_waiting_job_stands_in_line_again_at_its_old_place(hand: Hand) -> None:
@@ -107,7 +107,7 @@ async def test_a_waiting_job_stands_in_line_again_at_its_old_place(hand: Hand) -
     nonce = await hand.store.claim(await hand.job(job_id))
     later = await hand.admit(priority="normal")
     await hand.store.requeue(await hand.job(job_id), nonce=nonce or "", wait_ms=60_000)
-    await hand.gateway.dispatch.pause("so that the line can be seen", milliseconds=60_000)
+    await hand.redis.hset(keys.PAUSES, ALL, "so that the line can be seen")
     await hand.gateway.dispatch.grant()
     assert await hand.redis.zrange(keys.LINE, 0, -1) == [hand.ref(later)]
     await hand.redis.zadd(keys.LATER, {hand.ref(job_id): 1})

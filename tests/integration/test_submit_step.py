@@ -214,13 +214,17 @@ async def test_trouble_with_fals_account_pauses_buying_and_moves_no_money(hand: 
     job = await hand.bought(f"[emu:{tag}]")
     assert (job.status, job.attempt, job.money) == (Status.QUEUED, 1, Money.RESERVED)
     assert await hand.entries(job.id) == ["reserve"]
-    assert await hand.gateway.dispatch.paused() is not None
+    state = await hand.gateway.buying.state()
+    assert (state.stopped, state.until_ms) == (
+        "fal refuses the gateway's key or account; the operator must look at it.",
+        None,
+    )
     assert await hand.redis.zrange(keys.LINE, 0, -1) == [hand.ref(job.id)]
     assert await hand.gateway.dispatch.grant() == 0
     before = await hand.posts()
     await submit(hand.gateway, hand.ref(job.id))  # a doorbell rung earlier: without a slot it buys nothing
     assert await hand.posts() == before
-    await hand.redis.delete(keys.PAUSE)
+    await hand.redis.delete(keys.BREAKER)
     assert await hand.gateway.dispatch.grant() == 1
     job = await hand.submit(job.id)
     assert (job.status, job.attempt) == (Status.RUNNING, 2)
@@ -238,7 +242,7 @@ async def test_a_busy_fal_puts_the_job_back_and_it_is_paid_once(hand: Hand) -> N
         assert 0 < wait_ms <= retry_wait_ms(attempt - 1)
         assert await hand.gateway.dispatch.grant() == 0
         await hand.redis.zadd(keys.LATER, {hand.ref(job.id): 1})
-        await hand.redis.delete(keys.PAUSE)
+        await hand.redis.delete(keys.BREAKER)
         assert await hand.gateway.dispatch.grant() == 1
         job = await hand.submit(job.id)
     assert (job.status, job.attempt) == (Status.RUNNING, 3)

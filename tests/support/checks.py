@@ -16,7 +16,9 @@ def lifetime_of(name: str) -> Lifetime | None:
     """The lifetime class of a key; None for a key nobody has declared."""
     rest = name.removeprefix(PREFIX)
     matching = [
-        prefix for prefix in LIFETIMES if rest == prefix or (prefix.endswith((":", "_")) and rest.startswith(prefix))
+        prefix
+        for prefix in LIFETIMES
+        if rest == prefix or (prefix.endswith((":", "_")) and rest.startswith(prefix))
     ]
     return LIFETIMES[max(matching, key=len)] if matching and name.startswith(PREFIX) else None
 

@@ -3,8 +3,9 @@
 --
 -- 1. jobs whose wait is over stand in line again, at their old place
 -- 2. take back slots that ran out: a grant nobody claimed goes back in line, a held job keeps waiting without one
--- 3. nothing more while buying is paused
--- 4. while a slot is free: the next team that is not paused, its next user, the first job; its submission is due now
+-- 3. nothing more while an administrator has paused all, the breaker is open, or too many slots hold unknown outcomes
+-- 4. half open: one grant, whose outcome closes the breaker or opens it again
+-- 5. while a slot is free: the next team that is not paused, its next user, the first job; its submission is due now
 --
 -- USES clock line
 -- KEYS
@@ -12,10 +13,12 @@
 --   later          zset    queued jobs that wait until their score (ms)
 --   slots          zset    jobs that occupy fal, by when the slot falls free by itself
 --   due_submit     zset    submissions, by when they must be looked at
---   pause          string  exists while buying is paused; the value says why
+--   held           zset    jobs whose submission has an unknown outcome
+--   pauses         hash    team, or `all`, to an administrator's sentence
+--   breaker        hash    until when it is open (ms), and the number of slots for now
 -- ARGV
 --   prefix         of every key; the lines are found by it
---   concurrency    slots in all
+--   concurrency    slots in all, unless the breaker says fewer
 --   grant_ms       how long a grant waits to be claimed
 --   job_prefix     prefix of job keys; the ref follows
 --   limit          grants at most in one call
@@ -40,15 +43,34 @@ for _, ref in ipairs(redis.call('ZRANGEBYSCORE', key.slots, '-inf', whole(now), 
   redis.call('ZREM', key.slots, ref)
   back_in_line(ref, true)
 end
-if redis.call('EXISTS', key.pause) == 1 then
+local breaker = redis.call('HMGET', key.breaker, 'until_ms', 'slots', 'probe_ms')
+local blind = redis.call('ZINTERCARD', 2, key.held, key.slots) * 2 > tonumber(arg.concurrency)
+if blind or redis.call('HEXISTS', key.pauses, 'all') == 1 or breaker[1] == 'inf' then
   return 0
+end
+local slots = math.min(tonumber(arg.concurrency), tonumber(breaker[2] or arg.concurrency))
+local free = math.min(slots - redis.call('ZCARD', key.slots), tonumber(arg.limit))
+if breaker[1] then
+  if tonumber(breaker[1]) > now or tonumber(breaker[3] or '0') + arg.grant_ms > now then
+    return 0
+  end
+  free = math.min(free, 1)
+end
+
+-- The waiting team with the lowest mark that is not paused, and its mark.
+local function next_team()
+  for first = 0, redis.call('ZCARD', teams_key(arg.prefix)) - 1 do
+    local team = redis.call('ZRANGE', teams_key(arg.prefix), first, first, 'WITHSCORES')
+    if redis.call('HEXISTS', key.pauses, team[1]) == 0 then
+      return team
+    end
+  end
 end
 
 local granted = 0
-local free = math.min(arg.concurrency - redis.call('ZCARD', key.slots), tonumber(arg.limit))
 while granted < free do
-  local team = redis.call('ZRANGE', teams_key(arg.prefix), 0, 0, 'WITHSCORES')
-  if not team[1] then
+  local team = next_team()
+  if not team then
     break
   end
   local user = redis.call('ZRANGE', users_key(arg.prefix, team[1]), 0, 0, 'WITHSCORES')
@@ -62,5 +84,8 @@ while granted < free do
     granted = granted + 1
   end
   leave_line(arg.prefix, key.line, team[1], user[1], ref)
+end
+if breaker[1] and granted > 0 then
+  redis.call('HSET', key.breaker, 'probe_ms', whole(now))
 end
 return granted
