@@ -11,9 +11,11 @@ import structlog
 
 from app.egress import EgressPolicy
 from app.fal.client import FalClient
+from app.fal.signature import Verifier
 from app.registry.catalog import Catalog
 from app.services.accounts import Accounts
 from app.services.administration import Administration
+from app.services.hints import Hints
 from app.services.jobs import JobRules, Jobs
 from app.services.ledger import Ledger
 from app.services.limits import Limits
@@ -24,6 +26,7 @@ from app.services.watch import Watch
 from app.settings import Settings, SettingsError, required_url
 from app.store.accounts import AccountStore
 from app.store.admission import AdmissionStore
+from app.store.alarms import AlarmStore
 from app.store.audit import AuditStore
 from app.store.buying import BuyingStore
 from app.store.connection import check_store, connect, disconnect
@@ -33,6 +36,7 @@ from app.store.jobs import JobStore
 from app.store.ledger import LedgerStore
 from app.store.limits import Clock, LimitStore
 from app.store.line import LineStore
+from app.store.secrets import SecretStore
 from app.store.webhooks import WebhookStore
 from app.webhooks.sender import Sender
 
@@ -58,6 +62,9 @@ class Gateway:
     job_store: JobStore
     dispatch: DispatchStore
     buying: BuyingStore
+    alarms: AlarmStore
+    hints: Hints
+    secrets: SecretStore
     ledger: LedgerStore
     webhook_store: WebhookStore
     events: EventStore
@@ -113,6 +120,7 @@ async def open_gateway(settings: Settings, *, process: str) -> AsyncIterator[Gat
     )
     events = EventStore(redis, patient=patient)
     sender = Sender(policy)
+    verifier = Verifier(settings.fal_jwks_url, user_id=settings.fal_webhook_user)
     try:
         await _require_durable(settings, redis)
         job_store = JobStore(redis, retention_ms=settings.retention_ms)
@@ -121,6 +129,10 @@ async def open_gateway(settings: Settings, *, process: str) -> AsyncIterator[Gat
         audit = AuditStore(redis)
         clock = Clock()
         limits = LimitStore(redis, clock)
+        alarms = AlarmStore(redis)
+        secrets = SecretStore(
+            redis, given=settings.hook_secret.get_secret_value() if settings.hook_secret else None
+        )
         buying = BuyingStore(redis, concurrency=settings.upstream_concurrency)
         dispatch = DispatchStore(redis, patient=patient, concurrency=settings.upstream_concurrency)
         uploads = Uploads(fal, account_store)
@@ -154,6 +166,9 @@ async def open_gateway(settings: Settings, *, process: str) -> AsyncIterator[Gat
             job_store=job_store,
             dispatch=dispatch,
             buying=buying,
+            alarms=alarms,
+            hints=Hints(jobs=job_store, fal=fal, verifier=verifier, alarms=alarms, secrets=secrets),
+            secrets=secrets,
             ledger=ledger,
             webhook_store=WebhookStore(redis),
             events=events,
@@ -163,6 +178,7 @@ async def open_gateway(settings: Settings, *, process: str) -> AsyncIterator[Gat
     finally:
         await events.close()
         await sender.aclose()
+        await verifier.aclose()
         await fal.close()
         await disconnect(redis)
         await disconnect(patient)

@@ -12,6 +12,7 @@ from fastapi.telemetry import TelemetryConfig
 
 from app import __version__
 from app.api import health, problem_pages
+from app.api.fal import hooks
 from app.api.middleware import Entrance
 from app.api.problems import add_problem_handlers
 from app.api.v1 import files, jobs, me, models
@@ -78,6 +79,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.base_url = settings.base_url
     for door in (jobs, models, me, files, health, problem_pages):
         app.include_router(door.router)
+    app.include_router(hooks.router)
     app.include_router(web.router)
     _document_keys(app)
     add_problem_handlers(app)

@@ -16,10 +16,10 @@ from pydantic import (
     field_validator,
 )
 
-from app.domain.addresses import read_origin
+from app.domain.addresses import is_public, literal_address, read_origin
 
-SECRETS = ("FAL_KEY", "FAL_ADMIN_KEY", "FILMGATE_ADMIN_KEY", "FILMGATE_REDIS_URL")
-ADMIN_KEY_LENGTH = 16  # characters, at least
+SECRETS = ("FAL_KEY", "FAL_ADMIN_KEY", "FILMGATE_ADMIN_KEY", "FILMGATE_HOOK_SECRET", "FILMGATE_REDIS_URL")
+SECRET_LENGTH = 16  # characters, at least, of what an operator makes up
 PLACEHOLDERS = frozenset({"changeme", "change-me", "secret", "password", "your-key", "xxx", "test"})
 # `filmgate generate` reads these; the gateway does not.
 CLIENT_NAMES = frozenset({"FILMGATE_KEY", "FILMGATE_URL"})
@@ -89,6 +89,11 @@ class Settings(BaseModel):
     fal_queue_url: FalUrl = Field("https://queue.fal.run", alias="FILMGATE_FAL_QUEUE_URL")
     fal_rest_url: FalUrl = Field("https://rest.fal.ai", alias="FILMGATE_FAL_REST_URL")
     fal_api_url: FalUrl = Field("https://api.fal.ai", alias="FILMGATE_FAL_API_URL")
+    fal_jwks_url: FalUrl = Field("https://rest.fal.ai/.well-known/jwks.json", alias="FILMGATE_FAL_JWKS_URL")
+    fal_webhooks: Literal["auto", "on", "off"] = Field("auto", alias="FILMGATE_FAL_WEBHOOKS")
+    fal_webhook_user: str | None = Field(None, alias="FILMGATE_FAL_WEBHOOK_USER")
+    hook_secret: SecretStr | None = Field(None, alias="FILMGATE_HOOK_SECRET", min_length=SECRET_LENGTH)
+    on_unknown_outcome: Literal["hold", "resubmit"] = Field("hold", alias="FILMGATE_ON_UNKNOWN_OUTCOME")
     unproven_charge: Literal["settle", "release"] = Field("settle", alias="FILMGATE_UNPROVEN_CHARGE")
     prices: Path | None = Field(None, alias="FILMGATE_PRICES")
     store_check: Literal["refuse", "warn"] | None = Field(None, alias="FILMGATE_STORE_CHECK")
@@ -121,10 +126,8 @@ class Settings(BaseModel):
         if value is None:
             return None
         key = value.get_secret_value()
-        if len(key) < ADMIN_KEY_LENGTH or len(set(key)) < ADMIN_KEY_LENGTH // 2:
-            raise ValueError(
-                f"must have at least {ADMIN_KEY_LENGTH} characters; make one with `openssl rand -hex 32`"
-            )
+        if len(key) < SECRET_LENGTH or len(set(key)) < SECRET_LENGTH // 2:
+            raise ValueError(f"must have at least {SECRET_LENGTH} characters; make one with `openssl rand -hex 32`")
         if not key.isascii() or not key.isprintable() or " " in key:
             raise ValueError("must be printable ASCII without spaces, because it travels in a header")
         return value
@@ -155,6 +158,19 @@ class Settings(BaseModel):
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104  where we listen is no address
         host = f"[{host}]" if ":" in host else host
         return f"{scheme}://{host}:{self.port}"
+
+    @property
+    def hears_fal(self) -> bool:
+        """True when fal is told to send webhooks: it can reach the public URL, or is the emulator next door."""
+        if self.fal_webhooks != "auto":
+            return self.fal_webhooks == "on"
+        url = urlsplit(self.base_url)
+        host = url.hostname or ""
+        address = literal_address(host)
+        public = (
+            is_public(address) if address is not None else "." in host and not host.endswith((".local", ".test"))
+        )
+        return self.emulated or (url.scheme == "https" and public)
 
     @property
     def emulated(self) -> bool:

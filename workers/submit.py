@@ -3,13 +3,16 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Any
 
 import structlog
 
 from app.domain.errors import StoreUnavailable
 from app.domain.jobs import Job, JobError, Status
+from app.domain.marker import Marker, make_marker
 from app.fal.protocol import Accepted, Refused, Submission, Unknown
 from app.gateway import Gateway
+from app.services.hints import orphan
 from app.store.buying import Outcome
 from app.store.jobs import Charge, ref_of
 from workers.runtime import Runtime
@@ -65,9 +68,36 @@ async def _buy(gateway: Gateway, job: Job) -> None:
     nonce = await gateway.job_store.claim(job)
     if nonce is None:
         return  # another worker was faster, or the caller cancelled
-    outcome = await gateway.fal.submit(job.model, job.input or {}, start_timeout=start_timeout)
+    marker = make_marker(await gateway.secrets.of_markers(), job.id, nonce)
+    outcome = await gateway.fal.submit(
+        job.model,
+        marked_input(job, marker),
+        start_timeout=start_timeout,
+        marker=str(marker),
+        webhook_url=_hook(gateway, marker),
+    )
     await _record(gateway, job, nonce, outcome)
     log.info("job.submitted", job=job.id, attempt=job.attempt + 1, outcome=type(outcome).__name__.lower())
+
+
+def marked_input(job: Job, marker: Marker) -> dict[str, Any]:
+    """The input with the marker in the address of each image that was uploaded here: fal's history shows it.
+
+    A query does not change which file is read. Addresses of others stay as they were given.
+    """
+    marked = dict(job.input or {})
+    for name in job.images:
+        if isinstance(marked.get(name), str):
+            joint = "&" if "?" in marked[name] else "?"
+            marked[name] += f"{joint}filmgate={marker}"
+    return marked
+
+
+def _hook(gateway: Gateway, marker: Marker) -> str | None:
+    """Where fal tells of this attempt's end, if it can reach us."""
+    if not gateway.settings.hears_fal:
+        return None
+    return f"{gateway.settings.base_url}/fal/hooks/{marker.job}/{marker.nonce}/{marker.mac}"
 
 
 async def _record(gateway: Gateway, job: Job, nonce: str, outcome: Submission) -> None:
@@ -130,8 +160,7 @@ async def _adopt(gateway: Gateway, job: Job, nonce: str, request_id: str) -> Non
         return
     now = await gateway.job_store.get(ref_of(job))
     if now is None or now.upstream_request_id != request_id:
-        cancelled = await gateway.fal.cancel(job.model, request_id)
-        log.error("job.orphan", job=job.id, upstream_request_id=request_id, cancel_sent=cancelled)
+        await orphan(gateway.fal, gateway.alarms, job, request_id)
 
 
 def retry_wait_ms(attempt: int) -> int:

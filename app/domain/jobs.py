@@ -33,7 +33,8 @@ class Status(StrEnum):
 ENDS = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELED})
 
 NEXT: dict[Status, frozenset[Status]] = {
-    Status.QUEUED: frozenset({Status.SUBMITTING, Status.CANCELED, Status.FAILED}),
+    # A queued job is running when fal shows the marker of an attempt that we thought refused, or have forgotten.
+    Status.QUEUED: frozenset({Status.SUBMITTING, Status.RUNNING, Status.CANCELED, Status.FAILED}),
     Status.SUBMITTING: frozenset({Status.RUNNING, Status.QUEUED, Status.HELD, Status.FAILED}),
     Status.HELD: frozenset({Status.RUNNING, Status.QUEUED, Status.FAILED}),
     Status.RUNNING: frozenset({Status.FINALIZING}),

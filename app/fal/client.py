@@ -8,6 +8,7 @@ an eighth of the CPU of httpx's own (docs/decisions/0007).
 import asyncio
 import json
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 import httpx
@@ -58,20 +59,34 @@ class FalClient:
         await self._once.aclose()
         await self._kept.aclose()
 
-    async def submit(self, model_id: str, body: dict[str, Any], *, start_timeout: float | None) -> Submission:
-        """Buy one generation: exactly one POST, never repeated here."""
+    async def submit(
+        self,
+        model_id: str,
+        body: dict[str, Any],
+        *,
+        start_timeout: float | None,
+        marker: str,
+        webhook_url: str | None,
+    ) -> Submission:
+        """Buy one generation: exactly one POST, never repeated here. fal keeps the marker as a tag."""
         if not self._can_call:
             sentence = "The gateway has no fal key; the operator must set FAL_KEY."
             return Refused("upstream_unauthorized", sentence, again=True, account=True)
-        headers = {**self._headers, "Content-Type": "application/json", "x-app-fal-disable-fallback": "true"}
+        headers = {
+            **self._headers,
+            "Content-Type": "application/json",
+            "x-app-fal-disable-fallback": "true",
+            "X-Fal-Tags": f"filmgate={marker}",
+        }
+        url = f"{self.queue_url}/{model_id}"
+        if webhook_url is not None:
+            url += f"?fal_webhook={quote(webhook_url, safe='')}"
         if start_timeout is not None:
             headers["X-Fal-Request-Timeout"] = f"{start_timeout:.1f}"
         content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
         try:
             async with asyncio.timeout(SUBMIT_SECONDS):
-                status, answer, _ = await _read(
-                    self._once, "POST", f"{self.queue_url}/{model_id}", headers=headers, content=content
-                )
+                status, answer, _ = await _read(self._once, "POST", url, headers=headers, content=content)
         except (httpx.HTTPError, TimeoutError, httpx.InvalidURL, _AnswerTooLarge) as error:
             return classify_exception(error)
         return classify_answer(status, answer)

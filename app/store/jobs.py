@@ -70,15 +70,20 @@ class JobStore:
         return nonce if done else None
 
     async def adopt(self, job: Job, *, nonce: str, upstream_request_id: str, poll_ms: int) -> bool:
-        """Submitting or held → running: fal's id of the generation is known."""
+        """Submitting or held → running: fal's id of the generation is known.
+
+        A queued job too, where fal shows a marker of ours: it took an attempt that we thought refused, or that a
+        restored store has forgotten.
+        """
         fields = {"upstream_request_id": upstream_request_id, "upstream_status": "IN_QUEUE", "misses": 0}
+        was_queued = job.status is Status.QUEUED
         return await self._advance(
             job,
-            (Status.SUBMITTING, Status.HELD),
+            (Status.QUEUED,) if was_queued else (Status.SUBMITTING, Status.HELD),
             Status.RUNNING,
-            nonce=nonce,
+            nonce="" if was_queued else nonce,
             delay_ms=poll_ms,
-            fields=fields,
+            fields={**fields, "nonce": nonce},
         )
 
     async def requeue(self, job: Job, *, nonce: str, wait_ms: int) -> bool:

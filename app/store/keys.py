@@ -39,6 +39,8 @@ LIFETIMES: dict[str, Lifetime] = {
     "queued:": Lifetime.STANDING,
     "token:": Lifetime.EXPIRING,
     "audit": Lifetime.PERMANENT,
+    "hook_secret": Lifetime.PERMANENT,
+    "alarms": Lifetime.STANDING,
     "audit:head": Lifetime.PERMANENT,
     "reservations:": Lifetime.PERMANENT,
     "ledger:": Lifetime.PERMANENT,
@@ -78,6 +80,8 @@ USERS = PREFIX + "users"
 KEYS = PREFIX + "keys"
 LAST_USED = PREFIX + "last_used"
 AUDIT = PREFIX + "audit"
+HOOK_SECRET = PREFIX + "hook_secret"  # string: makes the markers of submissions, where no setting does
+ALARMS = PREFIX + "alarms"  # stream: what administrators must know
 AUDIT_HEAD = PREFIX + "audit:head"
 GATEWAY = "gateway"  # the owner of the limits and sums of everybody together
 JOB_PREFIX = PREFIX + "job:"

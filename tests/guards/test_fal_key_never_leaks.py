@@ -105,7 +105,9 @@ async def test_fals_key_goes_to_fal_alone() -> None:
                 fal.answers([Reply(200, body=place.encode())])
                 await stack.gateway.fal.upload(b"x", content_type="image/png", file_name="a.png")
                 fal.answers([Reply(302, {"Location": f"{elsewhere.url}/moved"})] * 4)
-                await stack.gateway.fal.submit("fal-ai/kling-video", {}, start_timeout=None)
+                await stack.gateway.fal.submit(
+                    "fal-ai/kling-video", {}, start_timeout=None, marker="m", webhook_url=None
+                )
                 await asyncio.gather(
                     stack.gateway.fal.status("fal-ai/kling-video", "abc"),
                     stack.gateway.fal.result("fal-ai/kling-video", "abc"),

@@ -303,7 +303,9 @@ async def test_a_cancel_during_the_submission_is_carried_out_once_fal_has_it(han
     nonce = await hand.store.claim(job)
     reply = await hand.stack.api.post(f"/v1/jobs/{job_id}/cancel")
     assert (reply.status_code, reply.json()["status"]) == (202, "submitting")
-    outcome = await hand.gateway.fal.submit(job.model, job.input or {}, start_timeout=None)
+    outcome = await hand.gateway.fal.submit(
+        job.model, job.input or {}, start_timeout=None, marker="m", webhook_url=None
+    )
     request_id = getattr(outcome, "request_id", "")
     assert await hand.store.adopt(job, nonce=nonce or "", upstream_request_id=request_id, poll_ms=0)
     ended = await hand.finalized((await hand.completed(job_id)).id)
@@ -344,7 +346,9 @@ async def test_a_generation_nobody_waits_for_is_cancelled_at_fal(store: RedisSer
         await hand.write(job_id, lease_ms=1)
         await hand.submit(job_id)
         await stack.gateway.jobs.resolve(job_id, "fail", charged=False)
-        outcome = await stack.gateway.fal.submit(job.model, job.input or {}, start_timeout=None)
+        outcome = await stack.gateway.fal.submit(
+            job.model, job.input or {}, start_timeout=None, marker="m", webhook_url=None
+        )
         await _record(stack.gateway, job, nonce or "", outcome)
         assert (await hand.job(job_id)).status is Status.FAILED
         assert (await emulator.request(getattr(outcome, "request_id", "")))["cancelled"] is True

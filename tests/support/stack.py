@@ -31,6 +31,7 @@ def environment(redis: RedisServer, emulator: Emulator, **more: str) -> dict[str
         "FILMGATE_FAL_REST_URL": emulator.url,
         "FILMGATE_PUBLIC_URL": "http://filmgate.test",
         "FILMGATE_EGRESS_ALLOW": "127.0.0.1",
+        "FILMGATE_FAL_WEBHOOKS": "off",
         "FILMGATE_POLL_INTERVAL": "0.1",
         "FILMGATE_LOG_FORMAT": "json",
         **more,

@@ -134,7 +134,7 @@ def test_a_submission_ends_before_its_lease() -> None:
 async def test_without_a_key_nothing_is_sent() -> None:
     """The refusal is about the account, so that buying pauses."""
     fal = FalClient(queue_url="http://127.0.0.1:9", rest_url="http://127.0.0.1:9", key=None)
-    outcome = await fal.submit("fal-ai/kling-video", {}, start_timeout=None)
+    outcome = await fal.submit("fal-ai/kling-video", {}, start_timeout=None, marker="m", webhook_url=None)
     await fal.close()
     assert isinstance(outcome, Refused)
     assert (outcome.code, outcome.account) == ("upstream_unauthorized", True)

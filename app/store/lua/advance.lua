@@ -98,6 +98,11 @@ elseif arg.status == 'held' then
   redis.call('ZADD', key.held, whole(now), arg.ref)
   redis.call('ZREM', key.due_expire, arg.ref)
 elseif arg.status == 'running' then
+  if status == 'queued' then
+    leave_line(arg.prefix, key.line, whose[1], whose[2], arg.ref)
+    redis.call('ZREM', key.later, arg.ref)
+    redis.call('HINCRBY', key.job, 'attempt', 1)
+  end
   redis.call('HDEL', key.job, 'lease_ms', 'held_reason')
   redis.call('HSET', key.job, 'submitted_ms', whole(now))
   redis.call('ZADD', key.slots, '+inf', arg.ref)

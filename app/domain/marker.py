@@ -1,0 +1,51 @@
+"""The marker of one submission attempt: what fal keeps of ours, so that its memory can tell us what became of it.
+
+It is `job.nonce.mac`; the mac is HMAC-SHA256 over job and nonce with the installation's secret, cut to 128 bits.
+Who shows a valid one was given it by us, for this job and this attempt.
+"""
+
+import hashlib
+import hmac
+import re
+from dataclasses import dataclass
+
+JOB = re.compile(r"job_[0-9a-f]{32}")
+NONCE = re.compile(r"[0-9a-f]{32}")
+MAC_DIGITS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """One attempt of one job."""
+
+    job: str
+    nonce: str
+    mac: str
+
+    def __str__(self) -> str:
+        return f"{self.job}.{self.nonce}.{self.mac}"
+
+
+def _mac(secret: str, job: str, nonce: str) -> str:
+    return hmac.new(secret.encode(), f"{job}\n{nonce}".encode(), hashlib.sha256).hexdigest()[:MAC_DIGITS]
+
+
+def make_marker(secret: str, job: str, nonce: str) -> Marker:
+    """The marker of this attempt."""
+    return Marker(job, nonce, _mac(secret, job, nonce))
+
+
+def is_ours(secret: str, marker: Marker) -> bool:
+    """True when this installation made the marker; compared in constant time."""
+    if not JOB.fullmatch(marker.job) or not NONCE.fullmatch(marker.nonce) or not marker.mac.isascii():
+        return False
+    return hmac.compare_digest(_mac(secret, marker.job, marker.nonce), marker.mac)
+
+
+def read_marker(secret: str, text: str) -> Marker | None:
+    """The marker in `text`, or None when it is none of ours."""
+    parts = text.split(".")
+    if len(parts) != 3:  # noqa: PLR2004  job, nonce, mac
+        return None
+    marker = Marker(*parts)
+    return marker if is_ours(secret, marker) else None
