@@ -62,9 +62,12 @@ async def adopt(jobs: JobStore, fal: FalClient, alarms: AlarmStore, job: Job, no
     if job.upstream_request_id == request_id:
         await jobs.note(job, (Status.RUNNING,), due_step="poll", delay_ms=0)
         return True
-    unknown = job.status in {Status.SUBMITTING, Status.HELD} and job.nonce == nonce
-    forgotten = job.status is Status.QUEUED  # a refusal that was none, or a store that was restored
-    if (unknown or forgotten) and await jobs.adopt(job, nonce=nonce, upstream_request_id=request_id, poll_ms=0):
+    done = False
+    if job.status is Status.QUEUED:
+        done = await jobs.adopt_forgotten(job, nonce=nonce, upstream_request_id=request_id)
+    elif job.nonce == nonce:
+        done = await jobs.adopt(job, nonce=nonce, upstream_request_id=request_id, poll_ms=0)
+    if done:
         log.info("job.adopted", job=job.id, upstream_request_id=request_id, was=job.status.value)
         return True
     now = await jobs.get(f"{job.team}/{job.id}")

@@ -70,21 +70,21 @@ class JobStore:
         return nonce if done else None
 
     async def adopt(self, job: Job, *, nonce: str, upstream_request_id: str, poll_ms: int) -> bool:
-        """Submitting or held → running: fal's id of the generation is known.
-
-        A queued job too, where fal shows a marker of ours: it took an attempt that we thought refused, or that a
-        restored store has forgotten.
-        """
+        """Submitting or held → running: fal's id of the generation is known."""
         fields = {"upstream_request_id": upstream_request_id, "upstream_status": "IN_QUEUE", "misses": 0}
-        was_queued = job.status is Status.QUEUED
         return await self._advance(
             job,
-            (Status.QUEUED,) if was_queued else (Status.SUBMITTING, Status.HELD),
+            (Status.SUBMITTING, Status.HELD),
             Status.RUNNING,
-            nonce="" if was_queued else nonce,
+            nonce=nonce,
             delay_ms=poll_ms,
-            fields={**fields, "nonce": nonce},
+            fields=fields,
         )
+
+    async def adopt_forgotten(self, job: Job, *, nonce: str, upstream_request_id: str) -> bool:
+        """Queued → running: fal shows the marker of an attempt that we thought refused, or have forgotten."""
+        fields = {"upstream_request_id": upstream_request_id, "upstream_status": "IN_QUEUE", "misses": 0}
+        return await self._advance(job, (Status.QUEUED,), Status.RUNNING, fields={**fields, "nonce": nonce})
 
     async def requeue(self, job: Job, *, nonce: str, wait_ms: int) -> bool:
         """Submitting or held → queued: fal certainly did not accept it; in line again after `wait_ms`."""
