@@ -15,6 +15,8 @@ from app.fal.signature import Verifier
 from app.registry.catalog import Catalog
 from app.services.accounts import Accounts
 from app.services.administration import Administration
+from app.services.audit import Audit
+from app.services.feed import Feed
 from app.services.hints import Hints
 from app.services.jobs import JobRules, Jobs
 from app.services.ledger import Ledger
@@ -22,6 +24,7 @@ from app.services.limits import Limits
 from app.services.listing import Listing
 from app.services.tokens import Tokens
 from app.services.uploads import Uploads
+from app.services.usage import Usage
 from app.services.watch import Watch
 from app.settings import Settings, SettingsError, required_url
 from app.store.accounts import AccountStore
@@ -56,6 +59,9 @@ class Gateway:
     tokens: Tokens
     limits: Limits
     books: Ledger
+    audit: Audit
+    usage: Usage
+    feed: Feed
     jobs: Jobs
     listing: Listing
     uploads: Uploads
@@ -117,13 +123,15 @@ async def open_gateway(settings: Settings, *, process: str) -> AsyncIterator[Gat
         queue_url=settings.fal_queue_url,
         rest_url=settings.fal_rest_url,
         key=settings.fal_key.get_secret_value() if settings.fal_key else None,
+        api_url=settings.fal_api_url,
+        admin_key=settings.fal_admin_key.get_secret_value() if settings.fal_admin_key else None,
     )
     events = EventStore(redis, patient=patient)
     sender = Sender(policy)
     verifier = Verifier(settings.fal_jwks_url, user_id=settings.fal_webhook_user)
     try:
         await _require_durable(settings, redis)
-        job_store = JobStore(redis, retention_ms=settings.retention_ms)
+        job_store = JobStore(redis, retention_ms=settings.retention_ms, billed=settings.fal_admin_key is not None)
         account_store = AccountStore(redis)
         ledger = LedgerStore(redis)
         audit = AuditStore(redis)
@@ -144,6 +152,9 @@ async def open_gateway(settings: Settings, *, process: str) -> AsyncIterator[Gat
             tokens=Tokens(catalog, account_store, job_store, dispatch),
             limits=Limits(limits, account_store, audit, dispatch),
             books=Ledger(ledger, account_store, job_store, audit, dispatch),
+            usage=Usage(ledger, account_store, dispatch),
+            feed=Feed(events),
+            audit=Audit(audit),
             jobs=Jobs(
                 catalog=catalog,
                 admission=AdmissionStore(redis, clock, retention_ms=settings.retention_ms),

@@ -67,12 +67,15 @@ class Slice:
     async def go_round(self) -> None:
         """The loop.
 
+        0. now and then: compare ended jobs with fal's bill, beside the rest; begun first, it ends within the slice
         1. grant free slots to the first in line
         2. once a second: end what waited past its deadline, decide old disputes
         3. take the polls that are due, and start them; they reschedule themselves
         4. ring due submits, finalizes and deliveries, while few tasks wait
         5. wait for a wake, a finished poll that made something due, or a quarter of a second
         """
+        if self._runtime.reconciler.is_due():
+            self._keep(asyncio.create_task(self._runtime.reconciler.look()))
         end = time.monotonic() + SLICE_S
         renewing = asyncio.create_task(self._keep_lease())
         waking = asyncio.create_task(self._listen())
@@ -117,11 +120,14 @@ class Slice:
         now_ms, refs = await self._gateway.dispatch.take_due("poll", limit=room, visibility_ms=POLL_HIDDEN_MS)
         jobs = await self._gateway.job_store.get_many(refs)
         for ref, job in zip(refs, jobs, strict=True):
-            task = asyncio.create_task(self._poll_one(ref, job, now_ms))
-            self._polls.add(task)
-            task.add_done_callback(self._polls.discard)
+            self._keep(asyncio.create_task(self._poll_one(ref, job, now_ms)))
         if len(refs) == room:
             self._news.set()  # there may be more
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        """Let it run beside the loop, until `finish` at the latest."""
+        self._polls.add(task)
+        task.add_done_callback(self._polls.discard)
 
     async def _poll_one(self, ref: str, job: Job | None, now_ms: int) -> None:
         began = time.monotonic()

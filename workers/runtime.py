@@ -22,6 +22,7 @@ from app.domain.errors import StoreUnavailable
 from app.gateway import Gateway, open_gateway
 from app.settings import Settings, required_url
 from app.store.connection import connect_rq
+from workers.billing import Reconciler
 from workers.queues import Bell
 
 EXIT_ON_TIMEOUT = 70
@@ -47,6 +48,7 @@ class Runtime:
         asyncio.set_event_loop(self._loop)
         self._opening: AbstractAsyncContextManager[Gateway] = open_gateway(settings, process=f"worker-{queue}")
         self.gateway = self._loop.run_until_complete(self._opening.__aenter__())
+        self.reconciler = Reconciler(self.gateway)
         self.bell = Bell(connect_rq(required_url(settings)), lanes=settings.lanes)
         self.stopping = threading.Event()  # set by the signal handler, looked at between steps
 

@@ -22,13 +22,19 @@ CODES = {
     "string_type": "wrong_type",
     "int_type": "wrong_type",
     "dict_type": "wrong_type",
+    "model_type": "wrong_type",
+    "list_type": "wrong_type",
     "float_type": "wrong_type",
     "bool_type": "wrong_type",
     "string_too_long": "too_long",
     "greater_than_equal": "out_of_range",
     "less_than_equal": "out_of_range",
+    "too_long": "too_long",
+    "enum": "one_of",
 }
+SENTENCES = {"extra_forbidden": "This member is not known here.", "model_type": "This must be an object."}
 Body = TypeVar("Body", bound=BaseModel)
+Value = TypeVar("Value", dict[str, Any], list[Any])
 
 
 class _Constant(ValueError):
@@ -78,13 +84,29 @@ def _depth(value: Any) -> int:
 
 def parse_object(raw: bytes) -> dict[str, Any]:
     """The JSON object in `raw`; Malformed when it is not JSON, Unprocessable when it is something else."""
-    if not raw.strip():
-        raise Malformed("There is no body; send a JSON object.", code="body_missing")
-    if not json.detect_encoding(raw).startswith("utf-8"):
-        raise WrongMediaType("Send the body in UTF-8.")
-    value = _parse(raw)
+    value = _read(raw, "a JSON object")
     if not isinstance(value, dict):
         raise Unprocessable("The body must be a JSON object.", code="body_not_object")
+    return _checked(raw, value)
+
+
+def parse_array(raw: bytes) -> list[Any]:
+    """The JSON array in `raw`, read as strictly; Unprocessable when it is something else."""
+    value = _read(raw, "a JSON array")
+    if not isinstance(value, list):
+        raise Unprocessable("The body must be a JSON array.", code="body_not_array")
+    return _checked(raw, value)
+
+
+def _read(raw: bytes, wanted: str) -> Any:
+    if not raw.strip():
+        raise Malformed(f"There is no body; send {wanted}.", code="body_missing")
+    if not json.detect_encoding(raw).startswith("utf-8"):
+        raise WrongMediaType("Send the body in UTF-8.")
+    return _parse(raw)
+
+
+def _checked(raw: bytes, value: Value) -> Value:
     if _depth(value) > DEPTH:
         raise Malformed(f"The body is nested deeper than {DEPTH} levels.", code="too_deep")
     if b"\\u" in raw and not _is_unicode(value):
@@ -125,11 +147,10 @@ def _is_unicode(value: Any) -> bool:
 def _violation(error: ErrorDetails) -> Violation:
     code = CODES.get(error["type"], "invalid")
     sentence = error["msg"].removeprefix("Value error, ").rstrip(".") + "."
-    shown = "This member is not known here." if code == "unknown_field" else sentence
-    return Violation(pointer(error["loc"]), code, shown)
+    return Violation(pointer(error["loc"]), code, SENTENCES.get(error["type"], sentence))
 
 
-def validated(model: type[Body], value: dict[str, Any]) -> Body:
+def validated(model: type[Body], value: dict[str, Any] | list[Any]) -> Body:
     """The value as a model; Unprocessable with every violation, and without the input."""
     try:
         return model.model_validate(value)
@@ -140,15 +161,29 @@ def validated(model: type[Body], value: dict[str, Any]) -> Body:
 
 
 def json_body(model: type[Body]) -> Callable[[Request], Awaitable[Body]]:
-    """A dependency that reads the body as `model`."""
+    """A dependency that reads the body, an object, as `model`."""
 
     async def read(request: Request) -> Body:
-        media_type, _, rest = request.headers.get("content-type", "").partition(";")
-        charset = rest.strip().lower().removeprefix("charset=").strip('"')
-        if media_type.strip().lower() != "application/json" or charset not in {"", "utf-8", "utf8"}:
-            raise WrongMediaType("Send the body as `Content-Type: application/json`, in UTF-8.")
-        if request.headers.get("content-encoding", "identity") != "identity":
-            raise WrongMediaType("Send the body without a Content-Encoding.")
-        return validated(model, parse_object(await request.body()))
+        return validated(model, parse_object(await _raw(request)))
 
     return read
+
+
+def json_array(model: type[Body]) -> Callable[[Request], Awaitable[Body]]:
+    """A dependency that reads the body, an array, as `model`, which is a RootModel of a list."""
+
+    async def read(request: Request) -> Body:
+        return validated(model, parse_array(await _raw(request)))
+
+    return read
+
+
+async def _raw(request: Request) -> bytes:
+    """The body's bytes; WrongMediaType when they are not said to be plain JSON in UTF-8."""
+    media_type, _, rest = request.headers.get("content-type", "").partition(";")
+    charset = rest.strip().lower().removeprefix("charset=").strip('"')
+    if media_type.strip().lower() != "application/json" or charset not in {"", "utf-8", "utf8"}:
+        raise WrongMediaType("Send the body as `Content-Type: application/json`, in UTF-8.")
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise WrongMediaType("Send the body without a Content-Encoding.")
+    return await request.body()

@@ -63,12 +63,23 @@ def _require_origin(request: Request, caller: Caller) -> None:
         raise Forbidden("The key may not be used from this web page.", code="origin_not_allowed")
 
 
-async def current_caller(request: Request, owner: TheGateway) -> Caller:
-    """Who is asking; Unauthenticated when nobody with a valid key is."""
+async def job_reader(request: Request, owner: TheGateway) -> Caller:
+    """Who is asking, a browser token for one job too; Unauthenticated when nobody with a valid key is."""
     credential = _credential(request)
     if _is_administrator(credential, owner):
         raise Forbidden("This is the administrator's key; make a user with a key for this.")
     return await _known_caller(request, owner, credential)
+
+
+JobReader = Annotated[Caller, Depends(job_reader)]
+
+
+async def current_caller(request: Request, owner: TheGateway) -> Caller:
+    """Who is asking; Forbidden for a browser token for one job, which reads that job and nothing else."""
+    caller = await job_reader(request, owner)
+    if caller.job is not None:
+        raise Forbidden("This browser token may read its one job, and nothing else.")
+    return caller
 
 
 async def _known_caller(request: Request, owner: Gateway, credential: str | None) -> Caller:
@@ -102,11 +113,19 @@ async def own_job(job_id: str, caller: CurrentCaller, owner: TheGateway) -> Job:
 OwnJob = Annotated[Job, Depends(own_job)]
 
 
+async def readable_job(job_id: str, caller: JobReader, owner: TheGateway) -> Job:
+    """The job that the caller may read, also with a browser token for this one job; another's looks like none."""
+    return await owner.jobs.get(caller, job_id)
+
+
+ReadableJob = Annotated[Job, Depends(readable_job)]
+
+
 async def watcher(request: Request, owner: TheGateway) -> Caller:
     """Who is asking, also by `?token=` with a browser token for one job, for what sends no headers of its own."""
     token = request.query_params.get("token")
     if token is None:
-        return await current_caller(request, owner)
+        return await job_reader(request, owner)
     caller = await _known_caller(request, owner, token)
     if caller.job is None:
         raise Forbidden("In an address, only a browser token for one job may stand.")

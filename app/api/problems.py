@@ -52,6 +52,7 @@ TITLES = {
     "payload_too_large": "The body is too large",
     "unsupported_media_type": "The body is of the wrong type",
     "body_not_object": "The body is not an object",
+    "body_not_array": "The body is not a list",
     "invalid_input": "The input is wrong",
     "invalid_unicode": "The text is not valid Unicode",
     "price_unknown": "The model has no price",

@@ -159,6 +159,8 @@ def _with_emulator(settings: Settings) -> Settings:
     changes = {
         "fal_queue_url": url,
         "fal_rest_url": url,
+        "fal_api_url": url,
+        "fal_admin_key": SecretStr(secrets.token_hex(EMULATOR_KEY_BYTES)),
         "fal_key": SecretStr(secrets.token_hex(EMULATOR_KEY_BYTES)),
     }
     return settings.model_copy(update=changes)
@@ -173,6 +175,9 @@ def _environment(settings: Settings) -> dict[str, str]:
         "FAL_KEY": settings.fal_key.get_secret_value() if settings.fal_key else "",
         "FILMGATE_FAL_QUEUE_URL": settings.fal_queue_url,
         "FILMGATE_FAL_REST_URL": settings.fal_rest_url,
+        "FAL_ADMIN_KEY": settings.fal_admin_key.get_secret_value() if settings.fal_admin_key else "",
+        "FILMGATE_ADMIN_KEY": settings.admin_key.get_secret_value() if settings.admin_key else "",
+        "FILMGATE_FAL_API_URL": settings.fal_api_url,
     }
     return environment | decided
 
@@ -183,10 +188,11 @@ def _children(settings: Settings, *, emulated: bool) -> list[Child]:
     environment = _environment(settings)
     python = [sys.executable, "-m"]
     commands = {"worker": [*python, "workers"], "api": [*python, "app.cli", "serve"]}
-    if emulated:
+    if emulated and settings.fal_admin_key is not None:
+        admin = ["--admin-key", settings.fal_admin_key.get_secret_value()]
         where = ["--host", _emulator_host(settings), "--port", str(settings.port + 1)]
         state = ["--state-file", str(settings.data_dir / "emulator.jsonl")]
-        commands = {"emulator": [*python, "app.emulator", *where, *state], **commands}
+        commands = {"emulator": [*python, "app.emulator", *where, *state, *admin], **commands}
     return [Child(name, command, environment, logs / f"{name}.log") for name, command in commands.items()]
 
 

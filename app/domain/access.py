@@ -5,18 +5,35 @@ from app.domain.errors import Forbidden
 from app.domain.jobs import Job
 
 
+def mark_of_own(caller: Caller) -> tuple[str, str] | None:
+    """The field of a job, and its value, by which the caller may know of it; None for the whole team's."""
+    if caller.token is not None:
+        return ("token", caller.token) if caller.job is None else ("id", caller.job)
+    return None if caller.sees_team else ("user", caller.user)
+
+
 def sees(caller: Caller, job: Job) -> bool:
     """True when the caller may know of this job, which is of the caller's team."""
-    if caller.token is not None:
-        return job.id == caller.job if caller.job is not None else job.token == caller.token
-    return caller.sees_team or job.user == caller.user
+    mark = mark_of_own(caller)
+    return mark is None or getattr(job, mark[0]) == mark[1]
+
+
+def allows(caller: Caller, scope: Scope) -> bool:
+    """True when the key has the scope; the team's scopes imply the user's."""
+    implied = {Scope.JOBS_READ: caller.sees_team, Scope.JOBS_WRITE: caller.acts_for_team}
+    return scope in caller.scopes or implied.get(scope, False)
 
 
 def require_scope(caller: Caller, scope: Scope) -> None:
-    """Forbidden when the key lacks the scope; the team's scopes imply the user's."""
-    implied = {Scope.JOBS_READ: caller.sees_team, Scope.JOBS_WRITE: caller.acts_for_team}
-    if scope not in caller.scopes and not implied.get(scope, False):
+    """Forbidden when the key lacks the scope."""
+    if not allows(caller, scope):
         raise Forbidden(f"The key lacks the scope {scope.value}.")
+
+
+def require_key(caller: Caller) -> None:
+    """Forbidden for a browser token: what it is for concerns the team's servers, not visitors of a web page."""
+    if caller.token is not None:
+        raise Forbidden("A browser token may not do this; use a key.")
 
 
 def require_control(caller: Caller, job: Job) -> None:

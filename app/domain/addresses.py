@@ -128,6 +128,9 @@ def _aton_number(part: str) -> int:
     return int(part, 8 if part.startswith("0") else 10)
 
 
+_ORIGIN_HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]")
+
+
 def read_origin(text: str) -> str:
     """The web origin `scheme://host[:port]` as browsers send it; ValueError for anything else.
 
@@ -140,7 +143,8 @@ def read_origin(text: str) -> str:
         port = url.port
     except ValueError:
         port = usual
-    plain = f"{url.scheme}://{url.netloc}" == text and text == text.lower() and text.isascii()
-    if usual is None or not plain or not url.hostname or "@" in url.netloc or "*" in text or port == usual:
+    host = url.netloc if port is None else url.netloc.removesuffix(f":{port}")
+    written = f"{url.scheme}://{host}" + ("" if port is None else f":{port}")
+    if usual is None or port in {usual, 0} or written != text or not _ORIGIN_HOST.fullmatch(host):
         raise ValueError(f"must be an origin such as https://app.example.com, not {text[:64]!r}")
     return text

@@ -192,8 +192,11 @@ def _ms(moment: datetime) -> int:
 
 def known_zone(name: str) -> str:
     """The name of a time zone such as `Europe/Berlin`; ValueError when there is none of this name."""
+    sentence = "There is no time zone of this name; use one such as Europe/Berlin or UTC"
+    if name in {"localtime", "posixrules", "Factory"}:  # the machine's own, and two that are no place
+        raise ValueError(sentence)
     try:
         ZoneInfo(name)
     except (ValueError, OSError, KeyError):  # ZoneInfoNotFoundError is a KeyError; a folder's name an OSError
-        raise ValueError("There is no time zone of this name; use one such as Europe/Berlin or UTC") from None
+        raise ValueError(sentence) from None
     return name

@@ -103,6 +103,12 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="a key to accept; may be repeated; without it any key is accepted",
     )
+    add(
+        "--admin-key",
+        action="append",
+        default=[],
+        help="a key that may read history and billing; may be repeated; without it any accepted key may",
+    )
     add("--webhook-user", default="user_emulator", help="the X-Fal-Webhook-User-Id of deliveries")
     add("--state-file", type=Path, help="keep requests and charges here (files beside it), over restarts")
     add("--public-url", default="", help="origin of URLs in replies; otherwise the caller's Host header")
@@ -120,6 +126,7 @@ def _options(asked: argparse.Namespace) -> Options:
         run_seconds=asked.run_seconds,
         speed=asked.speed,
         keys=frozenset(asked.key),
+        admin_keys=frozenset(asked.admin_key),
         webhook_user=asked.webhook_user,
         state_file=asked.state_file,
         public_url=asked.public_url.rstrip("/"),

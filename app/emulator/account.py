@@ -166,14 +166,17 @@ class Account:
 
     def _charge_for(self, generation: Generation, reply: Reply) -> dict[str, Any] | None:
         """What a generation costs: made, or refused by a runner that had worked on it; None for nothing."""
+        asked = generation.plan.bill
         worked = generation.plan.charged is True and reply.status != CANCELLED.status
-        if reply.status != 200 and not worked:  # noqa: PLR2004  # HTTP OK
+        if reply.status != 200 and not worked and asked is None:  # noqa: PLR2004  # HTTP OK
             return None
+        cost = prices.cost(generation.endpoint, generation.payload) if asked is None else int(asked)
         return {
             "request_id": generation.id,
             "endpoint": generation.endpoint,
             "seconds": prices.seconds_of(generation.payload),
-            "cost_micro": prices.cost(generation.endpoint, generation.payload),
+            "cost_micro": cost,
+            "events": [cost // 3, cost - cost // 3] if generation.plan.bill_split else [cost],
             "at": generation.completed_at,
             "prompt": generation.prompt,
             "tags": generation.tags,

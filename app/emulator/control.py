@@ -73,12 +73,16 @@ class Control:
         return self._clock_state()
 
     async def platform(self, request: Request) -> Response:
-        """`{"status"?, "lag_seconds"?, "same_cursor"?}`: what is wrong with `/v1` from now on; `{}` ends it."""
+        """What is wrong with `/v1` from now on, by the members of PlatformFault; `{}` ends it."""
         asked = await _json_object(request)
         try:
             fault = PlatformFault(**asked)
             self._emulator.platform_fault = PlatformFault(
-                int(fault.status), float(fault.lag_seconds), bool(fault.same_cursor)
+                int(fault.status),
+                float(fault.lag_seconds),
+                bool(fault.same_cursor),
+                str(fault.body),
+                float(fault.delay_seconds),
             )
         except (TypeError, ValueError) as error:
             return json_reply(BAD_REQUEST, {"detail": str(error)})

@@ -30,17 +30,22 @@ NOT_IMITATED = (
     "The pause between webhook attempts, the body of a 429 and the end of a cancelled request are guesses.",
     "A webhook that was on its way when the emulator was killed is not sent again.",
     "Models outside Kling's image-to-video and text-to-video accept any input.",
-    "History and billing are complete at once (fal's lag by minutes), and need no admin key.",
+    "History and billing are complete at once (fal's lag by minutes); only with `--admin-key` do they need one.",
 )
 
 
 @dataclass(slots=True)
 class PlatformFault:
-    """What is wrong with history and billing, on request: a status for every call, a lag, a stuck cursor."""
+    """What is wrong with history and billing, on request.
+
+    A status or a text for every answer, a pause before it, a lag, a stuck cursor.
+    """
 
     status: int = 0
     lag_seconds: float = 0
     same_cursor: bool = False
+    body: str = ""
+    delay_seconds: float = 0
 
 
 class Emulator:
@@ -106,7 +111,14 @@ class Emulator:
         credential = credential.strip()
         if scheme.lower() not in {"key", "bearer"} or not credential:
             return False
-        return not self.options.keys or credential in self.options.keys or self.is_own_token(credential)
+        if not self.options.keys or credential in self.options.keys or credential in self.options.admin_keys:
+            return True
+        return self.is_own_token(credential)
+
+    def is_admin_key(self, authorization: str | None) -> bool:
+        """True for a key that may read history and billing: any known one, unless admin keys were given."""
+        credential = (authorization or "").partition(" ")[2].strip()
+        return not self.options.admin_keys or credential in self.options.admin_keys
 
     def issue_token(self, seconds: float) -> str:
         """A token in the form of a JWT that stands for the key it was asked for with."""

@@ -13,6 +13,7 @@ class Options:
     run_seconds: float = 2.0
     speed: float = 1.0
     keys: frozenset[str] = frozenset()
+    admin_keys: frozenset[str] = frozenset()
     webhook_user: str = "user_emulator"
     state_file: Path | None = None
     public_url: str = ""

@@ -1,5 +1,6 @@
 """fal's platform API under `/v1`: request history, billing events, prices, webhook addresses."""
 
+import asyncio
 import base64
 import binascii
 import time
@@ -7,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from app.emulator import prices
@@ -18,7 +19,7 @@ from app.emulator.web import json_reply
 
 DAY = 86_400
 HISTORY_LIMIT, BILLING_LIMIT, USUAL_LIMIT = 100, 10_000, 50
-OK = 200
+OK, FORBIDDEN = 200, 403
 
 
 class BadQuery(ValueError):
@@ -44,7 +45,7 @@ class Platform:
 
     async def history(self, request: Request) -> Response:
         """`GET /v1/models/requests/by-endpoint`: only requests that have started, as fal's schema implies."""
-        trouble = self._trouble(request)
+        trouble = await self._trouble(request, admin=True)
         if trouble is not None:
             return trouble
         endpoints, ids = _list(request, "endpoint_id"), _list(request, "request_id")
@@ -70,7 +71,7 @@ class Platform:
 
     async def billing(self, request: Request) -> Response:
         """`GET /v1/models/billing-events`: one event for each charge; `tag=k=v` filters by tag."""
-        trouble = self._trouble(request)
+        trouble = await self._trouble(request, admin=True)
         if trouble is not None:
             return trouble
         endpoints, ids = _list(request, "endpoint_id"), _list(request, "request_id")
@@ -78,8 +79,9 @@ class Platform:
         try:
             start, end = self._window(request)
             events = [
-                _billing_event(charge)
+                _billing_event(charge, part)
                 for charge in reversed(self._emulator.account.charges)
+                for part in charge.get("events", [charge["cost_micro"]])
                 if start <= charge["at"] < end
                 and (not endpoints or charge["endpoint"] in endpoints)
                 and (not ids or charge["request_id"] in ids)
@@ -91,7 +93,7 @@ class Platform:
 
     async def pricing(self, request: Request) -> Response:
         """`GET /v1/models/pricing?endpoint_id=…`: dollars for a second of video."""
-        trouble = self._trouble(request)
+        trouble = await self._trouble(request, admin=False)
         if trouble is not None:
             return trouble
         rows = [
@@ -109,13 +111,19 @@ class Platform:
         """`GET /v1/meta`: where webhooks come from."""
         return json_reply(OK, {"webhook_ip_ranges": ["127.0.0.0/8", "::1/128"]})
 
-    def _trouble(self, request: Request) -> Response | None:
-        if not self._emulator.is_known_key(request.headers.get("authorization")):
+    async def _trouble(self, request: Request, *, admin: bool) -> Response | None:
+        authorization = request.headers.get("authorization")
+        if not self._emulator.is_known_key(authorization):
             return unauthorized()
-        status = self._emulator.platform_fault.status
-        if status:
-            return json_reply(status, {"error": {"type": "emulated", "message": f"Asked to answer {status}"}})
-        return None
+        if admin and not self._emulator.is_admin_key(authorization):
+            message = "This endpoint needs an API key with ADMIN scope"
+            return json_reply(FORBIDDEN, {"error": {"type": "authorization_error", "message": message}})
+        fault = self._emulator.platform_fault
+        await asyncio.sleep(fault.delay_seconds)
+        if fault.status:
+            message = f"Asked to answer {fault.status}"
+            return json_reply(fault.status, {"error": {"type": "emulated", "message": message}})
+        return PlainTextResponse(fault.body) if fault.body else None
 
     def _window(self, request: Request) -> tuple[float, float]:
         """The asked-for time range; the last day when nothing is said; cut off where the lag begins."""
@@ -159,16 +167,17 @@ def _history_item(generation: Generation, *, expand: bool) -> dict[str, Any]:
     return item
 
 
-def _billing_event(charge: dict[str, Any]) -> dict[str, Any]:
+def _billing_event(charge: dict[str, Any], micro: int) -> dict[str, Any]:
+    """One event of a charge, of so many micro-dollars."""
     return {
         "request_id": charge["request_id"],
         "endpoint_id": charge["endpoint"],
         "timestamp": _iso(charge["at"]),
         "output_units": charge["seconds"],
-        "unit_price": charge["cost_micro"] / charge["seconds"] / 1e6,
+        "unit_price": micro / charge["seconds"] / 1e6,
         "percent_discount": None,
-        "cost_total": charge["cost_micro"] / 1e6,
-        "cost_estimate_nano_usd": charge["cost_micro"] * 1000,
+        "cost_total": micro / 1e6,
+        "cost_estimate_nano_usd": micro * 1000,
     }
 
 

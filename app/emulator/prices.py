@@ -22,7 +22,7 @@ class Price:
         """The rate for this input; `generate_audio` is on unless it was switched off."""
         if not self.audio or payload.get("generate_audio") is False:
             return self.silent
-        return self.voiced if self.voiced and payload.get("voice_ids") else self.audio
+        return self.voiced if self.voiced and _has_voices(payload) else self.audio
 
 
 # Longest matching prefix of the endpoint id decides.
@@ -39,8 +39,9 @@ PRICES = {
     "fal-ai/kling-video/v2.5-turbo/standard": Price(42_000),
     "fal-ai/kling-video/v2.5-turbo/pro": Price(70_000),
     "fal-ai/kling-video/v2.6/pro": Price(70_000, 140_000, 168_000),
-    "fal-ai/kling-video/v3/standard": Price(84_000, 126_000),
+    "fal-ai/kling-video/v3/standard": Price(84_000, 126_000, 154_000),
     "fal-ai/kling-video/v3/pro": Price(112_000, 168_000, 196_000),
+    "fal-ai/kling-video/v3/4k": Price(420_000),
     "fal-ai/kling-video/v3/turbo/standard": Price(112_000),
     "fal-ai/kling-video/v3/turbo/pro": Price(140_000),
     "fal-ai/kling-video/o3/standard": Price(84_000, 112_000),
@@ -50,13 +51,31 @@ PRICES = {
 
 
 def seconds_of(payload: Any) -> int:
-    """Seconds of video that an input asks for; 5 when it does not say, or says nonsense."""
-    wanted = payload.get("duration") if isinstance(payload, dict) else None
+    """Seconds of video that an input asks for; 5 when it does not say, or says nonsense.
+
+    A storyboard is as long as its shots together; fal does not say what a `duration` beside it means.
+    """
+    if not isinstance(payload, dict):
+        return DEFAULT_SECONDS
+    shots = payload.get("multi_prompt")
+    if isinstance(shots, list) and shots and all(isinstance(shot, dict) for shot in shots):
+        return _whole(sum(_whole(shot.get("duration")) for shot in shots))
+    return _whole(payload.get("duration"))
+
+
+def _whole(wanted: Any) -> int:
     try:
         seconds = int(str(wanted))
     except ValueError:
         return DEFAULT_SECONDS
     return seconds if 0 < seconds <= 60 else DEFAULT_SECONDS  # noqa: PLR2004  # no Kling clip is longer
+
+
+def _has_voices(payload: dict[str, Any]) -> bool:
+    """True when voices were chosen: for the clip, or for one of its elements."""
+    elements = payload.get("elements")
+    rows = elements if isinstance(elements, list) else []
+    return bool(payload.get("voice_ids")) or any(isinstance(row, dict) and row.get("voice_id") for row in rows)
 
 
 def rate(endpoint: str, payload: Any) -> int:

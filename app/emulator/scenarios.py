@@ -60,6 +60,8 @@ class Scenario:
     fault: ModelFault | RequestFault | None = None
     error_beside_success: str = ""
     charged: bool | None = None
+    bill: float | None = None  # micro-dollars
+    bill_split: bool = False
     result: ResultTrick = ""
     strict_fields: bool = False
     webhook: WebhookTrick = ""
@@ -206,6 +208,13 @@ SCENARIOS: dict[str, Scenario] = {
         about="COMPLETED carries an `error`, yet the result is a success and is charged.",
         error_beside_success="runner_server_error",
     ),
+    # The bill.
+    "bill": Scenario(
+        about="However it ends, 2 dollars are charged; `bill:MICRO` so many micro-dollars.",
+        bill=2_000_000,
+        number="bill",
+    ),
+    "bill_split": Scenario(about="The charge is billed in two events, of one third and the rest.", bill_split=True),
     # The clip was made and charged, and cannot be fetched.
     "result_expired": Scenario(about="Succeeds and is charged, but the result URL says 404.", result="expired"),
     "result_unavailable": Scenario(

@@ -7,6 +7,7 @@ an eighth of the CPU of httpx's own (docs/decisions/0007).
 
 import asyncio
 import json
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -15,6 +16,7 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 
 from app.domain.errors import UpstreamUnavailable
+from app.fal.billing import IDS_AT_ONCE, PAGE, PAGES, Bill, Event, NoBill, events_query, read_page, sum_up
 from app.fal.errors import classify_answer, classify_exception
 from app.fal.protocol import Progress, Refused, Result, Submission, parse_json, read_progress, request_url
 
@@ -23,6 +25,7 @@ SUBMIT_SECONDS = 30
 POLL_SECONDS = 10
 RESULT_SECONDS = 10
 UPLOAD_SECONDS = 120
+BILL_SECONDS = 4  # all pages of one bill: shorter than a lane's slice, which it must not outlive
 CONNECT_SECONDS = 5
 # A read that got nowhere. The transport does not translate all of aiohttp's errors: an answer that is not HTTP.
 NO_ANSWER = (httpx.HTTPError, aiohttp.ClientError, TimeoutError)
@@ -31,11 +34,24 @@ OK = 200
 
 
 class FalClient:
-    """Calls fal. `key` is fal's key; without one, every call that needs it is refused before it is made."""
+    """Calls fal. `key` is fal's key; without one, every call that needs it is refused before it is made.
 
-    def __init__(self, *, queue_url: str, rest_url: str, key: str | None) -> None:
+    `admin_key` may read the bill at `api_url`; it goes nowhere else.
+    """
+
+    def __init__(
+        self,
+        *,
+        queue_url: str,
+        rest_url: str,
+        key: str | None,
+        api_url: str = "https://api.fal.ai",
+        admin_key: str | None = None,
+    ) -> None:
         self.queue_url = queue_url
         self._rest_url = rest_url
+        self._api_url = api_url
+        self._admin_key = admin_key
         self._headers = {"Accept-Encoding": "identity", "Accept": "application/json"}
         self._can_call = key is not None
         if key is not None:
@@ -155,6 +171,42 @@ class FalClient:
         if status // 100 != 2 or not isinstance(place.get("file_url"), str):  # noqa: PLR2004  2xx
             raise UpstreamUnavailable("fal's storage did not take the file.")
         return str(place["file_url"])
+
+    async def bill(
+        self, request_ids: Sequence[str], *, start_ms: int, end_ms: int, page_size: int = PAGE
+    ) -> Bill | NoBill:
+        """What fal billed for at most 50 requests between two times (unix ms). Half an answer is none."""
+        if self._admin_key is None:
+            return NoBill("no_admin_key")
+        if not 0 < len(request_ids) <= IDS_AT_ONCE:
+            raise ValueError(f"fal takes 1 to {IDS_AT_ONCE} request ids a call")
+        headers = {**self._headers, "Authorization": f"Key {self._admin_key}"}
+        events: list[Event] = []
+        cursor: str | None = None
+        seen: set[str | None] = {None}
+        try:
+            async with asyncio.timeout(BILL_SECONDS):
+                for _ in range(PAGES):
+                    query = events_query(
+                        request_ids, start_ms=start_ms, end_ms=end_ms, limit=page_size, cursor=cursor
+                    )
+                    url = f"{self._api_url}/v1/models/billing-events?{query}"
+                    status, answer, _ = await _read(self._kept, "GET", url, headers=headers)
+                    page = read_page(answer) if status == OK else None
+                    if page is None:
+                        return NoBill("unreadable" if status == OK else f"http_{status}")
+                    events += page.events
+                    cursor = page.cursor
+                    if cursor is None:
+                        return sum_up(events, request_ids=request_ids)
+                    if cursor in seen:
+                        return NoBill("unreadable")  # it goes round in circles, and counts the same events again
+                    seen.add(cursor)
+        except _AnswerTooLarge:
+            return NoBill("unreadable")
+        except NO_ANSWER:
+            return NoBill("no_answer")
+        return NoBill("too_long")
 
 
 class _AnswerTooLarge(Exception):

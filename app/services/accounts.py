@@ -51,11 +51,12 @@ class Accounts:
         if not well_formed(key):
             raise Unauthenticated("The key is not complete or was mistyped: its checksum does not fit.")
         self._known.pop(key_digest, None)
+        asked_at = time.monotonic()  # what the answer says may be over before it has arrived
         caller = await self._look_up(key_digest, token=is_token(key))
         if len(self._known) >= REMEMBER_AT_MOST:
             self._known.clear()
             self._noted.clear()
-        self._known[key_digest] = (time.monotonic() + REMEMBER_S, caller)
+        self._known[key_digest] = (asked_at + REMEMBER_S, caller)
         return caller
 
     async def is_valid(self, caller: Caller) -> bool:

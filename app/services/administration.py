@@ -17,6 +17,8 @@ from app.store.dispatch import DispatchStore
 from app.store.limits import set_limits
 from app.webhooks.signing import new_secret
 
+__all__ = ["Account", "Administration", "Key", "Made", "Team", "User"]
+
 SYSTEM = "filmgate"  # who acts when the program itself does, at its first start
 NO_KEY = "There is no key with this id."
 HAS_LIVE_JOBS = "has_live_jobs"
@@ -186,7 +188,8 @@ class Administration:
     async def keys(self, *, team: str | None = None, user: str | None = None) -> list[tuple[Key, int | None]]:
         """Every key of a user, a team or all, revoked ones too, with when it was last used (ms)."""
         users = [await self.user(user)] if user is not None else await self.users(team)
-        found = [record for _, record in await self._accounts.keys_of([one.id for one in users])]
+        held = await self._accounts.keys_of([one.id for one in users])
+        found = [record for _, record in held if team in {None, record.team}]
         used = await self._accounts.last_used([record.id for record in found])
         return [(record, used.get(record.id)) for record in found]
 
@@ -242,17 +245,23 @@ class Administration:
         now_ms = await self._dispatch.now_ms()
         if old.revoked_ms is not None or (old.expires_ms is not None and old.expires_ms <= now_ms):
             raise Conflict("The key opens nothing any more; make a new one.", code="key_ended")
+        if old.replaced_by is not None:
+            raise Conflict(f"The key was rotated already; {old.replaced_by} took its place.", code="key_ended")
         key = new_key()
         record = replace(old, id=new_id("key"), shown_as=shown_as(key), created_ms=now_ms)
         until = min(now_ms + overlap_s * 1000, old.expires_ms or 2**53)
-        ended = Conflict("The key was revoked in this moment.", code="key_ended")
+        old_name = keys.key(old_digest)
+        ended = Conflict("The key was revoked or rotated in this moment.", code="key_ended")
         await self._audit.act(
             actor=actor,
             action="key.rotate",
             target=key_id,
             details={"new": record.id, "old_ends": iso(until)},
-            writes=[*_put_key(digest(key), record), ("HSET", keys.key(old_digest), "expires_ms", until)],
-            require=[Require(("no_field", keys.key(old_digest), "revoked_ms"), ended)],
+            writes=[
+                *_put_key(digest(key), record),
+                ("HSET", old_name, "expires_ms", until, "replaced_by", record.id),
+            ],
+            require=[Require(("no_field", old_name, field), ended) for field in ("revoked_ms", "replaced_by")],
         )
         return Made(record, key)
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import structlog
 
-from app.domain.access import require_control, require_model, require_scope, sees
+from app.domain.access import mark_of_own, require_control, require_model, require_scope, sees
 from app.domain.accounts import Caller, Scope
 from app.domain.errors import (
     Conflict,
@@ -191,8 +191,8 @@ class Jobs:
     async def get(self, caller: Caller, job_id: str) -> Job:
         """The caller's job; NotFound for another's, as for none."""
         require_scope(caller, Scope.JOBS_READ)
-        job = await self._jobs.get(join_ref(caller.team, job_id))
-        if job is None or not sees(caller, job):
+        job = await self._jobs.get_seen(join_ref(caller.team, job_id), mark_of_own(caller))
+        if job is None:
             raise NotFound("There is no job with this id.")
         return job
 
@@ -350,6 +350,8 @@ class Jobs:
         job = await self._jobs.get(join_ref(caller.team, job_id))
         if job is None:
             raise NotFound("The job of this idempotency key has expired; use a new key.")
+        if not sees(caller, job):  # a browser token sees the jobs it made, and none of its user's others
+            raise KeyReused("This idempotency key was used before, for another token's job; use a new key.")
         return Submitted(job, await self.position(job), repeated=True, limits=limits)
 
 

@@ -1,15 +1,18 @@
 """The books: entries, credits and corrections."""
 
-from app.domain.errors import Conflict, NotFound
+from app.domain.errors import Conflict, NotFound, Unprocessable
 from app.domain.ids import join_ref
 from app.domain.limits import CALENDAR, periods
-from app.domain.money import format_usd
+from app.domain.money import LIMIT_MICRO, format_usd
+from app.services.verification import Verification, Verified
 from app.store import keys
 from app.store.accounts import NO_TEAM, AccountStore
 from app.store.audit import AuditStore, Command, Require, flat, is_there
 from app.store.dispatch import DispatchStore
 from app.store.jobs import JobStore
 from app.store.ledger import Correction, Entry, LedgerStore
+
+__all__ = ["Correction", "Entry", "Ledger"]
 
 REMEMBERED_MS = 40 * 86_400_000  # how long the sums of a period that an adjustment began are kept after it
 
@@ -35,6 +38,13 @@ class Ledger:
         """Up to `count` movements of a team's money, newest first, older than the entry with the id `before`."""
         return await self._ledger.page(team_id, before=before, count=count)
 
+    async def verify(self) -> Verified:
+        """Rebuild every counter from the entries, and every place from the jobs' records; what differs.
+
+        Exact also while jobs come and go. Nothing is repaired: a difference is a bug or a changed store.
+        """
+        return await Verification(self._ledger).run()
+
     async def credit(self, actor: str, team_id: str, *, micro: int, reason: str) -> None:
         """Let the team spend so much more (micro-dollars): in total, and in the periods of today."""
         await self._adjust(actor, "credit", team_id, "credit:usd", micro, reason)
@@ -56,6 +66,8 @@ class Ledger:
         details = {"job": job_id, "actual_usd": format_usd(actual), "reason": reason}
         await self._audit.act(actor=actor, action="ledger.correct", target=team_id, details=details)
         outcome, _ = await self._ledger.correct(job, actual=actual, reason=reason)
+        if outcome is Correction.BELOW:
+            raise Conflict("Less than nothing would be spent; a correction took it away before.", code="below_zero")
         return outcome
 
     async def _adjust(self, actor: str, kind: str, team_id: str, field: str, micro: int, reason: str) -> None:
@@ -69,6 +81,10 @@ class Ledger:
         over = Conflict("The hour turned in this moment; send it again.", code="conflict")
         below = Conflict("Less than nothing would be spent; name the job that is corrected.", code="below_zero")
         require = [is_there(keys.team(team_id), NO_TEAM), Require(("before", min(here.ends + gateway.ends)), over)]
+        # Sums are counted in doubles, exact up to 2^53 micro-dollars: nothing may carry one beyond.
+        above = Unprocessable("The sum would be more than 9 billion dollars.")
+        most = LIMIT_MICRO - max(0, micro)
+        require += [Require(("at_most", keys.total(owner), field, most), above) for owner, _ in owners]
         writes: list[Command] = []
         for owner, when in owners:
             names = [keys.total(owner)]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from app.domain.accounts import Caller
-from app.domain.errors import NotFound, Unprocessable
+from app.domain.errors import NotFound, Unprocessable, Violation
 from app.domain.limits import Limit, LimitState, shown
 from app.domain.views import limit_view
 from app.store import keys
@@ -30,13 +30,13 @@ class Limits:
     async def of(self, owner: str) -> tuple[Limit, ...]:
         """What was set for the owner; raises that are over are left out."""
         await self._require_owner(owner)
+        return (await self.of_each([owner]))[owner]
+
+    async def of_each(self, owners: Sequence[str]) -> dict[str, tuple[Limit, ...]]:
+        """The same for several owners that are known to be there, in two round trips."""
         now_ms = await self._dispatch.now_ms()
-        return tuple(
-            limit
-            if limit.raised_until_ms is not None and limit.raised_until_ms > now_ms
-            else replace(limit, raised_to=None, raised_until_ms=None)
-            for limit in await self._limits.of(owner)
-        )
+        found = await self._limits.of_each(owners)
+        return {owner: tuple(_at(limit, now_ms) for limit in limits) for owner, limits in found.items()}
 
     async def standing(self, caller: Caller, *, micro: int, seconds: int) -> tuple[LimitState, ...]:
         """Every limit of the caller, `over` where a job of this price (micro-dollars) and length would meet it."""
@@ -58,9 +58,11 @@ class Limits:
         require = await self._require_owner(owner)
         known = {one.name: one for one in await self._limits.of(owner)}.get(limit.name)
         if known is None:
-            raise Unprocessable(f"There is no limit on {limit.unit} with the window {limit.window} to be raised.")
+            raise _wrong(
+                "/window", f"There is no limit on {limit.unit} with the window {limit.window} to be raised."
+            )
         if limit.amount <= known.amount:
-            raise Unprocessable(f"A raise must be above the limit of {shown(limit.unit, known.amount)}.")
+            raise _wrong("/amount", f"A raise must be above the limit of {shown(limit.unit, known.amount)}.")
         until = await self._dispatch.now_ms() + seconds * 1000
         raised = replace(known, raised_to=limit.amount, raised_until_ms=until)
         await self._audit.act(
@@ -86,3 +88,13 @@ class Limits:
         if user is None or user.deleted_ms is not None:
             raise NotFound(NO_USER)
         return [is_there(keys.user(user.team, owner), NO_USER)]
+
+
+def _at(limit: Limit, now_ms: int) -> Limit:
+    """The limit without a raise that is over."""
+    raised = limit.raised_until_ms is not None and limit.raised_until_ms > now_ms
+    return limit if raised else replace(limit, raised_to=None, raised_until_ms=None)
+
+
+def _wrong(pointer: str, sentence: str) -> Unprocessable:
+    return Unprocessable(sentence, violations=(Violation(pointer, "invalid", sentence),))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.domain.access import require_model
+from app.domain.access import allows, require_model, require_scope
 from app.domain.accounts import TOKEN_PREFIX, USER_SCOPES, Caller, Scope, digest, new_key, shown_as
 from app.domain.errors import Forbidden, NotFound
 from app.domain.ids import join_ref, new_id
@@ -55,8 +55,11 @@ class Tokens:
             raise Forbidden("A browser token may not make another one.")
         for model in asked.models or ():
             require_model(caller, self._catalog.get(model).id)
-        scopes = caller.scopes & USER_SCOPES
+        if asked.origin is not None and caller.origins is not None and asked.origin not in caller.origins:
+            raise Forbidden("The key may not be used from this web page.", code="origin_not_allowed")
+        scopes = frozenset(scope for scope in USER_SCOPES if allows(caller, scope))
         if asked.job is not None:
+            require_scope(caller, Scope.JOBS_READ)
             job = await self._jobs.get(join_ref(caller.team, asked.job))
             if job is None or not (caller.sees_team or job.user == caller.user):
                 raise NotFound("There is no job with this id.")

@@ -46,7 +46,8 @@ class User:
 class Key:
     """A key or a browser token as the store knows it, under its digest; the key itself is not kept.
 
-    `models` and `origins` are None where all are allowed. `parent` (a digest), `parent_id` and `job` are a token's.
+    `models` and `origins` are None where all are allowed. `parent` (a digest), `parent_id` and `job` are a token's;
+    `replaced_by` is the id of the key that a rotation made.
     """
 
     id: str
@@ -63,6 +64,7 @@ class Key:
     parent: str | None = None
     parent_id: str | None = None
     job: str | None = None
+    replaced_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,7 @@ def _key(row: dict[str, str]) -> Key:
         parent=row.get("parent"),
         parent_id=row.get("parent_id"),
         job=row.get("job"),
+        replaced_by=row.get("replaced_by"),
     )
 
 
@@ -144,12 +147,12 @@ class AccountStore:
         (found,) = await self._hashes([keys.team(team_id)])
         return _team(found) if found else None
 
-    async def teams(self) -> list[Team]:
-        """Every team that was not deleted, the oldest first."""
+    async def teams(self, *, deleted: bool = False) -> list[Team]:
+        """Every team, the oldest first; deleted ones only when asked for."""
         with store_errors():
             ids = await self._redis.smembers(keys.TEAMS)
         rows = await self._hashes(keys.team(team_id) for team_id in ids)
-        return _in_order(team for team in map(_team, filter(None, rows)) if team.deleted_ms is None)
+        return _in_order(team for team in map(_team, filter(None, rows)) if deleted or team.deleted_ms is None)
 
     async def user(self, user_id: str) -> User | None:
         """The user, a deleted one too, or None."""

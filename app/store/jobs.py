@@ -47,6 +47,15 @@ class JobStore:
             record = await self._redis.hgetall(keys.job(ref))
         return read_job(record) if record else None
 
+    async def get_seen(self, ref: str, mark: tuple[str, str] | None) -> Job | None:
+        """The job if this field of it has this value; None where it has not, as where there is none."""
+        field, value = mark or ("", "")
+        with store_errors():
+            flat = await script("seen").run(
+                self._redis, keys={"job": keys.job(ref)}, args={"field": field, "value": value}
+            )
+        return read_job(dict(zip(flat[::2], flat[1::2], strict=True))) if flat else None
+
     async def get_many(self, refs: Sequence[str]) -> list[Job | None]:
         """The jobs in the order of `refs`, None where there is none."""
         if not refs:

@@ -1,6 +1,6 @@
 """Money in the store: entries, sums, disputes, corrections."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -46,11 +46,33 @@ class Entry:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What verification reads in one moment, by the store's clock.
+
+    Attributes:
+        now_ms: when.
+        teams: the id of every team that ever was.
+        tails: by team, the entries after the last one that was known; for the teams that were asked for.
+        hashes: sums and reservations by key, as text; empty where there are none.
+        sets: the places by key.
+        jobs: by ref, a record's status and user; both None where there is no record.
+    """
+
+    now_ms: int
+    teams: frozenset[str]
+    tails: dict[str, list[Entry]]
+    hashes: dict[str, dict[str, str]]
+    sets: dict[str, set[str]]
+    jobs: dict[str, tuple[str | None, str | None]]
+
+
 class Correction(StrEnum):
     """What became of a correction."""
 
     GONE = "gone"  # the job's record has expired
     OPEN = "open"  # the job has not ended
+    BELOW = "below"  # less than nothing would be spent: a correction about no job took it away before
     SAME = "same"  # it was charged as much already
     DECIDED = "decided"  # it ended a dispute, at the quoted price or for nothing
     CORRECTED = "corrected"
@@ -94,7 +116,7 @@ class LedgerStore:
         return {job: int(amount) for job, amount in rows.items()}
 
     async def read(self, team: str, *, from_ms: int = 0) -> AsyncIterator[Entry]:
-        """Every movement since then, oldest first."""
+        """Every movement since then, oldest first; read by pages."""
         start = str(from_ms)
         while True:
             with store_errors():
@@ -115,6 +137,72 @@ class LedgerStore:
         with store_errors():
             rows = await self._redis.xrevrange(keys.ledger(team), max=highest, count=count)
         return [_entry(entry_id, row) for entry_id, row in rows]
+
+    async def next_pages(self, after: Mapping[str, str]) -> dict[str, list[Entry]]:
+        """Up to PAGE movements of each team after the entry with this id, oldest first, in one round trip."""
+        with store_errors():
+            pipe = self._redis.pipeline(transaction=False)
+            for team, entry_id in after.items():
+                pipe.xrange(keys.ledger(team), min=f"({entry_id}", count=PAGE)
+            pages = await pipe.execute()
+        return {
+            team: [_entry(entry_id, row) for entry_id, row in page] for team, page in zip(after, pages, strict=True)
+        }
+
+    async def passing(self) -> tuple[int, set[str]]:
+        """The store's time (ms), and the keys of all sums that expire: calendar periods' and browser tokens'."""
+        with store_errors():
+            seconds, micro = await self._redis.time()
+            names = {
+                name
+                for pattern in (keys.period("*", "*", "*"), keys.total("tok_*"))
+                async for name in self._redis.scan_iter(match=pattern, count=PAGE)
+            }
+        return int(seconds) * 1000 + int(micro) // 1000, names
+
+    async def owners(self) -> tuple[set[str], dict[str, str]]:
+        """Every team, and every user with its team; deleted ones too."""
+        with store_errors():
+            pipe = self._redis.pipeline(transaction=False)
+            pipe.smembers(keys.TEAMS)
+            pipe.hgetall(keys.USERS)
+            teams, users = await pipe.execute()
+        return set(teams), users
+
+    async def places(self, names: Collection[str]) -> dict[str, set[str]]:
+        """The job ids in each of these sets."""
+        with store_errors():
+            pipe = self._redis.pipeline(transaction=False)
+            for name in names:
+                pipe.smembers(name)
+            return dict(zip(names, map(set, await pipe.execute()), strict=True))
+
+    async def snapshot(
+        self, *, after: Mapping[str, str], hashes: Collection[str], sets: Collection[str], jobs: Collection[str]
+    ) -> Snapshot:
+        """All of this in one transaction. `after` is the last known entry of each team, `jobs` are refs."""
+        with store_errors():
+            pipe = self._redis.pipeline(transaction=True)
+            pipe.time()
+            pipe.smembers(keys.TEAMS)
+            for team, entry_id in after.items():
+                pipe.xrange(keys.ledger(team), min=f"({entry_id}")
+            for name in hashes:
+                pipe.hgetall(name)
+            for name in sets:
+                pipe.smembers(name)
+            for ref in jobs:
+                pipe.hmget(keys.job(ref), "status", "user")
+            (seconds, micro), teams, *rest = await pipe.execute()
+        found = iter(rest)
+        return Snapshot(
+            now_ms=int(seconds) * 1000 + int(micro) // 1000,
+            teams=frozenset(teams),
+            tails={team: [_entry(entry_id, row) for entry_id, row in next(found)] for team in after},
+            hashes={name: next(found) for name in hashes},
+            sets={name: set(next(found)) for name in sets},
+            jobs={ref: tuple(next(found)) for ref in jobs},
+        )
 
     async def decide_dispute(self, ref: str, *, spend: bool) -> bool:
         """Spend or release what was kept for a job whose charge could not be proven."""

@@ -108,6 +108,15 @@ class LimitStore:
         with store_errors():
             return read_limits(await self._redis.hgetall(keys.limits(owner)))
 
+    async def of_each(self, owners: Sequence[str]) -> dict[str, tuple[Limit, ...]]:
+        """What was set for each of several owners, in one round trip."""
+        with store_errors():
+            pipe = self._redis.pipeline(transaction=False)
+            for owner in owners:
+                pipe.hgetall(keys.limits(owner))
+            rows = await pipe.execute()
+        return {owner: read_limits(rules) for owner, rules in zip(owners, rows, strict=True)}
+
     async def standing(self, caller: Caller, *, micro: int = 0, seconds: int = 0) -> tuple[LimitState, ...]:
         """Every limit of the caller as it stands; `over` where a job of this price and length would meet it."""
 

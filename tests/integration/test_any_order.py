@@ -1,242 +1,229 @@
-"""Whatever happens to jobs, in whatever order: money, slots and states stay right."""
+"""Whatever happens to jobs, limits and the store, in whatever order: money, slots and states stay right."""
 
-import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections import Counter
+from collections.abc import Awaitable
+from copy import deepcopy
+from dataclasses import replace
+from typing import Literal
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import rule, run_state_machine_as_test
 
 from app.domain.ids import join_ref
-from app.domain.jobs import ENDS, NEXT, Job, JobError, Money, Priority, Status
+from app.domain.jobs import ENDS, Money
+from app.domain.limits import Limit, Unit, Window
+from app.gateway import Gateway
+from app.services.tokens import TokenRequest
 from app.store import keys
-from app.store.admission import AdmissionStore, Admitted, NewJob
-from app.store.connection import connect
-from app.store.dispatch import DispatchStore
-from app.store.jobs import LIVE, NOW, Charge, JobStore
-from app.store.ledger import LedgerStore
-from app.store.limits import Clock
-from tests.support.checks import immortal_keys, ledger_faults, slot_faults
-from tests.support.redis_server import RedisServer
+from app.store.ledger import Correction
+from app.store.limits import read_limits
+from tests.support.books import Adjustment, Books, names_of, starts_at
+from tests.support.job_steps import HOUR_MS, LOSSES, NUMBERS, USERS, JobSteps, some_jobs
+from tests.support.machine import ACTOR, Tally
+from tests.support.shaken import Loss, Shaken
 
-T = TypeVar("T")
-TEAM, USER = "team_1", "user_1"
-CREDENTIAL = keys.key("digest")
-PRICE = 1_400_000
-CONCURRENCY = 3
-RETENTION_MS = 30 * 86_400_000
-PLACE_OF = {
-    Status.RUNNING: "poll",
-    Status.FINALIZING: "finalize",
+MINUTE_MS = 60_000
+EDGE_MS = 5_000
+CALENDAR = (Window.MINUTE, Window.HOUR, Window.DAY, Window.MONTH, Window.TOTAL)
+COUNTS = (0, 1, 2, 5, 9, 20)
+LIMITS = {  # windows and amounts of one more limit, low ones as often as not
+    Unit.USD: (CALENDAR, (0, 1_400_000, 2_799_999, 2_800_000, 7_000_000, 14_000_000, 30_000_000)),
+    Unit.JOBS: ((*CALENDAR, Window.CONCURRENT, Window.QUEUED), COUNTS),
+    Unit.VIDEO_SECONDS: (CALENDAR, (0, 5, 9, 10, 45, 90)),
+    Unit.SUBMITS: ((Window.MINUTE, Window.HOUR), (0, 1, 3, 30)),
 }
+ANY_LIMIT = st.one_of(
+    *(
+        st.builds(Limit, st.just(unit), st.sampled_from(windows), st.sampled_from(amounts))
+        for unit, (windows, amounts) in LIMITS.items()
+    )
+)
+SOME_LIMITS = st.lists(ANY_LIMIT, min_size=1, max_size=4, unique_by=lambda limit: limit.name)
 
 
-class Pipeline(RuleBasedStateMachine):
-    """A few jobs, and every step that workers, callers and operators can take, stale ones too."""
+class AnyOrder(JobSteps):
+    """Every step that workers, callers, operators and administrators can take, stale and interrupted ones too."""
 
-    server: RedisServer
+    # --- money -------------------------------------------------------------------------------------------------
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.server.flush()
-        self._loop = asyncio.new_event_loop()
-        self._redis = connect(self.server.url)
-        self._patient = connect(self.server.url, patience=1)
-        self._jobs = JobStore(self._redis, retention_ms=RETENTION_MS)
-        self._admission = AdmissionStore(self._redis, Clock(), retention_ms=RETENTION_MS)
-        self._dispatch = DispatchStore(self._redis, patient=self._patient, concurrency=CONCURRENCY)
-        self._ledger = LedgerStore(self._redis)
-        self._known: list[tuple[str, Status]] = []  # every job, and the state it was last seen in
-        self._old: list[Job] = []  # records that somebody still has in hand
-        self._run(self._redis.sadd(keys.TEAMS, TEAM))
-        self._run(self._redis.hset(CREDENTIAL, "id", "key_1"))
-
-    def _run(self, step: Coroutine[Any, Any, T]) -> T:
-        return self._loop.run_until_complete(step)
-
-    def _job(self, number: int) -> Job:
-        """A job as it is now."""
-        job = self._run(self._jobs.get(join_ref(TEAM, self._known[number % len(self._known)][0])))
-        assert job is not None
-        return job
-
-    def _view(self, number: int, stale: int | None) -> Job:
-        """A job as it is now, or as somebody saw it earlier."""
-        if stale is not None and self._old:
-            return self._old[stale % len(self._old)]
-        job = self._job(number)
-        self._old.append(job)
-        return job
-
-    some_jobs = precondition(lambda self: bool(self._known))
-    numbers = st.integers(0, 7)
-    views = st.none() | st.integers(0, 30)
-
-    @rule(priority=st.sampled_from(Priority), key=st.none() | st.sampled_from("abc"))
-    def admit(self, priority: Priority, key: str | None) -> None:
-        """A submission, perhaps a repeated one."""
-        if len(self._known) > 8:
-            return
-        new = NewJob(
-            team=TEAM,
-            user=USER,
-            key="key_1",
-            credential=CREDENTIAL,
-            model="model",
-            input={"prompt": "x"},
-            quoted_micro=PRICE,
-            seconds=5,
-            price_version="x",
-            deadline_ms=3_600_000,
-            start_ms=None,
-            priority=priority,
-            metadata={},
-            images={},
-            webhook_url="https://example.com/hook",
-            trace_id=None,
-            idempotency_key=key,
-            fingerprint="same",
+    @some_jobs
+    @rule(number=NUMBERS, spend=st.booleans(), loss=LOSSES)
+    def decide(self, number: int, spend: bool, loss: Loss | None) -> None:  # noqa: FBT001  drawn
+        """A day after."""
+        job = self.job(number, lambda bill: bill.money is Money.DISPUTED)
+        self.step(
+            lambda gateway: gateway.ledger.decide_dispute(join_ref(job.team, job.id), spend=spend),
+            loss,
+            (lambda books: books.bills[job.id].close(spend=spend)) if job.money is Money.DISPUTED else None,
         )
-        answer = self._run(self._admission.admit(new))
-        if isinstance(answer, Admitted):
-            self._known.append((answer.job.id, Status.QUEUED))
+
+    @some_jobs
+    @rule(number=NUMBERS, factor=st.sampled_from([0, 1, 2, 0.5]), loss=LOSSES)
+    def correct(self, number: int, factor: float, loss: Loss | None) -> None:
+        """What a job really cost becomes known: nothing, as much as was charged, more, or less."""
+        job = self.job(number, lambda bill: not bill.open)
+        actual = int((job.charged_micro or job.quoted_micro) * factor)
+        after = deepcopy(self.books)
+        after.bills[job.id].correct(actual)
+        same = after.bills[job.id].entries == self.books.bills[job.id].entries
+        below = any(value < 0 for sums in after.sums().values() for value in sums.values())
+        changes = job.status in ENDS and not same and not below
+        self.step(
+            lambda gateway: gateway.books.correct_job(ACTOR, job.team, job.id, actual=actual, reason="a test"),
+            loss,
+            (lambda books: books.bills[job.id].correct(actual)) if changes else None,
+            lambda answer: answer in {Correction.DECIDED, Correction.CORRECTED},
+        )
+
+    @rule(
+        user=USERS,
+        kind=st.sampled_from(["credit", "correction"]),
+        micro=st.sampled_from([1, 1_000_000, 5_000_000, -1, -1_000_000, -1_399_999]),
+        loss=LOSSES,
+    )
+    def adjust(self, user: int, kind: Literal["credit", "correction"], micro: int, loss: Loss | None) -> None:
+        """An administrator adds credit, or a correction that is about no job; neither below nothing."""
+        team = self.callers[user].team
+        now_ms = self.shaken.now_ms()
+        if now_ms % MINUTE_MS > MINUTE_MS - EDGE_MS:  # the answer does not tell in which minute it was
+            return
+
+        def change(books: Books) -> None:
+            _, entry = self.seen.get(keys.ledger(team))[-1]
+            frozen = tuple(int(start) for start in entry["periods"].split())
+            books.adjustments.append(Adjustment(team, kind, micro, frozen))
+
+        def call(gateway: Gateway) -> Awaitable[None]:
+            write = gateway.books.credit if kind == "credit" else gateway.books.correct
+            return write(ACTOR, team, micro=micro, reason="a test")
+
+        fits = self._stays_above_zero(team, kind, micro, now_ms)
+        self.step(call, loss, change if fits else None, lambda answer: answer is None)
+
+    def _stays_above_zero(self, team: str, kind: str, micro: int, now_ms: int) -> bool:
+        """Whether every sum that the adjustment touches has as much to lose."""
+        sums, starts = self.books.sums(), starts_at(now_ms, self.books.zones[team])
+        field = "credit:usd" if kind == "credit" else "used:usd"
+        owners = [team] if kind == "credit" else [team, keys.GATEWAY]
+        names = [name for owner in owners for name in names_of(owner, starts)]
+        return all(sums.get(name, Counter())[field] + min(0, micro) >= 0 for name in names)
+
+    # --- limits ------------------------------------------------------------------------------------------------
+
+    def _owner(self, number: int) -> str:
+        owners = [keys.GATEWAY, *self.books.zones, *(caller.user for caller in self.callers)]
+        return owners[number % len(owners)]
+
+    @rule(
+        owner=NUMBERS,
+        limits=st.lists(ANY_LIMIT, min_size=1, max_size=4, unique_by=lambda limit: limit.name),
+        loss=LOSSES,
+    )
+    def replace_limits(self, owner: int, limits: list[Limit], loss: Loss | None) -> None:
+        """An administrator sets other limits, lower ones too."""
+        name = self._owner(owner)
+        self.step(
+            lambda gateway: gateway.limits.replace(ACTOR, name, limits),
+            loss,
+            lambda books: books.limits.update({name: {limit.name: limit for limit in limits}}),
+            lambda answer: answer is None,
+        )
+
+    @rule(owner=NUMBERS, number=NUMBERS, loss=LOSSES)
+    def raise_limit(self, owner: int, number: int, loss: Loss | None) -> None:
+        """An administrator lets more be in force for an hour."""
+        name = self._owner(owner)
+        if not (known := list(self.books.limits[name].values())):
+            return
+        limit = known[number % len(known)]
+        more = Limit(limit.unit, limit.window, 2 * limit.amount + 1)
+
+        def change(books: Books) -> None:
+            (stored,) = [one for one in read_limits(self.seen.get(keys.limits(name))) if one.name == limit.name]
+            until = stored.raised_until_ms
+            books.limits[name][limit.name] = replace(limit, raised_to=more.amount, raised_until_ms=until)
+
+        self.step(
+            lambda gateway: gateway.limits.raise_for(ACTOR, name, more, seconds=HOUR_MS // 1000),
+            loss,
+            change,
+            lambda answer: isinstance(answer, Limit),
+        )
 
     @rule()
-    def grant(self) -> None:
-        """A lane grants free slots."""
-        self._run(self._dispatch.grant())
+    def raises_end(self) -> None:
+        """An hour later."""
+        for owner, limits in self.books.limits.items():
+            for name, limit in limits.items():
+                if limit.raised_to is not None:
+                    self.shaken.command("HSET", keys.limits(owner), f"raise:{name}", f"{limit.raised_to} 1")
+                    limits[name] = replace(limit, raised_until_ms=1)
+        self.look()
 
-    @some_jobs
-    @rule(number=numbers, stale=views)
-    def claim(self, number: int, stale: int | None) -> None:
-        """A worker claims, perhaps from an old doorbell."""
-        self._run(self._jobs.claim(self._view(number, stale)))
+    @rule(user=USERS, zone=st.sampled_from(["UTC", "Asia/Kathmandu", "Pacific/Kiritimati"]), loss=LOSSES)
+    def move(self, user: int, zone: str, loss: Loss | None) -> None:
+        """A team's time zone changes: other periods begin, and what was frozen stays where it was."""
+        team = self.callers[user].team
+        self.step(
+            lambda gateway: gateway.administration.change_team(ACTOR, team, time_zone=zone),
+            loss,
+            lambda books: books.zones.update({team: zone}),
+        )
 
-    @some_jobs
-    @rule(number=numbers, stale=views)
-    def adopt(self, number: int, stale: int | None) -> None:
-        """Fal's id is known."""
-        job = self._view(number, stale)
-        if job.nonce is not None:
-            self._run(self._jobs.adopt(job, nonce=job.nonce, upstream_request_id="fal-1", poll_ms=0))
-
-    @some_jobs
-    @rule(number=numbers, stale=views)
-    def hold(self, number: int, stale: int | None) -> None:
-        """Nobody knows."""
-        job = self._view(number, stale)
-        if job.nonce is not None:
-            self._run(self._jobs.hold(job, nonce=job.nonce, reason="test"))
-
-    @some_jobs
-    @rule(number=numbers, stale=views, wait_ms=st.sampled_from([0, 60_000]))
-    def requeue(self, number: int, stale: int | None, wait_ms: int) -> None:
-        """Fal refused it for now, or an operator sends it again."""
-        job = self._view(number, stale)
-        if job.nonce is not None:
-            self._run(self._jobs.requeue(job, nonce=job.nonce, wait_ms=wait_ms))
-
-    @some_jobs
-    @rule(number=numbers, stale=views)
-    def complete(self, number: int, stale: int | None) -> None:
-        """A poll saw the end."""
-        self._run(self._jobs.complete_upstream(self._view(number, stale), upstream_status="COMPLETED", logs=[]))
-
-    @some_jobs
     @rule(
-        number=numbers,
-        stale=views,
-        end=st.sampled_from([Status.SUCCEEDED, Status.FAILED, Status.CANCELED]),
-        charge=st.sampled_from([Charge.SPEND, Charge.RELEASE, Charge.DISPUTE]),
+        user=USERS,
+        jobs=st.none() | st.sampled_from(COUNTS),
+        micro=st.none() | st.sampled_from(LIMITS[Unit.USD][1]),
+        loss=LOSSES,
     )
-    def end(self, number: int, stale: int | None, end: Any, charge: Charge) -> None:
-        """An end from wherever the graph allows it."""
-        job = self._view(number, stale)
-        if end in NEXT[job.status]:
-            error = JobError("test", "A sentence.")
-            self._run(self._jobs.end(job, (job.status,), end, charge=charge, error=error))
+    def mint(self, user: int, jobs: int | None, micro: int | None, loss: Loss | None) -> None:
+        """A user makes a browser token with caps."""
+        caller = self.callers[user]
 
-    @some_jobs
-    @rule(number=numbers)
-    def cancel(self, number: int) -> None:
-        """A caller's wish."""
-        job = self._job(number)
-        self._run(self._jobs.note(job, LIVE, due_step="poll", delay_ms=0, cancel_requested_ms=NOW))
+        def change(books: Books) -> None:
+            ((name, row),) = [
+                (name, row) for name, row in self.seen.named(keys.token("")) if row["id"] not in books.tokens
+            ]
+            caps = [Limit(Unit.JOBS, Window.TOTAL, jobs)] if jobs is not None else []
+            caps += [Limit(Unit.USD, Window.TOTAL, micro)] if micro is not None else []
+            books.tokens[row["id"]] = caller.user
+            books.limits[row["id"]] = {cap.name: cap for cap in caps}
+            self.tokens[row["id"]] = (caller, name)
 
-    @rule(what=st.sampled_from([keys.SLOTS, keys.LATER]))
-    def time_passes(self, what: str) -> None:
-        """Slots that end by themselves, and waits, run out."""
-        for ref, score in self._run(self._redis.zrange(what, 0, -1, withscores=True)):
-            if score != float("inf"):
-                self._run(self._redis.zadd(what, {ref: 1}))
-
-    @some_jobs
-    @rule(number=numbers, spend=st.booleans())
-    def decide(self, number: int, spend: bool) -> None:  # noqa: FBT001  drawn
-        """A day after."""
-        self._run(self._ledger.decide_dispute(join_ref(TEAM, self._job(number).id), spend=spend))
-
-    @invariant()
-    def the_books_are_right(self) -> None:
-        """Sums, entries, reservations and slots agree, and no key is immortal."""
-        assert self._run(ledger_faults(self._redis)) == []
-        assert self._run(slot_faults(self._redis)) == []
-        assert self._run(immortal_keys(self._redis)) == []
-
-    @invariant()
-    def every_job_is_in_its_place_and_came_there_by_the_graph(self) -> None:
-        """State, money and places agree; no state was reached that the graph does not lead to."""
-        for number, (job_id, before) in enumerate(self._known):
-            job = self._job(number)
-            reachable = {before}
-            while more := {after for state in reachable for after in NEXT[state]} - reachable:
-                reachable |= more
-            assert job.status in reachable
-            self._known[number] = (job_id, job.status)
-            ref = join_ref(TEAM, job_id)
-            places = {step for step in keys.STEPS if self._run(self._redis.zscore(keys.due(step), ref)) is not None}
-            in_line = sum(
-                self._run(self._redis.zscore(name, ref)) is not None for name in (keys.LINE, keys.LATER, keys.SLOTS)
-            )
-            if job.status is Status.QUEUED:
-                assert in_line == 1, "in line, waiting, or granted: exactly one"
-            if job.status in PLACE_OF:
-                assert PLACE_OF[job.status] in places
-            if job.status in ENDS:
-                assert places <= {"dispute"}
-                assert in_line == 0
-                assert ("dispute" in places) == (job.money is Money.DISPUTED)
-            else:
-                assert job.money is Money.RESERVED
-
-    @invariant()
-    def no_more_are_granted_than_fal_takes(self) -> None:
-        """Held jobs whose slot ran out may be adopted on top; nothing else exceeds the number."""
-        waiting = self._run(self._redis.zrangebyscore(keys.SLOTS, "-inf", "(+inf"))
-        if len(waiting) > CONCURRENCY:
-            assert self._run(self._redis.zcard(keys.HELD)) > 0
-
-    def teardown(self) -> None:
-        """Close what was opened."""
-        self._run(self._redis.aclose())
-        self._run(self._patient.aclose())
-        self._loop.close()
+        self.step(lambda gateway: gateway.tokens.mint(caller, TokenRequest(600, jobs, micro)), loss, change)
 
 
-def test_any_order_of_steps_keeps_the_books(redis_server: RedisServer, full: bool) -> None:  # noqa: FBT001  a fixture
-    """Some two hundred random steps, thousands with --full."""
+SETTINGS = settings(
+    max_examples=12,
+    stateful_step_count=60,
+    deadline=None,
+    database=None,
+    print_blob=True,
+    report_multiple_bugs=False,
+    suppress_health_check=list(HealthCheck),
+)
 
-    class Here(Pipeline):
-        server = redis_server
 
-    run_state_machine_as_test(
-        Here,
-        settings=settings(
-            max_examples=60 if full else 6,
-            stateful_step_count=100 if full else 40,
-            deadline=None,
-            database=None,
-            suppress_health_check=list(HealthCheck),
-        ),
+@pytest.mark.timeout(1800)  # a failure is made small before it is shown, and the long form takes minutes
+def test_any_order_of_operations_keeps_the_books(full: bool, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: FBT001  a fixture
+    """A thousand random operations with crashes and lost answers, ten thousand with --full: to the micro-dollar."""
+    counted = Tally()
+
+    class Here(AnyOrder):
+        tally = counted
+        shaken = Shaken()
+
+    promised = 10_000 if full else 1_000
+    try:
+        while counted.operations < promised:  # some of a run's steps find nothing to do
+            run_state_machine_as_test(Here, settings=SETTINGS)
+    finally:
+        Here.shaken.close()
+        with capsys.disabled():
+            print(f"\n{counted}")  # noqa: T201  that is its purpose
+    assert counted.operations >= promised
+    assert (
+        min(counted.crashes, counted.lost, counted.refused, counted.admitted, counted.repeated, counted.closed) > 0
     )

@@ -1,15 +1,18 @@
 """What must be true of the store after every test that used it."""
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
-from app.domain.jobs import ENDS, Job, Status
+from app.domain.jobs import ENDS, Money, Status
 from app.store import keys
 from app.store.keys import LIFETIMES, PREFIX, Lifetime
-from app.store.records import read_job
+from tests.support.snapshot import Snapshot
 
-RQ_PREFIX = "rq:"
 MAY_STAY = {Lifetime.PERMANENT, Lifetime.STANDING}
+WINDOWS = ("minute", "hour", "day", "month")
+# How long the sums of a period are remembered at least, from its beginning (ms): its shortest length, and more.
+REMEMBERED_MS = dict(zip(WINDOWS, (660_000, 90_000_000, 3_538_800_000, 36_979_200_000), strict=True))
 
 
 def lifetime_of(name: str) -> Lifetime | None:
@@ -25,96 +28,200 @@ def lifetime_of(name: str) -> Lifetime | None:
 
 async def immortal_keys(redis: Any) -> list[str]:
     """Keys that would live for ever by accident: undeclared ones, and ones without the expiry their class has."""
-    found = []
-    async for name in redis.scan_iter(count=1000):
-        if name.startswith(RQ_PREFIX):
-            continue
-        lifetime = lifetime_of(name)
-        if lifetime in MAY_STAY or await redis.ttl(name) >= 0:
-            continue
-        live = lifetime is Lifetime.LIVE and Status(await redis.hget(name, "status")) not in ENDS
-        if not live and await redis.exists(name):
-            found.append(name)
-    return found
+    return immortals(await Snapshot.read(redis))
 
 
 async def ledger_faults(redis: Any) -> list[str]:
-    """Where sums, entries, places and jobs disagree; empty when every micro-dollar is in its place.
-
-    Counted here from the entries and the records, apart from the program's own verification.
-    """
-    faults = []
-    gateway = Counter[str]()
-    jobs = [read_job(await redis.hgetall(name)) async for name in redis.scan_iter(match=keys.job("*"), count=1000)]
-    for team in await redis.smembers(keys.TEAMS):
-        open_ones = {job: int(amount) for job, amount in (await redis.hgetall(keys.reservations(team))).items()}
-        sums: dict[str, Counter[str]] = {}
-        closed = Counter[str]()
-        quoted = Counter[str]()
-        for _, entry in await redis.xrange(keys.ledger(team)):
-            amount, kind = int(entry["amount"]), entry["type"]
-            quoted[kind] += amount
-            closed[entry["job"]] += kind in {"settle", "release"}
-            for owner in filter(None, (team, entry["user"], entry["token"])):
-                _count(sums.setdefault(owner, Counter()), kind, amount, int(entry["seconds"]))
-            if kind != "credit":
-                _count(gateway, kind, amount, int(entry["seconds"]))
-        if quoted["reserve"] != sum(open_ones.values()) + quoted["settle"] + quoted["release"]:
-            faults.append(f"{team}: quoted money is not reserved, spent or released: {quoted}, {open_ones}")
-        for owner, counted in sums.items():
-            faults += await _total_faults(redis, owner, counted)
-        held = sums.get(team, Counter())["held:usd"]
-        if held != sum(open_ones.values()):
-            faults.append(f"{team}: held {held} is not the sum of the open reservations {open_ones}")
-        faults += [f"{team}: {job} was closed {count} times" for job, count in closed.items() if count > 1]
-    faults += await _total_faults(redis, keys.GATEWAY, gateway)
-    faults += await _place_faults(redis, jobs)
-    return faults
-
-
-def _count(sums: Counter[str], kind: str, amount: int, seconds: int) -> None:
-    """One entry into an owner's sums."""
-    whole = {"jobs": 1, "usd": amount, "video_seconds": seconds}
-    if kind in {"credit", "correction"}:
-        sums["credit:usd" if kind == "credit" else "used:usd"] += amount
-    for unit, count in whole.items() if kind in {"reserve", "settle", "release"} else ():
-        sums[f"held:{unit}"] += count if kind == "reserve" else -count
-        sums[f"used:{unit}"] += count if kind == "settle" else 0
-
-
-async def _total_faults(redis: Any, owner: str, counted: Counter[str]) -> list[str]:
-    stored = {
-        name: int(value) for name, value in (await redis.hgetall(keys.total(owner))).items() if "told" not in name
-    }
-    names = {name for name in stored | counted if stored.get(name, 0) != counted[name]}
-    negative = {name for name, value in stored.items() if value < 0}
-    return [
-        f"{owner}: {name} is {stored.get(name)}, entries say {counted[name]}" for name in sorted(names | negative)
-    ]
-
-
-async def _place_faults(redis: Any, jobs: list[Job]) -> list[str]:
-    """Sets of live and queued jobs that are not what the records say."""
-    faults = []
-    for kind in ("team", "user"):
-        for owner in {getattr(job, kind) for job in jobs}:
-            own = [job for job in jobs if getattr(job, kind) == owner]
-            live = {job.id for job in own if job.status not in ENDS}
-            queued = {job.id for job in own if job.status is Status.QUEUED}
-            if await redis.smembers(keys.live(owner)) != live or await redis.smembers(keys.queued(owner)) != queued:
-                faults.append(f"{owner}: the places are not those of the jobs")
-    return faults
+    """Where sums, entries, places and jobs disagree; empty when every micro-dollar is in its place."""
+    return book_faults(await Snapshot.read(redis, *map(keys.PREFIX.__add__, BOOKS)))
 
 
 async def slot_faults(redis: Any) -> list[str]:
     """Slots that an ended or finalizing job holds, and running jobs without one."""
-    slots = set(await redis.zrange(keys.SLOTS, 0, -1))
+    return misplaced_slots(await Snapshot.read(redis, keys.SLOTS, keys.JOB_PREFIX))
+
+
+BOOKS = ("teams", "ledger:", "reservations:", "total:", "period:", "job:", "live:", "queued:")
+
+
+def immortals(seen: Snapshot) -> list[str]:
+    """The same as `immortal_keys`, of what was read."""
+    found = []
+    for name, value in seen.values.items():
+        lifetime = lifetime_of(name)
+        if lifetime in MAY_STAY or name in seen.mortal:
+            continue
+        if lifetime is not Lifetime.LIVE or Status(value["status"]) in ENDS:
+            found.append(name)
+    return found
+
+
+def misplaced_slots(seen: Snapshot) -> list[str]:
+    """The same as `slot_faults`, of what was read."""
+    slots = seen.get(keys.SLOTS)
     faults = []
-    async for name in redis.scan_iter(match=keys.job("*"), count=1000):
-        job = read_job(await redis.hgetall(name))
-        ref = name.removeprefix(keys.JOB_PREFIX)
+    for ref, job in seen.jobs().items():
         if ref in slots and (job.status in ENDS or job.status is Status.FINALIZING):
             faults.append(f"{ref} is {job.status} and holds a slot")
         if ref not in slots and job.status in {Status.SUBMITTING, Status.RUNNING}:
             faults.append(f"{ref} is {job.status} and holds no slot")
     return faults
+
+
+def book_faults(seen: Snapshot) -> list[str]:
+    """The same as `ledger_faults`, of what was read.
+
+    Counted here from the entries and the records, apart from the program's own verification: what is held is open
+    (B2), what is used was settled or corrected (B3), a reservation ends once (B4), nothing is below zero (B5),
+    parts add up to the whole (B6), in total and in every calendar period that is remembered.
+    """
+    ledgers = {team: [row for _, row in seen.get(keys.ledger(team)) or ()] for team in seen.get(keys.TEAMS)}
+    faults = _sum_faults(seen, ledgers)
+    for team, rows in ledgers.items():
+        faults += _job_faults(seen, team, rows)
+        faults += _part_faults(seen, team, rows)
+    return faults + _gateway_faults(seen, ledgers) + _place_faults(seen)
+
+
+def sums_in(seen: Snapshot) -> dict[str, Counter[str]]:
+    """The sums that the store keeps, by key: `held:usd`, `used:jobs`, `credit:usd` and so on, without notes."""
+    found = {}
+    for prefix in (keys.total(""), keys.PREFIX + "period:"):
+        for rest, row in seen.named(prefix):
+            counted = {name: int(value) for name, value in row.items() if not name.startswith("told")}
+            found[prefix + rest] = Counter(counted)
+    return found
+
+
+def _count(rows: list[Mapping[str, str]]) -> Counter[str]:
+    """What entries add up to."""
+    sums = Counter[str]()
+    for row in rows:
+        kind, amount = row["type"], int(row["amount"])
+        if kind in {"credit", "correction"}:
+            sums["credit:usd" if kind == "credit" else "used:usd"] += amount
+        whole = {"jobs": 1, "usd": amount, "video_seconds": int(row["seconds"])}
+        for unit, count in whole.items() if kind in {"reserve", "settle", "release"} else ():
+            sums[f"held:{unit}"] += count if kind == "reserve" else -count
+            sums[f"used:{unit}"] += count if kind == "settle" else 0
+    return sums
+
+
+def _keys_of(team: str, row: Mapping[str, str]) -> list[str]:
+    """Every sum that an entry counts in; a credit is not the gateway's, and a token has a total only."""
+    starts = row["periods"].split()
+    owners = [(team, starts[:4])]
+    if row["user"]:
+        owners.append((row["user"], starts[:4]))
+    if row["type"] != "credit":
+        owners.append((keys.GATEWAY, starts[4:]))
+    names = [keys.total(owner) for owner, _ in owners] + ([keys.total(row["token"])] if row["token"] else [])
+    for owner, own in owners:
+        names += [keys.period(window, start, owner) for window, start in zip(WINDOWS, own, strict=True)]
+    return names
+
+
+def _sum_faults(seen: Snapshot, ledgers: Mapping[str, list[Mapping[str, str]]]) -> list[str]:
+    stored = sums_in(seen)
+    entries: dict[str, list[Mapping[str, str]]] = {name: [] for name in stored}
+    for team, rows in ledgers.items():
+        for row in rows:
+            for name in _keys_of(team, row):
+                entries.setdefault(name, []).append(row)
+    faults = []
+    for name, rows in entries.items():
+        if name not in stored and _forgotten(seen.now_ms, name):
+            continue
+        kept, counted = stored.get(name, Counter()), _count(rows)
+        wrong = {field for field in kept | counted if kept[field] != counted[field]}
+        below = {field for field, value in kept.items() if value < 0}
+        faults += [
+            f"{name}: {field} is {kept[field]}, entries say {counted[field]}" for field in sorted(wrong | below)
+        ]
+    return faults
+
+
+def _forgotten(now_ms: int, name: str) -> bool:
+    """True for the sums of a period that may be gone by now, and of a browser token."""
+    kind, *rest = name.removeprefix(PREFIX).split(":")
+    if kind == "total":
+        return rest[0].startswith("tok_")
+    return int(rest[1]) + REMEMBERED_MS[rest[0]] < now_ms
+
+
+def _job_faults(seen: Snapshot, team: str, rows: list[Mapping[str, str]]) -> list[str]:
+    """Jobs whose entries do not begin once and end once, or whose record or reservation says something else."""
+    of_job: dict[str, list[Mapping[str, str]]] = {}
+    for row in rows:
+        if row["job"]:
+            of_job.setdefault(row["job"], []).append(row)
+    faults, open_ones = [], {}
+    for job_id, entries in of_job.items():
+        kinds = [row["type"] for row in entries]
+        closed = [kind for kind in kinds if kind in {"settle", "release"}]
+        if kinds.count("reserve") != 1 or kinds[0] != "reserve" or len(closed) > 1:
+            faults.append(f"{team}: {job_id} has the entries {kinds}")
+        if not closed:
+            open_ones[job_id] = entries[0]["amount"]
+        record = seen.get(keys.job(f"{team}/{job_id}"))
+        charged = sum(int(row["amount"]) for row in entries if row["type"] in {"settle", "correction"})
+        if record and record.get("charged_micro") != (str(charged) if closed else None):
+            faults.append(f"{team}: {job_id} was charged {record.get('charged_micro')}, entries say {charged}")
+        unsure = Money.DISPUTED if "dispute" in kinds else Money.RESERVED
+        if record and (record["money"] == unsure) != (not closed):
+            faults.append(f"{team}: {job_id} is {record['money']}, entries say {kinds}")
+    if seen.get(keys.reservations(team)) != open_ones:
+        faults.append(f"{team}: open are {seen.get(keys.reservations(team))}, entries say {open_ones}")
+    return faults
+
+
+def _part_faults(seen: Snapshot, team: str, rows: list[Mapping[str, str]]) -> list[str]:
+    """Sums of a team that are not those of its users and of the entries about none of them."""
+    stored = sums_in(seen)
+    users = {row["user"] for row in rows} - {""}
+    faults = []
+    for name in [name for name in stored if name.endswith(":" + team)]:
+        parts = Counter[str]()
+        for user in users:
+            parts.update(stored.get(name.removesuffix(team) + user, {}))
+        parts.update(_count([row for row in rows if not row["user"] and name in _keys_of(team, row)]))
+        if +parts != +stored[name]:
+            faults.append(f"{name}: {dict(stored[name])} is not the sum of its users, {dict(parts)}")
+    return faults
+
+
+def _gateway_faults(seen: Snapshot, teams: Mapping[str, Any]) -> list[str]:
+    """Sums of the gateway that are not those of its teams. Longer periods than a minute depend on their zones."""
+    stored = sums_in(seen)
+    faults = []
+    for name in stored:
+        if not name.endswith(":" + keys.GATEWAY) or not name.startswith(
+            (keys.total(""), keys.period("minute", "", "")[:-1])
+        ):
+            continue
+        parts = Counter[str]()
+        for team in teams:
+            parts.update(stored.get(name.removesuffix(keys.GATEWAY) + team, {}))
+        own = {field: value for field, value in parts.items() if not field.startswith("credit") and value}
+        if own != {field: value for field, value in stored[name].items() if value}:
+            faults.append(f"{name}: {dict(stored[name])} is not the sum of its teams, {own}")
+    return faults
+
+
+def _place_faults(seen: Snapshot) -> list[str]:
+    """Sets of live and queued jobs that are not what the records say, for the gateway, teams and users."""
+    live: dict[str, set[str]] = {}
+    for job in seen.jobs().values():
+        for owner in (keys.GATEWAY, job.team, job.user):
+            if job.status not in ENDS:
+                live.setdefault(keys.live(owner), set()).add(job.id)
+            if job.status is Status.QUEUED:
+                live.setdefault(keys.queued(owner), set()).add(job.id)
+    stored = {
+        name: value for name, value in seen.values.items() if name.startswith((keys.live(""), keys.queued("")))
+    }
+    return [
+        f"{name}: {stored.get(name)} and not {live.get(name)}, as the records say"
+        for name in sorted(stored.keys() | live.keys())
+        if stored.get(name) != live.get(name)
+    ]

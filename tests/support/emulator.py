@@ -109,7 +109,7 @@ class Emulator:
         (await self._web.post("/emulator/clock", json={"speed": speed})).raise_for_status()
 
     async def trouble_platform(self, **trouble: Any) -> None:
-        """`status`, `lag_seconds`, `same_cursor`: what is wrong with history and billing; nothing ends it."""
+        """What is wrong with history and billing, as docs/emulator.md lists it; nothing ends it."""
         (await self._web.post("/emulator/platform", json=trouble)).raise_for_status()
 
     async def rotate_key(self) -> None:

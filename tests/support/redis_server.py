@@ -53,6 +53,11 @@ class RedisServer:
         assert self._process is not None, "the server is not running"
         return self._process.pid
 
+    @property
+    def running(self) -> bool:
+        """True between `start` and `kill`."""
+        return self._process is not None
+
     def start(self) -> Self:
         """Starts the server on its data and waits until it answers; the port and the socket stay the same."""
         assert self._process is None, "the server is running"

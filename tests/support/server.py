@@ -22,20 +22,22 @@ STOP_SECONDS = 30
 
 
 class Server:
-    """One API process on a port of its own; `url` has no trailing slash."""
+    """One API process on a port of its own; `url` has no trailing slash. What it prints goes to `log`."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], *, log: Path | None = None) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._environment = {**os.environ, **environment, "FILMGATE_PORT": str(self.port)}
+        self._log = log or Path(os.devnull)
         self._process: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> "Server":
         """Start it, and wait until it answers."""
         command = [sys.executable, "-m", "app.cli", "serve"]
-        self._process = subprocess.Popen(  # noqa: ASYNC220, S603 - returns at once; our own module
-            command, cwd=ROOT, env=self._environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: ASYNC220, S603 - returns at once; our own module
+                command, cwd=ROOT, env=self._environment, stdout=log, stderr=log
+            )
         async with httpx.AsyncClient(trust_env=False) as web:
 
             async def answers() -> bool:
@@ -74,9 +76,9 @@ class Server:
 
 
 @asynccontextmanager
-async def running_server(environment: Mapping[str, str]) -> AsyncIterator[Server]:
+async def running_server(environment: Mapping[str, str], *, log: Path | None = None) -> AsyncIterator[Server]:
     """An API process for the length of an `async with` block."""
-    server = Server(environment)
+    server = Server(environment, log=log)
     try:
         yield await server.start()
     finally:

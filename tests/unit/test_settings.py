@@ -36,6 +36,32 @@ REFUSED = {
     "poll NaN": ({"FILMGATE_POLL_INTERVAL": "nan"}, "FILMGATE_POLL_INTERVAL"),
     "poll 0": ({"FILMGATE_POLL_INTERVAL": "0"}, "FILMGATE_POLL_INTERVAL"),
     "log": ({"FILMGATE_LOG_FORMAT": "xml"}, "FILMGATE_LOG_FORMAT"),
+    "admin key short": ({"FILMGATE_ADMIN_KEY": "0123456789abcde"}, "FILMGATE_ADMIN_KEY"),
+    "admin key repeated": ({"FILMGATE_ADMIN_KEY": "abcdefg" * 9}, "FILMGATE_ADMIN_KEY"),
+    "admin key placeholder": ({"FILMGATE_ADMIN_KEY": "your-key"}, "FILMGATE_ADMIN_KEY"),
+    "admin key with a space": ({"FILMGATE_ADMIN_KEY": "0123456789 abcdef"}, "FILMGATE_ADMIN_KEY"),
+    "admin key with a line": ({"FILMGATE_ADMIN_KEY": "0123456789\nabcdef"}, "FILMGATE_ADMIN_KEY"),
+    "admin key not ASCII": ({"FILMGATE_ADMIN_KEY": "0123456789abcdéf"}, "FILMGATE_ADMIN_KEY"),
+    "both admin keys": (
+        {"FILMGATE_ADMIN_KEY": "0123456789abcdef", "FILMGATE_ADMIN_KEY_FILE": "/dev/null"},
+        "FILMGATE_ADMIN_KEY",
+    ),
+    "fal's admin key placeholder": ({"FAL_ADMIN_KEY": "changeme"}, "FAL_ADMIN_KEY"),
+    "fal's API over http": ({"FILMGATE_FAL_API_URL": "http://api.fal.ai"}, "FILMGATE_FAL_API_URL"),
+    "fal's API with a user": ({"FILMGATE_FAL_API_URL": "https://me@api.fal.ai"}, "FILMGATE_FAL_API_URL"),
+    "every origin": ({"FILMGATE_CORS_ORIGINS": "*"}, "FILMGATE_CORS_ORIGINS"),
+    "origins of a domain": ({"FILMGATE_CORS_ORIGINS": "https://*.example.com"}, "FILMGATE_CORS_ORIGINS"),
+    "the null origin": ({"FILMGATE_CORS_ORIGINS": "null"}, "FILMGATE_CORS_ORIGINS"),
+    "origin with a path": ({"FILMGATE_CORS_ORIGINS": "https://a.example/"}, "FILMGATE_CORS_ORIGINS"),
+    "origin without scheme": ({"FILMGATE_CORS_ORIGINS": "a.example"}, "FILMGATE_CORS_ORIGINS"),
+    "origin in capitals": ({"FILMGATE_CORS_ORIGINS": "https://A.example"}, "FILMGATE_CORS_ORIGINS"),
+    "origin with its usual port": ({"FILMGATE_CORS_ORIGINS": "https://a.example:443"}, "FILMGATE_CORS_ORIGINS"),
+    "origin with half a port": ({"FILMGATE_CORS_ORIGINS": "https://a.example:"}, "FILMGATE_CORS_ORIGINS"),
+    "origin with a space": (
+        {"FILMGATE_CORS_ORIGINS": "https://a.example b"},
+        "FILMGATE_CORS_ORIGINS",
+    ),
+    "second origin wrong": ({"FILMGATE_CORS_ORIGINS": "https://a.example,b.example"}, "FILMGATE_CORS_ORIGINS"),
     "both secrets": ({"FAL_KEY": "a:b", "FAL_KEY_FILE": "/dev/null"}, "FAL_KEY"),
     "file not there": ({"FAL_KEY_FILE": "/nowhere/at/all"}, "FAL_KEY_FILE"),
 }
@@ -76,13 +102,52 @@ def test_other_programs_names_pass() -> None:
     assert load_settings(theirs) == load_settings({})
 
 
-@pytest.mark.parametrize("name", ["FAL_KEY", "FILMGATE_REDIS_URL"])
+def test_origins_are_read_one_by_one() -> None:
+    """With commas between, and spaces around; a port that is not the usual one belongs to the origin."""
+    text = " https://app.example.com, http://localhost:5173,http://[::1]:3000 ,"
+    origins = ("https://app.example.com", "http://localhost:5173", "http://[::1]:3000")
+    assert load_settings({"FILMGATE_CORS_ORIGINS": text}).cors_origins == origins
+    assert load_settings({}).cors_origins == ()
+
+
+def test_a_long_enough_admin_key_passes() -> None:
+    """Sixteen characters of which eight differ; the key is not shown."""
+    made = load_settings({"FILMGATE_ADMIN_KEY": "abcdefgh" * 2})
+    assert made.admin_key is not None
+    assert made.admin_key.get_secret_value() == "abcdefgh" * 2
+    assert "abcdefgh" not in repr(made)
+
+
+@pytest.mark.parametrize("name", ["FAL_ADMIN_KEY", "FILMGATE_ADMIN_KEY"])
+def test_a_refused_key_is_not_repeated(name: str) -> None:
+    """The sentence names the setting and not what it was set to."""
+    with pytest.raises(SettingsError) as caught:
+        load_settings({name: "password"})
+    assert name in str(caught.value)
+    assert "password" not in str(caught.value)
+
+
+def test_fals_api_is_fals_own_unless_it_is_set() -> None:
+    """https, or loopback; without a slash at its end."""
+    assert load_settings({}).fal_api_url == "https://api.fal.ai"
+    assert load_settings({"FILMGATE_FAL_API_URL": "http://127.0.0.1:9/"}).fal_api_url == "http://127.0.0.1:9"
+
+
+SECRETS = {
+    "FAL_KEY": "fal_key",
+    "FAL_ADMIN_KEY": "fal_admin_key",
+    "FILMGATE_ADMIN_KEY": "admin_key",
+    "FILMGATE_REDIS_URL": "redis_url",
+}
+
+
+@pytest.mark.parametrize("name", SECRETS)
 def test_a_secret_may_come_in_a_file(name: str, tmp_path: Path) -> None:
     """The file's text without the white space around it."""
     secret = "redis://:pw@store:6379/0"
     (tmp_path / "secret").write_text(f"{secret}\n")
     made = load_settings({f"{name}_FILE": str(tmp_path / "secret")})
-    found = made.fal_key if name == "FAL_KEY" else made.redis_url
+    found = getattr(made, SECRETS[name])
     assert found is not None
     assert found.get_secret_value() == secret
     assert secret not in repr(made)

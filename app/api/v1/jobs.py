@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -17,7 +18,10 @@ from app.api.deps import (
     LastEventId,
     OwnJob,
     PreferredWait,
+    ReadableJob,
     TheGateway,
+    WatchedJob,
+    Watcher,
     current_caller,
     gateway,
     idempotency_key,
@@ -25,6 +29,7 @@ from app.api.deps import (
 )
 from app.api.limit_headers import limit_headers
 from app.api.v1.schemas import PROBLEMS, JobBody, JobPage, JobView, body_schema
+from app.domain.access import require_key
 from app.domain.accounts import Caller
 from app.domain.errors import Conflict, Malformed
 from app.domain.jobs import Job, Status
@@ -32,10 +37,21 @@ from app.domain.money import format_usd
 from app.domain.views import event_view, iso, job_view, limit_state_view
 from app.gateway import Gateway
 from app.services.listing import Filter
-from app.services.watch import Frame
+from app.services.watch import Frame, while_valid
 
 RETRY_MS = 3000
 METADATA = "metadata."
+TOKEN_IN_ADDRESS: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": "token",
+            "in": "query",
+            "required": False,
+            "description": "A browser token for this one job, where no header can be sent",
+            "schema": {"type": "string"},
+        }
+    ]
+}
 router = APIRouter(prefix="/v1", tags=["jobs"], responses=PROBLEMS)
 read_job_body = json_body(JobBody)
 ReadJob = Annotated[JobBody, Depends(read_job_body)]
@@ -134,7 +150,7 @@ async def list_jobs(
 
 
 @router.get("/jobs/{job_id}", response_model=JobView, summary="Read a job")
-async def read_job(job: OwnJob, owner: TheGateway, wait: PreferredWait) -> Response:
+async def read_job(job: ReadableJob, owner: TheGateway, wait: PreferredWait) -> Response:
     """The job; with `Prefer: wait=N`, as it is when it ends or after N seconds."""
     if wait:
         job = await owner.jobs.wait(job, seconds=wait)
@@ -154,26 +170,41 @@ async def delete_job(job: OwnJob, caller: CurrentCaller, owner: TheGateway) -> N
     await owner.jobs.delete(caller, job)
 
 
-@router.get("/jobs/{job_id}/video", status_code=307, response_class=RedirectResponse, summary="The clip")
-async def job_video(job: OwnJob) -> Response:
+@router.get(
+    "/jobs/{job_id}/video",
+    status_code=307,
+    response_class=RedirectResponse,
+    openapi_extra=TOKEN_IN_ADDRESS,
+    summary="The clip",
+)
+async def job_video(job: WatchedJob) -> Response:
     """A redirect to the clip: this address stays, the clip's own may not."""
     if job.output is None:
         raise Conflict(f"The job is {job.status.value}; there is no clip.", code="no_video")
-    return RedirectResponse(job.output["video"]["url"], 307)
+    return RedirectResponse(job.output["video"]["url"], 307, headers={"Cache-Control": "no-store"})
 
 
-@router.get("/jobs/{job_id}/events", response_class=EventSourceResponse, summary="Follow a job live")
-async def job_events(job: OwnJob, owner: TheGateway, after: LastEventId) -> AsyncIterator[ServerSentEvent]:
-    """Server-sent events until the job's end; resumes after `Last-Event-ID`."""
-    async with aclosing(owner.jobs.follow(job, after=after)) as frames:
+@router.get(
+    "/jobs/{job_id}/events",
+    response_class=EventSourceResponse,
+    openapi_extra=TOKEN_IN_ADDRESS,
+    summary="Follow a job live",
+)
+async def job_events(
+    job: WatchedJob, caller: Watcher, owner: TheGateway, after: LastEventId
+) -> AsyncIterator[ServerSentEvent]:
+    """Server-sent events until the job's end, or the key's; resumes after `Last-Event-ID`."""
+    frames = while_valid(owner.jobs.follow(job, after=after), partial(owner.accounts.is_valid, caller))
+    async with aclosing(frames):
         async for frame in frames:
             for event in await _frames(owner, frame):
                 yield event
 
 
 @router.get("/jobs/{job_id}/deliveries", summary="A job's webhook attempts")
-async def job_deliveries(job: OwnJob, owner: TheGateway) -> dict[str, Any]:
-    """Every delivery of the job, with each attempt."""
+async def job_deliveries(job: OwnJob, caller: CurrentCaller, owner: TheGateway) -> dict[str, Any]:
+    """Every delivery of the job, with each attempt; they show the team's own addresses, so not to a browser."""
+    require_key(caller)
     deliveries = await owner.webhook_store.of_job(job.team, job.id)
     return {
         "data": [

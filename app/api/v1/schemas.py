@@ -36,6 +36,9 @@ def _usd(value: object) -> object:
     raise ValueError('An amount of dollars is a string such as "1.40", or a number')
 
 
+Usd = Annotated[int, BeforeValidator(_usd)]  # micro-dollars inside, a decimal string or a number in the body
+
+
 class JobBody(BaseModel):
     """What `POST /v1/jobs` and `POST /v1/quotes` take."""
 

@@ -14,7 +14,8 @@
 --   hash           of this line
 --   entry          this line, as JSON
 --   conditions     JSON list: ["not_deleted", key] | ["absent", key] | ["no_field", key, field]
---                  | ["at_least", key, field, n] | ["size", set, n] | ["before", ms]
+--                  | ["at_least", key, field, n] | ["at_most", key, field, n]
+--                  | ["size", set, n] | ["before", ms]
 --   writes         JSON list of commands
 --
 -- Returns {"done"} | {"moved"} | {"unmet", position of the condition}
@@ -29,6 +30,9 @@ local tests = {
   no_field = function(name, field) return redis.call('HEXISTS', name, field) == 0 end,
   at_least = function(name, field, least)
     return tonumber(redis.call('HGET', name, field) or '0') >= tonumber(least)
+  end,
+  at_most = function(name, field, most)
+    return tonumber(redis.call('HGET', name, field) or '0') <= tonumber(most)
   end,
   size = function(name, count) return redis.call('SCARD', name) == tonumber(count) end,
   before = function(moment) return now < tonumber(moment) end,

@@ -13,12 +13,17 @@
 --   actual         micro-dollars it cost
 --   reason         a sentence for the ledger
 --
--- Returns {"gone" | "open" | "same" | "decided" | "corrected", difference in micro-dollars}
+-- Returns {"gone" | "open" | "below" | "same" | "decided" | "corrected", difference in micro-dollars}
 local money = redis.call('HGET', key.job, 'money')
 if not money or money == 'reserved' then
   return {money and 'open' or 'gone', '0'}
 end
 local actual = tonumber(arg.actual)
+local owners, starts = sums_of_job(key.job)
+local charged = tonumber(redis.call('HGET', key.job, 'charged_micro') or '0')
+if money ~= 'disputed' and not may_lose(arg.prefix, owners, starts, 'used:usd', charged - actual) then
+  return {'below', '0'}
+end
 if money == 'disputed' then
   redis.call('ZREM', key.due_dispute, arg.ref)
   close_reservation(arg.prefix, key.reservations, key.ledger, key.job, actual > 0 and 'spend' or 'release')
@@ -27,7 +32,6 @@ local difference = actual - tonumber(redis.call('HGET', key.job, 'charged_micro'
 if difference == 0 then
   return {money == 'disputed' and 'decided' or 'same', '0'}
 end
-local owners, starts = sums_of_job(key.job)
 add_to_sums(arg.prefix, owners, starts, 'used:usd', difference)
 redis.call('HSET', key.job, 'charged_micro', whole(actual), 'money', actual > 0 and 'spent' or 'released')
 ledger_entry(key.ledger, 'correction', key.job, whole(difference), arg.reason)

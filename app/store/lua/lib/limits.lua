@@ -14,19 +14,24 @@ local function in_force(rules, name)
   return tonumber(rules[name])
 end
 
--- A rate after GCRA: `tat` is when the next submission would be due at an even pace, in microseconds.
+-- How a rate stands (GCRA) when its next submission at an even pace would be due at `tat_us`. It is new again when
+-- all of it is left; when nothing is left, it has room for one at the time told.
+local function stand_at(state, tat_us)
+  local room_us = state.amount * state.step_us - (tat_us - state.now_us)
+  local left = state.amount > 0 and math.max(0, math.floor(room_us / state.step_us)) or 0
+  state.tat_us = tat_us
+  state.used = state.amount - left
+  if state.amount > 0 then
+    local wait_us = left > 0 and tat_us - state.now_us or state.step_us - room_us
+    state.resets = math.ceil((state.now_us + wait_us) / 1000)
+  end
+end
+
 local function look_at_rate(state, prefix, owner, now_us)
   state.rate_key = prefix .. 'rate:' .. owner.id .. ':' .. state.window
   state.step_us = state.amount > 0 and math.ceil(RATE_US[state.window] / state.amount) or 0
-  local tat = math.max(now_us, tonumber(redis.call('GET', state.rate_key) or '0'))
-  local room_us = state.amount * state.step_us - (tat - now_us)
-  local left = state.amount > 0 and math.max(0, math.floor(room_us / state.step_us)) or 0
-  state.tat_us = tat
-  state.used = state.amount - left
-  if state.amount > 0 then
-    local wait_us = left > 0 and tat - now_us or state.step_us - room_us
-    state.resets = now + math.ceil(wait_us / 1000)
-  end
+  state.now_us = now_us
+  stand_at(state, math.max(now_us, tonumber(redis.call('GET', state.rate_key) or '0')))
 end
 
 -- Every limit of these owners as it stands now. `need` maps units to what one job takes.
@@ -80,9 +85,8 @@ local function take_rates(states)
   end
   for _, state in ipairs(states) do
     if state.rate_key then
-      local tat = state.tat_us + state.step_us
-      redis.call('SET', state.rate_key, whole(tat), 'PX', whole(math.ceil(RATE_US[state.window] / 1000) + 1000))
-      state.used = state.used + 1
+      stand_at(state, state.tat_us + state.step_us)
+      redis.call('SET', state.rate_key, whole(state.tat_us), 'PX', whole(math.ceil(RATE_US[state.window] / 1000) + 1000))
     end
   end
   return true

@@ -75,6 +75,18 @@ local function close_sums(prefix, owners, starts, need, spend)
   end
 end
 
+-- False when a sum that is remembered would fall below zero by losing so much of a field.
+local function may_lose(prefix, owners, starts, field, amount)
+  for _, owner in ipairs(owners) do
+    for _, name in ipairs(sum_keys(prefix, owner, starts)) do
+      if redis.call('EXISTS', name) == 1 and tonumber(redis.call('HGET', name, field) or '0') < amount then
+        return false
+      end
+    end
+  end
+  return true
+end
+
 -- Adds dollars (micro, may be negative) to a field of the sums that are remembered.
 local function add_to_sums(prefix, owners, starts, field, amount)
   for _, owner in ipairs(owners) do

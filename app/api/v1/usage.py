@@ -1,0 +1,77 @@
+"""Usage over HTTP, as JSON or CSV."""
+
+import csv
+import io
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse, Response
+
+from app.api.deps import CurrentCaller, TheGateway
+from app.api.v1.schemas import PROBLEMS
+from app.domain.views import iso
+from app.services.usage import Grouping, Report, Sums, report_view, row_view, sums_view
+
+CSV = "text/csv"
+JSON = "application/json"
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a cell that begins so is run by spreadsheets (OWASP, CSV injection)
+HEADERS = {"Cache-Control": "no-store", "Vary": "Accept"}
+LONGEST_TIME = 40  # characters
+router = APIRouter(prefix="/v1", tags=["account"], responses=PROBLEMS)
+
+
+@router.get(
+    "/usage",
+    response_model=dict[str, Any],
+    responses={200: {"content": {CSV: {"schema": {"type": "string"}}}}},
+    summary="Jobs, seconds and dollars",
+)
+async def read_usage(
+    request: Request,
+    caller: CurrentCaller,
+    owner: TheGateway,
+    start: Annotated[str | None, Query(alias="from", max_length=LONGEST_TIME)] = None,
+    end: Annotated[str | None, Query(alias="to", max_length=LONGEST_TIME)] = None,
+    group_by: Grouping = Grouping.DAY,
+) -> Response:
+    """What was used between two dates or times, by day, user, model or key; as CSV with `Accept: text/csv`."""
+    span = await owner.usage.span(start, end, zone=caller.zone)
+    report = await owner.usage.report(caller, from_ms=span.from_ms, to_ms=span.to_ms, group_by=group_by)
+    if not _prefers_csv(request.headers.get("accept", "")):
+        return JSONResponse(report_view(report), headers=HEADERS)
+    name = f"usage-{(iso(span.from_ms) or '')[:10]}-by-{group_by.value}.csv"
+    headers = {**HEADERS, "Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(csv_text(report), headers=headers, media_type=CSV)
+
+
+def csv_text(report: Report) -> str:
+    """The rows under a header line, with RFC 4180's line ends."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    with_name = report.group_by in {Grouping.USER, Grouping.KEY}
+    of_teams = ["team"] if report.time_zone is None else []
+    writer.writerow([*of_teams, report.group_by.value, *(["name"] if with_name else []), *sums_view(Sums())])
+    for row in report.rows:
+        numbers = sums_view(row.sums)
+        view = row_view(row, report.group_by)
+        texts = [_harmless(text) for column, text in view.items() if column not in numbers]
+        writer.writerow([*texts, *numbers.values()])
+    return out.getvalue()
+
+
+def _harmless(text: str) -> str:
+    """Text that a spreadsheet shows and does not run."""
+    return f"'{text}" if text.startswith(FORMULA) else text
+
+
+def _prefers_csv(accept: str) -> bool:
+    """True when the caller names CSV, and wants JSON, if it names it, no more (RFC 9110, 12.5.1)."""
+    wanted = {}
+    for part in accept.lower().split(","):
+        name, *parameters = (piece.strip() for piece in part.split(";"))
+        weights = [parameter[2:] for parameter in parameters if parameter.startswith("q=")]
+        try:
+            wanted[name] = float(weights[0]) if weights else 1.0
+        except ValueError:
+            wanted[name] = 0.0
+    return wanted.get(CSV, 0.0) > 0 and wanted[CSV] >= wanted.get(JSON, 0.0)

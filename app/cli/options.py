@@ -1,0 +1,39 @@
+"""Arguments and options that several commands share."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from app.cli.parse import SPEC_HELP, argument, parse_id, parse_limit, parse_name, parse_reason
+from app.domain.limits import Limit, unique
+
+MOST_ROWS = 1000
+
+_id = argument(parse_id)
+_name = argument(parse_name)
+_limit = argument(parse_limit)
+
+JobId = Annotated[str, typer.Argument(parser=_id, metavar="JOB", help="The job's id.")]
+TeamId = Annotated[str, typer.Argument(parser=_id, metavar="TEAM", help="The team's id.")]
+UserId = Annotated[str, typer.Argument(parser=_id, metavar="USER", help="The user's id.")]
+KeyId = Annotated[str, typer.Argument(parser=_id, metavar="KEY", help="The key's id (key_…), not the key.")]
+OfTeam = Annotated[str | None, typer.Option("--team", parser=_id, metavar="ID", help="Of this team only.")]
+OfUser = Annotated[str | None, typer.Option("--user", parser=_id, metavar="ID", help="Of this user only.")]
+Name = Annotated[str, typer.Argument(parser=_name, metavar="NAME", help="What people call it.")]
+NewName = Annotated[str | None, typer.Option("--name", parser=_name, metavar="NAME", help="Another name.")]
+Specs = Annotated[
+    list[Limit] | None, typer.Option("--limit", parser=_limit, metavar="SPEC", help=f"{SPEC_HELP} May be repeated.")
+]
+Reason = Annotated[
+    str, typer.Option("--reason", parser=argument(parse_reason), metavar="TEXT", help="Why; it stays in the books.")
+]
+Rows = Annotated[int, typer.Option("--limit", min=1, max=MOST_ROWS, help="The newest so many.")]
+
+
+def one_of_each(limits: Sequence[Limit] | None) -> tuple[Limit, ...]:
+    """The limits as they were given; wrong usage when two of them count the same unit in the same window."""
+    try:
+        return unique(limits or ())
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}.", param_hint="SPEC") from None

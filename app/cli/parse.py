@@ -1,0 +1,144 @@
+"""What people write on the command line, read: limits, durations, amounts of money, names and ids."""
+
+import getpass
+import re
+from collections.abc import Callable
+from typing import TypeVar
+
+import typer
+
+from app.domain.limits import UNITS, Limit, Unit, Window
+from app.domain.money import parse_usd
+
+SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+DURATION = re.compile(r"([0-9]{1,10})([smhd]?)")
+COUNT = re.compile(r"[0-9]{1,10}")
+ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+LONGEST_NAME = 100  # characters
+LONGEST_REASON = 500
+SHOWN = 60  # characters of a wrong word that are repeated
+EXAMPLE = "usd/day=50.00, jobs/concurrent=4 or submits/minute=30"
+SHAPE = f"write UNIT/WINDOW=AMOUNT, such as {EXAMPLE}."
+NOTHING = "An amount of nothing changes nothing."
+WINDOWS_OF = "; ".join(
+    f"{unit}: {', '.join(window for window in Window if unit in UNITS[window])}" for unit in Unit
+)
+SPEC_HELP = f"A limit, UNIT/WINDOW=AMOUNT, such as {EXAMPLE}. Windows by unit: {WINDOWS_OF}."
+
+Value = TypeVar("Value")
+
+
+def argument(parse: Callable[[str], Value]) -> Callable[[str], Value]:
+    """The parser as typer wants it: what it refuses is wrong usage, in its own sentence."""
+
+    def read(text: str) -> Value:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+
+    return read
+
+
+def parse_limit(text: str) -> Limit:
+    """`usd/day=50.00` as a limit; ValueError with a right one in its sentence."""
+    name, _, amount = text.partition("=")
+    unit_word, _, window_word = name.partition("/")
+    try:
+        unit, window = Unit(unit_word), Window(window_word)
+        micro_or_count = parse_usd(amount) if unit is Unit.USD else _count(amount)
+        return Limit(unit, window, micro_or_count)
+    except ValueError as error:
+        raise ValueError(f"{_quoted(text)} is no limit: {_why(error, unit_word, window_word)}; {SHAPE}") from None
+
+
+def _why(error: ValueError, unit: str, window: str) -> str:
+    """The first thing that is wrong, in words of the vocabulary."""
+    if unit not in set(Unit):
+        return f"the units are {', '.join(Unit)}"
+    if window not in set(Window):
+        return f"the windows are {', '.join(Window)}"
+    sentence = str(error)
+    return sentence[0].lower() + sentence[1:]
+
+
+def _count(text: str) -> int:
+    if not COUNT.fullmatch(text):
+        raise ValueError("the amount is a whole number")
+    return int(text)
+
+
+def duration(least: int, most: int) -> Callable[[str], int]:
+    """A parser of `90`, `90s`, `15m`, `12h` or `30d` as seconds; ValueError for others, and out of bounds."""
+
+    def read(text: str) -> int:
+        parts = DURATION.fullmatch(text)
+        seconds = int(parts[1]) * SECONDS[parts[2]] if parts else -1
+        if not least <= seconds <= most:
+            bounds = f"between {_as_duration(least)} and {_as_duration(most)}"
+            raise ValueError(f"{_quoted(text)} is no duration {bounds}, such as 90, 90s, 15m, 12h or 30d.")
+        return seconds
+
+    return read
+
+
+def _as_duration(seconds: int) -> str:
+    """In the largest unit that fits: `7d`, `1m`, `0`."""
+    units = (unit for unit in "dhms" if seconds and seconds % SECONDS[unit] == 0)
+    unit = next(units, "")
+    return f"{seconds // SECONDS[unit]}{unit}"
+
+
+def parse_signed_usd(text: str) -> int:
+    """Micro-dollars of `12.50` or `-12.50`; ValueError for anything else, and for nothing at all."""
+    minus = text.startswith("-")
+    micro = parse_usd(text.removeprefix("-") if minus else text.removeprefix("+"))
+    if micro == 0:
+        raise ValueError(NOTHING)
+    return -micro if minus else micro
+
+
+def parse_credit(text: str) -> int:
+    """Micro-dollars of `12.50`; ValueError for anything else, and for nothing at all."""
+    micro = parse_usd(text)
+    if micro == 0:
+        raise ValueError(NOTHING)
+    return micro
+
+
+def parse_id(text: str) -> str:
+    """An id as Filmgate makes them; ValueError for what cannot be one."""
+    if not ID.fullmatch(text):
+        raise ValueError(f"{_quoted(text)} is no id: they are letters, digits and underscores, such as team_5f0c….")
+    return text
+
+
+def parse_name(text: str) -> str:
+    """A name of 1 to 100 printable characters."""
+    return _line(text, LONGEST_NAME, "A name")
+
+
+def parse_reason(text: str) -> str:
+    """A reason of 1 to 500 printable characters."""
+    return _line(text, LONGEST_REASON, "A reason")
+
+
+def _line(text: str, longest: int, what: str) -> str:
+    line = text.strip()
+    if not (line and line.isprintable() and len(line) <= longest):
+        raise ValueError(f"{what} is 1 to {longest} printable characters on one line.")
+    return line
+
+
+def _quoted(text: str) -> str:
+    """A wrong word as it may be repeated: short, and without what moves a terminal's cursor."""
+    return repr(text if len(text) <= SHOWN else f"{text[:SHOWN]}…")
+
+
+def actor() -> str:
+    """Who acts, for the audit log: `cli:` and the login name on this machine."""
+    try:
+        name = getpass.getuser()
+    except (OSError, KeyError, ImportError):  # no variable says it, and this user id has no name
+        name = ""
+    return f"cli:{name if name and name.isprintable() else 'unknown'}"

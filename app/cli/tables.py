@@ -1,0 +1,72 @@
+"""What a command shows: a table for a person, or the same as JSON for a program."""
+
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+from app.cli.generate.screen import printable
+
+PIPE_COLUMNS = 200  # wide enough that nothing is folded in a file or a pipe
+EMPTY = "none"
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def print_json(value: Any) -> None:
+    """Print it as JSON, indented, with letters of every script as they are."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print a table. The first column is never folded, because it is copied into the next command.
+
+    Cells are plain text: a name that looks like markup, or moves a terminal's cursor, is shown as letters.
+    """
+    if not rows:
+        typer.echo(EMPTY)
+        return
+    first, *others = columns
+    table = Table(Column(first, no_wrap=True), *others, show_header=any(columns))
+    for row in rows:
+        table.add_row(*(Text(_cell(value)) for value in row))
+    console = Console()
+    (console if console.is_terminal else Console(width=PIPE_COLUMNS)).print(table)
+
+
+def print_views(views: Sequence[dict[str, Any]], columns: dict[str, str], *, as_json: bool) -> None:
+    """Print what the API would show: all of it as JSON, or the `columns` (title to field) as a table."""
+    if as_json:
+        print_json(list(views))
+    else:
+        print_table(list(columns), [[view[field] for field in columns.values()] for view in views])
+
+
+def print_view(view: dict[str, Any], *, as_json: bool) -> None:
+    """Print one thing: as a JSON object, or a line for each of its fields."""
+    if as_json:
+        print_json(view)
+    else:
+        print_table(["", ""], [[name.replace("_", " "), value] for name, value in view.items()])
+
+
+def _cell(value: Any) -> str:
+    """One value as people read it: an absent one is empty, a list stands with commas."""
+    if value is None:
+        return ""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_cell, value))
+    if isinstance(value, dict):
+        limit = {"unit", "window", "amount"} <= value.keys()
+        return _limit(value) if limit else printable(json.dumps(value, ensure_ascii=False))
+    return printable(str(value))
+
+
+def _limit(view: dict[str, Any]) -> str:
+    """A limit as it is written on the command line; a raise stands behind it."""
+    raised = f" (raised to {view['raised_to']} until {view['raised_until']})" if "raised_to" in view else ""
+    return f"{view['unit']}/{view['window']}={view['amount']}{raised}"

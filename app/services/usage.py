@@ -1,0 +1,250 @@
+"""Usage: jobs, seconds of video and dollars, added up from the ledger's entries when somebody asks."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from app.domain.access import require_key, require_scope
+from app.domain.accounts import Caller, Scope
+from app.domain.errors import NotFound, Unprocessable, Violation
+from app.domain.limits import CALENDAR, Window, periods
+from app.domain.money import format_usd
+from app.domain.views import iso
+from app.store.accounts import NO_TEAM, AccountStore, Team
+from app.store.dispatch import DispatchStore
+from app.store.ledger import Entry, LedgerStore
+
+DAY_MS = 86_400_000
+LONGEST_DAYS = 366
+LONGEST_MS = LONGEST_DAYS * DAY_MS + 3_600_000  # such a stretch has an hour more when it ends in winter time
+LAST_MS = 8000 * 365 * DAY_MS  # the years 1970 to 9964; calendars end with 9999
+MONTH = CALENDAR.index(Window.MONTH)
+UNCODED_OFFSET = re.compile(r"(?<=\d) (?=\d\d:?\d\d$)")  # a plus sign that was not percent-encoded
+
+
+class Grouping(StrEnum):
+    """By what usage is added up. A day is one of the team's time zone."""
+
+    DAY = "day"
+    USER = "user"
+    MODEL = "model"
+    KEY = "key"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From when (ms) until before when."""
+
+    from_ms: int
+    to_ms: int
+
+
+@dataclass(slots=True)
+class Sums:
+    """What was used: jobs that were not released, their seconds of video, micro-dollars spent and still held."""
+
+    jobs: int = 0
+    video_seconds: int = 0
+    spent: int = 0
+    held: int = 0
+
+    def take(self, entry: Entry) -> None:
+        """Add one entry; a dispute moves nothing, and a credit is no usage."""
+        sign = {"reserve": 1, "release": -1}.get(entry.type, 0)
+        self.jobs += sign
+        self.video_seconds += sign * entry.seconds
+        self.held += entry.amount * (-1 if entry.type == "settle" else sign)
+        self.spent += entry.amount if entry.type in {"settle", "correction"} else 0
+
+    def add(self, other: "Sums") -> None:
+        """Add the sums of another group."""
+        self.jobs += other.jobs
+        self.video_seconds += other.video_seconds
+        self.spent += other.spent
+        self.held += other.held
+
+    @property
+    def nothing(self) -> bool:
+        """True when all is zero, as after jobs that were all released."""
+        return not (self.jobs or self.video_seconds or self.spent or self.held)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One group: a day as `2026-11-22`, a model's id, or the id and the name of a user or a key.
+
+    The group is empty for corrections about no job. `team` is None in the report of one team.
+    """
+
+    team: str | None
+    group: str
+    name: str | None
+    sums: Sums
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Usage of jobs that were admitted in the span, in order of the groups. `credits` is micro-dollars given."""
+
+    group_by: Grouping
+    span: Span
+    time_zone: str | None
+    rows: list[Row]
+    total: Sums
+    credits: int
+
+
+@dataclass(slots=True)
+class Sheet:
+    """Entries of the span, added up by team and group. `user` leaves out everybody else's."""
+
+    group_by: Grouping
+    span: Span
+    user: str | None = None
+    groups: dict[tuple[str, str], Sums] = field(default_factory=dict)
+    credits: int = 0
+
+    def take(self, team: str, zone: ZoneInfo, entry: Entry) -> None:
+        """Add an entry of a team to the group of its job, at the time of the job's admission."""
+        if not self.span.from_ms <= entry.admitted_ms < self.span.to_ms or self.user not in {None, entry.user}:
+            return
+        if entry.type == "credit":
+            self.credits += entry.amount
+            return
+        self.groups.setdefault((team, self._group(zone, entry)), Sums()).take(entry)
+
+    def _group(self, zone: ZoneInfo, entry: Entry) -> str:
+        if self.group_by is Grouping.DAY:
+            return datetime.fromtimestamp(entry.admitted_ms / 1000, zone).date().isoformat()
+        return {Grouping.USER: entry.user, Grouping.MODEL: entry.model, Grouping.KEY: entry.key}[self.group_by]
+
+
+class Usage:
+    """Reports for a team, for one of its users, or for all teams together."""
+
+    def __init__(self, ledger: LedgerStore, accounts: AccountStore, dispatch: DispatchStore) -> None:
+        self._ledger = ledger
+        self._accounts = accounts
+        self._dispatch = dispatch
+
+    async def span(self, start: str | None, end: str | None, *, zone: str) -> Span:
+        """The span that two parameters name; this month so far where they are not given.
+
+        A date is the beginning of a day in the time zone; a time says its offset. Unprocessable otherwise, and for
+        a span that is empty or longer than 366 days.
+        """
+        to_ms = await self._dispatch.now_ms() if end is None else _moment("to", end, zone)
+        month_ms = periods(max(0, to_ms - 1), zone).starts[MONTH] if start is None else 0
+        from_ms = month_ms if start is None else _moment("from", start, zone)
+        if from_ms >= to_ms:
+            raise _wrong("from", "out_of_range", "The time in `from` must be before the one in `to`.")
+        if to_ms - from_ms > LONGEST_MS:
+            raise _wrong("from", "out_of_range", f"A report covers at most {LONGEST_DAYS} days.")
+        return Span(from_ms, to_ms)
+
+    async def report(
+        self, whose: Caller | str | None, *, from_ms: int, to_ms: int, group_by: Grouping | str
+    ) -> Report:
+        """The usage of a team, of what a caller may see, or of all teams (None), deleted ones too.
+
+        A job counts where it was admitted, whenever it was settled; so the ledger is read to its end, by pages.
+        """
+        user = None
+        if isinstance(whose, Caller):
+            require_key(whose)
+            require_scope(whose, Scope.JOBS_READ)
+            user = None if whose.sees_team else whose.user
+        teams = await self._teams(whose.team if isinstance(whose, Caller) else whose)
+        sheet = Sheet(Grouping(group_by), Span(from_ms, to_ms), user)
+        for team in teams:
+            zone = ZoneInfo(team.time_zone)
+            async for entry in self._ledger.read(team.id, from_ms=max(0, from_ms)):
+                sheet.take(team.id, zone, entry)
+        names = {team.id: await self._names(team, sheet.group_by) for team in teams}
+        return _report(sheet, names, None if whose is None else teams[0].time_zone)
+
+    async def _teams(self, team_id: str | None) -> list[Team]:
+        if team_id is None:
+            return await self._accounts.teams(deleted=True)
+        team = await self._accounts.team(team_id)
+        if team is None:
+            raise NotFound(NO_TEAM)
+        return [team]
+
+    async def _names(self, team: Team, group_by: Grouping) -> dict[str, str] | None:
+        """The names of a team's users or keys, by id; None where groups have none."""
+        if group_by not in {Grouping.USER, Grouping.KEY}:
+            return None
+        users = await self._accounts.users(team.id, deleted=True)
+        if group_by is Grouping.USER:
+            return {user.id: user.name for user in users}
+        return {key.id: key.name for _, key in await self._accounts.keys_of([user.id for user in users])}
+
+
+def _report(sheet: Sheet, names: Mapping[str, Mapping[str, str] | None], zone: str | None) -> Report:
+    """The sheet with names and a total, without groups of which nothing is left; `zone` is a single team's."""
+    rows, total = [], Sums()
+    for (team, group), sums in sorted(sheet.groups.items()):
+        known = names[team]
+        if not sums.nothing:
+            name = None if known is None else known.get(group, "")
+            rows.append(Row(team if zone is None else None, group, name, sums))
+            total.add(sums)
+    return Report(sheet.group_by, sheet.span, zone, rows, total, sheet.credits)
+
+
+def _moment(name: str, text: str, zone: str) -> int:
+    """Milliseconds of a date, or of a time with its offset."""
+    try:
+        if len(text) <= len("2026-11-22"):
+            day = date.fromisoformat(text)
+            moment = datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone))
+        else:
+            moment = datetime.fromisoformat(UNCODED_OFFSET.sub("+", text))
+        if moment.utcoffset() is not None:
+            at_ms = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+            if 0 <= at_ms <= LAST_MS:
+                return at_ms
+    except (ValueError, OverflowError):  # no such day, or one at the end of all time
+        pass
+    raise _wrong(name, "not_a_time", "Send a date such as 2026-11-22, or a time such as 2026-11-22T12:00:00Z.")
+
+
+def _wrong(name: str, code: str, sentence: str) -> Unprocessable:
+    return Unprocessable(sentence, violations=(Violation(f"/query/{name}", code, sentence),))
+
+
+def sums_view(sums: Sums) -> dict[str, Any]:
+    """The four numbers, dollars as decimal strings."""
+    return {
+        "jobs": sums.jobs,
+        "video_seconds": sums.video_seconds,
+        "spent_usd": format_usd(sums.spent),
+        "held_usd": format_usd(sums.held),
+    }
+
+
+def row_view(row: Row, group_by: Grouping) -> dict[str, Any]:
+    """`{"team"?, group, "name"?, "jobs", "video_seconds", "spent_usd", "held_usd"}`."""
+    view: dict[str, Any] = {} if row.team is None else {"team": row.team}
+    view[group_by.value] = row.group
+    if row.name is not None:
+        view["name"] = row.name
+    return view | sums_view(row.sums)
+
+
+def report_view(report: Report) -> dict[str, Any]:
+    """The report as replies and the command show it."""
+    return {
+        "from": iso(report.span.from_ms),
+        "to": iso(report.span.to_ms),
+        "time_zone": report.time_zone,
+        "group_by": report.group_by.value,
+        "data": [row_view(row, report.group_by) for row in report.rows],
+        "total": sums_view(report.total),
+        "credits_usd": format_usd(report.credits),
+    }

@@ -1,0 +1,235 @@
+"""`filmgate teams|users|keys|limits|ledger|audit|usage`, as an operator uses them, on the store of a gateway."""
+
+import asyncio
+import json
+from collections.abc import Coroutine
+from functools import partial
+from subprocess import CompletedProcess
+from typing import Any
+
+import httpx
+import pytest
+from redis import Redis
+
+from app.store import keys
+from tests.support.command import On, command_on
+from tests.support.redis_server import RedisServer
+from tests.support.stack import Stack
+from tests.support.up import clean_environment, run_command
+from tests.support.waiting import wait_until
+from workers.submit import submit
+
+pytestmark = pytest.mark.timeout(200)
+
+MODEL = "fal-ai/kling-video/v2/master/image-to-video"
+ORIGIN = "https://app.example.com"
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> On:
+    """Makes a function that runs the command on a store, as the operator `olga`."""
+    return partial(command_on, monkeypatch, capsys)
+
+
+async def _as(stack: Stack, key: str) -> httpx.Response:
+    return await stack.api.get("/v1/me", headers={"Authorization": f"Bearer {key}"})
+
+
+async def _closes(stack: Stack, key: str) -> None:
+    """The key opens nothing any more, within a second on a quiet machine."""
+
+    async def closed() -> bool:
+        return (await _as(stack, key)).status_code == 401
+
+    await wait_until(closed, "the key is refused", timeout=5)
+
+
+@pytest.mark.anyio
+async def test_an_account_lives_from_its_team_to_its_end(stack: Stack, command: On) -> None:
+    """What each command says is so at the API, at once; each act is a line with the operator's name."""
+    call = command(stack.redis)
+
+    async def answer(*words: str) -> Any:
+        return (await asyncio.to_thread(call, *words, "--json")).json
+
+    zone = ("--time-zone", "Europe/Berlin")
+    made = await answer("teams", "create", "Film", "--weight", "3", *zone, "--limit", "usd/day=50.00")
+    team = made["id"]
+    assert (made["name"], made["weight"], made["time_zone"]) == ("Film", 3, "Europe/Berlin")
+    assert made["limits"] == [{"unit": "usd", "window": "day", "amount": "50.00"}]
+    user = (await answer("users", "create", "Ada", "--team", team))["id"]
+
+    rights = ("--scope", "jobs:read", "--model", MODEL, "--origin", ORIGIN, "--expires-in", "30d")
+    key = await answer("keys", "create", "laptop", "--user", user, *rights)
+    me = (await _as(stack, key["key"])).json()
+    assert (me["team"]["id"], me["user"]["id"]) == (team, user)
+    assert (key["name"], key["scopes"]) == ("laptop", ["jobs:read"])
+    assert (key["models"], key["origins"]) == ([MODEL], [ORIGIN])
+    assert key["expires_at"][:10] > key["created_at"][:10]
+
+    await answer("limits", "set", team, "usd/day=1.00", "submits/minute=30")
+    (raised,) = await answer("limits", "raise", team, "usd/day=7.50", "--for", "2h")
+    assert (raised["amount"], raised["raised_to"]) == ("1.00", "7.50")
+    limits = (await _as(stack, key["key"])).json()["limits"]
+    assert {(one["unit"], one["amount"]) for one in limits} == {("submits", 30), ("usd", "7.50")}
+
+    new = await answer("keys", "rotate", key["id"], "--overlap", "15m")
+    assert [(await _as(stack, one["key"])).status_code for one in (key, new)] == [200, 200]
+    assert (await answer("keys", "revoke", new["id"]))["revoked_at"] is not None
+    await _closes(stack, new["key"])
+    assert (await _as(stack, key["key"])).status_code == 200
+    assert await answer("teams", "delete", team, "--yes") == {"id": team, "deleted": True}
+    await _closes(stack, key["key"])
+
+    lines = await answer("audit", "list", "--limit", "8")
+    assert [line["action"] for line in reversed(lines)] == [
+        *("team.add", "user.add", "key.add", "limits.replace"),
+        *("limits.raise", "key.rotate", "key.revoke", "team.remove"),
+    ]
+    assert {line["actor"] for line in lines} == {"cli:olga"}
+    assert key["key"] not in str(lines)
+
+
+@pytest.mark.anyio
+async def test_the_command_is_the_same_as_a_process(stack: Stack) -> None:
+    """A key alone on stdout, so that it can be piped; refusals on stderr, without a traceback."""
+    environment = clean_environment(FILMGATE_REDIS_URL=stack.redis.url, LOGNAME="olga")
+
+    def process(*words: str) -> Coroutine[Any, Any, CompletedProcess[str]]:
+        return run_command(*words, environment=environment)
+
+    team = stack.account.team.id
+    made, asked, garbled = await asyncio.gather(
+        process("keys", "create", "render farm"),
+        process("teams", "delete", team),
+        process("teams", "create", "\udcff"),
+    )
+    assert (made.returncode, made.stderr) == (0, "")
+    (key,) = made.stdout.splitlines()
+    me = (await _as(stack, key)).json()
+    assert (me["team"]["id"], me["user"]["name"]) == (team, "render farm")
+    assert (asked.returncode, asked.stdout) == (2, "")
+    assert asked.stderr == "filmgate: Invalid value for --yes: nobody can be asked here: say --yes.\n"
+    assert (garbled.returncode, garbled.stdout, len(garbled.stderr.splitlines())) == (2, "", 1)
+
+
+def test_the_first_key_makes_its_team(store: RedisServer, command: On) -> None:
+    """On an empty store there is one team then, with one user and one key, all three the operator's acts."""
+    call = command(store)
+    made = call("keys", "create", "me", "--json").json
+    (team,) = call("teams", "list", "--json").json
+    (user,) = call("users", "list", "--json").json
+    (key,) = call("keys", "list", "--user", user["id"], "--json").json
+    assert (made["team"], made["user"], made["id"], made["name"]) == (team["id"], user["id"], key["id"], "me")
+    assert made["scopes"] == ["jobs:read", "jobs:write"]
+    assert made["key"] not in json.dumps(key)
+    assert [line["actor"] for line in call("audit", "list", "--json").json] == ["cli:olga"] * 3
+
+
+def test_names_and_limits_are_changed(store: RedisServer, command: On) -> None:
+    """What is not given stays; limits are replaced whole; `--none` takes them away."""
+    call = command(store)
+    team = call("teams", "create", "one", "--weight", "2", "--json").json["id"]
+    user = call("users", "create", "Bo", "--limit", "jobs/concurrent=2", "--limit", "usd/total=3", "--json").json
+    assert user["team"] == team
+    assert call("users", "update", user["id"], "--name", "Bob", "--json").json == {**user, "name": "Bob"}
+    changed = call("teams", "update", team, "--time-zone", "Asia/Kolkata", "--json").json
+    assert (changed["name"], changed["weight"], changed["time_zone"]) == ("one", 2, "Asia/Kolkata")
+    assert call("teams", "show", team, "--json").json == changed
+    for owner in (user["id"], "gateway"):
+        (limit,) = call("limits", "set", owner, "video_seconds/month=600", "--json").json
+        assert limit == {"unit": "video_seconds", "window": "month", "amount": 600}
+        assert call("limits", "show", owner, "--json").json == [limit]
+    assert call("limits", "show", "--json").json == [limit]
+    assert call("limits", "set", "gateway", "--none", "--json").json == []
+    assert call("users", "delete", user["id"], "--json").json == {"id": user["id"], "deleted": True}
+    assert call("users", "list", "--team", team, "--json").json == []
+
+
+def test_tables_hold_what_is_copied(store: RedisServer, command: On) -> None:
+    """Without `--json` each thing is one row, with its id whole; where there is nothing, that is said."""
+    call = command(store)
+    assert call("teams", "list").out == "none\n"
+    team = call("teams", "create", "[red]Łódź", "--limit", "usd/day=5", "--json").json["id"]
+    key = call("keys", "create", "a", "--json").json
+    tables = {
+        ("teams", "list"): (team, "[red]Łódź", "usd/day=5.00"),
+        ("teams", "show", team): (team, "UTC"),
+        ("users", "list"): (key["user"],),
+        ("keys", "list"): (key["id"], key["shown_as"]),
+        ("keys", "show", key["id"]): (key["shown_as"],),
+        ("limits", "show", team): ("usd", "5.00"),
+        ("audit", "list"): ("key.add", "cli:olga"),
+        ("audit", "verify"): ("3",),
+        ("ledger", "verify"): ("differences: 0",),
+    }
+    for words, shown in tables.items():
+        ended = call(*words)
+        assert (ended.code, ended.err) == (0, ""), words
+        assert all(text in ended.out for text in shown), (words, ended.out)
+
+
+def test_a_changed_store_is_noticed(store: RedisServer, command: On) -> None:
+    """A counter and a line that somebody changed by hand: exit 1, and what differs."""
+    call = command(store)
+    team = call("teams", "create", "one", "--json").json["id"]
+    call("ledger", "correct", team, "2.50", "--reason", "an invoice")
+    assert call("ledger", "verify", "--json").json == {"teams": 1, "entries": 1, "differences": []}
+    assert call("audit", "verify", "--json").json == {"lines": 2, "intact": True, "broken_at": None}
+    with Redis.from_url(store.url) as redis:
+        redis.hset(keys.total(team), "used:usd", "1")
+        ((first, _), _) = redis.xrange(keys.AUDIT)
+        redis.xdel(keys.AUDIT, first)
+    ended = call("ledger", "verify", "--json")
+    (difference,) = json.loads(ended.out)["differences"]
+    assert (difference["key"], difference["stored"], difference["rebuilt"]) == (keys.total(team), 1, 2_500_000)
+    assert (ended.code, len(ended.err.splitlines())) == (1, 1)
+    assert keys.total(team) in call("ledger", "verify").out
+    ended = call("audit", "verify", "--json")
+    assert (ended.code, json.loads(ended.out)["broken_at"]) == (1, 1)
+    assert ended.err == "filmgate: The audit log is not as it was written, from line 1 on.\n"
+
+
+@pytest.mark.anyio
+async def test_the_books_are_corrected(stack: Stack, command: On) -> None:
+    """A credit, a correction of today, and what a job really cost are entries with a reason, and usage."""
+    team = stack.account.team.id
+    job = await stack.submit("paid [emu:drop_after_accept]")
+    await stack.gateway.dispatch.grant()
+    await submit(stack.gateway, f"{team}/{job['id']}")
+
+    def books() -> None:
+        call = command(stack.redis)
+        why = ("--reason", "it was so", "--json")
+        open_one = call("ledger", "correct", team, "1.00", "--job", job["id"], "--reason", "too early")
+        assert open_one.refused(1) == "The job has not ended; its charge is not known yet."
+        call("jobs", "resolve", job["id"], "fail", "--charged")
+        corrected = call("ledger", "correct", team, "1.00", "--job", job["id"], *why).json
+        assert (corrected["job"], corrected["outcome"]) == (job["id"], "corrected")
+        assert call("ledger", "correct", team, "1.00", "--job", job["id"], *why).json["outcome"] == "same"
+        assert call("ledger", "credit", team, "20", *why).json["amount_usd"] == "20.00"
+        assert call("ledger", "correct", team, "0.50", *why).json["amount_usd"] == "0.50"
+        assert call("ledger", "correct", team, "-0.25", *why).json["amount_usd"] == "-0.25"
+        below = call("ledger", "correct", team, "-99", "--reason", "too much")
+        assert below.refused(1) == "Less than nothing would be spent; name the job that is corrected."
+        entries = call("ledger", "list", "--team", team, "--limit", "5", "--json").json
+        assert [(entry["type"], entry["amount_usd"]) for entry in entries] == [
+            *(("correction", "-0.25"), ("correction", "0.50"), ("credit", "20.00")),
+            *(("correction", "-0.40"), ("settle", "1.40")),
+        ]
+        assert {entry["reason"] for entry in entries[:4]} == {"it was so"}
+        assert call("ledger", "verify", "--json").json["differences"] == []
+        usage = call("usage", "--team", team, "--group-by", "model", "--json").json
+        assert (usage["total"]["spent_usd"], usage["credits_usd"]) == ("1.25", "20.00")
+        assert call("usage").out.count("1.25") == 2  # the day, and the total
+        header, *rows = call("usage", "--group-by", "user", "--csv").out.splitlines()
+        assert header.startswith("team,user,name,jobs,")
+        assert {row.split(",")[0] for row in rows} == {team}
+
+    await asyncio.to_thread(books)
+
+
+def test_a_user_without_a_team_is_told_how_to_make_one(store: RedisServer, command: On) -> None:
+    """The sentence is the remedy."""
+    refused = command(store)("users", "create", "a").refused(1)
+    assert refused == "There is no team yet: make one with `filmgate teams create NAME`."

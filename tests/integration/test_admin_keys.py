@@ -1,0 +1,236 @@
+"""Keys over the admin API: shown once, bound to what they are for, and closed at once."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from redis.asyncio import Redis
+
+from app.domain.accounts import digest, well_formed
+from tests.support.admin import ADMIN_KEY, Administrator, administrator
+from tests.support.callers import calling
+from tests.support.emulator import Emulator
+from tests.support.redis_server import RedisServer
+from tests.support.refusals import assert_problem
+from tests.support.stack import Stack, open_stack
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.anyio
+
+DEFAULT_MODEL = "fal-ai/kling-video/v2/master/image-to-video"
+ANOTHER_MODEL = "fal-ai/kling-video/v2.1/master/image-to-video"
+PAGE = "https://app.example.com"
+
+
+@pytest.fixture
+async def stack(store: RedisServer, emulator: Emulator) -> AsyncIterator[Stack]:
+    """A gateway that has an administrator."""
+    async with open_stack(store, emulator, FILMGATE_ADMIN_KEY=ADMIN_KEY) as made:
+        yield made
+
+
+@pytest.fixture
+async def admin(stack: Stack) -> AsyncIterator[Administrator]:
+    """The administrator."""
+    async with administrator(stack) as one:
+        yield one
+
+
+async def stored(redis_server: RedisServer) -> bytes:
+    """Every key and every value in the store."""
+    readers: dict[Any, Any] = {
+        b"string": lambda redis, name: redis.get(name),
+        b"hash": lambda redis, name: redis.hgetall(name),
+        b"set": lambda redis, name: redis.smembers(name),
+        b"zset": lambda redis, name: redis.zrange(name, 0, -1),
+        b"list": lambda redis, name: redis.lrange(name, 0, -1),
+        b"stream": lambda redis, name: redis.xrange(name),
+    }
+    found = b""
+    async with Redis.from_url(redis_server.url) as redis:
+        async for name in redis.scan_iter(count=1000):
+            found += name + repr(await readers[await redis.type(name)](redis, name)).encode()
+    return found
+
+
+async def try_key(stack: Stack, key: str, **more: Any) -> httpx.Response:
+    """A submission with this key."""
+    async with calling(stack, key) as theirs:
+        return await theirs.post("/v1/jobs", json=stack.body(**more.pop("body", {})), **more)
+
+
+async def test_a_key_is_shown_once_and_not_stored(admin: Administrator, stack: Stack, store: RedisServer) -> None:
+    """It is in the reply that made it, and in no later reply, no line of the audit log, no value of the store."""
+    made = await admin.key(stack.account.user.id, name="ci")
+    key = made["key"]
+    assert well_formed(key)
+    assert (made["shown_as"][:8], made["shown_as"][-4:]) == ("fg_live_", key[-4:])
+    assert (await try_key(stack, key)).status_code == 202
+    rotated = await admin.done("POST", f"keys/{made['id']}/rotate", {})
+    everything = await stored(store)
+    assert digest(key).encode() in everything
+    for secret in (key, rotated["key"]):
+        assert secret.encode() not in everything
+        assert secret[20:-6].encode() not in everything
+        for path in ("keys", f"keys/{made['id']}", "audit"):
+            assert secret not in (await admin.call("GET", path)).text
+
+
+async def test_a_key_is_shown_with_its_rights(admin: Administrator, stack: Stack) -> None:
+    """The reply but the key itself is what reads and lists show."""
+    made = await admin.key(
+        stack.account.user.id,
+        name=" ci ",
+        scopes=["team:read", "jobs:read"],
+        models=[DEFAULT_MODEL],
+        origins=[PAGE],
+        expires_in=3600,
+    )
+    assert made["name"] == "ci"
+    assert made["scopes"] == ["jobs:read", "team:read"]
+    assert (made["models"], made["origins"]) == ([DEFAULT_MODEL], [PAGE])
+    assert (made["team"], made["user"]) == (stack.account.team.id, stack.account.user.id)
+    assert (made["revoked_at"], made["last_used_at"]) == (None, None)
+    shown = {name: value for name, value in made.items() if name != "key"}
+    assert await admin.done("GET", f"keys/{made['id']}") == shown
+    for query in ({}, {"user": stack.account.user.id}, {"team": stack.account.team.id}):
+        assert shown in (await admin.done("GET", "keys", **query))["data"]
+    elsewhere = await admin.team()
+    for query in ({"team": elsewhere["id"]}, {"team": elsewhere["id"], "user": stack.account.user.id}):
+        assert (await admin.done("GET", "keys", **query))["data"] == []
+
+
+async def test_a_plain_key_submits_and_reads_and_never_ends(admin: Administrator, stack: Stack) -> None:
+    """Only the user must be given."""
+    made = await admin.key(stack.account.user.id)
+    assert made["scopes"] == ["jobs:read", "jobs:write"]
+    assert (made["models"], made["origins"], made["expires_at"]) == (None, None, None)
+    assert (await try_key(stack, made["key"])).status_code == 202
+
+
+async def test_a_revoked_key_is_refused_by_the_script_that_admits(admin: Administrator, stack: Stack) -> None:
+    """The caller is still remembered by this process, and the very next submission is 401; nothing was admitted."""
+    made = await admin.key(stack.account.user.id)
+    async with calling(stack, made["key"]) as theirs:
+        assert (await theirs.post("/v1/jobs", json=stack.body())).status_code == 202
+        await admin.done("DELETE", f"keys/{made['id']}")
+        until, remembered = stack.gateway.accounts._known[digest(made["key"])]
+        stack.gateway.accounts._known[digest(made["key"])] = (until + 60, remembered)
+        assert_problem(await theirs.post("/v1/jobs", json=stack.body()), 401, "unauthenticated")
+    assert len((await stack.api.get("/v1/jobs")).json()["data"]) == 1
+
+
+async def test_revocation_is_in_force_for_reads_within_a_second(admin: Administrator, stack: Stack) -> None:
+    """A process forgets callers after half a second."""
+    made = await admin.key(stack.account.user.id)
+    async with calling(stack, made["key"]) as theirs:
+        assert (await theirs.get("/v1/jobs")).status_code == 200
+        await admin.done("DELETE", f"keys/{made['id']}")
+
+        async def refused() -> bool:
+            return (await theirs.get("/v1/jobs")).status_code == 401
+
+        await wait_until(refused, "the key is refused", timeout=1)
+
+
+async def test_revoking_twice_is_harmless(admin: Administrator, stack: Stack) -> None:
+    """204 both times; the moment stays the first one, and the log has one line."""
+    made = await admin.key(stack.account.user.id)
+    await admin.done("DELETE", f"keys/{made['id']}")
+    first = await admin.done("GET", f"keys/{made['id']}")
+    await admin.done("DELETE", f"keys/{made['id']}")
+    assert await admin.done("GET", f"keys/{made['id']}") == first
+    assert [line["action"] for line in await admin.audit()].count("key.revoke") == 1
+
+
+async def test_rotation_with_an_overlap_lets_both_keys_open(admin: Administrator, stack: Stack) -> None:
+    """The new key has the old one's rights; the old one is told when it ends, and the new one does not end."""
+    old = await admin.key(stack.account.user.id, name="ci", models=[DEFAULT_MODEL], scopes=["jobs:write"])
+    new = await admin.done("POST", f"keys/{old['id']}/rotate", {"overlap": 3600})
+    assert new["key"] != old["key"]
+    same = ("name", "team", "user", "scopes", "models", "origins", "expires_at")
+    assert [new[name] for name in same] == [old[name] for name in same]
+    assert (await admin.done("GET", f"keys/{old['id']}"))["expires_at"] > new["created_at"]
+    for key in (old, new):
+        assert (await try_key(stack, key["key"])).status_code == 202
+    assert_problem(await admin.call("POST", f"keys/{old['id']}/rotate", {}), 409, "key_ended")
+    third = await admin.done("POST", f"keys/{new['id']}/rotate", {})
+    assert third["expires_at"] == old["expires_at"]
+
+
+async def test_rotation_without_overlap_closes_the_old_key(admin: Administrator, stack: Stack) -> None:
+    """From the next submission on, also where the caller is remembered."""
+    old = await admin.key(stack.account.user.id)
+    assert (await try_key(stack, old["key"])).status_code == 202
+    new = await admin.done("POST", f"keys/{old['id']}/rotate", {"overlap": 0})
+    assert_problem(await try_key(stack, old["key"]), 401, "unauthenticated")
+    assert (await try_key(stack, new["key"])).status_code == 202
+    assert_problem(await admin.call("POST", f"keys/{old['id']}/rotate", {}), 409, "key_ended")
+
+
+async def test_a_key_ends_when_it_expires(admin: Administrator, stack: Stack) -> None:
+    """It opens, and a second later it does not."""
+    made = await admin.key(stack.account.user.id, expires_in=1)
+    async with calling(stack, made["key"]) as theirs:
+        assert (await theirs.get("/v1/me")).status_code == 200
+
+        async def refused() -> bool:
+            return (await theirs.get("/v1/me")).status_code == 401
+
+        await wait_until(refused, "the key has expired", timeout=5)
+        assert_problem(await theirs.post("/v1/jobs", json=stack.body()), 401, "unauthenticated")
+
+
+async def test_a_key_for_one_model_submits_no_other(admin: Administrator, stack: Stack) -> None:
+    """403 for a submission and for a quote; its own model passes, also when it is the one by default."""
+    made = await admin.key(stack.account.user.id, models=[DEFAULT_MODEL])
+    assert (await try_key(stack, made["key"])).status_code == 202
+    other = await try_key(stack, made["key"], body={"model": ANOTHER_MODEL})
+    assert_problem(other, 403, "model_not_allowed")
+    async with calling(stack, made["key"]) as theirs:
+        quote = await theirs.post("/v1/quotes", json=stack.body(model=ANOTHER_MODEL))
+    assert_problem(quote, 403, "model_not_allowed")
+
+
+async def test_a_key_for_one_web_page_submits_from_nowhere_else(admin: Administrator, stack: Stack) -> None:
+    """The origin is compared letter by letter, and a submission must come with one."""
+    made = await admin.key(stack.account.user.id, origins=[PAGE])
+    assert (await try_key(stack, made["key"], headers={"Origin": PAGE})).status_code == 202
+    for origin in ("https://app.example.com.evil.net", "http://app.example.com", "https://APP.example.com", "null"):
+        reply = await try_key(stack, made["key"], headers={"Origin": origin})
+        assert_problem(reply, 403, "origin_not_allowed")
+    assert_problem(await try_key(stack, made["key"]), 403, "origin_not_allowed")
+
+
+async def test_a_key_that_only_reads_submits_nothing(admin: Administrator, stack: Stack) -> None:
+    """The scope decides: 403, and the list is there."""
+    made = await admin.key(stack.account.user.id, scopes=["jobs:read"])
+    assert_problem(await try_key(stack, made["key"]), 403, "forbidden")
+    async with calling(stack, made["key"]) as theirs:
+        assert (await theirs.get("/v1/jobs")).status_code == 200
+
+
+async def test_the_last_use_of_a_key_appears(admin: Administrator, stack: Stack) -> None:
+    """Null until the first request, then its time."""
+    made = await admin.key(stack.account.user.id)
+    assert (await admin.done("GET", f"keys/{made['id']}"))["last_used_at"] is None
+    assert (await try_key(stack, made["key"])).status_code == 202
+    used = (await admin.done("GET", f"keys/{made['id']}"))["last_used_at"]
+    assert used >= made["created_at"]
+    listed = {key["id"]: key["last_used_at"] for key in (await admin.done("GET", "keys"))["data"]}
+    assert listed[made["id"]] == used
+
+
+async def test_a_user_deleted_while_keys_are_made_leaves_no_open_key(admin: Administrator, stack: Stack) -> None:
+    """Ten keys are asked for while the user goes: whichever were made, none opens anything afterwards."""
+    user = await admin.user(stack.account.team.id)
+    making = [admin.call("POST", "keys", {"user": user["id"]}) for _ in range(10)]
+    replies = await asyncio.gather(*making[:5], admin.call("DELETE", f"users/{user['id']}"), *making[5:])
+    if replies.pop(5).status_code == 409:
+        await admin.done("DELETE", f"users/{user['id']}")
+    assert {reply.status_code for reply in replies} <= {201, 404}
+    for reply in replies:
+        if reply.status_code == 201:
+            assert_problem(await try_key(stack, reply.json()["key"]), 401, "unauthenticated")

@@ -1,0 +1,204 @@
+"""Limits, raises, credits and corrections over the admin API."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from app.store import keys
+from tests.support.admin import ADMIN_KEY, Administrator, administrator
+from tests.support.emulator import Emulator
+from tests.support.hand import Hand
+from tests.support.redis_server import RedisServer
+from tests.support.refusals import assert_problem, nothing_changes
+from tests.support.stack import Stack, open_stack
+
+pytestmark = pytest.mark.anyio
+
+ONE_JOB = {"unit": "jobs", "window": "total", "amount": 1}
+ONE_CLIP = {"unit": "usd", "window": "total", "amount": "1.40"}  # the price of one clip
+OWNERS = ["gateway", "team", "user"]
+
+
+@pytest.fixture
+async def stack(store: RedisServer, emulator: Emulator) -> AsyncIterator[Stack]:
+    """A gateway that has an administrator."""
+    async with open_stack(store, emulator, FILMGATE_ADMIN_KEY=ADMIN_KEY) as made:
+        yield made
+
+
+@pytest.fixture
+async def admin(stack: Stack) -> AsyncIterator[Administrator]:
+    """The administrator."""
+    async with administrator(stack) as one:
+        yield one
+
+
+def path_of(owner: str, stack: Stack) -> str:
+    """Where an owner's limits are."""
+    return {
+        "gateway": "",
+        "team": f"teams/{stack.account.team.id}",
+        "user": f"users/{stack.account.user.id}",
+    }[owner]
+
+
+async def refused(stack: Stack, status: int = 429, code: str = "over_limit") -> dict[str, Any]:
+    """The first limit of the problem with which a submission is refused."""
+    problem = assert_problem(await stack.api.post("/v1/jobs", json=stack.body()), status, code)
+    limit: dict[str, Any] = problem["limits"][0]
+    return limit
+
+
+@pytest.mark.parametrize("owner", OWNERS)
+async def test_new_limits_take_the_place_of_the_old(admin: Administrator, stack: Stack, owner: str) -> None:
+    """What is put is what is read and what holds; an empty list lets everything pass again."""
+    path = f"{path_of(owner, stack)}/limits"
+    assert await admin.done("GET", path) == {"data": []}
+    await admin.done("PUT", path, [{"unit": "submits", "window": "hour", "amount": 60}])
+    both = await admin.done("PUT", path, [ONE_CLIP, ONE_JOB])
+    assert both == {"data": [ONE_JOB, ONE_CLIP]} == await admin.done("GET", path)
+    await stack.submit()
+    limit = await refused(stack, 402, "over_budget")
+    assert (limit["owner"], limit["left"]) == (owner, 0)
+    assert await admin.done("PUT", path, []) == {"data": []}
+    await stack.submit()
+
+
+@pytest.mark.parametrize("amount", ["1.40", "1.4", "1.400000", 1.4])
+async def test_dollars_are_a_string_or_a_number(admin: Administrator, stack: Stack, amount: Any) -> None:
+    """However they are written, they are shown with two decimal places."""
+    path = f"{path_of('user', stack)}/limits"
+    put = await admin.done("PUT", path, [{**ONE_CLIP, "amount": amount}])
+    assert put["data"] == [ONE_CLIP]
+
+
+async def test_limits_of_zero_and_nine_billion_are_fine(admin: Administrator, stack: Stack) -> None:
+    """Both ends are inside; zero lets nothing pass."""
+    path = f"{path_of('team', stack)}/limits"
+    highest = {**ONE_CLIP, "amount": "9000000000.00"}
+    assert (await admin.done("PUT", path, [highest]))["data"] == [highest]
+    await stack.submit()
+    await admin.done("PUT", path, [highest, {**ONE_JOB, "amount": 0}])
+    assert (await refused(stack))["amount"] == 0
+
+
+@pytest.mark.parametrize("owner", OWNERS)
+async def test_a_raise_is_in_force_until_it_ends(admin: Administrator, stack: Stack, owner: str) -> None:
+    """It is shown with its limit and lets more pass; afterwards the limit is as it was set."""
+    path = path_of(owner, stack)
+    await admin.done("PUT", f"{path}/limits", [ONE_JOB])
+    await stack.submit()
+    assert (await refused(stack))["amount"] == 1
+    raised = await admin.done("POST", f"{path}/raises", {**ONE_JOB, "amount": 2, "expires_in": 60})
+    assert {name: raised[name] for name in ONE_JOB} == ONE_JOB
+    assert (raised["raised_to"], raised["raised_until"][-1]) == (2, "Z")
+    assert (await admin.done("GET", f"{path}/limits"))["data"] == [raised]
+    await stack.submit()
+    assert (await refused(stack))["amount"] == 2
+    name = {"team": stack.account.team.id, "user": stack.account.user.id}.get(owner, keys.GATEWAY)
+    over = await stack.gateway.dispatch.now_ms() - 1
+    await Hand(stack).redis.hset(keys.limits(name), "raise:jobs/total", f"2 {over}")
+    assert (await admin.done("GET", f"{path}/limits"))["data"] == [ONE_JOB]
+    assert (await refused(stack))["amount"] == 1
+
+
+async def test_a_raise_needs_a_lower_limit(admin: Administrator, stack: Stack) -> None:
+    """There must be a limit, and the raise must be above it: 422 otherwise, and nothing changes."""
+    path = path_of("team", stack)
+    async with nothing_changes(stack):
+        reply = await admin.call("POST", f"{path}/raises", {**ONE_JOB, "expires_in": 60})
+    assert assert_problem(reply, 422, "invalid_input")["errors"][0]["pointer"] == "/window"
+    await admin.done("PUT", f"{path}/limits", [ONE_JOB])
+    async with nothing_changes(stack):
+        for amount in (0, 1):
+            reply = await admin.call("POST", f"{path}/raises", {**ONE_JOB, "amount": amount, "expires_in": 60})
+            assert assert_problem(reply, 422, "invalid_input")["errors"][0]["pointer"] == "/amount"
+
+
+async def test_a_credit_lets_the_team_spend_more(admin: Administrator, stack: Stack) -> None:
+    """One clip is paid for, the second is refused, and passes after a credit of its price."""
+    path = path_of("team", stack)
+    await admin.done("PUT", f"{path}/limits", [ONE_CLIP])
+    await stack.submit()
+    await refused(stack, 402, "over_budget")
+    told = await admin.done("POST", f"{path}/credits", {"amount_usd": "1.40", "reason": " a gift "})
+    assert told == {"team": stack.account.team.id, "done": "credit", "amount_usd": "1.40", "reason": "a gift"}
+    await stack.submit()
+    await refused(stack, 402, "over_budget")
+    (entry,) = [
+        entry
+        for entry in (await admin.done("GET", "ledger", team=stack.account.team.id))["data"]
+        if entry["type"] == "credit"
+    ]
+    assert (entry["amount_usd"], entry["reason"], entry["job"]) == ("1.40", "a gift", None)
+
+
+async def test_a_correction_counts_as_spent_and_can_be_taken_back(admin: Administrator, stack: Stack) -> None:
+    """Three dollars more, then three less; a fourth less would be below zero: 409, and nothing changes."""
+    path = path_of("team", stack)
+    for amount, spent in (("3.10", "3.10"), ("-3.00", "0.10")):
+        told = await admin.done("POST", f"{path}/credits", {"correction_usd": amount, "reason": "a bill"})
+        assert (told["done"], told["correction_usd"]) == ("correction", amount)
+        assert (await stack.api.get("/v1/me")).json()["usage"]["spent_usd"] == spent
+    async with nothing_changes(stack):
+        reply = await admin.call("POST", f"{path}/credits", {"correction_usd": "-0.11", "reason": "too much"})
+        assert_problem(reply, 409, "below_zero")
+
+
+async def test_a_jobs_charge_becomes_what_it_really_cost(admin: Administrator, stack: Stack) -> None:
+    """The difference is an entry of its own; the same again changes nothing; the log has what was asked."""
+    hand = Hand(stack)
+    job = await hand.ended()
+    path = f"{path_of('team', stack)}/credits"
+    body = {"job": job.id, "actual_usd": "1.25", "reason": "fal's invoice"}
+    told = await admin.done("POST", path, body)
+    assert told == {**body, "team": stack.account.team.id, "done": "corrected"}
+    assert (await admin.done("POST", path, body))["done"] == "same"
+    assert (await stack.job(job.id))["charged_usd"] == "1.25"
+    assert await hand.money() == (0, 1_250_000)
+    newest = (await admin.done("GET", "ledger", team=stack.account.team.id, limit=1))["data"][0]
+    assert (newest["type"], newest["amount_usd"], newest["job"]) == ("correction", "-0.15", job.id)
+    assert (await admin.audit())[0]["details"] == {name: body[name] for name in body}
+
+
+async def test_a_jobs_charge_is_corrected_once_it_has_ended(admin: Administrator, stack: Stack) -> None:
+    """A running job is 409, another team's and one that never was are 404; nothing changes."""
+    job = await stack.submit()
+    other = await admin.team()
+    never = "job_" + "0" * 32
+    async with nothing_changes(stack):
+        for team, job_id, status, code in (
+            (stack.account.team.id, job["id"], 409, "not_ended"),
+            (other["id"], job["id"], 404, "not_found"),
+            (stack.account.team.id, never, 404, "not_found"),
+        ):
+            body = {"job": job_id, "actual_usd": "1", "reason": "x"}
+            assert_problem(await admin.call("POST", f"teams/{team}/credits", body), status, code)
+
+
+async def test_no_credit_carries_a_sum_beyond_what_is_counted_exactly(admin: Administrator, stack: Stack) -> None:
+    """Nine billion dollars once; a micro-dollar more is 422, and nothing changes."""
+    path = f"{path_of('team', stack)}/credits"
+    for form in ("amount_usd", "correction_usd"):
+        await admin.done("POST", path, {form: "9000000000", "reason": "all of it"})
+        async with nothing_changes(stack):
+            reply = await admin.call("POST", path, {form: "0.000001", "reason": "more"})
+            assert_problem(reply, 422, "invalid_input")
+
+
+async def test_the_ledger_is_read_in_pages(admin: Administrator, stack: Stack) -> None:
+    """Newest first, each entry once, and the last page has no cursor."""
+    path = f"{path_of('team', stack)}/credits"
+    for number in range(1, 6):
+        await admin.done("POST", path, {"amount_usd": number, "reason": f"number {number}"})
+    found: list[str] = []
+    cursor: dict[str, str] = {}
+    while True:
+        page = await admin.done("GET", "ledger", team=stack.account.team.id, limit=2, **cursor)
+        found += [entry["amount_usd"] for entry in page["data"]]
+        if page["next_cursor"] is None:
+            break
+        cursor = {"cursor": page["next_cursor"]}
+    assert found == ["5.00", "4.00", "3.00", "2.00", "1.00"]
+    assert_problem(await admin.call("GET", "ledger", team="team_" + "0" * 32), 404, "not_found")

@@ -1,0 +1,275 @@
+"""The verification of the books: silent while they are right, also under load, and exact about what is wrong."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import pytest
+
+from app.domain.limits import periods
+from app.services.tokens import TokenRequest
+from app.services.verification import Difference, Verified
+from app.store import keys
+from app.store.ledger import Correction
+from tests.support.hand import Hand
+from tests.support.refusals import second_account
+from tests.support.stack import Stack
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.anyio
+PRICE = 1_400_000
+FOREIGN = "job_" + "f" * 32
+
+
+async def verified(stack: Stack) -> Verified:
+    """A run."""
+    return await stack.gateway.books.verify()
+
+
+async def test_empty_books_are_right(stack: Stack) -> None:
+    """A team without a job: nothing to read, nothing wrong."""
+    assert await verified(stack) == Verified(teams=1, entries=0, differences=[])
+
+
+async def token_client_job(hand: Hand) -> None:
+    """A job that a browser token asked for."""
+    caller = await hand.gateway.accounts.authenticate(hand.stack.account.key)
+    minted = await hand.gateway.tokens.mint(caller, TokenRequest(max_jobs=5))
+    headers = {"Authorization": f"Bearer {minted.token}"}
+    reply = await hand.stack.api.post("/v1/jobs", json=hand.stack.body(), headers=headers)
+    assert reply.status_code == 202, reply.text
+
+
+async def test_books_are_right_after_work_of_every_kind(hand: Hand) -> None:
+    """Successes, failures, cancels, disputes, corrections up and down, credits, tokens, another user and team."""
+    books, team = hand.gateway.books, hand.team
+    chance = random.Random(3)  # noqa: S311  a repeatable order, no secret
+
+    async def cancelled() -> None:
+        await hand.stack.api.post(f"/v1/jobs/{await hand.admit()}/cancel")
+
+    async def corrected() -> None:
+        job = await hand.ended()
+        actual = chance.choice([0, 700_000, 2 * PRICE])
+        assert await books.correct_job("test", team, job.id, actual=actual, reason="x") is Correction.CORRECTED
+
+    async def disputed() -> None:
+        job = await hand.ended("[emu:422_content_policy]")
+        if chance.random() < 0.7:
+            await hand.gateway.ledger.decide_dispute(hand.ref(job.id), spend=chance.random() < 0.5)
+
+    async def by_others() -> None:
+        for same_team in (True, False):
+            async with second_account(hand.stack, same_team=same_team) as other:
+                assert (await other.post("/v1/jobs", json=hand.stack.body())).status_code == 202
+
+    kinds: list[Callable[[], Awaitable[Any]]] = [
+        hand.ended,
+        hand.admit,
+        hand.bought,
+        cancelled,
+        corrected,
+        disputed,
+        by_others,
+        lambda: token_client_job(hand),
+        lambda: hand.ended("[emu:500_downstream]"),
+        lambda: books.credit("test", team, micro=chance.randrange(10**6), reason="x"),
+        lambda: books.correct("test", team, micro=chance.randrange(10**6), reason="x"),
+    ]
+    steps = kinds * 2
+    chance.shuffle(steps)
+    for step in steps:
+        await step()
+    found = await verified(hand.stack)
+    assert found.differences == []
+    assert found.teams == 3
+    teams = await hand.redis.smembers(keys.TEAMS)
+    assert found.entries == sum([await hand.redis.xlen(keys.ledger(one)) for one in teams])
+
+
+async def test_no_difference_is_seen_while_jobs_come_and_go(stack: Stack) -> None:
+    """Twenty runs beside four who submit and cancel, and one who submits for a new team each time."""
+    stop = asyncio.Event()
+    done = 0
+
+    async def more(before: int) -> bool:
+        return done > before or stop.is_set()
+
+    async def submit_and_cancel() -> None:
+        nonlocal done
+        while not stop.is_set():
+            job = await stack.submit()
+            await stack.api.post(f"/v1/jobs/{job['id']}/cancel")
+            done += 1
+
+    async def as_somebody_new() -> None:
+        for _ in range(40):
+            async with second_account(stack) as other:
+                await other.post("/v1/jobs", json=stack.body())
+            await wait_until(partial(more, done), "another job came and went", interval=0.001)
+
+    busy = [asyncio.create_task(submit_and_cancel()) for _ in range(4)]
+    busy.append(asyncio.create_task(as_somebody_new()))
+    runs = []
+    try:
+        for _ in range(20):
+            before = done
+            runs.append(await verified(stack))
+            await wait_until(partial(more, before), "another job came and went", interval=0.001)
+    finally:
+        stop.set()
+        await asyncio.gather(*busy)
+    assert [run.differences for run in runs] == [[]] * 20
+    assert runs[-1].entries > runs[0].entries
+    assert runs[-1].teams > runs[0].teams
+    assert (await verified(stack)).differences == []
+
+
+class Tampering:
+    """A queued job, and the store opened beside the program. `undo` puts back what was touched."""
+
+    def __init__(self, hand: Hand, job: str) -> None:
+        self.hand = hand
+        self.redis = hand.redis
+        self.job = job
+        self.team = hand.team
+        self.user = hand.stack.account.user.id
+        self._before: dict[str, tuple[dict[str, str] | set[str], int]] = {}
+
+    async def touch(self, name: str, *command: str | int) -> None:
+        """Run `command[0] name command[1:]`."""
+        read = self.redis.smembers if name.startswith((keys.live(""), keys.queued(""))) else self.redis.hgetall
+        self._before[name] = (await read(name), await self.redis.pexpiretime(name))
+        await self.redis.execute_command(command[0], name, *command[1:])
+
+    async def undo(self) -> None:
+        """As it was."""
+        for name, (value, expires_ms) in self._before.items():
+            await self.redis.delete(name)
+            if isinstance(value, dict):
+                await self.redis.hset(name, mapping=value)
+            elif value:
+                await self.redis.sadd(name, *value)
+            if expires_ms > 0:
+                await self.redis.pexpireat(name, expires_ms)
+
+    async def period(self, window: str, owner: str) -> str:
+        """The key of the owner's sums in the job's window."""
+        starts = periods((await self.hand.job(self.job)).created_ms, "UTC").starts
+        return keys.period(window, starts[("minute", "hour", "day", "month").index(window)], owner)
+
+
+@pytest.fixture
+async def tampering(hand: Hand) -> Tampering:
+    """A job in line, and one that was paid."""
+    await hand.ended()
+    return Tampering(hand, await hand.admit())
+
+
+@pytest.mark.parametrize("owner", ["gateway", "team", "user"])
+@pytest.mark.parametrize("window", ["total", "hour", "day", "month"])
+async def test_a_changed_counter_is_named(tampering: Tampering, owner: str, window: str) -> None:
+    """One micro-dollar too much, in any window of any owner."""
+    holder = {"gateway": keys.GATEWAY, "team": tampering.team, "user": tampering.user}[owner]
+    name = keys.total(holder) if window == "total" else await tampering.period(window, holder)
+    await tampering.touch(name, "HINCRBY", "used:usd", 1)
+    assert (await verified(tampering.hand.stack)).differences == [Difference(name, "used:usd", PRICE + 1, PRICE)]
+    await tampering.undo()
+    assert (await verified(tampering.hand.stack)).differences == []
+
+
+async def test_what_is_no_counter_or_no_number_is_named(tampering: Tampering) -> None:
+    """A field that no entry explains, and text; the note of an alert is neither."""
+    name = keys.total(tampering.team)
+    await tampering.touch(name, "HSET", "used:mistakes", 3, "held:jobs", "many", "told:team/day", "50 1000")
+    assert (await verified(tampering.hand.stack)).differences == [
+        Difference(name, "held:jobs", "many", 1),
+        Difference(name, "used:mistakes", 3, 0),
+    ]
+    await tampering.undo()
+
+
+async def test_a_lost_reservation_and_a_foreign_one_are_named(tampering: Tampering) -> None:
+    """Each by its job."""
+    name = keys.reservations(tampering.team)
+    await tampering.redis.hset(name, FOREIGN, 5)
+    await tampering.touch(name, "HDEL", tampering.job)
+    found = (await verified(tampering.hand.stack)).differences
+    assert sorted(found, key=lambda one: one.field == FOREIGN) == [
+        Difference(name, tampering.job, None, PRICE),
+        Difference(name, FOREIGN, 5, None),
+    ]
+    await tampering.undo()
+    await tampering.redis.hdel(name, FOREIGN)
+
+
+@pytest.mark.parametrize("window", ["hour", "day", "month"])
+async def test_lost_sums_of_a_current_period_are_named(tampering: Tampering, window: str) -> None:
+    """Every counter of them that is not zero."""
+    name = await tampering.period(window, tampering.team)
+    await tampering.touch(name, "DEL")
+    assert (await verified(tampering.hand.stack)).differences == [
+        Difference(name, "held:jobs", None, 1),
+        Difference(name, "held:usd", None, PRICE),
+        Difference(name, "held:video_seconds", None, 5),
+        Difference(name, "used:jobs", None, 1),
+        Difference(name, "used:usd", None, PRICE),
+        Difference(name, "used:video_seconds", None, 5),
+    ]
+    await tampering.undo()
+
+
+async def test_sums_of_a_period_without_entries_are_named(tampering: Tampering) -> None:
+    """A period that nobody ever worked in."""
+    name = keys.period("day", 1_000_000_000_000, tampering.user)
+    await tampering.redis.hset(name, "used:jobs", 1)
+    await tampering.redis.pexpire(name, 60_000)
+    assert (await verified(tampering.hand.stack)).differences == [Difference(name, "used:jobs", 1, 0)]
+    await tampering.redis.delete(name)
+
+
+@pytest.mark.parametrize("owner", ["gateway", "team", "user"])
+async def test_a_place_without_a_job_and_a_job_without_a_place_are_named(tampering: Tampering, owner: str) -> None:
+    """A foreign id among the live ones; a waiting job that is missing in line."""
+    holder = {"gateway": keys.GATEWAY, "team": tampering.team, "user": tampering.user}[owner]
+    await tampering.touch(keys.live(holder), "SADD", FOREIGN)
+    await tampering.touch(keys.queued(holder), "SREM", tampering.job)
+    assert (await verified(tampering.hand.stack)).differences == [
+        Difference(keys.live(holder), FOREIGN, 1, None),
+        Difference(keys.queued(holder), tampering.job, None, 1),
+    ]
+    await tampering.undo()
+
+
+async def test_a_live_job_whose_record_has_ended_or_is_gone_is_named(tampering: Tampering) -> None:
+    """In each of its places."""
+    owners = sorted([keys.GATEWAY, tampering.team, tampering.user])
+    names = [place(owner) for place in (keys.live, keys.queued) for owner in owners]
+    places = [Difference(name, tampering.job, 1, None) for name in names]
+    record = keys.job(tampering.hand.ref(tampering.job))
+    for command in (("HSET", "status", "failed"), ("DEL",)):
+        await tampering.touch(record, *command)
+        assert (await verified(tampering.hand.stack)).differences == places
+        await tampering.undo()
+
+
+async def test_a_reservation_that_is_closed_twice_is_named(tampering: Tampering) -> None:
+    """A second release in the ledger: by its job, beside the counters that no longer fit."""
+    name = keys.ledger(tampering.team)
+    ((_, row),) = await tampering.redis.xrevrange(name, count=1)
+    added = [await tampering.redis.xadd(name, {**row, "type": "release"}) for _ in range(2)]
+    found = (await verified(tampering.hand.stack)).differences
+    assert [one for one in found if one.key == name] == [Difference(name, tampering.job, PRICE, None)]
+    assert Difference(keys.total(tampering.team), "held:jobs", 1, -1) in found
+    assert Difference(keys.reservations(tampering.team), tampering.job, PRICE, None) in found
+    await tampering.redis.xdel(name, *added)
+
+
+async def test_the_books_of_a_deleted_team_are_verified_too(stack: Stack) -> None:
+    """Its entries stay, and so does what the gateway's sums hold of it."""
+    job = await stack.submit()
+    await stack.api.post(f"/v1/jobs/{job['id']}/cancel")
+    await stack.gateway.administration.remove_team("test", stack.account.team.id)
+    assert await verified(stack) == Verified(teams=1, entries=2, differences=[])

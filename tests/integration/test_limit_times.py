@@ -1,0 +1,188 @@
+"""Limits and time: the store's clock decides, periods are frozen at admission, alerts are told once."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from app.domain.events import BudgetNotice
+from app.domain.jobs import Priority
+from app.domain.limits import Owner, periods
+from app.store import keys
+from app.store.admission import AdmissionStore, Admitted, NewJob, Refused
+from app.store.limits import Clock
+from tests.support.hand import DAY_MS
+from tests.support.limits import PRICE, SECONDS, Bounds
+from tests.support.stack import Stack
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def bounds(stack: Stack) -> Bounds:
+    """The stack's owners and their limits."""
+    return Bounds(stack)
+
+
+def new_job(stack: Stack) -> NewJob:
+    """A job as the service hands it to the store."""
+    nothing: dict[str, Any] = dict.fromkeys(("start_ms", "webhook_url", "trace_id", "idempotency_key"))
+    return NewJob(
+        team=stack.account.team.id,
+        user=stack.account.user.id,
+        key="key_1",
+        credential=stack.credential,
+        model="fal-ai/kling-video/v2/master/image-to-video",
+        input={"prompt": "a lake"},
+        quoted_micro=PRICE,
+        seconds=SECONDS,
+        price_version="test",
+        deadline_ms=3_600_000,
+        priority=Priority.NORMAL,
+        metadata={},
+        images={},
+        fingerprint="one",
+        **nothing,
+    )
+
+
+def starts(now_ms: int, zone: str = "UTC") -> str:
+    """A job's frozen periods, for a team in this zone."""
+    return " ".join(map(str, periods(now_ms, zone).starts + periods(now_ms, "UTC").starts))
+
+
+@pytest.mark.parametrize(
+    "wall",
+    [lambda: time.time() + 3 * 86_400, lambda: time.time() - 3 * 86_400, lambda: 0.0],
+    ids=["three days ahead", "three days behind", "1970"],
+)
+async def test_a_wrong_local_clock_changes_neither_admission_nor_period(
+    bounds: Bounds, wall: Callable[[], float]
+) -> None:
+    """The store's clock is the only one: one job fits today and a second does not, whatever this machine says."""
+    await bounds.allow("team", jobs_day=1)
+    now_ms = await bounds.steady_minute()
+    admission = AdmissionStore(bounds.redis, Clock(wall), retention_ms=30 * DAY_MS)
+    first = await admission.admit(new_job(bounds.stack))
+    assert isinstance(first, Admitted)
+    assert abs(first.job.created_ms - now_ms) < 10_000
+    periods_of = await bounds.redis.hget(keys.job(bounds.hand.ref(first.job.id)), "periods")
+    assert periods_of == starts(now_ms)
+    second = await AdmissionStore(bounds.redis, Clock(wall), retention_ms=30 * DAY_MS).admit(new_job(bounds.stack))
+    assert isinstance(second, Refused)
+    assert second.limits[0].resets_ms == periods(now_ms, "UTC").ends[2]
+
+
+async def test_a_new_time_zone_is_seen_in_the_same_submission(bounds: Bounds) -> None:
+    """The process still remembers the old zone; the script says so, and the job's periods are the new one's."""
+    await bounds.accepted()
+    zone = "Asia/Kathmandu"  # 5:45 hours ahead of UTC: every window but the minute begins at another time
+    await bounds.stack.gateway.administration.change_team("test", bounds.ids["team"], time_zone=zone)
+    now_ms = await bounds.steady_minute()
+    job_id = await bounds.accepted()
+    assert await bounds.redis.hget(keys.job(bounds.hand.ref(job_id)), "periods") == starts(now_ms, zone)
+    await bounds.allow("team", jobs_day=0)
+    await bounds.allow("gateway", jobs_day=0)
+    found = {limit["owner"]: limit["resets_at"] for limit in (await bounds.refused())["limits"]}
+    assert found["team"] != found["gateway"]
+    assert found["team"][11:16] == "18:15"  # midnight in Kathmandu
+
+
+async def test_a_settlement_counts_in_the_period_of_its_admission(bounds: Bounds) -> None:
+    """Admitted forty days ago, ended today: the sums of that day take it, and today's limit is untouched."""
+    await bounds.allow("team", jobs_day=1, usd_hour=PRICE)
+    await bounds.allow("user", video_seconds_month=2 * SECONDS)
+    now_ms = await bounds.steady_minute()
+    job = await bounds.hand.bought()
+    await bounds.refused()
+    earlier = await bounds.backdate(now_ms, 40)
+    await bounds.hand.completed(job.id)
+    await bounds.hand.finalized(job.id)
+    for owner in ("gateway", "team", "user"):
+        sums = await bounds.sums(owner)
+        assert {name.split(":")[3] for name in sums} == {str(start) for start in earlier}
+        for found in sums.values():
+            used = {name: int(value) for name, value in found.items() if name.startswith("used:")}
+            assert used == {"used:jobs": 1, "used:usd": PRICE, "used:video_seconds": SECONDS}
+            assert {value for name, value in found.items() if name.startswith("held:")} == {"0"}
+    await bounds.accepted()
+
+
+@pytest.mark.parametrize("tag", ["", "[emu:500_downstream]"], ids=["spent", "released"])
+async def test_a_forgotten_period_does_not_come_back_with_a_late_settlement(bounds: Bounds, tag: str) -> None:
+    """Its sums have expired: nothing is written there any more, nothing is negative, and the total is right."""
+    now_ms = await bounds.steady_minute()
+    job = await bounds.hand.bought(tag)
+    await bounds.backdate(now_ms, 800)
+    for owner in ("gateway", "team", "user"):
+        await bounds.redis.delete(*(await bounds.sums(owner)))
+    await bounds.hand.completed(job.id)
+    await bounds.hand.finalized(job.id)
+    assert [await bounds.sums(owner) for owner in ("gateway", "team", "user")] == [{}, {}, {}]
+    assert await bounds.hand.money() == (0, 0 if tag else PRICE)
+
+
+async def notices(bounds: Bounds) -> list[BudgetNotice]:
+    """The alerts about money limits, in order."""
+    events = await bounds.stack.gateway.events.after(bounds.ids["team"], "0")
+    return [event for event in events if isinstance(event, BudgetNotice)]
+
+
+async def test_each_threshold_of_a_money_limit_is_told_once(bounds: Bounds) -> None:
+    """50, 80 and 100 % of ten jobs' money: three alerts; going back and forth tells none of them again."""
+    await bounds.allow("team", usd_total=10 * PRICE, jobs_total=10)
+    job_ids = [await bounds.accepted() for _ in range(10)]
+    await bounds.refused()
+    told = await notices(bounds)
+    assert [(one.threshold, one.used, one.held) for one in told] == [
+        (50, 0, 5 * PRICE),
+        (80, 0, 8 * PRICE),
+        (100, 0, 10 * PRICE),
+    ]
+    assert {(one.owner, one.window, one.amount, one.user, one.resets_ms) for one in told} == {
+        (Owner.TEAM, "total", 10 * PRICE, None, None)
+    }
+    for job_id in job_ids[:6]:
+        await bounds.stack.api.post(f"/v1/jobs/{job_id}/cancel")
+    for _ in range(6):
+        await bounds.accepted()
+    assert len(await notices(bounds)) == 3
+
+
+async def test_another_amount_is_told_anew(bounds: Bounds) -> None:
+    """Twice the money: what was 100 % is less than 80 %, and half of it is told for the new amount."""
+    await bounds.allow("team", usd_total=5 * PRICE)
+    for _ in range(5):
+        await bounds.accepted()
+    await bounds.allow("team", usd_total=10 * PRICE)
+    await bounds.accepted()
+    told = [(one.threshold, one.amount // PRICE) for one in await notices(bounds)]
+    assert told == [(50, 5), (80, 5), (100, 5), (50, 10)]
+
+
+async def test_a_jump_over_two_thresholds_tells_the_higher_one(bounds: Bounds) -> None:
+    """The first job takes all there is: one alert, of 100 %."""
+    await bounds.allow("team", usd_day=PRICE)
+    await bounds.accepted()
+    assert [one.threshold for one in await notices(bounds)] == [100]
+
+
+async def test_a_new_period_is_told_anew(bounds: Bounds) -> None:
+    """What was told of yesterday is not told of today: the next day tells its own."""
+    await bounds.allow("team", usd_day=PRICE)
+    now_ms = await bounds.steady_minute()
+    await bounds.accepted()
+    await bounds.backdate(now_ms, 1)
+    await bounds.accepted()
+    told = await notices(bounds)
+    assert [one.threshold for one in told] == [100, 100]
+
+
+async def test_a_users_limit_tells_the_team_whose_it_is(bounds: Bounds) -> None:
+    """The alert carries the user's id; the gateway's limits tell no team, and no limit but money's tells."""
+    await bounds.allow("user", usd_month=2 * PRICE, jobs_day=1)
+    await bounds.allow("gateway", usd_total=PRICE, usd_day=PRICE)
+    await bounds.accepted()
+    (told,) = await notices(bounds)
+    assert (told.owner, told.user, told.threshold) == (Owner.USER, bounds.ids["user"], 50)

@@ -1,0 +1,211 @@
+"""A quote is what a job costs, in every case that the registry has a price for."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.domain.jobs import Job, Status
+from app.domain.money import format_usd
+from app.gateway import open_gateway
+from app.registry.catalog import Catalog, Model
+from app.settings import load_settings
+from app.store import keys
+from tests.support.emulator import Emulator, running_emulator
+from tests.support.hand import Hand
+from tests.support.redis_server import RedisServer
+from tests.support.stack import Stack, open_stack
+from tests.support.waiting import wait_until
+from workers.billing import reconcile
+from workers.finalize import finalize
+from workers.poll import poll
+from workers.submit import submit
+
+pytestmark = pytest.mark.anyio
+CATALOG = Catalog.load()
+STORYBOARD = "multi_prompt"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One input, and what the registry's rate for it comes to."""
+
+    name: str
+    model: str
+    variant: int
+    given: dict[str, Any]
+    seconds: int
+    micro: int
+    price_version: str
+
+
+@pytest.fixture(scope="module")
+async def quick() -> AsyncIterator[Emulator]:
+    """A fal that takes hundreds at once and makes no pictures."""
+    times = ("--queue-seconds", "0.05", "--run-seconds", "0.05", "--no-clips")
+    async with running_emulator(*times, "--concurrency", "1000") as emulator:
+        yield emulator
+
+
+@pytest.fixture
+async def stack(store: RedisServer, quick: Emulator) -> AsyncIterator[Stack]:
+    """A gateway that buys hundreds at once, and compares them with the bill."""
+    more = {"FILMGATE_UPSTREAM_CONCURRENCY": "1000", "FAL_ADMIN_KEY": "admin-of-the-tests"}
+    async with open_stack(store, quick, FILMGATE_FAL_API_URL=quick.url, **more) as made:
+        yield made
+
+
+# --- cases from the registry -------------------------------------------------------------------------------------
+
+
+def fulfilled(model: Model, field: str, condition: Any, picture: str) -> Any:
+    """A value of the field under which the condition of a price variant holds."""
+    items = model.entry.input["properties"][field].get("items", {})
+    match condition:
+        case {"minItems": count}:
+            assert items["type"] == "string", f"{model.id}: say here what an item of {field} is"
+            return [f"{field} {number}" for number in range(count)]
+        case {"contains": member}:
+            assert items["type"] == "object", f"{model.id}: say here what an item of {field} is"
+            rest = {
+                name: picture for name, spec in items["properties"].items() if spec.get("format") == "image-url"
+            }
+            return [rest, {**rest, member: "chosen"}]
+        case _:
+            return condition
+
+
+def cases(picture: str) -> Iterator[Case]:
+    """Each priced model, each variant of its price, each duration; storyboards where there are any."""
+    for model in CATALOG:
+        if model.tariff is None:
+            continue
+        required = {name for name in model.entry.input["required"] if name != "prompt"}
+        images: dict[str, Any] = {name: [picture] if name.endswith("urls") else picture for name in required}
+        for number, variant in enumerate(model.tariff.variants):
+            fields = {name: fulfilled(model, name, condition, picture) for name, condition in variant.when.items()}
+            for choice in model.entry.input["properties"]["duration"]["enum"]:
+                seconds = int(choice)
+                name = f"{model.id} {dict(variant.when)} {choice} s"
+                priced: dict[str, Any] = {
+                    "model": model.id,
+                    "variant": number,
+                    "seconds": seconds,
+                    "micro": variant.rate.micro(seconds),
+                    "price_version": model.tariff.version,
+                }
+                given = {**images, **fields, "duration": choice}
+                yield Case(name, given={**given, "prompt": name}, **priced)
+                if STORYBOARD in model.entry.input["properties"]:
+                    board = {**given, STORYBOARD: shots(1, seconds - 1)}
+                    yield Case(f"{name}, in two shots", given=board, **priced)
+
+
+def shots(*seconds: int) -> list[dict[str, str]]:
+    """A storyboard."""
+    return [{"prompt": f"Shot {number}.", "duration": str(long)} for number, long in enumerate(seconds, 1)]
+
+
+# --- the pipeline, for all of them at once -----------------------------------------------------------------------
+
+
+async def pushed_through(hand: Hand, job_ids: list[str]) -> list[Job]:
+    """Bought, polled and finalized together; the jobs at their end."""
+    gateway = hand.gateway
+    while await gateway.dispatch.grant():
+        pass
+    at_once = asyncio.Semaphore(8)
+
+    async def to_the_end(job_id: str) -> Job:
+        async with at_once:
+            await submit(gateway, hand.ref(job_id))
+
+            async def completed() -> bool:
+                return await poll(gateway, await hand.job(job_id), 0) is None
+
+            await wait_until(completed, f"{job_id} is completed at fal", interval=0.1)
+            await hand.make_due("finalize", hand.ref(job_id))
+            await finalize(gateway, hand.ref(job_id))
+            return await hand.job(job_id)
+
+    return list(await asyncio.gather(*map(to_the_end, job_ids)))
+
+
+async def charged_by_fal(emulator: Emulator) -> dict[str, dict[str, Any]]:
+    """Fal's charges, by request id."""
+    return {one["request_id"]: one for one in (await emulator.ledger())["charges"]}
+
+
+async def test_a_quote_is_what_is_settled_and_what_fal_charges(stack: Stack) -> None:
+    """Quote, job, ledger and fal agree to the micro-dollar for each model, price variant and duration."""
+    hand = Hand(stack)
+    tried = list(cases(stack.emulator.sample_image))
+    variants = [range(len(model.tariff.variants)) for model in CATALOG if model.tariff is not None]
+    assert len({(case.model, case.variant) for case in tried}) == sum(map(len, variants))
+    ids = []
+    for case in tried:
+        body = {"model": case.model, "input": case.given}
+        quoted = await stack.api.post("/v1/quotes", json=body)
+        assert quoted.status_code == 200, f"{case.name}: {quoted.text}"
+        said = (quoted.json()["quoted_usd"], quoted.json()["price_version"])
+        assert said == (format_usd(case.micro), case.price_version), case.name
+        submitted = await stack.api.post("/v1/jobs", json=body)
+        assert submitted.status_code == 202, f"{case.name}: {submitted.text}"
+        assert submitted.json()["quoted_usd"] == said[0]
+        ids.append(submitted.json()["id"])
+    jobs = await pushed_through(hand, ids)
+    charges = await charged_by_fal(stack.emulator)
+    entries = await stack.gateway.ledger.entries(hand.team)
+    settled = {entry.job: entry for entry in entries if entry.type == "settle"}
+    wrong = []
+    for case, job in zip(tried, jobs, strict=True):
+        charge, entry = charges[job.upstream_request_id or ""], settled[job.id]
+        figures = [job.quoted_micro, job.charged_micro, entry.amount, charge["cost_micro"]]
+        lengths = [job.seconds, entry.seconds, charge["seconds"]]
+        versions = {job.price_version, entry.price_version}
+        fine = (set(figures), set(lengths), versions) == ({case.micro}, {case.seconds}, {case.price_version})
+        if job.status is not Status.SUCCEEDED or not fine:
+            wrong.append(f"{case.name}: {job.status} {case.micro} {figures} {case.seconds} {lengths}")
+    assert wrong == []
+    assert await hand.money() == (0, sum(case.micro for case in tried))
+
+
+async def test_a_storyboard_is_quoted_by_the_longer_reading_and_corrected_by_the_bill(stack: Stack) -> None:
+    """Ten seconds are asked for and shots of three: ten are put aside, and fal's bill has the last word."""
+    hand = Hand(stack)
+    asked = {STORYBOARD: shots(3), "duration": "10"}
+    job_id = await hand.grant(model="fal-ai/kling-video/v3/turbo/pro/text-to-video", input=asked)
+    (job,) = await pushed_through(hand, [job_id])
+    assert (job.quoted_micro, job.charged_micro, job.seconds) == (1_400_000, 1_400_000, 10)
+    await hand.make_due("billing", hand.ref(job_id))
+    await reconcile(stack.gateway)
+    assert (await hand.job(job_id)).charged_micro == 420_000
+    assert await hand.entries(job_id) == ["reserve", "settle", "correction"]
+
+
+async def test_a_price_that_changes_meanwhile_changes_no_settlement(stack: Stack, tmp_path: Path) -> None:
+    """The operator sets another price while a job runs: it costs what it was quoted, and so says fal's bill."""
+    hand = Hand(stack)
+    job = await hand.bought()
+    prices = tmp_path / "prices.json"
+    prices.write_text(json.dumps({CATALOG.default.id: {"per_second_usd": "0.5"}}), encoding="utf-8")
+    settings = load_settings({**stack.environment, "FILMGATE_PRICES": str(prices)})
+    async with open_gateway(settings, process="repriced") as repriced:
+        other = repriced.catalog.default.tariff
+        assert other is not None
+        await hand.completed(job.id)
+        await hand.make_due("finalize", hand.ref(job.id))
+        await finalize(repriced, hand.ref(job.id))
+        ended = await hand.job(job.id)
+        assert (ended.quoted_micro, ended.charged_micro) == (1_400_000, 1_400_000)
+        assert ended.price_version != other.version
+        entries = [one for one in await repriced.ledger.entries(hand.team) if one.job == job.id]
+        assert {(one.amount, one.price_version) for one in entries} == {(1_400_000, ended.price_version)}
+        await hand.make_due("billing", hand.ref(job.id))
+        await reconcile(repriced)
+        assert await hand.entries(job.id) == ["reserve", "settle"]
+    assert await hand.redis.zcard(keys.due("billing")) == 0

@@ -1,0 +1,236 @@
+"""A key that was taken away: refused everywhere within a second, and its open streams end within five."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import httpx
+import pytest
+
+from app.services.administration import Account
+from app.services.tokens import TokenRequest
+from app.store import keys
+from tests.support.callers import another_key, calling, token
+from tests.support.emulator import Emulator
+from tests.support.hand import Hand
+from tests.support.redis_server import RedisServer
+from tests.support.server import EventReader, Server, running_server
+from tests.support.stack import Stack, environment
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.anyio
+
+REFUSED_S = 1.0
+CLOSED_S = 5.0
+
+
+@pytest.fixture(scope="module")
+async def servers(redis_server: RedisServer, emulator: Emulator) -> AsyncIterator[list[Server]]:
+    """Two API processes on one store."""
+    async with AsyncExitStack() as exits:
+        yield [
+            await exits.enter_async_context(running_server(environment(redis_server, emulator))) for _ in range(2)
+        ]
+
+
+@asynccontextmanager
+async def visiting(server: Server, key: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of one process."""
+    headers = {"Authorization": f"Bearer {key}"}
+    async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=30, trust_env=False) as web:
+        yield web
+
+
+@asynccontextmanager
+async def watching(web: httpx.AsyncClient, job_id: str) -> AsyncIterator[EventReader]:
+    """A stream that has begun."""
+    async with web.stream("GET", f"/v1/jobs/{job_id}/events") as response:
+        assert response.status_code == 200
+        reader = EventReader(response)
+        assert await reader.event() is not None
+        yield reader
+
+
+async def a_live_job(stack: Stack, key: str) -> str:
+    """The id of a queued job made with this key."""
+    async with calling(stack, key) as api:
+        reply = await api.post("/v1/jobs", json=stack.body())
+    assert reply.status_code == 202, reply.text
+    return str(reply.json()["id"])
+
+
+async def no_more_frames(reader: EventReader) -> float:
+    """The moment at which the stream ended, with nothing but pings before it."""
+    while (frame := await reader.frame(timeout=CLOSED_S + 5)) is not None:
+        assert frame == {"comment": "ping"}
+    return time.monotonic()
+
+
+async def use_until_refused(web: httpx.AsyncClient, taken_away: asyncio.Event) -> float:
+    """Asks again and again; the moment the last accepted request was sent. After a refusal nothing is accepted."""
+    accepted = 0.0
+    while True:
+        sent = time.monotonic()
+        status = (await web.get("/v1/jobs?limit=1")).status_code
+        if status == 401:
+            assert taken_away.is_set()
+            assert (await web.get("/v1/jobs?limit=1")).status_code == 401
+            return accepted
+        assert status == 200
+        accepted = sent
+
+
+async def _revoke(stack: Stack, account: Account) -> None:
+    administration = stack.gateway.administration
+    ((record, _),) = await administration.keys(user=account.user.id)
+    await administration.revoke_key("test", record.id)
+
+
+async def _rotate(stack: Stack, account: Account) -> None:
+    administration = stack.gateway.administration
+    ((record, _),) = await administration.keys(user=account.user.id)
+    await administration.rotate_key("test", record.id, overlap_s=0)
+
+
+async def _remove_user(stack: Stack, account: Account) -> None:
+    await stack.gateway.administration.remove_user("test", account.user.id)
+
+
+async def _remove_team(stack: Stack, account: Account) -> None:
+    await stack.gateway.administration.remove_team("test", account.team.id)
+
+
+ENDS: dict[str, Callable[[Stack, Account], Awaitable[None]]] = {
+    "its key is revoked": _revoke,
+    "its key is rotated without overlap": _rotate,
+    "its user is deleted": _remove_user,
+    "its team is deleted": _remove_team,
+}
+
+
+@asynccontextmanager
+async def as_if_ended(stack: Stack, account: Account, job_id: str) -> AsyncIterator[None]:
+    """Whoever has live jobs cannot be deleted: inside, the job has no place; then it has again."""
+    redis = Hand(stack).redis
+    places = [keys.live(account.team.id), keys.live(account.user.id)]
+    for place in places:
+        assert await redis.srem(place, job_id) == 1
+    yield
+    for place in places:
+        await redis.sadd(place, job_id)
+
+
+@pytest.mark.parametrize("how", ENDS)
+async def test_a_caller_that_was_shut_out_is_out_everywhere(stack: Stack, servers: list[Server], how: str) -> None:
+    """At two processes that remember the key: no request is accepted after a second, no stream open after five."""
+    account = await stack.gateway.administration.first_account(team_name="short", user_name="guest")
+    job_id = await a_live_job(stack, account.key)
+    async with AsyncExitStack() as exits:
+        clients = [await exits.enter_async_context(visiting(server, account.key)) for server in servers]
+        readers = [await exits.enter_async_context(watching(web, job_id)) for web in clients]
+        taken_away = asyncio.Event()
+        using = [asyncio.create_task(use_until_refused(web, taken_away)) for web in clients]
+        closing = [asyncio.create_task(no_more_frames(reader)) for reader in readers]
+        await asyncio.sleep(0.3)  # both processes have the key in memory
+        began = time.monotonic()
+        taken_away.set()
+        async with as_if_ended(stack, account, job_id):
+            await ENDS[how](stack, account)
+        ended = time.monotonic()
+        for moment in await asyncio.gather(*using):
+            assert moment - ended <= REFUSED_S
+        for moment in await asyncio.gather(*closing):
+            assert began <= moment
+            assert moment - ended <= CLOSED_S
+
+
+@pytest.mark.parametrize("how", ["its key is revoked", "it expires"])
+async def test_the_stream_of_a_token_ends_with_it(stack: Stack, servers: list[Server], how: str) -> None:
+    """A token's stream, by its address, ends within five seconds of the end of the token or of its key."""
+    parent = await another_key(stack)
+    job_id = await a_live_job(stack, parent.key)
+    if how == "it expires":
+        caller = await stack.gateway.accounts.authenticate(parent.key)
+        secret = (await stack.gateway.tokens.mint(caller, TokenRequest(expires_in_s=2, job=job_id))).token
+    else:
+        async with calling(stack, parent.key) as api:
+            secret = (await token(api, job=job_id))["token"]
+    ends = time.monotonic() + 2
+    async with httpx.AsyncClient(
+        base_url=servers[0].url, params={"token": secret}, timeout=30, trust_env=False
+    ) as web:
+        async with watching(web, job_id) as reader:
+            if how == "its key is revoked":
+                await stack.gateway.administration.revoke_key("test", parent.record.id)
+                ends = time.monotonic()
+            closed = await no_more_frames(reader)
+            assert -0.5 <= closed - ends <= CLOSED_S
+        assert (await web.get(f"/v1/jobs/{job_id}/events")).status_code == 401
+
+
+async def test_other_streams_stay_open(stack: Stack, servers: list[Server]) -> None:
+    """When one key of a user is revoked, the streams of the user's other key go on, to the end of the job."""
+    gone = await another_key(stack)
+    job_id = (await stack.submit())["id"]
+    async with (
+        visiting(servers[0], gone.key) as shut_out,
+        visiting(servers[0], stack.account.key) as stays,
+        watching(shut_out, job_id) as closing,
+        watching(stays, job_id) as open_one,
+    ):
+        await stack.gateway.administration.revoke_key("test", gone.record.id)
+        await no_more_frames(closing)
+        await stack.api.post(f"/v1/jobs/{job_id}/cancel")
+        assert [event["event"] for event in await open_one.rest()] == ["job.canceled"]
+
+
+async def test_a_stream_that_is_busy_ends_too(stack: Stack, servers: list[Server]) -> None:
+    """Events that keep coming do not put the look at the key off."""
+    gone = await another_key(stack)
+    job_id = (await stack.submit())["id"]
+    redis = Hand(stack).redis
+    newest = (await redis.xrevrange(keys.events(stack.account.team.id), count=1))[0][1]
+    revoked: list[float] = []
+
+    async def keep_talking() -> None:
+        sequence = int(newest["sequence"])
+        while True:
+            sequence += 1
+            event = {**newest, "sequence": sequence}
+            await redis.xadd(keys.events(stack.account.team.id), event)
+            await asyncio.sleep(0.05)
+
+    async with visiting(servers[0], gone.key) as web, watching(web, job_id) as reader:
+        talking = asyncio.create_task(keep_talking())
+        try:
+            assert await reader.event() is not None
+            await stack.gateway.administration.revoke_key("test", gone.record.id)
+            revoked.append(time.monotonic())
+            await reader.rest()
+        finally:
+            talking.cancel()
+    assert time.monotonic() - revoked[0] <= CLOSED_S
+
+
+async def test_a_store_that_is_away_ends_no_stream(redis_server: RedisServer, stack: Stack) -> None:
+    """While the store is frozen for longer than a look at the key takes, the stream waits; then it goes on."""
+    job_id = (await stack.submit())["id"]
+    async with (
+        running_server(stack.environment) as server,
+        visiting(server, stack.account.key) as web,
+        watching(web, job_id) as reader,
+    ):
+        await asyncio.sleep(1)  # what the stream reads at its beginning is read
+        redis_server.freeze()
+        try:
+            ping = await reader.frame(timeout=20)
+        finally:
+            redis_server.thaw()
+        assert ping == {"comment": "ping"}
+
+        async def canceled() -> bool:
+            return (await stack.api.post(f"/v1/jobs/{job_id}/cancel")).status_code == 202
+
+        await wait_until(canceled, "the store is back")
+        assert [event["event"] for event in await reader.rest()] == ["job.canceled"]

@@ -1,0 +1,255 @@
+"""Usage reports: what is counted, where, for whom, and in which form."""
+
+import csv
+import io
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import httpx
+import pytest
+
+from app.domain.accounts import USER_SCOPES, Scope
+from app.services.tokens import TokenRequest
+from app.services.usage import Grouping, Sheet, Span, Sums
+from app.store.ledger import Entry
+from tests.support.hand import Hand
+from tests.support.refusals import assert_problem, nothing_changes, second_account
+from tests.support.stack import Stack
+
+pytestmark = pytest.mark.anyio
+PRICE = 1_400_000
+OTHER = "fal-ai/kling-video/v2.1/master/image-to-video"
+USUAL = "fal-ai/kling-video/v2/master/image-to-video"
+
+
+@asynccontextmanager
+async def client(stack: Stack, key: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client with this key or token."""
+    headers = {"Authorization": f"Bearer {key}"}
+    transport = stack.api._transport  # the same application
+    async with httpx.AsyncClient(transport=transport, base_url="http://filmgate.test", headers=headers) as api:
+        yield api
+
+
+@asynccontextmanager
+async def reader(stack: Stack, *scopes: Scope) -> AsyncIterator[httpx.AsyncClient]:
+    """A client with another key of the account's user."""
+    made = await stack.gateway.administration.add_key(
+        "test", user=stack.account.user.id, name="reads", scopes=frozenset(scopes)
+    )
+    async with client(stack, made.key) as api:
+        yield api
+
+
+async def usage(api: httpx.AsyncClient, **query: str) -> dict[str, Any]:
+    """The report as JSON."""
+    reply = await api.get("/v1/usage", params=query)
+    assert reply.status_code == 200, reply.text
+    report: dict[str, Any] = reply.json()
+    return report
+
+
+def numbers(jobs: int, seconds: int, spent: str, held: str) -> dict[str, Any]:
+    """The four numbers of a row."""
+    return {"jobs": jobs, "video_seconds": seconds, "spent_usd": spent, "held_usd": held}
+
+
+async def test_a_report_adds_up_jobs_seconds_and_dollars(hand: Hand) -> None:
+    """Spent, waiting, disputed and corrected jobs count, released ones do not; all groupings have one total."""
+    stack, books = hand.stack, hand.gateway.books
+    paid = await hand.ended()
+    await hand.admit(model=OTHER)
+    await hand.ended("[emu:422_content_policy]")  # disputed: kept
+    await hand.ended("[emu:500_downstream]")  # released
+    await stack.api.post(f"/v1/jobs/{await hand.admit()}/cancel")  # released
+    await books.correct_job("test", hand.team, paid.id, actual=700_000, reason="half back")
+    await books.correct("test", hand.team, micro=50_000, reason="a bill")
+    await books.credit("test", hand.team, micro=2_000_000, reason="a gift")
+    async with second_account(stack, same_team=True) as colleague, second_account(stack) as stranger:
+        assert (await colleague.post("/v1/jobs", json=stack.body())).status_code == 202
+        total = numbers(4, 20, "0.75", "4.20")
+        own = numbers(3, 15, "0.70", "2.80")
+        async with reader(stack, Scope.TEAM_READ) as team:
+            reports = {by: await usage(team, group_by=by) for by in ("day", "user", "model", "key")}
+            assert all(report["total"] == total for report in reports.values())
+            assert all(report["credits_usd"] == "2.00" for report in reports.values())
+            (day,) = reports["day"]["data"]
+            assert day == {"day": reports["day"]["to"][:10], **total}
+            assert reports["model"]["data"] == [
+                {"model": "", **numbers(0, 0, "0.05", "0.00")},
+                {"model": OTHER, **numbers(1, 5, "0.00", "1.40")},
+                {"model": USUAL, **numbers(3, 15, "0.70", "2.80")},
+            ]
+            by_user = {row["name"]: row for row in reports["user"]["data"]}
+            assert by_user["tester"] == {"user": stack.account.user.id, "name": "tester", **own}
+            assert {**by_user["other"], **numbers(1, 5, "0.00", "1.40")} == by_user["other"]
+            assert by_user[""] == {"user": "", "name": "", **numbers(0, 0, "0.05", "0.00")}
+            assert len(reports["key"]["data"]) == 3
+        mine = await usage(stack.api, group_by="user")
+        assert (mine["total"], mine["credits_usd"]) == (own, "0.00")
+        assert [row["name"] for row in mine["data"]] == ["tester"]
+        nothing = await usage(stranger, group_by="user")
+        assert (nothing["data"], nothing["total"]) == ([], numbers(0, 0, "0.00", "0.00"))
+
+
+async def test_the_operator_sees_all_teams_together(stack: Stack) -> None:
+    """One report with a team in each row; a deleted team stays in it."""
+    await stack.submit()
+    async with second_account(stack) as other:
+        job = (await other.post("/v1/jobs", json=stack.body())).json()
+        teams = {team.name: team.id for team in await stack.gateway.administration.teams()}
+        now_ms = await stack.gateway.dispatch.now_ms() + 1
+        report = await stack.gateway.usage.report(None, from_ms=0, to_ms=now_ms, group_by="model")
+        assert sorted(row.team or "" for row in report.rows) == sorted(teams.values())
+        assert report.total == Sums(jobs=2, video_seconds=10, held=2 * PRICE)
+        one = await stack.gateway.usage.report(teams["other"], from_ms=0, to_ms=now_ms, group_by="model")
+        assert [(row.team, row.sums.jobs) for row in one.rows] == [(None, 1)]
+        await other.post(f"/v1/jobs/{job['id']}/cancel")
+    await stack.gateway.books.correct("test", teams["other"], micro=5, reason="x")
+    await stack.gateway.administration.remove_team("test", teams["other"])
+    report = await stack.gateway.usage.report(None, from_ms=0, to_ms=now_ms + 60_000, group_by="user")
+    assert [row.sums.spent for row in report.rows if row.team == teams["other"]] == [5]
+
+
+def entry(kind: str, admitted: str, **more: Any) -> Entry:
+    """A made-up entry about a job admitted at this UTC time."""
+    at_ms = int(datetime.fromisoformat(admitted + "+00:00").timestamp() * 1000)
+    values = {"job": "job_1", "user": "user_1", "key": "key_1", "model": "m", "seconds": 5, "amount": PRICE, **more}
+    return Entry(
+        id="1-0",
+        type=kind,
+        token="",
+        at_ms=at_ms + 10**9,
+        admitted_ms=at_ms,
+        price_version="",
+        periods=(),
+        reason="",
+        **values,
+    )
+
+
+def test_a_day_is_one_of_the_teams_time_zone() -> None:
+    """Midnight in Berlin and in Los Angeles, on days of 23 and 25 hours too, whenever the job was settled."""
+    moments = [
+        "2026-03-28T22:59:59.999",
+        "2026-03-28T23:00:00",
+        "2026-03-29T21:59:59.999",
+        "2026-03-29T22:00:00",
+        "2026-10-24T22:00:00",
+        "2026-10-25T22:59:59.999",
+        "2026-10-25T23:00:00",
+    ]
+    for zone, days in {
+        "Europe/Berlin": ["03-28", "03-29", "03-29", "03-30", "10-25", "10-25", "10-26"],
+        "America/Los_Angeles": ["03-28", "03-28", "03-29", "03-29", "10-24", "10-25", "10-25"],
+    }.items():
+        sheet = Sheet(Grouping.DAY, Span(0, 2**53))
+        for moment in moments:
+            for kind in ("reserve", "settle"):
+                sheet.take("team_1", ZoneInfo(zone), entry(kind, moment))
+        expected = {("team_1", f"2026-{day}"): days.count(day) for day in days}
+        assert {group: sums.jobs for group, sums in sheet.groups.items()} == expected
+        assert {group: sums.spent // PRICE for group, sums in sheet.groups.items()} == expected
+
+
+def test_a_span_counts_by_admission_and_ends_before_its_end() -> None:
+    """A job admitted at `from` counts, one admitted at `to` does not, nor what is settled of it."""
+    moments = ["2026-11-01T00:00:00", "2026-11-02T00:00:00", "2026-10-31T23:59:59.999"]
+    first, second, _ = (entry("reserve", moment).admitted_ms for moment in moments)
+    sheet = Sheet(Grouping.MODEL, Span(first, second))
+    for moment in moments:
+        for kind in ("reserve", "dispute", "settle"):
+            sheet.take("team_1", ZoneInfo("UTC"), entry(kind, moment))
+    sheet.take("team_1", ZoneInfo("UTC"), entry("correction", moments[0], amount=-400_000))
+    sheet.take("team_1", ZoneInfo("UTC"), entry("credit", moments[0], amount=9))
+    sheet.take("team_1", ZoneInfo("UTC"), entry("credit", moments[1], amount=9))
+    assert sheet.groups == {("team_1", "m"): Sums(jobs=1, video_seconds=5, spent=1_000_000)}
+    assert sheet.credits == 9
+
+
+async def test_spans_are_dates_of_the_team_or_times(stack: Stack) -> None:
+    """A date begins at the team's midnight; a time has its offset, also when the plus came as a space."""
+    await stack.gateway.administration.change_team("test", stack.account.team.id, time_zone="Asia/Tokyo")
+    async with reader(stack, Scope.JOBS_READ) as api:
+        for given, meant in {
+            ("2026-11-01", "2026-12-01"): ("2026-10-31T15:00:00.000Z", "2026-11-30T15:00:00.000Z"),
+            ("2026-11-01T00:00:00Z", "2026-11-02"): ("2026-11-01T00:00:00.000Z", "2026-11-01T15:00:00.000Z"),
+            ("2026-11-01T00:00+02:00", "2026-11-01T01:00 02:00"): (
+                "2026-10-31T22:00:00.000Z",
+                "2026-10-31T23:00:00.000Z",
+            ),
+            (None, "2026-11-01"): ("2026-09-30T15:00:00.000Z", "2026-10-31T15:00:00.000Z"),
+            ("2024-01-01", "2025-01-01"): ("2023-12-31T15:00:00.000Z", "2024-12-31T15:00:00.000Z"),
+        }.items():
+            named = zip(("from", "to"), given, strict=True)
+            report = await usage(api, **{name: value for name, value in named if value is not None})
+            assert (report["from"], report["to"], report["time_zone"]) == (*meant, "Asia/Tokyo")
+        this_month = await usage(api)
+        local = datetime.fromisoformat(this_month["from"]).astimezone(ZoneInfo("Asia/Tokyo"))
+        assert (local.day, local.hour, local.minute) == (1, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("query", "pointer"),
+    [
+        ({"from": "yesterday"}, "/query/from"),
+        ({"from": "2026-02-30"}, "/query/from"),
+        ({"from": "2026-11-01T00:00:00"}, "/query/from"),
+        ({"to": "9999-12-31"}, "/query/to"),
+        ({"to": "0001-01-01"}, "/query/to"),
+        ({"to": ""}, "/query/to"),
+        ({"to": "٢٠٢٦-11-01"}, "/query/to"),
+        ({"to": "2026-11-01" * 10}, "/query/to"),
+        ({"from": "2026-11-02", "to": "2026-11-02"}, "/query/from"),
+        ({"from": "2999-01-01"}, "/query/from"),
+        ({"from": "2024-01-01", "to": "2025-01-02"}, "/query/from"),
+        ({"group_by": "month"}, "/query/group_by"),
+    ],
+)
+async def test_a_wrong_span_is_refused_with_its_place(stack: Stack, query: dict[str, str], pointer: str) -> None:
+    """No such date, no offset, the wrong way round, too long, an unknown group."""
+    problem = assert_problem(await stack.api.get("/v1/usage", params=query), 422, "invalid_input")
+    assert [error["pointer"] for error in problem["errors"]] == [pointer]
+
+
+async def test_a_table_is_csv_and_runs_nothing(stack: Stack) -> None:
+    """A header line, RFC 4180 line ends, and no cell that a spreadsheet takes for a formula."""
+    administration = stack.gateway.administration
+    names = ['=HYPERLINK("http://x";"y")', "+1", "-1", "@SUM(A1)", "\tx", "\rx", 'Ann "A", B', "plain"]
+    for name in names:
+        user = await administration.add_user("test", team=stack.account.team.id, name=name)
+        async with client(stack, (await administration.add_key("test", user=user.id)).key) as api:
+            assert (await api.post("/v1/jobs", json=stack.body())).status_code == 202
+    await stack.gateway.books.correct("test", stack.account.team.id, micro=5, reason="x")
+    async with reader(stack, Scope.TEAM_ADMIN) as team:
+        reply = await team.get("/v1/usage?group_by=user", headers={"Accept": "text/csv"})
+        days = await team.get("/v1/usage", headers={"Accept": "text/csv;q=0.9, application/json;q=0.1"})
+        for accept in ("*/*", "application/json", "text/csv;q=0", "text/csv;q=0.1, application/json"):
+            same = await team.get("/v1/usage", headers={"Accept": accept})
+            assert same.headers["content-type"] == "application/json"
+    assert reply.headers["content-type"] == "text/csv; charset=utf-8"
+    assert reply.headers["content-disposition"].startswith('attachment; filename="usage-')
+    assert reply.headers["content-disposition"].endswith('.csv"')
+    assert reply.text.startswith("user,name,jobs,video_seconds,spent_usd,held_usd\r\n")
+    rows = list(csv.reader(io.StringIO(reply.text, newline="")))
+    shown = {row[1]: row[2:] for row in rows[1:]}
+    assert shown.keys() == {*(f"'{name}" for name in names[:6]), *names[6:], ""}
+    assert shown["plain"] == ["1", "5", "0.00", "1.40"]
+    assert shown[""] == ["0", "0", "0.000005", "0.00"]
+    assert days.text.splitlines()[0] == "day,jobs,video_seconds,spent_usd,held_usd"
+
+
+async def test_a_report_needs_a_key_that_reads_and_changes_nothing(stack: Stack) -> None:
+    """A browser token and a key that only writes are refused."""
+    caller = await stack.gateway.accounts.authenticate(stack.account.key)
+    minted = await stack.gateway.tokens.mint(caller, TokenRequest())
+    await stack.submit()
+    async with client(stack, minted.token) as api:
+        assert_problem(await api.get("/v1/usage"), 403, "forbidden")
+    async with reader(stack, *(USER_SCOPES - {Scope.JOBS_READ})) as api:
+        assert_problem(await api.get("/v1/usage"), 403, "forbidden")
+    async with nothing_changes(stack):
+        assert (await usage(stack.api))["total"]["jobs"] == 1

@@ -1,0 +1,284 @@
+"""The books in plain Python: what limits, sums and jobs must be after each operation. A model to compare with.
+
+Nothing is added up along the way: every sum is counted anew from the bills and adjustments, so that a mistake of
+the store's counters cannot be repeated here.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from app.domain.jobs import ENDS, Money, Status
+from app.domain.limits import CALENDAR, Limit, LimitState, Owner, Unit, Window, periods
+from app.domain.limits import Periods as Calendar
+from app.store import keys
+from app.store.limits import read_limits
+from tests.support.checks import sums_in
+from tests.support.snapshot import Snapshot
+
+RATE_US = {Window.MINUTE: 60_000_000, Window.HOUR: 3_600_000_000}
+PLACES = (Window.CONCURRENT, Window.QUEUED)
+CLOCK_US = 5_000  # the store's time is told in ms, and a script may read its clock twice
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a submission asks for, as far as money goes."""
+
+    team: str
+    user: str
+    token: str | None
+    micro: int
+    seconds: int
+
+    def need(self, unit: Unit) -> int:
+        """What it takes of a unit."""
+        return {Unit.USD: self.micro, Unit.VIDEO_SECONDS: self.seconds}.get(unit, 1)
+
+    def owners(self) -> list[tuple[Owner, str]]:
+        """Whose limits it falls under, in the order in which they are told."""
+        owners = [(Owner.GATEWAY, keys.GATEWAY), (Owner.TEAM, self.team), (Owner.USER, self.user)]
+        return owners + ([(Owner.TOKEN, self.token)] if self.token else [])
+
+
+@dataclass
+class Bill:
+    """One job: where it stands, and its money. `periods` are the eight beginnings that were frozen."""
+
+    asked: Asked
+    periods: tuple[int, ...]
+    status: Status = Status.QUEUED
+    nonce: str | None = None
+    money: Money = Money.RESERVED
+    entries: list[tuple[str, int]] = field(default_factory=list)
+
+    @property
+    def open(self) -> bool:
+        """True while the reservation is kept."""
+        return self.money in {Money.RESERVED, Money.DISPUTED}
+
+    @property
+    def charged(self) -> int | None:
+        """Micro-dollars; None until known."""
+        if self.open:
+            return None
+        return sum(amount for kind, amount in self.entries if kind in {"settle", "correction"})
+
+    def close(self, *, spend: bool) -> None:
+        """The reservation ends."""
+        self.money = Money.SPENT if spend else Money.RELEASED
+        self.entries.append(("settle" if spend else "release", self.asked.micro))
+
+    def dispute(self) -> None:
+        """The reservation is kept, because nobody knows what it cost."""
+        self.money = Money.DISPUTED
+        self.entries.append(("dispute", self.asked.micro))
+
+    def correct(self, actual: int) -> None:
+        """The charge becomes what it really was."""
+        if self.money is Money.DISPUTED:
+            self.close(spend=actual > 0)
+        if difference := actual - (self.charged or 0):
+            self.entries.append(("correction", difference))
+            self.money = Money.SPENT if actual else Money.RELEASED
+
+    def counted(self) -> Counter[str]:
+        """What it adds to each of its sums."""
+        taken = {"jobs": 1, "usd": self.asked.micro, "video_seconds": self.asked.seconds}
+        if self.open:
+            return Counter({f"held:{unit}": count for unit, count in taken.items()})
+        settled = any(kind == "settle" for kind, _ in self.entries)
+        counted = Counter({f"used:{unit}": count for unit, count in taken.items() if settled})
+        counted["used:usd"] = self.charged or 0
+        return counted
+
+
+@dataclass(frozen=True)
+class Adjustment:
+    """A credit or a correction that is about no job."""
+
+    team: str
+    kind: str
+    micro: int
+    periods: tuple[int, ...]
+
+
+def starts_at(now_ms: int, zone: str) -> tuple[int, ...]:
+    """The eight beginnings of the periods at this moment: the team's, then the gateway's."""
+    return periods(now_ms, zone).starts + periods(now_ms, "UTC").starts
+
+
+def names_of(owner: str, starts: tuple[int, ...]) -> list[str]:
+    """The keys of an owner's sums: total, and the four periods; a browser token has its total only."""
+    if owner.startswith("tok_"):
+        return [keys.total(owner)]
+    own = starts[4:] if owner == keys.GATEWAY else starts[:4]
+    return [
+        keys.total(owner),
+        *(keys.period(window, start, owner) for window, start in zip(CALENDAR, own, strict=True)),
+    ]
+
+
+@dataclass
+class Books:
+    """All that is known. `zones` are the teams' time zones; `bills` are by job id, in the order of admission.
+
+    Attributes:
+        limits: by owner, then by `unit/window`.
+        repeats: by team, user and idempotency key: the job and the fingerprint.
+        tokens: the users of the browser tokens.
+        rates: by owner and window, the earliest and the latest that a rate's next submission may be due at (µs).
+    """
+
+    zones: dict[str, str] = field(default_factory=dict)
+    limits: dict[str, dict[str, Limit]] = field(default_factory=dict)
+    bills: dict[str, Bill] = field(default_factory=dict)
+    adjustments: list[Adjustment] = field(default_factory=list)
+    repeats: dict[tuple[str, str, str], tuple[str, str]] = field(default_factory=dict)
+    tokens: dict[str, str] = field(default_factory=dict)
+    rates: dict[tuple[str, Window], tuple[int, int]] = field(default_factory=dict)
+
+    # --- what must be stored -----------------------------------------------------------------------------------
+
+    def sums(self) -> dict[str, Counter[str]]:
+        """Every sum that is not zero, by key."""
+        found: dict[str, Counter[str]] = {}
+        for bill in self.bills.values():
+            for _, owner in bill.asked.owners():
+                for name in names_of(owner, bill.periods):
+                    found.setdefault(name, Counter()).update(bill.counted())
+        for one in self.adjustments:
+            field_name = "credit:usd" if one.kind == "credit" else "used:usd"
+            for owner in [one.team] if one.kind == "credit" else [one.team, keys.GATEWAY]:
+                for name in names_of(owner, one.periods):
+                    found.setdefault(name, Counter())[field_name] += one.micro
+        return found
+
+    def faults(self, seen: Snapshot) -> list[str]:
+        """Where the store holds something else."""
+        pairs = dict(self._pairs(seen))
+        return [
+            f"{what}: stored {stored}, expected {own}" for what, (stored, own) in pairs.items() if stored != own
+        ]
+
+    def _pairs(self, seen: Snapshot) -> Iterator[tuple[str, tuple[object, object]]]:
+        stored, own = sums_in(seen), self.sums()
+        for name in stored.keys() | own.keys():
+            yield name, (_whole(stored.get(name)), _whole(own.get(name)))
+        jobs = {job.id: job for job in seen.jobs().values()}
+        yield "jobs", (set(jobs), set(self.bills))
+        for job_id, bill in self.bills.items():
+            job = jobs.get(job_id)
+            yield job_id, (job and (job.status, job.nonce, job.money, job.charged_micro), _facts(bill))
+            yield f"{job_id} periods", (job and job.periods, " ".join(map(str, bill.periods)))
+        for team, zone in self.zones.items():
+            mine = {job_id: bill for job_id, bill in self.bills.items() if bill.asked.team == team}
+            yield f"{team} zone", (seen.get(keys.team(team)).get("time_zone"), zone)
+            kept = {job_id: str(bill.asked.micro) for job_id, bill in mine.items() if bill.open}
+            yield f"{team} reservations", (seen.get(keys.reservations(team)), kept)
+            rows = [(row["job"], row["type"], int(row["amount"])) for _, row in seen.get(keys.ledger(team)) or ()]
+            for job_id, bill in mine.items():
+                yield f"{job_id} entries", ([row[1:] for row in rows if row[0] == job_id], bill.entries)
+            about_none = [(one.kind, one.micro) for one in self.adjustments if one.team == team]
+            yield f"{team} entries about no job", ([row[1:] for row in rows if not row[0]], about_none)
+        for owner, limits in self.limits.items():
+            rules = {limit.name: limit for limit in read_limits(seen.get(keys.limits(owner)))}
+            yield f"{owner} limits", (rules, limits)
+        remembered = {(row["job"], row["fingerprint"]) for _, row in seen.named(keys.PREFIX + "idem:")}
+        yield "idempotency keys", (remembered, set(self.repeats.values()))
+        tokens = {row["id"]: row["user"] for _, row in seen.named(keys.token(""))}
+        yield "browser tokens", (tokens, self.tokens)
+
+    # --- what admission must say -------------------------------------------------------------------------------
+
+    def standing(self, asked: Asked, now_ms: int) -> list[LimitState]:
+        """Every limit that counts jobs, money or places, as admission must find it; rates are left out."""
+        here, gateway = periods(now_ms, self.zones[asked.team]), periods(now_ms, "UTC")
+        sums = self.sums()
+        return [
+            self._state(sums, asked, (kind, owner), limit, gateway if kind is Owner.GATEWAY else here, now_ms)
+            for kind, owner in asked.owners()
+            for _, limit in sorted(self.limits.get(owner, {}).items())
+            if limit.unit is not Unit.SUBMITS
+        ]
+
+    def _state(
+        self,
+        sums: dict[str, Counter[str]],
+        asked: Asked,
+        whose: tuple[Owner, str],
+        limit: Limit,
+        calendar: Calendar,
+        now_ms: int,
+    ) -> LimitState:
+        kind, owner = whose
+        used, credit, resets = 0, 0, None
+        if limit.window in PLACES:
+            held = self._places(owner, queued=limit.window is Window.QUEUED)
+        else:
+            name = keys.total(owner)
+            if limit.window in CALENDAR:
+                i = CALENDAR.index(limit.window)
+                name, resets = keys.period(limit.window, calendar.starts[i], owner), calendar.ends[i]
+            found = sums.get(name, Counter())
+            used, held, credit = (found[f"{verb}:{limit.unit}"] for verb in ("used", "held", "credit"))
+        amount = in_force(limit, now_ms) + credit
+        over = used + held + asked.need(limit.unit) > amount
+        return LimitState(kind, limit.unit, limit.window, amount, used, held, resets, now_ms, over)
+
+    def _places(self, owner: str, *, queued: bool) -> int:
+        """How many jobs of an owner are there, or wait in line."""
+        return sum(
+            bill.status is Status.QUEUED if queued else bill.status not in ENDS
+            for bill in self.bills.values()
+            if owner in {keys.GATEWAY, bill.asked.team, bill.asked.user}
+        )
+
+    # --- rates -------------------------------------------------------------------------------------------------
+
+    def rates_of(self, asked: Asked) -> Iterator[tuple[Owner, str, Limit]]:
+        """The rates that a submission falls under."""
+        for kind, owner in asked.owners():
+            for _, limit in sorted(self.limits.get(owner, {}).items()):
+                if limit.unit is Unit.SUBMITS:
+                    yield kind, owner, limit
+
+    def rate_is_over(self, owner: str, limit: Limit, now_ms: int) -> bool | None:
+        """Whether GCRA refuses now; None where a few milliseconds decide."""
+        amount = in_force(limit, now_ms)
+        if amount == 0:
+            return True
+        step = -(-RATE_US[limit.window] // amount)
+        earliest, latest = self.rates.get((owner, limit.window), (0, 0))
+        answers = {
+            amount * step - max(0, due_us - now_us) < step
+            for due_us, now_us in ((earliest, now_ms * 1000 + CLOCK_US), (latest, now_ms * 1000))
+        }
+        return answers.pop() if len(answers) == 1 else None
+
+    def take_rates(self, asked: Asked, now_ms: int, *, surely: bool = True) -> None:
+        """One submission is spent of each rate; not `surely` when its answer was lost."""
+        for _, owner, limit in self.rates_of(asked):
+            amount = in_force(limit, now_ms)
+            if amount == 0:
+                continue
+            step = -(-RATE_US[limit.window] // amount)
+            earliest, latest = self.rates.get((owner, limit.window), (0, 0))
+            first = max(now_ms * 1000, earliest) + step if surely else earliest
+            self.rates[owner, limit.window] = (first, max(now_ms * 1000 + CLOCK_US, latest) + step)
+
+
+def in_force(limit: Limit, now_ms: int) -> int:
+    """The amount that holds: the raised one while it lasts."""
+    if limit.raised_to is not None and limit.raised_until_ms is not None and limit.raised_until_ms > now_ms:
+        return limit.raised_to
+    return limit.amount
+
+
+def _whole(sums: Counter[str] | None) -> dict[str, int]:
+    """Without the zeros."""
+    return {name: value for name, value in (sums or {}).items() if value}
+
+
+def _facts(bill: Bill) -> tuple[object, ...]:
+    return bill.status, bill.nonce, bill.money, bill.charged

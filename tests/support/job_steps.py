@@ -1,0 +1,307 @@
+"""What callers and workers can do to jobs, in any order: rules for the property test of the books."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Literal
+
+from hypothesis import strategies as st
+from hypothesis.stateful import initialize, precondition, rule
+
+from app.domain.accounts import Caller
+from app.domain.ids import join_ref
+from app.domain.jobs import ENDS, NEXT, Job, JobError, Priority, Status
+from app.store import keys
+from app.store.admission import NewJob
+from app.store.jobs import LIVE, NOW, Charge
+from tests.support.books import Bill, Books
+from tests.support.machine import CALM, Machine, nothing
+from tests.support.relay import Moment
+from tests.support.shaken import Loss
+from workers.lane import expire
+
+PRICES = (1_400_000, 2_800_000, 4_200_000, 333_333, 1)
+HOUR_MS = 3_600_000
+MOST_JOBS = 30
+NUMBERS = st.integers(0, 11)
+USERS = st.integers(0, 3)
+VIEWS = st.none() | st.integers(0, 30)
+LOSSES: st.SearchStrategy[Loss | None] = st.sampled_from(
+    [None] * 20
+    + [Loss(Moment.AFTER), Loss(Moment.AFTER, nth=2), Loss(Moment.BEFORE)]
+    + [Loss(moment, kills=True) for moment in Moment]
+)
+Turn = Literal["on", "hold", "back", "lose"]
+TURNS: st.SearchStrategy[Turn] = st.sampled_from(("on", "on", "on", "hold", "back", "lose"))
+ENDINGS: dict[Turn, tuple[Charge, Literal[Status.SUCCEEDED, Status.FAILED, Status.CANCELED]]] = {
+    "on": (Charge.SPEND, Status.SUCCEEDED),
+    "hold": (Charge.DISPUTE, Status.FAILED),
+    "back": (Charge.RELEASE, Status.FAILED),
+    "lose": (Charge.DISPUTE, Status.CANCELED),
+}
+SIZES = st.fixed_dictionaries({"micro": st.sampled_from(PRICES), "seconds": st.sampled_from([5, 10])})
+KEYS = st.none() | st.sampled_from("ab")
+room = precondition(lambda machine: len(machine.books.bills) < MOST_JOBS)
+some_jobs = precondition(lambda machine: bool(machine.books.bills))
+
+
+CHARGES: dict[Charge, Callable[[Bill], None]] = {
+    Charge.SPEND: lambda bill: bill.close(spend=True),
+    Charge.RELEASE: lambda bill: bill.close(spend=False),
+    Charge.DISPUTE: Bill.dispute,
+}
+
+
+def new_job(caller: Caller, *, micro: int, seconds: int, **more: Any) -> NewJob:
+    """What a caller asks for with their key."""
+    facts: dict[str, Any] = {
+        "input": {"prompt": "x"},
+        "price_version": "x",
+        "deadline_ms": HOUR_MS,
+        "start_ms": None,
+        "priority": Priority.NORMAL,
+        "metadata": {},
+        "images": {},
+        "webhook_url": "https://example.com/hook",
+        "trace_id": None,
+        "idempotency_key": None,
+        "fingerprint": "one",
+        **more,
+    }
+    return NewJob(
+        team=caller.team,
+        user=caller.user,
+        key=caller.key,
+        credential=keys.key(caller.digest),
+        zone=caller.zone,
+        model="model",
+        quoted_micro=micro,
+        seconds=seconds,
+        **facts,
+    )
+
+
+def always(_: object) -> bool:
+    """The answer does not tell."""
+    return True
+
+
+class JobSteps(Machine):
+    """Every step that callers and workers can take, stale and interrupted ones too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._old: list[Job] = []  # records that somebody still has in hand
+        self._pushed: str | None = None  # the job that `push` is about
+        self._asked: list[NewJob] = []  # submissions with an idempotency key
+
+    def _view(self, number: int, stale: int | None, *sources: Status) -> Job:
+        """A job as it is now, in one of these states if there is one; or any job as somebody saw it earlier."""
+        if stale is not None and self._old:
+            return self._old[stale % len(self._old)]
+        if self._pushed is not None:
+            number, sources = list(self.books.bills).index(self._pushed), tuple(Status)
+        job = self.job(number, lambda bill: bill.status in sources)
+        self._old.append(job)
+        return job
+
+    def _attempt(self, number: int, stale: int | None, *sources: Status) -> tuple[Job, str]:
+        """The same, and the nonce of the job's attempt; a stale view is of an earlier attempt, if there was one."""
+        bills = self.books.bills
+        late = [old for old in self._old if old.nonce and bills[old.id].nonce not in {None, old.nonce}]
+        job = late[stale % len(late)] if stale is not None and late else self._view(number, stale, *sources)
+        return job, job.nonce or "of nobody"
+
+    # --- callers -----------------------------------------------------------------------------------------------
+
+    @initialize()
+    def begin(self) -> None:
+        """Every user has a job."""
+        for caller in self.callers:
+            self.submit(new_job(caller, micro=PRICES[0], seconds=5), None)
+
+    @room
+    @rule(user=USERS, size=SIZES, priority=st.sampled_from(Priority), key=KEYS, loss=LOSSES)
+    def admit(self, user: int, size: Any, priority: Priority, key: str | None, loss: Loss | None) -> None:
+        """A submission, perhaps with an idempotency key that was used before."""
+        new = new_job(self.callers[user], **size, priority=priority, idempotency_key=key)
+        if key is not None:
+            self._asked.append(new)
+        self.submit(new, loss)
+
+    @room
+    @precondition(lambda machine: bool(machine.tokens))
+    @rule(number=NUMBERS, size=SIZES, key=KEYS, loss=LOSSES)
+    def admit_by_token(self, number: int, size: Any, key: str | None, loss: Loss | None) -> None:
+        """A submission with a browser token."""
+        token = list(self.tokens)[number % len(self.tokens)]
+        caller, token_digest = self.tokens[token]
+        new = new_job(caller, **size, idempotency_key=key, token=token)
+        self.submit(replace(new, credential=keys.token(token_digest)), loss)
+
+    @precondition(lambda machine: bool(machine._asked))
+    @rule(number=NUMBERS, fingerprint=st.sampled_from(["one", "two"]), loss=LOSSES)
+    def admit_again(self, number: int, fingerprint: str, loss: Loss | None) -> None:
+        """The same idempotency key, with the same body or another."""
+        self.submit(replace(self._asked[number % len(self._asked)], fingerprint=fingerprint), loss)
+
+    @some_jobs
+    @rule(number=NUMBERS, loss=LOSSES)
+    def cancel(self, number: int, loss: Loss | None) -> None:
+        """A caller's wish: at once while it is queued, noted while it is at fal."""
+        job = self.job(number)
+        if job.status is Status.QUEUED:
+            way = ((Status.QUEUED,), Status.CANCELED)
+            self.advance(
+                job, lambda gateway: gateway.job_store.cancel_queued(job), loss, way, money=CHARGES[Charge.RELEASE]
+            )
+            return
+        self.step(
+            lambda gateway: gateway.job_store.note(job, LIVE, delay_ms=0, cancel_requested_ms=NOW),
+            loss,
+            nothing if job.status in LIVE else None,
+        )
+
+    # --- workers -----------------------------------------------------------------------------------------------
+
+    @rule(loss=LOSSES)
+    def grant(self, loss: Loss | None = None) -> None:
+        """A lane grants free slots."""
+        self.step(lambda gateway: gateway.dispatch.grant(), loss, nothing, always)
+
+    @some_jobs
+    @rule(number=NUMBERS, turns=st.lists(TURNS, min_size=2, max_size=9))
+    def push(self, number: int, turns: list[Turn]) -> None:
+        """One job goes its way for some steps, with detours where there are any."""
+        self._pushed = self.job(number, lambda bill: bill.status not in ENDS).id
+        for turn in turns:
+            job = self._view(0, None)
+            match job.status, turn:
+                case Status.QUEUED, _ if join_ref(job.team, job.id) not in self.seen.get(keys.SLOTS):
+                    self.grant(None)
+                case Status.QUEUED, _:
+                    self.claim(0, None, None)
+                case Status.SUBMITTING, "hold":
+                    self.hold(0, None, None)
+                case Status.SUBMITTING | Status.HELD, "back":
+                    self.requeue(0, None, 0, None)
+                case Status.SUBMITTING | Status.HELD, _:
+                    self.adopt(0, None, None)
+                case Status.RUNNING, _:
+                    self.complete(0, None, None)
+                case Status.FINALIZING, _:
+                    charge, end = ENDINGS[turn]
+                    self.end(0, None, end, charge, None)
+            self.the_books_are_right()
+        self._pushed = None
+
+    @some_jobs
+    @rule(number=NUMBERS, stale=VIEWS, loss=LOSSES)
+    def claim(self, number: int, stale: int | None, loss: Loss | None) -> None:
+        """A worker claims, perhaps from an old doorbell."""
+        job = self._view(number, stale, Status.QUEUED)
+        way = ((Status.QUEUED,), Status.SUBMITTING)
+        self.advance(job, lambda gateway: gateway.job_store.claim(job), loss, way)
+
+    @some_jobs
+    @rule(number=NUMBERS, stale=VIEWS, loss=LOSSES)
+    def adopt(self, number: int, stale: int | None, loss: Loss | None) -> None:
+        """Fal's id is known."""
+        job, nonce = self._attempt(number, stale, Status.SUBMITTING, Status.HELD)
+        way = ((Status.SUBMITTING, Status.HELD), Status.RUNNING)
+        self.advance(
+            job,
+            lambda gateway: gateway.job_store.adopt(job, nonce=nonce, upstream_request_id="fal-1", poll_ms=0),
+            loss,
+            way,
+            nonce=nonce,
+        )
+
+    @some_jobs
+    @rule(number=NUMBERS, stale=VIEWS, loss=LOSSES)
+    def hold(self, number: int, stale: int | None, loss: Loss | None) -> None:
+        """Nobody knows."""
+        job, nonce = self._attempt(number, stale, Status.SUBMITTING)
+        way = ((Status.SUBMITTING,), Status.HELD)
+        self.advance(
+            job, lambda gateway: gateway.job_store.hold(job, nonce=nonce, reason="test"), loss, way, nonce=nonce
+        )
+
+    @some_jobs
+    @rule(number=NUMBERS, stale=VIEWS, wait_ms=st.sampled_from([0, 60_000]), loss=LOSSES)
+    def requeue(self, number: int, stale: int | None, wait_ms: int, loss: Loss | None) -> None:
+        """Fal refused it for now, or an operator sends it again."""
+        job, nonce = self._attempt(number, stale, Status.SUBMITTING, Status.HELD)
+        way = ((Status.SUBMITTING, Status.HELD), Status.QUEUED)
+        self.advance(
+            job,
+            lambda gateway: gateway.job_store.requeue(job, nonce=nonce, wait_ms=wait_ms),
+            loss,
+            way,
+            nonce=nonce,
+        )
+
+    @some_jobs
+    @rule(number=NUMBERS, stale=VIEWS, loss=LOSSES)
+    def complete(self, number: int, stale: int | None, loss: Loss | None) -> None:
+        """A poll saw the end."""
+        job = self._view(number, stale, Status.RUNNING)
+        way = ((Status.RUNNING,), Status.FINALIZING)
+        self.advance(
+            job,
+            lambda gateway: gateway.job_store.complete_upstream(job, upstream_status="COMPLETED", logs=[]),
+            loss,
+            way,
+        )
+
+    @some_jobs
+    @rule(
+        number=NUMBERS,
+        stale=VIEWS,
+        end=st.sampled_from([Status.SUCCEEDED, Status.FAILED, Status.CANCELED]),
+        charge=st.sampled_from([Charge.SPEND, Charge.RELEASE, Charge.DISPUTE]),
+        loss=LOSSES,
+    )
+    def end(self, number: int, stale: int | None, end: Any, charge: Charge, loss: Loss | None) -> None:
+        """An end from wherever the graph allows it."""
+        job = self._view(number, stale, *(before for before in Status if end in NEXT[before]))
+        if end in NEXT[job.status]:
+            sources, error = (job.status,), JobError("test", "A sentence.")
+            self.advance(
+                job,
+                lambda gateway: gateway.job_store.end(job, sources, end, charge=charge, error=error),
+                loss,
+                (sources, end),
+                money=CHARGES[charge],
+            )
+
+    @some_jobs
+    @rule(number=NUMBERS, loss=LOSSES)
+    def expire(self, number: int, loss: Loss | None) -> None:
+        """A job's start deadline has passed; the others' is far away."""
+        job = self.job(number)
+        ref = join_ref(job.team, job.id)
+        for other in self.seen.get(keys.due("expire")):
+            due_ms = 1 if other == ref else self.seen.now_ms + HOUR_MS
+            self.shaken.command("ZADD", keys.due("expire"), due_ms, other)
+        self.look()
+
+        def change(books: Books) -> None:
+            books.bills[job.id].status = Status.FAILED
+            books.bills[job.id].close(spend=False)
+
+        may = job.status is Status.QUEUED and ref in self.seen.get(keys.due("expire"))
+        self.step(expire, loss, change if may else nothing, always)
+
+    @rule(what=st.sampled_from([keys.SLOTS, keys.LATER]))
+    def time_passes(self, what: str) -> None:
+        """Slots that end by themselves, and waits, run out."""
+        for ref, score in self.seen.get(what).items():
+            if score != float("inf"):
+                self.shaken.command("ZADD", what, 1, ref)
+        self.look()
+
+    @precondition(lambda machine: machine.calm >= CALM)
+    @rule()
+    def the_store_dies(self) -> None:
+        """It is killed between two operations."""
+        self.crash()

@@ -1,0 +1,315 @@
+"""What the property test of the books stands on: a shaken store, the model beside it, and their comparison."""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+from hypothesis.stateful import RuleBasedStateMachine, invariant
+
+from app.domain.accounts import USER_SCOPES, Caller, digest
+from app.domain.ids import join_ref
+from app.domain.jobs import ENDS, NEXT, Job, Money, Status
+from app.domain.limits import Limit, Unit, Window
+from app.gateway import Gateway
+from app.store import keys
+from app.store.admission import Admitted, Answer, KeyReusedFor, NewJob, Refused, Repeated
+from tests.support.books import Asked, Bill, Books, starts_at
+from tests.support.checks import book_faults, immortals, misplaced_slots
+from tests.support.shaken import CONCURRENCY, Loss, Lost, Shaken
+from tests.support.snapshot import Snapshot
+
+Change = Callable[[Books], None]
+ACTOR = "tester"
+CALM = 6  # operations without a crash after a crash: a crash takes as long as they do
+RATES = keys.rate("", "")[:-1]
+NOTED = (RATES, keys.AUDIT)  # what an operation may leave behind that changed nothing in the books
+PLACE_OF = {Status.RUNNING: "poll", Status.FINALIZING: "finalize"}
+FIRST_LIMITS = {  # most of what is asked for at first fits
+    "gateway": (
+        Limit(Unit.USD, Window.DAY, 22_000_000),
+        Limit(Unit.JOBS, Window.CONCURRENT, 8),
+        Limit(Unit.VIDEO_SECONDS, Window.TOTAL, 110),
+    ),
+    "team": (
+        Limit(Unit.USD, Window.MONTH, 9_800_000),
+        Limit(Unit.JOBS, Window.MINUTE, 12),
+        Limit(Unit.JOBS, Window.QUEUED, 4),
+    ),
+    "user": (
+        Limit(Unit.USD, Window.TOTAL, 5_600_000),
+        Limit(Unit.VIDEO_SECONDS, Window.HOUR, 35),
+        Limit(Unit.SUBMITS, Window.MINUTE, 20),
+    ),
+}
+
+
+def nothing(_: Books) -> None:
+    """A change that the books do not see."""
+
+
+@dataclass
+class Tally:
+    """What was done, over all runs of one test."""
+
+    operations: int = 0
+    admitted: int = 0
+    refused: int = 0
+    repeated: int = 0
+    closed: int = 0
+    lost: int = 0
+    crashes: int = 0
+    runs: int = 0
+    moves: Counter[str] = field(default_factory=Counter)
+
+
+class Machine(RuleBasedStateMachine):
+    """Two teams with two users each, a store, and the books as they must be; rules are a subclass's.
+
+    Attributes:
+        tally: counts over all runs; a class attribute of the subclass, as is `shaken`.
+        books: the model.
+        seen: the store after the last operation.
+        callers: the four users' keys.
+        tokens: by id, the caller and the digest of each browser token.
+    """
+
+    tally: Tally
+    shaken: Shaken
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tally.runs += 1
+        self.shaken.reset()
+        self.books = Books(limits={keys.GATEWAY: _by_name(FIRST_LIMITS["gateway"])})
+        self.callers: list[Caller] = []
+        self.tokens: dict[str, tuple[Caller, str]] = {}
+        self.calm = 0  # operations since the store died
+        self._reached: dict[str, Status] = {}
+        self.shaken.run(self._set_up(self.shaken.gateway))
+        self.seen: Snapshot
+        self.look()
+
+    async def _set_up(self, gateway: Gateway) -> None:
+        await gateway.limits.replace(ACTOR, keys.GATEWAY, FIRST_LIMITS["gateway"])
+        for zone in ("UTC", "Asia/Kathmandu"):
+            team = await gateway.administration.add_team(
+                ACTOR, name="team", time_zone=zone, limits=FIRST_LIMITS["team"]
+            )
+            self.books.zones[team.id] = zone
+            self.books.limits[team.id] = _by_name(FIRST_LIMITS["team"])
+            for name in ("one", "two"):
+                user = await gateway.administration.add_user(
+                    ACTOR, team=team.id, name=name, limits=FIRST_LIMITS["user"]
+                )
+                made = await gateway.administration.add_key(ACTOR, user=user.id)
+                self.books.limits[user.id] = _by_name(FIRST_LIMITS["user"])
+                self.callers.append(
+                    Caller(team.id, user.id, made.record.id, USER_SCOPES, digest=digest(made.key), zone=zone)
+                )
+
+    # --- operations --------------------------------------------------------------------------------------------
+
+    def look(self) -> Snapshot:
+        """Read the store anew."""
+        self.seen = self.shaken.snapshot()
+        return self.seen
+
+    def step(
+        self,
+        call: Callable[[Gateway], Awaitable[Any]],
+        loss: Loss | None,
+        change: Change | None,
+        happened: Callable[[Any], bool] = bool,
+    ) -> None:
+        """One operation. `change` is what it must make of the books; None when it must be refused.
+
+        `happened` says what an answer means. When the answer is lost, either outcome is legal.
+        """
+        before = self.seen
+        answer = self._act(call, loss)
+        if answer is Lost.LOST:
+            self._adopt(change)
+            return
+        assert happened(answer) == (change is not None), f"{answer!r} is not what the books say"
+        if change is None:
+            assert self.seen.without(*NOTED) == before.without(*NOTED), "what is refused changes nothing"
+        else:
+            change(self.books)
+
+    def _act(self, call: Callable[[Gateway], Awaitable[Any]], loss: Loss | None) -> Any:
+        self.tally.operations += 1
+        self.calm += 1
+        if self.calm < CALM:
+            loss = None
+        crashes = self.shaken.crashes
+        answer = self.shaken.act(call, loss)
+        self.tally.lost += answer is Lost.LOST
+        if self.shaken.crashes > crashes:
+            self.tally.crashes += 1
+            self.calm = 0
+        self.look()
+        return answer
+
+    def _adopt(self, change: Change | None) -> None:
+        """The answer was lost: the store tells whether it happened, and nothing in between is legal."""
+        unless = self.books.faults(self.seen)
+        if not unless:
+            return
+        assert change is not None, f"it must have been refused: {unless}"
+        after = deepcopy(self.books)
+        change(after)
+        assert after.faults(self.seen) == [], f"it neither happened nor not: {unless}"
+        self.books = after
+
+    def crash(self) -> None:
+        """The store is killed and comes back, with all that it ever answered for."""
+        before = self.seen
+        self.tally.operations += 1
+        self.tally.crashes += 1
+        self.calm = 0
+        self.shaken.crash()
+        assert self.look().values == before.values
+
+    # --- admission ---------------------------------------------------------------------------------------------
+
+    def submit(self, new: NewJob, loss: Loss | None) -> None:
+        """One submission: accepted exactly when every limit has room, and told how each of them stands."""
+        asked = Asked(new.team, new.user, new.token, new.quoted_micro, new.seconds)
+        known = self.books.repeats.get((new.team, new.user, new.idempotency_key or ""))
+        before = self.seen
+        answer: Answer | Lost = self._act(lambda gateway: gateway.jobs._admission.admit(new), loss)
+        if answer is Lost.LOST:
+            self._adopt(None if known else partial(self._write_down, new, asked))
+            self.books.take_rates(asked, self.seen.now_ms, surely=False)
+        elif known:
+            self.tally.repeated += 1
+            same = known[1] == new.fingerprint
+            assert isinstance(answer, Repeated if same else KeyReusedFor)
+            assert answer.job_id == known[0]
+            assert self.seen.values == before.values, "a repeated submission changes nothing"
+        else:
+            assert isinstance(answer, Admitted | Refused)
+            self._compare(asked, answer)
+            if isinstance(answer, Admitted):
+                self.tally.admitted += 1
+                self._write_down(new, asked, self.books)
+            else:
+                self.tally.refused += 1
+                assert self.seen.without(RATES) == before.without(RATES), "a refused submission changes nothing"
+
+    def _compare(self, asked: Asked, answer: Admitted | Refused) -> None:
+        """What admission told of the limits, and what it decided, with what the books say."""
+        admitted = isinstance(answer, Admitted)
+        now_ms = answer.job.created_ms if isinstance(answer, Admitted) else answer.limits[0].now_ms
+        expected = self.books.standing(asked, now_ms)
+        if admitted:
+            expected = [replace(one, held=one.held + asked.need(one.unit)) for one in expected]
+        assert [one for one in answer.limits if one.unit is not Unit.SUBMITS] == expected
+        rates = [one for one in answer.limits if one.unit is Unit.SUBMITS]
+        for told, (kind, owner, limit) in zip(rates, self.books.rates_of(asked), strict=True):
+            assert (told.owner, told.window) == (kind, limit.window)
+            assert self.books.rate_is_over(owner, limit, now_ms) in {told.over, None}
+        assert admitted == (not any(one.over for one in answer.limits))
+        if not any(one.over for one in rates):
+            self.books.take_rates(asked, now_ms)
+
+    def _write_down(self, new: NewJob, asked: Asked, books: Books) -> None:
+        """A new job is in the store: with the periods of its moment, and only if it fits."""
+        (job,) = [job for job in self.seen.jobs().values() if job.id not in books.bills]
+        frozen = tuple(int(start) for start in job.periods.split())
+        assert frozen == starts_at(job.created_ms, books.zones[new.team])
+        for limit in books.standing(asked, job.created_ms):
+            assert limit.used + limit.held + asked.need(limit.unit) <= limit.amount
+        books.bills[job.id] = Bill(asked, frozen, entries=[("reserve", asked.micro)])
+        if new.idempotency_key is not None:
+            books.repeats[new.team, new.user, new.idempotency_key] = (job.id, new.fingerprint)
+
+    # --- a job's way -------------------------------------------------------------------------------------------
+
+    def job(self, number: int, wanted: Callable[[Bill], bool] = lambda _: True) -> Job:
+        """A job as it is now; one of those that are wanted, if there is any."""
+        bills = self.books.bills
+        ids = [job_id for job_id, bill in bills.items() if wanted(bill)] or list(bills)
+        job_id = ids[number % len(ids)]
+        return self.seen.jobs()[join_ref(bills[job_id].asked.team, job_id)]
+
+    def advance(
+        self,
+        job: Job,
+        call: Callable[[Gateway], Awaitable[Any]],
+        loss: Loss | None,
+        way: tuple[tuple[Status, ...], Status],
+        *,
+        nonce: str = "",
+        money: Callable[[Bill], None] = lambda _: None,
+    ) -> None:
+        """A step of a job between states: done exactly when it is in one of the first and shows its nonce."""
+        sources, target = way
+        ref = join_ref(job.team, job.id)
+        bill = self.books.bills[job.id]
+        may = bill.status in sources and nonce in {"", bill.nonce}
+        may = may and (target is not Status.SUBMITTING or ref in self.seen.get(keys.SLOTS))
+
+        def change(books: Books) -> None:
+            bill = books.bills[job.id]
+            self.tally.moves[f"{bill.status} to {target}"] += 1
+            bill.status = target
+            if target is Status.SUBMITTING:
+                bill.nonce = self.seen.jobs()[ref].nonce
+                assert bill.nonce not in {None, job.nonce}
+            elif target is Status.QUEUED:
+                bill.nonce = None
+            elif target in ENDS:
+                money(bill)
+
+        self.step(call, loss, change if may else None)
+
+    # --- after every step --------------------------------------------------------------------------------------
+
+    @invariant()
+    def the_books_are_right(self) -> None:
+        """The store holds what the model says; sums, entries, reservations, places and slots agree."""
+        assert self.books.faults(self.seen) == []
+        assert book_faults(self.seen) == []
+        assert misplaced_slots(self.seen) == []
+        assert immortals(self.seen) == []
+
+    @invariant()
+    def every_job_is_in_its_place_and_came_there_by_the_graph(self) -> None:
+        """State, money and places agree; no state was reached that the graph does not lead to."""
+        for ref, job in self.seen.jobs().items():
+            reachable = {self._reached.get(job.id, Status.QUEUED)}
+            while more := {after for state in reachable for after in NEXT[state]} - reachable:
+                reachable |= more
+            assert job.status in reachable
+            self._reached[job.id] = job.status
+            places = {step for step in keys.STEPS if ref in self.seen.get(keys.due(step))}
+            in_line = sum(ref in self.seen.get(name) for name in (keys.LINE, keys.LATER, keys.SLOTS))
+            if job.status is Status.QUEUED:
+                assert in_line == 1, "in line, waiting, or granted: exactly one"
+            if job.status in PLACE_OF:
+                assert PLACE_OF[job.status] in places
+            if job.status in ENDS:
+                assert places <= {"dispute"}
+                assert in_line == 0
+                assert ("dispute" in places) == (job.money is Money.DISPUTED)
+            else:
+                assert job.money is Money.RESERVED
+
+    @invariant()
+    def no_more_are_granted_than_fal_takes(self) -> None:
+        """Held jobs whose slot ran out may be adopted on top; nothing else exceeds the number."""
+        slots = self.seen.get(keys.SLOTS)
+        if sum(score < float("inf") for score in slots.values()) > CONCURRENCY:
+            assert self.seen.get(keys.HELD)
+
+    def teardown(self) -> None:
+        """Count what was done."""
+        self.tally.closed += sum(not bill.open for bill in self.books.bills.values())
+
+
+def _by_name(limits: tuple[Limit, ...]) -> dict[str, Limit]:
+    return {limit.name: limit for limit in limits}

@@ -1,0 +1,143 @@
+"""Every route with an id in its path, and how to ask it for something of one's own.
+
+A new route without an entry fails `tests/integration/test_ownership.py`, which says what to add here.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
+
+from app.domain.limits import Limit, Unit, Window
+from tests.support.stack import Stack
+
+DAY = {"unit": "jobs", "window": "day", "amount": 5}
+
+
+@dataclass(frozen=True)
+class Own:
+    """A route about something that belongs to a user of a team.
+
+    Attributes:
+        make: makes such a thing with a client, and gives its id.
+        status: what the owner is answered.
+        acts: True when it changes something, so that `team:read` does not suffice.
+        browser: True when a browser token that made the thing may use the route.
+        body: what is sent.
+    """
+
+    make: Callable[[Stack, httpx.AsyncClient], Awaitable[str]]
+    status: int
+    acts: bool = False
+    browser: bool = True
+    body: Any = None
+
+
+@dataclass(frozen=True)
+class Admins:
+    """A route for the administrator alone: everybody else is refused before the id is looked at.
+
+    Attributes:
+        make: makes such a thing for the stack's own team, and gives its id.
+        status: what the administrator is answered.
+        body: what is sent.
+    """
+
+    make: Callable[[Stack], Awaitable[str]]
+    status: int = 200
+    body: Any = None
+
+
+@dataclass(frozen=True)
+class Public:
+    """A route whose id names nothing that belongs to anybody."""
+
+    why: str
+
+
+Entry = Own | Admins | Public
+
+
+async def live_job(stack: Stack, api: httpx.AsyncClient) -> str:
+    """A queued job."""
+    reply = await api.post("/v1/jobs", json=stack.body())
+    assert reply.status_code == 202, reply.text
+    return str(reply.json()["id"])
+
+
+async def ended_job(stack: Stack, api: httpx.AsyncClient) -> str:
+    """A job that was cancelled in line, so that it costs nothing and its stream ends at once."""
+    job_id = await live_job(stack, api)
+    assert (await api.post(f"/v1/jobs/{job_id}/cancel")).status_code == 202
+    return job_id
+
+
+async def the_team(stack: Stack) -> str:
+    """The stack's own team, with a limit that can be raised."""
+    await stack.gateway.limits.replace("test", stack.account.team.id, [_limit()])
+    return stack.account.team.id
+
+
+async def a_user(stack: Stack) -> str:
+    """A user without jobs, with a limit that can be raised."""
+    user = await stack.gateway.administration.add_user(
+        "test", team=stack.account.team.id, name="idle", limits=[_limit()]
+    )
+    return user.id
+
+
+async def an_idle_team(stack: Stack) -> str:
+    """A team without jobs."""
+    return (await stack.gateway.administration.add_team("test", name="idle")).id
+
+
+async def a_key(stack: Stack) -> str:
+    """A further key of the stack's user."""
+    return (await stack.gateway.administration.add_key("test", user=stack.account.user.id)).record.id
+
+
+def _limit() -> Limit:
+    return Limit(Unit.JOBS, Window.DAY, 5)
+
+
+RAISE = {**DAY, "amount": 9, "expires_in": 600}
+ROUTES: dict[str, Entry] = {
+    "GET /v1/jobs/{job_id}": Own(live_job, 200),
+    "DELETE /v1/jobs/{job_id}": Own(ended_job, 204, acts=True),
+    "POST /v1/jobs/{job_id}/cancel": Own(live_job, 202, acts=True),
+    "GET /v1/jobs/{job_id}/video": Own(ended_job, 409),
+    "GET /v1/jobs/{job_id}/events": Own(ended_job, 200),
+    "GET /v1/jobs/{job_id}/deliveries": Own(ended_job, 200, browser=False),
+    "GET /v1/models/{model_id}": Public("models are the same for everybody"),
+    "GET /problems/{slug}": Public("an error's code"),
+    "GET /static/{path}": Public("the pages' own files"),
+    "HEAD /static/{path}": Public("the pages' own files"),
+    "GET /v1/admin/teams/{team_id}": Admins(the_team),
+    "PATCH /v1/admin/teams/{team_id}": Admins(the_team, body={"name": "new"}),
+    "DELETE /v1/admin/teams/{team_id}": Admins(an_idle_team, 204),
+    "GET /v1/admin/teams/{team_id}/limits": Admins(the_team),
+    "PUT /v1/admin/teams/{team_id}/limits": Admins(the_team, body=[DAY]),
+    "POST /v1/admin/teams/{team_id}/raises": Admins(the_team, 201, body=RAISE),
+    "POST /v1/admin/teams/{team_id}/credits": Admins(the_team, 201, body={"amount_usd": "1", "reason": "a gift"}),
+    "GET /v1/admin/users/{user_id}": Admins(a_user),
+    "PATCH /v1/admin/users/{user_id}": Admins(a_user, body={"name": "new"}),
+    "DELETE /v1/admin/users/{user_id}": Admins(a_user, 204),
+    "GET /v1/admin/users/{user_id}/limits": Admins(a_user),
+    "PUT /v1/admin/users/{user_id}/limits": Admins(a_user, body=[DAY]),
+    "POST /v1/admin/users/{user_id}/raises": Admins(a_user, 201, body=RAISE),
+    "GET /v1/admin/keys/{key_id}": Admins(a_key),
+    "DELETE /v1/admin/keys/{key_id}": Admins(a_key, 204),
+    "POST /v1/admin/keys/{key_id}/rotate": Admins(a_key, 201, body={"overlap": 0}),
+}
+
+
+def routes_of(app: FastAPI) -> set[str]:
+    """`METHOD /path` of every route of the application, the undocumented ones too."""
+    return {
+        f"{method} {(context.path or '').replace(':path', '')}"
+        for context in iter_route_contexts(app.routes)
+        for method in context.methods or ()
+    }

@@ -1,0 +1,130 @@
+"""A store that is killed and started again, and two gateways: one sees every answer, the other loses some."""
+
+import asyncio
+import shutil
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, TypeVar
+
+from redis.asyncio import Redis
+
+from app.domain.errors import FilmgateError, StoreUnavailable
+from app.gateway import Gateway, open_gateway
+from app.settings import load_settings
+from app.store.scripts import script, script_names
+from tests.support.redis_server import RedisServer
+from tests.support.relay import Moment, Relay
+from tests.support.snapshot import Snapshot
+
+T = TypeVar("T")
+CONCURRENCY = 3
+
+
+@dataclass(frozen=True)
+class Loss:
+    """How the nth change of an operation goes wrong: the connection is closed, perhaps because the store died."""
+
+    moment: Moment
+    nth: int = 1
+    kills: bool = False
+
+
+class Lost(Enum):
+    """What a caller knows whose connection was closed."""
+
+    LOST = "nobody knows what became of it"
+
+
+class Shaken:
+    """A store of its own for one test, emptied for each run. Synchronous, because hypothesis is.
+
+    The gateways stay, for opening one takes longer than a crash; their connections are new after each.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._server = RedisServer().start()
+        self._relay = Relay(self._server.port)
+        self._redis: Any = Redis.from_url(self._server.url, decode_responses=True)
+        self._open = AsyncExitStack()
+        self.crashes = 0
+        self.run(self._connect())
+
+    def run(self, step: Coroutine[Any, Any, T]) -> T:
+        """The result of a coroutine."""
+        return self._loop.run_until_complete(step)
+
+    async def _connect(self) -> None:
+        await self._relay.start()
+        self.gateway = await self._open.enter_async_context(_gateway(self._server.url))
+        self._unsure = await self._open.enter_async_context(_gateway(self._relay.url))
+
+    def reset(self) -> None:
+        """An empty store; without the file that would make each crash take longer than the one before."""
+        self._server.kill()
+        shutil.rmtree(self._server.dir / "appendonlydir")
+        self._restart()
+
+    def crash(self) -> None:
+        """The store is killed and started again on its data; every connection is new."""
+        self.crashes += 1
+        self._server.kill()
+        self._restart()
+
+    def _restart(self) -> None:
+        self._server.start()
+        self.run(self._reconnect())
+
+    async def _reconnect(self) -> None:
+        """New connections, and every script known to the store, so that a change is one request."""
+        stores = [gateway.dispatch for gateway in (self.gateway, self._unsure)]
+        for client in [self._redis, *(one for store in stores for one in (store._redis, store._patient))]:
+            await client.connection_pool.disconnect()
+        for name in script_names():
+            await self._redis.script_load(script(name).text)
+
+    def act(self, call: Callable[[Gateway], Awaitable[T]], loss: Loss | None) -> T | FilmgateError | Lost:
+        """One operation: its answer or its error; LOST when the connection was closed before the answer."""
+        if loss is None:
+            return self.run(_answer(call, self.gateway))
+        self._relay.cut(loss.moment, nth=loss.nth, then=self._server.kill if loss.kills else lambda: None)
+        answer = self.run(_answer(call, self._unsure))
+        self._relay.mend()
+        if not self._server.running:
+            self.crashes += 1
+            self._restart()
+        return Lost.LOST if isinstance(answer, StoreUnavailable) else answer
+
+    def snapshot(self) -> Snapshot:
+        """All that the store holds."""
+        return self.run(Snapshot.read(self._redis))
+
+    def now_ms(self) -> int:
+        """The store's time."""
+        return self.run(self.gateway.dispatch.now_ms())
+
+    def command(self, *words: str | float) -> Any:
+        """One plain command: time that passes, as the store sees it."""
+        return self.run(self._redis.execute_command(*words))
+
+    def close(self) -> None:
+        """End everything, and forget the data."""
+        self.run(self._open.aclose())
+        self.run(self._redis.aclose())
+        self.run(self._relay.stop())
+        self._server.stop()
+        self._loop.close()
+
+
+def _gateway(url: str) -> AbstractAsyncContextManager[Gateway]:
+    settings = load_settings({"FILMGATE_REDIS_URL": url, "FILMGATE_UPSTREAM_CONCURRENCY": str(CONCURRENCY)})
+    return open_gateway(settings, process="shaken")
+
+
+async def _answer(call: Callable[[Gateway], Awaitable[T]], gateway: Gateway) -> T | FilmgateError:
+    try:
+        return await call(gateway)
+    except FilmgateError as error:
+        return error

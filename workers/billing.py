@@ -1,0 +1,141 @@
+"""fal's bill against ours: ended jobs are looked up in fal's billing events, and a difference is put right."""
+
+import time
+
+import structlog
+
+from app.domain.errors import StoreUnavailable
+from app.domain.jobs import Job, Money
+from app.domain.money import format_usd
+from app.fal.billing import IDS_AT_ONCE, Bill, NoBill
+from app.gateway import Gateway
+from app.store.jobs import DAY_MS
+from app.store.ledger import Correction
+
+EVERY_S = 15.0
+AWAY_S = 60.0  # between two calls while fal gives no usable answer
+HIDDEN_MS = 30_000  # longer than one call and its corrections may take
+GIVEN_UP_MS = DAY_MS  # after the end; a dispute is decided then too
+PAUSES_MS = tuple(1000 * seconds for seconds in (60, 300, 1800, 7200, 21_600))
+EARLY_MS = 3_600_000  # fal's clock and ours may differ by so much
+
+log = structlog.get_logger()
+
+
+class Reconciler:
+    """Says when the next look at fal's bill is due in this process, and warns once when fal does not show it."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._next = 0.0
+        self._away = False
+
+    def is_due(self) -> bool:
+        """True when it is time to look, and the operator gave a key that may."""
+        return self._gateway.settings.fal_admin_key is not None and time.monotonic() >= self._next
+
+    async def look(self) -> None:
+        """One look; whatever goes wrong, the jobs come due again and the lane goes on."""
+        self._next = time.monotonic() + EVERY_S
+        try:
+            answer = await reconcile(self._gateway)
+            if answer is None or (isinstance(answer, Bill) and await self._gateway.dispatch.any_due("billing")):
+                self._next = 0.0  # fal was not asked, or there is more than one call's worth: in the next slice
+        except StoreUnavailable:
+            log.warning("billing.store_away")
+        except Exception:
+            log.exception("billing.failed")
+        else:
+            self._hear(answer)
+
+    def _hear(self, answer: Bill | NoBill | None) -> None:
+        if isinstance(answer, NoBill):
+            self._next = time.monotonic() + AWAY_S
+            if not self._away:
+                log.warning(
+                    "billing.away", reason=answer.reason, remedy="FAL_ADMIN_KEY must be an admin key of fal's"
+                )
+            self._away = True
+        elif answer is not None:
+            self._away = False
+
+
+async def reconcile(gateway: Gateway) -> Bill | NoBill | None:
+    """Compare the jobs that are due with fal's bill; fal's answer, or None when nothing had to be asked.
+
+    1. take up to 50 jobs that are due; they are hidden from other lanes meanwhile
+    2. forget those whose record is gone or that fal never had
+    3. one call for the rest; no usable answer changes nothing, and they come due again
+    4. billed: make the charge what fal says, which ends a dispute too; a difference is an alarm
+    5. not billed yet: look again later; a day after the end give up, with a warning where money was spent
+    """
+    now_ms, refs = await gateway.dispatch.take_due("billing", limit=IDS_AT_ONCE, visibility_ms=HIDDEN_MS)
+    found = dict(zip(refs, await gateway.job_store.get_many(refs), strict=True))
+    jobs = {ref: job for ref, job in found.items() if job is not None and job.upstream_request_id is not None}
+    await gateway.dispatch.drop_due("billing", [ref for ref in refs if ref not in jobs])
+    if not jobs:
+        return None
+    bill = await gateway.fal.bill(
+        [job.upstream_request_id or "" for job in jobs.values()],
+        start_ms=min(job.submitted_ms or job.created_ms for job in jobs.values()) - EARLY_MS,
+        end_ms=now_ms + EARLY_MS,
+    )
+    if isinstance(bill, NoBill):
+        return bill
+    done: list[str] = []
+    later: dict[str, int] = {}
+    for ref, job in jobs.items():
+        actual = bill.micro.get(job.upstream_request_id or "")
+        ready = _is_given_up(job, now_ms) if actual is None else await _settled(gateway, job, actual)
+        if ready:
+            done.append(ref)
+        else:
+            later[ref] = next_look_ms(job, now_ms)
+    await gateway.dispatch.drop_due("billing", done)
+    await gateway.dispatch.look_again("billing", later)
+    return bill
+
+
+async def _settled(gateway: Gateway, job: Job, actual: int) -> bool:
+    """Write down what fal billed (micro-dollars); False when it could not be, so that it is tried again."""
+    reason = f"fal billed {format_usd(actual)}"
+    try:
+        outcome, difference = await gateway.ledger.correct(job, actual=actual, reason=reason)
+    except StoreUnavailable:
+        raise
+    except Exception:
+        log.exception("billing.failed", job=job.id)  # one poisonous job must not keep the others from their bill
+        return False
+    if outcome is Correction.CORRECTED:
+        log.error(
+            "billing.differs",
+            job=job.id,
+            quoted=format_usd(job.quoted_micro),
+            billed=format_usd(actual),
+            corrected=format_usd(difference),
+        )
+    elif outcome is Correction.BELOW:
+        log.error("billing.below_zero", job=job.id, billed=format_usd(actual))
+    elif outcome is Correction.DECIDED:
+        log.info("dispute.decided", job=job.id, money="spent" if actual else "released", by="fal's bill")
+    return outcome is not Correction.OPEN
+
+
+def _is_given_up(job: Job, now_ms: int) -> bool:
+    if now_ms < (job.completed_ms or now_ms) + GIVEN_UP_MS:
+        return False
+    if job.money is Money.SPENT:
+        log.warning("billing.missing", job=job.id, charged=format_usd(job.charged_micro or 0))
+    return True
+
+
+def next_look_ms(job: Job, now_ms: int) -> int:
+    """When to look next: a minute at first, then in pauses that grow with the time since the end, to six hours.
+
+    The last look is a day after the end.
+    """
+    end_ms = job.completed_ms or now_ms
+    age_ms = now_ms - end_ms
+    pause_ms = next((pause for pause in PAUSES_MS if pause > age_ms / 2), PAUSES_MS[-1])
+    last_ms = end_ms + GIVEN_UP_MS
+    return min(now_ms + pause_ms, last_ms) if now_ms < last_ms else now_ms + PAUSES_MS[-1]
