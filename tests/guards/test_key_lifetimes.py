@@ -50,7 +50,9 @@ def test_every_declared_lifetime_has_a_key() -> None:
     for example in [*names().values(), *of_a_token]:
         rest = example.removeprefix(PREFIX)
         used |= {
-            prefix for prefix in LIFETIMES if rest == prefix or (prefix.endswith((":", "_")) and rest.startswith(prefix))
+            prefix
+            for prefix in LIFETIMES
+            if rest == prefix or (prefix.endswith((":", "_")) and rest.startswith(prefix))
         }
     assert used == set(LIFETIMES)
 
