@@ -32,6 +32,7 @@ LOSSES: st.SearchStrategy[Loss | None] = st.sampled_from(
 )
 Turn = Literal["on", "hold", "back", "lose"]
 TURNS: st.SearchStrategy[Turn] = st.sampled_from(("on", "on", "on", "hold", "back", "lose"))
+PATHS = st.lists(TURNS, min_size=5, max_size=10)
 ENDINGS: dict[Turn, tuple[Charge, Literal[Status.SUCCEEDED, Status.FAILED, Status.CANCELED]]] = {
     "on": (Charge.SPEND, Status.SUCCEEDED),
     "hold": (Charge.DISPUTE, Status.FAILED),
@@ -107,7 +108,11 @@ class JobSteps(Machine):
     def _attempt(self, number: int, stale: int | None, *sources: Status) -> tuple[Job, str]:
         """The same, and the nonce of the job's attempt; a stale view is of an earlier attempt, if there was one."""
         bills = self.books.bills
-        late = [old for old in self._old if old.nonce and bills[old.id].nonce not in {None, old.nonce}]
+        late = [
+            old
+            for old in self._old
+            if old.nonce and bills[old.id].status in sources and bills[old.id].nonce != old.nonce
+        ]
         job = late[stale % len(late)] if stale is not None and late else self._view(number, stale, *sources)
         return job, job.nonce or "of nobody"
 
@@ -169,7 +174,7 @@ class JobSteps(Machine):
         self.step(lambda gateway: gateway.dispatch.grant(), loss, nothing, always)
 
     @some_jobs
-    @rule(number=NUMBERS, turns=st.lists(TURNS, min_size=2, max_size=9))
+    @rule(number=NUMBERS, turns=PATHS)
     def push(self, number: int, turns: list[Turn]) -> None:
         """One job goes its way for some steps, with detours where there are any."""
         self._pushed = self.job(number, lambda bill: bill.status not in ENDS).id
@@ -182,6 +187,8 @@ class JobSteps(Machine):
                     self.claim(0, None, None)
                 case Status.SUBMITTING, "hold":
                     self.hold(0, None, None)
+                case Status.SUBMITTING | Status.HELD, "lose":
+                    self.adopt(0, 0, None)  # a worker of an attempt before this one wakes up
                 case Status.SUBMITTING | Status.HELD, "back":
                     self.requeue(0, None, 0, None)
                 case Status.SUBMITTING | Status.HELD, _:
@@ -193,6 +200,12 @@ class JobSteps(Machine):
                     self.end(0, None, end, charge, None)
             self.the_books_are_right()
         self._pushed = None
+
+    @some_jobs
+    @rule(number=NUMBERS, turns=PATHS)
+    def push_another(self, number: int, turns: list[Turn]) -> None:
+        """The same, so that it happens twice as often."""
+        self.push(number, turns)
 
     @some_jobs
     @rule(number=NUMBERS, stale=VIEWS, loss=LOSSES)

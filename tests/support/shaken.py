@@ -19,7 +19,7 @@ from tests.support.relay import Moment, Relay
 from tests.support.snapshot import Snapshot
 
 T = TypeVar("T")
-CONCURRENCY = 3
+CONCURRENCY = 6
 
 
 @dataclass(frozen=True)

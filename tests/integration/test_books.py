@@ -1,0 +1,25 @@
+"""What the random operations of test_any_order.py found, each told in a few steps."""
+
+import pytest
+
+from app.domain.errors import Conflict
+from app.store.ledger import Correction
+from tests.support.hand import Hand
+
+pytestmark = pytest.mark.anyio
+PRICE = 1_400_000
+
+
+async def test_a_job_is_not_corrected_to_less_than_nothing(hand: Hand) -> None:
+    """Where a correction about no job took the money away, a job's own is refused, and nothing changes."""
+    job = await hand.ended()
+    books = hand.gateway.books
+    await books.correct("tester", hand.team, micro=-1_000_000, reason="a gift")
+    with pytest.raises(Conflict, match="Less than nothing") as refused:
+        await books.correct_job("tester", hand.team, job.id, actual=0, reason="fal billed nothing")
+    assert refused.value.code == "below_zero"
+    assert await hand.money() == (0, PRICE - 1_000_000)
+    assert (await hand.job(job.id)).charged_micro == PRICE
+    outcome = await books.correct_job("tester", hand.team, job.id, actual=1_000_000, reason="fal billed less")
+    assert outcome is Correction.CORRECTED
+    assert await hand.money() == (0, 0)
