@@ -82,7 +82,9 @@ def test_a_moment_lies_in_its_periods(place: tuple[str, int]) -> None:
     assert minute[1] <= hour[1]
     assert month[0] <= day[0]
     assert day[1] <= month[1]
-    assert 20 * HOUR_MS <= day[1] - day[0] <= 28 * HOUR_MS  # stations in Antarctica move their clocks by three hours
+    assert (
+        20 * HOUR_MS <= day[1] - day[0] <= 28 * HOUR_MS
+    )  # stations in Antarctica move their clocks by three hours
     assert 27 * DAY_MS < month[1] - month[0] < 32 * DAY_MS
 
 
