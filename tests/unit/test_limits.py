@@ -242,8 +242,10 @@ def state(
         (
             state(Owner.USER, Unit.VIDEO_SECONDS, Window.TOTAL, 9, used=5),
             10,
-            "The limit of the user is 9 seconds of video in total; "
-            "used 5, held 0; left 4, needed 10; this job alone is larger than that.",
+            (
+                "The limit of the user is 9 seconds of video in total; "
+                "used 5, held 0; left 4, needed 10; this job alone is larger than that."
+            ),
         ),
         (
             state(Owner.GATEWAY, Unit.JOBS, Window.CONCURRENT, 3, held=3),
