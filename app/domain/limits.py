@@ -124,6 +124,8 @@ class LimitState:
         if self.resets_ms is not None:
             again = "room for the next" if self.unit is Unit.SUBMITS else "it begins anew"
             parts.append(f"{again} at {datetime.fromtimestamp(self.resets_ms / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}")
+        if need > self.amount:
+            parts.append("this job alone is larger than that")
         text = "; ".join(parts) + "."
         return text[0].upper() + text[1:]
 

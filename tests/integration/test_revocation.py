@@ -16,7 +16,7 @@ from tests.support.emulator import Emulator
 from tests.support.hand import Hand
 from tests.support.redis_server import RedisServer
 from tests.support.server import EventReader, Server, running_server
-from tests.support.stack import Stack, environment
+from tests.support.stack import Stack, environment, open_stack
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
@@ -213,8 +213,15 @@ async def test_a_stream_that_is_busy_ends_too(stack: Stack, servers: list[Server
     assert time.monotonic() - revoked[0] <= CLOSED_S
 
 
-async def test_a_store_that_is_away_ends_no_stream(redis_server: RedisServer, stack: Stack) -> None:
+async def test_a_store_that_is_away_ends_no_stream(emulator: Emulator) -> None:
     """While the store is frozen for longer than a look at the key takes, the stream waits; then it goes on."""
+    with RedisServer() as redis:  # a store of its own: what was asked of a frozen one is done late
+        async with open_stack(redis, emulator) as stack:
+            await frozen_for_a_while(redis, stack)
+
+
+async def frozen_for_a_while(redis: RedisServer, stack: Stack) -> None:
+    """Watch a job, freeze the store until a ping has come, let it go on, and see the job's end."""
     job_id = (await stack.submit())["id"]
     async with (
         running_server(stack.environment) as server,
@@ -222,11 +229,11 @@ async def test_a_store_that_is_away_ends_no_stream(redis_server: RedisServer, st
         watching(web, job_id) as reader,
     ):
         await asyncio.sleep(1)  # what the stream reads at its beginning is read
-        redis_server.freeze()
+        redis.freeze()
         try:
             ping = await reader.frame(timeout=20)
         finally:
-            redis_server.thaw()
+            redis.thaw()
         assert ping == {"comment": "ping"}
 
         async def canceled() -> bool:

@@ -82,7 +82,9 @@ def test_a_moment_lies_in_its_periods(place: tuple[str, int]) -> None:
     assert minute[1] <= hour[1]
     assert month[0] <= day[0]
     assert day[1] <= month[1]
-    assert 22 * HOUR_MS <= day[1] - day[0] <= 26 * HOUR_MS
+    assert (
+        20 * HOUR_MS <= day[1] - day[0] <= 28 * HOUR_MS
+    )  # stations in Antarctica move their clocks by three hours
     assert 27 * DAY_MS < month[1] - month[0] < 32 * DAY_MS
 
 
@@ -240,7 +242,10 @@ def state(
         (
             state(Owner.USER, Unit.VIDEO_SECONDS, Window.TOTAL, 9, used=5),
             10,
-            "The limit of the user is 9 seconds of video in total; used 5, held 0; left 4, needed 10.",
+            (
+                "The limit of the user is 9 seconds of video in total; "
+                "used 5, held 0; left 4, needed 10; this job alone is larger than that."
+            ),
         ),
         (
             state(Owner.GATEWAY, Unit.JOBS, Window.CONCURRENT, 3, held=3),
