@@ -199,7 +199,7 @@ class EmbeddedStore:
             raise EmbeddedError(f"The embedded store already runs as process {self.pid}.")
         engine = self._engine or find_engine()
         make_private(self._dir)
-        _refuse_one_way_door(self._dir, engine)
+        refuse_one_way_door(self._dir, engine)
         lock = self._take_server_lock()
         try:
             self._socket = self._socket or _choose_socket(self._dir)  # a restarted server keeps its address
@@ -327,8 +327,8 @@ def make_private(directory: Path) -> None:
         ) from error
 
 
-def _refuse_one_way_door(data_dir: Path, engine: Engine) -> None:
-    """Data moves to a newer server of the same kind, and from Redis up to 7.2 to Valkey; never back."""
+def refuse_one_way_door(data_dir: Path, engine: Engine) -> None:
+    """Data moves to a newer server of the same kind, and from Redis up to 7.2 to Valkey; else EmbeddedError."""
     try:
         written = json.loads((data_dir / "engine.json").read_text())
         last = Engine(Path(), written["kind"], tuple(written["version"]))

@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from app.crash import arm
 from app.egress import EgressPolicy
 from app.fal.client import FalClient
 from app.fal.signature import Verifier
@@ -16,12 +17,15 @@ from app.registry.catalog import Catalog
 from app.services.accounts import Accounts
 from app.services.administration import Administration
 from app.services.audit import Audit
+from app.services.backup import Backups
+from app.services.epoch import EpochService
 from app.services.feed import Feed
 from app.services.hints import Hints
 from app.services.jobs import JobRules, Jobs
 from app.services.ledger import Ledger
 from app.services.limits import Limits
 from app.services.listing import Listing
+from app.services.operations import Operations
 from app.services.tokens import Tokens
 from app.services.uploads import Uploads
 from app.services.usage import Usage
@@ -31,9 +35,11 @@ from app.store.accounts import AccountStore
 from app.store.admission import AdmissionStore
 from app.store.alarms import AlarmStore
 from app.store.audit import AuditStore
+from app.store.backup import BackupStore
 from app.store.buying import BuyingStore
 from app.store.connection import check_store, connect, disconnect
 from app.store.dispatch import DispatchStore
+from app.store.epoch import EpochStore
 from app.store.events import EventStore
 from app.store.jobs import JobStore
 from app.store.ledger import LedgerStore
@@ -41,6 +47,7 @@ from app.store.limits import Clock, LimitStore
 from app.store.line import LineStore
 from app.store.secrets import SecretStore
 from app.store.webhooks import WebhookStore
+from app.store.witness import Witness
 from app.webhooks.sender import Sender
 
 PATIENCE_S = 2.0  # how long a blocking read may wait for news
@@ -68,8 +75,11 @@ class Gateway:
     job_store: JobStore
     dispatch: DispatchStore
     buying: BuyingStore
+    operations: Operations
     alarms: AlarmStore
     hints: Hints
+    epoch: EpochService
+    backups: Backups
     secrets: SecretStore
     ledger: LedgerStore
     webhook_store: WebhookStore
@@ -115,6 +125,7 @@ async def open_gateway(settings: Settings, *, process: str) -> AsyncIterator[Gat
     durability where real money is spent, is not good enough to start.
     """
     url = required_url(settings)
+    arm(settings.crash)
     catalog = load_catalog(settings)
     policy = egress_policy(settings)
     redis = connect(url, name=f"filmgate-{process}")
@@ -128,7 +139,7 @@ async def open_gateway(settings: Settings, *, process: str) -> AsyncIterator[Gat
     )
     events = EventStore(redis, patient=patient)
     sender = Sender(policy)
-    verifier = Verifier(settings.fal_jwks_url, user_id=settings.fal_webhook_user)
+    verifier = Verifier(settings.jwks_url, user_id=settings.fal_webhook_user)
     try:
         await _require_durable(settings, redis)
         job_store = JobStore(redis, retention_ms=settings.retention_ms, billed=settings.fal_admin_key is not None)
@@ -144,6 +155,24 @@ async def open_gateway(settings: Settings, *, process: str) -> AsyncIterator[Gat
         buying = BuyingStore(redis, concurrency=settings.upstream_concurrency)
         dispatch = DispatchStore(redis, patient=patient, concurrency=settings.upstream_concurrency)
         uploads = Uploads(fal, account_store)
+        line = LineStore(redis)
+        jobs = Jobs(
+            catalog=catalog,
+            admission=AdmissionStore(redis, clock, retention_ms=settings.retention_ms),
+            jobs=job_store,
+            dispatch=dispatch,
+            limits=limits,
+            line=line,
+            watch=Watch(job_store, events),
+            uploads=uploads,
+            egress=policy,
+            rules=JobRules(
+                strict_schema=settings.strict_schema,
+                private_images=settings.emulated,
+                deadline_s=settings.job_deadline,
+                concurrency=settings.upstream_concurrency,
+            ),
+        )
         yield Gateway(
             settings=settings,
             catalog=catalog,
@@ -155,30 +184,27 @@ async def open_gateway(settings: Settings, *, process: str) -> AsyncIterator[Gat
             usage=Usage(ledger, account_store, dispatch),
             feed=Feed(events),
             audit=Audit(audit),
-            jobs=Jobs(
-                catalog=catalog,
-                admission=AdmissionStore(redis, clock, retention_ms=settings.retention_ms),
-                jobs=job_store,
-                dispatch=dispatch,
-                limits=limits,
-                line=LineStore(redis),
-                watch=Watch(job_store, events),
-                uploads=uploads,
-                egress=policy,
-                rules=JobRules(
-                    strict_schema=settings.strict_schema,
-                    private_images=settings.emulated,
-                    deadline_s=settings.job_deadline,
-                    concurrency=settings.upstream_concurrency,
-                ),
-            ),
+            jobs=jobs,
             listing=Listing(job_store),
             uploads=uploads,
             job_store=job_store,
             dispatch=dispatch,
             buying=buying,
+            operations=Operations(
+                accounts=account_store,
+                jobs=jobs,
+                job_store=job_store,
+                dispatch=dispatch,
+                buying=buying,
+                line=line,
+                alarms=alarms,
+                audit=audit,
+                concurrency=settings.upstream_concurrency,
+            ),
             alarms=alarms,
             hints=Hints(jobs=job_store, fal=fal, verifier=verifier, alarms=alarms, secrets=secrets),
+            epoch=EpochService(EpochStore(redis), Witness(settings.data_dir), alarms=alarms, audit=audit),
+            backups=Backups(BackupStore(redis)),
             secrets=secrets,
             ledger=ledger,
             webhook_store=WebhookStore(redis),

@@ -11,7 +11,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.telemetry import TelemetryConfig
 
 from app import __version__
-from app.api import admin, health, problem_pages
+from app.api import admin, health, operations, problem_pages
 from app.api.fal import hooks
 from app.api.middleware import Entrance
 from app.api.problems import add_problem_handlers
@@ -77,7 +77,7 @@ def create_app(settings: Settings) -> FastAPI:
         telemetry=TRACING_OFF,
     )
     app.state.base_url = settings.base_url
-    for door in (jobs, models, me, files, tokens, admin, usage, events, health, problem_pages):
+    for door in (jobs, models, me, files, tokens, admin, operations, usage, events, health, problem_pages):
         app.include_router(door.router)
     app.include_router(hooks.router)
     app.include_router(web.router)

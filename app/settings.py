@@ -13,16 +13,21 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
 )
 
-from app.domain.addresses import is_public, literal_address, read_origin
+from app.domain.addresses import is_public, literal_address, plain_host, read_origin
 
 SECRETS = ("FAL_KEY", "FAL_ADMIN_KEY", "FILMGATE_ADMIN_KEY", "FILMGATE_HOOK_SECRET", "FILMGATE_REDIS_URL")
 SECRET_LENGTH = 16  # characters, at least, of what an operator makes up
 PLACEHOLDERS = frozenset({"changeme", "change-me", "secret", "password", "your-key", "xxx", "test"})
 # `filmgate generate` reads these; the gateway does not.
 CLIENT_NAMES = frozenset({"FILMGATE_KEY", "FILMGATE_URL"})
+# Names that are nobody's on the public internet: RFC 2606, 6761, 6762 and 8375, .internal, and what routers use.
+PRIVATE_ENDINGS = (
+    ".local", ".test", ".localhost", ".invalid", ".example", ".home.arpa", ".internal", ".lan", ".home", ".corp",
+)  # fmt: skip
 REDIS_SCHEMES = ("redis", "rediss", "unix", "sentinel")
 
 
@@ -62,6 +67,15 @@ def _flag(value: object) -> object:
     raise ValueError("must be 0 or 1")
 
 
+def _is_public_host(host: str) -> bool:
+    """True for public addresses, and for names that may lead to one: fal drops webhooks to all others."""
+    address = literal_address(host)
+    if address is not None:
+        return is_public(address)
+    name = plain_host(host)
+    return "." in name and not name.endswith(PRIVATE_ENDINGS)
+
+
 def _origins(value: object) -> object:
     """Exact origins with commas between: `https://app.example.com,http://localhost:5173`. No wildcard."""
     if not isinstance(value, str):
@@ -89,10 +103,10 @@ class Settings(BaseModel):
     fal_queue_url: FalUrl = Field("https://queue.fal.run", alias="FILMGATE_FAL_QUEUE_URL")
     fal_rest_url: FalUrl = Field("https://rest.fal.ai", alias="FILMGATE_FAL_REST_URL")
     fal_api_url: FalUrl = Field("https://api.fal.ai", alias="FILMGATE_FAL_API_URL")
-    fal_jwks_url: FalUrl = Field("https://rest.fal.ai/.well-known/jwks.json", alias="FILMGATE_FAL_JWKS_URL")
+    fal_jwks_url: FalUrl | None = Field(None, alias="FILMGATE_FAL_JWKS_URL")
     fal_webhooks: Literal["auto", "on", "off"] = Field("auto", alias="FILMGATE_FAL_WEBHOOKS")
-    fal_webhook_user: str | None = Field(None, alias="FILMGATE_FAL_WEBHOOK_USER")
-    hook_secret: SecretStr | None = Field(None, alias="FILMGATE_HOOK_SECRET", min_length=SECRET_LENGTH)
+    fal_webhook_user: str | None = Field(None, alias="FILMGATE_FAL_WEBHOOK_USER", pattern=r"^[!-~]{1,200}$")
+    hook_secret: SecretStr | None = Field(None, alias="FILMGATE_HOOK_SECRET")
     on_unknown_outcome: Literal["hold", "resubmit"] = Field("hold", alias="FILMGATE_ON_UNKNOWN_OUTCOME")
     unproven_charge: Literal["settle", "release"] = Field("settle", alias="FILMGATE_UNPROVEN_CHARGE")
     prices: Path | None = Field(None, alias="FILMGATE_PRICES")
@@ -111,6 +125,7 @@ class Settings(BaseModel):
     retention_days: int = Field(30, alias="FILMGATE_RETENTION_DAYS", ge=8, le=3650)
     strict_schema: Flag = Field(False, alias="FILMGATE_STRICT_SCHEMA")
     log_format: Literal["auto", "json", "text"] = Field("auto", alias="FILMGATE_LOG_FORMAT")
+    crash: Path | None = Field(None, alias="FILMGATE_CRASH")
 
     @field_validator("fal_key", "fal_admin_key", "admin_key")
     @classmethod
@@ -130,6 +145,24 @@ class Settings(BaseModel):
             raise ValueError(f"must have at least {SECRET_LENGTH} characters; make one with `openssl rand -hex 32`")
         if not key.isascii() or not key.isprintable() or " " in key:
             raise ValueError("must be printable ASCII without spaces, because it travels in a header")
+        return value
+
+    @field_validator("crash")
+    @classmethod
+    def _tests_only(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        """Crash points are for tests: never where a submission costs money."""
+        urls = (info.data.get("fal_queue_url", ""), info.data.get("fal_rest_url", ""))
+        if value is not None and not all(is_loopback(urlsplit(url).hostname) for url in urls):
+            raise ValueError("is for tests, and is refused where fal is not an emulator on this machine")
+        return value
+
+    @field_validator("hook_secret")
+    @classmethod
+    def _hard_to_guess(cls, value: SecretStr | None) -> SecretStr | None:
+        """It makes markers, which whoever has one can try secrets against: no short one, no repetition."""
+        secret = value.get_secret_value() if value is not None else None
+        if secret is not None and (len(secret) < SECRET_LENGTH or len(set(secret)) < SECRET_LENGTH // 2):
+            raise ValueError(f"must have at least {SECRET_LENGTH} characters; make one with `openssl rand -hex 32`")
         return value
 
     @field_validator("redis_url")
@@ -165,12 +198,12 @@ class Settings(BaseModel):
         if self.fal_webhooks != "auto":
             return self.fal_webhooks == "on"
         url = urlsplit(self.base_url)
-        host = url.hostname or ""
-        address = literal_address(host)
-        public = (
-            is_public(address) if address is not None else "." in host and not host.endswith((".local", ".test"))
-        )
-        return self.emulated or (url.scheme == "https" and public)
+        return self.emulated or (url.scheme == "https" and _is_public_host(url.hostname or ""))
+
+    @property
+    def jwks_url(self) -> str:
+        """Where fal publishes the keys of its webhooks: beside its storage API, unless another place is set."""
+        return self.fal_jwks_url or f"{self.fal_rest_url}/.well-known/jwks.json"
 
     @property
     def emulated(self) -> bool:

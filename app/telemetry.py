@@ -10,7 +10,7 @@ import structlog
 
 SECRET = re.compile(
     r"fg_(?:live|tok)_[0-9A-Za-z]+|whsec_[A-Za-z0-9+/=]+|(?<=[Kk]ey )[^\s\"']{8,}"
-    r"|(?<=[?&]token=)[^&\s\"']+|data:[a-z]+/[a-z+.-]+;base64,[A-Za-z0-9+/=]+"
+    r"|(?<=[?&]token=)[^&\s\"']+|(?<=job_[0-9a-f]{32}[./][0-9a-f]{32}[./])[0-9a-f]{32}|data:[a-z]+/[a-z+.-]+;base64,[A-Za-z0-9+/=]+"
 )
 
 

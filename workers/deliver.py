@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import structlog
 
+from app.crash import crash_point
 from app.domain.ids import split_ref
 from app.domain.views import event_view
 from app.gateway import Gateway
@@ -21,7 +22,7 @@ log = structlog.get_logger()
 
 async def deliver_all(runtime: Runtime, refs: list[str]) -> None:
     """Deliver what one task names, a few at a time."""
-    await runtime.each(deliver, refs, at_once=SENDS_AT_ONCE)
+    await runtime.each(deliver, refs, at_once=SENDS_AT_ONCE, alone="deliver")
 
 
 async def deliver(gateway: Gateway, ref: str) -> None:
@@ -31,9 +32,12 @@ async def deliver(gateway: Gateway, ref: str) -> None:
     2. render the event as it was, sign it with the team's secret, send it through the address guard
     3. write the attempt down: delivered, given up, or due again by the schedule
     """
-    now_ms = await gateway.dispatch.take_up("deliver", ref, hidden_ms=HIDDEN_MS)
-    if not now_ms:
-        return
+    async with gateway.dispatch.in_hand("deliver", ref, hidden_ms=HIDDEN_MS) as now_ms:
+        if now_ms:
+            await _deliver(gateway, ref, now_ms)
+
+
+async def _deliver(gateway: Gateway, ref: str, now_ms: int) -> None:
     delivery = await gateway.webhook_store.get(ref)
     team = await gateway.accounts.team(split_ref(ref)[0])
     if delivery is None or delivery.status != "due" or team is None:
@@ -44,6 +48,7 @@ async def deliver(gateway: Gateway, ref: str) -> None:
     attempt = await gateway.sender.send(
         delivery.url, message_id=delivery.id, body=body, secrets=[team.webhook_secret], now=now
     )
+    crash_point("deliver.sent")
     await _record(gateway, ref, delivery, attempt, now_ms)
 
 
@@ -66,6 +71,7 @@ async def _record(gateway: Gateway, ref: str, delivery: Delivery, attempt: Attem
     if attempt.outcome == "delivered":
         await gateway.webhook_store.record_attempt(ref, made, status="delivered")
     elif attempt.outcome == "gone" or delay_s is None:
+        crash_point("deliver.last")
         await gateway.webhook_store.record_attempt(ref, made, status="dead")
     else:
         await gateway.webhook_store.record_attempt(ref, made, status="due", delay_ms=delay_s * 1000)

@@ -1,9 +1,12 @@
 """The step that ends a job: fal's result decides, and status and money are settled together."""
 
+from contextlib import suppress
 from typing import Any, Literal
 
 import structlog
 
+from app.crash import crash_point
+from app.domain.errors import StoreUnavailable
 from app.domain.jobs import Job, JobError, Status
 from app.fal.protocol import Result, read_video
 from app.gateway import Gateway
@@ -25,7 +28,7 @@ log = structlog.get_logger()
 
 async def finalize_all(runtime: Runtime, refs: list[str]) -> None:
     """Finalize the jobs of one task, a few at a time."""
-    await runtime.each(finalize, refs, at_once=READS_AT_ONCE)
+    await runtime.each(finalize, refs, at_once=READS_AT_ONCE, alone="finalize")
 
 
 async def finalize(gateway: Gateway, ref: str) -> None:
@@ -36,8 +39,12 @@ async def finalize(gateway: Gateway, ref: str) -> None:
     3. no answer, a result that is not there yet or has gone: look again a few times
     4. judge the result, and settle: status, money, outbox, event in one script
     """
-    if not await gateway.dispatch.take_up("finalize", ref, hidden_ms=HIDDEN_MS):
-        return
+    async with gateway.dispatch.in_hand("finalize", ref, hidden_ms=HIDDEN_MS) as taken_ms:
+        if taken_ms:
+            await _finalize(gateway, ref)
+
+
+async def _finalize(gateway: Gateway, ref: str) -> None:
     job = await gateway.job_store.get(ref)
     if job is None or job.status is not Status.FINALIZING or job.upstream_request_id is None:
         await gateway.dispatch.drop_due("finalize", [ref])
@@ -50,7 +57,9 @@ async def finalize(gateway: Gateway, ref: str) -> None:
             job, (Status.FINALIZING,), due_step="finalize", delay_ms=TRY_AGAIN_MS, misses=misses
         )
         return
+    crash_point("finalize.read")
     await _settle(gateway, job, result)
+    crash_point("finalize.settled")
 
 
 def _says_nothing(result: Result) -> bool:
@@ -78,6 +87,20 @@ async def _settle(gateway: Gateway, job: Job, result: Result) -> None:
         expires_ms=now_ms + MEDIA_DAYS_MS if output else None,
     )
     log.info("job.ended", job=job.id, status=status.value, money=charge.value, code=error.code if error else None)
+    if error is not None and error.code == "bad_upstream_result":
+        await _ring(gateway, job, error)
+
+
+async def _ring(gateway: Gateway, job: Job, error: JobError) -> None:
+    """A clip that is paid for and that nobody can show: fal may have changed the shape of its results."""
+    log.error("job.bad_result", job=job.id, upstream_request_id=job.upstream_request_id)
+    with suppress(StoreUnavailable):  # the end is written, and the log has it
+        await gateway.alarms.ring(
+            "bad_upstream_result",
+            error.message,
+            job=job.id,
+            upstream_request_id=job.upstream_request_id or "",
+        )
 
 
 End = Literal[Status.SUCCEEDED, Status.FAILED, Status.CANCELED]

@@ -6,6 +6,7 @@ from contextlib import suppress
 
 import structlog
 
+from app.crash import crash_point
 from app.domain.errors import StoreUnavailable
 from app.domain.ids import new_nonce
 from app.domain.jobs import Job, JobError, Status
@@ -40,6 +41,7 @@ async def run_lane(runtime: Runtime, number: int) -> None:
     dispatch = runtime.gateway.dispatch
     if not await dispatch.take_lane(number, token):
         return
+    crash_point("lane.taken")
     lane = Slice(runtime, number, token)
     try:
         await lane.go_round()
@@ -48,6 +50,7 @@ async def run_lane(runtime: Runtime, number: int) -> None:
     if runtime.stopping.is_set():
         await dispatch.leave_lane(number, token)
     elif await dispatch.pass_lane_on(number, token):
+        crash_point("lane.left")
         await runtime.bell.ring_lane(number)
 
 
@@ -67,22 +70,27 @@ class Slice:
     async def go_round(self) -> None:
         """The loop.
 
-        0. now and then: compare ended jobs with fal's bill, beside the rest; begun first, it ends within the slice
+        0. now and then, beside the rest: compare ended jobs with fal's bill, look for held ones in its history;
+           begun first, they end within the slice
         1. grant free slots to the first in line
-        2. once a second: end what waited past its deadline, decide old disputes
+        2. once a second: end what waited past its deadline, decide old disputes; once a minute: sweep the slots
         3. take the polls that are due, and start them; they reschedule themselves
         4. ring due submits, finalizes and deliveries, while few tasks wait
         5. wait for a wake, a finished poll that made something due, or a quarter of a second
         """
         if self._runtime.reconciler.is_due():
             self._keep(asyncio.create_task(self._runtime.reconciler.look()))
+        if self._runtime.resolver.is_due():
+            self._keep(asyncio.create_task(self._runtime.resolver.look()))
         end = time.monotonic() + SLICE_S
         renewing = asyncio.create_task(self._keep_lease())
         waking = asyncio.create_task(self._listen())
         try:
             while time.monotonic() < end and not self._runtime.stopping.is_set() and not self._lost:
                 self._news.clear()
-                await self._gateway.dispatch.grant()
+                crash_point("grant.before")
+                if await self._gateway.dispatch.grant():
+                    crash_point("grant.after")
                 await self._housekeeping()
                 await self._start_polls()
                 for step in ("submit", "finalize", "deliver"):
@@ -151,6 +159,7 @@ class Slice:
         for _ in range(room):
             _, refs = await self._gateway.dispatch.take_due(step, limit=BATCH[step], visibility_ms=RUNG_HIDDEN_MS)
             if refs:
+                crash_point("ring.before")
                 await self._runtime.bell.ring(step, refs)
             if len(refs) < BATCH[step]:
                 return
@@ -161,6 +170,7 @@ class Slice:
         self._looked_after = time.monotonic()
         await expire(self._gateway)
         await decide_disputes(self._gateway)
+        await sweep_slots(self._gateway)
 
 
 async def expire(gateway: Gateway) -> None:
@@ -189,3 +199,10 @@ async def decide_disputes(gateway: Gateway) -> None:
         spend = gateway.settings.unproven_charge == "settle"
         if await gateway.ledger.decide_dispute(ref, spend=spend):
             log.info("dispute.decided", job=ref, money="spent" if spend else "released")
+
+
+async def sweep_slots(gateway: Gateway) -> None:
+    """Put slots right that do not fit their jobs. Nothing should ever be found: the scripts move both together."""
+    swept = await gateway.buying.sweep_if_due()
+    if swept.taken or swept.given:
+        log.error("slots.swept", taken=swept.taken, given=swept.given)

@@ -4,6 +4,7 @@ from typing import Any
 
 import structlog
 
+from app.crash import crash_point
 from app.domain.jobs import Job, Status
 from app.fal.protocol import Progress
 from app.gateway import Gateway
@@ -16,7 +17,10 @@ MISSING_POLLS = 10  # in a row: one stray 404 in the sixth minute must not end a
 CANCEL_AGAIN_MS = 30_000
 MISSING = "MISSING"  # what stands as upstream_status of a job that fal has forgotten
 
+WORDS_AT_MOST = 100  # after so many the log has heard enough
+
 log = structlog.get_logger()
+_told: set[str] = set()
 
 
 def interval_ms(first_s: float, polls: int) -> int:
@@ -37,7 +41,9 @@ async def poll(gateway: Gateway, job: Job, now_ms: int) -> int | None:
         return None
     await _cancel_if_due(gateway, job, now_ms)
     progress = await gateway.fal.status(job.model, job.upstream_request_id)
+    _tell_of(progress.strange, job)
     if progress.status == "COMPLETED" or _lost(job, progress, now_ms):
+        crash_point("poll.completed")
         word = progress.status if progress.status == "COMPLETED" else MISSING
         await gateway.job_store.complete_upstream(job, upstream_status=word, logs=progress.logs)
         return None
@@ -48,10 +54,18 @@ async def poll(gateway: Gateway, job: Job, now_ms: int) -> int | None:
     return interval_ms(gateway.settings.poll_interval, age_polls)
 
 
+def _tell_of(word: str, job: Job) -> None:
+    """A state that fal did not have when this was written: said once by each process."""
+    if word and word not in _told and len(_told) < WORDS_AT_MOST:
+        _told.add(word)
+        log.error("upstream.unknown_status", job=job.id, word=word, taken_for="IN_PROGRESS")
+
+
 async def _cancel_if_due(gateway: Gateway, job: Job, now_ms: int) -> None:
     wanted = job.cancel_requested_ms is not None or now_ms >= job.deadline_ms
     sent_lately = job.cancel_sent_ms is not None and now_ms - job.cancel_sent_ms < CANCEL_AGAIN_MS
     if wanted and not sent_lately and await gateway.fal.cancel(job.model, job.upstream_request_id or ""):
+        crash_point("cancel.sent")
         await gateway.job_store.note(job, (Status.RUNNING,), cancel_sent_ms=NOW)
         log.info("job.cancel_sent", job=job.id)
 

@@ -11,7 +11,7 @@ import socket
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -19,11 +19,14 @@ import structlog
 from rq.timeouts import UnixSignalDeathPenalty
 
 from app.domain.errors import StoreUnavailable
+from app.domain.ids import split_ref
 from app.gateway import Gateway, open_gateway
 from app.settings import Settings, required_url
 from app.store.connection import connect_rq
+from app.store.dispatch import SetAside
 from workers.billing import Reconciler
 from workers.queues import Bell
+from workers.reconcile import Resolver
 
 EXIT_ON_TIMEOUT = 70
 
@@ -49,6 +52,7 @@ class Runtime:
         self._opening: AbstractAsyncContextManager[Gateway] = open_gateway(settings, process=f"worker-{queue}")
         self.gateway = self._loop.run_until_complete(self._opening.__aenter__())
         self.reconciler = Reconciler(self.gateway)
+        self.resolver = Resolver(self.gateway)
         self.bell = Bell(connect_rq(required_url(settings)), lanes=settings.lanes)
         self.stopping = threading.Event()  # set by the signal handler, looked at between steps
 
@@ -60,13 +64,21 @@ class Runtime:
             log.warning("task.store_away", remedy="what it had in hand comes due again")
 
     async def each(
-        self, step: Callable[[Gateway, str], Awaitable[None]], refs: Sequence[str], *, at_once: int
+        self,
+        step: Callable[[Gateway, str], Awaitable[None]],
+        refs: Sequence[str],
+        *,
+        at_once: int,
+        alone: str | None = None,
     ) -> None:
         """One step on the refs of one task, a few at a time; a process told to stop starts no new one.
 
-        What goes wrong with one ref is its own: it comes due again, and nobody else's call is cut short.
+        What goes wrong with one ref is its own: it comes due again, and nobody else's call is cut short. `alone`
+        names a step whose refs may have been the end of a worker: those that were in hand then come last, and one
+        by one, so that the next death has one suspect.
         """
         room = asyncio.Semaphore(at_once)
+        suspects = await self.gateway.dispatch.suspects(alone, refs) if alone else set()
 
         async def one(ref: str) -> None:
             async with room:
@@ -76,10 +88,23 @@ class Runtime:
                     await step(self.gateway, ref)
                 except StoreUnavailable:
                     log.warning("step.store_away", ref=ref, remedy="it comes due again")
+                except SetAside as aside:
+                    await self._ring(aside)
                 except Exception:
                     log.exception("step.failed", ref=ref)
 
-        await asyncio.gather(*(one(ref) for ref in refs))
+        await asyncio.gather(*(one(ref) for ref in refs if ref not in suspects))
+        for ref in refs:
+            if ref in suspects:
+                await one(ref)
+
+    async def _ring(self, aside: SetAside) -> None:
+        """Say that a step is not tried any more; `filmgate jobs aside` lists it, even if this is lost."""
+        _, name = split_ref(aside.ref)
+        sentence = f"The step {aside.step} of {name} ended its worker twice; it waits for `filmgate jobs release`."
+        log.error("step.set_aside", step=aside.step, ref=aside.ref)
+        with suppress(StoreUnavailable):
+            await self.gateway.alarms.ring("poison", sentence, job=name if aside.step != "deliver" else "")
 
     def report(self, queue: str) -> None:
         """Say that this process is ready for work; the supervisor keeps that known."""

@@ -1,24 +1,30 @@
 """The step that spends money: one POST for each claim, and never a second one for an unknown outcome."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import structlog
 
+from app.crash import crash_point
 from app.domain.errors import StoreUnavailable
 from app.domain.jobs import Job, JobError, Status
 from app.domain.marker import Marker, make_marker
+from app.fal.client import SUBMIT_SECONDS
 from app.fal.protocol import Accepted, Refused, Submission, Unknown
 from app.gateway import Gateway
 from app.services.hints import orphan
 from app.store.buying import Outcome
-from app.store.jobs import Charge, ref_of
+from app.store.jobs import SUBMIT_LEASE_MS, Charge, ref_of
 from workers.runtime import Runtime
 
+POST_BY_S = SUBMIT_LEASE_MS / 1000 - SUBMIT_SECONDS  # after the claim: the POST ends within its lease
 POSTS_AT_ONCE = 4  # so many intentions at most are open when a worker is killed
 BUSY = "upstream_busy"
+START_S = 1800.0  # without a limit fal may start it at any time, and its absence would prove nothing
 RETRY_BASE_MS = 1_000
 RETRY_CAP_MS = 60_000
 SAVE_PAUSES_S = (0.2, 0.5, 1, 2, 4, 8)
@@ -37,7 +43,7 @@ async def submit(gateway: Gateway, ref: str) -> None:
     1. read the job; submitting with an expired lease: its worker is gone, and nobody knows: hold
     2. queued, and its caller wants it cancelled: end it free of charge
     3. queued: claim, which puts nonce and fence on disk before the call
-    4. one POST, one attempt
+    4. a store that has gone back in time buys nothing; else one POST, one attempt
     5. adopt on a valid answer; a definite refusal goes back in line or fails; everything else is held
     """
     job = await gateway.job_store.get(ref)
@@ -61,14 +67,27 @@ async def _hold_if_lost(gateway: Gateway, job: Job) -> None:
 
 
 async def _buy(gateway: Gateway, job: Job) -> None:
+    now_ms = await gateway.dispatch.now_ms()
+    if now_ms >= min(job.deadline_ms, job.start_deadline_ms or job.deadline_ms):
+        return  # a moment too late to buy it: the lane is about to end it, free of charge
     start_timeout = None
     if job.start_deadline_ms is not None:
-        left_ms = job.start_deadline_ms - await gateway.dispatch.now_ms()
-        start_timeout = max(1.1, left_ms / 1000)
-    nonce = await gateway.job_store.claim(job)
+        start_timeout = max(1.1, (job.start_deadline_ms - now_ms) / 1000)
+    elif gateway.settings.on_unknown_outcome == "resubmit":
+        start_timeout = START_S
+    crash_point("submit.before_claim")
+    latest_s = time.monotonic() + POST_BY_S
+    nonce = await gateway.job_store.claim(job, start_timeout_ms=round((start_timeout or 0) * 1000))
     if nonce is None:
         return  # another worker was faster, or the caller cancelled
+    crash_point("submit.after_claim")
+    if not await _confirmed(gateway):
+        await _written(partial(gateway.job_store.requeue, job, nonce=nonce, wait_ms=0))
+        return  # nothing was sent
     marker = make_marker(await gateway.secrets.of_markers(), job.id, nonce)
+    if time.monotonic() > latest_s:  # this process stood still, and somebody may have been told to buy instead
+        await _written(partial(gateway.job_store.requeue, job, nonce=nonce, wait_ms=0))
+        return  # nothing was sent
     outcome = await gateway.fal.submit(
         job.model,
         marked_input(job, marker),
@@ -76,8 +95,17 @@ async def _buy(gateway: Gateway, job: Job) -> None:
         marker=str(marker),
         webhook_url=_hook(gateway, marker),
     )
+    crash_point("submit.answered")
     await _record(gateway, job, nonce, outcome)
     log.info("job.submitted", job=job.id, attempt=job.attempt + 1, outcome=type(outcome).__name__.lower())
+
+
+async def _confirmed(gateway: Gateway) -> bool:
+    """The store still knows every claim that this host has seen, and this one is remembered outside of it."""
+    try:
+        return await gateway.epoch.confirm()
+    except StoreUnavailable:
+        return False
 
 
 def marked_input(job: Job, marker: Marker) -> dict[str, Any]:
@@ -103,8 +131,11 @@ def _hook(gateway: Gateway, marker: Marker) -> str | None:
 async def _record(gateway: Gateway, job: Job, nonce: str, outcome: Submission) -> None:
     store = gateway.job_store
     match outcome:
-        case Accepted(request_id):
+        case Accepted(request_id, odd_urls):
             await _adopt(gateway, job, nonce, request_id)
+            if odd_urls:
+                await _ring_odd_urls(gateway, job, request_id)
+            crash_point("submit.adopted")
             await _report(gateway, "accepted", "")
         case Refused(again=True, account=account, code=code, message=message):
             wait_ms = 0 if account else retry_wait_ms(job.attempt)
@@ -116,10 +147,19 @@ async def _record(gateway: Gateway, job: Job, nonce: str, outcome: Submission) -
             start = (Status.SUBMITTING,)
             end = partial(store.end, job, start, Status.FAILED, charge=Charge.RELEASE, nonce=nonce, error=error)
             await _written(end)
+            await _report(gateway, "rejected", "")
         case Unknown(reason):
             await store.hold(job, nonce=nonce, reason=reason)
             await _report(gateway, "unknown", "fal's answers to submissions are unclear; buying waits a moment.")
             log.warning("job.held", job=job.id, reason=reason)
+
+
+async def _ring_odd_urls(gateway: Gateway, job: Job, request_id: str) -> None:
+    """Nobody follows them, but an honest fal does not send them: somebody may sit between fal and us."""
+    log.error("upstream.odd_urls", job=job.id, upstream_request_id=request_id)
+    with suppress(StoreUnavailable):
+        sentence = "fal's reply to a submission names URLs on another host; they were not called."
+        await gateway.alarms.ring("odd_urls", sentence, job=job.id, upstream_request_id=request_id)
 
 
 async def _report(gateway: Gateway, outcome: Outcome, reason: str) -> None:
@@ -129,7 +169,10 @@ async def _report(gateway: Gateway, outcome: Outcome, reason: str) -> None:
     except StoreUnavailable:
         return  # what fal said of the job is written, or the log says that it is not
     if changed == "opened":
-        log.error("breaker.opened", reason=reason, until="a person resumes" if outcome == "account" else "30 s")
+        until = "until an administrator resumes" if outcome == "account" else "and tried again every 30 s"
+        log.error("breaker.opened", reason=reason, until=until)
+        with suppress(StoreUnavailable):
+            await gateway.alarms.ring("breaker_opened", f"Buying is stopped, {until}: {reason}")
     elif changed == "closed":
         log.info("breaker.closed")
 

@@ -1,6 +1,6 @@
 """`filmgate worker`: starts the RQ worker processes, one queue each, and keeps the lanes rung.
 
-A child that dies is started again; on SIGTERM or SIGINT the children are told to stop, the lanes first, and given
+A child that dies is started again; on SIGTERM or SIGINT the children are told to stop, deliveries last, and given
 time to finish the step in hand. RQ's own worker pool is not used: it forces a scheduler on each worker, and a
 killed worker's scheduler child swallows the next task (measured on RQ 3.0.0).
 """
@@ -12,14 +12,17 @@ import signal
 import sys
 import time
 from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 from redis.exceptions import RedisError
 
 from app.domain.errors import StoreUnavailable
+from app.gateway import open_gateway
 from app.settings import Settings, required_url
 from app.store.connection import connect, connect_rq, disconnect
 from app.store.dispatch import DispatchStore
+from workers.epoch import EpochWatch
 from workers.queues import QUEUES, Bell, QueueName
 from workers.runtime import worker_name
 
@@ -53,6 +56,8 @@ class Supervisor:
         self._settings = settings
         self._redis = connect(url, name="filmgate-supervisor")
         self._dispatch = DispatchStore(self._redis, patient=self._redis, concurrency=settings.upstream_concurrency)
+        opened = partial(open_gateway, settings, process="epoch") if settings.fal_admin_key is not None else None
+        self._epoch = EpochWatch(self._redis, data_dir=settings.data_dir, opened=opened)
         self._bell = Bell(connect_rq(url), lanes=settings.lanes)
         counts: dict[QueueName, int] = {
             "lanes": settings.lanes + 1,  # a spare: a killed lane goes on when its lease ends, not a start later
@@ -65,16 +70,18 @@ class Supervisor:
     async def run(self) -> None:
         """Work until told to stop.
 
-        1. start children that are missing, with a growing pause after deaths in a row
-        2. ring each lane that has no live slice
-        3. every few seconds, write a heartbeat
-        4. on a signal: stop lanes, then work, then deliveries
+        1. compare the store with what is remembered of it, before anything is bought and every second
+        2. start children that are missing, with a growing pause after deaths in a row
+        3. ring each lane that has no live slice
+        4. every few seconds, write a heartbeat
+        5. on a signal: stop lanes and work, so that no new submission begins, then deliveries
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         last_beat = 0.0
         while not self._stop.is_set():
+            await self._epoch.look()
             for child in self._children:
                 await self._look_after(child)
             try:
@@ -120,10 +127,13 @@ class Supervisor:
         await self._dispatch.keep_beating([worker_name(process.pid) for process in alive])
 
     async def _end(self) -> None:
-        """Stop the queues in the order of the pipeline, each with the grace that is left; then insist."""
+        """Stop in the order of the pipeline, with the grace that is left; then insist.
+
+        Lanes and work are told in the same moment: a worker that waited for the lanes would go on buying.
+        """
         end = time.monotonic() + GRACE_S
-        for queue in QUEUES:
-            group = [child.process for child in self._children if child.queue == queue and child.process]
+        for queues in (("lanes", "work"), ("deliveries",)):
+            group = [child.process for child in self._children if child.queue in queues and child.process]
             for process in group:
                 with contextlib.suppress(ProcessLookupError):
                     process.terminate()
@@ -131,7 +141,8 @@ class Supervisor:
                 try:
                     await asyncio.wait_for(process.wait(), max(0.1, end - time.monotonic()))
                 except TimeoutError:
-                    log.warning("worker.killed", queue=queue, pid=process.pid)
+                    log.warning("worker.killed", queues=queues, pid=process.pid)
                     process.kill()
                     await process.wait()
+        await self._epoch.close()
         await disconnect(self._redis)

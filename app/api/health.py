@@ -5,6 +5,7 @@ from fastapi.responses import JSONResponse, Response
 
 from app.api.deps import TheGateway
 from app.domain.errors import StoreUnavailable
+from app.domain.views import paused_view
 
 router = APIRouter(tags=["operations"])
 
@@ -26,5 +27,5 @@ async def readyz(owner: TheGateway) -> Response:
     missing = sorted({"lanes", "work", "deliveries"} - roles)
     if missing:
         return JSONResponse({"status": "not ready", "store": "ok", "workers_missing": missing}, 503)
-    paused = (await owner.buying.state()).reason_for("")
-    return JSONResponse({"status": "ready", "store": "ok", "workers": len(workers), "buying_paused": paused})
+    paused = paused_view(await owner.operations.paused(""))
+    return JSONResponse({"status": "ready", "store": "ok", "workers": len(workers), "upstream_paused": paused})

@@ -12,6 +12,7 @@ from app.domain.errors import FilmgateError, Malformed, TooLarge, TooSlow
 from app.domain.ids import new_nonce
 
 JSON_LIMIT = 8 * 1024 * 1024  # bytes; a data URI of a 6 MB image fits
+HOOK_LIMIT = 256 * 1024  # fal's webhooks are a few KB
 FILE_LIMIT = 31 * 1024 * 1024  # a 30 MB image and its multipart frame
 BODY_SECONDS = 60
 LENGTH_DIGITS = 15  # of a Content-Length that is worth reading as a number
@@ -54,7 +55,7 @@ class Entrance:
                 message["headers"] = [*message["headers"], (b"x-request-id", trace_id.encode())]
             await send(message)
 
-        limit = FILE_LIMIT if scope["path"] == "/v1/files" else JSON_LIMIT
+        limit = _limit_of(scope["path"])
         try:
             _check_length(headers.get(b"content-length"), limit)
             await self._app(scope, _limited(receive, limit, self._body_seconds), send_with_trace)
@@ -74,13 +75,25 @@ class Entrance:
                 )
 
 
+def _limit_of(path: str) -> int:
+    """Bytes that a body at this path may have."""
+    if path.startswith("/fal/hooks/"):
+        return HOOK_LIMIT
+    return FILE_LIMIT if path == "/v1/files" else JSON_LIMIT
+
+
+def _too_large(limit: int) -> TooLarge:
+    most = f"{limit // 1024} KB" if limit < 1024 * 1024 else f"{limit // (1024 * 1024)} MB"
+    return TooLarge(f"The body is larger than {most}, the most this route reads.")
+
+
 def _check_length(declared: bytes | None, limit: int) -> None:
     if declared is None:
         return
     if not declared.isdigit():
         raise Malformed("The Content-Length is not a number.", code="invalid_header")
     if len(declared) > LENGTH_DIGITS or int(declared) > limit:
-        raise TooLarge(f"The body is larger than {limit // (1024 * 1024)} MB, the most this route reads.")
+        raise _too_large(limit)
 
 
 def _limited(receive: Receive, limit: int, seconds: float) -> Receive:
@@ -99,7 +112,7 @@ def _limited(receive: Receive, limit: int, seconds: float) -> Receive:
             raise TooSlow(f"The body did not arrive within {seconds:g} seconds.") from None
         read += len(message.get("body", b""))
         if read > limit:
-            raise TooLarge(f"The body is larger than {limit // (1024 * 1024)} MB, the most this route reads.")
+            raise _too_large(limit)
         complete = not message.get("more_body", False)
         return message
 

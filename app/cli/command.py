@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from app import __version__
-from app.cli import INTERRUPTED, audit, jobs, keys, ledger, limits, roles, teams, users
+from app.cli import INTERRUPTED, audit, backup, buying, jobs, keys, ledger, limits, roles, teams, users
 from app.cli.exits import CONFIGURATION, FAILED, Failure
 from app.cli.generate import generate
 from app.cli.up import up
@@ -25,7 +25,12 @@ cli = typer.Typer(
 )
 cli.command("up")(up)
 cli.command("usage")(usage)
+cli.command("status")(buying.status)
+cli.command("pause")(buying.pause)
+cli.command("resume")(buying.resume)
 cli.command("generate")(generate)
+cli.command("backup")(backup.backup)
+cli.command("restore")(backup.restore)
 cli.command("serve")(roles.serve)
 cli.command("worker")(roles.worker)
 cli.command(
@@ -38,6 +43,7 @@ cli.add_typer(keys.group, name="keys")
 cli.add_typer(limits.group, name="limits")
 cli.add_typer(ledger.group, name="ledger")
 cli.add_typer(audit.group, name="audit")
+cli.add_typer(backup.group, name="epoch")
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001  typer calls it so

@@ -7,10 +7,12 @@ import typer
 
 from app.cli.exits import Failure
 from app.cli.options import JobId
+from app.cli.parse import actor
 from app.cli.store_url import with_gateway
 from app.cli.tables import AsJson, print_views
+from app.domain.ids import split_ref
 from app.domain.jobs import Job
-from app.domain.views import job_view
+from app.domain.views import iso, job_view
 from app.gateway import Gateway
 
 COLUMNS = {
@@ -49,6 +51,29 @@ def held(*, as_json: AsJson = False) -> None:
     print_views(with_gateway(ask), COLUMNS, as_json=as_json)
 
 
+@group.command("aside")
+def aside(*, as_json: AsJson = False) -> None:
+    """List the steps that were set aside, because their workers died of them; their money stays put."""
+
+    async def ask(gateway: Gateway) -> list[dict[str, Any]]:
+        rows = await gateway.dispatch.aside()
+        return [{"step": step, "id": split_ref(ref)[1], "since": iso(at_ms)} for step, ref, at_ms in rows]
+
+    print_views(with_gateway(ask), {"step": "step", "id": "id", "since": "since"}, as_json=as_json)
+
+
+@group.command("release")
+def release(name: Annotated[str, typer.Argument(metavar="ID", help="as `filmgate jobs aside` lists it")]) -> None:
+    """Let a step that was set aside go on, when its cause is mended."""
+
+    async def ask(gateway: Gateway) -> bool:
+        found = [(step, ref) for step, ref, _ in await gateway.dispatch.aside() if split_ref(ref)[1] == name]
+        return any([await gateway.dispatch.release(step, ref) for step, ref in found])
+
+    if not with_gateway(ask):
+        raise Failure("Nothing with this id is set aside.")
+
+
 @group.command("show")
 def show(
     job_id: JobId,
@@ -79,8 +104,8 @@ def resolve(
     """End a held job's uncertainty. Look into fal's dashboard first: resubmit buys again."""
 
     async def ask(gateway: Gateway) -> dict[str, Any]:
-        job = await gateway.jobs.resolve(
-            job_id, action.value, upstream_request_id=upstream_request_id, charged=charged
+        job = await gateway.operations.resolve(
+            actor(), job_id, action.value, upstream_request_id=upstream_request_id, charged=charged
         )
         return _viewed(gateway, job)
 

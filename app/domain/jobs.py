@@ -94,6 +94,8 @@ class Job:
     webhook_url: str | None = None
     attempt: int = 0
     nonce: str | None = None
+    claimed_ms: int | None = None  # when the last attempt was claimed
+    start_timeout_ms: int | None = None  # what fal was told to start that attempt in; 0: it was told nothing
     lease_ms: int | None = None  # until when a claimed submission may still be under way
     sequence: int = 0
     start_deadline_ms: int | None = None

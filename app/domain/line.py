@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class UserWaiting:
-    """A user's jobs in line; the lowest mark of a team is served next."""
+    """A user's jobs in line; the lowest mark of a team is served next, and a turn moves it by dollars."""
 
     mark: float
     jobs: int
@@ -19,6 +19,7 @@ class TeamWaiting:
     weight: int
     mark: float
     users: Mapping[str, UserWaiting]
+    paused: bool = False
 
     @property
     def jobs(self) -> int:
@@ -29,21 +30,45 @@ class TeamWaiting:
 Standings = Mapping[str, TeamWaiting]
 
 
-def position(standings: Standings, *, team: str, user: str, rank: int) -> int:
-    """How many jobs will be served before this one, if nothing new comes and all cost the same.
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a job stands: its team's and its user's mark, and its rank in its user's own line, 0 for the first."""
 
-    `rank` is its place in its user's own line. Users of its team take turns; other teams get their weight's share.
+    team: str
+    weight: int
+    team_mark: float
+    user: str
+    user_mark: float
+    rank: int
+
+
+def position(standings: Standings, place: Place, *, micro: int) -> int:
+    """How many jobs will be served before this one, if nothing new comes and all cost the same (micro-dollars).
+
+    Exact then: `lua/grant.lua` serves the lowest mark, and of equal ones the name that sorts first, so the job's
+    turn has a mark of its own, and of each other line as many jobs go first as have a lower one. Where prices
+    differ, a team or user with dearer jobs gets fewer turns before this one, and one with cheaper jobs more.
     """
-    own = standings.get(team)
-    mine = own.users.get(user) if own is not None else None
-    ours = rank
-    for name, other in own.users.items() if own is not None else ():
-        if name != user:
-            ours += min(other.jobs, rank + (mine is None or other.mark <= mine.mark))
+    own = standings.get(place.team)
+    mark = place.user_mark + place.rank * micro
+    ours = place.rank
+    for name, user in own.users.items() if own is not None else ():
+        if name != place.user:
+            ours += _turns_before((mark, place.user), (user.mark, name), step=micro, jobs=user.jobs)
+    mark = place.team_mark + ours * round(micro / place.weight)
     ahead = ours
-    for name, others in standings.items():
-        if name != team:
-            first = own is None or others.mark <= own.mark
-            turns = (ours + first) * others.weight / (own.weight if own is not None else 1)
-            ahead += min(others.jobs, int(turns))
+    for name, team in standings.items():
+        if name != place.team and not team.paused:
+            step = round(micro / team.weight)
+            ahead += _turns_before((mark, place.team), (team.mark, name), step=step, jobs=team.jobs)
     return ahead
+
+
+def _turns_before(ours: tuple[float, str], theirs: tuple[float, str], *, step: int, jobs: int) -> int:
+    """How many of `jobs`, whose marks go up from theirs in steps, come before ours; ties go by name."""
+    if theirs > ours:
+        return 0
+    if step == 0:
+        return jobs
+    turns, rest = divmod(ours[0] - theirs[0], step)
+    return min(jobs, int(turns) + (rest > 0 or theirs[1] < ours[1]))

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from app.domain.events import BUDGET_THRESHOLD, BudgetNotice, Event
-from app.domain.jobs import Job
+from app.domain.jobs import Job, Status
 from app.domain.limits import Limit, LimitState, Unit, shown
 from app.domain.money import format_usd
 
@@ -42,10 +42,14 @@ def job_view(
     *,
     base_url: str,
     queue_position: int | None = None,
+    upstream_paused: str | None = None,
     repeated: bool = False,
     with_input: bool = True,
 ) -> dict[str, Any]:
-    """The job. `base_url` has no trailing slash; money is a decimal string."""
+    """The job. `base_url` has no trailing slash; money is a decimal string.
+
+    `upstream_paused` is why nothing is bought for its team just now, shown while it waits in line.
+    """
     url = f"{base_url}/v1/jobs/{job.id}"
     view: dict[str, Any] = {
         "id": job.id,
@@ -57,6 +61,7 @@ def job_view(
         "quoted_usd": format_usd(job.quoted_micro),
         "charged_usd": None if job.charged_micro is None else format_usd(job.charged_micro),
         "queue_position": queue_position,
+        "upstream_paused": paused_view(upstream_paused if job.status is Status.QUEUED else None),
         "logs": job.logs,
         "metadata": job.metadata,
         "priority": job.priority.value,
@@ -76,13 +81,26 @@ def job_view(
     return view
 
 
-def event_view(event: Event, *, base_url: str, queue_position: int | None = None) -> dict[str, Any]:
+def paused_view(reason: str | None) -> dict[str, str] | None:
+    """Why nothing is bought just now, as callers see it."""
+    return None if reason is None else {"reason": reason}
+
+
+def event_view(
+    event: Event, *, base_url: str, queue_position: int | None = None, upstream_paused: str | None = None
+) -> dict[str, Any]:
     """`{type, timestamp, sequence, data}`: the body of a webhook and the data of a live event."""
     return {
         "type": event.type,
         "timestamp": iso(event.at_ms),
         "sequence": event.sequence,
-        "data": job_view(event.job, base_url=base_url, queue_position=queue_position, with_input=False),
+        "data": job_view(
+            event.job,
+            base_url=base_url,
+            queue_position=queue_position,
+            upstream_paused=upstream_paused,
+            with_input=False,
+        ),
     }
 
 

@@ -83,6 +83,7 @@ class Control:
                 bool(fault.same_cursor),
                 str(fault.body),
                 float(fault.delay_seconds),
+                int(fault.page_rows),
             )
         except (TypeError, ValueError) as error:
             return json_reply(BAD_REQUEST, {"detail": str(error)})

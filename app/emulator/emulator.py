@@ -38,7 +38,7 @@ NOT_IMITATED = (
 class PlatformFault:
     """What is wrong with history and billing, on request.
 
-    A status or a text for every answer, a pause before it, a lag, a stuck cursor.
+    A status or a text for every answer, a pause before it, a lag, a stuck cursor, short pages.
     """
 
     status: int = 0
@@ -46,6 +46,7 @@ class PlatformFault:
     same_cursor: bool = False
     body: str = ""
     delay_seconds: float = 0
+    page_rows: int = 0
 
 
 class Emulator:

@@ -138,10 +138,11 @@ class Platform:
         limit = request.query_params.get("limit", str(USUAL_LIMIT))
         if not limit.isdecimal() or not 1 <= int(limit) <= most:
             raise BadQuery(f"limit must be between 1 and {most}")
-        size, number = int(limit), _page_number(request.query_params.get("cursor"))
+        fault = self._emulator.platform_fault
+        size, number = fault.page_rows or int(limit), _page_number(request.query_params.get("cursor"))
         begin = (number - 1) * size
         more = begin + size < len(rows)
-        following = number if self._emulator.platform_fault.same_cursor else number + 1
+        following = number if fault.same_cursor else number + 1
         cursor = base64.b64encode(str(following).encode()).decode() if more else None
         return json_reply(OK, {name: rows[begin : begin + size], "next_cursor": cursor, "has_more": more})
 

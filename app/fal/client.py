@@ -8,6 +8,7 @@ an eighth of the CPU of httpx's own (docs/decisions/0007).
 import asyncio
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -18,7 +19,18 @@ from httpx_aiohttp import AiohttpTransport
 from app.domain.errors import UpstreamUnavailable
 from app.fal.billing import IDS_AT_ONCE, PAGE, PAGES, Bill, Event, NoBill, events_query, read_page, sum_up
 from app.fal.errors import classify_answer, classify_exception
-from app.fal.protocol import Progress, Refused, Result, Submission, parse_json, read_progress, request_url
+from app.fal.history import HISTORY_PAGE, HISTORY_PAGES, Listing, NoHistory, Seen, history_query, read_history
+from app.fal.protocol import (
+    Accepted,
+    Progress,
+    Refused,
+    Result,
+    Submission,
+    names_odd_urls,
+    parse_json,
+    read_progress,
+    request_url,
+)
 
 ANSWER_LIMIT = 1_000_000  # bytes
 SUBMIT_SECONDS = 30
@@ -26,6 +38,8 @@ POLL_SECONDS = 10
 RESULT_SECONDS = 10
 UPLOAD_SECONDS = 120
 BILL_SECONDS = 4  # all pages of one bill: shorter than a lane's slice, which it must not outlive
+HISTORY_SECONDS = 4  # all pages of one listing, for the same reason
+HISTORY_LIMIT = 8_000_000  # bytes; a page has a hundred payloads, and prompts may be long and not in Latin letters
 CONNECT_SECONDS = 5
 # A read that got nowhere. The transport does not translate all of aiohttp's errors: an answer that is not HTTP.
 NO_ANSWER = (httpx.HTTPError, aiohttp.ClientError, TimeoutError)
@@ -36,7 +50,7 @@ OK = 200
 class FalClient:
     """Calls fal. `key` is fal's key; without one, every call that needs it is refused before it is made.
 
-    `admin_key` may read the bill at `api_url`; it goes nowhere else.
+    `admin_key` may read the bill and the history at `api_url`; it goes nowhere else.
     """
 
     def __init__(
@@ -105,7 +119,10 @@ class FalClient:
                 status, answer, _ = await _read(self._once, "POST", url, headers=headers, content=content)
         except (httpx.HTTPError, TimeoutError, httpx.InvalidURL, _AnswerTooLarge) as error:
             return classify_exception(error)
-        return classify_answer(status, answer)
+        outcome = classify_answer(status, answer)
+        if isinstance(outcome, Accepted):
+            return replace(outcome, odd_urls=names_odd_urls(answer, queue_url=self.queue_url))
+        return outcome
 
     async def status(self, model_id: str, request_id: str) -> Progress:
         """How far a request is; `unclear` when fal gave no usable answer."""
@@ -208,6 +225,40 @@ class FalClient:
             return NoBill("no_answer")
         return NoBill("too_long")
 
+    async def history(
+        self, model_id: str, *, start_ms: int, end_ms: int, page_size: int = HISTORY_PAGE
+    ) -> Listing | NoHistory:
+        """Every request that fal had for a model between two times (unix ms). Half a listing is none."""
+        if self._admin_key is None:
+            return NoHistory("no_admin_key")
+        headers = {**self._headers, "Authorization": f"Key {self._admin_key}"}
+        found: dict[str, Seen] = {}
+        cursor: str | None = None
+        cursors: set[str | None] = {None}
+        try:
+            async with asyncio.timeout(HISTORY_SECONDS):
+                for _ in range(HISTORY_PAGES):
+                    query = history_query(
+                        model_id, start_ms=start_ms, end_ms=end_ms, limit=page_size, cursor=cursor
+                    )
+                    url = f"{self._api_url}/v1/models/requests/by-endpoint?{query}"
+                    status, answer, _ = await _read(self._kept, "GET", url, headers=headers, limit=HISTORY_LIMIT)
+                    page = read_history(answer) if status == OK else NoHistory(f"http_{status}")
+                    if isinstance(page, NoHistory):
+                        return page
+                    found |= {seen.request_id: seen for seen in page.requests}  # pages move while requests arrive
+                    cursor = page.cursor
+                    if cursor is None:
+                        return Listing(tuple(sorted(found.values(), key=lambda seen: seen.sent_ms)))
+                    if cursor in cursors:
+                        return NoHistory("unreadable")  # it goes round in circles, and the rest is never shown
+                    cursors.add(cursor)
+        except _AnswerTooLarge:
+            return NoHistory("too_large")
+        except NO_ANSWER:
+            return NoHistory("no_answer")
+        return NoHistory("too_long")
+
 
 class _AnswerTooLarge(Exception):
     """The answer is longer than any honest one; `status` is its HTTP status."""
@@ -218,13 +269,19 @@ class _AnswerTooLarge(Exception):
 
 
 async def _read(
-    client: httpx.AsyncClient, method: str, url: str, *, headers: dict[str, str], content: bytes | None = None
+    client: httpx.AsyncClient,
+    method: str,
+    url: str,
+    *,
+    headers: dict[str, str],
+    content: bytes | None = None,
+    limit: int = ANSWER_LIMIT,
 ) -> tuple[int, bytes, httpx.Headers]:
-    """Status, raw body and headers of one call; the body is cut off, as an error, at ANSWER_LIMIT bytes."""
+    """Status, raw body and headers of one call; the body is cut off, as an error, at `limit` bytes."""
     async with client.stream(method, url, headers=headers, content=content) as answer:
         body = bytearray()
         async for chunk in answer.aiter_raw():
             body += chunk
-            if len(body) > ANSWER_LIMIT:
+            if len(body) > limit:
                 raise _AnswerTooLarge(answer.status_code)
         return answer.status_code, bytes(body), answer.headers

@@ -10,6 +10,8 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+WORDS = ("IN_QUEUE", "IN_PROGRESS", "COMPLETED")
+WORD_LIMIT = 40
 LOG_LIMIT = 50
 LOG_TEXT_LIMIT = 500
 URL_LIMIT = 2048
@@ -19,9 +21,10 @@ MEDIA_HOST = "fal.media"
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """fal has the request: it will run and may be charged."""
+    """fal has the request: it will run and may be charged. `odd_urls`: its URLs are not on the queue's own host."""
 
     request_id: str
+    odd_urls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ class Progress:
     status: Literal["IN_QUEUE", "IN_PROGRESS", "COMPLETED", "missing", "unclear"]
     queue_position: int | None = None
     logs: list[dict[str, Any]] = field(default_factory=list)
+    strange: str = ""  # fal's own word, where it is none that we know
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,16 @@ def read_request_id(body: bytes) -> str | None:
     return None
 
 
+def names_odd_urls(body: bytes, *, queue_url: str) -> bool:
+    """True when a submit reply points to another place than the queue; nobody goes there anyhow."""
+    reply = parse_json(body)
+    if not isinstance(reply, dict):
+        return False
+    given = [reply.get(f"{name}_url") for name in ("status", "response", "cancel")]
+    homes = (f"{queue_url}/", "https://queue.fal.run/")
+    return any(isinstance(url, str) and not url.startswith(homes) for url in given)
+
+
 def read_progress(body: bytes) -> Progress:
     """A status reply; an unknown word counts as running, because fal has the request all the same."""
     reply = parse_json(body)
@@ -105,6 +119,7 @@ def read_progress(body: bytes) -> Progress:
         status if status in {"IN_QUEUE", "COMPLETED"} else "IN_PROGRESS",
         position if isinstance(position, int) else None,
         read_logs(reply.get("logs")),
+        "" if status in WORDS else status[:WORD_LIMIT],
     )
 
 

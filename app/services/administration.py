@@ -13,6 +13,7 @@ from app.registry.catalog import Catalog
 from app.store import keys
 from app.store.accounts import NO_TEAM, NO_USER, AccountStore, Key, Team, User, put
 from app.store.audit import AuditStore, Command, Require, flat, is_there
+from app.store.buying import BuyingStore
 from app.store.dispatch import DispatchStore
 from app.store.limits import set_limits
 from app.webhooks.signing import new_secret
@@ -114,7 +115,7 @@ class Administration:
         await self.team(team_id)
         now_ms = await self._dispatch.now_ms()
         users = await self._accounts.users(team_id, deleted=True)
-        writes: list[Command] = [("HSET", keys.team(team_id), "deleted_ms", now_ms)]
+        writes: list[Command] = [("HSET", keys.team(team_id), "deleted_ms", now_ms), *BuyingStore.resume(team_id)]
         require = [Require(("size", keys.team_users(team_id), len(users)), _changed())]
         for user in users:
             more, same = await self._removal(user, now_ms)

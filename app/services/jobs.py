@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import structlog
 
+from app.crash import crash_point
 from app.domain.access import mark_of_own, require_control, require_model, require_scope, sees
 from app.domain.accounts import Caller, Scope
 from app.domain.errors import (
@@ -136,6 +137,7 @@ class Jobs:
                 limits = await self._limits.standing(caller)
                 return await self._repeat(caller, known[0], limits, same=known[1] == fingerprint)
         images = await self._store_images(caller, model, clean, embedded)
+        crash_point("admit.before")
         answer = await self._admission.admit(
             NewJob(
                 team=caller.team,
@@ -160,6 +162,7 @@ class Jobs:
                 fingerprint=fingerprint,
             )
         )
+        crash_point("admit.after")
         return await self._answer(caller, answer, quote)
 
     async def _answer(self, caller: Caller, answer: Answer, quote: Quote) -> Submitted:
@@ -171,7 +174,9 @@ class Jobs:
         if isinstance(answer, Admitted):
             if answer.alarms:
                 log.warning("budget.threshold", owner="gateway", limits=answer.alarms)
-            place = await self._line.position_at(caller.team, caller.user, answer.rank)
+            place = await self._line.position_at(
+                caller.team, caller.user, answer.rank, micro=answer.job.quoted_micro
+            )
             return Submitted(answer.job, place, repeated=False, limits=answer.limits)
         if isinstance(answer, KeyReusedFor):
             return await self._repeat(caller, answer.job_id, (), same=False)
@@ -181,7 +186,7 @@ class Jobs:
         """What this submission would cost, and how long it would wait. Nothing changes."""
         require_scope(caller, Scope.JOBS_READ)
         model, _, quote, _ = self._check(caller, request)
-        waiting = await self._line.position_of_next(caller.team, caller.user)
+        waiting = await self._line.position_of_next(caller.team, caller.user, micro=quote.micro)
         durations = await self._dispatch.durations(model.id)
         typical_ms = median(durations) if durations else UNKNOWN_DURATION_MS
         rounds = waiting // self._rules.concurrency
@@ -333,6 +338,7 @@ class Jobs:
         for name in model.image_fields:
             if name in embedded:
                 stored = await self._uploads.keep(caller, embedded[name], facts[name])
+                crash_point("upload.stored")
                 clean[name] = stored.url
                 shown[name] = stored.view()
             elif isinstance(clean.get(name), str):

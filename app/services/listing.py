@@ -50,7 +50,7 @@ class Listing:
         require_scope(caller, Scope.JOBS_READ)
         user = None if caller.sees_team else caller.user
         index = self._jobs.index(caller.team, user=user, metadata=wanted.metadata)
-        before = None if cursor is None else _read_cursor(cursor)
+        before = None if cursor is None else read_cursor(cursor)
         found: list[tuple[Job, tuple[int, str]]] = []
         stretch = max(limit + 1, STRETCH)
         for _ in range(0, SCAN_LIMIT, stretch):
@@ -63,22 +63,24 @@ class Listing:
                 before = (at_ms, job_id)
                 if job is not None and _matches(job, caller, wanted):
                     if len(found) == limit:
-                        return Page([shown for shown, _ in found], _write_cursor(found[-1][1]))
+                        return Page([shown for shown, _ in found], write_cursor(found[-1][1]))
                     found.append((job, before))
             if len(rows) < stretch:
                 return Page([shown for shown, _ in found], None)
-        return Page([shown for shown, _ in found], None if before is None else _write_cursor(before))
+        return Page([shown for shown, _ in found], None if before is None else write_cursor(before))
 
 
 def _matches(job: Job, caller: Caller, wanted: Filter) -> bool:
     return sees(caller, job) and wanted.status in {None, job.status} and wanted.model in {None, job.model}
 
 
-def _write_cursor(before: tuple[int, str]) -> str:
+def write_cursor(before: tuple[int, str]) -> str:
+    """A place in a list, as callers are given it: the time (ms) and the id of the last job shown."""
     return base64.urlsafe_b64encode(f"{before[0]}:{before[1]}".encode()).decode().rstrip("=")
 
 
-def _read_cursor(cursor: str) -> tuple[int, str]:
+def read_cursor(cursor: str) -> tuple[int, str]:
+    """The place that a cursor names; Malformed when it names none."""
     try:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
     except ValueError:

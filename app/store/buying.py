@@ -1,5 +1,6 @@
 """May we buy now? The breaker on submissions, the number of slots, and administrators' pauses."""
 
+import time
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,32 +11,57 @@ from app.store.scripts import script
 
 FAILURES = 5  # in a row, until the breaker opens
 OPEN_MS = 30_000
-QUIET_MS = 15_000  # without a 429, until one slot is added again
+REMEMBER_S = 0.5  # every list of jobs asks
+SWEEP_S = 60.0
 ALL = "all"
+EPOCH = "epoch"  # a pause of its own: the store has gone back in time
 HELD_SENTENCE = (
     "More than half of the slots at fal hold jobs whose outcome is unknown; they must be resolved first."
 )
 
-Outcome = Literal["accepted", "busy", "account", "failed", "unknown"]
+_EVERYTHING: tuple[Command, ...] = (
+    ("HDEL", keys.PAUSES, EPOCH),
+    ("HDEL", keys.BREAKER, "until_ms", "reason", "failures", "probe", "probe_ms"),
+)
+
+Outcome = Literal["accepted", "rejected", "busy", "account", "failed", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
 class Buying:
     """Whether buying goes on.
 
-    `stopped` is a sentence while nothing is bought; `until_ms` when the breaker tries again by itself, None where
-    a person has to act; `pauses` are administrators' sentences by team, `all` for everybody.
+    `breaker` is its sentence while it is open, `until_ms` when it tries again by itself, None where a person has to
+    act; `trying` that it is half open. `slots` is how many there may be now, `used` how many are taken, `held` how
+    many of those by jobs whose outcome is unknown; `pauses` are administrators' sentences by team, `all` for
+    everybody.
     """
 
-    stopped: str | None
+    breaker: str | None
     until_ms: int | None
-    slots: int
+    trying: bool
     failures: int
+    slots: int
+    used: int
+    held: int
     pauses: dict[str, str]
+
+    @property
+    def stopped(self) -> str | None:
+        """A sentence while nothing is bought for anybody, whatever administrators say."""
+        return self.breaker or (HELD_SENTENCE if self.held * 2 > self.slots else None)
 
     def reason_for(self, team: str) -> str | None:
         """Why nothing is bought for this team just now, or None."""
-        return self.stopped or self.pauses.get(ALL) or self.pauses.get(team)
+        return self.stopped or self.pauses.get(EPOCH) or self.pauses.get(ALL) or self.pauses.get(team)
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """Refs of jobs whose slot was taken back, and of those that were given one."""
+
+    taken: list[str]
+    given: list[str]
 
 
 class BuyingStore:
@@ -44,6 +70,8 @@ class BuyingStore:
     def __init__(self, redis: Client, *, concurrency: int) -> None:
         self._redis = redis
         self._concurrency = concurrency
+        self._known: tuple[float, Buying] | None = None
+        self._sweep_at = 0.0
 
     async def report(self, outcome: Outcome, reason: str = "") -> Literal["opened", "closed", ""]:
         """What came of a submission; whether the breaker opened or closed by it."""
@@ -57,7 +85,6 @@ class BuyingStore:
                     "concurrency": self._concurrency,
                     "failures": FAILURES,
                     "open_ms": OPEN_MS,
-                    "quiet_ms": QUIET_MS,
                 },
             )
         return changed
@@ -69,21 +96,49 @@ class BuyingStore:
             pipe.hgetall(keys.BREAKER)
             pipe.hgetall(keys.PAUSES)
             pipe.zintercard(2, [keys.HELD, keys.SLOTS])
+            pipe.zcard(keys.SLOTS)
             pipe.time()
-            breaker, pauses, held, (seconds, micro) = await pipe.execute()
+            breaker, pauses, held, used, (seconds, micro) = await pipe.execute()
         now_ms = int(seconds) * 1000 + int(micro) // 1000
         until = breaker.get("until_ms")
         is_open = until == "inf" or (until is not None and int(until) > now_ms)
-        stopped = breaker.get("reason", "") if is_open else None
-        if stopped is None and held * 2 > self._concurrency:
-            stopped = HELD_SENTENCE
         return Buying(
-            stopped=stopped,
+            breaker=breaker.get("reason", "") if is_open else None,
             until_ms=int(until) if is_open and until != "inf" else None,
-            slots=min(self._concurrency, int(breaker.get("slots", self._concurrency))),
+            trying=until is not None and not is_open,
             failures=int(breaker.get("failures", 0)),
+            slots=min(self._concurrency, int(breaker.get("slots", self._concurrency))),
+            used=used,
+            held=held,
             pauses=pauses,
         )
+
+    async def reason_for(self, team: str) -> str | None:
+        """Why nothing is bought for this team, or None; up to half a second old."""
+        if self._known is None or self._known[0] < time.monotonic():
+            self._known = (time.monotonic() + REMEMBER_S, await self.state())
+        return self._known[1].reason_for(team)
+
+    def forget(self) -> None:
+        """Read anew next time: an administrator has just changed it in this process."""
+        self._known = None
+
+    async def sweep(self) -> Swept:
+        """Compare the slots with the jobs' states, and put right what does not fit."""
+        with store_errors():
+            taken, given = await script("sweep").run(
+                self._redis,
+                keys={"slots": keys.SLOTS, "due_poll": keys.due("poll")},
+                args={"job_prefix": keys.JOB_PREFIX},
+            )
+        return Swept(taken, given)
+
+    async def sweep_if_due(self) -> Swept:
+        """The same, once a minute in each process."""
+        if time.monotonic() < self._sweep_at:
+            return Swept([], [])
+        self._sweep_at = time.monotonic() + SWEEP_S
+        return await self.sweep()
 
     @staticmethod
     def pause(team: str, reason: str) -> list[Command]:
@@ -92,5 +147,8 @@ class BuyingStore:
 
     @staticmethod
     def resume(team: str) -> list[Command]:
-        """The writes that let it go on; for `all`, the breaker closes too."""
-        return [("HDEL", keys.PAUSES, team), *([("DEL", keys.BREAKER)] if team == ALL else [])]
+        """The writes that let it go on; for `all`, the breaker closes, and what a store forgot is accepted too.
+
+        The number of slots stays what fal's 429s made it.
+        """
+        return [("HDEL", keys.PAUSES, team), *(_EVERYTHING if team == ALL else ())]

@@ -1,5 +1,8 @@
 """What must be looked at now: slots, due times, lanes, and who is at work."""
 
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from app.store import keys
@@ -8,11 +11,23 @@ from app.store.scripts import script
 
 GRANT_MS = 90_000  # a grant nobody claimed falls back
 GRANTS_AT_ONCE = 100
+QUIET_MS = 15_000  # without a 429 of fal's, until it is given one job more at once
 RUNG_HIDDEN_MS = 3_000  # a rung task that is lost is rung again after this; below a webhook's first pause
 HEARTBEAT_S = 15
 RUNG = "rung"
 RUNG_MS = 4000
 LANE_LEASE_MS = 2000
+DEATHS = 2  # of workers that had the same ref in hand, until it is set aside
+REMEMBERED_MS = 86_400_000  # each of them
+
+
+class SetAside(Exception):
+    """This step on this ref ended its worker too often: nobody takes it up until an operator lets it go on."""
+
+    def __init__(self, step: str, ref: str) -> None:
+        super().__init__(f"{step} of {ref}")
+        self.step = step
+        self.ref = ref
 
 
 class DispatchStore:
@@ -22,6 +37,7 @@ class DispatchStore:
         self._redis = redis
         self._patient = patient
         self._concurrency = concurrency
+        self._given_back: set[str] = set()  # and not yet written down, because the store was away
 
     async def grant(self) -> int:
         """Give free slots to the first in line; how many were given."""
@@ -41,6 +57,7 @@ class DispatchStore:
                     "prefix": keys.PREFIX,
                     "concurrency": self._concurrency,
                     "grant_ms": GRANT_MS,
+                    "quiet_ms": QUIET_MS,
                     "job_prefix": keys.JOB_PREFIX,
                     "limit": GRANTS_AT_ONCE,
                 },
@@ -57,16 +74,81 @@ class DispatchStore:
             )
         return int(now), refs
 
+    @asynccontextmanager
+    async def in_hand(self, step: str, ref: str, *, hidden_ms: int) -> AsyncIterator[int]:
+        """Take a ref up, and give it back at the end, however that comes; a process that dies leaves its mark.
+
+        Gives what `take_up` says; SetAside when it was the end of too many workers.
+        """
+        now_ms = await self.take_up(step, ref, hidden_ms=hidden_ms)
+        try:
+            yield now_ms
+        finally:
+            if now_ms:
+                await self.give_back(step, ref)
+
     async def take_up(self, step: str, ref: str, *, hidden_ms: int) -> int:
-        """The store's time (ms) when the ref is ours for `hidden_ms`; 0: in other hands, put off, or not due."""
+        """The store's time (ms) when the ref is ours for `hidden_ms`; 0: in other hands, put off, or not due.
+
+        SetAside when so many workers died with it in hand that nobody shall take it up again.
+        """
         with store_errors():
-            return int(
+            taken = int(
                 await script("take_up").run(
                     self._redis,
-                    keys={"due": keys.due(step)},
-                    args={"ref": ref, "window_ms": RUNG_HIDDEN_MS, "hidden_ms": hidden_ms},
+                    keys={"due": keys.due(step), "suspect": keys.suspect(step, ref), "aside": keys.ASIDE},
+                    args={
+                        "ref": ref,
+                        "mark": f"{step} {ref}",
+                        "deaths": DEATHS,
+                        "memory_ms": REMEMBERED_MS,
+                        "window_ms": RUNG_HIDDEN_MS,
+                        "hidden_ms": hidden_ms,
+                    },
                 )
             )
+        if taken < 0:
+            raise SetAside(step, ref)
+        return taken
+
+    async def give_back(self, step: str, ref: str) -> None:
+        """This process lives on: the ref is not in its hand any more. Said later where the store is away."""
+        self._given_back.add(keys.suspect(step, ref))
+        said = set(self._given_back)
+        with store_errors():
+            await self._redis.delete(*said)
+        self._given_back -= said
+
+    async def suspects(self, step: str, refs: Sequence[str]) -> set[str]:
+        """Which of these are in somebody's hand, or were when it died: they are worked on alone."""
+        if not refs:
+            return set()
+        with store_errors():
+            counts = await self._redis.mget([keys.suspect(step, ref) for ref in refs])
+        return {ref for ref, count in zip(refs, counts, strict=True) if count is not None}
+
+    async def aside(self) -> list[tuple[str, str, int]]:
+        """Step, ref and time (ms) of everything that was set aside, the oldest first."""
+        with store_errors():
+            rows: dict[str, str] = await self._redis.hgetall(keys.ASIDE)
+        found = []
+        for mark, at_ms in rows.items():
+            step, _, ref = mark.partition(" ")
+            found.append((step, ref, int(at_ms)))
+        return sorted(found, key=lambda row: row[2])
+
+    async def release(self, step: str, ref: str) -> bool:
+        """Let what was set aside go on: it is due now. False when it was not set aside."""
+        now_ms = await self.now_ms()
+        with store_errors():
+            if not await self._redis.hexists(keys.ASIDE, f"{step} {ref}"):
+                return False
+            pipe = self._redis.pipeline(transaction=True)
+            pipe.zadd(keys.due(step), {ref: now_ms})
+            pipe.hdel(keys.ASIDE, f"{step} {ref}")
+            pipe.delete(keys.suspect(step, ref))
+            await pipe.execute()
+        return True
 
     async def any_due(self, step: str) -> bool:
         """True when something has come due in this step; a read, where `take_due` writes."""
@@ -79,6 +161,13 @@ class DispatchStore:
         if due_ms:
             with store_errors():
                 await self._redis.zadd(keys.due(step), due_ms, xx=True)
+
+    async def add_due(self, step: str, refs: list[str]) -> None:
+        """These refs must be looked at now, unless they already have their time in this step."""
+        if refs:
+            now_ms = await self.now_ms()
+            with store_errors():
+                await self._redis.zadd(keys.due(step), dict.fromkeys(refs, now_ms), nx=True)
 
     async def drop_due(self, step: str, refs: list[str]) -> None:
         """These refs need not be looked at in this step any more."""

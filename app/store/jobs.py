@@ -15,6 +15,7 @@ DAY_MS = 86_400_000
 SUBMIT_LEASE_MS = 45_000  # a submission is one POST of at most 30 s; after this, its worker is gone
 HELD_SLOT_MS = 600_000
 DISPUTE_MS = DAY_MS
+ABSENCES = 100  # remembered
 BILLING_MS = 60_000  # fal's billing events come a little late
 
 NOW = "@now"
@@ -66,15 +67,18 @@ class JobStore:
                 pipe.hgetall(keys.job(ref))
             return [read_job(record) if record else None for record in await pipe.execute()]
 
-    async def claim(self, job: Job) -> str | None:
-        """Queued → submitting: the intention is on disk before the call. The attempt's nonce, or None."""
+    async def claim(self, job: Job, *, start_timeout_ms: int = 0) -> str | None:
+        """Queued → submitting: the intention is on disk before the call. The attempt's nonce, or None.
+
+        `start_timeout_ms` is what fal is told to start it in, 0 for no limit: it is part of what proves an absence.
+        """
         nonce = new_nonce()
         done = await self._advance(
             job,
             (Status.QUEUED,),
             Status.SUBMITTING,
             delay_ms=SUBMIT_LEASE_MS,
-            fields={"nonce": nonce},
+            fields={"nonce": nonce, "start_timeout_ms": start_timeout_ms},
         )
         return nonce if done else None
 
@@ -229,6 +233,17 @@ class JobStore:
                 rest=write_fields(fields),
             )
         return bool(answer[0] == "done")
+
+    async def note_absence(self, job: Job, at_ms: int) -> list[int]:
+        """Fal's history was complete and did not show this attempt; all times (ms) when that was so."""
+        name = keys.absences(join_ref(job.team, job.id), job.nonce or "")
+        with store_errors():
+            pipe = self._redis.pipeline(transaction=True)
+            pipe.rpush(name, at_ms)
+            pipe.ltrim(name, -ABSENCES, -1)
+            pipe.pexpire(name, DAY_MS)
+            pipe.lrange(name, 0, -1)
+            return [int(text) for text in (await pipe.execute())[-1]]
 
     async def erase(self, job: Job) -> bool:
         """Forget what an ended job held of its caller; the shell and the ledger stay."""

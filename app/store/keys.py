@@ -7,7 +7,7 @@ single primary, never on a cluster. RQ keeps its own keys under `rq:`.
 from enum import Enum
 
 PREFIX = "fg:"
-STEPS = ("submit", "poll", "finalize", "deliver", "expire", "dispute", "billing")
+STEPS = ("submit", "poll", "finalize", "deliver", "expire", "dispute", "billing", "resolve")
 
 
 class Lifetime(Enum):
@@ -59,8 +59,13 @@ LIFETIMES: dict[str, Lifetime] = {
     "deliveries:": Lifetime.EXPIRING,
     "file:": Lifetime.EXPIRING,
     "durations:": Lifetime.EXPIRING,
+    "absences:": Lifetime.EXPIRING,
+    "suspect:": Lifetime.EXPIRING,
+    "aside": Lifetime.STANDING,
     "pauses": Lifetime.STANDING,
     "breaker": Lifetime.STANDING,
+    "epoch": Lifetime.PERMANENT,
+    "claims": Lifetime.STANDING,
     "wake": Lifetime.EXPIRING,
     "lane:": Lifetime.EXPIRING,
     "worker:": Lifetime.EXPIRING,
@@ -70,8 +75,11 @@ LINE = PREFIX + "line"
 LATER = PREFIX + "later"
 SLOTS = PREFIX + "slots"
 HELD = PREFIX + "held"
+ASIDE = PREFIX + "aside"  # hash: `step team/job` to when (ms) it was set aside, because its workers died
 PAUSES = PREFIX + "pauses"  # hash: team, or `all`, to the sentence of the administrator who paused it
 BREAKER = PREFIX + "breaker"  # hash: what fal's last answers mean for buying on
+EPOCH = PREFIX + "epoch"  # hash: which store this is, how many claims it knows, and the last time it went back
+CLAIMS = PREFIX + "claims"  # hash: the newest claims, `number nonce`, by their number modulo 1000
 MARKS = PREFIX + "marks"  # hash: what each team and user was granted so far, for its weight
 LINE_TEAMS = PREFIX + "line:teams"  # sorted set: teams with jobs in line, by their mark
 WAKE = PREFIX + "wake"
@@ -218,6 +226,16 @@ def file(team_id: str, url_digest: str) -> str:
 def durations(model: str) -> str:
     """List: how long the last generations of a model took, in milliseconds."""
     return f"{PREFIX}durations:{model}"
+
+
+def absences(ref: str, nonce: str) -> str:
+    """List: when (ms) fal's history was complete and did not show this attempt."""
+    return f"{PREFIX}absences:{ref}:{nonce}"
+
+
+def suspect(step: str, ref: str) -> str:
+    """String: how often the ref was taken up in this step and has not been given back."""
+    return f"{PREFIX}suspect:{step}:{ref}"
 
 
 def lane(number: int) -> str:

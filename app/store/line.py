@@ -1,16 +1,28 @@
-"""The line in the store: places of jobs that wait."""
+"""The line in the store: places of jobs that wait, and what each team has in line and at fal."""
 
 import time
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isinf
 
-from app.domain.ids import join_ref
+from app.domain.ids import join_ref, split_ref
 from app.domain.jobs import Job
-from app.domain.line import Standings, TeamWaiting, UserWaiting, position
+from app.domain.line import Place, Standings, TeamWaiting, UserWaiting, position
 from app.store import keys
 from app.store.connection import Client, store_errors
 from app.store.scripts import script
 
 REMEMBER_S = 0.5  # places are estimates; who asks for many jobs asks the store once
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A team's jobs: how many wait (with a slot or without), are at fal or on their way, or are held."""
+
+    queued: int
+    running: int
+    held: int
 
 
 class LineStore:
@@ -39,37 +51,73 @@ class LineStore:
             for job in jobs:
                 pipe.zrank(keys.user_line(job.user), join_ref(job.team, job.id))
             ranks: list[int | None] = await pipe.execute()
-        if all(rank is None for rank in ranks):
-            return [None] * len(jobs)
-        _, standings = await self._standings()
         return [
-            None if rank is None else position(standings, team=job.team, user=job.user, rank=rank)
+            await self.position_at(job.team, job.user, rank, micro=job.quoted_micro)
             for job, rank in zip(jobs, ranks, strict=True)
         ]
 
-    async def position_at(self, team: str, user: str, rank: int | None) -> int | None:
-        """The same for a place in a user's own line."""
+    async def position_at(self, team: str, user: str, rank: int | None, *, micro: int) -> int | None:
+        """The same for a place in a user's own line, and a job of this price (micro-dollars)."""
         if rank is None:
             return None
         _, standings = await self._standings()
-        return position(standings, team=team, user=user, rank=rank)
+        return position(standings, await self._place(standings, team, user, rank), micro=micro)
 
-    async def position_of_next(self, team: str, user: str) -> int:
+    async def position_of_next(self, team: str, user: str, *, micro: int) -> int:
         """The same for a job that would be asked for now."""
         with store_errors():
             waiting: int = await self._redis.zcard(keys.user_line(user))
         _, standings = await self._standings()
-        return position(standings, team=team, user=user, rank=waiting)
+        return position(standings, await self._place(standings, team, user, waiting), micro=micro)
+
+    async def shares(self, teams: Sequence[str]) -> dict[str, Share]:
+        """What each of these teams has in line and at fal."""
+        with store_errors():
+            pipe = self._redis.pipeline(transaction=True)
+            pipe.zrange(keys.SLOTS, 0, -1, withscores=True)
+            pipe.zrange(keys.HELD, 0, -1)
+            for team in teams:
+                pipe.scard(keys.queued(team))
+            slots, held, *queued = await pipe.execute()
+        # A slot without an end is one that was claimed; a grant's ends by itself, and so does a held job's.
+        at_fal = Counter(split_ref(ref)[0] for ref, until in slots if isinf(until))
+        unknown = Counter(split_ref(ref)[0] for ref in held)
+        return {team: Share(count, at_fal[team], unknown[team]) for team, count in zip(teams, queued, strict=True)}
+
+    async def held(self) -> tuple[int, tuple[str, int] | None]:
+        """How many jobs are held, and the one that has been for longest: its ref, and since when (ms)."""
+        with store_errors():
+            pipe = self._redis.pipeline(transaction=True)
+            pipe.zcard(keys.HELD)
+            pipe.zrange(keys.HELD, 0, 0, withscores=True)
+            count, first = await pipe.execute()
+        return count, ((first[0][0], int(first[0][1])) if first else None)
+
+    async def _place(self, standings: Standings, team: str, user: str, rank: int) -> Place:
+        """Where a job stands; who does not wait yet begins as `lua/lib/line.lua` lets newcomers begin."""
+        own = standings.get(team)
+        mine = own.users.get(user) if own is not None else None
+        if own is not None and mine is not None:
+            return Place(team, own.weight, own.mark, user, mine.mark, rank)
+        with store_errors():
+            pipe = self._redis.pipeline(transaction=False)
+            pipe.hmget(keys.MARKS, team, "now:teams", user, f"now:{team}")
+            pipe.hget(keys.team(team), "weight")
+            marks, weight = await pipe.execute()
+        team_mark, served, user_mark, served_there = (float(mark or 0) for mark in marks)
+        if own is not None:
+            return Place(team, own.weight, own.mark, user, max(user_mark, served_there), rank)
+        return Place(team, int(weight or 1), max(team_mark, served), user, max(user_mark, served_there), rank)
 
     async def _standings(self) -> tuple[int, Standings]:
         if self._known is None or self._known[0] < time.monotonic():
             with store_errors():
                 length, *teams = await script("standings").run(
-                    self._redis, keys={"line": keys.LINE}, args={"prefix": keys.PREFIX}
+                    self._redis, keys={"line": keys.LINE, "pauses": keys.PAUSES}, args={"prefix": keys.PREFIX}
                 )
             standings = {
-                team: TeamWaiting(int(weight), float(mark), _users(waiting))
-                for team, weight, mark, waiting in teams
+                team: TeamWaiting(int(weight), float(mark), _users(waiting), bool(paused))
+                for team, weight, mark, paused, waiting in teams
             }
             self._known = (time.monotonic() + REMEMBER_S, length, standings)
         return self._known[1], self._known[2]

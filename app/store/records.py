@@ -25,6 +25,8 @@ INTEGERS = (
     "quoted_micro",
     "seconds",
     "attempt",
+    "claimed_ms",
+    "start_timeout_ms",
     "lease_ms",
     "sequence",
     "start_deadline_ms",

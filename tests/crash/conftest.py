@@ -1,9 +1,10 @@
-"""One installation of separate processes for all tests of a module; each test has a round of jobs of its own."""
+"""Installations of separate processes that many tests share; each test has a round of jobs of its own."""
 
 from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from tests.support.crashing import CrashSite, cared_for, open_crash_site
 from tests.support.redis_server import RedisServer
 from tests.support.site import Site, open_site
 
@@ -34,6 +35,25 @@ async def site(installation: Site) -> AsyncIterator[Site]:
     yield installation
     assert await installation.bought_twice() == []
     assert await installation.faults() == []
+
+
+@pytest.fixture(scope="session")
+async def crash_site() -> AsyncIterator[CrashSite]:
+    """A generation takes a third of a second; the emulator has room for all."""
+    options = ("--queue-seconds", "0.05", "--run-seconds", "0.3", "--concurrency", "60")
+    settings = {"FILMGATE_UPSTREAM_CONCURRENCY": "20", "FILMGATE_WORKERS": "3", "FILMGATE_DELIVERERS": "2"}
+    async with open_crash_site(*options, **settings) as made:
+        made.gone.answers([410] * 5000)
+        yield made
+
+
+@pytest.fixture
+async def here(crash_site: CrashSite) -> AsyncIterator[CrashSite]:
+    """The installation while its caretaker watches."""
+    crash_site.complaints()  # what a test before this one left in the logs is not about this one
+    async with cared_for(crash_site) as made:
+        yield made
+    crash_site.disarm()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.store import accounts, admission, audit, buying, dispatch, jobs, ledger, limits, line, webhooks
+from app.store import accounts, admission, audit, buying, dispatch, epoch, jobs, ledger, limits, line, webhooks
 from app.store.scripts import Script, script, script_names
 
 FOLDER = Path(inspect.getfile(Script)).parent / "lua"
@@ -23,8 +23,11 @@ WRITES_DURING_SHORTAGE = {
     "erase",
     "correct",
     "report",
+    "compare_epoch",
+    "leave_epoch",
+    "sweep",
 }
-CALLERS = (accounts, admission, audit, buying, dispatch, jobs, ledger, limits, line, webhooks)
+CALLERS = (accounts, admission, audit, buying, dispatch, epoch, jobs, ledger, limits, line, webhooks)
 
 
 def lines_of(name: str) -> list[str]:

@@ -38,6 +38,7 @@ async def test_a_job_is_shown_as_the_contract_says(stack: Stack) -> None:
         "quoted_usd": "1.40",
         "charged_usd": None,
         "queue_position": 0,
+        "upstream_paused": None,
         "logs": [],
         "metadata": metadata,
         "priority": "high",
@@ -210,7 +211,7 @@ async def test_a_quote_changes_nothing(stack: Stack) -> None:
         "model": "fal-ai/kling-video/v2/master/image-to-video",
         "quoted_usd": "1.40",
         "limits": [],
-        "queue": {"position": 2, "estimated_wait_s": 0},
+        "queue": {"position": 2, "estimated_wait_s": 0, "upstream_paused": None},
     }
     assert long.json()["quoted_usd"] == "2.80"
 

@@ -38,10 +38,7 @@ async def scripted_fal(
     store: RedisServer, emulator: Emulator, *answers: Answer
 ) -> AsyncIterator[tuple[Hand, Receiver]]:
     """A gateway whose fal answers these bytes; pictures still come from the emulator."""
-    async with (
-        Receiver() as fal,
-        open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=fal.url) as stack,
-    ):
+    async with Receiver() as fal, open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=fal.url) as stack:
         fal.answers(answers)
         yield Hand(stack), fal
 

@@ -94,6 +94,18 @@ async def an_idle_team(stack: Stack) -> str:
     return (await stack.gateway.administration.add_team("test", name="idle")).id
 
 
+async def a_held_job(stack: Stack) -> str:
+    """A job whose one submission was broken off, so that nobody knows whether fal took it."""
+    job_id = await live_job(stack, stack.api)
+    ref = f"{stack.account.team.id}/{job_id}"
+    await stack.gateway.dispatch.grant()
+    job = await stack.gateway.job_store.get(ref)
+    assert job is not None
+    nonce = await stack.gateway.job_store.claim(job)
+    assert await stack.gateway.job_store.hold(job, nonce=nonce or "", reason="worker_lost")
+    return job_id
+
+
 async def a_key(stack: Stack) -> str:
     """A further key of the stack's user."""
     return (await stack.gateway.administration.add_key("test", user=stack.account.user.id)).record.id
@@ -112,6 +124,7 @@ ROUTES: dict[str, Entry] = {
     "GET /v1/jobs/{job_id}/events": Own(ended_job, 200),
     "GET /v1/jobs/{job_id}/deliveries": Own(ended_job, 200, browser=False),
     "GET /v1/models/{model_id}": Public("models are the same for everybody"),
+    "POST /fal/hooks/{job}/{nonce}/{mac}": Public("fal calls it, with a mac of ours and a signature of its own"),
     "GET /problems/{slug}": Public("an error's code"),
     "GET /static/{path}": Public("the pages' own files"),
     "HEAD /static/{path}": Public("the pages' own files"),
@@ -130,6 +143,7 @@ ROUTES: dict[str, Entry] = {
     "POST /v1/admin/users/{user_id}/raises": Admins(a_user, 201, body=RAISE),
     "GET /v1/admin/keys/{key_id}": Admins(a_key),
     "DELETE /v1/admin/keys/{key_id}": Admins(a_key, 204),
+    "POST /v1/admin/jobs/{job_id}/resolve": Admins(a_held_job, body={"action": "fail", "charged": False}),
     "POST /v1/admin/keys/{key_id}/rotate": Admins(a_key, 201, body={"overlap": 0}),
 }
 

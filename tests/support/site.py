@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import httpx
@@ -25,7 +26,7 @@ from tests.support.redis_server import RedisServer
 from tests.support.stack import environment
 from tests.support.up import COMMAND, ROOT, clean_environment, free_ports, run_command
 from tests.support.waiting import wait_until
-from tests.support.workers import Workers
+from tests.support.workers import Workers, open_log
 
 Job = dict[str, Any]
 START_SECONDS = 60
@@ -34,24 +35,33 @@ CLIENTS = 16  # how many submit at the same time
 
 
 class Serve:
-    """The API as a process of its own; it keeps its port over `kill` and `start`."""
+    """The API as a process of its own; it keeps its port over `kill` and `start`. What it prints goes to `log`."""
 
-    def __init__(self, settings: Mapping[str, str]) -> None:
-        self.port = free_ports()
+    def __init__(self, settings: Mapping[str, str], *, port: int | None = None, log: Path | None = None) -> None:
+        self.port = free_ports() if port is None else port
+        self._log = log
         self.url = f"http://127.0.0.1:{self.port}"
         self._environment = clean_environment(**settings, FILMGATE_PORT=str(self.port))
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Self:
         """Start it; it listens a moment later."""
-        self._process = subprocess.Popen(  # noqa: S603  our own program
-            [*COMMAND, "serve"],
-            cwd=ROOT,
-            env=self._environment,
-            start_new_session=True,
-            preexec_fn=DieWithParent(),  # noqa: PLW1509  two system calls; it does not outlive a killed test run
-        )
+        with open_log(self._log) as said:
+            self._process = subprocess.Popen(  # noqa: S603  our own program
+                [*COMMAND, "serve"],
+                cwd=ROOT,
+                env=self._environment,
+                stderr=said,
+                start_new_session=True,
+                preexec_fn=DieWithParent(),  # noqa: PLW1509  two system calls; it does not outlive a killed test run
+            )
         return self
+
+    @property
+    def running(self) -> bool:
+        """False once it has ended, by whatever."""
+        assert self._process is not None
+        return self._process.poll() is None
 
     def kill(self) -> None:
         """SIGKILL, in the middle of whatever it does."""

@@ -1,5 +1,6 @@
 """A gateway under test: real store, real emulator, the API in this process, workers as processes when wanted."""
 
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ def environment(redis: RedisServer, emulator: Emulator, **more: str) -> dict[str
         "FILMGATE_FAL_WEBHOOKS": "off",
         "FILMGATE_POLL_INTERVAL": "0.1",
         "FILMGATE_LOG_FORMAT": "json",
+        "FILMGATE_DATA_DIR": tempfile.mkdtemp(prefix="data-", dir=redis.dir),  # each with a memory of its own
         **more,
     }
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 
 from redis import Redis
 
@@ -17,15 +17,19 @@ WORKER_COLONS = 2  # rq:worker:{name}
 
 
 class Workers:
-    """One supervisor with its RQ workers; `pids(queue)` are its children's."""
+    """One supervisor with its RQ workers; `pids(queue)` are its children's. What they print goes to `log`."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], *, log: Path | None = None) -> None:
+        self._log = log
         self._environment = {**os.environ, **environment}
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Self:
         """Start the supervisor; its children report to the store when they are ready."""
-        self._process = subprocess.Popen([sys.executable, "-m", "workers"], cwd=ROOT, env=self._environment)
+        with open_log(self._log) as said:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "workers"], cwd=ROOT, env=self._environment, stderr=said
+            )
         return self
 
     @property
@@ -72,6 +76,11 @@ class Workers:
             if self._process.poll() is None:
                 self._process.kill()
                 self._process.wait()
+
+
+def open_log(log: Path | None) -> contextlib.AbstractContextManager[IO[bytes] | None]:
+    """Where a process's stderr goes: the file's end, or this process's own."""
+    return contextlib.nullcontext() if log is None else log.open("ab")
 
 
 def children(parent: int) -> list[tuple[int, str]]:

@@ -42,6 +42,21 @@ REFUSED = {
     "admin key with a space": ({"FILMGATE_ADMIN_KEY": "0123456789 abcdef"}, "FILMGATE_ADMIN_KEY"),
     "admin key with a line": ({"FILMGATE_ADMIN_KEY": "0123456789\nabcdef"}, "FILMGATE_ADMIN_KEY"),
     "admin key not ASCII": ({"FILMGATE_ADMIN_KEY": "0123456789abcdéf"}, "FILMGATE_ADMIN_KEY"),
+    "webhooks of fal yes": ({"FILMGATE_FAL_WEBHOOKS": "yes"}, "FILMGATE_FAL_WEBHOOKS"),
+    "webhooks of fal in capitals": ({"FILMGATE_FAL_WEBHOOKS": "ON"}, "FILMGATE_FAL_WEBHOOKS"),
+    "fal's keys over http": ({"FILMGATE_FAL_JWKS_URL": "http://rest.fal.ai/keys"}, "FILMGATE_FAL_JWKS_URL"),
+    "fal's keys with a query": ({"FILMGATE_FAL_JWKS_URL": "https://rest.fal.ai/keys?a"}, "FILMGATE_FAL_JWKS_URL"),
+    "fal's keys with a user": ({"FILMGATE_FAL_JWKS_URL": "https://me@rest.fal.ai"}, "FILMGATE_FAL_JWKS_URL"),
+    "fal's user with a space": ({"FILMGATE_FAL_WEBHOOK_USER": "user_1 "}, "FILMGATE_FAL_WEBHOOK_USER"),
+    "fal's user with a line": ({"FILMGATE_FAL_WEBHOOK_USER": "user_1\n"}, "FILMGATE_FAL_WEBHOOK_USER"),
+    "fal's user too long": ({"FILMGATE_FAL_WEBHOOK_USER": "u" * 201}, "FILMGATE_FAL_WEBHOOK_USER"),
+    "hook secret short": ({"FILMGATE_HOOK_SECRET": "0123456789abcde"}, "FILMGATE_HOOK_SECRET"),
+    "hook secret repeated": ({"FILMGATE_HOOK_SECRET": "abcdefg" * 9}, "FILMGATE_HOOK_SECRET"),
+    "both hook secrets": (
+        {"FILMGATE_HOOK_SECRET": "0123456789abcdef", "FILMGATE_HOOK_SECRET_FILE": "/dev/null"},
+        "FILMGATE_HOOK_SECRET",
+    ),
+    "unknown outcome": ({"FILMGATE_ON_UNKNOWN_OUTCOME": "repeat"}, "FILMGATE_ON_UNKNOWN_OUTCOME"),
     "both admin keys": (
         {"FILMGATE_ADMIN_KEY": "0123456789abcdef", "FILMGATE_ADMIN_KEY_FILE": "/dev/null"},
         "FILMGATE_ADMIN_KEY",
@@ -118,7 +133,7 @@ def test_a_long_enough_admin_key_passes() -> None:
     assert "abcdefgh" not in repr(made)
 
 
-@pytest.mark.parametrize("name", ["FAL_ADMIN_KEY", "FILMGATE_ADMIN_KEY"])
+@pytest.mark.parametrize("name", ["FAL_ADMIN_KEY", "FILMGATE_ADMIN_KEY", "FILMGATE_HOOK_SECRET"])
 def test_a_refused_key_is_not_repeated(name: str) -> None:
     """The sentence names the setting and not what it was set to."""
     with pytest.raises(SettingsError) as caught:
@@ -133,10 +148,70 @@ def test_fals_api_is_fals_own_unless_it_is_set() -> None:
     assert load_settings({"FILMGATE_FAL_API_URL": "http://127.0.0.1:9/"}).fal_api_url == "http://127.0.0.1:9"
 
 
+def test_fals_keys_are_beside_its_storage_unless_it_is_said() -> None:
+    """At the emulator's, where that is fal: its webhooks are signed with its own keys."""
+    assert load_settings({}).jwks_url == "https://rest.fal.ai/.well-known/jwks.json"
+    emulated = {"FILMGATE_FAL_REST_URL": "http://127.0.0.1:9/"}
+    assert load_settings(emulated).jwks_url == "http://127.0.0.1:9/.well-known/jwks.json"
+    older = "https://rest.alpha.fal.ai/.well-known/jwks.json"
+    assert load_settings({**emulated, "FILMGATE_FAL_JWKS_URL": older}).jwks_url == older
+
+
+def test_what_is_not_known_is_held_unless_it_is_said() -> None:
+    """Nothing is sent again by default, fal's account may be any, and the store makes the markers' secret."""
+    made = load_settings({})
+    assert (made.on_unknown_outcome, made.fal_webhook_user, made.hook_secret) == ("hold", None, None)
+    said = load_settings({"FILMGATE_ON_UNKNOWN_OUTCOME": "resubmit", "FILMGATE_FAL_WEBHOOK_USER": "google|1"})
+    assert (said.on_unknown_outcome, said.fal_webhook_user) == ("resubmit", "google|1")
+
+
+EMULATED = {"FILMGATE_FAL_QUEUE_URL": "http://127.0.0.1:9000"}
+HEARS = {
+    "nothing set": ({}, False),
+    "a public name": ({"FILMGATE_PUBLIC_URL": "https://videos.example.com/base"}, True),
+    "a public name with a port": ({"FILMGATE_PUBLIC_URL": "https://videos.example.com:8443"}, True),
+    "a public address": ({"FILMGATE_PUBLIC_URL": "https://8.8.8.8"}, True),
+    "a public IPv6 address": ({"FILMGATE_PUBLIC_URL": "https://[2606:4700::1111]"}, True),
+    "a public name without TLS": ({"FILMGATE_PUBLIC_URL": "http://videos.example.com"}, False),
+    "a private address": ({"FILMGATE_PUBLIC_URL": "https://10.0.0.1"}, False),
+    "a private address in disguise": ({"FILMGATE_PUBLIC_URL": "https://0x7f000001"}, False),
+    "a private address in IPv6": ({"FILMGATE_PUBLIC_URL": "https://[::ffff:10.0.0.1]"}, False),
+    "loopback": ({"FILMGATE_PUBLIC_URL": "https://localhost:8000"}, False),
+    "a name of one part": ({"FILMGATE_PUBLIC_URL": "https://gateway"}, False),
+    "a name on the local link": ({"FILMGATE_PUBLIC_URL": "https://gateway.local"}, False),
+    "a name of an intranet": ({"FILMGATE_PUBLIC_URL": "https://gateway.corp.internal."}, False),
+    "a name of a router": ({"FILMGATE_PUBLIC_URL": "https://gateway.LAN"}, False),
+    "a name for loopback": ({"FILMGATE_PUBLIC_URL": "https://app.localhost"}, False),
+    "a certificate on loopback": ({"FILMGATE_TLS_CERT": "/c", "FILMGATE_TLS_KEY": "/k"}, False),
+    "the emulator next door": (EMULATED, True),
+    "the emulator, and off": ({**EMULATED, "FILMGATE_FAL_WEBHOOKS": "off"}, False),
+    "a private name, and on": (
+        {"FILMGATE_PUBLIC_URL": "http://gateway.lan", "FILMGATE_FAL_WEBHOOKS": "on"},
+        True,
+    ),
+    "a public name, and off": (
+        {"FILMGATE_PUBLIC_URL": "https://videos.example.com", "FILMGATE_FAL_WEBHOOKS": "off"},
+        False,
+    ),
+    "a public name, and auto": (
+        {"FILMGATE_PUBLIC_URL": "https://videos.example.com", "FILMGATE_FAL_WEBHOOKS": "auto"},
+        True,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", HEARS)
+def test_fal_is_asked_for_webhooks_where_it_can_reach_us(case: str) -> None:
+    """Https and public, or the emulator on this machine, unless the operator says on or off (contract.md 2)."""
+    environment, hears = HEARS[case]
+    assert load_settings(environment).hears_fal is hears
+
+
 SECRETS = {
     "FAL_KEY": "fal_key",
     "FAL_ADMIN_KEY": "fal_admin_key",
     "FILMGATE_ADMIN_KEY": "admin_key",
+    "FILMGATE_HOOK_SECRET": "hook_secret",
     "FILMGATE_REDIS_URL": "redis_url",
 }
 

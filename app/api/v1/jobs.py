@@ -34,7 +34,7 @@ from app.domain.accounts import Caller
 from app.domain.errors import Conflict, Malformed
 from app.domain.jobs import Job, Status
 from app.domain.money import format_usd
-from app.domain.views import event_view, iso, job_view, limit_state_view
+from app.domain.views import event_view, iso, job_view, limit_state_view, paused_view
 from app.gateway import Gateway
 from app.services.listing import Filter
 from app.services.watch import Frame, while_valid
@@ -103,7 +103,7 @@ async def submit_job(request: Request, asked: JobAskedFor) -> Response:
     if submitted.repeated:
         headers["Idempotent-Replayed"] = "true"
     status = 200 if wait and job.status.ended else 202
-    return _render(owner, job, position, status=status, headers=headers, repeated=submitted.repeated)
+    return await _render(owner, job, position, status=status, headers=headers, repeated=submitted.repeated)
 
 
 @router.post("/quotes", openapi_extra=body_schema(JobBody), summary="What would it cost?")
@@ -115,7 +115,11 @@ async def quote_job(caller: CurrentCaller, body: ReadJob, owner: TheGateway) -> 
         "quoted_usd": format_usd(quoted.quote.micro),
         "price_version": quoted.quote.price_version,
         "limits": [{**limit_state_view(state), "enough": not state.over} for state in quoted.limits],
-        "queue": {"position": quoted.position, "estimated_wait_s": quoted.estimated_wait_s},
+        "queue": {
+            "position": quoted.position,
+            "estimated_wait_s": quoted.estimated_wait_s,
+            "upstream_paused": paused_view(await owner.operations.paused(caller.team)),
+        },
     }
 
 
@@ -134,9 +138,10 @@ async def list_jobs(
     page = await owner.listing.page(caller, wanted, limit=limit, cursor=cursor)
     base_url = owner.settings.base_url
     places = await owner.jobs.positions(page.jobs)
+    paused = await owner.operations.paused(caller.team)
     view = {
         "data": [
-            job_view(job, base_url=base_url, queue_position=place)
+            job_view(job, base_url=base_url, queue_position=place, upstream_paused=paused)
             for job, place in zip(page.jobs, places, strict=True)
         ],
         "next_cursor": page.next_cursor,
@@ -154,14 +159,14 @@ async def read_job(job: ReadableJob, owner: TheGateway, wait: PreferredWait) -> 
     """The job; with `Prefer: wait=N`, as it is when it ends or after N seconds."""
     if wait:
         job = await owner.jobs.wait(job, seconds=wait)
-    return _render(owner, job, await owner.jobs.position(job), headers=_preference(wait))
+    return await _render(owner, job, await owner.jobs.position(job), headers=_preference(wait))
 
 
 @router.post("/jobs/{job_id}/cancel", status_code=202, response_model=JobView, summary="Cancel a job")
 async def cancel_job(job: OwnJob, caller: CurrentCaller, owner: TheGateway) -> Response:
     """Ask for a job's end: free while queued; once it runs, fal's truth decides."""
     job = await owner.jobs.cancel(caller, job)
-    return _render(owner, job, await owner.jobs.position(job), status=202)
+    return await _render(owner, job, await owner.jobs.position(job), status=202)
 
 
 @router.delete("/jobs/{job_id}", status_code=204, response_class=Response, summary="Erase an ended job's contents")
@@ -234,8 +239,12 @@ async def _frames(owner: Gateway, frame: Frame) -> list[ServerSentEvent]:
     """One thing a watcher is told, on the wire: a ping is a comment, a reset comes before the present state."""
     if frame.event is None:
         return [ServerSentEvent(comment="ping")]
+    job = frame.event.job
     view = event_view(
-        frame.event, base_url=owner.settings.base_url, queue_position=await owner.jobs.position(frame.event.job)
+        frame.event,
+        base_url=owner.settings.base_url,
+        queue_position=await owner.jobs.position(job),
+        upstream_paused=await _paused(owner, job),
     )
     event = ServerSentEvent(event=frame.event.type, id=frame.event.id, retry=RETRY_MS, data=view)
     return [ServerSentEvent(event="reset", data={}), event] if frame.reset else [event]
@@ -254,7 +263,12 @@ def _preference(wait: int) -> dict[str, str]:
     return {"Preference-Applied": f"wait={wait}", "Vary": "Prefer"} if wait else {}
 
 
-def _render(
+async def _paused(owner: Gateway, job: Job) -> str | None:
+    """Why nothing is bought for the job's team, while it waits."""
+    return await owner.operations.paused(job.team) if job.status is Status.QUEUED else None
+
+
+async def _render(
     owner: Gateway,
     job: Job,
     position: int | None,
@@ -264,7 +278,13 @@ def _render(
     repeated: bool = False,
 ) -> Response:
     """The job as JSON, never cached."""
-    view = job_view(job, base_url=owner.settings.base_url, queue_position=position, repeated=repeated)
+    view = job_view(
+        job,
+        base_url=owner.settings.base_url,
+        queue_position=position,
+        upstream_paused=await _paused(owner, job),
+        repeated=repeated,
+    )
     content = pydantic_core.to_json(view)
     told = {"Cache-Control": "no-store", **(headers or {})}
     return Response(content, status, headers=told, media_type="application/json")

@@ -100,6 +100,12 @@ class ErrorView(BaseModel):
     upstream: dict[str, Any] | None = None
 
 
+class PausedView(BaseModel):
+    """Why nothing is bought just now, while a job waits in line."""
+
+    reason: str
+
+
 class JobView(BaseModel):
     """A job, for the OpenAPI document; replies are rendered by `app.domain.views`."""
 
@@ -112,6 +118,7 @@ class JobView(BaseModel):
     quoted_usd: str
     charged_usd: str | None
     queue_position: int | None
+    upstream_paused: PausedView | None
     logs: list[dict[str, Any]]
     metadata: dict[str, str]
     priority: Literal["high", "normal", "low"]

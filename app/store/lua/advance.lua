@@ -3,14 +3,14 @@
 -- Runs when memory is short, because what was bought must be written down.
 --
 -- 1. refuse when the job is gone, is in another state, or another attempt's nonce is shown: someone was faster;
---    a claim without a slot too: it comes from a doorbell rung before the slot was taken back
+--    a claim without a slot too: its doorbell was rung before the slot was taken back; and one while claims are stopped
 -- 2. write the fields given, and the status
 -- 3. do what the new state means: its slot, its places in line and among its owners' jobs, the next due times
 -- 4. an end: close or dispute the reservation, start the record's expiry
 -- 5. write the event, and the outbox entry where a webhook wants it
 -- 6. wake a lane
 --
--- USES clock event sums money line
+-- USES clock event sums money line epoch
 -- KEYS
 --   job            hash    the record
 --   line           zset    every job in line
@@ -55,7 +55,7 @@ end
 if arg.nonce ~= '' and before[2] ~= arg.nonce then
   return {'stale', status}
 end
-if arg.status == 'submitting' and not redis.call('ZSCORE', key.slots, arg.ref) then
+if arg.status == 'submitting' and (claims_stopped(arg.prefix) or not redis.call('ZSCORE', key.slots, arg.ref)) then
   return {'stale', status}
 end
 
@@ -78,7 +78,8 @@ elseif status == 'queued' then
 end
 if arg.status == 'submitting' then
   redis.call('HINCRBY', key.job, 'attempt', 1)
-  redis.call('HSET', key.job, 'lease_ms', whole(now + arg.delay_ms))
+  remember_claim(arg.prefix, redis.call('HGET', key.job, 'nonce'))
+  redis.call('HSET', key.job, 'claimed_ms', whole(now), 'lease_ms', whole(now + arg.delay_ms))
   redis.call('ZADD', key.slots, '+inf', arg.ref)
   redis.call('ZADD', key.due_submit, whole(now + arg.delay_ms), arg.ref)
 elseif arg.status == 'queued' then

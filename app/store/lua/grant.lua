@@ -3,11 +3,13 @@
 --
 -- 1. jobs whose wait is over stand in line again, at their old place
 -- 2. take back slots that ran out: a grant nobody claimed goes back in line, a held job keeps waiting without one
--- 3. nothing more while an administrator has paused all, the breaker is open, or too many slots hold unknown outcomes
--- 4. half open: one grant, whose outcome closes the breaker or opens it again
--- 5. while a slot is free: the next team that is not paused, its next user, the first job; its submission is due now
+-- 3. after a quiet while one slot more, where fal's 429s took some
+-- 4. nothing more while an administrator has paused all, the store has gone back in time, the breaker is open, or
+--    too many slots hold unknown outcomes
+-- 5. half open: one grant, whose outcome closes the breaker or opens it again
+-- 6. while a slot is free: the next team that is not paused, its next user, the first job; its submission is due now
 --
--- USES clock line
+-- USES clock line epoch
 -- KEYS
 --   line           zset    every job in line
 --   later          zset    queued jobs that wait until their score (ms)
@@ -15,11 +17,12 @@
 --   due_submit     zset    submissions, by when they must be looked at
 --   held           zset    jobs whose submission has an unknown outcome
 --   pauses         hash    team, or `all`, to an administrator's sentence
---   breaker        hash    until when it is open (ms), and the number of slots for now
+--   breaker        hash    until when it is open (ms), the job that tries, and the number of slots for now
 -- ARGV
 --   prefix         of every key; the lines are found by it
 --   concurrency    slots in all, unless the breaker says fewer
 --   grant_ms       how long a grant waits to be claimed
+--   quiet_ms       without a 429, until one slot is added
 --   job_prefix     prefix of job keys; the ref follows
 --   limit          grants at most in one call
 --
@@ -43,27 +46,44 @@ for _, ref in ipairs(redis.call('ZRANGEBYSCORE', key.slots, '-inf', whole(now), 
   redis.call('ZREM', key.slots, ref)
   back_in_line(ref, true)
 end
-local breaker = redis.call('HMGET', key.breaker, 'until_ms', 'slots', 'probe_ms')
-local blind = redis.call('ZINTERCARD', 2, key.held, key.slots) * 2 > tonumber(arg.concurrency)
-if blind or redis.call('HEXISTS', key.pauses, 'all') == 1 or breaker[1] == 'inf' then
+local breaker = redis.call('HMGET', key.breaker, 'until_ms', 'slots', 'slots_ms', 'probe', 'probe_ms')
+local slots, most = tonumber(breaker[2] or arg.concurrency), tonumber(arg.concurrency)
+if breaker[2] and now - breaker[3] >= tonumber(arg.quiet_ms) then
+  slots = slots + 1
+  redis.call('HSET', key.breaker, 'slots', slots, 'slots_ms', whole(now))
+end
+if breaker[2] and slots >= most then
+  slots = most
+  redis.call('HDEL', key.breaker, 'slots', 'slots_ms')
+end
+local blind = redis.call('ZINTERCARD', 2, key.held, key.slots) * 2 > slots
+if blind or redis.call('HEXISTS', key.pauses, 'all') == 1 or claims_stopped(arg.prefix) or breaker[1] == 'inf' then
   return 0
 end
-local slots = math.min(tonumber(arg.concurrency), tonumber(breaker[2] or arg.concurrency))
 local free = math.min(slots - redis.call('ZCARD', key.slots), tonumber(arg.limit))
 if breaker[1] then
-  if tonumber(breaker[1]) > now or tonumber(breaker[3] or '0') + arg.grant_ms > now then
+  local probe = breaker[4]
+  local trying = probe and breaker[5] + arg.grant_ms > now
+    and redis.call('ZSCORE', key.slots, probe) and not redis.call('ZSCORE', key.held, probe)
+  if trying or tonumber(breaker[1]) > now then
     return 0
   end
   free = math.min(free, 1)
 end
 
 -- The waiting team with the lowest mark that is not paused, and its mark.
+-- A paused one that is passed over moves up to it, so that its pause saves up no turns.
 local function next_team()
+  local passed = {}
   for first = 0, redis.call('ZCARD', teams_key(arg.prefix)) - 1 do
     local team = redis.call('ZRANGE', teams_key(arg.prefix), first, first, 'WITHSCORES')
     if redis.call('HEXISTS', key.pauses, team[1]) == 0 then
+      for _, name in ipairs(passed) do
+        redis.call('ZADD', teams_key(arg.prefix), whole(tonumber(team[2])), name)
+      end
       return team
     end
+    passed[#passed + 1] = team[1]
   end
 end
 
@@ -82,10 +102,10 @@ while granted < free do
     redis.call('ZADD', key.slots, whole(now + arg.grant_ms), ref)
     redis.call('ZADD', key.due_submit, whole(now), ref)
     granted = granted + 1
+    if breaker[1] then
+      redis.call('HSET', key.breaker, 'probe', ref, 'probe_ms', whole(now))
+    end
   end
   leave_line(arg.prefix, key.line, team[1], user[1], ref)
-end
-if breaker[1] and granted > 0 then
-  redis.call('HSET', key.breaker, 'probe_ms', whole(now))
 end
 return granted

@@ -4,10 +4,11 @@
 -- USES line
 -- KEYS
 --   line           zset    every job in line
+--   pauses         hash    team, or `all`, to an administrator's sentence
 -- ARGV
 --   prefix         of every key; the lines are found by it
 --
--- Returns {jobs in line, {team, weight, mark, {user, mark, jobs in line, …}}, …}
+-- Returns {jobs in line, {team, weight, mark, 1 when it is paused, {user, mark, jobs in line, …}}, …}
 local found = {redis.call('ZCARD', key.line)}
 local teams = redis.call('ZRANGE', teams_key(arg.prefix), 0, -1, 'WITHSCORES')
 for i = 1, #teams, 2 do
@@ -19,6 +20,6 @@ for i = 1, #teams, 2 do
     waiting[#waiting + 1] = redis.call('ZCARD', user_line(arg.prefix, users[j]))
   end
   local weight = redis.call('HGET', arg.prefix .. 'team:' .. teams[i], 'weight') or '1'
-  found[#found + 1] = {teams[i], weight, teams[i + 1], waiting}
+  found[#found + 1] = {teams[i], weight, teams[i + 1], redis.call('HEXISTS', key.pauses, teams[i]), waiting}
 end
 return found

@@ -3,18 +3,35 @@
 -- A task may be rung twice, or start late: by then somebody else may have the ref in hand, or have put it off.
 -- Both have moved its time further away than handing out does.
 --
+-- 1. refuse when it is in other hands, put off, or not due at all
+-- 2. set it aside when workers had it in hand that often and none gave it back: they died of it
+-- 3. write down that it is in hand, and hide it for as long as the step may last
+--
 -- USES clock
 -- KEYS
 --   due            zset    refs by the time (ms) they must be looked at
+--   suspect        string  how often it was taken up and has not been given back
+--   aside          hash    refs that nobody takes up any more, by when (ms)
 -- ARGV
 --   ref            what is taken up
+--   mark           its name in the hash: the step and the ref
+--   deaths         so many make it a poison
+--   memory_ms      how long a death is remembered
 --   window_ms      how far away handing out puts a ref
 --   hidden_ms      how long the step may last
 --
--- Returns now_ms, or 0 when it is not to be taken up
+-- Returns now_ms, 0 when it is not to be taken up, or -1 when it was set aside just now
 local score = redis.call('ZSCORE', key.due, arg.ref)
 if not score or score - now > tonumber(arg.window_ms) then
   return 0
 end
+if tonumber(redis.call('GET', key.suspect) or '0') >= tonumber(arg.deaths) then
+  redis.call('ZREM', key.due, arg.ref)
+  redis.call('DEL', key.suspect)
+  redis.call('HSET', key.aside, arg.mark, whole(now))
+  return -1
+end
+redis.call('INCR', key.suspect)
+redis.call('PEXPIRE', key.suspect, arg.memory_ms)
 redis.call('ZADD', key.due, whole(now + arg.hidden_ms), arg.ref)
 return whole(now)

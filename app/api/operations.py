@@ -1,0 +1,85 @@
+"""Seeing and steering over HTTP: how everything stands, every team's jobs, pause, resume, resolve."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Response
+
+from app.api.admin_schemas import LONGEST_ID, request_body
+from app.api.body import json_body
+from app.api.deps import Administrator, TheGateway
+from app.api.operations_schemas import (
+    PauseBody,
+    ResolveBody,
+    ResumeBody,
+    operated_job_view,
+    overview_view,
+)
+from app.api.v1.schemas import PROBLEMS
+from app.domain.jobs import Status
+from app.domain.views import paused_view
+
+
+async def _unstored(response: Response) -> None:
+    """No reply is kept by a proxy or a browser: all of them age at once."""
+    response.headers["Cache-Control"] = "no-store"
+
+
+async def _known_job(job_id: str, _: Administrator, owner: TheGateway) -> str:
+    """A job that is there, before the body is read."""
+    return (await owner.operations.job(job_id)).id
+
+
+router = APIRouter(prefix="/v1", tags=["operations"], responses=PROBLEMS, dependencies=[Depends(_unstored)])
+KnownJob = Annotated[str, Depends(_known_job)]
+ReadPause = Annotated[PauseBody, Depends(json_body(PauseBody))]
+ReadResume = Annotated[ResumeBody, Depends(json_body(ResumeBody))]
+ReadResolve = Annotated[ResolveBody, Depends(json_body(ResolveBody))]
+
+
+@router.get("/admin/status", summary="How everything stands")
+async def read_status(_: Administrator, owner: TheGateway) -> dict[str, Any]:
+    """Slots, breaker, pauses, what each team has in line and at fal, workers, held jobs, the newest alarms."""
+    return overview_view(await owner.operations.overview())
+
+
+@router.get("/admin/jobs", summary="Every team's jobs")
+async def list_all_jobs(
+    _: Administrator,
+    owner: TheGateway,
+    status: Status | None = None,
+    team: Annotated[str | None, Query(max_length=LONGEST_ID)] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 50,
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
+) -> dict[str, Any]:
+    """Newest first; whose they are and how they stand at fal, never what they show."""
+    page = await owner.operations.jobs(status=status, team=team, limit=limit, cursor=cursor)
+    return {
+        "data": [operated_job_view(job) for job in page.jobs],
+        "next_cursor": page.next_cursor,
+        "has_more": page.next_cursor is not None,
+    }
+
+
+@router.post("/admin/jobs/{job_id}/resolve", openapi_extra=request_body(ResolveBody), summary="End a held job")
+async def resolve_job(
+    job_id: KnownJob, actor: Administrator, owner: TheGateway, body: ReadResolve
+) -> dict[str, Any]:
+    """Adopt fal's request, submit again what fal certainly has not, or fail; 409 `not_held` in any other state."""
+    job = await owner.operations.resolve(
+        actor, job_id, body.action, upstream_request_id=body.upstream_request_id, charged=body.charged
+    )
+    return operated_job_view(job)
+
+
+@router.post("/admin/pause", openapi_extra=request_body(PauseBody), summary="Stop buying")
+async def pause_buying(actor: Administrator, owner: TheGateway, body: ReadPause) -> dict[str, Any]:
+    """For a team, or for everybody; jobs are accepted and wait, and their callers see the reason."""
+    told = await owner.operations.pause(actor, team=body.team, reason=body.reason)
+    return {"team": body.team, "upstream_paused": paused_view(told)}
+
+
+@router.post("/admin/resume", openapi_extra=request_body(ResumeBody), summary="Buy on")
+async def resume_buying(actor: Administrator, owner: TheGateway, body: ReadResume) -> dict[str, Any]:
+    """For a team, or for everybody; then the breaker closes too. `upstream_paused` says what still stops it."""
+    told = await owner.operations.resume(actor, team=body.team, reason=body.reason)
+    return {"team": body.team, "upstream_paused": paused_view(told)}

@@ -1,0 +1,202 @@
+"""What administrators see of everything at once, and how they steer it: pause, resume, resolve."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from app.domain.errors import Conflict, NotFound, Unprocessable
+from app.domain.ids import join_ref, split_ref
+from app.domain.jobs import Job, Status
+from app.fal.protocol import REQUEST_ID
+from app.services.jobs import Jobs
+from app.services.listing import SCAN_LIMIT, Page, read_cursor, write_cursor
+from app.store import keys
+from app.store.accounts import NO_TEAM, AccountStore, Team
+from app.store.alarms import Alarm, AlarmStore
+from app.store.audit import AuditStore, is_there
+from app.store.buying import ALL, EPOCH, Buying, BuyingStore
+from app.store.dispatch import DispatchStore
+from app.store.jobs import JobStore
+from app.store.line import LineStore, Share
+
+__all__ = ["ALL", "EPOCH", "Action", "Alarm", "Operations", "Overview", "Share", "Team"]
+
+ALARMS_SHOWN = 20
+STRETCH = 100  # records of each team read at once, where only some of them are wanted
+
+Action = Literal["adopt", "resubmit", "fail"]
+Row = tuple[int, str, str]  # admission time (ms), job id, team
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """How everything stands.
+
+    `configured` is the number of slots by the settings; `shares` are the teams that have something in line or at
+    fal, `workers` the processes that are alive by role, `oldest_held` the ref and the time (ms) of the job that has
+    been held for longest.
+    """
+
+    configured: int
+    buying: Buying
+    names: dict[str, str]
+    shares: list[tuple[Team, Share]]
+    workers: dict[str, int]
+    held: int
+    oldest_held: tuple[str, int] | None
+    alarms: list[Alarm]
+
+
+class Operations:
+    """What administrators do while it runs. `actor` is who does it, for the audit log."""
+
+    def __init__(
+        self,
+        *,
+        accounts: AccountStore,
+        jobs: Jobs,
+        job_store: JobStore,
+        dispatch: DispatchStore,
+        buying: BuyingStore,
+        line: LineStore,
+        alarms: AlarmStore,
+        audit: AuditStore,
+        concurrency: int,
+    ) -> None:
+        self._accounts = accounts
+        self._jobs = jobs
+        self._job_store = job_store
+        self._dispatch = dispatch
+        self._buying = buying
+        self._line = line
+        self._alarms = alarms
+        self._audit = audit
+        self._concurrency = concurrency
+
+    # --- seeing --------------------------------------------------------------------------------------------------
+
+    async def paused(self, team: str) -> str | None:
+        """Why nothing is bought for this team just now, or None; up to half a second old."""
+        return await self._buying.reason_for(team)
+
+    async def overview(self) -> Overview:
+        """How everything stands now."""
+        teams = await self._accounts.teams()
+        shares = await self._line.shares([team.id for team in teams])
+        held, oldest = await self._line.held()
+        workers = await self._dispatch.workers()
+        return Overview(
+            configured=self._concurrency,
+            buying=await self._buying.state(),
+            names={team.id: team.name for team in teams},
+            shares=[(team, shares[team.id]) for team in teams if shares[team.id] != Share(0, 0, 0)],
+            workers=dict(sorted(Counter(facts.get("role", "") for facts in workers.values()).items())),
+            held=held,
+            oldest_held=oldest,
+            alarms=await self._alarms.newest(ALARMS_SHOWN),
+        )
+
+    async def jobs(self, *, status: Status | None, team: str | None, limit: int, cursor: str | None) -> Page:
+        """Up to `limit` jobs of every team or of one, newest first, older than the cursor.
+
+        1. held ones are few and known by name; all others are found through the teams' indexes
+        2. read a stretch of each team's, put them in one order, keep what matches
+        3. stop when one more than the page was found, the indexes end, or enough was read
+        """
+        before = None if cursor is None else read_cursor(cursor)
+        if team is not None and await self._accounts.team(team) is None:
+            raise NotFound(NO_TEAM)
+        found: list[Job] = []
+        stretch = limit + 1 if status is None else max(limit + 1, STRETCH)
+        for _ in range(0, SCAN_LIMIT, stretch):
+            rows = await (self._held(team) if status is Status.HELD else self._newest(team, before, stretch))
+            if before is not None:
+                rows = [row for row in rows if row[:2] < before]
+            rows = sorted(rows, reverse=True)[:stretch]
+            records = await self._job_store.get_many([join_ref(whose, job_id) for _, job_id, whose in rows])
+            for (at_ms, job_id, _), job in zip(rows, records, strict=True):
+                if job is not None and status in {None, job.status}:
+                    if len(found) == limit:
+                        last = found[-1]
+                        return Page(found, write_cursor((last.created_ms, last.id)))
+                    found.append(job)
+                before = (at_ms, job_id)
+            if len(rows) < stretch:
+                return Page(found, None)
+        return Page(found, None if before is None else write_cursor(before))
+
+    async def job(self, job_id: str) -> Job:
+        """The job with this id in any team; NotFound when there is none."""
+        job = await self._job_store.find(job_id)
+        if job is None:
+            raise NotFound("There is no job with this id.")
+        return job
+
+    async def _newest(self, team: str | None, before: tuple[int, str] | None, count: int) -> list[Row]:
+        """At least the `count` newest of all; deleted teams have had jobs too."""
+        teams = [team] if team is not None else [one.id for one in await self._accounts.teams(deleted=True)]
+        rows: list[Row] = []
+        for one in teams:
+            index = self._job_store.index(one, user=None, metadata=None)
+            page = await self._job_store.page(index, before=before, count=count)
+            rows += [(at_ms, job_id, one) for job_id, at_ms in page]
+        return rows
+
+    async def _held(self, team: str | None) -> list[Row]:
+        refs: Sequence[str] = await self._job_store.held()
+        jobs = await self._job_store.get_many([ref for ref in refs if team in {None, split_ref(ref)[0]}])
+        return [(job.created_ms, job.id, job.team) for job in jobs if job is not None]
+
+    # --- steering ------------------------------------------------------------------------------------------------
+
+    async def pause(self, actor: str, *, team: str | None, reason: str) -> str | None:
+        """Stop buying for a team, or for everybody; what callers are told now. What is bought already goes on."""
+        await self._steer(actor, "buying.pause", team, {"reason": reason}, self._buying.pause(team or ALL, reason))
+        return (await self._buying.state()).reason_for(team or "")
+
+    async def resume(self, actor: str, *, team: str | None, reason: str | None = None) -> str | None:
+        """Let buying go on for a team, or for everybody; then the breaker closes too.
+
+        What callers are told now: somebody else may have stopped it as well. Teams paused by name stay paused.
+        """
+        details = {} if reason is None else {"reason": reason}
+        await self._steer(actor, "buying.resume", team, details, self._buying.resume(team or ALL))
+        return (await self._buying.state()).reason_for(team or "")
+
+    async def resolve(
+        self,
+        actor: str,
+        job_id: str,
+        action: Action,
+        *,
+        upstream_request_id: str | None = None,
+        charged: bool | None = None,
+    ) -> Job:
+        """End a held job's uncertainty; the audit line is written first, so that no act is without one."""
+        job = await self.job(job_id)
+        if job.status is not Status.HELD:
+            raise Conflict(f"The job is {job.status.value}, not held.", code="not_held")
+        needed = {"adopt": (True, False), "resubmit": (False, False), "fail": (False, True)}[action]
+        if needed != (upstream_request_id is not None, charged is not None):
+            raise Unprocessable("adopt needs fal's request id; fail needs to know whether fal charged.")
+        if upstream_request_id is not None and not REQUEST_ID.fullmatch(upstream_request_id):
+            raise Unprocessable("That is not a request id of fal's.")
+        given = {"upstream_request_id": upstream_request_id, "charged": charged}
+        details: dict[str, Any] = {
+            "action": action,
+            "team": job.team,
+            "held_reason": job.held_reason,
+            **{name: value for name, value in given.items() if value is not None},
+        }
+        await self._audit.act(actor=actor, action="job.resolve", target=job_id, details=details)
+        return await self._jobs.resolve(job_id, action, upstream_request_id=upstream_request_id, charged=charged)
+
+    async def _steer(
+        self, actor: str, action: str, team: str | None, details: dict[str, Any], writes: Sequence[Any]
+    ) -> None:
+        require = [] if team is None else [is_there(keys.team(team), NO_TEAM)]
+        await self._audit.act(
+            actor=actor, action=action, target=team or ALL, details=details, writes=writes, require=require
+        )
+        self._buying.forget()

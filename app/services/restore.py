@@ -1,0 +1,59 @@
+"""Puts a backup in the place of a stopped embedded store's data."""
+
+import shutil
+from itertools import count
+from pathlib import Path
+
+from app.domain.errors import Conflict
+from app.embedded import DataDirLock, find_engine, make_private, refuse_one_way_door, socket_url
+from app.services.backup import ENGINE, FOLDER, Backup, Say, check, copy_file, write_private
+from app.store.witness import Mark, Witness, sync_directory
+
+
+def restore(source: Path, data_dir: Path, *, replace: bool, say: Say) -> tuple[Backup, Path | None]:
+    """Put the backup into the data directory; what was made, and where the data that was there is now.
+
+    1. nobody may use the directory, nor start to
+    2. the backup must be whole, and the server of this machine must be able to read it
+    3. data that is there is refused, or moved aside
+    4. the witness is told first: a store that comes up on this data buys nothing until somebody has looked
+    5. copy, and give the copy its name
+
+    Raises:
+        InUse: a gateway runs in the directory.
+        EmbeddedError: the server cannot read the data, or there is none.
+        Conflict: there is data already, a server runs on it, or the backup is damaged.
+        NotFound: it is no backup.
+    """
+    make_private(data_dir)
+    with DataDirLock(data_dir, "filmgate restore"):
+        if socket_url(data_dir) is not None:
+            raise Conflict(f"A store still runs in {data_dir}; stop it first.")
+        say(f"Checking {source} …")
+        backup = check(source)
+        refuse_one_way_door(source, find_engine())
+        there = data_dir / FOLDER
+        if there.exists() and not replace:
+            raise Conflict(f"There is data in {data_dir}; with --replace it is moved aside.")
+        draft = data_dir / f"{FOLDER}.part"
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(mode=0o700)
+        say(f"Copying {len(backup.files)} files …")
+        for name in backup.files:
+            copy_file(source / FOLDER / name, draft / name)
+        sync_directory(draft)
+        mark = Mark(backup.store_id, backup.claims, "", backup.at_ms)
+        Witness(data_dir).distrust(mark, backup=backup.made_at)
+        aside = _move_aside(there) if there.exists() else None
+        write_private(data_dir / ENGINE, (source / ENGINE).read_text(encoding="utf-8"))
+        draft.rename(there)
+        sync_directory(data_dir)
+    return backup, aside
+
+
+def _move_aside(there: Path) -> Path:
+    """Give the data that was there another name: `appendonlydir.before-1`, or the next number that is free."""
+    names = (there.with_name(f"{there.name}.before-{number}") for number in count(1))
+    aside = next(name for name in names if not name.exists())
+    there.rename(aside)
+    return aside

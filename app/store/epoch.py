@@ -1,0 +1,117 @@
+"""The store's epoch: which store this is, and whether it still knows what a witness outside has seen."""
+
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from app.domain.ids import new_nonce
+from app.store import keys
+from app.store.audit import Command
+from app.store.buying import EPOCH
+from app.store.connection import Client, store_errors
+from app.store.scripts import script
+from app.store.witness import Mark
+
+SEEN_EVERY_MS = 10_000
+SENTENCE = (
+    "The store has gone back in time; nothing is bought until it is known what was bought before, or an "
+    "administrator says `filmgate epoch accept`."
+)
+
+Cause = Literal["empty", "other", "forgotten", "restored"]
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What came of a comparison: why the store was found to have gone back (None: it has not), and what it is now.
+
+    `stopped` is True while nothing is bought, whoever found it and whenever.
+    """
+
+    cause: Cause | None
+    mark: Mark
+    stopped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """How it stands. `stopped` is the sentence for callers while nothing is bought.
+
+    `cause`, `since_ms` and `good_ms` tell of the last stop: why, when it was found, and the last time (ms) up to
+    which the store is known to be whole; None when there never was one.
+    """
+
+    id: str | None
+    claims: int
+    stopped: str | None
+    cause: Cause | None
+    since_ms: int | None
+    good_ms: int | None
+
+
+class EpochStore:
+    """Compares, and ends the stop."""
+
+    def __init__(self, redis: Client) -> None:
+        self._redis = redis
+
+    async def compare(self, mark: Mark | None) -> Compared:
+        """Compare the store with what the witness remembers; one that has gone back stops buying at once."""
+        with store_errors():
+            cause, store_id, claims, newest, now, stopped = await script("compare_epoch").run(
+                self._redis,
+                keys={"epoch": keys.EPOCH, "pauses": keys.PAUSES},
+                args={
+                    "prefix": keys.PREFIX,
+                    "id": mark.id if mark else "",
+                    "number": mark.number if mark else 0,
+                    "nonce": mark.nonce if mark else "",
+                    "seen_ms": mark.seen_ms if mark else 0,
+                    "suspect": "restored" if mark and mark.restored else "",
+                    "fresh": new_nonce(),
+                    "sentence": SENTENCE,
+                    "every_ms": SEEN_EVERY_MS,
+                },
+            )
+        nonce = newest.partition(" ")[2]
+        return Compared(
+            cause=cast("Cause", cause) if cause else None,
+            mark=Mark(store_id, int(claims), nonce, int(now)),
+            stopped=bool(stopped),
+        )
+
+    async def state(self) -> Epoch:
+        """How it stands now."""
+        with store_errors():
+            pipe = self._redis.pipeline(transaction=True)
+            pipe.hmget(keys.EPOCH, "id", "claims", "cause", "since_ms", "good_ms")
+            pipe.hget(keys.PAUSES, EPOCH)
+            (store_id, claims, cause, since, good), stopped = await pipe.execute()
+        return Epoch(
+            id=store_id,
+            claims=int(claims or 0),
+            stopped=stopped,
+            cause=cast("Cause", cause) if cause else None,
+            since_ms=int(since) if since else None,
+            good_ms=int(good) if good else None,
+        )
+
+    async def in_line(self) -> list[str]:
+        """Refs of every job that may be queued: in line, put off, or with a slot that nobody claimed yet."""
+        with store_errors():
+            pipe = self._redis.pipeline(transaction=True)
+            for name in (keys.LINE, keys.LATER, keys.SLOTS):
+                pipe.zrange(name, 0, -1)
+            return sorted({ref for refs in await pipe.execute() for ref in refs})
+
+    async def leave(self, epoch_id: str) -> bool:
+        """Let buying go on; False when it already does, or the store went back once more since this epoch."""
+        with store_errors():
+            left = await script("leave_epoch").run(
+                self._redis, keys={"epoch": keys.EPOCH, "pauses": keys.PAUSES}, args={"id": epoch_id}
+            )
+        return bool(left)
+
+    @staticmethod
+    def accept() -> list[Command]:
+        """The writes by which an administrator lets buying go on."""
+        return [("HDEL", keys.PAUSES, EPOCH)]

@@ -1,0 +1,62 @@
+#!lua flags=allow-oom
+-- Compares the store with what a witness outside remembers; a store that has gone back in time may not buy.
+--
+-- 1. is it the store that the witness saw, or one that it is known to have become, and does it know the last claim?
+-- 2. a store without an id gets the fresh one
+-- 3. gone back: the fresh id begins a new epoch, earlier ids stay known, and nothing is claimed until somebody looked
+-- 4. now and then, write down the time: what a restored copy says here is when it was made
+--
+-- USES clock epoch
+-- KEYS
+--   epoch          hash    id, claims, seen_ms; before:{id} for earlier ids; cause, since_ms, good_ms of the last stop
+--   pauses         hash    the field `epoch` stops all buying
+-- ARGV
+--   prefix         of every key
+--   id             of the store, as the witness saw it; "" when it remembers nothing
+--   number         of the last claim that it saw
+--   nonce          of that claim
+--   seen_ms        when it saw it
+--   suspect        why the store is not to be trusted in any case; "" for no such reason
+--   fresh          an id for a new epoch
+--   sentence       for callers, while nothing is bought
+--   every_ms       how often the time is written down
+--
+-- Returns {cause or "", id, claims, the last claim as `number nonce` or "", now, 1 while nothing is bought}
+local epoch = redis.call('HMGET', key.epoch, 'id', 'seen_ms', 'good_ms')
+local id, seen_ms = epoch[1], epoch[2]
+local stopped = claims_stopped(arg.prefix)
+
+local cause = stopped and '' or arg.suspect
+if cause == '' and arg.id ~= '' then
+  if not id then
+    cause = 'empty'
+  elseif id == arg.id then
+    cause = knows_claim(arg.prefix, tonumber(arg.number), arg.nonce) and '' or 'forgotten'
+  elseif redis.call('HEXISTS', key.epoch, 'before:' .. arg.id) == 0 then
+    cause = 'other'
+  end
+end
+
+if cause ~= '' then
+  local good_ms = math.min(tonumber(seen_ms or arg.seen_ms), tonumber(arg.seen_ms))
+  if stopped and epoch[3] then
+    good_ms = math.min(good_ms, tonumber(epoch[3]))
+  end
+  for _, earlier in ipairs({id or arg.id, arg.id}) do
+    if earlier ~= '' then
+      redis.call('HSET', key.epoch, 'before:' .. earlier, whole(now))
+    end
+  end
+  redis.call('HSET', key.epoch, 'cause', cause, 'since_ms', whole(now), 'good_ms', whole(good_ms))
+  redis.call('HSET', key.pauses, 'epoch', arg.sentence)
+  stopped = true
+end
+if cause ~= '' or not id then
+  id = arg.fresh
+  redis.call('HSET', key.epoch, 'id', id)
+end
+if cause ~= '' or not seen_ms or now - seen_ms >= tonumber(arg.every_ms) then
+  redis.call('HSET', key.epoch, 'seen_ms', whole(now))
+end
+local claims = claims_so_far(arg.prefix)
+return {cause, id, claims, claim_at(arg.prefix, claims), now, stopped and 1 or 0}

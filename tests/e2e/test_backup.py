@@ -1,0 +1,180 @@
+"""Backup and restore as an operator does them, with real processes."""
+
+import asyncio
+import json
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.embedded import DataDirLock, EmbeddedStore
+from app.store.witness import Witness
+from tests.support.redis_server import RedisServer
+from tests.support.site import ENDS, Site, open_site
+from tests.support.up import clean_environment, run_command
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.anyio
+SECONDS = 60
+
+
+@pytest.fixture
+async def site(store: RedisServer) -> AsyncIterator[Site]:
+    """Store, emulator, API and workers; a clip takes half a second, one runs at a time."""
+    options = ("--queue-seconds", "0", "--run-seconds", "0.5")
+    async with open_site(store, *options, FILMGATE_UPSTREAM_CONCURRENCY="1") as made:
+        yield made
+
+
+@pytest.fixture
+def embedded(tmp_path: Path) -> Iterator[EmbeddedStore]:
+    """An embedded store that runs on `tmp_path / "data"`."""
+    made = EmbeddedStore(tmp_path / "data")
+    made.start()
+    yield made
+    made.stop()
+
+
+async def filmgate(*words: str, data: Path | None = None, **settings: str) -> "subprocess.CompletedProcess[str]":
+    """`filmgate …` with these settings."""
+    where = {} if data is None else {"FILMGATE_DATA_DIR": str(data)}
+    return await run_command(*words, environment=clean_environment(**where, **settings))
+
+
+def names_in(folder: Path) -> list[str]:
+    """What is in a directory."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+async def bought(site: Site) -> int:
+    """How many submits fal has accepted."""
+    return len(await site.emulator.requests())
+
+
+async def test_a_restored_backup_buys_nothing_until_somebody_has_looked(site: Site, tmp_path: Path) -> None:
+    """Copied under load; what was bought after the copy is in line again, and is not bought again."""
+    copy = tmp_path / "copy"
+    bodies: list[tuple[str, dict[str, Any]]] = [(f"early {n}", {}) for n in range(6)]
+    await site.submit_all(bodies)
+    late = asyncio.create_task(site.submit_all([(f"late {n}", {}) for n in range(8)]))
+    made = await site.command("backup", str(copy))
+    await late
+    assert made["claims"] < len(bodies) + 8
+    jobs = await site.jobs()
+    await site.until_all(len(jobs), ENDS, timeout=SECONDS)
+    before = await bought(site)
+    assert before == len(bodies) + 8
+
+    site.workers.stop()
+    site.redis.kill()
+    ended = await filmgate("restore", str(copy), "--replace", "--json", data=site.redis.dir)
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout)["moved_aside"].endswith("appendonlydir.before-1")
+    site.redis.start()
+    site.workers.start()
+
+    async def stopped() -> bool:
+        return not (await site.command("epoch", "show"))["buying"]
+
+    await site.ready()
+    await wait_until(stopped, "buying is stopped", timeout=SECONDS, interval=0.2)
+
+    async def settled() -> list[str]:
+        found = sorted({job["status"] for job in await site.jobs()})
+        return found if "queued" in found and set(found) <= ENDS | {"queued", "held"} else []
+
+    await wait_until(settled, "what ran has ended, and the rest waits", timeout=SECONDS, interval=0.3)
+    assert await bought(site) == before
+    for job in await site.jobs():
+        if job["status"] == "queued":  # a person has found its clip in fal's dashboard
+            assert (await site.api.post(f"/v1/jobs/{job['id']}/cancel")).status_code == 202
+    assert (await site.command("epoch", "accept"))["buying"]
+    job = await site.submit("after", metadata={"round": "after"})
+    (done,) = await site.until_all(1, {"succeeded"}, timeout=SECONDS, round="after")
+    assert done["id"] == job["id"]
+    assert await bought(site) == before + 1
+    assert await site.bought_twice() == []
+    assert await site.faults() == []
+
+
+async def test_kills_and_restarts_go_on_buying(site: Site) -> None:
+    """Kill -9 of the store and a restart of the workers are no going back."""
+    for number in range(2):
+        site.redis.kill()
+        site.redis.start()
+        site.workers.stop()
+        site.workers.start()
+        await site.submit(f"round {number}", metadata={"round": str(number)})
+        await site.until_all(1, {"succeeded"}, timeout=SECONDS, round=str(number))
+    assert (await site.command("epoch", "show"))["buying"]
+
+
+async def test_a_backup_is_private_whole_and_never_written_over(store: RedisServer, tmp_path: Path) -> None:
+    """Its list names every file with its size; a second one of the same name is refused."""
+    store.command("SET", "fg:team:nobody", "x" * 100_000)
+    copy = tmp_path / "copy"
+    ended = await filmgate("backup", str(copy), FILMGATE_REDIS_URL=store.url)
+    assert ended.returncode == 0, ended.stderr
+    assert "Copying" in ended.stderr
+    written = json.loads((copy / "backup.json").read_text("utf-8"))
+    for name, one in written["files"].items():
+        assert (copy / "appendonlydir" / name).stat().st_size == one["bytes"]
+    assert sum(one["bytes"] for one in written["files"].values()) > 100_000
+    modes = {(path.is_dir(), path.stat().st_mode & 0o777) for path in [copy, *copy.rglob("*")]}
+    assert modes == {(True, 0o700), (False, 0o600)}
+    again = await filmgate("backup", str(copy), FILMGATE_REDIS_URL=store.url)
+    assert again.returncode == 1
+    assert "overwrites nothing" in again.stderr
+    assert names_in(tmp_path) == ["copy"]
+    assert b"100" in store.command("CONFIG", "GET", "auto-aof-rewrite-percentage")
+
+
+async def test_a_store_on_another_machine_is_told_the_commands(store: RedisServer, tmp_path: Path) -> None:
+    """Its directory is not here, or not this store's: nothing is written, and the sentence says what to do."""
+    (store.dir / "appendonlydir").rename(store.dir / "elsewhere")
+    ended = await filmgate("backup", str(tmp_path / "copy"), FILMGATE_REDIS_URL=store.url)
+    assert ended.returncode == 1
+    assert "auto-aof-rewrite-percentage 0" in ended.stderr
+    assert names_in(tmp_path) == []
+    ended = await filmgate("restore", str(tmp_path), FILMGATE_REDIS_URL=store.url)
+    assert ended.returncode == 1
+    assert "stop that server" in ended.stderr
+
+
+async def test_restore_refuses_what_would_lose_or_break_something(embedded: EmbeddedStore, tmp_path: Path) -> None:
+    """A running store, data that is there, a damaged copy, no copy: a sentence, exit 1, and nothing has changed."""
+    data, copy = tmp_path / "data", tmp_path / "copy"
+    assert (await filmgate("backup", str(copy), data=data)).returncode == 0
+
+    async def refused(source: Path, *options: str) -> str:
+        ended = await filmgate("restore", str(source), *options, data=data)
+        assert (ended.returncode, ended.stdout) == (1, "")
+        return ended.stderr
+
+    assert "still runs" in await refused(copy, "--replace")
+    embedded.stop()
+    assert "--replace" in await refused(copy)
+    assert "is no backup" in await refused(tmp_path / "nothing", "--replace")
+    with DataDirLock(data, "a test"):
+        assert "in use by another gateway" in await refused(copy, "--replace")
+    file = max((copy / "appendonlydir").glob("*.incr.aof"))
+    file.write_bytes(file.read_bytes()[:-1])
+    assert "damaged" in await refused(copy, "--replace")
+    assert (data / "appendonlydir").is_dir()
+    assert not Witness(data).path.exists()
+
+
+async def test_a_restore_on_a_new_machine_buys_nothing_either(embedded: EmbeddedStore, tmp_path: Path) -> None:
+    """No witness was there; the restore itself says that what comes is no continuation."""
+    data, copy, new = tmp_path / "data", tmp_path / "copy", tmp_path / "new"
+    assert (await filmgate("backup", str(copy), data=data)).returncode == 0
+    embedded.stop()
+    ended = await filmgate("restore", str(copy), data=new)
+    assert ended.returncode == 0, ended.stderr
+    assert "epoch accept" in ended.stderr
+    mark = Witness(new).read()
+    assert mark is not None
+    assert mark.restored
+    assert (new / "appendonlydir").stat().st_mode & 0o777 == 0o700

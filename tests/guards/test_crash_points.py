@@ -1,0 +1,55 @@
+"""Crash points: the code and the matrix name the same ones, and they are never armed where money is spent."""
+
+import re
+from collections import Counter
+
+import pytest
+
+from app.settings import SettingsError, load_settings
+from tests.support.crash_points import EVERY, POINTS, WIRE, interleaved
+from tests.support.tree import ROOT
+
+CALL = re.compile(r"\bcrash_point\(([^)]*)\)")
+
+
+def in_the_code() -> Counter[str]:
+    """What is handed to `crash_point` in the program, as it is written there."""
+    sources = [path for room in ("app", "workers") for path in (ROOT / room).rglob("*.py")]
+    texts = [path.read_text("utf-8") for path in sources if path != ROOT / "app" / "crash.py"]
+    return Counter(name for text in texts for name in CALL.findall(text))
+
+
+def test_the_code_has_the_points_of_the_matrix_and_no_others() -> None:
+    """Each point stands once in the code, by its plain name, and has a row in the matrix."""
+    assert in_the_code() == Counter(f'"{name}"' for name in POINTS)
+
+
+def test_every_row_has_a_point_or_a_test_of_its_own() -> None:
+    """C1 to C24, but for C4 (a stream) and C19 (nothing is mirrored yet); no name stands for two things."""
+    wanted = {f"C{number}" for number in range(1, 25)} - {"C4", "C19"}
+    assert {point.row for point in EVERY.values()} == wanted
+    assert not POINTS.keys() & WIRE.keys()
+    assert sorted(interleaved()) == sorted(EVERY)
+
+
+@pytest.mark.parametrize(
+    "fal",
+    [
+        {},
+        {"FILMGATE_FAL_QUEUE_URL": "http://127.0.0.1:1"},
+        {"FILMGATE_FAL_REST_URL": "http://127.0.0.1:1"},
+    ],
+)
+def test_crash_points_are_refused_with_a_fal_elsewhere(fal: dict[str, str]) -> None:
+    """Only an emulator on this machine may see a process die on purpose."""
+    with pytest.raises(SettingsError, match=r"FILMGATE_CRASH is for tests"):
+        load_settings({"FILMGATE_CRASH": "tickets", **fal})
+
+
+def test_crash_points_are_taken_with_the_emulator() -> None:
+    """On loopback the setting is the directory of tickets."""
+    here = "http://127.0.0.1:1"
+    read = load_settings(
+        {"FILMGATE_CRASH": "tickets", "FILMGATE_FAL_QUEUE_URL": here, "FILMGATE_FAL_REST_URL": here}
+    )
+    assert str(read.crash) == "tickets"

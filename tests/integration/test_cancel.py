@@ -1,0 +1,143 @@
+"""Cancel and the two clocks, in every state a job can be in (contract, section 3)."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from app.domain.jobs import Job, Money, Status
+from tests.support.hand import Hand
+from workers.submit import _record
+
+pytestmark = pytest.mark.anyio
+RUNS = "[emu:run:0.5]"
+
+
+@dataclass(frozen=True)
+class End:
+    """What becomes of the job, its error and its money, and whether fal is asked to cancel."""
+
+    status: Status
+    code: str | None
+    money: Money
+    cancels: bool = False
+
+
+FREE = End(Status.CANCELED, "canceled", Money.RELEASED)
+LATE = End(Status.FAILED, "deadline_exceeded", Money.RELEASED)
+NOT_STARTED = End(Status.FAILED, "start_timeout", Money.RELEASED)
+STOPPED = End(Status.CANCELED, "canceled", Money.DISPUTED, cancels=True)
+TOO_LONG = End(Status.FAILED, "deadline_exceeded", Money.DISPUTED, cancels=True)
+HELD = End(Status.HELD, None, Money.RESERVED)
+MADE = End(Status.SUCCEEDED, None, Money.SPENT)
+
+TABLE: dict[str, tuple[End, End, End]] = {  # state: cancel, deadline passed, start deadline passed
+    "in line": (FREE, LATE, NOT_STARTED),
+    "put off": (FREE, LATE, NOT_STARTED),
+    "granted": (FREE, LATE, NOT_STARTED),
+    "submitting": (STOPPED, TOO_LONG, MADE),
+    "held": (HELD, HELD, HELD),
+    "running": (STOPPED, TOO_LONG, MADE),
+    "finalizing": (MADE, MADE, MADE),
+    "succeeded": (MADE, MADE, MADE),
+}
+EVENTS = ("cancel", "deadline", "start deadline")
+ROWS = [(state, event, end) for state, ends in TABLE.items() for event, end in zip(EVENTS, ends, strict=True)]
+LIVE = [state for state in TABLE if state != "succeeded"]
+
+
+async def bring_to(hand: Hand, state: str) -> str:
+    """A job in this state, with both clocks set far away."""
+    clocks = {"deadline": 3600, "start_deadline": 3000}
+    if state == "in line":
+        return await hand.admit(RUNS, **clocks)
+    if state == "put off":
+        return (await hand.bought(f"{RUNS}[emu:429_direct:1]", **clocks)).id
+    if state == "held":
+        return (await hand.bought("[emu:submit_502_nginx]", **clocks)).id
+    job_id = await hand.grant(RUNS, **clocks)
+    if state == "submitting":
+        assert await hand.store.claim(await hand.job(job_id))
+    if state in {"running", "finalizing", "succeeded"}:
+        await hand.submit(job_id)
+    if state in {"finalizing", "succeeded"}:
+        await hand.completed(job_id)
+    if state == "succeeded":
+        await hand.finalized(job_id)
+    return job_id
+
+
+async def happens(hand: Hand, job_id: str, event: str) -> None:
+    """The caller cancels, or one of the clocks runs out."""
+    if event == "cancel":
+        ended = (await hand.job(job_id)).status.ended
+        reply = await hand.stack.api.post(f"/v1/jobs/{job_id}/cancel")
+        assert reply.status_code == (409 if ended else 202)
+    else:
+        await hand.write(job_id, **{f"{event.replace(' ', '_')}_ms": 1})
+
+
+async def answered(hand: Hand, job: Job) -> None:
+    """The POST of a job that is being submitted comes back: fal has it."""
+    outcome = await hand.gateway.fal.submit(
+        job.model, job.input or {}, start_timeout=None, marker="m", webhook_url=None
+    )
+    await _record(hand.gateway, job, job.nonce or "", outcome)
+
+
+async def pushed(hand: Hand, job_id: str) -> Job:
+    """The job when the workers have done all they can; an early doorbell comes before the housekeeping."""
+    job = await hand.job(job_id)
+    if job.status is Status.SUBMITTING:
+        assert (await hand.expire(job_id)).status is Status.SUBMITTING
+        await answered(hand, job)
+    for _ in range(200):
+        await hand.submit(job_id)
+        job = await hand.expire(job_id)
+        if job.status is Status.RUNNING and await hand.poll(job_id) is not None:
+            await asyncio.sleep(0.05)
+        elif job.status is Status.FINALIZING:
+            await hand.finalize(job_id)
+        elif job.status.ended or job.status is Status.HELD:
+            return job
+    raise AssertionError(f"{job_id} is {job.status} for ever")
+
+
+@pytest.mark.parametrize(("state", "event", "end"), ROWS, ids=lambda value: value if isinstance(value, str) else "")
+async def test_each_state_ends_as_the_contract_says(hand: Hand, state: str, event: str, end: End) -> None:
+    """Not bought yet: it ends free. Running: fal is asked, and its truth decides. Held: it stays held."""
+    job_id = await bring_to(hand, state)
+    before = await hand.posts()
+    await happens(hand, job_id, event)
+    job = await pushed(hand, job_id)
+    assert (job.status, job.error.code if job.error else None, job.money) == (end.status, end.code, end.money)
+    assert await hand.posts() == before + (state == "submitting")
+    if job.upstream_request_id is not None:
+        assert (await hand.stack.emulator.request(job.upstream_request_id))["cancelled"] is end.cancels
+    else:
+        assert not end.cancels
+
+
+@pytest.mark.parametrize("state", LIVE)
+async def test_a_cancel_can_be_repeated(hand: Hand, state: str) -> None:
+    """In every live state it is 202 and says since when; a second one changes nothing, and a free end is final."""
+    job_id = await bring_to(hand, state)
+    first = await hand.stack.api.post(f"/v1/jobs/{job_id}/cancel")
+    second = await hand.stack.api.post(f"/v1/jobs/{job_id}/cancel")
+    assert first.status_code == 202
+    shown: dict[str, Any] = first.json()
+    if shown["status"] == "canceled":
+        assert (second.status_code, second.json()["code"]) == (409, "already_ended")
+    else:
+        assert (second.status_code, second.json()["status"]) == (202, shown["status"])
+        assert second.json()["cancel_requested_at"] == shown["cancel_requested_at"] is not None
+
+
+async def test_a_cancelled_job_that_succeeds_is_charged(hand: Hand) -> None:
+    """The wish came when fal had ended already, or fal did not obey: its truth decides (U26)."""
+    job = await hand.bought("[emu:cancel_ignored][emu:run:0.3]")
+    await happens(hand, job.id, "cancel")
+    ended = await pushed(hand, job.id)
+    assert (ended.status, ended.money) == (Status.SUCCEEDED, Money.SPENT)
+    assert ended.cancel_requested_ms is not None

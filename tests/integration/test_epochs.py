@@ -1,0 +1,287 @@
+"""A store that has gone back in time buys nothing until somebody knows what was bought before."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from app.domain.jobs import Status
+from app.store import keys
+from app.store.buying import ALL, BuyingStore
+from app.store.witness import Mark
+from tests.support.emulator import Emulator
+from tests.support.epochs import again, copied, put_back, reconnected, witness
+from tests.support.hand import Hand
+from tests.support.redis_server import RedisServer
+from tests.support.stack import Stack, open_stack
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def server() -> Iterator[RedisServer]:
+    """A store of its own, to be killed, emptied and cut."""
+    with RedisServer() as made:
+        yield made
+
+
+# --- what is no going back ---------------------------------------------------------------------------------------
+
+
+async def test_a_restarted_and_a_killed_store_go_on(server: RedisServer, emulator: Emulator) -> None:
+    """Kill -9 of a store that keeps every write, again and again, stops nothing."""
+    async with open_stack(server, emulator) as stack:
+        hand = Hand(stack)
+        for number in range(1, 4):
+            assert (await hand.bought()).status is Status.RUNNING
+            server.kill()
+            server.start()
+            async with again(stack) as gateway:
+                state = await gateway.epoch.state()
+            assert (state.stopped, state.claims) == (None, number)
+            assert state.witness is not None
+            assert state.witness.number == number
+
+
+@pytest.mark.parametrize("damage", ["gone", "garbage"])
+async def test_a_lost_witness_is_a_warning_and_no_stop(
+    server: RedisServer, emulator: Emulator, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without the file nothing can be said about the past; from now on it is there again."""
+    async with open_stack(server, emulator) as stack:
+        hand = Hand(stack)
+        await hand.bought()
+        path = witness(stack).path
+        path.unlink() if damage == "gone" else path.write_text("{")
+        capsys.readouterr()
+        async with again(stack) as gateway:
+            assert (await gateway.epoch.state()).stopped is None
+        assert "epoch.no_witness" in capsys.readouterr().out
+        mark = witness(stack).read()
+        assert mark is not None
+        assert mark.number == 1
+
+
+async def test_a_directory_that_cannot_be_written_is_a_warning_and_no_stop(
+    server: RedisServer, emulator: Emulator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Said once by each process; buying goes on unguarded."""
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    async with open_stack(server, emulator, FILMGATE_DATA_DIR=str(blocked / "data")) as stack:
+        capsys.readouterr()
+        assert (await Hand(stack).bought()).status is Status.RUNNING
+        assert (await Hand(stack).bought()).status is Status.RUNNING
+        assert capsys.readouterr().out.count("epoch.unguarded") == 1
+
+
+async def test_the_claim_is_remembered_outside_before_it_is_bought(server: RedisServer, emulator: Emulator) -> None:
+    """The file has the claim's own number and nonce, private to this user."""
+    async with open_stack(server, emulator) as stack:
+        job = await Hand(stack).bought()
+        mark = witness(stack).read()
+        assert mark is not None
+        assert (mark.number, mark.nonce) == (1, job.nonce)
+        assert witness(stack).path.stat().st_mode & 0o777 == 0o600
+
+
+# --- what is ---------------------------------------------------------------------------------------------------
+
+
+def cut_off(server: RedisServer, claims: int) -> None:
+    """The append-only file loses its end, from this claim on."""
+    server.kill()
+    (file,) = (server.dir / "appendonlydir").glob("*.incr.aof")
+    content = file.read_bytes()
+    at = -1
+    for _ in range(claims):
+        at = content.find(b"fg:claims", at + 1)
+    assert at > 0
+    os.truncate(file, at)
+    server.start()
+
+
+def flushed(server: RedisServer) -> None:
+    """Somebody said FLUSHALL."""
+    server.flush()
+
+
+def replaced(server: RedisServer) -> None:
+    """Another store, empty, is behind the same address."""
+    server.kill()
+    shutil.rmtree(server.dir / "appendonlydir")
+    server.start()
+
+
+@pytest.mark.parametrize(
+    ("loss", "why"),
+    [(lambda server: cut_off(server, 2), "no longer knows"), (flushed, "empty"), (replaced, "empty")],
+    ids=["cut", "flushed", "replaced"],
+)
+async def test_a_store_that_forgot_buys_nothing(
+    server: RedisServer, emulator: Emulator, loss: Callable[[RedisServer], None], why: str
+) -> None:
+    """Neither a grant nor a claim, an alarm, and a sentence for callers."""
+    async with open_stack(server, emulator) as stack:
+        hand = Hand(stack)
+        await hand.bought()
+        await hand.bought()
+        loss(server)
+        async with again(stack) as gateway:
+            state = await gateway.epoch.state()
+            assert state.why is not None
+            assert why in state.why
+            assert (await gateway.buying.state()).reason_for("team_1") == state.stopped
+            assert [alarm.kind for alarm in await gateway.alarms.newest(5)] == ["epoch_stopped"]
+            assert await gateway.dispatch.grant() == 0
+
+
+async def test_another_store_with_a_past_of_its_own_is_noticed(
+    server: RedisServer, emulator: Emulator, tmp_path: Path
+) -> None:
+    """An id that the store has never had."""
+    async with open_stack(server, emulator) as stack:
+        await Hand(stack).bought()
+        await hand_mark(stack, Mark("f" * 32, 1, "0" * 32, 1))
+        async with again(stack) as gateway:
+            state = await gateway.epoch.state()
+        assert state.why is not None
+        assert "another store" in state.why
+
+
+async def hand_mark(stack: Stack, mark: Mark) -> None:
+    """The host remembers this."""
+    witness(stack).path.write_text(json.dumps({name: getattr(mark, name) for name in Mark.__slots__}))
+
+
+async def test_a_loss_is_seen_between_claim_and_post(
+    server: RedisServer, emulator: Emulator, tmp_path: Path
+) -> None:
+    """The store goes back while a worker runs, new claims catch up with the number, and still nothing is sent."""
+    async with open_stack(server, emulator) as stack:
+        hand = Hand(stack)
+        await hand.ended()
+        first, second = await hand.admit(), await hand.admit()
+        past = copied(server, tmp_path / "past")
+        await reconnected(stack)
+        await hand.gateway.dispatch.grant()
+        await hand.submit(first)
+        posts = await hand.posts()
+        put_back(server, past)
+        await reconnected(stack)
+        assert await hand.gateway.dispatch.grant() == 2
+        job = await hand.submit(second)
+        assert (job.status, await hand.posts()) == (Status.QUEUED, posts)
+        assert (await hand.gateway.epoch.state()).stopped is not None
+        assert await hand.gateway.job_store.claim(await hand.job(first)) is None
+        assert await hand.posts() == posts
+
+
+async def test_the_same_copy_put_back_twice_stops_twice(
+    server: RedisServer, emulator: Emulator, tmp_path: Path
+) -> None:
+    """What was accepted once is not accepted for ever."""
+    async with open_stack(server, emulator) as stack:
+        hand = Hand(stack)
+        await hand.bought()
+        past = copied(server, tmp_path / "past")
+        await reconnected(stack)
+        await hand.bought()
+        for _ in range(2):
+            put_back(server, past)
+            async with again(stack) as gateway:
+                state = await gateway.epoch.accept(actor="olga")
+                assert state.stopped is None
+        async with again(stack) as gateway:
+            assert (await gateway.epoch.state()).stopped is None
+
+
+async def test_other_hosts_follow_into_the_new_epoch(
+    server: RedisServer, emulator: Emulator, tmp_path: Path
+) -> None:
+    """One host finds the loss, an administrator accepts it, and the others do not find it again."""
+    async with open_stack(server, emulator) as one, open_stack(server, emulator) as other:
+        await Hand(one).bought()
+        assert await other.gateway.epoch.confirm()
+        cut_off(server, 1)
+        await reconnected(one)
+        await reconnected(other)
+        assert not await one.gateway.epoch.confirm()
+        assert not await other.gateway.epoch.confirm()
+        await one.gateway.epoch.accept(actor="olga")
+        assert await other.gateway.epoch.confirm()
+        assert await one.gateway.epoch.confirm()
+
+
+# --- how it ends -------------------------------------------------------------------------------------------------
+
+
+async def test_an_administrator_lets_buying_go_on(server: RedisServer, emulator: Emulator, tmp_path: Path) -> None:
+    """With a line in the audit log; a second time there is nothing to accept."""
+    async with open_stack(server, emulator) as stack:
+        hand = Hand(stack)
+        await hand.bought()
+        waiting = await hand.admit()
+        past = copied(server, tmp_path / "past")
+        await reconnected(stack)
+        await hand.bought()
+        put_back(server, past)
+        async with again(stack) as gateway:
+            assert await gateway.dispatch.grant() == 0
+            await gateway.epoch.accept(actor="olga")
+            (line,) = [
+                act for act in await gateway.audit.page(before=None, count=5) if act.action == "epoch.accept"
+            ]
+            assert (line.actor, line.details["cause"]) == ("olga", "forgotten")
+            assert await gateway.dispatch.grant() == 1
+        assert (await hand.submit(waiting)).status is Status.RUNNING
+
+
+async def test_resuming_everybody_accepts_too(server: RedisServer, emulator: Emulator) -> None:
+    """Who says that all buying goes on has said it of this stop as well."""
+    async with open_stack(server, emulator) as stack:
+        hand = Hand(stack)
+        await hand.bought()
+        cut_off(server, 1)
+        async with again(stack) as gateway:
+            assert (await gateway.epoch.state()).stopped is not None
+            for command in BuyingStore.resume(ALL):
+                await hand.redis.execute_command(*command)
+            assert (await gateway.epoch.state()).stopped is None
+
+
+async def test_jobs_are_still_admitted_and_running_ones_end(
+    server: RedisServer, emulator: Emulator, tmp_path: Path
+) -> None:
+    """Only buying stops."""
+    async with open_stack(server, emulator) as stack:
+        hand = Hand(stack)
+        running = await hand.bought()
+        past = copied(server, tmp_path / "past")
+        await reconnected(stack)
+        await hand.bought()
+        put_back(server, past)
+        async with again(stack):
+            waiting = await hand.admit()
+            await hand.completed(running.id)
+            assert (await hand.finalized(running.id)).status is Status.SUCCEEDED
+            assert (await hand.job(waiting)).status is Status.QUEUED
+            assert await hand.redis.hget(keys.PAUSES, "epoch")
+
+
+async def test_a_restored_mark_stops_even_the_newest_copy(server: RedisServer, emulator: Emulator) -> None:
+    """`filmgate restore` says so in the witness: once, whatever the store knows."""
+    async with open_stack(server, emulator) as stack:
+        await Hand(stack).bought()
+        mark = witness(stack).read()
+        assert mark is not None
+        witness(stack).distrust(mark, backup="2026-11-22T16:00:00Z")
+        async with again(stack) as gateway:
+            state = await gateway.epoch.accept(actor="olga")
+            assert state.witness is not None
+            assert not state.witness.restored
+        async with again(stack) as gateway:
+            assert (await gateway.epoch.state()).stopped is None

@@ -1,0 +1,235 @@
+"""fal's webhooks: a genuine one about our attempt makes a poll due, or adopts; fal decides nothing else by them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from app.domain.ids import new_nonce
+from app.domain.jobs import Money, Status
+from app.services.hints import adopt
+from app.store import keys
+from tests.support.emulator import Emulator
+from tests.support.hooks import FAL, Told, listening
+from tests.support.receiver import Receiver, Reply
+from tests.support.redis_server import RedisServer
+from tests.support.refusals import nothing_changes
+from tests.support.signed import told
+from workers.submit import submit
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def fal(store: RedisServer, emulator: Emulator) -> AsyncIterator[Told]:
+    """A gateway that polls a minute after a submission, and not sooner."""
+    async with listening(store, emulator) as made:
+        yield made
+
+
+# --- a genuine one about the job's own request --------------------------------------------------------------------
+
+
+async def test_a_running_job_is_looked_at_now(fal: Told) -> None:
+    """The webhook ends the wait for the next poll, and the poll tells the truth."""
+    job = await fal.hand.bought()
+    assert await fal.poll_in(job.id) > 50
+    reply = await fal.tell(await fal.marker(job.id, job.nonce), job.upstream_request_id or "")
+    assert (reply.status_code, reply.content) == (204, b"")
+    await fal.succeeds(job, job.upstream_request_id or "")
+
+
+async def test_ten_deliveries_at_once_are_one(fal: Told) -> None:
+    """Fal repeats itself: the job is due once, and its events say nothing of it."""
+    job = await fal.hand.bought()
+    marker, body = await fal.marker(job.id, job.nonce), told(job.upstream_request_id or "")
+    headers = FAL.headers(job.upstream_request_id or "", body)
+    events = len(await fal.hand.job_events())
+    replies = await asyncio.gather(*(fal.post(marker, headers, body) for _ in range(10)))
+    assert {reply.status_code for reply in replies} == {204}
+    assert await fal.hand.job(job.id) == job
+    assert await fal.hand.due("poll") == [fal.hand.ref(job.id)]
+    assert len(await fal.hand.job_events()) == events
+    await fal.succeeds(job, job.upstream_request_id or "")
+
+
+async def test_an_early_delivery_ends_nothing(fal: Told) -> None:
+    """Fal says that it has ended, and its status says that it has not: the job runs on."""
+    job = await fal.hand.bought("[emu:slow]")
+    body = told(job.upstream_request_id or "")
+    assert (await fal.tell(await fal.marker(job.id, job.nonce), job.upstream_request_id or "")).status_code == 204
+    assert await fal.hand.poll(job.id) is not None
+    assert (await fal.hand.job(job.id)).status is Status.RUNNING
+    assert b"OK" in body
+
+
+async def test_the_poll_wins_over_an_error_in_a_webhook(fal: Told) -> None:
+    """The body is not read: the result says success."""
+    job = await fal.hand.bought()
+    request_id = job.upstream_request_id or ""
+    body = told(request_id, status="ERROR", error="Invalid status code: 500", payload={"detail": "Internal"})
+    assert (await fal.tell(await fal.marker(job.id, job.nonce), request_id, body=body)).status_code == 204
+    await fal.succeeds(job, request_id)
+
+
+@pytest.mark.parametrize("end", ["", "[emu:500_downstream]", "cancelled"])
+async def test_after_the_end_nothing_changes(fal: Told, end: str) -> None:
+    """Succeeded, failed or cancelled: the first delivery comes two hours late, and fal is told that all is well."""
+    job = await fal.hand.bought(end if end != "cancelled" else "[emu:slow]")
+    if end == "cancelled":
+        await fal.hand.stack.api.post(f"/v1/jobs/{job.id}/cancel")
+    await fal.hand.completed(job.id)
+    ended = await fal.hand.finalized(job.id)
+    assert ended.status is {"": Status.SUCCEEDED, "cancelled": Status.CANCELED}.get(end, Status.FAILED)
+    await fal.hand.write(job.id, completed_ms=(ended.completed_ms or 0) - 7_200_000)
+    marker = await fal.marker(job.id, job.nonce)
+    async with nothing_changes(fal.hand.stack):
+        assert (await fal.tell(marker, job.upstream_request_id or "")).status_code == 204
+        old = await fal.tell(marker, job.upstream_request_id or "", at=1_767_225_600)
+        assert old.status_code == 401
+    assert await fal.alarms() == []
+
+
+async def test_a_job_that_is_being_cancelled_is_looked_at_now(fal: Told) -> None:
+    """Fal's truth decides: here it was done before the cancel came."""
+    job = await fal.hand.bought("[emu:cancel_ignored]")
+    await fal.hand.stack.api.post(f"/v1/jobs/{job.id}/cancel")
+    await fal.tell(await fal.marker(job.id, job.nonce), job.upstream_request_id or "")
+    await fal.succeeds(job, job.upstream_request_id or "")
+
+
+# --- an attempt whose outcome is not known ------------------------------------------------------------------------
+
+
+async def test_a_held_job_is_adopted(fal: Told) -> None:
+    """Fal has it, and its webhook says so: the job runs under fal's id, and is paid once."""
+    job = await fal.hand.bought("[emu:submit_502_accepted]")
+    assert job.status is Status.HELD
+    prompt = (job.input or {})["prompt"]
+    bought = [one for one in await fal.hand.stack.emulator.requests() if one["prompt"] == prompt]
+    assert (await fal.tell(await fal.marker(job.id, job.nonce), bought[0]["request_id"])).status_code == 204
+    assert (await fal.hand.job(job.id)).held_reason is None
+    assert await fal.hand.redis.zcard(keys.HELD) == 0
+    await fal.succeeds(job, bought[0]["request_id"])
+    charges = (await fal.hand.stack.emulator.ledger())["charges"]
+    assert len([charge for charge in charges if charge["prompt"] == prompt]) == 1
+
+
+async def test_a_webhook_before_the_answer_to_the_submission(store: RedisServer, emulator: Emulator) -> None:
+    """The worker still reads; its own adoption then finds it done: no orphan, nothing is cancelled."""
+    answer = Reply(200, body=b'{"request_id": "abc-1"}', delay=1)
+    async with (
+        Receiver() as queue,
+        listening(store, emulator, FILMGATE_FAL_QUEUE_URL=queue.url) as fal,
+    ):
+        queue.answers([answer])
+        job_id = await fal.hand.grant()
+        submitting = asyncio.create_task(submit(fal.hand.gateway, fal.hand.ref(job_id)))
+        await queue.wait_for(1)
+        job = await fal.hand.job(job_id)
+        assert job.status is Status.SUBMITTING
+        marker = await fal.marker(job_id, job.nonce)
+        replies = await asyncio.gather(*(fal.tell(marker, "abc-1") for _ in range(10)))
+        assert {reply.status_code for reply in replies} == {204}
+        assert not submitting.done()
+        early = await fal.hand.job(job_id)
+        assert (early.status, early.upstream_request_id, early.attempt) == (Status.RUNNING, "abc-1", 1)
+        assert await fal.poll_in(job_id) <= 0
+        await submitting
+        assert await fal.hand.job(job_id) == early
+        assert [request.method for request in queue.requests] == ["POST"]
+        assert await fal.alarms() == []
+        assert [event.type for event in await fal.hand.job_events()].count("job.running") == 1
+
+
+async def refused(fal: Told) -> tuple[str, str]:
+    """Out of line for a pause, because fal answered 429; the id, and the nonce of the attempt."""
+    job_id = await fal.hand.grant()
+    nonce = await fal.hand.store.claim(await fal.hand.job(job_id))
+    assert await fal.hand.store.requeue(await fal.hand.job(job_id), nonce=nonce or "", wait_ms=60_000)
+    return job_id, nonce or ""
+
+
+@pytest.mark.parametrize("waiting", ["in line", "granted", "later"])
+async def test_a_queued_job_that_fal_has_is_not_bought_again(fal: Told, waiting: str) -> None:
+    """A restored store has forgotten the claim, or a refusal was none: the marker is proof enough."""
+    if waiting == "later":
+        job_id, nonce = await refused(fal)
+    else:
+        job_id, nonce = await (fal.hand.grant() if waiting == "granted" else fal.hand.admit()), new_nonce()
+    job = await fal.hand.job(job_id)
+    assert job.status is Status.QUEUED
+    request_id = await fal.at_fal(f"{waiting} {job_id}")
+    posts = await fal.hand.posts()
+    marker = await fal.marker(job_id, nonce)
+    replies = await asyncio.gather(*(fal.tell(marker, request_id) for _ in range(10)))
+    assert {reply.status_code for reply in replies} == {204}
+    assert (await fal.hand.job(job_id)).nonce == nonce
+    assert await fal.hand.gateway.dispatch.grant() == 0
+    assert await fal.hand.redis.zcard(keys.LINE) == await fal.hand.redis.zcard(keys.LATER) == 0
+    await submit(fal.hand.gateway, fal.hand.ref(job_id))  # a doorbell rung before
+    assert await fal.hand.due("submit") == []
+    await fal.succeeds(job, request_id)
+    assert await fal.hand.posts() == posts
+
+
+async def test_a_job_that_changes_while_it_is_adopted_is_looked_at_again(fal: Told) -> None:
+    """Read as submitting, back in line when it is written: adopted from there, and no orphan."""
+    job_id = await fal.hand.grant()
+    nonce = await fal.hand.store.claim(await fal.hand.job(job_id)) or ""
+    seen = await fal.hand.job(job_id)
+    assert await fal.hand.store.requeue(seen, nonce=nonce, wait_ms=0)
+    request_id = await fal.at_fal(f"changes {job_id}")
+    own = fal.hand.gateway
+    assert await adopt(own.job_store, own.fal, own.alarms, seen, nonce, request_id)
+    assert await adopt(own.job_store, own.fal, own.alarms, seen, nonce, request_id)  # somebody was faster
+    await fal.succeeds(seen, request_id)
+
+
+# --- a request that is not the job's ------------------------------------------------------------------------------
+
+
+async def assert_orphan(fal: Told, job_id: str, request_id: str) -> None:
+    """It is cancelled at fal, and the administrator is told, once."""
+    assert (await fal.hand.stack.emulator.request(request_id))["cancelled"] is True
+    alarms = await fal.alarms()
+    assert [(alarm.kind, alarm.job, alarm.upstream_request_id) for alarm in alarms] == [
+        ("orphan", job_id, request_id)
+    ]
+
+
+async def test_a_second_request_of_a_running_job_is_an_orphan(fal: Told) -> None:
+    """Fal doubled it: one is the job's, the other is cancelled, and said loudly, however often fal tells of it."""
+    job = await fal.hand.bought()
+    second = await fal.at_fal(f"[emu:slow] second {job.id}")
+    for _ in range(3):
+        assert (await fal.tell(await fal.marker(job.id, job.nonce), second)).status_code == 204
+    await assert_orphan(fal, job.id, second)
+    assert await fal.hand.job(job.id) == job
+    assert await fal.poll_in(job.id) > 50
+    await fal.hand.completed(job.id)
+    assert (await fal.hand.finalized(job.id)).money is Money.SPENT
+
+
+async def test_an_older_attempt_of_a_job_that_is_being_bought_is_an_orphan(fal: Told) -> None:
+    """The nonce is the fence: the second attempt stays what it is."""
+    job_id, nonce = await refused(fal)
+    await fal.hand.redis.zadd(keys.LATER, {fal.hand.ref(job_id): 1})
+    await fal.hand.gateway.dispatch.grant()
+    assert await fal.hand.store.claim(await fal.hand.job(job_id))
+    second = await fal.hand.job(job_id)
+    request_id = await fal.at_fal(f"[emu:slow] older {job_id}")
+    assert (await fal.tell(await fal.marker(job_id, nonce), request_id)).status_code == 204
+    await assert_orphan(fal, job_id, request_id)
+    assert await fal.hand.job(job_id) == second
+
+
+async def test_a_request_of_a_job_that_was_never_bought_is_an_orphan(fal: Told) -> None:
+    """Cancelled in line, free of charge, and fal has a request of it: a person must know."""
+    job_id = await fal.hand.admit()
+    assert (await fal.hand.stack.api.post(f"/v1/jobs/{job_id}/cancel")).status_code == 202
+    ended = await fal.hand.job(job_id)
+    request_id = await fal.at_fal(f"[emu:slow] never {job_id}")
+    assert (await fal.tell(await fal.marker(job_id, new_nonce()), request_id)).status_code == 204
+    await assert_orphan(fal, job_id, request_id)
+    assert await fal.hand.job(job_id) == ended

@@ -1,0 +1,132 @@
+"""fal's webhooks as the emulator delivers them: with them jobs end at once, without them by polling."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from app.domain.errors import Unauthenticated
+from app.domain.marker import make_marker, read_marker
+from app.fal.signature import AGAIN_S, Verifier
+from app.services.hints import Hints
+from app.store import keys
+from tests.support.emulator import Emulator, running_emulator
+from tests.support.hand import Hand
+from tests.support.hooks import PRICE, SLOW, Told
+from tests.support.receiver import Receiver
+from tests.support.redis_server import RedisServer
+from tests.support.server import Server
+from tests.support.stack import environment, open_stack
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_key_rotated_while_we_run_is_found(store: RedisServer, emulator: Emulator) -> None:
+    """Fal signs with a new key: refused until the keys are looked at again, half a minute later at most."""
+    later = [0.0]
+    async with (
+        Receiver() as taken,
+        open_stack(store, emulator, FILMGATE_FAL_WEBHOOKS="on", FILMGATE_PUBLIC_URL=taken.url) as stack,
+    ):
+        hand, own = Hand(stack), stack.gateway
+        verifier = Verifier(stack.settings.jwks_url, user_id="user_emulator", clock=lambda: later[0])
+        hints = Hints(jobs=own.job_store, fal=own.fal, verifier=verifier, alarms=own.alarms, secrets=own.secrets)
+
+        async def arrives(count: int) -> None:
+            """The newest of so many deliveries."""
+            one = (await taken.wait_for(count))[-1]
+            marker = read_marker(
+                await own.secrets.of_markers(), one.target.removeprefix("/fal/hooks/").replace("/", ".")
+            )
+            assert marker is not None
+            await hints.arrived(marker, one.headers.items(), one.body)
+
+        await hand.bought()
+        await arrives(1)
+        await emulator.rotate_key()
+        job = await hand.bought()
+        assert await hand.poll(job.id) is not None
+        await hand.redis.zadd(keys.due("poll"), {hand.ref(job.id): 2**50})
+        with pytest.raises(Unauthenticated):
+            await arrives(2)
+        assert await hand.redis.zscore(keys.due("poll"), hand.ref(job.id)) == 2**50
+        later[0] += AGAIN_S
+        await arrives(2)
+        assert await hand.redis.zscore(keys.due("poll"), hand.ref(job.id)) < 2**50
+        await verifier.aclose()
+
+
+@pytest.mark.parametrize(("choice", "asked"), [("on", True), ("off", False), ("auto", True)])
+async def test_fal_is_given_the_address_of_the_attempt(
+    store: RedisServer,
+    emulator: Emulator,
+    choice: str,
+    asked: bool,  # noqa: FBT001  a table
+) -> None:
+    """Job, nonce and mac below the public URL; with `off`, none, and the tag still holds the marker."""
+    async with (
+        Receiver() as taken,
+        open_stack(store, emulator, FILMGATE_FAL_WEBHOOKS=choice, FILMGATE_PUBLIC_URL=f"{taken.url}/base") as stack,
+    ):
+        hand = Hand(stack)
+        job = await hand.bought()
+        marker = make_marker(await stack.gateway.secrets.of_markers(), job.id, job.nonce or "")
+        request = await emulator.request(job.upstream_request_id or "")
+        address = f"{taken.url}/base/fal/hooks/{marker.job}/{marker.nonce}/{marker.mac}"
+        assert request["webhook"] == (address if asked else "")
+        assert request["tags"] == {"filmgate": str(marker)}
+
+
+@asynccontextmanager
+async def installed(store: RedisServer, log: Path, **settings: str) -> AsyncIterator[Told]:
+    """Real workers, a real API process, and an emulator that delivers its webhooks to it."""
+    async with running_emulator("--queue-seconds", "0.1", "--run-seconds", "0.3", "--plain-clips") as emulator:
+        on = {"FILMGATE_FAL_WEBHOOKS": "on", **settings}
+        server = Server({**environment(store, emulator), **on}, log=log)
+        async with open_stack(store, emulator, FILMGATE_PUBLIC_URL=server.url, **on) as stack, Receiver() as unused:
+            await server.start()
+            try:
+                async with stack.workers():
+                    yield Told(Hand(stack), unused)
+            finally:
+                await server.stop()
+
+
+TAGS = ("", "webhook_duplicate:10", "webhook_error", "drop_after_accept")  # one unclear answer opens no breaker
+
+
+async def test_jobs_end_because_of_webhooks(store: RedisServer, tmp_path: Path) -> None:
+    """Long before the first poll: also where fal's answer was lost, and each is bought once; no log shows a mac."""
+    log = tmp_path / "api.log"
+    async with installed(store, log, FILMGATE_POLL_INTERVAL=SLOW) as fal:
+        stack, emulator = fal.hand.stack, fal.hand.stack.emulator
+        jobs = [await stack.submit(f"[emu:{tag}] clip {number}") for number, tag in enumerate(TAGS)]
+        for job in jobs:
+            ended = await stack.until(job["id"], "succeeded", "failed", "canceled", timeout=40)
+            assert ended["status"] == "succeeded", ended
+        charged = [charge["prompt"] for charge in (await emulator.ledger())["charges"]]
+        assert len(charged) == len(set(charged)) == len(TAGS)
+        assert await fal.hand.money() == (0, len(TAGS) * PRICE)
+        assert await fal.alarms() == []
+        macs = [request["webhook"].rsplit("/", 1)[1] for request in await emulator.requests()]
+    written = log.read_text()
+    assert written.count("hook.taken") >= len(TAGS)
+    assert not [mac for mac in macs if mac in written]
+
+
+async def test_jobs_end_without_webhooks(store: RedisServer, tmp_path: Path) -> None:
+    """Fal's are all refused: polling alone is enough."""
+    async with installed(store, tmp_path / "api.log", FILMGATE_POLL_INTERVAL="0.2") as fal:
+        stack, emulator = fal.hand.stack, fal.hand.stack.emulator
+        jobs = [await stack.submit(f"[emu:webhook_bad_signature] clip {number}") for number in range(3)]
+        for job in jobs:
+            assert (await stack.until(job["id"], "succeeded", "failed", timeout=20))["status"] == "succeeded"
+
+        async def refused_all() -> bool:
+            tries = [request["webhook_attempts"] for request in await emulator.requests()]
+            return all(tries) and {one["outcome"] for each in tries for one in each} == {401}
+
+        await wait_until(refused_all, "every delivery was answered 401")
+        assert await fal.hand.money() == (0, 3 * PRICE)

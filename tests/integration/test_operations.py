@@ -1,0 +1,331 @@
+"""Seeing and steering while it runs: status, every team's jobs, pause, resume, resolve; by HTTP and by command."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from app.domain.accounts import USER_SCOPES
+from app.domain.jobs import Status
+from app.store import keys
+from tests.support.admin import ADMIN_KEY, CANARY, NEVER, Administrator, administrator, assert_refused
+from tests.support.callers import calling, stranger
+from tests.support.command import Command, command_on
+from tests.support.emulator import Emulator
+from tests.support.hand import Hand
+from tests.support.redis_server import RedisServer
+from tests.support.refusals import assert_problem, nothing_changes
+from tests.support.stack import Stack, open_stack
+
+pytestmark = pytest.mark.anyio
+
+ACCEPTED = "[emu:drop_after_accept]"
+WHY = "We wait for November."
+
+
+@pytest.fixture
+async def stack(store: RedisServer, emulator: Emulator) -> AsyncIterator[Stack]:
+    """A gateway that has an administrator."""
+    async with open_stack(store, emulator, FILMGATE_ADMIN_KEY=ADMIN_KEY) as made:
+        yield made
+
+
+@pytest.fixture
+async def admin(stack: Stack) -> AsyncIterator[Administrator]:
+    """The administrator."""
+    async with administrator(stack) as one:
+        yield one
+
+
+@pytest.fixture
+def command(stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """`filmgate …` on this store, as the operator `olga`."""
+    return command_on(monkeypatch, capsys, stack.redis)
+
+
+async def acted(admin: Administrator, method: str, path: str, body: Any = None, **query: Any) -> Any:
+    """One call that is answered with 200; its document."""
+    reply = await admin.call(method, path, body, **query)
+    assert reply.status_code == 200, reply.text
+    assert reply.headers["cache-control"] == "no-store"
+    return reply.json()
+
+
+# --- seeing ------------------------------------------------------------------------------------------------------
+
+
+async def test_the_status_of_an_idle_gateway(admin: Administrator) -> None:
+    """Nothing is used, nothing stops it, nobody waits."""
+    assert await acted(admin, "GET", "status") == {
+        "upstream_paused": None,
+        "slots": {"used": 0, "allowed": 10, "configured": 10},
+        "breaker": {"open": False, "half_open": False, "reason": None, "until": None, "failures": 0},
+        "pauses": [],
+        "line": [],
+        "workers": {},
+        "held": {"count": 0, "oldest_at": None, "oldest_job": None},
+        "alarms": [],
+    }
+
+
+async def test_the_status_says_who_has_what(admin: Administrator, hand: Hand) -> None:
+    """Jobs that wait, run, are held, by team; slots and breaker; workers by role; the alarm with its job."""
+    held = await hand.bought(ACCEPTED)
+    await hand.bought()
+    for _ in range(2):
+        await hand.admit()
+    await hand.gateway.dispatch.grant()
+    await hand.gateway.administration.change_team("test", hand.team, weight=3)
+    for pid, role in enumerate(("lanes", "work", "work")):
+        await hand.gateway.dispatch.beat(f"host:{pid}", role=role)
+    await hand.gateway.buying.report("busy")
+    await hand.gateway.buying.report("failed", "fal cannot be reached at the moment.")
+    await hand.gateway.alarms.ring("orphan", "a second request", job=held.id, upstream_request_id="r1")
+    seen = await acted(admin, "GET", "status")
+    assert seen["slots"] == {"used": 4, "allowed": 2, "configured": 10}
+    assert seen["breaker"]["failures"] == 1
+    assert seen["line"] == [{"team": hand.team, "name": "test", "weight": 3, "queued": 2, "running": 1, "held": 1}]
+    assert seen["workers"] == {"lanes": 1, "work": 2}
+    assert (seen["held"]["count"], seen["held"]["oldest_job"]) == (1, held.id)
+    assert seen["held"]["oldest_at"].endswith("Z")
+    (alarm,) = seen["alarms"]
+    assert alarm.pop("at").endswith("Z")
+    assert alarm == {
+        "kind": "orphan",
+        "message": "a second request",
+        "job": held.id,
+        "upstream_request_id": "r1",
+    }
+
+
+async def test_every_teams_jobs_are_listed_newest_first(admin: Administrator, stack: Stack, hand: Hand) -> None:
+    """By pages, without gaps or doubles, by state and by team; whose they are and fal's id, never the prompt."""
+    async with calling(stack, await stranger(stack)) as theirs:
+        made = []
+        for number in range(7):
+            api = stack.api if number % 2 else theirs
+            reply = await api.post("/v1/jobs", json=stack.body(f"{CANARY} {number}"))
+            made.append(reply.json()["id"])
+    running = await hand.bought(CANARY)
+    made.append(running.id)
+    found: list[dict[str, Any]] = []
+    cursor: dict[str, str] = {}
+    while True:
+        page = await acted(admin, "GET", "jobs", limit=3, **cursor)
+        found += page["data"]
+        assert page["has_more"] == (page["next_cursor"] is not None)
+        if not page["has_more"]:
+            break
+        assert len(page["data"]) == 3
+        cursor = {"cursor": page["next_cursor"]}
+    assert [job["id"] for job in found] == made[::-1]
+    assert CANARY not in repr(found)
+    assert not {"input", "output", "metadata", "logs"} & found[0].keys()
+    assert found[0] | {"attempt": 1, "money": "reserved", "held_reason": None} == found[0]
+    assert (found[0]["team"], found[0]["user"]) == (hand.team, stack.account.user.id)
+    assert found[0]["upstream_request_id"] == running.upstream_request_id
+    mine = await acted(admin, "GET", "jobs", team=hand.team)
+    assert [job["id"] for job in mine["data"]] == [job["id"] for job in found if job["team"] == hand.team]
+    only = await acted(admin, "GET", "jobs", status="running")
+    assert [job["id"] for job in only["data"]] == [running.id]
+    assert (await acted(admin, "GET", "jobs", status="held"))["data"] == []
+
+
+async def test_held_jobs_are_found_behind_many_others(admin: Administrator, hand: Hand) -> None:
+    """They are listed by name, however old they are."""
+    first, second = await hand.bought(ACCEPTED), await hand.bought(ACCEPTED)
+    for _ in range(3):
+        await hand.admit()
+    page = await acted(admin, "GET", "jobs", status="held", limit=1)
+    assert [job["id"] for job in page["data"]] == [second.id]
+    page = await acted(admin, "GET", "jobs", status="held", limit=1, cursor=page["next_cursor"])
+    assert [(job["id"], job["held_reason"]) for job in page["data"]] == [(first.id, first.held_reason)]
+    assert not page["has_more"]
+
+
+async def test_wrong_questions_are_refused(admin: Administrator) -> None:
+    """A state, a cursor, a size that there is not, a team that never was."""
+    for query in ({"status": "lost"}, {"limit": 0}, {"limit": 101}):
+        assert_problem(await admin.call("GET", "jobs", **query), 422, "invalid_input")
+    assert_problem(await admin.call("GET", "jobs", cursor="x"), 400, "invalid_cursor")
+    assert_problem(await admin.call("GET", "jobs", team=f"team_{NEVER}"), 404, "not_found")
+
+
+# --- resolving ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "money"),
+    [
+        ({"action": "adopt", "upstream_request_id": "abc-1"}, "running", "reserved"),
+        ({"action": "resubmit"}, "queued", "reserved"),
+        ({"action": "fail", "charged": False}, "failed", "released"),
+        ({"action": "fail", "charged": True}, "failed", "spent"),
+    ],
+)
+async def test_a_held_job_goes_on_as_the_administrator_says(
+    admin: Administrator, hand: Hand, body: dict[str, Any], status: str, money: str
+) -> None:
+    """The reply shows it, the audit log names who, what and why it was held; a second time is 409."""
+    job = await hand.bought(ACCEPTED)
+    lines = len(await admin.audit())
+    answer = await acted(admin, "POST", f"jobs/{job.id}/resolve", body)
+    assert (answer["status"], answer["money"]) == (status, money)
+    assert answer["upstream_request_id"] == body.get("upstream_request_id")
+    newest, *others = await admin.audit()
+    assert len(others) == lines
+    assert (newest["actor"], newest["action"], newest["target"]) == ("administrator", "job.resolve", job.id)
+    assert newest["details"] == {**body, "team": hand.team, "held_reason": job.held_reason}
+    async with nothing_changes(hand.stack):
+        assert_problem(await admin.call("POST", f"jobs/{job.id}/resolve", body), 409, "not_held")
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({}, "/action"),
+        ({"action": "forget"}, "/action"),
+        ({"action": "adopt"}, ""),
+        ({"action": "adopt", "upstream_request_id": "../x"}, "/upstream_request_id"),
+        ({"action": "adopt", "upstream_request_id": "x" * 65}, "/upstream_request_id"),
+        ({"action": "adopt", "upstream_request_id": "abc", "charged": True}, ""),
+        ({"action": "resubmit", "upstream_request_id": "abc"}, ""),
+        ({"action": "fail"}, ""),
+        ({"action": "fail", "charged": 1}, "/charged"),
+        ({"action": "fail", "charged": True, "why": CANARY}, "/why"),
+    ],
+)
+async def test_a_resolution_has_exactly_the_members_of_its_form(
+    admin: Administrator, hand: Hand, body: dict[str, Any], pointer: str
+) -> None:
+    """422 with the place, and nothing changes."""
+    job = await hand.bought(ACCEPTED)
+    await assert_refused(admin, hand.stack, ("POST", f"jobs/{job.id}/resolve", body, pointer))
+
+
+# --- pausing -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_paused_team_waits_and_reads_why(admin: Administrator, stack: Stack, hand: Hand) -> None:
+    """In jobs, lists and quotes, while it waits in line; another team's jobs go on; resumed, it is as before."""
+    running = await hand.bought()
+    waiting = await hand.admit()
+    told = {"reason": WHY}
+    answer = await acted(admin, "POST", "pause", {"team": hand.team, "reason": WHY})
+    assert answer == {"team": hand.team, "upstream_paused": told}
+    assert (await stack.job(waiting))["upstream_paused"] == told
+    assert (await stack.job(running.id))["upstream_paused"] is None
+    listed = {job["id"]: job["upstream_paused"] for job in (await stack.api.get("/v1/jobs")).json()["data"]}
+    assert listed == {waiting: told, running.id: None}
+    quote = (await stack.api.post("/v1/quotes", json=stack.body())).json()
+    assert quote["queue"]["upstream_paused"] == told
+    assert (await stack.submit("a further one"))["upstream_paused"] == told
+    assert (await stack.api.get("/readyz")).json().get("upstream_paused") is None
+    async with calling(stack, await stranger(stack)) as theirs:
+        other = (await theirs.post("/v1/jobs", json=stack.body())).json()
+        assert other["upstream_paused"] is None
+    assert await hand.gateway.dispatch.grant() == 1
+    assert (await acted(admin, "GET", "status"))["pauses"] == [{"team": hand.team, "name": "test", "reason": WHY}]
+    assert (await acted(admin, "POST", "resume", {"team": hand.team}))["upstream_paused"] is None
+    assert (await stack.job(waiting))["upstream_paused"] is None
+    assert await hand.gateway.dispatch.grant() == 2
+
+
+async def test_everybody_is_paused_and_resumed_and_the_breaker_closes(admin: Administrator, hand: Hand) -> None:
+    """Without a team; a pause by name stays, and the reply says so; each act is a line with its reason."""
+    await hand.admit()
+    await hand.gateway.buying.report("account", "fal refuses the gateway's key or account.")
+    await acted(admin, "POST", "pause", {"team": hand.team, "reason": "by name"})
+    assert (await acted(admin, "POST", "pause", {"reason": WHY}))["team"] is None
+    seen = await acted(admin, "GET", "status")
+    assert [pause["team"] for pause in seen["pauses"]] == [None, hand.team]
+    assert seen["breaker"]["open"]
+    assert seen["upstream_paused"] == "fal refuses the gateway's key or account."
+    assert await acted(admin, "POST", "resume", {"reason": "November"}) == {"team": None, "upstream_paused": None}
+    seen = await acted(admin, "GET", "status")
+    assert ([pause["team"] for pause in seen["pauses"]], seen["breaker"]["open"]) == ([hand.team], False)
+    assert await hand.gateway.dispatch.grant() == 0
+    await acted(admin, "POST", "resume", {"team": hand.team})
+    assert await hand.gateway.dispatch.grant() == 1
+    lines = [(line["action"], line["target"], line["details"]) for line in (await admin.audit())[:4]]
+    assert lines[::-1] == [
+        ("buying.pause", hand.team, {"reason": "by name"}),
+        ("buying.pause", "all", {"reason": WHY}),
+        ("buying.resume", "all", {"reason": "November"}),
+        ("buying.resume", hand.team, {}),
+    ]
+
+
+async def test_a_pause_does_not_outlive_its_team(admin: Administrator, hand: Hand) -> None:
+    """A deleted team leaves no pause behind, and cannot be paused any more."""
+    team = (await admin.team())["id"]
+    await acted(admin, "POST", "pause", {"team": team, "reason": WHY})
+    await admin.done("DELETE", f"teams/{team}")
+    assert await hand.redis.hgetall(keys.PAUSES) == {}
+    async with nothing_changes(hand.stack):
+        for path in ("pause", "resume"):
+            body = {"team": team, "reason": WHY}
+            assert_problem(await admin.call("POST", path, body), 404, "not_found")
+            assert_problem(await admin.call("POST", path, {**body, "team": "all"}), 404, "not_found")
+
+
+async def test_a_pause_says_why_and_nothing_else(admin: Administrator, stack: Stack) -> None:
+    """Without a reason, with an empty one, one that moves a cursor, or a further member: 422."""
+    await assert_refused(
+        admin,
+        stack,
+        ("POST", "pause", {}, "/reason"),
+        ("POST", "pause", {"reason": "  "}, "/reason"),
+        ("POST", "pause", {"reason": f"{CANARY}\x1b[2J"}, "/reason"),
+        ("POST", "pause", {"reason": "x" * 501}, "/reason"),
+        ("POST", "pause", {"reason": WHY, "team": 7}, "/team"),
+        ("POST", "resume", {"all": True}, "/all"),
+    )
+
+
+async def test_only_the_administrator_sees_and_steers(admin: Administrator, stack: Stack) -> None:
+    """A user's key is refused before the body is read, and nothing changes."""
+    key = await admin.key(stack.account.user.id, scopes=sorted(USER_SCOPES))
+    calls = (("GET", "status"), ("GET", "jobs"), ("POST", "pause"), ("POST", "resume"))
+    async with calling(stack, key["key"]) as theirs:
+        await theirs.get("/v1/jobs")
+        async with nothing_changes(stack):
+            for method, path in calls:
+                reply = await theirs.request(method, f"/v1/admin/{path}", content=b"{")
+                assert_problem(reply, 403, "forbidden")
+
+
+# --- as commands -------------------------------------------------------------------------------------------------
+
+
+async def test_the_commands_do_the_same(admin: Administrator, hand: Hand, command: Command) -> None:
+    """`status`, `pause`, `resume` and `jobs resolve`, by a person whom the audit log names."""
+
+    async def run(*words: str) -> Any:
+        return await asyncio.to_thread(command, *words)
+
+    job = await hand.bought(ACCEPTED)
+    paused = (await run("pause", "--team", hand.team, "--reason", WHY, "--json")).json
+    assert paused == {"team": hand.team, "upstream_paused": {"reason": WHY}}
+    assert (await run("pause", "--reason", "all of it")).out.count("all of it") == 1
+    assert (await run("status", "--json")).json == await acted(admin, "GET", "status")
+    table = (await run("status")).out
+    for words in ("all of it", WHY, "1 of 10 used (10 configured)", "closed, 2 failures", "none alive", hand.team):
+        assert words in table
+    assert "goes on" in (await run("resume")).out
+    assert WHY in (await run("status")).out
+    assert (await run("resume", "--team", hand.team, "--json")).json["upstream_paused"] is None
+    (resolved,) = (await run("jobs", "resolve", job.id, "fail", "--no-charged", "--json")).json
+    assert resolved["status"] == Status.FAILED.value
+    lines = [(line["actor"], line["action"], line["target"]) for line in (await admin.audit())[:5]]
+    assert lines[::-1] == [
+        ("cli:olga", "buying.pause", hand.team),
+        ("cli:olga", "buying.pause", "all"),
+        ("cli:olga", "buying.resume", "all"),
+        ("cli:olga", "buying.resume", hand.team),
+        ("cli:olga", "job.resolve", job.id),
+    ]
+    unknown = await run("pause", "--team", f"team_{NEVER}", "--reason", "x")
+    assert unknown.refused(1) == "There is no team with this id."
+    assert "--reason" in (await run("pause")).refused(2)

@@ -1,0 +1,193 @@
+"""A step that kills its worker is set aside after the second time, with its money held; the others go on."""
+
+import asyncio
+import contextlib
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from app.domain.jobs import Money, Status
+from app.store import keys
+from app.store.dispatch import SetAside
+from tests.support.emulator import Emulator
+from tests.support.hand import Hand
+from tests.support.receiver import Receiver, Reply
+from tests.support.redis_server import RedisServer
+from tests.support.stack import open_stack
+from tests.support.up import clean_environment, run_command
+from tests.support.waiting import wait_until
+from tests.support.workers import Workers
+from workers.finalize import finalize, finalize_all
+from workers.runtime import Runtime
+
+pytestmark = pytest.mark.anyio
+PRICE = 1_400_000
+CLIP = Reply(200, body=b'{"video": {"url": "https://v3.fal.media/files/a/output.mp4"}}')
+
+
+async def dies_with(hand: Hand, step: str, ref: str) -> None:
+    """A worker takes the ref up and is never seen again; what it had in hand comes due."""
+    await hand.make_due(step, ref)
+    assert await hand.gateway.dispatch.take_up(step, ref, hidden_ms=1000)
+
+
+async def marks(hand: Hand) -> list[str]:
+    """What workers have in hand, or had when they died."""
+    found: list[str] = await hand.redis.keys(keys.suspect("*", "*"))
+    return found
+
+
+async def command(hand: Hand, *words: str) -> Any:
+    """What `filmgate …` prints, as JSON where there is any."""
+    ended = await run_command(*words, environment=clean_environment(**hand.stack.environment))
+    assert ended.returncode == 0, ended.stderr
+    return json.loads(ended.stdout) if ended.stdout.strip() else None
+
+
+async def test_the_third_worker_does_not_take_it_up(hand: Hand) -> None:
+    """Two died with it in hand: it leaves the due set, keeps state and money, and an operator lets it go on."""
+    job = await hand.completed((await hand.bought()).id)
+    ref = hand.ref(job.id)
+    for _ in range(2):
+        await dies_with(hand, "finalize", ref)
+    await hand.make_due("finalize", ref)
+    with pytest.raises(SetAside):
+        await finalize(hand.gateway, ref)
+    assert await hand.due("finalize") == []
+    now = await hand.job(job.id)
+    assert (now.status, now.money, await hand.money()) == (Status.FINALIZING, Money.RESERVED, (PRICE, 0))
+    (row,) = await command(hand, "jobs", "aside", "--json")
+    assert (row["step"], row["id"]) == ("finalize", job.id)
+    await command(hand, "jobs", "release", job.id)
+    assert await hand.gateway.dispatch.aside() == []
+    assert (await hand.finalize(job.id)).status is Status.SUCCEEDED
+    assert await marks(hand) == []
+
+
+async def test_what_is_not_set_aside_is_not_released(hand: Hand) -> None:
+    """A wrong id makes nothing due."""
+    job = await hand.completed((await hand.bought()).id)
+    assert not await hand.gateway.dispatch.release("finalize", hand.ref(job.id))
+    assert not await hand.gateway.dispatch.release("deliver", hand.ref(job.id))
+    assert await hand.due("deliver") == []
+
+
+async def test_a_step_that_fails_or_waits_is_no_death(hand: Hand) -> None:
+    """Reads that find nothing and exceptions give the ref back: only a process that ends leaves its mark."""
+    job = await hand.completed((await hand.bought("[emu:result_expired]")).id)
+    for _ in range(3):
+        assert (await hand.finalize(job.id)).status is Status.FINALIZING
+        assert await marks(hand) == []
+    for _ in range(3):
+        await hand.make_due("finalize", hand.ref(job.id))
+        with pytest.raises(ZeroDivisionError):
+            async with hand.gateway.dispatch.in_hand("finalize", hand.ref(job.id), hidden_ms=1000):
+                raise ZeroDivisionError
+    assert await marks(hand) == []
+    await hand.finalized(job.id)
+
+
+async def test_a_store_that_was_away_is_no_death(store: RedisServer, emulator: Emulator) -> None:
+    """The step ended while nobody could write so: it is written with the next one."""
+    async with open_stack(store, emulator) as stack:
+        hand = Hand(stack)
+        jobs = [await hand.completed((await hand.bought()).id) for _ in range(2)]
+        dispatch = stack.gateway.dispatch
+        ref = hand.ref(jobs[0].id)
+        assert await dispatch.take_up("finalize", ref, hidden_ms=1000)
+        store.freeze()
+        try:
+            with pytest.raises(Exception, match="store"):
+                await dispatch.give_back("finalize", ref)
+        finally:
+            store.thaw()
+        await hand.finalize(jobs[1].id)
+        assert await marks(hand) == []
+        await hand.finalize(jobs[0].id)
+
+
+async def test_what_was_in_hand_beside_it_is_worked_on_alone(hand: Hand) -> None:
+    """Eight were in one worker's hand when it died: each comes alone the next time, and only the killer is left."""
+    jobs = [await hand.completed((await hand.bought()).id) for _ in range(3)]
+    refs = [hand.ref(job.id) for job in jobs]
+    for ref in refs:
+        await dies_with(hand, "finalize", ref)
+        await hand.make_due("finalize", ref)
+    assert await hand.gateway.dispatch.suspects("finalize", refs) == set(refs)
+    loop = asyncio.get_running_loop()
+    runtime = await loop.run_in_executor(None, lambda: Runtime(hand.stack.settings, queue="work"))
+    try:
+        await loop.run_in_executor(None, lambda: runtime.run(finalize_all(runtime, refs)))
+    finally:
+        await loop.run_in_executor(None, runtime.close)
+    assert [(await hand.job(job.id)).status for job in jobs] == [Status.SUCCEEDED] * 3
+    assert await marks(hand) == []
+
+
+@dataclass
+class DeadlyFal:
+    """A fal whose result for a prompt with `poison` in it is the end of whoever reads it."""
+
+    receiver: Receiver
+    workers: Workers | None = None
+    deadly: bool = True
+    deaths: int = 0
+    poison: set[str] = field(default_factory=set)
+    _count: int = 0
+
+    async def answer(self, writer: asyncio.StreamWriter) -> None:
+        """Answer the request that came last."""
+        request = self.receiver.requests[-1]
+        request_id = request.target.partition("/requests/")[2].partition("/")[0].partition("?")[0]
+        reply = CLIP
+        if request.method == "POST":
+            self._count += 1
+            if b"poison" in request.body:
+                self.poison.add(f"req-{self._count}")
+            reply = Reply(200, body=f'{{"request_id": "req-{self._count}"}}'.encode())
+        elif "/status" in request.target:
+            reply = Reply(200, body=b'{"status": "COMPLETED"}')
+        elif request_id in self.poison and self.deadly and self.workers is not None:
+            self.deaths += self.workers.kill("work")
+            return
+        with contextlib.suppress(ConnectionError):
+            writer.write(reply.encoded())
+            await writer.drain()
+
+
+async def test_one_poisonous_job_ends_two_workers_and_stops_nobody(store: RedisServer, emulator: Emulator) -> None:
+    """Real workers: its neighbours succeed, it waits with its money held, and ends well when it is harmless."""
+    async with (
+        Receiver() as receiver,
+        open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=receiver.url, FILMGATE_WORKERS="1") as stack,
+    ):
+        fal = DeadlyFal(receiver)
+        receiver.answers([fal.answer] * 2000)
+        hand = Hand(stack)
+        poison = await hand.admit("poison")
+        others = [await hand.admit() for _ in range(4)]
+        async with stack.workers() as fal.workers:
+
+            async def set_aside() -> bool:
+                for job_id in (poison, *others):  # instead of waiting until what a dead worker had is due again
+                    await hand.make_due("finalize", hand.ref(job_id))
+                return await hand.gateway.dispatch.aside() != []
+
+            await wait_until(set_aside, "the poison is set aside", timeout=60, interval=0.5)
+            for job_id in others:
+                await stack.until(job_id, "succeeded")
+            assert fal.deaths == 2
+            job = await hand.job(poison)
+            assert (job.status, job.money) == (Status.FINALIZING, Money.RESERVED)
+            assert await hand.money() == (PRICE, 4 * PRICE)
+
+            async def alarmed() -> bool:
+                return [(one.kind, one.job) for one in await hand.gateway.alarms.newest(10)] == [("poison", poison)]
+
+            await wait_until(alarmed, "an administrator is told")
+            fal.deadly = False
+            assert await hand.gateway.dispatch.release("finalize", hand.ref(poison))
+            await stack.until(poison, "succeeded")
+        assert sum(request.method == "POST" for request in receiver.requests) == 5

@@ -1,0 +1,193 @@
+"""A held job is sent again only when fal's history proves that it never took it."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from app.domain.jobs import Status
+from tests.support.emulator import Emulator, FalCaller
+from tests.support.hand import DAY_MS, Hand
+from tests.support.held import (
+    alarms,
+    at_fal,
+    canary,
+    due_in_ms,
+    hand_on,
+    held,
+    listed,
+    look_at,
+    looked,
+    running_historian,
+    succeeds,
+)
+from tests.support.redis_server import RedisServer
+from workers.reconcile import AROUND_MS, LAG_MS, LONGEST_PAUSE_MS, MARGIN_MS, resolve, resolve_held
+from workers.submit import START_S
+
+pytestmark = pytest.mark.anyio
+MINUTE_MS = 60_000
+PROVABLE_MS = round(START_S * 1000) + LAG_MS + MARGIN_MS  # after the claim
+THREE_LOOKS = (PROVABLE_MS, PROVABLE_MS + MINUTE_MS, PROVABLE_MS + 2 * MINUTE_MS)
+QUIET_MODEL = "fal-ai/kling-video/v2.1/pro/image-to-video"
+
+
+@pytest.fixture(scope="module")
+async def historian() -> AsyncIterator[Emulator]:
+    """A fal that shows its history."""
+    async with running_historian() as emulator:
+        yield emulator
+
+
+@pytest.fixture
+async def resubmitting(store: RedisServer, historian: Emulator) -> AsyncIterator[Hand]:
+    """Unknown outcomes are sent again, once it is proven that fal never took them."""
+    async with hand_on(store, historian, FILMGATE_ON_UNKNOWN_OUTCOME="resubmit") as made:
+        yield made
+
+
+async def test_what_fal_never_took_stays_held(store: RedisServer, historian: Emulator) -> None:
+    """The usual setting: however long it is absent, a person decides."""
+    async with hand_on(store, historian) as hand:
+        await canary(hand)
+        job = await held(hand, "[emu:drop_before_accept:1]", start_deadline=600)
+        assert job.start_timeout_ms
+        before = await hand.posts()
+        await look_at(hand, job, [0, *THREE_LOOKS, DAY_MS, 10 * DAY_MS])
+        assert (await hand.job(job.id)).status is Status.HELD
+        assert await hand.posts() == before
+        assert await alarms(hand) == []
+
+
+async def test_after_proof_it_is_sent_again_once(resubmitting: Hand) -> None:
+    """Fal was told to start it within half an hour, and has not taken it: back in line, bought once, paid once."""
+    hand = resubmitting
+    await canary(hand)
+    before = await hand.posts()
+    job = await held(hand, "[emu:drop_before_accept:1]")
+    assert job.start_timeout_ms == START_S * 1000
+    await look_at(hand, job, THREE_LOOKS[:2])
+    assert (await hand.job(job.id)).status is Status.HELD
+    with capture_logs() as lines:
+        assert await looked(hand, job, after_ms=THREE_LOOKS[2]) is None
+    assert [(one["event"], one["job"]) for one in lines] == [("job.resubmitted", job.id)]
+    now = await hand.job(job.id)
+    assert (now.status, now.nonce, now.attempt) == (Status.QUEUED, None, 1)
+    assert await alarms(hand) == [("resubmitted", job.id, "")]
+    await looked(hand, job, after_ms=THREE_LOOKS[2] + MINUTE_MS)
+    await hand.gateway.dispatch.grant()
+    again = await hand.submit(job.id)
+    assert (again.status, again.attempt) == (Status.RUNNING, 2)
+    assert again.nonce != job.nonce
+    await succeeds(hand, job)
+    assert await hand.posts() == before + 2
+    (request,) = await at_fal(hand, job)
+    assert request["headers"]["x-fal-request-timeout"] == "1800.0"
+
+
+async def test_an_own_start_deadline_counts_as_it_was_sent(resubmitting: Hand) -> None:
+    """Ten minutes for the start: the proof is possible that much earlier, and no earlier."""
+    hand = resubmitting
+    await canary(hand)
+    job = await held(hand, "[emu:drop_before_accept:1]", start_deadline=600)
+    assert 590_000 < (job.start_timeout_ms or 0) <= 600_000
+    provable_ms = (job.start_timeout_ms or 0) + LAG_MS + MARGIN_MS
+    await look_at(hand, job, [provable_ms - 1 - number * MINUTE_MS for number in range(3)])
+    await look_at(hand, job, [provable_ms, provable_ms + MINUTE_MS])
+    assert (await hand.job(job.id)).status is Status.HELD
+    await look_at(hand, job, [provable_ms + 2 * MINUTE_MS])
+    assert (await hand.job(job.id)).status is Status.QUEUED
+
+
+EARLY = tuple(PROVABLE_MS - 1 - number * MINUTE_MS for number in range(5))
+NO_PROOF: dict[str, tuple[dict[str, Any], Sequence[int]]] = {
+    "too early": ({}, EARLY),
+    "only the last listing late enough": ({}, (*EARLY, PROVABLE_MS)),
+    "two listings": ({}, THREE_LOOKS[:2]),
+    "not a minute apart": ({}, [PROVABLE_MS + step * 1000 for step in (0, 30, 59, 61, 90, 119)]),
+    "a page missing": ({"page_rows": 1, "same_cursor": True}, THREE_LOOKS),
+    "pages without an end": ({"body": listed(has_more=True)}, THREE_LOOKS),
+    "a history of 15 minutes ago": ({"lag_seconds": 900}, THREE_LOOKS),
+    "an empty answer": ({"body": listed()}, THREE_LOOKS),
+    "403": ({"status": 403}, THREE_LOOKS),
+}
+
+
+@pytest.mark.parametrize(("trouble", "after_ms"), NO_PROOF.values(), ids=NO_PROOF)
+async def test_without_proof_nothing_is_sent_again(
+    resubmitting: Hand, historian: Emulator, trouble: dict[str, Any], after_ms: Sequence[int]
+) -> None:
+    """Each condition by itself is enough to wait."""
+    hand = resubmitting
+    for _ in range(2):
+        await canary(hand)
+    job = await held(hand, "[emu:drop_before_accept:1]")
+    before = await hand.posts()
+    await historian.trouble_platform(**trouble)
+    await look_at(hand, job, after_ms)
+    assert (await hand.job(job.id)).status is Status.HELD
+    assert await hand.posts() == before
+    assert await alarms(hand) == []
+
+
+@pytest.mark.parametrize("other", ["nobody", "a caller's own image", "a stranger", "long ago", "held too"])
+async def test_a_listing_without_another_of_ours_proves_nothing(resubmitting: Hand, other: str) -> None:
+    """It might show nothing at all of these minutes; a known request sent at about the same time must be in it."""
+    hand, model = resubmitting, QUIET_MODEL
+    if other == "a caller's own image":
+        await canary(hand, model=model, image=hand.stack.emulator.sample_image)
+    elif other == "a stranger":
+        async with FalCaller(hand.stack.emulator.url) as caller:
+            await caller.until(await caller.submit("somebody else's", model=model), "COMPLETED")
+    elif other == "long ago":
+        await canary(hand, model=model)
+    elif other == "held too":
+        await held(hand, model=model)
+    job = await held(hand, "[emu:drop_before_accept:1]", model=model)
+    if other == "long ago":
+        await hand.write(job.id, claimed_ms=(job.claimed_ms or 0) - AROUND_MS - MINUTE_MS)
+        job = await hand.job(job.id)
+    await look_at(hand, job, THREE_LOOKS)
+    assert (await hand.job(job.id)).status is Status.HELD
+
+
+async def test_a_start_without_a_limit_proves_nothing(store: RedisServer, historian: Emulator) -> None:
+    """Bought while outcomes were held, so fal was told nothing and may start it any time."""
+    async with hand_on(store, historian) as hand:
+        await canary(hand)
+        job = await held(hand, "[emu:drop_before_accept:1]")
+        assert job.start_timeout_ms == 0
+        async with hand_on(store, historian, FILMGATE_ON_UNKNOWN_OUTCOME="resubmit") as late:
+            for moment_ms in THREE_LOOKS:
+                await resolve(late.gateway, hand.ref(job.id), (job.claimed_ms or 0) + moment_ms)
+        assert (await hand.job(job.id)).status is Status.HELD
+
+
+async def test_what_fal_took_is_never_sent_again(resubmitting: Hand, historian: Emulator) -> None:
+    """The listing fails until long after; the first whole one shows the request, and it is adopted."""
+    hand = resubmitting
+    await canary(hand)
+    job = await held(hand)
+    await historian.trouble_platform(status=500)
+    await look_at(hand, job, THREE_LOOKS)
+    await historian.trouble_platform()
+    assert await looked(hand, job, after_ms=THREE_LOOKS[2] + MINUTE_MS) is None
+    await succeeds(hand, job)
+
+
+@pytest.mark.parametrize("tag", ["[emu:drop_after_accept:1]", "[emu:drop_before_accept:1]"])
+async def test_an_image_of_the_callers_own_is_never_decided(resubmitting: Hand, tag: str) -> None:
+    """Its address carries no marker: neither adopted nor sent again, although fal's history is whole."""
+    hand = resubmitting
+    await canary(hand)
+    job = await held(hand, tag, image=hand.stack.emulator.sample_image)
+    before = await hand.posts()
+    for after_ms in (0, *THREE_LOOKS, 10 * DAY_MS):
+        assert await looked(hand, job, after_ms=after_ms) == LONGEST_PAUSE_MS
+    await resolve_held(hand.gateway)
+    assert (await hand.job(job.id)).status is Status.HELD
+    assert await hand.posts() == before
+    due = await due_in_ms(hand, job)
+    assert due is not None
+    assert due > LONGEST_PAUSE_MS - MINUTE_MS

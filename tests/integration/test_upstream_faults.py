@@ -1,0 +1,292 @@
+"""What fal may do wrong (docs/reliability.md, U1 to U29), as far as no other file shows it.
+
+Whatever it is: one job is paid for at most once, it ends or is held, its money is where its state says, and an
+administrator is told where a person has to know.
+"""
+
+import asyncio
+import gzip
+import socket
+import time
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from app.domain.jobs import Job, Money, Status
+from app.services.hints import adopt
+from app.store import keys
+from app.store.alarms import Alarm
+from tests.support.emulator import KLING, Emulator
+from tests.support.hand import Hand
+from tests.support.receiver import Receiver, Reply
+from tests.support.redis_server import RedisServer
+from tests.support.stack import open_stack
+from tests.unit.test_egress_tls import contexts
+from workers import poll as poll_step
+from workers.lane import expire
+from workers.submit import submit
+
+pytestmark = pytest.mark.anyio
+PRICE = 1_400_000
+ACCEPTED = Reply(200, body=b'{"request_id": "abc-1"}')
+RUNNING = Reply(202, body=b'{"status": "IN_PROGRESS"}')
+PAGE = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
+BOMB_MB = 300
+
+
+async def paid(hand: Hand, job: Job) -> int:
+    """How often the emulator has charged for this job's prompt."""
+    prompt = (job.input or {})["prompt"]
+    return sum(one["prompt"] == prompt for one in (await hand.stack.emulator.ledger())["charges"])
+
+
+async def alarms(hand: Hand, kind: str) -> list[Alarm]:
+    """The alarms of this kind."""
+    return [alarm for alarm in await hand.gateway.alarms.newest(100) if alarm.kind == kind]
+
+
+def peak_memory_kb() -> int:
+    """The most memory this process had since `forget_peak`, in kilobytes."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
+
+
+def forget_peak() -> None:
+    """Begin to measure anew."""
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+# --- submitting --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+@pytest.mark.parametrize("headers", [{}, {"x-fal-request-id": "abc-1"}], ids=["plain", "with an id in a header"])
+async def test_a_failure_behind_the_door_is_held(
+    store: RedisServer, emulator: Emulator, status: int, headers: dict[str, str]
+) -> None:
+    """U5: whoever broke may have had the request; an id in a header is one of an HTTP request, not of a job."""
+    async with Receiver() as fal, open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=fal.url) as stack:
+        fal.answers([Reply(status, headers, body=PAGE)])
+        hand = Hand(stack)
+        job = await hand.bought()
+        assert (job.status, job.held_reason, job.money) == (Status.HELD, f"http_{status}", Money.RESERVED)
+        await submit(hand.gateway, hand.ref(job.id))
+        await hand.gateway.dispatch.grant()
+        await expire(hand.gateway)
+        assert len(fal.requests) == 1
+        assert await hand.money() == (PRICE, 0)
+
+
+@pytest.mark.parametrize("trouble", ["a name that is not there", "an unknown certificate"])
+async def test_without_a_connection_nothing_was_bought(
+    store: RedisServer, emulator: Emulator, tmp_path: Path, trouble: str
+) -> None:
+    """U6: no address, or nobody we trust behind it: the job waits in line, and its attempt cost nothing."""
+    server, _ = contexts(tmp_path, ["localhost"])
+    async with Receiver(tls=server) as fal:
+        url = fal.url if trouble == "an unknown certificate" else "https://queue.invalid"
+        async with open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=url) as stack:
+            hand = Hand(stack)
+            body = {"input": {"prompt": "a quiet lake", "image_url": "https://example.com/lake.jpg"}}
+            job_id = (await stack.api.post("/v1/jobs", json=body)).json()["id"]
+            assert await hand.gateway.dispatch.grant() == 1
+            job = await hand.submit(job_id)
+            assert (job.status, job.attempt, job.money) == (Status.QUEUED, 1, Money.RESERVED)
+            assert await hand.redis.zscore(keys.LATER, hand.ref(job_id)) is not None
+            assert await hand.slot(job_id) is None
+        assert fal.requests == []
+
+
+async def test_a_connection_that_never_stands_is_given_up_in_five_seconds(
+    store: RedisServer, emulator: Emulator
+) -> None:
+    """U7: nobody answers the knock, so nothing was sent: back in line."""
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        address = deaf.getsockname()
+        crowd = [socket.socket() for _ in range(4)]  # fills the room for those who wait to be let in
+        for one in crowd:
+            one.setblocking(False)
+            one.connect_ex(address)
+        url = f"http://127.0.0.1:{address[1]}"
+        async with open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=url) as stack:
+            hand = Hand(stack)
+            job_id = await hand.grant()
+            began = time.monotonic()
+            job = await hand.submit(job_id)
+            assert 4 < time.monotonic() - began < 8
+            assert (job.status, job.money) == (Status.QUEUED, Money.RESERVED)
+        for one in crowd:
+            one.close()
+
+
+async def test_urls_on_another_host_are_an_alarm(hand: Hand) -> None:
+    """U10: they are never called, the job goes on under its id, and an administrator is told once."""
+    job = await hand.bought("[emu:evil_status_url]")
+    assert job.status is Status.RUNNING
+    (alarm,) = await alarms(hand, "odd_urls")
+    assert (alarm.job, alarm.upstream_request_id) == (job.id, job.upstream_request_id)
+    await hand.completed(job.id)
+    assert (await hand.finalized(job.id)).status is Status.SUCCEEDED
+    assert await paid(hand, job) == 1
+
+
+async def test_urls_on_fals_host_are_none(hand: Hand) -> None:
+    """U10, the other way round: an honest reply rings nobody."""
+    await hand.bought()
+    assert await alarms(hand, "odd_urls") == []
+
+
+@pytest.mark.parametrize("part", ["headers", "body"])
+async def test_a_reply_that_drips_is_given_up_after_thirty_seconds(
+    store: RedisServer,
+    emulator: Emulator,
+    part: str,
+    full: bool,  # noqa: FBT001  a fixture
+) -> None:
+    """U12: the limit is on the whole call, and then nobody knows: held."""
+    if not full:
+        pytest.skip("takes 30 s; --full runs it")
+    head, body = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", b'{"request_id": "abc-1"' + b" " * 978
+
+    async def drip(writer: asyncio.StreamWriter) -> None:
+        if part == "body":
+            writer.write(head)
+        for byte in head if part == "headers" else body:
+            writer.write(bytes([byte]))
+            await writer.drain()
+            await asyncio.sleep(1)
+
+    async with Receiver() as fal, open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=fal.url) as stack:
+        fal.answers([drip])
+        hand = Hand(stack)
+        began = time.monotonic()
+        job = await hand.bought()
+        assert time.monotonic() - began < 32
+        assert (job.status, job.held_reason) == (Status.HELD, "no_answer_in_time")
+
+
+@pytest.mark.parametrize("step", ["submit", "status", "result"])
+async def test_a_small_answer_that_unpacks_to_gigabytes_stays_small(
+    store: RedisServer, emulator: Emulator, step: str
+) -> None:
+    """U13: answers are not unpacked, for none was asked for packed: what cannot be read is no answer."""
+    bomb = await asyncio.to_thread(gzip.compress, bytes(BOMB_MB << 20))
+    packed = Reply(200, {"Content-Encoding": "gzip", "Content-Type": "application/json"}, body=bomb)
+    done = Reply(200, body=b'{"status": "COMPLETED"}')
+    before = {"submit": [], "status": [ACCEPTED], "result": [ACCEPTED, done]}[step]
+    async with Receiver() as fal, open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=fal.url) as stack:
+        fal.answers([*before, packed])
+        hand = Hand(stack)
+        forget_peak()
+        at_rest = peak_memory_kb()
+        job = await hand.bought()
+        if step == "submit":
+            assert (job.status, job.held_reason) == (Status.HELD, "unreadable_answer")
+        elif step == "status":
+            assert await hand.poll(job.id) is not None
+            assert (await hand.job(job.id)).status is Status.RUNNING
+        else:
+            await hand.completed(job.id)
+            ended = await hand.finalize(job.id)
+            assert (ended.status, ended.money) == (Status.FAILED, Money.SPENT)
+        assert peak_memory_kb() - at_rest < 30_000
+
+
+# --- watching ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_word_that_nobody_knows_is_said_once(hand: Hand) -> None:
+    """U16: it counts as running, and the log has it once, however often fal says it."""
+    poll_step._told.clear()
+    job = await hand.bought("[emu:unknown_status][emu:run:0.6]")
+    with capture_logs() as lines:
+        await hand.completed(job.id)
+    told = [line["word"] for line in lines if line["event"] == "upstream.unknown_status"]
+    assert told == ["WARMING_UP"]
+    assert (await hand.finalized(job.id)).status is Status.SUCCEEDED
+    assert await paid(hand, job) == 1
+
+
+async def test_a_status_that_goes_back_takes_the_job_nowhere(hand: Hand) -> None:
+    """U21: IN_PROGRESS, then IN_QUEUE again: the job runs all the while, and its events go forward only."""
+    job = await hand.bought("[emu:status_backwards][emu:run:0.5]")
+    await hand.completed(job.id)
+    await hand.finalized(job.id)
+    kinds = [event.type for event in await hand.job_events() if event.job.id == job.id]
+    assert kinds == ["job.queued", "job.submitting", "job.running", "job.finalizing", "job.succeeded"]
+
+
+@pytest.mark.parametrize("url", ["data:video/mp4;base64,AAAA", "file:///etc/passwd", "https://evil.example/a.mp4"])
+async def test_a_clip_that_nobody_can_show_is_spent_and_an_alarm(
+    store: RedisServer, emulator: Emulator, url: str
+) -> None:
+    """U19: fal delivered, so it is paid for; somebody should look whether fal's results have a new shape."""
+    body = f'{{"video": {{"url": "{url}"}}}}'.encode()
+    async with Receiver() as fal, open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=fal.url) as stack:
+        fal.answers([ACCEPTED, Reply(200, body=b'{"status": "COMPLETED"}'), Reply(200, body=body)])
+        hand = Hand(stack)
+        job = await hand.bought()
+        await hand.completed(job.id)
+        ended = await hand.finalized(job.id)
+        assert (ended.status, ended.money) == (Status.FAILED, Money.SPENT)
+        assert ended.error is not None
+        assert ended.error.code == "bad_upstream_result"
+        (alarm,) = await alarms(hand, "bad_upstream_result")
+        assert (alarm.job, alarm.upstream_request_id) == (job.id, "abc-1")
+        assert url not in str(await hand.redis.hgetall(keys.job(hand.ref(job.id))))
+
+
+async def test_a_result_that_drips_is_read_again(
+    store: RedisServer,
+    emulator: Emulator,
+    full: bool,  # noqa: FBT001  a fixture
+) -> None:
+    """U12: ten seconds for the whole read; an outage is no fault of the job's."""
+    if not full:
+        pytest.skip("takes 10 s; --full runs it")
+
+    async def drip(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        for _ in range(60):
+            writer.write(b" ")
+            await writer.drain()
+            await asyncio.sleep(1)
+
+    async with Receiver() as fal, open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=fal.url) as stack:
+        fal.answers([ACCEPTED, Reply(200, body=b'{"status": "COMPLETED"}'), drip])
+        hand = Hand(stack)
+        job = await hand.bought()
+        await hand.completed(job.id)
+        began = time.monotonic()
+        now = await hand.finalize(job.id)
+        assert time.monotonic() - began < 12
+        assert (now.status, now.misses, now.money) == (Status.FINALIZING, 0, Money.RESERVED)
+
+
+# --- one job, two requests ---------------------------------------------------------------------------------------
+
+
+async def test_a_second_request_of_one_job_is_cancelled_and_an_alarm(hand: Hand) -> None:
+    """U25: fal made two of one submission: the first stays the job's, the second is an orphan, cancelled there."""
+    job = await hand.bought("[emu:run:0.5]")
+    twin = await hand.gateway.fal.submit(
+        KLING,
+        {**(job.input or {}), "prompt": "[emu:slow] the twin"},
+        start_timeout=None,
+        marker="m",
+        webhook_url=None,
+    )
+    request_id = getattr(twin, "request_id", "")
+    gateway = hand.gateway
+    for _ in range(2):  # fal may tell of it again
+        assert not await adopt(gateway.job_store, gateway.fal, gateway.alarms, job, job.nonce or "", request_id)
+    assert (await hand.job(job.id)).upstream_request_id == job.upstream_request_id
+    assert (await hand.stack.emulator.request(request_id))["cancelled"] is True
+    assert {(one.job, one.upstream_request_id) for one in await alarms(hand, "orphan")} == {(job.id, request_id)}
+    await hand.completed(job.id)
+    assert (await hand.finalized(job.id)).status is Status.SUCCEEDED
+    assert await hand.entries(job.id) == ["reserve", "settle"]
+    assert await paid(hand, job) == 1

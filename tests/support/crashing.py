@@ -1,0 +1,395 @@
+"""An installation of real processes that die at named points, and the oracle over what they leave behind."""
+
+import asyncio
+import base64
+import contextlib
+import json
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import httpx
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ConstantBackoff
+from redis.exceptions import RedisError
+
+from app.crash import LOG
+from app.domain.errors import Conflict, StoreUnavailable
+from app.domain.ids import join_ref
+from app.gateway import Gateway, open_gateway
+from app.settings import load_settings
+from app.store import keys
+from tests.support.crash_tally import Tally
+from tests.support.emulator import Emulator
+from tests.support.receiver import Receiver
+from tests.support.redis_server import RedisServer
+from tests.support.site import ENDS, Job, Serve, Site
+from tests.support.stack import environment
+from tests.support.up import free_ports
+from tests.support.waiting import wait_until
+from tests.support.wire import Wire
+from tests.support.workers import Workers, children
+
+OUTAGE_S = 0.3  # how long the store is away
+STALE_S = 1.0  # a step against the emulator takes milliseconds; what stands still so long has lost its process
+LOOK_AGAIN_S = 1.5  # before an operator believes that fal has nothing
+END_S = 60.0
+KILL_S = 30.0
+TIGHT_S = 0.1
+# What is logged as an error on purpose.
+SAID = {"job.orphan", "job.unsaved", "breaker.opened", "step.set_aside"}
+
+
+@dataclass
+class CrashSite:
+    """What a test has in hand: the installation, an operator's own gateway, and two customers' receivers.
+
+    `receiver` says 200 to every webhook, `gone` 410. The workers reach fal through `wire`, and callers the API
+    through `front` where they want. A caretaker starts the API, the store and the supervisor again when they
+    have died; the supervisor does so for its workers.
+    """
+
+    site: Site
+    operator: Gateway
+    team: str
+    receiver: Receiver
+    gone: Receiver
+    wire: Wire
+    front: Wire
+    redis: Any
+    tickets: Path
+    logs: list[Path]
+    tally: Tally = field(default_factory=Tally)
+    excused: set[str] = field(default_factory=set)  # prompts that a test made the operator buy twice
+    _read: dict[Path, int] = field(default_factory=dict)
+    _noting: set[asyncio.Task[None]] = field(default_factory=set)
+
+    # --- killing ---------------------------------------------------------------------------------------------
+
+    def arm(self, point: str, *, nth: int = 0, number: int = signal.SIGKILL, pid: int = 0) -> None:
+        """The process that passes the point after `nth` others gets the signal; or `pid` gets it in its place."""
+        for left in range(nth, -1, -1):
+            (self.tickets / f"{point}.{left}").write_text(f"{int(number)} {pid}", "ascii")
+
+    def disarm(self) -> None:
+        """Take back the tickets nobody took."""
+        for ticket in self.tickets.glob("*.*"):
+            ticket.unlink(missing_ok=True)
+
+    def signalled(self) -> list[tuple[str, int, int]]:
+        """Every signal that was sent at a point: its name, the number, the process that passed it."""
+        with contextlib.suppress(FileNotFoundError):
+            lines = (self.tickets / LOG).read_text("ascii").splitlines()
+            return [(name, int(number), int(pid)) for name, number, pid in map(str.split, lines)]
+        return []
+
+    async def until_signalled(self, before: int) -> int:
+        """The process that passed the armed point; `before`: how many signals had been sent."""
+
+        async def sent() -> bool:
+            return len(self.signalled()) > before
+
+        await wait_until(sent, "somebody passes the armed point", timeout=KILL_S)
+        return self.signalled()[-1][2]
+
+    def kill_everything(self) -> None:
+        """SIGKILL for every process of the installation at the same moment; fal and the receivers live on."""
+        workers = self.site.workers
+        for pid in [workers.pid, *(pid for pid, _ in children(workers.pid))]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.site.serve.kill()
+        self.site.redis.kill()
+
+    async def care(self) -> None:
+        """Start the store, the API and the supervisor again when they have died."""
+        while True:
+            await asyncio.sleep(0.05)
+            store = self.site.redis._process
+            if store is None or store.poll() is not None:
+                await asyncio.sleep(OUTAGE_S)
+                self.site.redis.kill()
+                self.site.redis.start()
+                noting = asyncio.create_task(self._note_outage())
+                self._noting.add(noting)
+                noting.add_done_callback(self._noting.discard)
+            if not self.site.serve.running:
+                self.site.serve.start()
+            supervisor = self.site.workers._process
+            if supervisor is not None and supervisor.poll() is not None:
+                self.site.workers.start()
+
+    async def _note_outage(self) -> None:
+        with contextlib.suppress(AssertionError):  # it went away again
+            self.tally.outages.append(await self._until_answered())
+
+    async def _until_answered(self) -> float:
+        """How long a caller waits for a real answer, once the store is back."""
+        began = time.monotonic()
+
+        async def answered() -> bool:
+            with contextlib.suppress(httpx.TransportError):
+                return (await self.site.api.get("/v1/me")).status_code == 200
+            return False
+
+        await wait_until(answered, "callers are answered again", timeout=30)
+        return time.monotonic() - began
+
+    # --- working ---------------------------------------------------------------------------------------------
+
+    async def submit(
+        self, prompt: str, *, label: str, url: str, image: str | None = None, via: str | None = None
+    ) -> str:
+        """Submit until it is acknowledged, with one idempotency key; the job's id. `via`: over another address."""
+        shown = image or self.site.emulator.sample_image
+        body = {
+            "input": {"prompt": prompt, "image_url": shown},
+            "webhook_url": url,
+            "metadata": {"round": label},
+        }
+        address = f"{via or ''}/v1/jobs"
+        headers = {"Idempotency-Key": prompt.partition(" ")[0]}
+
+        async def acknowledged() -> str | None:
+            with contextlib.suppress(httpx.TransportError):
+                reply = await self.site.api.post(address, json=body, headers=headers)
+                assert reply.status_code in {202, 503}, reply.text
+                return str(reply.json()["id"]) if reply.status_code == 202 else None
+            return None
+
+        found = await wait_until(acknowledged, f"{prompt} is acknowledged", timeout=END_S, interval=0.1)
+        assert found is not None
+        return found
+
+    async def image(self) -> str:
+        """A picture as a data URI."""
+        async with httpx.AsyncClient(trust_env=False) as web:
+            content = (await web.get(self.site.emulator.sample_image)).content
+        return f"data:image/jpeg;base64,{base64.b64encode(content).decode()}"
+
+    async def cancel(self, job_id: str) -> None:
+        """Ask for the end of a job, as often as it takes."""
+
+        async def asked() -> bool:
+            with contextlib.suppress(httpx.TransportError):
+                return (await self.site.api.post(f"/v1/jobs/{job_id}/cancel")).status_code in {200, 202, 409}
+            return False
+
+        await wait_until(asked, "the wish to cancel is taken", timeout=END_S, interval=0.1)
+
+    async def settled(self, label: str, count: int, *, hurry: bool = True) -> list[Job]:
+        """All jobs of a round at their end, with the operator's help; what lost its process is made due now."""
+        seen: dict[str, tuple[str, float]] = {}
+        found: list[Job] = []
+
+        async def reached() -> bool:
+            found[:] = await self.site.jobs(round=label)
+            await self._release()
+            now = time.monotonic()
+            for job in found:
+                if seen.get(job["id"], ("", 0.0))[0] != job["status"]:
+                    seen[job["id"]] = (job["status"], now)
+                await self._push(job, now - seen[job["id"]][1], hurry=hurry)
+            return len(found) >= count and {job["status"] for job in found} <= ENDS
+
+        try:
+            await wait_until(reached, f"all of {label} have ended", timeout=END_S, interval=TIGHT_S)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; {[(job['id'], job['status']) for job in found]}") from None
+        return found
+
+    async def _push(self, job: Job, still_s: float, *, hurry: bool) -> None:
+        """End the waits of a job that stands still (leases, hidden times), and resolve it where it is held."""
+        step = {"queued": "submit", "submitting": "submit", "running": "poll", "finalizing": "finalize"}
+        ref = join_ref(self.team, job["id"])
+        with contextlib.suppress(RedisError, StoreUnavailable):
+            if job["status"] == "held":
+                await self.resolve(job, sure=still_s > LOOK_AGAIN_S)
+            elif hurry and still_s > STALE_S and job["status"] in step:
+                if job["status"] == "submitting":
+                    await self.redis.hset(keys.job(ref), "lease_ms", 1)
+                await self.redis.zadd(keys.due(step[job["status"]]), {ref: 1}, xx=True)
+
+    async def _release(self) -> None:
+        """What ended its worker twice is set aside; the operator knows that it was not its fault."""
+        with contextlib.suppress(StoreUnavailable):
+            for step, ref, _ in await self.operator.dispatch.aside():
+                await self.operator.dispatch.release(step, ref)
+                self.tally.released += 1
+
+    async def resolve(self, job: Job, *, sure: bool) -> bool:
+        """An operator's honest word: adopt what fal has; when it surely has nothing, submit again."""
+        request_id = await self.site.request_of(job["input"]["prompt"])
+        if request_id is None and not sure:
+            return False
+        with contextlib.suppress(Conflict):  # fal's webhook was faster
+            if request_id is None:
+                await self.operator.jobs.resolve(job["id"], "resubmit")
+            else:
+                await self.operator.jobs.resolve(job["id"], "adopt", upstream_request_id=request_id)
+            self.tally.held += 1
+            return True
+        return False
+
+    # --- judging ---------------------------------------------------------------------------------------------
+
+    async def newest_event(self) -> str:
+        """The id of the team's last event, to read on from."""
+        rows = await self.redis.xrevrange(keys.events(self.team), count=1)
+        return rows[0][0] if rows else "0-0"
+
+    async def judge(
+        self, ids: list[str], jobs: list[Job], *, since: str, told: Receiver, store_died: bool = False
+    ) -> None:
+        """O1 to O4 and O6 over the jobs of one round."""
+        self.tally.jobs += len(ids)
+        lost = set(ids) ^ {job["id"] for job in jobs}
+        self.tally.lost += len(lost)
+        twice = set(await self.site.bought_twice()) - self.excused
+        self.tally.doubles += len(twice)
+        assert not lost, f"O1: acknowledged and listed differ by {lost}"
+        assert not twice, f"O2: bought twice: {twice}"
+        await self._one_end_each(ids, since, told)
+        faults = await self.site.faults()
+        self.tally.ledger_errors += len(faults)
+        assert not faults, f"O3: {faults}"
+        assert not (wrong := self.complaints(store_died=store_died)), f"O6: {wrong[:20]}"
+
+    async def _one_end_each(self, ids: list[str], since: str, told: Receiver) -> None:
+        """O4: one terminal event for each job, whose message arrived at least once, always with the same id."""
+        rows = await self.redis.xrange(keys.events(self.team), min=f"({since}")
+        kinds = {f"job.{status}" for status in ENDS}
+        ends = Counter(row["job"] for _, row in rows if row["type"] in kinds)
+        assert {job_id: ends[job_id] for job_id in ids} == dict.fromkeys(ids, 1), "O4: one end each"
+
+        async def heard() -> bool:
+            await self._hurry_deliveries()
+            return set(ids) <= set(self._messages(told))
+
+        await wait_until(heard, "O4: a message for each end", timeout=END_S, interval=TIGHT_S)
+        several = {job_id: found for job_id, found in self._messages(told).items() if len(found) > 1}
+        assert not several, f"O4: one message has several ids: {several}"
+
+    def _messages(self, told: Receiver) -> dict[str, set[str]]:
+        """The ids of the messages about each job's end."""
+        found: dict[str, set[str]] = {}
+        for request in told.requests:
+            message = json.loads(request.body)
+            if message["type"].removeprefix("job.") in ENDS:
+                found.setdefault(message["data"]["id"], set()).add(request.headers["webhook-id"])
+        return found
+
+    async def _hurry_deliveries(self) -> None:
+        """A delivery whose process died is hidden for 20 s; make all due now: sending twice is allowed."""
+        await self._release()
+        due = keys.due("deliver")
+        for ref, score in await self.redis.zrange(due, 0, -1, withscores=True):
+            if score > (time.time() + STALE_S) * 1000:
+                await self.redis.zadd(due, {ref: 1}, xx=True)
+
+    async def quiet(self) -> None:
+        """No delivery is open any more."""
+
+        async def none_left() -> bool:
+            await self._hurry_deliveries()
+            return not await self.redis.zcard(keys.due("deliver"))
+
+        await wait_until(none_left, "all deliveries are done", timeout=END_S, interval=TIGHT_S)
+
+    def complaints(self, *, store_died: bool = False) -> list[str]:
+        """What the logs have said since the last look: unhandled exceptions, errors, answers of 500.
+
+        A worker whose store dies ends with a traceback of RQ's, and is started again; that is not looked at.
+        """
+        found = []
+        for path in self.logs:
+            with path.open("rb") as log:
+                log.seek(self._read.get(path, 0))
+                text = log.read()
+            whole = text[: text.rfind(b"\n") + 1]
+            self._read[path] = self._read.get(path, 0) + len(whole)
+            rq_too = not store_died or path.name == "api.log"
+            found += [line for line in whole.decode().splitlines() if _complains(line, rq_too=rq_too)]
+        return found
+
+
+def _complains(line: str, *, rq_too: bool) -> bool:
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return bool(line.strip()) and rq_too  # a traceback, or a warning of Python's
+    if said.get("logger") == "rq.worker" and not rq_too:
+        return False
+    return (said.get("level") in {"error", "critical"} and said.get("event") not in SAID) or said.get(
+        "status"
+    ) == 500
+
+
+@asynccontextmanager
+async def open_crash_site(*emulator_options: str, **settings: str) -> AsyncIterator[CrashSite]:
+    """An installation with crash points, ready for work; everything ends with the block."""
+    async with contextlib.AsyncExitStack() as stack:
+        store = stack.enter_context(RedisServer())
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="filmgate-test-")))
+        emulator = await Emulator.start("--no-clips", *emulator_options)
+        stack.push_async_callback(emulator.stop)
+        port = free_ports()
+        wire, front = Wire(emulator.port), Wire(port)
+        for relay in (wire, front):
+            await relay.start()
+            stack.push_async_callback(relay.stop)
+        tickets = folder / "tickets"
+        tickets.mkdir()
+        plain = environment(
+            store,
+            emulator,
+            FILMGATE_FAL_QUEUE_URL=wire.url,
+            FILMGATE_PUBLIC_URL=f"http://127.0.0.1:{port}",
+            FILMGATE_FAL_WEBHOOKS="on",
+            FILMGATE_FAL_JWKS_URL=f"{emulator.url}/.well-known/jwks.json",
+            FILMGATE_FAL_API_URL=emulator.url,
+            FAL_ADMIN_KEY="admin-key-of-the-tests",
+            **settings,
+        )
+        armed = {**plain, "FILMGATE_CRASH": str(tickets)}
+        operator = await stack.enter_async_context(open_gateway(load_settings(plain), process="operator"))
+        account = await operator.administration.first_account(team_name="test", user_name="tester")
+        logs = [folder / "api.log", folder / "workers.log"]
+        for log in logs:
+            log.touch()
+        serve = Serve(armed, port=port, log=logs[0]).start()
+        stack.callback(serve.stop)
+        workers = Workers(armed, log=logs[1]).start()
+        stack.callback(workers.stop)
+        headers = {"Authorization": f"Bearer {account.key}"}
+        client = httpx.AsyncClient(base_url=serve.url, headers=headers, timeout=30, trust_env=False)
+        api = await stack.enter_async_context(client)
+        receiver = await stack.enter_async_context(Receiver())
+        gone = await stack.enter_async_context(Receiver())
+        patience = Retry(ConstantBackoff(TIGHT_S), 50)  # it asks while the store is away, too
+        reading = Redis.from_url(store.url, decode_responses=True, retry=patience)
+        redis = await stack.enter_async_context(reading)
+        site = Site(plain, store, emulator, serve, workers, api)
+        await site.ready()
+        made = CrashSite(site, operator, account.team.id, receiver, gone, wire, front, redis, tickets, logs)
+        yield made
+
+
+@asynccontextmanager
+async def cared_for(made: CrashSite) -> AsyncIterator[CrashSite]:
+    """In the block, what dies is started again."""
+    caring = asyncio.create_task(made.care())
+    try:
+        yield made
+    finally:
+        caring.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await caring

@@ -1,0 +1,85 @@
+"""Tells a gateway what fal would tell it, signed with a key of the test's own, and looks at what becomes of it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from app.domain.jobs import Job, Money, Status
+from app.domain.marker import Marker, make_marker
+from app.store import keys
+from app.store.alarms import Alarm
+from tests.support.emulator import Emulator, FalCaller
+from tests.support.hand import Hand
+from tests.support.receiver import Answer, Receiver
+from tests.support.redis_server import RedisServer
+from tests.support.signed import Signer, published, told
+from tests.support.stack import EMULATOR_KEY, open_stack
+
+PRICE = 1_400_000
+SLOW = "60"  # seconds until the first poll: what happens sooner is due to a webhook
+FAL = Signer()
+
+
+@dataclass
+class Told:
+    """A gateway, its jobs by hand, and a fal that tells it things."""
+
+    hand: Hand
+    keys: Receiver
+
+    async def marker(self, job_id: str, nonce: str | None) -> Marker:
+        """What the submission of this attempt carried."""
+        return make_marker(await self.hand.gateway.secrets.of_markers(), job_id, nonce or "")
+
+    async def tell(
+        self, marker: Marker, request_id: str, *, body: bytes | None = None, signer: Signer = FAL, **how: Any
+    ) -> httpx.Response:
+        """Deliver this, signed; `how`: `at`, the time of the signature, and `user`."""
+        body = told(request_id) if body is None else body
+        return await self.post(marker, signer.headers(request_id, body, **how), body)
+
+    async def post(self, marker: Marker, headers: dict[str, str], body: bytes) -> httpx.Response:
+        """Deliver this."""
+        path = f"/fal/hooks/{marker.job}/{marker.nonce}/{marker.mac}"
+        return await self.hand.stack.api.post(path, headers=headers, content=body)
+
+    async def at_fal(self, prompt: str) -> str:
+        """The id of a request at fal of which the gateway knows nothing."""
+        async with FalCaller(self.hand.stack.emulator.url, EMULATOR_KEY) as caller:
+            return str((await caller.submit(prompt))["request_id"])
+
+    async def alarms(self) -> list[Alarm]:
+        """What the administrator is told."""
+        return await self.hand.gateway.alarms.newest(100)
+
+    async def poll_in(self, job_id: str) -> float:
+        """Seconds until the job is polled."""
+        due: float = await self.hand.redis.zscore(keys.due("poll"), self.hand.ref(job_id))
+        return (due - await self.hand.gateway.dispatch.now_ms()) / 1000
+
+    async def succeeds(self, job: Job, request_id: str) -> None:
+        """The job is this request's, is due now, and ends well: paid once, with nobody alarmed."""
+        now = await self.hand.job(job.id)
+        assert (now.status, now.upstream_request_id) == (Status.RUNNING, request_id)
+        assert await self.poll_in(job.id) <= 0
+        assert await self.hand.slot(job.id) == float("inf")
+        await self.hand.completed(job.id)
+        end = await self.hand.finalized(job.id)
+        assert (end.status, end.money) == (Status.SUCCEEDED, Money.SPENT)
+        assert await self.hand.entries(job.id) == ["reserve", "settle"]
+        assert await self.alarms() == []
+
+
+@asynccontextmanager
+async def listening(
+    store: RedisServer, emulator: Emulator, *answers: Answer, **settings: str
+) -> AsyncIterator[Told]:
+    """A gateway that asks a server of the test's own for fal's keys; it answers so, and then with FAL's key."""
+    async with Receiver() as server:
+        server.answers([*answers, *[published(FAL)] * 10])
+        slow = {"FILMGATE_FAL_JWKS_URL": f"{server.url}/keys", "FILMGATE_POLL_INTERVAL": SLOW}
+        async with open_stack(store, emulator, **slow, **settings) as stack:
+            yield Told(Hand(stack), server)

@@ -1,0 +1,68 @@
+"""A verifier of fal's webhooks with a clock of the test's own, and the server where it finds fal's keys."""
+
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import pytest
+
+from app.fal.signature import Delivery, NotGenuine, Verifier
+from tests.support.receiver import Answer, Receiver
+from tests.support.signed import PREFIX, Signer, told
+
+Changed: TypeAlias = dict[str, str | None]
+NOW = 1767225600
+REQUEST = "01234567-89ab-7cde-8f01-23456789abcd"
+FAL = Signer()
+NEWER = Signer(b"n" * 32)
+FORGER = Signer(b"f" * 32)
+BODY = told(REQUEST)
+VECTOR_KEY = {"kty": "OKP", "crv": "Ed25519", "x": "A6EHv_POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg"}  # 00 01 … 1f
+
+
+@dataclass
+class Door:
+    """A verifier, the server where it finds fal's keys, and its clock."""
+
+    verifier: Verifier
+    server: Receiver
+    at: list[float]
+
+    @property
+    def looks(self) -> int:
+        """How often the keys were asked for."""
+        return len(self.server.requests)
+
+    def pass_time(self, seconds: float) -> None:
+        """So many seconds later."""
+        self.at[0] += seconds
+
+    async def take(
+        self, signer: Signer = FAL, *, body: bytes = BODY, now_s: float = NOW, changed: Changed | None = None
+    ) -> Delivery:
+        """A delivery of this signer, with some of its headers changed or, by None, left out."""
+        headers: dict[str, str | None] = dict(signer.headers(REQUEST, body, at=NOW))
+        headers |= {PREFIX + name: value for name, value in (changed or {}).items()}
+        pairs = [(name, value) for name, value in headers.items() if value is not None]
+        return await self.verifier.verify(pairs, body, now_s=now_s)
+
+
+@asynccontextmanager
+async def door(*answers: Answer, user_id: str | None = None) -> AsyncIterator[Door]:
+    """A verifier whose fal answers so, one after the other, when asked for its keys."""
+    at = [5.0]
+    async with Receiver() as server:
+        server.answers(answers)
+        verifier = Verifier(f"{server.url}/jwks.json", user_id=user_id, clock=lambda: at[0])
+        try:
+            yield Door(verifier, server, at)
+        finally:
+            await verifier.aclose()
+
+
+async def refused(taken: Awaitable[Delivery]) -> str:
+    """Why the delivery was refused."""
+    with pytest.raises(NotGenuine) as caught:
+        await taken
+    return caught.value.reason

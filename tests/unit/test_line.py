@@ -1,0 +1,70 @@
+"""Places in line: the closed form against serving turn by turn."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.line import Place, Standings, TeamWaiting, UserWaiting, position
+
+PRICE = 1_400_000
+MARKS = st.integers(0, 12).map(lambda turns: float(turns * 233_333))
+USERS = st.dictionaries(
+    st.sampled_from(["user_1", "user_2", "user_3"]), st.tuples(MARKS, st.integers(1, 6)), min_size=1
+)
+WAITING = st.dictionaries(
+    st.sampled_from(["team_a", "team_b", "team_c"]), st.tuples(st.integers(1, 9), MARKS, USERS), min_size=1
+)
+
+
+def serve(standings: Standings, micro: int) -> list[tuple[str, str, int]]:
+    """Team, user and rank of each turn: the lowest mark first, of equal ones the name that sorts first."""
+    teams = {name: team.mark for name, team in standings.items()}
+    users = {(team, name): user.mark for team, found in standings.items() for name, user in found.users.items()}
+    left = {place: standings[place[0]].users[place[1]].jobs for place in users}
+    order = []
+    while left:
+        team = min({team for team, _ in left}, key=lambda name: (teams[name], name))
+        user = min((name for of, name in left if of == team), key=lambda name: (users[team, name], name))
+        order.append((team, user, standings[team].users[user].jobs - left[team, user]))
+        teams[team] += round(micro / standings[team].weight)
+        users[team, user] += micro
+        left[team, user] -= 1
+        if left[team, user] == 0:
+            del left[team, user]
+    return order
+
+
+def standing(asked: dict[str, tuple[int, float, dict[str, tuple[float, int]]]]) -> Standings:
+    """Who waits, of what was drawn."""
+    return {
+        team: TeamWaiting(weight, mark, {user: UserWaiting(*row) for user, row in users.items()})
+        for team, (weight, mark, users) in asked.items()
+    }
+
+
+def place_in(standings: Standings, team: str, user: str, rank: int) -> Place:
+    """Where a job of theirs stands."""
+    own = standings[team]
+    return Place(team, own.weight, own.mark, user, own.users[user].mark, rank)
+
+
+@given(WAITING.map(standing), st.sampled_from([PRICE, 233_333, 1, 0]))
+def test_each_place_is_the_number_of_turns_before_it(standings: Standings, micro: int) -> None:
+    """For whoever waits, with whatever marks and weights, and jobs of one price."""
+    order = serve(standings, micro)
+    places = [position(standings, place_in(standings, *turn), micro=micro) for turn in order]
+    assert places == list(range(len(order)))
+
+
+def test_a_paused_team_is_not_ahead_of_anybody() -> None:
+    """Its jobs are not served before ours, however low its mark is."""
+    one = {"user": UserWaiting(0, 5)}
+    ours, theirs = TeamWaiting(1, 7.0, one), TeamWaiting(1, 0.0, one)
+    place = Place("team_b", 1, 7.0, "user", 0, 0)
+    assert position({"team_a": theirs, "team_b": ours}, place, micro=PRICE) == 1
+    paused = TeamWaiting(1, 0.0, one, paused=True)
+    assert position({"team_a": paused, "team_b": ours}, place, micro=PRICE) == 0
+
+
+def test_an_empty_line_has_nobody_before_anybody() -> None:
+    """The first place is 0."""
+    assert position({}, Place("team", 1, 5.0, "user", 5.0, 0), micro=PRICE) == 0

@@ -1,0 +1,220 @@
+"""Held jobs against fal's history: what fal has of ours is adopted; what it proves not to have may be sent again.
+
+Only the payload tells (docs/decisions/0012): a job is looked for by the marker in the addresses of its images,
+never by its time or its prompt. A listing that is not whole decides nothing.
+"""
+
+import time
+from collections.abc import Iterable
+
+import structlog
+
+from app.crash import crash_point
+from app.domain.errors import StoreUnavailable
+from app.domain.jobs import Job, Status
+from app.domain.marker import Marker, read_marker
+from app.fal.history import Listing, NoHistory, Seen
+from app.gateway import Gateway
+from app.services.hints import adopt
+from app.store.jobs import SUBMIT_LEASE_MS
+
+EVERY_S = 15.0
+AWAY_S = 60.0  # between two calls while fal gives no whole listing
+BEGIN_S = 2.0  # so long a look begins with another job: it must end within a lane's slice
+HIDDEN_MS = 30_000  # longer than one listing and what follows from it may take
+MINUTE_MS = 60_000
+DAY_MS = 86_400_000
+PAUSES_MS = ((600_000, 15_000), (DAY_MS, MINUTE_MS))  # until this age, so long between two looks
+LONGEST_PAUSE_MS = 3_600_000
+AROUND_MS = 300_000  # fal's clock and ours may differ by so much
+RUN_MS = 3_600_000  # a span that is about ends must reach as far as the longest run
+
+# What proves that fal never took it, beside the limit on its start (facts: reliability 2.4).
+LAG_MS = 600_000  # how late fal's history may be
+MARGIN_MS = 300_000
+EMPTY_LISTINGS = 3
+APART_MS = MINUTE_MS
+CANARIES = 20  # other requests that are compared with our records, at most
+
+log = structlog.get_logger()
+
+
+class Resolver:
+    """Says when the next look at fal's history is due in this process, and warns once when fal does not show it."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._next = 0.0
+        self._away = False
+
+    def is_due(self) -> bool:
+        """True when it is time to look, and the operator gave a key that may."""
+        return self._gateway.settings.fal_admin_key is not None and time.monotonic() >= self._next
+
+    async def look(self) -> None:
+        """One look; whatever goes wrong, the jobs stay held and come due again, and the lane goes on."""
+        self._next = time.monotonic() + EVERY_S
+        try:
+            answer = await resolve_held(self._gateway)
+            if not isinstance(answer, NoHistory) and await self._gateway.dispatch.any_due("resolve"):
+                self._next = 0.0  # more than one look's worth: in the next slice
+        except StoreUnavailable:
+            log.warning("history.store_away")
+        else:
+            self._hear(answer)
+
+    def _hear(self, answer: NoHistory | int) -> None:
+        if isinstance(answer, NoHistory):
+            self._next = time.monotonic() + AWAY_S
+            if not self._away:
+                log.warning("history.away", reason=answer.reason, remedy="held jobs wait for a webhook or for you")
+            self._away = True
+        elif answer:
+            self._away = False
+
+
+async def resolve_held(gateway: Gateway) -> NoHistory | int:
+    """Look for held jobs, one after the other: how many; NoHistory when fal gave no whole listing, which ends it.
+
+    1. every held job has its time in this step, and keeps it until all that follows from it is done
+    2. take one that is due; it is hidden from other lanes meanwhile
+    3. look for it, and say when to look again, if at all
+    """
+    await gateway.dispatch.add_due("resolve", await gateway.job_store.held())
+    began, looked = time.monotonic(), 0
+    while time.monotonic() - began < BEGIN_S:
+        now_ms, refs = await gateway.dispatch.take_due("resolve", limit=1, visibility_ms=HIDDEN_MS)
+        for ref in refs:
+            try:
+                answer = await resolve(gateway, ref, now_ms)
+            except StoreUnavailable:
+                raise
+            except Exception:
+                log.exception("history.failed", job=ref)  # one poisonous job must not keep the others held
+                continue
+            if isinstance(answer, NoHistory):
+                return answer
+            looked += 1
+            if answer is None:
+                await gateway.dispatch.drop_due("resolve", [ref])
+            else:
+                await gateway.dispatch.look_again("resolve", {ref: now_ms + answer})
+        if not refs:
+            break
+    return looked
+
+
+async def resolve(gateway: Gateway, ref: str, now_ms: int) -> NoHistory | int | None:
+    """Look for one job in fal's history: ms until the next look, None when nothing is left to look for.
+
+    1. a job whose images are not ours cannot be found: it waits for a webhook or a person
+    2. list what fal had of its model since a little before the claim; half a listing decides nothing
+    3. the earliest request with a marker of this job is adopted; others that carry one are orphans
+    4. still held: where the setting says so, and the listings prove that fal never took it, back in line with it
+    """
+    job = await gateway.job_store.get(ref)
+    claimed_ms = None if job is None else claim_time_ms(job)
+    if job is None or claimed_ms is None:
+        return None
+    if not is_marked(job):
+        return LONGEST_PAUSE_MS if job.status is Status.HELD else None
+    listing = await gateway.fal.history(
+        job.model, start_ms=claimed_ms - AROUND_MS, end_ms=min(now_ms, _settled_ms(job, claimed_ms)) + AROUND_MS
+    )
+    if isinstance(listing, NoHistory):
+        return listing
+    secret = await gateway.secrets.of_markers()
+    of_job = [(seen, marker) for seen, marker in _marked(secret, listing.requests) if marker.job == job.id]
+    if of_job:
+        crash_point("resolve.found")
+        await _take(gateway, ref, of_job)
+    elif gateway.settings.on_unknown_outcome == "resubmit" and await _is_absent(gateway, job, listing, now_ms):
+        await _send_again(gateway, job)
+    now = await gateway.job_store.get(ref)
+    return _pause_ms(now_ms - claimed_ms) if now is not None and now.status is Status.HELD else None
+
+
+def claim_time_ms(job: Job) -> int | None:
+    """When the last attempt was claimed, before its POST; None when there was none."""
+    if job.claimed_ms is None and job.lease_ms is not None:
+        return job.lease_ms - SUBMIT_LEASE_MS  # claimed by an older version
+    return job.claimed_ms
+
+
+def is_marked(job: Job) -> bool:
+    """True when the payload that was sent carries the marker: an image in it was uploaded here."""
+    return any(isinstance((job.input or {}).get(name), str) for name in job.images)
+
+
+def _settled_ms(job: Job, claimed_ms: int) -> int:
+    """By when fal would have ended the request, if it took it: later ones say nothing about it."""
+    return claimed_ms + (job.start_timeout_ms or RUN_MS) + RUN_MS
+
+
+def _marked(secret: str, requests: Iterable[Seen]) -> list[tuple[Seen, Marker]]:
+    """The requests that carry a marker of this installation, in their order, each with its marker."""
+    read = ((seen, read_marker(secret, mark)) for seen in requests for mark in seen.marks)
+    return [(seen, marker) for seen, marker in read if marker is not None]
+
+
+async def _take(gateway: Gateway, ref: str, of_job: list[tuple[Seen, Marker]]) -> None:
+    """Give the job the first of these requests, unless it has one; the others are orphans.
+
+    The first is taken also when an older attempt made it, which had seemed to be refused: it is paid for. Each time
+    the job is read again, because fal's webhook may have resolved it meanwhile.
+    """
+    for seen, marker in of_job:
+        job = await gateway.job_store.get(ref)
+        if job is None:
+            return
+        nonce = job.nonce if job.status is Status.HELD and job.nonce else marker.nonce
+        await adopt(gateway.job_store, gateway.fal, gateway.alarms, job, nonce, seen.request_id)
+
+
+async def _is_absent(gateway: Gateway, job: Job, listing: Listing, now_ms: int) -> bool:
+    """True when fal certainly never took this attempt; `listing` is whole and does not show it.
+
+    1. it can not start any more, and fal's history has caught up: only where fal was told a limit for the start
+    2. the listing shows another request that we know, sent at about the same time: it is no empty answer
+    3. that was so three times, a minute apart
+    """
+    claimed_ms = claim_time_ms(job)
+    if job.status is not Status.HELD or not job.start_timeout_ms or claimed_ms is None:
+        return False
+    if now_ms < claimed_ms + job.start_timeout_ms + LAG_MS + MARGIN_MS:
+        return False
+    if not await _shows_another(gateway, listing, claimed_ms):
+        return False
+    return _apart(await gateway.job_store.note_absence(job, now_ms)) >= EMPTY_LISTINGS
+
+
+async def _shows_another(gateway: Gateway, listing: Listing, claimed_ms: int) -> bool:
+    """True when a request sent near the claim is the one that our record of its job names."""
+    near = [seen for seen in listing.requests if abs(seen.sent_ms - claimed_ms) <= AROUND_MS]
+    others = _marked(await gateway.secrets.of_markers(), near)
+    for seen, marker in others[:CANARIES]:
+        other = await gateway.job_store.find(marker.job)
+        if other is not None and other.upstream_request_id == seen.request_id:
+            return True
+    return False
+
+
+def _apart(times_ms: Iterable[int]) -> int:
+    """How many of these times lie at least a minute apart."""
+    count, last_ms = 0, None
+    for at_ms in sorted(times_ms):
+        if last_ms is None or at_ms - last_ms >= APART_MS:
+            count, last_ms = count + 1, at_ms
+    return count
+
+
+async def _send_again(gateway: Gateway, job: Job) -> None:
+    if await gateway.job_store.requeue(job, nonce=job.nonce or "", wait_ms=0):
+        log.warning("job.resubmitted", job=job.id, attempt=job.attempt)
+        sentence = "fal's history proves that it never took this job's submission; the job is in line again."
+        await gateway.alarms.ring("resubmitted", sentence, job=job.id)
+
+
+def _pause_ms(age_ms: int) -> int:
+    """How long until the next look, by the time since the claim: fal may be late by minutes, people by days."""
+    return next((pause_ms for until_ms, pause_ms in PAUSES_MS if age_ms < until_ms), LONGEST_PAUSE_MS)

@@ -1,0 +1,81 @@
+"""After the store went back in time: ask fal's history what was bought, and give the jobs their requests.
+
+Absence proves nothing here: fal shows a request once it has started, and only payloads with an image of ours carry
+the marker. So buying goes on by itself only when no job is left in line that may have been bought before.
+"""
+
+import structlog
+
+from app.domain.jobs import Status
+from app.domain.marker import Marker, read_marker
+from app.fal.history import NoHistory
+from app.gateway import Gateway
+from app.services.hints import adopt
+from app.store.epoch import Epoch
+from app.store.jobs import ref_of
+
+MARGIN_MS = 900_000
+UNKNOWN = "fal has a request of a job that the store does not know: it was bought before the store went back."
+OTHER = "fal has a request of an attempt that the store does not know, for a job that is not in line."
+
+log = structlog.get_logger()
+
+
+async def regain(gateway: Gateway) -> bool:
+    """One look, while buying is stopped; True when buying goes on again.
+
+    1. list what fal had of every model since a little before the last time up to which the store is whole; a
+       listing that is not whole decides nothing
+    2. adopt what carries a marker of ours and belongs to a job in line; a request of an unknown job is an alarm
+    3. leave the stop when no job that was in line before it is still there; otherwise say what a person must decide
+    """
+    stop = await gateway.epoch.stop()
+    if stop is None:
+        return True
+    requests = await _listed(gateway, stop)
+    if requests is None:
+        return False
+    adopted = unknown = 0
+    for marker, request_id in requests:
+        job = await gateway.job_store.find(marker.job)
+        if job is None:
+            unknown += 1
+            await gateway.epoch.alarm_once("epoch_unknown", UNKNOWN, job=marker.job, request_id=request_id)
+        elif job.upstream_request_id == request_id:
+            continue
+        elif job.status is Status.QUEUED or job.nonce == marker.nonce:
+            adopted += await adopt(gateway.job_store, gateway.fal, gateway.alarms, job, marker.nonce, request_id)
+        else:  # it is not cancelled: it may be the one that counts
+            await gateway.epoch.alarm_once("epoch_other", OTHER, job=job.id, request_id=request_id)
+    suspects = await _suspects(gateway, stop)
+    found = f"fal's history has {len(requests)} requests of ours since then: {adopted} jobs were given theirs, "
+    found += f"{unknown} belong to jobs that the store does not know"
+    if not suspects:
+        return await gateway.epoch.leave(stop, f"Buying goes on; {found}.")
+    sentence = f"{len(suspects)} jobs stand in line that may have been bought ({found}); somebody must decide."
+    log.warning("epoch.undecided", suspects=suspects[:10], count=len(suspects), remedy="`filmgate epoch accept`")
+    await gateway.epoch.alarm_once("epoch_undecided", sentence)
+    return False
+
+
+async def _listed(gateway: Gateway, stop: Epoch) -> list[tuple[Marker, str]] | None:
+    """The requests at fal that carry a marker of ours, over all models; None when fal gave no whole listing."""
+    now_ms = await gateway.dispatch.now_ms()
+    start_ms = (stop.good_ms or now_ms) - MARGIN_MS
+    secret = await gateway.secrets.of_markers()
+    found: list[tuple[Marker, str]] = []
+    for model in gateway.catalog:
+        listing = await gateway.fal.history(model.id, start_ms=start_ms, end_ms=now_ms + MARGIN_MS)
+        if isinstance(listing, NoHistory):
+            log.warning("epoch.no_history", model=model.id, reason=listing.reason, remedy="it is tried again")
+            return None
+        read = ((read_marker(secret, mark), seen.request_id) for seen in listing.requests for mark in seen.marks)
+        found += [(marker, request_id) for marker, request_id in read if marker is not None]
+    return found
+
+
+async def _suspects(gateway: Gateway, stop: Epoch) -> list[str]:
+    """The jobs in line that were admitted before the stop began."""
+    jobs = await gateway.job_store.get_many(await gateway.epoch.in_line())
+    since_ms = stop.since_ms or 0
+    return [ref_of(job) for job in jobs if job and job.status is Status.QUEUED and job.created_ms <= since_ms]
