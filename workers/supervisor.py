@@ -59,6 +59,7 @@ class Supervisor:
         opened = partial(open_gateway, settings, process="epoch") if settings.fal_admin_key is not None else None
         self._epoch = EpochWatch(self._redis, data_dir=settings.data_dir, opened=opened)
         self._bell = Bell(connect_rq(url), lanes=settings.lanes)
+        self._ready: set[str] = set()  # children that have reported for work
         counts: dict[QueueName, int] = {
             "lanes": settings.lanes + 1,  # a spare: a killed lane goes on when its lease ends, not a start later
             "work": settings.workers,
@@ -121,10 +122,20 @@ class Supervisor:
         )
 
     async def _beat(self) -> None:
-        """Children write their own first beat, when they are ready to work; here it is only kept alive."""
+        """Children write their own first beat, when they are ready to work; here it is only kept alive.
+
+        One that was ready and that the store has forgotten, after a restore or an outage, is told of again.
+        """
         await self._dispatch.beat(worker_name(os.getpid()), role="supervisor")
-        alive = [child.process for child in self._children if child.process and child.process.returncode is None]
-        await self._dispatch.keep_beating([worker_name(process.pid) for process in alive])
+        alive = {
+            worker_name(child.process.pid): child.queue
+            for child in self._children
+            if child.process and child.process.returncode is None
+        }
+        known = await self._dispatch.keep_beating(list(alive))
+        self._ready = (self._ready | known) & alive.keys()
+        for name in self._ready - known:
+            await self._dispatch.beat(name, role=alive[name])
 
     async def _end(self) -> None:
         """Stop in the order of the pipeline, with the grace that is left; then insist.

@@ -1,6 +1,6 @@
 """The job: one generation asked for by a caller, from `queued` to one of three ends.
 
-queued      → submitting · canceled · failed
+queued      → submitting · canceled · failed · running (fal shows the marker of an attempt we thought refused)
 submitting  → running · queued (refused for now, attempt + 1) · held · failed
 held        → running · queued · failed        the submission's outcome is unknown
 running     → finalizing

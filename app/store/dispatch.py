@@ -232,13 +232,14 @@ class DispatchStore:
             pipe.expire(keys.worker(name), HEARTBEAT_S)
             await pipe.execute()
 
-    async def keep_beating(self, names: list[str]) -> None:
-        """Say that processes which reported for work are still alive; others stay unknown."""
+    async def keep_beating(self, names: list[str]) -> set[str]:
+        """Say that processes which reported for work are still alive; those that are known, others stay unknown."""
         with store_errors():
             pipe = self._redis.pipeline(transaction=False)
             for name in names:
                 pipe.expire(keys.worker(name), HEARTBEAT_S)
-            await pipe.execute()
+            known = await pipe.execute()
+        return {name for name, there in zip(names, known, strict=True) if there}
 
     async def workers(self) -> dict[str, dict[str, str]]:
         """The worker processes that are alive, by name."""

@@ -60,6 +60,8 @@ async def try_to(store: JobStore, job: Job, before: Status, after: Status) -> bo
     nonce = job.nonce or ""
     if after is Status.SUBMITTING:
         return await store.claim(job) is not None
+    if after is Status.RUNNING and before is Status.QUEUED:
+        return await store.adopt_forgotten(job, nonce=nonce, upstream_request_id="x")
     if after is Status.RUNNING:
         return await store.adopt(job, nonce=nonce, upstream_request_id="x", poll_ms=0)
     if after is Status.QUEUED:
