@@ -77,7 +77,7 @@ async def most_at_once(site: Site) -> int:
 
 
 async def test_quiet_teams_wait_no_longer_than_two_clips(store: RedisServer, say: Say, *, full: bool) -> None:
-    """Nineteen in twenty of their jobs, whoever else asks for how much; nobody starves, and no slot is given twice."""
+    """Nineteen in twenty of their jobs, whoever else asks for how much; nobody starves, no slot is double."""
     # The suite has one team with 60 jobs, four with 3, and 4 slots; with `--full`, 300, 6, and 10.
     burst, rounds, slots = (300, 6, 10) if full else (60, 3, 4)
     options = ("--concurrency", str(slots), "--queue-seconds", "0", "--run-seconds", str(CLIP_S))

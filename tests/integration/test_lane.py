@@ -24,7 +24,7 @@ from tests.support.emulator import Emulator
 from tests.support.hand import Hand
 from tests.support.receiver import Receiver
 from tests.support.redis_server import RedisServer
-from tests.support.stack import open_stack
+from tests.support.stack import ROLES, Stack, open_stack
 from tests.support.waiting import wait_until
 from tests.support.workers import Workers
 from workers.queues import QUEUES, open_queue
@@ -233,3 +233,16 @@ async def test_what_was_in_hand_at_a_stop_is_finished(live: Live) -> None:
     await live.restarted("work", gone)
     assert await ended(live, job_id) is Status.SUCCEEDED
     assert await live.hand.posts() == before + 1
+
+
+async def test_workers_that_the_store_has_forgotten_are_known_again(stack: Stack) -> None:
+    """After a restore, or an outage longer than a heartbeat lasts, nobody has to be started anew."""
+    redis = stack.gateway.job_store._redis
+    async with stack.workers():
+        await redis.delete(*[name async for name in redis.scan_iter(match=keys.worker("*"))])
+
+        async def known() -> bool:
+            workers = await stack.gateway.dispatch.workers()
+            return {facts["role"] for facts in workers.values()} >= ROLES
+
+        await wait_until(known, "all workers are known again", timeout=15)
