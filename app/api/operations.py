@@ -29,7 +29,7 @@ async def _known_job(job_id: str, _: Administrator, owner: TheGateway) -> str:
     return (await owner.operations.job(job_id)).id
 
 
-router = APIRouter(prefix="/v1", tags=["operations"], responses=PROBLEMS, dependencies=[Depends(_unstored)])
+router = APIRouter(prefix="/v1", tags=["administration"], responses=PROBLEMS, dependencies=[Depends(_unstored)])
 KnownJob = Annotated[str, Depends(_known_job)]
 ReadPause = Annotated[PauseBody, Depends(json_body(PauseBody))]
 ReadResume = Annotated[ResumeBody, Depends(json_body(ResumeBody))]

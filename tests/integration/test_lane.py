@@ -239,7 +239,16 @@ async def test_workers_that_the_store_has_forgotten_are_known_again(stack: Stack
     """After a restore, or an outage longer than a heartbeat lasts, nobody has to be started anew."""
     redis = stack.gateway.job_store._redis
     async with stack.workers():
-        await redis.delete(*[name async for name in redis.scan_iter(match=keys.worker("*"))])
+        names = [name async for name in redis.scan_iter(match=keys.worker("*"))]
+        left = [await redis.pttl(name) for name in names]
+
+        async def renewed() -> bool:
+            now = [await redis.pttl(name) for name in names]
+            return all(later > earlier - 500 for later, earlier in zip(now, left, strict=True))
+
+        await asyncio.sleep(1)  # until the times left differ by more than a heartbeat's delay
+        await wait_until(renewed, "the supervisor has seen all of them", timeout=15)
+        await redis.delete(*names)
 
         async def known() -> bool:
             workers = await stack.gateway.dispatch.workers()
