@@ -50,7 +50,9 @@ class Ledger:
         await self._adjust(actor, "credit", team_id, "credit:usd", micro, reason)
 
     async def correct(self, actor: str, team_id: str, *, micro: int, reason: str) -> None:
-        """Count so much more (or less, when negative) as spent by the team: in total, and in today's periods.
+        """Count so much more (or less, when negative) as spent by the team: in total, and in no period.
+
+        What it corrects was spent some other day: today's limits have no part in it.
 
         Conflict when less than nothing would be left: a correction of the past names its job.
         """
@@ -71,34 +73,37 @@ class Ledger:
         return outcome
 
     async def _adjust(self, actor: str, kind: str, team_id: str, field: str, micro: int, reason: str) -> None:
-        """An entry about no job: the sums of the team, and of the gateway where money was spent."""
+        """An entry about no job: a credit in the team's sums, a correction in its total and the gateway's."""
         team = await self._accounts.team(team_id)
         if team is None or team.deleted_ms is not None:
             raise NotFound(NO_TEAM)
         now_ms = await self._dispatch.now_ms()
         here, gateway = periods(now_ms, team.time_zone), periods(now_ms, "UTC")
-        owners = [(team_id, here)] + ([(keys.GATEWAY, gateway)] if kind == "correction" else [])
+        owners = [team_id] + ([keys.GATEWAY] if kind == "correction" else [])
         over = Conflict("The hour turned in this moment; send it again.", code="conflict")
         below = Conflict("Less than nothing would be spent; name the job that is corrected.", code="below_zero")
-        require = [is_there(keys.team(team_id), NO_TEAM), Require(("before", min(here.ends + gateway.ends)), over)]
+        require = [is_there(keys.team(team_id), NO_TEAM)]
+        if kind == "credit":
+            require.append(Require(("before", min(here.ends)), over))
         # Sums are counted in doubles, exact up to 2^53 micro-dollars: nothing may carry one beyond.
         above = Unprocessable("The sum would be more than 9 billion dollars.")
         most = LIMIT_MICRO - max(0, micro)
-        require += [Require(("at_most", keys.total(owner), field, most), above) for owner, _ in owners]
-        writes: list[Command] = []
-        for owner, when in owners:
-            names = [keys.total(owner)]
-            names += [
-                keys.period(window, start, owner) for window, start in zip(CALENDAR, when.starts, strict=True)
+        require += [Require(("at_most", keys.total(owner), field, most), above) for owner in owners]
+        sums: list[tuple[str, int | None]] = [(keys.total(owner), None) for owner in owners]
+        if kind == "credit":
+            sums += [
+                (keys.period(window, start, team_id), end)
+                for window, start, end in zip(CALENDAR, here.starts, here.ends, strict=True)
             ]
-            for name, end in zip(names, (None, *when.ends), strict=True):
-                writes.append(("HINCRBY", name, field, micro))
-                require.append(Require(("at_least", name, field, max(0, -micro)), below))
-                if end is not None:
-                    writes.append(("PEXPIREAT", name, end + REMEMBERED_MS, "NX"))
+        writes: list[Command] = []
+        for name, end in sums:
+            writes.append(("HINCRBY", name, field, micro))
+            require.append(Require(("at_least", name, field, max(0, -micro)), below))
+            if end is not None:
+                writes.append(("PEXPIREAT", name, end + REMEMBERED_MS, "NX"))
         entry = {"type": kind, "amount": micro, "at": now_ms, "admitted": now_ms, "seconds": 0, "reason": reason}
         blank = dict.fromkeys(("job", "user", "key", "token", "model", "price_version"), "")
-        starts = " ".join(map(str, here.starts + gateway.starts))
+        starts = " ".join(map(str, here.starts + gateway.starts)) if kind == "credit" else ""
         writes.append(("XADD", keys.ledger(team_id), "*", *flat({**entry, **blank, "periods": starts})))
         details = {"amount_usd": format_usd(micro), "reason": reason}
         await self._audit.act(

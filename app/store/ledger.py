@@ -27,7 +27,8 @@ class Entry:
 
     `reserve`, `settle`, `release` and `dispute` are a job's whole amount; `correction` is a difference, and may be
     negative; `credit` is the team's. The last two may be about no job. `periods` are the eight beginnings (ms) of
-    the team's and the gateway's minute, hour, day and month that the entry counts in.
+    the team's and the gateway's minute, hour, day and month that the entry counts in; none for a correction about
+    no job, which counts in total only.
     """
 
     id: str

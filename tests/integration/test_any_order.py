@@ -104,7 +104,8 @@ class AnyOrder(JobSteps):
 
     def _stays_above_zero(self, team: str, kind: str, micro: int, now_ms: int) -> bool:
         """Whether every sum that the adjustment touches has as much to lose."""
-        sums, starts = self.books.sums(), starts_at(now_ms, self.books.zones[team])
+        sums = self.books.sums()
+        starts = starts_at(now_ms, self.books.zones[team]) if kind == "credit" else ()
         field = "credit:usd" if kind == "credit" else "used:usd"
         owners = [team] if kind == "credit" else [team, keys.GATEWAY]
         names = [name for owner in owners for name in names_of(owner, starts)]

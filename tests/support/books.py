@@ -109,8 +109,8 @@ def starts_at(now_ms: int, zone: str) -> tuple[int, ...]:
 
 
 def names_of(owner: str, starts: tuple[int, ...]) -> list[str]:
-    """The keys of an owner's sums: total, and the four periods; a browser token has its total only."""
-    if owner.startswith("tok_"):
+    """The keys of an owner's sums: total, and the four periods; without beginnings, and for a token, total only."""
+    if owner.startswith("tok_") or not starts:
         return [keys.total(owner)]
     own = starts[4:] if owner == keys.GATEWAY else starts[:4]
     return [

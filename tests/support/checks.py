@@ -117,7 +117,8 @@ def _keys_of(team: str, row: Mapping[str, str]) -> list[str]:
         owners.append((keys.GATEWAY, starts[4:]))
     names = [keys.total(owner) for owner, _ in owners] + ([keys.total(row["token"])] if row["token"] else [])
     for owner, own in owners:
-        names += [keys.period(window, start, owner) for window, start in zip(WINDOWS, own, strict=True)]
+        if own:  # a correction about no job counts in total only
+            names += [keys.period(window, start, owner) for window, start in zip(WINDOWS, own, strict=True)]
     return names
 
 
