@@ -55,11 +55,7 @@ if not is_valid(arg.prefix, key.credential) then
   return {'gone', whole(now)}
 end
 local zone = redis.call('HGET', key.team, 'time_zone') or 'UTC'
-local fits = zone == arg.zone
-for i = 1, 8 do
-  fits = fits and tonumber(starts[i]) <= now and now < tonumber(ends[i])
-end
-if not fits then
+if zone ~= arg.zone or not are_now(starts, ends) then
   return {'clock', whole(now), zone}
 end
 

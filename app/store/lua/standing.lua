@@ -18,11 +18,7 @@
 -- Returns {"standing", now_ms, limits} | {"clock", now_ms, the team's zone}
 local starts, ends = split(arg.starts), split(arg.ends)
 local zone = redis.call('HGET', key.team, 'time_zone') or 'UTC'
-local fits = zone == arg.zone
-for i = 1, 8 do
-  fits = fits and tonumber(starts[i]) <= now and now < tonumber(ends[i])
-end
-if not fits then
+if zone ~= arg.zone or not are_now(starts, ends) then
   return {'clock', whole(now), zone}
 end
 local need = {jobs = 1, usd = tonumber(arg.amount), video_seconds = tonumber(arg.seconds)}

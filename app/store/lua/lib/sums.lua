@@ -13,6 +13,16 @@ local function split(text)
   return parts
 end
 
+-- True when the store's clock is in all eight periods.
+local function are_now(starts, ends)
+  for i = 1, 8 do
+    if now < tonumber(starts[i]) or now >= tonumber(ends[i]) then
+      return false
+    end
+  end
+  return true
+end
+
 -- `{kind, id}` of everyone whose limits a job falls under.
 local function owners_of(team, user, token)
   local owners = {{kind = 'gateway', id = 'gateway'}, {kind = 'team', id = team}, {kind = 'user', id = user}}
