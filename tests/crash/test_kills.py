@@ -42,6 +42,7 @@ class Round:
     site: Site
     label: str
     since: dict[tuple[str, str], float] = field(default_factory=dict)
+    held: dict[str, Job] = field(default_factory=dict)
 
     @asynccontextmanager
     async def under_way(self) -> AsyncIterator[None]:
@@ -63,18 +64,27 @@ class Round:
         async def moving() -> bool:
             return any(job["status"] == "running" for job in await self.site.jobs(round=self.label))
 
-        await wait_until(moving, "jobs are running", timeout=60)
+        await wait_until(moving, "jobs are running", timeout=60, standing=self.site.standing)
 
-    async def settled(self) -> list[Job]:
-        """All jobs, ended or held; what a killed worker had in hand is made due now, to spare the wait for it."""
+    async def ended(self) -> list[Job]:
+        """All jobs, ended; a person ends those that are held, because slots with unknown outcomes stop the buying.
+
+        What a killed worker had in hand is made due now, to spare the wait for it.
+        """
         seen: list[Job] = []
 
         async def reached() -> bool:
             seen[:] = await self.site.jobs(round=self.label)
             await self._shorten_waits(seen)
-            return len(seen) == COUNT and {job["status"] for job in seen} <= ENDS | {"held"}
+            for job in seen:
+                if job["status"] == "held" and job["id"] not in self.held:
+                    await keeps_money(self.site, job)
+                    await end_held(self.site, job)
+                    self.held[job["id"]] = job
+            return len(seen) == COUNT and {job["status"] for job in seen} <= ENDS
 
-        await wait_until(reached, f"all of {self.label} have ended or are held", timeout=150, interval=0.3)
+        what = f"all of {self.label} have ended"
+        await wait_until(reached, what, timeout=150, interval=0.3, standing=self.site.standing)
         return seen
 
     async def _shorten_waits(self, jobs: list[Job]) -> None:
@@ -92,29 +102,23 @@ class Round:
                         await redis.hset(keys.job(ref), "lease_ms", 1)
                     await redis.zadd(keys.due(step), {ref: 1}, xx=True)
 
-    async def check(self, jobs: list[Job], *, held_at_most: int) -> int:
-        """Few are held, with their money kept; a person ends them; then all have ended and both ledgers agree."""
-        held = [job for job in jobs if job["status"] == "held"]
-        assert len(held) <= held_at_most, [(job["id"], job["held_reason"]) for job in held]
-        await keeps_money(self.site, held)
-        for job in held:
-            await end_held(self.site, job)
-        ended = await self.site.until_all(COUNT, ENDS, timeout=60, round=self.label)
+    async def check(self, *, held_at_most: int) -> int:
+        """How many were held: few; whatever has not succeeded was held, and both ledgers agree."""
+        ended = await self.ended()
+        assert len(self.held) <= held_at_most, [(job["id"], job["held_reason"]) for job in self.held.values()]
         prompts = {job["input"]["prompt"] for job in ended}
         charges = [one for one in (await self.site.emulator.ledger())["charges"] if one["prompt"] in prompts]
         assert sum(parse_usd(job["charged_usd"]) for job in ended) == sum(one["cost_micro"] for one in charges)
-        unbought = {job["id"] for job in ended if job["status"] != "succeeded"}
-        assert unbought <= {job["id"] for job in held}
-        return len(held)
+        assert {job["id"] for job in ended if job["status"] != "succeeded"} <= set(self.held)
+        return len(self.held)
 
 
-async def keeps_money(site: Site, held: list[Job]) -> None:
-    """Every held job has its whole quote reserved."""
+async def keeps_money(site: Site, job: Job) -> None:
+    """A held job has its whole quote reserved."""
     async with store_client(site) as redis:
         (team,) = await redis.smembers(keys.TEAMS)
-        open_ones = await redis.hgetall(keys.reservations(team))
-    for job in held:
-        assert int(open_ones[job["id"]]) == parse_usd(job["quoted_usd"]), job["id"]
+        reserved = await redis.hget(keys.reservations(team), job["id"])
+    assert int(reserved) == parse_usd(job["quoted_usd"]), job["id"]
 
 
 async def end_held(site: Site, job: Job) -> dict[str, Any]:
@@ -184,7 +188,7 @@ async def test_all_jobs_survive_kills_of_every_worker_and_the_api(site: Site, se
                 if victim == "work":
                     await _until_submitting(site)
                 site.kill_worker(victim, chance.randrange(WORK_PROCESSES))
-    held = await this.check(await this.settled(), held_at_most=POSTS_AT_ONCE * victims.count("work"))
+    held = await this.check(held_at_most=POSTS_AT_ONCE * victims.count("work"))
     say(f"round {seed}: {COUNT} jobs, killed {', '.join(victims)}: {held} held, none bought twice")
 
 
@@ -198,7 +202,7 @@ async def test_all_jobs_survive_kills_of_the_store(site: Site, say: Say) -> None
             await asyncio.sleep(0.5)  # an outage, not a wait for something
             site.redis.start()
             await this.until_moving()
-    held = await this.check(await this.settled(), held_at_most=POSTS_AT_ONCE * WORK_PROCESSES * 2)
+    held = await this.check(held_at_most=POSTS_AT_ONCE * WORK_PROCESSES * 2)
     say(f"store killed twice: {COUNT} jobs, {held} held, none bought twice")
 
 
@@ -290,7 +294,8 @@ async def test_a_submission_whose_worker_was_killed_is_held_and_a_person_ends_it
     jobs = await site.until_all(len(abandoned), {"held"}, timeout=90, round="abandoned")
     reasons = {job["input"]["prompt"]: job["held_reason"] for job in jobs}
     assert {reasons[prompt] for prompt in abandoned if "hang" in prompt} == {"worker_lost"}
-    await keeps_money(site, jobs)
+    for job in jobs:
+        await keeps_money(site, job)
     reserved, spent = await site.usage()
     for job in jobs:
         await end_held(site, job)

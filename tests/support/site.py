@@ -175,6 +175,11 @@ class Site:
         assert ended.returncode == 0, ended.stderr
         return json.loads(ended.stdout)
 
+    async def standing(self) -> str:
+        """Counts of jobs by status, and what `filmgate status` says: for the sentence of a wait that failed."""
+        counts = Counter(job["status"] for job in await self.jobs())
+        return f"jobs {dict(counts)}; {await self.command('status')}"
+
     async def ready(self) -> None:
         """`/readyz` says that jobs are accepted and worked on."""
 

@@ -9,14 +9,20 @@ T = TypeVar("T")
 
 
 async def wait_until(
-    probe: Callable[[], Awaitable[T]], description: str, *, timeout: float = 20, interval: float = 0.02
+    probe: Callable[[], Awaitable[T]],
+    description: str,
+    *,
+    timeout: float = 20,
+    interval: float = 0.02,
+    standing: Callable[[], Awaitable[str]] | None = None,
 ) -> T:
-    """The first truthy answer of `probe`; fails with `description` after `timeout` seconds."""
+    """The first truthy answer of `probe`; fails with `description`, and the standing, after `timeout` seconds."""
     end = time.monotonic() + timeout
     while True:
         answer = await probe()
         if answer:
             return answer
         if time.monotonic() > end:
-            raise AssertionError(f"waited {timeout} s for: {description}; last answer: {answer!r}")
+            how = "" if standing is None else f"; {await standing()}"
+            raise AssertionError(f"waited {timeout} s for: {description}; last answer: {answer!r}{how}")
         await asyncio.sleep(interval)
