@@ -8,14 +8,18 @@ for one of them.
 """
 
 import asyncio
+import contextlib
 import re
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+import threading
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Self, TypeAlias
+from typing import Any, Self, TypeAlias
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -24,15 +28,19 @@ from app.domain.errors import Unprocessable
 
 Address: TypeAlias = IPv4Address | IPv6Address
 Network: TypeAlias = IPv4Network | IPv6Network
+Place: TypeAlias = tuple[str, int]  # a host and a port
 Resolver: TypeAlias = Callable[[str], Awaitable[Sequence[Address]]]
 
 RESOLVE_SECONDS = 3.0
 CONNECT_SECONDS = 5.0
 MAX_ANSWERS = 10
+MAX_LOOKUPS = 256  # threads that may wait for name servers; more names at once do not resolve
+READ_AT_ONCE = 4096  # bytes; what one read brings is worked through before others have their turn
 MAX_URL = 2048  # characters
 HOST_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.IGNORECASE)  # RFC 1035
 NOT_IN_A_URL = re.compile(r"[\x00-\x20\x7f-\x9f\\]")
 LAST_PORT = 65_535
+PORTS = {"https": 443, "http": 80, "redis": 6379, "rediss": 6379, "sentinel": 26_379}
 PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".home.arpa")
 
 # One text for every private, reserved or internal target: a different one would tell what is there.
@@ -51,16 +59,26 @@ class EgressPolicy:
     """Where requests may go beyond public https addresses.
 
     `allow` holds networks and host names that may be reached although they are private, with http and on any
-    port; `ports` are the ports of everything else.
+    port; `ports` are the ports of everything else. `closed` are places that nobody may reach, also where `allow`
+    covers them: this gateway, its store, and fal.
     """
 
     allow: tuple[Network | str, ...] = ()
     ports: frozenset[int] = frozenset({443, 8443})
+    closed: frozenset[Place] = frozenset()
 
     @classmethod
-    def parse(cls, text: str) -> Self:
-        """Reads `FILMGATE_EGRESS_ALLOW` (`10.0.5.0/24, hooks.internal`); ValueError with a sentence."""
-        return cls(tuple(_allowed(entry.strip()) for entry in text.split(",") if entry.strip()))
+    def parse(cls, text: str, *, closed: Iterable[str] = ()) -> Self:
+        """Reads `FILMGATE_EGRESS_ALLOW` (`10.0.5.0/24, hooks.internal`); ValueError with a sentence.
+
+        `closed` are the URLs of the places that stay closed.
+        """
+        allow = tuple(_allowed(entry.strip()) for entry in text.split(",") if entry.strip())
+        return cls(allow, closed=frozenset(place for url in closed for place in _places(url)))
+
+    def closes(self, host: str, port: int, addresses: Iterable[Address] = ()) -> bool:
+        """True when this is one of the closed places, by its name or by an address it resolved to."""
+        return any((_plain(name), port) in self.closed for name in (host, *map(str, addresses)))
 
     def names(self, host: str) -> bool:
         """True when the host name is on the list."""
@@ -100,9 +118,10 @@ def check_url(url: str, policy: EgressPolicy) -> None:
     else:
         private = "." not in host or host.lower().endswith(PRIVATE_SUFFIXES)
         listed = policy.names(host) or (private and policy.has_networks)
-    if listed and 0 < _port(parsed) <= LAST_PORT:
+    closed = policy.closes(host, _port(parsed))
+    if listed and not closed and 0 < _port(parsed) <= LAST_PORT:
         return
-    if private:
+    if private or closed:
         raise Unprocessable(NOT_ALLOWED, code="url_not_allowed")
     if parsed.scheme != "https":
         raise Unprocessable("The URL has to begin with https://.", code="url_scheme")
@@ -110,10 +129,78 @@ def check_url(url: str, policy: EgressPolicy) -> None:
         raise Unprocessable(_wrong_port(policy), code="url_not_allowed")
 
 
+_lookups = threading.BoundedSemaphore(MAX_LOOKUPS)
+
+
 async def resolve(host: str) -> Sequence[Address]:
-    """The host's addresses in the system's order of preference; OSError when there are none."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    return [ip_address(sockaddr[0]) for *_, sockaddr in found]
+    """The host's addresses in the system's order of preference; OSError when there are none.
+
+    Each lookup has a thread of its own. The system gives up on a silent name server after 10 s and more, and the
+    loop's shared pool has six threads on a small machine: six names of one customer would stop all others.
+    """
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[Sequence[Address]] = loop.create_future()
+    if not _lookups.acquire(blocking=False):
+        raise OSError("too many names are being resolved")
+    try:
+        threading.Thread(target=_look_up, args=(host, loop, answer), name="resolve", daemon=True).start()
+    except RuntimeError as error:  # no thread to be had
+        _lookups.release()
+        raise OSError("no thread to resolve the name in") from error
+    return await answer
+
+
+def _look_up(host: str, loop: asyncio.AbstractEventLoop, answer: asyncio.Future[Sequence[Address]]) -> None:
+    """Ask the system, in a thread; nobody may be waiting any more when it answers."""
+    tell: Callable[[], None]
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        tell = partial(answer.set_result, [ip_address(sockaddr[0]) for *_, sockaddr in found])
+    except (OSError, ValueError) as error:
+        tell = partial(answer.set_exception, error)
+    finally:
+        _lookups.release()
+    with contextlib.suppress(RuntimeError):  # the loop is closed
+        loop.call_soon_threadsafe(lambda: None if answer.done() else tell())
+
+
+class TooMuch(Exception):
+    """More bytes arrived than an answer may have."""
+
+
+class AnswerLimit:
+    """Counts the bytes of one answer as they leave the socket, headers and framing included.
+
+    httpx counts bodies only, so that endless 1xx answers, or a byte in each chunk, would cost a whole processor for
+    as long as the attempt may last. Goes into a request as `extensions={"trace": limit.watch}`; the read that
+    passes the limit raises TooMuch. `hang_up` belongs behind the request: httpcore leaves a connection open whose
+    handshake is cancelled.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+        self._connections: list[Any] = []
+
+    async def watch(self, event: str, details: Mapping[str, Any]) -> None:
+        """Called by httpcore with what it does; the two events that give the stream it will read from matter."""
+        if event in {"connection.connect_tcp.complete", "connection.start_tls.complete"}:
+            stream = details["return_value"]
+            stream.read = partial(self._read, stream.read)
+            self._connections.append(stream)
+
+    async def hang_up(self) -> None:
+        """Close what was opened, unless it is closed; whatever was encrypted is inside what comes first."""
+        for stream in self._connections:
+            await stream.aclose()
+
+    async def _read(
+        self, read: Callable[..., Awaitable[bytes]], max_bytes: int, timeout: float | None = None
+    ) -> bytes:
+        if self._left <= 0:
+            raise TooMuch
+        chunk = await read(min(max_bytes, self._left, READ_AT_ONCE), timeout=timeout)
+        self._left -= len(chunk)
+        return chunk
 
 
 class GuardedTransport(httpx.AsyncBaseTransport):
@@ -174,6 +261,8 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         policy = self._policy
         if url.scheme not in {"https", "http"} or not 0 < _port(url) <= LAST_PORT:
             raise ForbiddenTarget
+        if policy.closes(host, _port(url), addresses):
+            raise ForbiddenTarget
         if policy.names(host) or all(map(policy.covers, addresses)):
             return
         if not all(is_public(address) or policy.covers(address) for address in addresses):
@@ -208,13 +297,31 @@ def _allowed(entry: str) -> Network | str:
     raise ValueError(f"{entry!r} is neither a network (10.0.5.0/24) nor a host name (hooks.internal).")
 
 
+def _places(url: str) -> list[Place]:
+    """The hosts and ports that a URL names; several where it lists sentinels, none where it names a socket file."""
+    parts = urlsplit(url)
+    usual = PORTS.get(parts.scheme, 0)
+    ends = parts.netloc.rpartition("@")[2].split(",") if usual else []
+    places = []
+    for end in (urlsplit(f"//{end}") for end in ends):
+        with contextlib.suppress(ValueError):  # settings have been read by then: no port of theirs is wrong
+            places.append((_plain(end.hostname or ""), end.port or usual))
+    return places
+
+
+def _plain(host: str) -> str:
+    """One spelling for each host: an address as a number is written, a name in lower case."""
+    address = literal_address(host)
+    return host.lower() if address is None else str(unmapped(address))
+
+
 def _host(url: httpx.URL) -> str:
     """The host as it goes to DNS: ASCII, without brackets."""
     return url.raw_host.decode("ascii")
 
 
 def _port(url: httpx.URL) -> int:
-    return {"https": 443, "http": 80}.get(url.scheme, 0) if url.port is None else url.port
+    return PORTS.get(url.scheme, 0) if url.port is None else url.port
 
 
 def _wrong_port(policy: EgressPolicy) -> str:

@@ -13,12 +13,16 @@ from app.crash import arm
 from app.egress import EgressPolicy
 from app.fal.client import FalClient
 from app.fal.signature import Verifier
+from app.media.parts import PartFolder
 from app.registry.catalog import Catalog
 from app.services.accounts import Accounts
 from app.services.administration import Administration
 from app.services.audit import Audit
 from app.services.backup import Backups
+from app.services.deliveries import Deliveries
 from app.services.epoch import EpochService
+from app.services.fal_door import FalDoor
+from app.services.fal_uploads import FalUploads
 from app.services.feed import Feed
 from app.services.hints import Hints
 from app.services.jobs import JobRules, Jobs
@@ -30,6 +34,7 @@ from app.services.tokens import Tokens
 from app.services.uploads import Uploads
 from app.services.usage import Usage
 from app.services.watch import Watch
+from app.services.webhooks import Webhooks
 from app.settings import Settings, SettingsError, required_url
 from app.store.accounts import AccountStore
 from app.store.admission import AdmissionStore
@@ -38,7 +43,9 @@ from app.store.audit import AuditStore
 from app.store.backup import BackupStore
 from app.store.buying import BuyingStore
 from app.store.connection import check_store, connect, disconnect
+from app.store.deliveries import DeliveryStore
 from app.store.dispatch import DispatchStore
+from app.store.endpoints import EndpointStore
 from app.store.epoch import EpochStore
 from app.store.events import EventStore
 from app.store.jobs import JobStore
@@ -46,6 +53,7 @@ from app.store.ledger import LedgerStore
 from app.store.limits import Clock, LimitStore
 from app.store.line import LineStore
 from app.store.secrets import SecretStore
+from app.store.uploads import UploadStore
 from app.store.webhooks import WebhookStore
 from app.store.witness import Witness
 from app.webhooks.sender import Sender
@@ -70,6 +78,8 @@ class Gateway:
     usage: Usage
     feed: Feed
     jobs: Jobs
+    fal_door: FalDoor
+    fal_uploads: FalUploads
     listing: Listing
     uploads: Uploads
     job_store: JobStore
@@ -78,6 +88,8 @@ class Gateway:
     operations: Operations
     alarms: AlarmStore
     hints: Hints
+    webhooks: Webhooks
+    deliveries: Deliveries
     epoch: EpochService
     backups: Backups
     secrets: SecretStore
@@ -110,9 +122,16 @@ def load_catalog(settings: Settings) -> Catalog:
 
 
 def egress_policy(settings: Settings) -> EgressPolicy:
-    """What webhooks may reach; SettingsError when the list is wrong."""
+    """What webhooks may reach, never ourselves, our store or fal; SettingsError when the list is wrong."""
+    closed = (
+        settings.base_url,
+        required_url(settings),
+        settings.fal_queue_url,
+        settings.fal_rest_url,
+        settings.fal_api_url,
+    )
     try:
-        return EgressPolicy.parse(settings.egress_allow)
+        return EgressPolicy.parse(settings.egress_allow, closed=closed)
     except ValueError as error:
         raise SettingsError(f"FILMGATE_EGRESS_ALLOW: {error}") from None
 
@@ -154,17 +173,29 @@ async def open_gateway(settings: Settings, *, process: str) -> AsyncIterator[Gat
         )
         buying = BuyingStore(redis, concurrency=settings.upstream_concurrency)
         dispatch = DispatchStore(redis, patient=patient, concurrency=settings.upstream_concurrency)
+        endpoints = EndpointStore(redis, audit, retention_ms=settings.retention_ms)
         uploads = Uploads(fal, account_store)
+        accounts = Accounts(account_store, ledger, limits)
         line = LineStore(redis)
+        admission = AdmissionStore(redis, clock, retention_ms=settings.retention_ms)
+        fal_uploads = FalUploads(
+            uploads=uploads,
+            store=UploadStore(redis),
+            secrets=secrets,
+            accounts=accounts,
+            parts=PartFolder(settings.data_dir / "uploads"),
+            base_url=settings.base_url,
+        )
         jobs = Jobs(
             catalog=catalog,
-            admission=AdmissionStore(redis, clock, retention_ms=settings.retention_ms),
+            admission=admission,
             jobs=job_store,
             dispatch=dispatch,
             limits=limits,
             line=line,
             watch=Watch(job_store, events),
             uploads=uploads,
+            fal_uploads=fal_uploads,
             egress=policy,
             rules=JobRules(
                 strict_schema=settings.strict_schema,
@@ -176,7 +207,7 @@ async def open_gateway(settings: Settings, *, process: str) -> AsyncIterator[Gat
         yield Gateway(
             settings=settings,
             catalog=catalog,
-            accounts=Accounts(account_store, ledger, limits),
+            accounts=accounts,
             administration=Administration(catalog=catalog, accounts=account_store, dispatch=dispatch, audit=audit),
             tokens=Tokens(catalog, account_store, job_store, dispatch),
             limits=Limits(limits, account_store, audit, dispatch),
@@ -185,6 +216,16 @@ async def open_gateway(settings: Settings, *, process: str) -> AsyncIterator[Gat
             feed=Feed(events),
             audit=Audit(audit),
             jobs=jobs,
+            fal_door=FalDoor(
+                catalog=catalog,
+                jobs=jobs,
+                job_store=job_store,
+                admission=admission,
+                line=line,
+                strict_schema=settings.strict_schema,
+                deadline_s=settings.job_deadline,
+            ),
+            fal_uploads=fal_uploads,
             listing=Listing(job_store),
             uploads=uploads,
             job_store=job_store,
@@ -203,6 +244,19 @@ async def open_gateway(settings: Settings, *, process: str) -> AsyncIterator[Gat
             ),
             alarms=alarms,
             hints=Hints(jobs=job_store, fal=fal, verifier=verifier, alarms=alarms, secrets=secrets),
+            webhooks=Webhooks(
+                catalog=catalog,
+                endpoints=endpoints,
+                accounts=account_store,
+                dispatch=dispatch,
+                audit=audit,
+                alarms=alarms,
+                secrets=secrets,
+                egress=policy,
+            ),
+            deliveries=Deliveries(
+                store=DeliveryStore(redis, retention_ms=settings.retention_ms), endpoints=endpoints, audit=audit
+            ),
             epoch=EpochService(EpochStore(redis), Witness(settings.data_dir), alarms=alarms, audit=audit),
             backups=Backups(BackupStore(redis)),
             secrets=secrets,

@@ -11,11 +11,11 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.telemetry import TelemetryConfig
 
 from app import __version__
-from app.api import admin, health, operations, problem_pages
-from app.api.fal import hooks
+from app.api import admin, health, operations, problem_pages, well_known
+from app.api.fal import hooks, proxy, queue, run, storage
 from app.api.middleware import Entrance
 from app.api.problems import add_problem_handlers
-from app.api.v1 import events, files, jobs, me, models, tokens, usage
+from app.api.v1 import deliveries, events, files, jobs, me, models, tokens, usage, webhook_endpoints
 from app.gateway import open_gateway
 from app.settings import Settings, load_settings
 from app.telemetry import set_up_logs
@@ -36,6 +36,17 @@ CORS: dict[str, Any] = {
         "Last-Event-ID",
         "Prefer",
         "X-API-Key",
+        "X-Fal-File-Name",
+        "X-Fal-No-Retry",
+        "X-Fal-Object-Lifecycle",
+        "X-Fal-Object-Lifecycle-Preference",
+        "X-Fal-Queue-Priority",
+        "X-Fal-Request-Timeout",
+        "X-Fal-Runner-Hint",
+        "X-Fal-Store-IO",
+        "X-Fal-Tags",
+        "X-Fal-Target-URL",
+        "X-Filmgate-New",
         "X-Request-ID",
     ],
     "expose_headers": [
@@ -46,6 +57,11 @@ CORS: dict[str, Any] = {
         "RateLimit",
         "RateLimit-Policy",
         "Retry-After",
+        "X-Fal-Billable-Units",
+        "X-Fal-Error-Type",
+        "X-Fal-Request-ID",
+        "X-Fal-Request-Timeout-Type",
+        "X-Filmgate-Warning",
         "X-Request-ID",
     ],
     "allow_credentials": False,
@@ -77,13 +93,30 @@ def create_app(settings: Settings) -> FastAPI:
         telemetry=TRACING_OFF,
     )
     app.state.base_url = settings.base_url
-    for door in (jobs, models, me, files, tokens, admin, operations, usage, events, health, problem_pages):
+    for door in (
+        jobs,
+        models,
+        me,
+        files,
+        tokens,
+        webhook_endpoints,
+        deliveries,
+        admin,
+        operations,
+        usage,
+        events,
+        health,
+        problem_pages,
+    ):
         app.include_router(door.router)
-    app.include_router(hooks.router)
+    for door in (hooks, queue, run, storage, proxy):  # more of fal's surface: a module here each
+        app.include_router(door.router)
+    app.include_router(well_known.router)
     app.include_router(web.router)
     _document_keys(app)
     add_problem_handlers(app)
     app.add_middleware(Entrance, base_url=settings.base_url)
+    app.add_middleware(proxy.Proxy)
     if settings.cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS)
     return app

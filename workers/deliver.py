@@ -1,64 +1,142 @@
-"""The step that tells: one signed attempt for each due delivery."""
+"""The step that tells: one signed attempt for each due delivery, many destinations at a time."""
 
-import json
+import asyncio
 import random
+import time
 from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 
 from app.crash import crash_point
+from app.domain.events import Event
 from app.domain.ids import split_ref
-from app.domain.views import event_view
+from app.domain.webhooks import verdict, why_disabled
+from app.ending import ended
 from app.gateway import Gateway
-from app.store.webhooks import Delivery, DeliveryAttempt
+from app.store.dispatch import RUNG_HIDDEN_MS
+from app.store.webhooks import Delivery, DeliveryAttempt, Recorded, Status
 from app.webhooks.sender import Attempt, next_delay
+from workers.message import message_body, signed
 from workers.runtime import Runtime
 
-SENDS_AT_ONCE = 10
+SENDS_AT_ONCE = 64  # of one process; a destination has a few of these places, and one when it is slow or fails
 HIDDEN_MS = 20_000  # longer than the 15 s an attempt may take
+LOOK_S = 0.1  # how often a round looks for what came due, while attempts are on their way
+OPEN_S = 25.0  # so long a round takes everything; then only what is quick, so that it comes to an end
+ROUND_S = 50.0  # what is on its way now is cut off; it comes due again
 
 log = structlog.get_logger()
 
 
-async def deliver_all(runtime: Runtime, refs: list[str]) -> None:
-    """Deliver what one task names, a few at a time."""
-    await runtime.each(deliver, refs, at_once=SENDS_AT_ONCE, alone="deliver")
+async def deliver_all(runtime: Runtime) -> None:
+    """One round of deliveries.
+
+    1. take what is due, of each destination a few, and start it: who hangs keeps its own places and no others
+    2. while something is on its way, look for more; after a while only for what ends at once
+    3. end with the last attempt; one that no task is left for is rung by the lane again
+    """
+    await Round(runtime).run()
 
 
-async def deliver(gateway: Gateway, ref: str) -> None:
-    """Make one attempt.
+class Round:
+    """What one task has on its way."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._gateway = runtime.gateway
+        self._flights: dict[str, asyncio.Task[None]] = {}
+        self._alone = asyncio.Lock()
+        self._began = time.monotonic()
+
+    async def run(self) -> None:
+        """Until nothing is due and nothing on its way; a process told to stop begins nothing new."""
+        try:
+            while not self._runtime.stopping.is_set() and self._left_s > 0:
+                found = await self._start_due()
+                if not self._flights:
+                    return
+                if not found or len(self._flights) >= SENDS_AT_ONCE:
+                    await asyncio.wait(self._flights.values(), timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if self._flights:
+                await asyncio.wait(self._flights.values(), timeout=max(0.0, self._left_s))
+            await ended(*self._flights.values())
+
+    @property
+    def _left_s(self) -> float:
+        return self._began + ROUND_S - time.monotonic()
+
+    async def _start_due(self) -> int:
+        """How many were started; what was in hand when a worker died is sent one by one, as it may be why."""
+        room = SENDS_AT_ONCE - len(self._flights)
+        if room == 0:
+            return 0
+        found = await self._gateway.webhook_store.take(
+            limit=room,
+            handed_ms=RUNG_HIDDEN_MS,
+            hidden_ms=HIDDEN_MS,
+            quick=self._left_s < ROUND_S - OPEN_S,
+        )
+        suspects = await self._gateway.dispatch.suspects("deliver", [ref for ref, _ in found])
+        for ref, destination in found:
+            if ref not in self._flights:
+                flight = asyncio.create_task(self._one(ref, destination, alone=ref in suspects))
+                self._flights[ref] = flight
+                flight.add_done_callback(partial(self._landed, ref))
+        return len(found)
+
+    def _landed(self, ref: str, _: asyncio.Task[None]) -> None:
+        del self._flights[ref]
+
+    async def _one(self, ref: str, destination: str, *, alone: bool) -> None:
+        step = partial(deliver, destination=destination)
+        if not alone:
+            await self._runtime.attempt(step, ref)
+            return
+        async with self._alone:
+            if not self._runtime.stopping.is_set():
+                await self._runtime.attempt(step, ref)
+
+
+async def deliver(gateway: Gateway, ref: str, *, destination: str | None = None) -> None:
+    """Make one attempt; `destination` is where the delivery waits, read from its record where it is not given.
 
     1. take it up for as long as an attempt may take, unless another task has it or it is not due; read it
-    2. render the event as it was, sign it with the team's secret, send it through the address guard
-    3. write the attempt down: delivered, given up, or due again by the schedule
+    2. leave it where it is while its endpoint is paused or ended; drop it when it is gone
+    3. render the event as it was and sign it, as we do or as fal does; send it through the address guard
+    4. write the attempt down: delivered, given up, or due again by the schedule; its endpoint may end with it
     """
-    async with gateway.dispatch.in_hand("deliver", ref, hidden_ms=HIDDEN_MS) as now_ms:
+    destination = destination or await gateway.webhook_store.destination(ref)
+    if destination is None:
+        return
+    taken = gateway.dispatch.in_hand("deliver", ref, hidden_ms=HIDDEN_MS, destination=destination)
+    async with taken as now_ms:
         if now_ms:
-            await _deliver(gateway, ref, now_ms)
+            await _deliver(gateway, ref, destination, now_ms)
 
 
-async def _deliver(gateway: Gateway, ref: str, now_ms: int) -> None:
+async def _deliver(gateway: Gateway, ref: str, destination: str, now_ms: int) -> None:
     delivery = await gateway.webhook_store.get(ref)
     team = await gateway.accounts.team(split_ref(ref)[0])
     if delivery is None or delivery.status != "due" or team is None:
-        await gateway.dispatch.drop_due("deliver", [ref])
+        await gateway.webhook_store.drop(ref, destination)
         return
+    endpoint = await gateway.webhooks.at(destination) if delivery.endpoint is not None else None
+    if delivery.endpoint is not None and (endpoint is None or endpoint.status != "active"):
+        return  # it changed a moment ago: taking deliveries deals with what waits there
     body = message_body(delivery, base_url=gateway.settings.base_url)
     now = datetime.fromtimestamp(now_ms / 1000, UTC)
-    attempt = await gateway.sender.send(
-        delivery.url, message_id=delivery.id, body=body, secrets=[team.webhook_secret], now=now
-    )
+    signature = await signed(gateway, delivery, team, endpoint, body, now)
+    url = delivery.url if endpoint is None else endpoint.url
+    attempt = await gateway.sender.send(url, body=body, signature=signature, now=now)
     crash_point("deliver.sent")
-    await _record(gateway, ref, delivery, attempt, now_ms)
+    recorded = await _record(gateway, ref, delivery, attempt, now_ms)
+    if endpoint is not None and recorded.failures:
+        await _end(gateway, destination, attempt, recorded)
 
 
-def message_body(delivery: Delivery, *, base_url: str) -> bytes:
-    """The message: the same bytes in every attempt."""
-    view = event_view(delivery.event, base_url=base_url)
-    return json.dumps(view, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-async def _record(gateway: Gateway, ref: str, delivery: Delivery, attempt: Attempt, now_ms: int) -> None:
+async def _record(gateway: Gateway, ref: str, delivery: Delivery, attempt: Attempt, now_ms: int) -> Recorded:
     made = DeliveryAttempt(
         at_ms=now_ms,
         status=attempt.status,
@@ -67,20 +145,43 @@ async def _record(gateway: Gateway, ref: str, delivery: Delivery, attempt: Attem
         error=attempt.error,
         answer=attempt.answer,
     )
+    health = verdict(
+        is_endpoint=delivery.endpoint is not None,
+        outcome=attempt.outcome,
+        status=attempt.status,
+        duration_ms=attempt.duration_ms,
+    )
     delay_s = next_delay(len(delivery.attempts) + 1, attempt.retry_after, random.uniform(-1, 1))  # noqa: S311  jitter
+    status: Status = "due"
     if attempt.outcome == "delivered":
-        await gateway.webhook_store.record_attempt(ref, made, status="delivered")
+        status = "delivered"
     elif attempt.outcome == "gone" or delay_s is None:
         crash_point("deliver.last")
-        await gateway.webhook_store.record_attempt(ref, made, status="dead")
-    else:
-        await gateway.webhook_store.record_attempt(ref, made, status="due", delay_ms=delay_s * 1000)
+        status = "dead"
+    delay_ms = (delay_s or 0) * 1000
+    recorded = await gateway.webhook_store.record_attempt(
+        ref, made, status=status, health=health, delay_ms=delay_ms
+    )
     log.info(
         "webhook.attempt",
         delivery=delivery.id,
-        job=delivery.event.job.id,
+        job=delivery.event.job.id if isinstance(delivery.event, Event) else None,
+        endpoint=delivery.endpoint,
         outcome=attempt.outcome,
         status=attempt.status,
         error=attempt.error,
         attempt=len(delivery.attempts) + 1,
     )
+    return recorded
+
+
+async def _end(gateway: Gateway, destination: str, attempt: Attempt, recorded: Recorded) -> None:
+    """Disable the endpoint, where this failure is the last it may have."""
+    reason = why_disabled(
+        status=attempt.status,
+        failures=recorded.failures,
+        since_ms=recorded.since_ms,
+        now_ms=recorded.now_ms,
+    )
+    if reason is not None and await gateway.webhooks.disable(destination, reason):
+        log.warning("webhook.endpoint_disabled", endpoint=destination, reason=reason)

@@ -1,5 +1,6 @@
 """The step that ends a job: fal's result decides, and status and money are settled together."""
 
+import json
 from contextlib import suppress
 from typing import Any, Literal
 
@@ -21,6 +22,7 @@ TRY_AGAIN_MS = 2_000
 PENDING = 400
 NOT_ABOUT_THE_JOB = {401, 403, 408, 429}
 TEXT_LIMIT = 300
+ENTRIES = 5  # of a model's findings that are kept
 MEDIA_DAYS_MS = 7 * 86_400_000  # fal keeps clips at least a week, its documentation says
 
 log = structlog.get_logger()
@@ -118,7 +120,10 @@ def judge(
     - fal's 500 and above: failed, released, because fal never charges it
     - other refusals (a runner's 422): failed, disputed until billing or a day decides
     """
-    upstream = {"status": result.status, "detail": _short(_detail(result.body)), "error_type": result.error_type}
+    detail = _detail(result.body)
+    upstream: dict[str, Any] = {"status": result.status, "detail": _short(detail), "error_type": result.error_type}
+    if isinstance(detail, list):
+        upstream["entries"] = [_entry(entry) for entry in detail[:ENTRIES] if isinstance(entry, dict)]
     code = result.status
     if code == 200:  # noqa: PLR2004  HTTP
         video = read_video(result.body, queue_url=queue_url)
@@ -154,12 +159,21 @@ def _detail(body: Any) -> Any:
     return body.get("detail") if isinstance(body, dict) else None
 
 
+def _entry(entry: dict[str, Any]) -> dict[str, Any]:
+    """One finding of a model's, short, and without the input: what fal's clients read of it."""
+    loc = entry.get("loc")
+    shown: dict[str, Any] = {"loc": [str(part)[:TEXT_LIMIT] for part in loc[:10]] if isinstance(loc, list) else []}
+    shown |= {name: str(entry.get(name))[:TEXT_LIMIT] for name in ("msg", "type", "url") if name in entry}
+    ctx = entry.get("ctx")
+    return {**shown, "ctx": ctx} if isinstance(ctx, dict) and len(json.dumps(ctx)) <= TEXT_LIMIT else shown
+
+
 def _short(detail: Any) -> str | None:
     """Fal's words, short, and without the input that its entries repeat."""
     if isinstance(detail, str):
         return detail[:TEXT_LIMIT]
     if isinstance(detail, list):
-        entries = [entry for entry in detail[:5] if isinstance(entry, dict)]
+        entries = [entry for entry in detail[:ENTRIES] if isinstance(entry, dict)]
         texts = [f"{'.'.join(map(str, entry.get('loc', [])))}: {entry.get('msg')}" for entry in entries]
         return "; ".join(texts)[:TEXT_LIMIT]
     return None

@@ -15,7 +15,7 @@ from app.gateway import Gateway
 from app.store.dispatch import RUNG_HIDDEN_MS
 from app.store.jobs import Charge, ref_of
 from workers.poll import poll
-from workers.queues import BATCH
+from workers.queues import BATCH, WAITING_AT_MOST
 from workers.runtime import Runtime
 
 SLICE_S = 5.0
@@ -75,7 +75,7 @@ class Slice:
         1. grant free slots to the first in line
         2. once a second: end what waited past its deadline, decide old disputes; once a minute: sweep the slots
         3. take the polls that are due, and start them; they reschedule themselves
-        4. ring due submits, finalizes and deliveries, while few tasks wait
+        4. ring due submits and finalizes, while few tasks wait, and a round of deliveries where one is due
         5. wait for a wake, a finished poll that made something due, or a quarter of a second
         """
         if self._runtime.reconciler.is_due():
@@ -156,6 +156,10 @@ class Slice:
         if not await self._gateway.dispatch.any_due(step):
             return
         room = await self._runtime.bell.room(step)
+        if step == "deliver":  # a round takes its deliveries itself: one ring is enough while none waits
+            if room == WAITING_AT_MOST:
+                await self._runtime.bell.ring(step, [])
+            return
         for _ in range(room):
             _, refs = await self._gateway.dispatch.take_due(step, limit=BATCH[step], visibility_ms=RUNG_HIDDEN_MS)
             if refs:

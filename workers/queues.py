@@ -22,7 +22,7 @@ FAILURE_TTL = 3 * 86_400  # seconds a failed task can be seen with `rq info`
 LANE_SECONDS = 20  # a slice lasts about 5 s
 STEP_SECONDS = {"submit": 150, "finalize": 120, "deliver": 60}
 QUEUE_OF: dict[str, QueueName] = {"submit": "work", "finalize": "work", "deliver": "deliveries"}
-BATCH = {"submit": 8, "finalize": 25, "deliver": 20}
+BATCH = {"submit": 8, "finalize": 25}
 WAITING_AT_MOST = 4  # tasks in a queue; beyond it batches grow instead of the queue
 
 
@@ -51,7 +51,7 @@ class Bell:
         return max(0, WAITING_AT_MOST - waiting)
 
     async def ring(self, step: str, refs: Sequence[str]) -> None:
-        """Ask for one step on these refs."""
+        """Ask for one step on these refs; for `deliver`, on whatever is due by then."""
         name, seconds = QUEUE_OF[step], STEP_SECONDS[step]
         with store_errors():
             await asyncio.to_thread(self._enqueue, name, f"workers.tasks.{step}", seconds, list(refs))

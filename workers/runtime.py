@@ -82,21 +82,24 @@ class Runtime:
 
         async def one(ref: str) -> None:
             async with room:
-                if self.stopping.is_set():
-                    return
-                try:
-                    await step(self.gateway, ref)
-                except StoreUnavailable:
-                    log.warning("step.store_away", ref=ref, remedy="it comes due again")
-                except SetAside as aside:
-                    await self._ring(aside)
-                except Exception:
-                    log.exception("step.failed", ref=ref)
+                if not self.stopping.is_set():
+                    await self.attempt(step, ref)
 
         await asyncio.gather(*(one(ref) for ref in refs if ref not in suspects))
         for ref in refs:
             if ref in suspects:
                 await one(ref)
+
+    async def attempt(self, step: Callable[[Gateway, str], Awaitable[None]], ref: str) -> None:
+        """One step on one ref; what goes wrong is written in the log."""
+        try:
+            await step(self.gateway, ref)
+        except StoreUnavailable:
+            log.warning("step.store_away", ref=ref, remedy="it comes due again")
+        except SetAside as aside:
+            await self._ring(aside)
+        except Exception:
+            log.exception("step.failed", ref=ref)
 
     async def _ring(self, aside: SetAside) -> None:
         """Say that a step is not tried any more; `filmgate jobs aside` lists it, even if this is lost."""

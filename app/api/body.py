@@ -178,6 +178,11 @@ def json_array(model: type[Body]) -> Callable[[Request], Awaitable[Body]]:
     return read
 
 
+async def json_object(request: Request) -> dict[str, Any]:
+    """The body, a JSON object that nobody has a model of."""
+    return parse_object(await _raw(request))
+
+
 async def _raw(request: Request) -> bytes:
     """The body's bytes; WrongMediaType when they are not said to be plain JSON in UTF-8."""
     media_type, _, rest = request.headers.get("content-type", "").partition(";")

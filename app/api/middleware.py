@@ -60,7 +60,7 @@ class Entrance:
             _check_length(headers.get(b"content-length"), limit)
             await self._app(scope, _limited(receive, limit, self._body_seconds), send_with_trace)
         except FilmgateError as error:  # raised before the application's own handlers can see it
-            response = problem(error, path=scope["path"], trace_id=trace_id, base_url=self._base_url)
+            response = problem(error, scope=scope, base_url=self._base_url)
             response.headers["Connection"] = "close"  # the rest of the body is not read
             await response(scope, receive, send_with_trace)
         finally:
@@ -79,7 +79,7 @@ def _limit_of(path: str) -> int:
     """Bytes that a body at this path may have."""
     if path.startswith("/fal/hooks/"):
         return HOOK_LIMIT
-    return FILE_LIMIT if path == "/v1/files" else JSON_LIMIT
+    return FILE_LIMIT if path == "/v1/files" or path.startswith("/fal/cdn/") else JSON_LIMIT
 
 
 def _too_large(limit: int) -> TooLarge:

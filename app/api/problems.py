@@ -10,10 +10,13 @@ from typing import Any
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.types import Scope
 
+from app.api.fal.errors import fal_error, speaks_fal
 from app.api.limit_headers import limit_headers
 from app.domain.errors import FilmgateError, Malformed, StoreUnavailable, TooLarge, TooSlow, Violation
 from app.domain.views import limit_state_view
@@ -48,6 +51,9 @@ TITLES = {
     "already_ended": "The job has already ended",
     "not_ended": "The job has not ended",
     "not_held": "The job is not held",
+    "endpoint_not_active": "The webhook endpoint is paused or disabled",
+    "too_many_endpoints": "The team has too many webhook endpoints",
+    "too_many_secrets": "Too many secrets sign already",
     "no_video": "There is no clip",
     "payload_too_large": "The body is too large",
     "unsupported_media_type": "The body is of the wrong type",
@@ -66,6 +72,7 @@ TITLES = {
     "image_too_large": "The image is too large",
     "image_ratio": "The image is too wide or too tall",
     "over_limit": "A limit is reached",
+    "queue_too_long": "The line is longer than the caller allows",
     "unavailable": "Try again in a moment",
     "store_unavailable": "The store does not answer",
     "upstream_unavailable": "fal does not answer",
@@ -75,8 +82,15 @@ TITLES = {
 log = structlog.get_logger()
 
 
-def problem(error: FilmgateError, *, path: str, trace_id: str, base_url: str) -> Response:
-    """The response for an error: fixed members, `errors` where there are any, `Retry-After` where it helps."""
+def problem(error: FilmgateError, *, scope: Scope, base_url: str) -> Response:
+    """The response for an error: fixed members, `errors` where there are any, `Retry-After` where it helps.
+
+    Under /fal/, where fal's own clients come in, it has fal's shape.
+    """
+    path, trace_id = scope["path"], scope.get("trace_id", "")
+    if speaks_fal(path):
+        safe = scope["method"] in {"GET", "PUT"}  # a cancellation may be sent again
+        return fal_error(error, trace_id=trace_id, base_url=base_url, request=Headers(scope=scope), safe=safe)
     body: dict[str, Any] = {
         "type": f"{base_url}/problems/{error.code}",
         "title": TITLES.get(error.code, HTTPStatus(error.status).phrase),
@@ -104,12 +118,7 @@ def problem(error: FilmgateError, *, path: str, trace_id: str, base_url: str) ->
 
 
 def _respond(request: Request, error: FilmgateError) -> Response:
-    return problem(
-        error,
-        path=request.scope["path"],
-        trace_id=request.scope.get("trace_id", ""),
-        base_url=request.app.state.base_url,
-    )
+    return problem(error, scope=request.scope, base_url=request.app.state.base_url)
 
 
 def _from_http(error: HTTPException) -> FilmgateError:

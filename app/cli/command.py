@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from app import __version__
-from app.cli import INTERRUPTED, audit, backup, buying, jobs, keys, ledger, limits, roles, teams, users
+from app.cli import INTERRUPTED, audit, backup, buying, jobs, keys, ledger, limits, roles, teams, users, webhooks
 from app.cli.exits import CONFIGURATION, FAILED, Failure
 from app.cli.generate import generate
 from app.cli.up import up
@@ -44,6 +44,7 @@ cli.add_typer(limits.group, name="limits")
 cli.add_typer(ledger.group, name="ledger")
 cli.add_typer(audit.group, name="audit")
 cli.add_typer(backup.group, name="epoch")
+cli.add_typer(webhooks.group, name="webhooks")
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001  typer calls it so

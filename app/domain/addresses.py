@@ -31,19 +31,13 @@ _DENIED_V4 = (
     "168.63.129.16/32",  # Azure's host agent: a public number inside every virtual machine's network
 )
 _DENIED_V6 = (
-    "::/96",  # unspecified, loopback, v4-compatible
-    "64:ff9b::/96",  # NAT64 carries any v4 address
-    "64:ff9b:1::/48",
-    "100::/64",
+    "::/3",  # loopback, v4-compatible, translated (::ffff:0:0:0/96), NAT64 (64:ff9b::/96); nothing here is unicast
     "2001::/32",  # Teredo carries v4 addresses
     "2001:db8::/32",
     "2002::/16",  # 6to4 carries v4 addresses
     "3fff::/20",
-    "5f00::/16",
-    "fc00::/7",
-    "fe80::/10",
-    "fec0::/10",
-    "ff00::/8",
+    "4000::/2",  # not given out, but for segment routing inside a network (5f00::/16)
+    "8000::/1",  # private (fc00::/7), link-local, site-local, multicast; the rest is not given out
 )
 
 

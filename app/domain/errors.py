@@ -8,11 +8,12 @@ FilmgateError
 ├── NotFound                     404  not_found, model_not_found
 ├── TooSlow                      408  request_timeout
 ├── Conflict                     409  already_ended, not_held …
+├── OutsideFal                   412  url_not_allowed
 ├── TooLarge                     413  payload_too_large
 ├── WrongMediaType               415  unsupported_media_type
 ├── Unprocessable                422  invalid_input, price_unknown, url_not_allowed …
 │   └── KeyReused                422  idempotency_key_reused
-├── OverLimit                    429  over_limit
+├── OverLimit                    429  over_limit, queue_too_long
 └── Unavailable                  503
     ├── StoreUnavailable         503  store_unavailable
     └── UpstreamUnavailable      503  upstream_unavailable
@@ -21,8 +22,9 @@ FilmgateError
 succeed later, and the message is a sentence for the customer. `app/api/problems.py` alone renders them.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from app.domain.limits import LimitState
 
@@ -31,11 +33,16 @@ LONGEST_NAME_SHOWN = 64  # characters
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One thing that is wrong with an input: where (a JSON pointer), a stable code, and a sentence."""
+    """One thing that is wrong with an input: where (a JSON pointer), a stable code, and a sentence.
+
+    `kind` and `ctx` are the same in the words of fal's models, where they have some: `literal_error`, the choices.
+    """
 
     pointer: str
     code: str
     message: str
+    kind: str = field(default="", compare=False)
+    ctx: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 def pointer(loc: Sequence[int | str], *, below: str = "") -> str:
@@ -122,6 +129,13 @@ class Conflict(FilmgateError):
 
     code = "conflict"
     status = 409
+
+
+class OutsideFal(FilmgateError):
+    """A client of fal's proxies names a host that is not fal's; the status is fal's own for it."""
+
+    code = "url_not_allowed"
+    status = 412
 
 
 class TooLarge(FilmgateError):

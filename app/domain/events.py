@@ -1,12 +1,20 @@
-"""What happened to a job, in the order it happened."""
+"""What happened to a job, or to a team, in the order it happened."""
 
 from dataclasses import dataclass
+from typing import ClassVar, TypeAlias
 
 from app.domain.jobs import ENDS, Job, Status
 from app.domain.limits import Owner, Window
 
 BUDGET_THRESHOLD = "budget.threshold"
-EVENT_TYPES = (*(f"job.{status.value}" for status in Status), BUDGET_THRESHOLD)
+ENDPOINT_DISABLED = "endpoint.disabled"
+ENDPOINT_TEST = "endpoint.test"
+EVENT_TYPES = (
+    *(f"job.{status.value}" for status in Status),
+    BUDGET_THRESHOLD,
+    ENDPOINT_DISABLED,
+    ENDPOINT_TEST,
+)
 END_EVENTS = frozenset(f"job.{status.value}" for status in ENDS)
 
 
@@ -25,6 +33,8 @@ class Event:
 class BudgetNotice:
     """So many percent of a money limit are used or held; amounts in micro-dollars. `user` where it is a user's."""
 
+    type: ClassVar[str] = BUDGET_THRESHOLD
+
     id: str
     at_ms: int
     threshold: int
@@ -35,3 +45,20 @@ class BudgetNotice:
     held: int
     resets_ms: int | None
     user: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointNotice:
+    """A webhook endpoint of the team was disabled, with the reason in a sentence, or is tested."""
+
+    user: ClassVar[None] = None
+
+    id: str
+    type: str
+    at_ms: int
+    endpoint: str
+    url: str
+    reason: str | None
+
+
+Notice: TypeAlias = BudgetNotice | EndpointNotice

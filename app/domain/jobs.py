@@ -92,6 +92,7 @@ class Job:
     metadata: dict[str, str] = field(default_factory=dict)
     images: dict[str, dict[str, Any]] = field(default_factory=dict)  # input field → what was uploaded
     webhook_url: str | None = None
+    webhook_style: str | None = None  # `fal`: told in fal's own shape; None: in ours
     attempt: int = 0
     nonce: str | None = None
     claimed_ms: int | None = None  # when the last attempt was claimed

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from app.domain.events import BUDGET_THRESHOLD, BudgetNotice, Event
+from app.domain.events import EndpointNotice, Event, Notice
 from app.domain.jobs import Job, Status
 from app.domain.limits import Limit, LimitState, Unit, shown
 from app.domain.money import format_usd
@@ -104,12 +104,13 @@ def event_view(
     }
 
 
-def notice_view(notice: BudgetNotice) -> dict[str, Any]:
-    """The same for an alert about a money limit."""
-    return {
-        "type": BUDGET_THRESHOLD,
-        "timestamp": iso(notice.at_ms),
-        "data": {
+def notice_view(notice: Notice) -> dict[str, Any]:
+    """The same for what is about no job, and so has no sequence: an alert about a money limit, or an endpoint."""
+    data: dict[str, Any]
+    if isinstance(notice, EndpointNotice):
+        data = {"endpoint": notice.endpoint, "url": notice.url, "reason": notice.reason}
+    else:
+        data = {
             "threshold": notice.threshold,
             "owner": notice.owner.value,
             "user": notice.user,
@@ -119,8 +120,8 @@ def notice_view(notice: BudgetNotice) -> dict[str, Any]:
             "used": format_usd(notice.used),
             "held": format_usd(notice.held),
             "resets_at": iso(notice.resets_ms),
-        },
-    }
+        }
+    return {"type": notice.type, "timestamp": iso(notice.at_ms), "sequence": None, "data": data}
 
 
 def amount_view(unit: Unit, amount: int) -> str | int:

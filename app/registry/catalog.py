@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from app.domain.errors import NotFound, Unprocessable, Violation
+from app.registry.lenient import read_leniently
 from app.registry.pricing import Price, Quote, read_price
 from app.registry.schema import InputSchema
 
@@ -100,6 +101,18 @@ class Model:
     def image_fields(self) -> tuple[str, ...]:
         """The input fields that hold an image's URL, or a list of them."""
         return self.schema.image_fields
+
+    def lenient(self, given: Mapping[str, Any], *, strict_schema: bool) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """The input as fal reads it, for `validate`, and the names of the fields that were dropped on the way.
+
+        A field that the model does not have is dropped; a number may stand for its text, and a text for its number.
+        """
+        known = {
+            name: read_leniently(self.entry.input["properties"][name], value)
+            for name, value in given.items()
+            if self.schema.knows(name, strict_schema=strict_schema)
+        }
+        return known, tuple(name for name in given if name not in known)
 
     def validate(
         self,

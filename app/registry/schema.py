@@ -63,6 +63,10 @@ class InputSchema:
             raise Unprocessable("The input is not valid.", violations=tuple(found[:MOST_VIOLATIONS]))
         return clean
 
+    def knows(self, name: str, *, strict_schema: bool) -> bool:
+        """True for a field of the model; one that only the prose mentions counts unless `strict_schema`."""
+        return name in (self._strictly_known if strict_schema else self._known)
+
     def describe(self, *, strict_schema: bool) -> dict[str, Any]:
         """The schema as a JSON Schema object of its own; without the prose fields when `strict_schema`."""
         described: dict[str, Any] = copy.deepcopy(dict(self._spec))

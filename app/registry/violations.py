@@ -1,5 +1,6 @@
 """From pydantic's findings to ours: a pointer, a stable code, and a sentence that never repeats the input."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -29,6 +30,7 @@ _SENTENCES = {
     "list_type": ("wrong_type", "must be a list."),
     "dict_type": ("wrong_type", "must be an object."),
 }
+_CHOICE = re.compile(r"'([^']*)'")
 _OTHER = ("wrong_type", "is not valid.")
 
 
@@ -48,7 +50,8 @@ def violations(error: ValidationError) -> Iterator[Violation]:
         code, message = _translated(found["type"], ctx)
         if message[0].islower():
             message = f"{_subject(loc)} {message}"
-        yield Violation(input_pointer(loc), code, message)
+        kind = "" if isinstance(ctx.get("error"), Fault) else found["type"]
+        yield Violation(input_pointer(loc), code, message, kind, _ctx(ctx))
 
 
 def input_pointer(loc: Sequence[int | str]) -> str:
@@ -62,6 +65,14 @@ def _translated(kind: str, ctx: Mapping[str, Any]) -> tuple[str, str]:
         return own.code, own.message
     code, sentence = _SENTENCES.get(kind, _OTHER)
     return code, sentence.format(**ctx)
+
+
+def _ctx(ctx: Mapping[str, Any]) -> dict[str, Any]:
+    """What fal's models tell of a bound: the number, or the choices as a list."""
+    shown = {name: ctx[name] for name in ("ge", "le", "min_length", "max_length") if name in ctx}
+    if isinstance(ctx.get("expected"), str):
+        shown["expected"] = _CHOICE.findall(ctx["expected"])
+    return shown
 
 
 def _subject(loc: Sequence[int | str]) -> str:

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from app.domain.accounts import Caller, digest, is_token, well_formed
-from app.domain.errors import Forbidden, NotFound, StoreUnavailable, Unauthenticated
+from app.domain.errors import NotFound, StoreUnavailable, Unauthenticated
 from app.domain.limits import LimitState
 from app.store import keys
 from app.store.accounts import AccountStore, Credential, Team, User
@@ -87,12 +87,6 @@ class Accounts:
     async def team(self, team_id: str) -> Team | None:
         """The team, a deleted one too, or None."""
         return await self._accounts.team(team_id)
-
-    async def webhook_secret(self, caller: Caller) -> str:
-        """The team's secret; never for a browser."""
-        if caller.token is not None:
-            raise Forbidden("A browser token may not read the team's webhook secret.")
-        return (await self.who_am_i(caller)).team.webhook_secret
 
     async def _look_up(self, key_digest: str, *, token: bool) -> Caller:
         found = await self._accounts.credential(keys.token(key_digest) if token else keys.key(key_digest))

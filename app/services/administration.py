@@ -116,6 +116,7 @@ class Administration:
         now_ms = await self._dispatch.now_ms()
         users = await self._accounts.users(team_id, deleted=True)
         writes: list[Command] = [("HSET", keys.team(team_id), "deleted_ms", now_ms), *BuyingStore.resume(team_id)]
+        writes.append(("DEL", keys.endpoints(team_id)))
         require = [Require(("size", keys.team_users(team_id), len(users)), _changed())]
         for user in users:
             more, same = await self._removal(user, now_ms)

@@ -1,13 +1,17 @@
-"""The feed: a team's events in order, by pages, for consumers that poll."""
+"""The feed: a team's events in order, by pages for consumers that poll, and live for those that stay."""
 
+import asyncio
 import re
+import time
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from app.domain.access import require_scope, sees
 from app.domain.accounts import Caller, Scope
 from app.domain.errors import Malformed
-from app.domain.events import BudgetNotice, Event
-from app.store.events import PAGE, EventStore
+from app.domain.events import Event, Notice
+from app.services.watch import PING_S
+from app.store.events import PAGE, EventStore, order
 
 BEGINNING = "0-0"  # before the oldest event
 SCAN_LIMIT = 4 * PAGE  # events that one request reads at most; the cursor goes on from there
@@ -18,13 +22,25 @@ CURSOR = re.compile(r"[0-9]{1,15}-[0-9]{1,9}")
 class FeedPage:
     """Events, oldest first. `next_cursor` is the last one looked at; `has_more`: more are there already."""
 
-    events: list[Event | BudgetNotice]
+    events: list[Event | Notice]
     next_cursor: str
     has_more: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a watcher of the feed is told: an event, or that all is well; `cursor` is where to go on after it.
+
+    `reset`: some of what came after the watcher's own cursor is forgotten.
+    """
+
+    cursor: str
+    event: Event | Notice | None = None
+    reset: bool = False
+
+
 class Feed:
-    """Pages of the events that a caller may see."""
+    """The events that a caller may see."""
 
     def __init__(self, events: EventStore) -> None:
         self._events = events
@@ -36,11 +52,8 @@ class Feed:
         2. keep what the caller may see; the cursor passes over the rest
         3. stop before one event too many, at the end, or when enough was read
         """
-        require_scope(caller, Scope.JOBS_READ)
-        if cursor is not None and not CURSOR.fullmatch(cursor):
-            raise Malformed("The cursor is not the id of an event.", code="invalid_cursor")
-        seen = cursor or BEGINNING
-        found: list[Event | BudgetNotice] = []
+        seen = _checked(caller, cursor) or BEGINNING
+        found: list[Event | Notice] = []
         for _ in range(0, SCAN_LIMIT, PAGE):
             rows = await self._events.after(caller.team, seen)
             for event in rows:
@@ -53,9 +66,71 @@ class Feed:
                 return FeedPage(found, seen, has_more=False)
         return FeedPage(found, seen, has_more=True)
 
+    def follow(self, caller: Caller, *, cursor: str | None) -> AsyncGenerator[Told, None]:
+        """Events from the cursor on, then what comes, until the watcher goes; Malformed before it begins."""
+        return self._follow(caller, _checked(caller, cursor))
 
-def _may_see(caller: Caller, event: Event | BudgetNotice) -> bool:
-    """Jobs' events are for who sees the job; alerts for who sees the team, and about a user for that user."""
+    async def _follow(self, caller: Caller, cursor: str | None) -> AsyncGenerator[Told, None]:
+        """What a watcher is told.
+
+        1. subscribe first, so that nothing falls between reading and listening
+        2. say where the watcher stands: at its cursor; without one, at the newest event
+        3. what came since; then what comes, with a ping when nothing does; after dropped events, read again
+        """
+        async with self._events.live(caller.team) as queue:
+            standing = await self._beginning(caller.team, cursor)
+            yield standing
+            cursor, quiet_since = standing.cursor, time.monotonic()
+            while True:
+                async for event in self._since(caller.team, cursor):
+                    cursor = event.id
+                    if _may_see(caller, event):
+                        yield Told(cursor, event)
+                        quiet_since = time.monotonic()
+                lost = False
+                while not lost:
+                    try:
+                        coming = await asyncio.wait_for(queue.get(), quiet_since + PING_S - time.monotonic())
+                    except TimeoutError:
+                        yield Told(cursor)
+                        quiet_since = time.monotonic()
+                        continue
+                    lost = coming is None
+                    if coming is not None and order(coming.id) > order(cursor):
+                        cursor = coming.id
+                        if _may_see(caller, coming):
+                            yield Told(cursor, coming)
+                            quiet_since = time.monotonic()
+
+    async def _beginning(self, team: str, cursor: str | None) -> Told:
+        """Where to begin. What is left of a forgotten past is told; a cursor of another store begins now."""
+        newest = await self._events.newest_id(team)
+        if cursor is None:
+            return Told(newest)
+        if order(cursor) > order(newest):
+            return Told(newest, reset=True)
+        known = cursor in {newest, BEGINNING} or await self._events.remembers(team, cursor)
+        return Told(cursor, reset=not known)
+
+    async def _since(self, team: str, cursor: str) -> AsyncGenerator[Event | Notice, None]:
+        while True:
+            rows = await self._events.after(team, cursor)
+            for event in rows:
+                yield event
+            if len(rows) < PAGE:
+                return
+            cursor = rows[-1].id
+
+
+def _checked(caller: Caller, cursor: str | None) -> str | None:
+    require_scope(caller, Scope.JOBS_READ)
+    if cursor is not None and not CURSOR.fullmatch(cursor):
+        raise Malformed("The cursor is not the id of an event.", code="invalid_cursor")
+    return cursor
+
+
+def _may_see(caller: Caller, event: Event | Notice) -> bool:
+    """Jobs' events are for who sees the job; notices for who sees the team, and about a user for that user."""
     if isinstance(event, Event):
         return sees(caller, event.job)
     return caller.token is None and (caller.sees_team or event.user == caller.user)

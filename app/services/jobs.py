@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any, Literal
 
@@ -17,19 +17,20 @@ from app.domain.errors import (
     KeyReused,
     NotFound,
     OverBudget,
-    OverLimit,
     Unauthenticated,
     Unprocessable,
     Violation,
 )
 from app.domain.ids import join_ref
 from app.domain.jobs import Job, JobError, Priority, Status
-from app.domain.limits import LimitState, Unit, Window
+from app.domain.limits import LimitState
 from app.egress import EgressPolicy, check_url
 from app.fal.protocol import REQUEST_ID
 from app.media.images import ImageFacts, parse_data_uri
 from app.registry.catalog import Catalog, Model
 from app.registry.pricing import Quote
+from app.services.fal_uploads import FalUploads
+from app.services.refusals import refusal
 from app.services.uploads import Uploads
 from app.services.watch import Frames, Watch
 from app.store import keys
@@ -42,14 +43,16 @@ from app.store.line import LineStore
 FINGERPRINT_VERSION = "v1"  # changes with the meaning of a request, so that old idempotency keys stay valid
 PENDING_IMAGE = "https://v3.fal.media/files/pending"  # stands in for a data URI until everything else is checked
 UNKNOWN_DURATION_MS = 360_000  # Kling takes about six minutes where we have not measured any
-WAIT_S = {Window.CONCURRENT: 10, Window.QUEUED: 10, Window.TOTAL: 3600}  # to try again, where no time is known
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class JobRequest:
-    """What a caller asks for. Seconds count from admission; `max_usd_micro` is the most it may cost."""
+    """What a caller asks for. Seconds count from admission; `max_usd_micro` is the most it may cost.
+
+    `webhook_style` is `fal` where the webhook is told in fal's own shape.
+    """
 
     input: dict[str, Any]
     model: str | None = None
@@ -57,7 +60,8 @@ class JobRequest:
     metadata: dict[str, str] = field(default_factory=dict)
     priority: Priority = Priority.NORMAL
     deadline_s: int | None = None
-    start_deadline_s: int | None = None
+    start_deadline_s: float | None = None
+    webhook_style: str | None = None
     max_usd_micro: int | None = None
 
 
@@ -99,7 +103,7 @@ class JobRules:
 class Jobs:
     """What one can ask about jobs; every door calls these."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  one for each part it is made of; they are named in the one place that builds it
         self,
         *,
         catalog: Catalog,
@@ -110,6 +114,7 @@ class Jobs:
         line: LineStore,
         watch: Watch,
         uploads: Uploads,
+        fal_uploads: FalUploads,
         egress: EgressPolicy,
         rules: JobRules,
     ) -> None:
@@ -121,14 +126,25 @@ class Jobs:
         self._line = line
         self._watch = watch
         self._uploads = uploads
+        self._fal_uploads = fal_uploads
         self._egress = egress
         self._rules = rules
 
     async def submit(
-        self, caller: Caller, request: JobRequest, *, idempotency_key: str | None, trace_id: str | None
+        self,
+        caller: Caller,
+        request: JobRequest,
+        *,
+        idempotency_key: str | None,
+        trace_id: str | None,
+        repost_ms: int | None = None,
     ) -> Submitted:
-        """Check, price and write down a job; an idempotency key seen before gives the first job again."""
+        """Check, price and write down a job; an idempotency key seen before gives the first job again.
+
+        `repost_ms` says that the key was derived from the request, and how long it is remembered.
+        """
         require_scope(caller, Scope.JOBS_WRITE)
+        request = replace(request, input=await self._fal_uploads.resolve_input(caller, request.input))
         model, clean, quote, embedded = self._check(caller, request)
         fingerprint = self._fingerprint(model, clean, embedded, request)
         if embedded and idempotency_key is not None:
@@ -152,11 +168,13 @@ class Jobs:
                 seconds=quote.seconds,
                 price_version=quote.price_version,
                 deadline_ms=(request.deadline_s or self._rules.deadline_s) * 1000,
-                start_ms=None if request.start_deadline_s is None else request.start_deadline_s * 1000,
+                start_ms=None if request.start_deadline_s is None else round(request.start_deadline_s * 1000),
                 priority=request.priority,
                 metadata=request.metadata,
                 images=images,
                 webhook_url=request.webhook_url,
+                webhook_style=request.webhook_style,
+                repost_ms=repost_ms,
                 trace_id=trace_id,
                 idempotency_key=idempotency_key,
                 fingerprint=fingerprint,
@@ -185,6 +203,7 @@ class Jobs:
     async def quote(self, caller: Caller, request: JobRequest) -> JobQuote:
         """What this submission would cost, and how long it would wait. Nothing changes."""
         require_scope(caller, Scope.JOBS_READ)
+        request = replace(request, input=await self._fal_uploads.resolve_input(caller, request.input))
         model, _, quote, _ = self._check(caller, request)
         waiting = await self._line.position_of_next(caller.team, caller.user, micro=quote.micro)
         durations = await self._dispatch.durations(model.id)
@@ -368,18 +387,3 @@ def _refuse_large(model: Model, size: int) -> None:
         raise Unprocessable(
             f"The image has {size} bytes; {model.id} reads at most {limit}.", code="image_too_large"
         )
-
-
-def refusal(limits: tuple[LimitState, ...], quote: Quote) -> OverBudget | OverLimit:
-    """Why the limits marked `over` refuse a job: money first, because waiting does not bring it back soon."""
-    over = [state for state in limits if state.over]
-    need = {Unit.USD: quote.micro, Unit.VIDEO_SECONDS: quote.seconds}
-    over.sort(key=lambda state: state.unit is not Unit.USD)
-    sentence = " ".join(state.sentence(need.get(state.unit, 1)) for state in over)
-    if over[0].unit is Unit.USD:
-        return OverBudget(sentence, limits=limits)
-    waits = [
-        WAIT_S.get(state.window, 60) if state.resets_ms is None else -(-(state.resets_ms - state.now_ms) // 1000)
-        for state in over
-    ]
-    return OverLimit(sentence, limits=limits, retry_after=max(1, *waits))

@@ -49,6 +49,20 @@ class Tokens:
         self._jobs = jobs
         self._dispatch = dispatch
 
+    async def mint_for_apps(self, caller: Caller, apps: Sequence[str], *, expires_in_s: int) -> Minted:
+        """A token as fal's clients ask for one: for the models of these apps, and for a while.
+
+        An app is named by its alias or as owner/alias. NotFound when none of our models belongs to one of them.
+        """
+        found = [model.id for model in self._catalog if {_alias(model.id), _app(model.id)} & set(apps)]
+        if not found:
+            raise NotFound("No model of this gateway belongs to these apps.", code="model_not_found")
+        models = [model_id for model_id in found if caller.models is None or model_id in caller.models]
+        if not models:
+            raise Forbidden("The key may not use these models.", code="model_not_allowed")
+        lasts_s = min(max(expires_in_s, SHORTEST_S), LONGEST_S)
+        return await self.mint(caller, TokenRequest(expires_in_s=lasts_s, models=models))
+
     async def mint(self, caller: Caller, asked: TokenRequest) -> Minted:
         """A token with at most the rights of the caller's key."""
         if caller.token is not None:
@@ -91,3 +105,12 @@ class Tokens:
 
 def _sorted(origins: frozenset[str] | None) -> tuple[str, ...] | None:
     return None if origins is None else tuple(sorted(origins))
+
+
+def _app(model_id: str) -> str:
+    """`owner/alias` of a model's id."""
+    return "/".join(model_id.split("/")[:2])
+
+
+def _alias(model_id: str) -> str:
+    return _app(model_id).rpartition("/")[2]

@@ -14,7 +14,7 @@ from app.domain.events import END_EVENTS, Event
 from app.domain.ids import join_ref
 from app.domain.jobs import Job
 from app.ending import ended
-from app.store.events import PAGE, EventStore, order
+from app.store.events import PAGE, EventStore, Queue, order
 from app.store.jobs import JobStore
 
 PING_S = 10.0
@@ -66,7 +66,7 @@ class Watch:
             async for frame in frames:
                 yield frame
 
-    async def _onward(self, job: Job, queue: asyncio.Queue[Event | None], *, cursor: str, told: int) -> Frames:
+    async def _onward(self, job: Job, queue: Queue, *, cursor: str, told: int) -> Frames:
         """What came after the cursor, then what comes; `told` is the last sequence that the watcher knows of."""
         while True:
             async for event in self._since(job, cursor):
@@ -112,7 +112,7 @@ class Watch:
                 return
             cursor = page[-1].id
 
-    async def _coming(self, job: Job, queue: asyncio.Queue[Event | None], cursor: str) -> Frames:
+    async def _coming(self, job: Job, queue: Queue, cursor: str) -> Frames:
         while True:
             try:
                 event = await asyncio.wait_for(queue.get(), PING_S)
@@ -121,7 +121,7 @@ class Watch:
                 continue
             if event is None:
                 return
-            if event.job.id == job.id and order(event.id) > order(cursor):
+            if isinstance(event, Event) and event.job.id == job.id and order(event.id) > order(cursor):
                 yield Frame(event)
 
 

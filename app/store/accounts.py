@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.domain.accounts import Scope
+from app.domain.webhooks import Secret
 from app.store import keys
 from app.store.audit import Command
 from app.store.connection import Client, store_errors
@@ -19,7 +20,8 @@ NO_USER = "There is no user with this id."
 class Team:
     """A team: who pays together. `webhook_secret` signs the webhooks that its jobs name themselves.
 
-    `weight` is its share when fal is busy; `time_zone` is where its calendar windows begin.
+    `weight` is its share when fal is busy; `time_zone` is where its calendar windows begin. `older_secrets` are
+    those that sign beside the newest, each until its time (ms).
     """
 
     id: str
@@ -29,6 +31,13 @@ class Team:
     time_zone: str = "UTC"
     created_ms: int = 0
     deleted_ms: int | None = None
+    older_secrets: tuple[tuple[str, int], ...] | None = None
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """What signs the webhooks that its jobs name, the newest first."""
+        older = (Secret(text, until_ms) for text, until_ms in self.older_secrets or ())
+        return (Secret(self.webhook_secret), *older)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +114,7 @@ def _team(row: dict[str, str]) -> Team:
         time_zone=row.get("time_zone", "UTC"),
         created_ms=int(row["created_ms"]),
         deleted_ms=_number(row, "deleted_ms"),
+        older_secrets=tuple((text, until) for text, until in json.loads(row.get("older_secrets", "[]"))),
     )
 
 

@@ -25,6 +25,7 @@ class NewJob:
     """What a caller asked for, checked and priced; `deadline_ms` and `start_ms` count from admission.
 
     `credential` is the store's name of the key or token that asks, `zone` the team's time zone as last seen.
+    `repost_ms` says that the idempotency key was derived from the request, and how long it is remembered.
     """
 
     team: str
@@ -47,6 +48,8 @@ class NewJob:
     fingerprint: str
     token: str | None = None
     zone: str = "UTC"
+    webhook_style: str | None = None
+    repost_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +141,7 @@ class AdmissionStore:
             "token": new.token or "",
             "idempotent": 1 if new.idempotency_key else 0,
             "fingerprint": new.fingerprint,
-            "idem_ms": max(IDEMPOTENCY_MS, new.deadline_ms + DAY_MS),
+            "idem_ms": new.repost_ms or max(IDEMPOTENCY_MS, new.deadline_ms + DAY_MS),
             "amount": new.quoted_micro,
             "seconds": new.seconds,
             "deadline_ms": new.deadline_ms,
@@ -149,6 +152,18 @@ class AdmissionStore:
             "meta_count": len(new.metadata),
         }
 
+    async def told(self, job: Job, *, digest: str, answered: bool = False, polled: bool = False) -> None:
+        """The caller was answered, or asked for the job by its id: after both, the same request is a new wish."""
+        with store_errors():
+            await script("told").run(
+                self._redis,
+                keys={
+                    "job": keys.job(join_ref(job.team, job.id)),
+                    "idem": keys.idempotency(job.team, job.user, digest),
+                },
+                args={"answered": int(answered), "polled": int(polled)},
+            )
+
     async def peek(self, team: str, user: str, idempotency_key: str) -> tuple[str, str] | None:
         """The job id and the fingerprint of an idempotency key seen before."""
         with store_errors():
@@ -157,7 +172,12 @@ class AdmissionStore:
 
 
 def _idempotency(team: str, user: str, idempotency_key: str | None) -> str:
-    return keys.idempotency(team, user, hashlib.sha256((idempotency_key or "").encode()).hexdigest())
+    return keys.idempotency(team, user, key_digest(idempotency_key or ""))
+
+
+def key_digest(idempotency_key: str) -> str:
+    """What is stored of an idempotency key."""
+    return hashlib.sha256(idempotency_key.encode()).hexdigest()
 
 
 def _keys(new: NewJob, job_id: str) -> dict[str, str]:
@@ -194,7 +214,9 @@ def _record(new: NewJob, job_id: str) -> dict[str, Any]:
         "metadata": new.metadata or None,
         "images": new.images or None,
         "webhook_url": new.webhook_url,
+        "webhook_style": new.webhook_style,
         "trace_id": new.trace_id,
+        "repost": key_digest(new.idempotency_key or "") if new.repost_ms else None,
     }
 
 
@@ -218,6 +240,7 @@ def _job(new: NewJob, job_id: str, now: int) -> Job:
         metadata=new.metadata,
         images=new.images,
         webhook_url=new.webhook_url,
+        webhook_style=new.webhook_style,
         sequence=1,
         token=new.token,
     )

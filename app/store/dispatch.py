@@ -75,28 +75,32 @@ class DispatchStore:
         return int(now), refs
 
     @asynccontextmanager
-    async def in_hand(self, step: str, ref: str, *, hidden_ms: int) -> AsyncIterator[int]:
+    async def in_hand(
+        self, step: str, ref: str, *, hidden_ms: int, destination: str | None = None
+    ) -> AsyncIterator[int]:
         """Take a ref up, and give it back at the end, however that comes; a process that dies leaves its mark.
 
         Gives what `take_up` says; SetAside when it was the end of too many workers.
         """
-        now_ms = await self.take_up(step, ref, hidden_ms=hidden_ms)
+        now_ms = await self.take_up(step, ref, hidden_ms=hidden_ms, destination=destination)
         try:
             yield now_ms
         finally:
             if now_ms:
                 await self.give_back(step, ref)
 
-    async def take_up(self, step: str, ref: str, *, hidden_ms: int) -> int:
+    async def take_up(self, step: str, ref: str, *, hidden_ms: int, destination: str | None = None) -> int:
         """The store's time (ms) when the ref is ours for `hidden_ms`; 0: in other hands, put off, or not due.
 
-        SetAside when so many workers died with it in hand that nobody shall take it up again.
+        A delivery waits at its destination, everything else in its step's due set. SetAside when so many workers
+        died with it in hand that nobody shall take it up again.
         """
+        due = keys.due(step) if destination is None else keys.waiting(destination)
         with store_errors():
             taken = int(
                 await script("take_up").run(
                     self._redis,
-                    keys={"due": keys.due(step), "suspect": keys.suspect(step, ref), "aside": keys.ASIDE},
+                    keys={"due": due, "suspect": keys.suspect(step, ref), "aside": keys.ASIDE},
                     args={
                         "ref": ref,
                         "mark": f"{step} {ref}",
@@ -143,8 +147,12 @@ class DispatchStore:
         with store_errors():
             if not await self._redis.hexists(keys.ASIDE, f"{step} {ref}"):
                 return False
+            destination = await self._redis.hget(keys.delivery(ref), "destination") if step == "deliver" else None
             pipe = self._redis.pipeline(transaction=True)
-            pipe.zadd(keys.due(step), {ref: now_ms})
+            if destination is not None:
+                pipe.zadd(keys.waiting(destination), {ref: now_ms})
+                pipe.pexpire(keys.waiting(destination), REMEMBERED_MS * 30, nx=True)
+            pipe.zadd(keys.due(step), {destination or ref: now_ms})
             pipe.hdel(keys.ASIDE, f"{step} {ref}")
             pipe.delete(keys.suspect(step, ref))
             await pipe.execute()
@@ -251,7 +259,7 @@ class DispatchStore:
         return found
 
     async def counts(self) -> dict[str, int]:
-        """How much waits where: `line`, `later`, `slots`, `held`, and each step's due set."""
+        """How much waits where: `line`, `later`, `slots`, `held`, and the due sets (`deliver`: destinations)."""
         sets = {"line": keys.LINE, "later": keys.LATER, "slots": keys.SLOTS, "held": keys.HELD}
         sets |= {f"due_{step}": keys.due(step) for step in keys.STEPS}
         with store_errors():

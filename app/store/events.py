@@ -4,12 +4,12 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TypeAlias
 
 import structlog
 
 from app.domain.errors import StoreUnavailable
-from app.domain.events import BudgetNotice, Event
+from app.domain.events import BUDGET_THRESHOLD, BudgetNotice, EndpointNotice, Event, Notice
 from app.domain.limits import Owner, Window
 from app.ending import ended
 from app.store import keys
@@ -20,13 +20,14 @@ PAGE = 500
 BLOCK_MS = 200  # how late a team that was not watched before is picked up by the live reader
 RETRY_S = 0.5
 BACKLOG = 1000  # events a slow watcher may fall behind before it is sent back to its cursor
+Queue: TypeAlias = asyncio.Queue[Event | Notice | None]
 
 log = structlog.get_logger()
 
 
-def _read_event(event_id: str, row: Mapping[str, str]) -> Event | BudgetNotice:
+def _read_event(event_id: str, row: Mapping[str, str]) -> Event | Notice:
     if "notice" in row:
-        return _read_notice(event_id, int(row["at"]), json.loads(row["notice"]))
+        return read_notice(event_id, row)
     return Event(
         id=event_id,
         type=row["type"],
@@ -36,7 +37,11 @@ def _read_event(event_id: str, row: Mapping[str, str]) -> Event | BudgetNotice:
     )
 
 
-def _read_notice(event_id: str, at_ms: int, told: Mapping[str, Any]) -> BudgetNotice:
+def read_notice(event_id: str, row: Mapping[str, str]) -> Notice:
+    """What is about no job, of an event's or a delivery's `type`, `at` and `notice`."""
+    at_ms, told = int(row["at"]), json.loads(row["notice"])
+    if row["type"] != BUDGET_THRESHOLD:
+        return EndpointNotice(event_id, row["type"], at_ms, told["endpoint"], told["url"], told.get("reason"))
     return BudgetNotice(
         id=event_id,
         at_ms=at_ms,
@@ -63,12 +68,12 @@ class EventStore:
     def __init__(self, redis: Client, *, patient: Client) -> None:
         self._redis = redis
         self._patient = patient
-        self._queues: dict[str, set[asyncio.Queue[Event | None]]] = {}
+        self._queues: dict[str, set[Queue]] = {}
         self._seen: dict[str, str] = {}
         self._reader: asyncio.Task[None] | None = None
 
-    async def after(self, team: str, event_id: str, *, count: int = PAGE) -> list[Event | BudgetNotice]:
-        """Up to `count` events of the team that came after `event_id`: jobs' and alerts about its budget."""
+    async def after(self, team: str, event_id: str, *, count: int = PAGE) -> list[Event | Notice]:
+        """Up to `count` events of the team that came after `event_id`: jobs', and notices about the team."""
         with store_errors():
             rows = await self._redis.xrange(keys.events(team), min=f"({event_id}", count=count)
         return [_read_event(found, row) for found, row in rows]
@@ -86,12 +91,12 @@ class EventStore:
         return bool(rows) and order(rows[0][0]) <= order(event_id)
 
     @asynccontextmanager
-    async def live(self, team: str) -> AsyncIterator[asyncio.Queue[Event | None]]:
+    async def live(self, team: str) -> AsyncIterator[Queue]:
         """The team's events from now on, as a queue; one reader serves all watchers of this process.
 
         None in the queue says that events were dropped: read on from the last id with `after`.
         """
-        queue: asyncio.Queue[Event | None] = asyncio.Queue(BACKLOG)
+        queue: Queue = asyncio.Queue(BACKLOG)
         if team not in self._queues:
             newest = await self.newest_id(team)
             if team not in self._queues:  # another watcher may have come meanwhile; its place stays
@@ -138,10 +143,8 @@ class EventStore:
                 for event_id, row in entries:
                     self._hand_out(team, event_id, _read_event(event_id, row))
 
-    def _hand_out(self, team: str, event_id: str, event: Event | BudgetNotice) -> None:
+    def _hand_out(self, team: str, event_id: str, event: Event | Notice) -> None:
         self._seen[team] = event_id
-        if isinstance(event, BudgetNotice):
-            return  # live watchers follow jobs
         for queue in self._queues.get(team, ()):
             if queue.full():  # too slow: None sends the watcher back to its cursor
                 while not queue.empty():

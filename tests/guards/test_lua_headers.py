@@ -7,7 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from app.store import accounts, admission, audit, buying, dispatch, epoch, jobs, ledger, limits, line, webhooks
+from app.store import (
+    accounts,
+    admission,
+    audit,
+    buying,
+    deliveries,
+    dispatch,
+    epoch,
+    jobs,
+    ledger,
+    limits,
+    line,
+    uploads,
+    webhooks,
+)
 from app.store.scripts import Script, script, script_names
 
 FOLDER = Path(inspect.getfile(Script)).parent / "lua"
@@ -16,6 +30,7 @@ WRITES_DURING_SHORTAGE = {
     "advance",
     "note",
     "take_due",
+    "take_deliveries",
     "take_up",
     "grant",
     "record_attempt",
@@ -26,8 +41,23 @@ WRITES_DURING_SHORTAGE = {
     "compare_epoch",
     "leave_epoch",
     "sweep",
+    "told",
 }
-CALLERS = (accounts, admission, audit, buying, dispatch, epoch, jobs, ledger, limits, line, webhooks)
+CALLERS = (
+    accounts,
+    admission,
+    audit,
+    buying,
+    deliveries,
+    dispatch,
+    epoch,
+    jobs,
+    ledger,
+    limits,
+    line,
+    uploads,
+    webhooks,
+)
 
 
 def lines_of(name: str) -> list[str]:

@@ -36,8 +36,7 @@ async def attempts(hand: Hand, job_id: str) -> list[dict[str, Any]]:
 
 async def due_in_ms(hand: Hand, ref: str) -> float:
     """When the delivery is due, from now."""
-    due_ms: float = await hand.redis.zscore(keys.due("deliver"), ref)
-    return due_ms - await hand.gateway.dispatch.now_ms()
+    return await hand.due_in_ms(ref)
 
 
 async def only_delivery(hand: Hand) -> str:

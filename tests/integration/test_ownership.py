@@ -18,7 +18,7 @@ from tests.support.admin import ADMIN_KEY
 from tests.support.callers import another_key, calling, colleague, stranger, token
 from tests.support.emulator import Emulator
 from tests.support.hand import Hand
-from tests.support.ownership import ROUTES, Admins, Own, routes_of
+from tests.support.ownership import FIXED, ROUTES, Admins, Own, Teams, routes_of
 from tests.support.redis_server import RedisServer
 from tests.support.refusals import assert_problem, nothing_changes
 from tests.support.stack import Stack, open_stack
@@ -26,6 +26,7 @@ from tests.support.stack import Stack, open_stack
 pytestmark = pytest.mark.anyio
 
 OWN = {route: entry for route, entry in ROUTES.items() if isinstance(entry, Own)}
+TEAMS = {route: entry for route, entry in ROUTES.items() if isinstance(entry, Teams)}
 ADMINS = {route: entry for route, entry in ROUTES.items() if isinstance(entry, Admins)}
 PARAMETER = re.compile(r"\{(\w+)\}")
 STRANGERS = ("another team", "a colleague", "another token", "another token of the same user's other key")
@@ -36,20 +37,29 @@ MALFORMED = ("x", "job_", "JOB_" + NEVER, "job_" + "g" * 32, "*", "job_*", "ä",
 def asked(route: str, found: str) -> tuple[str, str]:
     """Method and path of a route with this id."""
     method, path = route.split(" ")
-    return method, PARAMETER.sub(quote(found, safe=""), path)
+    return method, PARAMETER.sub(lambda part: FIXED.get(part[1]) or quote(found, safe=""), path)
 
 
 async def ask(api: httpx.AsyncClient, route: str, found: str) -> httpx.Response:
     """The route's answer about this id, with the body that its entry names."""
     method, address = asked(route, found)
     entry = ROUTES[route]
-    body = entry.body if isinstance(entry, Own | Admins) else None
+    body = entry.body if isinstance(entry, Own | Teams | Admins) else None
     return await api.request(method, address, **({} if body is None else {"json": body}))
+
+
+def assert_refused(reply: httpx.Response, status: int, code: str) -> None:
+    """The reply is a problem document with this status and code; at fal's door it has fal's shape."""
+    if not reply.request.url.path.startswith("/fal/"):
+        assert_problem(reply, status, code)
+        return
+    assert reply.status_code == status
+    assert {"detail", "message"} <= reply.json().keys() <= {"detail", "message", "status"}
 
 
 def looks(reply: httpx.Response) -> dict[str, Any]:
     """All that a caller can compare: status, headers, and the document but for what names the request."""
-    own = {"x-request-id", "content-length"}
+    own = {"x-request-id", "x-fal-request-id", "content-length"}
     headers = sorted((name, value) for name, value in reply.headers.items() if name not in own)
     document = {name: value for name, value in reply.json().items() if name not in {"trace_id", "instance"}}
     return {"status": reply.status_code, "headers": headers, "document": document}
@@ -87,7 +97,8 @@ def test_every_route_with_an_id_has_an_entry(app: FastAPI) -> None:
     missing = sorted(with_id - ROUTES.keys())
     assert not missing, (
         f"{', '.join(missing)}: say in ROUTES of tests/support/ownership.py how to make what the id names, and who "
-        "may use the route: Own(make, status) for a user's things, Admins(make) for the administrator, or "
+        "may use the route: Own(make, status) for a user's things, Teams(make, status) for a team's, "
+        "Admins(make) for the administrator, or "
         "Public(why) when the id names nothing that belongs to anybody."
     )
     assert not sorted(ROUTES.keys() - with_id), "these routes are gone; take their entries out"
@@ -121,7 +132,7 @@ async def test_what_is_anothers_looks_like_nothing(stack: Stack, route: str, who
         await api.get("/v1/jobs")  # notes that the key was used
         async with nothing_changes(stack):
             nothing = await ask(api, route, never)
-            assert_problem(nothing, 404, "not_found")
+            assert_refused(nothing, 404, "not_found")
             for found in (there, *MALFORMED):
                 reply = await ask(api, route, found)
                 assert looks(reply) == looks(nothing), found
@@ -161,12 +172,12 @@ async def test_the_team_sees_with_its_scopes_and_acts_with_one(stack: Stack, rou
         found = await entry.make(stack, stack.api)
         reply = await ask(reads, route, found)
         if entry.acts:
-            assert_problem(reply, 403, "forbidden")
+            assert_refused(reply, 403, "forbidden")
         else:
             assert reply.status_code == entry.status
         assert (await ask(acts, route, found)).status_code == entry.status
         if entry.acts:
-            assert_problem(await ask(reads, route, re.sub("[0-9a-f]{32}", NEVER, found)), 404, "not_found")
+            assert_refused(await ask(reads, route, re.sub("[0-9a-f]{32}", NEVER, found)), 404, "not_found")
 
 
 @pytest.mark.parametrize("route", OWN)
@@ -180,7 +191,7 @@ async def test_the_team_scopes_end_at_the_team(stack: Stack, route: str) -> None
     async with calling(stack, made.key) as api:
         await api.get("/v1/jobs")
         async with nothing_changes(stack):
-            assert_problem(await ask(api, route, found), 404, "not_found")
+            assert_refused(await ask(api, route, found), 404, "not_found")
 
 
 @pytest.mark.parametrize("route", [*OWN, *ADMINS])
@@ -195,7 +206,7 @@ async def test_nobody_and_a_revoked_key_are_told_nothing(stack: Stack, route: st
         async with calling(stack, key) as api:
             replies = [await ask(api, route, one) for one in (found, re.sub("[0-9a-f]{32}", NEVER, found))]
         for reply in replies:
-            assert_problem(reply, 401, "unauthenticated")
+            assert_refused(reply, 401, "unauthenticated")
         assert looks(replies[0]) == looks(replies[1])
 
 
@@ -217,6 +228,53 @@ async def test_lists_hold_nothing_of_anothers(stack: Stack, app: FastAPI) -> Non
                     reply = await api.get(path, params=query)
                     leaked = [secret for secret in secrets - known if secret in reply.text]
                     assert not leaked, (who, path, query, leaked)
+
+
+# --- what belongs to a team --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("route", TEAMS)
+async def test_what_is_a_teams_is_seen_and_changed_with_the_teams_scopes(stack: Stack, route: str) -> None:
+    """`team:admin` acts, `team:read` sees, a user's key and a browser token are refused; nothing changes."""
+    entry = TEAMS[route]
+    chief = await another_key(stack, scopes=frozenset({Scope.TEAM_ADMIN}))
+    reader = await colleague(stack, scopes=USER_SCOPES | {Scope.TEAM_READ})
+    page = await token(stack.api)
+    async with calling(stack, chief.key) as acts, calling(stack, reader.key) as reads:
+        found = await entry.make(acts)
+        for key in (stack.account.key, page["token"]):
+            async with calling(stack, key) as api:
+                await api.get("/v1/jobs")
+                async with nothing_changes(stack):
+                    replies = [await ask(api, route, one) for one in (found, re.sub("[0-9a-f]{32}", NEVER, found))]
+            for reply in replies:
+                assert_problem(reply, 403, "forbidden")
+            assert looks(replies[0]) == looks(replies[1])
+        if entry.acts:
+            assert_problem(await ask(reads, route, found), 403, "forbidden")
+            assert_problem(await ask(reads, route, re.sub("[0-9a-f]{32}", NEVER, found)), 404, "not_found")
+        else:
+            assert (await ask(reads, route, found)).status_code == entry.status
+        assert (await ask(acts, route, found)).status_code == entry.status
+
+
+@pytest.mark.parametrize("route", TEAMS)
+async def test_what_is_another_teams_looks_like_nothing(stack: Stack, route: str) -> None:
+    """`team:admin` of one team gets the same 404 for another's id as for one that never was."""
+    ours = await another_key(stack, scopes=frozenset({Scope.TEAM_ADMIN}))
+    other = await stack.gateway.administration.first_account(team_name="other", user_name="chief")
+    made = await stack.gateway.administration.add_key(
+        "test", user=other.user.id, scopes=frozenset({Scope.TEAM_ADMIN})
+    )
+    async with calling(stack, ours.key) as api:
+        there = await TEAMS[route].make(api)
+    async with calling(stack, made.key) as api:
+        await api.get("/v1/jobs")
+        async with nothing_changes(stack):
+            nothing = await ask(api, route, re.sub("[0-9a-f]{32}", NEVER, there))
+            assert_problem(nothing, 404, "not_found")
+            for found in (there, *MALFORMED):
+                assert looks(await ask(api, route, found)) == looks(nothing), found
 
 
 # --- what belongs to the administrator ---------------------------------------------------------------------------
@@ -243,7 +301,7 @@ async def test_only_the_administrator_learns_which_ids_there_are(administered: S
             async with nothing_changes(stack):
                 replies = [await ask(api, route, one) for one in (found, never, "x", "a" * 300)]
             for reply in replies:
-                assert_problem(reply, 403, "forbidden")
+                assert_refused(reply, 403, "forbidden")
                 assert looks(reply) == looks(replies[0])
             overridden = {"X-HTTP-Method-Override": "GET", "X-Original-URL": "/v1/me", "X-Admin": "1"}
             method, address = asked(route, found)
@@ -258,6 +316,6 @@ async def test_the_administrator_is_answered(administered: Stack, route: str) ->
     async with calling(administered, ADMIN_KEY) as api:
         async with nothing_changes(administered):
             for one in (re.sub("[0-9a-f]{32}", NEVER, found), "x", "a" * 300, "gateway", "ä"):
-                assert_problem(await ask(api, route, one), 404, "not_found")
+                assert_refused(await ask(api, route, one), 404, "not_found")
         reply = await ask(api, route, found)
     assert reply.status_code == entry.status, reply.text

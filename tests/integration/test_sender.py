@@ -14,13 +14,13 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from app import __version__
 from app.egress import EgressPolicy
+from app.webhooks import signing
 from app.webhooks.sender import KEPT_BYTES, SCHEDULE, Attempt, Sender, next_delay
-from app.webhooks.signing import new_secret
 from tests.support.receiver import Answer, Receiver, Reply
 
 pytestmark = pytest.mark.anyio
 
-SECRET = new_secret()
+SECRET = signing.new_secret()
 BODY = b'{"type":"job.succeeded","data":{"id":"job_1"}}'
 LOOPBACK = EgressPolicy.parse("127.0.0.1")
 Send = Callable[..., Coroutine[Any, Any, Attempt]]
@@ -31,6 +31,11 @@ def now() -> datetime:
     return datetime.fromtimestamp(time.time(), UTC)
 
 
+def signature() -> dict[str, str]:
+    """The headers that sign the message now."""
+    return signing.headers([SECRET], "msg_1", now(), BODY)
+
+
 @pytest.fixture
 async def send(receiver: Receiver) -> AsyncIterator[Send]:
     """Sends one message to the receiver, with 1 second for the whole attempt."""
@@ -38,9 +43,7 @@ async def send(receiver: Receiver) -> AsyncIterator[Send]:
 
     async def send(*answers: Answer, url: str | None = None) -> Attempt:
         receiver.answers(answers)
-        return await sender.send(
-            url or f"{receiver.url}/hook", message_id="msg_1", body=BODY, secrets=[SECRET], now=now()
-        )
+        return await sender.send(url or f"{receiver.url}/hook", body=BODY, signature=signature(), now=now())
 
     yield send
     await sender.aclose()
@@ -211,9 +214,7 @@ async def test_a_forbidden_target_is_refused_and_hears_nothing(url: str) -> None
     """Refused again at every attempt, also when it got past the registration."""
     async with Receiver("::1" if "[" in url else "127.0.0.2" if "0.2" in url else "127.0.0.1") as receiver:
         sender = Sender(EgressPolicy.parse("10.0.0.0/8"), total_timeout=2)
-        attempt = await sender.send(
-            url.format(port=receiver.port), message_id="msg_1", body=BODY, secrets=[SECRET], now=now()
-        )
+        attempt = await sender.send(url.format(port=receiver.port), body=BODY, signature=signature(), now=now())
         await sender.aclose()
     assert (attempt.status, attempt.outcome, attempt.error) == (None, "refused", "forbidden_target")
     assert receiver.connections == 0

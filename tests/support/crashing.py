@@ -291,9 +291,14 @@ class CrashSite:
         """A delivery whose process died is hidden for 20 s; make all due now: sending twice is allowed."""
         await self._release()
         due = keys.due("deliver")
-        for ref, score in await self.redis.zrange(due, 0, -1, withscores=True):
-            if score > (time.time() + STALE_S) * 1000:
-                await self.redis.zadd(due, {ref: 1}, xx=True)
+        late_ms = (time.time() + STALE_S) * 1000
+        for destination in await self.redis.zrange(due, 0, -1):
+            waiting = keys.waiting(destination)
+            late = await self.redis.zrangebyscore(waiting, f"({late_ms:.0f}", "+inf")
+            if late:
+                await self.redis.delete(keys.flying(destination), keys.destination(destination))
+                await self.redis.zadd(waiting, dict.fromkeys(late, 1), xx=True)
+                await self.redis.zadd(due, {destination: 1}, xx=True)
 
     async def quiet(self) -> None:
         """No delivery is open any more."""

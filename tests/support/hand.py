@@ -108,6 +108,13 @@ class Hand:
 
     async def make_due(self, step: str, ref: str) -> None:
         """Let a ref come due now, if it is due at all in this step."""
+        if step == "deliver":
+            destination = await self.gateway.webhook_store.destination(ref)
+            if destination is not None:
+                now_ms = await self.gateway.dispatch.now_ms()
+                if await self.redis.zadd(keys.waiting(destination), {ref: now_ms}, xx=True, ch=True):
+                    await self.redis.zadd(keys.due(step), {destination: now_ms})
+            return
         await self.redis.zadd(keys.due(step), {ref: await self.gateway.dispatch.now_ms()}, xx=True)
 
     async def write(self, job_id: str, **fields: str | int) -> None:
@@ -122,7 +129,15 @@ class Hand:
     async def due(self, step: str) -> list[str]:
         """Every ref that is due, now or later, in this step."""
         refs: list[str] = await self.redis.zrange(keys.due(step), 0, -1)
+        if step == "deliver":  # these are destinations; deliveries wait at each
+            return [ref for name in refs for ref in await self.redis.zrange(keys.waiting(name), 0, -1)]
         return refs
+
+    async def due_in_ms(self, ref: str) -> float:
+        """When the delivery is due, from now."""
+        destination = await self.gateway.webhook_store.destination(ref)
+        due_ms: float = await self.redis.zscore(keys.waiting(destination or ""), ref)
+        return due_ms - await self.gateway.dispatch.now_ms()
 
     async def entries(self, job_id: str) -> list[str]:
         """What the ledger says of the job, in order: `reserve`, then `settle`, `release` or `dispute`."""

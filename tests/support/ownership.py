@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
 from app.domain.limits import Limit, Unit, Window
+from tests.support.fal_storage import initiated, nobody, picture
 from tests.support.stack import Stack
 
 DAY = {"unit": "jobs", "window": "day", "amount": 5}
@@ -37,6 +38,23 @@ class Own:
 
 
 @dataclass(frozen=True)
+class Teams:
+    """A route about something of a team's, for keys with the team's scopes: everybody else's are refused.
+
+    Attributes:
+        make: makes such a thing with a client whose key has `team:admin`, and gives its id.
+        status: what the team is answered.
+        acts: True when it changes something, so that `team:read` does not suffice.
+        body: what is sent.
+    """
+
+    make: Callable[[httpx.AsyncClient], Awaitable[str]]
+    status: int
+    acts: bool = True
+    body: Any = None
+
+
+@dataclass(frozen=True)
 class Admins:
     """A route for the administrator alone: everybody else is refused before the id is looked at.
 
@@ -58,7 +76,7 @@ class Public:
     why: str
 
 
-Entry = Own | Admins | Public
+Entry = Own | Teams | Admins | Public
 
 
 async def live_job(stack: Stack, api: httpx.AsyncClient) -> str:
@@ -106,9 +124,34 @@ async def a_held_job(stack: Stack) -> str:
     return job_id
 
 
+async def an_endpoint(api: httpx.AsyncClient) -> str:
+    """A webhook endpoint."""
+    reply = await api.post("/v1/webhook-endpoints", json={"url": "https://consumer.example/hook"})
+    assert reply.status_code == 201, reply.text
+    return str(reply.json()["id"])
+
+
+async def a_delivery(stack: Stack, api: httpx.AsyncClient) -> str:
+    """What an ended job told the address that it names itself."""
+    reply = await api.post("/v1/jobs", json=stack.body(webhook_url="https://consumer.example/own"))
+    assert reply.status_code == 202, reply.text
+    job_id = reply.json()["id"]
+    assert (await api.post(f"/v1/jobs/{job_id}/cancel")).status_code == 202
+    (found,) = await stack.gateway.webhook_store.of_job(stack.account.team.id, job_id)
+    return found.id
+
+
 async def a_key(stack: Stack) -> str:
     """A further key of the stack's user."""
     return (await stack.gateway.administration.add_key("test", user=stack.account.user.id)).record.id
+
+
+async def a_file(stack: Stack, api: httpx.AsyncClient) -> str:
+    """A file that was brought as fal's JavaScript client brings one."""
+    place = await initiated(api)
+    async with nobody(stack) as web:
+        assert (await web.put(place["upload_url"], content=picture())).status_code == 200
+    return place["file_url"].split("/")[-2]
 
 
 def _limit() -> Limit:
@@ -116,6 +159,8 @@ def _limit() -> Limit:
 
 
 RAISE = {**DAY, "amount": 9, "expires_in": 600}
+UPLOADS = "several ids and a signature; whose they are is tested in test_fal_storage_refused.py"
+FIXED = {"app": "fal-ai/kling-video", "name": "a.png"}  # parts of a path that are the same for everybody
 ROUTES: dict[str, Entry] = {
     "GET /v1/jobs/{job_id}": Own(live_job, 200),
     "DELETE /v1/jobs/{job_id}": Own(ended_job, 204, acts=True),
@@ -123,7 +168,27 @@ ROUTES: dict[str, Entry] = {
     "GET /v1/jobs/{job_id}/video": Own(ended_job, 409),
     "GET /v1/jobs/{job_id}/events": Own(ended_job, 200),
     "GET /v1/jobs/{job_id}/deliveries": Own(ended_job, 200, browser=False),
+    "GET /v1/webhook-endpoints/{endpoint_id}/deliveries": Teams(an_endpoint, 200, acts=False),
+    "POST /v1/deliveries/{delivery_id}/replay": Own(a_delivery, 202, acts=True, browser=False),
+    "GET /v1/webhook-endpoints/{endpoint_id}": Teams(an_endpoint, 200, acts=False),
+    "PATCH /v1/webhook-endpoints/{endpoint_id}": Teams(an_endpoint, 200, body={"paused": True}),
+    "DELETE /v1/webhook-endpoints/{endpoint_id}": Teams(an_endpoint, 204),
+    "POST /v1/webhook-endpoints/{endpoint_id}/test": Teams(an_endpoint, 202),
+    "POST /v1/webhook-endpoints/{endpoint_id}/rotate-secret": Teams(an_endpoint, 200, body={}),
     "GET /v1/models/{model_id}": Public("models are the same for everybody"),
+    "GET /fal/queue/{app}/requests/{request_id}": Own(live_job, 400),
+    "GET /fal/queue/{app}/requests/{request_id}/response": Own(ended_job, 499),
+    "GET /fal/queue/{app}/requests/{request_id}/status": Own(live_job, 202),
+    "GET /fal/queue/{app}/requests/{request_id}/status/stream": Own(ended_job, 200),
+    "PUT /fal/queue/{app}/requests/{request_id}/cancel": Own(live_job, 202, acts=True),
+    "POST /fal/queue/{model_id}": Public("models are the same for everybody"),
+    "POST /fal/run/{model_id}": Public("models are the same for everybody"),
+    "GET /fal/cdn/files/{file_id}/{name}": Own(a_file, 307),
+    "PUT /fal/cdn/files/{file_id}/{name}/multipart/{upload_id}/{number}": Public(UPLOADS),
+    "POST /fal/cdn/files/{file_id}/{name}/multipart/{upload_id}/complete": Public(UPLOADS),
+    "PUT /fal/cdn/uploads/{upload_id}": Public(UPLOADS),
+    "PUT /fal/cdn/uploads/{upload_id}/{number}": Public(UPLOADS),
+    "POST /fal/cdn/uploads/{upload_id}/complete": Public(UPLOADS),
     "POST /fal/hooks/{job}/{nonce}/{mac}": Public("fal calls it, with a mac of ours and a signature of its own"),
     "GET /problems/{slug}": Public("an error's code"),
     "GET /static/{path}": Public("the pages' own files"),

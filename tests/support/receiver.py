@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ssl
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -14,12 +15,13 @@ from tests.support.waiting import wait_until
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One request: header names are in lower case, `target` is the path and the query."""
+    """One request: header names are in lower case, `target` is the path and the query, `at` the time (s)."""
 
     method: str
     target: str
     headers: Mapping[str, str]
     body: bytes
+    at: float = field(default_factory=time.time, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

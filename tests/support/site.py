@@ -24,6 +24,7 @@ from tests.support.checks import immortal_keys, ledger_faults, slot_faults
 from tests.support.emulator import Emulator
 from tests.support.redis_server import RedisServer
 from tests.support.stack import environment
+from tests.support.tls import Certificates
 from tests.support.up import COMMAND, ROOT, clean_environment, free_ports, run_command
 from tests.support.waiting import wait_until
 from tests.support.workers import Workers, open_log
@@ -35,12 +36,15 @@ CLIENTS = 16  # how many submit at the same time
 
 
 class Serve:
-    """The API as a process of its own; it keeps its port over `kill` and `start`. What it prints goes to `log`."""
+    """The API as a process of its own; it keeps its port over `kill` and `start`. What it prints goes to `log`.
+
+    With `FILMGATE_TLS_CERT` in its settings it speaks https.
+    """
 
     def __init__(self, settings: Mapping[str, str], *, port: int | None = None, log: Path | None = None) -> None:
         self.port = free_ports() if port is None else port
         self._log = log
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{'https' if 'FILMGATE_TLS_CERT' in settings else 'http'}://127.0.0.1:{self.port}"
         self._environment = clean_environment(**settings, FILMGATE_PORT=str(self.port))
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -201,17 +205,31 @@ class Site:
 
 
 @asynccontextmanager
-async def open_site(redis: RedisServer, *emulator_options: str, **settings: str) -> AsyncIterator[Site]:
-    """An installation on this store, ready for work, with one account; everything ends with the block."""
+async def open_site(
+    redis: RedisServer,
+    *emulator_options: str,
+    tls: Certificates | None = None,
+    log: Path | None = None,
+    **settings: str,
+) -> AsyncIterator[Site]:
+    """An installation on this store, ready for work, with one account; everything ends with the block.
+
+    With `tls` the API speaks https with this certificate, and its replies' URLs say so. `log` gets what it prints.
+    """
     emulator = await Emulator.start("--plain-clips", *emulator_options)
+    port = free_ports()
+    if tls is not None:
+        files = {"FILMGATE_TLS_CERT": str(tls.certificate), "FILMGATE_TLS_KEY": str(tls.key)}
+        settings = {**files, "FILMGATE_PUBLIC_URL": f"https://127.0.0.1:{port}", **settings}
     env = environment(redis, emulator, **settings)
     async with open_gateway(load_settings(env), process="test") as gateway:
         account = await gateway.administration.first_account(team_name="test", user_name="tester")
-    serve = Serve(env).start()
+    serve = Serve(env, port=port, log=log).start()
     workers = Workers(env).start()
-    headers = {"Authorization": f"Bearer {account.key}"}
+    web: dict[str, Any] = {"base_url": serve.url, "timeout": 30, "trust_env": False}
+    web |= {"headers": {"Authorization": f"Bearer {account.key}"}} | ({"verify": tls.context} if tls else {})
     try:
-        async with httpx.AsyncClient(base_url=serve.url, headers=headers, timeout=30, trust_env=False) as api:
+        async with httpx.AsyncClient(**web) as api:
             site = Site(env, redis, emulator, serve, workers, api)
             await site.ready()
             yield site

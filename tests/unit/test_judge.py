@@ -117,7 +117,9 @@ def test_fals_words_come_short_and_without_the_input() -> None:
     """`upstream` names place and reason; a novel is cut, and what the caller sent is not repeated."""
     _, _, error, _ = judge(job(), Result(422, detail("image_load_error"), None), queue_url=QUEUE)
     assert error is not None
-    assert error.upstream == {"status": 422, "detail": "body.image_url: the image_load_error", "error_type": None}
+    text = "body.image_url: the image_load_error"
+    entry = {"loc": ["body", "image_url"], "msg": "the image_load_error", "type": "image_load_error"}
+    assert error.upstream == {"status": 422, "detail": text, "error_type": None, "entries": [entry]}
     _, _, error, _ = judge(job(), Result(422, {"detail": "x" * 5000}, None), queue_url=QUEUE)
     assert error is not None
     assert error.upstream is not None

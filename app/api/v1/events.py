@@ -1,35 +1,70 @@
-"""The team's events over HTTP, for consumers that poll."""
+"""The team's events over HTTP: by pages for consumers that poll, live for those that stay."""
 
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
-from fastapi.responses import JSONResponse, Response
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.sse import format_sse_event
 
-from app.api.deps import CurrentCaller, TheGateway
+from app.api.deps import CurrentCaller, LastEventId, TheGateway
 from app.api.v1.schemas import PROBLEMS
-from app.domain.events import BudgetNotice, Event
+from app.domain.events import Event, Notice
 from app.domain.views import event_view, notice_view
+from app.services.feed import Told
+from app.services.watch import while_valid
 
+STREAM = "text/event-stream"
+RETRY_MS = 3000
+ANSWERS: dict[int | str, dict[str, Any]] = {200: {"content": {STREAM: {"schema": {"type": "string"}}}}}
 router = APIRouter(prefix="/v1", tags=["events"], responses=PROBLEMS)
 
 
-@router.get("/events", response_model=dict[str, Any], summary="What happened, in order")
+@router.get("/events", response_model=dict[str, Any], responses=ANSWERS, summary="What happened, in order")
 async def list_events(
+    request: Request,
     caller: CurrentCaller,
     owner: TheGateway,
+    after: LastEventId,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
 ) -> Response:
-    """The events after the cursor, which is an event's id; `next_cursor` is always there, to go on with later."""
-    page = await owner.feed.page(caller, cursor=cursor, limit=limit)
+    """The events after the cursor, which is an event's id; `next_cursor` is always there, to go on with later.
+
+    With `Accept: text/event-stream` live and without end, from the cursor, from `Last-Event-ID`, or from now on.
+    """
     base_url = owner.settings.base_url
-    data = [_view(event, base_url) for event in page.events]
+    if STREAM in request.headers.get("accept", "").lower():
+        told = owner.feed.follow(caller, cursor=after or cursor)
+        frames = while_valid(told, partial(owner.accounts.is_valid, caller))
+        headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no", "Vary": "Accept"}
+        return StreamingResponse(_written(frames, base_url), headers=headers, media_type=STREAM)
+    page = await owner.feed.page(caller, cursor=cursor, limit=limit)
+    data = [{"id": event.id, **_view(event, base_url)} for event in page.events]
     view = {"data": data, "next_cursor": page.next_cursor, "has_more": page.has_more}
-    return JSONResponse(view, headers={"Cache-Control": "no-store"})
+    return JSONResponse(view, headers={"Cache-Control": "no-store", "Vary": "Accept"})
 
 
-def _view(event: Event | BudgetNotice, base_url: str) -> dict[str, Any]:
-    """`{id, type, timestamp, sequence, data}`; an alert is about no job, and has no sequence."""
-    if isinstance(event, BudgetNotice):
-        return {"id": event.id, "sequence": None, **notice_view(event)}
-    return {"id": event.id, **event_view(event, base_url=base_url)}
+def _view(event: Event | Notice, base_url: str) -> dict[str, Any]:
+    """`{type, timestamp, sequence, data}`; a notice is about no job, and its sequence is null."""
+    return event_view(event, base_url=base_url) if isinstance(event, Event) else notice_view(event)
+
+
+async def _written(told: AsyncGenerator[Told, None], base_url: str) -> AsyncIterator[bytes]:
+    """The stream's bytes; it closes what it reads, also when the watcher has gone."""
+    async with aclosing(told):
+        async for one in told:
+            yield _frame(one, base_url)
+
+
+def _frame(told: Told, base_url: str) -> bytes:
+    """One thing on the wire. A ping's id moves the watcher's cursor, past what is not for them, and is no event."""
+    if told.event is None:
+        if told.reset:
+            return format_sse_event(event="reset", data_str="{}", id=told.cursor, retry=RETRY_MS)
+        return format_sse_event(comment="ping", id=told.cursor, retry=RETRY_MS)
+    data = json.dumps(_view(told.event, base_url), ensure_ascii=False, separators=(",", ":"))
+    return format_sse_event(event=told.event.type, data_str=data, id=told.cursor, retry=RETRY_MS)

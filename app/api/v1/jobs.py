@@ -29,12 +29,11 @@ from app.api.deps import (
 )
 from app.api.limit_headers import limit_headers
 from app.api.v1.schemas import PROBLEMS, JobBody, JobPage, JobView, body_schema
-from app.domain.access import require_key
 from app.domain.accounts import Caller
 from app.domain.errors import Conflict, Malformed
 from app.domain.jobs import Job, Status
 from app.domain.money import format_usd
-from app.domain.views import event_view, iso, job_view, limit_state_view, paused_view
+from app.domain.views import event_view, job_view, limit_state_view, paused_view
 from app.gateway import Gateway
 from app.services.listing import Filter
 from app.services.watch import Frame, while_valid
@@ -204,35 +203,6 @@ async def job_events(
         async for frame in frames:
             for event in await _frames(owner, frame):
                 yield event
-
-
-@router.get("/jobs/{job_id}/deliveries", summary="A job's webhook attempts")
-async def job_deliveries(job: OwnJob, caller: CurrentCaller, owner: TheGateway) -> dict[str, Any]:
-    """Every delivery of the job, with each attempt; they show the team's own addresses, so not to a browser."""
-    require_key(caller)
-    deliveries = await owner.webhook_store.of_job(job.team, job.id)
-    return {
-        "data": [
-            {
-                "id": delivery.id,
-                "event": delivery.event.type,
-                "url": delivery.url,
-                "status": delivery.status,
-                "attempts": [
-                    {
-                        "at": iso(attempt.at_ms),
-                        "status": attempt.status,
-                        "duration_ms": attempt.duration_ms,
-                        "outcome": attempt.outcome,
-                        "error": attempt.error,
-                        "answer": attempt.answer,
-                    }
-                    for attempt in delivery.attempts
-                ],
-            }
-            for delivery in deliveries
-        ]
-    }
 
 
 async def _frames(owner: Gateway, frame: Frame) -> list[ServerSentEvent]:

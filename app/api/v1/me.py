@@ -28,9 +28,3 @@ async def read_me(caller: CurrentCaller, owner: TheGateway) -> dict[str, Any]:
     if caller.token is None:
         view["usage"] = {"reserved_usd": format_usd(me.held_micro), "spent_usd": format_usd(me.spent_micro)}
     return view
-
-
-@router.get("/webhook-secret", summary="The secret that signs webhooks named by jobs")
-async def read_webhook_secret(caller: CurrentCaller, owner: TheGateway) -> dict[str, str]:
-    """The team's Standard Webhooks secret, `whsec_…`."""
-    return {"secret": await owner.accounts.webhook_secret(caller)}

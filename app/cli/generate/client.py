@@ -97,12 +97,15 @@ class Client:
         reply = await self._call("POST", f"/v1/jobs/{job_id}/cancel", also=HTTPStatus.CONFLICT)
         return None if reply.status_code == HTTPStatus.CONFLICT else self._job(reply)
 
+    async def ask(self, method: str, path: str, send: Send = dict) -> dict[str, Any]:
+        """The JSON object that the gateway answers there."""
+        return self._object(await self._call(method, path, send))
+
     @asynccontextmanager
-    async def events(self, job_id: str, *, after: str | None) -> AsyncIterator[AsyncIterator[bytes]]:
-        """The bytes of the job's event stream, after the event with this id; Away, httpx.TransportError."""
+    async def events(self, path: str, *, after: str | None) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The bytes of the event stream at this path, after the event with this id; Away, httpx.TransportError."""
         headers = {"Accept": "text/event-stream", **({"Last-Event-ID": after} if after else {})}
         timeout = httpx.Timeout(CONNECT_S, read=SILENCE_S)
-        path = f"/v1/jobs/{job_id}/events"
         async with self._gateway.stream("GET", path, headers=headers, timeout=timeout) as reply:
             self.heard()
             await self._refuse(reply)

@@ -122,6 +122,7 @@ class _Watch:
     def __init__(self, client: Client, job: Job, show: Show, notice: Notice) -> None:
         self._client = client
         self._job = job
+        self._path = f"/v1/jobs/{job['id']}/events"
         self._show = show
         self._notice = notice
 
@@ -131,7 +132,7 @@ class _Watch:
         while True:
             before = parser.last_id
             try:
-                async with self._client.events(self._job["id"], after=parser.last_id or None) as chunks:
+                async with self._client.events(self._path, after=parser.last_id or None) as chunks:
                     parser = EventParser(parser.last_id, parser.retry_s)
                     async for chunk in chunks:
                         self._client.heard()

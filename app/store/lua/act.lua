@@ -15,7 +15,7 @@
 --   entry          this line, as JSON
 --   conditions     JSON list: ["not_deleted", key] | ["absent", key] | ["no_field", key, field]
 --                  | ["at_least", key, field, n] | ["at_most", key, field, n]
---                  | ["size", set, n] | ["before", ms]
+--                  | ["size", set, n] | ["before", ms] | ["same", key, field, value] | ["fewer", hash, n]
 --   writes         JSON list of commands
 --
 -- Returns {"done"} | {"moved"} | {"unmet", position of the condition}
@@ -35,6 +35,8 @@ local tests = {
     return tonumber(redis.call('HGET', name, field) or '0') <= tonumber(most)
   end,
   size = function(name, count) return redis.call('SCARD', name) == tonumber(count) end,
+  same = function(name, field, value) return redis.call('HGET', name, field) == value end,
+  fewer = function(name, count) return redis.call('HLEN', name) < tonumber(count) end,
   before = function(moment) return now < tonumber(moment) end,
 }
 for i, condition in ipairs(cjson.decode(arg.conditions)) do

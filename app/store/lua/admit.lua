@@ -8,9 +8,10 @@
 -- 5. put the money aside: an entry in the set, the sums of every owner, the ledger
 -- 6. index the job, and drop what has expired from the old end of each index
 -- 7. place it in line, and let its start deadline come due
--- 8. write the event, alerts for money limits that are nearly used up, remember the idempotency key, wake a lane
+-- 8. write the event, alerts for money limits that are nearly used up, and what the team's webhook endpoints are told
+--    of them; remember the idempotency key, wake a lane
 --
--- USES clock event sums limits money budget credential line
+-- USES clock event outbox sums limits money budget credential line
 -- KEYS
 --   idem           hash    job and fingerprint of an earlier submission with the same key ("" name: no key given)
 --   credential     hash    the key or the token that asks
@@ -119,8 +120,8 @@ end
 
 enter_line(arg.prefix, key.line, key.job, arg.ref)
 redis.call('ZADD', key.due_expire, whole(must_start), arg.ref)
-write_event(key.job, key.events, 'job.queued', arg.retention_ms)
-local alarms = tell_thresholds(states, key.events, arg.user, arg.retention_ms)
+tell_of_job(arg.prefix, key.job, arg.ref, key.events, 'job.queued', nil, arg.retention_ms)
+local alarms = tell_thresholds(arg.prefix, states, key.events, arg.team, arg.user, arg.retention_ms)
 if arg.idempotent == '1' then
   redis.call('HSET', key.idem, 'job', arg.id, 'fingerprint', arg.fingerprint)
   redis.call('PEXPIRE', key.idem, arg.idem_ms)

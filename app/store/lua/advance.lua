@@ -7,10 +7,11 @@
 -- 2. write the fields given, and the status
 -- 3. do what the new state means: its slot, its places in line and among its owners' jobs, the next due times
 -- 4. an end: close or dispute the reservation, start the record's expiry
--- 5. write the event, and the outbox entry where a webhook wants it
+-- 5. write the event, and the outbox entries: for each of the team's endpoints that wants it, and for the job's own
+--    webhook, which hears of `notify`'s events; one in fal's style hears of ends only
 -- 6. wake a lane
 --
--- USES clock event sums money line epoch
+-- USES clock event outbox sums money line epoch
 -- KEYS
 --   job            hash    the record
 --   line           zset    every job in line
@@ -20,15 +21,12 @@
 --   due_submit     zset    what must be looked at, and when (ms)
 --   due_poll       zset
 --   due_finalize   zset
---   due_deliver    zset
 --   due_expire     zset
 --   due_dispute    zset
 --   due_billing    zset    ended jobs by when fal's bill is compared with ours
 --   reservations   hash    job id to micro-dollars put aside
 --   ledger         stream  every movement of money
 --   events         stream  the team's events
---   delivery       hash    the outbox entry to be written, if one is wanted
---   deliveries     list    ids of this job's deliveries
 --   durations      list    how long this model's generations took (ms)
 --   wake           list    a token that ends a lane's wait
 -- ARGV
@@ -41,13 +39,12 @@
 --   delay_ms       submitting: lease; queued: wait before the line; running: first poll; dispute: until decided
 --   billing_ms     from an end until fal's bill is looked at; "" when nobody reads it
 --   retention_ms   how long an ended job is kept
---   delivery       id of the outbox entry
---   delivery_ref   team/delivery
+--   delivery       id of the entry for the job's own webhook
 --   notify         "1" when the job's own webhook wants this event
 -- REST field, value, …; a value of "@now" is the store's time
 --
 -- Returns {"done", sequence} | {"stale", status or ""}
-local before = redis.call('HMGET', key.job, 'status', 'nonce', 'webhook_url')
+local before = redis.call('HMGET', key.job, 'status', 'nonce', 'webhook_url', 'webhook_style')
 local status = before[1]
 if not status or not string.find(',' .. arg.from .. ',', ',' .. status .. ',', 1, true) then
   return {'stale', status or ''}
@@ -144,17 +141,11 @@ if ended then
   end
 end
 
-local kind = 'job.' .. arg.status
-local event_id, sequence, record = write_event(key.job, key.events, kind, arg.retention_ms)
-if arg.notify == '1' and before[3] and before[3] ~= '' then
-  redis.call('HSET', key.delivery, 'id', arg.delivery, 'job', id,
-    'url', before[3], 'status', 'due', 'attempts', 0, 'event_id', event_id, 'type', kind,
-    'sequence', sequence, 'at', whole(now), 'record', record)
-  redis.call('PEXPIRE', key.delivery, arg.retention_ms)
-  redis.call('RPUSH', key.deliveries, arg.delivery)
-  redis.call('PEXPIRE', key.deliveries, arg.retention_ms)
-  redis.call('ZADD', key.due_deliver, whole(now), arg.delivery_ref)
+local own = nil
+if arg.notify == '1' and (ended or before[4] ~= 'fal') and before[3] and before[3] ~= '' then
+  own = {arg.delivery, before[3], before[4]}
 end
+local sequence = tell_of_job(arg.prefix, key.job, arg.ref, key.events, 'job.' .. arg.status, own, arg.retention_ms)
 redis.call('LPUSH', key.wake, 1)
 redis.call('LTRIM', key.wake, 0, 0)
 redis.call('PEXPIRE', key.wake, 60000)

@@ -7,11 +7,10 @@
 --   job            hash    the record
 --   events         stream  the team's events
 --   deliveries     list    ids of this job's deliveries
---   due_deliver    zset    deliveries by when they must be looked at
 -- ARGV
 --   id             the job's id
 --   team           the team's id
---   delivery_prefix  prefix of delivery keys; team/delivery follows
+--   prefix         of every key; the deliveries, and where they wait, are found by it
 --
 -- Returns {"done"} | {"stale", status or ""}
 local job = redis.call('HMGET', key.job, 'status', 'created_ms', 'completed_ms')
@@ -31,8 +30,15 @@ repeat
   end
 until #page < 500
 for _, delivery in ipairs(redis.call('LRANGE', key.deliveries, 0, -1)) do
-  redis.call('DEL', arg.delivery_prefix .. arg.team .. '/' .. delivery)
-  redis.call('ZREM', key.due_deliver, arg.team .. '/' .. delivery)
+  local ref = arg.team .. '/' .. delivery
+  local destination = redis.call('HGET', arg.prefix .. 'delivery:' .. ref, 'destination')
+  redis.call('DEL', arg.prefix .. 'delivery:' .. ref)
+  redis.call('ZREM', arg.prefix .. 'dead:' .. arg.team, delivery)
+  redis.call('ZREM', arg.prefix .. 'outbox:' .. arg.team, delivery)
+  if destination then
+    redis.call('ZREM', arg.prefix .. 'outbox:' .. destination, delivery)
+    redis.call('ZREM', arg.prefix .. 'waiting:' .. destination, ref)
+  end
 end
 redis.call('DEL', key.deliveries)
 return {'done'}

@@ -1,29 +1,66 @@
 #!lua flags=allow-oom
--- Writes down one attempt to deliver a webhook, and when the next is due.
+-- Writes down one attempt to deliver a webhook, when the next is due, and how its destination does.
 --
 -- 1. nothing when the delivery is gone or has ended
--- 2. write the attempt; 3. end the delivery, or let it come due again
+-- 2. write the attempt; 3. end the delivery, or let it come due again; a dead one is kept for a while
+-- 4. its destination: answered well, or failed once more; so many failures in a row open its breaker for a pause
+-- 5. a place is free there: look at it when its next delivery is due
 --
--- USES clock
+-- USES clock event outbox
 -- KEYS
 --   delivery       hash    the delivery
---   due_deliver    zset    deliveries by when they must be looked at
+--   due            zset    destinations by when they must be looked at
 -- ARGV
+--   prefix         of every key; what waits and flies at the destination is found by it
 --   ref            team/delivery
 --   status         delivered | dead | due
 --   delay_ms       until the next attempt, when it stays due
 --   attempt        the attempt as JSON
+--   health         what it says of the destination: good | slow | failed, or "" for nothing
+--   failures       in a row that open the breaker
+--   pause_ms       how long it stays open until a probe
+--   memory_ms      how long failures are remembered
+--   dead_ms        how long dead letters are kept
 --
--- Returns the number of attempts so far, 0 when there was nothing to write
-if redis.call('HGET', key.delivery, 'status') ~= 'due' then
-  redis.call('ZREM', key.due_deliver, arg.ref)
-  return 0
+-- Returns {attempts so far, failures of the destination in a row, since when (ms), now_ms}; zeros where nothing was
+--   written
+local record = redis.call('HMGET', key.delivery, 'status', 'destination', 'id')
+if record[1] ~= 'due' then
+  return {0, 0, 0, whole(now)}
 end
+local destination = record[2]
+local state_key = arg.prefix .. 'destination:' .. destination
+local waiting = arg.prefix .. 'waiting:' .. destination
 local count = redis.call('HINCRBY', key.delivery, 'attempts', 1)
 redis.call('HSET', key.delivery, 'attempt:' .. count, arg.attempt, 'status', arg.status)
+redis.call('ZREM', arg.prefix .. 'flying:' .. destination, arg.ref)
 if arg.status == 'due' then
-  redis.call('ZADD', key.due_deliver, whole(now + arg.delay_ms), arg.ref)
+  redis.call('ZADD', waiting, whole(now + arg.delay_ms), arg.ref)
+  redis.call('PEXPIRE', waiting, math.max(redis.call('PTTL', waiting), redis.call('PTTL', key.delivery)))
 else
-  redis.call('ZREM', key.due_deliver, arg.ref)
+  redis.call('ZREM', waiting, arg.ref)
 end
-return count
+if arg.status == 'dead' then
+  bury(arg.prefix, string.match(arg.ref, '^([^/]*)/'), key.delivery, record[3], arg.dead_ms)
+end
+
+local failures, since, not_before = 0, 0, 0
+if arg.health == 'failed' then
+  failures = redis.call('HINCRBY', state_key, 'failures', 1)
+  redis.call('HSETNX', state_key, 'since_ms', whole(now))
+  since = redis.call('HGET', state_key, 'since_ms')
+  if failures >= tonumber(arg.failures) then
+    not_before = now + arg.pause_ms
+    redis.call('HSET', state_key, 'open_until', whole(not_before))
+  end
+elseif arg.health ~= '' then
+  redis.call('DEL', state_key)
+  if arg.health == 'slow' then
+    redis.call('HSET', state_key, 'slow', 1)
+  end
+end
+if redis.call('EXISTS', state_key) == 1 then
+  redis.call('PEXPIRE', state_key, arg.memory_ms)
+end
+look_again(arg.prefix, key.due, destination, not_before)
+return {count, failures, since, whole(now)}

@@ -21,8 +21,10 @@ local function write_event(job_key, events_key, kind, retention_ms)
   return id, sequence, record
 end
 
--- Writes an event of the team that is about no single job; `text` is its JSON.
+-- Writes an event of the team that is about no single job; `text` is its JSON. Returns the event's id.
 local function write_notice(events_key, kind, text, retention_ms)
-  redis.call('XADD', events_key, 'MINID', '~', whole(now - retention_ms), '*', 'type', kind, 'at', whole(now), 'notice', text)
+  local id = redis.call('XADD', events_key, 'MINID', '~', whole(now - retention_ms), '*',
+    'type', kind, 'at', whole(now), 'notice', text)
   redis.call('PEXPIRE', events_key, retention_ms)
+  return id
 end

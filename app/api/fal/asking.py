@@ -1,0 +1,97 @@
+"""A submission as fal's clients send it: who asks, for what, with which headers."""
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from app.api.body import json_object
+from app.api.deps import current_caller, gateway, idempotency_key
+from app.api.fal.errors import ALWAYS_NEW, REQUEST_ID
+from app.domain.accounts import Caller
+from app.domain.errors import Malformed
+from app.domain.jobs import Job, Priority
+from app.gateway import Gateway
+from app.services.fal_door import FalRequest, Taken
+
+LONGEST_START_S = 604_800
+LINE_DIGITS = re.compile(r"[0-9]{1,9}", re.ASCII)
+NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
+NAMES_AT_MOST = 20
+WARNING = "X-Filmgate-Warning"
+TRUE = frozenset({"1", "true", "yes"})
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """A submission as it arrived."""
+
+    caller: Caller
+    owner: Gateway
+    request: FalRequest
+    key: str | None
+
+
+async def asking(request: Request) -> Asking:
+    """Read a submission; the caller comes before the body: who has no key has nothing read."""
+    owner = await gateway(request)
+    caller = await current_caller(request, owner)
+    headers, query = request.headers, request.query_params
+    return Asking(
+        caller,
+        owner,
+        FalRequest(
+            model=request.path_params["model_id"].removesuffix("/"),
+            input=await json_object(request),
+            webhook_url=query.get("fal_webhook") or None,
+            priority=_priority(headers.get("x-fal-queue-priority")),
+            start_timeout_s=_start_timeout(headers.get("x-fal-request-timeout")),
+            max_queue=_max_queue(query.get("fal_max_queue_length")),
+            always_new=headers.get(ALWAYS_NEW, "").strip().lower() in TRUE,
+        ),
+        await idempotency_key(request),
+    )
+
+
+Asked = Annotated[Asking, Depends(asking)]
+
+
+def answer_headers(job: Job, *, taken: Taken | None = None) -> dict[str, str]:
+    """What every answer about a job says of it, and of the submission: a repeat, and which fields were dropped."""
+    found = {REQUEST_ID: job.id, "Cache-Control": "no-store"}
+    if taken is not None and taken.submitted.repeated:
+        found["Idempotent-Replayed"] = "true"
+    if taken is not None and taken.dropped:
+        names = [name if NAME.fullmatch(name) else "?" for name in taken.dropped]
+        found[WARNING] = "dropped unknown fields: " + ", ".join(dict.fromkeys(names[:NAMES_AT_MOST]))
+    return found
+
+
+def _priority(given: str | None) -> Priority:
+    try:
+        return Priority(given.strip().lower()) if given else Priority.NORMAL
+    except ValueError:
+        raise Malformed("X-Fal-Queue-Priority is normal, low or high.", code="invalid_header") from None
+
+
+def _start_timeout(given: str | None) -> float | None:
+    """Seconds, to the millisecond."""
+    if not given:
+        return None
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise Malformed("X-Fal-Request-Timeout is a number of seconds above 0.", code="invalid_header")
+    return math.ceil(min(seconds, LONGEST_START_S) * 1000) / 1000
+
+
+def _max_queue(given: str | None) -> int | None:
+    if given is None:
+        return None
+    if not LINE_DIGITS.fullmatch(given):
+        raise Malformed("fal_max_queue_length is a whole number, 0 or more.", code="malformed")
+    return int(given)

@@ -1,0 +1,114 @@
+"""Errors in fal's shape, for everything under /fal/ but fal's own webhooks: `{"detail", "message", "error_type"?}`.
+
+`detail` is a sentence, or for a 422 the list that both clients turn into their typed errors; `message` is what the
+JavaScript client shows. Both clients send 409 and 429 again, so that those stand for a wait under a minute only.
+"""
+
+import json
+from typing import Any
+
+from starlette.datastructures import Headers
+from starlette.responses import Response
+
+from app.api.limit_headers import limit_headers
+from app.domain.errors import (
+    Conflict,
+    FilmgateError,
+    NotFound,
+    OverLimit,
+    StoreUnavailable,
+    TooLarge,
+    TooSlow,
+    Violation,
+)
+
+REQUEST_ID = "x-fal-request-id"
+ALWAYS_NEW = "x-filmgate-new"
+FORBIDDEN, NOT_FOUND, TOO_MANY, UNPROCESSABLE = 403, 404, 429, 422
+SHORT_WAIT_S = 60
+SENTENCES = 3  # of the findings, in `message`
+UNREAD = {TooSlow.status, TooLarge.status}
+PLACES = {"webhook_url": ("query", "fal_webhook"), "start_deadline": ("header", "x-fal-request-timeout")}
+# Of a whole request, where no field is named: our code and fal's word for it.
+TYPES = {
+    "not_an_image": "image_load_error",
+    "bad_data_uri": "image_load_error",
+    "unsupported_image": "unsupported_image_format",
+    "image_too_small": "image_too_small",
+    "image_too_large": "image_too_large",
+}
+# Of pydantic's findings, those that fal names otherwise.
+KINDS = {"literal_error": "one_of", "too_long": "sequence_too_long", "too_short": "sequence_too_short"}
+
+
+def speaks_fal(path: str) -> bool:
+    """True for paths at which fal's clients come in."""
+    return path.startswith("/fal/") and not path.startswith("/fal/hooks/")
+
+
+def fal_error(error: FilmgateError, *, trace_id: str, base_url: str, request: Headers, safe: bool) -> Response:
+    """The response for an error; `safe` says that the request changes nothing, or may be repeated without harm."""
+    status = status_of(error, repeatable=safe or ALWAYS_NEW not in request)
+    detail: Any = _findings(error, base_url) if status == UNPROCESSABLE else error.message
+    headers = {"Cache-Control": "no-store", REQUEST_ID: trace_id, **limit_headers(error.limits)}
+    if error.retry_after is not None and status >= TOO_MANY:
+        headers["Retry-After"] = str(error.retry_after)
+    if error.status in UNREAD:
+        headers["Connection"] = "close"
+    findings = (found.message for found in error.violations[:SENTENCES])
+    message = " ".join(dict.fromkeys((error.message, *findings)))
+    return fal_reply({"detail": detail, "message": message}, status, headers)
+
+
+def status_of(error: FilmgateError, *, repeatable: bool) -> int:
+    """The HTTP status at fal's door.
+
+    1. a store that is away: 429, which both clients send again, where that is harmless; else 503
+    2. a limit: 429 when it is worth waiting for; 403 for longer waits, and for what no wait brings
+    3. a conflict: 400, for 409 is sent again
+    """
+    if isinstance(error, StoreUnavailable):
+        return TOO_MANY if repeatable else error.status
+    if isinstance(error, OverLimit):
+        soon = error.retryable and (error.retry_after or 0) <= SHORT_WAIT_S
+        return TOO_MANY if soon else FORBIDDEN
+    return 400 if isinstance(error, Conflict) else error.status
+
+
+def not_found(trace_id: str, *, status_word: bool) -> Response:
+    """Nothing is here under this id, as fal says it; `status_word` for the routes that answer with a status."""
+    body: dict[str, Any] = {"detail": "Request not found", "message": "Request not found"}
+    if status_word:
+        body = {"status": "NOT_FOUND", **body}
+    return fal_reply(body, NotFound.status, {REQUEST_ID: trace_id, "Cache-Control": "no-store"})
+
+
+def fal_reply(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """JSON as fal sends it."""
+    content = json.dumps(body, ensure_ascii=False).encode()
+    return Response(content, status, headers=headers, media_type="application/json")
+
+
+def _findings(error: FilmgateError, base_url: str) -> list[dict[str, Any]]:
+    """`[{loc, msg, type, url, ctx?}]`, without the input: it may be an image."""
+    url = f"{base_url}/problems/{error.code}"
+    if not error.violations:
+        loc = ["header", "idempotency-key"] if error.code == "idempotency_key_reused" else ["body"]
+        if error.code.startswith("url_"):
+            loc = ["query", "fal_webhook"]
+        return [{"loc": loc, "msg": error.message, "type": TYPES.get(error.code, "value_error"), "url": url}]
+    return [_finding(found, url) for found in error.violations]
+
+
+def _finding(found: Violation, url: str) -> dict[str, Any]:
+    first, *rest = [part.replace("~1", "/").replace("~0", "~") for part in found.pointer.split("/")[1:]] or [""]
+    loc: list[Any] = ["body", *(int(part) if part.isdigit() else part for part in rest)]
+    loc = [*PLACES[first]] if first in PLACES else loc
+    shown: dict[str, Any] = {
+        "loc": loc,
+        "msg": found.message,
+        "type": KINDS.get(found.kind, found.kind),
+        "url": url,
+    }
+    shown["type"] = shown["type"] or found.code
+    return {**shown, "ctx": dict(found.ctx)} if found.ctx else shown

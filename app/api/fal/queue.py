@@ -1,0 +1,172 @@
+"""fal's queue: what is `https://queue.fal.run/…` for fal's clients is `/fal/queue/…` here.
+
+`{app}` is `owner/alias`, as fal hands it out, or the whole model id, as many clients build it. These routes are not
+in the OpenAPI document: their paths hold slashes, and fal documents them.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import APIRouter, BackgroundTasks, Depends, Request
+from fastapi.responses import Response, StreamingResponse
+
+from app.api.deps import CurrentCaller, TheGateway, gateway, job_reader
+from app.api.fal.asking import Asked, answer_headers
+from app.api.fal.errors import REQUEST_ID, fal_reply, not_found
+from app.api.limit_headers import limit_headers
+from app.domain.accounts import Caller
+from app.domain.errors import Conflict, NotFound
+from app.domain.fal_views import COMPLETED, ending, status_view
+from app.gateway import Gateway
+from app.services.fal_door import Seen
+from app.services.watch import while_valid
+
+PING_S = 8.0  # a comment at least every ten seconds
+PENDING = {"detail": "Request is still in progress", "message": "Request is still in progress"}
+REQUEST = "/{app:path}/requests/{request_id}"
+router = APIRouter(prefix="/fal/queue", include_in_schema=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """A question about one request: who asks, under which path, and whether log lines are wanted."""
+
+    caller: Caller
+    owner: Gateway
+    app: str
+    request_id: str
+    logs: bool
+    trace_id: str
+
+    async def look(self) -> Seen | None:
+        """The job; None where there is none for this caller under this path."""
+        try:
+            return await self.owner.fal_door.look(self.caller, self.app, self.request_id)
+        except NotFound:
+            return None
+
+
+async def polling(request: Request) -> Poll:
+    """Read a poll. One dependency and not five: Python's client polls ten times a second.
+
+    Log lines are asked for by `logs=1` (JavaScript) or `logs=true` (Python).
+    """
+    owner = await gateway(request)
+    caller = await job_reader(request, owner)
+    wanted = request.query_params.get("logs", "").lower() in {"1", "true"}
+    path = request.path_params
+    return Poll(caller, owner, path["app"], path["request_id"], wanted, request.scope["trace_id"])
+
+
+Polled = Annotated[Poll, Depends(polling)]
+
+
+@router.post("/{model_id:path}")
+async def submit(request: Request, asked: Asked) -> Response:
+    """Admit a job: 200 with its id and URLs, also for a repeat."""
+    door = asked.owner.fal_door
+    taken = await door.submit(
+        asked.caller, asked.request, door="queue", idempotency_key=asked.key, trace_id=request.scope["trace_id"]
+    )
+    seen = Seen(taken.job, taken.submitted.position, taken.job.created_ms)
+    view = _view(asked.owner.settings.base_url, seen, logs=None)
+    headers = {**answer_headers(taken.job, taken=taken), **limit_headers(taken.submitted.limits)}
+    reply = fal_reply(view, 200, headers)
+    if not await request.is_disconnected():
+        reply.background = BackgroundTasks()
+        reply.background.add_task(door.answered, taken, door="queue")
+    return reply
+
+
+@router.get(REQUEST + "/status")
+async def status(poll: Polled) -> Response:
+    """202 while the request waits or runs, 200 once it has ended; a failure is told by the result's own status."""
+    seen = await poll.look()
+    if seen is None:
+        return not_found(poll.trace_id, status_word=True)
+    view = _view(poll.owner.settings.base_url, seen, logs=seen.job.logs if poll.logs else None)
+    return fal_reply(view, 200 if seen.ended else 202, answer_headers(seen.job))
+
+
+@router.get(REQUEST + "/status/stream")
+async def status_stream(poll: Polled) -> Response:
+    """The status whenever it changes, as server-sent events, until the end or until the key opens nothing."""
+    first, owner, caller = await poll.look(), poll.owner, poll.caller
+    if first is None:
+        return not_found(poll.trace_id, status_word=True)
+    seen = owner.fal_door.follow(caller, poll.app, poll.request_id)
+    frames = while_valid(
+        _frames(seen, owner.settings.base_url, logs=poll.logs), partial(owner.accounts.is_valid, caller)
+    )
+    headers = {**answer_headers(first.job), "X-Accel-Buffering": "no"}
+    return StreamingResponse(_closing(frames), headers=headers, media_type="text/event-stream")
+
+
+@router.get(REQUEST)
+@router.get(REQUEST + "/response")
+async def result(poll: Polled) -> Response:
+    """The bare output, or the error with its own status; 400 while there is neither."""
+    seen = await poll.look()
+    return not_found(poll.trace_id, status_word=False) if seen is None else result_of(seen, poll.trace_id)
+
+
+@router.put(REQUEST + "/cancel")
+async def cancel(request: Request, app: str, request_id: str, caller: CurrentCaller, owner: TheGateway) -> Response:
+    """Ask for the request's end; no body is read, for the clients send none or an empty one."""
+    try:
+        job = await owner.fal_door.cancel(caller, app, request_id)
+    except NotFound:
+        return not_found(request.scope["trace_id"], status_word=True)
+    except Conflict as error:
+        ended = {"status": "ALREADY_COMPLETED", "detail": error.message, "message": error.message}
+        return fal_reply(ended, 400, {REQUEST_ID: request_id, "Cache-Control": "no-store"})
+    return fal_reply({"status": "CANCELLATION_REQUESTED"}, 202, answer_headers(job))
+
+
+def result_of(seen: Seen, trace_id: str, *, headers: dict[str, str] | None = None) -> Response:
+    """The result as fal answers it; an erased job's is gone."""
+    end = ending(seen.job, seen.now_ms)
+    told = {**answer_headers(seen.job), **(headers or {})}
+    if end is None:
+        return fal_reply(PENDING, 400, told)
+    if seen.job.erased:
+        return not_found(trace_id, status_word=False)
+    return fal_reply(end.body, end.status, {**told, **end.headers})
+
+
+def _view(base_url: str, seen: Seen, *, logs: list[dict[str, Any]] | None) -> dict[str, Any]:
+    return status_view(seen.job, now_ms=seen.now_ms, position=seen.position, base_url=base_url, logs=logs)
+
+
+async def _frames(
+    seen: AsyncGenerator[Seen | None, None], base_url: str, *, logs: bool
+) -> AsyncGenerator[str, None]:
+    """One `data:` frame for each change, with the log lines that are new; a comment when there is long none."""
+    clock = asyncio.get_running_loop().time
+    said, told, silent_until = "", 0, clock() + PING_S
+    async with aclosing(seen):
+        async for one in seen:
+            if one is not None:
+                lines = one.job.logs[told:]
+                view = _view(base_url, one, logs=lines if logs else None)
+                text = json.dumps(view, ensure_ascii=False)
+                mark = f"{view['status']} {view.get('queue_position')}"
+                if mark != said or (logs and lines):
+                    said, told, silent_until = mark, len(one.job.logs), clock() + PING_S
+                    yield f"data: {text}\n\n"
+                if view["status"] == COMPLETED:
+                    return
+            if clock() >= silent_until:
+                silent_until = clock() + PING_S
+                yield ": ping\n\n"
+
+
+async def _closing(frames: AsyncGenerator[str, None]) -> AsyncIterator[str]:
+    async with aclosing(frames):
+        async for frame in frames:
+            yield frame

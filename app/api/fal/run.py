@@ -1,0 +1,55 @@
+"""fal's synchronous call: what is `https://fal.run/…` for fal's clients is `/fal/run/…` here."""
+
+import asyncio
+
+from fastapi import APIRouter, BackgroundTasks, Request
+from fastapi.responses import Response
+
+from app.api.fal.asking import Asked, answer_headers
+from app.api.fal.queue import result_of
+from app.domain.accounts import Caller
+from app.domain.errors import Unauthenticated
+from app.ending import ended
+from app.services.fal_door import FalDoor, Seen, Taken
+
+GONE = 499
+router = APIRouter(prefix="/fal/run", include_in_schema=False)
+
+
+@router.post("/{model_id:path}")
+async def run(request: Request, asked: Asked) -> Response:
+    """Admit a job and hold until its end: the output, or the error, exactly as the result's URL answers.
+
+    A caller who leaves loses nothing: the job goes on, and the same request sent again holds for it again.
+    """
+    door = asked.owner.fal_door
+    taken = await door.submit(
+        asked.caller, asked.request, door="run", idempotency_key=asked.key, trace_id=request.scope["trace_id"]
+    )
+    headers = answer_headers(taken.job, taken=taken)
+    seen = await _held(request, door, asked.caller, taken)
+    if seen is None:
+        return Response(status_code=GONE, headers=headers)  # nobody reads it
+    if not await asked.owner.accounts.is_valid(asked.caller):
+        raise Unauthenticated("The key was revoked while the call was held.")
+    reply = result_of(seen, request.scope["trace_id"], headers=headers)
+    reply.background = BackgroundTasks()
+    reply.background.add_task(door.answered, taken, door="run")
+    return reply
+
+
+async def _held(request: Request, door: FalDoor, caller: Caller, taken: Taken) -> Seen | None:
+    """The job at its end; None when the caller left before it."""
+    holding = asyncio.create_task(door.until_end(caller, taken.job))
+    leaving = asyncio.create_task(_left(request))
+    try:
+        await asyncio.wait({holding, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        return holding.result() if holding.done() and not leaving.done() else None
+    finally:
+        await ended(holding, leaving)
+
+
+async def _left(request: Request) -> None:
+    """Returns when the caller has gone."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,214 @@
+"""`rest.fal.ai` and fal's CDN, as far as fal's clients upload files and ask for tokens.
+
+A token or key says who brings bytes in one go or by Python's parts; what JavaScript's client PUTs carries nothing
+but the signature of its address. Each is looked at before a byte is read.
+"""
+
+import re
+from typing import Annotated, Any
+
+import structlog
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import JSONResponse, RedirectResponse, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.api.body import json_body, parse_object, validated
+from app.api.deps import CurrentCaller, TheGateway, current_caller
+from app.domain.accounts import Caller
+from app.domain.errors import Malformed, NotFound, Unprocessable
+from app.domain.views import iso
+from app.services.fal_uploads import TOKEN_PREFIX, UNSAID
+from app.store.uploads import Upload
+
+PARTS = 1000  # that one upload may have
+STORAGE_TYPES = frozenset({"fal-cdn-v3", "gcs"})
+NUMBER = re.compile(r"[0-9]{1,4}", re.ASCII)
+ETAG_LENGTH = 100
+
+router = APIRouter(prefix="/fal", include_in_schema=False)
+
+
+class Lenient(BaseModel):
+    """A body as fal reads it: what it does not know, it drops."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", hide_input_in_errors=True)
+
+
+class File(Lenient):
+    """What `initiate` is told of a file."""
+
+    file_name: str = Field("upload.bin", max_length=4096)
+    content_type: str = Field(UNSAID, max_length=256)
+
+
+class PartName(Lenient):
+    """A part, as `complete` names it."""
+
+    number: int = Field(ge=1, le=PARTS, alias="partNumber")
+    etag: str = Field(max_length=ETAG_LENGTH)
+
+
+class Parts(Lenient):
+    """What `complete` takes: every part that came, in any order."""
+
+    parts: list[PartName] = Field(min_length=1, max_length=PARTS)
+
+
+class Apps(Lenient):
+    """What `tokens/` takes."""
+
+    allowed_apps: list[str] = Field(min_length=1, max_length=100)
+    token_expiration: int = Field(120, ge=1)
+
+
+async def bringer(request: Request, owner: TheGateway) -> Caller:
+    """Who brings bytes: by an upload token, or by a key as every other route takes it."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip().startswith(TOKEN_PREFIX):
+        return await current_caller(request, owner)
+    caller = await owner.fal_uploads.bearer(token.strip())
+    structlog.contextvars.bind_contextvars(team=caller.team, user=caller.user)
+    return caller
+
+
+async def signed_upload(upload_id: str, request: Request, owner: TheGateway) -> Upload:
+    """The upload whose own signed address this is."""
+    return await owner.fal_uploads.signed(upload_id, request.query_params.get("signature", ""))
+
+
+Bringer = Annotated[Caller, Depends(bringer)]
+SignedUpload = Annotated[Upload, Depends(signed_upload)]
+
+
+async def own_upload(file_id: str, upload_id: str, caller: Bringer, owner: TheGateway) -> Upload:
+    """The caller's upload in parts; Python's client names it twice in one address."""
+    if file_id != upload_id:
+        raise NotFound("There is no upload with this id.")
+    return await owner.fal_uploads.owned(caller, upload_id)
+
+
+OwnUpload = Annotated[Upload, Depends(own_upload)]
+
+
+async def part_number(number: str) -> int:
+    """The number of a part, from 1."""
+    if not NUMBER.fullmatch(number) or not 1 <= int(number) <= PARTS:
+        raise Unprocessable(f"A part has a number from 1 to {PARTS}.")
+    return int(number)
+
+
+PartNumber = Annotated[int, Depends(part_number)]
+
+
+async def storage_type(request: Request) -> None:
+    """Refuse a storage that fal's clients do not name."""
+    if request.query_params.get("storage_type", "fal-cdn-v3") not in STORAGE_TYPES:
+        raise Malformed("The storage_type is fal-cdn-v3 or gcs.")
+
+
+STORAGE = [Depends(storage_type)]
+
+
+@router.post("/rest/storage/auth/token", dependencies=STORAGE)
+async def upload_token(caller: CurrentCaller, owner: TheGateway) -> Response:
+    """A token that brings files in for an hour. Old Pythons read no `Z` in a time, so it says +00:00."""
+    made = await owner.fal_uploads.issue_token(caller)
+    expires = (iso(made.expires_ms) or "").replace("Z", "+00:00")
+    return _private(
+        {
+            "token": made.token,
+            "token_type": "Bearer",
+            "base_url": owner.fal_uploads.cdn_url,
+            "expires_at": expires,
+        }
+    )
+
+
+@router.post("/rest/storage/upload/initiate", dependencies=STORAGE)
+@router.post("/rest/storage/upload/initiate-multipart", dependencies=STORAGE)
+async def initiate(
+    caller: CurrentCaller, file: Annotated[File, Depends(json_body(File))], owner: TheGateway
+) -> Response:
+    """Where to PUT a file's bytes, in one go or in parts, and the address it will have."""
+    place = await owner.fal_uploads.begin(caller, name=file.file_name, content_type=file.content_type)
+    return _private({"upload_url": place.upload_url, "file_url": place.file_url})
+
+
+@router.post("/rest/tokens/")
+@router.post("/rest/tokens")
+async def browser_token(
+    caller: CurrentCaller, asked: Annotated[Apps, Depends(json_body(Apps))], owner: TheGateway
+) -> Response:
+    """A browser token for the models of these apps, as a JSON string."""
+    apps, seconds = asked.allowed_apps, asked.token_expiration
+    return _private((await owner.tokens.mint_for_apps(caller, apps, expires_in_s=seconds)).token)
+
+
+@router.post("/cdn/files/upload")
+async def upload_file(caller: Bringer, request: Request, owner: TheGateway) -> dict[str, str]:
+    """A whole file. It is at fal before the answer, so the address is fal's own."""
+    kind = request.headers.get("content-type", "")
+    return {"access_url": await owner.fal_uploads.store(caller, await request.body(), content_type=kind)}
+
+
+@router.post("/cdn/files/upload/multipart")
+async def start_parts(caller: Bringer, request: Request, owner: TheGateway) -> Response:
+    """Begin a file in parts, as Python's client does."""
+    name, kind = request.headers.get("x-fal-file-name", ""), request.headers.get("content-type", "")
+    place = await owner.fal_uploads.begin(caller, name=name, content_type=kind)
+    return _private({"access_url": place.file_url, "uploadId": place.id})
+
+
+@router.put("/cdn/files/{file_id}/{name}/multipart/{upload_id}/{number}")
+async def take_own_part(upload: OwnUpload, number: PartNumber, request: Request, owner: TheGateway) -> Response:
+    """One part, by token."""
+    return _part(number, await owner.fal_uploads.put_part(upload, number, await request.body()))
+
+
+@router.post("/cdn/files/{file_id}/{name}/multipart/{upload_id}/complete")
+async def complete_own(upload: OwnUpload, request: Request, owner: TheGateway) -> Response:
+    """The last word of an upload in parts, by token."""
+    return await _complete(upload, request, owner)
+
+
+@router.put("/cdn/uploads/{upload_id}")
+async def put_file(upload: SignedUpload, request: Request, owner: TheGateway) -> Response:
+    """A promised file's bytes, by signature. Python's client sends its key as well; nobody needs it here."""
+    await owner.fal_uploads.put(upload, await request.body())
+    return Response()
+
+
+@router.put("/cdn/uploads/{upload_id}/{number}")
+async def take_part(upload: SignedUpload, number: PartNumber, request: Request, owner: TheGateway) -> Response:
+    """One part, by signature."""
+    return _part(number, await owner.fal_uploads.put_part(upload, number, await request.body()))
+
+
+@router.post("/cdn/uploads/{upload_id}/complete")
+async def complete(upload: SignedUpload, request: Request, owner: TheGateway) -> Response:
+    """The last word of an upload in parts, by signature."""
+    return await _complete(upload, request, owner)
+
+
+@router.get("/cdn/files/{file_id}/{name}")
+async def read_file(file_id: str, caller: CurrentCaller, owner: TheGateway) -> Response:
+    """To where fal reads the caller's file."""
+    url = await owner.fal_uploads.address(caller, file_id)
+    return RedirectResponse(url, headers={"Cache-Control": "no-store"})
+
+
+async def _complete(upload: Upload, request: Request, owner: TheGateway) -> Response:
+    named = validated(Parts, parse_object(await request.body())).parts
+    await owner.fal_uploads.complete(upload, [(part.number, part.etag) for part in named])
+    return _private({"uploadId": upload.id})
+
+
+def _part(number: int, etag: str) -> Response:
+    """The ETag as a header for Python's client, in the body for JavaScript's."""
+    quoted = f'"{etag}"'
+    return JSONResponse({"partNumber": number, "etag": quoted}, headers={"ETag": quoted})
+
+
+def _private(content: Any) -> Response:
+    """What holds a token or a signature is kept by nobody on the way."""
+    return JSONResponse(content, headers={"Cache-Control": "no-store"})

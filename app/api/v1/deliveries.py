@@ -1,0 +1,194 @@
+"""The log of webhooks over HTTP, and sending them again."""
+
+from contextlib import suppress
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
+
+from app.api.body import json_body
+from app.api.deps import CurrentCaller, OwnJob, TheGateway
+from app.api.v1.schemas import PROBLEMS, body_schema
+from app.api.v1.webhook_schemas import STRICT, EventTypes
+from app.domain.errors import Unprocessable
+from app.domain.events import Event
+from app.domain.views import iso
+from app.gateway import Gateway
+from app.services.deliveries import MOST_REPLAYED, DeliveryPage
+from app.store.deliveries import Listed, Wanted
+from app.store.webhooks import DeliveryAttempt
+
+NO_STORE = {"Cache-Control": "no-store"}
+LONGEST_TIME = 40  # characters
+
+router = APIRouter(prefix="/v1", tags=["webhooks"], responses=PROBLEMS)
+
+
+def _milliseconds(text: object) -> object:
+    """Of an ISO 8601 time with its zone."""
+    if isinstance(text, str) and len(text) <= LONGEST_TIME:
+        with suppress(ValueError, OverflowError):
+            moment = datetime.fromisoformat(text)
+            if moment.tzinfo is not None and moment.timestamp() >= 0:
+                return round(moment.timestamp() * 1000)
+    raise ValueError("A time is written with its zone, such as 2026-11-22T12:00:00Z")
+
+
+_TIME = WithJsonSchema({"type": "string", "format": "date-time"})
+Moment = Annotated[int, BeforeValidator(_milliseconds), _TIME]
+Status = Literal["due", "delivered", "dead"]
+From = Annotated[Moment | None, Query(alias="from", description="Written then or later")]
+To = Annotated[Moment | None, Query(alias="to", description="Written before")]
+Limit = Annotated[int, Query(ge=1, le=100)]
+Cursor = Annotated[str | None, Query(max_length=200)]
+
+
+class ReplayBody(BaseModel):
+    """What `POST /v1/deliveries/replay` takes: which deliveries, and how many at most."""
+
+    model_config = STRICT
+
+    endpoint: str | None = Field(None, max_length=64, description="Only those to this endpoint")
+    status: Status | None = Field(None, description="dead by default; in a range of time, dead and delivered")
+    events: EventTypes | None = Field(None, description="Only these types")
+    start: Moment | None = Field(None, alias="from", description="Written then or later")
+    end: Moment | None = Field(None, alias="to", description="Written before")
+    limit: int = Field(MOST_REPLAYED, ge=1, le=MOST_REPLAYED)
+    cursor: str | None = Field(None, max_length=200, description="Where an earlier reply says to go on")
+
+    def wanted(self) -> Wanted:
+        """The same, in the services' words."""
+        return _wanted(
+            self.endpoint,
+            self.status,
+            self.start,
+            self.end,
+            None if self.events is None else frozenset(self.events),
+        )
+
+
+ReadReplay = Annotated[ReplayBody, Depends(json_body(ReplayBody))]
+
+
+@router.get("/jobs/{job_id}/deliveries", summary="A job's webhooks")
+async def job_deliveries(
+    request: Request,
+    job: OwnJob,
+    caller: CurrentCaller,
+    owner: TheGateway,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    """Every delivery of the job with every attempt, newest first; not for a browser token."""
+    return _page(request, owner, await owner.deliveries.of_job(caller, job, limit=limit, cursor=cursor))
+
+
+@router.get("/webhook-endpoints/{endpoint_id}/deliveries", summary="What went to a webhook endpoint")
+async def endpoint_deliveries(
+    request: Request,
+    endpoint_id: str,
+    caller: CurrentCaller,
+    owner: TheGateway,
+    status: Status | None = None,
+    start: From = None,
+    end: To = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    """Its deliveries with every attempt, newest first."""
+    wanted = _wanted(endpoint_id, status, start, end)
+    return _page(request, owner, await owner.deliveries.page(caller, wanted, limit=limit, cursor=cursor))
+
+
+@router.get("/deliveries", summary="The team's webhooks")
+async def list_deliveries(
+    request: Request,
+    caller: CurrentCaller,
+    owner: TheGateway,
+    status: Status | None = None,
+    start: From = None,
+    end: To = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    """All of them, newest first; `status=dead`: dead letters, in the order in which they were given up."""
+    wanted = _wanted(None, status, start, end)
+    return _page(request, owner, await owner.deliveries.page(caller, wanted, limit=limit, cursor=cursor))
+
+
+@router.post("/deliveries/{delivery_id}/replay", status_code=202, summary="Send a webhook again")
+async def replay_delivery(delivery_id: str, caller: CurrentCaller, owner: TheGateway) -> dict[str, Any]:
+    """The same message under the same `webhook-id`, now, with the schedule from its beginning."""
+    return delivery_view(await owner.deliveries.replay(caller, delivery_id))
+
+
+@router.post(
+    "/deliveries/replay",
+    status_code=202,
+    openapi_extra=body_schema(ReplayBody),
+    summary="Send many webhooks again",
+)
+async def replay_deliveries(caller: CurrentCaller, body: ReadReplay, owner: TheGateway) -> dict[str, Any]:
+    """Dead letters, a filter or a range of time, the oldest first and spread; `more`: go on with `next_cursor`."""
+    done = await owner.deliveries.replay_all(caller, body.wanted(), limit=body.limit, cursor=body.cursor)
+    more = done.next_cursor is not None
+    return {"replayed": done.replayed, "skipped": done.skipped, "more": more, "next_cursor": done.next_cursor}
+
+
+def delivery_view(listed: Listed) -> dict[str, Any]:
+    """A delivery with every attempt, the oldest first; `next_attempt_at` is null when it is not tried any more."""
+    delivery = listed.delivery
+    return {
+        "id": delivery.id,
+        "event": delivery.event.type,
+        "job": delivery.event.job.id if isinstance(delivery.event, Event) else None,
+        "endpoint": delivery.endpoint,
+        "url": delivery.url,
+        "status": delivery.status,
+        "created_at": iso(delivery.created_ms),
+        "next_attempt_at": iso(listed.next_ms) if delivery.status == "due" else None,
+        "dead_at": iso(listed.died_ms),
+        "attempts": [_attempt_view(attempt) for attempt in listed.attempts],
+        "replays": [
+            {"at": iso(replay.at_ms), "by": replay.by, "replayed_from": replay.status} for replay in listed.replays
+        ],
+    }
+
+
+def _attempt_view(attempt: DeliveryAttempt) -> dict[str, Any]:
+    return {
+        "at": iso(attempt.at_ms),
+        "status": attempt.status,
+        "duration_ms": attempt.duration_ms,
+        "outcome": attempt.outcome,
+        "error": attempt.error,
+        "answer": attempt.answer,
+    }
+
+
+def _wanted(
+    endpoint: str | None,
+    status: Status | None,
+    start: int | None,
+    end: int | None,
+    events: frozenset[str] | None = None,
+) -> Wanted:
+    if start is not None and end is not None and start >= end:
+        raise Unprocessable("The range of time ends before it begins.")
+    return Wanted(endpoint, None if status is None else frozenset({status}), events, start, end)
+
+
+def _page(request: Request, owner: Gateway, page: DeliveryPage) -> Response:
+    view = {
+        "data": [delivery_view(listed) for listed in page.deliveries],
+        "next_cursor": page.next_cursor,
+        "has_more": page.next_cursor is not None,
+    }
+    headers = NO_STORE
+    if page.next_cursor is not None:
+        query = urlencode({**request.query_params, "cursor": page.next_cursor})
+        headers = {**NO_STORE, "Link": f'<{owner.settings.base_url}{request.url.path}?{query}>; rel="next"'}
+    return JSONResponse(view, headers=headers)

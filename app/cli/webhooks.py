@@ -1,0 +1,204 @@
+"""`filmgate webhooks`: forward events to this machine, and look at what was sent. It speaks HTTP to a gateway."""
+
+import asyncio
+import base64
+import os
+from collections.abc import Coroutine, Sequence
+from typing import Annotated, Any, TypeVar
+
+import httpx
+import typer
+
+from app.cli import INTERRUPTED
+from app.cli.exits import Failure
+from app.cli.generate.access import Access, find_access
+from app.cli.generate.client import Client
+from app.cli.generate.screen import printable
+from app.cli.listen import Forwarder, Listener
+from app.cli.parse import argument, parse_id
+from app.cli.tables import AsJson, print_json, print_table, print_view, print_views
+from app.domain.events import EVENT_TYPES
+from app.domain.webhooks import USUAL_EVENTS
+from app.webhooks.signing import new_secret
+
+SECRET_PREFIX = "whsec_"  # noqa: S105  a prefix, not a secret
+SECRET_BYTES = range(24, 65)  # as the specification asks
+ENDPOINT_COLUMNS = {"endpoint": "id", "url": "url", "events": "events", "models": "models", "status": "status"}
+DELIVERY_COLUMNS = ("delivery", "event", "job", "endpoint", "status", "attempts", "last answer", "next attempt")
+
+T = TypeVar("T")
+
+Url = Annotated[str | None, typer.Option(help="The gateway; else FILMGATE_URL, else what `up` started.")]
+Key = Annotated[str | None, typer.Option(help="Its key; better in FILMGATE_KEY, out of sight.")]
+Types = Annotated[
+    list[str] | None, typer.Option("--events", metavar="TYPE,…", help="Event types; may be repeated.")
+]
+OfEndpoint = Annotated[
+    str | None, typer.Option("--endpoint", parser=argument(parse_id), metavar="ID", help="To this endpoint only.")
+]
+Status = Annotated[str | None, typer.Option(help="due, delivered or dead.")]
+Since = Annotated[str | None, typer.Option("--from", metavar="TIME", help="Written then or later.")]
+Until = Annotated[str | None, typer.Option("--to", metavar="TIME", help="Written before.")]
+
+group = typer.Typer(no_args_is_help=True, help="Forward events to this machine; see and replay webhooks.")
+
+
+@group.command("listen")
+def listen(
+    *,
+    forward: Annotated[str, typer.Option(metavar="URL", help="Where they go, such as http://localhost:3000/hook.")],
+    events: Types = None,
+    secret: Annotated[str | None, typer.Option(help="Signs, whsec_…; else one is made for this run.")] = None,
+    url: Url = None,
+    key: Key = None,
+) -> None:
+    """Forward the team's events to this machine as signed webhooks, until Ctrl-C."""
+    wanted = frozenset(_types(events) or USUAL_EVENTS)
+    target = _target(forward)
+    signs = new_secret() if secret is None else _secret(secret)
+    access = find_access(url, key, os.environ)
+
+    def ready() -> None:
+        if secret is None:
+            typer.echo(f"Signed with {signs} (for this run; --secret keeps one).")
+        typer.echo(f"Forwarding {', '.join(sorted(wanted))} from {access.url} to {target}; Ctrl-C ends.")
+
+    async def run() -> None:
+        async with (
+            Client(access, lambda _: None) as client,
+            httpx.AsyncClient(trust_env=False, timeout=None) as web,  # noqa: S113  each forward has its own limit
+        ):
+            forwarder = Forwarder(web, target, signs)
+            await Listener(client, forwarder, wanted, typer.echo, _notice).run(ready)
+
+    try:
+        _ended(run())
+    except KeyboardInterrupt:
+        typer.echo("", err=True)
+
+
+@group.command("endpoints")
+def endpoints(*, as_json: AsJson = False, url: Url = None, key: Key = None) -> None:
+    """List the team's webhook endpoints."""
+    found = _ask(find_access(url, key, os.environ), "GET", "/v1/webhook-endpoints")["data"]
+    print_views(found, ENDPOINT_COLUMNS, as_json=as_json)
+
+
+@group.command("deliveries")
+def deliveries(
+    *,
+    endpoint: OfEndpoint = None,
+    status: Status = None,
+    since: Since = None,
+    until: Until = None,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="The newest so many.")] = 20,
+    as_json: AsJson = False,
+    url: Url = None,
+    key: Key = None,
+) -> None:
+    """List webhooks that were sent, or are to be sent; --json shows every attempt."""
+    path = "/v1/deliveries" if endpoint is None else f"/v1/webhook-endpoints/{endpoint}/deliveries"
+    query = _given({"status": status, "from": since, "to": until, "limit": limit})
+    found = _ask(find_access(url, key, os.environ), "GET", path, params=query)["data"]
+    if as_json:
+        print_json(found)
+    else:
+        print_table(DELIVERY_COLUMNS, [_row(one) for one in found])
+
+
+@group.command("replay")
+def replay(  # noqa: PLR0913  one parameter for each option
+    delivery: Annotated[
+        str | None, typer.Argument(parser=argument(parse_id), metavar="[DELIVERY]", help="One delivery's id.")
+    ] = None,
+    *,
+    endpoint: OfEndpoint = None,
+    status: Status = None,
+    events: Types = None,
+    since: Since = None,
+    until: Until = None,
+    limit: Annotated[int | None, typer.Option(min=1, max=1000, help="So many at most.")] = None,
+    cursor: Annotated[str | None, typer.Option(help="Go on where an earlier answer says.")] = None,
+    as_json: AsJson = False,
+    url: Url = None,
+    key: Key = None,
+) -> None:
+    """Send one delivery again, or all dead letters, or those that a filter names."""
+    body = _given({"endpoint": endpoint, "status": status, "events": _types(events), "from": since, "to": until})
+    body |= _given({"limit": limit, "cursor": cursor})
+    if delivery is not None and body:
+        raise typer.BadParameter(f"A delivery's id and --{next(iter(body))} do not go together.")
+    access = find_access(url, key, os.environ)
+    if delivery is not None:
+        shown = _ask(access, "POST", f"/v1/deliveries/{delivery}/replay")
+        print_json(shown) if as_json else print_table(DELIVERY_COLUMNS, [_row(shown)])
+        return
+    print_view(_ask(access, "POST", "/v1/deliveries/replay", json=body), as_json=as_json)
+
+
+def _ask(access: Access, method: str, path: str, **send: Any) -> dict[str, Any]:
+    """The gateway's answer; sentences for what goes wrong."""
+
+    async def asked() -> dict[str, Any]:
+        async with Client(access, lambda text: None if text is None else _notice(text)) as client:
+            return await client.ask(method, path, lambda: send)
+
+    try:
+        return _ended(asked())
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _ended(work: Coroutine[Any, Any, T]) -> T:
+    try:
+        return asyncio.run(work)
+    except Failure as error:
+        raise Failure(printable(str(error))) from None
+    except (httpx.HTTPError, httpx.InvalidURL):
+        raise Failure("The gateway's answer cannot be read.") from None
+
+
+def _notice(line: str) -> None:
+    typer.echo(printable(line), err=True)
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _row(view: dict[str, Any]) -> Sequence[Any]:
+    attempts = view["attempts"]
+    last = attempts[-1]["status"] or attempts[-1]["error"] if attempts else None
+    names = ("id", "event", "job", "endpoint", "status")
+    return [*(view[name] for name in names), len(attempts), last, view["next_attempt_at"]]
+
+
+def _types(given: Sequence[str] | None) -> list[str] | None:
+    """The event types in these lists; wrong usage when one is none."""
+    names = [name.strip() for text in given or () for name in text.split(",")]
+    for name in names:
+        if name not in EVENT_TYPES:
+            raise typer.BadParameter(f"{name[:60]!r} is no event type; they are {', '.join(EVENT_TYPES)}.")
+    return list(dict.fromkeys(names)) or None
+
+
+def _target(text: str) -> str:
+    """The address that events go to; wrong usage when it is none."""
+    try:
+        found = httpx.URL(text)
+    except httpx.InvalidURL:
+        found = httpx.URL()
+    if found.scheme not in {"http", "https"} or not found.host:
+        raise typer.BadParameter("--forward is an address such as http://localhost:3000/hook.")
+    return str(found)
+
+
+def _secret(text: str) -> str:
+    """The secret; wrong usage when it is none."""
+    try:
+        raw = base64.b64decode(text.removeprefix(SECRET_PREFIX), validate=True)
+    except ValueError:
+        raw = b""
+    if not text.startswith(SECRET_PREFIX) or len(raw) not in SECRET_BYTES:
+        raise typer.BadParameter("--secret is whsec_ and 24 to 64 bytes in base64.")
+    return text

@@ -1,0 +1,68 @@
+"""Where a client of fal's proxies wants to go (`x-fal-target-url`), as the path of our own route for it.
+
+A closed grammar instead of a parser: what is not an https URL exactly as fal's clients write it is refused and
+never repaired, because two readers of one odd URL may differ. The hosts and the paths are closed lists.
+"""
+
+import re
+from dataclasses import dataclass
+
+from app.domain.errors import Malformed, NotFound, OutsideFal
+
+LONGEST = 8192  # bytes; a webhook's address of 2,048, percent-encoded, fits
+SCHEME = b"https://"
+URL = re.compile(rb"[!$&'()*+,./0-9:;=?@A-Z_a-z~%\[\]-]+")  # no control, no space, no backslash, no fragment
+PLAIN_HOST = re.compile(rb"[A-Za-z0-9.-]+")  # no user, no port, no encoding, no IPv6
+PLAIN_PATH = re.compile(rb"(?:/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)*/?")  # nothing encoded, nothing empty, no dots alone
+
+_NAME = rb"/[^/]+"
+_APP = re.compile(rb"(?:%b){2,12}/?" % _NAME)  # owner/alias/path…, and below it requests/{id}/status/stream
+_REST = re.compile(rb"/storage/auth/token|/storage/upload/initiate(?:-multipart)?|/tokens/?")
+_CDN = re.compile(rb"/files/upload(?:/multipart)?|/files%b%b/multipart%b%b" % ((_NAME,) * 4))
+
+PLACES: dict[bytes, tuple[str, re.Pattern[bytes]]] = {
+    b"queue.fal.run": ("/fal/queue", _APP),
+    b"fal.run": ("/fal/run", _APP),
+    b"rest.fal.ai": ("/fal/rest", _REST),
+    b"rest.alpha.fal.ai": ("/fal/rest", _REST),  # its name for older clients
+    b"v3.fal.media": ("/fal/cdn", _CDN),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Our own route for a URL of fal's: its path, and the query as it was sent, without the question mark."""
+
+    path: str
+    query: bytes
+
+
+def read_target(url: bytes) -> Target:
+    """The route of ours that stands for this URL.
+
+    Raises:
+        Malformed: it is no https URL as fal's clients write them.
+        OutsideFal: its host is not one of fal's.
+        NotFound: fal's clients ask for nothing at this path.
+    """
+    if not url.startswith(SCHEME) or len(url) > LONGEST or not URL.fullmatch(url):
+        raise _unreadable()
+    address, _, query = url.removeprefix(SCHEME).partition(b"?")
+    host, slash, rest = address.partition(b"/")
+    path = slash + rest
+    if not PLAIN_HOST.fullmatch(host) or not PLAIN_PATH.fullmatch(path):
+        raise _unreadable()
+    if host not in PLACES:
+        raise OutsideFal("X-Fal-Target-Url names a host that is not fal's.")
+    place, paths = PLACES[host]
+    if not paths.fullmatch(path):
+        raise NotFound("fal's clients ask for nothing at the path of X-Fal-Target-Url.")
+    return Target(place + path.decode("ascii"), query)
+
+
+def _unreadable() -> Malformed:
+    return Malformed(
+        "X-Fal-Target-Url is no https URL of fal's as its clients write it: no user, no port, no fragment, nothing "
+        f"encoded in the path, at most {LONGEST} bytes.",
+        code="invalid_header",
+    )

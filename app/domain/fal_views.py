@@ -1,0 +1,167 @@
+"""A job as fal's clients see it: three states, and an end that is an HTTP status with a body.
+
+fal's own shapes are in its documentation and its clients' sources; which of our states is which of fal's, and what
+each of our errors becomes, is decided here. There is no `FAILED`: fal's clients do not know it.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from app.domain.jobs import Job, JobError, Status
+
+IN_QUEUE = "IN_QUEUE"
+IN_PROGRESS = "IN_PROGRESS"
+COMPLETED = "COMPLETED"
+WAITING = frozenset({Status.QUEUED, Status.SUBMITTING, Status.HELD})
+ERROR_TYPE = "X-Fal-Error-Type"
+TIMEOUT_TYPE = "X-Fal-Request-Timeout-Type"
+
+OK = 200
+BAD_REQUEST = 400
+CANCELLED = 499
+SERVER_ERROR = 500
+BAD_GATEWAY = 502
+TIMED_OUT = 504
+SENT_AGAIN = frozenset({408, 409, 429})  # by fal's clients, whatever they read
+# A submission that fal refused: these of its statuses mean the same to our caller; 404 would mean "unknown id".
+REFUSALS_SHOWN = frozenset({400, 413, 415, 422})
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a request has ended at fal's door: the result's status and body; `error` is None for a success."""
+
+    status: int
+    body: dict[str, Any]
+    error: str | None = None
+    error_type: str | None = None
+    user_timeout: bool = False
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """`X-Fal-Error-Type` and `X-Fal-Request-Timeout-Type`, where they say something."""
+        found = {} if self.error_type is None else {ERROR_TYPE: self.error_type}
+        return {**found, TIMEOUT_TYPE: "user"} if self.user_timeout else found
+
+
+def app_of(model_id: str) -> str:
+    """`owner/alias` of a model id: what stands before `/requests/` in fal's URLs."""
+    return "/".join(model_id.split("/")[:2])
+
+
+def belongs(job: Job, app: str) -> bool:
+    """True when the job can be asked for under this path: its app's, or its whole model id."""
+    return app in {app_of(job.model), job.model}
+
+
+def request_urls(job: Job, base_url: str) -> dict[str, str]:
+    """The three URLs that fal hands out; they name the app and not the model, as fal's do."""
+    url = f"{base_url}/fal/queue/{app_of(job.model)}/requests/{job.id}"
+    return {"response_url": url, "status_url": f"{url}/status", "cancel_url": f"{url}/cancel"}
+
+
+def ending(job: Job, now_ms: int) -> Ending | None:
+    """How the job has ended at fal's door by the store's time `now_ms`; None while it has not.
+
+    1. its caller cancelled it: at once and for good, whatever becomes of it (/v1 tells the truth)
+    2. held past its deadline: timed out, until somebody finds out what became of it
+    3. otherwise its own end
+    """
+    if job.cancel_requested_ms is not None or job.status is Status.CANCELED:
+        return _failed(CANCELLED, "Request cancelled by the client", "client_cancelled")
+    if job.status is Status.HELD and now_ms >= job.deadline_ms:
+        return _failed(TIMED_OUT, "Request timed out", "request_timeout")
+    if job.status is Status.SUCCEEDED:
+        return Ending(OK, job.output or {})
+    if job.status is Status.FAILED:
+        return _of_error(job.error or JobError("internal_error", "The request failed."))
+    return None
+
+
+def state(job: Job, now_ms: int) -> str:
+    """`IN_QUEUE`, `IN_PROGRESS` or `COMPLETED`."""
+    if ending(job, now_ms) is not None:
+        return COMPLETED
+    return IN_QUEUE if job.status in WAITING else IN_PROGRESS
+
+
+def status_view(
+    job: Job, *, now_ms: int, position: int | None, base_url: str, logs: list[dict[str, Any]] | None
+) -> dict[str, Any]:
+    """The status as fal shows it; `position` counts from 0, `logs` is None where they were not asked for."""
+    word, end = state(job, now_ms), ending(job, now_ms)
+    view: dict[str, Any] = {
+        "status": word,
+        "request_id": job.id,
+        **request_urls(job, base_url),
+        "logs": None if logs is None else [log_view(line) for line in logs],
+        "metrics": {},
+    }
+    if word == IN_QUEUE:
+        view["queue_position"] = position or 0
+    if end is not None:
+        view["metrics"] = _metrics(job)
+        if end.error is not None:
+            view["error"] = end.error
+        if end.error_type is not None:
+            view["error_type"] = end.error_type
+    return view
+
+
+def log_view(line: dict[str, Any]) -> dict[str, Any]:
+    """One log line with the members that fal's clients read."""
+    return {
+        "message": line.get("message", ""),
+        "timestamp": line.get("timestamp"),
+        "level": line.get("level") or "INFO",
+        "source": line.get("source") or "USER",
+    }
+
+
+def _metrics(job: Job) -> dict[str, float]:
+    done_ms = job.upstream_done_ms or job.completed_ms
+    if job.submitted_ms is None or done_ms is None:
+        return {}
+    return {"inference_time": round((done_ms - job.submitted_ms) / 1000, 3)}
+
+
+def _failed(
+    status: int, text: str, error_type: str | None, *, detail: Any = None, user_timeout: bool = False
+) -> Ending:
+    body: dict[str, Any] = {"detail": detail or text, "message": text}
+    if error_type is not None:
+        body["error_type"] = error_type
+    return Ending(status, body, error=text, error_type=error_type, user_timeout=user_timeout)
+
+
+def _of_error(error: JobError) -> Ending:
+    """A job's own error: fal's answer where it is about the request, else the fitting one of fal's errors."""
+    upstream = error.upstream or {}
+    match error.code:
+        case "canceled":
+            return _failed(CANCELLED, "Request cancelled by the client", "client_cancelled")
+        case "start_timeout":
+            return _failed(TIMED_OUT, "Request timed out before it started", "request_timeout", user_timeout=True)
+        case "deadline_exceeded":
+            return _failed(TIMED_OUT, "Request timed out", "request_timeout")
+        case "upstream_rejected_input":
+            return _as_fal_said(error, upstream, default=BAD_REQUEST)
+        case "upstream_error":
+            return _as_fal_said(error, upstream, default=SERVER_ERROR)
+        case "upstream_rejected":
+            status = upstream.get("status")
+            shown = status if status in REFUSALS_SHOWN else BAD_REQUEST
+            return _failed(shown, error.message, "bad_request" if shown == BAD_REQUEST else None)
+        case "bad_upstream_result":
+            return _failed(BAD_GATEWAY, error.message, "runner_incomplete_response")
+        case _:
+            return _failed(SERVER_ERROR, error.message, "internal_error")
+
+
+def _as_fal_said(error: JobError, upstream: dict[str, Any], *, default: int) -> Ending:
+    """Fal's own status, detail and type; the list of a model's findings where we kept it."""
+    status = upstream.get("status")
+    if not isinstance(status, int) or status < BAD_REQUEST or status in SENT_AGAIN:
+        status = default
+    text = upstream.get("detail") or error.message
+    return _failed(status, text, upstream.get("error_type"), detail=upstream.get("entries"))

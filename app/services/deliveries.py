@@ -1,0 +1,187 @@
+"""Seeing webhook deliveries, and sending them again."""
+
+import base64
+import re
+from dataclasses import dataclass, replace
+from typing import Any
+
+from app.domain.access import require_control, require_key, require_scope, sees
+from app.domain.accounts import Caller, Scope
+from app.domain.errors import Conflict, Malformed, NotFound, OverLimit
+from app.domain.events import Event
+from app.domain.jobs import Job
+from app.domain.webhooks import Endpoint
+from app.store.audit import AuditStore
+from app.store.deliveries import DeliveryStore, Listed, Place, Wanted
+from app.store.endpoints import EndpointStore
+
+MOST_REPLAYED = 1_000  # by one request
+SINGLES_A_MINUTE = 60  # replays of one delivery each, of a team
+MANY_A_MINUTE = 10  # replays of many, of a team
+CURSOR = re.compile(r"([0-9]{1,15}):(msg_[0-9a-f]{1,64})")
+NO_DELIVERY = "There is no delivery with this id."
+NO_ENDPOINT = "There is no webhook endpoint with this id."
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryPage:
+    """Deliveries, newest first, and the cursor of the next page."""
+
+    deliveries: list[Listed]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """How many are sent again, how many were left as they are, and where to go on; None when that was all."""
+
+    replayed: int
+    skipped: int
+    next_cursor: str | None
+
+
+class Deliveries:
+    """The log of webhooks. Who sees a job sees its; `team:read` sees, `team:admin` replays the team's."""
+
+    def __init__(self, *, store: DeliveryStore, endpoints: EndpointStore, audit: AuditStore) -> None:
+        self._store = store
+        self._endpoints = endpoints
+        self._audit = audit
+
+    async def of_job(self, caller: Caller, job: Job, *, limit: int, cursor: str | None) -> DeliveryPage:
+        """A job's deliveries, newest first; they show the team's own addresses, so not to a browser."""
+        require_key(caller)
+        after = None if cursor is None else _read_cursor(cursor)[1]
+        ids = (await self._store.ids_of_job(job.team, job.id))[::-1]
+        if after is not None:
+            ids = ids[ids.index(after) + 1 :] if after in ids else []
+        found = await self._store.read(job.team, ids[:limit])
+        return DeliveryPage(found, _write_cursor((0, ids[limit - 1])) if len(ids) > limit else None)
+
+    async def page(self, caller: Caller, wanted: Wanted, *, limit: int, cursor: str | None) -> DeliveryPage:
+        """The team's deliveries, or those to one endpoint, newest first."""
+        _require_sight(caller)
+        if wanted.endpoint is not None and await self._endpoints.get(caller.team, wanted.endpoint) is None:
+            raise NotFound(NO_ENDPOINT)
+        after = None if cursor is None else _read_cursor(cursor)
+        ids, place = await self._store.find(caller.team, wanted, after=after, count=limit, newest_first=True)
+        found = await self._store.read(caller.team, ids)
+        return DeliveryPage(found, None if place is None else _write_cursor(place))
+
+    async def replay(self, caller: Caller, delivery_id: str) -> Listed:
+        """Send one again, now: the same message under the same id, with the schedule from its beginning.
+
+        Raises:
+            NotFound: there is none that the caller may see.
+            Forbidden: it goes to an endpoint of the team, or is about another's job, and the key is not for that.
+            Conflict: nothing goes to its endpoint just now, or an attempt is on its way.
+            OverLimit: too many replays in a minute.
+        """
+        listed = await self._visible(caller, delivery_id)
+        require_key(caller)
+        delivery = listed.delivery
+        if delivery.endpoint is not None or not isinstance(delivery.event, Event):
+            require_scope(caller, Scope.TEAM_ADMIN)
+        else:
+            require_control(caller, delivery.event.job)
+        if delivery.endpoint is not None:
+            found = await self._endpoints.get(caller.team, delivery.endpoint)
+            _require_active(None if found is None else found.endpoint)
+        await self._take_turn(caller, "replay", SINGLES_A_MINUTE)
+        await self._note(caller, delivery.id, {"deliveries": 1})
+        if not await self._store.replay(caller.team, [delivery.id], by=caller.user, spread=False):
+            raise Conflict("An attempt is on its way in this moment; look again in a few seconds.")
+        again = await self._store.read(caller.team, [delivery.id])
+        return again[0] if again else listed
+
+    async def replay_all(self, caller: Caller, wanted: Wanted, *, limit: int, cursor: str | None) -> Replayed:
+        """Send many again, the oldest first, to each destination one after the other with a pause between.
+
+        Without a status: dead letters; in a range of time, everything in it that has ended, delivered or dead. What
+        goes to an endpoint that is paused, disabled or deleted is skipped, and so is what is on its way.
+
+        Raises:
+            NotFound: there is no such endpoint.
+            Conflict: nothing goes to that endpoint just now.
+            OverLimit: too many such requests in a minute.
+        """
+        _require_sight(caller)
+        endpoints = {endpoint.id: endpoint for endpoint in await self._endpoints.of_team(caller.team)}
+        if wanted.endpoint is not None and wanted.endpoint not in endpoints:
+            raise NotFound(NO_ENDPOINT)
+        require_scope(caller, Scope.TEAM_ADMIN)
+        if wanted.endpoint is not None:
+            _require_active(endpoints[wanted.endpoint])
+        after = None if cursor is None else _read_cursor(cursor)
+        if wanted.statuses is None:
+            ranged = wanted.from_ms is not None or wanted.to_ms is not None
+            wanted = replace(wanted, statuses=frozenset({"dead", "delivered"} if ranged else {"dead"}))
+        await self._take_turn(caller, "replays", MANY_A_MINUTE)
+        ids, place = await self._store.find(caller.team, wanted, after=after, count=limit, newest_first=False)
+        open_to = {name for name, endpoint in endpoints.items() if endpoint.status == "active"}
+        ready = await self._store.ready(caller.team, ids, endpoints=open_to)
+        done: list[str] = []
+        if ready:
+            await self._note(caller, wanted.endpoint or caller.team, {"deliveries": len(ready), **_told(wanted)})
+            done = await self._store.replay(caller.team, ready, by=caller.user, spread=True)
+        return Replayed(len(done), len(ids) - len(done), None if place is None else _write_cursor(place))
+
+    async def _visible(self, caller: Caller, delivery_id: str) -> Listed:
+        """The delivery, if it is about a job that the caller sees, or the caller sees the team's; else NotFound."""
+        listed = await self._store.get(caller.team, delivery_id)
+        if listed is not None:
+            event = listed.delivery.event
+            if sees(caller, event.job) if isinstance(event, Event) else caller.sees_team:
+                return listed
+        raise NotFound(NO_DELIVERY)
+
+    async def _take_turn(self, caller: Caller, what: str, a_minute: int) -> None:
+        wait_ms = await self._store.take_turn(caller.team, what, a_minute=a_minute)
+        if wait_ms:
+            raise OverLimit(
+                f"A team may do this {a_minute} times a minute, so that consumers are not flooded.",
+                retry_after=-(-wait_ms // 1000),
+            )
+
+    async def _note(self, caller: Caller, target: str, details: dict[str, Any]) -> None:
+        await self._audit.act(actor=caller.user, action="delivery.replay", target=target, details=details)
+
+
+def _require_sight(caller: Caller) -> None:
+    require_key(caller)
+    if not caller.sees_team:
+        require_scope(caller, Scope.TEAM_READ)
+
+
+def _require_active(endpoint: Endpoint | None) -> None:
+    if endpoint is None or endpoint.status != "active":
+        state = "deleted" if endpoint is None else endpoint.status
+        hint = "" if endpoint is None else " Let it go on first."
+        raise Conflict(f"The endpoint is {state}; nothing is sent to it.{hint}", code="endpoint_not_active")
+
+
+def _told(wanted: Wanted) -> dict[str, Any]:
+    """What the audit log says of a filter."""
+    return {
+        "statuses": sorted(wanted.statuses or ()),
+        "events": None if wanted.events is None else sorted(wanted.events),
+        "from_ms": wanted.from_ms,
+        "to_ms": wanted.to_ms,
+    }
+
+
+def _write_cursor(place: Place) -> str:
+    """A place in a list, as callers are given it."""
+    return base64.urlsafe_b64encode(f"{place[0]}:{place[1]}".encode()).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str) -> Place:
+    """The place that a cursor names; Malformed when it names none."""
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
+    except ValueError:
+        text = ""
+    parts = CURSOR.fullmatch(text)
+    if parts is None:
+        raise Malformed("The cursor is not one that this list gave out.", code="invalid_cursor")
+    return int(parts[1]), parts[2]

@@ -1,0 +1,266 @@
+"""Uploads as fal's own clients make them: a place is promised first, and the bytes come afterwards.
+
+The address of such a place is ours, and stays when the bytes have gone on to fal's storage. fal cannot reach a
+private gateway, so a job that names our address is checked, compared and sent with fal's (`resolve`).
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from app.domain.access import mark_of_own
+from app.domain.accounts import Caller
+from app.domain.errors import (
+    FilmgateError,
+    Forbidden,
+    NotFound,
+    TooLarge,
+    Unauthenticated,
+    Unprocessable,
+    Violation,
+    WrongMediaType,
+    pointer,
+)
+from app.domain.ids import new_id
+from app.domain.passes import Pass, read_pass, write_pass
+from app.media.parts import PartFolder
+from app.services.accounts import Accounts
+from app.services.uploads import FILE_LIMIT, REMEMBER_S, Uploads
+from app.store.secrets import SecretStore
+from app.store.uploads import Part, Upload, UploadStore
+
+LIFETIME_S = 3600  # to bring the bytes in
+ADDRESS_S = REMEMBER_S + 2 * 86_400  # longer than an idempotency key, whose repeat must name the same file
+GRACE_S = 60  # a client uses its token until the last second, and its bytes are under way for some more
+TOKEN_PREFIX = "fg_up_"  # noqa: S105  a prefix, not a secret
+FILE_ID = re.compile(r"file_[0-9a-f]{32}", re.ASCII)
+ODD = re.compile(r"[^A-Za-z0-9._-]+", re.ASCII)
+LONGEST_NAME = 100  # characters; the end is kept, because it says what the file is
+UNSAID = "application/octet-stream"  # what clients say when they do not know; the bytes decide
+LARGEST = f"{FILE_LIMIT // (1024 * 1024)} MB"
+
+
+@dataclass(frozen=True, slots=True)
+class UploadToken:
+    """What brings files in for a while, and does nothing else; `expires_ms` by the store's clock."""
+
+    token: str
+    expires_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the bytes of one file go, and the address that stands for them from now on."""
+
+    id: str
+    upload_url: str
+    file_url: str
+
+
+class FalUploads:
+    """Uploads of fal's clients. `base_url` is where this gateway's `/fal` is."""
+
+    def __init__(
+        self,
+        *,
+        uploads: Uploads,
+        store: UploadStore,
+        secrets: SecretStore,
+        accounts: Accounts,
+        parts: PartFolder,
+        base_url: str,
+    ) -> None:
+        self._uploads = uploads
+        self._store = store
+        self._secrets = secrets
+        self._accounts = accounts
+        self._parts = parts
+        self._host = urlsplit(base_url).netloc.lower()
+        self.cdn_url = f"{base_url}/fal/cdn"
+        self._files = urlsplit(f"{self.cdn_url}/files/").path
+
+    async def issue_token(self, caller: Caller) -> UploadToken:
+        """A token for the caller's uploads; it ends with the caller's key, and with its hour."""
+        text, expires_ms = await self._begin(Upload(new_id("pass"), caller))
+        return UploadToken(TOKEN_PREFIX + text, expires_ms - GRACE_S * 1000)
+
+    async def bearer(self, token: str) -> Caller:
+        """Whose upload token this is; Unauthenticated, with the reason, when it opens nothing."""
+        one = read_pass(await self._secrets.of_markers(), token.removeprefix(TOKEN_PREFIX))
+        if one is None or not one.item.startswith("pass_"):
+            raise Unauthenticated("This is not an upload token of this gateway.")
+        return (await self._opened(one, Unauthenticated("The upload token has expired; ask for a new one."))).caller
+
+    async def begin(self, caller: Caller, *, name: str, content_type: str) -> Place:
+        """Promise a place for one file; WrongMediaType when it is said not to be an image."""
+        require_image_type(content_type)
+        upload = Upload(new_id("file"), caller, plain_name(name))
+        text, _ = await self._begin(upload)
+        return Place(
+            upload.id,
+            upload_url=f"{self.cdn_url}/uploads/{upload.id}?signature={text}",
+            file_url=f"{self.cdn_url}/files/{upload.id}/{quote(upload.name)}",
+        )
+
+    async def signed(self, upload_id: str, signature: str) -> Upload:
+        """The upload whose own address this is; nothing else is needed to bring its bytes."""
+        one = read_pass(await self._secrets.of_markers(), signature)
+        if one is None or one.item != upload_id or not _is_file(upload_id):
+            raise Unauthenticated("The signature of this upload address is not valid.")
+        return await self._opened(one, NotFound("There is no upload here, or nobody brought its bytes."))
+
+    async def owned(self, caller: Caller, upload_id: str) -> Upload:
+        """The caller's upload; NotFound for another's, as for none."""
+        mark = mark_of_own(caller)
+        upload = await self._store.seen(caller.team, upload_id, mark) if _is_file(upload_id) else None
+        if upload is None:
+            raise NotFound("There is no upload with this id.")
+        return upload
+
+    async def address(self, caller: Caller, upload_id: str) -> str:
+        """Where fal reads the caller's file; NotFound for another's, and until the bytes have come."""
+        url = (await self.owned(caller, upload_id)).url
+        if url is None:
+            raise NotFound("There is no upload with this id.")
+        return url
+
+    async def store(self, caller: Caller, content: bytes, *, content_type: str) -> str:
+        """Check a file that comes in one go, and store it at fal: fal's own URL."""
+        require_image_type(content_type)
+        _require_size(len(content))
+        return (await self._uploads.store(caller, content)).url
+
+    async def put(self, upload: Upload, content: bytes) -> None:
+        """The bytes of a place. The same bytes may come again, others may not: Forbidden."""
+        _require_size(len(content))
+        facts = await self._uploads.check(content)
+        if upload.url is None:
+            image = await self._uploads.keep(upload.caller, content, facts)
+            first = await self._store.finish(
+                upload, url=image.url, sha256=facts.sha256, lifetime_ms=ADDRESS_S * 1000
+            )
+            if first is None:
+                raise NotFound("The upload's time was over before its bytes had come.")
+            upload = Upload(upload.id, upload.caller, upload.name, *first)
+        if upload.sha256 != facts.sha256:
+            raise Forbidden("This upload address was used before, for another file; ask for a new one.")
+
+    async def put_part(self, upload: Upload, number: int, content: bytes) -> str:
+        """One part; its ETag. A part that comes again takes the place of the first."""
+        if not content:
+            raise Unprocessable("A part has at least one byte.")
+        part = Part(number, hashlib.sha256(content).hexdigest()[:32], len(content))
+        match await self._store.take_part(upload, part, limit=FILE_LIMIT):
+            case "too_large":
+                raise _too_large()
+            case "missing":
+                raise NotFound("There is no upload here, or nobody brought its bytes.")
+            case "finished":
+                raise Forbidden("This upload is complete and takes no more parts.")
+        await self._parts.write(_owner(upload), upload.id, number, part.etag, content)
+        return part.etag
+
+    async def complete(self, upload: Upload, named: Sequence[tuple[int, str]]) -> None:
+        """Join the parts, named by number and ETag in any order, and store the file. Once more changes nothing."""
+        if upload.url is not None:
+            return
+        order = sorted((number, etag.strip().removeprefix("W/").strip('"')) for number, etag in named)
+        if [number for number, _ in order] != list(range(1, len(order) + 1)):
+            raise Unprocessable("The parts have to be numbered from 1, without a gap and each once.")
+        if order != sorted((part.number, part.etag) for part in upload.parts):
+            raise Unprocessable("These are not the parts that came: compare the numbers and the ETags.")
+        await self.put(upload, await self._parts.join(_owner(upload), upload.id, order))
+        await self._parts.drop(_owner(upload), upload.id)
+
+    async def resolve(self, caller: Caller, url: str) -> str:
+        """Fal's URL for an address of ours, and every other URL as it is.
+
+        Unprocessable when the address is another's, or when no bytes have come: fal could read neither.
+        """
+        upload_id = self._upload_at(url)
+        if upload_id is None:
+            return url
+        try:
+            return await self.address(caller, upload_id)
+        except NotFound:
+            raise Unprocessable("There is no uploaded file of yours at this address; upload it again.") from None
+
+    async def resolve_input(self, caller: Caller, given: dict[str, Any]) -> dict[str, Any]:
+        """A job's input with fal's URLs in the place of our addresses, wherever a member's name ends in url(s)."""
+        found: dict[str, Any] = await self._resolved(caller, given, ())
+        return found
+
+    async def _resolved(self, caller: Caller, value: Any, loc: tuple[int | str, ...]) -> Any:
+        if isinstance(value, dict):
+            return {name: await self._resolved(caller, inner, (*loc, name)) for name, inner in value.items()}
+        if isinstance(value, list):
+            return [await self._resolved(caller, inner, (*loc, place)) for place, inner in enumerate(value)]
+        name = next((part for part in reversed(loc) if isinstance(part, str)), "")
+        if not isinstance(value, str) or not name.endswith(("url", "urls")):
+            return value
+        try:
+            return await self.resolve(caller, value)
+        except Unprocessable as error:
+            fault = Violation(pointer(loc, below="/input"), "url_not_allowed", error.message)
+            raise Unprocessable(error.message, violations=(fault,)) from None
+
+    def _upload_at(self, url: str) -> str | None:
+        """The id in an address of ours; empty where there is none in it, None for an address elsewhere."""
+        if self._files not in url:  # the usual case: an image on somebody's server, or a data URI of megabytes
+            return None
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            return None
+        if parts.netloc.lower() != self._host or not parts.path.startswith(self._files):
+            return None
+        return parts.path.removeprefix(self._files).partition("/")[0]
+
+    async def _begin(self, upload: Upload) -> tuple[str, int]:
+        """A pass for a new upload, and when it ends (ms)."""
+        expires_ms = await self._store.begin(upload, lifetime_ms=(LIFETIME_S + GRACE_S) * 1000)
+        one = Pass(upload.caller.team, upload.id, expires_ms)
+        return write_pass(await self._secrets.of_markers(), one), expires_ms
+
+    async def _opened(self, one: Pass, missing: FilmgateError) -> Upload:
+        """What the pass opens, while it lasts and its maker's key opens something."""
+        upload, now_ms = await self._store.find(one.team, one.item)
+        if one.expires_ms <= now_ms:
+            raise Unauthenticated("The hour for this upload has passed; ask for a new one.")
+        if upload is None:
+            raise missing
+        if not await self._accounts.is_valid(upload.caller):
+            raise Unauthenticated("The key that asked for this upload has expired or was revoked.")
+        return upload
+
+
+def plain_name(name: str) -> str:
+    """A file name that needs no care in a URL: the last part of a path, ASCII letters, digits, `.`, `_`, `-`."""
+    return ODD.sub("_", re.split(r"[/\\]", name)[-1])[-LONGEST_NAME:].lstrip(".") or "upload.bin"
+
+
+def require_image_type(content_type: str) -> None:
+    """WrongMediaType for what is said to be something else than an image; the bytes themselves decide later."""
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind not in {"", UNSAID} and not kind.startswith("image/"):
+        raise WrongMediaType("Only images are stored here: JPEG, PNG or WebP.")
+
+
+def _is_file(upload_id: str) -> bool:
+    return FILE_ID.fullmatch(upload_id) is not None
+
+
+def _owner(upload: Upload) -> str:
+    return f"{upload.caller.team}.{upload.caller.user}"
+
+
+def _require_size(size: int) -> None:
+    if size > FILE_LIMIT:
+        raise _too_large()
+
+
+def _too_large() -> TooLarge:
+    return TooLarge(f"The image is larger than {LARGEST}.")

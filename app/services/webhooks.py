@@ -1,0 +1,274 @@
+"""Webhook endpoints and the secrets that sign: what a team's administrators do with them."""
+
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from app.domain.access import require_key, require_scope
+from app.domain.accounts import Caller, Scope
+from app.domain.errors import Conflict, Forbidden, NotFound
+from app.domain.events import ENDPOINT_DISABLED, ENDPOINT_TEST, EndpointNotice
+from app.domain.ids import new_id, split_ref
+from app.domain.webhooks import USUAL_EVENTS, Endpoint, Secret, rotated
+from app.egress import EgressPolicy, check_url
+from app.registry.catalog import Catalog
+from app.services.administration import SYSTEM
+from app.store import keys
+from app.store.accounts import NO_TEAM, AccountStore, Team
+from app.store.alarms import AlarmStore
+from app.store.audit import AuditStore, Require, is_there
+from app.store.dispatch import DispatchStore
+from app.store.endpoints import EndpointStore, Found, Moved
+from app.store.secrets import SecretStore
+from app.webhooks.signing import new_secret, public_text
+
+TRIES = 10  # times somebody else may have changed the endpoint in between
+NO_ENDPOINT = "There is no webhook endpoint with this id."
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointRequest:
+    """What an endpoint is to be; `events` and `models` None for the usual ones and for all."""
+
+    url: str
+    events: tuple[str, ...] | None = None
+    models: tuple[str, ...] | None = None
+    description: str = ""
+    asymmetric: bool = False
+
+
+class Webhooks:
+    """Endpoints and secrets. `team:admin` acts, `team:read` sees; every act is a line in the audit log."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        endpoints: EndpointStore,
+        accounts: AccountStore,
+        dispatch: DispatchStore,
+        audit: AuditStore,
+        alarms: AlarmStore,
+        secrets: SecretStore,
+        egress: EgressPolicy,
+    ) -> None:
+        self._catalog = catalog
+        self._endpoints = endpoints
+        self._accounts = accounts
+        self._dispatch = dispatch
+        self._audit = audit
+        self._alarms = alarms
+        self._secrets = secrets
+        self._egress = egress
+
+    # --- endpoints -----------------------------------------------------------------------------------------------
+
+    async def add(self, caller: Caller, asked: EndpointRequest) -> Endpoint:
+        """A new endpoint with its secret.
+
+        Raises:
+            Unprocessable: the address is not one that may be called.
+            Conflict: the team has too many.
+        """
+        _require_admin(caller)
+        self._check(asked.url, asked.models)
+        endpoint = Endpoint(
+            id=new_id("ep"),
+            team=caller.team,
+            url=asked.url,
+            events=asked.events or USUAL_EVENTS,
+            secrets=(Secret(new_secret()),),
+            created_ms=await self._dispatch.now_ms(),
+            models=asked.models,
+            description=asked.description,
+            asymmetric=asked.asymmetric,
+        )
+        require = [is_there(keys.team(caller.team), NO_TEAM)]
+        await self._endpoints.add(caller.user, endpoint, require=require)
+        return endpoint
+
+    async def every(self, caller: Caller) -> list[Endpoint]:
+        """The team's endpoints, the oldest first."""
+        _require_sight(caller)
+        return await self._endpoints.of_team(caller.team)
+
+    async def get(self, caller: Caller, endpoint_id: str) -> Endpoint:
+        """One of the team's endpoints."""
+        _require_sight(caller)
+        return (await self._found(caller.team, endpoint_id)).endpoint
+
+    async def change(
+        self, caller: Caller, endpoint_id: str, changes: dict[str, Any], *, paused: bool | None = None
+    ) -> Endpoint:
+        """Change what is given: `url`, `events`, `models` (None for all), `description`, `asymmetric`.
+
+        `paused` lets its deliveries wait; False lets them go, also where the endpoint was disabled.
+        """
+        await self.control(caller, endpoint_id)
+        self._check(changes.get("url"), changes.get("models"))
+        if "events" in changes:
+            changes = {**changes, "events": changes["events"] or USUAL_EVENTS}
+        now_ms = await self._dispatch.now_ms()
+        if paused is False:
+            changes = {**changes, "paused_ms": None, "disabled_ms": None, "disabled_reason": None}
+        elif paused:
+            changes = {**changes, "paused_ms": now_ms}
+
+        async def attempt() -> Endpoint:
+            found = await self._found(caller.team, endpoint_id)
+            after = replace(found.endpoint, **changes)
+            await self._endpoints.change(caller.user, "endpoint.change", found, after)
+            return after
+
+        return await _persistent(attempt)
+
+    async def remove(self, caller: Caller, endpoint_id: str) -> None:
+        """Delete an endpoint; what waits for it is not sent any more."""
+        await self.control(caller, endpoint_id)
+
+        async def attempt() -> None:
+            await self._endpoints.remove(caller.user, await self._found(caller.team, endpoint_id))
+
+        await _persistent(attempt)
+
+    async def test(self, caller: Caller, endpoint_id: str) -> str:
+        """Send `endpoint.test` to it now, on the way of every delivery; the delivery's id."""
+        endpoint = await self.control(caller, endpoint_id)
+        if endpoint.status != "active":
+            raise Conflict(f"The endpoint is {endpoint.status}; let it go on first.", code="endpoint_not_active")
+        notice = EndpointNotice(
+            "", ENDPOINT_TEST, await self._dispatch.now_ms(), endpoint.id, endpoint.url, reason=None
+        )
+        return await self._endpoints.write_test(caller.user, endpoint, notice)
+
+    async def rotate(self, caller: Caller, endpoint_id: str, *, overlap_ms: int) -> Endpoint:
+        """A new secret, the first of the endpoint's; the one before signs on for the overlap."""
+        await self.control(caller, endpoint_id)
+        now_ms = await self._dispatch.now_ms()
+
+        async def attempt() -> Endpoint:
+            found = await self._found(caller.team, endpoint_id)
+            secrets = rotated(found.endpoint.secrets, new_secret(), now_ms=now_ms, overlap_ms=overlap_ms)
+            after = replace(found.endpoint, secrets=secrets)
+            details = {"overlap_ms": overlap_ms}
+            await self._endpoints.change(caller.user, "endpoint.rotate_secret", found, after, details=details)
+            return after
+
+        return await _persistent(attempt)
+
+    async def control(self, caller: Caller, endpoint_id: str) -> Endpoint:
+        """The endpoint, for who may act on it; the team's others see it and are refused."""
+        _require_sight(caller)
+        found = await self._found(caller.team, endpoint_id)
+        require_scope(caller, Scope.TEAM_ADMIN)
+        return found.endpoint
+
+    async def public_key(self) -> str:
+        """The key, `whpk_…`, that verifies the `v1a` signatures of this installation."""
+        return public_text(await self._secrets.of_webhooks())
+
+    # --- the workers' part ---------------------------------------------------------------------------------------
+
+    async def at(self, destination: str) -> Endpoint | None:
+        """The endpoint that a delivery goes to; None when it was deleted."""
+        found = await self._endpoints.get(*split_ref(destination))
+        return None if found is None else found.endpoint
+
+    async def disable(self, destination: str, reason: str) -> bool:
+        """Send nothing to an endpoint any more, tell the team and ring an alarm; False when it was so already.
+
+        One act: the record, the audit log's line, the event in the feed, and its deliveries to other endpoints.
+        """
+        team, endpoint_id = split_ref(destination)
+
+        async def attempt() -> bool:
+            found = await self._endpoints.get(team, endpoint_id)
+            if found is None or found.endpoint.disabled_ms is not None:
+                return False
+            now_ms, url = await self._dispatch.now_ms(), found.endpoint.url
+            notice = EndpointNotice("", ENDPOINT_DISABLED, now_ms, endpoint_id, url, reason)
+            after = replace(found.endpoint, disabled_ms=now_ms, disabled_reason=reason)
+            await self._endpoints.change(
+                SYSTEM,
+                "endpoint.disable",
+                found,
+                after,
+                writes=await self._endpoints.tell(team, notice),
+                details={"reason": reason},
+            )
+            return True
+
+        done = await _persistent(attempt)
+        if done:
+            sentence = f"The webhook endpoint {endpoint_id} of team {team} was disabled. {reason}"
+            await self._alarms.ring("endpoint_disabled", sentence)
+        return done
+
+    # --- the team's secret ---------------------------------------------------------------------------------------
+
+    async def team_secrets(self, caller: Caller) -> tuple[Secret, ...]:
+        """What signs the webhooks that the team's jobs name themselves, the newest first; never for a browser."""
+        if caller.token is not None:
+            raise Forbidden("A browser token may not read the team's webhook secret.")
+        return (await self._team(caller)).secrets
+
+    async def rotate_team_secret(self, caller: Caller, *, overlap_ms: int) -> tuple[Secret, ...]:
+        """A new secret for the team, the first; the one before signs on for the overlap."""
+        _require_admin(caller)
+        team = await self._team(caller)
+        now_ms = await self._dispatch.now_ms()
+        secrets = rotated(team.secrets, new_secret(), now_ms=now_ms, overlap_ms=overlap_ms)
+        older = json.dumps([[secret.text, secret.until_ms] for secret in secrets[1:]])
+        name = keys.team(team.id)
+        again = Conflict("Somebody rotated the secret in this moment; read it again.")
+        await self._audit.act(
+            actor=caller.user,
+            action="team.rotate_webhook_secret",
+            target=team.id,
+            details={"overlap_ms": overlap_ms},
+            writes=[("HSET", name, "webhook_secret", secrets[0].text, "older_secrets", older)],
+            require=[Require(("same", name, "webhook_secret", team.webhook_secret), again)],
+        )
+        return secrets
+
+    async def _team(self, caller: Caller) -> Team:
+        team = await self._accounts.team(caller.team)
+        if team is None:
+            raise NotFound(NO_TEAM)
+        return team
+
+    async def _found(self, team: str, endpoint_id: str) -> Found:
+        found = await self._endpoints.get(team, endpoint_id)
+        if found is None:
+            raise NotFound(NO_ENDPOINT)
+        return found
+
+    def _check(self, url: str | None, models: tuple[str, ...] | None) -> None:
+        if url is not None:
+            check_url(url, self._egress)
+        for model in models or ():
+            self._catalog.get(model)
+
+
+async def _persistent(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Try again when somebody else was faster."""
+    for _ in range(TRIES):
+        try:
+            return await attempt()
+        except Moved:
+            continue
+    raise Conflict("The endpoint is changed by many at once; send it again.")
+
+
+def _require_sight(caller: Caller) -> None:
+    require_key(caller)
+    if not caller.sees_team:
+        require_scope(caller, Scope.TEAM_READ)
+
+
+def _require_admin(caller: Caller) -> None:
+    require_key(caller)
+    require_scope(caller, Scope.TEAM_ADMIN)

@@ -1,0 +1,203 @@
+"""Webhook endpoints in the store: one hash for each team, which the scripts read when they write an event."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from app.domain.errors import Conflict, FilmgateError
+from app.domain.events import EndpointNotice
+from app.domain.ids import join_ref, new_id
+from app.domain.webhooks import ENDPOINTS, Endpoint, Secret
+from app.store import keys
+from app.store.audit import AuditStore, Command, Require, flat
+from app.store.connection import Client, store_errors
+from app.store.records import to_json
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An endpoint, and the record it was read from: a change is written only where that is still there."""
+
+    endpoint: Endpoint
+    text: str
+
+
+class Moved(FilmgateError):
+    """Somebody changed the endpoint in this moment; read it again."""
+
+
+class EndpointStore:
+    """Reads endpoints, and makes the writes of the administrative acts that change them."""
+
+    def __init__(self, redis: Client, audit: AuditStore, *, retention_ms: int) -> None:
+        self._redis = redis
+        self._audit = audit
+        self._retention_ms = retention_ms
+
+    async def get(self, team: str, endpoint_id: str) -> Found | None:
+        """The endpoint, or None."""
+        with store_errors():
+            text = await self._redis.hget(keys.endpoints(team), endpoint_id)
+        return None if text is None else Found(_read(team, endpoint_id, text), text)
+
+    async def of_team(self, team: str) -> list[Endpoint]:
+        """The team's endpoints, the oldest first."""
+        with store_errors():
+            rows = await self._redis.hgetall(keys.endpoints(team))
+        found = [_read(team, endpoint_id, text) for endpoint_id, text in rows.items()]
+        return sorted(found, key=lambda endpoint: (endpoint.created_ms, endpoint.id))
+
+    async def add(self, actor: str, endpoint: Endpoint, *, require: Sequence[Require]) -> None:
+        """Write a new endpoint; Conflict when the team has too many."""
+        name = keys.endpoints(endpoint.team)
+        full = Conflict(f"A team has at most {ENDPOINTS} webhook endpoints.", code="too_many_endpoints")
+        await self._audit.act(
+            actor=actor,
+            action="endpoint.add",
+            target=endpoint.id,
+            details=_told(endpoint),
+            writes=[("HSET", name, endpoint.id, _text(endpoint))],
+            require=[*require, Require(("fewer", name, ENDPOINTS), full)],
+        )
+
+    async def change(
+        self,
+        actor: str,
+        action: str,
+        before: Found,
+        after: Endpoint,
+        *,
+        writes: Sequence[Command] = (),
+        details: dict[str, Any] | None = None,
+    ) -> None:
+        """Write a changed endpoint; Moved when it is not any more what was read.
+
+        One that is let go on forgets its failures and is looked at now.
+        """
+        name = keys.endpoints(after.team)
+        more: list[Command] = [("HSET", name, after.id, _text(after))]
+        if after.status == "active":
+            more += [
+                ("DEL", keys.destination(after.destination)),
+                ("ZADD", keys.due("deliver"), 0, after.destination),
+            ]
+        await self._audit.act(
+            actor=actor,
+            action=action,
+            target=after.id,
+            details=_told(after) if details is None else details,
+            writes=[*more, *writes],
+            require=[Require(("same", name, after.id, before.text), Moved("It was changed in this moment."))],
+        )
+
+    async def remove(self, actor: str, found: Found) -> None:
+        """Delete an endpoint with its secrets; what still waits for it is dead as soon as somebody looks."""
+        endpoint = found.endpoint
+        name = keys.endpoints(endpoint.team)
+        await self._audit.act(
+            actor=actor,
+            action="endpoint.remove",
+            target=endpoint.id,
+            details={"url": endpoint.url},
+            writes=[
+                ("HDEL", name, endpoint.id),
+                ("DEL", keys.destination(endpoint.destination)),
+                ("ZADD", keys.due("deliver"), 0, endpoint.destination),
+            ],
+            require=[Require(("same", name, endpoint.id, found.text), Moved("It was changed in this moment."))],
+        )
+
+    async def write_test(self, actor: str, endpoint: Endpoint, notice: EndpointNotice) -> str:
+        """Write a delivery of `endpoint.test` to this endpoint; its id."""
+        delivery_id, writes = self._delivery(endpoint, notice)
+        await self._audit.act(
+            actor=actor, action="endpoint.test", target=endpoint.id, details={"url": endpoint.url}, writes=writes
+        )
+        return delivery_id
+
+    async def tell(self, team: str, notice: EndpointNotice) -> list[Command]:
+        """The writes of an event about an endpoint: into the team's feed, and to the other endpoints that ask."""
+        name, oldest = keys.events(team), notice.at_ms - self._retention_ms
+        row = {"type": notice.type, "at": notice.at_ms, "notice": _notice_text(notice)}
+        writes: list[Command] = [
+            ("XADD", name, "MINID", "~", oldest, "*", *flat(row)),
+            ("PEXPIRE", name, self._retention_ms),
+        ]
+        for endpoint in await self.of_team(team):
+            wants = notice.type in endpoint.events and endpoint.disabled_ms is None
+            if wants and endpoint.id != notice.endpoint:
+                writes += self._delivery(endpoint, notice)[1]
+        return writes
+
+    def _delivery(self, endpoint: Endpoint, notice: EndpointNotice) -> tuple[str, list[Command]]:
+        """A delivery's id, and the same writes as `lua/lib/outbox.lua`'s."""
+        delivery_id, kept_ms, now_ms = new_id("msg"), self._retention_ms, notice.at_ms
+        ref, destination = join_ref(endpoint.team, delivery_id), endpoint.destination
+        record = {
+            "id": delivery_id,
+            "destination": destination,
+            "status": "due",
+            "attempts": 0,
+            "created_ms": now_ms,
+            "url": endpoint.url,
+            "event_id": "",
+            "type": notice.type,
+            "at": now_ms,
+            "notice": _notice_text(notice),
+        }
+        writes: list[Command] = [
+            ("HSET", keys.delivery(ref), *flat(record)),
+            ("PEXPIRE", keys.delivery(ref), kept_ms),
+        ]
+        for owner in (endpoint.team, destination):
+            writes += [
+                ("ZADD", keys.outbox(owner), now_ms, delivery_id),
+                ("PEXPIRE", keys.outbox(owner), kept_ms),
+            ]
+        writes += [
+            ("ZADD", keys.waiting(destination), now_ms, ref),
+            ("PEXPIRE", keys.waiting(destination), kept_ms),
+            ("ZADD", keys.due("deliver"), "LT", now_ms, destination),
+        ]
+        return delivery_id, writes
+
+
+def _notice_text(notice: EndpointNotice) -> str:
+    told = {"endpoint": notice.endpoint, "url": notice.url, "reason": notice.reason}
+    return to_json({name: value for name, value in told.items() if value is not None})
+
+
+def _told(endpoint: Endpoint) -> dict[str, Any]:
+    """What the audit log says of it: never a secret."""
+    return {
+        "team": endpoint.team,
+        "url": endpoint.url,
+        "events": list(endpoint.events),
+        "models": None if endpoint.models is None else list(endpoint.models),
+        "status": endpoint.status,
+        "secrets": len(endpoint.secrets),
+    }
+
+
+def _text(endpoint: Endpoint) -> str:
+    """The record; what is None is left out, because Lua reads it too."""
+    record = {name: value for name, value in asdict(endpoint).items() if value is not None}
+    del record["id"], record["team"]
+    record["secrets"] = [[secret.text, secret.until_ms] for secret in endpoint.secrets]
+    return to_json(record)
+
+
+def _read(team: str, endpoint_id: str, text: str) -> Endpoint:
+    record: dict[str, Any] = json.loads(text)
+    models = record.pop("models", None)
+    return Endpoint(
+        **{
+            **record,
+            "id": endpoint_id,
+            "team": team,
+            "events": tuple(record["events"]),
+            "models": None if models is None else tuple(models),
+            "secrets": tuple(Secret(*pair) for pair in record["secrets"]),
+        }
+    )

@@ -1,0 +1,18 @@
+-- Writes down where an upload's bytes are stored; who comes second learns what the first wrote.
+--
+-- KEYS
+--   upload         hash    the upload
+-- ARGV
+--   url            where fal reads it
+--   sha256         of the bytes
+--   lifetime_ms    how long the address is good for, from now
+--
+-- Returns {url, sha256} as they stand now; empty when there is no such upload
+if redis.call('HEXISTS', key.upload, 'user') == 0 then
+  return {}
+end
+if redis.call('HSETNX', key.upload, 'url', arg.url) == 1 then
+  redis.call('HSET', key.upload, 'sha256', arg.sha256)
+  redis.call('PEXPIRE', key.upload, arg.lifetime_ms)
+end
+return redis.call('HMGET', key.upload, 'url', 'sha256')

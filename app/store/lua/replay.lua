@@ -1,0 +1,69 @@
+-- Lets deliveries be sent again: the same messages under the same ids, with the schedule from its beginning.
+--
+-- 1. leave out what is forgotten, and what is on its way in this moment
+-- 2. put its attempts by, so that the schedule begins anew, and note the replay; of both the oldest are dropped
+-- 3. it is no dead letter any more, and is remembered for as long as a new one
+-- 4. due now or, of many to one destination, each a little after the one before
+--
+-- USES clock event outbox
+-- KEYS
+--   dead           zset    the team's dead letters
+-- ARGV
+--   prefix         of every key; the deliveries and where they wait are found by it
+--   team           whose deliveries they are
+--   by             the user who asks
+--   space_ms       from one to the next at the same destination; 0 for now
+--   kept_ms        how long they are remembered from now on, at least
+--   attempts       how many earlier attempts are kept
+--   replays        how many replays are noted
+-- REST ids of deliveries
+--
+-- Returns the ids of those that are due again
+local out = {}
+
+-- Drops the entries `name:from` … `name:to` of a numbered list in a hash.
+local function drop(hash, name, from, to)
+  for i = math.max(1, from), to do
+    redis.call('HDEL', hash, name .. ':' .. i)
+  end
+end
+
+local function put_by(hash)
+  local record = redis.call('HMGET', hash, 'attempts', 'earlier', 'replays', 'status')
+  local count, before, replays = tonumber(record[1]), tonumber(record[2] or '0'), tonumber(record[3] or '0') + 1
+  for i = 1, count do
+    redis.call('HSET', hash, 'earlier:' .. before + i, redis.call('HGET', hash, 'attempt:' .. i))
+    redis.call('HDEL', hash, 'attempt:' .. i)
+  end
+  drop(hash, 'earlier', before - arg.attempts + 1, before + count - arg.attempts)
+  drop(hash, 'replay', replays - arg.replays, replays - arg.replays)
+  redis.call('HSET', hash, 'attempts', 0, 'earlier', before + count, 'replays', replays,
+    'replay:' .. replays, whole(now) .. ' ' .. arg.by .. ' ' .. record[4], 'status', 'due')
+  redis.call('HDEL', hash, 'died_ms')
+end
+
+-- When the next replay to this destination is due.
+local function turn(destination)
+  if tonumber(arg.space_ms) == 0 then
+    return now
+  end
+  local pace = arg.prefix .. 'rate:' .. destination .. ':replay'
+  local at = math.max(now, tonumber(redis.call('GET', pace) or '0'))
+  redis.call('SET', pace, whole(at + arg.space_ms), 'PX', whole(at + arg.space_ms - now))
+  return at
+end
+
+for _, id in ipairs(rest) do
+  local ref = arg.team .. '/' .. id
+  local hash = arg.prefix .. 'delivery:' .. ref
+  local destination = redis.call('HGET', hash, 'destination')
+  local flies = destination and redis.call('ZSCORE', arg.prefix .. 'flying:' .. destination, ref)
+  if destination and not (flies and tonumber(flies) > now) then
+    put_by(hash)
+    redis.call('ZREM', key.dead, id)
+    redis.call('PEXPIRE', hash, whole(math.max(redis.call('PTTL', hash), tonumber(arg.kept_ms))))
+    queue_delivery(arg.prefix, destination, ref, turn(destination), arg.kept_ms)
+    out[#out + 1] = id
+  end
+end
+return out

@@ -1,0 +1,110 @@
+#!lua flags=allow-oom
+-- Hands out deliveries that are due: of every destination a few, so that one that hangs keeps nobody waiting.
+-- What is handed out is hidden, and comes due again when it is lost.
+--
+-- 1. go through the destinations that are due, the longest due first
+-- 2. paused endpoint: leave it alone, until somebody lets it go on; disabled or deleted: what waits there is dead
+-- 3. count what is in flight there; a destination that failed or was slow the last time has one place only
+-- 4. breaker open: nothing until its pause is over, then one delivery as a probe
+-- 5. hand out what is due as far as there is room, and set when the destination is looked at again
+--
+-- USES clock event outbox
+-- KEYS
+--   due            zset    destinations by when they must be looked at
+-- ARGV
+--   prefix         of every key; what waits and flies at a destination is found by it
+--   limit          deliveries at most
+--   looks          destinations at most
+--   places         deliveries in flight at one destination
+--   failures       in a row that open the breaker
+--   probe_ms       how long a probe may take until there is another one
+--   handed_ms      how long a delivery is hidden until somebody takes it up
+--   hidden_ms      how long an attempt may last
+--   quick          "1": only destinations with nothing in flight that were quick the last time
+--   dead_ms        how long dead letters are kept
+--
+-- Returns {ref, destination, …}
+local out = {}
+
+-- Why an endpoint gets nothing: `paused`, `dead`, or nil.
+local function closed(team, name)
+  if string.sub(name, 1, 3) ~= 'ep_' then
+    return nil
+  end
+  local record = redis.call('HGET', arg.prefix .. 'endpoints:' .. team, name)
+  local endpoint = record and cjson.decode(record)
+  if not endpoint or endpoint.disabled_ms then
+    return 'dead'
+  end
+  return endpoint.paused_ms and 'paused'
+end
+
+local function bury_some(team, waiting)
+  for _, ref in ipairs(redis.call('ZRANGE', waiting, 0, 99)) do
+    local delivery_key = arg.prefix .. 'delivery:' .. ref
+    if redis.call('HGET', delivery_key, 'status') == 'due' then
+      bury(arg.prefix, team, delivery_key, string.match(ref, '/(.*)$'), arg.dead_ms)
+    end
+    redis.call('ZREM', waiting, ref)
+  end
+end
+
+-- How many may be handed out there, and when to look again although there may be more.
+local function room_at(destination, flying)
+  redis.call('ZREMRANGEBYSCORE', flying, '-inf', whole(now))
+  local in_flight = redis.call('ZCARD', flying)
+  local state_key = arg.prefix .. 'destination:' .. destination
+  local state = redis.call('HMGET', state_key, 'failures', 'open_until', 'slow')
+  local failures = tonumber(state[1] or '0')
+  if arg.quick == '1' and (in_flight > 0 or state[3] or failures > 0) then
+    return nil
+  end
+  if failures >= tonumber(arg.failures) then
+    local open_until = tonumber(state[2] or '0')
+    if now < open_until then
+      return 0, open_until
+    end
+    redis.call('HSET', state_key, 'open_until', whole(now + arg.probe_ms))
+    return 1, now + arg.probe_ms
+  end
+  local places = (failures > 0 or state[3]) and 1 or tonumber(arg.places)
+  if in_flight >= places then
+    return 0, tonumber(redis.call('ZRANGE', flying, 0, 0, 'WITHSCORES')[2])
+  end
+  return places - in_flight, 0
+end
+
+local function hand_out(destination, waiting, flying, count)
+  local refs = redis.call('ZRANGEBYSCORE', waiting, '-inf', whole(now), 'LIMIT', 0, count)
+  for _, ref in ipairs(refs) do
+    redis.call('ZADD', waiting, whole(now + arg.handed_ms), ref)
+    redis.call('ZADD', flying, whole(now + arg.hidden_ms), ref)
+    out[#out + 1] = ref
+    out[#out + 1] = destination
+  end
+  if #refs > 0 then
+    redis.call('PEXPIRE', flying, arg.hidden_ms)
+  end
+end
+
+for _, destination in ipairs(redis.call('ZRANGEBYSCORE', key.due, '-inf', whole(now), 'LIMIT', 0, arg.looks)) do
+  if #out >= 2 * arg.limit then
+    break
+  end
+  local team, name = string.match(destination, '^([^/]*)/(.*)$')
+  local waiting, flying = arg.prefix .. 'waiting:' .. destination, arg.prefix .. 'flying:' .. destination
+  local why = closed(team, name)
+  if why == 'paused' then
+    redis.call('ZREM', key.due, destination)
+  elseif why == 'dead' then
+    bury_some(team, waiting)
+    look_again(arg.prefix, key.due, destination, 0)
+  else
+    local room, not_before = room_at(destination, flying)
+    if room then
+      hand_out(destination, waiting, flying, math.min(room, arg.limit - #out / 2))
+      look_again(arg.prefix, key.due, destination, not_before)
+    end
+  end
+end
+return out

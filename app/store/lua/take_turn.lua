@@ -1,0 +1,17 @@
+-- Takes one turn of a rate (GCRA): so many at once, then one every `step_ms`. A refusal takes nothing.
+--
+-- USES clock
+-- KEYS
+--   rate           string  when the next turn is due at an even pace (ms)
+-- ARGV
+--   step_ms        from one turn to the next at an even pace
+--   burst          turns that may be taken at once
+--
+-- Returns how long to wait until there is one (ms); 0 when it was taken
+local due = math.max(now, tonumber(redis.call('GET', key.rate) or '0'))
+local wait = due + arg.step_ms - arg.burst * arg.step_ms - now
+if wait > 0 then
+  return math.ceil(wait)
+end
+redis.call('SET', key.rate, whole(due + arg.step_ms), 'PX', whole(due + arg.step_ms - now))
+return 0

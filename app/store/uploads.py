@@ -1,0 +1,112 @@
+"""Uploads of fal's clients in the store: who may bring bytes, what has come, and where it is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from app.domain.accounts import Caller
+from app.store import keys
+from app.store.connection import Client, store_errors
+from app.store.scripts import script
+
+Taken = Literal["taken", "too_large", "finished", "missing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part that has come: its number, its ETag and its bytes."""
+
+    number: int
+    etag: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A place for one file, or a permission to bring any; `url` is where fal reads it, once it is there."""
+
+    id: str
+    caller: Caller
+    name: str = ""
+    url: str | None = None
+    sha256: str | None = None
+    parts: tuple[Part, ...] = field(default=())
+
+
+class UploadStore:
+    """Keeps uploads under their team; each one ends by itself."""
+
+    def __init__(self, redis: Client) -> None:
+        self._redis = redis
+
+    async def begin(self, upload: Upload, *, lifetime_ms: int) -> int:
+        """Write down a new upload; the store's time (ms) at which it ends unless its bytes come."""
+        caller = upload.caller
+        fields = {"id": upload.id, "name": upload.name}
+        fields |= {"user": caller.user, "key": caller.key, "digest": caller.digest}
+        if caller.token is not None:
+            fields["token"] = caller.token
+        name = keys.upload(caller.team, upload.id)
+        with store_errors():
+            pipe = self._redis.pipeline(transaction=True)
+            pipe.hset(name, mapping=fields)
+            pipe.pexpire(name, lifetime_ms)
+            pipe.time()
+            *_, (seconds, micros) = await pipe.execute()
+        return int(seconds) * 1000 + int(micros) // 1000 + lifetime_ms
+
+    async def find(self, team: str, upload_id: str) -> tuple[Upload | None, int]:
+        """The upload, or None, and the store's time (ms)."""
+        with store_errors():
+            pipe = self._redis.pipeline(transaction=True)
+            pipe.hgetall(keys.upload(team, upload_id))
+            pipe.time()
+            row, (seconds, micros) = await pipe.execute()
+        return _upload(team, row) if row else None, int(seconds) * 1000 + int(micros) // 1000
+
+    async def seen(self, team: str, upload_id: str, mark: tuple[str, str] | None) -> Upload | None:
+        """The upload if this field of it has this value; None where it has not, as where there is none."""
+        wanted, value = mark or ("", "")
+        with store_errors():
+            flat = await script("seen").run(
+                self._redis, keys={"job": keys.upload(team, upload_id)}, args={"field": wanted, "value": value}
+            )
+        return _upload(team, dict(zip(flat[::2], flat[1::2], strict=True))) if flat else None
+
+    async def take_part(self, upload: Upload, part: Part, *, limit: int) -> Taken:
+        """Note a part before it is written; `limit` is what all parts may have together, in bytes."""
+        with store_errors():
+            answer: Taken = await script("take_part").run(
+                self._redis,
+                keys={"upload": keys.upload(upload.caller.team, upload.id)},
+                args={"number": part.number, "etag": part.etag, "size": part.size, "limit": limit},
+            )
+        return answer
+
+    async def finish(self, upload: Upload, *, url: str, sha256: str, lifetime_ms: int) -> tuple[str, str] | None:
+        """URL and SHA-256 of the bytes that came first; None when the upload is gone."""
+        with store_errors():
+            answer = await script("finish_upload").run(
+                self._redis,
+                keys={"upload": keys.upload(upload.caller.team, upload.id)},
+                args={"url": url, "sha256": sha256, "lifetime_ms": lifetime_ms},
+            )
+        return (answer[0], answer[1]) if answer else None
+
+
+def _upload(team: str, row: Mapping[str, str]) -> Upload:
+    caller = Caller(
+        team=team,
+        user=row["user"],
+        key=row["key"],
+        scopes=frozenset(),  # it brings bytes, and does nothing else
+        digest=row["digest"],
+        token=row.get("token"),
+    )
+    parts = tuple(_part(name, value) for name, value in row.items() if name.startswith("part:"))
+    return Upload(row["id"], caller, row["name"], row.get("url"), row.get("sha256"), parts)
+
+
+def _part(name: str, value: str) -> Part:
+    size, _, etag = value.partition(" ")
+    return Part(int(name.removeprefix("part:")), etag, int(size))

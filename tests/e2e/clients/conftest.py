@@ -1,0 +1,35 @@
+"""One installation over TLS for all of fal's clients, and a web page for one of them."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from tests.support.clients import Customers
+from tests.support.node import Pages, serving
+from tests.support.redis_server import RedisServer
+from tests.support.site import open_site
+from tests.support.tls import issue_certificates
+
+QUICK = ("--queue-seconds", "0.2", "--run-seconds", "0.5")
+
+
+@pytest.fixture(scope="session")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
+    """A customer's own web server."""
+    with serving(tmp_path_factory.mktemp("pages")) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+async def customers(tmp_path_factory: pytest.TempPathFactory, pages: Pages) -> AsyncIterator[Customers]:
+    """The installation; at its end nothing was bought twice, and the store is sound."""
+    folder = tmp_path_factory.mktemp("tls")
+    certificates, log = issue_certificates(folder), folder / "api.log"
+    with RedisServer() as redis:
+        async with open_site(
+            redis, *QUICK, tls=certificates, log=log, FILMGATE_CORS_ORIGINS=pages.origin, FILMGATE_WORKERS="1"
+        ) as site:
+            made = Customers(site, certificates, log)
+            yield made
+            assert set(await site.bought_twice()) == made.takes
+            assert await site.faults() == []

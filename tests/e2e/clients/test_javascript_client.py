@@ -1,0 +1,213 @@
+"""fal's own client for JavaScript, unmodified, in Node: redirected by a middleware, and through `/fal/proxy`."""
+
+import asyncio
+import json
+from base64 import b64encode
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+from app.domain.limits import Limit, Unit, Window
+from tests.support.clients import Customers, Ended, picture
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
+
+LEAVING_SECONDS = 4.0
+GIVES_UP_MS = 2000
+WATCHED = "run:1.5"  # long enough that progress is seen, with logs, on a machine that has much to do
+RESTART_RUN = "run:4"  # long enough that the API is gone and back while the clip is made
+POLLING = {"pollInterval": 100}
+STREAMING = {"mode": "streaming"}
+EXAMPLES = ["seed_subscribe.mjs", "seed_queue.mjs", "seed_config.mjs"]
+
+
+WAYS = ["middleware", "proxy"]
+
+
+@pytest.fixture(params=WAYS)
+def way(request: pytest.FixtureRequest) -> str:
+    """Both ways round that a client in Node has."""
+    found: str = request.param
+    return found
+
+
+async def does(
+    customers: Customers,
+    way: str,
+    case: str,
+    prompt: str,
+    *,
+    key: str = "",
+    port: int = 0,
+    field: Any = None,
+    **options: Any,
+) -> Ended:
+    """One case of js/cases.mjs, to its end; `field` is more of the input."""
+    given = {"input": customers.input(prompt, **(field or {})), **options}
+    async with customers.javascript("node.mjs", case, way, json.dumps(given), key=key, port=port) as program:
+        return await program.ended()
+
+
+@pytest.mark.parametrize("more", [POLLING, STREAMING], ids=["polling", "streaming"])
+async def test_subscribe_shows_the_queue_and_gives_the_clip(
+    customers: Customers, way: str, more: dict[str, Any]
+) -> None:
+    """Updates run from the queue over progress with logs to completion, polled or streamed; one clip is bought."""
+    prompt = customers.prompt(WATCHED)
+    ended = await does(customers, way, "subscribe", prompt, more=more)
+    await customers.assert_one_purchase(prompt, ended.result)
+    statuses = [update["status"] for update in ended.updates]
+    assert statuses[0] == "IN_QUEUE"
+    assert statuses[-1] == "COMPLETED"
+    assert statuses == sorted(statuses, key=["IN_QUEUE", "IN_PROGRESS", "COMPLETED"].index)
+    assert any(update["logs"] for update in ended.updates if update["status"] == "IN_PROGRESS")
+    assert ended.outcome["request_ids"] == [ended.outcome["request_id"]], "the header names the request"
+
+
+async def test_the_queue_can_be_used_by_hand(customers: Customers, way: str) -> None:
+    """`submit`, `status` and `result` end with one clip."""
+    prompt = customers.prompt()
+    ended = await does(customers, way, "by_id", prompt)
+    await customers.assert_one_purchase(prompt, ended.result)
+    assert ended.outcome["before"]["status"] in {"IN_QUEUE", "IN_PROGRESS"}
+    assert ended.outcome["after"]["logs"]
+    assert ended.outcome["request_ids"] == [ended.outcome["request_id"]]
+
+
+async def test_a_cancelled_request_is_completed_at_once(customers: Customers, way: str) -> None:
+    """The status says so, the result is 499, cancelling again is 400, and nothing is charged."""
+    prompt = customers.prompt("slow")
+    ended = await does(customers, way, "cancel", prompt)
+    found = ended.outcome
+    assert found["status"]["status"] == "COMPLETED"
+    assert (found["get"]["kind"], found["get"]["status"]) == ("ApiError", 499)
+    assert found["get"]["body"]["error_type"] == "client_cancelled"
+    assert (found["again"]["kind"], found["again"]["status"]) == ("ApiError", 400)
+    accepted, charged = await customers.bought(prompt)
+    assert (accepted <= 1, charged) == (True, 0)
+
+
+async def test_a_client_that_gives_up_has_cancelled(customers: Customers, way: str) -> None:
+    """After `timeout` the request is completed for whoever asks, though fal runs on."""
+    prompt = customers.prompt("run:8", "cancel_ignored")
+    ended = await does(customers, way, "timeout", prompt, timeout=GIVES_UP_MS)
+    assert "timed out" in ended.outcome["error"]["message"]
+    assert ended.outcome["after"]["status"] == "COMPLETED"
+    assert ended.seconds < GIVES_UP_MS / 1000 + LEAVING_SECONDS
+    assert (await customers.bought(prompt))[0] == 1
+
+
+async def test_run_waits_for_the_clip(customers: Customers, way: str) -> None:
+    """The synchronous call gives the same result as the queue, and the request's id."""
+    prompt = customers.prompt()
+    ended = await does(customers, way, "run", prompt)
+    await customers.assert_one_purchase(prompt, ended.result)
+
+
+async def test_an_uploaded_file_is_the_first_frame(customers: Customers, way: str) -> None:
+    """`storage.upload` brings a file to where fal can read it."""
+    prompt, content = customers.prompt(), picture()
+    ended = await does(customers, way, "upload", prompt, content=b64encode(content).decode())
+    await customers.assert_one_purchase(prompt, ended.result)
+    await customers.assert_first_frame(ended.outcome["request_id"], content)
+
+
+async def test_a_blob_in_the_input_is_uploaded(customers: Customers, way: str) -> None:
+    """The client puts a URL in its place, and that one is asked for."""
+    prompt, content = customers.prompt(), picture("maroon")
+    ended = await does(customers, way, "blob", prompt, content=b64encode(content).decode())
+    await customers.assert_one_purchase(prompt, ended.result)
+    await customers.assert_first_frame(ended.outcome["request_id"], content)
+
+
+async def test_wrong_input_is_refused_before_it_is_bought(customers: Customers, way: str) -> None:
+    """A 422 is the client's ValidationError with what is wrong in each field; fal never hears of it."""
+    prompt = customers.prompt()
+    ended = await does(customers, way, "subscribe", prompt, field={"duration": "7"})
+    error = ended.outcome["error"]
+    assert (error["kind"], error["status"]) == ("ValidationError", 422)
+    assert [entry["loc"] for entry in error["fields"]] == [["body", "duration"]]
+    assert error["message"] == error["body"]["message"]
+    assert await customers.bought(prompt) == (0, 0)
+
+
+async def test_what_the_model_refuses_is_the_clients_typed_error(customers: Customers, way: str) -> None:
+    """A runner's 422 comes through with its list."""
+    prompt = customers.prompt("422_image_load")
+    ended = await does(customers, way, "subscribe", prompt)
+    error = ended.outcome["error"]
+    assert (error["kind"], error["status"]) == ("ValidationError", 422)
+    assert error["fields"][0]["type"] == "image_load_error"
+    assert error["request_id"]
+    assert (await customers.bought(prompt))[0] == 1
+
+
+async def test_a_spent_budget_is_a_402(customers: Customers, way: str) -> None:
+    """The client does not try again, and fal never hears of it."""
+    prompt, poor = customers.prompt(), await customers.limited(Limit(Unit.USD, Window.DAY, 1))
+    ended = await does(customers, way, "subscribe", prompt, key=poor)
+    error = ended.outcome["error"]
+    assert (error["kind"], error["status"]) == ("ApiError", 402)
+    assert error["message"] == error["body"]["message"]
+    assert await customers.bought(prompt) == (0, 0)
+
+
+async def test_a_lost_answer_buys_nothing_twice(customers: Customers, way: str) -> None:
+    """The client, which has no answer, submits again by itself, and gets the request that it already has."""
+    prompt = customers.prompt()
+    async with customers.lost_answer() as port:
+        ended = await does(customers, way, "subscribe", prompt, port=port)
+    assert len(ended.outcome["request_ids"]) == 1
+    await customers.assert_one_purchase(prompt, ended.result)
+
+
+async def test_two_takes_are_two_clips(customers: Customers, way: str) -> None:
+    """The same input again, once the first request was asked about, is a wish of its own."""
+    prompt = customers.prompt()
+    customers.takes.add(prompt)
+    ended = await does(customers, way, "takes", prompt)
+    assert len(set(ended.outcome["request_ids"])) == 2
+    assert len(set(ended.outcome["clips"])) == 2
+    assert await customers.bought(prompt) == (2, 2)
+
+
+async def test_a_429_passes_after_a_retry(customers: Customers) -> None:
+    """Who is too quick is served after a moment, by the client's own retries, and once; both ways at once."""
+
+    async def one(way: str) -> None:
+        prompt, hurried = customers.prompt(), await customers.hurried()
+        ended = await does(customers, way, "subscribe", prompt, key=hurried)
+        await customers.assert_one_purchase(prompt, ended.result)
+
+    before = customers.answered("/image-to-video", 429)
+    await asyncio.gather(*map(one, WAYS))
+    assert customers.answered("/image-to-video", 429) >= before + len(WAYS)
+
+
+async def test_a_restart_in_the_middle_is_survived(customers: Customers) -> None:
+    """The API dies and comes back while subscriptions wait, both ways at once; each gets its clip, bought once."""
+    async with AsyncExitStack() as stack:
+        programs = {}
+        for way in WAYS:
+            prompt = customers.prompt(RESTART_RUN)
+            given = json.dumps({"input": customers.input(prompt), "more": POLLING})
+            started = customers.javascript("node.mjs", "subscribe", way, given)
+            programs[prompt] = await stack.enter_async_context(started)
+        for program in programs.values():
+            await program.until("update")
+        customers.site.serve.kill()
+        customers.site.serve.start()
+        ends = dict(zip(programs, [await program.ended() for program in programs.values()], strict=True))
+    await customers.site.ready()
+    for prompt, ended in ends.items():
+        await customers.assert_one_purchase(prompt, ended.result)
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+async def test_fals_examples_run_with_one_line_more(customers: Customers, example: str) -> None:
+    """Only the address and the key are added."""
+    prompt = customers.prompt()
+    async with customers.javascript(example, prompt, customers.site.emulator.sample_image) as program:
+        ended = await program.ended()
+    await customers.assert_one_purchase(prompt, ended.outcome)

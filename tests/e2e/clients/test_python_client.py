@@ -1,0 +1,221 @@
+"""fal's own client for Python, unmodified, redirected by its environment: the newest and 0.13, in both styles."""
+
+import asyncio
+import json
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from app.domain.limits import Limit, Unit, Window
+from tests.support.clients import Customers, Ended, picture
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+
+SCRIPTS = Path(__file__).parent / "py"
+LEAVING_SECONDS = 4.0  # the client polls ten times a second; what waits for an end must see it soon
+CLIENT_TIMEOUT = 2
+WATCHED = "run:1.5"  # long enough that progress is seen, with logs, on a machine that has much to do
+RESTART_RUN = "run:4"  # long enough that the API is gone and back while the clip is made
+
+
+class Client(NamedTuple):
+    """Which client, and which of its two styles."""
+
+    old: bool
+    style: str
+
+    async def does(
+        self,
+        customers: Customers,
+        case: str,
+        prompt: str,
+        *,
+        key: str = "",
+        port: int = 0,
+        field: Any = None,
+        **options: Any,
+    ) -> Ended:
+        """One case of py/cases.py, to its end; `field` is more of the input."""
+        given = {"input": customers.input(prompt, **(field or {})), **options}
+        arguments = (case, self.style, json.dumps(given))
+        async with customers.python(SCRIPTS / "cases.py", *arguments, old=self.old, key=key, port=port) as program:
+            return await program.ended()
+
+
+CLIENTS = [Client(old, style) for old in (False, True) for style in ("sync", "async")]
+
+
+@pytest.fixture(params=CLIENTS, ids=lambda one: f"{'0.13' if one.old else 'newest'}-{one.style}")
+def client(request: pytest.FixtureRequest) -> Client:
+    """Each client in each style."""
+    found: Client = request.param
+    return found
+
+
+async def test_subscribe_shows_the_queue_and_gives_the_clip(customers: Customers, client: Client) -> None:
+    """Updates run from the queue over progress with logs to completion; one clip is bought."""
+    prompt = customers.prompt(WATCHED)
+    ended = await client.does(customers, "subscribe", prompt)
+    statuses = [update["status"] for update in ended.updates]
+    assert statuses[0] == "Queued"
+    assert statuses[-1] == "Completed"
+    assert statuses == sorted(statuses, key=["Queued", "InProgress", "Completed"].index)
+    assert all(update["position"] is not None for update in ended.updates if update["status"] == "Queued")
+    assert any(update["logs"] for update in ended.updates if update["status"] == "InProgress")
+    assert len(ended.outcome["request_ids"]) == 1
+    await customers.assert_one_purchase(prompt, ended.result)
+
+
+async def test_a_submission_can_be_followed_by_its_handle(customers: Customers, client: Client) -> None:
+    """`submit`, `iter_events` and `get` end with one clip."""
+    prompt = customers.prompt()
+    ended = await client.does(customers, "follow", prompt)
+    assert ended.updates[-1]["status"] == "Completed"
+    await customers.assert_one_purchase(prompt, ended.result)
+
+
+async def test_a_request_is_found_again_by_its_id(customers: Customers, client: Client) -> None:
+    """`status` and `result` need the model and the id, and no handle."""
+    prompt = customers.prompt()
+    ended = await client.does(customers, "by_id", prompt)
+    assert ended.outcome["before"]["status"] in {"Queued", "InProgress"}
+    assert ended.outcome["after"]["status"] == "Completed"
+    assert ended.outcome["after"]["logs"]
+    await customers.assert_one_purchase(prompt, ended.result)
+
+
+async def test_a_cancelled_request_is_completed_at_once(customers: Customers, client: Client) -> None:
+    """The status says so, the result is 499, cancelling again is 400, and nothing is charged."""
+    prompt = customers.prompt("slow")
+    ended = await client.does(customers, "cancel", prompt)
+    found = ended.outcome
+    assert found["status"]["status"] == "Completed"
+    assert (found["get"]["kind"], found["get"]["status"]) == ("FalClientHTTPError", 499)
+    assert found["get"]["error_type"] == "client_cancelled"
+    assert (found["again"]["kind"], found["again"]["status"]) == ("FalClientHTTPError", 400)
+    assert ended.lasted < LEAVING_SECONDS
+    accepted, charged = await customers.bought(prompt)
+    assert (accepted <= 1, charged) == (True, 0)
+
+
+async def test_a_client_that_gives_up_leaves_promptly(customers: Customers, client: Client) -> None:
+    """After `client_timeout` the request is completed, though fal runs on, and no thread of the client polls on."""
+    prompt = customers.prompt("run:8", "cancel_ignored")
+    ended = await client.does(customers, "subscribe", prompt, more={"client_timeout": CLIENT_TIMEOUT})
+    error = ended.outcome["error"]
+    assert error["kind"] == "FalClientTimeoutError"
+    assert ended.lasted < LEAVING_SECONDS
+    job = (await customers.web.get(f"/v1/jobs/{error['request_id']}")).json()
+    assert job["cancel_requested_at"] is not None
+    assert (await customers.bought(prompt))[0] == 1
+
+
+async def test_run_waits_for_the_clip(customers: Customers, client: Client) -> None:
+    """The synchronous call gives the same result as the queue."""
+    prompt = customers.prompt()
+    ended = await client.does(customers, "run", prompt)
+    await customers.assert_one_purchase(prompt, ended.result)
+
+
+async def test_an_uploaded_file_is_the_first_frame(customers: Customers, client: Client, tmp_path: Path) -> None:
+    """With the two documented lines a file goes to Filmgate, and fal can read it."""
+    prompt, file = customers.prompt(), tmp_path / "first frame.jpg"
+    file.write_bytes(picture())
+    ended = await client.does(customers, "upload", prompt, gateway=customers.site.serve.url, file=str(file))
+    await customers.assert_one_purchase(prompt, ended.result)
+    assert ended.errors == "", "the client fell back to another storage"
+    await customers.assert_first_frame(ended.outcome["request_ids"][0], file.read_bytes())
+
+
+async def test_wrong_input_is_refused_before_it_is_bought(customers: Customers, client: Client) -> None:
+    """A 422 with the list of what is wrong, as fal words it; fal never hears of it."""
+    prompt = customers.prompt()
+    ended = await client.does(customers, "subscribe", prompt, field={"duration": "7"})
+    error = ended.outcome["error"]
+    assert (error["kind"], error["status"]) == ("FalClientHTTPError", 422)
+    assert [entry["loc"] for entry in error["message"]] == [["body", "duration"]]
+    assert all(entry["msg"] and entry["type"] for entry in error["message"])
+    assert await customers.bought(prompt) == (0, 0)
+
+
+async def test_what_the_model_refuses_is_the_clients_typed_error(customers: Customers, client: Client) -> None:
+    """A runner's 422 comes through with its list."""
+    prompt = customers.prompt("422_image_load")
+    ended = await client.does(customers, "subscribe", prompt)
+    error = ended.outcome["error"]
+    assert (error["kind"], error["status"]) == ("FalClientHTTPError", 422)
+    assert error["message"][0]["type"] == "image_load_error"
+    assert (await customers.bought(prompt))[0] == 1
+
+
+async def test_a_spent_budget_is_a_402(customers: Customers, client: Client) -> None:
+    """The client does not try again, and fal never hears of it."""
+    prompt, poor = customers.prompt(), await customers.limited(Limit(Unit.USD, Window.DAY, 1))
+    ended = await client.does(customers, "subscribe", prompt, key=poor)
+    error = ended.outcome["error"]
+    assert (error["kind"], error["status"]) == ("FalClientHTTPError", 402)
+    assert isinstance(error["message"], str)
+    assert await customers.bought(prompt) == (0, 0)
+
+
+async def test_a_lost_answer_buys_nothing_twice(customers: Customers, client: Client) -> None:
+    """The client, which has no answer, submits again by itself, and gets the request that it already has."""
+    prompt = customers.prompt()
+    async with customers.lost_answer() as port:
+        ended = await client.does(customers, "subscribe", prompt, port=port)
+    assert len(ended.outcome["request_ids"]) == 1
+    await customers.assert_one_purchase(prompt, ended.result)
+
+
+async def test_two_takes_are_two_clips(customers: Customers, client: Client) -> None:
+    """The same input again, once the first request was asked about, is a wish of its own."""
+    prompt = customers.prompt()
+    customers.takes.add(prompt)
+    ended = await client.does(customers, "takes", prompt)
+    assert len(set(ended.outcome["request_ids"])) == 2
+    assert len(set(ended.outcome["clips"])) == 2
+    assert await customers.bought(prompt) == (2, 2)
+
+
+async def test_a_429_passes_after_a_retry(customers: Customers) -> None:
+    """Who is too quick is served after a moment, by the client's own retries, and once; all four at once."""
+
+    async def one(client: Client) -> None:
+        prompt, hurried = customers.prompt(), await customers.hurried()
+        ended = await client.does(customers, "subscribe", prompt, key=hurried)
+        await customers.assert_one_purchase(prompt, ended.result)
+
+    before = customers.answered("/image-to-video", 429)
+    await asyncio.gather(*map(one, CLIENTS))
+    assert customers.answered("/image-to-video", 429) >= before + len(CLIENTS)
+
+
+async def test_a_restart_in_the_middle_is_survived(customers: Customers) -> None:
+    """The API dies and comes back while subscriptions wait, all four at once; each gets its clip, bought once."""
+    async with AsyncExitStack() as stack:
+        programs = {}
+        for client in CLIENTS:
+            prompt = customers.prompt(RESTART_RUN)
+            arguments = ("subscribe", client.style, json.dumps({"input": customers.input(prompt)}))
+            started = customers.python(SCRIPTS / "cases.py", *arguments, old=client.old)
+            programs[prompt] = await stack.enter_async_context(started)
+        for program in programs.values():
+            await program.until("update")
+        customers.site.serve.kill()
+        customers.site.serve.start()
+        ends = dict(zip(programs, [await program.ended() for program in programs.values()], strict=True))
+    await customers.site.ready()
+    for prompt, ended in ends.items():
+        await customers.assert_one_purchase(prompt, ended.result)
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["newest", "0.13"])
+async def test_fals_example_runs_as_it_is(customers: Customers, *, old: bool) -> None:
+    """Nothing in the program knows of Filmgate."""
+    prompt = customers.prompt()
+    arguments = (prompt, customers.site.emulator.sample_image)
+    async with customers.python(SCRIPTS / "seed_subscribe.py", *arguments, old=old) as program:
+        ended = await program.ended()
+    await customers.assert_one_purchase(prompt, ended.outcome)

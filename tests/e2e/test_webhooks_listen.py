@@ -1,0 +1,223 @@
+"""`filmgate webhooks`: events arrive at a developer's machine, signed; what was sent is seen and sent again."""
+
+import asyncio
+import json
+import re
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from standardwebhooks import Webhook
+
+from app.domain.accounts import USER_SCOPES, Scope
+from tests.support.callers import another_key
+from tests.support.endpoints import chief, endpoint, sent
+from tests.support.hand import Hand
+from tests.support.receiver import Receiver
+from tests.support.redis_server import RedisServer
+from tests.support.server import Server, running_server
+from tests.support.stack import Stack, environment
+from tests.support.up import COMMAND, ROOT, clean_environment, run_command
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.anyio
+
+SECRET = "whsec_" + "c2VjcmV0" * 4
+STEPS = "job.queued,job.canceled"
+
+
+class Listening:
+    """`filmgate webhooks listen`, what it has printed, and its end."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.out = ""
+        self.err = ""
+        self._reading = [asyncio.create_task(self._read(name)) for name in ("stdout", "stderr")]
+
+    async def prints(self, pattern: str, count: int = 1) -> str:
+        """The last match, once there are so many; on stdout or stderr."""
+
+        async def found() -> list[str]:
+            matches = [match[0] for match in re.finditer(pattern, self.out + self.err)]
+            return matches if len(matches) >= count else []
+
+        matches = await wait_until(found, f"{pattern!r} {count} times in\n{self.out}\n{self.err}", timeout=40)
+        return matches[-1]
+
+    async def ends(self, number: signal.Signals | None = None) -> int:
+        """The exit code, after this signal."""
+        if number is not None and self.process.returncode is None:
+            self.process.send_signal(number)
+        async with asyncio.timeout(30):
+            await asyncio.gather(*self._reading)
+            return await self.process.wait()
+
+    async def _read(self, name: str) -> None:
+        stream: asyncio.StreamReader = getattr(self.process, name)
+        while line := await stream.readline():
+            setattr(self, name[3:], getattr(self, name[3:]) + line.decode())
+
+
+@asynccontextmanager
+async def listening(server: Server, key: str, *words: str) -> AsyncIterator[Listening]:
+    """The command, until the end of the block."""
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND,
+        "webhooks",
+        "listen",
+        *words,
+        cwd=ROOT,
+        env=clean_environment(FILMGATE_URL=server.url, FILMGATE_KEY=key),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    one = Listening(process)
+    try:
+        yield one
+    finally:
+        await one.ends(signal.SIGKILL)
+
+
+@pytest.fixture
+async def server(store: RedisServer, stack: Stack) -> AsyncIterator[Server]:
+    """An API process on the stack's store."""
+    async with running_server(environment(store, stack.emulator)) as running:
+        yield running
+
+
+async def command(server: Server, key: str, *words: str) -> Any:
+    """The JSON that `filmgate webhooks …` prints."""
+    env = clean_environment(FILMGATE_URL=server.url, FILMGATE_KEY=key)
+    ended = await run_command("webhooks", *words, "--json", environment=env)
+    assert (ended.returncode, ended.stderr) == (0, ""), ended.stderr
+    return json.loads(ended.stdout)
+
+
+async def test_events_arrive_signed_until_ctrl_c(server: Server, stack: Stack) -> None:
+    """A secret for this run is printed once and verifies; a line for each forward; Ctrl-C ends with 0."""
+    async with Receiver() as mine:
+        address = f"{mine.url}/hook"
+        async with listening(server, stack.account.key, "--forward", address, "--events", STEPS) as command:
+            secret = (await command.prints(r"whsec_\S+")).removesuffix("(for")
+            await command.prints("Ctrl-C ends")
+            mine.answers([200, 500])
+            job = await stack.submit("kan4rie")
+            await stack.api.post(f"/v1/jobs/{job['id']}/cancel")
+            first, second = await mine.wait_for(2)
+            await command.prints(rf"job\.queued  {job['id']}  200  \d+ ms")
+            await command.prints(rf"job\.canceled  {job['id']}  500  \d+ ms")
+            assert await command.ends(signal.SIGINT) == 0
+        assert command.out.count("whsec_") == 1
+        assert command.err.strip() == ""
+    for request, kind in ((first, "job.queued"), (second, "job.canceled")):
+        assert (request.method, request.target) == ("POST", "/hook")
+        body = Webhook(secret).verify(request.body, dict(request.headers))
+        assert (body["type"], body["data"]["id"]) == (kind, job["id"])
+        assert body.keys() == {"type", "timestamp", "sequence", "data"}
+        assert b"kan4rie" not in request.body
+    assert first.headers["webhook-id"] != second.headers["webhook-id"]
+
+
+async def test_nobody_there_is_said_and_stops_nothing(server: Server, stack: Stack) -> None:
+    """A failed forward is one line; the next event is forwarded, with the secret that was given."""
+    async with Receiver() as mine:
+        port = mine.port
+    words = ("--forward", f"http://127.0.0.1:{port}/hook", "--events", "job.queued", "--secret", SECRET)
+    async with listening(server, stack.account.key, *words) as command:
+        await command.prints("Ctrl-C ends")
+        lost = await stack.submit()
+        await command.prints(rf"{lost['id']}  failed  \d+ ms  nobody answers at http://127\.0\.0\.1:{port}/hook")
+        async with Receiver(port=port) as mine:
+            job = await stack.submit()
+            (request,) = await mine.wait_for(1)
+        assert await command.ends(signal.SIGINT) == 0
+    assert "whsec_" not in command.out
+    assert Webhook(SECRET).verify(request.body, dict(request.headers))["data"]["id"] == job["id"]
+
+
+async def test_a_restart_of_the_gateway_loses_no_event(store: RedisServer, stack: Stack) -> None:
+    """What happened while the gateway was away arrives once it is back, each event once and in order."""
+    async with Receiver() as mine, running_server(environment(store, stack.emulator)) as first:
+        words = ("--forward", mine.url, "--events", "job.queued")
+        async with listening(first, stack.account.key, *words) as command:
+            await command.prints("Ctrl-C ends")
+            jobs = [(await stack.submit())["id"]]
+            await mine.wait_for(1)
+            await first.stop()
+            jobs += [(await stack.submit())["id"] for _ in range(2)]
+            await command.prints("reconnecting")
+            await first.start()
+            jobs.append((await stack.submit())["id"])
+            requests = await mine.wait_for(4, timeout=40)
+            assert await command.ends(signal.SIGINT) == 0
+    assert [json.loads(request.body)["data"]["id"] for request in requests] == jobs
+    assert len({request.headers["webhook-id"] for request in requests}) == 4
+
+
+async def test_usual_events_only_and_the_end_of_the_key(server: Server, stack: Stack) -> None:
+    """Without --events what an endpoint hears; when the key is revoked, a sentence and code 1."""
+    made = await another_key(stack, scopes=USER_SCOPES)
+    async with Receiver() as mine, listening(server, made.key, "--forward", mine.url) as command:
+        await command.prints("Ctrl-C ends")
+        job = await stack.submit()
+        await stack.api.post(f"/v1/jobs/{job['id']}/cancel")
+        (request,) = await mine.wait_for(1)
+        assert json.loads(request.body)["type"] == "job.canceled"
+        await stack.gateway.administration.revoke_key("test", made.record.id)
+        assert await command.ends() == 1
+    assert "The key came from FILMGATE_KEY." in command.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("--forward", "localhost:3000"),
+        ("--forward", "ftp://localhost/hook"),
+        ("--forward", "http://localhost/hook", "--events", "job.lost"),
+        ("--forward", "http://localhost/hook", "--secret", "whsec_short"),
+        ("--forward", "http://localhost/hook", "--secret", "x"),
+    ],
+)
+async def test_wrong_words_are_wrong_usage(words: tuple[str, ...]) -> None:
+    """Code 2 and a sentence, before anything is connected to."""
+    ended = await run_command("webhooks", "listen", *words, environment=clean_environment())
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert len(ended.stderr.splitlines()) == 1
+
+
+async def test_no_gateway_is_a_sentence() -> None:
+    """Code 1 after a while, with the address that does not answer."""
+    async with Receiver() as gone:
+        url = gone.url
+    env = clean_environment(FILMGATE_KEY="fg_live_x", FILMGATE_URL=url)
+    ended = await run_command("webhooks", "listen", "--forward", "http://127.0.0.1:9/", environment=env)
+    assert ended.returncode == 1
+    assert f"No gateway answers at {url}" in ended.stderr
+
+
+async def test_what_was_sent_is_listed_and_sent_again(server: Server, stack: Stack) -> None:
+    """Endpoints, deliveries with their attempts, a replay of one and of many."""
+    hand, made = Hand(stack), await another_key(stack, scopes=frozenset({Scope.TEAM_ADMIN}))
+    async with Receiver() as mine, chief(stack) as api:
+        added = await endpoint(api, mine.url, events=["job.queued"])
+        await hand.admit()
+        await sent(hand)
+        (shown,) = await command(server, made.key, "endpoints")
+        assert shown["id"] == added["id"]
+        (one,) = await command(server, made.key, "deliveries", "--endpoint", added["id"], "--status", "delivered")
+        assert [attempt["status"] for attempt in one["attempts"]] == [200]
+        assert (await command(server, made.key, "replay", one["id"]))["status"] == "due"
+        assert await sent(hand) == 1
+        done = await command(server, made.key, "replay", "--endpoint", added["id"], "--status", "delivered")
+        assert (done["replayed"], done["more"]) == (1, False)
+        env = clean_environment(FILMGATE_URL=server.url, FILMGATE_KEY=made.key)
+        table = await run_command("webhooks", "deliveries", environment=env)
+        assert one["id"] in table.stdout
+        wrong = await run_command("webhooks", "replay", one["id"], "--status", "dead", environment=env)
+        assert wrong.returncode == 2
+        refused = await run_command("webhooks", "replay", "msg_" + "0" * 32, environment=env)
+        assert (refused.returncode, refused.stderr) == (1, "filmgate: There is no delivery with this id.\n")

@@ -1,0 +1,371 @@
+"""`/fal/proxy`: each of our own routes under the name that fal's JavaScript client has for it."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from redis.asyncio import Redis
+
+from app.store import keys
+from tests.support import fal_door
+from tests.support.callers import another_key, calling, stranger, token
+from tests.support.emulator import Emulator
+from tests.support.fal_door import MODEL, given
+from tests.support.fal_proxy import CDN, PROXY, QUEUE, REST, RUN, ask, assert_fals, request_url, submitted
+from tests.support.fal_storage import content_at, nobody, picture
+from tests.support.hand import Hand
+from tests.support.redis_server import RedisServer, free_port
+from tests.support.refusals import nothing_changes
+from tests.support.server import Server, running_server
+from tests.support.stack import Stack, open_stack
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.anyio
+
+PAGE = "https://app.example.com"
+MB = 1024 * 1024
+SENT = (  # by the client, from a page
+    *("accept", "authorization", "content-type", "x-fal-target-url", "x-fal-queue-priority", "x-fal-no-retry"),
+    *("x-fal-request-timeout", "x-fal-store-io", "x-fal-object-lifecycle", "x-fal-tags", "x-fal-runner-hint"),
+    *("x-fal-object-lifecycle-preference", "x-fal-file-name", "x-filmgate-new", "idempotency-key"),
+)
+ROOMS = {"https://queue.fal.run": "/fal/queue", "https://fal.run": "/fal/run", REST: "/fal/rest", CDN: "/fal/cdn"}
+ITS_OWN = {"x-request-id", "date", "content-length"}  # of each answer
+
+
+async def pushed(hand: Hand, request_id: str) -> None:
+    """Push a request to its end."""
+    await hand.gateway.dispatch.grant()
+    await hand.submit(request_id)
+    await hand.completed(request_id)
+    await hand.finalized(request_id)
+
+
+# --- what works --------------------------------------------------------------------------------------------------
+
+
+async def test_a_page_gets_its_clip(stack: Stack, hand: Hand) -> None:
+    """Submit, status, result: the same job that everybody else sees; every URL in a reply is ours."""
+    reply = await ask(stack.api, "POST", QUEUE, json=given(stack))
+    assert reply.status_code == 200, reply.text
+    request_id = reply.json()["request_id"]
+    assert reply.headers["x-fal-request-id"] == request_id
+    for name in ("status_url", "response_url", "cancel_url"):
+        assert reply.json()[name].startswith(f"{fal_door.BASE}/{fal_door.APP}/requests/{request_id}")
+    waiting = await ask(stack.api, "GET", request_url(request_id, "/status?logs=1"))
+    assert (waiting.status_code, waiting.json()["status"], waiting.json()["logs"]) == (202, "IN_QUEUE", [])
+    await pushed(hand, request_id)
+    ended = await ask(stack.api, "GET", request_url(request_id, "/status?logs=0"))
+    assert (ended.status_code, ended.json()["status"]) == (200, "COMPLETED")
+    assert ended.json()["response_url"].startswith(fal_door.BASE)
+    result = await ask(stack.api, "GET", request_url(request_id))
+    assert (result.status_code, result.json()) == (200, (await stack.job(request_id))["output"])
+    assert result.headers["x-fal-request-id"] == request_id
+
+
+async def test_every_answer_is_that_of_the_route_itself(stack: Stack, hand: Hand) -> None:
+    """The same status, body and headers as without the proxy, for what works and for what does not."""
+    waiting, failed = await submitted(stack, "one"), await submitted(stack, "[emu:422_content_policy] two")
+    await hand.gateway.dispatch.grant()
+    await hand.submit(failed)
+    await hand.completed(failed)
+    await hand.finalized(failed)
+    wrong = {**given(stack), "duration": "7"}
+    asked: list[tuple[int, str, str, dict[str, Any]]] = [
+        (200, "POST", QUEUE, {"json": given(stack, "three"), "headers": {"Idempotency-Key": "k"}}),
+        (202, "GET", request_url(waiting, "/status?logs=1"), {}),
+        (202, "GET", request_url(waiting, "/status", app=MODEL), {}),
+        (400, "GET", request_url(waiting), {}),
+        (422, "GET", request_url(failed), {}),
+        (422, "GET", request_url(failed, "/response"), {}),
+        (200, "GET", request_url(failed, "/status"), {}),
+        (400, "PUT", request_url(failed, "/cancel"), {}),
+        (404, "GET", request_url("job_x", "/status"), {}),
+        (404, "GET", request_url("job_x"), {}),
+        (404, "PUT", request_url("job_x", "/cancel"), {}),
+        (404, "GET", request_url(waiting, app="fal-ai/flux"), {}),
+        (422, "POST", QUEUE, {"json": wrong}),
+        (422, "POST", RUN, {"json": wrong}),
+        (400, "POST", QUEUE, {"content": b"{"}),
+        (415, "POST", QUEUE, {"content": b"a=b", "headers": {"Content-Type": "text/plain"}}),
+        (404, "POST", "https://queue.fal.run/fal-ai/flux/dev", {"json": given(stack)}),
+        (404, "POST", f"{RUN}/stream", {"json": given(stack)}),
+        (405, "GET", QUEUE, {}),
+        (405, "PUT", RUN, {}),
+        (405, "POST", f"{CDN}/files/f_1/a.png/multipart/f_1/1", {}),
+        (422, "POST", f"{REST}/storage/upload/initiate", {"json": {"file_name": 7}}),
+        (400, "POST", f"{REST}/storage/auth/token?storage_type=s3", {}),
+        (422, "POST", f"{REST}/tokens/", {"json": {}}),
+        (401, "GET", request_url(waiting, "/status"), {"headers": {"Authorization": "Key nonsense"}}),
+    ]
+    for status, method, url, more in asked:
+        host = next(host for host in ROOMS if url.startswith(host))
+        plain = {**more, "headers": {"Content-Type": "application/json", **more.get("headers", {})}}
+        through = await ask(stack.api, method, url, **more)
+        direct = await stack.api.request(method, ROOMS[host] + url.removeprefix(host), **plain)
+        assert through.status_code == status, f"{method} {url}: {through.text}"
+        told = [dict(reply.headers) for reply in (through, direct)]
+        assert told[0].pop("x-fal-request-id"), url
+        named = told[1].pop("x-fal-request-id", None)
+        if status < 400 and named is not None:
+            assert through.headers["x-fal-request-id"] == named
+        for headers in told:
+            for name in ITS_OWN:
+                headers.pop(name, None)
+        replayed = told[1].pop("idempotent-replayed", None)  # the second of the two that were submitted
+        assert (replayed == "true") == (url == QUEUE and status == 200)
+        assert told[0] == told[1], f"{method} {url}"
+        assert (direct.status_code, direct.json()) == (status, through.json()), f"{method} {url}"
+
+
+async def test_a_cancellation_with_an_empty_body_works(stack: Stack) -> None:
+    """As the client sends it: a PUT with a JSON content type and nothing; 202, and the job is over."""
+    request_id = await submitted(stack)
+    reply = await ask(stack.api, "PUT", request_url(request_id, "/cancel"), headers={"Content-Length": "0"})
+    assert (reply.status_code, reply.json()) == (202, {"status": "CANCELLATION_REQUESTED"})
+    assert (await stack.job(request_id))["status"] == "canceled"
+    assert (await ask(stack.api, "GET", request_url(request_id))).status_code == 499
+
+
+async def test_the_headers_of_fals_clients_are_honoured(stack: Stack) -> None:
+    """Priority, time in line, an honest second take, and a webhook in the query."""
+    said = {"x-fal-queue-priority": "low", "x-fal-request-timeout": "90", "x-filmgate-new": "1"}
+    url = f"{QUEUE}?fal_webhook=http%3A%2F%2F127.0.0.1%3A9%2Fhook%3Fx%3D1"
+    replies = [await ask(stack.api, "POST", url, json=given(stack), headers=said) for _ in range(2)]
+    ids = {reply.json()["request_id"] for reply in replies}
+    assert len(ids) == 2
+    for request_id in ids:
+        job = await stack.gateway.job_store.get(f"{stack.account.team.id}/{request_id}")
+        assert job is not None
+        assert (job.priority, job.webhook_url) == ("low", "http://127.0.0.1:9/hook?x=1")
+        assert job.start_deadline_ms is not None
+    odd = await ask(stack.api, "POST", QUEUE, json=given(stack), headers={"x-fal-queue-priority": "urgent"})
+    assert_fals(odd, 400)
+
+
+async def test_a_post_that_is_sent_again_is_the_same_job(stack: Stack) -> None:
+    """Through the proxy or not: it is one door."""
+    first = await submitted(stack, "again")
+    again = await ask(stack.api, "POST", QUEUE, json=given(stack, "again"))
+    direct = await fal_door.post(stack, "again")
+    assert [again.json()["request_id"], direct.json()["request_id"]] == [first, first]
+    assert again.headers["idempotent-replayed"] == "true"
+
+
+async def test_a_file_comes_in_through_the_proxy(stack: Stack) -> None:
+    """The place to PUT it is ours; in parts too; and raw bytes as fal's CDN takes them, larger than any JSON."""
+    for name in ("initiate", "initiate-multipart"):
+        url = f"{REST}/storage/upload/{name}?storage_type=fal-cdn-v3"
+        reply = await ask(stack.api, "POST", url, json={"file_name": "a.png", "content_type": "image/png"})
+        assert reply.status_code == 200, reply.text
+        assert all(place.startswith("http://filmgate.test/fal/cdn/") for place in reply.json().values())
+        assert reply.headers["x-fal-request-id"] == reply.headers["x-request-id"]
+    large = picture(size=(2000, 2000), compress_level=0)
+    assert len(large) > 8 * MB
+    reply = await ask(
+        stack.api, "POST", f"{CDN}/files/upload", content=large, headers={"Content-Type": "image/png"}
+    )
+    assert reply.status_code == 200, reply.text
+    assert await content_at(reply.json()["access_url"]) == large
+
+
+async def test_the_status_is_streamed_as_it_changes(stack: Stack, hand: Hand) -> None:
+    """Over a real connection: frames arrive while the request still waits, and end with COMPLETED."""
+    request_id = await submitted(stack)
+    headers = {"Authorization": f"Key {stack.account.key}", "Accept": "application/json, text/event-stream"}
+    headers["x-fal-target-url"] = request_url(request_id, "/status/stream?logs=1")
+    words: list[str] = []
+    async with (
+        running_server(stack.environment) as server,
+        httpx.AsyncClient(base_url=server.url, headers=headers, trust_env=False, timeout=20) as web,
+        web.stream("GET", PROXY) as reply,
+    ):
+        assert (reply.status_code, reply.headers["x-fal-request-id"]) == (200, request_id)
+        assert reply.headers["content-type"].startswith("text/event-stream")
+        async for line in reply.aiter_lines():
+            if line.startswith("data: "):
+                words.append(json.loads(line.removeprefix("data: "))["status"])
+                if len(words) == 1:
+                    await pushed(hand, request_id)
+    assert (words[0], words[-1]) == ("IN_QUEUE", "COMPLETED")
+
+
+# --- whose key, whose request ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("said", [{}, {"Authorization": "Key undefined"}, {"Authorization": "Key a:b"}])
+async def test_there_is_no_key_to_lend(stack: Stack, said: dict[str, str]) -> None:
+    """Without a key of the caller's own, every route is 401; nothing is written, nothing is bought."""
+    request_id = await submitted(stack)
+    asked = [
+        ("POST", QUEUE),
+        ("POST", RUN),
+        ("GET", request_url(request_id)),
+        ("GET", request_url(request_id, "/status")),
+        ("GET", request_url(request_id, "/status/stream")),
+        ("PUT", request_url(request_id, "/cancel")),
+        ("POST", f"{REST}/tokens/"),
+        ("POST", f"{REST}/storage/auth/token"),
+        ("POST", f"{REST}/storage/upload/initiate"),
+        ("POST", f"{REST}/storage/upload/initiate-multipart"),
+        ("POST", f"{CDN}/files/upload"),
+        ("POST", f"{CDN}/files/upload/multipart"),
+    ]
+    async with nobody(stack) as web, nothing_changes(stack):
+        for method, url in asked:
+            assert_fals(await ask(web, method, url, headers=said, content=b"not even JSON"), 401)
+
+
+async def test_another_customers_request_is_not_there(stack: Stack) -> None:
+    """404 for whoever guesses an id: to read it, to follow it, to cancel it; the job goes on."""
+    request_id = await submitted(stack)
+    async with calling(stack, await stranger(stack)) as other, nothing_changes(stack):
+        for method, rest in [("GET", ""), ("GET", "/response"), ("GET", "/status"), ("PUT", "/cancel")]:
+            assert_fals(await ask(other, method, request_url(request_id, rest)), 404)
+        assert_fals(await ask(other, "GET", request_url(request_id, "/status/stream")), 404)
+    assert (await stack.job(request_id))["status"] == "queued"
+
+
+async def test_a_browser_token_works_within_its_bounds(stack: Stack) -> None:
+    """Its one job, from its own page: the second is refused for good, and another page is 403."""
+    made = await token(stack.api, max_jobs=1, origin=PAGE)
+    async with calling(stack, made["token"], origin=PAGE) as page:
+        request_id = (await ask(page, "POST", QUEUE, json=given(stack))).json()["request_id"]
+        assert (await ask(page, "GET", request_url(request_id, "/status"))).status_code == 202
+        assert_fals(await ask(page, "POST", QUEUE, json=given(stack, "a second")), 403)
+    async with calling(stack, made["token"], origin="https://evil.example.com") as page:
+        assert_fals(await ask(page, "POST", QUEUE, json=given(stack)), 403)
+        assert_fals(await ask(page, "GET", request_url(request_id, "/status")), 403)
+
+
+async def test_a_token_for_realtime_is_one_of_the_callers_own(stack: Stack) -> None:
+    """What fal's client asks `rest.fal.ai/tokens/` for is a Filmgate token, bound to the caller's rights."""
+    asked = {"allowed_apps": ["kling-video"], "token_expiration": 120}
+    reply = await ask(stack.api, "POST", f"{REST}/tokens/", json=asked)
+    assert reply.status_code == 200, reply.text
+    assert reply.json().startswith("fg_tok_")
+    async with calling(stack, reply.json()) as page:
+        assert (await ask(page, "POST", QUEUE, json=given(stack))).status_code == 200
+
+
+async def test_a_key_for_other_models_buys_none(stack: Stack) -> None:
+    """403 through the proxy too."""
+    key = (await another_key(stack, models=["fal-ai/kling-video/v1.6/pro/image-to-video"])).key
+    async with calling(stack, key) as api, nothing_changes(stack):
+        assert_fals(await ask(api, "POST", QUEUE, json=given(stack)), 403)
+
+
+# --- when something is away --------------------------------------------------------------------------------------
+
+
+async def test_an_upload_without_fal_is_503_and_the_process_lives(store: RedisServer, emulator: Emulator) -> None:
+    """Fal's storage refuses connections: a sentence, and the next request is answered."""
+    away = f"http://127.0.0.1:{free_port()}"
+    async with open_stack(store, emulator, FILMGATE_FAL_REST_URL=away) as stack:
+        kind = {"Content-Type": "image/png"}
+        assert_fals(await ask(stack.api, "POST", f"{CDN}/files/upload", content=picture(), headers=kind), 503)
+        assert await submitted(stack)
+
+
+async def test_without_the_store_a_poll_is_to_be_asked_again(emulator: Emulator) -> None:
+    """429 with Retry-After, which the client sends again; a bad target needs no store to be refused."""
+    with RedisServer() as redis:
+        async with open_stack(redis, emulator) as stack:
+            request_id = await submitted(stack)
+            await asyncio.to_thread(redis.kill)
+            reply = await ask(stack.api, "GET", request_url(request_id, "/status"))
+            assert_fals(reply, 429)
+            assert int(reply.headers["retry-after"]) >= 1
+            assert_fals(await ask(stack.api, "GET", "https://evil.com"), 412)
+            await asyncio.to_thread(redis.start)
+
+            async def answers() -> bool:
+                return (await ask(stack.api, "GET", request_url(request_id, "/status"))).status_code == 202
+
+            await wait_until(answers, "the store is back", timeout=5)
+
+
+async def test_what_nobody_foresaw_is_told_as_on_the_route_itself(stack: Stack) -> None:
+    """A record that cannot be read: 500 in fal's shape, with the id under which the log has it."""
+    request_id = await submitted(stack)
+    record = keys.job(f"{stack.account.team.id}/{request_id}")
+    async with Redis.from_url(stack.redis.url, decode_responses=True) as redis:
+        kept = await redis.hget(record, "logs")
+        await redis.hset(record, "logs", "{")
+        reply = await ask(stack.api, "GET", request_url(request_id, "/status"), headers={"X-Request-ID": "t1"})
+        await redis.hset(record, "logs", kept or "[]")
+    assert_fals(reply, 500)
+    assert reply.headers["x-fal-request-id"] == "t1"
+
+
+# --- real HTTP ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def server(stack: Stack) -> AsyncIterator[Server]:
+    """An API process on the stack's store that lets one page in."""
+    async with running_server({**stack.environment, "FILMGATE_CORS_ORIGINS": PAGE}) as running:
+        yield running
+
+
+async def test_a_preflight_lets_fals_client_through(server: Server) -> None:
+    """Every method and every header that the client sends from a page; a page that is not named gets nothing."""
+    async with httpx.AsyncClient(base_url=server.url, trust_env=False) as web:
+        for method in ("GET", "POST", "PUT"):
+            wish = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": ",".join(SENT)}
+            reply = await web.options(PROXY, headers={"Origin": PAGE, **wish})
+            assert (reply.status_code, reply.headers["access-control-allow-origin"]) == (200, PAGE), reply.text
+            assert method in reply.headers["access-control-allow-methods"].split(", ")
+            assert set(SENT) <= set(reply.headers["access-control-allow-headers"].lower().split(", "))
+            other = await web.options(PROXY, headers={"Origin": "https://evil.example.com", **wish})
+            assert other.status_code == 400
+            assert "access-control-allow-origin" not in other.headers
+
+
+async def test_a_page_can_read_what_the_client_reads(stack: Stack, server: Server) -> None:
+    """The id, why it timed out, what was dropped: exposed, on answers and on refusals alike."""
+    wanted = {
+        *("x-fal-request-id", "x-fal-request-timeout-type", "x-fal-error-type", "x-fal-billable-units"),
+        *("x-filmgate-warning", "idempotent-replayed", "retry-after"),
+    }
+    said = {"Origin": PAGE, "Authorization": f"Key {stack.account.key}"}
+    async with httpx.AsyncClient(base_url=server.url, headers=said, trust_env=False) as web:
+        replies = [
+            (200, await ask(web, "POST", QUEUE, json={**given(stack), "mask": 1})),
+            (422, await ask(web, "POST", QUEUE, json={})),
+            (412, await ask(web, "POST", "https://evil.com")),
+            (400, await web.post(PROXY)),
+            (401, await ask(web, "POST", QUEUE, headers={"Authorization": "Key x"})),
+            (404, await ask(web, "GET", request_url("job_x", "/status"))),
+        ]
+    for status, reply in replies:
+        assert reply.status_code == status, reply.text
+        assert reply.headers["access-control-allow-origin"] == PAGE
+        assert wanted <= set(reply.headers["access-control-expose-headers"].lower().split(", "))
+        assert reply.headers["x-fal-request-id"]
+    assert "mask" in replies[0][1].headers["x-filmgate-warning"]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"X-Fal-Target-Url: %b\r\nx-fal-target-url: https://evil.com/" % QUEUE.encode(),
+        b"X-Fal-Target-Url: https://evil.com/\r\nX-FAL-TARGET-URL: %b" % QUEUE.encode(),
+        b"X-Fal-Target-Url: https://queue.fal.run\t@evil.com/x",
+        b"X-Fal-Target-Url: https://queue.fal.run\x00@evil.com/x",
+        b"X-Fal-Target-Url: https://queue.fal.run/\xc0\xae\xc0\xae/x",
+        b"X-Fal-Target-Url:",
+        b"X_Fal_Target_Url: %b" % QUEUE.encode(),
+    ],
+)
+async def test_odd_header_lines_are_refused(stack: Stack, server: Server, lines: bytes) -> None:
+    """On the wire: twice in another spelling, a tab, a zero, overlong UTF-8, nothing, underscores: 400."""
+    body = json.dumps(given(stack)).encode()
+    head = b"POST /fal/proxy HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    own = f"Authorization: Key {stack.account.key}\r\nContent-Length: {len(body)}\r\n".encode()
+    async with nothing_changes(stack):
+        answer = await asyncio.to_thread(server.send, head + own + lines + b"\r\n\r\n" + body)
+    assert answer.startswith(b"HTTP/1.1 400 "), answer[:300]

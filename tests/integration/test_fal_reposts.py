@@ -1,0 +1,204 @@
+"""A client's own re-post costs nothing, and two honest takes stay possible (docs/decisions/0016)."""
+
+import asyncio
+import json
+
+import httpx
+import pytest
+
+from app.domain.jobs import Priority
+from app.domain.limits import Limit, Unit, Window
+from app.services.fal_door import REPOST_MS, FalRequest
+from app.store import keys
+from tests.support import fal_door
+from tests.support.callers import another_key, calling, colleague, stranger, token
+from tests.support.fal_door import MODEL, given
+from tests.support.hand import Hand
+from tests.support.server import running_server
+from tests.support.stack import Stack
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.anyio
+
+
+async def job_count(stack: Stack) -> int:
+    """How many jobs the caller has."""
+    return len((await stack.api.get("/v1/jobs")).json()["data"])
+
+
+async def unanswered(stack: Stack, prompt: str) -> str:
+    """A job of which nobody was told: its process died between admission and answer."""
+    caller = await stack.gateway.accounts.authenticate(stack.account.key)
+    request = FalRequest(MODEL, given(stack, prompt), priority=Priority.NORMAL)
+    taken = await stack.gateway.fal_door.submit(
+        caller, request, door="queue", idempotency_key=None, trace_id="dead"
+    )
+    return taken.job.id
+
+
+async def test_a_repost_is_the_same_job(stack: Stack, hand: Hand) -> None:
+    """200, the same id, the job as it is now; said to be a repeat; the money is put aside once."""
+    first = await fal_door.post(stack, "once")
+    await hand.bought("another")
+    again = await fal_door.post(stack, "once")
+    assert (again.status_code, again.json()["request_id"]) == (200, first.json()["request_id"])
+    assert ("idempotent-replayed" in first.headers, again.headers["idempotent-replayed"]) == (False, "true")
+    assert await job_count(stack) == 2
+    assert (await hand.money())[0] == 2 * 1_400_000
+
+
+async def test_two_takes_are_two_jobs_once_the_first_was_polled(stack: Stack) -> None:
+    """Answered and polled by its id: who asks for the same within the same second wants another."""
+    first = await fal_door.submitted(stack, "take")
+    assert (await fal_door.status(stack, first["request_id"])).status_code == 202
+    second = await fal_door.submitted(stack, "take")
+    assert second["request_id"] != first["request_id"]
+    third = await fal_door.submitted(stack, "take")
+    assert third["request_id"] == second["request_id"]
+    assert await job_count(stack) == 2
+
+
+@pytest.mark.parametrize("how", ["status", "result", "cancel"])
+async def test_any_request_by_the_id_is_a_poll(stack: Stack, how: str) -> None:
+    """Whoever names the id has read the answer."""
+    first = await fal_door.submitted(stack, how)
+    ask = {"status": fal_door.status, "result": fal_door.result, "cancel": fal_door.cancel}[how]
+    await ask(stack, first["request_id"])
+    assert (await fal_door.submitted(stack, how))["request_id"] != first["request_id"]
+
+
+async def test_a_repost_after_a_lost_answer_is_never_a_second_purchase(stack: Stack) -> None:
+    """The process died before it answered: found again, even if somebody else polled the job meanwhile."""
+    job_id = await unanswered(stack, "lost")
+    await fal_door.status(stack, job_id)
+    again = await fal_door.post(stack, "lost")
+    assert again.json()["request_id"] == job_id
+    assert await job_count(stack) == 1
+    assert (await fal_door.submitted(stack, "lost"))["request_id"] != job_id  # that answer was written, and polled
+
+
+async def test_a_poll_that_comes_before_the_answer_is_noted_counts(stack: Stack) -> None:
+    """The order of the two makes no difference."""
+    caller = await stack.gateway.accounts.authenticate(stack.account.key)
+    request = FalRequest(MODEL, given(stack, "order"))
+    taken = await stack.gateway.fal_door.submit(
+        caller, request, door="queue", idempotency_key=None, trace_id="order"
+    )
+    await fal_door.status(stack, taken.job.id)
+    await stack.gateway.fal_door.answered(taken, door="queue")
+    assert (await fal_door.submitted(stack, "order"))["request_id"] != taken.job.id
+
+
+async def test_reposts_at_the_same_time_are_one_job(stack: Stack) -> None:
+    """Ten at once, as after a broken connection."""
+    replies = await asyncio.gather(*(fal_door.post(stack, "at once") for _ in range(10)))
+    assert {reply.status_code for reply in replies} == {200}
+    assert len({reply.json()["request_id"] for reply in replies}) == 1
+    assert sum("idempotent-replayed" not in reply.headers for reply in replies) == 1
+
+
+CHANGES = [
+    {"json": {"seed": 1}},
+    {"params": {"fal_webhook": "https://example.com/hook"}},
+    {"headers": {"X-Fal-Queue-Priority": "low"}},
+    {"headers": {"X-Fal-Request-Timeout": "30.0"}},
+    {"headers": {"X-Filmgate-New": "1"}},
+    {"headers": {"Idempotency-Key": "second"}},
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_what_differs_is_another_job(stack: Stack, change: dict[str, dict[str, object]]) -> None:
+    """Body (a dropped field too), webhook, a header that changes the job, and the two that say so."""
+    first = await fal_door.submitted(stack, "differs")
+    if "json" in change:
+        change = {"json": {**given(stack, "differs"), **change["json"]}}
+    assert (await fal_door.submitted(stack, "differs", **change))["request_id"] != first["request_id"]
+
+
+async def test_headers_that_change_nothing_make_no_difference(stack: Stack) -> None:
+    """A hint, no retries, the default priority."""
+    first = await fal_door.submitted(stack, "hints")
+    headers = {"X-Fal-Runner-Hint": "h", "X-Fal-No-Retry": "1", "X-Fal-Queue-Priority": "normal"}
+    assert (await fal_door.submitted(stack, "hints", headers=headers))["request_id"] == first["request_id"]
+
+
+async def test_nobody_elses_request_is_a_repeat(stack: Stack) -> None:
+    """Another user's, another team's, another browser token's; another key of the same user is the same caller."""
+    first = (await fal_door.submitted(stack, "whose"))["request_id"]
+    body = given(stack, "whose")
+    tokens = [(await token(stack.api))["token"] for _ in range(2)]
+    found = []
+    for key in (*tokens, (await colleague(stack)).key, await stranger(stack)):
+        async with calling(stack, key) as api:
+            found.append((await api.post(f"/fal/queue/{MODEL}", json=body)).json()["request_id"])
+    assert len({first, *found}) == 5
+    async with calling(stack, (await another_key(stack)).key) as api:
+        assert (await api.post(f"/fal/queue/{MODEL}", json=body)).json()["request_id"] == first
+
+
+async def test_a_repost_works_over_every_limit(stack: Stack) -> None:
+    """The limit that the first used up, and the line that is too long by itself."""
+    params = {"fal_max_queue_length": "0"}
+    first = await fal_door.submitted(stack, "limited", params=params)
+    limits = [Limit(Unit.JOBS, Window.TOTAL, 1), Limit(Unit.SUBMITS, Window.HOUR, 0)]
+    await stack.gateway.limits.replace("test", stack.account.team.id, limits)
+    again = await fal_door.post(stack, "limited", params=params)
+    assert (again.status_code, again.json()["request_id"]) == (200, first["request_id"])
+    assert (await fal_door.post(stack, "another")).status_code == 403
+
+
+async def test_a_key_of_the_callers_own_counts_and_stays(stack: Stack) -> None:
+    """As on the native side: also after polls; another body is 422."""
+    headers = {"Idempotency-Key": "mine"}
+    first = await fal_door.submitted(stack, "mine", headers=headers)
+    await fal_door.status(stack, first["request_id"])
+    assert (await fal_door.submitted(stack, "mine", headers=headers))["request_id"] == first["request_id"]
+    other = await fal_door.post(stack, "other", headers=headers)
+    assert (other.status_code, other.json()["detail"][0]["loc"]) == (422, ["header", "idempotency-key"])
+
+
+async def test_the_record_of_a_request_ends_by_itself(stack: Stack, hand: Hand) -> None:
+    """After 150 s; and it is gone at once when the job was answered and polled."""
+    request_id = (await fal_door.submitted(stack, "ends"))["request_id"]
+    names = [name async for name in hand.redis.scan_iter(keys.PREFIX + "idem:*")]
+    assert len(names) == 1
+    assert 0 < await hand.redis.pttl(names[0]) <= REPOST_MS
+    await fal_door.status(stack, request_id)
+    assert not await hand.redis.exists(names[0])
+    record = await hand.redis.hgetall(keys.job(hand.ref(request_id)))
+    assert not {"repost", "repost_answered", "repost_polled"} & record.keys()
+
+
+async def test_a_caller_who_left_before_the_answer_gets_the_same_job(stack: Stack, hand: Hand) -> None:
+    """Over a real connection that is closed as soon as the request is sent, ten times; then asked properly."""
+    body = json.dumps(given(stack, "dropped")).encode()
+    async with running_server(stack.environment) as server:
+        head = (
+            f"POST /fal/queue/{MODEL} HTTP/1.1\r\nHost: x\r\nAuthorization: Key {stack.account.key}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        for _ in range(10):
+            _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(head.encode() + body)
+            await writer.drain()
+            writer.close()
+
+        async def admitted() -> bool:
+            return await job_count(stack) > 0
+
+        await wait_until(admitted, "the job is admitted")
+        headers = {"Authorization": f"Key {stack.account.key}", "Content-Type": "application/json"}
+        async with httpx.AsyncClient(base_url=server.url, headers=headers, trust_env=False) as client:
+            reply = await client.post(f"/fal/queue/{MODEL}", content=body)
+            assert (reply.status_code, reply.headers["idempotent-replayed"]) == (200, "true")
+            request_id = reply.json()["request_id"]
+
+            async def forgotten() -> bool:  # noted just after the answer was written
+                await client.get(fal_door.path_of(request_id, "/status"))
+                return not [name async for name in hand.redis.scan_iter(keys.PREFIX + "idem:*")]
+
+            await wait_until(forgotten, "the first take is no repeat any more")
+            other = await client.post(f"/fal/queue/{MODEL}", content=body)
+            assert other.json()["request_id"] != request_id
+    assert await job_count(stack) == 2

@@ -1,0 +1,208 @@
+"""Receivers that mean harm cost one attempt of bounded time, little memory, and nobody else's delivery."""
+
+import asyncio
+import json
+import os
+import ssl
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.egress import EgressPolicy
+from app.webhooks.sender import KEPT_BYTES, READ_BYTES, TOTAL_SECONDS, WIRE_BYTES, Sender
+from tests.support.hostile import ENCRYPTED, HOSTILE, Hostile, Reader, Writer, serving, writes
+from tests.support.tls import Certificates, issue_certificates
+from tests.support.tree import ROOT
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
+
+GROWTH_KB = 5_000
+SPARE_SECONDS = 1  # what a busy machine may add to a limit
+FRIENDLY = writes(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + bytes(200_000), ends=True)
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """Those of this machine."""
+    return issue_certificates(tmp_path_factory.mktemp("tls"))
+
+
+def server_tls(certificates: Certificates) -> ssl.SSLContext:
+    """What a receiver shows."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates.certificate, certificates.key)
+    return context
+
+
+@dataclass
+class Apart:
+    """A sender in another process."""
+
+    process: asyncio.subprocess.Process
+
+    async def attempt(self, url: str) -> dict[str, Any]:
+        """What came of one attempt, with `rss_kb`."""
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(f"{url}\n".encode())
+        made: dict[str, Any] = json.loads(await self.process.stdout.readline())
+        return made
+
+
+@asynccontextmanager
+async def sending(seconds: float, certificates: Certificates) -> AsyncIterator[Apart]:
+    """A sender whose attempts may take so long, and which trusts the authority of the tests."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.support.hostile", str(seconds), str(certificates.authority)),
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield Apart(process)
+    finally:
+        assert process.stdin
+        process.stdin.close()
+        async with asyncio.timeout(20):
+            assert await process.wait() == 0
+
+
+async def test_all_of_them_together_cost_less_than_5_mb(certificates: Certificates, *, full: bool) -> None:
+    """Each attempt ends in its time, says what happened, and keeps 4 KB; memory is measured in the sender alone."""
+    seconds = TOTAL_SECONDS if full else 1.0
+    cases: list[tuple[str, Hostile, ssl.SSLContext | None]] = [(name, case, None) for name, case in HOSTILE.items()]
+    cases += [(name, case, server_tls(certificates)) for name, case in ENCRYPTED.items()]
+    async with sending(seconds, certificates) as sender:
+        for tls in (None, server_tls(certificates), None):  # what every sender has seen once
+            async with serving(FRIENDLY, tls=tls) as url:
+                before = (await sender.attempt(url))["rss_kb"]
+        for name, case, tls in cases:
+            async with serving(case.script, tls=tls) as url:
+                made = await sender.attempt(url)
+            told = (made["status"], made["outcome"], made["error"])
+            assert told == (case.status, case.outcome, case.error), name
+            assert made["duration_ms"] < (seconds + SPARE_SECONDS) * 1000, name
+            assert case.slow or made["duration_ms"] < max(seconds, 3) * 1000, name
+            assert len(made["answer"]) <= KEPT_BYTES, name
+            assert made["rss_kb"] - before < GROWTH_KB, name
+
+
+async def one(case: Hostile, *, tls: ssl.SSLContext | None, trusts: ssl.SSLContext | None) -> tuple[Any, ...]:
+    """What comes of one attempt of this process; 3 seconds."""
+    sender = Sender(EgressPolicy.parse("127.0.0.1"), total_timeout=3, tls=trusts)
+    async with serving(case.script, tls=tls) as url:
+        made = await sender.send(url, body=b"{}", signature={}, now=datetime.fromtimestamp(time.time(), UTC))
+    await sender.aclose()
+    return made.status, made.outcome, made.error
+
+
+async def test_no_more_than_its_share_is_read_of_an_answer() -> None:
+    """64 KB of a body, 128 KB with all that is around it; the kernel's buffers may fill besides."""
+    taken: dict[str, int] = {}
+
+    async def body(_: Reader, writer: Writer) -> None:
+        await pour(writer, "body", b"HTTP/1.1 200 OK\r\n\r\n")
+
+    async def news(_: Reader, writer: Writer) -> None:
+        await pour(writer, "news", b"", b"HTTP/1.1 103 Early Hints\r\n\r\n" * 100)
+
+    async def pour(writer: Writer, name: str, first: bytes, then: bytes = bytes(4096)) -> None:
+        sock = writer.get_extra_info("socket")
+        writer.transport.set_write_buffer_limits(0)
+        writer.write(first)
+        taken[name] = len(first)
+        while True:
+            writer.write(then)
+            await writer.drain()
+            taken[name] += len(then)
+            assert sock.fileno() >= 0
+
+    assert await one(Hostile(body, 200, "", None), tls=None, trusts=None) == (200, "delivered", None)
+    assert await one(Hostile(news, 200, "", None), tls=None, trusts=None) == (None, "retry", "too_large")
+    assert READ_BYTES <= taken["body"] < 50_000_000
+    assert WIRE_BYTES <= taken["news"] < 50_000_000
+
+
+async def test_others_are_served_while_twenty_of_the_worst_are(certificates: Certificates) -> None:
+    """Floods are cut where they would take the processor, and what waits costs nothing: friends take no longer."""
+    worst = [HOSTILE[name].script for name in ("endless 1xx", "a byte in each chunk", "no answer", "1 GB")]
+    sender = Sender(EgressPolicy.parse("127.0.0.1"), total_timeout=4)
+
+    async def attempt(url: str) -> Any:
+        return await sender.send(url, body=b"{}", signature={}, now=datetime.fromtimestamp(time.time(), UTC))
+
+    async with sending(4, certificates) as friendly_sender, serving(FRIENDLY) as friend:
+        alone = (await friendly_sender.attempt(friend))["duration_ms"]
+        assert alone < 2_000
+        async with (
+            serving(worst[0]) as news,
+            serving(worst[1]) as chunks,
+            serving(worst[2]) as silence,
+            serving(worst[3]) as flood,
+        ):
+            floods = [asyncio.create_task(attempt(url)) for url in (news, chunks, silence, flood) * 5]
+            made = await attempt(friend)
+            assert made.outcome == "delivered"
+            assert made.duration_ms < 3_900  # in a process with twenty floods and their servers
+            assert {type(done).__name__ for done in await asyncio.gather(*floods)} == {"Attempt"}
+    await sender.aclose()
+
+
+def expired(folder: Path) -> Certificates:
+    """Certificates of a folder that is older than they last."""
+    long_ago = time.time() - 30 * 86_400
+    os.utime(folder, (long_ago, long_ago))
+    return issue_certificates(folder)
+
+
+async def test_a_certificate_that_proves_nothing_is_a_failure(certificates: Certificates, tmp_path: Path) -> None:
+    """Signed by nobody we know, expired, or of another name; the message is not sent."""
+    hostile = Hostile(FRIENDLY, None, "", None)
+    tls, refused = server_tls(certificates), (None, "retry", "tls")
+    assert await one(hostile, tls=tls, trusts=certificates.context) == (200, "delivered", None)
+    assert await one(hostile, tls=tls, trusts=None) == refused
+    old = expired(tmp_path)
+    assert await one(hostile, tls=server_tls(old), trusts=old.context) == refused
+    sender = Sender(EgressPolicy.parse("127.0.0.2"), total_timeout=3, tls=certificates.context)
+    listens = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.2", 0, ssl=tls)
+    async with listens as server:
+        url = f"https://127.0.0.2:{server.sockets[0].getsockname()[1]}/"
+        made = await sender.send(url, body=b"{}", signature={}, now=datetime.fromtimestamp(time.time(), UTC))
+    assert (made.status, made.outcome, made.error) == refused
+    await sender.aclose()
+
+
+async def test_a_receiver_that_wants_a_certificate_of_ours_is_a_failure(certificates: Certificates) -> None:
+    """TLS 1.3 says so only after the handshake, when the answer is read."""
+    wants = server_tls(certificates)
+    wants.verify_mode = ssl.CERT_REQUIRED
+    wants.load_verify_locations(certificates.authority)
+    status, outcome, error = await one(Hostile(FRIENDLY, None, "", None), tls=wants, trusts=certificates.context)
+    assert (status, outcome) == (None, "retry")
+    assert error in {"tls", "connect"}  # whichever end of the connection is read first
+
+
+async def test_a_handshake_that_never_ends_is_given_up(certificates: Certificates) -> None:
+    """The receiver takes the connection and says nothing at all."""
+    sender = Sender(EgressPolicy.parse("127.0.0.1"), total_timeout=1, tls=certificates.context)
+    waits = asyncio.Event()
+
+    async def silent(_: Reader, writer: Writer) -> None:
+        await waits.wait()
+        writer.close()
+
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        made = await sender.send(url, body=b"{}", signature={}, now=datetime.fromtimestamp(time.time(), UTC))
+        waits.set()
+    assert (made.status, made.outcome, made.error) == (None, "retry", "timeout")
+    assert made.duration_ms < 2_000
+    await sender.aclose()

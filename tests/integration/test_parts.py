@@ -1,0 +1,69 @@
+"""The folder of parts: nothing is lost that is needed, and nothing stays that is not."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from app.domain.errors import TooLarge, Unavailable, Unprocessable
+from app.media.parts import PartFolder
+
+pytestmark = pytest.mark.anyio
+
+
+def files(root: Path) -> list[str]:
+    """Names of all files below, in order."""
+    return sorted(path.name for path in root.rglob("*") if path.is_file())
+
+
+async def test_parts_are_joined_in_the_order_asked_for(tmp_path: Path) -> None:
+    """Written in any order; a part that came again has its last bytes, and the first ones are gone."""
+    parts = PartFolder(tmp_path / "uploads")
+    await parts.write("me", "one", 2, "b", b"world")
+    await parts.write("me", "one", 1, "x", b"bye ")
+    await parts.write("me", "one", 1, "a", b"hello ")
+    await parts.write("me", "one", 11, "c", b"!")
+    assert await parts.join("me", "one", [(1, "a"), (2, "b"), (11, "c")]) == b"hello world!"
+    assert files(tmp_path) == ["1-a", "11-c", "2-b"]
+    with pytest.raises(Unprocessable, match="Part 1 "):
+        await parts.join("me", "one", [(1, "x")])
+
+
+async def test_dropped_parts_are_gone_and_others_stay(tmp_path: Path) -> None:
+    """Dropping twice, or what never was, is fine."""
+    parts = PartFolder(tmp_path)
+    await parts.write("me", "one", 1, "a", b"x")
+    await parts.write("me", "two", 1, "b", b"x")
+    await parts.drop("me", "one")
+    await parts.drop("me", "one")
+    assert files(tmp_path) == ["1-b"]
+
+
+async def test_one_user_cannot_fill_the_folder(tmp_path: Path) -> None:
+    """A quota for each and one for all; what was dropped makes room again."""
+    parts = PartFolder(tmp_path, of_one_user=10, of_all=15)
+    await parts.write("me", "one", 1, "a", b"x" * 10)
+    with pytest.raises(TooLarge):
+        await parts.write("me", "two", 1, "a", b"x")
+    await parts.write("you", "one", 1, "a", b"x" * 5)
+    with pytest.raises(Unavailable):
+        await parts.write("she", "one", 1, "a", b"x")
+    await parts.drop("me", "one")
+    await parts.write("she", "one", 1, "a", b"x" * 10)
+
+
+async def test_what_nobody_completes_is_removed_in_time(tmp_path: Path) -> None:
+    """The next part of anybody sweeps what has not changed for its lifetime."""
+    parts = PartFolder(tmp_path, lifetime_s=3600)
+    await parts.write("me", "old", 1, "a", b"x")
+    await parts.write("me", "new", 1, "b", b"x")
+    before = (tmp_path / "me" / "old").stat().st_mtime - 3601
+    os.utime(tmp_path / "me" / "old", (before, before))
+    await parts.write("you", "one", 1, "c", b"x")
+    assert files(tmp_path) == ["1-b", "1-c"]
+
+
+async def test_only_this_program_reads_the_parts(tmp_path: Path) -> None:
+    """Other users of the machine do not."""
+    await PartFolder(tmp_path / "uploads").write("me", "one", 1, "a", b"x")
+    assert (tmp_path / "uploads" / "me" / "one").stat().st_mode & 0o077 == 0

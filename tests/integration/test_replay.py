@@ -1,0 +1,318 @@
+"""Webhooks sent again by hand: the same message and id, a fresh schedule, spread, and not too often."""
+
+from itertools import pairwise
+from typing import Any
+
+import httpx
+import pytest
+from standardwebhooks import Webhook
+
+from app.domain.accounts import USER_SCOPES, Scope
+from app.services.deliveries import MANY_A_MINUTE, SINGLES_A_MINUTE
+from app.store import keys
+from app.store.deliveries import AT_ONCE, EARLIER_ATTEMPTS, REPLAYS_NOTED, SPACE_MS
+from tests.support.callers import calling, colleague
+from tests.support.endpoints import change, chief, endpoint, later, sent, taken
+from tests.support.hand import Hand
+from tests.support.receiver import Receiver, Reply
+from tests.support.refusals import assert_problem, nothing_changes
+from tests.support.stack import Stack
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.anyio
+
+ABORT = Reply(500, {"webhook-delivery": "abort-message"})
+
+
+async def log(api: httpx.AsyncClient, **query: Any) -> list[dict[str, Any]]:
+    """The newest of the team's deliveries."""
+    found: list[dict[str, Any]] = (await api.get("/v1/deliveries", params={"limit": 100, **query})).json()["data"]
+    return found
+
+
+async def replay(api: httpx.AsyncClient, **asked: Any) -> dict[str, Any]:
+    """The answer to a replay of many."""
+    reply = await api.post("/v1/deliveries/replay", json=asked)
+    assert reply.status_code == 202, reply.text
+    done: dict[str, Any] = reply.json()
+    assert done.keys() == {"replayed", "skipped", "more", "next_cursor"}
+    assert done["more"] == (done["next_cursor"] is not None)
+    return done
+
+
+async def replay_one(api: httpx.AsyncClient, delivery_id: str) -> dict[str, Any]:
+    """The delivery after its replay."""
+    reply = await api.post(f"/v1/deliveries/{delivery_id}/replay")
+    assert reply.status_code == 202, reply.text
+    shown: dict[str, Any] = reply.json()
+    return shown
+
+
+async def test_a_replay_is_the_same_message_signed_anew(hand: Hand, receiver: Receiver) -> None:
+    """The same `webhook-id` and body, verified with the secret; noted, with the attempts before it."""
+    async with chief(hand.stack) as api:
+        made = await endpoint(api, receiver.url)
+        job = await hand.ended()
+        await sent(hand)
+        (before,) = await log(api)
+        shown = await replay_one(api, before["id"])
+        assert (shown["status"], shown["attempts"]) == ("due", before["attempts"])
+        (noted,) = shown["replays"]
+        assert (noted["by"], noted["replayed_from"]) == (hand.stack.account.user.id, "delivered")
+        assert await sent(hand) == 1
+        (after,) = await log(api)
+    first, second = receiver.requests
+    assert first.headers["webhook-id"] == second.headers["webhook-id"] == before["id"]
+    assert first.body == second.body
+    assert Webhook(made["secret"]).verify(second.body, dict(second.headers))["data"]["id"] == job.id
+    assert (after["status"], len(after["attempts"])) == ("delivered", 2)
+    assert after["attempts"][0] == before["attempts"][0]
+    line = (await hand.gateway.audit.page(before=None, count=1))[0]
+    assert (line.action, line.target) == ("delivery.replay", before["id"])
+
+
+async def test_a_replay_begins_the_schedule_anew(hand: Hand, receiver: Receiver) -> None:
+    """A delivery that failed three times fails once more, and its next attempt is after five seconds again."""
+    receiver.answers([500] * 3 + [ABORT, 500])
+    async with chief(hand.stack) as api:
+        made = await endpoint(api, receiver.url, events=["job.queued"])
+        await hand.admit()
+        (ref,) = await hand.due("deliver")
+        for _ in range(4):
+            await sent(hand)
+            await later(hand, made["id"], ms=4_000_000)
+        (dead,) = await log(api, status="dead")
+        await replay_one(api, dead["id"])
+        assert await log(api, status="dead") == []
+        assert await sent(hand) == 1
+        assert 3_000 < await hand.due_in_ms(ref) <= 6_000
+        (shown,) = await log(api)
+        assert [attempt["status"] for attempt in shown["attempts"]] == [500] * 5
+        assert (shown["replays"][0]["replayed_from"], shown["dead_at"]) == ("dead", None)
+
+
+async def test_what_waits_for_its_next_attempt_can_be_sent_now(hand: Hand, receiver: Receiver) -> None:
+    """A consumer that is well again need not wait for hours."""
+    receiver.answers([500])
+    async with chief(hand.stack) as api:
+        await endpoint(api, receiver.url, events=["job.queued"])
+        await hand.admit()
+        await sent(hand)
+        assert await sent(hand) == 0
+        await replay_one(api, (await log(api))[0]["id"])
+        assert await sent(hand) == 1
+        assert (await log(api))[0]["status"] == "delivered"
+
+
+async def test_the_past_of_a_delivery_does_not_grow_without_end(hand: Hand, receiver: Receiver) -> None:
+    """After many replays the newest attempts and replays are kept."""
+    async with chief(hand.stack) as api:
+        await endpoint(api, receiver.url, events=["job.queued"])
+        await hand.admit()
+        await sent(hand)
+        (one,) = await log(api)
+        total = EARLIER_ATTEMPTS + 3
+        for _ in range(total):
+            assert await hand.gateway.deliveries._store.replay(hand.team, [one["id"]], by="user_1", spread=False)
+            await sent(hand)
+        (shown,) = await log(api)
+        record = await hand.redis.hgetall(keys.delivery(hand.ref(one["id"])))
+    assert (len(shown["attempts"]), len(shown["replays"])) == (EARLIER_ATTEMPTS + 1, REPLAYS_NOTED)
+    assert sum(name.startswith("earlier:") for name in record) == EARLIER_ATTEMPTS
+    assert sum(name.startswith("replay:") for name in record) == REPLAYS_NOTED
+    times = [attempt["at"] for attempt in shown["attempts"]]
+    assert times == sorted(times)
+
+
+async def test_dead_letters_are_replayed_by_endpoint_and_type(hand: Hand, receiver: Receiver) -> None:
+    """Only dead letters where nothing else is asked for, and of these only what is wanted."""
+    kinds = ["job.queued", "job.canceled"]
+    async with chief(hand.stack) as api:
+        one = await endpoint(api, f"{receiver.url}/one", events=kinds)
+        await endpoint(api, f"{receiver.url}/two", events=kinds)
+        receiver.answers([ABORT] * 4)
+        job_id = await hand.admit()
+        await hand.store.cancel_queued(await hand.job(job_id))
+        while await sent(hand):
+            pass
+        await hand.admit()
+        await sent(hand)
+        assert [len(await log(api, status=status)) for status in ("dead", "delivered")] == [4, 2]
+        asked = {"endpoint": one["id"], "events": ["job.canceled"]}
+        assert await replay(api, **asked) == {"replayed": 1, "skipped": 0, "more": False, "next_cursor": None}
+        assert await replay(api, **asked) == {"replayed": 0, "skipped": 0, "more": False, "next_cursor": None}
+        assert (await replay(api, status="dead"))["replayed"] == 3
+        assert (await replay(api))["replayed"] == 0
+        assert (await replay(api, status="delivered", endpoint=one["id"]))["replayed"] == 1
+
+
+async def test_a_range_of_time_is_replayed_by_parts_and_in_order(hand: Hand, receiver: Receiver) -> None:
+    """Delivered or dead, everything of it once, the oldest first; each part says where to go on."""
+    async with chief(hand.stack) as api:
+        await endpoint(api, receiver.url, events=["job.queued"])
+        jobs = []
+        for number in range(6):
+            receiver.answers([ABORT if number % 2 else 200])
+            jobs.append(await hand.admit())
+            await sent(hand)
+        written = {one["job"]: one["created_at"] for one in await log(api)}
+        asked: dict[str, Any] = {"from": written[jobs[1]], "to": written[jobs[5]], "limit": 3}
+        first = await replay(api, **asked)
+        assert (first["replayed"], first["more"]) == (3, True)
+        second = await replay(api, **asked, cursor=first["next_cursor"])
+        assert (second["replayed"], second["more"]) == (1, False)
+        ids = {one["job"]: one["id"] for one in await log(api, status="due")}
+        waiting = await hand.redis.zrange(
+            keys.waiting((await hand.redis.zrange(keys.due("deliver"), 0, 0))[0]), 0, -1
+        )
+        assert [ref.partition("/")[2] for ref in waiting] == [ids[job] for job in jobs[1:5]]
+
+
+async def test_many_replays_are_spread_so_that_the_consumer_is_not_flooded(hand: Hand, receiver: Receiver) -> None:
+    """To one destination one after the other, also over two requests; to another one beside it."""
+    count = AT_ONCE // 2 + 10
+    async with chief(hand.stack) as api:
+        ours = [await endpoint(api, f"{receiver.url}/{n}", events=["endpoint.test"]) for n in range(2)]
+        for made in ours:
+            for _ in range(count):
+                assert (await api.post(f"/v1/webhook-endpoints/{made['id']}/test")).status_code == 202
+        await hand.redis.delete(keys.due("deliver"))  # nobody sends them meanwhile
+        assert (await replay(api, status="due", limit=count))["replayed"] == count
+        assert (await replay(api, status="due"))["replayed"] == 2 * count
+        for made in ours:
+            name = keys.waiting(f"{hand.team}/{made['id']}")
+            due = [score for _, score in await hand.redis.zrange(name, 0, -1, withscores=True)]
+            assert all(later - earlier >= SPACE_MS for earlier, later in pairwise(due))
+        now_ms = await hand.gateway.dispatch.now_ms()
+        ahead_ms = max(due) - now_ms
+        assert count * SPACE_MS - 5_000 < ahead_ms <= 2 * count * SPACE_MS
+
+
+async def test_replays_are_limited_by_the_minute(hand: Hand) -> None:
+    """Each kind for itself and of a team together: 429 with the time to wait, and nothing changes."""
+    async with chief(hand.stack) as api, chief(hand.stack) as other:
+        await endpoint(api, "https://consumer.example/hook", events=["job.queued"])
+        await hand.admit()
+        (one,) = await log(api)
+        for _ in range(MANY_A_MINUTE):
+            assert (await replay(api))["replayed"] == 0
+        for _ in range(SINGLES_A_MINUTE):
+            await replay_one(api, one["id"])
+        async with nothing_changes(hand.stack):
+            for reply in (
+                await other.post("/v1/deliveries/replay", json={}),
+                await other.post(f"/v1/deliveries/{one['id']}/replay"),
+            ):
+                assert_problem(reply, 429, "over_limit")
+                assert 0 < int(reply.headers["retry-after"]) <= 60 // MANY_A_MINUTE
+
+
+@pytest.mark.parametrize("state", ["paused", "disabled", "deleted"])
+async def test_nothing_is_replayed_to_an_endpoint_that_gets_nothing(
+    hand: Hand, receiver: Receiver, state: str
+) -> None:
+    """409 in a sentence for one delivery and for the endpoint; a replay of many leaves it out and says so."""
+    receiver.answers([ABORT, ABORT])
+    async with chief(hand.stack) as api:
+        made = await endpoint(api, f"{receiver.url}/closed", events=["job.queued"])
+        await hand.admit()
+        await sent(hand)
+        if state == "paused":
+            await change(api, made["id"], paused=True)
+        elif state == "disabled":
+            assert await hand.gateway.webhooks.disable(f"{hand.team}/{made['id']}", "It is gone.")
+        else:
+            await api.delete(f"/v1/webhook-endpoints/{made['id']}")
+        (dead,) = await log(api, status="dead")
+        async with nothing_changes(hand.stack):
+            problem = assert_problem(
+                await api.post(f"/v1/deliveries/{dead['id']}/replay"), 409, "endpoint_not_active"
+            )
+            assert state in problem["detail"]
+            reply = await api.post("/v1/deliveries/replay", json={"endpoint": made["id"]})
+            wanted = (404, "not_found") if state == "deleted" else (409, "endpoint_not_active")
+            assert_problem(reply, *wanted)
+        await endpoint(api, f"{receiver.url}/open", events=["job.queued"])
+        await hand.admit()
+        while await sent(hand):
+            pass
+        done = await replay(api)
+        assert done == {"replayed": 1, "skipped": 1, "more": False, "next_cursor": None}
+        assert (await log(api, status="dead"))[-1]["id"] == dead["id"]
+
+
+async def test_what_is_on_its_way_is_not_replayed(hand: Hand) -> None:
+    """An attempt is being made: 409, and a replay of many skips it."""
+    async with chief(hand.stack) as api:
+        await endpoint(api, "https://consumer.example/hook", events=["job.queued"])
+        await hand.admit()
+        ((ref, _),) = await taken(hand)
+        reply = await api.post(f"/v1/deliveries/{ref.partition('/')[2]}/replay")
+        assert_problem(reply, 409, "conflict")
+        assert await replay(api, status="due") == {"replayed": 0, "skipped": 1, "more": False, "next_cursor": None}
+
+
+async def test_a_user_replays_what_their_own_job_named(hand: Hand, receiver: Receiver) -> None:
+    """Their job's own webhook; the team's endpoint takes `team:admin`, and a reader of the team replays nothing."""
+    reader = await colleague(hand.stack, scopes=USER_SCOPES | {Scope.TEAM_READ})
+    async with chief(hand.stack) as api, calling(hand.stack, reader.key) as reads:
+        await endpoint(api, f"{receiver.url}/teams")
+        job = await hand.ended(webhook_url=f"{receiver.url}/own")
+        while await sent(hand):
+            pass
+        shown = (await hand.stack.api.get(f"/v1/jobs/{job.id}/deliveries")).json()["data"]
+        own, teams = sorted(shown, key=lambda one: one["endpoint"] or "")
+        assert (await replay_one(hand.stack.api, own["id"]))["status"] == "due"
+        async with nothing_changes(hand.stack):
+            path = f"/v1/deliveries/{teams['id']}/replay"
+            assert_problem(await hand.stack.api.post(path), 403, "forbidden")
+            assert_problem(await reads.post(path), 403, "forbidden")
+            assert_problem(await reads.post("/v1/deliveries/replay", json={}), 403, "forbidden")
+            assert_problem(await hand.stack.api.post("/v1/deliveries/replay", json={}), 403, "forbidden")
+        while await sent(hand):
+            pass
+        assert [request.target for request in receiver.requests].count("/own") == 2
+
+
+async def test_a_replay_is_delivered_by_the_workers(stack: Stack, receiver: Receiver) -> None:
+    """From the request to the consumer, without a hand in between."""
+    async with chief(stack) as api, stack.workers():
+        await endpoint(api, receiver.url, events=["job.queued"])
+        await stack.submit()
+        await receiver.wait_for(1)
+
+        async def delivered() -> list[dict[str, Any]]:
+            return await log(api, status="delivered")
+
+        (one,) = await wait_until(delivered, "it is delivered")
+        assert (await replay(api, **{"from": one["created_at"]}))["replayed"] == 1
+        first, second = (await receiver.wait_for(2))[:2]
+        assert first.headers["webhook-id"] == second.headers["webhook-id"]
+
+
+WRONG: list[tuple[dict[str, Any], int, str]] = [
+    ({"endpoint": "ep_" + "0" * 32}, 404, "not_found"),
+    ({"endpoint": 1}, 422, "wrong_type"),
+    ({"status": "lost"}, 422, "invalid_input"),
+    ({"events": []}, 422, "invalid_input"),
+    ({"events": ["job.lost"]}, 422, "invalid_input"),
+    ({"from": "yesterday"}, 422, "invalid_input"),
+    ({"from": 1_700_000_000}, 422, "invalid_input"),
+    ({"to": "2026-11-22T12:00:00"}, 422, "invalid_input"),
+    ({"from": "2026-11-22T12:00:00Z", "to": "2026-11-22T12:00:00Z"}, 422, "invalid_input"),
+    ({"limit": 0}, 422, "out_of_range"),
+    ({"limit": 1001}, 422, "out_of_range"),
+    ({"limit": "5"}, 422, "wrong_type"),
+    ({"cursor": "x"}, 400, "invalid_cursor"),
+    ({"since": "2026-11-22T12:00:00Z"}, 422, "unknown_field"),
+    ({"start": "2026-11-22T12:00:00Z"}, 422, "unknown_field"),
+]
+
+
+@pytest.mark.parametrize(("asked", "status", "code"), WRONG)
+async def test_a_wrong_wish_changes_nothing(stack: Stack, asked: dict[str, Any], status: int, code: str) -> None:
+    """It is refused with a sentence, and takes no turn."""
+    async with chief(stack) as api:
+        await api.get("/v1/jobs")
+        async with nothing_changes(stack):
+            assert_problem(await api.post("/v1/deliveries/replay", json=asked), status, code)

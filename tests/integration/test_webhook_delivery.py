@@ -1,0 +1,319 @@
+"""What reaches a team's webhook endpoints: which events, signed with what, and what becomes of what does not."""
+
+import base64
+import json
+from dataclasses import replace
+
+import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from app.domain.events import Event
+from app.domain.ids import split_ref
+from app.domain.limits import Limit, Unit, Window
+from app.domain.webhooks import FAILING_MS, FAILURES_UNTIL_DISABLED
+from app.store import keys
+from app.store.webhooks import DEAD_MS, Delivery
+from tests.support.endpoints import change, chief, endpoint, later, sent, taken
+from tests.support.hand import Hand
+from tests.support.receiver import Received, Receiver
+from workers.deliver import deliver
+from workers.message import MOST_BYTES, message_body
+
+pytestmark = pytest.mark.anyio
+
+V1_6 = "fal-ai/kling-video/v1.6/standard/image-to-video"
+
+
+def told(receiver: Receiver) -> dict[str, list[str]]:
+    """The types of the events that arrived, by path."""
+    found: dict[str, list[str]] = {}
+    for request in receiver.requests:
+        found.setdefault(request.target, []).append(json.loads(request.body)["type"])
+    return found
+
+
+def verifies(secret: str, request: Received) -> bool:
+    """What a consumer that holds this secret makes of the request."""
+    try:
+        Webhook(secret).verify(request.body, dict(request.headers))
+    except WebhookVerificationError:
+        return False
+    return True
+
+
+async def canceled(hand: Hand) -> str:
+    """A job that ends at once, so that an event is told; its id."""
+    job_id = await hand.admit()
+    assert await hand.store.cancel_queued(await hand.job(job_id))
+    return job_id
+
+
+async def only(hand: Hand, endpoint_id: str) -> Delivery:
+    """The one delivery of this endpoint."""
+    (found,) = await hand.gateway.webhook_store.page(hand.team, endpoint=endpoint_id)
+    return found
+
+
+async def test_an_event_goes_to_each_endpoint_that_wants_it(hand: Hand, receiver: Receiver) -> None:
+    """By type and by model, beside the job's own address; each message has an id of its own."""
+    async with chief(hand.stack) as api:
+        await endpoint(api, f"{receiver.url}/usual")
+        await endpoint(api, f"{receiver.url}/steps", events=["job.queued", "job.running", "job.succeeded"])
+        await endpoint(api, f"{receiver.url}/others", events=["job.queued", "job.succeeded"], models=[V1_6])
+        await endpoint(api, f"{receiver.url}/money", events=["budget.threshold"])
+        job = await hand.ended("a secret prompt", webhook_url=f"{receiver.url}/own")
+        while await sent(hand):
+            pass
+        assert told(receiver) == {
+            "/usual": ["job.succeeded"],
+            "/steps": ["job.queued", "job.running", "job.succeeded"],
+            "/own": ["job.succeeded"],
+        }
+        assert len({request.headers["webhook-id"] for request in receiver.requests}) == 5
+        sequences = [json.loads(one.body)["sequence"] for one in receiver.requests if one.target == "/steps"]
+        assert sequences == sorted(set(sequences))
+        assert all(b"secret prompt" not in request.body for request in receiver.requests)
+        shown = (await hand.stack.api.get(f"/v1/jobs/{job.id}/deliveries")).json()["data"]
+        assert {one["id"] for one in shown} == {request.headers["webhook-id"] for request in receiver.requests}
+
+
+async def test_the_messages_are_in_the_outbox_in_the_moment_of_the_event(hand: Hand) -> None:
+    """Whoever loses the race for the end writes none."""
+    async with chief(hand.stack) as api:
+        for number in range(3):
+            await endpoint(api, f"https://consumer.example/{number}", events=["job.canceled"])
+    job_id = await hand.admit()
+    job = await hand.job(job_id)
+    assert await hand.due("deliver") == []
+    results = [await hand.store.cancel_queued(job) for _ in range(3)]
+    assert (results, len(await hand.due("deliver"))) == ([True, False, False], 3)
+
+
+async def test_every_secret_signs_until_its_overlap_is_over(hand: Hand, receiver: Receiver) -> None:
+    """Three `v1` signatures; each consumer verifies with the secret it holds, and a tampered body with none."""
+    async with chief(hand.stack) as api:
+        made = await endpoint(api, receiver.url)
+        address = f"/v1/webhook-endpoints/{made['id']}/rotate-secret"
+        secrets = [made["secret"]]
+        replies = [await api.post(address, json={"overlap_seconds": overlap_s}) for overlap_s in (600, 1200)]
+        secrets += [reply.json()["secret"] for reply in replies]
+        await hand.ended()
+        assert await sent(hand) == 1
+        (request,) = receiver.requests
+        assert request.headers["webhook-signature"].count("v1,") == 3
+        assert [verifies(secret, request) for secret in secrets] == [True, True, True]
+        tampered = replace(request, body=request.body.replace(b"job.succeeded", b"job.failed"))
+        assert not any(verifies(secret, tampered) for secret in secrets)
+        newest = (await api.post(address, json={"overlap_seconds": 0})).json()["secret"]
+        await api.post(f"/v1/webhook-endpoints/{made['id']}/test")
+        assert await sent(hand) == 1
+    assert [verifies(secret, receiver.requests[1]) for secret in [*secrets, newest]] == [False] * 3 + [True]
+
+
+async def test_a_jobs_own_webhook_is_signed_with_both_secrets_of_the_team(hand: Hand, receiver: Receiver) -> None:
+    """During the overlap of a rotation; the endpoint's own secret has nothing to do with it."""
+    before = (await hand.stack.api.get("/v1/webhook-secret")).json()["secret"]
+    async with chief(hand.stack) as api:
+        after = (await api.post("/v1/webhook-secret/rotate", json={"overlap_days": 1})).json()["secret"]
+    await hand.ended(webhook_url=receiver.url)
+    assert await sent(hand) == 1
+    assert [verifies(secret, receiver.requests[0]) for secret in (before, after)] == [True, True]
+
+
+async def test_an_asymmetric_endpoint_can_verify_without_a_secret(hand: Hand, receiver: Receiver) -> None:
+    """`v1a` over id, time and body verifies with the public key that was shown, and not for another body."""
+    async with chief(hand.stack) as api:
+        made = await endpoint(api, receiver.url, asymmetric=True)
+    await hand.ended()
+    assert await sent(hand) == 1
+    (request,) = receiver.requests
+    assert verifies(made["secret"], request)
+    signatures = dict(one.split(",", 1) for one in request.headers["webhook-signature"].split())
+    key = Ed25519PublicKey.from_public_bytes(base64.b64decode(made["public_key"].removeprefix("whpk_")))
+    head = f"{request.headers['webhook-id']}.{request.headers['webhook-timestamp']}.".encode()
+    key.verify(base64.b64decode(signatures["v1a"]), head + request.body)
+    with pytest.raises(InvalidSignature):
+        key.verify(base64.b64decode(signatures["v1a"]), head + request.body + b" ")
+
+
+async def test_an_alert_about_money_reaches_who_asks_for_it(hand: Hand, receiver: Receiver) -> None:
+    """`budget.threshold`, as in the feed."""
+    async with chief(hand.stack) as api:
+        await endpoint(api, receiver.url, events=["budget.threshold"])
+        await hand.gateway.limits.replace("test", hand.team, [Limit(Unit.USD, Window.TOTAL, 2_000_000)])
+        await hand.admit()
+        assert await sent(hand) == 1
+        (request,) = receiver.requests
+        body = json.loads(request.body)
+        assert (body["type"], body["sequence"], body["data"]["threshold"]) == ("budget.threshold", None, 50)
+        feed = (await api.get("/v1/events")).json()["data"]
+    assert body in [{name: value for name, value in event.items() if name != "id"} for event in feed]
+
+
+async def test_gone_ends_the_endpoint_and_tells_the_team(hand: Hand, receiver: Receiver) -> None:
+    """410: disabled; what waits is dead; the feed, another endpoint and an alarm say so; PATCH lets it go on."""
+    async with chief(hand.stack) as api:
+        gone = await endpoint(api, f"{receiver.url}/gone")
+        await endpoint(api, f"{receiver.url}/watch", events=["endpoint.disabled"])
+        first, second = await hand.ended(), await hand.ended()
+        receiver.answers([410])
+        assert await sent(hand, limit=1) == 1
+        shown = (await api.get(f"/v1/webhook-endpoints/{gone['id']}")).json()
+        assert (shown["status"], shown["disabled_reason"]) == ("disabled", "The endpoint answered 410 Gone.")
+        assert await sent(hand) == 1
+        assert told(receiver) == {"/gone": ["job.succeeded"], "/watch": ["endpoint.disabled"]}
+        assert json.loads(receiver.requests[-1].body)["data"]["endpoint"] == gone["id"]
+        feed = (await api.get("/v1/events")).json()["data"]
+        assert [event["type"] for event in feed].count("endpoint.disabled") == 1
+        assert [alarm.kind for alarm in await hand.gateway.alarms.newest(5)] == ["endpoint_disabled"]
+        dead = await hand.gateway.webhook_store.page(hand.team, dead=True)
+        jobs = {one.event.job.id for one in dead if isinstance(one.event, Event)}
+        assert jobs == {first.id, second.id}
+        assert await hand.due("deliver") == []
+        await hand.ended()
+        assert await hand.due("deliver") == []
+        await change(api, gone["id"], paused=False)
+        await hand.ended()
+        assert await sent(hand) == 1
+        assert told(receiver)["/gone"] == ["job.succeeded"] * 2
+
+
+async def test_a_plain_user_reads_nothing_of_endpoints_in_the_feed(hand: Hand, receiver: Receiver) -> None:
+    """The address of an endpoint is the team's business."""
+    async with chief(hand.stack) as api:
+        await endpoint(api, receiver.url)
+    receiver.answers([410])
+    await hand.ended()
+    await sent(hand)
+    feed = (await hand.stack.api.get("/v1/events")).json()["data"]
+    assert "endpoint.disabled" not in [event["type"] for event in feed]
+
+
+async def test_an_endpoint_that_fails_for_five_days_is_disabled(hand: Hand, receiver: Receiver) -> None:
+    """After 120 h and 20 attempts in a row, and not before either; one success begins anew."""
+    async with chief(hand.stack) as api:
+        made = await endpoint(api, receiver.url)
+
+        async def fails(times: int) -> str:
+            for _ in range(times):
+                await canceled(hand)
+                receiver.answers([500])
+                (ref,) = [ref for ref in await hand.due("deliver") if await fresh(hand, ref)]
+                await deliver(hand.gateway, ref)
+            return str((await api.get(f"/v1/webhook-endpoints/{made['id']}")).json()["status"])
+
+        assert await fails(FAILURES_UNTIL_DISABLED + 1) == "active"  # many, but within a minute
+        await later(hand, made["id"], ms=FAILING_MS)
+        await canceled(hand)
+        (ref,) = [ref for ref in await hand.due("deliver") if await fresh(hand, ref)]
+        await deliver(hand.gateway, ref)  # it answers once
+        assert await fails(FAILURES_UNTIL_DISABLED - 1) == "active"
+        await later(hand, made["id"], ms=FAILING_MS)
+        assert await fails(1) == "disabled"
+        shown = (await api.get(f"/v1/webhook-endpoints/{made['id']}")).json()
+        assert "5 days" in shown["disabled_reason"]
+
+
+async def fresh(hand: Hand, ref: str) -> bool:
+    """True for a delivery that was not tried yet."""
+    delivery = await hand.gateway.webhook_store.get(ref)
+    return delivery is not None and not delivery.attempts
+
+
+async def test_a_paused_endpoint_lets_its_deliveries_wait(hand: Hand, receiver: Receiver) -> None:
+    """No attempt is used up; when it goes on they are sent."""
+    async with chief(hand.stack) as api:
+        made = await endpoint(api, receiver.url)
+        await change(api, made["id"], paused=True)
+        await hand.ended()
+        assert await taken(hand) == []
+        (delivery,) = await hand.gateway.webhook_store.page(hand.team, endpoint=made["id"])
+        assert (delivery.status, delivery.attempts) == ("due", ())
+        assert await hand.gateway.webhook_store.next_due(delivery) is not None
+        await change(api, made["id"], paused=False)
+        assert await sent(hand) == 1
+    assert (await only(hand, made["id"])).status == "delivered"
+
+
+async def test_a_pause_in_the_last_moment_holds(hand: Hand, receiver: Receiver) -> None:
+    """Handed out already: nothing is sent, and it waits."""
+    async with chief(hand.stack) as api:
+        made = await endpoint(api, receiver.url)
+        await hand.ended()
+        ((ref, destination),) = await taken(hand)
+        await change(api, made["id"], paused=True)
+        await deliver(hand.gateway, ref, destination=destination)
+    assert receiver.connections == 0
+    assert (await only(hand, made["id"])).attempts == ()
+
+
+async def test_what_waited_for_a_deleted_endpoint_is_dead(hand: Hand, receiver: Receiver) -> None:
+    """It is not sent, and is found among the dead."""
+    async with chief(hand.stack) as api:
+        made = await endpoint(api, receiver.url)
+        job = await hand.ended()
+        await api.delete(f"/v1/webhook-endpoints/{made['id']}")
+        assert await sent(hand) == 0
+    (dead,) = await hand.gateway.webhook_store.page(hand.team, dead=True)
+    assert isinstance(dead.event, Event)
+    assert (dead.status, dead.event.job.id, receiver.connections) == ("dead", job.id, 0)
+
+
+async def test_a_changed_address_is_where_the_next_attempt_goes(hand: Hand, receiver: Receiver) -> None:
+    """The same message, the same id."""
+    async with chief(hand.stack) as api:
+        made = await endpoint(api, f"{receiver.url}/old")
+        await hand.ended()
+        receiver.answers([500])
+        await sent(hand)
+        await change(api, made["id"], url=f"{receiver.url}/new")
+        await later(hand, made["id"], ms=10_000)
+        await sent(hand)
+    first, second = receiver.requests
+    assert (first.target, second.target) == ("/old", "/new")
+    assert first.headers["webhook-id"] == second.headers["webhook-id"]
+    assert first.body == second.body
+
+
+async def test_dead_letters_are_kept_for_thirty_days(hand: Hand, receiver: Receiver) -> None:
+    """After the last of ten attempts, from then on; an abort by the receiver ends the one message only."""
+    async with chief(hand.stack) as api:
+        made = await endpoint(api, receiver.url)
+        await hand.ended()
+        (ref,) = await hand.due("deliver")
+        await hand.redis.pexpire(keys.delivery(ref), 1_000_000)
+        receiver.answers([500] * 10)
+        for _ in range(10):
+            await hand.make_due("deliver", ref)
+            await deliver(hand.gateway, ref)
+        assert (await api.get(f"/v1/webhook-endpoints/{made['id']}")).json()["status"] == "active"
+    (dead,) = await hand.gateway.webhook_store.page(hand.team, dead=True)
+    assert (dead.id, dead.status, len(dead.attempts)) == (split_ref(ref)[1], "dead", 10)
+    left_ms = await hand.redis.pttl(keys.delivery(ref))
+    assert DEAD_MS - 60_000 < left_ms <= DEAD_MS
+
+
+async def test_a_message_stays_below_twenty_kilobytes(hand: Hand, receiver: Receiver) -> None:
+    """A job with long logs and a long refusal still fits; the job itself shows them."""
+    job = await hand.ended(webhook_url=receiver.url, metadata={"order": "7"})
+    (ref,) = await hand.due("deliver")
+    delivery = await hand.gateway.webhook_store.get(ref)
+    assert delivery is not None
+    assert isinstance(delivery.event, Event)
+    logs = [{"message": "x" * 1000, "level": "INFO", "timestamp": None}] * 50
+    long = replace(delivery, event=replace(delivery.event, job=replace(job, input=None, logs=logs)))
+    body = message_body(long, base_url="http://filmgate.test")
+    assert len(body) < MOST_BYTES
+    assert json.loads(body)["data"]["metadata"] == {"order": "7"}
+
+
+async def test_an_erased_jobs_messages_are_taken_back(hand: Hand, receiver: Receiver) -> None:
+    """Also those to endpoints: nothing is sent, nothing listed."""
+    async with chief(hand.stack) as api:
+        await endpoint(api, receiver.url)
+    job = await hand.ended()
+    assert (await hand.stack.api.delete(f"/v1/jobs/{job.id}")).status_code == 204
+    assert await sent(hand) == 0
+    assert await hand.gateway.webhook_store.page(hand.team) == []

@@ -1,0 +1,182 @@
+"""Endpoints that hang, fail or are many keep nobody else waiting."""
+
+import asyncio
+import json
+import statistics
+from datetime import datetime
+
+import pytest
+
+from app.store import keys
+from app.store.webhooks import FAILURES, PAUSE_MS, PLACES
+from tests.support.endpoints import chief, endpoint, later, sent, taken
+from tests.support.hand import Hand
+from tests.support.receiver import Received, Receiver, Reply
+from tests.support.stack import Stack
+from tests.support.waiting import wait_until
+from workers.deliver import HIDDEN_MS, deliver
+
+pytestmark = pytest.mark.anyio
+
+HANGING = 5
+BOUND_S = 5.0
+
+
+async def hangs(_: asyncio.StreamWriter) -> None:
+    """Says nothing for as long as anybody waits."""
+    await asyncio.sleep(60)
+
+
+def delay_s(request: Received) -> float:
+    """From the event to the arrival of its message, on one machine's clock."""
+    told = datetime.fromisoformat(json.loads(request.body)["timestamp"])
+    return request.at - told.timestamp()
+
+
+async def test_endpoints_that_hang_do_not_delay_the_others(
+    stack: Stack,
+    full: bool,  # noqa: FBT001  a fixture
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Five of fifteen hang (of fifty with --full) and one process delivers: p99 of the first attempts under 5 s."""
+    healthy, events, pause_s = (45, 40, 1.5) if full else (10, 12, 0.5)
+    async with Receiver() as well, Receiver() as ill, chief(stack) as api:
+        ill.answers([hangs] * 5_000)
+        for number in range(HANGING):
+            await endpoint(api, f"{ill.url}/{number}", events=["job.queued"])
+        for number in range(healthy):
+            await endpoint(api, f"{well.url}/{number}", events=["job.queued"])
+        async with stack.workers(FILMGATE_DELIVERERS="1"):
+            for number in range(events):
+                job = await stack.submit(f"a quiet lake {number}")
+                await stack.api.post(f"/v1/jobs/{job['id']}/cancel")
+                await asyncio.sleep(pause_s)
+            await well.wait_for(healthy * events, timeout=30)
+        delays = sorted(map(delay_s, well.requests))
+        p99 = statistics.quantiles(delays, n=100)[98]
+        with capsys.disabled():
+            print(  # noqa: T201  the figure is what the test is for
+                f"\n{len(delays)} first attempts beside {HANGING} endpoints that hang"
+                f" ({len(ill.requests)} attempts there): median {statistics.median(delays):.3f} s,"
+                f" p99 {p99:.3f} s, longest {delays[-1]:.3f} s"
+            )
+        assert p99 < BOUND_S
+        assert len({request.headers["webhook-id"] for request in well.requests}) == healthy * events
+
+
+async def canceled(hand: Hand, *, count: int = 1) -> None:
+    """So many jobs that end at once: an event each."""
+    for _ in range(count):
+        job_id = await hand.admit()
+        assert await hand.store.cancel_queued(await hand.job(job_id))
+
+
+async def test_one_destination_has_a_few_places_and_never_all(hand: Hand) -> None:
+    """Of twenty deliveries each, a round is handed four for each endpoint, and for each host that jobs name."""
+    async with chief(hand.stack) as api:
+        made = [await endpoint(api, f"https://consumer.example/{number}") for number in range(2)]
+        for number in range(20):
+            job_id = await hand.admit(webhook_url=f"https://named.example/{number}")
+            await hand.store.cancel_queued(await hand.job(job_id))
+    handed = [destination for _, destination in await taken(hand)]
+    wanted = {f"{hand.team}/{one['id']}" for one in made} | {f"{hand.team}/host:named.example"}
+    assert {name: handed.count(name) for name in set(handed)} == dict.fromkeys(wanted, PLACES)
+    assert await taken(hand) == []
+
+
+async def test_one_that_failed_or_was_slow_has_one_place(hand: Hand, receiver: Receiver) -> None:
+    """Until it answers well and at once; near its end, a round does not begin with it at all."""
+    async with chief(hand.stack) as api:
+        await endpoint(api, receiver.url)
+    for answers in ([500], [Reply(200, delay=2.1)]):
+        await canceled(hand)
+        receiver.answers(answers)
+        assert await sent(hand) == 1
+        await canceled(hand, count=3)
+        assert await taken(hand, quick=True) == []
+        assert await sent(hand) == 1
+        assert await sent(hand) == 2
+
+
+async def test_ten_failures_open_the_breaker_and_a_probe_closes_it(hand: Hand, receiver: Receiver) -> None:
+    """Then one attempt a minute; the others wait and lose none of theirs, and go when one has arrived."""
+    store = hand.gateway.webhook_store
+    async with chief(hand.stack) as api:
+        made = await endpoint(api, receiver.url)
+        await canceled(hand, count=FAILURES + 5)
+        receiver.answers([500] * FAILURES)
+        while await sent(hand):
+            pass
+        assert len(receiver.requests) == FAILURES
+        untried = [one for one in await store.page(hand.team, endpoint=made["id"]) if not one.attempts]
+        assert (len(untried), await taken(hand)) == (5, [])
+        await canceled(hand)
+        assert await taken(hand) == []  # what comes now waits too
+        receiver.answers([500])
+        await later(hand, made["id"], ms=PAUSE_MS)
+        assert await sent(hand) == 1  # a probe, which fails
+        assert await taken(hand) == []
+        await later(hand, made["id"], ms=PAUSE_MS)
+        handed = await taken(hand)
+        assert (len(handed), await taken(hand)) == (1, [])  # a probe in flight is alone
+        await deliver(hand.gateway, handed[0][0], destination=handed[0][1])
+        while await sent(hand):
+            pass
+    arrived = [one for one in await store.page(hand.team, endpoint=made["id"]) if one.status == "delivered"]
+    assert {len(one.attempts) for one in arrived if one.id in {first.id for first in untried}} <= {1, 2}
+    assert await hand.redis.exists(keys.destination(f"{hand.team}/{made['id']}")) == 0
+
+
+async def test_any_answer_is_a_sign_of_life_of_a_host(hand: Hand, receiver: Receiver) -> None:
+    """A wrong path at a host that many jobs name does not stop the others there."""
+    receiver.answers([404] * (FAILURES + 1))
+    for _ in range(FAILURES + 1):
+        job_id = await hand.admit(webhook_url=f"{receiver.url}/wrong")
+        await hand.store.cancel_queued(await hand.job(job_id))
+        assert await sent(hand) == 1
+
+
+async def test_what_a_dead_worker_had_in_hand_is_given_out_again(hand: Hand, receiver: Receiver) -> None:
+    """Its place and its delivery come back by themselves, and both are counted once."""
+    async with chief(hand.stack) as api:
+        made = await endpoint(api, receiver.url)
+    await canceled(hand, count=PLACES + 1)
+    ((ref, destination), *_) = await taken(hand)
+    assert await hand.gateway.dispatch.take_up("deliver", ref, hidden_ms=HIDDEN_MS, destination=destination)
+    assert await taken(hand) == []
+    await later(hand, made["id"], ms=HIDDEN_MS)
+    while await sent(hand):
+        pass
+    assert len(receiver.requests) == PLACES + 1
+
+
+async def test_kills_of_the_delivering_process_lose_nothing(
+    stack: Stack,
+    full: bool,  # noqa: FBT001  a fixture
+) -> None:
+    """SIGKILL again and again during a hundred deliveries, a thousand with --full: each arrives at least once."""
+    jobs, endpoints, kills = (100, 10, 12) if full else (20, 5, 2)
+    hand = Hand(stack)
+    async with Receiver() as receiver, chief(stack) as api:
+        receiver.answers([Reply(200, {"Connection": "close"}, delay=0.05)] * 100_000)
+        urls = [f"{receiver.url}/{number}" for number in range(endpoints)]
+        ids = [(await endpoint(api, url, events=["job.canceled"]))["id"] for url in urls]
+        await canceled(hand, count=jobs)
+        async with stack.workers(FILMGATE_DELIVERERS="2") as workers:
+            for number in range(kills):
+                await receiver.wait_for((number + 1) * jobs * endpoints // (kills + 2), timeout=60)
+                workers.kill("deliveries")
+                for endpoint_id in ids:  # what it had in hand is lost for 20 s; they are over now
+                    await later(hand, endpoint_id, ms=HIDDEN_MS)
+
+            async def all_arrived() -> bool:
+                for step, ref, _ in await stack.gateway.dispatch.aside():
+                    await stack.gateway.dispatch.release(step, ref)
+                return not await hand.due("deliver")
+
+            await wait_until(all_arrived, "every delivery has ended", timeout=120, interval=0.5)
+        written = await stack.gateway.webhook_store.page(hand.team, count=jobs * endpoints + 1)
+        assert {one.status for one in written} == {"delivered"}
+        arrived = {request.headers["webhook-id"] for request in receiver.requests}
+        assert {one.id for one in written} == arrived
+        assert len(arrived) == jobs * endpoints

@@ -1,0 +1,176 @@
+"""What we sign is verified by the packages that customers use, and by the words of docs/webhooks.md."""
+
+import asyncio
+import base64
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import svix.webhooks
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from app.webhooks import signing
+from tests.support.node import find_node, install_packages
+from tests.support.tree import ROOT
+
+SECRETS = [signing.new_secret() for _ in range(3)]
+KEY = Ed25519PrivateKey.generate()
+OURS = ("svix", "standardwebhooks", "documented")
+PAGE = (ROOT / "docs" / "webhooks.md").read_text("utf-8")
+
+
+def snippets(language: str) -> str:
+    """The code of the page in one language, as one module."""
+    return "\n".join(re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL))
+
+
+DOCUMENTED: dict[str, Callable[..., Any]] = {}
+exec(snippets("python"), DOCUMENTED)  # noqa: S102  the page's own code, as a reader would paste it
+
+
+@dataclass(frozen=True)
+class Message:
+    """What arrives at a customer, and what the customer holds."""
+
+    secret: str
+    headers: dict[str, str]
+    body: str
+    jwks: dict[str, Any]
+
+
+def now() -> datetime:
+    """The moment; the packages compare it with the machine's clock."""
+    return datetime.fromtimestamp(time.time(), UTC)
+
+
+def message(*, body: str = '{"type":"job.succeeded","data":{"prompt":"Zoë 🏃"}}', ago_s: int = 0) -> Message:
+    """A message of ours, signed with all secrets and with the key; it has fal's headers too."""
+    moment, raw = now() - timedelta(seconds=ago_s), body.encode()
+    headers = signing.headers(SECRETS, "msg_1", moment, raw, private_key=KEY)
+    fal = signing.fal_headers(KEY, request_id="job_1", user_id="team_1", timestamp=moment, body=raw)
+    headers |= {name.lower(): value for name, value in fal.items()}
+    return Message(SECRETS[0], headers, body, signing.jwks(KEY))
+
+
+def changed(name: str, value: str) -> Message:
+    """A message with one header changed on the way."""
+    made = message()
+    return replace(made, headers={**made.headers, name: value})
+
+
+def altered(name: str) -> Message:
+    """A message with the last letters of one header changed."""
+    text = message().headers[name]
+    return changed(name, text[:-6] + ("000000" if text[-6:] != "000000" else "111111"))
+
+
+GENUINE = [message(), *(replace(message(), secret=secret) for secret in SECRETS)]
+FORGED = {
+    "body": replace(message(), body=message().body.replace("succeeded", "failed")),
+    "one space": replace(message(), body=message().body + " "),
+    "too old": message(ago_s=301 + 60),
+    "of the future": message(ago_s=-361),
+}
+FORGED_OURS = {
+    "id": changed("webhook-id", "msg_2"),
+    "timestamp": changed("webhook-timestamp", str(int(time.time()) - 7)),
+    "no number": changed("webhook-timestamp", "soon"),
+    "no signature": changed("webhook-signature", "v1,"),
+    "another's signature": changed(
+        "webhook-signature",
+        signing.headers(
+            [signing.new_secret()],
+            "msg_1",
+            now(),
+            message().body.encode(),
+            private_key=Ed25519PrivateKey.generate(),
+        )["webhook-signature"],
+    ),
+}
+FORGED_FAL = {
+    name: altered(f"x-fal-webhook-{name}") for name in ("request-id", "user-id", "timestamp", "signature")
+}
+CASES = [*GENUINE, *FORGED.values(), *FORGED_OURS.values(), *FORGED_FAL.values()]
+
+
+def expected() -> Iterator[dict[str, bool]]:
+    """Which verifiers have to take each of the cases."""
+    for case in CASES:
+        everywhere = case not in FORGED.values()
+        ours = everywhere and case not in FORGED_OURS.values()
+        fal = everywhere and case not in FORGED_FAL.values()
+        yield {**dict.fromkeys(OURS, ours), "v1a": ours, "fal": fal}
+
+
+def takes(verify: Callable[..., Any], *given: Any) -> bool:
+    """True when a verifier raises nothing."""
+    try:
+        verify(*given)
+    except (ValueError, WebhookVerificationError):
+        return False
+    return True
+
+
+def test_python_takes_what_is_genuine_and_nothing_else() -> None:
+    """Both packages and the page: tampered with in body, id, time or signature, or late, it is refused."""
+    told = []
+    for case in CASES:
+        raw = case.body.encode()
+        told.append(
+            {
+                "svix": takes(svix.webhooks.Webhook(case.secret).verify, raw, case.headers),
+                "standardwebhooks": takes(Webhook(case.secret).verify, raw, case.headers),
+                "documented": takes(DOCUMENTED["verify"], case.secret, case.headers, raw),
+                "v1a": takes(DOCUMENTED["verify_v1a"], case.jwks, case.headers, raw),
+                "fal": takes(DOCUMENTED["verify_fal"], case.jwks, case.headers, raw),
+            }
+        )
+    assert told == list(expected())
+
+
+@pytest.mark.anyio
+async def test_javascript_takes_what_is_genuine_and_nothing_else() -> None:
+    """The same cases in Node: `svix`, `standardwebhooks`, and the page with WebCrypto."""
+    folder = await install_packages()
+    module = folder / "documented-webhooks.mjs"
+    await asyncio.to_thread(module.write_text, snippets("javascript"), "utf-8")
+    process = await asyncio.create_subprocess_exec(
+        *(str(find_node().path), str(folder / "verify-webhook.mjs"), str(module)),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    said, complaint = await process.communicate(json.dumps([asdict(case) for case in CASES]).encode())
+    assert process.returncode == 0, complaint.decode()
+    assert json.loads(said) == list(expected())
+
+
+@given(
+    st.text(max_size=400),
+    st.text("abcdefghijklmnopqrstuvwxyz0123456789_", min_size=1, max_size=40),
+    st.lists(st.binary(min_size=24, max_size=64), min_size=1, max_size=3, unique=True),
+    st.binary(min_size=24, max_size=64),
+)
+@settings(max_examples=100, deadline=None)
+def test_every_active_secret_verifies_and_no_other(
+    body: str, message_id: str, active: list[bytes], other: bytes
+) -> None:
+    """For any body that UTF-8 can hold, any id and any secrets of the specification's lengths."""
+    secrets = [f"whsec_{base64.b64encode(raw).decode()}" for raw in active]
+    raw_body = body.encode("utf-8", "ignore")
+    headers = signing.headers(secrets, message_id, now(), raw_body)
+    for secret in secrets:
+        Webhook(secret).verify(raw_body, headers, json_parse=False)
+        svix.webhooks.Webhook(secret).verify(raw_body, headers)
+    if other not in active:
+        stranger = f"whsec_{base64.b64encode(other).decode()}"
+        with pytest.raises(WebhookVerificationError):
+            Webhook(stranger).verify(raw_body, headers, json_parse=False)

@@ -1,0 +1,267 @@
+"""Runs fal's own clients as a customer does: in a program of its own, told where to go by its environment alone."""
+
+import asyncio
+import json
+import os
+import sys
+import time
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import httpx
+from PIL import Image
+
+from app.domain.limits import Limit, Unit, Window
+from app.embedded import DieWithParent
+from app.gateway import open_gateway
+from app.settings import load_settings
+from tests.support.node import find_node, install_packages
+from tests.support.site import Site
+from tests.support.swallower import swallowing
+from tests.support.tls import Certificates
+from tests.support.up import ROOT
+from tests.support.waiting import wait_until
+
+KLING = "fal-ai/kling-video/v2/master/image-to-video"
+OLD_CLIENT = ROOT / ".bootstrap" / "fal-client-0"  # fal-client 0.13, put there by `./dev test`
+PROGRAM_SECONDS = 60
+QUICK = 15  # submissions a minute: one in 4 s, which the retries of all clients outlast
+PASSED_ON = ("HOME", "LANG", "LC_ALL", "PATH", "TMPDIR")  # what a program needs of this process's environment
+
+
+def picture(colour: str = "teal") -> bytes:
+    """A JPEG that Kling would take; the same bytes for the same colour."""
+    file = BytesIO()
+    Image.new("RGB", (480, 320), colour).save(file, "JPEG")
+    return file.getvalue()
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What a program did: the JSON lines it printed, its exit code, and how long it ran."""
+
+    lines: list[dict[str, Any]]
+    code: int
+    errors: str
+    seconds: float
+
+    @property
+    def outcome(self) -> Any:
+        """What it had in hand at its end."""
+        assert self.code == 0, f"exit code {self.code}: {self.errors[-3000:]}"
+        found = [line["outcome"] for line in self.lines if "outcome" in line]
+        assert len(found) == 1, f"{self.lines}: {self.errors[-3000:]}"
+        return found[0]
+
+    @property
+    def result(self) -> Any:
+        """The result in its outcome, which is no error."""
+        assert "result" in self.outcome, self.outcome
+        return self.outcome["result"]
+
+    @property
+    def updates(self) -> list[dict[str, Any]]:
+        """Every update of the queue that it was told: `status`, `position`, `logs`."""
+        return [line["update"] for line in self.lines if "update" in line]
+
+    @property
+    def lasted(self) -> float:
+        """Seconds between its outcome and its end: how long the interpreter needed to leave."""
+        at: float = next(line["at"] for line in self.lines if "outcome" in line)
+        return self.seconds - at
+
+
+@dataclass
+class Program:
+    """One that runs; every JSON line that it prints is kept, with `at`: seconds since its start."""
+
+    process: asyncio.subprocess.Process
+    started: float = field(default_factory=time.monotonic)
+    lines: list[dict[str, Any]] = field(default_factory=list)
+
+    async def until(self, name: str) -> dict[str, Any]:
+        """The next line with this member."""
+        async with asyncio.timeout(PROGRAM_SECONDS):
+            while (line := await self._line()) is not None:
+                if name in line:
+                    return line
+        raise AssertionError(f"it ended without {name!r}: {self.lines} {await self._errors()}")
+
+    async def ended(self) -> Ended:
+        """Its end."""
+        async with asyncio.timeout(PROGRAM_SECONDS):
+            while await self._line() is not None:
+                pass
+            errors = await self._errors()
+            code = await self.process.wait()
+        return Ended(self.lines, code, errors, time.monotonic() - self.started)
+
+    async def _line(self) -> dict[str, Any] | None:
+        assert self.process.stdout is not None
+        while text := await self.process.stdout.readline():
+            if text.startswith(b"{"):
+                line = {"at": time.monotonic() - self.started, **json.loads(text)}
+                self.lines.append(line)
+                return line
+        return None
+
+    async def _errors(self) -> str:
+        assert self.process.stderr is not None
+        return (await self.process.stderr.read()).decode(errors="replace")
+
+
+@asynccontextmanager
+async def running(*argv: str, environment: Mapping[str, str]) -> AsyncIterator[Program]:
+    """A program with this environment and nothing else; it is ended with the block."""
+    passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    process = await asyncio.create_subprocess_exec(
+        *argv,
+        cwd=ROOT,
+        env={**passed_on, **environment},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        limit=2**20,
+        preexec_fn=DieWithParent(),
+    )
+    try:
+        yield Program(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
+
+@dataclass(frozen=True)
+class Customers:
+    """An installation over TLS, and the people who use it."""
+
+    site: Site
+    certificates: Certificates
+    log: Path
+    takes: set[str] = field(default_factory=set)  # prompts that were meant to be bought more than once
+
+    @property
+    def key(self) -> str:
+        """The account's key."""
+        return self.site.api.headers["Authorization"].removeprefix("Bearer ")
+
+    @property
+    def web(self) -> httpx.AsyncClient:
+        """The account's own HTTP client, for what no client of fal's can ask."""
+        return self.site.api
+
+    def prompt(self, *scenarios: str) -> str:
+        """One that nobody has used yet, with these scenarios of the emulator."""
+        return "".join(f"[emu:{name}]" for name in scenarios) + f" a lake {uuid.uuid4().hex}"
+
+    def input(self, prompt: str, **more: Any) -> dict[str, Any]:
+        """What a model is asked for."""
+        return {"prompt": prompt, "image_url": self.site.emulator.sample_image, **more}
+
+    async def limited(self, *limits: Limit) -> str:
+        """The key of another team, whose user has these limits."""
+        async with open_gateway(load_settings(self.site.settings), process="test") as gateway:
+            account = await gateway.administration.first_account(team_name=uuid.uuid4().hex, user_name="one")
+            await gateway.limits.replace("test", account.user.id, list(limits))
+        return account.key
+
+    async def bound_to(self, origin: str) -> str:
+        """A further key of the user, which is good for web pages of this origin alone."""
+        user = (await self.web.get("/v1/me")).json()["user"]["id"]
+        async with open_gateway(load_settings(self.site.settings), process="test") as gateway:
+            return (await gateway.administration.add_key("test", user=user, origins=[origin])).key
+
+    async def hurried(self) -> str:
+        """The key of a user who has just made as many submissions as a minute allows; the next is free in 4 s."""
+        rate, nothing = Limit(Unit.SUBMITS, Window.MINUTE, QUICK), Limit(Unit.USD, Window.DAY, 1)
+        async with open_gateway(load_settings(self.site.settings), process="test") as gateway:
+            account = await gateway.administration.first_account(team_name=uuid.uuid4().hex, user_name="one")
+            await gateway.limits.replace("test", account.user.id, [rate, nothing])
+            headers = {"Authorization": f"Bearer {account.key}"}
+            for _ in range(QUICK):  # refused for want of money, and counted
+                reply = await self.web.post("/v1/jobs", json={"input": self.input("too dear")}, headers=headers)
+                assert reply.status_code == 402, reply.text
+            await gateway.limits.replace("test", account.user.id, [rate])
+        return account.key
+
+    def answered(self, path: str, status: int) -> int:
+        """How many requests to a path that ends so the API has answered with this status."""
+        lines = [json.loads(line) for line in self.log.read_text("utf-8").splitlines() if line.startswith("{")]
+        return len([one for one in lines if one.get("path", "").endswith(path) and one.get("status") == status])
+
+    @asynccontextmanager
+    async def lost_answer(self) -> AsyncIterator[int]:
+        """A port at which the answer to the first submission is lost, and only that; it is lost in the block."""
+        before = self.answered("/image-to-video", 200)
+
+        async def written() -> bool:
+            return self.answered("/image-to-video", 200) > before
+
+        async with swallowing(self.site.serve.port) as swallower:
+            loss = asyncio.create_task(wait_until(written, "the API has answered"))
+            loss.add_done_callback(lambda _: swallower.cut())
+            yield swallower.port
+            await loss
+            assert swallower.connections > 1, "the client did not try again"
+
+    async def bought(self, prompt: str) -> tuple[int, int]:
+        """How many requests fal has accepted for this prompt, and how many it has charged for."""
+        charges = (await self.site.emulator.ledger())["charges"]
+        accepted = [one for one in await self.site.emulator.requests() if one["prompt"] == prompt]
+        return len(accepted), len([one for one in charges if one["prompt"] == prompt])
+
+    async def assert_one_purchase(self, prompt: str, outcome: dict[str, Any]) -> None:
+        """Fal was asked once and paid once, and the clip that the client was told of can be fetched."""
+        assert await self.bought(prompt) == (1, 1)
+        async with httpx.AsyncClient(trust_env=False, verify=self.certificates.context) as web:
+            clip = await web.get(outcome["video"]["url"], follow_redirects=True)
+        assert clip.is_success, clip.text
+        assert clip.content[4:8] == b"ftyp", "no MP4"
+
+    async def assert_first_frame(self, request_id: str, content: bytes) -> None:
+        """The job's image has these bytes, and fal's address of it, at which everybody can read it."""
+        image = (await self.web.get(f"/v1/jobs/{request_id}")).json()["input"]["image_url"]
+        assert image["sha256"] == sha256(content).hexdigest()
+        assert image["url"].startswith(self.site.emulator.url)
+        async with httpx.AsyncClient(trust_env=False) as web:
+            assert (await web.get(image["url"])).content == content
+
+    # --- fal's clients ---------------------------------------------------------------------------------------
+
+    def python(
+        self, script: Path, *arguments: str, old: bool = False, key: str = "", port: int = 0
+    ) -> AbstractAsyncContextManager[Program]:
+        """A Python program with fal's client: the newest, or the newest of 0.13 (`old`)."""
+        address = f"127.0.0.1:{port or self.site.serve.port}"
+        environment = {
+            "FAL_RUN_HOST": f"{address}/fal/run",
+            "FAL_QUEUE_RUN_HOST": f"{address}/fal/queue",
+            "FAL_KEY": key or self.key,
+            "SSL_CERT_FILE": str(self.certificates.authority),
+        }
+        if old:
+            assert OLD_CLIENT.is_dir(), "fal-client 0.13 is not here: run ./dev test, which fetches it."
+            environment["PYTHONPATH"] = str(OLD_CLIENT)
+        return running(sys.executable, str(script), *arguments, environment=environment)
+
+    @asynccontextmanager
+    async def javascript(
+        self, script: str, *arguments: str, key: str = "", port: int = 0
+    ) -> AsyncIterator[Program]:
+        """A program for Node with fal's client; `script` is a name in the scripts' folder."""
+        folder = await install_packages()
+        environment = {
+            "FAL_KEY": key or self.key,
+            "GATEWAY": f"https://127.0.0.1:{port or self.site.serve.port}",
+            "NODE_EXTRA_CA_CERTS": str(self.certificates.authority),
+        }
+        argv = (str(find_node().path), str(folder / script), *arguments)
+        async with running(*argv, environment=environment) as program:
+            yield program

@@ -1,0 +1,69 @@
+"""Webhook endpoints for tests: a key that may make them, deliveries sent by hand, and time that passes."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+
+from app.domain.accounts import Scope
+from app.store import keys
+from app.store.dispatch import RUNG_HIDDEN_MS
+from tests.support.callers import another_key, calling
+from tests.support.hand import Hand
+from tests.support.stack import Stack
+from workers.deliver import HIDDEN_MS, deliver
+
+
+@asynccontextmanager
+async def chief(stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
+    """A client whose key acts for the stack's team."""
+    made = await another_key(stack, scopes=frozenset({Scope.TEAM_ADMIN}))
+    async with calling(stack, made.key) as api:
+        yield api
+
+
+async def endpoint(api: httpx.AsyncClient, url: str, **more: Any) -> dict[str, Any]:
+    """A new webhook endpoint, as the reply showed it, with its secret."""
+    reply = await api.post("/v1/webhook-endpoints", json={"url": url, **more})
+    assert reply.status_code == 201, reply.text
+    made: dict[str, Any] = reply.json()
+    return made
+
+
+async def change(api: httpx.AsyncClient, endpoint_id: str, **changes: Any) -> dict[str, Any]:
+    """The endpoint after a change."""
+    reply = await api.patch(f"/v1/webhook-endpoints/{endpoint_id}", json=changes)
+    assert reply.status_code == 200, reply.text
+    changed: dict[str, Any] = reply.json()
+    return changed
+
+
+async def taken(hand: Hand, *, limit: int = 100, quick: bool = False) -> list[tuple[str, str]]:
+    """What a round of deliveries would be handed now."""
+    return await hand.gateway.webhook_store.take(
+        limit=limit, handed_ms=RUNG_HIDDEN_MS, hidden_ms=HIDDEN_MS, quick=quick
+    )
+
+
+async def sent(hand: Hand, *, limit: int = 100) -> int:
+    """One attempt for everything that a round is handed, one after the other; how many there were."""
+    handed = await taken(hand, limit=limit)
+    for ref, destination in handed:
+        await deliver(hand.gateway, ref, destination=destination)
+    return len(handed)
+
+
+async def later(hand: Hand, endpoint_id: str, *, ms: int) -> None:
+    """As if so much time had passed at this endpoint: what waits, what is on its way, and its breaker."""
+    destination = f"{hand.team}/{endpoint_id}"
+    for name in (keys.waiting(destination), keys.flying(destination)):
+        for ref, score in await hand.redis.zrange(name, 0, -1, withscores=True):
+            await hand.redis.zadd(name, {ref: score - ms})
+    state = keys.destination(destination)
+    for field in ("open_until", "since_ms"):
+        if await hand.redis.hexists(state, field):
+            await hand.redis.hincrby(state, field, -ms)
+    score = await hand.redis.zscore(keys.due("deliver"), destination)
+    if score is not None:
+        await hand.redis.zadd(keys.due("deliver"), {destination: score - ms})

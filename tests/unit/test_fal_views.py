@@ -1,0 +1,98 @@
+"""A job at fal's door: which of our states is which of fal's, and how each end looks."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from app.domain.fal_views import app_of, belongs, ending, request_urls, state, status_view
+from app.domain.jobs import Job, JobError, Status
+
+MODEL = "fal-ai/kling-video/v2/master/image-to-video"
+JOB = Job(
+    id="job_1", team="t", user="u", key="k", model=MODEL, input={}, status=Status.QUEUED, created_ms=0,
+    deadline_ms=1000, quoted_micro=1, seconds=5, price_version="1",
+)  # fmt: skip
+
+
+def job(status: Status, **more: Any) -> Job:
+    """A job in this state."""
+    return replace(JOB, status=status, **more)
+
+
+@pytest.mark.parametrize(
+    ("status", "word"),
+    [
+        (Status.QUEUED, "IN_QUEUE"),
+        (Status.SUBMITTING, "IN_QUEUE"),
+        (Status.HELD, "IN_QUEUE"),
+        (Status.RUNNING, "IN_PROGRESS"),
+        (Status.FINALIZING, "IN_PROGRESS"),
+        (Status.SUCCEEDED, "COMPLETED"),
+        (Status.FAILED, "COMPLETED"),
+        (Status.CANCELED, "COMPLETED"),
+    ],
+)
+def test_eight_states_are_three_at_fals_door(status: Status, word: str) -> None:
+    """There is no FAILED: Python's client raises at it, and JavaScript's polls for ever."""
+    assert state(job(status), 0) == word
+    view = status_view(job(status), now_ms=0, position=None, base_url="https://x", logs=None)
+    assert view["status"] == word
+    assert "logs" in view
+    assert ("queue_position" in view) == (word == "IN_QUEUE")
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_what_was_cancelled_stays_cancelled(status: Status) -> None:
+    """Whatever became of it."""
+    end = ending(job(status, cancel_requested_ms=1, output={"video": {}}), 0)
+    assert end is not None
+    assert (end.status, end.error_type, end.headers) == (
+        499,
+        "client_cancelled",
+        {"X-Fal-Error-Type": "client_cancelled"},
+    )
+
+
+@pytest.mark.parametrize(("now_ms", "status"), [(999, None), (1000, 504)])
+def test_only_a_held_job_ends_at_its_deadline(now_ms: int, status: int | None) -> None:
+    """A running one is cancelled at fal, and its truth decides."""
+    end = ending(job(Status.HELD), now_ms)
+    assert (end.status if end else None) == status
+    assert ending(job(Status.RUNNING), now_ms) is None
+
+
+@pytest.mark.parametrize("code", ["canceled", "start_timeout", "deadline_exceeded", "upstream_error", "who_knows"])
+@pytest.mark.parametrize("upstream", [None, {}, {"status": 409}, {"status": 200, "detail": "odd"}])
+def test_every_failure_has_a_status_and_a_sentence(code: str, upstream: dict[str, Any] | None) -> None:
+    """Never a success, and never what a client sends again for ever."""
+    end = ending(job(Status.FAILED, error=JobError(code, "A sentence.", upstream=upstream)), 0)
+    assert end is not None
+    assert end.status >= 400
+    assert end.status not in {409, 429}
+    assert end.error
+    assert {"detail", "message"} <= end.body.keys()
+
+
+def test_a_start_that_never_came_is_the_users_timeout() -> None:
+    """The header without which the clients would ask three times more."""
+    end = ending(job(Status.FAILED, error=JobError("start_timeout", "Late.")), 0)
+    assert end is not None
+    assert end.headers["X-Fal-Request-Timeout-Type"] == "user"
+
+
+def test_urls_name_the_app_and_not_the_model() -> None:
+    """As fal's do, for old models and for `kling/v4/…`."""
+    assert app_of(MODEL) == "fal-ai/kling-video"
+    assert app_of("kling/v4/image-to-video") == "kling/v4"
+    assert (
+        request_urls(JOB, "https://x")["status_url"]
+        == "https://x/fal/queue/fal-ai/kling-video/requests/job_1/status"
+    )
+    assert [belongs(JOB, app) for app in (app_of(MODEL), MODEL, "fal-ai", MODEL + "/", "")] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]

@@ -1,0 +1,48 @@
+"""What fal's models let pass, and nothing more."""
+
+from typing import Any
+
+import pytest
+
+from app.registry.catalog import Catalog
+from app.registry.lenient import read_leniently
+
+CHOICE = {"type": "string", "enum": ["5", "10"]}
+NUMBER = {"type": "number"}
+WHOLE = {"type": "integer"}
+TEXT = {"type": "string"}
+
+READINGS = [
+    (CHOICE, 5, "5"),
+    (CHOICE, 10.0, "10"),
+    (CHOICE, "5", "5"),
+    (CHOICE, 5.5, 5.5),
+    (CHOICE, True, True),
+    (CHOICE, "5s", "5s"),
+    (NUMBER, "0.5", 0.5),
+    (NUMBER, " 1 ", 1.0),
+    (NUMBER, "nan", "nan"),
+    (NUMBER, "1e999", "1e999"),
+    (NUMBER, "9" * 400, "9" * 400),
+    (NUMBER, "", ""),
+    (WHOLE, "7", 7),
+    (WHOLE, "7.5", 7.5),
+    (TEXT, 5, 5),
+]
+
+
+@pytest.mark.parametrize(("spec", "given", "read"), READINGS)
+def test_a_value_is_read_as_fal_reads_it(spec: dict[str, Any], given: Any, read: Any) -> None:
+    """A number for its text and a text for its number; the rest stays for the check to refuse."""
+    found = read_leniently(spec, given)
+    assert (found, type(found)) == (read, type(read))
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_unknown_fields_are_dropped_and_named(strict: bool) -> None:  # noqa: FBT001  a parameter of the test
+    """Those that only the prose names count as unknown with the strict schema."""
+    given = {"prompt": "x", "seed": 1, "aspect_ratio": "1:1", "duration": 10}
+    known, dropped = Catalog.load().default.lenient(given, strict_schema=strict)
+    assert dropped == (("seed", "aspect_ratio") if strict else ("seed",))
+    assert known["duration"] == "10"
+    assert given["duration"] == 10

@@ -1,0 +1,81 @@
+"""Rules of webhook endpoints: which secrets sign, what an attempt says of its destination, when one ends."""
+
+import pytest
+
+from app.domain.errors import Conflict
+from app.domain.webhooks import (
+    FAILING_MS,
+    FAILURES_UNTIL_DISABLED,
+    SLOW_MS,
+    Secret,
+    rotated,
+    signing,
+    verdict,
+    why_disabled,
+)
+
+NOW = 1_000_000
+
+
+def test_the_secret_before_signs_until_its_overlap_ends() -> None:
+    """And not a millisecond longer; the newest signs for good."""
+    secrets = rotated([Secret("a")], "b", now_ms=NOW, overlap_ms=500)
+    assert secrets == (Secret("b"), Secret("a", NOW + 500))
+    assert signing(secrets, NOW + 499) == ["b", "a"]
+    assert signing(secrets, NOW + 500) == ["b"]
+
+
+def test_a_second_rotation_lengthens_no_older_secrets_time() -> None:
+    """Each ends when it was to end."""
+    first = rotated([Secret("a")], "b", now_ms=NOW, overlap_ms=500)
+    second = rotated(first, "c", now_ms=NOW + 100, overlap_ms=10_000)
+    assert second == (Secret("c"), Secret("b", NOW + 10_100), Secret("a", NOW + 500))
+    with pytest.raises(Conflict) as refused:
+        rotated(second, "d", now_ms=NOW + 499, overlap_ms=1)
+    assert refused.value.code == "too_many_secrets"
+    third = rotated(second, "d", now_ms=NOW + 500, overlap_ms=1)
+    assert [secret.text for secret in third] == ["d", "c", "b"]
+
+
+def test_no_overlap_ends_every_older_secret_at_once() -> None:
+    """Also when three sign: this is the way out of a leak."""
+    three = (Secret("c"), Secret("b", NOW + 1), Secret("a", NOW + 1))
+    assert rotated(three, "d", now_ms=NOW, overlap_ms=0) == (Secret("d"),)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "duration_ms", "of_endpoint", "of_host"),
+    [
+        ("delivered", 200, 10, "good", "good"),
+        ("delivered", 204, SLOW_MS + 1, "slow", "slow"),
+        ("retry", 500, 10, "failed", "good"),
+        ("retry", None, 15_000, "failed", "failed"),
+        ("refused", None, 1, "failed", "failed"),
+        ("gone", 410, 10, "failed", "good"),
+        ("gone", 500, 10, "", "good"),
+    ],
+)
+def test_what_an_attempt_says_of_its_destination(
+    outcome: str, status: int | None, duration_ms: int, of_endpoint: str, of_host: str
+) -> None:
+    """An endpoint fails with anything but 2xx; a host with silence only."""
+    said = [
+        verdict(is_endpoint=is_endpoint, outcome=outcome, status=status, duration_ms=duration_ms)
+        for is_endpoint in (True, False)
+    ]
+    assert said == [of_endpoint, of_host]
+
+
+@pytest.mark.parametrize(
+    ("failures", "failing_ms", "ends"),
+    [
+        (FAILURES_UNTIL_DISABLED, FAILING_MS, True),
+        (FAILURES_UNTIL_DISABLED - 1, FAILING_MS * 2, False),
+        (FAILURES_UNTIL_DISABLED * 9, FAILING_MS - 1, False),
+    ],
+)
+def test_an_endpoint_ends_after_so_long_and_so_many(failures: int, failing_ms: int, *, ends: bool) -> None:
+    """Both, not either; 410 ends it at the first."""
+    why = why_disabled(status=500, failures=failures, since_ms=NOW, now_ms=NOW + failing_ms)
+    assert (why is not None) == ends
+    assert why_disabled(status=410, failures=1, since_ms=NOW, now_ms=NOW) is not None
