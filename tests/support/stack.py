@@ -34,6 +34,7 @@ def environment(redis: RedisServer, emulator: Emulator, **more: str) -> dict[str
         "FILMGATE_EGRESS_ALLOW": "127.0.0.1",
         "FILMGATE_FAL_WEBHOOKS": "off",
         "FILMGATE_POLL_INTERVAL": "0.1",
+        "FILMGATE_WORKERS": "1",  # each process costs a second of the machine at its start
         "FILMGATE_LOG_FORMAT": "json",
         "FILMGATE_DATA_DIR": tempfile.mkdtemp(prefix="data-", dir=redis.dir),  # each with a memory of its own
         **more,
@@ -96,7 +97,7 @@ class Stack:
                 known = await self.gateway.dispatch.workers()
                 return {facts["role"] for facts in known.values()} >= ROLES
 
-            await wait_until(ready, "all workers have reported", timeout=30)
+            await wait_until(ready, "all workers have reported", timeout=60)
             yield workers
         finally:
             workers.stop()
