@@ -14,14 +14,13 @@ from fastapi import FastAPI
 from app.domain.accounts import USER_SCOPES, Scope
 from app.main import create_app
 from app.settings import load_settings
-from tests.support.admin import ADMIN_KEY
 from tests.support.callers import another_key, calling, colleague, stranger, token
 from tests.support.emulator import Emulator
 from tests.support.hand import Hand
 from tests.support.ownership import ROUTES, Admins, Own, routes_of
 from tests.support.redis_server import RedisServer
 from tests.support.refusals import assert_problem, nothing_changes
-from tests.support.stack import Stack, open_stack
+from tests.support.stack import ADMIN_KEY, Stack, open_stack
 
 pytestmark = pytest.mark.anyio
 
@@ -225,7 +224,7 @@ async def test_lists_hold_nothing_of_anothers(stack: Stack, app: FastAPI) -> Non
 @pytest.fixture
 async def administered(store: RedisServer, emulator: Emulator) -> AsyncIterator[Stack]:
     """A gateway with an administrator."""
-    async with open_stack(store, emulator, FILMGATE_ADMIN_KEY=ADMIN_KEY) as made:
+    async with open_stack(store, emulator) as made:
         yield made
 
 
