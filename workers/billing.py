@@ -1,19 +1,17 @@
 """fal's bill against ours: ended jobs are looked up in fal's billing events, and a difference is put right."""
 
-import time
-
 import structlog
 
 from app.domain.errors import StoreUnavailable
 from app.domain.jobs import Job, Money
 from app.domain.money import format_usd
-from app.fal.billing import IDS_AT_ONCE, Bill, NoBill
+from app.fal.billing import IDS_AT_ONCE, Bill
+from app.fal.errors import NotShown
 from app.gateway import Gateway
 from app.store.jobs import DAY_MS
 from app.store.ledger import Correction
+from workers.looks import Looks
 
-EVERY_S = 15.0
-AWAY_S = 60.0  # between two calls while fal gives no usable answer
 HIDDEN_MS = 30_000  # longer than one call and its corrections may take
 GIVEN_UP_MS = DAY_MS  # after the end; a dispute is decided then too
 PAUSES_MS = tuple(1000 * seconds for seconds in (60, 300, 1800, 7200, 21_600))
@@ -22,45 +20,13 @@ EARLY_MS = 3_600_000  # fal's clock and ours may differ by so much
 log = structlog.get_logger()
 
 
-class Reconciler:
-    """Says when the next look at fal's bill is due in this process, and warns once when fal does not show it."""
-
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
-        self._next = 0.0
-        self._away = False
-
-    def is_due(self) -> bool:
-        """True when it is time to look, and the operator gave a key that may."""
-        return self._gateway.settings.fal_admin_key is not None and time.monotonic() >= self._next
-
-    async def look(self) -> None:
-        """One look; whatever goes wrong, the jobs come due again and the lane goes on."""
-        self._next = time.monotonic() + EVERY_S
-        try:
-            answer = await reconcile(self._gateway)
-            if answer is None or (isinstance(answer, Bill) and await self._gateway.dispatch.any_due("billing")):
-                self._next = 0.0  # fal was not asked, or there is more than one call's worth: in the next slice
-        except StoreUnavailable:
-            log.warning("billing.store_away")
-        except Exception:
-            log.exception("billing.failed")
-        else:
-            self._hear(answer)
-
-    def _hear(self, answer: Bill | NoBill | None) -> None:
-        if isinstance(answer, NoBill):
-            self._next = time.monotonic() + AWAY_S
-            if not self._away:
-                log.warning(
-                    "billing.away", reason=answer.reason, remedy="FAL_ADMIN_KEY must be an admin key of fal's"
-                )
-            self._away = True
-        elif answer is not None:
-            self._away = False
+def looks_at_bill(gateway: Gateway) -> Looks:
+    """The looks at fal's bill of one process."""
+    remedy = "FAL_ADMIN_KEY must be an admin key of fal's"
+    return Looks(gateway, reconcile, step="billing", topic="billing", remedy=remedy)
 
 
-async def reconcile(gateway: Gateway) -> Bill | NoBill | None:
+async def reconcile(gateway: Gateway) -> Bill | NotShown | None:
     """Compare the jobs that are due with fal's bill; fal's answer, or None when nothing had to be asked.
 
     1. take up to 50 jobs that are due; they are hidden from other lanes meanwhile
@@ -80,7 +46,7 @@ async def reconcile(gateway: Gateway) -> Bill | NoBill | None:
         start_ms=min(job.submitted_ms or job.created_ms for job in jobs.values()) - EARLY_MS,
         end_ms=now_ms + EARLY_MS,
     )
-    if isinstance(bill, NoBill):
+    if isinstance(bill, NotShown):
         return bill
     done: list[str] = []
     later: dict[str, int] = {}

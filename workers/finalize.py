@@ -11,6 +11,7 @@ from app.domain.errors import StoreUnavailable
 from app.domain.jobs import Job, JobError, Status
 from app.fal.protocol import Result, read_video
 from app.gateway import Gateway
+from app.services.hints import ring_differs
 from app.store.jobs import Charge
 from workers.poll import MISSING
 from workers.runtime import Runtime
@@ -91,6 +92,9 @@ async def _settle(gateway: Gateway, job: Job, result: Result) -> None:
     log.info("job.ended", job=job.id, status=status.value, money=charge.value, code=error.code if error else None)
     if error is not None and error.code == "bad_upstream_result":
         await _ring(gateway, job, error)
+    if status is Status.SUCCEEDED and job.told_failed:
+        with suppress(StoreUnavailable):  # as above: the end is written
+            await ring_differs(gateway.alarms, job)
 
 
 async def _ring(gateway: Gateway, job: Job, error: JobError) -> None:

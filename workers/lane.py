@@ -78,10 +78,9 @@ class Slice:
         4. ring due submits and finalizes, while few tasks wait, and a round of deliveries where one is due
         5. wait for a wake, a finished poll that made something due, or a quarter of a second
         """
-        if self._runtime.reconciler.is_due():
-            self._keep(asyncio.create_task(self._runtime.reconciler.look()))
-        if self._runtime.resolver.is_due():
-            self._keep(asyncio.create_task(self._runtime.resolver.look()))
+        for looks in (self._runtime.bill, self._runtime.history):
+            if looks.is_due():
+                self._keep(asyncio.create_task(looks.look()))
         end = time.monotonic() + SLICE_S
         renewing = asyncio.create_task(self._keep_lease())
         waking = asyncio.create_task(self._listen())

@@ -13,13 +13,13 @@ from app.crash import crash_point
 from app.domain.errors import StoreUnavailable
 from app.domain.jobs import Job, Status
 from app.domain.marker import Marker, read_marker
-from app.fal.history import Listing, NoHistory, Seen
+from app.fal.errors import NotShown
+from app.fal.history import Listing, Seen
 from app.gateway import Gateway
 from app.services.hints import adopt
 from app.store.jobs import SUBMIT_LEASE_MS
+from workers.looks import Looks
 
-EVERY_S = 15.0
-AWAY_S = 60.0  # between two calls while fal gives no whole listing
 BEGIN_S = 2.0  # so long a look begins with another job: it must end within a lane's slice
 HIDDEN_MS = 30_000  # longer than one listing and what follows from it may take
 MINUTE_MS = 60_000
@@ -39,42 +39,14 @@ CANARIES = 20  # other requests that are compared with our records, at most
 log = structlog.get_logger()
 
 
-class Resolver:
-    """Says when the next look at fal's history is due in this process, and warns once when fal does not show it."""
-
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
-        self._next = 0.0
-        self._away = False
-
-    def is_due(self) -> bool:
-        """True when it is time to look, and the operator gave a key that may."""
-        return self._gateway.settings.fal_admin_key is not None and time.monotonic() >= self._next
-
-    async def look(self) -> None:
-        """One look; whatever goes wrong, the jobs stay held and come due again, and the lane goes on."""
-        self._next = time.monotonic() + EVERY_S
-        try:
-            answer = await resolve_held(self._gateway)
-            if not isinstance(answer, NoHistory) and await self._gateway.dispatch.any_due("resolve"):
-                self._next = 0.0  # more than one look's worth: in the next slice
-        except StoreUnavailable:
-            log.warning("history.store_away")
-        else:
-            self._hear(answer)
-
-    def _hear(self, answer: NoHistory | int) -> None:
-        if isinstance(answer, NoHistory):
-            self._next = time.monotonic() + AWAY_S
-            if not self._away:
-                log.warning("history.away", reason=answer.reason, remedy="held jobs wait for a webhook or for you")
-            self._away = True
-        elif answer:
-            self._away = False
+def looks_at_history(gateway: Gateway) -> Looks:
+    """The looks at fal's history of one process."""
+    remedy = "held jobs wait for a webhook or for you"
+    return Looks(gateway, resolve_held, step="resolve", topic="history", remedy=remedy)
 
 
-async def resolve_held(gateway: Gateway) -> NoHistory | int:
-    """Look for held jobs, one after the other: how many; NoHistory when fal gave no whole listing, which ends it.
+async def resolve_held(gateway: Gateway) -> NotShown | int:
+    """Look for held jobs, one after the other: how many; NotShown when fal gave no whole listing, which ends it.
 
     1. every held job has its time in this step, and keeps it until all that follows from it is done
     2. take one that is due; it is hidden from other lanes meanwhile
@@ -92,7 +64,7 @@ async def resolve_held(gateway: Gateway) -> NoHistory | int:
             except Exception:
                 log.exception("history.failed", job=ref)  # one poisonous job must not keep the others held
                 continue
-            if isinstance(answer, NoHistory):
+            if isinstance(answer, NotShown):
                 return answer
             looked += 1
             if answer is None:
@@ -104,7 +76,7 @@ async def resolve_held(gateway: Gateway) -> NoHistory | int:
     return looked
 
 
-async def resolve(gateway: Gateway, ref: str, now_ms: int) -> NoHistory | int | None:
+async def resolve(gateway: Gateway, ref: str, now_ms: int) -> NotShown | int | None:
     """Look for one job in fal's history: ms until the next look, None when nothing is left to look for.
 
     1. a job whose images are not ours cannot be found: it waits for a webhook or a person
@@ -121,7 +93,7 @@ async def resolve(gateway: Gateway, ref: str, now_ms: int) -> NoHistory | int | 
     listing = await gateway.fal.history(
         job.model, start_ms=claimed_ms - AROUND_MS, end_ms=min(now_ms, _settled_ms(job, claimed_ms)) + AROUND_MS
     )
-    if isinstance(listing, NoHistory):
+    if isinstance(listing, NotShown):
         return listing
     secret = await gateway.secrets.of_markers()
     of_job = [(seen, marker) for seen, marker in _marked(secret, listing.requests) if marker.job == job.id]

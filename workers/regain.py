@@ -8,7 +8,7 @@ import structlog
 
 from app.domain.jobs import Status
 from app.domain.marker import Marker, read_marker
-from app.fal.history import NoHistory
+from app.fal.errors import NotShown
 from app.gateway import Gateway
 from app.services.hints import adopt
 from app.store.epoch import Epoch
@@ -66,7 +66,7 @@ async def _listed(gateway: Gateway, stop: Epoch) -> list[tuple[Marker, str]] | N
     found: list[tuple[Marker, str]] = []
     for model in gateway.catalog:
         listing = await gateway.fal.history(model.id, start_ms=start_ms, end_ms=now_ms + MARGIN_MS)
-        if isinstance(listing, NoHistory):
+        if isinstance(listing, NotShown):
             log.warning("epoch.no_history", model=model.id, reason=listing.reason, remedy="it is tried again")
             return None
         read = ((read_marker(secret, mark), seen.request_id) for seen in listing.requests for mark in seen.marks)

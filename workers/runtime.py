@@ -24,9 +24,9 @@ from app.gateway import Gateway, open_gateway
 from app.settings import Settings, required_url
 from app.store.connection import connect_rq
 from app.store.dispatch import SetAside
-from workers.billing import Reconciler
+from workers.billing import looks_at_bill
 from workers.queues import Bell
-from workers.reconcile import Resolver
+from workers.reconcile import looks_at_history
 
 EXIT_ON_TIMEOUT = 70
 
@@ -51,8 +51,8 @@ class Runtime:
         asyncio.set_event_loop(self._loop)
         self._opening: AbstractAsyncContextManager[Gateway] = open_gateway(settings, process=f"worker-{queue}")
         self.gateway = self._loop.run_until_complete(self._opening.__aenter__())
-        self.reconciler = Reconciler(self.gateway)
-        self.resolver = Resolver(self.gateway)
+        self.bill = looks_at_bill(self.gateway)
+        self.history = looks_at_history(self.gateway)
         self.bell = Bell(connect_rq(required_url(settings)), lanes=settings.lanes)
         self.stopping = threading.Event()  # set by the signal handler, looked at between steps
 

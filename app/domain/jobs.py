@@ -107,6 +107,7 @@ class Job:
     expires_ms: int | None = None
     upstream_request_id: str | None = None
     upstream_status: str | None = None
+    told_failed: bool = False  # fal's webhook called the generation a failure; its result decides
     upstream_done_ms: int | None = None  # when a poll first saw the generation completed
     misses: int = 0  # polls or result reads in a row that fal did not answer usefully
     logs: list[dict[str, Any]] = field(default_factory=list)

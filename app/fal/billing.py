@@ -34,13 +34,6 @@ class Bill:
 
 
 @dataclass(frozen=True, slots=True)
-class NoBill:
-    """fal gave no usable answer; `reason` is a short word: `http_403`, `no_answer`, `unreadable`."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class Page:
     """One page of events, and the cursor of the next one."""
 

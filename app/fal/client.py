@@ -17,9 +17,9 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 
 from app.domain.errors import UpstreamUnavailable
-from app.fal.billing import IDS_AT_ONCE, PAGE, PAGES, Bill, Event, NoBill, events_query, read_page, sum_up
-from app.fal.errors import classify_answer, classify_exception
-from app.fal.history import HISTORY_PAGE, HISTORY_PAGES, Listing, NoHistory, Seen, history_query, read_history
+from app.fal.billing import IDS_AT_ONCE, PAGE, PAGES, Bill, Event, events_query, read_page, sum_up
+from app.fal.errors import NotShown, classify_answer, classify_exception
+from app.fal.history import HISTORY_PAGE, HISTORY_PAGES, Listing, Seen, history_query, read_history
 from app.fal.protocol import (
     Accepted,
     Progress,
@@ -191,10 +191,10 @@ class FalClient:
 
     async def bill(
         self, request_ids: Sequence[str], *, start_ms: int, end_ms: int, page_size: int = PAGE
-    ) -> Bill | NoBill:
+    ) -> Bill | NotShown:
         """What fal billed for at most 50 requests between two times (unix ms). Half an answer is none."""
         if self._admin_key is None:
-            return NoBill("no_admin_key")
+            return NotShown("no_admin_key")
         if not 0 < len(request_ids) <= IDS_AT_ONCE:
             raise ValueError(f"fal takes 1 to {IDS_AT_ONCE} request ids a call")
         headers = {**self._headers, "Authorization": f"Key {self._admin_key}"}
@@ -211,26 +211,26 @@ class FalClient:
                     status, answer, _ = await _read(self._kept, "GET", url, headers=headers)
                     page = read_page(answer) if status == OK else None
                     if page is None:
-                        return NoBill("unreadable" if status == OK else f"http_{status}")
+                        return NotShown("unreadable" if status == OK else f"http_{status}")
                     events += page.events
                     cursor = page.cursor
                     if cursor is None:
                         return sum_up(events, request_ids=request_ids)
                     if cursor in seen:
-                        return NoBill("unreadable")  # it goes round in circles, and counts the same events again
+                        return NotShown("unreadable")  # it goes round in circles, and counts the same events again
                     seen.add(cursor)
         except _AnswerTooLarge:
-            return NoBill("unreadable")
+            return NotShown("unreadable")
         except NO_ANSWER:
-            return NoBill("no_answer")
-        return NoBill("too_long")
+            return NotShown("no_answer")
+        return NotShown("too_long")
 
     async def history(
         self, model_id: str, *, start_ms: int, end_ms: int, page_size: int = HISTORY_PAGE
-    ) -> Listing | NoHistory:
+    ) -> Listing | NotShown:
         """Every request that fal had for a model between two times (unix ms). Half a listing is none."""
         if self._admin_key is None:
-            return NoHistory("no_admin_key")
+            return NotShown("no_admin_key")
         headers = {**self._headers, "Authorization": f"Key {self._admin_key}"}
         found: dict[str, Seen] = {}
         cursor: str | None = None
@@ -243,21 +243,21 @@ class FalClient:
                     )
                     url = f"{self._api_url}/v1/models/requests/by-endpoint?{query}"
                     status, answer, _ = await _read(self._kept, "GET", url, headers=headers, limit=HISTORY_LIMIT)
-                    page = read_history(answer) if status == OK else NoHistory(f"http_{status}")
-                    if isinstance(page, NoHistory):
+                    page = read_history(answer) if status == OK else NotShown(f"http_{status}")
+                    if isinstance(page, NotShown):
                         return page
                     found |= {seen.request_id: seen for seen in page.requests}  # pages move while requests arrive
                     cursor = page.cursor
                     if cursor is None:
                         return Listing(tuple(sorted(found.values(), key=lambda seen: seen.sent_ms)))
                     if cursor in cursors:
-                        return NoHistory("unreadable")  # it goes round in circles, and the rest is never shown
+                        return NotShown("unreadable")  # it goes round in circles, and the rest is never shown
                     cursors.add(cursor)
         except _AnswerTooLarge:
-            return NoHistory("too_large")
+            return NotShown("too_large")
         except NO_ANSWER:
-            return NoHistory("no_answer")
-        return NoHistory("too_long")
+            return NotShown("no_answer")
+        return NotShown("too_long")
 
 
 class _AnswerTooLarge(Exception):

@@ -4,6 +4,8 @@ A refusal is definite only where fal cannot have queued the request; everything 
 (docs/decisions/0004). The table is about the submit call; reads are simply repeated.
 """
 
+from dataclasses import dataclass
+
 import httpx
 
 from app.fal.protocol import Accepted, Refused, Submission, Unknown, read_request_id
@@ -12,6 +14,16 @@ HTTP_OK = range(200, 300)
 ACCOUNT = {401: "upstream_unauthorized", 403: "upstream_forbidden"}
 REJECTED = {400, 404, 405, 413, 415, 422}
 TOO_MANY = 429
+
+
+@dataclass(frozen=True, slots=True)
+class NotShown:
+    """fal gave no usable answer about its bill or its history; nothing is concluded from it.
+
+    `reason` is a short word: `http_403`, `no_answer`, `unreadable`, `no_payload`.
+    """
+
+    reason: str
 
 
 def classify_answer(status: int, body: bytes) -> Submission:

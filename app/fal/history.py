@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from app.fal.errors import NotShown
 from app.fal.protocol import REQUEST_ID, parse_json
 
 HISTORY_PAGE = 100  # requests a page, which is fal's most
@@ -39,13 +40,6 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
-class NoHistory:
-    """fal gave no whole listing; `reason` is a short word: `http_403`, `no_answer`, `unreadable`, `no_payload`."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class Page:
     """One page of requests, and the cursor of the next one."""
 
@@ -60,32 +54,32 @@ def history_query(model_id: str, *, start_ms: int, end_ms: int, limit: int, curs
     return urlencode(pairs if cursor is None else [*pairs, ("cursor", cursor)])
 
 
-def read_history(body: bytes) -> Page | NoHistory:
-    """A page of requests; NoHistory where anything in it, or the way to the next one, cannot be read."""
+def read_history(body: bytes) -> Page | NotShown:
+    """A page of requests; NotShown where anything in it, or the way to the next one, cannot be read."""
     reply = parse_json(body)
     rows = reply.get("items") if isinstance(reply, dict) else None
     if not isinstance(rows, list) or not isinstance(reply.get("has_more"), bool):
-        return NoHistory("unreadable")
+        return NotShown("unreadable")
     cursor = reply.get("next_cursor") if reply["has_more"] else None
     if reply["has_more"] and not (isinstance(cursor, str) and 0 < len(cursor) <= CURSOR_LIMIT):
-        return NoHistory("unreadable")  # there is more, and no way to it
+        return NotShown("unreadable")  # there is more, and no way to it
     requests = []
     for row in rows:
         seen = _seen(row)
-        if isinstance(seen, NoHistory):
+        if isinstance(seen, NotShown):
             return seen
         requests.append(seen)
     return Page(requests, cursor)
 
 
-def _seen(row: Any) -> Seen | NoHistory:
+def _seen(row: Any) -> Seen | NotShown:
     if not isinstance(row, dict):
-        return NoHistory("unreadable")
+        return NotShown("unreadable")
     request_id, sent_ms, payload = row.get("request_id"), _moment_ms(row.get("sent_at")), row.get("json_input")
     if not isinstance(request_id, str) or not REQUEST_ID.fullmatch(request_id) or sent_ms is None:
-        return NoHistory("unreadable")
+        return NotShown("unreadable")
     if not isinstance(payload, dict):
-        return NoHistory("no_payload")
+        return NotShown("no_payload")
     return Seen(request_id, sent_ms, tuple(sorted(set(_marks(payload)))))
 
 

@@ -50,10 +50,11 @@ class NotGenuine(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A webhook of fal's, verified: which request has ended, and whose it is."""
+    """A webhook of fal's, verified: which request has ended, whose it is, and whether fal calls it a failure."""
 
     request_id: str
     user_id: str
+    failed: bool = False
 
 
 class Verifier:
@@ -106,7 +107,7 @@ class Verifier:
         told = parse_json(body)
         if not isinstance(told, dict) or told.get("request_id") != request_id:
             raise NotGenuine("body")
-        return Delivery(request_id, user_id)
+        return Delivery(request_id, user_id, failed=told.get("status") == "ERROR")
 
     async def _known_keys(self, age_s: float) -> list[Ed25519PublicKey]:
         """The keys, not older than so many seconds where fal answers.

@@ -45,7 +45,8 @@ class Hints:
         3. the job's attempt is the one that fal tells of: adopt it if its outcome was unknown, else look at it now
         4. it is a second request for a job that has another: cancel it, and say so loudly
 
-        What the body says of the generation is not read: a poll asks fal.
+        What the body says of the generation decides nothing: a poll asks fal.
+        Where the two differ, there is an alarm.
         """
         if not is_ours(await self._secrets.of_markers(), marker):
             raise NotFound("There is nothing here.")
@@ -62,8 +63,27 @@ class Hints:
         if job is None:
             raise NotFound("There is nothing here.")
         log.info("hook.taken", job=job.id, upstream_request_id=delivery.request_id, status=job.status.value)
-        await adopt(self._jobs, self._fal, self._alarms, job, marker.nonce, delivery.request_id)
+        adopted = await adopt(self._jobs, self._fal, self._alarms, job, marker.nonce, delivery.request_id)
+        if adopted and delivery.failed:
+            await self._told_failed(ref_of(job))
         crash_point("hook.adopted")
+
+    async def _told_failed(self, ref: str) -> None:
+        """Remember that fal calls it a failure; where its result was a clip already, say that they differ."""
+        job = await self._jobs.get(ref)
+        if job is not None and job.status is Status.SUCCEEDED:
+            await ring_differs(self._alarms, job)
+        elif job is not None:
+            await self._jobs.note(job, (Status.RUNNING, Status.FINALIZING), told_failed=1)
+
+
+async def ring_differs(alarms: AlarmStore, job: Job) -> None:
+    """Fal's webhook said failed, and its result is a clip: the clip counts, and somebody should know, once."""
+    if any(one.kind == "webhook_differs" and one.job == job.id for one in await alarms.newest(REMEMBERED)):
+        return
+    sentence = "fal's webhook called the request a failure, and its result is a clip; the clip counts."
+    log.warning("job.webhook_differs", job=job.id, upstream_request_id=job.upstream_request_id)
+    await alarms.ring("webhook_differs", sentence, job=job.id, upstream_request_id=job.upstream_request_id or "")
 
 
 async def adopt(jobs: JobStore, fal: FalClient, alarms: AlarmStore, job: Job, nonce: str, request_id: str) -> bool:

@@ -46,7 +46,7 @@ READ: dict[str, Callable[[str], Any]] = {
     "priority": Priority,
     "money": Money,
     "error": _error,
-    "erased": lambda text: text == "1",
+    **dict.fromkeys(("erased", "told_failed"), lambda text: text == "1"),
 }
 NAMES = tuple(field.name for field in fields(Job))
 

@@ -21,10 +21,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="module")
 async def installation() -> AsyncIterator[Site]:
-    """Store, emulator, API and workers; a generation takes a second, ten run at once."""
+    """Store, emulator, API and workers; a generation takes a second, twelve run at once."""
+    options = ("--queue-seconds", "0.1", "--run-seconds", "1", "--concurrency", "20")
+    settings = {"FILMGATE_UPSTREAM_CONCURRENCY": "12", "FILMGATE_WORKERS": "2"}
     with RedisServer() as store:
-        options = ("--queue-seconds", "0.1", "--run-seconds", "1", "--concurrency", "20")
-        async with open_site(store, *options, FILMGATE_UPSTREAM_CONCURRENCY="12") as made:
+        async with open_site(store, *options, **settings) as made:
             yield made
 
 

@@ -166,7 +166,8 @@ async def abandoned(installation: Site) -> list[str]:
         states = {job["status"] for job in await installation.jobs(round="abandoned")}
         return set(prompts[:2]) <= seen and states == {"submitting", "held"}
 
-    await wait_until(accepted, "fal has accepted two and will not answer", timeout=20)
+    what = "fal has accepted two and will not answer"
+    await wait_until(accepted, what, timeout=20, standing=installation.standing)
     for which in range(WORK_PROCESSES):
         assert installation.kill_worker("work", which) is not None
     return prompts

@@ -19,6 +19,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
 from tests.support.terminal import Terminal
+from tests.support.up import run_command
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
@@ -294,6 +295,23 @@ async def test_a_second_ctrl_c_leaves_the_job_to_be_picked_up(up: Up, photo: Pat
     assert (ended.code, ended.out) == (0, "kept.mp4\n"), ended.err
     assert watched(tmp_path / "kept.mp4")[0] == pytest.approx(5.0, abs=0.1)
     assert len(await up.jobs()) == before
+
+
+async def test_a_pause_is_told_while_the_job_waits(up: Up, photo: Path, tmp_path: Path) -> None:
+    """An administrator's reason stands beside the state; when buying goes on, the clip comes."""
+    paused = await run_command("pause", "--reason", "fal is being watched", environment=up.environment())
+    assert paused.returncode == 0, paused.stderr
+    waiting = asyncio.create_task(run(up, tmp_path, "--image", str(photo), "--prompt", "a pause"))
+
+    async def in_line() -> bool:
+        return any(job["upstream_paused"] for job in await up.jobs())
+
+    await wait_until(in_line, "the job waits", timeout=30)
+    resumed = await run_command("resume", environment=up.environment())
+    assert resumed.returncode == 0, resumed.stderr
+    ended = await waiting
+    assert ended.code == 0, ended.err
+    assert "paused: fal is being watched" in ended.err
 
 
 async def test_a_failed_job_is_one_sentence(up: Up, photo: Path, tmp_path: Path) -> None:

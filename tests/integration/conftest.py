@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from redis.asyncio import Redis
 
+from tests.support.admin import Administrator, administrator
 from tests.support.checks import immortal_keys, ledger_faults, slot_faults
 from tests.support.emulator import Emulator, FalCaller, running_emulator
 from tests.support.hand import Hand
@@ -58,6 +59,13 @@ async def stack(store: RedisServer, emulator: Emulator) -> AsyncIterator[Stack]:
     """A gateway without workers: steps are called by the test, or `stack.workers()` starts real ones."""
     async with open_stack(store, emulator) as made:
         yield made
+
+
+@pytest.fixture
+async def admin(stack: Stack) -> AsyncIterator[Administrator]:
+    """The administrator."""
+    async with administrator(stack) as one:
+        yield one
 
 
 @pytest.fixture

@@ -1,36 +1,19 @@
 """The audit log: each act is one line, and whoever touches the log is found out."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from app.store import keys
-from tests.support.admin import ADMIN_KEY, Administrator, administrator
-from tests.support.emulator import Emulator
+from tests.support.admin import Administrator
 from tests.support.hand import Hand
-from tests.support.redis_server import RedisServer
 from tests.support.refusals import assert_problem
-from tests.support.stack import Stack, open_stack
+from tests.support.stack import Stack
 
 pytestmark = pytest.mark.anyio
 
 LIMIT = {"unit": "jobs", "window": "day", "amount": 5}
-
-
-@pytest.fixture
-async def stack(store: RedisServer, emulator: Emulator) -> AsyncIterator[Stack]:
-    """A gateway that has an administrator."""
-    async with open_stack(store, emulator, FILMGATE_ADMIN_KEY=ADMIN_KEY) as made:
-        yield made
-
-
-@pytest.fixture
-async def admin(stack: Stack) -> AsyncIterator[Administrator]:
-    """The administrator."""
-    async with administrator(stack) as one:
-        yield one
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.admin import ABSENT, ADMIN_KEY, CANARY, Administrator, Call, administrator, assert_refused
+from tests.support.admin import ABSENT, CANARY, Administrator, Call, assert_refused
 from tests.support.emulator import Emulator
 from tests.support.redis_server import RedisServer
 from tests.support.refusals import assert_problem, nothing_changes
@@ -20,15 +20,8 @@ JSON = {"Content-Type": "application/json"}
 async def stack(redis_server: RedisServer, emulator: Emulator) -> AsyncIterator[Stack]:
     """One gateway for all cases: a refusal changes nothing, which each of them proves."""
     redis_server.flush()
-    async with open_stack(redis_server, emulator, FILMGATE_ADMIN_KEY=ADMIN_KEY) as made:
+    async with open_stack(redis_server, emulator) as made:
         yield made
-
-
-@pytest.fixture
-async def admin(stack: Stack) -> AsyncIterator[Administrator]:
-    """The administrator."""
-    async with administrator(stack) as one:
-        yield one
 
 
 # A limit's members, put over a sound one.

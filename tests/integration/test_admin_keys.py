@@ -1,7 +1,6 @@
 """Keys over the admin API: shown once, bound to what they are for, and closed at once."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -9,12 +8,11 @@ import pytest
 from redis.asyncio import Redis
 
 from app.domain.accounts import digest, well_formed
-from tests.support.admin import ADMIN_KEY, Administrator, administrator
+from tests.support.admin import Administrator
 from tests.support.callers import calling
-from tests.support.emulator import Emulator
 from tests.support.redis_server import RedisServer
 from tests.support.refusals import assert_problem
-from tests.support.stack import Stack, open_stack
+from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
@@ -22,20 +20,6 @@ pytestmark = pytest.mark.anyio
 DEFAULT_MODEL = "fal-ai/kling-video/v2/master/image-to-video"
 ANOTHER_MODEL = "fal-ai/kling-video/v2.1/master/image-to-video"
 PAGE = "https://app.example.com"
-
-
-@pytest.fixture
-async def stack(store: RedisServer, emulator: Emulator) -> AsyncIterator[Stack]:
-    """A gateway that has an administrator."""
-    async with open_stack(store, emulator, FILMGATE_ADMIN_KEY=ADMIN_KEY) as made:
-        yield made
-
-
-@pytest.fixture
-async def admin(stack: Stack) -> AsyncIterator[Administrator]:
-    """The administrator."""
-    async with administrator(stack) as one:
-        yield one
 
 
 async def stored(redis_server: RedisServer) -> bytes:

@@ -1,37 +1,20 @@
 """Limits, raises, credits and corrections over the admin API."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from app.store import keys
-from tests.support.admin import ADMIN_KEY, Administrator, administrator
-from tests.support.emulator import Emulator
+from tests.support.admin import Administrator
 from tests.support.hand import Hand
-from tests.support.redis_server import RedisServer
 from tests.support.refusals import assert_problem, nothing_changes
-from tests.support.stack import Stack, open_stack
+from tests.support.stack import Stack
 
 pytestmark = pytest.mark.anyio
 
 ONE_JOB = {"unit": "jobs", "window": "total", "amount": 1}
 ONE_CLIP = {"unit": "usd", "window": "total", "amount": "1.40"}  # the price of one clip
 OWNERS = ["gateway", "team", "user"]
-
-
-@pytest.fixture
-async def stack(store: RedisServer, emulator: Emulator) -> AsyncIterator[Stack]:
-    """A gateway that has an administrator."""
-    async with open_stack(store, emulator, FILMGATE_ADMIN_KEY=ADMIN_KEY) as made:
-        yield made
-
-
-@pytest.fixture
-async def admin(stack: Stack) -> AsyncIterator[Administrator]:
-    """The administrator."""
-    async with administrator(stack) as one:
-        yield one
 
 
 def path_of(owner: str, stack: Stack) -> str:

@@ -1,11 +1,10 @@
 """Teams and users over the admin API, and who may use it."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from tests.support.admin import ADMIN_KEY, NEVER, Administrator, administrator
+from tests.support.admin import NEVER, Administrator, administrator
 from tests.support.callers import calling
 from tests.support.emulator import Emulator
 from tests.support.redis_server import RedisServer
@@ -16,20 +15,6 @@ pytestmark = pytest.mark.anyio
 
 DAILY = {"unit": "usd", "window": "day", "amount": "12.50"}
 FEW = {"unit": "jobs", "window": "concurrent", "amount": 3}
-
-
-@pytest.fixture
-async def stack(store: RedisServer, emulator: Emulator) -> AsyncIterator[Stack]:
-    """A gateway that has an administrator."""
-    async with open_stack(store, emulator, FILMGATE_ADMIN_KEY=ADMIN_KEY) as made:
-        yield made
-
-
-@pytest.fixture
-async def admin(stack: Stack) -> AsyncIterator[Administrator]:
-    """The administrator."""
-    async with administrator(stack) as one:
-        yield one
 
 
 async def admin_routes(stack: Stack) -> list[tuple[str, str]]:
@@ -159,7 +144,7 @@ async def test_a_users_key_administers_nothing(admin: Administrator, stack: Stac
 
 async def test_without_a_setting_there_is_no_administrator(store: RedisServer, emulator: Emulator) -> None:
     """A user's key is refused as ever, and what would be the administrator's key is no key."""
-    async with open_stack(store, emulator) as stack:
+    async with open_stack(store, emulator, FILMGATE_ADMIN_KEY="") as stack:
         for method, path in await admin_routes(stack):
             assert_problem(await stack.api.request(method, filled(path)), 403, "forbidden")
         async with administrator(stack) as nobody:

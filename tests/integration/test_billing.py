@@ -9,7 +9,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from app.domain.jobs import Job, Money
-from app.fal.billing import IDS_AT_ONCE, Bill, NoBill
+from app.fal.billing import IDS_AT_ONCE, Bill
+from app.fal.errors import NotShown
 from app.store import keys
 from app.store.dispatch import LANE_LEASE_MS
 from app.store.jobs import BILLING_MS
@@ -20,7 +21,7 @@ from tests.support.redis_server import RedisServer
 from tests.support.refusals import books
 from tests.support.stack import open_stack
 from tests.support.waiting import wait_until
-from workers.billing import PAUSES_MS, Reconciler, next_look_ms, reconcile
+from workers.billing import PAUSES_MS, looks_at_bill, next_look_ms, reconcile
 from workers.lane import decide_disputes
 
 pytestmark = pytest.mark.anyio
@@ -248,7 +249,7 @@ async def test_no_usable_answer_changes_nothing(
     """One warning however often it fails; the job comes due again, and is compared when fal is back."""
     job = await hand.ended("[emu:bill:1000000]")
     await biller.trouble_platform(**trouble)
-    reconciler = Reconciler(hand.gateway)
+    reconciler = looks_at_bill(hand.gateway)
     before = await books(hand.stack)
     with capture_logs() as lines:
         for _ in range(1 if "delay_seconds" in trouble else 2):
@@ -272,7 +273,7 @@ async def test_a_key_that_is_no_admin_key_reads_nothing(store: RedisServer, bill
     async with hand_on(store, biller, FAL_ADMIN_KEY="only-an-api-key") as hand:
         job = await hand.ended("[emu:bill:1000000]")
         await hand.make_due("billing", hand.ref(job.id))
-        assert await reconcile(hand.gateway) == NoBill("http_403")
+        assert await reconcile(hand.gateway) == NotShown("http_403")
         assert (await hand.job(job.id)).charged_micro == PRICE
 
 
@@ -281,7 +282,7 @@ async def test_without_an_admin_key_nothing_is_compared(store: RedisServer, bill
     async with hand_on(store, biller, FAL_ADMIN_KEY="") as hand:
         await hand.ended()
         assert await hand.due("billing") == []
-        assert not Reconciler(hand.gateway).is_due()
+        assert not looks_at_bill(hand.gateway).is_due()
 
 
 async def test_a_job_whose_record_is_gone_is_forgotten(hand: Hand) -> None:
@@ -301,13 +302,13 @@ async def test_more_than_one_call_can_hold_is_compared_at_once(hand: Hand) -> No
     first = await hand.ended("[emu:bill:1000000]")
     await hand.redis.zadd(keys.due("billing"), {hand.ref(first.id): now_ms - 2000})
     await hand.make_due("billing", hand.ref(job.id))
-    reconciler = Reconciler(hand.gateway)
+    reconciler = looks_at_bill(hand.gateway)
     await reconciler.look()
     assert await hand.entries(first.id) == ["reserve", "settle", "correction"]
     assert reconciler.is_due()
     await reconciler.look()
     assert not reconciler.is_due()
-    idle = Reconciler(hand.gateway)
+    idle = looks_at_bill(hand.gateway)
     await idle.look()
     assert idle.is_due(), "nothing was due, and fal was not asked"
     assert await hand.entries(job.id) == ["reserve", "settle", "correction"]
@@ -326,12 +327,12 @@ async def test_a_bill_has_pages(hand: Hand, biller: Emulator) -> None:
     assert await fal.bill(ids[:1], **span) == Bill({ids[0]: PRICE})
     assert await fal.bill(["nobody-knows-it"], **span) == Bill({})
     await biller.trouble_platform(same_cursor=True)
-    assert await fal.bill(ids, **span, page_size=1) == NoBill("unreadable")
+    assert await fal.bill(ids, **span, page_size=1) == NotShown("unreadable")
     await biller.trouble_platform()
     more = [await hand.ended("[emu:bill_split]") for _ in range(3)]
     ids += [job.upstream_request_id or "" for job in more]
     span["end_ms"] += 10 * MINUTE_MS
-    assert await fal.bill(ids, **span, page_size=1) == NoBill("too_long")
+    assert await fal.bill(ids, **span, page_size=1) == NotShown("too_long")
 
 
 async def test_the_books_of_a_mixed_day_are_fals(store: RedisServer, biller: Emulator) -> None:

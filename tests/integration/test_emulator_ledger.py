@@ -66,8 +66,8 @@ async def test_nothing_is_forgotten_over_a_crash(tmp_path: Path) -> None:
         await caller.result(paid)
         cancelled = await caller.submit("[emu:stuck_in_queue]")
         await caller.web.put(cancelled["cancel_url"])
-        waiting = await caller.submit("waits [emu:queue:2]")
-        running = await caller.submit("runs [emu:run:2]")
+        waiting = await caller.submit("waits [emu:queue:4]")
+        running = await caller.submit("runs [emu:run:4]")
         await caller.until(running, "IN_PROGRESS")
         before = await fal.ledger()
         assert await fal.kill() == -signal.SIGKILL

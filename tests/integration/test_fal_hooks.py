@@ -64,12 +64,18 @@ async def test_an_early_delivery_ends_nothing(fal: Told) -> None:
 
 
 async def test_the_poll_wins_over_an_error_in_a_webhook(fal: Told) -> None:
-    """The body is not read: the result says success."""
+    """The result says success, early or late; that fal said otherwise is an alarm."""
     job = await fal.hand.bought()
     request_id = job.upstream_request_id or ""
     body = told(request_id, status="ERROR", error="Invalid status code: 500", payload={"detail": "Internal"})
-    assert (await fal.tell(await fal.marker(job.id, job.nonce), request_id, body=body)).status_code == 204
-    await fal.succeeds(job, request_id)
+    marker = await fal.marker(job.id, job.nonce)
+    assert (await fal.tell(marker, request_id, body=body)).status_code == 204
+    await fal.hand.completed(job.id)
+    assert (await fal.hand.finalized(job.id)).status is Status.SUCCEEDED
+    expected = ("webhook_differs", job.id, request_id)
+    assert [(one.kind, one.job, one.upstream_request_id) for one in await fal.alarms()] == [expected]
+    assert (await fal.tell(marker, request_id, body=body)).status_code == 204  # and once more, after the end
+    assert [one.kind for one in await fal.alarms()] == ["webhook_differs"]
 
 
 @pytest.mark.parametrize("end", ["", "[emu:500_downstream]", "cancelled"])

@@ -1,7 +1,6 @@
 """Seeing and steering while it runs: status, every team's jobs, pause, resume, resolve; by HTTP and by command."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -9,33 +8,17 @@ import pytest
 from app.domain.accounts import USER_SCOPES
 from app.domain.jobs import Status
 from app.store import keys
-from tests.support.admin import ADMIN_KEY, CANARY, NEVER, Administrator, administrator, assert_refused
+from tests.support.admin import CANARY, NEVER, Administrator, assert_refused
 from tests.support.callers import calling, stranger
 from tests.support.command import Command, command_on
-from tests.support.emulator import Emulator
 from tests.support.hand import Hand
-from tests.support.redis_server import RedisServer
 from tests.support.refusals import assert_problem, nothing_changes
-from tests.support.stack import Stack, open_stack
+from tests.support.stack import Stack
 
 pytestmark = pytest.mark.anyio
 
 ACCEPTED = "[emu:drop_after_accept]"
 WHY = "We wait for November."
-
-
-@pytest.fixture
-async def stack(store: RedisServer, emulator: Emulator) -> AsyncIterator[Stack]:
-    """A gateway that has an administrator."""
-    async with open_stack(store, emulator, FILMGATE_ADMIN_KEY=ADMIN_KEY) as made:
-        yield made
-
-
-@pytest.fixture
-async def admin(stack: Stack) -> AsyncIterator[Administrator]:
-    """The administrator."""
-    async with administrator(stack) as one:
-        yield one
 
 
 @pytest.fixture

@@ -14,14 +14,11 @@ from fastapi import FastAPI
 from app.domain.accounts import USER_SCOPES, Scope
 from app.main import create_app
 from app.settings import load_settings
-from tests.support.admin import ADMIN_KEY
 from tests.support.callers import another_key, calling, colleague, stranger, token
-from tests.support.emulator import Emulator
 from tests.support.hand import Hand
 from tests.support.ownership import FIXED, ROUTES, Admins, Own, Teams, routes_of
-from tests.support.redis_server import RedisServer
 from tests.support.refusals import assert_problem, nothing_changes
-from tests.support.stack import Stack, open_stack
+from tests.support.stack import ADMIN_KEY, Stack
 
 pytestmark = pytest.mark.anyio
 
@@ -280,17 +277,9 @@ async def test_what_is_another_teams_looks_like_nothing(stack: Stack, route: str
 # --- what belongs to the administrator ---------------------------------------------------------------------------
 
 
-@pytest.fixture
-async def administered(store: RedisServer, emulator: Emulator) -> AsyncIterator[Stack]:
-    """A gateway with an administrator."""
-    async with open_stack(store, emulator, FILMGATE_ADMIN_KEY=ADMIN_KEY) as made:
-        yield made
-
-
 @pytest.mark.parametrize("route", ADMINS)
-async def test_only_the_administrator_learns_which_ids_there_are(administered: Stack, route: str) -> None:
+async def test_only_the_administrator_learns_which_ids_there_are(stack: Stack, route: str) -> None:
     """A user's key, one with all scopes, and a browser token get the same 403 for every id; nothing changes."""
-    stack = administered
     found = await ADMINS[route].make(stack)
     never = re.sub("[0-9a-f]{32}", NEVER, found)
     chief = await another_key(stack, scopes=frozenset(Scope))
@@ -309,12 +298,12 @@ async def test_only_the_administrator_learns_which_ids_there_are(administered: S
 
 
 @pytest.mark.parametrize("route", ADMINS)
-async def test_the_administrator_is_answered(administered: Stack, route: str) -> None:
+async def test_the_administrator_is_answered(stack: Stack, route: str) -> None:
     """The entry is right: what is there is found, and an unknown or malformed id is 404 and changes nothing."""
     entry = ADMINS[route]
-    found = await entry.make(administered)
-    async with calling(administered, ADMIN_KEY) as api:
-        async with nothing_changes(administered):
+    found = await entry.make(stack)
+    async with calling(stack, ADMIN_KEY) as api:
+        async with nothing_changes(stack):
             for one in (re.sub("[0-9a-f]{32}", NEVER, found), "x", "a" * 300, "gateway", "ä"):
                 assert_refused(await ask(api, route, one), 404, "not_found")
         reply = await ask(api, route, found)

@@ -9,7 +9,8 @@ from structlog.testing import capture_logs
 
 from app.domain.jobs import Job, Status
 from app.domain.marker import make_marker
-from app.fal.history import HISTORY_PAGES, Listing, NoHistory
+from app.fal.errors import NotShown
+from app.fal.history import HISTORY_PAGES, Listing
 from app.store import keys
 from app.store.jobs import SUBMIT_LEASE_MS
 from tests.support.emulator import Emulator, FalCaller
@@ -31,7 +32,7 @@ from tests.support.held import (
 from tests.support.redis_server import RedisServer
 from tests.support.refusals import books
 from tests.support.waiting import wait_until
-from workers.reconcile import Resolver, resolve, resolve_held
+from workers.reconcile import looks_at_history, resolve, resolve_held
 from workers.submit import marked_input
 
 pytestmark = pytest.mark.anyio
@@ -61,7 +62,7 @@ async def test_a_job_whose_answer_was_lost_is_adopted_and_paid_once(hand: Hand, 
     """One POST, one clip, one charge: fal's history says which request is the job's."""
     before = await hand.posts()
     job = await held(hand, f"[emu:{tag}]")
-    resolver = Resolver(hand.gateway)
+    resolver = looks_at_history(hand.gateway)
     assert resolver.is_due()
     with capture_logs() as lines:
         await resolver.look()
@@ -264,7 +265,7 @@ async def test_without_a_whole_listing_nothing_is_decided(
     await known_to_fal(hand, await held(hand))  # two rows at least
     await resolve_due(hand, job)
     await historian.trouble_platform(**trouble)
-    resolver = Resolver(hand.gateway)
+    resolver = looks_at_history(hand.gateway)
     before = await books(hand.stack)
     with capture_logs() as lines:
         for _ in range(1 if "delay_seconds" in trouble else 2):
@@ -313,7 +314,7 @@ async def test_one_request_without_its_payload_stops_the_decision(hand: Hand) ->
     async with FalCaller(hand.stack.emulator.url) as caller:
         strange = {"headers": {"X-Fal-Store-IO": "0"}, "model": OTHER_MODELS[0]}
         await caller.until(await caller.submit("somebody else's", **strange), "COMPLETED")
-    assert await looked(hand, job) == NoHistory("no_payload")
+    assert await looked(hand, job) == NotShown("no_payload")
     assert (await hand.job(job.id)).status is Status.HELD
 
 
@@ -335,7 +336,7 @@ async def test_all_pages_are_read_or_none_counts(hand: Hand, historian: Emulator
         for _ in range(HISTORY_PAGES - 3):
             await caller.submit("somebody else's", model=model, headers={"X-Emulator-Scenario": "ok"})
         await wait_until(lambda: _many_started(hand, model), "fal lists all of them")
-        assert await looked(hand, job) == NoHistory("too_long")
+        assert await looked(hand, job) == NotShown("too_long")
     await historian.trouble_platform(page_rows=2)
     assert await looked(hand, job) is None
 
@@ -349,7 +350,7 @@ async def test_without_an_admin_key_nobody_looks(store: RedisServer, historian: 
     """Held jobs wait for a webhook or a person."""
     async with hand_on(store, historian, FAL_ADMIN_KEY="") as hand:
         await held(hand)
-        assert not Resolver(hand.gateway).is_due()
+        assert not looks_at_history(hand.gateway).is_due()
 
 
 async def test_a_poisonous_job_keeps_no_other_one_held(hand: Hand) -> None:

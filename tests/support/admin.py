@@ -8,9 +8,8 @@ import httpx
 
 from tests.support.callers import calling
 from tests.support.refusals import assert_problem, nothing_changes
-from tests.support.stack import Stack
+from tests.support.stack import ADMIN_KEY, Stack
 
-ADMIN_KEY = "the-administrators-key-of-the-tests"
 NEVER = "0" * 32  # the random part of an id that nothing has
 CANARY = "kan4rie-vogel"  # stands in bad input, and in no reply
 ABSENT = object()  # a member that is left out
@@ -56,7 +55,7 @@ class Administrator:
 
 @asynccontextmanager
 async def administrator(stack: Stack) -> AsyncIterator[Administrator]:
-    """The administrator of a stack that was opened with ADMIN_KEY."""
+    """The administrator of a stack."""
     async with calling(stack, ADMIN_KEY) as api:
         yield Administrator(api)
 

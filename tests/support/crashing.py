@@ -41,7 +41,7 @@ from tests.support.workers import Workers, children
 OUTAGE_S = 0.3  # how long the store is away
 STALE_S = 1.0  # a step against the emulator takes milliseconds; what stands still so long has lost its process
 LOOK_AGAIN_S = 1.5  # before an operator believes that fal has nothing
-END_S = 60.0
+END_S = 120.0  # every process may have to start again, on a machine that is busy
 KILL_S = 30.0
 TIGHT_S = 0.1
 # What is logged as an error on purpose.

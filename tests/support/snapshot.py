@@ -39,19 +39,20 @@ class Snapshot:
         names = sorted({name async for name in redis.scan_iter(count=1000) if not name.startswith(RQ_PREFIX)})
         names = [name for name in names if name.startswith(prefixes or "")]
         pipe = redis.pipeline(transaction=False)
-        pipe.time()
         for name in names:
             pipe.type(name)
             pipe.ttl(name)
-        (seconds, micro), *told = await pipe.execute()
+        told = await pipe.execute()
         there = {name: (told[2 * i], told[2 * i + 1]) for i, name in enumerate(names) if told[2 * i] != "none"}
         for name, (kind, _) in there.items():
             command, *more = READ[kind]
             pipe.execute_command(command, name, *more)
-        rows = await pipe.execute()
+        pipe.time()
+        *rows, (seconds, micro) = await pipe.execute()
         values = {}
         for (name, (kind, _)), value in zip(there.items(), rows, strict=True):
-            values[name] = _scores(value) if kind == "zset" else value
+            if value:  # what is empty has expired since its type was asked for
+                values[name] = _scores(value) if kind == "zset" else value
         mortal = frozenset(name for name, (_, ttl) in there.items() if ttl >= 0)
         return cls(int(seconds) * 1000 + int(micro) // 1000, values, mortal)
 

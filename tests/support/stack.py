@@ -19,6 +19,7 @@ from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
 from tests.support.workers import Workers
 
+ADMIN_KEY = "the-administrators-key-of-the-tests"
 EMULATOR_KEY = "emulator-key-of-the-tests"
 ROLES = {"supervisor", "lanes", "work", "deliveries"}
 
@@ -31,9 +32,11 @@ def environment(redis: RedisServer, emulator: Emulator, **more: str) -> dict[str
         "FILMGATE_FAL_QUEUE_URL": emulator.url,
         "FILMGATE_FAL_REST_URL": emulator.url,
         "FILMGATE_PUBLIC_URL": "http://filmgate.test",
+        "FILMGATE_ADMIN_KEY": ADMIN_KEY,
         "FILMGATE_EGRESS_ALLOW": "127.0.0.1",
         "FILMGATE_FAL_WEBHOOKS": "off",
         "FILMGATE_POLL_INTERVAL": "0.1",
+        "FILMGATE_WORKERS": "1",  # each process costs a second of the machine at its start
         "FILMGATE_LOG_FORMAT": "json",
         "FILMGATE_DATA_DIR": tempfile.mkdtemp(prefix="data-", dir=redis.dir),  # each with a memory of its own
         **more,
@@ -96,7 +99,7 @@ class Stack:
                 known = await self.gateway.dispatch.workers()
                 return {facts["role"] for facts in known.values()} >= ROLES
 
-            await wait_until(ready, "all workers have reported", timeout=30)
+            await wait_until(ready, "all workers have reported", timeout=60)
             yield workers
         finally:
             workers.stop()

@@ -86,10 +86,12 @@ class Screen:
         self._bar = (done, total)
 
     def job(self, job: Job) -> None:
-        """The job's state, its place in line, and fal's last word about it."""
+        """The job's state, its place in line, why nothing is bought just now, and fal's last word about it."""
         details = []
         if job.get("queue_position") is not None:
             details.append(f"place {job['queue_position'] + 1}")
+        if paused := job.get("upstream_paused"):
+            details.append(f"paused: {printable(str(paused.get('reason')))}")
         if job.get("cancel_requested_at"):
             details.append("to be cancelled")
         self.doing(WORDS.get(job["status"], printable(str(job["status"]))), *details)
