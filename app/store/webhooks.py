@@ -97,36 +97,6 @@ class WebhookStore:
             ids = await self._redis.lrange(keys.deliveries(join_ref(team, job_id)), 0, -1)
         return await self._read(team, ids)
 
-    async def page(
-        self,
-        team: str,
-        *,
-        endpoint: str | None = None,
-        dead: bool = False,
-        from_ms: int = 0,
-        to_ms: int | None = None,
-        count: int = 100,
-    ) -> list[Delivery]:
-        """Up to `count` deliveries, newest first, by when they were written: the team's, or an endpoint's.
-
-        `dead`: the whole team's dead letters, by when they were given up. Those that are not remembered any more
-        are left out.
-        """
-        name = keys.outbox(team if endpoint is None else join_ref(team, endpoint))
-        with store_errors():
-            ids = await self._redis.zrevrangebyscore(
-                keys.dead(team) if dead else name, "+inf" if to_ms is None else to_ms, from_ms, start=0, num=count
-            )
-        return await self._read(team, ids)
-
-    async def next_due(self, delivery: Delivery) -> int | None:
-        """When (ms) it is tried next; None when it waits for nothing."""
-        with store_errors():
-            score = await self._redis.zscore(
-                keys.waiting(delivery.destination), join_ref(delivery.team, delivery.id)
-            )
-        return None if score is None else int(score)
-
     async def take(self, *, limit: int, handed_ms: int, hidden_ms: int, quick: bool) -> list[tuple[str, str]]:
         """Up to `limit` deliveries that are due, as ref and destination, of each destination a few.
 

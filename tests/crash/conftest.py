@@ -1,6 +1,7 @@
 """Installations of separate processes that many tests share; each test has a round of jobs of its own."""
 
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 async def installation() -> AsyncIterator[Site]:
     """Store, emulator, API and workers; a generation takes a second, twelve run at once."""
     options = ("--queue-seconds", "0.1", "--run-seconds", "1", "--concurrency", "20")
-    settings = {"FILMGATE_UPSTREAM_CONCURRENCY": "12", "FILMGATE_WORKERS": "2"}
+    settings: Any = {"FILMGATE_UPSTREAM_CONCURRENCY": "12", "FILMGATE_WORKERS": "2"}
     with RedisServer() as store:
         async with open_site(store, *options, **settings) as made:
             yield made

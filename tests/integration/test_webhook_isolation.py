@@ -9,7 +9,7 @@ import pytest
 
 from app.store import keys
 from app.store.webhooks import FAILURES, PAUSE_MS, PLACES
-from tests.support.endpoints import chief, endpoint, later, sent, taken
+from tests.support.endpoints import chief, deliveries, endpoint, later, sent, taken
 from tests.support.hand import Hand
 from tests.support.receiver import Received, Receiver, Reply
 from tests.support.stack import Stack
@@ -100,7 +100,6 @@ async def test_one_that_failed_or_was_slow_has_one_place(hand: Hand, receiver: R
 
 async def test_ten_failures_open_the_breaker_and_a_probe_closes_it(hand: Hand, receiver: Receiver) -> None:
     """Then one attempt a minute; the others wait and lose none of theirs, and go when one has arrived."""
-    store = hand.gateway.webhook_store
     async with chief(hand.stack) as api:
         made = await endpoint(api, receiver.url)
         await canceled(hand, count=FAILURES + 5)
@@ -108,7 +107,7 @@ async def test_ten_failures_open_the_breaker_and_a_probe_closes_it(hand: Hand, r
         while await sent(hand):
             pass
         assert len(receiver.requests) == FAILURES
-        untried = [one for one in await store.page(hand.team, endpoint=made["id"]) if not one.attempts]
+        untried = [one for one in await deliveries(hand, endpoint=made["id"]) if not one.attempts]
         assert (len(untried), await taken(hand)) == (5, [])
         await canceled(hand)
         assert await taken(hand) == []  # what comes now waits too
@@ -122,7 +121,7 @@ async def test_ten_failures_open_the_breaker_and_a_probe_closes_it(hand: Hand, r
         await deliver(hand.gateway, handed[0][0], destination=handed[0][1])
         while await sent(hand):
             pass
-    arrived = [one for one in await store.page(hand.team, endpoint=made["id"]) if one.status == "delivered"]
+    arrived = [one for one in await deliveries(hand, endpoint=made["id"]) if one.status == "delivered"]
     assert {len(one.attempts) for one in arrived if one.id in {first.id for first in untried}} <= {1, 2}
     assert await hand.redis.exists(keys.destination(f"{hand.team}/{made['id']}")) == 0
 
@@ -175,7 +174,7 @@ async def test_kills_of_the_delivering_process_lose_nothing(
                 return not await hand.due("deliver")
 
             await wait_until(all_arrived, "every delivery has ended", timeout=120, interval=0.5)
-        written = await stack.gateway.webhook_store.page(hand.team, count=jobs * endpoints + 1)
+        written = await deliveries(hand, count=jobs * endpoints + 1)
         assert {one.status for one in written} == {"delivered"}
         arrived = {request.headers["webhook-id"] for request in receiver.requests}
         assert {one.id for one in written} == arrived

@@ -8,7 +8,9 @@ import httpx
 
 from app.domain.accounts import Scope
 from app.store import keys
+from app.store.deliveries import DEAD, DeliveryStore, Wanted
 from app.store.dispatch import RUNG_HIDDEN_MS
+from app.store.webhooks import Delivery
 from tests.support.callers import another_key, calling
 from tests.support.hand import Hand
 from tests.support.stack import Stack
@@ -67,3 +69,13 @@ async def later(hand: Hand, endpoint_id: str, *, ms: int) -> None:
     score = await hand.redis.zscore(keys.due("deliver"), destination)
     if score is not None:
         await hand.redis.zadd(keys.due("deliver"), {destination: score - ms})
+
+
+async def deliveries(
+    hand: Hand, *, endpoint: str | None = None, dead: bool = False, count: int = 100
+) -> list[Delivery]:
+    """Up to `count` deliveries of the team or of an endpoint, newest first; `dead`: the dead letters among them."""
+    store = DeliveryStore(hand.redis, retention_ms=hand.stack.settings.retention_ms)
+    wanted = Wanted(endpoint=endpoint, statuses=DEAD if dead else None)
+    ids, _ = await store.find(hand.team, wanted, after=None, count=count, newest_first=True)
+    return [one.delivery for one in await store.read(hand.team, ids)]

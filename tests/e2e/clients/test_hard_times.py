@@ -9,7 +9,7 @@ import hashlib
 import json
 import time
 from base64 import urlsafe_b64decode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +23,7 @@ from tests.support.receiver import Received, Receiver
 from tests.support.redis_server import RedisServer
 from tests.support.site import open_site
 from tests.support.tls import issue_certificates
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
 
@@ -86,9 +87,14 @@ class Customer(NamedTuple):
 
 @asynccontextmanager
 async def everybody(
-    customers: Customers, case: str, *scenarios: str, start_timeout: int | None = None, **options: Any
+    customers: Customers,
+    case: str,
+    *scenarios: str,
+    start_timeout: int | None = None,
+    after_each: Callable[[Customer], Awaitable[None]] | None = None,
+    **options: Any,
 ) -> AsyncIterator[list[Customer]]:
-    """Each client in a program of its own, all at once, each with a prompt of its own."""
+    """Each client in a program of its own, each with a prompt of its own: all at once, or the next `after_each`."""
     async with AsyncExitStack() as stack:
         found = []
         for kind in KINDS:
@@ -102,6 +108,8 @@ async def everybody(
                 else customers.python(SCRIPT, case, kind.way, given, old=kind.old)
             )
             found.append(Customer(kind, prompt, await stack.enter_async_context(started)))
+            if after_each is not None:
+                await after_each(found[-1])
         yield found
 
 
@@ -165,12 +173,24 @@ async def hasty(tmp_path: Path) -> AsyncIterator[Customers]:
 
 async def test_an_unknown_outcome_ends_at_its_deadline(hasty: Customers) -> None:
     """The result is 504 for who waits; natively the job is held, for nobody knows what became of it."""
-    async with everybody(hasty, "subscribe", "submit_garbage") as crowd:
-        told = await asyncio.gather(*(one.program.until("enqueued") for one in crowd))
+    ids: list[str] = []
+
+    async def held(one: Customer) -> None:
+        """Its job is; then another one succeeds, for several unknown outcomes in a row would stop the buying."""
+        ids.append((await one.program.until("enqueued"))["enqueued"])
+        await until(ids[-1], {"held"})
+        await until((await hasty.site.submit(hasty.prompt("ok")))["id"], {"succeeded"})
+
+    async def until(job: str, statuses: set[str]) -> None:
+        async def reached() -> bool:
+            return (await hasty.web.get(f"/v1/jobs/{job}")).json()["status"] in statuses
+
+        await wait_until(reached, f"{job} is {statuses}")
+
+    async with everybody(hasty, "subscribe", "submit_garbage", after_each=held) as crowd:
         await asyncio.gather(*(one.refused(504, "request_timeout") for one in crowd))
-    for line in told:
-        job = (await hasty.web.get(f"/v1/jobs/{line['enqueued']}")).json()
-        assert job["status"] == "held"
+    for job in ids:
+        await until(job, {"held"})
 
 
 def is_genuine(delivery: Received, body: bytes, keys: list[dict[str, str]]) -> bool:
