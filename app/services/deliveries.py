@@ -1,24 +1,22 @@
 """Seeing webhook deliveries, and sending them again."""
 
-import base64
-import re
 from dataclasses import dataclass, replace
 from typing import Any
 
 from app.domain.access import require_control, require_key, require_scope, sees
 from app.domain.accounts import Caller, Scope
-from app.domain.errors import Conflict, Malformed, NotFound, OverLimit
+from app.domain.cursors import read_cursor, write_cursor
+from app.domain.errors import Conflict, NotFound, OverLimit
 from app.domain.events import Event
 from app.domain.jobs import Job
 from app.domain.webhooks import Endpoint
 from app.store.audit import AuditStore
-from app.store.deliveries import DeliveryStore, Listed, Place, Wanted
+from app.store.deliveries import DeliveryStore, Listed, Wanted
 from app.store.endpoints import EndpointStore
 
 MOST_REPLAYED = 1_000  # by one request
 SINGLES_A_MINUTE = 60  # replays of one delivery each, of a team
 MANY_A_MINUTE = 10  # replays of many, of a team
-CURSOR = re.compile(r"([0-9]{1,15}):(msg_[0-9a-f]{1,64})")
 NO_DELIVERY = "There is no delivery with this id."
 NO_ENDPOINT = "There is no webhook endpoint with this id."
 
@@ -51,22 +49,22 @@ class Deliveries:
     async def of_job(self, caller: Caller, job: Job, *, limit: int, cursor: str | None) -> DeliveryPage:
         """A job's deliveries, newest first; they show the team's own addresses, so not to a browser."""
         require_key(caller)
-        after = None if cursor is None else _read_cursor(cursor)[1]
+        after = None if cursor is None else read_cursor(cursor, kind="msg")[1]
         ids = (await self._store.ids_of_job(job.team, job.id))[::-1]
         if after is not None:
             ids = ids[ids.index(after) + 1 :] if after in ids else []
         found = await self._store.read(job.team, ids[:limit])
-        return DeliveryPage(found, _write_cursor((0, ids[limit - 1])) if len(ids) > limit else None)
+        return DeliveryPage(found, write_cursor((0, ids[limit - 1])) if len(ids) > limit else None)
 
     async def page(self, caller: Caller, wanted: Wanted, *, limit: int, cursor: str | None) -> DeliveryPage:
         """The team's deliveries, or those to one endpoint, newest first."""
         _require_sight(caller)
         if wanted.endpoint is not None and await self._endpoints.get(caller.team, wanted.endpoint) is None:
             raise NotFound(NO_ENDPOINT)
-        after = None if cursor is None else _read_cursor(cursor)
+        after = None if cursor is None else read_cursor(cursor, kind="msg")
         ids, place = await self._store.find(caller.team, wanted, after=after, count=limit, newest_first=True)
         found = await self._store.read(caller.team, ids)
-        return DeliveryPage(found, None if place is None else _write_cursor(place))
+        return DeliveryPage(found, None if place is None else write_cursor(place))
 
     async def replay(self, caller: Caller, delivery_id: str) -> Listed:
         """Send one again, now: the same message under the same id, with the schedule from its beginning.
@@ -112,7 +110,7 @@ class Deliveries:
         require_scope(caller, Scope.TEAM_ADMIN)
         if wanted.endpoint is not None:
             _require_active(endpoints[wanted.endpoint])
-        after = None if cursor is None else _read_cursor(cursor)
+        after = None if cursor is None else read_cursor(cursor, kind="msg")
         if wanted.statuses is None:
             ranged = wanted.from_ms is not None or wanted.to_ms is not None
             wanted = replace(wanted, statuses=frozenset({"dead", "delivered"} if ranged else {"dead"}))
@@ -124,7 +122,7 @@ class Deliveries:
         if ready:
             await self._note(caller, wanted.endpoint or caller.team, {"deliveries": len(ready), **_told(wanted)})
             done = await self._store.replay(caller.team, ready, by=caller.user, spread=True)
-        return Replayed(len(done), len(ids) - len(done), None if place is None else _write_cursor(place))
+        return Replayed(len(done), len(ids) - len(done), None if place is None else write_cursor(place))
 
     async def _visible(self, caller: Caller, delivery_id: str) -> Listed:
         """The delivery, if it is about a job that the caller sees, or the caller sees the team's; else NotFound."""
@@ -168,20 +166,3 @@ def _told(wanted: Wanted) -> dict[str, Any]:
         "from_ms": wanted.from_ms,
         "to_ms": wanted.to_ms,
     }
-
-
-def _write_cursor(place: Place) -> str:
-    """A place in a list, as callers are given it."""
-    return base64.urlsafe_b64encode(f"{place[0]}:{place[1]}".encode()).decode().rstrip("=")
-
-
-def _read_cursor(cursor: str) -> Place:
-    """The place that a cursor names; Malformed when it names none."""
-    try:
-        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
-    except ValueError:
-        text = ""
-    parts = CURSOR.fullmatch(text)
-    if parts is None:
-        raise Malformed("The cursor is not one that this list gave out.", code="invalid_cursor")
-    return int(parts[1]), parts[2]

@@ -1,19 +1,16 @@
 """Lists of jobs: newest first, by pages, with filters."""
 
-import base64
-import re
 from dataclasses import dataclass
 
 from app.domain.access import require_scope, sees
 from app.domain.accounts import Caller, Scope
-from app.domain.errors import Malformed
+from app.domain.cursors import read_cursor, write_cursor
 from app.domain.ids import join_ref
 from app.domain.jobs import Job, Status
 from app.store.jobs import JobStore
 
 STRETCH = 100  # records read at once, at least
 SCAN_LIMIT = 2000  # records one request reads at most while it looks for matches; the cursor goes on from there
-CURSOR = re.compile(r"([0-9]{1,15}):(job_[0-9a-f]{32})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +47,7 @@ class Listing:
         require_scope(caller, Scope.JOBS_READ)
         user = None if caller.sees_team else caller.user
         index = self._jobs.index(caller.team, user=user, metadata=wanted.metadata)
-        before = None if cursor is None else read_cursor(cursor)
+        before = None if cursor is None else read_cursor(cursor, kind="job")
         found: list[tuple[Job, tuple[int, str]]] = []
         stretch = max(limit + 1, STRETCH)
         for _ in range(0, SCAN_LIMIT, stretch):
@@ -72,20 +69,3 @@ class Listing:
 
 def _matches(job: Job, caller: Caller, wanted: Filter) -> bool:
     return sees(caller, job) and wanted.status in {None, job.status} and wanted.model in {None, job.model}
-
-
-def write_cursor(before: tuple[int, str]) -> str:
-    """A place in a list, as callers are given it: the time (ms) and the id of the last job shown."""
-    return base64.urlsafe_b64encode(f"{before[0]}:{before[1]}".encode()).decode().rstrip("=")
-
-
-def read_cursor(cursor: str) -> tuple[int, str]:
-    """The place that a cursor names; Malformed when it names none."""
-    try:
-        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
-    except ValueError:
-        text = ""
-    parts = CURSOR.fullmatch(text)
-    if parts is None:
-        raise Malformed("The cursor is not one that this list gave out.", code="invalid_cursor")
-    return int(parts[1]), parts[2]

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from app.domain.cursors import read_cursor, write_cursor
 from app.domain.errors import Conflict, NotFound, Unprocessable
 from app.domain.ids import join_ref, split_ref
 from app.domain.jobs import Job, Status
 from app.fal.protocol import REQUEST_ID
 from app.services.jobs import Jobs
-from app.services.listing import SCAN_LIMIT, Page, read_cursor, write_cursor
+from app.services.listing import SCAN_LIMIT, Page
 from app.store import keys
 from app.store.accounts import NO_TEAM, AccountStore, Team
 from app.store.alarms import Alarm, AlarmStore
@@ -104,7 +105,7 @@ class Operations:
         2. read a stretch of each team's, put them in one order, keep what matches
         3. stop when one more than the page was found, the indexes end, or enough was read
         """
-        before = None if cursor is None else read_cursor(cursor)
+        before = None if cursor is None else read_cursor(cursor, kind="job")
         if team is not None and await self._accounts.team(team) is None:
             raise NotFound(NO_TEAM)
         found: list[Job] = []

@@ -1,15 +1,12 @@
 """Nothing leaves for an address that is not public: shown by a listener that hears nothing."""
 
 import asyncio
-import socket
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from ipaddress import ip_address
 
 import httpx
 import pytest
 
-from app.domain.addresses import unmapped
 from app.domain.errors import Unprocessable
 from app.egress import (
     NOT_ALLOWED,
@@ -20,6 +17,7 @@ from app.egress import (
     check_url,
     guarded_client,
 )
+from tests.support.listener import listening
 from tests.support.receiver import Receiver, Reply
 
 pytestmark = pytest.mark.anyio
@@ -99,32 +97,6 @@ PRIVATE = [
     "fd00::1",
 ]
 PUBLIC = "93.184.216.34"
-
-
-class Listener:
-    """Notes the connections that reach any address of this machine on one port."""
-
-    def __init__(self, port: int) -> None:
-        self.port = port
-        self.reached: list[str] = []
-
-    def accept(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Notes the address that was dialled, and says nothing."""
-        host = ip_address(writer.get_extra_info("sockname")[0])
-        self.reached.append(str(unmapped(host)))
-        writer.close()
-
-
-@asynccontextmanager
-async def listening() -> AsyncIterator[Listener]:
-    """A listener on every address of this machine, v4 and v6."""
-    both = socket.socket(socket.AF_INET6)
-    both.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-    both.bind(("::", 0))
-    listener = Listener(both.getsockname()[1])
-    server = await asyncio.start_server(listener.accept, sock=both)
-    async with server:
-        yield listener
 
 
 class Answers:
