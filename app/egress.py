@@ -15,7 +15,7 @@ import ssl
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, Self, TypeAlias
@@ -203,6 +203,12 @@ class AnswerLimit:
         return chunk
 
 
+@cache
+def trusted_roots() -> ssl.SSLContext:
+    """What every client of this process trusts. Reading the roots takes 20 ms, so it is done once."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
 class GuardedTransport(httpx.AsyncBaseTransport):
     """An httpx transport that reaches what the policy allows, and nothing else.
 
@@ -216,7 +222,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         self._policy = policy
         self._resolve = resolver
         self._inner = httpx.AsyncHTTPTransport(
-            verify=tls or httpx.create_ssl_context(trust_env=False),
+            verify=tls or trusted_roots(),
             trust_env=False,
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
         )

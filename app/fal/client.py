@@ -17,6 +17,7 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 
 from app.domain.errors import UpstreamUnavailable
+from app.egress import trusted_roots
 from app.fal.billing import IDS_AT_ONCE, PAGE, PAGES, Bill, Event, events_query, read_page, sum_up
 from app.fal.errors import NotShown, classify_answer, classify_exception
 from app.fal.history import HISTORY_PAGE, HISTORY_PAGES, Listing, Seen, history_query, read_history
@@ -70,12 +71,12 @@ class FalClient:
         self._can_call = key is not None
         if key is not None:
             self._headers["Authorization"] = f"Key {key}"
-        options: dict[str, Any] = {"follow_redirects": False, "trust_env": False}
+        options: dict[str, Any] = {"follow_redirects": False, "trust_env": False, "verify": trusted_roots()}
         self._once = httpx.AsyncClient(
             limits=httpx.Limits(max_keepalive_connections=0), timeout=self._limits(SUBMIT_SECONDS), **options
         )
         self._kept = httpx.AsyncClient(
-            transport=AiohttpTransport(limits=httpx.Limits(max_connections=200)),
+            transport=AiohttpTransport(verify=trusted_roots(), limits=httpx.Limits(max_connections=200)),
             timeout=self._limits(POLL_SECONDS),
             **options,
         )

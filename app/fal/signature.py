@@ -17,6 +17,7 @@ import httpx
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from app.egress import trusted_roots
 from app.fal.protocol import REQUEST_ID, parse_json
 
 LEEWAY_S = 300
@@ -67,6 +68,7 @@ class Verifier:
         self._web = httpx.AsyncClient(
             follow_redirects=False,
             trust_env=False,
+            verify=trusted_roots(),
             timeout=FETCH_SECONDS,
             headers={"Accept": "application/json", "Accept-Encoding": "identity"},
         )

@@ -143,7 +143,7 @@ async def test_a_refused_input_arrives_as_an_error_with_fals_own_words(hand: Han
     assert (body["request_id"], body["status"], body["error"]) == (job.id, "ERROR", "Invalid status code: 422")
     assert (422, body["payload"]) == await result(hand, job.id)
     assert "Image load error" in json.dumps(body["payload"]["detail"])
-    assert await verified(hand, receiver.requests[0]) == Delivery(job.id, hand.team)
+    assert await verified(hand, receiver.requests[0]) == Delivery(job.id, hand.team, failed=True)
 
 
 async def test_a_cancelled_job_arrives_as_499(hand: Hand, receiver: Receiver) -> None:

@@ -97,7 +97,7 @@ async def test_rqs_own_tool_can_look_in(live: Live) -> None:
     for queue in QUEUES:
         assert queue in done.stdout
     assert "3 queues" in done.stdout
-    assert "5 workers" in done.stdout
+    assert "4 workers" in done.stdout
 
 
 async def test_a_task_that_rq_lost_is_rung_again(live: Live) -> None:

@@ -18,6 +18,7 @@ import httpx
 from PIL import Image
 
 from app.domain.limits import Limit, Unit, Window
+from app.egress import trusted_roots
 from app.embedded import DieWithParent
 from app.gateway import open_gateway
 from app.settings import load_settings
@@ -230,7 +231,7 @@ class Customers:
         image = (await self.web.get(f"/v1/jobs/{request_id}")).json()["input"]["image_url"]
         assert image["sha256"] == sha256(content).hexdigest()
         assert image["url"].startswith(self.site.emulator.url)
-        async with httpx.AsyncClient(trust_env=False) as web:
+        async with httpx.AsyncClient(trust_env=False, verify=trusted_roots()) as web:
             assert (await web.get(image["url"])).content == content
 
     # --- fal's clients ---------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import httpx
 
+from app.egress import trusted_roots
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +31,7 @@ class Emulator:
         self.sample_image = f"{url}/sample.jpg"
         self.port = int(url.rsplit(":", 1)[1])
         self._process = process
-        self._web = httpx.AsyncClient(base_url=url, timeout=30, trust_env=False)
+        self._web = httpx.AsyncClient(base_url=url, timeout=30, trust_env=False, verify=trusted_roots())
 
     @classmethod
     async def start(cls, *arguments: str) -> "Emulator":
@@ -132,7 +133,9 @@ class FalCaller:
 
     def __init__(self, url: str, key: str = "kid:ksecret") -> None:
         headers = {"Authorization": f"Key {key}"}
-        self.web = httpx.AsyncClient(base_url=url, headers=headers, timeout=30, trust_env=False)
+        self.web = httpx.AsyncClient(
+            base_url=url, headers=headers, timeout=30, trust_env=False, verify=trusted_roots()
+        )
         self.picture = f"{url}/sample.jpg"
 
     async def __aenter__(self) -> Self:

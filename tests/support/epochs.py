@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from app.egress import trusted_roots
 from app.gateway import Gateway, open_gateway
 from app.settings import load_settings
 from app.store.witness import Witness
@@ -91,7 +92,7 @@ async def forgetful(
 
 async def uploaded(stack: Stack) -> str:
     """The address of an image that was uploaded here."""
-    async with httpx.AsyncClient(trust_env=False) as web:
+    async with httpx.AsyncClient(trust_env=False, verify=trusted_roots()) as web:
         content = (await web.get(stack.emulator.sample_image)).content
     reply = await stack.api.post("/v1/files", files={"file": ("lake.jpg", content, "image/jpeg")})
     assert reply.status_code == 201, reply.text

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 from PIL import Image
 
+from app.egress import trusted_roots
 from tests.support.callers import BASE
 from tests.support.stack import Stack
 
@@ -88,7 +89,7 @@ async def completed(
 
 async def content_at(url: str) -> bytes:
     """What fal reads at this URL."""
-    async with httpx.AsyncClient(trust_env=False) as web:
+    async with httpx.AsyncClient(trust_env=False, verify=trusted_roots()) as web:
         reply = await web.get(url)
     assert reply.status_code == 200
     return reply.content

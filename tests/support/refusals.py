@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 from redis.asyncio import Redis
 
+from app.egress import trusted_roots
 from app.store import keys
 from tests.support.stack import Stack
 
@@ -49,7 +50,7 @@ async def books(stack: Stack) -> dict[str, str]:
 
 async def submits(stack: Stack) -> int:
     """How many submits fal has seen, accepted and refused ones; asked over a connection of its own."""
-    async with httpx.AsyncClient(trust_env=False) as web:
+    async with httpx.AsyncClient(trust_env=False, verify=trusted_roots()) as web:
         seen = (await web.get(f"{stack.emulator.url}/emulator/requests")).json()
     return len(seen["requests"]) + len(seen["refused"])
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from app.egress import trusted_roots
 from tests.support.redis_server import free_port
 from tests.support.waiting import wait_until
 
@@ -38,7 +39,7 @@ class Server:
             self._process = subprocess.Popen(  # noqa: ASYNC220, S603 - returns at once; our own module
                 command, cwd=ROOT, env=self._environment, stdout=log, stderr=log
             )
-        async with httpx.AsyncClient(trust_env=False) as web:
+        async with httpx.AsyncClient(trust_env=False, verify=trusted_roots()) as web:
 
             async def answers() -> bool:
                 assert self._process is not None
