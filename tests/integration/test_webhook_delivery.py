@@ -9,11 +9,12 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from app.domain.events import Event
+from app.domain.events import EVENT_TYPES, Event
 from app.domain.ids import split_ref
 from app.domain.limits import Limit, Unit, Window
 from app.domain.webhooks import FAILING_MS, FAILURES_UNTIL_DISABLED
 from app.store import keys
+from app.store.jobs import DAY_MS
 from app.store.webhooks import DEAD_MS, Delivery
 from tests.support.endpoints import change, chief, deliveries, endpoint, later, sent, taken
 from tests.support.hand import Hand
@@ -23,6 +24,7 @@ from workers.message import MOST_BYTES, message_body
 
 pytestmark = pytest.mark.anyio
 
+JOB_EVENTS = [name for name in EVENT_TYPES if name.startswith("job.")]
 V1_6 = "fal-ai/kling-video/v1.6/standard/image-to-video"
 
 
@@ -220,6 +222,38 @@ async def fresh(hand: Hand, ref: str) -> bool:
     """True for a delivery that was not tried yet."""
     delivery = await hand.gateway.webhook_store.get(ref)
     return delivery is not None and not delivery.attempts
+
+
+async def test_a_receiver_that_was_down_for_a_day_hears_everything_once(hand: Hand, receiver: Receiver) -> None:
+    """Every attempt of a simulated day fails; then each message arrives once, and `sequence` puts them in order."""
+    async with chief(hand.stack) as api:
+        made = await endpoint(api, receiver.url, events=JOB_EVENTS)
+    receiver.answers([503] * 1000)
+    jobs = []
+    for _ in range(8):
+        jobs.append((await hand.ended()).id)
+        await sent(hand)
+        await later(hand, made["id"], ms=DAY_MS // 8)
+    while await sent(hand):
+        await later(hand, made["id"], ms=1000)
+    failed = len(receiver.requests)
+    receiver.recovers()
+    for _ in range(20):
+        await later(hand, made["id"], ms=DAY_MS)
+        while await sent(hand):
+            pass
+    arrived = receiver.requests[failed:]
+    written = await deliveries(hand, endpoint=made["id"])
+    assert {one.status for one in written} == {"delivered"}
+    assert sorted(request.headers["webhook-id"] for request in arrived) == sorted(one.id for one in written)
+    heard: dict[str, dict[int, str]] = {}
+    for message in (json.loads(request.body) for request in arrived):
+        heard.setdefault(message["data"]["id"], {})[message["sequence"]] = message["type"]
+    expected = ["job.queued", "job.submitting", "job.running", "job.finalizing", "job.succeeded"]
+    assert {job: [types[number] for number in sorted(types)] for job, types in heard.items()} == dict.fromkeys(
+        jobs, expected
+    )
+    assert failed >= 8
 
 
 async def test_a_paused_endpoint_lets_its_deliveries_wait(hand: Hand, receiver: Receiver) -> None:

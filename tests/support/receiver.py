@@ -81,6 +81,10 @@ class Receiver:
         """Adds to the answers of the requests to come."""
         self._answers.extend(answers)
 
+    def recovers(self) -> None:
+        """Answers 200 from now on."""
+        self._answers.clear()
+
     async def wait_for(self, count: int, *, timeout: float = 20) -> list[Received]:
         """All requests, once there are at least `count`."""
 
