@@ -149,6 +149,7 @@ async def test_what_a_dead_worker_had_in_hand_is_given_out_again(hand: Hand, rec
     assert len(receiver.requests) == PLACES + 1
 
 
+@pytest.mark.timeout(600)
 async def test_kills_of_the_delivering_process_lose_nothing(
     stack: Stack,
     full: bool,  # noqa: FBT001  a fixture
@@ -163,7 +164,7 @@ async def test_kills_of_the_delivering_process_lose_nothing(
         await canceled(hand, count=jobs)
         async with stack.workers(FILMGATE_DELIVERERS="2") as workers:
             for number in range(kills):
-                await receiver.wait_for((number + 1) * jobs * endpoints // (kills + 2), timeout=60)
+                await receiver.wait_for((number + 1) * jobs * endpoints // (kills + 2), timeout=120)
                 workers.kill("deliveries")
                 for endpoint_id in ids:  # what it had in hand is lost for 20 s; they are over now
                     await later(hand, endpoint_id, ms=HIDDEN_MS)
@@ -173,7 +174,7 @@ async def test_kills_of_the_delivering_process_lose_nothing(
                     await stack.gateway.dispatch.release(step, ref)
                 return not await hand.due("deliver")
 
-            await wait_until(all_arrived, "every delivery has ended", timeout=120, interval=0.5)
+            await wait_until(all_arrived, "every delivery has ended", timeout=400, interval=0.5)
         written = await deliveries(hand, count=jobs * endpoints + 1)
         assert {one.status for one in written} == {"delivered"}
         arrived = {request.headers["webhook-id"] for request in receiver.requests}
