@@ -19,7 +19,7 @@ from app.store.dispatch import RUNG
 from tests.support.site import ENDS, Job, Site
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(600)]
 
 Say: TypeAlias = Callable[[str], None]
 COUNT = 50
@@ -84,7 +84,7 @@ class Round:
             return len(seen) == COUNT and {job["status"] for job in seen} <= ENDS
 
         what = f"all of {self.label} have ended"
-        await wait_until(reached, what, timeout=150, interval=0.3, standing=self.site.standing)
+        await wait_until(reached, what, timeout=300, interval=0.3, standing=self.site.standing)
         return seen
 
     async def _shorten_waits(self, jobs: list[Job]) -> None:
