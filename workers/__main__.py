@@ -5,9 +5,11 @@ import ctypes
 import os
 import signal
 import sys
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
+from redis.exceptions import RedisError
 from rq import SimpleWorker
 from rq.serializers import JSONSerializer
 
@@ -33,6 +35,11 @@ class Worker(SimpleWorker):
         """The first SIGTERM: finish what is in hand, start nothing new."""
         self.runtime.stopping.set()
         return super().request_stop(signum, frame)  # type: ignore[no-untyped-call]  # untyped in RQ
+
+    def set_shutdown_requested_date(self) -> None:
+        """RQ's note of the signal; while the store is away, it must not break the step in hand."""
+        with suppress(RedisError):
+            super().set_shutdown_requested_date()  # type: ignore[no-untyped-call]  # untyped in RQ
 
 
 def die_with(parent: int) -> None:
