@@ -14,6 +14,7 @@ import pytest
 from redis.asyncio import Redis
 
 from app.domain.money import parse_usd
+from app.ending import ended
 from app.store import keys
 from app.store.dispatch import RUNG
 from tests.support.site import ENDS, Job, Site
@@ -55,7 +56,7 @@ class Round:
             yield
             jobs = await submitting
         finally:
-            submitting.cancel()
+            await ended(submitting)
         assert len({job["id"] for job in jobs}) == COUNT
 
     async def until_moving(self) -> None:

@@ -24,10 +24,11 @@ from tests.support.emulator import Emulator
 from tests.support.hand import Hand
 from tests.support.receiver import Receiver
 from tests.support.redis_server import RedisServer
-from tests.support.stack import ROLES, Stack, open_stack
+from tests.support.stack import open_stack
 from tests.support.waiting import wait_until
 from tests.support.workers import Workers
 from workers.queues import QUEUES, open_queue
+from workers.runtime import worker_name
 
 pytestmark = pytest.mark.anyio
 
@@ -235,23 +236,23 @@ async def test_what_was_in_hand_at_a_stop_is_finished(live: Live) -> None:
     assert await live.hand.posts() == before + 1
 
 
-async def test_workers_that_the_store_has_forgotten_are_known_again(stack: Stack) -> None:
+async def test_workers_that_the_store_has_forgotten_are_known_again(live: Live) -> None:
     """After a restore, or an outage longer than a heartbeat lasts, nobody has to be started anew."""
-    redis = stack.gateway.job_store._redis
-    async with stack.workers():
-        names = [name async for name in redis.scan_iter(match=keys.worker("*"))]
-        left = [await redis.pttl(name) for name in names]
+    redis = live.hand.redis
+    names = [keys.worker(worker_name(pid)) for queue in QUEUES for pid in live.workers.pids(queue)]
+    assert len(names) == 4
 
-        async def renewed() -> bool:
-            now = [await redis.pttl(name) for name in names]
-            return all(later > earlier - 500 for later, earlier in zip(now, left, strict=True))
+    async def known() -> bool:
+        return await redis.exists(*names) == len(names)
 
-        await asyncio.sleep(1)  # until the times left differ by more than a heartbeat's delay
-        await wait_until(renewed, "the supervisor has seen all of them", timeout=15)
-        await redis.delete(*names)
+    await wait_until(known, "all workers have reported", timeout=30)
+    left = [await redis.pttl(name) for name in names]
 
-        async def known() -> bool:
-            workers = await stack.gateway.dispatch.workers()
-            return {facts["role"] for facts in workers.values()} >= ROLES
+    async def renewed() -> bool:
+        now = [await redis.pttl(name) for name in names]
+        return all(later > earlier - 500 for later, earlier in zip(now, left, strict=True))
 
-        await wait_until(known, "all workers are known again", timeout=15)
+    await asyncio.sleep(1)  # until the times left differ by more than a heartbeat's delay
+    await wait_until(renewed, "the supervisor has seen all of them", timeout=15)
+    await redis.delete(*names)
+    await wait_until(known, "all workers are known again", timeout=15)

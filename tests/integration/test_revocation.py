@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import httpx
 import pytest
 
+from app.ending import ended
 from app.services.administration import Account
 from app.services.tokens import TokenRequest
 from app.store import keys
@@ -209,7 +210,7 @@ async def test_a_stream_that_is_busy_ends_too(stack: Stack, servers: list[Server
             revoked.append(time.monotonic())
             await reader.rest()
         finally:
-            talking.cancel()
+            await ended(talking)  # a lost cancellation would talk on to the store of the next test
     assert time.monotonic() - revoked[0] <= CLOSED_S
 
 
