@@ -1,11 +1,46 @@
 """Fixtures that every test may ask for."""
 
+from collections.abc import Callable
+
 import pytest
+
+FIGURE = "figure"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--full` runs the long form: more rounds, more seeds."""
     parser.addoption("--full", action="store_true", help="run the long form of the tests")
+
+
+class Figures:
+    """Shows what tests `say` in the terminal of whoever runs them, at once, also from other processes."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """After a test's call, in the process that the user started."""
+        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+        if terminal is None or report.when != "call":
+            return
+        for text in [text for name, text in report.user_properties if name == FIGURE]:
+            terminal.write(f"\n{text}\n")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Figures are shown once: by the process that is no worker of another."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Figures(config))
+
+
+@pytest.fixture
+def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Shows a figure in the terminal of whoever runs the tests; it is in the report, too."""
+
+    def show(text: str) -> None:
+        request.node.user_properties.append((FIGURE, text))
+
+    return show
 
 
 @pytest.fixture(scope="session")

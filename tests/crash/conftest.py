@@ -1,6 +1,6 @@
 """Installations of separate processes that many tests share; each test has a round of jobs of its own."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -56,14 +56,3 @@ async def here(crash_site: CrashSite) -> AsyncIterator[CrashSite]:
     async with cared_for(crash_site) as made:
         yield made
     crash_site.disarm()
-
-
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
-    """Prints a figure to the terminal of whoever runs the tests."""
-
-    def print_it(text: str) -> None:
-        with capsys.disabled():
-            print(f"\n{text}")  # noqa: T201  that is its purpose
-
-    return print_it

@@ -1,6 +1,6 @@
 """A store of its own for each test, and a gateway in this process for the tests of the command."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -23,14 +23,3 @@ async def stack(store: RedisServer) -> AsyncIterator[Stack]:
     async with open_stack(store, emulator) as made:
         yield made
     await emulator.stop()
-
-
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
-    """Prints a figure to the terminal of whoever runs the tests."""
-
-    def print_it(text: str) -> None:
-        with capsys.disabled():
-            print(f"\n{text}")  # noqa: T201  that is its purpose
-
-    return print_it

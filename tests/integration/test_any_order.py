@@ -1,7 +1,7 @@
 """Whatever happens to jobs, limits and the store, in whatever order: money, slots and states stay right."""
 
 from collections import Counter
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from copy import deepcopy
 from dataclasses import replace
 from typing import Literal
@@ -208,7 +208,7 @@ SETTINGS = settings(
 
 
 @pytest.mark.timeout(1800)  # a failure is made small before it is shown, and the long form takes minutes
-def test_any_order_of_operations_keeps_the_books(full: bool, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: FBT001  a fixture
+def test_any_order_of_operations_keeps_the_books(full: bool, say: Callable[[str], None]) -> None:  # noqa: FBT001  a fixture
     """A thousand random operations with crashes and lost answers, ten thousand with --full: to the micro-dollar."""
     counted = Tally()
 
@@ -222,8 +222,7 @@ def test_any_order_of_operations_keeps_the_books(full: bool, capsys: pytest.Capt
             run_state_machine_as_test(Here, settings=SETTINGS)
     finally:
         Here.shaken.close()
-        with capsys.disabled():
-            print(f"\n{counted}")  # noqa: T201  that is its purpose
+        say(str(counted))
     assert counted.operations >= promised
     assert (
         min(counted.crashes, counted.lost, counted.refused, counted.admitted, counted.repeated, counted.closed) > 0

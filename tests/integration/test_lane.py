@@ -243,7 +243,7 @@ async def test_workers_that_the_store_has_forgotten_are_known_again(live: Live) 
     assert len(names) == 4
 
     async def known() -> bool:
-        return await redis.exists(*names) == len(names)
+        return bool(await redis.exists(*names) == len(names))
 
     await wait_until(known, "all workers have reported", timeout=30)
     left = [await redis.pttl(name) for name in names]

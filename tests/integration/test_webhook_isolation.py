@@ -3,6 +3,7 @@
 import asyncio
 import json
 import statistics
+from collections.abc import Callable
 from datetime import datetime
 
 import pytest
@@ -36,7 +37,7 @@ def delay_s(request: Received) -> float:
 async def test_endpoints_that_hang_do_not_delay_the_others(
     stack: Stack,
     full: bool,  # noqa: FBT001  a fixture
-    capsys: pytest.CaptureFixture[str],
+    say: Callable[[str], None],
 ) -> None:
     """Five of fifteen hang (of fifty with --full) and one process delivers: p99 of the first attempts under 5 s."""
     healthy, events, pause_s = (45, 40, 1.5) if full else (10, 12, 0.5)
@@ -54,12 +55,11 @@ async def test_endpoints_that_hang_do_not_delay_the_others(
             await well.wait_for(healthy * events, timeout=30)
         delays = sorted(map(delay_s, well.requests))
         p99 = statistics.quantiles(delays, n=100)[98]
-        with capsys.disabled():
-            print(  # noqa: T201  the figure is what the test is for
-                f"\n{len(delays)} first attempts beside {HANGING} endpoints that hang"
-                f" ({len(ill.requests)} attempts there): median {statistics.median(delays):.3f} s,"
-                f" p99 {p99:.3f} s, longest {delays[-1]:.3f} s"
-            )
+        say(
+            f"{len(delays)} first attempts beside {HANGING} endpoints that hang"
+            f" ({len(ill.requests)} attempts there): median {statistics.median(delays):.3f} s,"
+            f" p99 {p99:.3f} s, longest {delays[-1]:.3f} s"
+        )
         assert p99 < BOUND_S
         assert len({request.headers["webhook-id"] for request in well.requests}) == healthy * events
 
