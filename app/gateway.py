@@ -1,4 +1,4 @@
-"""The gateway: everything a process owns, built in one function."""
+"""The gateway: everything a process owns, built in one place."""
 
 import json
 from collections.abc import AsyncIterator
@@ -42,7 +42,7 @@ from app.store.alarms import AlarmStore
 from app.store.audit import AuditStore
 from app.store.backup import BackupStore
 from app.store.buying import BuyingStore
-from app.store.connection import check_store, connect, disconnect
+from app.store.connection import Client, check_store, connect, disconnect
 from app.store.deliveries import DeliveryStore
 from app.store.dispatch import DispatchStore
 from app.store.endpoints import EndpointStore
@@ -136,6 +136,30 @@ def egress_policy(settings: Settings) -> EgressPolicy:
         raise SettingsError(f"FILMGATE_EGRESS_ALLOW: {error}") from None
 
 
+@dataclass(frozen=True, slots=True)
+class _Stores:
+    """Every room of the store, on one pair of connections."""
+
+    jobs: JobStore
+    accounts: AccountStore
+    admission: AdmissionStore
+    alarms: AlarmStore
+    audit: AuditStore
+    backup: BackupStore
+    buying: BuyingStore
+    deliveries: DeliveryStore
+    dispatch: DispatchStore
+    endpoints: EndpointStore
+    epoch: EpochStore
+    events: EventStore
+    ledger: LedgerStore
+    limits: LimitStore
+    line: LineStore
+    secrets: SecretStore
+    uploads: UploadStore
+    webhooks: WebhookStore
+
+
 @asynccontextmanager
 async def open_gateway(settings: Settings, *, process: str) -> AsyncIterator[Gateway]:
     """Build everything, check the store, and close everything at the end.
@@ -156,123 +180,161 @@ async def open_gateway(settings: Settings, *, process: str) -> AsyncIterator[Gat
         api_url=settings.fal_api_url,
         admin_key=settings.fal_admin_key.get_secret_value() if settings.fal_admin_key else None,
     )
-    events = EventStore(redis, patient=patient)
+    stores = _stores(settings, redis, patient)
     sender = Sender(policy)
     verifier = Verifier(settings.jwks_url, user_id=settings.fal_webhook_user)
     try:
         await _require_durable(settings, redis)
-        job_store = JobStore(redis, retention_ms=settings.retention_ms, billed=settings.fal_admin_key is not None)
-        account_store = AccountStore(redis)
-        ledger = LedgerStore(redis)
-        audit = AuditStore(redis)
-        clock = Clock()
-        limits = LimitStore(redis, clock)
-        alarms = AlarmStore(redis)
-        secrets = SecretStore(
-            redis, given=settings.hook_secret.get_secret_value() if settings.hook_secret else None
-        )
-        buying = BuyingStore(redis, concurrency=settings.upstream_concurrency)
-        dispatch = DispatchStore(redis, patient=patient, concurrency=settings.upstream_concurrency)
-        endpoints = EndpointStore(redis, audit, retention_ms=settings.retention_ms)
-        uploads = Uploads(fal, account_store)
-        accounts = Accounts(account_store, ledger, limits)
-        line = LineStore(redis)
-        admission = AdmissionStore(redis, clock, retention_ms=settings.retention_ms)
-        fal_uploads = FalUploads(
-            uploads=uploads,
-            store=UploadStore(redis),
-            secrets=secrets,
-            accounts=accounts,
-            parts=PartFolder(settings.data_dir / "uploads"),
-            base_url=settings.base_url,
-        )
-        jobs = Jobs(
-            catalog=catalog,
-            admission=admission,
-            jobs=job_store,
-            dispatch=dispatch,
-            limits=limits,
-            line=line,
-            watch=Watch(job_store, events),
-            uploads=uploads,
-            fal_uploads=fal_uploads,
-            egress=policy,
-            rules=JobRules(
-                strict_schema=settings.strict_schema,
-                private_images=settings.emulated,
-                deadline_s=settings.job_deadline,
-                concurrency=settings.upstream_concurrency,
-            ),
-        )
-        yield Gateway(
-            settings=settings,
-            catalog=catalog,
-            accounts=accounts,
-            administration=Administration(catalog=catalog, accounts=account_store, dispatch=dispatch, audit=audit),
-            tokens=Tokens(catalog, account_store, job_store, dispatch),
-            limits=Limits(limits, account_store, audit, dispatch),
-            books=Ledger(ledger, account_store, job_store, audit, dispatch),
-            usage=Usage(ledger, account_store, dispatch),
-            feed=Feed(events),
-            audit=Audit(audit),
-            jobs=jobs,
-            fal_door=FalDoor(
-                catalog=catalog,
-                jobs=jobs,
-                job_store=job_store,
-                admission=admission,
-                line=line,
-                strict_schema=settings.strict_schema,
-                deadline_s=settings.job_deadline,
-            ),
-            fal_uploads=fal_uploads,
-            listing=Listing(job_store),
-            uploads=uploads,
-            job_store=job_store,
-            dispatch=dispatch,
-            buying=buying,
-            operations=Operations(
-                accounts=account_store,
-                jobs=jobs,
-                job_store=job_store,
-                dispatch=dispatch,
-                buying=buying,
-                line=line,
-                alarms=alarms,
-                audit=audit,
-                concurrency=settings.upstream_concurrency,
-            ),
-            alarms=alarms,
-            hints=Hints(jobs=job_store, fal=fal, verifier=verifier, alarms=alarms, secrets=secrets),
-            webhooks=Webhooks(
-                catalog=catalog,
-                endpoints=endpoints,
-                accounts=account_store,
-                dispatch=dispatch,
-                audit=audit,
-                alarms=alarms,
-                secrets=secrets,
-                egress=policy,
-            ),
-            deliveries=Deliveries(
-                store=DeliveryStore(redis, retention_ms=settings.retention_ms), endpoints=endpoints, audit=audit
-            ),
-            epoch=EpochService(EpochStore(redis), Witness(settings.data_dir), alarms=alarms, audit=audit),
-            backups=Backups(BackupStore(redis)),
-            secrets=secrets,
-            ledger=ledger,
-            webhook_store=WebhookStore(redis),
-            events=events,
-            fal=fal,
-            sender=sender,
-        )
+        yield _gateway(settings, catalog, policy, stores, fal=fal, sender=sender, verifier=verifier)
     finally:
-        await events.close()
+        await stores.events.close()
         await sender.aclose()
         await verifier.aclose()
         await fal.close()
         await disconnect(redis)
         await disconnect(patient)
+
+
+def _stores(settings: Settings, redis: Client, patient: Client) -> _Stores:
+    """All stores; `patient` is the connection that may wait for news."""
+    audit, clock = AuditStore(redis), Clock()
+    kept_ms, slots = settings.retention_ms, settings.upstream_concurrency
+    return _Stores(
+        jobs=JobStore(redis, retention_ms=kept_ms, billed=settings.fal_admin_key is not None),
+        accounts=AccountStore(redis),
+        admission=AdmissionStore(redis, clock, retention_ms=kept_ms),
+        alarms=AlarmStore(redis),
+        audit=audit,
+        backup=BackupStore(redis),
+        buying=BuyingStore(redis, concurrency=slots),
+        deliveries=DeliveryStore(redis, retention_ms=kept_ms),
+        dispatch=DispatchStore(redis, patient=patient, concurrency=slots),
+        endpoints=EndpointStore(redis, audit, retention_ms=kept_ms),
+        epoch=EpochStore(redis),
+        events=EventStore(redis, patient=patient),
+        ledger=LedgerStore(redis),
+        limits=LimitStore(redis, clock),
+        line=LineStore(redis),
+        secrets=SecretStore(redis, given=settings.hook_secret.get_secret_value() if settings.hook_secret else None),
+        uploads=UploadStore(redis),
+        webhooks=WebhookStore(redis),
+    )
+
+
+def _gateway(
+    settings: Settings,
+    catalog: Catalog,
+    policy: EgressPolicy,
+    stores: _Stores,
+    *,
+    fal: FalClient,
+    sender: Sender,
+    verifier: Verifier,
+) -> Gateway:
+    """The services over the stores: those that others stand on first."""
+    uploads = Uploads(fal, stores.accounts)
+    accounts = Accounts(stores.accounts, stores.ledger, stores.limits)
+    fal_uploads = FalUploads(
+        uploads=uploads,
+        store=stores.uploads,
+        secrets=stores.secrets,
+        accounts=accounts,
+        parts=PartFolder(settings.data_dir / "uploads"),
+        base_url=settings.base_url,
+    )
+    jobs = _jobs(settings, catalog, policy, stores, uploads=uploads, fal_uploads=fal_uploads)
+    return Gateway(
+        settings=settings,
+        catalog=catalog,
+        accounts=accounts,
+        administration=Administration(
+            catalog=catalog, accounts=stores.accounts, dispatch=stores.dispatch, audit=stores.audit
+        ),
+        tokens=Tokens(catalog, stores.accounts, stores.jobs, stores.dispatch),
+        limits=Limits(stores.limits, stores.accounts, stores.audit, stores.dispatch),
+        books=Ledger(stores.ledger, stores.accounts, stores.jobs, stores.audit, stores.dispatch),
+        usage=Usage(stores.ledger, stores.accounts, stores.dispatch),
+        feed=Feed(stores.events),
+        audit=Audit(stores.audit),
+        jobs=jobs,
+        fal_door=FalDoor(
+            catalog=catalog,
+            jobs=jobs,
+            job_store=stores.jobs,
+            admission=stores.admission,
+            line=stores.line,
+            strict_schema=settings.strict_schema,
+            deadline_s=settings.job_deadline,
+        ),
+        fal_uploads=fal_uploads,
+        listing=Listing(stores.jobs),
+        uploads=uploads,
+        job_store=stores.jobs,
+        dispatch=stores.dispatch,
+        buying=stores.buying,
+        operations=Operations(
+            accounts=stores.accounts,
+            jobs=jobs,
+            job_store=stores.jobs,
+            dispatch=stores.dispatch,
+            buying=stores.buying,
+            line=stores.line,
+            alarms=stores.alarms,
+            audit=stores.audit,
+            concurrency=settings.upstream_concurrency,
+        ),
+        alarms=stores.alarms,
+        hints=Hints(jobs=stores.jobs, fal=fal, verifier=verifier, alarms=stores.alarms, secrets=stores.secrets),
+        webhooks=Webhooks(
+            catalog=catalog,
+            endpoints=stores.endpoints,
+            accounts=stores.accounts,
+            dispatch=stores.dispatch,
+            audit=stores.audit,
+            alarms=stores.alarms,
+            secrets=stores.secrets,
+            egress=policy,
+        ),
+        deliveries=Deliveries(store=stores.deliveries, endpoints=stores.endpoints, audit=stores.audit),
+        epoch=EpochService(stores.epoch, Witness(settings.data_dir), alarms=stores.alarms, audit=stores.audit),
+        backups=Backups(stores.backup),
+        secrets=stores.secrets,
+        ledger=stores.ledger,
+        webhook_store=stores.webhooks,
+        events=stores.events,
+        fal=fal,
+        sender=sender,
+    )
+
+
+def _jobs(
+    settings: Settings,
+    catalog: Catalog,
+    policy: EgressPolicy,
+    stores: _Stores,
+    *,
+    uploads: Uploads,
+    fal_uploads: FalUploads,
+) -> Jobs:
+    """The service through which every job comes in."""
+    return Jobs(
+        catalog=catalog,
+        admission=stores.admission,
+        jobs=stores.jobs,
+        dispatch=stores.dispatch,
+        limits=stores.limits,
+        line=stores.line,
+        watch=Watch(stores.jobs, stores.events),
+        uploads=uploads,
+        fal_uploads=fal_uploads,
+        egress=policy,
+        rules=JobRules(
+            strict_schema=settings.strict_schema,
+            private_images=settings.emulated,
+            deadline_s=settings.job_deadline,
+            concurrency=settings.upstream_concurrency,
+        ),
+    )
 
 
 async def _require_durable(settings: Settings, redis: Any) -> None:

@@ -1,12 +1,11 @@
 """Deliveries in the store: one event for one destination, an endpoint of the team or a job's own address."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from app.domain.events import Event, Notice
-from app.domain.ids import join_ref, split_ref
+from app.domain.ids import split_ref
 from app.store import keys
 from app.store.connection import Client, store_errors
 from app.store.events import read_notice
@@ -74,7 +73,7 @@ class Recorded:
 
 
 class WebhookStore:
-    """Hands out deliveries, writes attempts, and reads both; a delivery is written by the script of its event."""
+    """Hands out deliveries and writes attempts; a delivery is written by the script of its event."""
 
     def __init__(self, redis: Client) -> None:
         self._redis = redis
@@ -90,12 +89,6 @@ class WebhookStore:
         with store_errors():
             found: str | None = await self._redis.hget(keys.delivery(ref), "destination")
         return found
-
-    async def of_job(self, team: str, job_id: str) -> list[Delivery]:
-        """A job's deliveries, oldest first."""
-        with store_errors():
-            ids = await self._redis.lrange(keys.deliveries(join_ref(team, job_id)), 0, -1)
-        return await self._read(team, ids)
 
     async def take(self, *, limit: int, handed_ms: int, hidden_ms: int, quick: bool) -> list[tuple[str, str]]:
         """Up to `limit` deliveries that are due, as ref and destination, of each destination a few.
@@ -152,14 +145,6 @@ class WebhookStore:
                 },
             )
         return Recorded(*map(int, answer))
-
-    async def _read(self, team: str, ids: Sequence[str]) -> list[Delivery]:
-        with store_errors():
-            pipe = self._redis.pipeline(transaction=False)
-            for delivery_id in ids:
-                pipe.hgetall(keys.delivery(join_ref(team, delivery_id)))
-            rows = await pipe.execute()
-        return [read_delivery(team, row) for row in rows if row]
 
 
 def read_delivery(team: str, record: dict[str, str]) -> Delivery:

@@ -214,8 +214,8 @@ async def test_an_end_is_told_although_its_workers_died(live: Live) -> None:
         live.workers.kill("work")
         assert receiver.requests == []
         (request, *_) = await receiver.wait_for(1, timeout=60)
-        (delivery,) = await live.hand.gateway.webhook_store.of_job(live.hand.team, job_id)
-        assert request.headers["webhook-id"] == delivery.id
+        (delivery,) = (await live.hand.stack.api.get(f"/v1/jobs/{job_id}/deliveries")).json()["data"]
+        assert request.headers["webhook-id"] == delivery["id"]
         await live.restarted("deliveries", gone)
 
 

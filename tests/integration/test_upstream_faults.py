@@ -19,6 +19,7 @@ from app.store import keys
 from app.store.alarms import Alarm
 from tests.support.emulator import KLING, Emulator
 from tests.support.hand import Hand
+from tests.support.memory import forget_peak, peak_kb
 from tests.support.receiver import Receiver, Reply
 from tests.support.redis_server import RedisServer
 from tests.support.stack import open_stack
@@ -44,17 +45,6 @@ async def paid(hand: Hand, job: Job) -> int:
 async def alarms(hand: Hand, kind: str) -> list[Alarm]:
     """The alarms of this kind."""
     return [alarm for alarm in await hand.gateway.alarms.newest(100) if alarm.kind == kind]
-
-
-def peak_memory_kb() -> int:
-    """The most memory this process had since `forget_peak`, in kilobytes."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
-
-
-def forget_peak() -> None:
-    """Begin to measure anew."""
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 # --- submitting --------------------------------------------------------------------------------------------------
@@ -180,8 +170,7 @@ async def test_a_small_answer_that_unpacks_to_gigabytes_stays_small(
     async with Receiver() as fal, open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=fal.url) as stack:
         fal.answers([*before, packed])
         hand = Hand(stack)
-        forget_peak()
-        at_rest = peak_memory_kb()
+        at_rest = forget_peak()
         job = await hand.bought()
         if step == "submit":
             assert (job.status, job.held_reason) == (Status.HELD, "unreadable_answer")
@@ -192,7 +181,7 @@ async def test_a_small_answer_that_unpacks_to_gigabytes_stays_small(
             await hand.completed(job.id)
             ended = await hand.finalize(job.id)
             assert (ended.status, ended.money) == (Status.FAILED, Money.SPENT)
-        assert peak_memory_kb() - at_rest < 30_000
+        assert peak_kb() - at_rest < 30_000
 
 
 # --- watching ----------------------------------------------------------------------------------------------------

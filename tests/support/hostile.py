@@ -7,7 +7,6 @@ prints the attempt with `rss_kb`, the most memory that the process ever had.
 import asyncio
 import contextlib
 import json
-import resource
 import ssl
 import sys
 import time
@@ -17,11 +16,11 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import repeat
-from pathlib import Path
 from typing import TypeAlias
 
 from app.egress import EgressPolicy
 from app.webhooks.sender import Sender
+from tests.support.memory import peak_kb
 
 Reader: TypeAlias = asyncio.StreamReader
 Writer: TypeAlias = asyncio.StreamWriter
@@ -152,22 +151,13 @@ async def serving(script: Script, *, tls: ssl.SSLContext | None = None) -> Async
         await server.wait_closed()
 
 
-def _peak_kb() -> int:
-    """The most memory this program had; `ru_maxrss` would begin with that of the process that started it."""
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    (line,) = [line for line in status.read_text("ascii").splitlines() if line.startswith("VmHWM:")]
-    return int(line.split()[1])
-
-
 async def _attempts(seconds: float, authority: str) -> None:
     tls = ssl.create_default_context(cafile=authority)
     sender = Sender(EgressPolicy.parse("127.0.0.1"), total_timeout=seconds, tls=tls)
     while line := await asyncio.to_thread(sys.stdin.readline):
         now = datetime.fromtimestamp(time.time(), UTC)
         made = await sender.send(line.strip(), body=b"{}", signature={}, now=now)
-        sys.stdout.write(json.dumps({**asdict(made), "rss_kb": await asyncio.to_thread(_peak_kb)}) + "\n")
+        sys.stdout.write(json.dumps({**asdict(made), "rss_kb": await asyncio.to_thread(peak_kb)}) + "\n")
         sys.stdout.flush()
     await sender.aclose()
 

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
 from app.domain.limits import Limit, Unit, Window
+from tests.support.endpoints import chief
 from tests.support.fal_storage import initiated, nobody, picture
 from tests.support.stack import Stack
 
@@ -137,8 +138,9 @@ async def a_delivery(stack: Stack, api: httpx.AsyncClient) -> str:
     assert reply.status_code == 202, reply.text
     job_id = reply.json()["id"]
     assert (await api.post(f"/v1/jobs/{job_id}/cancel")).status_code == 202
-    (found,) = await stack.gateway.webhook_store.of_job(stack.account.team.id, job_id)
-    return found.id
+    async with chief(stack) as looking:
+        (found,) = (await looking.get(f"/v1/jobs/{job_id}/deliveries")).json()["data"]
+    return str(found["id"])
 
 
 async def a_key(stack: Stack) -> str:
