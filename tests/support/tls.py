@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-DAYS = 2  # before and after the making
+DAYS = 2  # after the making; they begin before it
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +63,7 @@ def issue_certificates(folder: Path) -> Certificates:
     return Certificates(
         _written(folder / "authority.pem", authority.public_bytes(serialization.Encoding.PEM)),
         _written(folder / "certificate.pem", leaf.public_bytes(serialization.Encoding.PEM)),
-        _written(
-            folder / "key.pem",
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            ),
-        ),
+        _written(folder / "key.pem", _private(key)),
         b64encode(
             sha256(
                 key.public_key().public_bytes(
@@ -79,14 +74,28 @@ def issue_certificates(folder: Path) -> Certificates:
     )
 
 
+def self_signed(folder: Path, names: list[str], *, days: int = DAYS) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """A server's context for `names`, its own certificate valid for `days`, and a client's that trusts it."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), _name("test")
+    certificate = (
+        _certificate(folder, key.public_key(), subject=name, issuer=name, days=days)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(one) for one in names]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = _written(folder / "server.pem", _private(key) + certificate.public_bytes(serialization.Encoding.PEM))
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(pem)
+    return server, ssl.create_default_context(cafile=str(pem))
+
+
 def _name(common: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
 
 
 def _certificate(
-    folder: Path, public: ec.EllipticCurvePublicKey, *, subject: x509.Name, issuer: x509.Name
+    folder: Path, public: ec.EllipticCurvePublicKey, *, subject: x509.Name, issuer: x509.Name, days: int = DAYS
 ) -> x509.CertificateBuilder:
-    """What the two certificates have in common; the folder's own time is now."""
+    """What all certificates have in common; the folder's own time is now, and it may end before."""
     now = datetime.fromtimestamp(folder.stat().st_mtime, UTC)
     return (
         x509.CertificateBuilder()
@@ -94,8 +103,14 @@ def _certificate(
         .issuer_name(issuer)
         .public_key(public)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=DAYS))
-        .not_valid_after(now + timedelta(days=DAYS))
+        .not_valid_before(now - timedelta(days=9))
+        .not_valid_after(now + timedelta(days=days))
+    )
+
+
+def _private(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
 
 
