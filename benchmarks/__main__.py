@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 from benchmarks import admission, lag
@@ -18,7 +19,10 @@ from benchmarks.processes import NotMeasured, say
 from tests.support.redis_server import engine_under_test
 
 Row = Callable[..., Awaitable[list[Figure]]]
-ROWS: dict[str, Row] = {"admission": admission.measure, "lag": lag.measure}
+ROWS: dict[str, Row] = {
+    "admission": admission.measure,
+    **{row: partial(lag.measure, row=row) for row in lag.WEBHOOKS},
+}
 
 
 def main(arguments: list[str] | None = None) -> int:

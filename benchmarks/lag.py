@@ -1,4 +1,7 @@
-"""Row "lag": from completion at fal to our `completed_at`, with a thousand jobs in flight on one lane."""
+"""From completion at fal to our `completed_at`, with a thousand jobs in flight on one lane.
+
+Row "lag" is by polling alone; row "hints" is with fal's webhooks, each of which makes its job due at once.
+"""
 
 import asyncio
 import time
@@ -18,7 +21,7 @@ from benchmarks.processes import NotMeasured, cpu_seconds, environment, free_por
 from tests.support.workers import children
 from workers.poll import SLOWEST_MS
 
-ROW = "lag"
+WEBHOOKS = {"lag": "off", "hints": "on"}
 WORKERS = 2
 PAGE = 100
 SUBMIT_SECONDS = 90.0
@@ -64,8 +67,8 @@ class Meter:
         return {role: sum(map(cpu_seconds, pids)) for role, pids in self.pids.items()}
 
 
-async def measure(folder: Path, *, quick: bool) -> list[Figure]:
-    """A thousand jobs, one lane.
+async def measure(folder: Path, *, row: str, quick: bool) -> list[Figure]:
+    """A thousand jobs, one lane; `row` says whether fal sends webhooks.
 
     1. the emulator's clock stands still while the jobs are submitted, so that none ends before all are in flight
     2. the clock runs: CPU is read from then until the first job may end
@@ -88,6 +91,7 @@ async def measure(folder: Path, *, quick: bool) -> list[Figure]:
                 FILMGATE_FAL_QUEUE_URL=fal,
                 FILMGATE_FAL_REST_URL=fal,
                 FILMGATE_UPSTREAM_CONCURRENCY=str(plan.jobs),
+                FILMGATE_FAL_WEBHOOKS=WEBHOOKS[row],
                 FILMGATE_LANES="1",
                 FILMGATE_WORKERS=str(WORKERS),
             )
@@ -113,7 +117,7 @@ async def measure(folder: Path, *, quick: bool) -> list[Figure]:
         await _all_ended(served, plan)
         ending = meter.cores()
         lags = await _lags(served, web, fal, plan)
-    return _figures(plan, lags, rate, flying, ending)
+    return _figures(row, plan, lags, rate, flying, ending)
 
 
 async def _children(supervisor: int, queue: str, count: int) -> list[int]:
@@ -203,23 +207,23 @@ async def _jobs(served: Served, web: aiohttp.ClientSession) -> list[dict[str, An
 
 
 def _figures(
-    plan: Plan, lags: list[float], polls: float, flying: dict[str, float], ending: dict[str, float]
+    row: str, plan: Plan, lags: list[float], polls: float, flying: dict[str, float], ending: dict[str, float]
 ) -> list[Figure]:
     interval = SLOWEST_MS / 1000
     peer = f"only waiting for the next poll, every {interval:g} s (computed)"
     load = f"{plan.jobs} in flight on one lane"
     rate = plan.jobs / (plan.longest - plan.shortest)
     lag = [
-        Figure(ROW, f"lag p50, {load}", "s", median(lags), interval / 2, peer),
-        Figure(ROW, "lag p99", "s", lags[int(len(lags) * 0.99)], interval * 0.99, peer, "under 3 s"),
-        Figure(ROW, "lag, longest", "s", lags[-1], interval, peer),
-        Figure(ROW, f"status polls at fal, {plan.jobs} in flight", "1/s", polls),
+        Figure(row, f"lag p50, {load}", "s", median(lags), interval / 2, peer),
+        Figure(row, "lag p99", "s", lags[int(len(lags) * 0.99)], interval * 0.99, peer, "under 3 s"),
+        Figure(row, "lag, longest", "s", lags[-1], interval, peer),
+        Figure(row, f"status polls at fal, {plan.jobs} in flight", "1/s", polls),
     ]
     aims = {"lane": "under 1 core"}
     names = {"lane": "the lane", "work": f"{WORKERS} work processes", "emulator": "the emulator"}
     names["store"] = "the store"
     return lag + [
-        Figure(ROW, f"CPU of {names[role]}, {when}", "cores", cores[role], aim=aims.get(role, ""))
+        Figure(row, f"CPU of {names[role]}, {when}", "cores", cores[role], aim=aims.get(role, ""))
         for when, cores in ((f"{plan.jobs} in flight", flying), (f"{rate:.0f} ending a second", ending))
         for role in names
     ]
