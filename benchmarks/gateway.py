@@ -30,7 +30,7 @@ async def serving(folder: Path, **settings: str) -> AsyncIterator[Served]:
     async with AsyncExitStack() as stack:
         store = stack.enter_context(RedisServer())
         port = free_port()
-        settings["FILMGATE_DATA_DIR"] = str(folder / "data")  # what a gateway of this checkout remembers is not ours
+        settings["FILMGATE_DATA_DIR"] = str(folder / "data")  # not what the checkout's gateway remembers
         env = environment(FILMGATE_REDIS_URL=store.url, FILMGATE_PORT=str(port), **settings)
         inside = await stack.enter_async_context(open_gateway(load_settings(env), process="benchmark"))
         account = await inside.administration.first_account(team_name="benchmark", user_name="load")
