@@ -2,26 +2,14 @@
 
 import inspect
 import re
+from importlib import import_module
 from itertools import takewhile
 from pathlib import Path
+from pkgutil import iter_modules
 
 import pytest
 
-from app.store import (
-    accounts,
-    admission,
-    audit,
-    buying,
-    deliveries,
-    dispatch,
-    epoch,
-    jobs,
-    ledger,
-    limits,
-    line,
-    uploads,
-    webhooks,
-)
+from app import store
 from app.store.scripts import Script, script, script_names
 
 FOLDER = Path(inspect.getfile(Script)).parent / "lua"
@@ -43,21 +31,7 @@ WRITES_DURING_SHORTAGE = {
     "sweep",
     "told",
 }
-CALLERS = (
-    accounts,
-    admission,
-    audit,
-    buying,
-    deliveries,
-    dispatch,
-    epoch,
-    jobs,
-    ledger,
-    limits,
-    line,
-    uploads,
-    webhooks,
-)
+CALLERS = [import_module(f"app.store.{module.name}") for module in iter_modules(store.__path__)]
 
 
 def lines_of(name: str) -> list[str]:

@@ -1,6 +1,7 @@
 """The log of webhooks over HTTP, and sending them again."""
 
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
@@ -13,6 +14,7 @@ from app.api.body import json_body
 from app.api.deps import CurrentCaller, OwnJob, TheGateway
 from app.api.v1.schemas import PROBLEMS, body_schema
 from app.api.v1.webhook_schemas import STRICT, EventTypes
+from app.domain.accounts import Caller
 from app.domain.errors import Unprocessable
 from app.domain.events import Event
 from app.domain.views import iso
@@ -73,6 +75,26 @@ class ReplayBody(BaseModel):
 ReadReplay = Annotated[ReplayBody, Depends(json_body(ReplayBody))]
 
 
+@dataclass(frozen=True, slots=True)
+class PageAskedFor:
+    """Which deliveries of a list, and where in it."""
+
+    status: Status | None
+    start: int | None
+    end: int | None
+    limit: int
+    cursor: str | None
+
+
+async def _page_asked_for(
+    status: Status | None = None, start: From = None, end: To = None, limit: Limit = 50, cursor: Cursor = None
+) -> PageAskedFor:
+    return PageAskedFor(status, start, end, limit, cursor)
+
+
+AskedPage = Annotated[PageAskedFor, Depends(_page_asked_for)]
+
+
 @router.get("/jobs/{job_id}/deliveries", summary="A job's webhooks")
 async def job_deliveries(
     request: Request,
@@ -88,35 +110,16 @@ async def job_deliveries(
 
 @router.get("/webhook-endpoints/{endpoint_id}/deliveries", summary="What went to a webhook endpoint")
 async def endpoint_deliveries(
-    request: Request,
-    endpoint_id: str,
-    caller: CurrentCaller,
-    owner: TheGateway,
-    status: Status | None = None,
-    start: From = None,
-    end: To = None,
-    limit: Limit = 50,
-    cursor: Cursor = None,
+    request: Request, endpoint_id: str, caller: CurrentCaller, owner: TheGateway, asked: AskedPage
 ) -> Response:
     """Its deliveries with every attempt, newest first."""
-    wanted = _wanted(endpoint_id, status, start, end)
-    return _page(request, owner, await owner.deliveries.page(caller, wanted, limit=limit, cursor=cursor))
+    return await _listed(request, owner, caller, asked, endpoint=endpoint_id)
 
 
 @router.get("/deliveries", summary="The team's webhooks")
-async def list_deliveries(
-    request: Request,
-    caller: CurrentCaller,
-    owner: TheGateway,
-    status: Status | None = None,
-    start: From = None,
-    end: To = None,
-    limit: Limit = 50,
-    cursor: Cursor = None,
-) -> Response:
+async def list_deliveries(request: Request, caller: CurrentCaller, owner: TheGateway, asked: AskedPage) -> Response:
     """All of them, newest first; `status=dead`: dead letters, in the order in which they were given up."""
-    wanted = _wanted(None, status, start, end)
-    return _page(request, owner, await owner.deliveries.page(caller, wanted, limit=limit, cursor=cursor))
+    return await _listed(request, owner, caller, asked, endpoint=None)
 
 
 @router.post("/deliveries/{delivery_id}/replay", status_code=202, summary="Send a webhook again")
@@ -179,6 +182,14 @@ def _wanted(
     if start is not None and end is not None and start >= end:
         raise Unprocessable("The range of time ends before it begins.")
     return Wanted(endpoint, None if status is None else frozenset({status}), events, start, end)
+
+
+async def _listed(
+    request: Request, owner: Gateway, caller: Caller, asked: PageAskedFor, *, endpoint: str | None
+) -> Response:
+    wanted = _wanted(endpoint, asked.status, asked.start, asked.end)
+    page = await owner.deliveries.page(caller, wanted, limit=asked.limit, cursor=asked.cursor)
+    return _page(request, owner, page)
 
 
 def _page(request: Request, owner: Gateway, page: DeliveryPage) -> Response:
