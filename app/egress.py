@@ -13,6 +13,7 @@ import re
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -32,6 +33,7 @@ Place: TypeAlias = tuple[str, int]  # a host and a port
 Resolver: TypeAlias = Callable[[str], Awaitable[Sequence[Address]]]
 
 RESOLVE_SECONDS = 3.0
+CLOSED_SECONDS = 30.0  # how long it is remembered where a closed name leads
 CONNECT_SECONDS = 5.0
 MAX_ANSWERS = 10
 MAX_LOOKUPS = 256  # threads that may wait for name servers; more names at once do not resolve
@@ -42,9 +44,11 @@ NOT_IN_A_URL = re.compile(r"[\x00-\x20\x7f-\x9f\\]")
 LAST_PORT = 65_535
 PORTS = {"https": 443, "http": 80, "redis": 6379, "rediss": 6379, "sentinel": 26_379}
 PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".home.arpa")
+WILDCARDS = ("0.0.0.0", "::")  # noqa: S104  where others listen
 
 # One text for every private, reserved or internal target: a different one would tell what is there.
 NOT_ALLOWED = "This URL cannot be called: its host is not a public internet address."
+UNLESS_LISTED = ", unless the operator lists the name in FILMGATE_EGRESS_ALLOW"
 
 
 class ForbiddenTarget(Exception):
@@ -60,7 +64,7 @@ class EgressPolicy:
 
     `allow` holds networks and host names that may be reached although they are private, with http and on any
     port; `ports` are the ports of everything else. `closed` are places that nobody may reach, also where `allow`
-    covers them: this gateway, its store, and fal.
+    covers them: this gateway, its store, and fal. One on a wildcard address is on every address of this machine.
     """
 
     allow: tuple[Network | str, ...] = ()
@@ -78,7 +82,14 @@ class EgressPolicy:
 
     def closes(self, host: str, port: int, addresses: Iterable[Address] = ()) -> bool:
         """True when this is one of the closed places, by its name or by an address it resolved to."""
-        return any((_plain(name), port) in self.closed for name in (host, *map(str, addresses)))
+        reached = [_reached(address) for address in addresses]
+        if any((_plain(name), port) in self.closed for name in (host, *map(str, reached))):
+            return True
+        return any((name, port) in self.closed for name in WILDCARDS) and any(map(_is_here, reached))
+
+    def closed_names(self, port: int) -> list[str]:
+        """The names of closed places with this port: only DNS can tell which addresses they close."""
+        return [name for name, closed in self.closed if closed == port and literal_address(name) is None]
 
     def names(self, host: str) -> bool:
         """True when the host name is on the list."""
@@ -102,7 +113,8 @@ def check_url(url: str, policy: EgressPolicy) -> None:
     """
     try:
         parsed = httpx.URL(url)
-    except (httpx.InvalidURL, UnicodeError):  # UnicodeError: half a surrogate pair
+        _ = parsed.host  # every attempt reads it, and raises where IDNA has no such name: `xn--a`
+    except (httpx.InvalidURL, UnicodeError):  # UnicodeError: half a surrogate pair, or no IDNA name
         raise Unprocessable("This is not a URL.", code="url_not_allowed") from None
     host = _host(parsed)
     if parsed.scheme not in {"https", "http"}:
@@ -118,15 +130,17 @@ def check_url(url: str, policy: EgressPolicy) -> None:
     else:
         private = "." not in host or host.lower().endswith(PRIVATE_SUFFIXES)
         listed = policy.names(host) or (private and policy.has_networks)
-    closed = policy.closes(host, _port(parsed))
+    closed = policy.closes(host, _port(parsed), () if address is None else (address,))
     if listed and not closed and 0 < _port(parsed) <= LAST_PORT:
         return
     if private or closed:
         raise Unprocessable(NOT_ALLOWED, code="url_not_allowed")
+    # The name may lead into a listed network; only naming it says so before DNS does.
+    remedy = UNLESS_LISTED if address is None and policy.has_networks else ""
     if parsed.scheme != "https":
-        raise Unprocessable("The URL has to begin with https://.", code="url_scheme")
+        raise Unprocessable(f"The URL has to begin with https://{remedy}.", code="url_scheme")
     if _port(parsed) not in policy.ports:
-        raise Unprocessable(_wrong_port(policy), code="url_not_allowed")
+        raise Unprocessable(_wrong_port(policy, remedy), code="url_not_allowed")
 
 
 _lookups = threading.BoundedSemaphore(MAX_LOOKUPS)
@@ -221,6 +235,8 @@ class GuardedTransport(httpx.AsyncBaseTransport):
     ) -> None:
         self._policy = policy
         self._resolve = resolver
+        self._led: dict[str, tuple[float, frozenset[Address]]] = {}  # closed names: until when, and where they lead
+        self._asking = asyncio.Lock()  # one lookup, however many attempts want to know
         self._inner = httpx.AsyncHTTPTransport(
             verify=tls or trusted_roots(),
             trust_env=False,
@@ -233,6 +249,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         literal = literal_address(host)
         addresses = [literal] if literal is not None else await self._addresses(host, request)
         self._check(request.url, host, addresses)
+        await self._check_closed_names(_port(request.url), host, addresses)
         request.headers.setdefault("Host", request.url.netloc.decode("ascii"))
         for last, address in enumerate(addresses, 1 - len(addresses)):
             dialled = httpx.Request(
@@ -243,10 +260,13 @@ class GuardedTransport(httpx.AsyncBaseTransport):
                 extensions={**request.extensions, "sni_hostname": str(literal or host)},
             )
             try:
-                return await self._inner.handle_async_request(dialled)
+                response = await self._inner.handle_async_request(dialled)
             except (httpx.ConnectError, httpx.ConnectTimeout):  # nothing was sent yet
                 if last == 0:
                     raise
+            else:
+                response.headers.pop("Location", None)  # httpx reads it even to follow nothing, and may raise
+                return response
         raise httpx.ConnectError("The name has no address.", request=request)
 
     async def aclose(self) -> None:
@@ -277,6 +297,25 @@ class GuardedTransport(httpx.AsyncBaseTransport):
             raise ForbiddenTarget("This URL cannot be called: it does not begin with https://.")
         if _port(url) not in policy.ports:
             raise ForbiddenTarget(_wrong_port(policy))
+
+    async def _check_closed_names(self, port: int, host: str, addresses: list[Address]) -> None:
+        """Refuse where a closed name leads, if the operator's list covers it; others cannot get at these places."""
+        policy = self._policy
+        if policy.names(host) or any(map(policy.covers, addresses)):
+            async with self._asking:
+                closed = await asyncio.gather(*map(self._leads_to, policy.closed_names(port)))
+            if not frozenset().union(*closed).isdisjoint(map(_reached, addresses)):
+                raise ForbiddenTarget
+
+    async def _leads_to(self, name: str) -> frozenset[Address]:
+        """The addresses of a closed name; where it led last, while it does not resolve."""
+        until, addresses = self._led.get(name, (0.0, frozenset()))
+        if time.monotonic() >= until:
+            with contextlib.suppress(OSError, ValueError):  # OSError: also no answer in time
+                async with asyncio.timeout(RESOLVE_SECONDS):
+                    addresses = frozenset(map(_reached, await self._resolve(name)))
+            self._led[name] = (time.monotonic() + CLOSED_SECONDS, addresses)
+        return addresses
 
 
 def guarded_client(transport: GuardedTransport, *, total: float) -> httpx.AsyncClient:
@@ -321,6 +360,25 @@ def _plain(host: str) -> str:
     return host.lower() if address is None else str(unmapped(address))
 
 
+def _reached(address: Address) -> Address:
+    """The address that is reached by dialling this one: the system takes a wildcard address for its loopback."""
+    plain = unmapped(address)
+    if not plain.is_unspecified:
+        return plain
+    return ip_address("127.0.0.1" if isinstance(plain, IPv4Address) else "::1")
+
+
+def _is_here(address: Address) -> bool:
+    """True when the address is one of this machine's: only those can be bound."""
+    family = socket.AF_INET if isinstance(address, IPv4Address) else socket.AF_INET6
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((str(address), 0))
+    except OSError:
+        return False
+    return True
+
+
 def _host(url: httpx.URL) -> str:
     """The host as it goes to DNS: ASCII, without brackets."""
     return url.raw_host.decode("ascii")
@@ -330,5 +388,5 @@ def _port(url: httpx.URL) -> int:
     return PORTS.get(url.scheme, 0) if url.port is None else url.port
 
 
-def _wrong_port(policy: EgressPolicy) -> str:
-    return f"This URL cannot be called: its port is not {' or '.join(map(str, sorted(policy.ports)))}."
+def _wrong_port(policy: EgressPolicy, remedy: str = "") -> str:
+    return f"This URL cannot be called: its port is not {' or '.join(map(str, sorted(policy.ports)))}{remedy}."

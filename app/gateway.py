@@ -123,8 +123,10 @@ def load_catalog(settings: Settings) -> Catalog:
 
 def egress_policy(settings: Settings) -> EgressPolicy:
     """What webhooks may reach, never ourselves, our store or fal; SettingsError when the list is wrong."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
     closed = (
         settings.base_url,
+        f"http://{host}:{settings.port}",  # where we listen, also where the public URL is another
         required_url(settings),
         settings.fal_queue_url,
         settings.fal_rest_url,
@@ -293,6 +295,7 @@ def _gateway(
             audit=stores.audit,
             alarms=stores.alarms,
             secrets=stores.secrets,
+            deliveries=stores.deliveries,
             egress=policy,
         ),
         deliveries=Deliveries(store=stores.deliveries, endpoints=stores.endpoints, audit=stores.audit),

@@ -1,5 +1,6 @@
 """The API process: `create_app(settings)` opens the gateway for as long as it serves."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ from app.api import admin, health, operations, problem_pages, well_known
 from app.api.fal import hooks, proxy, queue, run, storage
 from app.api.middleware import Entrance
 from app.api.problems import add_problem_handlers
+from app.api.stopping import STOPPING
 from app.api.v1 import deliveries, events, files, jobs, me, models, tokens, usage, webhook_endpoints
 from app.gateway import open_gateway
 from app.settings import Settings, load_settings
@@ -75,10 +77,10 @@ def create_app(settings: Settings) -> FastAPI:
     """The application; its gateway lives in `app.state.gateway` while the lifespan runs."""
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         async with open_gateway(settings, process="api") as gateway:
             app.state.gateway = gateway
-            yield
+            yield {STOPPING: asyncio.Event()}
 
     app = FastAPI(
         title="Filmgate",

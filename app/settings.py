@@ -21,6 +21,7 @@ from app.domain.addresses import is_public, literal_address, plain_host, read_or
 
 SECRETS = ("FAL_KEY", "FAL_ADMIN_KEY", "FILMGATE_ADMIN_KEY", "FILMGATE_HOOK_SECRET", "FILMGATE_REDIS_URL")
 SECRET_LENGTH = 16  # characters, at least, of what an operator makes up
+DIFFERENT = SECRET_LENGTH // 2  # of them
 PLACEHOLDERS = frozenset({"changeme", "change-me", "secret", "password", "your-key", "xxx", "test"})
 # `filmgate generate` reads these; the gateway does not.
 CLIENT_NAMES = frozenset({"FILMGATE_KEY", "FILMGATE_URL"})
@@ -65,6 +66,15 @@ def _flag(value: object) -> object:
         case bool():
             return value
     raise ValueError("must be 0 or 1")
+
+
+def _refuse_guessable(secret: str) -> None:
+    """ValueError for a secret that is short, or a repetition."""
+    remedy = "make one with `openssl rand -hex 32`"
+    if len(secret) < SECRET_LENGTH:
+        raise ValueError(f"must have at least {SECRET_LENGTH} characters; {remedy}")
+    if len(set(secret)) < DIFFERENT:
+        raise ValueError(f"must have at least {DIFFERENT} different characters; {remedy}")
 
 
 def _is_public_host(host: str) -> bool:
@@ -141,8 +151,7 @@ class Settings(BaseModel):
         if value is None:
             return None
         key = value.get_secret_value()
-        if len(key) < SECRET_LENGTH or len(set(key)) < SECRET_LENGTH // 2:
-            raise ValueError(f"must have at least {SECRET_LENGTH} characters; make one with `openssl rand -hex 32`")
+        _refuse_guessable(key)
         if not key.isascii() or not key.isprintable() or " " in key:
             raise ValueError("must be printable ASCII without spaces, because it travels in a header")
         return value
@@ -160,9 +169,8 @@ class Settings(BaseModel):
     @classmethod
     def _hard_to_guess(cls, value: SecretStr | None) -> SecretStr | None:
         """It makes markers, which whoever has one can try secrets against: no short one, no repetition."""
-        secret = value.get_secret_value() if value is not None else None
-        if secret is not None and (len(secret) < SECRET_LENGTH or len(set(secret)) < SECRET_LENGTH // 2):
-            raise ValueError(f"must have at least {SECRET_LENGTH} characters; make one with `openssl rand -hex 32`")
+        if value is not None:
+            _refuse_guessable(value.get_secret_value())
         return value
 
     @field_validator("redis_url")

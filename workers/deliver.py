@@ -15,12 +15,12 @@ from app.domain.webhooks import verdict, why_disabled
 from app.ending import ended
 from app.gateway import Gateway
 from app.store.dispatch import RUNG_HIDDEN_MS
-from app.store.webhooks import Delivery, DeliveryAttempt, Recorded, Status
+from app.store.webhooks import TEAM_PLACES, Delivery, DeliveryAttempt, Recorded, Status
 from app.webhooks.sender import Attempt, next_delay
 from workers.message import message_body, signed
 from workers.runtime import Runtime
 
-SENDS_AT_ONCE = 64  # of one process; a destination has a few of these places, and one when it is slow or fails
+SENDS_AT_ONCE = 4 * TEAM_PLACES  # of one process; fewer than its connections to the store, which each needs in turn
 HIDDEN_MS = 20_000  # longer than the 15 s an attempt may take
 LOOK_S = 0.1  # how often a round looks for what came due, while attempts are on their way
 OPEN_S = 25.0  # so long a round takes everything; then only what is quick, so that it comes to an end
@@ -32,7 +32,8 @@ log = structlog.get_logger()
 async def deliver_all(runtime: Runtime) -> None:
     """One round of deliveries.
 
-    1. take what is due, of each destination a few, and start it: who hangs keeps its own places and no others
+    1. take what is due, of each destination a few and of each team a part, and start it: who hangs keeps its own
+       places and no others
     2. while something is on its way, look for more; after a while only for what ends at once
     3. end with the last attempt; one that no task is left for is rung by the lane again
     """
@@ -77,6 +78,7 @@ class Round:
             handed_ms=RUNG_HIDDEN_MS,
             hidden_ms=HIDDEN_MS,
             quick=self._left_s < ROUND_S - OPEN_S,
+            busy=[split_ref(ref)[0] for ref in self._flights],
         )
         suspects = await self._gateway.dispatch.suspects("deliver", [ref for ref, _ in found])
         for ref, destination in found:
@@ -106,6 +108,7 @@ async def deliver(gateway: Gateway, ref: str, *, destination: str | None = None)
     2. leave it where it is while its endpoint is paused or ended; drop it when it is gone
     3. render the event as it was and sign it, as we do or as fal does; send it through the address guard
     4. write the attempt down: delivered, given up, or due again by the schedule; its endpoint may end with it
+    5. who took a webhook in fal's form knows the job's id
     """
     destination = destination or await gateway.webhook_store.destination(ref)
     if destination is None:
@@ -131,12 +134,16 @@ async def _deliver(gateway: Gateway, ref: str, destination: str, now_ms: int) ->
     url = delivery.url if endpoint is None else endpoint.url
     attempt = await gateway.sender.send(url, body=body, signature=signature, now=now)
     crash_point("deliver.sent")
-    recorded = await _record(gateway, ref, delivery, attempt, now_ms)
+    recorded = await _record(gateway, ref, delivery, attempt, now_ms, url=url)
+    if attempt.outcome == "delivered" and delivery.style == "fal" and isinstance(delivery.event, Event):
+        await gateway.fal_door.told_by_webhook(delivery.event.job)
     if endpoint is not None and recorded.failures:
         await _end(gateway, destination, attempt, recorded)
 
 
-async def _record(gateway: Gateway, ref: str, delivery: Delivery, attempt: Attempt, now_ms: int) -> Recorded:
+async def _record(
+    gateway: Gateway, ref: str, delivery: Delivery, attempt: Attempt, now_ms: int, *, url: str
+) -> Recorded:
     made = DeliveryAttempt(
         at_ms=now_ms,
         status=attempt.status,
@@ -144,6 +151,7 @@ async def _record(gateway: Gateway, ref: str, delivery: Delivery, attempt: Attem
         outcome=attempt.outcome,
         error=attempt.error,
         answer=attempt.answer,
+        url=url,
     )
     health = verdict(
         is_endpoint=delivery.endpoint is not None,

@@ -120,7 +120,8 @@ def judge(
     - 200 with a clip: succeeded and spent. 200 without a clip that may be shown: failed, spent, for fal delivered
     - gone, or an error page that is not fal's own: failed, spent, because fal had completed it; disputed where
       fal never said so and only forgot the request
-    - 499 after our cancel: canceled (or past its deadline: failed), disputed
+    - 499 after our cancel: canceled (or past its deadline: failed), disputed; a cancel that nobody here asked for:
+      failed, disputed
     - fal's 500 and above: failed, released, because fal never charges it
     - other refusals (a runner's 422): failed, disputed until billing or a day decides
     """
@@ -151,12 +152,16 @@ def judge(
 
 
 def _cancelled(job: Job, upstream: dict[str, Any]) -> tuple[End, Charge, JobError | None, dict[str, Any] | None]:
-    if job.cancel_requested_ms is None:
-        sentence = "The job was not done by its deadline, and was cancelled at fal."
-        error = JobError("deadline_exceeded", sentence, retryable=True, upstream=upstream)
-        return Status.FAILED, Charge.DISPUTE, error, None
-    error = JobError("canceled", "The job was cancelled while it ran; fal may still charge it.", upstream=upstream)
-    return Status.CANCELED, Charge.DISPUTE, error, None
+    if job.cancel_requested_ms is not None:
+        sentence = "The job was cancelled while it ran; fal may still charge it."
+        return Status.CANCELED, Charge.DISPUTE, JobError("canceled", sentence, upstream=upstream), None
+    # A cancel that was sent may not have been written down; what fal ended before the deadline was none of ours.
+    late = job.cancel_sent_ms is not None or (job.upstream_done_ms or 0) >= job.deadline_ms
+    code = "deadline_exceeded" if late else "upstream_error"
+    sentence = "The job was not done by its deadline, and was cancelled at fal."
+    if not late:
+        sentence = "fal cancelled the request, and nobody here asked for it; fal may still charge it."
+    return Status.FAILED, Charge.DISPUTE, JobError(code, sentence, retryable=True, upstream=upstream), None
 
 
 def _detail(body: Any) -> Any:

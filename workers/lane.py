@@ -177,11 +177,16 @@ class Slice:
 
 
 async def expire(gateway: Gateway) -> None:
-    """End queued jobs whose start deadline or deadline has passed; they were never bought."""
+    """End queued jobs whose start deadline or deadline has passed; they were never bought.
+
+    One whose cancel was wanted is canceled, as its caller was promised.
+    """
     now_ms, refs = await gateway.dispatch.take_due("expire", limit=EXPIRE_BATCH, visibility_ms=RUNG_HIDDEN_MS)
     for ref, job in zip(refs, await gateway.job_store.get_many(refs), strict=True):
         if job is None or job.status not in {Status.QUEUED, Status.SUBMITTING}:
             await gateway.dispatch.drop_due("expire", [ref])
+        elif job.status is Status.QUEUED and job.cancel_requested_ms is not None:
+            await gateway.job_store.cancel_queued(job)
         elif job.status is Status.QUEUED:
             await gateway.job_store.end(
                 job, (Status.QUEUED,), Status.FAILED, charge=Charge.RELEASE, error=_late(job, now_ms)

@@ -104,7 +104,10 @@ class Runtime:
     async def _ring(self, aside: SetAside) -> None:
         """Say that a step is not tried any more; `filmgate jobs aside` lists it, even if this is lost."""
         _, name = split_ref(aside.ref)
-        sentence = f"The step {aside.step} of {name} ended its worker twice; it waits for `filmgate jobs release`."
+        remedy = "it waits for `filmgate jobs release`"
+        if aside.step == "deliver":
+            remedy = "it is a dead letter until a replay or `filmgate jobs release`"
+        sentence = f"The step {aside.step} of {name} ended its worker twice; {remedy}."
         log.error("step.set_aside", step=aside.step, ref=aside.ref)
         with suppress(StoreUnavailable):
             await self.gateway.alarms.ring("poison", sentence, job=name if aside.step != "deliver" else "")

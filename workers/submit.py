@@ -79,7 +79,7 @@ async def _buy(gateway: Gateway, job: Job) -> None:
     latest_s = time.monotonic() + POST_BY_S
     nonce = await gateway.job_store.claim(job, start_timeout_ms=round((start_timeout or 0) * 1000))
     if nonce is None:
-        return  # another worker was faster, or the caller cancelled
+        return  # another worker was faster, the caller cancelled, or nothing may be bought any more
     crash_point("submit.after_claim")
     if not await _confirmed(gateway):
         await _written(partial(gateway.job_store.requeue, job, nonce=nonce, wait_ms=0))
@@ -139,8 +139,12 @@ async def _record(gateway: Gateway, job: Job, nonce: str, outcome: Submission) -
             await _report(gateway, "accepted", "")
         case Refused(again=True, account=account, code=code, message=message):
             wait_ms = 0 if account else retry_wait_ms(job.attempt)
+            told: Outcome = "account" if account else "busy" if code == BUSY else "failed"
+            if told != "busy":  # before its slot is free, which must not buy the next one
+                await _report(gateway, told, message)
             await _written(partial(store.requeue, job, nonce=nonce, wait_ms=wait_ms))
-            await _report(gateway, "account" if account else "busy" if code == BUSY else "failed", message)
+            if told == "busy":  # after it: what is at fal now is counted
+                await _report(gateway, told, message)
             log.warning("job.refused", job=job.id, code=code, status=outcome.status)
         case Refused(code=code, message=message, status=status):
             error = JobError(code, message, upstream={"status": status})

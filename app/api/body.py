@@ -160,10 +160,12 @@ def validated(model: type[Body], value: dict[str, Any] | list[Any]) -> Body:
         raise Unprocessable(violations[0].message, violations=violations) from None
 
 
-def json_body(model: type[Body]) -> Callable[[Request], Awaitable[Body]]:
-    """A dependency that reads the body, an object, as `model`."""
+def json_body(model: type[Body], *, optional: bool = False) -> Callable[[Request], Awaitable[Body]]:
+    """A dependency that reads the body, an object, as `model`; `optional`: no body is an empty object."""
 
     async def read(request: Request) -> Body:
+        if optional and not await request.body():
+            return validated(model, {})
         return validated(model, parse_object(await _raw(request)))
 
     return read

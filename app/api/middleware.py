@@ -14,6 +14,11 @@ from app.domain.ids import new_nonce
 JSON_LIMIT = 8 * 1024 * 1024  # bytes; a data URI of a 6 MB image fits
 HOOK_LIMIT = 256 * 1024  # fal's webhooks are a few KB
 FILE_LIMIT = 31 * 1024 * 1024  # a 30 MB image and its multipart frame
+SAID = {
+    HOOK_LIMIT: "256 KB",
+    JSON_LIMIT: "8 MB",
+    FILE_LIMIT: "30 MB",
+}  # without the frame
 BODY_SECONDS = 60
 LENGTH_DIGITS = 15  # of a Content-Length that is worth reading as a number
 TRACE_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -83,8 +88,7 @@ def _limit_of(path: str) -> int:
 
 
 def _too_large(limit: int) -> TooLarge:
-    most = f"{limit // 1024} KB" if limit < 1024 * 1024 else f"{limit // (1024 * 1024)} MB"
-    return TooLarge(f"The body is larger than {most}, the most this route reads.")
+    return TooLarge(f"The body is larger than {SAID[limit]}, the most this route reads.")
 
 
 def _check_length(declared: bytes | None, limit: int) -> None:

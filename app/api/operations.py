@@ -38,7 +38,7 @@ ReadResolve = Annotated[ResolveBody, Depends(json_body(ResolveBody))]
 
 @router.get("/admin/status", summary="How everything stands")
 async def read_status(_: Administrator, owner: TheGateway) -> dict[str, Any]:
-    """Slots, breaker, pauses, what each team has in line and at fal, workers, held jobs, the newest alarms."""
+    """Slots, breaker, pauses, the teams in line and at fal, workers, what is held or set aside, newest alarms."""
     return overview_view(await owner.operations.overview())
 
 
@@ -51,10 +51,14 @@ async def list_all_jobs(
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
 ) -> dict[str, Any]:
-    """Newest first; whose they are and how they stand at fal, never what they show."""
+    """Newest first; whose they are and how they stand at fal, never what they show.
+
+    `fal_tag` is how the tag of the last submission begins at fal.
+    """
     page = await owner.operations.jobs(status=status, team=team, limit=limit, cursor=cursor)
+    held_since = await owner.operations.held_since(page.jobs)
     return {
-        "data": [operated_job_view(job) for job in page.jobs],
+        "data": [operated_job_view(job, held_since.get(job.id)) for job in page.jobs],
         "next_cursor": page.next_cursor,
         "has_more": page.next_cursor is not None,
     }

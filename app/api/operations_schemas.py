@@ -8,7 +8,7 @@ from app.api.admin_schemas import LONGEST_ID, Body, Id, Reason
 from app.domain.ids import split_ref
 from app.domain.jobs import Job
 from app.domain.money import format_usd
-from app.domain.views import iso
+from app.domain.views import attempt_view, iso
 from app.services.operations import ALL, EPOCH, Alarm, Overview
 
 MEMBERS = {"adopt": {"upstream_request_id"}, "resubmit": set[str](), "fail": {"charged"}}
@@ -44,8 +44,11 @@ class ResolveBody(Body):
         return self
 
 
-def operated_job_view(job: Job) -> dict[str, Any]:
-    """A job as administrators see it: whose it is and how it stands at fal; never what it shows."""
+def operated_job_view(job: Job, held_ms: int | None = None) -> dict[str, Any]:
+    """A job as administrators see it: whose it is and how it stands at fal; never what it shows.
+
+    `held_ms` is since when it is held.
+    """
     return {
         "id": job.id,
         "team": job.team,
@@ -54,6 +57,7 @@ def operated_job_view(job: Job) -> dict[str, Any]:
         "model": job.model,
         "attempt": job.attempt,
         "held_reason": job.held_reason,
+        **attempt_view(job, held_ms),
         "upstream_request_id": job.upstream_request_id,
         "upstream_status": job.upstream_status,
         "error_code": None if job.error is None else job.error.code,
@@ -103,6 +107,7 @@ def overview_view(seen: Overview) -> dict[str, Any]:
             "oldest_at": None if oldest is None else iso(oldest[1]),
             "oldest_job": None if oldest is None else split_ref(oldest[0])[1],
         },
+        "aside": {"count": seen.aside, "oldest_at": iso(seen.oldest_aside_ms)},
         "alarms": [alarm_view(alarm) for alarm in seen.alarms],
     }
 

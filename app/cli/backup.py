@@ -17,6 +17,7 @@ from app.services.backup import Backup, Elsewhere
 from app.services.epoch import State
 from app.services.restore import restore as put_back
 from app.settings import load_settings
+from app.store.buying import HELD_SENTENCE
 
 BY_HAND = (
     "On the store's machine: `redis-cli config set auto-aof-rewrite-percentage 0`; wait until `redis-cli info "
@@ -83,35 +84,48 @@ def _viewed(made: Backup, where: Path) -> dict[str, Any]:
 
 @group.command("show")
 def show(*, as_json: AsJson = False) -> None:
-    """Show which store this is, and whether it may buy."""
+    """Show which store this is, whether it is trusted to buy, and what else stops buying for everybody."""
 
-    async def ask(gateway: Gateway) -> State:
-        return await gateway.epoch.state()
+    async def ask(gateway: Gateway) -> dict[str, Any]:
+        return await _state_view(gateway, await gateway.epoch.state())
 
-    print_view(_state_view(with_gateway(ask)), as_json=as_json)
+    print_view(with_gateway(ask), as_json=as_json)
 
 
 @group.command("accept")
 def accept(*, as_json: AsJson = False) -> None:
     """Let a store that has gone back in time buy. Look into fal's dashboard first: queued jobs are bought again."""
 
-    async def ask(gateway: Gateway) -> State:
-        return await gateway.epoch.accept(actor=actor())
+    async def ask(gateway: Gateway) -> dict[str, Any]:
+        return await _state_view(gateway, await gateway.epoch.accept(actor=actor()))
 
-    print_view(_state_view(with_gateway(ask)), as_json=as_json)
+    print_view(with_gateway(ask), as_json=as_json)
 
 
-def _state_view(state: State) -> dict[str, Any]:
+async def _state_view(gateway: Gateway, state: State) -> dict[str, Any]:
+    """`trusted` is what the epoch says; pauses, the breaker and held jobs stop a trusted store all the same."""
+    stopped = state.stopped or (await gateway.buying.state()).reason_for("")
     return {
         "store": state.id,
         "claims": state.claims,
-        "buying": state.stopped is None,
-        "stopped": state.stopped,
+        "trusted": state.stopped is None,
+        "buying": stopped is None,
+        "stopped": stopped,
+        "lifted_by": _remedy(state, stopped),
         "why": state.why,
         "since": _moment(state.since_ms),
         "whole_until": _moment(state.good_ms),
         "witness": None if state.witness is None else asdict(state.witness),
     }
+
+
+def _remedy(state: State, stopped: str | None) -> str | None:
+    """The command that lets buying go on."""
+    if stopped is None:
+        return None
+    if state.stopped is not None:
+        return "filmgate epoch accept"
+    return "filmgate jobs resolve" if stopped == HELD_SENTENCE else "filmgate resume"
 
 
 def _moment(at_ms: int | None) -> str | None:

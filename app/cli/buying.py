@@ -29,7 +29,7 @@ SomeTeam = Annotated[
 
 
 def status(*, as_json: AsJson = False) -> None:
-    """Show slots, breaker, pauses, who waits, workers, held jobs and the newest alarms."""
+    """Show slots, breaker, pauses, who waits, workers, held jobs, what is set aside and the newest alarms."""
 
     async def ask(gateway: Gateway) -> dict[str, Any]:
         return overview_view(await gateway.operations.overview())
@@ -76,16 +76,18 @@ def _print(view: dict[str, Any], *, as_json: bool) -> None:
 
 def _lines(view: dict[str, Any]) -> list[list[Any]]:
     """The parts that are no lists, a line each."""
-    slots, breaker, held = view["slots"], view["breaker"], view["held"]
+    slots, breaker, held, aside = view["slots"], view["breaker"], view["held"], view["aside"]
     state = "open" if breaker["open"] else "half open" if breaker["half_open"] else "closed"
     until = f" until {breaker['until']}" if breaker["until"] else ""
+    failures = f"{breaker['failures']} failure{'' if breaker['failures'] == 1 else 's'}"
     pauses = [f"{one['name'] or one['team'] or 'everybody'}: {one['reason']}" for one in view["pauses"]]
     workers = [f"{count} {role}" for role, count in view["workers"].items()]
     return [
         ["buying", view["upstream_paused"] or "goes on"],
         ["slots", f"{slots['used']} of {slots['allowed']} used ({slots['configured']} configured)"],
-        ["breaker", f"{state}{until}, {breaker['failures']} failures in a row"],
+        ["breaker", f"{state}{until}, {failures} in a row"],
         ["paused", pauses or "nobody"],
         ["workers", workers or "none alive"],
         ["held", f"{held['count']}, the oldest since {held['oldest_at']}" if held["count"] else "none"],
+        ["set aside", f"{aside['count']}, the oldest since {aside['oldest_at']}" if aside["count"] else "nothing"],
     ]

@@ -1,5 +1,6 @@
 """`filmgate jobs`: look at jobs, and end held ones."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -7,12 +8,12 @@ import typer
 
 from app.cli.exits import Failure
 from app.cli.options import JobId
-from app.cli.parse import actor
+from app.cli.parse import actor, argument, parse_request_id
 from app.cli.store_url import with_gateway
-from app.cli.tables import AsJson, print_views
+from app.cli.tables import AsJson, print_json, print_table, print_views
 from app.domain.ids import split_ref
 from app.domain.jobs import Job
-from app.domain.views import iso, job_view
+from app.domain.views import attempt_view, iso, job_view
 from app.gateway import Gateway
 
 COLUMNS = {
@@ -24,6 +25,15 @@ COLUMNS = {
     "charged": "charged_usd",
     "created": "created_at",
 }
+HELD = {
+    "job": "id",
+    "held because": "held_reason",
+    "quoted": "quoted_usd",
+    "claimed": "claimed_at",
+    "held since": "held_at",
+    "team": "team",
+}
+SHOWN = COLUMNS | HELD
 
 group = typer.Typer(no_args_is_help=True, help="Look at jobs, and end held ones.")
 
@@ -36,8 +46,24 @@ class Action(StrEnum):
     FAIL = "fail"
 
 
-def _viewed(gateway: Gateway, job: Job) -> dict[str, Any]:
-    return job_view(job, base_url=gateway.settings.base_url)
+async def _viewed(gateway: Gateway, jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """The jobs as their callers see them, with what finds their submissions at fal."""
+    held_since = await gateway.operations.held_since(jobs)
+    return [
+        {
+            **job_view(job, base_url=gateway.settings.base_url),
+            "team": job.team,
+            **attempt_view(job, held_since.get(job.id)),
+        }
+        for job in jobs
+    ]
+
+
+def _print_tags(views: Sequence[dict[str, Any]]) -> None:
+    """What to look for in fal's dashboard; no table, which would cut it off on a narrow screen."""
+    for view in views:
+        if view["fal_tag"] is not None:
+            typer.echo(f"At fal: {view['model']}, with a tag that begins {view['fal_tag']}")
 
 
 @group.command("held")
@@ -46,9 +72,12 @@ def held(*, as_json: AsJson = False) -> None:
 
     async def ask(gateway: Gateway) -> list[dict[str, Any]]:
         jobs = await gateway.job_store.get_many(await gateway.job_store.held())
-        return [_viewed(gateway, job) for job in jobs if job is not None]
+        return await _viewed(gateway, [job for job in jobs if job is not None])
 
-    print_views(with_gateway(ask), COLUMNS, as_json=as_json)
+    found = with_gateway(ask)
+    print_views(found, HELD, as_json=as_json)
+    if not as_json:
+        _print_tags(found)
 
 
 @group.command("aside")
@@ -56,22 +85,28 @@ def aside(*, as_json: AsJson = False) -> None:
     """List the steps that were set aside, because their workers died of them; their money stays put."""
 
     async def ask(gateway: Gateway) -> list[dict[str, Any]]:
-        rows = await gateway.dispatch.aside()
+        rows = await gateway.operations.aside()
         return [{"step": step, "id": split_ref(ref)[1], "since": iso(at_ms)} for step, ref, at_ms in rows]
 
     print_views(with_gateway(ask), {"step": "step", "id": "id", "since": "since"}, as_json=as_json)
 
 
 @group.command("release")
-def release(name: Annotated[str, typer.Argument(metavar="ID", help="as `filmgate jobs aside` lists it")]) -> None:
+def release(
+    name: Annotated[str, typer.Argument(metavar="ID", help="as `filmgate jobs aside` lists it")],
+    *,
+    as_json: AsJson = False,
+) -> None:
     """Let a step that was set aside go on, when its cause is mended."""
 
-    async def ask(gateway: Gateway) -> bool:
-        found = [(step, ref) for step, ref, _ in await gateway.dispatch.aside() if split_ref(ref)[1] == name]
-        return any([await gateway.dispatch.release(step, ref) for step, ref in found])
+    async def ask(gateway: Gateway) -> list[str]:
+        return [step for step, _ in await gateway.operations.release(actor(), name)]
 
-    if not with_gateway(ask):
-        raise Failure("Nothing with this id is set aside.")
+    steps = with_gateway(ask)
+    if as_json:
+        print_json([{"step": step, "id": name} for step in steps])
+    else:
+        typer.echo(f"{name} goes on: {', '.join(steps)}.")
 
 
 @group.command("show")
@@ -84,12 +119,16 @@ def show(
 
     async def ask(gateway: Gateway) -> list[dict[str, Any]]:
         job = await gateway.job_store.find(job_id)
-        return [] if job is None else [_viewed(gateway, job)]
+        return [] if job is None else await _viewed(gateway, [job])
 
     found = with_gateway(ask)
     if not found:
         raise Failure("There is no job with this id.")
-    print_views(found, COLUMNS, as_json=as_json)
+    if as_json:
+        print_json(found)
+    else:
+        print_table(["", ""], [[title, found[0][field]] for title, field in SHOWN.items()])
+        _print_tags(found)
 
 
 @group.command("resolve")
@@ -97,16 +136,32 @@ def resolve(
     job_id: JobId,
     action: Annotated[Action, typer.Argument(help="adopt fal's request, resubmit (fal has nothing), or fail")],
     *,
-    upstream_request_id: Annotated[str | None, typer.Option(help="fal's request id, for adopt")] = None,
+    upstream_request_id: Annotated[
+        str | None,
+        typer.Option(parser=argument(parse_request_id), metavar="ID", help="fal's request id, for adopt"),
+    ] = None,
     charged: Annotated[bool | None, typer.Option(help="Did fal charge it? For fail.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """End a held job's uncertainty. Look into fal's dashboard first: resubmit buys again."""
+    """End a held job's uncertainty. Look in fal's dashboard first (tag: `jobs show`): resubmit buys again."""
+    _one_form(action, upstream_request_id, charged)
 
-    async def ask(gateway: Gateway) -> dict[str, Any]:
+    async def ask(gateway: Gateway) -> list[dict[str, Any]]:
         job = await gateway.operations.resolve(
             actor(), job_id, action.value, upstream_request_id=upstream_request_id, charged=charged
         )
-        return _viewed(gateway, job)
+        return await _viewed(gateway, [job])
 
-    print_views([with_gateway(ask)], COLUMNS, as_json=as_json)
+    print_views(with_gateway(ask), COLUMNS, as_json=as_json)
+
+
+def _one_form(action: Action, upstream_request_id: str | None, charged: bool | None) -> None:  # noqa: FBT001  as typer gives it
+    """Each action has exactly its own option; wrong usage otherwise, which names it."""
+    for option, value, wanted in (
+        ("--upstream-request-id", upstream_request_id, Action.ADOPT),
+        ("--charged/--no-charged", charged, Action.FAIL),
+    ):
+        if action is wanted and value is None:
+            raise typer.BadParameter(f"{action} needs it.", param_hint=option)
+        if action is not wanted and value is not None:
+            raise typer.BadParameter(f"it is for {wanted}, not for {action}.", param_hint=option)

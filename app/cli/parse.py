@@ -113,6 +113,13 @@ def parse_id(text: str) -> str:
     return text
 
 
+def parse_request_id(text: str) -> str:
+    """A request id as fal makes them; ValueError for what cannot be one."""
+    if not ID.fullmatch(text):
+        raise ValueError(f"{_quoted(text)} is no request id of fal's: letters, digits, - and _ only.")
+    return text
+
+
 def parse_name(text: str) -> str:
     """A name of 1 to 100 printable characters."""
     return _line(text, LONGEST_NAME, "A name")

@@ -2,16 +2,28 @@
 
 import asyncio
 import os
+import socket
 import sys
+from contextlib import suppress
 
 import typer
 import uvicorn
 
+from app.api.stopping import STOPPING
 from app.gateway import open_gateway
 from app.settings import Settings, load_settings
 from app.telemetry import set_up_logs
 
 DRAIN_S = 5  # open event streams end then; their readers come back with Last-Event-ID
+
+
+class Server(uvicorn.Server):
+    """Tells the application that it stops before it waits for open requests; the lifespan ends only after them."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn does it, with a word to the held calls first."""
+        self.lifespan.state[STOPPING].set()
+        await super().shutdown(sockets)
 
 
 async def _refuse_early(settings: Settings) -> None:
@@ -25,7 +37,7 @@ def serve() -> None:
     settings = load_settings(os.environ)
     set_up_logs(settings.log_format, process="api")
     asyncio.run(_refuse_early(settings))
-    uvicorn.run(
+    config = uvicorn.Config(
         "app.main:from_environment",
         factory=True,
         host=settings.host,
@@ -39,6 +51,8 @@ def serve() -> None:
         ssl_certfile=settings.tls_cert,
         ssl_keyfile=settings.tls_key,
     )
+    with suppress(KeyboardInterrupt):  # Ctrl+C: it has stopped by then
+        Server(config).run()
 
 
 def worker() -> None:

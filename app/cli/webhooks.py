@@ -23,7 +23,14 @@ from app.webhooks.signing import new_secret
 
 SECRET_PREFIX = "whsec_"  # noqa: S105  a prefix, not a secret
 SECRET_BYTES = range(24, 65)  # as the specification asks
-ENDPOINT_COLUMNS = {"endpoint": "id", "url": "url", "events": "events", "models": "models", "status": "status"}
+ENDPOINT_COLUMNS = {
+    "endpoint": "id",
+    "url": "url",
+    "events": "events",
+    "models": "models",
+    "status": "status",
+    "failures": "failures_in_a_row",
+}
 DELIVERY_COLUMNS = ("delivery", "event", "job", "endpoint", "status", "attempts", "last answer", "next attempt")
 
 T = TypeVar("T")
@@ -52,7 +59,10 @@ def listen(
     url: Url = None,
     key: Key = None,
 ) -> None:
-    """Forward the team's events to this machine as signed webhooks, until Ctrl-C."""
+    """Forward events to this machine as signed webhooks, until Ctrl-C.
+
+    The team's with a key that has `team:read`, else those of the key's user.
+    """
     wanted = frozenset(_types(events) or USUAL_EVENTS)
     target = _target(forward)
     signs = new_secret() if secret is None else _secret(secret)

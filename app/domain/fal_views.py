@@ -64,13 +64,13 @@ def ending(job: Job, now_ms: int) -> Ending | None:
     """How the job has ended at fal's door by the store's time `now_ms`; None while it has not.
 
     1. its caller cancelled it: at once and for good, whatever becomes of it (/v1 tells the truth)
-    2. held past its deadline: timed out, until somebody finds out what became of it
+    2. held past the time for its start, or past its deadline: timed out, until somebody finds out what became of it
     3. otherwise its own end
     """
     if job.cancel_requested_ms is not None or job.status is Status.CANCELED:
         return _failed(CANCELLED, "Request cancelled by the client", "client_cancelled")
-    if job.status is Status.HELD and now_ms >= job.deadline_ms:
-        return _failed(TIMED_OUT, "Request timed out", "request_timeout")
+    if job.status is Status.HELD:
+        return _held(job, now_ms)
     if job.status is Status.SUCCEEDED:
         return Ending(OK, job.output or {})
     if job.status is Status.FAILED:
@@ -125,6 +125,18 @@ def _metrics(job: Job) -> dict[str, float]:
     return {"inference_time": round((done_ms - job.submitted_ms) / 1000, 3)}
 
 
+def _held(job: Job, now_ms: int) -> Ending | None:
+    """A held job's end at fal's door: at the earlier of its two deadlines."""
+    if job.start_deadline_ms is not None and job.start_deadline_ms < job.deadline_ms:
+        return _not_started() if now_ms >= job.start_deadline_ms else None
+    return _failed(TIMED_OUT, "Request timed out", "request_timeout") if now_ms >= job.deadline_ms else None
+
+
+def _not_started() -> Ending:
+    """The time that the caller gave for the start has passed; the clients do not ask again."""
+    return _failed(TIMED_OUT, "Request timed out before it started", "request_timeout", user_timeout=True)
+
+
 def _failed(
     status: int, text: str, error_type: str | None, *, detail: Any = None, user_timeout: bool = False
 ) -> Ending:
@@ -141,7 +153,7 @@ def _of_error(error: JobError) -> Ending:
         case "canceled":
             return _failed(CANCELLED, "Request cancelled by the client", "client_cancelled")
         case "start_timeout":
-            return _failed(TIMED_OUT, "Request timed out before it started", "request_timeout", user_timeout=True)
+            return _not_started()
         case "deadline_exceeded":
             return _failed(TIMED_OUT, "Request timed out", "request_timeout")
         case "upstream_rejected_input":

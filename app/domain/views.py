@@ -81,6 +81,18 @@ def job_view(
     return view
 
 
+def attempt_view(job: Job, held_ms: int | None) -> dict[str, str | None]:
+    """What finds a job's last submission at fal: when it was claimed, since when it is held, how its tag begins.
+
+    The tag at fal goes on with a point and the marker's mac (`app/domain/marker.py`), which finds nothing more.
+    """
+    return {
+        "claimed_at": iso(job.claimed_ms),
+        "held_at": iso(held_ms),
+        "fal_tag": None if job.nonce is None else f"filmgate={job.id}.{job.nonce}",
+    }
+
+
 def paused_view(reason: str | None) -> dict[str, str] | None:
     """Why nothing is bought just now, as callers see it."""
     return None if reason is None else {"reason": reason}

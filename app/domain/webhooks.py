@@ -65,6 +65,23 @@ class Endpoint:
         return "active" if self.paused_ms is None else "paused"
 
 
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How the attempts at a destination go: failures in a row, and since when (ms).
+
+    `probe_ms` is when one delivery is tried again where its breaker is open; None where it is closed.
+    """
+
+    failures: int = 0
+    since_ms: int | None = None
+    probe_ms: int | None = None
+
+
+def older_until(secrets: Sequence[Secret], now_ms: int) -> list[int]:
+    """Until when (ms) each older secret signs that still does."""
+    return [one.until_ms for one in secrets if one.until_ms is not None and now_ms < one.until_ms]
+
+
 def signing(secrets: Sequence[Secret], now_ms: int) -> list[str]:
     """The secrets that sign now, the newest first."""
     return [secret.text for secret in secrets if secret.until_ms is None or now_ms < secret.until_ms]

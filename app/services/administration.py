@@ -23,6 +23,7 @@ __all__ = ["Account", "Administration", "Key", "Made", "Team", "User"]
 SYSTEM = "filmgate"  # who acts when the program itself does, at its first start
 NO_KEY = "There is no key with this id."
 HAS_LIVE_JOBS = "has_live_jobs"
+UNENDED = "jobs that have not ended; cancel them, or wait; held ones end by `filmgate jobs resolve`."
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,7 @@ class Administration:
             more, same = await self._removal(user, now_ms)
             writes += more
             require += same
-        busy = Conflict("The team has jobs that have not ended; cancel them, or wait.", code=HAS_LIVE_JOBS)
+        busy = Conflict(f"The team has {UNENDED}", code=HAS_LIVE_JOBS)
         require += [is_there(keys.team(team_id), NO_TEAM), Require(("absent", keys.live(team_id)), busy)]
         await self._audit.act(
             actor=actor, action="team.remove", target=team_id, details={}, writes=writes, require=require
@@ -178,7 +179,7 @@ class Administration:
     async def remove_user(self, actor: str, user_id: str) -> None:
         """Delete a user and revoke the keys; Conflict while one of the jobs has not ended."""
         user = await self.user(user_id)
-        busy = Conflict("The user has jobs that have not ended; cancel them, or wait.", code=HAS_LIVE_JOBS)
+        busy = Conflict(f"The user has {UNENDED}", code=HAS_LIVE_JOBS)
         writes, require = await self._removal(user, await self._dispatch.now_ms())
         require += [is_there(keys.user(user.team, user_id), NO_USER), Require(("absent", keys.live(user_id)), busy)]
         await self._audit.act(

@@ -47,14 +47,27 @@ class Deliveries:
         self._audit = audit
 
     async def of_job(self, caller: Caller, job: Job, *, limit: int, cursor: str | None) -> DeliveryPage:
-        """A job's deliveries, newest first; they show the team's own addresses, so not to a browser."""
+        """A job's deliveries, newest first; not for a browser token.
+
+        The addresses of the team's endpoints, and what they answered, are for who sees the team.
+        """
         require_key(caller)
         after = None if cursor is None else read_cursor(cursor, kind="msg")[1]
         ids = (await self._store.ids_of_job(job.team, job.id))[::-1]
         if after is not None:
             ids = ids[ids.index(after) + 1 :] if after in ids else []
         found = await self._store.read(job.team, ids[:limit])
-        return DeliveryPage(found, write_cursor((0, ids[limit - 1])) if len(ids) > limit else None)
+        seen = [_as_seen(caller, listed) for listed in found]
+        return DeliveryPage(seen, write_cursor((0, ids[limit - 1])) if len(ids) > limit else None)
+
+    async def get(self, caller: Caller, delivery_id: str) -> Listed:
+        """One delivery; NotFound when there is none that the caller may see."""
+        listed = await self._visible(caller, delivery_id)
+        require_key(caller)
+        found = await self._store.read(caller.team, [listed.delivery.id])
+        if not found:
+            raise NotFound(NO_DELIVERY)
+        return _as_seen(caller, found[0])
 
     async def page(self, caller: Caller, wanted: Wanted, *, limit: int, cursor: str | None) -> DeliveryPage:
         """The team's deliveries, or those to one endpoint, newest first."""
@@ -85,12 +98,12 @@ class Deliveries:
         if delivery.endpoint is not None:
             found = await self._endpoints.get(caller.team, delivery.endpoint)
             _require_active(None if found is None else found.endpoint)
-        await self._take_turn(caller, "replay", SINGLES_A_MINUTE)
+        await take_turn(self._store, caller.team, "replay", SINGLES_A_MINUTE)
         await self._note(caller, delivery.id, {"deliveries": 1})
         if not await self._store.replay(caller.team, [delivery.id], by=caller.user, spread=False):
             raise Conflict("An attempt is on its way in this moment; look again in a few seconds.")
         again = await self._store.read(caller.team, [delivery.id])
-        return again[0] if again else listed
+        return _as_seen(caller, again[0] if again else listed)
 
     async def replay_all(self, caller: Caller, wanted: Wanted, *, limit: int, cursor: str | None) -> Replayed:
         """Send many again, the oldest first, to each destination one after the other with a pause between.
@@ -114,7 +127,7 @@ class Deliveries:
         if wanted.statuses is None:
             ranged = wanted.from_ms is not None or wanted.to_ms is not None
             wanted = replace(wanted, statuses=frozenset({"dead", "delivered"} if ranged else {"dead"}))
-        await self._take_turn(caller, "replays", MANY_A_MINUTE)
+        await take_turn(self._store, caller.team, "replays", MANY_A_MINUTE)
         ids, place = await self._store.find(caller.team, wanted, after=after, count=limit, newest_first=False)
         open_to = {name for name, endpoint in endpoints.items() if endpoint.status == "active"}
         ready = await self._store.ready(caller.team, ids, endpoints=open_to)
@@ -133,16 +146,28 @@ class Deliveries:
                 return listed
         raise NotFound(NO_DELIVERY)
 
-    async def _take_turn(self, caller: Caller, what: str, a_minute: int) -> None:
-        wait_ms = await self._store.take_turn(caller.team, what, a_minute=a_minute)
-        if wait_ms:
-            raise OverLimit(
-                f"A team may do this {a_minute} times a minute, so that consumers are not flooded.",
-                retry_after=-(-wait_ms // 1000),
-            )
-
     async def _note(self, caller: Caller, target: str, details: dict[str, Any]) -> None:
         await self._audit.act(actor=caller.user, action="delivery.replay", target=target, details=details)
+
+
+async def take_turn(store: DeliveryStore, team: str, what: str, a_minute: int) -> None:
+    """OverLimit when the team did this so many times in the last minute."""
+    wait_ms = await store.take_turn(team, what, a_minute=a_minute)
+    if wait_ms:
+        raise OverLimit(
+            f"A team may do this {a_minute} times a minute, so that consumers are not flooded.",
+            retry_after=-(-wait_ms // 1000),
+        )
+
+
+def _as_seen(caller: Caller, listed: Listed) -> Listed:
+    """Without the address and the answers of an endpoint, which are the team's, for who sees only jobs."""
+    delivery = listed.delivery
+    if delivery.endpoint is None or caller.sees_team:
+        return listed
+    bare = tuple(replace(attempt, answer="", url=None) for attempt in delivery.attempts)
+    earlier = tuple(replace(attempt, answer="", url=None) for attempt in listed.earlier)
+    return replace(listed, delivery=replace(delivery, url="", attempts=bare), earlier=earlier)
 
 
 def _require_sight(caller: Caller) -> None:

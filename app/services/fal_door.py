@@ -159,6 +159,11 @@ class FalDoor:
             with suppress(StoreUnavailable):
                 await self._admission.told(taken.job, digest=taken.digest, answered=True, polled=door == "run")
 
+    async def told_by_webhook(self, job: Job) -> None:
+        """A receiver took the job's `fal_webhook`, which names its id: the same request is a new wish."""
+        with suppress(StoreUnavailable):
+            await self._admission.known_elsewhere(job)
+
     async def look(self, caller: Caller, app: str, request_id: str) -> Seen:
         """The job with this id under this path, in one round trip; NotFound for another's, as for none."""
         require_scope(caller, Scope.JOBS_READ)

@@ -20,7 +20,6 @@ from app.store.secrets import SecretStore
 
 REMEMBERED = 200  # alarms that are looked through before another one is rung
 TRIES = 5  # a job changes its state a few times at most while it is being adopted
-UNSURE = (Status.SUBMITTING, Status.HELD)
 
 log = structlog.get_logger()
 
@@ -91,7 +90,8 @@ async def adopt(jobs: JobStore, fal: FalClient, alarms: AlarmStore, job: Job, no
 
     1. it is the job's already: a running job is looked at now, an ended one stays as it is
     2. in line: it was bought after all; adopt it, so that it is not bought again
-    3. being submitted, or held: adopt it where the attempt is the same
+    3. being submitted: adopt it where the attempt is the same; held: adopt it in any case, because it is paid, and
+       a restored store may have forgotten the attempt that fal tells of
     4. somebody was faster: look at the job again
     5. otherwise it is nobody's
 
@@ -104,8 +104,8 @@ async def adopt(jobs: JobStore, fal: FalClient, alarms: AlarmStore, job: Job, no
             return True
         if job.status is Status.QUEUED:
             done = await jobs.adopt_forgotten(job, nonce=nonce, upstream_request_id=request_id)
-        elif job.status in UNSURE and job.nonce == nonce:
-            done = await jobs.adopt(job, nonce=nonce, upstream_request_id=request_id, poll_ms=0)
+        elif job.status is Status.HELD or (job.status is Status.SUBMITTING and job.nonce == nonce):
+            done = await jobs.adopt(job, nonce=job.nonce or nonce, upstream_request_id=request_id, poll_ms=0)
         else:
             break
         if done:

@@ -31,7 +31,7 @@ from app.registry.catalog import Catalog, Model
 from app.registry.pricing import Quote
 from app.services.fal_uploads import FalUploads
 from app.services.refusals import refusal
-from app.services.uploads import Uploads
+from app.services.uploads import Uploads, about_field
 from app.services.watch import Frames, Watch
 from app.store import keys
 from app.store.admission import AdmissionStore, Admitted, Answer, Gone, KeyReusedFor, NewJob, Refused
@@ -244,6 +244,7 @@ class Jobs:
         3. someone changed the state meanwhile: look again
         """
         require_control(caller, job)
+        await self._known(caller, job)
         while not job.status.ended:
             if job.status is Status.QUEUED:
                 await self._jobs.cancel_queued(job)
@@ -262,8 +263,13 @@ class Jobs:
     async def delete(self, caller: Caller, job: Job) -> None:
         """Erase an ended job's prompt, image and clip; the ledger stays."""
         require_control(caller, job)
+        await self._known(caller, job)
         if not await self._jobs.erase(job):
             raise Conflict("The job has not ended; cancel it first.", code="not_ended")
+
+    async def _known(self, caller: Caller, job: Job) -> None:
+        if caller.user == job.user:
+            await self._admission.known_elsewhere(job)
 
     async def resolve(
         self,
@@ -312,7 +318,8 @@ class Jobs:
         for name in model.image_fields:
             value = given.get(name)
             if isinstance(value, str) and value[:5].lower() == "data:":
-                embedded[name] = parse_data_uri(value)
+                with about_field(name):
+                    embedded[name] = parse_data_uri(value)
                 given[name] = PENDING_IMAGE
         clean = model.validate(
             given, strict_schema=self._rules.strict_schema, private_images=self._rules.private_images
@@ -351,8 +358,9 @@ class Jobs:
         """Put stored URLs in the place of images given as data; what the job shows of uploaded images."""
         facts: dict[str, ImageFacts] = {}
         for name, content in embedded.items():  # all are checked before the first is stored
-            _refuse_large(model, len(content))
-            facts[name] = await self._uploads.check(content)
+            with about_field(name):
+                _refuse_large(model, len(content))
+                facts[name] = await self._uploads.check(content)
         shown: dict[str, dict[str, Any]] = {}
         for name in model.image_fields:
             if name in embedded:
@@ -363,7 +371,8 @@ class Jobs:
             elif isinstance(clean.get(name), str):
                 known = await self._uploads.known(caller, clean[name])
                 if known is not None:
-                    _refuse_large(model, known["size"])
+                    with about_field(name):
+                        _refuse_large(model, known["size"])
                     shown[name] = known
         return shown
 

@@ -36,7 +36,7 @@ class Overview:
 
     `configured` is the number of slots by the settings; `shares` are the teams that have something in line or at
     fal, `workers` the processes that are alive by role, `oldest_held` the ref and the time (ms) of the job that has
-    been held for longest.
+    been held for longest. `aside` is how many steps are set aside, `oldest_aside_ms` since when the first of them.
     """
 
     configured: int
@@ -46,6 +46,8 @@ class Overview:
     workers: dict[str, int]
     held: int
     oldest_held: tuple[str, int] | None
+    aside: int
+    oldest_aside_ms: int | None
     alarms: list[Alarm]
 
 
@@ -87,6 +89,7 @@ class Operations:
         shares = await self._line.shares([team.id for team in teams])
         held, oldest = await self._line.held()
         workers = await self._dispatch.workers()
+        aside = await self._dispatch.aside()
         return Overview(
             configured=self._concurrency,
             buying=await self._buying.state(),
@@ -95,6 +98,8 @@ class Operations:
             workers=dict(sorted(Counter(facts.get("role", "") for facts in workers.values()).items())),
             held=held,
             oldest_held=oldest,
+            aside=len(aside),
+            oldest_aside_ms=aside[0][2] if aside else None,
             alarms=await self._alarms.newest(ALARMS_SHOWN),
         )
 
@@ -133,6 +138,16 @@ class Operations:
         if job is None:
             raise NotFound("There is no job with this id.")
         return job
+
+    async def held_since(self, jobs: Sequence[Job]) -> dict[str, int]:
+        """Since when (ms) each held one of these jobs is held, by its id."""
+        refs = [join_ref(job.team, job.id) for job in jobs if job.status is Status.HELD]
+        found = await self._alarms.held_since(refs)
+        return {split_ref(ref)[1]: at_ms for ref, at_ms in found.items()}
+
+    async def aside(self) -> list[tuple[str, str, int]]:
+        """Step, ref and time (ms) of everything that was set aside, the oldest first."""
+        return await self._dispatch.aside()
 
     async def _newest(self, team: str | None, before: tuple[int, str] | None, count: int) -> list[Row]:
         """At least the `count` newest of all; deleted teams have had jobs too."""
@@ -183,6 +198,8 @@ class Operations:
             raise Unprocessable("adopt needs fal's request id; fail needs to know whether fal charged.")
         if upstream_request_id is not None and not REQUEST_ID.fullmatch(upstream_request_id):
             raise Unprocessable("That is not a request id of fal's.")
+        if upstream_request_id is not None:
+            await self._refuse_taken(upstream_request_id)
         given = {"upstream_request_id": upstream_request_id, "charged": charged}
         details: dict[str, Any] = {
             "action": action,
@@ -192,6 +209,30 @@ class Operations:
         }
         await self._audit.act(actor=actor, action="job.resolve", target=job_id, details=details)
         return await self._jobs.resolve(job_id, action, upstream_request_id=upstream_request_id, charged=charged)
+
+    async def release(self, actor: str, name: str) -> list[tuple[str, str]]:
+        """Let the steps on this id that were set aside go on; each step with its ref. NotFound when there is none.
+
+        The audit line is written first, as in `resolve`.
+        """
+        found = [(step, ref) for step, ref, _ in await self._dispatch.aside() if split_ref(ref)[1] == name]
+        if not found:
+            raise NotFound("Nothing with this id is set aside.")
+        details = {"team": split_ref(found[0][1])[0], "steps": [step for step, _ in found]}
+        await self._audit.act(actor=actor, action="step.release", target=name, details=details)
+        for step, ref in found:
+            await self._dispatch.release(step, ref)
+        return found
+
+    async def _refuse_taken(self, upstream_request_id: str) -> None:
+        """One request belongs to one job: with two, the clip of one is lost, and its money counts twice."""
+        ref = await self._alarms.has_request(upstream_request_id)
+        other = None if ref is None else await self._job_store.get(ref)
+        if other is not None:
+            raise Conflict(
+                f"The {other.status.value} job {other.id} of {other.team} has this request of fal's; "
+                "one request belongs to one job."
+            )
 
     async def _steer(
         self, actor: str, action: str, team: str | None, details: dict[str, Any], writes: Sequence[Any]

@@ -4,7 +4,7 @@ from app.domain.errors import OverBudget, OverLimit
 from app.domain.limits import LimitState, Unit, Window
 from app.registry.pricing import Quote
 
-WAIT_S = {Window.CONCURRENT: 10, Window.QUEUED: 10, Window.TOTAL: 3600}  # to try again, where no time is known
+WAIT_S = {Window.CONCURRENT: 10, Window.QUEUED: 10, Window.TOTAL: 3600}  # a guess, where no time is known
 
 
 def refusal(limits: tuple[LimitState, ...], quote: Quote) -> OverBudget | OverLimit:

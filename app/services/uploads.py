@@ -2,18 +2,22 @@
 
 import asyncio
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from app.domain.accounts import Caller
+from app.domain.errors import Unprocessable, Violation
 from app.fal.client import FalClient
-from app.media.images import ImageFacts, check_limits, inspect
+from app.media.images import MIN_SIDE, ImageFacts, check_limits, inspect
 from app.store.accounts import AccountStore
 
 FILE_LIMIT = 30 * 1024 * 1024  # bytes; what Kling reads at most
 REMEMBER_S = 7 * 86_400  # fal keeps uploads at least as long
 SUFFIX = {"jpeg": "jpg", "png": "png", "webp": "webp"}
+BOUNDS = {"image_too_small": {"min_height": MIN_SIDE, "min_width": MIN_SIDE}}  # as fal's models say them
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,17 @@ class Uploads:
     def _may_be_ours(self, url: str) -> bool:
         host = urlsplit(url).hostname or ""
         return host.endswith("fal.media") or host == urlsplit(self._fal.queue_url).hostname
+
+
+@contextmanager
+def about_field(name: str) -> Iterator[None]:
+    """What is refused of an image in the block names this field of the input."""
+    try:
+        yield
+    except Unprocessable as error:
+        bounds = BOUNDS.get(error.code, {})
+        found = Violation(f"/input/{name}", error.code, error.message, ctx=bounds)
+        raise Unprocessable(error.message, code=error.code, violations=(found,)) from None
 
 
 def _digest(url: str) -> str:

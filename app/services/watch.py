@@ -93,8 +93,10 @@ class Watch:
     async def until_end(self, job: Job, *, seconds: float) -> Job:
         """The job as it is when it ends, or after `seconds`."""
         watching = asyncio.create_task(self._watch_to_end(job))
-        await asyncio.wait({watching}, timeout=seconds)
-        await ended(watching)
+        try:
+            await asyncio.wait({watching}, timeout=seconds)
+        finally:  # also when nobody waits any more
+            await ended(watching)
         return await self._jobs.get(join_ref(job.team, job.id)) or job
 
     async def _watch_to_end(self, job: Job) -> None:

@@ -1,7 +1,7 @@
 """Webhook endpoints and the secrets that sign: what a team's administrators do with them."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -10,19 +10,22 @@ from app.domain.accounts import Caller, Scope
 from app.domain.errors import Conflict, Forbidden, NotFound
 from app.domain.events import ENDPOINT_DISABLED, ENDPOINT_TEST, EndpointNotice
 from app.domain.ids import new_id, split_ref
-from app.domain.webhooks import USUAL_EVENTS, Endpoint, Secret, rotated
+from app.domain.webhooks import USUAL_EVENTS, Endpoint, Health, Secret, rotated
 from app.egress import EgressPolicy, check_url
 from app.registry.catalog import Catalog
 from app.services.administration import SYSTEM
+from app.services.deliveries import take_turn
 from app.store import keys
 from app.store.accounts import NO_TEAM, AccountStore, Team
 from app.store.alarms import AlarmStore
 from app.store.audit import AuditStore, Require, is_there
+from app.store.deliveries import DeliveryStore
 from app.store.dispatch import DispatchStore
 from app.store.endpoints import EndpointStore, Found, Moved
 from app.store.secrets import SecretStore
 from app.webhooks.signing import new_secret, public_text
 
+TESTS_A_MINUTE = 10  # test events of a team
 TRIES = 10  # times somebody else may have changed the endpoint in between
 NO_ENDPOINT = "There is no webhook endpoint with this id."
 
@@ -53,6 +56,7 @@ class Webhooks:
         audit: AuditStore,
         alarms: AlarmStore,
         secrets: SecretStore,
+        deliveries: DeliveryStore,
         egress: EgressPolicy,
     ) -> None:
         self._catalog = catalog
@@ -62,6 +66,7 @@ class Webhooks:
         self._audit = audit
         self._alarms = alarms
         self._secrets = secrets
+        self._deliveries = deliveries
         self._egress = egress
 
     # --- endpoints -----------------------------------------------------------------------------------------------
@@ -94,6 +99,10 @@ class Webhooks:
         """The team's endpoints, the oldest first."""
         _require_sight(caller)
         return await self._endpoints.of_team(caller.team)
+
+    async def health(self, endpoints: Sequence[Endpoint]) -> list[Health]:
+        """How the attempts at each of these go; for who saw them already."""
+        return await self._deliveries.health([endpoint.destination for endpoint in endpoints])
 
     async def get(self, caller: Caller, endpoint_id: str) -> Endpoint:
         """One of the team's endpoints."""
@@ -135,10 +144,17 @@ class Webhooks:
         await _persistent(attempt)
 
     async def test(self, caller: Caller, endpoint_id: str) -> str:
-        """Send `endpoint.test` to it now, on the way of every delivery; the delivery's id."""
+        """Send `endpoint.test` to it now, on the way of every delivery; the delivery's id.
+
+        Raises:
+            NotFound, Forbidden: as for `control`.
+            Conflict: nothing is sent to it just now.
+            OverLimit: too many tests in a minute.
+        """
         endpoint = await self.control(caller, endpoint_id)
         if endpoint.status != "active":
             raise Conflict(f"The endpoint is {endpoint.status}; let it go on first.", code="endpoint_not_active")
+        await take_turn(self._deliveries, caller.team, "tests", TESTS_A_MINUTE)
         notice = EndpointNotice(
             "", ENDPOINT_TEST, await self._dispatch.now_ms(), endpoint.id, endpoint.url, reason=None
         )

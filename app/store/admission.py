@@ -164,6 +164,13 @@ class AdmissionStore:
                 args={"answered": int(answered), "polled": int(polled)},
             )
 
+    async def known_elsewhere(self, job: Job) -> None:
+        """Somebody knows the job's id who did not learn it at fal's door: the same request is a new wish."""
+        with store_errors():
+            digest = await self._redis.hget(keys.job(join_ref(job.team, job.id)), "repost")
+        if digest:
+            await self.told(job, digest=digest, polled=True)
+
     async def peek(self, team: str, user: str, idempotency_key: str) -> tuple[str, str] | None:
         """The job id and the fingerprint of an idempotency key seen before."""
         with store_errors():

@@ -19,10 +19,7 @@ HELD_SENTENCE = (
     "More than half of the slots at fal hold jobs whose outcome is unknown; they must be resolved first."
 )
 
-_EVERYTHING: tuple[Command, ...] = (
-    ("HDEL", keys.PAUSES, EPOCH),
-    ("HDEL", keys.BREAKER, "until_ms", "reason", "failures", "probe", "probe_ms"),
-)
+_CLOSED: Command = ("HDEL", keys.BREAKER, "until_ms", "reason", "failures", "probe", "probe_ms")
 
 Outcome = Literal["accepted", "rejected", "busy", "account", "failed", "unknown"]
 
@@ -65,7 +62,7 @@ class Swept:
 
 
 class BuyingStore:
-    """Reads and reports what decides about buying; `lua/grant.lua` obeys it."""
+    """Reads and reports what decides about buying; `lua/grant.lua` and every claim (`lua/advance.lua`) obey it."""
 
     def __init__(self, redis: Client, *, concurrency: int) -> None:
         self._redis = redis
@@ -147,8 +144,9 @@ class BuyingStore:
 
     @staticmethod
     def resume(team: str) -> list[Command]:
-        """The writes that let it go on; for `all`, the breaker closes, and what a store forgot is accepted too.
+        """The writes that let it go on; for `all`, the breaker closes too.
 
-        The number of slots stays what fal's 429s made it.
+        The number of slots stays what fal's 429s made it. A store that has gone back in time stays stopped: what it
+        forgot would be bought twice, and only who has looked may accept that (`filmgate epoch accept`).
         """
-        return [("HDEL", keys.PAUSES, team), *(_EVERYTHING if team == ALL else ())]
+        return [("HDEL", keys.PAUSES, team), *([_CLOSED] if team == ALL else [])]

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from app.domain.ids import join_ref, split_ref
+from app.domain.webhooks import Health
 from app.store import keys
 from app.store.connection import Client, store_errors
 from app.store.scripts import script
@@ -86,7 +87,24 @@ class DeliveryStore:
             for record in records:
                 pipe.zscore(keys.waiting(record["destination"]), join_ref(team, record["id"]))
             due = await pipe.execute()
-        return [_listed(team, record, next_ms) for record, next_ms in zip(records, due, strict=True)]
+        where = sorted({record["destination"] for record in records})
+        health = dict(zip(where, await self.health(where), strict=True))
+        return [
+            _listed(team, record, _not_before(due_ms, health[record["destination"]]))
+            for record, due_ms in zip(records, due, strict=True)
+        ]
+
+    async def health(self, destinations: Sequence[str]) -> list[Health]:
+        """How each of these destinations does."""
+        with store_errors():
+            pipe = self._redis.pipeline(transaction=False)
+            for destination in destinations:
+                pipe.hmget(keys.destination(destination), "failures", "since_ms", "open_until")
+            rows = await pipe.execute()
+        return [
+            Health(int(failures or 0), int(since_ms) if since_ms else None, int(until_ms) if until_ms else None)
+            for failures, since_ms, until_ms in rows
+        ]
 
     async def ids_of_job(self, team: str, job_id: str) -> list[str]:
         """The ids of a job's deliveries, the oldest first."""
@@ -231,6 +249,11 @@ def _listed(team: str, record: dict[str, str], next_ms: float | None = None) -> 
         died_ms=int(record["died_ms"]) if "died_ms" in record else None,
         next_ms=None if next_ms is None else int(next_ms),
     )
+
+
+def _not_before(due_ms: float | None, health: Health) -> float | None:
+    """When a delivery is tried: not while the breaker of its destination is open."""
+    return due_ms if due_ms is None or health.probe_ms is None else max(due_ms, health.probe_ms)
 
 
 def _numbered(record: dict[str, str], name: str, count: str | None) -> list[str]:

@@ -5,9 +5,11 @@ from contextlib import asynccontextmanager
 
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from app.domain.ids import split_ref
 from app.store import keys
 from app.store.connection import Client, store_errors
 from app.store.scripts import script
+from app.store.webhooks import DEAD_MS
 
 GRANT_MS = 90_000  # a grant nobody claimed falls back
 GRANTS_AT_ONCE = 100
@@ -93,21 +95,28 @@ class DispatchStore:
         """The store's time (ms) when the ref is ours for `hidden_ms`; 0: in other hands, put off, or not due.
 
         A delivery waits at its destination, everything else in its step's due set. SetAside when so many workers
-        died with it in hand that nobody shall take it up again.
+        died with it in hand that nobody shall take it up again; a delivery is a dead letter then.
         """
         due = keys.due(step) if destination is None else keys.waiting(destination)
         with store_errors():
             taken = int(
                 await script("take_up").run(
                     self._redis,
-                    keys={"due": due, "suspect": keys.suspect(step, ref), "aside": keys.ASIDE},
+                    keys={
+                        "due": due,
+                        "suspect": keys.suspect(step, ref),
+                        "aside": keys.ASIDE,
+                        "delivery": keys.delivery(ref),
+                    },
                     args={
+                        "prefix": keys.PREFIX,
                         "ref": ref,
                         "mark": f"{step} {ref}",
                         "deaths": DEATHS,
                         "memory_ms": REMEMBERED_MS,
                         "window_ms": RUNG_HIDDEN_MS,
                         "hidden_ms": hidden_ms,
+                        "dead_ms": DEAD_MS,
                     },
                 )
             )
@@ -142,7 +151,7 @@ class DispatchStore:
         return sorted(found, key=lambda row: row[2])
 
     async def release(self, step: str, ref: str) -> bool:
-        """Let what was set aside go on: it is due now. False when it was not set aside."""
+        """Let what was set aside go on: it is due now, and no dead letter. False when it was not set aside."""
         now_ms = await self.now_ms()
         with store_errors():
             if not await self._redis.hexists(keys.ASIDE, f"{step} {ref}"):
@@ -150,9 +159,14 @@ class DispatchStore:
             destination = await self._redis.hget(keys.delivery(ref), "destination") if step == "deliver" else None
             pipe = self._redis.pipeline(transaction=True)
             if destination is not None:
+                team, delivery_id = split_ref(ref)
+                pipe.hset(keys.delivery(ref), "status", "due")
+                pipe.hdel(keys.delivery(ref), "died_ms")
+                pipe.zrem(keys.dead(team), delivery_id)
                 pipe.zadd(keys.waiting(destination), {ref: now_ms})
                 pipe.pexpire(keys.waiting(destination), REMEMBERED_MS * 30, nx=True)
-            pipe.zadd(keys.due(step), {destination or ref: now_ms})
+            if destination is not None or step != "deliver":  # a delivery that is forgotten is not due anywhere
+                pipe.zadd(keys.due(step), {destination or ref: now_ms})
             pipe.hdel(keys.ASIDE, f"{step} {ref}")
             pipe.delete(keys.suspect(step, ref))
             await pipe.execute()

@@ -73,11 +73,13 @@ class EndpointStore:
     ) -> None:
         """Write a changed endpoint; Moved when it is not any more what was read.
 
-        One that is let go on forgets its failures and is looked at now.
+        What is remembered of how it does is forgotten, and it is looked at now, only where it moved to another
+        address or is let go on: an edit neither opens the way to one that fails, nor delays that it is disabled.
         """
         name = keys.endpoints(after.team)
         more: list[Command] = [("HSET", name, after.id, _text(after))]
-        if after.status == "active":
+        let_go_on = after.status == "active" and before.endpoint.status != "active"
+        if let_go_on or after.url != before.endpoint.url:
             more += [
                 ("DEL", keys.destination(after.destination)),
                 ("ZADD", keys.due("deliver"), 0, after.destination),

@@ -20,6 +20,7 @@ ABSENCES = 100  # remembered
 BILLING_MS = 60_000  # fal's billing events come a little late
 
 NOW = "@now"
+CANCELED = JobError("canceled", "The job was cancelled before it was bought.")
 LIVE = (Status.SUBMITTING, Status.HELD, Status.RUNNING, Status.FINALIZING)
 
 
@@ -99,6 +100,7 @@ class JobStore:
     async def claim(self, job: Job, *, start_timeout_ms: int = 0) -> str | None:
         """Queued → submitting: the intention is on disk before the call. The attempt's nonce, or None.
 
+        While nothing may be bought for the job, its slot runs out, and it stands in line again.
         `start_timeout_ms` is what fal is told to start it in, 0 for no limit: it is part of what proves an absence.
         """
         nonce = new_nonce()
@@ -129,7 +131,10 @@ class JobStore:
         return await self._advance(job, (Status.QUEUED,), Status.RUNNING, fields={**fields, "nonce": nonce})
 
     async def requeue(self, job: Job, *, nonce: str, wait_ms: int) -> bool:
-        """Submitting or held → queued: fal certainly did not accept it; in line again after `wait_ms`."""
+        """Submitting or held → queued: fal certainly did not accept it; in line again after `wait_ms`.
+
+        Where its caller wants it cancelled, it is canceled at once instead, and its money is free.
+        """
         return await self._advance(
             job, (Status.SUBMITTING, Status.HELD), Status.QUEUED, nonce=nonce, delay_ms=wait_ms
         )
@@ -153,8 +158,7 @@ class JobStore:
 
     async def cancel_queued(self, job: Job) -> bool:
         """Queued → canceled: it was never bought, so its money is free."""
-        error = JobError("canceled", "The job was cancelled before it was bought.")
-        return await self.end(job, (Status.QUEUED,), Status.CANCELED, charge=Charge.RELEASE, error=error)
+        return await self.end(job, (Status.QUEUED,), Status.CANCELED, charge=Charge.RELEASE, error=CANCELED)
 
     async def end(
         self,
@@ -227,6 +231,7 @@ class JobStore:
                     "billing_ms": BILLING_MS if self._billed else "",
                     "retention_ms": self._retention_ms,
                     "delivery": new_id("msg"),
+                    "canceled": write_fields({"error": CANCELED})[1],
                     "notify": int(notify),
                 },
                 rest=write_fields(fields or {}),

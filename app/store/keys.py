@@ -213,7 +213,7 @@ def flying(destination: str) -> str:
 
 
 def destination(name: str) -> str:
-    """Hash: how a destination does: failures in a row and since when, the breaker's pause, whether it was slow."""
+    """Hash: how a destination does: failures in a row and since when, the breaker's pause, slow or good at last."""
     return f"{PREFIX}destination:{name}"
 
 

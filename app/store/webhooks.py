@@ -1,6 +1,7 @@
 """Deliveries in the store: one event for one destination, an endpoint of the team or a job's own address."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -12,11 +13,13 @@ from app.store.events import read_notice
 from app.store.records import read_job, to_json
 from app.store.scripts import script
 
-PLACES = 4  # deliveries in flight at one destination; one where the last attempt failed or was slow
+PLACES = 4  # deliveries in flight at one destination; one unless it answered well and at once the last time
+TEAM_PLACES = 32  # of one team among those that a round has on its way
+AGAIN_MS = 100  # until a destination is looked at again that is due and gets nothing now
 LOOKS = 200  # destinations looked at in one go
 FAILURES = 10  # in a row that open a destination's breaker
 PAUSE_MS = 60_000  # until a probe
-MEMORY_MS = 7 * 86_400_000  # how long failures are remembered; longer than an endpoint may fail
+MEMORY_MS = 7 * 86_400_000  # how long it is remembered how a destination does; longer than an endpoint may fail
 DEAD_MS = 30 * 86_400_000  # how long dead letters are kept
 
 Status = Literal["due", "delivered", "dead"]
@@ -24,7 +27,10 @@ Status = Literal["due", "delivered", "dead"]
 
 @dataclass(frozen=True, slots=True)
 class DeliveryAttempt:
-    """One try: when (ms), how long, what came back."""
+    """One try: when (ms), how long, what came back, and which address it went to.
+
+    `url` is None in records from before it was kept, and where nobody can know: `worker_died`.
+    """
 
     at_ms: int
     status: int | None
@@ -32,6 +38,7 @@ class DeliveryAttempt:
     outcome: str
     error: str | None
     answer: str
+    url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +97,14 @@ class WebhookStore:
             found: str | None = await self._redis.hget(keys.delivery(ref), "destination")
         return found
 
-    async def take(self, *, limit: int, handed_ms: int, hidden_ms: int, quick: bool) -> list[tuple[str, str]]:
+    async def take(
+        self, *, limit: int, handed_ms: int, hidden_ms: int, quick: bool, busy: Iterable[str] = ()
+    ) -> list[tuple[str, str]]:
         """Up to `limit` deliveries that are due, as ref and destination, of each destination a few.
 
         They are hidden for `handed_ms`, and hold their places for `hidden_ms`. `quick`: only of destinations with
-        nothing in flight that answered well and at once the last time.
+        nothing in flight that neither failed nor were slow the last time. `busy` is the team of each delivery that
+        the caller has on its way: a team gets no more than TEAM_PLACES.
         """
         with store_errors():
             flat: list[str] = await script("take_deliveries").run(
@@ -105,6 +115,8 @@ class WebhookStore:
                     "limit": limit,
                     "looks": LOOKS,
                     "places": PLACES,
+                    "team_places": TEAM_PLACES,
+                    "again_ms": AGAIN_MS,
                     "failures": FAILURES,
                     "probe_ms": PAUSE_MS,
                     "handed_ms": handed_ms,
@@ -112,6 +124,7 @@ class WebhookStore:
                     "quick": int(quick),
                     "dead_ms": DEAD_MS,
                 },
+                rest=busy,
             )
         return list(zip(flat[::2], flat[1::2], strict=True))
 

@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import Literal, TypeAlias
 
 import httpx
+import structlog
 
 from app import __version__
 from app.egress import (
@@ -33,6 +34,8 @@ JITTER = 0.2
 SCHEDULE: tuple[int, ...] = (0, 5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
 
 Outcome: TypeAlias = Literal["delivered", "retry", "gone", "refused"]
+
+log = structlog.get_logger()
 
 _SLOW_DOWN = frozenset({429, 502, 503, 504})
 _HEADERS_TOO_LARGE = 431  # how h11 marks a header block beyond its 100 KB
@@ -96,7 +99,7 @@ class Sender:
         """
         began = time.monotonic()
         answer = _Answer()
-        error = None
+        error = retry_after = None
         headers = {
             **signature,
             "Content-Type": "application/json",
@@ -105,20 +108,30 @@ class Sender:
             "Accept-Encoding": "identity",  # with a raw read, nothing is ever unpacked
         }
         try:
-            async with asyncio.timeout(self._total):  # httpx's own limits are for each read: drips pass them
-                await self._exchange(url, headers, body, answer)
-        except (OSError, httpx.HTTPError, httpx.InvalidURL, ForbiddenTarget, TooMuch) as exception:
-            error = _code(exception)
+            error = await self._exchange(url, headers, body, answer)
+            retry_after = _retry_after(answer, now)
+        except Exception:  # what is not written down as an attempt would be sent again for ever
+            log.exception("webhook.send_broke")
+            error = "protocol"
         duration_ms = round((time.monotonic() - began) * 1000)
         kept = bytes(answer.body[:KEPT_BYTES]).decode(errors="replace")
         outcome, error = _judge(answer, error)
-        return Attempt(answer.status, outcome, duration_ms, kept, error, _retry_after(answer, now))
+        return Attempt(answer.status, outcome, duration_ms, kept, error, retry_after)
 
     async def aclose(self) -> None:
         """Closes the kept client."""
         await self._client.aclose()
 
-    async def _exchange(self, url: str, headers: Mapping[str, str], body: bytes, answer: _Answer) -> None:
+    async def _exchange(self, url: str, headers: Mapping[str, str], body: bytes, answer: _Answer) -> str | None:
+        """Fills `answer`; the code of what ended it early, or None."""
+        try:
+            async with asyncio.timeout(self._total):  # httpx's own limits are for each read: drips pass them
+                await self._post(url, headers, body, answer)
+        except (OSError, httpx.HTTPError, httpx.InvalidURL, UnicodeError, ForbiddenTarget, TooMuch) as exception:
+            return _code(exception)  # UnicodeError: a host name that IDNA does not know
+        return None
+
+    async def _post(self, url: str, headers: Mapping[str, str], body: bytes, answer: _Answer) -> None:
         limit = AnswerLimit(WIRE_BYTES)
         watched = {"trace": limit.watch}
         post = self._client.stream("POST", url, content=body, headers=headers, extensions=watched)
@@ -186,7 +199,7 @@ def _retry_after(answer: _Answer, now: datetime) -> int | None:
         return int(text[:9])
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # OverflowError: a time zone beyond all numbers
         return None
     if moment.tzinfo is None:  # "-0000": UTC without saying so
         moment = moment.replace(tzinfo=UTC)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from app.domain.views import iso
 from tests.support.redis_server import RedisServer
 from tests.support.stack import Stack
 from tests.support.up import clean_environment, run_command
@@ -52,17 +53,24 @@ async def _money(stack: Stack) -> dict[str, str]:
 
 
 async def test_held_jobs_are_listed_and_shown(stack: Stack) -> None:
-    """As JSON the jobs are those of the API; as a table each is one row that can be copied from."""
+    """As JSON the jobs of the API and what finds them at fal; as a table a row to copy from each, and its tag."""
     job = await _held(stack, f"held {ACCEPTED}")
     plain = await stack.submit("not held")
     listed, shown, table = await asyncio.gather(
         _answer(stack, "held"), _answer(stack, "show", plain["id"]), _run(stack, "held")
     )
-    assert listed == [job]
+    record = await stack.gateway.job_store.find(job["id"])
+    assert record is not None
+    (since,) = (await stack.gateway.operations.held_since([record])).values()
+    attempt = {"claimed_at": iso(record.claimed_ms), "held_at": iso(since)}
+    tag = f"filmgate={job['id']}.{record.nonce}"
+    assert listed == [job | attempt | {"team": stack.account.team.id, "fal_tag": tag}]
     assert [one["id"] for one in shown] == [plain["id"]]
     assert table.returncode == 0
-    (row,) = [line for line in table.stdout.splitlines() if job["id"] in line]
-    assert job["held_reason"] in row
+    row, at_fal = [line for line in table.stdout.splitlines() if job["id"] in line]
+    for words in (job["held_reason"], stack.account.team.id, *attempt.values()):
+        assert str(words) in row
+    assert at_fal == f"At fal: {job['model']}, with a tag that begins {tag}"
 
 
 async def test_adopting_names_the_request_at_fal(stack: Stack) -> None:
@@ -93,17 +101,26 @@ async def test_failing_says_whether_it_was_charged(stack: Stack) -> None:
 
 
 async def test_what_cannot_be_done_is_one_sentence(stack: Stack) -> None:
-    """Exit 1 and the reason; a word that is no action is wrong usage, 2; the job stays held."""
+    """Exit 1 and the reason; wrong usage is 2, and names what is missing or too much; the job stays held."""
     job = await _held(stack, f"stays {ACCEPTED}")
-    needs = "adopt needs fal's request id; fail needs to know whether fal charged."
+    request_id, charged = "--upstream-request-id", "--charged/--no-charged"
     unknown = "There is no job with this id."
-    wrong, *_ = await asyncio.gather(
-        _run(stack, "resolve", job["id"], "forget"),
-        _says(stack, needs, "resolve", job["id"], "adopt"),
-        _says(stack, needs, "resolve", job["id"], "fail"),
+    wrong = {
+        ("forget",): "forget",
+        ("adopt",): request_id,
+        ("adopt", request_id, "../x"): "'../x' is no request id",
+        ("adopt", request_id, "x", "--charged"): charged,
+        ("resubmit", request_id, "x"): request_id,
+        ("fail",): charged,
+        ("fail", "--charged", request_id, "x"): request_id,
+    }
+    ends, _ = await asyncio.gather(
+        asyncio.gather(*(_run(stack, "resolve", job["id"], *words) for words in wrong)),
         _says(stack, unknown, "show", "job_none"),
     )
-    assert wrong.returncode == 2
+    for ended, named in zip(ends, wrong.values(), strict=True):
+        assert (ended.returncode, ended.stdout) == (2, "")
+        assert named in ended.stderr
     assert (await stack.job(job["id"]))["status"] == "held"
 
 

@@ -7,6 +7,7 @@ import pytest
 from tests.support.admin import NEVER, Administrator, administrator
 from tests.support.callers import calling
 from tests.support.emulator import Emulator
+from tests.support.ownership import a_held_job
 from tests.support.redis_server import RedisServer
 from tests.support.refusals import assert_problem, nothing_changes
 from tests.support.stack import Stack, open_stack
@@ -111,6 +112,16 @@ async def test_who_has_live_jobs_is_not_deleted(admin: Administrator, stack: Sta
     await stack.api.post(f"/v1/jobs/{job['id']}/cancel")
     await admin.done("DELETE", path)
     assert_problem(await stack.api.post("/v1/jobs", json=stack.body()), 401, "unauthenticated")
+
+
+@pytest.mark.parametrize("kind", ["team", "user"])
+async def test_who_has_a_held_job_is_told_how_it_ends(admin: Administrator, stack: Stack, kind: str) -> None:
+    """It does not end by being cancelled or by waiting."""
+    path = f"/{kind}s/{stack.account.team.id if kind == 'team' else stack.account.user.id}"
+    job_id = await a_held_job(stack)
+    assert "filmgate jobs resolve" in (await admin.call("DELETE", path)).json()["detail"]
+    await stack.gateway.operations.resolve("test", job_id, "fail", charged=False)
+    await admin.done("DELETE", path)
 
 
 async def test_without_a_key_no_admin_route_opens(stack: Stack) -> None:

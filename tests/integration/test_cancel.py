@@ -7,7 +7,11 @@ from typing import Any
 import pytest
 
 from app.domain.jobs import Job, Money, Status
+from tests.support.emulator import Emulator
 from tests.support.hand import Hand
+from tests.support.receiver import Receiver, Reply
+from tests.support.redis_server import RedisServer
+from tests.support.stack import open_stack
 from workers.submit import _record
 
 pytestmark = pytest.mark.anyio
@@ -141,3 +145,46 @@ async def test_a_cancelled_job_that_succeeds_is_charged(hand: Hand) -> None:
     ended = await pushed(hand, job.id)
     assert (ended.status, ended.money) == (Status.SUCCEEDED, Money.SPENT)
     assert ended.cancel_requested_ms is not None
+
+
+async def test_a_held_job_sent_again_with_its_cancel_wanted_ends_free(hand: Hand) -> None:
+    """The operator says that fal has nothing, so nothing was bought: it ends at once, and its caller is told."""
+    job_id = await bring_to(hand, "held")
+    await happens(hand, job_id, "cancel")
+    resolved = await hand.gateway.jobs.resolve(job_id, "resubmit")
+    found = (resolved.status, resolved.error.code if resolved.error else None, resolved.money)
+    assert found == (FREE.status, FREE.code, FREE.money)
+    assert [event.type for event in await hand.job_events()][-2:] == ["job.held", "job.canceled"]
+    assert await hand.money() == (0, 0)
+    counts = await hand.gateway.dispatch.counts()
+    assert {name: number for name, number in counts.items() if number} == {}
+
+
+async def test_a_job_in_line_with_its_cancel_wanted_is_not_called_late(hand: Hand) -> None:
+    """One that an older version put back: its deadline finds it first, and it is canceled all the same."""
+    job_id = await hand.admit()
+    await hand.write(job_id, cancel_requested_ms=5, deadline_ms=1)
+    job = await hand.expire(job_id)
+    found = (job.status, job.error.code if job.error else None, job.money)
+    assert found == (FREE.status, FREE.code, FREE.money)
+
+
+@pytest.mark.parametrize("status", [401, 429])
+async def test_a_cancelled_job_that_fal_refused_ends_free_at_once(
+    store: RedisServer, emulator: Emulator, status: int
+) -> None:
+    """Its caller cancelled during the submission: it comes back to no line, and nothing is posted again."""
+    async with Receiver() as queue, open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=queue.url) as stack:
+        queue.answers([Reply(status, body=b'{"detail": "no"}', delay=0.3)])
+        hand = Hand(stack)
+        job_id = await hand.grant()
+        submitting = asyncio.create_task(hand.submit(job_id))
+        await queue.wait_for(1)
+        reply = await stack.api.post(f"/v1/jobs/{job_id}/cancel")
+        assert (reply.status_code, reply.json()["status"]) == (202, "submitting")
+        job = await submitting
+        assert (job.status, job.money) == (Status.CANCELED, Money.RELEASED)
+        assert job.error is not None
+        assert job.error.code == "canceled"
+        assert await hand.money() == (0, 0)
+        assert len(queue.requests) == 1

@@ -12,6 +12,7 @@ from app.ending import ended
 from app.store import keys
 from app.store.jobs import Charge
 from tests.support.emulator import Emulator
+from tests.support.endpoints import change, chief, endpoint
 from tests.support.hand import Hand
 from tests.support.receiver import Receiver, Reply
 from tests.support.redis_server import RedisServer
@@ -92,6 +93,28 @@ async def test_a_failed_attempt_is_repeated_by_the_schedule_under_the_same_id(
     Webhook(await secret_of(hand)).verify(second.body, dict(second.headers))
     (delivery,) = await attempts(hand, job.id)
     assert [one["outcome"] for one in delivery["attempts"]] == ["retry", "delivered"]
+
+
+async def test_an_attempt_keeps_the_address_it_went_to(hand: Hand, receiver: Receiver) -> None:
+    """The endpoint moved between two attempts; one written before addresses were kept is read all the same."""
+    receiver.answers([500])
+    async with chief(hand.stack) as api:
+        made = await endpoint(api, f"{receiver.url}/old", events=["job.queued"])
+        await hand.admit()
+        ref = await only_delivery(hand)
+        await deliver(hand.gateway, ref)
+        await change(api, made["id"], url=f"{receiver.url}/new")
+        await hand.make_due("deliver", ref)
+        await deliver(hand.gateway, ref)
+    delivery = await hand.gateway.webhook_store.get(ref)
+    assert delivery is not None
+    assert [one.url for one in delivery.attempts] == [f"{receiver.url}/old", f"{receiver.url}/new"]
+    text = await hand.redis.hget(keys.delivery(ref), "attempt:1")
+    older = {name: value for name, value in json.loads(text).items() if name != "url"}
+    await hand.redis.hset(keys.delivery(ref), "attempt:1", json.dumps(older))
+    delivery = await hand.gateway.webhook_store.get(ref)
+    assert delivery is not None
+    assert delivery.attempts[0].url is None
 
 
 async def test_a_doorbell_that_comes_late_sends_nothing_before_its_time(hand: Hand, receiver: Receiver) -> None:

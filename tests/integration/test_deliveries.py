@@ -60,7 +60,7 @@ async def test_every_attempt_is_shown(hand: Hand, receiver: Receiver) -> None:
         assert (failed["event"], failed["job"], failed["endpoint"]) == ("job.queued", job_id, made["id"])
         assert failed["url"] == f"{receiver.url}/hook"
         (attempt,) = failed["attempts"]
-        assert attempt.keys() == {"at", "status", "duration_ms", "outcome", "error", "answer"}
+        assert attempt.keys() == {"at", "url", "status", "duration_ms", "outcome", "error", "answer"}
         assert (attempt["status"], attempt["outcome"], attempt["answer"]) == (500, "retry", "not today")
         waits = datetime.fromisoformat(failed["next_attempt_at"]) - datetime.fromisoformat(attempt["at"])
         assert 3.5 <= waits.total_seconds() <= 7

@@ -10,7 +10,6 @@ import pytest
 
 from app.domain.jobs import Status
 from app.store import keys
-from app.store.buying import ALL, BuyingStore
 from app.store.witness import Mark
 from tests.support.emulator import Emulator
 from tests.support.epochs import again, copied, put_back, reconnected, witness
@@ -240,17 +239,22 @@ async def test_an_administrator_lets_buying_go_on(server: RedisServer, emulator:
         assert (await hand.submit(waiting)).status is Status.RUNNING
 
 
-async def test_resuming_everybody_accepts_too(server: RedisServer, emulator: Emulator) -> None:
-    """Who says that all buying goes on has said it of this stop as well."""
+async def test_resuming_everybody_does_not_accept_what_the_store_forgot(
+    server: RedisServer, emulator: Emulator
+) -> None:
+    """`filmgate resume` ends pauses and the breaker; it says what still stops buying, and nothing is granted."""
     async with open_stack(server, emulator) as stack:
         hand = Hand(stack)
         await hand.bought()
         cut_off(server, 1)
         async with again(stack) as gateway:
-            assert (await gateway.epoch.state()).stopped is not None
-            for command in BuyingStore.resume(ALL):
-                await hand.redis.execute_command(*command)
-            assert (await gateway.epoch.state()).stopped is None
+            await gateway.operations.pause("olga", team=None, reason="a look at fal's dashboard")
+            sentence = (await gateway.epoch.state()).stopped
+            assert sentence is not None
+            assert await gateway.operations.resume("olga", team=None) == sentence
+            assert (await gateway.buying.state()).pauses == {"epoch": sentence}
+            await hand.admit()
+            assert await gateway.dispatch.grant() == 0
 
 
 async def test_jobs_are_still_admitted_and_running_ones_end(

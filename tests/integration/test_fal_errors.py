@@ -12,6 +12,7 @@ from app.domain.limits import Limit, Unit, Window
 from app.store.jobs import Charge
 from tests.support import fal_door
 from tests.support.fal_door import MODEL, given, path_of
+from tests.support.fal_storage import picture
 from tests.support.hand import Hand
 from tests.support.stack import Stack
 
@@ -68,6 +69,29 @@ async def test_a_data_uri_that_is_no_image_is_not_repeated(stack: Stack) -> None
     assert secret not in reply.text
 
 
+SMALL = "data:image/png;base64," + base64.b64encode(picture(size=(10, 10))).decode()
+LEAST = {"min_height": 300, "min_width": 300}
+IMAGES = [
+    ("data:text/plain,x", "image_load_error", None),
+    ("data:image/png;base64,!", "image_load_error", None),
+    ("data:image/png;base64,bm8gaW1hZ2U=", "image_load_error", None),
+    (SMALL, "image_too_small", LEAST),
+]
+
+
+@pytest.mark.parametrize(("image", "kind", "ctx"), IMAGES)
+async def test_a_wrong_image_names_its_field(
+    stack: Stack, image: str, kind: str, ctx: dict[str, int] | None
+) -> None:
+    """At fal's door as fal's models do, and natively by a pointer; the code of the whole stays."""
+    asked = {**given(stack), "image_url": image}
+    (found,) = assert_fal_error(await fal_door.post(stack, json=asked), 422)
+    assert (found["loc"], found["type"], found.get("ctx")) == (["body", "image_url"], kind, ctx)
+    native = (await stack.api.post("/v1/jobs", json={"input": asked})).json()
+    (error,) = native["errors"]
+    assert (error["pointer"], error["code"]) == ("/input/image_url", native["code"])
+
+
 @pytest.mark.parametrize("model", ["fal-ai/no-such/model", "x", "fal-ai/kling-video", "a" * 500, "é/ä"])
 async def test_an_unknown_model_is_fals_404(stack: Stack, model: str) -> None:
     """Fal's sentence, with the name as it was given, unless that is absurd."""
@@ -101,6 +125,29 @@ async def test_unknown_paths_and_methods_are_refused_in_fals_shape(stack: Stack,
     assert_fal_error(await stack.api.request(method, path), 404 if method == "GET" else 405)
 
 
+METHODS = [
+    ("DELETE", "/status", 405, "GET"),
+    ("PUT", "/status", 405, "GET"),
+    ("HEAD", "/status", 405, "GET"),
+    ("POST", "/status", 405, "GET"),
+    ("GET", "/cancel", 405, "PUT"),
+    ("POST", "/cancel", 405, "PUT"),
+    ("DELETE", "", 405, "GET"),
+    ("POST", "/nothing", 404, None),
+]
+
+
+@pytest.mark.parametrize("app", [fal_door.APP, MODEL])
+@pytest.mark.parametrize(("method", "rest", "status", "allow"), METHODS)
+async def test_a_wrong_method_below_a_request_is_told_the_right_one(
+    stack: Stack, app: str, method: str, rest: str, status: int, allow: str | None
+) -> None:
+    """None of these paths is taken for a model's."""
+    reply = await stack.api.request(method, path_of("x", rest, app=app))
+    assert (reply.status_code, reply.headers.get("allow")) == (status, allow)
+    assert method == "HEAD" or "Application" not in assert_fal_error(reply, status)
+
+
 LIMITS = [
     (Limit(Unit.USD, Window.DAY, 0), 402),
     (Limit(Unit.USD, Window.MINUTE, 0), 402),
@@ -108,8 +155,8 @@ LIMITS = [
     (Limit(Unit.JOBS, Window.TOTAL, 0), 403),
     (Limit(Unit.VIDEO_SECONDS, Window.MINUTE, 4), 403),  # one job is larger: no wait helps
     (Limit(Unit.JOBS, Window.CONCURRENT, 0), 403),
-    (Limit(Unit.JOBS, Window.CONCURRENT, 1), 429),
-    (Limit(Unit.JOBS, Window.QUEUED, 1), 429),
+    (Limit(Unit.JOBS, Window.CONCURRENT, 1), 403),  # nobody knows for how long: a 429 would be sent ten times
+    (Limit(Unit.JOBS, Window.QUEUED, 1), 403),
     (Limit(Unit.JOBS, Window.MINUTE, 1), 429),
     (Limit(Unit.SUBMITS, Window.MINUTE, 1), 429),
     (Limit(Unit.SUBMITS, Window.HOUR, 1), 403),

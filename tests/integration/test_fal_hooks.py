@@ -121,6 +121,17 @@ async def test_a_held_job_is_adopted(fal: Told) -> None:
     assert len([charge for charge in charges if charge["prompt"] == prompt]) == 1
 
 
+async def test_a_held_job_takes_the_request_of_an_attempt_that_the_store_forgot(fal: Told) -> None:
+    """The store went back to before the claim that fal tells of: what was paid is adopted, not cancelled."""
+    job = await fal.hand.bought("[emu:submit_500]")
+    assert job.status is Status.HELD
+    request_id = await fal.at_fal(f"[emu:run:0.3] forgotten {job.id}")
+    assert (await fal.tell(await fal.marker(job.id, new_nonce()), request_id)).status_code == 204
+    assert (await fal.hand.job(job.id)).nonce == job.nonce
+    assert await fal.alarms() == []
+    await fal.succeeds(job, request_id)
+
+
 async def test_a_webhook_before_the_answer_to_the_submission(store: RedisServer, emulator: Emulator) -> None:
     """The worker still reads; its own adoption then finds it done: no orphan, nothing is cancelled."""
     answer = Reply(200, body=b'{"request_id": "abc-1"}', delay=1)

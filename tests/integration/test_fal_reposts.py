@@ -6,17 +6,21 @@ import json
 import httpx
 import pytest
 
-from app.domain.jobs import Priority
+from app.domain.jobs import JobError, Priority, Status
 from app.domain.limits import Limit, Unit, Window
 from app.services.fal_door import REPOST_MS, FalRequest
 from app.store import keys
+from app.store.jobs import Charge
 from tests.support import fal_door
 from tests.support.callers import another_key, calling, colleague, stranger, token
+from tests.support.endpoints import taken
 from tests.support.fal_door import MODEL, given
 from tests.support.hand import Hand
+from tests.support.receiver import Receiver
 from tests.support.server import running_server
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
+from workers.deliver import deliver
 
 pytestmark = pytest.mark.anyio
 
@@ -65,6 +69,32 @@ async def test_any_request_by_the_id_is_a_poll(stack: Stack, how: str) -> None:
     ask = {"status": fal_door.status, "result": fal_door.result, "cancel": fal_door.cancel}[how]
     await ask(stack, first["request_id"])
     assert (await fal_door.submitted(stack, how))["request_id"] != first["request_id"]
+
+
+@pytest.mark.parametrize("how", ["cancelled", "erased"])
+async def test_what_is_done_at_the_other_door_counts_too(stack: Stack, how: str) -> None:
+    """Who cancels or erases a job at /v1 has its id; the same request is a new job, and not the dead one."""
+    first = (await fal_door.submitted(stack, how))["request_id"]
+    assert (await stack.api.post(f"/v1/jobs/{first}/cancel")).status_code == 202
+    if how == "erased":
+        assert (await stack.api.delete(f"/v1/jobs/{first}")).status_code == 204
+    assert (await fal_door.submitted(stack, how))["request_id"] != first
+
+
+async def test_a_webhook_that_arrived_tells_the_id(hand: Hand, receiver: Receiver) -> None:
+    """One that was refused does not; after one that was taken, the same request is a new job."""
+    receiver.answers([500, 200])
+    params = {"fal_webhook": receiver.url}
+    first = (await fal_door.submitted(hand.stack, "told", params=params))["request_id"]
+    job, error = await hand.job(first), JobError("upstream_error", "It failed at fal.", retryable=True)
+    assert await hand.store.end(job, (Status.QUEUED,), Status.FAILED, charge=Charge.RELEASE, error=error)
+    for wanted in (True, False):
+        ((ref, destination),) = await taken(hand)
+        await deliver(hand.gateway, ref, destination=destination)
+        again = (await fal_door.submitted(hand.stack, "told", params=params))["request_id"]
+        assert (again == first) is wanted
+        await hand.redis.zadd(keys.waiting(destination), {ref: 0}, xx=True)
+        await hand.redis.zadd(keys.due("deliver"), {destination: 0})
 
 
 async def test_a_repost_after_a_lost_answer_is_never_a_second_purchase(stack: Stack) -> None:

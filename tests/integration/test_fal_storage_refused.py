@@ -219,6 +219,29 @@ async def test_a_wrong_question_is_refused(stack: Stack, path: str, body: object
         assert_refused(await stack.api.post(path, json=body), status)
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "loc"),
+    [
+        ("/fal/rest/tokens/", {}, ["body", "allowed_apps"]),
+        ("/fal/rest/tokens/", {"allowed_apps": [1]}, ["body", "allowed_apps", 0]),
+        (INITIATE, {"file_name": 1}, ["body", "file_name"]),
+    ],
+)
+async def test_a_wrong_member_is_named(stack: Stack, path: str, body: object, loc: list[str | int]) -> None:
+    """Its whole place in the body."""
+    reply = await stack.api.post(path, json=body)
+    assert [found["loc"] for found in reply.json()["detail"]] == [loc]
+
+
+@pytest.mark.parametrize("size", [30 * MB + 1, 40 * MB])
+async def test_a_file_over_30_mb_is_told_so(stack: Stack, size: int) -> None:
+    """Whichever limit it meets first: the one of what is read at all, or the one of files."""
+    declared = {"Content-Type": "image/png", "Content-Length": str(size)}
+    content = b"x" * size if size < 31 * MB else b""
+    reply = await stack.api.post("/fal/cdn/files/upload", content=content, headers=declared)
+    assert_refused(reply, 413, "30 MB")
+
+
 async def test_a_key_for_some_models_gives_tokens_for_those(stack: Stack) -> None:
     """A token has the models of the app that its key may use, and no others."""
     key = await another_key(stack, models=["fal-ai/kling-video/v2/master/image-to-video"])

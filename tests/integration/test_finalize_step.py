@@ -162,3 +162,15 @@ async def test_a_read_that_is_put_off_is_due_again_soon(store: RedisServer, emul
         await hand.finalize(job.id)
         due_ms = await hand.redis.zscore(keys.due("finalize"), hand.ref(job.id))
         assert due_ms - await hand.gateway.dispatch.now_ms() <= 2000
+
+
+async def test_a_request_that_fal_cancelled_by_itself_is_not_called_late(hand: Hand) -> None:
+    """Nobody here asked for it, and the deadline is far away: it is fal's failure, and perhaps charged."""
+    job = await hand.bought("[emu:slow]")
+    assert await hand.gateway.fal.cancel(job.model, job.upstream_request_id or "")
+    await hand.completed(job.id)
+    ended = await hand.finalized(job.id)
+    assert (ended.status, ended.money) == (Status.FAILED, Money.DISPUTED)
+    assert ended.error is not None
+    assert (ended.error.code, ended.error.retryable) == ("upstream_error", True)
+    assert "nobody here asked for it" in ended.error.message

@@ -48,6 +48,7 @@ async def test_the_status_of_an_idle_gateway(admin: Administrator) -> None:
         "line": [],
         "workers": {},
         "held": {"count": 0, "oldest_at": None, "oldest_job": None},
+        "aside": {"count": 0, "oldest_at": None},
         "alarms": [],
     }
 
@@ -164,6 +165,31 @@ async def test_a_held_job_goes_on_as_the_administrator_says(
         assert_problem(await admin.call("POST", f"jobs/{job.id}/resolve", body), 409, "not_held")
 
 
+async def test_a_request_that_another_job_has_is_not_adopted(admin: Administrator, hand: Hand) -> None:
+    """409 names that job, be it running or ended, of any team; nothing changes, and no line is written."""
+    running, ended = await hand.bought(), await hand.ended()
+    held = await hand.bought(ACCEPTED)
+    async with nothing_changes(hand.stack):
+        for other in (running, ended):
+            body = {"action": "adopt", "upstream_request_id": other.upstream_request_id}
+            reply = await admin.call("POST", f"jobs/{held.id}/resolve", body)
+            assert_problem(reply, 409, "conflict")
+            assert other.id in reply.json()["detail"]
+    assert (await hand.job(held.id)).status is Status.HELD
+
+
+async def test_a_held_job_says_what_to_look_for_at_fal(admin: Administrator, hand: Hand) -> None:
+    """When it was claimed and held, and how the tag begins that fal's request carries."""
+    job = await hand.bought(ACCEPTED)
+    (seen,) = (await acted(admin, "GET", "jobs", status="held"))["data"]
+    (request,) = [one for one in await hand.stack.emulator.requests() if job.id in repr(one)]
+    assert seen["fal_tag"] == f"filmgate={job.id}.{job.nonce}"
+    assert repr(request).count(f"{job.id}.{job.nonce}.")
+    assert seen["created_at"] <= seen["claimed_at"] <= seen["held_at"]
+    queued = await acted(admin, "POST", f"jobs/{job.id}/resolve", {"action": "resubmit"})
+    assert (queued["fal_tag"], queued["held_at"]) == (None, None)
+
+
 @pytest.mark.parametrize(
     ("body", "pointer"),
     [
@@ -240,6 +266,16 @@ async def test_everybody_is_paused_and_resumed_and_the_breaker_closes(admin: Adm
     ]
 
 
+async def test_a_resume_forgets_how_much_the_failures_weighed(hand: Hand) -> None:
+    """Two unknown outcomes, a resume, two more: it stays closed."""
+    for _ in range(2):
+        await hand.gateway.buying.report("unknown", "unclear")
+    await hand.gateway.operations.resume("test", team=None)
+    for _ in range(2):
+        assert await hand.gateway.buying.report("unknown", "unclear") == ""
+    assert await hand.gateway.buying.report("unknown", "unclear") == "opened"
+
+
 async def test_a_pause_does_not_outlive_its_team(admin: Administrator, hand: Hand) -> None:
     """A deleted team leaves no pause behind, and cannot be paused any more."""
     team = (await admin.team())["id"]
@@ -294,7 +330,14 @@ async def test_the_commands_do_the_same(admin: Administrator, hand: Hand, comman
     assert (await run("pause", "--reason", "all of it")).out.count("all of it") == 1
     assert (await run("status", "--json")).json == await acted(admin, "GET", "status")
     table = (await run("status")).out
-    for words in ("all of it", WHY, "1 of 10 used (10 configured)", "closed, 2 failures", "none alive", hand.team):
+    for words in (
+        "all of it",
+        WHY,
+        "1 of 10 used (10 configured)",
+        "closed, 1 failure in a row",
+        "none alive",
+        hand.team,
+    ):
         assert words in table
     assert "goes on" in (await run("resume")).out
     assert WHY in (await run("status")).out
@@ -312,3 +355,35 @@ async def test_the_commands_do_the_same(admin: Administrator, hand: Hand, comman
     unknown = await run("pause", "--team", f"team_{NEVER}", "--reason", "x")
     assert unknown.refused(1) == "There is no team with this id."
     assert "--reason" in (await run("pause")).refused(2)
+
+
+async def test_what_is_set_aside_is_seen_and_released_with_a_line(
+    admin: Administrator, hand: Hand, command: Command
+) -> None:
+    """The status counts it; a release prints a line, or JSON, and the audit log names who let what go on."""
+    job = await hand.completed((await hand.bought()).id)
+    for at_ms, words in ((1000, ()), (2000, ("--json",))):
+        await hand.redis.hset(keys.ASIDE, f"finalize {hand.ref(job.id)}", at_ms)
+        seen = await acted(admin, "GET", "status")
+        assert seen["aside"] == {"count": 1, "oldest_at": f"1970-01-01T00:00:0{at_ms // 1000}.000Z"}
+        assert seen["aside"]["oldest_at"] in (await asyncio.to_thread(command, "status")).out
+        done = await asyncio.to_thread(command, "jobs", "release", job.id, *words)
+        assert done.out.splitlines() == [f"{job.id} goes on: finalize."] if not words else done.json
+        assert (await acted(admin, "GET", "status"))["aside"]["count"] == 0
+    line = (await admin.audit())[0]
+    assert (line["actor"], line["action"], line["target"]) == ("cli:olga", "step.release", job.id)
+    assert line["details"] == {"team": hand.team, "steps": ["finalize"]}
+    nothing = await asyncio.to_thread(command, "jobs", "release", job.id)
+    assert nothing.refused(1) == "Nothing with this id is set aside."
+    assert (await admin.audit())[0]["number"] == line["number"]
+
+
+async def test_a_trusted_store_that_is_paused_is_not_said_to_buy(hand: Hand, command: Command) -> None:
+    """`epoch show` names what else stops buying, and the command that lets it go on."""
+    await hand.gateway.operations.pause("test", team=None, reason=WHY)
+    seen = (await asyncio.to_thread(command, "epoch", "show", "--json")).json
+    told = {"trusted": True, "buying": False, "stopped": WHY, "lifted_by": "filmgate resume"}
+    assert seen | told == seen
+    await hand.gateway.operations.resume("test", team=None)
+    seen = (await asyncio.to_thread(command, "epoch", "show", "--json")).json
+    assert seen | {"trusted": True, "buying": True, "stopped": None, "lifted_by": None} == seen

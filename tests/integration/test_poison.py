@@ -12,6 +12,7 @@ from app.domain.jobs import Money, Status
 from app.store import keys
 from app.store.dispatch import SetAside
 from tests.support.emulator import Emulator
+from tests.support.endpoints import chief, endpoint, later, sent, taken
 from tests.support.hand import Hand
 from tests.support.receiver import Receiver, Reply
 from tests.support.redis_server import RedisServer
@@ -19,6 +20,7 @@ from tests.support.stack import open_stack
 from tests.support.up import clean_environment, run_command
 from tests.support.waiting import wait_until
 from tests.support.workers import Workers
+from workers.deliver import HIDDEN_MS, deliver
 from workers.finalize import finalize, finalize_all
 from workers.runtime import Runtime
 
@@ -60,7 +62,7 @@ async def test_the_third_worker_does_not_take_it_up(hand: Hand) -> None:
     assert (now.status, now.money, await hand.money()) == (Status.FINALIZING, Money.RESERVED, (PRICE, 0))
     (row,) = await command(hand, "jobs", "aside", "--json")
     assert (row["step"], row["id"]) == ("finalize", job.id)
-    await command(hand, "jobs", "release", job.id)
+    assert await command(hand, "jobs", "release", job.id, "--json") == [{"step": "finalize", "id": job.id}]
     assert await hand.gateway.dispatch.aside() == []
     assert (await hand.finalize(job.id)).status is Status.SUCCEEDED
     assert await marks(hand) == []
@@ -123,6 +125,40 @@ async def test_what_was_in_hand_beside_it_is_worked_on_alone(hand: Hand) -> None
     finally:
         await loop.run_in_executor(None, runtime.close)
     assert [(await hand.job(job.id)).status for job in jobs] == [Status.SUCCEEDED] * 3
+    assert await marks(hand) == []
+
+
+@pytest.mark.parametrize("way", ["release", "replay"])
+async def test_a_delivery_that_ends_its_workers_is_a_dead_letter(hand: Hand, receiver: Receiver, way: str) -> None:
+    """The team sees why, what waits behind it goes on, and a replay or the operator lets it be sent after all."""
+    async with chief(hand.stack) as api:
+        made = await endpoint(api, receiver.url, events=["job.queued"])
+        await hand.admit()
+        for _ in range(2):
+            ((ref, destination),) = await taken(hand)
+            dispatch = hand.gateway.dispatch
+            assert await dispatch.take_up("deliver", ref, hidden_ms=HIDDEN_MS, destination=destination)
+            await later(hand, made["id"], ms=HIDDEN_MS)
+        await hand.admit()  # one place there: it waits behind the poison
+        assert [handed[0] for handed in await taken(hand)] == [ref]
+        with pytest.raises(SetAside):
+            await deliver(hand.gateway, ref, destination=destination)
+        assert await sent(hand) == 1
+        (dead,) = (await api.get("/v1/deliveries", params={"status": "dead"})).json()["data"]
+        (attempt,) = dead["attempts"]
+        assert (attempt["status"], attempt["outcome"], attempt["error"]) == (None, "worker_died", "worker_died")
+        assert [row[:2] for row in await dispatch.aside()] == [("deliver", ref)]
+        if way == "replay":
+            assert (await api.post(f"/v1/deliveries/{dead['id']}/replay")).status_code == 202
+        else:
+            await command(hand, "jobs", "release", dead["id"], "--json")
+        assert await dispatch.aside() == []
+        assert (await api.get("/v1/deliveries", params={"status": "dead"})).json()["data"] == []
+        assert await sent(hand) == 1
+        shown = (await api.get("/v1/deliveries", params={"status": "delivered"})).json()["data"]
+    assert {one["dead_at"] for one in shown} == {None}
+    assert [one["outcome"] for one in shown[-1]["attempts"]] == ["worker_died", "delivered"]
+    assert {request.headers["webhook-id"] for request in receiver.requests} == {one["id"] for one in shown}
     assert await marks(hand) == []
 
 

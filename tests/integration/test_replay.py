@@ -172,10 +172,9 @@ async def test_many_replays_are_spread_so_that_the_consumer_is_not_flooded(hand:
     """To one destination one after the other, also over two requests; to another one beside it."""
     count = AT_ONCE // 2 + 10
     async with chief(hand.stack) as api:
-        ours = [await endpoint(api, f"{receiver.url}/{n}", events=["endpoint.test"]) for n in range(2)]
-        for made in ours:
-            for _ in range(count):
-                assert (await api.post(f"/v1/webhook-endpoints/{made['id']}/test")).status_code == 202
+        ours = [await endpoint(api, f"{receiver.url}/{n}", events=["job.queued"]) for n in range(2)]
+        for _ in range(count):
+            await hand.admit()
         await hand.redis.delete(keys.due("deliver"))  # nobody sends them meanwhile
         assert (await replay(api, status="due", limit=count))["replayed"] == count
         assert (await replay(api, status="due"))["replayed"] == 2 * count

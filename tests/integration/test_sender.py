@@ -12,7 +12,7 @@ import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from app import __version__
-from app.egress import EgressPolicy
+from app.egress import Address, EgressPolicy
 from app.webhooks import signing
 from app.webhooks.sender import KEPT_BYTES, SCHEDULE, Attempt, Sender, next_delay
 from tests.support.memory import forget_peak, peak_kb
@@ -34,6 +34,21 @@ def now() -> datetime:
 def signature() -> dict[str, str]:
     """The headers that sign the message now."""
     return signing.headers([SECRET], "msg_1", now(), BODY)
+
+
+def came(attempt: Attempt) -> tuple[int | None, str, str | None]:
+    """What is told of an attempt."""
+    return attempt.status, attempt.outcome, attempt.error
+
+
+def closing(answer: bytes) -> Answer:
+    """A receiver that writes these bytes and closes."""
+
+    async def script(writer: asyncio.StreamWriter) -> None:
+        writer.write(answer)
+        await writer.drain()
+
+    return script
 
 
 @pytest.fixture
@@ -93,6 +108,61 @@ async def test_the_answer_decides(
     attempt = await send(answer)
     assert (attempt.outcome, attempt.error, attempt.retry_after) == (outcome, error, retry_after)
     assert len(receiver.requests) == 1
+
+
+_LOCATIONS = """
+http://xn--/ https://xn--a.example.com/ javascript:1 http://[::1 http://a:b/ http://\u2100/ // : http://a:99999999/
+https://\udc80.example/ http://[fe80::1%25]/ \x7f %
+"""
+
+
+@pytest.mark.parametrize("location", [*_LOCATIONS.split(), "", "http://" + "a" * 70_000])
+async def test_no_location_is_read(send: Send, location: str) -> None:
+    """Whatever it says, the status counts, and what stands beside it."""
+    head = b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: " + location.encode(errors="surrogatepass")
+    for beside, outcome in ((b"", "retry"), (b"Webhook-Delivery: abort-message\r\n", "gone")):
+        attempt = await send(closing(head + b"\r\n" + beside + b"\r\n"))
+        assert came(attempt) == (302, outcome, "redirect")
+
+
+_MOMENTS = [
+    "Fri, 31 Dec 2020 23:59:59 +99999999999999",
+    "Fri, 31 Dec 2020 23:59:59 -9999",
+    "Fri, 31 Dec 99999999999999999999 23:59:59 GMT",
+    "Fri, 31 Dec 2020 99:99:99 GMT",
+    "Mon, 1 Jan 0001 00:00:00 +2359",
+    "Fri, 31 Dec 2020",
+    ", , , ,",
+    "\u0661\u0662",
+    "1e9",
+]
+
+
+@pytest.mark.parametrize("moment", _MOMENTS)
+async def test_a_retry_after_that_is_no_moment_asks_for_nothing(send: Send, moment: str) -> None:
+    """The attempt is told as any other."""
+    head = b"HTTP/1.1 503 No\r\nContent-Length: 0\r\nRetry-After: " + moment.encode() + b"\r\n\r\n"
+    attempt = await send(closing(head))
+    assert came(attempt) == (503, "retry", None)
+    assert attempt.retry_after in {None, 0}
+
+
+@pytest.mark.parametrize("url", ["http://xn--.localhost:1/", "https://xn--a.example.com/", "https://xn--ls8h.la/"])
+async def test_a_host_that_is_no_name_is_a_failed_attempt(send: Send, url: str) -> None:
+    """Where an older registration let it through."""
+    assert came(await send(url=url)) == (None, "retry", "protocol")
+
+
+async def test_whatever_breaks_is_an_attempt() -> None:
+    """A failure that nobody foresaw is told as one, so that it is not repeated for ever."""
+
+    async def broken(host: str) -> list[Address]:
+        raise RuntimeError(host)
+
+    sender = Sender(LOOPBACK, total_timeout=1, resolver=broken)
+    attempt = await sender.send("http://hooks.example.com/", body=BODY, signature=signature(), now=now())
+    await sender.aclose()
+    assert came(attempt) == (None, "retry", "protocol")
 
 
 async def test_a_retry_after_may_be_a_date(send: Send) -> None:

@@ -310,19 +310,6 @@ async def test_a_cancel_during_the_submission_is_carried_out_once_fal_has_it(han
     assert (await hand.stack.emulator.request(request_id))["cancelled"] is True
 
 
-async def test_a_cancelled_job_that_fal_refused_ends_free_at_its_next_turn(hand: Hand) -> None:
-    """It went back in line with the wish on record: nothing is posted again."""
-    job_id = await hand.grant()
-    nonce = await hand.store.claim(await hand.job(job_id))
-    await hand.stack.api.post(f"/v1/jobs/{job_id}/cancel")
-    assert await hand.store.requeue(await hand.job(job_id), nonce=nonce or "", wait_ms=0)
-    await hand.gateway.dispatch.grant()
-    before = await hand.posts()
-    job = await hand.submit(job_id)
-    assert (job.status, job.money) == (Status.CANCELED, Money.RELEASED)
-    assert await hand.posts() == before
-
-
 async def test_a_cancel_of_a_held_job_is_recorded_and_nothing_else(hand: Hand) -> None:
     """Money and place are kept until the outcome is known; a second cancel says the same."""
     job = await hand.bought("[emu:submit_500]")

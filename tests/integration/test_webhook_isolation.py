@@ -3,14 +3,22 @@
 import asyncio
 import json
 import statistics
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import datetime
+from typing import Any
 
+import httpx
 import pytest
 
+from app.domain.accounts import USER_SCOPES, Scope
+from app.domain.ids import split_ref
 from app.store import keys
-from app.store.webhooks import FAILURES, PAUSE_MS, PLACES
-from tests.support.endpoints import chief, deliveries, endpoint, later, sent, taken
+from app.store.dispatch import RUNG_HIDDEN_MS
+from app.store.webhooks import AGAIN_MS, FAILURES, PAUSE_MS, PLACES, TEAM_PLACES
+from tests.support.callers import calling
+from tests.support.endpoints import change, chief, deliveries, endpoint, later, sent, taken
 from tests.support.hand import Hand
 from tests.support.receiver import Received, Receiver, Reply
 from tests.support.stack import Stack
@@ -32,6 +40,17 @@ def delay_s(request: Received) -> float:
     """From the event to the arrival of its message, on one machine's clock."""
     told = datetime.fromisoformat(json.loads(request.body)["timestamp"])
     return request.at - told.timestamp()
+
+
+@asynccontextmanager
+async def another_chief(stack: Stack) -> AsyncIterator[tuple[str, httpx.AsyncClient]]:
+    """Another team, and a client whose key submits and acts for it."""
+    administration = stack.gateway.administration
+    account = await administration.first_account(team_name="other", user_name="stranger")
+    scopes = USER_SCOPES | {Scope.TEAM_ADMIN}
+    made = await administration.add_key("test", user=account.user.id, scopes=scopes)
+    async with calling(stack, made.key) as api:
+        yield account.team.id, api
 
 
 async def test_endpoints_that_hang_do_not_delay_the_others(
@@ -64,6 +83,25 @@ async def test_endpoints_that_hang_do_not_delay_the_others(
         assert len({request.headers["webhook-id"] for request in well.requests}) == healthy * events
 
 
+async def test_another_teams_endpoints_that_hang_delay_nobody(stack: Stack) -> None:
+    """Thirty of them with four events each, and one process delivers: first attempts elsewhere under 5 s."""
+    async with Receiver() as well, chief(stack) as api, another_chief(stack) as (_, others):
+        await endpoint(api, well.url, events=["job.queued"])
+        async with stack.workers(FILMGATE_DELIVERERS="1"), Receiver() as ill:  # which lets go before they stop
+            ill.answers([hangs] * 5_000)
+            for number in range(30):
+                await endpoint(others, f"{ill.url}/{number}", events=["job.queued"])
+            for number in range(4):
+                body = stack.body(f"a loud sea {number}")
+                assert (await others.post("/v1/jobs", json=body)).status_code == 202
+            await ill.wait_for(30)
+            for number in range(3):
+                await stack.submit(f"a quiet lake {number}")
+                await well.wait_for(number + 1)
+            assert max(map(delay_s, well.requests)) < BOUND_S
+            assert len(ill.requests) < 60
+
+
 async def canceled(hand: Hand, *, count: int = 1) -> None:
     """So many jobs that end at once: an event each."""
     for _ in range(count):
@@ -71,29 +109,63 @@ async def canceled(hand: Hand, *, count: int = 1) -> None:
         assert await hand.store.cancel_queued(await hand.job(job_id))
 
 
-async def test_one_destination_has_a_few_places_and_never_all(hand: Hand) -> None:
-    """Of twenty deliveries each, a round is handed four for each endpoint, and for each host that jobs name."""
+async def test_one_destination_has_a_few_places_and_never_all(hand: Hand, receiver: Receiver) -> None:
+    """Of twenty deliveries each, an endpoint and a host that jobs name get one, and four once it was well."""
     async with chief(hand.stack) as api:
-        made = [await endpoint(api, f"https://consumer.example/{number}") for number in range(2)]
+        made = [await endpoint(api, f"{receiver.url}/{number}") for number in range(2)]
         for number in range(20):
-            job_id = await hand.admit(webhook_url=f"https://named.example/{number}")
+            job_id = await hand.admit(webhook_url=f"{receiver.url}/own/{number}")
             await hand.store.cancel_queued(await hand.job(job_id))
-    handed = [destination for _, destination in await taken(hand)]
-    wanted = {f"{hand.team}/{one['id']}" for one in made} | {f"{hand.team}/host:named.example"}
-    assert {name: handed.count(name) for name in set(handed)} == dict.fromkeys(wanted, PLACES)
+    host = receiver.url.removeprefix("http://")
+    wanted = {f"{hand.team}/{one['id']}" for one in made} | {f"{hand.team}/host:{host}"}
+    first = await taken(hand)
+    assert Counter(destination for _, destination in first) == dict.fromkeys(wanted, 1)
     assert await taken(hand) == []
+    for ref, destination in first:
+        await deliver(hand.gateway, ref, destination=destination)
+    assert Counter(destination for _, destination in await taken(hand)) == dict.fromkeys(wanted, PLACES)
+    assert await taken(hand) == []
+
+
+async def test_one_team_never_has_all_places(hand: Hand) -> None:
+    """However many addresses it has: the other places of a round are for others, and its own come later."""
+    stack, count = hand.stack, TEAM_PLACES + 4
+    async with chief(stack) as ours, another_chief(stack) as (team, theirs):
+        for number in range(count):
+            await endpoint(ours, f"https://ours.example/{number}")
+        await endpoint(theirs, "https://theirs.example", events=["job.queued"])
+        await canceled(hand)
+        assert (await theirs.post("/v1/jobs", json=stack.body())).status_code == 202
+
+    async def handed(busy: list[str]) -> Counter[str]:
+        found = await hand.gateway.webhook_store.take(
+            limit=100, handed_ms=RUNG_HIDDEN_MS, hidden_ms=HIDDEN_MS, quick=False, busy=busy
+        )
+        return Counter(split_ref(ref)[0] for ref, _ in found)
+
+    assert await handed([]) == {hand.team: TEAM_PLACES, team: 1}
+    assert await handed([hand.team] * TEAM_PLACES) == {}
+    found: Counter[str] = Counter()
+
+    async def rest() -> bool:
+        found.update(await handed([hand.team] * (TEAM_PLACES - 1)))
+        return found.total() > 0
+
+    await wait_until(rest, "they are looked at again")
+    assert found == {hand.team: 1}
 
 
 async def test_one_that_failed_or_was_slow_has_one_place(hand: Hand, receiver: Receiver) -> None:
     """Until it answers well and at once; near its end, a round does not begin with it at all."""
     async with chief(hand.stack) as api:
-        await endpoint(api, receiver.url)
+        made = await endpoint(api, receiver.url)
     for answers in ([500], [Reply(200, delay=2.1)]):
         await canceled(hand)
         receiver.answers(answers)
         assert await sent(hand) == 1
         await canceled(hand, count=3)
         assert await taken(hand, quick=True) == []
+        await later(hand, made["id"], ms=AGAIN_MS)
         assert await sent(hand) == 1
         assert await sent(hand) == 2
 
@@ -123,7 +195,33 @@ async def test_ten_failures_open_the_breaker_and_a_probe_closes_it(hand: Hand, r
             pass
     arrived = [one for one in await deliveries(hand, endpoint=made["id"]) if one.status == "delivered"]
     assert {len(one.attempts) for one in arrived if one.id in {first.id for first in untried}} <= {1, 2}
-    assert await hand.redis.exists(keys.destination(f"{hand.team}/{made['id']}")) == 0
+    assert await hand.redis.hgetall(keys.destination(f"{hand.team}/{made['id']}")) == {"good": "1"}
+
+
+LET_GO_ON = [[{"url": "https://moved.example"}], [{"paused": True}, {"paused": False}]]
+
+
+@pytest.mark.parametrize("changes", LET_GO_ON)
+async def test_an_edit_neither_closes_the_breaker_nor_forgets_failures(
+    hand: Hand, receiver: Receiver, changes: list[dict[str, Any]]
+) -> None:
+    """Nor does a new secret: only another address does, or being let go on."""
+    async with chief(hand.stack) as api:
+        made = await endpoint(api, receiver.url)
+        await canceled(hand, count=FAILURES + 1)
+        receiver.answers([500] * FAILURES)
+        while await sent(hand):
+            pass
+        state = keys.destination(f"{hand.team}/{made['id']}")
+        before = await hand.redis.hgetall(state)
+        assert before["failures"] == str(FAILURES)
+        await change(api, made["id"], description="the shop", paused=False, url=receiver.url)
+        assert (await api.post(f"/v1/webhook-endpoints/{made['id']}/rotate-secret")).status_code == 200
+        assert (await hand.redis.hgetall(state), await taken(hand)) == (before, [])
+        for wanted in changes:
+            await change(api, made["id"], **wanted)
+        assert await hand.redis.exists(state) == 0
+        assert len(await taken(hand)) == 1
 
 
 async def test_any_answer_is_a_sign_of_life_of_a_host(hand: Hand, receiver: Receiver) -> None:
@@ -139,6 +237,8 @@ async def test_what_a_dead_worker_had_in_hand_is_given_out_again(hand: Hand, rec
     """Its place and its delivery come back by themselves, and both are counted once."""
     async with chief(hand.stack) as api:
         made = await endpoint(api, receiver.url)
+    await canceled(hand)
+    assert await sent(hand) == 1
     await canceled(hand, count=PLACES + 1)
     ((ref, destination), *_) = await taken(hand)
     assert await hand.gateway.dispatch.take_up("deliver", ref, hidden_ms=HIDDEN_MS, destination=destination)
@@ -146,7 +246,7 @@ async def test_what_a_dead_worker_had_in_hand_is_given_out_again(hand: Hand, rec
     await later(hand, made["id"], ms=HIDDEN_MS)
     while await sent(hand):
         pass
-    assert len(receiver.requests) == PLACES + 1
+    assert len(receiver.requests) == 1 + PLACES + 1
 
 
 @pytest.mark.timeout(600)

@@ -242,15 +242,17 @@ class JobSteps(Machine):
     @some_jobs
     @rule(number=NUMBERS, stale=VIEWS, wait_ms=st.sampled_from([0, 60_000]), loss=LOSSES)
     def requeue(self, number: int, stale: int | None, wait_ms: int, loss: Loss | None) -> None:
-        """Fal refused it for now, or an operator sends it again."""
+        """Fal refused it for now, or an operator sends it again; one that its caller wants cancelled ends."""
         job, nonce = self._attempt(number, stale, Status.SUBMITTING, Status.HELD)
-        way = ((Status.SUBMITTING, Status.HELD), Status.QUEUED)
+        wanted = self.seen.jobs()[join_ref(job.team, job.id)].cancel_requested_ms is not None
+        way = ((Status.SUBMITTING, Status.HELD), Status.CANCELED if wanted else Status.QUEUED)
         self.advance(
             job,
             lambda gateway: gateway.job_store.requeue(job, nonce=nonce, wait_ms=wait_ms),
             loss,
             way,
             nonce=nonce,
+            money=CHARGES[Charge.RELEASE],
         )
 
     @some_jobs

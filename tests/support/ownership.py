@@ -171,6 +171,7 @@ ROUTES: dict[str, Entry] = {
     "GET /v1/jobs/{job_id}/events": Own(ended_job, 200),
     "GET /v1/jobs/{job_id}/deliveries": Own(ended_job, 200, browser=False),
     "GET /v1/webhook-endpoints/{endpoint_id}/deliveries": Teams(an_endpoint, 200, acts=False),
+    "GET /v1/deliveries/{delivery_id}": Own(a_delivery, 200, browser=False),
     "POST /v1/deliveries/{delivery_id}/replay": Own(a_delivery, 202, acts=True, browser=False),
     "GET /v1/webhook-endpoints/{endpoint_id}": Teams(an_endpoint, 200, acts=False),
     "PATCH /v1/webhook-endpoints/{endpoint_id}": Teams(an_endpoint, 200, body={"paused": True}),

@@ -278,6 +278,10 @@ async def test_redirects_cookies_and_proxies_are_ignored(monkeypatch: pytest.Mon
         ("", "url_scheme"),
         ("https://", "url_not_allowed"),
         ("https:///x", "url_not_allowed"),
+        ("https://xn--a.example.com/", "url_not_allowed"),
+        ("http://xn--.localhost:8324/m/200", "url_not_allowed"),
+        ("https://xn--ls8h.la/", "url_not_allowed"),
+        ("https://xn--bcher-kva.example/", None),
         ("https://user@hooks.example.com/", "url_not_allowed"),
         ("https://user:secret@hooks.example.com/", "url_not_allowed"),
         ("https://127.0.0.1\\@hooks.example.com/", "url_not_allowed"),
@@ -334,6 +338,22 @@ async def test_registration_leaves_to_dns_what_only_dns_can_tell() -> None:
         with pytest.raises(Unprocessable) as caught:
             check_url(url, policy)
         assert caught.value.code == code
+
+
+@pytest.mark.parametrize("url", ["http://hooks.example.com:8080/", "https://hooks.example.com:9443/"])
+async def test_a_refusal_that_a_listed_name_would_lift_says_so(url: str) -> None:
+    """Where networks are listed; an address, or a list without networks, leaves nothing to be named."""
+    listed = EgressPolicy.parse("10.0.5.0/24")
+    with pytest.raises(Unprocessable, match=r", unless the operator lists the name in FILMGATE_EGRESS_ALLOW\.$"):
+        check_url(url, listed)
+    for other, policy in (
+        (url.replace("hooks.example.com", PUBLIC), listed),
+        (url, EgressPolicy.parse("a.internal")),
+    ):
+        with pytest.raises(Unprocessable) as caught:
+            check_url(other, policy)
+        assert "unless" not in caught.value.message
+    check_url(url, EgressPolicy.parse("10.0.5.0/24, hooks.example.com"))
 
 
 async def test_the_operators_list_is_read_strictly() -> None:

@@ -62,6 +62,19 @@ def test_only_a_held_job_ends_at_its_deadline(now_ms: int, status: int | None) -
     assert ending(job(Status.RUNNING), now_ms) is None
 
 
+@pytest.mark.parametrize(
+    ("start_ms", "now_ms", "timeout"),
+    [(500, 499, []), (500, 500, ["user"]), (1000, 1000, [None]), (2000, 1000, [None]), (None, 1000, [None])],
+)
+def test_a_held_job_ends_at_the_earlier_of_its_deadlines(
+    start_ms: int | None, now_ms: int, timeout: list[str | None]
+) -> None:
+    """The start timeout that its caller gave says so in the header, so that no client asks again."""
+    end = ending(job(Status.HELD, start_deadline_ms=start_ms), now_ms)
+    assert [one.headers.get("X-Fal-Request-Timeout-Type") for one in [end] if one is not None] == timeout
+    assert end is None or (end.status, end.error_type) == (504, "request_timeout")
+
+
 @pytest.mark.parametrize("code", ["canceled", "start_timeout", "deadline_exceeded", "upstream_error", "who_knows"])
 @pytest.mark.parametrize("upstream", [None, {}, {"status": 409}, {"status": 200, "detail": "odd"}])
 def test_every_failure_has_a_status_and_a_sentence(code: str, upstream: dict[str, Any] | None) -> None:

@@ -81,11 +81,13 @@ def test_a_result_decides_state_and_money(
     ("changes", "end", "code"),
     [
         ({"cancel_requested_ms": 5}, Status.CANCELED, "canceled"),
-        ({}, Status.FAILED, "deadline_exceeded"),
+        ({"cancel_sent_ms": 5, "deadline_ms": 9}, Status.FAILED, "deadline_exceeded"),
+        ({"upstream_done_ms": 9, "deadline_ms": 9}, Status.FAILED, "deadline_exceeded"),
+        ({"upstream_done_ms": 8, "deadline_ms": 9}, Status.FAILED, "upstream_error"),
     ],
 )
 def test_a_cancelled_request_is_whoevers_wish_it_was(changes: dict[str, Any], end: Status, code: str) -> None:
-    """The caller's: canceled. Otherwise only the deadline cancels: failed. fal may charge either."""
+    """The caller's: canceled. Ours at the deadline, or somebody's at fal before it: failed. fal may charge each."""
     result = Result(499, request_error("client_cancelled"), "client_cancelled")
     found, money, error, _ = judge(job(**changes), result, queue_url=QUEUE)
     assert (found, money, error.code if error else None) == (end, Charge.DISPUTE, code)

@@ -56,6 +56,14 @@ REFUSED = {
         {"FILMGATE_HOOK_SECRET": "0123456789abcdef", "FILMGATE_HOOK_SECRET_FILE": "/dev/null"},
         "FILMGATE_HOOK_SECRET",
     ),
+    "admin key of five letters": (
+        {"FILMGATE_ADMIN_KEY": "admin" * 4},
+        "FILMGATE_ADMIN_KEY must have at least 8 diff",
+    ),
+    "hook secret of two letters": (
+        {"FILMGATE_HOOK_SECRET": "ab" * 10},
+        "FILMGATE_HOOK_SECRET must have at least 8 different characters",
+    ),
     "unknown outcome": ({"FILMGATE_ON_UNKNOWN_OUTCOME": "repeat"}, "FILMGATE_ON_UNKNOWN_OUTCOME"),
     "both admin keys": (
         {"FILMGATE_ADMIN_KEY": "0123456789abcdef", "FILMGATE_ADMIN_KEY_FILE": "/dev/null"},

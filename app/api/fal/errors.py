@@ -29,7 +29,7 @@ SHORT_WAIT_S = 60
 SENTENCES = 3  # of the findings, in `message`
 UNREAD = {TooSlow.status, TooLarge.status}
 PLACES = {"webhook_url": ("query", "fal_webhook"), "start_deadline": ("header", "x-fal-request-timeout")}
-# Of a whole request, where no field is named: our code and fal's word for it.
+# Of an image, or of a whole request: our code and fal's word for it.
 TYPES = {
     "not_an_image": "image_load_error",
     "bad_data_uri": "image_load_error",
@@ -64,13 +64,15 @@ def status_of(error: FilmgateError, *, repeatable: bool) -> int:
     """The HTTP status at fal's door.
 
     1. a store that is away: 429, which both clients send again, where that is harmless; else 503
-    2. a limit: 429 when it is worth waiting for; 403 for longer waits, and for what no wait brings
+    2. a limit: 429 when a short wait is known to help; 403 for longer ones, for those of which nobody knows the
+       length (`concurrent`, `queued`), and for what no wait brings
     3. a conflict: 400, for 409 is sent again
     """
     if isinstance(error, StoreUnavailable):
         return TOO_MANY if repeatable else error.status
     if isinstance(error, OverLimit):
-        soon = error.retryable and (error.retry_after or 0) <= SHORT_WAIT_S
+        known = all(state.resets_ms is not None for state in error.limits if state.over)
+        soon = error.retryable and known and (error.retry_after or 0) <= SHORT_WAIT_S
         return TOO_MANY if soon else FORBIDDEN
     return 400 if isinstance(error, Conflict) else error.status
 
@@ -101,14 +103,15 @@ def _findings(error: FilmgateError, base_url: str) -> list[dict[str, Any]]:
 
 
 def _finding(found: Violation, url: str) -> dict[str, Any]:
-    first, *rest = [part.replace("~1", "/").replace("~0", "~") for part in found.pointer.split("/")[1:]] or [""]
-    loc: list[Any] = ["body", *(int(part) if part.isdigit() else part for part in rest)]
-    loc = [*PLACES[first]] if first in PLACES else loc
+    parts = [part.replace("~1", "/").replace("~0", "~") for part in found.pointer.split("/")[1:]]
+    inner = parts[1:] if parts[:1] == ["input"] else parts  # at this door a job's input is the whole body
+    loc: list[Any] = ["body", *(int(part) if part.isdigit() else part for part in inner)]
+    loc = [*PLACES[parts[0]]] if parts and parts[0] in PLACES else loc
     shown: dict[str, Any] = {
         "loc": loc,
         "msg": found.message,
         "type": KINDS.get(found.kind, found.kind),
         "url": url,
     }
-    shown["type"] = shown["type"] or found.code
+    shown["type"] = shown["type"] or TYPES.get(found.code, found.code)
     return {**shown, "ctx": dict(found.ctx)} if found.ctx else shown

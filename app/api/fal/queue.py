@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, BackgroundTasks, Depends, Request
 from fastapi.responses import Response, StreamingResponse
+from starlette.convertors import PathConvertor, register_url_convertor
 
 from app.api.deps import CurrentCaller, TheGateway, gateway, job_reader
 from app.api.fal.asking import Asked, answer_headers
@@ -29,6 +30,15 @@ from app.services.watch import while_valid
 PING_S = 8.0  # a comment at least every ten seconds
 PENDING = {"detail": "Request is still in progress", "message": "Request is still in progress"}
 REQUEST = "/{app:path}/requests/{request_id}"
+
+
+class ModelPath(PathConvertor):
+    """A path that may be a model's: none below a request, where other methods are refused as what they are."""
+
+    regex = "(?!.*/requests/).*"
+
+
+register_url_convertor("model", ModelPath())
 router = APIRouter(prefix="/fal/queue", include_in_schema=False)
 
 
@@ -66,7 +76,7 @@ async def polling(request: Request) -> Poll:
 Polled = Annotated[Poll, Depends(polling)]
 
 
-@router.post("/{model_id:path}")
+@router.post("/{model_id:model}")
 async def submit(request: Request, asked: Asked) -> Response:
     """Admit a job: 200 with its id and URLs, also for a repeat."""
     door = asked.owner.fal_door

@@ -6,13 +6,17 @@ from fastapi import APIRouter, BackgroundTasks, Request
 from fastapi.responses import Response
 
 from app.api.fal.asking import Asked, answer_headers
+from app.api.fal.errors import REQUEST_ID, TOO_MANY, fal_reply
 from app.api.fal.queue import result_of
+from app.api.stopping import stopping
 from app.domain.accounts import Caller
 from app.domain.errors import Unauthenticated
 from app.ending import ended
 from app.services.fal_door import FalDoor, Seen, Taken
 
-GONE = 499
+GONE, UNAVAILABLE = 499, 503
+RESTART_S = 2  # until another server, or this one again, takes the call
+RESTARTING = "The server restarts; the request goes on."
 router = APIRouter(prefix="/fal/run", include_in_schema=False)
 
 
@@ -28,6 +32,8 @@ async def run(request: Request, asked: Asked) -> Response:
     )
     headers = answer_headers(taken.job, taken=taken)
     seen = await _held(request, door, asked.caller, taken)
+    if seen is None and stopping(request).is_set():
+        return _restarting(headers, repeatable=not asked.request.always_new)
     if seen is None:
         return Response(status_code=GONE, headers=headers)  # nobody reads it
     if not await asked.owner.accounts.is_valid(asked.caller):
@@ -39,14 +45,23 @@ async def run(request: Request, asked: Asked) -> Response:
 
 
 async def _held(request: Request, door: FalDoor, caller: Caller, taken: Taken) -> Seen | None:
-    """The job at its end; None when the caller left before it."""
+    """The job at its end; None when the caller left before it, or the server is told to stop."""
     holding = asyncio.create_task(door.until_end(caller, taken.job))
     leaving = asyncio.create_task(_left(request))
+    closing = asyncio.create_task(stopping(request).wait())
     try:
-        await asyncio.wait({holding, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({holding, leaving, closing}, return_when=asyncio.FIRST_COMPLETED)
         return holding.result() if holding.done() and not leaving.done() else None
     finally:
-        await ended(holding, leaving)
+        await ended(holding, leaving, closing)
+
+
+def _restarting(headers: dict[str, str], *, repeatable: bool) -> Response:
+    """429, which both clients send again, and then hold for the same job; 503 where that would buy another one."""
+    status = TOO_MANY if repeatable else UNAVAILABLE
+    advice = "Send the same call again to wait for its end." if repeatable else f"Ask for {headers[REQUEST_ID]}."
+    sentence = f"{RESTARTING} {advice}"
+    return fal_reply({"detail": sentence, "message": sentence}, status, {**headers, "Retry-After": str(RESTART_S)})
 
 
 async def _left(request: Request) -> None:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
 from app.api.body import json_body
 from app.api.deps import CurrentCaller, OwnJob, TheGateway
 from app.api.v1.schemas import PROBLEMS, body_schema
-from app.api.v1.webhook_schemas import STRICT, EventTypes
+from app.api.v1.webhook_schemas import STRICT, EventType, EventTypes
 from app.domain.accounts import Caller
 from app.domain.errors import Unprocessable
 from app.domain.events import Event
@@ -44,6 +44,8 @@ Moment = Annotated[int, BeforeValidator(_milliseconds), _TIME]
 Status = Literal["due", "delivered", "dead"]
 From = Annotated[Moment | None, Query(alias="from", description="Written then or later")]
 To = Annotated[Moment | None, Query(alias="to", description="Written before")]
+Events = Annotated[list[EventType] | None, Query(description="Only these types; may be given more than once")]
+EndpointId = Annotated[str | None, Query(max_length=64, description="Only those to this endpoint")]
 Limit = Annotated[int, Query(ge=1, le=100)]
 Cursor = Annotated[str | None, Query(max_length=200)]
 
@@ -72,7 +74,7 @@ class ReplayBody(BaseModel):
         )
 
 
-ReadReplay = Annotated[ReplayBody, Depends(json_body(ReplayBody))]
+ReadReplay = Annotated[ReplayBody, Depends(json_body(ReplayBody, optional=True))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ class PageAskedFor:
     """Which deliveries of a list, and where in it."""
 
     status: Status | None
+    events: frozenset[str] | None
     start: int | None
     end: int | None
     limit: int
@@ -87,9 +90,14 @@ class PageAskedFor:
 
 
 async def _page_asked_for(
-    status: Status | None = None, start: From = None, end: To = None, limit: Limit = 50, cursor: Cursor = None
+    status: Status | None = None,
+    event: Events = None,
+    start: From = None,
+    end: To = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
 ) -> PageAskedFor:
-    return PageAskedFor(status, start, end, limit, cursor)
+    return PageAskedFor(status, None if event is None else frozenset(event), start, end, limit, cursor)
 
 
 AskedPage = Annotated[PageAskedFor, Depends(_page_asked_for)]
@@ -117,9 +125,17 @@ async def endpoint_deliveries(
 
 
 @router.get("/deliveries", summary="The team's webhooks")
-async def list_deliveries(request: Request, caller: CurrentCaller, owner: TheGateway, asked: AskedPage) -> Response:
+async def list_deliveries(
+    request: Request, caller: CurrentCaller, owner: TheGateway, asked: AskedPage, endpoint: EndpointId = None
+) -> Response:
     """All of them, newest first; `status=dead`: dead letters, in the order in which they were given up."""
-    return await _listed(request, owner, caller, asked, endpoint=None)
+    return await _listed(request, owner, caller, asked, endpoint=endpoint)
+
+
+@router.get("/deliveries/{delivery_id}", summary="Read one webhook")
+async def read_delivery(delivery_id: str, caller: CurrentCaller, owner: TheGateway) -> Response:
+    """One message with every attempt; what `POST …/test` names is found here."""
+    return JSONResponse(delivery_view(await owner.deliveries.get(caller, delivery_id)), headers=NO_STORE)
 
 
 @router.post("/deliveries/{delivery_id}/replay", status_code=202, summary="Send a webhook again")
@@ -131,7 +147,7 @@ async def replay_delivery(delivery_id: str, caller: CurrentCaller, owner: TheGat
 @router.post(
     "/deliveries/replay",
     status_code=202,
-    openapi_extra=body_schema(ReplayBody),
+    openapi_extra=body_schema(ReplayBody, required=False),
     summary="Send many webhooks again",
 )
 async def replay_deliveries(caller: CurrentCaller, body: ReadReplay, owner: TheGateway) -> dict[str, Any]:
@@ -149,7 +165,7 @@ def delivery_view(listed: Listed) -> dict[str, Any]:
         "event": delivery.event.type,
         "job": delivery.event.job.id if isinstance(delivery.event, Event) else None,
         "endpoint": delivery.endpoint,
-        "url": delivery.url,
+        "url": delivery.url or None,
         "status": delivery.status,
         "created_at": iso(delivery.created_ms),
         "next_attempt_at": iso(listed.next_ms) if delivery.status == "due" else None,
@@ -164,6 +180,7 @@ def delivery_view(listed: Listed) -> dict[str, Any]:
 def _attempt_view(attempt: DeliveryAttempt) -> dict[str, Any]:
     return {
         "at": iso(attempt.at_ms),
+        "url": attempt.url,
         "status": attempt.status,
         "duration_ms": attempt.duration_ms,
         "outcome": attempt.outcome,
@@ -187,7 +204,7 @@ def _wanted(
 async def _listed(
     request: Request, owner: Gateway, caller: Caller, asked: PageAskedFor, *, endpoint: str | None
 ) -> Response:
-    wanted = _wanted(endpoint, asked.status, asked.start, asked.end)
+    wanted = _wanted(endpoint, asked.status, asked.start, asked.end, asked.events)
     page = await owner.deliveries.page(caller, wanted, limit=asked.limit, cursor=asked.cursor)
     return _page(request, owner, page)
 
@@ -200,6 +217,7 @@ def _page(request: Request, owner: Gateway, page: DeliveryPage) -> Response:
     }
     headers = NO_STORE
     if page.next_cursor is not None:
-        query = urlencode({**request.query_params, "cursor": page.next_cursor})
+        asked = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
+        query = urlencode([*asked, ("cursor", page.next_cursor)])
         headers = {**NO_STORE, "Link": f'<{owner.settings.base_url}{request.url.path}?{query}>; rel="next"'}
     return JSONResponse(view, headers=headers)

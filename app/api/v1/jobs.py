@@ -1,5 +1,6 @@
 """Jobs over HTTP."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -28,12 +29,14 @@ from app.api.deps import (
     preferred_wait,
 )
 from app.api.limit_headers import limit_headers
+from app.api.stopping import stopping
 from app.api.v1.schemas import PROBLEMS, JobBody, JobPage, JobView, body_schema
 from app.domain.accounts import Caller
 from app.domain.errors import Conflict, Malformed
 from app.domain.jobs import Job, Status
 from app.domain.money import format_usd
 from app.domain.views import event_view, job_view, limit_state_view, paused_view
+from app.ending import ended
 from app.gateway import Gateway
 from app.services.listing import Filter
 from app.services.watch import Frame, while_valid
@@ -92,7 +95,7 @@ async def submit_job(request: Request, asked: JobAskedFor) -> Response:
     )
     job, position = submitted.job, submitted.position
     if wait and not job.status.ended:
-        job = await owner.jobs.wait(job, seconds=wait)
+        job = await _waited(request, owner, job, wait)
         position = await owner.jobs.position(job)
     headers = {
         "Location": f"{owner.settings.base_url}/v1/jobs/{job.id}",
@@ -154,10 +157,10 @@ async def list_jobs(
 
 
 @router.get("/jobs/{job_id}", response_model=JobView, summary="Read a job")
-async def read_job(job: ReadableJob, owner: TheGateway, wait: PreferredWait) -> Response:
+async def read_job(request: Request, job: ReadableJob, owner: TheGateway, wait: PreferredWait) -> Response:
     """The job; with `Prefer: wait=N`, as it is when it ends or after N seconds."""
     if wait:
-        job = await owner.jobs.wait(job, seconds=wait)
+        job = await _waited(request, owner, job, wait)
     return await _render(owner, job, await owner.jobs.position(job), headers=_preference(wait))
 
 
@@ -227,6 +230,19 @@ def _metadata_filter(request: Request) -> tuple[str, str] | None:
     if len(pairs) > 1:
         raise Malformed("One metadata filter a request.", code="invalid_input")
     return pairs[0] if pairs else None
+
+
+async def _waited(request: Request, owner: Gateway, job: Job, seconds: int) -> Job:
+    """The job at its end, after so many seconds, or as it stands when the server is told to stop."""
+    waiting = asyncio.create_task(owner.jobs.wait(job, seconds=seconds))
+    leaving = asyncio.create_task(stopping(request).wait())
+    try:
+        await asyncio.wait({waiting, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if waiting.done():
+            return waiting.result()
+    finally:
+        await ended(waiting, leaving)
+    return await owner.jobs.wait(job, seconds=0)
 
 
 def _preference(wait: int) -> dict[str, str]:

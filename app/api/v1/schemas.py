@@ -162,7 +162,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def body_schema(model: type[BaseModel]) -> dict[str, Any]:
+def body_schema(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
     """The OpenAPI request body of a route whose body we read ourselves."""
     content = {"application/json": {"schema": model.model_json_schema()}}
-    return {"requestBody": {"required": True, "content": content}}
+    return {"requestBody": {"required": required, "content": content}}

@@ -1,5 +1,6 @@
 """Webhook endpoints and the secrets that sign, over HTTP."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
@@ -10,7 +11,7 @@ from app.api.deps import CurrentCaller, TheGateway
 from app.api.v1.schemas import PROBLEMS, body_schema
 from app.api.v1.webhook_schemas import EndpointBody, EndpointChange, RotationBody, endpoint_view
 from app.domain.views import iso
-from app.domain.webhooks import Endpoint, Secret
+from app.domain.webhooks import Endpoint, Secret, older_until
 from app.gateway import Gateway
 
 NO_STORE = {"Cache-Control": "no-store"}
@@ -19,7 +20,7 @@ router = APIRouter(prefix="/v1", tags=["webhooks"], responses=PROBLEMS)
 
 ReadEndpoint = Annotated[EndpointBody, Depends(json_body(EndpointBody))]
 ReadChange = Annotated[EndpointChange, Depends(json_body(EndpointChange))]
-ReadRotation = Annotated[RotationBody, Depends(json_body(RotationBody))]
+ReadRotation = Annotated[RotationBody, Depends(json_body(RotationBody, optional=True))]
 
 
 @router.post(
@@ -34,7 +35,7 @@ async def add_webhook_endpoint(caller: CurrentCaller, body: ReadEndpoint, owner:
 @router.get("/webhook-endpoints", summary="List webhook endpoints")
 async def list_webhook_endpoints(caller: CurrentCaller, owner: TheGateway) -> dict[str, Any]:
     """The team's, the oldest first."""
-    return {"data": [await _view(owner, endpoint) for endpoint in await owner.webhooks.every(caller)]}
+    return {"data": await _views(owner, await owner.webhooks.every(caller))}
 
 
 @router.get("/webhook-endpoints/{endpoint_id}", summary="Read a webhook endpoint")
@@ -75,7 +76,7 @@ async def send_test_event(endpoint_id: str, caller: CurrentCaller, owner: TheGat
 
 @router.post(
     "/webhook-endpoints/{endpoint_id}/rotate-secret",
-    openapi_extra=body_schema(RotationBody),
+    openapi_extra=body_schema(RotationBody, required=False),
     summary="Make a new secret for a webhook endpoint",
 )
 async def rotate_endpoint_secret(
@@ -89,24 +90,32 @@ async def rotate_endpoint_secret(
 @router.get("/webhook-secret", summary="The secret that signs webhooks named by jobs")
 async def read_webhook_secret(caller: CurrentCaller, owner: TheGateway) -> Response:
     """The team's Standard Webhooks secret, `whsec_…`, and until when older ones sign beside it."""
-    return _team_view(await owner.webhooks.team_secrets(caller))
+    return await _team_view(owner, await owner.webhooks.team_secrets(caller))
 
 
 @router.post(
     "/webhook-secret/rotate",
-    openapi_extra=body_schema(RotationBody),
+    openapi_extra=body_schema(RotationBody, required=False),
     summary="Make a new secret for webhooks named by jobs",
 )
 async def rotate_webhook_secret(caller: CurrentCaller, body: ReadRotation, owner: TheGateway) -> Response:
     """The one before signs on for the overlap; three may sign at the same time."""
-    return _team_view(await owner.webhooks.rotate_team_secret(caller, overlap_ms=body.overlap_ms))
+    return await _team_view(owner, await owner.webhooks.rotate_team_secret(caller, overlap_ms=body.overlap_ms))
 
 
 async def _view(owner: Gateway, endpoint: Endpoint, *, secret: bool = False) -> dict[str, Any]:
-    public_key = await owner.webhooks.public_key() if endpoint.asymmetric else None
-    return endpoint_view(endpoint, public_key=public_key, secret=secret)
+    return (await _views(owner, [endpoint], secret=secret))[0]
 
 
-def _team_view(secrets: tuple[Secret, ...]) -> Response:
-    older = [iso(secret.until_ms) for secret in secrets[1:]]
+async def _views(owner: Gateway, endpoints: Sequence[Endpoint], *, secret: bool = False) -> list[dict[str, Any]]:
+    public_key = await owner.webhooks.public_key() if any(one.asymmetric for one in endpoints) else None
+    now_ms, health = await owner.dispatch.now_ms(), await owner.webhooks.health(endpoints)
+    return [
+        endpoint_view(one, how, now_ms=now_ms, public_key=public_key, secret=secret)
+        for one, how in zip(endpoints, health, strict=True)
+    ]
+
+
+async def _team_view(owner: Gateway, secrets: tuple[Secret, ...]) -> Response:
+    older = [iso(until_ms) for until_ms in older_until(secrets, await owner.dispatch.now_ms())]
     return JSONResponse({"secret": secrets[0].text, "older_secrets_until": older}, headers=NO_STORE)

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from app.domain.events import EVENT_TYPES
 from app.domain.views import iso
-from app.domain.webhooks import DAY_S, LONGEST_OVERLAP_S, Endpoint
+from app.domain.webhooks import DAY_S, LONGEST_OVERLAP_S, Endpoint, Health, older_until
 from app.services.webhooks import EndpointRequest
 
 MODELS = 100  # that one endpoint may name
@@ -110,8 +110,10 @@ class RotationBody(BaseModel):
         return (1 if self.overlap_days is None else self.overlap_days) * DAY_S * 1000
 
 
-def endpoint_view(endpoint: Endpoint, *, public_key: str | None = None, secret: bool = False) -> dict[str, Any]:
-    """An endpoint as its team sees it; its newest secret only when it was just made."""
+def endpoint_view(
+    endpoint: Endpoint, health: Health, *, now_ms: int, public_key: str | None = None, secret: bool = False
+) -> dict[str, Any]:
+    """An endpoint as its team sees it, and how its attempts go; its newest secret only when it was just made."""
     view: dict[str, Any] = {
         "id": endpoint.id,
         "url": endpoint.url,
@@ -122,7 +124,10 @@ def endpoint_view(endpoint: Endpoint, *, public_key: str | None = None, secret: 
         "disabled_reason": endpoint.disabled_reason,
         "asymmetric": endpoint.asymmetric,
         "created_at": iso(endpoint.created_ms),
-        "older_secrets_until": [iso(one.until_ms) for one in endpoint.secrets[1:]],
+        "older_secrets_until": [iso(until_ms) for until_ms in older_until(endpoint.secrets, now_ms)],
+        "failures_in_a_row": health.failures,
+        "failing_since": iso(health.since_ms),
+        "next_probe_at": iso(health.probe_ms) if endpoint.status == "active" else None,
     }
     if endpoint.asymmetric:
         view["public_key"] = public_key

@@ -3,8 +3,9 @@
 -- Runs when memory is short, because what was bought must be written down.
 --
 -- 1. refuse when the job is gone, is in another state, or another attempt's nonce is shown: someone was faster;
---    a claim without a slot too: its doorbell was rung before the slot was taken back; and one while claims are stopped
--- 2. write the fields given, and the status
+--    a claim without a slot too: its doorbell was rung before the slot was taken back; and one that may not be made any
+--    more: its slot runs out, and the next grant puts the job back in line with its turn
+-- 2. back in line, and its cancel is wanted: end it instead, free of charge; write the fields given, and the status
 -- 3. do what the new state means: its slot, its places in line and among its owners' jobs, the next due times
 -- 4. an end: close or dispute the reservation, start the record's expiry
 -- 5. write the event, and the outbox entries: for each of the team's endpoints that wants it, and for the job's own
@@ -40,6 +41,7 @@
 --   billing_ms     from an end until fal's bill is looked at; "" when nobody reads it
 --   retention_ms   how long an ended job is kept
 --   delivery       id of the entry for the job's own webhook
+--   canceled       the error of a job that ends because its cancel is wanted, JSON
 --   notify         "1" when the job's own webhook wants this event
 -- REST field, value, …; a value of "@now" is the store's time
 --
@@ -52,8 +54,17 @@ end
 if arg.nonce ~= '' and before[2] ~= arg.nonce then
   return {'stale', status}
 end
-if arg.status == 'submitting' and (claims_stopped(arg.prefix) or not redis.call('ZSCORE', key.slots, arg.ref)) then
+local id = redis.call('HGET', key.job, 'id')
+local whose = redis.call('HMGET', key.job, 'team', 'user', 'quoted_micro')
+if arg.status == 'submitting'
+  and (not redis.call('ZSCORE', key.slots, arg.ref) or not may_claim(arg.prefix, whose[1], arg.ref)) then
+  redis.call('ZADD', key.slots, 'XX', whole(now), arg.ref)
   return {'stale', status}
+end
+if arg.status == 'queued' and redis.call('HEXISTS', key.job, 'cancel_requested_ms') == 1 then
+  count_grant(arg.prefix, whose[1], whose[2], -tonumber(whose[3]))
+  redis.call('HSET', key.job, 'error', arg.canceled)
+  arg.status, arg.money, arg.notify = 'canceled', 'release', '1'
 end
 
 redis.call('HSET', key.job, 'status', arg.status)
@@ -66,8 +77,6 @@ redis.call('ZREM', key.due_poll, arg.ref)
 redis.call('ZREM', key.due_finalize, arg.ref)
 redis.call('ZREM', key.held, arg.ref)
 local ended = false
-local id = redis.call('HGET', key.job, 'id')
-local whose = redis.call('HMGET', key.job, 'team', 'user', 'quoted_micro')
 if arg.status == 'queued' then
   queue_places(arg.prefix, key.job, id, 'SADD')
 elseif status == 'queued' then

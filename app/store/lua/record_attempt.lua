@@ -19,7 +19,7 @@
 --   health         what it says of the destination: good | slow | failed, or "" for nothing
 --   failures       in a row that open the breaker
 --   pause_ms       how long it stays open until a probe
---   memory_ms      how long failures are remembered
+--   memory_ms      how long it is remembered how the destination does
 --   dead_ms        how long dead letters are kept
 --
 -- Returns {attempts so far, failures of the destination in a row, since when (ms), now_ms}; zeros where nothing was
@@ -55,9 +55,7 @@ if arg.health == 'failed' then
   end
 elseif arg.health ~= '' then
   redis.call('DEL', state_key)
-  if arg.health == 'slow' then
-    redis.call('HSET', state_key, 'slow', 1)
-  end
+  redis.call('HSET', state_key, arg.health, 1)
 end
 if redis.call('EXISTS', state_key) == 1 then
   redis.call('PEXPIRE', state_key, arg.memory_ms)

@@ -2,14 +2,14 @@
 --
 -- 1. leave out what is forgotten, and what is on its way in this moment
 -- 2. put its attempts by, so that the schedule begins anew, and note the replay; of both the oldest are dropped
--- 3. it is no dead letter any more, and is remembered for as long as a new one
+-- 3. it is no dead letter any more nor set aside, and is remembered for as long as a new one
 -- 4. due now or, of many to one destination, each a little after the one before
 --
 -- USES clock event outbox
 -- KEYS
 --   dead           zset    the team's dead letters
 -- ARGV
---   prefix         of every key; the deliveries and where they wait are found by it
+--   prefix         of every key; the deliveries, where they wait and what was set aside are found by it
 --   team           whose deliveries they are
 --   by             the user who asks
 --   space_ms       from one to the next at the same destination; 0 for now
@@ -61,6 +61,8 @@ for _, id in ipairs(rest) do
   if destination and not (flies and tonumber(flies) > now) then
     put_by(hash)
     redis.call('ZREM', key.dead, id)
+    redis.call('HDEL', arg.prefix .. 'aside', 'deliver ' .. ref)
+    redis.call('DEL', arg.prefix .. 'suspect:deliver:' .. ref)
     redis.call('PEXPIRE', hash, whole(math.max(redis.call('PTTL', hash), tonumber(arg.kept_ms))))
     queue_delivery(arg.prefix, destination, ref, turn(destination), arg.kept_ms)
     out[#out + 1] = id

@@ -4,23 +4,24 @@
 -- 1. accepted, or rejected for what it asks: fal works; failures in a row are over, an open breaker closes
 -- 2. busy (429): the number of slots shrinks to two thirds of what is at fal now; lua/grant.lua lets it grow again
 -- 3. account (401, 403): open until a person closes it
--- 4. failed, or unknown, which counts twice: open for a while after so many in a row
+-- 4. failed, or unknown, which weighs twice: open for a while after so much weight in a row
 --
 -- USES clock
 -- KEYS
---   breaker        hash    failures in a row, until when it is open (ms), why; the number of slots for now
+--   breaker        hash    failures in a row and their weight, until when it is open (ms), why; the number of slots
+--                          for now
 --   slots          zset    jobs that occupy fal; the one that was refused is not among them any more
 -- ARGV
 --   outcome        accepted | rejected | busy | account | failed | unknown
 --   reason         a sentence
 --   concurrency    slots in all
---   failures       in a row, until it opens
+--   failures       their weight in a row, until it opens
 --   open_ms        for how long
 --
 -- Returns "opened" when it was closed, or waits for a person now; "closed" when it was open; or ""
 local state = redis.call('HMGET', key.breaker, 'until_ms', 'slots')
 if arg.outcome == 'accepted' or arg.outcome == 'rejected' then
-  redis.call('HDEL', key.breaker, 'failures')
+  redis.call('HDEL', key.breaker, 'failures', 'weight')
   if state[1] and state[1] ~= 'inf' then
     redis.call('HDEL', key.breaker, 'until_ms', 'reason', 'probe', 'probe_ms')
     return 'closed'
@@ -37,8 +38,11 @@ if arg.outcome == 'account' then
   redis.call('HSET', key.breaker, 'until_ms', 'inf', 'reason', arg.reason)
   return state[1] == 'inf' and '' or 'opened'
 end
-local failures = redis.call('HINCRBY', key.breaker, 'failures', arg.outcome == 'unknown' and 2 or 1)
-if failures < tonumber(arg.failures) or state[1] == 'inf' then
+if redis.call('HINCRBY', key.breaker, 'failures', 1) == 1 then
+  redis.call('HDEL', key.breaker, 'weight')  -- a resume forgets the failures; their weight goes with them
+end
+local weight = redis.call('HINCRBY', key.breaker, 'weight', arg.outcome == 'unknown' and 2 or 1)
+if weight < tonumber(arg.failures) or state[1] == 'inf' then
   return ''
 end
 redis.call('HSET', key.breaker, 'until_ms', whole(now + arg.open_ms), 'reason', arg.reason)

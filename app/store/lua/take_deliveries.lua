@@ -1,12 +1,13 @@
 #!lua flags=allow-oom
--- Hands out deliveries that are due: of every destination a few, so that one that hangs keeps nobody waiting.
--- What is handed out is hidden, and comes due again when it is lost.
+-- Hands out deliveries that are due: of every destination a few, and of every team a part of what a round may have on
+-- its way, so that what hangs keeps nobody waiting. What is handed out is hidden, and comes due again when it is lost.
 --
 -- 1. go through the destinations that are due, the longest due first
--- 2. paused endpoint: leave it alone, until somebody lets it go on; disabled or deleted: what waits there is dead
--- 3. count what is in flight there; a destination that failed or was slow the last time has one place only
--- 4. breaker open: nothing until its pause is over, then one delivery as a probe
--- 5. hand out what is due as far as there is room, and set when the destination is looked at again
+-- 2. its team has no place left: put it off a little, so that others' come to be looked at
+-- 3. paused endpoint: leave it alone, until somebody lets it go on; disabled or deleted: what waits there is dead
+-- 4. count what is in flight there; a destination has one place only, unless it answered well and at once the last time
+-- 5. breaker open: nothing until its pause is over, then one delivery as a probe
+-- 6. hand out what is due as far as there is room, and set when the destination is looked at again
 --
 -- USES clock event outbox
 -- KEYS
@@ -16,15 +17,23 @@
 --   limit          deliveries at most
 --   looks          destinations at most
 --   places         deliveries in flight at one destination
+--   team_places    deliveries of one team that a round has on its way
+--   again_ms       until a destination is looked at again that is due and gets nothing now
 --   failures       in a row that open the breaker
 --   probe_ms       how long a probe may take until there is another one
 --   handed_ms      how long a delivery is hidden until somebody takes it up
 --   hidden_ms      how long an attempt may last
---   quick          "1": only destinations with nothing in flight that were quick the last time
+--   quick          "1": only destinations with nothing in flight that neither failed nor were slow the last time
 --   dead_ms        how long dead letters are kept
+-- REST the team of each delivery that the round has on its way
 --
 -- Returns {ref, destination, …}
 local out = {}
+
+local busy = {} -- by team: how many the round has on its way
+for _, team in ipairs(rest) do
+  busy[team] = (busy[team] or 0) + 1
+end
 
 -- Why an endpoint gets nothing: `paused`, `dead`, or nil.
 local function closed(team, name)
@@ -49,15 +58,15 @@ local function bury_some(team, waiting)
   end
 end
 
--- How many may be handed out there, and when to look again although there may be more.
+-- How many may be handed out there, and before when it need not be looked at again although there may be more.
 local function room_at(destination, flying)
   redis.call('ZREMRANGEBYSCORE', flying, '-inf', whole(now))
   local in_flight = redis.call('ZCARD', flying)
   local state_key = arg.prefix .. 'destination:' .. destination
-  local state = redis.call('HMGET', state_key, 'failures', 'open_until', 'slow')
+  local state = redis.call('HMGET', state_key, 'failures', 'open_until', 'slow', 'good')
   local failures = tonumber(state[1] or '0')
   if arg.quick == '1' and (in_flight > 0 or state[3] or failures > 0) then
-    return nil
+    return 0, now + arg.again_ms
   end
   if failures >= tonumber(arg.failures) then
     local open_until = tonumber(state[2] or '0')
@@ -67,7 +76,8 @@ local function room_at(destination, flying)
     redis.call('HSET', state_key, 'open_until', whole(now + arg.probe_ms))
     return 1, now + arg.probe_ms
   end
-  local places = (failures > 0 or state[3]) and 1 or tonumber(arg.places)
+  -- One that is not remembered is unproven: however many hang, each has one place until it has answered well once.
+  local places = (state[4] and failures == 0) and tonumber(arg.places) or 1
   if in_flight >= places then
     return 0, tonumber(redis.call('ZRANGE', flying, 0, 0, 'WITHSCORES')[2])
   end
@@ -85,6 +95,7 @@ local function hand_out(destination, waiting, flying, count)
   if #refs > 0 then
     redis.call('PEXPIRE', flying, arg.hidden_ms)
   end
+  return #refs
 end
 
 for _, destination in ipairs(redis.call('ZRANGEBYSCORE', key.due, '-inf', whole(now), 'LIMIT', 0, arg.looks)) do
@@ -93,18 +104,20 @@ for _, destination in ipairs(redis.call('ZRANGEBYSCORE', key.due, '-inf', whole(
   end
   local team, name = string.match(destination, '^([^/]*)/(.*)$')
   local waiting, flying = arg.prefix .. 'waiting:' .. destination, arg.prefix .. 'flying:' .. destination
+  local left = arg.team_places - (busy[team] or 0)
   local why = closed(team, name)
-  if why == 'paused' then
+  if left <= 0 then
+    look_again(arg.prefix, key.due, destination, now + arg.again_ms)
+  elseif why == 'paused' then
     redis.call('ZREM', key.due, destination)
   elseif why == 'dead' then
     bury_some(team, waiting)
     look_again(arg.prefix, key.due, destination, 0)
   else
     local room, not_before = room_at(destination, flying)
-    if room then
-      hand_out(destination, waiting, flying, math.min(room, arg.limit - #out / 2))
-      look_again(arg.prefix, key.due, destination, not_before)
-    end
+    local count = hand_out(destination, waiting, flying, math.min(room, left, arg.limit - #out / 2))
+    busy[team] = (busy[team] or 0) + count
+    look_again(arg.prefix, key.due, destination, not_before)
   end
 end
 return out

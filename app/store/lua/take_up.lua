@@ -4,23 +4,40 @@
 -- Both have moved its time further away than handing out does.
 --
 -- 1. refuse when it is in other hands, put off, or not due at all
--- 2. set it aside when workers had it in hand that often and none gave it back: they died of it
+-- 2. set it aside when workers had it in hand that often and none gave it back: they died of it; a delivery is then a
+--    dead letter with an attempt that says so, so that its team sees it, and its place is free
 -- 3. write down that it is in hand, and hide it for as long as the step may last
 --
--- USES clock
+-- USES clock event outbox
 -- KEYS
 --   due            zset    refs by the time (ms) they must be looked at
 --   suspect        string  how often it was taken up and has not been given back
 --   aside          hash    refs that nobody takes up any more, by when (ms)
+--   delivery       hash    the delivery, where the ref is one; nothing is there for a job
 -- ARGV
+--   prefix         of every key; what flies at a delivery's destination is found by it
 --   ref            what is taken up
 --   mark           its name in the hash: the step and the ref
 --   deaths         so many make it a poison
 --   memory_ms      how long a death is remembered
 --   window_ms      how far away handing out puts a ref
 --   hidden_ms      how long the step may last
+--   dead_ms        how long dead letters are kept
 --
 -- Returns now_ms, 0 when it is not to be taken up, or -1 when it was set aside just now
+local function give_up_delivery()
+  local record = redis.call('HMGET', key.delivery, 'status', 'destination', 'id')
+  if record[1] ~= 'due' then
+    return
+  end
+  local count = redis.call('HINCRBY', key.delivery, 'attempts', 1)
+  redis.call('HSET', key.delivery, 'attempt:' .. count, cjson.encode({at_ms = now, status = cjson.null,
+    duration_ms = 0, outcome = 'worker_died', error = 'worker_died', answer = ''}))
+  bury(arg.prefix, string.match(arg.ref, '^([^/]*)/'), key.delivery, record[3], arg.dead_ms)
+  redis.call('ZREM', arg.prefix .. 'flying:' .. record[2], arg.ref)
+  look_again(arg.prefix, arg.prefix .. 'due:deliver', record[2], 0)
+end
+
 local score = redis.call('ZSCORE', key.due, arg.ref)
 if not score or score - now > tonumber(arg.window_ms) then
   return 0
@@ -29,6 +46,7 @@ if tonumber(redis.call('GET', key.suspect) or '0') >= tonumber(arg.deaths) then
   redis.call('ZREM', key.due, arg.ref)
   redis.call('DEL', key.suspect)
   redis.call('HSET', key.aside, arg.mark, whole(now))
+  give_up_delivery()
   return -1
 end
 redis.call('INCR', key.suspect)

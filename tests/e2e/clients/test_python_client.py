@@ -3,6 +3,7 @@
 import asyncio
 import json
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ import pytest
 
 from app.domain.limits import Limit, Unit, Window
 from tests.support.clients import Customers, Ended, picture
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 
@@ -18,6 +20,7 @@ LEAVING_SECONDS = 4.0  # the client polls ten times a second; what waits for an 
 CLIENT_TIMEOUT = 2
 WATCHED = "run:1.5"  # long enough that progress is seen, with logs, on a machine that has much to do
 RESTART_RUN = "run:4"  # long enough that the API is gone and back while the clip is made
+HELD_RUN = "run:8"  # long enough that all four are held
 
 
 class Client(NamedTuple):
@@ -207,6 +210,27 @@ async def test_a_restart_in_the_middle_is_survived(customers: Customers) -> None
         customers.site.serve.start()
         ends = dict(zip(programs, [await program.ended() for program in programs.values()], strict=True))
     await customers.site.ready()
+    for prompt, ended in ends.items():
+        await customers.assert_one_purchase(prompt, ended.result)
+
+
+async def test_a_held_call_survives_a_deployment(customers: Customers) -> None:
+    """The API is told to stop while all four are held in `run`: each sends it again, and it is one purchase."""
+    refused = customers.answered("/image-to-video", 429)
+    async with AsyncExitStack() as stack:
+        programs = {}
+        for client in CLIENTS:
+            prompt = customers.prompt(HELD_RUN)
+            arguments = ("run", client.style, json.dumps({"input": customers.input(prompt)}))
+            started = customers.python(SCRIPTS / "cases.py", *arguments, old=client.old)
+            programs[prompt] = await stack.enter_async_context(started)
+        for prompt in programs:
+            await wait_until(partial(customers.site.request_of, prompt), f"fal has {prompt}")
+        await asyncio.to_thread(customers.site.serve.stop)
+        customers.site.serve.start()
+        ends = dict(zip(programs, [await program.ended() for program in programs.values()], strict=True))
+    await customers.site.ready()
+    assert customers.answered("/image-to-video", 429) >= refused + len(CLIENTS)
     for prompt, ended in ends.items():
         await customers.assert_one_purchase(prompt, ended.result)
 

@@ -7,6 +7,15 @@ local function claims_stopped(prefix)
   return redis.call('HEXISTS', prefix .. 'pauses', 'epoch') == 1
 end
 
+-- False where a job that was granted its slot may not be bought any more: buying has stopped since, for all or for its
+-- team, or the breaker has opened. When the breaker's time is over, it lets one job through: the one that tries.
+local function may_claim(prefix, team, ref)
+  local paused = redis.call('HMGET', prefix .. 'pauses', 'all', team)
+  local open = redis.call('HMGET', prefix .. 'breaker', 'until_ms', 'probe')
+  local tries = open[2] == ref and open[1] ~= 'inf' and tonumber(open[1] or '0') <= now
+  return not claims_stopped(prefix) and not paused[1] and not paused[2] and (not open[1] or tries)
+end
+
 local function claims_so_far(prefix)
   return tonumber(redis.call('HGET', prefix .. 'epoch', 'claims') or '0')
 end

@@ -1,0 +1,148 @@
+"""What a team sees of its webhooks: how an endpoint does, one delivery by its id, and for whom addresses are."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from app.services.webhooks import TESTS_A_MINUTE
+from app.store.webhooks import FAILURES
+from tests.support.endpoints import change, chief, endpoint, sent
+from tests.support.hand import Hand
+from tests.support.receiver import Receiver, Reply
+from tests.support.refusals import assert_problem
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.anyio
+
+
+async def read(api: httpx.AsyncClient, path: str, **query: Any) -> dict[str, Any]:
+    """A reply that is 200."""
+    reply = await api.get(path, params=query)
+    assert reply.status_code == 200, reply.text
+    found: dict[str, Any] = reply.json()
+    return found
+
+
+async def test_an_endpoint_shows_how_its_attempts_go(hand: Hand, receiver: Receiver) -> None:
+    """Failures in a row, since when, and when it is probed; what waits behind the breaker is not due before."""
+    receiver.answers([500] * FAILURES)
+    async with chief(hand.stack) as api:
+        made = await endpoint(api, receiver.url, events=["job.queued"])
+        path = f"/v1/webhook-endpoints/{made['id']}"
+        names = ("failures_in_a_row", "failing_since", "next_probe_at")
+        assert [made[name] for name in names] == [0, None, None]
+        for _ in range(FAILURES + 1):
+            await hand.admit()
+        while await sent(hand):
+            pass
+        view = await read(api, path)
+        assert (view["status"], view["failures_in_a_row"]) == ("active", FAILURES)
+        assert view["failing_since"] < view["next_probe_at"]
+        assert (await read(api, "/v1/webhook-endpoints"))["data"] == [view]
+        (untried,) = [one for one in (await read(api, f"{path}/deliveries"))["data"] if not one["attempts"]]
+        assert untried["next_attempt_at"] == view["next_probe_at"]
+        await change(api, made["id"], paused=True)
+        assert (await read(api, path))["next_probe_at"] is None
+
+
+async def test_a_delivery_is_found_by_its_id(hand: Hand, receiver: Receiver) -> None:
+    """The id that a test event answers with leads to its attempts; another id to nothing."""
+    receiver.answers([Reply(200, body=b"hello")])
+    async with chief(hand.stack) as api:
+        made = await endpoint(api, receiver.url)
+        told = (await api.post(f"/v1/webhook-endpoints/{made['id']}/test")).json()["delivery"]
+        await sent(hand)
+        found = await read(api, f"/v1/deliveries/{told}")
+        (attempt,) = found["attempts"]
+        assert (found["id"], found["status"], attempt["answer"]) == (told, "delivered", "hello")
+        assert_problem(await api.get("/v1/deliveries/msg_0"), 404, "not_found")
+
+
+async def test_an_attempt_says_where_it_went(hand: Hand, receiver: Receiver) -> None:
+    """When the endpoint's URL changes between two attempts, each names its own."""
+    receiver.answers([500, 200])
+    async with chief(hand.stack) as api:
+        made = await endpoint(api, f"{receiver.url}/old", events=["job.queued"])
+        await hand.admit()
+        await sent(hand)
+        await change(api, made["id"], url=f"{receiver.url}/new")
+        ((ref, *_),) = [(one["id"],) for one in (await read(api, "/v1/deliveries"))["data"]]
+        await api.post(f"/v1/deliveries/{ref}/replay")
+        await sent(hand)
+        attempts = (await read(api, f"/v1/deliveries/{ref}"))["attempts"]
+    assert [one["url"] for one in attempts] == [f"{receiver.url}/old", f"{receiver.url}/new"]
+
+
+async def test_the_log_is_filtered_as_a_replay_is(hand: Hand) -> None:
+    """By endpoint and by types of events, on the team's list; one page leads to the next with the same filter."""
+    async with chief(hand.stack) as api:
+        ours = [await endpoint(api, f"https://consumer.example/{n}", events=["job.queued"]) for n in range(2)]
+        for made in ours:
+            await api.post(f"/v1/webhook-endpoints/{made['id']}/test")
+        await hand.admit()
+        queued = (await read(api, "/v1/deliveries", event="job.queued"))["data"]
+        assert {one["event"] for one in queued} == {"job.queued"}
+        assert len(queued) == 2
+        both = ["job.queued", "endpoint.test"]
+        first = await api.get("/v1/deliveries", params={"endpoint": ours[0]["id"], "event": both, "limit": 1})
+        rest = await api.get(first.links["next"]["url"])
+        found = first.json()["data"] + rest.json()["data"]
+        assert [one["event"] for one in found] == both
+        assert {one["endpoint"] for one in found} == {ours[0]["id"]}
+        assert_problem(await api.get("/v1/deliveries", params={"event": "job.quened"}), 422, "invalid_input")
+        assert_problem(await api.get("/v1/deliveries", params={"endpoint": "ep_0"}), 404, "not_found")
+
+
+async def test_addresses_and_answers_of_endpoints_are_the_teams(hand: Hand, receiver: Receiver) -> None:
+    """Who sees only the job sees that it was told, not where or what was answered; its own address it sees."""
+    receiver.answers([Reply(200, body=b"for the team")] * 2)
+    async with chief(hand.stack) as api:
+        await endpoint(api, f"{receiver.url}/secret-path", events=["job.queued", "job.canceled"])
+        job_id = await hand.admit(webhook_url=f"{receiver.url}/own")
+        await sent(hand)
+        await hand.stack.api.post(f"/v1/jobs/{job_id}/cancel")
+        seen = (await read(hand.stack.api, f"/v1/jobs/{job_id}/deliveries"))["data"]
+        own = [one["url"] for one in seen if one["endpoint"] is None]
+        others = [one for one in seen if one["endpoint"] is not None]
+        assert own == [f"{receiver.url}/own"]
+        assert [one["url"] for one in others] == [None, None]
+        (attempt,) = [attempt for one in others for attempt in one["attempts"]]
+        assert (attempt["status"], attempt["url"], attempt["answer"]) == (200, None, "")
+        assert "secret-path" not in str(await read(hand.stack.api, f"/v1/deliveries/{others[0]['id']}"))
+        assert "secret-path" in str(await read(api, f"/v1/jobs/{job_id}/deliveries"))
+
+
+async def test_test_events_are_so_many_a_minute(hand: Hand) -> None:
+    """Then 429, with when to come again."""
+    async with chief(hand.stack) as api:
+        path = f"/v1/webhook-endpoints/{(await endpoint(api, 'https://consumer.example/hook'))['id']}/test"
+        replies = [await api.post(path) for _ in range(TESTS_A_MINUTE + 1)]
+    assert [reply.status_code for reply in replies] == [202] * TESTS_A_MINUTE + [429]
+    assert 1 <= int(replies[-1].headers["retry-after"]) <= 60 // TESTS_A_MINUTE
+
+
+async def test_no_body_is_an_empty_one(hand: Hand) -> None:
+    """Where every member may be left out; a body that is no JSON is still refused."""
+    async with chief(hand.stack) as api:
+        made = await endpoint(api, "https://consumer.example/hook")
+        rotate = f"/v1/webhook-endpoints/{made['id']}/rotate-secret"
+        rotated = await api.post(rotate)
+        assert (rotated.status_code, len(rotated.json()["older_secrets_until"])) == (200, 1)
+        assert (await api.post("/v1/webhook-secret/rotate")).status_code == 200
+        assert (await api.post("/v1/deliveries/replay")).json()["replayed"] == 0
+        assert_problem(await api.post(rotate, content=b"{}"), 415, "unsupported_media_type")
+
+
+async def test_a_secret_that_has_ended_is_not_listed(hand: Hand) -> None:
+    """It signs no more, so nobody waits for it."""
+    async with chief(hand.stack) as api:
+        made = await endpoint(api, "https://consumer.example/hook")
+        path = f"/v1/webhook-endpoints/{made['id']}"
+        await api.post(f"{path}/rotate-secret", json={"overlap_seconds": 1})
+        assert len((await read(api, path))["older_secrets_until"]) == 1
+
+        async def ended() -> bool:
+            return bool((await read(api, path))["older_secrets_until"] == [])
+
+        await wait_until(ended, "the older secret has ended", timeout=5)
