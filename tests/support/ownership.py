@@ -3,6 +3,7 @@
 A new route without an entry fails `tests/integration/test_ownership.py`, which says what to add here.
 """
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -162,6 +163,7 @@ def _limit() -> Limit:
 
 RAISE = {**DAY, "amount": 9, "expires_in": 600}
 UPLOADS = "several ids and a signature; whose they are is tested in test_fal_storage_refused.py"
+CONVERTOR = re.compile(r":\w+(?=})")  # what a parameter of a path may be, such as `:path`
 FIXED = {"app": "fal-ai/kling-video", "name": "a.png"}  # parts of a path that are the same for everybody
 ROUTES: dict[str, Entry] = {
     "GET /v1/jobs/{job_id}": Own(live_job, 200),
@@ -219,7 +221,7 @@ ROUTES: dict[str, Entry] = {
 def routes_of(app: FastAPI) -> set[str]:
     """`METHOD /path` of every route of the application, the undocumented ones too."""
     return {
-        f"{method} {(context.path or '').replace(':path', '')}"
+        f"{method} {CONVERTOR.sub('', context.path or '')}"
         for context in iter_route_contexts(app.routes)
         for method in context.methods or ()
     }
