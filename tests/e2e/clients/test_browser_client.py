@@ -19,7 +19,8 @@ from tests.support.node import Pages, bundle
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
 
-WATCHED = "run:1.5"  # long enough that progress is seen, with logs, on a machine that has much to do
+# Long enough that the queue is seen, and progress with logs, on a machine that has much to do.
+WATCHED = ("queue:1", "run:1.5")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FETCH_SECONDS = 100
 ELSEWHERE = "https://elsewhere.example"
@@ -103,7 +104,7 @@ async def visitor(customers: Customers, page: Page, pages: Pages) -> Visitor:
 @pytest.mark.parametrize("more", [{"pollInterval": 100}, {"mode": "streaming"}], ids=["polling", "streaming"])
 async def test_subscribe_gives_the_clip(customers: Customers, visitor: Visitor, more: dict[str, Any]) -> None:
     """Updates with logs and the result arrive, polled or streamed; one clip is bought."""
-    prompt = customers.prompt(WATCHED)
+    prompt = customers.prompt(*WATCHED)
     found = await visitor.does("subscribe", prompt, more=more)
     assert "result" in found["outcome"], found
     await customers.assert_one_purchase(prompt, found["outcome"]["result"])

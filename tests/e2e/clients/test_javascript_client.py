@@ -15,7 +15,8 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
 
 LEAVING_SECONDS = 4.0
 GIVES_UP_MS = 2000
-WATCHED = "run:1.5"  # long enough that progress is seen, with logs, on a machine that has much to do
+# Long enough that the queue is seen, and progress with logs, on a machine that has much to do.
+WATCHED = ("queue:1", "run:1.5")
 RESTART_RUN = "run:4"  # long enough that the API is gone and back while the clip is made
 POLLING = {"pollInterval": 100}
 STREAMING = {"mode": "streaming"}
@@ -54,7 +55,7 @@ async def test_subscribe_shows_the_queue_and_gives_the_clip(
     customers: Customers, way: str, more: dict[str, Any]
 ) -> None:
     """Updates run from the queue over progress with logs to completion, polled or streamed; one clip is bought."""
-    prompt = customers.prompt(WATCHED)
+    prompt = customers.prompt(*WATCHED)
     ended = await does(customers, way, "subscribe", prompt, more=more)
     await customers.assert_one_purchase(prompt, ended.result)
     statuses = [update["status"] for update in ended.updates]

@@ -18,7 +18,8 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 SCRIPTS = Path(__file__).parent / "py"
 LEAVING_SECONDS = 4.0  # the client polls ten times a second; what waits for an end must see it soon
 CLIENT_TIMEOUT = 2
-WATCHED = "run:1.5"  # long enough that progress is seen, with logs, on a machine that has much to do
+# Long enough that the queue is seen, and progress with logs, on a machine that has much to do.
+WATCHED = ("queue:1", "run:1.5")
 RESTART_RUN = "run:4"  # long enough that the API is gone and back while the clip is made
 HELD_RUN = "run:8"  # long enough that all four are held
 
@@ -59,7 +60,7 @@ def client(request: pytest.FixtureRequest) -> Client:
 
 async def test_subscribe_shows_the_queue_and_gives_the_clip(customers: Customers, client: Client) -> None:
     """Updates run from the queue over progress with logs to completion; one clip is bought."""
-    prompt = customers.prompt(WATCHED)
+    prompt = customers.prompt(*WATCHED)
     ended = await client.does(customers, "subscribe", prompt)
     statuses = [update["status"] for update in ended.updates]
     assert statuses[0] == "Queued"
