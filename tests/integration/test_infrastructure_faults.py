@@ -5,6 +5,7 @@ import contextlib
 import os
 import random
 import resource
+import signal
 import socket
 import time
 from collections import Counter
@@ -25,7 +26,7 @@ from tests.support.site import Serve
 from tests.support.stack import Stack, environment, open_stack
 from tests.support.up import clean_environment, run_command
 from tests.support.waiting import wait_until
-from tests.support.workers import Workers
+from tests.support.workers import Workers, children
 from workers.finalize import finalize
 
 pytestmark = pytest.mark.anyio
@@ -260,6 +261,25 @@ async def test_scripts_that_the_store_forgot_are_sent_again(hand: Hand) -> None:
 
 
 # --- processes ---------------------------------------------------------------------------------------------------
+
+
+async def test_workers_that_nobody_minds_are_gone_in_time(emulator: Emulator, full: bool) -> None:  # noqa: FBT001  a fixture
+    """The supervisor is killed while the store stands still, and RQ waits for it: each ends itself within 45 s."""
+    if not full:
+        pytest.skip("takes 42 s; --full runs it")
+    with RedisServer() as store:
+        async with open_stack(store, emulator) as stack, stack.workers() as workers:
+            left = {pid for pid, _ in children(workers.pid)}
+            store.freeze()
+            try:
+                os.kill(workers.pid, signal.SIGKILL)
+
+                async def gone() -> bool:
+                    return not left & {pid for pid, _ in children(1)}
+
+                await wait_until(gone, "all workers have ended", timeout=EXIT_SECONDS, interval=0.5)
+            finally:
+                store.thaw()
 
 
 async def test_workers_told_to_stop_buy_no_more_and_lose_nothing(store: RedisServer, emulator: Emulator) -> None:
