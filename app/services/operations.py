@@ -142,7 +142,7 @@ class Operations:
     async def held_since(self, jobs: Sequence[Job]) -> dict[str, int]:
         """Since when (ms) each held one of these jobs is held, by its id."""
         refs = [join_ref(job.team, job.id) for job in jobs if job.status is Status.HELD]
-        found = await self._alarms.held_since(refs)
+        found = await self._job_store.held_since(refs)
         return {split_ref(ref)[1]: at_ms for ref, at_ms in found.items()}
 
     async def aside(self) -> list[tuple[str, str, int]]:
@@ -226,7 +226,7 @@ class Operations:
 
     async def _refuse_taken(self, upstream_request_id: str) -> None:
         """One request belongs to one job: with two, the clip of one is lost, and its money counts twice."""
-        ref = await self._alarms.has_request(upstream_request_id)
+        ref = await self._job_store.has_request(upstream_request_id)
         other = None if ref is None else await self._job_store.get(ref)
         if other is not None:
             raise Conflict(

@@ -19,6 +19,7 @@ DISPUTE_MS = DAY_MS
 ABSENCES = 100  # remembered
 BILLING_MS = 60_000  # fal's billing events come a little late
 
+STRETCH = 1000  # records asked at once
 NOW = "@now"
 CANCELED = JobError("canceled", "The job was cancelled before it was bought.")
 LIVE = (Status.SUBMITTING, Status.HELD, Status.RUNNING, Status.FINALIZING)
@@ -289,6 +290,33 @@ class JobStore:
         for pair in job.metadata.items():
             await self.forget(self.index(job.team, user=None, metadata=pair), [job.id])
         return bool(answer[0] == "done")
+
+    async def held_since(self, refs: Sequence[str]) -> dict[str, int]:
+        """Since when (ms) each of these jobs is held; those that are not held are left out."""
+        if not refs:
+            return {}
+        with store_errors():
+            scores = await self._redis.zmscore(keys.HELD, list(refs))
+        return {ref: int(at_ms) for ref, at_ms in zip(refs, scores, strict=True) if at_ms is not None}
+
+    async def has_request(self, upstream_request_id: str) -> str | None:
+        """Ref of the job of any team, ended ones too, that has this request of fal's; None when none has.
+
+        There is no index from fal's ids to jobs: every record that is kept is asked for this one field.
+        """
+        with store_errors():
+            for team in sorted(await self._redis.smembers(keys.TEAMS)):
+                ids = await self._redis.zrange(keys.team_jobs(team), 0, -1, desc=True)
+                refs = [join_ref(team, job_id) for job_id in ids]
+                for start in range(0, len(refs), STRETCH):
+                    stretch = refs[start : start + STRETCH]
+                    pipe = self._redis.pipeline(transaction=False)
+                    for ref in stretch:
+                        pipe.hget(keys.job(ref), "upstream_request_id")
+                    for ref, request_id in zip(stretch, await pipe.execute(), strict=True):
+                        if request_id == upstream_request_id:
+                            return ref
+        return None
 
     async def held(self) -> list[str]:
         """Refs of all held jobs, the oldest first."""
