@@ -20,8 +20,9 @@ from PIL import Image
 from app.domain.limits import Limit, Unit, Window
 from app.egress import trusted_roots
 from app.embedded import DieWithParent
-from app.gateway import open_gateway
+from app.gateway import Gateway, open_gateway
 from app.settings import load_settings
+from tests.support.emulator import Emulator
 from tests.support.node import find_node, install_packages
 from tests.support.site import Site
 from tests.support.swallower import swallowing
@@ -32,6 +33,8 @@ from tests.support.waiting import wait_until
 KLING = "fal-ai/kling-video/v2/master/image-to-video"
 OLD_CLIENT = ROOT / ".bootstrap" / "fal-client-0"  # fal-client 0.13, put there by `./dev test`
 PROGRAM_SECONDS = 60
+HURRY = 10_000  # times as fast as the clock
+WATCHED = "run:600"  # for `Customers.watch`, which ends it
 QUICK = 15  # submissions a minute: one in 4 s, which the retries of all clients outlast
 PASSED_ON = ("HOME", "LANG", "LC_ALL", "PATH", "TMPDIR")  # what a program needs of this process's environment
 
@@ -140,6 +143,22 @@ async def running(*argv: str, environment: Mapping[str, str]) -> AsyncIterator[P
 
 
 @dataclass(frozen=True)
+class Leisure:
+    """When a clip is begun and when it is finished, so that all of it can be seen on a slow machine too."""
+
+    gateway: Gateway
+    emulator: Emulator
+
+    async def begin(self) -> None:
+        """Fal is asked for it."""
+        await self.gateway.operations.resume("test", team=None)
+
+    async def finish(self) -> None:
+        """Fal has it in an instant."""
+        await self.emulator.set_speed(HURRY)
+
+
+@dataclass(frozen=True)
 class Customers:
     """An installation over TLS, and the people who use it."""
 
@@ -233,6 +252,27 @@ class Customers:
         assert image["url"].startswith(self.site.emulator.url)
         async with httpx.AsyncClient(trust_env=False, verify=trusted_roots()) as web:
             assert (await web.get(image["url"])).content == content
+
+    @asynccontextmanager
+    async def leisure(self) -> AsyncIterator[Leisure]:
+        """A request waits in its queue until `begin`, and with the scenario `WATCHED` it runs until `finish`."""
+        async with open_gateway(load_settings(self.site.settings), process="test") as gateway:
+            await gateway.operations.pause("test", team=None, reason="somebody watches the queue")
+            try:
+                yield Leisure(gateway, self.site.emulator)
+            finally:
+                await gateway.operations.resume("test", team=None)
+                await self.site.emulator.set_speed(1)
+
+    async def watch(self, starting: AbstractAsyncContextManager[Program]) -> Ended:
+        """What a program did, which sees its request in the queue, then progress with logs, however slow it is."""
+        async with self.leisure() as clip, starting as program:
+            await program.until("update")
+            await clip.begin()
+            while not (await program.until("update"))["update"]["logs"]:
+                pass
+            await clip.finish()
+            return await program.ended()
 
     # --- fal's clients ---------------------------------------------------------------------------------------
 

@@ -14,13 +14,12 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, async_playwright
 
-from tests.support.clients import Customers, picture
+from tests.support.clients import WATCHED, Customers, picture
 from tests.support.node import Pages, bundle
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
 
-# Long enough that the queue is seen, and progress with logs, on a machine that has much to do.
-WATCHED = ("queue:1", "run:1.5")
+HAS_PROGRESS = "() => lines.some(({ update }) => update?.status === 'IN_PROGRESS' && update.logs.length)"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FETCH_SECONDS = 100
 ELSEWHERE = "https://elsewhere.example"
@@ -102,10 +101,17 @@ async def visitor(customers: Customers, page: Page, pages: Pages) -> Visitor:
 
 
 @pytest.mark.parametrize("more", [{"pollInterval": 100}, {"mode": "streaming"}], ids=["polling", "streaming"])
-async def test_subscribe_gives_the_clip(customers: Customers, visitor: Visitor, more: dict[str, Any]) -> None:
+async def test_subscribe_gives_the_clip(
+    customers: Customers, visitor: Visitor, page: Page, more: dict[str, Any]
+) -> None:
     """Updates with logs and the result arrive, polled or streamed; one clip is bought."""
-    prompt = customers.prompt(*WATCHED)
-    found = await visitor.does("subscribe", prompt, more=more)
+    prompt = customers.prompt(WATCHED)
+    async with customers.leisure() as clip, asyncio.TaskGroup() as tasks:
+        subscribing = tasks.create_task(visitor.does("subscribe", prompt, more=more))
+        await clip.begin()
+        await page.wait_for_function(HAS_PROGRESS)
+        await clip.finish()
+    found = subscribing.result()
     assert "result" in found["outcome"], found
     await customers.assert_one_purchase(prompt, found["outcome"]["result"])
     updates = [line["update"] for line in found["lines"] if "update" in line]

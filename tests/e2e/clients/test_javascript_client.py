@@ -3,20 +3,18 @@
 import asyncio
 import json
 from base64 import b64encode
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any
 
 import pytest
 
 from app.domain.limits import Limit, Unit, Window
-from tests.support.clients import Customers, Ended, picture
+from tests.support.clients import WATCHED, Customers, Ended, Program, picture
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
 
 LEAVING_SECONDS = 4.0
 GIVES_UP_MS = 2000
-# Long enough that the queue is seen, and progress with logs, on a machine that has much to do.
-WATCHED = ("queue:1", "run:1.5")
 RESTART_RUN = "run:4"  # long enough that the API is gone and back while the clip is made
 POLLING = {"pollInterval": 100}
 STREAMING = {"mode": "streaming"}
@@ -33,7 +31,7 @@ def way(request: pytest.FixtureRequest) -> str:
     return found
 
 
-async def does(
+def doing(
     customers: Customers,
     way: str,
     case: str,
@@ -43,10 +41,15 @@ async def does(
     port: int = 0,
     field: Any = None,
     **options: Any,
-) -> Ended:
-    """One case of js/cases.mjs, to its end; `field` is more of the input."""
+) -> AbstractAsyncContextManager[Program]:
+    """One case of js/cases.mjs; `field` is more of the input."""
     given = {"input": customers.input(prompt, **(field or {})), **options}
-    async with customers.javascript("node.mjs", case, way, json.dumps(given), key=key, port=port) as program:
+    return customers.javascript("node.mjs", case, way, json.dumps(given), key=key, port=port)
+
+
+async def does(customers: Customers, way: str, case: str, prompt: str, **options: Any) -> Ended:
+    """The same, to its end."""
+    async with doing(customers, way, case, prompt, **options) as program:
         return await program.ended()
 
 
@@ -55,8 +58,8 @@ async def test_subscribe_shows_the_queue_and_gives_the_clip(
     customers: Customers, way: str, more: dict[str, Any]
 ) -> None:
     """Updates run from the queue over progress with logs to completion, polled or streamed; one clip is bought."""
-    prompt = customers.prompt(*WATCHED)
-    ended = await does(customers, way, "subscribe", prompt, more=more)
+    prompt = customers.prompt(WATCHED)
+    ended = await customers.watch(doing(customers, way, "subscribe", prompt, more=more))
     await customers.assert_one_purchase(prompt, ended.result)
     statuses = [update["status"] for update in ended.updates]
     assert statuses[0] == "IN_QUEUE"

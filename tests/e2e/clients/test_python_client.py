@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from app.domain.limits import Limit, Unit, Window
-from tests.support.clients import Customers, Ended, picture
+from tests.support.clients import WATCHED, Customers, Ended, Program, picture
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
@@ -18,8 +18,6 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 SCRIPTS = Path(__file__).parent / "py"
 LEAVING_SECONDS = 4.0  # the client polls ten times a second; what waits for an end must see it soon
 CLIENT_TIMEOUT = 2
-# Long enough that the queue is seen, and progress with logs, on a machine that has much to do.
-WATCHED = ("queue:1", "run:1.5")
 RESTART_RUN = "run:4"  # long enough that the API is gone and back while the clip is made
 HELD_RUN = "run:8"  # long enough that all four are held
 
@@ -30,7 +28,7 @@ class Client(NamedTuple):
     old: bool
     style: str
 
-    async def does(
+    def doing(
         self,
         customers: Customers,
         case: str,
@@ -40,11 +38,15 @@ class Client(NamedTuple):
         port: int = 0,
         field: Any = None,
         **options: Any,
-    ) -> Ended:
-        """One case of py/cases.py, to its end; `field` is more of the input."""
+    ) -> AbstractAsyncContextManager[Program]:
+        """One case of py/cases.py; `field` is more of the input."""
         given = {"input": customers.input(prompt, **(field or {})), **options}
         arguments = (case, self.style, json.dumps(given))
-        async with customers.python(SCRIPTS / "cases.py", *arguments, old=self.old, key=key, port=port) as program:
+        return customers.python(SCRIPTS / "cases.py", *arguments, old=self.old, key=key, port=port)
+
+    async def does(self, customers: Customers, case: str, prompt: str, **options: Any) -> Ended:
+        """The same, to its end."""
+        async with self.doing(customers, case, prompt, **options) as program:
             return await program.ended()
 
 
@@ -60,8 +62,8 @@ def client(request: pytest.FixtureRequest) -> Client:
 
 async def test_subscribe_shows_the_queue_and_gives_the_clip(customers: Customers, client: Client) -> None:
     """Updates run from the queue over progress with logs to completion; one clip is bought."""
-    prompt = customers.prompt(*WATCHED)
-    ended = await client.does(customers, "subscribe", prompt)
+    prompt = customers.prompt(WATCHED)
+    ended = await customers.watch(client.doing(customers, "subscribe", prompt))
     statuses = [update["status"] for update in ended.updates]
     assert statuses[0] == "Queued"
     assert statuses[-1] == "Completed"
