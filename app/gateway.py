@@ -25,11 +25,12 @@ from app.services.fal_door import FalDoor
 from app.services.fal_uploads import FalUploads
 from app.services.feed import Feed
 from app.services.hints import Hints
-from app.services.jobs import JobRules, Jobs
+from app.services.jobs import Jobs
 from app.services.ledger import Ledger
 from app.services.limits import Limits
 from app.services.listing import Listing
 from app.services.operations import Operations
+from app.services.requests import RequestRules, Requests
 from app.services.tokens import Tokens
 from app.services.uploads import Uploads
 from app.services.usage import Usage
@@ -276,8 +277,7 @@ def _gateway(
         buying=stores.buying,
         operations=Operations(
             accounts=stores.accounts,
-            jobs=jobs,
-            job_store=stores.jobs,
+            jobs=stores.jobs,
             dispatch=stores.dispatch,
             buying=stores.buying,
             line=stores.line,
@@ -320,23 +320,26 @@ def _jobs(
     fal_uploads: FalUploads,
 ) -> Jobs:
     """The service through which every job comes in."""
-    return Jobs(
+    requests = Requests(
         catalog=catalog,
+        uploads=uploads,
+        fal_uploads=fal_uploads,
+        egress=policy,
+        rules=RequestRules(
+            strict_schema=settings.strict_schema,
+            private_images=settings.emulated,
+            deadline_s=settings.job_deadline,
+        ),
+    )
+    return Jobs(
+        requests=requests,
         admission=stores.admission,
         jobs=stores.jobs,
         dispatch=stores.dispatch,
         limits=stores.limits,
         line=stores.line,
         watch=Watch(stores.jobs, stores.events),
-        uploads=uploads,
-        fal_uploads=fal_uploads,
-        egress=policy,
-        rules=JobRules(
-            strict_schema=settings.strict_schema,
-            private_images=settings.emulated,
-            deadline_s=settings.job_deadline,
-            concurrency=settings.upstream_concurrency,
-        ),
+        concurrency=settings.upstream_concurrency,
     )
 
 

@@ -21,7 +21,8 @@ from app.domain.fal_views import belongs, ending
 from app.domain.ids import join_ref
 from app.domain.jobs import Job, Priority
 from app.registry.catalog import Catalog, Model
-from app.services.jobs import JobRequest, Jobs, Submitted
+from app.services.jobs import Jobs, Submitted
+from app.services.requests import JobRequest
 from app.store.admission import AdmissionStore, key_digest
 from app.store.jobs import JobStore
 from app.store.line import LineStore

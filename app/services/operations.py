@@ -8,9 +8,8 @@ from typing import Any, Literal
 from app.domain.cursors import read_cursor, write_cursor
 from app.domain.errors import Conflict, NotFound, Unprocessable
 from app.domain.ids import join_ref, split_ref
-from app.domain.jobs import Job, Status
+from app.domain.jobs import Job, JobError, Status
 from app.fal.protocol import REQUEST_ID
-from app.services.jobs import Jobs
 from app.services.listing import SCAN_LIMIT, Page
 from app.store import keys
 from app.store.accounts import NO_TEAM, AccountStore, Team
@@ -18,7 +17,7 @@ from app.store.alarms import Alarm, AlarmStore
 from app.store.audit import AuditStore, is_there
 from app.store.buying import ALL, EPOCH, Buying, BuyingStore
 from app.store.dispatch import DispatchStore
-from app.store.jobs import JobStore
+from app.store.jobs import Charge, JobStore
 from app.store.line import LineStore, Share
 
 __all__ = ["ALL", "EPOCH", "Action", "Alarm", "Operations", "Overview", "Share", "Team"]
@@ -58,8 +57,7 @@ class Operations:
         self,
         *,
         accounts: AccountStore,
-        jobs: Jobs,
-        job_store: JobStore,
+        jobs: JobStore,
         dispatch: DispatchStore,
         buying: BuyingStore,
         line: LineStore,
@@ -69,7 +67,6 @@ class Operations:
     ) -> None:
         self._accounts = accounts
         self._jobs = jobs
-        self._job_store = job_store
         self._dispatch = dispatch
         self._buying = buying
         self._line = line
@@ -120,7 +117,7 @@ class Operations:
             if before is not None:
                 rows = [row for row in rows if row[:2] < before]
             rows = sorted(rows, reverse=True)[:stretch]
-            records = await self._job_store.get_many([join_ref(whose, job_id) for _, job_id, whose in rows])
+            records = await self._jobs.get_many([join_ref(whose, job_id) for _, job_id, whose in rows])
             for (at_ms, job_id, _), job in zip(rows, records, strict=True):
                 if job is not None and status in {None, job.status}:
                     if len(found) == limit:
@@ -134,7 +131,7 @@ class Operations:
 
     async def job(self, job_id: str) -> Job:
         """The job with this id in any team; NotFound when there is none."""
-        job = await self._job_store.find(job_id)
+        job = await self._jobs.find(job_id)
         if job is None:
             raise NotFound("There is no job with this id.")
         return job
@@ -142,7 +139,7 @@ class Operations:
     async def held_since(self, jobs: Sequence[Job]) -> dict[str, int]:
         """Since when (ms) each held one of these jobs is held, by its id."""
         refs = [join_ref(job.team, job.id) for job in jobs if job.status is Status.HELD]
-        found = await self._job_store.held_since(refs)
+        found = await self._jobs.held_since(refs)
         return {split_ref(ref)[1]: at_ms for ref, at_ms in found.items()}
 
     async def aside(self) -> list[tuple[str, str, int]]:
@@ -154,14 +151,14 @@ class Operations:
         teams = [team] if team is not None else [one.id for one in await self._accounts.teams(deleted=True)]
         rows: list[Row] = []
         for one in teams:
-            index = self._job_store.index(one, user=None, metadata=None)
-            page = await self._job_store.page(index, before=before, count=count)
+            index = self._jobs.index(one, user=None, metadata=None)
+            page = await self._jobs.page(index, before=before, count=count)
             rows += [(at_ms, job_id, one) for job_id, at_ms in page]
         return rows
 
     async def _held(self, team: str | None) -> list[Row]:
-        refs: Sequence[str] = await self._job_store.held()
-        jobs = await self._job_store.get_many([ref for ref in refs if team in {None, split_ref(ref)[0]}])
+        refs: Sequence[str] = await self._jobs.held()
+        jobs = await self._jobs.get_many([ref for ref in refs if team in {None, split_ref(ref)[0]}])
         return [(job.created_ms, job.id, job.team) for job in jobs if job is not None]
 
     # --- steering ------------------------------------------------------------------------------------------------
@@ -189,17 +186,19 @@ class Operations:
         upstream_request_id: str | None = None,
         charged: bool | None = None,
     ) -> Job:
-        """End a held job's uncertainty; the audit line is written first, so that no act is without one."""
+        """End a held job's uncertainty, on an operator's word.
+
+        `adopt` names fal's request id; `resubmit` says that fal has nothing; `fail` says whether fal charged.
+        The audit line is written first, so that no act is without one.
+        """
         job = await self.job(job_id)
-        if job.status is not Status.HELD:
+        if job.status is not Status.HELD or job.nonce is None:
             raise Conflict(f"The job is {job.status.value}, not held.", code="not_held")
         needed = {"adopt": (True, False), "resubmit": (False, False), "fail": (False, True)}[action]
         if needed != (upstream_request_id is not None, charged is not None):
             raise Unprocessable("adopt needs fal's request id; fail needs to know whether fal charged.")
-        if upstream_request_id is not None and not REQUEST_ID.fullmatch(upstream_request_id):
-            raise Unprocessable("That is not a request id of fal's.")
         if upstream_request_id is not None:
-            await self._refuse_taken(upstream_request_id)
+            await self._refuse_foreign(upstream_request_id)
         given = {"upstream_request_id": upstream_request_id, "charged": charged}
         details: dict[str, Any] = {
             "action": action,
@@ -208,7 +207,19 @@ class Operations:
             **{name: value for name, value in given.items() if value is not None},
         }
         await self._audit.act(actor=actor, action="job.resolve", target=job_id, details=details)
-        return await self._jobs.resolve(job_id, action, upstream_request_id=upstream_request_id, charged=charged)
+        if not await self._decide(job, job.nonce, upstream_request_id, charged=charged):
+            raise Conflict("The job changed in this moment; look at it again.", code="not_held")
+        return await self.job(job_id)
+
+    async def _decide(self, job: Job, nonce: str, request_id: str | None, *, charged: bool | None) -> bool:
+        """Adopt fal's request, send the job again, or fail it; False when the job has changed."""
+        if request_id is not None:
+            return await self._jobs.adopt(job, nonce=nonce, upstream_request_id=request_id, poll_ms=0)
+        if charged is None:
+            return await self._jobs.requeue(job, nonce=nonce, wait_ms=0)
+        charge = Charge.SPEND if charged else Charge.RELEASE
+        error = JobError("unknown_outcome", "The submission's outcome stayed unknown; an operator ended it.")
+        return await self._jobs.end(job, (Status.HELD,), Status.FAILED, charge=charge, nonce=nonce, error=error)
 
     async def release(self, actor: str, name: str) -> list[tuple[str, str]]:
         """Let the steps on this id that were set aside go on; each step with its ref. NotFound when there is none.
@@ -224,10 +235,12 @@ class Operations:
             await self._dispatch.release(step, ref)
         return found
 
-    async def _refuse_taken(self, upstream_request_id: str) -> None:
+    async def _refuse_foreign(self, request_id: str) -> None:
         """One request belongs to one job: with two, the clip of one is lost, and its money counts twice."""
-        ref = await self._job_store.has_request(upstream_request_id)
-        other = None if ref is None else await self._job_store.get(ref)
+        if not REQUEST_ID.fullmatch(request_id):
+            raise Unprocessable("That is not a request id of fal's.")
+        ref = await self._jobs.has_request(request_id)
+        other = None if ref is None else await self._jobs.get(ref)
         if other is not None:
             raise Conflict(
                 f"The {other.status.value} job {other.id} of {other.team} has this request of fal's; "

@@ -153,7 +153,8 @@ async def test_a_held_job_that_is_adopted_goes_on(hand: Hand) -> None:
     job = await hand.bought("[emu:submit_garbage]")
     request = (await hand.stack.emulator.requests())[-1]
     assert request["payload"]["prompt"] == (job.input or {})["prompt"]
-    resolved = await hand.gateway.jobs.resolve(job.id, "adopt", upstream_request_id=request["request_id"])
+    adopted = request["request_id"]
+    resolved = await hand.gateway.operations.resolve("test", job.id, "adopt", upstream_request_id=adopted)
     assert (resolved.status, resolved.held_reason) == (Status.RUNNING, None)
     assert await hand.slot(job.id) == float("inf")
     assert await hand.store.held() == []
@@ -167,7 +168,7 @@ async def test_a_held_job_cancelled_before_its_adoption_is_cancelled_at_fal(hand
     job = await hand.bought("[emu:submit_garbage][emu:slow]")
     await hand.stack.api.post(f"/v1/jobs/{job.id}/cancel")
     request_id = (await hand.stack.emulator.requests())[-1]["request_id"]
-    await hand.gateway.jobs.resolve(job.id, "adopt", upstream_request_id=request_id)
+    await hand.gateway.operations.resolve("test", job.id, "adopt", upstream_request_id=request_id)
     await hand.completed(job.id)
     assert (await hand.finalized(job.id)).status is Status.CANCELED
 
@@ -176,7 +177,7 @@ async def test_a_held_job_that_is_resubmitted_stands_at_its_old_place(hand: Hand
     """The operator says that fal has nothing: it is bought again, under a new nonce, before later ones."""
     job = await held(hand)
     later = await hand.admit()
-    resolved = await hand.gateway.jobs.resolve(job.id, "resubmit")
+    resolved = await hand.gateway.operations.resolve("test", job.id, "resubmit")
     assert (resolved.status, resolved.nonce, resolved.held_reason) == (Status.QUEUED, None, None)
     assert await hand.redis.zrange(keys.LINE, 0, -1) == [hand.ref(job.id), hand.ref(later)]
     await hand.gateway.dispatch.grant()
@@ -194,7 +195,7 @@ async def test_a_resubmitted_job_is_late_by_the_clock_that_ends_first(
     job_id = await hand.grant(**more)
     nonce = await hand.store.claim(await hand.job(job_id))
     await hand.store.hold(await hand.job(job_id), nonce=nonce or "", reason="no_answer_in_time")
-    await hand.gateway.jobs.resolve(job_id, "resubmit")
+    await hand.gateway.operations.resolve("test", job_id, "resubmit")
     job = await hand.job(job_id)
     due_ms = await hand.redis.zscore(keys.due("expire"), hand.ref(job_id))
     assert due_ms == (job.deadline_ms if start_deadline is None else job.start_deadline_ms)
@@ -208,7 +209,7 @@ async def test_a_held_job_is_ended_with_the_money_the_operator_says(
 ) -> None:
     """Charged at fal: spent. Not charged: given back."""
     job = await held(hand)
-    resolved = await hand.gateway.jobs.resolve(job.id, "fail", charged=charged)
+    resolved = await hand.gateway.operations.resolve("test", job.id, "fail", charged=charged)
     assert (resolved.status, resolved.money) == (Status.FAILED, Money.SPENT if charged else Money.RELEASED)
     assert resolved.error is not None
     assert resolved.error.code == "unknown_outcome"
@@ -235,7 +236,7 @@ async def test_a_half_said_resolution_is_refused_and_changes_nothing(
     job = await held(hand)
     before = await picture(hand, job.id)
     with pytest.raises(Unprocessable):
-        await hand.gateway.jobs.resolve(job.id, action, **more)
+        await hand.gateway.operations.resolve("test", job.id, action, **more)
     assert await picture(hand, job.id) == before
 
 
@@ -243,17 +244,17 @@ async def test_only_a_held_job_is_resolved(hand: Hand) -> None:
     """Running or ended: 409. Unknown: 404."""
     job = await hand.bought()
     with pytest.raises(Conflict, match="running, not held"):
-        await hand.gateway.jobs.resolve(job.id, "resubmit")
+        await hand.gateway.operations.resolve("test", job.id, "resubmit")
     with pytest.raises(NotFound):
-        await hand.gateway.jobs.resolve("job_unknown", "resubmit")
+        await hand.gateway.operations.resolve("test", "job_unknown", "resubmit")
 
 
 async def test_two_operators_resolve_a_job_once(hand: Hand) -> None:
     """One is told that the job changed."""
     job = await held(hand)
     answers = await asyncio.gather(
-        hand.gateway.jobs.resolve(job.id, "fail", charged=True),
-        hand.gateway.jobs.resolve(job.id, "resubmit"),
+        hand.gateway.operations.resolve("test", job.id, "fail", charged=True),
+        hand.gateway.operations.resolve("test", job.id, "resubmit"),
         return_exceptions=True,
     )
     assert sorted(isinstance(answer, Conflict) for answer in answers) == [False, True]

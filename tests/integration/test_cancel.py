@@ -151,7 +151,7 @@ async def test_a_held_job_sent_again_with_its_cancel_wanted_ends_free(hand: Hand
     """The operator says that fal has nothing, so nothing was bought: it ends at once, and its caller is told."""
     job_id = await bring_to(hand, "held")
     await happens(hand, job_id, "cancel")
-    resolved = await hand.gateway.jobs.resolve(job_id, "resubmit")
+    resolved = await hand.gateway.operations.resolve("test", job_id, "resubmit")
     found = (resolved.status, resolved.error.code if resolved.error else None, resolved.money)
     assert found == (FREE.status, FREE.code, FREE.money)
     assert [event.type for event in await hand.job_events()][-2:] == ["job.held", "job.canceled"]

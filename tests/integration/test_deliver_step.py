@@ -184,7 +184,7 @@ async def test_a_held_job_is_told(hand: Hand, receiver: Receiver) -> None:
     """The customer hears that the outcome is unknown, and later how it ended: two messages, two ids."""
     job = await hand.bought("[emu:submit_500]", webhook_url=receiver.url)
     await deliver(hand.gateway, await only_delivery(hand))
-    await hand.gateway.jobs.resolve(job.id, "fail", charged=False)
+    await hand.gateway.operations.resolve("test", job.id, "fail", charged=False)
     await deliver(hand.gateway, await only_delivery(hand))
     first, second = [json.loads(request.body) for request in receiver.requests]
     assert (first["type"], first["data"]["held_reason"]) == ("job.held", "http_500")
@@ -238,7 +238,7 @@ async def test_the_message_says_what_was_true_then(hand: Hand, receiver: Receive
     """A late attempt still tells the event as it was, not the job as it is now."""
     job = await hand.bought("[emu:submit_500]", webhook_url=receiver.url)
     ref = await only_delivery(hand)
-    await hand.gateway.jobs.resolve(job.id, "fail", charged=True)
+    await hand.gateway.operations.resolve("test", job.id, "fail", charged=True)
     await deliver(hand.gateway, ref)
     body = json.loads(receiver.requests[0].body)
     assert (body["type"], body["data"]["status"], body["data"]["charged_usd"]) == ("job.held", "held", None)

@@ -179,7 +179,7 @@ async def test_an_unknown_outcome_is_not_told_and_its_end_is(hand: Hand, receive
     job_id = await asked(hand, receiver, "[emu:submit_500]")
     job = await hand.submit(job_id)
     assert (job.status, await hand.due("deliver")) == (Status.HELD, [])
-    await hand.gateway.jobs.resolve(job_id, "fail", charged=False)
+    await hand.gateway.operations.resolve("test", job_id, "fail", charged=False)
     await deliver_all(hand)
     (request,) = receiver.requests
     assert json.loads(request.body)["status"] == "ERROR"

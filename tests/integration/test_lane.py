@@ -199,7 +199,7 @@ async def test_a_worker_killed_in_the_middle_of_its_call_leaves_a_held_job(live:
     assert (job.held_reason, job.money, job.attempt) == ("worker_lost", Money.RESERVED, 1)
     assert await ended(live, await live.hand.admit()) is Status.SUCCEEDED  # the pipeline goes on
     assert await live.hand.posts() == before + 2
-    await live.hand.gateway.jobs.resolve(job_id, "fail", charged=True)
+    await live.hand.gateway.operations.resolve("test", job_id, "fail", charged=True)
 
 
 async def test_an_end_is_told_although_its_workers_died(live: Live) -> None:

@@ -189,7 +189,7 @@ async def test_a_held_job_counts_as_concurrent(bounds: Bounds) -> None:
     job = await bounds.hand.bought("[emu:submit_502_accepted]")
     assert job.status == "held"
     assert await bounds.in_the_way() == {"user jobs/concurrent"}
-    await bounds.stack.gateway.jobs.resolve(job.id, "fail", charged=False)
+    await bounds.stack.gateway.operations.resolve("test", job.id, "fail", charged=False)
     await bounds.accepted()
 
 

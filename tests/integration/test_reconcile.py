@@ -186,7 +186,7 @@ async def test_what_an_operator_ended_is_not_brought_back(hand: Hand) -> None:
     """A failed job stays failed; the request that turns up is an orphan."""
     job = await held(hand, "[emu:drop_after_accept:1][emu:slow]")
     await hand.gateway.dispatch.add_due("resolve", [hand.ref(job.id)])
-    await hand.gateway.jobs.resolve(job.id, "fail", charged=False)
+    await hand.gateway.operations.resolve("test", job.id, "fail", charged=False)
     await resolve_held(hand.gateway)
     (request,) = await at_fal(hand, job)
     assert (await hand.job(job.id)).status is Status.FAILED

@@ -329,7 +329,7 @@ async def test_a_generation_nobody_waits_for_is_cancelled_at_fal(store: RedisSer
         nonce = await hand.store.claim(job)
         await hand.write(job_id, lease_ms=1)
         await hand.submit(job_id)
-        await stack.gateway.jobs.resolve(job_id, "fail", charged=False)
+        await stack.gateway.operations.resolve("test", job_id, "fail", charged=False)
         outcome = await stack.gateway.fal.submit(
             job.model, job.input or {}, start_timeout=None, marker="m", webhook_url=None
         )

@@ -232,9 +232,9 @@ class CrashSite:
             return False
         with contextlib.suppress(Conflict):  # fal's webhook was faster
             if request_id is None:
-                await self.operator.jobs.resolve(job["id"], "resubmit")
+                await self.operator.operations.resolve("test", job["id"], "resubmit")
             else:
-                await self.operator.jobs.resolve(job["id"], "adopt", upstream_request_id=request_id)
+                await self.operator.operations.resolve("test", job["id"], "adopt", upstream_request_id=request_id)
             self.tally.held += 1
             return True
         return False

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from app.domain.jobs import Priority
 from app.domain.money import parse_usd
-from app.services.jobs import JobRequest
+from app.services.requests import JobRequest
 
 METADATA_NAME = re.compile(r"[a-z0-9_.-]{1,40}")
 METADATA_PAIRS = 8
