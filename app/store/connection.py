@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import redis.asyncio as aredis
 from redis import Redis as SyncRedis
 from redis.asyncio.retry import Retry as AsyncRetry
-from redis.asyncio.sentinel import Sentinel
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
@@ -22,7 +22,14 @@ Client = Any
 
 REQUEST_TIMEOUT = 1.0  # seconds for one answer; a caller gets its 503 within two
 CONNECT_TIMEOUT = 0.8
+# A burst waits for its turn at these; one connection for each caller would take longer to open than to use.
+MAX_CONNECTIONS = 32
+TURN_TIMEOUT = 1.0
 AWAY = ("OOM", "LOADING", "READONLY", "MISCONF", "NOREPLICAS", "CLUSTERDOWN", "MASTERDOWN", "BUSY")
+
+
+class _SentinelPool(SentinelConnectionPool, aredis.BlockingConnectionPool):
+    """Where one waits for one's turn at the primary; redis-py's own pool of that kind refuses instead."""
 
 
 def connect(url: str, *, patience: float | None = None, name: str = "filmgate") -> Client:
@@ -38,14 +45,15 @@ def connect(url: str, *, patience: float | None = None, name: str = "filmgate") 
         "socket_connect_timeout": CONNECT_TIMEOUT,
         "retry": AsyncRetry(NoBackoff(), 0),
         "health_check_interval": 0,
-        "max_connections": 200,
+        "max_connections": MAX_CONNECTIONS,
+        "timeout": TURN_TIMEOUT,
     }
     address = urlsplit(url)
     if address.scheme == "sentinel":
         hosts = [(host, int(port or 26379)) for host, _, port in _hosts(address.netloc)]
         sentinel: Any = Sentinel(hosts, sentinel_kwargs={"socket_connect_timeout": CONNECT_TIMEOUT})  # type: ignore[no-untyped-call]  # untyped in redis-py
-        return sentinel.master_for(address.path.strip("/"), **options)
-    return aredis.Redis.from_url(url, **options)
+        return sentinel.master_for(address.path.strip("/"), connection_pool_class=_SentinelPool, **options)
+    return aredis.Redis.from_pool(aredis.BlockingConnectionPool.from_url(url, **options))
 
 
 async def disconnect(client: Client) -> None:

@@ -1,11 +1,13 @@
 """Installations of separate processes that many tests share; each test has a round of jobs of its own."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from tests.support.crashing import CrashSite, cared_for, open_crash_site
+from app.ending import ended
+from tests.support.crashing import CrashSite, open_crash_site
 from tests.support.redis_server import RedisServer
 from tests.support.site import Site, open_site
 
@@ -53,6 +55,7 @@ async def crash_site() -> AsyncIterator[CrashSite]:
 async def here(crash_site: CrashSite) -> AsyncIterator[CrashSite]:
     """The installation while its caretaker watches."""
     crash_site.complaints()  # what a test before this one left in the logs is not about this one
-    async with cared_for(crash_site) as made:
-        yield made
+    caring = asyncio.create_task(crash_site.care())
+    yield crash_site
+    await ended(caring)
     crash_site.disarm()

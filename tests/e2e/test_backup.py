@@ -87,9 +87,13 @@ async def test_a_restored_backup_buys_nothing_until_somebody_has_looked(site: Si
 
     await wait_until(settled, "what ran has ended, and the rest waits", timeout=SECONDS, interval=0.3)
     assert await bought(site) == before
-    for job in await site.jobs():
-        if job["status"] == "queued":  # a person has found its clip in fal's dashboard
+    for job in await site.jobs():  # a person has found the clip of each in fal's dashboard
+        if job["status"] == "queued":
             assert (await site.api.post(f"/v1/jobs/{job['id']}/cancel")).status_code == 202
+        elif job["status"] == "held":  # the copy was made between its claim and fal's answer
+            found = await site.request_of(job["input"]["prompt"])
+            assert found is not None
+            await site.command("jobs", "resolve", job["id"], "adopt", "--upstream-request-id", found)
     assert (await site.command("epoch", "accept"))["buying"]
     job = await site.submit("after", metadata={"round": "after"})
     (done,) = await site.until_all(1, {"succeeded"}, timeout=SECONDS, round="after")

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from datetime import datetime
 from statistics import median
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import httpx
 import pytest
@@ -12,7 +12,7 @@ import pytest
 from app.gateway import open_gateway
 from app.settings import load_settings
 from tests.support.redis_server import RedisServer
-from tests.support.site import ENDS, Job, Site, open_site
+from tests.support.site import ENDS, KEEPING, Job, Site, open_site
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
@@ -22,7 +22,8 @@ QUIET_TEAMS = 4
 CLIP_S = 1.0
 # Beside its turn a job waits for the lane to see that a slot is free (its poll of a clip comes within 0.1 s of the
 # end, and it looks round four times a second), for RQ to hand its doorbell to a worker, and for the claim's write.
-# Half a second on a quiet machine; twice that is allowed, because the whole suite shares this one.
+# Half a second on a quiet machine, and twice that is allowed; the suite, which shares its machine, counts instead
+# how many other clips fal was asked for meanwhile.
 LAG_S = 1.0
 
 
@@ -39,6 +40,7 @@ async def quiet_clients(site: Site) -> list[httpx.AsyncClient]:
             headers={"Authorization": f"Bearer {account.key}"},
             timeout=30,
             trust_env=False,
+            limits=KEEPING,
         )
         for account in accounts
     ]
@@ -57,6 +59,13 @@ def waited(job: Job) -> float:
     """Seconds between a job's admission and its submission to fal."""
     admitted, submitted = (datetime.fromisoformat(job[name]) for name in ("created_at", "submitted_at"))
     return (submitted - admitted).total_seconds()
+
+
+def overtaken(job: Job, requests: list[dict[str, Any]]) -> int:
+    """How many generations fal accepted between a job's admission and its own."""
+    admitted = datetime.fromisoformat(job["created_at"]).timestamp()
+    (own,) = [one["received_at"] for one in requests if one["prompt"] == job["input"]["prompt"]]
+    return len([one for one in requests if admitted < one["received_at"] < own])
 
 
 async def bought(site: Site) -> int:
@@ -101,13 +110,20 @@ async def test_quiet_teams_wait_no_longer_than_two_clips(store: RedisServer, say
         assert {job["status"] for job in [*jobs, *ended]} == {"succeeded"}
         waits = sorted(waited(job) for job in ended)
         p95 = waits[int(len(waits) * 0.95)]
+        requests = await site.emulator.requests()
+        turns = sorted(overtaken(job, requests) for job in ended)
+        turns_p95, allowed = turns[int(len(turns) * 0.95)], 2 * slots + QUIET_TEAMS
         longest = max(waited(job) for job in jobs)
         say(
             f"{burst} jobs of one team beside {len(waits)} of {QUIET_TEAMS} quiet ones, {slots} slots, clips of "
             f"{CLIP_S:g} s: quiet p50 {median(waits):.2f} s, p95 {p95:.2f} s, longest {waits[-1]:.2f} s "
-            f"(allowed {2 * CLIP_S + LAG_S:g} s); the busy team's longest {longest:.1f} s"
+            f"({2 * CLIP_S + LAG_S:g} s are allowed on a machine of its own), behind {turns_p95} other clips "
+            f"(allowed {allowed}); the busy team's longest {longest:.1f} s, behind "
+            f"{max(overtaken(job, requests) for job in jobs)}"
         )
-        assert p95 <= 2 * CLIP_S + LAG_S
+        assert turns_p95 <= allowed
+        if full:
+            assert p95 <= 2 * CLIP_S + LAG_S
         assert longest > 3 * (2 * CLIP_S + LAG_S), "nobody had to wait, so nothing was shown"
         assert await most_at_once(site) <= slots
         assert await site.bought_twice() == []

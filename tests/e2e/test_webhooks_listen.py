@@ -28,6 +28,11 @@ SECRET = "whsec_" + "c2VjcmV0" * 4
 STEPS = "job.queued,job.canceled"
 
 
+def heeding_ctrl_c() -> None:
+    """Ctrl-C is not ignored, as it is for whatever a shell starts in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Listening:
     """`filmgate webhooks listen`, what it has printed, and its end."""
 
@@ -51,9 +56,10 @@ class Listening:
         """The exit code, after this signal."""
         if number is not None and self.process.returncode is None:
             self.process.send_signal(number)
-        async with asyncio.timeout(30):
-            await asyncio.gather(*self._reading)
-            return await self.process.wait()
+        _, reading = await asyncio.wait(self._reading, timeout=30)  # whose tasks live on for another call
+        assert not reading, f"it has not ended: {self.out}\n{self.err}"
+        await asyncio.gather(*self._reading)
+        return await self.process.wait()
 
     async def _read(self, name: str) -> None:
         stream: asyncio.StreamReader = getattr(self.process, name)
@@ -73,6 +79,7 @@ async def listening(server: Server, key: str, *words: str) -> AsyncIterator[List
         env=clean_environment(FILMGATE_URL=server.url, FILMGATE_KEY=key),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        preexec_fn=heeding_ctrl_c,
     )
     one = Listening(process)
     try:

@@ -10,6 +10,7 @@ from app.domain.jobs import Priority, Status
 from app.store import keys
 from app.store.admission import AdmissionStore, Admitted, KeyReusedFor, NewJob, Repeated
 from app.store.limits import Clock
+from tests.support.crowd import crowd
 from tests.support.hand import DAY_MS, Hand
 from tests.support.stack import Stack
 
@@ -50,10 +51,10 @@ def admission(stack: Stack) -> AdmissionStore:
 async def test_two_hundred_submits_with_one_key_are_one_job_and_one_reservation(
     stack: Stack, admission: AdmissionStore
 ) -> None:
-    """All at once, over many connections: one is admitted, the others are told its id."""
+    """Fifty at a time, over many connections: one is admitted, the others are told its id."""
     hand = Hand(stack)
     new = new_job(stack, idempotency_key="once")
-    answers = await asyncio.gather(*(admission.admit(new) for _ in range(200)))
+    answers = await crowd(admission.admit(new) for _ in range(200))
     (admitted,) = [answer for answer in answers if isinstance(answer, Admitted)]
     repeated = [answer for answer in answers if isinstance(answer, Repeated)]
     assert len(repeated) == 199

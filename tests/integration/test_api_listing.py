@@ -1,11 +1,11 @@
 """Lists of jobs: order, pages, filters, and whose jobs they show."""
 
-import asyncio
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.support.crowd import crowd
 from tests.support.refusals import nothing_changes, second_account
 from tests.support.stack import Stack
 
@@ -31,7 +31,7 @@ async def pages(api: httpx.AsyncClient, query: str, limit: int) -> list[list[dic
 
 async def test_every_job_is_on_one_page(stack: Stack) -> None:
     """A hundred jobs, some made in the same millisecond: none missing, none twice, newest first, no empty page."""
-    made = await asyncio.gather(*(stack.submit(str(number)) for number in range(100)))
+    made = await crowd(stack.submit(str(number)) for number in range(100))
     for limit in (1, 7, 10, 50, 99, 100):
         found = await pages(stack.api, "", limit)
         assert [len(page) for page in found] == [min(limit, 100 - start) for start in range(0, 100, limit)]

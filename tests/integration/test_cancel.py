@@ -9,13 +9,14 @@ import pytest
 from app.domain.jobs import Job, Money, Status
 from tests.support.emulator import Emulator
 from tests.support.hand import Hand
-from tests.support.receiver import Receiver, Reply
+from tests.support.receiver import Receiver, Reply, held
 from tests.support.redis_server import RedisServer
 from tests.support.stack import open_stack
 from workers.submit import _record
 
 pytestmark = pytest.mark.anyio
 RUNS = "[emu:run:0.5]"
+RUNS_ON = "[emu:run:600]"  # until fal is asked to cancel
 
 
 @dataclass(frozen=True)
@@ -51,16 +52,16 @@ ROWS = [(state, event, end) for state, ends in TABLE.items() for event, end in z
 LIVE = [state for state in TABLE if state != "succeeded"]
 
 
-async def bring_to(hand: Hand, state: str) -> str:
+async def bring_to(hand: Hand, state: str, runs: str = RUNS) -> str:
     """A job in this state, with both clocks set far away."""
     clocks = {"deadline": 3600, "start_deadline": 3000}
     if state == "in line":
-        return await hand.admit(RUNS, **clocks)
+        return await hand.admit(runs, **clocks)
     if state == "put off":
-        return (await hand.bought(f"{RUNS}[emu:429_direct:1]", **clocks)).id
+        return (await hand.bought(f"{runs}[emu:429_direct:1]", **clocks)).id
     if state == "held":
         return (await hand.bought("[emu:submit_502_nginx]", **clocks)).id
-    job_id = await hand.grant(RUNS, **clocks)
+    job_id = await hand.grant(runs, **clocks)
     if state == "submitting":
         assert await hand.store.claim(await hand.job(job_id))
     if state in {"running", "finalizing", "succeeded"}:
@@ -111,7 +112,7 @@ async def pushed(hand: Hand, job_id: str) -> Job:
 @pytest.mark.parametrize(("state", "event", "end"), ROWS, ids=lambda value: value if isinstance(value, str) else "")
 async def test_each_state_ends_as_the_contract_says(hand: Hand, state: str, event: str, end: End) -> None:
     """Not bought yet: it ends free. Running: fal is asked, and its truth decides. Held: it stays held."""
-    job_id = await bring_to(hand, state)
+    job_id = await bring_to(hand, state, RUNS_ON if end.cancels else RUNS)
     before = await hand.posts()
     await happens(hand, job_id, event)
     job = await pushed(hand, job_id)
@@ -175,13 +176,15 @@ async def test_a_cancelled_job_that_fal_refused_ends_free_at_once(
 ) -> None:
     """Its caller cancelled during the submission: it comes back to no line, and nothing is posted again."""
     async with Receiver() as queue, open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=queue.url) as stack:
-        queue.answers([Reply(status, body=b'{"detail": "no"}', delay=0.3)])
+        answers = asyncio.Event()
+        queue.answers([held(Reply(status, body=b'{"detail": "no"}'), until=answers)])
         hand = Hand(stack)
         job_id = await hand.grant()
         submitting = asyncio.create_task(hand.submit(job_id))
         await queue.wait_for(1)
         reply = await stack.api.post(f"/v1/jobs/{job_id}/cancel")
         assert (reply.status_code, reply.json()["status"]) == (202, "submitting")
+        answers.set()
         job = await submitting
         assert (job.status, job.money) == (Status.CANCELED, Money.RELEASED)
         assert job.error is not None

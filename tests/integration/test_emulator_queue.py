@@ -278,19 +278,25 @@ async def test_run_on_a_full_account_is_429() -> None:
         assert answer.headers["x-fal-needs-retry"] == "1"
 
 
-async def test_the_stream_sends_each_state_and_each_log_line_once(caller: FalCaller) -> None:
+async def test_the_stream_sends_each_state_and_each_log_line_once(fal: Emulator, caller: FalCaller) -> None:
     """Data frames only, the last one COMPLETED; log lines are not repeated."""
-    reply = await caller.submit()
-    words, lines = [], []
-    async with caller.web.stream("GET", reply["status_url"] + "/stream", params={"logs": "1"}) as answer:
-        assert answer.headers["content-type"].startswith("text/event-stream")
-        async for line in answer.aiter_lines():
-            if line.startswith("data: "):
-                frame = json.loads(line.removeprefix("data: "))
-                words.append(frame["status"])
-                lines += [entry["message"] for entry in frame["logs"]]
-            else:
-                assert not line or line.startswith(":")
+    words: list[str] = []
+    lines: list[str] = []
+    async with fal.paused():
+        reply = await caller.submit("[emu:run:3600]")
+        async with caller.web.stream("GET", reply["status_url"] + "/stream", params={"logs": "1"}) as answer:
+            assert answer.headers["content-type"].startswith("text/event-stream")
+            async for line in answer.aiter_lines():
+                if line.startswith("data: "):
+                    frame = json.loads(line.removeprefix("data: "))
+                    words.append(frame["status"])
+                    lines += [entry["message"] for entry in frame["logs"]]
+                    if words == ["IN_QUEUE"]:
+                        await fal.resume()
+                    elif words[-2:] == ["IN_QUEUE", "IN_PROGRESS"]:
+                        await fal.set_speed(10_000)
+                else:
+                    assert not line or line.startswith(":")
     assert list(dict.fromkeys(words)) == ["IN_QUEUE", "IN_PROGRESS", "COMPLETED"]
     assert lines == [entry["message"] for entry in (await caller.status(reply))["logs"]]
 

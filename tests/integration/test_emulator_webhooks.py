@@ -12,6 +12,7 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from app.emulator.postman import FIRST_PAUSE
 from app.emulator.signature import SigningKeys
 from tests.support.emulator import Emulator, FalCaller, running_emulator
 from tests.support.receiver import Received, Receiver, Reply
@@ -19,6 +20,7 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
 
+SPEED = 20
 VECTOR_ID = "01234567-89ab-7cde-8f01-23456789abcd"
 VECTOR_BODY = (
     f'{{"request_id":"{VECTOR_ID}","gateway_request_id":"{VECTOR_ID}","status":"OK",'
@@ -33,7 +35,7 @@ VECTOR_SIGNATURE = (
 @pytest.fixture(scope="module")
 async def fal() -> AsyncIterator[Emulator]:
     """An emulator with short times."""
-    async with running_emulator("--speed", "20", "--no-clips", "--webhook-user", "user_test") as emulator:
+    async with running_emulator("--speed", str(SPEED), "--no-clips", "--webhook-user", "user_test") as emulator:
         yield emulator
 
 
@@ -107,8 +109,9 @@ async def test_a_failed_delivery_is_tried_again_with_growing_pauses(
     await wait_until(recorded, "four attempts are on record")
     attempts = (await fal.request(reply["request_id"]))["webhook_attempts"]
     assert [one["outcome"] for one in attempts] == [500, 404, "RemoteProtocolError", 200]
-    first, second, third = (later["at"] - one["at"] for one, later in itertools.pairwise(attempts))
-    assert first < second < third
+    pauses = [later["at"] - one["at"] for one, later in itertools.pairwise(attempts)]
+    for number, pause in enumerate(pauses):
+        assert pause >= FIRST_PAUSE * 2**number / SPEED - 0.005, pauses
 
 
 async def _break_off(_writer: object) -> None:
@@ -142,10 +145,9 @@ async def test_scenarios_bend_the_delivery(fal: Emulator, caller: FalCaller, rec
 
 
 async def test_a_late_delivery_comes_after_the_result(fal: Emulator, caller: FalCaller, receiver: Receiver) -> None:
-    """60 emulated seconds after the end: three real ones here."""
+    """So many emulated seconds after the end: ten are half a real one here."""
     reply = await caller.submit("[emu:webhook_late:10]", params={"fal_webhook": receiver.url})
     await caller.result(reply)
-    assert not receiver.requests
     await receiver.wait_for(1)
 
     async def recorded() -> bool:

@@ -11,7 +11,7 @@ from app.services.hints import adopt
 from app.store import keys
 from tests.support.emulator import Emulator
 from tests.support.hooks import FAL, Told, listening
-from tests.support.receiver import Receiver, Reply
+from tests.support.receiver import Receiver, Reply, held
 from tests.support.redis_server import RedisServer
 from tests.support.refusals import nothing_changes
 from tests.support.signed import told
@@ -134,7 +134,8 @@ async def test_a_held_job_takes_the_request_of_an_attempt_that_the_store_forgot(
 
 async def test_a_webhook_before_the_answer_to_the_submission(store: RedisServer, emulator: Emulator) -> None:
     """The worker still reads; its own adoption then finds it done: no orphan, nothing is cancelled."""
-    answer = Reply(200, body=b'{"request_id": "abc-1"}', delay=1)
+    answers = asyncio.Event()
+    answer = held(Reply(200, body=b'{"request_id": "abc-1"}'), until=answers)
     async with (
         Receiver() as queue,
         listening(store, emulator, FILMGATE_FAL_QUEUE_URL=queue.url) as fal,
@@ -152,6 +153,7 @@ async def test_a_webhook_before_the_answer_to_the_submission(store: RedisServer,
         early = await fal.hand.job(job_id)
         assert (early.status, early.upstream_request_id, early.attempt) == (Status.RUNNING, "abc-1", 1)
         assert await fal.poll_in(job_id) <= 0
+        answers.set()
         await submitting
         assert await fal.hand.job(job_id) == early
         assert [request.method for request in queue.requests] == ["POST"]

@@ -40,7 +40,7 @@ async def lines_of(server: Server, key: str, request_id: str, **params: str) -> 
 
 async def test_the_stream_tells_each_state_and_closes(stack: Stack, hand: Hand, server: Server) -> None:
     """`data:` frames alone; each holds new log lines only; closed after COMPLETED."""
-    request_id = (await fal_door.submitted(stack, "[emu:logs_burst] stream"))["request_id"]
+    request_id = (await fal_door.submitted(stack, "[emu:logs_burst:50] stream"))["request_id"]
     seen: list[dict[str, Any]] = []
     pushed = False
     async for line in lines_of(server, stack.account.key, request_id, logs="1"):

@@ -285,7 +285,7 @@ async def test_workers_that_nobody_minds_are_gone_in_time(emulator: Emulator, fu
 async def test_workers_told_to_stop_buy_no_more_and_lose_nothing(store: RedisServer, emulator: Emulator) -> None:
     """I17: SIGTERM in the middle of forty jobs: no new POST, an exit in time, and the next workers do the rest."""
     async with open_stack(store, emulator, FILMGATE_UPSTREAM_CONCURRENCY=str(AT_FAL)) as stack:
-        prompts = {f"[emu:run:0.5] deploy {number}" for number in range(IN_FLIGHT)}
+        prompts = {f"[emu:run:3] deploy {number}" for number in range(IN_FLIGHT)}
         ids = [(await stack.submit(prompt))["id"] for prompt in sorted(prompts)]
 
         async def at_fal() -> list[float]:
@@ -305,8 +305,9 @@ async def test_workers_told_to_stop_buy_no_more_and_lose_nothing(store: RedisSer
         assert (code, time.monotonic() - began < EXIT_SECONDS) == (0, True)
         bought = await at_fal()
         assert AT_FAL < len(bought) < IN_FLIGHT
-        assert [moment for moment in bought if moment > told + 1] == []
-        async with stack.workers(FILMGATE_UPSTREAM_CONCURRENCY="40"):
+        assert [moment for moment in bought if moment > told + 5] == []
+        async with emulator.steered(), stack.workers(FILMGATE_UPSTREAM_CONCURRENCY="40"):
+            await emulator.set_speed(10)
             for job_id in ids:
                 assert (await stack.until(job_id, "succeeded", "failed", "held"))["status"] == "succeeded"
         await accepted_once(emulator, prompts)

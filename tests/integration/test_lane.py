@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -124,26 +123,33 @@ async def test_a_task_that_rq_lost_is_rung_again(live: Live) -> None:
 
 
 async def test_a_killed_lane_goes_on_and_is_never_there_twice(live: Live) -> None:
-    """Kill -9 of the lane's process: the spare goes on within three seconds; one slice at any moment."""
+    """Kill -9 of the lane's process: the spare goes on (how soon, tests/crash shows); one slice at any moment."""
     lane = keys.lane(0)
 
     async def token() -> str | None:
         found = await live.hand.redis.get(lane)
         return found if found != RUNG else None
 
+    async def kill() -> int | None:
+        return await asyncio.to_thread(live.workers.kill_busy, "lanes")
+
+    async def at_work() -> list[int]:
+        return await asyncio.to_thread(live.workers.busy, "lanes")
+
     for _ in range(2):
         await wait_until(live.both_lane_workers, "one lane worker works and one is ready", timeout=30)
-        old = await wait_until(token, "a slice runs")
-        assert await asyncio.to_thread(live.workers.kill_busy, "lanes") is not None
-        killed = time.monotonic()
+        both = live.workers.pids("lanes")
+        await wait_until(token, "a slice runs")
+        killed = await wait_until(kill, "the one at work was killed")
+        old = await token()
+        (spare,) = set(both) - {killed}
 
         async def other(old: str | None = old) -> bool:
             now = await token()
             return now is not None and now != old
 
-        await wait_until(other, "another slice runs", timeout=20)
-        dark_s = time.monotonic() - killed
-        assert dark_s < 3.0, f"dark for {dark_s:.1f} s"
+        await wait_until(other, "another slice runs", timeout=10)
+        assert spare in await wait_until(at_work, "one is at work")
     await wait_until(live.both_lane_workers, "the killed one was replaced", timeout=30)
     tokens = set()
     for _ in range(40):  # over two seconds of a slice of five: one token, or two where a slice ends in them

@@ -159,7 +159,7 @@ async def test_one_that_failed_or_was_slow_has_one_place(hand: Hand, receiver: R
     """Until it answers well and at once; near its end, a round does not begin with it at all."""
     async with chief(hand.stack) as api:
         made = await endpoint(api, receiver.url)
-    for answers in ([500], [Reply(200, delay=2.1)]):
+    for answers in ([Reply(200, delay=2.1)], [500]):
         await canceled(hand)
         receiver.answers(answers)
         assert await sent(hand) == 1

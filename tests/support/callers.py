@@ -1,5 +1,7 @@
 """Further callers of a gateway under test: another user's key, a key with scopes, a browser token."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -37,6 +39,20 @@ async def colleague(stack: Stack, *, scopes: frozenset[Scope] = USER_SCOPES) -> 
 async def stranger(stack: Stack) -> str:
     """A key of another team."""
     return (await stack.gateway.administration.first_account(team_name="other", user_name="stranger")).key
+
+
+async def last_accepted(api: httpx.AsyncClient) -> float:
+    """Reads until it is refused; the moment (s, monotonic) its last accepted request was sent, 0 if none was."""
+    accepted = 0.0
+    async with asyncio.timeout(20):
+        while True:
+            sent = time.monotonic()
+            status = (await api.get("/v1/jobs")).status_code
+            if status == 401:
+                return accepted
+            assert status == 200, status
+            accepted = sent
+            await asyncio.sleep(0.01)
 
 
 async def token(api: httpx.AsyncClient, **asked: Any) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from PIL import Image
 from app.domain.limits import Limit, Unit, Window
 from app.egress import trusted_roots
 from app.embedded import DieWithParent
+from app.ending import ended
 from app.gateway import Gateway, open_gateway
 from app.settings import load_settings
 from tests.support.emulator import Emulator
@@ -34,8 +35,7 @@ KLING = "fal-ai/kling-video/v2/master/image-to-video"
 OLD_CLIENT = ROOT / ".bootstrap" / "fal-client-0"  # fal-client 0.13, put there by `./dev test`
 PROGRAM_SECONDS = 60
 HURRY = 10_000  # times as fast as the clock
-WATCHED = "run:600"  # for `Customers.watch`, which ends it
-QUICK = 15  # submissions a minute: one in 4 s, which the retries of all clients outlast
+WATCHED = "run:600"  # until `Customers.watch` or `haste` ends it
 PASSED_ON = ("HOME", "LANG", "LC_ALL", "PATH", "TMPDIR")  # what a program needs of this process's environment
 
 
@@ -198,23 +198,38 @@ class Customers:
         async with open_gateway(load_settings(self.site.settings), process="test") as gateway:
             return (await gateway.administration.add_key("test", user=user, origins=[origin])).key
 
-    async def hurried(self) -> str:
-        """The key of a user who has just made as many submissions as a minute allows; the next is free in 4 s."""
-        rate, nothing = Limit(Unit.SUBMITS, Window.MINUTE, QUICK), Limit(Unit.USD, Window.DAY, 1)
+    @asynccontextmanager
+    async def hurried(self) -> AsyncIterator[str]:
+        """The key of a user who has used up the minute's submissions; lifted as soon as a client was refused."""
+        rate, nothing = Limit(Unit.SUBMITS, Window.MINUTE, 1), Limit(Unit.USD, Window.DAY, 1)
         async with open_gateway(load_settings(self.site.settings), process="test") as gateway:
             account = await gateway.administration.first_account(team_name=uuid.uuid4().hex, user_name="one")
-            await gateway.limits.replace("test", account.user.id, [rate, nothing])
-            headers = {"Authorization": f"Bearer {account.key}"}
-            for _ in range(QUICK):  # refused for want of money, and counted
-                reply = await self.web.post("/v1/jobs", json={"input": self.input("too dear")}, headers=headers)
-                assert reply.status_code == 402, reply.text
-            await gateway.limits.replace("test", account.user.id, [rate])
-        return account.key
+            user = account.user.id
 
-    def answered(self, path: str, status: int) -> int:
+            async def refused() -> bool:
+                return self.answered("/image-to-video", 429, user=user) > 0
+
+            async def lift() -> None:
+                await wait_until(refused, "a client is refused", timeout=PROGRAM_SECONDS, interval=0.2)
+                await gateway.limits.replace("test", user, [])
+
+            await gateway.limits.replace("test", user, [rate, nothing])
+            headers = {"Authorization": f"Bearer {account.key}"}
+            reply = await self.web.post("/v1/jobs", json={"input": self.input("too dear")}, headers=headers)
+            assert reply.status_code == 402, reply.text  # refused for want of money, and counted
+            await gateway.limits.replace("test", user, [rate])
+            lifting = asyncio.create_task(lift())
+            try:
+                yield account.key
+                await lifting
+            finally:
+                await ended(lifting)
+
+    def answered(self, path: str, status: int, **members: str) -> int:
         """How many requests to a path that ends so the API has answered with this status."""
         lines = [json.loads(line) for line in self.log.read_text("utf-8").splitlines() if line.startswith("{")]
-        return len([one for one in lines if one.get("path", "").endswith(path) and one.get("status") == status])
+        found = [one for one in lines if one.get("path", "").endswith(path) and one.get("status") == status]
+        return len([one for one in found if members.items() <= one.items()])
 
     @asynccontextmanager
     async def lost_answer(self) -> AsyncIterator[int]:
@@ -252,6 +267,15 @@ class Customers:
         assert image["url"].startswith(self.site.emulator.url)
         async with httpx.AsyncClient(trust_env=False, verify=trusted_roots()) as web:
             assert (await web.get(image["url"])).content == content
+
+    @asynccontextmanager
+    async def haste(self) -> AsyncIterator[None]:
+        """In the block fal has every clip in an instant, those with the scenario `WATCHED` too."""
+        await self.site.emulator.set_speed(HURRY)
+        try:
+            yield
+        finally:
+            await self.site.emulator.set_speed(1)
 
     @asynccontextmanager
     async def leisure(self) -> AsyncIterator[Leisure]:

@@ -31,7 +31,7 @@ from tests.support.crash_tally import Tally
 from tests.support.emulator import Emulator
 from tests.support.receiver import Receiver
 from tests.support.redis_server import RedisServer
-from tests.support.site import ENDS, Job, Serve, Site
+from tests.support.site import ENDS, KEEPING, Job, Serve, Site
 from tests.support.stack import environment
 from tests.support.up import free_ports
 from tests.support.waiting import wait_until
@@ -39,7 +39,7 @@ from tests.support.wire import Wire
 from tests.support.workers import Workers, children
 
 OUTAGE_S = 0.3  # how long the store is away
-STALE_S = 1.0  # a step against the emulator takes milliseconds; what stands still so long has lost its process
+STALE_S = 1.0  # a step against the emulator takes milliseconds; what stands still longer may have lost its process
 LOOK_AGAIN_S = 1.5  # before an operator believes that fal has nothing
 END_S = 120.0  # every process may have to start again, on a machine that is busy
 KILL_S = 30.0
@@ -212,11 +212,17 @@ class CrashSite:
         ref = join_ref(self.team, job["id"])
         with contextlib.suppress(RedisError, StoreUnavailable):
             if job["status"] == "held":
-                await self.resolve(job, sure=still_s > LOOK_AGAIN_S)
+                await self.resolve(job, sure=still_s > LOOK_AGAIN_S and await self._nobody_posts())
             elif hurry and still_s > STALE_S and job["status"] in step:
                 if job["status"] == "submitting":
+                    if not await self._nobody_posts():
+                        return
                     await self.redis.hset(keys.job(ref), "lease_ms", 1)
                 await self.redis.zadd(keys.due(step[job["status"]]), {ref: 1}, xx=True)
+
+    async def _nobody_posts(self) -> bool:
+        """No worker has a submission in hand that it may still send; one that a test has stopped has none."""
+        return not any(map(_runs, await asyncio.to_thread(self.site.workers.busy, "work")))
 
     async def _release(self) -> None:
         """What ended its worker twice is set aside; the operator knows that it was not its fault."""
@@ -326,6 +332,13 @@ class CrashSite:
         return found
 
 
+def _runs(pid: int) -> bool:
+    """False for a process that is gone, or stopped by a signal."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in {"T", "Z"}
+    return False
+
+
 def _complains(line: str, *, rq_too: bool) -> bool:
     try:
         said = json.loads(line)
@@ -375,7 +388,7 @@ async def open_crash_site(*emulator_options: str, **settings: str) -> AsyncItera
         workers = Workers(armed, log=logs[1]).start()
         stack.callback(workers.stop)
         headers = {"Authorization": f"Bearer {account.key}"}
-        client = httpx.AsyncClient(base_url=serve.url, headers=headers, timeout=30, trust_env=False)
+        client = httpx.AsyncClient(base_url=serve.url, headers=headers, timeout=30, trust_env=False, limits=KEEPING)
         api = await stack.enter_async_context(client)
         receiver = await stack.enter_async_context(Receiver())
         gone = await stack.enter_async_context(Receiver())
@@ -384,17 +397,4 @@ async def open_crash_site(*emulator_options: str, **settings: str) -> AsyncItera
         redis = await stack.enter_async_context(reading)
         site = Site(plain, store, emulator, serve, workers, api)
         await site.ready()
-        made = CrashSite(site, operator, account.team.id, receiver, gone, wire, front, redis, tickets, logs)
-        yield made
-
-
-@asynccontextmanager
-async def cared_for(made: CrashSite) -> AsyncIterator[CrashSite]:
-    """In the block, what dies is started again."""
-    caring = asyncio.create_task(made.care())
-    try:
-        yield made
-    finally:
-        caring.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await caring
+        yield CrashSite(site, operator, account.team.id, receiver, gone, wire, front, redis, tickets, logs)

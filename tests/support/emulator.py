@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import os
 import signal
 import subprocess
@@ -26,8 +27,9 @@ class Emulator:
     `requests`, `ledger` and the others read the ground truth over HTTP; no key is needed for them.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], url: str) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], url: str, *, speed: float = 1) -> None:
         self.url = url
+        self._speed = speed
         self.sample_image = f"{url}/sample.jpg"
         self.port = int(url.rsplit(":", 1)[1])
         self._process = process
@@ -49,7 +51,8 @@ class Emulator:
             process.wait()
             process.stdout.close()
             raise AssertionError(f"the emulator did not start: {line!r}")
-        return cls(process, line.rsplit(" ", 1)[1])
+        speed = float(dict(itertools.pairwise(arguments)).get("--speed", "1"))
+        return cls(process, line.rsplit(" ", 1)[1], speed=speed)
 
     async def stop(self) -> int:
         """Ends it in order; its exit code."""
@@ -108,6 +111,22 @@ class Emulator:
     async def set_speed(self, speed: float) -> None:
         """Emulated time passes `speed` times as fast from now on."""
         (await self._web.post("/emulator/clock", json={"speed": speed})).raise_for_status()
+
+    @contextlib.asynccontextmanager
+    async def steered(self) -> AsyncIterator[None]:
+        """Inside, its clock may be stopped and sped up; afterwards it runs as it was started."""
+        try:
+            yield
+        finally:
+            await self.set_speed(self._speed)
+            await self.resume()
+
+    @contextlib.asynccontextmanager
+    async def paused(self) -> AsyncIterator[None]:
+        """Inside, nothing starts and nothing ends; requests are answered."""
+        async with self.steered():
+            await self.pause()
+            yield
 
     async def trouble_platform(self, **trouble: Any) -> None:
         """What is wrong with history and billing, as docs/emulator.md lists it; nothing ends it."""

@@ -99,8 +99,13 @@ def serving(folder: Path) -> Iterator[Pages]:
 
 
 def _copy(folder: Path, pattern: str) -> None:
+    """What is new, whole at once: another Node may be reading it. Only who has the lock calls this."""
     for path in folder.glob(pattern):
-        shutil.copyfile(path, MODULES / path.name)
+        content, there = path.read_bytes(), MODULES / path.name
+        if not there.is_file() or there.read_bytes() != content:
+            new = there.with_name(f"{there.name}.new")
+            new.write_bytes(content)
+            new.replace(there)
 
 
 async def _run(seconds: float, *argv: str) -> None:

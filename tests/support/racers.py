@@ -154,7 +154,7 @@ async def open_racers(redis: RedisServer, *, processes: int, clients: int) -> As
         for server in servers:
             closing.push_async_callback(server.stop)
         await asyncio.gather(*(server.start() for server in servers))
-        connector = aiohttp.TCPConnector(limit=0)
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=2)  # the API ends idle connections after 5 s
         web = await closing.enter_async_context(aiohttp.ClientSession(connector=connector))
         racers = Racers(gateway, [server.url for server in servers], web, emulator.sample_image)
         await racers.warm(clients)

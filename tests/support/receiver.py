@@ -45,6 +45,17 @@ Script: TypeAlias = Callable[[asyncio.StreamWriter], Awaitable[None]]
 Answer: TypeAlias = int | Reply | Script
 
 
+def held(reply: Reply, until: asyncio.Event) -> Script:
+    """This answer, once the test lets it go."""
+
+    async def script(writer: asyncio.StreamWriter) -> None:
+        await until.wait()
+        writer.write(reply.encoded())
+        await writer.drain()
+
+    return script
+
+
 class Receiver:
     """`async with Receiver() as r:` listens at `r.url` until the block ends.
 

@@ -15,6 +15,7 @@ from typing import Self
 from app.embedded import DieWithParent, Engine, find_engine
 
 START_SECONDS = 20.0
+PORTS = range(20_000, 32_000)
 
 
 def engine_under_test() -> Engine:
@@ -82,7 +83,8 @@ class RedisServer:
             preexec_fn=DieWithParent(),  # noqa: PLW1509 - two system calls; no server outlives a killed test run
         )
         end = time.monotonic() + START_SECONDS
-        while self.command("PING") != b"+PONG\r\n":
+        mine = f"process_id:{self._process.pid}\r\n".encode()
+        while mine not in self.command("INFO", "server") or self.command("PING") != b"+PONG\r\n":
             if self._process.poll() is not None or time.monotonic() > end:
                 log = (self.dir / "redis.log").read_text(errors="replace")
                 self.kill()
@@ -135,10 +137,22 @@ class RedisServer:
         self.stop()
 
 
+def _own_ports() -> list[int]:
+    """The even ports that are this test process's own, shuffled; below the range of outgoing connections."""
+    count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    ports = range(PORTS.start + 2 * number, PORTS.stop, 2 * count)
+    return random.sample(ports, len(ports))
+
+
+_unused = _own_ports()
+
+
 def free_port() -> int:
-    """A free port below the range of outgoing connections, so that it is still free after a `kill`."""
+    """A free port that is named once; it and the next one stay free until somebody listens, and after a `kill`."""
     while True:
-        port = random.randint(20_000, 32_000)  # noqa: S311 - no secret
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
+        port = _unused.pop()
+        with socket.socket() as one, socket.socket() as other, contextlib.suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            other.bind(("127.0.0.1", port + 1))
             return port

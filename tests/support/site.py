@@ -33,6 +33,7 @@ Job = dict[str, Any]
 START_SECONDS = 60
 ENDS = {"succeeded", "failed", "canceled"}
 CLIENTS = 16  # how many submit at the same time
+KEEPING = httpx.Limits(keepalive_expiry=2)  # the API ends idle connections after 5 s, and nobody may be faster
 
 
 class Serve:
@@ -226,7 +227,7 @@ async def open_site(
         account = await gateway.administration.first_account(team_name="test", user_name="tester")
     serve = Serve(env, port=port, log=log).start()
     workers = Workers(env).start()
-    web: dict[str, Any] = {"base_url": serve.url, "timeout": 30, "trust_env": False}
+    web: dict[str, Any] = {"base_url": serve.url, "timeout": 30, "trust_env": False, "limits": KEEPING}
     web |= {"headers": {"Authorization": f"Bearer {account.key}"}} | ({"verify": tls.context} if tls else {})
     try:
         async with httpx.AsyncClient(**web) as api:

@@ -3,10 +3,8 @@
 import asyncio
 import contextlib
 import os
-import random
 import re
 import signal
-import socket
 import subprocess
 import sys
 import uuid
@@ -16,6 +14,7 @@ from pathlib import Path
 from typing import IO, Self
 
 from app.embedded import DieWithParent
+from tests.support.redis_server import free_port
 from tests.support.waiting import wait_until
 from tests.support.workers import children
 
@@ -47,13 +46,8 @@ async def run_command(*arguments: str, environment: Mapping[str, str]) -> subpro
 
 
 def free_ports() -> int:
-    """A port that is free together with the next one, below the range of outgoing connections."""
-    while True:
-        port = random.randint(20_000, 32_000)  # noqa: S311  no secret
-        with socket.socket() as one, socket.socket() as other, contextlib.suppress(OSError):
-            one.bind(("127.0.0.1", port))
-            other.bind(("127.0.0.1", port + 1))
-            return port
+    """A port that is free together with the next one."""
+    return free_port()
 
 
 @dataclass(frozen=True, slots=True)

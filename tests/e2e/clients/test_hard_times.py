@@ -18,7 +18,7 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from tests.support.clients import Customers, Ended, Program
+from tests.support.clients import WATCHED, Customers, Ended, Program
 from tests.support.receiver import Received, Receiver
 from tests.support.redis_server import RedisServer
 from tests.support.site import open_site
@@ -32,7 +32,6 @@ QUICK = ("--queue-seconds", "0.2", "--run-seconds", "0.5")
 LEAVING_SECONDS = 4.0  # from a client's outcome to the end of its program
 HEARING_SECONDS = 8.0  # from a cancel to a client's outcome, on a machine that has much to do
 OUTAGE_SECONDS = 10.0
-OUTLASTING = "run:8"  # progress is seen before the outage, and the clip is made in the middle of it
 START_SECONDS = 2
 DEADLINE_SECONDS = 10  # the shortest that there is
 LEEWAY_SECONDS = 300  # of a webhook's timestamp, as fal documents it
@@ -118,11 +117,12 @@ async def test_an_outage_of_the_store_is_survived(customers: Customers, how: str
     """The store is away for ten seconds in the middle of `subscribe`; each gets its clip, bought once."""
     redis, refused = customers.site.redis, customers.answered("/status", 429)
     leave, return_ = (redis.kill, redis.start) if how == "killed" else (redis.freeze, redis.thaw)
-    async with everybody(customers, "subscribe", OUTLASTING) as crowd:
+    async with everybody(customers, "subscribe", WATCHED) as crowd:
         await asyncio.gather(*(one.progress() for one in crowd))
         leave()
         try:
-            await asyncio.sleep(OUTAGE_SECONDS)
+            async with customers.haste():  # progress has been seen, and the clips are made meanwhile
+                await asyncio.sleep(OUTAGE_SECONDS)
         finally:
             return_()
         ends = await asyncio.gather(*(one.program.ended() for one in crowd))

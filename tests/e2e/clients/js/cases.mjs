@@ -58,13 +58,13 @@ export async function subscribe(fal, options, say) {
 }
 
 // The queue by hand.
-export async function by_id(fal, options) {
+export async function by_id(fal, options, say) {
   const submitted = await fal.queue.submit(APP, { input: options.input });
   const requestId = submitted.request_id;
-  const before = told(await fal.queue.status(APP, { requestId, logs: true }));
+  say({ update: told(await fal.queue.status(APP, { requestId, logs: true })) });
   const after = await completed(fal, requestId);
   const result = await fal.queue.result(APP, { requestId });
-  return { before, after, request_ids: [requestId], request_id: result.requestId, result: result.data };
+  return { after, request_ids: [requestId], request_id: result.requestId, result: result.data };
 }
 
 // Submit, cancel, wait for the end; then cancel once more.
@@ -83,9 +83,13 @@ export async function cancel(fal, options) {
 }
 
 // The client gives up; what the queue says of the request afterwards.
-export async function timeout(fal, options) {
+export async function timeout(fal, options, say) {
   let requestId;
-  const more = { timeout: options.timeout, onEnqueue: (id) => { requestId = id; } };
+  const onEnqueue = (id) => {
+    requestId = id;
+    say({ enqueued: id });
+  };
+  const more = { timeout: options.timeout, onEnqueue };
   try {
     await fal.subscribe(APP, { input: options.input, ...more });
   } catch (error) {

@@ -105,10 +105,10 @@ async def follow(fal: Fal, options: dict[str, Any]) -> Any:
 async def by_id(fal: Fal, options: dict[str, Any]) -> Any:
     """Submit, and everything else with the id alone, as another process would."""
     handle = await fal.call("submit", APP, arguments=options["input"])
-    before = await fal.call("status", APP, handle.request_id, with_logs=True)
+    update(await fal.call("status", APP, handle.request_id, with_logs=True))
     result = await fal.call("result", APP, handle.request_id)
     after = await fal.call("status", APP, handle.request_id, with_logs=True)
-    return {"before": told(before), "result": result, "after": told(after)}
+    return {"result": result, "after": told(after)}
 
 
 async def cancel(fal: Fal, options: dict[str, Any]) -> Any:

@@ -1,0 +1,20 @@
+"""Many callers at once, as many as one process serves well: with more, a slow machine makes the store look away."""
+
+import asyncio
+from collections.abc import Coroutine, Iterable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+AT_ONCE = 50
+
+
+async def crowd(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """What each call gives, in order; `AT_ONCE` of them are always under way."""
+    turn = asyncio.Semaphore(AT_ONCE)
+
+    async def one(call: Coroutine[Any, Any, T]) -> T:
+        async with turn:
+            return await call
+
+    return await asyncio.gather(*map(one, calls))
