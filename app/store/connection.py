@@ -22,9 +22,9 @@ Client = Any
 
 REQUEST_TIMEOUT = 1.0  # seconds for one answer; a caller gets its 503 within two
 CONNECT_TIMEOUT = 0.8
-# A burst waits for its turn at these; one connection for each caller would take longer to open than to use.
-MAX_CONNECTIONS = 32
-TURN_TIMEOUT = 1.0
+# A burst takes turns at these: a connection for each of its callers would take longer to open than to use.
+MAX_CONNECTIONS = 64
+TURN_TIMEOUT = 2.0  # seconds that a caller waits for one
 AWAY = ("OOM", "LOADING", "READONLY", "MISCONF", "NOREPLICAS", "CLUSTERDOWN", "MASTERDOWN", "BUSY")
 
 

@@ -112,8 +112,10 @@ class Racers:
                 stop.set()
 
     async def warm(self, count: int) -> None:
-        """Open so many connections, so that a race is between submissions and not between handshakes."""
+        """Open so many connections, theirs to the store too: a race is between submissions, not handshakes."""
         await asyncio.gather(*(self._send("GET", "/livez", "none", lane, headers={}) for lane in range(count)))
+        key = (await self.account()).key
+        await asyncio.gather(*(self.read("/v1/me", key, lane) for lane in range(count)))
 
     async def now_ms(self) -> int:
         """The store's clock."""
