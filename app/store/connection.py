@@ -22,8 +22,7 @@ Client = Any
 
 REQUEST_TIMEOUT = 1.0  # seconds for one answer; a caller gets its 503 within two
 CONNECT_TIMEOUT = 0.8
-# A burst takes turns at these: a connection for each of its callers would take longer to open than to use.
-MAX_CONNECTIONS = 64
+MAX_CONNECTIONS = 64  # one for each caller of a burst would take longer to open than to use
 TURN_TIMEOUT = 2.0  # seconds that a caller waits for one
 AWAY = ("OOM", "LOADING", "READONLY", "MISCONF", "NOREPLICAS", "CLUSTERDOWN", "MASTERDOWN", "BUSY")
 
@@ -32,26 +31,32 @@ class _SentinelPool(SentinelConnectionPool, aredis.BlockingConnectionPool):
     """Where one waits for one's turn at the primary; redis-py's own pool of that kind refuses instead."""
 
 
-def connect(url: str, *, patience: float | None = None, name: str = "filmgate") -> Client:
-    """An asyncio client of the store at `url`.
+def connect(
+    url: str, *, patience: float | None = None, name: str = "filmgate", connections: int = MAX_CONNECTIONS
+) -> Client:
+    """An asyncio client of the store at `url`, whose callers take turns at so many connections.
 
     Without `patience` it fails fast, for requests. With it, a read may block for that many seconds. Nothing is
     repeated by the library, which would re-issue commands that are not idempotent (redis-py issue 4125).
     """
-    options: dict[str, Any] = {
-        "decode_responses": True,
-        "client_name": name,
-        "socket_timeout": REQUEST_TIMEOUT if patience is None else patience + 5,
+    hasty: dict[str, Any] = {
+        "socket_timeout": REQUEST_TIMEOUT,
         "socket_connect_timeout": CONNECT_TIMEOUT,
         "retry": AsyncRetry(NoBackoff(), 0),
+    }
+    options: dict[str, Any] = {
+        **hasty,
+        "socket_timeout": REQUEST_TIMEOUT if patience is None else patience + 5,
+        "decode_responses": True,
+        "client_name": name,
         "health_check_interval": 0,
-        "max_connections": MAX_CONNECTIONS,
+        "max_connections": connections,
         "timeout": TURN_TIMEOUT,
     }
     address = urlsplit(url)
     if address.scheme == "sentinel":
         hosts = [(host, int(port or 26379)) for host, _, port in _hosts(address.netloc)]
-        sentinel: Any = Sentinel(hosts, sentinel_kwargs={"socket_connect_timeout": CONNECT_TIMEOUT})  # type: ignore[no-untyped-call]  # untyped in redis-py
+        sentinel: Any = Sentinel(hosts, sentinel_kwargs=hasty)  # type: ignore[no-untyped-call]  # untyped in redis-py
         return sentinel.master_for(address.path.strip("/"), connection_pool_class=_SentinelPool, **options)
     return aredis.Redis.from_pool(aredis.BlockingConnectionPool.from_url(url, **options))
 
