@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from contextlib import suppress
 from types import FrameType
 from typing import Any
@@ -32,23 +33,39 @@ class Worker(SimpleWorker):
     """RQ's worker that runs tasks in its own process, and tells the runtime when it is asked to stop."""
 
     runtime: Runtime
+    tell_minder: int  # a file descriptor, see `mind_the_exit`
     death_penalty_class = ExitAtOnce
 
     def request_stop(self, signum: int, frame: FrameType | None) -> Any:
         """The first SIGTERM: finish what is in hand, start nothing new, and be gone in time.
 
-        RQ waits for a store that is away without looking at the wish to stop; a supervisor that lives would insist.
+        Here is only what a signal may do. Several may come at once, the next in the middle of this one, which then
+        has whatever lock it took: a flag with a lock, or a thread begun here, would wait for itself.
         """
-        self.runtime.stopping.set()
-        end = threading.Timer(EXIT_WITHIN_S, os._exit, [UNFINISHED])
-        end.daemon = True  # keeps nobody who is done earlier
-        end.start()
+        self.runtime.stopping = True
+        os.write(self.tell_minder, b"!")
         return super().request_stop(signum, frame)  # type: ignore[no-untyped-call]  # untyped in RQ
 
     def set_shutdown_requested_date(self) -> None:
         """RQ's note of the signal; while the store is away, it must not break the step in hand."""
         with suppress(RedisError):
             super().set_shutdown_requested_date()  # type: ignore[no-untyped-call]  # untyped in RQ
+
+
+def mind_the_exit() -> int:
+    """A file descriptor: once a byte is written to it, the process ends in `EXIT_WITHIN_S`, whatever it waits for.
+
+    RQ waits for a store that is away without looking at the wish to stop; a supervisor that lives would insist.
+    """
+    told, tell = os.pipe()
+
+    def mind() -> None:
+        os.read(told, 1)
+        time.sleep(EXIT_WITHIN_S)  # noqa: TID251  a thread of its own, which has nothing else to do
+        os._exit(UNFINISHED)
+
+    threading.Thread(target=mind, daemon=True, name="minder").start()
+    return tell
 
 
 def die_with(parent: int) -> None:
@@ -73,7 +90,7 @@ def work(settings: Settings, queue_name: QueueName) -> None:
         worker_ttl=WORKER_TTL_S,
         maintenance_interval=30,
     )
-    worker.runtime = runtime
+    worker.runtime, worker.tell_minder = runtime, mind_the_exit()
     announce_queues(connection)
     runtime.report(queue_name)
     worker.work(with_scheduler=False, logging_level="WARNING")

@@ -53,7 +53,7 @@ class Round:
     async def run(self) -> None:
         """Until nothing is due and nothing on its way; a process told to stop begins nothing new."""
         try:
-            while not self._runtime.stopping.is_set() and self._left_s > 0:
+            while not self._runtime.stopping and self._left_s > 0:
                 found = await self._start_due()
                 if not self._flights:
                     return
@@ -97,7 +97,7 @@ class Round:
             await self._runtime.attempt(step, ref)
             return
         async with self._alone:
-            if not self._runtime.stopping.is_set():
+            if not self._runtime.stopping:
                 await self._runtime.attempt(step, ref)
 
 

@@ -47,7 +47,7 @@ async def run_lane(runtime: Runtime, number: int) -> None:
         await lane.go_round()
     finally:
         await lane.finish()
-    if runtime.stopping.is_set():
+    if runtime.stopping:
         await dispatch.leave_lane(number, token)
     elif await dispatch.pass_lane_on(number, token):
         crash_point("lane.left")
@@ -85,7 +85,7 @@ class Slice:
         renewing = asyncio.create_task(self._keep_lease())
         waking = asyncio.create_task(self._listen())
         try:
-            while time.monotonic() < end and not self._runtime.stopping.is_set() and not self._lost:
+            while time.monotonic() < end and not self._runtime.stopping and not self._lost:
                 self._news.clear()
                 crash_point("grant.before")
                 if await self._gateway.dispatch.grant():

@@ -9,7 +9,6 @@ import asyncio
 import os
 import socket
 import sys
-import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from types import FrameType
@@ -54,7 +53,7 @@ class Runtime:
         self.bill = looks_at_bill(self.gateway)
         self.history = looks_at_history(self.gateway)
         self.bell = Bell(connect_rq(required_url(settings)), lanes=settings.lanes)
-        self.stopping = threading.Event()  # set by the signal handler, looked at between steps
+        self.stopping = False  # set by the signal handler, looked at between steps
 
     def run(self, step: Coroutine[Any, Any, None]) -> None:
         """Run one task's coroutine to its end."""
@@ -82,7 +81,7 @@ class Runtime:
 
         async def one(ref: str) -> None:
             async with room:
-                if not self.stopping.is_set():
+                if not self.stopping:
                     await self.attempt(step, ref)
 
         await asyncio.gather(*(one(ref) for ref in refs if ref not in suspects))

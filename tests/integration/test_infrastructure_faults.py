@@ -282,6 +282,20 @@ async def test_workers_that_nobody_minds_are_gone_in_time(emulator: Emulator, fu
                 store.thaw()
 
 
+async def test_a_worker_that_is_told_many_times_at_once_stops(store: RedisServer, emulator: Emulator) -> None:
+    """Signals in the middle of the handler of the one before: none waits for a lock that its own thread has."""
+    async with open_stack(store, emulator) as stack, stack.workers() as workers:
+        told = {pid for pid, _ in children(workers.pid)}
+        for pid in list(told) * 300:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+
+        async def gone() -> bool:
+            return not told & {pid for pid, _ in children(workers.pid)}
+
+        await wait_until(gone, "all of them have ended")
+
+
 async def test_workers_told_to_stop_buy_no_more_and_lose_nothing(store: RedisServer, emulator: Emulator) -> None:
     """I17: SIGTERM in the middle of forty jobs: no new POST, an exit in time, and the next workers do the rest."""
     async with open_stack(store, emulator, FILMGATE_UPSTREAM_CONCURRENCY=str(AT_FAL)) as stack:
