@@ -271,22 +271,20 @@ class Customers:
     @asynccontextmanager
     async def haste(self) -> AsyncIterator[None]:
         """In the block fal has every clip in an instant, those with the scenario `WATCHED` too."""
-        await self.site.emulator.set_speed(HURRY)
-        try:
+        async with self.site.emulator.steered():
+            await self.site.emulator.set_speed(HURRY)
             yield
-        finally:
-            await self.site.emulator.set_speed(1)
 
     @asynccontextmanager
     async def leisure(self) -> AsyncIterator[Leisure]:
         """A request waits in its queue until `begin`, and with the scenario `WATCHED` it runs until `finish`."""
-        async with open_gateway(load_settings(self.site.settings), process="test") as gateway:
+        emulator = self.site.emulator
+        async with open_gateway(load_settings(self.site.settings), process="test") as gateway, emulator.steered():
             await gateway.operations.pause("test", team=None, reason="somebody watches the queue")
             try:
-                yield Leisure(gateway, self.site.emulator)
+                yield Leisure(gateway, emulator)
             finally:
                 await gateway.operations.resume("test", team=None)
-                await self.site.emulator.set_speed(1)
 
     async def watch(self, starting: AbstractAsyncContextManager[Program]) -> Ended:
         """What a program did, which sees its request in the queue, then progress with logs, however slow it is."""

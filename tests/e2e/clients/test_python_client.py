@@ -51,6 +51,15 @@ class Client(NamedTuple):
 CLIENTS = [Client(old, style) for old in (False, True) for style in ("sync", "async")]
 
 
+async def all_at_once(stack: AsyncExitStack, customers: Customers, case: str) -> dict[str, Program]:
+    """Each client in each style begins this case; the programs by their prompts, which last until fal hastens."""
+    programs = {}
+    for client in CLIENTS:
+        prompt = customers.prompt(WATCHED)
+        programs[prompt] = await stack.enter_async_context(client.doing(customers, case, prompt))
+    return programs
+
+
 @pytest.fixture(params=CLIENTS, ids=lambda one: f"{'0.13' if one.old else 'newest'}-{one.style}")
 def client(request: pytest.FixtureRequest) -> Client:
     """Each client in each style."""
@@ -201,12 +210,7 @@ async def test_a_429_passes_after_a_retry(customers: Customers) -> None:
 async def test_a_restart_in_the_middle_is_survived(customers: Customers) -> None:
     """The API dies and comes back while subscriptions wait, all four at once; each gets its clip, bought once."""
     async with AsyncExitStack() as stack:
-        programs = {}
-        for client in CLIENTS:
-            prompt = customers.prompt(WATCHED)
-            arguments = ("subscribe", client.style, json.dumps({"input": customers.input(prompt)}))
-            started = customers.python(SCRIPTS / "cases.py", *arguments, old=client.old)
-            programs[prompt] = await stack.enter_async_context(started)
+        programs = await all_at_once(stack, customers, "subscribe")
         for program in programs.values():
             await program.until("update")
         customers.site.serve.kill()
@@ -222,12 +226,7 @@ async def test_a_held_call_survives_a_deployment(customers: Customers) -> None:
     """The API is told to stop while all four are held in `run`: each sends it again, and it is one purchase."""
     refused = customers.answered("/image-to-video", 429)
     async with AsyncExitStack() as stack:
-        programs = {}
-        for client in CLIENTS:
-            prompt = customers.prompt(WATCHED)
-            arguments = ("run", client.style, json.dumps({"input": customers.input(prompt)}))
-            started = customers.python(SCRIPTS / "cases.py", *arguments, old=client.old)
-            programs[prompt] = await stack.enter_async_context(started)
+        programs = await all_at_once(stack, customers, "run")
         for prompt in programs:
             await wait_until(partial(customers.site.request_of, prompt), f"fal has {prompt}")
         await asyncio.to_thread(customers.site.serve.stop)
