@@ -132,7 +132,7 @@ class Supervisor:
             for child in self._children
             if child.process and child.process.returncode is None
         }
-        known = await self._dispatch.keep_beating(list(alive))
+        known = await self._dispatch.keep_beating(alive)
         self._ready = (self._ready | known) & alive.keys()
         for name in self._ready - known:
             await self._dispatch.beat(name, role=alive[name])

@@ -23,8 +23,7 @@ async def readyz(owner: TheGateway) -> Response:
         workers = await owner.dispatch.workers()
     except StoreUnavailable:
         return JSONResponse({"status": "not ready", "store": "away"}, 503)
-    roles = {worker.get("role") for worker in workers.values()}
-    missing = sorted({"lanes", "work", "deliveries"} - roles)
+    missing = sorted({"lanes", "work", "deliveries"} - set(workers.values()))
     if missing:
         return JSONResponse({"status": "not ready", "store": "ok", "workers_missing": missing}, 503)
     paused = paused_view(await owner.operations.paused(""))

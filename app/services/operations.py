@@ -92,7 +92,7 @@ class Operations:
             buying=await self._buying.state(),
             names={team.id: team.name for team in teams},
             shares=[(team, shares[team.id]) for team in teams if shares[team.id] != Share(0, 0, 0)],
-            workers=dict(sorted(Counter(facts.get("role", "") for facts in workers.values()).items())),
+            workers=dict(sorted(Counter(workers.values()).items())),
             held=held,
             oldest_held=oldest,
             aside=len(aside),

@@ -1,6 +1,6 @@
 """What must be looked at now: slots, due times, lanes, and who is at work."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -15,7 +15,7 @@ GRANT_MS = 90_000  # a grant nobody claimed falls back
 GRANTS_AT_ONCE = 100
 QUIET_MS = 15_000  # without a 429 of fal's, until it is given one job more at once
 RUNG_HIDDEN_MS = 3_000  # a rung task that is lost is rung again after this; below a webhook's first pause
-HEARTBEAT_S = 15
+HEARTBEAT_MS = 15_000
 RUNG = "rung"
 RUNG_MS = 4000
 LANE_LEASE_MS = 2000
@@ -246,31 +246,30 @@ class DispatchStore:
         )
         return bool(changed)
 
-    async def beat(self, name: str, **facts: str | int) -> None:
-        """Say that a worker process is alive, and what it does."""
-        with store_errors():
-            pipe = self._redis.pipeline(transaction=True)
-            pipe.hset(keys.worker(name), mapping=facts)
-            pipe.expire(keys.worker(name), HEARTBEAT_S)
-            await pipe.execute()
+    async def beat(self, name: str, *, role: str) -> None:
+        """Say that a worker process, `host:pid`, is alive, and what it works on."""
+        await self._beat({name: role}, known=False)
 
-    async def keep_beating(self, names: list[str]) -> set[str]:
+    async def keep_beating(self, roles: Mapping[str, str]) -> set[str]:
         """Say that processes which reported for work are still alive; those that are known, others stay unknown."""
-        with store_errors():
-            pipe = self._redis.pipeline(transaction=False)
-            for name in names:
-                pipe.expire(keys.worker(name), HEARTBEAT_S)
-            known = await pipe.execute()
-        return {name for name, there in zip(names, known, strict=True) if there}
+        return await self._beat(roles, known=True)
 
-    async def workers(self) -> dict[str, dict[str, str]]:
-        """The worker processes that are alive, by name."""
+    async def workers(self) -> dict[str, str]:
+        """The worker processes that are alive, `host:pid` to their role. Reads one key, however many there are."""
+        oldest = await self.now_ms() - HEARTBEAT_MS
         with store_errors():
-            names = [name async for name in self._redis.scan_iter(match=keys.worker("*"), count=500)]
-            found = {}
-            for name in sorted(names):
-                found[name.removeprefix(keys.worker(""))] = await self._redis.hgetall(name)
-        return found
+            found: list[str] = await self._redis.zrangebyscore(keys.WORKERS, oldest, "+inf")
+        return {name: role for role, _, name in sorted(member.partition(" ") for member in found)}
+
+    async def _beat(self, roles: Mapping[str, str], *, known: bool) -> set[str]:
+        with store_errors():
+            alive: list[str] = await script("beat").run(
+                self._redis,
+                keys={"workers": keys.WORKERS},
+                args={"known": "1" if known else "", "stale_ms": HEARTBEAT_MS},
+                rest=[f"{role} {name}" for name, role in roles.items()],
+            )
+        return {member.partition(" ")[2] for member in alive}
 
     async def counts(self) -> dict[str, int]:
         """How much waits where: `line`, `later`, `slots`, `held`, and the due sets (`deliver`: destinations)."""

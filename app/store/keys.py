@@ -76,7 +76,7 @@ LIFETIMES: dict[str, Lifetime] = {
     "claims": Lifetime.STANDING,
     "wake": Lifetime.EXPIRING,
     "lane:": Lifetime.EXPIRING,
-    "worker:": Lifetime.EXPIRING,
+    "workers": Lifetime.EXPIRING,
 }
 
 LINE = PREFIX + "line"
@@ -91,6 +91,7 @@ CLAIMS = PREFIX + "claims"  # hash: the newest claims, `number nonce`, by their 
 MARKS = PREFIX + "marks"  # hash: what each team and user was granted so far, for its weight
 LINE_TEAMS = PREFIX + "line:teams"  # sorted set: teams with jobs in line, by their mark
 WAKE = PREFIX + "wake"
+WORKERS = PREFIX + "workers"  # sorted set: `role host:pid` of each worker process by its last heartbeat (ms)
 TEAMS = PREFIX + "teams"
 USERS = PREFIX + "users"
 KEYS = PREFIX + "keys"
@@ -285,8 +286,3 @@ def suspect(step: str, ref: str) -> str:
 def lane(number: int) -> str:
     """String: who runs this lane now: a slice's token, or `rung`."""
     return f"{PREFIX}lane:{number}"
-
-
-def worker(name: str) -> str:
-    """Hash: a worker process's heartbeat."""
-    return f"{PREFIX}worker:{name}"

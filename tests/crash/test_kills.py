@@ -281,8 +281,8 @@ def _spare(site: Site) -> Callable[[], Awaitable[bool]]:
     async def reported() -> bool:
         alive = {f"{socket.gethostname()}:{pid}" for pid in site.workers.pids("lanes")}
         async with store_client(site) as redis:
-            known = [await redis.exists(keys.worker(name)) for name in alive]
-        return known.count(1) == 2
+            known = await redis.zrange(keys.WORKERS, 0, -1)
+        return len(alive & {member.partition(" ")[2] for member in known}) == 2
 
     return reported
 

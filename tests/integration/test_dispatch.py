@@ -7,7 +7,7 @@ import pytest
 from app.domain.jobs import Status
 from app.store import keys
 from app.store.buying import ALL
-from app.store.dispatch import GRANT_MS, RUNG, RUNG_HIDDEN_MS
+from app.store.dispatch import GRANT_MS, HEARTBEAT_MS, RUNG, RUNG_HIDDEN_MS
 from app.store.jobs import Charge
 from tests.support.emulator import Emulator
 from tests.support.hand import Hand
@@ -198,3 +198,16 @@ async def test_a_slice_that_died_loses_its_lane_within_two_seconds(hand: Hand) -
         return await dispatch.take_lane(0, "next")
 
     await wait_until(free, "the lease ran out", timeout=4)
+
+
+async def test_heartbeats_are_one_key_that_forgets_the_dead(hand: Hand) -> None:
+    """Who has not been heard of for a while is not shown at once, and is gone with the next heartbeat."""
+    dispatch = hand.gateway.dispatch
+    await dispatch.beat("one:1", role="lanes")
+    await dispatch.beat("two:2", role="work")
+    assert await dispatch.workers() == {"one:1": "lanes", "two:2": "work"}
+    await hand.redis.zincrby(keys.WORKERS, -HEARTBEAT_MS - 1, "lanes one:1")
+    assert await dispatch.workers() == {"two:2": "work"}
+    assert await dispatch.keep_beating({"one:1": "lanes", "two:2": "work"}) == {"two:2"}
+    assert await hand.redis.zrange(keys.WORKERS, 0, -1) == ["work two:2"]
+    assert 0 < await hand.redis.pttl(keys.WORKERS) <= HEARTBEAT_MS

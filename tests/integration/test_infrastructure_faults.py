@@ -334,7 +334,7 @@ async def test_two_supervisors_by_mistake_buy_nothing_twice(store: RedisServer, 
         try:
 
             async def both() -> bool:
-                roles = Counter(facts["role"] for facts in (await stack.gateway.dispatch.workers()).values())
+                roles = Counter((await stack.gateway.dispatch.workers()).values())
                 return roles["supervisor"] == 2 and roles["work"] == 2
 
             await wait_until(both, "both have reported", timeout=30)

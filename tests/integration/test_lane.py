@@ -245,20 +245,19 @@ async def test_what_was_in_hand_at_a_stop_is_finished(live: Live) -> None:
 async def test_workers_that_the_store_has_forgotten_are_known_again(live: Live) -> None:
     """After a restore, or an outage longer than a heartbeat lasts, nobody has to be started anew."""
     redis = live.hand.redis
-    names = [keys.worker(worker_name(pid)) for queue in QUEUES for pid in live.workers.pids(queue)]
+    names = {worker_name(pid) for queue in QUEUES for pid in live.workers.pids(queue)}
     assert len(names) == 4
 
     async def known() -> bool:
-        return bool(await redis.exists(*names) == len(names))
+        return set(await live.hand.gateway.dispatch.workers()) >= names
 
     await wait_until(known, "all workers have reported", timeout=30)
-    left = [await redis.pttl(name) for name in names]
+    reported = dict(await redis.zrange(keys.WORKERS, 0, -1, withscores=True))
 
     async def renewed() -> bool:
-        now = [await redis.pttl(name) for name in names]
-        return all(later > earlier - 500 for later, earlier in zip(now, left, strict=True))
+        now = dict(await redis.zrange(keys.WORKERS, 0, -1, withscores=True))
+        return all(now[one] > at_ms for one, at_ms in reported.items() if one.partition(" ")[2] in names)
 
-    await asyncio.sleep(1)  # until the times left differ by more than a heartbeat's delay
     await wait_until(renewed, "the supervisor has seen all of them", timeout=15)
-    await redis.delete(*names)
+    await redis.delete(keys.WORKERS)
     await wait_until(known, "all workers are known again", timeout=15)

@@ -12,7 +12,7 @@ from app.egress import trusted_roots
 from app.store import keys
 from tests.support.stack import Stack
 
-QUIET = (keys.worker("").encode(), keys.LAST_USED.encode())  # what changes by itself
+QUIET = (keys.WORKERS.encode(), keys.LAST_USED.encode())  # what changes by itself
 LONGEST_PROBLEM = 4096  # bytes
 MEMBERS = {"type", "title", "status", "detail", "instance", "code", "trace_id"}
 MAY_HAVE = {"errors", "limits"}

@@ -97,8 +97,7 @@ class Stack:
         try:
 
             async def ready() -> bool:
-                known = await self.gateway.dispatch.workers()
-                return {facts["role"] for facts in known.values()} >= ROLES
+                return set((await self.gateway.dispatch.workers()).values()) >= ROLES
 
             await wait_until(ready, "all workers have reported", timeout=60)
             yield workers

@@ -1,0 +1,124 @@
+"""Nothing a caller, a probe or a worker asks for costs more because the store holds more jobs."""
+
+import ast
+import re
+from collections.abc import Iterator
+
+from tests.support.tree import ROOT, python_files
+
+# Commands whose work grows with all keys of the store, or with the whole of one.
+KEYSPACE = {"scan", "scan_iter", "keys", "randomkey"}
+ITERATORS = {"hscan", "hscan_iter", "sscan", "sscan_iter", "zscan", "zscan_iter"}
+WHOLE = {"hgetall", "hkeys", "hvals", "smembers", "sinter", "sunion", "sort"}
+RANGES = {"zrange", "zrevrange", "zrangebyscore", "zrevrangebyscore", "lrange", "xrange", "xrevrange"}
+CLIENTS = re.compile(r"(redis|pipe|client|store)$")
+
+MAY_WALK = {
+    "app/store/ledger.py passing scan_iter": "`filmgate ledger verify` compares every sum there is",
+    "app/store/ledger.py snapshot xrange": "`filmgate ledger verify`: what came since the pages that it has read",
+    "app/store/jobs.py has_request zrange": "an administrator names fal's request id, which no index knows",
+    "app/store/epoch.py in_line zrange": "after a step back in time every queued job is looked at, once",
+}
+# Reads of a whole key, and what bounds it.
+MAY_READ_WHOLE = {
+    "app/store/accounts.py teams smembers": "teams, which administrators make",
+    "app/store/accounts.py users smembers": "users of a team, which administrators make",
+    "app/store/accounts.py keys_of smembers": "keys of a user, which administrators make",
+    "app/store/accounts.py file hgetall": "one file",
+    "app/store/accounts.py _hashes hgetall": "one account",
+    "app/store/buying.py state hgetall": "the breaker, and paused teams",
+    "app/store/deliveries.py get hgetall": "one delivery",
+    "app/store/deliveries.py read hgetall": "one delivery each, of a page",
+    "app/store/deliveries.py ids_of_job lrange": "one job's deliveries",
+    "app/store/dispatch.py aside hgetall": "steps that ended their workers",
+    "app/store/dispatch.py durations lrange": "kept at fifty",
+    "app/store/dispatch.py workers zrangebyscore": "worker processes, without those that are gone",
+    "app/store/endpoints.py of_team hgetall": "a team's endpoints, which have a cap",
+    "app/store/jobs.py find smembers": "teams, which administrators make",
+    "app/store/jobs.py get hgetall": "one job",
+    "app/store/jobs.py get_many hgetall": "one job each, of a page",
+    "app/store/jobs.py has_request smembers": "teams, which administrators make",
+    "app/store/jobs.py held zrange": "held jobs, which administrators end",
+    "app/store/jobs.py note_absence lrange": "kept at a few",
+    "app/store/ledger.py owners hgetall": "users, which administrators make",
+    "app/store/ledger.py owners smembers": "teams, which administrators make",
+    "app/store/ledger.py places smembers": "`filmgate ledger verify`: jobs that have not ended",
+    "app/store/ledger.py reservations hgetall": "`filmgate ledger verify`: jobs whose money is put aside",
+    "app/store/ledger.py snapshot hgetall": "`filmgate ledger verify`: one sum each",
+    "app/store/ledger.py snapshot smembers": "`filmgate ledger verify`: jobs that have not ended",
+    "app/store/limits.py of hgetall": "one owner's limits",
+    "app/store/limits.py of_each hgetall": "one owner's limits each",
+    "app/store/line.py shares zrange": "slots, which have a cap, and held jobs, which administrators end",
+    "app/store/uploads.py find hgetall": "one upload",
+    "app/store/webhooks.py get hgetall": "one delivery",
+}
+LUA_MAY_READ_WHOLE = {
+    "erase.lua LRANGE": "one job's deliveries",
+    "lib/event.lua HGETALL": "one job",
+    "lib/limits.lua HGETALL": "one owner's limits",
+    "lib/outbox.lua HGETALL": "a team's endpoints, which have a cap",
+    "look.lua HGETALL": "one job",
+    "seen.lua HGETALL": "one job",
+    "standings.lua ZRANGE": "teams and users with something in line; asked at most twice a second",
+    "sweep.lua ZRANGE": "slots and running jobs, which have a cap; once a minute",
+    "take_part.lua HGETALL": "one upload",
+    "who.lua HGETALL": "one key",
+}
+LUA_CALL = re.compile(r"redis\.p?call\('(\w+)'([^\n]*)")
+
+
+def reads() -> Iterator[tuple[str, str]]:
+    """`file function command`, and the class of each call to the store that reads without a bound."""
+    for path in python_files():
+        if path.parts[0] not in {"app", "workers"}:
+            continue
+        tree = ast.parse((ROOT / path).read_text("utf-8"))
+        for function in ast.walk(tree):
+            if not isinstance(function, ast.AsyncFunctionDef | ast.FunctionDef):
+                continue
+            for call in ast.walk(function):
+                if isinstance(call, ast.Call) and (found := kind(call)):
+                    yield f"{path.as_posix()} {function.name} {found[0]}", found[1]
+
+
+def kind(call: ast.Call) -> tuple[str, str] | None:
+    """The command of an unbounded read and its class; None for every other call."""
+    if not isinstance(call.func, ast.Attribute) or not CLIENTS.search(ast.unparse(call.func.value)):
+        return None
+    command = call.func.attr
+    if command in {"execute_command", "call"} and call.args:
+        command = ast.unparse(call.args[0]).strip("'\"").lower()
+    if command in KEYSPACE | ITERATORS:
+        return command, "walk"
+    if command in WHOLE:
+        return command, "whole"
+    named = {word.arg for word in call.keywords}
+    bounded = named & {"count", "num"} or [ast.unparse(one) for one in call.args[1:3]] == ["0", "0"]
+    return (command, "whole") if command in RANGES and not bounded else None
+
+
+def test_the_keys_of_the_store_are_walked_by_verification_alone() -> None:
+    """SCAN, KEYS and their like are not called where a probe, a caller or a worker comes by."""
+    assert {place for place, found in reads() if found == "walk"} - MAY_WALK.keys() == set()
+
+
+def test_what_is_read_whole_has_a_bound_of_its_own() -> None:
+    """A hash, set, list or stream is read without a count only where something else keeps it small."""
+    found = {place for place, _ in reads()}
+    assert found - MAY_WALK.keys() - MAY_READ_WHOLE.keys() == set(), "say what bounds it, or read a page"
+    assert (MAY_WALK.keys() | MAY_READ_WHOLE.keys()) - found == set(), "gone: take it off the list"
+
+
+def test_scripts_read_pages() -> None:
+    """The same in Lua, where everybody waits: no walk at all, and a count wherever nothing else bounds the read."""
+    found = set()
+    for path in sorted((ROOT / "app/store/lua").rglob("*.lua")):
+        for command, rest in LUA_CALL.findall(path.read_text("utf-8")):
+            assert command.lower() not in KEYSPACE | ITERATORS, path
+            whole = command.lower() in WHOLE or (
+                command.lower() in RANGES
+                and not re.search(r"'(LIMIT|COUNT)'|, (0, 0|0, 1|0, 99|first, first)\b", rest)
+            )
+            if whole:
+                found.add(f"{path.relative_to(ROOT / 'app/store/lua').as_posix()} {command}")
+    assert found == LUA_MAY_READ_WHOLE.keys()
