@@ -55,6 +55,7 @@ from app.store.limits import Clock, LimitStore
 from app.store.line import LineStore
 from app.store.secrets import SecretStore
 from app.store.uploads import UploadStore
+from app.store.usage import UsageStore
 from app.store.webhooks import WebhookStore
 from app.store.witness import Witness
 from app.webhooks.sender import Sender
@@ -95,6 +96,7 @@ class Gateway:
     backups: Backups
     secrets: SecretStore
     ledger: LedgerStore
+    usage_sums: UsageStore
     webhook_store: WebhookStore
     events: EventStore
     fal: FalClient
@@ -160,6 +162,7 @@ class _Stores:
     line: LineStore
     secrets: SecretStore
     uploads: UploadStore
+    usage: UsageStore
     webhooks: WebhookStore
 
 
@@ -220,6 +223,7 @@ def _stores(settings: Settings, redis: Client, patient: Client) -> _Stores:
         line=LineStore(redis),
         secrets=SecretStore(redis, given=settings.hook_secret.get_secret_value() if settings.hook_secret else None),
         uploads=UploadStore(redis),
+        usage=UsageStore(redis),
         webhooks=WebhookStore(redis),
     )
 
@@ -255,8 +259,8 @@ def _gateway(
         ),
         tokens=Tokens(catalog, stores.accounts, stores.jobs, stores.dispatch),
         limits=Limits(stores.limits, stores.accounts, stores.audit, stores.dispatch),
-        books=Ledger(stores.ledger, stores.accounts, stores.jobs, stores.audit, stores.dispatch),
-        usage=Usage(stores.ledger, stores.accounts, stores.dispatch),
+        books=Ledger(stores.ledger, stores.accounts, stores.jobs, stores.audit, stores.dispatch, stores.usage),
+        usage=Usage(stores.usage, stores.accounts, stores.dispatch),
         feed=Feed(stores.events),
         audit=Audit(stores.audit),
         jobs=jobs,
@@ -303,6 +307,7 @@ def _gateway(
         backups=Backups(stores.backup),
         secrets=stores.secrets,
         ledger=stores.ledger,
+        usage_sums=stores.usage,
         webhook_store=stores.webhooks,
         events=stores.events,
         fal=fal,

@@ -26,6 +26,8 @@ POLL_HIDDEN_MS = 12_000  # longer than one status call may take
 FINISH_S = 2.0  # for the polls in hand; a slow one is cut off and due again, so that fal's tar keeps no lane dark
 HOUSEKEEPING_S = 1.0
 EXPIRE_BATCH = 100
+USAGE_PAGES = 200  # of each team's ledger that one slice takes in; there is more only after an upgrade
+USAGE_REST_S = 0.01  # between them, for everybody else
 
 log = structlog.get_logger()
 
@@ -70,8 +72,9 @@ class Slice:
     async def go_round(self) -> None:
         """The loop.
 
-        0. now and then, beside the rest: compare ended jobs with fal's bill, look for held ones in its history;
-           begun first, they end within the slice
+        0. now and then, beside the rest: compare ended jobs with fal's bill, look for held ones in its history; on
+           the first lane, take what the ledgers have since into the sums of usage; begun first, they end within the
+           slice
         1. grant free slots to the first in line
         2. once a second: end what waited past its deadline, decide old disputes; once a minute: sweep the slots
         3. take the polls that are due, and start them; they reschedule themselves
@@ -81,6 +84,8 @@ class Slice:
         for looks in (self._runtime.bill, self._runtime.history):
             if looks.is_due():
                 self._keep(asyncio.create_task(looks.look()))
+        if self._number == 0:
+            self._keep(asyncio.create_task(sum_usage(self._gateway)))
         end = time.monotonic() + SLICE_S
         renewing = asyncio.create_task(self._keep_lease())
         waking = asyncio.create_task(self._listen())
@@ -207,6 +212,17 @@ async def decide_disputes(gateway: Gateway) -> None:
         spend = gateway.settings.unproven_charge == "settle"
         if await gateway.ledger.decide_dispute(ref, spend=spend):
             log.info("dispute.decided", job=ref, money="spent" if spend else "released")
+
+
+async def sum_usage(gateway: Gateway) -> None:
+    """Take what the ledgers have since into the sums of usage, a page of each team in turn."""
+    with suppress(StoreUnavailable):
+        teams = await gateway.usage_sums.behind()
+        for _ in range(USAGE_PAGES):
+            teams = [team for team in teams if await gateway.usage_sums.fold(team)]
+            if not teams:
+                return
+            await asyncio.sleep(USAGE_REST_S)
 
 
 async def sweep_slots(gateway: Gateway) -> None:

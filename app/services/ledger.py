@@ -11,6 +11,7 @@ from app.store.audit import AuditStore, Command, Require, flat, is_there
 from app.store.dispatch import DispatchStore
 from app.store.jobs import JobStore
 from app.store.ledger import Correction, Entry, LedgerStore
+from app.store.usage import UsageStore
 
 __all__ = ["Correction", "Entry", "Ledger"]
 
@@ -27,12 +28,14 @@ class Ledger:
         jobs: JobStore,
         audit: AuditStore,
         dispatch: DispatchStore,
+        usage: UsageStore,
     ) -> None:
         self._ledger = ledger
         self._accounts = accounts
         self._jobs = jobs
         self._audit = audit
         self._dispatch = dispatch
+        self._usage = usage
 
     async def page(self, team_id: str, *, before: str | None, count: int) -> list[Entry]:
         """Up to `count` movements of a team's money, newest first, older than the entry with the id `before`."""
@@ -43,7 +46,7 @@ class Ledger:
 
         Exact also while jobs come and go. Nothing is repaired: a difference is a bug or a changed store.
         """
-        return await Verification(self._ledger).run()
+        return await Verification(self._ledger, self._usage).run()
 
     async def credit(self, actor: str, team_id: str, *, micro: int, reason: str) -> None:
         """Let the team spend so much more (micro-dollars): in total, and in the periods of today."""

@@ -1,4 +1,4 @@
-"""Usage: jobs, seconds of video and dollars, added up from the ledger's entries when somebody asks."""
+"""Usage: jobs, seconds of video and dollars, from sums by day and hour that follow the ledger."""
 
 import re
 from collections.abc import Mapping
@@ -16,11 +16,12 @@ from app.domain.money import format_usd
 from app.domain.views import iso
 from app.store.accounts import NO_TEAM, AccountStore, Team
 from app.store.dispatch import DispatchStore
-from app.store.ledger import Entry, LedgerStore
+from app.store.usage import DAY_MS, HOUR_MS, HOURS_KEPT_MS, Tally, UsageStore
 
-DAY_MS = 86_400_000
 LONGEST_DAYS = 366
-LONGEST_MS = LONGEST_DAYS * DAY_MS + 3_600_000  # such a stretch has an hour more when it ends in winter time
+LONGEST_DAY_MS = DAY_MS + HOUR_MS  # the one that ends summer time
+NOON_MS = 12 * HOUR_MS
+LONGEST_MS = LONGEST_DAYS * DAY_MS + HOUR_MS  # such a stretch has an hour more when it ends in winter time
 LAST_MS = 8000 * 365 * DAY_MS  # the years 1970 to 9964; calendars end with 9999
 MONTH = CALENDAR.index(Window.MONTH)
 UNCODED_OFFSET = re.compile(r"(?<=\d) (?=\d\d:?\d\d$)")  # a plus sign that was not percent-encoded
@@ -52,20 +53,12 @@ class Sums:
     spent: int = 0
     held: int = 0
 
-    def take(self, entry: Entry) -> None:
-        """Add one entry; a dispute moves nothing, and a credit is no usage."""
-        sign = {"reserve": 1, "release": -1}.get(entry.type, 0)
-        self.jobs += sign
-        self.video_seconds += sign * entry.seconds
-        self.held += entry.amount * (-1 if entry.type == "settle" else sign)
-        self.spent += entry.amount if entry.type in {"settle", "correction"} else 0
-
-    def add(self, other: "Sums") -> None:
-        """Add the sums of another group."""
-        self.jobs += other.jobs
-        self.video_seconds += other.video_seconds
-        self.spent += other.spent
-        self.held += other.held
+    def add(self, jobs: int, video_seconds: int, spent: int, held: int) -> None:
+        """Add what another group, or a part of this one, used."""
+        self.jobs += jobs
+        self.video_seconds += video_seconds
+        self.spent += spent
+        self.held += held
 
     @property
     def nothing(self) -> bool:
@@ -100,34 +93,35 @@ class Report:
 
 @dataclass(slots=True)
 class Sheet:
-    """Entries of the span, added up by team and group. `user` leaves out everybody else's."""
+    """Tallies of the span, added up by team and group. `user` leaves out everybody else's."""
 
     group_by: Grouping
-    span: Span
     user: str | None = None
     groups: dict[tuple[str, str], Sums] = field(default_factory=dict)
     credits: int = 0
 
-    def take(self, team: str, zone: ZoneInfo, entry: Entry) -> None:
-        """Add an entry of a team to the group of its job, at the time of the job's admission."""
-        if not self.span.from_ms <= entry.admitted_ms < self.span.to_ms or self.user not in {None, entry.user}:
+    def take(self, team: str, day: str, tally: Tally) -> None:
+        """Add a tally of a team's day."""
+        if self.user not in {None, tally.user}:
             return
-        if entry.type == "credit":
-            self.credits += entry.amount
+        if tally.credit:
+            self.credits += tally.spent
             return
-        self.groups.setdefault((team, self._group(zone, entry)), Sums()).take(entry)
-
-    def _group(self, zone: ZoneInfo, entry: Entry) -> str:
-        if self.group_by is Grouping.DAY:
-            return datetime.fromtimestamp(entry.admitted_ms / 1000, zone).date().isoformat()
-        return {Grouping.USER: entry.user, Grouping.MODEL: entry.model, Grouping.KEY: entry.key}[self.group_by]
+        group = {
+            Grouping.DAY: day,
+            Grouping.USER: tally.user,
+            Grouping.MODEL: tally.model,
+            Grouping.KEY: tally.key,
+        }[self.group_by]
+        sums = self.groups.setdefault((team, group), Sums())
+        sums.add(tally.jobs, tally.seconds, tally.spent, tally.held)
 
 
 class Usage:
     """Reports for a team, for one of its users, or for all teams together."""
 
-    def __init__(self, ledger: LedgerStore, accounts: AccountStore, dispatch: DispatchStore) -> None:
-        self._ledger = ledger
+    def __init__(self, sums: UsageStore, accounts: AccountStore, dispatch: DispatchStore) -> None:
+        self._sums = sums
         self._accounts = accounts
         self._dispatch = dispatch
 
@@ -151,7 +145,8 @@ class Usage:
     ) -> Report:
         """The usage of a team, of what a caller may see, or of all teams (None), deleted ones too.
 
-        A job counts where it was admitted, whenever it was settled; so the ledger is read to its end, by pages.
+        A job counts where it was admitted, whenever it was settled. A time within an hour of the team takes the
+        whole hour; hours are known for HOURS_KEPT_MS, and an older day counts where its noon is in the span.
         """
         user = None
         if isinstance(whose, Caller):
@@ -159,13 +154,30 @@ class Usage:
             require_scope(whose, Scope.JOBS_READ)
             user = None if whose.sees_team else whose.user
         teams = await self._teams(whose.team if isinstance(whose, Caller) else whose)
-        sheet = Sheet(Grouping(group_by), Span(from_ms, to_ms), user)
+        sheet = Sheet(Grouping(group_by), user)
+        span, now_ms = Span(max(0, from_ms), to_ms), await self._dispatch.now_ms()
         for team in teams:
-            zone = ZoneInfo(team.time_zone)
-            async for entry in self._ledger.read(team.id, from_ms=max(0, from_ms)):
-                sheet.take(team.id, zone, entry)
+            await self._sums.catch_up(team.id)
+            await self._add_up(sheet, team, span, now_ms)
         names = {team.id: await self._names(team, sheet.group_by) for team in teams}
-        return _report(sheet, names, None if whose is None else teams[0].time_zone)
+        return _report(sheet, span, names, None if whose is None else teams[0].time_zone)
+
+    async def _add_up(self, sheet: Sheet, team: Team, span: Span, now_ms: int) -> None:
+        """Take whole days from the sums by day, and of those that the span cuts the hours in it."""
+        whole, cut = [], []
+        for day in await self._sums.days(team.id, from_ms=span.from_ms, to_ms=span.to_ms):
+            if span.from_ms <= day and (day + LONGEST_DAY_MS <= span.to_ms or now_ms < span.to_ms):
+                whole.append(day)
+            elif now_ms < day + HOURS_KEPT_MS:
+                cut.append(day)
+            elif span.from_ms <= day + NOON_MS < span.to_ms:
+                whole.append(day)
+        zone = ZoneInfo(team.time_zone)
+        for tally in await self._sums.by_day(team.id, whole):
+            sheet.take(team.id, _date(tally.day_ms, zone), tally)
+        for tally in await self._sums.by_hour(team.id, cut):
+            if tally.start_ms < span.to_ms and span.from_ms < tally.start_ms + HOUR_MS:
+                sheet.take(team.id, _date(tally.day_ms, zone), tally)
 
     async def _teams(self, team_id: str | None) -> list[Team]:
         if team_id is None:
@@ -185,7 +197,18 @@ class Usage:
         return {key.id: key.name for _, key in await self._accounts.keys_of([user.id for user in users])}
 
 
-def _report(sheet: Sheet, names: Mapping[str, Mapping[str, str] | None], zone: str | None) -> Report:
+def _date(day_ms: int, zone: ZoneInfo) -> str:
+    """The date of a day that began then: the team's own, or the one it had in the time zone of those days.
+
+    Noon after a midnight is the same date in UTC, except for zones twelve hours and more ahead of it.
+    """
+    begin = datetime.fromtimestamp(day_ms / 1000, zone)
+    if begin.hour > 1:  # summer time may begin at midnight
+        begin = datetime.fromtimestamp((day_ms + NOON_MS) / 1000, UTC)
+    return begin.date().isoformat()
+
+
+def _report(sheet: Sheet, span: Span, names: Mapping[str, Mapping[str, str] | None], zone: str | None) -> Report:
     """The sheet with names and a total, without groups of which nothing is left; `zone` is a single team's."""
     rows, total = [], Sums()
     for (team, group), sums in sorted(sheet.groups.items()):
@@ -193,8 +216,8 @@ def _report(sheet: Sheet, names: Mapping[str, Mapping[str, str] | None], zone: s
         if not sums.nothing:
             name = None if known is None else known.get(group, "")
             rows.append(Row(team if zone is None else None, group, name, sums))
-            total.add(sums)
-    return Report(sheet.group_by, sheet.span, zone, rows, total, sheet.credits)
+            total.add(sums.jobs, sums.video_seconds, sums.spent, sums.held)
+    return Report(sheet.group_by, span, zone, rows, total, sheet.credits)
 
 
 def _moment(name: str, text: str, zone: str) -> int:

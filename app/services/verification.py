@@ -8,8 +8,13 @@ from app.domain.errors import Unavailable
 from app.domain.ids import join_ref, split_ref
 from app.domain.jobs import ENDS, Status
 from app.domain.limits import CALENDAR, Window
+from app.services.differences import Difference
+from app.services.usage_books import UsageBook
 from app.store import keys
 from app.store.ledger import PAGE, Entry, LedgerStore, Snapshot
+from app.store.usage import UsageStore
+
+__all__ = ["Difference", "Verification", "Verified"]
 
 ROUNDS = 20  # times the list of what must be read may turn out too short, because something new began meanwhile
 AT_ONCE = 20  # teams whose ledgers are read together
@@ -29,23 +34,6 @@ ALWAYS = 2**63
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
-    """Where the store and the entries disagree.
-
-    Attributes:
-        key: the store's key.
-        field: a counter's name, or a job's id.
-        stored: what the store holds (text where it is no number); None for nothing. A place counts as 1.
-        rebuilt: what it should hold; None for nothing.
-    """
-
-    key: str
-    field: str
-    stored: int | str | None
-    rebuilt: int | None
-
-
-@dataclass(frozen=True, slots=True)
 class Verified:
     """How much was read, and where it differs; no difference means that every micro-dollar is in its place."""
 
@@ -59,11 +47,12 @@ class Rebuilt:
 
     `existing` are the keys of sums that expire and were there at `now_ms`; those that are gone by then, and may
     be, are not rebuilt. `counters` is by key, `until_ms` until when the key must be there, `open` by team what is
-    put aside for each job, `last` by team the last entry's id.
+    put aside for each job, `last` by team the last entry's id, `usage` the sums of reports.
     """
 
-    def __init__(self, now_ms: int, existing: set[str]) -> None:
+    def __init__(self, now_ms: int, existing: set[str], usage: UsageBook) -> None:
         self._now_ms = now_ms
+        self.usage = usage
         self._existing = existing
         self.counters: dict[str, Counter[str]] = {name: Counter() for name in existing}
         self.until_ms: dict[str, int] = {}
@@ -82,6 +71,7 @@ class Rebuilt:
         self.entries += 1
         self.last[team] = entry.id
         self._reservation(team, entry)
+        self.usage.add(team, entry)
         changes = _changes(entry)
         for name, until_ms in self._names(team, entry):
             self.until_ms[name] = max(until_ms, self.until_ms.get(name, 0))
@@ -136,19 +126,21 @@ def _changes(entry: Entry) -> list[tuple[str, int]]:
 class Verification:
     """One run over all teams."""
 
-    def __init__(self, ledger: LedgerStore) -> None:
+    def __init__(self, ledger: LedgerStore, usage: UsageStore) -> None:
         self._ledger = ledger
+        self._usage = usage
 
     async def run(self) -> Verified:
         """Rebuild and compare.
 
-        1. note which sums that expire are there
+        1. let the sums of usage catch up; note which sums that expire, and of which days, are there
         2. read each team's entries up to now, by pages, while the gateway works on
         3. read in one transaction: the entries since, every counter, the reservations, the places, their jobs
         4. where those last entries name a counter that was not read, or a team was made, go on from 2
         5. compare what was read in that one moment; what began within the last round is left to the next run
         """
-        book = Rebuilt(*await self._ledger.passing())
+        now_ms, existing = await self._ledger.passing()
+        book = Rebuilt(now_ms, existing, await self._usage_book(now_ms))
         for _ in range(ROUNDS):
             await self._read_on(book)
             snapshot = await self._snapshot(book)
@@ -156,11 +148,20 @@ class Verification:
                 for entry in tail:
                     book.add(team, entry)
             complete = snapshot.teams <= snapshot.tails.keys()
-            if complete and book.counters.keys() <= snapshot.hashes.keys():
+            if complete and book.counters.keys() | book.usage.names <= snapshot.hashes.keys():
                 break
         if not complete:
             raise Unavailable("Teams are made faster than the books can be read; try again in a moment.")
         return Verified(len(snapshot.tails), book.entries, list(_differences(book, snapshot)))
+
+    async def _usage_book(self, now_ms: int) -> UsageBook:
+        teams, _ = await self._ledger.owners()
+        days = {}
+        for team in sorted(teams):
+            while await self._usage.fold(team):
+                pass
+            days[team] = await self._usage.days(team, from_ms=0, to_ms=now_ms + DAY_MS)
+        return UsageBook(now_ms, await self._usage.counted(), days)
 
     async def _read_on(self, book: Rebuilt) -> None:
         """Take in what each team's ledger holds by now, a page of a few teams at once."""
@@ -189,7 +190,7 @@ class Verification:
             jobs |= {join_ref(home, job) for job in ids if home is not None}
         return await self._ledger.snapshot(
             after={team: book.last.get(team, BEGINNING) for team in teams},
-            hashes=[*book.counters, *map(keys.reservations, teams)],
+            hashes=[*book.counters, *book.usage.names, *map(keys.reservations, teams)],
             sets=sets,
             jobs=jobs,
         )
@@ -197,6 +198,7 @@ class Verification:
 
 def _differences(book: Rebuilt, snapshot: Snapshot) -> Iterator[Difference]:
     yield from book.faults
+    yield from book.usage.differences(snapshot)
     for name, counter in sorted(book.counters.items()):
         stored = snapshot.hashes.get(name)
         if stored or (stored is not None and snapshot.now_ms < book.until_ms.get(name, 0)):

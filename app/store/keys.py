@@ -45,6 +45,10 @@ LIFETIMES: dict[str, Lifetime] = {
     "audit:head": Lifetime.PERMANENT,
     "reservations:": Lifetime.PERMANENT,
     "ledger:": Lifetime.PERMANENT,
+    "usage": Lifetime.PERMANENT,
+    "usage:days:": Lifetime.PERMANENT,
+    "usage:day:": Lifetime.PERMANENT,
+    "usage:hours:": Lifetime.EXPIRING,
     "line": Lifetime.STANDING,
     "line:": Lifetime.STANDING,
     "marks": Lifetime.STANDING,
@@ -99,6 +103,7 @@ LAST_USED = PREFIX + "last_used"
 AUDIT = PREFIX + "audit"
 HOOK_SECRET = PREFIX + "hook_secret"  # string: makes the markers of submissions, where no setting does
 WEBHOOK_KEY = PREFIX + "webhook_key"  # string: the private half of the key that signs messages to customers
+USAGE_COUNTED = PREFIX + "usage"  # hash: team to the id of the last entry of its ledger that is in its usage sums
 ALARMS = PREFIX + "alarms"  # stream: what administrators must know
 AUDIT_HEAD = PREFIX + "audit:head"
 GATEWAY = "gateway"  # the owner of the limits and sums of everybody together
@@ -181,6 +186,21 @@ def queued(owner: str) -> str:
 def ledger(team: str) -> str:
     """Stream: every movement of money, for ever."""
     return f"{PREFIX}ledger:{team}"
+
+
+def usage_days(team: str) -> str:
+    """Sorted set: beginnings (ms) of the days on which the team used anything, by themselves."""
+    return f"{PREFIX}usage:days:{team}"
+
+
+def usage_day(team: str, start_ms: int | str) -> str:
+    """Hash: one day's `user key model` to `jobs seconds spent held`; `credit` in the same form."""
+    return f"{PREFIX}usage:day:{team}:{start_ms}"
+
+
+def usage_hours(team: str, start_ms: int | str) -> str:
+    """Hash: the same by hour, `hour user key model`; forgotten some weeks after the day."""
+    return f"{PREFIX}usage:hours:{team}:{start_ms}"
 
 
 def events(team: str) -> str:

@@ -30,6 +30,8 @@ WRITES_DURING_SHORTAGE = {
     "leave_epoch",
     "sweep",
     "told",
+    "beat",
+    "fold_usage",
 }
 CALLERS = [import_module(f"app.store.{module.name}") for module in iter_modules(store.__path__)]
 

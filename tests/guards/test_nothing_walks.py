@@ -50,6 +50,8 @@ MAY_READ_WHOLE = {
     "app/store/limits.py of_each hgetall": "one owner's limits each",
     "app/store/line.py shares zrange": "slots, which have a cap, and held jobs, which administrators end",
     "app/store/uploads.py find hgetall": "one upload",
+    "app/store/usage.py _read hgetall": "one day of a team: its users, keys and models",
+    "app/store/usage.py counted hgetall": "teams, which administrators make",
     "app/store/webhooks.py get hgetall": "one delivery",
 }
 LUA_MAY_READ_WHOLE = {
@@ -62,6 +64,7 @@ LUA_MAY_READ_WHOLE = {
     "standings.lua ZRANGE": "teams and users with something in line; asked at most twice a second",
     "sweep.lua ZRANGE": "slots and running jobs, which have a cap; once a minute",
     "take_part.lua HGETALL": "one upload",
+    "usage_behind.lua SMEMBERS": "teams, which administrators make; every few seconds",
     "who.lua HGETALL": "one key",
 }
 LUA_CALL = re.compile(r"redis\.p?call\('(\w+)'([^\n]*)")

@@ -265,6 +265,30 @@ async def test_a_reservation_that_is_closed_twice_is_named(tampering: Tampering)
     assert Difference(keys.total(tampering.team), "held:jobs", 1, -1) in found
     assert Difference(keys.reservations(tampering.team), tampering.job, PRICE, None) in found
     await tampering.redis.xdel(name, *added)
+    await tampering.redis.delete(*await tampering.redis.keys(f"{keys.USAGE_COUNTED}*"))  # they counted them too
+
+
+async def test_sums_of_usage_that_the_entries_do_not_explain_are_named(tampering: Tampering) -> None:
+    """A number that differs, by what it counts; a day that is lost; one that nobody worked on."""
+    assert (await verified(tampering.hand.stack)).differences == []
+    (day,) = await tampering.redis.zrange(keys.usage_days(tampering.team), 0, -1)
+    name = keys.usage_day(tampering.team, day)
+    ((field, text),) = (await tampering.redis.hgetall(name)).items()
+    jobs, seconds, spent, held = map(int, text.split())
+    await tampering.touch(name, "HSET", field, f"{jobs + 1} {seconds} {spent} {held - 5}", "a b c", "junk")
+    assert (await verified(tampering.hand.stack)).differences == [
+        Difference(name, "a b c", "junk", None),
+        Difference(name, f"jobs {field}", jobs + 1, jobs),
+        Difference(name, f"held {field}", held - 5, held),
+    ]
+    await tampering.undo()
+    await tampering.touch(name, "DEL")
+    assert {one.field.split()[0] for one in (await verified(tampering.hand.stack)).differences} == {
+        unit
+        for unit, number in {"jobs": jobs, "video_seconds": seconds, "spent": spent, "held": held}.items()
+        if number
+    }
+    await tampering.undo()
 
 
 async def test_the_books_of_a_deleted_team_are_verified_too(stack: Stack) -> None:

@@ -1,5 +1,6 @@
 """Usage reports: what is counted, where, for whom, and in which form."""
 
+import asyncio
 import csv
 import io
 from collections.abc import AsyncIterator
@@ -12,12 +13,16 @@ import httpx
 import pytest
 
 from app.domain.accounts import USER_SCOPES, Scope
+from app.domain.errors import Unavailable
+from app.domain.limits import periods
 from app.services.tokens import TokenRequest
-from app.services.usage import Grouping, Sheet, Span, Sums
-from app.store.ledger import Entry
+from app.services.usage import Sums
+from app.store import keys
+from app.store.usage import HOUR_MS, PAGE, UsageStore
 from tests.support.hand import Hand
 from tests.support.refusals import assert_problem, nothing_changes, second_account
 from tests.support.stack import Stack
+from workers.lane import sum_usage
 
 pytestmark = pytest.mark.anyio
 PRICE = 1_400_000
@@ -114,60 +119,125 @@ async def test_the_operator_sees_all_teams_together(stack: Stack) -> None:
     assert [row.sums.spent for row in report.rows if row.team == teams["other"]] == [5]
 
 
-def entry(kind: str, admitted: str, **more: Any) -> Entry:
-    """A made-up entry about a job admitted at this UTC time."""
-    at_ms = int(datetime.fromisoformat(admitted + "+00:00").timestamp() * 1000)
-    values = {"job": "job_1", "user": "user_1", "key": "key_1", "model": "m", "seconds": 5, "amount": PRICE, **more}
-    return Entry(
-        id="1-0",
-        type=kind,
-        token="",
-        at_ms=at_ms + 10**9,
-        admitted_ms=at_ms,
-        price_version="",
-        periods=(),
-        reason="",
-        **values,
-    )
+@pytest.fixture
+async def made_up(hand: Hand) -> AsyncIterator[Hand]:
+    """A team whose ledger is written by the test, and forgotten before the books are checked."""
+    yield hand
+    await hand.redis.delete(keys.ledger(hand.team))
 
 
-def test_a_day_is_one_of_the_teams_time_zone() -> None:
+async def entered(hand: Hand, kind: str, admitted_ms: int, *, zone: str = "UTC", **more: str | int) -> None:
+    """Write a made-up entry about a job admitted at this time, as the scripts would."""
+    starts = periods(admitted_ms, zone).starts + periods(admitted_ms, "UTC").starts
+    blank = {"key": "key_1", "token": "", "price_version": "", "reason": "", "periods": " ".join(map(str, starts))}
+    facts = {"job": "job_1", "user": "user_1", "model": "m", "seconds": 5, "amount": PRICE}
+    times = {"type": kind, "at": admitted_ms + 10**9, "admitted": admitted_ms}
+    await hand.redis.xadd(keys.ledger(hand.team), {**blank, **facts, **times, **more})
+
+
+def at(moment: str) -> int:
+    """Milliseconds of a time in UTC."""
+    return int(datetime.fromisoformat(moment + "+00:00").timestamp() * 1000)
+
+
+@pytest.mark.parametrize(
+    ("zone", "days"),
+    [
+        ("Europe/Berlin", ["03-28", "03-29", "03-29", "03-31", "10-26", "10-26", "10-27"]),
+        ("America/Los_Angeles", ["03-28", "03-28", "03-29", "03-30", "10-25", "10-26", "10-26"]),
+    ],
+)
+async def test_a_day_is_one_of_the_teams_time_zone(made_up: Hand, zone: str, days: list[str]) -> None:
     """Midnight in Berlin and in Los Angeles, on days of 23 and 25 hours too, whenever the job was settled."""
-    moments = [
-        "2026-03-28T22:59:59.999",
-        "2026-03-28T23:00:00",
-        "2026-03-29T21:59:59.999",
-        "2026-03-29T22:00:00",
-        "2026-10-24T22:00:00",
-        "2026-10-25T22:59:59.999",
-        "2026-10-25T23:00:00",
-    ]
-    for zone, days in {
-        "Europe/Berlin": ["03-28", "03-29", "03-29", "03-30", "10-25", "10-25", "10-26"],
-        "America/Los_Angeles": ["03-28", "03-28", "03-29", "03-29", "10-24", "10-25", "10-25"],
-    }.items():
-        sheet = Sheet(Grouping.DAY, Span(0, 2**53))
-        for moment in moments:
-            for kind in ("reserve", "settle"):
-                sheet.take("team_1", ZoneInfo(zone), entry(kind, moment))
-        expected = {("team_1", f"2026-{day}"): days.count(day) for day in days}
-        assert {group: sums.jobs for group, sums in sheet.groups.items()} == expected
-        assert {group: sums.spent // PRICE for group, sums in sheet.groups.items()} == expected
+    await made_up.gateway.administration.change_team("test", made_up.team, time_zone=zone)
+    for moment in (
+        "2025-03-28T22:59:59.999",
+        "2025-03-28T23:00:00",
+        "2025-03-29T22:59:59.999",
+        "2025-03-30T22:00:00",
+        "2025-10-25T22:00:00",
+        "2025-10-26T22:59:59.999",
+        "2025-10-26T23:00:00",
+    ):
+        for kind in ("reserve", "settle"):
+            await entered(made_up, kind, at(moment), zone=zone)
+    report = await made_up.gateway.usage.report(made_up.team, from_ms=0, to_ms=at("2026-01-01"), group_by="day")
+    expected = {f"2025-{day}": days.count(day) for day in days}
+    assert {row.group: row.sums.jobs for row in report.rows} == expected
+    assert {row.group: row.sums.spent // PRICE for row in report.rows} == expected
 
 
-def test_a_span_counts_by_admission_and_ends_before_its_end() -> None:
+async def test_a_span_counts_by_admission_and_ends_before_its_end(made_up: Hand) -> None:
     """A job admitted at `from` counts, one admitted at `to` does not, nor what is settled of it."""
-    moments = ["2026-11-01T00:00:00", "2026-11-02T00:00:00", "2026-10-31T23:59:59.999"]
-    first, second, _ = (entry("reserve", moment).admitted_ms for moment in moments)
-    sheet = Sheet(Grouping.MODEL, Span(first, second))
-    for moment in moments:
+    first = await made_up.gateway.dispatch.now_ms() // HOUR_MS * HOUR_MS - 30 * HOUR_MS
+    second = first + 3 * HOUR_MS
+    report = made_up.gateway.usage.report
+    for moment in (first, second, first - 1):
         for kind in ("reserve", "dispute", "settle"):
-            sheet.take("team_1", ZoneInfo("UTC"), entry(kind, moment))
-    sheet.take("team_1", ZoneInfo("UTC"), entry("correction", moments[0], amount=-400_000))
-    sheet.take("team_1", ZoneInfo("UTC"), entry("credit", moments[0], amount=9))
-    sheet.take("team_1", ZoneInfo("UTC"), entry("credit", moments[1], amount=9))
-    assert sheet.groups == {("team_1", "m"): Sums(jobs=1, video_seconds=5, spent=1_000_000)}
-    assert sheet.credits == 9
+            await entered(made_up, kind, moment)
+    await entered(made_up, "correction", first, amount=-400_000)
+    for moment in (first, second):
+        await entered(made_up, "credit", moment, amount=9, user="", key="", model="", job="")
+    found = await report(made_up.team, from_ms=first, to_ms=second, group_by="model")
+    assert [(row.group, row.sums) for row in found.rows] == [("m", Sums(1, 5, 1_000_000))]
+    assert found.credits == 9
+    within = await report(made_up.team, from_ms=first + 60_000, to_ms=first + 120_000, group_by="key")
+    assert within.total == Sums(1, 5, 1_000_000)  # the whole hour
+
+
+async def test_old_days_count_as_a_whole(made_up: Hand) -> None:
+    """Hours are forgotten after some weeks: a day is then in a span that has its noon."""
+    day = at("2025-06-10")
+    for hour in (1, 13):
+        await entered(made_up, "reserve", day + hour * HOUR_MS)
+    report = made_up.gateway.usage.report
+    for hours, jobs in {(0, 24): 2, (11, 13): 2, (13, 24): 0, (1, 12): 0}.items():
+        begin, end = (day + hour * HOUR_MS for hour in hours)
+        assert (await report(made_up.team, from_ms=begin, to_ms=end, group_by="day")).total.jobs == jobs, hours
+    assert not await made_up.redis.exists(keys.usage_hours(made_up.team, day))
+
+
+async def test_days_keep_their_dates_when_the_time_zone_changes(made_up: Hand) -> None:
+    """What was used on the 10th in Tokyo stays there, in one row, when the team moves to California."""
+    for moment in ("2025-06-09T15:00:00", "2025-06-10T14:59:59"):
+        await entered(made_up, "reserve", at(moment), zone="Asia/Tokyo")
+    for zone in ("Asia/Tokyo", "UTC", "America/Los_Angeles"):
+        await made_up.gateway.administration.change_team("test", made_up.team, time_zone=zone)
+        report = await made_up.gateway.usage.report(made_up.team, from_ms=0, to_ms=at("2026-01-01"), group_by="day")
+        assert [(row.group, row.sums.jobs) for row in report.rows] == [("2025-06-10", 2)]
+
+
+async def test_sums_follow_the_ledger_whoever_asks(hand: Hand) -> None:
+    """Many at once count each entry once; a store from before the sums is added up when somebody asks."""
+    await hand.ended()
+    for _ in range(3 * PAGE // 2):
+        await hand.gateway.books.correct("test", hand.team, micro=1, reason="x")
+    sums = UsageStore(hand.redis)
+    assert await sums.behind() == [hand.team]
+    await asyncio.gather(*(sums.catch_up(hand.team) for _ in range(8)))
+    assert await sums.behind() == []
+    now_ms = await hand.gateway.dispatch.now_ms() + 1
+    report = await hand.gateway.usage.report(hand.team, from_ms=0, to_ms=now_ms, group_by="day")
+    assert report.total == Sums(jobs=1, video_seconds=5, spent=PRICE + 3 * PAGE // 2)
+    await hand.redis.delete(*await hand.redis.keys(f"{keys.USAGE_COUNTED}*"))
+    assert await hand.gateway.usage.report(hand.team, from_ms=0, to_ms=now_ms, group_by="day") == report
+
+
+async def test_a_report_that_comes_too_early_says_so(made_up: Hand) -> None:
+    """More than one request may add up: refused for a minute, and nearer to the end each time."""
+    for number in range(PAGE + 1):
+        await entered(made_up, "correction", number * 1000, amount=1)
+    sums = UsageStore(made_up.redis)
+    with pytest.raises(Unavailable, match="for the first time"):
+        await sums.catch_up(made_up.team, pages=1)
+    await sums.catch_up(made_up.team, pages=1)
+
+
+async def test_the_background_keeps_sums_up_with_the_ledger(hand: Hand) -> None:
+    """A lane takes in what the ledgers have since, so that a report finds little to do."""
+    await hand.ended()
+    await sum_usage(hand.gateway)
+    assert await UsageStore(hand.redis).behind() == []
 
 
 async def test_spans_are_dates_of_the_team_or_times(stack: Stack) -> None:

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Says that worker processes are alive, and forgets those that have not said so for too long.
 --
 -- USES clock

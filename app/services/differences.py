@@ -1,0 +1,20 @@
+"""What a verification of the books finds."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Where the store and the entries disagree.
+
+    Attributes:
+        key: the store's key.
+        field: a counter's name, or a job's id.
+        stored: what the store holds (text where it is no number); None for nothing. A place counts as 1.
+        rebuilt: what it should hold; None for nothing.
+    """
+
+    key: str
+    field: str
+    stored: int | str | None
+    rebuilt: int | None

@@ -1,0 +1,86 @@
+#!lua flags=allow-oom
+-- Takes the next entries of a team's ledger into the sums that usage reports read, and remembers how far it came: sums
+-- and place change together, so that each entry counts once, whoever calls and however often.
+--
+-- 1. read the entries after the last one that was counted
+-- 2. add up what they change: by day of the job's admission and, for days of late, by hour; in each by user, key, model
+-- 3. write the sums, the days there are, and the place
+--
+-- USES clock sums
+-- KEYS
+--   ledger         stream  every movement of the team's money
+--   counted        hash    team to the id of the last entry that was counted
+--   days           zset    beginnings (ms) of the days that have sums
+-- ARGV
+--   prefix         of every key; the days' sums are found by it
+--   team           whose
+--   entries        read at most
+--   hours_ms       how long the sums by hour are kept, from the day's beginning
+--
+-- Returns how many entries were counted
+local UNITS = 4  -- jobs, seconds of video, micro-dollars spent, and held
+local after = redis.call('HGET', key.counted, arg.team) or '0-0'
+local page = redis.call('XRANGE', key.ledger, '(' .. after, '+', 'COUNT', arg.entries)
+local changes = {}  -- by key, by field
+
+local function add(name, field, change)
+  local fields = changes[name] or {}
+  changes[name] = fields
+  local sums = fields[field] or {0, 0, 0, 0}
+  fields[field] = sums
+  for i = 1, UNITS do
+    sums[i] = sums[i] + change[i]
+  end
+end
+
+-- What an entry changes: a dispute moves nothing, a correction is spent, and a credit is a sum of its own.
+local function change_of(kind, amount, seconds)
+  if kind == 'reserve' then
+    return {1, seconds, 0, amount}
+  elseif kind == 'release' then
+    return {-1, -seconds, 0, -amount}
+  elseif kind == 'settle' then
+    return {0, 0, amount, -amount}
+  elseif kind == 'correction' or kind == 'credit' then
+    return {0, 0, amount, 0}
+  end
+end
+
+for _, row in ipairs(page) do
+  local entry = {}
+  for i = 1, #row[2], 2 do
+    entry[row[2][i]] = row[2][i + 1]
+  end
+  local change = change_of(entry.type, tonumber(entry.amount), tonumber(entry.seconds))
+  if change then
+    local starts = split(entry.periods)
+    local admitted = tonumber(entry.admitted)
+    local day = tonumber(starts[3] or admitted - admitted % 86400000)
+    local hour = tonumber(starts[2] or admitted - admitted % 3600000)
+    local field = entry.type == 'credit' and 'credit' or entry.user .. ' ' .. entry.key .. ' ' .. entry.model
+    redis.call('ZADD', key.days, whole(day), whole(day))
+    add('day:' .. arg.team .. ':' .. whole(day), field, change)
+    if now < day + arg.hours_ms then
+      local name = 'hours:' .. arg.team .. ':' .. whole(day)
+      add(name, whole(hour) .. ' ' .. field, change)
+    end
+  end
+end
+for name, fields in pairs(changes) do
+  local sums_key = arg.prefix .. 'usage:' .. name
+  for field, change in pairs(fields) do
+    local sums = split(redis.call('HGET', sums_key, field) or '0 0 0 0')
+    for i = 1, UNITS do
+      sums[i] = whole(sums[i] + change[i])
+    end
+    redis.call('HSET', sums_key, field, table.concat(sums, ' '))
+  end
+  local day = string.match(name, '^hours:.*:(%d+)$')
+  if day then
+    redis.call('PEXPIREAT', sums_key, whole(day + arg.hours_ms))
+  end
+end
+if #page > 0 then
+  redis.call('HSET', key.counted, arg.team, page[#page][1])
+end
+return #page

@@ -1,0 +1,144 @@
+"""The sums that usage reports read: by team and day, and by hour for days of late.
+
+They follow the ledger: `fold_usage.lua` takes new entries in, the background asks for it all the time, and a report
+before it reads. Nothing is summed up where money moves, so admission and settlement stay as quick as they were.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from app.domain.errors import Unavailable
+from app.store import keys
+from app.store.connection import Client, store_errors
+from app.store.ledger import Entry
+from app.store.scripts import script
+
+PAGE = 200  # entries that one call of the script takes in: a few milliseconds of the store
+PAGES_AT_ONCE = 50  # calls that one report makes at most before it says that it comes too early
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+HOURS_KEPT_MS = 40 * DAY_MS  # from a day's beginning
+DAYS_AT_ONCE = 32
+MOST_DAYS = 4000  # that are read at most; a request names at most 366
+CREDIT = "credit"  # the field of what was given; every other one is `user key model`
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What one user's key used of one model in an hour or a day; user, key and model are "" about no job.
+
+    `start_ms` is the beginning of that hour or day, `day_ms` of the day. `credit` is a tally without any of them,
+    whose amount is in `spent`.
+    """
+
+    day_ms: int
+    start_ms: int
+    user: str
+    key: str
+    model: str
+    jobs: int
+    seconds: int
+    spent: int
+    held: int
+    credit: bool = False
+
+
+class UsageStore:
+    """Keeps the sums up with the ledger, and reads them."""
+
+    def __init__(self, redis: Client) -> None:
+        self._redis = redis
+
+    async def fold(self, team: str) -> bool:
+        """Take in the next entries of the team's ledger; True when there may be more."""
+        with store_errors():
+            counted: int = await script("fold_usage").run(
+                self._redis,
+                keys={"ledger": keys.ledger(team), "counted": keys.USAGE_COUNTED, "days": keys.usage_days(team)},
+                args={"prefix": keys.PREFIX, "team": team, "entries": PAGE, "hours_ms": HOURS_KEPT_MS},
+            )
+        return counted == PAGE
+
+    async def counted(self) -> dict[str, str]:
+        """By team, the id of the last entry of its ledger that is in its sums."""
+        with store_errors():
+            found: dict[str, str] = await self._redis.hgetall(keys.USAGE_COUNTED)
+        return found
+
+    async def behind(self) -> list[str]:
+        """The teams whose ledgers have entries that are not in their sums yet."""
+        with store_errors():
+            teams: list[str] = await script("usage_behind").run(
+                self._redis,
+                keys={"teams": keys.TEAMS, "counted": keys.USAGE_COUNTED},
+                args={"ledgers": keys.ledger("")},
+            )
+        return teams
+
+    async def catch_up(self, team: str, *, pages: int = PAGES_AT_ONCE) -> None:
+        """Take in all that is new; Unavailable when that is too much for one request."""
+        for _ in range(pages):
+            if not await self.fold(team):
+                return
+        raise Unavailable("Usage is being added up for the first time; ask again in a minute.", retry_after=60)
+
+    async def days(self, team: str, *, from_ms: int, to_ms: int) -> list[int]:
+        """Beginnings (ms) of the days that have sums, from the one that `from_ms` may lie in until `to_ms`."""
+        earliest = from_ms - DAY_MS - HOUR_MS  # a day of 25 hours
+        with store_errors():
+            found = await self._redis.zrange(
+                keys.usage_days(team), earliest, f"({to_ms}", byscore=True, offset=0, num=MOST_DAYS
+            )
+        return [int(start) for start in found]
+
+    async def by_day(self, team: str, days: Sequence[int]) -> list[Tally]:
+        """The sums of these days."""
+        return await self._read({day: keys.usage_day(team, day) for day in days}, hours=False)
+
+    async def by_hour(self, team: str, days: Sequence[int]) -> list[Tally]:
+        """The sums of these days by hour; nothing for a day whose hours are forgotten."""
+        return await self._read({day: keys.usage_hours(team, day) for day in days}, hours=True)
+
+    async def _read(self, names: Mapping[int, str], *, hours: bool) -> list[Tally]:
+        found: list[Tally] = []
+        days = list(names)
+        for begin in range(0, len(days), DAYS_AT_ONCE):
+            stretch = days[begin : begin + DAYS_AT_ONCE]
+            with store_errors():
+                pipe = self._redis.pipeline(transaction=False)
+                for day in stretch:
+                    pipe.hgetall(names[day])
+                rows: list[dict[str, str]] = await pipe.execute()
+            for day, row in zip(stretch, rows, strict=True):
+                for field, text in row.items():
+                    start, _, rest = field.partition(" ") if hours else (str(day), "", field)
+                    found.append(_tally(day, int(start), rest, text))
+        return found
+
+
+def _tally(day_ms: int, start_ms: int, field: str, text: str) -> Tally:
+    jobs, seconds, spent, held = map(int, text.split())
+    user, key, model = ("", "", "") if field == CREDIT else field.split(" ")
+    return Tally(day_ms, start_ms, user, key, model, jobs, seconds, spent, held, credit=field == CREDIT)
+
+
+def place(entry: Entry) -> tuple[int, int]:
+    """The beginnings (ms) of the hour and the day that an entry counts in: its job's, or UTC's about no job."""
+    if entry.periods:
+        return entry.periods[1], entry.periods[2]
+    return entry.admitted_ms - entry.admitted_ms % HOUR_MS, entry.admitted_ms - entry.admitted_ms % DAY_MS
+
+
+def change(entry: Entry) -> tuple[str, tuple[int, int, int, int]] | None:
+    """The field, and what an entry adds to it: jobs, seconds, spent, held; None for one that moves nothing."""
+    field = CREDIT if entry.type == "credit" else f"{entry.user} {entry.key} {entry.model}"
+    match entry.type:
+        case "reserve":
+            return field, (1, entry.seconds, 0, entry.amount)
+        case "release":
+            return field, (-1, -entry.seconds, 0, -entry.amount)
+        case "settle":
+            return field, (0, 0, entry.amount, -entry.amount)
+        case "correction" | "credit":
+            return field, (0, 0, entry.amount, 0)
+    return None
