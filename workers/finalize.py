@@ -21,6 +21,7 @@ HIDDEN_MS = 15_000  # longer than one result read may take
 TRIES = 3  # reads of a result that fal has lost or that fails on its side
 TRY_AGAIN_MS = 2_000
 PENDING = 400
+ACCEPTED = 202  # at fal's door: it still runs
 NOT_ABOUT_THE_JOB = {401, 403, 408, 429}
 TEXT_LIMIT = 300
 ENTRIES = 5  # of a model's findings that are kept
@@ -67,8 +68,11 @@ async def _finalize(gateway: Gateway, ref: str) -> None:
 
 def _says_nothing(result: Result) -> bool:
     """True for an answer that is not about the job: it still runs, fal is busy, or refuses the gateway's key."""
-    pending = result.status == PENDING and _detail(result.body) == "Request is still in progress"
-    return pending or result.status in NOT_ABOUT_THE_JOB or result.status // 100 == 3  # noqa: PLR2004  a redirect
+    if result.status == PENDING:
+        return bool(_detail(result.body) == "Request is still in progress")
+    if result.status == ACCEPTED:
+        return not (isinstance(result.body, dict) and "video" in result.body)
+    return result.status in NOT_ABOUT_THE_JOB or result.status // 100 in {1, 3}  # no final answer, or a redirect
 
 
 def _may_change(result: Result, job: Job) -> bool:
@@ -117,32 +121,32 @@ def judge(
 ) -> tuple[End, Charge, JobError | None, dict[str, Any] | None]:
     """What a result means for the job and its money.
 
-    - 200 with a clip: succeeded and spent. 200 without a clip that may be shown: failed, spent, for fal delivered
+    - 2xx with a clip: succeeded and spent. 2xx without a clip that may be shown: failed, spent, for fal delivered
     - gone, or an error page that is not fal's own: failed, spent, because fal had completed it; disputed where
       fal never said so and only forgot the request
     - 499 after our cancel: canceled (or past its deadline: failed), disputed; a cancel that nobody here asked for:
       failed, disputed
-    - fal's 500 and above: failed, released, because fal never charges it
-    - other refusals (a runner's 422): failed, disputed until billing or a day decides
+    - fal's 5xx: failed, released, because fal never charges it
+    - other refusals (a runner's 422), and what is no status of HTTP: failed, disputed until billing or a day decides
     """
     detail = _detail(result.body)
     upstream: dict[str, Any] = {"status": result.status, "detail": _short(detail), "error_type": result.error_type}
     if isinstance(detail, list):
         upstream["entries"] = [_entry(entry) for entry in detail[:ENTRIES] if isinstance(entry, dict)]
     code = result.status
-    if code == 200:  # noqa: PLR2004  HTTP
+    if code // 100 == 2:  # noqa: PLR2004  HTTP
         video = read_video(result.body, queue_url=queue_url)
         if video is not None:
             return Status.SUCCEEDED, Charge.SPEND, None, {"video": video}
         sentence = "fal completed the job, and its result names no clip that can be used."
         return Status.FAILED, Charge.SPEND, JobError("bad_upstream_result", sentence, upstream=upstream), None
-    if code in {404, 410} or (code >= 500 and result.body is None):  # noqa: PLR2004  a proxy's page, not fal's JSON
+    if code in {404, 410} or (code // 100 == 5 and result.body is None):  # noqa: PLR2004  a proxy's page, not fal's JSON
         sentence = "fal completed the job, and its result can no longer be read."
         charge = Charge.DISPUTE if job.upstream_status == MISSING else Charge.SPEND
         return Status.FAILED, charge, JobError("result_unavailable", sentence, upstream=upstream), None
     if code == 499 or result.error_type == "client_cancelled":  # noqa: PLR2004  fal's word for cancelled
         return _cancelled(job, upstream)
-    if code >= 500:  # noqa: PLR2004  HTTP
+    if code // 100 == 5:  # noqa: PLR2004  HTTP
         timed_out = result.error_type in {"request_timeout", "startup_timeout"}
         name = "start_timeout" if timed_out and job.start_deadline_ms is not None else "upstream_error"
         sentence = "fal failed to make the clip; nothing is charged."
@@ -170,9 +174,8 @@ def _detail(body: Any) -> Any:
 
 def _entry(entry: dict[str, Any]) -> dict[str, Any]:
     """One finding of a model's, short, and without the input: what fal's clients read of it."""
-    loc = entry.get("loc")
-    shown: dict[str, Any] = {"loc": [str(part)[:TEXT_LIMIT] for part in loc[:10]] if isinstance(loc, list) else []}
-    shown |= {name: str(entry.get(name))[:TEXT_LIMIT] for name in ("msg", "type", "url") if name in entry}
+    shown: dict[str, Any] = {"loc": _loc(entry)}
+    shown |= {name: _text(entry.get(name)) for name in ("msg", "type", "url") if name in entry}
     ctx = entry.get("ctx")
     return {**shown, "ctx": ctx} if isinstance(ctx, dict) and len(json.dumps(ctx)) <= TEXT_LIMIT else shown
 
@@ -183,6 +186,17 @@ def _short(detail: Any) -> str | None:
         return detail[:TEXT_LIMIT]
     if isinstance(detail, list):
         entries = [entry for entry in detail[:ENTRIES] if isinstance(entry, dict)]
-        texts = [f"{'.'.join(map(str, entry.get('loc', [])))}: {entry.get('msg')}" for entry in entries]
+        texts = [f"{'.'.join(_loc(entry))}: {_text(entry.get('msg'))}" for entry in entries]
         return "; ".join(texts)[:TEXT_LIMIT]
     return None
+
+
+def _loc(entry: dict[str, Any]) -> list[str]:
+    """Where in the input a finding is."""
+    loc = entry.get("loc")
+    return [_text(part) for part in loc[:10]] if isinstance(loc, list) else []
+
+
+def _text(value: Any) -> str:
+    """A word of fal's, short; a structure is none."""
+    return str(value)[:TEXT_LIMIT] if isinstance(value, str | int | float) else ""

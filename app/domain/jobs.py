@@ -7,7 +7,7 @@ running     → finalizing
 finalizing  → succeeded · failed · canceled
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -70,6 +70,11 @@ class JobError:
     message: str
     retryable: bool = False
     upstream: dict[str, Any] | None = None
+
+    def without_words(self) -> "JobError":
+        """The same without what fal wrote; its status and its type stay."""
+        kept = {name: value for name, value in (self.upstream or {}).items() if name in {"status", "error_type"}}
+        return replace(self, upstream=None if self.upstream is None else kept)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from app.fal.protocol import (
     Submission,
     names_odd_urls,
     parse_json,
+    read_error_type,
     read_progress,
     request_url,
 )
@@ -148,8 +149,8 @@ class FalClient:
         except NO_ANSWER:
             return None
         body = parse_json(answer)
-        error_type = body.get("error_type") if isinstance(body, dict) else None
-        return Result(status, body, error_type or headers.get("x-fal-error-type"))
+        told = body.get("error_type") if isinstance(body, dict) else None
+        return Result(status, body, read_error_type(told, headers.get("x-fal-error-type")))
 
     async def cancel(self, model_id: str, request_id: str) -> bool:
         """Ask fal to cancel; True when fal answered at all. Its truth comes with the next poll."""

@@ -9,12 +9,19 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from app.domain.foreign_json import read_json
+
 REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 WORDS = ("IN_QUEUE", "IN_PROGRESS", "COMPLETED")
 WORD_LIMIT = 40
 LOG_LIMIT = 50
 LOG_TEXT_LIMIT = 500
+TIME_LIMIT = 40
 URL_LIMIT = 2048
+FILE_NAME_LIMIT = 255
+LARGEST_FILE = 1 << 50  # bytes; no clip is larger, and every client can count so far
+MEDIA_TYPE = re.compile(r"[!#$&^_.+\w-]{1,64}/[!#$&^_.+\w-]{1,64}(?:; ?[!-~ ]{1,100})?", re.ASCII)
+ERROR_TYPE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")  # it goes into a header of ours
 URL_TEXT = re.compile(r"[!-\[\]-~]+")  # visible ASCII; browsers read a backslash as a slash, urlsplit does not
 MEDIA_HOST = "fal.media"
 
@@ -82,11 +89,19 @@ def request_url(queue_url: str, model_id: str, request_id: str, tail: str = "") 
 
 
 def parse_json(body: bytes) -> Any:
-    """The JSON value, or None when it is not JSON."""
+    """The JSON value, made harmless (`read_json`), or None when it is not JSON. Everything fal says passes here.
+
+    Bytes that are no text, like those of a character cut in half, become U+FFFD.
+    """
     try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
+        return read_json(body.decode(json.detect_encoding(body), "replace"))
+    except ValueError:
         return None
+
+
+def read_error_type(*candidates: Any) -> str | None:
+    """Fal's error type: the first of these that looks like one."""
+    return next((text for text in candidates if isinstance(text, str) and ERROR_TYPE.fullmatch(text)), None)
 
 
 def read_request_id(body: bytes) -> str | None:
@@ -117,7 +132,7 @@ def read_progress(body: bytes) -> Progress:
     status = reply["status"]
     return Progress(
         status if status in {"IN_QUEUE", "COMPLETED"} else "IN_PROGRESS",
-        position if isinstance(position, int) else None,
+        position if _is_count(position) else None,
         read_logs(reply.get("logs")),
         "" if status in WORDS else status[:WORD_LIMIT],
     )
@@ -127,16 +142,26 @@ def read_logs(logs: Any) -> list[dict[str, Any]]:
     """At most 50 log lines, the newest, each `{message, timestamp}` and cut to 500 characters."""
     lines = logs if isinstance(logs, list) else []
     return [
-        {"message": line["message"][:LOG_TEXT_LIMIT], "timestamp": str(line.get("timestamp", ""))[:40]}
+        {"message": line["message"][:LOG_TEXT_LIMIT], "timestamp": _timestamp(line.get("timestamp"))}
         for line in lines[-LOG_LIMIT:]
         if isinstance(line, dict) and isinstance(line.get("message"), str)
     ]
 
 
+def _timestamp(value: Any) -> str:
+    """A time as fal writes it; empty where there is none."""
+    return str(value)[:TIME_LIMIT] if isinstance(value, str | int | float) else ""
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
 def read_video(body: Any, *, queue_url: str) -> dict[str, Any] | None:
     """`{url, content_type?, file_name?, file_size?}` of a result; None when there is no clip we may point to.
 
-    The URL must be https on fal's media hosts; on the queue's own origin where that is the emulator.
+    The URL must be https on fal's media hosts; on the queue's own origin where that is the emulator. What stands
+    beside it is left out where it has not the form it should have; a long name is cut.
     """
     video = body.get("video") if isinstance(body, dict) else None
     if not isinstance(video, dict):
@@ -144,9 +169,15 @@ def read_video(body: Any, *, queue_url: str) -> dict[str, Any] | None:
     url = video.get("url")
     if not isinstance(url, str) or len(url) > URL_LIMIT or not _is_media(url, queue_url):
         return None
-    wanted = {"content_type": str, "file_name": str, "file_size": int}
-    facts = {name: video[name] for name, kind in wanted.items() if isinstance(video.get(name), kind)}
-    return {"url": url, **facts}
+    found: dict[str, Any] = {"url": url}
+    media_type, name, size = (video.get(member) for member in ("content_type", "file_name", "file_size"))
+    if isinstance(media_type, str) and MEDIA_TYPE.fullmatch(media_type):
+        found["content_type"] = media_type
+    if isinstance(name, str):
+        found["file_name"] = name[:FILE_NAME_LIMIT]
+    if _is_count(size) and size <= LARGEST_FILE:
+        found["file_size"] = size
+    return found
 
 
 def _is_media(url: str, queue_url: str) -> bool:

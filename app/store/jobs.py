@@ -275,8 +275,12 @@ class JobStore:
             return [int(text) for text in (await pipe.execute())[-1]]
 
     async def erase(self, job: Job) -> bool:
-        """Forget what an ended job held of its caller; the shell and the ledger stay."""
+        """Forget what an ended job held of its caller; the shell and the ledger stay.
+
+        Of its error, code, sentence and fal's status and type stay: fal's own words may repeat the prompt.
+        """
         ref = join_ref(job.team, job.id)
+        error = write_fields({"error": None if job.error is None else job.error.without_words()})
         with store_errors():
             answer = await script("erase").run(
                 self._redis,
@@ -285,7 +289,12 @@ class JobStore:
                     "events": keys.events(job.team),
                     "deliveries": keys.deliveries(ref),
                 },
-                args={"id": job.id, "team": job.team, "prefix": keys.PREFIX},
+                args={
+                    "id": job.id,
+                    "team": job.team,
+                    "prefix": keys.PREFIX,
+                    "error": error[1] if error else "",
+                },
             )
         for pair in job.metadata.items():
             await self.forget(self.index(job.team, user=None, metadata=pair), [job.id])

@@ -7,6 +7,7 @@ from typing import Any
 
 import pydantic_core
 
+from app.domain.foreign_json import no_number
 from app.domain.jobs import Job, JobError, Money, Priority, Status
 
 
@@ -15,8 +16,12 @@ def to_json(value: Any) -> str:
     return pydantic_core.to_json(value).decode()
 
 
+# Older versions have written NaN and Infinity as fal sent them; no reply and no message may carry them on.
+_read_json = json.JSONDecoder(parse_constant=no_number).decode
+
+
 def _error(text: str) -> JobError:
-    return JobError(**json.loads(text))
+    return JobError(**_read_json(text))
 
 
 INTEGERS = (
@@ -41,7 +46,7 @@ INTEGERS = (
 )
 READ: dict[str, Callable[[str], Any]] = {
     **dict.fromkeys(INTEGERS, int),
-    **dict.fromkeys(("input", "metadata", "images", "logs", "output"), json.loads),
+    **dict.fromkeys(("input", "metadata", "images", "logs", "output"), _read_json),
     "status": Status,
     "priority": Priority,
     "money": Money,

@@ -1,5 +1,6 @@
 #!lua flags=allow-oom
--- Erases what an ended job held of its caller: prompt, images, clip, logs, and its events' and deliveries' copies.
+-- Erases what an ended job held of its caller: prompt, images, clip, logs, fal's words in its error, which may repeat
+-- the prompt, and its events' and deliveries' copies.
 -- The record stays as an empty shell until it expires, so that lists and idempotency keys keep their answer.
 --
 -- USES clock
@@ -11,6 +12,7 @@
 --   id             the job's id
 --   team           the team's id
 --   prefix         of every key; the deliveries, and where they wait, are found by it
+--   error          the error without fal's words, JSON; "" where there is none
 --
 -- Returns {"done"} | {"stale", status or ""}
 local job = redis.call('HMGET', key.job, 'status', 'created_ms', 'completed_ms')
@@ -19,6 +21,9 @@ if job[1] ~= 'succeeded' and job[1] ~= 'failed' and job[1] ~= 'canceled' then
 end
 redis.call('HDEL', key.job, 'input', 'images', 'output', 'logs', 'metadata', 'webhook_url')
 redis.call('HSET', key.job, 'erased', '1')
+if arg.error ~= '' then
+  redis.call('HSET', key.job, 'error', arg.error)
+end
 local from, to = job[2], whole(job[3] + 1000)
 repeat
   local page = redis.call('XRANGE', key.events, from, to, 'COUNT', 500)

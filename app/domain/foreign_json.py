@@ -1,0 +1,68 @@
+"""JSON that a stranger wrote, made harmless while it is read.
+
+Whatever comes out can be stored, written as strict JSON again, and shown to anybody.
+"""
+
+import json
+from math import isfinite
+from typing import Any
+
+DEEPEST = 32  # levels; fal's own answers have about five
+MOST_VALUES = 100_000  # in one document: a megabyte of empty lists is no answer
+DIGITS = 19  # of an integer, which then fits into 64 bits
+
+
+def read_json(text: str) -> Any:
+    """The value, where the text is JSON; ValueError where it is none, too deep, or has too many values.
+
+    - NaN, infinities, numbers that become infinite, and integers beyond 64 bits are None
+    - half of a surrogate pair is U+FFFD, in names too; of two members with one name the last counts
+    """
+    try:
+        return _Reader().harmless(_DECODER.decode(text.strip()), DEEPEST)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def no_number(_: str) -> None:
+    """What NaN, Infinity and -Infinity become."""
+
+
+def whole_text(text: str) -> str:
+    """The text without half surrogate pairs, which no encoding can write."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _integer(digits: str) -> int | None:
+    return int(digits) if len(digits.lstrip("-")) <= DIGITS and abs(int(digits)) < 1 << 63 else None
+
+
+_DECODER = json.JSONDecoder(parse_int=_integer, parse_constant=no_number)
+
+
+class _Reader:
+    """Goes through one document."""
+
+    def __init__(self) -> None:
+        self._left = MOST_VALUES
+
+    def harmless(self, value: Any, depth: int) -> Any:
+        """The value made harmless, at most so many levels deep."""
+        self._left -= 1
+        if self._left < 0:
+            raise ValueError("too many values")
+        match value:
+            case str():
+                return whole_text(value)
+            case float():
+                return value if isfinite(value) else None
+            case dict() | list() if depth == 0:
+                raise ValueError("nested too deeply")
+            case dict():
+                return {whole_text(name): self.harmless(one, depth - 1) for name, one in value.items()}
+            case list():
+                return [self.harmless(one, depth - 1) for one in value]
+            case _:
+                return value
