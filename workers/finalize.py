@@ -127,7 +127,7 @@ def judge(
     - 499 after our cancel: canceled (or past its deadline: failed), disputed; a cancel that nobody here asked for:
       failed, disputed
     - fal's 5xx: failed, released, because fal never charges it
-    - other refusals (a runner's 422), and what is no status of HTTP: failed, disputed until billing or a day decides
+    - other refusals (a runner's 422), and what is no status of HTTP: failed, disputed until bill or a day decides
     """
     detail = _detail(result.body)
     upstream: dict[str, Any] = {"status": result.status, "detail": _short(detail), "error_type": result.error_type}

@@ -6,7 +6,7 @@ Source: fal's documentation and its official clients, 2026-11. No URL in a reply
 import json
 import re
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 from urllib.parse import urlsplit
 
 from app.domain.foreign_json import read_json
@@ -153,7 +153,7 @@ def _timestamp(value: Any) -> str:
     return str(value)[:TIME_LIMIT] if isinstance(value, str | int | float) else ""
 
 
-def _is_count(value: Any) -> bool:
+def _is_count(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
