@@ -55,14 +55,15 @@ class Feed:
         seen = _checked(caller, cursor) or BEGINNING
         found: list[Event | Notice] = []
         for _ in range(0, SCAN_LIMIT, PAGE):
-            rows = await self._events.after(caller.team, seen)
-            for event in rows:
+            stretch = await self._events.after(caller.team, seen)
+            for event in stretch.events:
                 if _may_see(caller, event):
                     if len(found) == limit:
                         return FeedPage(found, seen, has_more=True)
                     found.append(event)
                 seen = event.id
-            if len(rows) < PAGE:
+            seen = stretch.last_id or seen
+            if not stretch.more:
                 return FeedPage(found, seen, has_more=False)
         return FeedPage(found, seen, has_more=True)
 
@@ -114,12 +115,12 @@ class Feed:
 
     async def _since(self, team: str, cursor: str) -> AsyncGenerator[Event | Notice, None]:
         while True:
-            rows = await self._events.after(team, cursor)
-            for event in rows:
+            stretch = await self._events.after(team, cursor)
+            for event in stretch.events:
                 yield event
-            if len(rows) < PAGE:
+            if not stretch.more:
                 return
-            cursor = rows[-1].id
+            cursor = stretch.last_id or cursor
 
 
 def _checked(caller: Caller, cursor: str | None) -> str | None:

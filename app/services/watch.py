@@ -14,7 +14,7 @@ from app.domain.events import END_EVENTS, Event
 from app.domain.ids import join_ref
 from app.domain.jobs import Job
 from app.ending import ended
-from app.store.events import PAGE, EventStore, Queue, order
+from app.store.events import EventStore, Queue, order
 from app.store.jobs import JobStore
 
 PING_S = 10.0
@@ -106,13 +106,13 @@ class Watch:
 
     async def _since(self, job: Job, cursor: str) -> AsyncGenerator[Event, None]:
         while True:
-            page = await self._events.after(job.team, cursor)
-            for event in page:
-                if isinstance(event, Event) and event.job.id == job.id:
+            stretch = await self._events.after(job.team, cursor, job=job.id)
+            for event in stretch.events:
+                if isinstance(event, Event):
                     yield event
-            if len(page) < PAGE:
+            if not stretch.more:
                 return
-            cursor = page[-1].id
+            cursor = stretch.last_id or cursor
 
     async def _coming(self, job: Job, queue: Queue, cursor: str) -> Frames:
         while True:

@@ -2,19 +2,22 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import structlog
 
 from app.domain.errors import StoreUnavailable
 from app.domain.events import BUDGET_THRESHOLD, BudgetNotice, EndpointNotice, Event, Notice
+from app.domain.ids import join_ref
+from app.domain.jobs import Status
 from app.domain.limits import Owner, Window
 from app.ending import ended
 from app.store import keys
 from app.store.connection import Client, store_errors
-from app.store.records import read_job
+from app.store.records import job_at, read_job
 
 PAGE = 500
 BLOCK_MS = 200  # how late a team that was not watched before is picked up by the live reader
@@ -25,16 +28,28 @@ Queue: TypeAlias = asyncio.Queue[Event | Notice | None]
 log = structlog.get_logger()
 
 
-def _read_event(event_id: str, row: Mapping[str, str]) -> Event | Notice:
-    if "notice" in row:
-        return read_notice(event_id, row)
-    return Event(
-        id=event_id,
-        type=row["type"],
-        sequence=int(row["sequence"]),
-        at_ms=int(row["at"]),
-        job=read_job(json.loads(row["record"])),
-    )
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Some of a team's events in order. `last_id` is the newest one looked at, None where there was none.
+
+    `more`: there may be others after it.
+    """
+
+    events: list[Event | Notice]
+    last_id: str | None
+    more: bool
+
+
+def _read_event(event_id: str, row: Mapping[str, str], record: Mapping[str, str]) -> Event:
+    """An event with the job as it was then; those of older versions have a whole record."""
+    at_ms = int(row["at"])
+    if "record" in row:
+        job = read_job(json.loads(row["record"]))
+    else:
+        status = Status(row["type"].removeprefix("job."))
+        own = {"sequence": row["sequence"], "charged_micro": row["charged"], "held_reason": row["held"]}
+        job = job_at(record, status, at_ms, {name: text for name, text in own.items() if text})
+    return Event(event_id, row["type"], int(row["sequence"]), at_ms, job)
 
 
 def read_notice(event_id: str, row: Mapping[str, str]) -> Notice:
@@ -72,11 +87,16 @@ class EventStore:
         self._seen: dict[str, str] = {}
         self._reader: asyncio.Task[None] | None = None
 
-    async def after(self, team: str, event_id: str, *, count: int = PAGE) -> list[Event | Notice]:
-        """Up to `count` events of the team that came after `event_id`: jobs', and notices about the team."""
+    async def after(self, team: str, event_id: str, *, count: int = PAGE, job: str | None = None) -> Stretch:
+        """Of up to `count` events of the team that came after `event_id`: jobs', and notices about the team.
+
+        `job` leaves out what is not about this one. An event is forgotten with its job's record.
+        """
         with store_errors():
             rows = await self._redis.xrange(keys.events(team), min=f"({event_id}", count=count)
-        return [_read_event(found, row) for found, row in rows]
+        wanted = rows if job is None else [(found, row) for found, row in rows if row.get("job") == job]
+        events = await self._with_records(team, wanted)
+        return Stretch(events, rows[-1][0] if rows else None, more=len(rows) == count)
 
     async def newest_id(self, team: str) -> str:
         """The id of the team's newest event; `0-0` when there is none."""
@@ -132,19 +152,36 @@ class EventStore:
             try:
                 with store_errors():
                     answer = await self._patient.xread(streams, count=PAGE, block=BLOCK_MS)
+                rows = answer.items() if isinstance(answer, dict) else answer or []
+                for name, found in rows:
+                    entries = found[0] if found and isinstance(found[0], list) else found
+                    await self._tell(name.removeprefix(keys.events("")), entries)
             except StoreUnavailable:
                 log.warning("events.store_away")
                 await asyncio.sleep(RETRY_S)
-                continue
-            rows = answer.items() if isinstance(answer, dict) else answer or []
-            for name, found in rows:
-                team = name.removeprefix(keys.events(""))
-                entries = found[0] if found and isinstance(found[0], list) else found
-                for event_id, row in entries:
-                    self._hand_out(team, event_id, _read_event(event_id, row))
 
-    def _hand_out(self, team: str, event_id: str, event: Event | Notice) -> None:
-        self._seen[team] = event_id
+    async def _tell(self, team: str, rows: Sequence[tuple[str, dict[str, str]]]) -> None:
+        for event in await self._with_records(team, rows):
+            self._hand_out(team, event)
+        self._seen[team] = rows[-1][0]
+
+    async def _with_records(self, team: str, rows: Sequence[tuple[str, dict[str, str]]]) -> list[Event | Notice]:
+        """The events that these entries tell of, without those whose job is not remembered any more."""
+        jobs = list({row["job"] for _, row in rows if "job" in row and "record" not in row})
+        with store_errors():
+            pipe = self._redis.pipeline(transaction=False)
+            for job in jobs:
+                pipe.hgetall(keys.job(join_ref(team, job)))
+            records = dict(zip(jobs, await pipe.execute(), strict=True)) if jobs else {}
+        found: list[Event | Notice] = []
+        for event_id, row in rows:
+            if "notice" in row:
+                found.append(read_notice(event_id, row))
+            elif "record" in row or records[row["job"]]:
+                found.append(_read_event(event_id, row, records.get(row["job"], {})))
+        return found
+
+    def _hand_out(self, team: str, event: Event | Notice) -> None:
         for queue in self._queues.get(team, ()):
             if queue.full():  # too slow: None sends the watcher back to its cursor
                 while not queue.empty():

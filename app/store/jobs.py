@@ -280,17 +280,16 @@ class JobStore:
         Of its error, code, sentence and fal's status and type stay: fal's own words may repeat the prompt.
         """
         ref = join_ref(job.team, job.id)
+        await self._forget_copies(job)
         error = write_fields({"error": None if job.error is None else job.error.without_words()})
         with store_errors():
             answer = await script("erase").run(
                 self._redis,
                 keys={
                     "job": keys.job(ref),
-                    "events": keys.events(job.team),
                     "deliveries": keys.deliveries(ref),
                 },
                 args={
-                    "id": job.id,
                     "team": job.team,
                     "prefix": keys.PREFIX,
                     "error": error[1] if error else "",
@@ -299,6 +298,19 @@ class JobStore:
         for pair in job.metadata.items():
             await self.forget(self.index(job.team, user=None, metadata=pair), [job.id])
         return bool(answer[0] == "done")
+
+    async def _forget_copies(self, job: Job) -> None:
+        """Delete the job's events that an older version wrote, with a copy of its record in each."""
+        name, start, end = keys.events(job.team), str(job.created_ms), (job.completed_ms or 0) + 1000
+        while True:
+            with store_errors():
+                page = await self._redis.xrange(name, min=start, max=end, count=STRETCH)
+                copies = [(found, row["job"]) for found, row in page if "record" in row]
+                if mine := [found for found, whose in copies if whose == job.id]:
+                    await self._redis.xdel(name, *mine)
+            if len(page) < STRETCH or not copies:
+                return
+            start = f"({page[-1][0]}"
 
     async def held_since(self, refs: Sequence[str]) -> dict[str, int]:
         """Since when (ms) each of these jobs is held; those that are not held are left out."""

@@ -8,7 +8,7 @@ from typing import Any
 import pydantic_core
 
 from app.domain.foreign_json import no_number
-from app.domain.jobs import Job, JobError, Money, Priority, Status
+from app.domain.jobs import ENDS, Job, JobError, Money, Priority, Status
 
 
 def to_json(value: Any) -> str:
@@ -53,11 +53,20 @@ READ: dict[str, Callable[[str], Any]] = {
     "error": _error,
     **dict.fromkeys(("erased", "told_failed"), lambda text: text == "1"),
 }
+# From when on a field says what it says now; an event has its own word for those of `NEVER`.
+EVER = frozenset(Status)
+NEVER: frozenset[Status] = frozenset()
+SINCE: dict[str, frozenset[Status]] = {
+    **dict.fromkeys(("input", "nonce", "sequence", "charged_micro", "held_reason"), NEVER),
+    "submitted_ms": ENDS | {Status.RUNNING, Status.FINALIZING},
+    "logs": ENDS | {Status.FINALIZING},
+    **dict.fromkeys(("completed_ms", "expires_ms", "output", "error"), ENDS),
+}
 NAMES = tuple(field.name for field in fields(Job))
 
 
 def read_job(record: Mapping[str, str]) -> Job:
-    """The job in a hash or in an event's snapshot; names that are not a job's are ignored."""
+    """The job in a hash or in a snapshot; names that are not a job's are ignored."""
     values: dict[str, Any] = {"input": None}
     for name in NAMES:
         text = record.get(name)
@@ -65,6 +74,18 @@ def read_job(record: Mapping[str, str]) -> Job:
             reader = READ.get(name)
             values[name] = reader(text) if reader else text
     return Job(**values)
+
+
+def job_at(record: Mapping[str, str], status: Status, at_ms: int, own: Mapping[str, str]) -> Job:
+    """The job as it was when an event gave it this status, of its present record and the event's own fields.
+
+    What it got later is left out: each such field is written once, with the status that it belongs to. An erased
+    job is erased in its past too. There is no input and no nonce.
+    """
+    then = {name: text for name, text in record.items() if status in SINCE.get(name, EVER)}
+    if int(then.get("cancel_requested_ms", 0)) > at_ms:
+        del then["cancel_requested_ms"]
+    return read_job({**then, "status": status, **own})
 
 
 def write_fields(values: Mapping[str, Any]) -> list[str]:

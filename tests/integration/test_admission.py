@@ -63,7 +63,7 @@ async def test_two_hundred_submits_with_one_key_are_one_job_and_one_reservation(
     assert await hand.money() == (1_400_000, 0)
     assert await hand.entries(admitted.job.id) == ["reserve"]
     assert await hand.redis.zcard(keys.LINE) == 1
-    assert len(await stack.gateway.events.after(hand.team, "0")) == 1
+    assert len((await stack.gateway.events.after(hand.team, "0")).events) == 1
 
 
 async def test_the_same_key_with_another_body_is_refused_and_reserves_nothing(

@@ -125,7 +125,7 @@ async def test_a_forgotten_period_does_not_come_back_with_a_late_settlement(boun
 
 async def notices(bounds: Bounds) -> list[BudgetNotice]:
     """The alerts about money limits, in order."""
-    events = await bounds.stack.gateway.events.after(bounds.ids["team"], "0")
+    events = (await bounds.stack.gateway.events.after(bounds.ids["team"], "0")).events
     return [event for event in events if isinstance(event, BudgetNotice)]
 
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from app.domain.jobs import Job, Money, Status
-from app.store import keys
 from tests.support.checks import ledger_faults
 from tests.support.emulator import Emulator
 from tests.support.hand import Hand
+from tests.support.older import rewrite_events
 from tests.support.receiver import Receiver, Reply
 from tests.support.redis_server import RedisServer
 from tests.support.snapshot import Snapshot
@@ -131,19 +131,6 @@ async def test_a_record_of_an_older_version_is_shown(store: RedisServer, emulato
         door = await stack.api.get(f"/fal/queue/{app}/requests/{job.id}", headers=fal_key(stack))
         assert door.status_code == 422
         strict(door.text)
-
-
-async def rewrite_events(hand: Hand, job_id: str, **fields: str) -> None:
-    """Write the job's events as an older version did, with these fields of its record."""
-    name = keys.events(hand.team)
-    rows = await hand.redis.xrange(name)
-    await hand.redis.delete(name)
-    for event_id, row in rows:
-        record = json.loads(row["record"])
-        if record["id"] == job_id and "error" in record:
-            row["record"] = json.dumps({**record, **fields})
-        await hand.redis.xadd(name, row, id=event_id)
-    await hand.redis.pexpire(name, 86_400_000)
 
 
 def fal_key(stack: Stack) -> dict[str, str]:

@@ -145,7 +145,8 @@ class Hand:
 
     async def job_events(self) -> list[Event]:
         """The team's events about jobs, in order."""
-        return [event for event in await self.gateway.events.after(self.team, "0") if isinstance(event, Event)]
+        stretch = await self.gateway.events.after(self.team, "0")
+        return [event for event in stretch.events if isinstance(event, Event)]
 
     async def money(self) -> tuple[int, int]:
         """Reserved and spent, in micro-dollars."""

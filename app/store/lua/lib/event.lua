@@ -1,4 +1,5 @@
--- What an event remembers of a job: the whole record but its input and the submission's nonce.
+-- What a delivery remembers of a job: the whole record but its input and the submission's nonce. Its message stays the
+-- same for as long as it may be sent again, which can be longer than the record is kept.
 local function snapshot(job_key)
   local flat = redis.call('HGETALL', job_key)
   local record = {}
@@ -10,15 +11,16 @@ local function snapshot(job_key)
   return cjson.encode(record)
 end
 
--- Writes the team's event `kind` for the job: returns the event's id, the job's new sequence, and the snapshot.
+-- Writes the team's event `kind` for the job: returns the event's id and the job's new sequence. An event has what the
+-- record will not say any more when somebody reads it; all else is taken from the record then (`records.job_at`).
 -- The stream forgets what is older than the retention, and expires when the team falls silent for as long.
 local function write_event(job_key, events_key, kind, retention_ms)
   local sequence = redis.call('HINCRBY', job_key, 'sequence', 1)
-  local record = snapshot(job_key)
+  local job = redis.call('HMGET', job_key, 'id', 'charged_micro', 'held_reason')
   local id = redis.call('XADD', events_key, 'MINID', '~', whole(now - retention_ms), '*',
-    'type', kind, 'job', redis.call('HGET', job_key, 'id'), 'sequence', sequence, 'at', whole(now), 'record', record)
+    'type', kind, 'job', job[1], 'sequence', sequence, 'at', whole(now), 'charged', job[2] or '', 'held', job[3] or '')
   redis.call('PEXPIRE', events_key, retention_ms)
-  return id, sequence, record
+  return id, sequence
 end
 
 -- Writes an event of the team that is about no single job; `text` is its JSON. Returns the event's id.

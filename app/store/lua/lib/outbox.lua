@@ -62,10 +62,13 @@ end
 -- Writes a job's event, and its deliveries to the team's endpoints and, where `own` is given (`{id, url, style}`),
 -- to the address that the job names itself. Returns the job's new sequence.
 local function tell_of_job(prefix, job_key, ref, events_key, kind, own, retention_ms)
-  local event_id, sequence, record = write_event(job_key, events_key, kind, retention_ms)
+  local event_id, sequence = write_event(job_key, events_key, kind, retention_ms)
   local job = redis.call('HMGET', job_key, 'id', 'team', 'model')
+  if not own and redis.call('EXISTS', prefix .. 'endpoints:' .. job[2]) == 0 then
+    return sequence
+  end
   local fields = {'job', job[1], 'event_id', event_id, 'type', kind, 'sequence', sequence, 'at', whole(now),
-    'record', record}
+    'record', snapshot(job_key)}
   local ids = tell_endpoints(prefix, job[2], kind, job[3], events_key .. event_id, fields, retention_ms)
   if own then
     for _, part in ipairs({'url', own[2], 'style', own[3] or ''}) do
