@@ -12,8 +12,9 @@ from app.domain.ids import new_nonce
 from app.domain.jobs import Job, JobError, Status
 from app.ending import ended
 from app.gateway import Gateway
-from app.store.dispatch import RUNG_HIDDEN_MS
+from app.store.dispatch import RUNG_HIDDEN_MS, SetAside
 from app.store.jobs import Charge, ref_of
+from workers.aside import give_up, last_moment_ms, ring_aside
 from workers.poll import poll
 from workers.queues import BATCH, WAITING_AT_MOST
 from workers.runtime import Runtime
@@ -144,7 +145,8 @@ class Slice:
     async def _poll_one(self, ref: str, job: Job | None, now_ms: int) -> None:
         began = time.monotonic()
         try:
-            wait_ms = None if job is None else await poll(self._gateway, job, now_ms)
+            async with self._gateway.dispatch.counting("poll", ref):
+                wait_ms = None if job is None else await poll(self._gateway, job, now_ms)
             if wait_ms is None:
                 await self._gateway.dispatch.drop_due("poll", [ref])
                 self._news.set()
@@ -153,6 +155,8 @@ class Slice:
                 await self._gateway.dispatch.look_again("poll", {ref: due_ms})
         except StoreUnavailable:
             log.warning("poll.store_away", job=ref)
+        except SetAside as aside:
+            await ring_aside(self._gateway, aside)
         except Exception:
             log.exception("poll.failed", job=ref)  # one poisonous job must not end the lane; it is due again later
 
@@ -182,14 +186,19 @@ class Slice:
 
 
 async def expire(gateway: Gateway) -> None:
-    """End queued jobs whose start deadline or deadline has passed; they were never bought.
+    """End queued jobs whose start deadline or deadline has passed, and those at fal that are long past it.
 
-    One whose cancel was wanted is canceled, as its caller was promised.
+    The queued ones were never bought; one whose cancel was wanted is canceled, as its caller was promised.
     """
     now_ms, refs = await gateway.dispatch.take_due("expire", limit=EXPIRE_BATCH, visibility_ms=RUNG_HIDDEN_MS)
     for ref, job in zip(refs, await gateway.job_store.get_many(refs), strict=True):
-        if job is None or job.status not in {Status.QUEUED, Status.SUBMITTING}:
+        if job is None or job.status is Status.HELD or job.status.ended:
             await gateway.dispatch.drop_due("expire", [ref])
+        elif job.status in {Status.RUNNING, Status.FINALIZING}:
+            if now_ms < last_moment_ms(job):
+                await gateway.dispatch.look_again("expire", {ref: last_moment_ms(job)})
+            else:
+                await give_up(gateway, job)
         elif job.status is Status.QUEUED and job.cancel_requested_ms is not None:
             await gateway.job_store.cancel_queued(job)
         elif job.status is Status.QUEUED:
@@ -228,5 +237,5 @@ async def sum_usage(gateway: Gateway) -> None:
 async def sweep_slots(gateway: Gateway) -> None:
     """Put slots right that do not fit their jobs. Nothing should ever be found: the scripts move both together."""
     swept = await gateway.buying.sweep_if_due()
-    if swept.taken or swept.given:
-        log.error("slots.swept", taken=swept.taken, given=swept.given)
+    if swept.taken or swept.given or swept.again:
+        log.error("slots.swept", taken=swept.taken, given=swept.given, again=swept.again)

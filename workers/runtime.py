@@ -10,7 +10,7 @@ import os
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -18,11 +18,11 @@ import structlog
 from rq.timeouts import UnixSignalDeathPenalty
 
 from app.domain.errors import StoreUnavailable
-from app.domain.ids import split_ref
 from app.gateway import Gateway, open_gateway
 from app.settings import Settings, required_url
 from app.store.connection import connect_rq
 from app.store.dispatch import SetAside
+from workers.aside import ring_aside
 from workers.billing import looks_at_bill
 from workers.queues import Bell
 from workers.reconcile import looks_at_history
@@ -90,26 +90,15 @@ class Runtime:
                 await one(ref)
 
     async def attempt(self, step: Callable[[Gateway, str], Awaitable[None]], ref: str) -> None:
-        """One step on one ref; what goes wrong is written in the log."""
+        """One step on one ref; what goes wrong is written in the log, and counted by the step."""
         try:
             await step(self.gateway, ref)
         except StoreUnavailable:
             log.warning("step.store_away", ref=ref, remedy="it comes due again")
         except SetAside as aside:
-            await self._ring(aside)
+            await ring_aside(self.gateway, aside)
         except Exception:
             log.exception("step.failed", ref=ref)
-
-    async def _ring(self, aside: SetAside) -> None:
-        """Say that a step is not tried any more; `filmgate jobs aside` lists it, even if this is lost."""
-        _, name = split_ref(aside.ref)
-        remedy = "it waits for `filmgate jobs release`"
-        if aside.step == "deliver":
-            remedy = "it is a dead letter until a replay or `filmgate jobs release`"
-        sentence = f"The step {aside.step} of {name} ended its worker twice; {remedy}."
-        log.error("step.set_aside", step=aside.step, ref=aside.ref)
-        with suppress(StoreUnavailable):
-            await self.gateway.alarms.ring("poison", sentence, job=name if aside.step != "deliver" else "")
 
     def report(self, queue: str) -> None:
         """Say that this process is ready for work; the supervisor keeps that known."""

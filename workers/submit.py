@@ -45,7 +45,14 @@ async def submit(gateway: Gateway, ref: str) -> None:
     3. queued: claim, which puts nonce and fence on disk before the call
     4. a store that has gone back in time buys nothing; else one POST, one attempt
     5. adopt on a valid answer; a definite refusal goes back in line or fails; everything else is held
+
+    What fails before the claim counts: a job that nobody can submit must not keep a slot.
     """
+    async with gateway.dispatch.counting("submit", ref):
+        await _submit(gateway, ref)
+
+
+async def _submit(gateway: Gateway, ref: str) -> None:
     job = await gateway.job_store.get(ref)
     if job is None:
         await gateway.dispatch.drop_due("submit", [ref])

@@ -64,11 +64,18 @@ async def list_all_jobs(
     }
 
 
-@router.post("/admin/jobs/{job_id}/resolve", openapi_extra=request_body(ResolveBody), summary="End a held job")
+@router.post(
+    "/admin/jobs/{job_id}/resolve",
+    openapi_extra=request_body(ResolveBody),
+    summary="End a job that is held or set aside",
+)
 async def resolve_job(
     job_id: KnownJob, actor: Administrator, owner: TheGateway, body: ReadResolve
 ) -> dict[str, Any]:
-    """Adopt fal's request, submit again what fal certainly has not, or fail; 409 `not_held` in any other state."""
+    """Adopt fal's request, submit again what fal certainly has not, or fail.
+
+    A job whose step was set aside can be failed; in any other state it is 409 `not_held`.
+    """
     job = await owner.operations.resolve(
         actor, job_id, body.action, upstream_request_id=body.upstream_request_id, charged=body.charged
     )

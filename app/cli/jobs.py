@@ -82,7 +82,7 @@ def held(*, as_json: AsJson = False) -> None:
 
 @group.command("aside")
 def aside(*, as_json: AsJson = False) -> None:
-    """List the steps that were set aside, because their workers died of them; their money stays put."""
+    """List the steps that were set aside, because they failed or their workers died; their money stays put."""
 
     async def ask(gateway: Gateway) -> list[dict[str, Any]]:
         rows = await gateway.operations.aside()
@@ -143,7 +143,10 @@ def resolve(
     charged: Annotated[bool | None, typer.Option(help="Did fal charge it? For fail.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """End a held job's uncertainty. Look in fal's dashboard first (tag: `jobs show`): resubmit buys again."""
+    """Decide a job that is held, or fail one that was set aside.
+
+    Look in fal's dashboard first (tag: `jobs show`): resubmit buys again.
+    """
     _one_form(action, upstream_request_id, charged)
 
     async def ask(gateway: Gateway) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 queued      → submitting · canceled · failed · running (fal shows the marker of an attempt we thought refused)
 submitting  → running · queued (refused for now, attempt + 1) · held · failed
 held        → running · queued · failed        the submission's outcome is unknown
-running     → finalizing
+running     → finalizing · failed · canceled (fal never said its end, or an administrator has)
 finalizing  → succeeded · failed · canceled
 """
 
@@ -37,7 +37,7 @@ NEXT: dict[Status, frozenset[Status]] = {
     Status.QUEUED: frozenset({Status.SUBMITTING, Status.RUNNING, Status.CANCELED, Status.FAILED}),
     Status.SUBMITTING: frozenset({Status.RUNNING, Status.QUEUED, Status.HELD, Status.FAILED}),
     Status.HELD: frozenset({Status.RUNNING, Status.QUEUED, Status.FAILED}),
-    Status.RUNNING: frozenset({Status.FINALIZING}),
+    Status.RUNNING: frozenset({Status.FINALIZING, Status.FAILED, Status.CANCELED}),
     Status.FINALIZING: frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELED}),
     Status.SUCCEEDED: frozenset(),
     Status.FAILED: frozenset(),

@@ -186,14 +186,17 @@ class Operations:
         upstream_request_id: str | None = None,
         charged: bool | None = None,
     ) -> Job:
-        """End a held job's uncertainty, on an operator's word.
+        """End the uncertainty of a job that is held or set aside, on an operator's word.
 
         `adopt` names fal's request id; `resubmit` says that fal has nothing; `fail` says whether fal charged.
+        What was set aside can only fail here: fal's id of it is known, or it was never sent.
         The audit line is written first, so that no act is without one.
         """
         job = await self.job(job_id)
-        if job.status is not Status.HELD or job.nonce is None:
-            raise Conflict(f"The job is {job.status.value}, not held.", code="not_held")
+        steps = [step for step, ref, _ in await self.aside() if ref == join_ref(job.team, job.id)]
+        if job.status is not Status.HELD and (action != "fail" or not steps):
+            remedy = "it is set aside: fail it here, or release it" if steps else "there is nothing to decide"
+            raise Conflict(f"The job is {job.status.value}, not held; {remedy}.", code="not_held")
         needed = {"adopt": (True, False), "resubmit": (False, False), "fail": (False, True)}[action]
         if needed != (upstream_request_id is not None, charged is not None):
             raise Unprocessable("adopt needs fal's request id; fail needs to know whether fal charged.")
@@ -204,10 +207,11 @@ class Operations:
             "action": action,
             "team": job.team,
             "held_reason": job.held_reason,
+            **({"set_aside": steps} if steps else {}),
             **{name: value for name, value in given.items() if value is not None},
         }
         await self._audit.act(actor=actor, action="job.resolve", target=job_id, details=details)
-        if not await self._decide(job, job.nonce, upstream_request_id, charged=charged):
+        if not await self._decide(job, job.nonce or "", upstream_request_id, charged=charged):
             raise Conflict("The job changed in this moment; look at it again.", code="not_held")
         return await self.job(job_id)
 
@@ -218,8 +222,9 @@ class Operations:
         if charged is None:
             return await self._jobs.requeue(job, nonce=nonce, wait_ms=0)
         charge = Charge.SPEND if charged else Charge.RELEASE
-        error = JobError("unknown_outcome", "The submission's outcome stayed unknown; an operator ended it.")
-        return await self._jobs.end(job, (Status.HELD,), Status.FAILED, charge=charge, nonce=nonce, error=error)
+        what = "submission's outcome" if job.status is Status.HELD else "job's end"
+        error = JobError("unknown_outcome", f"The {what} stayed unknown; an operator ended it.")
+        return await self._jobs.end(job, (job.status,), Status.FAILED, charge=charge, nonce=nonce, error=error)
 
     async def release(self, actor: str, name: str) -> list[tuple[str, str]]:
         """Let the steps on this id that were set aside go on; each step with its ref. NotFound when there is none.

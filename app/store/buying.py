@@ -7,6 +7,7 @@ from typing import Literal
 from app.store import keys
 from app.store.audit import Command
 from app.store.connection import Client, store_errors
+from app.store.jobs import LAST_MS
 from app.store.scripts import script
 
 FAILURES = 5  # in a row, until the breaker opens
@@ -55,10 +56,11 @@ class Buying:
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """Refs of jobs whose slot was taken back, and of those that were given one."""
+    """Refs of jobs whose slot was taken back, that were given one, and that are looked at again."""
 
     taken: list[str]
     given: list[str]
+    again: list[str]
 
 
 class BuyingStore:
@@ -123,17 +125,23 @@ class BuyingStore:
     async def sweep(self) -> Swept:
         """Compare the slots with the jobs' states, and put right what does not fit."""
         with store_errors():
-            taken, given = await script("sweep").run(
+            taken, given, again = await script("sweep").run(
                 self._redis,
-                keys={"slots": keys.SLOTS, "due_poll": keys.due("poll")},
-                args={"job_prefix": keys.JOB_PREFIX},
+                keys={
+                    "slots": keys.SLOTS,
+                    "due_poll": keys.due("poll"),
+                    "due_finalize": keys.due("finalize"),
+                    "due_expire": keys.due("expire"),
+                    "aside": keys.ASIDE,
+                },
+                args={"job_prefix": keys.JOB_PREFIX, "last_ms": LAST_MS},
             )
-        return Swept(taken, given)
+        return Swept(taken, given, again)
 
     async def sweep_if_due(self) -> Swept:
         """The same, once a minute in each process."""
         if time.monotonic() < self._sweep_at:
-            return Swept([], [])
+            return Swept([], [], [])
         self._sweep_at = time.monotonic() + SWEEP_S
         return await self.sweep()
 

@@ -5,7 +5,9 @@ from contextlib import asynccontextmanager
 
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from app.domain.errors import StoreUnavailable
 from app.domain.ids import split_ref
+from app.domain.jobs import Status
 from app.store import keys
 from app.store.connection import Client, store_errors
 from app.store.scripts import script
@@ -19,12 +21,16 @@ HEARTBEAT_MS = 15_000
 RUNG = "rung"
 RUNG_MS = 4000
 LANE_LEASE_MS = 2000
-DEATHS = 2  # of workers that had the same ref in hand, until it is set aside
+DEATHS = 2  # of workers that had the same ref in hand, or failed with it, until it is set aside
 REMEMBERED_MS = 86_400_000  # each of them
+FAILURES = 3  # of a step that is not taken up one by one, until it is set aside
+FAILURES_REMEMBERED_MS = 600_000
+FAILED_PAUSE_MS = 12_000  # a fault of the machine passes meanwhile
+WORKS_ON = {"submit": Status.QUEUED, "poll": Status.RUNNING, "finalize": Status.FINALIZING}  # job states by step
 
 
 class SetAside(Exception):
-    """This step on this ref ended its worker too often: nobody takes it up until an operator lets it go on."""
+    """This step on this ref ended its worker, or failed, too often: nobody takes it up until somebody decides."""
 
     def __init__(self, step: str, ref: str) -> None:
         super().__init__(f"{step} of {ref}")
@@ -80,16 +86,60 @@ class DispatchStore:
     async def in_hand(
         self, step: str, ref: str, *, hidden_ms: int, destination: str | None = None
     ) -> AsyncIterator[int]:
-        """Take a ref up, and give it back at the end, however that comes; a process that dies leaves its mark.
+        """Take a ref up, and give it back at the end; who dies or fails with it leaves a mark.
 
-        Gives what `take_up` says; SetAside when it was the end of too many workers.
+        A store that is away is no failure. Gives what `take_up` says; SetAside when there were too many marks.
         """
         now_ms = await self.take_up(step, ref, hidden_ms=hidden_ms, destination=destination)
+        failed = False
         try:
             yield now_ms
+        except StoreUnavailable:
+            raise
+        except Exception:
+            failed = True
+            raise
         finally:
-            if now_ms:
+            if now_ms and not failed:
                 await self.give_back(step, ref)
+
+    @asynccontextmanager
+    async def counting(self, step: str, ref: str) -> AsyncIterator[None]:
+        """Count what fails in here, of a step that is not taken up; instead of the last failure raise SetAside.
+
+        A store that is away is no failure.
+        """
+        try:
+            yield
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            if await self._count_failure(step, ref):
+                raise SetAside(step, ref) from error
+            raise
+
+    async def _count_failure(self, step: str, ref: str) -> bool:
+        """True when the step was set aside by it."""
+        with store_errors():
+            aside = await script("count_failure").run(
+                self._redis,
+                keys={
+                    "job": keys.job(ref),
+                    "due": keys.due(step),
+                    "suspect": keys.suspect(step, ref),
+                    "aside": keys.ASIDE,
+                    "slots": keys.SLOTS,
+                },
+                args={
+                    "ref": ref,
+                    "mark": f"{step} {ref}",
+                    "status": WORKS_ON[step].value,
+                    "most": FAILURES,
+                    "memory_ms": FAILURES_REMEMBERED_MS,
+                    "pause_ms": FAILED_PAUSE_MS,
+                },
+            )
+        return bool(aside)
 
     async def take_up(self, step: str, ref: str, *, hidden_ms: int, destination: str | None = None) -> int:
         """The store's time (ms) when the ref is ours for `hidden_ms`; 0: in other hands, put off, or not due.
@@ -151,7 +201,10 @@ class DispatchStore:
         return sorted(found, key=lambda row: row[2])
 
     async def release(self, step: str, ref: str) -> bool:
-        """Let what was set aside go on: it is due now, and no dead letter. False when it was not set aside."""
+        """Let what was set aside go on: it is due now, and no dead letter. False when it was not set aside.
+
+        A running job has its slot again; one that was not bought yet stands in line again.
+        """
         now_ms = await self.now_ms()
         with store_errors():
             if not await self._redis.hexists(keys.ASIDE, f"{step} {ref}"):
@@ -165,7 +218,11 @@ class DispatchStore:
                 pipe.zrem(keys.dead(team), delivery_id)
                 pipe.zadd(keys.waiting(destination), {ref: now_ms})
                 pipe.pexpire(keys.waiting(destination), REMEMBERED_MS * 30, nx=True)
-            if destination is not None or step != "deliver":  # a delivery that is forgotten is not due anywhere
+            if step == "poll":
+                pipe.zadd(keys.SLOTS, {ref: "+inf"}, nx=True)
+            if step == "submit":
+                pipe.zadd(keys.SLOTS, {ref: now_ms}, nx=True)  # it runs out, and the next grant puts it in line
+            elif destination is not None or step != "deliver":  # a delivery that is forgotten is not due anywhere
                 pipe.zadd(keys.due(step), {destination or ref: now_ms})
             pipe.hdel(keys.ASIDE, f"{step} {ref}")
             pipe.delete(keys.suspect(step, ref))

@@ -16,6 +16,7 @@ DAY_MS = 86_400_000
 SUBMIT_LEASE_MS = 45_000  # a submission is one POST of at most 30 s; after this, its worker is gone
 HELD_SLOT_MS = 600_000
 DISPUTE_MS = DAY_MS
+LAST_MS = 3_600_000  # after its deadline, until a job is given up that fal never says the end of
 ABSENCES = 100  # remembered
 BILLING_MS = 60_000  # fal's billing events come a little late
 
@@ -209,6 +210,7 @@ class JobStore:
                     "later": keys.LATER,
                     "slots": keys.SLOTS,
                     "held": keys.HELD,
+                    "aside": keys.ASIDE,
                     "due_submit": keys.due("submit"),
                     "due_poll": keys.due("poll"),
                     "due_finalize": keys.due("finalize"),
@@ -229,6 +231,7 @@ class JobStore:
                     "status": status.value,
                     "money": charge.value,
                     "delay_ms": delay_ms,
+                    "last_ms": LAST_MS,
                     "billing_ms": BILLING_MS if self._billed else "",
                     "retention_ms": self._retention_ms,
                     "delivery": new_id("msg"),

@@ -29,6 +29,7 @@ WRITES_DURING_SHORTAGE = {
     "compare_epoch",
     "leave_epoch",
     "sweep",
+    "count_failure",
     "told",
     "beat",
     "fold_usage",

@@ -76,19 +76,38 @@ async def test_what_is_not_set_aside_is_not_released(hand: Hand) -> None:
     assert await hand.due("deliver") == []
 
 
-async def test_a_step_that_fails_or_waits_is_no_death(hand: Hand) -> None:
-    """Reads that find nothing and exceptions give the ref back: only a process that ends leaves its mark."""
+async def test_a_step_that_waits_is_no_death(hand: Hand) -> None:
+    """Reads that find nothing give the ref back."""
     job = await hand.completed((await hand.bought("[emu:result_expired]")).id)
     for _ in range(3):
         assert (await hand.finalize(job.id)).status is Status.FINALIZING
         assert await marks(hand) == []
-    for _ in range(3):
-        await hand.make_due("finalize", hand.ref(job.id))
-        with pytest.raises(ZeroDivisionError):
-            async with hand.gateway.dispatch.in_hand("finalize", hand.ref(job.id), hidden_ms=1000):
-                raise ZeroDivisionError
-    assert await marks(hand) == []
     await hand.finalized(job.id)
+
+
+async def test_a_step_that_fails_counts_like_a_death(hand: Hand) -> None:
+    """Twice; the third time it is set aside. One that succeeds in between begins anew."""
+    job = await hand.completed((await hand.bought()).id)
+    ref = hand.ref(job.id)
+
+    async def fails() -> None:
+        await hand.make_due("finalize", ref)
+        with pytest.raises(ZeroDivisionError):
+            async with hand.gateway.dispatch.in_hand("finalize", ref, hidden_ms=1000):
+                raise ZeroDivisionError
+
+    await fails()
+    await hand.make_due("finalize", ref)
+    async with hand.gateway.dispatch.in_hand("finalize", ref, hidden_ms=1000) as taken_ms:
+        assert taken_ms
+    assert await marks(hand) == []
+    for _ in range(2):
+        await fails()
+    await hand.make_due("finalize", ref)
+    with pytest.raises(SetAside):
+        await finalize(hand.gateway, ref)
+    assert [row[:2] for row in await hand.gateway.dispatch.aside()] == [("finalize", ref)]
+    assert (await hand.job(job.id)).status is Status.FINALIZING
 
 
 async def test_a_store_that_was_away_is_no_death(store: RedisServer, emulator: Emulator) -> None:

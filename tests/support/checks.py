@@ -37,8 +37,8 @@ async def ledger_faults(redis: Any) -> list[str]:
 
 
 async def slot_faults(redis: Any) -> list[str]:
-    """Slots that an ended or finalizing job holds, and running jobs without one."""
-    return misplaced_slots(await Snapshot.read(redis, keys.SLOTS, keys.JOB_PREFIX))
+    """Slots that an ended or finalizing job holds, and running jobs without one that are not set aside."""
+    return misplaced_slots(await Snapshot.read(redis, keys.SLOTS, keys.ASIDE, keys.JOB_PREFIX))
 
 
 BOOKS = ("teams", "ledger:", "reservations:", "total:", "period:", "job:", "live:", "queued:")
@@ -58,12 +58,12 @@ def immortals(seen: Snapshot) -> list[str]:
 
 def misplaced_slots(seen: Snapshot) -> list[str]:
     """The same as `slot_faults`, of what was read."""
-    slots = seen.get(keys.SLOTS)
+    slots, aside = seen.get(keys.SLOTS), seen.get(keys.ASIDE)
     faults = []
     for ref, job in seen.jobs().items():
         if ref in slots and (job.status in ENDS or job.status is Status.FINALIZING):
             faults.append(f"{ref} is {job.status} and holds a slot")
-        if ref not in slots and job.status in {Status.SUBMITTING, Status.RUNNING}:
+        if ref not in slots and job.status in {Status.SUBMITTING, Status.RUNNING} and f"poll {ref}" not in aside:
             faults.append(f"{ref} is {job.status} and holds no slot")
     return faults
 

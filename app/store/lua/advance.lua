@@ -19,6 +19,7 @@
 --   later          zset    queued jobs that wait until their score (ms) before they stand in line again
 --   slots          zset    jobs that occupy fal; the score (ms) is when the slot falls free by itself, or +inf
 --   held           zset    jobs whose submission has an unknown outcome, since when
+--   aside          hash    steps that nobody takes up any more
 --   due_submit     zset    what must be looked at, and when (ms)
 --   due_poll       zset
 --   due_finalize   zset
@@ -38,6 +39,7 @@
 --   status         the new state
 --   money          keep | spend | release | dispute
 --   delay_ms       submitting: lease; queued: wait before the line; running: first poll; dispute: until decided
+--   last_ms        from the deadline until a job that fal has is given up, whatever fal says
 --   billing_ms     from an end until fal's bill is looked at; "" when nobody reads it
 --   retention_ms   how long an ended job is kept
 --   delivery       id of the entry for the job's own webhook
@@ -55,7 +57,7 @@ if arg.nonce ~= '' and before[2] ~= arg.nonce then
   return {'stale', status}
 end
 local id = redis.call('HGET', key.job, 'id')
-local whose = redis.call('HMGET', key.job, 'team', 'user', 'quoted_micro')
+local whose = redis.call('HMGET', key.job, 'team', 'user', 'quoted_micro', 'deadline_ms')
 if arg.status == 'submitting'
   and (not redis.call('ZSCORE', key.slots, arg.ref) or not may_claim(arg.prefix, whose[1], arg.ref)) then
   redis.call('ZADD', key.slots, 'XX', whole(now), arg.ref)
@@ -72,10 +74,9 @@ for i = 1, #rest, 2 do
   redis.call('HSET', key.job, rest[i], rest[i + 1] == '@now' and whole(now) or rest[i + 1])
 end
 
-redis.call('ZREM', key.due_submit, arg.ref)
-redis.call('ZREM', key.due_poll, arg.ref)
-redis.call('ZREM', key.due_finalize, arg.ref)
-redis.call('ZREM', key.held, arg.ref)
+for _, set in ipairs({key.due_submit, key.due_poll, key.due_finalize, key.held}) do
+  redis.call('ZREM', set, arg.ref)
+end
 local ended = false
 if arg.status == 'queued' then
   queue_places(arg.prefix, key.job, id, 'SADD')
@@ -114,7 +115,7 @@ elseif arg.status == 'running' then
   redis.call('HSET', key.job, 'submitted_ms', whole(now))
   redis.call('ZADD', key.slots, '+inf', arg.ref)
   redis.call('ZADD', key.due_poll, whole(now + arg.delay_ms), arg.ref)
-  redis.call('ZREM', key.due_expire, arg.ref)
+  redis.call('ZADD', key.due_expire, whole(math.max(now, whose[4]) + arg.last_ms), arg.ref)
 elseif arg.status == 'finalizing' then
   redis.call('HSET', key.job, 'upstream_done_ms', whole(now))
   redis.call('ZREM', key.slots, arg.ref)
@@ -124,9 +125,8 @@ else
   redis.call('HDEL', key.job, 'held_reason', 'lease_ms')
   redis.call('HSET', key.job, 'completed_ms', whole(now))
   leave_line(arg.prefix, key.line, whose[1], whose[2], arg.ref)
-  redis.call('ZREM', key.later, arg.ref)
-  redis.call('ZREM', key.slots, arg.ref)
-  redis.call('ZREM', key.due_expire, arg.ref)
+  for _, set in ipairs({key.later, key.slots, key.due_expire}) do redis.call('ZREM', set, arg.ref) end
+  redis.call('HDEL', key.aside, 'submit ' .. arg.ref, 'poll ' .. arg.ref, 'finalize ' .. arg.ref)
   leave_places(arg.prefix, key.job, id)
 end
 

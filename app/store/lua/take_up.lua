@@ -4,8 +4,8 @@
 -- Both have moved its time further away than handing out does.
 --
 -- 1. refuse when it is in other hands, put off, or not due at all
--- 2. set it aside when workers had it in hand that often and none gave it back: they died of it; a delivery is then a
---    dead letter with an attempt that says so, so that its team sees it, and its place is free
+-- 2. set it aside when workers had it in hand that often and none gave it back: they died or failed; a delivery is
+--    then a dead letter with an attempt that says so, so that its team sees it, and its place is free
 -- 3. write down that it is in hand, and hide it for as long as the step may last
 --
 -- USES clock event outbox

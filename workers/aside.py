@@ -1,0 +1,52 @@
+"""What no step brings to an end: a step that was set aside waits for a person, and a deadline ends its job."""
+
+from contextlib import suppress
+from typing import Literal
+
+import structlog
+
+from app.domain.errors import StoreUnavailable
+from app.domain.ids import split_ref
+from app.domain.jobs import Job, JobError, Status
+from app.gateway import Gateway
+from app.store.dispatch import SetAside
+from app.store.jobs import LAST_MS, Charge
+
+log = structlog.get_logger()
+
+
+async def ring_aside(gateway: Gateway, aside: SetAside) -> None:
+    """Say that a step is not tried any more; `filmgate jobs aside` lists it, even if this is lost."""
+    _, name = split_ref(aside.ref)
+    remedy = "it waits for `filmgate jobs release` or `filmgate jobs resolve`, and its deadline ends it"
+    if aside.step == "deliver":
+        remedy = "it is a dead letter until a replay or `filmgate jobs release`"
+    sentence = f"The step {aside.step} of {name} failed or ended its worker too often; {remedy}."
+    log.error("step.set_aside", step=aside.step, ref=aside.ref, exc_info=aside.__cause__)
+    with suppress(StoreUnavailable):
+        await gateway.alarms.ring("poison", sentence, job=name if aside.step != "deliver" else "")
+
+
+def last_moment_ms(job: Job) -> int:
+    """When a job that fal has is given up, whatever fal says: an hour after its deadline and its adoption."""
+    return max(job.deadline_ms, job.submitted_ms or 0) + LAST_MS
+
+
+async def give_up(gateway: Gateway, job: Job) -> None:
+    """End a job whose end fal never told: its deadline has long passed, and it was asked to cancel since.
+
+    It may have cost something: its money is disputed until fal's bill or a day decides. An alarm names it.
+    """
+    wanted = job.cancel_requested_ms is not None
+    status: Literal[Status.CANCELED, Status.FAILED] = Status.CANCELED if wanted else Status.FAILED
+    sentence = "fal never said how the job ended, and its deadline has long passed; fal may still charge it."
+    error = JobError("canceled" if wanted else "deadline_exceeded", sentence, retryable=not wanted)
+    if not await gateway.job_store.end(
+        job, (Status.RUNNING, Status.FINALIZING), status, charge=Charge.DISPUTE, error=error
+    ):
+        return
+    log.error("job.given_up", job=job.id, was=job.status.value, upstream_request_id=job.upstream_request_id)
+    with suppress(StoreUnavailable):  # the end is written, and the log has it
+        await gateway.alarms.ring(
+            "given_up", sentence, job=job.id, upstream_request_id=job.upstream_request_id or ""
+        )
