@@ -16,7 +16,7 @@ from app.domain.marker import Marker, make_marker
 from app.fal.client import SUBMIT_SECONDS
 from app.fal.protocol import Accepted, Refused, Submission, Unknown
 from app.gateway import Gateway
-from app.services.hints import orphan
+from app.services.hints import orphan, ring_if_shared
 from app.store.buying import Outcome
 from app.store.jobs import SUBMIT_LEASE_MS, Charge, ref_of
 from workers.runtime import Runtime
@@ -201,13 +201,15 @@ async def _written(write: Callable[[], Awaitable[bool]]) -> bool:
 async def _adopt(gateway: Gateway, job: Job, nonce: str, request_id: str) -> None:
     """Write down what was bought.
 
-    1. adopt; where the store stays away, fal's id is at least in the log
+    1. adopt; where the store stays away, fal's id is at least in the log; an id that another job has is an alarm
     2. somebody resolved the job meanwhile, and this generation is nobody's: cancel it at fal, and say so loudly
     """
     poll_ms = round(gateway.settings.poll_interval * 1000)
     adopt = partial(gateway.job_store.adopt, job, nonce=nonce, upstream_request_id=request_id, poll_ms=poll_ms)
     try:
         if await _written(adopt):
+            with suppress(StoreUnavailable):  # what was bought is written down
+                await ring_if_shared(gateway.job_store, gateway.alarms, job, request_id)
             return
     except StoreUnavailable:
         log.error("job.unsaved", job=job.id, upstream_request_id=request_id, remedy="adopt it by hand")  # noqa: TRY400  no trace needed

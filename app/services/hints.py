@@ -10,6 +10,7 @@ import structlog
 
 from app.crash import crash_point
 from app.domain.errors import NotFound, Unauthenticated, Unavailable
+from app.domain.ids import split_ref
 from app.domain.jobs import Job, Status
 from app.domain.marker import Marker, is_ours
 from app.fal.client import FalClient
@@ -110,6 +111,7 @@ async def adopt(jobs: JobStore, fal: FalClient, alarms: AlarmStore, job: Job, no
             break
         if done:
             log.info("job.adopted", job=job.id, upstream_request_id=request_id, was=job.status.value)
+            await ring_if_shared(jobs, alarms, job, request_id)
             return True
         now = await jobs.get(ref_of(job))
         if now is None:
@@ -117,6 +119,17 @@ async def adopt(jobs: JobStore, fal: FalClient, alarms: AlarmStore, job: Job, no
         job = now
     await orphan(fal, alarms, job, request_id)
     return False
+
+
+async def ring_if_shared(jobs: JobStore, alarms: AlarmStore, job: Job, request_id: str) -> None:
+    """Two jobs with one request of fal's: one of them shows the other's clip, and both are charged for it."""
+    other = await jobs.takes_request(job, request_id)
+    if other is None:
+        return
+    name = split_ref(other)[1]
+    log.error("job.shared_request", job=job.id, other=name, upstream_request_id=request_id)
+    sentence = f"fal gave the job the request that {name} has already; both go on, and show one and the same clip."
+    await alarms.ring("shared_request", sentence, job=job.id, upstream_request_id=request_id)
 
 
 async def orphan(fal: FalClient, alarms: AlarmStore, job: Job, request_id: str) -> None:

@@ -18,6 +18,7 @@ HELD_SLOT_MS = 600_000
 DISPUTE_MS = DAY_MS
 LAST_MS = 3_600_000  # after its deadline, until a job is given up that fal never says the end of
 ABSENCES = 100  # remembered
+REQUEST_MS = 2 * DAY_MS  # how long it is known which job has a request of fal's
 BILLING_MS = 60_000  # fal's billing events come a little late
 
 STRETCH = 1000  # records asked at once
@@ -341,6 +342,15 @@ class JobStore:
                         if request_id == upstream_request_id:
                             return ref
         return None
+
+    async def takes_request(self, job: Job, upstream_request_id: str) -> str | None:
+        """Remember that this job has this request of fal's; the ref of the job that had it before, or None."""
+        ref = join_ref(job.team, job.id)
+        with store_errors():
+            before: str | None = await self._redis.set(
+                keys.request(upstream_request_id), ref, nx=True, get=True, px=REQUEST_MS
+            )
+        return None if before == ref else before
 
     async def held(self) -> list[str]:
         """Refs of all held jobs, the oldest first."""

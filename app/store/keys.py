@@ -72,6 +72,7 @@ LIFETIMES: dict[str, Lifetime] = {
     "upload:": Lifetime.EXPIRING,
     "durations:": Lifetime.EXPIRING,
     "absences:": Lifetime.EXPIRING,
+    "request:": Lifetime.EXPIRING,
     "suspect:": Lifetime.EXPIRING,
     "aside": Lifetime.STANDING,
     "pauses": Lifetime.STANDING,
@@ -296,6 +297,11 @@ def durations(model: str) -> str:
 def absences(ref: str, nonce: str) -> str:
     """List: when (ms) fal's history was complete and did not show this attempt."""
     return f"{PREFIX}absences:{ref}:{nonce}"
+
+
+def request(upstream_request_id: str) -> str:
+    """String: ref of the job that was the first to have this request of fal's, for two days."""
+    return f"{PREFIX}request:{upstream_request_id}"
 
 
 def suspect(step: str, ref: str) -> str:

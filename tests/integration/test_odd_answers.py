@@ -154,6 +154,19 @@ async def test_what_is_erased_is_erased_in_errors_too(store: RedisServer, emulat
         assert prompt not in str((await Snapshot.read(hand.redis)).values)
 
 
+async def test_two_jobs_with_one_id_of_fals_ring_an_alarm(store: RedisServer, emulator: Emulator) -> None:
+    """At the second, whether the first still runs or has ended; a job's own id, told twice, rings nobody."""
+    async with Receiver() as fal, open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=fal.url) as stack:
+        hand = Hand(stack)
+        first = await ended(hand, fal, COMPLETED, CLIP)
+        assert await hand.store.takes_request(first, "abc-1") is None
+        assert await hand.gateway.alarms.newest(9) == []
+        second = await ended(hand, fal, COMPLETED, CLIP)
+        (alarm,) = await hand.gateway.alarms.newest(9)
+        assert (alarm.kind, alarm.job, alarm.upstream_request_id) == ("shared_request", second.id, "abc-1")
+        assert first.id in alarm.message
+
+
 async def shown_alone(stack: Stack, job_id: str) -> dict[str, Any]:
     """The job as it is shown."""
     reply = await stack.api.get(f"/v1/jobs/{job_id}")

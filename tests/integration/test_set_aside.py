@@ -63,10 +63,7 @@ STEPS = {"submit": Status.QUEUED, "poll": Status.RUNNING, "finalize": Status.FIN
 async def test_three_jobs_that_nobody_can_look_at_stop_nobody(
     store: RedisServer, emulator: Emulator, admin: Administrator
 ) -> None:
-    """Real workers, three slots, all taken by jobs whose polls fail: set aside with an alarm each; others go on.
-
-    Then each of them ends: one is released when its cause is mended, one by a person, one by its deadline.
-    """
+    """Real workers, all slots taken by jobs whose polls fail: set aside with alarms, each ends in its way."""
     async with open_stack(store, emulator, FILMGATE_UPSTREAM_CONCURRENCY="3") as stack:
         hand = Hand(stack)
         poisoned = [await hand.bought("[emu:slow]") for _ in range(3)]
