@@ -10,7 +10,8 @@ from typing import Annotated, cast
 import structlog
 from fastapi import Depends, Request
 
-from app.domain.accounts import Caller
+from app.domain.access import require_scope
+from app.domain.accounts import Caller, Scope
 from app.domain.errors import Forbidden, Malformed
 from app.domain.jobs import Job
 from app.gateway import Gateway
@@ -32,23 +33,30 @@ async def gateway(request: Request) -> Gateway:
 TheGateway = Annotated[Gateway, Depends(gateway)]
 
 
-def _credential(request: Request) -> str | None:
-    """The key in `Authorization: Bearer …`, `Authorization: Key …` or `X-API-Key: …`."""
-    given = request.headers.getlist("authorization")
+def credential(request: Request) -> str | None:
+    """The key in `Authorization: Bearer …`, `Authorization: Key …` or `X-API-Key: …`, each sent once at most.
+
+    Another scheme in `Authorization`, or nothing behind ours, is a proxy's and does not hide the other.
+    """
+    authorization = _once(request, "Authorization")
+    scheme, _, found = (authorization or "").partition(" ")
+    other = _once(request, "X-API-Key")
+    return (found.strip() if scheme.lower() in SCHEMES else "") or other
+
+
+def _once(request: Request, name: str) -> str | None:
+    given = request.headers.getlist(name)
     if len(given) > 1:
-        raise Malformed("There are two Authorization headers.", code="invalid_header")
-    if given:
-        scheme, _, credential = given[0].partition(" ")
-        return credential.strip() if scheme.lower() in SCHEMES else None
-    return request.headers.get("x-api-key")
+        raise Malformed(f"There are two {name} headers; send one.", code="invalid_header")
+    return given[0] if given else None
 
 
-def _is_administrator(credential: str | None, owner: Gateway) -> bool:
+def _is_administrator(given: str | None, owner: Gateway) -> bool:
     """True when the key is the administrator's; compared in constant time."""
     key = owner.settings.admin_key
-    if key is None or credential is None:
+    if key is None or given is None:
         return False
-    return secrets.compare_digest(credential.encode(), key.get_secret_value().encode())
+    return secrets.compare_digest(given.encode(), key.get_secret_value().encode())
 
 
 def _require_origin(request: Request, caller: Caller) -> None:
@@ -65,10 +73,10 @@ def _require_origin(request: Request, caller: Caller) -> None:
 
 async def job_reader(request: Request, owner: TheGateway) -> Caller:
     """Who is asking, a browser token for one job too; Unauthenticated when nobody with a valid key is."""
-    credential = _credential(request)
-    if _is_administrator(credential, owner):
+    given = credential(request)
+    if _is_administrator(given, owner):
         raise Forbidden("This is the administrator's key; make a user with a key for this.")
-    return await _known_caller(request, owner, credential)
+    return await _known_caller(request, owner, given)
 
 
 JobReader = Annotated[Caller, Depends(job_reader)]
@@ -82,8 +90,8 @@ async def current_caller(request: Request, owner: TheGateway) -> Caller:
     return caller
 
 
-async def _known_caller(request: Request, owner: Gateway, credential: str | None) -> Caller:
-    caller = await owner.accounts.authenticate(credential)
+async def _known_caller(request: Request, owner: Gateway, given: str | None) -> Caller:
+    caller = await owner.accounts.authenticate(given)
     _require_origin(request, caller)
     structlog.contextvars.bind_contextvars(team=caller.team, user=caller.user)
     return caller
@@ -92,11 +100,20 @@ async def _known_caller(request: Request, owner: Gateway, credential: str | None
 CurrentCaller = Annotated[Caller, Depends(current_caller)]
 
 
+async def uploader(caller: CurrentCaller) -> Caller:
+    """Who may bring files: an upload costs fal's storage and is the first half of a submission."""
+    require_scope(caller, Scope.JOBS_WRITE)
+    return caller
+
+
+Uploader = Annotated[Caller, Depends(uploader)]
+
+
 async def administrator(request: Request, owner: TheGateway) -> str:
     """Who administers, as the audit log names them; Forbidden for everybody else's keys."""
-    credential = _credential(request)
-    if not _is_administrator(credential, owner):
-        await owner.accounts.authenticate(credential)
+    given = credential(request)
+    if not _is_administrator(given, owner):
+        await owner.accounts.authenticate(given)
         raise Forbidden("Only the administrator's key (FILMGATE_ADMIN_KEY) may do this.")
     structlog.contextvars.bind_contextvars(actor=ADMINISTRATOR)
     return ADMINISTRATOR

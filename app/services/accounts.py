@@ -1,12 +1,14 @@
 """Who is asking: a key or a browser token becomes a caller."""
 
 import time
-from contextlib import suppress
+from asyncio import Event
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 
 from app.domain.accounts import Caller, digest, is_token, well_formed
 from app.domain.errors import NotFound, StoreUnavailable, Unauthenticated
 from app.domain.limits import LimitState
+from app.services.revocation import Revocation
 from app.store import keys
 from app.store.accounts import AccountStore, Credential, Team, User
 from app.store.ledger import LedgerStore
@@ -39,6 +41,7 @@ class Accounts:
         self._limits = limits
         self._known: dict[str, tuple[float, Caller]] = {}
         self._noted: dict[str, float] = {}
+        self._revocation = Revocation(accounts)
 
     async def authenticate(self, key: str | None) -> Caller:
         """The holder of the key; Unauthenticated when there is none. A mistyped key costs no look-up."""
@@ -59,8 +62,12 @@ class Accounts:
         self._known[key_digest] = (asked_at + REMEMBER_S, caller)
         return caller
 
+    def watching(self, caller: Caller) -> AbstractAsyncContextManager[Event]:
+        """For a call that stays open: an event that is set soon after the caller's key opens nothing any more."""
+        return self._revocation.watching(caller)
+
     async def is_valid(self, caller: Caller) -> bool:
-        """True while the caller's key still opens something; for connections that stay open."""
+        """True while the caller's key still opens something; before a call that was held is answered."""
         try:
             await self._look_up(caller.digest, token=caller.token is not None)
         except Unauthenticated:

@@ -139,6 +139,7 @@ class Deliveries:
 
     async def _visible(self, caller: Caller, delivery_id: str) -> Listed:
         """The delivery, if it is about a job that the caller sees, or the caller sees the team's; else NotFound."""
+        require_scope(caller, Scope.JOBS_READ)
         listed = await self._store.get(caller.team, delivery_id)
         if listed is not None:
             event = listed.delivery.event

@@ -224,7 +224,7 @@ class FalDoor:
         await asyncio.sleep(max(0.0, until - time.monotonic()))  # also when the store had no patience
 
     async def _require_short_line(self, caller: Caller, longest: int, key: str | None) -> None:
-        if key is not None and await self._admission.peek(caller.team, caller.user, key) is not None:
+        if key is not None and await self._admission.peek(caller, key) is not None:
             return
         position = await self._line.position_of_next(caller.team, caller.user, micro=1)
         if position > longest:

@@ -7,7 +7,7 @@ from statistics import median
 import structlog
 
 from app.crash import crash_point
-from app.domain.access import mark_of_own, require_control, require_scope, sees
+from app.domain.access import mark_of_own, require_control, require_scope
 from app.domain.accounts import Caller, Scope
 from app.domain.errors import (
     Conflict,
@@ -22,7 +22,7 @@ from app.registry.pricing import Quote
 from app.services.refusals import refusal
 from app.services.requests import JobRequest, Requests
 from app.services.watch import Frames, Watch
-from app.store import keys
+from app.store.accounts import name_of
 from app.store.admission import AdmissionStore, Admitted, Answer, Gone, KeyReusedFor, NewJob, Refused
 from app.store.dispatch import DispatchStore
 from app.store.jobs import LIVE, NOW, JobStore
@@ -96,7 +96,7 @@ class Jobs:
         checked = await self._requests.check(caller, request)
         fingerprint = checked.fingerprint()
         if checked.embedded and idempotency_key is not None:
-            known = await self._admission.peek(caller.team, caller.user, idempotency_key)
+            known = await self._admission.peek(caller, idempotency_key)
             if known is not None:  # the image was stored the first time
                 limits = await self._limits.standing(caller)
                 return await self._repeat(caller, known[0], limits, same=known[1] == fingerprint)
@@ -108,7 +108,7 @@ class Jobs:
                 user=caller.user,
                 key=caller.key,
                 token=caller.token,
-                credential=keys.token(caller.digest) if caller.token else keys.key(caller.digest),
+                credential=name_of(caller),
                 zone=caller.zone,
                 model=checked.model.id,
                 input=clean,
@@ -227,6 +227,4 @@ class Jobs:
         job = await self._jobs.get(join_ref(caller.team, job_id))
         if job is None:
             raise NotFound("The job of this idempotency key has expired; use a new key.")
-        if not sees(caller, job):  # a browser token sees the jobs it made, and none of its user's others
-            raise KeyReused("This idempotency key was used before, for another token's job; use a new key.")
         return Submitted(job, await self.position(job), repeated=True, limits=limits)

@@ -1,15 +1,13 @@
 """Following a job: what happened since, and what happens now."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
 from typing import TypeVar
 
 import anyio
-import structlog
 
-from app.domain.errors import StoreUnavailable
 from app.domain.events import END_EVENTS, Event
 from app.domain.ids import join_ref
 from app.domain.jobs import Job
@@ -18,10 +16,8 @@ from app.store.events import EventStore, Queue, order
 from app.store.jobs import JobStore
 
 PING_S = 10.0
-CHECK_S = 2.0  # an open stream must end within five seconds of its key
 
 T = TypeVar("T")
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,47 +133,33 @@ def _present_state(job: Job, cursor: str) -> Event:
     )
 
 
-async def while_valid(
-    frames: AsyncGenerator[T, None], is_valid: Callable[[], Awaitable[bool]]
+async def until_closed(
+    frames: AsyncGenerator[T, None], watching: AbstractAsyncContextManager[asyncio.Event]
 ) -> AsyncGenerator[T, None]:
     """What `frames` gives, to its end, or until the watcher's key is found to open nothing any more.
 
-    1. wait for the next frame, or for the time to look at the key, every CHECK_S; the frame's task is left alone
-       meanwhile, because a cancellation may get lost or lose a frame
-    2. a key that opens nothing ends the stream; a store that is away says nothing about the key
-    3. in the end the frame's task is ended for certain, also when the watcher has gone
+    1. wait for the next frame, or for the key's end; the frame's task is left alone meanwhile, because a
+       cancellation may get lost or lose a frame
+    2. a key that opens nothing ends the stream, whatever else is there to be told
+    3. in the end the tasks are ended for certain, also when the watcher has gone
     """
-    loop = asyncio.get_running_loop()
-    look_at = loop.time() + CHECK_S
-    coming: asyncio.Task[T | None] | None = None
-    async with aclosing(frames):
+    async with aclosing(frames), watching as closed:
+        closing = asyncio.create_task(closed.wait())
+        coming: asyncio.Task[T | None] | None = None
         try:
             while True:
-                coming = coming or asyncio.create_task(_next(frames))
-                await asyncio.wait({coming}, timeout=max(0.0, look_at - loop.time()))
-                if loop.time() >= look_at:
-                    if not await _still(is_valid):
-                        log.info("stream.closed", reason="the key opens nothing any more")
-                        return
-                    look_at = loop.time() + CHECK_S
-                if coming.done():
-                    frame = coming.result()
-                    coming = None
-                    if frame is None:
-                        return
-                    yield frame
+                coming = asyncio.create_task(_next(frames))
+                await asyncio.wait({coming, closing}, return_when=asyncio.FIRST_COMPLETED)
+                if closed.is_set():
+                    return
+                frame = coming.result()
+                if frame is None:
+                    return
+                yield frame
         finally:
-            if coming is not None:
-                with anyio.CancelScope(shield=True):  # the watcher's own task is being cancelled, again and again
-                    await ended(coming)
+            with anyio.CancelScope(shield=True):  # the watcher's own task is being cancelled, again and again
+                await ended(*({closing} if coming is None else {closing, coming}))
 
 
 async def _next(frames: AsyncGenerator[T, None]) -> T | None:
     return await anext(frames, None)
-
-
-async def _still(is_valid: Callable[[], Awaitable[bool]]) -> bool:
-    try:
-        return await is_valid()
-    except StoreUnavailable:
-        return True

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from app.domain.access import require_key, require_scope
 from app.domain.accounts import Caller, Scope
-from app.domain.errors import Conflict, Forbidden, NotFound
+from app.domain.errors import Conflict, NotFound
 from app.domain.events import ENDPOINT_DISABLED, ENDPOINT_TEST, EndpointNotice
 from app.domain.ids import new_id, split_ref
 from app.domain.webhooks import USUAL_EVENTS, Endpoint, Health, Secret, rotated
@@ -226,9 +226,11 @@ class Webhooks:
     # --- the team's secret ---------------------------------------------------------------------------------------
 
     async def team_secrets(self, caller: Caller) -> tuple[Secret, ...]:
-        """What signs the webhooks that the team's jobs name themselves, the newest first; never for a browser."""
-        if caller.token is not None:
-            raise Forbidden("A browser token may not read the team's webhook secret.")
+        """What signs the webhooks that the team's jobs name themselves, the newest first.
+
+        Who has it can make messages that the team's consumers believe, so it is for the team's administrators.
+        """
+        _require_admin(caller)
         return (await self._team(caller)).secrets
 
     async def rotate_team_secret(self, caller: Caller, *, overlap_ms: int) -> tuple[Secret, ...]:

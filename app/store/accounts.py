@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.domain.accounts import Scope
+from app.domain.accounts import Caller, Scope
 from app.domain.webhooks import Secret
 from app.store import keys
 from app.store.audit import Command
@@ -84,6 +84,11 @@ class Credential:
     parent: Key | None
     zone: str
     now_ms: int
+
+
+def name_of(caller: Caller) -> str:
+    """The store's name of the caller's key or browser token."""
+    return keys.token(caller.digest) if caller.token else keys.key(caller.digest)
 
 
 def fields_of(record: Team | User | Key) -> list[str | int]:
@@ -228,6 +233,12 @@ class AccountStore:
         if not record:
             return None
         return Credential(_key(_pairs(record)), _key(_pairs(parent)) if parent else None, zone or "UTC", int(now))
+
+    async def closed(self, names: Sequence[str]) -> list[str]:
+        """Those of these keys and tokens, by their names here, that open nothing any more."""
+        with store_errors():
+            found = await script("closed").run(self._redis, keys={}, args={"prefix": keys.PREFIX}, rest=names)
+        return [name for name, closed in zip(names, found, strict=True) if int(closed)]
 
     async def remember_file(self, team: str, url_digest: str, facts: dict[str, str | int], *, seconds: int) -> None:
         """Remember what was uploaded at a URL."""

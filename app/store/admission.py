@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from app.domain.accounts import Caller
 from app.domain.ids import join_ref, new_id
 from app.domain.jobs import Job, Priority, Status
 from app.domain.limits import LimitState
@@ -159,7 +160,7 @@ class AdmissionStore:
                 self._redis,
                 keys={
                     "job": keys.job(join_ref(job.team, job.id)),
-                    "idem": keys.idempotency(job.team, job.user, digest),
+                    "idem": keys.idempotency(job.team, job.token or job.user, digest),
                 },
                 args={"answered": int(answered), "polled": int(polled)},
             )
@@ -171,15 +172,16 @@ class AdmissionStore:
         if digest:
             await self.told(job, digest=digest, polled=True)
 
-    async def peek(self, team: str, user: str, idempotency_key: str) -> tuple[str, str] | None:
-        """The job id and the fingerprint of an idempotency key seen before."""
+    async def peek(self, caller: Caller, idempotency_key: str) -> tuple[str, str] | None:
+        """The job id and the fingerprint of an idempotency key that the caller used before."""
+        name = _idempotency(caller.team, caller.token or caller.user, idempotency_key)
         with store_errors():
-            found = await self._redis.hmget(_idempotency(team, user, idempotency_key), "job", "fingerprint")
+            found = await self._redis.hmget(name, "job", "fingerprint")
         return (found[0], found[1]) if found[0] else None
 
 
-def _idempotency(team: str, user: str, idempotency_key: str | None) -> str:
-    return keys.idempotency(team, user, key_digest(idempotency_key or ""))
+def _idempotency(team: str, owner: str, idempotency_key: str | None) -> str:
+    return keys.idempotency(team, owner, key_digest(idempotency_key or ""))
 
 
 def key_digest(idempotency_key: str) -> str:
@@ -189,7 +191,7 @@ def key_digest(idempotency_key: str) -> str:
 
 def _keys(new: NewJob, job_id: str) -> dict[str, str]:
     return {
-        "idem": _idempotency(new.team, new.user, new.idempotency_key),
+        "idem": _idempotency(new.team, new.token or new.user, new.idempotency_key),
         "credential": new.credential,
         "team": keys.team(new.team),
         "job": keys.job(join_ref(new.team, job_id)),

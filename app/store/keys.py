@@ -141,9 +141,9 @@ def metadata_jobs(team: str, name: str, value: str) -> str:
     return f"{PREFIX}jobs:{team}:meta:{name}={value}"
 
 
-def idempotency(team: str, user: str, key_digest: str) -> str:
-    """Hash: the job and the fingerprint of a submission made with an idempotency key."""
-    return f"{PREFIX}idem:{team}:{user}:{key_digest}"
+def idempotency(team: str, owner: str, key_digest: str) -> str:
+    """Hash: the job and the fingerprint of a submission with an idempotency key of a user or a browser token."""
+    return f"{PREFIX}idem:{team}:{owner}:{key_digest}"
 
 
 def reservations(team: str) -> str:

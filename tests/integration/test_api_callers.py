@@ -73,9 +73,10 @@ async def test_a_key_in_the_address_opens_nothing(stack: Stack, name: str) -> No
     assert_problem(reply, 401, "unauthenticated", secret=stack.account.key)
 
 
-async def test_two_authorization_headers_are_refused(stack: Stack) -> None:
+@pytest.mark.parametrize("name", ["Authorization", "X-API-Key"])
+async def test_two_of_a_header_are_refused(stack: Stack, name: str) -> None:
     """400, so that no proxy and gateway can read different ones."""
-    headers = [("Authorization", f"Bearer {stack.account.key}")] * 2
+    headers = [(name, f"Bearer {stack.account.key}" if name == "Authorization" else stack.account.key)] * 2
     async with httpx.AsyncClient(transport=stack.api._transport, base_url="http://filmgate.test") as bare:
         assert_problem(await bare.get("/v1/me", headers=headers), 400, "invalid_header")
 
@@ -95,6 +96,21 @@ async def test_a_key_may_come_in_its_own_header(stack: Stack) -> None:
     headers = {"X-API-Key": stack.account.key}
     async with httpx.AsyncClient(transport=stack.api._transport, base_url="http://filmgate.test") as bare:
         assert (await bare.get("/v1/me", headers=headers)).status_code == 200
+
+
+OF_A_PROXY = ["Basic dXNlcjpwYXNz", 'Digest username="u"', "Negotiate abc", "Bearer", "Bearer ", "Key ", ""]
+
+
+@pytest.mark.parametrize("authorization", OF_A_PROXY)
+async def test_what_a_proxy_says_of_itself_does_not_hide_the_key(stack: Stack, authorization: str) -> None:
+    """`X-API-Key` counts beside an `Authorization` that is not ours; at fal's doors too."""
+    headers = {"Authorization": authorization, "X-API-Key": stack.account.key}
+    async with httpx.AsyncClient(transport=stack.api._transport, base_url="http://filmgate.test") as bare:
+        assert (await bare.get("/v1/me", headers=headers)).status_code == 200
+        token = await bare.post("/fal/rest/storage/auth/token", headers=headers)
+        assert token.status_code == 200
+        wrong = {"Authorization": f"Bearer {new_key()}", "X-API-Key": stack.account.key}
+        assert_problem(await bare.get("/v1/me", headers=wrong), 401, "unauthenticated")
 
 
 @pytest.mark.parametrize("same_team", [True, False])

@@ -54,10 +54,10 @@ def every_route(stack: Stack, job: str) -> dict[str, Callable[[], asyncio.Task[h
         "cancel": later("POST", f"/v1/jobs/{job}/cancel"),
         "delete": later("DELETE", f"/v1/jobs/{job}"),
         "video": later("GET", f"/v1/jobs/{job}/video"),
-        "events": later("GET", f"/v1/jobs/{job}/events"),
+        "job's events": later("GET", f"/v1/jobs/{job}/events"),
         "deliveries": later("GET", f"/v1/jobs/{job}/deliveries"),
         "me": later("GET", "/v1/me"),
-        "secret": later("GET", "/v1/webhook-secret"),
+        "events": later("GET", "/v1/events"),
         "models": later("GET", "/v1/models"),
         "file": later("POST", "/v1/files", files={"file": ("a.png", picture(), "image/png")}),
     }

@@ -24,8 +24,9 @@ pytestmark = pytest.mark.anyio
 
 
 async def secret_of(hand: Hand) -> str:
-    """The team's secret, as a customer reads it."""
-    secret: str = (await hand.stack.api.get("/v1/webhook-secret")).json()["secret"]
+    """The team's secret, as its administrator reads it."""
+    async with chief(hand.stack) as api:
+        secret: str = (await api.get("/v1/webhook-secret")).json()["secret"]
     return secret
 
 

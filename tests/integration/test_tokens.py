@@ -154,17 +154,22 @@ async def test_a_token_sees_the_jobs_it_made_and_no_others(stack: Stack) -> None
     assert len((await stack.api.get("/v1/jobs")).json()["data"]) == 3
 
 
-async def test_an_idempotency_key_does_not_open_another_tokens_job(stack: Stack) -> None:
-    """The key's scope is the user, so nothing is bought twice; but the first token's job is not shown."""
+async def test_an_idempotency_key_is_its_tokens_own(stack: Stack) -> None:
+    """Visitors of one page, and the server behind it, use the same key without meeting: each gets its own job."""
     one, two = await token(stack.api), await token(stack.api)
-    headers = {"Idempotency-Key": "the same"}
+    headers = {"Idempotency-Key": "order-1001"}
     async with calling(stack, one["token"]) as mine, calling(stack, two["token"]) as theirs:
         made = await mine.post("/v1/jobs", json=stack.body(), headers=headers)
         again = await mine.post("/v1/jobs", json=stack.body(), headers=headers)
         assert again.json()["id"] == made.json()["id"]
-        refused = await theirs.post("/v1/jobs", json=stack.body(), headers=headers)
-    assert_problem(refused, 422, "idempotency_key_reused", secret=made.json()["id"])
-    assert len((await stack.api.get("/v1/jobs")).json()["data"]) == 1
+        assert again.headers["idempotent-replayed"] == "true"
+        other = await mine.post("/v1/jobs", json=stack.body("another"), headers=headers)
+        assert_problem(other, 422, "idempotency_key_reused", secret=made.json()["id"])
+        same = await theirs.post("/v1/jobs", json=stack.body(), headers=headers)
+        servers = await stack.api.post("/v1/jobs", json=stack.body("the server's"), headers=headers)
+    ids = {reply.json()["id"] for reply in (made, same, servers)}
+    assert [reply.status_code for reply in (made, same, servers)] == [202] * 3
+    assert len(ids) == 3
 
 
 async def test_a_token_reads_nothing_of_the_teams(stack: Stack) -> None:

@@ -116,8 +116,8 @@ async def test_every_secret_signs_until_its_overlap_is_over(hand: Hand, receiver
 
 async def test_a_jobs_own_webhook_is_signed_with_both_secrets_of_the_team(hand: Hand, receiver: Receiver) -> None:
     """During the overlap of a rotation; the endpoint's own secret has nothing to do with it."""
-    before = (await hand.stack.api.get("/v1/webhook-secret")).json()["secret"]
     async with chief(hand.stack) as api:
+        before = (await api.get("/v1/webhook-secret")).json()["secret"]
         after = (await api.post("/v1/webhook-secret/rotate", json={"overlap_days": 1})).json()["secret"]
     await hand.ended(webhook_url=receiver.url)
     assert await sent(hand) == 1

@@ -179,15 +179,16 @@ async def test_a_wrong_overlap_is_refused(stack: Stack, body: dict[str, int]) ->
         assert_problem(await rotated(api, "/v1/webhook-secret/rotate", **body), 422, "invalid_input")
 
 
-async def test_the_teams_secret_is_its_users_to_read_and_its_administrators_to_rotate(stack: Stack) -> None:
-    """Who submits has to verify; a user's key may not end what others verify with."""
-    before = (await stack.api.get("/v1/webhook-secret")).json()
-    assert before["older_secrets_until"] == []
+async def test_the_teams_secret_is_its_administrators(stack: Stack) -> None:
+    """Who reads it can sign messages about colleagues' jobs, so a user's key neither reads nor rotates it."""
+    assert_problem(await stack.api.get("/v1/webhook-secret"), 403, "forbidden")
     assert_problem(await rotated(stack.api, "/v1/webhook-secret/rotate"), 403, "forbidden")
     async with chief(stack) as api:
+        before = (await api.get("/v1/webhook-secret")).json()
+        assert before["older_secrets_until"] == []
         after = (await rotated(api, "/v1/webhook-secret/rotate")).json()
-    assert after["secret"] != before["secret"]
-    assert (await stack.api.get("/v1/webhook-secret")).json() == after
+        assert after["secret"] != before["secret"]
+        assert (await api.get("/v1/webhook-secret")).json() == after
 
 
 async def test_a_test_event_arrives_on_the_way_of_every_delivery(stack: Stack, receiver: Receiver) -> None:

@@ -9,7 +9,6 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
-from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, BackgroundTasks, Depends, Request
@@ -25,7 +24,7 @@ from app.domain.errors import Conflict, NotFound
 from app.domain.fal_views import COMPLETED, ending, status_view
 from app.gateway import Gateway
 from app.services.fal_door import Seen
-from app.services.watch import while_valid
+from app.services.watch import until_closed
 
 PING_S = 8.0  # a comment at least every ten seconds
 PENDING = {"detail": "Request is still in progress", "message": "Request is still in progress"}
@@ -110,9 +109,7 @@ async def status_stream(poll: Polled) -> Response:
     if first is None:
         return not_found(poll.trace_id, status_word=True)
     seen = owner.fal_door.follow(caller, poll.app, poll.request_id)
-    frames = while_valid(
-        _frames(seen, owner.settings.base_url, logs=poll.logs), partial(owner.accounts.is_valid, caller)
-    )
+    frames = until_closed(_frames(seen, owner.settings.base_url, logs=poll.logs), owner.accounts.watching(caller))
     headers = {**answer_headers(first.job), "X-Accel-Buffering": "no"}
     return StreamingResponse(_closing(frames), headers=headers, media_type="text/event-stream")
 

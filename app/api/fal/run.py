@@ -1,18 +1,13 @@
 """fal's synchronous call: what is `https://fal.run/…` for fal's clients is `/fal/run/…` here."""
 
-import asyncio
-
 from fastapi import APIRouter, BackgroundTasks, Request
 from fastapi.responses import Response
 
 from app.api.fal.asking import Asked, answer_headers
 from app.api.fal.errors import REQUEST_ID, TOO_MANY, fal_reply
 from app.api.fal.queue import result_of
+from app.api.holding import held
 from app.api.stopping import stopping
-from app.domain.accounts import Caller
-from app.domain.errors import Unauthenticated
-from app.ending import ended
-from app.services.fal_door import FalDoor, Seen, Taken
 
 GONE, UNAVAILABLE = 499, 503
 RESTART_S = 2  # until another server, or this one again, takes the call
@@ -31,29 +26,17 @@ async def run(request: Request, asked: Asked) -> Response:
         asked.caller, asked.request, door="run", idempotency_key=asked.key, trace_id=request.scope["trace_id"]
     )
     headers = answer_headers(taken.job, taken=taken)
-    seen = await _held(request, door, asked.caller, taken)
+    seen = await held(
+        request, asked.owner, asked.caller, door.until_end(asked.caller, taken.job), left=_left(request)
+    )
     if seen is None and stopping(request).is_set():
         return _restarting(headers, repeatable=not asked.request.always_new)
     if seen is None:
         return Response(status_code=GONE, headers=headers)  # nobody reads it
-    if not await asked.owner.accounts.is_valid(asked.caller):
-        raise Unauthenticated("The key was revoked while the call was held.")
     reply = result_of(seen, request.scope["trace_id"], headers=headers)
     reply.background = BackgroundTasks()
     reply.background.add_task(door.answered, taken, door="run")
     return reply
-
-
-async def _held(request: Request, door: FalDoor, caller: Caller, taken: Taken) -> Seen | None:
-    """The job at its end; None when the caller left before it, or the server is told to stop."""
-    holding = asyncio.create_task(door.until_end(caller, taken.job))
-    leaving = asyncio.create_task(_left(request))
-    closing = asyncio.create_task(stopping(request).wait())
-    try:
-        await asyncio.wait({holding, leaving, closing}, return_when=asyncio.FIRST_COMPLETED)
-        return holding.result() if holding.done() and not leaving.done() else None
-    finally:
-        await ended(holding, leaving, closing)
 
 
 def _restarting(headers: dict[str, str], *, repeatable: bool) -> Response:

@@ -13,8 +13,9 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.body import json_body, parse_object, validated
-from app.api.deps import CurrentCaller, TheGateway, current_caller
-from app.domain.accounts import Caller
+from app.api.deps import CurrentCaller, TheGateway, Uploader, credential, current_caller, uploader
+from app.domain.access import require_scope
+from app.domain.accounts import Caller, Scope
 from app.domain.errors import Malformed, NotFound, Unprocessable
 from app.domain.views import iso
 from app.services.fal_uploads import TOKEN_PREFIX, UNSAID
@@ -63,10 +64,10 @@ class Apps(Lenient):
 
 async def bringer(request: Request, owner: TheGateway) -> Caller:
     """Who brings bytes: by an upload token, or by a key as every other route takes it."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip().startswith(TOKEN_PREFIX):
-        return await current_caller(request, owner)
-    caller = await owner.fal_uploads.bearer(token.strip())
+    token = credential(request) or ""
+    if not token.startswith(TOKEN_PREFIX):
+        return await uploader(await current_caller(request, owner))
+    caller = await owner.fal_uploads.bearer(token)  # made for a key that may bring files
     structlog.contextvars.bind_contextvars(team=caller.team, user=caller.user)
     return caller
 
@@ -110,7 +111,7 @@ STORAGE = [Depends(storage_type)]
 
 
 @router.post("/rest/storage/auth/token", dependencies=STORAGE)
-async def upload_token(caller: CurrentCaller, owner: TheGateway) -> Response:
+async def upload_token(caller: Uploader, owner: TheGateway) -> Response:
     """A token that brings files in for an hour. Old Pythons read no `Z` in a time, so it says +00:00."""
     made = await owner.fal_uploads.issue_token(caller)
     expires = (iso(made.expires_ms) or "").replace("Z", "+00:00")
@@ -127,7 +128,7 @@ async def upload_token(caller: CurrentCaller, owner: TheGateway) -> Response:
 @router.post("/rest/storage/upload/initiate", dependencies=STORAGE)
 @router.post("/rest/storage/upload/initiate-multipart", dependencies=STORAGE)
 async def initiate(
-    caller: CurrentCaller, file: Annotated[File, Depends(json_body(File))], owner: TheGateway
+    caller: Uploader, file: Annotated[File, Depends(json_body(File))], owner: TheGateway
 ) -> Response:
     """Where to PUT a file's bytes, in one go or in parts, and the address it will have."""
     place = await owner.fal_uploads.begin(caller, name=file.file_name, content_type=file.content_type)
@@ -193,6 +194,7 @@ async def complete(upload: SignedUpload, request: Request, owner: TheGateway) ->
 @router.get("/cdn/files/{file_id}/{name}")
 async def read_file(file_id: str, caller: CurrentCaller, owner: TheGateway) -> Response:
     """To where fal reads the caller's file."""
+    require_scope(caller, Scope.JOBS_READ)
     url = await owner.fal_uploads.address(caller, file_id)
     return RedirectResponse(url, headers={"Cache-Control": "no-store"})
 

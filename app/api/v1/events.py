@@ -3,7 +3,6 @@
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -15,7 +14,7 @@ from app.api.v1.schemas import PROBLEMS
 from app.domain.events import Event, Notice
 from app.domain.views import event_view, notice_view
 from app.services.feed import Told
-from app.services.watch import while_valid
+from app.services.watch import until_closed
 
 STREAM = "text/event-stream"
 RETRY_MS = 3000
@@ -39,7 +38,7 @@ async def list_events(
     base_url = owner.settings.base_url
     if STREAM in request.headers.get("accept", "").lower():
         told = owner.feed.follow(caller, cursor=after or cursor)
-        frames = while_valid(told, partial(owner.accounts.is_valid, caller))
+        frames = until_closed(told, owner.accounts.watching(caller))
         headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no", "Vary": "Accept"}
         return StreamingResponse(_written(frames, base_url), headers=headers, media_type=STREAM)
     page = await owner.feed.page(caller, cursor=cursor, limit=limit)

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.datastructures import FormData, UploadFile
 
-from app.api.deps import CurrentCaller, TheGateway
+from app.api.deps import TheGateway, Uploader
 from app.api.v1.schemas import PROBLEMS
 from app.domain.errors import TooLarge, Unprocessable, Violation, WrongMediaType
 from app.services.uploads import FILE_LIMIT
@@ -29,7 +29,7 @@ FORM = {
 
 
 @router.post("/files", status_code=201, openapi_extra=FORM, summary="Upload an image")
-async def upload_file(request: Request, caller: CurrentCaller, owner: TheGateway) -> dict[str, Any]:
+async def upload_file(request: Request, caller: Uploader, owner: TheGateway) -> dict[str, Any]:
     """Check an image by its content, store it where fal can read it, and give back its URL."""
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise WrongMediaType("Send the image as multipart/form-data, in a part named `file`.")

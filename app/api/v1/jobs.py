@@ -1,10 +1,8 @@
 """Jobs over HTTP."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
-from functools import partial
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -16,6 +14,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from app.api.body import json_body
 from app.api.deps import (
     CurrentCaller,
+    JobReader,
     LastEventId,
     OwnJob,
     PreferredWait,
@@ -28,18 +27,17 @@ from app.api.deps import (
     idempotency_key,
     preferred_wait,
 )
+from app.api.holding import held
 from app.api.limit_headers import limit_headers
-from app.api.stopping import stopping
 from app.api.v1.schemas import PROBLEMS, JobBody, JobPage, JobView, body_schema
 from app.domain.accounts import Caller
 from app.domain.errors import Conflict, Malformed
 from app.domain.jobs import Job, Status
 from app.domain.money import format_usd
 from app.domain.views import event_view, job_view, limit_state_view, paused_view
-from app.ending import ended
 from app.gateway import Gateway
 from app.services.listing import Filter
-from app.services.watch import Frame, while_valid
+from app.services.watch import Frame, until_closed
 
 RETRY_MS = 3000
 METADATA = "metadata."
@@ -94,8 +92,8 @@ async def submit_job(request: Request, asked: JobAskedFor) -> Response:
         asked.caller, asked.body.request(), idempotency_key=asked.key, trace_id=request.scope["trace_id"]
     )
     job, position = submitted.job, submitted.position
-    if wait and not job.status.ended:
-        job = await _waited(request, owner, job, wait)
+    if wait:
+        job = await _waited(request, owner, asked.caller, job, wait)
         position = await owner.jobs.position(job)
     headers = {
         "Location": f"{owner.settings.base_url}/v1/jobs/{job.id}",
@@ -157,10 +155,12 @@ async def list_jobs(
 
 
 @router.get("/jobs/{job_id}", response_model=JobView, summary="Read a job")
-async def read_job(request: Request, job: ReadableJob, owner: TheGateway, wait: PreferredWait) -> Response:
+async def read_job(
+    request: Request, job: ReadableJob, caller: JobReader, owner: TheGateway, wait: PreferredWait
+) -> Response:
     """The job; with `Prefer: wait=N`, as it is when it ends or after N seconds."""
     if wait:
-        job = await _waited(request, owner, job, wait)
+        job = await _waited(request, owner, caller, job, wait)
     return await _render(owner, job, await owner.jobs.position(job), headers=_preference(wait))
 
 
@@ -201,7 +201,7 @@ async def job_events(
     job: WatchedJob, caller: Watcher, owner: TheGateway, after: LastEventId
 ) -> AsyncIterator[ServerSentEvent]:
     """Server-sent events until the job's end, or the key's; resumes after `Last-Event-ID`."""
-    frames = while_valid(owner.jobs.follow(job, after=after), partial(owner.accounts.is_valid, caller))
+    frames = until_closed(owner.jobs.follow(job, after=after), owner.accounts.watching(caller))
     async with aclosing(frames):
         async for frame in frames:
             for event in await _frames(owner, frame):
@@ -232,17 +232,12 @@ def _metadata_filter(request: Request) -> tuple[str, str] | None:
     return pairs[0] if pairs else None
 
 
-async def _waited(request: Request, owner: Gateway, job: Job, seconds: int) -> Job:
+async def _waited(request: Request, owner: Gateway, caller: Caller, job: Job, seconds: int) -> Job:
     """The job at its end, after so many seconds, or as it stands when the server is told to stop."""
-    waiting = asyncio.create_task(owner.jobs.wait(job, seconds=seconds))
-    leaving = asyncio.create_task(stopping(request).wait())
-    try:
-        await asyncio.wait({waiting, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if waiting.done():
-            return waiting.result()
-    finally:
-        await ended(waiting, leaving)
-    return await owner.jobs.wait(job, seconds=0)
+    if job.status.ended:
+        return job
+    waited = await held(request, owner, caller, owner.jobs.wait(job, seconds=seconds))
+    return waited or await owner.jobs.wait(job, seconds=0)
 
 
 def _preference(wait: int) -> dict[str, str]:

@@ -1,0 +1,49 @@
+"""Calls that are held until something happens: each ends with the caller's key, and with the server."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from fastapi import Request
+
+from app.api.stopping import stopping
+from app.domain.accounts import Caller
+from app.domain.errors import Unauthenticated
+from app.ending import ended
+from app.gateway import Gateway
+
+T = TypeVar("T")
+CLOSED = "The key was revoked while the call was held."
+
+
+async def held(
+    request: Request,
+    owner: Gateway,
+    caller: Caller,
+    work: Coroutine[Any, Any, T],
+    *,
+    left: Coroutine[Any, Any, None] | None = None,
+) -> T | None:
+    """The result of the work; None when the server is told to stop before there is one, or the caller `left`.
+
+    Raises:
+        Unauthenticated: the caller's key was closed meanwhile; looked at while the call is held, and in the end.
+    """
+    async with owner.accounts.watching(caller) as closed:
+        working = asyncio.create_task(work)
+        others: list[asyncio.Task[Any]] = [asyncio.create_task(stopping(request).wait())]
+        others.append(asyncio.create_task(closed.wait()))
+        leaving = None if left is None else asyncio.create_task(left)
+        others += [] if leaving is None else [leaving]
+        try:
+            await asyncio.wait({working, *others}, return_when=asyncio.FIRST_COMPLETED)
+            if closed.is_set():
+                raise Unauthenticated(CLOSED)
+            if not working.done() or (leaving is not None and leaving.done()):
+                return None
+            result = working.result()
+            if not await owner.accounts.is_valid(caller):
+                raise Unauthenticated(CLOSED)
+            return result
+        finally:
+            await ended(working, *others)
