@@ -55,6 +55,8 @@ TITLES = {
     "too_many_endpoints": "The team has too many webhook endpoints",
     "too_many_secrets": "Too many secrets sign already",
     "no_video": "There is no clip",
+    "address_too_long": "The address is too long",
+    "head_too_large": "The head of the request is too large",
     "payload_too_large": "The body is too large",
     "unsupported_media_type": "The body is of the wrong type",
     "body_not_object": "The body is not an object",

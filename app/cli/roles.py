@@ -5,10 +5,13 @@ import os
 import socket
 import sys
 from contextlib import suppress
+from functools import partial
+from typing import Any
 
 import typer
 import uvicorn
 
+from app.api.connections import HEAD_SECONDS, ROOM, Connection
 from app.api.stopping import STOPPING
 from app.gateway import open_gateway
 from app.settings import Settings, load_settings
@@ -19,6 +22,13 @@ DRAIN_S = 5  # open event streams end then; their readers come back with Last-Ev
 
 class Server(uvicorn.Server):
     """Tells the application that it stops before it waits for open requests; the lifespan ends only after them."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn does it; a TLS handshake has the time that a head has."""
+        loop: Any = asyncio.get_running_loop()
+        if self.config.is_ssl:
+            loop.create_server = partial(loop.create_server, ssl_handshake_timeout=HEAD_SECONDS)
+        await super().startup(sockets)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """As uvicorn does it, with a word to the held calls first."""
@@ -40,10 +50,10 @@ def serve() -> None:
     config = uvicorn.Config(
         "app.main:from_environment",
         factory=True,
-        host=settings.host,
+        host="" if settings.host == "::" else settings.host,  # asyncio would open "::" for IPv6 alone
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=Connection,
         access_log=False,  # queries may hold tokens; our own line leaves them out
         log_config=None,
         server_header=False,
@@ -51,6 +61,7 @@ def serve() -> None:
         ssl_certfile=settings.tls_cert,
         ssl_keyfile=settings.tls_key,
     )
+    ROOM.make_room()
     with suppress(KeyboardInterrupt):  # Ctrl+C: it has stopped by then
         Server(config).run()
 

@@ -145,6 +145,20 @@ class TooLarge(FilmgateError):
     status = 413
 
 
+class HeadTooLarge(FilmgateError):
+    """Request line and header fields are more than anybody needs."""
+
+    code = "head_too_large"
+    status = 431
+
+
+class AddressTooLong(FilmgateError):
+    """The address alone fills the head."""
+
+    code = "address_too_long"
+    status = 414
+
+
 class WrongMediaType(FilmgateError):
     """The body is of a type this route does not read."""
 

@@ -23,18 +23,26 @@ STOP_SECONDS = 30
 
 
 class Server:
-    """One API process on a port of its own; `url` has no trailing slash. What it prints goes to `log`."""
+    """One API process on a port of its own; `url` has no trailing slash. What it prints goes to `log`.
 
-    def __init__(self, environment: Mapping[str, str], *, log: Path | None = None) -> None:
+    `descriptors` is how many files and connections it may have open.
+    """
+
+    def __init__(
+        self, environment: Mapping[str, str], *, log: Path | None = None, descriptors: int | None = None
+    ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._environment = {**os.environ, **environment, "FILMGATE_PORT": str(self.port)}
         self._log = log or Path(os.devnull)
+        self._descriptors = descriptors
         self._process: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> "Server":
         """Start it, and wait until it answers."""
         command = [sys.executable, "-m", "app.cli", "serve"]
+        if self._descriptors is not None:
+            command = ["prlimit", f"--nofile={self._descriptors}", *command]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: ASYNC220, S603 - returns at once; our own module
                 command, cwd=ROOT, env=self._environment, stdout=log, stderr=log
@@ -51,6 +59,12 @@ class Server:
 
             await wait_until(answers, "the server answers", timeout=START_SECONDS)
         return self
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        assert self._process is not None
+        return self._process.pid
 
     async def stop(self) -> int:
         """SIGTERM, as a deployment does; the exit status."""
@@ -77,9 +91,11 @@ class Server:
 
 
 @asynccontextmanager
-async def running_server(environment: Mapping[str, str], *, log: Path | None = None) -> AsyncIterator[Server]:
+async def running_server(
+    environment: Mapping[str, str], *, log: Path | None = None, descriptors: int | None = None
+) -> AsyncIterator[Server]:
     """An API process for the length of an `async with` block."""
-    server = Server(environment, log=log)
+    server = Server(environment, log=log, descriptors=descriptors)
     try:
         yield await server.start()
     finally:

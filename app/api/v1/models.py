@@ -19,5 +19,5 @@ async def list_models(_: CurrentCaller, owner: TheGateway) -> dict[str, Any]:
 
 @router.get("/models/{model_id:path}", summary="One model")
 async def read_model(model_id: str, _: CurrentCaller, owner: TheGateway) -> dict[str, Any]:
-    """One model; the id is fal's endpoint path."""
-    return owner.catalog.get(model_id).describe(strict_schema=owner.settings.strict_schema)
+    """One model; the id is fal's endpoint path, its slashes written as they are or as `%2F`."""
+    return owner.catalog.get(model_id.replace("%2F", "/")).describe(strict_schema=owner.settings.strict_schema)

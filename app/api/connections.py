@@ -1,0 +1,252 @@
+"""Connections as the API takes them: uvicorn's protocol, with a bound on all that costs before a key is read.
+
+httptools keeps what it is sent until a head is complete, and uvicorn has no limit for it: neither in bytes nor in
+fields, seconds or connections. Here each is counted before it is kept.
+"""
+
+import asyncio
+import resource
+from typing import Any, cast
+from urllib.parse import unquote
+
+import httptools
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from app.api.problems import problem
+from app.domain.errors import AddressTooLong, FilmgateError, HeadTooLarge, Malformed, TooSlow, Unavailable
+from app.domain.ids import new_nonce
+
+HEAD_BYTES = 16 * 1024  # request line and fields; a second request in the same piece may have twice as many
+HEAD_FIELDS = 100
+HEAD_SECONDS = 10.0
+LINGER_SECONDS = 2.0  # so long a refused body is let go by, so that its sender reads the answer and not a reset
+LINGER_BYTES = 32 * 1024 * 1024  # and so much of it: a whole file
+VERSIONS = {"1.0", "1.1"}
+
+DESCRIPTORS = 65_536  # asked of the machine at the start, where it lets us
+KEPT_FREE = 192  # descriptors for the store, fal and files
+FEWEST = 64  # connections, however few descriptors there are
+
+
+class Room:
+    """How many connections there may be, and which of them wait for a head, the longest waiting first.
+
+    A full room lets the one go that has waited longest: who is slow, or says nothing, is in nobody's way.
+    """
+
+    def __init__(self) -> None:
+        self.most = 1000  # until `make_room` has asked the machine
+        self._waiting: dict[Connection, None] = {}
+
+    def make_room(self) -> None:
+        """Raise this process's bound on descriptors as far as it may, and stay below it."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
+        self.most = max(FEWEST, min(soft, DESCRIPTORS) - KEPT_FREE)
+
+    def wait(self, connection: "Connection") -> None:
+        """The connection waits for a head from now on; one that did already keeps its place."""
+        self._waiting.setdefault(connection)
+
+    def leave(self, connection: "Connection") -> None:
+        """It waits no more."""
+        self._waiting.pop(connection, None)
+
+    def let_go(self) -> bool:
+        """End the connection that has waited longest; False when none waits."""
+        longest = next(iter(self._waiting), None)
+        if longest is None:
+            return False
+        self.leave(longest)
+        longest.transport.abort()
+        return True
+
+
+ROOM = Room()  # of this process, which serves on one port
+
+
+class Connection(HttpToolsProtocol):
+    """One connection.
+
+    1. a head has at most 16 KB and 100 fields (431), a version and one Host (400), and ten seconds (408)
+    2. what stands between two pieces of a body, or behind it, is bounded as a head is
+    3. an answer before the end of the body ends the connection; what still comes is let go by for two seconds
+    4. a full room ends the connection that has waited longest for a head; where all are busy, 503
+    5. `%2f` in a path is no slash
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.url = b""
+        self._in_head = True
+        self._unkept = 0  # bytes of this head, or since the last piece of a body
+        self._fields = 0
+        self._refusal: FilmgateError | None = None
+        self._busy = False  # with a request that is not answered yet
+        self._early = False  # answered before the end of the body
+        self._lingering = False
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
+        """A caller is there."""
+        super().connection_made(transport)
+        if len(self.connections) > ROOM.most and not ROOM.let_go():
+            self._refuse(Unavailable("Too many connections are open; try again in a moment."))
+            return
+        self._wait_for_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is gone."""
+        self._waits_no_more()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Some bytes, given to the parser in pieces, so that what is too much is seen before it is kept."""
+        if self._lingering:
+            self._unkept += len(data)
+            if self._unkept > LINGER_BYTES:
+                self.transport.abort()
+            return
+        start = 0
+        while start < len(data) and not self._is_over():
+            room = HEAD_BYTES - self._unkept if self._in_head else HEAD_BYTES
+            if room <= 0 or self._unkept > HEAD_BYTES:
+                self._refuse(self._too_large())
+                return
+            piece = data[start : start + room]
+            start += len(piece)
+            self._unkept += len(piece)
+            super().data_received(piece)
+        if self._in_head and self._unkept and not self._is_over():
+            self._wait_for_head()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One field, of the head or behind a body in chunks."""
+        self._fields += 1
+        if self._fields > HEAD_FIELDS:
+            raise self._refused(HeadTooLarge(f"A request has at most {HEAD_FIELDS} header fields."))
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """The head is there: judged before anything is begun."""
+        self._waits_no_more()
+        self._in_head, self._unkept = False, 0
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        version = self.parser.get_http_version()
+        if version not in VERSIONS:
+            raise self._refused(Malformed("Name HTTP/1.1 in the request line."))
+        if hosts > 1 or (hosts == 0 and version == "1.1"):
+            raise self._refused(Malformed("A request names one Host.", code="invalid_header"))
+        super().on_headers_complete()
+        self._busy = True
+        raw_path = self.scope["raw_path"]
+        if b"%2" in raw_path:  # a slash that a proxy in front did not see as one is none here either
+            kept = raw_path.replace(b"%2f", b"%252F").replace(b"%2F", b"%252F")
+            self.scope["path"] = unquote(kept.decode("ascii"))
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body."""
+        self._unkept = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is there whole; what follows is the next one's head."""
+        self._in_head, self._unkept, self._fields = True, 0, 0
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """The answer is written."""
+        if self._early and not self.transport.is_closing():
+            self._linger()
+            return
+        self._busy = bool(self.pipeline)
+        super().on_response_complete()
+        if self._in_head and self._unkept:
+            self._wait_for_head()
+        elif self._in_head and not self._busy:
+            ROOM.wait(self)  # for as long as uvicorn keeps an idle connection
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  uvicorn's words for it
+        """Called where the parser gave up: for what is no HTTP, and for what we refused."""
+        if not self.transport.is_closing():
+            self._refuse(self._refusal or Malformed("This is no HTTP request that can be read."))
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """No line in the log for each caller who asks for a WebSocket."""
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        async def answered(scope: Scope, receive: Receive, send: Send) -> None:
+            async def send_and_leave(message: Message) -> None:
+                early = message["type"] == "http.response.start" and cycle.more_body
+                if early:
+                    others = [field for field in message.get("headers", []) if field[0].lower() != b"connection"]
+                    message["headers"] = [*others, (b"connection", b"close")]
+                await send(message)
+                if early:
+                    self._early, cycle.keep_alive = True, True  # closed by us, once what still comes was let go by
+
+            await cast("ASGIApp", app)(scope, receive, send_and_leave)
+
+        super()._start_asgi_task(cycle, cast("Any", answered))
+
+    def _too_large(self) -> FilmgateError:
+        if self._in_head and len(self.url) > HEAD_BYTES - 1024:
+            return AddressTooLong(f"An address has less than {HEAD_BYTES // 1024} KB.")
+        return HeadTooLarge(f"The head of a request has at most {HEAD_BYTES // 1024} KB.")
+
+    def _is_over(self) -> bool:
+        return self._lingering or self.transport.is_closing()
+
+    def _refused(self, error: FilmgateError) -> Exception:
+        """What to raise in the middle of the parser's work; it ends in `send_400_response`."""
+        self._refusal = error
+        return httptools.HttpParserCallbackError(error.message)
+
+    def _refuse(self, error: FilmgateError) -> None:
+        """Answer without the application, and end the connection."""
+        self._waits_no_more()
+        if self._busy and (self._in_head or self.cycle.response_started):
+            self.transport.close()  # another request's answer is due, or on its way
+            return
+        if self._busy:
+            self.cycle.disconnected = True  # it is answered here
+            self.cycle.message_event.set()
+        scope = {"path": "/", "method": "GET", "headers": [], "trace_id": new_nonce()}
+        response = problem(error, scope=scope, base_url="")
+        response.headers["Connection"] = "close"
+        lines = [b"%s: %s\r\n" % field for field in [*self.server_state.default_headers, *response.raw_headers]]
+        self.transport.write(b"".join([STATUS_LINE[error.status], *lines, b"\r\n", bytes(response.body)]))
+        self._linger()
+
+    def _linger(self) -> None:
+        """Take no more, and end when the caller has had time to read the answer."""
+        self._lingering = True
+        self._waits_no_more()
+        self.flow.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._deadline = self.loop.call_later(LINGER_SECONDS, self.transport.close)
+
+    def _wait_for_head(self) -> None:
+        if self._busy:
+            return  # a head behind a request that is still being answered has the time that the answer takes
+        ROOM.wait(self)
+        if self._deadline is None:
+            self._deadline = self.loop.call_later(HEAD_SECONDS, self._head_is_late)
+
+    def _waits_no_more(self) -> None:
+        ROOM.leave(self)
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _head_is_late(self) -> None:
+        self._deadline = None
+        if self._unkept:
+            self._refuse(TooSlow(f"The head did not arrive within {HEAD_SECONDS:g} seconds."))
+        else:
+            self.transport.close()

@@ -1,0 +1,238 @@
+"""What a connection may cost before anybody knows who is calling: bytes, fields, seconds, descriptors."""
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.api.connections import HEAD_BYTES, HEAD_FIELDS, HEAD_SECONDS, KEPT_FREE, LINGER_BYTES, LINGER_SECONDS
+from tests.support.emulator import Emulator
+from tests.support.redis_server import RedisServer
+from tests.support.server import Server, running_server
+from tests.support.stack import Stack, environment
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.anyio
+MB = 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+async def server(redis_server: RedisServer, emulator: Emulator) -> AsyncIterator[Server]:
+    """An API process on the store and the emulator of these tests."""
+    async with running_server(environment(redis_server, emulator)) as running:
+        yield running
+
+
+def memory(server: Server) -> int:
+    """Bytes of memory that the process has."""
+    status = Path(f"/proc/{server.pid}/status").read_text("utf-8")
+    (line,) = [line for line in status.splitlines() if line.startswith("VmRSS")]
+    return int(line.split()[1]) * 1024
+
+
+def seconds_of_work(server: Server) -> float:
+    """CPU seconds that the process has used."""
+    fields = Path(f"/proc/{server.pid}/stat").read_text("utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / 100
+
+
+def head(*lines: str, first: str = "GET /livez HTTP/1.1") -> bytes:
+    """A request without a body."""
+    return "\r\n".join([first, "Host: filmgate.test", *lines, "", ""]).encode()
+
+
+def fill(server: Server, pieces: Iterable[bytes]) -> tuple[int, bytes]:
+    """Send pieces for as long as they are taken: how many bytes went, and what came back."""
+    sent = 0
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as one:
+        with contextlib.suppress(OSError):
+            for piece in pieces:
+                one.sendall(piece)
+                sent += len(piece)
+        answer = b""
+        with contextlib.suppress(OSError):
+            while chunk := one.recv(65_536):
+                answer += chunk
+    return sent, answer
+
+
+ENDLESS = {
+    "fields": (b"GET /livez HTTP/1.1\r\n", b"a:b\r\n" * 20_000),
+    "one field": (b"GET /livez HTTP/1.1\r\nX-A: ", b"a" * 100_000),
+    "a name": (b"GET /livez HTTP/1.1\r\n", b"a" * 100_000),
+    "an address": (b"GET /", b"a" * 100_000),
+    "empty lines": (b"", b"\r\n" * 50_000),
+    "a chunk's extension": (
+        head("Transfer-Encoding: chunked", first="POST /v1/jobs HTTP/1.1") + b"1;",
+        b"a" * 100_000,
+    ),
+    "what follows a body": (
+        head("Transfer-Encoding: chunked", first="POST /v1/jobs HTTP/1.1") + b"0\r\nX-A: ",
+        b"a" * 100_000,
+    ),
+    "behind a request": (head() + b"GET /livez HTTP/1.1\r\nX-A: ", b"a" * 100_000),
+    "another protocol": (head("Connection: Upgrade", "Upgrade: websocket"), b"a" * 100_000),
+}
+
+
+@pytest.mark.parametrize("case", ENDLESS)
+async def test_what_has_no_end_is_not_kept(server: Server, case: str) -> None:
+    """The connection is ended within a few pieces, and the process is as large as before."""
+    begin, more = ENDLESS[case]
+    before = memory(server)
+    sent, answer = await asyncio.to_thread(fill, server, [begin, *[more] * 600])
+    assert sent < LINGER_BYTES + 20 * MB, "what is let go by, what the sockets hold, and no more"
+    assert memory(server) - before < 4 * MB
+    assert answer == b"" or any(b" %d " % status in answer for status in (400, 414, 431)), answer[:200]
+
+
+async def test_a_head_has_its_bounds(server: Server) -> None:
+    """Sixteen KB and a hundred fields are read; a byte or a field more is 431, a problem, and the end."""
+    bare = len(head("X-A: "))
+    full = head("X-A: " + "a" * (HEAD_BYTES - bare))
+    assert len(full) == HEAD_BYTES
+    fits = [full, head(*["X-A: a"] * (HEAD_FIELDS - 1))]
+    too_much = [head("X-A: " + "a" * (HEAD_BYTES - bare + 1)), head(*["X-A: a"] * HEAD_FIELDS)]
+    for request in fits:
+        answer = await asyncio.to_thread(server.send, request + head("Connection: close"))
+        assert answer.count(b"HTTP/1.1 200") == 2, answer[:300]
+    for request in too_much:
+        answer = await asyncio.to_thread(server.send, request)
+        assert answer.startswith(b"HTTP/1.1 431 "), answer[:300]
+        assert b"head_too_large" in answer
+        assert b"connection: close" in answer.lower()
+
+
+async def test_a_large_head_does_not_count_as_a_large_body(server: Server, stack: Stack) -> None:
+    """A body that comes in one piece with its head is read, whatever their sizes together."""
+    body = b'{"input": {"prompt": "' + b"a" * 100_000 + b'"}}'
+    lines = [f"Authorization: Bearer {stack.account.key}", "Content-Type: application/json"]
+    request = (
+        head(*lines, f"Content-Length: {len(body)}", "Connection: close", first="POST /v1/jobs HTTP/1.1") + body
+    )
+    answer = await asyncio.to_thread(server.send, request)
+    assert answer.startswith(b"HTTP/1.1 422 "), answer[:300]
+
+
+HOSTS = {
+    "none": (b"GET /livez HTTP/1.1\r\n\r\n", 400),
+    "two": (b"GET /livez HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+    "twice the same": (b"GET /livez HTTP/1.1\r\nHost: a\r\nhost: a\r\n\r\n", 400),
+    "none in HTTP/1.0": (b"GET /livez HTTP/1.0\r\n\r\n", 200),
+    "two in HTTP/1.0": (b"GET /livez HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+    "no version": (b"GET /livez\r\n\r\n", 400),
+    "version 2": (b"GET /livez HTTP/2.0\r\nHost: a\r\n\r\n", 400),
+}
+
+
+@pytest.mark.parametrize("case", HOSTS)
+async def test_a_request_names_one_host_and_its_version(server: Server, case: str) -> None:
+    """Otherwise a proxy in front and this server may see two different requests."""
+    request, status = HOSTS[case]
+    answer = await asyncio.to_thread(server.send, request)
+    assert answer.startswith(b"HTTP/1.1 %d " % status), answer[:300]
+
+
+async def test_an_encoded_slash_is_none(server: Server, stack: Stack) -> None:
+    """A rule of a proxy's about a path holds here too; a model's id may be written either way."""
+    async with httpx.AsyncClient(base_url=server.url, trust_env=False, headers=stack.api.headers) as api:
+        for path in (
+            "/v1%2fme",
+            "/v1%2Fme",
+            "/v1/admin%2fteams",
+            "/fal/queue/fal-ai%2fkling-video/requests/abc/status",
+        ):
+            assert (await api.get(path)).status_code == 404, path
+        assert (await api.get("/v1/models/fal-ai%2Fkling-video%2Fv2%2Fmaster%2Fimage-to-video")).status_code == 200
+
+
+SLOW = {
+    "silence": (b"", b""),
+    "half a request line": (b"GET /li", b" 408 "),
+    "a field a while": (b"GET /livez HTTP/1.1\r\nX-A: ", b" 408 "),
+    "behind a request": (head() + b"GET /li", b" 408 "),
+}
+
+
+async def test_a_head_that_does_not_come_is_given_up(server: Server) -> None:
+    """After ten seconds, whether nothing comes or a byte now and then; told where something had come."""
+
+    async def ended(begin: bytes, expected: bytes) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(begin)
+        began, answer = time.monotonic(), b""
+        while time.monotonic() - began < 3 * HEAD_SECONDS:
+            if begin:
+                with contextlib.suppress(OSError):
+                    writer.write(b"a")
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    if not (chunk := await reader.read(65_536)):
+                        break
+                    answer += chunk
+        else:
+            pytest.fail("the connection is still open")
+        writer.close()
+        assert expected in answer
+
+    async with asyncio.TaskGroup() as all_at_once:
+        for begin, expected in SLOW.values():
+            all_at_once.create_task(ended(begin, expected))
+
+
+async def test_a_refusal_before_the_body_ends_the_connection(server: Server) -> None:
+    """401 is read by a caller who is still sending; the body is not waited for, and nobody stays."""
+    request = head("Content-Length: 8000000", first="POST /v1/jobs HTTP/1.1")
+    began = time.monotonic()
+    _, answer = await asyncio.to_thread(fill, server, [request, b"a" * 1000])
+    assert answer.startswith(b"HTTP/1.1 401 "), answer[:300]
+    assert b"connection: close" in answer.lower()
+    assert time.monotonic() - began < LINGER_SECONDS + 5
+    sent, answer = await asyncio.to_thread(fill, server, [request, *[b"a" * 100_000] * 20])
+    assert sent > MB
+    assert answer.startswith(b"HTTP/1.1 401 "), "it was sending when the answer came, and could read it"
+
+
+async def test_idle_connections_shut_nobody_out(redis_server: RedisServer, emulator: Emulator) -> None:
+    """Four times as many half requests as there are descriptors: others are answered, and nothing spins."""
+    descriptors = KEPT_FREE + 100
+    async with running_server(environment(redis_server, emulator), descriptors=descriptors) as server:
+        with contextlib.ExitStack() as crowd:
+            for _ in range(4 * descriptors):
+                one = crowd.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=5))
+                with contextlib.suppress(OSError):
+                    one.sendall(b"GET /li")
+            began, work = time.monotonic(), seconds_of_work(server)
+            async with httpx.AsyncClient(base_url=server.url, trust_env=False, timeout=10) as api:
+                for _ in range(20):
+                    reply = await api.get("/livez", headers={"Connection": "close"})
+                    assert reply.status_code == 200
+                await asyncio.sleep(max(0.0, began + 2 - time.monotonic()))
+            assert seconds_of_work(server) - work < 1, "a crowd that does nothing costs nothing"
+
+
+async def test_where_all_connections_are_busy_the_next_is_told(
+    redis_server: RedisServer, emulator: Emulator
+) -> None:
+    """503 with Retry-After, and the busy ones go on."""
+    async with running_server(environment(redis_server, emulator), descriptors=KEPT_FREE + 64) as server:
+        request = head("Content-Length: 10", first="POST /fal/hooks/a/b/c HTTP/1.1")
+        with contextlib.ExitStack() as crowd:
+            busy = []
+            for _ in range(64):
+                one = crowd.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=10))
+                one.sendall(request)
+                busy.append(one)
+
+            async def told() -> bool:
+                answer = await asyncio.to_thread(server.send, head("Connection: close"))
+                return answer.startswith(b"HTTP/1.1 503 ") and b"retry-after" in answer.lower()
+
+            await wait_until(told, "the next caller is told that there is no room")
+            busy[0].sendall(b"0123456789")
+            assert await asyncio.to_thread(busy[0].recv, 100)
