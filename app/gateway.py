@@ -13,6 +13,7 @@ from app.crash import arm
 from app.egress import EgressPolicy
 from app.fal.client import FalClient
 from app.fal.signature import Verifier
+from app.fal.web import WayOut, authorities_in
 from app.media.parts import PartFolder
 from app.registry.catalog import Catalog
 from app.services.accounts import Accounts
@@ -141,6 +142,17 @@ def egress_policy(settings: Settings) -> EgressPolicy:
         raise SettingsError(f"FILMGATE_EGRESS_ALLOW: {error}") from None
 
 
+def way_to_fal(settings: Settings) -> WayOut:
+    """How calls to fal leave; SettingsError when the file of certificates holds none."""
+    if settings.ssl_cert_file is not None:
+        try:
+            authorities_in(settings.ssl_cert_file)
+        except OSError:  # ssl.SSLError is one
+            raise SettingsError("SSL_CERT_FILE names a file that holds no certificates (PEM).") from None
+    proxy = settings.https_proxy.get_secret_value() if settings.https_proxy else None
+    return WayOut(proxy, settings.no_proxy, settings.ssl_cert_file)
+
+
 @dataclass(frozen=True, slots=True)
 class _Stores:
     """Every room of the store, on one pair of connections."""
@@ -179,16 +191,19 @@ async def open_gateway(settings: Settings, *, process: str) -> AsyncIterator[Gat
     policy = egress_policy(settings)
     redis = connect(url, name=f"filmgate-{process}")
     patient = connect(url, patience=PATIENCE_S, name=f"filmgate-{process}-patient")
+    way = way_to_fal(settings)
     fal = FalClient(
         queue_url=settings.fal_queue_url,
         rest_url=settings.fal_rest_url,
         key=settings.fal_key.get_secret_value() if settings.fal_key else None,
         api_url=settings.fal_api_url,
         admin_key=settings.fal_admin_key.get_secret_value() if settings.fal_admin_key else None,
+        media_hosts=settings.fal_media_hosts,
+        way=way,
     )
     stores = _stores(settings, redis, patient)
     sender = Sender(policy)
-    verifier = Verifier(settings.jwks_url, user_id=settings.fal_webhook_user)
+    verifier = Verifier(settings.jwks_url, user_id=settings.fal_webhook_user, way=way)
     try:
         await _require_durable(settings, redis)
         yield _gateway(settings, catalog, policy, stores, fal=fal, sender=sender, verifier=verifier)

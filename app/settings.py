@@ -1,6 +1,6 @@
 """Settings: one frozen tree, read from the environment where a process begins, and nowhere else."""
 
-import ipaddress
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,7 +17,8 @@ from pydantic import (
     field_validator,
 )
 
-from app.domain.addresses import is_public, literal_address, plain_host, read_origin
+from app.domain.addresses import is_loopback, is_public, literal_address, plain_host, read_origin
+from app.domain.fal_addresses import is_host_name
 
 SECRETS = ("FAL_KEY", "FAL_ADMIN_KEY", "FILMGATE_ADMIN_KEY", "FILMGATE_HOOK_SECRET", "FILMGATE_REDIS_URL")
 SECRET_LENGTH = 16  # characters, at least, of what an operator makes up
@@ -25,25 +26,18 @@ DIFFERENT = SECRET_LENGTH // 2  # of them
 PLACEHOLDERS = frozenset({"changeme", "change-me", "secret", "password", "your-key", "xxx", "test"})
 # `filmgate generate` reads these; the gateway does not.
 CLIENT_NAMES = frozenset({"FILMGATE_KEY", "FILMGATE_URL"})
+# Names that curl and others read as well, in capitals or not; the small ones win, as there.
+SHARED_NAMES = frozenset({"HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE"})
 # Names that are nobody's on the public internet: RFC 2606, 6761, 6762 and 8375, .internal, and what routers use.
 PRIVATE_ENDINGS = (
     ".local", ".test", ".localhost", ".invalid", ".example", ".home.arpa", ".internal", ".lan", ".home", ".corp",
 )  # fmt: skip
+VISIBLE = re.compile(r"[!-~]+", re.ASCII)
 REDIS_SCHEMES = ("redis", "rediss", "unix", "sentinel")
 
 
 class SettingsError(Exception):
     """The configuration is refused, in one sentence that names the setting; exit code 78."""
-
-
-def is_loopback(host: str | None) -> bool:
-    """True for `localhost` and for literal loopback addresses."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host or "").is_loopback
-    except ValueError:
-        return False
 
 
 def _fal_url(value: str) -> str:
@@ -93,8 +87,46 @@ def _origins(value: object) -> object:
     return tuple(read_origin(origin.strip()) for origin in value.split(",") if origin.strip())
 
 
+def _host_names(value: object) -> object:
+    """Host names with commas between; each covers what is below it too."""
+    if not isinstance(value, str):
+        return value
+    names = tuple(name.strip().lower() for name in value.split(",") if name.strip())
+    for name in names:
+        if "." not in name or literal_address(name) is not None or not is_host_name(name):
+            raise ValueError(f"must be host names such as media.example.com, not {name[:64]!r}")
+    return names
+
+
+def _spared(value: object) -> object:
+    """NO_PROXY as curl reads it: names with commas between, each with what is below it; `*` is everything."""
+    if not isinstance(value, str):
+        return value
+    names = (name.strip().lower().removeprefix("*.").removeprefix(".") for name in value.split(","))
+    return tuple(name for name in names if name)
+
+
+def _proxy(value: object) -> object:
+    """`http://user:password@proxy.example:3128`; http where no scheme is given, as curl reads it."""
+    if not isinstance(value, str):
+        return value
+    text = value if "://" in value else f"http://{value}"
+    remedy = "must be the URL of a proxy such as http://user:password@proxy.example.com:3128"
+    try:
+        url = urlsplit(text)
+        usable = url.scheme in {"http", "https"} and url.hostname and url.port != 0 and VISIBLE.fullmatch(text)
+    except ValueError:
+        usable = None
+    if not usable or url.path not in {"", "/"} or url.query or url.fragment:
+        raise ValueError(remedy)
+    return SecretStr(text.rstrip("/"))
+
+
 FalUrl = Annotated[str, BeforeValidator(_fal_url)]
 Flag = Annotated[bool, BeforeValidator(_flag)]
+HostNames = Annotated[tuple[str, ...], BeforeValidator(_host_names)]
+HostsSpared = Annotated[tuple[str, ...], BeforeValidator(_spared)]
+Proxy = Annotated[SecretStr, BeforeValidator(_proxy)]
 Origins = Annotated[tuple[str, ...], BeforeValidator(_origins)]
 
 
@@ -113,6 +145,10 @@ class Settings(BaseModel):
     fal_queue_url: FalUrl = Field("https://queue.fal.run", alias="FILMGATE_FAL_QUEUE_URL")
     fal_rest_url: FalUrl = Field("https://rest.fal.ai", alias="FILMGATE_FAL_REST_URL")
     fal_api_url: FalUrl = Field("https://api.fal.ai", alias="FILMGATE_FAL_API_URL")
+    fal_media_hosts: HostNames = Field((), alias="FILMGATE_FAL_MEDIA_HOSTS")
+    https_proxy: Proxy | None = Field(None, alias="HTTPS_PROXY")
+    no_proxy: HostsSpared = Field((), alias="NO_PROXY")
+    ssl_cert_file: Path | None = Field(None, alias="SSL_CERT_FILE")
     fal_jwks_url: FalUrl | None = Field(None, alias="FILMGATE_FAL_JWKS_URL")
     fal_webhooks: Literal["auto", "on", "off"] = Field("auto", alias="FILMGATE_FAL_WEBHOOKS")
     fal_webhook_user: str | None = Field(None, alias="FILMGATE_FAL_WEBHOOK_USER", pattern=r"^[!-~]{1,200}$")
@@ -257,7 +293,9 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         plain = name.removesuffix("_FILE")
         if name in CLIENT_NAMES or value == "":
             continue
-        if name in known:
+        if name.upper() in SHARED_NAMES:
+            values[name.upper()] = environ.get(name.lower()) or value
+        elif name in known:
             values[name] = value
         elif plain in SECRETS and name.endswith("_FILE"):
             values[plain] = _secret_from_file(plain, value)

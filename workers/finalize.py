@@ -8,6 +8,7 @@ import structlog
 
 from app.crash import crash_point
 from app.domain.errors import StoreUnavailable
+from app.domain.fal_addresses import FalHosts
 from app.domain.jobs import Job, JobError, Status
 from app.fal.protocol import Result, read_video
 from app.gateway import Gateway
@@ -82,7 +83,7 @@ def _may_change(result: Result, job: Job) -> bool:
 
 
 async def _settle(gateway: Gateway, job: Job, result: Result) -> None:
-    status, charge, error, output = judge(job, result, queue_url=gateway.fal.queue_url)
+    status, charge, error, output = judge(job, result, hosts=gateway.fal.hosts)
     now_ms = await gateway.dispatch.now_ms()
     await gateway.job_store.end(
         job,
@@ -117,7 +118,7 @@ End = Literal[Status.SUCCEEDED, Status.FAILED, Status.CANCELED]
 
 
 def judge(
-    job: Job, result: Result, *, queue_url: str
+    job: Job, result: Result, *, hosts: FalHosts
 ) -> tuple[End, Charge, JobError | None, dict[str, Any] | None]:
     """What a result means for the job and its money.
 
@@ -135,7 +136,7 @@ def judge(
         upstream["entries"] = [_entry(entry) for entry in detail[:ENTRIES] if isinstance(entry, dict)]
     code = result.status
     if code // 100 == 2:  # noqa: PLR2004  HTTP
-        video = read_video(result.body, queue_url=queue_url)
+        video = read_video(result.body, hosts=hosts)
         if video is not None:
             return Status.SUCCEEDED, Charge.SPEND, None, {"video": video}
         sentence = "fal completed the job, and its result names no clip that can be used."

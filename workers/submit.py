@@ -152,7 +152,7 @@ async def _record(gateway: Gateway, job: Job, nonce: str, outcome: Submission) -
             await _written(partial(store.requeue, job, nonce=nonce, wait_ms=wait_ms))
             if told == "busy":  # after it: what is at fal now is counted
                 await _report(gateway, told, message)
-            log.warning("job.refused", job=job.id, code=code, status=outcome.status)
+            log.warning("job.refused", job=job.id, code=code, status=outcome.status, cause=outcome.cause or None)
         case Refused(code=code, message=message, status=status):
             error = JobError(code, message, upstream={"status": status})
             start = (Status.SUBMITTING,)

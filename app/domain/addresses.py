@@ -64,6 +64,16 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
     return not any(first <= number <= last for first, last in _DENIED[address.version])
 
 
+def is_loopback(host: str | None) -> bool:
+    """True for `localhost` and for literal loopback addresses."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False
+
+
 # NFKC turns full-width and circled digits into plain ones. It leaves the ideographic full stop, which IDNA
 # reads as a dot, and characters that IDNA drops.
 _IDEOGRAPHIC_STOP = "\u3002"

@@ -7,6 +7,7 @@ an eighth of the CPU of httpx's own (docs/decisions/0007).
 
 import asyncio
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,12 +15,12 @@ from urllib.parse import quote
 
 import aiohttp
 import httpx
-from httpx_aiohttp import AiohttpTransport
+import structlog
 
 from app.domain.errors import UpstreamUnavailable
-from app.egress import trusted_roots
+from app.domain.fal_addresses import FalHosts, origin_of
 from app.fal.billing import IDS_AT_ONCE, PAGE, PAGES, Bill, Event, events_query, read_page, sum_up
-from app.fal.errors import NotShown, classify_answer, classify_exception
+from app.fal.errors import NotShown, Outgoing, cause_of, classify_answer, classify_exception, unreachable
 from app.fal.history import HISTORY_PAGE, HISTORY_PAGES, Listing, Seen, history_query, read_history
 from app.fal.protocol import (
     Accepted,
@@ -33,6 +34,7 @@ from app.fal.protocol import (
     read_progress,
     request_url,
 )
+from app.fal.web import WayOut, kept_transport, plain_transport
 
 ANSWER_LIMIT = 1_000_000  # bytes
 SUBMIT_SECONDS = 30
@@ -43,16 +45,21 @@ BILL_SECONDS = 4  # all pages of one bill: shorter than a lane's slice, which it
 HISTORY_SECONDS = 4  # all pages of one listing, for the same reason
 HISTORY_LIMIT = 8_000_000  # bytes; a page has a hundred payloads, and prompts may be long and not in Latin letters
 CONNECT_SECONDS = 5
+KEPT = 200  # connections
+SAY_AGAIN_S = 30.0  # of a way that stays closed
 # A read that got nowhere. The transport does not translate all of aiohttp's errors: an answer that is not HTTP.
-NO_ANSWER = (httpx.HTTPError, aiohttp.ClientError, TimeoutError)
+NO_ANSWER = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, TimeoutError, UnicodeError)
 NOT_FOUND = 404
 OK = 200
+
+log = structlog.get_logger()
 
 
 class FalClient:
     """Calls fal. `key` is fal's key; without one, every call that needs it is refused before it is made.
 
-    `admin_key` may read the bill and the history at `api_url`; it goes nowhere else.
+    `admin_key` may read the bill and the history at `api_url`; it goes nowhere else. `media_hosts` are places
+    beside fal's own that its answers may name; `way` is how calls leave.
     """
 
     def __init__(
@@ -63,8 +70,11 @@ class FalClient:
         key: str | None,
         api_url: str = "https://api.fal.ai",
         admin_key: str | None = None,
+        media_hosts: Sequence[str] = (),
+        way: WayOut | None = None,
     ) -> None:
         self.queue_url = queue_url
+        self.hosts = FalHosts.known(queue_url=queue_url, rest_url=rest_url, more=media_hosts)
         self._rest_url = rest_url
         self._api_url = api_url
         self._admin_key = admin_key
@@ -72,15 +82,15 @@ class FalClient:
         self._can_call = key is not None
         if key is not None:
             self._headers["Authorization"] = f"Key {key}"
-        options: dict[str, Any] = {"follow_redirects": False, "trust_env": False, "verify": trusted_roots()}
+        way = way or WayOut()
+        options: dict[str, Any] = {"follow_redirects": False, "trust_env": False}
         self._once = httpx.AsyncClient(
-            limits=httpx.Limits(max_keepalive_connections=0), timeout=self._limits(SUBMIT_SECONDS), **options
+            transport=plain_transport(way), timeout=self._limits(SUBMIT_SECONDS), **options
         )
         self._kept = httpx.AsyncClient(
-            transport=AiohttpTransport(verify=trusted_roots(), limits=httpx.Limits(max_connections=200)),
-            timeout=self._limits(POLL_SECONDS),
-            **options,
+            transport=kept_transport(way, connections=KEPT), timeout=self._limits(POLL_SECONDS), **options
         )
+        self._said: dict[str, float] = {}  # by cause: when the log was told last
 
     @staticmethod
     def _limits(seconds: float) -> httpx.Timeout:
@@ -115,12 +125,17 @@ class FalClient:
             url += f"?fal_webhook={quote(webhook_url, safe='')}"
         if start_timeout is not None:
             headers["X-Fal-Request-Timeout"] = f"{start_timeout:.1f}"
-        content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+        outgoing = Outgoing()
         try:
+            content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
             async with asyncio.timeout(SUBMIT_SECONDS):
-                status, answer, _ = await _read(self._once, "POST", url, headers=headers, content=content)
-        except (httpx.HTTPError, TimeoutError, httpx.InvalidURL, _AnswerTooLarge) as error:
-            return classify_exception(error)
+                status, answer, _ = await _read(
+                    self._once, "POST", url, headers=headers, content=content, outgoing=outgoing
+                )
+        except Exception as error:  # noqa: BLE001  of whatever kind: what counts is whether a byte had left
+            outcome = classify_exception(error, begun=outgoing.begun)
+            log.warning("fal.no_answer", call="submit", error=type(error).__name__, cause=cause_of(error))
+            return outcome
         outcome = classify_answer(status, answer)
         if isinstance(outcome, Accepted):
             return replace(outcome, odd_urls=names_odd_urls(answer, queue_url=self.queue_url))
@@ -132,7 +147,8 @@ class FalClient:
         try:
             async with asyncio.timeout(POLL_SECONDS):
                 status, answer, _ = await _read(self._kept, "GET", url, headers=self._headers)
-        except (*NO_ANSWER, _AnswerTooLarge):
+        except (*NO_ANSWER, _AnswerTooLarge) as error:
+            self._say("status", error)
             return Progress("unclear")
         if status == NOT_FOUND:
             return Progress("missing")
@@ -146,7 +162,8 @@ class FalClient:
                 status, answer, headers = await _read(self._kept, "GET", url, headers=self._headers)
         except _AnswerTooLarge as error:
             return Result(error.status, None, None)
-        except NO_ANSWER:
+        except NO_ANSWER as error:
+            self._say("result", error)
             return None
         body = parse_json(answer)
         told = body.get("error_type") if isinstance(body, dict) else None
@@ -158,12 +175,16 @@ class FalClient:
         try:
             async with asyncio.timeout(POLL_SECONDS):
                 await _read(self._kept, "PUT", url, headers=self._headers)
-        except (*NO_ANSWER, _AnswerTooLarge):
+        except (*NO_ANSWER, _AnswerTooLarge) as error:
+            self._say("cancel", error)
             return False
         return True
 
     async def upload(self, content: bytes, *, content_type: str, file_name: str) -> str:
-        """Store a file at fal; the URL fal reads it from. UpstreamUnavailable when fal does not take it."""
+        """Store a file at fal; the URL fal reads it from. UpstreamUnavailable when fal does not take it.
+
+        Both addresses that fal's storage names must be fal's (`FalHosts`): nothing is sent to another place.
+        """
         if not self._can_call:
             raise UpstreamUnavailable("Files cannot be stored: the gateway has no fal key.")
         ask = {"content_type": content_type, "file_name": file_name}
@@ -177,19 +198,26 @@ class FalClient:
                 place = parse_json(answer)
                 if status != OK or not isinstance(place, dict):
                     raise UpstreamUnavailable("fal's storage does not take files at the moment.")
+                upload_url, file_url = (self._ours(place, name) for name in ("upload_url", "file_url"))
                 # The upload URL is signed by itself; fal's key stays with fal's own hosts.
-                status, _, _ = await _read(
-                    self._once,
-                    "PUT",
-                    str(place.get("upload_url")),
-                    headers={"Content-Type": content_type, "Accept-Encoding": "identity"},
-                    content=content,
-                )
-        except (httpx.HTTPError, TimeoutError, httpx.InvalidURL, _AnswerTooLarge):
-            raise UpstreamUnavailable("fal's storage does not answer at the moment.") from None
-        if status // 100 != 2 or not isinstance(place.get("file_url"), str):  # noqa: PLR2004  2xx
+                headers = {"Content-Type": content_type, "Accept-Encoding": "identity"}
+                status, _, _ = await _read(self._once, "PUT", upload_url, headers=headers, content=content)
+        except (*NO_ANSWER, _AnswerTooLarge) as error:
+            self._say("upload", error)
+            reason = unreachable(cause_of(error)).removeprefix("fal ")
+            raise UpstreamUnavailable(f"The file was not stored: fal's storage {reason}") from None
+        if status // 100 != 2:  # noqa: PLR2004  2xx
             raise UpstreamUnavailable("fal's storage did not take the file.")
-        return str(place["file_url"])
+        return file_url
+
+    def _ours(self, place: dict[str, Any], name: str) -> str:
+        """An address in an answer of fal's storage; UpstreamUnavailable when it is not a place of fal's."""
+        url = place.get(name)
+        if not self.hosts.name(url):
+            origin = origin_of(url)
+            log.error("fal.odd_address", member=name, host=None if origin is None else origin[1])
+            raise UpstreamUnavailable("fal's storage names an address that is not fal's; the file was not sent.")
+        return str(url)
 
     async def bill(
         self, request_ids: Sequence[str], *, start_ms: int, end_ms: int, page_size: int = PAGE
@@ -223,7 +251,8 @@ class FalClient:
                     seen.add(cursor)
         except _AnswerTooLarge:
             return NotShown("unreadable")
-        except NO_ANSWER:
+        except NO_ANSWER as error:
+            self._say("bill", error)
             return NotShown("no_answer")
         return NotShown("too_long")
 
@@ -257,9 +286,17 @@ class FalClient:
                     cursors.add(cursor)
         except _AnswerTooLarge:
             return NotShown("too_large")
-        except NO_ANSWER:
+        except NO_ANSWER as error:
+            self._say("history", error)
             return NotShown("no_answer")
         return NotShown("too_long")
+
+    def _say(self, call: str, error: Exception) -> None:
+        """Tell the log why a read got nowhere: each cause once in half a minute, however many jobs are polled."""
+        cause, now = cause_of(error), time.monotonic()
+        if now >= self._said.get(cause, 0.0):
+            self._said[cause] = now + SAY_AGAIN_S
+            log.warning("fal.no_answer", call=call, error=type(error).__name__, cause=cause)
 
 
 class _AnswerTooLarge(Exception):
@@ -278,9 +315,11 @@ async def _read(
     headers: dict[str, str],
     content: bytes | None = None,
     limit: int = ANSWER_LIMIT,
+    outgoing: Outgoing | None = None,
 ) -> tuple[int, bytes, httpx.Headers]:
     """Status, raw body and headers of one call; the body is cut off, as an error, at `limit` bytes."""
-    async with client.stream(method, url, headers=headers, content=content) as answer:
+    extensions = None if outgoing is None else {"trace": outgoing.watch}
+    async with client.stream(method, url, headers=headers, content=content, extensions=extensions) as answer:
         body = bytearray()
         async for chunk in answer.aiter_raw():
             body += chunk

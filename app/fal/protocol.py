@@ -7,8 +7,8 @@ import json
 import re
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeGuard
-from urllib.parse import urlsplit
 
+from app.domain.fal_addresses import FalHosts
 from app.domain.foreign_json import read_json
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -17,13 +17,10 @@ WORD_LIMIT = 40
 LOG_LIMIT = 50
 LOG_TEXT_LIMIT = 500
 TIME_LIMIT = 40
-URL_LIMIT = 2048
 FILE_NAME_LIMIT = 255
 LARGEST_FILE = 1 << 50  # bytes; no clip is larger, and every client can count so far
 MEDIA_TYPE = re.compile(r"[!#$&^_.+\w-]{1,64}/[!#$&^_.+\w-]{1,64}(?:; ?[!-~ ]{1,100})?", re.ASCII)
 ERROR_TYPE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")  # it goes into a header of ours
-URL_TEXT = re.compile(r"[!-\[\]-~]+")  # visible ASCII; browsers read a backslash as a slash, urlsplit does not
-MEDIA_HOST = "fal.media"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +40,7 @@ class Refused:
     again: bool
     account: bool = False  # the refusal is about fal's account or key, not about this request
     status: int | None = None
+    cause: str = ""  # why fal could not be asked at all, a key of errors.CAUSES
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,19 +155,16 @@ def _is_count(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def read_video(body: Any, *, queue_url: str) -> dict[str, Any] | None:
+def read_video(body: Any, *, hosts: FalHosts) -> dict[str, Any] | None:
     """`{url, content_type?, file_name?, file_size?}` of a result; None when there is no clip we may point to.
 
-    The URL must be https on fal's media hosts; on the queue's own origin where that is the emulator. What stands
-    beside it is left out where it has not the form it should have; a long name is cut.
+    The URL must be in a place of fal's, see `app/domain/fal_addresses.py`. What stands beside it is left out where
+    it has not the form it should have; a long name is cut.
     """
     video = body.get("video") if isinstance(body, dict) else None
-    if not isinstance(video, dict):
+    if not isinstance(video, dict) or not hosts.name(video.get("url")):
         return None
-    url = video.get("url")
-    if not isinstance(url, str) or len(url) > URL_LIMIT or not _is_media(url, queue_url):
-        return None
-    found: dict[str, Any] = {"url": url}
+    found: dict[str, Any] = {"url": video["url"]}
     media_type, name, size = (video.get(member) for member in ("content_type", "file_name", "file_size"))
     if isinstance(media_type, str) and MEDIA_TYPE.fullmatch(media_type):
         found["content_type"] = media_type
@@ -178,19 +173,3 @@ def read_video(body: Any, *, queue_url: str) -> dict[str, Any] | None:
     if _is_count(size) and size <= LARGEST_FILE:
         found["file_size"] = size
     return found
-
-
-def _is_media(url: str, queue_url: str) -> bool:
-    if not URL_TEXT.fullmatch(url):
-        return False
-    try:
-        parts, home = urlsplit(url), urlsplit(queue_url)
-        port = parts.port
-    except ValueError:
-        return False
-    if parts.username or parts.password or not parts.hostname:
-        return False
-    if parts.scheme == "https" and f".{parts.hostname}".endswith(f".{MEDIA_HOST}"):
-        return port in {None, 443}
-    local = home.hostname in {"localhost", "127.0.0.1", "::1"}
-    return local and (parts.scheme, parts.hostname, port) == (home.scheme, home.hostname, home.port)

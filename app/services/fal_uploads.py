@@ -123,7 +123,9 @@ class FalUploads:
     async def address(self, caller: Caller, upload_id: str) -> str:
         """Where fal reads the caller's file; NotFound for another's, and until the bytes have come."""
         url = (await self.owned(caller, upload_id)).url
-        if url is None:
+        if url is None or not self._uploads.is_at_fal(
+            url
+        ):  # what an older version took from fal is looked at again
             raise NotFound("There is no upload with this id.")
         return url
 

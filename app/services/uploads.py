@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from app.domain.accounts import Caller
 from app.domain.errors import Unprocessable, Violation
@@ -64,14 +63,14 @@ class Uploads:
 
     async def known(self, caller: Caller, url: str) -> dict[str, Any] | None:
         """What the team uploaded at this URL, if it did; other people's URLs cost no look-up."""
-        if not self._may_be_ours(url):
+        if not self.is_at_fal(url):
             return None
         record = await self._accounts.file(caller.team, _digest(url))
         return None if record is None else {**record, "size": int(record["size"])}
 
-    def _may_be_ours(self, url: str) -> bool:
-        host = urlsplit(url).hostname or ""
-        return host.endswith("fal.media") or host == urlsplit(self._fal.queue_url).hostname
+    def is_at_fal(self, url: str) -> bool:
+        """True for an address where fal may have stored a file."""
+        return self._fal.hosts.name(url)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import Any
 
 import pydantic_core
 
+from app.domain.fal_addresses import is_plain
 from app.domain.foreign_json import no_number
 from app.domain.jobs import ENDS, Job, JobError, Money, Priority, Status
 
@@ -22,6 +23,19 @@ _read_json = json.JSONDecoder(parse_constant=no_number).decode
 
 def _error(text: str) -> JobError:
     return JobError(**_read_json(text))
+
+
+def _output(text: str) -> dict[str, Any] | None:
+    """What a job made, unless an older version took an address from fal that no version shows."""
+    output: dict[str, Any] = _read_json(text)
+    video = output.get("video")
+    return output if not isinstance(video, dict) or is_plain(video.get("url")) else None
+
+
+def _images(text: str) -> dict[str, Any]:
+    """The images of a job, by the field's name; an address that is none is left out, as above."""
+    images: dict[str, Any] = _read_json(text)
+    return {name: image if is_plain(image.get("url")) else {**image, "url": None} for name, image in images.items()}
 
 
 INTEGERS = (
@@ -46,7 +60,9 @@ INTEGERS = (
 )
 READ: dict[str, Callable[[str], Any]] = {
     **dict.fromkeys(INTEGERS, int),
-    **dict.fromkeys(("input", "metadata", "images", "logs", "output"), _read_json),
+    **dict.fromkeys(("input", "metadata", "logs"), _read_json),
+    "images": _images,
+    "output": _output,
     "status": Status,
     "priority": Priority,
     "money": Money,

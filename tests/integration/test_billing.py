@@ -255,7 +255,7 @@ async def test_no_usable_answer_changes_nothing(
         for _ in range(1 if "delay_seconds" in trouble else 2):
             await hand.make_due("billing", hand.ref(job.id))
             await reconciler.look()
-    assert [(line["event"], line["log_level"], line["reason"]) for line in lines] == [
+    assert [(line["event"], line["log_level"], line["reason"]) for line in lines if "reason" in line] == [
         ("billing.away", "warning", reason)
     ]
     assert not reconciler.is_due()

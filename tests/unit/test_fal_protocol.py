@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.domain.fal_addresses import FalHosts
 from app.fal.client import ANSWER_LIMIT, SUBMIT_SECONDS, FalClient
 from app.fal.errors import classify_answer, classify_exception
 from app.fal.protocol import (
@@ -25,6 +26,8 @@ from app.fal.protocol import (
 from app.store.jobs import SUBMIT_LEASE_MS
 
 QUEUE = "https://queue.fal.run"
+HOSTS = FalHosts.known(queue_url=QUEUE, rest_url="https://rest.fal.ai")
+LOCAL = FalHosts.known(queue_url="http://127.0.0.1:8001", rest_url="http://127.0.0.1:8001")
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=12), inner, max_size=3),
@@ -68,7 +71,7 @@ def test_no_body_breaks_the_readers(body: bytes) -> None:
 def test_no_result_breaks_the_reader_of_clips(value: Any) -> None:
     """Whatever stands where the clip should, there is one to show or none."""
     for body in (value, {"video": value}, {"video": {"url": value}}):
-        assert read_video(body, queue_url=QUEUE) is None
+        assert read_video(body, hosts=HOSTS) is None
 
 
 # --- what a submit's outcome means ----------------------------------------------------------------------------
@@ -103,7 +106,7 @@ def test_a_refusal_says_whether_it_may_be_tried_again(status: int, code: str, ag
 @pytest.mark.parametrize("error", [httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout])
 def test_before_the_connection_stood_nothing_was_sent(error: type[httpx.HTTPError]) -> None:
     """Connection refused, no such name, no TLS: the job may be sent again."""
-    outcome = classify_exception(error("no"))
+    outcome = classify_exception(error("no"), begun=False)
     assert isinstance(outcome, Refused)
     assert (outcome.again, outcome.account) == (True, False)
 
@@ -122,7 +125,7 @@ def test_before_the_connection_stood_nothing_was_sent(error: type[httpx.HTTPErro
 )
 def test_after_that_nobody_knows(error: Exception, reason: str) -> None:
     """The reason is a stable word; no text of the exception goes into the job."""
-    assert classify_exception(error) == Unknown(reason)
+    assert classify_exception(error, begun=True) == Unknown(reason)
 
 
 def test_a_submission_ends_before_its_lease() -> None:
@@ -195,7 +198,7 @@ def video(url: Any, **more: Any) -> dict[str, Any]:
 )
 def test_a_clip_on_fals_hosts_is_shown(url: str) -> None:
     """With its facts, where they have the right type."""
-    found = read_video(video(url, content_type="video/mp4", file_size="7", secret="x"), queue_url=QUEUE)
+    found = read_video(video(url, content_type="video/mp4", file_size="7", secret="x"), hosts=HOSTS)
     assert found == {"url": url, "content_type": "video/mp4"}
 
 
@@ -227,15 +230,15 @@ def test_a_clip_on_fals_hosts_is_shown(url: str) -> None:
 )
 def test_a_clip_anywhere_else_is_not_shown(url: Any) -> None:
     """Other hosts, other schemes, users, ports, line breaks, and what browsers read otherwise."""
-    assert read_video(video(url), queue_url=QUEUE) is None
+    assert read_video(video(url), hosts=HOSTS) is None
 
 
 def test_the_emulators_clips_are_shown_only_where_fal_is_the_emulator() -> None:
     """The queue's own origin, and only on loopback."""
     local = "http://127.0.0.1:8001"
-    assert read_video(video(f"{local}/files/a.mp4"), queue_url=local) == {"url": f"{local}/files/a.mp4"}
-    assert read_video(video("http://127.0.0.1:8002/files/a.mp4"), queue_url=local) is None
-    assert read_video(video(f"{QUEUE}/files/a.mp4"), queue_url=QUEUE) is None
+    assert read_video(video(f"{local}/files/a.mp4"), hosts=LOCAL) == {"url": f"{local}/files/a.mp4"}
+    assert read_video(video("http://127.0.0.1:8002/files/a.mp4"), hosts=LOCAL) is None
+    assert read_video(video(f"{QUEUE}/files/a.mp4"), hosts=HOSTS) is None
 
 
 def test_answers_are_capped() -> None:

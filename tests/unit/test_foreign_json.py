@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.domain.fal_addresses import FalHosts
 from app.domain.foreign_json import DEEPEST, MOST_VALUES, read_json
 from app.fal.protocol import Result, parse_json, read_progress, read_video
 from app.store.records import write_fields
 from tests.unit.test_judge import job
 from workers.finalize import judge
 
-QUEUE = "https://queue.fal.run"
+HOSTS = FalHosts.known(queue_url="https://queue.fal.run", rest_url="https://rest.fal.ai")
 CLIP = "https://v3.fal.media/files/a.mp4"
 ODD_TEXT = st.text(st.characters(exclude_categories=()), max_size=12)  # halves of surrogate pairs too
 ODD = st.recursive(
@@ -95,7 +96,7 @@ def test_any_result_ends_its_job_with_what_can_be_stored(shape: Any, status: int
     """No shape breaks the judgement; what is kept of it is small, and strict JSON."""
     answer = {"video": {"url": CLIP}, **shape} if beside and isinstance(shape, dict) else shape
     body = parse_json(json.dumps(answer).encode())
-    end, charge, error, output = judge(job(), Result(status, body, None), queue_url=QUEUE)
+    end, charge, error, output = judge(job(), Result(status, body, None), hosts=HOSTS)
     written = write_fields({"error": error, "output": output})
     assert end.ended
     assert charge
@@ -133,4 +134,4 @@ def test_any_status_is_progress_that_can_be_stored(shape: Any) -> None:
 def test_what_stands_beside_a_clip_has_its_form_or_is_left_out(member: str, value: Any, kept: Any) -> None:
     """The clip is shown all the same."""
     body = parse_json(json.dumps({"video": {"url": CLIP, member: value}}).encode())
-    assert read_video(body, queue_url=QUEUE) == {"url": CLIP, **({} if kept is None else {member: kept})}
+    assert read_video(body, hosts=HOSTS) == {"url": CLIP, **({} if kept is None else {member: kept})}

@@ -4,13 +4,14 @@ from typing import Any
 
 import pytest
 
+from app.domain.fal_addresses import FalHosts
 from app.domain.jobs import Job, Status
 from app.fal.protocol import Result
 from app.store.jobs import Charge
 from workers.finalize import judge
 from workers.poll import MISSING
 
-QUEUE = "https://queue.fal.run"
+HOSTS = FalHosts.known(queue_url="https://queue.fal.run", rest_url="https://rest.fal.ai")
 CLIP = {"video": {"url": "https://v3.fal.media/files/a.mp4"}}
 NGINX: Any = None  # what is left of a page that is not JSON
 
@@ -71,7 +72,7 @@ def test_a_result_decides_state_and_money(
     status: int, body: Any, error_type: str | None, code: str | None, charge: Charge
 ) -> None:
     """One row for each kind of answer."""
-    end, money, error, output = judge(job(), Result(status, body, error_type), queue_url=QUEUE)
+    end, money, error, output = judge(job(), Result(status, body, error_type), hosts=HOSTS)
     assert end is (Status.FAILED if code else Status.SUCCEEDED)
     assert (error.code if error else None, money) == (code, charge)
     assert (output is not None) == (code is None)
@@ -89,20 +90,20 @@ def test_a_result_decides_state_and_money(
 def test_a_cancelled_request_is_whoevers_wish_it_was(changes: dict[str, Any], end: Status, code: str) -> None:
     """The caller's: canceled. Ours at the deadline, or somebody's at fal before it: failed. fal may charge each."""
     result = Result(499, request_error("client_cancelled"), "client_cancelled")
-    found, money, error, _ = judge(job(**changes), result, queue_url=QUEUE)
+    found, money, error, _ = judge(job(**changes), result, hosts=HOSTS)
     assert (found, money, error.code if error else None) == (end, Charge.DISPUTE, code)
 
 
 def test_a_clip_that_came_in_spite_of_the_cancel_is_a_success() -> None:
     """Made and paid, so it is shown."""
-    end, money, _, output = judge(job(cancel_requested_ms=5), Result(200, CLIP, None), queue_url=QUEUE)
+    end, money, _, output = judge(job(cancel_requested_ms=5), Result(200, CLIP, None), hosts=HOSTS)
     assert (end, money, output) == (Status.SUCCEEDED, Charge.SPEND, CLIP)
 
 
 def test_a_request_that_fal_forgot_is_disputed() -> None:
     """Fal never said that it completed: nobody can say that it charged."""
     gone = Result(404, {"detail": "Request not found"}, None)
-    end, money, error, _ = judge(job(upstream_status=MISSING), gone, queue_url=QUEUE)
+    end, money, error, _ = judge(job(upstream_status=MISSING), gone, hosts=HOSTS)
     assert (end, money, error.code if error else None) == (Status.FAILED, Charge.DISPUTE, "result_unavailable")
 
 
@@ -110,19 +111,19 @@ def test_a_request_that_fal_forgot_is_disputed() -> None:
 def test_a_start_deadline_that_passed_at_fal_is_named(start_deadline_ms: int | None, code: str) -> None:
     """A 504 means the caller's own clock where there was one; another try may succeed."""
     result = Result(504, request_error("request_timeout"), "request_timeout")
-    _, money, error, _ = judge(job(start_deadline_ms=start_deadline_ms), result, queue_url=QUEUE)
+    _, money, error, _ = judge(job(start_deadline_ms=start_deadline_ms), result, hosts=HOSTS)
     assert error is not None
     assert (error.code, error.retryable, money) == (code, True, Charge.RELEASE)
 
 
 def test_fals_words_come_short_and_without_the_input() -> None:
     """`upstream` names place and reason; a novel is cut, and what the caller sent is not repeated."""
-    _, _, error, _ = judge(job(), Result(422, detail("image_load_error"), None), queue_url=QUEUE)
+    _, _, error, _ = judge(job(), Result(422, detail("image_load_error"), None), hosts=HOSTS)
     assert error is not None
     text = "body.image_url: the image_load_error"
     entry = {"loc": ["body", "image_url"], "msg": "the image_load_error", "type": "image_load_error"}
     assert error.upstream == {"status": 422, "detail": text, "error_type": None, "entries": [entry]}
-    _, _, error, _ = judge(job(), Result(422, {"detail": "x" * 5000}, None), queue_url=QUEUE)
+    _, _, error, _ = judge(job(), Result(422, {"detail": "x" * 5000}, None), hosts=HOSTS)
     assert error is not None
     assert error.upstream is not None
     assert len(error.upstream["detail"]) == 300
@@ -133,5 +134,5 @@ def test_fals_words_come_short_and_without_the_input() -> None:
 )
 def test_no_shape_of_refusal_breaks_the_judge(body: Any) -> None:
     """Whatever stands beside the status, there is a verdict."""
-    end, money, _, _ = judge(job(), Result(422, body, None), queue_url=QUEUE)
+    end, money, _, _ = judge(job(), Result(422, body, None), hosts=HOSTS)
     assert (end, money) == (Status.FAILED, Charge.DISPUTE)

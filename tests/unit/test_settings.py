@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from app.settings import Settings, SettingsError, load_settings, required_url
+from app.settings import SHARED_NAMES, Settings, SettingsError, load_settings, required_url
 
 REFUSED = {
     "unknown name": ({"FILMGATE_PROT": "1"}, "FILMGATE_PROT"),
@@ -272,7 +272,7 @@ def test_a_store_is_required_where_one_is_needed() -> None:
 
 
 def test_every_setting_has_a_name_in_the_environment() -> None:
-    """Each field is known by FAL_ or FILMGATE_ and nothing else."""
+    """Each field is known by FAL_ or FILMGATE_, or by a name that other programs read too, and nothing else."""
     for field in Settings.model_fields.values():
         assert field.alias is not None
-        assert field.alias.startswith(("FAL_", "FILMGATE_"))
+        assert field.alias.startswith(("FAL_", "FILMGATE_")) or field.alias in SHARED_NAMES

@@ -1,0 +1,125 @@
+"""How calls to fal leave this process: directly or through a proxy, and whose certificates they trust.
+
+One transport for all of them. It answers with neither `Location` nor `Set-Cookie`: no redirect is followed, but
+httpx reads the header all the same and raises for `http://xn--a/`; and nothing of fal's is kept between calls.
+
+Calls to this machine (the emulator) never go through a proxy. Webhooks to customers have a way of their own
+(`app/egress.py`), which dials the address that it has checked.
+"""
+
+import ssl
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import aiohttp
+import httpx
+from httpx_aiohttp import AiohttpTransport
+
+from app.domain.addresses import is_loopback
+from app.egress import trusted_roots
+
+NOT_KEPT = ("Location", "Set-Cookie")
+
+
+@dataclass(frozen=True, slots=True)
+class WayOut:
+    """The proxy for calls to fal, the hosts that are called without it, and whose certificates are trusted.
+
+    `proxy` is a URL, which may hold a password; `authorities` a PEM file, in the place of the usual roots.
+    """
+
+    proxy: str | None = field(default=None, repr=False)
+    spared: tuple[str, ...] = ()
+    authorities: Path | None = None
+
+    def goes_directly(self, host: str) -> bool:
+        """True where the proxy is not asked: this machine, a spared host and what is below it."""
+        if self.proxy is None or is_loopback(host):
+            return True
+        return any(host == name or host.endswith(f".{name}") or name == "*" for name in self.spared)
+
+
+@cache
+def authorities_in(path: Path) -> ssl.SSLContext:
+    """What trusts the certificates of a PEM file, and no others; OSError (ssl.SSLError) where there are none."""
+    return ssl.create_default_context(cafile=str(path))
+
+
+class FalTransport(httpx.AsyncBaseTransport):
+    """Chooses between the direct way and the proxy for each call.
+
+    Raises httpx.ProxyError when the proxy cannot be reached, or does not let the call through.
+    """
+
+    def __init__(
+        self, way: WayOut, *, direct: httpx.AsyncBaseTransport, proxied: httpx.AsyncBaseTransport | None
+    ) -> None:
+        self._way = way
+        self._direct = direct
+        self._proxied = proxied
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """One call, one way; the answer without what must not be followed or kept."""
+        if self._proxied is None or self._way.goes_directly(request.url.host):
+            response = await self._direct.handle_async_request(request)
+        else:
+            try:
+                response = await self._proxied.handle_async_request(request)
+            except httpx.ConnectError as error:
+                if _is_about_tls(error):
+                    raise  # behind the proxy
+                raise httpx.ProxyError("The proxy cannot be reached.", request=request) from error
+        for name in NOT_KEPT:
+            response.headers.pop(name, None)
+        return response
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._direct.aclose()
+        if self._proxied is not None:
+            await self._proxied.aclose()
+
+
+def plain_transport(way: WayOut) -> FalTransport:
+    """A connection of its own for each call: none is kept."""
+    limits = httpx.Limits(max_keepalive_connections=0)
+    roots = _roots(way)
+    return FalTransport(
+        way,
+        direct=httpx.AsyncHTTPTransport(verify=roots, trust_env=False, limits=limits),
+        proxied=None
+        if way.proxy is None
+        else httpx.AsyncHTTPTransport(
+            verify=roots, trust_env=False, limits=limits, proxy=httpx.Proxy(way.proxy, ssl_context=roots)
+        ),
+    )
+
+
+def kept_transport(way: WayOut, *, connections: int) -> FalTransport:
+    """Shares kept connections, by aiohttp."""
+    roots = _roots(way)
+
+    def session() -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(limit=connections, ssl=roots)
+        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+
+    return FalTransport(
+        way,
+        direct=AiohttpTransport(verify=roots, client=session),
+        proxied=None
+        if way.proxy is None
+        else AiohttpTransport(verify=roots, client=session, proxy=httpx.Proxy(way.proxy)),
+    )
+
+
+def _roots(way: WayOut) -> ssl.SSLContext:
+    return trusted_roots() if way.authorities is None else authorities_in(way.authorities)
+
+
+def _is_about_tls(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, ssl.SSLError | ssl.CertificateError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
