@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from app.domain.errors import UpstreamUnavailable
 from tests.support.emulator import Emulator, running_emulator
 from tests.support.hand import Hand
 from tests.support.receiver import Receiver, Reply
@@ -93,17 +94,21 @@ async def test_fals_key_is_in_no_reply_log_store_or_message(
 
 
 async def test_fals_key_goes_to_fal_alone() -> None:
-    """Calls to fal carry it; a webhook receiver and a file's upload URL never see it."""
+    """Calls to fal carry it; a signed upload URL, and a place that an answer of fal's names, never see it."""
     with RedisServer() as redis:
         async with Receiver() as fal, Receiver() as elsewhere, running_emulator("--no-clips") as emulator:
-            place = json.dumps(
-                {"upload_url": f"{elsewhere.url}/put?sig=1", "file_url": "https://v3.fal.media/a.png"}
-            )
+            file_url = "https://v3.fal.media/a.png"
+            places = [
+                Reply(200, body=json.dumps({"upload_url": f"{at}/put?sig=1", "file_url": file_url}).encode())
+                for at in (fal.url, elsewhere.url)
+            ]
             async with open_stack(
                 redis, emulator, FILMGATE_FAL_QUEUE_URL=fal.url, FILMGATE_FAL_REST_URL=fal.url
             ) as stack:
-                fal.answers([Reply(200, body=place.encode())])
+                fal.answers([places[0], 200, places[1]])
                 await stack.gateway.fal.upload(b"x", content_type="image/png", file_name="a.png")
+                with pytest.raises(UpstreamUnavailable):
+                    await stack.gateway.fal.upload(b"x", content_type="image/png", file_name="a.png")
                 fal.answers([Reply(302, {"Location": f"{elsewhere.url}/moved"})] * 4)
                 await stack.gateway.fal.submit(
                     "fal-ai/kling-video", {}, start_timeout=None, marker="m", webhook_url=None
@@ -113,7 +118,9 @@ async def test_fals_key_goes_to_fal_alone() -> None:
                     stack.gateway.fal.result("fal-ai/kling-video", "abc"),
                     stack.gateway.fal.cancel("fal-ai/kling-video", "abc"),
                 )
-            assert len(fal.requests) == 5
-            assert {request.headers["authorization"] for request in fal.requests} == {f"Key {EMULATOR_KEY}"}
-            assert [request.target for request in elsewhere.requests] == ["/put?sig=1"]
-            assert "authorization" not in elsewhere.requests[0].headers
+            (put,) = [request for request in fal.requests if request.target == "/put?sig=1"]
+            assert "authorization" not in put.headers
+            others = [request for request in fal.requests if request is not put]
+            assert len(others) == 6
+            assert {request.headers["authorization"] for request in others} == {f"Key {EMULATOR_KEY}"}
+            assert elsewhere.connections == 0

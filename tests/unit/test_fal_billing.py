@@ -118,7 +118,7 @@ def test_a_query_asks_for_ids_and_a_span_that_fal_allows() -> None:
 @pytest.mark.anyio
 async def test_a_client_asks_for_at_most_fifty_and_only_with_an_admin_key() -> None:
     """Without the key nothing is called; too many ids are a mistake of the program's."""
-    urls = dict.fromkeys(("queue_url", "rest_url", "api_url"), "http://127.0.0.1:9")
+    urls: dict[str, Any] = dict.fromkeys(("queue_url", "rest_url", "api_url"), "http://127.0.0.1:9")
     keyless, client = FalClient(**urls, key="k"), FalClient(**urls, key="k", admin_key="admin")
     try:
         answer = await keyless.bill(["a"], start_ms=0, end_ms=1)

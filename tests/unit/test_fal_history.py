@@ -125,7 +125,7 @@ def test_a_query_asks_for_payloads_of_one_model_in_a_span() -> None:
 @pytest.mark.anyio
 async def test_a_client_asks_only_with_an_admin_key() -> None:
     """Without the key nothing is called; where nobody answers, that is the reason."""
-    urls = dict.fromkeys(("queue_url", "rest_url", "api_url"), "http://127.0.0.1:9")
+    urls: dict[str, Any] = dict.fromkeys(("queue_url", "rest_url", "api_url"), "http://127.0.0.1:9")
     keyless, client = FalClient(**urls, key="k"), FalClient(**urls, key="k", admin_key="admin")
     try:
         assert await keyless.history("fal-ai/a/b", start_ms=0, end_ms=1) == NotShown("no_admin_key")
