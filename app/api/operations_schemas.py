@@ -85,6 +85,7 @@ def overview_view(seen: Overview) -> dict[str, Any]:
             "reason": buying.breaker,
             "until": iso(buying.until_ms),
             "failures": buying.failures,
+            "last_failure": buying.last_failure,
         },
         "pauses": [
             {"team": None if who in {ALL, EPOCH} else who, "name": seen.names.get(who), "reason": reason}

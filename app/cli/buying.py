@@ -79,13 +79,15 @@ def _lines(view: dict[str, Any]) -> list[list[Any]]:
     slots, breaker, held, aside = view["slots"], view["breaker"], view["held"], view["aside"]
     state = "open" if breaker["open"] else "half open" if breaker["half_open"] else "closed"
     until = f" until {breaker['until']}" if breaker["until"] else ""
-    failures = f"{breaker['failures']} failure{'' if breaker['failures'] == 1 else 's'}"
+    failures = f"{breaker['failures']} failure{'' if breaker['failures'] == 1 else 's'} in a row"
     pauses = [f"{one['name'] or one['team'] or 'everybody'}: {one['reason']}" for one in view["pauses"]]
     workers = [f"{count} {role}" for role, count in view["workers"].items()]
+    if breaker["last_failure"]:
+        failures += f"; the last: {breaker['last_failure']}"
     return [
         ["buying", view["upstream_paused"] or "goes on"],
         ["slots", f"{slots['used']} of {slots['allowed']} used ({slots['configured']} configured)"],
-        ["breaker", f"{state}{until}, {failures} in a row"],
+        ["breaker", f"{state}{until}, {failures}"],
         ["paused", pauses or "nobody"],
         ["workers", workers or "none alive"],
         ["held", f"{held['count']}, the oldest since {held['oldest_at']}" if held["count"] else "none"],

@@ -101,6 +101,8 @@ def unreachable(cause: str) -> str:
 
 def cause_of(error: BaseException) -> str:
     """The class of a call that got nowhere, a key of CAUSES: the most telling error in the chain."""
+    if isinstance(error, TimeoutError | httpx.TimeoutException):  # whatever it waited for, a handshake too
+        return "timeout"
     chain = list(_chain(error))
     for cause, kinds in (
         ("certificate", (ssl.SSLCertVerificationError, ssl.CertificateError)),
@@ -108,7 +110,7 @@ def cause_of(error: BaseException) -> str:
         ("tls", (ssl.SSLError,)),
         ("dns", (socket.gaierror,)),
         ("refused", (ConnectionRefusedError,)),
-        ("timeout", (TimeoutError, httpx.TimeoutException)),
+        ("timeout", (TimeoutError,)),
     ):
         if any(isinstance(one, kinds) for one in chain):
             return cause

@@ -8,9 +8,11 @@ Calls to this machine (the emulator) never go through a proxy. Webhooks to custo
 """
 
 import ssl
+from base64 import b64encode
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import httpx
@@ -83,17 +85,16 @@ class FalTransport(httpx.AsyncBaseTransport):
 
 def plain_transport(way: WayOut) -> FalTransport:
     """A connection of its own for each call: none is kept."""
-    limits = httpx.Limits(max_keepalive_connections=0)
     roots = _roots(way)
-    return FalTransport(
-        way,
-        direct=httpx.AsyncHTTPTransport(verify=roots, trust_env=False, limits=limits),
-        proxied=None
-        if way.proxy is None
-        else httpx.AsyncHTTPTransport(
-            verify=roots, trust_env=False, limits=limits, proxy=httpx.Proxy(way.proxy, ssl_context=roots)
-        ),
-    )
+    options: dict[str, Any] = {
+        "verify": roots,
+        "trust_env": False,
+        "limits": httpx.Limits(max_keepalive_connections=0),
+    }
+    proxied = None
+    if way.proxy is not None:
+        proxied = httpx.AsyncHTTPTransport(proxy=_proxy(way.proxy, roots), **options)
+    return FalTransport(way, direct=httpx.AsyncHTTPTransport(**options), proxied=proxied)
 
 
 def kept_transport(way: WayOut, *, connections: int) -> FalTransport:
@@ -109,8 +110,18 @@ def kept_transport(way: WayOut, *, connections: int) -> FalTransport:
         direct=AiohttpTransport(verify=roots, client=session),
         proxied=None
         if way.proxy is None
-        else AiohttpTransport(verify=roots, client=session, proxy=httpx.Proxy(way.proxy)),
+        else AiohttpTransport(verify=roots, client=session, proxy=_proxy(way.proxy, roots)),
     )
+
+
+def _proxy(url: str, roots: ssl.SSLContext) -> httpx.Proxy:
+    """The proxy; its password goes into a header of the CONNECT, as both libraries take it."""
+    given = httpx.Proxy(url)
+    headers = {}
+    if given.raw_auth is not None:
+        headers["Proxy-Authorization"] = f"Basic {b64encode(b':'.join(given.raw_auth)).decode()}"
+    tls = roots if given.url.scheme == "https" else None  # on the way to the proxy itself
+    return httpx.Proxy(given.url, headers=headers, ssl_context=tls)
 
 
 def _roots(way: WayOut) -> ssl.SSLContext:

@@ -20,7 +20,7 @@ HELD_SENTENCE = (
     "More than half of the slots at fal hold jobs whose outcome is unknown; they must be resolved first."
 )
 
-_CLOSED: Command = ("HDEL", keys.BREAKER, "until_ms", "reason", "failures", "probe", "probe_ms")
+_CLOSED: Command = ("HDEL", keys.BREAKER, "until_ms", "reason", "failures", "last", "probe", "probe_ms")
 
 Outcome = Literal["accepted", "rejected", "busy", "account", "failed", "unknown"]
 
@@ -30,7 +30,8 @@ class Buying:
     """Whether buying goes on.
 
     `breaker` is its sentence while it is open, `until_ms` when it tries again by itself, None where a person has to
-    act; `trying` that it is half open. `slots` is how many there may be now, `used` how many are taken, `held` how
+    act; `trying` that it is half open; `last_failure` the sentence of the last of
+    its `failures` in a row. `slots` is how many there may be now, `used` how many are taken, `held` how
     many of those by jobs whose outcome is unknown; `pauses` are administrators' sentences by team, `all` for
     everybody.
     """
@@ -39,6 +40,7 @@ class Buying:
     until_ms: int | None
     trying: bool
     failures: int
+    last_failure: str | None
     slots: int
     used: int
     held: int
@@ -106,6 +108,7 @@ class BuyingStore:
             until_ms=int(until) if is_open and until != "inf" else None,
             trying=until is not None and not is_open,
             failures=int(breaker.get("failures", 0)),
+            last_failure=breaker.get("last"),
             slots=min(self._concurrency, int(breaker.get("slots", self._concurrency))),
             used=used,
             held=held,

@@ -19,7 +19,7 @@ from workers.lane import sweep_slots
 from workers.submit import submit
 
 pytestmark = pytest.mark.anyio
-UNREACHABLE = "fal cannot be reached at the moment."
+UNREACHABLE = "fal cannot be reached at the moment: its host refuses the connection."
 ACCOUNT = "fal refuses the gateway's key or account; the operator must look at it."
 
 

@@ -43,7 +43,14 @@ async def test_the_status_of_an_idle_gateway(admin: Administrator) -> None:
     assert await acted(admin, "GET", "status") == {
         "upstream_paused": None,
         "slots": {"used": 0, "allowed": 10, "configured": 10},
-        "breaker": {"open": False, "half_open": False, "reason": None, "until": None, "failures": 0},
+        "breaker": {
+            "open": False,
+            "half_open": False,
+            "reason": None,
+            "until": None,
+            "failures": 0,
+            "last_failure": None,
+        },
         "pauses": [],
         "line": [],
         "workers": {},

@@ -8,8 +8,8 @@
 --
 -- USES clock
 -- KEYS
---   breaker        hash    failures in a row and their weight, until when it is open (ms), why; the number of slots
---                          for now
+--   breaker        hash    failures in a row, their weight and the last one's sentence; until when it is open (ms),
+--                          why; the number of slots for now
 --   slots          zset    jobs that occupy fal; the one that was refused is not among them any more
 -- ARGV
 --   outcome        accepted | rejected | busy | account | failed | unknown
@@ -21,7 +21,7 @@
 -- Returns "opened" when it was closed, or waits for a person now; "closed" when it was open; or ""
 local state = redis.call('HMGET', key.breaker, 'until_ms', 'slots')
 if arg.outcome == 'accepted' or arg.outcome == 'rejected' then
-  redis.call('HDEL', key.breaker, 'failures', 'weight')
+  redis.call('HDEL', key.breaker, 'failures', 'weight', 'last')
   if state[1] and state[1] ~= 'inf' then
     redis.call('HDEL', key.breaker, 'until_ms', 'reason', 'probe', 'probe_ms')
     return 'closed'
@@ -41,6 +41,7 @@ end
 if redis.call('HINCRBY', key.breaker, 'failures', 1) == 1 then
   redis.call('HDEL', key.breaker, 'weight')  -- a resume forgets the failures; their weight goes with them
 end
+redis.call('HSET', key.breaker, 'last', arg.reason)
 local weight = redis.call('HINCRBY', key.breaker, 'weight', arg.outcome == 'unknown' and 2 or 1)
 if weight < tonumber(arg.failures) or state[1] == 'inf' then
   return ''
