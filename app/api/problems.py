@@ -31,7 +31,7 @@ TITLES = {
     "body_missing": "There is no body",
     "duplicate_key": "A member is given twice",
     "too_deep": "The body is nested too deeply",
-    "too_many_members": "An object has too many members",
+    "too_many_members": "There are too many members",
     "invalid_cursor": "The cursor is not one of ours",
     "invalid_header": "A header is wrong",
     "unauthenticated": "No valid key",

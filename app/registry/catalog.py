@@ -102,6 +102,11 @@ class Model:
         """The input fields that hold an image's URL, or a list of them."""
         return self.schema.image_fields
 
+    @property
+    def url_fields(self) -> tuple[str, ...]:
+        """The input fields below which the URL of an image or a video may stand."""
+        return self.schema.url_fields
+
     def lenient(self, given: Mapping[str, Any], *, strict_schema: bool) -> tuple[dict[str, Any], tuple[str, ...]]:
         """The input as fal reads it, for `validate`, and the names of the fields that were dropped on the way.
 

@@ -22,6 +22,7 @@ class InputSchema:
         fields: the names of all fields, in order.
         prose_fields: those that only the endpoint's prose mentions.
         image_fields: those that hold an image's URL or a list of them.
+        url_fields: those that hold a URL of an image or video, however deep.
     """
 
     def __init__(self, spec: Mapping[str, Any]) -> None:
@@ -31,6 +32,7 @@ class InputSchema:
         self.fields = tuple(properties)
         self.prose_fields = tuple(name for name in properties if properties[name]["documented"] == "prose")
         self.image_fields = tuple(name for name in properties if _holds_images(properties[name]))
+        self.url_fields = tuple(name for name in properties if _holds_urls(properties[name]))
         self._known = frozenset(self.fields)
         self._strictly_known = self._known - frozenset(self.prose_fields)
         self._either = tuple(option["required"][0] for option in spec.get("oneOf", ()))
@@ -107,3 +109,8 @@ class _Plan:
 
 def _holds_images(field: Mapping[str, Any]) -> bool:
     return "image-url" in (field.get("format"), field.get("items", {}).get("format"))
+
+
+def _holds_urls(field: Mapping[str, Any]) -> bool:
+    below = [*field.get("properties", {}).values(), *([field["items"]] if "items" in field else [])]
+    return "format" in field or any(_holds_urls(inner) for inner in below)

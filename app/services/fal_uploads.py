@@ -38,7 +38,9 @@ GRACE_S = 60  # a client uses its token until the last second, and its bytes are
 TOKEN_PREFIX = "fg_up_"  # noqa: S105  a prefix, not a secret
 FILE_ID = re.compile(r"file_[0-9a-f]{32}", re.ASCII)
 ODD = re.compile(r"[^A-Za-z0-9._-]+", re.ASCII)
+LONGEST_ADDRESS = 1024  # characters of an address of ours, with whatever stands behind the name
 LONGEST_NAME = 100  # characters; the end is kept, because it says what the file is
+MOST_FILES = 64  # of ours that one input names; no model takes as many images
 UNSAID = "application/octet-stream"  # what clients say when they do not know; the bytes decide
 LARGEST = f"{FILE_LIMIT // (1024 * 1024)} MB"
 
@@ -190,28 +192,44 @@ class FalUploads:
         except NotFound:
             raise Unprocessable("There is no uploaded file of yours at this address; upload it again.") from None
 
-    async def resolve_input(self, caller: Caller, given: dict[str, Any]) -> dict[str, Any]:
-        """A job's input with fal's URLs in the place of our addresses, wherever a member's name ends in url(s)."""
-        found: dict[str, Any] = await self._resolved(caller, given, ())
-        return found
+    async def resolve_input(self, caller: Caller, given: dict[str, Any], fields: Sequence[str]) -> dict[str, Any]:
+        """A job's input with fal's URLs in the place of our addresses, below the fields that hold URLs.
 
-    async def _resolved(self, caller: Caller, value: Any, loc: tuple[int | str, ...]) -> Any:
-        if isinstance(value, dict):
-            return {name: await self._resolved(caller, inner, (*loc, name)) for name, inner in value.items()}
-        if isinstance(value, list):
-            return [await self._resolved(caller, inner, (*loc, place)) for place, inner in enumerate(value)]
-        name = next((part for part in reversed(loc) if isinstance(part, str)), "")
-        if not isinstance(value, str) or not name.endswith(("url", "urls")):
-            return value
-        try:
-            return await self.resolve(caller, value)
-        except Unprocessable as error:
-            fault = Violation(pointer(loc, below="/input"), "url_not_allowed", error.message)
-            raise Unprocessable(error.message, violations=(fault,)) from None
+        Everything else is left for the model's schema to judge, and is not walked through. Each file is looked up
+        once; so many that no model takes them are refused before the first is.
+        """
+        found: dict[str, tuple[int | str, ...]] = {}
+        for name in fields:
+            if name in given:
+                self._find(given[name], (name,), found)
+        if len(found) > MOST_FILES:
+            raise Unprocessable(f"The input names more than {MOST_FILES} uploaded files.")
+        urls = {}
+        for url, loc in found.items():
+            try:
+                urls[url] = await self.resolve(caller, url)
+            except Unprocessable as error:
+                fault = Violation(pointer(loc, below="/input"), "url_not_allowed", error.message)
+                raise Unprocessable(error.message, violations=(fault,)) from None
+        if not urls:
+            return given
+        return {name: _replaced(value, urls) if name in fields else value for name, value in given.items()}
+
+    def _find(self, value: Any, loc: tuple[int | str, ...], found: dict[str, tuple[int | str, ...]]) -> None:
+        """Note every address of ours in the value, with its first place."""
+        if isinstance(value, str):
+            if self._upload_at(value) is not None:
+                found.setdefault(value, loc)
+        elif isinstance(value, dict):
+            for name, inner in value.items():
+                self._find(inner, (*loc, name), found)
+        elif isinstance(value, list):
+            for place, inner in enumerate(value):
+                self._find(inner, (*loc, place), found)
 
     def _upload_at(self, url: str) -> str | None:
         """The id in an address of ours; empty where there is none in it, None for an address elsewhere."""
-        if self._files not in url:  # the usual case: an image on somebody's server, or a data URI of megabytes
+        if len(url) > LONGEST_ADDRESS or self._files not in url:  # an image on somebody's server, or a data URI
             return None
         try:
             parts = urlsplit(url)
@@ -249,6 +267,14 @@ def require_image_type(content_type: str) -> None:
     kind = content_type.partition(";")[0].strip().lower()
     if kind not in {"", UNSAID} and not kind.startswith("image/"):
         raise WrongMediaType("Only images are stored here: JPEG, PNG or WebP.")
+
+
+def _replaced(value: Any, urls: dict[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {name: _replaced(inner, urls) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_replaced(inner, urls) for inner in value]
+    return urls.get(value, value) if isinstance(value, str) else value
 
 
 def _is_file(upload_id: str) -> bool:

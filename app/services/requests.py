@@ -103,9 +103,10 @@ class Requests:
 
     async def check(self, caller: Caller, request: JobRequest) -> CheckedRequest:
         """The model, the checked input and its price; an error names what has to be changed."""
-        request = replace(request, input=await self._fal_uploads.resolve_input(caller, request.input))
         model = self._catalog.default if request.model is None else self._catalog.get(request.model)
         require_model(caller, model.id)
+        resolved = await self._fal_uploads.resolve_input(caller, request.input, model.url_fields)
+        request = replace(request, input=resolved)
         given, embedded = _embedded(model, request.input)
         clean = model.validate(
             given, strict_schema=self._rules.strict_schema, private_images=self._rules.private_images

@@ -191,7 +191,7 @@ async def test_a_blob_in_the_input_is_bought_with_fals_own_url(stack: Stack, han
 
 
 async def test_only_addresses_of_ours_are_replaced(stack: Stack) -> None:
-    """Lists and nested members too; other addresses, and words that are no address, stay as they are."""
+    """Below the model's fields for URLs, nested ones too; whatever else stands in an input stays."""
     place = await initiated(stack.api)
     async with nobody(stack) as web:
         assert (await web.put(place["upload_url"], content=picture())).status_code == 200
@@ -200,17 +200,18 @@ async def test_only_addresses_of_ours_are_replaced(stack: Stack) -> None:
     other = "https://example.com/fal/cdn/files/file_x/a.png"
     given = {
         "prompt": ours,
-        "image_url": ours,
-        "elements": [{"frontal_image_url": ours}],
-        "image_urls": [other, ours],
+        "start_image_url": ours,
+        "elements": [{"frontal_image_url": ours}, {"reference_image_urls": [other, ours]}],
+        "other_url": ours,
     }
     wanted = {
         "prompt": ours,
-        "image_url": real,
-        "elements": [{"frontal_image_url": real}],
-        "image_urls": [other, real],
+        "start_image_url": real,
+        "elements": [{"frontal_image_url": real}, {"reference_image_urls": [other, real]}],
+        "other_url": ours,
     }
-    assert await stack.gateway.fal_uploads.resolve_input(caller, given) == wanted
+    fields = stack.gateway.catalog.get("fal-ai/kling-video/v3/pro/image-to-video").url_fields
+    assert await stack.gateway.fal_uploads.resolve_input(caller, given, fields) == wanted
     assert await stack.gateway.fal_uploads.resolve(caller, ours.upper().replace("/FAL", "/fal")) != real
     assert await stack.gateway.fal_uploads.resolve(caller, ours.replace("filmgate", "FILMGATE")) == real
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import time
 from typing import Any
 
 import pytest
@@ -9,15 +10,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
-from app.api.body import DEPTH, DIGITS, MEMBERS, parse_object, validated
-from app.domain.errors import FilmgateError, Malformed, Unprocessable, WrongMediaType
+from app.api.body import validated
+from app.api.strict_json import DEPTH, DIGITS, ELEMENTS, MEMBERS, PLAIN_BYTES, parse_object
+from app.domain.errors import FilmgateError, Malformed, TooLarge, Unprocessable, WrongMediaType
 
 REFUSED: dict[str, tuple[bytes, type[FilmgateError], str]] = {
     "nothing": (b"", Malformed, "body_missing"),
     "white space": (b"\t\r\n ", Malformed, "body_missing"),
     "word": (b"hello", Malformed, "json_invalid"),
     "list": (b"[{}]", Unprocessable, "body_not_object"),
-    "deep list": (b"[" * 100_000, Malformed, "too_deep"),
+    "deep list": (b"[" * ELEMENTS, Malformed, "too_deep"),
+    "more brackets than elements": (b"[" * (ELEMENTS + 1), Malformed, "too_many_members"),
+    "more items than elements": (b'{"a": [0' + b",0" * ELEMENTS + b"]}", Malformed, "too_many_members"),
+    "much text": (b'{"a": "' + b"a" * PLAIN_BYTES + b'"}', TooLarge, "payload_too_large"),
+    "much text beside a data URI": (
+        b'{"a": "data:' + b"A" * 9_000 + b'", "b": "' + b"a" * PLAIN_BYTES + b'"}',
+        TooLarge,
+        "payload_too_large",
+    ),
+    "much that is escaped in a data URI": (
+        b'{"a": "data:' + b"\\/" * PLAIN_BYTES + b'"}',
+        TooLarge,
+        "payload_too_large",
+    ),
     "NaN": (b'{"a": NaN}', Malformed, "json_invalid"),
     "Infinity": (b'{"a": [-Infinity]}', Malformed, "json_invalid"),
     "twice": (b'{"a": {"b": 1, "b": 1}}', Malformed, "duplicate_key"),
@@ -63,6 +78,40 @@ def test_a_pair_of_surrogates_is_one_character() -> None:
 def test_digits_in_text_are_no_number() -> None:
     """Only numbers have a limit of digits."""
     assert parse_object(b'{"a": "' + b"7" * 5000 + b'"}') == {"a": "7" * 5000}
+
+
+def test_a_data_uri_may_be_long() -> None:
+    """Megabytes of image pass, also with the escaped slashes that some encoders write."""
+    raw = b'{"a": "DATA:image/png;base64,' + (b"A" * 60 + b"\\/") * 16_000 + b'"}'
+    assert len(parse_object(raw)["a"]) > 3 * PLAIN_BYTES
+
+
+BODIES = {
+    "zeros": b'{"x": [' + b"0," * 3_950_000 + b"0]}",
+    "lists": b'{"x": [' + b"[]," * 2_600_000 + b"[]]}",
+    "objects": b'{"x": [' + b'{"a":1},' * 980_000 + b"{}]}",
+    "quotes": b'{"x": "data:' + b'\\"' * 3_950_000 + b'"}',
+    "escapes": b'{"x": "' + b"\\u0041" * 1_300_000 + b'"}',
+    "escapes in a data URI": b'{"x": "data:' + b"\\u0041" * 1_300_000 + b'"}',
+    "data URIs": b'{"x": "' + b'"data:' * 1_300_000 + b'"}',
+    "digits": b'{"x": 0.' + b"1" * 7_900_000 + b"}",
+    "spaces": b" " * 7_900_000 + b"{}",
+    "as many zeros as may be": b'{"x": [' + b"0," * (ELEMENTS - 10) + b"0]}",
+    "as many objects as may be": b'{"x": [' + b"{}," * (ELEMENTS // 2 - 10) + b"{}]}",
+    "as long a data URI as may be": b'{"x": "data:' + b"A" * 7_900_000 + b'", "y": "\\ud83d\\ude00"}',
+}
+
+
+@pytest.mark.parametrize("case", BODIES)
+def test_no_body_is_dear_to_read(case: str) -> None:
+    """At most 50 ms of CPU; the best of three, as the machine has other work."""
+    spent = []
+    for _ in range(3):
+        began = time.thread_time()
+        with contextlib.suppress(Malformed, TooLarge):
+            parse_object(BODIES[case])
+        spent.append(time.thread_time() - began)
+    assert min(spent) < 0.05, spent
 
 
 plain = st.recursive(

@@ -12,8 +12,9 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.body import json_body, parse_object, validated
+from app.api.body import json_body, validated
 from app.api.deps import CurrentCaller, TheGateway, Uploader, credential, current_caller, uploader
+from app.api.strict_json import parse_object
 from app.domain.access import require_scope
 from app.domain.accounts import Caller, Scope
 from app.domain.errors import Malformed, NotFound, Unprocessable
