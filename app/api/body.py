@@ -7,6 +7,7 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from app.api.incoming import INCOMING, Incoming
 from app.api.strict_json import parse_array, parse_object
 from app.domain.errors import Unprocessable, Violation, WrongMediaType, pointer
 
@@ -80,3 +81,11 @@ async def _raw(request: Request) -> bytes:
     if request.headers.get("content-encoding", "identity") != "identity":
         raise WrongMediaType("Send the body without a Content-Encoding.")
     return await request.body()
+
+
+def let_go(request: Request, given: dict[str, Any]) -> None:
+    """Keep nothing of a body whose job is written down: the caller may be held for minutes, an image for none."""
+    given.clear()
+    request._body = b""  # noqa: SLF001  Starlette's copy, which lives as long as the request
+    incoming: Incoming = request.scope[INCOMING]
+    incoming.let_go()

@@ -10,6 +10,7 @@ from typing import Annotated, cast
 import structlog
 from fastapi import Depends, Request
 
+from app.api.incoming import PAYER
 from app.domain.access import require_scope
 from app.domain.accounts import Caller, Scope
 from app.domain.errors import Forbidden, Malformed
@@ -93,6 +94,7 @@ async def current_caller(request: Request, owner: TheGateway) -> Caller:
 async def _known_caller(request: Request, owner: Gateway, given: str | None) -> Caller:
     caller = await owner.accounts.authenticate(given)
     _require_origin(request, caller)
+    request.scope[PAYER] = caller.key
     structlog.contextvars.bind_contextvars(team=caller.team, user=caller.user)
     return caller
 
@@ -115,6 +117,7 @@ async def administrator(request: Request, owner: TheGateway) -> str:
     if not _is_administrator(given, owner):
         await owner.accounts.authenticate(given)
         raise Forbidden("Only the administrator's key (FILMGATE_ADMIN_KEY) may do this.")
+    request.scope[PAYER] = ADMINISTRATOR
     structlog.contextvars.bind_contextvars(actor=ADMINISTRATOR)
     return ADMINISTRATOR
 

@@ -148,7 +148,7 @@ def add_problem_handlers(app: FastAPI) -> None:
     async def ours(request: Request, error: Exception) -> Response:
         assert isinstance(error, FilmgateError)  # noqa: S101  Starlette's signature is wider than what it sends
         if isinstance(error, StoreUnavailable):
-            log.warning("store.away", path=request.scope["path"])
+            log.warning("store.away", path=request.scope["path"][:LONGEST_PATH])
         return _respond(request, error)
 
     async def from_http(request: Request, error: Exception) -> Response:
@@ -166,7 +166,7 @@ def add_problem_handlers(app: FastAPI) -> None:
         return _respond(request, Malformed("The connection ended before the body did."))
 
     async def unexpected(request: Request, error: Exception) -> Response:
-        log.error("request.failed", path=request.scope["path"], exc_info=error)
+        log.error("request.failed", path=request.scope["path"][:LONGEST_PATH], exc_info=error)
         return _respond(request, FilmgateError("Something went wrong here; it has been written to the log."))
 
     app.add_exception_handler(FilmgateError, ours)

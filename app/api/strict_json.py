@@ -1,8 +1,8 @@
 """Strict JSON: what Python's parser lets pass and JSON forbids is refused, in a sentence.
 
 NaN and Infinity, a member given twice, lone surrogates and absurd depth are errors; numbers are numbers. What would
-cost more than some milliseconds is refused before it is parsed, by counting bytes: the parser calls back into Python
-for each number and each object.
+cost more than some milliseconds is refused before it is parsed, by counting bytes: the parser calls back into
+Python for each number and each object.
 """
 
 import json

@@ -1,7 +1,7 @@
 """What an image is, read from its header, before anything is bought.
 
-The type is what the bytes say, never what the sender says. No pixel is decoded, so an image that would fill the
-memory when unpacked costs no more than a small one.
+The type is what the bytes say, never what the sender says. No pixel is decoded and of metadata only the orientation
+is read, so an image that would fill the memory when unpacked costs no more than a small one.
 """
 
 import base64
@@ -15,6 +15,7 @@ from typing import Literal, Never, TypeAlias
 from PIL import ExifTags, Image
 
 from app.domain.errors import Unprocessable
+from app.media.headers import short_header
 
 Format: TypeAlias = Literal["jpeg", "png", "webp"]
 
@@ -27,8 +28,7 @@ RATIO = (0.40, 2.50)  # width by height; Kling refuses what lies outside
 # Pillow compares the header with this before it makes room for a WebP's canvas, and raises from twice as many.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 
-# MPO is what Pillow calls a JPEG with further pictures behind the first, as phones write them.
-_FORMATS: dict[str | None, Format] = {"JPEG": "jpeg", "MPO": "jpeg", "PNG": "png", "WEBP": "webp"}
+_FORMATS: dict[str | None, Format] = {"JPEG": "jpeg", "PNG": "png", "WEBP": "webp"}
 _ENDS = {"jpeg": b"\xff\xd9", "png": b"IEND\xaeB`\x82", "webp": b""}
 _DATA_URI = re.compile(r"data:image/(?:png|jpeg|jpg|webp);base64,", re.IGNORECASE)
 _QUARTER_TURNS = range(5, 9)  # values of the EXIF orientation that swap width and height
@@ -55,18 +55,21 @@ def inspect(content: bytes) -> ImageFacts:
     """The facts of a JPEG, PNG or WebP, measured as it is displayed (EXIF orientation).
 
     Raises Unprocessable: `not_an_image` when the bytes are no image or a broken one, `unsupported_image` when
-    they are of another kind (SVG, GIF, HEIC, …) or animated, `image_too_large` beyond 120 million pixels.
+    they are of another kind (SVG, GIF, HEIC, …), animated, or begin with thousands of parts, `image_too_large`
+    beyond 120 million pixels.
     """
-    stream = io.BytesIO(content)
     try:
+        header = short_header(content)
+        stream = io.BytesIO(header.start)
         with warnings.catch_warnings(action="ignore"), Image.open(stream, formats=("JPEG", "PNG", "WEBP")) as image:
             kind = _FORMATS[image.format]
-            header_end = stream.tell()
             width, height = image.size
-            frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+            frames = 1 if kind == "jpeg" else getattr(image, "n_frames", 1)
             quarter_turned = _orientation(image.info.get("exif", b"")) in _QUARTER_TURNS
     except Image.DecompressionBombError:
         _refuse_pixels()
+    except Unprocessable:
+        raise
     except Exception:  # noqa: BLE001 - hostile bytes: whatever Pillow raises, they are not a sound image
         if _OTHER_KINDS.match(content):
             raise Unprocessable(
@@ -77,7 +80,7 @@ def inspect(content: bytes) -> ImageFacts:
         _refuse_pixels()
     if frames > 1:
         raise Unprocessable("An animated image is not supported; send a still one.", code="unsupported_image")
-    if content.find(_ENDS[kind], header_end) < 0:  # a WebP says its length, and Pillow has compared it
+    if content.find(_ENDS[kind], header.end) < 0:  # a WebP says its length, and Pillow has compared it
         raise Unprocessable("This image is cut off before its end.", code="not_an_image")
     if quarter_turned:
         width, height = height, width

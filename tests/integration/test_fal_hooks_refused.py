@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app.api.middleware import HOOK_LIMIT
+from app.api.incoming import PLAIN_LIMIT
 from app.domain.ids import new_id, new_nonce
 from app.domain.jobs import Status
 from app.domain.marker import Marker
@@ -124,7 +124,7 @@ async def test_a_large_body_is_refused(fal: Told) -> None:
     """Fal's are a few KB; one of the most that is read is taken."""
     job = await fal.hand.bought()
     marker, request_id = await fal.marker(job.id, job.nonce), job.upstream_request_id or ""
-    room = HOOK_LIMIT - len(told(request_id, payload=""))
+    room = PLAIN_LIMIT - len(told(request_id, payload=""))
     assert (await fal.tell(marker, request_id, body=told(request_id, payload="x" * room))).status_code == 204
     reply = await fal.tell(marker, request_id, body=told(request_id, payload="x" * (room + 1)))
     assert "256 KB" in assert_problem(reply, 413, "payload_too_large")["detail"]

@@ -19,3 +19,10 @@ def forget_peak() -> int:
     """Begin to measure anew; what the process holds now, in kilobytes."""
     CLEAR_REFS.write_text("5", encoding="ascii")
     return peak_kb()
+
+
+def resident_kb(pid: int) -> int:
+    """What another process holds now, in kilobytes."""
+    text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    (line,) = [line for line in text.splitlines() if line.startswith("VmRSS:")]
+    return int(line.split()[1])

@@ -3,6 +3,7 @@
 from fastapi import APIRouter, BackgroundTasks, Request
 from fastapi.responses import Response
 
+from app.api.body import let_go
 from app.api.fal.asking import Asked, answer_headers
 from app.api.fal.errors import REQUEST_ID, TOO_MANY, fal_reply
 from app.api.fal.queue import result_of
@@ -25,6 +26,7 @@ async def run(request: Request, asked: Asked) -> Response:
     taken = await door.submit(
         asked.caller, asked.request, door="run", idempotency_key=asked.key, trace_id=request.scope["trace_id"]
     )
+    let_go(request, asked.request.input)
     headers = answer_headers(taken.job, taken=taken)
     seen = await held(
         request, asked.owner, asked.caller, door.until_end(asked.caller, taken.job), left=_left(request)

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.body import json_body, validated
 from app.api.deps import CurrentCaller, TheGateway, Uploader, credential, current_caller, uploader
+from app.api.incoming import PAYER
 from app.api.strict_json import parse_object
 from app.domain.access import require_scope
 from app.domain.accounts import Caller, Scope
@@ -69,13 +70,16 @@ async def bringer(request: Request, owner: TheGateway) -> Caller:
     if not token.startswith(TOKEN_PREFIX):
         return await uploader(await current_caller(request, owner))
     caller = await owner.fal_uploads.bearer(token)  # made for a key that may bring files
+    request.scope[PAYER] = caller.key
     structlog.contextvars.bind_contextvars(team=caller.team, user=caller.user)
     return caller
 
 
 async def signed_upload(upload_id: str, request: Request, owner: TheGateway) -> Upload:
     """The upload whose own signed address this is."""
-    return await owner.fal_uploads.signed(upload_id, request.query_params.get("signature", ""))
+    upload = await owner.fal_uploads.signed(upload_id, request.query_params.get("signature", ""))
+    request.scope[PAYER] = upload.caller.key
+    return upload
 
 
 Bringer = Annotated[Caller, Depends(bringer)]

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from app.api.body import json_body
+from app.api.body import json_body, let_go
 from app.api.deps import (
     CurrentCaller,
     JobReader,
@@ -91,6 +91,7 @@ async def submit_job(request: Request, asked: JobAskedFor) -> Response:
     submitted = await owner.jobs.submit(
         asked.caller, asked.body.request(), idempotency_key=asked.key, trace_id=request.scope["trace_id"]
     )
+    let_go(request, asked.body.input)
     job, position = submitted.job, submitted.position
     if wait:
         job = await _waited(request, owner, asked.caller, job, wait)

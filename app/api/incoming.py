@@ -1,0 +1,152 @@
+"""Bodies on their way in: how fast they have to come, and how many bytes of them are kept at once.
+
+A body is kept in memory until its request is done, so that the bytes of all of them are bounded: for each key, for
+everybody without one together, and for the process. What says its length takes that room before the first byte is
+read, and what does not, as it comes. Who finds no room is told so, and when to come again.
+"""
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass
+
+from starlette.types import Message, Receive, Scope
+
+from app.domain.errors import FilmgateError, TooLarge, TooSlow, Unavailable
+
+MB = 1024 * 1024
+JSON_LIMIT = 8 * MB  # bytes; a data URI of a 6 MB image fits
+PLAIN_LIMIT = 256 * 1024  # where no image belongs, and fal's own webhooks: a few KB each
+FILE_LIMIT = 31 * MB  # a 30 MB image and its multipart frame
+SAID = {PLAIN_LIMIT: "256 KB", JSON_LIMIT: "8 MB", FILE_LIMIT: "30 MB"}  # without the frame
+WITH_IMAGES = ("/v1/jobs", "/v1/quotes")
+AGAIN_S = 5  # a body of 8 MB is here after a second or two
+PAYER = "payer"  # of the scope: the key on whose account this body is kept; absent until a caller is known
+INCOMING = "incoming"  # of the scope: the request's own Incoming
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast a body has to come: `pause_s` between two pieces, and on average once `grace_s` have passed.
+
+    Nobody's line is as slow as the least pace; what drips more slowly only wants to stay.
+    """
+
+    pause_s: float = 20.0
+    grace_s: float = 20.0
+    bytes_per_s: float = 4096.0
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Bytes of bodies that may be kept at once: of one key, of all without a key, of everybody."""
+
+    of_one: int = 64 * MB  # two files at their largest, eight bodies with an image in each
+    of_nobody: int = 4 * MB  # fal's webhooks; nobody else reads a body before there is a key
+    of_all: int = 192 * MB
+
+
+class Bodies:
+    """What is kept of all bodies in this process."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self._of: Counter[str] = Counter()
+        self._all = 0
+
+    def take(self, payer: str, size: int) -> None:
+        """Put `size` more bytes on the payer's account; Unavailable when there is no room for them."""
+        most = self._room.of_one if payer else self._room.of_nobody
+        if self._of[payer] + size > most:
+            raise Unavailable(
+                "Other bodies of this key are still being read; send this one when they are done.",
+                retry_after=AGAIN_S,
+            )
+        if self._all + size > self._room.of_all:
+            raise Unavailable("Too many bodies are being read at the moment.", retry_after=AGAIN_S)
+        self._of[payer] += size
+        self._all += size
+
+    def give_back(self, payer: str, size: int) -> None:
+        """Take `size` bytes off the account."""
+        self._of[payer] -= size
+        self._all -= size
+        if not self._of[payer]:
+            del self._of[payer]
+
+
+class Incoming:
+    """One request's body: its pieces up to the limit and at the least pace; when complete, whatever else comes.
+
+    `refused` is true once a piece was not taken: the rest is not read.
+    """
+
+    def __init__(self, scope: Scope, receive: Receive, *, bodies: Bodies, pace: Pace, declared: int) -> None:
+        self._scope = scope
+        self._receive = receive
+        self._bodies = bodies
+        self._pace = pace
+        self._limit = limit_of(scope["path"])
+        self._declared = declared
+        self._payer = ""
+        self._kept = 0
+        self._read = 0
+        self._waited = 0.0
+        self._complete = False
+        self._gone = False
+        self.refused = False
+
+    async def receive(self) -> Message:
+        """The next message of the connection."""
+        if self._complete:
+            return await self._receive()  # waits for the caller to leave, for as long as an answer is streamed
+        try:
+            if not self._kept:
+                self._payer = self._scope.get(PAYER, "")
+                self._keep(self._declared)
+            message = await self._piece()
+            self._read += len(message.get("body", b""))
+            if self._read > self._limit:
+                raise too_large(self._limit)
+            self._keep(self._read - self._kept)
+        except FilmgateError:
+            self.refused = True
+            raise
+        self._complete = not message.get("more_body", False)
+        return message
+
+    def let_go(self) -> None:
+        """Nothing of the body is kept any more."""
+        self._gone = True
+        if self._kept:
+            self._bodies.give_back(self._payer, self._kept)
+            self._kept = 0
+
+    def _keep(self, size: int) -> None:
+        if size > 0 and not self._gone:
+            self._bodies.take(self._payer, size)
+            self._kept += size
+
+    async def _piece(self) -> Message:
+        """The next piece, if it comes in time; only time spent on waiting counts."""
+        clock, pace = asyncio.get_running_loop().time, self._pace
+        began = clock()
+        left = pace.grace_s + self._read / pace.bytes_per_s - self._waited
+        try:
+            async with asyncio.timeout(max(0.0, min(pace.pause_s, left))):
+                message = await self._receive()
+        except TimeoutError:
+            raise TooSlow("The body stopped coming, or came too slowly.") from None
+        self._waited += clock() - began
+        return message
+
+
+def limit_of(path: str) -> int:
+    """Bytes that a body at this path may have."""
+    if path == "/v1/files" or path.startswith("/fal/cdn/"):
+        return FILE_LIMIT
+    return JSON_LIMIT if path in WITH_IMAGES or path.startswith(("/fal/queue/", "/fal/run/")) else PLAIN_LIMIT
+
+
+def too_large(limit: int) -> TooLarge:
+    """The refusal of a body beyond the limit."""
+    return TooLarge(f"The body is larger than {SAID[limit]}, the most this route reads.")
