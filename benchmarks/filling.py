@@ -1,0 +1,168 @@
+"""Fills a store with ended jobs, through the scripts that the product itself runs for each of them."""
+
+import asyncio
+import hashlib
+from collections import deque
+from dataclasses import dataclass
+from typing import Any, Self, cast
+
+import hiredis
+from redis.exceptions import ResponseError
+
+from app.domain.jobs import Job, JobError, Priority, Status
+from app.store import keys
+from app.store.admission import AdmissionStore, Admitted, NewJob
+from app.store.connection import Client
+from app.store.dispatch import DispatchStore
+from app.store.jobs import Charge, JobStore
+from app.store.limits import Clock
+from app.store.scripts import script, script_names
+from benchmarks.load import IMAGE
+from benchmarks.processes import NotMeasured
+
+AT_ONCE = 400  # jobs that go through their life together, and slots at fal
+READ_BYTES = 1 << 16
+RETENTION_MS = 7 * 86_400_000
+MODELS = ("v2/master", "v2.1/master", "v2.5-turbo/pro")
+FAILED_OF = 50  # one in so many fails
+SCENE = (
+    "A red kite climbs over the dunes while the tide comes in; slowly the camera turns, until the sun is behind it."
+)
+LOGS = [{"message": f"Generating: {part}%", "timestamp": "2026-11-29T07:29:49.268480"} for part in (0, 50, 100)]
+
+
+class Wire:
+    """One connection that everybody shares: what is asked in one turn of the loop leaves in one write.
+
+    It is a client only as far as `Script.run` needs one; redis-py would take ten times the CPU to fill a store.
+    """
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._waiting: deque[asyncio.Future[Any]] = deque()
+        self._listening = asyncio.create_task(self._listen())
+
+    @classmethod
+    async def open(cls, path: str) -> Self:
+        """Connect to the socket, and send all scripts."""
+        wire = cls(*await asyncio.open_unix_connection(path))
+        for name in script_names():
+            await wire.execute_command("SCRIPT", "LOAD", script(name).text)
+        return wire
+
+    async def execute_command(self, *words: Any) -> Any:
+        """Send a command and wait for its answer; ResponseError when the store refuses it."""
+        answer = asyncio.get_running_loop().create_future()
+        self._waiting.append(answer)
+        self._writer.write(hiredis.pack_command(words))
+        return await answer
+
+    async def close(self) -> None:
+        """Close the connection."""
+        self._listening.cancel()
+        self._writer.close()
+
+    async def _listen(self) -> None:
+        answers = hiredis.Reader(encoding="utf-8")
+        while data := await self._reader.read(READ_BYTES):
+            answers.feed(data)
+            while (answer := answers.gets()) is not False:
+                waiting = self._waiting.popleft()
+                if isinstance(answer, hiredis.ReplyError):
+                    waiting.set_exception(ResponseError(str(answer)))
+                else:
+                    waiting.set_result(answer)
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """A user with a key."""
+
+    team: str
+    user: str
+    key: str
+    credential: str
+
+
+class Filler:
+    """Makes ended jobs, AT_ONCE at a time."""
+
+    def __init__(self, wire: Wire, askers: list[Asker]) -> None:
+        client = cast("Client", wire)
+        self._askers = askers
+        self._admission = AdmissionStore(client, Clock(), retention_ms=RETENTION_MS)
+        self._jobs = JobStore(client, retention_ms=RETENTION_MS)
+        self._dispatch = DispatchStore(client, patient=client, concurrency=AT_ONCE)
+        self._made = 0
+
+    async def make(self, count: int) -> None:
+        """So many jobs, admitted, granted, claimed, adopted, completed and settled one script after the other."""
+        end = self._made + count
+        while self._made < end:
+            numbers = range(self._made, min(end, self._made + AT_ONCE))
+            jobs = await asyncio.gather(*(self._admit(number) for number in numbers))
+            granted = 0
+            while granted < len(jobs):
+                granted += (new := await self._dispatch.grant())
+                if not new:
+                    raise NotMeasured(f"Only {granted} of {len(jobs)} jobs were given a slot.")
+            await asyncio.gather(*(self._live(job, number) for job, number in zip(jobs, numbers, strict=True)))
+            self._made = numbers.stop
+
+    async def _admit(self, number: int) -> Job:
+        asker = self._askers[number % len(self._askers)]
+        answer = await self._admission.admit(
+            NewJob(
+                team=asker.team,
+                user=asker.user,
+                key=asker.key,
+                credential=asker.credential,
+                model=f"fal-ai/kling-video/{MODELS[number % len(MODELS)]}/image-to-video",
+                input={
+                    "prompt": f"{number}. {SCENE}",
+                    "image_url": f"{IMAGE}/{number}.jpg",
+                    "duration": "5",
+                    "cfg_scale": 0.5,
+                },
+                quoted_micro=1_400_000,
+                seconds=5,
+                price_version="54cae4e88c68",
+                deadline_ms=3_600_000,
+                start_ms=None,
+                priority=Priority.NORMAL,
+                metadata={},
+                images={},
+                webhook_url=None,
+                trace_id=digest(f"trace {number}")[:32],
+                idempotency_key=digest(f"idempotency {number}"),
+                fingerprint=digest(f"fingerprint {number}"),
+            )
+        )
+        if not isinstance(answer, Admitted):
+            raise NotMeasured(f"A job was not admitted: {answer}")
+        return answer.job
+
+    async def _live(self, job: Job, number: int) -> None:
+        nonce = await self._jobs.claim(job)
+        request = digest(f"request {number}")
+        request_id = "-".join((request[:8], request[8:12], request[12:16], request[16:20], request[20:32]))
+        moved = nonce is not None
+        moved &= await self._jobs.adopt(job, nonce=nonce or "", upstream_request_id=request_id, poll_ms=1000)
+        moved &= await self._jobs.complete_upstream(job, upstream_status="COMPLETED", logs=LOGS)
+        if number % FAILED_OF == FAILED_OF - 1:
+            error = JobError("upstream_error", "fal could not make the clip.", retryable=True)
+            ended = self._jobs.end(job, (Status.FINALIZING,), Status.FAILED, charge=Charge.RELEASE, error=error)
+        else:
+            url = f"https://v3.fal.media/files/monkey/{digest(f'clip {number}')[:21]}_output.mp4"
+            video = {"url": url, "content_type": "video/mp4", "file_name": "output.mp4", "file_size": 8_200_000}
+            ended = self._jobs.end(
+                job, (Status.FINALIZING,), Status.SUCCEEDED, charge=Charge.SPEND, output={"video": video}
+            )
+        if not (moved and await ended):
+            raise NotMeasured(f"A job went another way than it should: {keys.job(job.id)}")
+
+
+def digest(text: str) -> str:
+    """64 characters that no compression makes shorter."""
+    return hashlib.sha256(text.encode()).hexdigest()
