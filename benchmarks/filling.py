@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self, cast
 
 import hiredis
@@ -150,6 +150,7 @@ class Filler:
         moved = nonce is not None
         moved &= await self._jobs.adopt(job, nonce=nonce or "", upstream_request_id=request_id, poll_ms=1000)
         moved &= await self._jobs.complete_upstream(job, upstream_status="COMPLETED", logs=LOGS)
+        job = replace(job, logs=LOGS)  # as whoever reads the result has it
         if number % FAILED_OF == FAILED_OF - 1:
             error = JobError("upstream_error", "fal could not make the clip.", retryable=True)
             ended = self._jobs.end(job, (Status.FINALIZING,), Status.FAILED, charge=Charge.RELEASE, error=error)

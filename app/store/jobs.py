@@ -9,7 +9,7 @@ from app.domain.ids import join_ref, new_id, new_nonce
 from app.domain.jobs import NEXT, Job, JobError, Status
 from app.store import keys
 from app.store.connection import Client, store_errors
-from app.store.records import read_job, write_fields
+from app.store.records import packed_fields, read_job, write_fields
 from app.store.scripts import script
 
 DAY_MS = 86_400_000
@@ -202,6 +202,7 @@ class JobStore:
         if any(status not in NEXT[before] for before in from_states):
             raise ValueError(f"no way leads from {', '.join(from_states)} to {status}")
         ref = join_ref(job.team, job.id)
+        packed, names = packed_fields(job, fields or {}) if status.ended else ("", [])
         with store_errors():
             answer = await script("advance").run(
                 self._redis,
@@ -238,6 +239,8 @@ class JobStore:
                     "delivery": new_id("msg"),
                     "canceled": write_fields({"error": CANCELED})[1],
                     "notify": int(notify),
+                    "packed": packed,
+                    "names": ",".join(names),
                 },
                 rest=write_fields(fields or {}),
             )

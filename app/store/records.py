@@ -10,6 +10,7 @@ import pydantic_core
 from app.domain.fal_addresses import is_plain
 from app.domain.foreign_json import no_number
 from app.domain.jobs import ENDS, Job, JobError, Money, Priority, Status
+from app.store.packing import FIELDS, pack, unpacked
 
 
 def to_json(value: Any) -> str:
@@ -84,8 +85,9 @@ NAMES = tuple(field.name for field in fields(Job))
 def read_job(record: Mapping[str, str]) -> Job:
     """The job in a hash or in a snapshot; names that are not a job's are ignored."""
     values: dict[str, Any] = {"input": None}
+    whole = unpacked(record)
     for name in NAMES:
-        text = record.get(name)
+        text = whole.get(name)
         if text is not None:
             reader = READ.get(name)
             values[name] = reader(text) if reader else text
@@ -98,10 +100,18 @@ def job_at(record: Mapping[str, str], status: Status, at_ms: int, own: Mapping[s
     What it got later is left out: each such field is written once, with the status that it belongs to. An erased
     job is erased in its past too. There is no input and no nonce.
     """
-    then = {name: text for name, text in record.items() if status in SINCE.get(name, EVER)}
+    then = {name: text for name, text in unpacked(record).items() if status in SINCE.get(name, EVER)}
     if int(then.get("cancel_requested_ms", 0)) > at_ms:
         del then["cancel_requested_ms"]
     return read_job({**then, "status": status, **own})
+
+
+def packed_fields(job: Job, more: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """What an end packs of the record, the job's and what the end adds; with the names of those fields."""
+    values = {name: more.get(name) or getattr(job, name) for name in FIELDS}
+    texts = write_fields({name: value for name, value in values.items() if value})
+    packed = pack(dict(zip(texts[::2], texts[1::2], strict=True)))
+    return packed, texts[::2] if packed else []
 
 
 def write_fields(values: Mapping[str, Any]) -> list[str]:

@@ -56,9 +56,11 @@ MAY_READ_WHOLE = {
     "app/store/webhooks.py get hgetall": "one delivery",
 }
 LUA_MAY_READ_WHOLE = {
+    "erase.lua HKEYS": "one job",
     "erase.lua LRANGE": "one job's deliveries",
     "lib/event.lua HGETALL": "one job",
     "lib/limits.lua HGETALL": "one owner's limits",
+    "lib/ended.lua HGETALL": "one job",
     "lib/outbox.lua HGETALL": "a team's endpoints, which have a cap",
     "look.lua HGETALL": "one job",
     "seen.lua HGETALL": "one job",

@@ -133,7 +133,9 @@ async def test_a_deleted_job_keeps_nothing_of_its_caller(stack: Stack, status: s
     assert (shell["status"], shell["input"], shell["output"], shell["metadata"]) == (status, None, None, {})
     assert await stack.gateway.ledger.entries(stack.account.team.id) == before
     events = await Hand(stack).job_events()
-    assert [event for event in events if event.job.id == job_id] == []
+    mine = [event.job for event in events if event.job.id == job_id]
+    assert mine
+    assert all(job.erased and not (job.output or job.logs or job.metadata or job.images) for job in mine)
     assert (await stack.api.delete(f"/v1/jobs/{job_id}")).status_code == 204
     assert_problem(await stack.api.get(f"/v1/jobs/{job_id}/video"), 409, "no_video")
 

@@ -126,7 +126,5 @@ if arg.idempotent == '1' then
   redis.call('HSET', key.idem, 'job', arg.id, 'fingerprint', arg.fingerprint)
   redis.call('PEXPIRE', key.idem, arg.idem_ms)
 end
-redis.call('LPUSH', key.wake, 1)
-redis.call('LTRIM', key.wake, 0, 0)
-redis.call('PEXPIRE', key.wake, 60000)
+wake_lane(key.wake)
 return {'admitted', whole(now), told(states), redis.call('ZRANK', user_line(arg.prefix, arg.user), arg.ref), alarms}

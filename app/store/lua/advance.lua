@@ -10,9 +10,9 @@
 -- 4. an end: close or dispute the reservation, start the record's expiry
 -- 5. write the event, and the outbox entries: for each of the team's endpoints that wants it, and for the job's own
 --    webhook, which hears of `notify`'s events; one in fal's style hears of ends only
--- 6. wake a lane
+-- 6. an end: write the record anew, in its small form; wake a lane
 --
--- USES clock event outbox sums money line epoch
+-- USES clock event outbox sums money line epoch ended
 -- KEYS
 --   job            hash    the record
 --   line           zset    every job in line
@@ -45,6 +45,8 @@
 --   delivery       id of the entry for the job's own webhook
 --   canceled       the error of a job that ends because its cancel is wanted, JSON
 --   notify         "1" when the job's own webhook wants this event
+--   packed         what an end packs of the record; "" to leave it as it is
+--   names          fields that are packed in it, with commas
 -- REST field, value, …; a value of "@now" is the store's time
 --
 -- Returns {"done", sequence} | {"stale", status or ""}
@@ -142,12 +144,7 @@ if ended then
     redis.call('ZADD', key.due_billing, whole(now + arg.billing_ms), arg.ref)
   end
   redis.call('PEXPIRE', key.job, arg.retention_ms)
-  local times = redis.call('HMGET', key.job, 'submitted_ms', 'upstream_done_ms')
-  if arg.status == 'succeeded' and times[1] and times[2] then
-    redis.call('LPUSH', key.durations, whole(times[2] - times[1]))
-    redis.call('LTRIM', key.durations, 0, 49)
-    redis.call('PEXPIRE', key.durations, arg.retention_ms)
-  end
+  note_duration(key.job, key.durations, arg.retention_ms)
 end
 
 local own = nil
@@ -155,7 +152,6 @@ if arg.notify == '1' and (ended or before[4] ~= 'fal') and before[3] and before[
   own = {arg.delivery, before[3], before[4]}
 end
 local sequence = tell_of_job(arg.prefix, key.job, arg.ref, key.events, 'job.' .. arg.status, own, arg.retention_ms)
-redis.call('LPUSH', key.wake, 1)
-redis.call('LTRIM', key.wake, 0, 0)
-redis.call('PEXPIRE', key.wake, 60000)
+pack_record(key.job, arg.names, arg.packed, arg.retention_ms)
+wake_lane(key.wake)
 return {'done', sequence}

@@ -17,6 +17,11 @@ if status ~= 'succeeded' and status ~= 'failed' and status ~= 'canceled' then
   return {'stale', status or ''}
 end
 redis.call('HDEL', key.job, 'input', 'images', 'output', 'logs', 'metadata', 'webhook_url')
+for _, name in ipairs(redis.call('HKEYS', key.job)) do
+  if string.find(name, '^z%d+$') then
+    redis.call('HDEL', key.job, name)  -- what is packed is all of it the caller's
+  end
+end
 redis.call('HSET', key.job, 'erased', '1')
 if arg.error ~= '' then
   redis.call('HSET', key.job, 'error', arg.error)

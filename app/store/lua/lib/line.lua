@@ -59,3 +59,10 @@ local function count_grant(prefix, team, user, amount)
     end
   end
 end
+
+-- Ends a lane's wait.
+local function wake_lane(wake_key)
+  redis.call('LPUSH', wake_key, 1)
+  redis.call('LTRIM', wake_key, 0, 0)
+  redis.call('PEXPIRE', wake_key, 60000)
+end

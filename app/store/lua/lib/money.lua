@@ -1,11 +1,11 @@
 -- Money. A reservation is an entry in a set: taking it out twice is impossible, and counters can be rebuilt.
 -- Each entry of the ledger carries all that the sums are made of: whose, which periods, how much, how long.
 local function ledger_entry(ledger_key, kind, job_key, amount, reason)
-  local who = redis.call('HMGET', job_key, 'id', 'user', 'key', 'model', 'seconds', 'price_version', 'token', 'periods',
+  local who = redis.call('HMGET', job_key, 'id', 'user', 'key', 'model', 'seconds', 'price_version', 'token',
     'created_ms')
   redis.call('XADD', ledger_key, '*', 'type', kind, 'amount', amount, 'at', whole(now), 'job', who[1],
     'user', who[2], 'key', who[3], 'model', who[4], 'seconds', who[5], 'price_version', who[6], 'token', who[7] or '',
-    'periods', who[8], 'admitted', who[9], 'reason', reason or '')
+    'periods', periods_of(job_key), 'admitted', who[8], 'reason', reason or '')
 end
 
 -- Takes the job's reservation out: `spend` charges it, `release` gives it back. Nothing happens the second time.

@@ -108,10 +108,20 @@ local function add_to_sums(prefix, owners, starts, field, amount)
   end
 end
 
+-- The job's frozen periods as text: the team's four and the gateway's, which a packed record leaves out where they are
+-- the same.
+local function periods_of(job_key)
+  local found = redis.call('HMGET', job_key, 'periods', 'gateway_periods')
+  if #split(found[1]) == 4 then
+    return found[1] .. ' ' .. (found[2] or found[1])
+  end
+  return found[1]
+end
+
 -- Whose a job is, and its frozen periods.
 local function sums_of_job(job_key)
-  local job = redis.call('HMGET', job_key, 'team', 'user', 'token', 'periods', 'seconds')
-  return owners_of(job[1], job[2], job[3]), split(job[4]), tonumber(job[5])
+  local job = redis.call('HMGET', job_key, 'team', 'user', 'token', 'seconds')
+  return owners_of(job[1], job[2], job[3]), split(periods_of(job_key)), tonumber(job[4])
 end
 
 -- Places: the jobs of an owner that are there now, and those that wait in line.

@@ -1,0 +1,53 @@
+-- Notes how long a generation took, of a job that succeeded.
+local function note_duration(job_key, durations_key, kept_ms)
+  local job = redis.call('HMGET', job_key, 'status', 'submitted_ms', 'upstream_done_ms')
+  if job[1] == 'succeeded' and job[2] and job[3] then
+    redis.call('LPUSH', durations_key, whole(job[3] - job[2]))
+    redis.call('LTRIM', durations_key, 0, 49)
+    redis.call('PEXPIRE', durations_key, kept_ms)
+  end
+end
+
+-- An ended job's record is kept for long: what is bulky is packed, and what nobody needs any more is left out. In pieces
+-- of 64 characters it is a hash that the store keeps in one small block, whatever its settings are.
+local PIECE = 64
+local MOST_PIECES = 40
+local SPENT = {line_score = true, start_timeout_ms = true, misses = true, cancel_sent_ms = true, told_failed = true}
+
+-- Writes the record anew with `packed` in place of the fields `names`, which have commas between them; not for "".
+local function pack_record(job_key, names, packed, kept_ms)
+  if packed == '' then
+    return
+  end
+  local gone = {}
+  for name in string.gmatch(names, '[^,]+') do
+    gone[name] = true
+  end
+  local flat = redis.call('HGETALL', job_key)
+  local kept = {}
+  local function keep(name, value)
+    kept[#kept + 1] = name
+    kept[#kept + 1] = value
+  end
+  for i = 1, #flat, 2 do
+    local name, value = flat[i], flat[i + 1]
+    if name == 'periods' then
+      local starts = split(value)
+      local team = table.concat(starts, ' ', 1, 4)
+      local gateway = table.concat(starts, ' ', 5)
+      keep('periods', team)
+      if gateway ~= team then
+        keep('gateway_periods', gateway)
+      end
+    elseif not gone[name] and not SPENT[name] then
+      keep(name, value)
+    end
+  end
+  local size = #packed <= PIECE * MOST_PIECES and PIECE or #packed
+  for i = 1, #packed, size do
+    keep('z' .. whole((i - 1) / size), string.sub(packed, i, i + size - 1))
+  end
+  redis.call('DEL', job_key)
+  redis.call('HSET', job_key, unpack(kept))
+  redis.call('PEXPIRE', job_key, kept_ms)
+end
