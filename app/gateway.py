@@ -1,7 +1,7 @@
 """The gateway: everything a process owns, built in one place."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,10 +41,11 @@ from app.settings import Settings, SettingsError, required_url
 from app.store.accounts import AccountStore
 from app.store.admission import AdmissionStore
 from app.store.alarms import AlarmStore
+from app.store.arrival import StoreRefused, wait_for_store
 from app.store.audit import AuditStore
 from app.store.backup import BackupStore
 from app.store.buying import BuyingStore
-from app.store.connection import Client, check_store, connect, disconnect
+from app.store.connection import Client, connect, disconnect
 from app.store.deliveries import DeliveryStore
 from app.store.dispatch import DispatchStore
 from app.store.endpoints import EndpointStore
@@ -179,11 +180,19 @@ class _Stores:
 
 
 @asynccontextmanager
-async def open_gateway(settings: Settings, *, process: str) -> AsyncIterator[Gateway]:
+async def open_gateway(
+    settings: Settings,
+    *,
+    process: str,
+    patience: float | None = 0,
+    waits_for: Callable[[str], object] | None = None,
+) -> AsyncIterator[Gateway]:
     """Build everything, check the store, and close everything at the end.
 
-    `process` names this process in the store's client list. SettingsError when the configuration, or the store's
-    durability where real money is spent, is not good enough to start.
+    `process` names this process in the store's client list. A store that is not there is waited for as many seconds
+    as `patience` says, for ever where it is None; `waits_for` is told meanwhile, else the log. StoreUnavailable
+    when it does not come; SettingsError when the configuration, or the store's durability where real money is
+    spent, is not good enough to start.
     """
     url = required_url(settings)
     arm(settings.crash)
@@ -205,7 +214,7 @@ async def open_gateway(settings: Settings, *, process: str) -> AsyncIterator[Gat
     sender = Sender(policy)
     verifier = Verifier(settings.jwks_url, user_id=settings.fal_webhook_user, way=way)
     try:
-        await _require_durable(settings, redis)
+        await require_store(settings, redis, patience=patience, waits_for=waits_for)
         yield _gateway(settings, catalog, policy, stores, fal=fal, sender=sender, verifier=verifier)
     finally:
         await stores.events.close()
@@ -363,9 +372,18 @@ def _jobs(
     )
 
 
-async def _require_durable(settings: Settings, redis: Any) -> None:
-    """Refuse a store that could forget what was bought, where buying costs money; warn otherwise."""
-    faults = await check_store(redis)
+async def require_store(
+    settings: Settings, redis: Any, *, patience: float | None, waits_for: Callable[[str], object] | None = None
+) -> None:
+    """Wait for the store; refuse one that could forget what was bought, where buying costs money, else warn."""
+
+    def say(why: str) -> None:
+        log.warning("store.waiting", why=why)
+
+    try:
+        faults = await wait_for_store(redis, required_url(settings), patience=patience, waits_for=waits_for or say)
+    except StoreRefused as refused:
+        raise SettingsError(f"FILMGATE_REDIS_URL: {refused}.") from None
     real_money = settings.fal_key is not None and not settings.emulated
     mode = settings.store_check or ("refuse" if real_money else "warn")
     if faults and mode == "refuse":

@@ -78,7 +78,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
-        async with open_gateway(settings, process="api") as gateway:
+        async with open_gateway(settings, process="api", patience=None) as gateway:
             app.state.gateway = gateway
             yield {STOPPING: asyncio.Event()}
 

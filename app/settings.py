@@ -19,6 +19,7 @@ from pydantic import (
 
 from app.domain.addresses import is_loopback, is_public, literal_address, plain_host, read_origin
 from app.domain.fal_addresses import is_host_name
+from app.domain.store_address import read_store_address
 
 SECRETS = ("FAL_KEY", "FAL_ADMIN_KEY", "FILMGATE_ADMIN_KEY", "FILMGATE_HOOK_SECRET", "FILMGATE_REDIS_URL")
 SECRET_LENGTH = 16  # characters, at least, of what an operator makes up
@@ -33,7 +34,6 @@ PRIVATE_ENDINGS = (
     ".local", ".test", ".localhost", ".invalid", ".example", ".home.arpa", ".internal", ".lan", ".home", ".corp",
 )  # fmt: skip
 VISIBLE = re.compile(r"[!-~]+", re.ASCII)
-REDIS_SCHEMES = ("redis", "rediss", "unix", "sentinel")
 
 
 class SettingsError(Exception):
@@ -211,9 +211,9 @@ class Settings(BaseModel):
 
     @field_validator("redis_url")
     @classmethod
-    def _known_scheme(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and urlsplit(value.get_secret_value()).scheme not in REDIS_SCHEMES:
-            raise ValueError("must begin with redis://, rediss://, unix:// or sentinel://")
+    def _whole_address(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            read_store_address(value.get_secret_value())
         return value
 
     @field_validator("public_url")

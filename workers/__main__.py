@@ -2,74 +2,27 @@
 
 import asyncio
 import ctypes
+import logging
 import os
 import signal
 import sys
-import threading
-import time
-from contextlib import suppress
-from types import FrameType
-from typing import Any
 
 import structlog
-from redis.exceptions import RedisError
-from rq import SimpleWorker
 from rq.serializers import JSONSerializer
 
 from app.settings import Settings, SettingsError, load_settings, required_url
 from app.store.connection import connect_rq
 from app.telemetry import set_up_logs
 from workers.queues import QUEUES, QueueName, announce_queues, open_queue
-from workers.runtime import ExitAtOnce, Runtime, install
+from workers.runtime import Runtime, install
 from workers.supervisor import Supervisor
+from workers.worker import WORKER_TTL_S, OncePerOutage, Worker, mind_the_exit
 
 PR_SET_PDEATHSIG = 1
-WORKER_TTL_S = 60
 REFUSED = 78
-EXIT_WITHIN_S = 42.0  # of being told to stop; the supervisor insists after 40 s
-UNFINISHED = 75
 FAILED = 1
 
 log = structlog.get_logger()
-
-
-class Worker(SimpleWorker):
-    """RQ's worker that runs tasks in its own process, and tells the runtime when it is asked to stop."""
-
-    runtime: Runtime
-    tell_minder: int  # a file descriptor, see `mind_the_exit`
-    death_penalty_class = ExitAtOnce
-
-    def request_stop(self, signum: int, frame: FrameType | None) -> Any:
-        """The first SIGTERM: finish what is in hand, start nothing new, and be gone in time.
-
-        Here is only what a signal may do. Several may come at once, the next in the middle of this one, which then
-        has whatever lock it took: a flag with a lock, or a thread begun here, would wait for itself.
-        """
-        self.runtime.stopping = True
-        os.write(self.tell_minder, b"!")
-        return super().request_stop(signum, frame)  # type: ignore[no-untyped-call]  # untyped in RQ
-
-    def set_shutdown_requested_date(self) -> None:
-        """RQ's note of the signal; while the store is away, it must not break the step in hand."""
-        with suppress(RedisError):
-            super().set_shutdown_requested_date()  # type: ignore[no-untyped-call]  # untyped in RQ
-
-
-def mind_the_exit() -> int:
-    """A file descriptor: once a byte is written to it, the process ends in `EXIT_WITHIN_S`, whatever it waits for.
-
-    RQ waits for a store that is away without looking at the wish to stop; a supervisor that lives would insist.
-    """
-    told, tell = os.pipe()
-
-    def mind() -> None:
-        os.read(told, 1)
-        time.sleep(EXIT_WITHIN_S)  # noqa: TID251  a thread of its own, which has nothing else to do
-        os._exit(UNFINISHED)
-
-    threading.Thread(target=mind, daemon=True, name="minder").start()
-    return tell
 
 
 def die_with(parent: int) -> None:
@@ -95,10 +48,18 @@ def work(settings: Settings, queue_name: QueueName) -> None:
         maintenance_interval=30,
     )
     worker.runtime, worker.tell_minder = runtime, mind_the_exit()
+    logging.getLogger("rq.worker").addFilter(OncePerOutage())
     announce_queues(connection)
     runtime.report(queue_name)
     worker.work(with_scheduler=False, logging_level="WARNING")
     runtime.close()
+
+
+async def supervise(settings: Settings) -> None:
+    """Wait for the store, for as long as it takes, then look after the workers."""
+    supervisor = Supervisor(settings)
+    await supervisor.wait_for_store()
+    await supervisor.run()
 
 
 def main(arguments: list[str]) -> int:
@@ -107,7 +68,7 @@ def main(arguments: list[str]) -> int:
         settings = load_settings(os.environ)
         if not arguments:
             set_up_logs(settings.log_format, process="supervisor")
-            asyncio.run(Supervisor(settings).run())
+            asyncio.run(supervise(settings))
             return 0
         queue_name, parent = arguments
         die_with(int(parent))

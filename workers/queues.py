@@ -14,6 +14,7 @@ from rq.serializers import JSONSerializer
 
 from app.domain.ids import new_id
 from app.store.connection import store_errors
+from workers.task import Task
 
 QueueName = Literal["lanes", "work", "deliveries"]
 QUEUES: tuple[QueueName, ...] = ("lanes", "work", "deliveries")
@@ -28,7 +29,7 @@ WAITING_AT_MOST = 4  # tasks in a queue; beyond it batches grow instead of the q
 
 def open_queue(name: QueueName, connection: Redis) -> Queue:
     """The RQ queue of this name."""
-    return Queue(name, connection=connection, serializer=JSONSerializer)
+    return Queue(name, connection=connection, serializer=JSONSerializer, job_class=Task)
 
 
 def announce_queues(connection: Redis) -> None:

@@ -48,7 +48,9 @@ class Runtime:
     def __init__(self, settings: Settings, *, queue: str) -> None:
         self._loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self._loop)
-        self._opening: AbstractAsyncContextManager[Gateway] = open_gateway(settings, process=f"worker-{queue}")
+        self._opening: AbstractAsyncContextManager[Gateway] = open_gateway(
+            settings, process=f"worker-{queue}", patience=None
+        )
         self.gateway = self._loop.run_until_complete(self._opening.__aenter__())
         self.bill = looks_at_bill(self.gateway)
         self.history = looks_at_history(self.gateway)
@@ -99,6 +101,15 @@ class Runtime:
             await ring_aside(self.gateway, aside)
         except Exception:
             log.exception("step.failed", ref=ref)
+
+    def refuse(self, queue: str) -> None:
+        """Say that a queue holds what none of us put there: somebody else can write to the store."""
+        sentence = (
+            f"The queue {queue} held a task that is none of the gateway's; somebody else writes to its store."
+        )
+        log.error("task.refused", queue=queue, remedy="find out who has access to the store (docs/store.md)")
+        with suppress(StoreUnavailable):
+            self._loop.run_until_complete(self.gateway.alarms.ring("foreign_task", sentence))
 
     def report(self, queue: str) -> None:
         """Say that this process is ready for work; the supervisor keeps that known."""

@@ -18,7 +18,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from app.domain.errors import StoreUnavailable
-from app.gateway import open_gateway
+from app.gateway import open_gateway, require_store
 from app.settings import Settings, required_url
 from app.store.connection import connect, connect_rq, disconnect
 from app.store.dispatch import DispatchStore
@@ -67,6 +67,11 @@ class Supervisor:
         }
         self._children = [Child(queue) for queue in QUEUES for _ in range(counts[queue])]
         self._stop = asyncio.Event()
+        self._away_since: float | None = None
+
+    async def wait_for_store(self) -> None:
+        """Return when the store can be worked with; SettingsError when it never could."""
+        await require_store(self._settings, self._redis, patience=None)
 
     async def run(self) -> None:
         """Work until told to stop.
@@ -89,14 +94,25 @@ class Supervisor:
                 for lane in range(self._settings.lanes):
                     if await self._dispatch.ring_lane(lane):
                         await self._bell.ring_lane(lane)
-                if time.monotonic() - last_beat > BEAT_S:
+                if time.monotonic() - last_beat > BEAT_S or self._away_since is not None:
                     await self._beat()
                     last_beat = time.monotonic()
+                self._note(away=False)
             except (StoreUnavailable, RedisError):  # the second is what RQ's own connection raises
-                log.warning("supervisor.store_away")
+                self._note(away=True)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), RING_S)
         await self._end()
+
+    def _note(self, *, away: bool) -> None:
+        """One line when the store goes, one when it is back."""
+        now = time.monotonic()
+        if away and self._away_since is None:
+            self._away_since = now
+            log.warning("supervisor.store_away")
+        elif not away and self._away_since is not None:
+            log.warning("supervisor.store_back", away_s=round(now - self._away_since, 1))
+            self._away_since = None
 
     async def _look_after(self, child: Child) -> None:
         now = time.monotonic()

@@ -37,8 +37,11 @@ class Server(uvicorn.Server):
 
 
 async def _refuse_early(settings: Settings) -> None:
-    """Open the gateway once: what is wrong is then said in one sentence, before a server starts."""
-    async with open_gateway(settings, process="check"):
+    """Open the gateway once: what is wrong is then said in one sentence, before a server starts.
+
+    A store that is not there yet is waited for, for ever: whoever started this would only start it again.
+    """
+    async with open_gateway(settings, process="check", patience=None):
         pass
 
 

@@ -105,6 +105,7 @@ def up() -> None:
         emulated = settings.fal_key is None
         if emulated:
             settings = _with_emulator(settings)
+        asyncio.run(_look_at_store(settings, progress))
         children = _children(settings, emulated=emulated)
         stack.callback(_stop_all, children)
         workers_log = WorkersLog(settings.data_dir / "logs" / "worker.log")
@@ -117,6 +118,12 @@ def up() -> None:
             _watch(children, store, stop, console)
         console.print("Stopping …")
     console.print("Stopped.")
+
+
+async def _look_at_store(settings: Settings, progress: Progress) -> None:
+    """Open the gateway once: what is wrong with settings or store is said before anything starts."""
+    async with open_gateway(settings, process="up", patience=READY_S, waits_for=progress.waits_for):
+        pass
 
 
 def _stop_flag() -> Callable[[], bool]:

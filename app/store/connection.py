@@ -1,20 +1,26 @@
-"""Connections to the store: two profiles, one border where Redis's errors become ours."""
+"""Connections to the store: how each profile waits, and one border where Redis's errors become ours."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit
 
 import redis.asyncio as aredis
+import structlog
+from redis import BlockingConnectionPool, Connection, SSLConnection, UnixDomainSocketConnection
 from redis import Redis as SyncRedis
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import NoPermissionError, OutOfMemoryError, ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.retry import Retry
+from redis.sentinel import Sentinel as SyncSentinel
+from redis.sentinel import SentinelConnectionPool as SyncSentinelPool
+from redis.sentinel import SentinelManagedConnection, SentinelManagedSSLConnection
 
 from app.domain.errors import StoreUnavailable
+from app.domain.store_address import StoreAddress, read_store_address
 
 # redis-py cannot say in its types that replies are decoded text, so a client is Any here and each method of this
 # room says what it returns.
@@ -22,13 +28,48 @@ Client = Any
 
 REQUEST_TIMEOUT = 1.0  # seconds for one answer; a caller gets its 503 within two
 CONNECT_TIMEOUT = 0.8
+RQ_TIMEOUT = 2.5  # for RQ's answers: longer than its blocking read, and all that a dead primary costs a worker
 MAX_CONNECTIONS = 64  # one for each caller of a burst would take longer to open than to use
 TURN_TIMEOUT = 2.0  # seconds that a caller waits for one
 AWAY = ("OOM", "LOADING", "READONLY", "MISCONF", "NOREPLICAS", "CLUSTERDOWN", "MASTERDOWN", "BUSY")
 
+log = structlog.get_logger()
+
 
 class _SentinelPool(SentinelConnectionPool, aredis.BlockingConnectionPool):
     """Where one waits for one's turn at the primary; redis-py's own pool of that kind refuses instead."""
+
+
+class _Interruptible(SentinelManagedConnection):
+    """A connection whose interrupted read ends it.
+
+    redis-py keeps such a connection when sentinels named the server, and the next command gets the answer to the
+    interrupted one: a worker that was told to stop in its blocking read then waited for its answers in vain.
+    """
+
+    def read_response(self, *args: Any, **options: Any) -> Any:
+        """As redis-py reads, with the default of its other connections."""
+        return super().read_response(*args, **{"disconnect_on_error": True, **options})
+
+
+class _InterruptibleTLS(SentinelManagedSSLConnection):
+    """The same with TLS."""
+
+    read_response = _Interruptible.read_response
+
+
+def server_options(address: StoreAddress) -> dict[str, Any]:
+    """What redis-py is told of the server itself."""
+    return {"db": address.db, "username": address.username, "password": address.password, **_tls(address)}
+
+
+def sentinel_options(address: StoreAddress) -> dict[str, Any]:
+    """What it is told of the sentinels."""
+    return {"username": address.sentinel_username, "password": address.sentinel_password, **_tls(address)}
+
+
+def _tls(address: StoreAddress) -> dict[str, Any]:
+    return {} if address.tls is None else {"ssl": True, **address.tls}
 
 
 def connect(
@@ -39,6 +80,7 @@ def connect(
     Without `patience` it fails fast, for requests. With it, a read may block for that many seconds. Nothing is
     repeated by the library, which would re-issue commands that are not idempotent (redis-py issue 4125).
     """
+    address = read_store_address(url)
     hasty: dict[str, Any] = {
         "socket_timeout": REQUEST_TIMEOUT,
         "socket_connect_timeout": CONNECT_TIMEOUT,
@@ -46,6 +88,7 @@ def connect(
     }
     options: dict[str, Any] = {
         **hasty,
+        **server_options(address),
         "socket_timeout": REQUEST_TIMEOUT if patience is None else patience + 5,
         "decode_responses": True,
         "client_name": name,
@@ -53,12 +96,14 @@ def connect(
         "max_connections": connections,
         "timeout": TURN_TIMEOUT,
     }
-    address = urlsplit(url)
-    if address.scheme == "sentinel":
-        hosts = [(host, int(port or 26379)) for host, _, port in _hosts(address.netloc)]
-        sentinel: Any = Sentinel(hosts, sentinel_kwargs=hasty)  # type: ignore[no-untyped-call]  # untyped in redis-py
-        return sentinel.master_for(address.path.strip("/"), connection_pool_class=_SentinelPool, **options)
-    return aredis.Redis.from_pool(aredis.BlockingConnectionPool.from_url(url, **options))
+    if address.service:
+        kwargs = {**hasty, **sentinel_options(address)}
+        sentinel: Any = Sentinel(address.hosts, sentinel_kwargs=kwargs)  # type: ignore[no-untyped-call]  # untyped in redis-py
+        return sentinel.master_for(address.service, connection_pool_class=_SentinelPool, **options)
+    tls = options.pop("ssl", False)
+    kind = aredis.UnixDomainSocketConnection if address.path else aredis.SSLConnection if tls else aredis.Connection
+    pool = aredis.BlockingConnectionPool(connection_class=kind, **_where(address), **options)
+    return aredis.Redis.from_pool(pool)
 
 
 async def disconnect(client: Client) -> None:
@@ -70,21 +115,43 @@ async def disconnect(client: Client) -> None:
 
 
 def connect_rq(url: str) -> SyncRedis:
-    """A plain blocking client as RQ wants it: bytes in, bytes out, RQ's own timeouts."""
-    address = urlsplit(url)
-    if address.scheme == "sentinel":
-        from redis.sentinel import Sentinel as SyncSentinel  # noqa: PLC0415  few installations need it
+    """A blocking client as RQ wants it: bytes in, bytes out. Every wait of it is short, and nothing is repeated."""
+    address = read_store_address(url)
+    hasty: dict[str, Any] = {
+        "socket_timeout": RQ_TIMEOUT,
+        "socket_connect_timeout": CONNECT_TIMEOUT,
+        "retry": Retry(NoBackoff(), 0),
+    }
+    options = {**hasty, **server_options(address)}
+    tls = options.pop("ssl", False)
+    client: SyncRedis
+    if address.service:
+        kwargs = {**hasty, **sentinel_options(address)}
+        sentinel: Any = SyncSentinel(address.hosts, sentinel_kwargs=kwargs)  # type: ignore[no-untyped-call]  # untyped in redis-py
+        managed: Any = SyncSentinelPool(  # type: ignore[no-untyped-call]  # untyped in redis-py
+            address.service, sentinel, connection_class=_InterruptibleTLS if tls else _Interruptible, **options
+        )
+        client = SyncRedis.from_pool(managed)
+    else:
+        kind = UnixDomainSocketConnection if address.path else SSLConnection if tls else Connection
+        pool: Any = BlockingConnectionPool(connection_class=kind, **_where(address), **options)  # type: ignore[no-untyped-call]  # untyped in redis-py
+        client = SyncRedis.from_pool(pool)
+    # RQ asks at a worker's birth; redis-py's own reading ends in an error where a socket's path has a space or `=`.
+    client.set_response_callback("CLIENT INFO", _client_info)
+    return client
 
-        hosts = [(host, int(port or 26379)) for host, _, port in _hosts(address.netloc)]
-        sentinel: Any = SyncSentinel(hosts)  # type: ignore[no-untyped-call]  # untyped in redis-py
-        found: SyncRedis = sentinel.master_for(address.path.strip("/"))
-        return found
-    return SyncRedis.from_url(url)
+
+def _where(address: StoreAddress) -> dict[str, Any]:
+    if address.path:
+        return {"path": address.path}
+    ((host, port),) = address.hosts
+    return {"host": host, "port": port}
 
 
-def _hosts(netloc: str) -> Iterator[tuple[str, str, str]]:
-    for part in netloc.split(","):
-        yield part.rpartition(":") if ":" in part else (part, "", "")
+def _client_info(reply: bytes | str, **_options: Any) -> dict[str, str]:
+    """What the server says of this client; a path with white space is cut off at it."""
+    text = reply.decode(errors="replace") if isinstance(reply, bytes) else reply
+    return dict(word.split("=", 1) for word in text.split() if "=" in word)
 
 
 @contextmanager
@@ -94,37 +161,16 @@ def store_errors() -> Iterator[None]:
         yield
     except (RedisConnectionError, RedisTimeoutError, OSError):
         raise StoreUnavailable("The store does not answer; try again in a moment.") from None
+    except RuntimeError as error:  # what uvloop says of a connection that the other side has just closed
+        if "handler is closed" not in str(error):
+            raise
+        raise StoreUnavailable("The store does not answer; try again in a moment.") from None
     except (OutOfMemoryError, ReadOnlyError) as error:  # redis-py gives these classes, and cuts their prefix off
         raise StoreUnavailable("The store takes no writes at the moment; try again shortly.") from error
+    except NoPermissionError as error:
+        log.error("store.no_permission", said=str(error), remedy="docs/store.md lists the rights it needs")  # noqa: TRY400  no traceback: it is the store's set-up
+        raise StoreUnavailable("The store refuses us a command; its administrator must allow it.") from None
     except ResponseError as error:
         if str(error).lstrip("-").startswith(AWAY):
             raise StoreUnavailable("The store takes no writes at the moment; try again shortly.") from None
         raise
-
-
-async def check_store(client: Client) -> list[str]:
-    """What is wrong with the store's set-up for holding money, one sentence each; empty when it is right."""
-    faults = []
-    try:
-        with store_errors():
-            info = await client.info("server")
-    except StoreUnavailable:
-        return ["The store does not answer; check FILMGATE_REDIS_URL and that it runs."]
-    version = tuple(int(part) for part in str(info["redis_version"]).split(".")[:2])
-    if version < (7, 0):
-        faults.append(f"The store is version {info['redis_version']}; Filmgate needs Redis 7.0 or Valkey.")
-    try:
-        config = await client.config_get("appendonly", "appendfsync", "maxmemory-policy")
-    except RedisError:
-        return [*faults, "The store does not allow CONFIG GET, so its durability cannot be checked."]
-    wanted = {
-        "appendonly": ("yes", "without the append-only file a restart forgets what was bought"),
-        "appendfsync": ("always", "with any other value a crash loses writes that were acknowledged"),
-        "maxmemory-policy": ("noeviction", "with any other value money and jobs may be evicted"),
-    }
-    faults += [
-        f"The store has {name} {config.get(name)!r} and must have {value!r}: {why}."
-        for name, (value, why) in wanted.items()
-        if config.get(name) != value
-    ]
-    return faults

@@ -46,6 +46,15 @@ def test_the_store_keeps_what_it_acknowledged() -> None:
     assert SERVICES["redis"]["volumes"] == ["redis:/data"]
 
 
+def test_the_store_has_a_password_and_less_memory_than_its_limit() -> None:
+    """It runs full before the kernel ends it; who reaches its network may not read it."""
+    redis = SERVICES["redis"]
+    assert redis["command"][1] == "/run/secrets/redis_conf"
+    assert redis["secrets"] == ["redis_conf"]
+    most = redis["command"][redis["command"].index("--maxmemory") + 1]
+    assert (most, redis["mem_limit"]) == ("${REDIS_MAXMEMORY:-1gb}", "${REDIS_MEMORY:-2g}")
+
+
 def test_the_store_is_not_published() -> None:
     """Redis has no port outside and only the network without a way out."""
     assert "ports" not in SERVICES["redis"]

@@ -1,0 +1,244 @@
+"""The store at a start: what is wrong with it for good, what is not there yet, and what it cannot promise.
+
+Wrong for good is what waiting does not mend: a password, a right, a certificate, another protocol. That is refused
+in one sentence. A store that is not there, loads its data or has no primary yet is waited for.
+"""
+
+import asyncio
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, suppress
+from typing import Any
+
+import redis.asyncio as aredis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, InvalidResponse, NoPermissionError, RedisError
+
+from app.domain.errors import StoreUnavailable
+from app.domain.store_address import TLS_FILES, StoreAddress, read_store_address
+from app.store.connection import CONNECT_TIMEOUT, Client, sentinel_options
+from app.store.rights import forbidden
+
+OLDEST = (7, 0)
+LOOK_S = 0.25
+SAY_AFTER_S = 3.0
+SAY_EVERY_S = 5.0
+WANTED = {
+    "appendonly": ("yes", "without the append-only file a restart forgets what was bought"),
+    "appendfsync": ("always", "with any other value a crash loses writes that were acknowledged"),
+    "maxmemory-policy": ("noeviction", "with any other value money and jobs may be evicted"),
+}
+
+
+class StoreRefused(Exception):
+    """This store cannot be used as it is named or set up; one sentence, in which no secret is."""
+
+
+async def wait_for_store(
+    client: Client, url: str, *, patience: float | None, waits_for: Callable[[str], object]
+) -> list[str]:
+    """Wait until the store answers; what is wrong with its durability, one sentence each.
+
+    Waits `patience` seconds, or for ever (None), and tells `waits_for` every few seconds. Raises StoreRefused for
+    what waiting does not mend, StoreUnavailable when the patience has ended.
+    """
+    address = read_store_address(url)
+    _refuse_unreadable(address)
+    began = time.monotonic()
+    say_at = began + SAY_AFTER_S
+    while True:
+        try:
+            return await _look(client, address)
+        except StoreUnavailable as away:
+            now = time.monotonic()
+            if patience is not None and now - began >= patience:
+                raise
+            if now >= say_at:
+                say_at = now + SAY_EVERY_S
+                waits_for(away.message)
+        await asyncio.sleep(LOOK_S)
+
+
+async def _look(client: Client, address: StoreAddress) -> list[str]:
+    """One look: StoreRefused, StoreUnavailable, or the faults in its durability."""
+    try:
+        info = await client.info("server")
+        denied = await forbidden(client)
+        config = await _config(client)
+    except (RedisError, OSError, RuntimeError) as error:
+        await _judge(error, address)
+        hint = ""
+        if address.tls is not None and "ssl_certfile" not in address.tls and "onnect" in str(error):
+            hint = "; one that wants a certificate of ours (ssl_certfile, ssl_keyfile) hangs up like this"
+        raise StoreUnavailable(f"The store at {address} is not there yet: {_told(error)}{hint}.") from None
+    if denied is not None:
+        raise StoreRefused(f"the store's user may not call {denied}; docs/store.md lists the rights it needs")
+    mode = info.get("redis_mode") or info.get("server_mode", "standalone")  # the second is Valkey's word
+    if mode != "standalone":
+        remedy = "name it with sentinel://" if mode == "sentinel" else "Filmgate needs a single primary"
+        raise StoreRefused(f"the server at {address} is a {mode}; {remedy}")
+    version = str(info["redis_version"])
+    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
+        raise StoreRefused(f"the store is version {version}; Filmgate needs Redis 7.0 or Valkey")
+    faults = [
+        f"The store has {name} {config.get(name)!r} and must have {value!r}: {why}."
+        for name, (value, why) in WANTED.items()
+        if config is not None and config.get(name) != value
+    ]
+    if config is None:
+        faults.append("The store does not allow CONFIG GET, so its durability cannot be checked.")
+    if address.is_open:
+        faults.append(
+            f"The store at {address} has no password in FILMGATE_REDIS_URL: whoever reaches it may spend the money."
+        )
+    return faults
+
+
+async def _config(client: Client) -> dict[str, str] | None:
+    """The settings that matter; None where the store has no such command for us."""
+    try:
+        config: dict[str, str] = await client.config_get(*WANTED)
+    except RedisError as error:
+        if isinstance(error, ConnectionError | AuthenticationError):
+            raise
+        return None
+    return config
+
+
+def _refuse_unreadable(address: StoreAddress) -> None:
+    """Load what is named for TLS once, so that a file that is missing or odd is named."""
+    tls = address.tls or {}
+    for name in TLS_FILES:
+        if name in tls and name != "ssl_keyfile":
+            try:
+                context = ssl.create_default_context()
+                if name == "ssl_certfile":
+                    context.load_cert_chain(str(tls[name]), str(tls["ssl_keyfile"]))
+                else:
+                    context.load_verify_locations(
+                        **{
+                            name.removeprefix("ssl_")
+                            .replace("ca_certs", "cafile")
+                            .replace("ca_path", "capath"): str(tls[name])
+                        }
+                    )
+            except (OSError, ValueError) as error:
+                raise StoreRefused(f"its option {name} names what cannot be used: {_told(error)}") from None
+
+
+async def _judge(error: Exception, address: StoreAddress) -> None:
+    """StoreRefused for what waiting does not mend; for a service of sentinels, after a look at each of them."""
+    if address.service and "No master found" in str(error):
+        await _judge_sentinels(address)
+        return
+    where = f"the store at {address}"
+    sentence = _for_good(error, where, password=address.password)
+    if sentence is None and not address.service:
+        for host, port in address.hosts:
+            if address.tls is None and await _speaks_tls(host, port):
+                sentence = f"{where} speaks TLS; write rediss:// instead of redis://"
+            elif address.tls is not None and await _speaks_plain(host, port):
+                sentence = f"{where} does not speak TLS; write redis:// instead of rediss://"
+    if sentence is not None:
+        raise StoreRefused(sentence)
+
+
+async def _judge_sentinels(address: StoreAddress) -> None:
+    """Ask each sentinel: one that refuses us, or knows other services and not ours, is told of."""
+    known: set[str] = set()
+    refusals: list[str] = []
+    async for host, answer in _sentinels(address):
+        if isinstance(answer, Exception):
+            sentence = _for_good(answer, f"the sentinel {host}", password=address.sentinel_password)
+            if sentence is None and address.tls is None and await _speaks_tls(*host.rsplit(":", 1)):
+                sentence = f"the sentinel {host} speaks TLS; add tls=1"
+            refusals += [sentence] if sentence else []
+        else:
+            known |= set(answer)
+    if address.service in known:
+        return  # they know it, and have no primary of it at the moment
+    if known:
+        raise StoreRefused(f"the sentinels know no service {address.service!r}, only {', '.join(sorted(known))}")
+    if refusals:
+        raise StoreRefused(refusals[0])
+
+
+async def _sentinels(address: StoreAddress) -> AsyncIterator[tuple[str, Any]]:
+    """Each sentinel with the services it watches, or with its error."""
+    for host, port in address.hosts:
+        options: dict[str, Any] = {
+            "socket_timeout": CONNECT_TIMEOUT,
+            "socket_connect_timeout": CONNECT_TIMEOUT,
+            "retry": Retry(NoBackoff(), 0),
+            **sentinel_options(address),
+        }
+        client: Any = aredis.Redis(host=host, port=port, **options)
+        async with aclosing(client):
+            try:
+                yield f"{host}:{port}", await client.sentinel_masters()
+            except (RedisError, OSError, RuntimeError) as error:
+                yield f"{host}:{port}", error
+
+
+def _for_good(error: Exception, where: str, *, password: str | None) -> str | None:
+    """The sentence for an error that stays; None for one that may pass."""
+    text = str(error)
+    if isinstance(error, NoPermissionError) or "NOPERM" in text:
+        return f"{where} refuses a command ({text}); docs/store.md lists the rights that its user needs"
+    if isinstance(error, AuthenticationError):
+        if password is None:
+            return f"{where} wants a password, and none is given"
+        if "without any password" in text:
+            return f"{where} has no password, but one is given"
+        return f"{where} refuses the user or the password that is given"
+    cause = _tls_error(error)
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        why = cause.verify_message.rstrip(".")
+        return f"{where} shows a certificate that is not trusted ({why}); name its authority with ssl_ca_certs"
+    if cause is not None and cause.reason in {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNEXPECTED_MESSAGE"}:
+        return f"{where} does not speak TLS"
+    if cause is not None and "CERTIFICATE" in (cause.reason or ""):
+        return f"{where} wants a certificate of ours; give ssl_certfile and ssl_keyfile"
+    if isinstance(error, InvalidResponse) or "Protocol error" in text or "Protocol Error" in text:
+        return f"{where} answers, but is no Redis"
+    return None
+
+
+def _tls_error(error: BaseException | None) -> ssl.SSLError | None:
+    """The error of TLS behind an error."""
+    while error is not None:
+        if isinstance(error, ssl.SSLError):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+async def _speaks_tls(host: str, port: int | str) -> bool:
+    """Does this port shake hands? Asked where it closes plain connections."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with suppress(OSError, TimeoutError, ValueError):
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            _, writer = await asyncio.open_connection(host.strip("[]"), int(port), ssl=context)
+        writer.close()
+        return True
+    return False
+
+
+async def _speaks_plain(host: str, port: int) -> bool:
+    """Does it answer a PING that is not encrypted?"""
+    with suppress(OSError, TimeoutError):
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            reader, writer = await asyncio.open_connection(host, port)
+            writer.write(b"PING\r\n")
+            answer = await reader.read(1)
+        writer.close()
+        return answer in {b"+", b"-"}
+    return False
+
+
+def _told(error: BaseException) -> str:
+    """An error in a few words, on one line."""
+    return " ".join(str(error).split()).rstrip(".")[:300] or type(error).__name__

@@ -1,0 +1,117 @@
+"""What Filmgate's user may do at the store: the least that an ACL has to allow (docs/store.md)."""
+
+from redis.exceptions import NoPermissionError
+
+from app.store.connection import Client
+from app.store.keys import PREFIX
+
+KEYS = (PREFIX + "*", "rq:*")
+KEY = PREFIX + "right"
+RQ_KEY = "rq:right"
+
+# Each with arguments that the server accepts; nothing of it is ever executed.
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "blmove": (RQ_KEY, RQ_KEY, "RIGHT", "LEFT", "1"),
+    "blpop": (KEY, "1"),
+    "client|info": (),
+    "client|setname": ("filmgate",),
+    "del": (KEY,),
+    "eval": ("return 1", "0"),
+    "evalsha": ("0" * 40, "0"),
+    "exists": (KEY,),
+    "expire": (KEY, "1"),
+    "get": (KEY,),
+    "hdel": (KEY, "f"),
+    "hexists": (KEY, "f"),
+    "hget": (KEY, "f"),
+    "hgetall": (KEY,),
+    "hincrby": (KEY, "f", "1"),
+    "hincrbyfloat": (KEY, "f", "1"),
+    "hkeys": (KEY,),
+    "hlen": (KEY,),
+    "hmget": (KEY, "f"),
+    "hset": (KEY, "f", "v"),
+    "hsetnx": (KEY, "f", "v"),
+    "incr": (KEY,),
+    "info": ("server",),
+    "llen": (KEY,),
+    "lmove": (RQ_KEY, RQ_KEY, "RIGHT", "LEFT"),
+    "lpush": (KEY, "v"),
+    "lrange": (KEY, "0", "0"),
+    "lrem": (RQ_KEY, "1", "v"),
+    "ltrim": (KEY, "0", "0"),
+    "mget": (KEY,),
+    "persist": (KEY,),
+    "pexpire": (KEY, "1"),
+    "pexpireat": (KEY, "1"),
+    "ping": (),
+    "pttl": (KEY,),
+    "rpush": (RQ_KEY, "v"),
+    "sadd": (KEY, "v"),
+    "scard": (KEY,),
+    "set": (KEY, "v"),
+    "smembers": (RQ_KEY,),
+    "srem": (KEY, "v"),
+    "time": (),
+    "xadd": (KEY, "*", "f", "v"),
+    "xdel": (KEY, "1-1"),
+    "xlen": (KEY,),
+    "xrange": (KEY, "-", "+"),
+    "xread": ("STREAMS", KEY, "0"),
+    "xrevrange": (KEY, "+", "-"),
+    "xtrim": (KEY, "MAXLEN", "1"),
+    "zadd": (KEY, "1", "m"),
+    "zcard": (KEY,),
+    "zincrby": (KEY, "1", "m"),
+    "zintercard": ("1", KEY),
+    "zrange": (KEY, "0", "0"),
+    "zrangebyscore": (RQ_KEY, "0", "1"),
+    "zrank": (KEY, "m"),
+    "zrem": (KEY, "m"),
+    "zremrangebyscore": (KEY, "0", "1"),
+    "zscore": (KEY, "m"),
+}
+TRANSACTIONS = ("multi", "exec", "discard", "watch", "unwatch")
+DURABILITY = ("config|get",)  # without it a start cannot see whether the store may forget; it says so
+GREETINGS = (
+    "auth",
+    "client|setinfo",
+    "hello",
+)  # any connection may say these; a connection that must not would not stand
+FOR_BACKUP = ("config|set",)  # `filmgate backup` alone
+
+
+def acl(user: str) -> str:
+    """The rule, as a line of an ACL file has it, but for the password."""
+    allowed = [*COMMANDS, *TRANSACTIONS, *DURABILITY, *GREETINGS, *FOR_BACKUP]
+    return " ".join(
+        (
+            f"user {user} on",
+            *(f"~{key}" for key in KEYS),
+            "resetchannels -@all",
+            *(f"+{c}" for c in sorted(allowed)),
+        )
+    )
+
+
+async def forbidden(client: Client) -> str | None:
+    """The first command that the store would not let us call, in capitals, or None.
+
+    All are queued in one transaction, which is then thrown away: the server looks at the rights of each, and does
+    nothing.
+    """
+    if (denied := await _first_denied(client, ["multi", "discard"])) is not None:
+        return denied  # outside of a transaction, the others would be done
+    return await _first_denied(client, ["multi", *COMMANDS, "discard"])
+
+
+async def _first_denied(client: Client, names: list[str]) -> str | None:
+    pipe = client.pipeline(transaction=False)
+    pipe.response_callbacks = {}  # each answer is QUEUED, which is nothing to be read
+    for name in names:
+        pipe.execute_command(*name.upper().split("|"), *COMMANDS.get(name, ()))
+    answers = await pipe.execute(raise_on_error=False)
+    for name, answer in zip(names, answers, strict=True):
+        if isinstance(answer, NoPermissionError):
+            return name.upper().replace("|", " ")
+    return None

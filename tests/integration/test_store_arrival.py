@@ -1,0 +1,272 @@
+"""A store at a start: what is wrong with it is named and refused, what is not there yet is waited for."""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from app.domain.errors import StoreUnavailable
+from app.store.arrival import StoreRefused, wait_for_store
+from app.store.connection import connect, connect_rq, disconnect
+from app.store.rights import COMMANDS, TRANSACTIONS, acl
+from tests.support.emulator import Emulator
+from tests.support.redis_server import RedisServer, engine_under_test, free_port
+from tests.support.server import Server
+from tests.support.stack import environment, open_stack
+from tests.support.tls import Certificates, issue_certificates
+from tests.support.up import clean_environment, run_command
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.anyio
+
+PASSWORD = "a-password-with-@/#%:-in-it"
+ENCODED = "a-password-with-%40%2F%23%25%3A-in-it"
+
+
+async def look(url: str, *, patience: float = 0) -> list[str]:
+    """What a start finds."""
+    client = connect(url)
+    try:
+        return await wait_for_store(client, url, patience=patience, waits_for=lambda _: None)
+    finally:
+        await disconnect(client)
+
+
+async def refusal(url: str) -> str:
+    """The sentence with which it is refused; no secret is in it."""
+    with pytest.raises(StoreRefused) as refused:
+        await look(url)
+    assert PASSWORD not in str(refused.value)
+    assert ENCODED not in str(refused.value)
+    return str(refused.value)
+
+
+@asynccontextmanager
+async def with_tls(port: int, certificates: Certificates, *, authority: Path | None = None) -> AsyncIterator[int]:
+    """TLS in front of a store, as a proxy ends it; its port. With `authority`, clients need a certificate."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificates.certificate, certificates.key)
+    if authority is not None:
+        context.load_verify_locations(authority)
+        context.verify_mode = ssl.CERT_REQUIRED
+
+    async def hand_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while chunk := await reader.read(65_536):
+                writer.write(chunk)
+                await writer.drain()
+        writer.close()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answers, requests = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(hand_on(reader, requests), hand_on(answers, writer), return_exceptions=True)
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=context)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
+@contextmanager
+def sentinel(folder: Path, *lines: str) -> Iterator[int]:
+    """A real sentinel with these lines in its configuration; its port."""
+    port = free_port()
+    config = folder / f"sentinel-{port}.conf"
+    config.write_text("\n".join([f"port {port}", "bind 127.0.0.1", f"dir {folder}", *lines, ""]))
+    command = [str(engine_under_test().path), str(config), "--sentinel"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603  the store's own program
+    try:
+        yield port
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+async def watching(port: int) -> None:
+    """The sentinel answers."""
+
+    async def answers() -> bool:
+        with contextlib.suppress(OSError):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.close()
+            return True
+        return False
+
+    await wait_until(answers, "the sentinel answers")
+
+
+@pytest.fixture(scope="module")
+def locked() -> Iterator[RedisServer]:
+    """A store that wants a password."""
+    with RedisServer() as server:
+        assert server.command("CONFIG", "SET", "requirepass", PASSWORD) == b"+OK\r\n"
+        yield server
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """A private authority and a certificate of 127.0.0.1."""
+    return issue_certificates(tmp_path_factory.mktemp("tls"))
+
+
+async def test_passwords_are_named_when_they_are_wrong(locked: RedisServer) -> None:
+    """None where one is wanted, a wrong one, a wrong user; the right one, percent-encoded, is good."""
+    where = f"127.0.0.1:{locked.port}"
+    assert await refusal(f"redis://{where}") == f"the store at {where} wants a password, and none is given"
+    assert "refuses the user or the password" in await refusal(f"redis://:wrong@{where}")
+    assert "refuses the user or the password" in await refusal(f"redis://nobody:{ENCODED}@{where}")
+    assert await look(f"redis://:{ENCODED}@{where}/3") == []
+    with connect_rq(f"redis://:{ENCODED}@{where}/3") as client:
+        assert client.ping()
+
+
+async def test_each_missing_right_is_named(redis_server: RedisServer) -> None:
+    """The rule of the documentation is enough, and without any of its commands the start says which."""
+    url = f"redis://limited:{ENCODED}@127.0.0.1:{redis_server.port}"
+    rule = acl("limited").split()[1:]
+    assert redis_server.command("ACL", "SETUSER", *rule, f">{PASSWORD}") == b"+OK\r\n"
+    try:
+        assert await look(url) == []
+        for name in ["multi", *COMMANDS]:
+            assert redis_server.command("ACL", "SETUSER", "limited", f"-{name}") == b"+OK\r\n"
+            said = await refusal(url)
+            assert name.replace("|", " ") in said.lower().replace("|", " "), name
+            assert redis_server.command("ACL", "SETUSER", "limited", f"+{name}") == b"+OK\r\n"
+        assert redis_server.command("ACL", "SETUSER", "limited", "resetkeys", "~fg:*") == b"+OK\r\n"
+        assert "BLMOVE" in await refusal(url)
+    finally:
+        redis_server.command("ACL", "DELUSER", "limited")
+    assert set(TRANSACTIONS) <= {word.lstrip("+") for word in rule}
+
+
+async def test_a_job_ends_with_the_least_rights_over_tls(emulator: Emulator, certificates: Certificates) -> None:
+    """The documented user, a certificate of a private authority: API, lanes and RQ's workers do a whole job."""
+    with RedisServer() as redis:
+        assert redis.command("ACL", "SETUSER", *acl("filmgate").split()[1:], f">{PASSWORD}") == b"+OK\r\n"
+        async with with_tls(redis.port, certificates) as port:
+            url = f"rediss://filmgate:{ENCODED}@127.0.0.1:{port}/0?ssl_ca_certs={certificates.authority}"
+            async with open_stack(redis, emulator, FILMGATE_REDIS_URL=url) as stack, stack.workers():
+                job = await stack.submit()
+                await stack.until(job["id"], "succeeded", timeout=60)
+        said = redis.command("ACL", "LOG")
+        assert said == b"*0\r\n", "nothing was refused"
+
+
+async def test_tls_is_named_when_it_is_wrong(redis_server: RedisServer, certificates: Certificates) -> None:
+    """An unknown authority, plain against TLS and TLS against plain, a missing certificate, files that are none."""
+    trusted = f"ssl_ca_certs={certificates.authority}"
+    plain = f"127.0.0.1:{redis_server.port}"
+    async with with_tls(redis_server.port, certificates) as port:
+        assert "certificate that is not trusted" in await refusal(f"rediss://127.0.0.1:{port}")
+        assert "speaks TLS; write rediss://" in await refusal(f"redis://127.0.0.1:{port}")
+        assert "does not speak TLS" in await refusal(f"rediss://{plain}?{trusted}")
+        assert await look(f"rediss://localhost:{port}/0?{trusted}") == []
+        with connect_rq(f"rediss://localhost:{port}/0?{trusted}") as client:
+            assert await asyncio.to_thread(client.ping)
+    async with with_tls(redis_server.port, certificates, authority=certificates.authority) as port:
+        with pytest.raises((StoreRefused, StoreUnavailable), match="ssl_certfile"):  # some hang up without a word
+            await look(f"rediss://127.0.0.1:{port}?{trusted}")
+    assert "ssl_ca_certs" in await refusal(f"rediss://{plain}?ssl_ca_certs=/nowhere.pem")
+    assert "ssl_certfile" in await refusal(f"rediss://{plain}?ssl_certfile=/nowhere.pem&ssl_keyfile=/nowhere.pem")
+
+
+async def test_what_is_no_store_is_named(redis_server: RedisServer, emulator: Emulator, tmp_path: Path) -> None:
+    """A web server, and a sentinel that is called as if it were the store."""
+    assert "is no Redis" in await refusal(emulator.url.replace("http://", "redis://"))
+    with sentinel(tmp_path, f"sentinel monitor films 127.0.0.1 {redis_server.port} 1") as port:
+        await watching(port)
+        assert "sentinel://" in await refusal(f"redis://127.0.0.1:{port}")
+
+
+async def test_sentinels_are_named_when_they_are_wrong(
+    locked: RedisServer, tmp_path: Path, certificates: Certificates
+) -> None:
+    """Their password, their service, the password of the primary behind them; with all of it, both clients work."""
+    lines = [
+        f"sentinel monitor films 127.0.0.1 {locked.port} 1",
+        f"sentinel auth-pass films {PASSWORD}",
+        "requirepass of-the-sentinels",
+    ]
+    with sentinel(tmp_path, *lines) as port:
+        await watching(port)
+        own = "sentinel_password=of-the-sentinels"
+        host = f"127.0.0.1:{port}"
+        assert f"the sentinel {host} wants a password" in await refusal(f"sentinel://:{ENCODED}@{host}/films")
+        assert "refuses the user or the password" in await refusal(
+            f"sentinel://:{ENCODED}@{host}/films?sentinel_password=x"
+        )
+        assert "know no service 'clips', only films" in await refusal(f"sentinel://:{ENCODED}@{host}/clips?{own}")
+        assert "wants a password" in await refusal(f"sentinel://{host}/films?{own}")
+        nobody = f"127.0.0.1:{free_port()}"
+        good = f"sentinel://:{ENCODED}@{nobody},{host}/films?db=2&{own}"
+        assert await look(good) == []
+        with connect_rq(good) as client:
+            assert client.ping()
+        async with with_tls(port, certificates) as tls_port:
+            assert "tls=1" in await refusal(f"sentinel://:{ENCODED}@127.0.0.1:{tls_port}/films?{own}")
+
+
+async def test_a_service_without_a_primary_is_waited_for(tmp_path: Path) -> None:
+    """Sentinels that are away, or that know no service yet: not there yet, and not refused."""
+    with pytest.raises(StoreUnavailable, match="not there yet"):
+        await look(f"sentinel://127.0.0.1:{free_port()}/films")
+    with sentinel(tmp_path) as port:
+        await watching(port)
+        with pytest.raises(StoreUnavailable, match="not there yet"):
+            await look(f"sentinel://127.0.0.1:{port}/films")
+
+
+async def test_a_store_on_the_network_without_a_password_is_a_fault() -> None:
+    """Said beside what else is wrong with it; where real money is spent a start refuses it."""
+    with RedisServer(bind="0.0.0.0", protected_mode="no") as server:
+        url = f"redis://{_own_address()}:{server.port}"
+        if _own_address().startswith("127."):
+            pytest.skip("this machine has no address but its own loopback")
+        assert ["no password" in fault for fault in await look(url)] == [True]
+
+
+def _own_address() -> str:
+    """The address by which others reach this machine."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
+        probe.connect(("192.0.2.1", 9))
+        return str(probe.getsockname()[0])
+    return "127.0.0.1"
+
+
+async def test_a_wrong_password_ends_a_start_with_one_sentence(locked: RedisServer, emulator: Emulator) -> None:
+    """`serve`, `worker` and `up`: exit code 78, the setting's name, no traceback, no password."""
+    url = f"redis://:not-{ENCODED}@127.0.0.1:{locked.port}"
+    settings = clean_environment(**{**environment(locked, emulator), "FILMGATE_REDIS_URL": url})
+    ended = await asyncio.gather(*(run_command(role, environment=settings) for role in ("serve", "worker")))
+    for one in ended:
+        assert one.returncode == 78
+        assert one.stderr.startswith("filmgate: FILMGATE_REDIS_URL: the store at")
+        assert len(one.stderr.splitlines()) == 1
+        assert ENCODED not in one.stderr
+
+
+async def test_a_store_that_comes_late_is_waited_for(emulator: Emulator, tmp_path: Path) -> None:
+    """`serve` says what it waits for, and serves when the store is there; nothing was refused."""
+    log = tmp_path / "said"
+    with RedisServer() as redis:
+        server = Server(environment(redis, emulator), log=log)
+        redis.kill()
+        starting = asyncio.create_task(server.start())
+
+        async def said() -> bool:
+            return "store.waiting" in log.read_text() if log.exists() else False
+
+        await wait_until(said, "it says what it waits for", timeout=20)
+        assert f"127.0.0.1:{redis.port} is not there yet" in log.read_text()
+        redis.start()
+        try:
+            await starting
+        finally:
+            await server.stop()
