@@ -64,11 +64,13 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "zcard": (KEY,),
     "zincrby": (KEY, "1", "m"),
     "zintercard": ("1", KEY),
+    "zmscore": (KEY, "m"),
     "zrange": (KEY, "0", "0"),
     "zrangebyscore": (RQ_KEY, "0", "1"),
     "zrank": (KEY, "m"),
     "zrem": (KEY, "m"),
     "zremrangebyscore": (KEY, "0", "1"),
+    "zrevrangebyscore": (KEY, "1", "0"),
     "zscore": (KEY, "m"),
 }
 TRANSACTIONS = ("multi", "exec", "discard", "watch", "unwatch")
@@ -78,7 +80,7 @@ GREETINGS = (
     "client|setinfo",
     "hello",
 )  # any connection may say these; a connection that must not would not stand
-FOR_BACKUP = ("config|set",)  # `filmgate backup` alone
+FOR_BACKUP = ("config|set", "scan")  # `filmgate backup` and `filmgate ledger verify` alone
 
 
 def acl(user: str) -> str:
