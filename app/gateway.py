@@ -37,6 +37,7 @@ from app.services.uploads import Uploads
 from app.services.usage import Usage
 from app.services.watch import Watch
 from app.services.webhooks import Webhooks
+from app.services.zones import Zones
 from app.settings import Settings, SettingsError, required_url
 from app.store.accounts import AccountStore
 from app.store.admission import AdmissionStore
@@ -60,6 +61,7 @@ from app.store.uploads import UploadStore
 from app.store.usage import UsageStore
 from app.store.webhooks import WebhookStore
 from app.store.witness import Witness
+from app.store.zones import ZoneStore
 from app.webhooks.sender import Sender
 
 PATIENCE_S = 2.0  # how long a blocking read may wait for news
@@ -177,6 +179,7 @@ class _Stores:
     uploads: UploadStore
     usage: UsageStore
     webhooks: WebhookStore
+    zones: ZoneStore
 
 
 @asynccontextmanager
@@ -227,7 +230,7 @@ async def open_gateway(
 
 def _stores(settings: Settings, redis: Client, patient: Client) -> _Stores:
     """All stores; `patient` is the connection that may wait for news."""
-    audit, clock = AuditStore(redis), Clock()
+    audit, clock, ledger = AuditStore(redis), Clock(), LedgerStore(redis)
     kept_ms, slots = settings.retention_ms, settings.upstream_concurrency
     return _Stores(
         jobs=JobStore(redis, retention_ms=kept_ms, billed=settings.fal_admin_key is not None),
@@ -242,13 +245,14 @@ def _stores(settings: Settings, redis: Client, patient: Client) -> _Stores:
         endpoints=EndpointStore(redis, audit, retention_ms=kept_ms),
         epoch=EpochStore(redis),
         events=EventStore(redis, patient=patient),
-        ledger=LedgerStore(redis),
+        ledger=ledger,
         limits=LimitStore(redis, clock),
         line=LineStore(redis),
         secrets=SecretStore(redis, given=settings.hook_secret.get_secret_value() if settings.hook_secret else None),
         uploads=UploadStore(redis),
         usage=UsageStore(redis),
         webhooks=WebhookStore(redis),
+        zones=ZoneStore(redis, ledger),
     )
 
 
@@ -279,7 +283,11 @@ def _gateway(
         catalog=catalog,
         accounts=accounts,
         administration=Administration(
-            catalog=catalog, accounts=stores.accounts, dispatch=stores.dispatch, audit=stores.audit
+            catalog=catalog,
+            accounts=stores.accounts,
+            dispatch=stores.dispatch,
+            audit=stores.audit,
+            zones=Zones(zones=stores.zones, accounts=stores.accounts, dispatch=stores.dispatch),
         ),
         tokens=Tokens(catalog, stores.accounts, stores.jobs, stores.dispatch),
         limits=Limits(stores.limits, stores.accounts, stores.audit, stores.dispatch),

@@ -1,6 +1,7 @@
 """Teams, users and keys: what administrators do with them. Every act is a line in the audit log."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +11,7 @@ from app.domain.ids import new_id
 from app.domain.limits import Limit
 from app.domain.views import iso, limit_view
 from app.registry.catalog import Catalog
+from app.services.zones import Carry, Turned, Zones
 from app.store import keys
 from app.store.accounts import NO_TEAM, NO_USER, AccountStore, Key, Team, User, put
 from app.store.audit import AuditStore, Command, Require, flat, is_there
@@ -20,6 +22,7 @@ from app.webhooks.signing import new_secret
 
 __all__ = ["Account", "Administration", "Key", "Made", "Team", "User"]
 
+TURNS = 5  # times a window may turn while a change of time zone is made ready
 SYSTEM = "filmgate"  # who acts when the program itself does, at its first start
 NO_KEY = "There is no key with this id."
 HAS_LIVE_JOBS = "has_live_jobs"
@@ -53,7 +56,9 @@ class Administration:
         accounts: AccountStore,
         dispatch: DispatchStore,
         audit: AuditStore,
+        zones: Zones,
     ) -> None:
+        self._zones = zones
         self._catalog = catalog
         self._accounts = accounts
         self._dispatch = dispatch
@@ -97,16 +102,26 @@ class Administration:
         weight: int | None = None,
         time_zone: str | None = None,
     ) -> Team:
-        """Change what is given. A new time zone begins new calendar periods."""
+        """Change what is given. What was used in the present calendar windows goes over into a new time zone's."""
         team = await self.team(team_id)
         given = {"name": name, "weight": weight, "time_zone": time_zone}
         changes: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
         writes = [("HSET", keys.team(team_id), *flat(changes))] if changes else []
-        require = [is_there(keys.team(team_id), NO_TEAM)]
-        await self._audit.act(
-            actor=actor, action="team.change", target=team_id, details=changes, writes=writes, require=require
-        )
-        return replace(team, **changes)
+        for _ in range(TURNS):
+            moved = time_zone is not None and time_zone != team.time_zone
+            carry = await self._zones.carry(team, time_zone) if moved and time_zone else Carry([], [])
+            with suppress(Turned):
+                await self._audit.act(
+                    actor=actor,
+                    action="team.change",
+                    target=team_id,
+                    details=changes,
+                    writes=[*writes, *carry.writes],
+                    require=[is_there(keys.team(team_id), NO_TEAM), *carry.require],
+                )
+                return replace(team, **changes)
+            team = await self.team(team_id)
+        raise _changed()
 
     async def remove_team(self, actor: str, team_id: str) -> None:
         """Delete a team: its users go and its keys are revoked; its jobs, ledger and audit lines stay.

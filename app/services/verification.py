@@ -31,6 +31,7 @@ AT_LEAST_MS = {
 }
 TOKEN_MS = DAY_MS  # the same for a browser token's, from its last admission
 ALWAYS = 2**63
+NO_COUNTERS = ("told:", "fixed:", "also")  # which alert was told; what a change of time zone carried over
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,10 +215,10 @@ def _differences(book: Rebuilt, snapshot: Snapshot) -> Iterator[Difference]:
 
 
 def _counter_differences(name: str, stored: Mapping[str, str], counter: Counter[str]) -> Iterator[Difference]:
-    """Fields that say which alert was told are no counters; a counter that is not there says 0."""
+    """A counter that is not there says 0. Fields that are no counters, or no sums of entries, are left out."""
     for field in sorted(stored.keys() | counter.keys()):
         found = _number(stored.get(field))
-        if not field.startswith("told:") and (found or 0) != counter[field]:
+        if not field.startswith(NO_COUNTERS) and (found or 0) != counter[field]:
             yield Difference(name, field, found, counter[field])
 
 

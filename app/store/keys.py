@@ -165,7 +165,10 @@ def total(owner: str) -> str:
 
 
 def period(window: str, start_ms: int | str, owner: str) -> str:
-    """Hash: the same within one calendar period; forgotten some time after its end."""
+    """Hash: the same within one calendar period; forgotten some time after its end.
+
+    After a change of time zone, `fixed:usd` and its like, and `also` (JSON), say what else counts in it.
+    """
     return f"{PREFIX}period:{window}:{start_ms}:{owner}"
 
 

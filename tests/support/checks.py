@@ -83,12 +83,15 @@ def book_faults(seen: Snapshot) -> list[str]:
     return faults + _gateway_faults(seen, ledgers) + _place_faults(seen)
 
 
+NO_COUNTERS = ("told", "fixed", "also")  # alerts; what a change of time zone carried over
+
+
 def sums_in(seen: Snapshot) -> dict[str, Counter[str]]:
     """The sums that the store keeps, by key: `held:usd`, `used:jobs`, `credit:usd` and so on, without notes."""
     found = {}
     for prefix in (keys.total(""), keys.PREFIX + "period:"):
         for rest, row in seen.named(prefix):
-            counted = {name: int(value) for name, value in row.items() if not name.startswith("told")}
+            counted = {name: int(value) for name, value in row.items() if not name.startswith(NO_COUNTERS)}
             found[prefix + rest] = Counter(counted)
     return found
 

@@ -55,14 +55,15 @@ local starts, ends = split(arg.starts), split(arg.ends)
 if not is_valid(arg.prefix, key.credential) then
   return {'gone', whole(now)}
 end
-local zone = redis.call('HGET', key.team, 'time_zone') or 'UTC'
+local calendar = redis.call('HMGET', key.team, 'time_zone', 'carried')
+local zone = calendar[1] or 'UTC'
 if zone ~= arg.zone or not are_now(starts, ends) then
   return {'clock', whole(now), zone}
 end
 
 local owners = owners_of(arg.team, arg.user, arg.token)
 local need = {jobs = 1, usd = tonumber(arg.amount), video_seconds = tonumber(arg.seconds)}
-local states = look(arg.prefix, owners, starts, ends, need)
+local states = look(arg.prefix, owners, starts, ends, need, calendar[2])
 if arg.idempotent == '1' then
   local first = redis.call('HMGET', key.idem, 'job', 'fingerprint')
   if first[1] and first[2] ~= arg.fingerprint then

@@ -17,9 +17,11 @@
 --
 -- Returns {"standing", now_ms, limits} | {"clock", now_ms, the team's zone}
 local starts, ends = split(arg.starts), split(arg.ends)
-local zone = redis.call('HGET', key.team, 'time_zone') or 'UTC'
+local calendar = redis.call('HMGET', key.team, 'time_zone', 'carried')
+local zone = calendar[1] or 'UTC'
 if zone ~= arg.zone or not are_now(starts, ends) then
   return {'clock', whole(now), zone}
 end
 local need = {jobs = 1, usd = tonumber(arg.amount), video_seconds = tonumber(arg.seconds)}
-return {'standing', whole(now), told(look(arg.prefix, owners_of(arg.team, arg.user, arg.token), starts, ends, need))}
+local owners = owners_of(arg.team, arg.user, arg.token)
+return {'standing', whole(now), told(look(arg.prefix, owners, starts, ends, need, calendar[2]))}

@@ -34,8 +34,37 @@ local function look_at_rate(state, prefix, owner, now_us)
   stand_at(state, math.max(now_us, tonumber(redis.call('GET', state.rate_key) or '0')))
 end
 
--- Every limit of these owners as it stands now. `need` maps units to what one job takes.
-local function look(prefix, owners, starts, ends, need)
+-- Takes into a calendar limit's state what counts in its window although other periods hold it, because the team's
+-- time zone changed: `carried` (of the team) says which count as a whole until when, `also` (of the owner's window)
+-- which count to the window's end, less what was used up in them before it began.
+local function add_carried(state, prefix, owner, i, start, carried, also)
+  local less = {}
+  for _, one in ipairs(also and cjson.decode(also) or {}) do
+    less[whole(one.start)] = one[state.unit]
+  end
+  for _, one in ipairs(carried[CALENDAR[i]] or {}) do
+    if one[2] > now then
+      less[whole(one[1])] = 'all'
+    end
+  end
+  for other, without in pairs(less) do
+    if other ~= start then
+      local sums = redis.call('HMGET', period_key(prefix, owner, i, {[i] = other}), 'used:' .. state.unit,
+        'held:' .. state.unit, 'credit:' .. state.unit)
+      local used = tonumber(sums[1] or '0')
+      state.used = state.used + (without == 'all' and used or math.max(0, used - without))
+      state.held = state.held + tonumber(sums[2] or '0')
+      if without == 'all' then
+        state.amount = state.amount + tonumber(sums[3] or '0')
+      end
+    end
+  end
+end
+
+-- Every limit of these owners as it stands now. `need` maps units to what one job takes, `carried` is the team's
+-- field of this name, or false.
+local function look(prefix, owners, starts, ends, need, carried)
+  carried = carried and cjson.decode(carried)
   local states = {}
   local t = redis.call('TIME')
   local now_us = t[1] * 1000000 + t[2]
@@ -61,9 +90,14 @@ local function look(prefix, owners, starts, ends, need)
       else
         local i = CALENDAR_INDEX[window]
         state.sums = i and period_key(prefix, owner, i, starts) or total_key(prefix, owner)
-        local sums = redis.call('HMGET', state.sums, 'used:' .. unit, 'held:' .. unit, 'credit:' .. unit)
-        state.used, state.held = tonumber(sums[1] or '0'), tonumber(sums[2] or '0')
+        local sums = redis.call('HMGET', state.sums, 'used:' .. unit, 'held:' .. unit, 'credit:' .. unit,
+          'fixed:' .. unit, 'also')
+        state.used = tonumber(sums[1] or '0') + tonumber(sums[4] or '0')
+        state.held = tonumber(sums[2] or '0')
         state.amount = state.amount + tonumber(sums[3] or '0')
+        if i and carried and owner.kind ~= 'gateway' then
+          add_carried(state, prefix, owner, i, starts[i], carried, sums[5])
+        end
         if i then
           state.resets = ends[owner.kind == 'gateway' and i + 4 or i]
         end

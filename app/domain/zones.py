@@ -1,0 +1,89 @@
+"""What a team has used goes with it when its time zone changes: no budget begins anew by the change.
+
+A calendar window that has begun is finished. What was counted in it counts, until it would have ended, in every
+window that follows in another zone (a `Stretch`). And a window of the new zone counts, to its own end, all that was
+really asked for since it began, under whatever zone (`Share`).
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from app.domain.limits import CALENDAR, Periods, Window
+
+Stretches = dict[Window, dict[int, int]]  # by the beginning of a period (ms): until when all of it counts (ms)
+
+
+@dataclass(slots=True)
+class Amount:
+    """So many jobs, micro-dollars and seconds of video."""
+
+    jobs: int = 0
+    usd: int = 0
+    video_seconds: int = 0
+
+    def add(self, other: "Amount") -> None:
+        """Take the other one in."""
+        self.jobs += other.jobs
+        self.usd += other.usd
+        self.video_seconds += other.video_seconds
+
+
+@dataclass(slots=True)
+class Bought:
+    """A job as the ledger has it now: whose, when admitted, in which of the team's periods, how much it counts.
+
+    `open`: its money is put aside still, and may come back.
+    """
+
+    user: str
+    admitted_ms: int
+    starts: tuple[int, ...]
+    amount: Amount
+    open: bool = True
+
+
+@dataclass(slots=True)
+class Share:
+    """What a window of one owner counts beside its own sums, to its end.
+
+    `without` names periods of other zones by their beginning (ms): what they count, less what was used up in them
+    before this window began. `fixed` is what was asked for since this window began in periods that are over.
+    """
+
+    without: dict[int, Amount] = field(default_factory=dict)
+    fixed: Amount = field(default_factory=Amount)
+
+
+def stretched(before: Stretches, old: Periods, new: Periods, now_ms: int) -> Stretches:
+    """What counts on after the change: the windows that had begun, and those of earlier changes that still run."""
+    after: Stretches = {}
+    for i, window in enumerate(CALENDAR):
+        found = {start: until for start, until in before.get(window, {}).items() if until > now_ms}
+        if (old.starts[i], old.ends[i]) != (new.starts[i], new.ends[i]):
+            found[old.starts[i]] = max(old.ends[i], found.get(old.starts[i], 0))
+        if found:
+            after[window] = found
+    return after
+
+
+def looks_back_to(stretches: Stretches, new: Periods) -> int:
+    """The time (ms) since when the ledger must be read to make the shares."""
+    starts = [start for found in stretches.values() for start in found]
+    return min([*starts, *new.starts])
+
+
+def share(window: Window, stretches: Mapping[int, int], new: Periods, bought: Iterable[Bought]) -> Share:
+    """What the new zone's window counts beside its own sums, of one owner who asked for these jobs."""
+    i = CALENDAR.index(window)
+    begins = new.starts[i]
+    made = Share(without={start: Amount() for start in sorted(stretches) if start != begins})
+    for one in bought:
+        start = one.starts[i]
+        if start == begins:
+            continue
+        if start not in made.without:
+            if one.admitted_ms >= begins:
+                made.fixed.add(one.amount)
+        elif one.admitted_ms < begins and not one.open:
+            made.without[start].add(one.amount)
+    return made
