@@ -15,6 +15,7 @@ from app import __version__
 from app.api import admin, health, operations, problem_pages, well_known
 from app.api.fal import hooks, proxy, queue, run, storage
 from app.api.middleware import Entrance
+from app.api.overload import Gate
 from app.api.problems import add_problem_handlers
 from app.api.stopping import STOPPING
 from app.api.v1 import deliveries, events, files, jobs, me, models, tokens, usage, webhook_endpoints
@@ -118,6 +119,7 @@ def create_app(settings: Settings) -> FastAPI:
     _document_keys(app)
     add_problem_handlers(app)
     app.add_middleware(Entrance, base_url=settings.base_url)
+    app.add_middleware(Gate, base_url=settings.base_url)
     app.add_middleware(proxy.Proxy)
     if settings.cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS)

@@ -76,6 +76,7 @@ TITLES = {
     "over_limit": "A limit is reached",
     "queue_too_long": "The line is longer than the caller allows",
     "unavailable": "Try again in a moment",
+    "overloaded": "Too much is asked at the moment",
     "store_unavailable": "The store does not answer",
     "upstream_unavailable": "fal does not answer",
     "internal_error": "Something went wrong here",

@@ -15,6 +15,7 @@ FilmgateError
 │   └── KeyReused                422  idempotency_key_reused
 ├── OverLimit                    429  over_limit, queue_too_long
 └── Unavailable                  503
+    ├── Overloaded               503  overloaded
     ├── StoreUnavailable         503  store_unavailable
     └── UpstreamUnavailable      503  upstream_unavailable
 
@@ -196,6 +197,15 @@ class Unavailable(FilmgateError):
 
     def __init__(self, message: str, *, code: str | None = None, retry_after: int = 2) -> None:
         super().__init__(message, code=code, retry_after=retry_after)
+
+
+class Overloaded(Unavailable):
+    """More is asked than can be done just now; nothing was begun, so the same request may be sent again."""
+
+    code = "overloaded"
+
+    def __init__(self, *, retry_after: int) -> None:
+        super().__init__("Too much is asked at the moment; nothing was done. Try again.", retry_after=retry_after)
 
 
 class StoreUnavailable(Unavailable):

@@ -16,6 +16,7 @@ from app.domain.errors import (
     FilmgateError,
     NotFound,
     OverLimit,
+    Overloaded,
     StoreUnavailable,
     TooLarge,
     TooSlow,
@@ -63,11 +64,14 @@ def fal_error(error: FilmgateError, *, trace_id: str, base_url: str, request: He
 def status_of(error: FilmgateError, *, repeatable: bool) -> int:
     """The HTTP status at fal's door.
 
-    1. a store that is away: 429, which both clients send again, where that is harmless; else 503
-    2. a limit: 429 when a short wait is known to help; 403 for longer ones, for those of which nobody knows the
+    1. a gateway that has too much to do, and has done nothing: 429, which both clients send again
+    2. a store that is away: 429 too, where sending it again is harmless; else 503
+    3. a limit: 429 when a short wait is known to help; 403 for longer ones, for those of which nobody knows the
        length (`concurrent`, `queued`), and for what no wait brings
-    3. a conflict: 400, for 409 is sent again
+    4. a conflict: 400, for 409 is sent again
     """
+    if isinstance(error, Overloaded):
+        return TOO_MANY
     if isinstance(error, StoreUnavailable):
         return TOO_MANY if repeatable else error.status
     if isinstance(error, OverLimit):

@@ -1,0 +1,294 @@
+"""What happens when more is asked than this process can do: an order, a short line, and refusals at once.
+
+The event loop has a line of its own, in which everybody stands behind everybody. So only a few requests are in work
+at a time, and who must wait waits here, where a status is not behind a submission.
+"""
+
+import asyncio
+import json
+import random
+import re
+import time
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import structlog
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.fal.errors import speaks_fal
+from app.api.problems import LONGEST_PATH, problem
+from app.domain.errors import Overloaded
+from app.domain.ids import new_nonce
+
+TURN = "turn"  # of the scope
+PACE_S = 0.004  # between two turns, until it has been seen
+SHARE = 16  # turns over which the pace is averaged
+RETRY_S = (1, 2, 3)  # seconds, one of these at random, so that not all come back at once
+SAY_S = 1.0  # between two lines in the log about it
+
+FIRST_PATHS = re.compile(
+    r"/readyz|/v1/jobs/[^/]+(/(cancel|video|events))?|/v1/admin/(status|pause|resume)|/fal/hooks/.+"
+    r"|/fal/queue/.+/requests/.+"
+)
+PATH, TRACE = "/this-request's-path", "this-request's-trace"  # stand for these in words that are made once
+READS = {"GET", "HEAD", "OPTIONS"}
+UNCOUNTED = "/livez"
+
+log = structlog.get_logger()
+
+
+class Kind(StrEnum):
+    """What a request is, in the order in which they are let in."""
+
+    FIRST = "first"  # a job's status, its end, its cancellation; fal's webhooks; what stops the buying
+    READ = "read"  # lists, usage, accounts, pages
+    WRITE = "write"  # submissions, quotes, uploads, tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much at once, and how long a wait.
+
+    The places together stay below the connections to the store, so that nobody waits there.
+
+    1. `first`, `read`, `write`: places of each class; `fewest` of them remain while a class before it has a line
+    2. `longest_wait_s`: who would wait longer, by the pace of the last turns, is refused at once; but a burst of
+       `burst` is no overload, and a line has `longest_line` at most
+    3. `last_resort_s`: of waiting, where the pace has fallen meanwhile
+    4. `work_s`: who is not done by then waits for somebody else, and goes on without a place
+    """
+
+    first: int = 24
+    read: int = 8
+    write: int = 12
+    fewest: int = 2
+    longest_wait_s: float = 1.0
+    burst: int = 64
+    longest_line: int = 512
+    last_resort_s: float = 2.0
+    work_s: float = 0.25
+
+
+USUAL = Bounds()
+
+
+def kind_of(method: str, path: str) -> Kind | None:
+    """The class of a request; None for what is answered without any work."""
+    if path == UNCOUNTED:
+        return None
+    if FIRST_PATHS.fullmatch(path):
+        return Kind.FIRST
+    return Kind.READ if method in READS or path.startswith("/v1/admin/") else Kind.WRITE
+
+
+@dataclass
+class _Room:
+    """The places of one class, and its line. `pace` is the time between two turns, as it was lately."""
+
+    places: int
+    bounds: Bounds
+    running: int = 0
+    line: deque[asyncio.Future[None]] = field(default_factory=deque)
+    pace: float = PACE_S
+    turned: float = 0.0
+
+    @property
+    def full(self) -> bool:
+        """Nobody more may wait."""
+        waiting, bounds = len(self.line), self.bounds
+        slow = waiting >= bounds.burst and waiting * self.pace > bounds.longest_wait_s
+        return slow or waiting >= bounds.longest_line
+
+
+class Turn:
+    """One request's place: held while it works, given back while it waits for anybody."""
+
+    __slots__ = ("_gate", "_held", "_kind", "_timer")
+
+    def __init__(self, gate: "Gate", kind: Kind) -> None:
+        self._gate, self._kind = gate, kind
+        self._held = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def held(self) -> bool:
+        """False once it was given back."""
+        return self._held
+
+    def take(self, seconds: float) -> None:
+        """The place is this request's, which was let in, for so many seconds at most."""
+        self._held = True
+        self._timer = asyncio.get_running_loop().call_later(seconds, self.give_back)
+
+    def give_back(self) -> None:
+        """Let somebody else work. Once more changes nothing."""
+        if self._held:
+            self._held = False
+            if self._timer is not None:
+                self._timer.cancel()
+            self._gate.leave(self._kind)
+
+
+def waits_without_a_place(request: Request) -> None:
+    """Called before a request is held for as long as its caller wants."""
+    turn: Turn | None = request.scope.get(TURN)
+    if turn is not None:
+        turn.give_back()
+
+
+class Words:
+    """The answer to a refused request, made once: only the path and the trace id in it are each request's own."""
+
+    def __init__(self, error: Overloaded, scope: Scope, base_url: str) -> None:
+        path = "/fal/" + PATH if speaks_fal(scope["path"]) else PATH
+        example = {"path": path, "method": "POST", "headers": [], "trace_id": TRACE}
+        made = problem(error, scope=example, base_url=base_url)
+        self._status = made.status_code
+        self._headers = [(name, value) for name, value in made.raw_headers if name != b"content-length"]
+        self._body = bytes(made.body)
+
+    async def send(self, scope: Scope, send: Send) -> None:
+        """Answer one request."""
+        trace = scope["trace_id"].encode()
+        path = json.dumps(scope["path"][:LONGEST_PATH]).encode()
+        body = self._body.replace(TRACE.encode(), trace).replace(b'"%s"' % PATH.encode(), path)
+        headers = [(name, trace if value == TRACE.encode() else value) for name, value in self._headers]
+        headers += [(b"content-length", b"%d" % len(body)), (b"x-request-id", trace)]
+        await send({"type": "http.response.start", "status": self._status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+class Gate:
+    """Plain ASGI, before the entrance, so that a refusal costs next to nothing.
+
+    1. each class has its places; while one before it has a line, it keeps few of them
+    2. who finds none waits in the line of the class, or is refused at once where that would take too long
+    3. a place is for work: it is given back while a body is on its way, when the answer begins, when the call is
+       held, and after a while in any case
+    4. a refused request has done nothing and changed nothing
+    """
+
+    def __init__(self, app: ASGIApp, *, base_url: str, bounds: Bounds = USUAL) -> None:
+        self._app = app
+        self._base_url = base_url
+        self._bounds = bounds
+        places = {Kind.FIRST: bounds.first, Kind.READ: bounds.read, Kind.WRITE: bounds.write}
+        self._rooms = {kind: _Room(count, bounds) for kind, count in places.items()}
+        self._refused: Counter[Kind] = Counter()
+        self._said = 0.0
+        self._words: dict[tuple[bool, int | None], Words] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let one request in, or refuse it."""
+        kind = kind_of(scope["method"], scope["path"]) if scope["type"] == "http" else None
+        if kind is None:
+            await self._app(scope, receive, send)
+            return
+        turn = Turn(self, kind)
+        try:
+            await self._enter(turn, kind)
+        except Overloaded as error:
+            await self._refuse(error, scope, send)
+            return
+        scope[TURN] = turn
+
+        async def send_and_leave(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                turn.give_back()
+            await send(message)
+
+        try:
+            await self._app(scope, self._receiving(receive, turn, kind), send_and_leave)
+        finally:
+            turn.give_back()
+
+    def leave(self, kind: Kind) -> None:
+        """One place is free; whoever may go on does."""
+        self._rooms[kind].running -= 1
+        self._call()
+
+    def _receiving(self, receive: Receive, turn: Turn, kind: Kind) -> Receive:
+        """The request's messages; who waits for one that is not there yet waits without a place."""
+        loop = asyncio.get_running_loop()
+
+        async def receive_without_a_place() -> Message:
+            waits = loop.call_soon(turn.give_back)  # runs only if the message is not there at once
+            try:
+                message = await receive()
+            finally:
+                waits.cancel()
+            whole = message["type"] == "http.request" and not message.get("more_body", False)
+            if whole and not turn.held:
+                await self._enter(turn, kind, again=True)
+            return message
+
+        return receive_without_a_place
+
+    async def _enter(self, turn: Turn, kind: Kind, *, again: bool = False) -> None:
+        """Take a place, in time; Overloaded when that is too long. Who was in already goes on before the others."""
+        room = self._rooms[kind]
+        if room.line or not self._has_place(kind):
+            if room.full and not again:
+                raise self._overloaded(kind)
+            await self._stand(room, kind, again=again)
+        else:
+            room.running += 1
+        turn.take(self._bounds.work_s)
+
+    async def _stand(self, room: _Room, kind: Kind, *, again: bool) -> None:
+        place = asyncio.get_running_loop().create_future()
+        if not room.line:
+            room.turned = time.monotonic()
+        room.line.appendleft(place) if again else room.line.append(place)
+        try:
+            async with asyncio.timeout(self._bounds.last_resort_s):
+                await place
+        except BaseException as error:
+            if place.done() and not place.cancelled():
+                self.leave(kind)  # it was given just now, and nobody takes it
+            elif place in room.line:
+                room.line.remove(place)
+            if isinstance(error, TimeoutError):
+                raise self._overloaded(kind) from None
+            raise
+
+    def _has_place(self, kind: Kind) -> bool:
+        places = self._rooms[kind].places
+        for before, room in self._rooms.items():
+            if before is kind:
+                break
+            if room.line:
+                places = self._bounds.fewest
+        return self._rooms[kind].running < places
+
+    def _call(self) -> None:
+        """Whoever is first in line and has a place now goes on, class by class."""
+        for kind, room in self._rooms.items():
+            while room.line and self._has_place(kind):
+                place = room.line.popleft()
+                if place.done():
+                    continue
+                now = time.monotonic()
+                room.pace += (now - room.turned - room.pace) / SHARE
+                room.turned = now
+                room.running += 1
+                place.set_result(None)
+
+    def _overloaded(self, kind: Kind) -> Overloaded:
+        """The refusal, which is counted; the log has one line a second about it, whatever comes."""
+        self._refused[kind] += 1
+        if time.monotonic() >= self._said + SAY_S:
+            self._said = time.monotonic()
+            log.warning("overload.refused", **{str(each): count for each, count in self._refused.items()})
+            self._refused.clear()
+        return Overloaded(retry_after=random.choice(RETRY_S))  # noqa: S311  no secret
+
+    async def _refuse(self, error: Overloaded, scope: Scope, send: Send) -> None:
+        """Answer, from words that were made once: thousands of these leave in a second."""
+        scope["trace_id"] = new_nonce()
+        words = self._words.get((speaks_fal(scope["path"]), error.retry_after))
+        if words is None:
+            words = self._words[speaks_fal(scope["path"]), error.retry_after] = Words(error, scope, self._base_url)
+        await words.send(scope, send)

@@ -1,0 +1,240 @@
+"""More is asked than can be done: who waits, who goes first, who is refused; and a refusal has done nothing."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+from redis.asyncio import Redis
+from starlette.types import Receive, Scope, Send
+
+from app.api.overload import USUAL, Bounds, Gate
+from app.store import keys
+from tests.support.emulator import Emulator
+from tests.support.redis_server import RedisServer
+from tests.support.refusals import assert_problem
+from tests.support.server import Server, running_server
+from tests.support.stack import Stack, environment
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.anyio
+
+BOUNDS = Bounds(first=4, read=2, write=3, fewest=1, burst=2, longest_line=2, last_resort_s=60, work_s=60)
+SUBMIT, STATUS, LIST = ("POST", "/v1/jobs"), ("GET", "/v1/jobs/job_1"), ("GET", "/v1/jobs")
+BASE = "http://filmgate.test"
+
+
+class Work:
+    """An application whose requests take as long as the test wants; `inside` are the paths of those that began."""
+
+    def __init__(self) -> None:
+        self.inside: list[str] = []
+        self.may_end = asyncio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request: its whole body, then the work, then the answer and its end."""
+        while (await receive()).get("more_body", False):
+            pass
+        self.inside.append(scope["path"])
+        if scope["path"].endswith("/events"):
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await self.may_end.wait()
+        else:
+            await self.may_end.wait()
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+
+class Busy:
+    """A gate before some work. `ask` is a request of which nobody waits for the answer."""
+
+    def __init__(self, web: httpx.AsyncClient, work: Work) -> None:
+        self.web, self.work = web, work
+        self._asked: set[asyncio.Task[httpx.Response]] = set()
+
+    async def ask(self, request: tuple[str, str], count: int = 1) -> None:
+        """So many of these, until each is inside, in line, or answered."""
+        self._asked |= {asyncio.create_task(self.web.request(*request)) for _ in range(count)}
+        for _ in range(50):
+            await asyncio.sleep(0)
+
+    async def end(self) -> list[int]:
+        """All work ends: the statuses of all that was asked."""
+        self.work.may_end.set()
+        return sorted(reply.status_code for reply in await asyncio.gather(*self._asked))
+
+
+@asynccontextmanager
+async def busy(bounds: Bounds = BOUNDS) -> AsyncIterator[Busy]:
+    """A gate with few places."""
+    work = Work()
+    transport = httpx.ASGITransport(app=Gate(work, base_url=BASE, bounds=bounds))
+    async with httpx.AsyncClient(transport=transport, base_url=BASE, timeout=20) as web:
+        one = Busy(web, work)
+        yield one
+        await one.end()
+
+
+async def test_who_finds_no_place_waits_for_one() -> None:
+    """Three work, two wait, and all five are answered."""
+    async with busy() as gate:
+        await gate.ask(SUBMIT, 5)
+        assert gate.work.inside == ["/v1/jobs"] * 3
+        assert await gate.end() == [200] * 5
+
+
+async def test_who_would_wait_too_long_is_refused_at_once() -> None:
+    """503 with a code and a time, before anything else has seen the request; at fal's door 429."""
+    async with busy() as gate:
+        await gate.ask(SUBMIT, 5)
+        reply = await gate.web.post("/v1/jobs", content=b"{}")
+        assert_problem(reply, 503, "overloaded")
+        assert reply.json()["instance"] == "/v1/jobs"
+        assert 1 <= int(reply.headers["retry-after"]) <= 3
+        at_fal = await gate.web.post("/fal/queue/fal-ai/kling-video/v2/master/image-to-video", content=b"{}")
+        assert (at_fal.status_code, at_fal.json().keys()) == (429, {"detail", "message"})
+        assert at_fal.headers["retry-after"]
+        assert at_fal.headers["x-fal-request-id"] == at_fal.headers["x-request-id"]
+        assert len(gate.work.inside) == 3
+
+
+FIRST = [
+    STATUS,
+    ("POST", "/v1/jobs/job_1/cancel"),
+    ("GET", "/v1/jobs/job_1/video"),
+    ("POST", "/fal/hooks/job/nonce/mac"),
+    ("GET", "/fal/queue/fal-ai/kling-video/requests/job_1/status"),
+    ("PUT", "/fal/queue/fal-ai/kling-video/requests/job_1/cancel"),
+    ("POST", "/v1/admin/pause"),
+    ("GET", "/readyz"),
+    ("GET", "/livez"),
+]
+
+
+@pytest.mark.parametrize("request_", FIRST, ids=" ".join)
+async def test_what_comes_first_is_behind_no_submission_and_no_list(request_: tuple[str, str]) -> None:
+    """Status, cancellation, fal's webhooks and the words of who runs this are let in while all others wait."""
+    async with busy() as gate:
+        await gate.ask(SUBMIT, 9)
+        await gate.ask(LIST, 9)
+        await gate.ask(request_)
+        assert gate.work.inside[-1] == request_[1]
+
+
+async def test_lists_go_before_submissions_and_nothing_starves() -> None:
+    """While lists wait, submissions have one place left of three; while a status waits, lists have one of two."""
+    async with busy() as gate:
+        await gate.ask(LIST, 3)
+        await gate.ask(SUBMIT, 3)
+        assert gate.work.inside.count("/v1/jobs") == 2 + BOUNDS.fewest
+        assert set(await gate.end()) == {200}
+    async with busy() as gate:
+        await gate.ask(STATUS, 6)
+        await gate.ask(LIST, 3)
+        await gate.ask(SUBMIT, 3)
+        assert gate.work.inside.count("/v1/jobs") == 2 * BOUNDS.fewest
+
+
+async def test_a_stream_has_no_place() -> None:
+    """Once its answer has begun, a stream is in nobody's way, however long it lasts."""
+    async with busy() as gate:
+        await gate.ask(("GET", "/v1/jobs/job_1/events"), 30)
+        await gate.ask(STATUS)
+        assert gate.work.inside[-1] == STATUS[1]
+        assert len(gate.work.inside) == 31
+
+
+async def test_a_body_on_its_way_has_no_place() -> None:
+    """Uploads of which the rest does not come keep nobody out; once it comes, they wait for a place again."""
+    rest = asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"{"
+        await rest.wait()
+        yield b"}"
+
+    async with busy() as gate:
+        coming = []
+        for _ in range(20):
+            coming.append(asyncio.create_task(gate.web.post("/v1/files", content=slow())))
+            await gate.ask(SUBMIT, 0)
+        await gate.ask(SUBMIT, 3)
+        assert gate.work.inside == ["/v1/jobs"] * 3
+        rest.set()
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert gate.work.inside == ["/v1/jobs"] * 3
+        assert await gate.end() == [200] * 3
+        assert {reply.status_code for reply in await asyncio.gather(*coming)} == {200}
+
+
+async def test_who_waits_for_somebody_else_has_no_place_for_long() -> None:
+    """A submission whose upload hangs at fal lets others work after a while."""
+    async with busy(Bounds(write=2, work_s=0.05)) as gate:
+        await gate.ask(SUBMIT, 8)
+
+        async def all_inside() -> bool:
+            return len(gate.work.inside) == 8
+
+        await wait_until(all_inside, "all have begun")
+
+
+async def test_nobody_waits_longer_than_the_last_resort() -> None:
+    """Where the work has come to a stand, who waits is told so."""
+    async with busy(Bounds(write=1, last_resort_s=0.05, work_s=60)) as gate:
+        await gate.ask(SUBMIT)
+        assert_problem(await gate.web.post("/v1/jobs", content=b"{}"), 503, "overloaded")
+
+
+async def test_who_leaves_the_line_leaves_no_gap() -> None:
+    """A caller who goes while waiting takes no place with them."""
+    async with busy() as gate:
+        await gate.ask(SUBMIT, 3)
+        waiting = [asyncio.create_task(gate.web.request(*SUBMIT)) for _ in range(2)]
+        await gate.ask(STATUS)
+        for one in waiting:
+            one.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        await gate.ask(SUBMIT, 2)
+        assert await gate.end() == [200] * 6
+
+
+@pytest.fixture
+async def server(redis_server: RedisServer, emulator: Emulator) -> AsyncIterator[Server]:
+    """An API process on the store and the emulator of these tests."""
+    async with running_server(environment(redis_server, emulator)) as running:
+        yield running
+
+
+async def test_a_flood_of_submissions_is_refused_in_part_and_a_status_is_not(server: Server, stack: Stack) -> None:
+    """Of a thousand at once some are told 503; the others are jobs, and a status is answered all the while."""
+    known = (await stack.submit("the one that is looked at"))["id"]
+    key = {"Authorization": f"Bearer {stack.account.key}"}
+    many = 2 * USUAL.longest_line
+    body = json.dumps(stack.body()).encode()
+    lines = ["POST /v1/jobs HTTP/1.1", "Host: filmgate.test", f"Authorization: {key['Authorization']}"]
+    lines += ["Content-Type: application/json", f"Content-Length: {len(body)}", "Connection: close", "", ""]
+    request = "\r\n".join(lines).encode() + body
+    go = asyncio.Event()
+
+    async def one() -> int:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        await go.wait()
+        writer.write(request)
+        answer = await reader.read()
+        writer.close()
+        return int(answer.split(b" ", 2)[1])
+
+    flood = [asyncio.create_task(one()) for _ in range(many)]
+    statuses = []
+    async with httpx.AsyncClient(base_url=server.url, headers=key, trust_env=False) as web:
+        go.set()
+        while not all(call.done() for call in flood):
+            statuses.append((await web.get(f"/v1/jobs/{known}")).status_code)
+    answers = [call.result() for call in flood]
+    assert set(statuses) == {200}
+    assert set(answers) == {202, 503}, {answer: answers.count(answer) for answer in set(answers)}
+    async with Redis.from_url(stack.redis.url) as redis:
+        assert await redis.zcard(keys.team_jobs(stack.account.team.id)) == answers.count(202) + 1
