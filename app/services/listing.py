@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from app.domain.access import require_scope, sees
+from app.domain.access import mark_of_own, require_scope
 from app.domain.accounts import Caller, Scope
 from app.domain.cursors import read_cursor, write_cursor
 from app.domain.ids import join_ref
@@ -47,18 +47,19 @@ class Listing:
         require_scope(caller, Scope.JOBS_READ)
         user = None if caller.sees_team else caller.user
         index = self._jobs.index(caller.team, user=user, metadata=wanted.metadata)
+        where = _fields(caller, wanted)
         before = None if cursor is None else read_cursor(cursor, kind="job")
         found: list[tuple[Job, tuple[int, str]]] = []
         stretch = max(limit + 1, STRETCH)
         for _ in range(0, SCAN_LIMIT, stretch):
             rows = await self._jobs.page(index, before=before, count=stretch)
-            records = await self._jobs.get_many([join_ref(caller.team, job_id) for job_id, _ in rows])
-            expired = [row[0] for row, job in zip(rows, records, strict=True) if job is None]
+            records = await self._jobs.get_wanted([join_ref(caller.team, job_id) for job_id, _ in rows], where)
+            expired = [row[0] for row, (job, there) in zip(rows, records, strict=True) if not there]
             if expired:
                 await self._jobs.forget(index, expired)
-            for (job_id, at_ms), job in zip(rows, records, strict=True):
+            for (job_id, at_ms), (job, _) in zip(rows, records, strict=True):
                 before = (at_ms, job_id)
-                if job is not None and _matches(job, caller, wanted):
+                if job is not None:
                     if len(found) == limit:
                         return Page([shown for shown, _ in found], write_cursor(found[-1][1]))
                     found.append((job, before))
@@ -67,5 +68,12 @@ class Listing:
         return Page([shown for shown, _ in found], None if before is None else write_cursor(before))
 
 
-def _matches(job: Job, caller: Caller, wanted: Filter) -> bool:
-    return sees(caller, job) and wanted.status in {None, job.status} and wanted.model in {None, job.model}
+def _fields(caller: Caller, wanted: Filter) -> dict[str, str]:
+    """What a record must say to be in the list."""
+    mark = mark_of_own(caller)
+    found = {} if mark is None else {mark[0]: mark[1]}
+    if wanted.status is not None:
+        found["status"] = wanted.status.value
+    if wanted.model is not None:
+        found["model"] = wanted.model
+    return found

@@ -117,9 +117,10 @@ class Operations:
             if before is not None:
                 rows = [row for row in rows if row[:2] < before]
             rows = sorted(rows, reverse=True)[:stretch]
-            records = await self._jobs.get_many([join_ref(whose, job_id) for _, job_id, whose in rows])
-            for (at_ms, job_id, _), job in zip(rows, records, strict=True):
-                if job is not None and status in {None, job.status}:
+            refs = [join_ref(whose, job_id) for _, job_id, whose in rows]
+            records = await self._jobs.get_wanted(refs, {} if status is None else {"status": status.value})
+            for (at_ms, job_id, _), (job, _) in zip(rows, records, strict=True):
+                if job is not None:
                     if len(found) == limit:
                         last = found[-1]
                         return Page(found, write_cursor((last.created_ms, last.id)))

@@ -12,7 +12,7 @@ import structlog
 from app.domain.errors import StoreUnavailable
 from app.domain.events import BUDGET_THRESHOLD, BudgetNotice, EndpointNotice, Event, Notice
 from app.domain.ids import join_ref
-from app.domain.jobs import Status
+from app.domain.jobs import Job, Status
 from app.domain.limits import Owner, Window
 from app.ending import ended
 from app.store import keys
@@ -75,6 +75,20 @@ def order(event_id: str) -> tuple[int, int]:
     """The id as numbers: events of a team sort by it."""
     milliseconds, _, counter = event_id.partition("-")
     return int(milliseconds), int(counter)
+
+
+async def forget_copies(redis: Client, job: Job) -> None:
+    """Delete the job's events that an older version wrote, with a copy of its record in each."""
+    start, end = str(job.created_ms), (job.completed_ms or 0) + 1000
+    while True:
+        with store_errors():
+            page = await redis.xrange(keys.events(job.team), min=start, max=end, count=PAGE)
+            copies = [(event_id, row["job"]) for event_id, row in page if "record" in row]
+            if mine := [event_id for event_id, whose in copies if whose == job.id]:
+                await redis.xdel(keys.events(job.team), *mine)
+        if len(page) < PAGE or not copies:
+            return
+        start = f"({page[-1][0]}"
 
 
 class EventStore:

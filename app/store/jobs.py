@@ -9,6 +9,7 @@ from app.domain.ids import join_ref, new_id, new_nonce
 from app.domain.jobs import NEXT, Job, JobError, Status
 from app.store import keys
 from app.store.connection import Client, store_errors
+from app.store.events import forget_copies
 from app.store.records import packed_fields, read_job, write_fields
 from app.store.scripts import script
 
@@ -99,6 +100,19 @@ class JobStore:
             for ref in refs:
                 pipe.hgetall(keys.job(ref))
             return [read_job(record) if record else None for record in await pipe.execute()]
+
+    async def get_wanted(self, refs: Sequence[str], where: Mapping[str, str]) -> list[tuple[Job | None, bool]]:
+        """For each ref the job, if its record has these fields (else it is not read), and whether one is there."""
+        if not refs:
+            return []
+        with store_errors():
+            pipe = self._redis.pipeline(transaction=False)
+            for ref in refs:
+                pipe.hmget(keys.job(ref), "id", *where)
+            rows = await pipe.execute()
+        wanted = [ref for ref, (_, *own) in zip(refs, rows, strict=True) if own == [*where.values()]]
+        jobs = dict(zip(wanted, await self.get_many(wanted), strict=True))
+        return [(jobs.get(ref), job_id is not None) for ref, (job_id, *_) in zip(refs, rows, strict=True)]
 
     async def claim(self, job: Job, *, start_timeout_ms: int = 0) -> str | None:
         """Queued → submitting: the intention is on disk before the call. The attempt's nonce, or None.
@@ -287,7 +301,7 @@ class JobStore:
         Of its error, code, sentence and fal's status and type stay: fal's own words may repeat the prompt.
         """
         ref = join_ref(job.team, job.id)
-        await self._forget_copies(job)
+        await forget_copies(self._redis, job)
         error = write_fields({"error": None if job.error is None else job.error.without_words()})
         with store_errors():
             answer = await script("erase").run(
@@ -305,19 +319,6 @@ class JobStore:
         for pair in job.metadata.items():
             await self.forget(self.index(job.team, user=None, metadata=pair), [job.id])
         return bool(answer[0] == "done")
-
-    async def _forget_copies(self, job: Job) -> None:
-        """Delete the job's events that an older version wrote, with a copy of its record in each."""
-        name, start, end = keys.events(job.team), str(job.created_ms), (job.completed_ms or 0) + 1000
-        while True:
-            with store_errors():
-                page = await self._redis.xrange(name, min=start, max=end, count=STRETCH)
-                copies = [(found, row["job"]) for found, row in page if "record" in row]
-                if mine := [found for found, whose in copies if whose == job.id]:
-                    await self._redis.xdel(name, *mine)
-            if len(page) < STRETCH or not copies:
-                return
-            start = f"({page[-1][0]}"
 
     async def held_since(self, refs: Sequence[str]) -> dict[str, int]:
         """Since when (ms) each of these jobs is held; those that are not held are left out."""
@@ -358,8 +359,7 @@ class JobStore:
     async def held(self) -> list[str]:
         """Refs of all held jobs, the oldest first."""
         with store_errors():
-            refs: list[str] = await self._redis.zrange(keys.HELD, 0, -1)
-        return refs
+            return list(await self._redis.zrange(keys.HELD, 0, -1))
 
     async def find(self, job_id: str) -> Job | None:
         """The job with this id in any team: for operators, who do not know the team."""
