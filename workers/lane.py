@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 import structlog
 
@@ -27,6 +28,7 @@ POLL_HIDDEN_MS = 12_000  # longer than one status call may take
 FINISH_S = 2.0  # for the polls in hand; a slow one is cut off and due again, so that fal's tar keeps no lane dark
 HOUSEKEEPING_S = 1.0
 EXPIRE_BATCH = 100
+FAILED_HIDDEN_MS = 60_000
 USAGE_PAGES = 200  # of each team's ledger that one slice takes in; there is more only after an upgrade
 USAGE_REST_S = 0.01  # between them, for everybody else
 
@@ -192,20 +194,37 @@ async def expire(gateway: Gateway) -> None:
     """
     now_ms, refs = await gateway.dispatch.take_due("expire", limit=EXPIRE_BATCH, visibility_ms=RUNG_HIDDEN_MS)
     for ref, job in zip(refs, await gateway.job_store.get_many(refs), strict=True):
-        if job is None or job.status is Status.HELD or job.status.ended:
-            await gateway.dispatch.drop_due("expire", [ref])
-        elif job.status in {Status.RUNNING, Status.FINALIZING}:
-            if now_ms < last_moment_ms(job):
-                await gateway.dispatch.look_again("expire", {ref: last_moment_ms(job)})
-            else:
-                await give_up(gateway, job)
-        elif job.status is Status.QUEUED and job.cancel_requested_ms is not None:
-            await gateway.job_store.cancel_queued(job)
-        elif job.status is Status.QUEUED:
-            await gateway.job_store.end(
-                job, (Status.QUEUED,), Status.FAILED, charge=Charge.RELEASE, error=_late(job, now_ms)
-            )
-            log.info("job.expired", job=ref_of(job))
+        async with _alone(gateway, "expire", ref, now_ms):
+            await _expire(gateway, ref, job, now_ms)
+
+
+async def _expire(gateway: Gateway, ref: str, job: Job | None, now_ms: int) -> None:
+    if job is None or job.status is Status.HELD or job.status.ended:
+        await gateway.dispatch.drop_due("expire", [ref])
+    elif job.status in {Status.RUNNING, Status.FINALIZING}:
+        if now_ms < last_moment_ms(job):
+            await gateway.dispatch.look_again("expire", {ref: last_moment_ms(job)})
+        else:
+            await give_up(gateway, job)
+    elif job.status is Status.QUEUED and job.cancel_requested_ms is not None:
+        await gateway.job_store.cancel_queued(job)
+    elif job.status is Status.QUEUED:
+        await gateway.job_store.end(
+            job, (Status.QUEUED,), Status.FAILED, charge=Charge.RELEASE, error=_late(job, now_ms)
+        )
+        log.info("job.expired", job=ref_of(job))
+
+
+@asynccontextmanager
+async def _alone(gateway: Gateway, step: str, ref: str, now_ms: int) -> AsyncIterator[None]:
+    """What fails in here is about this job, and keeps no other one waiting; it is due again in a while."""
+    try:
+        yield
+    except StoreUnavailable:
+        raise
+    except Exception:
+        log.exception("step.failed", step=step, ref=ref)
+        await gateway.dispatch.look_again(step, {ref: now_ms + FAILED_HIDDEN_MS})
 
 
 def _late(job: Job, now_ms: int) -> JobError:
@@ -216,11 +235,12 @@ def _late(job: Job, now_ms: int) -> JobError:
 
 async def decide_disputes(gateway: Gateway) -> None:
     """A day after an end whose charge nobody could prove, decide by the operator's setting."""
-    _, refs = await gateway.dispatch.take_due("dispute", limit=EXPIRE_BATCH, visibility_ms=RUNG_HIDDEN_MS)
+    now_ms, refs = await gateway.dispatch.take_due("dispute", limit=EXPIRE_BATCH, visibility_ms=RUNG_HIDDEN_MS)
+    spend = gateway.settings.unproven_charge == "settle"
     for ref in refs:
-        spend = gateway.settings.unproven_charge == "settle"
-        if await gateway.ledger.decide_dispute(ref, spend=spend):
-            log.info("dispute.decided", job=ref, money="spent" if spend else "released")
+        async with _alone(gateway, "dispute", ref, now_ms):
+            if await gateway.ledger.decide_dispute(ref, spend=spend):
+                log.info("dispute.decided", job=ref, money="spent" if spend else "released")
 
 
 async def sum_usage(gateway: Gateway) -> None:

@@ -17,7 +17,9 @@ from app.fal.errors import NotShown
 from app.fal.history import Listing, Seen
 from app.gateway import Gateway
 from app.services.hints import adopt
+from app.store.dispatch import SetAside
 from app.store.jobs import SUBMIT_LEASE_MS
+from workers.aside import ring_aside
 from workers.looks import Looks
 
 BEGIN_S = 2.0  # so long a look begins with another job: it must end within a lane's slice
@@ -52,15 +54,20 @@ async def resolve_held(gateway: Gateway) -> NotShown | int:
     2. take one that is due; it is hidden from other lanes meanwhile
     3. look for it, and say when to look again, if at all
     """
-    await gateway.dispatch.add_due("resolve", await gateway.job_store.held())
+    aside = {ref for step, ref, _ in await gateway.dispatch.aside() if step == "resolve"}
+    await gateway.dispatch.add_due("resolve", [ref for ref in await gateway.job_store.held() if ref not in aside])
     began, looked = time.monotonic(), 0
     while time.monotonic() - began < BEGIN_S:
         now_ms, refs = await gateway.dispatch.take_due("resolve", limit=1, visibility_ms=HIDDEN_MS)
         for ref in refs:
             try:
-                answer = await resolve(gateway, ref, now_ms)
+                async with gateway.dispatch.counting("resolve", ref):
+                    answer = await resolve(gateway, ref, now_ms)
             except StoreUnavailable:
                 raise
+            except SetAside as aside_now:
+                await ring_aside(gateway, aside_now)
+                continue
             except Exception:
                 log.exception("history.failed", job=ref)  # one poisonous job must not keep the others held
                 continue

@@ -4,12 +4,14 @@ Whatever comes out can be stored, written as strict JSON again, and shown to any
 """
 
 import json
+import re
 from math import isfinite
 from typing import Any
 
 DEEPEST = 32  # levels; fal's own answers have about five
 MOST_VALUES = 100_000  # in one document: a megabyte of empty lists is no answer
 DIGITS = 19  # of an integer, which then fits into 64 bits
+ERROR_TYPE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
 def read_json(text: str) -> Any:
@@ -22,6 +24,11 @@ def read_json(text: str) -> Any:
         return _Reader().harmless(_DECODER.decode(text.strip()), DEEPEST)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def read_error_type(*candidates: Any) -> str | None:
+    """Fal's error type: the first of these that looks like one; it goes into a header of ours."""
+    return next((text for text in candidates if isinstance(text, str) and ERROR_TYPE.fullmatch(text)), None)
 
 
 def no_number(_: str) -> None:

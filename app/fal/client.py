@@ -19,6 +19,7 @@ import structlog
 
 from app.domain.errors import UpstreamUnavailable
 from app.domain.fal_addresses import FalHosts, origin_of
+from app.domain.foreign_json import read_error_type
 from app.fal.billing import IDS_AT_ONCE, PAGE, PAGES, Bill, Event, events_query, read_page, sum_up
 from app.fal.errors import NotShown, Outgoing, cause_of, classify_answer, classify_exception, unreachable
 from app.fal.history import HISTORY_PAGE, HISTORY_PAGES, Listing, Seen, history_query, read_history
@@ -30,7 +31,6 @@ from app.fal.protocol import (
     Submission,
     names_odd_urls,
     parse_json,
-    read_error_type,
     read_progress,
     request_url,
 )

@@ -20,7 +20,6 @@ TIME_LIMIT = 40
 FILE_NAME_LIMIT = 255
 LARGEST_FILE = 1 << 50  # bytes; no clip is larger, and every client can count so far
 MEDIA_TYPE = re.compile(r"[!#$&^_.+\w-]{1,64}/[!#$&^_.+\w-]{1,64}(?:; ?[!-~ ]{1,100})?", re.ASCII)
-ERROR_TYPE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")  # it goes into a header of ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +94,6 @@ def parse_json(body: bytes) -> Any:
         return read_json(body.decode(json.detect_encoding(body), "replace"))
     except ValueError:
         return None
-
-
-def read_error_type(*candidates: Any) -> str | None:
-    """Fal's error type: the first of these that looks like one."""
-    return next((text for text in candidates if isinstance(text, str) and ERROR_TYPE.fullmatch(text)), None)
 
 
 def read_request_id(body: bytes) -> str | None:

@@ -26,7 +26,12 @@ REMEMBERED_MS = 86_400_000  # each of them
 FAILURES = 3  # of a step that is not taken up one by one, until it is set aside
 FAILURES_REMEMBERED_MS = 600_000
 FAILED_PAUSE_MS = 12_000  # a fault of the machine passes meanwhile
-WORKS_ON = {"submit": Status.QUEUED, "poll": Status.RUNNING, "finalize": Status.FINALIZING}  # job states by step
+WORKS_ON = {  # job states by step
+    "submit": Status.QUEUED,
+    "poll": Status.RUNNING,
+    "finalize": Status.FINALIZING,
+    "resolve": Status.HELD,
+}
 
 
 class SetAside(Exception):

@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import MISSING, asdict, fields, replace
 from typing import Any
 
 import pydantic_core
 
 from app.domain.fal_addresses import is_plain
-from app.domain.foreign_json import no_number
+from app.domain.foreign_json import no_number, read_error_type
 from app.domain.jobs import ENDS, Job, JobError, Money, Priority, Status
 from app.store.packing import FIELDS, pack, unpacked
 
@@ -18,18 +18,28 @@ def to_json(value: Any) -> str:
     return pydantic_core.to_json(value).decode()
 
 
+LONGEST_OUTPUT = 4096  # characters, as we write it
+LONGEST_FACT = 2048  # of a clip
+
 # Older versions have written NaN and Infinity as fal sent them; no reply and no message may carry them on.
 _read_json = json.JSONDecoder(parse_constant=no_number).decode
 
 
 def _error(text: str) -> JobError:
-    return JobError(**_read_json(text))
+    """Why a job failed; an error type that an older version took from fal as it came is none."""
+    error = JobError(**_read_json(text))
+    if error.upstream is None or "error_type" not in error.upstream:
+        return error
+    known = read_error_type(error.upstream["error_type"])
+    return replace(error, upstream={**error.upstream, "error_type": known})
 
 
 def _output(text: str) -> dict[str, Any] | None:
-    """What a job made, unless an older version took an address from fal that no version shows."""
+    """What a job made, unless an older version took an address from fal that no version shows; no long names."""
     output: dict[str, Any] = _read_json(text)
     video = output.get("video")
+    if isinstance(video, dict) and len(text) > LONGEST_OUTPUT:
+        output["video"] = {name: value for name, value in video.items() if len(str(value)) <= LONGEST_FACT}
     return output if not isinstance(video, dict) or is_plain(video.get("url")) else None
 
 
@@ -80,17 +90,24 @@ SINCE: dict[str, frozenset[Status]] = {
     **dict.fromkeys(("completed_ms", "expires_ms", "output", "error"), ENDS),
 }
 NAMES = tuple(field.name for field in fields(Job))
+REQUIRED = frozenset(one.name for one in fields(Job) if one.default is MISSING and one.default_factory is MISSING)
 
 
 def read_job(record: Mapping[str, str]) -> Job:
-    """The job in a hash or in a snapshot; names that are not a job's are ignored."""
+    """The job in a hash or in a snapshot; names that are not a job's are ignored.
+
+    What cannot be read of what a job can be without is left out: one odd word must not close a list.
+    """
     values: dict[str, Any] = {"input": None}
     whole = unpacked(record)
     for name in NAMES:
         text = whole.get(name)
         if text is not None:
-            reader = READ.get(name)
-            values[name] = reader(text) if reader else text
+            try:
+                values[name] = READ[name](text) if name in READ else text
+            except (ValueError, TypeError):
+                if name in REQUIRED:
+                    raise
     return Job(**values)
 
 

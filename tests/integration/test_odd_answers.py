@@ -118,7 +118,7 @@ async def test_a_record_of_an_older_version_is_shown(store: RedisServer, emulato
     """NaN and infinities that were stored as fal sent them: shown as null, in lists, the feed and fal's door."""
     error = (
         '{"code":"upstream_rejected_input","message":"m","retryable":false,"upstream":{"status":422,"detail":"d",'
-        '"error_type":null,"entries":[{"loc":[],"msg":"m","ctx":{"limit":NaN,"least":-Infinity}}]}}'
+        '"error_type":{"a":NaN},"entries":[{"loc":[],"msg":"m","ctx":{"limit":NaN,"least":-Infinity}}]}}'
     )
     async with Receiver() as fal, open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=fal.url) as stack:
         hand = Hand(stack)
@@ -131,6 +131,23 @@ async def test_a_record_of_an_older_version_is_shown(store: RedisServer, emulato
         door = await stack.api.get(f"/fal/queue/{app}/requests/{job.id}", headers=fal_key(stack))
         assert door.status_code == 422
         strict(door.text)
+
+
+async def test_a_clip_of_an_older_version_is_shown_without_megabytes(hand: Hand) -> None:
+    """Names and types as long as an answer: left out where they are read, and the clip stays."""
+    job = await hand.ended()
+    video = {"url": "https://v3.fal.media/files/a/output.mp4", "file_name": "n" * 900_000, "file_size": 7}
+    await hand.write(job.id, output=json.dumps({"video": video}))
+    view = await shown(hand.stack, job.id)
+    assert view["output"]["video"] == {"url": video["url"], "file_size": 7}
+
+
+@pytest.mark.parametrize("field", ["error", "output", "logs", "metadata", "submitted_ms", "images"])
+async def test_one_odd_field_of_a_record_closes_no_list(hand: Hand, field: str) -> None:
+    """What cannot be read of a record is left out; the job is shown with the others."""
+    job = await hand.ended()
+    await hand.write(job.id, **{field: '{"half'})
+    assert (await shown(hand.stack, job.id))["status"] == "succeeded"
 
 
 def fal_key(stack: Stack) -> dict[str, str]:

@@ -271,7 +271,8 @@ async def test_without_a_whole_listing_nothing_is_decided(
         for _ in range(1 if "delay_seconds" in trouble else 2):
             await hand.make_due("resolve", hand.ref(job.id))
             await resolver.look()
-    assert [(one["event"], one["log_level"], one["reason"]) for one in lines] == [
+    told = [one for one in lines if one["event"] != "fal.no_answer"]  # which way was closed, where it was one
+    assert [(one["event"], one["log_level"], one["reason"]) for one in told] == [
         ("history.away", "warning", reason)
     ]
     assert not resolver.is_due()
@@ -356,9 +357,9 @@ async def test_without_an_admin_key_nobody_looks(store: RedisServer, historian: 
 async def test_a_poisonous_job_keeps_no_other_one_held(hand: Hand) -> None:
     """A record that nobody can read is logged, and the next one is looked for."""
     bad, good = await held(hand), await held(hand)
-    await hand.redis.hset(keys.job(hand.ref(bad.id)), "priority", "nobody knows this one")
+    await hand.write(bad.id, seconds="nobody can count these")
     with capture_logs() as lines:
         await resolve_held(hand.gateway)
-    await hand.redis.hset(keys.job(hand.ref(bad.id)), "priority", "normal")
+    await hand.write(bad.id, seconds=bad.seconds)
     assert ("history.failed", hand.ref(bad.id)) in [(one["event"], one["job"]) for one in lines]
     assert (await hand.job(good.id)).status is Status.RUNNING

@@ -128,7 +128,7 @@ else
   redis.call('HSET', key.job, 'completed_ms', whole(now))
   leave_line(arg.prefix, key.line, whose[1], whose[2], arg.ref)
   for _, set in ipairs({key.later, key.slots, key.due_expire}) do redis.call('ZREM', set, arg.ref) end
-  redis.call('HDEL', key.aside, 'submit ' .. arg.ref, 'poll ' .. arg.ref, 'finalize ' .. arg.ref)
+  for _, step in ipairs({'submit ', 'poll ', 'finalize ', 'resolve '}) do redis.call('HDEL', key.aside, step .. arg.ref) end
   leave_places(arg.prefix, key.job, id)
 end
 
