@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from app.domain.addresses import is_public, literal_address, unmapped
+from app.domain.addresses import METADATA, holds_metadata, is_public, literal_address, unmapped
 from app.domain.errors import Unprocessable
 
 Address: TypeAlias = IPv4Address | IPv6Address
@@ -98,7 +98,14 @@ class EgressPolicy:
     def covers(self, address: Address) -> bool:
         """True when the address is in a network of the list."""
         plain = unmapped(address)
+        if plain in METADATA:
+            return False
         return any(not isinstance(entry, str) and plain in entry for entry in self.allow)
+
+    def too_wide(self) -> list[Network]:
+        """Networks of the list that hold everything, or the places of a cloud's metadata."""
+        networks = [entry for entry in self.allow if not isinstance(entry, str)]
+        return [one for one in networks if one.prefixlen == 0 or holds_metadata(one)]
 
     @property
     def has_networks(self) -> bool:
@@ -285,6 +292,8 @@ class GuardedTransport(httpx.AsyncBaseTransport):
 
     def _check(self, url: httpx.URL, host: str, addresses: list[Address]) -> None:
         policy = self._policy
+        if any(unmapped(address) in METADATA for address in addresses):
+            raise ForbiddenTarget
         if url.scheme not in {"https", "http"} or not 0 < _port(url) <= LAST_PORT:
             raise ForbiddenTarget
         if policy.closes(host, _port(url), addresses):
@@ -337,7 +346,8 @@ def _allowed(entry: str) -> Network | str:
     try:
         return ip_network(entry)
     except ValueError:
-        if HOST_NAME.fullmatch(entry) and literal_address(entry) is None:
+        last = entry.rpartition(".")[2]
+        if HOST_NAME.fullmatch(entry) and literal_address(entry) is None and not last.isdigit():  # `300.1.1.1`
             return entry.lower()
     raise ValueError(f"{entry!r} is neither a network (10.0.5.0/24) nor a host name (hooks.internal).")
 

@@ -52,8 +52,13 @@ LOAD_SECONDS = 600.0  # a server that answers LOADING is reading its data; a kil
 STOP_SECONDS = 15.0
 LEFT_OVER_SECONDS = 10.0
 PR_SET_PDEATHSIG = 1
+OTHERS_WRITE = 0o022
 
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+class NotPrivate(EmbeddedError):
+    """The data directory is none of this user's own, or cannot be made; nothing was changed."""
 
 
 class InUse(EmbeddedError):
@@ -275,15 +280,25 @@ def socket_url(data_dir: Path) -> str | None:
 
 
 def make_private(directory: Path) -> None:
-    """Makes the directory, for this user alone; EmbeddedError where that cannot be."""
+    """Makes the directory, for this user alone; NotPrivate where it cannot be.
+
+    The rights of a directory that is there already stay as they are: it may be `/tmp`. It must belong to this user,
+    and nobody else may write in it. What holds keys or jobs is for this user alone by its own rights.
+    """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        directory.chmod(0o700)
+        found = directory.stat()
     except OSError as error:
-        raise EmbeddedError(
+        raise NotPrivate(
             f"The data directory {directory} cannot be made or kept private ({error.strerror}); "
             "set FILMGATE_DATA_DIR to a directory of this user."
         ) from error
+    remedy = f"name a directory of this user's own, such as {directory / 'filmgate'}"
+    if found.st_uid != os.geteuid():
+        raise NotPrivate(f"FILMGATE_DATA_DIR: {directory} belongs to another user; {remedy}.")
+    if found.st_mode & OTHERS_WRITE:
+        close = f"or close it with `chmod go-w {directory}`"
+        raise NotPrivate(f"FILMGATE_DATA_DIR: others may write in {directory}; {remedy}, {close}.")
 
 
 def refuse_one_way_door(data_dir: Path, engine: Engine) -> None:

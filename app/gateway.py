@@ -140,9 +140,15 @@ def egress_policy(settings: Settings) -> EgressPolicy:
         settings.fal_api_url,
     )
     try:
-        return EgressPolicy.parse(settings.egress_allow, closed=closed)
+        policy = EgressPolicy.parse(settings.egress_allow, closed=closed)
     except ValueError as error:
         raise SettingsError(f"FILMGATE_EGRESS_ALLOW: {error}") from None
+    for entry in policy.too_wide():
+        fault = f"{entry} opens more than hosts of yours (everything, or where clouds keep their metadata)"
+        if settings.real_money:
+            raise SettingsError(f"FILMGATE_EGRESS_ALLOW: {fault}; list the networks that you mean.")
+        log.warning("egress.too_wide", fault=fault)
+    return policy
 
 
 def way_to_fal(settings: Settings) -> WayOut:
@@ -392,8 +398,7 @@ async def require_store(
         faults = await wait_for_store(redis, required_url(settings), patience=patience, waits_for=waits_for or say)
     except StoreRefused as refused:
         raise SettingsError(f"FILMGATE_REDIS_URL: {refused}.") from None
-    real_money = settings.fal_key is not None and not settings.emulated
-    mode = settings.store_check or ("refuse" if real_money else "warn")
+    mode = settings.store_check or ("refuse" if settings.real_money else "warn")
     if faults and mode == "refuse":
         raise SettingsError(faults[0])
     for fault in faults:

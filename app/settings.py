@@ -1,7 +1,8 @@
 """Settings: one frozen tree, read from the environment where a process begins, and nowhere else."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -11,6 +12,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     SecretStr,
     ValidationError,
     ValidationInfo,
@@ -19,6 +21,7 @@ from pydantic import (
 
 from app.domain.addresses import is_loopback, is_public, literal_address, plain_host, read_origin
 from app.domain.fal_addresses import is_host_name
+from app.domain.guessing import ENOUGH_BITS, bits_of
 from app.domain.store_address import read_store_address
 
 SECRETS = ("FAL_KEY", "FAL_ADMIN_KEY", "FILMGATE_ADMIN_KEY", "FILMGATE_HOOK_SECRET", "FILMGATE_REDIS_URL")
@@ -34,6 +37,12 @@ PRIVATE_ENDINGS = (
     ".local", ".test", ".localhost", ".invalid", ".example", ".home.arpa", ".internal", ".lan", ".home", ".corp",
 )  # fmt: skip
 VISIBLE = re.compile(r"[!-~]+", re.ASCII)
+PLAIN_URL = re.compile(
+    r"https?://(?:[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?\.?|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{1,5}))?(?:/[a-z0-9._~%/-]*)?",
+    re.ASCII | re.IGNORECASE,
+)
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+LAST_PORT = 65_535
 
 
 class SettingsError(Exception):
@@ -42,12 +51,18 @@ class SettingsError(Exception):
 
 def _fal_url(value: str) -> str:
     """A base URL of fal without trailing slash: https, or anything on loopback (the emulator)."""
-    url = urlsplit(value)
-    if url.scheme not in {"http", "https"} or not url.hostname or url.username or url.query or url.fragment:
+    if not _is_plain(value):
         raise ValueError("must be a URL such as https://queue.fal.run")
+    url = urlsplit(value)
     if url.scheme != "https" and not is_loopback(url.hostname):
         raise ValueError("must be https, unless its host is a loopback address")
     return value.rstrip("/")
+
+
+def _is_plain(value: str) -> bool:
+    """True for http or https with a host, a port where wanted, and a path; no user, no query, nothing odd."""
+    found = PLAIN_URL.fullmatch(value)
+    return found is not None and 0 < int(found["port"] or 1) <= LAST_PORT
 
 
 def _flag(value: object) -> object:
@@ -69,6 +84,10 @@ def _refuse_guessable(secret: str) -> None:
         raise ValueError(f"must have at least {SECRET_LENGTH} characters; {remedy}")
     if len(set(secret)) < DIFFERENT:
         raise ValueError(f"must have at least {DIFFERENT} different characters; {remedy}")
+    if bits_of(secret) < ENOUGH_BITS:
+        raise ValueError(f"is easy to guess; {remedy}")
+    if secret != secret.strip() or not secret.isprintable():
+        raise ValueError(f"must have neither white space around it nor control characters; {remedy}")
 
 
 def _is_public_host(host: str) -> bool:
@@ -172,12 +191,21 @@ class Settings(BaseModel):
     strict_schema: Flag = Field(False, alias="FILMGATE_STRICT_SCHEMA")
     log_format: Literal["auto", "json", "text"] = Field("auto", alias="FILMGATE_LOG_FORMAT")
     crash: Path | None = Field(None, alias="FILMGATE_CRASH")
+    _unknown: tuple[str, ...] = PrivateAttr(())
 
     @field_validator("fal_key", "fal_admin_key", "admin_key")
     @classmethod
     def _no_placeholder(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and value.get_secret_value().strip().lower() in PLACEHOLDERS:
             raise ValueError("is a placeholder; set the real secret")
+        return value
+
+    @field_validator("fal_key", "fal_admin_key")
+    @classmethod
+    def _sendable(cls, value: SecretStr | None) -> SecretStr | None:
+        """It travels in a header: with a line break or a letter outside of ASCII no call could be made."""
+        if value is not None and not VISIBLE.fullmatch(value.get_secret_value()):
+            raise ValueError("must be printable ASCII without white space, also around it; it travels in a header")
         return value
 
     @field_validator("admin_key")
@@ -221,9 +249,9 @@ class Settings(BaseModel):
     def _public_url(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        url = urlsplit(value)
-        if url.scheme not in {"http", "https"} or not url.hostname or url.query or url.fragment:
-            raise ValueError("must be a URL such as https://videos.example.com")
+        if not _is_plain(value):
+            remedy = "no user or password, no query, no white space, an IDN host as xn--, a port below 65536"
+            raise ValueError(f"must be a URL such as https://videos.example.com: {remedy}")
         return value.rstrip("/")
 
     @property
@@ -250,6 +278,16 @@ class Settings(BaseModel):
         return self.fal_jwks_url or f"{self.fal_rest_url}/.well-known/jwks.json"
 
     @property
+    def unknown_names(self) -> tuple[str, ...]:
+        """`FILMGATE_*` names that were set and that this version does not know."""
+        return self._unknown
+
+    @property
+    def real_money(self) -> bool:
+        """True when what is submitted is bought: there is a key, and fal is no emulator on this machine."""
+        return self.fal_key is not None and not self.emulated
+
+    @property
     def emulated(self) -> bool:
         """True when "fal" is a process on this machine, so that loopback images are fine."""
         return is_loopback(urlsplit(self.fal_queue_url).hostname)
@@ -274,37 +312,73 @@ def _secret_from_file(name: str, path: str) -> str:
         raise SettingsError(f"{name}_FILE names a file that cannot be read.") from None
 
 
-def _sentence(error: ValidationError) -> str:
+def _sentence(error: ValidationError, *, in_files: Iterable[str]) -> str:
+    """The first fault; `in_files` are the settings that were given as files."""
     first = error.errors(include_url=False, include_input=False)[0]
     name = ".".join(str(part) for part in first["loc"])
+    name += "_FILE" if name in in_files else ""
     text = first["msg"].removeprefix("Value error, ").rstrip(".")
     text = text[0].lower() + text[1:]
     return f"{name} {text}." if text.startswith(("must", "is ")) else f"{name}: {text}."
 
 
-def load_settings(environ: Mapping[str, str]) -> Settings:
-    """The settings in `environ`; SettingsError for an unknown `FILMGATE_*` name or a malformed value.
+@dataclass(slots=True)
+class _Given:
+    """What an environment gives: values by setting, which of them came as files, and names that are no setting."""
 
-    Each secret may also be given as a file: `FAL_KEY_FILE=/run/secrets/fal_key`.
-    """
-    known = {field.alias for field in Settings.model_fields.values() if field.alias}
-    values: dict[str, str] = {}
+    values: dict[str, str] = field(default_factory=dict)
+    in_files: set[str] = field(default_factory=set)
+    unknown: list[str] = field(default_factory=list)
+
+
+SETTING_NAMES = frozenset(found.alias for found in Settings.model_fields.values() if found.alias)
+
+
+def _given(environ: Mapping[str, str]) -> _Given:
+    given = _Given()
     for name, value in environ.items():
         plain = name.removesuffix("_FILE")
+        ours = name.startswith("FILMGATE_") and not name.startswith("FILMGATE_TEST_")
         if name in CLIENT_NAMES or value == "":
             continue
+        if CONTROL.search(value) and (name in SETTING_NAMES or ours):
+            cause = "a file with CRLF leaves one behind each value"
+            raise SettingsError(f"{name} holds a line break or another control character; {cause}.")
         if name.upper() in SHARED_NAMES:
-            values[name.upper()] = environ.get(name.lower()) or value
-        elif name in known:
-            values[name] = value
+            given.values[name.upper()] = environ.get(name.lower()) or value
+        elif name in SETTING_NAMES:
+            given.values[name] = value
         elif plain in SECRETS and name.endswith("_FILE"):
-            values[plain] = _secret_from_file(plain, value)
-        elif name.startswith("FILMGATE_") and not name.startswith("FILMGATE_TEST_"):
-            raise SettingsError(f"{name} is not a setting; the README lists them all.")
+            given.values[plain] = _secret_from_file(plain, value)
+            given.in_files.add(plain)
+        elif ours:
+            given.unknown.append(name)
+    return given
+
+
+def load_settings(environ: Mapping[str, str], *, keep_unknown: bool = False) -> Settings:
+    """The settings in `environ`; SettingsError for an unknown `FILMGATE_*` name or a malformed value.
+
+    Each secret may also be given as a file: `FAL_KEY_FILE=/run/secrets/fal_key`. With `keep_unknown`, unknown names
+    go into `unknown_names`: only the store can tell whether a newer version knows them (`app/gateway.py`).
+    """
+    given = _given(environ)
+    if given.unknown and not keep_unknown:
+        raise unknown_setting(given.unknown[0])
     for name in SECRETS:
         if environ.get(name) and environ.get(f"{name}_FILE"):
             raise SettingsError(f"{name} and {name}_FILE are both set; keep one.")
     try:
-        return Settings.model_validate(values)
+        made = Settings.model_validate(given.values)
     except ValidationError as error:
-        raise SettingsError(_sentence(error)) from None
+        raise SettingsError(_sentence(error, in_files=given.in_files)) from None
+    if (made.tls_cert is None) != (made.tls_key is None):
+        there, missing = ("CERT", "KEY") if made.tls_cert else ("KEY", "CERT")
+        raise SettingsError(f"FILMGATE_TLS_{there} is set without FILMGATE_TLS_{missing}; https needs both.")
+    made._unknown = tuple(given.unknown)  # noqa: SLF001  pydantic has no other way for what is no setting
+    return made
+
+
+def unknown_setting(name: str) -> SettingsError:
+    """What is said of a name that no version knows."""
+    return SettingsError(f"{name} is not a setting; the README lists them all.")

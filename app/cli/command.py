@@ -13,7 +13,7 @@ from app.cli.generate import generate
 from app.cli.up import up
 from app.cli.usage import usage
 from app.domain.errors import FilmgateError
-from app.embedded import EmbeddedError
+from app.embedded import EmbeddedError, NotPrivate
 from app.settings import SettingsError
 
 cli = typer.Typer(
@@ -71,7 +71,7 @@ def run(words: Sequence[str] | None = None) -> None:
         sys.exit(INTERRUPTED)
     except typer.TyperException as error:  # wrong usage; where only help was asked for, it has been printed
         _end(_sentence(error.format_message()), error.exit_code)
-    except SettingsError as error:
+    except (SettingsError, NotPrivate) as error:
         _end(str(error), CONFIGURATION)
     except FilmgateError as error:
         _end(error.message, FAILED)

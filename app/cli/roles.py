@@ -2,26 +2,44 @@
 
 import asyncio
 import os
+import signal
 import socket
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+import structlog
 import typer
 import uvicorn
 
 from app.api.connections import HEAD_SECONDS, ROOM, Connection
 from app.api.stopping import STOPPING
+from app.cli.opening import refuse_wrong_tls, warnings
 from app.gateway import open_gateway
 from app.settings import Settings, load_settings
 from app.telemetry import set_up_logs
 
+ENDINGS = (signal.SIGINT, signal.SIGTERM)
 DRAIN_S = 5  # open event streams end then; their readers come back with Last-Event-ID
+
+
+log = structlog.get_logger()
 
 
 class Server(uvicorn.Server):
     """Tells the application that it stops before it waits for open requests; the lifespan ends only after them."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """SIGTERM and SIGINT end it in order; the exit code is 0, because that is what was asked for."""
+        before = {number: signal.signal(number, self.handle_exit) for number in ENDINGS}
+        try:
+            yield
+        finally:
+            for number, action in before.items():
+                signal.signal(number, action)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """As uvicorn does it; a TLS handshake has the time that a head has."""
@@ -49,6 +67,9 @@ def serve() -> None:
     """Serve the API, until SIGTERM."""
     settings = load_settings(os.environ)
     set_up_logs(settings.log_format, process="api")
+    refuse_wrong_tls(settings)
+    for sentence in warnings(settings):
+        log.warning("api.careless", sentence=sentence)
     asyncio.run(_refuse_early(settings))
     config = uvicorn.Config(
         "app.main:from_environment",
@@ -65,8 +86,7 @@ def serve() -> None:
         ssl_keyfile=settings.tls_key,
     )
     ROOM.make_room()
-    with suppress(KeyboardInterrupt):  # Ctrl+C: it has stopped by then
-        Server(config).run()
+    Server(config).run()
 
 
 def worker() -> None:

@@ -23,6 +23,7 @@ from rich.console import Console
 
 from app.cli.banner import Facts, show
 from app.cli.exits import Failure
+from app.cli.opening import refuse_wrong_tls, warnings
 from app.cli.progress import Progress, WorkersLog, missing
 from app.embedded import DataDirLock, DieWithParent, EmbeddedStore, find_engine, make_private
 from app.gateway import open_gateway
@@ -90,6 +91,9 @@ def up() -> None:
     """Start everything on this machine: store, emulator (without FAL_KEY), API, workers. Ctrl-C stops it all."""
     settings = load_settings(os.environ)
     console = Console(stderr=True)
+    refuse_wrong_tls(settings)
+    for sentence in warnings(settings):
+        console.print(sentence, markup=False, highlight=False, soft_wrap=True)
     stop = _stop_flag()
     progress = Progress(lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True))
     with ExitStack() as stack:

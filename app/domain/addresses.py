@@ -8,7 +8,7 @@ addresses are judged as numbers.
 import ipaddress
 import re
 import unicodedata
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from urllib.parse import urlsplit
 
 # What a request from inside must not reach, also where the `is_global` of some Python version says otherwise.
@@ -72,6 +72,24 @@ def is_loopback(host: str | None) -> bool:
         return ipaddress.ip_address(host or "").is_loopback
     except ValueError:
         return False
+
+
+# Where clouds tell a machine its secrets: closed to everybody, whatever networks an operator opens.
+METADATA = frozenset(map(ipaddress.ip_address, (
+    "169.254.169.254", "169.254.170.2", "169.254.170.23", "169.254.0.23", "168.63.129.16", "100.100.100.200",
+    "192.0.0.192", "fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254",
+)))  # fmt: skip
+_FOR_MACHINES = tuple(map(ipaddress.ip_network, ("169.254.0.0/16", "168.63.129.16/32", "fe80::/10")))
+
+
+def holds_metadata(network: IPv4Network | IPv6Network) -> bool:
+    """True when the network is about addresses that machines of a cloud ask for their secrets.
+
+    A private network of one's own may happen to hold one of METADATA (`fd00::/8`): that does not count.
+    """
+    if any(network.version == one.version and network.overlaps(one) for one in _FOR_MACHINES):
+        return True
+    return network.num_addresses == 1 and network[0] in METADATA
 
 
 # NFKC turns full-width and circled digits into plain ones. It leaves the ideographic full stop, which IDNA

@@ -1,0 +1,41 @@
+"""What is looked at before the API's port opens: mistakes of the operator that would cost others."""
+
+import ssl
+from pathlib import Path
+
+from app.domain.addresses import is_loopback
+from app.settings import Settings, SettingsError
+
+
+def refuse_wrong_tls(settings: Settings) -> None:
+    """SettingsError, in a sentence, when the certificate cannot be served."""
+    if settings.tls_cert is None or settings.tls_key is None:
+        return  # both or neither, see Settings
+    for name, path in (("FILMGATE_TLS_CERT", settings.tls_cert), ("FILMGATE_TLS_KEY", settings.tls_key)):
+        _require_readable(name, path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(settings.tls_cert, settings.tls_key, password=lambda: "")  # nobody is asked for one
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            sentence = "FILMGATE_TLS_KEY is not the key of the certificate in FILMGATE_TLS_CERT."
+        else:
+            remedy = "a certificate and a private key without a password, both as PEM"
+            sentence = f"FILMGATE_TLS_CERT and FILMGATE_TLS_KEY cannot be used; they must hold {remedy}."
+        raise SettingsError(sentence) from None
+
+
+def warnings(settings: Settings) -> list[str]:
+    """What may be meant, and is said all the same."""
+    if settings.real_money and not is_loopback(settings.host) and not settings.base_url.startswith("https:"):
+        fault = f"Keys and clips travel readable: the API listens on {settings.host} in plain http."
+        remedy = "Set FILMGATE_TLS_CERT and FILMGATE_TLS_KEY, or FILMGATE_PUBLIC_URL to a proxy's https address."
+        return [f"{fault} {remedy}"]
+    return []
+
+
+def _require_readable(name: str, path: Path) -> None:
+    try:
+        path.read_bytes()
+    except OSError as error:
+        raise SettingsError(f"{name} names a file that cannot be read ({error.strerror}).") from None
