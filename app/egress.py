@@ -72,12 +72,15 @@ class EgressPolicy:
     closed: frozenset[Place] = frozenset()
 
     @classmethod
-    def parse(cls, text: str, *, closed: Iterable[str] = ()) -> Self:
+    def parse(cls, text: str, *, closed: Iterable[str] = (), narrow: bool = False) -> Self:
         """Reads `FILMGATE_EGRESS_ALLOW` (`10.0.5.0/24, hooks.internal`); ValueError with a sentence.
 
-        `closed` are the URLs of the places that stay closed.
+        `closed` are URLs of places that stay closed; `narrow` refuses to open everything, or a cloud's metadata.
         """
         allow = tuple(_allowed(entry.strip()) for entry in text.split(",") if entry.strip())
+        wide = [one for one in allow if not isinstance(one, str) and (one.prefixlen == 0 or holds_metadata(one))]
+        if narrow and wide:
+            raise ValueError(f"{wide[0]} opens more than hosts of yours; list the networks that you mean.")
         return cls(allow, closed=frozenset(place for url in closed for place in _places(url)))
 
     def closes(self, host: str, port: int, addresses: Iterable[Address] = ()) -> bool:
@@ -101,11 +104,6 @@ class EgressPolicy:
         if plain in METADATA:
             return False
         return any(not isinstance(entry, str) and plain in entry for entry in self.allow)
-
-    def too_wide(self) -> list[Network]:
-        """Networks of the list that hold everything, or the places of a cloud's metadata."""
-        networks = [entry for entry in self.allow if not isinstance(entry, str)]
-        return [one for one in networks if one.prefixlen == 0 or holds_metadata(one)]
 
     @property
     def has_networks(self) -> bool:
