@@ -1,38 +1,51 @@
 """Parts of unfinished uploads, as files: up to 30 MB each time, which is nothing for the store's memory.
 
-All API processes of one machine share the folder. Several machines have to share it as well, or a load balancer has
-to send one upload's parts to one of them; otherwise `join` says which part is not here.
+All API processes of one machine share the folder. Several hosts may share it as well; where they do not, the store
+knows which folder an upload's parts are in, and the other hosts say so. How many uploads may be unfinished is
+counted in the store too, so that nothing here grows without end and nothing is counted by walking through files.
 """
 
 import asyncio
+import platform
+import secrets
 import shutil
-import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any, TypeVar
 
-from app.domain.errors import TooLarge, Unavailable, Unprocessable
+import structlog
+
+from app.domain.errors import Unavailable, Unprocessable
 
 LIFETIME_S = 3600 + 600  # since the last part; an upload itself may take an hour
-OF_ONE_USER = 128 * 1024 * 1024  # bytes: four images at their largest
-OF_ALL = 1024 * 1024 * 1024  # bytes
+SWEEP_S = 60  # between two looks for what nobody completes
+
+Answer = TypeVar("Answer")
+
+log = structlog.get_logger()
 
 
 class PartFolder:
-    """`root/team.user/upload/number-etag`, with a quota and a lifetime. The names are ids of ours."""
+    """`root/team.user/upload/number-etag`, with a lifetime. The names are ids of ours."""
 
-    def __init__(
-        self, root: Path, *, of_one_user: int = OF_ONE_USER, of_all: int = OF_ALL, lifetime_s: float = LIFETIME_S
-    ) -> None:
+    def __init__(self, root: Path, *, lifetime_s: float = LIFETIME_S, sweep_s: float = SWEEP_S) -> None:
         self._root = root
-        self._of_one_user = of_one_user
-        self._of_all = of_all
         self._lifetime_s = lifetime_s
-        self._writing = threading.Lock()
+        self._sweep_s = sweep_s
+        self._swept = 0.0
+        self._place = ""
+
+    async def place(self) -> str:
+        """This folder's own name, by which the store tells it from another host's; Unavailable as `write`."""
+        if not self._place:
+            self._place = await self._in_thread(self._named)
+        return self._place
 
     async def write(self, owner: str, upload: str, number: int, etag: str, content: bytes) -> None:
-        """Keep a part; TooLarge when the owner's unfinished uploads fill their quota, Unavailable when all do."""
-        await asyncio.to_thread(self._write, owner, upload, number, etag, content)
+        """Keep a part; Unavailable when the folder cannot be written."""
+        await self._in_thread(self._write, owner, upload, number, etag, content)
 
     async def join(self, owner: str, upload: str, parts: Sequence[tuple[int, str]]) -> bytes:
         """The parts in this order as one; Unprocessable when one of them is not here."""
@@ -42,20 +55,35 @@ class PartFolder:
         """Forget an upload's parts."""
         await asyncio.to_thread(shutil.rmtree, self._root / owner / upload, ignore_errors=True)
 
+    async def _in_thread(self, work: Callable[..., Answer], *arguments: Any) -> Answer:
+        try:
+            return await asyncio.to_thread(work, *arguments)
+        except OSError as error:
+            log.error("parts.unwritable", folder=str(self._root), reason=error.strerror)  # noqa: TRY400  it says it
+            sentence = "Parts of uploads cannot be kept here at the moment; send the file in one go."
+            raise Unavailable(sentence, retry_after=60) from None
+
+    def _named(self) -> str:
+        """The name in the folder, made by whoever comes first: an atomic link, so that nobody reads half of it."""
+        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        name = self._root / ".place"
+        if not name.exists():
+            draft = self._root / f".place-{secrets.token_hex(8)}"
+            draft.write_text(f"{platform.node()} {secrets.token_hex(8)}")
+            with suppress(FileExistsError):
+                name.hardlink_to(draft)
+            draft.unlink()
+        return name.read_text()
+
     def _write(self, owner: str, upload: str, number: int, etag: str, content: bytes) -> None:
-        with self._writing:  # measured and written by one at a time; other processes may overshoot by one part each
-            self._sweep()
-            if _size(self._root / owner) + len(content) > self._of_one_user:
-                raise TooLarge("Your unfinished uploads leave no room; complete them, or wait for an hour.")
-            if _size(self._root) + len(content) > self._of_all:
-                raise Unavailable("There is no room for further parts at the moment.", retry_after=60)
-            folder = self._root / owner / upload
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for older in folder.glob(f"{number}-*"):
-                older.unlink(missing_ok=True)
-            unfinished = folder / f".{number}-{etag}"
-            unfinished.write_bytes(content)
-            unfinished.rename(folder / f"{number}-{etag}")
+        self._sweep()
+        folder = self._root / owner / upload
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for older in folder.glob(f"{number}-*"):
+            older.unlink(missing_ok=True)
+        unfinished = folder / f".{number}-{etag}"
+        unfinished.write_bytes(content)
+        unfinished.rename(folder / f"{number}-{etag}")
 
     def _join(self, owner: str, upload: str, parts: Sequence[tuple[int, str]]) -> bytes:
         pieces = []
@@ -67,10 +95,13 @@ class PartFolder:
         return b"".join(pieces)
 
     def _sweep(self) -> None:
-        """Remove what nobody will complete any more."""
-        oldest = time.time() - self._lifetime_s
+        """Remove what nobody will complete any more; looks at the folders of uploads, and not often."""
+        now = time.time()
+        if now - self._swept < self._sweep_s:
+            return
+        self._swept = now
         for folder in self._root.glob("*/*"):
-            if _changed(folder) < oldest:
+            if _changed(folder) < now - self._lifetime_s:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -79,14 +110,3 @@ def _changed(path: Path) -> float:
         return path.stat().st_mtime
     except FileNotFoundError:
         return time.time()  # gone meanwhile
-
-
-def _size(folder: Path) -> int:
-    """Bytes of all files below; those that go meanwhile count nothing."""
-    total = 0
-    for path in folder.rglob("*-*"):
-        try:
-            total += path.stat().st_size if path.is_file() else 0
-        except FileNotFoundError:
-            continue
-    return total

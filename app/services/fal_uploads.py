@@ -14,11 +14,13 @@ from urllib.parse import quote, urlsplit
 from app.domain.access import mark_of_own
 from app.domain.accounts import Caller
 from app.domain.errors import (
+    Conflict,
     FilmgateError,
     Forbidden,
     NotFound,
     TooLarge,
     Unauthenticated,
+    Unavailable,
     Unprocessable,
     Violation,
     WrongMediaType,
@@ -30,7 +32,7 @@ from app.media.parts import PartFolder
 from app.services.accounts import Accounts
 from app.services.uploads import FILE_LIMIT, REMEMBER_S, Uploads
 from app.store.secrets import SecretStore
-from app.store.uploads import Part, Upload, UploadStore
+from app.store.uploads import Part, Taken, Upload, UploadStore
 
 LIFETIME_S = 3600  # to bring the bytes in
 ADDRESS_S = REMEMBER_S + 2 * 86_400  # longer than an idempotency key, whose repeat must name the same file
@@ -157,13 +159,10 @@ class FalUploads:
         if not content:
             raise Unprocessable("A part has at least one byte.")
         part = Part(number, hashlib.sha256(content).hexdigest()[:32], len(content))
-        match await self._store.take_part(upload, part, limit=FILE_LIMIT):
-            case "too_large":
-                raise _too_large()
-            case "missing":
-                raise NotFound("There is no upload here, or nobody brought its bytes.")
-            case "finished":
-                raise Forbidden("This upload is complete and takes no more parts.")
+        place = await self._parts.place()
+        taken = await self._store.take_part(upload, part, limit=FILE_LIMIT, place=place)
+        if taken != "taken":
+            raise _no_part(taken)
         await self._parts.write(_owner(upload), upload.id, number, part.etag, content)
         return part.etag
 
@@ -171,6 +170,8 @@ class FalUploads:
         """Join the parts, named by number and ETag in any order, and store the file. Once more changes nothing."""
         if upload.url is not None:
             return
+        if upload.place is not None and upload.place != await self._parts.place():
+            raise _no_part("elsewhere")
         order = sorted((number, etag.strip().removeprefix("W/").strip('"')) for number, etag in named)
         if [number for number, _ in order] != list(range(1, len(order) + 1)):
             raise Unprocessable("The parts have to be numbered from 1, without a gap and each once.")
@@ -288,6 +289,28 @@ def _owner(upload: Upload) -> str:
 def _require_size(size: int) -> None:
     if size > FILE_LIMIT:
         raise _too_large()
+
+
+def _no_part(why: Taken) -> FilmgateError:
+    """Why a part is not taken."""
+    match why:
+        case "too_large":
+            return _too_large()
+        case "finished":
+            return Forbidden("This upload is complete and takes no more parts.")
+        case "elsewhere":
+            return Conflict(
+                "Another host of this gateway has this upload's parts. Send the file in one go, or begin again and "
+                "send every part to one host."
+            )
+        case "too_many":
+            return Forbidden(
+                "Too many of your team's uploads in parts are unfinished; complete them, or wait for an hour."
+            )
+        case "full":
+            return Unavailable("There is no room for further parts; send the file in one go.", retry_after=60)
+        case _:
+            return NotFound("There is no upload here, or nobody brought its bytes.")
 
 
 def _too_large() -> TooLarge:

@@ -70,6 +70,8 @@ LIFETIMES: dict[str, Lifetime] = {
     "dead:": Lifetime.EXPIRING,
     "file:": Lifetime.EXPIRING,
     "upload:": Lifetime.EXPIRING,
+    "parts": Lifetime.EXPIRING,
+    "parts:": Lifetime.EXPIRING,
     "durations:": Lifetime.EXPIRING,
     "absences:": Lifetime.EXPIRING,
     "request:": Lifetime.EXPIRING,
@@ -95,6 +97,7 @@ EPOCH = PREFIX + "epoch"  # hash: which store this is, how many claims it knows,
 CLAIMS = PREFIX + "claims"  # hash: the newest claims, `number nonce`, by their number modulo 1000
 MARKS = PREFIX + "marks"  # hash: what each team and user was granted so far, for its weight
 LINE_TEAMS = PREFIX + "line:teams"  # sorted set: teams with jobs in line, by their mark
+PARTS = PREFIX + "parts"  # sorted set: everybody's unfinished uploads with parts, by when (ms) they end
 WAKE = PREFIX + "wake"
 WORKERS = PREFIX + "workers"  # sorted set: `role host:pid` of each worker process by its last heartbeat (ms)
 TEAMS = PREFIX + "teams"
@@ -290,6 +293,11 @@ def file(team_id: str, url_digest: str) -> str:
 def upload(team_id: str, upload_id: str) -> str:
     """Hash: a place for one file that a client of fal's brings, or a permission to bring any."""
     return f"{PREFIX}upload:{team_id}:{upload_id}"
+
+
+def parts(team_id: str) -> str:
+    """Sorted set: a team's unfinished uploads with parts, by when (ms) they end."""
+    return f"{PREFIX}parts:{team_id}"
 
 
 def durations(model: str) -> str:

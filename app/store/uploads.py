@@ -5,11 +5,14 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from app.domain.accounts import Caller
+from app.domain.ids import join_ref
 from app.store import keys
 from app.store.connection import Client, store_errors
 from app.store.scripts import script
 
-Taken = Literal["taken", "too_large", "finished", "missing"]
+UNFINISHED_OF_TEAM = 8  # uploads with parts, of up to 30 MB each; fal's clients send in one go what we take
+UNFINISHED_OF_ALL = 32
+Taken = Literal["taken", "too_large", "finished", "missing", "elsewhere", "too_many", "full"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A place for one file, or a permission to bring any; `url` is where fal reads it, once it is there."""
+    """A place for one file, or a permission to bring any; `url` is where fal reads it, once it is there.
+
+    `place` is the folder that has its parts, None before the first.
+    """
 
     id: str
     caller: Caller
@@ -31,6 +37,7 @@ class Upload:
     url: str | None = None
     sha256: str | None = None
     parts: tuple[Part, ...] = field(default=())
+    place: str | None = None
 
 
 class UploadStore:
@@ -73,13 +80,22 @@ class UploadStore:
             )
         return _upload(team, dict(zip(flat[::2], flat[1::2], strict=True))) if flat else None
 
-    async def take_part(self, upload: Upload, part: Part, *, limit: int) -> Taken:
-        """Note a part before it is written; `limit` is what all parts may have together, in bytes."""
+    async def take_part(self, upload: Upload, part: Part, *, limit: int, place: str) -> Taken:
+        """Note a part before it is written in this place; `limit` is what all may have together, in bytes."""
         with store_errors():
             answer: Taken = await script("take_part").run(
                 self._redis,
-                keys={"upload": keys.upload(upload.caller.team, upload.id)},
-                args={"number": part.number, "etag": part.etag, "size": part.size, "limit": limit},
+                keys=_names(upload),
+                args={
+                    "ref": join_ref(upload.caller.team, upload.id),
+                    "number": part.number,
+                    "etag": part.etag,
+                    "size": part.size,
+                    "place": place,
+                    "limit": limit,
+                    "of_team": UNFINISHED_OF_TEAM,
+                    "of_all": UNFINISHED_OF_ALL,
+                },
             )
         return answer
 
@@ -88,10 +104,20 @@ class UploadStore:
         with store_errors():
             answer = await script("finish_upload").run(
                 self._redis,
-                keys={"upload": keys.upload(upload.caller.team, upload.id)},
-                args={"url": url, "sha256": sha256, "lifetime_ms": lifetime_ms},
+                keys=_names(upload),
+                args={
+                    "ref": join_ref(upload.caller.team, upload.id),
+                    "url": url,
+                    "sha256": sha256,
+                    "lifetime_ms": lifetime_ms,
+                },
             )
         return (answer[0], answer[1]) if answer else None
+
+
+def _names(upload: Upload) -> dict[str, str]:
+    team = upload.caller.team
+    return {"upload": keys.upload(team, upload.id), "team": keys.parts(team), "all": keys.PARTS}
 
 
 def _upload(team: str, row: Mapping[str, str]) -> Upload:
@@ -104,7 +130,7 @@ def _upload(team: str, row: Mapping[str, str]) -> Upload:
         token=row.get("token"),
     )
     parts = tuple(_part(name, value) for name, value in row.items() if name.startswith("part:"))
-    return Upload(row["id"], caller, row["name"], row.get("url"), row.get("sha256"), parts)
+    return Upload(row["id"], caller, row["name"], row.get("url"), row.get("sha256"), parts, row.get("place"))
 
 
 def _part(name: str, value: str) -> Part:

@@ -71,6 +71,21 @@ def test_every_service_is_confined(name: str) -> None:
     assert service["pids_limit"] > 0
 
 
+@pytest.mark.parametrize("name", SERVICES)
+def test_no_log_grows_without_end(name: str) -> None:
+    """Docker keeps five files of each container's log, and cuts them."""
+    logging = SERVICES[name]["logging"]
+    assert logging["driver"] == "json-file"
+    assert re.fullmatch(r"[0-9]+m", logging["options"]["max-size"])
+    assert int(logging["options"]["max-file"]) > 1
+
+
+def test_the_api_can_keep_parts_of_uploads() -> None:
+    """Where its data directory is, it has a volume: its root is read-only."""
+    directory = re.findall(r"FILMGATE_DATA_DIR=(\S+)", DOCKERFILE)[-1]
+    assert [volume.partition(":")[2] for volume in SERVICES["api"]["volumes"]] == [directory]
+
+
 @pytest.mark.parametrize("name", OURS)
 def test_secrets_arrive_as_files(name: str) -> None:
     """No key stands in the environment; what is named *_FILE is a secret of that service."""

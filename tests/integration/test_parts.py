@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.domain.errors import TooLarge, Unavailable, Unprocessable
+from app.domain.errors import Unavailable, Unprocessable
 from app.media.parts import PartFolder
 
 pytestmark = pytest.mark.anyio
@@ -39,22 +39,9 @@ async def test_dropped_parts_are_gone_and_others_stay(tmp_path: Path) -> None:
     assert files(tmp_path) == ["1-b"]
 
 
-async def test_one_user_cannot_fill_the_folder(tmp_path: Path) -> None:
-    """A quota for each and one for all; what was dropped makes room again."""
-    parts = PartFolder(tmp_path, of_one_user=10, of_all=15)
-    await parts.write("me", "one", 1, "a", b"x" * 10)
-    with pytest.raises(TooLarge):
-        await parts.write("me", "two", 1, "a", b"x")
-    await parts.write("you", "one", 1, "a", b"x" * 5)
-    with pytest.raises(Unavailable):
-        await parts.write("she", "one", 1, "a", b"x")
-    await parts.drop("me", "one")
-    await parts.write("she", "one", 1, "a", b"x" * 10)
-
-
 async def test_what_nobody_completes_is_removed_in_time(tmp_path: Path) -> None:
     """The next part of anybody sweeps what has not changed for its lifetime."""
-    parts = PartFolder(tmp_path, lifetime_s=3600)
+    parts = PartFolder(tmp_path, lifetime_s=3600, sweep_s=0)
     await parts.write("me", "old", 1, "a", b"x")
     await parts.write("me", "new", 1, "b", b"x")
     before = (tmp_path / "me" / "old").stat().st_mtime - 3601
@@ -67,3 +54,19 @@ async def test_only_this_program_reads_the_parts(tmp_path: Path) -> None:
     """Other users of the machine do not."""
     await PartFolder(tmp_path / "uploads").write("me", "one", 1, "a", b"x")
     assert (tmp_path / "uploads" / "me" / "one").stat().st_mode & 0o077 == 0
+
+
+async def test_a_folder_has_a_name_of_its_own(tmp_path: Path) -> None:
+    """The same for everybody who shares it, and for nobody else; it is no part and stays when parts go."""
+    names = [await PartFolder(tmp_path / "shared").place() for _ in range(3)]
+    assert len({*names, await PartFolder(tmp_path / "other").place()}) == 2
+    assert files(tmp_path / "shared") == [".place"]
+
+
+async def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    """Unavailable, with what to do instead, and not an error of ours."""
+    (tmp_path / "uploads").write_text("a file stands in the way")
+    parts = PartFolder(tmp_path / "uploads")
+    for attempt in (parts.place(), parts.write("me", "one", 1, "a", b"x")):
+        with pytest.raises(Unavailable, match="in one go"):
+            await attempt

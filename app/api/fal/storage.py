@@ -23,9 +23,9 @@ from app.domain.views import iso
 from app.services.fal_uploads import TOKEN_PREFIX, UNSAID
 from app.store.uploads import Upload
 
-PARTS = 1000  # that one upload may have
+PARTS = 100  # that one upload may have: of 300 KB each for the largest file; fal's clients cut at 10 MB
 STORAGE_TYPES = frozenset({"fal-cdn-v3", "gcs"})
-NUMBER = re.compile(r"[0-9]{1,4}", re.ASCII)
+NUMBER = re.compile(r"[0-9]{1,3}", re.ASCII)
 ETAG_LENGTH = 100
 
 router = APIRouter(prefix="/fal", include_in_schema=False)

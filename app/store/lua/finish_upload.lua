@@ -2,7 +2,10 @@
 --
 -- KEYS
 --   upload         hash    the upload
+--   team           zset    the team's unfinished uploads with parts
+--   all            zset    everybody's
 -- ARGV
+--   ref            of the upload: team and id
 --   url            where fal reads it
 --   sha256         of the bytes
 --   lifetime_ms    how long the address is good for, from now
@@ -11,6 +14,8 @@
 if redis.call('HEXISTS', key.upload, 'user') == 0 then
   return {}
 end
+redis.call('ZREM', key.team, arg.ref)
+redis.call('ZREM', key.all, arg.ref)
 if redis.call('HSETNX', key.upload, 'url', arg.url) == 1 then
   redis.call('HSET', key.upload, 'sha256', arg.sha256)
   redis.call('PEXPIRE', key.upload, arg.lifetime_ms)

@@ -1,19 +1,36 @@
--- Notes one part of an upload before it is written to disk, so that all parts together never pass the limit.
+-- Notes one part of an upload before it is written to disk: all parts together never pass the limit, they are all in
+-- one host's folder, and so many uploads with parts may be unfinished, of the team and of everybody.
 --
 -- KEYS
 --   upload         hash    the upload
+--   team           zset    the team's unfinished uploads with parts, by when (ms) they end
+--   all            zset    everybody's
 -- ARGV
+--   ref            of the upload: team and id
 --   number         of the part; one that comes again replaces the first
 --   etag           of its bytes
 --   size           of its bytes
+--   place          the folder it is about to be written to
 --   limit          bytes that all parts may have together
+--   of_team        uploads with parts that a team may have unfinished
+--   of_all         and that everybody together may
 --
--- Returns "taken" | "too_large" | "finished" | "missing"
+-- Returns "taken" | "too_large" | "finished" | "missing" | "elsewhere" | "too_many" | "full"
+--
+-- USES clock
+--
+-- 1. what the upload itself says: gone, complete, begun in another host's folder, too large together
+-- 2. the first part takes a place among the unfinished, once those that ended by themselves have left
+-- 3. the part
 if redis.call('HEXISTS', key.upload, 'user') == 0 then
   return 'missing'
 end
 if redis.call('HEXISTS', key.upload, 'url') == 1 then
   return 'finished'
+end
+local place = redis.call('HGET', key.upload, 'place')
+if place and place ~= arg.place then
+  return 'elsewhere'
 end
 local together = tonumber(arg.size)
 local fields = redis.call('HGETALL', key.upload)
@@ -26,5 +43,22 @@ end
 if together > tonumber(arg.limit) then
   return 'too_large'
 end
-redis.call('HSET', key.upload, 'part:' .. arg.number, arg.size .. ' ' .. arg.etag)
+if not redis.call('ZSCORE', key.team, arg.ref) then
+  redis.call('ZREMRANGEBYSCORE', key.team, '-inf', whole(now))
+  redis.call('ZREMRANGEBYSCORE', key.all, '-inf', whole(now))
+  if redis.call('ZCARD', key.team) >= tonumber(arg.of_team) then
+    return 'too_many'
+  end
+  if redis.call('ZCARD', key.all) >= tonumber(arg.of_all) then
+    return 'full'
+  end
+  local left = redis.call('PTTL', key.upload)
+  for _, set in ipairs({key.team, key.all}) do
+    redis.call('ZADD', set, whole(now + left), arg.ref)
+    if redis.call('PTTL', set) < left then
+      redis.call('PEXPIRE', set, left)
+    end
+  end
+end
+redis.call('HSET', key.upload, 'place', arg.place, 'part:' .. arg.number, arg.size .. ' ' .. arg.etag)
 return 'taken'

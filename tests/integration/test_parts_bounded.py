@@ -1,0 +1,96 @@
+"""Uploads in parts: how many there may be, and which host has them."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from app.store.uploads import UNFINISHED_OF_ALL, UNFINISHED_OF_TEAM
+from tests.support.callers import another_key, calling, stranger
+from tests.support.fal_storage import (
+    IN_PARTS,
+    assert_refused,
+    completed,
+    cut,
+    initiated,
+    nobody,
+    picture,
+    put_parts,
+)
+from tests.support.stack import Stack, open_stack
+
+pytestmark = pytest.mark.anyio
+
+
+async def first_part(stack: Stack, address: str, status: int, *words: str) -> None:
+    """Bring one byte as the first part; the answer is as expected."""
+    path, _, query = address.partition("?")
+    async with nobody(stack) as web:
+        reply = await web.put(f"{path}/1?{query}", content=b"x")
+    if status == 200:
+        assert reply.status_code == status, reply.text
+    else:
+        assert_refused(reply, status, *words)
+
+
+async def test_a_team_may_have_so_many_uploads_in_parts(stack: Stack) -> None:
+    """One more is refused, whichever key asks; parts of one that is begun are not, and complete makes room."""
+    places = [await initiated(stack.api, where=IN_PARTS) for _ in range(UNFINISHED_OF_TEAM)]
+    for place in places:
+        await first_part(stack, place["upload_url"], 200)
+    async with calling(stack, (await another_key(stack)).key) as other:
+        further = await initiated(other, where=IN_PARTS)
+    await first_part(stack, further["upload_url"], 403, "unfinished")
+    async with calling(stack, await stranger(stack)) as theirs:
+        await first_part(stack, (await initiated(theirs, where=IN_PARTS))["upload_url"], 200)
+    async with nobody(stack) as web:
+        named = await put_parts(web, places[0]["upload_url"], cut(picture(), 2))
+        assert (await completed(web, places[0]["upload_url"], named)).status_code == 200
+    await first_part(stack, further["upload_url"], 200)
+
+
+async def test_all_teams_share_one_bound(stack: Stack) -> None:
+    """The disk is everybody's: 503 with a time when it is reached, and an hour later it is free by itself."""
+    for _ in range(UNFINISHED_OF_ALL // UNFINISHED_OF_TEAM):
+        async with calling(stack, await stranger(stack)) as theirs:
+            for _ in range(UNFINISHED_OF_TEAM):
+                await first_part(stack, (await initiated(theirs, where=IN_PARTS))["upload_url"], 200)
+    mine = await initiated(stack.api, where=IN_PARTS)
+    await first_part(stack, mine["upload_url"], 503, "in one go")
+
+
+async def test_another_host_says_that_it_has_not_got_the_parts(stack: Stack, tmp_path: Path) -> None:
+    """Parts and the last word at a host with another folder are refused with what to do; the first host goes on."""
+    place = await initiated(stack.api, where=IN_PARTS)
+    parts = cut(picture(), 2)
+    async with nobody(stack) as web:
+        named = await put_parts(web, place["upload_url"], parts)
+    async with (
+        open_stack(stack.redis, stack.emulator, FILMGATE_DATA_DIR=str(tmp_path)) as other,
+        nobody(other) as elsewhere,
+    ):
+        path, _, query = place["upload_url"].partition("?")
+        again = await elsewhere.put(f"{path}/2?{query}", content=parts[2])
+        assert_refused(again, 400, "Another host", "one host")
+        assert_refused(await completed(elsewhere, place["upload_url"], named), 400, "Another host")
+    async with nobody(stack) as web:
+        assert (await completed(web, place["upload_url"], named)).status_code == 200
+
+
+async def test_hosts_may_share_one_folder(stack: Stack) -> None:
+    """A second host on the same data directory takes the rest of the parts and the last word."""
+    place = await initiated(stack.api, where=IN_PARTS)
+    parts = cut(picture(), 2)
+    async with nobody(stack) as web:
+        named = await put_parts(web, place["upload_url"], {1: parts[1]})
+    shared = str(stack.settings.data_dir)
+    async with open_stack(stack.redis, stack.emulator, FILMGATE_DATA_DIR=shared) as other, nobody(other) as web:
+        named += await put_parts(web, place["upload_url"], {2: parts[2]})
+        assert (await completed(web, place["upload_url"], named)).status_code == 200
+
+
+async def test_a_host_that_can_keep_no_parts_says_so(stack: Stack, tmp_path: Path) -> None:
+    """503 with what to do instead, and not an error of ours."""
+    (tmp_path / "uploads").write_text("no folder")
+    async with open_stack(stack.redis, stack.emulator, FILMGATE_DATA_DIR=os.fspath(tmp_path)) as broken:
+        await first_part(broken, (await initiated(broken.api, where=IN_PARTS))["upload_url"], 503, "in one go")
