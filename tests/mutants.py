@@ -36,6 +36,7 @@ SUBMIT = "tests/integration/test_submit_step.py"
 MOVES = "tests/integration/test_advance.py"
 MONEY = "tests/integration/test_money.py"
 LIMITS = "tests/integration/test_limits.py"
+ASIDE = "tests/integration/test_set_aside.py"
 MUTATIONS = (
     Mutation(
         "the nonce fence",
@@ -120,6 +121,41 @@ MUTATIONS = (
         ">= tonumber(arg.deaths) then",
         ">= tonumber(arg.deaths) + 1000 then",
         ("tests/integration/test_poison.py::test_the_third_worker_does_not_take_it_up",),
+    ),
+    Mutation(
+        "half a character made whole",
+        "app/domain/foreign_json.py",
+        "                return whole_text(value)",
+        "                return value",
+        ("tests/integration/test_odd_answers.py::test_half_a_character_in_a_log_line_costs_itself",),
+    ),
+    Mutation(
+        "failures of a step are counted",
+        "app/store/lua/count_failure.lua",
+        "if failures < tonumber(arg.most) then",
+        "if failures > 0 then",
+        (f"{ASIDE}::test_what_is_set_aside_goes_on_when_it_is_released",),
+    ),
+    Mutation(
+        "the slot of what is set aside",
+        "app/store/lua/count_failure.lua",
+        "redis.call('ZREM', key.slots, arg.ref)",
+        "redis.call('ZSCORE', key.slots, arg.ref)",
+        (f"{ASIDE}::test_what_is_set_aside_goes_on_when_it_is_released",),
+    ),
+    Mutation(
+        "the last moment of a running job",
+        "app/store/lua/advance.lua",
+        "redis.call('ZADD', key.due_expire, whole(math.max(now, whose[4]) + arg.last_ms), arg.ref)",
+        "redis.call('ZREM', key.due_expire, arg.ref)",
+        (f"{ASIDE}::test_a_job_whose_end_fal_never_tells_is_given_up",),
+    ),
+    Mutation(
+        "fal's words are erased",
+        "app/store/jobs.py",
+        "job.error.without_words()",
+        "job.error",
+        ("tests/integration/test_odd_answers.py::test_what_is_erased_is_erased_in_errors_too",),
     ),
 )
 
