@@ -1,16 +1,15 @@
 """The gateway: everything a process owns, built in one place."""
 
-import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import structlog
 
 from app.crash import arm
 from app.egress import EgressPolicy
+from app.embedded import socket_url
 from app.fal.client import FalClient
 from app.fal.signature import Verifier
 from app.fal.web import WayOut, authorities_in
@@ -31,7 +30,9 @@ from app.services.ledger import Ledger
 from app.services.limits import Limits
 from app.services.listing import Listing
 from app.services.operations import Operations
+from app.services.prices import read_prices
 from app.services.requests import RequestRules, Requests
+from app.services.store_disk import StoreDisk
 from app.services.tokens import Tokens
 from app.services.uploads import Uploads
 from app.services.usage import Usage
@@ -105,19 +106,6 @@ class Gateway:
     events: EventStore
     fal: FalClient
     sender: Sender
-
-
-def read_prices(path: Path | None) -> dict[str, Any] | None:
-    """The operator's price overrides; SettingsError when the file is not JSON."""
-    if path is None:
-        return None
-    try:
-        prices = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise SettingsError("FILMGATE_PRICES names a file that cannot be read as JSON.") from None
-    if not isinstance(prices, dict):
-        raise SettingsError("FILMGATE_PRICES must hold a JSON object from model ids to prices.")
-    return prices
 
 
 def load_catalog(settings: Settings) -> Catalog:
@@ -376,6 +364,7 @@ def _jobs(
         limits=stores.limits,
         line=stores.line,
         watch=Watch(stores.jobs, stores.events),
+        disk=StoreDisk(settings.data_dir if required_url(settings) == socket_url(settings.data_dir) else None),
         concurrency=settings.upstream_concurrency,
     )
 

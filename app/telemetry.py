@@ -14,6 +14,18 @@ SECRET = re.compile(
 )
 
 
+LONGEST_VALUE = 2000  # characters of what others say, in a line
+LONGEST_TRACEBACK = 16_000  # its end is kept: there the error is
+
+
+def _cut_values(_logger: Any, _name: str, line: Any) -> Any:
+    """Nobody's text makes a line long: the disk is not theirs."""
+    for name, value in line.items():
+        if isinstance(value, str):
+            line[name] = value[-LONGEST_TRACEBACK:] if name == "exception" else value[:LONGEST_VALUE]
+    return line
+
+
 def redact(text: str) -> str:
     """The text with keys, signing secrets, tokens and data URIs blotted out."""
     return SECRET.sub("[redacted]", text)
@@ -40,6 +52,7 @@ def set_up_logs(form: Literal["auto", "json", "text"], *, process: str) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
+        _cut_values,
         *([_redact_values] if as_text else []),
     ]
     structlog.configure(

@@ -23,6 +23,7 @@ from rich.console import Console
 
 from app.cli.banner import Facts, show
 from app.cli.exits import Failure
+from app.cli.housekeeping import Housekeeping
 from app.cli.opening import refuse_wrong_tls, warnings
 from app.cli.progress import Progress, WorkersLog, missing
 from app.embedded import DataDirLock, DieWithParent, EmbeddedStore, find_engine, make_private
@@ -113,13 +114,15 @@ def up() -> None:
         children = _children(settings, emulated=emulated)
         stack.callback(_stop_all, children)
         workers_log = WorkersLog(settings.data_dir / "logs" / "worker.log")
+        url = settings.redis_url.get_secret_value() if store is not None and settings.redis_url else None
+        house = Housekeeping(settings.data_dir, [child.log for child in children], store_url=url)
         for child in children:
             child.start()
         _wait_ready(settings, children, stop, progress, workers_log)
         if not stop():
             key = asyncio.run(_key(settings))
             show(console, Facts(settings=settings, key=key, store=store_name, emulated=emulated))
-            _watch(children, store, stop, console)
+            _watch(children, store, house, stop, console)
         console.print("Stopping …")
     console.print("Stopped.")
 
@@ -256,14 +259,23 @@ def _ask(url: str) -> Any:
         return None
 
 
-def _watch(children: list[Child], store: EmbeddedStore | None, stop: Callable[[], bool], console: Console) -> None:
-    """Start again what dies, with a growing pause, until told to stop."""
+def _watch(
+    children: list[Child],
+    store: EmbeddedStore | None,
+    house: Housekeeping,
+    stop: Callable[[], bool],
+    console: Console,
+) -> None:
+    """Start again what dies, with a growing pause, and keep the disk free, until told to stop."""
     while not stop():
         if store is not None and not store.alive():
             console.print("The store died; starting it again.")
             store.start()
         for child in children:
             _look_after(child, console)
+        fault = house.look()
+        if fault is not None:
+            console.print(fault)
         time.sleep(LOOK_S)  # noqa: TID251  a supervisor without a loop
 
 

@@ -21,6 +21,7 @@ from app.domain.limits import LimitState
 from app.registry.pricing import Quote
 from app.services.refusals import refusal
 from app.services.requests import JobRequest, Requests
+from app.services.store_disk import StoreDisk
 from app.services.watch import Frames, Watch
 from app.store.accounts import name_of
 from app.store.admission import AdmissionStore, Admitted, Answer, Gone, KeyReusedFor, NewJob, Refused
@@ -68,6 +69,7 @@ class Jobs:
         limits: LimitStore,
         line: LineStore,
         watch: Watch,
+        disk: StoreDisk,
         concurrency: int,
     ) -> None:
         self._requests = requests
@@ -77,6 +79,7 @@ class Jobs:
         self._limits = limits
         self._line = line
         self._watch = watch
+        self._disk = disk
         self._concurrency = concurrency  # how many jobs fal runs at once
 
     async def submit(
@@ -93,6 +96,7 @@ class Jobs:
         `repost_ms` says that the key was derived from the request, and how long it is remembered.
         """
         require_scope(caller, Scope.JOBS_WRITE)
+        self._disk.require_room()
         checked = await self._requests.check(caller, request)
         fingerprint = checked.fingerprint()
         if checked.embedded and idempotency_key is not None:

@@ -99,3 +99,21 @@ def test_no_secret_hides_in_a_traceback(logs: None, capsys: pytest.CaptureFixtur
     _, err = capsys.readouterr()
     assert "ValueError" in err
     assert SECRETS["a Filmgate key"] not in err
+
+
+def _refuse(text: str) -> None:
+    raise ValueError(text)
+
+
+def test_nobodys_text_makes_a_line_long(logs: None, capsys: pytest.CaptureFixture[str]) -> None:
+    """A value has at most 2,000 characters, a traceback its last 16,000."""
+    set_up_logs("json", process="api")
+    log = structlog.get_logger()
+    try:
+        _refuse("x" * 100_000 + "the end")
+    except ValueError:
+        log.exception("request.failed", path="/" * 50_000)
+    line = json.loads(capsys.readouterr().err)
+    assert len(line["path"]) == 2000
+    assert len(line["exception"]) == 16_000
+    assert line["exception"].endswith("the end")

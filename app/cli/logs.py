@@ -1,0 +1,39 @@
+"""Log files of `filmgate up`: cut by size, because the store's own files are on the same disk.
+
+The processes only append and keep their file open, so that a full file is copied and emptied. Nobody waits for this
+process to read, and logging goes on when it is gone. What is written in the instant between copy and cut is lost.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+LOG_BYTES = 16 * 1024 * 1024
+KEPT = 4  # older files: in all 80 MB for each log
+
+
+def rotate(log: Path, *, most: int = LOG_BYTES, kept: int = KEPT) -> None:
+    """Move what stands in a log that is longer than `most` bytes to `name.1`, that to `name.2`, and so on.
+
+    Of a log that grew far longer meanwhile the last `most` bytes are kept. Where the disk has no room for the copy,
+    the log is emptied all the same.
+    """
+    try:
+        size = log.stat().st_size
+    except FileNotFoundError:
+        return
+    if size <= most:
+        return
+    older = [log, *(log.with_name(f"{log.name}.{number}") for number in range(1, kept + 1))]
+    for number in range(kept, 1, -1):
+        if older[number - 1].exists():
+            older[number - 1].replace(older[number])
+    with log.open("rb+") as full:
+        full.seek(max(0, size - most))
+        try:
+            with older[1].open("wb") as copy:
+                os.fchmod(copy.fileno(), 0o600)
+                shutil.copyfileobj(full, copy)
+        except OSError:
+            older[1].unlink(missing_ok=True)
+        full.truncate(0)
