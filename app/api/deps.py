@@ -12,8 +12,8 @@ from fastapi import Depends, Request
 
 from app.api.incoming import PAYER
 from app.domain.access import require_scope
-from app.domain.accounts import Caller, Scope
-from app.domain.errors import Forbidden, Malformed
+from app.domain.accounts import Caller, Scope, well_formed
+from app.domain.errors import Forbidden, Malformed, Unauthenticated
 from app.domain.jobs import Job
 from app.gateway import Gateway
 
@@ -52,12 +52,32 @@ def _once(request: Request, name: str) -> str | None:
     return given[0] if given else None
 
 
-def _is_administrator(given: str | None, owner: Gateway) -> bool:
-    """True when the key is the administrator's; compared in constant time."""
+def _address(request: Request) -> str:
+    """Where the request comes from, as the server knows it: a proxy on this machine is believed, no other."""
+    return request.client.host if request.client is not None else ""
+
+
+def _is_administrator(request: Request, given: str | None, owner: Gateway) -> bool:
+    """True when the key is the administrator's; compared in constant time.
+
+    It is an operator's choice, so it can be guessed: TooManyBadKeys, uncompared, for an address that has tried too
+    often. Keys of ours cannot, and are looked up in any case.
+    """
     key = owner.settings.admin_key
-    if key is None or given is None:
+    if key is None or given is None or well_formed(given):
         return False
+    owner.accounts.guesses.require_room(_address(request))
     return secrets.compare_digest(given.encode(), key.get_secret_value().encode())
+
+
+async def _authenticated(request: Request, owner: Gateway, given: str | None) -> Caller:
+    """Whose key it is; one that opens nothing is counted for its address."""
+    try:
+        return await owner.accounts.authenticate(given)
+    except Unauthenticated:
+        if given:
+            owner.accounts.guesses.note(_address(request))
+        raise
 
 
 def _require_origin(request: Request, caller: Caller) -> None:
@@ -75,7 +95,7 @@ def _require_origin(request: Request, caller: Caller) -> None:
 async def job_reader(request: Request, owner: TheGateway) -> Caller:
     """Who is asking, a browser token for one job too; Unauthenticated when nobody with a valid key is."""
     given = credential(request)
-    if _is_administrator(given, owner):
+    if _is_administrator(request, given, owner):
         raise Forbidden("This is the administrator's key; make a user with a key for this.")
     return await _known_caller(request, owner, given)
 
@@ -92,7 +112,7 @@ async def current_caller(request: Request, owner: TheGateway) -> Caller:
 
 
 async def _known_caller(request: Request, owner: Gateway, given: str | None) -> Caller:
-    caller = await owner.accounts.authenticate(given)
+    caller = await _authenticated(request, owner, given)
     _require_origin(request, caller)
     request.scope[PAYER] = caller.key
     structlog.contextvars.bind_contextvars(team=caller.team, user=caller.user)
@@ -114,8 +134,8 @@ Uploader = Annotated[Caller, Depends(uploader)]
 async def administrator(request: Request, owner: TheGateway) -> str:
     """Who administers, as the audit log names them; Forbidden for everybody else's keys."""
     given = credential(request)
-    if not _is_administrator(given, owner):
-        await owner.accounts.authenticate(given)
+    if not _is_administrator(request, given, owner):
+        await _authenticated(request, owner, given)
         raise Forbidden("Only the administrator's key (FILMGATE_ADMIN_KEY) may do this.")
     request.scope[PAYER] = ADMINISTRATOR
     structlog.contextvars.bind_contextvars(actor=ADMINISTRATOR)
@@ -161,6 +181,11 @@ async def watched_job(job_id: str, caller: Watcher, owner: TheGateway) -> Job:
 
 
 WatchedJob = Annotated[Job, Depends(watched_job)]
+
+
+async def stream_of(caller: Watcher, owner: TheGateway) -> None:
+    """The caller may open one more event stream; looked at before the answer begins."""
+    owner.accounts.streams.require_room(caller)
 
 
 async def idempotency_key(request: Request) -> str | None:

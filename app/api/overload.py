@@ -23,6 +23,8 @@ from app.domain.errors import Overloaded
 from app.domain.ids import new_nonce
 
 TURN = "turn"  # of the scope
+GATE = "gate"  # of the state that the server shares with the application
+Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
 PACE_S = 0.004  # between two turns, until it has been seen
 SHARE = 16  # turns over which the pace is averaged
 RETRY_S = (1, 2, 3)  # seconds, one of these at random, so that not all come back at once
@@ -68,7 +70,7 @@ class Bounds:
     burst: int = 64
     longest_line: int = 512
     last_resort_s: float = 2.0
-    work_s: float = 0.25
+    work_s: float = 1.0
 
 
 USUAL = Bounds()
@@ -141,23 +143,21 @@ def waits_without_a_place(request: Request) -> None:
 class Words:
     """The answer to a refused request, made once: only the path and the trace id in it are each request's own."""
 
-    def __init__(self, error: Overloaded, scope: Scope, base_url: str) -> None:
-        path = "/fal/" + PATH if speaks_fal(scope["path"]) else PATH
+    def __init__(self, error: Overloaded, *, fal: bool, base_url: str) -> None:
+        path = f"/fal{PATH}" if fal else PATH
         example = {"path": path, "method": "POST", "headers": [], "trace_id": TRACE}
         made = problem(error, scope=example, base_url=base_url)
         self._status = made.status_code
         self._headers = [(name, value) for name, value in made.raw_headers if name != b"content-length"]
         self._body = bytes(made.body)
 
-    async def send(self, scope: Scope, send: Send) -> None:
-        """Answer one request."""
-        trace = scope["trace_id"].encode()
-        path = json.dumps(scope["path"][:LONGEST_PATH]).encode()
-        body = self._body.replace(TRACE.encode(), trace).replace(b'"%s"' % PATH.encode(), path)
+    def answer(self, path: str, trace_id: str) -> Answer:
+        """Status, headers and body for one request."""
+        trace, place = trace_id.encode(), json.dumps(path[:LONGEST_PATH]).encode()
+        body = self._body.replace(TRACE.encode(), trace).replace(b'"%s"' % PATH.encode(), place)
         headers = [(name, trace if value == TRACE.encode() else value) for name, value in self._headers]
         headers += [(b"content-length", b"%d" % len(body)), (b"x-request-id", trace)]
-        await send({"type": "http.response.start", "status": self._status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        return self._status, headers, body
 
 
 class Gate:
@@ -182,6 +182,8 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let one request in, or refuse it."""
+        if scope["type"] == "lifespan" and "state" in scope:
+            scope["state"][GATE] = self
         kind = kind_of(scope["method"], scope["path"]) if scope["type"] == "http" else None
         if kind is None:
             await self._app(scope, receive, send)
@@ -190,7 +192,9 @@ class Gate:
         try:
             await self._enter(turn, kind)
         except Overloaded as error:
-            await self._refuse(error, scope, send)
+            status, headers, body = self._answer(error, scope["path"])
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
             return
         scope[TURN] = turn
 
@@ -203,6 +207,15 @@ class Gate:
             await self._app(scope, self._receiving(receive, turn, kind), send_and_leave)
         finally:
             turn.give_back()
+
+    def refusal(self, method: str, path: str) -> Answer | None:
+        """For the server, before it begins anything for a request: the answer, where it would be refused now."""
+        if not any(room.line for room in self._rooms.values()):
+            return None
+        kind = kind_of(method, path)
+        if kind is None or not self._rooms[kind].full:
+            return None
+        return self._answer(self._overloaded(kind), path)
 
     def leave(self, kind: Kind) -> None:
         """One place is free; whoever may go on does."""
@@ -285,10 +298,11 @@ class Gate:
             self._refused.clear()
         return Overloaded(retry_after=random.choice(RETRY_S))  # noqa: S311  no secret
 
-    async def _refuse(self, error: Overloaded, scope: Scope, send: Send) -> None:
-        """Answer, from words that were made once: thousands of these leave in a second."""
-        scope["trace_id"] = new_nonce()
-        words = self._words.get((speaks_fal(scope["path"]), error.retry_after))
+    def _answer(self, error: Overloaded, path: str) -> Answer:
+        """What a refused request hears, in words that were made once: thousands of these leave in a second."""
+        fal = speaks_fal(path)
+        words = self._words.get((fal, error.retry_after))
         if words is None:
-            words = self._words[speaks_fal(scope["path"]), error.retry_after] = Words(error, scope, self._base_url)
-        await words.send(scope, send)
+            words = Words(error, fal=fal, base_url=self._base_url)
+            self._words[fal, error.retry_after] = words
+        return words.answer(path, new_nonce())

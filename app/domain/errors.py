@@ -13,7 +13,8 @@ FilmgateError
 ├── WrongMediaType               415  unsupported_media_type
 ├── Unprocessable                422  invalid_input, price_unknown, url_not_allowed …
 │   └── KeyReused                422  idempotency_key_reused
-├── OverLimit                    429  over_limit, queue_too_long
+├── OverLimit                    429  over_limit, queue_too_long, too_many_tokens …
+│   └── TooManyBadKeys           429  too_many_bad_keys
 └── Unavailable                  503
     ├── Overloaded               503  overloaded
     ├── StoreUnavailable         503  store_unavailable
@@ -186,6 +187,17 @@ class OverLimit(FilmgateError):
     code = "over_limit"
     status = 429
     retryable = True
+
+
+class TooManyBadKeys(OverLimit):
+    """The caller's address has shown too many keys that open nothing. No wait makes a bad key good."""
+
+    code = "too_many_bad_keys"
+    retryable = False
+
+    def __init__(self, *, retry_after: int) -> None:
+        sentence = "Too many keys that open nothing came from your address; check the key before you try again."
+        super().__init__(sentence, retry_after=retry_after)
 
 
 class Unavailable(FilmgateError):

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from app.domain.accounts import Caller, digest, is_token, well_formed
 from app.domain.errors import NotFound, StoreUnavailable, Unauthenticated
 from app.domain.limits import LimitState
+from app.services.guesses import Guesses
 from app.services.revocation import Revocation
+from app.services.streams import Streams
 from app.store import keys
 from app.store.accounts import AccountStore, Credential, Team, User
 from app.store.ledger import LedgerStore
@@ -42,6 +44,8 @@ class Accounts:
         self._known: dict[str, tuple[float, Caller]] = {}
         self._noted: dict[str, float] = {}
         self._revocation = Revocation(accounts)
+        self.guesses = Guesses()
+        self.streams = Streams(self._revocation)
 
     async def authenticate(self, key: str | None) -> Caller:
         """The holder of the key; Unauthenticated when there is none. A mistyped key costs no look-up."""

@@ -18,6 +18,7 @@ from app.domain.errors import (
     FilmgateError,
     Forbidden,
     NotFound,
+    OverLimit,
     TooLarge,
     Unauthenticated,
     Unavailable,
@@ -35,6 +36,7 @@ from app.store.secrets import SecretStore
 from app.store.uploads import Part, Taken, Upload, UploadStore
 
 LIFETIME_S = 3600  # to bring the bytes in
+MOST = 200  # places and tokens that a key may have been promised, and not used
 ADDRESS_S = REMEMBER_S + 2 * 86_400  # longer than an idempotency key, whose repeat must name the same file
 GRACE_S = 60  # a client uses its token until the last second, and its bytes are under way for some more
 TOKEN_PREFIX = "fg_up_"  # noqa: S105  a prefix, not a secret
@@ -150,6 +152,7 @@ class FalUploads:
             )
             if first is None:
                 raise NotFound("The upload's time was over before its bytes had come.")
+            await self._store.outstanding.end("uploads", upload.caller.key, upload.id)
             upload = Upload(upload.id, upload.caller, upload.name, *first)
         if upload.sha256 != facts.sha256:
             raise Forbidden("This upload address was used before, for another file; ask for a new one.")
@@ -242,7 +245,13 @@ class FalUploads:
 
     async def _begin(self, upload: Upload) -> tuple[str, int]:
         """A pass for a new upload, and when it ends (ms)."""
-        expires_ms = await self._store.begin(upload, lifetime_ms=(LIFETIME_S + GRACE_S) * 1000)
+        lifetime_ms = (LIFETIME_S + GRACE_S) * 1000
+        key = upload.caller.key
+        wait_ms = await self._store.outstanding.add("uploads", key, upload.id, lifetime_ms=lifetime_ms, most=MOST)
+        if wait_ms is not None:
+            sentence = f"The key has {MOST} uploads that were promised and have not come; bring their bytes first."
+            raise OverLimit(sentence, code="too_many_uploads", retry_after=max(1, -(-wait_ms // 1000)))
+        expires_ms = await self._store.begin(upload, lifetime_ms=lifetime_ms)
         one = Pass(upload.caller.team, upload.id, expires_ms)
         return write_pass(await self._secrets.of_markers(), one), expires_ms
 

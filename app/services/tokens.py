@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from app.domain.access import allows, require_model, require_scope
 from app.domain.accounts import TOKEN_PREFIX, USER_SCOPES, Caller, Scope, digest, new_key, shown_as
-from app.domain.errors import Forbidden, NotFound
+from app.domain.errors import Forbidden, NotFound, OverLimit
 from app.domain.ids import join_ref, new_id
 from app.domain.limits import Limit, Unit, Window
 from app.registry.catalog import Catalog
@@ -17,6 +17,7 @@ from app.store.limits import limit_fields
 LONGEST_S = 3600
 SHORTEST_S = 30
 USUAL_S = 600
+MOST = 1000  # that have not expired, of one key: a hundred visitors a minute
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +98,19 @@ class Tokens:
             parent_id=caller.key,
             job=asked.job,
         )
+        await self._require_room(caller, record.id, lifetime_ms=expires_ms - now_ms)
         caps = {Unit.JOBS: asked.max_jobs, Unit.USD: asked.max_usd_micro}
         limits = tuple(Limit(unit, Window.TOTAL, cap) for unit, cap in caps.items() if cap is not None)
         await self._accounts.add_token(digest(token), record, limit_fields(limits), expires_ms=expires_ms)
         return Minted(token, record, limits)
+
+    async def _require_room(self, caller: Caller, token: str, *, lifetime_ms: int) -> None:
+        wait_ms = await self._accounts.outstanding.add(
+            "tokens", caller.key, token, lifetime_ms=lifetime_ms, most=MOST
+        )
+        if wait_ms is not None:
+            sentence = f"The key has {MOST} browser tokens that have not expired; use those, or make shorter ones."
+            raise OverLimit(sentence, code="too_many_tokens", retry_after=max(1, -(-wait_ms // 1000)))
 
 
 def _sorted(origins: frozenset[str] | None) -> tuple[str, ...] | None:

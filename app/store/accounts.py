@@ -10,6 +10,7 @@ from app.domain.webhooks import Secret
 from app.store import keys
 from app.store.audit import Command
 from app.store.connection import Client, store_errors
+from app.store.outstanding import OutstandingStore
 from app.store.scripts import script
 
 NO_TEAM = "There is no team with this id."
@@ -156,6 +157,7 @@ class AccountStore:
 
     def __init__(self, redis: Client) -> None:
         self._redis = redis
+        self.outstanding = OutstandingStore(redis)
 
     async def team(self, team_id: str) -> Team | None:
         """The team, a deleted one too, or None."""

@@ -72,6 +72,7 @@ LIFETIMES: dict[str, Lifetime] = {
     "upload:": Lifetime.EXPIRING,
     "parts": Lifetime.EXPIRING,
     "parts:": Lifetime.EXPIRING,
+    "outstanding:": Lifetime.EXPIRING,
     "durations:": Lifetime.EXPIRING,
     "absences:": Lifetime.EXPIRING,
     "request:": Lifetime.EXPIRING,
@@ -298,6 +299,11 @@ def upload(team_id: str, upload_id: str) -> str:
 def parts(team_id: str) -> str:
     """Sorted set: a team's unfinished uploads with parts, by when (ms) they end."""
     return f"{PREFIX}parts:{team_id}"
+
+
+def outstanding(what: str, key_id: str) -> str:
+    """Sorted set: ids of the browser tokens, or promised uploads, that a key has, by when (ms) each expires."""
+    return f"{PREFIX}outstanding:{what}:{key_id}"
 
 
 def durations(model: str) -> str:

@@ -8,6 +8,7 @@ from app.domain.accounts import Caller
 from app.domain.ids import join_ref
 from app.store import keys
 from app.store.connection import Client, store_errors
+from app.store.outstanding import OutstandingStore
 from app.store.scripts import script
 
 UNFINISHED_OF_TEAM = 8  # uploads with parts, of up to 30 MB each; fal's clients send in one go what we take
@@ -45,6 +46,7 @@ class UploadStore:
 
     def __init__(self, redis: Client) -> None:
         self._redis = redis
+        self.outstanding = OutstandingStore(redis)
 
     async def begin(self, upload: Upload, *, lifetime_ms: int) -> int:
         """Write down a new upload; the store's time (ms) at which it ends unless its bytes come."""

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import re
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -215,17 +217,25 @@ async def test_a_flood_of_submissions_is_refused_in_part_and_a_status_is_not(ser
     many = 2 * USUAL.longest_line
     body = json.dumps(stack.body()).encode()
     lines = ["POST /v1/jobs HTTP/1.1", "Host: filmgate.test", f"Authorization: {key['Authorization']}"]
-    lines += ["Content-Type: application/json", f"Content-Length: {len(body)}", "Connection: close", "", ""]
+    lines += ["Content-Type: application/json", f"Content-Length: {len(body)}", "", ""]
     request = "\r\n".join(lines).encode() + body
+    alive = b"GET /livez HTTP/1.1\r\nHost: filmgate.test\r\nConnection: close\r\n\r\n"
     go = asyncio.Event()
 
-    async def one() -> int:
+    async def one() -> str:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         await go.wait()
         writer.write(request)
-        answer = await reader.read()
+        answer = await reader.readuntil(b"\r\n\r\n")
+        (length,) = re.findall(rb"content-length: ([0-9]+)", answer)
+        answer += await reader.readexactly(int(length))
+        writer.write(alive)  # the connection goes on behind a refusal as behind any answer
+        after = await reader.read()
         writer.close()
-        return int(answer.split(b" ", 2)[1])
+        assert after.startswith(b"HTTP/1.1 200 "), after[:200]
+        told: dict[str, str] = json.loads(answer.partition(b"\r\n\r\n")[2])
+        assert (b"retry-after: " in answer) == ("code" in told)
+        return told.get("code", "accepted")
 
     flood = [asyncio.create_task(one()) for _ in range(many)]
     statuses = []
@@ -235,6 +245,10 @@ async def test_a_flood_of_submissions_is_refused_in_part_and_a_status_is_not(ser
             statuses.append((await web.get(f"/v1/jobs/{known}")).status_code)
     answers = [call.result() for call in flood]
     assert set(statuses) == {200}
-    assert set(answers) == {202, 503}, {answer: answers.count(answer) for answer in set(answers)}
+    counts = Counter(answers)
+    unclear = counts["store_unavailable"]  # on a machine that has no time for the store
+    assert min(counts["accepted"], counts["overloaded"]) > 0, counts
+    assert counts.total() == counts["accepted"] + counts["overloaded"] + unclear, counts
     async with Redis.from_url(stack.redis.url) as redis:
-        assert await redis.zcard(keys.team_jobs(stack.account.team.id)) == answers.count(202) + 1
+        jobs = await redis.zcard(keys.team_jobs(stack.account.team.id)) - 1
+    assert counts["accepted"] <= jobs <= counts["accepted"] + unclear

@@ -108,8 +108,11 @@ async def status_stream(poll: Polled) -> Response:
     first, owner, caller = await poll.look(), poll.owner, poll.caller
     if first is None:
         return not_found(poll.trace_id, status_word=True)
+    owner.accounts.streams.require_room(caller)
     seen = owner.fal_door.follow(caller, poll.app, poll.request_id)
-    frames = until_closed(_frames(seen, owner.settings.base_url, logs=poll.logs), owner.accounts.watching(caller))
+    frames = until_closed(
+        _frames(seen, owner.settings.base_url, logs=poll.logs), owner.accounts.streams.watching(caller)
+    )
     headers = {**answer_headers(first.job), "X-Accel-Buffering": "no"}
     return StreamingResponse(_closing(frames), headers=headers, media_type="text/event-stream")
 

@@ -37,8 +37,9 @@ async def list_events(
     """
     base_url = owner.settings.base_url
     if STREAM in request.headers.get("accept", "").lower():
+        owner.accounts.streams.require_room(caller)
         told = owner.feed.follow(caller, cursor=after or cursor)
-        frames = until_closed(told, owner.accounts.watching(caller))
+        frames = until_closed(told, owner.accounts.streams.watching(caller))
         headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no", "Vary": "Accept"}
         return StreamingResponse(_written(frames, base_url), headers=headers, media_type=STREAM)
     page = await owner.feed.page(caller, cursor=cursor, limit=limit)

@@ -26,6 +26,7 @@ from app.api.deps import (
     gateway,
     idempotency_key,
     preferred_wait,
+    stream_of,
 )
 from app.api.holding import held
 from app.api.limit_headers import limit_headers
@@ -195,6 +196,7 @@ async def job_video(job: WatchedJob) -> Response:
 @router.get(
     "/jobs/{job_id}/events",
     response_class=EventSourceResponse,
+    dependencies=[Depends(stream_of)],
     openapi_extra=TOKEN_IN_ADDRESS,
     summary="Follow a job live",
 )
@@ -202,7 +204,7 @@ async def job_events(
     job: WatchedJob, caller: Watcher, owner: TheGateway, after: LastEventId
 ) -> AsyncIterator[ServerSentEvent]:
     """Server-sent events until the job's end, or the key's; resumes after `Last-Event-ID`."""
-    frames = until_closed(owner.jobs.follow(job, after=after), owner.accounts.watching(caller))
+    frames = until_closed(owner.jobs.follow(job, after=after), owner.accounts.streams.watching(caller))
     async with aclosing(frames):
         async for frame in frames:
             for event in await _frames(owner, frame):

@@ -1,0 +1,27 @@
+"""What a key has been given and not used up, counted in the store: browser tokens, promised places for files."""
+
+from app.store import keys
+from app.store.connection import Client, store_errors
+from app.store.scripts import script
+
+
+class OutstandingStore:
+    """Counts by key."""
+
+    def __init__(self, redis: Client) -> None:
+        self._redis = redis
+
+    async def add(self, what: str, key: str, member: str, *, lifetime_ms: int, most: int) -> int | None:
+        """Count one more until it expires; None when done, else ms until the first of so many is over."""
+        with store_errors():
+            wait_ms = await script("claim_outstanding").run(
+                self._redis,
+                keys={"outstanding": keys.outstanding(what, key)},
+                args={"member": member, "lifetime_ms": lifetime_ms, "most": most},
+            )
+        return None if int(wait_ms) < 0 else int(wait_ms)
+
+    async def end(self, what: str, key: str, member: str) -> None:
+        """It is used up."""
+        with store_errors():
+            await self._redis.zrem(keys.outstanding(what, key), member)

@@ -1,0 +1,154 @@
+"""What one address may try, and what one key may have open: bad keys, browser tokens, promised uploads, streams."""
+
+import contextlib
+import secrets
+from collections.abc import AsyncIterator
+from functools import partial
+
+import httpx
+import pytest
+from redis.asyncio import Redis
+
+from app.domain.accounts import KEY_PREFIX, new_key
+from app.services import fal_uploads, tokens
+from app.services.guesses import ADDRESSES, AT_ONCE, Guesses
+from app.services.streams import EACH
+from app.store import keys
+from tests.support.emulator import Emulator
+from tests.support.redis_server import RedisServer
+from tests.support.refusals import assert_problem
+from tests.support.server import Server, running_server
+from tests.support.stack import ADMIN_KEY, Stack, environment
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.anyio
+
+TRIED = AT_ONCE + 60  # some more than are let through, and than come due meanwhile
+STATUS = "/fal/queue/fal-ai/kling-video/requests/job_1/status"
+
+
+async def try_keys(stack: Stack, path: str, *, guess: bool) -> list[httpx.Response]:
+    """Answers to many bad keys in a row: guesses at the administrator's, or unknown ones of our form."""
+    found = []
+    for _ in range(TRIED):
+        key = secrets.token_hex(16) if guess else new_key(KEY_PREFIX)
+        found.append(await stack.api.get(path, headers={"Authorization": f"Bearer {key}"}))
+    return found
+
+
+@pytest.mark.parametrize("kind", ["guesses", "unknown keys"])
+async def test_bad_keys_are_slowed_and_good_ones_are_not(stack: Stack, kind: str) -> None:
+    """After 240 an address hears 429 with a time; a good key from the same address is served as before."""
+    replies = await try_keys(stack, "/v1/me", guess=kind == "guesses")
+    assert {reply.status_code for reply in replies[:AT_ONCE]} == {401}
+    refused = [reply for reply in replies[AT_ONCE:] if reply.status_code == 429]
+    assert len(refused) > (TRIED - AT_ONCE) / 2
+    for reply in refused[:3]:
+        assert_problem(reply, 429, "too_many_bad_keys")
+        assert int(reply.headers["retry-after"]) >= 1
+    assert (await stack.api.get("/v1/me")).status_code == 200
+    new = await stack.gateway.administration.add_account("another")
+    fresh = {"Authorization": f"Bearer {new.key}"}
+    assert (await stack.api.get("/v1/me", headers=fresh)).status_code == 200, "one that nobody has used before"
+
+
+async def test_a_guess_is_not_even_compared(stack: Stack) -> None:
+    """From an address that has tried too often, the administrator's key opens nothing for a while."""
+    header = {"Authorization": f"Bearer {ADMIN_KEY}"}
+    assert (await stack.api.get("/v1/admin/teams", headers=header)).status_code == 200
+    await try_keys(stack, "/v1/admin/teams", guess=True)
+
+    async def is_refused() -> bool:
+        await stack.api.get("/v1/admin/teams", headers={"Authorization": f"Bearer {secrets.token_hex(16)}"})
+        return (await stack.api.get("/v1/admin/teams", headers=header)).status_code == 429
+
+    await wait_until(is_refused, "the address has no guess left")
+    app = stack.api._transport.app  # type: ignore[attr-defined]  # httpx types the transport as its base class
+    elsewhere = httpx.ASGITransport(app=app, client=("198.51.100.7", 1))
+    async with httpx.AsyncClient(transport=elsewhere, base_url="http://filmgate.test", headers=header) as web:
+        assert (await web.get("/v1/admin/teams")).status_code == 200
+
+
+async def test_at_fals_door_a_bad_key_is_not_worth_a_repeat(stack: Stack) -> None:
+    """Fal's clients send a 429 again, ten times: 403 there."""
+    replies = await try_keys(stack, STATUS, guess=True)
+    assert {reply.status_code for reply in replies} == {401, 403}
+
+
+async def test_no_key_is_no_guess(stack: Stack) -> None:
+    """Who sends none hears 401, however often."""
+    empty = {"Authorization": ""}
+    assert {(await stack.api.get("/v1/me", headers=empty)).status_code for _ in range(TRIED)} == {401}
+
+
+def test_what_is_remembered_of_addresses_is_bounded() -> None:
+    """Ten thousand addresses; those of one IPv6 network are one."""
+    guesses = Guesses()
+    for number in range(ADDRESSES + 500):
+        guesses.note(f"198.51.{number // 256}.{number % 256}")
+        guesses.note(f"2001:db8::{number:x}") if number < AT_ONCE else None
+    assert len(guesses._next) == ADDRESSES
+
+
+async def test_a_key_has_a_thousand_browser_tokens_at_most(stack: Stack) -> None:
+    """One more is 429 with a time; when one has expired there is room again. Another key has its own."""
+    name = keys.outstanding("tokens", (await stack.gateway.accounts.authenticate(stack.account.key)).key)
+    async with Redis.from_url(stack.redis.url) as redis:
+        now = int(1000 * (await redis.time())[0])
+        await redis.zadd(name, {f"tok_{number}": now + 60_000 for number in range(tokens.MOST - 1)})
+        assert (await stack.api.post("/v1/tokens", json={})).status_code == 201
+        reply = await stack.api.post("/v1/tokens", json={})
+        assert_problem(reply, 429, "too_many_tokens")
+        assert 1 <= int(reply.headers["retry-after"]) <= 60
+        await redis.zadd(name, {"tok_0": now - 1})
+        assert (await stack.api.post("/v1/tokens", json={})).status_code == 201
+
+
+async def test_a_key_has_two_hundred_promised_uploads_at_most(stack: Stack) -> None:
+    """One more is refused at fal's door, until the bytes of one have come."""
+    asked = {"file_name": "a.png", "content_type": "image/png"}
+    places = [
+        await stack.api.post("/fal/rest/storage/upload/initiate", json=asked) for _ in range(fal_uploads.MOST)
+    ]
+    assert {place.status_code for place in places} == {200}
+    refused = await stack.api.post("/fal/rest/storage/upload/initiate", json=asked)
+    assert refused.status_code == 403, "an hour is too long for a client that repeats by itself"
+    assert "bring their bytes first" in refused.json()["detail"]
+    token = await stack.api.post("/fal/rest/storage/auth/token")
+    assert token.status_code == 403
+    async with httpx.AsyncClient(trust_env=False) as web:
+        image = (await web.get(stack.emulator.sample_image)).content
+    url = places[0].json()["upload_url"].removeprefix("http://filmgate.test")
+    assert (await stack.api.put(url, content=image)).status_code == 200
+    assert (await stack.api.post("/fal/rest/storage/upload/initiate", json=asked)).status_code == 200
+
+
+@pytest.fixture
+async def server(redis_server: RedisServer, emulator: Emulator) -> AsyncIterator[Server]:
+    """An API process on the store and the emulator of these tests."""
+    async with running_server(environment(redis_server, emulator)) as running:
+        yield running
+
+
+async def test_a_key_has_twenty_streams_at_most(stack: Stack, server: Server) -> None:
+    """One more is 429, whatever is followed; one that ends makes room. A browser token has its own."""
+    job = (await stack.submit())["id"]
+    paths = ["/v1/events", f"/v1/jobs/{job}/events"]
+    stream = {"Accept": "text/event-stream"}
+    async with httpx.AsyncClient(base_url=server.url, headers=stack.api.headers, trust_env=False) as web:
+
+        async def answers(path: str, status: int, **more: str) -> bool:
+            async with web.stream("GET", path, headers={**stream, **more}) as reply:
+                return reply.status_code == status
+
+        async with contextlib.AsyncExitStack() as streams:
+            for number in range(EACH):
+                one = await streams.enter_async_context(web.stream("GET", paths[number % 2], headers=stream))
+                assert one.status_code == 200
+            for path in [*paths, f"/fal/queue/fal-ai/kling-video/requests/{job}/status/stream"]:
+                await wait_until(partial(answers, path, 429), f"{path} is refused")
+            reply = await web.get("/v1/events", headers=stream)
+            assert "/v1/events" in assert_problem(reply, 429, "too_many_streams")["detail"]
+            token = (await web.post("/v1/tokens", json={})).json()["token"]
+            assert await answers("/v1/events", 200, Authorization=f"Bearer {token}")
+        await wait_until(partial(answers, "/v1/events", 200), "a stream may begin again")
