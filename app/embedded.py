@@ -31,6 +31,7 @@ from typing import Self
 from urllib.parse import quote
 
 from app.engines import EmbeddedError, Engine, find_engine
+from app.machine import memory_bytes
 
 __all__ = [
     "DataDirLock",
@@ -50,6 +51,7 @@ SOCKET_PATH_BYTES = 100  # sun_path holds 108 bytes on Linux, 104 on macOS
 START_SECONDS = 10.0
 LOAD_SECONDS = 600.0  # a server that answers LOADING is reading its data; a kill would only start that again
 STOP_SECONDS = 15.0
+MEMORY_SHARE = 0.5  # a rewrite of the append-only file may need as much again, and others live here too
 LEFT_OVER_SECONDS = 10.0
 PR_SET_PDEATHSIG = 1
 OTHERS_WRITE = 0o022
@@ -212,7 +214,7 @@ class EmbeddedStore:
             "appendonly": "yes",
             "appendfsync": "always",  # everysec was measured to lose acknowledged writes on a plain kill -9
             "save": "",
-            "maxmemory": "0",
+            "maxmemory": str(int((memory_bytes() or 0) * MEMORY_SHARE)),
             "maxmemory-policy": "noeviction",
         }
         with log.open("ab") as output:  # what fails before the log is open goes to the standard streams

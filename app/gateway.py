@@ -53,6 +53,7 @@ from app.store.dispatch import DispatchStore
 from app.store.endpoints import EndpointStore
 from app.store.epoch import EpochStore
 from app.store.events import EventStore
+from app.store.health import HealthStore
 from app.store.jobs import JobStore
 from app.store.ledger import LedgerStore
 from app.store.limits import Clock, LimitStore
@@ -94,6 +95,7 @@ class Gateway:
     buying: BuyingStore
     operations: Operations
     alarms: AlarmStore
+    health: HealthStore
     hints: Hints
     webhooks: Webhooks
     deliveries: Deliveries
@@ -160,6 +162,7 @@ class _Stores:
     endpoints: EndpointStore
     epoch: EpochStore
     events: EventStore
+    health: HealthStore
     ledger: LedgerStore
     limits: LimitStore
     line: LineStore
@@ -233,6 +236,7 @@ def _stores(settings: Settings, redis: Client, patient: Client) -> _Stores:
         endpoints=EndpointStore(redis, audit, retention_ms=kept_ms),
         epoch=EpochStore(redis),
         events=EventStore(redis, patient=patient),
+        health=HealthStore(redis),
         ledger=ledger,
         limits=LimitStore(redis, clock),
         line=LineStore(redis),
@@ -307,9 +311,9 @@ def _gateway(
             line=stores.line,
             alarms=stores.alarms,
             audit=stores.audit,
-            concurrency=settings.upstream_concurrency,
         ),
         alarms=stores.alarms,
+        health=stores.health,
         hints=Hints(jobs=stores.jobs, fal=fal, verifier=verifier, alarms=stores.alarms, secrets=stores.secrets),
         webhooks=Webhooks(
             catalog=catalog,

@@ -13,7 +13,7 @@ from app.domain.ids import new_nonce
 from app.domain.jobs import Job, JobError, Status
 from app.ending import ended
 from app.gateway import Gateway
-from app.store.dispatch import RUNG_HIDDEN_MS, SetAside
+from app.store.dispatch import RUNG, RUNG_HIDDEN_MS, SetAside
 from app.store.jobs import Charge, ref_of
 from workers.aside import give_up, last_moment_ms, ring_aside
 from workers.poll import poll
@@ -56,7 +56,11 @@ async def run_lane(runtime: Runtime, number: int) -> None:
         await dispatch.leave_lane(number, token)
     elif await dispatch.pass_lane_on(number, token):
         crash_point("lane.left")
-        await runtime.bell.ring_lane(number)
+        try:
+            await runtime.bell.ring_lane(number)
+        except StoreUnavailable:
+            await dispatch.leave_lane(number, RUNG)  # dark for a moment, and not until the ring is forgotten
+            raise
 
 
 class Slice:

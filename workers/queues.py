@@ -5,10 +5,12 @@ JSON, are never retried by RQ, and leave nothing behind when they succeed.
 """
 
 import asyncio
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from rq import Queue
 from rq.serializers import JSONSerializer
 
@@ -42,20 +44,19 @@ class Bell:
 
     def __init__(self, connection: Redis, *, lanes: int) -> None:
         self._lanes = lanes
+        self._connection = connection
         self._queues = {name: open_queue(name, connection) for name in QUEUES}
 
     async def room(self, step: str) -> int:
         """How many more tasks of this step may wait."""
         queue = self._queues[QUEUE_OF[step]]
-        with store_errors():
-            waiting: int = await asyncio.to_thread(lambda: queue.count)
+        waiting: int = await self._call(lambda: queue.count)
         return max(0, WAITING_AT_MOST - waiting)
 
     async def ring(self, step: str, refs: Sequence[str]) -> None:
         """Ask for one step on these refs; for `deliver`, on whatever is due by then."""
         name, seconds = QUEUE_OF[step], STEP_SECONDS[step]
-        with store_errors():
-            await asyncio.to_thread(self._enqueue, name, f"workers.tasks.{step}", seconds, list(refs))
+        await self._call(self._enqueue, name, f"workers.tasks.{step}", seconds, list(refs))
 
     async def ring_lane(self, lane: int) -> None:
         """Ask for the next slice of a lane.
@@ -63,8 +64,19 @@ class Bell:
         Nothing is added while a slice for each lane waits: with the workers away, doorbells would pile up, and
         every one of them would be a slice that rings the next.
         """
+        await self._call(self._ring_lane, lane)
+
+    async def _call(self, function: Callable[..., Any], *arguments: object) -> Any:
+        """Call it in a thread; once more where its connection was one to a primary that is gone.
+
+        Twice rung is harmless: whoever comes second finds nothing to do.
+        """
         with store_errors():
-            await asyncio.to_thread(self._ring_lane, lane)
+            try:
+                return await asyncio.to_thread(function, *arguments)
+            except (RedisConnectionError, RedisTimeoutError):
+                self._connection.connection_pool.disconnect()
+                return await asyncio.to_thread(function, *arguments)
 
     def _ring_lane(self, lane: int) -> None:
         if self._queues["lanes"].count < self._lanes:

@@ -20,7 +20,7 @@ from rq.timeouts import UnixSignalDeathPenalty
 from app.domain.errors import StoreUnavailable
 from app.gateway import Gateway, open_gateway
 from app.settings import Settings, required_url
-from app.store.connection import connect_rq
+from app.store.connection import REQUEST_TIMEOUT, connect_rq
 from app.store.dispatch import SetAside
 from workers.aside import ring_aside
 from workers.billing import looks_at_bill
@@ -54,7 +54,7 @@ class Runtime:
         self.gateway = self._loop.run_until_complete(self._opening.__aenter__())
         self.bill = looks_at_bill(self.gateway)
         self.history = looks_at_history(self.gateway)
-        self.bell = Bell(connect_rq(required_url(settings)), lanes=settings.lanes)
+        self.bell = Bell(connect_rq(required_url(settings), timeout=REQUEST_TIMEOUT), lanes=settings.lanes)
         self.stopping = False  # set by the signal handler, looked at between steps
 
     def run(self, step: Coroutine[Any, Any, None]) -> None:

@@ -20,8 +20,10 @@ from redis.exceptions import RedisError
 from app.domain.errors import StoreUnavailable
 from app.gateway import open_gateway, require_store
 from app.settings import Settings, required_url
-from app.store.connection import connect, connect_rq, disconnect
-from app.store.dispatch import DispatchStore
+from app.store.alarms import AlarmStore
+from app.store.connection import REQUEST_TIMEOUT, connect, connect_rq, disconnect
+from app.store.dispatch import RUNG, DispatchStore
+from app.store.health import HealthStore
 from workers.epoch import EpochWatch
 from workers.queues import QUEUES, Bell, QueueName
 from workers.runtime import worker_name
@@ -32,6 +34,8 @@ RESTART_PAUSE_S = 0.2  # doubled for each death in a row, so that a broken set-u
 RESTART_PAUSE_CAP_S = 10.0
 STEADY_S = 10.0  # a child that lived so long died of something new
 GRACE_S = 40.0
+MEMORY_LEVELS = (0.8, 0.9, 1.0)
+HOUR_MS = 3_600_000
 
 log = structlog.get_logger()
 
@@ -58,7 +62,7 @@ class Supervisor:
         self._dispatch = DispatchStore(self._redis, patient=self._redis, concurrency=settings.upstream_concurrency)
         opened = partial(open_gateway, settings, process="epoch") if settings.fal_admin_key is not None else None
         self._epoch = EpochWatch(self._redis, data_dir=settings.data_dir, opened=opened)
-        self._bell = Bell(connect_rq(url), lanes=settings.lanes)
+        self._bell = Bell(connect_rq(url, timeout=REQUEST_TIMEOUT), lanes=settings.lanes)
         self._ready: set[str] = set()  # children that have reported for work
         counts: dict[QueueName, int] = {
             "lanes": settings.lanes + 1,  # a spare: a killed lane goes on when its lease ends, not a start later
@@ -68,6 +72,8 @@ class Supervisor:
         self._children = [Child(queue) for queue in QUEUES for _ in range(counts[queue])]
         self._stop = asyncio.Event()
         self._away_since: float | None = None
+        self._health, self._alarms = HealthStore(self._redis), AlarmStore(self._redis)
+        self._differs = False
 
     async def wait_for_store(self) -> None:
         """Return when the store can be worked with; SettingsError when it never could."""
@@ -93,7 +99,7 @@ class Supervisor:
             try:
                 for lane in range(self._settings.lanes):
                     if await self._dispatch.ring_lane(lane):
-                        await self._bell.ring_lane(lane)
+                        await self._enqueue(lane)
                 if time.monotonic() - last_beat > BEAT_S or self._away_since is not None:
                     await self._beat()
                     last_beat = time.monotonic()
@@ -143,6 +149,8 @@ class Supervisor:
         One that was ready and that the store has forgotten, after a restore or an outage, is told of again.
         """
         await self._dispatch.beat(worker_name(os.getpid()), role="supervisor")
+        await self._agree()
+        await self._look_at_memory()
         alive = {
             worker_name(child.process.pid): child.queue
             for child in self._children
@@ -152,6 +160,40 @@ class Supervisor:
         self._ready = (self._ready | known) & alive.keys()
         for name in self._ready - known:
             await self._dispatch.beat(name, role=alive[name])
+
+    async def _enqueue(self, lane: int) -> None:
+        """Enqueue a slice; where that fails, the next to try need not wait until the lane counts as dark again."""
+        try:
+            await self._bell.ring_lane(lane)
+        except StoreUnavailable:
+            await self._dispatch.leave_lane(lane, RUNG)
+            raise
+
+    async def _agree(self) -> None:
+        """One number of jobs at fal for all hosts: the least that one of them was given."""
+        own = self._settings.upstream_concurrency
+        agreed = await self._health.agree(worker_name(os.getpid()), own)
+        differs = agreed.number != own
+        if differs and not self._differs:
+            log.warning(
+                "concurrency.differs",
+                own=own,
+                all=agreed.number,
+                host=agreed.host,
+                remedy="give every host the same FILMGATE_UPSTREAM_CONCURRENCY",
+            )
+        self._differs = differs
+
+    async def _look_at_memory(self) -> None:
+        """An alarm before the store is full, and another when it nearly is; each once an hour."""
+        share = await self._health.fullness()
+        level = max((level for level in MEMORY_LEVELS if share is not None and share >= level), default=None)
+        if share is None or level is None:
+            return
+        sentence = f"The store uses {share:.0%} of the memory that it may use; when it is full, no job is accepted."
+        once = f"store_memory:{level:.0%}"
+        if await self._alarms.ring("store_memory", sentence, once=once, quiet_ms=HOUR_MS):
+            log.error("store.memory", share=round(share, 2), remedy="raise its maxmemory, or shorten retention")
 
     async def _end(self) -> None:
         """Stop in the order of the pipeline, with the grace that is left; then insist.

@@ -1,5 +1,7 @@
 """Is the process alive, and can it serve?"""
 
+from typing import Any
+
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
@@ -18,13 +20,23 @@ async def livez() -> dict[str, str]:
 
 @router.get("/readyz", summary="Jobs can be accepted and will be worked on")
 async def readyz(owner: TheGateway) -> Response:
-    """Is the store there, and is any worker alive? 503 says what is missing."""
+    """Does the store take jobs, and have workers ever been there? 503 says what is missing.
+
+    Workers that are away for a while, as in their own deployment, are told of and are no reason to turn callers
+    away: jobs are accepted, and wait.
+    """
+    state = await owner.health.state()
+    if state != "ok":
+        return JSONResponse({"status": "not ready", "store": state}, 503)
     try:
         workers = await owner.dispatch.workers()
+        buying = await owner.buying.state()
     except StoreUnavailable:
         return JSONResponse({"status": "not ready", "store": "away"}, 503)
     missing = sorted({"lanes", "work", "deliveries"} - set(workers.values()))
-    if missing:
+    if missing and buying.silent_ms is None:
         return JSONResponse({"status": "not ready", "store": "ok", "workers_missing": missing}, 503)
-    paused = paused_view(await owner.operations.paused(""))
-    return JSONResponse({"status": "ready", "store": "ok", "workers": len(workers), "upstream_paused": paused})
+    seen: dict[str, Any] = {"status": "ready", "store": "ok", "workers": len(workers)}
+    if missing:
+        seen["workers_missing"] = missing
+    return JSONResponse({**seen, "upstream_paused": paused_view(buying.reason_for(""))})

@@ -78,7 +78,12 @@ def overview_view(seen: Overview) -> dict[str, Any]:
     buying, oldest = seen.buying, seen.oldest_held
     return {
         "upstream_paused": buying.reason_for(""),
-        "slots": {"used": buying.used, "allowed": buying.slots, "configured": seen.configured},
+        "slots": {
+            "used": buying.used,
+            "allowed": buying.slots,
+            "configured": buying.configured,
+            "hosts": buying.hosts,
+        },
         "breaker": {
             "open": buying.breaker is not None,
             "half_open": buying.trying,

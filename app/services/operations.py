@@ -33,12 +33,11 @@ Row = tuple[int, str, str]  # admission time (ms), job id, team
 class Overview:
     """How everything stands.
 
-    `configured` is the number of slots by the settings; `shares` are the teams that have something in line or at
+    `shares` are the teams that have something in line or at
     fal, `workers` the processes that are alive by role, `oldest_held` the ref and the time (ms) of the job that has
     been held for longest. `aside` is how many steps are set aside, `oldest_aside_ms` since when the first of them.
     """
 
-    configured: int
     buying: Buying
     names: dict[str, str]
     shares: list[tuple[Team, Share]]
@@ -63,7 +62,6 @@ class Operations:
         line: LineStore,
         alarms: AlarmStore,
         audit: AuditStore,
-        concurrency: int,
     ) -> None:
         self._accounts = accounts
         self._jobs = jobs
@@ -72,7 +70,6 @@ class Operations:
         self._line = line
         self._alarms = alarms
         self._audit = audit
-        self._concurrency = concurrency
 
     # --- seeing --------------------------------------------------------------------------------------------------
 
@@ -88,7 +85,6 @@ class Operations:
         workers = await self._dispatch.workers()
         aside = await self._dispatch.aside()
         return Overview(
-            configured=self._concurrency,
             buying=await self._buying.state(),
             names={team.id: team.name for team in teams},
             shares=[(team, shares[team.id]) for team in teams if shares[team.id] != Share(0, 0, 0)],

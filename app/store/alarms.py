@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from app.store import keys
 from app.store.connection import Client, store_errors
+from app.store.scripts import script
 
 REMEMBERED = 1000
 
@@ -25,11 +26,31 @@ class AlarmStore:
     def __init__(self, redis: Client) -> None:
         self._redis = redis
 
-    async def ring(self, kind: str, message: str, *, job: str = "", upstream_request_id: str = "") -> None:
-        """Write an alarm."""
-        record = {"kind": kind, "message": message, "job": job, "request": upstream_request_id}
+    async def ring(
+        self,
+        kind: str,
+        message: str,
+        *,
+        job: str = "",
+        upstream_request_id: str = "",
+        once: str = "",
+        quiet_ms: int = 0,
+    ) -> bool:
+        """Write an alarm; with `quiet_ms`, none of the name `once` follows for so long, and False is said."""
         with store_errors():
-            await self._redis.xadd(keys.ALARMS, record, maxlen=REMEMBERED)
+            rung = await script("ring").run(
+                self._redis,
+                keys={"alarms": keys.ALARMS, "said": keys.alarm_said(once or kind)},
+                args={
+                    "kind": kind,
+                    "message": message,
+                    "job": job,
+                    "request": upstream_request_id,
+                    "most": REMEMBERED,
+                    "quiet_ms": quiet_ms,
+                },
+            )
+        return bool(rung)
 
     async def newest(self, count: int) -> list[Alarm]:
         """Up to `count` alarms, the newest first."""

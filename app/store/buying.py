@@ -19,6 +19,8 @@ EPOCH = "epoch"  # a pause of its own: the store has gone back in time
 HELD_SENTENCE = (
     "More than half of the slots at fal hold jobs whose outcome is unknown; they must be resolved first."
 )
+SILENT_MS = 10_000  # a lane that was killed is followed by another within three seconds
+SILENT_SENTENCE = "No worker has been seen at work for a while; nothing is bought until workers are back."
 
 _CLOSED: Command = ("HDEL", keys.BREAKER, "until_ms", "reason", "failures", "last", "probe", "probe_ms")
 
@@ -42,9 +44,17 @@ class Buying:
     failures: int
     last_failure: str | None
     slots: int
+    configured: int
+    hosts: dict[str, int]
+    silent_ms: int | None
     used: int
     held: int
     pauses: dict[str, str]
+
+    @property
+    def silent(self) -> bool:
+        """True when workers have been at work, and no lane of theirs has been seen for a while."""
+        return self.silent_ms is not None and self.silent_ms > SILENT_MS
 
     @property
     def stopped(self) -> str | None:
@@ -53,7 +63,8 @@ class Buying:
 
     def reason_for(self, team: str) -> str | None:
         """Why nothing is bought for this team just now, or None."""
-        return self.stopped or self.pauses.get(EPOCH) or self.pauses.get(ALL) or self.pauses.get(team)
+        paused = self.stopped or self.pauses.get(EPOCH) or self.pauses.get(ALL) or self.pauses.get(team)
+        return paused or (SILENT_SENTENCE if self.silent else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +90,7 @@ class BuyingStore:
         with store_errors():
             changed: Literal["opened", "closed", ""] = await script("report").run(
                 self._redis,
-                keys={"breaker": keys.BREAKER, "slots": keys.SLOTS},
+                keys={"breaker": keys.BREAKER, "slots": keys.SLOTS, "concurrency": keys.CONCURRENCY},
                 args={
                     "outcome": outcome,
                     "reason": reason,
@@ -93,13 +104,16 @@ class BuyingStore:
     async def state(self) -> Buying:
         """How it stands now."""
         with store_errors():
-            pipe = self._redis.pipeline(transaction=True)
+            pipe = self._redis.pipeline(transaction=False)  # a transaction is refused where memory is used up
             pipe.hgetall(keys.BREAKER)
             pipe.hgetall(keys.PAUSES)
             pipe.zintercard(2, [keys.HELD, keys.SLOTS])
             pipe.zcard(keys.SLOTS)
+            pipe.hgetall(keys.CONCURRENCY)
+            pipe.get(keys.LANES_SEEN)
             pipe.time()
-            breaker, pauses, held, used, (seconds, micro) = await pipe.execute()
+            breaker, pauses, held, used, hosts, seen, (seconds, micro) = await pipe.execute()
+        most = int(hosts.get("all", self._concurrency))
         now_ms = int(seconds) * 1000 + int(micro) // 1000
         until = breaker.get("until_ms")
         is_open = until == "inf" or (until is not None and int(until) > now_ms)
@@ -109,7 +123,10 @@ class BuyingStore:
             trying=until is not None and not is_open,
             failures=int(breaker.get("failures", 0)),
             last_failure=breaker.get("last"),
-            slots=min(self._concurrency, int(breaker.get("slots", self._concurrency))),
+            slots=min(most, int(breaker.get("slots", most))),
+            configured=most,
+            hosts={name[5:]: int(said.split()[0]) for name, said in hosts.items() if name.startswith("host ")},
+            silent_ms=now_ms - int(seen) if seen else None,
             used=used,
             held=held,
             pauses=pauses,

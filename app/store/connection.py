@@ -114,11 +114,11 @@ async def disconnect(client: Client) -> None:
         await sentinel.aclose()
 
 
-def connect_rq(url: str) -> SyncRedis:
+def connect_rq(url: str, *, timeout: float = RQ_TIMEOUT) -> SyncRedis:
     """A blocking client as RQ wants it: bytes in, bytes out. Every wait of it is short, and nothing is repeated."""
     address = read_store_address(url)
     hasty: dict[str, Any] = {
-        "socket_timeout": RQ_TIMEOUT,
+        "socket_timeout": timeout,
         "socket_connect_timeout": CONNECT_TIMEOUT,
         "retry": Retry(NoBackoff(), 0),
     }

@@ -65,6 +65,7 @@ class DispatchStore:
                     "held": keys.HELD,
                     "pauses": keys.PAUSES,
                     "breaker": keys.BREAKER,
+                    "concurrency": keys.CONCURRENCY,
                 },
                 args={
                     "prefix": keys.PREFIX,
@@ -303,7 +304,7 @@ class DispatchStore:
     async def _change_lane(self, lane: int, mine: str, following: str, lease_ms: int) -> bool:
         changed = await script("lane").run(
             self._redis,
-            keys={"lane": keys.lane(lane)},
+            keys={"lane": keys.lane(lane), "seen": keys.LANES_SEEN},
             args={"mine": mine, "next": following, "lease_ms": lease_ms},
         )
         return bool(changed)

@@ -85,6 +85,9 @@ LIFETIMES: dict[str, Lifetime] = {
     "wake": Lifetime.EXPIRING,
     "lane:": Lifetime.EXPIRING,
     "workers": Lifetime.EXPIRING,
+    "lanes_seen": Lifetime.EXPIRING,
+    "concurrency": Lifetime.EXPIRING,
+    "alarm_said:": Lifetime.EXPIRING,
 }
 
 LINE = PREFIX + "line"
@@ -101,6 +104,8 @@ LINE_TEAMS = PREFIX + "line:teams"  # sorted set: teams with jobs in line, by th
 PARTS = PREFIX + "parts"  # sorted set: everybody's unfinished uploads with parts, by when (ms) they end
 WAKE = PREFIX + "wake"
 WORKERS = PREFIX + "workers"  # sorted set: `role host:pid` of each worker process by its last heartbeat (ms)
+LANES_SEEN = PREFIX + "lanes_seen"  # string: when (ms) a lane last looked at the line
+CONCURRENCY = PREFIX + "concurrency"  # hash: how many jobs each host lets be at fal, and `all`, the least of them
 TEAMS = PREFIX + "teams"
 USERS = PREFIX + "users"
 KEYS = PREFIX + "keys"
@@ -329,3 +334,8 @@ def suspect(step: str, ref: str) -> str:
 def lane(number: int) -> str:
     """String: who runs this lane now: a slice's token, or `rung`."""
     return f"{PREFIX}lane:{number}"
+
+
+def alarm_said(name: str) -> str:
+    """String: there while this alarm is not to be rung again."""
+    return f"{PREFIX}alarm_said:{name}"

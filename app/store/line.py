@@ -73,7 +73,7 @@ class LineStore:
     async def shares(self, teams: Sequence[str]) -> dict[str, Share]:
         """What each of these teams has in line and at fal."""
         with store_errors():
-            pipe = self._redis.pipeline(transaction=True)
+            pipe = self._redis.pipeline(transaction=False)
             pipe.zrange(keys.SLOTS, 0, -1, withscores=True)
             pipe.zrange(keys.HELD, 0, -1)
             for team in teams:
@@ -87,7 +87,7 @@ class LineStore:
     async def held(self) -> tuple[int, tuple[str, int] | None]:
         """How many jobs are held, and the one that has been for longest: its ref, and since when (ms)."""
         with store_errors():
-            pipe = self._redis.pipeline(transaction=True)
+            pipe = self._redis.pipeline(transaction=False)
             pipe.zcard(keys.HELD)
             pipe.zrange(keys.HELD, 0, 0, withscores=True)
             count, first = await pipe.execute()

@@ -67,7 +67,7 @@ class UploadStore:
     async def find(self, team: str, upload_id: str) -> tuple[Upload | None, int]:
         """The upload, or None, and the store's time (ms)."""
         with store_errors():
-            pipe = self._redis.pipeline(transaction=True)
+            pipe = self._redis.pipeline(transaction=False)
             pipe.hgetall(keys.upload(team, upload_id))
             pipe.time()
             row, (seconds, micros) = await pipe.execute()

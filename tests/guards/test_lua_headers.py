@@ -15,6 +15,8 @@ from app.store.scripts import Script, script, script_names
 FOLDER = Path(inspect.getfile(Script)).parent / "lua"
 LIBRARIES = sorted(file.stem for file in (FOLDER / "lib").glob("*.lua"))
 WRITES_DURING_SHORTAGE = {
+    "agree",
+    "ring",
     "advance",
     "note",
     "take_due",

@@ -9,7 +9,7 @@
 -- 5. half open: one grant, whose outcome closes the breaker or opens it again
 -- 6. while a slot is free: the next team that is not paused, its next user, the first job; its submission is due now
 --
--- USES clock line epoch
+-- USES clock line epoch concurrency
 -- KEYS
 --   line           zset    every job in line
 --   later          zset    queued jobs that wait until their score (ms)
@@ -18,6 +18,7 @@
 --   held           zset    jobs whose submission has an unknown outcome
 --   pauses         hash    team, or `all`, to an administrator's sentence
 --   breaker        hash    until when it is open (ms), the job that tries, and the number of slots for now
+--   concurrency    hash    what the hosts have agreed on
 -- ARGV
 --   prefix         of every key; the lines are found by it
 --   concurrency    slots in all, unless the breaker says fewer
@@ -47,7 +48,8 @@ for _, ref in ipairs(redis.call('ZRANGEBYSCORE', key.slots, '-inf', whole(now), 
   back_in_line(ref, true)
 end
 local breaker = redis.call('HMGET', key.breaker, 'until_ms', 'slots', 'slots_ms', 'probe', 'probe_ms')
-local slots, most = tonumber(breaker[2] or arg.concurrency), tonumber(arg.concurrency)
+local most = agreed(key.concurrency, arg.concurrency)
+local slots = tonumber(breaker[2] or most)
 if breaker[2] and now - breaker[3] >= tonumber(arg.quiet_ms) then
   slots = slots + 1
   redis.call('HSET', key.breaker, 'slots', slots, 'slots_ms', whole(now))

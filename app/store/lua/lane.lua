@@ -1,7 +1,9 @@
--- Changes who runs a lane, if it is still who the caller thinks.
+-- Changes who runs a lane, if it is still who the caller thinks; a slice that goes on is seen to be at work.
 --
+-- USES clock
 -- KEYS
 --   lane           string  the token of the slice that runs the lane, or "rung"
+--   seen           string  when (ms) a lane was last seen at work
 -- ARGV
 --   mine           who must have it now
 --   next           who has it from now on
@@ -12,4 +14,7 @@ if redis.call('GET', key.lane) ~= arg.mine then
   return 0
 end
 redis.call('SET', key.lane, arg.next, 'PX', arg.lease_ms)
+if arg.next ~= 'rung' then
+  redis.call('SET', key.seen, whole(now), 'PX', 30 * 86400000)
+end
 return 1

@@ -6,11 +6,12 @@
 -- 3. account (401, 403): open until a person closes it
 -- 4. failed, or unknown, which weighs twice: open for a while after so much weight in a row
 --
--- USES clock
+-- USES clock concurrency
 -- KEYS
 --   breaker        hash    failures in a row, their weight and the last one's sentence; until when it is open (ms),
 --                          why; the number of slots for now
 --   slots          zset    jobs that occupy fal; the one that was refused is not among them any more
+--   concurrency    hash    what the hosts have agreed on
 -- ARGV
 --   outcome        accepted | rejected | busy | account | failed | unknown
 --   reason         a sentence
@@ -30,7 +31,7 @@ if arg.outcome == 'accepted' or arg.outcome == 'rejected' then
 end
 if arg.outcome == 'busy' then
   local fewer = math.max(1, math.floor(redis.call('ZCARD', key.slots) * 2 / 3))
-  local slots = math.min(fewer, tonumber(state[2] or arg.concurrency))
+  local slots = math.min(fewer, tonumber(state[2] or agreed(key.concurrency, arg.concurrency)))
   redis.call('HSET', key.breaker, 'slots', slots, 'slots_ms', whole(now))
   return ''
 end

@@ -1,0 +1,65 @@
+"""Can the store take a job now, how full is it, and what have its hosts agreed on?"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError
+
+from app.store import keys
+from app.store.connection import Client, store_errors
+from app.store.scripts import script
+
+HOST_STALE_MS = 15_000
+State = Literal["ok", "full", "loading", "read-only", "without its replicas", "not able to save", "away"]
+WORDS: dict[str, State] = {
+    "LOADING": "loading",
+    "Redis is loading": "loading",
+    "NOREPLICAS": "without its replicas",
+    "MISCONF": "not able to save",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """How many jobs may be at fal in all, and the host that was given so few."""
+
+    number: int
+    host: str
+
+
+class HealthStore:
+    """Asks the store about itself."""
+
+    def __init__(self, redis: Client) -> None:
+        self._redis = redis
+
+    async def state(self) -> State:
+        """Whether it takes writes; else why not. Never raises."""
+        try:
+            await script("accepts").run(self._redis, keys={}, args={})
+        except OutOfMemoryError:
+            return "full"
+        except ReadOnlyError:
+            return "read-only"
+        except (RedisError, OSError, RuntimeError) as error:
+            found = (word for start, word in WORDS.items() if str(error).lstrip("-").startswith(start))
+            return next(found, "away")
+        return "ok"
+
+    async def fullness(self) -> float | None:
+        """Which share of the memory that it may use is used, up to 1 and beyond; None where it has no limit."""
+        with store_errors():
+            memory = await self._redis.info("memory")
+        most = int(memory.get("maxmemory", 0))
+        counted = int(memory["used_memory"]) - int(memory.get("mem_not_counted_for_evict", 0))
+        return counted / most if most else None
+
+    async def agree(self, host: str, number: int) -> Agreed:
+        """Say what this host was given as FILMGATE_UPSTREAM_CONCURRENCY; what holds for all."""
+        with store_errors():
+            found, who = await script("agree").run(
+                self._redis,
+                keys={"concurrency": keys.CONCURRENCY},
+                args={"host": host, "number": number, "stale_ms": HOST_STALE_MS},
+            )
+        return Agreed(int(found), who)

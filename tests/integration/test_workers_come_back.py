@@ -1,0 +1,108 @@
+"""Workers behind sentinels: they buy again as soon as jobs are accepted again, and stop when they are told."""
+
+import asyncio
+import contextlib
+import subprocess
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from app.domain.ids import new_id
+from tests.support.emulator import Emulator
+from tests.support.redis_server import RedisServer, engine_under_test, free_port
+from tests.support.stack import Stack, open_stack
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.anyio
+
+COMES_BACK_S = 3.0  # after the first accepted write
+SLOW_S = 3.0  # more, on a machine that does other things as well
+STOPS_S = 5.0
+
+
+@pytest.fixture
+async def pair(emulator: Emulator, tmp_path: Path) -> AsyncIterator[tuple[Stack, RedisServer, RedisServer]]:
+    """A gateway on a primary with a replica, which a sentinel makes the primary after a second."""
+    with (
+        RedisServer(repl_diskless_sync_delay="0") as primary,
+        RedisServer(replicaof=f"127.0.0.1 {primary.port}") as replica,
+    ):
+        port = free_port()
+        config = tmp_path / "sentinel.conf"
+        config.write_text(
+            f"port {port}\nbind 127.0.0.1\ndir {tmp_path}\nsentinel monitor films 127.0.0.1 {primary.port} 1\n"
+            "sentinel down-after-milliseconds films 1000\nsentinel failover-timeout films 5000\n"
+        )
+        command = [str(engine_under_test().path), str(config), "--sentinel"]
+        process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.DEVNULL)
+        try:
+
+            async def knows() -> bool:
+                with contextlib.suppress(OSError):
+                    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                    writer.write(b"SENTINEL REPLICAS films\r\n")
+                    answer = await reader.read(4000)
+                    writer.close()
+                    return b"slave0:" in answer or str(replica.port).encode() in answer
+                return False
+
+            async def follows() -> bool:
+                return b"master_link_status:up" in replica.command("INFO", "replication")
+
+            await wait_until(knows, "the sentinel knows the replica", timeout=30)
+            await wait_until(follows, "the replica has all", timeout=30)
+            url = f"sentinel://127.0.0.1:{port}/films"
+            async with open_stack(primary, emulator, FILMGATE_REDIS_URL=url, FILMGATE_STORE_CHECK="warn") as stack:
+                yield stack, primary, replica
+        finally:
+            process.terminate()
+            await process.wait()
+
+
+async def until_bought(stack: Stack) -> tuple[float, float]:
+    """Seconds until a job is accepted, and from then on until fal has it."""
+    began = time.monotonic()
+    prompt = f"after the failover {new_id('x')}"
+
+    async def accepted() -> bool:
+        with contextlib.suppress(AssertionError):
+            await stack.submit(prompt)
+            return True
+        return False
+
+    await wait_until(accepted, "a job is accepted", timeout=40, interval=0.05)
+    taken = time.monotonic()
+
+    async def bought() -> bool:
+        return any(one["prompt"] == prompt for one in await stack.emulator.requests())
+
+    await wait_until(bought, "fal has it", timeout=90, interval=0.05)
+    return taken - began, time.monotonic() - taken
+
+
+@pytest.mark.parametrize("how", [RedisServer.kill, RedisServer.freeze], ids=["killed", "frozen"])
+async def test_buying_goes_on_as_soon_as_jobs_are_accepted(
+    pair: tuple[Stack, RedisServer, RedisServer],
+    how: Callable[[RedisServer], None],
+    say: Callable[[str], None],
+) -> None:
+    """The primary dies, or stands still: 3 s after the next accepted job fal has it; workers stop in 5 s."""
+    stack, primary, _ = pair
+    async with stack.workers() as workers:
+        await stack.until((await stack.submit())["id"], "succeeded", timeout=60)
+        how(primary)
+        try:
+            away, gap = await until_bought(stack)
+        finally:
+            if primary.running:
+                primary.thaw()
+        began = time.monotonic()
+        await asyncio.to_thread(workers.stop)
+        stopped = time.monotonic() - began
+    say(
+        f"primary {how.__name__}: accepted again after {away:.1f} s, bought {gap:.1f} s later; stop {stopped:.1f} s"
+    )
+    assert gap < COMES_BACK_S + SLOW_S
+    assert stopped < STOPS_S + SLOW_S
