@@ -377,12 +377,9 @@ async def require_store(
     settings: Settings, redis: Any, *, patience: float | None, waits_for: Callable[[str], object] | None = None
 ) -> None:
     """Wait for the store; refuse one that could forget what was bought, where buying costs money, else warn."""
-
-    def say(why: str) -> None:
-        log.warning("store.waiting", why=why)
-
+    said = waits_for or (lambda why: log.warning("store.waiting", why=why))
     try:
-        faults = await wait_for_store(redis, required_url(settings), patience=patience, waits_for=waits_for or say)
+        faults = await wait_for_store(redis, required_url(settings), patience=patience, waits_for=said)
     except StoreRefused as refused:
         raise SettingsError(f"FILMGATE_REDIS_URL: {refused}.") from None
     mode = settings.store_check or ("refuse" if settings.real_money else "warn")

@@ -82,7 +82,7 @@ def overview_view(seen: Overview) -> dict[str, Any]:
             "used": buying.used,
             "allowed": buying.slots,
             "configured": buying.configured,
-            "hosts": buying.hosts,
+            **({"hosts": buying.hosts} if len(set(buying.hosts.values())) > 1 else {}),  # where they differ
         },
         "breaker": {
             "open": buying.breaker is not None,

@@ -10,6 +10,8 @@ from redis import BlockingConnectionPool, Connection, SSLConnection, UnixDomainS
 from redis import Redis as SyncRedis
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
+from redis.asyncio.sentinel import SentinelManagedConnection as AsyncManagedConnection
+from redis.asyncio.sentinel import SentinelManagedSSLConnection as AsyncManagedSSLConnection
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoPermissionError, OutOfMemoryError, ReadOnlyError, ResponseError
@@ -40,6 +42,25 @@ class _SentinelPool(SentinelConnectionPool, aredis.BlockingConnectionPool):
     """Where one waits for one's turn at the primary; redis-py's own pool of that kind refuses instead."""
 
 
+class _Managed(AsyncManagedConnection):
+    """A connection that takes the idle ones with it when it gets no answer: they lead to the same primary.
+
+    Without that, each costs its next user the whole wait, and the new primary is looked for when all are used up.
+    """
+
+    async def read_response(self, *args: Any, **options: Any) -> Any:
+        """As redis-py reads."""
+        try:
+            return await super().read_response(*args, **options)
+        except (RedisConnectionError, RedisTimeoutError):
+            await self.connection_pool.disconnect(inuse_connections=False)
+            raise
+
+
+class _ManagedTLS(_Managed, AsyncManagedSSLConnection):
+    """The same with TLS."""
+
+
 class _Interruptible(SentinelManagedConnection):
     """A connection whose interrupted read ends it.
 
@@ -52,10 +73,8 @@ class _Interruptible(SentinelManagedConnection):
         return super().read_response(*args, **{"disconnect_on_error": True, **options})
 
 
-class _InterruptibleTLS(SentinelManagedSSLConnection):
+class _InterruptibleTLS(_Interruptible, SentinelManagedSSLConnection):
     """The same with TLS."""
-
-    read_response = _Interruptible.read_response
 
 
 def server_options(address: StoreAddress) -> dict[str, Any]:
@@ -99,6 +118,7 @@ def connect(
     if address.service:
         kwargs = {**hasty, **sentinel_options(address)}
         sentinel: Any = Sentinel(address.hosts, sentinel_kwargs=kwargs)  # type: ignore[no-untyped-call]  # untyped in redis-py
+        options["connection_class"] = _ManagedTLS if options.pop("ssl", False) else _Managed
         return sentinel.master_for(address.service, connection_pool_class=_SentinelPool, **options)
     tls = options.pop("ssl", False)
     kind = aredis.UnixDomainSocketConnection if address.path else aredis.SSLConnection if tls else aredis.Connection

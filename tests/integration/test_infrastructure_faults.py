@@ -17,14 +17,13 @@ import pytest
 from redis.asyncio import Redis
 
 from app.domain.jobs import Money, Status
-from app.store import keys
 from tests.support.checks import immortal_keys, ledger_faults, slot_faults
 from tests.support.emulator import Emulator
 from tests.support.hand import Hand
 from tests.support.redis_server import RedisServer, free_port
 from tests.support.refusals import assert_problem
 from tests.support.site import Serve
-from tests.support.stack import ADMIN_KEY, Stack, environment, open_stack
+from tests.support.stack import Stack, environment, open_stack
 from tests.support.up import clean_environment, run_command
 from tests.support.waiting import wait_until
 from tests.support.workers import Workers, children
@@ -167,55 +166,6 @@ async def test_with_memory_used_up_what_was_bought_is_written_down(fragile: Stac
     assert len(await hand.due("deliver")) == 2
     ask(fragile, "CONFIG", "SET", "maxmemory", "0")
     await assert_takes_jobs(fragile)
-
-
-async def test_full_memory_is_said_before_and_while(fragile: Stack) -> None:
-    """I6: an alarm rings before it is full; full, `/readyz` and status say so, and status answers."""
-    admin = {"Authorization": f"Bearer {ADMIN_KEY}"}
-    async with fragile.workers():
-        used = fragile.redis.command("INFO", "memory").split(b"used_memory:")[1].split(b"\r\n")[0]
-        ask(fragile, "CONFIG", "SET", "maxmemory", str(int(int(used) * 1.15)))
-
-        async def rung() -> bool:
-            return any(alarm.kind == "store_memory" for alarm in await fragile.gateway.alarms.newest(9))
-
-        await wait_until(rung, "an alarm says that the store is nearly full", timeout=20)
-        assert (await fragile.api.get("/readyz")).status_code == 200
-        ask(fragile, "CONFIG", "SET", "maxmemory", "1")
-        ready = await fragile.api.get("/readyz")
-        assert (ready.status_code, ready.json()["store"]) == (503, "full")
-        assert (await fragile.api.get("/v1/admin/status", headers=admin)).status_code == 200
-        ask(fragile, "CONFIG", "SET", "maxmemory", "0")
-        assert (await fragile.api.get("/readyz")).json()["status"] == "ready"
-
-
-async def test_one_number_of_jobs_at_fal_for_all_hosts(stack: Stack) -> None:
-    """Hosts with other numbers: the least holds for all, and one that is gone does not count."""
-    health = stack.gateway.health
-    assert (await health.agree("a:1", 4)).number == 4
-    assert (await health.agree("b:1", 2)).host == "b:1"
-    assert (await health.agree("a:1", 4)).number == 2
-    for _ in range(3):
-        await stack.submit()
-    assert await stack.gateway.dispatch.grant() == 2
-    seen = await stack.gateway.buying.state()
-    assert (seen.configured, seen.slots, seen.hosts) == (2, 2, {"a:1": 4, "b:1": 2})
-    gone = stack.redis.command("HSET", keys.CONCURRENCY, "host b:1", "2 1")
-    assert gone == b":0\r\n"
-    assert (await health.agree("a:1", 4)).number == 4
-    assert await stack.gateway.dispatch.grant() == 1
-
-
-async def test_workers_that_are_away_turn_nobody_away(stack: Stack) -> None:
-    """Never there: not ready. Seen before and silent now: ready, and their absence is said."""
-    assert (await stack.api.get("/readyz")).status_code == 503
-    now = await stack.gateway.dispatch.now_ms()
-    stack.redis.command("SET", keys.LANES_SEEN, str(now), "EX", "60")
-    ready = await stack.api.get("/readyz")
-    assert (ready.status_code, ready.json()["workers_missing"]) == (200, ["deliveries", "lanes", "work"])
-    assert ready.json()["upstream_paused"] is None
-    stack.redis.command("SET", keys.LANES_SEEN, str(now - 60_000), "EX", "60")
-    assert "No worker" in str((await stack.api.get("/readyz")).json()["upstream_paused"])
 
 
 async def finalize_now(hand: Hand, job_id: str) -> None:
