@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -97,6 +98,22 @@ async def test_a_stranger_has_no_body_read(server: Server) -> None:
         answer = await asyncio.wait_for(reader.read(13), 5)
         assert answer.startswith(b"HTTP/1.1 401"), (method, target, answer)
         writer.close()
+
+
+async def test_a_long_path_is_cut_in_the_log(redis_server: RedisServer, emulator: Emulator, tmp_path: Path) -> None:
+    """What anybody may send without a key adds little to a file on the store's disk."""
+    log = tmp_path / "api.log"
+    async with running_server(environment(redis_server, emulator), log=log) as server:
+        before = log.stat().st_size
+        request = b"GET /" + b"%00" * 4000 + b" HTTP/1.1\r\nHost: filmgate.test\r\nConnection: close\r\n\r\n"
+        answer = await asyncio.to_thread(server.send, request)
+        assert answer.startswith(b"HTTP/1.1 404 "), answer
+
+        async def written() -> bool:
+            return log.stat().st_size > before
+
+        await wait_until(written, "the request has its line")
+        assert log.stat().st_size - before < 4000
 
 
 def arriving(sizes: list[int], pause: float, bodies: Bodies, pace: Pace, *, payer: str = "key_1") -> Incoming:
