@@ -187,7 +187,7 @@ async def _beating(served: Served) -> AsyncIterator[None]:
 async def _start(served: Served, folder: Path) -> float:
     """Seconds from the command to the first 200 of its probe, on the store as it is."""
     folder.mkdir()  # noqa: ASYNC240  nothing else is going on
-    port = free_port()
+    port = free_port(together=2)  # the emulator takes the second
     env = {**served.env, "FILMGATE_PORT": str(port), "FILMGATE_DATA_DIR": str(folder / "data")}
     began = time.monotonic()
     async with running("app.cli", "up", env=env, log=folder / "up.log") as process, aiohttp.ClientSession() as web:

@@ -31,18 +31,24 @@ def environment(**more: str) -> dict[str, str]:
     return {**kept, "FILMGATE_LOG_FORMAT": "json", **more}
 
 
-def free_port() -> int:
-    """A port of ours on which nobody listens.
+def free_port(*, together: int = 1) -> int:
+    """A port of ours on which nobody listens; with `together`, the first of so many in a row.
 
     Raises:
         NotMeasured: all of them are taken.
     """
     for port in PORTS:
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", port))
+        if all(_is_free(port + number) for number in range(together)):
             return port
     raise NotMeasured(f"Ports {PORTS[0]} to {PORTS[-1]} are all taken.")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe, contextlib.suppress(OSError):
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", port))
+        return True
+    return False
 
 
 def cpu_seconds(pid: int) -> float:

@@ -54,8 +54,9 @@ class Feed:
         """
         seen = _checked(caller, cursor) or BEGINNING
         found: list[Event | Notice] = []
-        for _ in range(0, SCAN_LIMIT, PAGE):
-            stretch = await self._events.after(caller.team, seen)
+        count = min(PAGE, limit + 1) if caller.sees_team else PAGE  # a stretch that has all it needs, as a rule
+        for _ in range(0, SCAN_LIMIT, count):
+            stretch = await self._events.after(caller.team, seen, count=count)
             for event in stretch.events:
                 if _may_see(caller, event):
                     if len(found) == limit:

@@ -17,6 +17,7 @@ from app.domain.limits import Owner, Window
 from app.ending import ended
 from app.store import keys
 from app.store.connection import Client, store_errors
+from app.store.packing import unpacked
 from app.store.records import job_at, read_job
 
 PAGE = 500
@@ -186,7 +187,8 @@ class EventStore:
             pipe = self._redis.pipeline(transaction=False)
             for job in jobs:
                 pipe.hgetall(keys.job(join_ref(team, job)))
-            records = dict(zip(jobs, await pipe.execute(), strict=True)) if jobs else {}
+            rows_of_jobs = await pipe.execute() if jobs else []
+        records = {job: unpacked(record) for job, record in zip(jobs, rows_of_jobs, strict=True)}
         found: list[Event | Notice] = []
         for event_id, row in rows:
             if "notice" in row:
