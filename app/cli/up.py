@@ -207,10 +207,10 @@ def _children(settings: Settings, *, emulated: bool) -> list[Child]:
     python = [sys.executable, "-m"]
     commands = {"worker": [*python, "workers"], "api": [*python, "app.cli", "serve"]}
     if emulated and settings.fal_admin_key is not None:
-        admin = ["--admin-key", settings.fal_admin_key.get_secret_value()]
+        environment["EMULATOR_ADMIN_KEYS"] = settings.fal_admin_key.get_secret_value()  # not for the process list
         where = ["--host", _emulator_host(settings), "--port", str(settings.port + 1)]
         state = ["--state-file", str(settings.data_dir / "emulator.jsonl")]
-        commands = {"emulator": [*python, "app.emulator", *where, *state, *admin], **commands}
+        commands = {"emulator": [*python, "app.emulator", *where, *state], **commands}
     return [Child(name, command, environment, logs / f"{name}.log") for name, command in commands.items()]
 
 

@@ -101,13 +101,13 @@ def _parser() -> argparse.ArgumentParser:
         "--key",
         action="append",
         default=[],
-        help="a key to accept; may be repeated; without it any key is accepted",
+        help="a key to accept; may be repeated; without it any is accepted; a real one belongs into EMULATOR_KEYS",
     )
     add(
         "--admin-key",
         action="append",
         default=[],
-        help="a key that may read history and billing; may be repeated; without it any accepted key may",
+        help="a key that may read history and billing; may be repeated; without it any may; or EMULATOR_ADMIN_KEYS",
     )
     add("--webhook-user", default="user_emulator", help="the X-Fal-Webhook-User-Id of deliveries")
     add("--state-file", type=Path, help="keep requests and charges here (files beside it), over restarts")
@@ -125,8 +125,8 @@ def _options(asked: argparse.Namespace) -> Options:
         queue_seconds=asked.queue_seconds,
         run_seconds=asked.run_seconds,
         speed=asked.speed,
-        keys=frozenset(asked.key),
-        admin_keys=frozenset(asked.admin_key),
+        keys=frozenset(asked.key) | _keys("EMULATOR_KEYS"),
+        admin_keys=frozenset(asked.admin_key) | _keys("EMULATOR_ADMIN_KEYS"),
         webhook_user=asked.webhook_user,
         state_file=asked.state_file,
         public_url=asked.public_url.rstrip("/"),
@@ -134,6 +134,14 @@ def _options(asked: argparse.Namespace) -> Options:
         plain_clips=asked.plain_clips,
         no_clips=asked.no_clips,
     )
+
+
+def _keys(name: str) -> frozenset[str]:
+    """Keys in the environment, with commas between, or in a file: no process list has them."""
+    text = os.environ.get(name, "")
+    if path := os.environ.get(f"{name}_FILE"):
+        text += "," + Path(path).read_text(encoding="utf-8")
+    return frozenset(key.strip() for key in text.split(",") if key.strip())
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -6,13 +6,11 @@ from collections.abc import AsyncIterator
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 
 from app.emulator import control, platform, queue, storage
 from app.emulator.emulator import Emulator
+from app.emulator.pages import OwnPagesOnly
 from app.emulator.web import FalHeaders
-
-EXPOSED = ["x-fal-request-id", "x-fal-request-timeout-type", "x-fal-error-type", "x-fal-billable-units", "etag"]
 
 
 def create_app(emulator: Emulator) -> Starlette:
@@ -36,11 +34,5 @@ def create_app(emulator: Emulator) -> Starlette:
         *platform.routes(emulator),
         *rest,
     ]
-    cors = Middleware(
-        CORSMiddleware,
-        allow_origins=["*"],
-        allow_methods=["GET", "POST", "PUT", "OPTIONS"],
-        allow_headers=["*"],
-        expose_headers=EXPOSED,
-    )
-    return Starlette(routes=routes, middleware=[Middleware(FalHeaders), cors], lifespan=lifespan)
+    pages = Middleware(OwnPagesOnly, public_url=emulator.options.public_url)
+    return Starlette(routes=routes, middleware=[Middleware(FalHeaders), pages], lifespan=lifespan)

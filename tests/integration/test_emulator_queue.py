@@ -333,17 +333,30 @@ async def test_time_can_stand_still_and_run_faster() -> None:
         assert refused.status_code == 400
 
 
-async def test_browsers_may_call_it(caller: FalCaller) -> None:
-    """Preflight allows fal-js's headers and methods, and exposes fal's."""
-    preflight = {
-        "Origin": "https://app.example",
-        "Access-Control-Request-Method": "PUT",
-        "Access-Control-Request-Headers": "authorization,x-fal-queue-priority",
-    }
-    asked = await caller.web.options(f"/{KLING}", headers=preflight)
-    answer = await caller.web.get(
-        "/fal-ai/kling-video/requests/x/status", headers={"Origin": "https://app.example"}
-    )
-    assert asked.status_code == 200
-    assert "PUT" in asked.headers["access-control-allow-methods"]
-    assert "x-fal-request-id" in answer.headers["access-control-expose-headers"]
+@pytest.mark.parametrize(
+    "path", ["/emulator/requests", "/emulator/ledger", "/", f"/{KLING}", "/.well-known/jwks.json"]
+)
+async def test_a_web_page_of_another_origin_gets_nothing(caller: FalCaller, path: str) -> None:
+    """No answer that it could read, no preflight, nothing done; programs and the address line are answered."""
+    foreign: list[dict[str, str]] = [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Host": "evil.example"},
+    ]
+    for headers in foreign:
+        for method in ("GET", "POST", "OPTIONS"):
+            answer = await caller.web.request(method, path, headers=headers)
+            assert answer.status_code == 403, (method, headers)
+            assert not [name for name in answer.headers if name.startswith("access-control")]
+    for headers in ({}, {"Sec-Fetch-Site": "none"}, {"Origin": str(caller.web.base_url).rstrip("/")}):
+        assert (await caller.web.get(path, headers=headers)).status_code != 403
+
+
+async def test_a_page_of_another_port_may_show_a_clip(caller: FalCaller) -> None:
+    """As the dashboard of the gateway does: shown by the browser, and not read by a script."""
+    shown = await caller.web.get("/sample.jpg", headers={"Sec-Fetch-Site": "same-site"})
+    assert shown.status_code == 200
+    assert (await caller.web.get("/sample.jpg", headers={"Origin": "https://evil.example"})).status_code == 403
