@@ -1,0 +1,48 @@
+"""Several hosts behind Sentinel: what was acknowledged is not lost, and nothing is bought twice, whatever fails."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.faults import FAULTS, faults
+from tests.support.network import why_not
+
+TOGETHER = (  # each row has hosts of its own
+    ("primary_killed", "both_killed"),
+    ("primary_cut", "api_killed"),
+    ("primary_frozen", "workers_killed_and_frozen"),
+)
+UNCONFIRMED = {"partition", "replica_behind"}  # what only the primary has is lost here, until replicas confirm it
+LONGEST_S = 1800
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _networks() -> None:
+    """Skips where no networks can be made; never where it is decided what lands."""
+    reason = why_not()
+    if reason is not None and not os.environ.get("CI"):
+        pytest.skip(reason)
+    assert reason is None
+
+
+def test_every_fault_happens_once() -> None:
+    """None was forgotten when they were put together."""
+    assert sorted(name for names in TOGETHER for name in names) == sorted(set(FAULTS) - UNCONFIRMED)
+
+
+@pytest.mark.parametrize("names", TOGETHER, ids="-".join)
+@pytest.mark.timeout(LONGEST_S)
+async def test_no_fault_of_a_host_loses_a_job_or_buys_one_twice(
+    request: pytest.FixtureRequest, names: tuple[str, ...], tmp_path: Path, say: Callable[[str], None]
+) -> None:
+    """Two jobs a second over both APIs: every job with a 202 comes to its end, and fal got each of them once."""
+    form = "long" if request.getfixturevalue("full") else "short"
+    wrong = []
+    async for books in faults(tmp_path, form, names):
+        say(str(books))
+        wrong += [str(books)] if books.lost or books.bought_twice or books.given_up or books.stalled else []
+    assert wrong == []

@@ -1,0 +1,186 @@
+"""What happens to machines: eight faults of an installation over six hosts, each of which heals.
+
+`python -m tests.support.faults FOLDER short|long NAME…` makes the hosts, lets the faults happen one after the other
+while callers come, and says a line of JSON for each. It ends, and everything with it, when its input does.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from tests.support.demand import Books, Demand
+from tests.support.hosts import APIS, WORKERS, Hosts, open_hosts
+from tests.support.network import isolated
+from tests.support.tree import ROOT
+
+CALM_S = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """How long things last: until sentinels call a server down, and until a fault heals."""
+
+    down_after_ms: int
+    holds_s: float
+    partition_s: float
+    behind_s: float
+
+
+FORMS = {
+    "short": Form(down_after_ms=1000, holds_s=4, partition_s=8, behind_s=4),
+    "long": Form(down_after_ms=5000, holds_s=30, partition_s=56, behind_s=20),
+}
+
+
+async def primary_killed(hosts: Hosts, form: Form) -> None:
+    """`kill -9`; it comes back as the replica."""
+    primary = await hosts.primary()
+    hosts.signal(primary, "store", signal.SIGKILL)
+    await asyncio.sleep(form.holds_s)
+    await hosts.restart_store(primary)
+
+
+async def primary_frozen(hosts: Hosts, form: Form) -> None:
+    """Its connections stay open, and nothing answers; it wakes up and believes to be the primary."""
+    primary = await hosts.primary()
+    hosts.signal(primary, "store", signal.SIGSTOP)
+    await asyncio.sleep(form.holds_s)
+    hosts.signal(primary, "store", signal.SIGCONT)
+
+
+async def primary_cut(hosts: Hosts, form: Form) -> None:
+    """The primary's host hears nobody, its sentinel neither."""
+    primary = await hosts.primary()
+    hosts.network.part(primary)
+    await asyncio.sleep(form.holds_s)
+    hosts.network.mend(primary)
+
+
+async def partition(hosts: Hosts, form: Form) -> None:
+    """The primary and an API, whom callers still reach, on one side; everybody else on the other."""
+    primary = await hosts.primary()
+    hosts.network.part(primary, APIS[0])
+    await asyncio.sleep(form.partition_s)
+    hosts.network.mend(primary, APIS[0])
+
+
+async def replica_behind(hosts: Hosts, form: Form) -> None:
+    """The replica's host is cut off for a while; when it is back the primary is killed at once."""
+    primary, replica = await hosts.primary(), await hosts.replica()
+    hosts.network.part(replica)
+    await asyncio.sleep(form.behind_s)
+    hosts.signal(primary, "store", signal.SIGKILL)
+    hosts.network.mend(replica)
+    await asyncio.sleep(form.holds_s)
+    await hosts.restart_store(primary)
+
+
+async def both_killed(hosts: Hosts, form: Form) -> None:
+    """No store at all for a while."""
+    both = await hosts.primary(), await hosts.replica()
+    for host in both:
+        hosts.signal(host, "store", signal.SIGKILL)
+    await asyncio.sleep(form.holds_s)
+    for host in both:
+        await hosts.restart_store(host)
+
+
+async def workers_killed_and_frozen(hosts: Hosts, form: Form) -> None:
+    """One host of workers is gone; when it is back, the other one stands still for a while."""
+    gone, still = WORKERS
+    hosts.kill_host(gone)
+    await asyncio.sleep(form.holds_s)
+    hosts.start_workers(gone)
+    hosts.network.signal(still, signal.SIGSTOP)
+    await asyncio.sleep(form.holds_s)
+    hosts.network.signal(still, signal.SIGCONT)
+
+
+async def api_killed(hosts: Hosts, form: Form) -> None:
+    """One host that answers callers is gone."""
+    hosts.kill_host(APIS[1])
+    await asyncio.sleep(form.holds_s)
+    hosts.start_api(APIS[1])
+
+
+FAULTS: dict[str, Callable[[Hosts, Form], Awaitable[None]]] = {
+    made.__name__: made
+    for made in (
+        primary_killed,
+        primary_frozen,
+        primary_cut,
+        partition,
+        replica_behind,
+        both_killed,
+        workers_killed_and_frozen,
+        api_killed,
+    )
+}
+
+
+async def suffer(hosts: Hosts, name: str, form: Form, demand: Demand) -> Books:
+    """One fault while callers come: before it, during it, and until everything flows again."""
+    await demand.begin(name)
+    await demand.flowing(since=0, seconds=CALM_S)
+    await FAULTS[name](hosts, form)
+    await demand.flowing(since=time.monotonic(), seconds=CALM_S)
+    books = await demand.end()
+    await hosts.whole()
+    return books
+
+
+async def suffer_all(folder: Path, form: Form, names: Sequence[str], said: TextIO) -> None:
+    """Each fault, and a line for it."""
+    async with open_hosts(folder, down_after_ms=form.down_after_ms) as hosts:
+        demand = Demand([hosts.url(host) for host in APIS], hosts.account, hosts.fal)
+        try:
+            for name in names:
+                books = await suffer(hosts, name, form, demand)
+                said.write(f"{json.dumps(books.plain())}\n")
+                said.flush()
+        finally:
+            await demand.close()
+
+
+async def faults(folder: Path, form: str, names: Sequence[str]) -> AsyncIterator[Books]:
+    """What came of each fault, on hosts of their own that are gone afterwards, whatever happens."""
+    process = await asyncio.create_subprocess_exec(
+        *isolated(sys.executable, "-m", "tests.support.faults", str(folder), form, *names),
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    try:
+        async for line in process.stdout:
+            yield Books(**json.loads(line))
+        complaint = await process.stderr.read()
+        assert await process.wait() == 0, complaint.decode()[-4000:]
+    finally:
+        if process.returncode is None:
+            process.kill()  # its first process dies with it, and the rest with that one
+            await process.wait()
+
+
+def _end_with_input() -> None:
+    while os.read(sys.stdin.fileno(), 1):  # without a lock, which the end of the process would wait for
+        pass
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    threading.Thread(target=_end_with_input, daemon=True).start()
+    with contextlib.redirect_stdout(sys.stderr):  # what is logged is no answer
+        asyncio.run(suffer_all(Path(sys.argv[1]), FORMS[sys.argv[2]], sys.argv[3:], sys.__stdout__ or sys.stdout))
