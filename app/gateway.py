@@ -192,7 +192,7 @@ async def open_gateway(
     arm(settings.crash)
     catalog = load_catalog(settings)
     policy = egress_policy(settings)
-    redis = connect(url, name=f"filmgate-{process}")
+    redis = connect(url, name=f"filmgate-{process}", replicas=settings.store_replicas)
     patient = connect(url, patience=PATIENCE_S, name=f"filmgate-{process}-patient")
     way = way_to_fal(settings)
     fal = FalClient(

@@ -19,6 +19,7 @@ from app.api.overload import Gate
 from app.api.problems import add_problem_handlers
 from app.api.stopping import STOPPING
 from app.api.v1 import deliveries, events, files, jobs, me, models, tokens, usage, webhook_endpoints
+from app.ending import ended
 from app.gateway import open_gateway
 from app.settings import Settings, load_settings
 from app.telemetry import set_up_logs
@@ -81,7 +82,11 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         async with open_gateway(settings, process="api", patience=None) as gateway:
             app.state.gateway = gateway
-            yield {STOPPING: asyncio.Event()}
+            watch = asyncio.create_task(gateway.epoch.keep_watch())
+            try:
+                yield {STOPPING: asyncio.Event()}
+            finally:
+                await ended(watch)
 
     app = FastAPI(
         title="Filmgate",

@@ -176,6 +176,7 @@ class Settings(BaseModel):
     unproven_charge: Literal["settle", "release"] = Field("settle", alias="FILMGATE_UNPROVEN_CHARGE")
     prices: Path | None = Field(None, alias="FILMGATE_PRICES")
     store_check: Literal["refuse", "warn"] | None = Field(None, alias="FILMGATE_STORE_CHECK")
+    store_replicas_given: int | None = Field(None, alias="FILMGATE_STORE_REPLICAS", ge=0, le=10)
     tls_cert: Path | None = Field(None, alias="FILMGATE_TLS_CERT")
     tls_key: Path | None = Field(None, alias="FILMGATE_TLS_KEY")
     upstream_concurrency: int = Field(10, alias="FILMGATE_UPSTREAM_CONCURRENCY", ge=1, le=10_000)
@@ -291,6 +292,14 @@ class Settings(BaseModel):
     def emulated(self) -> bool:
         """True when "fal" is a process on this machine, so that loopback images are fine."""
         return is_loopback(urlsplit(self.fal_queue_url).hostname)
+
+    @property
+    def store_replicas(self) -> int:
+        """How many replicas must confirm what is acknowledged: with Sentinel one may become the primary."""
+        if self.store_replicas_given is not None:
+            return self.store_replicas_given
+        url = self.redis_url.get_secret_value() if self.redis_url else ""
+        return int(url.startswith("sentinel:"))
 
     @property
     def retention_ms(self) -> int:

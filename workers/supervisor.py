@@ -58,7 +58,7 @@ class Supervisor:
     def __init__(self, settings: Settings) -> None:
         url = required_url(settings)
         self._settings = settings
-        self._redis = connect(url, name="filmgate-supervisor")
+        self._redis = connect(url, name="filmgate-supervisor", replicas=settings.store_replicas)
         self._dispatch = DispatchStore(self._redis, patient=self._redis, concurrency=settings.upstream_concurrency)
         opened = partial(open_gateway, settings, process="epoch") if settings.fal_admin_key is not None else None
         self._epoch = EpochWatch(self._redis, data_dir=settings.data_dir, opened=opened)

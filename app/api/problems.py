@@ -82,6 +82,7 @@ TITLES = {
     "unavailable": "Try again in a moment",
     "overloaded": "Too much is asked at the moment",
     "store_unavailable": "The store does not answer",
+    "outcome_unknown": "It may have been written, or not",
     "upstream_unavailable": "fal does not answer",
     "internal_error": "Something went wrong here",
 }

@@ -226,6 +226,12 @@ class StoreUnavailable(Unavailable):
     code = "store_unavailable"
 
 
+class Unconfirmed(StoreUnavailable):
+    """It was written, and nobody can say yet whether it stays: the primary's replica has not confirmed it."""
+
+    code = "outcome_unknown"
+
+
 class UpstreamUnavailable(Unavailable):
     """fal does not answer."""
 

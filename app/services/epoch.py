@@ -5,11 +5,12 @@ address: in each of them jobs that were bought may stand in line again.
 """
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
 
-from app.domain.errors import Conflict
+from app.domain.errors import Conflict, StoreUnavailable
 from app.store.alarms import AlarmStore
 from app.store.audit import AuditStore
 from app.store.epoch import Cause, Epoch, EpochStore
@@ -18,10 +19,11 @@ from app.store.witness import Mark, Witness
 CAUSES: dict[Cause, str] = {
     "empty": "it is empty, and it was not",
     "other": "it is another store than before, or an older copy of it",
-    "forgotten": "it no longer knows a claim that was made in it",
+    "forgotten": "it no longer knows a claim or a job that was made in it",
     "restored": "a backup was put in its place",
 }
 
+WATCH_S = 1.0
 REMEMBERED = 200  # alarms that are looked through before the same one is rung again
 
 log = structlog.get_logger()
@@ -53,18 +55,22 @@ class EpochService:
         self._witness = witness
         self._alarms = alarms
         self._audit = audit
+        self._seen: Mark | None = None  # by this process, where there is no file to remember it
         self._warned: set[str] = set()
 
     async def confirm(self) -> bool:
-        """May what was claimed be bought? Called between each claim and its POST, and once a second by supervisors.
+        """May what was claimed be bought? Asked between each claim and its POST, and each second by every process.
 
         1. read the witness, and compare the store with it; one that has gone back stops all buying in the same step
         2. remember what the store is now: on disk before the answer, so that the claim in hand is never forgotten
         3. a store that went back is an alarm
+
+        StoreUnavailable when it does not answer, or its replicas do not confirm what it knows.
         """
-        mark = await asyncio.to_thread(self._witness.read)
+        mark = await asyncio.to_thread(self._witness.read) or self._seen
         seen = await self._store.compare(mark)
         if not await asyncio.to_thread(self._witness.keep, mark, seen.mark):
+            self._seen = seen.mark
             self._warn("epoch.unguarded", "it cannot be written; set FILMGATE_DATA_DIR to a directory that can be")
         if mark is None and seen.mark.number > 0:
             self._warn("epoch.no_witness", "none was there; what the store forgot until now is not known")
@@ -73,6 +79,13 @@ class EpochService:
             log.error("epoch.stopped", why=why, remedy="fal's history decides, or `filmgate epoch accept`")
             await self._alarms.ring("epoch_stopped", f"The store has gone back in time ({why}); nothing is bought.")
         return not seen.stopped
+
+    async def keep_watch(self) -> None:
+        """Compare once a second, for ever: an API process may have acknowledged what no worker has seen."""
+        while True:
+            with suppress(StoreUnavailable):
+                await self.confirm()
+            await asyncio.sleep(WATCH_S)
 
     def _warn(self, event: str, remedy: str) -> None:
         """Once a process: a store that goes back in time would not be noticed here."""

@@ -200,6 +200,7 @@ class Jobs:
         while not job.status.ended:
             if job.status is Status.QUEUED:
                 await self._jobs.cancel_queued(job)
+                await self._admission.confirm()
             elif job.cancel_requested_ms is not None:
                 return job
             else:

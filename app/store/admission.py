@@ -13,10 +13,12 @@ from app.store import keys
 from app.store.connection import Client, store_errors
 from app.store.limits import Clock, read_states, with_periods
 from app.store.records import write_fields
+from app.store.replicas import require_confirmation, unconfirmed
 from app.store.scripts import script
 
 DAY_MS = 86_400_000
 IDEMPOTENCY_MS = 7 * DAY_MS
+ACKNOWLEDGED = {"admitted", "repeated"}  # answers that promise a job
 # A high job counts as an hour older in its user's line, a low one as an hour younger: nobody waits for ever.
 BANDS_MS = {Priority.HIGH: -3_600_000, Priority.NORMAL: 0, Priority.LOW: 3_600_000}
 
@@ -106,18 +108,21 @@ class AdmissionStore:
         self._retention_ms = retention_ms
 
     async def admit(self, new: NewJob) -> Answer:
-        """Write down a job, all or nothing."""
+        """Write down a job, all or nothing; Unconfirmed where it stands, and may be lost with the primary."""
         job_id = new_id("job")
         record = write_fields(_record(new, job_id))
 
         async def call(when: dict[str, str | int]) -> Sequence[Any]:
+            answer: Sequence[Any]
             with store_errors():
-                answer: Sequence[Any] = await script("admit").run(
+                answer, confirmed = await script("admit").run_confirmed(
                     self._redis,
                     keys=_keys(new, job_id),
                     args={**self._arguments(new, job_id), **when},
                     rest=[*(f"{name}={value}" for name, value in new.metadata.items()), *record],
                 )
+            if not confirmed and answer[0] in ACKNOWLEDGED:
+                raise unconfirmed()
             return answer
 
         kind, now, *told = await with_periods(self._clock, new.zone, call)
@@ -172,11 +177,18 @@ class AdmissionStore:
         if digest:
             await self.told(job, digest=digest, polled=True)
 
+    async def confirm(self) -> None:
+        """Unconfirmed when something that was written until now may be lost with the primary."""
+        with store_errors():
+            await require_confirmation(self._redis)
+
     async def peek(self, caller: Caller, idempotency_key: str) -> tuple[str, str] | None:
         """The job id and the fingerprint of an idempotency key that the caller used before."""
         name = _idempotency(caller.team, caller.token or caller.user, idempotency_key)
         with store_errors():
             found = await self._redis.hmget(name, "job", "fingerprint")
+            if found[0]:
+                await require_confirmation(self._redis)
         return (found[0], found[1]) if found[0] else None
 
 

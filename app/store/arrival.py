@@ -19,6 +19,7 @@ from redis.exceptions import AuthenticationError, InvalidResponse, NoPermissionE
 from app.domain.errors import StoreUnavailable
 from app.domain.store_address import TLS_FILES, StoreAddress, read_store_address
 from app.store.connection import CONNECT_TIMEOUT, Client, sentinel_options
+from app.store.replicas import replica_faults
 from app.store.rights import forbidden
 
 OLDEST = (7, 0)
@@ -93,7 +94,7 @@ async def _look(client: Client, address: StoreAddress) -> list[str]:
         faults.append(
             f"The store at {address} has no password in FILMGATE_REDIS_URL: whoever reaches it may spend the money."
         )
-    return faults
+    return [*faults, *await replica_faults(client)]
 
 
 async def _config(client: Client) -> dict[str, str] | None:

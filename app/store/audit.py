@@ -9,6 +9,7 @@ from typing import Any
 from app.domain.errors import FilmgateError, NotFound, Unavailable
 from app.store import keys
 from app.store.connection import Client, store_errors
+from app.store.replicas import unconfirmed
 from app.store.scripts import script
 
 TRIES = 50  # times another administrator may have been faster
@@ -92,7 +93,7 @@ class AuditStore:
             }
             text = json.dumps(line, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
             with store_errors():
-                answer = await script("act").run(
+                answer, confirmed = await script("act").run_confirmed(
                     self._redis,
                     keys={"audit": keys.AUDIT, "audit_head": keys.AUDIT_HEAD},
                     args={
@@ -106,6 +107,8 @@ class AuditStore:
                 )
             if answer[0] == "unmet":
                 raise require[answer[1]].error
+            if answer[0] == "done" and not confirmed:
+                raise unconfirmed()
             if answer[0] == "done":
                 return
         raise Unavailable("Many administrators act at once; try again in a moment.")

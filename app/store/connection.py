@@ -92,9 +92,16 @@ def _tls(address: StoreAddress) -> dict[str, Any]:
 
 
 def connect(
-    url: str, *, patience: float | None = None, name: str = "filmgate", connections: int = MAX_CONNECTIONS
+    url: str,
+    *,
+    patience: float | None = None,
+    name: str = "filmgate",
+    connections: int = MAX_CONNECTIONS,
+    replicas: int = 0,
 ) -> Client:
     """An asyncio client of the store at `url`, whose callers take turns at so many connections.
+
+    `replicas` is how many of the primary's must confirm what is acknowledged (`app/store/replicas.py`).
 
     Without `patience` it fails fast, for requests. With it, a read may block for that many seconds. Nothing is
     repeated by the library, which would re-issue commands that are not idempotent (redis-py issue 4125).
@@ -115,15 +122,21 @@ def connect(
         "max_connections": connections,
         "timeout": TURN_TIMEOUT,
     }
+    client: Any
     if address.service:
         kwargs = {**hasty, **sentinel_options(address)}
         sentinel: Any = Sentinel(address.hosts, sentinel_kwargs=kwargs)  # type: ignore[no-untyped-call]  # untyped in redis-py
         options["connection_class"] = _ManagedTLS if options.pop("ssl", False) else _Managed
-        return sentinel.master_for(address.service, connection_pool_class=_SentinelPool, **options)
-    tls = options.pop("ssl", False)
-    kind = aredis.UnixDomainSocketConnection if address.path else aredis.SSLConnection if tls else aredis.Connection
-    pool = aredis.BlockingConnectionPool(connection_class=kind, **_where(address), **options)
-    return aredis.Redis.from_pool(pool)
+        client = sentinel.master_for(address.service, connection_pool_class=_SentinelPool, **options)
+    else:
+        tls = options.pop("ssl", False)
+        plain = aredis.UnixDomainSocketConnection if address.path else aredis.Connection
+        kind = aredis.SSLConnection if tls else plain
+        client = aredis.Redis.from_pool(
+            aredis.BlockingConnectionPool(connection_class=kind, **_where(address), **options)
+        )
+    client.replicas = replicas
+    return client
 
 
 async def disconnect(client: Client) -> None:

@@ -8,6 +8,7 @@ from app.store import keys
 from app.store.audit import Command
 from app.store.buying import EPOCH
 from app.store.connection import Client, store_errors
+from app.store.replicas import unconfirmed
 from app.store.scripts import script
 from app.store.witness import Mark
 
@@ -55,9 +56,14 @@ class EpochStore:
         self._redis = redis
 
     async def compare(self, mark: Mark | None) -> Compared:
-        """Compare the store with what the witness remembers; one that has gone back stops buying at once."""
+        """Compare the store with what the witness remembers; one that has gone back stops buying at once.
+
+        Where replicas are expected it writes, so that they confirm this and all that was written before, the claim
+        in hand among it. Unconfirmed where they do not: what this store knows may be lost with it, and nobody shall
+        remember it, nor buy what was claimed in it.
+        """
         with store_errors():
-            cause, store_id, claims, newest, now, stopped = await script("compare_epoch").run(
+            answer, confirmed = await script("compare_epoch").run_confirmed(
                 self._redis,
                 keys={"epoch": keys.EPOCH, "pauses": keys.PAUSES},
                 args={
@@ -65,17 +71,28 @@ class EpochStore:
                     "id": mark.id if mark else "",
                     "number": mark.number if mark else 0,
                     "nonce": mark.nonce if mark else "",
+                    "admitted": mark.admitted if mark else 0,
+                    "job": mark.job if mark else "",
                     "seen_ms": mark.seen_ms if mark else 0,
                     "suspect": "restored" if mark and mark.restored else "",
                     "fresh": new_nonce(),
                     "sentence": SENTENCE,
-                    "every_ms": SEEN_EVERY_MS,
+                    "every_ms": 0 if self._redis.replicas else SEEN_EVERY_MS,
                 },
             )
-        nonce = newest.partition(" ")[2]
+        if not confirmed:
+            raise unconfirmed()
+        cause, store_id, now, stopped, claims, claim, admissions, admission = answer
         return Compared(
             cause=cast("Cause", cause) if cause else None,
-            mark=Mark(store_id, int(claims), nonce, int(now)),
+            mark=Mark(
+                store_id,
+                int(claims),
+                claim.partition(" ")[2],
+                int(now),
+                admitted=int(admissions),
+                job=admission.partition(" ")[2],
+            ),
             stopped=bool(stopped),
         )
 

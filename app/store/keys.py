@@ -80,6 +80,8 @@ LIFETIMES: dict[str, Lifetime] = {
     "aside": Lifetime.STANDING,
     "pauses": Lifetime.STANDING,
     "breaker": Lifetime.STANDING,
+    "confirm": Lifetime.STANDING,
+    "admissions": Lifetime.STANDING,
     "epoch": Lifetime.PERMANENT,
     "claims": Lifetime.STANDING,
     "wake": Lifetime.EXPIRING,
@@ -99,6 +101,8 @@ PAUSES = PREFIX + "pauses"  # hash: team, or `all`, to the sentence of the admin
 BREAKER = PREFIX + "breaker"  # hash: what fal's last answers mean for buying on
 EPOCH = PREFIX + "epoch"  # hash: which store this is, how many claims it knows, and the last time it went back
 CLAIMS = PREFIX + "claims"  # hash: the newest claims, `number nonce`, by their number modulo 1000
+ADMISSIONS = PREFIX + "admissions"  # hash: the newest admissions, `number job`, in the same way
+CONFIRM = PREFIX + "confirm"  # string: written to ask whether replicas have what was written before
 MARKS = PREFIX + "marks"  # hash: what each team and user was granted so far, for its weight
 LINE_TEAMS = PREFIX + "line:teams"  # sorted set: teams with jobs in line, by their mark
 PARTS = PREFIX + "parts"  # sorted set: everybody's unfinished uploads with parts, by when (ms) they end

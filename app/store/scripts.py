@@ -15,6 +15,7 @@ from typing import Any
 from redis.exceptions import NoScriptError
 
 from app.store.connection import Client
+from app.store.replicas import run_confirmed
 
 NAME = re.compile(r"^--   (\w+)\b")
 FOLDER = resources.files("app.store") / "lua"
@@ -67,16 +68,40 @@ class Script:
         args: Mapping[str, str | int | float],
         rest: Iterable[str | int | float] = (),
     ) -> Any:
-        """Call the script; KeyError when a named key or argument is missing, ValueError for one too many."""
+        """Call the script; ValueError when a named key or argument is missing, or one too many."""
+        parts = self._parts(keys, args, rest)
+        try:
+            return await redis.execute_command("EVALSHA", self.sha, *parts)
+        except NoScriptError:  # a new server, or SCRIPT FLUSH: send the text, which also caches it
+            return await redis.execute_command("EVAL", self.text, *parts)
+
+    async def run_confirmed(
+        self,
+        redis: Client,
+        *,
+        keys: Mapping[str, str],
+        args: Mapping[str, str | int | float],
+        rest: Iterable[str | int | float] = (),
+    ) -> tuple[Any, bool]:
+        """Call the script; its answer, and whether the replicas that are expected have what it wrote."""
+        parts = self._parts(keys, args, rest)
+        try:
+            return await run_confirmed(redis, "EVALSHA", self.sha, *parts)
+        except NoScriptError:
+            return await run_confirmed(redis, "EVAL", self.text, *parts)
+
+    def _parts(
+        self,
+        keys: Mapping[str, str],
+        args: Mapping[str, str | int | float],
+        rest: Iterable[str | int | float],
+    ) -> list[str | int | float]:
+        """What follows the script's name in the command."""
         if len(keys) != len(self.keys) or len(args) != len(self.args):
             extra = (set(keys) - set(self.keys)) | (set(args) - set(self.args))
             missing = (set(self.keys) - set(keys)) | (set(self.args) - set(args))
             raise ValueError(f"{self.name}.lua: unknown {sorted(extra)}, missing {sorted(missing)}")
-        values = [*(keys[name] for name in self.keys), *(args[name] for name in self.args), *rest]
-        try:
-            return await redis.execute_command("EVALSHA", self.sha, len(self.keys), *values)
-        except NoScriptError:  # a new server, or SCRIPT FLUSH: send the text, which also caches it
-            return await redis.execute_command("EVAL", self.text, len(self.keys), *values)
+        return [len(self.keys), *(keys[name] for name in self.keys), *(args[name] for name in self.args), *rest]
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The witness: a small file outside the store that remembers which store it was and the last claim seen in it.
+"""The witness: a file outside the store that remembers which store it was, and the last claim and admission in it.
 
 Synchronous, because it waits for the disk; callers put it into a thread. Every process of a host that has the same
 data directory shares one file.
@@ -21,7 +21,8 @@ REFRESH_MS = 60_000  # how old the time in the file may get while nothing is bou
 class Mark:
     """What was seen last: the store's id, the newest claim's number and nonce, and when (ms, the store's clock).
 
-    `restored` says which backup was put in the store's place since; "" when none was.
+    `restored` says which backup was put in the store's place since; "" when none was. `admitted` and `job` are the
+    newest admission's; files of earlier versions have none.
     """
 
     id: str
@@ -29,6 +30,8 @@ class Mark:
     nonce: str
     seen_ms: int
     restored: str = ""
+    admitted: int = 0
+    job: str = ""
 
 
 class Witness:
@@ -47,6 +50,8 @@ class Witness:
                 nonce=str(written["nonce"]),
                 seen_ms=int(written["seen_ms"]),
                 restored=str(written.get("restored", "")),
+                admitted=int(written.get("admitted", 0)),
+                job=str(written.get("job", "")),
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
@@ -98,9 +103,10 @@ class Witness:
 def _is_news(current: Mark, compared: Mark | None, seen: Mark) -> bool:
     if current.id != seen.id or current.restored:
         return current == compared  # a new epoch: only who has compared with this very mark may write it
-    return seen.number > current.number or (
-        seen.number == current.number and seen.seen_ms - current.seen_ms >= REFRESH_MS
-    )
+    if seen.number < current.number or seen.admitted < current.admitted:
+        return False  # read before somebody else wrote
+    grown = seen.number > current.number or seen.admitted > current.admitted
+    return grown or seen.seen_ms - current.seen_ms >= REFRESH_MS
 
 
 def sync_directory(directory: Path) -> None:

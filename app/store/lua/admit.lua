@@ -8,10 +8,10 @@
 -- 5. put the money aside: an entry in the set, the sums of every owner, the ledger
 -- 6. index the job, and drop what has expired from the old end of each index
 -- 7. place it in line, and let its start deadline come due
--- 8. write the event, alerts for money limits that are nearly used up, and what the team's webhook endpoints are told
+-- 8. count it, for witnesses outside of the store; write the event, alerts for money limits that are nearly used up, and what the team's webhook endpoints are told
 --    of them; remember the idempotency key, wake a lane
 --
--- USES clock event outbox sums limits money budget credential line
+-- USES clock event outbox sums limits money budget credential line epoch
 -- KEYS
 --   idem           hash    job and fingerprint of an earlier submission with the same key ("" name: no key given)
 --   credential     hash    the key or the token that asks
@@ -69,6 +69,7 @@ if arg.idempotent == '1' then
   if first[1] and first[2] ~= arg.fingerprint then
     return {'reused', whole(now), {}, first[1]}
   elseif first[1] then
+    redis.call('HSET', key.idem, 'job', first[1])  -- a write, so that a confirmation of it covers the first one
     return {'repeated', whole(now), told(states), first[1]}
   end
 end
@@ -123,6 +124,7 @@ enter_line(arg.prefix, key.line, key.job, arg.ref)
 redis.call('ZADD', key.due_expire, whole(must_start), arg.ref)
 tell_of_job(arg.prefix, key.job, arg.ref, key.events, 'job.queued', nil, arg.retention_ms)
 local alarms = tell_thresholds(arg.prefix, states, key.events, arg.team, arg.user, arg.retention_ms)
+remember_entry(arg.prefix, 'admissions', arg.id)
 if arg.idempotent == '1' then
   redis.call('HSET', key.idem, 'job', arg.id, 'fingerprint', arg.fingerprint)
   redis.call('PEXPIRE', key.idem, arg.idem_ms)

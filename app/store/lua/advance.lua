@@ -87,7 +87,7 @@ elseif status == 'queued' then
 end
 if arg.status == 'submitting' then
   redis.call('HINCRBY', key.job, 'attempt', 1)
-  remember_claim(arg.prefix, redis.call('HGET', key.job, 'nonce'))
+  remember_entry(arg.prefix, 'claims', redis.call('HGET', key.job, 'nonce'))
   redis.call('HSET', key.job, 'claimed_ms', whole(now), 'lease_ms', whole(now + arg.delay_ms))
   redis.call('ZADD', key.slots, '+inf', arg.ref)
   redis.call('ZADD', key.due_submit, whole(now + arg.delay_ms), arg.ref)

@@ -1,27 +1,30 @@
 #!lua flags=allow-oom
 -- Compares the store with what a witness outside remembers; a store that has gone back in time may not buy.
 --
--- 1. is it the store that the witness saw, or one that it is known to have become, and does it know the last claim?
+-- 1. is it the store that the witness saw, or one that it is known to have become, and does it know the last claim and admission?
 -- 2. a store without an id gets the fresh one
 -- 3. gone back: the fresh id begins a new epoch, earlier ids stay known, and nothing is claimed until somebody looked
 -- 4. now and then, write down the time: what a restored copy says here is when it was made
 --
 -- USES clock epoch
 -- KEYS
---   epoch          hash    id, claims, seen_ms; before:{id} for earlier ids; cause, since_ms, good_ms of the last stop
+--   epoch          hash    id, claims, admissions, seen_ms; before:{id} for earlier ids; cause, since_ms, good_ms of the last stop
 --   pauses         hash    the field `epoch` stops all buying
 -- ARGV
 --   prefix         of every key
 --   id             of the store, as the witness saw it; "" when it remembers nothing
 --   number         of the last claim that it saw
 --   nonce          of that claim
---   seen_ms        when it saw it
+--   admitted       number of the last admission that it saw
+--   job            of that admission
+--   seen_ms        when it saw them
 --   suspect        why the store is not to be trusted in any case; "" for no such reason
 --   fresh          an id for a new epoch
 --   sentence       for callers, while nothing is bought
 --   every_ms       how often the time is written down
 --
--- Returns {cause or "", id, claims, the last claim as `number nonce` or "", now, 1 while nothing is bought}
+-- Returns {cause or "", id, now, 1 while nothing is bought, claims, the last claim as `number nonce` or "",
+--   admissions, the last one as `number job` or ""}
 local epoch = redis.call('HMGET', key.epoch, 'id', 'seen_ms', 'good_ms')
 local id, seen_ms = epoch[1], epoch[2]
 local stopped = claims_stopped(arg.prefix)
@@ -31,7 +34,9 @@ if cause == '' and arg.id ~= '' then
   if not id then
     cause = 'empty'
   elseif id == arg.id then
-    cause = knows_claim(arg.prefix, tonumber(arg.number), arg.nonce) and '' or 'forgotten'
+    local whole_past = knows_entry(arg.prefix, 'claims', tonumber(arg.number), arg.nonce)
+      and knows_entry(arg.prefix, 'admissions', tonumber(arg.admitted), arg.job)
+    cause = whole_past and '' or 'forgotten'
   elseif redis.call('HEXISTS', key.epoch, 'before:' .. arg.id) == 0 then
     cause = 'other'
   end
@@ -58,5 +63,9 @@ end
 if cause ~= '' or not seen_ms or now - seen_ms >= tonumber(arg.every_ms) then
   redis.call('HSET', key.epoch, 'seen_ms', whole(now))
 end
-local claims = claims_so_far(arg.prefix)
-return {cause, id, claims, claim_at(arg.prefix, claims), now, stopped and 1 or 0}
+local claims, admissions = counted(arg.prefix, 'claims'), counted(arg.prefix, 'admissions')
+return {
+  cause, id, now, stopped and 1 or 0,
+  claims, entry_at(arg.prefix, 'claims', claims),
+  admissions, entry_at(arg.prefix, 'admissions', admissions),
+}

@@ -1,6 +1,7 @@
--- Claims: each has a number, and the newest are remembered with their nonces, so that a witness outside the store can
--- tell that the store has forgotten one. A count alone would not do: after a loss, new claims catch up with it.
-local REMEMBERED_CLAIMS = 1000
+-- Claims and admissions: each has a number, and the newest are remembered with their nonces or jobs, so that a witness
+-- outside the store can tell that the store has forgotten one. A count alone would not do: after a loss, new ones catch
+-- up with it. The counts are in `epoch`, the newest in hashes of the same names.
+local REMEMBERED = 1000
 
 -- True while nothing may be claimed, because the store has gone back in time.
 local function claims_stopped(prefix)
@@ -16,25 +17,26 @@ local function may_claim(prefix, team, ref)
   return not claims_stopped(prefix) and not paused[1] and not paused[2] and (not open[1] or tries)
 end
 
-local function claims_so_far(prefix)
-  return tonumber(redis.call('HGET', prefix .. 'epoch', 'claims') or '0')
+-- How many there were: `kind` is claims or admissions.
+local function counted(prefix, kind)
+  return tonumber(redis.call('HGET', prefix .. 'epoch', kind) or '0')
 end
 
--- The claim with this number as it is remembered, `number nonce`; "" when it is not.
-local function claim_at(prefix, number)
-  return redis.call('HGET', prefix .. 'claims', whole(number % REMEMBERED_CLAIMS)) or ''
+-- The one with this number as it is remembered, `number name`; "" when it is not.
+local function entry_at(prefix, kind, number)
+  return redis.call('HGET', prefix .. kind, whole(number % REMEMBERED)) or ''
 end
 
-local function remember_claim(prefix, nonce)
-  local number = redis.call('HINCRBY', prefix .. 'epoch', 'claims', 1)
-  redis.call('HSET', prefix .. 'claims', whole(number % REMEMBERED_CLAIMS), whole(number) .. ' ' .. nonce)
+local function remember_entry(prefix, kind, name)
+  local number = redis.call('HINCRBY', prefix .. 'epoch', kind, 1)
+  redis.call('HSET', prefix .. kind, whole(number % REMEMBERED), whole(number) .. ' ' .. name)
 end
 
--- True when this claim was made here, as far as the store can still tell.
-local function knows_claim(prefix, number, nonce)
-  local newest = claims_so_far(prefix)
-  if number == 0 or number <= newest - REMEMBERED_CLAIMS then
+-- True when this one was made here, as far as the store can still tell.
+local function knows_entry(prefix, kind, number, name)
+  local newest = counted(prefix, kind)
+  if number == 0 or number <= newest - REMEMBERED then
     return true
   end
-  return number <= newest and claim_at(prefix, number) == whole(number) .. ' ' .. nonce
+  return number <= newest and entry_at(prefix, kind, number) == whole(number) .. ' ' .. name
 end
