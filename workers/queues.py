@@ -47,6 +47,10 @@ class Bell:
         self._connection = connection
         self._queues = {name: open_queue(name, connection) for name in QUEUES}
 
+    def renew_connections(self) -> None:
+        """Drop its connections: they may lead to a server that is the primary no more."""
+        self._connection.connection_pool.disconnect()
+
     async def room(self, step: str) -> int:
         """How many more tasks of this step may wait."""
         queue = self._queues[QUEUE_OF[step]]

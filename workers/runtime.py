@@ -102,6 +102,11 @@ class Runtime:
         except Exception:
             log.exception("step.failed", ref=ref)
 
+    def renew_connections(self) -> None:
+        """There is another primary: what waits idle since before would cost each step a second."""
+        self._loop.run_until_complete(self.gateway.dispatch.renew_connections())
+        self.bell.renew_connections()
+
     def refuse(self, queue: str) -> None:
         """Say that a queue holds what none of us put there: somebody else can write to the store."""
         sentence = (

@@ -42,6 +42,7 @@ class Worker(SimpleWorker):
     exponential_backoff_factor = 1.0
     max_connection_wait_time = AGAIN_S
     _beat_at = 0.0
+    _primary: tuple[str, int] | None = None
 
     @property
     def dequeue_timeout(self) -> int:
@@ -68,6 +69,10 @@ class Worker(SimpleWorker):
 
     def execute_job(self, job: Job, queue: Queue) -> None:
         """Run one task; what is none of ours fails before anything of it is imported, and is told of."""
+        primary = getattr(self.connection.connection_pool, "master_address", None)  # where sentinels name it
+        if primary != self._primary:
+            self._primary = primary
+            self.runtime.renew_connections()
         if isinstance(job, Task) and not job.is_ours:
             self.runtime.refuse(queue.name)
         with self._store_may_be_away():

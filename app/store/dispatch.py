@@ -52,6 +52,11 @@ class DispatchStore:
         self._concurrency = concurrency
         self._given_back: set[str] = set()  # and not yet written down, because the store was away
 
+    async def renew_connections(self) -> None:
+        """Drop idle connections: they may lead to a server that is the primary no more."""
+        for client in (self._redis, self._patient):
+            await client.connection_pool.disconnect(inuse_connections=False)
+
     async def grant(self) -> int:
         """Give free slots to the first in line; how many were given."""
         with store_errors():
