@@ -47,7 +47,7 @@ PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".home.arpa")
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104  where others listen
 
 # One text for every private, reserved or internal target: a different one would tell what is there.
-NOT_ALLOWED = "This URL cannot be called: its host is not a public internet address."
+NOT_ALLOWED = "The URL's host is not a public internet address; an operator can list it in FILMGATE_EGRESS_ALLOW."
 UNLESS_LISTED = ", unless the operator lists the name in FILMGATE_EGRESS_ALLOW"
 
 

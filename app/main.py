@@ -17,6 +17,7 @@ from app.api.fal import hooks, proxy, queue, run, storage
 from app.api.middleware import Entrance
 from app.api.overload import Gate
 from app.api.problems import add_problem_handlers
+from app.api.replies import HeadIsGet, ReplyHeaders
 from app.api.stopping import STOPPING
 from app.api.v1 import deliveries, events, files, jobs, me, models, tokens, usage, webhook_endpoints
 from app.ending import ended
@@ -93,6 +94,7 @@ def create_app(settings: Settings) -> FastAPI:
         version=__version__,
         description=DESCRIPTION,
         lifespan=lifespan,
+        openapi_url="/openapi.json" if settings.docs else None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # a redirect would be built from the caller's Host header
@@ -121,13 +123,17 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(door.router)
     app.include_router(well_known.router)
     app.include_router(web.router)
-    _document_keys(app)
+    if settings.docs:
+        app.include_router(web.reference)
+        _document_keys(app)
     add_problem_handlers(app)
+    app.add_middleware(HeadIsGet)
     app.add_middleware(Entrance, base_url=settings.base_url)
     app.add_middleware(Gate, base_url=settings.base_url)
     app.add_middleware(proxy.Proxy)
     if settings.cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS)
+    app.add_middleware(ReplyHeaders)
     return app
 
 

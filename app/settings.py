@@ -190,6 +190,7 @@ class Settings(BaseModel):
     job_deadline: int = Field(3600, alias="FILMGATE_JOB_DEADLINE", ge=10, le=604_800)
     retention_days: int = Field(30, alias="FILMGATE_RETENTION_DAYS", ge=8, le=3650)
     strict_schema: Flag = Field(False, alias="FILMGATE_STRICT_SCHEMA")
+    docs: Flag = Field(True, alias="FILMGATE_DOCS")
     log_format: Literal["auto", "json", "text"] = Field("auto", alias="FILMGATE_LOG_FORMAT")
     crash: Path | None = Field(None, alias="FILMGATE_CRASH")
     _unknown: tuple[str, ...] = PrivateAttr(())

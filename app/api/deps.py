@@ -11,6 +11,7 @@ import structlog
 from fastapi import Depends, Request
 
 from app.api.incoming import PAYER
+from app.api.query import require_known_query
 from app.domain.access import require_scope
 from app.domain.accounts import Caller, Scope, well_formed
 from app.domain.errors import Forbidden, Malformed, Unauthenticated
@@ -24,6 +25,11 @@ IDEMPOTENCY_LENGTH = 255
 LONGEST_WAIT_S = 60
 EVENT_ID = re.compile(r"[0-9]{1,15}-[0-9]{1,9}")
 WAIT = re.compile(r'wait\s*=\s*"?([0-9]{1,9})"?', re.ASCII | re.IGNORECASE)
+
+
+async def known_query(request: Request) -> None:
+    """For routes that ask for no key: refuse a parameter that the route does not know."""
+    require_known_query(request)
 
 
 async def gateway(request: Request) -> Gateway:
@@ -114,6 +120,7 @@ async def current_caller(request: Request, owner: TheGateway) -> Caller:
 async def _known_caller(request: Request, owner: Gateway, given: str | None) -> Caller:
     caller = await _authenticated(request, owner, given)
     _require_origin(request, caller)
+    require_known_query(request)
     request.scope[PAYER] = caller.key
     structlog.contextvars.bind_contextvars(team=caller.team, user=caller.user)
     return caller
@@ -137,6 +144,7 @@ async def administrator(request: Request, owner: TheGateway) -> str:
     if not _is_administrator(request, given, owner):
         await _authenticated(request, owner, given)
         raise Forbidden("Only the administrator's key (FILMGATE_ADMIN_KEY) may do this.")
+    require_known_query(request)
     request.scope[PAYER] = ADMINISTRATOR
     structlog.contextvars.bind_contextvars(actor=ADMINISTRATOR)
     return ADMINISTRATOR

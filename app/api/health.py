@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse, Response
 
-from app.api.deps import TheGateway
+from app.api.deps import TheGateway, known_query
 from app.domain.errors import StoreUnavailable
 from app.domain.views import paused_view
 
-router = APIRouter(tags=["operations"])
+router = APIRouter(tags=["operations"], dependencies=[Depends(known_query)])
 
 
 @router.get("/livez", summary="The process answers")

@@ -1,11 +1,12 @@
 """What an error code means, at the address that problems name as their type."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 
+from app.api.deps import known_query
 from app.api.problems import TITLES
 from app.domain.errors import NotFound
 
-router = APIRouter(tags=["operations"])
+router = APIRouter(dependencies=[Depends(known_query)], tags=["operations"])
 
 
 @router.get("/problems/{slug}", summary="What an error code means")

@@ -18,6 +18,7 @@ from starlette.types import Scope
 
 from app.api.fal.errors import fal_error, speaks_fal
 from app.api.limit_headers import limit_headers
+from app.api.replies import NO_HEAD
 from app.domain.errors import FilmgateError, Malformed, StoreUnavailable, TooLarge, TooSlow, Violation
 from app.domain.views import limit_state_view
 
@@ -161,7 +162,10 @@ def add_problem_handlers(app: FastAPI) -> None:
         assert isinstance(error, HTTPException)  # noqa: S101  as above
         response = _respond(request, _from_http(error))
         if error.headers:
-            response.headers.update(error.headers)  # Allow, for a 405
+            response.headers.update(error.headers)
+        allowed = response.headers.get("allow", "").split(", ")
+        if "GET" in allowed and "HEAD" not in allowed and request.scope["path"] != NO_HEAD:
+            response.headers["allow"] += ", HEAD"  # HEAD is wherever GET is
         return response
 
     async def from_validation(request: Request, error: Exception) -> Response:

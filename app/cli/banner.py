@@ -43,7 +43,7 @@ def show(console: Console, facts: Facts) -> None:
         f"  address    {url}",
         f"  key        {facts.key}",
         f"  dashboard  {url}/",
-        f"  API        {url}/docs",
+        *([f"  API        {url}/docs"] if facts.settings.docs else []),
         f"  store      {facts.store}",
         f"  fal        {fal}",
         f"  logs       {facts.settings.data_dir / 'logs'}",

@@ -16,6 +16,7 @@ WORDS = ("IN_QUEUE", "IN_PROGRESS", "COMPLETED")
 WORD_LIMIT = 40
 LOG_LIMIT = 50
 LOG_TEXT_LIMIT = 500
+ZONELESS = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?", re.ASCII)
 TIME_LIMIT = 40
 FILE_NAME_LIMIT = 255
 LARGEST_FILE = 1 << 50  # bytes; no clip is larger, and every client can count so far
@@ -141,8 +142,9 @@ def read_logs(logs: Any) -> list[dict[str, Any]]:
 
 
 def _timestamp(value: Any) -> str:
-    """A time as fal writes it; empty where there is none."""
-    return str(value)[:TIME_LIMIT] if isinstance(value, str | int | float) else ""
+    """A time as fal writes it, which is UTC where it names no zone; empty where there is none."""
+    text = str(value)[:TIME_LIMIT] if isinstance(value, str | int | float) else ""
+    return f"{text}Z" if ZONELESS.fullmatch(text) else text
 
 
 def _is_count(value: Any) -> TypeGuard[int]:

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
+from difflib import get_close_matches
 from importlib import resources
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ from app.registry.pricing import Price, Quote, read_price
 from app.registry.schema import InputSchema
 
 _SHOTS = "multi_prompt"
+LONGEST_ID = 100  # characters of an unknown id that are compared with ours
 
 
 class ImageLimits(BaseModel):
@@ -215,7 +217,9 @@ class Catalog:
         """
         model = self._models.get(model_id)
         if model is None:
-            raise NotFound("There is no such model.", code="model_not_found")
+            near = get_close_matches(model_id[:LONGEST_ID], self._models, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            raise NotFound(f"There is no such model; GET /v1/models lists them.{hint}", code="model_not_found")
         return model
 
     def __iter__(self) -> Iterator[Model]:

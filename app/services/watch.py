@@ -62,6 +62,13 @@ class Watch:
             async for frame in frames:
                 yield frame
 
+    async def all_told(self, job: Job, *, after: str) -> bool:
+        """True when the team's memory goes on from `after` without a gap, and holds nothing more of this job."""
+        if not await self._reaches(job.team, after, await self._events.newest_id(job.team)):
+            return False
+        async with aclosing(self._since(job, after)) as coming:
+            return await anext(coming, None) is None
+
     async def _onward(self, job: Job, queue: Queue, *, cursor: str, told: int) -> Frames:
         """What came after the cursor, then what comes; `told` is the last sequence that the watcher knows of."""
         while True:

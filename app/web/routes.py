@@ -32,6 +32,7 @@ DOCS_POLICY = (
 FILE_POLICY = "default-src 'none'; frame-ancestors 'none'"  # for a file that is opened by itself, as an SVG can be
 
 router = APIRouter(include_in_schema=False)
+reference = APIRouter(include_in_schema=False)  # not where FILMGATE_DOCS is 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ async def dashboard(request: Request) -> Response:
     return _reply(request, PAGES["dashboard.html"], policy=DASHBOARD_POLICY)
 
 
-@router.api_route("/docs", methods=["GET", "HEAD"])
+@reference.api_route("/docs", methods=["GET", "HEAD"])
 async def docs(request: Request) -> Response:
     """The API's reference, drawn from /openapi.json."""
     return _reply(request, PAGES["docs.html"], policy=DOCS_POLICY)

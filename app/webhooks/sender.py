@@ -25,6 +25,7 @@ from app.egress import (
 )
 
 TOTAL_SECONDS = 15.0
+LOCATION_SHOWN = 200  # characters
 READ_BYTES = 65_536  # what is read of an answer's body
 WIRE_BYTES = 2 * READ_BYTES  # what is read of an answer in all, with its headers and its framing
 KEPT_BYTES = 4_096  # what is kept of it
@@ -52,7 +53,8 @@ class Attempt:
     - `refused`: the address is not one that may be called, and nothing was sent. The schedule goes on,
       because names move and the operator may allow the address.
 
-    `status` is None when no answer came. `answer` is the beginning of the body, at most 4 KB. `error` is a
+    `status` is None when no answer came. `answer` is the beginning of the body, at most 4 KB; of a redirect, first
+    where it points to. `error` is a
     code: `timeout`, `connect`, `tls`, `forbidden_target`, `redirect`, `too_large` (the answer),
     `protocol`. `retry_after` are the seconds that the receiver asks for with a 429, 502, 503 or 504.
     """
@@ -116,6 +118,8 @@ class Sender:
         duration_ms = round((time.monotonic() - began) * 1000)
         kept = bytes(answer.body[:KEPT_BYTES]).decode(errors="replace")
         outcome, error = _judge(answer, error)
+        if error == "redirect":
+            kept = f"{_location(answer)}{kept}"[:KEPT_BYTES]
         return Attempt(answer.status, outcome, duration_ms, kept, error, retry_after)
 
     async def aclose(self) -> None:
@@ -170,6 +174,12 @@ def _judge(answer: _Answer, error: str | None) -> tuple[Outcome, str | None]:
     aborted = answer.headers.get("webhook-delivery", "").strip().lower() == "abort-message"
     outcome: Outcome = "gone" if aborted or status == httpx.codes.GONE else "retry"
     return outcome, "redirect" if httpx.codes.is_redirect(status) else error
+
+
+def _location(answer: _Answer) -> str:
+    """Where a redirect points to, as a line; it is shown, and nobody goes there."""
+    text = answer.headers.get("location", "")[:LOCATION_SHOWN]
+    return f"Location: {''.join(one for one in text if one.isprintable())}\n" if text else ""
 
 
 def _code(exception: Exception) -> str:

@@ -196,13 +196,14 @@ async def test_a_slow_follower_misses_nothing(hand: Hand) -> None:
 
 
 async def test_the_stream_ends_with_the_key(server: Server, stack: Stack) -> None:
-    """Within five seconds of its revocation; and the next request is refused."""
+    """Within a second of its revocation; and soon every request is refused."""
     made = await another_key(stack)
     async with following(server, made.key) as (reader, _):
         await stack.gateway.administration.revoke_key("test", made.record.id)
         revoked = time.monotonic()
         assert await reader.event(timeout=10) is None
-        assert time.monotonic() - revoked < 5
+        assert time.monotonic() - revoked < 1.5
+        await asyncio.sleep(0.6)  # for so long this process remembers the key
     async with httpx.AsyncClient(headers={**LIVE, "Authorization": f"Bearer {made.key}"}, trust_env=False) as web:
         assert_problem(await web.get(f"{server.url}/v1/events"), 401, "unauthenticated")
 

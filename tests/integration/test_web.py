@@ -11,7 +11,7 @@ import pytest
 from fastapi import FastAPI
 
 from app.api.problems import add_problem_handlers
-from app.web.routes import FILES, router
+from app.web.routes import FILES, reference, router
 from tests.support.tree import ROOT, project_files
 
 pytestmark = pytest.mark.anyio
@@ -59,6 +59,7 @@ async def web() -> AsyncIterator[httpx.AsyncClient]:
     app = FastAPI(docs_url=None, redoc_url=None)
     app.state.base_url = "http://filmgate.test"
     app.include_router(router)
+    app.include_router(reference)
     add_problem_handlers(app)
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://filmgate.test") as client:

@@ -114,7 +114,7 @@ async def application(settings: Settings) -> AsyncIterator[FastAPI]:
 
     Making one takes a fifth of a second, so the next test uses it again, with a gateway of its own.
     """
-    idle = _IDLE.setdefault((settings.base_url, *settings.cors_origins), [])
+    idle = _IDLE.setdefault((settings.base_url, str(settings.docs), *settings.cors_origins), [])
     app = idle.pop() if idle else create_app(settings)
     async with open_gateway(settings, process="api") as app.state.gateway:
         yield app

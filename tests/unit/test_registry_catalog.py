@@ -46,7 +46,7 @@ def test_only_the_exact_id_finds_a_model(model_id: str) -> None:
     with pytest.raises(NotFound) as caught:
         CATALOG.get(model_id)
     assert (caught.value.code, caught.value.status) == ("model_not_found", 404)
-    assert caught.value.message == "There is no such model."
+    assert caught.value.message.startswith("There is no such model; GET /v1/models lists them.")
 
 
 def test_the_seed_endpoint_is_the_default() -> None:

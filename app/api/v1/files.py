@@ -12,6 +12,7 @@ from app.services.uploads import FILE_LIMIT
 
 router = APIRouter(prefix="/v1", tags=["files"], responses=PROBLEMS)
 
+FILES_READ = 2  # one more than is taken, so that the refusal can say so
 FORM = {
     "requestBody": {
         "required": True,
@@ -33,13 +34,17 @@ async def upload_file(request: Request, caller: Uploader, owner: TheGateway) -> 
     """Check an image by its content, store it where fal can read it, and give back its URL."""
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise WrongMediaType("Send the image as multipart/form-data, in a part named `file`.")
-    async with request.form(max_files=1, max_fields=4) as form:
+    async with request.form(max_files=FILES_READ, max_fields=4) as form:
         content = await _the_file(form)
     image = await owner.uploads.store(caller, content)
     return {**image.view(), "width": image.facts.width, "height": image.facts.height}
 
 
 async def _the_file(form: FormData) -> bytes:
+    files = [part for _, part in form.multi_items() if isinstance(part, UploadFile)]
+    if len(files) > 1:
+        sentence = "Send one image in a request; there are several files in this one."
+        raise Unprocessable(sentence, violations=(Violation("/file", "given_twice", sentence),))
     part = form.get("file")
     if not isinstance(part, UploadFile):
         sentence = "Send the image in a part named `file`."

@@ -8,8 +8,8 @@ from urllib.parse import urlencode
 
 import pydantic_core
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import JSONResponse, RedirectResponse, Response
-from fastapi.sse import EventSourceResponse, ServerSentEvent
+from fastapi.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
+from fastapi.sse import format_sse_event
 
 from app.api.body import json_body, let_go
 from app.api.deps import (
@@ -38,10 +38,22 @@ from app.domain.money import format_usd
 from app.domain.views import event_view, job_view, limit_state_view, paused_view
 from app.gateway import Gateway
 from app.services.listing import Filter
-from app.services.watch import Frame, until_closed
+from app.services.watch import Frame, Frames, until_closed
 
 RETRY_MS = 3000
+STREAM = "text/event-stream"
 METADATA = "metadata."
+BY_METADATA: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": "metadata.NAME",
+            "in": "query",
+            "required": False,
+            "description": "Only jobs with this value under NAME; one such filter",
+            "schema": {"type": "string"},
+        }
+    ]
+}
 TOKEN_IN_ADDRESS: dict[str, Any] = {
     "parameters": [
         {
@@ -125,7 +137,7 @@ async def quote_job(caller: CurrentCaller, body: ReadJob, owner: TheGateway) -> 
     }
 
 
-@router.get("/jobs", response_model=JobPage, summary="List jobs, newest first")
+@router.get("/jobs", response_model=JobPage, openapi_extra=BY_METADATA, summary="List jobs, newest first")
 async def list_jobs(
     request: Request,
     caller: CurrentCaller,
@@ -195,26 +207,35 @@ async def job_video(job: WatchedJob) -> Response:
 
 @router.get(
     "/jobs/{job_id}/events",
-    response_class=EventSourceResponse,
+    response_class=StreamingResponse,
     dependencies=[Depends(stream_of)],
     openapi_extra=TOKEN_IN_ADDRESS,
+    responses={200: {"content": {STREAM: {"schema": {"type": "string"}}}}, 204: {"description": "All was told"}},
     summary="Follow a job live",
 )
-async def job_events(
-    job: WatchedJob, caller: Watcher, owner: TheGateway, after: LastEventId
-) -> AsyncIterator[ServerSentEvent]:
-    """Server-sent events until the job's end, or the key's; resumes after `Last-Event-ID`."""
+async def job_events(job: WatchedJob, caller: Watcher, owner: TheGateway, after: LastEventId) -> Response:
+    """Server-sent events until the job's end, or the key's; resumes after `Last-Event-ID`.
+
+    204 where that is the end's id or a later one: a browser's EventSource comes back until it is told so.
+    """
+    if after is not None and await owner.jobs.all_told(job, after=after):
+        return Response(status_code=204)
     frames = until_closed(owner.jobs.follow(job, after=after), owner.accounts.streams.watching(caller))
+    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    return StreamingResponse(_written(owner, frames), headers=headers, media_type=STREAM)
+
+
+async def _written(owner: Gateway, frames: Frames) -> AsyncIterator[bytes]:
+    """The stream's bytes; it closes what it reads, also when the watcher has gone."""
     async with aclosing(frames):
         async for frame in frames:
-            for event in await _frames(owner, frame):
-                yield event
+            yield await _on_the_wire(owner, frame)
 
 
-async def _frames(owner: Gateway, frame: Frame) -> list[ServerSentEvent]:
-    """One thing a watcher is told, on the wire: a ping is a comment, a reset comes before the present state."""
+async def _on_the_wire(owner: Gateway, frame: Frame) -> bytes:
+    """One thing a watcher is told: a ping is a comment, a reset comes before the present state."""
     if frame.event is None:
-        return [ServerSentEvent(comment="ping")]
+        return format_sse_event(comment="ping")
     job = frame.event.job
     view = event_view(
         frame.event,
@@ -222,8 +243,9 @@ async def _frames(owner: Gateway, frame: Frame) -> list[ServerSentEvent]:
         queue_position=await owner.jobs.position(job),
         upstream_paused=await _paused(owner, job),
     )
-    event = ServerSentEvent(event=frame.event.type, id=frame.event.id, retry=RETRY_MS, data=view)
-    return [ServerSentEvent(event="reset", data={}), event] if frame.reset else [event]
+    data = pydantic_core.to_json(view).decode()
+    event = format_sse_event(event=frame.event.type, id=frame.event.id, retry=RETRY_MS, data_str=data)
+    return format_sse_event(event="reset", data_str="{}") + event if frame.reset else event
 
 
 def _metadata_filter(request: Request) -> tuple[str, str] | None:

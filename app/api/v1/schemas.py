@@ -57,7 +57,7 @@ class JobBody(BaseModel):
     @classmethod
     def _null_is_absent(cls, value: Any) -> Any:
         """An optional member given as null reads as not given."""
-        optional = {"model", "webhook_url", "deadline", "start_deadline", "max_usd"}
+        optional = {name for name, field in cls.model_fields.items() if not field.is_required()}
         if isinstance(value, dict):
             return {name: item for name, item in value.items() if item is not None or name not in optional}
         return value
