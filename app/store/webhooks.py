@@ -15,11 +15,13 @@ from app.store.scripts import script
 
 PLACES = 4  # deliveries in flight at one destination; one unless it answered well and at once the last time
 TEAM_PLACES = 32  # of one team among those that a round has on its way
+HOST_PLACES = 2 * PLACES  # in flight to all addresses that one team's jobs name at one host
 AGAIN_MS = 100  # until a destination is looked at again that is due and gets nothing now
 LOOKS = 200  # destinations looked at in one go
 FAILURES = 10  # in a row that open a destination's breaker
 PAUSE_MS = 60_000  # until a probe
 MEMORY_MS = 7 * 86_400_000  # how long it is remembered how a destination does; longer than an endpoint may fail
+ADDRESS_MS = 3_600_000  # the same of an address that a job names
 DEAD_MS = 30 * 86_400_000  # how long dead letters are kept
 
 Status = Literal["due", "delivered", "dead"]
@@ -45,8 +47,9 @@ class DeliveryAttempt:
 class Delivery:
     """One event for one destination; `id` is the `webhook-id`, the same in every attempt.
 
-    `destination` is `team/ep_…` for an endpoint and `team/host:…` for a job's own address; `url` is where it was to
-    go when it was written. `style` is the form of the message: None for our own, `fal` for that of fal's webhooks.
+    `destination` is `team/ep_…` for an endpoint and `team/host:…#…` for a job's own address; `url` is where it was
+    to go when it was written. `style` is the form of the message: None for our own, `fal` for that of fal's
+    webhooks.
     """
 
     id: str
@@ -115,6 +118,7 @@ class WebhookStore:
                     "limit": limit,
                     "looks": LOOKS,
                     "places": PLACES,
+                    "host_places": HOST_PLACES,
                     "team_places": TEAM_PLACES,
                     "again_ms": AGAIN_MS,
                     "failures": FAILURES,
@@ -134,6 +138,7 @@ class WebhookStore:
             pipe = self._redis.pipeline(transaction=True)
             pipe.zrem(keys.waiting(destination), ref)
             pipe.zrem(keys.flying(destination), ref)
+            pipe.zrem(keys.flying(destination.partition("#")[0]), ref)
             await pipe.execute()
 
     async def record_attempt(
@@ -154,6 +159,7 @@ class WebhookStore:
                     "failures": FAILURES,
                     "pause_ms": PAUSE_MS,
                     "memory_ms": MEMORY_MS,
+                    "address_ms": ADDRESS_MS,
                     "dead_ms": DEAD_MS,
                 },
             )

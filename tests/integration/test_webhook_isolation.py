@@ -3,9 +3,10 @@
 import asyncio
 import json
 import statistics
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +17,7 @@ from app.domain.accounts import USER_SCOPES, Scope
 from app.domain.ids import split_ref
 from app.store import keys
 from app.store.dispatch import RUNG_HIDDEN_MS
-from app.store.webhooks import AGAIN_MS, FAILURES, PAUSE_MS, PLACES, TEAM_PLACES
+from app.store.webhooks import AGAIN_MS, FAILURES, HOST_PLACES, PAUSE_MS, PLACES, TEAM_PLACES
 from tests.support.callers import calling
 from tests.support.endpoints import change, chief, deliveries, endpoint, later, sent, taken
 from tests.support.hand import Hand
@@ -110,21 +111,78 @@ async def canceled(hand: Hand, *, count: int = 1) -> None:
 
 
 async def test_one_destination_has_a_few_places_and_never_all(hand: Hand, receiver: Receiver) -> None:
-    """Of twenty deliveries each, an endpoint and a host that jobs name get one, and four once it was well."""
+    """Of twenty deliveries each, an endpoint and an address that jobs name get one, and four once it was well."""
     async with chief(hand.stack) as api:
         made = [await endpoint(api, f"{receiver.url}/{number}") for number in range(2)]
         for number in range(20):
-            job_id = await hand.admit(webhook_url=f"{receiver.url}/own/{number}")
+            job_id = await hand.admit(webhook_url=f"{receiver.url}/own?job={number}")
             await hand.store.cancel_queued(await hand.job(job_id))
     host = receiver.url.removeprefix("http://")
     wanted = {f"{hand.team}/{one['id']}" for one in made} | {f"{hand.team}/host:{host}"}
     first = await taken(hand)
-    assert Counter(destination for _, destination in first) == dict.fromkeys(wanted, 1)
+    assert Counter(destination.partition("#")[0] for _, destination in first) == dict.fromkeys(wanted, 1)
     assert await taken(hand) == []
     for ref, destination in first:
         await deliver(hand.gateway, ref, destination=destination)
-    assert Counter(destination for _, destination in await taken(hand)) == dict.fromkeys(wanted, PLACES)
+    again = Counter(destination.partition("#")[0] for _, destination in await taken(hand))
+    assert again == dict.fromkeys(wanted, PLACES)
     assert await taken(hand) == []
+
+
+async def test_the_addresses_of_one_host_share_places(hand: Hand, receiver: Receiver) -> None:
+    """A path for each of thirty jobs: eight at once, and as each comes back another goes; none waits for ever."""
+    for number in range(30):
+        job_id = await hand.admit(webhook_url=f"{receiver.url}/jobs/{number}")
+        await hand.store.cancel_queued(await hand.job(job_id))
+    first = await taken(hand)
+    assert len(first) == len({destination for _, destination in first}) == HOST_PLACES
+    assert await taken(hand) == []
+    for ref, destination in first:
+        await deliver(hand.gateway, ref, destination=destination)
+
+    async def all_sent() -> bool:
+        for ref, destination in await taken(hand):
+            await deliver(hand.gateway, ref, destination=destination)
+        return len(receiver.requests) == 30
+
+    await wait_until(all_sent, "every path was called", timeout=20)
+    assert len({request.target for request in receiver.requests}) == 30
+
+
+@asynccontextmanager
+async def one_path_hangs() -> AsyncIterator[tuple[str, list[float]]]:
+    """A host where `/hang` says nothing; when (s, monotonic) each other path was called."""
+    called: list[float] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        if b" /hang " in head:
+            with suppress(ConnectionError):
+                await reader.read()
+        else:
+            called.append(time.monotonic())
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", called
+
+
+async def test_a_path_that_hangs_holds_up_no_other_path_of_its_host(stack: Stack) -> None:
+    """Five jobs tell `/hang`, then two tell `/ok2`: these are told within seconds, by one process."""
+    async with one_path_hangs() as (url, called), stack.workers(FILMGATE_DELIVERERS="1"):
+        for path in ["/hang"] * 5 + ["/ok2"] * 2:
+            job = await stack.submit(path, webhook_url=f"{url}{path}")
+            await stack.api.post(f"/v1/jobs/{job['id']}/cancel")
+        began = time.monotonic()
+
+        async def told() -> bool:
+            return len(called) == 2
+
+        await wait_until(told, "the other path is called", timeout=60)
+        assert called[-1] - began < BOUND_S
 
 
 async def test_one_team_never_has_all_places(hand: Hand) -> None:

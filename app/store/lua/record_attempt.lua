@@ -19,7 +19,8 @@
 --   health         what it says of the destination: good | slow | failed, or "" for nothing
 --   failures       in a row that open the breaker
 --   pause_ms       how long it stays open until a probe
---   memory_ms      how long it is remembered how the destination does
+--   memory_ms      how long it is remembered how an endpoint does
+--   address_ms     how long it is remembered how an address does that jobs name: each may have one of its own
 --   dead_ms        how long dead letters are kept
 --
 -- Returns {attempts so far, failures of the destination in a row, since when (ms), now_ms}; zeros where nothing was
@@ -34,6 +35,10 @@ local waiting = arg.prefix .. 'waiting:' .. destination
 local count = redis.call('HINCRBY', key.delivery, 'attempts', 1)
 redis.call('HSET', key.delivery, 'attempt:' .. count, arg.attempt, 'status', arg.status)
 redis.call('ZREM', arg.prefix .. 'flying:' .. destination, arg.ref)
+local host = host_of(destination)
+if host then
+  redis.call('ZREM', arg.prefix .. 'flying:' .. host, arg.ref)
+end
 if arg.status == 'due' then
   redis.call('ZADD', waiting, whole(now + arg.delay_ms), arg.ref)
   redis.call('PEXPIRE', waiting, math.max(redis.call('PTTL', waiting), redis.call('PTTL', key.delivery)))
@@ -58,7 +63,7 @@ elseif arg.health ~= '' then
   redis.call('HSET', state_key, arg.health, 1)
 end
 if redis.call('EXISTS', state_key) == 1 then
-  redis.call('PEXPIRE', state_key, arg.memory_ms)
+  redis.call('PEXPIRE', state_key, host and arg.address_ms or arg.memory_ms)
 end
 look_again(arg.prefix, key.due, destination, not_before)
 return {count, failures, since, whole(now)}

@@ -5,7 +5,8 @@
 -- 1. go through the destinations that are due, the longest due first
 -- 2. its team has no place left: put it off a little, so that others' come to be looked at
 -- 3. paused endpoint: leave it alone, until somebody lets it go on; disabled or deleted: what waits there is dead
--- 4. count what is in flight there; a destination has one place only, unless it answered well and at once the last time
+-- 4. count what is in flight there; a destination has one place only, unless it answered well and at once the last time;
+--    addresses at one host share some places, however many they are
 -- 5. breaker open: nothing until its pause is over, then one delivery as a probe
 -- 6. hand out what is due as far as there is room, and set when the destination is looked at again
 --
@@ -17,6 +18,7 @@
 --   limit          deliveries at most
 --   looks          destinations at most
 --   places         deliveries in flight at one destination
+--   host_places    deliveries in flight to all addresses of one team at one host
 --   team_places    deliveries of one team that a round has on its way
 --   again_ms       until a destination is looked at again that is due and gets nothing now
 --   failures       in a row that open the breaker
@@ -30,6 +32,7 @@
 -- Returns {ref, destination, …}
 local out = {}
 
+local full = {} -- by host: how many of its addresses were put off, so that they come back one after the other
 local busy = {} -- by team: how many the round has on its way
 for _, team in ipairs(rest) do
   busy[team] = (busy[team] or 0) + 1
@@ -58,8 +61,23 @@ local function bury_some(team, waiting)
   end
 end
 
+-- How many more may go to the destination's host, in all.
+local function room_at_host(host)
+  local flying = arg.prefix .. 'flying:' .. host
+  redis.call('ZREMRANGEBYSCORE', flying, '-inf', whole(now))
+  return arg.host_places - redis.call('ZCARD', flying)
+end
+
 -- How many may be handed out there, and before when it need not be looked at again although there may be more.
 local function room_at(destination, flying)
+  local host, at_host = host_of(destination), nil
+  if host then
+    at_host = room_at_host(host)
+    if at_host <= 0 then
+      full[host] = (full[host] or 0) + 1
+      return 0, now + arg.again_ms * (1 + math.floor(full[host] / arg.host_places))
+    end
+  end
   redis.call('ZREMRANGEBYSCORE', flying, '-inf', whole(now))
   local in_flight = redis.call('ZCARD', flying)
   local state_key = arg.prefix .. 'destination:' .. destination
@@ -81,7 +99,7 @@ local function room_at(destination, flying)
   if in_flight >= places then
     return 0, tonumber(redis.call('ZRANGE', flying, 0, 0, 'WITHSCORES')[2])
   end
-  return places - in_flight, 0
+  return math.min(places - in_flight, at_host or places), 0
 end
 
 local function hand_out(destination, waiting, flying, count)
@@ -89,6 +107,11 @@ local function hand_out(destination, waiting, flying, count)
   for _, ref in ipairs(refs) do
     redis.call('ZADD', waiting, whole(now + arg.handed_ms), ref)
     redis.call('ZADD', flying, whole(now + arg.hidden_ms), ref)
+    if host_of(destination) then
+      local all = arg.prefix .. 'flying:' .. host_of(destination)
+      redis.call('ZADD', all, whole(now + arg.hidden_ms), ref)
+      redis.call('PEXPIRE', all, arg.hidden_ms)
+    end
     out[#out + 1] = ref
     out[#out + 1] = destination
   end

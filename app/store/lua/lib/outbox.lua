@@ -1,9 +1,15 @@
 -- Deliveries: one event for one destination. A destination is `team/ep_…`, a webhook endpoint of the team, or
--- `team/host:…`, where the addresses live that jobs name themselves. Each has its own set of what waits, by when it
--- is due; `due:deliver` holds the destinations, by when one of them must be looked at.
-local function host_of(team, url)
-  local authority = string.lower(string.match(url, '^%a[%w+.-]*://([^/?#]*)') or '')
-  return team .. '/host:' .. authority
+-- `team/host:authority#path`, an address that jobs name themselves, without its query and with its path as a hash.
+-- Each has its own set of what waits, by when it is due; `due:deliver` holds the destinations, by when one of them must be looked at.
+local function address_of(team, url)
+  local authority, path = string.match(url, '^%a[%w+.-]*://([^/?#]*)([^?#]*)')
+  local hash = string.sub(redis.sha1hex(path or ''), 1, 16)
+  return team .. '/host:' .. string.lower(authority or '') .. '#' .. hash
+end
+
+-- What all addresses of one team at one host share, `team/host:authority`; nil for an endpoint.
+local function host_of(destination)
+  return string.match(destination, '^([^/]*/host:[^#]*)#')
 end
 
 -- Lets a delivery wait at its destination until it is due; what was never fetched leaves with the retention.
@@ -15,13 +21,13 @@ local function queue_delivery(prefix, destination, ref, due_ms, kept_ms)
   redis.call('ZADD', prefix .. 'due:deliver', 'LT', whole(due_ms), destination)
 end
 
--- Writes a delivery, due now, into the team's and the destination's lists; `fields` is its event.
+-- Writes a delivery, due now, into the lists of the team and of its endpoint; `fields` is its event.
 local function write_delivery(prefix, team, id, destination, fields, retention_ms)
   local ref = team .. '/' .. id
   redis.call('HSET', prefix .. 'delivery:' .. ref, 'id', id, 'destination', destination, 'status', 'due',
     'attempts', 0, 'created_ms', whole(now), unpack(fields))
   redis.call('PEXPIRE', prefix .. 'delivery:' .. ref, retention_ms)
-  for _, owner in ipairs({team, destination}) do
+  for _, owner in ipairs(host_of(destination) and {team} or {team, destination}) do
     redis.call('ZREMRANGEBYSCORE', prefix .. 'outbox:' .. owner, '-inf', '(' .. whole(now - retention_ms))
     redis.call('ZADD', prefix .. 'outbox:' .. owner, whole(now), id)
     redis.call('PEXPIRE', prefix .. 'outbox:' .. owner, retention_ms)
@@ -74,7 +80,7 @@ local function tell_of_job(prefix, job_key, ref, events_key, kind, own, retentio
     for _, part in ipairs({'url', own[2], 'style', own[3] or ''}) do
       fields[#fields + 1] = part
     end
-    write_delivery(prefix, job[2], own[1], host_of(job[2], own[2]), fields, retention_ms)
+    write_delivery(prefix, job[2], own[1], address_of(job[2], own[2]), fields, retention_ms)
     ids[#ids + 1] = own[1]
   end
   if #ids > 0 then
