@@ -66,11 +66,18 @@ class _Interruptible(SentinelManagedConnection):
 
     redis-py keeps such a connection when sentinels named the server, and the next command gets the answer to the
     interrupted one: a worker that was told to stop in its blocking read then waited for its answers in vain.
+    A primary that takes no writes counts as away: RQ waits for what is away, and ends at any other error.
     """
 
     def read_response(self, *args: Any, **options: Any) -> Any:
         """As redis-py reads, with the default of its other connections."""
-        return super().read_response(*args, **{"disconnect_on_error": True, **options})
+        try:
+            return super().read_response(*args, **{"disconnect_on_error": True, **options})
+        except ResponseError as error:
+            if not str(error).startswith("NOREPLICAS"):
+                raise
+            self.disconnect()  # type: ignore[no-untyped-call]  # untyped in redis-py; in a transaction further answers are on their way
+            raise RedisConnectionError(str(error)) from None
 
 
 class _InterruptibleTLS(_Interruptible, SentinelManagedSSLConnection):

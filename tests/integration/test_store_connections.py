@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from app.domain.errors import StoreUnavailable
 from app.store.connection import Client, connect, connect_rq, disconnect, store_errors
@@ -93,3 +94,25 @@ async def test_both_clients_find_the_primary_through_sentinel(redis_server: Redi
     await disconnect(client)
     with connect_rq(url) as rq_client:
         assert rq_client.get("film") == b"1"
+
+
+async def test_to_rq_a_primary_without_its_replica_is_away(redis_server: RedisServer, sentinel: int) -> None:
+    """RQ waits for what is away; at any other error a worker ends, after each failover. It goes on by itself."""
+    redis_server.flush()
+    url = f"sentinel://127.0.0.1:{sentinel}/films"
+    client = connect(url)
+    await wait_until(lambda: answers(client), "the sentinel names the primary")
+    with connect_rq(url) as rq_client:
+        try:
+            await client.config_set("min-replicas-to-write", "1")
+            with pytest.raises(RedisConnectionError, match="NOREPLICAS"):
+                rq_client.set("film", "2", ex=60)
+            with rq_client.pipeline() as together:
+                together.set("film", "2", ex=60).get("film")
+                with pytest.raises(RedisConnectionError, match="NOREPLICAS"):
+                    together.execute()
+        finally:
+            await client.config_set("min-replicas-to-write", "0")
+        assert rq_client.get("film") == b"1"
+        assert rq_client.set("film", "3", ex=60)
+    await disconnect(client)
