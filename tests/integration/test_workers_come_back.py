@@ -54,7 +54,11 @@ async def pair(emulator: Emulator, tmp_path: Path) -> AsyncIterator[tuple[Stack,
             await wait_until(knows, "the sentinel knows the replica", timeout=30)
             await wait_until(follows, "the replica has all", timeout=30)
             url = f"sentinel://127.0.0.1:{port}/films"
-            async with open_stack(primary, emulator, FILMGATE_REDIS_URL=url, FILMGATE_STORE_CHECK="warn") as stack:
+            alone = {
+                "FILMGATE_STORE_CHECK": "warn",
+                "FILMGATE_STORE_REPLICAS": "0",
+            }  # the new primary has no replica
+            async with open_stack(primary, emulator, FILMGATE_REDIS_URL=url, **alone) as stack:
                 yield stack, primary, replica
         finally:
             process.terminate()
