@@ -87,6 +87,8 @@ MALFORMED = {
     "space before colon": ("Transfer-Encoding : chunked",),
     "NUL in a header": ("X-A: a\0b",),
     "no name": (": x",),
+    "bare LF": ("X-A: a\nX-B: b",),
+    "folded": ("X-A: a\r\n b",),
 }
 
 

@@ -1,0 +1,32 @@
+"""docs/security.md: every case and every bad input is there once, and the tests that it names exist."""
+
+import pytest
+
+from tests.support.pages import TEST, names_in, rows_of
+from tests.support.tree import ROOT
+
+PAGE = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+ROWS = rows_of(PAGE, "SB")
+LAST = {"S": 48, "B": 66}
+CASES = [f"{letter}{number}" for letter, last in LAST.items() for number in range(1, last + 1)]
+LATER = {"S41"}  # nothing is mirrored yet
+
+
+def test_every_case_is_there_once_and_in_order() -> None:
+    """S1 to S48, B1 to B66."""
+    assert [row for row, _ in ROWS] == CASES
+
+
+@pytest.mark.parametrize("row", CASES)
+def test_a_row_says_what_is_tried_what_happens_and_what_shows_it(row: str) -> None:
+    """Three cells, and a test by its name, or a sentence why there is none."""
+    cells = dict(ROWS)[row]
+    assert len(cells) == 3
+    assert all(cells[:2])
+    assert bool(TEST.search(cells[2])) == (row not in LATER)
+
+
+@pytest.mark.parametrize(("path", "name"), sorted(set(TEST.findall(PAGE))))
+def test_a_named_test_exists(path: str, name: str) -> None:
+    """A renamed test takes its row along."""
+    assert name in names_in(path)
