@@ -18,6 +18,6 @@ def names_in(path: str) -> frozenset[str]:
 
 
 def rows_of(page: str, letters: str) -> list[tuple[str, list[str]]]:
-    """The rows of a page's tables whose first cell is one of the letters and a number: that, and the other cells."""
+    """The rows of a page's tables whose first cell is a letter and a number: that, and the others."""
     row = re.compile(rf"^\| ([{letters}]\d+) \| (.+) \|$", re.MULTILINE)
     return [(name, [cell.strip() for cell in text.split(" | ")]) for name, text in row.findall(page)]
