@@ -355,7 +355,7 @@ def _is_plain(path: Path) -> bool:
 def _recorded_socket(data_dir: Path) -> Path:
     try:
         return Path((data_dir / "redis.socket-path").read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return data_dir / "redis.sock"
 
 
