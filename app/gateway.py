@@ -3,9 +3,6 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
-
-import structlog
 
 from app.crash import arm
 from app.egress import EgressPolicy
@@ -40,10 +37,10 @@ from app.services.watch import Watch
 from app.services.webhooks import Webhooks
 from app.services.zones import Zones
 from app.settings import Settings, SettingsError, required_url
+from app.starting import require_store
 from app.store.accounts import AccountStore
 from app.store.admission import AdmissionStore
 from app.store.alarms import AlarmStore
-from app.store.arrival import StoreRefused, wait_for_store
 from app.store.audit import AuditStore
 from app.store.backup import BackupStore
 from app.store.buying import BuyingStore
@@ -59,6 +56,7 @@ from app.store.ledger import LedgerStore
 from app.store.limits import Clock, LimitStore
 from app.store.line import LineStore
 from app.store.secrets import SecretStore
+from app.store.setting_names import SettingNames
 from app.store.uploads import UploadStore
 from app.store.usage import UsageStore
 from app.store.webhooks import WebhookStore
@@ -67,8 +65,6 @@ from app.store.zones import ZoneStore
 from app.webhooks.sender import Sender
 
 PATIENCE_S = 2.0  # how long a blocking read may wait for news
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +98,7 @@ class Gateway:
     epoch: EpochService
     backups: Backups
     secrets: SecretStore
+    setting_names: SettingNames
     ledger: LedgerStore
     usage_sums: UsageStore
     webhook_store: WebhookStore
@@ -167,6 +164,7 @@ class _Stores:
     limits: LimitStore
     line: LineStore
     secrets: SecretStore
+    setting_names: SettingNames
     uploads: UploadStore
     usage: UsageStore
     webhooks: WebhookStore
@@ -241,6 +239,7 @@ def _stores(settings: Settings, redis: Client, patient: Client) -> _Stores:
         limits=LimitStore(redis, clock),
         line=LineStore(redis),
         secrets=SecretStore(redis, given=settings.hook_secret.get_secret_value() if settings.hook_secret else None),
+        setting_names=SettingNames(redis),
         uploads=UploadStore(redis),
         usage=UsageStore(redis),
         webhooks=WebhookStore(redis),
@@ -330,6 +329,7 @@ def _gateway(
         epoch=EpochService(stores.epoch, Witness(settings.data_dir), alarms=stores.alarms, audit=stores.audit),
         backups=Backups(stores.backup),
         secrets=stores.secrets,
+        setting_names=stores.setting_names,
         ledger=stores.ledger,
         usage_sums=stores.usage,
         webhook_store=stores.webhooks,
@@ -371,19 +371,3 @@ def _jobs(
         disk=StoreDisk(settings.data_dir if required_url(settings) == socket_url(settings.data_dir) else None),
         concurrency=settings.upstream_concurrency,
     )
-
-
-async def require_store(
-    settings: Settings, redis: Any, *, patience: float | None, waits_for: Callable[[str], object] | None = None
-) -> None:
-    """Wait for the store; refuse one that could forget what was bought, where buying costs money, else warn."""
-    said = waits_for or (lambda why: log.warning("store.waiting", why=why))
-    try:
-        faults = await wait_for_store(redis, required_url(settings), patience=patience, waits_for=said)
-    except StoreRefused as refused:
-        raise SettingsError(f"FILMGATE_REDIS_URL: {refused}.") from None
-    mode = settings.store_check or ("refuse" if settings.real_money else "warn")
-    if faults and mode == "refuse":
-        raise SettingsError(faults[0])
-    for fault in faults:
-        log.warning("store.not_durable", fault=fault)

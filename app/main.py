@@ -146,7 +146,7 @@ def _document_keys(app: FastAPI) -> None:
 
 def from_environment() -> FastAPI:
     """What uvicorn calls in each API process."""
-    settings = load_settings(os.environ)
+    settings = load_settings(os.environ, keep_unknown=True)
     set_up_logs(settings.log_format, process="api")
     structlog.get_logger().info("api.start", version=__version__)
     return create_app(settings)

@@ -309,7 +309,9 @@ class Settings(BaseModel):
 
 
 def required_url(settings: Settings) -> str:
-    """The store's URL; SettingsError when there is none."""
+    """The store's URL; SettingsError when there is none, about an unknown name first: it may be a misspelt one."""
+    if settings.redis_url is None and settings.unknown_names:
+        raise unknown_setting(settings.unknown_names[0])
     if settings.redis_url is None:
         raise SettingsError("FILMGATE_REDIS_URL is not set; `filmgate up` brings its own store.")
     return settings.redis_url.get_secret_value()
@@ -342,6 +344,7 @@ class _Given:
 
 
 SETTING_NAMES = frozenset(found.alias for found in Settings.model_fields.values() if found.alias)
+KNOWN_NAMES = SETTING_NAMES | CLIENT_NAMES | {f"{name}_FILE" for name in SECRETS}
 
 
 def _given(environ: Mapping[str, str]) -> _Given:
@@ -370,7 +373,7 @@ def load_settings(environ: Mapping[str, str], *, keep_unknown: bool = False) -> 
     """The settings in `environ`; SettingsError for an unknown `FILMGATE_*` name or a malformed value.
 
     Each secret may also be given as a file: `FAL_KEY_FILE=/run/secrets/fal_key`. With `keep_unknown`, unknown names
-    go into `unknown_names`: only the store can tell whether a newer version knows them (`app/gateway.py`).
+    go into `unknown_names`: only the store can tell whether a newer version knows them (`app/starting.py`).
     """
     given = _given(environ)
     if given.unknown and not keep_unknown:

@@ -65,7 +65,7 @@ async def supervise(settings: Settings) -> None:
 def main(arguments: list[str]) -> int:
     """Supervise, or work on the queue that is named."""
     try:
-        settings = load_settings(os.environ)
+        settings = load_settings(os.environ, keep_unknown=True)
         if not arguments:
             set_up_logs(settings.log_format, process="supervisor")
             asyncio.run(supervise(settings))

@@ -18,8 +18,9 @@ import structlog
 from redis.exceptions import RedisError
 
 from app.domain.errors import StoreUnavailable
-from app.gateway import open_gateway, require_store
+from app.gateway import open_gateway
 from app.settings import Settings, required_url
+from app.starting import require_store
 from app.store.alarms import AlarmStore
 from app.store.connection import REQUEST_TIMEOUT, connect, connect_rq, disconnect
 from app.store.dispatch import RUNG, DispatchStore

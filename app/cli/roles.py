@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -14,11 +14,13 @@ import structlog
 import typer
 import uvicorn
 
+from app import __version__
 from app.api.connections import HEAD_SECONDS, ROOM, Connection
 from app.api.stopping import STOPPING
 from app.cli.opening import refuse_wrong_tls, warnings
+from app.domain.errors import StoreUnavailable
 from app.gateway import open_gateway
-from app.settings import Settings, load_settings
+from app.settings import KNOWN_NAMES, Settings, load_settings
 from app.telemetry import set_up_logs
 
 ENDINGS = (signal.SIGINT, signal.SIGTERM)
@@ -57,15 +59,17 @@ class Server(uvicorn.Server):
 async def _refuse_early(settings: Settings) -> None:
     """Open the gateway once: what is wrong is then said in one sentence, before a server starts.
 
-    A store that is not there yet is waited for, for ever: whoever started this would only start it again.
+    A store that is not there yet is waited for, for ever: whoever started this would only start it again. What this
+    version knows as settings is written down, for the day on which somebody goes back to an older one.
     """
-    async with open_gateway(settings, process="check", patience=None):
-        pass
+    async with open_gateway(settings, process="check", patience=None) as gateway:
+        with suppress(StoreUnavailable):  # one that takes no writes now; a later start writes it
+            await gateway.setting_names.note(__version__, KNOWN_NAMES)
 
 
 def serve() -> None:
     """Serve the API, until SIGTERM."""
-    settings = load_settings(os.environ)
+    settings = load_settings(os.environ, keep_unknown=True)
     set_up_logs(settings.log_format, process="api")
     refuse_wrong_tls(settings)
     for sentence in warnings(settings):
@@ -91,7 +95,7 @@ def serve() -> None:
 
 def worker() -> None:
     """Run the workers of this host, until SIGTERM."""
-    settings = load_settings(os.environ)
+    settings = load_settings(os.environ, keep_unknown=True)
     set_up_logs(settings.log_format, process="check")
     asyncio.run(_refuse_early(settings))
     os.execv(sys.executable, [sys.executable, "-m", "workers"])  # noqa: S606  our own interpreter, our own module

@@ -90,7 +90,7 @@ class Child:
 
 def up() -> None:
     """Start everything on this machine: store, emulator (without FAL_KEY), API, workers. Ctrl-C stops it all."""
-    settings = load_settings(os.environ)
+    settings = load_settings(os.environ, keep_unknown=True)
     console = Console(stderr=True)
     refuse_wrong_tls(settings)
     for sentence in warnings(settings):

@@ -41,6 +41,7 @@ LIFETIMES: dict[str, Lifetime] = {
     "audit": Lifetime.PERMANENT,
     "hook_secret": Lifetime.PERMANENT,
     "webhook_key": Lifetime.PERMANENT,
+    "setting_names": Lifetime.PERMANENT,
     "alarms": Lifetime.STANDING,
     "audit:head": Lifetime.PERMANENT,
     "reservations:": Lifetime.PERMANENT,
@@ -117,6 +118,7 @@ LAST_USED = PREFIX + "last_used"
 AUDIT = PREFIX + "audit"
 HOOK_SECRET = PREFIX + "hook_secret"  # string: makes the markers of submissions, where no setting does
 WEBHOOK_KEY = PREFIX + "webhook_key"  # string: the private half of the key that signs messages to customers
+SETTING_NAMES = PREFIX + "setting_names"  # hash: version to the names of the settings it knows, with spaces between
 USAGE_COUNTED = PREFIX + "usage"  # hash: team to the id of the last entry of its ledger that is in its usage sums
 ALARMS = PREFIX + "alarms"  # stream: what administrators must know
 AUDIT_HEAD = PREFIX + "audit:head"

@@ -50,6 +50,7 @@ MAY_READ_WHOLE = {
     "app/store/limits.py of hgetall": "one owner's limits",
     "app/store/limits.py of_each hgetall": "one owner's limits each",
     "app/store/line.py shares zrange": "slots, which have a cap, and held jobs, which administrators end",
+    "app/store/setting_names.py newer_than hgetall": "versions of ours that have started",
     "app/store/uploads.py find hgetall": "one upload",
     "app/store/usage.py _read hgetall": "one day of a team: its users, keys and models",
     "app/store/usage.py counted hgetall": "teams, which administrators make",

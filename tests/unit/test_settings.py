@@ -269,6 +269,8 @@ def test_a_store_is_required_where_one_is_needed() -> None:
     """A sentence with the setting's name and the way out."""
     with pytest.raises(SettingsError, match="FILMGATE_REDIS_URL"):
         required_url(load_settings({}))
+    with pytest.raises(SettingsError, match="FILMGATE_REDIS_ULR is not a setting"):
+        required_url(load_settings({"FILMGATE_REDIS_ULR": "redis://store"}, keep_unknown=True))
 
 
 def test_every_setting_has_a_name_in_the_environment() -> None:

@@ -1,0 +1,81 @@
+"""Going back to an older version: it starts with the newer one's settings, and still refuses what is nobody's."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from app import __version__
+from app.settings import SettingsError, load_settings
+from app.starting import require_store
+from app.store.connection import connect, disconnect
+from app.store.setting_names import SettingNames
+from tests.support.redis_server import RedisServer
+from tests.support.server import running_server
+from tests.support.stack import Stack
+from tests.support.up import clean_environment, run_command
+
+pytestmark = pytest.mark.anyio
+
+NEWER = "9000.1.0"
+NAME = "FILMGATE_OF_THE_NEWER_VERSION"
+
+
+async def test_only_a_newer_versions_list_lets_a_start_go_on(stack: Stack, tmp_path: Path) -> None:
+    """`serve` and `worker` refuse with 78, also beside a list of their own version; then all start, and say so."""
+    settings = {**stack.environment, NAME: "1"}
+    names = stack.gateway.setting_names
+    await names.note(__version__, [NAME])
+    await names.note("0.0.9", [NAME])
+    ended = await asyncio.gather(
+        *(run_command(role, environment=clean_environment(**settings)) for role in ("serve", "worker"))
+    )
+    sentence = f"filmgate: {NAME} is not a setting; the README lists them all.\n"
+    assert [(each.returncode, each.stderr) for each in ended] == [(78, sentence)] * 2
+
+    await names.note(NEWER, [NAME, "FILMGATE_PORT"])
+    log = tmp_path / "log"
+    async with running_server(settings, log=log), stack.workers(**{NAME: "1"}):
+        said = [json.loads(line) for line in log.read_text().splitlines()]
+        assert [NAME] in [line.get("names") for line in said if line["level"] == "warning"]
+        assert "FILMGATE_PORT" in await names.newer_than("0.0.1")  # what the server wrote down for older ones
+        assert NAME not in await names.newer_than(NEWER)
+    told = await run_command("teams", "list", "--json", environment=clean_environment(**settings))
+    assert (told.returncode, len(json.loads(told.stdout))) == (0, 1)
+    assert NAME in told.stderr
+
+
+async def test_a_name_that_no_version_knows_is_refused_beside_one_that_a_newer_knows(store: RedisServer) -> None:
+    """The sentence names the one that is wrong."""
+    client = connect(store.url)
+    try:
+        await SettingNames(client).note(NEWER, [NAME])
+        given = {"FILMGATE_REDIS_URL": store.url, NAME: "1", "FILMGATE_PROT": "1"}
+        with pytest.raises(SettingsError, match="FILMGATE_PROT is not a setting"):
+            await require_store(load_settings(given, keep_unknown=True), client, patience=0)
+    finally:
+        await disconnect(client)
+
+
+@pytest.mark.parametrize(
+    ("version", "is_newer"),
+    [
+        ("1.10.0", True),
+        ("1.9.1", True),
+        ("2", True),
+        ("1.9.0", False),
+        ("1.8.12", False),
+        ("1.9.0rc1", False),
+        ("x", False),
+    ],
+)
+async def test_versions_are_compared_as_numbers(store: RedisServer, *, version: str, is_newer: bool) -> None:
+    """Against 1.9.0, for which text would put 1.10.0 before it."""
+    client = connect(store.url)
+    try:
+        names = SettingNames(client)
+        await names.note(version, [NAME])
+        assert (NAME in await names.newer_than("1.9.0")) is is_newer
+    finally:
+        await disconnect(client)
