@@ -83,7 +83,9 @@ async def test_adopting_names_the_request_at_fal(stack: Stack) -> None:
     assert answered["status"] == "running"
     assert (await stack.job(job["id"]))["held_reason"] is None
     assert await _money(stack) == {"reserved_usd": "1.40", "spent_usd": "0.00"}
-    await _says(stack, "The job is running, not held.", "resolve", job["id"], "resubmit")
+    await _says(
+        stack, "The job is running, not held; there is nothing to decide.", "resolve", job["id"], "resubmit"
+    )
 
 
 async def test_failing_says_whether_it_was_charged(stack: Stack) -> None:

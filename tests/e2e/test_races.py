@@ -215,7 +215,8 @@ async def test_a_revoked_key_is_refused_by_every_process_within_a_second(
             done = time.monotonic()
             await wait_until(partial(all_after, seen, done + 1.5), "answers long after the revocation")
         for kind, good in (("submit", 202), ("read", 200)):
-            assert {reply.status for reply in seen[kind]} == {good, 401}
+            others = {reply.status for reply in seen[kind]} - {429}  # so many of one address are slowed, too
+            assert others == {good, 401}
             last = max(reply.at for reply in seen[kind] if reply.status == good) - began
             say(f"revoked under load: the last accepted {kind} began {last * 1000:.0f} ms after the revocation")
             assert last <= 1
