@@ -112,7 +112,7 @@ FAILURES = [
     ("users delete user_0", "There is no user with this id."),
     ("users update user_0 --name a", "There is no user with this id."),
     ("keys create a --user user_0", "There is no user with this id."),
-    ("keys create a --model fal-ai/other", "There is no such model; "),
+    ("keys create a --model fal-ai/other", "There is no such model; GET /v1/models lists them."),
     ("keys show key_0", "There is no key with this id."),
     ("keys revoke key_0", "There is no key with this id."),
     ("keys rotate OLD", "The key opens nothing any more; make a new one."),
