@@ -192,17 +192,17 @@ async def test_a_second_fault_keeps_an_image_from_being_stored(real: Stack) -> N
 FORMS: dict[str, tuple[Any, int]] = {
     "another part": ({"image": ("a.png", picture(), "image/png")}, 422),
     "a field": ({"file": (None, "kan4rie")}, 422),
-    "two files": ([("file", ("a.png", picture(), "image/png")), ("file", ("b.png", picture(), "image/png"))], 400),
+    "two files": ([("file", ("a.png", picture(), "image/png")), ("file", ("b.png", picture(), "image/png"))], 422),
 }
 
 
 @pytest.mark.parametrize("case", FORMS)
 async def test_a_form_without_its_one_file_is_refused(real: Stack, case: str) -> None:
-    """400 or 422 for a form that holds no file, or more than one."""
+    """422 for a form that holds no file, or more than one; the sentence says which."""
     files, status = FORMS[case]
     async with nothing_changes(real):
         reply = await real.api.post("/v1/files", files=files)
-    assert_problem(reply, status, "missing" if status == 422 else "malformed", secret=CANARY)
+    assert_problem(reply, status, "invalid_input" if case == "two files" else "missing", secret=CANARY)
 
 
 NO_FORMS = {

@@ -127,13 +127,13 @@ async def test_unknown_paths_and_methods_are_refused_in_fals_shape(stack: Stack,
 
 
 METHODS = [
-    ("DELETE", "/status", 405, "GET"),
-    ("PUT", "/status", 405, "GET"),
-    ("HEAD", "/status", 405, "GET"),
-    ("POST", "/status", 405, "GET"),
+    ("DELETE", "/status", 405, "GET, HEAD"),
+    ("PUT", "/status", 405, "GET, HEAD"),
+    ("HEAD", "/status", 404, None),
+    ("POST", "/status", 405, "GET, HEAD"),
     ("GET", "/cancel", 405, "PUT"),
     ("POST", "/cancel", 405, "PUT"),
-    ("DELETE", "", 405, "GET"),
+    ("DELETE", "", 405, "GET, HEAD"),
     ("POST", "/nothing", 404, None),
 ]
 

@@ -293,10 +293,10 @@ async def test_what_nobody_foresaw_is_told_as_on_the_route_itself(stack: Stack) 
     request_id = await submitted(stack)
     record = keys.job(f"{stack.account.team.id}/{request_id}")
     async with Redis.from_url(stack.redis.url, decode_responses=True) as redis:
-        kept = await redis.hget(record, "logs")
-        await redis.hset(record, "logs", "{")
+        kept = await redis.hget(record, "created_ms")
+        await redis.hset(record, "created_ms", "nobody knows")
         reply = await ask(stack.api, "GET", request_url(request_id, "/status"), headers={"X-Request-ID": "t1"})
-        await redis.hset(record, "logs", kept or "[]")
+        await redis.hset(record, "created_ms", kept)
     assert_fals(reply, 500)
     assert reply.headers["x-fal-request-id"] == "t1"
 

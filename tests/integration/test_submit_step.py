@@ -364,7 +364,8 @@ async def test_what_goes_wrong_with_one_job_cuts_no_other_call_short(
         ids = [await hand.admit() for _ in range(4)]
         await stack.gateway.dispatch.grant()
         name = keys.job(hand.ref(ids[0]))
-        await hand.redis.hset(name, "priority", "nobody knows this one")
+        created = await hand.redis.hget(name, "created_ms")
+        await hand.redis.hset(name, "created_ms", "nobody knows")
         loop = asyncio.get_running_loop()
         runtime = await loop.run_in_executor(None, lambda: Runtime(stack.settings, queue="work"))
         try:
@@ -373,7 +374,7 @@ async def test_what_goes_wrong_with_one_job_cuts_no_other_call_short(
             )
         finally:
             await loop.run_in_executor(None, runtime.close)
-        await hand.redis.hset(name, "priority", "normal")
+        await hand.redis.hset(name, "created_ms", created)
         assert [(await hand.job(job_id)).status for job_id in ids] == [Status.QUEUED, *[Status.RUNNING] * 3]
 
 
