@@ -260,7 +260,8 @@ async def watched_lane(site: Site) -> AsyncIterator[dict[str, list[float]]]:
             if '"EVAL' not in text or lane not in text:
                 continue
             at, words = float(text[1:].split(" ", 1)[0]), [word for word in text.split('"')[1::2] if word]
-            mine, following = words[words.index(keys.lane(0)) + 1 :][:2]
+            told = words[words.index(keys.lane(0)) + 1 :]
+            mine, following = told[told[0] == keys.LANES_SEEN :][:2]
             asked.setdefault(following, at)
             if mine != RUNG:
                 spans.setdefault(mine, [asked.get(mine, at), at])[1] = at
