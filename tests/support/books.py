@@ -125,7 +125,7 @@ class Books:
 
     Attributes:
         limits: by owner, then by `unit/window`.
-        repeats: by team, user and idempotency key: the job and the fingerprint.
+        repeats: by team, user or browser token, and idempotency key: the job and the fingerprint.
         tokens: the users of the browser tokens.
         rates: by owner and window, the earliest and the latest that a rate's next submission may be due at (µs).
     """

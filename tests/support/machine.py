@@ -178,7 +178,7 @@ class Machine(RuleBasedStateMachine):
     def submit(self, new: NewJob, loss: Loss | None) -> None:
         """One submission: accepted exactly when every limit has room, and told how each of them stands."""
         asked = Asked(new.team, new.user, new.token, new.quoted_micro, new.seconds)
-        known = self.books.repeats.get((new.team, new.user, new.idempotency_key or ""))
+        known = self.books.repeats.get((new.team, new.token or new.user, new.idempotency_key or ""))
         before = self.seen
         answer: Answer | Lost = self._act(lambda gateway: gateway.jobs._admission.admit(new), loss)
         if answer is Lost.LOST:
@@ -234,7 +234,7 @@ class Machine(RuleBasedStateMachine):
             assert limit.used + limit.held + asked.need(limit.unit) <= limit.amount
         books.bills[job.id] = Bill(asked, frozen, entries=[("reserve", asked.micro)])
         if new.idempotency_key is not None:
-            books.repeats[new.team, new.user, new.idempotency_key] = (job.id, new.fingerprint)
+            books.repeats[new.team, new.token or new.user, new.idempotency_key] = (job.id, new.fingerprint)
 
     # --- a job's way -------------------------------------------------------------------------------------------
 
