@@ -238,8 +238,7 @@ class Connection(HttpToolsProtocol):
         self._kept = self.parser.get_http_version() == "1.1" and self.parser.should_keep_alive()
         if not self._kept:
             headers.append((b"connection", b"close"))
-        lines = [b"%s: %s\r\n" % one for one in [*self.server_state.default_headers, *headers]]
-        self.transport.write(b"".join([STATUS_LINE[status], *lines, b"\r\n", body]))
+        self._write(status, headers, body)
         self.cycle = cast("RequestResponseCycle", ANSWERED)
         self._shed = True
         self._deadline = self.loop.call_later(LINGER_SECONDS, self.transport.close)  # for the rest of its body
@@ -270,9 +269,13 @@ class Connection(HttpToolsProtocol):
         scope = {"path": "/", "method": "GET", "headers": [], "trace_id": new_nonce()}
         response = problem(error, scope=scope, base_url="")
         response.headers["Connection"] = "close"
-        lines = [b"%s: %s\r\n" % field for field in [*self.server_state.default_headers, *response.raw_headers]]
-        self.transport.write(b"".join([STATUS_LINE[error.status], *lines, b"\r\n", bytes(response.body)]))
+        self._write(error.status, response.raw_headers, bytes(response.body))
         self._linger()
+
+    def _write(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        """A whole answer, without the application."""
+        lines = [b"%s: %s\r\n" % field for field in [*self.server_state.default_headers, *headers]]
+        self.transport.write(b"".join([STATUS_LINE[status], *lines, b"\r\n", body]))
 
     def _linger(self) -> None:
         """Take no more, and end when the caller has had time to read the answer."""

@@ -5,7 +5,6 @@ address: in each of them jobs that were bought may stand in line again.
 """
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
@@ -83,8 +82,12 @@ class EpochService:
     async def keep_watch(self) -> None:
         """Compare once a second, for ever: an API process may have acknowledged what no worker has seen."""
         while True:
-            with suppress(StoreUnavailable):
+            try:
                 await self.confirm()
+            except StoreUnavailable:
+                pass  # nothing is acknowledged meanwhile
+            except Exception:
+                log.exception("epoch.failed")  # the next look may succeed; without one nobody would notice a loss
             await asyncio.sleep(WATCH_S)
 
     def _warn(self, event: str, remedy: str) -> None:
