@@ -6,6 +6,7 @@ import time
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.fal.dropped import warned
 from app.api.incoming import INCOMING, Bodies, Incoming, Pace, Room, limit_of, too_large
 from app.api.problems import LONGEST_PATH, problem
 from app.domain.errors import FilmgateError, Malformed
@@ -26,7 +27,8 @@ class Entrance:
     2. a declared length over the limit is refused before a byte is read
     3. a body without a declared length, or a lying one, is cut off at the limit; one that stops coming, in time;
        one for which there is no room is not read
-    4. one log line for each request, with status and duration; the query is left out, because it may hold a token,
+    4. at fal's doors, a word about query parameters that nobody reads
+    5. one log line for each request, with status and duration; the query is left out, because it may hold a token,
        and a long path is cut, because the disk is not the caller's
     """
 
@@ -52,7 +54,7 @@ class Entrance:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", trace_id.encode())]
+                message["headers"] = warned(scope, [*message["headers"], (b"x-request-id", trace_id.encode())])
                 if incoming is not None and incoming.refused and CLOSE[0] not in dict(message["headers"]):
                     message["headers"].append(CLOSE)  # the rest of the body is not read
             await send(message)

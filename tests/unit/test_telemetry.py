@@ -1,14 +1,19 @@
 """Logs: one line each, and no secret in them."""
 
+import ast
 import json
 import logging
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import structlog
 
+from app.domain.ids import new_id, new_nonce
+from app.domain.passes import Pass, write_pass
 from app.telemetry import redact, set_up_logs
+from tests.support.tree import ROOT
 
 SECRETS = {
     "a Filmgate key": "fg_live_0123456789abcdefghijABCDEFGHIJ",
@@ -16,6 +21,25 @@ SECRETS = {
     "a signing secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
     "a picture": "data:image/png;base64,iVBORw0KGgoAAAANSUhEUg==",
 }
+
+PREFIX = re.compile(r"(?:fg|wh)[a-z]*_(?:[a-z]+_)?")  # as everything begins that we issue and that opens something
+PUBLIC = {"whpk_"}  # the key that verifies
+
+
+def issued_prefixes() -> list[str]:
+    """Every prefix in the code of what opens something."""
+    texts = {
+        node.value
+        for path in (ROOT / "app").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    return sorted({text for text in texts if PREFIX.fullmatch(text)} - PUBLIC)
+
+
+def a_pass(kind: str) -> str:
+    """What opens an upload, as it stands in an address."""
+    return write_pass("s" * 32, Pass(new_id("team"), new_id(kind), 1_790_000_000_000))
 
 
 @pytest.fixture
@@ -37,6 +61,39 @@ def test_a_secret_is_blotted_out_wherever_it_stands(secret: str) -> None:
         shown = redact(text)
         assert secret not in shown
         assert "[redacted]" in shown
+
+
+def test_every_prefix_that_the_code_issues_is_blotted_out() -> None:
+    """A new one fails here until `app/telemetry.py` knows it."""
+    assert {"fg_live_", "fg_tok_", "fg_up_", "whsec_"} <= set(issued_prefixes())
+    for prefix in issued_prefixes():
+        secret = prefix + "0123456789abcdefABCDEF"
+        assert redact(f"GET /v1/jobs/{secret} said {secret}") == "GET /v1/jobs/[redacted] said [redacted]", prefix
+
+
+@pytest.mark.parametrize("kind", ["pass", "file"])
+def test_a_pass_is_blotted_out_in_a_token_in_an_address_and_alone(kind: str) -> None:
+    """An upload token, and the signature of an upload's address; the id beside it stays."""
+    one = a_pass(kind)
+    assert redact(f"token fg_up_{one}") == "token [redacted]"
+    assert (
+        redact(f"/fal/cdn/uploads/file_1?signature={one}&x=1") == "/fal/cdn/uploads/file_1?signature=[redacted]&x=1"
+    )
+    assert one.rsplit(".", 1)[1] not in redact(f"signature {one} is wrong")
+
+
+def test_a_password_in_an_address_is_blotted_out_and_the_host_stays() -> None:
+    """Of a store, a proxy, a webhook."""
+    assert redact("redis://default:hunter2@10.0.0.5:6379/0 is away") == "redis://[redacted]@10.0.0.5:6379/0 is away"
+    assert (
+        redact('{"url": "https://example.com/a", "by": "x@y"}') == '{"url": "https://example.com/a", "by": "x@y"}'
+    )
+
+
+def test_the_marker_in_the_path_of_a_webhook_of_fals_is_blotted_out() -> None:
+    """Whoever has it can say that fal has ended a job's request."""
+    mac = new_nonce()
+    assert mac not in redact(f"POST /fal/hooks/{new_id('job')}/{new_nonce()}/{mac}")
 
 
 def test_a_credential_behind_its_scheme_and_a_token_in_a_url_are_blotted_out() -> None:

@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 
 from app.api.body import json_object
 from app.api.deps import current_caller, gateway, idempotency_key
+from app.api.fal.dropped import WARNING, dropped
 from app.api.fal.errors import ALWAYS_NEW, REQUEST_ID
 from app.domain.accounts import Caller
 from app.domain.errors import Malformed
@@ -18,9 +19,6 @@ from app.services.fal_door import FalRequest, Taken
 
 LONGEST_START_S = 604_800
 LINE_DIGITS = re.compile(r"[0-9]{1,9}", re.ASCII)
-NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
-NAMES_AT_MOST = 20
-WARNING = "X-Filmgate-Warning"
 TRUE = frozenset({"1", "true", "yes"})
 
 
@@ -64,8 +62,7 @@ def answer_headers(job: Job, *, taken: Taken | None = None) -> dict[str, str]:
     if taken is not None and taken.submitted.repeated:
         found["Idempotent-Replayed"] = "true"
     if taken is not None and taken.dropped:
-        names = [name if NAME.fullmatch(name) else "?" for name in taken.dropped]
-        found[WARNING] = "dropped unknown fields: " + ", ".join(dict.fromkeys(names[:NAMES_AT_MOST]))
+        found[WARNING] = dropped("fields", taken.dropped)
     return found
 
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.fal.dropped import PROXY_QUERY
 from app.api.fal.errors import REQUEST_ID
 from app.domain.errors import FilmgateError, Malformed
 from app.domain.fal_targets import Target, read_target
@@ -39,7 +40,7 @@ class Proxy:
                 scope[REFUSAL] = error  # rendered by the route below, behind the entrance
             else:
                 scope["path"], scope["raw_path"] = target.path, target.path.encode()
-                scope["query_string"] = target.query
+                scope[PROXY_QUERY], scope["query_string"] = scope["query_string"], target.query
 
         async def send_named(message: Message) -> None:
             if message["type"] == "http.response.start":
