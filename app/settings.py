@@ -19,7 +19,7 @@ from pydantic import (
     field_validator,
 )
 
-from app.domain.addresses import is_loopback, is_public, literal_address, plain_host, read_origin
+from app.domain.addresses import is_loopback, is_public, literal_address, plain_host, read_networks, read_origin
 from app.domain.fal_addresses import is_host_name
 from app.domain.guessing import ENOUGH_BITS, bits_of
 from app.domain.store_address import read_store_address
@@ -141,6 +141,7 @@ def _proxy(value: object) -> object:
     return SecretStr(text.rstrip("/"))
 
 
+Networks = Annotated[tuple[str, ...], BeforeValidator(lambda value: read_networks(str(value)) if value else ())]
 FalUrl = Annotated[str, BeforeValidator(_fal_url)]
 Flag = Annotated[bool, BeforeValidator(_flag)]
 HostNames = Annotated[tuple[str, ...], BeforeValidator(_host_names)]
@@ -183,6 +184,7 @@ class Settings(BaseModel):
     lanes: int = Field(1, alias="FILMGATE_LANES", ge=1, le=64)
     workers: int = Field(2, alias="FILMGATE_WORKERS", ge=1, le=64)
     deliverers: int = Field(1, alias="FILMGATE_DELIVERERS", ge=1, le=64)
+    trusted_proxies: Networks = Field((), alias="FILMGATE_TRUSTED_PROXIES")
     data_dir: Path = Field(Path(".filmgate"), alias="FILMGATE_DATA_DIR")
     egress_allow: str = Field("", alias="FILMGATE_EGRESS_ALLOW")
     cors_origins: Origins = Field((), alias="FILMGATE_CORS_ORIGINS")

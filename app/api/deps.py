@@ -11,6 +11,7 @@ import structlog
 from fastapi import Depends, Request
 
 from app.api.incoming import PAYER
+from app.api.middleware import address_of
 from app.api.query import require_known_query
 from app.domain.access import require_scope
 from app.domain.accounts import Caller, Scope, well_formed
@@ -58,11 +59,6 @@ def _once(request: Request, name: str) -> str | None:
     return given[0] if given else None
 
 
-def _address(request: Request) -> str:
-    """Where the request comes from, as the server knows it: a proxy on this machine is believed, no other."""
-    return request.client.host if request.client is not None else ""
-
-
 def _is_administrator(request: Request, given: str | None, owner: Gateway) -> bool:
     """True when the key is the administrator's; compared in constant time.
 
@@ -72,7 +68,7 @@ def _is_administrator(request: Request, given: str | None, owner: Gateway) -> bo
     key = owner.settings.admin_key
     if key is None or given is None or well_formed(given):
         return False
-    owner.accounts.guesses.require_room(_address(request))
+    owner.accounts.guesses.require_room(address_of(request.scope))
     return secrets.compare_digest(given.encode(), key.get_secret_value().encode())
 
 
@@ -82,7 +78,7 @@ async def _authenticated(request: Request, owner: Gateway, given: str | None) ->
         return await owner.accounts.authenticate(given)
     except Unauthenticated:
         if given:
-            owner.accounts.guesses.note(_address(request))
+            owner.accounts.guesses.note(address_of(request.scope))
         raise
 
 

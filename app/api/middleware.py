@@ -13,6 +13,7 @@ from app.domain.errors import FilmgateError, Malformed
 from app.domain.ids import new_nonce
 
 LENGTH_DIGITS = 15  # of a Content-Length that is worth reading as a number
+LONGEST_ADDRESS = 64  # characters: a proxy may hand on what is none
 CLOSE = (b"connection", b"close")
 TRACE_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 QUIET = frozenset({"/livez", "/readyz", "/metrics"})
@@ -78,8 +79,15 @@ class Entrance:
                     path=scope["path"][:LONGEST_PATH],
                     status=status,
                     ms=round((time.perf_counter() - began) * 1000, 1),
+                    address=address_of(scope),
                     trace_id=trace_id,
                 )
+
+
+def address_of(scope: Scope) -> str:
+    """Where a request comes from: the peer, or who a proxy in FILMGATE_TRUSTED_PROXIES says it came from."""
+    client = scope.get("client")
+    return str(client[0])[:LONGEST_ADDRESS] if client else ""
 
 
 def _length(declared: bytes | None, limit: int) -> int:

@@ -27,11 +27,16 @@ def refuse_wrong_tls(settings: Settings) -> None:
 
 def warnings(settings: Settings) -> list[str]:
     """What may be meant, and is said all the same."""
+    found = []
     if settings.real_money and not is_loopback(settings.host) and not settings.base_url.startswith("https:"):
         fault = f"Keys and clips travel readable: the API listens on {settings.host} in plain http."
         remedy = "Set FILMGATE_TLS_CERT and FILMGATE_TLS_KEY, or FILMGATE_PUBLIC_URL to a proxy's https address."
-        return [f"{fault} {remedy}"]
-    return []
+        found.append(f"{fault} {remedy}")
+    behind_proxy = settings.base_url.startswith("https:") and not settings.tls_cert
+    if settings.real_money and behind_proxy and not settings.trusted_proxies:
+        fault = "FILMGATE_PUBLIC_URL is a proxy's, and all callers behind it count as one address."
+        found.append(f"{fault} Set FILMGATE_TRUSTED_PROXIES to the addresses that the proxy calls from.")
+    return found
 
 
 def _require_readable(name: str, path: Path) -> None:

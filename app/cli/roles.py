@@ -85,6 +85,8 @@ def serve() -> None:
         access_log=False,  # queries may hold tokens; our own line leaves them out
         log_config=None,
         server_header=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
         timeout_graceful_shutdown=DRAIN_S,
         ssl_certfile=settings.tls_cert,
         ssl_keyfile=settings.tls_key,

@@ -150,6 +150,24 @@ def _aton_number(part: str) -> int:
     return int(part, 8 if part.startswith("0") else 10)
 
 
+_WIDEST = {4: 8, 6: 7}  # bits: 10.0.0.0/8 and fc00::/7 may be a network of proxies, anything wider is everybody
+
+
+def read_networks(text: str) -> tuple[str, ...]:
+    """Addresses and networks with commas between; ValueError for what is none, and for one that holds everybody."""
+    found = []
+    for part in filter(None, (one.strip() for one in text.split(","))):
+        try:
+            network = ipaddress.ip_network(part)
+        except ValueError:
+            remedy = "must be addresses and networks such as 10.0.0.5,10.1.0.0/16"
+            raise ValueError(f"{remedy}, not {part[:64]!r}") from None
+        if network.prefixlen < _WIDEST[network.version]:
+            raise ValueError(f"must be your own proxies: every caller in {network} could write any address")
+        found.append(str(network))
+    return tuple(found)
+
+
 _ORIGIN_HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]")
 
 

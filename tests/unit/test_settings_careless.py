@@ -159,6 +159,41 @@ def test_what_is_neither_a_network_nor_a_name_is_refused(entry: str) -> None:
         EgressPolicy.parse(entry)
 
 
+@pytest.mark.parametrize(
+    "value",
+    ["proxy.internal", "10.0.0.1/8", "10.0.0.0/33", "300.1.1.1", "*", "10.0.0.1:8080", "[::1]",
+     "10.0.0.1 10.0.0.2", "unix:"],
+)  # fmt: skip
+def test_a_proxy_that_is_no_address_is_refused(value: str) -> None:
+    """A name, a port, a network with bits too many; one good entry does not hide it."""
+    for given in (value, f"10.0.0.9, {value}"):
+        assert refused({"FILMGATE_TRUSTED_PROXIES": given}).startswith(
+            "FILMGATE_TRUSTED_PROXIES must be addresses and networks such as 10.0.0.5,10.1.0.0/16, not "
+        )
+
+
+@pytest.mark.parametrize("value", ["0.0.0.0/0", "::/0", "0.0.0.0/1,128.0.0.0/1", "8.0.0.0/7", "2000::/3"])
+def test_proxies_that_are_everybody_are_refused(value: str) -> None:
+    """Every caller could then write any address into a header; with the emulator nobody needs it either."""
+    assert "must be your own proxies" in refused({"FILMGATE_TRUSTED_PROXIES": value})
+
+
+def test_proxies_are_addresses_and_networks() -> None:
+    """Of both kinds, with white space and empty entries; none unless they are set."""
+    given = load_settings({"FILMGATE_TRUSTED_PROXIES": " 127.0.0.1, ::1,,10.0.0.0/8,fc00::/7 "})
+    assert given.trusted_proxies == ("127.0.0.1/32", "::1/128", "10.0.0.0/8", "fc00::/7")
+    assert load_settings({"FILMGATE_TRUSTED_PROXIES": ""}).trusted_proxies == ()
+
+
+def test_a_proxy_that_was_not_named_is_warned_of_with_the_real_fal() -> None:
+    """Where the public URL is https and we serve none, there is one: its callers would share an address."""
+    public = {"FILMGATE_PUBLIC_URL": "https://videos.example.com"}
+    (sentence,) = warnings(load_settings(REAL | public))
+    assert "FILMGATE_TRUSTED_PROXIES" in sentence
+    assert not warnings(load_settings(REAL | public | {"FILMGATE_TRUSTED_PROXIES": "10.0.0.5"}))
+    assert not warnings(load_settings(EMULATED | public))
+
+
 # --- TLS ---------------------------------------------------------------------------------------------------------
 
 
@@ -195,7 +230,8 @@ def test_plain_http_on_a_network_is_warned_of_with_the_real_fal() -> None:
     (sentence,) = warnings(load_settings(REAL | public))
     assert "plain http" in sentence
     assert not warnings(load_settings(REAL))
-    assert not warnings(load_settings(REAL | public | {"FILMGATE_PUBLIC_URL": "https://videos.example.com"}))
+    behind = {"FILMGATE_PUBLIC_URL": "https://videos.example.com", "FILMGATE_TRUSTED_PROXIES": "172.18.0.2"}
+    assert not warnings(load_settings(REAL | public | behind))
     assert not warnings(load_settings(EMULATED | public))
 
 
