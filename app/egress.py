@@ -232,7 +232,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
     """An httpx transport that reaches what the policy allows, and nothing else.
 
     Raises ForbiddenTarget before any packet is sent, httpx.ConnectError when the name does not resolve, and
-    httpx.ConnectTimeout when that takes more than 3 s.
+    httpx.ConnectTimeout when that takes more than 3 s. `Location` becomes the extension `location`, text or empty.
     """
 
     def __init__(
@@ -270,7 +270,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
                 if last == 0:
                     raise
             else:
-                response.headers.pop("Location", None)  # httpx reads it even to follow nothing, and may raise
+                response.extensions["location"] = response.headers.pop("Location", "")  # httpx reads it, may raise
                 return response
         raise httpx.ConnectError("The name has no address.", request=request)
 

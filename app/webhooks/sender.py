@@ -73,6 +73,7 @@ class _Answer:
 
     status: int | None = None
     headers: httpx.Headers = field(default_factory=httpx.Headers)
+    location: str = ""
     body: bytearray = field(default_factory=bytearray)
 
 
@@ -143,6 +144,7 @@ class Sender:
             async with post as response:
                 answer.status = response.status_code
                 answer.headers = response.headers
+                answer.location = response.extensions["location"]
                 async for chunk in response.aiter_raw():
                     answer.body += chunk[: READ_BYTES - len(answer.body)]
                     if len(answer.body) == READ_BYTES:
@@ -178,8 +180,8 @@ def _judge(answer: _Answer, error: str | None) -> tuple[Outcome, str | None]:
 
 def _location(answer: _Answer) -> str:
     """Where a redirect points to, as a line; it is shown, and nobody goes there."""
-    text = answer.headers.get("location", "")[:LOCATION_SHOWN]
-    return f"Location: {''.join(one for one in text if one.isprintable())}\n" if text else ""
+    text = "".join(one for one in answer.location[:LOCATION_SHOWN] if one.isprintable())
+    return f"Location: {text}\n" if text else ""
 
 
 def _code(exception: Exception) -> str:

@@ -15,7 +15,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from app import __version__
 from app.egress import Address, EgressPolicy
 from app.webhooks import signing
-from app.webhooks.sender import KEPT_BYTES, SCHEDULE, Attempt, Sender, next_delay
+from app.webhooks.sender import KEPT_BYTES, LOCATION_SHOWN, SCHEDULE, Attempt, Sender, next_delay
 from tests.support.memory import forget_peak, peak_kb
 from tests.support.receiver import Answer, Receiver, Reply, held
 
@@ -138,6 +138,15 @@ async def test_no_location_is_read(send: Send, location: str) -> None:
     for beside, outcome in ((b"", "retry"), (b"Webhook-Delivery: abort-message\r\n", "gone")):
         attempt = await send(closing(head + b"\r\n" + beside + b"\r\n"))
         assert came(attempt) == (302, outcome, "redirect")
+
+
+async def test_where_a_redirect_points_to_is_shown(send: Send) -> None:
+    """Before the body of the answer, and cut; what cannot be printed is left out."""
+    there = "https://elsewhere.example/hook?" + "q" * 300
+    attempt = await send(Reply(308, {"Location": there}))
+    assert attempt.answer.splitlines()[0] == f"Location: {there[:LOCATION_SHOWN]}"
+    odd = b"HTTP/1.1 302 Found\r\nContent-Length: 5\r\nLocation: /a\xc2\x85b\r\n\r\nmoved"
+    assert (await send(closing(odd))).answer == "Location: /ab\nmoved"
 
 
 _MOMENTS = [
