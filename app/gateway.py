@@ -29,6 +29,7 @@ from app.services.listing import Listing
 from app.services.operations import Operations
 from app.services.prices import read_prices
 from app.services.requests import RequestRules, Requests
+from app.services.silence import Silence
 from app.services.store_disk import StoreDisk
 from app.services.tokens import Tokens
 from app.services.uploads import Uploads
@@ -96,6 +97,7 @@ class Gateway:
     webhooks: Webhooks
     deliveries: Deliveries
     epoch: EpochService
+    silence: Silence
     backups: Backups
     secrets: SecretStore
     setting_names: SettingNames
@@ -327,6 +329,7 @@ def _gateway(
         ),
         deliveries=Deliveries(store=stores.deliveries, endpoints=stores.endpoints, audit=stores.audit),
         epoch=EpochService(stores.epoch, Witness(settings.data_dir), alarms=stores.alarms, audit=stores.audit),
+        silence=Silence(stores.alarms, expected=settings.real_money),
         backups=Backups(stores.backup),
         secrets=stores.secrets,
         setting_names=stores.setting_names,

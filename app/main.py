@@ -83,11 +83,14 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         async with open_gateway(settings, process="api", patience=None) as gateway:
             app.state.gateway = gateway
-            watch = asyncio.create_task(gateway.epoch.keep_watch())
+            watches = [
+                asyncio.create_task(watch)
+                for watch in (gateway.epoch.keep_watch(), gateway.silence.keep_listening())
+            ]
             try:
                 yield {STOPPING: asyncio.Event()}
             finally:
-                await ended(watch)
+                await ended(*watches)
 
     app = FastAPI(
         title="Filmgate",

@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse, Response
 from app.api.deps import TheGateway, known_query
 from app.domain.errors import StoreUnavailable
 from app.domain.views import paused_view
+from app.store.dispatch import ROLES
 
 router = APIRouter(tags=["operations"], dependencies=[Depends(known_query)])
 
@@ -33,7 +34,7 @@ async def readyz(owner: TheGateway) -> Response:
         buying = await owner.buying.state()
     except StoreUnavailable:
         return JSONResponse({"status": "not ready", "store": "away"}, 503)
-    missing = sorted({"lanes", "work", "deliveries"} - set(workers.values()))
+    missing = sorted(set(ROLES) - set(workers.values()))
     if missing and buying.silent_ms is None:
         return JSONResponse({"status": "not ready", "store": "ok", "workers_missing": missing}, 503)
     seen: dict[str, Any] = {"status": "ready", "store": "ok", "workers": len(workers)}

@@ -1,12 +1,16 @@
 """Alarms: what an administrator must know, the newest last; the log has them too."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from app.store import keys
 from app.store.connection import Client, store_errors
+from app.store.dispatch import HEARTBEAT_MS, ROLES
 from app.store.scripts import script
 
 REMEMBERED = 1000
+SILENT_MS = 60_000  # so long workers may not be heard: they are also started anew, or put on another host
+FORGET_MS = 10_000  # a store that was away itself has not heard them either: the silence begins anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,36 @@ class AlarmStore:
                 },
             )
         return bool(rung)
+
+    async def hear_workers(self, *, expected: bool) -> tuple[Literal["silent", "back", ""], str]:
+        """Ring when a kind of worker has been silent for too long, and when all are back; which of them was rung.
+
+        Also the kinds that are not heard now. `expected` says that they are missed even when there is no work. To
+        be called about every second: a silence that nobody listened to for a while is forgotten.
+        """
+        with store_errors():
+            rung, missing = await script("hear_workers").run(
+                self._redis,
+                keys={
+                    "workers": keys.WORKERS,
+                    "silent": keys.SILENT,
+                    "said": keys.alarm_said("workers_silent"),
+                    "alarms": keys.ALARMS,
+                    "line": keys.LINE,
+                    "later": keys.LATER,
+                    "slots": keys.SLOTS,
+                    "due_deliver": keys.due("deliver"),
+                },
+                args={
+                    "expected": "1" if expected else "",
+                    "stale_ms": HEARTBEAT_MS,
+                    "bound_ms": SILENT_MS - HEARTBEAT_MS,  # a worker is heard for so long after its last heartbeat
+                    "forget_ms": FORGET_MS,
+                    "most": REMEMBERED,
+                },
+                rest=ROLES,
+            )
+        return rung, missing
 
     async def newest(self, count: int) -> list[Alarm]:
         """Up to `count` alarms, the newest first."""

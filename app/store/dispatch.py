@@ -18,6 +18,7 @@ GRANTS_AT_ONCE = 100
 QUIET_MS = 15_000  # without a 429 of fal's, until it is given one job more at once
 RUNG_HIDDEN_MS = 3_000  # a rung task that is lost is rung again after this; below a webhook's first pause
 HEARTBEAT_MS = 15_000
+ROLES = ("deliveries", "lanes", "work")  # of worker processes; without one of each something waits
 RUNG = "rung"
 RUNG_MS = 4000
 LANE_LEASE_MS = 2000

@@ -89,6 +89,7 @@ LIFETIMES: dict[str, Lifetime] = {
     "lane:": Lifetime.EXPIRING,
     "workers": Lifetime.EXPIRING,
     "lanes_seen": Lifetime.EXPIRING,
+    "silent": Lifetime.EXPIRING,
     "concurrency": Lifetime.EXPIRING,
     "alarm_said:": Lifetime.EXPIRING,
 }
@@ -110,6 +111,7 @@ PARTS = PREFIX + "parts"  # sorted set: everybody's unfinished uploads with part
 WAKE = PREFIX + "wake"
 WORKERS = PREFIX + "workers"  # sorted set: `role host:pid` of each worker process by its last heartbeat (ms)
 LANES_SEEN = PREFIX + "lanes_seen"  # string: when (ms) a lane last looked at the line
+SILENT = PREFIX + "silent"  # string: since when (ms) a kind of worker is not heard
 CONCURRENCY = PREFIX + "concurrency"  # hash: how many jobs each host lets be at fal, and `all`, the least of them
 TEAMS = PREFIX + "teams"
 USERS = PREFIX + "users"

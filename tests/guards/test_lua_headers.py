@@ -17,6 +17,7 @@ LIBRARIES = sorted(file.stem for file in (FOLDER / "lib").glob("*.lua"))
 WRITES_DURING_SHORTAGE = {
     "agree",
     "ring",
+    "hear_workers",
     "advance",
     "note",
     "take_due",

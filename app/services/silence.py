@@ -1,0 +1,39 @@
+"""Workers that fall silent: told by the API, which lives then."""
+
+import asyncio
+
+import structlog
+
+from app.domain.errors import StoreUnavailable
+from app.store.alarms import AlarmStore
+
+LISTEN_S = 1.0
+
+log = structlog.get_logger()
+
+
+class Silence:
+    """Rings once when workers are missed, and once when they are back, however many APIs listen."""
+
+    def __init__(self, alarms: AlarmStore, *, expected: bool) -> None:
+        self._alarms = alarms
+        self._expected = expected
+
+    async def listen(self) -> None:
+        """Once, for what `AlarmStore.hear_workers` says; the log has what was rung."""
+        rung, missing = await self._alarms.hear_workers(expected=self._expected)
+        if rung == "silent":
+            log.error("workers.silent", missing=missing, remedy="start `filmgate worker`, or look at its log")
+        elif rung == "back":
+            log.warning("workers.back")
+
+    async def keep_listening(self) -> None:
+        """Every second, for ever."""
+        while True:
+            try:
+                await self.listen()
+            except StoreUnavailable:
+                pass  # then nobody can be heard
+            except Exception:
+                log.exception("silence.failed")  # the next time may succeed
+            await asyncio.sleep(LISTEN_S)

@@ -1,0 +1,105 @@
+"""Workers that fall silent: an alarm when they are missed for a minute, an all-clear when they are back."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from app.store import keys
+from app.store.alarms import FORGET_MS, SILENT_MS
+from app.store.connection import connect, disconnect
+from app.store.dispatch import ROLES
+from tests.support.server import running_server
+from tests.support.stack import Stack
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def redis(stack: Stack) -> AsyncIterator[Any]:
+    """The store itself."""
+    client = connect(stack.redis.url)
+    yield client
+    await disconnect(client)
+
+
+async def kinds(stack: Stack) -> list[str]:
+    """What was rung, the oldest first."""
+    return [alarm.kind for alarm in reversed(await stack.gateway.alarms.newest(9))]
+
+
+async def silent_for(stack: Stack, redis: Any, ms: int) -> None:
+    """As if somebody had listened, and heard no worker, for so long."""
+    since = await stack.gateway.dispatch.now_ms() - ms
+    await redis.set(keys.SILENT, since, px=FORGET_MS)
+
+
+async def come(stack: Stack, *roles: str) -> None:
+    """A worker of each of these roles says that it is alive."""
+    for number, role in enumerate(roles):
+        await stack.gateway.dispatch.beat(f"host:{number}", role=role)
+
+
+async def test_workers_that_are_missed_ring_once_and_once_when_all_are_back(stack: Stack, redis: Any) -> None:
+    """A job waits and nobody has been heard for a minute; the all-clear waits for the last kind of worker."""
+    await stack.submit()
+    await stack.gateway.silence.listen()
+    assert await kinds(stack) == []
+    await silent_for(stack, redis, SILENT_MS)
+    for _ in range(3):
+        await stack.gateway.silence.listen()
+    assert await kinds(stack) == ["workers_silent"]
+    assert "deliveries, lanes, work" in (await stack.gateway.alarms.newest(1))[0].message
+    await come(stack, *ROLES[:2])
+    await stack.gateway.silence.listen()
+    assert await kinds(stack) == ["workers_silent"]
+    await come(stack, *ROLES)
+    for _ in range(3):
+        await stack.gateway.silence.listen()
+    assert await kinds(stack) == ["workers_silent", "workers_back"]
+
+
+async def test_the_next_silence_rings_again(stack: Stack, redis: Any) -> None:
+    """And each one has its all-clear."""
+    await stack.submit()
+    for _ in range(2):
+        await silent_for(stack, redis, SILENT_MS)
+        await stack.gateway.silence.listen()
+        await come(stack, *ROLES)
+        await stack.gateway.silence.listen()
+        await redis.delete(keys.WORKERS)
+    assert await kinds(stack) == ["workers_silent", "workers_back"] * 2
+
+
+async def test_nobody_is_missed_where_there_is_nothing_to_do(stack: Stack, redis: Any) -> None:
+    """With an emulator and an empty line; with a key that costs money workers are missed all the same."""
+    await silent_for(stack, redis, SILENT_MS)
+    assert await stack.gateway.alarms.hear_workers(expected=False) == ("", "deliveries, lanes, work")
+    assert await stack.gateway.alarms.hear_workers(expected=True) == ("silent", "deliveries, lanes, work")
+
+
+async def test_a_silence_that_nobody_listened_to_begins_anew(stack: Stack, redis: Any) -> None:
+    """A store that was away for minutes has heard nobody: workers have their minute to come back with it."""
+    await stack.submit()
+    await silent_for(stack, redis, 10 * SILENT_MS)
+    left_ms = await redis.pttl(keys.SILENT)
+    assert 0 < left_ms <= FORGET_MS
+    await redis.delete(keys.SILENT)  # what the store does by itself then
+    await stack.gateway.silence.listen()
+    assert await kinds(stack) == []
+
+
+async def test_an_api_listens(stack: Stack, redis: Any) -> None:
+    """`filmgate serve` rings by itself, and two of them ring once."""
+    await stack.submit()
+    async with running_server(stack.environment), running_server(stack.environment):
+        await silent_for(stack, redis, SILENT_MS)
+
+        async def rung() -> bool:
+            return bool(await kinds(stack))
+
+        await wait_until(rung, "an alarm says that no worker is seen", timeout=20)
+        await asyncio.sleep(1.5)  # the other one has listened too
+        assert await kinds(stack) == ["workers_silent"]
