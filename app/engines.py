@@ -69,8 +69,8 @@ def _inspect(path: Path) -> Engine | None:
         ).stdout
     except (OSError, subprocess.TimeoutExpired):
         return None
-    match = re.search(r"(Valkey|Redis) server v=(\d+)\.(\d+)\.(\d+)", said)
+    match = re.search(r"\b(Redis )?[Ss]erver v=(\d+)\.(\d+)\.(\d+)", said)  # Valkey 7.2 does not say its name
     if match is None:
         return None
-    kind: Literal["valkey", "redis"] = "valkey" if match[1] == "Valkey" else "redis"
+    kind: Literal["valkey", "redis"] = "redis" if match[1] else "valkey"
     return Engine(path, kind, (int(match[2]), int(match[3]), int(match[4])))

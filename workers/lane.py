@@ -13,7 +13,7 @@ from app.domain.ids import new_nonce
 from app.domain.jobs import Job, JobError, Status
 from app.ending import ended
 from app.gateway import Gateway
-from app.store.dispatch import RUNG, RUNG_HIDDEN_MS, SetAside
+from app.store.dispatch import RUNG, RUNG_HIDDEN_MS, DispatchStore, SetAside
 from app.store.jobs import Charge, ref_of
 from workers.aside import give_up, last_moment_ms, ring_aside
 from workers.poll import poll
@@ -40,18 +40,24 @@ async def run_lane(runtime: Runtime, number: int) -> None:
 
     1. take the lane; where another live slice has it, end at once
     2. go round until the slice is over, the lease is lost, or the worker is told to stop
-    3. give the polls in hand a moment to finish, then leave the lane rung and enqueue the next slice
+    3. give the polls in hand a moment to finish, then leave the lane rung and enqueue the next slice; after a store
+       that was away, leave it to whoever rings first
     """
     token = new_nonce()
     dispatch = runtime.gateway.dispatch
-    if not await dispatch.take_lane(number, token):
+    if not await _take(dispatch, number, token):
         return
     crash_point("lane.taken")
     lane = Slice(runtime, number, token)
     try:
-        await lane.go_round()
-    finally:
-        await lane.finish()
+        try:
+            await lane.go_round()
+        finally:
+            await lane.finish()
+    except StoreUnavailable:
+        with suppress(StoreUnavailable):
+            await dispatch.leave_lane(number, token)
+        raise
     if runtime.stopping:
         await dispatch.leave_lane(number, token)
     elif await dispatch.pass_lane_on(number, token):
@@ -61,6 +67,18 @@ async def run_lane(runtime: Runtime, number: int) -> None:
         except StoreUnavailable:
             await dispatch.leave_lane(number, RUNG)  # dark for a moment, and not until the ring is forgotten
             raise
+
+
+async def _take(dispatch: DispatchStore, number: int, token: str) -> bool:
+    """Take the lane; once more on new connections where an old one led to a primary that is gone.
+
+    Otherwise this ring would be lost, and the lane dark until it is forgotten.
+    """
+    try:
+        return await dispatch.take_lane(number, token)
+    except StoreUnavailable:
+        await dispatch.renew_connections()
+        return await dispatch.take_lane(number, token) or await dispatch.renew_lane(number, token)
 
 
 class Slice:

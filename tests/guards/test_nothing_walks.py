@@ -60,6 +60,7 @@ LUA_MAY_READ_WHOLE = {
     "agree.lua HGETALL": "one row of a few bytes for each host that is alive",
     "erase.lua HKEYS": "one job",
     "erase.lua LRANGE": "one job's deliveries",
+    "hear_workers.lua ZRANGEBYSCORE": "worker processes that are alive; once a second for each API",
     "lib/event.lua HGETALL": "one job",
     "lib/limits.lua HGETALL": "one owner's limits",
     "lib/ended.lua HGETALL": "one job",

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import math
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass, field
@@ -27,6 +28,7 @@ ENDS = {"succeeded", "failed", "canceled", "held"}
 class Books:
     """What came of it. Gaps are the longest time without an acknowledged job, and without one sent to fal.
 
+    `back_s` is how long after the first job that was acknowledged again, at the end of the first gap, fal got one.
     `stalled` says what did not go on after the fault; `answers` counts what callers were told other than 202.
     """
 
@@ -37,6 +39,7 @@ class Books:
     bought_twice: list[str] = field(default_factory=list)
     admission_gap_s: float = 0
     buying_gap_s: float = 0
+    back_s: float = 0
     given_up: int = 0
     stalled: str = ""
     answers: dict[str, int] = field(default_factory=dict)
@@ -45,7 +48,8 @@ class Books:
         return (
             f"{self.fault}: {self.acknowledged} acknowledged, lost {len(self.lost)}, "
             f"bought twice {len(self.bought_twice)}, held {self.held}, given up {self.given_up}, "
-            f"gaps: admission {self.admission_gap_s:.1f} s, buying {self.buying_gap_s:.1f} s; "
+            f"gaps: admission {self.admission_gap_s:.1f} s, buying {self.buying_gap_s:.1f} s, "
+            f"bought {self.back_s:.1f} s after the first that was acknowledged again; "
             f"{self.answers}{self.stalled}"
         )
 
@@ -103,6 +107,7 @@ class Demand:
         await ended(self._flows[1])
         prompts = Counter(one["prompt"] for one in await self._fal.requests())
         charged = Counter(one["prompt"] for one in (await self._fal.ledger())["charges"])
+        gap_s, back = _gap([self._began, *self.acknowledged.values(), until])
         return Books(
             fault=self._name,
             acknowledged=len(self.acknowledged),
@@ -111,8 +116,9 @@ class Demand:
             bought_twice=sorted(
                 prompt for prompt, n in (prompts | charged).items() if n > 1 and prompt.startswith(self._name)
             ),
-            admission_gap_s=_gap([self._began, *self.acknowledged.values(), until]),
-            buying_gap_s=_gap([self._began, *self.bought]),
+            admission_gap_s=gap_s,
+            buying_gap_s=_gap([self._began, *self.bought])[0],
+            back_s=min((at for at in self.bought if at >= back), default=math.inf) - back,
             given_up=self._given_up,
             stalled=self._stalled,
             answers=dict(self._answers),
@@ -188,9 +194,9 @@ class Demand:
         return f"{self._name}: {len(self.acknowledged)} acknowledged, {len(self.bought)} bought, {self._answers}"
 
 
-def _gap(times: list[float]) -> float:
-    ordered = sorted(times)
-    return max((after - before for before, after in itertools.pairwise(ordered)), default=0.0)
+def _gap(times: list[float]) -> tuple[float, float]:
+    """The longest of the gaps, and when it ended."""
+    return max(((after - before, after) for before, after in itertools.pairwise(sorted(times))), default=(0.0, 0.0))
 
 
 def _code(reply: httpx.Response) -> str:
