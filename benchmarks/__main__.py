@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
-from benchmarks import admission, growth, lag
+from benchmarks import admission, growth, lag, overload
 from benchmarks.figures import Figure, print_table
 from benchmarks.machine import machine_facts
 from benchmarks.processes import NotMeasured, say
@@ -23,8 +23,10 @@ ROWS: dict[str, Row] = {
     "admission": admission.measure,
     **{row: partial(lag.measure, row=row) for row in lag.WEBHOOKS},
     growth.ROW: growth.measure,
+    overload.ROW: overload.measure,
 }
 FEWEST_JOBS = 1000
+LONGEST_S = 600
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,12 +35,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--row", choices=ROWS, help="this row only")
     parser.add_argument("--quick", action="store_true", help="fewer rounds: a look, not a result")
     parser.add_argument("--jobs", type=int, metavar="N", help=f"of the row {growth.ROW}: how many, at least 1000")
+    parser.add_argument("--seconds", type=int, metavar="S", help=f"of the row {overload.ROW}: how long, 5 to 600")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     asked = parser.parse_args(arguments)
     if asked.jobs is not None:
         if asked.row != growth.ROW or asked.jobs < FEWEST_JOBS:
             parser.error(f"--jobs goes with --row {growth.ROW}, and is at least {FEWEST_JOBS}")
         ROWS[growth.ROW] = partial(growth.measure, jobs=asked.jobs)
+    if asked.seconds is not None:
+        if asked.row != overload.ROW or not 5 <= asked.seconds <= LONGEST_S:
+            parser.error(f"--seconds goes with --row {overload.ROW}, and is 5 to {LONGEST_S}")
+        ROWS[overload.ROW] = partial(overload.measure, seconds=asked.seconds)
     facts = machine_facts(engine_under_test())
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends everything as Ctrl-C does
     began = time.monotonic()

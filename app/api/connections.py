@@ -5,6 +5,7 @@ fields, seconds or connections. Here each is counted before it is kept.
 """
 
 import asyncio
+import math
 import resource
 from typing import Any, cast
 from urllib.parse import unquote
@@ -15,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app.api.overload import GATE, Gate
 from app.api.problems import problem
+from app.api.shedding import Plain, plain
 from app.domain.errors import AddressTooLong, FilmgateError, HeadTooLarge, Malformed, TooSlow, Unavailable
 from app.domain.ids import new_nonce
 
@@ -49,8 +51,10 @@ class Room:
             soft = wanted
         self.most = max(FEWEST, min(soft, DESCRIPTORS) - KEPT_FREE)
 
-    def wait(self, connection: "Connection") -> None:
-        """The connection waits for a head from now on; one that did already keeps its place."""
+    def wait(self, connection: "Connection", *, anew: bool = False) -> None:
+        """The connection waits for a head from now on; one that did already keeps its place, or waits `anew`."""
+        if anew:
+            self.leave(connection)
         self._waiting.setdefault(connection)
 
     def leave(self, connection: "Connection") -> None:
@@ -70,21 +74,6 @@ class Room:
 ROOM = Room()  # of this process, which serves on one port
 
 
-class Answered:
-    """What uvicorn sees of a request that was refused before anything was begun: it has been answered."""
-
-    response_started = response_complete = True
-    more_body = disconnected = keep_alive = False
-
-    def __init__(self) -> None:
-        self.message_event = asyncio.Event()
-
-
-ANSWERED = Answered()
-UNUSUAL = frozenset({b"origin", b"transfer-encoding", b"expect", b"upgrade", b"x-fal-target-url"})
-SHORT_DIGITS = 4  # of a body's length that is read past
-
-
 class Connection(HttpToolsProtocol):
     """One connection.
 
@@ -93,7 +82,7 @@ class Connection(HttpToolsProtocol):
     3. an answer before the end of the body ends the connection; what still comes is let go by for two seconds
     4. a full room ends the connection that has waited longest for a head; where all are busy, 503
     5. `%2f` in a path is no slash
-    6. what the gate would refuse is answered here, before anything is begun for it
+    6. what the gate would refuse is answered before the parser has seen it, where it is plain
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -106,8 +95,9 @@ class Connection(HttpToolsProtocol):
         self._busy = False  # with a request that is not answered yet
         self._early = False  # answered before the end of the body
         self._lingering = False
-        self._shed = False  # the request was refused, and its body is read past
-        self._kept = True  # the connection, behind such a request
+        self._rest = 0  # bytes still to come of the body of a request that the gate refused
+        self._closes = False  # behind that body
+        self._shed_at = -math.inf  # when the last one was refused
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
@@ -130,6 +120,7 @@ class Connection(HttpToolsProtocol):
             if self._unkept > LINGER_BYTES:
                 self.transport.abort()
             return
+        data = self._shed(data)
         start = 0
         while start < len(data) and not self._is_over():
             room = HEAD_BYTES - self._unkept if self._in_head else HEAD_BYTES
@@ -160,10 +151,12 @@ class Connection(HttpToolsProtocol):
             raise self._refused(Malformed("Name HTTP/1.1 in the request line."))
         if hosts > 1 or (hosts == 0 and version == "1.1"):
             raise self._refused(Malformed("A request names one Host.", code="invalid_header"))
-        if self._sheds():
-            return
+        begins = not self._busy
         super().on_headers_complete()
         self._busy = True
+        gate: Gate | None = self.app_state.get(GATE)
+        if begins and gate is not None:
+            gate.expect(self.scope["method"], self.scope["path"])
         raw_path = self.scope["raw_path"]
         if b"%2" in raw_path:  # a slash that a proxy in front did not see as one is none here either
             kept = raw_path.replace(b"%2f", b"%252F").replace(b"%2F", b"%252F")
@@ -178,10 +171,6 @@ class Connection(HttpToolsProtocol):
         """The request is there whole; what follows is the next one's head."""
         self._in_head, self._unkept, self._fields = True, 0, 0
         super().on_message_complete()
-        if self._shed:
-            self._shed = False
-            self._waits_no_more()
-            self.on_response_complete() if self._kept else self.transport.close()
 
     def on_response_complete(self) -> None:
         """The answer is written."""
@@ -218,30 +207,37 @@ class Connection(HttpToolsProtocol):
 
         super()._start_asgi_task(cycle, cast("Any", answered))
 
-    def _sheds(self) -> bool:
-        """Refuse a short request for which the gate has no room; what is not plain goes the usual way.
+    def _shed(self, data: bytes) -> bytes:
+        """Refuse what the gate has no room for, where that can be done at once; returns the bytes that are left."""
+        while data:
+            if self._rest:
+                past = min(self._rest, len(data))
+                data, self._rest = data[past:], self._rest - past
+            elif self._may_shed() and (asked := plain(data)) is not None and self._refuses(asked):
+                data = data[asked.head :]
+            else:
+                break
+            if self._closes and not self._rest:
+                self.transport.close()
+        return data
 
-        The usual way costs several times as much: who repeats without waiting would take that from the others.
-        """
+    def _may_shed(self) -> bool:
+        """At the beginning of a head, nothing else is on its way, and the gate has no room for somebody."""
+        if self._busy or self._unkept or not self._in_head or self.flow.write_paused or self._is_over():
+            return False
         gate: Gate | None = self.app_state.get(GATE)
-        if gate is None or self._busy:
-            return False
-        path = httptools.parse_url(self.url).path.decode("ascii", "replace")
-        given = dict(self.headers)
-        plain = UNUSUAL.isdisjoint(given) and "%" not in path and given.get(b"content-length", b"0").isdigit()
-        if not plain or len(given.get(b"content-length", b"")) > SHORT_DIGITS:
-            return False
-        answer = gate.refusal(self.parser.get_method().decode("ascii"), path)
+        return gate is not None and gate.is_full
+
+    def _refuses(self, asked: Plain) -> bool:
+        answer = self.app_state[GATE].refusal(asked.method, asked.path)
         if answer is None:
             return False
-        status, headers, body = answer
-        self._kept = self.parser.get_http_version() == "1.1" and self.parser.should_keep_alive()
-        if not self._kept:
-            headers.append((b"connection", b"close"))
-        self._write(status, headers, body)
-        self.cycle = cast("RequestResponseCycle", ANSWERED)
-        self._shed = True
-        self._deadline = self.loop.call_later(LINGER_SECONDS, self.transport.close)  # for the rest of its body
+        status, text = answer
+        fields = self.server_state.default_headers
+        fields = [*fields, (b"connection", b"close")] if asked.closes else fields
+        self.transport.write(b"".join([STATUS_LINE[status], *[b"%b: %b\r\n" % field for field in fields], text]))
+        self._rest, self._closes, self._shed_at = asked.body, asked.closes, self.loop.time()
+        ROOM.wait(self, anew=True)
         return True
 
     def _too_large(self) -> FilmgateError:
@@ -301,7 +297,20 @@ class Connection(HttpToolsProtocol):
 
     def _head_is_late(self) -> None:
         self._deadline = None
-        if self._unkept:
+        if (left := self._left_after_a_refusal(HEAD_SECONDS)) > 0:
+            self._deadline = self.loop.call_later(left, self._head_is_late)
+        elif self._unkept:
             self._refuse(TooSlow(f"The head did not arrive within {HEAD_SECONDS:g} seconds."))
         else:
             self.transport.close()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """As uvicorn's, which does not know of the requests that were refused meanwhile."""
+        if (left := self._left_after_a_refusal(self.timeout_keep_alive)) > 0:
+            self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
+        else:
+            super().timeout_keep_alive_handler()
+
+    def _left_after_a_refusal(self, seconds: float) -> float:
+        """Refusals set no timer, which would cost more than they do: what is left of so many seconds after one."""
+        return self._shed_at + seconds - self.loop.time()

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.fal.errors import speaks_fal
 from app.api.problems import LONGEST_PATH, problem
+from app.api.replies import NO_SNIFFING
 from app.domain.errors import Overloaded
 from app.domain.ids import new_nonce
 
@@ -68,7 +69,7 @@ class Bounds:
     fewest: int = 2
     longest_wait_s: float = 1.0
     burst: int = 64
-    longest_line: int = 512
+    longest_line: int = 256
     last_resort_s: float = 2.0
     work_s: float = 1.0
 
@@ -87,7 +88,11 @@ def kind_of(method: str, path: str) -> Kind | None:
 
 @dataclass
 class _Room:
-    """The places of one class, and its line. `pace` is the time between two turns, as it was lately."""
+    """The places of one class, and its line. `pace` is the time between two turns, as it was lately.
+
+    `coming` are those whose request has begun and whose task has not: of those that are read together, no more are
+    let in than there is room for.
+    """
 
     places: int
     bounds: Bounds
@@ -95,13 +100,18 @@ class _Room:
     line: deque[asyncio.Future[None]] = field(default_factory=deque)
     pace: float = PACE_S
     turned: float = 0.0
+    coming: int = 0
 
     @property
     def full(self) -> bool:
         """Nobody more may wait."""
-        waiting, bounds = len(self.line), self.bounds
+        waiting, bounds = len(self.line) + self.coming, self.bounds
         slow = waiting >= bounds.burst and waiting * self.pace > bounds.longest_wait_s
         return slow or waiting >= bounds.longest_line
+
+    def arrived(self) -> None:
+        """One that was coming stands in line, is at work, or was refused."""
+        self.coming -= 1
 
 
 class Turn:
@@ -147,17 +157,39 @@ class Words:
         path = f"/fal{PATH}" if fal else PATH
         example = {"path": path, "method": "POST", "headers": [], "trace_id": TRACE}
         made = problem(error, scope=example, base_url=base_url)
+        fields = [field for field in made.raw_headers if field[0] != b"content-length"]
         self._status = made.status_code
-        self._headers = [(name, value) for name, value in made.raw_headers if name != b"content-length"]
-        self._body = bytes(made.body)
+        self._headers = [
+            *((name, _template(value)) for name, value in fields),
+            (b"content-length", b"%(length)d"),
+            (b"x-request-id", b"%(trace)b"),
+            NO_SNIFFING,
+        ]
+        self._body = _template(bytes(made.body))
+        self._fixed = len(self._body % {b"trace": b"", b"path": b""})
+        self._traces = self._body.count(b"%(trace)b")
+        self._paths = self._body.count(b"%(path)b")
+        lines = b"".join(b"%b: %b\r\n" % field for field in self._headers)
+        self._text = b"%b\r\n%b" % (lines, self._body)
 
     def answer(self, path: str, trace_id: str) -> Answer:
         """Status, headers and body for one request."""
-        trace, place = trace_id.encode(), json.dumps(path[:LONGEST_PATH]).encode()
-        body = self._body.replace(TRACE.encode(), trace).replace(b'"%s"' % PATH.encode(), place)
-        headers = [(name, trace if value == TRACE.encode() else value) for name, value in self._headers]
-        headers += [(b"content-length", b"%d" % len(body)), (b"x-request-id", trace)]
-        return self._status, headers, body
+        own = self._own(json.dumps(path[:LONGEST_PATH])[1:-1].encode(), trace_id.encode())
+        return self._status, [(name, value % own) for name, value in self._headers], self._body % own
+
+    def text(self, path: bytes) -> tuple[int, bytes]:
+        """Status, and all behind the status line but the server's own fields; the path has plain characters."""
+        return self._status, self._text % self._own(path[:LONGEST_PATH], b"%032x" % random.getrandbits(128))
+
+    def _own(self, path: bytes, trace: bytes) -> dict[bytes, bytes | int]:
+        length = self._fixed + self._traces * len(trace) + self._paths * len(path)
+        return {b"path": path, b"trace": trace, b"length": length}
+
+
+def _template(text: bytes) -> bytes:
+    """What `%` fills in where a path and a trace id stand."""
+    text = text.replace(b"%", b"%%")
+    return text.replace(PATH.encode(), b"%(path)b").replace(TRACE.encode(), b"%(trace)b")
 
 
 class Gate:
@@ -178,7 +210,7 @@ class Gate:
         self._rooms = {kind: _Room(count, bounds) for kind, count in places.items()}
         self._refused: Counter[Kind] = Counter()
         self._said = 0.0
-        self._words: dict[tuple[bool, int | None], Words] = {}
+        self._words: dict[tuple[bool, int], Words] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let one request in, or refuse it."""
@@ -192,7 +224,8 @@ class Gate:
         try:
             await self._enter(turn, kind)
         except Overloaded as error:
-            status, headers, body = self._answer(error, scope["path"])
+            words = self._words_for(error.retry_after or RETRY_S[-1], fal=speaks_fal(scope["path"]))
+            status, headers, body = words.answer(scope["path"], new_nonce())
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": body})
             return
@@ -208,14 +241,27 @@ class Gate:
         finally:
             turn.give_back()
 
-    def refusal(self, method: str, path: str) -> Answer | None:
-        """For the server, before it begins anything for a request: the answer, where it would be refused now."""
-        if not any(room.line for room in self._rooms.values()):
+    def refusal(self, method: bytes, path: bytes) -> tuple[int, bytes] | None:
+        """For the server, before it begins anything for a plain request: `Words.text`, if it is refused now."""
+        if not self.is_full:
             return None
-        kind = kind_of(method, path)
+        kind = kind_of(method.decode("ascii"), path.decode("ascii"))
         if kind is None or not self._rooms[kind].full:
             return None
-        return self._answer(self._overloaded(kind), path)
+        return self._words_for(self._refused_now(kind), fal=speaks_fal(path.decode("ascii"))).text(path)
+
+    def expect(self, method: str, path: str) -> None:
+        """From the server, when it has just made a task for a request, which is here as soon as that begins."""
+        kind = kind_of(method, path)
+        if kind is not None:
+            room = self._rooms[kind]
+            room.coming += 1
+            asyncio.get_running_loop().call_soon(room.arrived)
+
+    @property
+    def is_full(self) -> bool:
+        """Somebody would be refused now."""
+        return any(room.full for room in self._rooms.values())
 
     def leave(self, kind: Kind) -> None:
         """One place is free; whoever may go on does."""
@@ -290,19 +336,21 @@ class Gate:
                 place.set_result(None)
 
     def _overloaded(self, kind: Kind) -> Overloaded:
-        """The refusal, which is counted; the log has one line a second about it, whatever comes."""
+        return Overloaded(retry_after=self._refused_now(kind))
+
+    def _refused_now(self, kind: Kind) -> int:
+        """A refusal is counted; seconds until the next attempt. The log has one line a second, whatever comes."""
         self._refused[kind] += 1
         if time.monotonic() >= self._said + SAY_S:
             self._said = time.monotonic()
             log.warning("overload.refused", **{str(each): count for each, count in self._refused.items()})
             self._refused.clear()
-        return Overloaded(retry_after=random.choice(RETRY_S))  # noqa: S311  no secret
+        return random.choice(RETRY_S)  # noqa: S311  no secret
 
-    def _answer(self, error: Overloaded, path: str) -> Answer:
-        """What a refused request hears, in words that were made once: thousands of these leave in a second."""
-        fal = speaks_fal(path)
-        words = self._words.get((fal, error.retry_after))
+    def _words_for(self, retry_after: int, *, fal: bool) -> Words:
+        """Made once: thousands of these leave in a second."""
+        words = self._words.get((fal, retry_after))
         if words is None:
-            words = Words(error, fal=fal, base_url=self._base_url)
-            self._words[fal, error.retry_after] = words
-        return words.answer(path, new_nonce())
+            words = Words(Overloaded(retry_after=retry_after), fal=fal, base_url=self._base_url)
+            self._words[fal, retry_after] = words
+        return words

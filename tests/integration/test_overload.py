@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from starlette.types import Receive, Scope, Send
 
 from app.api.overload import USUAL, Bounds, Gate
+from app.api.shedding import Plain, plain
 from app.store import keys
 from tests.support.emulator import Emulator
 from tests.support.redis_server import RedisServer
@@ -203,6 +204,55 @@ async def test_who_leaves_the_line_leaves_no_gap() -> None:
         assert await gate.end() == [200] * 6
 
 
+HEAD = b"POST /v1/jobs HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer x\r\n"
+
+
+def test_a_plain_request_says_where_it_ends() -> None:
+    """Method, path and lengths of one with a short body; a query is none of the path; `close` is seen."""
+    head = HEAD.replace(b"/v1/jobs", b"/v1/jobs?a=%20b") + b"Content-Length: 12\r\nConnection: close\r\n\r\n"
+    asked = plain(head + b'{"a": "bcd"}')
+    assert asked == Plain(b"POST", b"/v1/jobs", len(head), 12, closes=True)
+    assert plain(HEAD + b"\r\n") == Plain(b"POST", b"/v1/jobs", len(HEAD) + 2, 0, closes=False)
+
+
+ODD = {
+    "in chunks": HEAD + b"Transfer-Encoding: chunked\r\n\r\n",
+    "two lengths": HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n",
+    "a length with a sign": HEAD + b"Content-Length: +1\r\n\r\n",
+    "a space before the colon": HEAD + b"Transfer-Encoding : chunked\r\n\r\n",
+    "a bare line feed": HEAD + b"A: b\nTransfer-Encoding: chunked\r\n\r\n",
+    "a folded line": HEAD + b"A: b\r\n Transfer-Encoding: chunked\r\n\r\n",
+    "a long body": HEAD + b"Content-Length: 10000\r\n\r\n",
+    "waits for a word": HEAD + b"Expect: 100-continue\r\n\r\n",
+    "a page's": HEAD + b"Origin: https://a.example\r\n\r\n",
+    "HTTP/1.0": HEAD.replace(b"1.1", b"1.0") + b"\r\n",
+    "HEAD": HEAD.replace(b"POST", b"HEAD") + b"\r\n",
+    "an encoded path": HEAD.replace(b"jobs", b"jobs%2f") + b"\r\n",
+    "not whole": HEAD,
+    "a long head": HEAD + b"A: b\r\n" * 1000 + b"\r\n",
+}
+
+
+@pytest.mark.parametrize("data", ODD.values(), ids=list(ODD))
+def test_what_could_be_read_in_two_ways_goes_the_usual_way(data: bytes) -> None:
+    """Only where everybody agrees on the end of a request is it refused without the parser."""
+    assert plain(data) is None
+
+
+def test_of_those_that_are_read_together_only_so_many_are_let_in() -> None:
+    """A request counts from the moment in which the server has begun it, not from its first step."""
+
+    async def expected() -> tuple[bool, bool]:
+        gate = Gate(Work(), base_url=BASE, bounds=BOUNDS)
+        for _ in range(BOUNDS.longest_line):
+            gate.expect(*SUBMIT)
+        now = gate.refusal(b"POST", b"/v1/jobs") is not None
+        await asyncio.sleep(0)
+        return now, gate.refusal(b"POST", b"/v1/jobs") is not None
+
+    assert asyncio.run(expected()) == (True, False)
+
+
 @pytest.fixture
 async def server(redis_server: RedisServer, emulator: Emulator) -> AsyncIterator[Server]:
     """An API process on the store and the emulator of these tests."""
@@ -225,7 +275,9 @@ async def test_a_flood_of_submissions_is_refused_in_part_and_a_status_is_not(ser
     async def one() -> str:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         await go.wait()
-        writer.write(request)
+        writer.write(request[:-20])
+        await asyncio.sleep(0)  # the end of the body comes in a piece of its own
+        writer.write(request[-20:])
         answer = await reader.readuntil(b"\r\n\r\n")
         (length,) = re.findall(rb"content-length: ([0-9]+)", answer)
         answer += await reader.readexactly(int(length))
@@ -233,6 +285,7 @@ async def test_a_flood_of_submissions_is_refused_in_part_and_a_status_is_not(ser
         after = await reader.read()
         writer.close()
         assert after.startswith(b"HTTP/1.1 200 "), after[:200]
+        assert b"x-content-type-options: nosniff" in answer
         told: dict[str, str] = json.loads(answer.partition(b"\r\n\r\n")[2])
         assert (b"retry-after: " in answer) == ("code" in told)
         return told.get("code", "accepted")

@@ -1,0 +1,183 @@
+"""Row "overload": five times the submissions that can be taken, and what a status, a list, a refusal cost then."""
+
+import asyncio
+import json
+import os
+from pathlib import Path
+
+import aiohttp
+
+from app.domain.accounts import USER_SCOPES, Scope
+from benchmarks.figures import Figure
+from benchmarks.flood import Flood, Report, Seen, Stream, flood
+from benchmarks.gateway import Served, serving
+from benchmarks.load import bodies
+from benchmarks.processes import cpu_seconds, say
+
+ROW = "overload"
+SECONDS = 60.0
+QUICK_SECONDS = 10.0
+TIMES = 5
+WARM_UP_S = 3.0
+PEAK_S = 6.0
+CLOSED = (16, 32, 48)  # connections that each send one after the other; the best is the peak
+POOL = 1000  # connections of the flood
+GOOD = ("200", "202")
+AIMED = ("status", "cancel")
+STATUSES, LISTS, CANCELS, ENDPOINTS = 50.0, 5.0, 2.0, 2.0  # a second
+FROM_SENT = "from when it was sent"
+
+
+async def measure(folder: Path, *, quick: bool, seconds: float | None = None) -> list[Figure]:
+    """The peak first, then five times that, at a rate that does not wait for answers.
+
+    1. on machines where it can be said: the API process has a core of its own, the others have the rest
+    2. the peak: accepted submissions in one second, by the best of three numbers of connections
+    3. five times that for a minute, and beside it, from another process, statuses, lists and cancellations
+    """
+    length = seconds or (QUICK_SECONDS if quick else SECONDS)
+    async with serving(folder) as served:
+        core = _pin(served)
+        probes = await _probes(served, length)
+        peak = await _peak(served, core, [probe for probe in probes if probe.name != "cancel"])
+        say(f"overload: {peak:.0f} a second at most; {TIMES * peak:.0f} a second for {length:.0f} s")
+        submission = Stream("submit", [_submission(served)], POOL, rate=TIMES * peak)
+        before, store = cpu_seconds(served.api.pid), cpu_seconds(served.store.pid)
+        flooded, probed = await asyncio.gather(
+            flood(Flood(_port(served), length, [submission], core)),
+            flood(Flood(_port(served), length, probes, core)),
+        )
+        api = (cpu_seconds(served.api.pid) - before) / length
+        store = (cpu_seconds(served.store.pid) - store) / length
+    say(json.dumps({name: seen.statuses for name, seen in {**flooded.streams, **probed.streams}.items()}))
+    return [
+        *_flooded(flooded.streams["submit"], peak, length),
+        *_probed(probed.streams),
+        *_machine(core, api, store, flooded, probed),
+    ]
+
+
+def _pin(served: Served) -> int | None:
+    """Give the API a core of its own, the store the last but one; the core for the generators, or None."""
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else []
+    if len(cores) < 2:
+        return None
+    _keep_to(served.api.pid, cores[0])
+    _keep_to(served.store.pid, cores[1])
+    return cores[-1]
+
+
+def _keep_to(pid: int, core: int) -> None:
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(thread.name), {core})
+
+
+async def _peak(served: Served, core: int | None, probes: list[Stream]) -> float:
+    """Accepted in one second, while others ask what they ask later, too."""
+    best = 0.0
+    submission = _submission(served)
+    rounds = [(CLOSED[0], WARM_UP_S), *((count, PEAK_S) for count in CLOSED)]
+    for number, (connections, seconds) in enumerate(rounds):
+        submissions = Stream("submit", [submission], connections)
+        report, _ = await asyncio.gather(
+            flood(Flood(_port(served), seconds, [submissions], core)),
+            flood(Flood(_port(served), seconds, probes, core)),
+        )
+        seen = report.streams["submit"]
+        say(f"overload: {seen.accepted:.0f} a second over {connections} connections, p99 {seen.served[1]:.0f} ms")
+        best = max(best, seen.accepted) if number else 0.0  # the first warms up
+    return best
+
+
+async def _probes(served: Served, seconds: float) -> list[Stream]:
+    """Other callers: who looks at jobs, lists, cancels; each cancellation is of another job."""
+    jobs = await _submitted(served, 2 * int(CANCELS * seconds) + 20)
+    administration = served.inside.administration
+    user = (await administration.users())[0]
+    admin = await administration.add_key("benchmark", user=user.id, scopes=USER_SCOPES | {Scope.TEAM_ADMIN})
+    return [
+        Stream("status", [_request(served, "GET", f"/v1/jobs/{job}") for job in jobs], 30, STATUSES),
+        Stream("cancel", [_request(served, "POST", f"/v1/jobs/{job}/cancel") for job in jobs], 10, CANCELS),
+        Stream("list", [_request(served, "GET", "/v1/jobs?limit=20")], 10, LISTS),
+        Stream("endpoints", [_request(served, "GET", "/v1/webhook-endpoints", key=admin.key)], 10, ENDPOINTS),
+    ]
+
+
+async def _submitted(served: Served, count: int) -> list[str]:
+    """The ids of so many jobs, which stay queued: there are no workers."""
+    headers = {"Authorization": f"Bearer {served.key}"}
+    found = []
+    async with aiohttp.ClientSession(served.url, headers=headers) as web:
+        for body in bodies("known", count):
+            async with web.post("/v1/jobs", json=body) as answer:
+                found.append((await answer.json())["id"])
+    return found
+
+
+def _submission(served: Served) -> str:
+    (body,) = bodies("flood", 1)
+    return _request(served, "POST", "/v1/jobs", json.dumps(body))
+
+
+def _request(served: Served, method: str, target: str, body: str = "", *, key: str = "") -> str:
+    """As a usual client writes it."""
+    lines = [
+        f"{method} {target} HTTP/1.1",
+        f"Host: 127.0.0.1:{_port(served)}",
+        "User-Agent: filmgate-bench",
+        "Accept: */*",
+        "Accept-Encoding: gzip, deflate",
+        "Connection: keep-alive",
+        f"Authorization: Bearer {key or served.key}",
+    ]
+    if method != "GET":
+        lines += [f"Content-Length: {len(body)}", *(["Content-Type: application/json"] if body else [])]
+    return "\r\n".join([*lines, "", body])
+
+
+def _port(served: Served) -> int:
+    return int(served.url.rpartition(":")[2])
+
+
+def _levels(name: str, due: list[float], sent: list[float], aim: str) -> list[Figure]:
+    """p50 and p99 from when it was due, beside the same from when it was sent."""
+    if not due:
+        return []
+    return [
+        Figure(ROW, f"{name}, p50", "ms", due[0], sent[0], FROM_SENT),
+        Figure(ROW, f"{name}, p99", "ms", due[1], sent[1], FROM_SENT, aim),
+    ]
+
+
+def _flooded(seen: Seen, peak: float, seconds: float) -> list[Figure]:
+    return [
+        Figure(ROW, "submissions accepted in one second, at most", "1/s", peak),
+        Figure(ROW, f"offered in one second, {TIMES} times that", "1/s", seen.due / seconds),
+        Figure(ROW, "accepted in one second meanwhile", "1/s", seen.accepted),
+        Figure(ROW, "accepted, of the most", "%", 100 * seen.accepted / peak, aim="80"),
+        Figure(ROW, "never sent", "", seen.unsent),
+        Figure(ROW, "without an answer", "", seen.unanswered),
+        *_levels("a refusal", seen.refused, seen.refused_sent, "50"),
+        *_levels("an accepted submission", seen.served, seen.served_sent, ""),
+    ]
+
+
+def _probed(streams: dict[str, Seen]) -> list[Figure]:
+    found = []
+    for name, seen in streams.items():
+        aim = "300" if name in AIMED else ""
+        found += _levels(name, seen.served, seen.served_sent, aim)
+        lost = seen.unsent + seen.unanswered + seen.due - sum(seen.statuses.get(good, 0) for good in GOOD)
+        found.append(Figure(ROW, f"{name}, refused or lost, of {seen.due:,}", "", lost))
+    return found
+
+
+def _machine(core: int | None, api: float, store: float, flooded: Report, probed: Report) -> list[Figure]:
+    where = "cores, shared by all" if core is None else "cores"
+    shares = {"the API": api, "the store": store, "the flood": flooded.cores, "the others": probed.cores}
+    late = flooded.streams["submit"].late
+    return [
+        *(Figure(ROW, f"CPU of {name}", where, used) for name, used in shares.items()),
+        Figure(ROW, "the flood's own delay, p99, from due to sent", "ms", late[1]),
+        Figure(ROW, "the others' own delay, p99, from due to sent", "ms", probed.streams["status"].late[1]),
+    ]
