@@ -100,10 +100,10 @@ class Jobs:
         checked = await self._requests.check(caller, request)
         fingerprint = checked.fingerprint()
         if checked.embedded and idempotency_key is not None:
-            known = await self._admission.peek(caller, idempotency_key)
+            known = await self._admission.peek(caller, idempotency_key, fingerprint)
             if known is not None:  # the image was stored the first time
                 limits = await self._limits.standing(caller)
-                return await self._repeat(caller, known[0], limits, same=known[1] == fingerprint)
+                return await self._repeat(caller, known[0], limits, same=known[1])
         clean, images = await self._requests.store_images(caller, checked)
         crash_point("admit.before")
         answer = await self._admission.admit(

@@ -9,8 +9,9 @@ from app.store import keys
 from app.store.accounts import NO_TEAM, AccountStore
 from app.store.audit import AuditStore, Command, Require, flat, is_there
 from app.store.dispatch import DispatchStore
+from app.store.entries import Entry
 from app.store.jobs import JobStore
-from app.store.ledger import Correction, Entry, LedgerStore
+from app.store.ledger import Correction, LedgerStore
 from app.store.usage import UsageStore
 
 __all__ = ["Correction", "Entry", "Ledger"]

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from app.services.differences import Difference
 from app.store import keys
+from app.store.entries import Entry
 from app.store.events import order
-from app.store.ledger import Entry, Snapshot
+from app.store.ledger import Snapshot
 from app.store.usage import HOURS_KEPT_MS, change, place
 
 UNITS = ("jobs", "video_seconds", "spent", "held")

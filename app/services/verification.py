@@ -11,7 +11,8 @@ from app.domain.limits import CALENDAR, Window
 from app.services.differences import Difference
 from app.services.usage_books import UsageBook
 from app.store import keys
-from app.store.ledger import PAGE, Entry, LedgerStore, Snapshot
+from app.store.entries import Entry
+from app.store.ledger import PAGE, LedgerStore, Snapshot
 from app.store.usage import UsageStore
 
 __all__ = ["Difference", "Verification", "Verified"]

@@ -1,5 +1,6 @@
 """Admission in the store: one script, all or nothing."""
 
+import base64
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -147,6 +148,7 @@ class AdmissionStore:
             "token": new.token or "",
             "idempotent": 1 if new.idempotency_key else 0,
             "fingerprint": new.fingerprint,
+            "mark": _mark(new.fingerprint),
             "idem_ms": new.repost_ms or max(IDEMPOTENCY_MS, new.deadline_ms + DAY_MS),
             "amount": new.quoted_micro,
             "seconds": new.seconds,
@@ -166,8 +168,9 @@ class AdmissionStore:
                 keys={
                     "job": keys.job(join_ref(job.team, job.id)),
                     "idem": keys.idempotency(job.team, job.token or job.user, digest),
+                    "idem_before": keys.idempotency_before(job.team, job.token or job.user, digest),
                 },
-                args={"answered": int(answered), "polled": int(polled)},
+                args={"id": job.id, "answered": int(answered), "polled": int(polled)},
             )
 
     async def known_elsewhere(self, job: Job) -> None:
@@ -182,18 +185,27 @@ class AdmissionStore:
         with store_errors():
             await require_confirmation(self._redis)
 
-    async def peek(self, caller: Caller, idempotency_key: str) -> tuple[str, str] | None:
-        """The job id and the fingerprint of an idempotency key that the caller used before."""
-        name = _idempotency(caller.team, caller.token or caller.user, idempotency_key)
+    async def peek(self, caller: Caller, idempotency_key: str, fingerprint: str = "") -> tuple[str, bool] | None:
+        """The job id of an idempotency key that the caller used before, and whether it was for the same request."""
+        owner, digest = caller.token or caller.user, key_digest(idempotency_key)
         with store_errors():
-            found = await self._redis.hmget(name, "job", "fingerprint")
-            if found[0]:
-                await require_confirmation(self._redis)
-        return (found[0], found[1]) if found[0] else None
+            found = await script("peek").run(
+                self._redis,
+                keys={
+                    "idem": keys.idempotency(caller.team, owner, digest),
+                    "idem_before": keys.idempotency_before(caller.team, owner, digest),
+                },
+                args={"fingerprint": fingerprint, "mark": _mark(fingerprint)},
+            )
+            if not found:
+                return None
+            await require_confirmation(self._redis)
+        return found[0], bool(found[1])
 
 
-def _idempotency(team: str, owner: str, idempotency_key: str | None) -> str:
-    return keys.idempotency(team, owner, key_digest(idempotency_key or ""))
+def _mark(fingerprint: str) -> str:
+    """What an idempotency key remembers of the request: 72 bits, enough to tell another body."""
+    return base64.urlsafe_b64encode(hashlib.sha256(fingerprint.encode()).digest())[:12].decode()
 
 
 def key_digest(idempotency_key: str) -> str:
@@ -202,8 +214,10 @@ def key_digest(idempotency_key: str) -> str:
 
 
 def _keys(new: NewJob, job_id: str) -> dict[str, str]:
+    owner, digest = new.token or new.user, key_digest(new.idempotency_key or "")
     return {
-        "idem": _idempotency(new.team, new.token or new.user, new.idempotency_key),
+        "idem": keys.idempotency(new.team, owner, digest),
+        "idem_before": keys.idempotency_before(new.team, owner, digest),
         "credential": new.credential,
         "team": keys.team(new.team),
         "job": keys.job(join_ref(new.team, job_id)),

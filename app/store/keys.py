@@ -4,6 +4,8 @@ Scripts derive some of these names by joining a prefix with a ref; that is allow
 single primary, never on a cluster. RQ keeps its own keys under `rq:`.
 """
 
+import base64
+import hashlib
 from enum import Enum
 
 PREFIX = "fg:"
@@ -159,7 +161,16 @@ def metadata_jobs(team: str, name: str, value: str) -> str:
 
 
 def idempotency(team: str, owner: str, key_digest: str) -> str:
-    """Hash: the job and the fingerprint of a submission with an idempotency key of a user or a browser token."""
+    """String: the job and a mark of the request, of an idempotency key of a user or a browser token.
+
+    The name is 132 bits of a hash, because there is one for each job.
+    """
+    digest = hashlib.sha256(f"{team}:{owner}:{key_digest}".encode()).digest()
+    return f"{PREFIX}idem:{base64.urlsafe_b64encode(digest)[:22].decode()}"
+
+
+def idempotency_before(team: str, owner: str, key_digest: str) -> str:
+    """Hash: the same with the whole fingerprint, as older versions wrote it; forgotten with the last of them."""
     return f"{PREFIX}idem:{team}:{owner}:{key_digest}"
 
 

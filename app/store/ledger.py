@@ -8,6 +8,7 @@ from app.domain.ids import split_ref
 from app.domain.jobs import Job
 from app.store import keys
 from app.store.connection import Client, store_errors
+from app.store.entries import Entry, read_entries
 from app.store.scripts import script
 
 PAGE = 1000
@@ -19,32 +20,6 @@ class Balance:
 
     reserved: int
     spent: int
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One movement of money, in micro-dollars.
-
-    `reserve`, `settle`, `release` and `dispute` are a job's whole amount; `correction` is a difference, and may be
-    negative; `credit` is the team's. The last two may be about no job. `periods` are the eight beginnings (ms) of
-    the team's and the gateway's minute, hour, day and month that the entry counts in; none for a correction about
-    no job, which counts in total only.
-    """
-
-    id: str
-    type: str
-    job: str
-    user: str
-    key: str
-    token: str
-    model: str
-    seconds: int
-    amount: int
-    at_ms: int
-    admitted_ms: int
-    price_version: str
-    periods: tuple[int, ...]
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,25 +54,6 @@ class Correction(StrEnum):
     CORRECTED = "corrected"
 
 
-def _entry(entry_id: str, row: Mapping[str, str]) -> Entry:
-    return Entry(
-        id=entry_id,
-        type=row["type"],
-        job=row["job"],
-        user=row["user"],
-        key=row["key"],
-        token=row["token"],
-        model=row["model"],
-        seconds=int(row["seconds"]),
-        amount=int(row["amount"]),
-        at_ms=int(row["at"]),
-        admitted_ms=int(row["admitted"]),
-        price_version=row["price_version"],
-        periods=tuple(int(start) for start in row["periods"].split()),
-        reason=row["reason"],
-    )
-
-
 class LedgerStore:
     """Reads the ledger, ends disputes and corrects charges; other movements are part of a job's own script."""
 
@@ -122,8 +78,9 @@ class LedgerStore:
         while True:
             with store_errors():
                 page = await self._redis.xrange(keys.ledger(team), min=start, count=PAGE)
-            for entry_id, row in page:
-                yield _entry(entry_id, row)
+                entries = await read_entries(self._redis, {team: page})
+            for entry in entries[team]:
+                yield entry
             if len(page) < PAGE:
                 return
             start = f"({page[-1][0]}"
@@ -137,18 +94,16 @@ class LedgerStore:
         highest = "+" if before is None else f"({before}"
         with store_errors():
             rows = await self._redis.xrevrange(keys.ledger(team), max=highest, count=count)
-        return [_entry(entry_id, row) for entry_id, row in rows]
+            return (await read_entries(self._redis, {team: rows}))[team]
 
     async def next_pages(self, after: Mapping[str, str]) -> dict[str, list[Entry]]:
-        """Up to PAGE movements of each team after the entry with this id, oldest first, in one round trip."""
+        """Up to PAGE movements of each team after the entry with this id, oldest first, in two round trips."""
         with store_errors():
             pipe = self._redis.pipeline(transaction=False)
             for team, entry_id in after.items():
                 pipe.xrange(keys.ledger(team), min=f"({entry_id}", count=PAGE)
             pages = await pipe.execute()
-        return {
-            team: [_entry(entry_id, row) for entry_id, row in page] for team, page in zip(after, pages, strict=True)
-        }
+            return await read_entries(self._redis, dict(zip(after, pages, strict=True)))
 
     async def passing(self) -> tuple[int, set[str]]:
         """The store's time (ms), and the keys of all sums that expire: calendar periods' and browser tokens'."""
@@ -195,11 +150,12 @@ class LedgerStore:
             for ref in jobs:
                 pipe.hmget(keys.job(ref), "status", "user")
             (seconds, micro), teams, *rest = await pipe.execute()
-        found = iter(rest)
+            found = iter(rest)
+            tails = await read_entries(self._redis, {team: next(found) for team in after})  # entries never change
         return Snapshot(
             now_ms=int(seconds) * 1000 + int(micro) // 1000,
             teams=frozenset(teams),
-            tails={team: [_entry(entry_id, row) for entry_id, row in next(found)] for team in after},
+            tails=tails,
             hashes={name: next(found) for name in hashes},
             sets={name: set(next(found)) for name in sets},
             jobs={ref: tuple(next(found)) for ref in jobs},

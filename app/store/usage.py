@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from app.domain.errors import Unavailable
 from app.store import keys
 from app.store.connection import Client, store_errors
-from app.store.ledger import Entry
+from app.store.entries import Entry
 from app.store.scripts import script
 
 PAGE = 200  # entries that one call of the script takes in: a few milliseconds of the store
@@ -133,6 +133,8 @@ def change(entry: Entry) -> tuple[str, tuple[int, int, int, int]] | None:
     """The field, and what an entry adds to it: jobs, seconds, spent, held; None for one that moves nothing."""
     field = CREDIT if entry.type == "credit" else f"{entry.user} {entry.key} {entry.model}"
     match entry.type:
+        case "settle" | "release" if not entry.user:
+            return None  # whose it was is not in the ledger any more
         case "reserve":
             return field, (1, entry.seconds, 0, entry.amount)
         case "release":

@@ -258,8 +258,10 @@ async def test_a_live_job_whose_record_has_ended_or_is_gone_is_named(tampering: 
 async def test_a_reservation_that_is_closed_twice_is_named(tampering: Tampering) -> None:
     """A second release in the ledger: by its job, beside the counters that no longer fit."""
     name = keys.ledger(tampering.team)
-    ((_, row),) = await tampering.redis.xrevrange(name, count=1)
-    added = [await tampering.redis.xadd(name, {**row, "type": "release"}) for _ in range(2)]
+    ((reserved, row),) = await tampering.redis.xrevrange(name, count=1)
+    _, amount, at_ms, *_ = row["entry"].split()
+    release = f"release {amount} {at_ms} {reserved}"
+    added = [await tampering.redis.xadd(name, {"entry": release}) for _ in range(2)]
     found = (await verified(tampering.hand.stack)).differences
     assert [one for one in found if one.key == name] == [Difference(name, tampering.job, PRICE, None)]
     assert Difference(keys.total(tampering.team), "held:jobs", 1, -1) in found

@@ -185,8 +185,8 @@ class Books:
         for owner, limits in self.limits.items():
             rules = {limit.name: limit for limit in read_limits(seen.get(keys.limits(owner)))}
             yield f"{owner} limits", (rules, limits)
-        remembered = {(row["job"], row["fingerprint"]) for _, row in seen.named(keys.PREFIX + "idem:")}
-        yield "idempotency keys", (remembered, set(self.repeats.values()))
+        remembered = {"job_" + text[12:] for _, text in seen.named(keys.PREFIX + "idem:")}
+        yield "idempotency keys", (remembered, {job_id for job_id, _ in self.repeats.values()})
         tokens = {row["id"]: row["user"] for _, row in seen.named(keys.token(""))}
         yield "browser tokens", (tokens, self.tokens)
 

@@ -7,6 +7,7 @@ import httpx
 from app.domain.limits import CALENDAR, Limit, Unit, Window, periods
 from app.services.limits import GATEWAY
 from app.store import keys
+from tests.support.entries import whole
 from tests.support.hand import DAY_MS, Hand
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
@@ -96,7 +97,7 @@ class Bounds:
         ledger = keys.ledger(self.ids["team"])
         entries = await self.redis.xrange(ledger)
         await self.redis.delete(ledger)
-        for entry_id, row in entries:
+        for entry_id, row in whole(entries):
             await self.redis.xadd(ledger, {**row, "periods": frozen}, id=entry_id)
         return before
 

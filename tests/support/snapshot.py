@@ -7,6 +7,7 @@ from typing import Any
 from app.domain.jobs import Job
 from app.store import keys
 from app.store.records import read_job
+from tests.support.entries import whole
 
 RQ_PREFIX = "rq:"
 READ: dict[str, tuple[str | int, ...]] = {
@@ -25,7 +26,8 @@ class Snapshot:
 
     Attributes:
         now_ms: the store's time.
-        values: a hash is a dict, a set a set, a sorted set a dict of scores, a stream a list of (id, fields).
+        values: a hash is a dict, a set a set, a sorted set a dict of scores, a stream a list of (id, fields);
+            a ledger has its entries in full.
         mortal: the keys that have an expiry.
     """
 
@@ -53,6 +55,8 @@ class Snapshot:
         for (name, (kind, _)), value in zip(there.items(), rows, strict=True):
             if value:  # what is empty has expired since its type was asked for
                 values[name] = _scores(value) if kind == "zset" else value
+                if name.startswith(keys.ledger("")):
+                    values[name] = whole(value)
         mortal = frozenset(name for name, (_, ttl) in there.items() if ttl >= 0)
         return cls(int(seconds) * 1000 + int(micro) // 1000, values, mortal)
 

@@ -11,9 +11,10 @@
 -- 8. count it, for witnesses outside of the store; write the event, alerts for money limits that are nearly used up, and what the team's webhook endpoints are told
 --    of them; remember the idempotency key, wake a lane
 --
--- USES clock event outbox sums limits money budget credential line epoch
+-- USES clock event outbox sums limits money budget credential line epoch idem
 -- KEYS
---   idem           hash    job and fingerprint of an earlier submission with the same key ("" name: no key given)
+--   idem           string  job and fingerprint of an earlier submission with the same key
+--   idem_before    hash    the same, as an older version wrote it
 --   credential     hash    the key or the token that asks
 --   team           hash    the team
 --   job            hash    the record to be written
@@ -37,6 +38,7 @@
 --   ends           their ends (ms)
 --   idempotent     "1" when an idempotency key was given
 --   fingerprint    SHA-256 of the request
+--   mark           the same in twelve characters
 --   idem_ms        how long the idempotency key is remembered
 --   amount         micro-dollars to put aside
 --   seconds        of video
@@ -65,12 +67,13 @@ local owners = owners_of(arg.team, arg.user, arg.token)
 local need = {jobs = 1, usd = tonumber(arg.amount), video_seconds = tonumber(arg.seconds)}
 local states = look(arg.prefix, owners, starts, ends, need, calendar[2])
 if arg.idempotent == '1' then
-  local first = redis.call('HMGET', key.idem, 'job', 'fingerprint')
-  if first[1] and first[2] ~= arg.fingerprint then
-    return {'reused', whole(now), {}, first[1]}
-  elseif first[1] then
-    redis.call('HSET', key.idem, 'job', first[1])  -- a write, so that a confirmation of it covers the first one
-    return {'repeated', whole(now), told(states), first[1]}
+  local found, first, same = idem_found(key.idem, key.idem_before, arg.mark, arg.fingerprint)
+  if first and not same then
+    return {'reused', whole(now), {}, first}
+  elseif first then
+    -- A write, so that a confirmation of it covers the first one.
+    redis.call('PEXPIRE', found, math.max(1, redis.call('PTTL', found)))
+    return {'repeated', whole(now), told(states), first}
   end
 end
 local over = not take_rates(states)
@@ -95,7 +98,7 @@ end
 
 redis.call('HSET', key.reservations, arg.id, arg.amount)
 hold_sums(arg.prefix, owners, starts, ends, need)
-ledger_entry(key.ledger, 'reserve', key.job, arg.amount)
+reserve_entry(key.ledger, key.job, arg.amount)
 for i = 1, 3 do
   redis.call('SADD', arg.prefix .. 'live:' .. owners[i].id, arg.id)
   redis.call('SADD', arg.prefix .. 'queued:' .. owners[i].id, arg.id)
@@ -126,8 +129,7 @@ tell_of_job(arg.prefix, key.job, arg.ref, key.events, 'job.queued', nil, arg.ret
 local alarms = tell_thresholds(arg.prefix, states, key.events, arg.team, arg.user, arg.retention_ms)
 remember_entry(arg.prefix, 'admissions', arg.id)
 if arg.idempotent == '1' then
-  redis.call('HSET', key.idem, 'job', arg.id, 'fingerprint', arg.fingerprint)
-  redis.call('PEXPIRE', key.idem, arg.idem_ms)
+  idem_remember(key.idem, arg.mark, arg.id, arg.idem_ms)
 end
 wake_lane(key.wake)
 return {'admitted', whole(now), told(states), redis.call('ZRANK', user_line(arg.prefix, arg.user), arg.ref), alarms}

@@ -6,7 +6,7 @@
 -- 2. add up what they change: by day of the job's admission and, for days of late, by hour; in each by user, key, model
 -- 3. write the sums, the days there are, and the place
 --
--- USES clock sums
+-- USES clock sums entries
 -- KEYS
 --   ledger         stream  every movement of the team's money
 --   counted        hash    team to the id of the last entry that was counted
@@ -47,11 +47,8 @@ local function change_of(kind, amount, seconds)
 end
 
 for _, row in ipairs(page) do
-  local entry = {}
-  for i = 1, #row[2], 2 do
-    entry[row[2][i]] = row[2][i + 1]
-  end
-  local change = change_of(entry.type, tonumber(entry.amount), tonumber(entry.seconds))
+  local entry = read_entry(key.ledger, row)
+  local change = entry and change_of(entry.type, tonumber(entry.amount), tonumber(entry.seconds))
   if change then
     local starts = split(entry.periods)
     local admitted = tonumber(entry.admitted)

@@ -1,0 +1,120 @@
+"""Entries of the ledger, as they are read.
+
+What is rare has a field for each word: disputes, corrections, credits, and everything that older versions wrote.
+What every job has is short (lua/lib/money.lua), because it stays for ever: `reserve` says it all in one text, and
+`settle` or `release` names that entry by its id.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from app.store import keys
+from app.store.connection import Client
+
+RESERVE = "reserve"
+PERIODS = 4  # the team's, then the gateway's where they are others
+Row = tuple[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One movement of money, in micro-dollars.
+
+    `reserve`, `settle`, `release` and `dispute` are a job's whole amount; `correction` is a difference, and may be
+    negative; `credit` is the team's. The last two may be about no job. `periods` are the eight beginnings (ms) of
+    the team's and the gateway's minute, hour, day and month that the entry counts in; none for a correction about
+    no job, which counts in total only.
+    """
+
+    id: str
+    type: str
+    job: str
+    user: str
+    key: str
+    token: str
+    model: str
+    seconds: int
+    amount: int
+    at_ms: int
+    admitted_ms: int
+    price_version: str
+    periods: tuple[int, ...]
+    reason: str
+
+
+async def read_entries(redis: Client, pages: Mapping[str, Sequence[Row]]) -> dict[str, list[Entry]]:
+    """The entries of some pages of ledgers, by team; what they refer to is read too, in one round trip."""
+    known = {(team, entry_id): row for team, page in pages.items() for entry_id, row in page}
+    missing = sorted(
+        {(team, named) for team, page in pages.items() for _, row in page if (named := _names(row))} - known.keys()
+    )
+    if missing:
+        pipe = redis.pipeline(transaction=False)
+        for team, entry_id in missing:
+            pipe.xrange(keys.ledger(team), min=entry_id, max=entry_id)
+        found = zip(missing, await pipe.execute(), strict=True)
+        known.update({name: rows[0][1] for name, rows in found if rows})
+    return {
+        team: [_entry(entry_id, row, known.get((team, _names(row) or ""))) for entry_id, row in page]
+        for team, page in pages.items()
+    }
+
+
+def _names(row: Mapping[str, str]) -> str | None:
+    """The id of the reservation's entry that this one ends."""
+    words = row.get("entry", RESERVE).split(" ")
+    return None if words[0] == RESERVE else words[3]
+
+
+def _entry(entry_id: str, row: Mapping[str, str], reserved: Mapping[str, str] | None) -> Entry:
+    if "entry" not in row:
+        return _long(entry_id, row)
+    kind, amount, at_ms, *rest = row["entry"].split(" ")
+    if kind == RESERVE:
+        return _short(entry_id, int(amount), int(at_ms), rest)
+    whole = _NOBODYS if reserved is None else _entry(entry_id, reserved, None)
+    return replace(whole, id=entry_id, type=kind, amount=int(amount), at_ms=int(at_ms))
+
+
+def _short(entry_id: str, amount: int, at_ms: int, rest: Sequence[str]) -> Entry:
+    job, user, key, token, model, seconds, price_version, *before = ("" if word == "-" else word for word in rest)
+    starts = tuple(at_ms - int(text) for text in before)
+    return Entry(
+        id=entry_id,
+        type=RESERVE,
+        job=job,
+        user=user,
+        key=key,
+        token=token,
+        model=model,
+        seconds=int(seconds),
+        amount=amount,
+        at_ms=at_ms,
+        admitted_ms=at_ms,
+        price_version=price_version,
+        periods=starts if len(starts) > PERIODS else starts * 2,
+        reason="",
+    )
+
+
+def _long(entry_id: str, row: Mapping[str, str]) -> Entry:
+    return Entry(
+        id=entry_id,
+        type=row["type"],
+        job=row["job"],
+        user=row["user"],
+        key=row["key"],
+        token=row["token"],
+        model=row["model"],
+        seconds=int(row["seconds"]),
+        amount=int(row["amount"]),
+        at_ms=int(row["at"]),
+        admitted_ms=int(row["admitted"]),
+        price_version=row["price_version"],
+        periods=tuple(int(start) for start in row["periods"].split()),
+        reason=row["reason"],
+    )
+
+
+# What the end of a reservation says that is not in the ledger: only a changed store has any.
+_NOBODYS = Entry("", "", "", "", "", "", "", 0, 0, 0, 0, "", (), "")

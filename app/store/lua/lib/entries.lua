@@ -1,0 +1,48 @@
+-- Reads the ledger's short entries (lib/money.lua writes them) as those with a field for each word.
+local OF_A_JOB = {'job', 'user', 'key', 'token', 'model', 'seconds', 'price_version'}
+
+local function fields_of(row)
+  local entry = {}
+  for i = 1, #row[2], 2 do
+    entry[row[2][i]] = row[2][i + 1]
+  end
+  return entry
+end
+
+-- Of `reserve amount at job … price` and how long before that its periods began (ms).
+local function read_reserve(words)
+  local entry = {type = words[1], amount = words[2], at = words[3], admitted = words[3]}
+  for i, name in ipairs(OF_A_JOB) do
+    entry[name] = words[3 + i] ~= '-' and words[3 + i] or ''
+  end
+  local starts = {}
+  for i = 4 + #OF_A_JOB, #words do
+    starts[#starts + 1] = whole(words[3] - words[i])
+  end
+  for i = #starts + 1, 8 do
+    starts[i] = starts[i - 4]
+  end
+  entry.periods = table.concat(starts, ' ')
+  return entry
+end
+
+-- The entry in a stream's row; nil for the end of a reservation that is not in the ledger.
+local function read_entry(ledger_key, row)
+  local entry = fields_of(row)
+  local words = split(entry.entry or '')
+  local ends
+  if words[1] and words[1] ~= 'reserve' then
+    ends = words
+    local reserved = redis.call('XRANGE', ledger_key, words[4], words[4])[1]
+    if not reserved then
+      return nil
+    end
+    entry = fields_of(reserved)
+    words = split(entry.entry or '')
+  end
+  entry = words[1] and read_reserve(words) or entry
+  if ends then
+    entry.type, entry.amount, entry.at = ends[1], ends[2], ends[3]
+  end
+  return entry
+end

@@ -1,0 +1,14 @@
+#!lua flags=no-writes
+-- Which job an idempotency key led to.
+--
+-- USES idem
+-- KEYS
+--   idem           string  what is remembered of the key
+--   idem_before    hash    the same, as an older version wrote it
+-- ARGV
+--   fingerprint    SHA-256 of the request
+--   mark           the same in twelve characters
+--
+-- Returns {job id, 1 for the same request or 0} | {} when the key was not used before
+local found, job, same = idem_found(key.idem, key.idem_before, arg.mark, arg.fingerprint)
+return found and {job, same and 1 or 0} or {}
