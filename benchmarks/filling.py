@@ -3,12 +3,13 @@
 import asyncio
 import hashlib
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Self, cast
 
 import hiredis
 from redis.exceptions import ResponseError
 
+from app.domain.ids import join_ref
 from app.domain.jobs import Job, JobError, Priority, Status
 from app.store import keys
 from app.store.admission import AdmissionStore, Admitted, NewJob
@@ -64,7 +65,7 @@ class Wire:
         self._writer.close()
 
     async def _listen(self) -> None:
-        answers = hiredis.Reader(encoding="utf-8")
+        answers = hiredis.Reader(encoding="utf-8", errors="surrogateescape")
         while data := await self._reader.read(READ_BYTES):
             answers.feed(data)
             while (answer := answers.gets()) is not False:
@@ -150,7 +151,8 @@ class Filler:
         moved = nonce is not None
         moved &= await self._jobs.adopt(job, nonce=nonce or "", upstream_request_id=request_id, poll_ms=1000)
         moved &= await self._jobs.complete_upstream(job, upstream_status="COMPLETED", logs=LOGS)
-        job = replace(job, logs=LOGS)  # as whoever reads the result has it
+        read = await self._jobs.get_seen(join_ref(job.team, job.id), None)  # as the step that reads the result does
+        job = read or job
         if number % FAILED_OF == FAILED_OF - 1:
             error = JobError("upstream_error", "fal could not make the clip.", retryable=True)
             ended = self._jobs.end(job, (Status.FINALIZING,), Status.FAILED, charge=Charge.RELEASE, error=error)

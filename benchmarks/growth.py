@@ -12,6 +12,7 @@ import aiohttp
 
 from app.domain.accounts import USER_SCOPES, Scope
 from app.store import keys
+from app.store.admission import key_digest
 from benchmarks.figures import Figure
 from benchmarks.filling import Asker, Filler, Wire, digest
 from benchmarks.gateway import Served, serving
@@ -63,7 +64,7 @@ async def measure(folder: Path, *, quick: bool, jobs: int | None = None) -> list
         before = await _memory(served)
         seconds, cpu = await _fill(served, filler, count - FEW)
         after = await _memory(served)
-        parts = await _parts(served, askers[0].team, count)
+        parts = await _parts(served, askers[0], count)
         entry_us = await _add_up(served)
         many = await _asked(served, folder / "many")
         await wire.close()
@@ -211,9 +212,9 @@ async def _memory(served: Served) -> int:
     return int(info["used_memory"])
 
 
-async def _parts(served: Served, team: str, count: int) -> Times:
+async def _parts(served: Served, asker: Asker, count: int) -> Times:
     """Where a job's memory is, in bytes for one, as the store estimates it."""
-    redis = _redis(served)
+    redis, team = _redis(served), asker.team
 
     async def usage(name: str) -> int:
         return int(await redis.memory_usage(name, samples=0) or 0)
@@ -221,10 +222,12 @@ async def _parts(served: Served, team: str, count: int) -> Times:
     ids: list[str] = await redis.zrevrange(keys.team_jobs(team), 0, HIGHEST)
     records = [await usage(keys.job(f"{team}/{job_id}")) for job_id in ids]
     users = set(await redis.smembers(keys.team_users(team)))
+    repeat = keys.idempotency(team, asker.user, key_digest(digest("idempotency 0")))
     return {
         "its record": sum(records) / len(records),
         "its events": await usage(keys.events(team)) / count,
         "its entries in the ledger": await usage(keys.ledger(team)) / count,
+        "its idempotency key": await usage(repeat),
         "its places in lists": (
             await usage(keys.team_jobs(team)) + sum([await usage(keys.user_jobs(team, user)) for user in users])
         )

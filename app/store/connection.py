@@ -124,6 +124,7 @@ def connect(
         **server_options(address),
         "socket_timeout": REQUEST_TIMEOUT if patience is None else patience + 5,
         "decode_responses": True,
+        "encoding_errors": "surrogateescape",  # what is packed (packing.py) is no text
         "client_name": name,
         "health_check_interval": 0,
         "max_connections": connections,

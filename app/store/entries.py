@@ -51,7 +51,7 @@ async def read_entries(redis: Client, pages: Mapping[str, Sequence[Row]]) -> dic
     if missing:
         pipe = redis.pipeline(transaction=False)
         for team, entry_id in missing:
-            pipe.xrange(keys.ledger(team), min=entry_id, max=entry_id)
+            pipe.xrange(keys.ledger(team), min=entry_id, max=entry_id, count=1)
         found = zip(missing, await pipe.execute(), strict=True)
         known.update({name: rows[0][1] for name, rows in found if rows})
     return {

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -25,6 +25,7 @@ BLOCK_MS = 200  # how late a team that was not watched before is picked up by th
 RETRY_S = 0.5
 BACKLOG = 1000  # events a slow watcher may fall behind before it is sent back to its cursor
 Queue: TypeAlias = asyncio.Queue[Event | Notice | None]
+Row: TypeAlias = tuple[str, Mapping[str, str]]
 
 log = structlog.get_logger()
 
@@ -51,6 +52,15 @@ def _read_event(event_id: str, row: Mapping[str, str], record: Mapping[str, str]
         own = {"sequence": row["sequence"], "charged_micro": row["charged"], "held_reason": row["held"]}
         job = job_at(record, status, at_ms, {name: text for name, text in own.items() if text})
     return Event(event_id, row["type"], int(row["sequence"]), at_ms, job)
+
+
+def in_full(rows: Iterable[Row]) -> list[Row]:
+    """The events of a stream with every word; short ones leave out what is always so, and the time in their id."""
+    return [(event_id, row if "at" in row else _long(event_id, row)) for event_id, row in rows]
+
+
+def _long(event_id: str, row: Mapping[str, str]) -> Mapping[str, str]:
+    return {**row, "type": f"job.{row['type']}", "job": f"job_{row['job']}", "at": event_id.partition("-")[0]}
 
 
 def read_notice(event_id: str, row: Mapping[str, str]) -> Notice:
@@ -108,7 +118,7 @@ class EventStore:
         `job` leaves out what is not about this one. An event is forgotten with its job's record.
         """
         with store_errors():
-            rows = await self._redis.xrange(keys.events(team), min=f"({event_id}", count=count)
+            rows = in_full(await self._redis.xrange(keys.events(team), min=f"({event_id}", count=count))
         wanted = rows if job is None else [(found, row) for found, row in rows if row.get("job") == job]
         events = await self._with_records(team, wanted)
         return Stretch(events, rows[-1][0] if rows else None, more=len(rows) == count)
@@ -170,17 +180,17 @@ class EventStore:
                 rows = answer.items() if isinstance(answer, dict) else answer or []
                 for name, found in rows:
                     entries = found[0] if found and isinstance(found[0], list) else found
-                    await self._tell(name.removeprefix(keys.events("")), entries)
+                    await self._tell(name.removeprefix(keys.events("")), in_full(entries))
             except StoreUnavailable:
                 log.warning("events.store_away")
                 await asyncio.sleep(RETRY_S)
 
-    async def _tell(self, team: str, rows: Sequence[tuple[str, dict[str, str]]]) -> None:
+    async def _tell(self, team: str, rows: Sequence[Row]) -> None:
         for event in await self._with_records(team, rows):
             self._hand_out(team, event)
         self._seen[team] = rows[-1][0]
 
-    async def _with_records(self, team: str, rows: Sequence[tuple[str, dict[str, str]]]) -> list[Event | Notice]:
+    async def _with_records(self, team: str, rows: Sequence[Row]) -> list[Event | Notice]:
         """The events that these entries tell of, without those whose job is not remembered any more."""
         jobs = list({row["job"] for _, row in rows if "job" in row and "record" not in row})
         with store_errors():

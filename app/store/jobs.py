@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal
 
-from app.domain.ids import join_ref, new_id, new_nonce
+from app.domain.ids import join_ref, new_id, new_nonce, split_ref
 from app.domain.jobs import NEXT, Job, JobError, Status
 from app.store import keys
 from app.store.connection import Client, store_errors
 from app.store.events import forget_copies
-from app.store.records import packed_fields, read_job, write_fields
+from app.store.records import Packed, facts_of, packed_fields, read_job, write_fields
+from app.store.requests import job_with_request, remember_request
 from app.store.scripts import script
 
 DAY_MS = 86_400_000
@@ -19,10 +20,8 @@ HELD_SLOT_MS = 600_000
 DISPUTE_MS = DAY_MS
 LAST_MS = 3_600_000  # after its deadline, until a job is given up that fal never says the end of
 ABSENCES = 100  # remembered
-REQUEST_MS = 2 * DAY_MS  # how long it is known which job has a request of fal's
 BILLING_MS = 60_000  # fal's billing events come a little late
 
-STRETCH = 1000  # records asked at once
 NOW = "@now"
 CANCELED = JobError("canceled", "The job was cancelled before it was bought.")
 LIVE = (Status.SUBMITTING, Status.HELD, Status.RUNNING, Status.FINALIZING)
@@ -69,7 +68,7 @@ class JobStore:
 
     async def get_seen(self, ref: str, mark: tuple[str, str] | None) -> Job | None:
         """The job if this field of it has this value; None where it has not, as where there is none."""
-        field, value = mark or ("", "")
+        field, value = _condition(ref, mark)
         with store_errors():
             flat = await script("seen").run(
                 self._redis, keys={"job": keys.job(ref)}, args={"field": field, "value": value}
@@ -78,7 +77,7 @@ class JobStore:
 
     async def look(self, ref: str, mark: tuple[str, str] | None) -> Look | None:
         """What a poll asks for, in one round trip; None where the job's field has not this value, as for none."""
-        field, value = mark or ("", "")
+        field, value = _condition(ref, mark)
         with store_errors():
             now, place, flat = await script("look").run(
                 self._redis,
@@ -102,17 +101,27 @@ class JobStore:
             return [read_job(record) if record else None for record in await pipe.execute()]
 
     async def get_wanted(self, refs: Sequence[str], where: Mapping[str, str]) -> list[tuple[Job | None, bool]]:
-        """For each ref the job, if its record has these fields (else it is not read), and whether one is there."""
+        """For each ref the job, if it has these fields, and whether there is one; a packed field is read first."""
         if not refs:
             return []
         with store_errors():
             pipe = self._redis.pipeline(transaction=False)
             for ref in refs:
-                pipe.hmget(keys.job(ref), "id", *where)
+                pipe.hmget(keys.job(ref), "status", *where)
             rows = await pipe.execute()
-        wanted = [ref for ref, (_, *own) in zip(refs, rows, strict=True) if own == [*where.values()]]
-        jobs = dict(zip(wanted, await self.get_many(wanted), strict=True))
-        return [(jobs.get(ref), job_id is not None) for ref, (job_id, *_) in zip(refs, rows, strict=True)]
+        wanted = [
+            ref
+            for ref, (status, *own) in zip(refs, rows, strict=True)
+            if status
+            and all(text in {None, value} for text, value in zip(own, where.values(), strict=True))
+            and where.get("id") in {None, split_ref(ref)[1]}
+        ]
+        jobs = {
+            ref: job
+            for ref, job in zip(wanted, await self.get_many(wanted), strict=True)
+            if job is not None and all(getattr(job, name) == value for name, value in where.items())
+        }
+        return [(jobs.get(ref), status is not None) for ref, (status, *_) in zip(refs, rows, strict=True)]
 
     async def claim(self, job: Job, *, start_timeout_ms: int = 0) -> str | None:
         """Queued → submitting: the intention is on disk before the call. The attempt's nonce, or None.
@@ -216,7 +225,8 @@ class JobStore:
         if any(status not in NEXT[before] for before in from_states):
             raise ValueError(f"no way leads from {', '.join(from_states)} to {status}")
         ref = join_ref(job.team, job.id)
-        packed, names = packed_fields(job, fields or {}) if status.ended else ("", [])
+        closes = charge in {Charge.SPEND, Charge.RELEASE}  # a dispute is decided by scripts, which ask for facts
+        packed = packed_fields(job, fields or {}, facts=closes) if status.ended else Packed(b"", [], [])
         with store_errors():
             answer = await script("advance").run(
                 self._redis,
@@ -253,8 +263,9 @@ class JobStore:
                     "delivery": new_id("msg"),
                     "canceled": write_fields({"error": CANCELED})[1],
                     "notify": int(notify),
-                    "packed": packed,
-                    "names": ",".join(names),
+                    "packed": packed.content,
+                    "names": ",".join(packed.names),
+                    "facts": "\n".join(packed.facts),
                 },
                 rest=write_fields(fields or {}),
             )
@@ -315,6 +326,7 @@ class JobStore:
                     "prefix": keys.PREFIX,
                     "error": error[1] if error else "",
                 },
+                rest=facts_of(job),
             )
         for pair in job.metadata.items():
             await self.forget(self.index(job.team, user=None, metadata=pair), [job.id])
@@ -329,32 +341,14 @@ class JobStore:
         return {ref: int(at_ms) for ref, at_ms in zip(refs, scores, strict=True) if at_ms is not None}
 
     async def has_request(self, upstream_request_id: str) -> str | None:
-        """Ref of the job of any team, ended ones too, that has this request of fal's; None when none has.
-
-        There is no index from fal's ids to jobs: every record that is kept is asked for this one field.
-        """
+        """Ref of the job of any team, ended ones too, that has this request of fal's; None when none has."""
         with store_errors():
-            for team in sorted(await self._redis.smembers(keys.TEAMS)):
-                ids = await self._redis.zrange(keys.team_jobs(team), 0, -1, desc=True)
-                refs = [join_ref(team, job_id) for job_id in ids]
-                for start in range(0, len(refs), STRETCH):
-                    stretch = refs[start : start + STRETCH]
-                    pipe = self._redis.pipeline(transaction=False)
-                    for ref in stretch:
-                        pipe.hget(keys.job(ref), "upstream_request_id")
-                    for ref, request_id in zip(stretch, await pipe.execute(), strict=True):
-                        if request_id == upstream_request_id:
-                            return ref
-        return None
+            return await job_with_request(self._redis, upstream_request_id)
 
     async def takes_request(self, job: Job, upstream_request_id: str) -> str | None:
         """Remember that this job has this request of fal's; the ref of the job that had it before, or None."""
-        ref = join_ref(job.team, job.id)
         with store_errors():
-            before: str | None = await self._redis.set(
-                keys.request(upstream_request_id), ref, nx=True, get=True, px=REQUEST_MS
-            )
-        return None if before == ref else before
+            return await remember_request(self._redis, ref_of(job), upstream_request_id)
 
     async def held(self) -> list[str]:
         """Refs of all held jobs, the oldest first."""
@@ -398,3 +392,8 @@ class JobStore:
 def ref_of(job: Job) -> str:
     """The job's ref."""
     return join_ref(job.team, job.id)
+
+
+def _condition(ref: str, mark: tuple[str, str] | None) -> tuple[str, str]:
+    """The field of the record that decides, and its value; a job's id is in its name, and may be packed."""
+    return ("", "") if mark is None or mark == ("id", split_ref(ref)[1]) else mark

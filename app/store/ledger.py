@@ -9,6 +9,7 @@ from app.domain.jobs import Job
 from app.store import keys
 from app.store.connection import Client, store_errors
 from app.store.entries import Entry, read_entries
+from app.store.records import facts_of
 from app.store.scripts import script
 
 PAGE = 1000
@@ -179,6 +180,7 @@ class LedgerStore:
                 self._redis,
                 keys=_keys(ref),
                 args={"prefix": keys.PREFIX, "ref": ref, "actual": actual, "reason": reason},
+                rest=facts_of(job),
             )
         return Correction(outcome), int(difference)
 

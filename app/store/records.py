@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, asdict, fields, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Any
 
 import pydantic_core
@@ -10,7 +10,7 @@ import pydantic_core
 from app.domain.fal_addresses import is_plain
 from app.domain.foreign_json import no_number, read_error_type
 from app.domain.jobs import ENDS, Job, JobError, Money, Priority, Status
-from app.store.packing import FIELDS, pack, unpacked
+from app.store.packing import FACTS, FIELDS, pack, unpacked
 
 
 def to_json(value: Any) -> str:
@@ -123,12 +123,31 @@ def job_at(record: Mapping[str, str], status: Status, at_ms: int, own: Mapping[s
     return read_job({**then, "status": status, **own})
 
 
-def packed_fields(job: Job, more: Mapping[str, Any]) -> tuple[str, list[str]]:
-    """What an end packs of the record, the job's and what the end adds; with the names of those fields."""
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """What an end packs of a record: the bytes, the names of the fields in them, and the facts, `name, text, …`."""
+
+    content: bytes
+    names: list[str]
+    facts: list[str]
+
+
+def packed_fields(job: Job, more: Mapping[str, Any], *, facts: bool) -> Packed:
+    """The job's fields, with what its end adds; and its facts, unless scripts will ask for them."""
     values = {name: more.get(name) or getattr(job, name) for name in FIELDS}
     texts = write_fields({name: value for name, value in values.items() if value})
-    packed = pack(dict(zip(texts[::2], texts[1::2], strict=True)))
-    return packed, texts[::2] if packed else []
+    known = facts_of(job) if facts else []
+    content = pack(_pairs(texts), _pairs(known))
+    return Packed(content, texts[::2], known) if content else Packed(b"", [], [])
+
+
+def facts_of(job: Job) -> list[str]:
+    """`field, value, …` of all facts that are known of the job."""
+    return write_fields({name: getattr(job, name) or None for name in FACTS})
+
+
+def _pairs(flat: list[str]) -> dict[str, str]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 def write_fields(values: Mapping[str, Any]) -> list[str]:

@@ -65,7 +65,7 @@ class Script:
         redis: Client,
         *,
         keys: Mapping[str, str],
-        args: Mapping[str, str | int | float],
+        args: Mapping[str, str | bytes | int | float],
         rest: Iterable[str | int | float] = (),
     ) -> Any:
         """Call the script; ValueError when a named key or argument is missing, or one too many."""
@@ -80,7 +80,7 @@ class Script:
         redis: Client,
         *,
         keys: Mapping[str, str],
-        args: Mapping[str, str | int | float],
+        args: Mapping[str, str | bytes | int | float],
         rest: Iterable[str | int | float] = (),
     ) -> tuple[Any, bool]:
         """Call the script; its answer, and whether the replicas that are expected have what it wrote."""
@@ -93,9 +93,9 @@ class Script:
     def _parts(
         self,
         keys: Mapping[str, str],
-        args: Mapping[str, str | int | float],
+        args: Mapping[str, str | bytes | int | float],
         rest: Iterable[str | int | float],
-    ) -> list[str | int | float]:
+    ) -> list[str | bytes | int | float]:
         """What follows the script's name in the command."""
         if len(keys) != len(self.keys) or len(args) != len(self.args):
             extra = (set(keys) - set(self.keys)) | (set(args) - set(self.args))

@@ -35,7 +35,7 @@ KILL_EVERY_S = 6.0
 
 def store_client(site: Site) -> Any:
     """A client of the site's store that gives text, which redis-py's types cannot say."""
-    return Redis.from_url(site.redis.url, decode_responses=True)
+    return Redis.from_url(site.redis.url, decode_responses=True, encoding_errors="surrogateescape")
 
 
 @dataclass

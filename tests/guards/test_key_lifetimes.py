@@ -74,7 +74,7 @@ def test_keys_are_made_in_one_place() -> None:
 async def redis() -> AsyncIterator[Any]:
     """A store of its own."""
     with RedisServer() as server:
-        async with Redis.from_url(server.url, decode_responses=True) as client:
+        async with Redis.from_url(server.url, decode_responses=True, encoding_errors="surrogateescape") as client:
             yield client
 
 

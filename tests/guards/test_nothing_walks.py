@@ -16,7 +16,7 @@ CLIENTS = re.compile(r"(redis|pipe|client|store)$")
 MAY_WALK = {
     "app/store/ledger.py passing scan_iter": "`filmgate ledger verify` compares every sum there is",
     "app/store/ledger.py snapshot xrange": "`filmgate ledger verify`: what came since the pages that it has read",
-    "app/store/jobs.py has_request zrange": "an administrator names fal's request id, which no index knows",
+    "app/store/requests.py job_with_request zrange": "an administrator names fal's request id",
     "app/store/epoch.py in_line zrange": "after a step back in time every queued job is looked at, once",
 }
 # Reads of a whole key, and what bounds it.
@@ -38,7 +38,6 @@ MAY_READ_WHOLE = {
     "app/store/jobs.py find smembers": "teams, which administrators make",
     "app/store/jobs.py get hgetall": "one job",
     "app/store/jobs.py get_many hgetall": "one job each, of a page",
-    "app/store/jobs.py has_request smembers": "teams, which administrators make",
     "app/store/jobs.py held zrange": "held jobs, which administrators end",
     "app/store/jobs.py note_absence lrange": "kept at a few",
     "app/store/ledger.py owners hgetall": "users, which administrators make",
@@ -50,6 +49,8 @@ MAY_READ_WHOLE = {
     "app/store/limits.py of hgetall": "one owner's limits",
     "app/store/limits.py of_each hgetall": "one owner's limits each",
     "app/store/line.py shares zrange": "slots, which have a cap, and held jobs, which administrators end",
+    "app/store/requests.py job_with_request hgetall": "an administrator names fal's request id",
+    "app/store/requests.py job_with_request smembers": "teams, which administrators make",
     "app/store/setting_names.py newer_than hgetall": "versions of ours that have started",
     "app/store/uploads.py find hgetall": "one upload",
     "app/store/usage.py _read hgetall": "one day of a team: its users, keys and models",

@@ -26,7 +26,7 @@ async def store(redis_server: RedisServer) -> AsyncIterator[RedisServer]:
     """The store, empty; after the test no key may be immortal, no money misplaced, no slot leaked."""
     redis_server.flush()
     yield redis_server
-    async with Redis.from_url(redis_server.url, decode_responses=True) as redis:
+    async with Redis.from_url(redis_server.url, decode_responses=True, encoding_errors="surrogateescape") as redis:
         assert await immortal_keys(redis) == []
         assert await ledger_faults(redis) == []
         assert await slot_faults(redis) == []

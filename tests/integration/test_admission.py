@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
+from app.domain.accounts import USER_SCOPES, Caller
 from app.domain.jobs import Priority, Status
 from app.store import keys
 from app.store.admission import AdmissionStore, Admitted, KeyReusedFor, NewJob, Repeated
 from app.store.limits import Clock
 from tests.support.crowd import crowd
 from tests.support.hand import DAY_MS, Hand
+from tests.support.older import rewrite_idempotency
 from tests.support.stack import Stack
 
 pytestmark = pytest.mark.anyio
@@ -77,6 +79,26 @@ async def test_the_same_key_with_another_body_is_refused_and_reserves_nothing(
     assert await Hand(stack).money() == (1_400_000, 0)
     other_user = await admission.admit(new_job(stack, idempotency_key="k", user="user_2"))
     assert isinstance(other_user, Admitted)
+
+
+async def test_an_idempotency_key_of_an_older_version_finds_its_job(
+    stack: Stack, hand: Hand, admission: AdmissionStore
+) -> None:
+    """With the same body; another one is refused, and neither is bought."""
+    new = new_job(stack, idempotency_key="k")
+    first = await admission.admit(new)
+    assert isinstance(first, Admitted)
+    await rewrite_idempotency(hand, new.user, "k", first.job.id, new.fingerprint)
+    caller = Caller(team=new.team, user=new.user, key=new.key, scopes=USER_SCOPES)
+    assert await admission.peek(caller, "k", new.fingerprint) == (first.job.id, True)
+    assert await admission.peek(caller, "k", "two") == (first.job.id, False)
+    again = await admission.admit(new_job(stack, idempotency_key="k"))
+    assert isinstance(again, Repeated)
+    assert again.job_id == first.job.id
+    assert await admission.admit(new_job(stack, idempotency_key="k", fingerprint="two")) == KeyReusedFor(
+        first.job.id
+    )
+    assert await hand.entries(first.job.id) == ["reserve"]
 
 
 async def test_an_idempotency_key_outlives_the_longest_job_by_a_day(

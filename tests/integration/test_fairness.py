@@ -112,7 +112,7 @@ async def shop(redis_server: RedisServer) -> Any:
     from redis.asyncio import Redis  # noqa: PLC0415  a client of the test's own
 
     redis_server.flush()
-    async with Redis.from_url(redis_server.url, decode_responses=True) as redis:
+    async with Redis.from_url(redis_server.url, decode_responses=True, encoding_errors="surrogateescape") as redis:
         await redis.hset(keys.key("digest"), "id", "key")
         admission = AdmissionStore(redis, Clock(), retention_ms=86_400_000)
         yield Shop(redis, admission, DispatchStore(redis, patient=redis, concurrency=SLOTS))

@@ -292,7 +292,7 @@ async def test_what_nobody_foresaw_is_told_as_on_the_route_itself(stack: Stack) 
     """A record that cannot be read: 500 in fal's shape, with the id under which the log has it."""
     request_id = await submitted(stack)
     record = keys.job(f"{stack.account.team.id}/{request_id}")
-    async with Redis.from_url(stack.redis.url, decode_responses=True) as redis:
+    async with Redis.from_url(stack.redis.url, decode_responses=True, encoding_errors="surrogateescape") as redis:
         kept = await redis.hget(record, "created_ms")
         await redis.hset(record, "created_ms", "nobody knows")
         reply = await ask(stack.api, "GET", request_url(request_id, "/status"), headers={"X-Request-ID": "t1"})

@@ -313,7 +313,10 @@ async def test_an_unfinished_upload_leaves_the_store_by_itself(stack: Stack) -> 
     """Everything that was begun has an hour; what is stored has its week, and the address goes with it."""
     credential = await upload_token(stack.api)
     place = await initiated(stack.api, where=IN_PARTS)
-    async with nobody(stack) as web, Redis.from_url(stack.redis.url, decode_responses=True) as redis:
+    async with (
+        nobody(stack) as web,
+        Redis.from_url(stack.redis.url, decode_responses=True, encoding_errors="surrogateescape") as redis,
+    ):
         named = await put_parts(web, place["upload_url"], cut(picture(), 2))
         names = [name async for name in redis.scan_iter("fg:upload:*")]
         assert len(names) == 2

@@ -127,7 +127,9 @@ async def test_a_file_cut_off_anywhere_gives_a_whole_past(fragile: Stack, full: 
     for length in [len(whole) - 1, *(chance.randrange(len(whole)) for _ in range(CUTS_IN_FULL if full else CUTS))]:
         file.write_bytes(whole[:length])
         fragile.redis.start()
-        async with Redis.from_url(fragile.redis.url, decode_responses=True) as redis:
+        async with Redis.from_url(
+            fragile.redis.url, decode_responses=True, encoding_errors="surrogateescape"
+        ) as redis:
             assert await ledger_faults(redis) == [], length
             assert await slot_faults(redis) == [], length
             assert await immortal_keys(redis) == [], length
@@ -146,7 +148,7 @@ async def test_a_file_broken_in_the_middle_is_not_read_at_all(fragile: Stack) ->
         fragile.redis.start()
     file.write_bytes(whole)
     fragile.redis.start()
-    async with Redis.from_url(fragile.redis.url, decode_responses=True) as redis:
+    async with Redis.from_url(fragile.redis.url, decode_responses=True, encoding_errors="surrogateescape") as redis:
         assert await ledger_faults(redis) == []
 
 
@@ -218,7 +220,7 @@ async def test_a_store_whose_log_cannot_grow_loses_nothing_it_has_acknowledged(f
 
     await wait_until(back, "the store is back", timeout=5)
     assert [job["id"] for job in (await fragile.api.get("/v1/jobs")).json()["data"]] == [first]
-    async with Redis.from_url(fragile.redis.url, decode_responses=True) as redis:
+    async with Redis.from_url(fragile.redis.url, decode_responses=True, encoding_errors="surrogateescape") as redis:
         assert await ledger_faults(redis) == []
 
 

@@ -1,10 +1,11 @@
 """Records of ended jobs: packed into one small block of the store, and whole when they are read."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from app.domain.jobs import JobError, Status
+from app.domain.jobs import JobError, Money, Status
 from app.store import keys
 from app.store.jobs import Charge
 from tests.support.hand import Hand
@@ -44,3 +45,47 @@ async def test_a_long_record_is_packed_or_left_alone(hand: Hand) -> None:
         ended = await hand.job(job_id)
         assert text in (ended.input or {})["prompt"]
         assert ended.error == JobError("x", "y")
+
+
+async def test_a_fact_that_changed_while_the_job_ended_counts(hand: Hand) -> None:
+    """Whoever ends a job may have read it a moment ago: what its record says by then stays."""
+    seen = await hand.bought()
+    await hand.write(seen.id, trace_id="newer")
+    assert await hand.store.end(seen, (Status.RUNNING,), Status.FAILED, charge=Charge.SPEND)
+    ended = await hand.job(seen.id)
+    assert (ended.trace_id, ended.nonce, ended.model) == ("newer", seen.nonce, seen.model)
+    assert "nonce" not in await hand.redis.hgetall(keys.job(hand.ref(seen.id)))
+
+
+async def test_a_record_that_lost_a_fact_meanwhile_is_not_packed(hand: Hand) -> None:
+    """What is gone from it does not come back."""
+    seen = await hand.bought()
+    await hand.redis.hdel(keys.job(hand.ref(seen.id)), "nonce")
+    assert await hand.store.end(seen, (Status.RUNNING,), Status.FAILED, charge=Charge.SPEND)
+    assert (await hand.job(seen.id)).nonce is None
+    assert "z0" not in await hand.redis.hgetall(keys.job(hand.ref(seen.id)))
+
+
+async def test_what_is_packed_is_found(hand: Hand) -> None:
+    """By its model and by its request at fal; and a correction and an erasure leave the rest of the record."""
+    job = await hand.ended()
+    assert "model" not in await hand.redis.hgetall(keys.job(hand.ref(job.id)))
+    for model, found in ((job.model, [job.id]), ("fal-ai/kling-video/v1.6/pro/image-to-video", [])):
+        listed = (await hand.stack.api.get("/v1/jobs", params={"model": model})).json()["data"]
+        assert [one["id"] for one in listed] == found
+    assert await hand.store.has_request(job.upstream_request_id or "") == hand.ref(job.id)
+    await hand.gateway.books.correct_job("test", hand.team, job.id, actual=1, reason="x")
+    corrected = await hand.job(job.id)
+    assert corrected == replace(job, charged_micro=1)
+    assert (await hand.stack.api.delete(f"/v1/jobs/{job.id}")).status_code == 204
+    erased = await hand.job(job.id)
+    assert erased == replace(corrected, input=None, images={}, output=None, logs=[], metadata={}, erased=True)
+
+
+async def test_a_dispute_of_a_packed_job_is_decided(hand: Hand) -> None:
+    """By scripts, which find in its record what they need."""
+    job = await hand.ended("[emu:422_content_policy]")
+    assert job.money is Money.DISPUTED
+    assert await hand.gateway.ledger.decide_dispute(hand.ref(job.id), spend=True)
+    assert await hand.entries(job.id) == ["reserve", "dispute", "settle"]
+    assert (await hand.gateway.books.verify()).differences == []

@@ -104,7 +104,7 @@ async def test_an_event_holds_little(hand: Hand) -> None:
     """No prompt, no clip, no words: what is in the stream is not there twice."""
     job = await hand.ended(SECRET)
     rows = await hand.redis.xrange(keys.events(hand.team))
-    assert [set(row) for _, row in rows] == [{"type", "job", "sequence", "at", "charged", "held"}] * 5
+    assert [set(row) for _, row in rows] == [{"type", "job", "sequence", "charged", "held"}] * 5
     assert all(sum(map(len, row.values())) < 100 for _, row in rows)
     assert (job.output or {})["video"]["url"] not in str(rows)
 

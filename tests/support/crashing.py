@@ -272,8 +272,7 @@ class CrashSite:
     async def _one_end_each(self, ids: list[str], since: str, told: Receiver) -> None:
         """O4: one terminal event for each job, whose message arrived at least once, always with the same id."""
         rows = await self.redis.xrange(keys.events(self.team), min=f"({since}")
-        kinds = {f"job.{status}" for status in ENDS}
-        ends = Counter(row["job"] for _, row in rows if row["type"] in kinds)
+        ends = Counter(f"job_{row['job']}" for _, row in rows if row["type"] in ENDS)
         assert {job_id: ends[job_id] for job_id in ids} == dict.fromkeys(ids, 1), "O4: one end each"
 
         async def heard() -> bool:
@@ -393,8 +392,8 @@ async def open_crash_site(*emulator_options: str, **settings: str) -> AsyncItera
         receiver = await stack.enter_async_context(Receiver())
         gone = await stack.enter_async_context(Receiver())
         patience = Retry(ConstantBackoff(TIGHT_S), 50)  # it asks while the store is away, too
-        reading = Redis.from_url(store.url, decode_responses=True, retry=patience)
-        redis = await stack.enter_async_context(reading)
+        as_text: dict[str, Any] = {"decode_responses": True, "encoding_errors": "surrogateescape"}
+        redis = await stack.enter_async_context(Redis.from_url(store.url, retry=patience, **as_text))
         site = Site(plain, store, emulator, serve, workers, api)
         await site.ready()
         yield CrashSite(site, operator, account.team.id, receiver, gone, wire, front, redis, tickets, logs)

@@ -1,8 +1,14 @@
 """A store as an older version of ours wrote it."""
 
+import base64
 import json
+import zlib
 
 from app.store import keys
+from app.store.admission import key_digest
+from app.store.events import in_full
+from app.store.packing import FIELDS, unpacked
+from tests.support.entries import whole
 from tests.support.hand import Hand
 
 
@@ -10,16 +16,49 @@ async def rewrite_events(hand: Hand, job_id: str, **fields: str) -> None:
     """Write the job's events as an older version did: its whole record in each, with these fields at its end."""
     name = keys.events(hand.team)
     record = await hand.redis.hgetall(keys.job(hand.ref(job_id)))
-    whole = {field: text for field, text in record.items() if field not in {"input", "nonce"}}
-    rows = await hand.redis.xrange(name)
+    kept = {field: text for field, text in record.items() if field not in {"input", "nonce"}}
+    rows = in_full(await hand.redis.xrange(name))
     await hand.redis.delete(name)
     for event_id, row in rows:
         written = row
         if row.get("job") == job_id:
             status = row["type"].removeprefix("job.")
             more = fields if status == record["status"] else {}
-            snapshot = {**whole, "status": status, "sequence": row["sequence"], **more}
+            snapshot = {**kept, "status": status, "sequence": row["sequence"], **more}
             common = {field: row[field] for field in ("type", "job", "sequence", "at")}
             written = {**common, "record": json.dumps(snapshot)}
         await hand.redis.xadd(name, written, id=event_id)
+    await hand.redis.pexpire(name, 86_400_000)
+
+
+async def rewrite_ledger(hand: Hand) -> None:
+    """Write the team's entries with a field for each word, and let no record remember its reservation's."""
+    name = keys.ledger(hand.team)
+    rows = whole(await hand.redis.xrange(name))
+    await hand.redis.delete(name)
+    for entry_id, row in rows:
+        await hand.redis.xadd(name, row, id=entry_id)
+        await hand.redis.hdel(keys.job(hand.ref(row["job"])), "reserve_entry")
+
+
+async def rewrite_idempotency(hand: Hand, owner: str, key: str, job_id: str, fingerprint: str) -> None:
+    """Write what is remembered of an idempotency key as a hash with a long name."""
+    digest = key_digest(key)
+    assert await hand.redis.delete(keys.idempotency(hand.team, owner, digest))
+    name = keys.idempotency_before(hand.team, owner, digest)
+    await hand.redis.hset(name, mapping={"job": job_id, "fingerprint": fingerprint})
+    await hand.redis.pexpire(name, 86_400_000)
+
+
+async def rewrite_record(hand: Hand, job_id: str) -> None:
+    """Write an ended job's record with its facts in fields, and its texts packed in base64."""
+    name = keys.job(hand.ref(job_id))
+    record = dict(unpacked(await hand.redis.hgetall(name)))
+    texts = {field: record.pop(field) for field in FIELDS if field in record}
+    lines = "\n".join(f"{field}\n{text}" for field, text in texts.items())
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    packed = "1" + base64.b64encode(deflate.compress(lines.encode()) + deflate.flush()).decode()
+    pieces = {f"z{start // 64}": packed[start : start + 64] for start in range(0, len(packed), 64)}
+    await hand.redis.delete(name)
+    await hand.redis.hset(name, mapping={**record, "periods": " ".join(record["periods"].split()[:4]), **pieces})
     await hand.redis.pexpire(name, 86_400_000)

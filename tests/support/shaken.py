@@ -47,7 +47,9 @@ class Shaken:
         self._loop = asyncio.new_event_loop()
         self._server = RedisServer().start()
         self._relay = Relay(self._server.port)
-        self._redis: Any = Redis.from_url(self._server.url, decode_responses=True)
+        self._redis: Any = Redis.from_url(
+            self._server.url, decode_responses=True, encoding_errors="surrogateescape"
+        )
         self._open = AsyncExitStack()
         self.crashes = 0
         self.run(self._connect())

@@ -171,7 +171,9 @@ class Site:
 
     async def faults(self) -> list[str]:
         """What is wrong in the store: immortal keys, misplaced money, leaked slots."""
-        async with Redis.from_url(self.redis.url, decode_responses=True) as redis:
+        async with Redis.from_url(
+            self.redis.url, decode_responses=True, encoding_errors="surrogateescape"
+        ) as redis:
             return [*await immortal_keys(redis), *await ledger_faults(redis), *await slot_faults(redis)]
 
     async def command(self, *arguments: str) -> Any:

@@ -44,7 +44,9 @@ class Workers:
 
     def busy(self, queue: str) -> list[int]:
         """Process ids of the children that have a task of this queue in hand, as RQ knows them."""
-        with Redis.from_url(self._environment["FILMGATE_REDIS_URL"], decode_responses=True) as redis:
+        with Redis.from_url(
+            self._environment["FILMGATE_REDIS_URL"], decode_responses=True, encoding_errors="surrogateescape"
+        ) as redis:
             names = [str(name) for name in redis.scan_iter(match=f"rq:worker:{queue}-*", count=1000)]
             workers = [name for name in names if name.count(":") == WORKER_COLONS]  # and not their executions
             working = {int(name.split("-")[1]) for name in workers if redis.hget(name, "state") == "busy"}

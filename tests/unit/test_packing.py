@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from app.store.packing import DICTIONARY, FORM, MOST, pack, unpacked
+from app.store.packing import BEFORE, DICTIONARY, FACTS, FORM, MOST, pack, unpacked
 
 INPUT = json.dumps({"prompt": "Ein roter Drachen über den Dünen 🪁 " * 4, "image_url": "https://x.example/1.jpg"})
 OUTPUT = (
@@ -14,17 +14,22 @@ OUTPUT = (
 PERIODS = "1 2 3 4"
 
 
+def read(packed: bytes) -> str:
+    """As the store's clients read it."""
+    return packed.decode("utf-8", "surrogateescape")
+
+
 def record(packed: str, *, size: int = 64, **own: str) -> dict[str, str]:
     """A record with what is packed in pieces."""
     pieces = {f"z{start // size}": packed[start : start + size] for start in range(0, len(packed), size)}
     return {"id": "job_1", "periods": PERIODS, **pieces, **own}
 
 
-@pytest.mark.parametrize("size", [64, 10_000])
+@pytest.mark.parametrize("size", [1, 64, 10_000])
 def test_what_is_packed_is_whole_again(size: int) -> None:
     """Every text, in any number of pieces; the rest of the record stays."""
     texts = {"input": INPUT, "output": OUTPUT, "logs": "[]"}
-    packed = pack(texts)
+    packed = read(pack(texts, {}))
     assert len(packed) < sum(map(len, texts.values())) * 0.8
     assert unpacked(record(packed, size=size)) == {"id": "job_1", "periods": f"{PERIODS} {PERIODS}", **texts}
     apart = unpacked(record(packed, gateway_periods="5 6 7 8"))
@@ -33,7 +38,16 @@ def test_what_is_packed_is_whole_again(size: int) -> None:
 
 def test_a_field_of_its_own_is_newer() -> None:
     """What was written after the end counts."""
-    assert unpacked(record(pack({"error": "old", "output": OUTPUT}), error="new"))["error"] == "new"
+    assert unpacked(record(read(pack({"error": "old"}, {"model": "old"})), error="new"))["error"] == "new"
+    assert unpacked(record(read(pack({"error": "old"}, {"model": "old"})), model="new"))["model"] == "new"
+
+
+def test_facts_are_packed_by_their_place() -> None:
+    """All of them, or some; the periods are whole, and an older reader's list may be shorter."""
+    facts = {name: f"the {name}" for name in FACTS} | {"periods": f"{PERIODS} 5 6 7 8"}
+    for known in (facts, {"nonce": "1"}):
+        packed = unpacked({"status": "failed", "z0": read(pack({"input": INPUT}, known))})
+        assert packed == {"status": "failed", "input": INPUT, **known}
 
 
 def test_an_unpacked_record_is_left_alone() -> None:
@@ -45,13 +59,18 @@ def test_an_unpacked_record_is_left_alone() -> None:
 @pytest.mark.parametrize("text", ["x" * MOST, "two\nlines"])
 def test_what_is_not_worth_it_is_not_packed(text: str) -> None:
     """Too long, or with a line break: the record stays as it is."""
-    assert pack({"input": text}) == ""
-    assert pack({}) == ""
+    assert pack({"input": text}, {}) == b""
 
 
-def test_the_dictionary_stays_as_it_is() -> None:
-    """Records that are weeks old need it: another dictionary takes another form."""
-    assert FORM == "1"
-    assert hashlib.sha256(DICTIONARY).hexdigest().startswith("3441888cdc8bc23c")
+def test_a_fact_that_would_be_read_as_two_is_not_packed() -> None:
+    """A tabulator is what stands between them."""
+    assert pack({"input": INPUT}, {"trace_id": "a\tb"}) == b""
+
+
+def test_the_dictionaries_and_the_order_of_facts_stay_as_they_are() -> None:
+    """Records that are weeks old need them: other ones take another form. What is new comes last."""
+    assert (BEFORE, FORM) == ("1", "2")
+    assert hashlib.sha256(DICTIONARY).hexdigest().startswith("a74a4e594f2f4de4")
+    assert hashlib.sha256(" ".join(FACTS[:22]).encode()).hexdigest().startswith("3fc5aee8054da610")
     old = unpacked(record("1w9CRqJCdWZKKbnQtAA=="))
     assert old["input"] == '{"prompt":"a kite","duration":"5"}'

@@ -47,6 +47,7 @@
 --   notify         "1" when the job's own webhook wants this event
 --   packed         what an end packs of the record; "" to leave it as it is
 --   names          fields that are packed in it, with commas
+--   facts          facts that are, too: lines of name and value
 -- REST field, value, …; a value of "@now" is the store's time
 --
 -- Returns {"done", sequence} | {"stale", status or ""}
@@ -152,6 +153,6 @@ if arg.notify == '1' and (ended or before[4] ~= 'fal') and before[3] and before[
   own = {arg.delivery, before[3], before[4]}
 end
 local sequence = tell_of_job(arg.prefix, key.job, arg.ref, key.events, 'job.' .. arg.status, own, arg.retention_ms)
-pack_record(key.job, arg.names, arg.packed, arg.retention_ms)
+pack_record(key.job, arg.names, arg.facts, arg.packed, arg.retention_ms)
 wake_lane(key.wake)
 return {'done', sequence}

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Makes a job's charge what it really cost. A dispute ends with it; a difference becomes an entry of its own.
 --
--- USES clock sums money
+-- USES clock sums money facts
 -- KEYS
 --   job            hash    the record
 --   due_dispute    zset    disputes by when they are decided
@@ -12,6 +12,7 @@
 --   ref            team/job
 --   actual         micro-dollars it cost
 --   reason         a sentence for the ledger
+-- REST the job's facts as field, value, …, which may be packed
 --
 -- Returns {"gone" | "open" | "below" | "same" | "decided" | "corrected", difference in micro-dollars}
 local money = redis.call('HGET', key.job, 'money')
@@ -19,8 +20,12 @@ if not money or money == 'reserved' then
   return {money and 'open' or 'gone', '0'}
 end
 local actual = tonumber(arg.actual)
-local owners, starts = sums_of_job(key.job)
 local charged = tonumber(redis.call('HGET', key.job, 'charged_micro') or '0')
+if money ~= 'disputed' and charged == actual then
+  return {'same', '0'}
+end
+write_facts(key.job, rest)
+local owners, starts = sums_of_job(key.job)
 if money ~= 'disputed' and not may_lose(arg.prefix, owners, starts, 'used:usd', charged - actual) then
   return {'below', '0'}
 end
@@ -30,7 +35,7 @@ if money == 'disputed' then
 end
 local difference = actual - tonumber(redis.call('HGET', key.job, 'charged_micro'))
 if difference == 0 then
-  return {money == 'disputed' and 'decided' or 'same', '0'}
+  return {'decided', '0'}
 end
 add_to_sums(arg.prefix, owners, starts, 'used:usd', difference)
 redis.call('HSET', key.job, 'charged_micro', whole(actual), 'money', actual > 0 and 'spent' or 'released')

@@ -3,6 +3,7 @@
 -- the prompt, and its deliveries. Its events have no copies.
 -- The record stays as an empty shell until it expires, so that lists and idempotency keys keep their answer.
 --
+-- USES facts
 -- KEYS
 --   job            hash    the record
 --   deliveries     list    ids of this job's deliveries
@@ -10,16 +11,18 @@
 --   team           the team's id
 --   prefix         of every key; the deliveries, and where they wait, are found by it
 --   error          the error without fal's words, JSON; "" where there is none
+-- REST the job's facts as field, value, …, which may be packed with the rest
 --
 -- Returns {"done"} | {"stale", status or ""}
 local status = redis.call('HGET', key.job, 'status')
 if status ~= 'succeeded' and status ~= 'failed' and status ~= 'canceled' then
   return {'stale', status or ''}
 end
+write_facts(key.job, rest)
 redis.call('HDEL', key.job, 'input', 'images', 'output', 'logs', 'metadata', 'webhook_url')
 for _, name in ipairs(redis.call('HKEYS', key.job)) do
   if string.find(name, '^z%d+$') then
-    redis.call('HDEL', key.job, name)  -- what is packed is all of it the caller's
+    redis.call('HDEL', key.job, name)  -- what else is packed is the caller's
   end
 end
 redis.call('HSET', key.job, 'erased', '1')

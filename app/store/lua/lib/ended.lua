@@ -15,13 +15,22 @@ local MOST_PIECES = 40
 local SPENT = {line_score = true, start_timeout_ms = true, misses = true, cancel_sent_ms = true, told_failed = true}
 
 -- Writes the record anew with `packed` in place of the fields `names`, which have commas between them; not for "".
-local function pack_record(job_key, names, packed, kept_ms)
+-- `facts`, lines of name and value, are in it too: one that says something else by now stays beside it and counts, and
+-- where one is gone, everything stays as it is.
+local function pack_record(job_key, names, facts, packed, kept_ms)
   if packed == '' then
     return
   end
   local gone = {}
   for name in string.gmatch(names, '[^,]+') do
     gone[name] = true
+  end
+  for name, value in string.gmatch(facts, '([^\n]+)\n([^\n]+)') do
+    local own = redis.call('HGET', job_key, name)
+    if not own then
+      return
+    end
+    gone[name] = own == value
   end
   local flat = redis.call('HGETALL', job_key)
   local kept = {}
@@ -31,7 +40,7 @@ local function pack_record(job_key, names, packed, kept_ms)
   end
   for i = 1, #flat, 2 do
     local name, value = flat[i], flat[i + 1]
-    if name == 'periods' then
+    if name == 'periods' and not gone[name] then
       local starts = split(value)
       local team = table.concat(starts, ' ', 1, 4)
       local gateway = table.concat(starts, ' ', 5)

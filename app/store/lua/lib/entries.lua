@@ -33,7 +33,7 @@ local function read_entry(ledger_key, row)
   local ends
   if words[1] and words[1] ~= 'reserve' then
     ends = words
-    local reserved = redis.call('XRANGE', ledger_key, words[4], words[4])[1]
+    local reserved = redis.call('XRANGE', ledger_key, words[4], words[4], 'COUNT', 1)[1]
     if not reserved then
       return nil
     end

@@ -1,0 +1,35 @@
+"""Which job has a request of fal's."""
+
+from app.domain.ids import join_ref
+from app.store import keys
+from app.store.connection import Client
+from app.store.packing import unpacked
+
+REMEMBERED_MS = 2 * 86_400_000
+STRETCH = 1000  # records asked at once
+
+
+async def job_with_request(redis: Client, upstream_request_id: str) -> str | None:
+    """Ref of the job of any team, ended ones too, that has this request; None when none has.
+
+    There is no index from fal's ids to jobs: every record that is kept is read.
+    """
+    for team in sorted(await redis.smembers(keys.TEAMS)):
+        ids = await redis.zrange(keys.team_jobs(team), 0, -1, desc=True)
+        refs = [join_ref(team, job_id) for job_id in ids]
+        for start in range(0, len(refs), STRETCH):
+            stretch = refs[start : start + STRETCH]
+            pipe = redis.pipeline(transaction=False)
+            for ref in stretch:
+                pipe.hgetall(keys.job(ref))
+            for ref, record in zip(stretch, await pipe.execute(), strict=True):
+                if unpacked(record).get("upstream_request_id") == upstream_request_id:
+                    return ref
+    return None
+
+
+async def remember_request(redis: Client, ref: str, upstream_request_id: str) -> str | None:
+    """Remember for two days that this job has this request; the ref of the job that had it before, or None."""
+    name = keys.request(upstream_request_id)
+    before: str | None = await redis.set(name, ref, nx=True, get=True, px=REMEMBERED_MS)
+    return None if before == ref else before

@@ -1,0 +1,42 @@
+"""What an ended job takes of the store's memory, with everything that is kept for it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.gateway import open_gateway
+from app.settings import load_settings
+from app.store import keys
+from benchmarks.filling import Asker, Filler, Wire, digest
+from benchmarks.processes import environment
+from tests.support.redis_server import RedisServer
+
+pytestmark = pytest.mark.anyio
+AIM = 2048  # bytes
+BEFORE, JOBS = 1200, 1000  # the first thousand fill what has a fixed size: claims, admissions
+
+
+async def test_an_ended_job_takes_two_kilobytes(tmp_path: Path, say: Callable[[str], None]) -> None:
+    """Record, events, ledger, idempotency key and places, by the product's own scripts: the store's own figure."""
+    with RedisServer() as store:
+        env = environment(FILMGATE_REDIS_URL=store.url, FILMGATE_DATA_DIR=str(tmp_path))
+        async with open_gateway(load_settings(env), process="test") as gateway:
+            account = await gateway.administration.first_account(team_name="team", user_name="user")
+            made = await gateway.administration.add_key("test", user=account.user.id)
+            asker = Asker(account.team.id, account.user.id, made.record.id, keys.key(digest(made.key)))
+            wire = await Wire.open(store.unix_url.removeprefix("unix://"))
+            filler = Filler(wire, [asker])
+            await filler.make(BEFORE)
+            before = await used(wire)
+            await filler.make(JOBS)
+            took = (await used(wire) - before) / JOBS
+            await wire.close()
+    say(f"an ended job takes {took:.0f} bytes")
+    assert took <= AIM
+
+
+async def used(wire: Wire) -> int:
+    """Bytes of the store's memory that are in use."""
+    lines = (await wire.execute_command("INFO", "memory")).splitlines()
+    return int(next(line for line in lines if line.startswith("used_memory:")).split(":")[1])
