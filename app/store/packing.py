@@ -56,6 +56,7 @@ DICTIONARY = (
     b"fal-ai/kling-video/v2/master/image-to-video\tfal-ai/kling-video/v2.1/master/image-to-video\t"
     b"fal-ai/kling-video/v2.5-turbo/pro/image-to-video\t2800000\t10\t700000\t5\t1400000\t5\tnormal\t1\tCOMPLETED\n"
 ) + _BEFORE
+OWN_PERIODS = 4  # the team's, where the gateway's are the same or in a field of their own
 PIECE = re.compile(r"z\d+")
 
 
@@ -81,7 +82,7 @@ def unpacked(record: Mapping[str, str]) -> Mapping[str, str]:
     said = _inflated("".join(record[f"z{number}"] for number in range(count)))
     facts = zip(FACTS, said.pop("facts", "").split("\t"), strict=False)
     own = {name: text for name, text in record.items() if not PIECE.fullmatch(name)}
-    if "periods" in own:
+    if len(own.get("periods", "").split()) == OWN_PERIODS:
         own["periods"] += " " + own.get("gateway_periods", own["periods"])
     return {**{name: text for name, text in facts if text}, **said, **own}
 

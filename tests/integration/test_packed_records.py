@@ -76,9 +76,10 @@ async def test_what_is_packed_is_found(hand: Hand) -> None:
     assert await hand.store.has_request(job.upstream_request_id or "") == hand.ref(job.id)
     await hand.gateway.books.correct_job("test", hand.team, job.id, actual=1, reason="x")
     corrected = await hand.job(job.id)
-    assert corrected == replace(job, charged_micro=1)
+    assert (corrected, corrected.periods) == (replace(job, charged_micro=1), job.periods)
     assert (await hand.stack.api.delete(f"/v1/jobs/{job.id}")).status_code == 204
     erased = await hand.job(job.id)
+    assert erased.periods == job.periods
     assert erased == replace(corrected, input=None, images={}, output=None, logs=[], metadata={}, erased=True)
 
 

@@ -34,6 +34,8 @@ def test_what_is_packed_is_whole_again(size: int) -> None:
     assert unpacked(record(packed, size=size)) == {"id": "job_1", "periods": f"{PERIODS} {PERIODS}", **texts}
     apart = unpacked(record(packed, gateway_periods="5 6 7 8"))
     assert apart["periods"] == f"{PERIODS} 5 6 7 8"
+    again = record(packed) | {"periods": f"{PERIODS} 5 6 7 8"}  # as a correction writes them back
+    assert unpacked(again)["periods"] == again["periods"]
 
 
 def test_a_field_of_its_own_is_newer() -> None:
