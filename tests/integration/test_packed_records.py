@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from app.domain.errors import Conflict
 from app.domain.jobs import JobError, Money, Status
 from app.store import keys
 from app.store.jobs import Charge
@@ -81,6 +82,16 @@ async def test_what_is_packed_is_found(hand: Hand) -> None:
     erased = await hand.job(job.id)
     assert erased.periods == job.periods
     assert erased == replace(corrected, input=None, images={}, output=None, logs=[], metadata={}, erased=True)
+
+
+async def test_a_correction_that_is_refused_leaves_the_record_packed(hand: Hand) -> None:
+    """Less than nothing would be spent: not a field is another."""
+    job = await hand.ended()
+    await hand.gateway.books.correct("test", hand.team, micro=-1, reason="x")
+    before = await hand.redis.hgetall(keys.job(hand.ref(job.id)))
+    with pytest.raises(Conflict):
+        await hand.gateway.books.correct_job("test", hand.team, job.id, actual=0, reason="x")
+    assert await hand.redis.hgetall(keys.job(hand.ref(job.id))) == before
 
 
 async def test_a_dispute_of_a_packed_job_is_decided(hand: Hand) -> None:

@@ -24,11 +24,16 @@ local charged = tonumber(redis.call('HGET', key.job, 'charged_micro') or '0')
 if money ~= 'disputed' and charged == actual then
   return {'same', '0'}
 end
-write_facts(key.job, rest)
-local owners, starts = sums_of_job(key.job)
+local known = {}
+for i = 1, #rest, 2 do
+  known[rest[i]] = rest[i + 1]
+end
+local whose = redis.call('HMGET', key.job, 'user', 'token')
+local owners, starts = owners_of(known.team, whose[1], whose[2]), split(known.periods)
 if money ~= 'disputed' and not may_lose(arg.prefix, owners, starts, 'used:usd', charged - actual) then
   return {'below', '0'}
 end
+write_facts(key.job, rest)
 if money == 'disputed' then
   redis.call('ZREM', key.due_dispute, arg.ref)
   close_reservation(arg.prefix, key.reservations, key.ledger, key.job, actual > 0 and 'spend' or 'release')
