@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.api.overload import USUAL, Bounds, Gate
 from app.api.shedding import Plain, plain
+from app.main import create_app
 from app.store import keys
 from tests.support.emulator import Emulator
 from tests.support.redis_server import RedisServer
@@ -27,6 +28,7 @@ pytestmark = pytest.mark.anyio
 BOUNDS = Bounds(first=4, read=2, write=3, fewest=1, burst=2, longest_line=2, last_resort_s=60, work_s=60)
 SUBMIT, STATUS, LIST = ("POST", "/v1/jobs"), ("GET", "/v1/jobs/job_1"), ("GET", "/v1/jobs")
 BASE = "http://filmgate.test"
+RUN = "/fal/run/fal-ai/kling-video/v2/master/image-to-video"
 
 
 class Work:
@@ -251,6 +253,34 @@ def test_of_those_that_are_read_together_only_so_many_are_let_in() -> None:
         return now, gate.refusal(b"POST", b"/v1/jobs") is not None
 
     assert asyncio.run(expected()) == (True, False)
+
+
+async def test_a_held_call_keeps_nobody_out(stack: Stack) -> None:
+    """With one place for all that writes, calls that are held at both doors leave it to the next."""
+    app = create_app(stack.settings)
+    for part in app.user_middleware:
+        if getattr(part.cls, "__name__", "") == Gate.__name__:
+            part.kwargs["bounds"] = Bounds(write=1, work_s=120, last_resort_s=120)
+    app.state.gateway = stack.gateway
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url=BASE, headers=stack.api.headers, timeout=90) as web:
+        wait = {"Prefer": "wait=60"}
+        calls = [web.post("/v1/jobs", json=stack.body("held"), headers=wait)]
+        calls += [web.post(RUN, json=stack.body("held, too")["input"])]
+        held = [asyncio.create_task(call) for call in calls]
+        try:
+
+            async def both_are_jobs() -> bool:
+                return len((await stack.api.get("/v1/jobs")).json()["data"]) == len(held)
+
+            await wait_until(both_are_jobs, "both are written down")
+            reply = await asyncio.wait_for(web.post("/v1/jobs", json=stack.body("at once")), 20)
+            assert reply.status_code == 202
+            assert not any(call.done() for call in held)
+        finally:
+            for call in held:
+                call.cancel()
+            await asyncio.gather(*held, return_exceptions=True)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import contextlib
 import secrets
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from functools import partial
 
 import httpx
@@ -10,9 +11,10 @@ import pytest
 from redis.asyncio import Redis
 
 from app.domain.accounts import KEY_PREFIX, new_key
+from app.domain.errors import OverLimit
 from app.services import fal_uploads, tokens
 from app.services.guesses import ADDRESSES, AT_ONCE, Guesses
-from app.services.streams import EACH
+from app.services.streams import EACH, TOGETHER
 from app.store import keys
 from tests.support.emulator import Emulator
 from tests.support.redis_server import RedisServer
@@ -128,6 +130,27 @@ async def server(redis_server: RedisServer, emulator: Emulator) -> AsyncIterator
     """An API process on the store and the emulator of these tests."""
     async with running_server(environment(redis_server, emulator)) as running:
         yield running
+
+
+async def test_a_key_and_its_browser_tokens_have_five_hundred_streams_together(stack: Stack) -> None:
+    """One more is refused, whichever of them opens it; another key has its own; one that ends makes room."""
+    key = await stack.gateway.accounts.authenticate(stack.account.key)
+    streams = stack.gateway.accounts.streams
+    pages = [replace(key, digest=f"page {number}") for number in range(TOGETHER // EACH)]
+    async with contextlib.AsyncExitStack() as all_open:
+        for page in pages:
+            for _ in range(EACH):
+                streams.require_room(page)
+                last = contextlib.AsyncExitStack()
+                await all_open.enter_async_context(last)
+                await last.enter_async_context(streams.watching(page))
+        one_more = replace(key, digest="one more page")
+        for caller in (key, one_more):
+            with pytest.raises(OverLimit, match="500 event streams"):
+                streams.require_room(caller)
+        streams.require_room(replace(one_more, key="another key"))
+        await last.aclose()
+        streams.require_room(one_more)
 
 
 async def test_a_key_has_twenty_streams_at_most(stack: Stack, server: Server) -> None:
