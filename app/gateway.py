@@ -312,6 +312,7 @@ def _gateway(
             line=stores.line,
             alarms=stores.alarms,
             audit=stores.audit,
+            fal=fal,
         ),
         alarms=stores.alarms,
         health=stores.health,

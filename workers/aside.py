@@ -32,8 +32,10 @@ def last_moment_ms(job: Job) -> int:
     return max(job.deadline_ms, job.submitted_ms or 0) + LAST_MS
 
 
-async def give_up(gateway: Gateway, job: Job) -> None:
+async def give_up(gateway: Gateway, job: Job) -> bool:
     """End a job whose end fal never told: its deadline has long passed, and it was asked to cancel since.
+
+    False when it has ended in another way meanwhile.
 
     It may have cost something: its money is disputed until fal's bill or a day decides. An alarm names it.
     """
@@ -44,9 +46,10 @@ async def give_up(gateway: Gateway, job: Job) -> None:
     if not await gateway.job_store.end(
         job, (Status.RUNNING, Status.FINALIZING), status, charge=Charge.DISPUTE, error=error
     ):
-        return
+        return False
     log.error("job.given_up", job=job.id, was=job.status.value, upstream_request_id=job.upstream_request_id)
     with suppress(StoreUnavailable):  # the end is written, and the log has it
         await gateway.alarms.ring(
             "given_up", sentence, job=job.id, upstream_request_id=job.upstream_request_id or ""
         )
+    return True

@@ -212,22 +212,27 @@ class Slice:
 async def expire(gateway: Gateway) -> None:
     """End queued jobs whose start deadline or deadline has passed, and those at fal that are long past it.
 
-    The queued ones were never bought; one whose cancel was wanted is canceled, as its caller was promised.
+    The queued ones were never bought; one whose cancel was wanted is canceled, as its caller was promised. What was
+    given up is cancelled at fal as well: a job that was set aside has not been looked at, and may run there still.
     """
     now_ms, refs = await gateway.dispatch.take_due("expire", limit=EXPIRE_BATCH, visibility_ms=RUNG_HIDDEN_MS)
+    given_up: list[Job] = []
     for ref, job in zip(refs, await gateway.job_store.get_many(refs), strict=True):
         async with _alone(gateway, "expire", ref, now_ms):
-            await _expire(gateway, ref, job, now_ms)
+            if await _expire(gateway, ref, job, now_ms) and job is not None:
+                given_up.append(job)
+    await gateway.fal.let_go((job.model, job.upstream_request_id) for job in given_up)
 
 
-async def _expire(gateway: Gateway, ref: str, job: Job | None, now_ms: int) -> None:
+async def _expire(gateway: Gateway, ref: str, job: Job | None, now_ms: int) -> bool:
+    """True when it was given up."""
     if job is None or job.status is Status.HELD or job.status.ended:
         await gateway.dispatch.drop_due("expire", [ref])
     elif job.status in {Status.RUNNING, Status.FINALIZING}:
         if now_ms < last_moment_ms(job):
             await gateway.dispatch.look_again("expire", {ref: last_moment_ms(job)})
         else:
-            await give_up(gateway, job)
+            return await give_up(gateway, job)
     elif job.status is Status.QUEUED and job.cancel_requested_ms is not None:
         await gateway.job_store.cancel_queued(job)
     elif job.status is Status.QUEUED:
@@ -235,6 +240,7 @@ async def _expire(gateway: Gateway, ref: str, job: Job | None, now_ms: int) -> N
             job, (Status.QUEUED,), Status.FAILED, charge=Charge.RELEASE, error=_late(job, now_ms)
         )
         log.info("job.expired", job=ref_of(job))
+    return False
 
 
 @asynccontextmanager

@@ -13,6 +13,8 @@ from app.store.alarms import AlarmStore
 from app.store.connection import connect, disconnect
 
 LOOK_S = 5.0  # between two looks at the disk
+REWRITE = "auto-aof-rewrite-percentage"
+NEVER, USUAL = 0, 100  # the store's own default: when its log has doubled
 
 
 class Housekeeping:
@@ -24,26 +26,34 @@ class Housekeeping:
         self._store_url = store_url
         self._next_look = 0.0
         self._said = False
+        self._held = False  # the store was told to leave its log as it is
 
     def look(self) -> str | None:
-        """Cut the logs; the sentence about the disk when it is new. The alarm has it as well."""
+        """Cut the logs; the sentence about the disk when it is new. The alarm has it as well.
+
+        Where the store's log does not fit onto the disk once more, it is not written anew until there is room.
+        """
         for path in self._logs:
             rotate(path)
         if time.monotonic() < self._next_look:
             return None
         self._next_look = time.monotonic() + LOOK_S
-        fault = self._disk.fault()
-        said, self._said = self._said, fault is not None
-        if fault is None or said or self._store_url is None:
-            return None
-        with suppress(StoreUnavailable):
-            asyncio.run(_ring(self._store_url, fault))
-        return fault
+        fault, hold = self._disk.fault(), not self._disk.may_rewrite()
+        new = fault if not self._said else None
+        self._said = fault is not None
+        if self._store_url is not None and (new or hold or self._held):
+            with suppress(StoreUnavailable):
+                asyncio.run(_tell(self._store_url, alarm=new, hold=hold))
+                self._held = hold
+        return new
 
 
-async def _ring(url: str, sentence: str) -> None:
+async def _tell(url: str, *, alarm: str | None, hold: bool) -> None:
+    """Ring the alarm; `hold` is said again at each look, because a store that was started anew forgets it."""
     redis = connect(url, name="filmgate-up")
     try:
-        await AlarmStore(redis).ring("disk_low", sentence)
+        await redis.config_set(REWRITE, NEVER if hold else USUAL)
+        if alarm is not None:
+            await AlarmStore(redis).ring("disk_low", alarm)
     finally:
         await disconnect(redis)

@@ -118,7 +118,7 @@ def up() -> None:
         house = Housekeeping(settings.data_dir, [child.log for child in children], store_url=url)
         for child in children:
             child.start()
-        _wait_ready(settings, children, stop, progress, workers_log)
+        _wait_ready(settings, children, house, stop, progress, workers_log)
         if not stop():
             key = asyncio.run(_key(settings))
             show(console, Facts(settings=settings, key=key, store=store_name, emulated=emulated))
@@ -223,6 +223,7 @@ def _stop_all(children: list[Child]) -> None:
 def _wait_ready(
     settings: Settings,
     children: list[Child],
+    house: Housekeeping,
     stop: Callable[[], bool],
     progress: Progress,
     workers_log: WorkersLog,
@@ -243,7 +244,7 @@ def _wait_ready(
         ready = _ask(url)
         if ready is not None and ready.get("status") == "ready" and not ready.get("workers_missing"):
             return
-        what = missing(ready)
+        what = house.look() or missing(ready)
         progress.waits_for(what)
         if time.monotonic() > end:
             logs = children[0].log.parent

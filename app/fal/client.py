@@ -8,7 +8,8 @@ an eighth of the CPU of httpx's own (docs/decisions/0007).
 import asyncio
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
@@ -24,6 +25,7 @@ from app.fal.billing import IDS_AT_ONCE, PAGE, PAGES, Bill, Event, events_query,
 from app.fal.errors import NotShown, Outgoing, cause_of, classify_answer, classify_exception, unreachable
 from app.fal.history import HISTORY_PAGE, HISTORY_PAGES, Listing, Seen, history_query, read_history
 from app.fal.protocol import (
+    REQUEST_ID,
     Accepted,
     Progress,
     Refused,
@@ -39,6 +41,7 @@ from app.fal.web import WayOut, kept_transport, plain_transport
 ANSWER_LIMIT = 1_000_000  # bytes
 SUBMIT_SECONDS = 30
 POLL_SECONDS = 10
+LET_GO_SECONDS = 3  # whoever lets go has other work
 RESULT_SECONDS = 10
 UPLOAD_SECONDS = 120
 BILL_SECONDS = 4  # all pages of one bill: shorter than a lane's slice, which it must not outlive
@@ -179,6 +182,16 @@ class FalClient:
             self._say("cancel", error)
             return False
         return True
+
+    async def let_go(self, requests: Iterable[tuple[str, str | None]]) -> None:
+        """Ask fal to stop what no job waits for any more, by model and id: once, and whatever comes of it.
+
+        Whether fal charges is told by its bill.
+        """
+        known = [(model, found) for model, found in requests if found is not None and REQUEST_ID.fullmatch(found)]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LET_GO_SECONDS):
+                await asyncio.gather(*(self.cancel(model, found) for model, found in known))
 
     async def upload(self, content: bytes, *, content_type: str, file_name: str) -> str:
         """Store a file at fal; the URL fal reads it from. UpstreamUnavailable when fal does not take it.

@@ -51,8 +51,10 @@ class ImageFacts:
     size: int
 
 
-def inspect(content: bytes) -> ImageFacts:
+def inspect(content: bytes, *, sha256: str | None = None) -> ImageFacts:
     """The facts of a JPEG, PNG or WebP, measured as it is displayed (EXIF orientation).
+
+    `sha256` is the content's, where it is known already: an image is hashed once.
 
     Raises Unprocessable: `not_an_image` when the bytes are no image or a broken one, `unsupported_image` when
     they are of another kind (SVG, GIF, HEIC, …), animated, or begin with thousands of parts, `image_too_large`
@@ -84,7 +86,8 @@ def inspect(content: bytes) -> ImageFacts:
         raise Unprocessable("This image is cut off before its end.", code="not_an_image")
     if quarter_turned:
         width, height = height, width
-    return ImageFacts(kind, f"image/{kind}", width, height, hashlib.sha256(content).hexdigest(), len(content))
+    digest = sha256 or hashlib.sha256(content).hexdigest()
+    return ImageFacts(kind, f"image/{kind}", width, height, digest, len(content))
 
 
 def check_limits(
@@ -114,6 +117,20 @@ def check_limits(
             f"{measured}; width divided by height has to be from {narrowest:.2f} to {widest:.2f}.",
             code="image_ratio",
         )
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedImage:
+    """What a data URI holds."""
+
+    content: bytes
+    sha256: str
+
+
+def read_data_uri(text: str) -> EmbeddedImage:
+    """Decode it and hash it, for once: for a thread, since hashing lets others run meanwhile."""
+    content = parse_data_uri(text)
+    return EmbeddedImage(content, hashlib.sha256(content).hexdigest())
 
 
 def parse_data_uri(text: str) -> bytes:

@@ -9,6 +9,7 @@ from app.domain.cursors import read_cursor, write_cursor
 from app.domain.errors import Conflict, NotFound, Unprocessable
 from app.domain.ids import join_ref, split_ref
 from app.domain.jobs import Job, JobError, Status
+from app.fal.client import FalClient
 from app.fal.protocol import REQUEST_ID
 from app.services.listing import SCAN_LIMIT, Page
 from app.store import keys
@@ -62,7 +63,9 @@ class Operations:
         line: LineStore,
         alarms: AlarmStore,
         audit: AuditStore,
+        fal: FalClient,
     ) -> None:
+        self._fal = fal
         self._accounts = accounts
         self._jobs = jobs
         self._dispatch = dispatch
@@ -210,6 +213,8 @@ class Operations:
         await self._audit.act(actor=actor, action="job.resolve", target=job_id, details=details)
         if not await self._decide(job, job.nonce or "", upstream_request_id, charged=charged):
             raise Conflict("The job changed in this moment; look at it again.", code="not_held")
+        if steps:  # nobody looked at it, and fal may be at work on it still
+            await self._fal.let_go([(job.model, job.upstream_request_id)])
         return await self.job(job_id)
 
     async def _decide(self, job: Job, nonce: str, request_id: str | None, *, charged: bool | None) -> bool:

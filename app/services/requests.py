@@ -1,5 +1,6 @@
 """What a caller asks for: checked against its model, priced, its images stored, before it is written down."""
 
+import asyncio
 import hashlib
 import json
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,7 @@ from app.domain.accounts import Caller
 from app.domain.errors import OverBudget, Unprocessable, Violation
 from app.domain.jobs import Priority
 from app.egress import EgressPolicy, check_url
-from app.media.images import ImageFacts, parse_data_uri
+from app.media.images import EmbeddedImage, ImageFacts, read_data_uri
 from app.registry.catalog import Catalog, Model
 from app.registry.pricing import Quote
 from app.services.fal_uploads import FalUploads
@@ -63,12 +64,12 @@ class CheckedRequest:
     model: Model
     input: dict[str, Any]
     quote: Quote
-    embedded: dict[str, bytes]
+    embedded: dict[str, EmbeddedImage]
     deadline_s: int
 
     def fingerprint(self) -> str:
         """SHA-256 of the request after defaults: white space and the order of members do not matter."""
-        images = {name: hashlib.sha256(content).hexdigest() for name, content in self.embedded.items()}
+        images = {name: image.sha256 for name, image in self.embedded.items()}
         what = {
             "version": FINGERPRINT_VERSION,
             "model": self.model.id,
@@ -107,7 +108,7 @@ class Requests:
         require_model(caller, model.id)
         resolved = await self._fal_uploads.resolve_input(caller, request.input, model.url_fields)
         request = replace(request, input=resolved)
-        given, embedded = _embedded(model, request.input)
+        given, embedded = await _embedded(model, request.input)
         clean = model.validate(
             given, strict_schema=self._rules.strict_schema, private_images=self._rules.private_images
         )
@@ -127,14 +128,14 @@ class Requests:
     ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
         """The input with stored URLs in the place of images given as data, and what the job shows of uploads."""
         facts: dict[str, ImageFacts] = {}
-        for name, content in checked.embedded.items():  # all are checked before the first is stored
+        for name, image in checked.embedded.items():  # all are checked before the first is stored
             with about_field(name):
-                _refuse_large(checked.model, len(content))
-                facts[name] = await self._uploads.check(content)
+                _refuse_large(checked.model, len(image.content))
+                facts[name] = await self._uploads.check(image.content, sha256=image.sha256)
         clean, shown = dict(checked.input), dict[str, dict[str, Any]]()
         for name in checked.model.image_fields:
             if name in checked.embedded:
-                stored = await self._uploads.keep(caller, checked.embedded[name], facts[name])
+                stored = await self._uploads.keep(caller, checked.embedded[name].content, facts[name])
                 crash_point("upload.stored")
                 clean[name] = stored.url
                 shown[name] = stored.view()
@@ -147,14 +148,14 @@ class Requests:
         return clean, shown
 
 
-def _embedded(model: Model, given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, bytes]]:
+async def _embedded(model: Model, given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, EmbeddedImage]]:
     """The input without the images that are given as data, and those, by field."""
-    embedded: dict[str, bytes] = {}
+    embedded: dict[str, EmbeddedImage] = {}
     for name in model.image_fields:
         value = given.get(name)
         if isinstance(value, str) and value[:5].lower() == "data:":
             with about_field(name):
-                embedded[name] = parse_data_uri(value)
+                embedded[name] = await asyncio.to_thread(read_data_uri, value)
     return given | dict.fromkeys(embedded, PENDING_IMAGE), embedded
 
 

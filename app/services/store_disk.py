@@ -1,6 +1,7 @@
 """The disk of the embedded store. A store that cannot write its log ends, so nothing new comes in before that."""
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,13 @@ class StoreDisk:
                     retry_after=AGAIN_S,
                 )
 
+    def may_rewrite(self) -> bool:
+        """True while the store's log fits onto the disk once more: the store writes it anew beside the old one."""
+        if self.path is None:
+            return True
+        free, reserve = self._measured(self.path)
+        return free >= reserve + self._log_bytes(self.path)
+
     def fault(self) -> str | None:
         """A sentence for the administrator once room gets short: twice the reserve, and the store's log once more.
 
@@ -35,13 +43,21 @@ class StoreDisk:
         if self.path is None:
             return None
         free, reserve = self._measured(self.path)
-        log_bytes = sum(file.stat().st_size for file in self.path.glob("appendonlydir/*"))
-        if free >= 2 * reserve + log_bytes:
+        if free >= 2 * reserve + self._log_bytes(self.path):
             return None
         return (
             f"The store's disk has {free >> 20} MB left ({self.path}): make room. Below {reserve >> 20} MB no job "
             "is accepted, and without any the store ends."
         )
+
+    @staticmethod
+    def _log_bytes(path: Path) -> int:
+        """How long the store's log is; a file that goes meanwhile has none."""
+        found = 0
+        for file in path.glob("appendonlydir/*"):
+            with suppress(FileNotFoundError):
+                found += file.stat().st_size
+        return found
 
     @staticmethod
     def _measured(path: Path) -> tuple[int, int]:

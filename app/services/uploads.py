@@ -43,9 +43,9 @@ class Uploads:
         self._fal = fal
         self._accounts = accounts
 
-    async def check(self, content: bytes) -> ImageFacts:
+    async def check(self, content: bytes, *, sha256: str | None = None) -> ImageFacts:
         """What the image is; Unprocessable when it is none, or one that Kling would refuse."""
-        facts = await asyncio.to_thread(inspect, content)
+        facts = await asyncio.to_thread(inspect, content, sha256=sha256)
         check_limits(facts)
         return facts
 

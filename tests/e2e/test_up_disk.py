@@ -4,11 +4,16 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
+from redis.asyncio import Redis
 
+from app.cli.housekeeping import NEVER, REWRITE, USUAL
+from app.cli.logs import LOG_BYTES
+from app.embedded import socket_url
 from tests.support.up import Up
 from tests.support.waiting import wait_until
 
@@ -32,8 +37,17 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(disk)], check=True)  # noqa: S603, S607 - as above
 
 
+async def rewrites(gateway: Up, percentage: int) -> bool:
+    """True when the store writes its log anew at this growth."""
+    async with Redis.from_url(socket_url(gateway.data_dir) or "", decode_responses=True) as redis:
+        return await redis.config_get(REWRITE) == {REWRITE: str(percentage)}
+
+
 async def test_a_full_disk_stops_submissions_and_nothing_else(small_disk: Path) -> None:
-    """503 with a time and an alarm, while status answers and the store lives; with room again jobs are accepted."""
+    """503 with a time and an alarm, while status answers and the store lives; with room again jobs are accepted.
+
+    A log that does not fit once more is not written anew meanwhile.
+    """
     key = "an-administrators-key-for-this-disk"
     gateway = Up(small_disk / "data", FILMGATE_ADMIN_KEY=key).start()
     try:
@@ -55,7 +69,29 @@ async def test_a_full_disk_stops_submissions_and_nothing_else(small_disk: Path) 
                 return "disk_low" in status.text
 
             await wait_until(rung, "the alarm rings", timeout=30)
+            await wait_until(partial(rewrites, gateway, NEVER), "the log is left as it is", timeout=30)
             filler.unlink()
             assert (await api.post("/v1/jobs", json={"input": image})).status_code == 202
+            await wait_until(partial(rewrites, gateway, USUAL), "the log may be written anew", timeout=30)
+    finally:
+        await gateway.clean_up()
+
+
+def full_log(data: Path) -> Path:
+    """Where the logs are, with one that is too long."""
+    logs = data / "logs"
+    logs.mkdir(parents=True, mode=0o700)
+    (logs / "api.log").write_bytes(b"x" * LOG_BYTES + b"\n")
+    return logs
+
+
+async def test_logs_are_cut_from_the_first_line_on(tmp_path: Path) -> None:
+    """A log that an earlier run left too long is cut before the gateway is ready."""
+    logs = full_log(tmp_path / "data")
+    gateway = Up(tmp_path / "data").start()
+    try:
+        await gateway.ready()
+        key = tmp_path / "data" / "client.json"  # written once it is ready
+        assert (logs / "api.log.1").stat().st_mtime_ns < key.stat().st_mtime_ns
     finally:
         await gateway.clean_up()

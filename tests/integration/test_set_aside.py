@@ -181,6 +181,40 @@ async def test_a_job_whose_end_fal_never_tells_is_given_up(hand: Hand, status: S
     assert await hand.slot(job.id) is None
 
 
+async def is_cancelled_at_fal(hand: Hand, job: Job) -> bool:
+    """True when fal was asked to stop the job's request."""
+    assert job.upstream_request_id is not None
+    return bool((await hand.stack.emulator.request(job.upstream_request_id))["cancelled"])
+
+
+@pytest.mark.parametrize("way", ["deadline", "person"])
+async def test_what_is_set_aside_and_ended_is_cancelled_at_fal(hand: Hand, admin: Administrator, way: str) -> None:
+    """Fal may be at work on it still, and nobody waits for it; not before, as it may be released."""
+    async with hand.stack.emulator.steered():
+        await hand.stack.emulator.set_speed(0.01)  # it runs for as long as the test does
+        job = await in_state(hand, Status.RUNNING)
+        await set_aside(hand, "poll", job)
+        assert (await hand.expire(job.id)).status is Status.RUNNING
+        assert not await is_cancelled_at_fal(hand, job)
+        if way == "deadline":
+            await long_past(hand, job)
+            assert (await hand.expire(job.id)).money is Money.DISPUTED
+        else:
+            body = {"action": "fail", "charged": True}
+            assert (await admin.call("POST", f"jobs/{job.id}/resolve", body)).json()["money"] == "spent"
+        assert await is_cancelled_at_fal(hand, job)
+
+
+@pytest.mark.parametrize("request_id", [POISON, "abc-1"])
+async def test_an_end_does_not_hang_on_what_fal_says_to_its_cancellation(hand: Hand, request_id: str) -> None:
+    """An id of which no address can be made, and one that fal does not know: given up all the same."""
+    job = await in_state(hand, Status.RUNNING)
+    await hand.write(job.id, upstream_request_id=request_id)
+    await long_past(hand, job)
+    ended = await hand.expire(job.id)
+    assert (ended.status, ended.money) == (Status.FAILED, Money.DISPUTED)
+
+
 async def test_a_job_that_is_adopted_after_its_deadline_has_its_hour(hand: Hand) -> None:
     """Somebody found a held job's request at fal a day later: its clip may still come."""
     job = await hand.job(await hand.grant())
