@@ -44,10 +44,7 @@ async def rewrites(gateway: Up, percentage: int) -> bool:
 
 
 async def test_a_full_disk_stops_submissions_and_nothing_else(small_disk: Path) -> None:
-    """503 with a time and an alarm, while status answers and the store lives; with room again jobs are accepted.
-
-    A log that does not fit once more is not written anew meanwhile.
-    """
+    """503 and an alarm, while status answers and no log is written anew; with room again all goes on."""
     key = "an-administrators-key-for-this-disk"
     gateway = Up(small_disk / "data", FILMGATE_ADMIN_KEY=key).start()
     try:

@@ -166,6 +166,22 @@ def test_a_status_is_a_word_we_know_or_running(body: bytes, status: str, positio
     assert (progress.status, progress.queue_position) == (status, position)
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("2026-11-29T10:44:51.123456", "2026-11-29T10:44:51.123456Z"),
+        ("2026-11-29T10:44:51", "2026-11-29T10:44:51Z"),
+        ("2026-11-29T10:44:51Z", "2026-11-29T10:44:51Z"),
+        ("2026-11-29T10:44:51+01:00", "2026-11-29T10:44:51+01:00"),
+        ("soon", "soon"),
+        (None, ""),
+    ],
+)
+def test_the_time_of_a_log_line_has_a_zone(said: str | None, shown: str) -> None:
+    """Fal writes UTC, with and without saying so; what is no time stays as it is."""
+    assert read_logs([{"message": "m", "timestamp": said}]) == [{"message": "m", "timestamp": shown}]
+
+
 def test_logs_are_few_short_and_of_known_shape() -> None:
     """The newest fifty, 500 characters each, only message and time."""
     lines = [

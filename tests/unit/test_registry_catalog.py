@@ -49,6 +49,25 @@ def test_only_the_exact_id_finds_a_model(model_id: str) -> None:
     assert caught.value.message.startswith("There is no such model; GET /v1/models lists them.")
 
 
+@pytest.mark.parametrize(
+    ("model_id", "near"),
+    [
+        (MASTER.replace("video", "vidoe"), MASTER),
+        (MASTER + "/", MASTER),
+        (MASTER.upper(), None),
+        ("veo3", None),
+        ("", None),
+        ("x" * 100_000, None),
+    ],
+)
+def test_an_id_that_is_nearly_one_is_told_which(model_id: str, near: str | None) -> None:
+    """One of ours, and nothing of what was sent; without one that is near, no guess."""
+    with pytest.raises(NotFound) as caught:
+        CATALOG.get(model_id)
+    hint = f" Did you mean {near}?" if near else ""
+    assert caught.value.message == f"There is no such model; GET /v1/models lists them.{hint}"
+
+
 def test_the_seed_endpoint_is_the_default() -> None:
     """What a job without `model` asks for."""
     assert CATALOG.default is CATALOG.get(MASTER)
