@@ -180,13 +180,15 @@ async def open_gateway(
     process: str,
     patience: float | None = 0,
     waits_for: Callable[[str], object] | None = None,
+    warned: bool = False,
 ) -> AsyncIterator[Gateway]:
     """Build everything, check the store, and close everything at the end.
 
     `process` names this process in the store's client list. A store that is not there is waited for as many seconds
-    as `patience` says, for ever where it is None; `waits_for` is told meanwhile, else the log. StoreUnavailable
-    when it does not come; SettingsError when the configuration, or the store's durability where real money is
-    spent, is not good enough to start.
+    as `patience` says, for ever where it is None; `waits_for` is told meanwhile, else the log. What the store
+    cannot promise is logged, unless the process that started this one was `warned`. StoreUnavailable when it does
+    not come; SettingsError when the configuration, or the store's durability where real money is spent, is not good
+    enough to start.
     """
     url = required_url(settings)
     arm(settings.crash)
@@ -208,7 +210,7 @@ async def open_gateway(
     sender = Sender(policy)
     verifier = Verifier(settings.jwks_url, user_id=settings.fal_webhook_user, way=way)
     try:
-        await require_store(settings, redis, patience=patience, waits_for=waits_for)
+        await require_store(settings, redis, patience=patience, waits_for=waits_for, warned=warned)
         yield _gateway(settings, catalog, policy, stores, fal=fal, sender=sender, verifier=verifier)
     finally:
         await stores.events.close()

@@ -14,10 +14,16 @@ log = structlog.get_logger()
 
 
 async def require_store(
-    settings: Settings, redis: Any, *, patience: float | None, waits_for: Callable[[str], object] | None = None
+    settings: Settings,
+    redis: Any,
+    *,
+    patience: float | None,
+    waits_for: Callable[[str], object] | None = None,
+    warned: bool = False,
 ) -> None:
     """Wait for the store; refuse one that could forget what was bought, where buying costs money, else warn.
 
+    `warned` says that the process which started this one has done that.
     SettingsError, too, for a setting that neither this version nor a newer one that has started here knows.
     """
     said = waits_for or (lambda why: log.warning("store.waiting", why=why))
@@ -29,7 +35,7 @@ async def require_store(
     mode = settings.store_check or ("refuse" if settings.real_money else "warn")
     if faults and mode == "refuse":
         raise SettingsError(faults[0])
-    for fault in faults:
+    for fault in () if warned else faults:
         log.warning("store.not_durable", fault=fault)
 
 

@@ -49,7 +49,7 @@ class Runtime:
         self._loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self._loop)
         self._opening: AbstractAsyncContextManager[Gateway] = open_gateway(
-            settings, process=f"worker-{queue}", patience=None
+            settings, process=f"worker-{queue}", patience=None, warned=True
         )
         self.gateway = self._loop.run_until_complete(self._opening.__aenter__())
         self.bill = looks_at_bill(self.gateway)

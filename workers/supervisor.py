@@ -61,7 +61,8 @@ class Supervisor:
         self._settings = settings
         self._redis = connect(url, name="filmgate-supervisor", replicas=settings.store_replicas)
         self._dispatch = DispatchStore(self._redis, patient=self._redis, concurrency=settings.upstream_concurrency)
-        opened = partial(open_gateway, settings, process="epoch") if settings.fal_admin_key is not None else None
+        asked = settings.fal_admin_key is not None
+        opened = partial(open_gateway, settings, process="epoch", warned=True) if asked else None
         self._epoch = EpochWatch(self._redis, data_dir=settings.data_dir, opened=opened)
         self._bell = Bell(connect_rq(url, timeout=REQUEST_TIMEOUT), lanes=settings.lanes)
         self._ready: set[str] = set()  # children that have reported for work

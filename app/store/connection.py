@@ -1,7 +1,7 @@
 """Connections to the store: how each profile waits, and one border where Redis's errors become ours."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import redis.asyncio as aredis
@@ -61,37 +61,59 @@ class _ManagedTLS(_Managed, AsyncManagedSSLConnection):
     """The same with TLS."""
 
 
-class _Interruptible(SentinelManagedConnection):
-    """A connection whose interrupted read ends it.
+class _ForRQ:
+    """A connection on which RQ outlives what passes by.
 
-    redis-py keeps such a connection when sentinels named the server, and the next command gets the answer to the
-    interrupted one: a worker that was told to stop in its blocking read then waited for its answers in vain.
-    A primary that takes no writes counts as away: RQ waits for what is away, and ends at any other error.
+    RQ waits for a store that is away, and ends its worker at any other error; so a store that takes no writes (its
+    memory is full, its replicas are missing, it cannot save, it is a replica) counts as away. An interrupted read
+    ends the connection: redis-py keeps it where sentinels named the server, and the next command gets the answer to
+    the interrupted one; a worker that was told to stop in its blocking read then waited for its answers in vain.
     """
 
     def read_response(self, *args: Any, **options: Any) -> Any:
         """As redis-py reads, with the default of its other connections."""
         try:
-            return super().read_response(*args, **{"disconnect_on_error": True, **options})
+            return super().read_response(*args, **{"disconnect_on_error": True, **options})  # type: ignore[misc]  # of the class beside it
         except ResponseError as error:
-            if not str(error).startswith("NOREPLICAS"):
+            if not _takes_no_writes(error):
                 raise
-            self.disconnect()  # type: ignore[no-untyped-call]  # untyped in redis-py; in a transaction further answers are on their way
-            raise RedisConnectionError(str(error)) from None
+            self.disconnect()  # type: ignore[attr-defined]  # likewise; in a transaction further answers are on their way
+            raise RedisConnectionError(f"{type(error).__name__}: {error}") from None
 
 
-class _InterruptibleTLS(_Interruptible, SentinelManagedSSLConnection):
+class _RQPlain(_ForRQ, Connection):
+    """To a port."""
+
+
+class _RQSocket(_ForRQ, UnixDomainSocketConnection):
+    """To a socket."""
+
+
+class _RQTLS(_ForRQ, SSLConnection):
+    """To a port with TLS."""
+
+
+class _RQManaged(_ForRQ, SentinelManagedConnection):
+    """To the primary that sentinels name."""
+
+
+class _RQManagedTLS(_ForRQ, SentinelManagedSSLConnection):
     """The same with TLS."""
 
 
 def server_options(address: StoreAddress) -> dict[str, Any]:
     """What redis-py is told of the server itself."""
-    return {"db": address.db, "username": address.username, "password": address.password, **_tls(address)}
+    return {"db": address.db, **_greeting(address.username, address.password), **_tls(address)}
 
 
 def sentinel_options(address: StoreAddress) -> dict[str, Any]:
     """What it is told of the sentinels."""
-    return {"username": address.sentinel_username, "password": address.sentinel_password, **_tls(address)}
+    return {**_greeting(address.sentinel_username, address.sentinel_password), **_tls(address)}
+
+
+def _greeting(username: str | None, password: str | None) -> dict[str, Any]:
+    """Who we are; the library's own name is not told, because Redis 7.0 has no command for that."""
+    return {"username": username, "password": password, "driver_info": None}
 
 
 def _tls(address: StoreAddress) -> dict[str, Any]:
@@ -148,11 +170,11 @@ def connect(
 
 
 async def disconnect(client: Client) -> None:
-    """Close a client, and the sentinels that it asked for the primary."""
+    """Close a client, and the sentinels that it asked for the primary; one that does not answer is left."""
     manager = getattr(client.connection_pool, "sentinel_manager", None)
-    await client.aclose()
-    for sentinel in manager.sentinels if manager is not None else ():
-        await sentinel.aclose()
+    for one in (client, *(manager.sentinels if manager is not None else ())):
+        with suppress(RedisTimeoutError):
+            await one.aclose()
 
 
 def connect_rq(url: str, *, timeout: float = RQ_TIMEOUT) -> SyncRedis:
@@ -170,11 +192,11 @@ def connect_rq(url: str, *, timeout: float = RQ_TIMEOUT) -> SyncRedis:
         kwargs = {**hasty, **sentinel_options(address)}
         sentinel: Any = SyncSentinel(address.hosts, sentinel_kwargs=kwargs)  # type: ignore[no-untyped-call]  # untyped in redis-py
         managed: Any = SyncSentinelPool(  # type: ignore[no-untyped-call]  # untyped in redis-py
-            address.service, sentinel, connection_class=_InterruptibleTLS if tls else _Interruptible, **options
+            address.service, sentinel, connection_class=_RQManagedTLS if tls else _RQManaged, **options
         )
         client = SyncRedis.from_pool(managed)
     else:
-        kind = UnixDomainSocketConnection if address.path else SSLConnection if tls else Connection
+        kind = _RQSocket if address.path else _RQTLS if tls else _RQPlain
         pool: Any = BlockingConnectionPool(connection_class=kind, **_where(address), **options)  # type: ignore[no-untyped-call]  # untyped in redis-py
         client = SyncRedis.from_pool(pool)
     # RQ asks at a worker's birth; redis-py's own reading ends in an error where a socket's path has a space or `=`.
@@ -206,12 +228,15 @@ def store_errors() -> Iterator[None]:
         if "handler is closed" not in str(error):
             raise
         raise StoreUnavailable("The store does not answer; try again in a moment.") from None
-    except (OutOfMemoryError, ReadOnlyError) as error:  # redis-py gives these classes, and cuts their prefix off
-        raise StoreUnavailable("The store takes no writes at the moment; try again shortly.") from error
     except NoPermissionError as error:
         log.error("store.no_permission", said=str(error), remedy="docs/store.md lists the rights it needs")  # noqa: TRY400  no traceback: it is the store's set-up
         raise StoreUnavailable("The store refuses us a command; its administrator must allow it.") from None
     except ResponseError as error:
-        if str(error).lstrip("-").startswith(AWAY):
-            raise StoreUnavailable("The store takes no writes at the moment; try again shortly.") from None
-        raise
+        if not _takes_no_writes(error):
+            raise
+        raise StoreUnavailable("The store takes no writes at the moment; try again shortly.") from error
+
+
+def _takes_no_writes(error: ResponseError) -> bool:
+    """True for what passes by; of two, redis-py makes classes, and cuts their prefix off."""
+    return isinstance(error, OutOfMemoryError | ReadOnlyError) or str(error).lstrip("-").startswith(AWAY)

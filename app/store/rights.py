@@ -75,11 +75,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 }
 TRANSACTIONS = ("multi", "exec", "discard", "watch", "unwatch")
 DURABILITY = ("config|get",)  # without it a start cannot see whether the store may forget; it says so
-GREETINGS = (
-    "auth",
-    "client|setinfo",
-    "hello",
-)  # any connection may say these; a connection that must not would not stand
+GREETINGS = ("auth", "hello")  # any connection may say these; a connection that must not would not stand
 FOR_BACKUP = ("config|set", "scan")  # `filmgate backup` and `filmgate ledger verify` alone
 
 

@@ -15,6 +15,9 @@ TOGETHER = (  # each row has hosts of its own
     ("primary_frozen", "both_killed", "workers_killed_and_frozen"),
 )
 LONGEST_S = 1800
+COMES_BACK_S = 3.0  # from the first job that is acknowledged again until fal gets one
+SLOW_S = 3.0  # more, on a machine that does other things as well
+WITHOUT_WORKERS = "workers_killed_and_frozen"  # the one in which it is not the store that comes back
 
 pytestmark = pytest.mark.anyio
 
@@ -38,10 +41,12 @@ def test_every_fault_happens_once() -> None:
 async def test_no_fault_of_a_host_loses_a_job_or_buys_one_twice(
     request: pytest.FixtureRequest, names: tuple[str, ...], tmp_path: Path, say: Callable[[str], None]
 ) -> None:
-    """Two jobs a second over both APIs: every job with a 202 comes to its end, and fal got each of them once."""
+    """Every job with a 202 ends, fal got each once, and one within 3 s of the first that is taken again."""
     form = "long" if request.getfixturevalue("full") else "short"
     wrong = []
     async for books in faults(tmp_path, form, names):
         say(str(books))
-        wrong += [str(books)] if books.lost or books.bought_twice or books.given_up or books.stalled else []
+        late = books.back_s > COMES_BACK_S + SLOW_S and books.fault != WITHOUT_WORKERS
+        bad = books.lost or books.bought_twice or books.given_up or books.stalled or late
+        wrong += [str(books)] if bad else []
     assert wrong == []

@@ -38,9 +38,9 @@ class Pair:
         """It follows again."""
         self.replica.command("REPLICAOF", "127.0.0.1", str(self.primary.port))
 
-    async def in_step(self) -> None:
-        """Waits until the replica has what the primary has."""
-        redis = connect(self.primary.url, replicas=1)
+    async def in_step(self, *, replicas: int = 1) -> None:
+        """Waits until so many replicas have what the primary has."""
+        redis = connect(self.primary.url, replicas=replicas)
         try:
 
             async def confirmed() -> bool:
@@ -99,6 +99,24 @@ async def test_without_a_confirmation_the_outcome_is_said_to_be_unknown(stack: S
     assert known.status_code == 202
     assert known.headers["idempotent-replayed"] == "true"
     assert len((await stack.api.get("/v1/jobs")).json()["data"]) == 1
+
+
+async def test_with_two_replicas_expected_both_must_confirm(pair: Pair, emulator: Emulator) -> None:
+    """One of them away: the outcome is said to be unknown. Both there: 202, for the job that was written."""
+    with RedisServer() as second:
+        other, key = Pair(pair.primary, second), {"Idempotency-Key": "a"}
+        other.join()
+        await other.in_step(replicas=2)
+        async with open_stack(pair.primary, emulator, FILMGATE_STORE_REPLICAS="2") as stack:
+            assert (await stack.api.post("/v1/jobs", json=stack.body())).status_code == 202
+            for one in (pair, other):
+                one.part()
+                told = await stack.api.post("/v1/jobs", json=stack.body(), headers=key)
+                assert_problem(told, 503, "outcome_unknown")
+                one.join()
+                await other.in_step(replicas=2)
+            known = await stack.api.post("/v1/jobs", json=stack.body(), headers=key)
+            assert (known.status_code, known.headers["idempotent-replayed"]) == (202, "true")
 
 
 async def test_a_refusal_needs_no_confirmation(stack: Stack, pair: Pair) -> None:

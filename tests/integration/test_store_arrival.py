@@ -3,10 +3,9 @@
 import asyncio
 import contextlib
 import socket
-import ssl
 import subprocess
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from tests.support.redis_server import RedisServer, engine_under_test, free_port
 from tests.support.server import Server
 from tests.support.stack import environment, open_stack
 from tests.support.tls import Certificates, issue_certificates
+from tests.support.tls_front import with_tls
 from tests.support.up import clean_environment, run_command
 from tests.support.waiting import wait_until
 
@@ -45,33 +45,6 @@ async def refusal(url: str) -> str:
     assert PASSWORD not in str(refused.value)
     assert ENCODED not in str(refused.value)
     return str(refused.value)
-
-
-@asynccontextmanager
-async def with_tls(port: int, certificates: Certificates, *, authority: Path | None = None) -> AsyncIterator[int]:
-    """TLS in front of a store, as a proxy ends it; its port. With `authority`, clients need a certificate."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificates.certificate, certificates.key)
-    if authority is not None:
-        context.load_verify_locations(authority)
-        context.verify_mode = ssl.CERT_REQUIRED
-
-    async def hand_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            while chunk := await reader.read(65_536):
-                writer.write(chunk)
-                await writer.drain()
-        writer.close()
-
-    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        answers, requests = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(hand_on(reader, requests), hand_on(answers, writer), return_exceptions=True)
-
-    server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=context)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
 
 
 @contextmanager
@@ -270,3 +243,41 @@ async def test_a_store_that_comes_late_is_waited_for(emulator: Emulator, tmp_pat
             await starting
         finally:
             await server.stop()
+
+
+async def test_sentinels_and_their_primary_may_speak_tls(
+    locked: RedisServer, emulator: Emulator, certificates: Certificates, tmp_path: Path
+) -> None:
+    """With the authority and both passwords a whole job is made; without one of them, the sentence names it."""
+    own, elsewhere = "of-the-sentinels", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    other = issue_certificates(elsewhere).authority
+    async with with_tls(locked.port, certificates, plain_too=True) as primary:
+        lines = (
+            f"sentinel monitor films 127.0.0.1 {primary} 1",
+            f"sentinel auth-pass films {PASSWORD}",
+            f"requirepass {own}",
+        )
+        with sentinel(tmp_path, *lines) as plain:
+            await watching(plain)
+            async with with_tls(plain, certificates) as port:
+                where = f"sentinel://:{ENCODED}@127.0.0.1:{port}/films?tls=1"
+                trusted = f"ssl_ca_certs={certificates.authority}"
+                for ca in ("", f"&ssl_ca_certs={other}"):
+                    said = await refusal(f"{where}&sentinel_password={own}{ca}")
+                    assert f"the sentinel 127.0.0.1:{port} shows a certificate that is not trusted" in said
+                for password in ("", "&sentinel_password=wrong"):
+                    said = await refusal(f"{where}&{trusted}{password}")
+                    assert f"the sentinel 127.0.0.1:{port}" in said
+                    assert "password" in said
+                wrong = where.replace(ENCODED, "wrong")
+                assert "refuses the user or the password" in await refusal(
+                    f"{wrong}&{trusted}&sentinel_password={own}"
+                )
+                more = {
+                    "FILMGATE_REDIS_URL": f"{where}&{trusted}&sentinel_password={own}",
+                    "FILMGATE_STORE_REPLICAS": "0",
+                }
+                async with open_stack(locked, emulator, **more) as stack, stack.workers():
+                    job = await stack.submit()
+                    await stack.until(job["id"], "succeeded", timeout=60)

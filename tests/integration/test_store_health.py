@@ -28,7 +28,7 @@ def ask(stack: Stack, *words: str) -> None:
 
 
 async def test_full_memory_is_said_before_and_while(fragile: Stack) -> None:
-    """I6: an alarm rings before it is full; full, `/readyz` and status say so, and status answers."""
+    """I6: an alarm rings before it is full; full, `/readyz` and status say so; administrators act."""
     admin = {"Authorization": f"Bearer {ADMIN_KEY}"}
     async with fragile.workers():
         used = fragile.redis.command("INFO", "memory").split(b"used_memory:")[1].split(b"\r\n")[0]
@@ -43,6 +43,9 @@ async def test_full_memory_is_said_before_and_while(fragile: Stack) -> None:
         ready = await fragile.api.get("/readyz")
         assert (ready.status_code, ready.json()["store"]) == (503, "full")
         assert (await fragile.api.get("/v1/admin/status", headers=admin)).status_code == 200
+        for act in ("pause", "resume"):
+            done = await fragile.api.post(f"/v1/admin/{act}", headers=admin, json={"reason": "memory is full"})
+            assert done.status_code == 200, done.text
         ask(fragile, "CONFIG", "SET", "maxmemory", "0")
         assert (await fragile.api.get("/readyz")).json()["status"] == "ready"
 

@@ -6,13 +6,13 @@ import subprocess
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from app.domain.ids import new_id
 from tests.support.emulator import Emulator
 from tests.support.redis_server import RedisServer, engine_under_test, free_port
-from tests.support.stack import Stack, open_stack
+from tests.support.stack import Stack, bought_after_s, open_stack
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
@@ -66,24 +66,19 @@ async def pair(emulator: Emulator, tmp_path: Path) -> AsyncIterator[tuple[Stack,
 
 
 async def until_bought(stack: Stack) -> tuple[float, float]:
-    """Seconds until a job is accepted, and from then on until fal has it."""
+    """Seconds until a job is accepted, and from then on until fal has it, as the job itself tells."""
     began = time.monotonic()
-    prompt = f"after the failover {new_id('x')}"
 
-    async def accepted() -> bool:
+    async def accepted() -> dict[str, Any] | None:
         with contextlib.suppress(AssertionError):
-            await stack.submit(prompt)
-            return True
-        return False
+            return await stack.submit("after the failover")
+        return None
 
-    await wait_until(accepted, "a job is accepted", timeout=40, interval=0.05)
+    job = await wait_until(accepted, "a job is accepted", timeout=40, interval=0.05)
+    assert job is not None
     taken = time.monotonic()
-
-    async def bought() -> bool:
-        return any(one["prompt"] == prompt for one in await stack.emulator.requests())
-
-    await wait_until(bought, "fal has it", timeout=90, interval=0.05)
-    return taken - began, time.monotonic() - taken
+    bought = await stack.until(job["id"], "running", "finalizing", "succeeded", timeout=90)
+    return taken - began, bought_after_s(bought)
 
 
 @pytest.mark.parametrize("how", [RedisServer.kill, RedisServer.freeze], ids=["killed", "frozen"])

@@ -1,9 +1,12 @@
 """A gateway under test: real store, real emulator, the API in this process, workers as processes when wanted."""
 
+import asyncio
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -91,9 +94,9 @@ class Stack:
         return found
 
     @asynccontextmanager
-    async def workers(self, **more: str) -> AsyncIterator[Workers]:
-        """Real workers, ready for work."""
-        workers = Workers({**self.environment, **more}).start()
+    async def workers(self, log: Path | None = None, /, **more: str) -> AsyncIterator[Workers]:
+        """Real workers, ready for work; what they print goes to `log`."""
+        workers = Workers({**self.environment, **more}, log=log).start()
         try:
 
             async def ready() -> bool:
@@ -102,7 +105,13 @@ class Stack:
             await wait_until(ready, "all workers have reported", timeout=60)
             yield workers
         finally:
-            workers.stop()
+            await asyncio.to_thread(workers.stop)  # the loop may be a proxy of theirs
+
+
+def bought_after_s(job: dict[str, Any]) -> float:
+    """Seconds from a job's admission until it was submitted, by the product's own times."""
+    submitted, created = (datetime.fromisoformat(job[name]) for name in ("submitted_at", "created_at"))
+    return (submitted - created).total_seconds()
 
 
 _IDLE: dict[tuple[str, ...], list[FastAPI]] = {}

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- One administrative act: its conditions, its writes and its line in the audit log, all or nothing.
 --
 -- 1. the log has grown since the caller made its line: say so, for a line is chained to the one before

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Changes who runs a lane, if it is still who the caller thinks; a slice that goes on is seen to be at work.
 --
 -- USES clock
