@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs Filmgate into a new virtual environment: the locked packages, then the project as a wheel.
-# The Dockerfile runs this, and so does tests/guards/test_containers.py.
+# The Dockerfile runs this, and so does tests/e2e/test_image.py.
 #
 # usage: deploy/install.sh TARGET [LOCK]
 #   TARGET  the environment's directory, which must not exist yet

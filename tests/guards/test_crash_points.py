@@ -1,11 +1,8 @@
-"""Crash points: the code and the matrix name the same ones, and they are never armed where money is spent."""
+"""Crash points: the code and the matrix name the same ones."""
 
 import re
 from collections import Counter
 
-import pytest
-
-from app.settings import SettingsError, load_settings
 from tests.support.crash_points import EVERY, POINTS, WIRE, interleaved
 from tests.support.tree import ROOT
 
@@ -30,26 +27,3 @@ def test_every_row_has_a_point_or_a_test_of_its_own() -> None:
     assert {point.row for point in EVERY.values()} == wanted
     assert not POINTS.keys() & WIRE.keys()
     assert sorted(interleaved()) == sorted(EVERY)
-
-
-@pytest.mark.parametrize(
-    "fal",
-    [
-        {},
-        {"FILMGATE_FAL_QUEUE_URL": "http://127.0.0.1:1"},
-        {"FILMGATE_FAL_REST_URL": "http://127.0.0.1:1"},
-    ],
-)
-def test_crash_points_are_refused_with_a_fal_elsewhere(fal: dict[str, str]) -> None:
-    """Only an emulator on this machine may see a process die on purpose."""
-    with pytest.raises(SettingsError, match=r"FILMGATE_CRASH is for tests"):
-        load_settings({"FILMGATE_CRASH": "tickets", **fal})
-
-
-def test_crash_points_are_taken_with_the_emulator() -> None:
-    """On loopback the setting is the directory of tickets."""
-    here = "http://127.0.0.1:1"
-    read = load_settings(
-        {"FILMGATE_CRASH": "tickets", "FILMGATE_FAL_QUEUE_URL": here, "FILMGATE_FAL_REST_URL": here}
-    )
-    assert str(read.crash) == "tickets"

@@ -278,3 +278,26 @@ def test_every_setting_has_a_name_in_the_environment() -> None:
     for field in Settings.model_fields.values():
         assert field.alias is not None
         assert field.alias.startswith(("FAL_", "FILMGATE_")) or field.alias in SHARED_NAMES
+
+
+@pytest.mark.parametrize(
+    "fal",
+    [
+        {},
+        {"FILMGATE_FAL_QUEUE_URL": "http://127.0.0.1:1"},
+        {"FILMGATE_FAL_REST_URL": "http://127.0.0.1:1"},
+    ],
+)
+def test_crash_points_are_refused_with_a_fal_elsewhere(fal: dict[str, str]) -> None:
+    """Only an emulator on this machine may see a process die on purpose."""
+    with pytest.raises(SettingsError, match=r"FILMGATE_CRASH is for tests"):
+        load_settings({"FILMGATE_CRASH": "tickets", **fal})
+
+
+def test_crash_points_are_taken_with_the_emulator() -> None:
+    """On loopback the setting is the directory of tickets."""
+    here = "http://127.0.0.1:1"
+    read = load_settings(
+        {"FILMGATE_CRASH": "tickets", "FILMGATE_FAL_QUEUE_URL": here, "FILMGATE_FAL_REST_URL": here}
+    )
+    assert str(read.crash) == "tickets"

@@ -1,0 +1,58 @@
+"""`./dev test`: which of its words name tests, and which forms need fal's own clients."""
+
+import pytest
+
+from tests.suite import MENU, QUICK, ROOT, STAGES, named, needs_clients
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "tests/integration -n 2",
+        "tests/unit tests/guards -k e -n 2",
+        "tests/e2e/test_up.py",
+        "tests/unit/test_suite.py::test_a_number_names_no_test -m clients",
+        "--quick",
+        "--quick --full",
+    ],
+)
+def test_most_tests_need_no_clients(words: str) -> None:
+    """Nothing is fetched for them: a number or a letter among the words is no part of a path."""
+    assert not needs_clients(words.split())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "",
+        "--full",
+        "-n 2",
+        "tests",
+        "tests/e2e",
+        "tests/e2e/clients",
+        "tests/e2e/clients/test_hard_times.py::test_x",
+    ],
+)
+def test_what_holds_the_clients_tests_needs_them(words: str) -> None:
+    """Everything, a folder above them, their own, or one of their files."""
+    assert needs_clients(words.split())
+
+
+def test_a_number_names_no_test() -> None:
+    """What names tests is a path of the tests, whatever else exists: `-k app` is a word."""
+    assert named(["-n", "2", "-k", "app", "tests/unit/test_suite.py::test_x"]) == [
+        ROOT / "tests/unit/test_suite.py"
+    ]
+
+
+def test_the_menu_names_every_stage_and_every_stage_is_there() -> None:
+    """A folder that was renamed would be a stage without tests."""
+    assert [stage.name for stage in STAGES if stage.name not in MENU] == []
+    paths = [path for stage in (*STAGES, *QUICK) for path in stage.paths if not path.startswith("--")]
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_every_folder_of_tests_has_a_stage() -> None:
+    """A test that no stage runs is no test."""
+    folders = {path.relative_to(ROOT).parts[1] for path in (ROOT / "tests").rglob("test_*.py")}
+    assert {f"tests/{folder}" for folder in folders} <= {path for stage in STAGES for path in stage.paths}
