@@ -2,7 +2,6 @@
 
 import ipaddress
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,33 +32,28 @@ example.com fal.media localhost 256.1 1.2.3.4.5 08.1 0x7g.1 1..2 -1.2.3.4 1.2.3.
 """
 
 
-@pytest.mark.parametrize("address", INSIDE.split())
-def test_an_address_inside_some_network_is_not_public(address: str) -> None:
+def test_an_address_inside_some_network_is_not_public() -> None:
     """Every network of the deny list is denied, also in its v6 disguises."""
-    assert not is_public(ipaddress.ip_address(address))
+    assert [address for address in INSIDE.split() if is_public(ipaddress.ip_address(address))] == []
 
 
-@pytest.mark.parametrize("address", OUTSIDE.split())
-def test_a_neighbour_of_a_denied_network_is_public(address: str) -> None:
+def test_a_neighbour_of_a_denied_network_is_public() -> None:
     """The list denies no more than it names."""
-    assert is_public(ipaddress.ip_address(address))
+    assert [address for address in OUTSIDE.split() if not is_public(ipaddress.ip_address(address))] == []
 
 
-@pytest.mark.parametrize("host", LOOPBACK.split())
-def test_every_spelling_of_loopback_is_understood(host: str) -> None:
+def test_every_spelling_of_loopback_is_understood() -> None:
     """inet_aton's short, octal and hexadecimal forms, full-width digits and dots, a trailing dot."""
-    address = literal_address(host)
-    assert address in (ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::ffff:127.0.0.1"))
-    assert address is not None
-    assert not is_public(address)
+    loopback = [ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::ffff:127.0.0.1")]
+    found = {host: literal_address(host) for host in LOOPBACK.split()}
+    assert {host: address for host, address in found.items() if address not in loopback} == {}
+    assert not any(map(is_public, loopback))
 
 
-@pytest.mark.parametrize(
-    "host", [*(name for name in NAMES.split() if name != "::"), "", ".", "0" * 100_000, "fe80::1::2"]
-)
-def test_a_name_spells_no_address(host: str) -> None:
+def test_a_name_spells_no_address() -> None:
     """What resolvers would look up, or refuse, is None."""
-    assert literal_address(host) is None
+    hosts = [*(name for name in NAMES.split() if name != "::"), "", ".", "0" * 100_000, "fe80::1::2"]
+    assert [host[:50] for host in hosts if literal_address(host) is not None] == []
 
 
 def test_a_zone_does_not_hide_a_link_local_address() -> None:
