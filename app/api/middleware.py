@@ -6,7 +6,7 @@ import time
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.fal.dropped import warned
+from app.api.fal_dropped import warned
 from app.api.incoming import INCOMING, Bodies, Incoming, Pace, Room, limit_of, too_large
 from app.api.problems import LONGEST_PATH, problem
 from app.domain.errors import FilmgateError, Malformed

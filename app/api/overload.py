@@ -17,7 +17,7 @@ import structlog
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.fal.errors import speaks_fal
+from app.api.fal_errors import speaks_fal
 from app.api.problems import LONGEST_PATH, problem
 from app.api.replies import NO_SNIFFING
 from app.domain.errors import Overloaded

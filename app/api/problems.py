@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Scope
 
-from app.api.fal.errors import fal_error, speaks_fal
+from app.api.fal_errors import fal_error, speaks_fal
 from app.api.limit_headers import limit_headers
 from app.api.replies import NO_HEAD
 from app.domain.errors import FilmgateError, Malformed, StoreUnavailable, TooLarge, TooSlow, Violation

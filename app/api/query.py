@@ -13,7 +13,7 @@ from app.domain.errors import LONGEST_NAME_SHOWN, Unprocessable, Violation
 
 SHOWN = 20  # parameters that one refusal names
 _of_endpoint: dict[Any, dict[str, bool]] = {}  # what each route reads, worked out once
-LENIENT = "/fal/"  # fal's own doors drop what they do not know, as fal does, and say so: app/api/fal/dropped.py
+LENIENT = "/fal/"  # fal's own doors drop what they do not know, as fal does, and say so: app/api/fal_dropped.py
 
 
 def require_known_query(request: Request) -> None:

@@ -5,8 +5,8 @@ import re
 import httpx
 import pytest
 
-from app.api.fal.dropped import KNOWN
-from app.api.fal.errors import speaks_fal
+from app.api.fal_dropped import KNOWN
+from app.api.fal_errors import speaks_fal
 from tests.support import fal_door
 from tests.support.fal_door import given
 from tests.support.fal_proxy import HEADERS, PROXY, QUEUE

@@ -9,8 +9,8 @@ from fastapi import Depends, Request
 
 from app.api.body import json_object
 from app.api.deps import current_caller, gateway, idempotency_key
-from app.api.fal.dropped import WARNING, dropped
-from app.api.fal.errors import ALWAYS_NEW, REQUEST_ID
+from app.api.fal_dropped import WARNING, dropped
+from app.api.fal_errors import ALWAYS_NEW, REQUEST_ID
 from app.domain.accounts import Caller
 from app.domain.errors import Malformed
 from app.domain.jobs import Job, Priority

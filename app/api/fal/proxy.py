@@ -9,8 +9,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.fal.dropped import PROXY_QUERY
-from app.api.fal.errors import REQUEST_ID
+from app.api.fal_dropped import PROXY_QUERY
+from app.api.fal_errors import REQUEST_ID
 from app.domain.errors import FilmgateError, Malformed
 from app.domain.fal_targets import Target, read_target
 

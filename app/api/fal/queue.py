@@ -17,7 +17,7 @@ from starlette.convertors import PathConvertor, register_url_convertor
 
 from app.api.deps import CurrentCaller, TheGateway, gateway, job_reader
 from app.api.fal.asking import Asked, answer_headers
-from app.api.fal.errors import REQUEST_ID, fal_reply, not_found
+from app.api.fal_errors import REQUEST_ID, fal_reply, not_found
 from app.api.limit_headers import limit_headers
 from app.domain.accounts import Caller
 from app.domain.errors import Conflict, NotFound

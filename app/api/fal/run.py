@@ -5,8 +5,8 @@ from fastapi.responses import Response
 
 from app.api.body import let_go
 from app.api.fal.asking import Asked, answer_headers
-from app.api.fal.errors import REQUEST_ID, TOO_MANY, fal_reply
 from app.api.fal.queue import result_of
+from app.api.fal_errors import REQUEST_ID, TOO_MANY, fal_reply
 from app.api.holding import held
 from app.api.stopping import stopping
 
