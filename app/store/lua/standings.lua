@@ -1,7 +1,7 @@
 #!lua flags=no-writes
 -- Who waits in line: what is needed to say how many jobs will be served before one.
 --
--- USES line
+-- USES clock line
 -- KEYS
 --   line           zset    every job in line
 --   pauses         hash    team, or `all`, to an administrator's sentence

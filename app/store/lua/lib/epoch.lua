@@ -1,7 +1,7 @@
 -- Claims and admissions: each has a number, and the newest are remembered with their nonces or jobs, so that a witness
 -- outside the store can tell that the store has forgotten one. A count alone would not do: after a loss, new ones catch
 -- up with it. The counts are in `epoch`, the newest in hashes of the same names.
-local REMEMBERED = 1000
+local NAMES_KEPT = 1000
 
 -- True while nothing may be claimed, because the store has gone back in time.
 local function claims_stopped(prefix)
@@ -24,18 +24,18 @@ end
 
 -- The one with this number as it is remembered, `number name`; "" when it is not.
 local function entry_at(prefix, kind, number)
-  return redis.call('HGET', prefix .. kind, whole(number % REMEMBERED)) or ''
+  return redis.call('HGET', prefix .. kind, whole(number % NAMES_KEPT)) or ''
 end
 
 local function remember_entry(prefix, kind, name)
   local number = redis.call('HINCRBY', prefix .. 'epoch', kind, 1)
-  redis.call('HSET', prefix .. kind, whole(number % REMEMBERED), whole(number) .. ' ' .. name)
+  redis.call('HSET', prefix .. kind, whole(number % NAMES_KEPT), whole(number) .. ' ' .. name)
 end
 
 -- True when this one was made here, as far as the store can still tell.
 local function knows_entry(prefix, kind, number, name)
   local newest = counted(prefix, kind)
-  if number == 0 or number <= newest - REMEMBERED then
+  if number == 0 or number <= newest - NAMES_KEPT then
     return true
   end
   return number <= newest and entry_at(prefix, kind, number) == whole(number) .. ' ' .. name
