@@ -21,8 +21,8 @@ from tests.support.crash_points import EVERY, POINTS, WIRE, interleaved
 from tests.support.crashing import CrashSite
 from tests.support.receiver import Receiver
 from tests.support.server import EventReader
+from tests.support.tcp_proxy import Cut, owner_of
 from tests.support.waiting import wait_until
-from tests.support.wire import Cut, owner_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
 

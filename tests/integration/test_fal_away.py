@@ -10,8 +10,8 @@ from tests.support import fal_door
 from tests.support.emulator import Emulator
 from tests.support.fal_door import MODEL, given, path_of
 from tests.support.redis_server import RedisServer
-from tests.support.relay import Moment, Relay
 from tests.support.stack import Stack, open_stack
+from tests.support.tcp_proxy import Moment, StoreProxy
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
@@ -81,21 +81,19 @@ async def test_a_submission_whose_admission_nobody_saw_is_safe_to_send_again(
     store: RedisServer, emulator: Emulator, moment: Moment
 ) -> None:
     """The connection to the store breaks around the admission: 429, and the client's own re-post is one job."""
-    relay = Relay(store.port)
-    await relay.start()
-    try:
-        async with open_stack(store, emulator, FILMGATE_REDIS_URL=relay.url) as stack:
-            assert (await stack.api.get("/v1/me")).status_code == 200  # the key is remembered: admission is next
-            relay.cut(moment)
-            unsure = await fal_door.post(stack, "unsure")
-            relay.mend()
-            assert unsure.status_code == 429
-            again = await fal_door.post(stack, "unsure")
-            assert again.status_code == 200
-            assert (await fal_door.post(stack, "unsure")).json()["request_id"] == again.json()["request_id"]
-            assert len((await stack.api.get("/v1/jobs")).json()["data"]) == 1
-    finally:
-        await relay.stop()
+    async with (
+        StoreProxy(store.port) as relay,
+        open_stack(store, emulator, FILMGATE_REDIS_URL=relay.url) as stack,
+    ):
+        assert (await stack.api.get("/v1/me")).status_code == 200  # the key is remembered: admission is next
+        relay.cut(moment)
+        unsure = await fal_door.post(stack, "unsure")
+        relay.mend()
+        assert unsure.status_code == 429
+        again = await fal_door.post(stack, "unsure")
+        assert again.status_code == 200
+        assert (await fal_door.post(stack, "unsure")).json()["request_id"] == again.json()["request_id"]
+        assert len((await stack.api.get("/v1/jobs")).json()["data"]) == 1
 
 
 async def test_a_held_call_outlives_an_outage(fragile: Stack) -> None:

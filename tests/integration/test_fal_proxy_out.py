@@ -26,7 +26,7 @@ from tests.support.receiver import Receiver, Reply
 from tests.support.redis_server import RedisServer, free_port
 from tests.support.signed import Signer, published, told
 from tests.support.stack import Stack, open_stack
-from tests.support.tls import self_signed
+from tests.support.tls import served_for
 
 pytestmark = pytest.mark.anyio
 
@@ -55,7 +55,7 @@ class Outside:
 @pytest.fixture
 async def outside(tmp_path: Path) -> AsyncIterator[Outside]:
     """As above, with a password at the proxy."""
-    server, _ = self_signed(tmp_path, [NAME])
+    server, _ = served_for(tmp_path, [NAME])
     async with AsyncExitStack() as both:
         fal = await both.enter_async_context(Receiver(tls=server))
         proxy = ConnectProxy({f"{NAME}:443": fal.port}, user="filmgate", password=PASSWORD)

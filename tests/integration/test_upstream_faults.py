@@ -23,7 +23,7 @@ from tests.support.memory import forget_peak, peak_kb
 from tests.support.receiver import Receiver, Reply
 from tests.support.redis_server import RedisServer
 from tests.support.stack import open_stack
-from tests.support.tls import self_signed
+from tests.support.tls import served_for
 from workers import poll as poll_step
 from workers.lane import expire
 from workers.submit import submit
@@ -73,7 +73,7 @@ async def test_without_a_connection_nothing_was_bought(
     store: RedisServer, emulator: Emulator, tmp_path: Path, trouble: str
 ) -> None:
     """U6: no address, or nobody we trust behind it: the job waits in line, and its attempt cost nothing."""
-    server, _ = self_signed(tmp_path, ["localhost"])
+    server, _ = served_for(tmp_path, ["localhost"])
     async with Receiver(tls=server) as fal:
         url = fal.url if trouble == "an unknown certificate" else "https://queue.invalid"
         async with open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=url) as stack:

@@ -26,7 +26,7 @@ from app.settings import load_settings
 from tests.support.emulator import Emulator
 from tests.support.node import find_node, install_packages
 from tests.support.site import Site
-from tests.support.swallower import swallowing
+from tests.support.tcp_proxy import TlsProxy
 from tests.support.tls import Certificates
 from tests.support.up import ROOT
 from tests.support.waiting import wait_until
@@ -239,12 +239,12 @@ class Customers:
         async def written() -> bool:
             return self.answered("/image-to-video", 200) > before
 
-        async with swallowing(self.site.serve.port) as swallower:
+        async with TlsProxy(self.site.serve.port) as proxy:
             loss = asyncio.create_task(wait_until(written, "the API has answered"))
-            loss.add_done_callback(lambda _: swallower.cut())
-            yield swallower.port
+            loss.add_done_callback(lambda _: proxy.cut())
+            yield proxy.port
             await loss
-            assert swallower.connections > 1, "the client did not try again"
+            assert proxy.connections > 1, "the client did not try again"
 
     async def bought(self, prompt: str) -> tuple[int, int]:
         """How many requests fal has accepted for this prompt, and how many it has charged for."""

@@ -7,7 +7,7 @@ dies at these points), C26 (everything dies at random) and C27 (a process stands
 from dataclasses import dataclass
 from typing import Literal
 
-from tests.support.wire import Cut
+from tests.support.tcp_proxy import Cut
 
 
 @dataclass(frozen=True, slots=True)

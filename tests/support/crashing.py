@@ -33,9 +33,9 @@ from tests.support.receiver import Receiver
 from tests.support.redis_server import RedisServer
 from tests.support.site import ENDS, KEEPING, Job, Serve, Site
 from tests.support.stack import environment
+from tests.support.tcp_proxy import HttpProxy
 from tests.support.up import free_ports
 from tests.support.waiting import wait_until
-from tests.support.wire import Wire
 from tests.support.workers import Workers, children
 
 OUTAGE_S = 0.3  # how long the store is away
@@ -62,8 +62,8 @@ class CrashSite:
     team: str
     receiver: Receiver
     gone: Receiver
-    wire: Wire
-    front: Wire
+    wire: HttpProxy
+    front: HttpProxy
     redis: Any
     tickets: Path
     logs: list[Path]
@@ -359,10 +359,8 @@ async def open_crash_site(*emulator_options: str, **settings: str) -> AsyncItera
         emulator = await Emulator.start("--no-clips", *emulator_options)
         stack.push_async_callback(emulator.stop)
         port = free_ports()
-        wire, front = Wire(emulator.port), Wire(port)
-        for relay in (wire, front):
-            await relay.start()
-            stack.push_async_callback(relay.stop)
+        wire = await stack.enter_async_context(HttpProxy(emulator.port))
+        front = await stack.enter_async_context(HttpProxy(port))
         tickets = folder / "tickets"
         tickets.mkdir()
         plain = environment(

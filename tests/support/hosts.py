@@ -22,10 +22,10 @@ from redis.exceptions import RedisError
 from app.gateway import open_gateway
 from app.settings import load_settings
 from tests.support.emulator import Emulator
-from tests.support.forward import forward
 from tests.support.network import Network
 from tests.support.redis_server import engine_under_test
 from tests.support.stack import EMULATOR_KEY
+from tests.support.tcp_proxy import TcpProxy
 from tests.support.up import COMMAND, ROOT, clean_environment
 from tests.support.waiting import wait_until
 
@@ -188,7 +188,9 @@ async def open_hosts(folder: Path, *, down_after_ms: int) -> AsyncIterator[Hosts
     network = Network((*APIS, *WORKERS, *STORES))
     fal = await Emulator.start(*FAL)
     hosts = Hosts(folder, down_after_ms, network, fal)
-    ways = [await forward(network.listen(host, fal.port), fal.port) for host in (*APIS, *WORKERS)]
+    ways = [TcpProxy(fal.port, listening=network.listen(host, fal.port)) for host in (*APIS, *WORKERS)]
+    for way in ways:
+        await way.start()
     try:
         for host in STORES:
             hosts.start_store(host)
@@ -206,7 +208,7 @@ async def open_hosts(folder: Path, *, down_after_ms: int) -> AsyncIterator[Hosts
         yield hosts
     finally:
         for way in ways:
-            way.close()
+            await way.stop()
         for process in hosts.running.values():
             process.kill()
             process.wait()

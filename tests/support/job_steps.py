@@ -15,8 +15,8 @@ from app.store.admission import NewJob
 from app.store.jobs import LIVE, NOW, Charge
 from tests.support.books import Bill, Books
 from tests.support.machine import CALM, Machine, nothing
-from tests.support.relay import Moment
 from tests.support.shaken import Loss
+from tests.support.tcp_proxy import Moment
 from workers.lane import expire
 
 PRICES = (1_400_000, 2_800_000, 4_200_000, 333_333, 1)

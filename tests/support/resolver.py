@@ -1,25 +1,15 @@
 """A small DNS server for the tests, and a resolver that asks it: real packets, answers that change."""
 
 import asyncio
-import itertools
-import struct
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import cast
 
+from dnslib import AAAA, CNAME, QTYPE, RCODE, RR, A, DNSRecord  # type: ignore[import-untyped]  # it has none
+
 from app.egress import Address, Resolver
-
-A, CNAME, AAAA = 1, 5, 28
-INTERNET = 1
-ANSWER = 0x8180  # a reply, recursion wanted and had
-NOT_FOUND = 0x8183
-QUESTION_NAME = b"\xc0\x0c"  # "the name of the question", in two bytes
-HEADER = struct.Struct("!6H")
-RECORD = struct.Struct("!HHIH")  # type, class, lifetime in seconds, length
-
-_numbers = itertools.count(1)
 
 
 @dataclass
@@ -42,31 +32,28 @@ class NameServer(asyncio.DatagramProtocol):
 
     def datagram_received(self, packet: bytes, sender: tuple[str, int]) -> None:
         """Answer one question."""
-        name, after = read_name(packet, HEADER.size)
-        (kind,) = struct.unpack_from("!H", packet, after)
+        question = DNSRecord.parse(packet)
+        name, kind = str(question.q.qname).rstrip(".").lower(), question.q.qtype
         turns = sum(asked == (name, kind) for asked in self.asked)
         self.asked.append((name, kind))
         answers = self.names.get(name, [()])
         answer = answers[min(turns, len(answers) - 1)]
         if answer is None:
             return
-        records = list(self._records(QUESTION_NAME, answer, kind))
-        flags = ANSWER if name in self.names else NOT_FOUND
-        head = packet[:2] + struct.pack("!5H", flags, 1, len(records), 0, 0)
-        self._socket.sendto(head + packet[HEADER.size : after + 4] + b"".join(records), sender)
+        reply = question.reply()
+        reply.header.rcode = RCODE.NOERROR if name in self.names else RCODE.NXDOMAIN
+        reply.add_answer(*self._records(name, answer, kind))
+        self._socket.sendto(reply.pack(), sender)
 
-    def _records(self, owner: bytes, answer: Sequence[str], kind: int) -> list[bytes]:
+    def _records(self, owner: str, answer: Sequence[str], kind: int) -> list[RR]:
         """The records of an answer: addresses of the kind asked for, and for a CNAME what it leads to."""
         records = []
         for text in answer:
             if text[-1].isalpha() and ":" not in text:
-                alias = write_name(text)
-                records.append(owner + RECORD.pack(CNAME, INTERNET, 0, len(alias)) + alias)
-                records += self._records(alias, self.names[text][0] or (), kind)
-                continue
-            raw = ip_address(text).packed
-            if kind == (A if len(raw) == 4 else AAAA):
-                records.append(owner + RECORD.pack(kind, INTERNET, 0, len(raw)) + raw)
+                records.append(RR(owner, QTYPE.CNAME, ttl=0, rdata=CNAME(text)))
+                records += self._records(text, self.names[text][0] or (), kind)
+            elif kind == (QTYPE.AAAA if ":" in text else QTYPE.A):
+                records.append(RR(owner, kind, ttl=0, rdata=AAAA(text) if ":" in text else A(text)))
         return records
 
 
@@ -85,59 +72,13 @@ def asking(server: NameServer) -> Resolver:
     """A resolver as `app.egress` wants one, that asks this server over UDP: A, then AAAA, in the order received."""
 
     async def resolve(host: str) -> list[Address]:
-        found = [*await _ask(server.port, host, A), *await _ask(server.port, host, AAAA)]
+        found: list[Address] = []
+        for kind in ("A", "AAAA"):
+            packet = await asyncio.to_thread(DNSRecord.question(host, kind).send, "127.0.0.1", server.port)
+            records = DNSRecord.parse(packet).rr
+            found += [ip_address(str(record.rdata)) for record in records if QTYPE[record.rtype] == kind]
         if not found:
             raise OSError("no such name")
         return found
 
     return resolve
-
-
-class _Reply(asyncio.DatagramProtocol):
-    """Waits for one packet."""
-
-    def __init__(self) -> None:
-        self.packet: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-
-    def datagram_received(self, packet: bytes, _: tuple[str, int]) -> None:
-        """The first one counts."""
-        if not self.packet.done():
-            self.packet.set_result(packet)
-
-
-async def _ask(port: int, host: str, kind: int) -> list[Address]:
-    loop = asyncio.get_running_loop()
-    socket, reply = await loop.create_datagram_endpoint(_Reply, remote_addr=("127.0.0.1", port))
-    try:
-        question = write_name(host) + struct.pack("!HH", kind, INTERNET)
-        socket.sendto(HEADER.pack(next(_numbers) % 65_536, 0x0100, 1, 0, 0, 0) + question)
-        packet = await reply.packet
-    finally:
-        socket.close()
-    (count,) = struct.unpack_from("!H", packet, 6)
-    at, found = HEADER.size + len(question), []
-    for _ in range(count):
-        _, at = read_name(packet, at)
-        record_kind, _, _, length = RECORD.unpack_from(packet, at)
-        at += RECORD.size + length
-        if record_kind == kind:
-            found.append(ip_address(packet[at - length : at]))
-    return found
-
-
-def write_name(name: str) -> bytes:
-    """A name as packets hold it: each label behind its length."""
-    labels = name.rstrip(".").lower().split(".")
-    return b"".join(bytes([len(label)]) + label.encode() for label in labels) + b"\0"
-
-
-def read_name(packet: bytes, at: int) -> tuple[str, int]:
-    """The name at a place of a packet, and the place behind it."""
-    labels: list[str] = []
-    while size := packet[at]:
-        if size >= 0xC0:  # the rest stands elsewhere
-            rest, _ = read_name(packet, struct.unpack_from("!H", packet, at)[0] & 0x3FFF)
-            return ".".join([*labels, rest]), at + 2
-        labels.append(packet[at + 1 : at + 1 + size].decode().lower())
-        at += 1 + size
-    return ".".join(labels), at + 1

@@ -15,8 +15,8 @@ from app.gateway import Gateway, open_gateway
 from app.settings import load_settings
 from app.store.scripts import script, script_names
 from tests.support.redis_server import RedisServer
-from tests.support.relay import Moment, Relay
 from tests.support.snapshot import Snapshot
+from tests.support.tcp_proxy import Moment, StoreProxy
 
 T = TypeVar("T")
 CONCURRENCY = 6
@@ -46,7 +46,7 @@ class Shaken:
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._server = RedisServer().start()
-        self._relay = Relay(self._server.port)
+        self._relay = StoreProxy(self._server.port)
         self._redis: Any = Redis.from_url(
             self._server.url, decode_responses=True, encoding_errors="surrogateescape"
         )

@@ -1,0 +1,30 @@
+"""docs/contributing.md and the map of tests/support: what they name is there, and what is there is named."""
+
+import re
+
+from tests.support.tree import ROOT
+
+PAGE = (ROOT / "docs" / "contributing.md").read_text(encoding="utf-8")
+MAP = (ROOT / "tests" / "support" / "README.md").read_text(encoding="utf-8")
+PATH = re.compile(r"`((?:app|workers|tests|docs|benchmarks)/[\w./-]*\w)`")
+PLACEHOLDERS = ("NAME", "NOUN")
+
+
+def test_every_path_on_the_page_is_there() -> None:
+    """A recipe that names a file which has moved leads nowhere."""
+    named = [path for path in PATH.findall(PAGE) if not any(word in path for word in PLACEHOLDERS)]
+    assert len(named) > 40
+    assert sorted({path for path in named if not (ROOT / path).exists()}) == []
+
+
+def test_every_room_has_a_sentence() -> None:
+    """A new room is explained where people look first."""
+    rooms = [path.parent.name for path in (ROOT / "app").glob("*/__init__.py")]
+    assert [room for room in rooms if f"| `app/{room}`" not in PAGE and f"· `app/{room}`" not in PAGE] == []
+
+
+def test_the_map_of_the_tests_support_has_every_module_and_no_other() -> None:
+    """One line each, so that nobody writes what is there already."""
+    listed = re.findall(r"^\| `(\w+)` \|", MAP, re.MULTILINE)
+    modules = [path.stem for path in (ROOT / "tests" / "support").glob("*.py")]
+    assert sorted(listed) == sorted(modules)

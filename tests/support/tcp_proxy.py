@@ -1,0 +1,261 @@
+"""A port in front of a server, at which bytes can be lost: requests, answers, or the middle of an exchange."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Coroutine, Iterable
+from enum import Enum
+from pathlib import Path
+from typing import Any, Self, TypeAlias
+
+Reader: TypeAlias = asyncio.StreamReader
+Writer: TypeAlias = asyncio.StreamWriter
+Side: TypeAlias = tuple[Reader, Writer]
+CHUNK = 1 << 20
+CHANGES = (b"EVAL", b"MULTI")  # what every request to the store that changes something holds
+REQUEST = (
+    2  # the client's first chunk says hello; from the second on TLS's handshake is done, and the request comes
+)
+
+
+async def first_of(*ways: Coroutine[Any, Any, None]) -> None:
+    """Runs all until one of them has ended; the others are cancelled."""
+    tasks = [asyncio.ensure_future(way) for way in ways]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def pump(reader: Reader, writer: Writer) -> None:
+    """Hands bytes on until there are no more."""
+    while chunk := await reader.read(CHUNK):
+        writer.write(chunk)
+        await writer.drain()
+
+
+class TcpProxy:
+    """Hands bytes on, untouched, between whoever connects to `port` and the server at port `target` of loopback.
+
+    Subclasses say in `exchange` what becomes of them. `connections` counts. `listening` is a socket to use.
+    """
+
+    def __init__(self, target: int, *, listening: socket.socket | None = None) -> None:
+        self.port = 0
+        self.connections = 0
+        self._target = target
+        self._listening = listening
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Begin to listen."""
+        place: dict[str, Any] = {"sock": self._listening} if self._listening else {"host": "127.0.0.1", "port": 0}
+        self._server = await asyncio.start_server(self._accept, limit=CHUNK, **place)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        """Close every connection."""
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._server.wait_closed()
+
+    async def exchange(self, client: Side, server: Side) -> None:
+        """One connection, to the end of one of its sides."""
+        await first_of(pump(client[0], server[1]), pump(server[0], client[1]))
+
+    async def _accept(self, reader: Reader, writer: Writer) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        self.connections += 1
+        try:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+                server = await asyncio.open_connection("127.0.0.1", self._target, limit=CHUNK)
+                try:
+                    await self.exchange((reader, writer), server)
+                finally:
+                    server[1].close()
+        finally:
+            writer.transport.abort() if task.cancelling() else writer.close()
+            self._tasks.discard(task)
+
+
+class Moment(Enum):
+    """When a connection to the store is closed."""
+
+    BEFORE = "the request never reaches the store"
+    AMID = "the store has the request, and nobody waits for what it does"
+    AFTER = "the store has answered, and the answer is thrown away"
+
+
+class StoreProxy(TcpProxy):
+    """In front of the store: requests and answers can be lost, and the store can die with them."""
+
+    _cut: tuple[Moment, Callable[[], None]] | None = None
+    _countdown = 0
+
+    @property
+    def url(self) -> str:
+        """Where clients find it."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def cut(self, moment: Moment, *, nth: int = 1, then: Callable[[], None] = lambda: None) -> None:
+        """Close the connection at the nth request that changes something, and call `then`; `mend` forgets it."""
+        self._cut, self._countdown = (moment, then), nth
+
+    def mend(self) -> None:
+        """Lose nothing from now on."""
+        self._cut = None
+
+    async def exchange(self, client: Side, server: Side) -> None:
+        """One connection, until it is cut or one side has ended."""
+        lost = asyncio.Event()
+        await first_of(self._up(client[0], server[1], lost), self._down(server[0], client[1], lost))
+
+    async def _up(self, reader: Reader, writer: Writer, lost: asyncio.Event) -> None:
+        while chunk := await reader.read(CHUNK):
+            moment, then = self._cut if self._is_the_one(chunk) and self._cut else (None, None)
+            if moment is Moment.AFTER:
+                lost.set()
+            if moment is not Moment.BEFORE:
+                writer.write(chunk)
+                await writer.drain()
+            if then is not None and moment is not Moment.AFTER:
+                then()
+                return
+
+    async def _down(self, reader: Reader, writer: Writer, lost: asyncio.Event) -> None:
+        while chunk := await reader.read(CHUNK):
+            if lost.is_set() and self._cut:
+                self._cut[1]()
+                return
+            writer.write(chunk)
+            await writer.drain()
+
+    def _is_the_one(self, chunk: bytes) -> bool:
+        if self._cut is None or not any(word in chunk for word in CHANGES):
+            return False
+        self._countdown -= 1
+        return self._countdown == 0
+
+
+class Cut(Enum):
+    """Where an HTTP exchange ends; the names are those of the crash matrix."""
+
+    REQUEST_HALF = "wire.request_half"  # half of the body has reached the server
+    REPLY_LOST = "wire.reply_lost"  # the server has answered, and nobody reads it
+    REPLY_HALF = "wire.reply_half"  # half of the answer has reached the client
+
+
+class HttpProxy(TcpProxy):
+    """In front of an HTTP server: one exchange can be cut in the middle while a process dies."""
+
+    _cut: tuple[Cut, bytes, Callable[[int], None]] | None = None
+    _countdown = 0
+
+    @property
+    def url(self) -> str:
+        """Where clients find it."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def cut(self, where: Cut, start: bytes, *, nth: int, kill: Callable[[int], None]) -> None:
+        """Cut the nth new connection whose first request begins with `start`; `kill` is told the client's port."""
+        self._cut, self._countdown = (where, start, kill), nth
+
+    async def exchange(self, client: Side, server: Side) -> None:
+        """One connection; where it is the one, only as much of it as is wanted."""
+        head = await client[0].readuntil(b"\r\n\r\n")
+        if (cut := self._cut) is None or not self._is_the_one(head, cut[1]):
+            server[1].write(head)
+            await super().exchange(client, server)
+            return
+        where, _, kill = cut
+        self._cut = None
+        body = await client[0].readexactly(_length(head))
+        server[1].write(head + (body[: len(body) // 2] if where is Cut.REQUEST_HALF else body))
+        await server[1].drain()
+        if where is not Cut.REQUEST_HALF:
+            answer = await server[0].read(CHUNK)
+            client[1].write(answer[: len(answer) // 2] if where is Cut.REPLY_HALF else b"")
+            await client[1].drain()
+        kill(client[1].get_extra_info("peername")[1])
+
+    def _is_the_one(self, head: bytes, start: bytes) -> bool:
+        self._countdown -= head.startswith(start)
+        return head.startswith(start) and self._countdown == 0
+
+
+class TlsProxy(TcpProxy):
+    """In front of a TLS server: all bytes pass, but those of the first connection's answer, until `cut` closes it.
+
+    The server has written its whole answer, and cannot know that nobody has it.
+    """
+
+    def __init__(self, target: int) -> None:
+        super().__init__(target)
+        self._closed = asyncio.Event()
+
+    def cut(self) -> None:
+        """Close the first connection: its client learns that there will be no answer."""
+        self._closed.set()
+
+    async def exchange(self, client: Side, server: Side) -> None:
+        """One connection, to its end."""
+        if self.connections > 1:
+            await super().exchange(client, server)
+            return
+        asked = asyncio.Event()
+        await first_of(
+            self._up(client[0], server[1], asked), self._down(server[0], client[1], asked), self._ended()
+        )
+
+    async def _ended(self) -> None:
+        await self._closed.wait()
+
+    @staticmethod
+    async def _up(reader: Reader, writer: Writer, asked: asyncio.Event) -> None:
+        count = 0
+        while chunk := await reader.read(CHUNK):
+            count += 1
+            if count >= REQUEST:
+                asked.set()
+            writer.write(chunk)
+            await writer.drain()
+
+    @staticmethod
+    async def _down(reader: Reader, writer: Writer, asked: asyncio.Event) -> None:
+        while chunk := await reader.read(CHUNK):
+            if not asked.is_set():
+                writer.write(chunk)
+                await writer.drain()
+
+
+def _length(head: bytes) -> int:
+    for line in head.lower().split(b"\r\n"):
+        if line.startswith(b"content-length:"):
+            return int(line.partition(b":")[2])
+    return 0
+
+
+def owner_of(port: int, pids: Iterable[int]) -> int:
+    """Which of these processes has the connection whose own end is this port (IPv4, Linux)."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]]
+    inodes = {f"socket:[{row[9]}]" for row in rows if int(row[1].rpartition(":")[2], 16) == port}
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            for entry in Path(f"/proc/{pid}/fd").iterdir():
+                with contextlib.suppress(OSError):
+                    if str(entry.readlink()) in inodes:
+                        return pid
+    raise AssertionError(f"none of {list(pids)} has port {port}")
