@@ -53,7 +53,8 @@ class NameServer(asyncio.DatagramProtocol):
                 records.append(RR(owner, QTYPE.CNAME, ttl=0, rdata=CNAME(text)))
                 records += self._records(text, self.names[text][0] or (), kind)
             elif kind == (QTYPE.AAAA if ":" in text else QTYPE.A):
-                records.append(RR(owner, kind, ttl=0, rdata=AAAA(text) if ":" in text else A(text)))
+                data = AAAA(ip_address(text).exploded) if ":" in text else A(text)
+                records.append(RR(owner, kind, ttl=0, rdata=data))
         return records
 
 
@@ -74,7 +75,8 @@ def asking(server: NameServer) -> Resolver:
     async def resolve(host: str) -> list[Address]:
         found: list[Address] = []
         for kind in ("A", "AAAA"):
-            packet = await asyncio.to_thread(DNSRecord.question(host, kind).send, "127.0.0.1", server.port)
+            question = DNSRecord.question(host, kind)
+            packet = await asyncio.to_thread(question.send, "127.0.0.1", server.port, timeout=5)
             records = DNSRecord.parse(packet).rr
             found += [ip_address(str(record.rdata)) for record in records if QTYPE[record.rtype] == kind]
         if not found:
