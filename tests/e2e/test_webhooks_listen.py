@@ -153,10 +153,10 @@ async def test_a_restart_of_the_gateway_loses_no_event(store: RedisServer, stack
             await command.prints("Ctrl-C ends")
             jobs = [(await stack.submit())["id"]]
             await mine.wait_for(1)
-            await first.stop()
+            await asyncio.to_thread(first.stop)
             jobs += [(await stack.submit())["id"] for _ in range(2)]
             await command.prints("reconnecting")
-            await first.start()
+            await first.start().ready()
             jobs.append((await stack.submit())["id"])
             requests = await mine.wait_for(4, timeout=40)
             assert await command.ends(signal.SIGINT) == 0

@@ -11,10 +11,10 @@ import pytest
 
 from app.services.watch import PING_S
 from tests.support.emulator import Emulator
+from tests.support.hand import Hand, job_in
 from tests.support.redis_server import RedisServer
 from tests.support.server import EventReader, Server, running_server
 from tests.support.stack import Stack, environment
-from tests.support.steps import Steps, job_in
 
 pytestmark = pytest.mark.anyio
 
@@ -48,7 +48,7 @@ async def watching(
 
 async def live_through(stack: Stack, job_id: str) -> None:
     """From queued to succeeded."""
-    await Steps(stack, job_id).to("succeeded")
+    await Hand(stack).to(job_id, "succeeded")
 
 
 def order(event: dict[str, Any]) -> tuple[int, ...]:

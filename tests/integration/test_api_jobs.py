@@ -7,10 +7,9 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.support.crowd import crowd
-from tests.support.hand import Hand
+from tests.support.hand import Hand, job_in
 from tests.support.refusals import assert_problem, nothing_changes
 from tests.support.stack import Stack
-from tests.support.steps import Steps, job_in
 
 pytestmark = pytest.mark.anyio
 
@@ -104,11 +103,11 @@ async def test_two_hundred_cancels_release_once(stack: Stack) -> None:
 async def test_a_cancelled_running_job_ends_by_fals_truth(stack: Stack) -> None:
     """Cancelled while it runs: fal is asked once, and what fal says is how it ends."""
     job = await stack.submit("[emu:run:30] a lake")
-    steps = Steps(stack, job["id"])
-    await steps.submit()
+    hand = Hand(stack)
+    await hand.to(job["id"], "running")
     await stack.api.post(job["urls"]["cancel"])
-    await steps.poll()
-    await steps.finalize()
+    await hand.completed(job["id"])
+    await hand.finalized(job["id"])
     ended = await stack.job(job["id"])
     assert ended["status"] == "canceled"
     assert ended["charged_usd"] is None  # disputed, until billing or a day decides

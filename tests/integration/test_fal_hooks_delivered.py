@@ -1,5 +1,6 @@
 """fal's webhooks as the emulator delivers them: with them jobs end at once, without them by polling."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -87,12 +88,12 @@ async def installed(store: RedisServer, log: Path, **settings: str) -> AsyncIter
         on = {"FILMGATE_FAL_WEBHOOKS": "on", **settings}
         server = Server({**environment(store, emulator), **on}, log=log)
         async with open_stack(store, emulator, FILMGATE_PUBLIC_URL=server.url, **on) as stack, Receiver() as unused:
-            await server.start()
+            await server.start().ready()
             try:
                 async with stack.workers():
                     yield Told(Hand(stack), unused)
             finally:
-                await server.stop()
+                await asyncio.to_thread(server.stop)
 
 
 TAGS = ("", "webhook_duplicate:10", "webhook_error", "drop_after_accept")  # one unclear answer opens no breaker

@@ -22,7 +22,7 @@ from tests.support.emulator import Emulator
 from tests.support.hand import Hand
 from tests.support.redis_server import RedisServer, free_port
 from tests.support.refusals import assert_problem
-from tests.support.site import Serve
+from tests.support.server import Server
 from tests.support.stack import Stack, environment, open_stack
 from tests.support.up import clean_environment, run_command
 from tests.support.waiting import wait_until
@@ -352,7 +352,7 @@ async def test_two_supervisors_by_mistake_buy_nothing_twice(store: RedisServer, 
 async def test_an_api_without_free_files_recovers(store: RedisServer, emulator: Emulator) -> None:
     """I21: more connections than it may have: the rest waits or is refused; then it takes jobs as before."""
     async with open_stack(store, emulator) as stack:
-        serve = Serve(stack.environment).start()
+        serve = Server(stack.environment).start()
         try:
             headers = {"Authorization": f"Bearer {stack.account.key}"}
             async with httpx.AsyncClient(base_url=serve.url, headers=headers, timeout=5, trust_env=False) as api:
@@ -365,8 +365,7 @@ async def test_an_api_without_free_files_recovers(store: RedisServer, emulator: 
                     return False
 
                 await wait_until(takes_jobs, "the API takes jobs", timeout=40)
-                assert serve._process is not None
-                pid = serve._process.pid
+                pid = serve.pid
                 resource.prlimit(pid, resource.RLIMIT_NOFILE, (FILES, FILES))
                 with contextlib.ExitStack() as crowd:
                     for _ in range(2 * FILES):
@@ -379,6 +378,6 @@ async def test_an_api_without_free_files_recovers(store: RedisServer, emulator: 
 
                     await wait_until(full_up, "it has no file left")
                 await wait_until(takes_jobs, "the API takes jobs again", timeout=20)
-                assert serve._process.poll() is None
+                assert serve.running
         finally:
             serve.stop()

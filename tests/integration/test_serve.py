@@ -9,16 +9,18 @@ from pathlib import Path
 import pytest
 
 from tests.support.redis_server import RedisServer
-from tests.support.server import ROOT, Server
+from tests.support.server import Server
 from tests.support.tls import issue_certificates
+from tests.support.tree import ROOT
 
 pytestmark = pytest.mark.anyio
 
 
 async def test_told_to_stop_it_ends_with_0(store: RedisServer, tmp_path: Path) -> None:
     """SIGTERM is how a deployment ends it: nothing has failed."""
-    server = await Server({"FILMGATE_REDIS_URL": store.url, "FILMGATE_DATA_DIR": str(tmp_path)}).start()
-    assert await server.stop() == 0
+    server = Server({"FILMGATE_REDIS_URL": store.url, "FILMGATE_DATA_DIR": str(tmp_path)}).start()
+    await server.ready()
+    assert await asyncio.to_thread(server.stop) == 0
 
 
 async def test_a_key_of_another_certificate_is_78_and_one_sentence(store: RedisServer, tmp_path: Path) -> None:

@@ -231,7 +231,7 @@ async def test_a_store_that_comes_late_is_waited_for(emulator: Emulator, tmp_pat
     with RedisServer() as redis:
         server = Server(environment(redis, emulator), log=log)
         redis.kill()
-        starting = asyncio.create_task(server.start())
+        starting = asyncio.create_task(server.start().ready())
 
         async def said() -> bool:
             return "store.waiting" in log.read_text() if log.exists() else False
@@ -242,7 +242,7 @@ async def test_a_store_that_comes_late_is_waited_for(emulator: Emulator, tmp_pat
         try:
             await starting
         finally:
-            await server.stop()
+            await asyncio.to_thread(server.stop)
 
 
 async def test_sentinels_and_their_primary_may_speak_tls(

@@ -31,7 +31,8 @@ from tests.support.crash_tally import Tally
 from tests.support.emulator import Emulator
 from tests.support.receiver import Receiver
 from tests.support.redis_server import RedisServer
-from tests.support.site import ENDS, KEEPING, Job, Serve, Site
+from tests.support.server import Server
+from tests.support.site import ENDS, KEEPING, Job, Site
 from tests.support.stack import environment
 from tests.support.tcp_proxy import HttpProxy
 from tests.support.up import free_ports
@@ -380,7 +381,7 @@ async def open_crash_site(*emulator_options: str, **settings: str) -> AsyncItera
         logs = [folder / "api.log", folder / "workers.log"]
         for log in logs:
             log.touch()
-        serve = Serve(armed, port=port, log=logs[0]).start()
+        serve = Server(armed, port=port, log=logs[0]).start()
         stack.callback(serve.stop)
         workers = Workers(armed, log=logs[1]).start()
         stack.callback(workers.stop)

@@ -98,6 +98,18 @@ class Hand:
         await self.completed(job.id)
         return await self.finalized(job.id)
 
+    async def to(self, job_id: str, status: str) -> None:
+        """From queued, all the way to this state; `held` where the prompt asks fal for it."""
+        await self.gateway.dispatch.grant()
+        if status == "submitting":  # and no further: as if the worker were in the middle of its call
+            assert await self.store.claim(await self.job(job_id))
+        elif status != "queued":
+            await self.submit(job_id)
+        if status in {"finalizing", "succeeded", "failed"}:
+            await self.completed(job_id)
+        if status in {"succeeded", "failed"}:
+            await self.finalized(job_id)
+
     async def expire(self, job_id: str) -> Job:
         """The housekeeping that ends late jobs, with this job due in it now; the job afterwards."""
         await self.make_due("expire", self.ref(job_id))
@@ -156,3 +168,17 @@ class Hand:
     async def posts(self) -> int:
         """Submits that fal has seen, accepted or not, over all tests of this process."""
         return len(await self.stack.emulator.requests()) + len(await self.stack.emulator.refused())
+
+
+PROMPTS = {"held": "[emu:submit_502_accepted] a lake", "failed": "[emu:500_downstream] a lake"}
+
+
+async def job_in(stack: Stack, status: str) -> str:
+    """The id of a new job in this state."""
+    job_id: str = (await stack.submit(PROMPTS.get(status, "a quiet lake")))["id"]
+    if status == "canceled":
+        assert (await stack.api.post(f"/v1/jobs/{job_id}/cancel")).status_code == 202
+    elif status != "queued":
+        await Hand(stack).to(job_id, status)
+    assert (await stack.job(job_id))["status"] == status
+    return job_id

@@ -152,10 +152,10 @@ async def open_racers(redis: RedisServer, *, processes: int, clients: int) -> As
         closing.push_async_callback(emulator.stop)
         env = environment(redis, emulator)
         gateway = await closing.enter_async_context(open_gateway(load_settings(env), process="racers"))
-        servers = [Server(env) for _ in range(processes)]
+        servers = [Server(env).start() for _ in range(processes)]
         for server in servers:
-            closing.push_async_callback(server.stop)
-        await asyncio.gather(*(server.start() for server in servers))
+            closing.push_async_callback(asyncio.to_thread, server.stop)
+        await asyncio.gather(*(server.ready() for server in servers))
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=2)  # the API ends idle connections after 5 s
         web = await closing.enter_async_context(aiohttp.ClientSession(connector=connector))
         racers = Racers(gateway, [server.url for server in servers], web, emulator.sample_image)

@@ -2,56 +2,69 @@
 
 import asyncio
 import json
-import os
+import signal
 import socket
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
 from app.egress import trusted_roots
-from tests.support.redis_server import free_port
+from app.embedded import DieWithParent
+from tests.support.up import COMMAND, ROOT, clean_environment, free_ports
 from tests.support.waiting import wait_until
+from tests.support.workers import open_log
 
-ROOT = Path(__file__).parents[2]
 START_SECONDS = 30
-STOP_SECONDS = 30
+STOP_SECONDS = 60
 
 
 class Server:
-    """One API process on a port of its own; `url` has no trailing slash. What it prints goes to `log`.
+    """One API process; it keeps its port over `kill` and `start`. What it prints goes to `log`.
 
-    `descriptors` is how many files and connections it may have open.
+    `url` has no trailing slash, and is https where the settings have a certificate; `descriptors` is how many files
+    and connections it may have open.
     """
 
     def __init__(
-        self, environment: Mapping[str, str], *, log: Path | None = None, descriptors: int | None = None
+        self,
+        settings: Mapping[str, str],
+        *,
+        port: int | None = None,
+        log: Path | None = None,
+        descriptors: int | None = None,
     ) -> None:
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._environment = {**os.environ, **environment, "FILMGATE_PORT": str(self.port)}
-        self._log = log or Path(os.devnull)
-        self._descriptors = descriptors
+        self.port = free_ports() if port is None else port
+        self.url = f"{'https' if 'FILMGATE_TLS_CERT' in settings else 'http'}://127.0.0.1:{self.port}"
+        self._environment = clean_environment(**settings, FILMGATE_PORT=str(self.port))
+        self._log = log
+        limit = [] if descriptors is None else ["prlimit", f"--nofile={descriptors}"]
+        self._command = [*limit, *COMMAND, "serve"]
         self._process: subprocess.Popen[bytes] | None = None
 
-    async def start(self) -> "Server":
-        """Start it, and wait until it answers."""
-        command = [sys.executable, "-m", "app.cli", "serve"]
-        if self._descriptors is not None:
-            command = ["prlimit", f"--nofile={self._descriptors}", *command]
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: ASYNC220, S603 - returns at once; our own module
-                command, cwd=ROOT, env=self._environment, stdout=log, stderr=log
+    def start(self) -> Self:
+        """Start it; it listens a moment later."""
+        with open_log(self._log) as log:
+            self._process = subprocess.Popen(  # noqa: S603  our own program
+                self._command,
+                cwd=ROOT,
+                env=self._environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=DieWithParent(),  # noqa: PLW1509  two system calls; it does not outlive a killed test run
             )
+        return self
+
+    async def ready(self) -> Self:
+        """Once it answers."""
         async with httpx.AsyncClient(trust_env=False, verify=trusted_roots()) as web:
 
             async def answers() -> bool:
-                assert self._process is not None
-                assert self._process.poll() is None, "the server has ended"
+                assert self.running, "the server has ended"
                 try:
                     return (await web.get(f"{self.url}/livez")).status_code == 200
                 except httpx.TransportError:
@@ -66,16 +79,27 @@ class Server:
         assert self._process is not None
         return self._process.pid
 
-    async def stop(self) -> int:
-        """SIGTERM, as a deployment does; the exit status."""
+    @property
+    def running(self) -> bool:
+        """False once it has ended, by whatever."""
         assert self._process is not None
-        self._process.terminate()
+        return self._process.poll() is None
+
+    def kill(self) -> None:
+        """SIGKILL, in the middle of whatever it does."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """SIGTERM, as a deployment does; the exit status."""
+        return self._end(signal.SIGTERM)
+
+    def _end(self, number: signal.Signals) -> int:
+        assert self._process is not None
+        self._process.send_signal(number)
         try:
-            return await asyncio.to_thread(self._process.wait, STOP_SECONDS)
+            return self._process.wait(STOP_SECONDS)
         finally:
-            if self._process.poll() is None:
-                self._process.kill()
-                self._process.wait()
+            self._process.kill()
 
     def send(self, request: bytes, *, timeout: float = 10) -> bytes:
         """The raw answer to raw bytes, up to the end of the connection or `timeout` seconds of silence."""
@@ -92,14 +116,14 @@ class Server:
 
 @asynccontextmanager
 async def running_server(
-    environment: Mapping[str, str], *, log: Path | None = None, descriptors: int | None = None
+    settings: Mapping[str, str], *, log: Path | None = None, descriptors: int | None = None
 ) -> AsyncIterator[Server]:
     """An API process for the length of an `async with` block."""
-    server = Server(environment, log=log, descriptors=descriptors)
+    server = Server(settings, log=log, descriptors=descriptors).start()
     try:
-        yield await server.start()
+        yield await server.ready()
     finally:
-        await server.stop()
+        await asyncio.to_thread(server.stop)
 
 
 class EventReader:

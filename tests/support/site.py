@@ -5,81 +5,34 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import httpx
 from redis.asyncio import Redis
 
 from app.domain.money import parse_usd
-from app.embedded import DieWithParent
 from app.gateway import open_gateway
 from app.settings import load_settings
 from tests.support.checks import immortal_keys, ledger_faults, slot_faults
 from tests.support.emulator import Emulator
 from tests.support.redis_server import RedisServer
+from tests.support.server import Server
 from tests.support.stack import environment
 from tests.support.tls import Certificates
-from tests.support.up import COMMAND, ROOT, clean_environment, free_ports, run_command
+from tests.support.up import clean_environment, free_ports, run_command
 from tests.support.waiting import wait_until
-from tests.support.workers import Workers, open_log
+from tests.support.workers import Workers
 
 Job = dict[str, Any]
 START_SECONDS = 60
 ENDS = {"succeeded", "failed", "canceled"}
 CLIENTS = 16  # how many submit at the same time
 KEEPING = httpx.Limits(keepalive_expiry=2)  # the API ends idle connections after 5 s, and nobody may be faster
-
-
-class Serve:
-    """The API as a process of its own; it keeps its port over `kill` and `start`. What it prints goes to `log`.
-
-    With `FILMGATE_TLS_CERT` in its settings it speaks https.
-    """
-
-    def __init__(self, settings: Mapping[str, str], *, port: int | None = None, log: Path | None = None) -> None:
-        self.port = free_ports() if port is None else port
-        self._log = log
-        self.url = f"{'https' if 'FILMGATE_TLS_CERT' in settings else 'http'}://127.0.0.1:{self.port}"
-        self._environment = clean_environment(**settings, FILMGATE_PORT=str(self.port))
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> Self:
-        """Start it; it listens a moment later."""
-        with open_log(self._log) as said:
-            self._process = subprocess.Popen(  # noqa: S603  our own program
-                [*COMMAND, "serve"],
-                cwd=ROOT,
-                env=self._environment,
-                stderr=said,
-                start_new_session=True,
-                preexec_fn=DieWithParent(),  # noqa: PLW1509  two system calls; it does not outlive a killed test run
-            )
-        return self
-
-    @property
-    def running(self) -> bool:
-        """False once it has ended, by whatever."""
-        assert self._process is not None
-        return self._process.poll() is None
-
-    def kill(self) -> None:
-        """SIGKILL, in the middle of whatever it does."""
-        self._end(signal.SIGKILL)
-
-    def stop(self) -> int:
-        """SIGTERM, as a deployment does; the exit status."""
-        return self._end(signal.SIGTERM)
-
-    def _end(self, number: signal.Signals) -> int:
-        assert self._process is not None
-        self._process.send_signal(number)
-        return self._process.wait(START_SECONDS)
 
 
 @dataclass
@@ -89,7 +42,7 @@ class Site:
     settings: dict[str, str]
     redis: RedisServer
     emulator: Emulator
-    serve: Serve
+    serve: Server
     workers: Workers
     api: httpx.AsyncClient
 
@@ -227,7 +180,7 @@ async def open_site(
     env = environment(redis, emulator, **settings)
     async with open_gateway(load_settings(env), process="test") as gateway:
         account = await gateway.administration.first_account(team_name="test", user_name="tester")
-    serve = Serve(env, port=port, log=log).start()
+    serve = Server(env, port=port, log=log).start()
     workers = Workers(env).start()
     web: dict[str, Any] = {"base_url": serve.url, "timeout": 30, "trust_env": False, "limits": KEEPING}
     web |= {"headers": {"Authorization": f"Bearer {account.key}"}} | ({"verify": tls.context} if tls else {})
