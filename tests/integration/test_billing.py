@@ -1,7 +1,6 @@
 """fal's bill against ours: differences become entries and alarms, silence changes nothing."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -15,11 +14,11 @@ from app.store import keys
 from app.store.dispatch import LANE_LEASE_MS
 from app.store.jobs import BILLING_MS
 from tests.support.checks import ledger_faults
-from tests.support.emulator import Emulator, running_emulator
+from tests.support.emulator import Emulator
 from tests.support.hand import DAY_MS, Hand
+from tests.support.held import hand_on, running_historian
 from tests.support.redis_server import RedisServer
 from tests.support.refusals import books
-from tests.support.stack import open_stack
 from tests.support.waiting import wait_until
 from workers.billing import PAUSES_MS, looks_at_bill, next_look_ms, reconcile
 from workers.lane import decide_disputes
@@ -33,25 +32,15 @@ MINUTE_MS = 60_000
 @pytest.fixture(scope="module")
 async def biller() -> AsyncIterator[Emulator]:
     """A quick fal that shows its bill to an admin key only."""
-    quick = ("--queue-seconds", "0.05", "--run-seconds", "0.05", "--no-clips", "--concurrency", "50")
-    async with running_emulator(*quick, "--admin-key", ADMIN_KEY) as emulator:
+    async with running_historian() as emulator:
         yield emulator
-
-
-@asynccontextmanager
-async def hand_on(store: RedisServer, biller: Emulator, **more: str) -> AsyncIterator[Hand]:
-    """The pipeline by hand, with a key that may read the bill unless `more` has another."""
-    settings = {"FAL_ADMIN_KEY": ADMIN_KEY, "FILMGATE_FAL_API_URL": biller.url, **more}
-    async with open_stack(store, biller, **settings) as stack:
-        yield Hand(stack)
 
 
 @pytest.fixture
 async def hand(store: RedisServer, biller: Emulator) -> AsyncIterator[Hand]:
-    """That, and a fal whose bill is in order again afterwards."""
+    """The pipeline by hand, and a fal whose bill is in order again afterwards."""
     async with hand_on(store, biller) as made:
         yield made
-        await biller.trouble_platform()
 
 
 async def reconciled(hand: Hand, *jobs: Job) -> list[dict[str, Any]]:
