@@ -2,7 +2,7 @@
 
 import ast
 
-from tests.support.tree import ROOT, python_files
+from tests.support.tree import parsed, python_files
 
 
 def test_every_test_says_what_is_true() -> None:
@@ -11,7 +11,7 @@ def test_every_test_says_what_is_true() -> None:
         f"{path}:{node.lineno} {node.name}"
         for path in python_files()
         if path.parts[0] == "tests" and path.name.startswith("test_")
-        for node in ast.walk(ast.parse((ROOT / path).read_text("utf-8")))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
         if len((ast.get_docstring(node) or "").splitlines()) != 1
     ]

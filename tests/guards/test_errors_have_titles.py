@@ -4,7 +4,7 @@ import ast
 
 from app.api.problems import TITLES
 from app.domain.errors import FilmgateError
-from tests.support.tree import ROOT, python_files
+from tests.support.tree import parsed, python_files
 
 ROOMS = ("api", "services", "store", "registry", "media", "domain", "fal", "webhooks")
 
@@ -21,7 +21,7 @@ def raised_codes() -> dict[str, str]:
     for path in python_files():
         if path.parts[0] != "app" or path.parts[1] not in ROOMS:
             continue
-        for node in ast.walk(ast.parse((ROOT / path).read_text("utf-8"))):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in names:
                 for keyword in node.keywords:
                     if keyword.arg == "code" and isinstance(keyword.value, ast.Constant):
@@ -35,9 +35,10 @@ def text_constants() -> set[str]:
     for path in python_files():
         if path.parts[0] != "app" or path.parts[1] not in ROOMS or path.name == "problems.py":
             continue
-        tree = ast.parse((ROOT / path).read_text("utf-8"))
         found |= {
-            node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+            node.value
+            for node in ast.walk(parsed(path))
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
         }
     return found
 

@@ -3,8 +3,9 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 
-from tests.support.tree import ROOT, python_files
+from tests.support.tree import ROOT, parsed, python_files
 
 # Commands whose work grows with all keys of the store, or with the whole of one.
 KEYSPACE = {"scan", "scan_iter", "keys", "randomkey"}
@@ -78,13 +79,18 @@ LUA_MAY_READ_WHOLE = {
 LUA_CALL = re.compile(r"redis\.p?call\('(\w+)'([^\n]*)")
 
 
-def reads() -> Iterator[tuple[str, str]]:
+@cache
+def reads() -> frozenset[tuple[str, str]]:
+    """What `calls` finds."""
+    return frozenset(calls())
+
+
+def calls() -> Iterator[tuple[str, str]]:
     """`file function command`, and the class of each call to the store that reads without a bound."""
     for path in python_files():
         if path.parts[0] not in {"app", "workers"}:
             continue
-        tree = ast.parse((ROOT / path).read_text("utf-8"))
-        for function in ast.walk(tree):
+        for function in ast.walk(parsed(path)):
             if not isinstance(function, ast.AsyncFunctionDef | ast.FunctionDef):
                 continue
             for call in ast.walk(function):

@@ -1,8 +1,10 @@
 """The project's own files, for the guards over the repository."""
 
+import ast
 import os
 from collections.abc import Iterator
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,3 +26,9 @@ def project_files() -> Iterator[Path]:
 def python_files() -> Iterator[Path]:
     """The Python files among them, the launcher too."""
     return (path for path in project_files() if path.suffix == ".py" or path == Path("dev"))
+
+
+@cache
+def parsed(path: Path) -> ast.Module:
+    """A Python file's syntax tree; the path is relative to the root."""
+    return ast.parse((ROOT / path).read_text("utf-8"))
