@@ -59,7 +59,7 @@ async def outside(tmp_path: Path) -> AsyncIterator[Outside]:
     async with AsyncExitStack() as both:
         fal = await both.enter_async_context(Receiver(tls=server))
         proxy = ConnectProxy({f"{NAME}:443": fal.port}, user="filmgate", password=PASSWORD)
-        yield Outside(fal, await both.enter_async_context(proxy), tmp_path / "server.pem")
+        yield Outside(fal, await both.enter_async_context(proxy), tmp_path / "authority.pem")
 
 
 @asynccontextmanager

@@ -185,7 +185,7 @@ async def test_storage_that_answers_oddly_takes_a_file_or_is_503(stack: Stack, f
     answers = set()
     for kind in ("storage", "put"):
         for name, shape in SHAPES["storage"].items():
-            fal.now["storage"] = shape if kind == "storage" else http(STORED % fal.host.encode())
+            fal.now["storage"] = shape if kind == "storage" else http(STORED % f"127.0.0.1:{fal.port}".encode())
             fal.now["put"] = shape
             reply = await stack.api.post("/v1/files", files={"file": ("a.png", file.getvalue(), "image/png")})
             assert reply.status_code in {201, 503}, (kind, name, reply.text)

@@ -17,7 +17,8 @@ import pytest
 
 from app.egress import EgressPolicy
 from app.webhooks.sender import KEPT_BYTES, READ_BYTES, TOTAL_SECONDS, WIRE_BYTES, Sender
-from tests.support.hostile import ENCRYPTED, HOSTILE, Hostile, Reader, Writer, serving, writes
+from tests.support.hostile import ENCRYPTED, HOSTILE, Hostile, serving, writes
+from tests.support.tcp_server import Reader, Writer
 from tests.support.tls import Certificates, issue_certificates
 from tests.support.tree import ROOT
 
@@ -156,20 +157,13 @@ async def test_others_are_served_while_twenty_of_the_worst_are(certificates: Cer
     await sender.aclose()
 
 
-def expired(folder: Path) -> Certificates:
-    """Certificates of a folder that is older than they last."""
-    long_ago = time.time() - 30 * 86_400
-    os.utime(folder, (long_ago, long_ago))
-    return issue_certificates(folder)
-
-
 async def test_a_certificate_that_proves_nothing_is_a_failure(certificates: Certificates, tmp_path: Path) -> None:
     """Signed by nobody we know, expired, or of another name; the message is not sent."""
     hostile = Hostile(FRIENDLY, None, "", None)
     tls, refused = server_tls(certificates), (None, "retry", "tls")
     assert await one(hostile, tls=tls, trusts=certificates.context) == (200, "delivered", None)
     assert await one(hostile, tls=tls, trusts=None) == refused
-    old = expired(tmp_path)
+    old = issue_certificates(tmp_path, days=-1)
     assert await one(hostile, tls=server_tls(old), trusts=old.context) == refused
     sender = Sender(EgressPolicy.parse("127.0.0.2"), total_timeout=3, tls=certificates.context)
     listens = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.2", 0, ssl=tls)

@@ -5,7 +5,6 @@ prints the attempt with `rss_kb`, the most memory that the process ever had.
 """
 
 import asyncio
-import contextlib
 import json
 import ssl
 import sys
@@ -21,9 +20,8 @@ from typing import TypeAlias
 from app.egress import EgressPolicy
 from app.webhooks.sender import Sender
 from tests.support.memory import peak_kb
+from tests.support.tcp_server import Reader, TcpServer, Writer
 
-Reader: TypeAlias = asyncio.StreamReader
-Writer: TypeAlias = asyncio.StreamWriter
 Script: TypeAlias = Callable[[Reader, Writer], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -121,34 +119,24 @@ ENCRYPTED: dict[str, Hostile] = {
 }
 
 
+class Scripted(TcpServer):
+    """A receiver that reads the request and then does what its script says."""
+
+    def __init__(self, script: Script, *, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(tls=tls)
+        self._script = script
+
+    async def serve(self, reader: Reader, writer: Writer) -> None:
+        """One request."""
+        await reader.readuntil(b"\r\n\r\n")
+        await self._script(reader, writer)
+
+
 @asynccontextmanager
 async def serving(script: Script, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
-    """The URL of a receiver that reads the request and then does this."""
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def accepted(reader: Reader, writer: Writer) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        try:
-            with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-                await reader.readuntil(b"\r\n\r\n")
-                await script(reader, writer)
-        finally:
-            tasks.discard(task)
-            writer.transport.abort() if task.cancelling() else writer.close()
-            with contextlib.suppress(OSError, asyncio.CancelledError):
-                await writer.wait_closed()
-
-    server = await asyncio.start_server(accepted, "127.0.0.1", 0, ssl=tls)
-    try:
-        yield f"{'https' if tls else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook"
-    finally:
-        server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await server.wait_closed()
+    """The URL of such a receiver."""
+    async with Scripted(script, tls=tls) as server:
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{server.port}/hook"
 
 
 async def _attempts(seconds: float, authority: str) -> None:

@@ -4,14 +4,12 @@ A prompt `status 17` asks for the shape 17 of status replies, for that job's pol
 What is about no job (storage, history, bill, keys) is answered with the shape that `now` names.
 """
 
-import asyncio
-import contextlib
 import json
 import re
 from collections import Counter
-from typing import Self
 
 from tests.support.odd_shapes import CLIP_BODY, SHAPES, http
+from tests.support.tcp_server import Reader, TcpServer, Writer
 
 PLACES = {
     "/storage/upload/initiate": "storage",
@@ -24,55 +22,28 @@ NAME = re.compile(r"\b(submit|status|result) (\d+)")
 LONGEST_BODY = 1_000_000
 
 
-class HostileFal:
+class HostileFal(TcpServer):
     """`async with HostileFal() as fal:` listens at `fal.url`; `asked` counts the calls by what they are about."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.now: dict[str, bytes] = {"put": http(b"{}")}
         self.asked: Counter[str] = Counter()
         self._shapes = {kind: list(shapes.values()) for kind, shapes in SHAPES.items()}
-        self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    @property
-    def host(self) -> str:
-        """`127.0.0.1:PORT`."""
-        assert self._server is not None
-        return f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"http://{self.host}"
+        return f"http://{self.host}:{self.port}"
 
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accepted, "127.0.0.1", 0, backlog=1000)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        assert self._server is not None
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        try:
-            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-                length = re.search(r"content-length: *(\d+)", head, re.IGNORECASE)
-                body = await reader.readexactly(min(int(length[1]) if length else 0, LONGEST_BODY))
-                method, target, _ = head.split(" ", 2)
-                writer.write(self._answer(method, target, body))
-                await writer.drain()
-        finally:
-            self._tasks.discard(task)
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
+    async def serve(self, reader: Reader, writer: Writer) -> None:
+        """One call."""
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        length = re.search(r"content-length: *(\d+)", head, re.IGNORECASE)
+        body = await reader.readexactly(min(int(length[1]) if length else 0, LONGEST_BODY))
+        method, target, _ = head.split(" ", 2)
+        writer.write(self._answer(method, target, body))
+        await writer.drain()
 
     def _answer(self, method: str, target: str, body: bytes) -> bytes:
         path = target.partition("?")[0]

@@ -1,15 +1,15 @@
 """A real HTTP server that records what it is sent and answers by script, as a customer's webhook receiver."""
 
 import asyncio
-import contextlib
 import ssl
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Self, TypeAlias
+from typing import TypeAlias
 
+from tests.support.tcp_server import Reader, TcpServer, Writer
 from tests.support.waiting import wait_until
 
 
@@ -56,7 +56,7 @@ def held(reply: Reply, until: asyncio.Event) -> Script:
     return script
 
 
-class Receiver:
+class Receiver(TcpServer):
     """`async with Receiver() as r:` listens at `r.url` until the block ends.
 
     `r.answers([500, Reply(429, {"Retry-After": "7"}), script])` says what the next requests get: a status,
@@ -72,15 +72,10 @@ class Receiver:
         tls: ssl.SSLContext | None = None,
         keep_alive: bool = False,
     ) -> None:
-        self.host = host
-        self.port = port
+        super().__init__(host, port, tls=tls)
         self.requests: list[Received] = []
-        self.connections = 0
-        self._tls = tls
         self._keep_alive = keep_alive
         self._answers: deque[Answer] = deque()
-        self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def url(self) -> str:
@@ -105,37 +100,13 @@ class Receiver:
         await wait_until(arrived, f"{count} requests at the receiver", timeout=timeout)
         return self.requests
 
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accepted, self.host, self.port, ssl=self._tls)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
+    async def serve(self, reader: Reader, writer: Writer) -> None:
+        """One request, or as many as come."""
+        await self._exchange(reader, writer)
+        while self._keep_alive:
+            await self._exchange(reader, writer)
 
-    async def __aexit__(self, *_: object) -> None:
-        assert self._server is not None
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._server.wait_closed()
-
-    async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        self.connections += 1
-        try:
-            # The other side may leave at any time; a script that never ends is cancelled with the receiver.
-            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-                await self._exchange(reader, writer)
-                while self._keep_alive:
-                    await self._exchange(reader, writer)
-        finally:
-            self._tasks.discard(task)
-            writer.transport.abort() if task.cancelling() else writer.close()
-            with contextlib.suppress(OSError, asyncio.CancelledError):
-                await writer.wait_closed()
-
-    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _exchange(self, reader: Reader, writer: Writer) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         request_line, *lines = head.rstrip("\r\n").split("\r\n")
         method, target, _ = request_line.split(" ", 2)

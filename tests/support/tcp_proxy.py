@@ -6,12 +6,11 @@ import socket
 from collections.abc import Callable, Coroutine, Iterable
 from enum import Enum
 from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import Any, TypeAlias
 
-Reader: TypeAlias = asyncio.StreamReader
-Writer: TypeAlias = asyncio.StreamWriter
+from tests.support.tcp_server import CHUNK, Reader, TcpServer, Writer
+
 Side: TypeAlias = tuple[Reader, Writer]
-CHUNK = 1 << 20
 CHANGES = (b"EVAL", b"MULTI")  # what every request to the store that changes something holds
 REQUEST = (
     2  # the client's first chunk says hello; from the second on TLS's handshake is done, and the request comes
@@ -36,59 +35,27 @@ async def pump(reader: Reader, writer: Writer) -> None:
         await writer.drain()
 
 
-class TcpProxy:
+class TcpProxy(TcpServer):
     """Hands bytes on, untouched, between whoever connects to `port` and the server at port `target` of loopback.
 
-    Subclasses say in `exchange` what becomes of them. `connections` counts. `listening` is a socket to use.
+    Subclasses say in `exchange` what becomes of them.
     """
 
     def __init__(self, target: int, *, listening: socket.socket | None = None) -> None:
-        self.port = 0
-        self.connections = 0
+        super().__init__(listening=listening)
         self._target = target
-        self._listening = listening
-        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.stop()
-
-    async def start(self) -> None:
-        """Begin to listen."""
-        place: dict[str, Any] = {"sock": self._listening} if self._listening else {"host": "127.0.0.1", "port": 0}
-        self._server = await asyncio.start_server(self._accept, limit=CHUNK, **place)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def stop(self) -> None:
-        """Close every connection."""
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._server.wait_closed()
+    async def serve(self, reader: Reader, writer: Writer) -> None:
+        """One connection, beside one of its own to the server."""
+        server = await asyncio.open_connection("127.0.0.1", self._target, limit=CHUNK)
+        try:
+            await self.exchange((reader, writer), server)
+        finally:
+            server[1].close()
 
     async def exchange(self, client: Side, server: Side) -> None:
         """One connection, to the end of one of its sides."""
         await first_of(pump(client[0], server[1]), pump(server[0], client[1]))
-
-    async def _accept(self, reader: Reader, writer: Writer) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        self.connections += 1
-        try:
-            with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-                server = await asyncio.open_connection("127.0.0.1", self._target, limit=CHUNK)
-                try:
-                    await self.exchange((reader, writer), server)
-                finally:
-                    server[1].close()
-        finally:
-            writer.transport.abort() if task.cancelling() else writer.close()
-            self._tasks.discard(task)
 
 
 class Moment(Enum):

@@ -33,12 +33,10 @@ class Certificates:
         return ssl.create_default_context(cafile=str(self.authority))
 
 
-def issue_certificates(folder: Path) -> Certificates:
-    """New keys and certificates in `folder`."""
+def issue_certificates(folder: Path, *, days: int = LONG) -> Certificates:
+    """New keys and certificates in `folder`, valid for so many days more; fewer than none have ended."""
     authority, certificate, key = (folder / f"{name}.pem" for name in ("authority", "certificate", "key"))
-    signing = trustme.CA()
-    leaf = signing.issue_cert("127.0.0.1", "localhost")
-    signing.cert_pem.write_to_path(str(authority))
+    leaf = _issued(folder, ["127.0.0.1", "localhost"], days)
     leaf.cert_chain_pems[0].write_to_path(str(certificate))
     leaf.private_key_pem.write_to_path(str(key))
     public = load_pem_x509_certificate(certificate.read_bytes()).public_key()
@@ -47,11 +45,15 @@ def issue_certificates(folder: Path) -> Certificates:
 
 
 def served_for(folder: Path, names: list[str], *, days: int = LONG) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """A server's context for `names`, its certificate valid for `days` more, and a client's that trusts it."""
+    """A server's context for `names`, and a client's that trusts `authority.pem` of the folder alone."""
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    _issued(folder, names, days).configure_cert(server)
+    return server, ssl.create_default_context(cafile=str(folder / "authority.pem"))
+
+
+def _issued(folder: Path, names: list[str], days: int) -> trustme.LeafCert:
+    """A certificate, signed by a new `authority.pem`."""
     now = datetime.fromtimestamp(folder.stat().st_mtime, UTC)
     signing = trustme.CA()
-    leaf = signing.issue_cert(*names, not_before=now - timedelta(days=9), not_after=now + timedelta(days=days))
-    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
-    leaf.configure_cert(server)
-    signing.configure_trust(client)
-    return server, client
+    signing.cert_pem.write_to_path(str(folder / "authority.pem"))
+    return signing.issue_cert(*names, not_before=now - timedelta(days=9), not_after=now + timedelta(days=days))
