@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import subprocess
 import sys
 import time
@@ -19,7 +20,7 @@ CLIENTS = "tests/e2e/clients"
 PROCESSES = "3"  # on two cores: tests wait for other processes more than they work
 NO_TESTS = 5  # pytest's exit code when it collected nothing
 REPORT = ROOT / ".venv" / "report.xml"
-COVERAGE = ROOT / ".venv" / "coverage"  # the processes' own files, then the sum of them
+COVERAGE = ROOT / ".venv" / "coverage"  # a file of each process, then the sum of them
 
 
 class Stage(NamedTuple):
@@ -89,7 +90,7 @@ def run_stage(name: str, args: list[str], *, measured: bool) -> Counter[str]:
 def print_coverage() -> None:
     """Adds up what every process has seen and prints it, the least covered file first."""
     coverage = [sys.executable, "-m", "coverage"]
-    subprocess.run([*coverage, "combine", "-q", str(COVERAGE.parent)], cwd=ROOT, check=False)  # noqa: S603  our own
+    subprocess.run([*coverage, "combine", "-q", str(COVERAGE)], cwd=ROOT, check=False)  # noqa: S603  our own
     subprocess.run([*coverage, "report"], cwd=ROOT, check=False)  # noqa: S603  our own
 
 
@@ -106,6 +107,8 @@ def main(args: list[str]) -> int:
     else:
         stages = QUICK if quick else STAGES
         runs = [(stage.name, ["-n", PROCESSES, "--dist", stage.share, *stage.paths, *args]) for stage in stages]
+    if measured:
+        shutil.rmtree(COVERAGE, ignore_errors=True)
     total = Counter[str]()
     for name, words in runs:
         total += run_stage(name, words, measured=measured)
