@@ -21,7 +21,7 @@ COLUMNS = {
     "details": "details",
 }
 
-group = typer.Typer(no_args_is_help=True, help="The audit log: who did what.")
+group = typer.Typer(no_args_is_help=True)
 
 
 @group.command("list")

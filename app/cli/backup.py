@@ -28,7 +28,7 @@ Target = Annotated[Path, typer.Argument(metavar="DIR", help="A directory that is
 Source = Annotated[Path, typer.Argument(metavar="DIR", help="A directory that `filmgate backup` made.")]
 Replace = Annotated[bool, typer.Option("--replace", help="Move the data that is there aside.")]
 
-group = typer.Typer(no_args_is_help=True, help="Has the store gone back in time, and may it buy?")
+group = typer.Typer(no_args_is_help=True)
 
 
 def _say(words: str) -> None:

@@ -1,50 +1,118 @@
-"""The command, put together: one module for each of its words."""
+"""The command: its words, each loaded when it is asked for, and how it ends."""
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any, NamedTuple
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from app import __version__
-from app.cli import INTERRUPTED, audit, backup, buying, jobs, keys, ledger, limits, roles, teams, users, webhooks
+from app.cli import INTERRUPTED
 from app.cli.exits import CONFIGURATION, FAILED, Failure
-from app.cli.generate import generate
-from app.cli.up import up
-from app.cli.usage import usage
-from app.domain.errors import FilmgateError
-from app.embedded import EmbeddedError, NotPrivate
-from app.settings import SettingsError
+
+
+class Word(NamedTuple):
+    """One word of the command: its function, or its `typer.Typer` of further words, and its line in the help."""
+
+    module: str
+    name: str
+    help: str
+
+
+WORDS = {
+    "up": Word(
+        "app.cli.up",
+        "up",
+        "Start everything on this machine: store, emulator (without FAL_KEY), API, workers. Ctrl-C stops it all.",
+    ),
+    "usage": Word(
+        "app.cli.usage",
+        "usage",
+        "Show jobs, seconds of video and dollars, by the time of the jobs' admission, of every team or of one.",
+    ),
+    "status": Word(
+        "app.cli.buying",
+        "status",
+        "Show slots, breaker, pauses, who waits, workers, held jobs, what is set aside and the newest alarms.",
+    ),
+    "pause": Word(
+        "app.cli.buying",
+        "pause",
+        "Stop buying. Jobs are accepted and wait, and their callers see the reason; what was bought goes on.",
+    ),
+    "resume": Word("app.cli.buying", "resume", "Let buying go on; for everybody, the breaker closes too."),
+    "generate": Word(
+        "app.cli.generate",
+        "generate",
+        "Make a clip from an image: upload, submit, follow, download. Prints the clip's path.",
+    ),
+    "backup": Word(
+        "app.cli.backup", "backup", "Copy the running store into a directory; the store goes on meanwhile."
+    ),
+    "restore": Word(
+        "app.cli.backup",
+        "restore",
+        "Put a backup in the place of the embedded store's data. Nothing is bought until somebody has looked.",
+    ),
+    "serve": Word("app.cli.roles", "serve", "Serve the API, until SIGTERM."),
+    "worker": Word("app.cli.roles", "worker", "Run the workers of this host, until SIGTERM."),
+    "emulator": Word(
+        "app.cli.roles",
+        "emulator",
+        "Run a local fal, for development and tests; its own options follow (see `filmgate emulator --help`).",
+    ),
+    "jobs": Word("app.cli.jobs", "group", "Look at jobs, and end held ones."),
+    "teams": Word("app.cli.teams", "group", "Teams: who pays together."),
+    "users": Word("app.cli.users", "group", "Users: the people and services of a team."),
+    "keys": Word("app.cli.keys", "group", "Keys: give them, change them, take them away."),
+    "limits": Word("app.cli.limits", "group", "Limits: how much of what, in which window, for whom."),
+    "ledger": Word("app.cli.ledger", "group", "The books: every movement of money, credits and corrections."),
+    "audit": Word("app.cli.audit", "group", "The audit log: who did what."),
+    "epoch": Word("app.cli.backup", "group", "Has the store gone back in time, and may it buy?"),
+    "webhooks": Word("app.cli.webhooks", "group", "Forward events to this machine; see and replay webhooks."),
+}
+RAW_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+
+class Words(TyperGroup):
+    """All words in the help, one of them in memory: loading all takes longer than most of them work."""
+
+    def __init__(self, **attributes: Any) -> None:  # noqa: ANN401  Typer's own, handed on
+        super().__init__(**attributes)
+        self.commands = {name: TyperCommand(name, help=word.help) for name, word in WORDS.items()}
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401  Typer keeps these types to itself
+        """As Typer does it, for a run and for the shell's completion, after loading the word that was asked for."""
+        if args and args[0] in WORDS:
+            self.commands[args[0]] = load(args[0])
+        return super().resolve_command(ctx, args)
+
+
+def load(name: str) -> Any:  # noqa: ANN401  Typer keeps the type to itself
+    """The command or the group of this word."""
+    from app.telemetry import set_up_logs  # noqa: PLC0415  not needed for the help
+
+    set_up_logs("auto", process="cli")  # to stderr: stdout is for answers
+    word = WORDS[name]
+    found = getattr(import_module(word.module), word.name)
+    if not isinstance(found, typer.Typer):
+        alone = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+        alone.command(name, context_settings=RAW_ARGUMENTS if name == "emulator" else None)(found)
+        return typer.main.get_command(alone)
+    group = typer.main.get_group(found)
+    group.name, group.help = name, word.help
+    return group
+
 
 cli = typer.Typer(
     name="filmgate",
+    cls=Words,
     help="A self-hosted gateway in front of fal.ai's queue for Kling image-to-video.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
-cli.command("up")(up)
-cli.command("usage")(usage)
-cli.command("status")(buying.status)
-cli.command("pause")(buying.pause)
-cli.command("resume")(buying.resume)
-cli.command("generate")(generate)
-cli.command("backup")(backup.backup)
-cli.command("restore")(backup.restore)
-cli.command("serve")(roles.serve)
-cli.command("worker")(roles.worker)
-cli.command(
-    "emulator", context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
-)(roles.emulator)
-cli.add_typer(jobs.group, name="jobs")
-cli.add_typer(teams.group, name="teams")
-cli.add_typer(users.group, name="users")
-cli.add_typer(keys.group, name="keys")
-cli.add_typer(limits.group, name="limits")
-cli.add_typer(ledger.group, name="ledger")
-cli.add_typer(audit.group, name="audit")
-cli.add_typer(backup.group, name="epoch")
-cli.add_typer(webhooks.group, name="webhooks")
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001  typer calls it so
@@ -66,18 +134,30 @@ def options(
 def run(words: Sequence[str] | None = None) -> None:
     """Run the command with these words, else the process's own; every failure is one sentence on stderr."""
     try:
-        code = cli(args=words, standalone_mode=False)
+        code = cli(args=words, prog_name="filmgate", standalone_mode=False)
     except typer.Abort:
         sys.exit(INTERRUPTED)
     except typer.TyperException as error:  # wrong usage; where only help was asked for, it has been printed
         _end(_sentence(error.format_message()), error.exit_code)
-    except (SettingsError, NotPrivate) as error:
-        _end(str(error), CONFIGURATION)
-    except FilmgateError as error:
-        _end(error.message, FAILED)
-    except (Failure, EmbeddedError) as error:
-        _end(str(error), FAILED)
+    except Exception as error:
+        known = _known(error)
+        if known is None:
+            raise
+        _end(*known)
     sys.exit(code or 0)
+
+
+def _known(error: Exception) -> tuple[str, int] | None:
+    """The sentence and the exit code of a failure; None of a fault of ours."""
+    from app.domain.errors import FilmgateError  # noqa: PLC0415  loaded by now, by whatever raised one of these
+    from app.embedded import EmbeddedError, NotPrivate  # noqa: PLC0415
+    from app.settings import SettingsError  # noqa: PLC0415
+
+    if isinstance(error, SettingsError | NotPrivate):
+        return str(error), CONFIGURATION
+    if isinstance(error, FilmgateError):
+        return error.message, FAILED
+    return (str(error), FAILED) if isinstance(error, Failure | EmbeddedError) else None
 
 
 def _sentence(text: str) -> str:

@@ -35,7 +35,7 @@ HELD = {
 }
 SHOWN = COLUMNS | HELD
 
-group = typer.Typer(no_args_is_help=True, help="Look at jobs, and end held ones.")
+group = typer.Typer(no_args_is_help=True)
 
 
 class Action(StrEnum):

@@ -25,7 +25,7 @@ COLUMNS = {
     "last used": "last_used_at",
 }
 
-group = typer.Typer(no_args_is_help=True, help="Keys: give them, change them, take them away.")
+group = typer.Typer(no_args_is_help=True)
 
 
 @group.command("create")

@@ -33,7 +33,7 @@ UNCHANGED = {
     Correction.OPEN: "it has not ended",
 }
 
-group = typer.Typer(no_args_is_help=True, help="The books: every movement of money, credits and corrections.")
+group = typer.Typer(no_args_is_help=True)
 
 
 @group.command("list")

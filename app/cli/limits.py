@@ -22,7 +22,7 @@ COLUMNS = {
 }
 OWNER_HELP = "A team's or a user's id, or `gateway` for everybody together."
 
-group = typer.Typer(no_args_is_help=True, help="Limits: how much of what, in which window, for whom.")
+group = typer.Typer(no_args_is_help=True)
 
 Owner = Annotated[str, typer.Argument(parser=argument(parse_id), metavar="OWNER", help=OWNER_HELP)]
 

@@ -25,7 +25,7 @@ COLUMNS = {
     "created": "created_at",
 }
 
-group = typer.Typer(no_args_is_help=True, help="Teams: who pays together.")
+group = typer.Typer(no_args_is_help=True)
 
 Weight = Annotated[
     int | None, typer.Option(min=1, max=HIGHEST_WEIGHT, help="Its share when fal is busy, beside the others'.")

@@ -16,7 +16,7 @@ from app.store.accounts import User
 COLUMNS = {"user": "id", "team": "team", "name": "name", "limits": "limits", "created": "created_at"}
 TEAMS_NAMED = 5
 
-group = typer.Typer(no_args_is_help=True, help="Users: the people and services of a team.")
+group = typer.Typer(no_args_is_help=True)
 
 
 async def _viewed(gateway: Gateway, user: User) -> dict[str, Any]:

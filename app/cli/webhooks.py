@@ -47,7 +47,7 @@ Status = Annotated[str | None, typer.Option(help="due, delivered or dead.")]
 Since = Annotated[str | None, typer.Option("--from", metavar="TIME", help="Written then or later.")]
 Until = Annotated[str | None, typer.Option("--to", metavar="TIME", help="Written before.")]
 
-group = typer.Typer(no_args_is_help=True, help="Forward events to this machine; see and replay webhooks.")
+group = typer.Typer(no_args_is_help=True)
 
 
 @group.command("listen")
