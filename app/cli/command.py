@@ -79,18 +79,18 @@ RAW_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True, "help
 class Words(TyperGroup):
     """All words in the help, one of them in memory: loading all takes longer than most of them work."""
 
-    def __init__(self, **attributes: Any) -> None:  # noqa: ANN401  Typer's own, handed on
+    def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         self.commands = {name: TyperCommand(name, help=word.help) for name, word in WORDS.items()}
 
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401  Typer keeps these types to itself
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """As Typer does it, for a run and for the shell's completion, after loading the word that was asked for."""
         if args and args[0] in WORDS:
             self.commands[args[0]] = load(args[0])
         return super().resolve_command(ctx, args)
 
 
-def load(name: str) -> Any:  # noqa: ANN401  Typer keeps the type to itself
+def load(name: str) -> Any:
     """The command or the group of this word."""
     from app.telemetry import set_up_logs  # noqa: PLC0415  not needed for the help
 
