@@ -1,0 +1,87 @@
+"""The command's words: what its help promises, how quickly it starts, and what the shells complete."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.cli.command import WORDS, load
+
+FILMGATE = Path(sys.executable).parent / "filmgate"
+BASH = """eval "$(_FILMGATE_COMPLETE=source_bash filmgate)"
+COMP_WORDS=({words}) COMP_CWORD={last}
+_filmgate_completion filmgate
+echo "${{COMPREPLY[@]}}"
+"""
+FISH = '_FILMGATE_COMPLETE=source_fish filmgate | source; complete -C "{line}"'
+# What zsh's own completion system would be told; it completes in a terminal only.
+ZSH = """_arguments() {{ print -r -- "$@" }}; compdef() {{ }}
+eval "$(_FILMGATE_COMPLETE=source_zsh filmgate)"
+words=({words}); CURRENT={number}; _filmgate_completion
+"""
+
+
+def _in_shell(shell: str, script: str) -> str:
+    path = shutil.which(shell)
+    if path is None:
+        pytest.skip(f"{shell} is not installed")
+    env = {
+        "PATH": f"{FILMGATE.parent}:{os.environ['PATH']}",
+        "HOME": os.environ.get("HOME", "/"),
+        "LC_ALL": "C.UTF-8",
+    }
+    done = subprocess.run([path, "-c", script], env=env, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stderr == ""
+    return done.stdout
+
+
+def test_the_help_says_of_each_word_what_the_word_says_of_itself() -> None:
+    """The table that is shown without loading anything does not lag behind the functions."""
+    untrue = []
+    for name, word in WORDS.items():
+        said = " ".join(load(name).help.split("\n\n")[0].split())
+        if said != word.help:
+            untrue.append((name, said))
+    assert untrue == []
+
+
+def test_each_word_that_holds_words_says_what_they_are_for() -> None:
+    """No command in a group is without its sentence."""
+    silent = []
+    for name in WORDS:
+        found = load(name)
+        silent += [
+            f"{name} {inner}" for inner, command in getattr(found, "commands", {}).items() if not command.help
+        ]
+    assert silent == []
+
+
+def test_the_version_and_the_help_load_no_word() -> None:
+    """What takes the time is not loaded: the store's client, FastAPI, the gateway."""
+    for option in ("--version", "--help"):
+        seen = "import sys; print([m for m in ('redis', 'fastapi', 'httpx', 'pydantic', 'structlog') if m in sys.modules])"
+        program = f"import contextlib, io, app.cli.command as c\nwith contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit): c.run(['{option}'])\n{seen}"
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+        )
+        assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [(["ke"], "keys"), (["keys", "cr"], "create"), (["keys", "create", "--exp"], "--expires-in")],
+    ids=["word", "word of a group", "option"],
+)
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_completes_what_was_begun(shell: str, words: list[str], expected: str) -> None:
+    """Bash, zsh and fish, with the script that the command prints for each."""
+    line = " ".join(["filmgate", *words])
+    script = {
+        "bash": BASH.format(words=line, last=len(words)),
+        "zsh": ZSH.format(words=line, number=len(words) + 1),
+        "fish": FISH.format(line=line),
+    }[shell]
+    assert expected in _in_shell(shell, script)
