@@ -11,4 +11,11 @@ def main() -> None:
         from app.cli.command import run  # noqa: PLC0415  loading takes a while, in which Ctrl-C may come
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    run()
+    run(before_a_word=_send_logs_to_stderr)
+
+
+def _send_logs_to_stderr() -> None:
+    """Stdout is for answers."""
+    from app.telemetry import set_up_logs  # noqa: PLC0415  not needed for the help, and slow to load
+
+    set_up_logs("auto", process="cli")

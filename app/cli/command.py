@@ -1,7 +1,7 @@
 """The command: its words, each loaded when it is asked for, and how it ends."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Annotated, Any, NamedTuple
 
@@ -86,15 +86,13 @@ class Words(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """As Typer does it, for a run and for the shell's completion, after loading the word that was asked for."""
         if args and args[0] in WORDS:
+            ctx.obj()
             self.commands[args[0]] = load(args[0])
         return super().resolve_command(ctx, args)
 
 
 def load(name: str) -> Any:
     """The command or the group of this word."""
-    from app.telemetry import set_up_logs  # noqa: PLC0415  not needed for the help
-
-    set_up_logs("auto", process="cli")  # to stderr: stdout is for answers
     word = WORDS[name]
     found = getattr(import_module(word.module), word.name)
     if not isinstance(found, typer.Typer):
@@ -131,10 +129,13 @@ def options(
     """A self-hosted gateway in front of fal.ai's queue for Kling image-to-video."""
 
 
-def run(words: Sequence[str] | None = None) -> None:
-    """Run the command with these words, else the process's own; every failure is one sentence on stderr."""
+def run(words: Sequence[str] | None = None, *, before_a_word: Callable[[], None] = lambda: None) -> None:
+    """Run the command with these words, else the process's own; every failure is one sentence on stderr.
+
+    `before_a_word` is called before one is loaded, not for the help.
+    """
     try:
-        code = cli(args=words, prog_name="filmgate", standalone_mode=False)
+        code = cli(args=words, prog_name="filmgate", standalone_mode=False, obj=before_a_word)
     except typer.Abort:
         sys.exit(INTERRUPTED)
     except typer.TyperException as error:  # wrong usage; where only help was asked for, it has been printed
