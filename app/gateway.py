@@ -14,14 +14,15 @@ from app.media.parts import PartFolder
 from app.registry.catalog import Catalog
 from app.services.accounts import Accounts
 from app.services.administration import Administration
+from app.services.adoption import Adoption
 from app.services.audit import Audit
 from app.services.backup import Backups
 from app.services.deliveries import Deliveries
 from app.services.epoch import EpochService
 from app.services.fal_door import FalDoor
 from app.services.fal_uploads import FalUploads
+from app.services.fal_webhooks import FalWebhooks
 from app.services.feed import Feed
-from app.services.hints import Hints
 from app.services.jobs import Jobs
 from app.services.ledger import Ledger
 from app.services.limits import Limits
@@ -93,7 +94,8 @@ class Gateway:
     operations: Operations
     alarms: AlarmStore
     health: HealthStore
-    hints: Hints
+    adoption: Adoption
+    fal_webhooks: FalWebhooks
     webhooks: Webhooks
     deliveries: Deliveries
     epoch: EpochService
@@ -264,6 +266,7 @@ def _gateway(
     """The services over the stores: those that others stand on first."""
     uploads = Uploads(fal, stores.accounts)
     accounts = Accounts(stores.accounts, stores.ledger, stores.limits)
+    adoption = Adoption(jobs=stores.jobs, fal=fal, alarms=stores.alarms)
     fal_uploads = FalUploads(
         uploads=uploads,
         store=stores.uploads,
@@ -318,7 +321,8 @@ def _gateway(
         ),
         alarms=stores.alarms,
         health=stores.health,
-        hints=Hints(jobs=stores.jobs, fal=fal, verifier=verifier, alarms=stores.alarms, secrets=stores.secrets),
+        adoption=adoption,
+        fal_webhooks=FalWebhooks(jobs=stores.jobs, adoption=adoption, verifier=verifier, secrets=stores.secrets),
         webhooks=Webhooks(
             catalog=catalog,
             endpoints=stores.endpoints,

@@ -12,7 +12,6 @@ from app.domain.fal_addresses import FalHosts
 from app.domain.jobs import Job, JobError, Status
 from app.fal.protocol import Result, read_video
 from app.gateway import Gateway
-from app.services.hints import ring_differs
 from app.store.jobs import Charge
 from workers.poll import MISSING
 from workers.runtime import Runtime
@@ -99,7 +98,7 @@ async def _settle(gateway: Gateway, job: Job, result: Result) -> None:
         await _ring(gateway, job, error)
     if status is Status.SUCCEEDED and job.told_failed:
         with suppress(StoreUnavailable):  # as above: the end is written
-            await ring_differs(gateway.alarms, job)
+            await gateway.adoption.alarm_if_first_to_differ(job)
 
 
 async def _ring(gateway: Gateway, job: Job, error: JobError) -> None:

@@ -16,7 +16,6 @@ from app.domain.marker import Marker, read_marker
 from app.fal.errors import NotShown
 from app.fal.history import Listing, Seen
 from app.gateway import Gateway
-from app.services.hints import adopt
 from app.store.dispatch import SetAside
 from app.store.jobs import SUBMIT_LEASE_MS
 from workers.aside import ring_aside
@@ -147,7 +146,7 @@ async def _take(gateway: Gateway, ref: str, of_job: list[tuple[Seen, Marker]]) -
         if job is None:
             return
         nonce = job.nonce if job.status is Status.HELD and job.nonce else marker.nonce
-        await adopt(gateway.job_store, gateway.fal, gateway.alarms, job, nonce, seen.request_id)
+        await gateway.adoption.adopt(job, nonce, seen.request_id)
 
 
 async def _is_absent(gateway: Gateway, job: Job, listing: Listing, now_ms: int) -> bool:

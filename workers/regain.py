@@ -10,7 +10,6 @@ from app.domain.jobs import Status
 from app.domain.marker import Marker, read_marker
 from app.fal.errors import NotShown
 from app.gateway import Gateway
-from app.services.hints import adopt
 from app.store.epoch import Epoch
 from app.store.jobs import ref_of
 
@@ -44,7 +43,7 @@ async def regain(gateway: Gateway) -> bool:
         elif job.upstream_request_id == request_id:
             continue
         elif job.status is Status.QUEUED or job.nonce == marker.nonce:
-            adopted += await adopt(gateway.job_store, gateway.fal, gateway.alarms, job, marker.nonce, request_id)
+            adopted += await gateway.adoption.adopt(job, marker.nonce, request_id)
         else:  # it is not cancelled: it may be the one that counts
             await gateway.epoch.alarm_once("epoch_other", OTHER, job=job.id, request_id=request_id)
     suspects = await _suspects(gateway, stop)

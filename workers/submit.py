@@ -16,7 +16,6 @@ from app.domain.marker import Marker, make_marker
 from app.fal.client import SUBMIT_SECONDS
 from app.fal.protocol import Accepted, Refused, Submission, Unknown
 from app.gateway import Gateway
-from app.services.hints import orphan, ring_if_shared
 from app.store.buying import Outcome
 from app.store.jobs import SUBMIT_LEASE_MS, Charge, ref_of
 from workers.runtime import Runtime
@@ -209,14 +208,14 @@ async def _adopt(gateway: Gateway, job: Job, nonce: str, request_id: str) -> Non
     try:
         if await _written(adopt):
             with suppress(StoreUnavailable):  # what was bought is written down
-                await ring_if_shared(gateway.job_store, gateway.alarms, job, request_id)
+                await gateway.adoption.alarm_if_shared(job, request_id)
             return
     except StoreUnavailable:
         log.error("job.unsaved", job=job.id, upstream_request_id=request_id, remedy="adopt it by hand")  # noqa: TRY400  no trace needed
         return
     now = await gateway.job_store.get(ref_of(job))
     if now is None or now.upstream_request_id != request_id:
-        await orphan(gateway.fal, gateway.alarms, job, request_id)
+        await gateway.adoption.orphan(job, request_id)
 
 
 def retry_wait_ms(attempt: int) -> int:

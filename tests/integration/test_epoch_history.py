@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from app.domain.jobs import Status
-from app.services.hints import adopt
 from tests.support.epochs import again, forgetful
 from tests.support.redis_server import RedisServer
 from workers.regain import regain
@@ -41,7 +40,7 @@ async def test_a_marker_gives_a_job_in_line_its_request(server: RedisServer, tmp
         async with again(hand.stack) as gateway:
             job = await hand.job(jobs[0])
             assert job.status is Status.QUEUED
-            assert await adopt(gateway.job_store, gateway.fal, gateway.alarms, job, "a" * 32, ids[0])
+            assert await gateway.adoption.adopt(job, "a" * 32, ids[0])
             await gateway.epoch.accept(actor="olga")
             assert await gateway.dispatch.grant() == 0
         await hand.completed(jobs[0])

@@ -7,7 +7,6 @@ import pytest
 
 from app.domain.ids import new_nonce
 from app.domain.jobs import Money, Status
-from app.services.hints import adopt
 from app.store import keys
 from tests.support.emulator import Emulator
 from tests.support.hooks import FAL, Told, listening
@@ -200,8 +199,8 @@ async def test_a_job_that_changes_while_it_is_adopted_is_looked_at_again(fal: To
     assert await fal.hand.store.requeue(seen, nonce=nonce, wait_ms=0)
     request_id = await fal.at_fal(f"changes {job_id}")
     own = fal.hand.gateway
-    assert await adopt(own.job_store, own.fal, own.alarms, seen, nonce, request_id)
-    assert await adopt(own.job_store, own.fal, own.alarms, seen, nonce, request_id)  # somebody was faster
+    assert await own.adoption.adopt(seen, nonce, request_id)
+    assert await own.adoption.adopt(seen, nonce, request_id)  # somebody was faster
     await fal.succeeds(seen, request_id)
 
 

@@ -10,7 +10,7 @@ import pytest
 from app.domain.errors import Unauthenticated
 from app.domain.marker import make_marker, read_marker
 from app.fal.signature import AGAIN_S, Verifier
-from app.services.hints import Hints
+from app.services.fal_webhooks import FalWebhooks
 from app.store import keys
 from tests.support.emulator import Emulator, running_emulator
 from tests.support.hand import Hand
@@ -33,7 +33,7 @@ async def test_a_key_rotated_while_we_run_is_found(store: RedisServer, emulator:
     ):
         hand, own = Hand(stack), stack.gateway
         verifier = Verifier(stack.settings.jwks_url, user_id="user_emulator", clock=lambda: later[0])
-        hints = Hints(jobs=own.job_store, fal=own.fal, verifier=verifier, alarms=own.alarms, secrets=own.secrets)
+        webhooks = FalWebhooks(jobs=own.job_store, adoption=own.adoption, verifier=verifier, secrets=own.secrets)
 
         async def arrives(count: int) -> None:
             """The newest of so many deliveries."""
@@ -42,7 +42,7 @@ async def test_a_key_rotated_while_we_run_is_found(store: RedisServer, emulator:
                 await own.secrets.of_markers(), one.target.removeprefix("/fal/hooks/").replace("/", ".")
             )
             assert marker is not None
-            await hints.arrived(marker, one.headers.items(), one.body)
+            await webhooks.receive(marker, one.headers.items(), one.body)
 
         await hand.bought()
         await arrives(1)

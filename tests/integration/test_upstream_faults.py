@@ -14,7 +14,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from app.domain.jobs import Job, Money, Status
-from app.services.hints import adopt
 from app.store import keys
 from app.store.alarms import Alarm
 from tests.support.emulator import KLING, Emulator
@@ -271,7 +270,7 @@ async def test_a_second_request_of_one_job_is_cancelled_and_an_alarm(hand: Hand)
     request_id = getattr(twin, "request_id", "")
     gateway = hand.gateway
     for _ in range(2):  # fal may tell of it again
-        assert not await adopt(gateway.job_store, gateway.fal, gateway.alarms, job, job.nonce or "", request_id)
+        assert not await gateway.adoption.adopt(job, job.nonce or "", request_id)
     assert (await hand.job(job.id)).upstream_request_id == job.upstream_request_id
     assert (await hand.stack.emulator.request(request_id))["cancelled"] is True
     assert {(one.job, one.upstream_request_id) for one in await alarms(hand, "orphan")} == {(job.id, request_id)}
