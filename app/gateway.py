@@ -17,7 +17,8 @@ from app.services.administration import Administration
 from app.services.adoption import Adoption
 from app.services.audit import Audit
 from app.services.backup import Backups
-from app.services.deliveries import Deliveries
+from app.services.delivery_log import DeliveryLog
+from app.services.endpoints import Endpoints
 from app.services.epoch import EpochService
 from app.services.fal_door import FalDoor
 from app.services.fal_uploads import FalUploads
@@ -36,7 +37,6 @@ from app.services.tokens import Tokens
 from app.services.uploads import Uploads
 from app.services.usage import Usage
 from app.services.watch import Watch
-from app.services.webhooks import Webhooks
 from app.services.zones import Zones
 from app.settings import Settings, SettingsError, required_url
 from app.starting import require_store
@@ -48,6 +48,7 @@ from app.store.backup import BackupStore
 from app.store.buying import BuyingStore
 from app.store.connection import Client, connect, disconnect
 from app.store.deliveries import DeliveryStore
+from app.store.delivery_log import DeliveryLogStore
 from app.store.dispatch import DispatchStore
 from app.store.endpoints import EndpointStore
 from app.store.epoch import EpochStore
@@ -61,7 +62,6 @@ from app.store.secrets import SecretStore
 from app.store.setting_names import SettingNames
 from app.store.uploads import UploadStore
 from app.store.usage import UsageStore
-from app.store.webhooks import WebhookStore
 from app.store.witness import Witness
 from app.store.zones import ZoneStore
 from app.webhooks.sender import Sender
@@ -96,8 +96,8 @@ class Gateway:
     health: HealthStore
     adoption: Adoption
     fal_webhooks: FalWebhooks
-    webhooks: Webhooks
-    deliveries: Deliveries
+    endpoints: Endpoints
+    delivery_log: DeliveryLog
     epoch: EpochService
     silence: Silence
     backups: Backups
@@ -105,7 +105,7 @@ class Gateway:
     setting_names: SettingNames
     ledger: LedgerStore
     usage_sums: UsageStore
-    webhook_store: WebhookStore
+    deliveries: DeliveryStore
     events: EventStore
     fal: FalClient
     sender: Sender
@@ -159,6 +159,7 @@ class _Stores:
     backup: BackupStore
     buying: BuyingStore
     deliveries: DeliveryStore
+    delivery_log: DeliveryLogStore
     dispatch: DispatchStore
     endpoints: EndpointStore
     epoch: EpochStore
@@ -171,7 +172,6 @@ class _Stores:
     setting_names: SettingNames
     uploads: UploadStore
     usage: UsageStore
-    webhooks: WebhookStore
     zones: ZoneStore
 
 
@@ -235,7 +235,8 @@ def _stores(settings: Settings, redis: Client, patient: Client) -> _Stores:
         audit=audit,
         backup=BackupStore(redis),
         buying=BuyingStore(redis, concurrency=slots),
-        deliveries=DeliveryStore(redis, retention_ms=kept_ms),
+        deliveries=DeliveryStore(redis),
+        delivery_log=DeliveryLogStore(redis, retention_ms=kept_ms),
         dispatch=DispatchStore(redis, patient=patient, concurrency=slots),
         endpoints=EndpointStore(redis, audit, retention_ms=kept_ms),
         epoch=EpochStore(redis),
@@ -248,7 +249,6 @@ def _stores(settings: Settings, redis: Client, patient: Client) -> _Stores:
         setting_names=SettingNames(redis),
         uploads=UploadStore(redis),
         usage=UsageStore(redis),
-        webhooks=WebhookStore(redis),
         zones=ZoneStore(redis, ledger),
     )
 
@@ -323,7 +323,7 @@ def _gateway(
         health=stores.health,
         adoption=adoption,
         fal_webhooks=FalWebhooks(jobs=stores.jobs, adoption=adoption, verifier=verifier, secrets=stores.secrets),
-        webhooks=Webhooks(
+        endpoints=Endpoints(
             catalog=catalog,
             endpoints=stores.endpoints,
             accounts=stores.accounts,
@@ -331,10 +331,10 @@ def _gateway(
             audit=stores.audit,
             alarms=stores.alarms,
             secrets=stores.secrets,
-            deliveries=stores.deliveries,
+            deliveries=stores.delivery_log,
             egress=policy,
         ),
-        deliveries=Deliveries(store=stores.deliveries, endpoints=stores.endpoints, audit=stores.audit),
+        delivery_log=DeliveryLog(store=stores.delivery_log, endpoints=stores.endpoints, audit=stores.audit),
         epoch=EpochService(stores.epoch, Witness(settings.data_dir), alarms=stores.alarms, audit=stores.audit),
         silence=Silence(stores.alarms, expected=settings.real_money),
         backups=Backups(stores.backup),
@@ -342,7 +342,7 @@ def _gateway(
         setting_names=stores.setting_names,
         ledger=stores.ledger,
         usage_sums=stores.usage,
-        webhook_store=stores.webhooks,
+        deliveries=stores.deliveries,
         events=stores.events,
         fal=fal,
         sender=sender,

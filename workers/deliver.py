@@ -9,19 +9,26 @@ from functools import partial
 import structlog
 
 from app.crash import crash_point
+from app.domain.deliveries import (
+    ATTEMPT_LEASE_MS,
+    MAX_IN_FLIGHT_PER_PROCESS,
+    Delivery,
+    DeliveryAttempt,
+    Status,
+    next_delay,
+    verdict,
+    why_disabled,
+)
 from app.domain.events import Event
 from app.domain.ids import split_ref
-from app.domain.webhooks import verdict, why_disabled
 from app.ending import ended
 from app.gateway import Gateway
+from app.store.deliveries import Recorded
 from app.store.dispatch import RUNG_HIDDEN_MS
-from app.store.webhooks import TEAM_PLACES, Delivery, DeliveryAttempt, Recorded, Status
-from app.webhooks.sender import Attempt, next_delay
-from workers.message import message_body, signed
+from app.webhooks.message import message_body, signed
+from app.webhooks.sender import Attempt
 from workers.runtime import Runtime
 
-SENDS_AT_ONCE = 4 * TEAM_PLACES  # of one process; fewer than its connections to the store, which each needs in turn
-HIDDEN_MS = 20_000  # longer than the 15 s an attempt may take
 LOOK_S = 0.1  # how often a round looks for what came due, while attempts are on their way
 OPEN_S = 25.0  # so long a round takes everything; then only what is quick, so that it comes to an end
 ROUND_S = 50.0  # what is on its way now is cut off; it comes due again
@@ -57,7 +64,7 @@ class Round:
                 found = await self._start_due()
                 if not self._flights:
                     return
-                if not found or len(self._flights) >= SENDS_AT_ONCE:
+                if not found or len(self._flights) >= MAX_IN_FLIGHT_PER_PROCESS:
                     await asyncio.wait(self._flights.values(), timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
         finally:
             if self._flights:
@@ -70,13 +77,13 @@ class Round:
 
     async def _start_due(self) -> int:
         """How many were started; what was in hand when a worker died is sent one by one, as it may be why."""
-        room = SENDS_AT_ONCE - len(self._flights)
+        room = MAX_IN_FLIGHT_PER_PROCESS - len(self._flights)
         if room == 0:
             return 0
-        found = await self._gateway.webhook_store.take(
+        found = await self._gateway.deliveries.take(
             limit=room,
             handed_ms=RUNG_HIDDEN_MS,
-            hidden_ms=HIDDEN_MS,
+            hidden_ms=ATTEMPT_LEASE_MS,
             quick=self._left_s < ROUND_S - OPEN_S,
             busy=[split_ref(ref)[0] for ref in self._flights],
         )
@@ -110,27 +117,34 @@ async def deliver(gateway: Gateway, ref: str, *, destination: str | None = None)
     4. write the attempt down: delivered, given up, or due again by the schedule; its endpoint may end with it
     5. who took a webhook in fal's form knows the job's id
     """
-    destination = destination or await gateway.webhook_store.destination(ref)
+    destination = destination or await gateway.deliveries.destination(ref)
     if destination is None:
         return
-    taken = gateway.dispatch.in_hand("deliver", ref, hidden_ms=HIDDEN_MS, destination=destination)
+    taken = gateway.dispatch.in_hand("deliver", ref, hidden_ms=ATTEMPT_LEASE_MS, destination=destination)
     async with taken as now_ms:
         if now_ms:
             await _deliver(gateway, ref, destination, now_ms)
 
 
 async def _deliver(gateway: Gateway, ref: str, destination: str, now_ms: int) -> None:
-    delivery = await gateway.webhook_store.get(ref)
+    delivery = await gateway.deliveries.get(ref)
     team = await gateway.accounts.team(split_ref(ref)[0])
     if delivery is None or delivery.status != "due" or team is None:
-        await gateway.webhook_store.drop(ref, destination)
+        await gateway.deliveries.drop(ref, destination)
         return
-    endpoint = await gateway.webhooks.at(destination) if delivery.endpoint is not None else None
+    endpoint = await gateway.endpoints.at(destination) if delivery.endpoint is not None else None
     if delivery.endpoint is not None and (endpoint is None or endpoint.status != "active"):
         return  # it changed a moment ago: taking deliveries deals with what waits there
     body = message_body(delivery, base_url=gateway.settings.base_url)
     now = datetime.fromtimestamp(now_ms / 1000, UTC)
-    signature = await signed(gateway, delivery, team, endpoint, body, now)
+    by_key = delivery.style == "fal" or (endpoint is not None and endpoint.asymmetric)
+    signature = signed(
+        delivery,
+        body,
+        now,
+        secrets=team.secrets if endpoint is None else endpoint.secrets,
+        key=await gateway.secrets.of_webhooks() if by_key else None,
+    )
     url = delivery.url if endpoint is None else endpoint.url
     attempt = await gateway.sender.send(url, body=body, signature=signature, now=now)
     crash_point("deliver.sent")
@@ -167,9 +181,7 @@ async def _record(
         crash_point("deliver.last")
         status = "dead"
     delay_ms = (delay_s or 0) * 1000
-    recorded = await gateway.webhook_store.record_attempt(
-        ref, made, status=status, health=health, delay_ms=delay_ms
-    )
+    recorded = await gateway.deliveries.record_attempt(ref, made, status=status, health=health, delay_ms=delay_ms)
     log.info(
         "webhook.attempt",
         delivery=delivery.id,
@@ -191,5 +203,5 @@ async def _end(gateway: Gateway, destination: str, attempt: Attempt, recorded: R
         since_ms=recorded.since_ms,
         now_ms=recorded.now_ms,
     )
-    if reason is not None and await gateway.webhooks.disable(destination, reason):
+    if reason is not None and await gateway.endpoints.disable(destination, reason):
         log.warning("webhook.endpoint_disabled", endpoint=destination, reason=reason)

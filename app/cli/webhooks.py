@@ -17,8 +17,8 @@ from app.cli.generate.screen import printable
 from app.cli.listen import Forwarder, Listener
 from app.cli.parse import argument, parse_id
 from app.cli.tables import AsJson, print_json, print_table, print_view, print_views
+from app.domain.endpoints import USUAL_EVENTS
 from app.domain.events import EVENT_TYPES
-from app.domain.webhooks import USUAL_EVENTS
 from app.webhooks.signing import new_secret
 
 SECRET_PREFIX = "whsec_"  # noqa: S105  a prefix, not a secret

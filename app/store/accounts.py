@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.domain.accounts import Caller, Scope
-from app.domain.webhooks import Secret
+from app.domain.endpoints import Secret
 from app.store import keys
 from app.store.audit import Command
 from app.store.connection import Client, store_errors

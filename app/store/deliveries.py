@@ -1,268 +1,161 @@
-"""Deliveries as people look at them: found by what they are, with every attempt, and let go again."""
+"""Deliveries in the store: one event for one destination, an endpoint of the team or a job's own address."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from app.domain.ids import join_ref, split_ref
-from app.domain.webhooks import Health
+from app.domain.deliveries import (
+    ADDRESS_HEALTH_MS,
+    BREAKER_FAILURES,
+    BREAKER_PAUSE_MS,
+    DEAD_LETTERS_MS,
+    ENDPOINT_HEALTH_MS,
+    MAX_IN_FLIGHT,
+    MAX_IN_FLIGHT_PER_HOST,
+    MAX_IN_FLIGHT_PER_TEAM,
+    Delivery,
+    DeliveryAttempt,
+    Status,
+)
+from app.domain.events import Event, Notice
+from app.domain.ids import split_ref
 from app.store import keys
 from app.store.connection import Client, store_errors
+from app.store.events import read_notice
+from app.store.records import read_job, to_json
 from app.store.scripts import script
-from app.store.webhooks import Delivery, DeliveryAttempt, Status, read_attempt, read_delivery
 
-STRETCH = 200  # deliveries looked at in one go
-SCAN_LIMIT = 5_000  # looked at by one request at most; its cursor goes on from there
-EARLIER_ATTEMPTS = 50  # kept from before the last replay: five whole schedules
-REPLAYS_NOTED = 20
-SPACE_MS = 100  # between two replays to the same destination, where many are replayed at once
-AT_ONCE = 100  # replayed by one script
-DEAD: frozenset[Status] = frozenset({"dead"})
-
-Place = tuple[int, str]  # in a list: the time (ms) and the id of the last one looked at
+DESTINATION_RETRY_MS = 100  # until a destination is looked at again that is due and gets nothing now
+DESTINATIONS_PER_TAKE = 200  # destinations looked at in one go
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which deliveries: to this endpoint, of this status, of these event types, written from … until before (ms).
+class Recorded:
+    """After an attempt: how many there were, 0 when the delivery had ended, and how its destination does.
 
-    None lets all pass. The list of dead letters is in the order in which they were given up, the rest in that in
-    which they were written.
+    `failures` in a row, since when (ms), and the store's time; 0 and 0 where the attempt was no failure.
     """
 
-    endpoint: str | None = None
-    statuses: frozenset[Status] | None = None
-    events: frozenset[str] | None = None
-    from_ms: int | None = None
-    to_ms: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Replay:
-    """When (ms) and by which user a delivery was sent again, and how it stood before."""
-
-    at_ms: int
-    by: str
-    status: Status
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A delivery with its past.
-
-    `earlier` are the attempts before the last replay; `next_ms` is when it is tried next, None when it is not.
-    """
-
-    delivery: Delivery
-    earlier: tuple[DeliveryAttempt, ...]
-    replays: tuple[Replay, ...]
-    died_ms: int | None
-    next_ms: int | None = None
-
-    @property
-    def attempts(self) -> tuple[DeliveryAttempt, ...]:
-        """Every attempt that is remembered, the oldest first."""
-        return self.earlier + self.delivery.attempts
+    attempts: int
+    failures: int
+    since_ms: int
+    now_ms: int
 
 
 class DeliveryStore:
-    """Finds deliveries, reads them with their past, and lets them be sent again."""
+    """Hands out deliveries and writes attempts; a delivery is written by the script of its event."""
 
-    def __init__(self, redis: Client, *, retention_ms: int) -> None:
+    def __init__(self, redis: Client) -> None:
         self._redis = redis
-        self._retention_ms = retention_ms
 
-    async def get(self, team: str, delivery_id: str) -> Listed | None:
-        """The delivery, or None; without when it is due."""
+    async def get(self, ref: str) -> Delivery | None:
+        """The delivery, or None."""
         with store_errors():
-            record = await self._redis.hgetall(keys.delivery(join_ref(team, delivery_id)))
-        return _listed(team, record) if record else None
+            record = await self._redis.hgetall(keys.delivery(ref))
+        return read_delivery(split_ref(ref)[0], record) if record else None
 
-    async def read(self, team: str, ids: Sequence[str]) -> list[Listed]:
-        """These deliveries, in this order; what is forgotten is left out."""
+    async def destination(self, ref: str) -> str | None:
+        """Where the delivery goes and waits; None when it is not remembered."""
         with store_errors():
-            pipe = self._redis.pipeline(transaction=False)
-            for delivery_id in ids:
-                pipe.hgetall(keys.delivery(join_ref(team, delivery_id)))
-            records = [record for record in await pipe.execute() if record]
-            for record in records:
-                pipe.zscore(keys.waiting(record["destination"]), join_ref(team, record["id"]))
-            due = await pipe.execute()
-        where = sorted({record["destination"] for record in records})
-        health = dict(zip(where, await self.health(where), strict=True))
-        return [
-            _listed(team, record, _not_before(due_ms, health[record["destination"]]))
-            for record, due_ms in zip(records, due, strict=True)
-        ]
+            found: str | None = await self._redis.hget(keys.delivery(ref), "destination")
+        return found
 
-    async def health(self, destinations: Sequence[str]) -> list[Health]:
-        """How each of these destinations does."""
-        with store_errors():
-            pipe = self._redis.pipeline(transaction=False)
-            for destination in destinations:
-                pipe.hmget(keys.destination(destination), "failures", "since_ms", "open_until")
-            rows = await pipe.execute()
-        return [
-            Health(int(failures or 0), int(since_ms) if since_ms else None, int(until_ms) if until_ms else None)
-            for failures, since_ms, until_ms in rows
-        ]
+    async def take(
+        self, *, limit: int, handed_ms: int, hidden_ms: int, quick: bool, busy: Iterable[str] = ()
+    ) -> list[tuple[str, str]]:
+        """Up to `limit` deliveries that are due, as ref and destination, of each destination a few.
 
-    async def ids_of_job(self, team: str, job_id: str) -> list[str]:
-        """The ids of a job's deliveries, the oldest first."""
-        with store_errors():
-            ids: list[str] = await self._redis.lrange(keys.deliveries(join_ref(team, job_id)), 0, -1)
-        return ids
-
-    async def find(
-        self, team: str, wanted: Wanted, *, after: Place | None, count: int, newest_first: bool
-    ) -> tuple[list[str], Place | None]:
-        """Up to `count` ids of wanted deliveries beyond a place in the list; and the place to go on from.
-
-        1. choose the smallest list that holds them all: dead letters, the endpoint's, or the team's
-        2. look at a stretch of it; keep what is wanted
-        3. stop when one more than `count` was found, the list ends (no place), or enough was looked at
+        They are hidden for `handed_ms`, and hold their places for `hidden_ms`. `quick`: only of destinations with
+        nothing in flight that neither failed nor were slow the last time. `busy` is the team of each delivery that
+        the caller has on its way: a team gets no more than MAX_IN_FLIGHT_PER_TEAM.
         """
-        found: list[Place] = []
-        place = after
-        for _ in range(0, SCAN_LIMIT, STRETCH):
-            rows = await self._stretch(team, wanted, after=place, newest_first=newest_first)
-            for row, fits in zip(rows, await self._fit(team, wanted, rows), strict=True):
-                if fits and len(found) == count:
-                    return [one[1] for one in found], found[-1]
-                place = row
-                if fits:
-                    found.append(row)
-            if len(rows) < STRETCH:
-                return [one[1] for one in found], None
-        return [one[1] for one in found], place
-
-    async def ready(self, team: str, ids: Sequence[str], *, endpoints: Collection[str]) -> list[str]:
-        """Those of these deliveries that go to one of these endpoints, or to an address that a job names."""
         with store_errors():
-            pipe = self._redis.pipeline(transaction=False)
-            for delivery_id in ids:
-                pipe.hget(keys.delivery(join_ref(team, delivery_id)), "destination")
-            where = [split_ref(destination or "")[1] for destination in await pipe.execute()]
-        return [one for one, name in zip(ids, where, strict=True) if name in endpoints or name.startswith("host:")]
-
-    async def replay(self, team: str, ids: Sequence[str], *, by: str, spread: bool) -> list[str]:
-        """Send these again, now or spread over time; the ids of those that were there and not on their way."""
-        done: list[str] = []
-        for start in range(0, len(ids), AT_ONCE):
-            with store_errors():
-                done += await script("replay").run(
-                    self._redis,
-                    keys={"dead": keys.dead(team)},
-                    args={
-                        "prefix": keys.PREFIX,
-                        "team": team,
-                        "by": by,
-                        "space_ms": SPACE_MS if spread else 0,
-                        "kept_ms": self._retention_ms,
-                        "attempts": EARLIER_ATTEMPTS,
-                        "replays": REPLAYS_NOTED,
-                    },
-                    rest=ids[start : start + AT_ONCE],
-                )
-        return done
-
-    async def take_turn(self, owner: str, what: str, *, a_minute: int) -> int:
-        """Take one of so many turns a minute; 0, or how long to wait for one (ms)."""
-        with store_errors():
-            wait_ms = await script("take_turn").run(
+            flat: list[str] = await script("take_deliveries").run(
                 self._redis,
-                keys={"rate": keys.rate(owner, what)},
-                args={"step_ms": 60_000 // a_minute, "burst": a_minute},
+                keys={"due": keys.due("deliver")},
+                args={
+                    "prefix": keys.PREFIX,
+                    "limit": limit,
+                    "looks": DESTINATIONS_PER_TAKE,
+                    "places": MAX_IN_FLIGHT,
+                    "host_places": MAX_IN_FLIGHT_PER_HOST,
+                    "team_places": MAX_IN_FLIGHT_PER_TEAM,
+                    "again_ms": DESTINATION_RETRY_MS,
+                    "failures": BREAKER_FAILURES,
+                    "probe_ms": BREAKER_PAUSE_MS,
+                    "handed_ms": handed_ms,
+                    "hidden_ms": hidden_ms,
+                    "quick": int(quick),
+                    "dead_ms": DEAD_LETTERS_MS,
+                },
+                rest=busy,
             )
-        return int(wait_ms)
+        return list(zip(flat[::2], flat[1::2], strict=True))
 
-    async def _stretch(self, team: str, wanted: Wanted, *, after: Place | None, newest_first: bool) -> list[Place]:
-        """The next STRETCH entries of the list beyond a place; fewer at its end. Ties are in the order of ids."""
-        name, low, high = _list_of(team, wanted)
-        if after is not None:
-            low, high = (low, str(after[0])) if newest_first else (str(after[0]), high)
-        found: list[Place] = []
-        offset = 0
-        while len(found) < STRETCH:
-            with store_errors():
-                rows: list[tuple[str, float]] = await self._redis.zrange(
-                    name,
-                    high if newest_first else low,
-                    low if newest_first else high,
-                    desc=newest_first,
-                    byscore=True,
-                    offset=offset,
-                    num=STRETCH,
-                    withscores=True,
-                )
-            offset += len(rows)
-            places = [(int(score), delivery_id) for delivery_id, score in rows]
-            found += [one for one in places if after is None or (one < after if newest_first else one > after)]
-            if len(rows) < STRETCH:
-                break
-        return found[:STRETCH]
-
-    async def _fit(self, team: str, wanted: Wanted, rows: Sequence[Place]) -> list[bool]:
-        """For each of these, whether it is wanted; what is forgotten is not."""
+    async def drop(self, ref: str, destination: str) -> None:
+        """This delivery is not to be sent any more: it is gone, or has ended."""
         with store_errors():
-            pipe = self._redis.pipeline(transaction=False)
-            for _, delivery_id in rows:
-                pipe.hmget(
-                    keys.delivery(join_ref(team, delivery_id)), "status", "type", "destination", "created_ms"
-                )
-            facts = await pipe.execute()
-        return [_fits(team, wanted, *fact) for fact in facts]
+            pipe = self._redis.pipeline(transaction=True)
+            pipe.zrem(keys.waiting(destination), ref)
+            pipe.zrem(keys.flying(destination), ref)
+            pipe.zrem(keys.flying(destination.partition("#")[0]), ref)
+            await pipe.execute()
+
+    async def record_attempt(
+        self, ref: str, attempt: DeliveryAttempt, *, status: Status, health: str, delay_ms: int = 0
+    ) -> Recorded:
+        """Write an attempt, and what it says of its destination: `good`, `slow`, `failed`, or nothing."""
+        with store_errors():
+            answer = await script("record_attempt").run(
+                self._redis,
+                keys={"delivery": keys.delivery(ref), "due": keys.due("deliver")},
+                args={
+                    "prefix": keys.PREFIX,
+                    "ref": ref,
+                    "status": status,
+                    "delay_ms": delay_ms,
+                    "attempt": to_json(asdict(attempt)),
+                    "health": health,
+                    "failures": BREAKER_FAILURES,
+                    "pause_ms": BREAKER_PAUSE_MS,
+                    "memory_ms": ENDPOINT_HEALTH_MS,
+                    "address_ms": ADDRESS_HEALTH_MS,
+                    "dead_ms": DEAD_LETTERS_MS,
+                },
+            )
+        return Recorded(*map(int, answer))
 
 
-def _list_of(team: str, wanted: Wanted) -> tuple[str, str, str]:
-    """The list to look through, and the lowest and highest time in it; who died did so after it was written."""
-    low = "-inf" if wanted.from_ms is None else str(wanted.from_ms)
-    if wanted.statuses == DEAD:
-        return keys.dead(team), low, "+inf"
-    owner = team if wanted.endpoint is None else join_ref(team, wanted.endpoint)
-    return keys.outbox(owner), low, "+inf" if wanted.to_ms is None else f"({wanted.to_ms}"
-
-
-def _fits(
-    team: str,
-    wanted: Wanted,
-    status: Status | None,
-    kind: str | None,
-    destination: str | None,
-    created_ms: str | None,
-) -> bool:
-    if status is None or created_ms is None:
-        return False
-    return (
-        (wanted.statuses is None or status in wanted.statuses)
-        and (wanted.events is None or kind in wanted.events)
-        and (wanted.endpoint is None or destination == join_ref(team, wanted.endpoint))
-        and (wanted.from_ms is None or int(created_ms) >= wanted.from_ms)
-        and (wanted.to_ms is None or int(created_ms) < wanted.to_ms)
+def read_delivery(team: str, record: dict[str, str]) -> Delivery:
+    """A delivery of the team, as its record in the store has it."""
+    count = int(record["attempts"])
+    status: Any = record["status"]
+    return Delivery(
+        id=record["id"],
+        team=team,
+        destination=record["destination"],
+        url=record["url"],
+        status=status,
+        created_ms=int(record["created_ms"]),
+        event=_read_event(record),
+        attempts=tuple(read_attempt(record[f"attempt:{i}"]) for i in range(1, count + 1)),
+        style="fal" if record.get("style") == "fal" else None,
     )
 
 
-def _listed(team: str, record: dict[str, str], next_ms: float | None = None) -> Listed:
-    return Listed(
-        delivery=read_delivery(team, record),
-        earlier=tuple(map(read_attempt, _numbered(record, "earlier", record.get("earlier")))),
-        replays=tuple(map(_read_replay, _numbered(record, "replay", record.get("replays")))),
-        died_ms=int(record["died_ms"]) if "died_ms" in record else None,
-        next_ms=None if next_ms is None else int(next_ms),
+def read_attempt(text: str) -> DeliveryAttempt:
+    """An attempt, as `record_attempt` was given it."""
+    return DeliveryAttempt(**json.loads(text))
+
+
+def _read_event(record: dict[str, str]) -> Event | Notice:
+    if "notice" in record:
+        return read_notice(record["event_id"], record)
+    return Event(
+        id=record["event_id"],
+        type=record["type"],
+        sequence=int(record["sequence"]),
+        at_ms=int(record["at"]),
+        job=read_job(json.loads(record["record"])),
     )
-
-
-def _not_before(due_ms: float | None, health: Health) -> float | None:
-    """When a delivery is tried: not while the breaker of its destination is open."""
-    return due_ms if due_ms is None or health.probe_ms is None else max(due_ms, health.probe_ms)
-
-
-def _numbered(record: dict[str, str], name: str, count: str | None) -> list[str]:
-    """The entries `name:1` … of a record that are still kept."""
-    names = (f"{name}:{number}" for number in range(1, int(count or 0) + 1))
-    return [record[name] for name in names if name in record]
-
-
-def _read_replay(text: str) -> Replay:
-    at_ms, by, status = text.split(" ")
-    known: Status = "due" if status == "due" else "dead" if status == "dead" else "delivered"
-    return Replay(int(at_ms), by, known)

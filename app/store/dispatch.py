@@ -5,13 +5,13 @@ from contextlib import asynccontextmanager
 
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from app.domain.deliveries import DEAD_LETTERS_MS
 from app.domain.errors import StoreUnavailable
 from app.domain.ids import split_ref
 from app.domain.jobs import Status
 from app.store import keys
 from app.store.connection import Client, store_errors
 from app.store.scripts import script
-from app.store.webhooks import DEAD_MS
 
 GRANT_MS = 90_000  # a grant nobody claimed falls back
 GRANTS_AT_ONCE = 100
@@ -178,7 +178,7 @@ class DispatchStore:
                         "memory_ms": REMEMBERED_MS,
                         "window_ms": RUNG_HIDDEN_MS,
                         "hidden_ms": hidden_ms,
-                        "dead_ms": DEAD_MS,
+                        "dead_ms": DEAD_LETTERS_MS,
                     },
                 )
             )

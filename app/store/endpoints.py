@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from app.domain.endpoints import MAX_ENDPOINTS_PER_TEAM, Endpoint, Secret
 from app.domain.errors import Conflict, FilmgateError
 from app.domain.events import EndpointNotice
 from app.domain.ids import join_ref, new_id
-from app.domain.webhooks import ENDPOINTS, Endpoint, Secret
 from app.store import keys
 from app.store.audit import AuditStore, Command, Require, flat
 from app.store.connection import Client, store_errors
@@ -51,14 +51,16 @@ class EndpointStore:
     async def add(self, actor: str, endpoint: Endpoint, *, require: Sequence[Require]) -> None:
         """Write a new endpoint; Conflict when the team has too many."""
         name = keys.endpoints(endpoint.team)
-        full = Conflict(f"A team has at most {ENDPOINTS} webhook endpoints.", code="too_many_endpoints")
+        full = Conflict(
+            f"A team has at most {MAX_ENDPOINTS_PER_TEAM} webhook endpoints.", code="too_many_endpoints"
+        )
         await self._audit.act(
             actor=actor,
             action="endpoint.add",
             target=endpoint.id,
             details=_told(endpoint),
             writes=[("HSET", name, endpoint.id, _text(endpoint))],
-            require=[*require, Require(("fewer", name, ENDPOINTS), full)],
+            require=[*require, Require(("fewer", name, MAX_ENDPOINTS_PER_TEAM), full)],
         )
 
     async def change(

@@ -13,6 +13,13 @@ import httpx
 import structlog
 
 from app import __version__
+from app.domain.deliveries import (
+    ATTEMPT_TIMEOUT_S,
+    MAX_ANSWER_BYTES,
+    MAX_BODY_KEPT_BYTES,
+    MAX_BODY_READ_BYTES,
+    MAX_LOCATION_CHARS,
+)
 from app.egress import (
     AnswerLimit,
     EgressPolicy,
@@ -23,16 +30,6 @@ from app.egress import (
     guarded_client,
     resolve,
 )
-
-TOTAL_SECONDS = 15.0
-LOCATION_SHOWN = 200  # characters
-READ_BYTES = 65_536  # what is read of an answer's body
-WIRE_BYTES = 2 * READ_BYTES  # what is read of an answer in all, with its headers and its framing
-KEPT_BYTES = 4_096  # what is kept of it
-JITTER = 0.2
-
-# Seconds before each attempt: Standard Webhooks' advice, ten attempts over some 76 hours.
-SCHEDULE: tuple[int, ...] = (0, 5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
 
 Outcome: TypeAlias = Literal["delivered", "retry", "gone", "refused"]
 
@@ -87,7 +84,7 @@ class Sender:
         self,
         policy: EgressPolicy,
         *,
-        total_timeout: float = TOTAL_SECONDS,
+        total_timeout: float = ATTEMPT_TIMEOUT_S,
         tls: ssl.SSLContext | None = None,
         resolver: Resolver = resolve,
     ) -> None:
@@ -117,10 +114,10 @@ class Sender:
             log.exception("webhook.send_broke")
             error = "protocol"
         duration_ms = round((time.monotonic() - began) * 1000)
-        kept = bytes(answer.body[:KEPT_BYTES]).decode(errors="replace")
+        kept = bytes(answer.body[:MAX_BODY_KEPT_BYTES]).decode(errors="replace")
         outcome, error = _judge(answer, error)
         if error == "redirect":
-            kept = f"{_location(answer)}{kept}"[:KEPT_BYTES]
+            kept = f"{_location(answer)}{kept}"[:MAX_BODY_KEPT_BYTES]
         return Attempt(answer.status, outcome, duration_ms, kept, error, retry_after)
 
     async def aclose(self) -> None:
@@ -137,7 +134,7 @@ class Sender:
         return None
 
     async def _post(self, url: str, headers: Mapping[str, str], body: bytes, answer: _Answer) -> None:
-        limit = AnswerLimit(WIRE_BYTES)
+        limit = AnswerLimit(MAX_ANSWER_BYTES)
         watched = {"trace": limit.watch}
         post = self._client.stream("POST", url, content=body, headers=headers, extensions=watched)
         try:
@@ -146,24 +143,11 @@ class Sender:
                 answer.headers = response.headers
                 answer.location = response.extensions["location"]
                 async for chunk in response.aiter_raw():
-                    answer.body += chunk[: READ_BYTES - len(answer.body)]
-                    if len(answer.body) == READ_BYTES:
+                    answer.body += chunk[: MAX_BODY_READ_BYTES - len(answer.body)]
+                    if len(answer.body) == MAX_BODY_READ_BYTES:
                         break
         finally:
             await limit.hang_up()
-
-
-def next_delay(attempt: int, retry_after: int | None, jitter: float) -> int | None:
-    """Seconds to wait after `attempt` attempts (0 before the first); None when there is no further one.
-
-    `jitter` is a random number from -1 to 1 and moves the delay by up to 20 %. A receiver's Retry-After may
-    lengthen the delay up to twice its length, and never shortens it.
-    """
-    if attempt >= len(SCHEDULE):
-        return None
-    planned = SCHEDULE[attempt]
-    delay = round(planned * (1 + JITTER * jitter))
-    return delay if retry_after is None else min(max(delay, retry_after), 2 * planned)
 
 
 def _judge(answer: _Answer, error: str | None) -> tuple[Outcome, str | None]:
@@ -180,8 +164,9 @@ def _judge(answer: _Answer, error: str | None) -> tuple[Outcome, str | None]:
 
 def _location(answer: _Answer) -> str:
     """Where a redirect points to, as a line; it is shown, and nobody goes there."""
-    text = "".join(one for one in answer.location[:LOCATION_SHOWN] if one.isprintable())
-    return f"Location: {text}\n" if text else ""
+    text = "".join(one for one in answer.location[:MAX_LOCATION_CHARS] if one.isprintable())
+    return f"Location: {text}
+" if text else ""
 
 
 def _code(exception: Exception) -> str:

@@ -28,9 +28,9 @@ MAY_READ_WHOLE = {
     "app/store/accounts.py file hgetall": "one file",
     "app/store/accounts.py _hashes hgetall": "one account",
     "app/store/buying.py state hgetall": "the breaker, and paused teams",
-    "app/store/deliveries.py get hgetall": "one delivery",
-    "app/store/deliveries.py read hgetall": "one delivery each, of a page",
-    "app/store/deliveries.py ids_of_job lrange": "one job's deliveries",
+    "app/store/delivery_log.py get hgetall": "one delivery",
+    "app/store/delivery_log.py read hgetall": "one delivery each, of a page",
+    "app/store/delivery_log.py ids_of_job lrange": "one job's deliveries",
     "app/store/dispatch.py aside hgetall": "steps that were set aside",
     "app/store/dispatch.py durations lrange": "kept at fifty",
     "app/store/dispatch.py workers zrangebyscore": "worker processes, without those that are gone",
@@ -56,7 +56,7 @@ MAY_READ_WHOLE = {
     "app/store/uploads.py find hgetall": "one upload",
     "app/store/usage.py _read hgetall": "one day of a team: its users, keys and models",
     "app/store/usage.py counted hgetall": "teams, which administrators make",
-    "app/store/webhooks.py get hgetall": "one delivery",
+    "app/store/deliveries.py get hgetall": "one delivery",
 }
 LUA_MAY_READ_WHOLE = {
     "agree.lua HGETALL": "one row of a few bytes for each host that is alive",

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from app.domain.deliveries import ATTEMPT_LEASE_MS
 from app.domain.jobs import Status
 from app.ending import ended
 from app.store import keys
@@ -18,7 +19,7 @@ from tests.support.receiver import Receiver, Reply, held
 from tests.support.redis_server import RedisServer
 from tests.support.stack import open_stack
 from tests.support.waiting import wait_until
-from workers.deliver import HIDDEN_MS, deliver
+from workers.deliver import deliver
 
 pytestmark = pytest.mark.anyio
 
@@ -107,13 +108,13 @@ async def test_an_attempt_keeps_the_address_it_went_to(hand: Hand, receiver: Rec
         await change(api, made["id"], url=f"{receiver.url}/new")
         await hand.make_due("deliver", ref)
         await deliver(hand.gateway, ref)
-    delivery = await hand.gateway.webhook_store.get(ref)
+    delivery = await hand.gateway.deliveries.get(ref)
     assert delivery is not None
     assert [one.url for one in delivery.attempts] == [f"{receiver.url}/old", f"{receiver.url}/new"]
     text = await hand.redis.hget(keys.delivery(ref), "attempt:1")
     older = {name: value for name, value in json.loads(text).items() if name != "url"}
     await hand.redis.hset(keys.delivery(ref), "attempt:1", json.dumps(older))
-    delivery = await hand.gateway.webhook_store.get(ref)
+    delivery = await hand.gateway.deliveries.get(ref)
     assert delivery is not None
     assert delivery.attempts[0].url is None
 
@@ -141,7 +142,7 @@ async def test_one_delivery_is_in_one_workers_hands(hand: Hand, receiver: Receiv
 
     await wait_until(one_is_left, "seven tasks have nothing to send", timeout=10)
     await receiver.wait_for(1)
-    assert 10_000 < await due_in_ms(hand, ref) <= HIDDEN_MS
+    assert 10_000 < await due_in_ms(hand, ref) <= ATTEMPT_LEASE_MS
     answers.set()
     await asyncio.gather(*sending)
     assert len(receiver.requests) == 1
@@ -181,7 +182,7 @@ async def test_a_private_address_is_refused_when_the_socket_is_opened(
         hand.team = job.team
         ref = await only_delivery(hand)
         await deliver(stack.gateway, ref)
-        delivery = await stack.gateway.webhook_store.get(ref)
+        delivery = await stack.gateway.deliveries.get(ref)
         assert delivery is not None
         assert [(one.outcome, one.error) for one in delivery.attempts] == [("refused", "forbidden_target")]
         assert delivery.status == "due"

@@ -6,9 +6,9 @@ from typing import Any
 import httpx
 import pytest
 
-from app.services.webhooks import TESTS_A_MINUTE
+from app.domain.deliveries import BREAKER_FAILURES
+from app.services.endpoints import TEST_EVENTS_PER_MINUTE
 from app.store import keys
-from app.store.webhooks import FAILURES
 from tests.support.endpoints import change, chief, endpoint, sent
 from tests.support.hand import Hand
 from tests.support.receiver import Receiver, Reply
@@ -27,18 +27,18 @@ async def read(api: httpx.AsyncClient, path: str, **query: Any) -> dict[str, Any
 
 async def test_an_endpoint_shows_how_its_attempts_go(hand: Hand, receiver: Receiver) -> None:
     """Failures in a row, since when, and when it is probed; what waits behind the breaker is not due before."""
-    receiver.answers([500] * FAILURES)
+    receiver.answers([500] * BREAKER_FAILURES)
     async with chief(hand.stack) as api:
         made = await endpoint(api, receiver.url, events=["job.queued"])
         path = f"/v1/webhook-endpoints/{made['id']}"
         names = ("failures_in_a_row", "failing_since", "next_probe_at")
         assert [made[name] for name in names] == [0, None, None]
-        for _ in range(FAILURES + 1):
+        for _ in range(BREAKER_FAILURES + 1):
             await hand.admit()
         while await sent(hand):
             pass
         view = await read(api, path)
-        assert (view["status"], view["failures_in_a_row"]) == ("active", FAILURES)
+        assert (view["status"], view["failures_in_a_row"]) == ("active", BREAKER_FAILURES)
         assert view["failing_since"] < view["next_probe_at"]
         assert (await read(api, "/v1/webhook-endpoints"))["data"] == [view]
         (untried,) = [one for one in (await read(api, f"{path}/deliveries"))["data"] if not one["attempts"]]
@@ -118,9 +118,9 @@ async def test_test_events_are_so_many_a_minute(hand: Hand) -> None:
     """Then 429, with when to come again."""
     async with chief(hand.stack) as api:
         path = f"/v1/webhook-endpoints/{(await endpoint(api, 'https://consumer.example/hook'))['id']}/test"
-        replies = [await api.post(path) for _ in range(TESTS_A_MINUTE + 1)]
-    assert [reply.status_code for reply in replies] == [202] * TESTS_A_MINUTE + [429]
-    assert 1 <= int(replies[-1].headers["retry-after"]) <= 60 // TESTS_A_MINUTE
+        replies = [await api.post(path) for _ in range(TEST_EVENTS_PER_MINUTE + 1)]
+    assert [reply.status_code for reply in replies] == [202] * TEST_EVENTS_PER_MINUTE + [429]
+    assert 1 <= int(replies[-1].headers["retry-after"]) <= 60 // TEST_EVENTS_PER_MINUTE
 
 
 async def test_no_body_is_an_empty_one(hand: Hand) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from app.domain.deliveries import ATTEMPT_LEASE_MS
 from app.domain.jobs import Money, Status
 from app.store import keys
 from app.store.dispatch import SetAside
@@ -20,7 +21,7 @@ from tests.support.stack import open_stack
 from tests.support.up import clean_environment, run_command
 from tests.support.waiting import wait_until
 from tests.support.workers import Workers
-from workers.deliver import HIDDEN_MS, deliver
+from workers.deliver import deliver
 from workers.finalize import finalize, finalize_all
 from workers.runtime import Runtime
 
@@ -156,8 +157,8 @@ async def test_a_delivery_that_ends_its_workers_is_a_dead_letter(hand: Hand, rec
         for _ in range(2):
             ((ref, destination),) = await taken(hand)
             dispatch = hand.gateway.dispatch
-            assert await dispatch.take_up("deliver", ref, hidden_ms=HIDDEN_MS, destination=destination)
-            await later(hand, made["id"], ms=HIDDEN_MS)
+            assert await dispatch.take_up("deliver", ref, hidden_ms=ATTEMPT_LEASE_MS, destination=destination)
+            await later(hand, made["id"], ms=ATTEMPT_LEASE_MS)
         await hand.admit()  # one place there: it waits behind the poison
         assert [handed[0] for handed in await taken(hand)] == [ref]
         with pytest.raises(SetAside):

@@ -8,9 +8,15 @@ import pytest
 from standardwebhooks import Webhook
 
 from app.domain.accounts import USER_SCOPES, Scope
-from app.services.deliveries import MANY_A_MINUTE, SINGLES_A_MINUTE
+from app.domain.deliveries import (
+    BULK_REPLAYS_PER_MINUTE,
+    EARLIER_ATTEMPTS_KEPT,
+    REPLAY_SPACING_MS,
+    REPLAYS_KEPT,
+    REPLAYS_PER_MINUTE,
+)
 from app.store import keys
-from app.store.deliveries import AT_ONCE, EARLIER_ATTEMPTS, REPLAYS_NOTED, SPACE_MS
+from app.store.delivery_log import REPLAYS_PER_SCRIPT
 from tests.support.callers import calling, colleague
 from tests.support.endpoints import change, chief, endpoint, later, sent, taken
 from tests.support.hand import Hand
@@ -112,15 +118,15 @@ async def test_the_past_of_a_delivery_does_not_grow_without_end(hand: Hand, rece
         await hand.admit()
         await sent(hand)
         (one,) = await log(api)
-        total = EARLIER_ATTEMPTS + 3
+        total = EARLIER_ATTEMPTS_KEPT + 3
         for _ in range(total):
-            assert await hand.gateway.deliveries._store.replay(hand.team, [one["id"]], by="user_1", spread=False)
+            assert await hand.gateway.delivery_log._store.replay(hand.team, [one["id"]], by="user_1", spread=False)
             await sent(hand)
         (shown,) = await log(api)
         record = await hand.redis.hgetall(keys.delivery(hand.ref(one["id"])))
-    assert (len(shown["attempts"]), len(shown["replays"])) == (EARLIER_ATTEMPTS + 1, REPLAYS_NOTED)
-    assert sum(name.startswith("earlier:") for name in record) == EARLIER_ATTEMPTS
-    assert sum(name.startswith("replay:") for name in record) == REPLAYS_NOTED
+    assert (len(shown["attempts"]), len(shown["replays"])) == (EARLIER_ATTEMPTS_KEPT + 1, REPLAYS_KEPT)
+    assert sum(name.startswith("earlier:") for name in record) == EARLIER_ATTEMPTS_KEPT
+    assert sum(name.startswith("replay:") for name in record) == REPLAYS_KEPT
     times = [attempt["at"] for attempt in shown["attempts"]]
     assert times == sorted(times)
 
@@ -171,7 +177,7 @@ async def test_a_range_of_time_is_replayed_by_parts_and_in_order(hand: Hand, rec
 
 async def test_many_replays_are_spread_so_that_the_consumer_is_not_flooded(hand: Hand, receiver: Receiver) -> None:
     """To one destination one after the other, also over two requests; to another one beside it."""
-    count = AT_ONCE // 2 + 10
+    count = REPLAYS_PER_SCRIPT // 2 + 10
     async with chief(hand.stack) as api:
         ours = [await endpoint(api, f"{receiver.url}/{n}", events=["job.queued"]) for n in range(2)]
         for _ in range(count):
@@ -182,10 +188,10 @@ async def test_many_replays_are_spread_so_that_the_consumer_is_not_flooded(hand:
         for made in ours:
             name = keys.waiting(f"{hand.team}/{made['id']}")
             due = [score for _, score in await hand.redis.zrange(name, 0, -1, withscores=True)]
-            assert all(later - earlier >= SPACE_MS for earlier, later in pairwise(due))
+            assert all(later - earlier >= REPLAY_SPACING_MS for earlier, later in pairwise(due))
         now_ms = await hand.gateway.dispatch.now_ms()
         ahead_ms = max(due) - now_ms
-        assert count * SPACE_MS - 5_000 < ahead_ms <= 2 * count * SPACE_MS
+        assert count * REPLAY_SPACING_MS - 5_000 < ahead_ms <= 2 * count * REPLAY_SPACING_MS
 
 
 async def test_replays_are_limited_by_the_minute(hand: Hand) -> None:
@@ -198,7 +204,7 @@ async def test_replays_are_limited_by_the_minute(hand: Hand) -> None:
         assert (await replay(api))["replayed"] == 0
         await replay_one(api, one["id"])
         after_ms = await hand.gateway.dispatch.now_ms()
-        for what, number in (("replay", SINGLES_A_MINUTE), ("replays", MANY_A_MINUTE)):
+        for what, number in (("replay", REPLAYS_PER_MINUTE), ("replays", BULK_REPLAYS_PER_MINUTE)):
             rate, turn_ms = keys.rate(hand.team, what), 60_000 / number
             assert before_ms + turn_ms - 1 <= int(await hand.redis.get(rate)) <= after_ms + turn_ms + 1
             # as if all the others were taken, and more, so that none comes back during what follows
@@ -209,7 +215,7 @@ async def test_replays_are_limited_by_the_minute(hand: Hand) -> None:
                 await other.post(f"/v1/deliveries/{one['id']}/replay"),
             ):
                 assert_problem(reply, 429, "over_limit")
-                assert 0 < int(reply.headers["retry-after"]) <= 60 // MANY_A_MINUTE + SLACK_MS // 1000
+                assert 0 < int(reply.headers["retry-after"]) <= 60 // BULK_REPLAYS_PER_MINUTE + SLACK_MS // 1000
 
 
 @pytest.mark.parametrize("state", ["paused", "disabled", "deleted"])
@@ -225,7 +231,7 @@ async def test_nothing_is_replayed_to_an_endpoint_that_gets_nothing(
         if state == "paused":
             await change(api, made["id"], paused=True)
         elif state == "disabled":
-            assert await hand.gateway.webhooks.disable(f"{hand.team}/{made['id']}", "It is gone.")
+            assert await hand.gateway.endpoints.disable(f"{hand.team}/{made['id']}", "It is gone.")
         else:
             await api.delete(f"/v1/webhook-endpoints/{made['id']}")
         (dead,) = await log(api, status="dead")

@@ -13,9 +13,10 @@ import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from app import __version__
+from app.domain.deliveries import MAX_BODY_KEPT_BYTES, MAX_LOCATION_CHARS, SCHEDULE_S, next_delay
 from app.egress import Address, EgressPolicy
 from app.webhooks import signing
-from app.webhooks.sender import KEPT_BYTES, LOCATION_SHOWN, SCHEDULE, Attempt, Sender, next_delay
+from app.webhooks.sender import Attempt, Sender
 from tests.support.memory import forget_peak, peak_kb
 from tests.support.receiver import Answer, Receiver, Reply, held
 
@@ -144,7 +145,7 @@ async def test_where_a_redirect_points_to_is_shown(send: Send) -> None:
     """Before the body of the answer, and cut; what cannot be printed is left out."""
     there = "https://elsewhere.example/hook?" + "q" * 300
     attempt = await send(Reply(308, {"Location": there}))
-    assert attempt.answer.splitlines()[0] == f"Location: {there[:LOCATION_SHOWN]}"
+    assert attempt.answer.splitlines()[0] == f"Location: {there[:MAX_LOCATION_CHARS]}"
     odd = b"HTTP/1.1 302 Found\r\nContent-Length: 5\r\nLocation: /a\xc2\x85b\r\n\r\nmoved"
     assert (await send(closing(odd))).answer == "Location: /ab\nmoved"
 
@@ -201,7 +202,7 @@ async def test_the_beginning_of_the_answer_is_kept_as_text(send: Send) -> None:
     """4 KB of it, and no byte sequence breaks it."""
     attempt = await send(Reply(500, body=b"no \xff\xfe: " + b"x" * 10_000))
     assert attempt.answer.startswith("no \ufffd\ufffd: xxx")
-    assert len(attempt.answer) == KEPT_BYTES
+    assert len(attempt.answer) == MAX_BODY_KEPT_BYTES
 
 
 def raw(*parts: bytes, pause: float = 0, repeat: bytes = b"", times: int = 0) -> Answer:
@@ -264,7 +265,7 @@ async def assert_costs_little(send: Send, answer: Answer, expected: tuple[int | 
     assert (attempt.status, attempt.outcome, attempt.error) == expected
     assert attempt.duration_ms < 10_000
     assert peak_kb() - before < 5_000  # KB
-    assert len(attempt.answer) <= KEPT_BYTES
+    assert len(attempt.answer) <= MAX_BODY_KEPT_BYTES
 
 
 @pytest.mark.parametrize(("answer", "expected"), ENDLESS.values(), ids=ENDLESS)
@@ -343,14 +344,14 @@ async def test_a_slow_receiver_does_not_hold_up_a_quick_one(receiver: Receiver, 
 
 def test_ten_attempts_in_three_days() -> None:
     """The schedule of Standard Webhooks: 75 hours and 35 minutes."""
-    assert [next_delay(made, None, 0) for made in range(11)] == [*SCHEDULE, None]
-    assert sum(SCHEDULE) == 75 * 3600 + 35 * 60 + 5
+    assert [next_delay(made, None, 0) for made in range(11)] == [*SCHEDULE_S, None]
+    assert sum(SCHEDULE_S) == 75 * 3600 + 35 * 60 + 5
 
 
 @pytest.mark.parametrize("made", range(1, 10))
 def test_delays_vary_by_a_fifth(made: int) -> None:
     """So that what failed together does not return together."""
-    planned = SCHEDULE[made]
+    planned = SCHEDULE_S[made]
     assert next_delay(made, None, -1) == round(planned * 0.8)
     assert next_delay(made, None, 1) == round(planned * 1.2)
 

@@ -9,18 +9,23 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from app.domain.deliveries import (
+    DEAD_LETTERS_MS,
+    DISABLE_AFTER_FAILURES,
+    DISABLE_AFTER_MS,
+    MAX_MESSAGE_BYTES,
+    Delivery,
+)
 from app.domain.events import EVENT_TYPES, Event
 from app.domain.ids import split_ref
 from app.domain.limits import Limit, Unit, Window
-from app.domain.webhooks import FAILING_MS, FAILURES_UNTIL_DISABLED
 from app.store import keys
 from app.store.jobs import DAY_MS
-from app.store.webhooks import DEAD_MS, Delivery
+from app.webhooks.message import message_body
 from tests.support.endpoints import change, chief, deliveries, endpoint, later, sent, taken
 from tests.support.hand import Hand
 from tests.support.receiver import Received, Receiver
 from workers.deliver import deliver
-from workers.message import MOST_BYTES, message_body
 
 pytestmark = pytest.mark.anyio
 
@@ -206,13 +211,13 @@ async def test_an_endpoint_that_fails_for_five_days_is_disabled(hand: Hand, rece
                 await deliver(hand.gateway, ref)
             return str((await api.get(f"/v1/webhook-endpoints/{made['id']}")).json()["status"])
 
-        assert await fails(FAILURES_UNTIL_DISABLED + 1) == "active"  # many, but within a minute
-        await later(hand, made["id"], ms=FAILING_MS)
+        assert await fails(DISABLE_AFTER_FAILURES + 1) == "active"  # many, but within a minute
+        await later(hand, made["id"], ms=DISABLE_AFTER_MS)
         await canceled(hand)
         (ref,) = [ref for ref in await hand.due("deliver") if await fresh(hand, ref)]
         await deliver(hand.gateway, ref)  # it answers once
-        assert await fails(FAILURES_UNTIL_DISABLED - 1) == "active"
-        await later(hand, made["id"], ms=FAILING_MS)
+        assert await fails(DISABLE_AFTER_FAILURES - 1) == "active"
+        await later(hand, made["id"], ms=DISABLE_AFTER_MS)
         assert await fails(1) == "disabled"
         shown = (await api.get(f"/v1/webhook-endpoints/{made['id']}")).json()
         assert "5 days" in shown["disabled_reason"]
@@ -220,7 +225,7 @@ async def test_an_endpoint_that_fails_for_five_days_is_disabled(hand: Hand, rece
 
 async def fresh(hand: Hand, ref: str) -> bool:
     """True for a delivery that was not tried yet."""
-    delivery = await hand.gateway.webhook_store.get(ref)
+    delivery = await hand.gateway.deliveries.get(ref)
     return delivery is not None and not delivery.attempts
 
 
@@ -326,20 +331,20 @@ async def test_dead_letters_are_kept_for_thirty_days(hand: Hand, receiver: Recei
     (dead,) = await deliveries(hand, dead=True)
     assert (dead.id, dead.status, len(dead.attempts)) == (split_ref(ref)[1], "dead", 10)
     left_ms = await hand.redis.pttl(keys.delivery(ref))
-    assert DEAD_MS - 60_000 < left_ms <= DEAD_MS
+    assert DEAD_LETTERS_MS - 60_000 < left_ms <= DEAD_LETTERS_MS
 
 
 async def test_a_message_stays_below_twenty_kilobytes(hand: Hand, receiver: Receiver) -> None:
     """A job with long logs and a long refusal still fits; the job itself shows them."""
     job = await hand.ended(webhook_url=receiver.url, metadata={"order": "7"})
     (ref,) = await hand.due("deliver")
-    delivery = await hand.gateway.webhook_store.get(ref)
+    delivery = await hand.gateway.deliveries.get(ref)
     assert delivery is not None
     assert isinstance(delivery.event, Event)
     logs = [{"message": "x" * 1000, "level": "INFO", "timestamp": None}] * 50
     long = replace(delivery, event=replace(delivery.event, job=replace(job, input=None, logs=logs)))
     body = message_body(long, base_url="http://filmgate.test")
-    assert len(body) < MOST_BYTES
+    assert len(body) < MAX_MESSAGE_BYTES
     assert json.loads(body)["data"]["metadata"] == {"order": "7"}
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
+from app.domain.endpoints import MAX_ENDPOINTS_PER_TEAM, USUAL_EVENTS
 from app.domain.events import EVENT_TYPES
-from app.domain.webhooks import ENDPOINTS, USUAL_EVENTS
 from app.store import keys
 from tests.support.endpoints import change, chief, endpoint, sent
 from tests.support.hand import Hand
@@ -112,11 +112,11 @@ async def test_every_event_type_may_be_asked_for(stack: Stack) -> None:
 async def test_a_team_has_fifty_endpoints_at_most(stack: Stack) -> None:
     """The next is 409, and another team's do not count."""
     async with chief(stack) as api:
-        for number in range(ENDPOINTS):
+        for number in range(MAX_ENDPOINTS_PER_TEAM):
             await endpoint(api, f"{URL}/{number}")
         assert_problem(await api.post("/v1/webhook-endpoints", json={"url": URL}), 409, "too_many_endpoints")
         listed = (await api.get("/v1/webhook-endpoints")).json()["data"]
-    assert [one["url"] for one in listed] == [f"{URL}/{number}" for number in range(ENDPOINTS)]
+    assert [one["url"] for one in listed] == [f"{URL}/{number}" for number in range(MAX_ENDPOINTS_PER_TEAM)]
 
 
 async def test_every_act_is_a_line_in_the_audit_log_without_the_secret(stack: Stack) -> None:

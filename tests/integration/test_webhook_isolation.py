@@ -14,17 +14,25 @@ import httpx
 import pytest
 
 from app.domain.accounts import USER_SCOPES, Scope
+from app.domain.deliveries import (
+    ATTEMPT_LEASE_MS,
+    BREAKER_FAILURES,
+    BREAKER_PAUSE_MS,
+    MAX_IN_FLIGHT,
+    MAX_IN_FLIGHT_PER_HOST,
+    MAX_IN_FLIGHT_PER_TEAM,
+)
 from app.domain.ids import split_ref
 from app.store import keys
+from app.store.deliveries import DESTINATION_RETRY_MS
 from app.store.dispatch import RUNG_HIDDEN_MS
-from app.store.webhooks import AGAIN_MS, FAILURES, HOST_PLACES, PAUSE_MS, PLACES, TEAM_PLACES
 from tests.support.callers import calling
 from tests.support.endpoints import change, chief, deliveries, endpoint, later, sent, taken
 from tests.support.hand import Hand
 from tests.support.receiver import Received, Receiver, Reply
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
-from workers.deliver import HIDDEN_MS, deliver
+from workers.deliver import deliver
 
 pytestmark = pytest.mark.anyio
 
@@ -125,7 +133,7 @@ async def test_one_destination_has_a_few_places_and_never_all(hand: Hand, receiv
     for ref, destination in first:
         await deliver(hand.gateway, ref, destination=destination)
     again = Counter(destination.partition("#")[0] for _, destination in await taken(hand))
-    assert again == dict.fromkeys(wanted, PLACES)
+    assert again == dict.fromkeys(wanted, MAX_IN_FLIGHT)
     assert await taken(hand) == []
 
 
@@ -135,7 +143,7 @@ async def test_the_addresses_of_one_host_share_places(hand: Hand, receiver: Rece
         job_id = await hand.admit(webhook_url=f"{receiver.url}/jobs/{number}")
         await hand.store.cancel_queued(await hand.job(job_id))
     first = await taken(hand)
-    assert len(first) == len({destination for _, destination in first}) == HOST_PLACES
+    assert len(first) == len({destination for _, destination in first}) == MAX_IN_FLIGHT_PER_HOST
     assert await taken(hand) == []
     for ref, destination in first:
         await deliver(hand.gateway, ref, destination=destination)
@@ -187,7 +195,7 @@ async def test_a_path_that_hangs_holds_up_no_other_path_of_its_host(stack: Stack
 
 async def test_one_team_never_has_all_places(hand: Hand) -> None:
     """However many addresses it has: the other places of a round are for others, and its own come later."""
-    stack, count = hand.stack, TEAM_PLACES + 4
+    stack, count = hand.stack, MAX_IN_FLIGHT_PER_TEAM + 4
     async with chief(stack) as ours, another_chief(stack) as (team, theirs):
         for number in range(count):
             await endpoint(ours, f"https://ours.example/{number}")
@@ -196,17 +204,17 @@ async def test_one_team_never_has_all_places(hand: Hand) -> None:
         assert (await theirs.post("/v1/jobs", json=stack.body())).status_code == 202
 
     async def handed(busy: list[str]) -> Counter[str]:
-        found = await hand.gateway.webhook_store.take(
-            limit=100, handed_ms=RUNG_HIDDEN_MS, hidden_ms=HIDDEN_MS, quick=False, busy=busy
+        found = await hand.gateway.deliveries.take(
+            limit=100, handed_ms=RUNG_HIDDEN_MS, hidden_ms=ATTEMPT_LEASE_MS, quick=False, busy=busy
         )
         return Counter(split_ref(ref)[0] for ref, _ in found)
 
-    assert await handed([]) == {hand.team: TEAM_PLACES, team: 1}
-    assert await handed([hand.team] * TEAM_PLACES) == {}
+    assert await handed([]) == {hand.team: MAX_IN_FLIGHT_PER_TEAM, team: 1}
+    assert await handed([hand.team] * MAX_IN_FLIGHT_PER_TEAM) == {}
     found: Counter[str] = Counter()
 
     async def rest() -> bool:
-        found.update(await handed([hand.team] * (TEAM_PLACES - 1)))
+        found.update(await handed([hand.team] * (MAX_IN_FLIGHT_PER_TEAM - 1)))
         return found.total() > 0
 
     await wait_until(rest, "they are looked at again")
@@ -223,7 +231,7 @@ async def test_one_that_failed_or_was_slow_has_one_place(hand: Hand, receiver: R
         assert await sent(hand) == 1
         await canceled(hand, count=3)
         assert await taken(hand, quick=True) == []
-        await later(hand, made["id"], ms=AGAIN_MS)
+        await later(hand, made["id"], ms=DESTINATION_RETRY_MS)
         assert await sent(hand) == 1
         assert await sent(hand) == 2
 
@@ -232,20 +240,20 @@ async def test_ten_failures_open_the_breaker_and_a_probe_closes_it(hand: Hand, r
     """Then one attempt a minute; the others wait and lose none of theirs, and go when one has arrived."""
     async with chief(hand.stack) as api:
         made = await endpoint(api, receiver.url)
-        await canceled(hand, count=FAILURES + 5)
-        receiver.answers([500] * FAILURES)
+        await canceled(hand, count=BREAKER_FAILURES + 5)
+        receiver.answers([500] * BREAKER_FAILURES)
         while await sent(hand):
             pass
-        assert len(receiver.requests) == FAILURES
+        assert len(receiver.requests) == BREAKER_FAILURES
         untried = [one for one in await deliveries(hand, endpoint=made["id"]) if not one.attempts]
         assert (len(untried), await taken(hand)) == (5, [])
         await canceled(hand)
         assert await taken(hand) == []  # what comes now waits too
         receiver.answers([500])
-        await later(hand, made["id"], ms=PAUSE_MS)
+        await later(hand, made["id"], ms=BREAKER_PAUSE_MS)
         assert await sent(hand) == 1  # a probe, which fails
         assert await taken(hand) == []
-        await later(hand, made["id"], ms=PAUSE_MS)
+        await later(hand, made["id"], ms=BREAKER_PAUSE_MS)
         handed = await taken(hand)
         assert (len(handed), await taken(hand)) == (1, [])  # a probe in flight is alone
         await deliver(hand.gateway, handed[0][0], destination=handed[0][1])
@@ -266,13 +274,13 @@ async def test_an_edit_neither_closes_the_breaker_nor_forgets_failures(
     """Nor does a new secret: only another address does, or being let go on."""
     async with chief(hand.stack) as api:
         made = await endpoint(api, receiver.url)
-        await canceled(hand, count=FAILURES + 1)
-        receiver.answers([500] * FAILURES)
+        await canceled(hand, count=BREAKER_FAILURES + 1)
+        receiver.answers([500] * BREAKER_FAILURES)
         while await sent(hand):
             pass
         state = keys.destination(f"{hand.team}/{made['id']}")
         before = await hand.redis.hgetall(state)
-        assert before["failures"] == str(FAILURES)
+        assert before["failures"] == str(BREAKER_FAILURES)
         await change(api, made["id"], description="the shop", paused=False, url=receiver.url)
         assert (await api.post(f"/v1/webhook-endpoints/{made['id']}/rotate-secret")).status_code == 200
         assert (await hand.redis.hgetall(state), await taken(hand)) == (before, [])
@@ -284,8 +292,8 @@ async def test_an_edit_neither_closes_the_breaker_nor_forgets_failures(
 
 async def test_any_answer_is_a_sign_of_life_of_a_host(hand: Hand, receiver: Receiver) -> None:
     """A wrong path at a host that many jobs name does not stop the others there."""
-    receiver.answers([404] * (FAILURES + 1))
-    for _ in range(FAILURES + 1):
+    receiver.answers([404] * (BREAKER_FAILURES + 1))
+    for _ in range(BREAKER_FAILURES + 1):
         job_id = await hand.admit(webhook_url=f"{receiver.url}/wrong")
         await hand.store.cancel_queued(await hand.job(job_id))
         assert await sent(hand) == 1
@@ -297,14 +305,14 @@ async def test_what_a_dead_worker_had_in_hand_is_given_out_again(hand: Hand, rec
         made = await endpoint(api, receiver.url)
     await canceled(hand)
     assert await sent(hand) == 1
-    await canceled(hand, count=PLACES + 1)
+    await canceled(hand, count=MAX_IN_FLIGHT + 1)
     ((ref, destination), *_) = await taken(hand)
-    assert await hand.gateway.dispatch.take_up("deliver", ref, hidden_ms=HIDDEN_MS, destination=destination)
+    assert await hand.gateway.dispatch.take_up("deliver", ref, hidden_ms=ATTEMPT_LEASE_MS, destination=destination)
     assert await taken(hand) == []
-    await later(hand, made["id"], ms=HIDDEN_MS)
+    await later(hand, made["id"], ms=ATTEMPT_LEASE_MS)
     while await sent(hand):
         pass
-    assert len(receiver.requests) == 1 + PLACES + 1
+    assert len(receiver.requests) == 1 + MAX_IN_FLIGHT + 1
 
 
 @pytest.mark.timeout(600)
@@ -325,7 +333,7 @@ async def test_kills_of_the_delivering_process_lose_nothing(
                 await receiver.wait_for((number + 1) * jobs * endpoints // (kills + 2), timeout=120)
                 workers.kill("deliveries")
                 for endpoint_id in ids:  # what it had in hand is lost for 20 s; they are over now
-                    await later(hand, endpoint_id, ms=HIDDEN_MS)
+                    await later(hand, endpoint_id, ms=ATTEMPT_LEASE_MS)
 
             async def all_arrived() -> bool:
                 for step, ref, _ in await stack.gateway.dispatch.aside():

@@ -7,14 +7,14 @@ from typing import Any
 import httpx
 
 from app.domain.accounts import Scope
+from app.domain.deliveries import ATTEMPT_LEASE_MS, Delivery
 from app.store import keys
-from app.store.deliveries import DEAD, DeliveryStore, Wanted
+from app.store.delivery_log import DEAD, DeliveryLogStore, Wanted
 from app.store.dispatch import RUNG_HIDDEN_MS
-from app.store.webhooks import Delivery
 from tests.support.callers import another_key, calling
 from tests.support.hand import Hand
 from tests.support.stack import Stack
-from workers.deliver import HIDDEN_MS, deliver
+from workers.deliver import deliver
 
 
 @asynccontextmanager
@@ -43,8 +43,8 @@ async def change(api: httpx.AsyncClient, endpoint_id: str, **changes: Any) -> di
 
 async def taken(hand: Hand, *, limit: int = 100, quick: bool = False) -> list[tuple[str, str]]:
     """What a round of deliveries would be handed now."""
-    return await hand.gateway.webhook_store.take(
-        limit=limit, handed_ms=RUNG_HIDDEN_MS, hidden_ms=HIDDEN_MS, quick=quick
+    return await hand.gateway.deliveries.take(
+        limit=limit, handed_ms=RUNG_HIDDEN_MS, hidden_ms=ATTEMPT_LEASE_MS, quick=quick
     )
 
 
@@ -75,7 +75,7 @@ async def deliveries(
     hand: Hand, *, endpoint: str | None = None, dead: bool = False, count: int = 100
 ) -> list[Delivery]:
     """Up to `count` deliveries of the team or of an endpoint, newest first; `dead`: the dead letters among them."""
-    store = DeliveryStore(hand.redis, retention_ms=hand.stack.settings.retention_ms)
+    store = DeliveryLogStore(hand.redis, retention_ms=hand.stack.settings.retention_ms)
     wanted = Wanted(endpoint=endpoint, statuses=DEAD if dead else None)
     ids, _ = await store.find(hand.team, wanted, after=None, count=count, newest_first=True)
     return [one.delivery for one in await store.read(hand.team, ids)]

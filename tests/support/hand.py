@@ -121,7 +121,7 @@ class Hand:
     async def make_due(self, step: str, ref: str) -> None:
         """Let a ref come due now, if it is due at all in this step."""
         if step == "deliver":
-            destination = await self.gateway.webhook_store.destination(ref)
+            destination = await self.gateway.deliveries.destination(ref)
             if destination is not None:
                 now_ms = await self.gateway.dispatch.now_ms()
                 if await self.redis.zadd(keys.waiting(destination), {ref: now_ms}, xx=True, ch=True):
@@ -147,7 +147,7 @@ class Hand:
 
     async def due_in_ms(self, ref: str) -> float:
         """When the delivery is due, from now."""
-        destination = await self.gateway.webhook_store.destination(ref)
+        destination = await self.gateway.deliveries.destination(ref)
         due_ms: float = await self.redis.zscore(keys.waiting(destination or ""), ref)
         return due_ms - await self.gateway.dispatch.now_ms()
 

@@ -2,17 +2,9 @@
 
 import pytest
 
+from app.domain.deliveries import DISABLE_AFTER_FAILURES, DISABLE_AFTER_MS, SLOW_ANSWER_MS, verdict, why_disabled
+from app.domain.endpoints import Secret, rotated, signing
 from app.domain.errors import Conflict
-from app.domain.webhooks import (
-    FAILING_MS,
-    FAILURES_UNTIL_DISABLED,
-    SLOW_MS,
-    Secret,
-    rotated,
-    signing,
-    verdict,
-    why_disabled,
-)
 
 NOW = 1_000_000
 
@@ -47,7 +39,7 @@ def test_no_overlap_ends_every_older_secret_at_once() -> None:
     ("outcome", "status", "duration_ms", "of_endpoint", "of_host"),
     [
         ("delivered", 200, 10, "good", "good"),
-        ("delivered", 204, SLOW_MS + 1, "slow", "slow"),
+        ("delivered", 204, SLOW_ANSWER_MS + 1, "slow", "slow"),
         ("retry", 500, 10, "failed", "good"),
         ("retry", None, 15_000, "failed", "failed"),
         ("refused", None, 1, "failed", "failed"),
@@ -69,9 +61,9 @@ def test_what_an_attempt_says_of_its_destination(
 @pytest.mark.parametrize(
     ("failures", "failing_ms", "ends"),
     [
-        (FAILURES_UNTIL_DISABLED, FAILING_MS, True),
-        (FAILURES_UNTIL_DISABLED - 1, FAILING_MS * 2, False),
-        (FAILURES_UNTIL_DISABLED * 9, FAILING_MS - 1, False),
+        (DISABLE_AFTER_FAILURES, DISABLE_AFTER_MS, True),
+        (DISABLE_AFTER_FAILURES - 1, DISABLE_AFTER_MS * 2, False),
+        (DISABLE_AFTER_FAILURES * 9, DISABLE_AFTER_MS - 1, False),
     ],
 )
 def test_an_endpoint_ends_after_so_long_and_so_many(failures: int, failing_ms: int, *, ends: bool) -> None:

@@ -15,13 +15,13 @@ from app.api.deps import CurrentCaller, OwnJob, TheGateway
 from app.api.v1.schemas import PROBLEMS, body_schema
 from app.api.v1.webhook_schemas import STRICT, EventType, EventTypes
 from app.domain.accounts import Caller
+from app.domain.deliveries import MAX_REPLAYED_PER_REQUEST, DeliveryAttempt
 from app.domain.errors import Unprocessable
 from app.domain.events import Event
 from app.domain.views import iso
 from app.gateway import Gateway
-from app.services.deliveries import MOST_REPLAYED, DeliveryPage
-from app.store.deliveries import Listed, Wanted
-from app.store.webhooks import DeliveryAttempt
+from app.services.delivery_log import DeliveryPage
+from app.store.delivery_log import Listed, Wanted
 
 NO_STORE = {"Cache-Control": "no-store"}
 LONGEST_TIME = 40  # characters
@@ -60,7 +60,7 @@ class ReplayBody(BaseModel):
     events: EventTypes | None = Field(None, description="Only these types")
     start: Moment | None = Field(None, alias="from", description="Written then or later")
     end: Moment | None = Field(None, alias="to", description="Written before")
-    limit: int = Field(MOST_REPLAYED, ge=1, le=MOST_REPLAYED)
+    limit: int = Field(MAX_REPLAYED_PER_REQUEST, ge=1, le=MAX_REPLAYED_PER_REQUEST)
     cursor: str | None = Field(None, max_length=200, description="Where an earlier reply says to go on")
 
     def wanted(self) -> Wanted:
@@ -113,7 +113,7 @@ async def job_deliveries(
     cursor: Cursor = None,
 ) -> Response:
     """Every delivery of the job with every attempt, newest first; not for a browser token."""
-    return _page(request, owner, await owner.deliveries.of_job(caller, job, limit=limit, cursor=cursor))
+    return _page(request, owner, await owner.delivery_log.of_job(caller, job, limit=limit, cursor=cursor))
 
 
 @router.get("/webhook-endpoints/{endpoint_id}/deliveries", summary="What went to a webhook endpoint")
@@ -135,13 +135,13 @@ async def list_deliveries(
 @router.get("/deliveries/{delivery_id}", summary="Read one webhook")
 async def read_delivery(delivery_id: str, caller: CurrentCaller, owner: TheGateway) -> Response:
     """One message with every attempt; what `POST …/test` names is found here."""
-    return JSONResponse(delivery_view(await owner.deliveries.get(caller, delivery_id)), headers=NO_STORE)
+    return JSONResponse(delivery_view(await owner.delivery_log.get(caller, delivery_id)), headers=NO_STORE)
 
 
 @router.post("/deliveries/{delivery_id}/replay", status_code=202, summary="Send a webhook again")
 async def replay_delivery(delivery_id: str, caller: CurrentCaller, owner: TheGateway) -> dict[str, Any]:
     """The same message under the same `webhook-id`, now, with the schedule from its beginning."""
-    return delivery_view(await owner.deliveries.replay(caller, delivery_id))
+    return delivery_view(await owner.delivery_log.replay(caller, delivery_id))
 
 
 @router.post(
@@ -152,7 +152,7 @@ async def replay_delivery(delivery_id: str, caller: CurrentCaller, owner: TheGat
 )
 async def replay_deliveries(caller: CurrentCaller, body: ReadReplay, owner: TheGateway) -> dict[str, Any]:
     """Dead letters, a filter or a range of time, the oldest first and spread; `more`: go on with `next_cursor`."""
-    done = await owner.deliveries.replay_all(caller, body.wanted(), limit=body.limit, cursor=body.cursor)
+    done = await owner.delivery_log.replay_all(caller, body.wanted(), limit=body.limit, cursor=body.cursor)
     more = done.next_cursor is not None
     return {"replayed": done.replayed, "skipped": done.skipped, "more": more, "next_cursor": done.next_cursor}
 
@@ -205,7 +205,7 @@ async def _listed(
     request: Request, owner: Gateway, caller: Caller, asked: PageAskedFor, *, endpoint: str | None
 ) -> Response:
     wanted = _wanted(endpoint, asked.status, asked.start, asked.end, asked.events)
-    page = await owner.deliveries.page(caller, wanted, limit=asked.limit, cursor=asked.cursor)
+    page = await owner.delivery_log.page(caller, wanted, limit=asked.limit, cursor=asked.cursor)
     return _page(request, owner, page)
 
 

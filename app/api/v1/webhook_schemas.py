@@ -4,10 +4,11 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
+from app.domain.deliveries import Health
+from app.domain.endpoints import DAY_S, LONGEST_OVERLAP_S, Endpoint, older_until
 from app.domain.events import EVENT_TYPES
 from app.domain.views import iso
-from app.domain.webhooks import DAY_S, LONGEST_OVERLAP_S, Endpoint, Health, older_until
-from app.services.webhooks import EndpointRequest
+from app.services.endpoints import EndpointRequest
 
 MODELS = 100  # that one endpoint may name
 LONGEST_DESCRIPTION = 200

@@ -6,17 +6,15 @@ from typing import Any
 from app.domain.access import require_control, require_key, require_scope, sees
 from app.domain.accounts import Caller, Scope
 from app.domain.cursors import read_cursor, write_cursor
+from app.domain.deliveries import BULK_REPLAYS_PER_MINUTE, REPLAYS_PER_MINUTE
+from app.domain.endpoints import Endpoint
 from app.domain.errors import Conflict, NotFound, OverLimit
 from app.domain.events import Event
 from app.domain.jobs import Job
-from app.domain.webhooks import Endpoint
 from app.store.audit import AuditStore
-from app.store.deliveries import DeliveryStore, Listed, Wanted
+from app.store.delivery_log import DeliveryLogStore, Listed, Wanted
 from app.store.endpoints import EndpointStore
 
-MOST_REPLAYED = 1_000  # by one request
-SINGLES_A_MINUTE = 60  # replays of one delivery each, of a team
-MANY_A_MINUTE = 10  # replays of many, of a team
 NO_DELIVERY = "There is no delivery with this id."
 NO_ENDPOINT = "There is no webhook endpoint with this id."
 
@@ -38,10 +36,10 @@ class Replayed:
     next_cursor: str | None
 
 
-class Deliveries:
+class DeliveryLog:
     """The log of webhooks. Who sees a job sees its; `team:read` sees, `team:admin` replays the team's."""
 
-    def __init__(self, *, store: DeliveryStore, endpoints: EndpointStore, audit: AuditStore) -> None:
+    def __init__(self, *, store: DeliveryLogStore, endpoints: EndpointStore, audit: AuditStore) -> None:
         self._store = store
         self._endpoints = endpoints
         self._audit = audit
@@ -98,7 +96,7 @@ class Deliveries:
         if delivery.endpoint is not None:
             found = await self._endpoints.get(caller.team, delivery.endpoint)
             _require_active(None if found is None else found.endpoint)
-        await take_turn(self._store, caller.team, "replay", SINGLES_A_MINUTE)
+        await take_turn(self._store, caller.team, "replay", REPLAYS_PER_MINUTE)
         await self._note(caller, delivery.id, {"deliveries": 1})
         if not await self._store.replay(caller.team, [delivery.id], by=caller.user, spread=False):
             raise Conflict("An attempt is on its way in this moment; look again in a few seconds.")
@@ -127,7 +125,7 @@ class Deliveries:
         if wanted.statuses is None:
             ranged = wanted.from_ms is not None or wanted.to_ms is not None
             wanted = replace(wanted, statuses=frozenset({"dead", "delivered"} if ranged else {"dead"}))
-        await take_turn(self._store, caller.team, "replays", MANY_A_MINUTE)
+        await take_turn(self._store, caller.team, "replays", BULK_REPLAYS_PER_MINUTE)
         ids, place = await self._store.find(caller.team, wanted, after=after, count=limit, newest_first=False)
         open_to = {name for name, endpoint in endpoints.items() if endpoint.status == "active"}
         ready = await self._store.ready(caller.team, ids, endpoints=open_to)
@@ -151,7 +149,7 @@ class Deliveries:
         await self._audit.act(actor=caller.user, action="delivery.replay", target=target, details=details)
 
 
-async def take_turn(store: DeliveryStore, team: str, what: str, a_minute: int) -> None:
+async def take_turn(store: DeliveryLogStore, team: str, what: str, a_minute: int) -> None:
     """OverLimit when the team did this so many times in the last minute."""
     wait_ms = await store.take_turn(team, what, a_minute=a_minute)
     if wait_ms:

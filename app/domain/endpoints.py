@@ -7,15 +7,10 @@ from app.domain.errors import Conflict
 from app.domain.events import END_EVENTS
 
 USUAL_EVENTS = ("job.held", *sorted(END_EVENTS))  # what an endpoint hears that does not say what it wants
-ENDPOINTS = 50  # of one team
-SECRETS = 3  # that sign at the same time
+MAX_ENDPOINTS_PER_TEAM = 50  # of one team
+MAX_SIGNING_SECRETS = 3  # that sign at the same time
 DAY_S = 86_400
 LONGEST_OVERLAP_S = 7 * DAY_S
-
-FAILURES_UNTIL_DISABLED = 20  # in a row, and over this time:
-FAILING_MS = 120 * 3_600_000
-HTTP_GONE = 410
-SLOW_MS = 2_000  # an answer that took longer was slow
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +60,6 @@ class Endpoint:
         return "active" if self.paused_ms is None else "paused"
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
-    """How the attempts at a destination go: failures in a row, and since when (ms).
-
-    `probe_ms` is when one delivery is tried again where its breaker is open; None where it is closed.
-    """
-
-    failures: int = 0
-    since_ms: int | None = None
-    probe_ms: int | None = None
-
-
 def older_until(secrets: Sequence[Secret], now_ms: int) -> list[int]:
     """Until when (ms) each older secret signs that still does."""
     return [one.until_ms for one in secrets if one.until_ms is not None and now_ms < one.until_ms]
@@ -98,30 +81,9 @@ def rotated(secrets: Sequence[Secret], new: str, *, now_ms: int, overlap_ms: int
     ends_ms = now_ms + overlap_ms
     kept = [Secret(secret.text, ends_ms if secret.until_ms is None else secret.until_ms) for secret in secrets]
     active = tuple(secret for secret in kept if secret.until_ms is not None and now_ms < secret.until_ms)
-    if len(active) >= SECRETS:
+    if len(active) >= MAX_SIGNING_SECRETS:
         raise Conflict(
-            f"{SECRETS} secrets sign already; wait until one ends, or rotate with an overlap of 0.",
+            f"{MAX_SIGNING_SECRETS} secrets sign already; wait until one ends, or rotate with an overlap of 0.",
             code="too_many_secrets",
         )
     return (Secret(new), *active)
-
-
-def verdict(*, is_endpoint: bool, outcome: str, status: int | None, duration_ms: int) -> str:
-    """What an attempt says of its destination: `good`, `slow`, `failed`, or nothing (an empty text).
-
-    At the host of a job's own webhook any answer is a sign of life: other addresses there may be well. That an
-    endpoint wants one message no more (`gone`, without 410) says nothing of it.
-    """
-    if outcome == "delivered" or (status is not None and not is_endpoint):
-        return "slow" if duration_ms > SLOW_MS else "good"
-    return "" if outcome == "gone" and status != HTTP_GONE else "failed"
-
-
-def why_disabled(*, status: int | None, failures: int, since_ms: int, now_ms: int) -> str | None:
-    """The sentence that ends an endpoint after a failed attempt, or None while it may go on."""
-    if status == HTTP_GONE:
-        return "The endpoint answered 410 Gone."
-    if failures >= FAILURES_UNTIL_DISABLED and now_ms - since_ms >= FAILING_MS:
-        days = FAILING_MS // (DAY_S * 1000)
-        return f"Every attempt of the last {days} days failed, {failures} in a row."
-    return None

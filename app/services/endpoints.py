@@ -7,25 +7,26 @@ from typing import Any, TypeVar
 
 from app.domain.access import require_key, require_scope
 from app.domain.accounts import Caller, Scope
+from app.domain.deliveries import Health
+from app.domain.endpoints import USUAL_EVENTS, Endpoint, Secret, rotated
 from app.domain.errors import Conflict, NotFound
 from app.domain.events import ENDPOINT_DISABLED, ENDPOINT_TEST, EndpointNotice
 from app.domain.ids import new_id, split_ref
-from app.domain.webhooks import USUAL_EVENTS, Endpoint, Health, Secret, rotated
 from app.egress import EgressPolicy, check_url
 from app.registry.catalog import Catalog
 from app.services.administration import SYSTEM
-from app.services.deliveries import take_turn
+from app.services.delivery_log import take_turn
 from app.store import keys
 from app.store.accounts import NO_TEAM, AccountStore, Team
 from app.store.alarms import AlarmStore
 from app.store.audit import AuditStore, Require, is_there
-from app.store.deliveries import DeliveryStore
+from app.store.delivery_log import DeliveryLogStore
 from app.store.dispatch import DispatchStore
 from app.store.endpoints import EndpointStore, Found, Moved
 from app.store.secrets import SecretStore
 from app.webhooks.signing import new_secret, public_text
 
-TESTS_A_MINUTE = 10  # test events of a team
+TEST_EVENTS_PER_MINUTE = 10  # test events of a team
 TRIES = 10  # times somebody else may have changed the endpoint in between
 NO_ENDPOINT = "There is no webhook endpoint with this id."
 
@@ -43,7 +44,7 @@ class EndpointRequest:
     asymmetric: bool = False
 
 
-class Webhooks:
+class Endpoints:
     """Endpoints and secrets. `team:admin` acts, `team:read` sees; every act is a line in the audit log."""
 
     def __init__(
@@ -56,7 +57,7 @@ class Webhooks:
         audit: AuditStore,
         alarms: AlarmStore,
         secrets: SecretStore,
-        deliveries: DeliveryStore,
+        deliveries: DeliveryLogStore,
         egress: EgressPolicy,
     ) -> None:
         self._catalog = catalog
@@ -154,7 +155,7 @@ class Webhooks:
         endpoint = await self.control(caller, endpoint_id)
         if endpoint.status != "active":
             raise Conflict(f"The endpoint is {endpoint.status}; let it go on first.", code="endpoint_not_active")
-        await take_turn(self._deliveries, caller.team, "tests", TESTS_A_MINUTE)
+        await take_turn(self._deliveries, caller.team, "tests", TEST_EVENTS_PER_MINUTE)
         notice = EndpointNotice(
             "", ENDPOINT_TEST, await self._dispatch.now_ms(), endpoint.id, endpoint.url, reason=None
         )
