@@ -233,9 +233,8 @@ class Connection(HttpToolsProtocol):
         if answer is None:
             return False
         status, text = answer
-        fields = self.server_state.default_headers
-        fields = [*fields, (b"connection", b"close")] if asked.closes else fields
-        self.transport.write(b"".join([STATUS_LINE[status], *[b"%b: %b\r\n" % field for field in fields], text]))
+        closing = b"connection: close\r\n" if asked.closes else b""
+        self.transport.write(STATUS_LINE[status] + _lines(self.server_state.default_headers) + closing + text)
         self._rest, self._closes, self._shed_at = asked.body, asked.closes, self.loop.time()
         ROOM.wait(self, anew=True)
         return True
@@ -270,8 +269,8 @@ class Connection(HttpToolsProtocol):
 
     def _write(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
         """A whole answer, without the application."""
-        lines = [b"%s: %s\r\n" % field for field in [*self.server_state.default_headers, *headers]]
-        self.transport.write(b"".join([STATUS_LINE[status], *lines, b"\r\n", body]))
+        lines = _lines([*self.server_state.default_headers, *headers])
+        self.transport.write(b"".join([STATUS_LINE[status], lines, b"\r\n", body]))
 
     def _linger(self) -> None:
         """Take no more, and end when the caller has had time to read the answer."""
@@ -314,3 +313,7 @@ class Connection(HttpToolsProtocol):
     def _left_after_a_refusal(self, seconds: float) -> float:
         """Refusals set no timer, which would cost more than they do: what is left of so many seconds after one."""
         return self._shed_at + seconds - self.loop.time()
+
+
+def _lines(fields: list[tuple[bytes, bytes]]) -> bytes:
+    return b"".join([b"%b: %b\r\n" % field for field in fields])

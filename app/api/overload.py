@@ -12,6 +12,7 @@ import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 
 import structlog
 from starlette.requests import Request
@@ -38,6 +39,7 @@ FIRST_PATHS = re.compile(
 PATH, TRACE = "/this-request's-path", "this-request's-trace"  # stand for these in words that are made once
 READS = {"GET", "HEAD", "OPTIONS"}
 UNCOUNTED = "/livez"
+KNOWN_REQUESTS = 1024  # whose class is remembered
 
 log = structlog.get_logger()
 
@@ -86,6 +88,13 @@ def kind_of(method: str, path: str) -> Kind | None:
     return Kind.READ if method in READS or path.startswith("/v1/admin/") else Kind.WRITE
 
 
+@lru_cache(KNOWN_REQUESTS)
+def _known(method: bytes, path: bytes) -> tuple[Kind | None, bool]:
+    """The class of a plain request, and whether it is at one of fal's doors."""
+    text = path.decode("ascii")
+    return kind_of(method.decode("ascii"), text), speaks_fal(text)
+
+
 @dataclass
 class _Room:
     """The places of one class, and its line. `pace` is the time between two turns, as it was lately.
@@ -102,12 +111,16 @@ class _Room:
     turned: float = 0.0
     coming: int = 0
 
-    @property
-    def full(self) -> bool:
-        """Nobody more may wait."""
-        waiting, bounds = len(self.line) + self.coming, self.bounds
+    def is_full(self, waiting: int) -> bool:
+        """Nobody more may wait where so many do."""
+        bounds = self.bounds
         slow = waiting >= bounds.burst and waiting * self.pace > bounds.longest_wait_s
         return slow or waiting >= bounds.longest_line
+
+    @property
+    def refuses(self) -> bool:
+        """Whoever comes now is refused, because those before will have filled the line."""
+        return self.is_full(len(self.line) + self.coming)
 
     def arrived(self) -> None:
         """One that was coming stands in line, is at work, or was refused."""
@@ -243,12 +256,10 @@ class Gate:
 
     def refusal(self, method: bytes, path: bytes) -> tuple[int, bytes] | None:
         """For the server, before it begins anything for a plain request: `Words.text`, if it is refused now."""
-        if not self.is_full:
+        kind, fal = _known(method, path)
+        if kind is None or not self._rooms[kind].refuses:
             return None
-        kind = kind_of(method.decode("ascii"), path.decode("ascii"))
-        if kind is None or not self._rooms[kind].full:
-            return None
-        return self._words_for(self._refused_now(kind), fal=speaks_fal(path.decode("ascii"))).text(path)
+        return self._words_for(self._refused_now(kind), fal=fal).text(path)
 
     def expect(self, method: str, path: str) -> None:
         """From the server, when it has just made a task for a request, which is here as soon as that begins."""
@@ -261,7 +272,7 @@ class Gate:
     @property
     def is_full(self) -> bool:
         """Somebody would be refused now."""
-        return any(room.full for room in self._rooms.values())
+        return any([room.refuses for room in self._rooms.values()])  # noqa: C419  half the time of a generator
 
     def leave(self, kind: Kind) -> None:
         """One place is free; whoever may go on does."""
@@ -289,7 +300,7 @@ class Gate:
         """Take a place, in time; Overloaded when that is too long. Who was in already goes on before the others."""
         room = self._rooms[kind]
         if room.line or not self._has_place(kind):
-            if room.full and not again:
+            if room.is_full(len(room.line)) and not again:  # those still coming are behind this one
                 raise self._overloaded(kind)
             await self._stand(room, kind, again=again)
         else:
