@@ -14,7 +14,7 @@ from app.domain.accounts import USER_SCOPES, Scope
 from app.store import keys
 from app.store.admission import key_digest
 from benchmarks.figures import Figure
-from benchmarks.filling import Asker, Filler, Wire, digest
+from benchmarks.filling import AT_ONCE, Asker, Filler, Wire, digest
 from benchmarks.gateway import Served, serving
 from benchmarks.load import bodies
 from benchmarks.processes import NotMeasured, cpu_seconds, end, free_port, running, say
@@ -55,7 +55,7 @@ async def measure(folder: Path, *, quick: bool, jobs: int | None = None) -> list
     3. what a job takes of the store's memory is the difference between the two, divided by the jobs in between
     """
     count = jobs or (QUICK_JOBS if quick else JOBS)
-    async with serving(folder, FILMGATE_ADMIN_KEY=ADMIN_KEY, FILMGATE_UPSTREAM_CONCURRENCY="10") as served:
+    async with serving(folder, FILMGATE_ADMIN_KEY=ADMIN_KEY, FILMGATE_UPSTREAM_CONCURRENCY=str(AT_ONCE)) as served:
         wire = await Wire.open(served.store.unix_url.removeprefix("unix://"))
         askers = await _askers(served)
         filler = Filler(wire, askers)
