@@ -165,8 +165,7 @@ def _judge(answer: _Answer, error: str | None) -> tuple[Outcome, str | None]:
 def _location(answer: _Answer) -> str:
     """Where a redirect points to, as a line; it is shown, and nobody goes there."""
     text = "".join(one for one in answer.location[:MAX_LOCATION_CHARS] if one.isprintable())
-    return f"Location: {text}
-" if text else ""
+    return f"Location: {text}\n" if text else ""
 
 
 def _code(exception: Exception) -> str:

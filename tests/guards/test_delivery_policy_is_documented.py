@@ -36,7 +36,8 @@ SENTENCES = {
         f"After {WORDS[policy.BREAKER_FAILURES]} failures in a row",
         f"{WORDS[60_000 // policy.BREAKER_PAUSE_MS]} delivery a minute",
         f"After {policy.DISABLE_AFTER_MS // HOUR_MS} hours and {policy.DISABLE_AFTER_FAILURES} failures in a row",
-        f"Up to {policy.MAX_REPLAYED_PER_REQUEST:,} a call, {WORDS[1000 // policy.REPLAY_SPACING_MS]} a second to each",
+        f"Up to {policy.MAX_REPLAYED_PER_REQUEST:,} a call",
+        f"a call, {WORDS[1000 // policy.REPLAY_SPACING_MS]} a second to each address",
         f"kept for {policy.DEAD_LETTERS_MS // policy.DAY_MS} days",
     ],
 }
