@@ -13,6 +13,7 @@ from fastapi.telemetry import TelemetryConfig
 
 from app import __version__
 from app.api import admin, health, operations, problem_pages, well_known
+from app.api.document import add_documents
 from app.api.fal import hooks, proxy, queue, run, storage
 from app.api.middleware import Entrance
 from app.api.overload import Gate
@@ -26,11 +27,6 @@ from app.settings import Settings, load_settings
 from app.telemetry import set_up_logs
 from app.web import routes as web
 
-DESCRIPTION = "A gateway in front of fal.ai's queue for Kling image-to-video."
-KEYS = {
-    "Bearer": {"type": "http", "scheme": "bearer", "description": "A Filmgate key: fg_live_…"},
-    "X-API-Key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-}
 # For web pages of other origins: which are let in is a setting, what they may send and read is here. No cookies.
 CORS: dict[str, Any] = {
     "allow_methods": ["GET", "POST", "PUT", "PATCH", "DELETE"],
@@ -95,13 +91,11 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(
         title="Filmgate",
         version=__version__,
-        description=DESCRIPTION,
         lifespan=lifespan,
-        openapi_url="/openapi.json" if settings.docs else None,
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # a redirect would be built from the caller's Host header
-        separate_input_output_schemas=False,
         generate_unique_id_function=lambda route: route.name,
         telemetry=TRACING_OFF,
     )
@@ -128,7 +122,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(web.router)
     if settings.docs:
         app.include_router(web.reference)
-        _document_keys(app)
+        add_documents(app, base_url=settings.base_url)
     add_problem_handlers(app)
     app.add_middleware(HeadIsGet)
     app.add_middleware(Entrance, base_url=settings.base_url)
@@ -138,13 +132,6 @@ def create_app(settings: Settings) -> FastAPI:
         app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS)
     app.add_middleware(ReplyHeaders)
     return app
-
-
-def _document_keys(app: FastAPI) -> None:
-    """Name the ways to send a key in the OpenAPI document; routes read the header themselves."""
-    document = app.openapi()
-    document.setdefault("components", {})["securitySchemes"] = KEYS
-    document["security"] = [{name: []} for name in KEYS]
 
 
 def from_environment() -> FastAPI:

@@ -25,7 +25,8 @@ from app.ending import ended
 from app.gateway import Gateway
 from app.store.deliveries import Recorded
 from app.store.dispatch import RUNG_HIDDEN_MS
-from app.webhooks.message import message_body, signed
+from app.views.message import message_body
+from app.webhooks.message import signed
 from app.webhooks.sender import Attempt
 from workers.runtime import Runtime
 

@@ -1,11 +1,11 @@
 """Administration over HTTP: teams, users, keys, limits, money, the audit log. All of it is the administrator's."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Protocol
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from app.api.admin_schemas import (
+from app.api.admin_bodies import (
     LONGEST_ID,
     CreditBody,
     KeyBody,
@@ -16,29 +16,38 @@ from app.api.admin_schemas import (
     TeamChange,
     UserBody,
     UserChange,
-    act_view,
-    entry_view,
-    key_view,
-    limits_view,
-    request_body,
-    team_view,
-    user_view,
 )
+from app.api.answers import refusals
 from app.api.body import json_array, json_body
 from app.api.deps import EVENT_ID, Administrator, TheGateway
-from app.api.v1.schemas import PROBLEMS
 from app.domain.accounts import USER_SCOPES
 from app.domain.errors import Malformed, NotFound, Unprocessable, Violation
 from app.domain.limits import Limit
 from app.domain.money import format_usd
-from app.domain.views import limit_view
 from app.gateway import Gateway
 from app.services.limits import GATEWAY
-
-
-async def _unstored(response: Response) -> None:
-    """No reply is kept by a proxy or a browser: some hold a key, and all of them age at once."""
-    response.headers["Cache-Control"] = "no-store"
+from app.views.accounts import (
+    KeyList,
+    KeyView,
+    NewKeyView,
+    TeamList,
+    TeamView,
+    UserList,
+    UserView,
+    key_view,
+    team_view,
+    user_view,
+)
+from app.views.ledger import (
+    AdjustmentView,
+    AuditPage,
+    AuditVerdict,
+    LedgerPage,
+    act_view,
+    entry_view,
+    verdict_view,
+)
+from app.views.limits import LimitList, LimitView, limit_view, limits_view
 
 
 async def _known_team(team_id: str, _: Administrator, owner: TheGateway) -> str:
@@ -60,7 +69,7 @@ async def _cursor(
     return cursor
 
 
-router = APIRouter(prefix="/v1", tags=["administration"], responses=PROBLEMS, dependencies=[Depends(_unstored)])
+router = APIRouter(prefix="/v1", tags=["administration"])
 KnownTeam = Annotated[str, Depends(_known_team)]
 KnownUser = Annotated[str, Depends(_known_user)]
 Cursor = Annotated[str | None, Depends(_cursor)]
@@ -80,8 +89,8 @@ ReadCredit = Annotated[CreditBody, Depends(json_body(CreditBody))]
 # --- teams -----------------------------------------------------------------------------------------------------
 
 
-@router.post("/admin/teams", status_code=201, openapi_extra=request_body(TeamBody), summary="Add a team")
-async def add_team(actor: Administrator, owner: TheGateway, body: ReadTeam) -> dict[str, Any]:
+@router.post("/admin/teams", status_code=201, summary="Add a team")
+async def add_team(actor: Administrator, owner: TheGateway, body: ReadTeam) -> TeamView:
     """A new team with its limits: who pays together, and the time zone its calendar windows follow."""
     limits = [limit.limit() for limit in body.limits]
     team = await owner.administration.add_team(
@@ -91,7 +100,7 @@ async def add_team(actor: Administrator, owner: TheGateway, body: ReadTeam) -> d
 
 
 @router.get("/admin/teams", summary="List teams")
-async def list_teams(_: Administrator, owner: TheGateway) -> dict[str, Any]:
+async def list_teams(_: Administrator, owner: TheGateway) -> TeamList:
     """Every team, the oldest first."""
     teams = await owner.administration.teams()
     limits = await owner.limits.of_each([team.id for team in teams])
@@ -99,16 +108,14 @@ async def list_teams(_: Administrator, owner: TheGateway) -> dict[str, Any]:
 
 
 @router.get("/admin/teams/{team_id}", summary="Read a team")
-async def read_team(team_id: str, _: Administrator, owner: TheGateway) -> dict[str, Any]:
+async def read_team(team_id: str, _: Administrator, owner: TheGateway) -> TeamView:
     """A team and its limits."""
     team = await owner.administration.team(team_id)
     return team_view(team, await owner.limits.of(team_id))
 
 
-@router.patch("/admin/teams/{team_id}", openapi_extra=request_body(TeamChange), summary="Change a team")
-async def change_team(
-    team_id: str, actor: Administrator, owner: TheGateway, body: ReadTeamChange
-) -> dict[str, Any]:
+@router.patch("/admin/teams/{team_id}", summary="Change a team")
+async def change_team(team_id: str, actor: Administrator, owner: TheGateway, body: ReadTeamChange) -> TeamView:
     """Another name, weight or time zone; a new time zone begins new calendar periods."""
     team = await owner.administration.change_team(
         actor, team_id, name=body.name, weight=body.weight, time_zone=body.time_zone
@@ -116,7 +123,13 @@ async def change_team(
     return team_view(team, (await owner.limits.of_each([team_id]))[team_id])
 
 
-@router.delete("/admin/teams/{team_id}", status_code=204, response_class=Response, summary="Delete a team")
+@router.delete(
+    "/admin/teams/{team_id}",
+    status_code=204,
+    response_class=Response,
+    responses=refusals(409),
+    summary="Delete a team",
+)
 async def remove_team(team_id: str, actor: Administrator, owner: TheGateway) -> None:
     """Its users go and its keys are revoked; 409 `has_live_jobs` while one of its jobs has not ended."""
     await owner.administration.remove_team(actor, team_id)
@@ -125,16 +138,16 @@ async def remove_team(team_id: str, actor: Administrator, owner: TheGateway) -> 
 # --- users -----------------------------------------------------------------------------------------------------
 
 
-@router.post("/admin/users", status_code=201, openapi_extra=request_body(UserBody), summary="Add a user")
-async def add_user(actor: Administrator, owner: TheGateway, body: ReadUser) -> dict[str, Any]:
+@router.post("/admin/users", status_code=201, responses=refusals(404), summary="Add a user")
+async def add_user(actor: Administrator, owner: TheGateway, body: ReadUser) -> UserView:
     """A new user of a team, with limits of their own."""
     limits = [limit.limit() for limit in body.limits]
     user = await owner.administration.add_user(actor, team=body.team, name=body.name, limits=limits)
     return user_view(user, limits)
 
 
-@router.get("/admin/users", summary="List users")
-async def list_users(_: Administrator, owner: TheGateway, team: Wanted = None) -> dict[str, Any]:
+@router.get("/admin/users", responses=refusals(404), summary="List users")
+async def list_users(_: Administrator, owner: TheGateway, team: Wanted = None) -> UserList:
     """The users of a team, or of all teams, the oldest first."""
     users = await owner.administration.users(team)
     limits = await owner.limits.of_each([user.id for user in users])
@@ -142,22 +155,26 @@ async def list_users(_: Administrator, owner: TheGateway, team: Wanted = None) -
 
 
 @router.get("/admin/users/{user_id}", summary="Read a user")
-async def read_user(user_id: str, _: Administrator, owner: TheGateway) -> dict[str, Any]:
+async def read_user(user_id: str, _: Administrator, owner: TheGateway) -> UserView:
     """A user and their limits."""
     user = await owner.administration.user(user_id)
     return user_view(user, await owner.limits.of(user_id))
 
 
-@router.patch("/admin/users/{user_id}", openapi_extra=request_body(UserChange), summary="Rename a user")
-async def change_user(
-    user_id: str, actor: Administrator, owner: TheGateway, body: ReadUserChange
-) -> dict[str, Any]:
+@router.patch("/admin/users/{user_id}", summary="Rename a user")
+async def change_user(user_id: str, actor: Administrator, owner: TheGateway, body: ReadUserChange) -> UserView:
     """Another name."""
     user = await owner.administration.change_user(actor, user_id, name=body.name)
     return user_view(user, (await owner.limits.of_each([user_id]))[user_id])
 
 
-@router.delete("/admin/users/{user_id}", status_code=204, response_class=Response, summary="Delete a user")
+@router.delete(
+    "/admin/users/{user_id}",
+    status_code=204,
+    response_class=Response,
+    responses=refusals(409),
+    summary="Delete a user",
+)
 async def remove_user(user_id: str, actor: Administrator, owner: TheGateway) -> None:
     """The keys are revoked; 409 `has_live_jobs` while one of the user's jobs has not ended."""
     await owner.administration.remove_user(actor, user_id)
@@ -166,8 +183,8 @@ async def remove_user(user_id: str, actor: Administrator, owner: TheGateway) -> 
 # --- keys ------------------------------------------------------------------------------------------------------
 
 
-@router.post("/admin/keys", status_code=201, openapi_extra=request_body(KeyBody), summary="Make a key")
-async def add_key(actor: Administrator, owner: TheGateway, body: ReadKey) -> dict[str, Any]:
+@router.post("/admin/keys", status_code=201, responses=refusals(404), summary="Make a key")
+async def add_key(actor: Administrator, owner: TheGateway, body: ReadKey) -> NewKeyView:
     """A new key of a user. `key` is shown this once: it is not stored."""
     _require_models(owner, body.models)
     made = await owner.administration.add_key(
@@ -182,25 +199,21 @@ async def add_key(actor: Administrator, owner: TheGateway, body: ReadKey) -> dic
     return {**key_view(made.record), "key": made.key}
 
 
-@router.get("/admin/keys", summary="List keys")
-async def list_keys(
-    _: Administrator, owner: TheGateway, team: Wanted = None, user: Wanted = None
-) -> dict[str, Any]:
+@router.get("/admin/keys", responses=refusals(404), summary="List keys")
+async def list_keys(_: Administrator, owner: TheGateway, team: Wanted = None, user: Wanted = None) -> KeyList:
     """The keys of a user, of a team, or all; ended ones too, the oldest first."""
     found = await owner.administration.keys(team=team, user=user)
     return {"data": [key_view(key, used_ms) for key, used_ms in found]}
 
 
 @router.get("/admin/keys/{key_id}", summary="Read a key's record")
-async def read_key(key_id: str, _: Administrator, owner: TheGateway) -> dict[str, Any]:
+async def read_key(key_id: str, _: Administrator, owner: TheGateway) -> KeyView:
     """What is known of a key, and when it was last used."""
     return key_view(*await owner.administration.key(key_id))
 
 
-@router.post(
-    "/admin/keys/{key_id}/rotate", status_code=201, openapi_extra=request_body(RotateBody), summary="Replace a key"
-)
-async def rotate_key(key_id: str, actor: Administrator, owner: TheGateway, body: ReadRotate) -> dict[str, Any]:
+@router.post("/admin/keys/{key_id}/rotate", status_code=201, responses=refusals(409), summary="Replace a key")
+async def rotate_key(key_id: str, actor: Administrator, owner: TheGateway, body: ReadRotate) -> NewKeyView:
     """A new key with the same rights, shown this once; the old one opens for `overlap` more seconds."""
     made = await owner.administration.rotate_key(actor, key_id, overlap_s=body.overlap)
     return {**key_view(made.record), "key": made.key}
@@ -216,35 +229,33 @@ async def revoke_key(key_id: str, actor: Administrator, owner: TheGateway) -> No
 
 
 @router.get("/admin/limits", summary="The whole gateway's limits")
-async def read_limits(_: Administrator, owner: TheGateway) -> dict[str, Any]:
+async def read_limits(_: Administrator, owner: TheGateway) -> LimitList:
     """What holds for everybody together."""
     return {"data": limits_view(await owner.limits.of(GATEWAY))}
 
 
-@router.put("/admin/limits", openapi_extra=request_body(LimitsBody), summary="Set the whole gateway's limits")
-async def replace_limits(actor: Administrator, owner: TheGateway, body: ReadLimits) -> dict[str, Any]:
+@router.put("/admin/limits", summary="Set the whole gateway's limits")
+async def replace_limits(actor: Administrator, owner: TheGateway, body: ReadLimits) -> LimitList:
     """These, and no others."""
     return await _replaced(owner, actor, GATEWAY, body.limits())
 
 
-@router.post(
-    "/admin/raises", status_code=201, openapi_extra=request_body(RaiseBody), summary="Raise a limit of all"
-)
-async def raise_limit(actor: Administrator, owner: TheGateway, body: ReadRaise) -> dict[str, Any]:
+@router.post("/admin/raises", status_code=201, summary="Raise a limit of all")
+async def raise_limit(actor: Administrator, owner: TheGateway, body: ReadRaise) -> LimitView:
     """A higher amount for a while, in the place of one of the gateway's limits."""
     return limit_view(await owner.limits.raise_for(actor, GATEWAY, body.limit(), seconds=body.expires_in))
 
 
 @router.get("/admin/teams/{team_id}/limits", summary="A team's limits")
-async def read_team_limits(team_id: KnownTeam, owner: TheGateway) -> dict[str, Any]:
+async def read_team_limits(team_id: KnownTeam, owner: TheGateway) -> LimitList:
     """What holds for the team's users together."""
     return {"data": limits_view(await owner.limits.of(team_id))}
 
 
-@router.put("/admin/teams/{team_id}/limits", openapi_extra=request_body(LimitsBody), summary="Set a team's limits")
+@router.put("/admin/teams/{team_id}/limits", summary="Set a team's limits")
 async def replace_team_limits(
     team_id: KnownTeam, actor: Administrator, owner: TheGateway, body: ReadLimits
-) -> dict[str, Any]:
+) -> LimitList:
     """These, and no others."""
     return await _replaced(owner, actor, team_id, body.limits())
 
@@ -252,26 +263,25 @@ async def replace_team_limits(
 @router.post(
     "/admin/teams/{team_id}/raises",
     status_code=201,
-    openapi_extra=request_body(RaiseBody),
     summary="Raise a team's limit for a while",
 )
 async def raise_team_limit(
     team_id: KnownTeam, actor: Administrator, owner: TheGateway, body: ReadRaise
-) -> dict[str, Any]:
+) -> LimitView:
     """A higher amount in the place of one of the team's limits."""
     return limit_view(await owner.limits.raise_for(actor, team_id, body.limit(), seconds=body.expires_in))
 
 
 @router.get("/admin/users/{user_id}/limits", summary="A user's limits")
-async def read_user_limits(user_id: KnownUser, owner: TheGateway) -> dict[str, Any]:
+async def read_user_limits(user_id: KnownUser, owner: TheGateway) -> LimitList:
     """What holds for the user alone."""
     return {"data": limits_view(await owner.limits.of(user_id))}
 
 
-@router.put("/admin/users/{user_id}/limits", openapi_extra=request_body(LimitsBody), summary="Set a user's limits")
+@router.put("/admin/users/{user_id}/limits", summary="Set a user's limits")
 async def replace_user_limits(
     user_id: KnownUser, actor: Administrator, owner: TheGateway, body: ReadLimits
-) -> dict[str, Any]:
+) -> LimitList:
     """These, and no others."""
     return await _replaced(owner, actor, user_id, body.limits())
 
@@ -279,12 +289,11 @@ async def replace_user_limits(
 @router.post(
     "/admin/users/{user_id}/raises",
     status_code=201,
-    openapi_extra=request_body(RaiseBody),
     summary="Raise a user's limit for a while",
 )
 async def raise_user_limit(
     user_id: KnownUser, actor: Administrator, owner: TheGateway, body: ReadRaise
-) -> dict[str, Any]:
+) -> LimitView:
     """A higher amount in the place of one of the user's limits."""
     return limit_view(await owner.limits.raise_for(actor, user_id, body.limit(), seconds=body.expires_in))
 
@@ -295,31 +304,33 @@ async def raise_user_limit(
 @router.post(
     "/admin/teams/{team_id}/credits",
     status_code=201,
-    openapi_extra=request_body(CreditBody),
+    responses=refusals(409),
     summary="Credit a team, or correct its spending",
 )
-async def adjust(team_id: KnownTeam, actor: Administrator, owner: TheGateway, body: ReadCredit) -> dict[str, Any]:
+async def adjust(team_id: KnownTeam, actor: Administrator, owner: TheGateway, body: ReadCredit) -> AdjustmentView:
     """`amount_usd` lets the team spend more; `correction_usd` counts as spent; `actual_usd` is what a job cost."""
-    told: dict[str, Any] = {"team": team_id, "reason": body.reason}
     if body.amount_usd is not None:
         await owner.books.credit(actor, team_id, micro=body.amount_usd, reason=body.reason)
-        return {**told, "done": "credit", "amount_usd": format_usd(body.amount_usd)}
+        amount = format_usd(body.amount_usd)
+        return {"team": team_id, "reason": body.reason, "done": "credit", "amount_usd": amount}
     if body.correction_usd is not None:
         await owner.books.correct(actor, team_id, micro=body.correction_usd, reason=body.reason)
-        return {**told, "done": "correction", "correction_usd": format_usd(body.correction_usd)}
+        amount = format_usd(body.correction_usd)
+        return {"team": team_id, "reason": body.reason, "done": "correction", "correction_usd": amount}
     job, actual = body.job or "", body.actual_usd or 0
     done = await owner.books.correct_job(actor, team_id, job, actual=actual, reason=body.reason)
-    return {**told, "done": done.value, "job": job, "actual_usd": format_usd(actual)}
+    amount = format_usd(actual)
+    return {"team": team_id, "reason": body.reason, "done": done, "job": job, "actual_usd": amount}
 
 
-@router.get("/admin/ledger", summary="A team's ledger")
+@router.get("/admin/ledger", responses=refusals(404), summary="A team's ledger")
 async def read_ledger(
     _: Administrator,
     owner: TheGateway,
     before: Cursor,
     team: Annotated[str, Query(max_length=LONGEST_ID)],
     limit: PageSize = 50,
-) -> dict[str, Any]:
+) -> LedgerPage:
     """Every movement of a team's money, newest first; a deleted team's too."""
     if await owner.accounts.team(team) is None:
         raise NotFound("There is no team with this id.")
@@ -328,17 +339,16 @@ async def read_ledger(
 
 
 @router.get("/admin/audit", summary="Who did what")
-async def read_audit(_: Administrator, owner: TheGateway, before: Cursor, limit: PageSize = 50) -> dict[str, Any]:
+async def read_audit(_: Administrator, owner: TheGateway, before: Cursor, limit: PageSize = 50) -> AuditPage:
     """Every administrative act, newest first."""
     acts = await owner.audit.page(before=before, count=limit + 1)
     return {"data": [act_view(act) for act in acts[:limit]], "next_cursor": _next(acts, limit)}
 
 
 @router.get("/admin/audit/verify", summary="Is the audit log as it was written?")
-async def verify_audit(_: Administrator, owner: TheGateway) -> dict[str, Any]:
+async def verify_audit(_: Administrator, owner: TheGateway) -> AuditVerdict:
     """The chain of hashes, made anew: `broken_at` is the number of the first line that does not fit."""
-    verdict = await owner.audit.verify()
-    return {"lines": verdict.lines, "intact": verdict.intact, "broken_at": verdict.broken_at}
+    return verdict_view(await owner.audit.verify())
 
 
 class _Placed(Protocol):
@@ -362,6 +372,6 @@ def _require_models(owner: Gateway, models: list[str] | None) -> None:
             ) from None
 
 
-async def _replaced(owner: Gateway, actor: str, whose: str, limits: Sequence[Limit]) -> dict[str, Any]:
+async def _replaced(owner: Gateway, actor: str, whose: str, limits: Sequence[Limit]) -> LimitList:
     await owner.limits.replace(actor, whose, limits)
     return {"data": limits_view(limits)}

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from app.api.incoming import INCOMING, Incoming
+from app.api.reads import Reads, reads
 from app.api.strict_json import parse_array, parse_object
 from app.domain.errors import Unprocessable, Violation, WrongMediaType, pointer
 
@@ -50,6 +51,7 @@ def validated(model: type[Body], value: dict[str, Any] | list[Any]) -> Body:
 def json_body(model: type[Body], *, optional: bool = False) -> Callable[[Request], Awaitable[Body]]:
     """A dependency that reads the body, an object, as `model`; `optional`: no body is an empty object."""
 
+    @reads(Reads(body=model, optional=optional))
     async def read(request: Request) -> Body:
         if optional and not await request.body():
             return validated(model, {})
@@ -61,6 +63,7 @@ def json_body(model: type[Body], *, optional: bool = False) -> Callable[[Request
 def json_array(model: type[Body]) -> Callable[[Request], Awaitable[Body]]:
     """A dependency that reads the body, an array, as `model`, which is a RootModel of a list."""
 
+    @reads(Reads(body=model))
     async def read(request: Request) -> Body:
         return validated(model, parse_array(await _raw(request)))
 

@@ -13,6 +13,7 @@ from fastapi import Depends, Request
 from app.api.incoming import PAYER
 from app.api.middleware import address_of
 from app.api.query import require_known_query
+from app.api.reads import Reads, header, query, reads
 from app.domain.access import require_scope
 from app.domain.accounts import Caller, Scope, well_formed
 from app.domain.errors import Forbidden, Malformed, Unauthenticated
@@ -25,6 +26,15 @@ ADMINISTRATOR = "administrator"
 IDEMPOTENCY_LENGTH = 255
 LONGEST_WAIT_S = 60
 EVENT_ID = re.compile(r"[0-9]{1,15}-[0-9]{1,9}")
+IDEMPOTENCY_KEY = header(
+    "Idempotency-Key",
+    "A request repeated with the same key and body is answered with the job that the first one made",
+    "order-17",
+    maxLength=IDEMPOTENCY_LENGTH,
+)
+PREFER = header("Prefer", f"`wait=N` holds the answer for up to N seconds, at most {LONGEST_WAIT_S}", "wait=5")
+LAST_EVENT_ID = header("Last-Event-ID", "The id of the last event that was seen", "0-0", pattern=EVENT_ID.pattern)
+TOKEN = query("token", "A browser token for this one job, where no header can be sent")
 WAIT = re.compile(r'wait\s*=\s*"?([0-9]{1,9})"?', re.ASCII | re.IGNORECASE)
 
 
@@ -94,6 +104,7 @@ def _require_origin(request: Request, caller: Caller) -> None:
         raise Forbidden("The key may not be used from this web page.", code="origin_not_allowed")
 
 
+@reads(Reads(key=True))
 async def job_reader(request: Request, owner: TheGateway) -> Caller:
     """Who is asking, a browser token for one job too; Unauthenticated when nobody with a valid key is."""
     given = credential(request)
@@ -105,6 +116,7 @@ async def job_reader(request: Request, owner: TheGateway) -> Caller:
 JobReader = Annotated[Caller, Depends(job_reader)]
 
 
+@reads(Reads(key=True))
 async def current_caller(request: Request, owner: TheGateway) -> Caller:
     """Who is asking; Forbidden for a browser token for one job, which reads that job and nothing else."""
     caller = await job_reader(request, owner)
@@ -134,6 +146,7 @@ async def uploader(caller: CurrentCaller) -> Caller:
 Uploader = Annotated[Caller, Depends(uploader)]
 
 
+@reads(Reads(key=True))
 async def administrator(request: Request, owner: TheGateway) -> str:
     """Who administers, as the audit log names them; Forbidden for everybody else's keys."""
     given = credential(request)
@@ -165,6 +178,7 @@ async def readable_job(job_id: str, caller: JobReader, owner: TheGateway) -> Job
 ReadableJob = Annotated[Job, Depends(readable_job)]
 
 
+@reads(Reads(key=True, parameters=(TOKEN,)))
 async def watcher(request: Request, owner: TheGateway) -> Caller:
     """Who is asking, also by `?token=` with a browser token for one job, for what sends no headers of its own."""
     token = request.query_params.get("token")
@@ -192,6 +206,7 @@ async def stream_of(caller: Watcher, owner: TheGateway) -> None:
     owner.accounts.streams.require_room(caller)
 
 
+@reads(Reads(parameters=(IDEMPOTENCY_KEY,)))
 async def idempotency_key(request: Request) -> str | None:
     """The `Idempotency-Key`, bare or as a quoted string: both forms are one key. Printable ASCII, up to 255."""
     given = request.headers.getlist("idempotency-key")
@@ -208,10 +223,11 @@ async def idempotency_key(request: Request) -> str | None:
     return key
 
 
+@reads(Reads(parameters=(PREFER,)))
 async def preferred_wait(request: Request) -> int:
     """Seconds of `Prefer: wait=N` (RFC 7240), at most 60; 0 without one. Preferences we do not know are ignored."""
-    for header in request.headers.getlist("prefer"):
-        for preference in header.split(","):
+    for given in request.headers.getlist("prefer"):
+        for preference in given.split(","):
             wait = WAIT.fullmatch(preference.partition(";")[0].strip())
             if wait is not None:
                 return min(int(wait[1]), LONGEST_WAIT_S)
@@ -221,6 +237,7 @@ async def preferred_wait(request: Request) -> int:
 PreferredWait = Annotated[int, Depends(preferred_wait)]
 
 
+@reads(Reads(parameters=(LAST_EVENT_ID,)))
 async def last_event_id(request: Request) -> str | None:
     """The `Last-Event-ID`; refused before the stream begins when it cannot be one."""
     given = request.headers.get("last-event-id")

@@ -1,27 +1,23 @@
 """Seeing and steering over HTTP: how everything stands, every team's jobs, pause, resume, resolve."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Query
 
-from app.api.admin_schemas import LONGEST_ID, request_body
+from app.api.admin_bodies import LONGEST_ID, PauseBody, ResolveBody, ResumeBody
+from app.api.answers import refusals
 from app.api.body import json_body
 from app.api.deps import Administrator, TheGateway
-from app.api.operations_schemas import (
-    PauseBody,
-    ResolveBody,
-    ResumeBody,
+from app.domain.jobs import Status
+from app.views.operations import (
+    BuyingView,
+    OperatedJobPage,
+    OperatedJobView,
+    OverviewView,
+    buying_view,
     operated_job_view,
     overview_view,
 )
-from app.api.v1.schemas import PROBLEMS
-from app.domain.jobs import Status
-from app.domain.views import paused_view
-
-
-async def _unstored(response: Response) -> None:
-    """No reply is kept by a proxy or a browser: all of them age at once."""
-    response.headers["Cache-Control"] = "no-store"
 
 
 async def _known_job(job_id: str, _: Administrator, owner: TheGateway) -> str:
@@ -29,7 +25,7 @@ async def _known_job(job_id: str, _: Administrator, owner: TheGateway) -> str:
     return (await owner.operations.job(job_id)).id
 
 
-router = APIRouter(prefix="/v1", tags=["administration"], responses=PROBLEMS, dependencies=[Depends(_unstored)])
+router = APIRouter(prefix="/v1", tags=["administration"])
 KnownJob = Annotated[str, Depends(_known_job)]
 ReadPause = Annotated[PauseBody, Depends(json_body(PauseBody))]
 ReadResume = Annotated[ResumeBody, Depends(json_body(ResumeBody))]
@@ -37,12 +33,12 @@ ReadResolve = Annotated[ResolveBody, Depends(json_body(ResolveBody))]
 
 
 @router.get("/admin/status", summary="How everything stands")
-async def read_status(_: Administrator, owner: TheGateway) -> dict[str, Any]:
+async def read_status(_: Administrator, owner: TheGateway) -> OverviewView:
     """Slots, breaker, pauses, the teams in line and at fal, workers, what is held or set aside, newest alarms."""
     return overview_view(await owner.operations.overview())
 
 
-@router.get("/admin/jobs", summary="Every team's jobs")
+@router.get("/admin/jobs", responses=refusals(404), summary="Every team's jobs")
 async def list_all_jobs(
     _: Administrator,
     owner: TheGateway,
@@ -50,7 +46,7 @@ async def list_all_jobs(
     team: Annotated[str | None, Query(max_length=LONGEST_ID)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
-) -> dict[str, Any]:
+) -> OperatedJobPage:
     """Newest first; whose they are and how they stand at fal, never what they show.
 
     `fal_tag` is how the tag of the last submission begins at fal.
@@ -66,12 +62,12 @@ async def list_all_jobs(
 
 @router.post(
     "/admin/jobs/{job_id}/resolve",
-    openapi_extra=request_body(ResolveBody),
+    responses=refusals(409),
     summary="End a job that is held or set aside",
 )
 async def resolve_job(
     job_id: KnownJob, actor: Administrator, owner: TheGateway, body: ReadResolve
-) -> dict[str, Any]:
+) -> OperatedJobView:
     """Adopt fal's request, submit again what fal certainly has not, or fail.
 
     A job whose step was set aside can be failed; in any other state it is 409 `not_held`.
@@ -82,15 +78,15 @@ async def resolve_job(
     return operated_job_view(job)
 
 
-@router.post("/admin/pause", openapi_extra=request_body(PauseBody), summary="Stop buying")
-async def pause_buying(actor: Administrator, owner: TheGateway, body: ReadPause) -> dict[str, Any]:
+@router.post("/admin/pause", responses=refusals(404), summary="Stop buying")
+async def pause_buying(actor: Administrator, owner: TheGateway, body: ReadPause) -> BuyingView:
     """For a team, or for everybody; jobs are accepted and wait, and their callers see the reason."""
     told = await owner.operations.pause(actor, team=body.team, reason=body.reason)
-    return {"team": body.team, "upstream_paused": paused_view(told)}
+    return buying_view(body.team, told)
 
 
-@router.post("/admin/resume", openapi_extra=request_body(ResumeBody), summary="Buy on")
-async def resume_buying(actor: Administrator, owner: TheGateway, body: ReadResume) -> dict[str, Any]:
+@router.post("/admin/resume", responses=refusals(404), summary="Buy on")
+async def resume_buying(actor: Administrator, owner: TheGateway, body: ReadResume) -> BuyingView:
     """For a team, or for everybody; then the breaker closes too. `upstream_paused` says what still stops it."""
     told = await owner.operations.resume(actor, team=body.team, reason=body.reason)
-    return {"team": body.team, "upstream_paused": paused_view(told)}
+    return buying_view(body.team, told)

@@ -5,11 +5,11 @@ Never the input, never an exception's text.
 
 import json
 from http import HTTPStatus
-from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -20,7 +20,7 @@ from app.api.fal_errors import fal_error, speaks_fal
 from app.api.limit_headers import limit_headers
 from app.api.replies import NO_HEAD
 from app.domain.errors import FilmgateError, Malformed, StoreUnavailable, TooLarge, TooSlow, Violation
-from app.domain.views import limit_state_view
+from app.views.problems import problem_view
 
 MEDIA_TYPE = "application/problem+json"
 LONGEST_PATH = 256  # characters of a path that are repeated
@@ -100,21 +100,8 @@ def problem(error: FilmgateError, *, scope: Scope, base_url: str) -> Response:
     if speaks_fal(path):
         safe = scope["method"] in {"GET", "PUT"}  # a cancellation may be sent again
         return fal_error(error, trace_id=trace_id, base_url=base_url, request=Headers(scope=scope), safe=safe)
-    body: dict[str, Any] = {
-        "type": f"{base_url}/problems/{error.code}",
-        "title": TITLES.get(error.code, HTTPStatus(error.status).phrase),
-        "status": error.status,
-        "detail": error.message,
-        "instance": path[:LONGEST_PATH],
-        "code": error.code,
-        "trace_id": trace_id,
-    }
-    if error.violations:
-        body["errors"] = [
-            {"pointer": item.pointer, "code": item.code, "message": item.message} for item in error.violations
-        ]
-    if error.limits:
-        body["limits"] = [limit_state_view(state) for state in error.limits if state.over]
+    title = TITLES.get(error.code, HTTPStatus(error.status).phrase)
+    body = problem_view(error, title=title, path=path[:LONGEST_PATH], trace_id=trace_id, base_url=base_url)
     headers = {"Cache-Control": "no-store", **limit_headers(error.limits)}
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
@@ -136,6 +123,16 @@ def _from_http(error: HTTPException) -> FilmgateError:
     made = FilmgateError(HTTPStatus(error.status_code).phrase + ".", code=codes.get(error.status_code, "malformed"))
     made.status = error.status_code
     return made
+
+
+def _allowed(request: Request) -> list[str]:
+    """Every method of the path: several routes may share it, and the router names those of the first."""
+    path = request.scope["path"]
+    here = [route for route in iter_route_contexts(request.app.routes) if route.path_regex.match(path)]
+    found = {method for route in here for method in route.methods or ()}
+    if "GET" in found and path != NO_HEAD:
+        found.add("HEAD")  # HEAD is wherever GET is
+    return sorted(found)
 
 
 def _from_validation(error: RequestValidationError) -> FilmgateError:
@@ -163,9 +160,8 @@ def add_problem_handlers(app: FastAPI) -> None:
         response = _respond(request, _from_http(error))
         if error.headers:
             response.headers.update(error.headers)
-        allowed = response.headers.get("allow", "").split(", ")
-        if "GET" in allowed and "HEAD" not in allowed and request.scope["path"] != NO_HEAD:
-            response.headers["allow"] += ", HEAD"  # HEAD is wherever GET is
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            response.headers["allow"] = ", ".join(_allowed(request))
         return response
 
     async def from_validation(request: Request, error: Exception) -> Response:

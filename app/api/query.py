@@ -3,12 +3,11 @@
 A filter that is misspelt would otherwise be left out, and a script that revokes what it lists would list every key.
 """
 
-from collections.abc import Iterator
 from typing import Any, get_args, get_origin
 
 from fastapi import Request
-from fastapi.dependencies.models import Dependant
 
+from app.api.reads import read_by, with_dependencies
 from app.domain.errors import LONGEST_NAME_SHOWN, Unprocessable, Violation
 
 SHOWN = 20  # parameters that one refusal names
@@ -56,12 +55,11 @@ def _declared(route: Any) -> dict[str, bool]:
     """What the route reads of a query, by name: whether it may be given more than once."""
     found = {
         field.alias: get_origin(_plain(field.field_info.annotation)) is list
-        for dependant in _with_dependencies(route.dependant)
+        for dependant in with_dependencies(route.dependant)
         for field in dependant.query_params
     }
-    for parameter in (route.openapi_extra or {}).get("parameters", []):
-        if parameter["in"] == "query":
-            found[parameter["name"]] = False
+    for read in read_by(route.dependant):
+        found.update({parameter["name"]: False for parameter in read.parameters if parameter["in"] == "query"})
     return found
 
 
@@ -69,9 +67,3 @@ def _plain(annotation: Any) -> Any:
     """The type without `None`."""
     inner = [one for one in get_args(annotation) if one is not type(None)]
     return inner[0] if len(inner) == 1 and get_origin(annotation) is not list else annotation
-
-
-def _with_dependencies(dependant: Dependant) -> Iterator[Dependant]:
-    yield dependant
-    for inner in dependant.dependencies:
-        yield from _with_dependencies(inner)

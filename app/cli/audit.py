@@ -1,16 +1,14 @@
 """`filmgate audit`: who did what, and whether anybody has touched the log since."""
 
-from typing import Any
-
 import typer
 
-from app.api.admin_schemas import act_view
 from app.cli.exits import Failure
 from app.cli.options import Rows
 from app.cli.store_url import with_gateway
 from app.cli.tables import AsJson, print_view, print_views
 from app.gateway import Gateway
 from app.services.audit import Verdict
+from app.views.ledger import ActView, act_view
 
 COLUMNS = {
     "line": "number",
@@ -28,7 +26,7 @@ group = typer.Typer(no_args_is_help=True)
 def list_acts(*, limit: Rows = 50, as_json: AsJson = False) -> None:
     """List the administrative acts, the newest first."""
 
-    async def ask(gateway: Gateway) -> list[dict[str, Any]]:
+    async def ask(gateway: Gateway) -> list[ActView]:
         return [act_view(act) for act in await gateway.audit.page(before=None, count=limit)]
 
     print_views(with_gateway(ask), COLUMNS, as_json=as_json)

@@ -4,13 +4,12 @@ from typing import Annotated, Any
 
 import typer
 
-from app.api.operations_schemas import overview_view
 from app.cli.options import Reason
 from app.cli.parse import actor, argument, parse_id
 from app.cli.store_url import with_gateway
 from app.cli.tables import AsJson, print_json, print_table, print_view, print_views
-from app.domain.views import paused_view
 from app.gateway import Gateway
+from app.views.operations import BuyingView, OverviewView, buying_view, overview_view
 
 LINE = {
     "team": "team",
@@ -31,7 +30,7 @@ SomeTeam = Annotated[
 def status(*, as_json: AsJson = False) -> None:
     """Show slots, breaker, pauses, who waits, workers, held jobs, what is set aside and the newest alarms."""
 
-    async def ask(gateway: Gateway) -> dict[str, Any]:
+    async def ask(gateway: Gateway) -> OverviewView:
         return overview_view(await gateway.operations.overview())
 
     view = with_gateway(ask)
@@ -47,9 +46,9 @@ def status(*, as_json: AsJson = False) -> None:
 def pause(*, team: SomeTeam = None, reason: Reason, as_json: AsJson = False) -> None:
     """Stop buying. Jobs are accepted and wait, and their callers see the reason; what was bought goes on."""
 
-    async def ask(gateway: Gateway) -> dict[str, Any]:
+    async def ask(gateway: Gateway) -> BuyingView:
         told = await gateway.operations.pause(actor(), team=team, reason=reason)
-        return {"team": team, "upstream_paused": paused_view(told)}
+        return buying_view(team, told)
 
     _print(with_gateway(ask), as_json=as_json)
 
@@ -57,14 +56,14 @@ def pause(*, team: SomeTeam = None, reason: Reason, as_json: AsJson = False) -> 
 def resume(*, team: SomeTeam = None, as_json: AsJson = False) -> None:
     """Let buying go on; for everybody, the breaker closes too."""
 
-    async def ask(gateway: Gateway) -> dict[str, Any]:
+    async def ask(gateway: Gateway) -> BuyingView:
         told = await gateway.operations.resume(actor(), team=team)
-        return {"team": team, "upstream_paused": paused_view(told)}
+        return buying_view(team, told)
 
     _print(with_gateway(ask), as_json=as_json)
 
 
-def _print(view: dict[str, Any], *, as_json: bool) -> None:
+def _print(view: BuyingView, *, as_json: bool) -> None:
     """What is so now: somebody else may have stopped it as well."""
     if as_json:
         print_json(view)
@@ -74,7 +73,7 @@ def _print(view: dict[str, Any], *, as_json: bool) -> None:
     print_view(told, as_json=False)
 
 
-def _lines(view: dict[str, Any]) -> list[list[Any]]:
+def _lines(view: OverviewView) -> list[list[Any]]:
     """The parts that are no lists, a line each."""
     slots, breaker, held, aside = view["slots"], view["breaker"], view["held"], view["aside"]
     state = "open" if breaker["open"] else "half open" if breaker["half_open"] else "closed"

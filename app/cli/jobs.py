@@ -13,8 +13,10 @@ from app.cli.store_url import with_gateway
 from app.cli.tables import AsJson, print_json, print_table, print_views
 from app.domain.ids import split_ref
 from app.domain.jobs import Job
-from app.domain.views import attempt_view, iso, job_view
+from app.domain.times import iso
 from app.gateway import Gateway
+from app.views.jobs import job_view
+from app.views.operations import attempt_view
 
 COLUMNS = {
     "job": "id",

@@ -1,10 +1,11 @@
 """`filmgate keys`: give people keys, change them, take them away."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
-from app.api.admin_schemas import DAY_S, LONGEST_OVERLAP_S, TEN_YEARS_S, key_view
+from app.api.admin_bodies import DAY_S, LONGEST_OVERLAP_S, TEN_YEARS_S
 from app.cli.options import KeyId, OfTeam, OfUser
 from app.cli.parse import actor, argument, duration, parse_id, parse_name
 from app.cli.store_url import with_gateway
@@ -13,6 +14,7 @@ from app.domain.accounts import USER_SCOPES, Scope
 from app.domain.addresses import read_origin
 from app.gateway import Gateway
 from app.services.administration import Made
+from app.views.accounts import KeyView, key_view
 
 COLUMNS = {
     "key": "id",
@@ -69,7 +71,7 @@ def create(
 ) -> None:
     """Make a user with a key, in the oldest team. The key is shown this once; Filmgate keeps only its SHA-256."""
 
-    async def ask(gateway: Gateway) -> tuple[Made, dict[str, Any]]:
+    async def ask(gateway: Gateway) -> tuple[Made, KeyView]:
         for model in models or ():
             gateway.catalog.get(model)  # before a user is made for a key that cannot be
         holder, key_name = (user, name) if user is not None else (await _new_user(gateway, name), "")
@@ -100,7 +102,7 @@ def list_keys(*, team: OfTeam = None, user: OfUser = None, as_json: AsJson = Fal
     if team is not None and user is not None:
         raise typer.BadParameter("give one of them.", param_hint=["--team", "--user"])
 
-    async def ask(gateway: Gateway) -> list[dict[str, Any]]:
+    async def ask(gateway: Gateway) -> list[KeyView]:
         return [key_view(*one) for one in await gateway.administration.keys(team=team, user=user)]
 
     print_views(with_gateway(ask), COLUMNS, as_json=as_json)
@@ -110,7 +112,7 @@ def list_keys(*, team: OfTeam = None, user: OfUser = None, as_json: AsJson = Fal
 def show(key_id: KeyId, *, as_json: AsJson = False) -> None:
     """Show what is known of a key; the key itself is not kept."""
 
-    async def ask(gateway: Gateway) -> dict[str, Any]:
+    async def ask(gateway: Gateway) -> KeyView:
         return key_view(*await gateway.administration.key(key_id))
 
     print_view(with_gateway(ask), as_json=as_json)
@@ -132,7 +134,7 @@ def rotate(
 ) -> None:
     """Make a new key with the same rights; the old one ends after the overlap. The new one is shown this once."""
 
-    async def ask(gateway: Gateway) -> tuple[Made, dict[str, Any]]:
+    async def ask(gateway: Gateway) -> tuple[Made, KeyView]:
         made = await gateway.administration.rotate_key(
             actor(), key_id, overlap_s=DAY_S if overlap is None else overlap
         )
@@ -145,14 +147,14 @@ def rotate(
 def revoke(key_id: KeyId, *, as_json: AsJson = False) -> None:
     """Close a key, and the browser tokens made with it, everywhere within a second."""
 
-    async def ask(gateway: Gateway) -> dict[str, Any]:
+    async def ask(gateway: Gateway) -> KeyView:
         await gateway.administration.revoke_key(actor(), key_id)
         return key_view(*await gateway.administration.key(key_id))
 
     print_view(with_gateway(ask), as_json=as_json)
 
 
-def _show_once(made: Made, view: dict[str, Any], *, as_json: bool) -> None:
+def _show_once(made: Made, view: Mapping[str, Any], *, as_json: bool) -> None:
     """The key alone, so that it can be piped, or everything about it as JSON."""
     if as_json:
         print_json({**view, "key": made.key})

@@ -5,7 +5,6 @@ from typing import Annotated, Any
 
 import typer
 
-from app.api.admin_schemas import entry_view
 from app.cli.exits import Failure
 from app.cli.options import Reason, Rows, TeamId
 from app.cli.parse import actor, argument, parse_credit, parse_id, parse_signed_usd
@@ -17,6 +16,7 @@ from app.gateway import Gateway
 from app.services.verification import Verified
 from app.store.accounts import NO_TEAM
 from app.store.ledger import Correction
+from app.views.ledger import EntryView, entry_view
 
 COLUMNS = {
     "entry": "id",
@@ -45,7 +45,7 @@ def list_entries(
 ) -> None:
     """List the movements of a team's money, the newest first."""
 
-    async def ask(gateway: Gateway) -> list[dict[str, Any]]:
+    async def ask(gateway: Gateway) -> list[EntryView]:
         if await gateway.accounts.team(team) is None:
             raise NotFound(NO_TEAM)
         return [entry_view(entry) for entry in await gateway.books.page(team, before=None, count=limit)]

@@ -1,17 +1,18 @@
 """`filmgate limits`: how much of what, in which window, for whom."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from app.api.admin_schemas import LONGEST_RAISE_S, limits_view
+from app.api.admin_bodies import LONGEST_RAISE_S
 from app.cli.options import one_of_each
 from app.cli.parse import SPEC_HELP, actor, argument, duration, parse_id, parse_limit
 from app.cli.store_url import with_gateway
-from app.cli.tables import AsJson, print_views
+from app.cli.tables import AsJson, print_json, print_views
 from app.domain.limits import Limit
 from app.gateway import Gateway
 from app.services.limits import GATEWAY
+from app.views.limits import limits_view
 
 COLUMNS = {
     "unit": "unit",
@@ -88,7 +89,9 @@ def raise_for(
 
 
 def _show(limits: tuple[Limit, ...], *, as_json: bool) -> None:
-    views: list[dict[str, Any]] = limits_view(limits)
-    if not as_json:
-        views = [{"raised_to": None, "raised_until": None, **view} for view in views]
-    print_views(views, COLUMNS, as_json=as_json)
+    views = limits_view(limits)
+    if as_json:
+        print_json(views)
+    else:
+        rows = [{"raised_to": None, "raised_until": None, **view} for view in views]
+        print_views(rows, COLUMNS, as_json=False)

@@ -1,7 +1,7 @@
 """What a command shows: a table for a person, or the same as JSON for a program."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -38,7 +38,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     (console if console.is_terminal else Console(width=PIPE_COLUMNS)).print(table)
 
 
-def print_views(views: Sequence[dict[str, Any]], columns: dict[str, str], *, as_json: bool) -> None:
+def print_views(views: Sequence[Mapping[str, Any]], columns: dict[str, str], *, as_json: bool) -> None:
     """Print what the API would show: all of it as JSON, or the `columns` (title to field) as a table."""
     if as_json:
         print_json(list(views))
@@ -46,7 +46,7 @@ def print_views(views: Sequence[dict[str, Any]], columns: dict[str, str], *, as_
         print_table(list(columns), [[view[field] for field in columns.values()] for view in views])
 
 
-def print_view(view: dict[str, Any], *, as_json: bool) -> None:
+def print_view(view: Mapping[str, Any], *, as_json: bool) -> None:
     """Print one thing: as a JSON object, or a line for each of its fields."""
     if as_json:
         print_json(view)

@@ -5,7 +5,6 @@ from typing import Annotated, Any
 
 import typer
 
-from app.api.admin_schemas import team_view
 from app.cli.exits import Failure
 from app.cli.options import Name, NewName, Specs, TeamId, one_of_each
 from app.cli.parse import actor, argument
@@ -14,6 +13,7 @@ from app.cli.tables import AsJson, print_view, print_views
 from app.domain.limits import known_zone
 from app.gateway import Gateway
 from app.store.accounts import Team
+from app.views.accounts import TeamView, team_view
 
 HIGHEST_WEIGHT = 100
 COLUMNS = {
@@ -41,7 +41,7 @@ Zone = Annotated[
 ]
 
 
-async def _viewed(gateway: Gateway, team: Team) -> dict[str, Any]:
+async def _viewed(gateway: Gateway, team: Team) -> TeamView:
     return team_view(team, await gateway.limits.of(team.id))
 
 
@@ -49,7 +49,7 @@ async def _viewed(gateway: Gateway, team: Team) -> dict[str, Any]:
 def list_teams(*, as_json: AsJson = False) -> None:
     """List every team, the oldest first."""
 
-    async def ask(gateway: Gateway) -> list[dict[str, Any]]:
+    async def ask(gateway: Gateway) -> list[TeamView]:
         teams = await gateway.administration.teams()
         limits = await gateway.limits.of_each([team.id for team in teams])
         return [team_view(team, limits[team.id]) for team in teams]
@@ -61,7 +61,7 @@ def list_teams(*, as_json: AsJson = False) -> None:
 def show(team_id: TeamId, *, as_json: AsJson = False) -> None:
     """Show one team with its limits."""
 
-    async def ask(gateway: Gateway) -> dict[str, Any]:
+    async def ask(gateway: Gateway) -> TeamView:
         return await _viewed(gateway, await gateway.administration.team(team_id))
 
     print_view(with_gateway(ask), as_json=as_json)
@@ -74,7 +74,7 @@ def create(
     """Make a team, with its limits."""
     chosen = one_of_each(limits)
 
-    async def ask(gateway: Gateway) -> dict[str, Any]:
+    async def ask(gateway: Gateway) -> TeamView:
         team = await gateway.administration.add_team(
             actor(), name=name, weight=weight or 1, time_zone=time_zone or "UTC", limits=chosen
         )
@@ -96,7 +96,7 @@ def update(
     if name is None and weight is None and time_zone is None:
         raise typer.BadParameter("give --name, --weight or --time-zone.", param_hint="options")
 
-    async def ask(gateway: Gateway) -> dict[str, Any]:
+    async def ask(gateway: Gateway) -> TeamView:
         team = await gateway.administration.change_team(
             actor(), team_id, name=name, weight=weight, time_zone=time_zone
         )

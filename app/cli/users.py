@@ -4,7 +4,6 @@ from typing import Annotated, Any
 
 import typer
 
-from app.api.admin_schemas import user_view
 from app.cli.exits import Failure
 from app.cli.options import Name, OfTeam, Specs, UserId, one_of_each
 from app.cli.parse import actor, argument, parse_id, parse_name
@@ -12,6 +11,7 @@ from app.cli.store_url import with_gateway
 from app.cli.tables import AsJson, print_view, print_views
 from app.gateway import Gateway
 from app.store.accounts import User
+from app.views.accounts import UserView, user_view
 
 COLUMNS = {"user": "id", "team": "team", "name": "name", "limits": "limits", "created": "created_at"}
 TEAMS_NAMED = 5
@@ -19,7 +19,7 @@ TEAMS_NAMED = 5
 group = typer.Typer(no_args_is_help=True)
 
 
-async def _viewed(gateway: Gateway, user: User) -> dict[str, Any]:
+async def _viewed(gateway: Gateway, user: User) -> UserView:
     return user_view(user, await gateway.limits.of(user.id))
 
 
@@ -27,7 +27,7 @@ async def _viewed(gateway: Gateway, user: User) -> dict[str, Any]:
 def list_users(*, team: OfTeam = None, as_json: AsJson = False) -> None:
     """List the users of every team, or of one."""
 
-    async def ask(gateway: Gateway) -> list[dict[str, Any]]:
+    async def ask(gateway: Gateway) -> list[UserView]:
         users = await gateway.administration.users(team)
         limits = await gateway.limits.of_each([user.id for user in users])
         return [user_view(user, limits[user.id]) for user in users]
@@ -39,7 +39,7 @@ def list_users(*, team: OfTeam = None, as_json: AsJson = False) -> None:
 def show(user_id: UserId, *, as_json: AsJson = False) -> None:
     """Show one user with the limits."""
 
-    async def ask(gateway: Gateway) -> dict[str, Any]:
+    async def ask(gateway: Gateway) -> UserView:
         return await _viewed(gateway, await gateway.administration.user(user_id))
 
     print_view(with_gateway(ask), as_json=as_json)
@@ -59,7 +59,7 @@ def create(
     """Make a user of a team, with limits of their own; `filmgate keys create` gives them a key."""
     chosen = one_of_each(limits)
 
-    async def ask(gateway: Gateway) -> dict[str, Any]:
+    async def ask(gateway: Gateway) -> UserView:
         team_id = team or await _only_team(gateway)
         user = await gateway.administration.add_user(actor(), team=team_id, name=name, limits=chosen)
         return await _viewed(gateway, user)
@@ -76,7 +76,7 @@ def update(
 ) -> None:
     """Give a user another name."""
 
-    async def ask(gateway: Gateway) -> dict[str, Any]:
+    async def ask(gateway: Gateway) -> UserView:
         return await _viewed(gateway, await gateway.administration.change_user(actor(), user_id, name=name))
 
     print_view(with_gateway(ask), as_json=as_json)

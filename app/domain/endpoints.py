@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from app.domain.errors import Conflict
 from app.domain.events import END_EVENTS
 
+EndpointStatus = Literal["active", "paused", "disabled"]
 USUAL_EVENTS = ("job.held", *sorted(END_EVENTS))  # what an endpoint hears that does not say what it wants
 MAX_ENDPOINTS_PER_TEAM = 50  # of one team
 MAX_SIGNING_SECRETS = 3  # that sign at the same time
@@ -53,7 +55,7 @@ class Endpoint:
         return f"{self.team}/{self.id}"
 
     @property
-    def status(self) -> str:
+    def status(self) -> EndpointStatus:
         """`active`, `paused` or `disabled`."""
         if self.disabled_ms is not None:
             return "disabled"

@@ -13,6 +13,7 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from app.domain.money import LIMIT_MICRO, format_usd
+from app.domain.times import iso
 
 
 class Unit(StrEnum):
@@ -86,6 +87,22 @@ class Limit:
     def name(self) -> str:
         """`usd/day`: unique among the limits of one owner."""
         return f"{self.unit}/{self.window}"
+
+    @property
+    def details(self) -> dict[str, str | int | None]:
+        """The limit as the audit log has it."""
+
+        def amount(value: int) -> str | int:
+            return shown(self.unit, value) if self.unit is Unit.USD else value
+
+        found: dict[str, str | int | None] = {
+            "unit": self.unit.value,
+            "window": self.window.value,
+            "amount": amount(self.amount),
+        }
+        if self.raised_to is None:
+            return found
+        return {**found, "raised_to": amount(self.raised_to), "raised_until": iso(self.raised_until_ms)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ A new endpoint is a new file; there is no code to write (docs/models.md). The op
 decoded JSON, `{model id: price}`, and win over the files'.
 """
 
-import copy
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -163,27 +162,6 @@ class Model:
             message = f"{self.id} has no known price. An operator can set one; until then it cannot be used."
             raise Unprocessable(message, code="price_unknown")
         return self.tariff.quote(clean, self.seconds(clean))
-
-    def describe(self, *, strict_schema: bool) -> dict[str, Any]:
-        """What `GET /v1/models/{id}` shows: the schemas, and the price as decimal strings."""
-        return {
-            "id": self.id,
-            "title": self.title,
-            "kind": self.kind,
-            "family": self.entry.family,
-            "version": self.entry.version,
-            "tier": self.entry.tier,
-            "default": self.entry.default,
-            "input": self.schema.describe(strict_schema=strict_schema),
-            "output": copy.deepcopy(self.entry.output),
-            "priced": self.tariff is not None,
-            "price": copy.deepcopy(dict(self.tariff.entry)) if self.tariff else None,
-            "price_source": self.price_source,
-            "price_date": self.price_date.isoformat() if self.price_date else None,
-            "price_note": self.entry.price_note,
-            "schema_source": self.entry.schema_source,
-            "image_limits": self.image_limits.model_dump(),
-        }
 
 
 class Catalog:

@@ -9,7 +9,7 @@ from app.domain.accounts import USER_SCOPES, Scope, digest, new_key, shown_as
 from app.domain.errors import Conflict, NotFound
 from app.domain.ids import new_id
 from app.domain.limits import Limit
-from app.domain.views import iso, limit_view
+from app.domain.times import iso
 from app.registry.catalog import Catalog
 from app.services.zones import Carry, Turned, Zones
 from app.store import keys
@@ -88,7 +88,7 @@ class Administration:
             "name": name,
             "weight": weight,
             "time_zone": time_zone,
-            "limits": [limit_view(limit) for limit in limits],
+            "limits": [limit.details for limit in limits],
         }
         await self._audit.act(actor=actor, action="team.add", target=team.id, details=details, writes=writes)
         return team
@@ -171,7 +171,7 @@ class Administration:
             actor=actor,
             action="user.add",
             target=user.id,
-            details={"team": team, "name": name, "limits": [limit_view(limit) for limit in limits]},
+            details={"team": team, "name": name, "limits": [limit.details for limit in limits]},
             writes=writes,
             require=[is_there(keys.team(team), NO_TEAM)],
         )

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from app.domain.access import mark_of_own, require_scope
 from app.domain.accounts import Caller, Scope
 from app.domain.errors import Conflict, NotFound, OverLimit, StoreUnavailable
-from app.domain.fal_views import belongs, ending
+from app.domain.fal_states import belongs, ending
 from app.domain.ids import join_ref
 from app.domain.jobs import Job, Priority
 from app.registry.catalog import Catalog, Model

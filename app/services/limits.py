@@ -6,7 +6,6 @@ from dataclasses import replace
 from app.domain.accounts import Caller
 from app.domain.errors import NotFound, Unprocessable, Violation
 from app.domain.limits import Limit, LimitState, shown
-from app.domain.views import limit_view
 from app.store import keys
 from app.store.accounts import NO_TEAM, NO_USER, AccountStore
 from app.store.audit import AuditStore, Require, is_there
@@ -48,7 +47,7 @@ class Limits:
             actor=actor,
             action="limits.replace",
             target=owner,
-            details={"limits": [limit_view(limit) for limit in limits]},
+            details={"limits": [limit.details for limit in limits]},
             writes=[("DEL", keys.limits(owner)), *set_limits(owner, limits)],
             require=await self._require_owner(owner),
         )
@@ -69,7 +68,7 @@ class Limits:
             actor=actor,
             action="limits.raise",
             target=owner,
-            details=limit_view(raised),
+            details=raised.details,
             writes=[("HSET", keys.limits(owner), *limit_fields([raised])[2:])],
             require=require,
         )

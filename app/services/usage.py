@@ -5,15 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from app.domain.access import require_key, require_scope
 from app.domain.accounts import Caller, Scope
 from app.domain.errors import NotFound, Unprocessable, Violation
 from app.domain.limits import CALENDAR, Window, periods
-from app.domain.money import format_usd
-from app.domain.views import iso
 from app.store.accounts import NO_TEAM, AccountStore, Team
 from app.store.dispatch import DispatchStore
 from app.store.usage import DAY_MS, HOUR_MS, HOURS_KEPT_MS, Tally, UsageStore
@@ -239,35 +236,3 @@ def _moment(name: str, text: str, zone: str) -> int:
 
 def _wrong(name: str, code: str, sentence: str) -> Unprocessable:
     return Unprocessable(sentence, violations=(Violation(f"/query/{name}", code, sentence),))
-
-
-def sums_view(sums: Sums) -> dict[str, Any]:
-    """The four numbers, dollars as decimal strings."""
-    return {
-        "jobs": sums.jobs,
-        "video_seconds": sums.video_seconds,
-        "spent_usd": format_usd(sums.spent),
-        "held_usd": format_usd(sums.held),
-    }
-
-
-def row_view(row: Row, group_by: Grouping) -> dict[str, Any]:
-    """`{"team"?, group, "name"?, "jobs", "video_seconds", "spent_usd", "held_usd"}`."""
-    view: dict[str, Any] = {} if row.team is None else {"team": row.team}
-    view[group_by.value] = row.group
-    if row.name is not None:
-        view["name"] = row.name
-    return view | sums_view(row.sums)
-
-
-def report_view(report: Report) -> dict[str, Any]:
-    """The report as replies and the command show it."""
-    return {
-        "from": iso(report.span.from_ms),
-        "to": iso(report.span.to_ms),
-        "time_zone": report.time_zone,
-        "group_by": report.group_by.value,
-        "data": [row_view(row, report.group_by) for row in report.rows],
-        "total": sums_view(report.total),
-        "credits_usd": format_usd(report.credits),
-    }

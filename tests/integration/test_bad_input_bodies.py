@@ -286,7 +286,15 @@ async def test_optional_members_given_as_null_read_as_absent(stack: Stack) -> No
     assert (await stack.submit(**empty))["status"] == "queued"
 
 
-@pytest.mark.parametrize("amount", ["1.40", "1.4", "2", 1.4, 2, 2.5])
-async def test_an_amount_is_a_decimal_string_or_a_number(stack: Stack, amount: str | float) -> None:
-    """`max_usd` that covers the price lets the job pass, in each of its spellings."""
-    assert (await stack.submit(max_usd=amount))["quoted_usd"] == "1.40"
+async def test_an_amount_is_a_decimal_string_of_dollars(stack: Stack) -> None:
+    """`max_usd` that covers the price lets the job pass; a number, which may be meant otherwise, buys nothing."""
+    for amount in ("1.40", "1.4", "2"):
+        assert (await stack.submit(max_usd=amount))["quoted_usd"] == "1.40"
+    for path in ("/v1/jobs", "/v1/quotes", "/v1/tokens"):
+        for number in (1400000, 140, 2, 1.4):
+            body = {"max_usd": number} if path == "/v1/tokens" else stack.body(max_usd=number)
+            async with nothing_changes(stack):
+                refused = await stack.api.post(path, json=body)
+            assert_problem(refused, 422, "invalid_input")
+            assert 'such as "1.40"' in refused.json()["detail"], (path, number)
+            assert refused.json()["errors"][0]["pointer"] == "/max_usd"

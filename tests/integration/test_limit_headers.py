@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from app.domain.limits import CALENDAR, periods
-from app.domain.views import iso
+from app.domain.times import iso
 from app.store import keys
 from tests.support.limits import PRICE, SECONDS, Bounds
 from tests.support.refusals import nothing_changes

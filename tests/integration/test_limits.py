@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from app.domain.limits import CALENDAR, UNITS, Unit, Window, periods, shown
-from app.domain.views import iso
+from app.domain.times import iso
 from app.store import keys
 from tests.support.hand import Hand
 from tests.support.limits import PRICE, SIZE, Bounds, limit

@@ -91,6 +91,22 @@ async def test_head_is_get_without_a_body(stack: Stack) -> None:
     assert refused.headers["allow"] == "GET, HEAD"
 
 
+async def test_a_refused_method_is_told_all_that_are_known(stack: Stack) -> None:
+    """`Allow` names every method of the path, also where several routes share it."""
+    wrong = {}
+    for document in ("/openapi.json", "/fal/openapi.json"):
+        paths = (await stack.api.get(document)).json()["paths"]
+        for path in (re.sub(r"{\w+}", "x", template) for template in paths):
+            here = [one for one in paths if re.fullmatch(re.sub(r"{\w+}", "[^/]+", one), path)]
+            known = {method.upper() for one in here for method in paths[one]}
+            refused = await stack.api.request("BREW", path)
+            assert refused.status_code == 405, path
+            allowed = set(refused.headers["allow"].split(", "))
+            if allowed != known | ({"HEAD"} if "GET" in known else set()):
+                wrong[path] = allowed
+    assert wrong == {}
+
+
 async def test_head_and_streams_over_the_wire(stack: Stack) -> None:
     """A real server: probes, a live stream, and the connection goes on afterwards."""
     job_id = (await stack.submit())["id"]
@@ -108,10 +124,11 @@ async def test_head_and_streams_over_the_wire(stack: Stack) -> None:
 
 
 async def test_a_reference_that_is_switched_off_is_not_there(redis_server: RedisServer, emulator: Emulator) -> None:
-    """FILMGATE_DOCS=0: /docs and /openapi.json are 404, and everything else works."""
+    """FILMGATE_DOCS=0: /docs and both documents are 404, and everything else works."""
     async with open_stack(redis_server, emulator, FILMGATE_DOCS="0") as stack:
         for path in ("/docs", "/openapi.json", "/redoc"):
             assert_problem(await stack.api.get(path), 404, "not_found")
+        assert (await stack.api.get("/fal/openapi.json")).status_code == 404
         assert (await stack.api.get("/")).status_code == 200
         assert (await stack.submit())["status"] == "queued"
 

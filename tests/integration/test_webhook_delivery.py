@@ -21,7 +21,7 @@ from app.domain.ids import split_ref
 from app.domain.limits import Limit, Unit, Window
 from app.store import keys
 from app.store.jobs import DAY_MS
-from app.webhooks.message import message_body
+from app.views.message import message_body
 from tests.support.endpoints import change, chief, deliveries, endpoint, later, sent, taken
 from tests.support.hand import Hand
 from tests.support.receiver import Received, Receiver

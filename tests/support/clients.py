@@ -54,6 +54,7 @@ class Ended:
     code: int
     errors: str
     seconds: float
+    said: str
 
     @property
     def outcome(self) -> Any:
@@ -88,6 +89,7 @@ class Program:
     process: asyncio.subprocess.Process
     started: float = field(default_factory=time.monotonic)
     lines: list[dict[str, Any]] = field(default_factory=list)
+    said: str = ""
 
     async def until(self, name: str) -> dict[str, Any]:
         """The next line with this member."""
@@ -104,11 +106,12 @@ class Program:
                 pass
             errors = await self._errors()
             code = await self.process.wait()
-        return Ended(self.lines, code, errors, time.monotonic() - self.started)
+        return Ended(self.lines, code, errors, time.monotonic() - self.started, self.said)
 
     async def _line(self) -> dict[str, Any] | None:
         assert self.process.stdout is not None
         while text := await self.process.stdout.readline():
+            self.said += text.decode(errors="replace")
             if text.startswith(b"{"):
                 line = {"at": time.monotonic() - self.started, **json.loads(text)}
                 self.lines.append(line)
@@ -121,12 +124,12 @@ class Program:
 
 
 @asynccontextmanager
-async def running(*argv: str, environment: Mapping[str, str]) -> AsyncIterator[Program]:
+async def running(*argv: str, environment: Mapping[str, str], cwd: Path = ROOT) -> AsyncIterator[Program]:
     """A program with this environment and nothing else; it is ended with the block."""
     passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     process = await asyncio.create_subprocess_exec(
         *argv,
-        cwd=ROOT,
+        cwd=cwd,
         env={**passed_on, **environment},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,

@@ -69,6 +69,7 @@ NO_SCOPE = (
     "/",
     "/docs",
     "/openapi.json",
+    "/fal/openapi.json",
     "/livez",
     "/readyz",
     "/metrics",

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from app.domain.fal_views import app_of, belongs, ending, request_urls, state, status_view
+from app.domain.fal_states import app_of, belongs, ending, state
 from app.domain.jobs import Job, JobError, Status
+from app.views.fal import request_urls, status_view
 
 MODEL = "fal-ai/kling-video/v2/master/image-to-video"
 JOB = Job(

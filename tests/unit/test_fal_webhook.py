@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from app.domain.fal_views import Ending
-from app.domain.fal_webhook import fal_message
+from app.domain.fal_states import Ending
+from app.views.fal import fal_message
 
 CLIP = {"video": {"url": "https://v3b.fal.media/files/b/0a/x.mp4"}}
 

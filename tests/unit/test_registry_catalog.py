@@ -4,6 +4,7 @@ import pytest
 
 from app.domain.errors import NotFound
 from app.registry.catalog import Catalog, Model
+from app.views.models import model_view
 
 CATALOG = Catalog.load()
 MASTER = "fal-ai/kling-video/v2/master/image-to-video"
@@ -83,7 +84,7 @@ def test_the_order_is_stable() -> None:
 
 def test_the_default_model_is_described_as_fal_documents_it() -> None:
     """Fields, defaults and bounds of the schema, with the prose fields marked."""
-    shown = CATALOG.default.describe(strict_schema=False)
+    shown = model_view(CATALOG.default, strict_schema=False)
     fields = shown["input"]["properties"]
     assert (shown["input"]["type"], shown["input"]["additionalProperties"]) == ("object", False)
     assert shown["input"]["required"] == ["prompt", "image_url"]
@@ -117,18 +118,18 @@ def test_the_default_model_is_described_as_fal_documents_it() -> None:
 
 def test_the_strict_description_leaves_prose_out() -> None:
     """What is described is what is accepted."""
-    strict = CATALOG.default.describe(strict_schema=True)["input"]["properties"]
+    strict = model_view(CATALOG.default, strict_schema=True)["input"]["properties"]
     assert list(strict) == ["prompt", "image_url", "duration", "negative_prompt", "cfg_scale"]
 
 
 @pytest.mark.parametrize("model", list(CATALOG), ids=lambda model: model.id)
 def test_a_description_is_the_callers_own(model: Model) -> None:
     """Changing what was handed out changes no model."""
-    first = model.describe(strict_schema=False)
+    first = model_view(model, strict_schema=False)
     first["input"]["properties"].clear()
     first["output"].clear()
     if first["price"]:
         first["price"].clear()
-    assert model.describe(strict_schema=False)["input"]["properties"]
-    assert model.describe(strict_schema=False)["output"]
-    assert bool(model.describe(strict_schema=False)["price"]) == model.describe(strict_schema=False)["priced"]
+    assert model_view(model, strict_schema=False)["input"]["properties"]
+    assert model_view(model, strict_schema=False)["output"]
+    assert bool(model_view(model, strict_schema=False)["price"]) == model_view(model, strict_schema=False)["priced"]

@@ -8,6 +8,7 @@ from app.domain.errors import Unprocessable
 from app.domain.money import format_usd
 from app.registry.catalog import Catalog, Model
 from app.registry.pricing import Quote, Rate
+from app.views.models import model_view
 
 CATALOG = Catalog.load()
 PREFIX = "fal-ai/kling-video/"
@@ -110,7 +111,7 @@ def test_a_model_without_a_price_is_refused(name: str) -> None:
     with pytest.raises(Unprocessable) as caught:
         quote(model)
     assert caught.value.code == "price_unknown"
-    shown = model.describe(strict_schema=False)
+    shown = model_view(model, strict_schema=False)
     assert (shown["priced"], shown["price"]) == (False, None)
 
 
@@ -146,15 +147,15 @@ def test_an_operators_price_wins() -> None:
     assert quote(catalog.get(unpriced), duration="10").micro == 500_005
     assert quote(catalog.get(v26)).micro == 0
     assert quote(catalog.get(v26), **VOICES).micro == 45_000_000
-    shown = catalog.default.describe(strict_schema=False)
+    shown = model_view(catalog.default, strict_schema=False)
     assert (shown["price"], shown["price_source"], shown["price_date"]) == (
         {"per_second_usd": "0.20"},
         "operator",
         None,
     )
     untouched = PREFIX + "v2.1/pro/image-to-video"
-    assert catalog.get(untouched).describe(strict_schema=False) == CATALOG.get(untouched).describe(
-        strict_schema=False
+    assert model_view(catalog.get(untouched), strict_schema=False) == model_view(
+        CATALOG.get(untouched), strict_schema=False
     )
 
 

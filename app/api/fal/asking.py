@@ -6,20 +6,35 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
+from pydantic import RootModel
 
 from app.api.body import json_object
-from app.api.deps import current_caller, gateway, idempotency_key
+from app.api.deps import IDEMPOTENCY_KEY, current_caller, gateway, idempotency_key
 from app.api.fal_dropped import WARNING, dropped
 from app.api.fal_errors import ALWAYS_NEW, REQUEST_ID
+from app.api.reads import Reads, header, query, reads
 from app.domain.accounts import Caller
 from app.domain.errors import Malformed
 from app.domain.jobs import Job, Priority
 from app.gateway import Gateway
 from app.services.fal_door import FalRequest, Taken
+from app.views.fields import Object
 
 LONGEST_START_S = 604_800
 LINE_DIGITS = re.compile(r"[0-9]{1,9}", re.ASCII)
+SUBMISSION = (
+    query("fal_webhook", "Where the request's end is sent", format="uri"),
+    query("fal_max_queue_length", "Refuse it when so many wait already"),
+    IDEMPOTENCY_KEY,
+    header("X-Fal-Queue-Priority", "`normal`, `low` or `high`", "normal"),
+    header("X-Fal-Request-Timeout", "Seconds in which it must have started", "600"),
+    header("X-Filmgate-New", "`1`: a new request, even if it looks like the last one", "1"),
+)
 TRUE = frozenset({"1", "true", "yes"})
+
+
+class FalInput(RootModel[Object]):
+    """A model's input, as fal documents it; fields that the model does not have are dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +47,7 @@ class Asking:
     key: str | None
 
 
+@reads(Reads(key=True, body=FalInput, parameters=SUBMISSION))
 async def asking(request: Request) -> Asking:
     """Read a submission; the caller comes before the body: who has no key has nothing read."""
     owner = await gateway(request)

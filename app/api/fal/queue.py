@@ -1,7 +1,7 @@
 """fal's queue: what is `https://queue.fal.run/…` for fal's clients is `/fal/queue/…` here.
 
-`{app}` is `owner/alias`, as fal hands it out, or the whole model id, as many clients build it. These routes are not
-in the OpenAPI document: their paths hold slashes, and fal documents them.
+`{app}` is `owner/alias`, as fal hands it out, or the whole model id, as many clients build it; its slashes stand as
+they are.
 """
 
 import asyncio
@@ -15,19 +15,26 @@ from fastapi import APIRouter, BackgroundTasks, Depends, Request
 from fastapi.responses import Response, StreamingResponse
 from starlette.convertors import PathConvertor, register_url_convertor
 
+from app.api.answers import LIVE, refusals
 from app.api.deps import CurrentCaller, TheGateway, gateway, job_reader
 from app.api.fal.asking import Asked, answer_headers
 from app.api.fal_errors import REQUEST_ID, fal_reply, not_found
 from app.api.limit_headers import limit_headers
+from app.api.reads import Reads, query, reads
 from app.domain.accounts import Caller
 from app.domain.errors import Conflict, NotFound
-from app.domain.fal_views import COMPLETED, ending, status_view
+from app.domain.fal_states import COMPLETED, ending
 from app.gateway import Gateway
 from app.services.fal_door import Seen
 from app.services.watch import until_closed
+from app.views.fal import FalCancelled, FalError, FalStatus, status_view
+from app.views.fields import Object
 
 PING_S = 8.0  # a comment at least every ten seconds
 PENDING = {"detail": "Request is still in progress", "message": "Request is still in progress"}
+RESULTS = refusals(413, 415, 499, 500, 502, 504)
+STATUSES = {**LIVE, "description": "The status, whenever it changes, in `data`"}
+LOGS = query("logs", "`1` or `true`: with fal's log lines")
 REQUEST = "/{app:path}/requests/{request_id}"
 
 
@@ -38,7 +45,7 @@ class ModelPath(PathConvertor):
 
 
 register_url_convertor("model", ModelPath())
-router = APIRouter(prefix="/fal/queue", include_in_schema=False)
+router = APIRouter(prefix="/fal/queue", tags=["queue"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,7 @@ class Poll:
             return None
 
 
+@reads(Reads(key=True, parameters=(LOGS,)))
 async def polling(request: Request) -> Poll:
     """Read a poll. One dependency and not five: Python's client polls ten times a second.
 
@@ -75,7 +83,7 @@ async def polling(request: Request) -> Poll:
 Polled = Annotated[Poll, Depends(polling)]
 
 
-@router.post("/{model_id:model}")
+@router.post("/{model_id:model}", response_model=FalStatus, responses=refusals(402), summary="Submit")
 async def submit(request: Request, asked: Asked) -> Response:
     """Admit a job: 200 with its id and URLs, also for a repeat."""
     door = asked.owner.fal_door
@@ -92,7 +100,12 @@ async def submit(request: Request, asked: Asked) -> Response:
     return reply
 
 
-@router.get(REQUEST + "/status")
+@router.get(
+    REQUEST + "/status",
+    response_model=FalStatus,
+    responses={202: {"model": FalStatus, "description": "It waits or runs"}},
+    summary="How a request stands",
+)
 async def status(poll: Polled) -> Response:
     """202 while the request waits or runs, 200 once it has ended; a failure is told by the result's own status."""
     seen = await poll.look()
@@ -102,7 +115,12 @@ async def status(poll: Polled) -> Response:
     return fal_reply(view, 200 if seen.ended else 202, answer_headers(seen.job))
 
 
-@router.get(REQUEST + "/status/stream")
+@router.get(
+    REQUEST + "/status/stream",
+    response_class=StreamingResponse,
+    responses={200: STATUSES},
+    summary="Follow a request",
+)
 async def status_stream(poll: Polled) -> Response:
     """The status whenever it changes, as server-sent events, until the end or until the key opens nothing."""
     first, owner, caller = await poll.look(), poll.owner, poll.caller
@@ -117,15 +135,15 @@ async def status_stream(poll: Polled) -> Response:
     return StreamingResponse(_closing(frames), headers=headers, media_type="text/event-stream")
 
 
-@router.get(REQUEST)
-@router.get(REQUEST + "/response")
+@router.get(REQUEST, response_model=Object, responses=RESULTS, summary="What it made")
+@router.get(REQUEST + "/response", name="response", response_model=Object, responses=RESULTS, summary="The same")
 async def result(poll: Polled) -> Response:
     """The bare output, or the error with its own status; 400 while there is neither."""
     seen = await poll.look()
     return not_found(poll.trace_id, status_word=False) if seen is None else result_of(seen, poll.trace_id)
 
 
-@router.put(REQUEST + "/cancel")
+@router.put(REQUEST + "/cancel", status_code=202, response_model=FalCancelled, summary="Cancel a request")
 async def cancel(request: Request, app: str, request_id: str, caller: CurrentCaller, owner: TheGateway) -> Response:
     """Ask for the request's end; no body is read, for the clients send none or an empty one."""
     try:
@@ -133,7 +151,7 @@ async def cancel(request: Request, app: str, request_id: str, caller: CurrentCal
     except NotFound:
         return not_found(request.scope["trace_id"], status_word=True)
     except Conflict as error:
-        ended = {"status": "ALREADY_COMPLETED", "detail": error.message, "message": error.message}
+        ended: FalError = {"status": "ALREADY_COMPLETED", "detail": error.message, "message": error.message}
         return fal_reply(ended, 400, {REQUEST_ID: request_id, "Cache-Control": "no-store"})
     return fal_reply({"status": "CANCELLATION_REQUESTED"}, 202, answer_headers(job))
 
@@ -149,7 +167,7 @@ def result_of(seen: Seen, trace_id: str, *, headers: dict[str, str] | None = Non
     return fal_reply(end.body, end.status, {**told, **end.headers})
 
 
-def _view(base_url: str, seen: Seen, *, logs: list[dict[str, Any]] | None) -> dict[str, Any]:
+def _view(base_url: str, seen: Seen, *, logs: list[dict[str, Any]] | None) -> FalStatus:
     return status_view(seen.job, now_ms=seen.now_ms, position=seen.position, base_url=base_url, logs=logs)
 
 

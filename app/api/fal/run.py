@@ -3,20 +3,23 @@
 from fastapi import APIRouter, BackgroundTasks, Request
 from fastapi.responses import Response
 
+from app.api.answers import refusals
 from app.api.body import let_go
 from app.api.fal.asking import Asked, answer_headers
 from app.api.fal.queue import result_of
 from app.api.fal_errors import REQUEST_ID, TOO_MANY, fal_reply
 from app.api.holding import held
 from app.api.stopping import stopping
+from app.views.fields import Object
 
 GONE, UNAVAILABLE = 499, 503
+ENDS = refusals(402, 413, 415, 499, 500, 502, 504)
 RESTART_S = 2  # until another server, or this one again, takes the call
 RESTARTING = "The server restarts; the request goes on."
-router = APIRouter(prefix="/fal/run", include_in_schema=False)
+router = APIRouter(prefix="/fal/run", tags=["run"])
 
 
-@router.post("/{model_id:path}")
+@router.post("/{model_id:path}", response_model=Object, responses=ENDS, summary="Submit, and wait for the end")
 async def run(request: Request, asked: Asked) -> Response:
     """Admit a job and hold until its end: the output, or the error, exactly as the result's URL answers.
 

@@ -12,23 +12,34 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.api.answers import refusals
 from app.api.body import json_body, validated
 from app.api.deps import CurrentCaller, TheGateway, Uploader, credential, current_caller, uploader
 from app.api.incoming import PAYER
+from app.api.reads import Reads, query, reads
 from app.api.strict_json import parse_object
 from app.domain.access import require_scope
 from app.domain.accounts import Caller, Scope
 from app.domain.errors import Malformed, NotFound, Unprocessable
-from app.domain.views import iso
+from app.domain.times import iso
 from app.services.fal_uploads import TOKEN_PREFIX, UNSAID
 from app.store.uploads import Upload
+from app.views.fal import FalCompleted, FalFile, FalPart, FalParts, FalUpload, FalUploadToken
 
 PARTS = 100  # that one upload may have: of 300 KB each for the largest file; fal's clients cut at 10 MB
 STORAGE_TYPES = frozenset({"fal-cdn-v3", "gcs"})
+SIGNATURE = query("signature", "As the promised address has it")
+STORAGE_TYPE = query("storage_type", "Where fal would keep it", enum=sorted(STORAGE_TYPES))
+BYTES = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
 NUMBER = re.compile(r"[0-9]{1,3}", re.ASCII)
 ETAG_LENGTH = 100
 
-router = APIRouter(prefix="/fal", include_in_schema=False)
+router = APIRouter(prefix="/fal", tags=["storage"])
 
 
 class Lenient(BaseModel):
@@ -64,6 +75,7 @@ class Apps(Lenient):
     token_expiration: int = Field(120, ge=1)
 
 
+@reads(Reads(key=True))
 async def bringer(request: Request, owner: TheGateway) -> Caller:
     """Who brings bytes: by an upload token, or by a key as every other route takes it."""
     token = credential(request) or ""
@@ -75,6 +87,7 @@ async def bringer(request: Request, owner: TheGateway) -> Caller:
     return caller
 
 
+@reads(Reads(parameters=(SIGNATURE,)))
 async def signed_upload(upload_id: str, request: Request, owner: TheGateway) -> Upload:
     """The upload whose own signed address this is."""
     upload = await owner.fal_uploads.signed(upload_id, request.query_params.get("signature", ""))
@@ -106,20 +119,29 @@ async def part_number(number: str) -> int:
 PartNumber = Annotated[int, Depends(part_number)]
 
 
+@reads(Reads(parameters=(STORAGE_TYPE,)))
 async def storage_type(request: Request) -> None:
     """Refuse a storage that fal's clients do not name."""
     if request.query_params.get("storage_type", "fal-cdn-v3") not in STORAGE_TYPES:
         raise Malformed("The storage_type is fal-cdn-v3 or gcs.")
 
 
-STORAGE = [Depends(storage_type)]
+@reads(Reads(body=Parts))
+async def named_parts() -> None:
+    """What `complete` reads, whatever type the body says it has."""
 
 
-@router.post("/rest/storage/auth/token", dependencies=STORAGE)
+STORAGE, NAMED_PARTS = [Depends(storage_type)], [Depends(named_parts)]
+BODY = refusals(413)
+
+
+@router.post(
+    "/rest/storage/auth/token", dependencies=STORAGE, response_model=FalUploadToken, summary="A token for uploads"
+)
 async def upload_token(caller: Uploader, owner: TheGateway) -> Response:
     """A token that brings files in for an hour. Old Pythons read no `Z` in a time, so it says +00:00."""
     made = await owner.fal_uploads.issue_token(caller)
-    expires = (iso(made.expires_ms) or "").replace("Z", "+00:00")
+    expires = iso(made.expires_ms).replace("Z", "+00:00")
     return _private(
         {
             "token": made.token,
@@ -130,8 +152,16 @@ async def upload_token(caller: Uploader, owner: TheGateway) -> Response:
     )
 
 
-@router.post("/rest/storage/upload/initiate", dependencies=STORAGE)
-@router.post("/rest/storage/upload/initiate-multipart", dependencies=STORAGE)
+@router.post(
+    "/rest/storage/upload/initiate", dependencies=STORAGE, response_model=FalUpload, summary="Promise a file"
+)
+@router.post(
+    "/rest/storage/upload/initiate-multipart",
+    name="initiate_multipart",
+    dependencies=STORAGE,
+    response_model=FalUpload,
+    summary="Promise a file in parts",
+)
 async def initiate(
     caller: Uploader, file: Annotated[File, Depends(json_body(File))], owner: TheGateway
 ) -> Response:
@@ -140,8 +170,8 @@ async def initiate(
     return _private({"upload_url": place.upload_url, "file_url": place.file_url})
 
 
-@router.post("/rest/tokens/")
-@router.post("/rest/tokens")
+@router.post("/rest/tokens/", response_model=str, responses=refusals(404), summary="A browser token")
+@router.post("/rest/tokens", include_in_schema=False)
 async def browser_token(
     caller: CurrentCaller, asked: Annotated[Apps, Depends(json_body(Apps))], owner: TheGateway
 ) -> Response:
@@ -150,14 +180,16 @@ async def browser_token(
     return _private((await owner.tokens.mint_for_apps(caller, apps, expires_in_s=seconds)).token)
 
 
-@router.post("/cdn/files/upload")
-async def upload_file(caller: Bringer, request: Request, owner: TheGateway) -> dict[str, str]:
+@router.post(
+    "/cdn/files/upload", openapi_extra=BYTES, name="upload_whole_file", responses=BODY, summary="A whole file"
+)
+async def upload_file(caller: Bringer, request: Request, owner: TheGateway) -> FalFile:
     """A whole file. It is at fal before the answer, so the address is fal's own."""
     kind = request.headers.get("content-type", "")
     return {"access_url": await owner.fal_uploads.store(caller, await request.body(), content_type=kind)}
 
 
-@router.post("/cdn/files/upload/multipart")
+@router.post("/cdn/files/upload/multipart", response_model=FalParts, summary="Begin a file in parts")
 async def start_parts(caller: Bringer, request: Request, owner: TheGateway) -> Response:
     """Begin a file in parts, as Python's client does."""
     name, kind = request.headers.get("x-fal-file-name", ""), request.headers.get("content-type", "")
@@ -165,38 +197,68 @@ async def start_parts(caller: Bringer, request: Request, owner: TheGateway) -> R
     return _private({"access_url": place.file_url, "uploadId": place.id})
 
 
-@router.put("/cdn/files/{file_id}/{name}/multipart/{upload_id}/{number}")
+@router.put(
+    "/cdn/files/{file_id}/{name}/multipart/{upload_id}/{number}",
+    openapi_extra=BYTES,
+    response_model=FalPart,
+    responses=BODY,
+    summary="One part, by token",
+)
 async def take_own_part(upload: OwnUpload, number: PartNumber, request: Request, owner: TheGateway) -> Response:
     """One part, by token."""
     return _part(number, await owner.fal_uploads.put_part(upload, number, await request.body()))
 
 
-@router.post("/cdn/files/{file_id}/{name}/multipart/{upload_id}/complete")
+@router.post(
+    "/cdn/files/{file_id}/{name}/multipart/{upload_id}/complete",
+    dependencies=NAMED_PARTS,
+    response_model=FalCompleted,
+    summary="Complete a file, by token",
+)
 async def complete_own(upload: OwnUpload, request: Request, owner: TheGateway) -> Response:
     """The last word of an upload in parts, by token."""
     return await _complete(upload, request, owner)
 
 
-@router.put("/cdn/uploads/{upload_id}")
+@router.put(
+    "/cdn/uploads/{upload_id}",
+    openapi_extra=BYTES,
+    response_class=Response,
+    responses=BODY,
+    summary="A promised file",
+)
 async def put_file(upload: SignedUpload, request: Request, owner: TheGateway) -> Response:
     """A promised file's bytes, by signature. Python's client sends its key as well; nobody needs it here."""
     await owner.fal_uploads.put(upload, await request.body())
     return Response()
 
 
-@router.put("/cdn/uploads/{upload_id}/{number}")
+@router.put(
+    "/cdn/uploads/{upload_id}/{number}",
+    openapi_extra=BYTES,
+    response_model=FalPart,
+    responses=BODY,
+    summary="One part of a promised file",
+)
 async def take_part(upload: SignedUpload, number: PartNumber, request: Request, owner: TheGateway) -> Response:
     """One part, by signature."""
     return _part(number, await owner.fal_uploads.put_part(upload, number, await request.body()))
 
 
-@router.post("/cdn/uploads/{upload_id}/complete")
+@router.post(
+    "/cdn/uploads/{upload_id}/complete",
+    dependencies=NAMED_PARTS,
+    response_model=FalCompleted,
+    summary="Complete a promised file",
+)
 async def complete(upload: SignedUpload, request: Request, owner: TheGateway) -> Response:
     """The last word of an upload in parts, by signature."""
     return await _complete(upload, request, owner)
 
 
-@router.get("/cdn/files/{file_id}/{name}")
+@router.get(
+    "/cdn/files/{file_id}/{name}", status_code=307, response_class=RedirectResponse, summary="Where a file is"
+)
 async def read_file(file_id: str, caller: CurrentCaller, owner: TheGateway) -> Response:
     """To where fal reads the caller's file."""
     require_scope(caller, Scope.JOBS_READ)

@@ -3,30 +3,36 @@
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
+from app.api.answers import refusals
 from app.api.body import json_body
 from app.api.deps import CurrentCaller, OwnJob, TheGateway
-from app.api.v1.schemas import PROBLEMS, body_schema
-from app.api.v1.webhook_schemas import STRICT, EventType, EventTypes
+from app.api.strict_body import StrictBody
+from app.api.v1.webhook_bodies import EventType, EventTypes
 from app.domain.accounts import Caller
-from app.domain.deliveries import MAX_REPLAYED_PER_REQUEST, DeliveryAttempt
+from app.domain.deliveries import MAX_REPLAYED_PER_REQUEST, Status
 from app.domain.errors import Unprocessable
-from app.domain.events import Event
-from app.domain.views import iso
 from app.gateway import Gateway
 from app.services.delivery_log import DeliveryPage
-from app.store.delivery_log import Listed, Wanted
+from app.store.delivery_log import Wanted
+from app.views.webhooks import (
+    DeliveryList,
+    DeliveryView,
+    ReplayedView,
+    delivery_list,
+    delivery_view,
+    replayed_view,
+)
 
-NO_STORE = {"Cache-Control": "no-store"}
 LONGEST_TIME = 40  # characters
 
-router = APIRouter(prefix="/v1", tags=["webhooks"], responses=PROBLEMS)
+router = APIRouter(prefix="/v1", tags=["webhooks"])
 
 
 def _milliseconds(text: object) -> object:
@@ -41,7 +47,6 @@ def _milliseconds(text: object) -> object:
 
 _TIME = WithJsonSchema({"type": "string", "format": "date-time"})
 Moment = Annotated[int, BeforeValidator(_milliseconds), _TIME]
-Status = Literal["due", "delivered", "dead"]
 From = Annotated[Moment | None, Query(alias="from", description="Written then or later")]
 To = Annotated[Moment | None, Query(alias="to", description="Written before")]
 Events = Annotated[list[EventType] | None, Query(description="Only these types; may be given more than once")]
@@ -50,10 +55,8 @@ Limit = Annotated[int, Query(ge=1, le=100)]
 Cursor = Annotated[str | None, Query(max_length=200)]
 
 
-class ReplayBody(BaseModel):
+class ReplayBody(StrictBody):
     """What `POST /v1/deliveries/replay` takes: which deliveries, and how many at most."""
-
-    model_config = STRICT
 
     endpoint: str | None = Field(None, max_length=64, description="Only those to this endpoint")
     status: Status | None = Field(None, description="dead by default; in a range of time, dead and delivered")
@@ -103,7 +106,7 @@ async def _page_asked_for(
 AskedPage = Annotated[PageAskedFor, Depends(_page_asked_for)]
 
 
-@router.get("/jobs/{job_id}/deliveries", summary="A job's webhooks")
+@router.get("/jobs/{job_id}/deliveries", response_model=DeliveryList, summary="A job's webhooks")
 async def job_deliveries(
     request: Request,
     job: OwnJob,
@@ -116,7 +119,11 @@ async def job_deliveries(
     return _page(request, owner, await owner.delivery_log.of_job(caller, job, limit=limit, cursor=cursor))
 
 
-@router.get("/webhook-endpoints/{endpoint_id}/deliveries", summary="What went to a webhook endpoint")
+@router.get(
+    "/webhook-endpoints/{endpoint_id}/deliveries",
+    response_model=DeliveryList,
+    summary="What went to a webhook endpoint",
+)
 async def endpoint_deliveries(
     request: Request, endpoint_id: str, caller: CurrentCaller, owner: TheGateway, asked: AskedPage
 ) -> Response:
@@ -124,7 +131,7 @@ async def endpoint_deliveries(
     return await _listed(request, owner, caller, asked, endpoint=endpoint_id)
 
 
-@router.get("/deliveries", summary="The team's webhooks")
+@router.get("/deliveries", response_model=DeliveryList, summary="The team's webhooks")
 async def list_deliveries(
     request: Request, caller: CurrentCaller, owner: TheGateway, asked: AskedPage, endpoint: EndpointId = None
 ) -> Response:
@@ -133,60 +140,24 @@ async def list_deliveries(
 
 
 @router.get("/deliveries/{delivery_id}", summary="Read one webhook")
-async def read_delivery(delivery_id: str, caller: CurrentCaller, owner: TheGateway) -> Response:
+async def read_delivery(delivery_id: str, caller: CurrentCaller, owner: TheGateway) -> DeliveryView:
     """One message with every attempt; what `POST …/test` names is found here."""
-    return JSONResponse(delivery_view(await owner.delivery_log.get(caller, delivery_id)), headers=NO_STORE)
+    return delivery_view(await owner.delivery_log.get(caller, delivery_id))
 
 
-@router.post("/deliveries/{delivery_id}/replay", status_code=202, summary="Send a webhook again")
-async def replay_delivery(delivery_id: str, caller: CurrentCaller, owner: TheGateway) -> dict[str, Any]:
+@router.post(
+    "/deliveries/{delivery_id}/replay", status_code=202, responses=refusals(409), summary="Send a webhook again"
+)
+async def replay_delivery(delivery_id: str, caller: CurrentCaller, owner: TheGateway) -> DeliveryView:
     """The same message under the same `webhook-id`, now, with the schedule from its beginning."""
     return delivery_view(await owner.delivery_log.replay(caller, delivery_id))
 
 
-@router.post(
-    "/deliveries/replay",
-    status_code=202,
-    openapi_extra=body_schema(ReplayBody, required=False),
-    summary="Send many webhooks again",
-)
-async def replay_deliveries(caller: CurrentCaller, body: ReadReplay, owner: TheGateway) -> dict[str, Any]:
+@router.post("/deliveries/replay", status_code=202, responses=refusals(404), summary="Send many webhooks again")
+async def replay_deliveries(caller: CurrentCaller, body: ReadReplay, owner: TheGateway) -> ReplayedView:
     """Dead letters, a filter or a range of time, the oldest first and spread; `more`: go on with `next_cursor`."""
     done = await owner.delivery_log.replay_all(caller, body.wanted(), limit=body.limit, cursor=body.cursor)
-    more = done.next_cursor is not None
-    return {"replayed": done.replayed, "skipped": done.skipped, "more": more, "next_cursor": done.next_cursor}
-
-
-def delivery_view(listed: Listed) -> dict[str, Any]:
-    """A delivery with every attempt, the oldest first; `next_attempt_at` is null when it is not tried any more."""
-    delivery = listed.delivery
-    return {
-        "id": delivery.id,
-        "event": delivery.event.type,
-        "job": delivery.event.job.id if isinstance(delivery.event, Event) else None,
-        "endpoint": delivery.endpoint,
-        "url": delivery.url or None,
-        "status": delivery.status,
-        "created_at": iso(delivery.created_ms),
-        "next_attempt_at": iso(listed.next_ms) if delivery.status == "due" else None,
-        "dead_at": iso(listed.died_ms),
-        "attempts": [_attempt_view(attempt) for attempt in listed.attempts],
-        "replays": [
-            {"at": iso(replay.at_ms), "by": replay.by, "replayed_from": replay.status} for replay in listed.replays
-        ],
-    }
-
-
-def _attempt_view(attempt: DeliveryAttempt) -> dict[str, Any]:
-    return {
-        "at": iso(attempt.at_ms),
-        "url": attempt.url,
-        "status": attempt.status,
-        "duration_ms": attempt.duration_ms,
-        "outcome": attempt.outcome,
-        "error": attempt.error,
-        "answer": attempt.answer,
-    }
+    return replayed_view(done)
 
 
 def _wanted(
@@ -210,14 +181,9 @@ async def _listed(
 
 
 def _page(request: Request, owner: Gateway, page: DeliveryPage) -> Response:
-    view = {
-        "data": [delivery_view(listed) for listed in page.deliveries],
-        "next_cursor": page.next_cursor,
-        "has_more": page.next_cursor is not None,
-    }
-    headers = NO_STORE
+    headers = {}
     if page.next_cursor is not None:
         asked = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
         query = urlencode([*asked, ("cursor", page.next_cursor)])
-        headers = {**NO_STORE, "Link": f'<{owner.settings.base_url}{request.url.path}?{query}>; rel="next"'}
-    return JSONResponse(view, headers=headers)
+        headers = {"Link": f'<{owner.settings.base_url}{request.url.path}?{query}>; rel="next"'}
+    return JSONResponse(delivery_list(page), headers=headers)

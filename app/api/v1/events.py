@@ -3,26 +3,24 @@
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from fastapi.sse import format_sse_event
 
+from app.api.answers import LIVE
 from app.api.deps import CurrentCaller, LastEventId, TheGateway
-from app.api.v1.schemas import PROBLEMS
-from app.domain.events import Event, Notice
-from app.domain.views import event_view, notice_view
 from app.services.feed import Told
 from app.services.watch import until_closed
+from app.views.events import EventPage, event_view, listed_event
 
 STREAM = "text/event-stream"
 RETRY_MS = 3000
-ANSWERS: dict[int | str, dict[str, Any]] = {200: {"content": {STREAM: {"schema": {"type": "string"}}}}}
-router = APIRouter(prefix="/v1", tags=["events"], responses=PROBLEMS)
+router = APIRouter(prefix="/v1", tags=["events"])
 
 
-@router.get("/events", response_model=dict[str, Any], responses=ANSWERS, summary="What happened, in order")
+@router.get("/events", response_model=EventPage, responses={200: LIVE}, summary="What happened, in order")
 async def list_events(
     request: Request,
     caller: CurrentCaller,
@@ -43,14 +41,12 @@ async def list_events(
         headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no", "Vary": "Accept"}
         return StreamingResponse(_written(frames, base_url), headers=headers, media_type=STREAM)
     page = await owner.feed.page(caller, cursor=cursor, limit=limit)
-    data = [{"id": event.id, **_view(event, base_url)} for event in page.events]
-    view = {"data": data, "next_cursor": page.next_cursor, "has_more": page.has_more}
+    view: EventPage = {
+        "data": [listed_event(event, base_url=base_url) for event in page.events],
+        "next_cursor": page.next_cursor,
+        "has_more": page.has_more,
+    }
     return JSONResponse(view, headers={"Cache-Control": "no-store", "Vary": "Accept"})
-
-
-def _view(event: Event | Notice, base_url: str) -> dict[str, Any]:
-    """`{type, timestamp, sequence, data}`; a notice is about no job, and its sequence is null."""
-    return event_view(event, base_url=base_url) if isinstance(event, Event) else notice_view(event)
 
 
 async def _written(told: AsyncGenerator[Told, None], base_url: str) -> AsyncIterator[bytes]:
@@ -66,5 +62,5 @@ def _frame(told: Told, base_url: str) -> bytes:
         if told.reset:
             return format_sse_event(event="reset", data_str="{}", id=told.cursor, retry=RETRY_MS)
         return format_sse_event(comment="ping", id=told.cursor, retry=RETRY_MS)
-    data = json.dumps(_view(told.event, base_url), ensure_ascii=False, separators=(",", ":"))
+    data = json.dumps(event_view(told.event, base_url=base_url), ensure_ascii=False, separators=(",", ":"))
     return format_sse_event(event=told.event.type, data_str=data, id=told.cursor, retry=RETRY_MS)

@@ -1,16 +1,15 @@
 """Images in."""
 
-from typing import Any
-
 from fastapi import APIRouter, Request
 from starlette.datastructures import FormData, UploadFile
 
+from app.api.answers import refusals
 from app.api.deps import TheGateway, Uploader
-from app.api.v1.schemas import PROBLEMS
 from app.domain.errors import TooLarge, Unprocessable, Violation, WrongMediaType
 from app.services.uploads import FILE_LIMIT
+from app.views.models import ImageView, image_view
 
-router = APIRouter(prefix="/v1", tags=["files"], responses=PROBLEMS)
+router = APIRouter(prefix="/v1", tags=["files"])
 
 FILES_READ = 2  # one more than is taken, so that the refusal can say so
 FORM = {
@@ -29,15 +28,14 @@ FORM = {
 }
 
 
-@router.post("/files", status_code=201, openapi_extra=FORM, summary="Upload an image")
-async def upload_file(request: Request, caller: Uploader, owner: TheGateway) -> dict[str, Any]:
+@router.post("/files", status_code=201, openapi_extra=FORM, responses=refusals(413, 415), summary="Upload an image")
+async def upload_file(request: Request, caller: Uploader, owner: TheGateway) -> ImageView:
     """Check an image by its content, store it where fal can read it, and give back its URL."""
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise WrongMediaType("Send the image as multipart/form-data, in a part named `file`.")
     async with request.form(max_files=FILES_READ, max_fields=4) as form:
         content = await _the_file(form)
-    image = await owner.uploads.store(caller, content)
-    return {**image.view(), "width": image.facts.width, "height": image.facts.height}
+    return image_view(await owner.uploads.store(caller, content))
 
 
 async def _the_file(form: FormData) -> bytes:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import urlencode
 
 import pydantic_core
@@ -11,8 +11,11 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from fastapi.sse import format_sse_event
 
+from app.api.answers import LIVE, LOCATION, refusals
 from app.api.body import json_body, let_go
 from app.api.deps import (
+    IDEMPOTENCY_KEY,
+    PREFER,
     CurrentCaller,
     JobReader,
     LastEventId,
@@ -30,42 +33,23 @@ from app.api.deps import (
 )
 from app.api.holding import held
 from app.api.limit_headers import limit_headers
-from app.api.v1.schemas import PROBLEMS, JobBody, JobPage, JobView, body_schema
+from app.api.reads import Reads, query, reads
+from app.api.v1.bodies import JobBody
 from app.domain.accounts import Caller
 from app.domain.errors import Conflict, Malformed
 from app.domain.jobs import Job, Status
-from app.domain.money import format_usd
-from app.domain.views import event_view, job_view, limit_state_view, paused_view
 from app.gateway import Gateway
 from app.services.listing import Filter
 from app.services.watch import Frame, Frames, until_closed
+from app.views.events import job_event
+from app.views.jobs import JobPage, JobView, QuoteView, job_view, quote_view
 
+ENDED = "`Prefer: wait=N` saw it end"
 RETRY_MS = 3000
 STREAM = "text/event-stream"
 METADATA = "metadata."
-BY_METADATA: dict[str, Any] = {
-    "parameters": [
-        {
-            "name": "metadata.NAME",
-            "in": "query",
-            "required": False,
-            "description": "Only jobs with this value under NAME; one such filter",
-            "schema": {"type": "string"},
-        }
-    ]
-}
-TOKEN_IN_ADDRESS: dict[str, Any] = {
-    "parameters": [
-        {
-            "name": "token",
-            "in": "query",
-            "required": False,
-            "description": "A browser token for this one job, where no header can be sent",
-            "schema": {"type": "string"},
-        }
-    ]
-}
-router = APIRouter(prefix="/v1", tags=["jobs"], responses=PROBLEMS)
+BY_METADATA = query("metadata.NAME", "Only jobs with this value under NAME; one such filter")
+router = APIRouter(prefix="/v1", tags=["jobs"])
 read_job_body = json_body(JobBody)
 ReadJob = Annotated[JobBody, Depends(read_job_body)]
 
@@ -81,6 +65,7 @@ class AskedFor:
     wait: int
 
 
+@reads(Reads(key=True, body=JobBody, parameters=(IDEMPOTENCY_KEY, PREFER)))
 async def asked_for(request: Request) -> AskedFor:
     """Read a submission. One dependency and not five: on the busiest route each costs as much as the price check.
 
@@ -95,8 +80,26 @@ async def asked_for(request: Request) -> AskedFor:
 JobAskedFor = Annotated[AskedFor, Depends(asked_for)]
 
 
+@reads(Reads(parameters=(BY_METADATA,)))
+async def metadata_filter(request: Request) -> tuple[str, str] | None:
+    """The one `metadata.NAME=VALUE`; Malformed for more."""
+    pairs = [
+        (name[len(METADATA) :], value) for name, value in request.query_params.items() if name.startswith(METADATA)
+    ]
+    if len(pairs) > 1:
+        raise Malformed("One metadata filter a request.", code="invalid_input")
+    return pairs[0] if pairs else None
+
+
+MetadataFilter = Annotated[tuple[str, str] | None, Depends(metadata_filter)]
+
+
 @router.post(
-    "/jobs", status_code=202, response_model=JobView, openapi_extra=body_schema(JobBody), summary="Ask for a clip"
+    "/jobs",
+    status_code=202,
+    response_model=JobView,
+    responses={200: {"model": JobView, "description": ENDED}, **refusals(402, 404)},
+    summary="Ask for a clip",
 )
 async def submit_job(request: Request, asked: JobAskedFor) -> Response:
     """Check, price and write down a job: `202`, or `200` when `Prefer: wait=N` saw it end."""
@@ -120,40 +123,31 @@ async def submit_job(request: Request, asked: JobAskedFor) -> Response:
     return await _render(owner, job, position, status=status, headers=headers, repeated=submitted.repeated)
 
 
-@router.post("/quotes", openapi_extra=body_schema(JobBody), summary="What would it cost?")
-async def quote_job(caller: CurrentCaller, body: ReadJob, owner: TheGateway) -> dict[str, Any]:
+@router.post("/quotes", responses=refusals(404), summary="What would it cost?")
+async def quote_job(caller: CurrentCaller, body: ReadJob, owner: TheGateway) -> QuoteView:
     """The price and the wait of a submission, without making it."""
     quoted = await owner.jobs.quote(caller, body.request())
-    return {
-        "model": quoted.model,
-        "quoted_usd": format_usd(quoted.quote.micro),
-        "price_version": quoted.quote.price_version,
-        "limits": [{**limit_state_view(state), "enough": not state.over} for state in quoted.limits],
-        "queue": {
-            "position": quoted.position,
-            "estimated_wait_s": quoted.estimated_wait_s,
-            "upstream_paused": paused_view(await owner.operations.paused(caller.team)),
-        },
-    }
+    return quote_view(quoted, upstream_paused=await owner.operations.paused(caller.team))
 
 
-@router.get("/jobs", response_model=JobPage, openapi_extra=BY_METADATA, summary="List jobs, newest first")
+@router.get("/jobs", response_model=JobPage, summary="List jobs, newest first")
 async def list_jobs(
     request: Request,
     caller: CurrentCaller,
     owner: TheGateway,
+    metadata: MetadataFilter,
     status: Status | None = None,
     model: Annotated[str | None, Query(max_length=200)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
 ) -> Response:
     """A page of the caller's jobs; one `metadata.NAME=VALUE` filter may be given."""
-    wanted = Filter(status=status, model=model, metadata=_metadata_filter(request))
+    wanted = Filter(status=status, model=model, metadata=metadata)
     page = await owner.listing.page(caller, wanted, limit=limit, cursor=cursor)
     base_url = owner.settings.base_url
     places = await owner.jobs.positions(page.jobs)
     paused = await owner.operations.paused(caller.team)
-    view = {
+    view: JobPage = {
         "data": [
             job_view(job, base_url=base_url, queue_position=place, upstream_paused=paused)
             for job, place in zip(page.jobs, places, strict=True)
@@ -178,14 +172,26 @@ async def read_job(
     return await _render(owner, job, await owner.jobs.position(job), headers=_preference(wait))
 
 
-@router.post("/jobs/{job_id}/cancel", status_code=202, response_model=JobView, summary="Cancel a job")
+@router.post(
+    "/jobs/{job_id}/cancel",
+    status_code=202,
+    response_model=JobView,
+    responses=refusals(409),
+    summary="Cancel a job",
+)
 async def cancel_job(job: OwnJob, caller: CurrentCaller, owner: TheGateway) -> Response:
     """Ask for a job's end: free while queued; once it runs, fal's truth decides."""
     job = await owner.jobs.cancel(caller, job)
     return await _render(owner, job, await owner.jobs.position(job), status=202)
 
 
-@router.delete("/jobs/{job_id}", status_code=204, response_class=Response, summary="Erase an ended job's contents")
+@router.delete(
+    "/jobs/{job_id}",
+    status_code=204,
+    response_class=Response,
+    responses=refusals(409),
+    summary="Erase an ended job's contents",
+)
 async def delete_job(job: OwnJob, caller: CurrentCaller, owner: TheGateway) -> None:
     """Erase prompt, image and clip; the ledger stays."""
     await owner.jobs.delete(caller, job)
@@ -195,7 +201,7 @@ async def delete_job(job: OwnJob, caller: CurrentCaller, owner: TheGateway) -> N
     "/jobs/{job_id}/video",
     status_code=307,
     response_class=RedirectResponse,
-    openapi_extra=TOKEN_IN_ADDRESS,
+    responses={307: {"headers": LOCATION}, **refusals(409)},
     summary="The clip",
 )
 async def job_video(job: WatchedJob) -> Response:
@@ -209,8 +215,7 @@ async def job_video(job: WatchedJob) -> Response:
     "/jobs/{job_id}/events",
     response_class=StreamingResponse,
     dependencies=[Depends(stream_of)],
-    openapi_extra=TOKEN_IN_ADDRESS,
-    responses={200: {"content": {STREAM: {"schema": {"type": "string"}}}}, 204: {"description": "All was told"}},
+    responses={200: LIVE, 204: {"description": "All was told"}},
     summary="Follow a job live",
 )
 async def job_events(job: WatchedJob, caller: Watcher, owner: TheGateway, after: LastEventId) -> Response:
@@ -237,7 +242,7 @@ async def _on_the_wire(owner: Gateway, frame: Frame) -> bytes:
     if frame.event is None:
         return format_sse_event(comment="ping")
     job = frame.event.job
-    view = event_view(
+    view = job_event(
         frame.event,
         base_url=owner.settings.base_url,
         queue_position=await owner.jobs.position(job),
@@ -246,15 +251,6 @@ async def _on_the_wire(owner: Gateway, frame: Frame) -> bytes:
     data = pydantic_core.to_json(view).decode()
     event = format_sse_event(event=frame.event.type, id=frame.event.id, retry=RETRY_MS, data_str=data)
     return format_sse_event(event="reset", data_str="{}") + event if frame.reset else event
-
-
-def _metadata_filter(request: Request) -> tuple[str, str] | None:
-    pairs = [
-        (name[len(METADATA) :], value) for name, value in request.query_params.items() if name.startswith(METADATA)
-    ]
-    if len(pairs) > 1:
-        raise Malformed("One metadata filter a request.", code="invalid_input")
-    return pairs[0] if pairs else None
 
 
 async def _waited(request: Request, owner: Gateway, caller: Caller, job: Job, seconds: int) -> Job:

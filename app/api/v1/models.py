@@ -1,23 +1,22 @@
 """What can be made, and what it costs."""
 
-from typing import Any
-
 from fastapi import APIRouter
 
 from app.api.deps import CurrentCaller, TheGateway
-from app.api.v1.schemas import PROBLEMS
+from app.views.models import ModelList, ModelView, model_view
 
-router = APIRouter(prefix="/v1", tags=["models"], responses=PROBLEMS)
+router = APIRouter(prefix="/v1", tags=["models"])
 
 
 @router.get("/models", summary="All models")
-async def list_models(_: CurrentCaller, owner: TheGateway) -> dict[str, Any]:
+async def list_models(_: CurrentCaller, owner: TheGateway) -> ModelList:
     """Every model with its input schema, price, and the price's source and date."""
     strict = owner.settings.strict_schema
-    return {"data": [model.describe(strict_schema=strict) for model in owner.catalog]}
+    return {"data": [model_view(model, strict_schema=strict) for model in owner.catalog]}
 
 
 @router.get("/models/{model_id:path}", summary="One model")
-async def read_model(model_id: str, _: CurrentCaller, owner: TheGateway) -> dict[str, Any]:
+async def read_model(model_id: str, _: CurrentCaller, owner: TheGateway) -> ModelView:
     """One model; the id is fal's endpoint path, its slashes written as they are or as `%2F`."""
-    return owner.catalog.get(model_id.replace("%2F", "/")).describe(strict_schema=owner.settings.strict_schema)
+    model = owner.catalog.get(model_id.replace("%2F", "/"))
+    return model_view(model, strict_schema=owner.settings.strict_schema)

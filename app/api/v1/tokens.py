@@ -1,22 +1,29 @@
 """Browser tokens over HTTP."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends
-from fastapi.responses import JSONResponse, Response
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from app.api.answers import refusals
 from app.api.body import json_body
 from app.api.deps import CurrentCaller, TheGateway
-from app.api.v1.schemas import PROBLEMS, Usd, body_schema
+from app.api.strict_body import StrictBody
+from app.api.v1.bodies import Usd
 from app.domain.addresses import read_origin
 from app.domain.limits import HIGHEST_COUNT
-from app.domain.views import iso, limit_view
-from app.services.tokens import LONGEST_S, SHORTEST_S, USUAL_S, Minted, TokenRequest
+from app.services.tokens import LONGEST_S, SHORTEST_S, USUAL_S, TokenRequest
+from app.views.accounts import TokenView, token_view
 
 MODELS = 100  # that one token may name
 
-router = APIRouter(prefix="/v1", tags=["account"], responses=PROBLEMS)
+router = APIRouter(prefix="/v1", tags=["account"])
+
+
+def _not_nothing(micro: int) -> int:
+    if micro == 0:
+        raise ValueError("A token that may cost nothing can ask for nothing")
+    return micro
 
 
 def _origin(text: str) -> str:
@@ -26,14 +33,15 @@ def _origin(text: str) -> str:
         raise ValueError("An origin is as browsers send it: https://app.example.com") from None
 
 
-class TokenBody(BaseModel):
-    """What `POST /v1/tokens` takes."""
+SomeUsd = Annotated[Usd, AfterValidator(_not_nothing)]
 
-    model_config = ConfigDict(strict=True, extra="forbid", hide_input_in_errors=True)
+
+class TokenBody(StrictBody):
+    """What `POST /v1/tokens` takes."""
 
     expires_in: int = Field(USUAL_S, ge=SHORTEST_S, le=LONGEST_S, description="Seconds from now")
     max_jobs: int | None = Field(None, ge=1, le=HIGHEST_COUNT, description="The most jobs it may ask for")
-    max_usd: Annotated[Usd, Field(ge=1)] | None = Field(None, description="The most its jobs may cost together")
+    max_usd: SomeUsd | None = Field(None, description="The most its jobs may cost together")
     models: Annotated[list[str], Field(min_length=1, max_length=MODELS)] | None = Field(
         None, description="The only models it may ask for; those of the key by default"
     )
@@ -63,23 +71,7 @@ class TokenBody(BaseModel):
 ReadToken = Annotated[TokenBody, Depends(json_body(TokenBody))]
 
 
-@router.post("/tokens", status_code=201, openapi_extra=body_schema(TokenBody), summary="Make a browser token")
-async def mint_token(caller: CurrentCaller, body: ReadToken, owner: TheGateway) -> Response:
+@router.post("/tokens", status_code=201, responses=refusals(404), summary="Make a browser token")
+async def mint_token(caller: CurrentCaller, body: ReadToken, owner: TheGateway) -> TokenView:
     """A key for a web page, for minutes: with at most the rights of the key that asks, and gone with it."""
-    minted = await owner.tokens.mint(caller, body.request())
-    return JSONResponse(_view(minted), 201, headers={"Cache-Control": "no-store"})
-
-
-def _view(minted: Minted) -> dict[str, Any]:
-    """The token, which is shown this once, and what it is good for; null where its key alone decides."""
-    record = minted.record
-    return {
-        "id": record.id,
-        "token": minted.token,
-        "expires_at": iso(record.expires_ms),
-        "scopes": sorted(record.scopes),
-        "models": record.models,
-        "origin": record.origins[0] if record.origins is not None and len(record.origins) == 1 else None,
-        "job": record.job,
-        "limits": [limit_view(limit) for limit in minted.limits],
-    }
+    return token_view(await owner.tokens.mint(caller, body.request()))

@@ -2,27 +2,27 @@
 
 import csv
 import io
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
 
 from app.api.deps import CurrentCaller, TheGateway
-from app.api.v1.schemas import PROBLEMS
-from app.domain.views import iso
-from app.services.usage import Grouping, Report, Sums, report_view, row_view, sums_view
+from app.domain.times import iso
+from app.services.usage import Grouping, Report, Sums
+from app.views.usage import UsageReport, report_view, row_view, sums_view
 
 CSV = "text/csv"
 JSON = "application/json"
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a cell that begins so is run by spreadsheets (OWASP, CSV injection)
 HEADERS = {"Cache-Control": "no-store", "Vary": "Accept"}
 LONGEST_TIME = 40  # characters
-router = APIRouter(prefix="/v1", tags=["account"], responses=PROBLEMS)
+router = APIRouter(prefix="/v1", tags=["account"])
 
 
 @router.get(
     "/usage",
-    response_model=dict[str, Any],
+    response_model=UsageReport,
     responses={200: {"content": {CSV: {"schema": {"type": "string"}}}}},
     summary="Jobs, seconds and dollars",
 )
@@ -39,7 +39,7 @@ async def read_usage(
     report = await owner.usage.report(caller, from_ms=span.from_ms, to_ms=span.to_ms, group_by=group_by)
     if not _prefers_csv(request.headers.get("accept", "")):
         return JSONResponse(report_view(report), headers=HEADERS)
-    name = f"usage-{(iso(span.from_ms) or '')[:10]}-by-{group_by.value}.csv"
+    name = f"usage-{iso(span.from_ms)[:10]}-by-{group_by.value}.csv"
     headers = {**HEADERS, "Content-Disposition": f'attachment; filename="{name}"'}
     return Response(csv_text(report), headers=headers, media_type=CSV)
 
@@ -54,7 +54,7 @@ def csv_text(report: Report) -> str:
     for row in report.rows:
         numbers = sums_view(row.sums)
         view = row_view(row, report.group_by)
-        texts = [_harmless(text) for column, text in view.items() if column not in numbers]
+        texts = [_harmless(str(text)) for column, text in view.items() if column not in numbers]
         writer.writerow([*texts, *numbers.values()])
     return out.getvalue()
 

@@ -1,46 +1,22 @@
 """fal's own client for JavaScript, unmodified, in a web page of another origin: CORS, and mostly `/fal/proxy`."""
 
 import asyncio
-import contextlib
-import os
-import shutil
-import subprocess
-import sys
 from base64 import b64encode
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Page
 
+from tests.support.browser import new_page
 from tests.support.clients import WATCHED, Customers, picture
 from tests.support.node import Pages, bundle
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
 
 HAS_PROGRESS = "() => lines.some(({ update }) => update?.status === 'IN_PROGRESS' && update.logs.length)"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-FETCH_SECONDS = 100
 ELSEWHERE = "https://elsewhere.example"
-NO_BROWSER = (
-    "There is no Chromium here, and it could not be fetched: install the package `chromium`, "
-    "or run `.venv/bin/playwright install chromium`, then run the tests again."
-)
 HTML = '<!doctype html><meta charset="utf-8"><title>A customer</title><script type="module" src="page.js"></script>'
-
-
-def find_chromium(own: Path) -> str:
-    """The path of a Chromium: on the PATH, or Playwright's own, which is fetched where there is none."""
-    for name in BROWSERS:
-        if found := shutil.which(name):
-            return found
-    if not own.exists():
-        fetch = [sys.executable, "-m", "playwright", "install", "chromium"]
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            subprocess.run(fetch, timeout=FETCH_SECONDS, check=False)  # noqa: S603  our own tool
-    assert own.exists(), NO_BROWSER
-    return str(own)
 
 
 @pytest.fixture(scope="module")
@@ -48,18 +24,10 @@ async def page(customers: Customers, pages: Pages) -> AsyncIterator[Page]:
     """A customer's page with fal's client in it."""
     await bundle("page.mjs", pages.folder / "page.js")
     (pages.folder / "index.html").write_text(HTML, encoding="utf-8")
-    options = [f"--ignore-certificate-errors-spki-list={customers.certificates.pin}"]
-    options += ["--no-sandbox"] if os.geteuid() == 0 else []
-    async with async_playwright() as playwright:
-        chromium = await asyncio.to_thread(find_chromium, Path(playwright.chromium.executable_path))
-        browser = await playwright.chromium.launch(executable_path=chromium, args=options)
-        try:
-            made = await browser.new_page()
-            await made.goto(f"{pages.origin}/index.html")
-            await made.wait_for_function("() => window.runCase !== undefined")
-            yield made
-        finally:
-            await browser.close()
+    async with new_page(f"--ignore-certificate-errors-spki-list={customers.certificates.pin}") as made:
+        await made.goto(f"{pages.origin}/index.html")
+        await made.wait_for_function("() => window.runCase !== undefined")
+        yield made
 
 
 class Visitor:

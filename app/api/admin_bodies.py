@@ -1,14 +1,12 @@
-"""What administrators send and see."""
+"""What administrators send."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     RootModel,
     ValidationInfo,
@@ -17,22 +15,19 @@ from pydantic import (
     model_validator,
 )
 
+from app.api.strict_body import StrictBody
 from app.domain.accounts import Scope
 from app.domain.addresses import read_origin
 from app.domain.limits import HIGHEST, HIGHEST_COUNT, Limit, Unit, Window, known_zone, shown, unique
-from app.domain.money import format_usd, parse_usd
-from app.domain.views import iso, limit_view
-from app.services.administration import Key, Team, User
-from app.services.audit import Act
-from app.services.ledger import Entry
+from app.domain.money import parse_usd
 
-STRICT = ConfigDict(strict=True, extra="forbid", hide_input_in_errors=True)
 DAY_S = 86_400
 TEN_YEARS_S = 3653 * DAY_S
 LONGEST_RAISE_S = 366 * DAY_S
 LONGEST_OVERLAP_S = 7 * DAY_S
 LONGEST_ID = 64
 LONGEST_LIST = 100
+MEMBERS = {"adopt": {"upstream_request_id"}, "resubmit": set[str](), "fail": {"charged"}}  # of a resolution
 
 
 def _one_line(longest: int) -> Callable[[str], str]:
@@ -99,21 +94,7 @@ Models = Annotated[
 Origins = Annotated[list[Origin], Field(min_length=1, max_length=LONGEST_LIST), AfterValidator(_distinct)]
 
 
-class Body(BaseModel):
-    """A strict body. An optional member given as null reads as not given."""
-
-    model_config = STRICT
-
-    @model_validator(mode="before")
-    @classmethod
-    def _null_is_absent(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        optional = {name for name, field in cls.model_fields.items() if not field.is_required()}
-        return {name: item for name, item in value.items() if item is not None or name not in optional}
-
-
-class LimitBody(Body):
+class LimitBody(StrictBody):
     """A limit: `amount` in dollars (a decimal string, or a number) for usd, a whole number otherwise."""
 
     unit: Annotated[Unit, Field(strict=False)]
@@ -165,7 +146,7 @@ class RaiseBody(LimitBody):
     expires_in: int = Field(ge=60, le=LONGEST_RAISE_S)
 
 
-class TeamBody(Body):
+class TeamBody(StrictBody):
     """What `POST /v1/admin/teams` takes."""
 
     name: Name
@@ -174,7 +155,7 @@ class TeamBody(Body):
     limits: LimitList = Field(default_factory=list)
 
 
-class TeamChange(Body):
+class TeamChange(StrictBody):
     """What `PATCH /v1/admin/teams/{id}` takes."""
 
     name: Name | None = None
@@ -188,7 +169,7 @@ class TeamChange(Body):
         return self
 
 
-class UserBody(Body):
+class UserBody(StrictBody):
     """What `POST /v1/admin/users` takes."""
 
     team: Id
@@ -196,13 +177,13 @@ class UserBody(Body):
     limits: LimitList = Field(default_factory=list)
 
 
-class UserChange(Body):
+class UserChange(StrictBody):
     """What `PATCH /v1/admin/users/{id}` takes."""
 
     name: Name
 
 
-class KeyBody(Body):
+class KeyBody(StrictBody):
     """What `POST /v1/admin/keys` takes. Without `models` and `origins` the key is good for and from all."""
 
     user: Id
@@ -213,13 +194,13 @@ class KeyBody(Body):
     expires_in: int | None = Field(None, ge=1, le=TEN_YEARS_S, description="Seconds from now")
 
 
-class RotateBody(Body):
+class RotateBody(StrictBody):
     """What `POST /v1/admin/keys/{id}/rotate` takes."""
 
     overlap: int = Field(DAY_S, ge=0, le=LONGEST_OVERLAP_S, description="Seconds that the old key still opens")
 
 
-class CreditBody(Body):
+class CreditBody(StrictBody):
     """What `POST /v1/admin/teams/{id}/credits` takes: a credit, a correction, or what a job really cost."""
 
     amount_usd: SomeUsd | None = None
@@ -236,96 +217,31 @@ class CreditBody(Body):
         return self
 
 
-def request_body(model: type[BaseModel]) -> dict[str, Any]:
-    """The OpenAPI request body of a route whose body we read ourselves, with every definition in its place."""
-    schema = model.model_json_schema()
-    content = {"application/json": {"schema": _inlined(schema, schema.pop("$defs", {}))}}
-    return {"requestBody": {"required": True, "content": content}}
+class PauseBody(StrictBody):
+    """What `POST /v1/admin/pause` takes; without a team, nothing is bought for anybody."""
+
+    team: Id | None = None
+    reason: Reason
 
 
-def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
-    if isinstance(schema, list):
-        return [_inlined(item, definitions) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    if "$ref" in schema:
-        return _inlined(definitions[schema["$ref"].rpartition("/")[2]], definitions)
-    return {name: _inlined(item, definitions) for name, item in schema.items()}
+class ResumeBody(StrictBody):
+    """What `POST /v1/admin/resume` takes; without a team, the breaker closes too."""
+
+    team: Id | None = None
+    reason: Reason | None = None
 
 
-def limits_view(limits: Sequence[Limit]) -> list[dict[str, Any]]:
-    """An owner's limits, by unit and window."""
-    return [limit_view(limit) for limit in sorted(limits, key=lambda limit: limit.name)]
+class ResolveBody(StrictBody):
+    """What `POST /v1/admin/jobs/{job_id}/resolve` takes: one of three forms, with exactly its members."""
 
+    action: Literal["adopt", "resubmit", "fail"]
+    upstream_request_id: (
+        Annotated[str, Field(min_length=1, max_length=LONGEST_ID, pattern=r"^[A-Za-z0-9_-]+$")] | None
+    ) = Field(None, description="fal's request id, for adopt")
+    charged: bool | None = Field(None, description="Did fal charge it? For fail")
 
-def team_view(team: Team, limits: Sequence[Limit]) -> dict[str, Any]:
-    """A team; its webhook secret is the team's own affair."""
-    return {
-        "id": team.id,
-        "name": team.name,
-        "weight": team.weight,
-        "time_zone": team.time_zone,
-        "limits": limits_view(limits),
-        "created_at": iso(team.created_ms),
-    }
-
-
-def user_view(user: User, limits: Sequence[Limit]) -> dict[str, Any]:
-    """A user."""
-    return {
-        "id": user.id,
-        "team": user.team,
-        "name": user.name,
-        "limits": limits_view(limits),
-        "created_at": iso(user.created_ms),
-    }
-
-
-def key_view(key: Key, used_ms: int | None = None) -> dict[str, Any]:
-    """What is known of a key; the key itself is known to nobody. `last_used_at` is right to the minute."""
-    return {
-        "id": key.id,
-        "name": key.name,
-        "team": key.team,
-        "user": key.user,
-        "shown_as": key.shown_as,
-        "scopes": sorted(key.scopes),
-        "models": key.models,
-        "origins": key.origins,
-        "created_at": iso(key.created_ms),
-        "expires_at": iso(key.expires_ms),
-        "revoked_at": iso(key.revoked_ms),
-        "last_used_at": iso(used_ms),
-    }
-
-
-def entry_view(entry: Entry) -> dict[str, Any]:
-    """One movement of money; what it is not about is null."""
-    return {
-        "id": entry.id,
-        "type": entry.type,
-        "amount_usd": format_usd(entry.amount),
-        "job": entry.job or None,
-        "user": entry.user or None,
-        "key": entry.key or None,
-        "token": entry.token or None,
-        "model": entry.model or None,
-        "video_seconds": entry.seconds,
-        "price_version": entry.price_version or None,
-        "reason": entry.reason or None,
-        "at": iso(entry.at_ms),
-        "admitted_at": iso(entry.admitted_ms),
-    }
-
-
-def act_view(act: Act) -> dict[str, Any]:
-    """One line of the audit log."""
-    return {
-        "number": act.number,
-        "at": iso(act.at_ms),
-        "actor": act.actor,
-        "action": act.action,
-        "target": act.target,
-        "details": act.details,
-        "hash": act.hash,
-    }
+    @model_validator(mode="after")
+    def _one_form(self) -> "ResolveBody":
+        if self.model_fields_set - {"action"} != MEMBERS[self.action]:
+            raise ValueError("Give adopt with upstream_request_id, fail with charged, or resubmit alone")
+        return self

@@ -1,17 +1,19 @@
-"""A job as fal's clients see it: three states, and an end that is an HTTP status with a body.
+"""How a job stands for fal's clients: three states, and an end that is an HTTP status with a body.
 
 fal's own shapes are in its documentation and its clients' sources; which of our states is which of fal's, and what
-each of our errors becomes, is decided here. There is no `FAILED`: fal's clients do not know it.
+each of our errors becomes, is decided here; `app/views/fal.py` shows it. There is no `FAILED`: fal's clients do not
+know it.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, Literal
 
 from app.domain.jobs import Job, JobError, Status
 
-IN_QUEUE = "IN_QUEUE"
-IN_PROGRESS = "IN_PROGRESS"
-COMPLETED = "COMPLETED"
+State = Literal["IN_QUEUE", "IN_PROGRESS", "COMPLETED"]
+IN_QUEUE: Final = "IN_QUEUE"
+IN_PROGRESS: Final = "IN_PROGRESS"
+COMPLETED: Final = "COMPLETED"
 WAITING = frozenset({Status.QUEUED, Status.SUBMITTING, Status.HELD})
 ERROR_TYPE = "X-Fal-Error-Type"
 TIMEOUT_TYPE = "X-Fal-Request-Timeout-Type"
@@ -54,12 +56,6 @@ def belongs(job: Job, app: str) -> bool:
     return app in {app_of(job.model), job.model}
 
 
-def request_urls(job: Job, base_url: str) -> dict[str, str]:
-    """The three URLs that fal hands out; they name the app and not the model, as fal's do."""
-    url = f"{base_url}/fal/queue/{app_of(job.model)}/requests/{job.id}"
-    return {"response_url": url, "status_url": f"{url}/status", "cancel_url": f"{url}/cancel"}
-
-
 def ending(job: Job, now_ms: int) -> Ending | None:
     """How the job has ended at fal's door by the store's time `now_ms`; None while it has not.
 
@@ -78,51 +74,11 @@ def ending(job: Job, now_ms: int) -> Ending | None:
     return None
 
 
-def state(job: Job, now_ms: int) -> str:
-    """`IN_QUEUE`, `IN_PROGRESS` or `COMPLETED`."""
+def state(job: Job, now_ms: int) -> State:
+    """The one of fal's three states."""
     if ending(job, now_ms) is not None:
         return COMPLETED
     return IN_QUEUE if job.status in WAITING else IN_PROGRESS
-
-
-def status_view(
-    job: Job, *, now_ms: int, position: int | None, base_url: str, logs: list[dict[str, Any]] | None
-) -> dict[str, Any]:
-    """The status as fal shows it; `position` counts from 0, `logs` is None where they were not asked for."""
-    word, end = state(job, now_ms), ending(job, now_ms)
-    view: dict[str, Any] = {
-        "status": word,
-        "request_id": job.id,
-        **request_urls(job, base_url),
-        "logs": None if logs is None else [log_view(line) for line in logs],
-        "metrics": {},
-    }
-    if word == IN_QUEUE:
-        view["queue_position"] = position or 0
-    if end is not None:
-        view["metrics"] = _metrics(job)
-        if end.error is not None:
-            view["error"] = end.error
-        if end.error_type is not None:
-            view["error_type"] = end.error_type
-    return view
-
-
-def log_view(line: dict[str, Any]) -> dict[str, Any]:
-    """One log line with the members that fal's clients read."""
-    return {
-        "message": line.get("message", ""),
-        "timestamp": line.get("timestamp"),
-        "level": line.get("level") or "INFO",
-        "source": line.get("source") or "USER",
-    }
-
-
-def _metrics(job: Job) -> dict[str, float]:
-    done_ms = job.upstream_done_ms or job.completed_ms
-    if job.submitted_ms is None or done_ms is None:
-        return {}
-    return {"inference_time": round((done_ms - job.submitted_ms) / 1000, 3)}
 
 
 def _held(job: Job, now_ms: int) -> Ending | None:

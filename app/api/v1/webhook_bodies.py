@@ -1,20 +1,17 @@
-"""What webhook endpoints are made of, in bodies and replies."""
+"""What webhook endpoints are made of."""
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
-from app.domain.deliveries import Health
-from app.domain.endpoints import DAY_S, LONGEST_OVERLAP_S, Endpoint, older_until
+from app.api.strict_body import StrictBody
 from app.domain.events import EVENT_TYPES
-from app.domain.views import iso
+from app.domain.endpoints import DAY_S, LONGEST_OVERLAP_S
 from app.services.endpoints import EndpointRequest
 
 MODELS = 100  # that one endpoint may name
 LONGEST_DESCRIPTION = 200
 LONGEST_URL = 2048
-
-STRICT = ConfigDict(strict=True, extra="forbid", hide_input_in_errors=True)
 
 
 def _distinct(values: list[str]) -> list[str]:
@@ -43,10 +40,8 @@ ModelIds = Annotated[
 Description = Annotated[str, Field(max_length=LONGEST_DESCRIPTION), AfterValidator(_line)]
 
 
-class EndpointBody(BaseModel):
+class EndpointBody(StrictBody):
     """What `POST /v1/webhook-endpoints` takes."""
-
-    model_config = STRICT
 
     url: str = Field(max_length=LONGEST_URL, description="An https address that is on the public internet")
     events: EventTypes | None = Field(None, description="Held, succeeded, failed and canceled by default")
@@ -65,10 +60,10 @@ class EndpointBody(BaseModel):
         )
 
 
-class EndpointChange(BaseModel):
+class EndpointChange(StrictBody):
     """What `PATCH /v1/webhook-endpoints/{endpoint_id}` takes; what is not given stays."""
 
-    model_config = STRICT
+    means_something = True
 
     url: str = Field("", max_length=LONGEST_URL)
     events: EventTypes | None = Field(None, description="null for the usual ones")
@@ -89,10 +84,8 @@ class EndpointChange(BaseModel):
         return self.paused if "paused" in self.model_fields_set else None
 
 
-class RotationBody(BaseModel):
+class RotationBody(StrictBody):
     """How long the secret until now signs beside the new one: a day by default, 0 not at all."""
-
-    model_config = STRICT
 
     overlap_days: int | None = Field(None, ge=0, le=LONGEST_OVERLAP_S // DAY_S)
     overlap_seconds: int | None = Field(None, ge=0, le=LONGEST_OVERLAP_S)
@@ -109,29 +102,3 @@ class RotationBody(BaseModel):
         if self.overlap_seconds is not None:
             return self.overlap_seconds * 1000
         return (1 if self.overlap_days is None else self.overlap_days) * DAY_S * 1000
-
-
-def endpoint_view(
-    endpoint: Endpoint, health: Health, *, now_ms: int, public_key: str | None = None, secret: bool = False
-) -> dict[str, Any]:
-    """An endpoint as its team sees it, and how its attempts go; its newest secret only when it was just made."""
-    view: dict[str, Any] = {
-        "id": endpoint.id,
-        "url": endpoint.url,
-        "events": list(endpoint.events),
-        "models": None if endpoint.models is None else list(endpoint.models),
-        "description": endpoint.description,
-        "status": endpoint.status,
-        "disabled_reason": endpoint.disabled_reason,
-        "asymmetric": endpoint.asymmetric,
-        "created_at": iso(endpoint.created_ms),
-        "older_secrets_until": [iso(until_ms) for until_ms in older_until(endpoint.secrets, now_ms)],
-        "failures_in_a_row": health.failures,
-        "failing_since": iso(health.since_ms),
-        "next_probe_at": iso(health.probe_ms) if endpoint.status == "active" else None,
-    }
-    if endpoint.asymmetric:
-        view["public_key"] = public_key
-    if secret:
-        view["secret"] = endpoint.secrets[0].text
-    return view

@@ -1,0 +1,16 @@
+"""How routes answer besides with their own reply, for the OpenAPI document."""
+
+from typing import Any
+
+Answers = dict[int | str, dict[str, Any]]
+
+LIVE: dict[str, Any] = {
+    "description": "A stream of server-sent events: `event` the type, `id` a cursor, `data` an event in JSON",
+    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+}
+LOCATION: dict[str, Any] = {"Location": {"schema": {"type": "string", "format": "uri"}}}
+
+
+def refusals(*statuses: int) -> Answers:
+    """Statuses of problems that not every route has; `app/api/document.py` fills them in."""
+    return {status: {} for status in statuses}

@@ -1,0 +1,91 @@
+"""Values that can be sent as they stand, to `./dev up` or to any other installation.
+
+What would have to be there before, such as a job with this id, is not: the answer is the documented 404.
+"""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from app.api.admin_bodies import (
+    CreditBody,
+    KeyBody,
+    LimitsBody,
+    PauseBody,
+    RaiseBody,
+    ResolveBody,
+    ResumeBody,
+    RotateBody,
+    TeamBody,
+    TeamChange,
+    UserBody,
+    UserChange,
+)
+from app.api.fal.asking import FalInput
+from app.api.fal.storage import Apps, File, Parts
+from app.api.v1.bodies import JobBody
+from app.api.v1.deliveries import ReplayBody
+from app.api.v1.tokens import TokenBody
+from app.api.v1.webhook_bodies import EndpointBody, EndpointChange, RotationBody
+
+MODEL = "fal-ai/kling-video/v2/master/image-to-video"
+# A white PNG of 320 by 320 pixels; an address of one will do as well.
+PICTURE = (
+    "data:image/png;base64,"
+    "iVBORw0KGgoAAAANSUhEUgAAAUAAAAFAAQAAAADl65gHAAAAQ0lEQVR42u3KsQ0AAAgDoOr/P+sLriYwU5ObjiiKoi"
+    "iKoiiKoiiKoiiKoiiKoiiKoiiKoiiKoiiKoiiKoiiKoii+iwtVvgN/95uEZgAAAABJRU5ErkJggg=="
+)
+TEAM, USER = "team_01kb3x9d1n5v7q2f8m4c6t0e3r", "user_01kb3x9d1n5v7q2f8m4c6t0e3r"
+
+# Parameters of paths and addresses, by their names.
+VALUES = {
+    "model_id": MODEL,
+    "job_id": "job_01kb3x9d1n5v7q2f8m4c6t0e3r",
+    "endpoint_id": "ep_01kb3x9d1n5v7q2f8m4c6t0e3r",
+    "delivery_id": "msg_01kb3x9d1n5v7q2f8m4c6t0e3r",
+    "key_id": "key_01kb3x9d1n5v7q2f8m4c6t0e3r",
+    "team_id": TEAM,
+    "user_id": USER,
+    "slug": "not_found",
+    "app": "fal-ai/kling-video",
+    "request_id": "job_01kb3x9d1n5v7q2f8m4c6t0e3r",
+    "upload_id": "up_01kb3x9d1n5v7q2f8m4c6t0e3r",
+    "file_id": "up_01kb3x9d1n5v7q2f8m4c6t0e3r",
+    "name": "lake.png",
+    "number": 1,
+    "team": TEAM,
+    "limit": 10,
+}
+LIMIT = {"unit": "usd", "window": "day", "amount": "25.00"}
+INPUT = {"prompt": "The lake lies still; a boat drifts by.", "image_url": PICTURE, "duration": "5"}
+BODIES: dict[type[BaseModel], Any] = {
+    JobBody: {
+        "model": MODEL,
+        "input": INPUT,
+        "metadata": {"order": "17"},
+        "priority": "normal",
+        "deadline": 3600,
+        "max_usd": "1.40",
+    },
+    TokenBody: {"expires_in": 600, "max_jobs": 3, "max_usd": "5.00", "models": [MODEL]},
+    EndpointBody: {"url": "https://example.com/hooks", "events": ["job.succeeded", "job.failed"]},
+    EndpointChange: {"description": "The shop", "paused": False},
+    RotationBody: {"overlap_days": 1},
+    ReplayBody: {"status": "dead", "limit": 100},
+    TeamBody: {"name": "Studio", "weight": 1, "time_zone": "Europe/Berlin", "limits": [LIMIT]},
+    TeamChange: {"weight": 2},
+    UserBody: {"team": TEAM, "name": "Ada", "limits": [LIMIT]},
+    UserChange: {"name": "Ada L."},
+    KeyBody: {"user": USER, "name": "laptop", "scopes": ["jobs:write", "jobs:read"], "expires_in": 2592000},
+    RotateBody: {"overlap": 3600},
+    LimitsBody: [LIMIT],
+    RaiseBody: {**LIMIT, "amount": "50.00", "expires_in": 3600},
+    CreditBody: {"amount_usd": "25.00", "reason": "Paid by invoice 17"},
+    PauseBody: {"reason": "The invoice is looked at"},
+    ResumeBody: {"reason": "The invoice is paid"},
+    ResolveBody: {"action": "resubmit"},
+    FalInput: INPUT,
+    File: {"file_name": "lake.png", "content_type": "image/png"},
+    Parts: {"parts": [{"partNumber": 1, "etag": '"1"'}]},
+    Apps: {"allowed_apps": ["fal-ai/kling-video"], "token_expiration": 120},
+}

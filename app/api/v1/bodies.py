@@ -1,0 +1,67 @@
+"""The bodies of the native API."""
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+
+from app.api.strict_body import StrictBody
+from app.domain.jobs import Priority
+from app.domain.money import parse_usd
+from app.services.requests import JobRequest
+
+METADATA_NAME = re.compile(r"[a-z0-9_.-]{1,40}")
+METADATA_PAIRS = 8
+METADATA_BYTES = 200
+DEADLINE_MIN_S, DEADLINE_MAX_S = 10, 604_800
+
+
+def _metadata(pairs: dict[str, str]) -> dict[str, str]:
+    if len(pairs) > METADATA_PAIRS:
+        raise ValueError(f"Metadata holds at most {METADATA_PAIRS} pairs")
+    for name, value in pairs.items():
+        if not METADATA_NAME.fullmatch(name):
+            raise ValueError("A metadata name is 1 to 40 of a-z, 0-9, dot, dash and underscore")
+        if len(value.encode()) > METADATA_BYTES or not value.isprintable():
+            raise ValueError(f"A metadata value is printable and at most {METADATA_BYTES} bytes long")
+    return pairs
+
+
+def _usd(value: object) -> int:
+    """Micro-dollars of a decimal string. A number may be meant as cents or micro-dollars, and is refused."""
+    if not isinstance(value, str):
+        raise ValueError('Send an amount of dollars as a string such as "1.40"')  # noqa: TRY004  pydantic's way
+    return parse_usd(value)
+
+
+Usd = Annotated[
+    int,  # micro-dollars
+    BeforeValidator(_usd),
+    WithJsonSchema({"type": "string", "pattern": r"^[0-9]{1,10}(\.[0-9]{1,6})?$", "description": "US dollars"}),
+]
+
+
+class JobBody(StrictBody):
+    """What `POST /v1/jobs` and `POST /v1/quotes` take."""
+
+    model: str | None = Field(None, description="A model id of GET /v1/models; v2 master image-to-video by default")
+    input: dict[str, Any] = Field(description="The model's input, as GET /v1/models/{model_id} describes it")
+    webhook_url: str | None = Field(None, max_length=2048)
+    metadata: Annotated[dict[str, str], AfterValidator(_metadata)] = Field(default_factory=dict)
+    priority: Literal["high", "normal", "low"] = "normal"
+    deadline: int | None = Field(None, ge=DEADLINE_MIN_S, le=DEADLINE_MAX_S, description="Seconds from admission")
+    start_deadline: int | None = Field(None, ge=1, le=DEADLINE_MAX_S, description="Seconds from admission")
+    max_usd: Usd | None = Field(None, description="The most it may cost")
+
+    def request(self) -> JobRequest:
+        """The same, in the services' words."""
+        return JobRequest(
+            input=self.input,
+            model=self.model,
+            webhook_url=self.webhook_url,
+            metadata=self.metadata,
+            priority=Priority(self.priority),
+            deadline_s=self.deadline,
+            start_deadline_s=self.start_deadline,
+            max_usd_micro=self.max_usd,
+        )

@@ -1,0 +1,192 @@
+"""Teams, users, keys and browser tokens."""
+
+from collections.abc import Sequence
+from typing import NotRequired
+
+from typing_extensions import TypedDict
+
+from app.domain.accounts import Caller, Scope
+from app.domain.limits import Limit, Owner
+from app.domain.money import format_usd
+from app.domain.times import iso
+from app.services.accounts import Self
+from app.services.administration import Key, Team, User
+from app.services.tokens import Minted
+from app.views.fields import Time, Usd
+from app.views.limits import LimitStateView, LimitView, limit_state_view, limit_view, limits_view
+
+
+class TeamView(TypedDict):
+    """A team; its webhook secret is the team's own affair."""
+
+    id: str
+    name: str
+    weight: int
+    time_zone: str
+    limits: list[LimitView]
+    created_at: Time
+
+
+class TeamList(TypedDict):
+    """Teams, the oldest first."""
+
+    data: list[TeamView]
+
+
+class UserView(TypedDict):
+    """A user."""
+
+    id: str
+    team: str
+    name: str
+    limits: list[LimitView]
+    created_at: Time
+
+
+class UserList(TypedDict):
+    """Users, the oldest first."""
+
+    data: list[UserView]
+
+
+class KeyView(TypedDict):
+    """What is known of a key; the key itself is known to nobody. `last_used_at` is right to the minute."""
+
+    id: str
+    name: str
+    team: str
+    user: str
+    shown_as: str
+    scopes: list[Scope]
+    models: list[str] | None
+    origins: list[str] | None
+    created_at: Time
+    expires_at: Time | None
+    revoked_at: Time | None
+    last_used_at: Time | None
+
+
+class NewKeyView(KeyView):
+    """A new key; `key` is shown this once."""
+
+    key: str
+
+
+class KeyList(TypedDict):
+    """Keys, the oldest first."""
+
+    data: list[KeyView]
+
+
+class TokenView(TypedDict):
+    """A browser token, which is shown this once, and what it is good for; null where its key alone decides."""
+
+    id: str
+    token: str
+    expires_at: Time | None
+    scopes: list[Scope]
+    models: list[str] | None
+    origin: str | None
+    job: str | None
+    limits: list[LimitView]
+
+
+class NamedView(TypedDict):
+    """Something with its name."""
+
+    id: str
+    name: str
+
+
+class OwnKeyView(TypedDict):
+    """The key that asks."""
+
+    id: str
+    scopes: list[Scope]
+
+
+class SpendingView(TypedDict):
+    """A team's money: set aside for jobs under way, and spent."""
+
+    reserved_usd: Usd
+    spent_usd: Usd
+
+
+class MeView(TypedDict):
+    """Who asks, and what is left; a browser token is told of its own caps only."""
+
+    team: NamedView
+    user: NamedView
+    key: OwnKeyView
+    limits: list[LimitStateView]
+    usage: NotRequired[SpendingView]
+
+
+def team_view(team: Team, limits: Sequence[Limit]) -> TeamView:
+    """A team with its limits."""
+    return {
+        "id": team.id,
+        "name": team.name,
+        "weight": team.weight,
+        "time_zone": team.time_zone,
+        "limits": limits_view(limits),
+        "created_at": iso(team.created_ms),
+    }
+
+
+def user_view(user: User, limits: Sequence[Limit]) -> UserView:
+    """A user with their limits."""
+    return {
+        "id": user.id,
+        "team": user.team,
+        "name": user.name,
+        "limits": limits_view(limits),
+        "created_at": iso(user.created_ms),
+    }
+
+
+def key_view(key: Key, used_ms: int | None = None) -> KeyView:
+    """A key's record; `used_ms` is when it was last used."""
+    return {
+        "id": key.id,
+        "name": key.name,
+        "team": key.team,
+        "user": key.user,
+        "shown_as": key.shown_as,
+        "scopes": sorted(key.scopes),
+        "models": None if key.models is None else list(key.models),
+        "origins": None if key.origins is None else list(key.origins),
+        "created_at": iso(key.created_ms),
+        "expires_at": iso(key.expires_ms),
+        "revoked_at": iso(key.revoked_ms),
+        "last_used_at": iso(used_ms),
+    }
+
+
+def token_view(minted: Minted) -> TokenView:
+    """A new browser token."""
+    record = minted.record
+    return {
+        "id": record.id,
+        "token": minted.token,
+        "expires_at": iso(record.expires_ms),
+        "scopes": sorted(record.scopes),
+        "models": None if record.models is None else list(record.models),
+        "origin": record.origins[0] if record.origins is not None and len(record.origins) == 1 else None,
+        "job": record.job,
+        "limits": [limit_view(limit) for limit in minted.limits],
+    }
+
+
+def me_view(caller: Caller, me: Self) -> MeView:
+    """Who asks."""
+    by_token = caller.token is not None
+    view: MeView = {
+        "team": {"id": me.team.id, "name": me.team.name},
+        "user": {"id": me.user.id, "name": me.user.name},
+        "key": {"id": caller.key, "scopes": sorted(caller.scopes)},
+        "limits": [limit_state_view(state) for state in me.limits if not by_token or state.owner is Owner.TOKEN],
+    }
+    if not by_token:
+        view["usage"] = {"reserved_usd": format_usd(me.held_micro), "spent_usd": format_usd(me.spent_micro)}
+    return view

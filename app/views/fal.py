@@ -1,0 +1,186 @@
+"""A job, an error and a webhook as fal's clients see them.
+
+fal's own shapes are in its documentation and its clients' sources; which of our states is which of fal's is decided
+in `app/domain/fal_states.py`.
+"""
+
+from typing import Any, Literal, NotRequired
+
+from typing_extensions import TypedDict
+
+from app.domain.fal_states import IN_QUEUE, OK, Ending, State, app_of, ending, state
+from app.domain.jobs import Job
+from app.views.fields import Object, Time
+
+# fal's sentence, word for word, for a result that a message cannot carry; its readers fetch the result instead.
+NO_PAYLOAD = (
+    "Response payload is not JSON serializable. Either return a JSON serializable object or use the queue endpoint"
+    " to retrieve the response."
+)
+
+
+class FalLog(TypedDict):
+    """One log line with the members that fal's clients read."""
+
+    message: str
+    timestamp: str | None
+    level: str
+    source: str
+
+
+class FalMetrics(TypedDict):
+    """How long fal needed, in seconds; empty while nobody knows."""
+
+    inference_time: NotRequired[float]
+
+
+class FalUrls(TypedDict):
+    """The three URLs that fal hands out; they name the app and not the model, as fal's do."""
+
+    response_url: str
+    status_url: str
+    cancel_url: str
+
+
+class FalStatus(FalUrls):
+    """A request's state; `queue_position` counts from 0, `error` is there once it has failed."""
+
+    status: State
+    request_id: str
+    logs: list[FalLog] | None
+    metrics: FalMetrics
+    queue_position: NotRequired[int]
+    error: NotRequired[str]
+    error_type: NotRequired[str]
+
+
+class FalCancelled(TypedDict):
+    """The request's end was asked for."""
+
+    status: Literal["CANCELLATION_REQUESTED"]
+
+
+class FalError(TypedDict):
+    """An error: `detail` is a sentence, or for a 422 a list of `{loc, msg, type, url, ctx?}`."""
+
+    detail: str | list[Object]
+    message: str
+    error_type: NotRequired[str]
+    status: NotRequired[Literal["NOT_FOUND", "ALREADY_COMPLETED"]]
+
+
+class FalMessage(TypedDict):
+    """The body of a webhook in fal's form: the result, with its HTTP status in words."""
+
+    request_id: str
+    gateway_request_id: str
+    status: Literal["OK", "ERROR"]
+    payload: Object | None
+    error: NotRequired[str]
+    payload_error: NotRequired[str]
+
+
+class FalUploadToken(TypedDict):
+    """A token that brings files in."""
+
+    token: str
+    token_type: Literal["Bearer"]
+    base_url: str
+    expires_at: Time
+
+
+class FalUpload(TypedDict):
+    """Where to PUT a file's bytes, and the address it will have."""
+
+    upload_url: str
+    file_url: str
+
+
+class FalFile(TypedDict):
+    """A file that was brought."""
+
+    access_url: str
+
+
+class FalParts(TypedDict):
+    """A file that comes in parts."""
+
+    access_url: str
+    uploadId: str
+
+
+class FalPart(TypedDict):
+    """A part that was taken."""
+
+    partNumber: int
+    etag: str
+
+
+class FalCompleted(TypedDict):
+    """An upload that is whole."""
+
+    uploadId: str
+
+
+def request_urls(job: Job, base_url: str) -> FalUrls:
+    """Where a request is read and cancelled."""
+    url = f"{base_url}/fal/queue/{app_of(job.model)}/requests/{job.id}"
+    return {"response_url": url, "status_url": f"{url}/status", "cancel_url": f"{url}/cancel"}
+
+
+def status_view(
+    job: Job, *, now_ms: int, position: int | None, base_url: str, logs: list[Object] | None
+) -> FalStatus:
+    """The status as fal shows it; `position` counts from 0, `logs` is None where they were not asked for."""
+    word, end = state(job, now_ms), ending(job, now_ms)
+    urls = request_urls(job, base_url)
+    view: FalStatus = {
+        "status": word,
+        "request_id": job.id,
+        "response_url": urls["response_url"],
+        "status_url": urls["status_url"],
+        "cancel_url": urls["cancel_url"],
+        "logs": None if logs is None else [_log(line) for line in logs],
+        "metrics": {} if end is None else _metrics(job),
+    }
+    if word == IN_QUEUE:
+        view["queue_position"] = position or 0
+    if end is not None and end.error is not None:
+        view["error"] = end.error
+    if end is not None and end.error_type is not None:
+        view["error_type"] = end.error_type
+    return view
+
+
+def fal_message(request_id: str, end: Ending) -> FalMessage:
+    """The body of a webhook; `end` is what the result URL at fal's door answers.
+
+    A caller sees one attempt of ours, so that `gateway_request_id` is the request id too.
+    """
+    message: FalMessage = {
+        "request_id": request_id,
+        "gateway_request_id": request_id,
+        "status": "OK" if end.status == OK else "ERROR",
+        "payload": end.body or None,
+    }
+    if end.status != OK:
+        message["error"] = f"Invalid status code: {end.status}"
+    if not end.body:
+        message["payload_error"] = NO_PAYLOAD
+    return message
+
+
+def _log(line: dict[str, Any]) -> FalLog:
+    return {
+        "message": line.get("message", ""),
+        "timestamp": line.get("timestamp"),
+        "level": line.get("level") or "INFO",
+        "source": line.get("source") or "USER",
+    }
+
+
+def _metrics(job: Job) -> FalMetrics:
+    done_ms = job.upstream_done_ms or job.completed_ms
+    if job.submitted_ms is None or done_ms is None:
+        return {}
+    return {"inference_time": round((done_ms - job.submitted_ms) / 1000, 3)}

@@ -1,0 +1,213 @@
+"""A job as its caller sees it: in replies, events and webhooks alike."""
+
+from typing import NotRequired, cast
+
+from typing_extensions import TypedDict
+
+from app.domain.jobs import Job, Priority, Status
+from app.domain.money import format_usd
+from app.domain.times import iso
+from app.services.jobs import JobQuote
+from app.views.fields import Object, Time, Usd
+from app.views.limits import LimitStateView, limit_state_view
+
+
+class ClipView(TypedDict):
+    """Where the clip is, and what fal says of it."""
+
+    url: str
+    content_type: NotRequired[str]
+    file_name: NotRequired[str]
+    file_size: NotRequired[int]
+
+
+class OutputView(TypedDict):
+    """A job's output."""
+
+    video: ClipView
+
+
+class ErrorView(TypedDict):
+    """Why a job failed, and whether a new job may succeed; `upstream` is what fal said."""
+
+    code: str
+    message: str
+    retryable: bool
+    upstream: NotRequired[Object]
+
+
+class PausedView(TypedDict):
+    """Why nothing is bought just now."""
+
+    reason: str
+
+
+class JobUrls(TypedDict):
+    """Where to read, cancel and follow the job."""
+
+    self: str
+    cancel: str
+    events: str
+
+
+class JobData(TypedDict):
+    """A job in an event or a webhook: all but its input."""
+
+    id: str
+    status: Status
+    model: str
+    output: OutputView | None
+    error: ErrorView | None
+    quoted_usd: Usd
+    charged_usd: Usd | None
+    queue_position: int | None
+    upstream_paused: PausedView | None
+    logs: list[Object]
+    metadata: dict[str, str]
+    priority: Priority
+    user: str
+    created_at: Time
+    submitted_at: Time | None
+    completed_at: Time | None
+    deadline_at: Time
+    cancel_requested_at: Time | None
+    held_reason: str | None
+    repeated: bool
+    expires_at: Time | None
+    urls: JobUrls
+
+
+class JobView(JobData):
+    """A job. `input` is as given, an uploaded image as `{type, size, sha256, url}`; null once it is erased."""
+
+    input: Object | None
+
+
+class JobPage(TypedDict):
+    """A page of jobs, newest first; `next_cursor` is null on the last one."""
+
+    data: list[JobView]
+    next_cursor: str | None
+    has_more: bool
+
+
+class QuotedLimit(LimitStateView):
+    """A limit as it stands, and whether it lets the job pass."""
+
+    enough: bool
+
+
+class QueueView(TypedDict):
+    """How long a job would wait; `position` counts from 0."""
+
+    position: int
+    estimated_wait_s: int | None
+    upstream_paused: PausedView | None
+
+
+class QuoteView(TypedDict):
+    """What a job would cost, under which limits, and how long it would wait."""
+
+    model: str
+    quoted_usd: Usd
+    price_version: str
+    limits: list[QuotedLimit]
+    queue: QueueView
+
+
+def job_data(
+    job: Job,
+    *,
+    base_url: str,
+    queue_position: int | None = None,
+    upstream_paused: str | None = None,
+    repeated: bool = False,
+) -> JobData:
+    """The job without its input. `base_url` has no trailing slash.
+
+    `upstream_paused` is why nothing is bought for its team just now, shown while it waits in line.
+    """
+    url = f"{base_url}/v1/jobs/{job.id}"
+    return {
+        "id": job.id,
+        "status": job.status,
+        "model": job.model,
+        "output": cast("OutputView | None", job.output),  # as `app.fal.protocol.read_video` let it in
+        "error": _error(job),
+        "quoted_usd": format_usd(job.quoted_micro),
+        "charged_usd": None if job.charged_micro is None else format_usd(job.charged_micro),
+        "queue_position": queue_position,
+        "upstream_paused": paused_view(upstream_paused if job.status is Status.QUEUED else None),
+        "logs": job.logs,
+        "metadata": job.metadata,
+        "priority": job.priority,
+        "user": job.user,
+        "created_at": iso(job.created_ms),
+        "submitted_at": iso(job.submitted_ms),
+        "completed_at": iso(job.completed_ms),
+        "deadline_at": iso(job.deadline_ms),
+        "cancel_requested_at": iso(job.cancel_requested_ms),
+        "held_reason": job.held_reason,
+        "repeated": repeated,
+        "expires_at": iso(job.expires_ms),
+        "urls": {"self": url, "cancel": f"{url}/cancel", "events": f"{url}/events"},
+    }
+
+
+def job_view(
+    job: Job,
+    *,
+    base_url: str,
+    queue_position: int | None = None,
+    upstream_paused: str | None = None,
+    repeated: bool = False,
+) -> JobView:
+    """The job with its input; the rest as `job_data` has it."""
+    data = job_data(
+        job,
+        base_url=base_url,
+        queue_position=queue_position,
+        upstream_paused=upstream_paused,
+        repeated=repeated,
+    )
+    return {"id": job.id, "status": job.status, "model": job.model, "input": _shown_input(job), **data}
+
+
+def quote_view(quoted: JobQuote, *, upstream_paused: str | None) -> QuoteView:
+    """The price and the wait of a submission."""
+    return {
+        "model": quoted.model,
+        "quoted_usd": format_usd(quoted.quote.micro),
+        "price_version": quoted.quote.price_version,
+        "limits": [{**limit_state_view(state), "enough": not state.over} for state in quoted.limits],
+        "queue": {
+            "position": quoted.position,
+            "estimated_wait_s": quoted.estimated_wait_s,
+            "upstream_paused": paused_view(upstream_paused),
+        },
+    }
+
+
+def paused_view(reason: str | None) -> PausedView | None:
+    """Why nothing is bought just now, as callers see it."""
+    return None if reason is None else {"reason": reason}
+
+
+def _shown_input(job: Job) -> Object | None:
+    """The input as given, with an uploaded image shown as what it is and not as its bytes."""
+    if job.input is None:
+        return None
+    return {name: job.images.get(name, value) for name, value in job.input.items()}
+
+
+def _error(job: Job) -> ErrorView | None:
+    if job.error is None:
+        return None
+    error: ErrorView = {
+        "code": job.error.code,
+        "message": job.error.message,
+        "retryable": job.error.retryable,
+    }
+    if job.error.upstream is not None:
+        error["upstream"] = job.error.upstream
+    return error

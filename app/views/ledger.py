@@ -1,0 +1,113 @@
+"""Money's movements, and who did what."""
+
+from typing import Literal, NotRequired
+
+from typing_extensions import TypedDict
+
+from app.domain.money import format_usd
+from app.domain.times import iso
+from app.services.audit import Act, Verdict
+from app.services.ledger import Entry
+from app.store.ledger import Correction
+from app.views.fields import Object, Time, Usd
+
+
+class EntryView(TypedDict):
+    """One movement of money; what it is not about is null."""
+
+    id: str
+    type: str
+    amount_usd: Usd
+    job: str | None
+    user: str | None
+    key: str | None
+    token: str | None
+    model: str | None
+    video_seconds: int
+    price_version: str | None
+    reason: str | None
+    at: Time
+    admitted_at: Time
+
+
+class LedgerPage(TypedDict):
+    """Movements, newest first."""
+
+    data: list[EntryView]
+    next_cursor: str | None
+
+
+class AdjustmentView(TypedDict):
+    """What was done to a team's money: a credit, a correction, or what became of correcting a job's charge."""
+
+    team: str
+    reason: str
+    done: Literal["credit", "correction"] | Correction
+    amount_usd: NotRequired[Usd]
+    correction_usd: NotRequired[Usd]
+    job: NotRequired[str]
+    actual_usd: NotRequired[Usd]
+
+
+class ActView(TypedDict):
+    """One line of the audit log; `hash` chains it to the line before."""
+
+    number: int
+    at: Time | None
+    actor: str
+    action: str
+    target: str
+    details: Object
+    hash: str
+
+
+class AuditPage(TypedDict):
+    """Administrative acts, newest first."""
+
+    data: list[ActView]
+    next_cursor: str | None
+
+
+class AuditVerdict(TypedDict):
+    """Whether the log is as it was written; `broken_at` is the number of the first line that does not fit."""
+
+    lines: int
+    intact: bool
+    broken_at: int | None
+
+
+def entry_view(entry: Entry) -> EntryView:
+    """One movement of money."""
+    return {
+        "id": entry.id,
+        "type": entry.type,
+        "amount_usd": format_usd(entry.amount),
+        "job": entry.job or None,
+        "user": entry.user or None,
+        "key": entry.key or None,
+        "token": entry.token or None,
+        "model": entry.model or None,
+        "video_seconds": entry.seconds,
+        "price_version": entry.price_version or None,
+        "reason": entry.reason or None,
+        "at": iso(entry.at_ms),
+        "admitted_at": iso(entry.admitted_ms),
+    }
+
+
+def act_view(act: Act) -> ActView:
+    """One line of the audit log."""
+    return {
+        "number": act.number,
+        "at": iso(act.at_ms),
+        "actor": act.actor,
+        "action": act.action,
+        "target": act.target,
+        "details": act.details,
+        "hash": act.hash,
+    }
+
+
+def verdict_view(verdict: Verdict) -> AuditVerdict:
+    """What a look through the log found."""
+    return {"lines": verdict.lines, "intact": verdict.intact, "broken_at": verdict.broken_at}

@@ -1,0 +1,77 @@
+"""Limits as they are set, and as they stand."""
+
+from collections.abc import Sequence
+from typing import NotRequired
+
+from typing_extensions import TypedDict
+
+from app.domain.limits import Limit, LimitState, Owner, Unit, Window, shown
+from app.domain.times import iso
+from app.views.fields import Time
+
+Amount = str | int  # dollars as a decimal string, the rest as a whole number
+
+
+class LimitView(TypedDict):
+    """A limit; `raised_to` holds instead until `raised_until`."""
+
+    unit: Unit
+    window: Window
+    amount: Amount
+    raised_to: NotRequired[Amount]
+    raised_until: NotRequired[Time | None]
+
+
+class LimitList(TypedDict):
+    """An owner's limits."""
+
+    data: list[LimitView]
+
+
+class LimitStateView(TypedDict):
+    """A limit as it stands: whose, how much is in force, used, held and left, and when it begins anew."""
+
+    owner: Owner
+    unit: Unit
+    window: Window
+    amount: Amount
+    used: Amount
+    held: Amount
+    left: Amount
+    resets_at: Time | None
+
+
+def limit_view(limit: Limit) -> LimitView:
+    """A limit as it was set."""
+    view: LimitView = {
+        "unit": limit.unit,
+        "window": limit.window,
+        "amount": _amount(limit.unit, limit.amount),
+    }
+    if limit.raised_to is not None:
+        view["raised_to"] = _amount(limit.unit, limit.raised_to)
+        view["raised_until"] = iso(limit.raised_until_ms)
+    return view
+
+
+def limits_view(limits: Sequence[Limit]) -> list[LimitView]:
+    """An owner's limits, by unit and window."""
+    return [limit_view(limit) for limit in sorted(limits, key=lambda limit: limit.name)]
+
+
+def limit_state_view(state: LimitState) -> LimitStateView:
+    """A limit as it stands."""
+    return {
+        "owner": state.owner,
+        "unit": state.unit,
+        "window": state.window,
+        "amount": _amount(state.unit, state.amount),
+        "used": _amount(state.unit, state.used),
+        "held": _amount(state.unit, state.held),
+        "left": _amount(state.unit, state.left),
+        "resets_at": iso(state.resets_ms),
+    }
+
+
+def _amount(unit: Unit, amount: int) -> Amount:
+    return shown(unit, amount) if unit is Unit.USD else amount

@@ -1,0 +1,257 @@
+"""The installation as its operators see it: is it alive, how does everything stand, every team's jobs."""
+
+from typing import Literal, NotRequired
+
+from typing_extensions import TypedDict
+
+from app.domain.ids import split_ref
+from app.domain.jobs import Job, Money, Priority, Status
+from app.domain.money import format_usd
+from app.domain.times import iso
+from app.services.operations import ALL, EPOCH, Alarm, Overview
+from app.views.fields import Time, Usd
+from app.views.jobs import PausedView, paused_view
+
+
+class LiveView(TypedDict):
+    """The process answers."""
+
+    status: Literal["alive"]
+
+
+class ReadyView(TypedDict):
+    """Whether jobs can be accepted; `workers_missing` are the roles that nobody has."""
+
+    status: Literal["ready", "not ready"]
+    store: str
+    workers: NotRequired[int]
+    workers_missing: NotRequired[list[str]]
+    upstream_paused: NotRequired[PausedView | None]
+
+
+class CodeView(TypedDict):
+    """An error code, and what it means."""
+
+    code: str
+    title: str
+
+
+class AttemptAtFal(TypedDict):
+    """What finds a job's last submission at fal: when it was claimed, since when it is held, how its tag begins."""
+
+    claimed_at: Time | None
+    held_at: Time | None
+    fal_tag: str | None
+
+
+class OperatedJobView(AttemptAtFal):
+    """A job as administrators see it: whose it is and how it stands at fal; never what it shows."""
+
+    id: str
+    team: str
+    user: str
+    status: Status
+    model: str
+    attempt: int
+    held_reason: str | None
+    upstream_request_id: str | None
+    upstream_status: str | None
+    error_code: str | None
+    money: Money
+    quoted_usd: Usd
+    charged_usd: Usd | None
+    priority: Priority
+    created_at: Time
+    submitted_at: Time | None
+    completed_at: Time | None
+    deadline_at: Time
+    cancel_requested_at: Time | None
+
+
+class OperatedJobPage(TypedDict):
+    """Jobs of every team, newest first; `next_cursor` is null on the last page."""
+
+    data: list[OperatedJobView]
+    next_cursor: str | None
+    has_more: bool
+
+
+class BuyingView(TypedDict):
+    """After a pause or a resume: of which team, and why nothing is bought for it now."""
+
+    team: str | None
+    upstream_paused: PausedView | None
+
+
+class SlotsView(TypedDict):
+    """Requests at fal at the same time; `hosts` where their settings differ."""
+
+    used: int
+    allowed: int
+    configured: int
+    hosts: NotRequired[dict[str, int]]
+
+
+class BreakerView(TypedDict):
+    """The breaker of calls to fal."""
+
+    open: bool
+    half_open: bool
+    reason: str | None
+    until: Time | None
+    failures: int
+    last_failure: str | None
+
+
+class PauseView(TypedDict):
+    """A pause; without a team, everybody's."""
+
+    team: str | None
+    name: str | None
+    reason: str
+
+
+class LineView(TypedDict):
+    """A team in line: how many of its jobs wait, are at fal, or are held."""
+
+    team: str
+    name: str
+    weight: int
+    queued: int
+    running: int
+    held: int
+
+
+class HeldView(TypedDict):
+    """Jobs whose outcome is unknown, and the one held for longest."""
+
+    count: int
+    oldest_at: Time | None
+    oldest_job: str | None
+
+
+class AsideView(TypedDict):
+    """Steps that are set aside."""
+
+    count: int
+    oldest_at: Time | None
+
+
+class AlarmView(TypedDict):
+    """An alarm; what it is not about is null."""
+
+    at: Time
+    kind: str
+    message: str
+    job: str | None
+    upstream_request_id: str | None
+
+
+class OverviewView(TypedDict):
+    """How everything stands. `upstream_paused` is the sentence of everybody's callers, or null."""
+
+    upstream_paused: str | None
+    slots: SlotsView
+    breaker: BreakerView
+    pauses: list[PauseView]
+    line: list[LineView]
+    workers: dict[str, int]
+    held: HeldView
+    aside: AsideView
+    alarms: list[AlarmView]
+
+
+def attempt_view(job: Job, held_ms: int | None) -> AttemptAtFal:
+    """What finds a job's last submission at fal; `held_ms` is since when it is held.
+
+    The tag at fal goes on with a point and the marker's mac (`app/domain/marker.py`), which finds nothing more.
+    """
+    return {
+        "claimed_at": iso(job.claimed_ms),
+        "held_at": iso(held_ms),
+        "fal_tag": None if job.nonce is None else f"filmgate={job.id}.{job.nonce}",
+    }
+
+
+def operated_job_view(job: Job, held_ms: int | None = None) -> OperatedJobView:
+    """A job as administrators see it; `held_ms` is since when it is held."""
+    return {
+        "id": job.id,
+        "team": job.team,
+        "user": job.user,
+        "status": job.status,
+        "model": job.model,
+        "attempt": job.attempt,
+        "held_reason": job.held_reason,
+        **attempt_view(job, held_ms),
+        "upstream_request_id": job.upstream_request_id,
+        "upstream_status": job.upstream_status,
+        "error_code": None if job.error is None else job.error.code,
+        "money": job.money,
+        "quoted_usd": format_usd(job.quoted_micro),
+        "charged_usd": None if job.charged_micro is None else format_usd(job.charged_micro),
+        "priority": job.priority,
+        "created_at": iso(job.created_ms),
+        "submitted_at": iso(job.submitted_ms),
+        "completed_at": iso(job.completed_ms),
+        "deadline_at": iso(job.deadline_ms),
+        "cancel_requested_at": iso(job.cancel_requested_ms),
+    }
+
+
+def buying_view(team: str | None, reason: str | None) -> BuyingView:
+    """How buying stands for a team, or for everybody."""
+    return {"team": team, "upstream_paused": paused_view(reason)}
+
+
+def overview_view(seen: Overview) -> OverviewView:
+    """How everything stands."""
+    buying, oldest = seen.buying, seen.oldest_held
+    slots: SlotsView = {"used": buying.used, "allowed": buying.slots, "configured": buying.configured}
+    if len(set(buying.hosts.values())) > 1:
+        slots["hosts"] = buying.hosts
+    return {
+        "upstream_paused": buying.reason_for(""),
+        "slots": slots,
+        "breaker": {
+            "open": buying.breaker is not None,
+            "half_open": buying.trying,
+            "reason": buying.breaker,
+            "until": iso(buying.until_ms),
+            "failures": buying.failures,
+            "last_failure": buying.last_failure,
+        },
+        "pauses": [
+            {"team": None if who in {ALL, EPOCH} else who, "name": seen.names.get(who), "reason": reason}
+            for who, reason in sorted(buying.pauses.items())
+        ],
+        "line": [
+            {
+                "team": team.id,
+                "name": team.name,
+                "weight": team.weight,
+                "queued": share.queued,
+                "running": share.running,
+                "held": share.held,
+            }
+            for team, share in seen.shares
+        ],
+        "workers": seen.workers,
+        "held": {
+            "count": seen.held,
+            "oldest_at": None if oldest is None else iso(oldest[1]),
+            "oldest_job": None if oldest is None else split_ref(oldest[0])[1],
+        },
+        "aside": {"count": seen.aside, "oldest_at": iso(seen.oldest_aside_ms)},
+        "alarms": [_alarm_view(alarm) for alarm in seen.alarms],
+    }
+
+
+def _alarm_view(alarm: Alarm) -> AlarmView:
+    return {
+        "at": iso(alarm.at_ms),
+        "kind": alarm.kind,
+        "message": alarm.message,
+        "job": alarm.job or None,
+        "upstream_request_id": alarm.upstream_request_id or None,
+    }

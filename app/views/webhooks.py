@@ -1,0 +1,192 @@
+"""Webhook endpoints, the secrets that sign, and the log of deliveries."""
+
+from collections.abc import Sequence
+from typing import NotRequired
+
+from typing_extensions import TypedDict
+
+from app.domain.events import Event
+from app.domain.times import iso
+from app.domain.deliveries import DeliveryAttempt, Health, Status
+from app.domain.endpoints import Endpoint, EndpointStatus, Secret, older_until
+from app.services.delivery_log import DeliveryPage, Replayed
+from app.store.delivery_log import Listed
+from app.views.fields import Time
+
+
+class EndpointView(TypedDict):
+    """A webhook endpoint, and how its attempts go; `public_key` where it is signed for with `v1a` too."""
+
+    id: str
+    url: str
+    events: list[str]
+    models: list[str] | None
+    description: str
+    status: EndpointStatus
+    disabled_reason: str | None
+    asymmetric: bool
+    created_at: Time
+    older_secrets_until: list[Time]
+    failures_in_a_row: int
+    failing_since: Time | None
+    next_probe_at: Time | None
+    public_key: NotRequired[str | None]
+
+
+class NewEndpointView(EndpointView):
+    """An endpoint with its new secret, which is shown this once."""
+
+    secret: str
+
+
+class EndpointList(TypedDict):
+    """The team's endpoints, the oldest first."""
+
+    data: list[EndpointView]
+
+
+class SentTestView(TypedDict):
+    """Where the test is found: `GET /v1/deliveries/{delivery}`."""
+
+    delivery: str
+
+
+class SecretView(TypedDict):
+    """The team's secret, and until when older ones sign beside it."""
+
+    secret: str
+    older_secrets_until: list[Time]
+
+
+class AttemptView(TypedDict):
+    """One attempt: where it went, what was answered, and how it was taken."""
+
+    at: Time
+    url: str | None
+    status: int | None
+    duration_ms: int
+    outcome: str
+    error: str | None
+    answer: str
+
+
+class ReplayView(TypedDict):
+    """When and by which user it was sent again, and how it stood before."""
+
+    at: Time
+    by: str
+    replayed_from: Status
+
+
+class DeliveryView(TypedDict):
+    """A message with every attempt, the oldest first; `next_attempt_at` is null when it is not tried any more."""
+
+    id: str
+    event: str
+    job: str | None
+    endpoint: str | None
+    url: str | None
+    status: Status
+    created_at: Time
+    next_attempt_at: Time | None
+    dead_at: Time | None
+    attempts: list[AttemptView]
+    replays: list[ReplayView]
+
+
+class DeliveryList(TypedDict):
+    """Messages, newest first; `next_cursor` is null on the last page."""
+
+    data: list[DeliveryView]
+    next_cursor: str | None
+    has_more: bool
+
+
+class ReplayedView(TypedDict):
+    """How many are sent again and how many were left as they are; `more`: go on with `next_cursor`."""
+
+    replayed: int
+    skipped: int
+    more: bool
+    next_cursor: str | None
+
+
+def endpoint_view(endpoint: Endpoint, health: Health, *, now_ms: int, public_key: str | None) -> EndpointView:
+    """An endpoint as its team sees it, and how its attempts go."""
+    view: EndpointView = {
+        "id": endpoint.id,
+        "url": endpoint.url,
+        "events": list(endpoint.events),
+        "models": None if endpoint.models is None else list(endpoint.models),
+        "description": endpoint.description,
+        "status": endpoint.status,
+        "disabled_reason": endpoint.disabled_reason,
+        "asymmetric": endpoint.asymmetric,
+        "created_at": iso(endpoint.created_ms),
+        "older_secrets_until": [iso(until_ms) for until_ms in older_until(endpoint.secrets, now_ms)],
+        "failures_in_a_row": health.failures,
+        "failing_since": iso(health.since_ms),
+        "next_probe_at": iso(health.probe_ms) if endpoint.status == "active" else None,
+    }
+    if endpoint.asymmetric:
+        view["public_key"] = public_key
+    return view
+
+
+def secret_view(secrets: Sequence[Secret], *, now_ms: int) -> SecretView:
+    """A team's newest secret, and until when older ones sign."""
+    return {
+        "secret": secrets[0].text,
+        "older_secrets_until": [iso(until_ms) for until_ms in older_until(secrets, now_ms)],
+    }
+
+
+def delivery_view(listed: Listed) -> DeliveryView:
+    """A delivery with its past."""
+    delivery = listed.delivery
+    return {
+        "id": delivery.id,
+        "event": delivery.event.type,
+        "job": delivery.event.job.id if isinstance(delivery.event, Event) else None,
+        "endpoint": delivery.endpoint,
+        "url": delivery.url or None,
+        "status": delivery.status,
+        "created_at": iso(delivery.created_ms),
+        "next_attempt_at": iso(listed.next_ms) if delivery.status == "due" else None,
+        "dead_at": iso(listed.died_ms),
+        "attempts": [_attempt_view(attempt) for attempt in listed.attempts],
+        "replays": [
+            {"at": iso(replay.at_ms), "by": replay.by, "replayed_from": replay.status} for replay in listed.replays
+        ],
+    }
+
+
+def delivery_list(page: DeliveryPage) -> DeliveryList:
+    """A page of deliveries."""
+    return {
+        "data": [delivery_view(listed) for listed in page.deliveries],
+        "next_cursor": page.next_cursor,
+        "has_more": page.next_cursor is not None,
+    }
+
+
+def replayed_view(done: Replayed) -> ReplayedView:
+    """What a replay of many did."""
+    return {
+        "replayed": done.replayed,
+        "skipped": done.skipped,
+        "more": done.next_cursor is not None,
+        "next_cursor": done.next_cursor,
+    }
+
+
+def _attempt_view(attempt: DeliveryAttempt) -> AttemptView:
+    return {
+        "at": iso(attempt.at_ms),
+        "url": attempt.url,
+        "status": attempt.status,
+        "duration_ms": attempt.duration_ms,
+        "outcome": attempt.outcome,
+        "error": attempt.error,
+        "answer": attempt.answer,
+    }

@@ -1,0 +1,79 @@
+"""The reference in a browser: "Try it out" sends each route's own example, and the answer is as documented."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openapi_schema_validator import OAS31Validator
+from playwright.async_api import Page
+
+from tests.support.browser import new_page
+from tests.support.clients import Customers, picture
+from tests.support.stack import ADMIN_KEY
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
+
+SHORT_FORM = {"submit_job", "read_job", "list_jobs", "mint_token", "upload_file", "replace_limits", "livez"}
+USE_KEY = "key => sessionStorage.setItem('filmgate.key', key)"
+
+
+async def try_out(page: Page, tag: str, operation: dict[str, Any], image: Path) -> tuple[int, str, bytes]:
+    """Fill in nothing but a file, press the buttons; the status, the type and the body of the answer."""
+    block = page.locator(f"#operations-{tag}-{operation['operationId']}")
+    await block.locator(".opblock-summary-control").click()
+    await block.locator(".try-out__btn").click()
+    if "multipart/form-data" in operation.get("requestBody", {}).get("content", {}):
+        await block.locator("input[type=file]").set_input_files(image)
+    async with page.expect_response("**/*") as coming:
+        await block.locator(".execute").click()
+    answer = await coming.value
+    await block.locator(".live-responses-table").wait_for()
+    body = await answer.body() if answer.status not in {204, 307} else b""
+    await block.locator(".opblock-summary-control").click()
+    return answer.status, answer.headers.get("content-type", "").partition(";")[0], body
+
+
+def fault(document: dict[str, Any], operation: dict[str, Any], status: int, kind: str, body: bytes) -> str | None:
+    """What the document does not say of this answer."""
+    reply = operation["responses"].get(str(status))
+    if reply is None:
+        return f"{status} {body[:200]!r}"
+    if "$ref" in reply:
+        reply = document["components"]["responses"][reply["$ref"].rpartition("/")[2]]
+    if not body:
+        return None
+    if kind not in reply.get("content", {}):
+        return f"{status} is of the type {kind}"
+    schema = {**reply["content"][kind]["schema"], "components": document["components"]}
+    wrong = next(OAS31Validator(schema).iter_errors(json.loads(body)), None)
+    return None if wrong is None else f"{status}: {wrong.message}"
+
+
+async def test_an_example_is_answered_as_documented(customers: Customers, tmp_path: Path, *, full: bool) -> None:
+    """With a user's key, and the administrator's where it is asked for; in the short form, of a few routes."""
+    image = tmp_path / "picture.jpg"
+    await asyncio.to_thread(image.write_bytes, picture())
+    document = (await customers.web.get("/openapi.json")).json()
+    faults: dict[str, str] = {}
+    done: set[str] = set()
+    try:
+        async with new_page(f"--ignore-certificate-errors-spki-list={customers.certificates.pin}") as page:
+            await page.goto(f"{customers.site.serve.url}/docs")
+            for path, methods in document["paths"].items():
+                await page.evaluate(USE_KEY, ADMIN_KEY if "/admin/" in path else customers.key)
+                for method, operation in methods.items():
+                    if not full and operation["operationId"] not in SHORT_FORM:
+                        continue
+                    status, kind, body = await try_out(page, operation["tags"][0], operation, image)
+                    if found := fault(document, operation, status, kind, body):
+                        faults[f"{method} {path}"] = found
+                    if status < 300:
+                        done.add(operation["operationId"])
+    finally:
+        admin = {"Authorization": f"Bearer {ADMIN_KEY}"}
+        await customers.web.put("/v1/admin/limits", json=[], headers=admin)
+        await customers.web.post("/v1/admin/resume", json={}, headers=admin)
+    assert faults == {}
+    assert done >= SHORT_FORM - {"read_job"}  # there is none of this name

@@ -1,0 +1,100 @@
+"""Clients generated from the OpenAPI document: they compile strictly, and what they answer is typed."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.clients import Customers, Ended, running
+from tests.support.node import SCRIPTS, find_node, install_packages
+from tests.support.up import ROOT
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
+
+GENERATOR = ROOT / ".bootstrap" / "openapi-python-client"  # put there by `./dev test`
+PROGRAM = Path(__file__).parent / "py" / "generated.py"
+CONFIGURATION = '{"post_hooks": []}'  # the tool would format its output
+STRICT = ["--strict", "--target", "es2022", "--module", "nodenext", "--noUncheckedIndexedAccess"]
+
+
+async def document(customers: Customers, folder: Path) -> Path:
+    """The document as the gateway serves it."""
+    path = folder / "openapi.json"
+    path.write_text((await customers.web.get("/openapi.json")).text, encoding="utf-8")
+    return path
+
+
+async def run(folder: Path, *argv: str, **environment: str) -> Ended:
+    """A program in a folder, to its end, which must be a good one."""
+    async with running(*argv, environment=environment, cwd=folder) as program:
+        ended = await program.ended()
+    assert ended.code == 0, f"{argv}: {ended.said} {ended.errors}"
+    return ended
+
+
+def environment(customers: Customers, prompt: str) -> dict[str, str]:
+    """What the programs are told."""
+    return {
+        "GATEWAY": customers.site.serve.url,
+        "FILMGATE_KEY": customers.key,
+        "IMAGE": customers.site.emulator.sample_image,
+        "PROMPT": prompt,
+    }
+
+
+async def assert_typed(customers: Customers, prompt: str, outcome: dict[str, Any]) -> None:
+    """A clip, a refusal and a page, each of its type."""
+    clip = outcome.pop("clip")
+    assert outcome == {
+        "status": "succeeded",
+        "year": 2000 + outcome["year"] % 100,
+        "code": "over_max_usd",
+        "listed": [True],
+    }
+    await customers.assert_one_purchase(prompt, {"video": {"url": clip}})
+
+
+async def test_openapi_python_client(customers: Customers, tmp_path: Path) -> None:
+    """Generated without a warning; a program with it passes mypy strictly, and gets its clip by `Prefer: wait`."""
+    assert GENERATOR.is_dir(), "openapi-python-client is not here: run ./dev test, which fetches it."
+    configuration = tmp_path / "configuration.json"
+    await asyncio.to_thread(configuration.write_text, CONFIGURATION, encoding="utf-8")
+    made = ["--output-path", str(tmp_path / "filmgate_client"), "--meta", "none", "--config", str(configuration)]
+    generate = [sys.executable, "-m", "openapi_python_client", "generate", "--fail-on-warning", *made]
+    path = await document(customers, tmp_path)
+    await run(tmp_path, *generate, "--path", str(path), PYTHONPATH=str(GENERATOR))
+    check = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--strict",
+        "--follow-imports=silent",
+        "--cache-dir",
+        str(tmp_path / "cache"),
+    ]
+    await run(tmp_path, *check, str(PROGRAM), MYPYPATH=str(tmp_path))
+    prompt = customers.prompt().strip()  # it is the idempotency key too
+    told = {**environment(customers, prompt), "SSL_CERT_FILE": str(customers.certificates.authority)}
+    path_of_modules = f"{tmp_path}:{GENERATOR}"
+    ended = await run(tmp_path, sys.executable, str(PROGRAM), PYTHONPATH=path_of_modules, **told)
+    await assert_typed(customers, prompt, ended.outcome)
+
+
+async def test_openapi_typescript_with_openapi_fetch(customers: Customers, tmp_path: Path) -> None:
+    """A program with the generated types passes tsc strictly, and gets its clip by `Prefer: wait`."""
+    modules = await install_packages() / "node_modules"
+    (tmp_path / "node_modules").symlink_to(modules)
+    (tmp_path / "package.json").write_text(json.dumps({"type": "module"}), encoding="utf-8")
+    (tmp_path / "generated.ts").write_bytes((SCRIPTS / "generated.ts").read_bytes())
+    node = str(find_node().path)
+    path = await document(customers, tmp_path)
+    generate = str(modules / "openapi-typescript" / "bin" / "cli.js")
+    await run(tmp_path, node, generate, str(path), "--output", "schema.ts")
+    await run(tmp_path, node, str(modules / "typescript" / "bin" / "tsc"), *STRICT, "generated.ts")
+    prompt = customers.prompt().strip()
+    told = {**environment(customers, prompt), "NODE_EXTRA_CA_CERTS": str(customers.certificates.authority)}
+    ended = await run(tmp_path, node, "generated.js", **told)
+    await assert_typed(customers, prompt, ended.outcome)
