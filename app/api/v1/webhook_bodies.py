@@ -5,8 +5,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from app.api.strict_body import StrictBody
-from app.domain.events import EVENT_TYPES
 from app.domain.endpoints import DAY_S, LONGEST_OVERLAP_S
+from app.domain.events import EVENT_TYPES
 from app.services.endpoints import EndpointRequest
 
 MODELS = 100  # that one endpoint may name
