@@ -28,7 +28,7 @@ def ask(stack: Stack, *words: str) -> None:
 
 
 async def test_full_memory_is_said_before_and_while(fragile: Stack) -> None:
-    """I6: an alarm rings before it is full; full, `/readyz` and status say so; administrators act."""
+    """I6: an alarm rings before it is full; full, `/readyz`, status and a 503 say so."""
     admin = {"Authorization": f"Bearer {ADMIN_KEY}"}
     async with fragile.workers():
         used = fragile.redis.command("INFO", "memory").split(b"used_memory:")[1].split(b"\r\n")[0]
@@ -42,6 +42,8 @@ async def test_full_memory_is_said_before_and_while(fragile: Stack) -> None:
         ask(fragile, "CONFIG", "SET", "maxmemory", "1")
         ready = await fragile.api.get("/readyz")
         assert (ready.status_code, ready.json()["store"]) == (503, "full")
+        refused = await fragile.api.post("/v1/jobs", json=fragile.body())
+        assert (refused.status_code, "no memory left" in refused.json()["detail"]) == (503, True), refused.text
         assert (await fragile.api.get("/v1/admin/status", headers=admin)).status_code == 200
         for act in ("pause", "resume"):
             done = await fragile.api.post(f"/v1/admin/{act}", headers=admin, json={"reason": "memory is full"})
