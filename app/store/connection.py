@@ -234,12 +234,9 @@ def store_errors() -> Iterator[None]:
     except ResponseError as error:
         if not _takes_no_writes(error):
             raise
-        why = "has no memory left for something new" if _is_out_of_memory(error) else "takes no writes at the moment"
+        full = isinstance(error, OutOfMemoryError) or str(error).lstrip("-").startswith("OOM")
+        why = "has no memory left for something new" if full else "takes no writes at the moment"
         raise StoreUnavailable(f"The store {why}; try again shortly.") from error
-
-
-def _is_out_of_memory(error: ResponseError) -> bool:
-    return isinstance(error, OutOfMemoryError) or str(error).lstrip("-").startswith("OOM")
 
 
 def _takes_no_writes(error: ResponseError) -> bool:
