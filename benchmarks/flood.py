@@ -19,8 +19,7 @@ from typing import Any
 
 import uvloop
 
-from app.embedded import DieWithParent
-from benchmarks.processes import ROOT, NotMeasured, end, environment
+from benchmarks.processes import report_of
 
 TICK_S = 0.001
 GRACE_S = 5.0  # for answers after the last request
@@ -94,26 +93,8 @@ async def flood(order: Flood) -> Report:
     Raises:
         NotMeasured: that process gave no report.
     """
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "benchmarks.flood",
-        cwd=ROOT,
-        env=environment(),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        start_new_session=True,
-        preexec_fn=DieWithParent(),
-    )
-    try:
-        async with asyncio.timeout(order.seconds + 4 * GRACE_S):
-            answer, _ = await process.communicate(json.dumps(asdict(order)).encode())
-        told = json.loads(answer)
-    except (TimeoutError, ValueError):
-        raise NotMeasured("The generator gave no report.") from None
-    finally:
-        if process.returncode is None:
-            await end(process)
+    limit = order.seconds + 4 * GRACE_S
+    told = await report_of("benchmarks.flood", order, seconds=limit, failed="The generator gave no report.")
     return Report({name: Seen(**seen) for name, seen in told["streams"].items()}, told["cores"])
 
 

@@ -15,8 +15,7 @@ from typing import Any
 import aiohttp
 import uvloop
 
-from app.embedded import DieWithParent
-from benchmarks.processes import ROOT, NotMeasured, end, environment
+from benchmarks.processes import NotMeasured, report_of
 
 ACCEPTED = 202
 LONGEST_S = 120
@@ -68,26 +67,8 @@ async def send(order: Order) -> Sent:
     Raises:
         NotMeasured: something was not accepted, or it took longer than two minutes.
     """
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "benchmarks.load",
-        cwd=ROOT,
-        env=environment(),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        start_new_session=True,
-        preexec_fn=DieWithParent(),
-    )
-    try:
-        async with asyncio.timeout(LONGEST_S):
-            answer, _ = await process.communicate(json.dumps(asdict(order)).encode())
-    except TimeoutError:
-        raise NotMeasured(f"The load was not through after {LONGEST_S} s.") from None
-    finally:
-        if process.returncode is None:
-            await end(process)
-    sent = Sent(**json.loads(answer))
+    late = f"The load was not through after {LONGEST_S} s."
+    sent = Sent(**await report_of("benchmarks.load", order, seconds=LONGEST_S, failed=late))
     if sent.refusal is not None or sent.accepted != len(order.bodies):
         raise NotMeasured(f"Only {sent.accepted} of {len(order.bodies)} were accepted: {sent.refusal}")
     return sent

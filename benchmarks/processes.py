@@ -2,13 +2,16 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from app.embedded import DieWithParent
 
@@ -86,6 +89,34 @@ async def running(*module: str, env: Mapping[str, str], log: Path) -> AsyncItera
         yield process
     finally:
         await end(process)
+
+
+async def report_of(module: str, order: Any, *, seconds: float, failed: str) -> Any:
+    """Have `python -m module` work on the order, which it reads as JSON; the report that it prints.
+
+    Raises:
+        NotMeasured: with the sentence `failed`, where there is no report after so many seconds.
+    """
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        module,
+        cwd=ROOT,
+        env=environment(),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=DieWithParent(),
+    )
+    try:
+        async with asyncio.timeout(seconds):
+            answer, _ = await process.communicate(json.dumps(asdict(order)).encode())
+        return json.loads(answer)
+    except (TimeoutError, ValueError):
+        raise NotMeasured(failed) from None
+    finally:
+        if process.returncode is None:
+            await end(process)
 
 
 async def end(process: asyncio.subprocess.Process) -> None:
