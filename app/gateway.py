@@ -40,33 +40,9 @@ from app.services.watch import Watch
 from app.services.zones import Zones
 from app.settings import Settings, SettingsError, required_url
 from app.starting import require_store
-from app.store.accounts import AccountStore
-from app.store.admission import AdmissionStore
-from app.store.alarms import AlarmStore
-from app.store.audit import AuditStore
-from app.store.backup import BackupStore
-from app.store.buying import BuyingStore
-from app.store.connection import Client, connect, disconnect
-from app.store.deliveries import DeliveryStore
-from app.store.delivery_log import DeliveryLogStore
-from app.store.dispatch import DispatchStore
-from app.store.endpoints import EndpointStore
-from app.store.epoch import EpochStore
-from app.store.events import EventStore
-from app.store.health import HealthStore
-from app.store.jobs import JobStore
-from app.store.ledger import LedgerStore
-from app.store.limits import Clock, LimitStore
-from app.store.line import LineStore
-from app.store.secrets import SecretStore
-from app.store.setting_names import SettingNames
-from app.store.uploads import UploadStore
-from app.store.usage import UsageStore
 from app.store.witness import Witness
-from app.store.zones import ZoneStore
+from app.stores import Stores, open_stores
 from app.webhooks.sender import Sender
-
-PATIENCE_S = 2.0  # how long a blocking read may wait for news
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +50,13 @@ class Gateway:
     """What a process owns. Doors use the services; workers use the stores, fal and the sender."""
 
     settings: Settings
+    stores: Stores
     catalog: Catalog
     accounts: Accounts
     administration: Administration
     tokens: Tokens
     limits: Limits
-    books: Ledger
+    ledger: Ledger
     audit: Audit
     usage: Usage
     feed: Feed
@@ -88,12 +65,7 @@ class Gateway:
     fal_uploads: FalUploads
     listing: Listing
     uploads: Uploads
-    job_store: JobStore
-    dispatch: DispatchStore
-    buying: BuyingStore
     operations: Operations
-    alarms: AlarmStore
-    health: HealthStore
     adoption: Adoption
     fal_webhooks: FalWebhooks
     endpoints: Endpoints
@@ -101,12 +73,6 @@ class Gateway:
     epoch: EpochService
     silence: Silence
     backups: Backups
-    secrets: SecretStore
-    setting_names: SettingNames
-    ledger: LedgerStore
-    usage_sums: UsageStore
-    deliveries: DeliveryStore
-    events: EventStore
     fal: FalClient
     sender: Sender
 
@@ -147,34 +113,6 @@ def way_to_fal(settings: Settings) -> WayOut:
     return WayOut(proxy, settings.no_proxy, settings.ssl_cert_file)
 
 
-@dataclass(frozen=True, slots=True)
-class _Stores:
-    """Every room of the store, on one pair of connections."""
-
-    jobs: JobStore
-    accounts: AccountStore
-    admission: AdmissionStore
-    alarms: AlarmStore
-    audit: AuditStore
-    backup: BackupStore
-    buying: BuyingStore
-    deliveries: DeliveryStore
-    delivery_log: DeliveryLogStore
-    dispatch: DispatchStore
-    endpoints: EndpointStore
-    epoch: EpochStore
-    events: EventStore
-    health: HealthStore
-    ledger: LedgerStore
-    limits: LimitStore
-    line: LineStore
-    secrets: SecretStore
-    setting_names: SettingNames
-    uploads: UploadStore
-    usage: UsageStore
-    zones: ZoneStore
-
-
 @asynccontextmanager
 async def open_gateway(
     settings: Settings,
@@ -192,12 +130,9 @@ async def open_gateway(
     not come; SettingsError when the configuration, or the store's durability where real money is spent, is not good
     enough to start.
     """
-    url = required_url(settings)
     arm(settings.crash)
     catalog = load_catalog(settings)
     policy = egress_policy(settings)
-    redis = connect(url, name=f"filmgate-{process}", replicas=settings.store_replicas)
-    patient = connect(url, patience=PATIENCE_S, name=f"filmgate-{process}-patient")
     way = way_to_fal(settings)
     fal = FalClient(
         queue_url=settings.fal_queue_url,
@@ -208,56 +143,28 @@ async def open_gateway(
         media_hosts=settings.fal_media_hosts,
         way=way,
     )
-    stores = _stores(settings, redis, patient)
     sender = Sender(policy)
     verifier = Verifier(settings.jwks_url, user_id=settings.fal_webhook_user, way=way)
-    try:
-        await require_store(settings, redis, patience=patience, waits_for=waits_for, warned=warned)
-        yield _gateway(settings, catalog, policy, stores, fal=fal, sender=sender, verifier=verifier)
-    finally:
-        await stores.events.close()
-        await sender.aclose()
-        await verifier.aclose()
-        await fal.close()
-        await disconnect(redis)
-        await disconnect(patient)
+    async with open_stores(settings, process=process) as stores:
+        try:
+            await require_store(settings, stores.redis, patience=patience, waits_for=waits_for, warned=warned)
+            yield _gateway(settings, catalog, policy, stores, fal=fal, sender=sender, verifier=verifier)
+        finally:
+            await sender.aclose()
+            await verifier.aclose()
+            await fal.close()
 
 
-def _stores(settings: Settings, redis: Client, patient: Client) -> _Stores:
-    """All stores; `patient` is the connection that may wait for news."""
-    audit, clock, ledger = AuditStore(redis), Clock(), LedgerStore(redis)
-    kept_ms, slots = settings.retention_ms, settings.upstream_concurrency
-    return _Stores(
-        jobs=JobStore(redis, retention_ms=kept_ms, billed=settings.fal_admin_key is not None),
-        accounts=AccountStore(redis),
-        admission=AdmissionStore(redis, clock, retention_ms=kept_ms),
-        alarms=AlarmStore(redis),
-        audit=audit,
-        backup=BackupStore(redis),
-        buying=BuyingStore(redis, concurrency=slots),
-        deliveries=DeliveryStore(redis),
-        delivery_log=DeliveryLogStore(redis, retention_ms=kept_ms),
-        dispatch=DispatchStore(redis, patient=patient, concurrency=slots),
-        endpoints=EndpointStore(redis, audit, retention_ms=kept_ms),
-        epoch=EpochStore(redis),
-        events=EventStore(redis, patient=patient),
-        health=HealthStore(redis),
-        ledger=ledger,
-        limits=LimitStore(redis, clock),
-        line=LineStore(redis),
-        secrets=SecretStore(redis, given=settings.hook_secret.get_secret_value() if settings.hook_secret else None),
-        setting_names=SettingNames(redis),
-        uploads=UploadStore(redis),
-        usage=UsageStore(redis),
-        zones=ZoneStore(redis, ledger),
-    )
+def epoch_service(settings: Settings, stores: Stores) -> EpochService:
+    """Compares the store with what this host remembers of it."""
+    return EpochService(stores.epoch, Witness(settings.data_dir), alarms=stores.alarms, audit=stores.audit)
 
 
 def _gateway(
     settings: Settings,
     catalog: Catalog,
     policy: EgressPolicy,
-    stores: _Stores,
+    stores: Stores,
     *,
     fal: FalClient,
     sender: Sender,
@@ -278,19 +185,20 @@ def _gateway(
     jobs = _jobs(settings, catalog, policy, stores, uploads=uploads, fal_uploads=fal_uploads)
     return Gateway(
         settings=settings,
+        stores=stores,
         catalog=catalog,
         accounts=accounts,
         administration=Administration(
             catalog=catalog,
             accounts=stores.accounts,
-            dispatch=stores.dispatch,
+            clock=stores.clock,
             audit=stores.audit,
-            zones=Zones(zones=stores.zones, accounts=stores.accounts, dispatch=stores.dispatch),
+            zones=Zones(zones=stores.zones, accounts=stores.accounts, clock=stores.clock),
         ),
-        tokens=Tokens(catalog, stores.accounts, stores.jobs, stores.dispatch),
-        limits=Limits(stores.limits, stores.accounts, stores.audit, stores.dispatch),
-        books=Ledger(stores.ledger, stores.accounts, stores.jobs, stores.audit, stores.dispatch, stores.usage),
-        usage=Usage(stores.usage, stores.accounts, stores.dispatch),
+        tokens=Tokens(catalog, stores.accounts, stores.jobs, stores.clock),
+        limits=Limits(stores.limits, stores.accounts, stores.audit, stores.clock),
+        ledger=Ledger(stores.ledger, stores.accounts, stores.jobs, stores.audit, stores.clock, stores.usage),
+        usage=Usage(stores.usage, stores.accounts, stores.clock),
         feed=Feed(stores.events),
         audit=Audit(stores.audit),
         jobs=jobs,
@@ -306,28 +214,24 @@ def _gateway(
         fal_uploads=fal_uploads,
         listing=Listing(stores.jobs),
         uploads=uploads,
-        job_store=stores.jobs,
-        dispatch=stores.dispatch,
-        buying=stores.buying,
         operations=Operations(
             accounts=stores.accounts,
             jobs=stores.jobs,
-            dispatch=stores.dispatch,
+            quarantine=stores.quarantine,
+            heartbeats=stores.heartbeats,
             buying=stores.buying,
             line=stores.line,
             alarms=stores.alarms,
             audit=stores.audit,
             fal=fal,
         ),
-        alarms=stores.alarms,
-        health=stores.health,
         adoption=adoption,
         fal_webhooks=FalWebhooks(jobs=stores.jobs, adoption=adoption, verifier=verifier, secrets=stores.secrets),
         endpoints=Endpoints(
             catalog=catalog,
             endpoints=stores.endpoints,
             accounts=stores.accounts,
-            dispatch=stores.dispatch,
+            clock=stores.clock,
             audit=stores.audit,
             alarms=stores.alarms,
             secrets=stores.secrets,
@@ -335,15 +239,9 @@ def _gateway(
             egress=policy,
         ),
         delivery_log=DeliveryLog(store=stores.delivery_log, endpoints=stores.endpoints, audit=stores.audit),
-        epoch=EpochService(stores.epoch, Witness(settings.data_dir), alarms=stores.alarms, audit=stores.audit),
+        epoch=epoch_service(settings, stores),
         silence=Silence(stores.alarms, expected=settings.real_money),
         backups=Backups(stores.backup),
-        secrets=stores.secrets,
-        setting_names=stores.setting_names,
-        ledger=stores.ledger,
-        usage_sums=stores.usage,
-        deliveries=stores.deliveries,
-        events=stores.events,
         fal=fal,
         sender=sender,
     )
@@ -353,7 +251,7 @@ def _jobs(
     settings: Settings,
     catalog: Catalog,
     policy: EgressPolicy,
-    stores: _Stores,
+    stores: Stores,
     *,
     uploads: Uploads,
     fal_uploads: FalUploads,
@@ -374,7 +272,6 @@ def _jobs(
         requests=requests,
         admission=stores.admission,
         jobs=stores.jobs,
-        dispatch=stores.dispatch,
         limits=stores.limits,
         line=stores.line,
         watch=Watch(stores.jobs, stores.events),

@@ -13,11 +13,11 @@ from app.domain.ids import join_ref
 from app.domain.jobs import Job, JobError, Priority, Status
 from app.store import keys
 from app.store.admission import AdmissionStore, Admitted, NewJob
+from app.store.clock import ClockEstimate
 from app.store.connection import Client
-from app.store.dispatch import DispatchStore
 from app.store.jobs import Charge, JobStore
-from app.store.limits import Clock
 from app.store.scripts import script, script_names
+from app.store.slots import SlotStore
 from benchmarks.load import IMAGE
 from benchmarks.processes import NotMeasured
 
@@ -92,9 +92,9 @@ class Filler:
     def __init__(self, wire: Wire, askers: list[Asker]) -> None:
         client = cast("Client", wire)
         self._askers = askers
-        self._admission = AdmissionStore(client, Clock(), retention_ms=RETENTION_MS)
+        self._admission = AdmissionStore(client, ClockEstimate(), retention_ms=RETENTION_MS)
         self._jobs = JobStore(client, retention_ms=RETENTION_MS)
-        self._dispatch = DispatchStore(client, patient=client, concurrency=AT_ONCE)
+        self._slots = SlotStore(client, concurrency=AT_ONCE)
         self._made = 0
 
     async def make(self, count: int) -> None:
@@ -105,7 +105,7 @@ class Filler:
             jobs = await asyncio.gather(*(self._admit(number) for number in numbers))
             granted = 0
             while granted < len(jobs):
-                granted += (new := await self._dispatch.grant())
+                granted += (new := await self._slots.grant())
                 if not new:
                     raise NotMeasured(f"Only {granted} of {len(jobs)} jobs were given a slot.")
             await asyncio.gather(*(self._live(job, number) for job, number in zip(jobs, numbers, strict=True)))

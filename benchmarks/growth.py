@@ -121,8 +121,8 @@ async def _fill(served: Served, filler: Filler, count: int) -> tuple[float, floa
 async def _add_up(served: Served) -> float:
     """What the background does all the time: microseconds of the store for one entry."""
     began, pages = cpu_seconds(served.store.pid), 0
-    (team,) = await served.inside.usage_sums.behind()
-    while await served.inside.usage_sums.fold(team):
+    (team,) = await served.inside.stores.usage.behind()
+    while await served.inside.stores.usage.fold(team):
         pages += 1
     return (cpu_seconds(served.store.pid) - began) * 1_000_000 / max(1, pages * 200)
 
@@ -174,7 +174,7 @@ async def _beating(served: Served) -> AsyncIterator[None]:
     async def beat() -> None:
         while True:
             for role in ("lanes", "work", "deliveries"):
-                await served.inside.dispatch.beat(f"benchmark:{role}", role=role)
+                await served.inside.stores.heartbeats.beat(f"benchmark:{role}", role=role)
             await asyncio.sleep(BEAT_SECONDS)
 
     beating = asyncio.create_task(beat())
@@ -236,4 +236,4 @@ async def _parts(served: Served, asker: Asker, count: int) -> Times:
 
 
 def _redis(served: Served) -> Any:
-    return served.inside.job_store._redis  # noqa: SLF001  a look into the store
+    return served.inside.stores.redis

@@ -137,7 +137,7 @@ async def _fill(served: Served, web: aiohttp.ClientSession, fal: str, plan: Plan
     began = time.monotonic()
     await send(Order(f"{served.url}/v1/jobs", plan.bodies(), served.key))
     admitted = time.monotonic() - began
-    while (counts := await served.inside.dispatch.counts())["due_poll"] < plan.jobs:
+    while (counts := await served.inside.stores.due.counts())["due_poll"] < plan.jobs:
         if time.monotonic() - began > SUBMIT_SECONDS or counts["held"]:
             raise NotMeasured(f"After {time.monotonic() - began:.0f} s the jobs are not all in flight: {counts}")
         await asyncio.sleep(0.25)
@@ -157,7 +157,7 @@ async def _all_ended(served: Served, plan: Plan) -> None:
     end = time.monotonic() + plan.longest - plan.shortest + GRACE_SECONDS
     shown = time.monotonic()
     while True:
-        counts = await served.inside.dispatch.counts()
+        counts = await served.inside.stores.due.counts()
         left = counts["due_poll"] + counts["due_finalize"]
         if not left:
             return

@@ -12,6 +12,7 @@ from rq.serializers import JSONSerializer
 
 from app.settings import Settings, SettingsError, load_settings, required_url
 from app.store.connection import connect_rq
+from app.stores import open_stores
 from app.telemetry import set_up_logs
 from workers.queues import QUEUES, QueueName, announce_queues, open_queue
 from workers.runtime import Runtime, install
@@ -57,9 +58,10 @@ def work(settings: Settings, queue_name: QueueName) -> None:
 
 async def supervise(settings: Settings) -> None:
     """Wait for the store, for as long as it takes, then look after the workers."""
-    supervisor = Supervisor(settings)
-    await supervisor.wait_for_store()
-    await supervisor.run()
+    async with open_stores(settings, process="supervisor") as stores:
+        supervisor = Supervisor(settings, stores)
+        await supervisor.wait_for_store()
+        await supervisor.run()
 
 
 def main(arguments: list[str]) -> int:

@@ -9,13 +9,13 @@ from app.domain.errors import StoreUnavailable
 from app.domain.ids import split_ref
 from app.domain.jobs import Job, JobError, Status
 from app.gateway import Gateway
-from app.store.dispatch import SetAside
 from app.store.jobs import LAST_MS, Charge
+from app.store.quarantine import Quarantined
 
 log = structlog.get_logger()
 
 
-async def ring_aside(gateway: Gateway, aside: SetAside) -> None:
+async def ring_aside(gateway: Gateway, aside: Quarantined) -> None:
     """Say that a step is not tried any more; `filmgate jobs aside` lists it, even if this is lost."""
     _, name = split_ref(aside.ref)
     remedy = "it waits for `filmgate jobs release` or `filmgate jobs resolve`, and its deadline ends it"
@@ -24,7 +24,7 @@ async def ring_aside(gateway: Gateway, aside: SetAside) -> None:
     sentence = f"The step {aside.step} of {name} failed or ended its worker too often; {remedy}."
     log.error("step.set_aside", step=aside.step, ref=aside.ref, exc_info=aside.__cause__)
     with suppress(StoreUnavailable):
-        await gateway.alarms.ring("poison", sentence, job=name if aside.step != "deliver" else "")
+        await gateway.stores.alarms.ring("poison", sentence, job=name if aside.step != "deliver" else "")
 
 
 def last_moment_ms(job: Job) -> int:
@@ -43,13 +43,13 @@ async def give_up(gateway: Gateway, job: Job) -> bool:
     status: Literal[Status.CANCELED, Status.FAILED] = Status.CANCELED if wanted else Status.FAILED
     sentence = "fal never said how the job ended, and its deadline has long passed; fal may still charge it."
     error = JobError("canceled" if wanted else "deadline_exceeded", sentence, retryable=not wanted)
-    if not await gateway.job_store.end(
+    if not await gateway.stores.jobs.end(
         job, (Status.RUNNING, Status.FINALIZING), status, charge=Charge.DISPUTE, error=error
     ):
         return False
     log.error("job.given_up", job=job.id, was=job.status.value, upstream_request_id=job.upstream_request_id)
     with suppress(StoreUnavailable):  # the end is written, and the log has it
-        await gateway.alarms.ring(
+        await gateway.stores.alarms.ring(
             "given_up", sentence, job=job.id, upstream_request_id=job.upstream_request_id or ""
         )
     return True

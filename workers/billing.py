@@ -35,10 +35,10 @@ async def reconcile(gateway: Gateway) -> Bill | NotShown | None:
     4. billed: make the charge what fal says, which ends a dispute too; a difference is an alarm
     5. not billed yet: look again later; a day after the end give up, with a warning where money was spent
     """
-    now_ms, refs = await gateway.dispatch.take_due("billing", limit=IDS_AT_ONCE, visibility_ms=HIDDEN_MS)
-    found = dict(zip(refs, await gateway.job_store.get_many(refs), strict=True))
+    now_ms, refs = await gateway.stores.due.take("billing", limit=IDS_AT_ONCE, visibility_ms=HIDDEN_MS)
+    found = dict(zip(refs, await gateway.stores.jobs.get_many(refs), strict=True))
     jobs = {ref: job for ref, job in found.items() if job is not None and job.upstream_request_id is not None}
-    await gateway.dispatch.drop_due("billing", [ref for ref in refs if ref not in jobs])
+    await gateway.stores.due.drop("billing", [ref for ref in refs if ref not in jobs])
     if not jobs:
         return None
     bill = await gateway.fal.bill(
@@ -57,8 +57,8 @@ async def reconcile(gateway: Gateway) -> Bill | NotShown | None:
             done.append(ref)
         else:
             later[ref] = next_look_ms(job, now_ms)
-    await gateway.dispatch.drop_due("billing", done)
-    await gateway.dispatch.look_again("billing", later)
+    await gateway.stores.due.drop("billing", done)
+    await gateway.stores.due.reschedule("billing", later)
     return bill
 
 
@@ -66,7 +66,7 @@ async def _settled(gateway: Gateway, job: Job, actual: int) -> bool:
     """Write down what fal billed (micro-dollars); False when it could not be, so that it is tried again."""
     reason = f"fal billed {format_usd(actual)}"
     try:
-        outcome, difference = await gateway.ledger.correct(job, actual=actual, reason=reason)
+        outcome, difference = await gateway.stores.ledger.correct(job, actual=actual, reason=reason)
     except StoreUnavailable:
         raise
     except Exception:

@@ -24,7 +24,7 @@ from app.domain.ids import split_ref
 from app.ending import ended
 from app.gateway import Gateway
 from app.store.deliveries import Recorded
-from app.store.dispatch import RUNG_HIDDEN_MS
+from app.store.due import ENQUEUED_HIDDEN_MS
 from app.views.message import message_body
 from app.webhooks.message import signed
 from app.webhooks.sender import Attempt
@@ -81,14 +81,14 @@ class Round:
         room = MAX_IN_FLIGHT_PER_PROCESS - len(self._flights)
         if room == 0:
             return 0
-        found = await self._gateway.deliveries.take(
+        found = await self._gateway.stores.deliveries.take(
             limit=room,
-            handed_ms=RUNG_HIDDEN_MS,
+            handed_ms=ENQUEUED_HIDDEN_MS,
             hidden_ms=ATTEMPT_LEASE_MS,
             quick=self._left_s < ROUND_S - OPEN_S,
             busy=[split_ref(ref)[0] for ref in self._flights],
         )
-        suspects = await self._gateway.dispatch.suspects("deliver", [ref for ref, _ in found])
+        suspects = await self._gateway.stores.quarantine.leased("deliver", [ref for ref, _ in found])
         for ref, destination in found:
             if ref not in self._flights:
                 flight = asyncio.create_task(self._one(ref, destination, alone=ref in suspects))
@@ -118,20 +118,20 @@ async def deliver(gateway: Gateway, ref: str, *, destination: str | None = None)
     4. write the attempt down: delivered, given up, or due again by the schedule; its endpoint may end with it
     5. who took a webhook in fal's form knows the job's id
     """
-    destination = destination or await gateway.deliveries.destination(ref)
+    destination = destination or await gateway.stores.deliveries.destination(ref)
     if destination is None:
         return
-    taken = gateway.dispatch.in_hand("deliver", ref, hidden_ms=ATTEMPT_LEASE_MS, destination=destination)
+    taken = gateway.stores.quarantine.lease("deliver", ref, hidden_ms=ATTEMPT_LEASE_MS, destination=destination)
     async with taken as now_ms:
         if now_ms:
             await _deliver(gateway, ref, destination, now_ms)
 
 
 async def _deliver(gateway: Gateway, ref: str, destination: str, now_ms: int) -> None:
-    delivery = await gateway.deliveries.get(ref)
+    delivery = await gateway.stores.deliveries.get(ref)
     team = await gateway.accounts.team(split_ref(ref)[0])
     if delivery is None or delivery.status != "due" or team is None:
-        await gateway.deliveries.drop(ref, destination)
+        await gateway.stores.deliveries.drop(ref, destination)
         return
     endpoint = await gateway.endpoints.at(destination) if delivery.endpoint is not None else None
     if delivery.endpoint is not None and (endpoint is None or endpoint.status != "active"):
@@ -144,7 +144,7 @@ async def _deliver(gateway: Gateway, ref: str, destination: str, now_ms: int) ->
         body,
         now,
         secrets=team.secrets if endpoint is None else endpoint.secrets,
-        key=await gateway.secrets.of_webhooks() if by_key else None,
+        key=await gateway.stores.secrets.of_webhooks() if by_key else None,
     )
     url = delivery.url if endpoint is None else endpoint.url
     attempt = await gateway.sender.send(url, body=body, signature=signature, now=now)
@@ -182,7 +182,9 @@ async def _record(
         crash_point("deliver.last")
         status = "dead"
     delay_ms = (delay_s or 0) * 1000
-    recorded = await gateway.deliveries.record_attempt(ref, made, status=status, health=health, delay_ms=delay_ms)
+    recorded = await gateway.stores.deliveries.record_attempt(
+        ref, made, status=status, health=health, delay_ms=delay_ms
+    )
     log.info(
         "webhook.attempt",
         delivery=delivery.id,

@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from pathlib import Path
 
 import structlog
 
@@ -12,11 +11,6 @@ from app.domain.errors import StoreUnavailable
 from app.ending import ended
 from app.gateway import Gateway
 from app.services.epoch import EpochService
-from app.store.alarms import AlarmStore
-from app.store.audit import AuditStore
-from app.store.connection import Client
-from app.store.epoch import EpochStore
-from app.store.witness import Witness
 from workers.regain import regain
 
 LOOK_S = 1.0
@@ -29,15 +23,10 @@ class EpochWatch:
     """A supervisor's eye on the store. `opened` opens a gateway that may read fal's history, if there is a key."""
 
     def __init__(
-        self, redis: Client, *, data_dir: Path, opened: Callable[[], AbstractAsyncContextManager[Gateway]] | None
+        self, epoch: EpochService, *, opened: Callable[[], AbstractAsyncContextManager[Gateway]] | None
     ) -> None:
+        self._epoch = epoch
         self._opened = opened
-        self._epoch = EpochService(
-            EpochStore(redis),
-            Witness(data_dir),
-            alarms=AlarmStore(redis),
-            audit=AuditStore(redis),
-        )
         self._looked = 0.0
         self._asked = 0.0
         self._regaining: asyncio.Task[None] | None = None

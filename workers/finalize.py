@@ -43,21 +43,21 @@ async def finalize(gateway: Gateway, ref: str) -> None:
     3. no answer, a result that is not there yet or has gone: look again a few times
     4. judge the result, and settle: status, money, outbox, event in one script
     """
-    async with gateway.dispatch.in_hand("finalize", ref, hidden_ms=HIDDEN_MS) as taken_ms:
+    async with gateway.stores.quarantine.lease("finalize", ref, hidden_ms=HIDDEN_MS) as taken_ms:
         if taken_ms:
             await _finalize(gateway, ref)
 
 
 async def _finalize(gateway: Gateway, ref: str) -> None:
-    job = await gateway.job_store.get(ref)
+    job = await gateway.stores.jobs.get(ref)
     if job is None or job.status is not Status.FINALIZING or job.upstream_request_id is None:
-        await gateway.dispatch.drop_due("finalize", [ref])
+        await gateway.stores.due.drop("finalize", [ref])
         return
     result = await gateway.fal.result(job.model, job.upstream_request_id)
     if result is None or _says_nothing(result) or _may_change(result, job):
         outage = result is None or _says_nothing(result)  # no fault of the job's, however long it lasts
         misses = job.misses + (0 if outage else 1)
-        await gateway.job_store.note(
+        await gateway.stores.jobs.note(
             job, (Status.FINALIZING,), due_step="finalize", delay_ms=TRY_AGAIN_MS, misses=misses
         )
         return
@@ -83,8 +83,8 @@ def _may_change(result: Result, job: Job) -> bool:
 
 async def _settle(gateway: Gateway, job: Job, result: Result) -> None:
     status, charge, error, output = judge(job, result, hosts=gateway.fal.hosts)
-    now_ms = await gateway.dispatch.now_ms()
-    await gateway.job_store.end(
+    now_ms = await gateway.stores.clock.now_ms()
+    await gateway.stores.jobs.end(
         job,
         (Status.FINALIZING,),
         status,
@@ -105,7 +105,7 @@ async def _ring(gateway: Gateway, job: Job, error: JobError) -> None:
     """A clip that is paid for and that nobody can show: fal may have changed the shape of its results."""
     log.error("job.bad_result", job=job.id, upstream_request_id=job.upstream_request_id)
     with suppress(StoreUnavailable):  # the end is written, and the log has it
-        await gateway.alarms.ring(
+        await gateway.stores.alarms.ring(
             "bad_upstream_result",
             error.message,
             job=job.id,

@@ -13,8 +13,11 @@ from app.domain.ids import new_nonce
 from app.domain.jobs import Job, JobError, Status
 from app.ending import ended
 from app.gateway import Gateway
-from app.store.dispatch import RUNG, RUNG_HIDDEN_MS, DispatchStore, SetAside
+from app.store.due import ENQUEUED_HIDDEN_MS
 from app.store.jobs import Charge, ref_of
+from app.store.lanes import RUNG
+from app.store.quarantine import Quarantined
+from app.stores import Stores
 from workers.aside import give_up, last_moment_ms, ring_aside
 from workers.poll import poll
 from workers.queues import BATCH, WAITING_AT_MOST
@@ -44,8 +47,8 @@ async def run_lane(runtime: Runtime, number: int) -> None:
        that was away, leave it to whoever rings first
     """
     token = new_nonce()
-    dispatch = runtime.gateway.dispatch
-    if not await _take(dispatch, number, token):
+    stores = runtime.gateway.stores
+    if not await _take(stores, number, token):
         return
     crash_point("lane.taken")
     lane = Slice(runtime, number, token)
@@ -56,29 +59,29 @@ async def run_lane(runtime: Runtime, number: int) -> None:
             await lane.finish()
     except StoreUnavailable:
         with suppress(StoreUnavailable):
-            await dispatch.leave_lane(number, token)
+            await stores.lanes.leave(number, token)
         raise
     if runtime.stopping:
-        await dispatch.leave_lane(number, token)
-    elif await dispatch.pass_lane_on(number, token):
+        await stores.lanes.leave(number, token)
+    elif await stores.lanes.pass_on(number, token):
         crash_point("lane.left")
         try:
             await runtime.bell.ring_lane(number)
         except StoreUnavailable:
-            await dispatch.leave_lane(number, RUNG)  # dark for a moment, and not until the ring is forgotten
+            await stores.lanes.leave(number, RUNG)  # dark for a moment, and not until the ring is forgotten
             raise
 
 
-async def _take(dispatch: DispatchStore, number: int, token: str) -> bool:
+async def _take(stores: Stores, number: int, token: str) -> bool:
     """Take the lane; once more on new connections where an old one led to a primary that is gone.
 
     Otherwise this ring would be lost, and the lane dark until it is forgotten.
     """
     try:
-        return await dispatch.take_lane(number, token)
+        return await stores.lanes.take(number, token)
     except StoreUnavailable:
-        await dispatch.renew_connections()
-        return await dispatch.take_lane(number, token) or await dispatch.renew_lane(number, token)
+        await stores.renew_connections()
+        return await stores.lanes.take(number, token) or await stores.lanes.renew(number, token)
 
 
 class Slice:
@@ -118,7 +121,7 @@ class Slice:
             while time.monotonic() < end and not self._runtime.stopping and not self._lost:
                 self._news.clear()
                 crash_point("grant.before")
-                if await self._gateway.dispatch.grant():
+                if await self._gateway.stores.slots.grant():
                     crash_point("grant.after")
                 await self._housekeeping()
                 await self._start_polls()
@@ -140,12 +143,12 @@ class Slice:
         while not self._lost:
             await asyncio.sleep(RENEW_S)
             with suppress(StoreUnavailable):  # the lease then runs out by itself
-                self._lost = not await self._gateway.dispatch.renew_lane(self._number, self._token)
+                self._lost = not await self._gateway.stores.lanes.renew(self._number, self._token)
 
     async def _listen(self) -> None:
         while True:
             try:
-                if await self._gateway.dispatch.wait_for_wake(seconds=1.0):
+                if await self._gateway.stores.due.wait_for_wake(seconds=1.0):
                     self._news.set()
             except StoreUnavailable:
                 await asyncio.sleep(WAKE_S)
@@ -154,8 +157,8 @@ class Slice:
         room = POLLS_AT_ONCE - len(self._polls)
         if room <= 0:
             return
-        now_ms, refs = await self._gateway.dispatch.take_due("poll", limit=room, visibility_ms=POLL_HIDDEN_MS)
-        jobs = await self._gateway.job_store.get_many(refs)
+        now_ms, refs = await self._gateway.stores.due.take("poll", limit=room, visibility_ms=POLL_HIDDEN_MS)
+        jobs = await self._gateway.stores.jobs.get_many(refs)
         for ref, job in zip(refs, jobs, strict=True):
             self._keep(asyncio.create_task(self._poll_one(ref, job, now_ms)))
         if len(refs) == room:
@@ -169,23 +172,23 @@ class Slice:
     async def _poll_one(self, ref: str, job: Job | None, now_ms: int) -> None:
         began = time.monotonic()
         try:
-            async with self._gateway.dispatch.counting("poll", ref):
+            async with self._gateway.stores.quarantine.counting_failures("poll", ref):
                 wait_ms = None if job is None else await poll(self._gateway, job, now_ms)
             if wait_ms is None:
-                await self._gateway.dispatch.drop_due("poll", [ref])
+                await self._gateway.stores.due.drop("poll", [ref])
                 self._news.set()
             else:
                 due_ms = now_ms + wait_ms + round((time.monotonic() - began) * 1000)
-                await self._gateway.dispatch.look_again("poll", {ref: due_ms})
+                await self._gateway.stores.due.reschedule("poll", {ref: due_ms})
         except StoreUnavailable:
             log.warning("poll.store_away", job=ref)
-        except SetAside as aside:
+        except Quarantined as aside:
             await ring_aside(self._gateway, aside)
         except Exception:
             log.exception("poll.failed", job=ref)  # one poisonous job must not end the lane; it is due again later
 
     async def _ring(self, step: str) -> None:
-        if not await self._gateway.dispatch.any_due(step):
+        if not await self._gateway.stores.due.any(step):
             return
         room = await self._runtime.bell.room(step)
         if step == "deliver":  # a round takes its deliveries itself: one ring is enough while none waits
@@ -193,7 +196,7 @@ class Slice:
                 await self._runtime.bell.ring(step, [])
             return
         for _ in range(room):
-            _, refs = await self._gateway.dispatch.take_due(step, limit=BATCH[step], visibility_ms=RUNG_HIDDEN_MS)
+            _, refs = await self._gateway.stores.due.take(step, limit=BATCH[step], visibility_ms=ENQUEUED_HIDDEN_MS)
             if refs:
                 crash_point("ring.before")
                 await self._runtime.bell.ring(step, refs)
@@ -215,9 +218,9 @@ async def expire(gateway: Gateway) -> None:
     The queued ones were never bought; one whose cancel was wanted is canceled, as its caller was promised. What was
     given up is cancelled at fal as well: a job that was set aside has not been looked at, and may run there still.
     """
-    now_ms, refs = await gateway.dispatch.take_due("expire", limit=EXPIRE_BATCH, visibility_ms=RUNG_HIDDEN_MS)
+    now_ms, refs = await gateway.stores.due.take("expire", limit=EXPIRE_BATCH, visibility_ms=ENQUEUED_HIDDEN_MS)
     given_up: list[Job] = []
-    for ref, job in zip(refs, await gateway.job_store.get_many(refs), strict=True):
+    for ref, job in zip(refs, await gateway.stores.jobs.get_many(refs), strict=True):
         async with _alone(gateway, "expire", ref, now_ms):
             if await _expire(gateway, ref, job, now_ms) and job is not None:
                 given_up.append(job)
@@ -227,16 +230,16 @@ async def expire(gateway: Gateway) -> None:
 async def _expire(gateway: Gateway, ref: str, job: Job | None, now_ms: int) -> bool:
     """True when it was given up."""
     if job is None or job.status is Status.HELD or job.status.ended:
-        await gateway.dispatch.drop_due("expire", [ref])
+        await gateway.stores.due.drop("expire", [ref])
     elif job.status in {Status.RUNNING, Status.FINALIZING}:
         if now_ms < last_moment_ms(job):
-            await gateway.dispatch.look_again("expire", {ref: last_moment_ms(job)})
+            await gateway.stores.due.reschedule("expire", {ref: last_moment_ms(job)})
         else:
             return await give_up(gateway, job)
     elif job.status is Status.QUEUED and job.cancel_requested_ms is not None:
-        await gateway.job_store.cancel_queued(job)
+        await gateway.stores.jobs.cancel_queued(job)
     elif job.status is Status.QUEUED:
-        await gateway.job_store.end(
+        await gateway.stores.jobs.end(
             job, (Status.QUEUED,), Status.FAILED, charge=Charge.RELEASE, error=_late(job, now_ms)
         )
         log.info("job.expired", job=ref_of(job))
@@ -252,7 +255,7 @@ async def _alone(gateway: Gateway, step: str, ref: str, now_ms: int) -> AsyncIte
         raise
     except Exception:
         log.exception("step.failed", step=step, ref=ref)
-        await gateway.dispatch.look_again(step, {ref: now_ms + FAILED_HIDDEN_MS})
+        await gateway.stores.due.reschedule(step, {ref: now_ms + FAILED_HIDDEN_MS})
 
 
 def _late(job: Job, now_ms: int) -> JobError:
@@ -263,20 +266,20 @@ def _late(job: Job, now_ms: int) -> JobError:
 
 async def decide_disputes(gateway: Gateway) -> None:
     """A day after an end whose charge nobody could prove, decide by the operator's setting."""
-    now_ms, refs = await gateway.dispatch.take_due("dispute", limit=EXPIRE_BATCH, visibility_ms=RUNG_HIDDEN_MS)
+    now_ms, refs = await gateway.stores.due.take("dispute", limit=EXPIRE_BATCH, visibility_ms=ENQUEUED_HIDDEN_MS)
     spend = gateway.settings.unproven_charge == "settle"
     for ref in refs:
         async with _alone(gateway, "dispute", ref, now_ms):
-            if await gateway.ledger.decide_dispute(ref, spend=spend):
+            if await gateway.stores.ledger.decide_dispute(ref, spend=spend):
                 log.info("dispute.decided", job=ref, money="spent" if spend else "released")
 
 
 async def sum_usage(gateway: Gateway) -> None:
     """Take what the ledgers have since into the sums of usage, a page of each team in turn."""
     with suppress(StoreUnavailable):
-        teams = await gateway.usage_sums.behind()
+        teams = await gateway.stores.usage.behind()
         for _ in range(USAGE_PAGES):
-            teams = [team for team in teams if await gateway.usage_sums.fold(team)]
+            teams = [team for team in teams if await gateway.stores.usage.fold(team)]
             if not teams:
                 return
             await asyncio.sleep(USAGE_REST_S)
@@ -284,6 +287,6 @@ async def sum_usage(gateway: Gateway) -> None:
 
 async def sweep_slots(gateway: Gateway) -> None:
     """Put slots right that do not fit their jobs. Nothing should ever be found: the scripts move both together."""
-    swept = await gateway.buying.sweep_if_due()
+    swept = await gateway.stores.buying.sweep_if_due()
     if swept.taken or swept.given or swept.again:
         log.error("slots.swept", taken=swept.taken, given=swept.given, again=swept.again)

@@ -51,7 +51,7 @@ class Looks:
             if isinstance(answer, NotShown):
                 self._warn_once(answer.reason)
                 return
-            if not answer or await self._gateway.dispatch.any_due(self._step):
+            if not answer or await self._gateway.stores.due.any(self._step):
                 self._next = 0.0  # fal was not asked, or there is more than one look's worth: in the next slice
             if answer:
                 self._away = False

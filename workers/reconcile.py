@@ -16,8 +16,8 @@ from app.domain.marker import Marker, read_marker
 from app.fal.errors import NotShown
 from app.fal.history import Listing, Seen
 from app.gateway import Gateway
-from app.store.dispatch import SetAside
 from app.store.jobs import SUBMIT_LEASE_MS
+from app.store.quarantine import Quarantined
 from workers.aside import ring_aside
 from workers.looks import Looks
 
@@ -53,18 +53,18 @@ async def resolve_held(gateway: Gateway) -> NotShown | int:
     2. take one that is due; it is hidden from other lanes meanwhile
     3. look for it, and say when to look again, if at all
     """
-    aside = {ref for step, ref, _ in await gateway.dispatch.aside() if step == "resolve"}
-    await gateway.dispatch.add_due("resolve", [ref for ref in await gateway.job_store.held() if ref not in aside])
+    aside = {ref for step, ref, _ in await gateway.stores.quarantine.steps() if step == "resolve"}
+    await gateway.stores.due.add("resolve", [ref for ref in await gateway.stores.jobs.held() if ref not in aside])
     began, looked = time.monotonic(), 0
     while time.monotonic() - began < BEGIN_S:
-        now_ms, refs = await gateway.dispatch.take_due("resolve", limit=1, visibility_ms=HIDDEN_MS)
+        now_ms, refs = await gateway.stores.due.take("resolve", limit=1, visibility_ms=HIDDEN_MS)
         for ref in refs:
             try:
-                async with gateway.dispatch.counting("resolve", ref):
+                async with gateway.stores.quarantine.counting_failures("resolve", ref):
                     answer = await resolve(gateway, ref, now_ms)
             except StoreUnavailable:
                 raise
-            except SetAside as aside_now:
+            except Quarantined as aside_now:
                 await ring_aside(gateway, aside_now)
                 continue
             except Exception:
@@ -74,9 +74,9 @@ async def resolve_held(gateway: Gateway) -> NotShown | int:
                 return answer
             looked += 1
             if answer is None:
-                await gateway.dispatch.drop_due("resolve", [ref])
+                await gateway.stores.due.drop("resolve", [ref])
             else:
-                await gateway.dispatch.look_again("resolve", {ref: now_ms + answer})
+                await gateway.stores.due.reschedule("resolve", {ref: now_ms + answer})
         if not refs:
             break
     return looked
@@ -90,7 +90,7 @@ async def resolve(gateway: Gateway, ref: str, now_ms: int) -> NotShown | int | N
     3. the earliest request with a marker of this job is adopted; others that carry one are orphans
     4. still held: where the setting says so, and the listings prove that fal never took it, back in line with it
     """
-    job = await gateway.job_store.get(ref)
+    job = await gateway.stores.jobs.get(ref)
     claimed_ms = None if job is None else claim_time_ms(job)
     if job is None or claimed_ms is None:
         return None
@@ -101,14 +101,14 @@ async def resolve(gateway: Gateway, ref: str, now_ms: int) -> NotShown | int | N
     )
     if isinstance(listing, NotShown):
         return listing
-    secret = await gateway.secrets.of_markers()
+    secret = await gateway.stores.secrets.of_markers()
     of_job = [(seen, marker) for seen, marker in _marked(secret, listing.requests) if marker.job == job.id]
     if of_job:
         crash_point("resolve.found")
         await _take(gateway, ref, of_job)
     elif gateway.settings.on_unknown_outcome == "resubmit" and await _is_absent(gateway, job, listing, now_ms):
         await _send_again(gateway, job)
-    now = await gateway.job_store.get(ref)
+    now = await gateway.stores.jobs.get(ref)
     return _pause_ms(now_ms - claimed_ms) if now is not None and now.status is Status.HELD else None
 
 
@@ -142,7 +142,7 @@ async def _take(gateway: Gateway, ref: str, of_job: list[tuple[Seen, Marker]]) -
     the job is read again, because fal's webhook may have resolved it meanwhile.
     """
     for seen, marker in of_job:
-        job = await gateway.job_store.get(ref)
+        job = await gateway.stores.jobs.get(ref)
         if job is None:
             return
         nonce = job.nonce if job.status is Status.HELD and job.nonce else marker.nonce
@@ -163,15 +163,15 @@ async def _is_absent(gateway: Gateway, job: Job, listing: Listing, now_ms: int) 
         return False
     if not await _shows_another(gateway, listing, claimed_ms):
         return False
-    return _apart(await gateway.job_store.note_absence(job, now_ms)) >= EMPTY_LISTINGS
+    return _apart(await gateway.stores.jobs.note_absence(job, now_ms)) >= EMPTY_LISTINGS
 
 
 async def _shows_another(gateway: Gateway, listing: Listing, claimed_ms: int) -> bool:
     """True when a request sent near the claim is the one that our record of its job names."""
     near = [seen for seen in listing.requests if abs(seen.sent_ms - claimed_ms) <= AROUND_MS]
-    others = _marked(await gateway.secrets.of_markers(), near)
+    others = _marked(await gateway.stores.secrets.of_markers(), near)
     for seen, marker in others[:CANARIES]:
-        other = await gateway.job_store.find(marker.job)
+        other = await gateway.stores.jobs.find(marker.job)
         if other is not None and other.upstream_request_id == seen.request_id:
             return True
     return False
@@ -187,10 +187,10 @@ def _apart(times_ms: Iterable[int]) -> int:
 
 
 async def _send_again(gateway: Gateway, job: Job) -> None:
-    if await gateway.job_store.requeue(job, nonce=job.nonce or "", wait_ms=0):
+    if await gateway.stores.jobs.requeue(job, nonce=job.nonce or "", wait_ms=0):
         log.warning("job.resubmitted", job=job.id, attempt=job.attempt)
         sentence = "fal's history proves that it never took this job's submission; the job is in line again."
-        await gateway.alarms.ring("resubmitted", sentence, job=job.id)
+        await gateway.stores.alarms.ring("resubmitted", sentence, job=job.id)
 
 
 def _pause_ms(age_ms: int) -> int:

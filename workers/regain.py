@@ -36,7 +36,7 @@ async def regain(gateway: Gateway) -> bool:
         return False
     adopted = unknown = 0
     for marker, request_id in requests:
-        job = await gateway.job_store.find(marker.job)
+        job = await gateway.stores.jobs.find(marker.job)
         if job is None:
             unknown += 1
             await gateway.epoch.alarm_once("epoch_unknown", UNKNOWN, job=marker.job, request_id=request_id)
@@ -59,9 +59,9 @@ async def regain(gateway: Gateway) -> bool:
 
 async def _listed(gateway: Gateway, stop: Epoch) -> list[tuple[Marker, str]] | None:
     """The requests at fal that carry a marker of ours, over all models; None when fal gave no whole listing."""
-    now_ms = await gateway.dispatch.now_ms()
+    now_ms = await gateway.stores.clock.now_ms()
     start_ms = (stop.good_ms or now_ms) - MARGIN_MS
-    secret = await gateway.secrets.of_markers()
+    secret = await gateway.stores.secrets.of_markers()
     found: list[tuple[Marker, str]] = []
     for model in gateway.catalog:
         listing = await gateway.fal.history(model.id, start_ms=start_ms, end_ms=now_ms + MARGIN_MS)
@@ -75,6 +75,6 @@ async def _listed(gateway: Gateway, stop: Epoch) -> list[tuple[Marker, str]] | N
 
 async def _suspects(gateway: Gateway, stop: Epoch) -> list[str]:
     """The jobs in line that were admitted before the stop began."""
-    jobs = await gateway.job_store.get_many(await gateway.epoch.in_line())
+    jobs = await gateway.stores.jobs.get_many(await gateway.epoch.in_line())
     since_ms = stop.since_ms or 0
     return [ref_of(job) for job in jobs if job and job.status is Status.QUEUED and job.created_ms <= since_ms]

@@ -21,7 +21,7 @@ from app.domain.errors import StoreUnavailable
 from app.gateway import Gateway, open_gateway
 from app.settings import Settings, required_url
 from app.store.connection import REQUEST_TIMEOUT, connect_rq
-from app.store.dispatch import SetAside
+from app.store.quarantine import Quarantined
 from workers.aside import ring_aside
 from workers.billing import looks_at_bill
 from workers.queues import Bell
@@ -79,7 +79,7 @@ class Runtime:
         by one, so that the next death has one suspect.
         """
         room = asyncio.Semaphore(at_once)
-        suspects = await self.gateway.dispatch.suspects(alone, refs) if alone else set()
+        suspects = await self.gateway.stores.quarantine.leased(alone, refs) if alone else set()
 
         async def one(ref: str) -> None:
             async with room:
@@ -97,14 +97,14 @@ class Runtime:
             await step(self.gateway, ref)
         except StoreUnavailable:
             log.warning("step.store_away", ref=ref, remedy="it comes due again")
-        except SetAside as aside:
+        except Quarantined as aside:
             await ring_aside(self.gateway, aside)
         except Exception:
             log.exception("step.failed", ref=ref)
 
     def renew_connections(self) -> None:
         """There is another primary: what waits idle since before would cost each step a second."""
-        self._loop.run_until_complete(self.gateway.dispatch.renew_connections())
+        self._loop.run_until_complete(self.gateway.stores.renew_connections())
         self.bell.renew_connections()
 
     def refuse(self, queue: str) -> None:
@@ -114,11 +114,11 @@ class Runtime:
         )
         log.error("task.refused", queue=queue, remedy="find out who has access to the store (docs/store.md)")
         with suppress(StoreUnavailable):
-            self._loop.run_until_complete(self.gateway.alarms.ring("foreign_task", sentence))
+            self._loop.run_until_complete(self.gateway.stores.alarms.ring("foreign_task", sentence))
 
     def report(self, queue: str) -> None:
         """Say that this process is ready for work; the supervisor keeps that known."""
-        self._loop.run_until_complete(self.gateway.dispatch.beat(worker_name(os.getpid()), role=queue))
+        self._loop.run_until_complete(self.gateway.stores.heartbeats.beat(worker_name(os.getpid()), role=queue))
 
     def close(self) -> None:
         """Close the gateway and the loop."""

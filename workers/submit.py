@@ -47,33 +47,33 @@ async def submit(gateway: Gateway, ref: str) -> None:
 
     What fails before the claim counts: a job that nobody can submit must not keep a slot.
     """
-    async with gateway.dispatch.counting("submit", ref):
+    async with gateway.stores.quarantine.counting_failures("submit", ref):
         await _submit(gateway, ref)
 
 
 async def _submit(gateway: Gateway, ref: str) -> None:
-    job = await gateway.job_store.get(ref)
+    job = await gateway.stores.jobs.get(ref)
     if job is None:
-        await gateway.dispatch.drop_due("submit", [ref])
+        await gateway.stores.due.drop("submit", [ref])
     elif job.status is Status.SUBMITTING:
         await _hold_if_lost(gateway, job)
     elif job.status is Status.QUEUED and job.cancel_requested_ms is not None:
-        await gateway.job_store.cancel_queued(job)
+        await gateway.stores.jobs.cancel_queued(job)
     elif job.status is Status.QUEUED:
         await _buy(gateway, job)
     else:
-        await gateway.dispatch.drop_due("submit", [ref])
+        await gateway.stores.due.drop("submit", [ref])
 
 
 async def _hold_if_lost(gateway: Gateway, job: Job) -> None:
-    if job.nonce is None or job.lease_ms is None or await gateway.dispatch.now_ms() < job.lease_ms:
+    if job.nonce is None or job.lease_ms is None or await gateway.stores.clock.now_ms() < job.lease_ms:
         return
-    if await gateway.job_store.hold(job, nonce=job.nonce, reason="worker_lost"):
+    if await gateway.stores.jobs.hold(job, nonce=job.nonce, reason="worker_lost"):
         log.warning("job.held", job=job.id, reason="worker_lost")
 
 
 async def _buy(gateway: Gateway, job: Job) -> None:
-    now_ms = await gateway.dispatch.now_ms()
+    now_ms = await gateway.stores.clock.now_ms()
     if now_ms >= min(job.deadline_ms, job.start_deadline_ms or job.deadline_ms):
         return  # a moment too late to buy it: the lane is about to end it, free of charge
     start_timeout = None
@@ -83,16 +83,16 @@ async def _buy(gateway: Gateway, job: Job) -> None:
         start_timeout = START_S
     crash_point("submit.before_claim")
     latest_s = time.monotonic() + POST_BY_S
-    nonce = await gateway.job_store.claim(job, start_timeout_ms=round((start_timeout or 0) * 1000))
+    nonce = await gateway.stores.jobs.claim(job, start_timeout_ms=round((start_timeout or 0) * 1000))
     if nonce is None:
         return  # another worker was faster, the caller cancelled, or nothing may be bought any more
     crash_point("submit.after_claim")
     if not await _confirmed(gateway):
-        await _written(partial(gateway.job_store.requeue, job, nonce=nonce, wait_ms=0))
+        await _written(partial(gateway.stores.jobs.requeue, job, nonce=nonce, wait_ms=0))
         return  # nothing was sent
-    marker = make_marker(await gateway.secrets.of_markers(), job.id, nonce)
+    marker = make_marker(await gateway.stores.secrets.of_markers(), job.id, nonce)
     if time.monotonic() > latest_s:  # this process stood still, and somebody may have been told to buy instead
-        await _written(partial(gateway.job_store.requeue, job, nonce=nonce, wait_ms=0))
+        await _written(partial(gateway.stores.jobs.requeue, job, nonce=nonce, wait_ms=0))
         return  # nothing was sent
     outcome = await gateway.fal.submit(
         job.model,
@@ -135,7 +135,7 @@ def _hook(gateway: Gateway, marker: Marker) -> str | None:
 
 
 async def _record(gateway: Gateway, job: Job, nonce: str, outcome: Submission) -> None:
-    store = gateway.job_store
+    store = gateway.stores.jobs
     match outcome:
         case Accepted(request_id, odd_urls):
             await _adopt(gateway, job, nonce, request_id)
@@ -169,20 +169,20 @@ async def _ring_odd_urls(gateway: Gateway, job: Job, request_id: str) -> None:
     log.error("upstream.odd_urls", job=job.id, upstream_request_id=request_id)
     with suppress(StoreUnavailable):
         sentence = "fal's reply to a submission names URLs on another host; they were not called."
-        await gateway.alarms.ring("odd_urls", sentence, job=job.id, upstream_request_id=request_id)
+        await gateway.stores.alarms.ring("odd_urls", sentence, job=job.id, upstream_request_id=request_id)
 
 
 async def _report(gateway: Gateway, outcome: Outcome, reason: str) -> None:
     """Tell the breaker; an opened one is an alarm, because nothing is bought until it closes."""
     try:
-        changed = await gateway.buying.report(outcome, reason)
+        changed = await gateway.stores.buying.report(outcome, reason)
     except StoreUnavailable:
         return  # what fal said of the job is written, or the log says that it is not
     if changed == "opened":
         until = "until an administrator resumes" if outcome == "account" else "and tried again every 30 s"
         log.error("breaker.opened", reason=reason, until=until)
         with suppress(StoreUnavailable):
-            await gateway.alarms.ring("breaker_opened", f"Buying is stopped, {until}: {reason}")
+            await gateway.stores.alarms.ring("breaker_opened", f"Buying is stopped, {until}: {reason}")
     elif changed == "closed":
         log.info("breaker.closed")
 
@@ -204,7 +204,7 @@ async def _adopt(gateway: Gateway, job: Job, nonce: str, request_id: str) -> Non
     2. somebody resolved the job meanwhile, and this generation is nobody's: cancel it at fal, and say so loudly
     """
     poll_ms = round(gateway.settings.poll_interval * 1000)
-    adopt = partial(gateway.job_store.adopt, job, nonce=nonce, upstream_request_id=request_id, poll_ms=poll_ms)
+    adopt = partial(gateway.stores.jobs.adopt, job, nonce=nonce, upstream_request_id=request_id, poll_ms=poll_ms)
     try:
         if await _written(adopt):
             with suppress(StoreUnavailable):  # what was bought is written down
@@ -213,7 +213,7 @@ async def _adopt(gateway: Gateway, job: Job, nonce: str, request_id: str) -> Non
     except StoreUnavailable:
         log.error("job.unsaved", job=job.id, upstream_request_id=request_id, remedy="adopt it by hand")  # noqa: TRY400  no trace needed
         return
-    now = await gateway.job_store.get(ref_of(job))
+    now = await gateway.stores.jobs.get(ref_of(job))
     if now is None or now.upstream_request_id != request_id:
         await gateway.adoption.orphan(job, request_id)
 

@@ -18,13 +18,12 @@ import structlog
 from redis.exceptions import RedisError
 
 from app.domain.errors import StoreUnavailable
-from app.gateway import open_gateway
+from app.gateway import epoch_service, open_gateway
 from app.settings import Settings, required_url
 from app.starting import require_store
-from app.store.alarms import AlarmStore
-from app.store.connection import REQUEST_TIMEOUT, connect, connect_rq, disconnect
-from app.store.dispatch import RUNG, DispatchStore
-from app.store.health import HealthStore
+from app.store.connection import REQUEST_TIMEOUT, connect_rq
+from app.store.lanes import RUNG
+from app.stores import Stores
 from workers.epoch import EpochWatch
 from workers.queues import QUEUES, Bell, QueueName
 from workers.runtime import worker_name
@@ -56,15 +55,13 @@ class Child:
 class Supervisor:
     """Keeps the worker processes and the lanes of one host alive."""
 
-    def __init__(self, settings: Settings) -> None:
-        url = required_url(settings)
+    def __init__(self, settings: Settings, stores: Stores) -> None:
         self._settings = settings
-        self._redis = connect(url, name="filmgate-supervisor", replicas=settings.store_replicas)
-        self._dispatch = DispatchStore(self._redis, patient=self._redis, concurrency=settings.upstream_concurrency)
+        self._stores = stores
         asked = settings.fal_admin_key is not None
         opened = partial(open_gateway, settings, process="epoch", warned=True) if asked else None
-        self._epoch = EpochWatch(self._redis, data_dir=settings.data_dir, opened=opened)
-        self._bell = Bell(connect_rq(url, timeout=REQUEST_TIMEOUT), lanes=settings.lanes)
+        self._epoch = EpochWatch(epoch_service(settings, stores), opened=opened)
+        self._bell = Bell(connect_rq(required_url(settings), timeout=REQUEST_TIMEOUT), lanes=settings.lanes)
         self._ready: set[str] = set()  # children that have reported for work
         counts: dict[QueueName, int] = {
             "lanes": settings.lanes + 1,  # a spare: a killed lane goes on when its lease ends, not a start later
@@ -74,12 +71,11 @@ class Supervisor:
         self._children = [Child(queue) for queue in QUEUES for _ in range(counts[queue])]
         self._stop = asyncio.Event()
         self._away_since: float | None = None
-        self._health, self._alarms = HealthStore(self._redis), AlarmStore(self._redis)
         self._differs = False
 
     async def wait_for_store(self) -> None:
         """Return when the store can be worked with; SettingsError when it never could."""
-        await require_store(self._settings, self._redis, patience=None)
+        await require_store(self._settings, self._stores.redis, patience=None)
 
     async def run(self) -> None:
         """Work until told to stop.
@@ -100,7 +96,7 @@ class Supervisor:
                 await self._look_after(child)
             try:
                 for lane in range(self._settings.lanes):
-                    if await self._dispatch.ring_lane(lane):
+                    if await self._stores.lanes.ring(lane):
                         await self._enqueue(lane)
                 if time.monotonic() - last_beat > BEAT_S or self._away_since is not None:
                     await self._beat()
@@ -150,7 +146,7 @@ class Supervisor:
 
         One that was ready and that the store has forgotten, after a restore or an outage, is told of again.
         """
-        await self._dispatch.beat(worker_name(os.getpid()), role="supervisor")
+        await self._stores.heartbeats.beat(worker_name(os.getpid()), role="supervisor")
         await self._agree()
         await self._look_at_memory()
         alive = {
@@ -158,23 +154,23 @@ class Supervisor:
             for child in self._children
             if child.process and child.process.returncode is None
         }
-        known = await self._dispatch.keep_beating(alive)
+        known = await self._stores.heartbeats.keep_beating(alive)
         self._ready = (self._ready | known) & alive.keys()
         for name in self._ready - known:
-            await self._dispatch.beat(name, role=alive[name])
+            await self._stores.heartbeats.beat(name, role=alive[name])
 
     async def _enqueue(self, lane: int) -> None:
         """Enqueue a slice; where that fails, the next to try need not wait until the lane counts as dark again."""
         try:
             await self._bell.ring_lane(lane)
         except StoreUnavailable:
-            await self._dispatch.leave_lane(lane, RUNG)
+            await self._stores.lanes.leave(lane, RUNG)
             raise
 
     async def _agree(self) -> None:
         """One number of jobs at fal for all hosts: the least that one of them was given."""
         own = self._settings.upstream_concurrency
-        agreed = await self._health.agree(worker_name(os.getpid()), own)
+        agreed = await self._stores.health.agree(worker_name(os.getpid()), own)
         differs = agreed.number != own
         if differs and not self._differs:
             log.warning(
@@ -188,13 +184,13 @@ class Supervisor:
 
     async def _look_at_memory(self) -> None:
         """An alarm before the store is full, and another when it nearly is; each once an hour."""
-        share = await self._health.fullness()
+        share = await self._stores.health.fullness()
         level = max((level for level in MEMORY_LEVELS if share is not None and share >= level), default=None)
         if share is None or level is None:
             return
         sentence = f"The store uses {share:.0%} of the memory that it may use; when it is full, no job is accepted."
         once = f"store_memory:{level:.0%}"
-        if await self._alarms.ring("store_memory", sentence, once=once, quiet_ms=HOUR_MS):
+        if await self._stores.alarms.ring("store_memory", sentence, once=once, quiet_ms=HOUR_MS):
             log.error("store.memory", share=round(share, 2), remedy="raise its maxmemory, or shorten retention")
 
     async def _end(self) -> None:
@@ -216,4 +212,3 @@ class Supervisor:
                     process.kill()
                     await process.wait()
         await self._epoch.close()
-        await disconnect(self._redis)

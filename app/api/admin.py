@@ -310,15 +310,15 @@ async def raise_user_limit(
 async def adjust(team_id: KnownTeam, actor: Administrator, owner: TheGateway, body: ReadCredit) -> AdjustmentView:
     """`amount_usd` lets the team spend more; `correction_usd` counts as spent; `actual_usd` is what a job cost."""
     if body.amount_usd is not None:
-        await owner.books.credit(actor, team_id, micro=body.amount_usd, reason=body.reason)
+        await owner.ledger.credit(actor, team_id, micro=body.amount_usd, reason=body.reason)
         amount = format_usd(body.amount_usd)
         return {"team": team_id, "reason": body.reason, "done": "credit", "amount_usd": amount}
     if body.correction_usd is not None:
-        await owner.books.correct(actor, team_id, micro=body.correction_usd, reason=body.reason)
+        await owner.ledger.correct(actor, team_id, micro=body.correction_usd, reason=body.reason)
         amount = format_usd(body.correction_usd)
         return {"team": team_id, "reason": body.reason, "done": "correction", "correction_usd": amount}
     job, actual = body.job or "", body.actual_usd or 0
-    done = await owner.books.correct_job(actor, team_id, job, actual=actual, reason=body.reason)
+    done = await owner.ledger.correct_job(actor, team_id, job, actual=actual, reason=body.reason)
     amount = format_usd(actual)
     return {"team": team_id, "reason": body.reason, "done": done, "job": job, "actual_usd": amount}
 
@@ -334,7 +334,7 @@ async def read_ledger(
     """Every movement of a team's money, newest first; a deleted team's too."""
     if await owner.accounts.team(team) is None:
         raise NotFound("There is no team with this id.")
-    entries = await owner.books.page(team, before=before, count=limit + 1)
+    entries = await owner.ledger.page(team, before=before, count=limit + 1)
     return {"data": [entry_view(entry) for entry in entries[:limit]], "next_cursor": _next(entries, limit)}
 
 

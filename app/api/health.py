@@ -5,7 +5,7 @@ from fastapi import APIRouter, Depends, Response
 from app.api.deps import TheGateway, known_query
 from app.domain.errors import StoreUnavailable
 from app.gateway import Gateway
-from app.store.dispatch import ROLES
+from app.store.heartbeats import ROLES
 from app.views.jobs import paused_view
 from app.views.operations import LiveView, ReadyView
 
@@ -35,12 +35,12 @@ async def readyz(owner: TheGateway, response: Response) -> ReadyView:
 
 
 async def _readiness(owner: Gateway) -> ReadyView:
-    state = await owner.health.state()
+    state = await owner.stores.health.state()
     if state != "ok":
         return {"status": "not ready", "store": state}
     try:
-        workers = await owner.dispatch.workers()
-        buying = await owner.buying.state()
+        workers = await owner.stores.heartbeats.workers()
+        buying = await owner.stores.buying.state()
     except StoreUnavailable:
         return {"status": "not ready", "store": "away"}
     missing = sorted(set(ROLES) - set(workers.values()))

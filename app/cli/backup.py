@@ -104,7 +104,7 @@ def accept(*, as_json: AsJson = False) -> None:
 
 async def _state_view(gateway: Gateway, state: State) -> dict[str, Any]:
     """`trusted` is what the epoch says; pauses, the breaker and held jobs stop a trusted store all the same."""
-    stopped = state.stopped or (await gateway.buying.state()).reason_for("")
+    stopped = state.stopped or (await gateway.stores.buying.state()).reason_for("")
     return {
         "store": state.id,
         "claims": state.claims,

@@ -73,7 +73,7 @@ def held(*, as_json: AsJson = False) -> None:
     """List the jobs whose submission has an unknown outcome."""
 
     async def ask(gateway: Gateway) -> list[dict[str, Any]]:
-        jobs = await gateway.job_store.get_many(await gateway.job_store.held())
+        jobs = await gateway.stores.jobs.get_many(await gateway.stores.jobs.held())
         return await _viewed(gateway, [job for job in jobs if job is not None])
 
     found = with_gateway(ask)
@@ -120,7 +120,7 @@ def show(
     """Show one job of any team."""
 
     async def ask(gateway: Gateway) -> list[dict[str, Any]]:
-        job = await gateway.job_store.find(job_id)
+        job = await gateway.stores.jobs.find(job_id)
         return [] if job is None else await _viewed(gateway, [job])
 
     found = with_gateway(ask)

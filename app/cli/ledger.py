@@ -48,7 +48,7 @@ def list_entries(
     async def ask(gateway: Gateway) -> list[EntryView]:
         if await gateway.accounts.team(team) is None:
             raise NotFound(NO_TEAM)
-        return [entry_view(entry) for entry in await gateway.books.page(team, before=None, count=limit)]
+        return [entry_view(entry) for entry in await gateway.ledger.page(team, before=None, count=limit)]
 
     print_views(with_gateway(ask), COLUMNS, as_json=as_json)
 
@@ -66,7 +66,7 @@ def credit(
     """Let a team spend so much more: in total, and in the periods of today."""
 
     async def ask(gateway: Gateway) -> dict[str, Any]:
-        await gateway.books.credit(actor(), team, micro=amount, reason=reason)
+        await gateway.ledger.credit(actor(), team, micro=amount, reason=reason)
         return {"team": team, "type": "credit", "amount_usd": format_usd(amount), "reason": reason}
 
     print_view(with_gateway(ask), as_json=as_json)
@@ -93,9 +93,9 @@ def correct(
     async def ask(gateway: Gateway) -> dict[str, Any]:
         shown = {"team": team, "type": "correction", "amount_usd": format_usd(micro), "reason": reason}
         if job is None:
-            await gateway.books.correct(actor(), team, micro=micro, reason=reason)
+            await gateway.ledger.correct(actor(), team, micro=micro, reason=reason)
             return shown
-        outcome = await gateway.books.correct_job(actor(), team, job, actual=micro, reason=reason)
+        outcome = await gateway.ledger.correct_job(actor(), team, job, actual=micro, reason=reason)
         if outcome in UNCHANGED:
             raise Failure(f"The job's charge was not changed: {UNCHANGED[outcome]}.")
         return {**shown, "job": job, "outcome": outcome.value}
@@ -108,7 +108,7 @@ def verify(*, as_json: AsJson = False) -> None:
     """Rebuild every counter from the entries: exit 1 when the store holds something else."""
 
     async def ask(gateway: Gateway) -> Verified:
-        return await gateway.books.verify()
+        return await gateway.ledger.verify()
 
     found = with_gateway(ask)
     differences = [asdict(difference) for difference in found.differences]

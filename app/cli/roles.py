@@ -67,7 +67,7 @@ async def _refuse_early(settings: Settings) -> None:
     """
     async with open_gateway(settings, process="check", patience=None) as gateway:
         with suppress(StoreUnavailable):  # one that takes no writes now; a later start writes it
-            await gateway.setting_names.note(__version__, KNOWN_NAMES)
+            await gateway.stores.setting_names.note(__version__, KNOWN_NAMES)
 
 
 def serve() -> None:

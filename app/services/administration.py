@@ -16,7 +16,7 @@ from app.store import keys
 from app.store.accounts import NO_TEAM, NO_USER, AccountStore, Key, Team, User, put
 from app.store.audit import AuditStore, Command, Require, flat, is_there
 from app.store.buying import BuyingStore
-from app.store.dispatch import DispatchStore
+from app.store.clock import StoreClock
 from app.store.limits import set_limits
 from app.webhooks.signing import new_secret
 
@@ -54,14 +54,14 @@ class Administration:
         *,
         catalog: Catalog,
         accounts: AccountStore,
-        dispatch: DispatchStore,
+        clock: StoreClock,
         audit: AuditStore,
         zones: Zones,
     ) -> None:
         self._zones = zones
         self._catalog = catalog
         self._accounts = accounts
-        self._dispatch = dispatch
+        self._clock = clock
         self._audit = audit
 
     # --- teams -------------------------------------------------------------------------------------------------
@@ -81,7 +81,7 @@ class Administration:
         self, actor: str, *, name: str, weight: int = 1, time_zone: str = "UTC", limits: Sequence[Limit] = ()
     ) -> Team:
         """A new team, with its limits."""
-        now_ms = await self._dispatch.now_ms()
+        now_ms = await self._clock.now_ms()
         team = Team(new_id("team"), name, new_secret(), weight, time_zone, now_ms)
         writes = [put(keys.team(team.id), team), ("SADD", keys.TEAMS, team.id), *set_limits(team.id, limits)]
         details = {
@@ -129,7 +129,7 @@ class Administration:
         Conflict while one of its jobs has not ended, because its money is not settled.
         """
         await self.team(team_id)
-        now_ms = await self._dispatch.now_ms()
+        now_ms = await self._clock.now_ms()
         users = await self._accounts.users(team_id, deleted=True)
         writes: list[Command] = [("HSET", keys.team(team_id), "deleted_ms", now_ms), *BuyingStore.resume(team_id)]
         writes.append(("DEL", keys.endpoints(team_id)))
@@ -160,7 +160,7 @@ class Administration:
 
     async def add_user(self, actor: str, *, team: str, name: str, limits: Sequence[Limit] = ()) -> User:
         """A new user of the team, with limits of their own."""
-        user = User(new_id("user"), team, name, await self._dispatch.now_ms())
+        user = User(new_id("user"), team, name, await self._clock.now_ms())
         writes = [
             put(keys.user(team, user.id), user),
             ("HSET", keys.USERS, user.id, team),
@@ -195,7 +195,7 @@ class Administration:
         """Delete a user and revoke the keys; Conflict while one of the jobs has not ended."""
         user = await self.user(user_id)
         busy = Conflict(f"The user has {UNENDED}", code=HAS_LIVE_JOBS)
-        writes, require = await self._removal(user, await self._dispatch.now_ms())
+        writes, require = await self._removal(user, await self._clock.now_ms())
         require += [is_there(keys.user(user.team, user_id), NO_USER), Require(("absent", keys.live(user_id)), busy)]
         await self._audit.act(
             actor=actor, action="user.remove", target=user_id, details={}, writes=writes, require=require
@@ -233,7 +233,7 @@ class Administration:
             raise NotFound(NO_USER)
         for model in models or ():
             self._catalog.get(model)
-        now_ms = await self._dispatch.now_ms()
+        now_ms = await self._clock.now_ms()
         key = new_key()
         record = Key(
             id=new_id("key"),
@@ -260,7 +260,7 @@ class Administration:
     async def rotate_key(self, actor: str, key_id: str, *, overlap_s: int) -> Made:
         """A new key with the same rights; the old one opens for `overlap_s` more seconds."""
         old_digest, old = await self._key(key_id)
-        now_ms = await self._dispatch.now_ms()
+        now_ms = await self._clock.now_ms()
         if old.revoked_ms is not None or (old.expires_ms is not None and old.expires_ms <= now_ms):
             raise Conflict("The key opens nothing any more; make a new one.", code="key_ended")
         if old.replaced_by is not None:
@@ -292,7 +292,7 @@ class Administration:
                 action="key.revoke",
                 target=key_id,
                 details={},
-                writes=[("HSET", keys.key(key_digest), "revoked_ms", await self._dispatch.now_ms())],
+                writes=[("HSET", keys.key(key_digest), "revoked_ms", await self._clock.now_ms())],
             )
 
     # --- the first start ---------------------------------------------------------------------------------------

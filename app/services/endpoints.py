@@ -20,8 +20,8 @@ from app.store import keys
 from app.store.accounts import NO_TEAM, AccountStore, Team
 from app.store.alarms import AlarmStore
 from app.store.audit import AuditStore, Require, is_there
+from app.store.clock import StoreClock
 from app.store.delivery_log import DeliveryLogStore
-from app.store.dispatch import DispatchStore
 from app.store.endpoints import EndpointStore, Found, Moved
 from app.store.secrets import SecretStore
 from app.webhooks.signing import new_secret, public_text
@@ -53,7 +53,7 @@ class Endpoints:
         catalog: Catalog,
         endpoints: EndpointStore,
         accounts: AccountStore,
-        dispatch: DispatchStore,
+        clock: StoreClock,
         audit: AuditStore,
         alarms: AlarmStore,
         secrets: SecretStore,
@@ -63,7 +63,7 @@ class Endpoints:
         self._catalog = catalog
         self._endpoints = endpoints
         self._accounts = accounts
-        self._dispatch = dispatch
+        self._clock = clock
         self._audit = audit
         self._alarms = alarms
         self._secrets = secrets
@@ -87,7 +87,7 @@ class Endpoints:
             url=asked.url,
             events=asked.events or USUAL_EVENTS,
             secrets=(Secret(new_secret()),),
-            created_ms=await self._dispatch.now_ms(),
+            created_ms=await self._clock.now_ms(),
             models=asked.models,
             description=asked.description,
             asymmetric=asked.asymmetric,
@@ -121,7 +121,7 @@ class Endpoints:
         self._check(changes.get("url"), changes.get("models"))
         if "events" in changes:
             changes = {**changes, "events": changes["events"] or USUAL_EVENTS}
-        now_ms = await self._dispatch.now_ms()
+        now_ms = await self._clock.now_ms()
         if paused is False:
             changes = {**changes, "paused_ms": None, "disabled_ms": None, "disabled_reason": None}
         elif paused:
@@ -157,14 +157,14 @@ class Endpoints:
             raise Conflict(f"The endpoint is {endpoint.status}; let it go on first.", code="endpoint_not_active")
         await take_turn(self._deliveries, caller.team, "tests", TEST_EVENTS_PER_MINUTE)
         notice = EndpointNotice(
-            "", ENDPOINT_TEST, await self._dispatch.now_ms(), endpoint.id, endpoint.url, reason=None
+            "", ENDPOINT_TEST, await self._clock.now_ms(), endpoint.id, endpoint.url, reason=None
         )
         return await self._endpoints.write_test(caller.user, endpoint, notice)
 
     async def rotate(self, caller: Caller, endpoint_id: str, *, overlap_ms: int) -> Endpoint:
         """A new secret, the first of the endpoint's; the one before signs on for the overlap."""
         await self.control(caller, endpoint_id)
-        now_ms = await self._dispatch.now_ms()
+        now_ms = await self._clock.now_ms()
 
         async def attempt() -> Endpoint:
             found = await self._found(caller.team, endpoint_id)
@@ -205,7 +205,7 @@ class Endpoints:
             found = await self._endpoints.get(team, endpoint_id)
             if found is None or found.endpoint.disabled_ms is not None:
                 return False
-            now_ms, url = await self._dispatch.now_ms(), found.endpoint.url
+            now_ms, url = await self._clock.now_ms(), found.endpoint.url
             notice = EndpointNotice("", ENDPOINT_DISABLED, now_ms, endpoint_id, url, reason)
             after = replace(found.endpoint, disabled_ms=now_ms, disabled_reason=reason)
             await self._endpoints.change(
@@ -238,7 +238,7 @@ class Endpoints:
         """A new secret for the team, the first; the one before signs on for the overlap."""
         _require_admin(caller)
         team = await self._team(caller)
-        now_ms = await self._dispatch.now_ms()
+        now_ms = await self._clock.now_ms()
         secrets = rotated(team.secrets, new_secret(), now_ms=now_ms, overlap_ms=overlap_ms)
         older = json.dumps([[secret.text, secret.until_ms] for secret in secrets[1:]])
         name = keys.team(team.id)

@@ -25,7 +25,6 @@ from app.services.store_disk import StoreDisk
 from app.services.watch import Frames, Watch
 from app.store.accounts import name_of
 from app.store.admission import AdmissionStore, Admitted, Answer, Gone, KeyReusedFor, NewJob, Refused
-from app.store.dispatch import DispatchStore
 from app.store.jobs import LIVE, NOW, JobStore
 from app.store.limits import LimitStore
 from app.store.line import LineStore
@@ -65,7 +64,6 @@ class Jobs:
         requests: Requests,
         admission: AdmissionStore,
         jobs: JobStore,
-        dispatch: DispatchStore,
         limits: LimitStore,
         line: LineStore,
         watch: Watch,
@@ -75,7 +73,6 @@ class Jobs:
         self._requests = requests
         self._admission = admission
         self._jobs = jobs
-        self._dispatch = dispatch
         self._limits = limits
         self._line = line
         self._watch = watch
@@ -158,7 +155,7 @@ class Jobs:
         checked = await self._requests.check(caller, request)
         quote = checked.quote
         waiting = await self._line.position_of_next(caller.team, caller.user, micro=quote.micro)
-        durations = await self._dispatch.durations(checked.model.id)
+        durations = await self._line.durations(checked.model.id)
         typical_ms = median(durations) if durations else UNKNOWN_DURATION_MS
         rounds = waiting // self._concurrency
         limits = await self._limits.standing(caller, micro=quote.micro, seconds=quote.seconds)

@@ -8,7 +8,7 @@ from app.services.verification import Verification, Verified
 from app.store import keys
 from app.store.accounts import NO_TEAM, AccountStore
 from app.store.audit import AuditStore, Command, Require, flat, is_there
-from app.store.dispatch import DispatchStore
+from app.store.clock import StoreClock
 from app.store.entries import Entry
 from app.store.jobs import JobStore
 from app.store.ledger import Correction, LedgerStore
@@ -28,14 +28,14 @@ class Ledger:
         accounts: AccountStore,
         jobs: JobStore,
         audit: AuditStore,
-        dispatch: DispatchStore,
+        clock: StoreClock,
         usage: UsageStore,
     ) -> None:
         self._ledger = ledger
         self._accounts = accounts
         self._jobs = jobs
         self._audit = audit
-        self._dispatch = dispatch
+        self._clock = clock
         self._usage = usage
 
     async def page(self, team_id: str, *, before: str | None, count: int) -> list[Entry]:
@@ -81,7 +81,7 @@ class Ledger:
         team = await self._accounts.team(team_id)
         if team is None or team.deleted_ms is not None:
             raise NotFound(NO_TEAM)
-        now_ms = await self._dispatch.now_ms()
+        now_ms = await self._clock.now_ms()
         here, gateway = periods(now_ms, team.time_zone), periods(now_ms, "UTC")
         owners = [team_id] + ([keys.GATEWAY] if kind == "correction" else [])
         over = Conflict("The hour turned in this moment; send it again.", code="conflict")

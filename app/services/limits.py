@@ -9,7 +9,7 @@ from app.domain.limits import Limit, LimitState, shown
 from app.store import keys
 from app.store.accounts import NO_TEAM, NO_USER, AccountStore
 from app.store.audit import AuditStore, Require, is_there
-from app.store.dispatch import DispatchStore
+from app.store.clock import StoreClock
 from app.store.limits import LimitStore, limit_fields, set_limits
 
 GATEWAY = keys.GATEWAY  # the owner of the limits that hold for everybody together
@@ -18,13 +18,11 @@ GATEWAY = keys.GATEWAY  # the owner of the limits that hold for everybody togeth
 class Limits:
     """Sets and reads limits. An owner is GATEWAY, or the id of a team or a user."""
 
-    def __init__(
-        self, limits: LimitStore, accounts: AccountStore, audit: AuditStore, dispatch: DispatchStore
-    ) -> None:
+    def __init__(self, limits: LimitStore, accounts: AccountStore, audit: AuditStore, clock: StoreClock) -> None:
         self._limits = limits
         self._accounts = accounts
         self._audit = audit
-        self._dispatch = dispatch
+        self._clock = clock
 
     async def of(self, owner: str) -> tuple[Limit, ...]:
         """What was set for the owner; raises that are over are left out."""
@@ -33,7 +31,7 @@ class Limits:
 
     async def of_each(self, owners: Sequence[str]) -> dict[str, tuple[Limit, ...]]:
         """The same for several owners that are known to be there, in two round trips."""
-        now_ms = await self._dispatch.now_ms()
+        now_ms = await self._clock.now_ms()
         found = await self._limits.of_each(owners)
         return {owner: tuple(_at(limit, now_ms) for limit in limits) for owner, limits in found.items()}
 
@@ -62,7 +60,7 @@ class Limits:
             )
         if limit.amount <= known.amount:
             raise _wrong("/amount", f"A raise must be above the limit of {shown(limit.unit, known.amount)}.")
-        until = await self._dispatch.now_ms() + seconds * 1000
+        until = await self._clock.now_ms() + seconds * 1000
         raised = replace(known, raised_to=limit.amount, raised_until_ms=until)
         await self._audit.act(
             actor=actor,

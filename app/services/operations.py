@@ -17,9 +17,10 @@ from app.store.accounts import NO_TEAM, AccountStore, Team
 from app.store.alarms import Alarm, AlarmStore
 from app.store.audit import AuditStore, is_there
 from app.store.buying import ALL, EPOCH, Buying, BuyingStore
-from app.store.dispatch import DispatchStore
+from app.store.heartbeats import HeartbeatStore
 from app.store.jobs import Charge, JobStore
 from app.store.line import LineStore, Share
+from app.store.quarantine import QuarantineStore
 
 __all__ = ["ALL", "EPOCH", "Action", "Alarm", "Operations", "Overview", "Share", "Team"]
 
@@ -58,7 +59,8 @@ class Operations:
         *,
         accounts: AccountStore,
         jobs: JobStore,
-        dispatch: DispatchStore,
+        quarantine: QuarantineStore,
+        heartbeats: HeartbeatStore,
         buying: BuyingStore,
         line: LineStore,
         alarms: AlarmStore,
@@ -68,7 +70,8 @@ class Operations:
         self._fal = fal
         self._accounts = accounts
         self._jobs = jobs
-        self._dispatch = dispatch
+        self._quarantine = quarantine
+        self._heartbeats = heartbeats
         self._buying = buying
         self._line = line
         self._alarms = alarms
@@ -85,8 +88,8 @@ class Operations:
         teams = await self._accounts.teams()
         shares = await self._line.shares([team.id for team in teams])
         held, oldest = await self._line.held()
-        workers = await self._dispatch.workers()
-        aside = await self._dispatch.aside()
+        workers = await self._heartbeats.workers()
+        aside = await self._quarantine.steps()
         return Overview(
             buying=await self._buying.state(),
             names={team.id: team.name for team in teams},
@@ -144,7 +147,7 @@ class Operations:
 
     async def aside(self) -> list[tuple[str, str, int]]:
         """Step, ref and time (ms) of everything that was set aside, the oldest first."""
-        return await self._dispatch.aside()
+        return await self._quarantine.steps()
 
     async def _newest(self, team: str | None, before: tuple[int, str] | None, count: int) -> list[Row]:
         """At least the `count` newest of all; deleted teams have had jobs too."""
@@ -233,13 +236,13 @@ class Operations:
 
         The audit line is written first, as in `resolve`.
         """
-        found = [(step, ref) for step, ref, _ in await self._dispatch.aside() if split_ref(ref)[1] == name]
+        found = [(step, ref) for step, ref, _ in await self._quarantine.steps() if split_ref(ref)[1] == name]
         if not found:
             raise NotFound("Nothing with this id is set aside.")
         details = {"team": split_ref(found[0][1])[0], "steps": [step for step, _ in found]}
         await self._audit.act(actor=actor, action="step.release", target=name, details=details)
         for step, ref in found:
-            await self._dispatch.release(step, ref)
+            await self._quarantine.release(step, ref)
         return found
 
     async def _refuse_foreign(self, request_id: str) -> None:

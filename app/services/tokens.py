@@ -10,7 +10,7 @@ from app.domain.ids import join_ref, new_id
 from app.domain.limits import Limit, Unit, Window
 from app.registry.catalog import Catalog
 from app.store.accounts import AccountStore, Key
-from app.store.dispatch import DispatchStore
+from app.store.clock import StoreClock
 from app.store.jobs import JobStore
 from app.store.limits import limit_fields
 
@@ -44,11 +44,11 @@ class Minted:
 class Tokens:
     """Mints browser tokens. They die with the key that made them."""
 
-    def __init__(self, catalog: Catalog, accounts: AccountStore, jobs: JobStore, dispatch: DispatchStore) -> None:
+    def __init__(self, catalog: Catalog, accounts: AccountStore, jobs: JobStore, clock: StoreClock) -> None:
         self._catalog = catalog
         self._accounts = accounts
         self._jobs = jobs
-        self._dispatch = dispatch
+        self._clock = clock
 
     async def mint_for_apps(self, caller: Caller, apps: Sequence[str], *, expires_in_s: int) -> Minted:
         """A token as fal's clients ask for one: for the models of these apps, and for a while.
@@ -79,7 +79,7 @@ class Tokens:
             if job is None or not (caller.sees_team or job.user == caller.user):
                 raise NotFound("There is no job with this id.")
             scopes = frozenset({Scope.JOBS_READ})
-        now_ms = await self._dispatch.now_ms()
+        now_ms = await self._clock.now_ms()
         expires_ms = min(now_ms + asked.expires_in_s * 1000, caller.expires_ms or 2**53)
         token = new_key(TOKEN_PREFIX)
         models = asked.models if asked.models is not None else caller.models

@@ -12,7 +12,7 @@ from app.domain.accounts import Caller, Scope
 from app.domain.errors import NotFound, Unprocessable, Violation
 from app.domain.limits import CALENDAR, Window, periods
 from app.store.accounts import NO_TEAM, AccountStore, Team
-from app.store.dispatch import DispatchStore
+from app.store.clock import StoreClock
 from app.store.usage import DAY_MS, HOUR_MS, HOURS_KEPT_MS, Tally, UsageStore
 
 LONGEST_DAYS = 366
@@ -117,10 +117,10 @@ class Sheet:
 class Usage:
     """Reports for a team, for one of its users, or for all teams together."""
 
-    def __init__(self, sums: UsageStore, accounts: AccountStore, dispatch: DispatchStore) -> None:
+    def __init__(self, sums: UsageStore, accounts: AccountStore, clock: StoreClock) -> None:
         self._sums = sums
         self._accounts = accounts
-        self._dispatch = dispatch
+        self._clock = clock
 
     async def span(self, start: str | None, end: str | None, *, zone: str) -> Span:
         """The span that two parameters name; this month so far where they are not given.
@@ -128,7 +128,7 @@ class Usage:
         A date is the beginning of a day in the time zone; a time says its offset. Unprocessable otherwise, and for
         a span that is empty or longer than 366 days.
         """
-        to_ms = await self._dispatch.now_ms() if end is None else _moment("to", end, zone)
+        to_ms = await self._clock.now_ms() if end is None else _moment("to", end, zone)
         month_ms = periods(max(0, to_ms - 1), zone).starts[MONTH] if start is None else 0
         from_ms = month_ms if start is None else _moment("from", start, zone)
         if from_ms >= to_ms:
@@ -152,7 +152,7 @@ class Usage:
             user = None if whose.sees_team else whose.user
         teams = await self._teams(whose.team if isinstance(whose, Caller) else whose)
         sheet = Sheet(Grouping(group_by), user)
-        span, now_ms = Span(max(0, from_ms), to_ms), await self._dispatch.now_ms()
+        span, now_ms = Span(max(0, from_ms), to_ms), await self._clock.now_ms()
         for team in teams:
             await self._sums.catch_up(team.id)
             await self._add_up(sheet, team, span, now_ms)

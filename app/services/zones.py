@@ -8,7 +8,7 @@ from app.domain.zones import looks_back_to, share, stretched
 from app.store import keys
 from app.store.accounts import AccountStore, Team
 from app.store.audit import Command, Require
-from app.store.dispatch import DispatchStore
+from app.store.clock import StoreClock
 from app.store.zones import ZoneStore, put_shares, put_stretches, unchanged
 
 
@@ -27,10 +27,10 @@ class Carry:
 class Zones:
     """Makes a change of a team's time zone ready; the act that changes the team does it, all or nothing."""
 
-    def __init__(self, *, zones: ZoneStore, accounts: AccountStore, dispatch: DispatchStore) -> None:
+    def __init__(self, *, zones: ZoneStore, accounts: AccountStore, clock: StoreClock) -> None:
         self._zones = zones
         self._accounts = accounts
-        self._dispatch = dispatch
+        self._clock = clock
 
     async def carry(self, team: Team, zone: str) -> Carry:
         """What has to be written with the new zone.
@@ -41,7 +41,7 @@ class Zones:
         4. all of it holds while no window turns, the calendar stays, and no user is added
         """
         fields = await self._zones.fields(team.id)
-        now_ms = await self._dispatch.now_ms()
+        now_ms = await self._clock.now_ms()
         old, new = periods(now_ms, fields.zone or "UTC"), periods(now_ms, zone)
         stretches = stretched(fields.stretches, old, new, now_ms)
         users = await self._accounts.users(team.id, deleted=True)

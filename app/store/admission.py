@@ -11,8 +11,9 @@ from app.domain.ids import join_ref, new_id
 from app.domain.jobs import Job, Priority, Status
 from app.domain.limits import LimitState
 from app.store import keys
+from app.store.clock import ClockEstimate
 from app.store.connection import Client, store_errors
-from app.store.limits import Clock, read_states, with_periods
+from app.store.limits import read_states, with_periods
 from app.store.records import write_fields
 from app.store.replicas import require_confirmation, unconfirmed
 from app.store.scripts import script
@@ -103,7 +104,7 @@ Answer = Admitted | Repeated | KeyReusedFor | Refused | Gone
 class AdmissionStore:
     """Writes down new jobs."""
 
-    def __init__(self, redis: Client, clock: Clock, *, retention_ms: int) -> None:
+    def __init__(self, redis: Client, clock: ClockEstimate, *, retention_ms: int) -> None:
         self._redis = redis
         self._clock = clock
         self._retention_ms = retention_ms

@@ -5,7 +5,7 @@ from typing import Literal
 
 from app.store import keys
 from app.store.connection import Client, store_errors
-from app.store.dispatch import HEARTBEAT_MS, ROLES
+from app.store.heartbeats import HEARTBEAT_MS, ROLES
 from app.store.scripts import script
 
 REMEMBERED = 1000

@@ -1,6 +1,5 @@
 """Limits in the store: what was set, and how each stands for one caller."""
 
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -8,6 +7,7 @@ from app.domain.accounts import Caller
 from app.domain.limits import Limit, LimitState, Owner, Unit, Window, periods
 from app.store import keys
 from app.store.audit import Command
+from app.store.clock import ClockEstimate
 from app.store.connection import Client, store_errors
 from app.store.scripts import script
 
@@ -16,24 +16,8 @@ STATE_LENGTH = 8  # values that a script tells of each limit
 AGAIN = 5  # calls until both clocks agree on the period; the second one does, but at a period's edge
 
 
-class Clock:
-    """This process's guess at the store's clock, by which calendar periods are made before a script checks them."""
-
-    def __init__(self, wall: Callable[[], float] = time.time) -> None:
-        self._wall = wall
-        self._ahead_ms = 0
-
-    def now_ms(self) -> int:
-        """What the store's clock probably says."""
-        return int(self._wall() * 1000) + self._ahead_ms
-
-    def learn(self, now_ms: int) -> None:
-        """The store's clock says so much."""
-        self._ahead_ms = now_ms - int(self._wall() * 1000)
-
-
 async def with_periods(
-    clock: Clock, zone: str, call: Callable[[dict[str, str | int]], Awaitable[Sequence[Any]]]
+    clock: ClockEstimate, zone: str, call: Callable[[dict[str, str | int]], Awaitable[Sequence[Any]]]
 ) -> Sequence[Any]:
     """Call a script with the periods of now; once more when the store's clock, or the team's zone, is another."""
     answer: Sequence[Any] = ()
@@ -99,7 +83,7 @@ def read_limits(rules: Mapping[str, str]) -> tuple[Limit, ...]:
 class LimitStore:
     """Reads limits; they are changed by administrative acts, and taken by admission."""
 
-    def __init__(self, redis: Client, clock: Clock) -> None:
+    def __init__(self, redis: Client, clock: ClockEstimate) -> None:
         self._redis = redis
         self._clock = clock
 

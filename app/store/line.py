@@ -37,6 +37,11 @@ class LineStore:
         length, _ = await self._standings()
         return length
 
+    async def durations(self, model: str) -> list[int]:
+        """How long the last generations of this model took, in milliseconds, newest first."""
+        with store_errors():
+            return [int(text) for text in await self._redis.lrange(keys.durations(model), 0, -1)]
+
     async def position(self, job: Job) -> int | None:
         """How many jobs will be served before this one; None when it is not in line."""
         (place,) = await self.positions([job])

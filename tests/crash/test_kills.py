@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from app.domain.money import parse_usd
 from app.ending import ended
 from app.store import keys
-from app.store.dispatch import RUNG
+from app.store.lanes import RUNG
 from tests.support.site import ENDS, Job, Site
 from tests.support.waiting import wait_until
 

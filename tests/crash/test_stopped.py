@@ -37,7 +37,7 @@ async def go_on(here: CrashSite, pid: int) -> None:
 
 async def record(here: CrashSite, job_id: str) -> Record:
     """The job as it is stored."""
-    found = await here.operator.job_store.get(join_ref(here.team, job_id))
+    found = await here.operator.stores.jobs.get(join_ref(here.team, job_id))
     assert found is not None
     return found
 

@@ -195,7 +195,7 @@ async def test_the_books_are_corrected(stack: Stack, command: On) -> None:
     """A credit, a correction of today, and what a job really cost are entries with a reason, and usage."""
     team = stack.account.team.id
     job = await stack.submit("paid [emu:drop_after_accept]")
-    await stack.gateway.dispatch.grant()
+    await stack.gateway.stores.slots.grant()
     await submit(stack.gateway, f"{team}/{job['id']}")
 
     def books() -> None:

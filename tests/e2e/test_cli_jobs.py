@@ -23,7 +23,7 @@ NOT_ACCEPTED = "[emu:drop_before_accept]"
 async def _held(stack: Stack, prompt: str) -> dict[str, Any]:
     """A job whose one POST was broken off, so that its outcome is unknown."""
     job = await stack.submit(prompt)
-    await stack.gateway.dispatch.grant()
+    await stack.gateway.stores.slots.grant()
     await submit(stack.gateway, f"{stack.account.team.id}/{job['id']}")
     job = await stack.job(job["id"])
     assert job["status"] == "held", job
@@ -59,7 +59,7 @@ async def test_held_jobs_are_listed_and_shown(stack: Stack) -> None:
     listed, shown, table = await asyncio.gather(
         _answer(stack, "held"), _answer(stack, "show", plain["id"]), _run(stack, "held")
     )
-    record = await stack.gateway.job_store.find(job["id"])
+    record = await stack.gateway.stores.jobs.find(job["id"])
     assert record is not None
     (since,) = (await stack.gateway.operations.held_since([record])).values()
     attempt = {"claimed_at": iso(record.claimed_ms), "held_at": iso(since)}

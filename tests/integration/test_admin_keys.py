@@ -160,7 +160,7 @@ async def test_a_key_ends_when_it_expires(admin: Administrator, stack: Stack) ->
     async with calling(stack, made["key"]) as theirs:
         assert (await theirs.get("/v1/me")).status_code == 200
         name, redis = keys.key(digest(made["key"])), Hand(stack).redis
-        now_ms = await stack.gateway.dispatch.now_ms()
+        now_ms = await stack.gateway.stores.clock.now_ms()
         assert int(await redis.hget(name, "expires_ms")) == pytest.approx(now_ms + 3_600_000, abs=60_000)
         await redis.hset(name, "expires_ms", now_ms)
 

@@ -80,7 +80,7 @@ async def test_a_raise_is_in_force_until_it_ends(admin: Administrator, stack: St
     await stack.submit()
     assert (await refused(stack))["amount"] == 2
     name = {"team": stack.account.team.id, "user": stack.account.user.id}.get(owner, keys.GATEWAY)
-    over = await stack.gateway.dispatch.now_ms() - 1
+    over = await stack.gateway.stores.clock.now_ms() - 1
     await Hand(stack).redis.hset(keys.limits(name), "raise:jobs/total", f"2 {over}")
     assert (await admin.done("GET", f"{path}/limits"))["data"] == [ONE_JOB]
     assert (await refused(stack))["amount"] == 1

@@ -10,7 +10,7 @@ from app.domain.accounts import USER_SCOPES, Caller
 from app.domain.jobs import Priority, Status
 from app.store import keys
 from app.store.admission import AdmissionStore, Admitted, KeyReusedFor, NewJob, Repeated
-from app.store.limits import Clock
+from app.store.clock import ClockEstimate
 from tests.support.crowd import crowd
 from tests.support.hand import DAY_MS, Hand
 from tests.support.older import rewrite_idempotency
@@ -47,7 +47,7 @@ def new_job(stack: Stack, **changes: Any) -> NewJob:
 @pytest.fixture
 def admission(stack: Stack) -> AdmissionStore:
     """The store that writes down new jobs."""
-    return AdmissionStore(stack.gateway.job_store._redis, Clock(), retention_ms=30 * DAY_MS)
+    return AdmissionStore(stack.gateway.stores.redis, ClockEstimate(), retention_ms=30 * DAY_MS)
 
 
 async def test_two_hundred_submits_with_one_key_are_one_job_and_one_reservation(
@@ -61,11 +61,11 @@ async def test_two_hundred_submits_with_one_key_are_one_job_and_one_reservation(
     repeated = [answer for answer in answers if isinstance(answer, Repeated)]
     assert len(repeated) == 199
     assert {answer.job_id for answer in repeated} == {admitted.job.id}
-    assert await stack.gateway.ledger.reservations(hand.team) == {admitted.job.id: 1_400_000}
+    assert await stack.gateway.stores.ledger.reservations(hand.team) == {admitted.job.id: 1_400_000}
     assert await hand.money() == (1_400_000, 0)
     assert await hand.entries(admitted.job.id) == ["reserve"]
     assert await hand.redis.zcard(keys.LINE) == 1
-    assert len((await stack.gateway.events.after(hand.team, "0")).events) == 1
+    assert len((await stack.gateway.stores.events.after(hand.team, "0")).events) == 1
 
 
 async def test_the_same_key_with_another_body_is_refused_and_reserves_nothing(
@@ -108,8 +108,8 @@ async def test_an_idempotency_key_outlives_the_longest_job_by_a_day(
     for deadline_days, kept_days in ((1, 7), (7, 8)):
         key = f"for {deadline_days}"
         await admission.admit(new_job(stack, idempotency_key=key, deadline_ms=deadline_days * DAY_MS))
-        names = [name async for name in stack.gateway.job_store._redis.scan_iter(match="fg:idem:*")]
-        longest = max([await stack.gateway.job_store._redis.pttl(name) for name in names])
+        names = [name async for name in stack.gateway.stores.redis.scan_iter(match="fg:idem:*")]
+        longest = max([await stack.gateway.stores.redis.pttl(name) for name in names])
         assert kept_days * DAY_MS - 60_000 < longest <= kept_days * DAY_MS
 
 
@@ -118,7 +118,7 @@ async def test_a_repeat_over_http_is_the_job_as_it_is_now(stack: Stack) -> None:
     headers = {"Idempotency-Key": "order-7"}
     first = await stack.api.post("/v1/jobs", json=stack.body("a lake"), headers=headers)
     hand = Hand(stack)
-    await stack.gateway.dispatch.grant()
+    await stack.gateway.stores.slots.grant()
     await hand.submit(first.json()["id"])
     again = await stack.api.post("/v1/jobs", json=stack.body("a lake"), headers=headers)
     assert (again.status_code, again.headers["Idempotent-Replayed"]) == (202, "true")

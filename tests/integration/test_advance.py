@@ -43,7 +43,7 @@ async def test_a_stale_nonce_changes_nothing(hand: Hand) -> None:
     """A worker that slept through another attempt cannot adopt, hold, requeue or end the job."""
     first, old = await claimed(hand)
     await hand.store.requeue(first, nonce=old, wait_ms=0)
-    await hand.gateway.dispatch.grant()
+    await hand.gateway.stores.slots.grant()
     new = await hand.store.claim(await hand.job(first.id))
     assert new not in {None, old}
     before = await picture(hand, first.id)
@@ -114,9 +114,9 @@ async def test_every_change_writes_its_event_in_order(hand: Hand) -> None:
 async def test_a_change_wakes_a_lane(hand: Hand) -> None:
     """A waiting lane need not look at the clock."""
     await hand.redis.delete(keys.WAKE)
-    assert not await hand.gateway.dispatch.wait_for_wake(seconds=0.05)
+    assert not await hand.gateway.stores.due.wait_for_wake(seconds=0.05)
     await hand.admit()
-    assert await hand.gateway.dispatch.wait_for_wake(seconds=1)
+    assert await hand.gateway.stores.due.wait_for_wake(seconds=1)
 
 
 # --- held, and its three ways out --------------------------------------------------------------------------------
@@ -127,12 +127,12 @@ async def test_a_held_job_keeps_money_and_place_and_its_slot_for_ten_minutes(han
     job = await held(hand)
     assert await hand.money() == (PRICE, 0)
     assert await hand.store.held() == [hand.ref(job.id)]
-    now_ms = await hand.gateway.dispatch.now_ms()
+    now_ms = await hand.gateway.stores.clock.now_ms()
     assert await hand.slot(job.id) == pytest.approx(now_ms + HELD_SLOT_MS, abs=5000)
-    await hand.gateway.dispatch.grant()
+    await hand.gateway.stores.slots.grant()
     assert await hand.slot(job.id) is not None
     await hand.redis.zadd(keys.SLOTS, {hand.ref(job.id): 1})
-    await hand.gateway.dispatch.grant()
+    await hand.gateway.stores.slots.grant()
     assert await hand.slot(job.id) is None
     assert (await hand.job(job.id)).status is Status.HELD
     assert await hand.store.held() == [hand.ref(job.id)]
@@ -180,7 +180,7 @@ async def test_a_held_job_that_is_resubmitted_stands_at_its_old_place(hand: Hand
     resolved = await hand.gateway.operations.resolve("test", job.id, "resubmit")
     assert (resolved.status, resolved.nonce, resolved.held_reason) == (Status.QUEUED, None, None)
     assert await hand.redis.zrange(keys.LINE, 0, -1) == [hand.ref(job.id), hand.ref(later)]
-    await hand.gateway.dispatch.grant()
+    await hand.gateway.stores.slots.grant()
     again = await hand.submit(job.id)
     assert (again.status, again.attempt) == (Status.RUNNING, 2)
     assert again.nonce != job.nonce

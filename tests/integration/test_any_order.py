@@ -54,7 +54,7 @@ class AnyOrder(JobSteps):
         """A day after."""
         job = self.job(number, lambda bill: bill.money is Money.DISPUTED)
         self.step(
-            lambda gateway: gateway.ledger.decide_dispute(join_ref(job.team, job.id), spend=spend),
+            lambda gateway: gateway.stores.ledger.decide_dispute(join_ref(job.team, job.id), spend=spend),
             loss,
             (lambda books: books.bills[job.id].close(spend=spend)) if job.money is Money.DISPUTED else None,
         )
@@ -71,7 +71,7 @@ class AnyOrder(JobSteps):
         below = any(value < 0 for sums in after.sums().values() for value in sums.values())
         changes = job.status in ENDS and not same and not below
         self.step(
-            lambda gateway: gateway.books.correct_job(ACTOR, job.team, job.id, actual=actual, reason="a test"),
+            lambda gateway: gateway.ledger.correct_job(ACTOR, job.team, job.id, actual=actual, reason="a test"),
             loss,
             (lambda books: books.bills[job.id].correct(actual)) if changes else None,
             lambda answer: answer in {Correction.DECIDED, Correction.CORRECTED},
@@ -96,7 +96,7 @@ class AnyOrder(JobSteps):
             books.adjustments.append(Adjustment(team, kind, micro, frozen))
 
         def call(gateway: Gateway) -> Awaitable[None]:
-            write = gateway.books.credit if kind == "credit" else gateway.books.correct
+            write = gateway.ledger.credit if kind == "credit" else gateway.ledger.correct
             return write(ACTOR, team, micro=micro, reason="a test")
 
         fits = self._stays_above_zero(team, kind, micro, now_ms)

@@ -107,7 +107,7 @@ async def test_an_embedded_image_is_stored_first(stack: Stack) -> None:
     assert shown["sha256"] == hashlib.sha256(content).hexdigest()
     async with httpx.AsyncClient(trust_env=False) as web:
         assert (await web.get(shown["url"])).content == content
-    kept = await stack.gateway.job_store.get(f"{stack.account.team.id}/{job['id']}")
+    kept = await stack.gateway.stores.jobs.get(f"{stack.account.team.id}/{job['id']}")
     assert kept is not None
     assert kept.input is not None
     assert kept.input["image_url"] == shown["url"]

@@ -138,7 +138,7 @@ async def test_a_repeat_while_it_runs_buys_nothing(stack: Stack) -> None:
     known = len(await stack.emulator.requests())
     job = (await stack.api.post("/v1/jobs", json=stack.body(), headers=headers)).json()
     ref = f"{stack.account.team.id}/{job['id']}"
-    await stack.gateway.dispatch.grant()
+    await stack.gateway.stores.slots.grant()
     await submit(stack.gateway, ref)
     repeat = await stack.api.post("/v1/jobs", json=stack.body(), headers=headers)
     assert (repeat.status_code, repeat.json()["status"]) == (202, "running")

@@ -125,12 +125,12 @@ async def test_a_live_job_cannot_be_deleted(stack: Stack, status: str) -> None:
 async def test_a_deleted_job_keeps_nothing_of_its_caller(stack: Stack, status: str) -> None:
     """204; the shell has no prompt, image or clip; no key of the store holds them; the ledger stays."""
     job_id = await job_in(stack, status)
-    before = await stack.gateway.ledger.entries(stack.account.team.id)
+    before = await stack.gateway.stores.ledger.entries(stack.account.team.id)
     reply = await stack.api.delete(f"/v1/jobs/{job_id}")
     assert (reply.status_code, reply.content) == (204, b"")
     shell = await stack.job(job_id)
     assert (shell["status"], shell["input"], shell["output"], shell["metadata"]) == (status, None, None, {})
-    assert await stack.gateway.ledger.entries(stack.account.team.id) == before
+    assert await stack.gateway.stores.ledger.entries(stack.account.team.id) == before
     events = await Hand(stack).job_events()
     mine = [event.job for event in events if event.job.id == job_id]
     assert mine

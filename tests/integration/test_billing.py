@@ -11,8 +11,8 @@ from app.domain.jobs import Job, Money
 from app.fal.billing import IDS_AT_ONCE, Bill
 from app.fal.errors import NotShown
 from app.store import keys
-from app.store.dispatch import LANE_LEASE_MS
 from app.store.jobs import BILLING_MS
+from app.store.lanes import LEASE_MS
 from tests.support.checks import ledger_faults
 from tests.support.emulator import Emulator
 from tests.support.hand import DAY_MS, Hand
@@ -55,12 +55,12 @@ async def reconciled(hand: Hand, *jobs: Job) -> list[dict[str, Any]]:
 async def due_in_ms(hand: Hand, job: Job) -> float | None:
     """How long until the job is compared with the bill; None when it is not."""
     score: float | None = await hand.redis.zscore(keys.due("billing"), hand.ref(job.id))
-    return None if score is None else score - await hand.gateway.dispatch.now_ms()
+    return None if score is None else score - await hand.gateway.stores.clock.now_ms()
 
 
 async def aged(hand: Hand, job: Job, age_ms: int) -> None:
     """Let the job have ended so long ago."""
-    await hand.write(job.id, completed_ms=await hand.gateway.dispatch.now_ms() - age_ms)
+    await hand.write(job.id, completed_ms=await hand.gateway.stores.clock.now_ms() - age_ms)
 
 
 async def used(hand: Hand) -> list[int]:
@@ -75,7 +75,9 @@ async def used(hand: Hand) -> list[int]:
 
 async def amounts(hand: Hand, job: Job) -> list[tuple[str, int]]:
     """The job's entries in the ledger."""
-    return [(one.type, one.amount) for one in await hand.gateway.ledger.entries(hand.team) if one.job == job.id]
+    return [
+        (one.type, one.amount) for one in await hand.gateway.stores.ledger.entries(hand.team) if one.job == job.id
+    ]
 
 
 def events(lines: Sequence[dict[str, Any]], level: str = "error") -> list[str]:
@@ -285,7 +287,7 @@ async def test_a_job_whose_record_is_gone_is_forgotten(hand: Hand) -> None:
 async def test_more_than_one_call_can_hold_is_compared_at_once(hand: Hand) -> None:
     """Fifty are asked about in one call; what is left does not wait for the next quarter of a minute."""
     job = await hand.ended("[emu:bill:1000000]")
-    now_ms = await hand.gateway.dispatch.now_ms()
+    now_ms = await hand.gateway.stores.clock.now_ms()
     others = {hand.ref(f"job_gone_{number}"): now_ms - 1000 for number in range(IDS_AT_ONCE)}
     await hand.redis.zadd(keys.due("billing"), others)
     first = await hand.ended("[emu:bill:1000000]")
@@ -361,7 +363,7 @@ async def test_the_books_of_a_mixed_day_are_fals(store: RedisServer, biller: Emu
 async def test_a_lane_compares_by_itself_and_never_waits_for_the_bill(hand: Hand, biller: Emulator) -> None:
     """While fal takes longer over the bill than a lane's lease lasts, the slice goes on, and keeps its lane."""
     job = await hand.ended("[emu:bill:1000000]")
-    late_s = LANE_LEASE_MS / 1000 + 0.5
+    late_s = LEASE_MS / 1000 + 0.5
     await biller.trouble_platform(delay_seconds=late_s)
     async with hand.stack.workers():
         await hand.make_due("billing", hand.ref(job.id))

@@ -13,7 +13,7 @@ PRICE = 1_400_000
 async def test_a_job_is_not_corrected_to_less_than_nothing(hand: Hand) -> None:
     """Where a correction about no job took the money away, a job's own is refused, and nothing changes."""
     job = await hand.ended()
-    books = hand.gateway.books
+    books = hand.gateway.ledger
     await books.correct("tester", hand.team, micro=-1_000_000, reason="a gift")
     with pytest.raises(Conflict, match="Less than nothing") as refused:
         await books.correct_job("tester", hand.team, job.id, actual=0, reason="fal billed nothing")

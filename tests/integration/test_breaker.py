@@ -8,7 +8,7 @@ import pytest
 from app.domain.jobs import Money, Status
 from app.store import keys
 from app.store.buying import FAILURES, HELD_SENTENCE, OPEN_MS
-from app.store.dispatch import QUIET_MS
+from app.store.slots import QUIET_MS
 from tests.support.emulator import Emulator
 from tests.support.hand import Hand
 from tests.support.receiver import Receiver, Reply
@@ -55,12 +55,12 @@ async def half_open(hand: Hand) -> None:
 
 async def grants(hand: Hand) -> int:
     """What eight lanes at once are granted."""
-    return sum(await asyncio.gather(*(hand.gateway.dispatch.grant() for _ in range(8))))
+    return sum(await asyncio.gather(*(hand.gateway.stores.slots.grant() for _ in range(8))))
 
 
 async def alarms(hand: Hand) -> list[str]:
     """The kinds of all alarms."""
-    return [alarm.kind for alarm in await hand.gateway.alarms.newest(100)]
+    return [alarm.kind for alarm in await hand.gateway.stores.alarms.newest(100)]
 
 
 async def probe_of(hand: Hand) -> str:
@@ -80,9 +80,9 @@ async def test_trouble_with_the_account_stops_buying_until_a_person_resumes(
     job = await hand.bought(f"[emu:{tag}]")
     other = await hand.admit()
     assert (job.status, job.money) == (Status.QUEUED, Money.RESERVED)
-    assert await hand.gateway.buying.report("accepted") == ""
-    assert await hand.gateway.buying.report("account", ACCOUNT) == ""
-    state = await hand.gateway.buying.state()
+    assert await hand.gateway.stores.buying.report("accepted") == ""
+    assert await hand.gateway.stores.buying.report("account", ACCOUNT) == ""
+    state = await hand.gateway.stores.buying.state()
     assert (state.breaker, state.until_ms, state.trying) == (ACCOUNT, None, False)
     assert await grants(hand) == 0
 
@@ -93,7 +93,11 @@ async def test_trouble_with_the_account_stops_buying_until_a_person_resumes(
     assert await alarms(hand) == ["breaker_opened"]
     written = "".join(capfd.readouterr())
     assert "breaker.opened" in written
-    for text in (written, repr(await hand.gateway.alarms.newest(9)), (await hand.stack.api.get("/readyz")).text):
+    for text in (
+        written,
+        repr(await hand.gateway.stores.alarms.newest(9)),
+        (await hand.stack.api.get("/readyz")).text,
+    ):
         assert EMULATOR_KEY not in text
     assert await hand.gateway.operations.resume("test", team=None) is None
     assert (await hand.stack.job(other))["upstream_paused"] is None
@@ -104,7 +108,7 @@ async def test_trouble_with_the_account_stops_buying_until_a_person_resumes(
 
 async def test_an_open_breaker_loses_no_job(hand: Hand) -> None:
     """Whose deadline passes ends free of charge; whose does not is bought afterwards, once."""
-    await hand.gateway.buying.report("account", ACCOUNT)
+    await hand.gateway.stores.buying.report("account", ACCOUNT)
     late, patient = await hand.admit(), await hand.admit()
     await hand.write(late, deadline_ms=1)
     assert await grants(hand) == 0
@@ -128,12 +132,12 @@ async def test_an_open_breaker_loses_no_job(hand: Hand) -> None:
 async def test_five_failures_in_a_row_open_it_for_half_a_minute(hand: Hand, offline: Stack) -> None:
     """Four do not; the fifth does, with one alarm; nothing is granted, and every job is still there."""
     ids = await fail(hand, offline, FAILURES - 1)
-    state = await hand.gateway.buying.state()
+    state = await hand.gateway.stores.buying.state()
     assert (state.breaker, state.failures, await alarms(hand)) == (None, FAILURES - 1, [])
     ids += await fail(hand, offline, 1)
-    state = await hand.gateway.buying.state()
+    state = await hand.gateway.stores.buying.state()
     assert state.breaker == UNREACHABLE
-    assert state.until_ms == pytest.approx(await hand.gateway.dispatch.now_ms() + OPEN_MS, abs=2000)
+    assert state.until_ms == pytest.approx(await hand.gateway.stores.clock.now_ms() + OPEN_MS, abs=2000)
     assert await alarms(hand) == ["breaker_opened"]
     for job_id in ids:
         await hand.redis.zadd(keys.LATER, {hand.ref(job_id): 1})
@@ -145,11 +149,11 @@ async def test_half_open_one_job_tries_and_its_success_closes_it(hand: Hand, off
     """Of eight lanes one is granted one job; once that is accepted, the others follow."""
     ids = await opened(hand, offline)
     await half_open(hand)
-    assert (await hand.gateway.buying.state()).trying
+    assert (await hand.gateway.stores.buying.state()).trying
     assert await grants(hand) == 1
     assert await grants(hand) == 0
     assert (await hand.submit(await probe_of(hand))).status is Status.RUNNING
-    state = await hand.gateway.buying.state()
+    state = await hand.gateway.stores.buying.state()
     assert (state.breaker, state.trying, state.failures) == (None, False, 0)
     assert await grants(hand) == len(ids) - 1
     assert await alarms(hand) == ["breaker_opened"]
@@ -162,7 +166,7 @@ async def test_half_open_a_failure_opens_it_again(hand: Hand, offline: Stack) ->
         await half_open(hand)
         assert await grants(hand) == 1
         await submit(offline.gateway, hand.ref(await probe_of(hand)))
-        state = await hand.gateway.buying.state()
+        state = await hand.gateway.stores.buying.state()
         assert (state.breaker, state.trying) == (UNREACHABLE, False)
         assert await grants(hand) == 0
     assert await alarms(hand) == ["breaker_opened"]
@@ -193,7 +197,7 @@ async def test_half_open_a_request_that_fal_rejects_closes_it(
         fal.answers([Reply(422, body=b'{"detail": "no"}')])
         await submit(other.gateway, hand.ref(await probe_of(hand)))
     assert (await hand.job(await probe_of_ended(hand))).status is Status.FAILED
-    assert not (await hand.gateway.buying.state()).trying
+    assert not (await hand.gateway.stores.buying.state()).trying
     assert await grants(hand) == FAILURES - 1
 
 
@@ -208,19 +212,19 @@ async def test_a_success_in_between_begins_the_count_anew(hand: Hand, offline: S
     """Four failures, a success, four failures: it stays closed."""
     await fail(hand, offline, FAILURES - 1)
     assert (await hand.bought()).status is Status.RUNNING
-    assert (await hand.gateway.buying.state()).failures == 0
+    assert (await hand.gateway.stores.buying.state()).failures == 0
     await fail(hand, offline, FAILURES - 1)
-    assert (await hand.gateway.buying.state()).breaker is None
+    assert (await hand.gateway.stores.buying.state()).breaker is None
 
 
 async def test_an_unknown_outcome_counts_twice(hand: Hand) -> None:
     """Two of them weigh as four failures, and the third opens it; two are shown as two; the jobs are held."""
     for count in (1, 2):
         assert (await hand.bought("[emu:drop_before_accept]")).status is Status.HELD
-        state = await hand.gateway.buying.state()
+        state = await hand.gateway.stores.buying.state()
         assert (state.failures, state.breaker) == (count, None)
     assert (await hand.bought("[emu:submit_500]")).status is Status.HELD
-    state = await hand.gateway.buying.state()
+    state = await hand.gateway.stores.buying.state()
     assert "unclear" in (state.breaker or "")
     assert state.failures == 3
     await hand.admit()
@@ -232,13 +236,13 @@ async def test_an_unknown_outcome_counts_twice(hand: Hand) -> None:
 
 async def slots(hand: Hand) -> int:
     """How many there may be now."""
-    return (await hand.gateway.buying.state()).slots
+    return (await hand.gateway.stores.buying.state()).slots
 
 
 async def quiet(hand: Hand) -> None:
     """A quarter of a minute passes without a 429, and a lane looks."""
     await hand.redis.hincrby(keys.BREAKER, "slots_ms", -QUIET_MS)
-    await hand.gateway.dispatch.grant()
+    await hand.gateway.stores.slots.grant()
 
 
 async def test_a_busy_fal_gets_two_thirds_of_what_it_has(hand: Hand) -> None:
@@ -253,7 +257,7 @@ async def test_a_busy_fal_gets_two_thirds_of_what_it_has(hand: Hand) -> None:
     assert await grants(hand) == 0
     await hand.completed(jobs[3].id)
     assert await grants(hand) == 1
-    assert (await hand.gateway.buying.state()).used == 6
+    assert (await hand.gateway.stores.buying.state()).used == 6
 
 
 async def test_refusals_at_once_count_what_is_at_fal(hand: Hand) -> None:
@@ -268,9 +272,9 @@ async def test_refusals_at_once_count_what_is_at_fal(hand: Hand) -> None:
 async def test_slots_grow_by_one_in_each_quiet_while_and_never_above_the_setting(hand: Hand) -> None:
     """Whether anything is accepted or not: a quarter of a minute without a 429 is one slot more."""
     for _ in range(20):
-        await hand.gateway.buying.report("busy")
+        await hand.gateway.stores.buying.report("busy")
     assert await slots(hand) == 1
-    await hand.gateway.dispatch.grant()
+    await hand.gateway.stores.slots.grant()
     assert await slots(hand) == 1
     seen = []
     for _ in range(12):
@@ -289,16 +293,16 @@ async def test_more_than_half_of_the_slots_held_stops_buying(hand: Hand) -> None
     """Five of ten do not; the sixth does, which callers read; it is over as soon as one is resolved."""
     held = []
     for number in range(6):
-        assert (await hand.gateway.buying.state()).stopped is None, number
+        assert (await hand.gateway.stores.buying.state()).stopped is None, number
         held.append((await hand.bought("[emu:drop_before_accept]")).id)
-        await hand.gateway.buying.report("accepted")  # so that it is not the breaker that stops it
+        await hand.gateway.stores.buying.report("accepted")  # so that it is not the breaker that stops it
     waiting = await hand.admit()
     assert await grants(hand) == 0
-    assert (await hand.gateway.buying.state()).stopped == HELD_SENTENCE
-    hand.gateway.buying.forget()
+    assert (await hand.gateway.stores.buying.state()).stopped == HELD_SENTENCE
+    hand.gateway.stores.buying.forget()
     assert (await hand.stack.job(waiting))["upstream_paused"] == {"reason": HELD_SENTENCE}
     await hand.gateway.operations.resolve("test", held[0], "fail", charged=False)
-    assert (await hand.gateway.buying.state()).stopped is None
+    assert (await hand.gateway.stores.buying.state()).stopped is None
     assert await grants(hand) == 1
 
 
@@ -312,15 +316,15 @@ async def test_a_sweep_takes_back_what_no_job_has_and_gives_what_one_lacks(hand:
     held = await hand.bought("[emu:drop_before_accept]")
     fitting = await hand.redis.zrange(keys.SLOTS, 0, -1)
     queued = await hand.admit()
-    assert (await hand.gateway.buying.sweep()).taken == []
+    assert (await hand.gateway.stores.buying.sweep()).taken == []
     await hand.redis.zadd(keys.SLOTS, {hand.ref(ended): float("inf"), "team_x/job_x": float("inf")})
     await hand.redis.zadd(keys.SLOTS, {hand.ref(queued): float("inf")})
     await hand.redis.zrem(keys.SLOTS, hand.ref(lacking.id))
-    swept = await hand.gateway.buying.sweep()
+    swept = await hand.gateway.stores.buying.sweep()
     assert sorted(swept.taken) == sorted([hand.ref(ended), "team_x/job_x", hand.ref(queued)])
     assert swept.given == [hand.ref(lacking.id)]
     await hand.redis.hset(keys.PAUSES, "all", "so that the line can be seen")
-    await hand.gateway.dispatch.grant()
+    await hand.gateway.stores.slots.grant()
     assert hand.ref(queued) in await hand.redis.zrange(keys.LINE, 0, -1)
     assert sorted(await hand.redis.zrange(keys.SLOTS, 0, -1)) == sorted(fitting)
     assert await hand.slot(granted) is not None

@@ -157,7 +157,7 @@ async def test_a_held_job_sent_again_with_its_cancel_wanted_ends_free(hand: Hand
     assert found == (FREE.status, FREE.code, FREE.money)
     assert [event.type for event in await hand.job_events()][-2:] == ["job.held", "job.canceled"]
     assert await hand.money() == (0, 0)
-    counts = await hand.gateway.dispatch.counts()
+    counts = await hand.gateway.stores.due.counts()
     assert {name: number for name, number in counts.items() if number} == {}
 
 

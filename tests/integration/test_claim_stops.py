@@ -20,7 +20,7 @@ UNREACHABLE = "fal cannot be reached at the moment."
 
 async def grants(hand: Hand) -> int:
     """What eight lanes at once are granted."""
-    return sum(await asyncio.gather(*(hand.gateway.dispatch.grant() for _ in range(8))))
+    return sum(await asyncio.gather(*(hand.gateway.stores.slots.grant() for _ in range(8))))
 
 
 async def probe_of(hand: Hand) -> str:
@@ -56,7 +56,7 @@ async def test_what_was_granted_before_the_stop_is_not_bought_after_it(hand: Han
         await hand.gateway.operations.pause("test", team=hand.team if stop == "team" else None, reason="a look")
     for _ in range(FAILURES):
         if stop in {"account", "open"}:
-            await hand.gateway.buying.report("account" if stop == "account" else "failed", ACCOUNT)
+            await hand.gateway.stores.buying.report("account" if stop == "account" else "failed", ACCOUNT)
     for job_id in ids:
         assert await bought_no_more(hand, job_id)
     assert await marks(hand) == before
@@ -69,7 +69,7 @@ async def test_half_open_only_the_one_that_tries_is_bought(hand: Hand) -> None:
     """What was granted before it opened goes back in line, when its time is over too."""
     old = await hand.grant()
     for _ in range(FAILURES):
-        await hand.gateway.buying.report("failed", UNREACHABLE)
+        await hand.gateway.stores.buying.report("failed", UNREACHABLE)
     await hand.redis.hset(keys.BREAKER, "until_ms", 1)
     await hand.admit()
     assert await grants(hand) == 1
@@ -91,7 +91,7 @@ async def test_the_slot_of_a_refused_job_buys_nothing(store: RedisServer, emulat
         async with open_stack(store, emulator, **settings) as stack:
             hand = Hand(stack)
             for _ in range(FAILURES - 1):
-                await hand.gateway.buying.report("failed", UNREACHABLE)
+                await hand.gateway.stores.buying.report("failed", UNREACHABLE)
             job_id = await hand.grant()
             await hand.admit()
             submitting = asyncio.create_task(hand.submit(job_id))

@@ -108,13 +108,13 @@ async def test_an_attempt_keeps_the_address_it_went_to(hand: Hand, receiver: Rec
         await change(api, made["id"], url=f"{receiver.url}/new")
         await hand.make_due("deliver", ref)
         await deliver(hand.gateway, ref)
-    delivery = await hand.gateway.deliveries.get(ref)
+    delivery = await hand.gateway.stores.deliveries.get(ref)
     assert delivery is not None
     assert [one.url for one in delivery.attempts] == [f"{receiver.url}/old", f"{receiver.url}/new"]
     text = await hand.redis.hget(keys.delivery(ref), "attempt:1")
     older = {name: value for name, value in json.loads(text).items() if name != "url"}
     await hand.redis.hset(keys.delivery(ref), "attempt:1", json.dumps(older))
-    delivery = await hand.gateway.deliveries.get(ref)
+    delivery = await hand.gateway.stores.deliveries.get(ref)
     assert delivery is not None
     assert delivery.attempts[0].url is None
 
@@ -182,7 +182,7 @@ async def test_a_private_address_is_refused_when_the_socket_is_opened(
         hand.team = job.team
         ref = await only_delivery(hand)
         await deliver(stack.gateway, ref)
-        delivery = await stack.gateway.deliveries.get(ref)
+        delivery = await stack.gateway.stores.deliveries.get(ref)
         assert delivery is not None
         assert [(one.outcome, one.error) for one in delivery.attempts] == [("refused", "forbidden_target")]
         assert delivery.status == "due"

@@ -144,6 +144,6 @@ async def test_a_secret_that_has_ended_is_not_listed(hand: Hand) -> None:
         assert len((await read(api, path))["older_secrets_until"]) == 1
         record = json.loads(await hand.redis.hget(keys.endpoints(hand.team), made["id"]))
         assert record["secrets"][1][1] is not None
-        record["secrets"][1][1] = await hand.gateway.dispatch.now_ms()
+        record["secrets"][1][1] = await hand.gateway.stores.clock.now_ms()
         await hand.redis.hset(keys.endpoints(hand.team), made["id"], json.dumps(record))
         assert (await read(api, path))["older_secrets_until"] == []

@@ -7,8 +7,11 @@ import pytest
 from app.domain.jobs import Status
 from app.store import keys
 from app.store.buying import ALL
-from app.store.dispatch import GRANT_MS, HEARTBEAT_MS, RUNG, RUNG_HIDDEN_MS
+from app.store.due import ENQUEUED_HIDDEN_MS
+from app.store.heartbeats import HEARTBEAT_MS
 from app.store.jobs import Charge
+from app.store.lanes import RUNG
+from app.store.slots import GRANT_MS
 from tests.support.emulator import Emulator
 from tests.support.hand import Hand
 from tests.support.redis_server import RedisServer
@@ -31,7 +34,7 @@ async def test_grants_never_exceed_what_fal_takes(hand: Hand) -> None:
     bought: set[str] = set()
     most = 0
     while len(bought) < 40:
-        grants = await asyncio.gather(*(hand.gateway.dispatch.grant() for _ in range(8)))
+        grants = await asyncio.gather(*(hand.gateway.stores.slots.grant() for _ in range(8)))
         holders = await granted(hand)
         most = max(most, len(holders))
         assert sum(grants) <= 10
@@ -54,8 +57,8 @@ async def test_a_smaller_concurrency_is_kept_too(store: RedisServer, emulator: E
         hand = Hand(stack)
         for _ in range(5):
             await hand.admit()
-        assert await stack.gateway.dispatch.grant() == 2
-        assert await stack.gateway.dispatch.grant() == 0
+        assert await stack.gateway.stores.slots.grant() == 2
+        assert await stack.gateway.stores.slots.grant() == 0
         assert len(await hand.due("submit")) == 2
 
 
@@ -76,11 +79,11 @@ async def test_a_grant_nobody_claims_falls_back_to_its_place(hand: Hand) -> None
     """After 90 s the slot is free, and the job stands before those who came later."""
     lost, later = await hand.grant(), ""
     later = await hand.admit()
-    now_ms = await hand.gateway.dispatch.now_ms()
+    now_ms = await hand.gateway.stores.clock.now_ms()
     assert await hand.slot(lost) == pytest.approx(now_ms + GRANT_MS, abs=5000)
     await hand.redis.hset(keys.PAUSES, ALL, "so that it is not granted again at once")
     await hand.redis.zadd(keys.SLOTS, {hand.ref(lost): 1})
-    assert await hand.gateway.dispatch.grant() == 0
+    assert await hand.gateway.stores.slots.grant() == 0
     assert await granted(hand) == []
     assert await hand.due("submit") == []
     assert await hand.redis.zrange(keys.LINE, 0, -1) == [hand.ref(lost), hand.ref(later)]
@@ -94,11 +97,11 @@ async def test_a_pause_stops_grants_and_says_why(hand: Hand) -> None:
     await hand.admit()
     for team, other in ((hand.team, None), (ALL, "We wait for November.")):
         await hand.redis.hset(keys.PAUSES, team, "We wait for November.")
-        state = await hand.gateway.buying.state()
+        state = await hand.gateway.stores.buying.state()
         assert (state.reason_for(hand.team), state.reason_for("another")) == ("We wait for November.", other)
-        assert await hand.gateway.dispatch.grant() == 0
+        assert await hand.gateway.stores.slots.grant() == 0
         await hand.redis.delete(keys.PAUSES)
-    assert await hand.gateway.dispatch.grant() == 1
+    assert await hand.gateway.stores.slots.grant() == 1
 
 
 async def test_a_waiting_job_stands_in_line_again_at_its_old_place(hand: Hand) -> None:
@@ -108,10 +111,10 @@ async def test_a_waiting_job_stands_in_line_again_at_its_old_place(hand: Hand) -
     later = await hand.admit(priority="normal")
     await hand.store.requeue(await hand.job(job_id), nonce=nonce or "", wait_ms=60_000)
     await hand.redis.hset(keys.PAUSES, ALL, "so that the line can be seen")
-    await hand.gateway.dispatch.grant()
+    await hand.gateway.stores.slots.grant()
     assert await hand.redis.zrange(keys.LINE, 0, -1) == [hand.ref(later)]
     await hand.redis.zadd(keys.LATER, {hand.ref(job_id): 1})
-    await hand.gateway.dispatch.grant()
+    await hand.gateway.stores.slots.grant()
     assert await hand.redis.zrange(keys.LINE, 0, -1) == [hand.ref(job_id), hand.ref(later)]
     assert await hand.redis.zcard(keys.LATER) == 0
 
@@ -119,28 +122,28 @@ async def test_a_waiting_job_stands_in_line_again_at_its_old_place(hand: Hand) -
 async def test_what_is_handed_out_is_hidden_and_comes_back(hand: Hand) -> None:
     """Four takers share what is due; what is lost comes due again by itself, when its time is over."""
     ids = [await hand.admit() for _ in range(6)]
-    await hand.gateway.dispatch.grant()
-    dispatch = hand.gateway.dispatch
-    taken = await asyncio.gather(*(dispatch.take_due("submit", limit=3, visibility_ms=60_000) for _ in range(4)))
+    await hand.gateway.stores.slots.grant()
+    stores = hand.gateway.stores
+    taken = await asyncio.gather(*(stores.due.take("submit", limit=3, visibility_ms=60_000) for _ in range(4)))
     refs = [ref for _, found in taken for ref in found]
     assert sorted(refs) == sorted(hand.ref(job_id) for job_id in ids)
-    assert not await dispatch.any_due("submit")
+    assert not await stores.due.any("submit")
     hidden = dict(await hand.redis.zrange(keys.due("submit"), 0, -1, withscores=True))
-    now_ms = await dispatch.now_ms()
+    now_ms = await stores.clock.now_ms()
     assert list(hidden.values()) == pytest.approx([now_ms + 60_000] * 6, abs=30_000)
     await hand.redis.zadd(keys.due("submit"), {ref: due_ms - 90_000 for ref, due_ms in hidden.items()})
-    _, again = await dispatch.take_due("submit", limit=10, visibility_ms=60_000)
+    _, again = await stores.due.take("submit", limit=10, visibility_ms=60_000)
     assert sorted(again) == sorted(refs)
 
 
 async def test_one_of_many_takes_a_ref_up(hand: Hand) -> None:
     """Handed out, it can be taken up by one; put off or unknown, by nobody."""
     job_id = await hand.grant()
-    ref, dispatch = hand.ref(job_id), hand.gateway.dispatch
-    await dispatch.take_due("submit", limit=1, visibility_ms=RUNG_HIDDEN_MS)
-    taken = await asyncio.gather(*(dispatch.take_up("submit", ref, hidden_ms=30_000) for _ in range(8)))
+    ref, stores = hand.ref(job_id), hand.gateway.stores
+    await stores.due.take("submit", limit=1, visibility_ms=ENQUEUED_HIDDEN_MS)
+    taken = await asyncio.gather(*(stores.quarantine.acquire("submit", ref, hidden_ms=30_000) for _ in range(8)))
     assert sorted(bool(now_ms) for now_ms in taken) == [False] * 7 + [True]
-    assert await dispatch.take_up("submit", "team/job_unknown", hidden_ms=1) == 0
+    assert await stores.quarantine.acquire("submit", "team/job_unknown", hidden_ms=1) == 0
     assert await hand.due("submit") == [ref]
 
 
@@ -148,8 +151,8 @@ async def test_what_is_no_longer_due_stays_away(hand: Hand) -> None:
     """Looking again later does not bring back what was dropped meanwhile."""
     job_id = await hand.grant()
     ref = hand.ref(job_id)
-    await hand.gateway.dispatch.drop_due("submit", [ref])
-    await hand.gateway.dispatch.look_again("submit", {ref: 1})
+    await hand.gateway.stores.due.drop("submit", [ref])
+    await hand.gateway.stores.due.reschedule("submit", {ref: 1})
     assert await hand.due("submit") == []
 
 
@@ -158,56 +161,56 @@ async def test_what_is_no_longer_due_stays_away(hand: Hand) -> None:
 
 async def test_a_lane_has_one_slice(hand: Hand) -> None:
     """Of many tokens one takes it; only that one renews it, passes it on, or leaves it."""
-    dispatch = hand.gateway.dispatch
-    taken = await asyncio.gather(*(dispatch.take_lane(0, f"slice-{n}") for n in range(8)))
+    stores = hand.gateway.stores
+    taken = await asyncio.gather(*(stores.lanes.take(0, f"slice-{n}") for n in range(8)))
     assert sum(taken) == 1
     mine, other = f"slice-{taken.index(True)}", "slice-x"
-    assert not await dispatch.renew_lane(0, other)
-    assert not await dispatch.pass_lane_on(0, other)
-    await dispatch.leave_lane(0, other)
-    assert await dispatch.renew_lane(0, mine)
-    assert not await dispatch.ring_lane(0)
-    assert await dispatch.pass_lane_on(0, mine)
+    assert not await stores.lanes.renew(0, other)
+    assert not await stores.lanes.pass_on(0, other)
+    await stores.lanes.leave(0, other)
+    assert await stores.lanes.renew(0, mine)
+    assert not await stores.lanes.ring(0)
+    assert await stores.lanes.pass_on(0, mine)
     assert await hand.redis.get(keys.lane(0)) == RUNG
-    assert await dispatch.take_lane(0, other)
-    assert not await dispatch.renew_lane(0, mine)
-    assert await dispatch.take_lane(1, mine)  # another lane is another matter
+    assert await stores.lanes.take(0, other)
+    assert not await stores.lanes.renew(0, mine)
+    assert await stores.lanes.take(1, mine)  # another lane is another matter
 
 
 async def test_a_lane_without_a_slice_is_rung_once(hand: Hand) -> None:
     """Many supervisors see that it is dark; one enqueues."""
-    dispatch = hand.gateway.dispatch
-    rung = await asyncio.gather(*(dispatch.ring_lane(0) for _ in range(8)))
+    stores = hand.gateway.stores
+    rung = await asyncio.gather(*(stores.lanes.ring(0) for _ in range(8)))
     assert sum(rung) == 1
-    assert await dispatch.take_lane(0, "slice")
-    await dispatch.leave_lane(0, "slice")
+    assert await stores.lanes.take(0, "slice")
+    await stores.lanes.leave(0, "slice")
 
     async def free() -> bool:
-        return await dispatch.ring_lane(0)
+        return await stores.lanes.ring(0)
 
     await wait_until(free, "the lane that was left can be rung", timeout=2)
 
 
 async def test_a_slice_that_died_loses_its_lane_within_two_seconds(hand: Hand) -> None:
     """The lease runs out by itself."""
-    dispatch = hand.gateway.dispatch
-    assert await dispatch.take_lane(0, "dead")
+    stores = hand.gateway.stores
+    assert await stores.lanes.take(0, "dead")
     assert await hand.redis.pttl(keys.lane(0)) <= 2000
 
     async def free() -> bool:
-        return await dispatch.take_lane(0, "next")
+        return await stores.lanes.take(0, "next")
 
     await wait_until(free, "the lease ran out", timeout=4)
 
 
 async def test_heartbeats_are_one_key_that_forgets_the_dead(hand: Hand) -> None:
     """Who has not been heard of for a while is not shown at once, and is gone with the next heartbeat."""
-    dispatch = hand.gateway.dispatch
-    await dispatch.beat("one:1", role="lanes")
-    await dispatch.beat("two:2", role="work")
-    assert await dispatch.workers() == {"one:1": "lanes", "two:2": "work"}
+    stores = hand.gateway.stores
+    await stores.heartbeats.beat("one:1", role="lanes")
+    await stores.heartbeats.beat("two:2", role="work")
+    assert await stores.heartbeats.workers() == {"one:1": "lanes", "two:2": "work"}
     await hand.redis.zincrby(keys.WORKERS, -HEARTBEAT_MS - 1, "lanes one:1")
-    assert await dispatch.workers() == {"two:2": "work"}
-    assert await dispatch.keep_beating({"one:1": "lanes", "two:2": "work"}) == {"two:2"}
+    assert await stores.heartbeats.workers() == {"two:2": "work"}
+    assert await stores.heartbeats.keep_beating({"one:1": "lanes", "two:2": "work"}) == {"two:2"}
     assert await hand.redis.zrange(keys.WORKERS, 0, -1) == ["work two:2"]
     assert 0 < await hand.redis.pttl(keys.WORKERS) <= HEARTBEAT_MS

@@ -28,8 +28,8 @@ async def test_history_gives_the_jobs_in_line_their_requests(server: RedisServer
             assert (await gateway.epoch.state()).stopped is not None
             assert await regain(gateway)
             assert (await gateway.epoch.state()).stopped is None
-            assert "epoch_left" in [alarm.kind for alarm in await gateway.alarms.newest(5)]
-            await gateway.dispatch.grant()
+            assert "epoch_left" in [alarm.kind for alarm in await gateway.stores.alarms.newest(5)]
+            await gateway.stores.slots.grant()
         assert [(await hand.submit(job_id)).upstream_request_id for job_id in jobs] == ids
         assert await hand.posts() == posts
 
@@ -42,7 +42,7 @@ async def test_a_marker_gives_a_job_in_line_its_request(server: RedisServer, tmp
             assert job.status is Status.QUEUED
             assert await gateway.adoption.adopt(job, "a" * 32, ids[0])
             await gateway.epoch.accept(actor="olga")
-            assert await gateway.dispatch.grant() == 0
+            assert await gateway.stores.slots.grant() == 0
         await hand.completed(jobs[0])
         assert (await hand.finalized(jobs[0])).status is Status.SUCCEEDED
 
@@ -52,7 +52,7 @@ async def test_a_request_of_a_lost_job_is_an_alarm(server: RedisServer, tmp_path
     async with forgetful(server, tmp_path, bought=1, lost=1) as (hand, jobs, ids):
         async with again(hand.stack) as gateway:
             await regain(gateway)
-            told = [alarm for alarm in await gateway.alarms.newest(9) if alarm.kind == "epoch_unknown"]
+            told = [alarm for alarm in await gateway.stores.alarms.newest(9) if alarm.kind == "epoch_unknown"]
         assert [(alarm.job, alarm.upstream_request_id) for alarm in told] == [(jobs[1], ids[1])]
 
 
@@ -64,7 +64,7 @@ async def test_a_job_that_may_have_been_bought_keeps_buying_stopped(server: Redi
             assert not await regain(gateway)
             assert not await regain(gateway)
             assert (await gateway.epoch.state()).stopped is not None
-            kinds = [alarm.kind for alarm in await gateway.alarms.newest(9)]
+            kinds = [alarm.kind for alarm in await gateway.stores.alarms.newest(9)]
             assert kinds.count("epoch_undecided") == 1
 
 

@@ -133,9 +133,9 @@ async def test_a_store_that_forgot_buys_nothing(
             state = await gateway.epoch.state()
             assert state.why is not None
             assert why in state.why
-            assert (await gateway.buying.state()).reason_for("team_1") == state.stopped
-            assert [alarm.kind for alarm in await gateway.alarms.newest(5)] == ["epoch_stopped"]
-            assert await gateway.dispatch.grant() == 0
+            assert (await gateway.stores.buying.state()).reason_for("team_1") == state.stopped
+            assert [alarm.kind for alarm in await gateway.stores.alarms.newest(5)] == ["epoch_stopped"]
+            assert await gateway.stores.slots.grant() == 0
 
 
 async def test_another_store_with_a_past_of_its_own_is_noticed(
@@ -166,16 +166,16 @@ async def test_a_loss_is_seen_between_claim_and_post(
         first, second = await hand.admit(), await hand.admit()
         past = copied(server, tmp_path / "past")
         await reconnected(stack)
-        await hand.gateway.dispatch.grant()
+        await hand.gateway.stores.slots.grant()
         await hand.submit(first)
         posts = await hand.posts()
         put_back(server, past)
         await reconnected(stack)
-        assert await hand.gateway.dispatch.grant() == 2
+        assert await hand.gateway.stores.slots.grant() == 2
         job = await hand.submit(second)
         assert (job.status, await hand.posts()) == (Status.QUEUED, posts)
         assert (await hand.gateway.epoch.state()).stopped is not None
-        assert await hand.gateway.job_store.claim(await hand.job(first)) is None
+        assert await hand.gateway.stores.jobs.claim(await hand.job(first)) is None
         assert await hand.posts() == posts
 
 
@@ -229,13 +229,13 @@ async def test_an_administrator_lets_buying_go_on(server: RedisServer, emulator:
         await hand.bought()
         put_back(server, past)
         async with again(stack) as gateway:
-            assert await gateway.dispatch.grant() == 0
+            assert await gateway.stores.slots.grant() == 0
             await gateway.epoch.accept(actor="olga")
             (line,) = [
                 act for act in await gateway.audit.page(before=None, count=5) if act.action == "epoch.accept"
             ]
             assert (line.actor, line.details["cause"]) == ("olga", "forgotten")
-            assert await gateway.dispatch.grant() == 1
+            assert await gateway.stores.slots.grant() == 1
         assert (await hand.submit(waiting)).status is Status.RUNNING
 
 
@@ -252,9 +252,9 @@ async def test_resuming_everybody_does_not_accept_what_the_store_forgot(
             sentence = (await gateway.epoch.state()).stopped
             assert sentence is not None
             assert await gateway.operations.resume("olga", team=None) == sentence
-            assert (await gateway.buying.state()).pauses == {"epoch": sentence}
+            assert (await gateway.stores.buying.state()).pauses == {"epoch": sentence}
             await hand.admit()
-            assert await gateway.dispatch.grant() == 0
+            assert await gateway.stores.slots.grant() == 0
 
 
 async def test_jobs_are_still_admitted_and_running_ones_end(

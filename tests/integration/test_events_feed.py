@@ -82,7 +82,7 @@ async def test_everybody_sees_the_events_of_the_jobs_they_see(stack: Stack) -> N
         reply = await api.get("/v1/events", headers=headers(key) if key else None)
         assert reply.status_code == 200, reply.text
         found = reply.json()
-        newest = await stack.gateway.events.newest_id(stack.account.team.id)
+        newest = await stack.gateway.stores.events.newest_id(stack.account.team.id)
         assert not found["data"] or found["next_cursor"] == newest
         return {event["data"]["id"] for event in found["data"]}
 

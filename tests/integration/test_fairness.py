@@ -15,9 +15,9 @@ from app.domain.ids import split_ref
 from app.domain.jobs import Priority
 from app.store import keys
 from app.store.admission import AdmissionStore, Admitted, NewJob
-from app.store.dispatch import DispatchStore
-from app.store.limits import Clock
+from app.store.clock import ClockEstimate
 from app.store.line import LineStore
+from app.store.slots import SlotStore
 from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.anyio
@@ -32,7 +32,7 @@ class Shop:
 
     redis: Any
     admission: AdmissionStore
-    dispatch: DispatchStore
+    slots: SlotStore
     clock: float = 0.0
     waits: dict[str, list[float]] = field(default_factory=dict)
     spent: Counter[str] = field(default_factory=Counter)
@@ -55,7 +55,7 @@ class Shop:
 
     async def fill(self) -> list[str]:
         """Grant what is free; the teams in the order that they were served."""
-        await self.dispatch.grant()
+        await self.slots.grant()
         granted = await self.redis.zrange(keys.due("submit"), 0, -1)
         await self.redis.delete(keys.due("submit"))
         for ref in granted:
@@ -114,8 +114,8 @@ async def shop(redis_server: RedisServer) -> Any:
     redis_server.flush()
     async with Redis.from_url(redis_server.url, decode_responses=True, encoding_errors="surrogateescape") as redis:
         await redis.hset(keys.key("digest"), "id", "key")
-        admission = AdmissionStore(redis, Clock(), retention_ms=86_400_000)
-        yield Shop(redis, admission, DispatchStore(redis, patient=redis, concurrency=SLOTS))
+        admission = AdmissionStore(redis, ClockEstimate(), retention_ms=86_400_000)
+        yield Shop(redis, admission, SlotStore(redis, concurrency=SLOTS))
 
 
 async def test_a_team_with_three_hundred_jobs_does_not_keep_quiet_ones_waiting(shop: Shop, *, full: bool) -> None:
@@ -167,7 +167,7 @@ async def test_users_of_a_team_take_turns(shop: Shop) -> None:
     assert places <= 2
     for _ in range(2):
         await shop.next_end()
-    await shop.dispatch.grant()
+    await shop.slots.grant()
     refs = await shop.redis.zrange(keys.due("submit"), 0, -1)
     users = [await shop.redis.hget(keys.job(ref), "user") for ref in refs]
     assert "user_2" in users
@@ -219,12 +219,12 @@ async def test_a_turn_that_fal_refused_is_given_back(shop: Shop) -> None:
     """A grant that nobody claims costs its team nothing."""
     await shop.ask("team_a")
     await shop.ask("team_b")
-    await shop.dispatch.grant()
+    await shop.slots.grant()
     before = await shop.redis.hgetall(keys.MARKS)
     for ref in await shop.redis.zrange(keys.SLOTS, 0, -1):
         await shop.redis.zadd(keys.SLOTS, {ref: 1})
     await shop.redis.hset(keys.PAUSES, "all", "so that it is not granted again at once")
-    await shop.dispatch.grant()
+    await shop.slots.grant()
     assert before["team_a"] == before["team_b"] == "1400000"
     assert await shop.redis.zrange(keys.LINE_TEAMS, 0, -1, withscores=True) == [("team_a", 0.0), ("team_b", 0.0)]
 
@@ -240,7 +240,7 @@ PRICES = st.sampled_from([1_400_000, 2_800_000, 333_333, 1])
 async def one_by_one(shop: Shop) -> list[str]:
     """The ids of all jobs in the order in which one slot serves them."""
     order = []
-    single = DispatchStore(shop.redis, patient=shop.redis, concurrency=1)
+    single = SlotStore(shop.redis, concurrency=1)
     while await single.grant():
         (ref,) = await shop.redis.zrange(keys.SLOTS, 0, -1)
         await shop.redis.delete(keys.SLOTS, keys.due("submit"))
@@ -280,7 +280,7 @@ async def test_a_jobs_place_is_how_many_are_served_before_it(
     for team, weight in zip(TEAMS, weights, strict=True):
         await shop.redis.hset(keys.team(team), "weight", weight)
     made = await ask_all(shop, history, micro)
-    single = DispatchStore(shop.redis, patient=shop.redis, concurrency=1)
+    single = SlotStore(shop.redis, concurrency=1)
     for _ in range(served):
         await single.grant()
         await shop.redis.delete(keys.SLOTS, keys.due("submit"))

@@ -63,7 +63,7 @@ async def test_a_foreign_address_of_fals_storage_is_not_called_and_not_kept(
             assert "not fal's" in body["detail"]
         assert {request.method for request in rest.requests} == {"POST"}
         assert evil.connections == 0
-        assert not [name async for name in stack.gateway.job_store._redis.scan_iter("*file*")]
+        assert not [name async for name in stack.gateway.stores.redis.scan_iter("*file*")]
 
 
 async def test_an_address_of_fals_is_called_without_the_key(store: RedisServer, emulator: Emulator) -> None:
@@ -80,7 +80,7 @@ async def test_an_address_of_fals_is_called_without_the_key(store: RedisServer, 
 
 async def test_what_an_older_version_kept_is_not_redirected_to(stack: Stack) -> None:
     """Neither a file's address nor a clip's; the caller is told that there is none."""
-    redis: Any = stack.gateway.job_store._redis
+    redis: Any = stack.gateway.stores.redis
     file = await initiated(stack.api)
     async with nobody(stack) as web:
         assert (await web.put(file["upload_url"], content=picture())).status_code == 200
@@ -112,7 +112,7 @@ async def test_a_redirect_of_fals_is_an_answer_like_any_other(
         fal.answers([gone, Reply(200, body=b'{"request_id": "abc-1"}'), gone, gone])
         held = await hand.bought()
         assert (held.status, held.held_reason) == (Status.HELD, "http_302")
-        assert (await hand.gateway.buying.state()).failures == 1
+        assert (await hand.gateway.stores.buying.state()).failures == 1
         job = await hand.bought()
         assert await hand.poll(job.id) is not None
         assert (await hand.job(job.id)).status is Status.RUNNING
@@ -165,7 +165,7 @@ async def test_a_key_that_cannot_be_sent_is_a_refusal(store: RedisServer, emulat
             await broken.close()
         assert fal.requests == []
         assert (job.status, job.attempt, job.money) == (Status.QUEUED, 1, Money.RESERVED)
-        state = await hand.gateway.buying.state()
+        state = await hand.gateway.stores.buying.state()
         assert state.until_ms is None
         assert "FAL_KEY" in (state.stopped or "")
 

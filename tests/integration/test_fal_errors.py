@@ -219,7 +219,7 @@ async def test_a_failed_request_has_a_fitting_error_of_fals(
 async def test_a_models_own_refusal_keeps_its_list(stack: Stack, hand: Hand) -> None:
     """A 422 of fal's model, with the findings that the clients know how to read, and without the input."""
     request_id = (await fal_door.submitted(stack, "[emu:422_content_policy] kan4rie"))["request_id"]
-    await hand.gateway.dispatch.grant()
+    await hand.gateway.stores.slots.grant()
     await hand.submit(request_id)
     await hand.completed(request_id)
     await hand.finalized(request_id)

@@ -183,7 +183,7 @@ async def test_a_queued_job_that_fal_has_is_not_bought_again(fal: Told, waiting:
     replies = await asyncio.gather(*(fal.tell(marker, request_id) for _ in range(10)))
     assert {reply.status_code for reply in replies} == {204}
     assert (await fal.hand.job(job_id)).nonce == nonce
-    assert await fal.hand.gateway.dispatch.grant() == 0
+    assert await fal.hand.gateway.stores.slots.grant() == 0
     assert await fal.hand.redis.zcard(keys.LINE) == await fal.hand.redis.zcard(keys.LATER) == 0
     await submit(fal.hand.gateway, fal.hand.ref(job_id))  # a doorbell rung before
     assert await fal.hand.due("submit") == []
@@ -233,7 +233,7 @@ async def test_an_older_attempt_of_a_job_that_is_being_bought_is_an_orphan(fal: 
     """The nonce is the fence: the second attempt stays what it is."""
     job_id, nonce = await refused(fal)
     await fal.hand.redis.zadd(keys.LATER, {fal.hand.ref(job_id): 1})
-    await fal.hand.gateway.dispatch.grant()
+    await fal.hand.gateway.stores.slots.grant()
     assert await fal.hand.store.claim(await fal.hand.job(job_id))
     second = await fal.hand.job(job_id)
     request_id = await fal.at_fal(f"[emu:slow] older {job_id}")

@@ -33,13 +33,15 @@ async def test_a_key_rotated_while_we_run_is_found(store: RedisServer, emulator:
     ):
         hand, own = Hand(stack), stack.gateway
         verifier = Verifier(stack.settings.jwks_url, user_id="user_emulator", clock=lambda: later[0])
-        webhooks = FalWebhooks(jobs=own.job_store, adoption=own.adoption, verifier=verifier, secrets=own.secrets)
+        webhooks = FalWebhooks(
+            jobs=own.stores.jobs, adoption=own.adoption, verifier=verifier, secrets=own.stores.secrets
+        )
 
         async def arrives(count: int) -> None:
             """The newest of so many deliveries."""
             one = (await taken.wait_for(count))[-1]
             marker = read_marker(
-                await own.secrets.of_markers(), one.target.removeprefix("/fal/hooks/").replace("/", ".")
+                await own.stores.secrets.of_markers(), one.target.removeprefix("/fal/hooks/").replace("/", ".")
             )
             assert marker is not None
             await webhooks.receive(marker, one.headers.items(), one.body)
@@ -74,7 +76,7 @@ async def test_fal_is_given_the_address_of_the_attempt(
     ):
         hand = Hand(stack)
         job = await hand.bought()
-        marker = make_marker(await stack.gateway.secrets.of_markers(), job.id, job.nonce or "")
+        marker = make_marker(await stack.gateway.stores.secrets.of_markers(), job.id, job.nonce or "")
         request = await emulator.request(job.upstream_request_id or "")
         address = f"{taken.url}/base/fal/hooks/{marker.job}/{marker.nonce}/{marker.mac}"
         assert request["webhook"] == (address if asked else "")

@@ -38,7 +38,7 @@ ITS_OWN = {"x-request-id", "date", "content-length"}  # of each answer
 
 async def pushed(hand: Hand, request_id: str) -> None:
     """Push a request to its end."""
-    await hand.gateway.dispatch.grant()
+    await hand.gateway.stores.slots.grant()
     await hand.submit(request_id)
     await hand.completed(request_id)
     await hand.finalized(request_id)
@@ -69,7 +69,7 @@ async def test_a_page_gets_its_clip(stack: Stack, hand: Hand) -> None:
 async def test_every_answer_is_that_of_the_route_itself(stack: Stack, hand: Hand) -> None:
     """The same status, body and headers as without the proxy, for what works and for what does not."""
     waiting, failed = await submitted(stack, "one"), await submitted(stack, "[emu:422_content_policy] two")
-    await hand.gateway.dispatch.grant()
+    await hand.gateway.stores.slots.grant()
     await hand.submit(failed)
     await hand.completed(failed)
     await hand.finalized(failed)
@@ -138,7 +138,7 @@ async def test_the_headers_of_fals_clients_are_honoured(stack: Stack) -> None:
     ids = {reply.json()["request_id"] for reply in replies}
     assert len(ids) == 2
     for request_id in ids:
-        job = await stack.gateway.job_store.get(f"{stack.account.team.id}/{request_id}")
+        job = await stack.gateway.stores.jobs.get(f"{stack.account.team.id}/{request_id}")
         assert job is not None
         assert (job.priority, job.webhook_url) == ("low", "http://127.0.0.1:9/hook?x=1")
         assert job.start_deadline_ms is not None

@@ -79,7 +79,7 @@ def answer(**members: Any) -> Reply:
 async def bought(stack: Stack, hand: Hand) -> Job:
     """A job of an image on the internet, admitted and submitted once."""
     job_id = (await stack.api.post("/v1/jobs", json=BODY)).json()["id"]
-    assert await hand.gateway.dispatch.grant() == 1
+    assert await hand.gateway.stores.slots.grant() == 1
     return await hand.submit(job_id)
 
 
@@ -162,8 +162,8 @@ async def test_a_closed_way_is_named_everywhere(
                 assert words in breaker["last_failure"]
                 assert breaker["open"] is False
                 for _ in range(4):
-                    await hand.gateway.buying.report("failed", breaker["last_failure"])
-                stack.gateway.buying.forget()
+                    await hand.gateway.stores.buying.report("failed", breaker["last_failure"])
+                stack.gateway.stores.buying.forget()
                 status = await admin.done("GET", "status")
             shown = await stack.job(job.id)
             assert words in shown["upstream_paused"]["reason"]

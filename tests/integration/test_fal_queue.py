@@ -45,7 +45,7 @@ async def test_a_request_goes_through_the_three_states(stack: Stack, hand: Hand,
     early = await stack.api.get(path_of(request_id, app=app))
     assert (early.status_code, early.json()["detail"]) == (400, "Request is still in progress")
 
-    await hand.gateway.dispatch.grant()
+    await hand.gateway.stores.slots.grant()
     await hand.submit(request_id)
     reply = await stack.api.get(address, params={"logs": "1"})
     assert (reply.status_code, reply.json()["status"]) == (202, "IN_PROGRESS")
@@ -107,7 +107,7 @@ async def test_a_cancelled_request_in_line_ends_at_once(stack: Stack) -> None:
 async def test_a_request_cancelled_while_it_runs_stays_cancelled(stack: Stack, hand: Hand) -> None:
     """COMPLETED at once and for good, although fal makes the clip: /v1 tells the truth."""
     request_id = (await fal_door.submitted(stack, "[emu:cancel_ignored] too late"))["request_id"]
-    await hand.gateway.dispatch.grant()
+    await hand.gateway.stores.slots.grant()
     await hand.submit(request_id)
     assert (await fal_door.cancel(stack, request_id)).status_code == 202
     assert (await stack.job(request_id))["status"] == "running"
@@ -123,12 +123,12 @@ async def test_a_request_cancelled_while_it_runs_stays_cancelled(stack: Stack, h
 async def test_a_held_request_ends_at_its_deadline(stack: Stack, hand: Hand) -> None:
     """In queue until then; afterwards COMPLETED with 504, which is final for a client; /v1 still says held."""
     job_id = (await fal_door.submitted(stack, "held"))["request_id"]
-    await hand.gateway.dispatch.grant()
+    await hand.gateway.stores.slots.grant()
     nonce = await hand.store.claim(await hand.job(job_id))
     assert await hand.store.hold(await hand.job(job_id), nonce=nonce or "", reason="worker_lost")
     seen = await fal_door.status(stack, job_id)
     assert (seen.status_code, seen.json()["status"], seen.json()["queue_position"]) == (202, "IN_QUEUE", 0)
-    await hand.write(job_id, deadline_ms=await hand.gateway.dispatch.now_ms())
+    await hand.write(job_id, deadline_ms=await hand.gateway.stores.clock.now_ms())
     seen = await fal_door.status(stack, job_id)
     assert (seen.status_code, seen.json()["error_type"]) == (200, "request_timeout")
     end = await fal_door.result(stack, job_id)
@@ -198,7 +198,7 @@ async def test_a_line_that_is_too_long_is_429_and_admits_nothing(stack: Stack) -
 async def test_an_erased_request_has_no_result(stack: Stack, hand: Hand) -> None:
     """404, as for an id that never was."""
     request_id = (await fal_door.submitted(stack, "erased"))["request_id"]
-    await hand.gateway.dispatch.grant()
+    await hand.gateway.stores.slots.grant()
     await hand.submit(request_id)
     await hand.completed(request_id)
     await hand.finalized(request_id)

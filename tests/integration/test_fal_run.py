@@ -40,7 +40,7 @@ async def held(stack: Stack, prompt: str, **more: str) -> AsyncIterator[tuple[as
 
 async def finish(hand: Hand, job_id: str) -> None:
     """Push a queued job to its end."""
-    await hand.gateway.dispatch.grant()
+    await hand.gateway.stores.slots.grant()
     await hand.submit(job_id)
     await hand.completed(job_id)
     await hand.finalized(job_id)
@@ -67,7 +67,7 @@ async def test_a_call_ends_with_the_error_of_the_result(stack: Stack, hand: Hand
 async def test_a_cancelled_call_ends_at_once(stack: Stack, hand: Hand) -> None:
     """Cancelled while it runs: 499 within seconds, although fal has not ended."""
     async with held(stack, "[emu:slow] run") as (calling, job_id):
-        await hand.gateway.dispatch.grant()
+        await hand.gateway.stores.slots.grant()
         await hand.submit(job_id)
         assert (await stack.api.post(f"/v1/jobs/{job_id}/cancel")).status_code == 202
         reply = await asyncio.wait_for(calling, 5)

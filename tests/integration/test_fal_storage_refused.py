@@ -81,7 +81,7 @@ async def test_an_upload_token_opens_nothing_else(stack: Stack) -> None:
 
 async def test_an_expired_token_is_401_and_says_so(stack: Stack) -> None:
     """A pass of ours whose hour is over, for a token and for an upload address."""
-    secret = await stack.gateway.secrets.of_markers()
+    secret = await stack.gateway.stores.secrets.of_markers()
     team = stack.account.team.id
     token = write_pass(secret, Pass(team, "pass_" + "0" * 32, 1_700_000_000_000))
     place = write_pass(secret, Pass(team, NEVER, 1_700_000_000_000))

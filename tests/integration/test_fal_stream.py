@@ -50,7 +50,7 @@ async def test_the_stream_tells_each_state_and_closes(stack: Stack, hand: Hand, 
         seen.append(json.loads(line.removeprefix("data: ")))
         if not pushed:
             pushed = True
-            await hand.gateway.dispatch.grant()
+            await hand.gateway.stores.slots.grant()
             await hand.submit(request_id)
             await hand.completed(request_id)
             await hand.finalized(request_id)
@@ -78,7 +78,7 @@ async def test_the_stream_ends_when_its_key_does(stack: Stack, server: Server) -
 async def test_a_cancelled_request_ends_its_stream(stack: Stack, hand: Hand, server: Server) -> None:
     """Also while fal has not ended it."""
     request_id = (await fal_door.submitted(stack, "[emu:slow] stream"))["request_id"]
-    await hand.gateway.dispatch.grant()
+    await hand.gateway.stores.slots.grant()
     await hand.submit(request_id)
     last: dict[str, Any] = {}
     async with asyncio.timeout(10):

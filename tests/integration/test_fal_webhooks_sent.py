@@ -39,7 +39,7 @@ async def asked(hand: Hand, receiver: Receiver, prompt: str = "a quiet lake") ->
     hook = {"fal_webhook": f"{receiver.url}/fal?order=7"}
     reply = await hand.stack.api.post(f"/fal/queue/{MODEL}", params=hook, json=given)
     assert reply.status_code == 200, reply.text
-    await hand.gateway.dispatch.grant()
+    await hand.gateway.stores.slots.grant()
     job_id: str = reply.json()["request_id"]
     return job_id
 
@@ -201,11 +201,11 @@ async def test_a_repeated_attempt_has_the_same_bytes_and_a_time_of_its_own(hand:
     await ended(hand, receiver)
     await deliver_all(hand)
     (ref,) = await hand.due("deliver")
-    first_ms = await hand.gateway.dispatch.now_ms()
+    first_ms = await hand.gateway.stores.clock.now_ms()
     assert 3000 < await hand.due_in_ms(ref) <= 6000
 
     async def next_second() -> bool:
-        return await hand.gateway.dispatch.now_ms() // 1000 > first_ms // 1000
+        return await hand.gateway.stores.clock.now_ms() // 1000 > first_ms // 1000
 
     await wait_until(next_second, "the store's clock shows another second")
     await deliver_all(hand)
@@ -282,7 +282,7 @@ async def test_the_private_half_is_in_no_log_and_no_reply(hand: Hand, receiver: 
     said = repr(logs) + shown.decode() + repr([(one.headers, one.body) for one in receiver.requests])
     assert "webhook.attempt" in said
     assert [form for form in forms if form in said] == []
-    assert seed not in repr(await hand.gateway.secrets.of_webhooks())
+    assert seed not in repr(await hand.gateway.stores.secrets.of_webhooks())
 
 
 async def test_without_the_store_there_are_no_keys_to_show(emulator: Emulator) -> None:

@@ -170,7 +170,7 @@ async def test_a_quiet_stream_pings_and_moves_the_cursor(server: Server, stack: 
         assert frame is not None
         assert PING_S - 0.1 < time.monotonic() - began < 3 * PING_S
     assert (frame["comment"], "event" in frame) == ("ping", False)
-    assert frame["id"] == await stack.gateway.events.newest_id(stack.account.team.id) != start
+    assert frame["id"] == await stack.gateway.stores.events.newest_id(stack.account.team.id) != start
 
 
 async def test_a_slow_follower_misses_nothing(hand: Hand) -> None:

@@ -42,8 +42,8 @@ async def test_a_success_names_its_clip_and_for_how_long(hand: Hand) -> None:
     assert video["url"].startswith(hand.stack.emulator.url)
     assert video["content_type"] == "video/mp4"
     assert (job.expires_ms or 0) - (job.completed_ms or 0) == pytest.approx(7 * DAY_MS, abs=5000)
-    assert len(await hand.gateway.dispatch.durations(job.model)) == 1
-    counts = await hand.gateway.dispatch.counts()
+    assert len(await hand.gateway.stores.line.durations(job.model)) == 1
+    counts = await hand.gateway.stores.due.counts()
     assert {name: number for name, number in counts.items() if number} == {}
 
 
@@ -161,7 +161,7 @@ async def test_a_read_that_is_put_off_is_due_again_soon(store: RedisServer, emul
     async with completed(store, emulator, Reply(404)) as (hand, job, _):
         await hand.finalize(job.id)
         due_ms = await hand.redis.zscore(keys.due("finalize"), hand.ref(job.id))
-        assert due_ms - await hand.gateway.dispatch.now_ms() <= 2000
+        assert due_ms - await hand.gateway.stores.clock.now_ms() <= 2000
 
 
 async def test_a_request_that_fal_cancelled_by_itself_is_not_called_late(hand: Hand) -> None:

@@ -25,7 +25,7 @@ NAME = "FILMGATE_OF_THE_NEWER_VERSION"
 async def test_only_a_newer_versions_list_lets_a_start_go_on(stack: Stack, tmp_path: Path) -> None:
     """`serve` and `worker` refuse with 78, also beside a list of their own version; then all start, and say so."""
     settings = {**stack.environment, NAME: "1"}
-    names = stack.gateway.setting_names
+    names = stack.gateway.stores.setting_names
     await names.note(__version__, [NAME])
     await names.note("0.0.9", [NAME])
     ended = await asyncio.gather(

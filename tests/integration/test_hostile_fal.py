@@ -110,7 +110,7 @@ class Round:
                     "POST", f"jobs/{job_id}/resolve", {"action": "fail", "charged": False}
                 )
                 assert reply.status_code == 200, reply.text
-        buying = await self.hand.gateway.buying.state()
+        buying = await self.hand.gateway.stores.buying.state()
         if buying.stopped or buying.trying:
             await self.admin.call("POST", "resume", {})
 
@@ -118,7 +118,7 @@ class Round:
         """True when all have ended; for the others the deadline passes, and their last moment."""
         left = await self.left()
         await self._decide(left)
-        past_ms = await self.hand.gateway.dispatch.now_ms() - LAST_MS - 1
+        past_ms = await self.hand.gateway.stores.clock.now_ms() - LAST_MS - 1
         pipe = self.hand.redis.pipeline()
         for job_id, status in left.items():
             times = {"deadline_ms": past_ms} | ({} if status is Status.QUEUED else {"submitted_ms": past_ms})
@@ -163,7 +163,7 @@ async def test_every_job_ends_whatever_fal_answers(
             assert {event["data"]["id"] for event in events} == set(jobs.jobs)
             await shown_at_fals_door(stack, list(jobs.jobs))
             assert strict((await admin.call("GET", "status")).text)["aside"]["count"] == 0
-            assert (await stack.gateway.books.verify()).differences == []
+            assert (await stack.gateway.ledger.verify()).differences == []
             assert await jobs.hand.redis.zrange(keys.SLOTS, 0, -1) == []
     finally:
         workers.stop()

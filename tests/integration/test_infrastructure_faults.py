@@ -251,7 +251,7 @@ async def test_scripts_that_the_store_forgot_are_sent_again(hand: Hand) -> None:
     forget()
     job_id = await hand.admit()
     forget()
-    await hand.gateway.dispatch.grant()
+    await hand.gateway.stores.slots.grant()
     forget()
     job = await hand.submit(job_id)
     forget()
@@ -336,7 +336,7 @@ async def test_two_supervisors_by_mistake_buy_nothing_twice(store: RedisServer, 
         try:
 
             async def both() -> bool:
-                roles = Counter((await stack.gateway.dispatch.workers()).values())
+                roles = Counter((await stack.gateway.stores.heartbeats.workers()).values())
                 return roles["supervisor"] == 2 and roles["work"] == 2
 
             await wait_until(both, "both have reported", timeout=30)

@@ -21,7 +21,7 @@ from rq.serializers import JSONSerializer
 
 from app.domain.jobs import Money, Status
 from app.store import keys
-from app.store.dispatch import RUNG
+from app.store.lanes import RUNG
 from tests.support.checks import immortal_keys, ledger_faults, slot_faults
 from tests.support.emulator import Emulator
 from tests.support.hand import Hand
@@ -55,7 +55,7 @@ class Live:
 
     async def both_lane_workers(self) -> bool:
         """True when the process that works on `lanes` and its spare have both reported."""
-        reported = {name.rpartition(":")[2] for name in await self.hand.gateway.dispatch.workers()}
+        reported = {name.rpartition(":")[2] for name in await self.hand.gateway.stores.heartbeats.workers()}
         return sum(str(pid) in reported for pid in self.workers.pids("lanes")) == 2
 
 
@@ -205,7 +205,7 @@ async def test_nothing_but_our_tasks_is_run(live: Live, tmp_path: Path) -> None:
         live.rq.rpush(f"rq:queue:{name}", f"odd-{name}")
 
     async def rung() -> bool:
-        alarms = await live.hand.gateway.alarms.newest(50)
+        alarms = await live.hand.gateway.stores.alarms.newest(50)
         return sum(alarm.kind == "foreign_task" for alarm in alarms) >= 9
 
     await wait_until(rung, "each was refused with an alarm", timeout=40)
@@ -280,7 +280,7 @@ async def test_workers_that_the_store_has_forgotten_are_known_again(live: Live) 
     assert len(names) == 4
 
     async def known() -> bool:
-        return set(await live.hand.gateway.dispatch.workers()) >= names
+        return set(await live.hand.gateway.stores.heartbeats.workers()) >= names
 
     await wait_until(known, "all workers have reported", timeout=30)
     reported = dict(await redis.zrange(keys.WORKERS, 0, -1, withscores=True))

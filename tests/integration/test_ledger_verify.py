@@ -25,7 +25,7 @@ FOREIGN = "job_" + "f" * 32
 
 async def verified(stack: Stack) -> Verified:
     """A run."""
-    return await stack.gateway.books.verify()
+    return await stack.gateway.ledger.verify()
 
 
 async def test_empty_books_are_right(stack: Stack) -> None:
@@ -44,7 +44,7 @@ async def token_client_job(hand: Hand) -> None:
 
 async def test_books_are_right_after_work_of_every_kind(hand: Hand) -> None:
     """Successes, failures, cancels, disputes, corrections up and down, credits, tokens, another user and team."""
-    books, team = hand.gateway.books, hand.team
+    books, team = hand.gateway.ledger, hand.team
     chance = random.Random(3)  # noqa: S311  a repeatable order, no secret
 
     async def cancelled() -> None:
@@ -58,7 +58,7 @@ async def test_books_are_right_after_work_of_every_kind(hand: Hand) -> None:
     async def disputed() -> None:
         job = await hand.ended("[emu:422_content_policy]")
         if chance.random() < 0.7:
-            await hand.gateway.ledger.decide_dispute(hand.ref(job.id), spend=chance.random() < 0.5)
+            await hand.gateway.stores.ledger.decide_dispute(hand.ref(job.id), spend=chance.random() < 0.5)
 
     async def by_others() -> None:
         for same_team in (True, False):

@@ -78,7 +78,7 @@ async def test_t_is_the_time_until_the_window_begins_anew(bounds: Bounds) -> Non
     await bounds.allow("team", **{f"jobs_{window}": 9 for window in CALENDAR})
     before = await bounds.steady_minute()
     _, states = both(await bounds.submit())
-    after = await bounds.stack.gateway.dispatch.now_ms()
+    after = await bounds.stack.gateway.stores.clock.now_ms()
     for window, end in zip(CALENDAR, periods(before, "UTC").ends, strict=True):
         told = states[f"team-jobs-{window}"]["t"]
         assert math.ceil((end - after) / 1000) <= told <= math.ceil((end - before) / 1000)
@@ -132,7 +132,7 @@ async def test_retry_after_is_not_before_the_window_begins_anew(bounds: Bounds, 
     await bounds.allow("team", jobs_minute=0, **{f"video_seconds_{window}": 0})
     before = await bounds.steady_minute()
     reply = await bounds.submit()
-    after = await bounds.stack.gateway.dispatch.now_ms()
+    after = await bounds.stack.gateway.stores.clock.now_ms()
     end = periods(before, "UTC").ends[list(CALENDAR).index(window)]  # type: ignore[arg-type]  # a word of the list
     told = int(reply.headers["retry-after"])
     assert math.ceil((end - after) / 1000) <= told <= math.ceil((end - before) / 1000)
@@ -141,12 +141,12 @@ async def test_retry_after_is_not_before_the_window_begins_anew(bounds: Bounds, 
 async def test_who_waits_for_retry_after_meets_no_rate_any_more(bounds: Bounds) -> None:
     """A rate that is used up for half a minute has room then, and a moment earlier it has none."""
     await bounds.allow("team", submits_minute=60)
-    name, before = keys.rate(bounds.ids["team"], "minute"), await bounds.stack.gateway.dispatch.now_ms()
+    name, before = keys.rate(bounds.ids["team"], "minute"), await bounds.stack.gateway.stores.clock.now_ms()
     room_ms = before + 30_000
     due_ms = room_ms + 59_000  # with sixty a minute, the sixtieth from there
     await bounds.redis.set(name, due_ms * 1000, px=120_000)
     reply = await bounds.submit()
-    after = await bounds.stack.gateway.dispatch.now_ms()
+    after = await bounds.stack.gateway.stores.clock.now_ms()
     told = int(reply.headers["retry-after"])
     assert reply.status_code == 429
     assert math.ceil((room_ms - after) / 1000) <= told <= 30

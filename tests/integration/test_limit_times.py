@@ -11,7 +11,7 @@ from app.domain.jobs import Priority
 from app.domain.limits import Owner, periods
 from app.store import keys
 from app.store.admission import AdmissionStore, Admitted, NewJob, Refused
-from app.store.limits import Clock
+from app.store.clock import ClockEstimate
 from tests.support.hand import DAY_MS
 from tests.support.limits import PRICE, SECONDS, Bounds
 from tests.support.stack import Stack
@@ -63,13 +63,15 @@ async def test_a_wrong_local_clock_changes_neither_admission_nor_period(
     """The store's clock is the only one: one job fits today and a second does not, whatever this machine says."""
     await bounds.allow("team", jobs_day=1)
     now_ms = await bounds.steady_minute()
-    admission = AdmissionStore(bounds.redis, Clock(wall), retention_ms=30 * DAY_MS)
+    admission = AdmissionStore(bounds.redis, ClockEstimate(wall), retention_ms=30 * DAY_MS)
     first = await admission.admit(new_job(bounds.stack))
     assert isinstance(first, Admitted)
     assert abs(first.job.created_ms - now_ms) < 10_000
     periods_of = await bounds.redis.hget(keys.job(bounds.hand.ref(first.job.id)), "periods")
     assert periods_of == starts(now_ms)
-    second = await AdmissionStore(bounds.redis, Clock(wall), retention_ms=30 * DAY_MS).admit(new_job(bounds.stack))
+    second = await AdmissionStore(bounds.redis, ClockEstimate(wall), retention_ms=30 * DAY_MS).admit(
+        new_job(bounds.stack)
+    )
     assert isinstance(second, Refused)
     assert second.limits[0].resets_ms == periods(now_ms, "UTC").ends[2]
 
@@ -125,7 +127,7 @@ async def test_a_forgotten_period_does_not_come_back_with_a_late_settlement(boun
 
 async def notices(bounds: Bounds) -> list[BudgetNotice]:
     """The alerts about money limits, in order."""
-    events = (await bounds.stack.gateway.events.after(bounds.ids["team"], "0")).events
+    events = (await bounds.stack.gateway.stores.events.after(bounds.ids["team"], "0")).events
     return [event for event in events if isinstance(event, BudgetNotice)]
 
 

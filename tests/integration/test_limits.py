@@ -133,7 +133,7 @@ async def test_a_disputed_job_keeps_what_it_holds_until_it_is_decided(bounds: Bo
     job = await bounds.hand.ended("[emu:422_content_policy]")
     (money,) = (await bounds.refused())["limits"]
     assert (money["used"], money["held"]) == ("0.00", "1.40")
-    assert await bounds.stack.gateway.ledger.decide_dispute(bounds.hand.ref(job.id), spend=False)
+    assert await bounds.stack.gateway.stores.ledger.decide_dispute(bounds.hand.ref(job.id), spend=False)
     await bounds.accepted()
 
 
@@ -147,7 +147,7 @@ async def test_a_limit_below_what_is_used_stops_admissions_and_not_the_jobs(boun
     assert (found["amount"], found["held"], found["left"]) == (1, 2, 0)
     await bounds.hand.completed(running.id)
     assert (await bounds.hand.finalized(running.id)).status == "succeeded"
-    await bounds.stack.gateway.dispatch.grant()
+    await bounds.stack.gateway.stores.slots.grant()
     assert (await bounds.hand.submit(waiting)).status == "running"
     standing = (await bounds.standing())["team jobs/total"]
     assert (standing["used"], standing["held"]) == (1, 1)
@@ -164,7 +164,7 @@ async def test_a_raise_is_in_force_until_its_end(bounds: Bounds) -> None:
     await bounds.accepted()
     assert (await bounds.refused())["limits"][0]["amount"] == "2.80"
     await limits.raise_for("test", team, limit("usd/day", 3 * PRICE), seconds=3600)
-    past = await bounds.stack.gateway.dispatch.now_ms() - 1
+    past = await bounds.stack.gateway.stores.clock.now_ms() - 1
     await bounds.redis.hset(keys.limits(team), "raise:usd/day", f"{3 * PRICE} {past}")
     (found,) = (await bounds.refused())["limits"]
     assert (found["amount"], found["held"], found["left"]) == ("1.40", "2.80", "0.00")
@@ -176,7 +176,7 @@ async def test_a_credit_makes_room_in_every_money_window(bounds: Bounds) -> None
     await bounds.steady_minute()
     await bounds.accepted()
     assert len(await bounds.in_the_way()) == 5
-    await bounds.stack.gateway.books.credit("test", bounds.ids["team"], micro=PRICE, reason="sorry")
+    await bounds.stack.gateway.ledger.credit("test", bounds.ids["team"], micro=PRICE, reason="sorry")
     await bounds.accepted()
     problem = await bounds.refused()
     assert [found["amount"] for found in problem["limits"]] == ["2.80"] * 5
@@ -197,7 +197,7 @@ async def test_queued_counts_only_what_waits_in_line(bounds: Bounds, hand: Hand)
     """A grant does not free the place, the claim does; a job that must wait again takes it back."""
     await bounds.allow("team", jobs_queued=1)
     job_id = await bounds.accepted()
-    await bounds.stack.gateway.dispatch.grant()
+    await bounds.stack.gateway.stores.slots.grant()
     assert await bounds.in_the_way() == {"team jobs/queued"}
     job = await hand.job(job_id)
     assert await hand.store.claim(job)

@@ -63,7 +63,7 @@ async def test_a_dispute_keeps_its_money_for_a_day_and_is_then_decided(
         assert await hand.money() == (PRICE, 0)
         ref = hand.ref(job.id)
         due_ms = await hand.redis.zscore(keys.due("dispute"), ref)
-        assert due_ms == pytest.approx(await stack.gateway.dispatch.now_ms() + DAY_MS, abs=10_000)
+        assert due_ms == pytest.approx(await stack.gateway.stores.clock.now_ms() + DAY_MS, abs=10_000)
         await decide_disputes(stack.gateway)
         assert (await hand.job(job.id)).money is Money.DISPUTED
         await hand.make_due("dispute", ref)
@@ -73,7 +73,7 @@ async def test_a_dispute_keeps_its_money_for_a_day_and_is_then_decided(
         assert decided.charged_micro == money[1]
         assert await hand.entries(job.id) == ["reserve", "dispute", "settle" if money[1] else "release"]
         assert await hand.due("dispute") == []
-        assert not await stack.gateway.ledger.decide_dispute(ref, spend=True)
+        assert not await stack.gateway.stores.ledger.decide_dispute(ref, spend=True)
 
 
 async def test_a_job_cancelled_in_the_line_is_free(hand: Hand) -> None:
@@ -84,7 +84,7 @@ async def test_a_job_cancelled_in_the_line_is_free(hand: Hand) -> None:
     assert (reply.status_code, reply.json()["status"], reply.json()["charged_usd"]) == (202, "canceled", "0.00")
     again = await hand.stack.api.post(f"/v1/jobs/{job_id}/cancel")
     assert (again.status_code, again.json()["code"]) == (409, "already_ended")
-    assert await hand.gateway.dispatch.grant() == 0
+    assert await hand.gateway.stores.slots.grant() == 0
     assert await hand.money() == (0, 0)
     assert await hand.posts() == before
 
@@ -105,7 +105,7 @@ async def test_a_running_job_that_fal_cancels_is_disputed(hand: Hand) -> None:
     job = await hand.bought("[emu:slow]")
     reply = await hand.stack.api.post(f"/v1/jobs/{job.id}/cancel")
     assert reply.json()["cancel_requested_at"] is not None
-    assert await hand.redis.zscore(keys.due("poll"), hand.ref(job.id)) <= await hand.gateway.dispatch.now_ms()
+    assert await hand.redis.zscore(keys.due("poll"), hand.ref(job.id)) <= await hand.gateway.stores.clock.now_ms()
     ended = await hand.finalized((await hand.completed(job.id)).id)
     assert (ended.status, ended.money) == (Status.CANCELED, Money.DISPUTED)
     assert ended.error is not None

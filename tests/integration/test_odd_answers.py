@@ -177,9 +177,9 @@ async def test_two_jobs_with_one_id_of_fals_ring_an_alarm(store: RedisServer, em
         hand = Hand(stack)
         first = await ended(hand, fal, COMPLETED, CLIP)
         assert await hand.store.takes_request(first, "abc-1") is None
-        assert await hand.gateway.alarms.newest(9) == []
+        assert await hand.gateway.stores.alarms.newest(9) == []
         second = await ended(hand, fal, COMPLETED, CLIP)
-        (alarm,) = await hand.gateway.alarms.newest(9)
+        (alarm,) = await hand.gateway.stores.alarms.newest(9)
         assert (alarm.kind, alarm.job, alarm.upstream_request_id) == ("shared_request", second.id, "abc-1")
         assert first.id in alarm.message
 

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 async def entries(hand: Hand) -> list[Entry]:
     """The team's ledger as the program reads it."""
-    return await hand.gateway.ledger.entries(hand.team)
+    return await hand.gateway.stores.ledger.entries(hand.team)
 
 
 async def test_entries_of_either_form_say_the_same(hand: Hand) -> None:
@@ -35,7 +35,7 @@ async def test_entries_of_either_form_say_the_same(hand: Hand) -> None:
         "reserve",
         "settle",
     ]
-    assert (await hand.gateway.books.verify()).differences == []
+    assert (await hand.gateway.ledger.verify()).differences == []
 
 
 async def test_a_settlement_names_its_reservation_on_another_page(hand: Hand) -> None:
@@ -43,11 +43,11 @@ async def test_a_settlement_names_its_reservation_on_another_page(hand: Hand) ->
     await hand.ended()
     reserve, settle = await entries(hand)
     assert (settle.job, settle.user, settle.periods) == (reserve.job, reserve.user, reserve.periods)
-    assert await hand.gateway.ledger.page(hand.team, before=None, count=1) == [settle]
+    assert await hand.gateway.stores.ledger.page(hand.team, before=None, count=1) == [settle]
     name = keys.ledger(hand.team)
     ((_, row),) = await hand.redis.xrange(name, count=1)
     await hand.redis.xdel(name, reserve.id)
-    assert any(one.key == name for one in (await hand.gateway.books.verify()).differences)
+    assert any(one.key == name for one in (await hand.gateway.ledger.verify()).differences)
     ((settle_id, ended),) = await hand.redis.xrange(name)
     await hand.redis.delete(name)
     await hand.redis.xadd(name, row, id=reserve.id)
@@ -63,6 +63,6 @@ async def test_a_record_that_an_older_version_packed_is_read(hand: Hand) -> None
     assert (await hand.stack.api.get(f"/v1/jobs/{job.id}")).json() == before
     assert await hand.job(job.id) == job
     assert await hand.store.has_request(job.upstream_request_id or "") == hand.ref(job.id)
-    await hand.gateway.books.correct_job("test", hand.team, job.id, actual=0, reason="x")
+    await hand.gateway.ledger.correct_job("test", hand.team, job.id, actual=0, reason="x")
     assert (await hand.stack.api.delete(f"/v1/jobs/{job.id}")).status_code == 204
     assert (await hand.job(job.id)).erased

@@ -66,13 +66,13 @@ async def test_the_status_says_who_has_what(admin: Administrator, hand: Hand) ->
     await hand.bought()
     for _ in range(2):
         await hand.admit()
-    await hand.gateway.dispatch.grant()
+    await hand.gateway.stores.slots.grant()
     await hand.gateway.administration.change_team("test", hand.team, weight=3)
     for pid, role in enumerate(("lanes", "work", "work")):
-        await hand.gateway.dispatch.beat(f"host:{pid}", role=role)
-    await hand.gateway.buying.report("busy")
-    await hand.gateway.buying.report("failed", "fal cannot be reached at the moment.")
-    await hand.gateway.alarms.ring("orphan", "a second request", job=held.id, upstream_request_id="r1")
+        await hand.gateway.stores.heartbeats.beat(f"host:{pid}", role=role)
+    await hand.gateway.stores.buying.report("busy")
+    await hand.gateway.stores.buying.report("failed", "fal cannot be reached at the moment.")
+    await hand.gateway.stores.alarms.ring("orphan", "a second request", job=held.id, upstream_request_id="r1")
     seen = await acted(admin, "GET", "status")
     assert seen["slots"] == {"used": 4, "allowed": 2, "configured": 10}
     assert seen["breaker"]["failures"] == 1
@@ -241,17 +241,17 @@ async def test_a_paused_team_waits_and_reads_why(admin: Administrator, stack: St
     async with calling(stack, await stranger(stack)) as theirs:
         other = (await theirs.post("/v1/jobs", json=stack.body())).json()
         assert other["upstream_paused"] is None
-    assert await hand.gateway.dispatch.grant() == 1
+    assert await hand.gateway.stores.slots.grant() == 1
     assert (await acted(admin, "GET", "status"))["pauses"] == [{"team": hand.team, "name": "test", "reason": WHY}]
     assert (await acted(admin, "POST", "resume", {"team": hand.team}))["upstream_paused"] is None
     assert (await stack.job(waiting))["upstream_paused"] is None
-    assert await hand.gateway.dispatch.grant() == 2
+    assert await hand.gateway.stores.slots.grant() == 2
 
 
 async def test_everybody_is_paused_and_resumed_and_the_breaker_closes(admin: Administrator, hand: Hand) -> None:
     """Without a team; a pause by name stays, and the reply says so; each act is a line with its reason."""
     await hand.admit()
-    await hand.gateway.buying.report("account", "fal refuses the gateway's key or account.")
+    await hand.gateway.stores.buying.report("account", "fal refuses the gateway's key or account.")
     await acted(admin, "POST", "pause", {"team": hand.team, "reason": "by name"})
     assert (await acted(admin, "POST", "pause", {"reason": WHY}))["team"] is None
     seen = await acted(admin, "GET", "status")
@@ -261,9 +261,9 @@ async def test_everybody_is_paused_and_resumed_and_the_breaker_closes(admin: Adm
     assert await acted(admin, "POST", "resume", {"reason": "November"}) == {"team": None, "upstream_paused": None}
     seen = await acted(admin, "GET", "status")
     assert ([pause["team"] for pause in seen["pauses"]], seen["breaker"]["open"]) == ([hand.team], False)
-    assert await hand.gateway.dispatch.grant() == 0
+    assert await hand.gateway.stores.slots.grant() == 0
     await acted(admin, "POST", "resume", {"team": hand.team})
-    assert await hand.gateway.dispatch.grant() == 1
+    assert await hand.gateway.stores.slots.grant() == 1
     lines = [(line["action"], line["target"], line["details"]) for line in (await admin.audit())[:4]]
     assert lines[::-1] == [
         ("buying.pause", hand.team, {"reason": "by name"}),
@@ -276,11 +276,11 @@ async def test_everybody_is_paused_and_resumed_and_the_breaker_closes(admin: Adm
 async def test_a_resume_forgets_how_much_the_failures_weighed(hand: Hand) -> None:
     """Two unknown outcomes, a resume, two more: it stays closed."""
     for _ in range(2):
-        await hand.gateway.buying.report("unknown", "unclear")
+        await hand.gateway.stores.buying.report("unknown", "unclear")
     await hand.gateway.operations.resume("test", team=None)
     for _ in range(2):
-        assert await hand.gateway.buying.report("unknown", "unclear") == ""
-    assert await hand.gateway.buying.report("unknown", "unclear") == "opened"
+        assert await hand.gateway.stores.buying.report("unknown", "unclear") == ""
+    assert await hand.gateway.stores.buying.report("unknown", "unclear") == "opened"
 
 
 async def test_a_pause_does_not_outlive_its_team(admin: Administrator, hand: Hand) -> None:

@@ -75,7 +75,7 @@ async def test_what_is_packed_is_found(hand: Hand) -> None:
         listed = (await hand.stack.api.get("/v1/jobs", params={"model": model})).json()["data"]
         assert [one["id"] for one in listed] == found
     assert await hand.store.has_request(job.upstream_request_id or "") == hand.ref(job.id)
-    await hand.gateway.books.correct_job("test", hand.team, job.id, actual=1, reason="x")
+    await hand.gateway.ledger.correct_job("test", hand.team, job.id, actual=1, reason="x")
     corrected = await hand.job(job.id)
     assert (corrected, corrected.periods) == (replace(job, charged_micro=1), job.periods)
     assert (await hand.stack.api.delete(f"/v1/jobs/{job.id}")).status_code == 204
@@ -87,10 +87,10 @@ async def test_what_is_packed_is_found(hand: Hand) -> None:
 async def test_a_correction_that_is_refused_leaves_the_record_packed(hand: Hand) -> None:
     """Less than nothing would be spent: not a field is another."""
     job = await hand.ended()
-    await hand.gateway.books.correct("test", hand.team, micro=-1, reason="x")
+    await hand.gateway.ledger.correct("test", hand.team, micro=-1, reason="x")
     before = await hand.redis.hgetall(keys.job(hand.ref(job.id)))
     with pytest.raises(Conflict):
-        await hand.gateway.books.correct_job("test", hand.team, job.id, actual=0, reason="x")
+        await hand.gateway.ledger.correct_job("test", hand.team, job.id, actual=0, reason="x")
     assert await hand.redis.hgetall(keys.job(hand.ref(job.id))) == before
 
 
@@ -98,6 +98,6 @@ async def test_a_dispute_of_a_packed_job_is_decided(hand: Hand) -> None:
     """By scripts, which find in its record what they need."""
     job = await hand.ended("[emu:422_content_policy]")
     assert job.money is Money.DISPUTED
-    assert await hand.gateway.ledger.decide_dispute(hand.ref(job.id), spend=True)
+    assert await hand.gateway.stores.ledger.decide_dispute(hand.ref(job.id), spend=True)
     assert await hand.entries(job.id) == ["reserve", "dispute", "settle"]
-    assert (await hand.gateway.books.verify()).differences == []
+    assert (await hand.gateway.ledger.verify()).differences == []

@@ -49,7 +49,7 @@ async def succeeded(ears: Ears) -> None:
     hand = ears.hand
     job_id = await hand.admit(metadata={"a": "b"})
     await ears.listen()
-    await hand.gateway.dispatch.grant()
+    await hand.gateway.stores.slots.grant()
     await hand.submit(job_id)
     await ears.listen()
     await hand.completed(job_id)
@@ -61,7 +61,7 @@ async def succeeded(ears: Ears) -> None:
     assert (last["charged_usd"], last["status"]) == ("1.40", "succeeded")
     assert [event["data"]["output"] for event in ears.told[:-1]] == [None] * 4
     assert [event["data"]["submitted_at"] is None for event in ears.told] == [True, True, False, False, False]
-    await hand.gateway.books.correct_job("test", hand.team, job.id, actual=0, reason="x")
+    await hand.gateway.ledger.correct_job("test", hand.team, job.id, actual=0, reason="x")
 
 
 async def disputed(ears: Ears) -> None:
@@ -70,7 +70,7 @@ async def disputed(ears: Ears) -> None:
     await ears.listen()
     assert ears.told[-1]["data"]["charged_usd"] is None
     assert ears.told[-1]["data"]["error"]
-    await ears.hand.gateway.ledger.decide_dispute(ears.hand.ref(job.id), spend=True)
+    await ears.hand.gateway.stores.ledger.decide_dispute(ears.hand.ref(job.id), spend=True)
     assert (await ears.hand.job(job.id)).charged_micro
 
 
@@ -125,7 +125,7 @@ async def test_an_event_is_forgotten_with_its_job(hand: Hand) -> None:
     assert await hand.redis.delete(keys.job(hand.ref(gone.id)))
     told = (await hand.stack.api.get("/v1/events")).json()
     assert {event["data"]["id"] for event in told["data"]} == {there.id}
-    newest = await hand.gateway.events.newest_id(hand.team)
+    newest = await hand.gateway.stores.events.newest_id(hand.team)
     assert (told["next_cursor"], told["has_more"]) == (newest, False)
     assert await hand.redis.xdel(keys.events(hand.team), newest)
     told = (await hand.stack.api.get("/v1/events", params={"cursor": "0-0", "limit": 1})).json()

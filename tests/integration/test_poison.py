@@ -11,7 +11,7 @@ import pytest
 from app.domain.deliveries import ATTEMPT_LEASE_MS
 from app.domain.jobs import Money, Status
 from app.store import keys
-from app.store.dispatch import SetAside
+from app.store.quarantine import Quarantined
 from tests.support.emulator import Emulator
 from tests.support.endpoints import chief, endpoint, later, sent, taken
 from tests.support.hand import Hand
@@ -33,7 +33,7 @@ CLIP = Reply(200, body=b'{"video": {"url": "https://v3.fal.media/files/a/output.
 async def dies_with(hand: Hand, step: str, ref: str) -> None:
     """A worker takes the ref up and is never seen again; what it had in hand comes due."""
     await hand.make_due(step, ref)
-    assert await hand.gateway.dispatch.take_up(step, ref, hidden_ms=1000)
+    assert await hand.gateway.stores.quarantine.acquire(step, ref, hidden_ms=1000)
 
 
 async def marks(hand: Hand) -> list[str]:
@@ -56,7 +56,7 @@ async def test_the_third_worker_does_not_take_it_up(hand: Hand) -> None:
     for _ in range(2):
         await dies_with(hand, "finalize", ref)
     await hand.make_due("finalize", ref)
-    with pytest.raises(SetAside):
+    with pytest.raises(Quarantined):
         await finalize(hand.gateway, ref)
     assert await hand.due("finalize") == []
     now = await hand.job(job.id)
@@ -64,7 +64,7 @@ async def test_the_third_worker_does_not_take_it_up(hand: Hand) -> None:
     (row,) = await command(hand, "jobs", "aside", "--json")
     assert (row["step"], row["id"]) == ("finalize", job.id)
     assert await command(hand, "jobs", "release", job.id, "--json") == [{"step": "finalize", "id": job.id}]
-    assert await hand.gateway.dispatch.aside() == []
+    assert await hand.gateway.stores.quarantine.steps() == []
     assert (await hand.finalize(job.id)).status is Status.SUCCEEDED
     assert await marks(hand) == []
 
@@ -72,8 +72,8 @@ async def test_the_third_worker_does_not_take_it_up(hand: Hand) -> None:
 async def test_what_is_not_set_aside_is_not_released(hand: Hand) -> None:
     """A wrong id makes nothing due."""
     job = await hand.completed((await hand.bought()).id)
-    assert not await hand.gateway.dispatch.release("finalize", hand.ref(job.id))
-    assert not await hand.gateway.dispatch.release("deliver", hand.ref(job.id))
+    assert not await hand.gateway.stores.quarantine.release("finalize", hand.ref(job.id))
+    assert not await hand.gateway.stores.quarantine.release("deliver", hand.ref(job.id))
     assert await hand.due("deliver") == []
 
 
@@ -94,20 +94,20 @@ async def test_a_step_that_fails_counts_like_a_death(hand: Hand) -> None:
     async def fails() -> None:
         await hand.make_due("finalize", ref)
         with pytest.raises(ZeroDivisionError):
-            async with hand.gateway.dispatch.in_hand("finalize", ref, hidden_ms=1000):
+            async with hand.gateway.stores.quarantine.lease("finalize", ref, hidden_ms=1000):
                 raise ZeroDivisionError
 
     await fails()
     await hand.make_due("finalize", ref)
-    async with hand.gateway.dispatch.in_hand("finalize", ref, hidden_ms=1000) as taken_ms:
+    async with hand.gateway.stores.quarantine.lease("finalize", ref, hidden_ms=1000) as taken_ms:
         assert taken_ms
     assert await marks(hand) == []
     for _ in range(2):
         await fails()
     await hand.make_due("finalize", ref)
-    with pytest.raises(SetAside):
+    with pytest.raises(Quarantined):
         await finalize(hand.gateway, ref)
-    assert [row[:2] for row in await hand.gateway.dispatch.aside()] == [("finalize", ref)]
+    assert [row[:2] for row in await hand.gateway.stores.quarantine.steps()] == [("finalize", ref)]
     assert (await hand.job(job.id)).status is Status.FINALIZING
 
 
@@ -116,13 +116,13 @@ async def test_a_store_that_was_away_is_no_death(store: RedisServer, emulator: E
     async with open_stack(store, emulator) as stack:
         hand = Hand(stack)
         jobs = [await hand.completed((await hand.bought()).id) for _ in range(2)]
-        dispatch = stack.gateway.dispatch
+        stores = stack.gateway.stores
         ref = hand.ref(jobs[0].id)
-        assert await dispatch.take_up("finalize", ref, hidden_ms=1000)
+        assert await stores.quarantine.acquire("finalize", ref, hidden_ms=1000)
         store.freeze()
         try:
             with pytest.raises(Exception, match="store"):
-                await dispatch.give_back("finalize", ref)
+                await stores.quarantine.end_lease("finalize", ref)
         finally:
             store.thaw()
         await hand.finalize(jobs[1].id)
@@ -137,7 +137,7 @@ async def test_what_was_in_hand_beside_it_is_worked_on_alone(hand: Hand) -> None
     for ref in refs:
         await dies_with(hand, "finalize", ref)
         await hand.make_due("finalize", ref)
-    assert await hand.gateway.dispatch.suspects("finalize", refs) == set(refs)
+    assert await hand.gateway.stores.quarantine.leased("finalize", refs) == set(refs)
     loop = asyncio.get_running_loop()
     runtime = await loop.run_in_executor(None, lambda: Runtime(hand.stack.settings, queue="work"))
     try:
@@ -156,23 +156,25 @@ async def test_a_delivery_that_ends_its_workers_is_a_dead_letter(hand: Hand, rec
         await hand.admit()
         for _ in range(2):
             ((ref, destination),) = await taken(hand)
-            dispatch = hand.gateway.dispatch
-            assert await dispatch.take_up("deliver", ref, hidden_ms=ATTEMPT_LEASE_MS, destination=destination)
+            stores = hand.gateway.stores
+            assert await stores.quarantine.acquire(
+                "deliver", ref, hidden_ms=ATTEMPT_LEASE_MS, destination=destination
+            )
             await later(hand, made["id"], ms=ATTEMPT_LEASE_MS)
         await hand.admit()  # one place there: it waits behind the poison
         assert [handed[0] for handed in await taken(hand)] == [ref]
-        with pytest.raises(SetAside):
+        with pytest.raises(Quarantined):
             await deliver(hand.gateway, ref, destination=destination)
         assert await sent(hand) == 1
         (dead,) = (await api.get("/v1/deliveries", params={"status": "dead"})).json()["data"]
         (attempt,) = dead["attempts"]
         assert (attempt["status"], attempt["outcome"], attempt["error"]) == (None, "worker_died", "worker_died")
-        assert [row[:2] for row in await dispatch.aside()] == [("deliver", ref)]
+        assert [row[:2] for row in await stores.quarantine.steps()] == [("deliver", ref)]
         if way == "replay":
             assert (await api.post(f"/v1/deliveries/{dead['id']}/replay")).status_code == 202
         else:
             await command(hand, "jobs", "release", dead["id"], "--json")
-        assert await dispatch.aside() == []
+        assert await stores.quarantine.steps() == []
         assert (await api.get("/v1/deliveries", params={"status": "dead"})).json()["data"] == []
         assert await sent(hand) == 1
         shown = (await api.get("/v1/deliveries", params={"status": "delivered"})).json()["data"]
@@ -229,7 +231,7 @@ async def test_one_poisonous_job_ends_two_workers_and_stops_nobody(store: RedisS
             async def set_aside() -> bool:
                 for job_id in (poison, *others):  # instead of waiting until what a dead worker had is due again
                     await hand.make_due("finalize", hand.ref(job_id))
-                return await hand.gateway.dispatch.aside() != []
+                return await hand.gateway.stores.quarantine.steps() != []
 
             await wait_until(set_aside, "the poison is set aside", timeout=60, interval=0.5)
             for job_id in others:
@@ -240,10 +242,12 @@ async def test_one_poisonous_job_ends_two_workers_and_stops_nobody(store: RedisS
             assert await hand.money() == (PRICE, 4 * PRICE)
 
             async def alarmed() -> bool:
-                return [(one.kind, one.job) for one in await hand.gateway.alarms.newest(10)] == [("poison", poison)]
+                return [(one.kind, one.job) for one in await hand.gateway.stores.alarms.newest(10)] == [
+                    ("poison", poison)
+                ]
 
             await wait_until(alarmed, "an administrator is told")
             fal.deadly = False
-            assert await hand.gateway.dispatch.release("finalize", hand.ref(poison))
+            assert await hand.gateway.stores.quarantine.release("finalize", hand.ref(poison))
             await stack.until(poison, "succeeded")
         assert sum(request.method == "POST" for request in receiver.requests) == 5

@@ -236,7 +236,7 @@ async def test_a_job_that_did_not_start_in_time_fails_free(hand: Hand) -> None:
     assert job.error is not None
     assert (job.error.code, job.error.retryable) == ("start_timeout", True)
     assert await hand.money() == (0, 0)
-    assert await hand.gateway.dispatch.grant() == 0
+    assert await hand.gateway.stores.slots.grant() == 0
     assert await hand.posts() == before
 
 
@@ -252,7 +252,7 @@ async def test_a_job_past_its_deadline_in_line_fails_free(hand: Hand, waiting: s
     assert (job.status, job.money) == (Status.FAILED, Money.RELEASED)
     assert job.error is not None
     assert job.error.code == "deadline_exceeded"
-    counts = await hand.gateway.dispatch.counts()
+    counts = await hand.gateway.stores.due.counts()
     assert {name: number for name, number in counts.items() if number} == {}
 
 

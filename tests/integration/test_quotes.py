@@ -116,7 +116,7 @@ def shots(*seconds: int) -> list[dict[str, str]]:
 async def pushed_through(hand: Hand, job_ids: list[str]) -> list[Job]:
     """Bought, polled and finalized together; the jobs at their end."""
     gateway = hand.gateway
-    while await gateway.dispatch.grant():
+    while await gateway.stores.slots.grant():
         pass
     at_once = asyncio.Semaphore(8)
 
@@ -159,7 +159,7 @@ async def test_a_quote_is_what_is_settled_and_what_fal_charges(stack: Stack) -> 
         ids.append(submitted.json()["id"])
     jobs = await pushed_through(hand, ids)
     charges = await charged_by_fal(stack.emulator)
-    entries = await stack.gateway.ledger.entries(hand.team)
+    entries = await stack.gateway.stores.ledger.entries(hand.team)
     settled = {entry.job: entry for entry in entries if entry.type == "settle"}
     wrong = []
     for case, job in zip(tried, jobs, strict=True):
@@ -203,7 +203,7 @@ async def test_a_price_that_changes_meanwhile_changes_no_settlement(stack: Stack
         ended = await hand.job(job.id)
         assert (ended.quoted_micro, ended.charged_micro) == (1_400_000, 1_400_000)
         assert ended.price_version != other.version
-        entries = [one for one in await repriced.ledger.entries(hand.team) if one.job == job.id]
+        entries = [one for one in await repriced.stores.ledger.entries(hand.team) if one.job == job.id]
         assert {(one.amount, one.price_version) for one in entries} == {(1_400_000, ended.price_version)}
         await hand.make_due("billing", hand.ref(job.id))
         await reconcile(repriced)

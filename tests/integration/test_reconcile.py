@@ -83,10 +83,10 @@ async def test_what_a_killed_worker_bought_is_adopted(hand: Hand) -> None:
     image = await uploaded(hand.stack.api)
     body = {"prompt": "a lake that a killed worker bought", "image_url": image}
     job_id = (await hand.stack.submit(input=body))["id"]
-    await hand.gateway.dispatch.grant()
+    await hand.gateway.stores.slots.grant()
     job = await hand.job(job_id)
     nonce = await hand.store.claim(job)
-    marker = make_marker(await hand.gateway.secrets.of_markers(), job_id, nonce or "")
+    marker = make_marker(await hand.gateway.stores.secrets.of_markers(), job_id, nonce or "")
     sent = marked_input(job, marker)
     await hand.gateway.fal.submit(job.model, sent, start_timeout=None, marker=str(marker), webhook_url=None)
     await known_to_fal(hand, job)
@@ -135,7 +135,7 @@ async def bought_again(hand: Hand, job: Job, *, nonce: str = "") -> str:
     (first,) = await at_fal(hand, job)
     payload = dict(first["payload"])
     if nonce:
-        payload = marked_input(job, make_marker(await hand.gateway.secrets.of_markers(), job.id, nonce))
+        payload = marked_input(job, make_marker(await hand.gateway.stores.secrets.of_markers(), job.id, nonce))
     async with FalCaller(hand.stack.emulator.url) as caller:
         again = await caller.web.post(f"/{job.model}", json=payload)
     await known_to_fal(hand, job)
@@ -158,7 +158,7 @@ async def test_of_two_requests_one_is_adopted_and_the_other_cancelled(hand: Hand
 async def test_what_an_attempt_bought_that_seemed_refused_is_adopted(hand: Hand) -> None:
     """The present attempt is not at fal, an older one is: it is paid for, so it is the job's."""
     job = await held(hand, "[emu:drop_before_accept:1]")
-    marker = make_marker(await hand.gateway.secrets.of_markers(), job.id, "0" * 32)
+    marker = make_marker(await hand.gateway.stores.secrets.of_markers(), job.id, "0" * 32)
     async with FalCaller(hand.stack.emulator.url) as caller:
         await caller.web.post(f"/{job.model}", json=marked_input(job, marker))
     await known_to_fal(hand, job)
@@ -173,7 +173,7 @@ async def test_a_look_that_was_cut_short_is_gone_on_with(hand: Hand) -> None:
     job = await held(hand, "[emu:drop_after_accept:1][emu:slow]")
     second = await bought_again(hand, job)
     first = (await at_fal(hand, job))[0]["request_id"]
-    await hand.gateway.dispatch.add_due("resolve", [hand.ref(job.id)])
+    await hand.gateway.stores.due.add("resolve", [hand.ref(job.id)])
     assert await hand.store.adopt(job, nonce=job.nonce or "", upstream_request_id=first, poll_ms=0)
     assert await resolve_held(hand.gateway) == 1
     assert await resolve_held(hand.gateway) == 0
@@ -185,7 +185,7 @@ async def test_a_look_that_was_cut_short_is_gone_on_with(hand: Hand) -> None:
 async def test_what_an_operator_ended_is_not_brought_back(hand: Hand) -> None:
     """A failed job stays failed; the request that turns up is an orphan."""
     job = await held(hand, "[emu:drop_after_accept:1][emu:slow]")
-    await hand.gateway.dispatch.add_due("resolve", [hand.ref(job.id)])
+    await hand.gateway.stores.due.add("resolve", [hand.ref(job.id)])
     await hand.gateway.operations.resolve("test", job.id, "fail", charged=False)
     await resolve_held(hand.gateway)
     (request,) = await at_fal(hand, job)
@@ -206,11 +206,11 @@ async def test_another_teams_request_is_never_taken(hand: Hand) -> None:
     async with httpx.AsyncClient(transport=transport, base_url="http://filmgate.test", headers=headers) as api:
         body = {"prompt": (mine.input or {})["prompt"], "image_url": await uploaded(api)}
         reply = await api.post("/v1/jobs", json={"input": body})
-    other = await hand.gateway.job_store.find(reply.json()["id"])
+    other = await hand.gateway.stores.jobs.find(reply.json()["id"])
     assert other is not None
-    await hand.gateway.dispatch.grant()
-    outcome = await hand.gateway.job_store.claim(other)
-    marker = make_marker(await hand.gateway.secrets.of_markers(), other.id, outcome or "")
+    await hand.gateway.stores.slots.grant()
+    outcome = await hand.gateway.stores.jobs.claim(other)
+    marker = make_marker(await hand.gateway.stores.secrets.of_markers(), other.id, outcome or "")
     sent = marked_input(other, marker)
     assert sent != other.input
     await hand.gateway.fal.submit(other.model, sent, start_timeout=None, marker=str(marker), webhook_url=None)
@@ -218,8 +218,8 @@ async def test_another_teams_request_is_never_taken(hand: Hand) -> None:
     assert isinstance(await looked(hand, mine), int)
     assert (await hand.job(mine.id)).status is Status.HELD
     assert await hand.store.hold(other, nonce=outcome or "", reason="test")
-    await resolve(hand.gateway, f"{other.team}/{other.id}", await hand.gateway.dispatch.now_ms())
-    adopted = await hand.gateway.job_store.find(other.id)
+    await resolve(hand.gateway, f"{other.team}/{other.id}", await hand.gateway.stores.clock.now_ms())
+    adopted = await hand.gateway.stores.jobs.find(other.id)
     assert adopted is not None
     assert adopted.upstream_request_id == (await at_fal(hand, mine))[0]["request_id"]
 
@@ -288,11 +288,11 @@ async def test_without_a_whole_listing_nothing_is_decided(
 
 async def resolve_due(hand: Hand, job: Job) -> None:
     """Every held job has its time in this step, and only this one's has come."""
-    await hand.gateway.dispatch.add_due("resolve", await hand.store.held())
+    await hand.gateway.stores.due.add("resolve", await hand.store.held())
     for ref in await hand.due("resolve"):
         if ref != hand.ref(job.id):
-            later_ms = await hand.gateway.dispatch.now_ms() + DAY_MS
-            await hand.gateway.dispatch.look_again("resolve", {ref: later_ms})
+            later_ms = await hand.gateway.stores.clock.now_ms() + DAY_MS
+            await hand.gateway.stores.due.reschedule("resolve", {ref: later_ms})
 
 
 async def test_a_history_that_lags_is_waited_for(hand: Hand, historian: Emulator) -> None:

@@ -189,7 +189,7 @@ async def test_many_replays_are_spread_so_that_the_consumer_is_not_flooded(hand:
             name = keys.waiting(f"{hand.team}/{made['id']}")
             due = [score for _, score in await hand.redis.zrange(name, 0, -1, withscores=True)]
             assert all(later - earlier >= REPLAY_SPACING_MS for earlier, later in pairwise(due))
-        now_ms = await hand.gateway.dispatch.now_ms()
+        now_ms = await hand.gateway.stores.clock.now_ms()
         ahead_ms = max(due) - now_ms
         assert count * REPLAY_SPACING_MS - 5_000 < ahead_ms <= 2 * count * REPLAY_SPACING_MS
 
@@ -200,10 +200,10 @@ async def test_replays_are_limited_by_the_minute(hand: Hand) -> None:
         await endpoint(api, "https://consumer.example/hook", events=["job.queued"])
         await hand.admit()
         (one,) = await log(api)
-        before_ms = await hand.gateway.dispatch.now_ms()
+        before_ms = await hand.gateway.stores.clock.now_ms()
         assert (await replay(api))["replayed"] == 0
         await replay_one(api, one["id"])
-        after_ms = await hand.gateway.dispatch.now_ms()
+        after_ms = await hand.gateway.stores.clock.now_ms()
         for what, number in (("replay", REPLAYS_PER_MINUTE), ("replays", BULK_REPLAYS_PER_MINUTE)):
             rate, turn_ms = keys.rate(hand.team, what), 60_000 / number
             assert before_ms + turn_ms - 1 <= int(await hand.redis.get(rate)) <= after_ms + turn_ms + 1

@@ -76,7 +76,7 @@ async def test_after_proof_it_is_sent_again_once(resubmitting: Hand) -> None:
     assert (now.status, now.nonce, now.attempt) == (Status.QUEUED, None, 1)
     assert await alarms(hand) == [("resubmitted", job.id, "")]
     await looked(hand, job, after_ms=THREE_LOOKS[2] + MINUTE_MS)
-    await hand.gateway.dispatch.grant()
+    await hand.gateway.stores.slots.grant()
     again = await hand.submit(job.id)
     assert (again.status, again.attempt) == (Status.RUNNING, 2)
     assert again.nonce != job.nonce

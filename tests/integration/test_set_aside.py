@@ -7,8 +7,8 @@ import pytest
 from app.domain.errors import StoreUnavailable
 from app.domain.jobs import Job, Money, Status
 from app.store import keys
-from app.store.dispatch import FAILURES, SetAside
 from app.store.jobs import LAST_MS
+from app.store.quarantine import MAX_FAILURES, Quarantined
 from tests.support.admin import Administrator
 from tests.support.emulator import Emulator
 from tests.support.hand import Hand
@@ -25,18 +25,18 @@ POISON = "no/id"  # of which no URL can be built: whoever reads it fails
 async def fails(hand: Hand, step: str, job: Job, seen: type[Exception]) -> None:
     """The step fails once on the job; its caller sees this."""
     with pytest.raises(seen):
-        async with hand.gateway.dispatch.counting(step, hand.ref(job.id)):
+        async with hand.gateway.stores.quarantine.counting_failures(step, hand.ref(job.id)):
             raise ZeroDivisionError
 
 
 async def set_aside(hand: Hand, step: str, job: Job) -> None:
     """The step fails on the job until nobody takes it up any more."""
     ref = hand.ref(job.id)
-    for _ in range(FAILURES - 1):
+    for _ in range(MAX_FAILURES - 1):
         await fails(hand, step, job, ZeroDivisionError)
-        assert await hand.gateway.dispatch.aside() == []
-    await fails(hand, step, job, SetAside)
-    assert [row[:2] for row in await hand.gateway.dispatch.aside()] == [(step, ref)]
+        assert await hand.gateway.stores.quarantine.steps() == []
+    await fails(hand, step, job, Quarantined)
+    assert [row[:2] for row in await hand.gateway.stores.quarantine.steps()] == [(step, ref)]
     assert await hand.slot(job.id) is None
 
 
@@ -53,7 +53,7 @@ async def in_state(hand: Hand, status: Status) -> Job:
 
 async def long_past(hand: Hand, job: Job) -> None:
     """Let the job's deadline have passed so long ago that it is given up."""
-    past_ms = await hand.gateway.dispatch.now_ms() - LAST_MS - 1
+    past_ms = await hand.gateway.stores.clock.now_ms() - LAST_MS - 1
     await hand.write(job.id, deadline_ms=past_ms, **({"submitted_ms": past_ms} if job.submitted_ms else {}))
 
 
@@ -75,11 +75,11 @@ async def test_three_jobs_that_nobody_can_look_at_stop_nobody(
             async def all_aside() -> bool:
                 for job in poisoned:  # instead of waiting until they are due again
                     await hand.make_due("poll", hand.ref(job.id))
-                return len(await hand.gateway.dispatch.aside()) == len(poisoned)
+                return len(await hand.gateway.stores.quarantine.steps()) == len(poisoned)
 
             await wait_until(all_aside, "all three are set aside", timeout=60, interval=0.3)
             await stack.until(honest, "succeeded")
-            rung = {one.job for one in await hand.gateway.alarms.newest(10) if one.kind == "poison"}
+            rung = {one.job for one in await hand.gateway.stores.alarms.newest(10) if one.kind == "poison"}
             assert rung == {job.id for job in poisoned}
             mended, failed, late = poisoned
             assert await hand.money() == (3 * PRICE, PRICE)
@@ -98,7 +98,7 @@ async def test_three_jobs_that_nobody_can_look_at_stop_nobody(
             view = await stack.until(late.id, "failed")
             assert view["error"]["code"] == "deadline_exceeded"
             assert (await hand.job(late.id)).money is Money.DISPUTED
-        assert await hand.gateway.dispatch.aside() == []
+        assert await hand.gateway.stores.quarantine.steps() == []
         assert await hand.redis.zrange(keys.SLOTS, 0, -1) == []
 
 
@@ -107,12 +107,12 @@ async def test_what_is_set_aside_goes_on_when_it_is_released(hand: Hand, step: s
     """From the state it was in, with a slot where it needs one."""
     job = await in_state(hand, status)
     await set_aside(hand, step, job)
-    await hand.gateway.dispatch.grant()
+    await hand.gateway.stores.slots.grant()
     assert await hand.slot(job.id) is None
-    assert await hand.gateway.dispatch.release(step, hand.ref(job.id))
-    assert await hand.gateway.dispatch.aside() == []
+    assert await hand.gateway.stores.quarantine.release(step, hand.ref(job.id))
+    assert await hand.gateway.stores.quarantine.steps() == []
     if status is Status.QUEUED:
-        await hand.gateway.dispatch.grant()
+        await hand.gateway.stores.slots.grant()
         job = await hand.submit(job.id)
         assert job.status is Status.RUNNING
     if status is not Status.FINALIZING:
@@ -140,7 +140,7 @@ async def test_a_person_may_fail_what_is_set_aside(
     shown = (await admin.call("POST", f"jobs/{job.id}/resolve", body)).json()
     assert (shown["status"], shown["error_code"]) == ("failed", "unknown_outcome")
     assert shown["money"] == ("spent" if charged else "released")
-    assert await hand.gateway.dispatch.aside() == []
+    assert await hand.gateway.stores.quarantine.steps() == []
     line = (await admin.audit())[0]
     assert (line["action"], line["details"]["set_aside"]) == ("job.resolve", [step])
 
@@ -161,7 +161,7 @@ async def test_a_deadline_ends_what_is_set_aside(hand: Hand, step: str, status: 
     ended = await hand.expire(job.id)
     assert ended.status is (Status.CANCELED if cancel else Status.FAILED)
     assert ended.money is (Money.RELEASED if status is Status.QUEUED else Money.DISPUTED)
-    assert await hand.gateway.dispatch.aside() == []
+    assert await hand.gateway.stores.quarantine.steps() == []
     assert (await hand.stack.api.delete(f"/v1/jobs/{job.id}")).status_code == 204
 
 
@@ -169,7 +169,7 @@ async def test_a_deadline_ends_what_is_set_aside(hand: Hand, step: str, status: 
 async def test_a_job_whose_end_fal_never_tells_is_given_up(hand: Hand, status: Status) -> None:
     """An hour after its deadline, with its money disputed and an alarm; not a moment sooner."""
     job = await in_state(hand, status)
-    now_ms = await hand.gateway.dispatch.now_ms()
+    now_ms = await hand.gateway.stores.clock.now_ms()
     await hand.write(job.id, deadline_ms=now_ms - LAST_MS + 60_000, submitted_ms=now_ms - LAST_MS)
     assert (await hand.expire(job.id)).status is status
     await long_past(hand, job)
@@ -177,7 +177,7 @@ async def test_a_job_whose_end_fal_never_tells_is_given_up(hand: Hand, status: S
     assert (ended.status, ended.money) == (Status.FAILED, Money.DISPUTED)
     assert ended.error is not None
     assert ended.error.code == "deadline_exceeded"
-    assert [(one.kind, one.job) for one in await hand.gateway.alarms.newest(9)] == [("given_up", job.id)]
+    assert [(one.kind, one.job) for one in await hand.gateway.stores.alarms.newest(9)] == [("given_up", job.id)]
     assert await hand.slot(job.id) is None
 
 
@@ -224,25 +224,25 @@ async def test_a_job_that_is_adopted_after_its_deadline_has_its_hour(hand: Hand)
     assert await hand.store.adopt(job, nonce=nonce, upstream_request_id="abc-1", poll_ms=0)
     assert (await hand.expire(job.id)).status is Status.RUNNING
     due_ms = await hand.redis.zscore(keys.due("expire"), hand.ref(job.id))
-    assert due_ms - await hand.gateway.dispatch.now_ms() == pytest.approx(LAST_MS, abs=10_000)
+    assert due_ms - await hand.gateway.stores.clock.now_ms() == pytest.approx(LAST_MS, abs=10_000)
 
 
 async def test_a_store_that_is_away_is_no_failure(hand: Hand) -> None:
     """However often it is."""
     job = await in_state(hand, Status.RUNNING)
-    for _ in range(2 * FAILURES):
+    for _ in range(2 * MAX_FAILURES):
         with pytest.raises(StoreUnavailable):
-            async with hand.gateway.dispatch.counting("poll", hand.ref(job.id)):
+            async with hand.gateway.stores.quarantine.counting_failures("poll", hand.ref(job.id)):
                 raise StoreUnavailable("away")
-    assert await hand.gateway.dispatch.aside() == []
+    assert await hand.gateway.stores.quarantine.steps() == []
 
 
 async def test_a_job_that_has_moved_on_is_not_set_aside(hand: Hand) -> None:
     """A late failure of an earlier step is about nothing any more."""
     job = await in_state(hand, Status.FINALIZING)
-    for _ in range(2 * FAILURES):
+    for _ in range(2 * MAX_FAILURES):
         await fails(hand, "poll", job, ZeroDivisionError)
-    assert await hand.gateway.dispatch.aside() == []
+    assert await hand.gateway.stores.quarantine.steps() == []
 
 
 # --- stores of older versions ------------------------------------------------------------------------------------
@@ -259,14 +259,14 @@ async def test_jobs_that_an_older_version_left_are_given_their_end(hand: Hand) -
     await hand.redis.zrem(keys.due("poll"), hand.ref(lost.id))
     await hand.redis.zrem(keys.due("finalize"), hand.ref(aside.id))
     await hand.redis.hset(keys.ASIDE, f"finalize {hand.ref(aside.id)}", 1)
-    swept = await hand.gateway.buying.sweep()
+    swept = await hand.gateway.stores.buying.sweep()
     assert (swept.taken, swept.given, swept.again) == ([], [], [hand.ref(lost.id)])
-    await hand.gateway.buying.sweep()
+    await hand.gateway.stores.buying.sweep()
     assert set(await hand.due("expire")) == set(refs)
     for job in (running, lost, finalizing, aside):
         await long_past(hand, job)
         assert (await hand.expire(job.id)).status is Status.FAILED
-    assert await hand.gateway.dispatch.aside() == []
+    assert await hand.gateway.stores.quarantine.steps() == []
 
 
 # --- no trap -----------------------------------------------------------------------------------------------------

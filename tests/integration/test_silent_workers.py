@@ -9,7 +9,7 @@ import pytest
 from app.store import keys
 from app.store.alarms import FORGET_MS, SILENT_MS
 from app.store.connection import connect, disconnect
-from app.store.dispatch import ROLES
+from app.store.heartbeats import ROLES
 from tests.support.server import running_server
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
@@ -27,19 +27,19 @@ async def redis(stack: Stack) -> AsyncIterator[Any]:
 
 async def kinds(stack: Stack) -> list[str]:
     """What was rung, the oldest first."""
-    return [alarm.kind for alarm in reversed(await stack.gateway.alarms.newest(9))]
+    return [alarm.kind for alarm in reversed(await stack.gateway.stores.alarms.newest(9))]
 
 
 async def silent_for(stack: Stack, redis: Any, ms: int) -> None:
     """As if somebody had listened, and heard no worker, for so long."""
-    since = await stack.gateway.dispatch.now_ms() - ms
+    since = await stack.gateway.stores.clock.now_ms() - ms
     await redis.set(keys.SILENT, since, px=FORGET_MS)
 
 
 async def come(stack: Stack, *roles: str) -> None:
     """A worker of each of these roles says that it is alive."""
     for number, role in enumerate(roles):
-        await stack.gateway.dispatch.beat(f"host:{number}", role=role)
+        await stack.gateway.stores.heartbeats.beat(f"host:{number}", role=role)
 
 
 async def test_workers_that_are_missed_ring_once_and_once_when_all_are_back(stack: Stack, redis: Any) -> None:
@@ -51,7 +51,7 @@ async def test_workers_that_are_missed_ring_once_and_once_when_all_are_back(stac
     for _ in range(3):
         await stack.gateway.silence.listen()
     assert await kinds(stack) == ["workers_silent"]
-    assert "deliveries, lanes, work" in (await stack.gateway.alarms.newest(1))[0].message
+    assert "deliveries, lanes, work" in (await stack.gateway.stores.alarms.newest(1))[0].message
     await come(stack, *ROLES[:2])
     await stack.gateway.silence.listen()
     assert await kinds(stack) == ["workers_silent"]
@@ -76,8 +76,8 @@ async def test_the_next_silence_rings_again(stack: Stack, redis: Any) -> None:
 async def test_nobody_is_missed_where_there_is_nothing_to_do(stack: Stack, redis: Any) -> None:
     """With an emulator and an empty line; with a key that costs money workers are missed all the same."""
     await silent_for(stack, redis, SILENT_MS)
-    assert await stack.gateway.alarms.hear_workers(expected=False) == ("", "deliveries, lanes, work")
-    assert await stack.gateway.alarms.hear_workers(expected=True) == ("silent", "deliveries, lanes, work")
+    assert await stack.gateway.stores.alarms.hear_workers(expected=False) == ("", "deliveries, lanes, work")
+    assert await stack.gateway.stores.alarms.hear_workers(expected=True) == ("silent", "deliveries, lanes, work")
 
 
 async def test_a_silence_that_nobody_listened_to_begins_anew(stack: Stack, redis: Any) -> None:

@@ -35,7 +35,7 @@ async def test_full_memory_is_said_before_and_while(fragile: Stack) -> None:
         ask(fragile, "CONFIG", "SET", "maxmemory", str(int(int(used) * 1.15)))
 
         async def rung() -> bool:
-            return any(alarm.kind == "store_memory" for alarm in await fragile.gateway.alarms.newest(9))
+            return any(alarm.kind == "store_memory" for alarm in await fragile.gateway.stores.alarms.newest(9))
 
         await wait_until(rung, "an alarm says that the store is nearly full", timeout=20)
         assert (await fragile.api.get("/readyz")).status_code == 200
@@ -54,25 +54,25 @@ async def test_full_memory_is_said_before_and_while(fragile: Stack) -> None:
 
 async def test_one_number_of_jobs_at_fal_for_all_hosts(stack: Stack) -> None:
     """Hosts with other numbers: the least holds for all, and one that is gone does not count."""
-    health = stack.gateway.health
+    health = stack.gateway.stores.health
     assert (await health.agree("a:1", 4)).number == 4
     assert (await health.agree("b:1", 2)).host == "b:1"
     assert (await health.agree("a:1", 4)).number == 2
     for _ in range(3):
         await stack.submit()
-    assert await stack.gateway.dispatch.grant() == 2
-    seen = await stack.gateway.buying.state()
+    assert await stack.gateway.stores.slots.grant() == 2
+    seen = await stack.gateway.stores.buying.state()
     assert (seen.configured, seen.slots, seen.hosts) == (2, 2, {"a:1": 4, "b:1": 2})
     gone = stack.redis.command("HSET", keys.CONCURRENCY, "host b:1", "2 1")
     assert gone == b":0\r\n"
     assert (await health.agree("a:1", 4)).number == 4
-    assert await stack.gateway.dispatch.grant() == 1
+    assert await stack.gateway.stores.slots.grant() == 1
 
 
 async def test_workers_that_are_away_turn_nobody_away(stack: Stack) -> None:
     """Never there: not ready. Seen before and silent now: ready, and their absence is said."""
     assert (await stack.api.get("/readyz")).status_code == 503
-    now = await stack.gateway.dispatch.now_ms()
+    now = await stack.gateway.stores.clock.now_ms()
     stack.redis.command("SET", keys.LANES_SEEN, str(now), "EX", "60")
     ready = await stack.api.get("/readyz")
     assert (ready.status_code, ready.json()["workers_missing"]) == (200, ["deliveries", "lanes", "work"])

@@ -47,7 +47,7 @@ async def keep_pushing(hand: Hand, job_id: str) -> None:
     """Everything that might send a held job again: doorbells, grants, housekeeping."""
     for _ in range(3):
         await submit(hand.gateway, hand.ref(job_id))
-        await hand.gateway.dispatch.grant()
+        await hand.gateway.stores.slots.grant()
         await expire(hand.gateway)
 
 
@@ -211,18 +211,18 @@ async def test_trouble_with_fals_account_pauses_buying_and_moves_no_money(hand: 
     job = await hand.bought(f"[emu:{tag}]")
     assert (job.status, job.attempt, job.money) == (Status.QUEUED, 1, Money.RESERVED)
     assert await hand.entries(job.id) == ["reserve"]
-    state = await hand.gateway.buying.state()
+    state = await hand.gateway.stores.buying.state()
     assert (state.stopped, state.until_ms) == (
         "fal refuses the gateway's key or account; the operator must look at it.",
         None,
     )
     assert await hand.redis.zrange(keys.LINE, 0, -1) == [hand.ref(job.id)]
-    assert await hand.gateway.dispatch.grant() == 0
+    assert await hand.gateway.stores.slots.grant() == 0
     before = await hand.posts()
     await submit(hand.gateway, hand.ref(job.id))  # a doorbell rung earlier: without a slot it buys nothing
     assert await hand.posts() == before
     await hand.redis.delete(keys.BREAKER)
-    assert await hand.gateway.dispatch.grant() == 1
+    assert await hand.gateway.stores.slots.grant() == 1
     job = await hand.submit(job.id)
     assert (job.status, job.attempt) == (Status.RUNNING, 2)
     assert await hand.posts() == before + 1
@@ -235,12 +235,12 @@ async def test_a_busy_fal_puts_the_job_back_and_it_is_paid_once(hand: Hand) -> N
         assert (job.status, job.attempt) == (Status.QUEUED, attempt)
         assert await hand.slot(job.id) is None
         again_ms = await hand.redis.zscore(keys.LATER, hand.ref(job.id))
-        wait_ms = again_ms - await hand.gateway.dispatch.now_ms()
+        wait_ms = again_ms - await hand.gateway.stores.clock.now_ms()
         assert 0 < wait_ms <= retry_wait_ms(attempt - 1)
-        assert await hand.gateway.dispatch.grant() == 0
+        assert await hand.gateway.stores.slots.grant() == 0
         await hand.redis.zadd(keys.LATER, {hand.ref(job.id): 1})
         await hand.redis.delete(keys.BREAKER)
-        assert await hand.gateway.dispatch.grant() == 1
+        assert await hand.gateway.stores.slots.grant() == 1
         job = await hand.submit(job.id)
     assert (job.status, job.attempt) == (Status.RUNNING, 3)
     await hand.completed(job.id)
@@ -263,7 +263,7 @@ async def test_a_fal_that_is_not_there_is_tried_again(store: RedisServer, emulat
         async with Receiver(port=fal.port) as back:
             back.answers([Reply(200, body=b'{"request_id": "abc-1"}')])
             await hand.redis.zadd(keys.LATER, {hand.ref(job.id): 1})
-            await stack.gateway.dispatch.grant()
+            await stack.gateway.stores.slots.grant()
             job = await hand.submit(job.id)
             assert (job.status, job.upstream_request_id) == (Status.RUNNING, "abc-1")
             assert len(back.requests) == 1
@@ -284,7 +284,7 @@ async def test_a_job_whose_worker_died_after_the_claim_is_held(hand: Hand) -> No
     job = await hand.submit(job_id)
     assert job.status is Status.SUBMITTING
     assert await hand.redis.zscore(keys.due("submit"), hand.ref(job_id)) == job.lease_ms
-    assert (job.lease_ms or 0) <= await hand.gateway.dispatch.now_ms() + SUBMIT_LEASE_MS
+    assert (job.lease_ms or 0) <= await hand.gateway.stores.clock.now_ms() + SUBMIT_LEASE_MS
     await hand.write(job_id, lease_ms=1)
     await hand.submit(job_id)
     await assert_held(hand, job_id, "worker_lost")
@@ -362,7 +362,7 @@ async def test_what_goes_wrong_with_one_job_cuts_no_other_call_short(
     async with open_stack(store, emulator) as stack:
         hand = Hand(stack)
         ids = [await hand.admit() for _ in range(4)]
-        await stack.gateway.dispatch.grant()
+        await stack.gateway.stores.slots.grant()
         name = keys.job(hand.ref(ids[0]))
         created = await hand.redis.hget(name, "created_ms")
         await hand.redis.hset(name, "created_ms", "nobody knows")

@@ -28,7 +28,7 @@ PAGE = "https://app.example.com"
 
 async def test_a_token_is_shown_once_with_all_that_it_is_good_for(stack: Stack) -> None:
     """201 with the token and its bounds, kept by no cache, and ten minutes where nothing was asked for."""
-    now_ms = await stack.gateway.dispatch.now_ms()
+    now_ms = await stack.gateway.stores.clock.now_ms()
     asked = {"max_jobs": 3, "max_usd": "4.20", "models": [MASTER], "origin": PAGE}
     reply = await stack.api.post("/v1/tokens", json=asked)
     assert reply.status_code == 201
@@ -250,7 +250,7 @@ async def _rotate(stack: Stack, key_id: str) -> None:
 async def _run_out(stack: Stack, key_id: str) -> None:
     found = await stack.gateway.administration._accounts.key(key_id)
     assert found is not None
-    now_ms = await stack.gateway.dispatch.now_ms()
+    now_ms = await stack.gateway.stores.clock.now_ms()
     await Hand(stack).redis.hset(keys.key(found[0]), "expires_ms", now_ms)
 
 
@@ -283,7 +283,7 @@ async def test_a_token_dies_at_its_time(stack: Stack) -> None:
         assert (await page.get("/v1/jobs")).status_code == 200
         assert {await redis.pexpiretime(name) for name in names} == {minted.record.expires_ms}
         for name in names:
-            await redis.pexpireat(name, await stack.gateway.dispatch.now_ms())
+            await redis.pexpireat(name, await stack.gateway.stores.clock.now_ms())
         expired = time.monotonic()
         assert await last_accepted(page) - expired <= 1
     assert not await redis.exists(*names)

@@ -43,7 +43,7 @@ async def paid(hand: Hand, job: Job) -> int:
 
 async def alarms(hand: Hand, kind: str) -> list[Alarm]:
     """The alarms of this kind."""
-    return [alarm for alarm in await hand.gateway.alarms.newest(100) if alarm.kind == kind]
+    return [alarm for alarm in await hand.gateway.stores.alarms.newest(100) if alarm.kind == kind]
 
 
 # --- submitting --------------------------------------------------------------------------------------------------
@@ -61,7 +61,7 @@ async def test_a_failure_behind_the_door_is_held(
         job = await hand.bought()
         assert (job.status, job.held_reason, job.money) == (Status.HELD, f"http_{status}", Money.RESERVED)
         await submit(hand.gateway, hand.ref(job.id))
-        await hand.gateway.dispatch.grant()
+        await hand.gateway.stores.slots.grant()
         await expire(hand.gateway)
         assert len(fal.requests) == 1
         assert await hand.money() == (PRICE, 0)
@@ -79,7 +79,7 @@ async def test_without_a_connection_nothing_was_bought(
             hand = Hand(stack)
             body = {"input": {"prompt": "a quiet lake", "image_url": "https://example.com/lake.jpg"}}
             job_id = (await stack.api.post("/v1/jobs", json=body)).json()["id"]
-            assert await hand.gateway.dispatch.grant() == 1
+            assert await hand.gateway.stores.slots.grant() == 1
             job = await hand.submit(job_id)
             assert (job.status, job.attempt, job.money) == (Status.QUEUED, 1, Money.RESERVED)
             assert await hand.redis.zscore(keys.LATER, hand.ref(job_id)) is not None

@@ -64,7 +64,7 @@ def numbers(jobs: int, seconds: int, spent: str, held: str) -> dict[str, Any]:
 
 async def test_a_report_adds_up_jobs_seconds_and_dollars(hand: Hand) -> None:
     """Spent, waiting, disputed and corrected jobs count, released ones do not; all groupings have one total."""
-    stack, books = hand.stack, hand.gateway.books
+    stack, books = hand.stack, hand.gateway.ledger
     paid = await hand.ended()
     await hand.admit(model=OTHER)
     await hand.ended("[emu:422_content_policy]")  # disputed: kept
@@ -106,14 +106,14 @@ async def test_the_operator_sees_all_teams_together(stack: Stack) -> None:
     async with second_account(stack) as other:
         job = (await other.post("/v1/jobs", json=stack.body())).json()
         teams = {team.name: team.id for team in await stack.gateway.administration.teams()}
-        now_ms = await stack.gateway.dispatch.now_ms() + 1
+        now_ms = await stack.gateway.stores.clock.now_ms() + 1
         report = await stack.gateway.usage.report(None, from_ms=0, to_ms=now_ms, group_by="model")
         assert sorted(row.team or "" for row in report.rows) == sorted(teams.values())
         assert report.total == Sums(jobs=2, video_seconds=10, held=2 * PRICE)
         one = await stack.gateway.usage.report(teams["other"], from_ms=0, to_ms=now_ms, group_by="model")
         assert [(row.team, row.sums.jobs) for row in one.rows] == [(None, 1)]
         await other.post(f"/v1/jobs/{job['id']}/cancel")
-    await stack.gateway.books.correct("test", teams["other"], micro=5, reason="x")
+    await stack.gateway.ledger.correct("test", teams["other"], micro=5, reason="x")
     await stack.gateway.administration.remove_team("test", teams["other"])
     report = await stack.gateway.usage.report(None, from_ms=0, to_ms=now_ms + 60_000, group_by="user")
     assert [row.sums.spent for row in report.rows if row.team == teams["other"]] == [5]
@@ -169,7 +169,7 @@ async def test_a_day_is_one_of_the_teams_time_zone(made_up: Hand, zone: str, day
 
 async def test_a_span_counts_by_admission_and_ends_before_its_end(made_up: Hand) -> None:
     """A job admitted at `from` counts, one admitted at `to` does not, nor what is settled of it."""
-    first = await made_up.gateway.dispatch.now_ms() // HOUR_MS * HOUR_MS - 30 * HOUR_MS
+    first = await made_up.gateway.stores.clock.now_ms() // HOUR_MS * HOUR_MS - 30 * HOUR_MS
     second = first + 3 * HOUR_MS
     report = made_up.gateway.usage.report
     for moment in (first, second, first - 1):
@@ -211,12 +211,12 @@ async def test_sums_follow_the_ledger_whoever_asks(hand: Hand) -> None:
     """Many at once count each entry once; a store from before the sums is added up when somebody asks."""
     await hand.ended()
     for _ in range(3 * PAGE // 2):
-        await hand.gateway.books.correct("test", hand.team, micro=1, reason="x")
+        await hand.gateway.ledger.correct("test", hand.team, micro=1, reason="x")
     sums = UsageStore(hand.redis)
     assert await sums.behind() == [hand.team]
     await asyncio.gather(*(sums.catch_up(hand.team) for _ in range(8)))
     assert await sums.behind() == []
-    now_ms = await hand.gateway.dispatch.now_ms() + 1
+    now_ms = await hand.gateway.stores.clock.now_ms() + 1
     report = await hand.gateway.usage.report(hand.team, from_ms=0, to_ms=now_ms, group_by="day")
     assert report.total == Sums(jobs=1, video_seconds=5, spent=PRICE + 3 * PAGE // 2)
     await hand.redis.delete(*await hand.redis.keys(f"{keys.USAGE_COUNTED}*"))
@@ -293,7 +293,7 @@ async def test_a_table_is_csv_and_runs_nothing(stack: Stack) -> None:
         user = await administration.add_user("test", team=stack.account.team.id, name=name)
         async with client(stack, (await administration.add_key("test", user=user.id)).key) as api:
             assert (await api.post("/v1/jobs", json=stack.body())).status_code == 202
-    await stack.gateway.books.correct("test", stack.account.team.id, micro=5, reason="x")
+    await stack.gateway.ledger.correct("test", stack.account.team.id, micro=5, reason="x")
     async with reader(stack, Scope.TEAM_ADMIN) as team:
         reply = await team.get("/v1/usage?group_by=user", headers={"Accept": "text/csv"})
         days = await team.get("/v1/usage", headers={"Accept": "text/csv;q=0.9, application/json;q=0.1"})

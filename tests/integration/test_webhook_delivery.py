@@ -174,7 +174,7 @@ async def test_gone_ends_the_endpoint_and_tells_the_team(hand: Hand, receiver: R
         assert json.loads(receiver.requests[-1].body)["data"]["endpoint"] == gone["id"]
         feed = (await api.get("/v1/events")).json()["data"]
         assert [event["type"] for event in feed].count("endpoint.disabled") == 1
-        assert [alarm.kind for alarm in await hand.gateway.alarms.newest(5)] == ["endpoint_disabled"]
+        assert [alarm.kind for alarm in await hand.gateway.stores.alarms.newest(5)] == ["endpoint_disabled"]
         dead = await deliveries(hand, dead=True)
         jobs = {one.event.job.id for one in dead if isinstance(one.event, Event)}
         assert jobs == {first.id, second.id}
@@ -225,7 +225,7 @@ async def test_an_endpoint_that_fails_for_five_days_is_disabled(hand: Hand, rece
 
 async def fresh(hand: Hand, ref: str) -> bool:
     """True for a delivery that was not tried yet."""
-    delivery = await hand.gateway.deliveries.get(ref)
+    delivery = await hand.gateway.stores.deliveries.get(ref)
     return delivery is not None and not delivery.attempts
 
 
@@ -338,7 +338,7 @@ async def test_a_message_stays_below_twenty_kilobytes(hand: Hand, receiver: Rece
     """A job with long logs and a long refusal still fits; the job itself shows them."""
     job = await hand.ended(webhook_url=receiver.url, metadata={"order": "7"})
     (ref,) = await hand.due("deliver")
-    delivery = await hand.gateway.deliveries.get(ref)
+    delivery = await hand.gateway.stores.deliveries.get(ref)
     assert delivery is not None
     assert isinstance(delivery.event, Event)
     logs = [{"message": "x" * 1000, "level": "INFO", "timestamp": None}] * 50

@@ -25,7 +25,7 @@ from app.domain.deliveries import (
 from app.domain.ids import split_ref
 from app.store import keys
 from app.store.deliveries import DESTINATION_RETRY_MS
-from app.store.dispatch import RUNG_HIDDEN_MS
+from app.store.due import ENQUEUED_HIDDEN_MS
 from tests.support.callers import calling
 from tests.support.endpoints import change, chief, deliveries, endpoint, later, sent, taken
 from tests.support.hand import Hand
@@ -204,8 +204,8 @@ async def test_one_team_never_has_all_places(hand: Hand) -> None:
         assert (await theirs.post("/v1/jobs", json=stack.body())).status_code == 202
 
     async def handed(busy: list[str]) -> Counter[str]:
-        found = await hand.gateway.deliveries.take(
-            limit=100, handed_ms=RUNG_HIDDEN_MS, hidden_ms=ATTEMPT_LEASE_MS, quick=False, busy=busy
+        found = await hand.gateway.stores.deliveries.take(
+            limit=100, handed_ms=ENQUEUED_HIDDEN_MS, hidden_ms=ATTEMPT_LEASE_MS, quick=False, busy=busy
         )
         return Counter(split_ref(ref)[0] for ref, _ in found)
 
@@ -307,7 +307,9 @@ async def test_what_a_dead_worker_had_in_hand_is_given_out_again(hand: Hand, rec
     assert await sent(hand) == 1
     await canceled(hand, count=MAX_IN_FLIGHT + 1)
     ((ref, destination), *_) = await taken(hand)
-    assert await hand.gateway.dispatch.take_up("deliver", ref, hidden_ms=ATTEMPT_LEASE_MS, destination=destination)
+    assert await hand.gateway.stores.quarantine.acquire(
+        "deliver", ref, hidden_ms=ATTEMPT_LEASE_MS, destination=destination
+    )
     assert await taken(hand) == []
     await later(hand, made["id"], ms=ATTEMPT_LEASE_MS)
     while await sent(hand):
@@ -336,8 +338,8 @@ async def test_kills_of_the_delivering_process_lose_nothing(
                     await later(hand, endpoint_id, ms=ATTEMPT_LEASE_MS)
 
             async def all_arrived() -> bool:
-                for step, ref, _ in await stack.gateway.dispatch.aside():
-                    await stack.gateway.dispatch.release(step, ref)
+                for step, ref, _ in await stack.gateway.stores.quarantine.steps():
+                    await stack.gateway.stores.quarantine.release(step, ref)
                 return not await hand.due("deliver")
 
             await wait_until(all_arrived, "every delivery has ended", timeout=400, interval=0.5)

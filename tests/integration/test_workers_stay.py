@@ -80,7 +80,7 @@ async def test_workers_outlive_a_store_that_takes_no_writes(
         before = processes(workers)
 
         async def all_ready() -> bool:
-            return len(await fragile.gateway.dispatch.workers()) > len(before)  # with the supervisor
+            return len(await fragile.gateway.stores.heartbeats.workers()) > len(before)  # with the supervisor
 
         await wait_until(all_ready, "each of them works", timeout=60)
         running = await fragile.submit("[emu:run:2]")

@@ -26,7 +26,7 @@ async def steady(stack: Stack) -> None:
     """Wait until no hour of any zone ends within the next ten seconds."""
 
     async def has_time() -> bool:
-        return await stack.gateway.dispatch.now_ms() % QUARTER_MS < QUARTER_MS - 10_000
+        return await stack.gateway.stores.clock.now_ms() % QUARTER_MS < QUARTER_MS - 10_000
 
     await wait_until(has_time, "a quarter of an hour with ten seconds left", timeout=15)
 
@@ -47,7 +47,7 @@ async def moved(admin: Administrator, bounds: Bounds, zone: str) -> None:
 
 async def books_are_right(stack: Stack) -> None:
     """`filmgate ledger verify` finds no difference."""
-    assert (await stack.gateway.books.verify()).differences == []
+    assert (await stack.gateway.ledger.verify()).differences == []
 
 
 def shown(bounds_standing: dict[str, dict[str, Any]], name: str) -> set[str]:
@@ -148,7 +148,7 @@ async def test_what_was_bought_since_the_new_midnight_counts_though_it_was_yeste
     """Three hours ago was yesterday in the old zone, and is today in the new one; seven hours ago is not."""
     bounds = await limited(stack, 2)
     await bounds.allow("team", usd_day=2 * PRICE)
-    now_ms = await stack.gateway.dispatch.now_ms()
+    now_ms = await stack.gateway.stores.clock.now_ms()
     old, new = zone_at(now_ms, 1), zone_at(now_ms, 5)
     async with administrator(stack) as admin:
         await moved(admin, bounds, old)

@@ -228,8 +228,8 @@ class CrashSite:
     async def _release(self) -> None:
         """What ended its worker twice is set aside; the operator knows that it was not its fault."""
         with contextlib.suppress(StoreUnavailable):
-            for step, ref, _ in await self.operator.dispatch.aside():
-                await self.operator.dispatch.release(step, ref)
+            for step, ref, _ in await self.operator.stores.quarantine.steps():
+                await self.operator.stores.quarantine.release(step, ref)
                 self.tally.released += 1
 
     async def resolve(self, job: Job, *, sure: bool) -> bool:

@@ -10,7 +10,7 @@ from app.domain.accounts import Scope
 from app.domain.deliveries import ATTEMPT_LEASE_MS, Delivery
 from app.store import keys
 from app.store.delivery_log import DEAD, DeliveryLogStore, Wanted
-from app.store.dispatch import RUNG_HIDDEN_MS
+from app.store.due import ENQUEUED_HIDDEN_MS
 from tests.support.callers import another_key, calling
 from tests.support.hand import Hand
 from tests.support.stack import Stack
@@ -43,8 +43,8 @@ async def change(api: httpx.AsyncClient, endpoint_id: str, **changes: Any) -> di
 
 async def taken(hand: Hand, *, limit: int = 100, quick: bool = False) -> list[tuple[str, str]]:
     """What a round of deliveries would be handed now."""
-    return await hand.gateway.deliveries.take(
-        limit=limit, handed_ms=RUNG_HIDDEN_MS, hidden_ms=ATTEMPT_LEASE_MS, quick=quick
+    return await hand.gateway.stores.deliveries.take(
+        limit=limit, handed_ms=ENQUEUED_HIDDEN_MS, hidden_ms=ATTEMPT_LEASE_MS, quick=quick
     )
 
 

@@ -77,7 +77,7 @@ async def forgetful(
             ids = []
             await reconnected(stack)
             jobs += [await hand.admit(**with_picture(picture, 100 + n)) for n in range(lost)]
-            await hand.gateway.dispatch.grant()
+            await hand.gateway.stores.slots.grant()
             for job_id in jobs:
                 job = await hand.submit(job_id)
                 assert job.upstream_request_id is not None

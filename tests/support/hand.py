@@ -24,8 +24,8 @@ class Hand:
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
         self.gateway = stack.gateway
-        self.store = stack.gateway.job_store
-        self.redis: Any = stack.gateway.job_store._redis
+        self.store = stack.gateway.stores.jobs
+        self.redis: Any = stack.gateway.stores.redis
         self.team = stack.account.team.id
 
     def ref(self, job_id: str) -> str:
@@ -49,7 +49,7 @@ class Hand:
     async def grant(self, prompt: str = "a quiet lake", **more: Any) -> str:
         """A queued job that has its slot."""
         job_id = await self.admit(prompt, **more)
-        await self.gateway.dispatch.grant()
+        await self.gateway.stores.slots.grant()
         assert await self.slot(job_id) is not None
         return job_id
 
@@ -64,7 +64,7 @@ class Hand:
 
     async def poll(self, job_id: str, *, later_ms: int = 0) -> int | None:
         """The poll step, as if it were `later_ms` later; what it answers."""
-        now_ms = await self.gateway.dispatch.now_ms() + later_ms
+        now_ms = await self.gateway.stores.clock.now_ms() + later_ms
         return await poll(self.gateway, await self.job(job_id), now_ms)
 
     async def completed(self, job_id: str, *, later_ms: int = 0) -> Job:
@@ -100,7 +100,7 @@ class Hand:
 
     async def to(self, job_id: str, status: str) -> None:
         """From queued, all the way to this state; `held` where the prompt asks fal for it."""
-        await self.gateway.dispatch.grant()
+        await self.gateway.stores.slots.grant()
         if status == "submitting":  # and no further: as if the worker were in the middle of its call
             assert await self.store.claim(await self.job(job_id))
         elif status != "queued":
@@ -121,13 +121,13 @@ class Hand:
     async def make_due(self, step: str, ref: str) -> None:
         """Let a ref come due now, if it is due at all in this step."""
         if step == "deliver":
-            destination = await self.gateway.deliveries.destination(ref)
+            destination = await self.gateway.stores.deliveries.destination(ref)
             if destination is not None:
-                now_ms = await self.gateway.dispatch.now_ms()
+                now_ms = await self.gateway.stores.clock.now_ms()
                 if await self.redis.zadd(keys.waiting(destination), {ref: now_ms}, xx=True, ch=True):
                     await self.redis.zadd(keys.due(step), {destination: now_ms})
             return
-        await self.redis.zadd(keys.due(step), {ref: await self.gateway.dispatch.now_ms()}, xx=True)
+        await self.redis.zadd(keys.due(step), {ref: await self.gateway.stores.clock.now_ms()}, xx=True)
 
     async def write(self, job_id: str, **fields: str | int) -> None:
         """Rewrite fields of the record, as if time had passed."""
@@ -147,22 +147,22 @@ class Hand:
 
     async def due_in_ms(self, ref: str) -> float:
         """When the delivery is due, from now."""
-        destination = await self.gateway.deliveries.destination(ref)
+        destination = await self.gateway.stores.deliveries.destination(ref)
         due_ms: float = await self.redis.zscore(keys.waiting(destination or ""), ref)
-        return due_ms - await self.gateway.dispatch.now_ms()
+        return due_ms - await self.gateway.stores.clock.now_ms()
 
     async def entries(self, job_id: str) -> list[str]:
         """What the ledger says of the job, in order: `reserve`, then `settle`, `release` or `dispute`."""
-        return [entry.type for entry in await self.gateway.ledger.entries(self.team) if entry.job == job_id]
+        return [entry.type for entry in await self.gateway.stores.ledger.entries(self.team) if entry.job == job_id]
 
     async def job_events(self) -> list[Event]:
         """The team's events about jobs, in order."""
-        stretch = await self.gateway.events.after(self.team, "0")
+        stretch = await self.gateway.stores.events.after(self.team, "0")
         return [event for event in stretch.events if isinstance(event, Event)]
 
     async def money(self) -> tuple[int, int]:
         """Reserved and spent, in micro-dollars."""
-        balance = await self.gateway.ledger.balance(self.team)
+        balance = await self.gateway.stores.ledger.balance(self.team)
         return balance.reserved, balance.spent
 
     async def posts(self) -> int:

@@ -59,7 +59,7 @@ async def bought(hand: Hand, tag: str, *, image: str = "", **more: Any) -> Job:
     """A job with an image that was uploaded here, unless it is given, submitted once; the job afterwards."""
     given = {"prompt": f"{tag} a lake {next(_numbers)}", "image_url": image or await uploaded(hand.stack.api)}
     job = await hand.stack.submit(input=given, **more)
-    await hand.gateway.dispatch.grant()
+    await hand.gateway.stores.slots.grant()
     return await hand.submit(job["id"])
 
 
@@ -94,7 +94,7 @@ async def charges(hand: Hand, job: Job) -> int:
 
 async def looked(hand: Hand, job: Job, *, after_ms: int | None = None) -> NotShown | int | None:
     """One look for this job, as if so long after its claim."""
-    now_ms = await hand.gateway.dispatch.now_ms()
+    now_ms = await hand.gateway.stores.clock.now_ms()
     if after_ms is not None:
         now_ms = (job.claimed_ms or 0) + after_ms
     return await resolve(hand.gateway, hand.ref(job.id), now_ms)
@@ -103,12 +103,15 @@ async def looked(hand: Hand, job: Job, *, after_ms: int | None = None) -> NotSho
 async def due_in_ms(hand: Hand, job: Job) -> float | None:
     """How long until the job is looked for; None when it is not."""
     score: float | None = await hand.redis.zscore(keys.due("resolve"), hand.ref(job.id))
-    return None if score is None else score - await hand.gateway.dispatch.now_ms()
+    return None if score is None else score - await hand.gateway.stores.clock.now_ms()
 
 
 async def alarms(hand: Hand) -> list[tuple[str, str, str]]:
     """Kind, job and fal's request of every alarm, the oldest first."""
-    return [(one.kind, one.job, one.upstream_request_id) for one in reversed(await hand.gateway.alarms.newest(50))]
+    return [
+        (one.kind, one.job, one.upstream_request_id)
+        for one in reversed(await hand.gateway.stores.alarms.newest(50))
+    ]
 
 
 async def succeeds(hand: Hand, job: Job) -> Job:

@@ -32,7 +32,7 @@ class Told:
 
     async def marker(self, job_id: str, nonce: str | None) -> Marker:
         """What the submission of this attempt carried."""
-        return make_marker(await self.hand.gateway.secrets.of_markers(), job_id, nonce or "")
+        return make_marker(await self.hand.gateway.stores.secrets.of_markers(), job_id, nonce or "")
 
     async def tell(
         self, marker: Marker, request_id: str, *, body: bytes | None = None, signer: Signer = FAL, **how: Any
@@ -53,12 +53,12 @@ class Told:
 
     async def alarms(self) -> list[Alarm]:
         """What the administrator is told."""
-        return await self.hand.gateway.alarms.newest(100)
+        return await self.hand.gateway.stores.alarms.newest(100)
 
     async def poll_in(self, job_id: str) -> float:
         """Seconds until the job is polled."""
         due: float = await self.hand.redis.zscore(keys.due("poll"), self.hand.ref(job_id))
-        return (due - await self.hand.gateway.dispatch.now_ms()) / 1000
+        return (due - await self.hand.gateway.stores.clock.now_ms()) / 1000
 
     async def succeeds(self, job: Job, request_id: str) -> None:
         """The job is this request's, is due now, and ends well: paid once, with nobody alarmed."""

@@ -157,11 +157,15 @@ class JobSteps(Machine):
         if job.status is Status.QUEUED:
             way = ((Status.QUEUED,), Status.CANCELED)
             self.advance(
-                job, lambda gateway: gateway.job_store.cancel_queued(job), loss, way, money=CHARGES[Charge.RELEASE]
+                job,
+                lambda gateway: gateway.stores.jobs.cancel_queued(job),
+                loss,
+                way,
+                money=CHARGES[Charge.RELEASE],
             )
             return
         self.step(
-            lambda gateway: gateway.job_store.note(job, LIVE, delay_ms=0, cancel_requested_ms=NOW),
+            lambda gateway: gateway.stores.jobs.note(job, LIVE, delay_ms=0, cancel_requested_ms=NOW),
             loss,
             nothing if job.status in LIVE else None,
         )
@@ -171,7 +175,7 @@ class JobSteps(Machine):
     @rule(loss=LOSSES)
     def grant(self, loss: Loss | None = None) -> None:
         """A lane grants free slots."""
-        self.step(lambda gateway: gateway.dispatch.grant(), loss, nothing, always)
+        self.step(lambda gateway: gateway.stores.slots.grant(), loss, nothing, always)
 
     @some_jobs
     @rule(number=NUMBERS, turns=PATHS)
@@ -213,7 +217,7 @@ class JobSteps(Machine):
         """A worker claims, perhaps from an old doorbell."""
         job = self._view(number, stale, Status.QUEUED)
         way = ((Status.QUEUED,), Status.SUBMITTING)
-        self.advance(job, lambda gateway: gateway.job_store.claim(job), loss, way)
+        self.advance(job, lambda gateway: gateway.stores.jobs.claim(job), loss, way)
 
     @some_jobs
     @rule(number=NUMBERS, stale=VIEWS, loss=LOSSES)
@@ -223,7 +227,7 @@ class JobSteps(Machine):
         way = ((Status.SUBMITTING, Status.HELD), Status.RUNNING)
         self.advance(
             job,
-            lambda gateway: gateway.job_store.adopt(job, nonce=nonce, upstream_request_id="fal-1", poll_ms=0),
+            lambda gateway: gateway.stores.jobs.adopt(job, nonce=nonce, upstream_request_id="fal-1", poll_ms=0),
             loss,
             way,
             nonce=nonce,
@@ -236,7 +240,7 @@ class JobSteps(Machine):
         job, nonce = self._attempt(number, stale, Status.SUBMITTING)
         way = ((Status.SUBMITTING,), Status.HELD)
         self.advance(
-            job, lambda gateway: gateway.job_store.hold(job, nonce=nonce, reason="test"), loss, way, nonce=nonce
+            job, lambda gateway: gateway.stores.jobs.hold(job, nonce=nonce, reason="test"), loss, way, nonce=nonce
         )
 
     @some_jobs
@@ -248,7 +252,7 @@ class JobSteps(Machine):
         way = ((Status.SUBMITTING, Status.HELD), Status.CANCELED if wanted else Status.QUEUED)
         self.advance(
             job,
-            lambda gateway: gateway.job_store.requeue(job, nonce=nonce, wait_ms=wait_ms),
+            lambda gateway: gateway.stores.jobs.requeue(job, nonce=nonce, wait_ms=wait_ms),
             loss,
             way,
             nonce=nonce,
@@ -263,7 +267,7 @@ class JobSteps(Machine):
         way = ((Status.RUNNING,), Status.FINALIZING)
         self.advance(
             job,
-            lambda gateway: gateway.job_store.complete_upstream(job, upstream_status="COMPLETED", logs=[]),
+            lambda gateway: gateway.stores.jobs.complete_upstream(job, upstream_status="COMPLETED", logs=[]),
             loss,
             way,
         )
@@ -283,7 +287,7 @@ class JobSteps(Machine):
             sources, error = (job.status,), JobError("test", "A sentence.")
             self.advance(
                 job,
-                lambda gateway: gateway.job_store.end(job, sources, end, charge=charge, error=error),
+                lambda gateway: gateway.stores.jobs.end(job, sources, end, charge=charge, error=error),
                 loss,
                 (sources, end),
                 money=CHARGES[charge],

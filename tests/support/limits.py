@@ -77,10 +77,10 @@ class Bounds:
         """Wait until no calendar window ends within the next ten seconds; the store's time (ms)."""
 
         async def has_time() -> bool:
-            return await self.stack.gateway.dispatch.now_ms() % 60_000 < 50_000
+            return await self.stack.gateway.stores.clock.now_ms() % 60_000 < 50_000
 
         await wait_until(has_time, "a minute with ten seconds left", timeout=15)
-        return await self.stack.gateway.dispatch.now_ms()
+        return await self.stack.gateway.stores.clock.now_ms()
 
     async def backdate(self, admitted_ms: int, days: int) -> tuple[int, ...]:
         """Make every job so far, all of one minute, older by so many days: its sums, its record, its entries.

@@ -118,11 +118,11 @@ async def a_held_job(stack: Stack) -> str:
     """A job whose one submission was broken off, so that nobody knows whether fal took it."""
     job_id = await live_job(stack, stack.api)
     ref = f"{stack.account.team.id}/{job_id}"
-    await stack.gateway.dispatch.grant()
-    job = await stack.gateway.job_store.get(ref)
+    await stack.gateway.stores.slots.grant()
+    job = await stack.gateway.stores.jobs.get(ref)
     assert job is not None
-    nonce = await stack.gateway.job_store.claim(job)
-    assert await stack.gateway.job_store.hold(job, nonce=nonce or "", reason="worker_lost")
+    nonce = await stack.gateway.stores.jobs.claim(job)
+    assert await stack.gateway.stores.jobs.hold(job, nonce=nonce or "", reason="worker_lost")
     return job_id
 
 

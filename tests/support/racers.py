@@ -59,7 +59,7 @@ class Racers:
 
     def __init__(self, gateway: Gateway, urls: Sequence[str], web: aiohttp.ClientSession, image: str) -> None:
         self.gateway = gateway
-        self.redis: Any = gateway.job_store._redis
+        self.redis: Any = gateway.stores.redis
         self.urls = urls
         self._web = web
         self._body = {"input": {"prompt": "a quiet lake", "image_url": image}}
@@ -127,7 +127,7 @@ class Racers:
 
     async def now_ms(self) -> int:
         """The store's clock."""
-        return await self.gateway.dispatch.now_ms()
+        return await self.gateway.stores.clock.now_ms()
 
     async def fresh_minute(self) -> int:
         """Wait until the store's minute has time left for a race; the store's time (ms)."""
@@ -144,8 +144,8 @@ class Racers:
         line = await self.redis.zrange(keys.LINE, 0, -1)
         return Books(
             total={name: int(value) for name, value in total.items() if not name.startswith("told:")},
-            reserved=await self.gateway.ledger.reservations(team),
-            entries=Counter(entry.type for entry in await self.gateway.ledger.entries(team)),
+            reserved=await self.gateway.stores.ledger.reservations(team),
+            entries=Counter(entry.type for entry in await self.gateway.stores.ledger.entries(team)),
             live=int(await self.redis.scard(keys.live(owner))),
             queued=int(await self.redis.scard(keys.queued(owner))),
             line=sum(ref.startswith(f"{team}/") for ref in line),

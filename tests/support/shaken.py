@@ -81,9 +81,9 @@ class Shaken:
 
     async def _reconnect(self) -> None:
         """New connections, and every script known to the store, so that a change is one request."""
-        stores = [gateway.dispatch for gateway in (self.gateway, self._unsure)]
-        for client in [self._redis, *(one for store in stores for one in (store._redis, store._patient))]:
-            await client.connection_pool.disconnect()
+        await self._redis.connection_pool.disconnect()
+        for gateway in (self.gateway, self._unsure):
+            await gateway.stores.renew_connections()
         for name in script_names():
             await self._redis.script_load(script(name).text)
 
@@ -105,7 +105,7 @@ class Shaken:
 
     def now_ms(self) -> int:
         """The store's time."""
-        return self.run(self.gateway.dispatch.now_ms())
+        return self.run(self.gateway.stores.clock.now_ms())
 
     def command(self, *words: str | float) -> Any:
         """One plain command: time that passes, as the store sees it."""

@@ -100,7 +100,7 @@ class Stack:
         try:
 
             async def ready() -> bool:
-                return set((await self.gateway.dispatch.workers()).values()) >= ROLES
+                return set((await self.gateway.stores.heartbeats.workers()).values()) >= ROLES
 
             await wait_until(ready, "all workers have reported", timeout=60)
             yield workers

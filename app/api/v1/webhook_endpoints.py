@@ -117,7 +117,7 @@ async def _with_secret(owner: Gateway, endpoint: Endpoint) -> NewEndpointView:
 
 async def _views(owner: Gateway, endpoints: Sequence[Endpoint]) -> list[EndpointView]:
     public_key = await owner.endpoints.public_key() if any(one.asymmetric for one in endpoints) else None
-    now_ms, health = await owner.dispatch.now_ms(), await owner.endpoints.health(endpoints)
+    now_ms, health = await owner.stores.clock.now_ms(), await owner.endpoints.health(endpoints)
     return [
         endpoint_view(one, how, now_ms=now_ms, public_key=public_key)
         for one, how in zip(endpoints, health, strict=True)
@@ -125,4 +125,4 @@ async def _views(owner: Gateway, endpoints: Sequence[Endpoint]) -> list[Endpoint
 
 
 async def _team_view(owner: Gateway, secrets: tuple[Secret, ...]) -> SecretView:
-    return secret_view(secrets, now_ms=await owner.dispatch.now_ms())
+    return secret_view(secrets, now_ms=await owner.stores.clock.now_ms())

@@ -1,0 +1,40 @@
+"""The store's clock: the only one that decides; every process may read it, and guess at it."""
+
+import time
+from collections.abc import Callable
+
+from app.store.connection import Client, store_errors
+
+
+class StoreClock:
+    """The time that the store has."""
+
+    def __init__(self, redis: Client) -> None:
+        self._redis = redis
+
+    async def now_ms(self) -> int:
+        """Milliseconds since 1970."""
+        with store_errors():
+            seconds, microseconds = await self._redis.time()
+        return milliseconds(seconds, microseconds)
+
+
+class ClockEstimate:
+    """An estimate of the store's clock; used to compute calendar periods, which scripts then verify."""
+
+    def __init__(self, wall: Callable[[], float] = time.time) -> None:
+        self._wall = wall
+        self._ahead_ms = 0
+
+    def now_ms(self) -> int:
+        """What the store's clock probably says."""
+        return int(self._wall() * 1000) + self._ahead_ms
+
+    def learn(self, now_ms: int) -> None:
+        """The store's clock says so much."""
+        self._ahead_ms = now_ms - int(self._wall() * 1000)
+
+
+def milliseconds(seconds: int | str, microseconds: int | str) -> int:
+    """What `TIME` answers, as milliseconds since 1970."""
+    return int(seconds) * 1000 + int(microseconds) // 1000

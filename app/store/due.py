@@ -1,0 +1,76 @@
+"""When each ref must be looked at next, by step, and the bell that wakes who waits for it."""
+
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from app.store import keys
+from app.store.clock import milliseconds
+from app.store.connection import Client, store_errors
+from app.store.scripts import script
+
+ENQUEUED_HIDDEN_MS = (
+    3_000  # an enqueued task that is lost is enqueued again after this; below a webhook's first pause
+)
+
+
+class DueStore:
+    """One sorted set of refs a step, by the store's time (ms). `patient` is a client whose reads may block."""
+
+    def __init__(self, redis: Client, *, patient: Client) -> None:
+        self._redis = redis
+        self._patient = patient
+
+    async def take(self, step: str, *, limit: int, visibility_ms: int) -> tuple[int, list[str]]:
+        """The store's time (ms) and up to `limit` refs that are due, hidden for `visibility_ms`."""
+        with store_errors():
+            now, *refs = await script("take_due").run(
+                self._redis,
+                keys={"due": keys.due(step)},
+                args={"limit": limit, "visibility_ms": visibility_ms},
+            )
+        return int(now), refs
+
+    async def any(self, step: str) -> bool:
+        """True when something has come due in this step; a read, where `take` writes."""
+        with store_errors():
+            pipe = self._redis.pipeline(transaction=False)
+            pipe.zrange(keys.due(step), 0, 0, withscores=True)
+            pipe.time()
+            first, now = await pipe.execute()
+        return bool(first) and first[0][1] <= milliseconds(*now)
+
+    async def reschedule(self, step: str, due_ms: dict[str, int]) -> None:
+        """Set when each ref is due next (store's clock); refs that are no longer due at all stay away."""
+        if due_ms:
+            with store_errors():
+                await self._redis.zadd(keys.due(step), due_ms, xx=True)
+
+    async def add(self, step: str, refs: list[str]) -> None:
+        """These refs must be looked at now, unless they already have their time in this step."""
+        if refs:
+            with store_errors():
+                now_ms = milliseconds(*await self._redis.time())
+                await self._redis.zadd(keys.due(step), dict.fromkeys(refs, now_ms), nx=True)
+
+    async def drop(self, step: str, refs: list[str]) -> None:
+        """These refs need not be looked at in this step any more."""
+        if refs:
+            with store_errors():
+                await self._redis.zrem(keys.due(step), *refs)
+
+    async def wait_for_wake(self, *, seconds: float) -> bool:
+        """True as soon as something new may be due; False when nothing came."""
+        try:
+            with store_errors():
+                return await self._patient.blpop([keys.WAKE], timeout=seconds) is not None
+        except RedisTimeoutError:
+            return False
+
+    async def counts(self) -> dict[str, int]:
+        """How much waits where: `line`, `later`, `slots`, `held`, and the due sets (`deliver`: destinations)."""
+        sets = {"line": keys.LINE, "later": keys.LATER, "slots": keys.SLOTS, "held": keys.HELD}
+        sets |= {f"due_{step}": keys.due(step) for step in keys.STEPS}
+        with store_errors():
+            pipe = self._redis.pipeline(transaction=False)
+            for name in sets.values():
+                pipe.zcard(name)
+            return dict(zip(sets, await pipe.execute(), strict=True))

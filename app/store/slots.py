@@ -1,0 +1,43 @@
+"""Slots at fal: who has one, and who is given the next."""
+
+from app.store import keys
+from app.store.connection import Client, store_errors
+from app.store.scripts import script
+
+GRANT_MS = 90_000  # a grant nobody claimed falls back
+GRANTS_AT_ONCE = 100
+QUIET_MS = 15_000  # without a 429 of fal's, until it is given one job more at once
+
+
+class SlotStore:
+    """Gives slots, as many as `concurrency` says or the least that one of the hosts was given."""
+
+    def __init__(self, redis: Client, *, concurrency: int) -> None:
+        self._redis = redis
+        self._concurrency = concurrency
+
+    async def grant(self) -> int:
+        """Give free slots to the first in line; how many were given."""
+        with store_errors():
+            granted: int = await script("grant").run(
+                self._redis,
+                keys={
+                    "line": keys.LINE,
+                    "later": keys.LATER,
+                    "slots": keys.SLOTS,
+                    "due_submit": keys.due("submit"),
+                    "held": keys.HELD,
+                    "pauses": keys.PAUSES,
+                    "breaker": keys.BREAKER,
+                    "concurrency": keys.CONCURRENCY,
+                },
+                args={
+                    "prefix": keys.PREFIX,
+                    "concurrency": self._concurrency,
+                    "grant_ms": GRANT_MS,
+                    "quiet_ms": QUIET_MS,
+                    "job_prefix": keys.JOB_PREFIX,
+                    "limit": GRANTS_AT_ONCE,
+                },
+            )
+        return granted

@@ -1,0 +1,128 @@
+"""All rooms of the store on one pair of connections: what a process opens before anything else."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from app.settings import Settings, required_url
+from app.store.accounts import AccountStore
+from app.store.admission import AdmissionStore
+from app.store.alarms import AlarmStore
+from app.store.audit import AuditStore
+from app.store.backup import BackupStore
+from app.store.buying import BuyingStore
+from app.store.clock import ClockEstimate, StoreClock
+from app.store.connection import Client, connect, disconnect
+from app.store.deliveries import DeliveryStore
+from app.store.delivery_log import DeliveryLogStore
+from app.store.due import DueStore
+from app.store.endpoints import EndpointStore
+from app.store.epoch import EpochStore
+from app.store.events import EventStore
+from app.store.health import HealthStore
+from app.store.heartbeats import HeartbeatStore
+from app.store.jobs import JobStore
+from app.store.lanes import LaneStore
+from app.store.ledger import LedgerStore
+from app.store.limits import LimitStore
+from app.store.line import LineStore
+from app.store.quarantine import QuarantineStore
+from app.store.secrets import SecretStore
+from app.store.setting_names import SettingNames
+from app.store.slots import SlotStore
+from app.store.uploads import UploadStore
+from app.store.usage import UsageStore
+from app.store.zones import ZoneStore
+
+PATIENCE_S = 2.0  # how long a blocking read may wait for news
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Every room, and the two clients: `patient` is the one whose reads may wait for news."""
+
+    redis: Client
+    patient: Client
+    accounts: AccountStore
+    admission: AdmissionStore
+    alarms: AlarmStore
+    audit: AuditStore
+    backup: BackupStore
+    buying: BuyingStore
+    clock: StoreClock
+    deliveries: DeliveryStore
+    delivery_log: DeliveryLogStore
+    due: DueStore
+    endpoints: EndpointStore
+    epoch: EpochStore
+    events: EventStore
+    health: HealthStore
+    heartbeats: HeartbeatStore
+    jobs: JobStore
+    lanes: LaneStore
+    ledger: LedgerStore
+    limits: LimitStore
+    line: LineStore
+    quarantine: QuarantineStore
+    secrets: SecretStore
+    setting_names: SettingNames
+    slots: SlotStore
+    uploads: UploadStore
+    usage: UsageStore
+    zones: ZoneStore
+
+    async def renew_connections(self) -> None:
+        """Drop idle connections: they may lead to a server that is the primary no more."""
+        for client in (self.redis, self.patient):
+            await client.connection_pool.disconnect(inuse_connections=False)
+
+
+@asynccontextmanager
+async def open_stores(settings: Settings, *, process: str) -> AsyncIterator[Stores]:
+    """Connect when first used, and close at the end. `process` names this process in the store's client list."""
+    url = required_url(settings)
+    redis = connect(url, name=f"filmgate-{process}", replicas=settings.store_replicas)
+    patient = connect(url, patience=PATIENCE_S, name=f"filmgate-{process}-patient")
+    stores = _build(settings, redis, patient)
+    try:
+        yield stores
+    finally:
+        await stores.events.close()
+        await disconnect(redis)
+        await disconnect(patient)
+
+
+def _build(settings: Settings, redis: Client, patient: Client) -> Stores:
+    audit, estimate, ledger = AuditStore(redis), ClockEstimate(), LedgerStore(redis)
+    kept_ms, slots = settings.retention_ms, settings.upstream_concurrency
+    return Stores(
+        redis=redis,
+        patient=patient,
+        accounts=AccountStore(redis),
+        admission=AdmissionStore(redis, estimate, retention_ms=kept_ms),
+        alarms=AlarmStore(redis),
+        audit=audit,
+        backup=BackupStore(redis),
+        buying=BuyingStore(redis, concurrency=slots),
+        clock=StoreClock(redis),
+        deliveries=DeliveryStore(redis),
+        delivery_log=DeliveryLogStore(redis, retention_ms=kept_ms),
+        due=DueStore(redis, patient=patient),
+        endpoints=EndpointStore(redis, audit, retention_ms=kept_ms),
+        epoch=EpochStore(redis),
+        events=EventStore(redis, patient=patient),
+        health=HealthStore(redis),
+        heartbeats=HeartbeatStore(redis),
+        jobs=JobStore(redis, retention_ms=kept_ms, billed=settings.fal_admin_key is not None),
+        lanes=LaneStore(redis),
+        ledger=ledger,
+        limits=LimitStore(redis, estimate),
+        line=LineStore(redis),
+        quarantine=QuarantineStore(redis),
+        secrets=SecretStore(redis, given=settings.hook_secret.get_secret_value() if settings.hook_secret else None),
+        setting_names=SettingNames(redis),
+        slots=SlotStore(redis, concurrency=slots),
+        uploads=UploadStore(redis),
+        usage=UsageStore(redis),
+        zones=ZoneStore(redis, ledger),
+    )
