@@ -201,11 +201,6 @@ async def watched_job(job_id: str, caller: Watcher, owner: TheGateway) -> Job:
 WatchedJob = Annotated[Job, Depends(watched_job)]
 
 
-async def stream_of(caller: Watcher, owner: TheGateway) -> None:
-    """The caller may open one more event stream; looked at before the answer begins."""
-    owner.accounts.streams.require_room(caller)
-
-
 @reads(Reads(parameters=(IDEMPOTENCY_KEY,)))
 async def idempotency_key(request: Request) -> str | None:
     """The `Idempotency-Key`, bare or as a quoted string: both forms are one key. Printable ASCII, up to 255."""

@@ -186,30 +186,30 @@ class FalDoor:
             raise Conflict("The request has already ended.", code="already_ended")
         return await self._jobs.cancel(caller, seen.job)
 
-    async def follow(self, caller: Caller, app: str, request_id: str) -> AsyncGenerator[Seen | None, None]:
-        """The job again and again, until it has ended at this door; None where the store could not be asked.
+    async def follow(self, caller: Caller, app: str, first: Seen) -> AsyncGenerator[Seen | None, None]:
+        """The job as first seen, then again and again, until it has ended at this door.
 
-        Ends are seen at once; what makes no event (log lines, a wish to cancel) within two seconds.
+        Ends are seen at once; what makes no event (log lines, a wish to cancel) within two seconds. None where the
+        store could not be asked.
         """
+        seen: Seen | None = first
         pause, away_since = FIRST_LOOK_S, None
         while True:
-            seen = None
-            try:
-                seen = await self.look(caller, app, request_id)
-                away_since = None
-            except StoreUnavailable:
-                away_since = away_since or time.monotonic()
-                if time.monotonic() - away_since > PATIENCE_S:
-                    raise
             yield seen
             if seen is not None and seen.ended:
                 return
             await self._pause(seen, pause)
             pause = min(pause * GROWTH, SLOWEST_LOOK_S)
+            try:
+                seen, away_since = await self.look(caller, app, first.job.id), None
+            except StoreUnavailable:
+                seen, away_since = None, away_since or time.monotonic()
+                if time.monotonic() - away_since > PATIENCE_S:
+                    raise
 
     async def until_end(self, caller: Caller, job: Job) -> Seen:
         """The job when it has ended at this door."""
-        async for seen in self.follow(caller, job.model, job.id):
+        async for seen in self.follow(caller, job.model, Seen(job, None, job.created_ms)):
             if seen is not None and seen.ended:
                 return seen
         raise NotFound("Request not found")

@@ -16,6 +16,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoPermissionError, OutOfMemoryError, ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 from redis.sentinel import Sentinel as SyncSentinel
 from redis.sentinel import SentinelConnectionPool as SyncSentinelPool
@@ -112,8 +113,18 @@ def sentinel_options(address: StoreAddress) -> dict[str, Any]:
 
 
 def _greeting(username: str | None, password: str | None) -> dict[str, Any]:
-    """Who we are; the library's own name is not told, because Redis 7.0 has no command for that."""
-    return {"username": username, "password": password, "driver_info": None}
+    """Who we are; the library's own name is not told, because Redis 7.0 has no command for that.
+
+    Nor are notifications of maintenance asked for: with them redis-py hands out connections that the server has
+    closed meanwhile, because what can be read there might be a notification (redis-py issue 4128).
+    """
+    no_notifications = MaintNotificationsConfig(enabled=False)
+    return {
+        "username": username,
+        "password": password,
+        "driver_info": None,
+        "maint_notifications_config": no_notifications,
+    }
 
 
 def _tls(address: StoreAddress) -> dict[str, Any]:

@@ -6,13 +6,13 @@ they are.
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, BackgroundTasks, Depends, Request
 from fastapi.responses import Response, StreamingResponse
+from fastapi.sse import format_sse_event
 from starlette.convertors import PathConvertor, register_url_convertor
 
 from app.api.answers import LIVE, refusals
@@ -20,13 +20,13 @@ from app.api.deps import CurrentCaller, TheGateway, gateway, job_reader
 from app.api.fal.asking import Asked, answer_headers
 from app.api.fal_errors import REQUEST_ID, fal_reply, not_found
 from app.api.limit_headers import limit_headers
+from app.api.live import live
 from app.api.reads import Reads, query, reads
 from app.domain.accounts import Caller
 from app.domain.errors import Conflict, NotFound
-from app.domain.fal_states import COMPLETED, ending
+from app.domain.fal_states import ending
 from app.gateway import Gateway
 from app.services.fal_door import Seen
-from app.services.watch import until_closed
 from app.views.fal import FalCancelled, FalError, FalStatus, status_view
 from app.views.fields import Object
 
@@ -121,18 +121,13 @@ async def status(poll: Polled) -> Response:
     responses={200: STATUSES},
     summary="Follow a request",
 )
-async def status_stream(poll: Polled) -> Response:
+async def status_stream(request: Request, poll: Polled) -> Response:
     """The status whenever it changes, as server-sent events, until the end or until the key opens nothing."""
     first, owner, caller = await poll.look(), poll.owner, poll.caller
     if first is None:
         return not_found(poll.trace_id, status_word=True)
-    owner.accounts.streams.require_room(caller)
-    seen = owner.fal_door.follow(caller, poll.app, poll.request_id)
-    frames = until_closed(
-        _frames(seen, owner.settings.base_url, logs=poll.logs), owner.accounts.streams.watching(caller)
-    )
-    headers = {**answer_headers(first.job), "X-Accel-Buffering": "no"}
-    return StreamingResponse(_closing(frames), headers=headers, media_type="text/event-stream")
+    frames = owner.fal_door.follow(caller, poll.app, first)
+    return await live(request, owner, caller, frames, _writer(poll), headers=answer_headers(first.job))
 
 
 @router.get(REQUEST, response_model=Object, responses=RESULTS, summary="What it made")
@@ -171,30 +166,23 @@ def _view(base_url: str, seen: Seen, *, logs: list[dict[str, Any]] | None) -> Fa
     return status_view(seen.job, now_ms=seen.now_ms, position=seen.position, base_url=base_url, logs=logs)
 
 
-async def _frames(
-    seen: AsyncGenerator[Seen | None, None], base_url: str, *, logs: bool
-) -> AsyncGenerator[str, None]:
-    """One `data:` frame for each change, with the log lines that are new; a comment when there is long none."""
+def _writer(poll: Poll) -> Callable[[Seen | None], Awaitable[bytes]]:
+    """Writes a frame for each change, with the log lines that are new; a comment when there is long none."""
     clock = asyncio.get_running_loop().time
     said, told, silent_until = "", 0, clock() + PING_S
-    async with aclosing(seen):
-        async for one in seen:
-            if one is not None:
-                lines = one.job.logs[told:]
-                view = _view(base_url, one, logs=lines if logs else None)
-                text = json.dumps(view, ensure_ascii=False)
-                mark = f"{view['status']} {view.get('queue_position')}"
-                if mark != said or (logs and lines):
-                    said, told, silent_until = mark, len(one.job.logs), clock() + PING_S
-                    yield f"data: {text}\n\n"
-                if view["status"] == COMPLETED:
-                    return
-            if clock() >= silent_until:
-                silent_until = clock() + PING_S
-                yield ": ping\n\n"
 
+    async def write(seen: Seen | None) -> bytes:
+        nonlocal said, told, silent_until
+        if seen is not None:
+            lines = seen.job.logs[told:]
+            view = _view(poll.owner.settings.base_url, seen, logs=lines if poll.logs else None)
+            mark = f"{view['status']} {view.get('queue_position')}"
+            if mark != said or (poll.logs and lines):
+                said, told, silent_until = mark, len(seen.job.logs), clock() + PING_S
+                return format_sse_event(data_str=json.dumps(view, ensure_ascii=False))
+        if clock() < silent_until:
+            return b""
+        silent_until = clock() + PING_S
+        return format_sse_event(comment="ping")
 
-async def _closing(frames: AsyncGenerator[str, None]) -> AsyncIterator[str]:
-    async with aclosing(frames):
-        async for frame in frames:
-            yield frame
+    return write

@@ -1,22 +1,19 @@
 """The team's events over HTTP: by pages for consumers that poll, live for those that stay."""
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response
 from fastapi.sse import format_sse_event
 
 from app.api.answers import LIVE
 from app.api.deps import CurrentCaller, LastEventId, TheGateway
+from app.api.live import MEDIA_TYPE, RETRY_MS, live
 from app.services.feed import Told
-from app.services.watch import until_closed
 from app.views.events import EventPage, event_view, listed_event
 
-STREAM = "text/event-stream"
-RETRY_MS = 3000
 router = APIRouter(prefix="/v1", tags=["events"])
 
 
@@ -34,12 +31,9 @@ async def list_events(
     With `Accept: text/event-stream` live and without end, from the cursor, from `Last-Event-ID`, or from now on.
     """
     base_url = owner.settings.base_url
-    if STREAM in request.headers.get("accept", "").lower():
-        owner.accounts.streams.require_room(caller)
-        told = owner.feed.follow(caller, cursor=after or cursor)
-        frames = until_closed(told, owner.accounts.streams.watching(caller))
-        headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no", "Vary": "Accept"}
-        return StreamingResponse(_written(frames, base_url), headers=headers, media_type=STREAM)
+    if MEDIA_TYPE in request.headers.get("accept", "").lower():
+        frames = owner.feed.follow(caller, cursor=after or cursor)
+        return await live(request, owner, caller, frames, partial(_frame, base_url), headers={"Vary": "Accept"})
     page = await owner.feed.page(caller, cursor=cursor, limit=limit)
     view: EventPage = {
         "data": [listed_event(event, base_url=base_url) for event in page.events],
@@ -49,14 +43,7 @@ async def list_events(
     return JSONResponse(view, headers={"Cache-Control": "no-store", "Vary": "Accept"})
 
 
-async def _written(told: AsyncGenerator[Told, None], base_url: str) -> AsyncIterator[bytes]:
-    """The stream's bytes; it closes what it reads, also when the watcher has gone."""
-    async with aclosing(told):
-        async for one in told:
-            yield _frame(one, base_url)
-
-
-def _frame(told: Told, base_url: str) -> bytes:
+async def _frame(base_url: str, told: Told) -> bytes:
     """One thing on the wire. A ping's id moves the watcher's cursor, past what is not for them, and is no event."""
     if told.event is None:
         if told.reset:

@@ -1,8 +1,8 @@
 """Jobs over HTTP."""
 
-from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -29,24 +29,22 @@ from app.api.deps import (
     gateway,
     idempotency_key,
     preferred_wait,
-    stream_of,
 )
 from app.api.holding import held
 from app.api.limit_headers import limit_headers
+from app.api.live import RETRY_MS, live
 from app.api.reads import Reads, query, reads
 from app.api.v1.bodies import JobBody
 from app.domain.accounts import Caller
-from app.domain.errors import Conflict, Malformed
+from app.domain.errors import Conflict, Malformed, StoreUnavailable
 from app.domain.jobs import Job, Status
 from app.gateway import Gateway
 from app.services.listing import Filter
-from app.services.watch import Frame, Frames, until_closed
+from app.services.watch import Frame
 from app.views.events import job_event
 from app.views.jobs import JobPage, JobView, QuoteView, job_view, quote_view
 
 ENDED = "`Prefer: wait=N` saw it end"
-RETRY_MS = 3000
-STREAM = "text/event-stream"
 METADATA = "metadata."
 BY_METADATA = query("metadata.NAME", "Only jobs with this value under NAME; one such filter")
 router = APIRouter(prefix="/v1", tags=["jobs"])
@@ -110,8 +108,9 @@ async def submit_job(request: Request, asked: JobAskedFor) -> Response:
     let_go(request, asked.body.input)
     job, position = submitted.job, submitted.position
     if wait:
-        job = await _waited(request, owner, asked.caller, job, wait)
-        position = await owner.jobs.position(job)
+        with suppress(StoreUnavailable):  # it is admitted, and a refusal would ask for another one
+            job = await _waited(request, owner, asked.caller, job, wait)
+            position = await owner.jobs.position(job)
     headers = {
         "Location": f"{owner.settings.base_url}/v1/jobs/{job.id}",
         **_preference(wait),
@@ -214,27 +213,20 @@ async def job_video(job: WatchedJob) -> Response:
 @router.get(
     "/jobs/{job_id}/events",
     response_class=StreamingResponse,
-    dependencies=[Depends(stream_of)],
     responses={200: LIVE, 204: {"description": "All was told"}},
     summary="Follow a job live",
 )
-async def job_events(job: WatchedJob, caller: Watcher, owner: TheGateway, after: LastEventId) -> Response:
+async def job_events(
+    request: Request, job: WatchedJob, caller: Watcher, owner: TheGateway, after: LastEventId
+) -> Response:
     """Server-sent events until the job's end, or the key's; resumes after `Last-Event-ID`.
 
     204 where that is the end's id or a later one: a browser's EventSource comes back until it is told so.
     """
     if after is not None and await owner.jobs.all_told(job, after=after):
         return Response(status_code=204)
-    frames = until_closed(owner.jobs.follow(job, after=after), owner.accounts.streams.watching(caller))
-    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_written(owner, frames), headers=headers, media_type=STREAM)
-
-
-async def _written(owner: Gateway, frames: Frames) -> AsyncIterator[bytes]:
-    """The stream's bytes; it closes what it reads, also when the watcher has gone."""
-    async with aclosing(frames):
-        async for frame in frames:
-            yield await _on_the_wire(owner, frame)
+    frames = owner.jobs.follow(job, after=after)
+    return await live(request, owner, caller, frames, partial(_on_the_wire, owner), headers={})
 
 
 async def _on_the_wire(owner: Gateway, frame: Frame) -> bytes:
@@ -266,8 +258,11 @@ def _preference(wait: int) -> dict[str, str]:
 
 
 async def _paused(owner: Gateway, job: Job) -> str | None:
-    """Why nothing is bought for the job's team, while it waits."""
-    return await owner.operations.paused(job.team) if job.status is Status.QUEUED else None
+    """Why nothing is bought for the job's team, while it waits; also that the store cannot be asked just now."""
+    try:
+        return await owner.operations.paused(job.team) if job.status is Status.QUEUED else None
+    except StoreUnavailable as error:
+        return error.message
 
 
 async def _render(

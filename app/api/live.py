@@ -1,0 +1,79 @@
+"""Event streams over HTTP: the one way in which they begin, go on and end."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from typing import TypeVar
+
+import structlog
+from fastapi import Request
+from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from app.api.problems import LONGEST_PATH
+from app.domain.accounts import Caller
+from app.domain.errors import FilmgateError
+from app.gateway import Gateway
+from app.services.watch import until_closed
+
+MEDIA_TYPE = "text/event-stream"
+HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+RETRY_MS = 3000  # after which a client comes back
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+
+async def live(
+    request: Request,
+    owner: Gateway,
+    caller: Caller,
+    frames: AsyncGenerator[T, None],
+    write: Callable[[T], Awaitable[bytes]],
+    *,
+    headers: dict[str, str],
+) -> StreamingResponse:
+    """Server-sent events, each frame as `write` puts it, until their end or the end of the caller's key.
+
+    The first is waited for before the answer begins, so that a store that is away is a 503 here as everywhere.
+
+    Raises:
+        OverLimit: the caller has too many streams open.
+    """
+    owner.accounts.streams.require_room(caller)
+    chunks = _written(until_closed(frames, owner.accounts.streams.watching(caller)), write)
+    first = await anext(chunks, b"")
+    return _Live(_in_order(first, chunks, request.scope["path"]), chunks, headers)
+
+
+class _Live(StreamingResponse):
+    """A stream that lets go of what it reads however it ends, also when the watcher has gone before it began."""
+
+    def __init__(
+        self, content: AsyncGenerator[bytes, None], chunks: AsyncGenerator[bytes, None], headers: dict[str, str]
+    ) -> None:
+        super().__init__(content, headers={**HEADERS, **headers}, media_type=MEDIA_TYPE)
+        self._chunks = chunks
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        async with aclosing(self._chunks):
+            await super().__call__(scope, receive, send)
+
+
+async def _written(
+    frames: AsyncGenerator[T, None], write: Callable[[T], Awaitable[bytes]]
+) -> AsyncGenerator[bytes, None]:
+    async with aclosing(frames):
+        async for frame in frames:
+            if chunk := await write(frame):
+                yield chunk
+
+
+async def _in_order(first: bytes, chunks: AsyncGenerator[bytes, None], path: str) -> AsyncGenerator[bytes, None]:
+    """All chunks. An error in the middle ends the stream in order: its reader comes back, and hears of it then."""
+    yield first
+    try:
+        async for chunk in chunks:
+            yield chunk
+    except FilmgateError as error:
+        log.warning("stream.ended", path=path[:LONGEST_PATH], reason=error.message)

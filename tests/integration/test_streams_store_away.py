@@ -1,0 +1,248 @@
+"""Event streams and held calls while the store goes away: refused before they begin, ended in order later on."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from app.domain.ids import join_ref
+from app.store import keys
+from tests.support.emulator import Emulator
+from tests.support.fal_door import path_of
+from tests.support.hand import Hand
+from tests.support.redis_server import RedisServer
+from tests.support.refusals import assert_problem
+from tests.support.server import EventReader, Server, running_server
+from tests.support.stack import Stack, environment, open_stack
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.anyio
+
+LIVE = {"Accept": "text/event-stream"}
+SMALL_BUFFER = [(socket.SOL_SOCKET, socket.SO_RCVBUF, 262_144)]
+BULKY = {f"name-{number}": "x" * 200 for number in range(8)}
+MANY = 3000  # bulky events: 9 MB, more than all buffers on the way
+
+
+@dataclass
+class Served:
+    """An API process, its store, and what it logs."""
+
+    redis: RedisServer
+    server: Server
+    log: Path
+
+
+@dataclass
+class Place:
+    """What a test has in hand; `web` calls the process."""
+
+    stack: Stack
+    web: httpx.AsyncClient
+    log: Path
+
+    def streams(self, job_id: str) -> dict[str, dict[str, str]]:
+        """The address of each kind of stream, and the headers it wants."""
+        return {f"/v1/jobs/{job_id}/events": {}, "/v1/events": LIVE, path_of(job_id, "/status/stream"): {}}
+
+    def said(self, event: str) -> list[dict[str, Any]]:
+        """The lines about it."""
+        lines = map(json.loads, self.log.read_text().splitlines())
+        return [line for line in lines if line["event"] == event]
+
+    def tracebacks(self) -> list[str]:
+        """The first lines that have one."""
+        return [line for line in self.log.read_text().splitlines() if "Traceback" in line][:3]
+
+
+@pytest.fixture(scope="module")
+async def served(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served]:
+    """An API process with a store of its own."""
+    log = tmp_path_factory.mktemp("api") / "log"
+    with RedisServer() as redis:
+        async with running_server(environment(redis, emulator), log=log) as server:
+            yield Served(redis, server, log)
+
+
+@pytest.fixture
+async def place(served: Served, emulator: Emulator) -> AsyncIterator[Place]:
+    """The same with an empty store, which may be killed, and an empty log."""
+    served.redis.flush()
+    served.log.write_text("")
+    async with open_stack(served.redis, emulator) as stack:
+        headers = {"Authorization": f"Bearer {stack.account.key}"}
+        transport = httpx.AsyncHTTPTransport(socket_options=SMALL_BUFFER)
+        async with httpx.AsyncClient(
+            base_url=served.server.url, headers=headers, timeout=30, trust_env=False, transport=transport
+        ) as web:
+            yield Place(stack, web, served.log)
+
+
+@asynccontextmanager
+async def opened(place: Place, path: str, headers: dict[str, str]) -> AsyncIterator[EventReader]:
+    """A stream that has begun."""
+    async with place.web.stream("GET", path, headers=headers) as reply:
+        assert reply.status_code == 200, await reply.aread()
+        yield EventReader(reply)
+
+
+async def warmed_up(place: Place) -> None:
+    """The process has many open connections to its store."""
+    await asyncio.gather(*(place.web.get("/v1/me") for _ in range(30)))
+
+
+async def test_streams_begin_at_once_after_a_restart_of_the_store(place: Place) -> None:
+    """A connection from before the restart is no reason to refuse: none of many streams fails."""
+    job_id = (await place.stack.submit())["id"]
+    for _ in range(3):
+        await warmed_up(place)
+        place.stack.redis.kill()
+        place.stack.redis.start()
+
+        async def first(path: str, headers: dict[str, str]) -> dict[str, Any] | None:
+            async with opened(place, path, headers) as reader:
+                return await reader.frame()
+
+        wanted = [one for one in place.streams(job_id).items() for _ in range(4)]
+        assert all(await asyncio.gather(*(first(path, headers) for path, headers in wanted)))
+    assert not place.tracebacks()
+
+
+async def test_no_stream_begins_without_the_store(place: Place) -> None:
+    """Whenever the store goes: 503 with Retry-After, or a stream that begins; none breaks, and no traceback."""
+    job_id = (await place.stack.submit())["id"]
+    found: list[int] = []
+    over = asyncio.Event()
+
+    async def open_again_and_again(path: str, headers: dict[str, str]) -> None:
+        while not over.is_set():
+            async with place.web.stream("GET", path, headers=headers) as reply:
+                found.append(reply.status_code)
+                if reply.status_code == 200:
+                    assert await EventReader(reply).frame() is not None, path
+                elif path.startswith("/v1/"):
+                    await reply.aread()
+                    assert_problem(reply, 503, "store_unavailable")
+                assert reply.status_code == 200 or int(reply.headers["retry-after"]) > 0
+
+    tasks = [asyncio.create_task(open_again_and_again(*one)) for one in place.streams(job_id).items()]
+
+    async def heard(status: int, times: int) -> None:
+        before = found.count(status)
+
+        async def enough() -> bool:
+            if broken := [task for task in tasks if task.done()]:
+                broken[0].result()
+            return found.count(status) >= before + times
+
+        await wait_until(enough, f"{times} times {status}")
+
+    try:
+        for _ in range(4):
+            await heard(200, 10)
+            place.stack.redis.kill()
+            await asyncio.sleep(0.3)
+            place.stack.redis.start()
+        await heard(200, 10)
+        over.set()
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+    assert set(found) > {200}
+    assert not place.tracebacks()
+
+
+async def test_a_quiet_stream_outlives_a_restart_of_the_store(place: Place) -> None:
+    """Streams that were open before, of every kind, tell what happens after it."""
+    job = await place.stack.submit()
+    streams = place.streams(job["id"])
+    ends: dict[str, str] = {}
+
+    async def follow(path: str, headers: dict[str, str], begun: asyncio.Event) -> None:
+        async with opened(place, path, headers) as reader:
+            while (frame := await reader.frame(timeout=30)) is not None:
+                begun.set()
+                if frame.get("event") == "job.canceled" or frame.get("data", {}).get("status") == "COMPLETED":
+                    ends[path] = frame.get("event", "COMPLETED")
+                    return
+
+    begun = {path: asyncio.Event() for path in streams}
+    following = [asyncio.create_task(follow(path, headers, begun[path])) for path, headers in streams.items()]
+    await asyncio.gather(*(one.wait() for one in begun.values()))
+    place.stack.redis.kill()
+    place.stack.redis.start()
+
+    async def canceled() -> bool:
+        return (await place.web.post(f"/v1/jobs/{job['id']}/cancel")).status_code == 202
+
+    await wait_until(canceled, "the job is canceled")
+    await asyncio.wait_for(asyncio.gather(*following), 30)
+    assert ends == dict(zip(streams, ["job.canceled", "job.canceled", "COMPLETED"], strict=True))
+    assert not place.tracebacks()
+
+
+async def test_a_stream_that_loses_the_store_ends_in_order(place: Place) -> None:
+    """With more to tell than was read: whole frames only, one line in the log; who comes back misses nothing."""
+    job = await place.stack.submit(metadata=BULKY)
+    redis, name = Hand(place.stack).redis, keys.events(place.stack.account.team.id)
+    ((first, row),) = await redis.xrange(name)
+    pipe = redis.pipeline(transaction=False)
+    for _ in range(MANY):
+        pipe.xadd(name, row)
+    ids = await pipe.execute()
+    for path, headers in list(place.streams(job["id"]).items())[:2]:
+        place.log.write_text("")
+        async with opened(place, path, {**headers, "Last-Event-ID": first}) as reader:
+            seen = [await reader.event()]
+            place.stack.redis.kill()
+            seen += await reader.rest()
+        place.stack.redis.start()
+        assert 0 < len(seen) < MANY, path
+        (line,) = place.said("stream.ended")
+        assert (line["path"], line["level"]) == (path, "warning")
+        assert not place.tracebacks()
+        told = [event["id"] for event in seen if event is not None]
+        async with opened(place, path, {**headers, "Last-Event-ID": told[-1]}) as reader:
+            while len(told) < MANY:
+                event = await reader.event()
+                assert event is not None
+                told.append(event["id"])
+        assert told == ids
+
+
+async def test_the_stream_of_a_forgotten_job_ends_in_order(place: Place) -> None:
+    """At fal's door: the job's record is gone in the middle; the stream ends, with one line in the log."""
+    job_id = (await place.stack.submit())["id"]
+    ref = join_ref(place.stack.account.team.id, job_id)
+    async with opened(place, path_of(job_id, "/status/stream"), {}) as reader:
+        assert await reader.frame()
+        assert place.stack.redis.command("DEL", keys.job(ref)) == b":1\r\n"
+        while await reader.frame():
+            pass
+    assert len(place.said("stream.ended")) == 1
+    assert not place.tracebacks()
+
+
+async def test_a_held_submission_is_acknowledged_although_the_store_went(place: Place) -> None:
+    """Admitted, then held with `Prefer: wait`: 202 with the job, for a refusal would ask for a second one."""
+    headers = {"Prefer": "wait=2"}
+    waiting = asyncio.create_task(place.web.post("/v1/jobs", json=place.stack.body(), headers=headers))
+
+    async def admitted() -> bool:
+        return bool((await place.stack.api.get("/v1/jobs")).json()["data"])
+
+    await wait_until(admitted, "the job is admitted")
+    place.stack.redis.kill()
+    reply = await waiting
+    place.stack.redis.start()
+    assert (reply.status_code, reply.json()["status"]) == (202, "queued")
+    assert [job["id"] for job in (await place.stack.api.get("/v1/jobs")).json()["data"]] == [reply.json()["id"]]
+    assert not place.tracebacks()
