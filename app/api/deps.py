@@ -5,6 +5,8 @@ All are coroutines although some await nothing: FastAPI would send plain functio
 
 import re
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, cast
 
 import structlog
@@ -12,6 +14,7 @@ from fastapi import Depends, Request
 
 from app.api.incoming import PAYER
 from app.api.middleware import address_of
+from app.api.overload import waits_without_a_place
 from app.api.query import require_known_query
 from app.api.reads import Reads, header, query, reads
 from app.domain.access import require_scope
@@ -83,9 +86,20 @@ def _is_administrator(request: Request, given: str | None, owner: Gateway) -> bo
 
 
 async def _authenticated(request: Request, owner: Gateway, given: str | None) -> Caller:
-    """Whose key it is; one that opens nothing is counted for its address."""
+    """Whose key it is; one that is new here waits a moment, where its address has shown too many bad ones."""
+    accounts = owner.accounts
+    doubted = bool(given and accounts.guesses.doubts(address_of(request.scope)) and not accounts.has_met(given))
+    if doubted:
+        waits_without_a_place(request)
+    with bad_keys_counted(request, owner, given):
+        return await accounts.authenticate(given, doubted=doubted)
+
+
+@contextmanager
+def bad_keys_counted(request: Request, owner: Gateway, given: str | None) -> Iterator[None]:
+    """What the block finds to open nothing is counted for its address; TooManyBadKeys when it is one too many."""
     try:
-        return await owner.accounts.authenticate(given)
+        yield
     except Unauthenticated:
         if given:
             owner.accounts.guesses.note(address_of(request.scope))

@@ -8,17 +8,18 @@ from dataclasses import dataclass
 from app.domain.accounts import Caller, digest, is_token, well_formed
 from app.domain.errors import NotFound, StoreUnavailable, Unauthenticated
 from app.domain.limits import LimitState
-from app.services.guesses import Guesses
+from app.services.guesses import Doubted, Guesses
 from app.services.revocation import Revocation
 from app.services.streams import Streams
 from app.store import keys
-from app.store.accounts import AccountStore, Credential, Team, User
+from app.store.accounts import AccountStore, Credential, Team, User, name_of
 from app.store.ledger import LedgerStore
 from app.store.limits import LimitStore
 
 REMEMBER_S = 0.5  # a revoked key must be refused everywhere within a second
 REMEMBER_AT_MOST = 10_000
 NOTE_USED_S = 60.0
+UNKNOWN = "The key is unknown, or it was revoked."
 NO_KEY = "Send a key as `Authorization: Bearer fg_live_…`."
 
 
@@ -44,11 +45,19 @@ class Accounts:
         self._known: dict[str, tuple[float, Caller]] = {}
         self._noted: dict[str, float] = {}
         self._revocation = Revocation(accounts)
+        self._doubted = Doubted(accounts.closed)
         self.guesses = Guesses()
         self.streams = Streams(self._revocation)
 
-    async def authenticate(self, key: str | None) -> Caller:
-        """The holder of the key; Unauthenticated when there is none. A mistyped key costs no look-up."""
+    def has_met(self, key: str) -> bool:
+        """True when the key has opened something here lately."""
+        return digest(key) in self._known
+
+    async def authenticate(self, key: str | None, *, doubted: bool = False) -> Caller:
+        """The holder of the key; Unauthenticated when there is none. A mistyped key costs no look-up.
+
+        `doubted` is a key that is most likely one of many bad ones: it is looked up with others first.
+        """
         if not key:
             raise Unauthenticated(f"There is no key in the request. {NO_KEY}")
         key_digest = digest(key)
@@ -59,7 +68,10 @@ class Accounts:
             raise Unauthenticated("The key is not complete or was mistyped: its checksum does not fit.")
         self._known.pop(key_digest, None)
         asked_at = time.monotonic()  # what the answer says may be over before it has arrived
-        caller = await self._look_up(key_digest, token=is_token(key))
+        name = keys.token(key_digest) if is_token(key) else keys.key(key_digest)
+        if doubted and await self._doubted.opens_nothing(name):
+            raise Unauthenticated(UNKNOWN)
+        caller = await self._look_up(key_digest, name)
         if len(self._known) >= REMEMBER_AT_MOST:
             self._known.clear()
             self._noted.clear()
@@ -73,7 +85,7 @@ class Accounts:
     async def is_valid(self, caller: Caller) -> bool:
         """True while the caller's key still opens something; before a call that was held is answered."""
         try:
-            await self._look_up(caller.digest, token=caller.token is not None)
+            await self._look_up(caller.digest, name_of(caller))
         except Unauthenticated:
             return False
         return True
@@ -99,10 +111,10 @@ class Accounts:
         """The team, a deleted one too, or None."""
         return await self._accounts.team(team_id)
 
-    async def _look_up(self, key_digest: str, *, token: bool) -> Caller:
-        found = await self._accounts.credential(keys.token(key_digest) if token else keys.key(key_digest))
+    async def _look_up(self, key_digest: str, name: str) -> Caller:
+        found = await self._accounts.credential(name)
         if found is None:
-            raise Unauthenticated("The key is unknown, or it was revoked.")
+            raise Unauthenticated(UNKNOWN)
         for record in (found.record, found.parent):
             if record is not None and record.revoked_ms is not None:
                 raise Unauthenticated("The key was revoked.")

@@ -1,9 +1,11 @@
 """Keys that open nothing, by the address they come from: so many at once, then at an even pace."""
 
+import asyncio
 import ipaddress
 import math
 import time
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
 
 from app.domain.errors import TooManyBadKeys
 
@@ -11,19 +13,24 @@ AT_ONCE = 240  # a client with an old key has shown it that often before somebod
 PACE_S = 0.5  # afterwards one each
 ADDRESSES = 10_000  # that are remembered; the longest quiet goes first
 SITE = 64  # bits of an IPv6 address that are one customer's
+TOGETHER_S = 0.05  # that a doubted key waits for others, to be looked up with them
 
 
 class Guesses:
-    """Counts bad keys in this process. A good key of ours never waits: it is looked up whatever came before it."""
+    """Counts bad keys in this process. A good key of ours is never refused: it is looked up in any case."""
 
     def __init__(self) -> None:
         self._next: OrderedDict[str, float] = OrderedDict()  # when an address's next would be due at an even pace
 
+    def doubts(self, address: str) -> bool:
+        """True when this address has shown too many."""
+        return self._wait(address) > 0
+
     def require_room(self, address: str) -> None:
         """TooManyBadKeys when this address has shown too many; before a key is compared that can be guessed."""
-        wait = self._next.get(_site(address), 0.0) - time.monotonic() - AT_ONCE * PACE_S
-        if wait > -PACE_S:
-            raise TooManyBadKeys(retry_after=max(1, math.ceil(wait + PACE_S)))
+        wait = self._wait(address)
+        if wait > 0:
+            raise TooManyBadKeys(retry_after=max(1, math.ceil(wait)))
 
     def note(self, address: str) -> None:
         """A key from this address opened nothing; TooManyBadKeys when it was one too many, which is not counted."""
@@ -33,6 +40,36 @@ class Guesses:
         self._next.move_to_end(site)
         if len(self._next) > ADDRESSES:
             self._next.popitem(last=False)
+
+    def _wait(self, address: str) -> float:
+        """Seconds until this address may show one more; 0 or less when it may now."""
+        return self._next.get(_site(address), 0.0) - time.monotonic() - (AT_ONCE - 1) * PACE_S
+
+
+class Doubted:
+    """Keys from addresses that have shown too many bad ones: whether they open nothing is asked for all together.
+
+    Only the store can tell which is good, and a good one must not stand in line behind the bad ones of its address.
+    So each waits a moment, and the store has one call for all of them, however many there are.
+    """
+
+    def __init__(self, closed: Callable[[Sequence[str]], Awaitable[list[str]]]) -> None:
+        """`closed` says which of the names that it is given open nothing."""
+        self._closed = closed
+        self._names: set[str] = set()
+        self._asking: asyncio.Task[set[str]] | None = None
+
+    async def opens_nothing(self, name: str) -> bool:
+        """True for a key that the store does not know, or no more."""
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._ask())
+        self._names.add(name)
+        return name in await asyncio.shield(self._asking)  # who leaves does not take the others along
+
+    async def _ask(self) -> set[str]:
+        await asyncio.sleep(TOGETHER_S)
+        names, self._names, self._asking = self._names, set(), None
+        return set(await self._closed(list(names)))
 
 
 def _site(address: str) -> str:

@@ -1,19 +1,22 @@
 """What one address may try, and what one key may have open: bad keys, browser tokens, promised uploads, streams."""
 
+import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import httpx
 import pytest
 from redis.asyncio import Redis
 
-from app.domain.accounts import KEY_PREFIX, new_key
+from app.domain.accounts import KEY_PREFIX, TOKEN_PREFIX, new_key
 from app.domain.errors import OverLimit
 from app.services import fal_uploads, tokens
-from app.services.guesses import ADDRESSES, AT_ONCE, Guesses
+from app.services.guesses import ADDRESSES, AT_ONCE, TOGETHER_S, Guesses
 from app.services.streams import EACH, TOGETHER
 from app.store import keys
 from tests.support.emulator import Emulator
@@ -26,6 +29,8 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.anyio
 
 TRIED = AT_ONCE + 60  # some more than are let through, and than come due meanwhile
+ADDRESS = "203.0.113."
+AT_A_TIME = 40  # calls
 STATUS = "/fal/queue/fal-ai/kling-video/requests/job_1/status"
 
 
@@ -65,10 +70,78 @@ async def test_a_guess_is_not_even_compared(stack: Stack) -> None:
         return (await stack.api.get("/v1/admin/teams", headers=header)).status_code == 429
 
     await wait_until(is_refused, "the address has no guess left")
+    async with from_address(stack, "198.51.100.7") as web:
+        assert (await web.get("/v1/admin/teams", headers=header)).status_code == 200
+
+
+def from_address(stack: Stack, address: str) -> httpx.AsyncClient:
+    """A client at this address that sends no key by itself."""
     app = stack.api._transport.app  # type: ignore[attr-defined]  # httpx types the transport as its base class
-    elsewhere = httpx.ASGITransport(app=app, client=("198.51.100.7", 1))
-    async with httpx.AsyncClient(transport=elsewhere, base_url="http://filmgate.test", headers=header) as web:
-        assert (await web.get("/v1/admin/teams")).status_code == 200
+    transport = httpx.ASGITransport(app=app, client=(address, 1))
+    return httpx.AsyncClient(transport=transport, base_url="http://filmgate.test")
+
+
+def bad_pass() -> str:
+    """An upload's signature that nobody made."""
+    return f"team_{secrets.token_hex(16)}.pass_{secrets.token_hex(16)}.1.{secrets.token_hex(16)}"
+
+
+def unknown() -> str:
+    """A key of our form that nobody has."""
+    return new_key(KEY_PREFIX)
+
+
+FILES = "/fal/cdn/files/upload"
+DOORS: list[tuple[str, str, Callable[[], dict[str, Any]]]] = [
+    ("GET", "/v1/me", lambda: {"headers": {"Authorization": f"Bearer {unknown()}"}}),
+    ("GET", "/v1/me", lambda: {"headers": {"Authorization": f"Key {unknown()}"}}),
+    ("GET", "/v1/me", lambda: {"headers": {"X-API-Key": unknown()}}),
+    ("GET", "/v1/me", lambda: {"headers": {"Authorization": f"Bearer {new_key(TOKEN_PREFIX)}"}}),
+    ("GET", "/v1/me", lambda: {"headers": {"X-API-Key": secrets.token_hex(16)}}),
+    ("GET", "/v1/admin/teams", lambda: {"headers": {"X-API-Key": unknown()}}),
+    ("GET", "/v1/jobs/job_1/events", lambda: {"params": {"token": new_key(TOKEN_PREFIX)}}),
+    ("GET", "/v1/events", lambda: {"headers": {"X-API-Key": new_key(TOKEN_PREFIX)}}),
+    ("POST", "/v1/files", lambda: {"headers": {"Authorization": f"Bearer {unknown()}"}}),
+    ("GET", STATUS, lambda: {"headers": {"Authorization": f"Key {unknown()}"}}),
+    ("POST", FILES, lambda: {"headers": {"Authorization": f"Bearer {fal_uploads.TOKEN_PREFIX}{bad_pass()}"}}),
+    ("POST", FILES, lambda: {"headers": {"Authorization": f"Key {unknown()}"}}),
+    ("PUT", f"/fal/cdn/uploads/file_{'0' * 32}", lambda: {"params": {"signature": bad_pass()}}),
+    ("POST", f"/fal/cdn/uploads/file_{'0' * 32}/complete", lambda: {"params": {"signature": bad_pass()}}),
+]
+
+
+async def test_every_door_counts_bad_keys(stack: Stack) -> None:
+    """Whichever header, address or route they come by: each is counted, and one too many is refused as such."""
+    for number, (method, path, made) in enumerate(DOORS):
+        address = f"{ADDRESS}{number}"
+        for _ in range(AT_ONCE - 5):
+            stack.gateway.accounts.guesses.note(address)
+        async with from_address(stack, address) as web:
+            replies = [await web.request(method, path, **made()) for _ in range(20)]
+        assert replies[0].status_code == 401, f"{method} {path}: {replies[0].text}"
+        assert any("Too many keys" in reply.text for reply in replies), f"{method} {path}"
+
+
+async def test_bad_keys_of_our_form_are_looked_up_together(stack: Stack) -> None:
+    """However many come from one address; a good key from there that is new is served meanwhile."""
+    new = await stack.gateway.administration.add_account("another")
+    for _ in range(AT_ONCE):
+        stack.gateway.accounts.guesses.note(ADDRESS)
+
+    async def show(web: httpx.AsyncClient, key: str) -> int:
+        return (await web.get("/v1/models", headers={"Authorization": f"Bearer {key}"})).status_code
+
+    async with from_address(stack, ADDRESS) as web, Redis.from_url(stack.redis.url) as redis:
+        before = (await redis.info("commandstats"))["cmdstat_evalsha"]["calls"]
+        began = time.monotonic()
+        for _ in range(10):
+            found = await asyncio.gather(*(show(web, unknown()) for _ in range(AT_A_TIME)))
+            assert found.count(429) >= AT_A_TIME - 5, found
+        looks = (await redis.info("commandstats"))["cmdstat_evalsha"]["calls"] - before
+        took = time.monotonic() - began
+        assert looks <= took / TOGETHER_S + 1
+        bad = [show(web, unknown()) for _ in range(AT_A_TIME)]
+        assert (await asyncio.gather(*bad, show(web, new.key)))[-1] == 200
 
 
 async def test_at_fals_door_a_bad_key_is_not_worth_a_repeat(stack: Stack) -> None:

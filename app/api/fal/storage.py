@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.answers import refusals
 from app.api.body import json_body, validated
-from app.api.deps import CurrentCaller, TheGateway, Uploader, credential, current_caller, uploader
+from app.api.deps import CurrentCaller, TheGateway, Uploader, bad_keys_counted, credential, current_caller, uploader
 from app.api.incoming import PAYER
 from app.api.reads import Reads, query, reads
 from app.api.strict_json import parse_object
@@ -81,7 +81,8 @@ async def bringer(request: Request, owner: TheGateway) -> Caller:
     token = credential(request) or ""
     if not token.startswith(TOKEN_PREFIX):
         return await uploader(await current_caller(request, owner))
-    caller = await owner.fal_uploads.bearer(token)  # made for a key that may bring files
+    with bad_keys_counted(request, owner, token):
+        caller = await owner.fal_uploads.bearer(token)  # made for a key that may bring files
     request.scope[PAYER] = caller.key
     structlog.contextvars.bind_contextvars(team=caller.team, user=caller.user)
     return caller
@@ -90,7 +91,9 @@ async def bringer(request: Request, owner: TheGateway) -> Caller:
 @reads(Reads(parameters=(SIGNATURE,)))
 async def signed_upload(upload_id: str, request: Request, owner: TheGateway) -> Upload:
     """The upload whose own signed address this is."""
-    upload = await owner.fal_uploads.signed(upload_id, request.query_params.get("signature", ""))
+    signature = request.query_params.get("signature", "")
+    with bad_keys_counted(request, owner, signature):
+        upload = await owner.fal_uploads.signed(upload_id, signature)
     request.scope[PAYER] = upload.caller.key
     return upload
 
