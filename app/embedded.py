@@ -43,6 +43,7 @@ __all__ = [
     "find_engine",
     "make_private",
     "refuse_one_way_door",
+    "require_private",
     "socket_url",
 ]
 
@@ -284,18 +285,26 @@ def socket_url(data_dir: Path) -> str | None:
 def make_private(directory: Path) -> None:
     """Makes the directory, for this user alone; NotPrivate where it cannot be.
 
-    The rights of a directory that is there already stay as they are: it may be `/tmp`. It must belong to this user,
-    and nobody else may write in it. What holds keys or jobs is for this user alone by its own rights.
+    The rights of a directory that is there already stay as they are: it may be `/tmp`. What holds keys or jobs is for
+    this user alone by its own rights.
     """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = directory.stat()
     except OSError as error:
         raise NotPrivate(
             f"The data directory {directory} cannot be made or kept private ({error.strerror}); "
             "set FILMGATE_DATA_DIR to a directory of this user."
         ) from error
-    remedy = f"name a directory of this user's own, such as {directory / 'filmgate'}"
+    require_private(directory)
+
+
+def require_private(directory: Path) -> None:
+    """NotPrivate when a directory that is there is another user's, or others may write in it."""
+    try:
+        found = directory.stat()
+    except OSError:
+        return  # nothing can be read or replaced there, and who makes it says what is wrong
+    remedy = f"name a directory of this user's own, such as {directory / 'filmgate'}, which is made if it is missing"
     if found.st_uid != os.geteuid():
         raise NotPrivate(f"FILMGATE_DATA_DIR: {directory} belongs to another user; {remedy}.")
     if found.st_mode & OTHERS_WRITE:

@@ -1,9 +1,10 @@
-"""What is looked at before the API's port opens: mistakes of the operator that would cost others."""
+"""What is looked at before a role begins: mistakes of the operator that would cost others."""
 
 import ssl
 from pathlib import Path
 
 from app.domain.addresses import is_loopback
+from app.embedded import NotPrivate, require_private
 from app.settings import Settings, SettingsError
 
 
@@ -23,6 +24,20 @@ def refuse_wrong_tls(settings: Settings) -> None:
             remedy = "a certificate and a private key without a password, both as PEM"
             sentence = f"FILMGATE_TLS_CERT and FILMGATE_TLS_KEY cannot be used; they must hold {remedy}."
         raise SettingsError(sentence) from None
+
+
+def shared_data(settings: Settings) -> list[str]:
+    """What others could do to the data directory, to be said; NotPrivate where buying costs money.
+
+    Who writes there can make a store that went back in time look right, or a right one look wrong.
+    """
+    try:
+        require_private(settings.data_dir)
+    except NotPrivate as error:
+        if settings.real_money:
+            raise
+        return [str(error)]
+    return []
 
 
 def warnings(settings: Settings) -> list[str]:

@@ -18,7 +18,7 @@ import uvicorn
 from app import __version__
 from app.api.connections import HEAD_SECONDS, ROOM, Connection
 from app.api.stopping import STOPPING
-from app.cli.opening import refuse_wrong_tls, warnings
+from app.cli.opening import refuse_wrong_tls, shared_data, warnings
 from app.domain.errors import StoreUnavailable
 from app.gateway import open_gateway
 from app.settings import KNOWN_NAMES, Settings, load_settings
@@ -75,7 +75,7 @@ def serve() -> None:
     settings = load_settings(os.environ, keep_unknown=True)
     set_up_logs(settings.log_format, process="api")
     refuse_wrong_tls(settings)
-    for sentence in warnings(settings):
+    for sentence in [*warnings(settings), *shared_data(settings)]:
         log.warning("api.careless", sentence=sentence)
     asyncio.run(_refuse_early(settings))
     config = uvicorn.Config(
@@ -102,6 +102,8 @@ def worker() -> None:
     """Run the workers of this host, until SIGTERM."""
     settings = load_settings(os.environ, keep_unknown=True)
     set_up_logs(settings.log_format, process="check")
+    for sentence in shared_data(settings):
+        log.warning("workers.careless", sentence=sentence)
     asyncio.run(_refuse_early(settings))
     os.execv(sys.executable, [sys.executable, "-m", "workers"])  # noqa: S606  our own interpreter, our own module
 

@@ -16,6 +16,14 @@ from tests.support.tree import ROOT
 pytestmark = pytest.mark.anyio
 
 
+async def run(role: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """`filmgate ROLE` to its end."""
+    command = [sys.executable, "-m", "app.cli", role]
+    return await asyncio.to_thread(
+        subprocess.run, command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
 async def test_told_to_stop_it_ends_with_0(store: RedisServer, tmp_path: Path) -> None:
     """SIGTERM is how a deployment ends it: nothing has failed."""
     server = Server({"FILMGATE_REDIS_URL": store.url, "FILMGATE_DATA_DIR": str(tmp_path)}).start()
@@ -31,9 +39,34 @@ async def test_a_key_of_another_certificate_is_78_and_one_sentence(store: RedisS
     one, other = map(issue_certificates, folders)
     pair = {"FILMGATE_TLS_CERT": str(one.certificate), "FILMGATE_TLS_KEY": str(other.key)}
     environment = {**os.environ, "FILMGATE_REDIS_URL": store.url, "FILMGATE_DATA_DIR": str(tmp_path), **pair}
-    command = [sys.executable, "-m", "app.cli", "serve"]
-    ended = await asyncio.to_thread(
-        subprocess.run, command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
-    )
+    ended = await run("serve", environment)
     sentence = "filmgate: FILMGATE_TLS_KEY is not the key of the certificate in FILMGATE_TLS_CERT.\n"
     assert (ended.returncode, ended.stderr) == (78, sentence)
+
+
+@pytest.mark.parametrize("role", ["serve", "worker"])
+@pytest.mark.parametrize("mode", [0o1777, 0o775])
+async def test_with_a_real_key_a_directory_in_which_others_write_is_78(tmp_path: Path, role: str, mode: int) -> None:
+    """Before the store is asked; nothing is written there, and its rights stay as they are."""
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(mode)
+    real = {"FAL_KEY": "the-key:of-nobody", "FILMGATE_REDIS_URL": "redis://127.0.0.1:1"}
+    ended = await run(role, {**os.environ, **real, "FILMGATE_DATA_DIR": str(shared)})
+    assert ended.returncode == 78, ended.stderr
+    assert ended.stderr.startswith(f"filmgate: FILMGATE_DATA_DIR: others may write in {shared}; ")
+    assert str(shared / "filmgate") in ended.stderr
+    assert (shared.stat().st_mode & 0o7777, list(shared.iterdir())) == (mode, [])
+
+
+async def test_where_nothing_is_paid_it_is_a_warning(store: RedisServer, tmp_path: Path) -> None:
+    """The API serves; its log has the sentence."""
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    log = tmp_path / "log"
+    given = {"FILMGATE_REDIS_URL": store.url, "FILMGATE_DATA_DIR": str(shared), "FILMGATE_LOG_FORMAT": "json"}
+    server = Server(given, log=log).start()
+    await server.ready()
+    await asyncio.to_thread(server.stop)
+    assert f"others may write in {shared}" in log.read_text(encoding="utf-8")
