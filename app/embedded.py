@@ -285,8 +285,8 @@ def socket_url(data_dir: Path) -> str | None:
 def make_private(directory: Path) -> None:
     """Makes the directory, for this user alone; NotPrivate where it cannot be.
 
-    The rights of a directory that is there already stay as they are: it may be `/tmp`. What holds keys or jobs is for
-    this user alone by its own rights.
+    The rights of a directory that is there already stay as they are: it may be `/tmp`. What holds keys or jobs is
+    for this user alone by its own rights.
     """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -304,7 +304,9 @@ def require_private(directory: Path) -> None:
         found = directory.stat()
     except OSError:
         return  # nothing can be read or replaced there, and who makes it says what is wrong
-    remedy = f"name a directory of this user's own, such as {directory / 'filmgate'}, which is made if it is missing"
+    remedy = (
+        f"name a directory of this user's own, such as {directory / 'filmgate'}, which is made if it is missing"
+    )
     if found.st_uid != os.geteuid():
         raise NotPrivate(f"FILMGATE_DATA_DIR: {directory} belongs to another user; {remedy}.")
     if found.st_mode & OTHERS_WRITE:

@@ -10,6 +10,8 @@ from app.store.connection import Client, store_errors
 from app.store.scripts import script
 
 HOST_STALE_MS = 15_000
+SPARE_BYTES = 2**20  # four of the largest submissions at once, hundreds of usual ones: with less, it counts as full
+AGAIN_BYTES = 2 * SPARE_BYTES  # and with so many no more, so that the answer does not go to and fro
 State = Literal["ok", "full", "loading", "read-only", "without its replicas", "not able to save", "away"]
 WORDS: dict[str, State] = {
     "LOADING": "loading",
@@ -32,19 +34,25 @@ class HealthStore:
 
     def __init__(self, redis: Client) -> None:
         self._redis = redis
+        self._full = False
 
     async def state(self) -> State:
-        """Whether it takes writes; else why not. Never raises."""
+        """Whether it takes jobs; else why not. Never raises.
+
+        A submission counts as memory while the server reads it, so one is refused before a small question is.
+        """
         try:
-            await script("accepts").run(self._redis, keys={}, args={})
+            room = await script("accepts").run(self._redis, keys={}, args={})
         except OutOfMemoryError:
+            self._full = True
             return "full"
         except ReadOnlyError:
             return "read-only"
         except (RedisError, OSError, RuntimeError) as error:
             found = (word for start, word in WORDS.items() if str(error).lstrip("-").startswith(start))
             return next(found, "away")
-        return "ok"
+        self._full = room is not None and room < (AGAIN_BYTES if self._full else SPARE_BYTES)
+        return "full" if self._full else "ok"
 
     async def fullness(self) -> float | None:
         """Which share of the memory that it may use is used, up to 1 and beyond; None where it has no limit."""

@@ -46,7 +46,9 @@ async def test_a_key_of_another_certificate_is_78_and_one_sentence(store: RedisS
 
 @pytest.mark.parametrize("role", ["serve", "worker"])
 @pytest.mark.parametrize("mode", [0o1777, 0o775])
-async def test_with_a_real_key_a_directory_in_which_others_write_is_78(tmp_path: Path, role: str, mode: int) -> None:
+async def test_with_a_real_key_a_directory_in_which_others_write_is_78(
+    tmp_path: Path, role: str, mode: int
+) -> None:
     """Before the store is asked; nothing is written there, and its rights stay as they are."""
     shared = tmp_path / "shared"
     shared.mkdir()

@@ -1,6 +1,7 @@
 """What the store and its hosts say of themselves: memory, workers that are away, one number of jobs at fal."""
 
 from collections.abc import AsyncIterator
+from itertools import pairwise
 
 import pytest
 
@@ -27,12 +28,45 @@ def ask(stack: Stack, *words: str) -> None:
     assert answer[:1] in {b"+", b":"}, answer
 
 
+BALLAST = 30_000_000  # bytes that make a store of a usual size
+TO_AND_FRO = [900_000, 1_200_000] * 5
+STEPS = [
+    *range(4_000_000, 1_000_000, -100_000),
+    *TO_AND_FRO,
+    *range(900_000, 100_000, -100_000),
+    *range(100_000, -150_000, -4_000),
+]  # bytes until memory is used up
+
+
+def used_bytes(stack: Stack) -> int:
+    """What the store uses now."""
+    return int(stack.redis.command("INFO", "memory").split(b"used_memory:")[1].split(b"\r\n")[0])
+
+
+async def test_ready_is_never_said_of_a_store_that_refuses_a_job(fragile: Stack) -> None:
+    """At every distance to its edge, downwards and upwards; the answer changes once each way."""
+    ask(fragile, "SETRANGE", "ballast", str(BALLAST), "x")
+    ask(fragile, "SET", keys.LANES_SEEN, str(await fragile.gateway.stores.clock.now_ms()), "EX", "600")
+    seen = []
+    for room in [*STEPS, *reversed(STEPS)]:
+        ask(fragile, "CONFIG", "SET", "maxmemory", str(used_bytes(fragile) + room))
+        ready = await fragile.api.get("/readyz")
+        job = await fragile.api.post("/v1/jobs", json=fragile.body("x" * 2000, metadata={"a": "y" * 200}))
+        assert ready.status_code == 200 or ready.json()["store"] == "full", ready.text
+        assert job.status_code == 202 or "no memory left" in job.text, job.text
+        seen.append((ready.status_code == 200, job.status_code == 202))
+    assert (True, False) not in seen
+    assert {(True, True), (False, True), (False, False)} <= set(seen)
+    says = [is_ready for is_ready, _ in seen]
+    assert [says[0], says[-1], sum(one != other for one, other in pairwise(says))] == [True, True, 2]
+
+
 async def test_full_memory_is_said_before_and_while(fragile: Stack) -> None:
     """I6: an alarm rings before it is full; full, `/readyz`, status and a 503 say so."""
     admin = {"Authorization": f"Bearer {ADMIN_KEY}"}
     async with fragile.workers():
-        used = fragile.redis.command("INFO", "memory").split(b"used_memory:")[1].split(b"\r\n")[0]
-        ask(fragile, "CONFIG", "SET", "maxmemory", str(int(int(used) * 1.15)))
+        ask(fragile, "SETRANGE", "ballast", str(BALLAST), "x")
+        ask(fragile, "CONFIG", "SET", "maxmemory", str(int(used_bytes(fragile) * 1.15)))
 
         async def rung() -> bool:
             return any(alarm.kind == "store_memory" for alarm in await fragile.gateway.stores.alarms.newest(9))
