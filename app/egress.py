@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from app.domain.addresses import METADATA, holds_metadata, is_public, literal_address, unmapped
-from app.domain.errors import Unprocessable
+from app.domain.errors import Code, Unprocessable
 
 Address: TypeAlias = IPv4Address | IPv6Address
 Network: TypeAlias = IPv4Network | IPv6Network
@@ -120,15 +120,17 @@ def check_url(url: str, policy: EgressPolicy) -> None:
         parsed = httpx.URL(url)
         _ = parsed.host  # every attempt reads it, and raises where IDNA has no such name: `xn--a`
     except (httpx.InvalidURL, UnicodeError):  # UnicodeError: half a surrogate pair, or no IDNA name
-        raise Unprocessable("This is not a URL.", code="url_not_allowed") from None
+        raise Unprocessable("This is not a URL.", code=Code.URL_NOT_ALLOWED) from None
     host = _host(parsed)
     if parsed.scheme not in {"https", "http"}:
-        raise Unprocessable("The URL has to begin with https://.", code="url_scheme")
+        raise Unprocessable("The URL has to begin with https://.", code=Code.URL_SCHEME)
     address = literal_address(host)
     if len(url) > MAX_URL or not (address or HOST_NAME.fullmatch(host)) or NOT_IN_A_URL.search(url):
-        raise Unprocessable("This is not a URL.", code="url_not_allowed")
+        raise Unprocessable("This is not a URL.", code=Code.URL_NOT_ALLOWED)
     if parsed.userinfo or parsed.fragment:
-        raise Unprocessable("The URL must not hold a user name, a password or a fragment.", code="url_not_allowed")
+        raise Unprocessable(
+            "The URL must not hold a user name, a password or a fragment.", code=Code.URL_NOT_ALLOWED
+        )
     if address is not None:
         listed = policy.covers(address)
         private = not is_public(address)
@@ -139,13 +141,13 @@ def check_url(url: str, policy: EgressPolicy) -> None:
     if listed and not closed and 0 < _port(parsed) <= LAST_PORT:
         return
     if private or closed:
-        raise Unprocessable(NOT_ALLOWED, code="url_not_allowed")
+        raise Unprocessable(NOT_ALLOWED, code=Code.URL_NOT_ALLOWED)
     # The name may lead into a listed network; only naming it says so before DNS does.
     remedy = UNLESS_LISTED if address is None and policy.has_networks else ""
     if parsed.scheme != "https":
-        raise Unprocessable(f"The URL has to begin with https://{remedy}.", code="url_scheme")
+        raise Unprocessable(f"The URL has to begin with https://{remedy}.", code=Code.URL_SCHEME)
     if _port(parsed) not in policy.ports:
-        raise Unprocessable(_wrong_port(policy, remedy), code="url_not_allowed")
+        raise Unprocessable(_wrong_port(policy, remedy), code=Code.URL_NOT_ALLOWED)
 
 
 _lookups = threading.BoundedSemaphore(MAX_LOOKUPS)

@@ -21,7 +21,7 @@ from app.api.answers import refusals
 from app.api.body import json_array, json_body
 from app.api.deps import EVENT_ID, Administrator, TheGateway
 from app.domain.accounts import USER_SCOPES
-from app.domain.errors import Malformed, NotFound, Unprocessable, Violation
+from app.domain.errors import Code, Malformed, NotFound, Unprocessable, Violation
 from app.domain.limits import Limit
 from app.domain.money import format_usd
 from app.gateway import Gateway
@@ -65,7 +65,7 @@ async def _cursor(
 ) -> str | None:
     """The `next_cursor` of an earlier page, or None."""
     if cursor is not None and not EVENT_ID.fullmatch(cursor):
-        raise Malformed("The cursor is not one that this list gave out.", code="invalid_cursor")
+        raise Malformed("The cursor is not one that this list gave out.", code=Code.INVALID_CURSOR)
     return cursor
 
 

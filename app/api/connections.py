@@ -17,7 +17,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from app.api.overload import GATE, Gate
 from app.api.problems import problem
 from app.api.shedding import Plain, plain
-from app.domain.errors import AddressTooLong, FilmgateError, HeadTooLarge, Malformed, TooSlow, Unavailable
+from app.domain.errors import AddressTooLong, Code, FilmgateError, HeadTooLarge, Malformed, TooSlow, Unavailable
 from app.domain.ids import new_nonce
 
 HEAD_BYTES = 16 * 1024  # request line and fields; a second request in the same piece may have twice as many
@@ -150,7 +150,7 @@ class Connection(HttpToolsProtocol):
         if version not in VERSIONS:
             raise self._refused(Malformed("Name HTTP/1.1 in the request line."))
         if hosts > 1 or (hosts == 0 and version == "1.1"):
-            raise self._refused(Malformed("A request names one Host.", code="invalid_header"))
+            raise self._refused(Malformed("A request names one Host.", code=Code.INVALID_HEADER))
         begins = not self._busy
         super().on_headers_complete()
         self._busy = True

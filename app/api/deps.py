@@ -19,7 +19,7 @@ from app.api.query import require_known_query
 from app.api.reads import Reads, header, query, reads
 from app.domain.access import require_scope
 from app.domain.accounts import Caller, Scope, well_formed
-from app.domain.errors import Forbidden, Malformed, Unauthenticated
+from app.domain.errors import Code, Forbidden, Malformed, Unauthenticated
 from app.domain.jobs import Job
 from app.gateway import Gateway
 
@@ -68,7 +68,7 @@ def credential(request: Request) -> str | None:
 def _once(request: Request, name: str) -> str | None:
     given = request.headers.getlist(name)
     if len(given) > 1:
-        raise Malformed(f"There are two {name} headers; send one.", code="invalid_header")
+        raise Malformed(f"There are two {name} headers; send one.", code=Code.INVALID_HEADER)
     return given[0] if given else None
 
 
@@ -115,7 +115,7 @@ def _require_origin(request: Request, caller: Caller) -> None:
         return
     origin = request.headers.get("origin")
     if origin not in caller.origins and not (origin is None and request.method in PLAIN_READS):
-        raise Forbidden("The key may not be used from this web page.", code="origin_not_allowed")
+        raise Forbidden("The key may not be used from this web page.", code=Code.ORIGIN_NOT_ALLOWED)
 
 
 @reads(Reads(key=True))
@@ -227,7 +227,7 @@ async def idempotency_key(request: Request) -> str | None:
     printable = key.isascii() and key.isprintable()
     if len(given) > 1 or not 0 < len(key) <= IDEMPOTENCY_LENGTH or not printable:
         raise Malformed(
-            "An Idempotency-Key is 1 to 255 printable ASCII characters, given once.", code="invalid_header"
+            "An Idempotency-Key is 1 to 255 printable ASCII characters, given once.", code=Code.INVALID_HEADER
         )
     return key
 
@@ -251,7 +251,7 @@ async def last_event_id(request: Request) -> str | None:
     """The `Last-Event-ID`; refused before the stream begins when it cannot be one."""
     given = request.headers.get("last-event-id")
     if given is not None and not EVENT_ID.fullmatch(given):
-        raise Malformed("That Last-Event-ID is not the id of an event.", code="invalid_header")
+        raise Malformed("That Last-Event-ID is not the id of an event.", code=Code.INVALID_HEADER)
     return given
 
 

@@ -12,14 +12,12 @@ from starlette.responses import Response
 
 from app.api.limit_headers import limit_headers
 from app.domain.errors import (
+    Code,
     Conflict,
     FilmgateError,
-    NotFound,
     OverLimit,
     Overloaded,
     StoreUnavailable,
-    TooLarge,
-    TooSlow,
     Violation,
 )
 
@@ -28,7 +26,7 @@ ALWAYS_NEW = "x-filmgate-new"
 FORBIDDEN, NOT_FOUND, TOO_MANY, UNPROCESSABLE = 403, 404, 429, 422
 SHORT_WAIT_S = 60
 SENTENCES = 3  # of the findings, in `message`
-UNREAD = {TooSlow.status, TooLarge.status}
+UNREAD = {Code.REQUEST_TIMEOUT, Code.PAYLOAD_TOO_LARGE}
 PLACES = {"webhook_url": ("query", "fal_webhook"), "start_deadline": ("header", "x-fal-request-timeout")}
 # Of an image, or of a whole request: our code and fal's word for it.
 TYPES = {
@@ -54,7 +52,7 @@ def fal_error(error: FilmgateError, *, trace_id: str, base_url: str, request: He
     headers = {"Cache-Control": "no-store", REQUEST_ID: trace_id, **limit_headers(error.limits)}
     if error.retry_after is not None and status >= TOO_MANY:
         headers["Retry-After"] = str(error.retry_after)
-    if error.status in UNREAD:
+    if error.code in UNREAD:
         headers["Connection"] = "close"
     findings = (found.message for found in error.violations[:SENTENCES])
     message = " ".join(dict.fromkeys((error.message, *findings)))
@@ -86,7 +84,7 @@ def not_found(trace_id: str, *, status_word: bool) -> Response:
     body: dict[str, Any] = {"detail": "Request not found", "message": "Request not found"}
     if status_word:
         body = {"status": "NOT_FOUND", **body}
-    return fal_reply(body, NotFound.status, {REQUEST_ID: trace_id, "Cache-Control": "no-store"})
+    return fal_reply(body, Code.NOT_FOUND.status, {REQUEST_ID: trace_id, "Cache-Control": "no-store"})
 
 
 def fal_reply(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -99,7 +97,7 @@ def _findings(error: FilmgateError, base_url: str) -> list[dict[str, Any]]:
     """`[{loc, msg, type, url, ctx?}]`, without the input: it may be an image."""
     url = f"{base_url}/problems/{error.code}"
     if not error.violations:
-        loc = ["header", "idempotency-key"] if error.code == "idempotency_key_reused" else ["body"]
+        loc = ["header", "idempotency-key"] if error.code is Code.IDEMPOTENCY_KEY_REUSED else ["body"]
         if error.code.startswith("url_"):
             loc = ["query", "fal_webhook"]
         return [{"loc": loc, "msg": error.message, "type": TYPES.get(error.code, "value_error"), "url": url}]

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.api.fal_dropped import warned
 from app.api.incoming import INCOMING, Bodies, Incoming, Pace, Room, limit_of, too_large
 from app.api.problems import LONGEST_PATH, problem
-from app.domain.errors import FilmgateError, Malformed
+from app.domain.errors import Code, FilmgateError, Malformed
 from app.domain.ids import new_nonce
 
 LENGTH_DIGITS = 15  # of a Content-Length that is worth reading as a number
@@ -95,7 +95,7 @@ def _length(declared: bytes | None, limit: int) -> int:
     if declared is None:
         return 0
     if not declared.isdigit():
-        raise Malformed("The Content-Length is not a number.", code="invalid_header")
+        raise Malformed("The Content-Length is not a number.", code=Code.INVALID_HEADER)
     if len(declared) > LENGTH_DIGITS or int(declared) > limit:
         raise too_large(limit)
     return int(declared)

@@ -4,8 +4,7 @@ from fastapi import APIRouter, Depends
 
 from app.api.answers import refusals
 from app.api.deps import known_query
-from app.api.problems import TITLES
-from app.domain.errors import NotFound
+from app.domain.errors import Code, NotFound
 from app.views.operations import CodeView
 
 router = APIRouter(dependencies=[Depends(known_query)], tags=["operations"])
@@ -14,6 +13,7 @@ router = APIRouter(dependencies=[Depends(known_query)], tags=["operations"])
 @router.get("/problems/{slug}", responses=refusals(404), summary="What an error code means")
 async def read_problem(slug: str) -> CodeView:
     """The code with its title."""
-    if slug not in TITLES:
-        raise NotFound("There is no error with this code.")
-    return {"code": slug, "title": TITLES[slug]}
+    for code in Code:
+        if code == slug:
+            return {"code": code, "title": code.meaning}
+    raise NotFound("There is no error with this code.")

@@ -9,7 +9,7 @@ import json
 import re
 from typing import Any, NoReturn, TypeVar
 
-from app.domain.errors import Malformed, TooLarge, Unprocessable, WrongMediaType
+from app.domain.errors import Code, Malformed, TooLarge, Unprocessable, WrongMediaType
 
 DEPTH = 20
 DIGITS = 300  # of a whole number; a double ends at 309
@@ -40,7 +40,7 @@ def parse_object(raw: bytes) -> dict[str, Any]:
     """The JSON object in `raw`; Malformed when it is not JSON, Unprocessable when it is something else."""
     value = _read(raw, "a JSON object")
     if not isinstance(value, dict):
-        raise Unprocessable("The body must be a JSON object.", code="body_not_object")
+        raise Unprocessable("The body must be a JSON object.", code=Code.BODY_NOT_OBJECT)
     return _checked(raw, value)
 
 
@@ -48,14 +48,14 @@ def parse_array(raw: bytes) -> list[Any]:
     """The JSON array in `raw`, read as strictly; Unprocessable when it is something else."""
     value = _read(raw, "a JSON array")
     if not isinstance(value, list):
-        raise Unprocessable("The body must be a JSON array.", code="body_not_array")
+        raise Unprocessable("The body must be a JSON array.", code=Code.BODY_NOT_ARRAY)
     return _checked(raw, value)
 
 
 def _read(raw: bytes, wanted: str) -> Any:
     _refuse_costly(raw)
     if not raw or raw.isspace():
-        raise Malformed(f"There is no body; send {wanted}.", code="body_missing")
+        raise Malformed(f"There is no body; send {wanted}.", code=Code.BODY_MISSING)
     if not json.detect_encoding(raw).startswith("utf-8"):
         raise WrongMediaType("Send the body in UTF-8.")
     return _parse(raw)
@@ -68,7 +68,7 @@ def _refuse_costly(raw: bytes) -> None:
     """
     marks = raw.count(b",") + raw.count(b"[") + raw.count(b"{")
     if marks > ELEMENTS or raw.count(b'"') > 4 * ELEMENTS:
-        raise Malformed(f"The body has more than {ELEMENTS} members and items.", code="too_many_members")
+        raise Malformed(f"The body has more than {ELEMENTS} members and items.", code=Code.TOO_MANY_MEMBERS)
     if len(raw) > PLAIN_BYTES:
         encoded = sum(found.end() - found.start() for found in _DATA_URI.finditer(raw))
         if len(raw) - encoded + raw.count(b"\\") > PLAIN_BYTES:
@@ -77,9 +77,9 @@ def _refuse_costly(raw: bytes) -> None:
 
 def _checked(raw: bytes, value: Value) -> Value:
     if _depth(value) > DEPTH:
-        raise Malformed(f"The body is nested deeper than {DEPTH} levels.", code="too_deep")
+        raise Malformed(f"The body is nested deeper than {DEPTH} levels.", code=Code.TOO_DEEP)
     if _SURROGATE.search(raw) and not _is_unicode(value):
-        raise Unprocessable("The text holds half of a surrogate pair.", code="invalid_unicode")
+        raise Unprocessable("The text holds half of a surrogate pair.", code=Code.INVALID_UNICODE)
     return value
 
 
@@ -92,17 +92,17 @@ def _parse(raw: bytes) -> Any:
             object_pairs_hook=_object,
         )
     except _Twice:
-        raise Malformed("A member of the body is given twice.", code="duplicate_key") from None
+        raise Malformed("A member of the body is given twice.", code=Code.DUPLICATE_KEY) from None
     except _TooMany:
-        raise Malformed(f"An object has more than {MEMBERS} members.", code="too_many_members") from None
+        raise Malformed(f"An object has more than {MEMBERS} members.", code=Code.TOO_MANY_MEMBERS) from None
     except _Constant:
-        raise Malformed("NaN and Infinity are not JSON.", code="json_invalid") from None
+        raise Malformed("NaN and Infinity are not JSON.", code=Code.JSON_INVALID) from None
     except RecursionError:
-        raise Malformed(f"The body is nested deeper than {DEPTH} levels.", code="too_deep") from None
+        raise Malformed(f"The body is nested deeper than {DEPTH} levels.", code=Code.TOO_DEEP) from None
     except UnicodeDecodeError:
-        raise Malformed("The body is not UTF-8.", code="json_invalid") from None
+        raise Malformed("The body is not UTF-8.", code=Code.JSON_INVALID) from None
     except ValueError:
-        raise Malformed("The body is not valid JSON.", code="json_invalid") from None
+        raise Malformed("The body is not valid JSON.", code=Code.JSON_INVALID) from None
 
 
 def _refuse_constant(_: str) -> NoReturn:

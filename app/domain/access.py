@@ -1,7 +1,7 @@
 """Who may see and do what: a user's own jobs, the team's with a scope, a browser token's with the token."""
 
 from app.domain.accounts import Caller, Scope
-from app.domain.errors import Forbidden
+from app.domain.errors import Code, Forbidden
 from app.domain.jobs import Job
 
 
@@ -46,4 +46,4 @@ def require_control(caller: Caller, job: Job) -> None:
 def require_model(caller: Caller, model_id: str) -> None:
     """Forbidden when the key is for other models only."""
     if caller.models is not None and model_id not in caller.models:
-        raise Forbidden("The key may not use this model.", code="model_not_allowed")
+        raise Forbidden("The key may not use this model.", code=Code.MODEL_NOT_ALLOWED)

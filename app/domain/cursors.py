@@ -3,7 +3,7 @@
 import base64
 import re
 
-from app.domain.errors import Malformed
+from app.domain.errors import Code, Malformed
 
 PLACE = re.compile(r"([0-9]{1,15}):([a-z]{1,8}_[0-9a-f]{1,64})", re.ASCII)
 
@@ -21,5 +21,5 @@ def read_cursor(cursor: str, *, kind: str) -> tuple[int, str]:
         text = ""
     parts = PLACE.fullmatch(text)
     if parts is None or not parts[2].startswith(f"{kind}_"):
-        raise Malformed("The cursor is not one that this list gave out.", code="invalid_cursor")
+        raise Malformed("The cursor is not one that this list gave out.", code=Code.INVALID_CURSOR)
     return int(parts[1]), parts[2]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from app.domain.errors import Conflict
+from app.domain.errors import Code, Conflict
 from app.domain.events import END_EVENTS
 
 EndpointStatus = Literal["active", "paused", "disabled"]
@@ -86,6 +86,6 @@ def rotated(secrets: Sequence[Secret], new: str, *, now_ms: int, overlap_ms: int
     if len(active) >= MAX_SIGNING_SECRETS:
         raise Conflict(
             f"{MAX_SIGNING_SECRETS} secrets sign already; wait until one ends, or rotate with an overlap of 0.",
-            code="too_many_secrets",
+            code=Code.TOO_MANY_SECRETS,
         )
     return (Secret(new), *active)

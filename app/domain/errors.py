@@ -20,17 +20,91 @@ FilmgateError
     ├── StoreUnavailable         503  store_unavailable
     └── UpstreamUnavailable      503  upstream_unavailable
 
-`code` is stable and documented, `status` is the HTTP status, `retryable` says whether the same request may
+`code` is stable and documented and has its HTTP status and title, `retryable` says whether the same request may
 succeed later, and the message is a sentence for the customer. `app/api/problems.py` alone renders them.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from enum import StrEnum
+from typing import Any, Self
 
 from app.domain.limits import LimitState
 
 LONGEST_NAME_SHOWN = 64  # characters
+
+
+class Code(StrEnum):
+    """Every error code: a stable word, its HTTP status, and what it means: the title of problems."""
+
+    status: int
+    meaning: str
+
+    def __new__(cls, word: str, status: int, meaning: str) -> Self:
+        """The word is the member's value."""
+        member = str.__new__(cls, word)
+        member._value_, member.status, member.meaning = word, status, meaning
+        return member
+
+    MALFORMED = "malformed", 400, "The request cannot be read"
+    JSON_INVALID = "json_invalid", 400, "The body is not JSON"
+    BODY_MISSING = "body_missing", 400, "There is no body"
+    DUPLICATE_KEY = "duplicate_key", 400, "A member is given twice"
+    TOO_DEEP = "too_deep", 400, "The body is nested too deeply"
+    TOO_MANY_MEMBERS = "too_many_members", 400, "There are too many members"
+    INVALID_CURSOR = "invalid_cursor", 400, "The cursor is not one of ours"
+    INVALID_HEADER = "invalid_header", 400, "A header is wrong"
+    UNAUTHENTICATED = "unauthenticated", 401, "No valid key"
+    OVER_BUDGET = "over_budget", 402, "The budget does not cover it"
+    OVER_MAX_USD = "over_max_usd", 402, "It costs more than the caller allows"
+    FORBIDDEN = "forbidden", 403, "The key may not do this"
+    MODEL_NOT_ALLOWED = "model_not_allowed", 403, "The key may not use this model"
+    ORIGIN_NOT_ALLOWED = "origin_not_allowed", 403, "The key may not be used from this web page"
+    HAS_LIVE_JOBS = "has_live_jobs", 409, "Jobs have not ended"
+    KEY_ENDED = "key_ended", 409, "The key opens nothing any more"
+    BELOW_ZERO = "below_zero", 409, "Less than nothing would be spent"
+    NOT_FOUND = "not_found", 404, "Not found"
+    MODEL_NOT_FOUND = "model_not_found", 404, "There is no such model"
+    METHOD_NOT_ALLOWED = "method_not_allowed", 405, "This method is not known here"
+    REQUEST_TIMEOUT = "request_timeout", 408, "The request took too long to arrive"
+    CONFLICT = "conflict", 409, "Not possible in this state"
+    ALREADY_ENDED = "already_ended", 409, "The job has already ended"
+    NOT_ENDED = "not_ended", 409, "The job has not ended"
+    NOT_HELD = "not_held", 409, "The job is not held"
+    ENDPOINT_NOT_ACTIVE = "endpoint_not_active", 409, "The webhook endpoint is paused or disabled"
+    TOO_MANY_ENDPOINTS = "too_many_endpoints", 409, "The team has too many webhook endpoints"
+    TOO_MANY_SECRETS = "too_many_secrets", 409, "Too many secrets sign already"
+    NO_VIDEO = "no_video", 409, "There is no clip"
+    ADDRESS_TOO_LONG = "address_too_long", 414, "The address is too long"
+    HEAD_TOO_LARGE = "head_too_large", 431, "The head of the request is too large"
+    PAYLOAD_TOO_LARGE = "payload_too_large", 413, "The body is too large"
+    UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type", 415, "The body is of the wrong type"
+    BODY_NOT_OBJECT = "body_not_object", 422, "The body is not an object"
+    BODY_NOT_ARRAY = "body_not_array", 422, "The body is not a list"
+    INVALID_INPUT = "invalid_input", 422, "The input is wrong"
+    INVALID_UNICODE = "invalid_unicode", 422, "The text is not valid Unicode"
+    PRICE_UNKNOWN = "price_unknown", 422, "The model has no price"
+    IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused", 422, "The idempotency key was used with another body"
+    URL_NOT_ALLOWED = "url_not_allowed", 422, "The address is not allowed"
+    URL_SCHEME = "url_scheme", 422, "The address has the wrong scheme"
+    BAD_DATA_URI = "bad_data_uri", 422, "The data URI is not an image"
+    NOT_AN_IMAGE = "not_an_image", 422, "The file is not an image"
+    UNSUPPORTED_IMAGE = "unsupported_image", 422, "The image is of a type Kling does not read"
+    IMAGE_TOO_SMALL = "image_too_small", 422, "The image is too small"
+    IMAGE_TOO_LARGE = "image_too_large", 422, "The image is too large"
+    IMAGE_RATIO = "image_ratio", 422, "The image is too wide or too tall"
+    OVER_LIMIT = "over_limit", 429, "A limit is reached"
+    QUEUE_TOO_LONG = "queue_too_long", 429, "The line is longer than the caller allows"
+    TOO_MANY_BAD_KEYS = "too_many_bad_keys", 429, "Too many bad keys came from this address"
+    TOO_MANY_STREAMS = "too_many_streams", 429, "The key has too many event streams open"
+    TOO_MANY_TOKENS = "too_many_tokens", 429, "The key has too many browser tokens"
+    TOO_MANY_UPLOADS = "too_many_uploads", 429, "The key has too many promised uploads"
+    UNAVAILABLE = "unavailable", 503, "Try again in a moment"
+    OVERLOADED = "overloaded", 503, "Too much is asked at the moment"
+    STORE_UNAVAILABLE = "store_unavailable", 503, "The store does not answer"
+    OUTCOME_UNKNOWN = "outcome_unknown", 503, "It may have been written, or not"
+    UPSTREAM_UNAVAILABLE = "upstream_unavailable", 503, "fal does not answer"
+    INTERNAL_ERROR = "internal_error", 500, "Something went wrong here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +135,14 @@ def pointer(loc: Sequence[int | str], *, below: str = "") -> str:
 class FilmgateError(Exception):
     """Something went wrong, and the caller may know what."""
 
-    code = "internal_error"
-    status = 500
+    code = Code.INTERNAL_ERROR
     retryable = False
 
     def __init__(
         self,
         message: str,
         *,
-        code: str | None = None,
+        code: Code | None = None,
         violations: tuple[Violation, ...] = (),
         retry_after: int | None = None,
         limits: tuple[LimitState, ...] = (),
@@ -78,6 +151,7 @@ class FilmgateError(Exception):
         self.message = message
         if code is not None:
             self.code = code
+        self.status = self.code.status
         self.violations = violations
         self.retry_after = retry_after  # seconds
         self.limits = limits  # how every limit of the caller stood, where one of them refused
@@ -86,113 +160,103 @@ class FilmgateError(Exception):
 class Malformed(FilmgateError):
     """The request cannot be read."""
 
-    code = "malformed"
-    status = 400
+    code = Code.MALFORMED
 
 
 class Unauthenticated(FilmgateError):
     """There is no key, or it opens nothing."""
 
-    code = "unauthenticated"
-    status = 401
+    code = Code.UNAUTHENTICATED
 
 
 class OverBudget(FilmgateError):
     """The money set aside for this caller does not cover the job."""
 
-    code = "over_budget"
-    status = 402
+    code = Code.OVER_BUDGET
 
 
 class Forbidden(FilmgateError):
     """The key is known, and may not do this."""
 
-    code = "forbidden"
-    status = 403
+    code = Code.FORBIDDEN
 
 
 class NotFound(FilmgateError):
     """There is no such thing, or it is another team's: the two look alike on purpose."""
 
-    code = "not_found"
-    status = 404
+    code = Code.NOT_FOUND
 
 
 class TooSlow(FilmgateError):
     """The request's bytes did not arrive in time."""
 
-    code = "request_timeout"
-    status = 408
+    code = Code.REQUEST_TIMEOUT
     retryable = True
 
 
 class Conflict(FilmgateError):
     """The thing is in a state that does not allow this."""
 
-    code = "conflict"
-    status = 409
+    code = Code.CONFLICT
 
 
 class OutsideFal(FilmgateError):
     """A client of fal's proxies names a host that is not fal's; the status is fal's own for it."""
 
-    code = "url_not_allowed"
-    status = 412
+    code = Code.URL_NOT_ALLOWED
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.status = 412
 
 
 class TooLarge(FilmgateError):
     """The body is larger than this route reads."""
 
-    code = "payload_too_large"
-    status = 413
+    code = Code.PAYLOAD_TOO_LARGE
 
 
 class HeadTooLarge(FilmgateError):
     """Request line and header fields are more than anybody needs."""
 
-    code = "head_too_large"
-    status = 431
+    code = Code.HEAD_TOO_LARGE
 
 
 class AddressTooLong(FilmgateError):
     """The address alone fills the head."""
 
-    code = "address_too_long"
-    status = 414
+    code = Code.ADDRESS_TOO_LONG
 
 
 class WrongMediaType(FilmgateError):
     """The body is of a type this route does not read."""
 
-    code = "unsupported_media_type"
-    status = 415
+    code = Code.UNSUPPORTED_MEDIA_TYPE
 
 
 class Unprocessable(FilmgateError):
     """The request was read, and is wrong."""
 
-    code = "invalid_input"
-    status = 422
+    code = Code.INVALID_INPUT
 
 
 class KeyReused(Unprocessable):
     """The idempotency key was used before, with another body."""
 
-    code = "idempotency_key_reused"
+    code = Code.IDEMPOTENCY_KEY_REUSED
 
 
 class OverLimit(FilmgateError):
     """A limit on jobs or requests is reached."""
 
-    code = "over_limit"
-    status = 429
+    code = Code.OVER_LIMIT
     retryable = True
 
 
 class TooManyBadKeys(OverLimit):
     """The caller's address has shown too many keys that open nothing. No wait makes a bad key good."""
 
-    code = "too_many_bad_keys"
+    code = Code.TOO_MANY_BAD_KEYS
     retryable = False
 
     def __init__(self, *, retry_after: int) -> None:
@@ -203,18 +267,17 @@ class TooManyBadKeys(OverLimit):
 class Unavailable(FilmgateError):
     """Something Filmgate needs is away; the same request may succeed later."""
 
-    code = "unavailable"
-    status = 503
+    code = Code.UNAVAILABLE
     retryable = True
 
-    def __init__(self, message: str, *, code: str | None = None, retry_after: int = 2) -> None:
+    def __init__(self, message: str, *, code: Code | None = None, retry_after: int = 2) -> None:
         super().__init__(message, code=code, retry_after=retry_after)
 
 
 class Overloaded(Unavailable):
     """More is asked than can be done just now; nothing was begun, so the same request may be sent again."""
 
-    code = "overloaded"
+    code = Code.OVERLOADED
 
     def __init__(self, *, retry_after: int) -> None:
         super().__init__("Too much is asked at the moment; nothing was done. Try again.", retry_after=retry_after)
@@ -223,16 +286,16 @@ class Overloaded(Unavailable):
 class StoreUnavailable(Unavailable):
     """Redis does not answer, or refuses writes."""
 
-    code = "store_unavailable"
+    code = Code.STORE_UNAVAILABLE
 
 
 class Unconfirmed(StoreUnavailable):
     """It was written, and nobody can say yet whether it stays: the primary's replica has not confirmed it."""
 
-    code = "outcome_unknown"
+    code = Code.OUTCOME_UNKNOWN
 
 
 class UpstreamUnavailable(Unavailable):
     """fal does not answer."""
 
-    code = "upstream_unavailable"
+    code = Code.UPSTREAM_UNAVAILABLE

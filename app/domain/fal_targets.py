@@ -7,7 +7,7 @@ never repaired, because two readers of one odd URL may differ. The hosts and the
 import re
 from dataclasses import dataclass
 
-from app.domain.errors import Malformed, NotFound, OutsideFal
+from app.domain.errors import Code, Malformed, NotFound, OutsideFal
 
 LONGEST = 8192  # bytes; a webhook's address of 2,048, percent-encoded, fits
 SCHEME = b"https://"
@@ -64,5 +64,5 @@ def _unreadable() -> Malformed:
     return Malformed(
         "X-Fal-Target-Url is no https URL of fal's as its clients write it: no user, no port, no fragment, nothing "
         f"encoded in the path, at most {LONGEST} bytes.",
-        code="invalid_header",
+        code=Code.INVALID_HEADER,
     )

@@ -7,7 +7,7 @@ that real photographs carry are stepped over, 64 KB at a time.
 
 from dataclasses import dataclass
 
-from app.domain.errors import Unprocessable
+from app.domain.errors import Code, Unprocessable
 
 STEPS = 2000  # segments or chunks; the longest real ones, with depth maps, have some hundreds
 KEPT_BYTES = 256 * 1024  # of a header; without metadata it has some KB
@@ -106,5 +106,6 @@ def _refuse_beyond(size: int) -> None:
 
 def _too_long() -> Unprocessable:
     return Unprocessable(
-        "The image has too many parts before its picture; save it again without metadata.", code="unsupported_image"
+        "The image has too many parts before its picture; save it again without metadata.",
+        code=Code.UNSUPPORTED_IMAGE,
     )

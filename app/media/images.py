@@ -14,7 +14,7 @@ from typing import Literal, Never, TypeAlias
 
 from PIL import ExifTags, Image
 
-from app.domain.errors import Unprocessable
+from app.domain.errors import Code, Unprocessable
 from app.media.headers import short_header
 
 Format: TypeAlias = Literal["jpeg", "png", "webp"]
@@ -75,15 +75,15 @@ def inspect(content: bytes, *, sha256: str | None = None) -> ImageFacts:
     except Exception:  # noqa: BLE001 - hostile bytes: whatever Pillow raises, they are not a sound image
         if _OTHER_KINDS.match(content):
             raise Unprocessable(
-                "This kind of image is not supported; send a JPEG, a PNG or a WebP.", code="unsupported_image"
+                "This kind of image is not supported; send a JPEG, a PNG or a WebP.", code=Code.UNSUPPORTED_IMAGE
             ) from None
-        raise Unprocessable("This is not an image that can be read.", code="not_an_image") from None
+        raise Unprocessable("This is not an image that can be read.", code=Code.NOT_AN_IMAGE) from None
     if width * height > MAX_PIXELS:
         _refuse_pixels()
     if frames > 1:
-        raise Unprocessable("An animated image is not supported; send a still one.", code="unsupported_image")
+        raise Unprocessable("An animated image is not supported; send a still one.", code=Code.UNSUPPORTED_IMAGE)
     if content.find(_ENDS[kind], header.end) < 0:  # a WebP says its length, and Pillow has compared it
-        raise Unprocessable("This image is cut off before its end.", code="not_an_image")
+        raise Unprocessable("This image is cut off before its end.", code=Code.NOT_AN_IMAGE)
     if quarter_turned:
         width, height = height, width
     digest = sha256 or hashlib.sha256(content).hexdigest()
@@ -104,18 +104,18 @@ def check_limits(
     """
     if facts.size > max_bytes:
         raise Unprocessable(
-            f"The image has {facts.size} bytes; at most {max_bytes} are allowed.", code="image_too_large"
+            f"The image has {facts.size} bytes; at most {max_bytes} are allowed.", code=Code.IMAGE_TOO_LARGE
         )
     measured = f"The image is {facts.width} by {facts.height} pixels"
     if max(facts.width, facts.height) > max_side:
-        raise Unprocessable(f"{measured}; no side may be longer than {max_side}.", code="image_too_large")
+        raise Unprocessable(f"{measured}; no side may be longer than {max_side}.", code=Code.IMAGE_TOO_LARGE)
     if min(facts.width, facts.height) < min_side:
-        raise Unprocessable(f"{measured}; each side has to be {min_side} or more.", code="image_too_small")
+        raise Unprocessable(f"{measured}; each side has to be {min_side} or more.", code=Code.IMAGE_TOO_SMALL)
     narrowest, widest = ratio
     if not narrowest <= facts.width / facts.height <= widest:
         raise Unprocessable(
             f"{measured}; width divided by height has to be from {narrowest:.2f} to {widest:.2f}.",
-            code="image_ratio",
+            code=Code.IMAGE_RATIO,
         )
 
 
@@ -138,20 +138,20 @@ def parse_data_uri(text: str) -> bytes:
     head = _DATA_URI.match(text)
     if head is None:
         raise Unprocessable(
-            "A data URI has to begin with data:image/png;base64, (or jpeg, jpg, webp).", code="bad_data_uri"
+            "A data URI has to begin with data:image/png;base64, (or jpeg, jpg, webp).", code=Code.BAD_DATA_URI
         )
     try:
         content = base64.b64decode(text[head.end() :], validate=True)
     except ValueError:
         content = b""
     if not content:
-        raise Unprocessable("The data URI does not hold sound base64.", code="bad_data_uri")
+        raise Unprocessable("The data URI does not hold sound base64.", code=Code.BAD_DATA_URI)
     return content
 
 
 def _refuse_pixels() -> Never:
     raise Unprocessable(
-        f"The image has more than {MAX_PIXELS // 1_000_000} million pixels.", code="image_too_large"
+        f"The image has more than {MAX_PIXELS // 1_000_000} million pixels.", code=Code.IMAGE_TOO_LARGE
     ) from None
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from app.domain.errors import NotFound, Unprocessable, Violation
+from app.domain.errors import Code, NotFound, Unprocessable, Violation
 from app.registry.lenient import read_leniently
 from app.registry.pricing import Price, Quote, read_price
 from app.registry.schema import InputSchema
@@ -160,7 +160,7 @@ class Model:
         """What a checked input costs; Unprocessable `price_unknown` while nobody has set a price."""
         if self.tariff is None:
             message = f"{self.id} has no known price. An operator can set one; until then it cannot be used."
-            raise Unprocessable(message, code="price_unknown")
+            raise Unprocessable(message, code=Code.PRICE_UNKNOWN)
         return self.tariff.quote(clean, self.seconds(clean))
 
 
@@ -197,7 +197,7 @@ class Catalog:
         if model is None:
             near = get_close_matches(model_id[:LONGEST_ID], self._models, n=1)
             hint = f" Did you mean {near[0]}?" if near else ""
-            raise NotFound(f"There is no such model; GET /v1/models lists them.{hint}", code="model_not_found")
+            raise NotFound(f"There is no such model; GET /v1/models lists them.{hint}", code=Code.MODEL_NOT_FOUND)
         return model
 
     def __iter__(self) -> Iterator[Model]:

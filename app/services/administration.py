@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from app.domain.accounts import USER_SCOPES, Scope, digest, new_key, shown_as
-from app.domain.errors import Conflict, NotFound
+from app.domain.errors import Code, Conflict, NotFound
 from app.domain.ids import new_id
 from app.domain.limits import Limit
 from app.domain.times import iso
@@ -25,7 +25,6 @@ __all__ = ["Account", "Administration", "Key", "Made", "Team", "User"]
 TURNS = 5  # times a window may turn while a change of time zone is made ready
 SYSTEM = "filmgate"  # who acts when the program itself does, at its first start
 NO_KEY = "There is no key with this id."
-HAS_LIVE_JOBS = "has_live_jobs"
 UNENDED = "jobs that have not ended; cancel them, or wait; held ones end by `filmgate jobs resolve`."
 
 
@@ -138,7 +137,7 @@ class Administration:
             more, same = await self._removal(user, now_ms)
             writes += more
             require += same
-        busy = Conflict(f"The team has {UNENDED}", code=HAS_LIVE_JOBS)
+        busy = Conflict(f"The team has {UNENDED}", code=Code.HAS_LIVE_JOBS)
         require += [is_there(keys.team(team_id), NO_TEAM), Require(("absent", keys.live(team_id)), busy)]
         await self._audit.act(
             actor=actor, action="team.remove", target=team_id, details={}, writes=writes, require=require
@@ -194,7 +193,7 @@ class Administration:
     async def remove_user(self, actor: str, user_id: str) -> None:
         """Delete a user and revoke the keys; Conflict while one of the jobs has not ended."""
         user = await self.user(user_id)
-        busy = Conflict(f"The user has {UNENDED}", code=HAS_LIVE_JOBS)
+        busy = Conflict(f"The user has {UNENDED}", code=Code.HAS_LIVE_JOBS)
         writes, require = await self._removal(user, await self._clock.now_ms())
         require += [is_there(keys.user(user.team, user_id), NO_USER), Require(("absent", keys.live(user_id)), busy)]
         await self._audit.act(
@@ -262,14 +261,14 @@ class Administration:
         old_digest, old = await self._key(key_id)
         now_ms = await self._clock.now_ms()
         if old.revoked_ms is not None or (old.expires_ms is not None and old.expires_ms <= now_ms):
-            raise Conflict("The key opens nothing any more; make a new one.", code="key_ended")
+            raise Conflict("The key opens nothing any more; make a new one.", code=Code.KEY_ENDED)
         if old.replaced_by is not None:
-            raise Conflict(f"The key was rotated already; {old.replaced_by} took its place.", code="key_ended")
+            raise Conflict(f"The key was rotated already; {old.replaced_by} took its place.", code=Code.KEY_ENDED)
         key = new_key()
         record = replace(old, id=new_id("key"), shown_as=shown_as(key), created_ms=now_ms)
         until = min(now_ms + overlap_s * 1000, old.expires_ms or 2**53)
         old_name = keys.key(old_digest)
-        ended = Conflict("The key was revoked or rotated in this moment.", code="key_ended")
+        ended = Conflict("The key was revoked or rotated in this moment.", code=Code.KEY_ENDED)
         await self._audit.act(
             actor=actor,
             action="key.rotate",

@@ -8,7 +8,7 @@ from app.domain.accounts import Caller, Scope
 from app.domain.cursors import read_cursor, write_cursor
 from app.domain.deliveries import BULK_REPLAYS_PER_MINUTE, REPLAYS_PER_MINUTE
 from app.domain.endpoints import Endpoint
-from app.domain.errors import Conflict, NotFound, OverLimit
+from app.domain.errors import Code, Conflict, NotFound, OverLimit
 from app.domain.events import Event
 from app.domain.jobs import Job
 from app.store.audit import AuditStore
@@ -179,7 +179,7 @@ def _require_active(endpoint: Endpoint | None) -> None:
     if endpoint is None or endpoint.status != "active":
         state = "deleted" if endpoint is None else endpoint.status
         hint = "" if endpoint is None else " Let it go on first."
-        raise Conflict(f"The endpoint is {state}; nothing is sent to it.{hint}", code="endpoint_not_active")
+        raise Conflict(f"The endpoint is {state}; nothing is sent to it.{hint}", code=Code.ENDPOINT_NOT_ACTIVE)
 
 
 def _told(wanted: Wanted) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from app.domain.access import require_key, require_scope
 from app.domain.accounts import Caller, Scope
 from app.domain.deliveries import Health
 from app.domain.endpoints import USUAL_EVENTS, Endpoint, Secret, rotated
-from app.domain.errors import Conflict, NotFound
+from app.domain.errors import Code, Conflict, NotFound
 from app.domain.events import ENDPOINT_DISABLED, ENDPOINT_TEST, EndpointNotice
 from app.domain.ids import new_id, split_ref
 from app.egress import EgressPolicy, check_url
@@ -154,7 +154,7 @@ class Endpoints:
         """
         endpoint = await self.control(caller, endpoint_id)
         if endpoint.status != "active":
-            raise Conflict(f"The endpoint is {endpoint.status}; let it go on first.", code="endpoint_not_active")
+            raise Conflict(f"The endpoint is {endpoint.status}; let it go on first.", code=Code.ENDPOINT_NOT_ACTIVE)
         await take_turn(self._deliveries, caller.team, "tests", TEST_EVENTS_PER_MINUTE)
         notice = EndpointNotice(
             "", ENDPOINT_TEST, await self._clock.now_ms(), endpoint.id, endpoint.url, reason=None

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from app.domain.access import mark_of_own, require_scope
 from app.domain.accounts import Caller, Scope
-from app.domain.errors import Conflict, NotFound, OverLimit, StoreUnavailable
+from app.domain.errors import Code, Conflict, NotFound, OverLimit, StoreUnavailable
 from app.domain.fal_states import belongs, ending
 from app.domain.ids import join_ref
 from app.domain.jobs import Job, Priority
@@ -183,7 +183,7 @@ class FalDoor:
         """Cancel; Conflict when it has ended at this door, which it has once it was cancelled."""
         seen = await self.look(caller, app, request_id)
         if seen.ended:
-            raise Conflict("The request has already ended.", code="already_ended")
+            raise Conflict("The request has already ended.", code=Code.ALREADY_ENDED)
         return await self._jobs.cancel(caller, seen.job)
 
     async def follow(self, caller: Caller, app: str, first: Seen) -> AsyncGenerator[Seen | None, None]:
@@ -232,7 +232,7 @@ class FalDoor:
             sentence = (
                 f"There are {position} requests in line before this one; fal_max_queue_length allows {longest}."
             )
-            raise OverLimit(sentence, code="queue_too_long", retry_after=LINE_WAIT_S)
+            raise OverLimit(sentence, code=Code.QUEUE_TOO_LONG, retry_after=LINE_WAIT_S)
 
 
 def _derived_key(caller: Caller, request: FalRequest, door: Door) -> str:

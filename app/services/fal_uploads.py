@@ -14,6 +14,7 @@ from urllib.parse import quote, urlsplit
 from app.domain.access import mark_of_own
 from app.domain.accounts import Caller
 from app.domain.errors import (
+    Code,
     Conflict,
     FilmgateError,
     Forbidden,
@@ -250,7 +251,7 @@ class FalUploads:
         wait_ms = await self._store.outstanding.add("uploads", key, upload.id, lifetime_ms=lifetime_ms, most=MOST)
         if wait_ms is not None:
             sentence = f"The key has {MOST} uploads that were promised and have not come; bring their bytes first."
-            raise OverLimit(sentence, code="too_many_uploads", retry_after=max(1, -(-wait_ms // 1000)))
+            raise OverLimit(sentence, code=Code.TOO_MANY_UPLOADS, retry_after=max(1, -(-wait_ms // 1000)))
         expires_ms = await self._store.begin(upload, lifetime_ms=lifetime_ms)
         one = Pass(upload.caller.team, upload.id, expires_ms)
         return write_pass(await self._secrets.of_markers(), one), expires_ms

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from app.domain.access import require_scope, sees
 from app.domain.accounts import Caller, Scope
-from app.domain.errors import Malformed
+from app.domain.errors import Code, Malformed
 from app.domain.events import Event, Notice
 from app.services.watch import PING_S
 from app.store.events import PAGE, EventStore, order
@@ -127,7 +127,7 @@ class Feed:
 def _checked(caller: Caller, cursor: str | None) -> str | None:
     require_scope(caller, Scope.JOBS_READ)
     if cursor is not None and not CURSOR.fullmatch(cursor):
-        raise Malformed("The cursor is not the id of an event.", code="invalid_cursor")
+        raise Malformed("The cursor is not the id of an event.", code=Code.INVALID_CURSOR)
     return cursor
 
 

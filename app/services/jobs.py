@@ -10,6 +10,7 @@ from app.crash import crash_point
 from app.domain.access import mark_of_own, require_control, require_scope
 from app.domain.accounts import Caller, Scope
 from app.domain.errors import (
+    Code,
     Conflict,
     KeyReused,
     NotFound,
@@ -212,14 +213,14 @@ class Jobs:
             was_queued, job = job.status is Status.QUEUED, changed
             if job.status is Status.CANCELED and was_queued:
                 return job
-        raise Conflict("The job has already ended.", code="already_ended")
+        raise Conflict("The job has already ended.", code=Code.ALREADY_ENDED)
 
     async def delete(self, caller: Caller, job: Job) -> None:
         """Erase an ended job's prompt, image and clip; the ledger stays."""
         require_control(caller, job)
         await self._known(caller, job)
         if not await self._jobs.erase(job):
-            raise Conflict("The job has not ended; cancel it first.", code="not_ended")
+            raise Conflict("The job has not ended; cancel it first.", code=Code.NOT_ENDED)
 
     async def _known(self, caller: Caller, job: Job) -> None:
         if caller.user == job.user:

@@ -1,6 +1,6 @@
 """The books: entries, credits and corrections."""
 
-from app.domain.errors import Conflict, NotFound, Unprocessable
+from app.domain.errors import Code, Conflict, NotFound, Unprocessable
 from app.domain.ids import join_ref
 from app.domain.limits import CALENDAR, periods
 from app.domain.money import LIMIT_MICRO, format_usd
@@ -68,12 +68,14 @@ class Ledger:
         if job is None:
             raise NotFound("There is no job with this id in this team, or its record has expired.")
         if not job.status.ended:
-            raise Conflict("The job has not ended; its charge is not known yet.", code="not_ended")
+            raise Conflict("The job has not ended; its charge is not known yet.", code=Code.NOT_ENDED)
         details = {"job": job_id, "actual_usd": format_usd(actual), "reason": reason}
         await self._audit.act(actor=actor, action="ledger.correct", target=team_id, details=details)
         outcome, _ = await self._ledger.correct(job, actual=actual, reason=reason)
         if outcome is Correction.BELOW:
-            raise Conflict("Less than nothing would be spent; a correction took it away before.", code="below_zero")
+            raise Conflict(
+                "Less than nothing would be spent; a correction took it away before.", code=Code.BELOW_ZERO
+            )
         return outcome
 
     async def _adjust(self, actor: str, kind: str, team_id: str, field: str, micro: int, reason: str) -> None:
@@ -84,8 +86,8 @@ class Ledger:
         now_ms = await self._clock.now_ms()
         here, gateway = periods(now_ms, team.time_zone), periods(now_ms, "UTC")
         owners = [team_id] + ([keys.GATEWAY] if kind == "correction" else [])
-        over = Conflict("The hour turned in this moment; send it again.", code="conflict")
-        below = Conflict("Less than nothing would be spent; name the job that is corrected.", code="below_zero")
+        over = Conflict("The hour turned in this moment; send it again.", code=Code.CONFLICT)
+        below = Conflict("Less than nothing would be spent; name the job that is corrected.", code=Code.BELOW_ZERO)
         require = [is_there(keys.team(team_id), NO_TEAM)]
         if kind == "credit":
             require.append(Require(("before", min(here.ends)), over))

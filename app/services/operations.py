@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from app.domain.cursors import read_cursor, write_cursor
-from app.domain.errors import Conflict, NotFound, Unprocessable
+from app.domain.errors import Code, Conflict, NotFound, Unprocessable
 from app.domain.ids import join_ref, split_ref
 from app.domain.jobs import Job, JobError, Status
 from app.fal.client import FalClient
@@ -199,7 +199,7 @@ class Operations:
         steps = [step for step, ref, _ in await self.aside() if ref == join_ref(job.team, job.id)]
         if job.status is not Status.HELD and (action != "fail" or not steps):
             remedy = "it is set aside: fail it here, or release it" if steps else "there is nothing to decide"
-            raise Conflict(f"The job is {job.status.value}, not held; {remedy}.", code="not_held")
+            raise Conflict(f"The job is {job.status.value}, not held; {remedy}.", code=Code.NOT_HELD)
         needed = {"adopt": (True, False), "resubmit": (False, False), "fail": (False, True)}[action]
         if needed != (upstream_request_id is not None, charged is not None):
             raise Unprocessable("adopt needs fal's request id; fail needs to know whether fal charged.")
@@ -215,7 +215,7 @@ class Operations:
         }
         await self._audit.act(actor=actor, action="job.resolve", target=job_id, details=details)
         if not await self._decide(job, job.nonce or "", upstream_request_id, charged=charged):
-            raise Conflict("The job changed in this moment; look at it again.", code="not_held")
+            raise Conflict("The job changed in this moment; look at it again.", code=Code.NOT_HELD)
         if steps:  # nobody looked at it, and fal may be at work on it still
             await self._fal.let_go([(job.model, job.upstream_request_id)])
         return await self.job(job_id)

@@ -9,7 +9,7 @@ from typing import Any
 from app.crash import crash_point
 from app.domain.access import require_model
 from app.domain.accounts import Caller
-from app.domain.errors import OverBudget, Unprocessable, Violation
+from app.domain.errors import Code, OverBudget, Unprocessable, Violation
 from app.domain.jobs import Priority
 from app.egress import EgressPolicy, check_url
 from app.media.images import EmbeddedImage, ImageFacts, read_data_uri
@@ -114,7 +114,7 @@ class Requests:
         )
         quote = model.price(clean)
         if request.max_usd_micro is not None and quote.micro > request.max_usd_micro:
-            raise OverBudget("The job costs more than its `max_usd`.", code="over_max_usd")
+            raise OverBudget("The job costs more than its `max_usd`.", code=Code.OVER_MAX_USD)
         if request.webhook_url is not None:
             check_url(request.webhook_url, self._egress)
         deadline_s = request.deadline_s or self._rules.deadline_s
@@ -164,5 +164,5 @@ def _refuse_large(model: Model, size: int) -> None:
     limit = model.image_limits.max_bytes
     if size > limit:
         raise Unprocessable(
-            f"The image has {size} bytes; {model.id} reads at most {limit}.", code="image_too_large"
+            f"The image has {size} bytes; {model.id} reads at most {limit}.", code=Code.IMAGE_TOO_LARGE
         )

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from app.domain.accounts import Caller
-from app.domain.errors import OverLimit
+from app.domain.errors import Code, OverLimit
 from app.services.revocation import Revocation
 
 EACH = 20  # of one key or browser token
@@ -27,7 +27,7 @@ class Streams:
         for name, most in ((caller.digest, EACH), (caller.key, TOGETHER)):
             if self._open[name] >= most:
                 sentence = f"The key has {most} event streams open here, the most it may; {REMEDY}."
-                raise OverLimit(sentence, code="too_many_streams", retry_after=RETRY_S)
+                raise OverLimit(sentence, code=Code.TOO_MANY_STREAMS, retry_after=RETRY_S)
 
     @asynccontextmanager
     async def watching(self, caller: Caller) -> AsyncIterator[asyncio.Event]:

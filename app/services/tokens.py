@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from app.domain.access import allows, require_model, require_scope
 from app.domain.accounts import TOKEN_PREFIX, USER_SCOPES, Caller, Scope, digest, new_key, shown_as
-from app.domain.errors import Forbidden, NotFound, OverLimit
+from app.domain.errors import Code, Forbidden, NotFound, OverLimit
 from app.domain.ids import join_ref, new_id
 from app.domain.limits import Limit, Unit, Window
 from app.registry.catalog import Catalog
@@ -57,10 +57,10 @@ class Tokens:
         """
         found = [model.id for model in self._catalog if {_alias(model.id), _app(model.id)} & set(apps)]
         if not found:
-            raise NotFound("No model of this gateway belongs to these apps.", code="model_not_found")
+            raise NotFound("No model of this gateway belongs to these apps.", code=Code.MODEL_NOT_FOUND)
         models = [model_id for model_id in found if caller.models is None or model_id in caller.models]
         if not models:
-            raise Forbidden("The key may not use these models.", code="model_not_allowed")
+            raise Forbidden("The key may not use these models.", code=Code.MODEL_NOT_ALLOWED)
         lasts_s = min(max(expires_in_s, SHORTEST_S), LONGEST_S)
         return await self.mint(caller, TokenRequest(expires_in_s=lasts_s, models=models))
 
@@ -71,7 +71,7 @@ class Tokens:
         for model in asked.models or ():
             require_model(caller, self._catalog.get(model).id)
         if asked.origin is not None and caller.origins is not None and asked.origin not in caller.origins:
-            raise Forbidden("The key may not be used from this web page.", code="origin_not_allowed")
+            raise Forbidden("The key may not be used from this web page.", code=Code.ORIGIN_NOT_ALLOWED)
         scopes = frozenset(scope for scope in USER_SCOPES if allows(caller, scope))
         if asked.job is not None:
             require_scope(caller, Scope.JOBS_READ)
@@ -110,7 +110,7 @@ class Tokens:
         )
         if wait_ms is not None:
             sentence = f"The key has {MOST} browser tokens that have not expired; use those, or make shorter ones."
-            raise OverLimit(sentence, code="too_many_tokens", retry_after=max(1, -(-wait_ms // 1000)))
+            raise OverLimit(sentence, code=Code.TOO_MANY_TOKENS, retry_after=max(1, -(-wait_ms // 1000)))
 
 
 def _sorted(origins: frozenset[str] | None) -> tuple[str, ...] | None:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from app.domain.endpoints import MAX_ENDPOINTS_PER_TEAM, Endpoint, Secret
-from app.domain.errors import Conflict, FilmgateError
+from app.domain.errors import Code, Conflict, FilmgateError
 from app.domain.events import EndpointNotice
 from app.domain.ids import join_ref, new_id
 from app.store import keys
@@ -52,7 +52,7 @@ class EndpointStore:
         """Write a new endpoint; Conflict when the team has too many."""
         name = keys.endpoints(endpoint.team)
         full = Conflict(
-            f"A team has at most {MAX_ENDPOINTS_PER_TEAM} webhook endpoints.", code="too_many_endpoints"
+            f"A team has at most {MAX_ENDPOINTS_PER_TEAM} webhook endpoints.", code=Code.TOO_MANY_ENDPOINTS
         )
         await self._audit.act(
             actor=actor,

@@ -30,11 +30,11 @@ class Problem(TypedDict):
     limits: NotRequired[list[LimitStateView]]
 
 
-def problem_view(error: FilmgateError, *, title: str, path: str, trace_id: str, base_url: str) -> Problem:
+def problem_view(error: FilmgateError, *, path: str, trace_id: str, base_url: str) -> Problem:
     """The problem: fixed members, and `errors` and `limits` where there are any."""
     view: Problem = {
         "type": f"{base_url}/problems/{error.code}",
-        "title": title,
+        "title": error.code.meaning,
         "status": error.status,
         "detail": error.message,
         "instance": path,

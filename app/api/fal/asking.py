@@ -14,7 +14,7 @@ from app.api.fal_dropped import WARNING, dropped
 from app.api.fal_errors import ALWAYS_NEW, REQUEST_ID
 from app.api.reads import Reads, header, query, reads
 from app.domain.accounts import Caller
-from app.domain.errors import Malformed
+from app.domain.errors import Code, Malformed
 from app.domain.jobs import Job, Priority
 from app.gateway import Gateway
 from app.services.fal_door import FalRequest, Taken
@@ -86,7 +86,7 @@ def _priority(given: str | None) -> Priority:
     try:
         return Priority(given.strip().lower()) if given else Priority.NORMAL
     except ValueError:
-        raise Malformed("X-Fal-Queue-Priority is normal, low or high.", code="invalid_header") from None
+        raise Malformed("X-Fal-Queue-Priority is normal, low or high.", code=Code.INVALID_HEADER) from None
 
 
 def _start_timeout(given: str | None) -> float | None:
@@ -98,7 +98,7 @@ def _start_timeout(given: str | None) -> float | None:
     except ValueError:
         seconds = math.nan
     if not 0 < seconds < math.inf:
-        raise Malformed("X-Fal-Request-Timeout is a number of seconds above 0.", code="invalid_header")
+        raise Malformed("X-Fal-Request-Timeout is a number of seconds above 0.", code=Code.INVALID_HEADER)
     return math.ceil(min(seconds, LONGEST_START_S) * 1000) / 1000
 
 
@@ -106,5 +106,5 @@ def _max_queue(given: str | None) -> int | None:
     if given is None:
         return None
     if not LINE_DIGITS.fullmatch(given):
-        raise Malformed("fal_max_queue_length is a whole number, 0 or more.", code="malformed")
+        raise Malformed("fal_max_queue_length is a whole number, 0 or more.", code=Code.MALFORMED)
     return int(given)

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.fal_dropped import PROXY_QUERY
 from app.api.fal_errors import REQUEST_ID
-from app.domain.errors import FilmgateError, Malformed
+from app.domain.errors import Code, FilmgateError, Malformed
 from app.domain.fal_targets import Target, read_target
 
 PATH = "/fal/proxy"
@@ -61,7 +61,7 @@ def _target(scope: Scope) -> Target:
     """Our own route for the one target of this request."""
     given = [value for name, value in scope["headers"] if name == TARGET]
     if len(given) != 1:
-        raise Malformed("Send X-Fal-Target-Url, once: the URL of fal's that is meant.", code="invalid_header")
+        raise Malformed("Send X-Fal-Target-Url, once: the URL of fal's that is meant.", code=Code.INVALID_HEADER)
     return read_target(given[0])
 
 

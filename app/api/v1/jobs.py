@@ -36,7 +36,7 @@ from app.api.live import RETRY_MS, live
 from app.api.reads import Reads, query, reads
 from app.api.v1.bodies import JobBody
 from app.domain.accounts import Caller
-from app.domain.errors import Conflict, Malformed, StoreUnavailable
+from app.domain.errors import Code, Conflict, StoreUnavailable, Unprocessable
 from app.domain.jobs import Job, Status
 from app.gateway import Gateway
 from app.services.listing import Filter
@@ -80,12 +80,12 @@ JobAskedFor = Annotated[AskedFor, Depends(asked_for)]
 
 @reads(Reads(parameters=(BY_METADATA,)))
 async def metadata_filter(request: Request) -> tuple[str, str] | None:
-    """The one `metadata.NAME=VALUE`; Malformed for more."""
+    """The one `metadata.NAME=VALUE`; Unprocessable for more."""
     pairs = [
         (name[len(METADATA) :], value) for name, value in request.query_params.items() if name.startswith(METADATA)
     ]
     if len(pairs) > 1:
-        raise Malformed("One metadata filter a request.", code="invalid_input")
+        raise Unprocessable("One metadata filter a request.")
     return pairs[0] if pairs else None
 
 
@@ -206,7 +206,7 @@ async def delete_job(job: OwnJob, caller: CurrentCaller, owner: TheGateway) -> N
 async def job_video(job: WatchedJob) -> Response:
     """A redirect to the clip: this address stays, the clip's own may not."""
     if job.output is None:
-        raise Conflict(f"The job is {job.status.value}; there is no clip.", code="no_video")
+        raise Conflict(f"The job is {job.status.value}; there is no clip.", code=Code.NO_VIDEO)
     return RedirectResponse(job.output["video"]["url"], 307, headers={"Cache-Control": "no-store"})
 
 
