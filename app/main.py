@@ -12,7 +12,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.telemetry import TelemetryConfig
 
 from app import __version__
-from app.api import admin, health, operations, problem_pages, well_known
+from app.api import admin, admin_limits, health, operations, problem_pages, well_known
 from app.api.document import add_documents
 from app.api.fal import hooks, proxy, queue, run, storage
 from app.api.middleware import Entrance
@@ -109,6 +109,7 @@ def create_app(settings: Settings) -> FastAPI:
         webhook_endpoints,
         deliveries,
         admin,
+        admin_limits,
         operations,
         usage,
         events,

@@ -9,8 +9,6 @@ from app.api.admin_bodies import (
     LONGEST_ID,
     CreditBody,
     KeyBody,
-    LimitsBody,
-    RaiseBody,
     RotateBody,
     TeamBody,
     TeamChange,
@@ -18,14 +16,12 @@ from app.api.admin_bodies import (
     UserChange,
 )
 from app.api.answers import refusals
-from app.api.body import json_array, json_body
-from app.api.deps import EVENT_ID, Administrator, TheGateway
+from app.api.body import json_body
+from app.api.deps import EVENT_ID, Administrator, TheGateway, known_team, known_user
 from app.domain.accounts import USER_SCOPES
 from app.domain.errors import Code, Malformed, NotFound, Unprocessable, Violation
-from app.domain.limits import Limit
 from app.domain.money import format_usd
 from app.gateway import Gateway
-from app.services.limits import GATEWAY
 from app.views.accounts import (
     KeyList,
     KeyView,
@@ -47,17 +43,6 @@ from app.views.ledger import (
     entry_view,
     verdict_view,
 )
-from app.views.limits import LimitList, LimitView, limit_view, limits_view
-
-
-async def _known_team(team_id: str, _: Administrator, owner: TheGateway) -> str:
-    """A team that is there. Limits are kept by owner, so a path must not smuggle in another owner's id."""
-    return (await owner.administration.team(team_id)).id
-
-
-async def _known_user(user_id: str, _: Administrator, owner: TheGateway) -> str:
-    """A user that is there."""
-    return (await owner.administration.user(user_id)).id
 
 
 async def _cursor(
@@ -70,8 +55,8 @@ async def _cursor(
 
 
 router = APIRouter(prefix="/v1", tags=["administration"])
-KnownTeam = Annotated[str, Depends(_known_team)]
-KnownUser = Annotated[str, Depends(_known_user)]
+KnownTeam = Annotated[str, Depends(known_team)]
+KnownUser = Annotated[str, Depends(known_user)]
 Cursor = Annotated[str | None, Depends(_cursor)]
 Wanted = Annotated[str | None, Query(max_length=LONGEST_ID)]
 PageSize = Annotated[int, Query(ge=1, le=100)]
@@ -81,8 +66,6 @@ ReadUser = Annotated[UserBody, Depends(json_body(UserBody))]
 ReadUserChange = Annotated[UserChange, Depends(json_body(UserChange))]
 ReadKey = Annotated[KeyBody, Depends(json_body(KeyBody))]
 ReadRotate = Annotated[RotateBody, Depends(json_body(RotateBody))]
-ReadLimits = Annotated[LimitsBody, Depends(json_array(LimitsBody))]
-ReadRaise = Annotated[RaiseBody, Depends(json_body(RaiseBody))]
 ReadCredit = Annotated[CreditBody, Depends(json_body(CreditBody))]
 
 
@@ -225,79 +208,6 @@ async def revoke_key(key_id: str, actor: Administrator, owner: TheGateway) -> No
     await owner.administration.revoke_key(actor, key_id)
 
 
-# --- limits ----------------------------------------------------------------------------------------------------
-
-
-@router.get("/admin/limits", summary="The whole gateway's limits")
-async def read_limits(_: Administrator, owner: TheGateway) -> LimitList:
-    """What holds for everybody together."""
-    return {"data": limits_view(await owner.limits.of(GATEWAY))}
-
-
-@router.put("/admin/limits", summary="Set the whole gateway's limits")
-async def replace_limits(actor: Administrator, owner: TheGateway, body: ReadLimits) -> LimitList:
-    """These, and no others."""
-    return await _replaced(owner, actor, GATEWAY, body.limits())
-
-
-@router.post("/admin/raises", status_code=201, summary="Raise a limit of all")
-async def raise_limit(actor: Administrator, owner: TheGateway, body: ReadRaise) -> LimitView:
-    """A higher amount for a while, in the place of one of the gateway's limits."""
-    return limit_view(await owner.limits.raise_for(actor, GATEWAY, body.limit(), seconds=body.expires_in))
-
-
-@router.get("/admin/teams/{team_id}/limits", summary="A team's limits")
-async def read_team_limits(team_id: KnownTeam, owner: TheGateway) -> LimitList:
-    """What holds for the team's users together."""
-    return {"data": limits_view(await owner.limits.of(team_id))}
-
-
-@router.put("/admin/teams/{team_id}/limits", summary="Set a team's limits")
-async def replace_team_limits(
-    team_id: KnownTeam, actor: Administrator, owner: TheGateway, body: ReadLimits
-) -> LimitList:
-    """These, and no others."""
-    return await _replaced(owner, actor, team_id, body.limits())
-
-
-@router.post(
-    "/admin/teams/{team_id}/raises",
-    status_code=201,
-    summary="Raise a team's limit for a while",
-)
-async def raise_team_limit(
-    team_id: KnownTeam, actor: Administrator, owner: TheGateway, body: ReadRaise
-) -> LimitView:
-    """A higher amount in the place of one of the team's limits."""
-    return limit_view(await owner.limits.raise_for(actor, team_id, body.limit(), seconds=body.expires_in))
-
-
-@router.get("/admin/users/{user_id}/limits", summary="A user's limits")
-async def read_user_limits(user_id: KnownUser, owner: TheGateway) -> LimitList:
-    """What holds for the user alone."""
-    return {"data": limits_view(await owner.limits.of(user_id))}
-
-
-@router.put("/admin/users/{user_id}/limits", summary="Set a user's limits")
-async def replace_user_limits(
-    user_id: KnownUser, actor: Administrator, owner: TheGateway, body: ReadLimits
-) -> LimitList:
-    """These, and no others."""
-    return await _replaced(owner, actor, user_id, body.limits())
-
-
-@router.post(
-    "/admin/users/{user_id}/raises",
-    status_code=201,
-    summary="Raise a user's limit for a while",
-)
-async def raise_user_limit(
-    user_id: KnownUser, actor: Administrator, owner: TheGateway, body: ReadRaise
-) -> LimitView:
-    """A higher amount in the place of one of the user's limits."""
-    return limit_view(await owner.limits.raise_for(actor, user_id, body.limit(), seconds=body.expires_in))
-
-
 # --- money and the log -----------------------------------------------------------------------------------------
 
 
@@ -370,8 +280,3 @@ def _require_models(owner: Gateway, models: list[str] | None) -> None:
             raise Unprocessable(
                 error.message, violations=(Violation(f"/models/{place}", error.code, error.message),)
             ) from None
-
-
-async def _replaced(owner: Gateway, actor: str, whose: str, limits: Sequence[Limit]) -> LimitList:
-    await owner.limits.replace(actor, whose, limits)
-    return {"data": limits_view(limits)}

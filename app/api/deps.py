@@ -256,3 +256,13 @@ async def last_event_id(request: Request) -> str | None:
 
 
 LastEventId = Annotated[str | None, Depends(last_event_id)]
+
+
+async def known_team(team_id: str, _: Administrator, owner: TheGateway) -> str:
+    """A team that is there. Limits are kept by owner, so a path must not smuggle in another owner's id."""
+    return (await owner.administration.team(team_id)).id
+
+
+async def known_user(user_id: str, _: Administrator, owner: TheGateway) -> str:
+    """A user that is there."""
+    return (await owner.administration.user(user_id)).id

@@ -1,0 +1,50 @@
+"""Limits over HTTP: the same three routes for the whole gateway, for a team and for a user."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+
+from app.api.admin_bodies import LimitsBody, RaiseBody
+from app.api.body import json_array, json_body
+from app.api.deps import Administrator, TheGateway, known_team, known_user
+from app.services.limits import GATEWAY
+from app.views.limits import LimitList, LimitView, limit_view, limits_view
+
+ReadLimits = Annotated[LimitsBody, Depends(json_array(LimitsBody))]
+ReadRaise = Annotated[RaiseBody, Depends(json_body(RaiseBody))]
+
+router = APIRouter(prefix="/v1", tags=["administration"])
+
+
+async def _whole_gateway(_: Administrator) -> str:
+    return GATEWAY
+
+
+def _add_routes(path: str, find: Callable[..., Awaitable[str]], *, of: str, name: str) -> None:
+    """Read, replace and raise the limits of what `find` finds; `of` names it, `name` stands in operation ids."""
+    Whose = Annotated[str, Depends(find)]  # noqa: N806  a type
+
+    @router.get(f"{path}/limits", name=f"read_{name}limits", summary=f"Read the limits of {of}")
+    async def read(whose: Whose, _: Administrator, owner: TheGateway) -> LimitList:
+        """What holds for all its jobs together."""
+        return {"data": limits_view(await owner.limits.of(whose))}
+
+    @router.put(f"{path}/limits", name=f"replace_{name}limits", summary=f"Set the limits of {of}")
+    async def replace(whose: Whose, actor: Administrator, owner: TheGateway, body: ReadLimits) -> LimitList:
+        """These, and no others."""
+        limits = body.limits()
+        await owner.limits.replace(actor, whose, limits)
+        return {"data": limits_view(limits)}
+
+    @router.post(
+        f"{path}/raises", name=f"raise_{name}limit", status_code=201, summary=f"Raise a limit of {of} for a while"
+    )
+    async def raise_limit(whose: Whose, actor: Administrator, owner: TheGateway, body: ReadRaise) -> LimitView:
+        """A higher amount in the place of one of the limits, until it expires."""
+        return limit_view(await owner.limits.raise_for(actor, whose, body.limit(), seconds=body.expires_in))
+
+
+_add_routes("/admin", _whole_gateway, of="the whole gateway", name="")
+_add_routes("/admin/teams/{team_id}", known_team, of="a team", name="team_")
+_add_routes("/admin/users/{user_id}", known_user, of="a user", name="user_")
