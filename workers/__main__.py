@@ -1,15 +1,14 @@
 """`python -m workers`: the supervisor; `python -m workers QUEUE PARENT`: one RQ worker, which it starts."""
 
 import asyncio
-import ctypes
 import logging
 import os
-import signal
 import sys
 
 import structlog
 from rq.serializers import JSONSerializer
 
+from app.children import die_with
 from app.settings import Settings, SettingsError, load_settings, required_url
 from app.store.connection import connect_rq
 from app.stores import open_stores
@@ -19,19 +18,10 @@ from workers.runtime import Runtime, install
 from workers.supervisor import Supervisor
 from workers.worker import WORKER_TTL_S, OncePerOutage, Worker, mind_the_exit
 
-PR_SET_PDEATHSIG = 1
 REFUSED = 78
 FAILED = 1
 
 log = structlog.get_logger()
-
-
-def die_with(parent: int) -> None:
-    """Ask Linux for a SIGTERM when the supervisor dies, however it dies; leave at once if it has already."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:
-        sys.exit(1)
 
 
 def work(settings: Settings, queue_name: QueueName) -> None:

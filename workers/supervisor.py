@@ -17,6 +17,7 @@ from functools import partial
 import structlog
 from redis.exceptions import RedisError
 
+from app.children import Restarts
 from app.domain.errors import StoreUnavailable
 from app.gateway import epoch_service, open_gateway
 from app.settings import Settings, required_url
@@ -30,9 +31,6 @@ from workers.runtime import worker_name
 
 RING_S = 0.25
 BEAT_S = 3.0
-RESTART_PAUSE_S = 0.2  # doubled for each death in a row, so that a broken set-up does not spin
-RESTART_PAUSE_CAP_S = 10.0
-STEADY_S = 10.0  # a child that lived so long died of something new
 GRACE_S = 40.0
 MEMORY_LEVELS = (0.8, 0.9, 1.0)
 HOUR_MS = 3_600_000
@@ -46,10 +44,7 @@ class Child:
 
     queue: QueueName
     process: asyncio.subprocess.Process | None = None
-    started: float = 0.0
-    deaths: int = 0
-    not_before: float = 0.0
-    name: str = field(default="")
+    restarts: Restarts = field(default_factory=Restarts)
 
 
 class Supervisor:
@@ -119,19 +114,15 @@ class Supervisor:
             self._away_since = None
 
     async def _look_after(self, child: Child) -> None:
-        now = time.monotonic()
         if child.process is not None:
             if child.process.returncode is None:
                 return
-            lived = now - child.started
-            child.deaths = 1 if lived > STEADY_S else child.deaths + 1
-            pause = min(RESTART_PAUSE_CAP_S, RESTART_PAUSE_S * 2 ** (child.deaths - 1))
-            child.not_before = now + (pause if child.deaths > 1 else 0)
+            lived = child.restarts.died()
             log.warning("worker.died", queue=child.queue, exit=child.process.returncode, lived_s=round(lived, 1))
             child.process = None
-        if now < child.not_before:
+        if not child.restarts.due:
             return
-        child.started = now
+        child.restarts.started()
         child.process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",

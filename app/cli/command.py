@@ -150,8 +150,9 @@ def run(words: Sequence[str] | None = None, *, before_a_word: Callable[[], None]
 
 def _known(error: Exception) -> tuple[str, int] | None:
     """The sentence and the exit code of a failure; None of a fault of ours."""
+    from app.data_dir import NotPrivate  # noqa: PLC0415
     from app.domain.errors import FilmgateError  # noqa: PLC0415  loaded by now, by whatever raised one of these
-    from app.embedded import EmbeddedError, NotPrivate  # noqa: PLC0415
+    from app.engines import EmbeddedError  # noqa: PLC0415
     from app.settings import SettingsError  # noqa: PLC0415
 
     if isinstance(error, SettingsError | NotPrivate):

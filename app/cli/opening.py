@@ -4,7 +4,7 @@ import ssl
 from pathlib import Path
 
 from app.domain.addresses import is_loopback
-from app.embedded import NotPrivate, require_private
+from app.data_dir import NotPrivate, require_private
 from app.settings import Settings, SettingsError
 
 

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -21,19 +21,21 @@ import httpx
 from pydantic import SecretStr
 from rich.console import Console
 
+from app.children import DieWithParent, Restarts
 from app.cli.banner import Facts, show
 from app.cli.exits import Failure
 from app.cli.housekeeping import Housekeeping
 from app.cli.opening import refuse_wrong_tls, warnings
 from app.cli.progress import Progress, WorkersLog, missing
-from app.embedded import DataDirLock, DieWithParent, EmbeddedStore, find_engine, make_private
+from app.data_dir import DataDirLock, make_private
+from app.embedded import EmbeddedStore
+from app.engines import find_engine
 from app.gateway import open_gateway
 from app.settings import SECRETS, Settings, SettingsError, load_settings
 
 READY_S = 60.0
 GRACE_S = {"api": 25.0, "worker": 45.0, "emulator": 5.0}
 LOOK_S = 0.25
-RESTART_CAP_S = 10.0
 EMULATOR_KEY_BYTES = 16
 LOOPBACK = "127.0.0.1"
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104  names, not a decision to listen
@@ -49,13 +51,11 @@ class Child:
     environment: Mapping[str, str]
     log: Path
     process: subprocess.Popen[bytes] | None = None
-    deaths: int = 0
-    started: float = 0.0
-    not_before: float = 0.0
+    restarts: Restarts = field(default_factory=Restarts)
 
     def start(self) -> None:
         """Start it in a process group of its own: Ctrl-C reaches only the parent, which stops all in order."""
-        self.started = time.monotonic()
+        self.restarts.started()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(  # noqa: S603  our own programs
                 self.command,
@@ -283,11 +283,10 @@ def _watch(
 def _look_after(child: Child, console: Console) -> None:
     status = child.died()
     if status is not None:
-        child.deaths = 0 if time.monotonic() - child.started > RESTART_CAP_S else child.deaths + 1
+        child.restarts.died()
         child.process = None
-        child.not_before = time.monotonic() + min(RESTART_CAP_S, 0.5 * child.deaths)
         console.print(f"The {child.name} died (exit {status}); starting it again. Its log: {child.log}")
-    if child.process is None and time.monotonic() >= child.not_before:
+    if child.process is None and child.restarts.due:
         child.start()
 
 

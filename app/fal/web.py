@@ -4,7 +4,7 @@ One transport for all of them. It answers with neither `Location` nor `Set-Cooki
 httpx reads the header all the same and raises for `http://xn--a/`; and nothing of fal's is kept between calls.
 
 Calls to this machine (the emulator) never go through a proxy. Webhooks to customers have a way of their own
-(`app/egress.py`), which dials the address that it has checked.
+(`app/webhooks/transport.py`), which dials the address that it has checked.
 """
 
 import ssl
@@ -19,7 +19,7 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 
 from app.domain.addresses import is_loopback
-from app.egress import trusted_roots
+from app.tls import trusted_roots
 
 NOT_KEPT = ("Location", "Set-Cookie")
 

@@ -4,8 +4,10 @@ import shutil
 from itertools import count
 from pathlib import Path
 
+from app.data_dir import DataDirLock, make_private
 from app.domain.errors import Conflict
-from app.embedded import DataDirLock, find_engine, make_private, refuse_one_way_door, socket_url
+from app.embedded import socket_url
+from app.engines import find_engine, refuse_one_way_door
 from app.services.backup import ENGINE, FOLDER, Backup, Say, check, copy_file, write_private
 from app.store.witness import Mark, Witness, sync_directory
 

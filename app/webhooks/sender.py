@@ -20,16 +20,8 @@ from app.domain.deliveries import (
     MAX_BODY_READ_BYTES,
     MAX_LOCATION_CHARS,
 )
-from app.egress import (
-    AnswerLimit,
-    EgressPolicy,
-    ForbiddenTarget,
-    GuardedTransport,
-    Resolver,
-    TooMuch,
-    guarded_client,
-    resolve,
-)
+from app.egress import EgressPolicy, ForbiddenTarget
+from app.webhooks.transport import AnswerLimit, GuardedTransport, Resolver, TooMuch, guarded_client, resolve
 
 Outcome: TypeAlias = Literal["delivered", "retry", "gone", "refused"]
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from app.embedded import DataDirLock, EmbeddedStore
+from app.data_dir import DataDirLock
+from app.embedded import EmbeddedStore
 from app.store.witness import Witness
 from tests.support.redis_server import RedisServer
 from tests.support.site import ENDS, Site, open_site

@@ -14,14 +14,17 @@ from pathlib import Path
 import pytest
 import redis
 
-from app.embedded import DataDirLock, EmbeddedError, EmbeddedStore, Engine, InUse, find_engine, socket_url
+from app.data_dir import DataDirLock, InUse
+from app.embedded import EmbeddedStore, socket_url
+from app.engines import EmbeddedError, Engine, find_engine
 from app.machine import memory_bytes
 from tests.support.redis_server import RedisServer, engine_under_test
 
 PARENT = """
 import sys, time
 from pathlib import Path
-from app.embedded import DataDirLock, EmbeddedStore
+from app.data_dir import DataDirLock
+from app.embedded import EmbeddedStore
 from tests.support.redis_server import engine_under_test
 DataDirLock(Path(sys.argv[1]), "http://127.0.0.1:8000").acquire()
 store = EmbeddedStore(Path(sys.argv[1]), engine=engine_under_test())

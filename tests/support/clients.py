@@ -17,12 +17,12 @@ from typing import Any
 import httpx
 from PIL import Image
 
+from app.children import DieWithParent
 from app.domain.limits import Limit, Unit, Window
-from app.egress import trusted_roots
-from app.embedded import DieWithParent
 from app.ending import ended
 from app.gateway import Gateway, open_gateway
 from app.settings import load_settings
+from app.tls import trusted_roots
 from tests.support.emulator import Emulator
 from tests.support.node import find_node, install_packages
 from tests.support.site import Site

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import httpx
 
-from app.egress import trusted_roots
+from app.tls import trusted_roots
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]

@@ -8,10 +8,10 @@ from typing import Any
 
 import httpx
 
-from app.egress import trusted_roots
 from app.gateway import Gateway, open_gateway
 from app.settings import load_settings
 from app.store.witness import Witness
+from app.tls import trusted_roots
 from tests.support.emulator import Emulator
 from tests.support.hand import Hand
 from tests.support.redis_server import RedisServer

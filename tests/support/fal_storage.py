@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 from PIL import Image
 
-from app.egress import trusted_roots
+from app.tls import trusted_roots
 from tests.support.callers import BASE
 from tests.support.stack import Stack
 

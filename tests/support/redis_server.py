@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 from typing import Self
 
-from app.embedded import DieWithParent, Engine, find_engine
+from app.children import DieWithParent
+from app.engines import Engine, find_engine
 
 START_SECONDS = 20.0
 EPOCH = ("fg:epoch", "fg:claims", "fg:admissions")

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 from redis.asyncio import Redis
 
-from app.egress import trusted_roots
 from app.store import keys
+from app.tls import trusted_roots
 from tests.support.stack import Stack
 
 # What changes by itself: heartbeats, when keys were used, the sums that follow the ledger, when a witness looked.

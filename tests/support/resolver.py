@@ -9,7 +9,8 @@ from typing import cast
 
 from dnslib import AAAA, CNAME, QTYPE, RCODE, RR, A, DNSRecord  # type: ignore[import-untyped]  # it has none
 
-from app.egress import Address, Resolver
+from app.egress import Address
+from app.webhooks.transport import Resolver
 
 
 @dataclass
@@ -70,7 +71,7 @@ async def name_server(*, port: int = 0) -> AsyncIterator[NameServer]:
 
 
 def asking(server: NameServer) -> Resolver:
-    """A resolver as `app.egress` wants one, that asks this server over UDP: A, then AAAA, in the order received."""
+    """A resolver that asks this server over UDP: A, then AAAA, in the order received."""
 
     async def resolve(host: str) -> list[Address]:
         found: list[Address] = []

@@ -12,8 +12,8 @@ from typing import Any, Self
 
 import httpx
 
-from app.egress import trusted_roots
-from app.embedded import DieWithParent
+from app.children import DieWithParent
+from app.tls import trusted_roots
 from tests.support.up import COMMAND, ROOT, clean_environment, free_ports
 from tests.support.waiting import wait_until
 from tests.support.workers import open_log

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Self
 
-from app.embedded import DieWithParent
+from app.children import DieWithParent
 from tests.support.redis_server import free_port
 from tests.support.waiting import wait_until
 from tests.support.workers import children

@@ -8,15 +8,8 @@ import httpx
 import pytest
 
 from app.domain.errors import Unprocessable
-from app.egress import (
-    NOT_ALLOWED,
-    Address,
-    EgressPolicy,
-    ForbiddenTarget,
-    GuardedTransport,
-    check_url,
-    guarded_client,
-)
+from app.egress import NOT_ALLOWED, Address, EgressPolicy, ForbiddenTarget, check_url
+from app.webhooks.transport import GuardedTransport, guarded_client
 from tests.support.listener import listening
 from tests.support.receiver import Receiver, Reply
 from tests.support.spellings import HOSTS, PRIVATE, literal

@@ -7,9 +7,10 @@ import httpx
 import pytest
 
 from app.domain.errors import Unprocessable
-from app.egress import Address, EgressPolicy, ForbiddenTarget, GuardedTransport, check_url, guarded_client
+from app.egress import Address, EgressPolicy, ForbiddenTarget, check_url
 from app.gateway import egress_policy
 from app.settings import load_settings
+from app.webhooks.transport import GuardedTransport, guarded_client
 from tests.support.listener import listening
 
 pytestmark = pytest.mark.anyio

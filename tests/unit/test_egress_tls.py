@@ -7,7 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.egress import Address, EgressPolicy, GuardedTransport, guarded_client
+from app.egress import Address, EgressPolicy
+from app.webhooks.transport import GuardedTransport, guarded_client
 from tests.support.receiver import Receiver
 from tests.support.tls import served_for
 

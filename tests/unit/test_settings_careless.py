@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from app.cli.opening import refuse_wrong_tls, warnings
+from app.data_dir import NotPrivate, make_private
 from app.domain.addresses import METADATA
 from app.domain.guessing import ENOUGH_BITS, bits_of
 from app.egress import EgressPolicy
-from app.embedded import NotPrivate, make_private
 from app.gateway import egress_policy, way_to_fal
 from app.settings import SettingsError, load_settings
 from tests.support.tls import issue_certificates

@@ -1,0 +1,112 @@
+"""The data directory: this user's alone, and one gateway's at a time."""
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+from pathlib import Path
+from typing import Self
+
+from app.engines import EmbeddedError
+
+OTHERS_WRITE = 0o022
+
+
+class NotPrivate(EmbeddedError):
+    """The data directory is none of this user's own, or cannot be made; nothing was changed."""
+
+
+class InUse(EmbeddedError):
+    """Another gateway holds the data directory: its `pid` and `address`."""
+
+    def __init__(self, pid: int, address: str) -> None:
+        super().__init__(f"The data directory is in use by another gateway: process {pid}, {address}.")
+        self.pid = pid
+        self.address = address
+
+
+class DataDirLock:
+    """One gateway for each data directory: an flock that the kernel drops when its holder dies.
+
+    The descriptor is closed on exec, so no child started as a program inherits the lock.
+    """
+
+    def __init__(self, data_dir: Path, address: str) -> None:
+        self._path = data_dir / "lock"
+        self._address = address
+        self._fd: int | None = None
+
+    def acquire(self) -> None:
+        """Takes the lock, making the directory where needed; InUse when another gateway has it."""
+        make_private(self._path.parent)
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        if not flock(fd):
+            os.close(fd)
+            raise self._in_use()
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, json.dumps({"pid": os.getpid(), "address": self._address}).encode(), 0)
+        self._fd = fd
+
+    def release(self) -> None:
+        """Gives the lock back; harmless when it is not held."""
+        if self._fd is not None:
+            os.ftruncate(self._fd, 0)
+            os.close(self._fd)
+            self._fd = None
+
+    def _in_use(self) -> InUse:
+        for _ in range(20):  # the holder may be between taking the lock and writing its name
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                holder = json.loads(self._path.read_text())
+                return InUse(int(holder["pid"]), str(holder["address"]))
+            time.sleep(0.01)  # noqa: TID251 - the process that holds it has no event loop
+        return InUse(0, "which has not said its address")
+
+    def __enter__(self) -> Self:
+        self.acquire()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+def make_private(directory: Path) -> None:
+    """Makes the directory, for this user alone; NotPrivate where it cannot be.
+
+    The rights of a directory that is there already stay as they are: it may be `/tmp`. What holds keys or jobs is
+    for this user alone by its own rights.
+    """
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise NotPrivate(
+            f"The data directory {directory} cannot be made or kept private ({error.strerror}); "
+            "set FILMGATE_DATA_DIR to a directory of this user."
+        ) from error
+    require_private(directory)
+
+
+def require_private(directory: Path) -> None:
+    """NotPrivate when a directory that is there is another user's, or others may write in it."""
+    try:
+        found = directory.stat()
+    except OSError:
+        return  # nothing can be read or replaced there, and who makes it says what is wrong
+    remedy = (
+        f"name a directory of this user's own, such as {directory / 'filmgate'}, which is made if it is missing"
+    )
+    if found.st_uid != os.geteuid():
+        raise NotPrivate(f"FILMGATE_DATA_DIR: {directory} belongs to another user; {remedy}.")
+    if found.st_mode & OTHERS_WRITE:
+        close = f"or close it with `chmod go-w {directory}`"
+        raise NotPrivate(f"FILMGATE_DATA_DIR: others may write in {directory}; {remedy}, {close}.")
+
+
+def flock(fd: int) -> bool:
+    """Take the kernel's lock on an open file; False when another process has it."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

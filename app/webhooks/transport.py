@@ -1,0 +1,219 @@
+"""Calls to addresses that customers name: refused when the socket is opened, unless the address is public.
+
+A name is resolved once for each attempt, every answer is checked, and the address that was checked is the one
+that is dialled; so a name that answers differently the second time (DNS rebinding) gains nothing. TLS still
+verifies the name. No redirects, no proxies from the environment, no cookies, no connection that outlives its
+request: the pool knows connections by address, and two names at one address must not share what was verified
+for one of them.
+"""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from ipaddress import ip_address
+from typing import Any, TypeAlias
+
+import httpx
+
+from app.domain.addresses import METADATA, is_public, literal_address, unmapped
+from app.egress import LAST_PORT, Address, EgressPolicy, ForbiddenTarget, host_of, port_of, reached, wrong_port
+from app.tls import trusted_roots
+
+Resolver: TypeAlias = Callable[[str], Awaitable[Sequence[Address]]]
+
+RESOLVE_SECONDS = 3.0
+CLOSED_SECONDS = 30.0  # how long it is remembered where a closed name leads
+CONNECT_SECONDS = 5.0
+MAX_ANSWERS = 10
+MAX_LOOKUPS = 256  # threads that may wait for name servers; more names at once do not resolve
+READ_AT_ONCE = 4096  # bytes; what one read brings is worked through before others have their turn
+
+_lookups = threading.BoundedSemaphore(MAX_LOOKUPS)
+
+
+async def resolve(host: str) -> Sequence[Address]:
+    """The host's addresses in the system's order of preference; OSError when there are none.
+
+    Each lookup has a thread of its own. The system gives up on a silent name server after 10 s and more, and the
+    loop's shared pool has six threads on a small machine: six names of one customer would stop all others.
+    """
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[Sequence[Address]] = loop.create_future()
+    if not _lookups.acquire(blocking=False):
+        raise OSError("too many names are being resolved")
+    try:
+        threading.Thread(target=_look_up, args=(host, loop, answer), name="resolve", daemon=True).start()
+    except RuntimeError as error:  # no thread to be had
+        _lookups.release()
+        raise OSError("no thread to resolve the name in") from error
+    return await answer
+
+
+def _look_up(host: str, loop: asyncio.AbstractEventLoop, answer: asyncio.Future[Sequence[Address]]) -> None:
+    """Ask the system, in a thread; nobody may be waiting any more when it answers."""
+    tell: Callable[[], None]
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        tell = partial(answer.set_result, [ip_address(sockaddr[0]) for *_, sockaddr in found])
+    except (OSError, ValueError) as error:
+        tell = partial(answer.set_exception, error)
+    finally:
+        _lookups.release()
+    with contextlib.suppress(RuntimeError):  # the loop is closed
+        loop.call_soon_threadsafe(lambda: None if answer.done() else tell())
+
+
+class TooMuch(Exception):
+    """More bytes arrived than an answer may have."""
+
+
+class AnswerLimit:
+    """Counts the bytes of one answer as they leave the socket, headers and framing included.
+
+    httpx counts bodies only, so that endless 1xx answers, or a byte in each chunk, would cost a whole processor for
+    as long as the attempt may last. Goes into a request as `extensions={"trace": limit.watch}`; the read that
+    passes the limit raises TooMuch. `hang_up` belongs behind the request: httpcore leaves a connection open whose
+    handshake is cancelled.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+        self._connections: list[Any] = []
+
+    async def watch(self, event: str, details: Mapping[str, Any]) -> None:
+        """Called by httpcore with what it does; the two events that give the stream it will read from matter."""
+        if event in {"connection.connect_tcp.complete", "connection.start_tls.complete"}:
+            stream = details["return_value"]
+            stream.read = partial(self._read, stream.read)
+            self._connections.append(stream)
+
+    async def hang_up(self) -> None:
+        """Close what was opened, unless it is closed; whatever was encrypted is inside what comes first."""
+        for stream in self._connections:
+            await stream.aclose()
+
+    async def _read(
+        self, read: Callable[..., Awaitable[bytes]], max_bytes: int, timeout: float | None = None
+    ) -> bytes:
+        if self._left <= 0:
+            raise TooMuch
+        chunk = await read(min(max_bytes, self._left, READ_AT_ONCE), timeout=timeout)
+        self._left -= len(chunk)
+        return chunk
+
+
+class GuardedTransport(httpx.AsyncBaseTransport):
+    """An httpx transport that reaches what the policy allows, and nothing else.
+
+    Raises ForbiddenTarget before any packet is sent, httpx.ConnectError when the name does not resolve, and
+    httpx.ConnectTimeout when that takes more than 3 s. `Location` becomes the extension `location`, text or empty.
+    """
+
+    def __init__(
+        self, policy: EgressPolicy, *, resolver: Resolver = resolve, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self._policy = policy
+        self._resolve = resolver
+        self._led: dict[str, tuple[float, frozenset[Address]]] = {}  # closed names: until when, and where they lead
+        self._asking = asyncio.Lock()  # one lookup, however many attempts want to know
+        self._inner = httpx.AsyncHTTPTransport(
+            verify=tls or trusted_roots(),
+            trust_env=False,
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
+        )
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Resolves once, checks every answer, and dials the checked addresses in their order."""
+        host = host_of(request.url)
+        literal = literal_address(host)
+        addresses = [literal] if literal is not None else await self._addresses(host, request)
+        self._check(request.url, host, addresses)
+        await self._check_closed_names(port_of(request.url), host, addresses)
+        request.headers.setdefault("Host", request.url.netloc.decode("ascii"))
+        for last, address in enumerate(addresses, 1 - len(addresses)):
+            dialled = httpx.Request(
+                request.method,
+                request.url.copy_with(host=str(address)),
+                headers=request.headers,
+                stream=request.stream,
+                extensions={**request.extensions, "sni_hostname": str(literal or host)},
+            )
+            try:
+                response = await self._inner.handle_async_request(dialled)
+            except (httpx.ConnectError, httpx.ConnectTimeout):  # nothing was sent yet
+                if last == 0:
+                    raise
+            else:
+                response.extensions["location"] = response.headers.pop("Location", "")  # httpx reads it, may raise
+                return response
+        raise httpx.ConnectError("The name has no address.", request=request)
+
+    async def aclose(self) -> None:
+        """Closes what is open."""
+        await self._inner.aclose()
+
+    async def _addresses(self, host: str, request: httpx.Request) -> list[Address]:
+        try:
+            async with asyncio.timeout(RESOLVE_SECONDS):
+                found = await self._resolve(host)
+        except TimeoutError:
+            raise httpx.ConnectTimeout("The name was not resolved in time.", request=request) from None
+        except (OSError, ValueError) as error:  # ValueError: not a name, or not an address
+            raise httpx.ConnectError("The name does not resolve.", request=request) from error
+        return list(found[:MAX_ANSWERS])  # what is not checked is not dialled
+
+    def _check(self, url: httpx.URL, host: str, addresses: list[Address]) -> None:
+        policy = self._policy
+        if any(unmapped(address) in METADATA for address in addresses):
+            raise ForbiddenTarget
+        if url.scheme not in {"https", "http"} or not 0 < port_of(url) <= LAST_PORT:
+            raise ForbiddenTarget
+        if policy.closes(host, port_of(url), addresses):
+            raise ForbiddenTarget
+        if policy.names(host) or all(map(policy.covers, addresses)):
+            return
+        if not all(is_public(address) or policy.covers(address) for address in addresses):
+            raise ForbiddenTarget
+        if url.scheme != "https":
+            raise ForbiddenTarget("This URL cannot be called: it does not begin with https://.")
+        if port_of(url) not in policy.ports:
+            raise ForbiddenTarget(wrong_port(policy))
+
+    async def _check_closed_names(self, port: int, host: str, addresses: list[Address]) -> None:
+        """Refuse where a closed name leads, if the operator's list covers it; others cannot get at these places."""
+        policy = self._policy
+        if policy.names(host) or any(map(policy.covers, addresses)):
+            async with self._asking:
+                closed = await asyncio.gather(*map(self._leads_to, policy.closed_names(port)))
+            if not frozenset().union(*closed).isdisjoint(map(reached, addresses)):
+                raise ForbiddenTarget
+
+    async def _leads_to(self, name: str) -> frozenset[Address]:
+        """The addresses of a closed name; where it led last, while it does not resolve."""
+        until, addresses = self._led.get(name, (0.0, frozenset()))
+        if time.monotonic() >= until:
+            with contextlib.suppress(OSError, ValueError):  # OSError: also no answer in time
+                async with asyncio.timeout(RESOLVE_SECONDS):
+                    addresses = frozenset(map(reached, await self._resolve(name)))
+            self._led[name] = (time.monotonic() + CLOSED_SECONDS, addresses)
+        return addresses
+
+
+def guarded_client(transport: GuardedTransport, *, total: float) -> httpx.AsyncClient:
+    """A client that keeps nothing between requests: no cookies, no redirects, nothing from the environment.
+
+    `total` bounds each read and write, in seconds; the caller bounds the whole call with `asyncio.timeout`.
+    """
+    return httpx.AsyncClient(
+        transport=transport,
+        timeout=httpx.Timeout(total, connect=CONNECT_SECONDS),
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        follow_redirects=False,
+        trust_env=False,
+    )
