@@ -3,8 +3,8 @@
 import ssl
 from pathlib import Path
 
-from app.domain.addresses import is_loopback
 from app.data_dir import NotPrivate, require_private
+from app.domain.addresses import is_loopback
 from app.settings import Settings, SettingsError
 
 
