@@ -191,7 +191,7 @@ LISTS = [
     ("cursor=%C3%A9", 400, "invalid_cursor"),
     ("cursor=LTE6am9iXzA", 400, "invalid_cursor"),  # -1:job_0
     ("cursor=" + "QUFB" * 100, 422, "invalid_input"),
-    ("metadata.a=1&metadata.b=2", 400, "invalid_input"),
+    ("metadata.a=1&metadata.b=2", 422, "invalid_input"),
 ]
 
 
