@@ -3,10 +3,10 @@
 __main__    command line
 options     what it was started with
 server      the ASGI application;  emulator  everything the process owns
-queue       submit, status, stream, result, cancel, run     storage   uploads and files
-platform    history, billing, prices                        control   /emulator/*, the sample image
-scenarios   the faults one may ask for, as data              replies   fal's error shapes
-account     requests, concurrency, charges                  agenda    emulated time
-studio      input in, clip out;  validation, pictures, clip, prices
-postman     webhook deliveries;  signature                  journal   what survives a restart
+submit      a request comes in, and `/run`                  queue      status, stream, result, cancel
+storage     uploads and files                               platform   history, billing, prices
+control     /emulator/*, the sample image                   scenarios  the faults one may ask for, as data
+replies     fal's error shapes                              account    requests, concurrency, charges
+clock       emulated time                                   renderer   clips: with validation, images, clip, prices
+webhooks    deliveries;  signature                          journal    what survives a restart
 """

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from app.emulator import prices
-from app.emulator.agenda import Agenda
+from app.emulator.clock import Clock
 from app.emulator.generation import COMPLETED, IN_PROGRESS, IN_QUEUE, Generation, prompt_of
 from app.emulator.journal import Journal
 from app.emulator.replies import CANCELLED, INTERNAL, NOT_STARTED_IN_TIME, Reply
@@ -30,7 +30,7 @@ class Account:
     def __init__(
         self,
         *,
-        agenda: Agenda,
+        clock: Clock,
         journal: Journal,
         concurrency: int,
         produce: Callable[[Generation], Awaitable[Reply]],
@@ -39,7 +39,7 @@ class Account:
         self.requests: dict[str, Generation] = {}
         self.charges: list[dict[str, Any]] = []
         self.refused: list[dict[str, Any]] = []
-        self._agenda = agenda
+        self._clock = clock
         self._journal = journal
         self._concurrency = concurrency
         self._produce = produce
@@ -92,9 +92,9 @@ class Account:
     def _enter(self, generation: Generation, *, waited: float = 0) -> None:
         self.requests[generation.id] = self._waiting[generation.id] = generation
         self._positions = None
-        now = self._agenda.now() - waited
-        self._agenda.at(now + generation.queue_seconds, lambda: self._become_ready(generation))
-        self._agenda.at(now + generation.start_deadline, lambda: self._miss_deadline(generation))
+        now = self._clock.now() - waited
+        self._clock.at(now + generation.queue_seconds, lambda: self._become_ready(generation))
+        self._clock.at(now + generation.start_deadline, lambda: self._miss_deadline(generation))
 
     def _become_ready(self, generation: Generation) -> None:
         if generation.status != IN_QUEUE:
@@ -121,10 +121,10 @@ class Account:
         self._positions = None
         self._running[generation.id] = generation
         generation.status = IN_PROGRESS
-        generation.started = self._agenda.now() - ran
+        generation.started = self._clock.now() - ran
         generation.work = asyncio.ensure_future(self._produce(generation))
         generation.pulse()
-        self._agenda.at(generation.started + generation.run_seconds, lambda: self._run_out(generation))
+        self._clock.at(generation.started + generation.run_seconds, lambda: self._run_out(generation))
 
     def _run_out(self, generation: Generation) -> None:
         """The run's time is over: ends it now, or as soon as the clip is ready."""
@@ -194,7 +194,7 @@ class Account:
         for line in self._journal.read():
             self._replay(line)
         for generation in list(self.requests.values()):
-            gone = (time.time() - (generation.started_at or generation.received_at)) * self._agenda.speed
+            gone = (time.time() - (generation.started_at or generation.received_at)) * self._clock.speed
             if generation.status == IN_PROGRESS:
                 self._start(generation, ran=gone)
             elif generation.status == IN_QUEUE:

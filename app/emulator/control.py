@@ -56,12 +56,12 @@ class Control:
 
     async def pause(self, _request: Request) -> Response:
         """Emulated time stands still."""
-        self._emulator.agenda.pause()
+        self._emulator.clock.pause()
         return self._clock_state()
 
     async def resume(self, _request: Request) -> Response:
         """Emulated time passes again."""
-        self._emulator.agenda.resume()
+        self._emulator.clock.resume()
         return self._clock_state()
 
     async def clock(self, request: Request) -> Response:
@@ -69,7 +69,7 @@ class Control:
         speed = (await _json_object(request)).get("speed")
         if isinstance(speed, bool) or not isinstance(speed, int | float) or not 0 < speed < float("inf"):
             return json_reply(BAD_REQUEST, {"detail": 'Say {"speed": x} with a positive number.'})
-        self._emulator.agenda.set_speed(float(speed))
+        self._emulator.clock.set_speed(float(speed))
         return self._clock_state()
 
     async def platform(self, request: Request) -> Response:
@@ -119,8 +119,8 @@ class Control:
         return json_reply(OK, self._emulator.keys.jwks())
 
     def _clock_state(self) -> Response:
-        agenda = self._emulator.agenda
-        return json_reply(OK, {"speed": agenda.speed, "paused": agenda.paused})
+        clock = self._emulator.clock
+        return json_reply(OK, {"speed": clock.speed, "paused": clock.paused})
 
 
 def _ground_truth(generation: Generation) -> dict[str, Any]:

@@ -12,14 +12,14 @@ from starlette.requests import Request
 
 from app.emulator import clip, signature
 from app.emulator.account import Account
-from app.emulator.agenda import Agenda
+from app.emulator.clock import Clock
 from app.emulator.files import Files
+from app.emulator.images import sample_jpeg
 from app.emulator.journal import Journal
 from app.emulator.options import Options
-from app.emulator.pictures import sample_jpeg
-from app.emulator.postman import Postman
+from app.emulator.renderer import Renderer
 from app.emulator.signature import SigningKeys
-from app.emulator.studio import Studio
+from app.emulator.webhooks import WebhookSender
 
 NOT_IMITATED = (
     "Nothing is generated: a clip is a slow zoom into the picture, silent, 640 pixels on the long side.",
@@ -74,16 +74,16 @@ class Emulator:
     def start(self) -> None:
         """Begins: time passes from here on, and what a journal holds goes on."""
         options = self.options
-        self.agenda = Agenda(options.speed)
-        self.studio = Studio(files=self.files, plain=options.plain_clips, no_clips=options.no_clips)
-        self.postman = Postman(agenda=self.agenda, keys=self.keys, user_id=options.webhook_user)
+        self.clock = Clock(options.speed)
+        self.renderer = Renderer(files=self.files, plain=options.plain_clips, no_clips=options.no_clips)
+        self.webhooks = WebhookSender(clock=self.clock, keys=self.keys, user_id=options.webhook_user)
         self.journal = Journal(options.state_file)
         self.account = Account(
-            agenda=self.agenda,
+            clock=self.clock,
             journal=self.journal,
             concurrency=options.concurrency,
-            produce=self.studio.produce,
-            announce=self.postman.announce,
+            produce=self.renderer.produce,
+            announce=self.webhooks.announce,
         )
         self.account.restore()
 
@@ -91,8 +91,8 @@ class Emulator:
         """Ends: whoever watches a request is let go, nothing more is written."""
         self.release_watchers()
         self.journal.close()
-        await self.postman.close()
-        await self.studio.close()
+        await self.webhooks.close()
+        await self.renderer.close()
         if self._temporary is not None:
             self._temporary.cleanup()
 

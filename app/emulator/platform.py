@@ -14,7 +14,7 @@ from starlette.routing import Route
 from app.emulator import prices
 from app.emulator.emulator import Emulator
 from app.emulator.generation import COMPLETED, Generation
-from app.emulator.intake import parse_tags, unauthorized
+from app.emulator.submit import parse_tags, unauthorized
 from app.emulator.web import json_reply
 
 DAY = 86_400

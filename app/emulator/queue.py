@@ -1,4 +1,4 @@
-"""Watching a request: status, stream, result and cancel. The submit is in intake."""
+"""Watching a request: status, stream, result and cancel. Submitting is in submit.py."""
 
 import asyncio
 import json
@@ -12,8 +12,8 @@ from starlette.routing import Route
 
 from app.emulator.emulator import Emulator
 from app.emulator.generation import COMPLETED, IN_PROGRESS, IN_QUEUE, Generation
-from app.emulator.intake import Intake, application_of, unauthorized, urls_of
-from app.emulator.studio import result_reply
+from app.emulator.renderer import result_reply
+from app.emulator.submit import SubmitRoutes, application_of, unauthorized, urls_of
 from app.emulator.web import NginxPage, json_reply
 
 NOT_FOUND = {"status": "NOT_FOUND"}
@@ -28,15 +28,15 @@ def routes(emulator: Emulator) -> list[Route]:
 
     Status comes first, since it is asked for most; the submit takes any path, so it comes last.
     """
-    watch, intake, one = Watch(emulator), Intake(emulator), "/{app:path}/requests/{request_id}"
+    watch, incoming, one = Watch(emulator), SubmitRoutes(emulator), "/{app:path}/requests/{request_id}"
     return [
         Route(f"{one}/status", watch.status, methods=["GET"]),
         Route(f"{one}/status/stream", watch.stream, methods=["GET"]),
         Route(f"{one}/cancel", watch.cancel, methods=["PUT"]),
         Route(f"{one}/response", watch.result, methods=["GET"]),
         Route(one, watch.result, methods=["GET"]),
-        Route("/run/{endpoint:path}", intake.run, methods=["POST"]),
-        Route("/{endpoint:path}", intake.submit, methods=["POST"]),
+        Route("/run/{endpoint:path}", incoming.run, methods=["POST"]),
+        Route("/{endpoint:path}", incoming.submit, methods=["POST"]),
     ]
 
 
@@ -130,7 +130,7 @@ class Watch:
         return generation.status
 
     def _log(self, generation: Generation) -> list[dict[str, Any]]:
-        return generation.log_entries(self._emulator.agenda.now())
+        return generation.log_entries(self._emulator.clock.now())
 
     async def _frames(self, request: Request, generation: Generation) -> AsyncIterator[str]:
         """Server-sent events; each carries only the log lines that the ones before it did not."""

@@ -19,7 +19,7 @@ def create_app(emulator: Emulator) -> Starlette:
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         emulator.start()
-        clockwork = asyncio.create_task(emulator.agenda.run())
+        clockwork = asyncio.create_task(emulator.clock.run())
         try:
             yield
         finally:

@@ -12,8 +12,8 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from app.emulator.postman import FIRST_PAUSE
 from app.emulator.signature import SigningKeys
+from app.emulator.webhooks import FIRST_PAUSE
 from tests.support.emulator import Emulator, FalCaller, running_emulator
 from tests.support.receiver import Received, Receiver, Reply
 from tests.support.waiting import wait_until

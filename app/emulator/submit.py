@@ -14,9 +14,9 @@ from starlette.responses import RedirectResponse, Response
 from app.emulator.account import deadline_of
 from app.emulator.emulator import Emulator
 from app.emulator.generation import COMPLETED, Generation, prompt_of
+from app.emulator.renderer import result_reply
 from app.emulator.replies import CONCURRENCY, Refusal
 from app.emulator.scenarios import Scenario, UnknownScenario, plan_for
-from app.emulator.studio import result_reply
 from app.emulator.web import BrokenOff, NginxPage, Silence, json_reply
 
 NAMESPACES = frozenset({"workflows", "comfy"})
@@ -47,7 +47,7 @@ class Submit:
     asked: str
 
 
-class Intake:
+class SubmitRoutes:
     """The routes that take a new request."""
 
     def __init__(self, emulator: Emulator) -> None:

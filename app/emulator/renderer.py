@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 import httpx
 from PIL import Image
 
-from app.emulator import clip, pictures, prices, validation
+from app.emulator import clip, images, prices, validation
 from app.emulator.files import Files
 from app.emulator.generation import Generation, prompt_of
 from app.emulator.replies import EXPIRED, INTERNAL, ModelFault, Reply
@@ -27,7 +27,7 @@ class PictureNotLoaded(Exception):
     """The caller's picture could not be fetched or read."""
 
 
-class Studio:
+class Renderer:
     """Makes replies; films one clip at a time, and the same picture and length only once."""
 
     def __init__(self, *, files: Files, plain: bool, no_clips: bool) -> None:
@@ -142,7 +142,7 @@ class Studio:
 
 def _title_card(payload: Any) -> tuple[Image.Image, str]:
     prompt, ratio = prompt_of(payload), str(payload.get("aspect_ratio", "16:9"))
-    return pictures.title_card(prompt, ratio), hashlib.sha256(f"{ratio}\n{prompt}".encode()).hexdigest()
+    return images.title_card(prompt, ratio), hashlib.sha256(f"{ratio}\n{prompt}".encode()).hexdigest()
 
 
 def _data_uri(source: str) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from app.emulator.agenda import Agenda
+from app.emulator.clock import Clock
 from app.emulator.generation import Generation
 from app.emulator.replies import Reply
 from app.emulator.signature import SigningKeys, can_sign
@@ -19,11 +19,11 @@ FIRST_PAUSE, LONGEST_PAUSE = 2.0, 300.0  # emulated seconds; fal's own are not d
 LIFETIME = 3600.0  # emulated seconds after the end: then the stored result is gone too
 
 
-class Postman:
+class WebhookSender:
     """Signs and sends. Redirects are not followed and end the delivery for good."""
 
-    def __init__(self, *, agenda: Agenda, keys: SigningKeys, user_id: str) -> None:
-        self._agenda = agenda
+    def __init__(self, *, clock: Clock, keys: SigningKeys, user_id: str) -> None:
+        self._clock = clock
         self._keys = keys
         self._user_id = user_id
         self._web = httpx.AsyncClient(follow_redirects=False, trust_env=False)
@@ -41,9 +41,9 @@ class Postman:
             return
         body = json.dumps(_message(generation, generation.reply), separators=(",", ":")).encode()
         delay = generation.plan.webhook_delay
-        until = self._agenda.now() + delay + LIFETIME
+        until = self._clock.now() + delay + LIFETIME
         for _ in range(max(1, int(generation.plan.webhook_copies))):
-            self._agenda.after(delay, lambda: self._begin(generation, body, 1, until))
+            self._clock.after(delay, lambda: self._begin(generation, body, 1, until))
 
     def _begin(self, generation: Generation, body: bytes, attempt: int, until: float) -> None:
         task = asyncio.ensure_future(self._deliver(generation, body, attempt, until))
@@ -55,8 +55,8 @@ class Postman:
         generation.webhook_attempts.append({"attempt": attempt, "at": time.time(), "outcome": outcome})
         pause = min(FIRST_PAUSE * 2 ** (attempt - 1), LONGEST_PAUSE)
         delivered = isinstance(outcome, int) and 200 <= outcome < 400  # noqa: PLR2004  # 3xx is final too
-        if not delivered and attempt < MOST_ATTEMPTS and self._agenda.now() + pause < until:
-            self._agenda.after(pause, lambda: self._begin(generation, body, attempt + 1, until))
+        if not delivered and attempt < MOST_ATTEMPTS and self._clock.now() + pause < until:
+            self._clock.after(pause, lambda: self._begin(generation, body, attempt + 1, until))
 
     async def _post(self, generation: Generation, body: bytes, attempt: int) -> int | str:
         """One try: the status, or the name of what went wrong on the way."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 
-class Agenda:
+class Clock:
     """One clock and one list of what happens when; nothing else in the emulator waits for a time.
 
     Times are emulated seconds since the start. With `speed` 10, ten of them pass in one real second.
