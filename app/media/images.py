@@ -20,6 +20,7 @@ from app.media.headers import short_header
 Format: TypeAlias = Literal["jpeg", "png", "webp"]
 
 MAX_BYTES = 30_000_000
+KIND_BYTES = 1024  # in which a file of another kind says what it is
 MIN_SIDE = 300  # pixels; Kling refuses less
 MAX_SIDE = 16_384  # pixels; beyond any camera
 MAX_PIXELS = 120_000_000
@@ -73,7 +74,7 @@ def inspect(content: bytes, *, sha256: str | None = None) -> ImageFacts:
     except Unprocessable:
         raise
     except Exception:  # noqa: BLE001 - hostile bytes: whatever Pillow raises, they are not a sound image
-        if _OTHER_KINDS.match(content):
+        if _OTHER_KINDS.match(content, 0, KIND_BYTES):
             raise Unprocessable(
                 "This kind of image is not supported; send a JPEG, a PNG or a WebP.", code=Code.UNSUPPORTED_IMAGE
             ) from None
@@ -82,7 +83,8 @@ def inspect(content: bytes, *, sha256: str | None = None) -> ImageFacts:
         _refuse_pixels()
     if frames > 1:
         raise Unprocessable("An animated image is not supported; send a still one.", code=Code.UNSUPPORTED_IMAGE)
-    if content.find(_ENDS[kind], header.end) < 0:  # a WebP says its length, and Pillow has compared it
+    # looked for from the back, where it is; a WebP says its length, and Pillow has compared it
+    if content.rfind(_ENDS[kind], header.end) < 0:
         raise Unprocessable("This image is cut off before its end.", code=Code.NOT_AN_IMAGE)
     if quarter_turned:
         width, height = height, width

@@ -12,7 +12,7 @@ import pytest
 from PIL import ExifTags, Image
 
 from app.domain.errors import Unprocessable
-from app.media.images import MAX_PIXELS, ImageFacts, check_limits, inspect, parse_data_uri
+from app.media.images import KIND_BYTES, MAX_PIXELS, ImageFacts, check_limits, inspect, parse_data_uri
 from tests.support.memory import forget_peak, peak_kb
 
 
@@ -157,14 +157,21 @@ DEAR = {
 }
 
 
-@pytest.mark.parametrize("case", DEAR)
+LONG = {
+    "JPEG that does not end": encoded("JPEG")[:-2] + b"\xff" * 29_000_000,
+    "PNG that does not end": encoded("PNG")[:-8] + b"IEN" * 9_600_000,
+    "white space": b"\r\n" * 14_500_000,
+}
+
+
+@pytest.mark.parametrize("case", [*DEAR, *LONG])
 def test_no_header_is_dear_to_read(case: str) -> None:
     """What has more parts than any photograph costs milliseconds; the best of three, as others work as well."""
-    spent = []
+    spent, content = [], {**DEAR, **LONG}[case]
     for _ in range(3):
         began = time.thread_time()
         with contextlib.suppress(Unprocessable):
-            inspect(DEAR[case])
+            inspect(content)
         spent.append(time.thread_time() - began)
     assert min(spent) < 0.05, spent
 
@@ -191,6 +198,12 @@ def test_a_truncated_image_is_refused(kind: str, keep: float) -> None:
     thumbnail[ExifTags.Base.ImageDescription] = "\xff\xd9"  # an end marker that is not the end
     content = encoded(kind, exif=thumbnail, size=(1280, 960))
     assert refusal(content[: max(1, int(len(content) * keep))]).code == "not_an_image"
+
+
+def test_another_kind_is_told_by_its_first_kilobyte() -> None:
+    """White space before a drawing is looked through so far and no further."""
+    codes = [refusal(b" " * before + b"<svg></svg>").code for before in (KIND_BYTES - 4, KIND_BYTES)]
+    assert codes == ["unsupported_image", "not_an_image"]
 
 
 @pytest.mark.parametrize(
