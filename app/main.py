@@ -21,9 +21,9 @@ from app.api.problems import add_problem_handlers
 from app.api.replies import HeadIsGet, ReplyHeaders
 from app.api.stopping import STOPPING
 from app.api.v1 import deliveries, events, files, jobs, me, models, tokens, usage, webhook_endpoints
-from app.ending import ended
 from app.gateway import open_gateway
 from app.settings import Settings, load_settings
+from app.tasks import cancel_and_wait
 from app.telemetry import set_up_logs
 from app.web import routes as web
 
@@ -86,7 +86,7 @@ def create_app(settings: Settings) -> FastAPI:
             try:
                 yield {STOPPING: asyncio.Event()}
             finally:
-                await ended(*watches)
+                await cancel_and_wait(*watches)
 
     app = FastAPI(
         title="Filmgate",

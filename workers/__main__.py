@@ -16,7 +16,7 @@ from app.telemetry import set_up_logs
 from workers.queues import QUEUES, QueueName, announce_queues, open_queue
 from workers.runtime import Runtime, install
 from workers.supervisor import Supervisor
-from workers.worker import WORKER_TTL_S, OncePerOutage, Worker, mind_the_exit
+from workers.worker import WORKER_TTL_S, OncePerOutage, Worker, start_exit_deadline
 
 REFUSED = 78
 FAILED = 1
@@ -38,10 +38,10 @@ def work(settings: Settings, queue_name: QueueName) -> None:
         worker_ttl=WORKER_TTL_S,
         maintenance_interval=30,
     )
-    worker.runtime, worker.tell_minder = runtime, mind_the_exit()
+    worker.runtime, worker.exit_pipe = runtime, start_exit_deadline()
     logging.getLogger("rq.worker").addFilter(OncePerOutage())
     announce_queues(connection)
-    runtime.report(queue_name)
+    runtime.report_ready(queue_name)
     worker.work(with_scheduler=False, logging_level="WARNING")
     runtime.close()
 

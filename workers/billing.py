@@ -10,7 +10,7 @@ from app.fal.errors import NotShown
 from app.gateway import Gateway
 from app.store.jobs import DAY_MS
 from app.store.ledger import Correction
-from workers.looks import Looks
+from workers.periodic import PeriodicTask
 
 HIDDEN_MS = 30_000  # longer than one call and its corrections may take
 GIVEN_UP_MS = DAY_MS  # after the end; a dispute is decided then too
@@ -20,10 +20,10 @@ EARLY_MS = 3_600_000  # fal's clock and ours may differ by so much
 log = structlog.get_logger()
 
 
-def looks_at_bill(gateway: Gateway) -> Looks:
+def billing_task(gateway: Gateway) -> PeriodicTask:
     """The looks at fal's bill of one process."""
     remedy = "FAL_ADMIN_KEY must be an admin key of fal's"
-    return Looks(gateway, reconcile, step="billing", topic="billing", remedy=remedy)
+    return PeriodicTask(gateway, reconcile, step="billing", topic="billing", remedy=remedy)
 
 
 async def reconcile(gateway: Gateway) -> Bill | NotShown | None:

@@ -21,18 +21,18 @@ from app.domain.deliveries import (
 )
 from app.domain.events import Event
 from app.domain.ids import split_ref
-from app.ending import ended
 from app.gateway import Gateway
 from app.store.deliveries import Recorded
 from app.store.due import ENQUEUED_HIDDEN_MS
+from app.tasks import cancel_and_wait
 from app.views.message import message_body
 from app.webhooks.message import signed
 from app.webhooks.sender import Attempt
 from workers.runtime import Runtime
 
-LOOK_S = 0.1  # how often a round looks for what came due, while attempts are on their way
-OPEN_S = 25.0  # so long a round takes everything; then only what is quick, so that it comes to an end
-ROUND_S = 50.0  # what is on its way now is cut off; it comes due again
+TAKE_EVERY_S = 0.1  # how often a round takes what came due, while attempts are in flight
+OPEN_S = 25.0  # so long a round takes everything; then only quick destinations, so that it comes to an end
+ROUND_S = 50.0  # attempts still in flight are cancelled then, and due again
 
 log = structlog.get_logger()
 
@@ -40,21 +40,21 @@ log = structlog.get_logger()
 async def deliver_all(runtime: Runtime) -> None:
     """One round of deliveries.
 
-    1. take what is due, of each destination a few and of each team a part, and start it: who hangs keeps its own
-       places and no others
-    2. while something is on its way, look for more; after a while only for what ends at once
-    3. end with the last attempt; one that no task is left for is rung by the lane again
+    1. take what is due, a few of each destination and a share of each team, and start it: a destination that hangs
+       holds up its own deliveries and no others
+    2. while attempts are in flight, take more; after 25 s only from destinations that answer quickly
+    3. end with the last attempt; the lane enqueues the next round
     """
     await Round(runtime).run()
 
 
 class Round:
-    """What one task has on its way."""
+    """The attempts of one task."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._gateway = runtime.gateway
-        self._flights: dict[str, asyncio.Task[None]] = {}
+        self._in_flight: dict[str, asyncio.Task[None]] = {}
         self._alone = asyncio.Lock()
         self._began = time.monotonic()
 
@@ -63,22 +63,24 @@ class Round:
         try:
             while not self._runtime.stopping and self._left_s > 0:
                 found = await self._start_due()
-                if not self._flights:
+                if not self._in_flight:
                     return
-                if not found or len(self._flights) >= MAX_IN_FLIGHT_PER_PROCESS:
-                    await asyncio.wait(self._flights.values(), timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
+                if not found or len(self._in_flight) >= MAX_IN_FLIGHT_PER_PROCESS:
+                    await asyncio.wait(
+                        self._in_flight.values(), timeout=TAKE_EVERY_S, return_when=asyncio.FIRST_COMPLETED
+                    )
         finally:
-            if self._flights:
-                await asyncio.wait(self._flights.values(), timeout=max(0.0, self._left_s))
-            await ended(*self._flights.values())
+            if self._in_flight:
+                await asyncio.wait(self._in_flight.values(), timeout=max(0.0, self._left_s))
+            await cancel_and_wait(*self._in_flight.values())
 
     @property
     def _left_s(self) -> float:
         return self._began + ROUND_S - time.monotonic()
 
     async def _start_due(self) -> int:
-        """How many were started; what was in hand when a worker died is sent one by one, as it may be why."""
-        room = MAX_IN_FLIGHT_PER_PROCESS - len(self._flights)
+        """How many were started; those leased when a worker died one at a time, as one may be the cause."""
+        room = MAX_IN_FLIGHT_PER_PROCESS - len(self._in_flight)
         if room == 0:
             return 0
         found = await self._gateway.stores.deliveries.take(
@@ -86,18 +88,18 @@ class Round:
             handed_ms=ENQUEUED_HIDDEN_MS,
             hidden_ms=ATTEMPT_LEASE_MS,
             quick=self._left_s < ROUND_S - OPEN_S,
-            busy=[split_ref(ref)[0] for ref in self._flights],
+            busy=[split_ref(ref)[0] for ref in self._in_flight],
         )
-        suspects = await self._gateway.stores.quarantine.leased("deliver", [ref for ref, _ in found])
+        leased = await self._gateway.stores.quarantine.leased("deliver", [ref for ref, _ in found])
         for ref, destination in found:
-            if ref not in self._flights:
-                flight = asyncio.create_task(self._one(ref, destination, alone=ref in suspects))
-                self._flights[ref] = flight
-                flight.add_done_callback(partial(self._landed, ref))
+            if ref not in self._in_flight:
+                attempt = asyncio.create_task(self._one(ref, destination, alone=ref in leased))
+                self._in_flight[ref] = attempt
+                attempt.add_done_callback(partial(self._done, ref))
         return len(found)
 
-    def _landed(self, ref: str, _: asyncio.Task[None]) -> None:
-        del self._flights[ref]
+    def _done(self, ref: str, _: asyncio.Task[None]) -> None:
+        del self._in_flight[ref]
 
     async def _one(self, ref: str, destination: str, *, alone: bool) -> None:
         step = partial(deliver, destination=destination)
@@ -112,7 +114,7 @@ class Round:
 async def deliver(gateway: Gateway, ref: str, *, destination: str | None = None) -> None:
     """Make one attempt; `destination` is where the delivery waits, read from its record where it is not given.
 
-    1. take it up for as long as an attempt may take, unless another task has it or it is not due; read it
+    1. lease it for as long as an attempt may take, unless another task has it or it is not due; read it
     2. leave it where it is while its endpoint is paused or ended; drop it when it is gone
     3. render the event as it was and sign it, as we do or as fal does; send it through the address guard
     4. write the attempt down: delivered, given up, or due again by the schedule; its endpoint may end with it
@@ -121,8 +123,8 @@ async def deliver(gateway: Gateway, ref: str, *, destination: str | None = None)
     destination = destination or await gateway.stores.deliveries.destination(ref)
     if destination is None:
         return
-    taken = gateway.stores.quarantine.lease("deliver", ref, hidden_ms=ATTEMPT_LEASE_MS, destination=destination)
-    async with taken as now_ms:
+    lease = gateway.stores.quarantine.lease("deliver", ref, hidden_ms=ATTEMPT_LEASE_MS, destination=destination)
+    async with lease as now_ms:
         if now_ms:
             await _deliver(gateway, ref, destination, now_ms)
 

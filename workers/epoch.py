@@ -8,48 +8,48 @@ from contextlib import AbstractAsyncContextManager
 import structlog
 
 from app.domain.errors import StoreUnavailable
-from app.ending import ended
 from app.gateway import Gateway
 from app.services.epoch import EpochService
-from workers.regain import regain
+from app.tasks import cancel_and_wait
+from workers.recovery import recover_epoch
 
-LOOK_S = 1.0
-REGAIN_S = 15.0
+TICK_S = 1.0
+RECOVER_S = 15.0
 
 log = structlog.get_logger()
 
 
 class EpochWatch:
-    """A supervisor's eye on the store. `opened` opens a gateway that may read fal's history, if there is a key."""
+    """Compares the store every second. `opened` opens a gateway that may read fal's history, if there is a key."""
 
     def __init__(
         self, epoch: EpochService, *, opened: Callable[[], AbstractAsyncContextManager[Gateway]] | None
     ) -> None:
         self._epoch = epoch
         self._opened = opened
-        self._looked = 0.0
+        self._ticked = 0.0
         self._asked = 0.0
-        self._regaining: asyncio.Task[None] | None = None
+        self._recovering: asyncio.Task[None] | None = None
 
-    async def look(self) -> None:
-        """Once a second at most: compare; while buying is stopped and fal's history may be read, ask it."""
+    async def tick(self) -> None:
+        """At most once a second: compare; while buying is stopped and fal's history may be read, ask it."""
         now = time.monotonic()
-        if now - self._looked < LOOK_S:
+        if now - self._ticked < TICK_S:
             return
-        self._looked = now
+        self._ticked = now
         try:
             confirmed = await self._epoch.confirm()
         except StoreUnavailable:
             return  # the supervisor says so itself
-        idle = self._regaining is None or self._regaining.done()
-        if not confirmed and idle and self._opened is not None and now - self._asked > REGAIN_S:
+        idle = self._recovering is None or self._recovering.done()
+        if not confirmed and idle and self._opened is not None and now - self._asked > RECOVER_S:
             self._asked = now
-            self._regaining = asyncio.create_task(self._regain(self._opened()))
+            self._recovering = asyncio.create_task(self._recover(self._opened()))
 
-    async def _regain(self, opening: AbstractAsyncContextManager[Gateway]) -> None:
+    async def _recover(self, opening: AbstractAsyncContextManager[Gateway]) -> None:
         try:
             async with opening as gateway:
-                await regain(gateway)
+                await recover_epoch(gateway)
         except StoreUnavailable:
             log.warning("epoch.store_away")
         except Exception:
@@ -57,5 +57,5 @@ class EpochWatch:
 
     async def close(self) -> None:
         """Ask no more."""
-        if self._regaining is not None:
-            await ended(self._regaining)
+        if self._recovering is not None:
+            await cancel_and_wait(self._recovering)

@@ -32,19 +32,19 @@ log = structlog.get_logger()
 
 async def finalize_all(runtime: Runtime, refs: list[str]) -> None:
     """Finalize the jobs of one task, a few at a time."""
-    await runtime.each(finalize, refs, at_once=READS_AT_ONCE, alone="finalize")
+    await runtime.run_each(finalize, refs, at_once=READS_AT_ONCE, alone="finalize")
 
 
 async def finalize(gateway: Gateway, ref: str) -> None:
     """End one job whose generation has completed at fal.
 
-    1. take it up for as long as one read may take, unless another task has it; read the job
+    1. lease it for as long as one read may take, unless another task has it; read the job
     2. read the result
     3. no answer, a result that is not there yet or has gone: look again a few times
     4. judge the result, and settle: status, money, outbox, event in one script
     """
-    async with gateway.stores.quarantine.lease("finalize", ref, hidden_ms=HIDDEN_MS) as taken_ms:
-        if taken_ms:
+    async with gateway.stores.quarantine.lease("finalize", ref, hidden_ms=HIDDEN_MS) as leased_ms:
+        if leased_ms:
             await _finalize(gateway, ref)
 
 
@@ -95,13 +95,13 @@ async def _settle(gateway: Gateway, job: Job, result: Result) -> None:
     )
     log.info("job.ended", job=job.id, status=status.value, money=charge.value, code=error.code if error else None)
     if error is not None and error.code == "bad_upstream_result":
-        await _ring(gateway, job, error)
+        await _alarm_bad_result(gateway, job, error)
     if status is Status.SUCCEEDED and job.told_failed:
         with suppress(StoreUnavailable):  # as above: the end is written
             await gateway.adoption.alarm_if_first_to_differ(job)
 
 
-async def _ring(gateway: Gateway, job: Job, error: JobError) -> None:
+async def _alarm_bad_result(gateway: Gateway, job: Job, error: JobError) -> None:
     """A clip that is paid for and that nobody can show: fal may have changed the shape of its results."""
     log.error("job.bad_result", job=job.id, upstream_request_id=job.upstream_request_id)
     with suppress(StoreUnavailable):  # the end is written, and the log has it

@@ -11,16 +11,16 @@ from app.crash import crash_point
 from app.domain.errors import StoreUnavailable
 from app.domain.ids import new_nonce
 from app.domain.jobs import Job, JobError, Status
-from app.ending import ended
 from app.gateway import Gateway
 from app.store.due import ENQUEUED_HIDDEN_MS
 from app.store.jobs import Charge, ref_of
 from app.store.lanes import RUNG
 from app.store.quarantine import Quarantined
 from app.stores import Stores
-from workers.aside import give_up, last_moment_ms, ring_aside
+from app.tasks import cancel_and_wait
 from workers.poll import poll
-from workers.queues import BATCH, WAITING_AT_MOST
+from workers.quarantine import alarm_quarantined, give_up, last_moment_ms
+from workers.queues import BATCH, MAX_WAITING_TASKS
 from workers.runtime import Runtime
 
 SLICE_S = 5.0
@@ -28,7 +28,7 @@ RENEW_S = 0.5
 WAKE_S = 0.25
 POLLS_AT_ONCE = 100
 POLL_HIDDEN_MS = 12_000  # longer than one status call may take
-FINISH_S = 2.0  # for the polls in hand; a slow one is cut off and due again, so that fal's tar keeps no lane dark
+FINISH_S = 2.0  # for running polls; a slow one is cancelled and due again, so that a slow fal keeps no lane idle
 HOUSEKEEPING_S = 1.0
 EXPIRE_BATCH = 100
 FAILED_HIDDEN_MS = 60_000
@@ -42,9 +42,9 @@ async def run_lane(runtime: Runtime, number: int) -> None:
     """One slice of lane `number`.
 
     1. take the lane; where another live slice has it, end at once
-    2. go round until the slice is over, the lease is lost, or the worker is told to stop
-    3. give the polls in hand a moment to finish, then leave the lane rung and enqueue the next slice; after a store
-       that was away, leave it to whoever rings first
+    2. loop until the slice is over, the lease is lost, or the worker is told to stop
+    3. give running polls a moment to finish, then enqueue the next slice; after an outage of the store, release the
+       lane, and any process enqueues it
     """
     token = new_nonce()
     stores = runtime.gateway.stores
@@ -54,7 +54,7 @@ async def run_lane(runtime: Runtime, number: int) -> None:
     lane = Slice(runtime, number, token)
     try:
         try:
-            await lane.go_round()
+            await lane.run()
         finally:
             await lane.finish()
     except StoreUnavailable:
@@ -66,16 +66,18 @@ async def run_lane(runtime: Runtime, number: int) -> None:
     elif await stores.lanes.pass_on(number, token):
         crash_point("lane.left")
         try:
-            await runtime.bell.ring_lane(number)
+            await runtime.task_queue.enqueue_lane(number)
         except StoreUnavailable:
-            await stores.lanes.leave(number, RUNG)  # dark for a moment, and not until the ring is forgotten
+            await stores.lanes.leave(
+                number, RUNG
+            )  # another process enqueues it at once, not after the mark has expired
             raise
 
 
 async def _take(stores: Stores, number: int, token: str) -> bool:
     """Take the lane; once more on new connections where an old one led to a primary that is gone.
 
-    Otherwise this ring would be lost, and the lane dark until it is forgotten.
+    Otherwise this task would be lost, and the lane idle until its mark expires.
     """
     try:
         return await stores.lanes.take(number, token)
@@ -94,26 +96,26 @@ class Slice:
         self._token = token
         self._polls: set[asyncio.Task[None]] = set()
         self._news = asyncio.Event()
-        self._looked_after = 0.0
+        self._last_housekeeping = 0.0
         self._lost = False
 
-    async def go_round(self) -> None:
+    async def run(self) -> None:
         """The loop.
 
-        0. now and then, beside the rest: compare ended jobs with fal's bill, look for held ones in its history; on
-           the first lane, take what the ledgers have since into the sums of usage; begun first, they end within the
-           slice
+        0. every 15 s, concurrently: compare ended jobs with fal's bill, and search its history for held ones; on
+           the first lane, add new ledger entries to the sums of usage; started first, so that they finish within
+           the slice
         1. grant free slots to the first in line
         2. once a second: end what waited past its deadline, decide old disputes; once a minute: sweep the slots
         3. take the polls that are due, and start them; they reschedule themselves
-        4. ring due submits and finalizes, while few tasks wait, and a round of deliveries where one is due
-        5. wait for a wake, a finished poll that made something due, or a quarter of a second
+        4. enqueue due submits and finalizes while few tasks wait, and a round of deliveries where one is due
+        5. wait for a wake-up, a finished poll that made something due, or a quarter of a second
         """
-        for looks in (self._runtime.bill, self._runtime.history):
-            if looks.is_due():
-                self._keep(asyncio.create_task(looks.look()))
+        for task in (self._runtime.bill, self._runtime.history):
+            if task.is_due():
+                self._track(asyncio.create_task(task.run()))
         if self._number == 0:
-            self._keep(asyncio.create_task(sum_usage(self._gateway)))
+            self._track(asyncio.create_task(sum_usage(self._gateway)))
         end = time.monotonic() + SLICE_S
         renewing = asyncio.create_task(self._keep_lease())
         waking = asyncio.create_task(self._listen())
@@ -126,18 +128,18 @@ class Slice:
                 await self._housekeeping()
                 await self._start_polls()
                 for step in ("submit", "finalize", "deliver"):
-                    await self._ring(step)
+                    await self._enqueue(step)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._news.wait(), WAKE_S)
         finally:
-            await ended(renewing, waking)
+            await cancel_and_wait(renewing, waking)
 
     async def finish(self) -> None:
-        """Let the polls in hand end, with the lease kept meanwhile; what takes too long is due again later."""
+        """Let running polls end, with the lease kept meanwhile; what takes too long is cancelled, and due again."""
         renewing = asyncio.create_task(self._keep_lease())
         if self._polls:
             await asyncio.wait(self._polls, timeout=FINISH_S)
-        await ended(renewing, *self._polls)
+        await cancel_and_wait(renewing, *self._polls)
 
     async def _keep_lease(self) -> None:
         while not self._lost:
@@ -160,12 +162,12 @@ class Slice:
         now_ms, refs = await self._gateway.stores.due.take("poll", limit=room, visibility_ms=POLL_HIDDEN_MS)
         jobs = await self._gateway.stores.jobs.get_many(refs)
         for ref, job in zip(refs, jobs, strict=True):
-            self._keep(asyncio.create_task(self._poll_one(ref, job, now_ms)))
+            self._track(asyncio.create_task(self._poll_one(ref, job, now_ms)))
         if len(refs) == room:
             self._news.set()  # there may be more
 
-    def _keep(self, task: asyncio.Task[None]) -> None:
-        """Let it run beside the loop, until `finish` at the latest."""
+    def _track(self, task: asyncio.Task[None]) -> None:
+        """Run it concurrently with the loop, until `finish` at the latest."""
         self._polls.add(task)
         task.add_done_callback(self._polls.discard)
 
@@ -182,31 +184,31 @@ class Slice:
                 await self._gateway.stores.due.reschedule("poll", {ref: due_ms})
         except StoreUnavailable:
             log.warning("poll.store_away", job=ref)
-        except Quarantined as aside:
-            await ring_aside(self._gateway, aside)
+        except Quarantined as error:
+            await alarm_quarantined(self._gateway, error)
         except Exception:
             log.exception("poll.failed", job=ref)  # one poisonous job must not end the lane; it is due again later
 
-    async def _ring(self, step: str) -> None:
+    async def _enqueue(self, step: str) -> None:
         if not await self._gateway.stores.due.any(step):
             return
-        room = await self._runtime.bell.room(step)
-        if step == "deliver":  # a round takes its deliveries itself: one ring is enough while none waits
-            if room == WAITING_AT_MOST:
-                await self._runtime.bell.ring(step, [])
+        room = await self._runtime.task_queue.room(step)
+        if step == "deliver":  # a round takes its deliveries itself: one task is enough
+            if room == MAX_WAITING_TASKS:
+                await self._runtime.task_queue.enqueue(step, [])
             return
         for _ in range(room):
             _, refs = await self._gateway.stores.due.take(step, limit=BATCH[step], visibility_ms=ENQUEUED_HIDDEN_MS)
             if refs:
                 crash_point("ring.before")
-                await self._runtime.bell.ring(step, refs)
+                await self._runtime.task_queue.enqueue(step, refs)
             if len(refs) < BATCH[step]:
                 return
 
     async def _housekeeping(self) -> None:
-        if time.monotonic() - self._looked_after < HOUSEKEEPING_S:
+        if time.monotonic() - self._last_housekeeping < HOUSEKEEPING_S:
             return
-        self._looked_after = time.monotonic()
+        self._last_housekeeping = time.monotonic()
         await expire(self._gateway)
         await decide_disputes(self._gateway)
         await sweep_slots(self._gateway)
@@ -216,7 +218,7 @@ async def expire(gateway: Gateway) -> None:
     """End queued jobs whose start deadline or deadline has passed, and those at fal that are long past it.
 
     The queued ones were never bought; one whose cancel was wanted is canceled, as its caller was promised. What was
-    given up is cancelled at fal as well: a job that was set aside has not been looked at, and may run there still.
+    given up is cancelled at fal as well: a quarantined job has not been polled, and may still run there.
     """
     now_ms, refs = await gateway.stores.due.take("expire", limit=EXPIRE_BATCH, visibility_ms=ENQUEUED_HIDDEN_MS)
     given_up: list[Job] = []
@@ -248,7 +250,7 @@ async def _expire(gateway: Gateway, ref: str, job: Job | None, now_ms: int) -> b
 
 @asynccontextmanager
 async def _alone(gateway: Gateway, step: str, ref: str, now_ms: int) -> AsyncIterator[None]:
-    """What fails in here is about this job, and keeps no other one waiting; it is due again in a while."""
+    """A failure in here concerns this job only: it is logged, and the job is due again in a minute."""
     try:
         yield
     except StoreUnavailable:
@@ -275,7 +277,7 @@ async def decide_disputes(gateway: Gateway) -> None:
 
 
 async def sum_usage(gateway: Gateway) -> None:
-    """Take what the ledgers have since into the sums of usage, a page of each team in turn."""
+    """Add new ledger entries to the sums of usage, a page of each team in turn."""
     with suppress(StoreUnavailable):
         teams = await gateway.stores.usage.behind()
         for _ in range(USAGE_PAGES):

@@ -17,10 +17,10 @@ MISSING_POLLS = 10  # in a row: one stray 404 in the sixth minute must not end a
 CANCEL_AGAIN_MS = 30_000
 MISSING = "MISSING"  # what stands as upstream_status of a job that fal has forgotten
 
-WORDS_AT_MOST = 100  # after so many the log has heard enough
+MAX_WORDS_LOGGED = 100  # after so many the log has heard enough
 
 log = structlog.get_logger()
-_told: set[str] = set()
+_logged: set[str] = set()
 
 
 def interval_ms(first_s: float, polls: int) -> int:
@@ -41,7 +41,7 @@ async def poll(gateway: Gateway, job: Job, now_ms: int) -> int | None:
         return None
     await _cancel_if_due(gateway, job, now_ms)
     progress = await gateway.fal.status(job.model, job.upstream_request_id)
-    _tell_of(progress.strange, job)
+    _log_unknown_status(progress.strange, job)
     if progress.status == "COMPLETED" or _lost(job, progress, now_ms):
         crash_point("poll.completed")
         word = progress.status if progress.status == "COMPLETED" else MISSING
@@ -54,10 +54,10 @@ async def poll(gateway: Gateway, job: Job, now_ms: int) -> int | None:
     return interval_ms(gateway.settings.poll_interval, age_polls)
 
 
-def _tell_of(word: str, job: Job) -> None:
+def _log_unknown_status(word: str, job: Job) -> None:
     """A state that fal did not have when this was written: said once by each process."""
-    if word and word not in _told and len(_told) < WORDS_AT_MOST:
-        _told.add(word)
+    if word and word not in _logged and len(_logged) < MAX_WORDS_LOGGED:
+        _logged.add(word)
         log.error("upstream.unknown_status", job=job.id, word=word, taken_for="IN_PROGRESS")
 
 

@@ -1,4 +1,4 @@
-"""The three RQ queues, and how a step is rung.
+"""The three RQ queues, and how a step is enqueued.
 
 A worker process listens to one queue: with two, a kill -9 loses tasks (measured on RQ 3.0.0). Tasks carry ids as
 JSON, are never retried by RQ, and leave nothing behind when they succeed.
@@ -26,7 +26,7 @@ LANE_SECONDS = 20  # a slice lasts about 5 s
 STEP_SECONDS = {"submit": 150, "finalize": 120, "deliver": 60}
 QUEUE_OF: dict[str, QueueName] = {"submit": "work", "finalize": "work", "deliver": "deliveries"}
 BATCH = {"submit": 8, "finalize": 25}
-WAITING_AT_MOST = 4  # tasks in a queue; beyond it batches grow instead of the queue
+MAX_WAITING_TASKS = 4  # tasks in a queue; beyond it batches grow instead of the queue
 
 
 def open_queue(name: QueueName, connection: Redis) -> Queue:
@@ -39,8 +39,8 @@ def announce_queues(connection: Redis) -> None:
     connection.sadd(Queue.redis_queues_keys, *(open_queue(name, connection).key for name in QUEUES))
 
 
-class Bell:
-    """Rings RQ from async code: its calls block, so they run in a thread. `lanes`: how many lanes there are."""
+class TaskQueue:
+    """Enqueues RQ tasks from async code, in a thread because RQ blocks. `lanes`: how many lanes there are."""
 
     def __init__(self, connection: Redis, *, lanes: int) -> None:
         self._lanes = lanes
@@ -55,25 +55,25 @@ class Bell:
         """How many more tasks of this step may wait."""
         queue = self._queues[QUEUE_OF[step]]
         waiting: int = await self._call(lambda: queue.count)
-        return max(0, WAITING_AT_MOST - waiting)
+        return max(0, MAX_WAITING_TASKS - waiting)
 
-    async def ring(self, step: str, refs: Sequence[str]) -> None:
-        """Ask for one step on these refs; for `deliver`, on whatever is due by then."""
+    async def enqueue(self, step: str, refs: Sequence[str]) -> None:
+        """Enqueue one step on these refs; for `deliver`, on whatever is due by then."""
         name, seconds = QUEUE_OF[step], STEP_SECONDS[step]
         await self._call(self._enqueue, name, f"workers.tasks.{step}", seconds, list(refs))
 
-    async def ring_lane(self, lane: int) -> None:
-        """Ask for the next slice of a lane.
+    async def enqueue_lane(self, lane: int) -> None:
+        """Enqueue the next slice of a lane.
 
-        Nothing is added while a slice for each lane waits: with the workers away, doorbells would pile up, and
-        every one of them would be a slice that rings the next.
+        Nothing is added while a slice for each lane waits: with the workers away, slices would pile up, and each of
+        them would enqueue the next.
         """
-        await self._call(self._ring_lane, lane)
+        await self._call(self._enqueue_lane, lane)
 
     async def _call(self, function: Callable[..., Any], *arguments: object) -> Any:
         """Call it in a thread; once more where its connection was one to a primary that is gone.
 
-        Twice rung is harmless: whoever comes second finds nothing to do.
+        A task that is enqueued twice is harmless: the second finds nothing to do.
         """
         with store_errors():
             try:
@@ -82,7 +82,7 @@ class Bell:
                 self._connection.connection_pool.disconnect()
                 return await asyncio.to_thread(function, *arguments)
 
-    def _ring_lane(self, lane: int) -> None:
+    def _enqueue_lane(self, lane: int) -> None:
         if self._queues["lanes"].count < self._lanes:
             self._enqueue("lanes", "workers.tasks.lane", LANE_SECONDS, lane)
 

@@ -18,10 +18,10 @@ from app.fal.history import Listing, Seen
 from app.gateway import Gateway
 from app.store.jobs import SUBMIT_LEASE_MS
 from app.store.quarantine import Quarantined
-from workers.aside import ring_aside
-from workers.looks import Looks
+from workers.periodic import PeriodicTask
+from workers.quarantine import alarm_quarantined
 
-BEGIN_S = 2.0  # so long a look begins with another job: it must end within a lane's slice
+BEGIN_S = 2.0  # so long another job is begun: it must end within a lane's slice
 HIDDEN_MS = 30_000  # longer than one listing and what follows from it may take
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000
@@ -30,7 +30,7 @@ LONGEST_PAUSE_MS = 3_600_000
 AROUND_MS = 300_000  # fal's clock and ours may differ by so much
 RUN_MS = 3_600_000  # a span that is about ends must reach as far as the longest run
 
-# What proves that fal never took it, beside the limit on its start (facts: reliability 2.4).
+# What proves that fal never took it, beside the limit on its start.
 LAG_MS = 600_000  # how late fal's history may be
 MARGIN_MS = 300_000
 EMPTY_LISTINGS = 3
@@ -40,21 +40,23 @@ CANARIES = 20  # other requests that are compared with our records, at most
 log = structlog.get_logger()
 
 
-def looks_at_history(gateway: Gateway) -> Looks:
+def history_task(gateway: Gateway) -> PeriodicTask:
     """The looks at fal's history of one process."""
     remedy = "held jobs wait for a webhook or for you"
-    return Looks(gateway, resolve_held, step="resolve", topic="history", remedy=remedy)
+    return PeriodicTask(gateway, resolve_held, step="resolve", topic="history", remedy=remedy)
 
 
 async def resolve_held(gateway: Gateway) -> NotShown | int:
-    """Look for held jobs, one after the other: how many; NotShown when fal gave no whole listing, which ends it.
+    """Search for held jobs, one after the other: how many; NotShown when fal gave no whole listing, which ends it.
 
     1. every held job has its time in this step, and keeps it until all that follows from it is done
     2. take one that is due; it is hidden from other lanes meanwhile
     3. look for it, and say when to look again, if at all
     """
-    aside = {ref for step, ref, _ in await gateway.stores.quarantine.steps() if step == "resolve"}
-    await gateway.stores.due.add("resolve", [ref for ref in await gateway.stores.jobs.held() if ref not in aside])
+    quarantined = {ref for step, ref, _ in await gateway.stores.quarantine.steps() if step == "resolve"}
+    await gateway.stores.due.add(
+        "resolve", [ref for ref in await gateway.stores.jobs.held() if ref not in quarantined]
+    )
     began, looked = time.monotonic(), 0
     while time.monotonic() - began < BEGIN_S:
         now_ms, refs = await gateway.stores.due.take("resolve", limit=1, visibility_ms=HIDDEN_MS)
@@ -64,8 +66,8 @@ async def resolve_held(gateway: Gateway) -> NotShown | int:
                     answer = await resolve(gateway, ref, now_ms)
             except StoreUnavailable:
                 raise
-            except Quarantined as aside_now:
-                await ring_aside(gateway, aside_now)
+            except Quarantined as error:
+                await alarm_quarantined(gateway, error)
                 continue
             except Exception:
                 log.exception("history.failed", job=ref)  # one poisonous job must not keep the others held
@@ -83,7 +85,7 @@ async def resolve_held(gateway: Gateway) -> NotShown | int:
 
 
 async def resolve(gateway: Gateway, ref: str, now_ms: int) -> NotShown | int | None:
-    """Look for one job in fal's history: ms until the next look, None when nothing is left to look for.
+    """Search for one job in fal's history: ms until the next search, None when nothing is left to look for.
 
     1. a job whose images are not ours cannot be found: it waits for a webhook or a person
     2. list what fal had of its model since a little before the claim; half a listing decides nothing

@@ -22,10 +22,10 @@ from app.gateway import Gateway, open_gateway
 from app.settings import Settings, required_url
 from app.store.connection import REQUEST_TIMEOUT, connect_rq
 from app.store.quarantine import Quarantined
-from workers.aside import ring_aside
-from workers.billing import looks_at_bill
-from workers.queues import Bell
-from workers.reconcile import looks_at_history
+from workers.billing import billing_task
+from workers.quarantine import alarm_quarantined
+from workers.queues import TaskQueue
+from workers.reconcile import history_task
 
 EXIT_ON_TIMEOUT = 70
 
@@ -37,7 +37,7 @@ class ExitAtOnce(UnixSignalDeathPenalty):
 
     def handle_death_penalty(self, signum: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG002  RQ's signature
         """What SIGALRM does."""
-        log.error("task.timeout", remedy="the process exits; what it had in hand comes due again")
+        log.error("task.timeout", remedy="the process exits; what it was working on comes due again")
         sys.stderr.flush()
         os._exit(EXIT_ON_TIMEOUT)
 
@@ -52,9 +52,11 @@ class Runtime:
             settings, process=f"worker-{queue}", patience=None, warned=True
         )
         self.gateway = self._loop.run_until_complete(self._opening.__aenter__())
-        self.bill = looks_at_bill(self.gateway)
-        self.history = looks_at_history(self.gateway)
-        self.bell = Bell(connect_rq(required_url(settings), timeout=REQUEST_TIMEOUT), lanes=settings.lanes)
+        self.bill = billing_task(self.gateway)
+        self.history = history_task(self.gateway)
+        self.task_queue = TaskQueue(
+            connect_rq(required_url(settings), timeout=REQUEST_TIMEOUT), lanes=settings.lanes
+        )
         self.stopping = False  # set by the signal handler, looked at between steps
 
     def run(self, step: Coroutine[Any, Any, None]) -> None:
@@ -62,9 +64,9 @@ class Runtime:
         try:
             self._loop.run_until_complete(step)
         except StoreUnavailable:
-            log.warning("task.store_away", remedy="what it had in hand comes due again")
+            log.warning("task.store_away", remedy="what it was working on comes due again")
 
-    async def each(
+    async def run_each(
         self,
         step: Callable[[Gateway, str], Awaitable[None]],
         refs: Sequence[str],
@@ -74,9 +76,9 @@ class Runtime:
     ) -> None:
         """One step on the refs of one task, a few at a time; a process told to stop starts no new one.
 
-        What goes wrong with one ref is its own: it comes due again, and nobody else's call is cut short. `alone`
-        names a step whose refs may have been the end of a worker: those that were in hand then come last, and one
-        by one, so that the next death has one suspect.
+        A failure concerns its own ref: it comes due again, and no other call is cut short. `alone` names a step
+        that is leased: refs that were leased when a worker crashed run last and one at a time, so that a second
+        crash identifies the cause.
         """
         room = asyncio.Semaphore(at_once)
         suspects = await self.gateway.stores.quarantine.leased(alone, refs) if alone else set()
@@ -97,17 +99,17 @@ class Runtime:
             await step(self.gateway, ref)
         except StoreUnavailable:
             log.warning("step.store_away", ref=ref, remedy="it comes due again")
-        except Quarantined as aside:
-            await ring_aside(self.gateway, aside)
+        except Quarantined as error:
+            await alarm_quarantined(self.gateway, error)
         except Exception:
             log.exception("step.failed", ref=ref)
 
     def renew_connections(self) -> None:
         """There is another primary: what waits idle since before would cost each step a second."""
         self._loop.run_until_complete(self.gateway.stores.renew_connections())
-        self.bell.renew_connections()
+        self.task_queue.renew_connections()
 
-    def refuse(self, queue: str) -> None:
+    def refuse_foreign_task(self, queue: str) -> None:
         """Say that a queue holds what none of us put there: somebody else can write to the store."""
         sentence = (
             f"The queue {queue} held a task that is none of the gateway's; somebody else writes to its store."
@@ -116,7 +118,7 @@ class Runtime:
         with suppress(StoreUnavailable):
             self._loop.run_until_complete(self.gateway.stores.alarms.ring("foreign_task", sentence))
 
-    def report(self, queue: str) -> None:
+    def report_ready(self, queue: str) -> None:
         """Say that this process is ready for work; the supervisor keeps that known."""
         self._loop.run_until_complete(self.gateway.stores.heartbeats.beat(worker_name(os.getpid()), role=queue))
 

@@ -33,7 +33,7 @@ log = structlog.get_logger()
 
 async def submit_all(runtime: Runtime, refs: list[str]) -> None:
     """Submit the jobs of one task, a few at a time; a worker told to stop starts no new one."""
-    await runtime.each(submit, refs, at_once=POSTS_AT_ONCE)
+    await runtime.run_each(submit, refs, at_once=POSTS_AT_ONCE)
 
 
 async def submit(gateway: Gateway, ref: str) -> None:
@@ -140,17 +140,17 @@ async def _record(gateway: Gateway, job: Job, nonce: str, outcome: Submission) -
         case Accepted(request_id, odd_urls):
             await _adopt(gateway, job, nonce, request_id)
             if odd_urls:
-                await _ring_odd_urls(gateway, job, request_id)
+                await _alarm_odd_urls(gateway, job, request_id)
             crash_point("submit.adopted")
             await _report(gateway, "accepted", "")
         case Refused(again=True, account=account, code=code, message=message):
             wait_ms = 0 if account else retry_wait_ms(job.attempt)
-            told: Outcome = "account" if account else "busy" if code == BUSY else "failed"
-            if told != "busy":  # before its slot is free, which must not buy the next one
-                await _report(gateway, told, message)
+            kind: Outcome = "account" if account else "busy" if code == BUSY else "failed"
+            if kind != "busy":  # before its slot is free, which must not buy the next one
+                await _report(gateway, kind, message)
             await _written(partial(store.requeue, job, nonce=nonce, wait_ms=wait_ms))
-            if told == "busy":  # after it: what is at fal now is counted
-                await _report(gateway, told, message)
+            if kind == "busy":  # after it: what is at fal now is counted
+                await _report(gateway, kind, message)
             log.warning("job.refused", job=job.id, code=code, status=outcome.status, cause=outcome.cause or None)
         case Refused(code=code, message=message, status=status):
             error = JobError(code, message, upstream={"status": status})
@@ -164,7 +164,7 @@ async def _record(gateway: Gateway, job: Job, nonce: str, outcome: Submission) -
             log.warning("job.held", job=job.id, reason=reason)
 
 
-async def _ring_odd_urls(gateway: Gateway, job: Job, request_id: str) -> None:
+async def _alarm_odd_urls(gateway: Gateway, job: Job, request_id: str) -> None:
     """Nobody follows them, but an honest fal does not send them: somebody may sit between fal and us."""
     log.error("upstream.odd_urls", job=job.id, upstream_request_id=request_id)
     with suppress(StoreUnavailable):

@@ -1,4 +1,4 @@
-"""`filmgate worker`: starts the RQ worker processes, one queue each, and keeps the lanes rung.
+"""`filmgate worker`: starts the RQ worker processes, one queue each, and keeps every lane enqueued.
 
 A child that dies is started again; on SIGTERM or SIGINT the children are told to stop, deliveries last, and given
 time to finish the step in hand. RQ's own worker pool is not used: it forces a scheduler on each worker, and a
@@ -26,10 +26,10 @@ from app.store.connection import REQUEST_TIMEOUT, connect_rq
 from app.store.lanes import RUNG
 from app.stores import Stores
 from workers.epoch import EpochWatch
-from workers.queues import QUEUES, Bell, QueueName
+from workers.queues import QUEUES, QueueName, TaskQueue
 from workers.runtime import worker_name
 
-RING_S = 0.25
+TICK_S = 0.25
 BEAT_S = 3.0
 GRACE_S = 40.0
 MEMORY_LEVELS = (0.8, 0.9, 1.0)
@@ -56,7 +56,9 @@ class Supervisor:
         asked = settings.fal_admin_key is not None
         opened = partial(open_gateway, settings, process="epoch", warned=True) if asked else None
         self._epoch = EpochWatch(epoch_service(settings, stores), opened=opened)
-        self._bell = Bell(connect_rq(required_url(settings), timeout=REQUEST_TIMEOUT), lanes=settings.lanes)
+        self._task_queue = TaskQueue(
+            connect_rq(required_url(settings), timeout=REQUEST_TIMEOUT), lanes=settings.lanes
+        )
         self._ready: set[str] = set()  # children that have reported for work
         counts: dict[QueueName, int] = {
             "lanes": settings.lanes + 1,  # a spare: a killed lane goes on when its lease ends, not a start later
@@ -77,7 +79,7 @@ class Supervisor:
 
         1. compare the store with what is remembered of it, before anything is bought and every second
         2. start children that are missing, with a growing pause after deaths in a row
-        3. ring each lane that has no live slice
+        3. enqueue each lane that has no live slice
         4. every few seconds, write a heartbeat
         5. on a signal: stop lanes and work, so that no new submission begins, then deliveries
         """
@@ -86,9 +88,9 @@ class Supervisor:
             loop.add_signal_handler(number, self._stop.set)
         last_beat = 0.0
         while not self._stop.is_set():
-            await self._epoch.look()
+            await self._epoch.tick()
             for child in self._children:
-                await self._look_after(child)
+                await self._supervise(child)
             try:
                 for lane in range(self._settings.lanes):
                     if await self._stores.lanes.ring(lane):
@@ -96,14 +98,14 @@ class Supervisor:
                 if time.monotonic() - last_beat > BEAT_S or self._away_since is not None:
                     await self._beat()
                     last_beat = time.monotonic()
-                self._note(away=False)
+                self._note_store(away=False)
             except (StoreUnavailable, RedisError):  # the second is what RQ's own connection raises
-                self._note(away=True)
+                self._note_store(away=True)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), RING_S)
+                await asyncio.wait_for(self._stop.wait(), TICK_S)
         await self._end()
 
-    def _note(self, *, away: bool) -> None:
+    def _note_store(self, *, away: bool) -> None:
         """One line when the store goes, one when it is back."""
         now = time.monotonic()
         if away and self._away_since is None:
@@ -113,7 +115,7 @@ class Supervisor:
             log.warning("supervisor.store_back", away_s=round(now - self._away_since, 1))
             self._away_since = None
 
-    async def _look_after(self, child: Child) -> None:
+    async def _supervise(self, child: Child) -> None:
         if child.process is not None:
             if child.process.returncode is None:
                 return
@@ -138,8 +140,8 @@ class Supervisor:
         One that was ready and that the store has forgotten, after a restore or an outage, is told of again.
         """
         await self._stores.heartbeats.beat(worker_name(os.getpid()), role="supervisor")
-        await self._agree()
-        await self._look_at_memory()
+        await self._agree_on_concurrency()
+        await self._check_memory()
         alive = {
             worker_name(child.process.pid): child.queue
             for child in self._children
@@ -153,12 +155,12 @@ class Supervisor:
     async def _enqueue(self, lane: int) -> None:
         """Enqueue a slice; where that fails, the next to try need not wait until the lane counts as dark again."""
         try:
-            await self._bell.ring_lane(lane)
+            await self._task_queue.enqueue_lane(lane)
         except StoreUnavailable:
             await self._stores.lanes.leave(lane, RUNG)
             raise
 
-    async def _agree(self) -> None:
+    async def _agree_on_concurrency(self) -> None:
         """One number of jobs at fal for all hosts: the least that one of them was given."""
         own = self._settings.upstream_concurrency
         agreed = await self._stores.health.agree(worker_name(os.getpid()), own)
@@ -173,7 +175,7 @@ class Supervisor:
             )
         self._differs = differs
 
-    async def _look_at_memory(self) -> None:
+    async def _check_memory(self) -> None:
         """An alarm before the store is full, and another when it nearly is; each once an hour."""
         share = await self._stores.health.fullness()
         level = max((level for level in MEMORY_LEVELS if share is not None and share >= level), default=None)

@@ -19,7 +19,7 @@ from workers.task import Task
 
 WORKER_TTL_S = 60
 DEQUEUE_S = 1  # a blocking read; one on a connection that is dead is noticed a little later
-AGAIN_S = 0.5  # between two looks for a store that is away
+AGAIN_S = 0.5  # between two attempts to reach a store that is away
 HEARTBEAT_S = 15.0  # each is a write that the store's disk has to take
 SAY_S = 60.0  # between two lines of RQ's about a store that is away
 EXIT_WITHIN_S = 42.0  # of being told to stop; the supervisor insists after 40 s
@@ -32,11 +32,11 @@ class Worker(SimpleWorker):
     """RQ's worker that runs tasks in its own process, and tells the runtime when it is asked to stop.
 
     RQ waits up to a minute for a store that is away, and ends where it was away in the middle of its own
-    bookkeeping. Here it looks twice a second and goes on: what it had in hand comes due again by itself.
+    bookkeeping. Here it tries twice a second and goes on: what it was working on comes due again.
     """
 
     runtime: Runtime
-    tell_minder: int  # a file descriptor, see `mind_the_exit`
+    exit_pipe: int  # a file descriptor, see `start_exit_deadline`
     death_penalty_class = ExitAtOnce
     job_class = Task
     exponential_backoff_factor = 1.0
@@ -64,17 +64,17 @@ class Worker(SimpleWorker):
         has whatever lock it took: a flag with a lock, or a thread begun here, would wait for itself.
         """
         self.runtime.stopping = True
-        os.write(self.tell_minder, b"!")
+        os.write(self.exit_pipe, b"!")
         return super().request_stop(signum, frame)  # type: ignore[no-untyped-call]  # untyped in RQ
 
     def execute_job(self, job: Job, queue: Queue) -> None:
-        """Run one task; what is none of ours fails before anything of it is imported, and is told of."""
+        """Run one task; what is none of ours fails before anything of it is imported, and raises an alarm."""
         primary = getattr(self.connection.connection_pool, "master_address", None)  # where sentinels name it
         if primary != self._primary:
             self._primary = primary
             self.runtime.renew_connections()
         if isinstance(job, Task) and not job.is_ours:
-            self.runtime.refuse(queue.name)
+            self.runtime.refuse_foreign_task(queue.name)
         with self._store_may_be_away():
             super().execute_job(job, queue)
         self.executions.clear()
@@ -139,17 +139,17 @@ class OncePerOutage(logging.Filter):
         return True
 
 
-def mind_the_exit() -> int:
+def start_exit_deadline() -> int:
     """A file descriptor: once a byte is written to it, the process ends in `EXIT_WITHIN_S`, whatever it waits for.
 
     RQ waits for a store that is away without looking at the wish to stop; a supervisor that lives would insist.
     """
-    told, tell = os.pipe()
+    reader, writer = os.pipe()
 
-    def mind() -> None:
-        os.read(told, 1)
+    def wait() -> None:
+        os.read(reader, 1)
         time.sleep(EXIT_WITHIN_S)  # noqa: TID251  a thread of its own, which has nothing else to do
         os._exit(UNFINISHED)
 
-    threading.Thread(target=mind, daemon=True, name="minder").start()
-    return tell
+    threading.Thread(target=wait, daemon=True, name="exit-deadline").start()
+    return writer

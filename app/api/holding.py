@@ -10,8 +10,8 @@ from app.api.overload import waits_without_a_place
 from app.api.stopping import stopping
 from app.domain.accounts import Caller
 from app.domain.errors import Unauthenticated
-from app.ending import ended
 from app.gateway import Gateway
+from app.tasks import cancel_and_wait
 
 T = TypeVar("T")
 CLOSED = "The key was revoked while the call was held."
@@ -48,4 +48,4 @@ async def held(
                 raise Unauthenticated(CLOSED)
             return result
         finally:
-            await ended(working, *others)
+            await cancel_and_wait(working, *others)

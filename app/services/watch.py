@@ -11,9 +11,9 @@ import anyio
 from app.domain.events import END_EVENTS, Event
 from app.domain.ids import join_ref
 from app.domain.jobs import Job
-from app.ending import ended
 from app.store.events import EventStore, Queue, order
 from app.store.jobs import JobStore
+from app.tasks import cancel_and_wait
 
 PING_S = 10.0
 
@@ -99,7 +99,7 @@ class Watch:
         try:
             await asyncio.wait({watching}, timeout=seconds)
         finally:  # also when nobody waits any more
-            await ended(watching)
+            await cancel_and_wait(watching)
         return await self._jobs.get(join_ref(job.team, job.id)) or job
 
     async def _watch_to_end(self, job: Job) -> None:
@@ -165,7 +165,7 @@ async def until_closed(
                 yield frame
         finally:
             with anyio.CancelScope(shield=True):  # the watcher's own task is being cancelled, again and again
-                await ended(*({closing} if coming is None else {closing, coming}))
+                await cancel_and_wait(*({closing} if coming is None else {closing, coming}))
 
 
 async def _next(frames: AsyncGenerator[T, None]) -> T | None:

@@ -14,11 +14,11 @@ from app.domain.events import BUDGET_THRESHOLD, BudgetNotice, EndpointNotice, Ev
 from app.domain.ids import join_ref
 from app.domain.jobs import Job, Status
 from app.domain.limits import Owner, Window
-from app.ending import ended
 from app.store import keys
 from app.store.connection import Client, store_errors
 from app.store.packing import unpacked
 from app.store.records import job_at, read_job
+from app.tasks import cancel_and_wait
 
 PAGE = 500
 BLOCK_MS = 200  # how late a team that was not watched before is picked up by the live reader
@@ -159,7 +159,7 @@ class EventStore:
     async def close(self) -> None:
         """Stop the reader."""
         if self._reader is not None:
-            await ended(self._reader)
+            await cancel_and_wait(self._reader)
 
     async def _read(self) -> None:
         """Follow all watched streams, in a circle.

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.ending import ended
+from app.tasks import cancel_and_wait
 from tests.support.crashing import CrashSite, open_crash_site
 from tests.support.redis_server import RedisServer
 from tests.support.site import Site, open_site
@@ -57,5 +57,5 @@ async def here(crash_site: CrashSite) -> AsyncIterator[CrashSite]:
     crash_site.complaints()  # what a test before this one left in the logs is not about this one
     caring = asyncio.create_task(crash_site.care())
     yield crash_site
-    await ended(caring)
+    await cancel_and_wait(caring)
     crash_site.disarm()

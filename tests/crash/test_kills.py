@@ -15,9 +15,9 @@ import pytest
 from redis.asyncio import Redis
 
 from app.domain.money import parse_usd
-from app.ending import ended
 from app.store import keys
 from app.store.lanes import RUNG
+from app.tasks import cancel_and_wait
 from tests.support.site import ENDS, Job, Site
 from tests.support.waiting import wait_until
 
@@ -58,7 +58,7 @@ class Round:
             yield
             jobs = await submitting
         finally:
-            await ended(submitting)
+            await cancel_and_wait(submitting)
         assert len({job["id"] for job in jobs}) == COUNT
 
     async def until_moving(self) -> None:

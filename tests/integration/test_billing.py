@@ -20,7 +20,7 @@ from tests.support.held import hand_on, running_historian
 from tests.support.redis_server import RedisServer
 from tests.support.refusals import books
 from tests.support.waiting import wait_until
-from workers.billing import PAUSES_MS, looks_at_bill, next_look_ms, reconcile
+from workers.billing import PAUSES_MS, billing_task, next_look_ms, reconcile
 from workers.lane import decide_disputes
 
 pytestmark = pytest.mark.anyio
@@ -240,12 +240,12 @@ async def test_no_usable_answer_changes_nothing(
     """One warning however often it fails; the job comes due again, and is compared when fal is back."""
     job = await hand.ended("[emu:bill:1000000]")
     await biller.trouble_platform(**trouble)
-    reconciler = looks_at_bill(hand.gateway)
+    reconciler = billing_task(hand.gateway)
     before = await books(hand.stack)
     with capture_logs() as lines:
         for _ in range(1 if "delay_seconds" in trouble else 2):
             await hand.make_due("billing", hand.ref(job.id))
-            await reconciler.look()
+            await reconciler.run()
     assert [(line["event"], line["log_level"], line["reason"]) for line in lines if "reason" in line] == [
         ("billing.away", "warning", reason)
     ]
@@ -273,7 +273,7 @@ async def test_without_an_admin_key_nothing_is_compared(store: RedisServer, bill
     async with hand_on(store, biller, FAL_ADMIN_KEY="") as hand:
         await hand.ended()
         assert await hand.due("billing") == []
-        assert not looks_at_bill(hand.gateway).is_due()
+        assert not billing_task(hand.gateway).is_due()
 
 
 async def test_a_job_whose_record_is_gone_is_forgotten(hand: Hand) -> None:
@@ -293,14 +293,14 @@ async def test_more_than_one_call_can_hold_is_compared_at_once(hand: Hand) -> No
     first = await hand.ended("[emu:bill:1000000]")
     await hand.redis.zadd(keys.due("billing"), {hand.ref(first.id): now_ms - 2000})
     await hand.make_due("billing", hand.ref(job.id))
-    reconciler = looks_at_bill(hand.gateway)
-    await reconciler.look()
+    reconciler = billing_task(hand.gateway)
+    await reconciler.run()
     assert await hand.entries(first.id) == ["reserve", "settle", "correction"]
     assert reconciler.is_due()
-    await reconciler.look()
+    await reconciler.run()
     assert not reconciler.is_due()
-    idle = looks_at_bill(hand.gateway)
-    await idle.look()
+    idle = billing_task(hand.gateway)
+    await idle.run()
     assert idle.is_due(), "nothing was due, and fal was not asked"
     assert await hand.entries(job.id) == ["reserve", "settle", "correction"]
     assert await hand.due("billing") == []

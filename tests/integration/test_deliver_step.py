@@ -9,9 +9,9 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from app.domain.deliveries import ATTEMPT_LEASE_MS
 from app.domain.jobs import Status
-from app.ending import ended
 from app.store import keys
 from app.store.jobs import Charge
+from app.tasks import cancel_and_wait
 from tests.support.emulator import Emulator
 from tests.support.endpoints import change, chief, endpoint
 from tests.support.hand import Hand
@@ -230,7 +230,7 @@ async def test_the_message_is_in_the_outbox_in_the_moment_of_the_end(hand: Hand,
         return seen[-1][0]
 
     await wait_until(seen_ended, "the watcher saw the end")
-    await ended(watching)
+    await cancel_and_wait(watching)
     assert {ended == waits for ended, waits in seen} == {True}
     assert {ended for ended, _ in seen} == {True, False}
     assert len(await attempts(hand, job.id)) == 1

@@ -8,7 +8,7 @@ import pytest
 from app.domain.jobs import Status
 from tests.support.epochs import again, forgetful
 from tests.support.redis_server import RedisServer
-from workers.regain import regain
+from workers.recovery import recover_epoch
 
 pytestmark = pytest.mark.anyio
 
@@ -26,7 +26,7 @@ async def test_history_gives_the_jobs_in_line_their_requests(server: RedisServer
         async with again(hand.stack) as gateway:
             posts = await hand.posts()
             assert (await gateway.epoch.state()).stopped is not None
-            assert await regain(gateway)
+            assert await recover_epoch(gateway)
             assert (await gateway.epoch.state()).stopped is None
             assert "epoch_left" in [alarm.kind for alarm in await gateway.stores.alarms.newest(5)]
             await gateway.stores.slots.grant()
@@ -51,7 +51,7 @@ async def test_a_request_of_a_lost_job_is_an_alarm(server: RedisServer, tmp_path
     """It was admitted and bought after the copy; nobody here knows it, so somebody is told, once."""
     async with forgetful(server, tmp_path, bought=1, lost=1) as (hand, jobs, ids):
         async with again(hand.stack) as gateway:
-            await regain(gateway)
+            await recover_epoch(gateway)
             told = [alarm for alarm in await gateway.stores.alarms.newest(9) if alarm.kind == "epoch_unknown"]
         assert [(alarm.job, alarm.upstream_request_id) for alarm in told] == [(jobs[1], ids[1])]
 
@@ -61,8 +61,8 @@ async def test_a_job_that_may_have_been_bought_keeps_buying_stopped(server: Redi
     async with forgetful(server, tmp_path, bought=1) as (hand, _, _):
         await hand.stack.emulator.trouble_platform(lag_seconds=600)
         async with again(hand.stack) as gateway:
-            assert not await regain(gateway)
-            assert not await regain(gateway)
+            assert not await recover_epoch(gateway)
+            assert not await recover_epoch(gateway)
             assert (await gateway.epoch.state()).stopped is not None
             kinds = [alarm.kind for alarm in await gateway.stores.alarms.newest(9)]
             assert kinds.count("epoch_undecided") == 1
@@ -73,6 +73,6 @@ async def test_without_a_whole_listing_nothing_is_decided(server: RedisServer, t
     async with forgetful(server, tmp_path, bought=1) as (hand, jobs, _):
         await hand.stack.emulator.trouble_platform(status=503)
         async with again(hand.stack) as gateway:
-            assert not await regain(gateway)
+            assert not await recover_epoch(gateway)
             assert (await gateway.epoch.state()).stopped is not None
         assert (await hand.job(jobs[0])).status is Status.QUEUED

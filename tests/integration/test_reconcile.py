@@ -32,7 +32,7 @@ from tests.support.held import (
 from tests.support.redis_server import RedisServer
 from tests.support.refusals import books
 from tests.support.waiting import wait_until
-from workers.reconcile import looks_at_history, resolve, resolve_held
+from workers.reconcile import history_task, resolve, resolve_held
 from workers.submit import marked_input
 
 pytestmark = pytest.mark.anyio
@@ -62,10 +62,10 @@ async def test_a_job_whose_answer_was_lost_is_adopted_and_paid_once(hand: Hand, 
     """One POST, one clip, one charge: fal's history says which request is the job's."""
     before = await hand.posts()
     job = await held(hand, f"[emu:{tag}]")
-    resolver = looks_at_history(hand.gateway)
+    resolver = history_task(hand.gateway)
     assert resolver.is_due()
     with capture_logs() as lines:
-        await resolver.look()
+        await resolver.run()
     assert [line["event"] for line in lines] == ["job.adopted"]
     (request,) = await at_fal(hand, job)
     now = await hand.job(job.id)
@@ -265,12 +265,12 @@ async def test_without_a_whole_listing_nothing_is_decided(
     await known_to_fal(hand, await held(hand))  # two rows at least
     await resolve_due(hand, job)
     await historian.trouble_platform(**trouble)
-    resolver = looks_at_history(hand.gateway)
+    resolver = history_task(hand.gateway)
     before = await books(hand.stack)
     with capture_logs() as lines:
         for _ in range(1 if "delay_seconds" in trouble else 2):
             await hand.make_due("resolve", hand.ref(job.id))
-            await resolver.look()
+            await resolver.run()
     told = [one for one in lines if one["event"] != "fal.no_answer"]  # which way was closed, where it was one
     assert [(one["event"], one["log_level"], one["reason"]) for one in told] == [
         ("history.away", "warning", reason)
@@ -351,7 +351,7 @@ async def test_without_an_admin_key_nobody_looks(store: RedisServer, historian: 
     """Held jobs wait for a webhook or a person."""
     async with hand_on(store, historian, FAL_ADMIN_KEY="") as hand:
         await held(hand)
-        assert not looks_at_history(hand.gateway).is_due()
+        assert not history_task(hand.gateway).is_due()
 
 
 async def test_a_poisonous_job_keeps_no_other_one_held(hand: Hand) -> None:

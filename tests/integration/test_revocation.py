@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from app.ending import ended
 from app.services.administration import Account
 from app.services.tokens import TokenRequest
 from app.store import keys
+from app.tasks import cancel_and_wait
 from tests.support.callers import another_key, calling, token
 from tests.support.emulator import Emulator
 from tests.support.fal_door import MODEL, given
@@ -260,7 +260,7 @@ async def test_a_stream_that_is_busy_ends_too(stack: Stack, servers: list[Server
             revoked.append(time.monotonic())
             await reader.rest()
         finally:
-            await ended(talking)  # a lost cancellation would talk on to the store of the next test
+            await cancel_and_wait(talking)  # a lost cancellation would talk on to the store of the next test
     assert time.monotonic() - revoked[0] <= CLOSED_S
 
 

@@ -188,7 +188,7 @@ async def test_a_small_answer_that_unpacks_to_gigabytes_stays_small(
 
 async def test_a_word_that_nobody_knows_is_said_once(hand: Hand) -> None:
     """U16: it counts as running, and the log has it once, however often fal says it."""
-    poll_step._told.clear()
+    poll_step._logged.clear()
     job = await hand.bought("[emu:unknown_status][emu:run:0.6]")
     with capture_logs() as lines:
         await hand.completed(job.id)

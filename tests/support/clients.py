@@ -19,9 +19,9 @@ from PIL import Image
 
 from app.children import DieWithParent
 from app.domain.limits import Limit, Unit, Window
-from app.ending import ended
 from app.gateway import Gateway, open_gateway
 from app.settings import load_settings
+from app.tasks import cancel_and_wait
 from app.tls import trusted_roots
 from tests.support.emulator import Emulator
 from tests.support.node import find_node, install_packages
@@ -226,7 +226,7 @@ class Customers:
                 yield account.key
                 await lifting
             finally:
-                await ended(lifting)
+                await cancel_and_wait(lifting)
 
     def answered(self, path: str, status: int, **members: str) -> int:
         """How many requests to a path that ends so the API has answered with this status."""

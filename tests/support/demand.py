@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from app.ending import ended
+from app.tasks import cancel_and_wait
 from tests.support.emulator import Emulator
 from tests.support.waiting import wait_until
 
@@ -101,10 +101,10 @@ class Demand:
     async def end(self) -> Books:
         """No more callers; every acknowledged job comes to an end, and the books are closed."""
         until = time.monotonic()
-        await ended(self._flows[0])
+        await cancel_and_wait(self._flows[0])
         await asyncio.gather(*self._calls)
         states = await self._settled()
-        await ended(self._flows[1])
+        await cancel_and_wait(self._flows[1])
         prompts = Counter(one["prompt"] for one in await self._fal.requests())
         charged = Counter(one["prompt"] for one in (await self._fal.ledger())["charges"])
         gap_s, back = _gap([self._began, *self.acknowledged.values(), until])
@@ -127,7 +127,7 @@ class Demand:
     async def close(self) -> None:
         """No callers any more."""
         for flow in (*self._flows, *self._calls):
-            await ended(flow)
+            await cancel_and_wait(flow)
         await self._web.aclose()
 
     async def _send(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from app.ending import ended
+from app.tasks import cancel_and_wait
 from tests.support.tls import Certificates
 
 HANDSHAKE = b"\x16"  # the first byte of what a client of TLS says
@@ -35,7 +35,7 @@ async def with_tls(
         try:
             yield listener.getsockname()[1]
         finally:
-            await ended(serving, *calls)
+            await cancel_and_wait(serving, *calls)
 
 
 async def _serve(

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from app.ending import ended
+from app.tasks import cancel_and_wait
 
 pytestmark = pytest.mark.anyio
 
@@ -25,7 +25,7 @@ async def test_a_task_that_drops_its_first_cancellation_is_ended() -> None:
 
     task = asyncio.create_task(stubborn())
     await asyncio.sleep(0)
-    await asyncio.wait_for(ended(task), 5)
+    await asyncio.wait_for(cancel_and_wait(task), 5)
     assert task.cancelled()
     assert dropped == 3
 
@@ -38,5 +38,5 @@ async def test_the_errors_of_ended_tasks_are_dropped() -> None:
 
     task = asyncio.create_task(broken())
     await asyncio.sleep(0)
-    await ended(task)
+    await cancel_and_wait(task)
     assert task.done()

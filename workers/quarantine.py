@@ -1,4 +1,4 @@
-"""What no step brings to an end: a step that was set aside waits for a person, and a deadline ends its job."""
+"""Jobs that no step brings to an end: a quarantined step waits for an operator, and a deadline ends its job."""
 
 from contextlib import suppress
 from typing import Literal
@@ -15,16 +15,16 @@ from app.store.quarantine import Quarantined
 log = structlog.get_logger()
 
 
-async def ring_aside(gateway: Gateway, aside: Quarantined) -> None:
-    """Say that a step is not tried any more; `filmgate jobs aside` lists it, even if this is lost."""
-    _, name = split_ref(aside.ref)
+async def alarm_quarantined(gateway: Gateway, step: Quarantined) -> None:
+    """Raise the alarm of a quarantined step; `filmgate jobs aside` lists it even if the alarm is lost."""
+    _, name = split_ref(step.ref)
     remedy = "it waits for `filmgate jobs release` or `filmgate jobs resolve`, and its deadline ends it"
-    if aside.step == "deliver":
+    if step.step == "deliver":
         remedy = "it is a dead letter until a replay or `filmgate jobs release`"
-    sentence = f"The step {aside.step} of {name} failed or ended its worker too often; {remedy}."
-    log.error("step.set_aside", step=aside.step, ref=aside.ref, exc_info=aside.__cause__)
+    sentence = f"The step {step.step} of {name} failed or ended its worker too often; {remedy}."
+    log.error("step.set_aside", step=step.step, ref=step.ref, exc_info=step.__cause__)
     with suppress(StoreUnavailable):
-        await gateway.stores.alarms.ring("poison", sentence, job=name if aside.step != "deliver" else "")
+        await gateway.stores.alarms.ring("poison", sentence, job=name if step.step != "deliver" else "")
 
 
 def last_moment_ms(job: Job) -> int:

@@ -20,8 +20,8 @@ OTHER = "fal has a request of an attempt that the store does not know, for a job
 log = structlog.get_logger()
 
 
-async def regain(gateway: Gateway) -> bool:
-    """One look, while buying is stopped; True when buying goes on again.
+async def recover_epoch(gateway: Gateway) -> bool:
+    """One attempt, while buying is stopped; True when buying goes on again.
 
     1. list what fal had of every model since a little before the last time up to which the store is whole; a
        listing that is not whole decides nothing

@@ -1,8 +1,8 @@
-"""Ending asyncio tasks for certain.
+"""Cancelling asyncio tasks for certain.
 
 On Python 3.11, `asyncio.wait_for` drops a cancellation that arrives when what it waits for is already done, and
 redis-py waits that way: of 400 cancelled loops over a busy connection, 205 were measured to run on. So a task that
-must end is told so until it has.
+must end is cancelled again and again until it has.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from typing import Any
 AGAIN_S = 0.1
 
 
-async def ended(*tasks: asyncio.Task[Any]) -> None:
+async def cancel_and_wait(*tasks: asyncio.Task[Any]) -> None:
     """Cancel the tasks, again and again, until all have ended; their results and errors are dropped."""
     waiting = {task for task in tasks if not task.done()}
     while waiting:

@@ -1,4 +1,4 @@
-"""Looks at what only fal's admin key shows, its bill and its history: when the next one is due in this process."""
+"""What a process does every 15 s with fal's admin key: read the bill, and the history."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -10,29 +10,29 @@ from app.fal.errors import NotShown
 from app.gateway import Gateway
 
 EVERY_S = 15.0
-AWAY_S = 60.0  # between two looks while fal gives no usable answer
+AWAY_S = 60.0  # between two runs while fal gives no usable answer
 
 log = structlog.get_logger()
 
 
-class Looks:
-    """Paces the looks of one step, and warns once when fal does not answer them.
+class PeriodicTask:
+    """Runs one step every 15 s, and warns once when fal does not answer.
 
-    `look` answers NotShown, or something false when fal had not to be asked. `topic` begins the names of what is
-    logged; `remedy` is what an operator can do while fal shows nothing.
+    `run_once` returns NotShown, or something false when fal did not have to be asked. `topic` begins the names of
+    log events; `remedy` is what an operator can do while fal shows nothing.
     """
 
     def __init__(
         self,
         gateway: Gateway,
-        look: Callable[[Gateway], Awaitable[object]],
+        run_once: Callable[[Gateway], Awaitable[object]],
         *,
         step: str,
         topic: str,
         remedy: str,
     ) -> None:
         self._gateway = gateway
-        self._look = look
+        self._run_once = run_once
         self._step = step
         self._topic = topic
         self._remedy = remedy
@@ -40,19 +40,19 @@ class Looks:
         self._away = False
 
     def is_due(self) -> bool:
-        """True when it is time to look, and the operator gave a key that may."""
+        """True when it is time, and the operator gave an admin key."""
         return self._gateway.settings.fal_admin_key is not None and time.monotonic() >= self._next
 
-    async def look(self) -> None:
-        """One look; whatever goes wrong, the jobs come due again and the lane goes on."""
+    async def run(self) -> None:
+        """Run it once; whatever goes wrong, the jobs come due again and the lane continues."""
         self._next = time.monotonic() + EVERY_S
         try:
-            answer = await self._look(self._gateway)
+            answer = await self._run_once(self._gateway)
             if isinstance(answer, NotShown):
                 self._warn_once(answer.reason)
                 return
             if not answer or await self._gateway.stores.due.any(self._step):
-                self._next = 0.0  # fal was not asked, or there is more than one look's worth: in the next slice
+                self._next = 0.0  # fal was not asked, or more is due than one run takes: again in the next slice
             if answer:
                 self._away = False
         except StoreUnavailable:
