@@ -26,8 +26,8 @@ from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
 
-SEEDS, SEEDS_IN_FULL = 2, 50
-STORE_SEEDS_IN_FULL = 10
+SEEDS, SEEDS_IN_FULL = 2, 20
+STORE_SEEDS_IN_FULL = 5
 # Where the store dies in the suite: before and after each of the writes that money hangs on.
 STORE_POINTS = (
     "admit.after",

@@ -17,7 +17,7 @@ from tests.support.waiting import wait_until
 
 PACE_S = 0.5
 AGAIN_S = 0.5
-PATIENCE_S = 60.0
+PATIENCE_S = 90.0  # a partition of 56 s, and the ten seconds after it in which sentinels make one store of two
 CALL_S = 5.0
 LOOK_S = 0.1
 SETTLED_S = 60.0
