@@ -13,7 +13,7 @@ from tests.support.crashing import CrashSite
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
 
-ROUNDS, ROUNDS_IN_FULL = 3, 200
+ROUNDS, ROUNDS_IN_FULL = 3, 100
 COUNT = 8
 KILLS = 6
 VICTIMS = ("work", "work", "lanes", "deliveries", "api", "store", "supervisor")
