@@ -26,7 +26,7 @@ from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
 
-SEEDS, SEEDS_IN_FULL = 2, 20
+SEEDS, SEEDS_IN_FULL = 2, 20  # a round takes three to five seconds on two cores: half an hour for all points
 STORE_SEEDS_IN_FULL = 5
 # Where the store dies in the suite: before and after each of the writes that money hangs on.
 STORE_POINTS = (
