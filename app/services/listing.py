@@ -9,7 +9,7 @@ from app.domain.ids import join_ref
 from app.domain.jobs import Job, Status
 from app.store.jobs import JobStore
 
-STRETCH = 100  # records read at once, at least
+STRETCH = 100  # records read at once, at least, once the first did not fill the page
 SCAN_LIMIT = 2000  # records one request reads at most while it looks for matches; the cursor goes on from there
 
 
@@ -40,7 +40,8 @@ class Listing:
         """Up to `limit` jobs older than the cursor.
 
         1. choose the smallest index that holds them all: a metadata pair, the team, or the user
-        2. read a stretch of it, newest first; keep what matches; forget ids whose record has expired
+        2. read a stretch of it, newest first, at first no more than is shown; keep what matches; forget ids whose
+           record has expired
         3. stop when one more than the page was found, the index ends, or enough was read
         4. the cursor is the last job shown; after too long a search, the last one looked at
         """
@@ -50,8 +51,8 @@ class Listing:
         where = _fields(caller, wanted)
         before = None if cursor is None else read_cursor(cursor, kind="job")
         found: list[tuple[Job, tuple[int, str]]] = []
-        stretch = max(limit + 1, STRETCH)
-        for _ in range(0, SCAN_LIMIT, stretch):
+        stretch, left = limit + 1, SCAN_LIMIT
+        while left > 0:
             rows = await self._jobs.page(index, before=before, count=stretch)
             records = await self._jobs.get_wanted([join_ref(caller.team, job_id) for job_id, _ in rows], where)
             expired = [row[0] for row, (job, there) in zip(rows, records, strict=True) if not there]
@@ -65,6 +66,8 @@ class Listing:
                     found.append((job, before))
             if len(rows) < stretch:
                 return Page([shown for shown, _ in found], None)
+            left -= stretch
+            stretch = min(max(limit + 1, STRETCH), left)
         return Page([shown for shown, _ in found], None if before is None else write_cursor(before))
 
 

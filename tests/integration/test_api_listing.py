@@ -4,6 +4,7 @@ from typing import Any
 
 import httpx
 import pytest
+from redis.asyncio import Redis
 
 from tests.support.crowd import crowd
 from tests.support.refusals import nothing_changes, second_account
@@ -102,6 +103,20 @@ async def test_a_list_shows_the_callers_own_jobs(stack: Stack, same_team: bool) 
         for query in ("", "?metadata.k=v", "?status=queued"):
             assert [one["id"] for one in (await other.get(f"/v1/jobs{query}")).json()["data"]] == [job["id"]]
     assert {one["id"] for one in (await stack.api.get("/v1/jobs")).json()["data"]} == {one["id"] for one in theirs}
+
+
+async def test_a_page_reads_the_jobs_it_shows(stack: Stack) -> None:
+    """And one more, to know whether there are others; however many there are."""
+    for number in range(12):
+        await stack.submit(str(number))
+
+    async def read() -> int:
+        return int((await redis.info("commandstats")).get("cmdstat_hgetall", {"calls": 0})["calls"])
+
+    async with Redis.from_url(stack.redis.url) as redis:
+        before = await read()
+        assert len((await stack.api.get("/v1/jobs?limit=3")).json()["data"]) == 3
+        assert await read() - before <= 3 + 1 + 1  # and the settings
 
 
 async def test_reading_writes_nothing(stack: Stack) -> None:
