@@ -10,12 +10,12 @@ import hiredis
 from redis.exceptions import ResponseError
 
 from app.domain.ids import join_ref
-from app.domain.jobs import Job, JobError, Priority, Status
+from app.domain.jobs import Charge, Job, JobError, Priority, Status
 from app.store import keys
 from app.store.admission import AdmissionStore, Admitted, NewJob
 from app.store.clock import ClockEstimate
 from app.store.connection import Client
-from app.store.jobs import Charge, JobStore
+from app.store.jobs import JobStore
 from app.store.scripts import script, script_names
 from app.store.slots import SlotStore
 from benchmarks.load import IMAGE

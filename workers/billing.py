@@ -4,12 +4,12 @@ import structlog
 
 from app.domain.errors import StoreUnavailable
 from app.domain.jobs import Job, Money
+from app.domain.ledger import Correction
 from app.domain.money import format_usd
 from app.fal.billing import IDS_AT_ONCE, Bill
 from app.fal.errors import NotShown
 from app.gateway import Gateway
 from app.store.jobs import DAY_MS
-from app.store.ledger import Correction
 from workers.periodic import PeriodicTask
 
 HIDDEN_MS = 30_000  # longer than one call and its corrections may take

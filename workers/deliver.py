@@ -14,6 +14,7 @@ from app.domain.deliveries import (
     MAX_IN_FLIGHT_PER_PROCESS,
     Delivery,
     DeliveryAttempt,
+    Recorded,
     Status,
     next_delay,
     verdict,
@@ -22,7 +23,6 @@ from app.domain.deliveries import (
 from app.domain.events import Event
 from app.domain.ids import split_ref
 from app.gateway import Gateway
-from app.store.deliveries import Recorded
 from app.store.due import ENQUEUED_HIDDEN_MS
 from app.tasks import cancel_and_wait
 from app.views.message import message_body

@@ -9,10 +9,9 @@ import structlog
 from app.crash import crash_point
 from app.domain.errors import StoreUnavailable
 from app.domain.fal_addresses import FalHosts
-from app.domain.jobs import Job, JobError, Status
+from app.domain.jobs import Charge, Job, JobError, Status
 from app.fal.protocol import Result, read_video
 from app.gateway import Gateway
-from app.store.jobs import Charge
 from workers.poll import MISSING
 from workers.runtime import Runtime
 

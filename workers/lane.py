@@ -10,10 +10,10 @@ import structlog
 from app.crash import crash_point
 from app.domain.errors import StoreUnavailable
 from app.domain.ids import new_nonce
-from app.domain.jobs import Job, JobError, Status
+from app.domain.jobs import Charge, Job, JobError, Status
 from app.gateway import Gateway
 from app.store.due import ENQUEUED_HIDDEN_MS
-from app.store.jobs import Charge, ref_of
+from app.store.jobs import ref_of
 from app.store.lanes import RUNG
 from app.store.quarantine import Quarantined
 from app.stores import Stores

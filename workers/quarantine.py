@@ -7,9 +7,9 @@ import structlog
 
 from app.domain.errors import StoreUnavailable
 from app.domain.ids import split_ref
-from app.domain.jobs import Job, JobError, Status
+from app.domain.jobs import Charge, Job, JobError, Status
 from app.gateway import Gateway
-from app.store.jobs import LAST_MS, Charge
+from app.store.jobs import LAST_MS
 from app.store.quarantine import Quarantined
 
 log = structlog.get_logger()

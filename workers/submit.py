@@ -10,14 +10,14 @@ from typing import Any
 import structlog
 
 from app.crash import crash_point
+from app.domain.buying import Outcome
 from app.domain.errors import StoreUnavailable
-from app.domain.jobs import Job, JobError, Status
+from app.domain.jobs import Charge, Job, JobError, Status
 from app.domain.marker import Marker, make_marker
 from app.fal.client import SUBMIT_SECONDS
 from app.fal.protocol import Accepted, Refused, Submission, Unknown
 from app.gateway import Gateway
-from app.store.buying import Outcome
-from app.store.jobs import SUBMIT_LEASE_MS, Charge, ref_of
+from app.store.jobs import SUBMIT_LEASE_MS, ref_of
 from workers.runtime import Runtime
 
 POST_BY_S = SUBMIT_LEASE_MS / 1000 - SUBMIT_SECONDS  # after the claim: the POST ends within its lease

@@ -4,8 +4,8 @@ from fastapi import APIRouter, Depends, Response
 
 from app.api.deps import TheGateway, known_query
 from app.domain.errors import StoreUnavailable
+from app.domain.heartbeats import ROLES
 from app.gateway import Gateway
-from app.store.heartbeats import ROLES
 from app.views.jobs import paused_view
 from app.views.operations import LiveView, ReadyView
 

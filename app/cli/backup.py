@@ -12,12 +12,12 @@ from app.cli.exits import Failure
 from app.cli.parse import actor
 from app.cli.store_url import with_gateway
 from app.cli.tables import AsJson, print_view
+from app.domain.buying import HELD_SENTENCE
 from app.gateway import Gateway
 from app.services.backup import Backup, Elsewhere
 from app.services.epoch import State
 from app.services.restore import restore as put_back
 from app.settings import load_settings
-from app.store.buying import HELD_SENTENCE
 
 BY_HAND = (
     "On the store's machine: `redis-cli config set auto-aof-rewrite-percentage 0`; wait until `redis-cli info "

@@ -10,12 +10,12 @@ from app.cli.options import Reason, Rows, TeamId
 from app.cli.parse import actor, argument, parse_credit, parse_id, parse_signed_usd
 from app.cli.store_url import with_gateway
 from app.cli.tables import AsJson, print_json, print_view, print_views
+from app.domain.accounts import NO_TEAM
 from app.domain.errors import NotFound
+from app.domain.ledger import Correction
 from app.domain.money import format_usd, parse_usd
 from app.gateway import Gateway
 from app.services.verification import Verified
-from app.store.accounts import NO_TEAM
-from app.store.ledger import Correction
 from app.views.ledger import EntryView, entry_view
 
 COLUMNS = {

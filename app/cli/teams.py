@@ -10,9 +10,9 @@ from app.cli.options import Name, NewName, Specs, TeamId, one_of_each
 from app.cli.parse import actor, argument
 from app.cli.store_url import with_gateway
 from app.cli.tables import AsJson, print_view, print_views
+from app.domain.accounts import Team
 from app.domain.limits import known_zone
 from app.gateway import Gateway
-from app.store.accounts import Team
 from app.views.accounts import TeamView, team_view
 
 HIGHEST_WEIGHT = 100

@@ -7,10 +7,10 @@ import typer
 from app.cli.options import OfTeam
 from app.cli.store_url import with_gateway
 from app.cli.tables import AsJson, print_json, print_table
+from app.domain.accounts import NO_TEAM
 from app.domain.errors import NotFound
 from app.gateway import Gateway
 from app.services.usage import Grouping, Report
-from app.store.accounts import NO_TEAM
 from app.views.usage import report_view, row_view, sums_view
 
 DAY_HELP = "A day such as 2026-11-01, or a time such as 2026-11-01T12:00:00Z;"

@@ -9,8 +9,8 @@ from app.cli.options import Name, OfTeam, Specs, UserId, one_of_each
 from app.cli.parse import actor, argument, parse_id, parse_name
 from app.cli.store_url import with_gateway
 from app.cli.tables import AsJson, print_view, print_views
+from app.domain.accounts import User
 from app.gateway import Gateway
-from app.store.accounts import User
 from app.views.accounts import UserView, user_view
 
 COLUMNS = {"user": "id", "team": "team", "name": "name", "limits": "limits", "created": "created_at"}

@@ -109,6 +109,62 @@ class Health:
     probe_ms: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """After an attempt: how many there were, 0 when the delivery had ended, and how its destination does.
+
+    `failures` in a row, since when (ms), and the store's time; 0 and 0 where the attempt was no failure.
+    """
+
+    attempts: int
+    failures: int
+    since_ms: int
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which deliveries: to this endpoint, of this status, of these event types, written from … until before (ms).
+
+    None lets all pass. The list of dead letters is in the order in which they were given up, the rest in that in
+    which they were written.
+    """
+
+    endpoint: str | None = None
+    statuses: frozenset[Status] | None = None
+    events: frozenset[str] | None = None
+    from_ms: int | None = None
+    to_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """When (ms) and by which user a delivery was sent again, and how it stood before."""
+
+    at_ms: int
+    by: str
+    status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A delivery with its past.
+
+    `earlier` are the attempts before the last replay; `next_ms` is when it is tried next, None when it is not.
+    """
+
+    delivery: Delivery
+    earlier: tuple[DeliveryAttempt, ...]
+    replays: tuple[Replay, ...]
+    died_ms: int | None
+    next_ms: int | None = None
+
+    @property
+    def attempts(self) -> tuple[DeliveryAttempt, ...]:
+        """Every attempt that is remembered, the oldest first."""
+        return self.earlier + self.delivery.attempts
+
+
 def next_delay(attempt: int, retry_after: int | None, jitter: float) -> int | None:
     """Seconds to wait after `attempt` attempts (0 before the first); None when there is no further one.
 

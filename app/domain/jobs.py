@@ -31,6 +31,7 @@ class Status(StrEnum):
 
 
 ENDS = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELED})
+LIVE = (Status.SUBMITTING, Status.HELD, Status.RUNNING, Status.FINALIZING)
 
 NEXT: dict[Status, frozenset[Status]] = {
     # A queued job is running when fal shows the marker of an attempt that we thought refused, or have forgotten.
@@ -62,6 +63,15 @@ class Money(StrEnum):
     DISPUTED = "disputed"  # kept until a billing event or a day has passed
 
 
+class Charge(StrEnum):
+    """What an end does with the job's reservation."""
+
+    KEEP = "keep"
+    SPEND = "spend"
+    RELEASE = "release"
+    DISPUTE = "dispute"
+
+
 @dataclass(frozen=True, slots=True)
 class JobError:
     """Why a job failed: a stable code, a sentence, whether a new job may succeed, and what fal said."""
@@ -75,6 +85,9 @@ class JobError:
         """The same without what fal wrote; its status and its type stay."""
         kept = {name: value for name, value in (self.upstream or {}).items() if name in {"status", "error_type"}}
         return replace(self, upstream=None if self.upstream is None else kept)
+
+
+CANCELED = JobError("canceled", "The job was cancelled before it was bought.")
 
 
 @dataclass(frozen=True, slots=True)

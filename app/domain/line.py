@@ -42,6 +42,15 @@ class Place:
     rank: int
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A team's jobs: how many wait (with a slot or without), are at fal or on their way, or are held."""
+
+    queued: int
+    running: int
+    held: int
+
+
 def position(standings: Standings, place: Place, *, micro: int) -> int:
     """How many jobs will be served before this one, if nothing new comes and all cost the same (micro-dollars).
 

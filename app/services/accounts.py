@@ -5,14 +5,14 @@ from asyncio import Event
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 
-from app.domain.accounts import Caller, digest, is_token, well_formed
+from app.domain.accounts import Caller, Credential, Team, User, digest, is_token, well_formed
 from app.domain.errors import NotFound, StoreUnavailable, Unauthenticated
 from app.domain.limits import LimitState
 from app.services.guesses import Doubted, Guesses
 from app.services.revocation import Revocation
 from app.services.streams import Streams
 from app.store import keys
-from app.store.accounts import AccountStore, Credential, Team, User, name_of
+from app.store.accounts import AccountStore, name_of
 from app.store.ledger import LedgerStore
 from app.store.limits import LimitStore
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from app.domain.accounts import USER_SCOPES, Scope, digest, new_key, shown_as
+from app.domain.accounts import NO_TEAM, NO_USER, USER_SCOPES, Key, Scope, Team, User, digest, new_key, shown_as
 from app.domain.errors import Code, Conflict, NotFound
 from app.domain.ids import new_id
 from app.domain.limits import Limit
@@ -13,14 +13,12 @@ from app.domain.times import iso
 from app.registry.catalog import Catalog
 from app.services.zones import Carry, Turned, Zones
 from app.store import keys
-from app.store.accounts import NO_TEAM, NO_USER, AccountStore, Key, Team, User, put
+from app.store.accounts import AccountStore, put
 from app.store.audit import AuditStore, Command, Require, flat, is_there
 from app.store.buying import BuyingStore
 from app.store.clock import StoreClock
 from app.store.limits import set_limits
 from app.webhooks.signing import new_secret
-
-__all__ = ["Account", "Administration", "Key", "Made", "Team", "User"]
 
 TURNS = 5  # times a window may turn while a change of time zone is made ready
 SYSTEM = "filmgate"  # who acts when the program itself does, at its first start

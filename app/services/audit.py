@@ -4,7 +4,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from app.store.audit import AuditLine, AuditStore, chain
+from app.domain.audit import AuditLine, chain
+from app.store.audit import AuditStore
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,13 @@ from typing import Any
 from app.domain.access import require_control, require_key, require_scope, sees
 from app.domain.accounts import Caller, Scope
 from app.domain.cursors import read_cursor, write_cursor
-from app.domain.deliveries import BULK_REPLAYS_PER_MINUTE, REPLAYS_PER_MINUTE
+from app.domain.deliveries import BULK_REPLAYS_PER_MINUTE, REPLAYS_PER_MINUTE, Listed, Wanted
 from app.domain.endpoints import Endpoint
 from app.domain.errors import Code, Conflict, NotFound, OverLimit
 from app.domain.events import Event
 from app.domain.jobs import Job
 from app.store.audit import AuditStore
-from app.store.delivery_log import DeliveryLogStore, Listed, Wanted
+from app.store.delivery_log import DeliveryLogStore
 from app.store.endpoints import EndpointStore
 
 NO_DELIVERY = "There is no delivery with this id."

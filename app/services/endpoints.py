@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from app.domain.access import require_key, require_scope
-from app.domain.accounts import Caller, Scope
+from app.domain.accounts import NO_TEAM, Caller, Scope, Team
 from app.domain.deliveries import Health
 from app.domain.endpoints import USUAL_EVENTS, Endpoint, Secret, rotated
 from app.domain.errors import Code, Conflict, NotFound
@@ -17,7 +17,7 @@ from app.registry.catalog import Catalog
 from app.services.administration import SYSTEM
 from app.services.delivery_log import take_turn
 from app.store import keys
-from app.store.accounts import NO_TEAM, AccountStore, Team
+from app.store.accounts import AccountStore
 from app.store.alarms import AlarmStore
 from app.store.audit import AuditStore, Require, is_there
 from app.store.clock import StoreClock

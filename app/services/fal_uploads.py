@@ -30,11 +30,12 @@ from app.domain.errors import (
 )
 from app.domain.ids import new_id
 from app.domain.passes import Pass, read_pass, write_pass
+from app.domain.uploads import Part, Taken, Upload
 from app.media.parts import PartFolder
 from app.services.accounts import Accounts
 from app.services.uploads import FILE_LIMIT, REMEMBER_S, Uploads
 from app.store.secrets import SecretStore
-from app.store.uploads import Part, Taken, Upload, UploadStore
+from app.store.uploads import UploadStore
 
 LIFETIME_S = 3600  # to bring the bytes in
 MOST = 200  # places and tokens that a key may have been promised, and not used

@@ -17,7 +17,7 @@ from app.domain.errors import (
     Unauthenticated,
 )
 from app.domain.ids import join_ref
-from app.domain.jobs import Job, Status
+from app.domain.jobs import LIVE, Job, Status
 from app.domain.limits import LimitState
 from app.registry.pricing import Quote
 from app.services.refusals import refusal
@@ -26,7 +26,7 @@ from app.services.store_disk import StoreDisk
 from app.services.watch import Frames, Watch
 from app.store.accounts import name_of
 from app.store.admission import AdmissionStore, Admitted, Answer, Gone, KeyReusedFor, NewJob, Refused
-from app.store.jobs import LIVE, NOW, JobStore
+from app.store.jobs import NOW, JobStore
 from app.store.limits import LimitStore
 from app.store.line import LineStore
 

@@ -1,20 +1,19 @@
 """The books: entries, credits and corrections."""
 
+from app.domain.accounts import NO_TEAM
 from app.domain.errors import Code, Conflict, NotFound, Unprocessable
 from app.domain.ids import join_ref
+from app.domain.ledger import Correction, Entry
 from app.domain.limits import CALENDAR, periods
 from app.domain.money import LIMIT_MICRO, format_usd
 from app.services.verification import Verification, Verified
 from app.store import keys
-from app.store.accounts import NO_TEAM, AccountStore
+from app.store.accounts import AccountStore
 from app.store.audit import AuditStore, Command, Require, flat, is_there
 from app.store.clock import StoreClock
-from app.store.entries import Entry
 from app.store.jobs import JobStore
-from app.store.ledger import Correction, LedgerStore
+from app.store.ledger import LedgerStore
 from app.store.usage import UsageStore
-
-__all__ = ["Correction", "Entry", "Ledger"]
 
 REMEMBERED_MS = 40 * 86_400_000  # how long the sums of a period that an adjustment began are kept after it
 

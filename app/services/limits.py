@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from app.domain.accounts import Caller
+from app.domain.accounts import NO_TEAM, NO_USER, Caller
 from app.domain.errors import NotFound, Unprocessable, Violation
 from app.domain.limits import Limit, LimitState, shown
 from app.store import keys
-from app.store.accounts import NO_TEAM, NO_USER, AccountStore
+from app.store.accounts import AccountStore
 from app.store.audit import AuditStore, Require, is_there
 from app.store.clock import StoreClock
 from app.store.limits import LimitStore, limit_fields, set_limits

@@ -5,24 +5,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from app.domain.accounts import NO_TEAM, Team
+from app.domain.alarms import Alarm
+from app.domain.buying import ALL, Buying
 from app.domain.cursors import read_cursor, write_cursor
 from app.domain.errors import Code, Conflict, NotFound, Unprocessable
 from app.domain.ids import join_ref, split_ref
-from app.domain.jobs import Job, JobError, Status
+from app.domain.jobs import Charge, Job, JobError, Status
+from app.domain.line import Share
 from app.fal.client import FalClient
 from app.fal.protocol import REQUEST_ID
 from app.services.listing import SCAN_LIMIT, Page
 from app.store import keys
-from app.store.accounts import NO_TEAM, AccountStore, Team
-from app.store.alarms import Alarm, AlarmStore
+from app.store.accounts import AccountStore
+from app.store.alarms import AlarmStore
 from app.store.audit import AuditStore, is_there
-from app.store.buying import ALL, EPOCH, Buying, BuyingStore
+from app.store.buying import BuyingStore
 from app.store.heartbeats import HeartbeatStore
-from app.store.jobs import Charge, JobStore
-from app.store.line import LineStore, Share
+from app.store.jobs import JobStore
+from app.store.line import LineStore
 from app.store.quarantine import QuarantineStore
-
-__all__ = ["ALL", "EPOCH", "Action", "Alarm", "Operations", "Overview", "Share", "Team"]
 
 ALARMS_SHOWN = 20
 STRETCH = 100  # records of each team read at once, where only some of them are wanted

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.domain.access import allows, require_model, require_scope
-from app.domain.accounts import TOKEN_PREFIX, USER_SCOPES, Caller, Scope, digest, new_key, shown_as
+from app.domain.accounts import TOKEN_PREFIX, USER_SCOPES, Caller, Key, Scope, digest, new_key, shown_as
 from app.domain.errors import Code, Forbidden, NotFound, OverLimit
 from app.domain.ids import join_ref, new_id
 from app.domain.limits import Limit, Unit, Window
 from app.registry.catalog import Catalog
-from app.store.accounts import AccountStore, Key
+from app.store.accounts import AccountStore
 from app.store.clock import StoreClock
 from app.store.jobs import JobStore
 from app.store.limits import limit_fields

@@ -8,10 +8,10 @@ from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from app.domain.access import require_key, require_scope
-from app.domain.accounts import Caller, Scope
+from app.domain.accounts import NO_TEAM, Caller, Scope, Team
 from app.domain.errors import NotFound, Unprocessable, Violation
 from app.domain.limits import CALENDAR, Window, periods
-from app.store.accounts import NO_TEAM, AccountStore, Team
+from app.store.accounts import AccountStore
 from app.store.clock import StoreClock
 from app.store.usage import DAY_MS, HOUR_MS, HOURS_KEPT_MS, Tally, UsageStore
 

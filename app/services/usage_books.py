@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from app.domain.ledger import Entry
 from app.services.differences import Difference
 from app.store import keys
-from app.store.entries import Entry
 from app.store.events import order
 from app.store.ledger import Snapshot
 from app.store.usage import HOURS_KEPT_MS, change, place

@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from app.domain.errors import Unavailable
 from app.domain.ids import join_ref, split_ref
 from app.domain.jobs import ENDS, Status
+from app.domain.ledger import Entry
 from app.domain.limits import CALENDAR, Window
 from app.services.differences import Difference
 from app.services.usage_books import UsageBook
 from app.store import keys
-from app.store.entries import Entry
 from app.store.ledger import PAGE, LedgerStore, Snapshot
 from app.store.usage import UsageStore
-
-__all__ = ["Difference", "Verification", "Verified"]
 
 ROUNDS = 20  # times the list of what must be read may turn out too short, because something new began meanwhile
 AT_ONCE = 20  # teams whose ledgers are read together

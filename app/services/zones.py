@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
+from app.domain.accounts import Team
 from app.domain.errors import Conflict
 from app.domain.limits import CALENDAR, periods
 from app.domain.zones import looks_back_to, share, stretched
 from app.store import keys
-from app.store.accounts import AccountStore, Team
+from app.store.accounts import AccountStore
 from app.store.audit import Command, Require
 from app.store.clock import StoreClock
 from app.store.zones import ZoneStore, put_shares, put_stretches, unchanged

@@ -2,89 +2,14 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from app.domain.accounts import Caller, Scope
-from app.domain.endpoints import Secret
+from app.domain.accounts import Caller, Credential, Key, Scope, Team, User
 from app.store import keys
 from app.store.audit import Command
 from app.store.connection import Client, store_errors
 from app.store.outstanding import OutstandingStore
 from app.store.scripts import script
-
-NO_TEAM = "There is no team with this id."
-NO_USER = "There is no user with this id."
-
-
-@dataclass(frozen=True, slots=True)
-class Team:
-    """A team: who pays together. `webhook_secret` signs the webhooks that its jobs name themselves.
-
-    `weight` is its share when fal is busy; `time_zone` is where its calendar windows begin. `older_secrets` are
-    those that sign beside the newest, each until its time (ms).
-    """
-
-    id: str
-    name: str
-    webhook_secret: str
-    weight: int = 1
-    time_zone: str = "UTC"
-    created_ms: int = 0
-    deleted_ms: int | None = None
-    older_secrets: tuple[tuple[str, int], ...] | None = None
-
-    @property
-    def secrets(self) -> tuple[Secret, ...]:
-        """What signs the webhooks that its jobs name, the newest first."""
-        older = (Secret(text, until_ms) for text, until_ms in self.older_secrets or ())
-        return (Secret(self.webhook_secret), *older)
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """A user of a team."""
-
-    id: str
-    team: str
-    name: str
-    created_ms: int = 0
-    deleted_ms: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """A key or a browser token as the store knows it, under its digest; the key itself is not kept.
-
-    `models` and `origins` are None where all are allowed. `parent` (a digest), `parent_id` and `job` are a token's;
-    `replaced_by` is the id of the key that a rotation made.
-    """
-
-    id: str
-    team: str
-    user: str
-    name: str
-    scopes: frozenset[Scope]
-    shown_as: str
-    created_ms: int
-    models: tuple[str, ...] | None = None
-    origins: tuple[str, ...] | None = None
-    expires_ms: int | None = None
-    revoked_ms: int | None = None
-    parent: str | None = None
-    parent_id: str | None = None
-    job: str | None = None
-    replaced_by: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Credential:
-    """What was found under a digest: the record, a token's parent, the team's zone, and the store's time."""
-
-    record: Key
-    parent: Key | None
-    zone: str
-    now_ms: int
 
 
 def name_of(caller: Caller) -> str:

@@ -1,27 +1,17 @@
 """Alarms: what an administrator must know, the newest last; the log has them too."""
 
-from dataclasses import dataclass
 from typing import Literal
 
+from app.domain.alarms import Alarm
+from app.domain.heartbeats import ROLES
 from app.store import keys
 from app.store.connection import Client, store_errors
-from app.store.heartbeats import HEARTBEAT_MS, ROLES
+from app.store.heartbeats import HEARTBEAT_MS
 from app.store.scripts import script
 
 REMEMBERED = 1000
 SILENT_MS = 60_000  # so long workers may not be heard: they are also started anew, or put on another host
 FORGET_MS = 10_000  # a store that was away itself has not heard them either: the silence begins anew
-
-
-@dataclass(frozen=True, slots=True)
-class Alarm:
-    """One alarm: a stable word, a sentence, the job if it is about one, fal's request if it names one."""
-
-    at_ms: int
-    kind: str
-    message: str
-    job: str
-    upstream_request_id: str
 
 
 class AlarmStore:

@@ -1,11 +1,11 @@
 """The audit log: who did what, append-only, each line chained to the one before by its hash."""
 
-import hashlib
 import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from app.domain.audit import AuditLine, chain
 from app.domain.errors import FilmgateError, NotFound, Unavailable
 from app.store import keys
 from app.store.connection import Client, store_errors
@@ -34,27 +34,6 @@ def is_there(name: str, sentence: str) -> Require:
 def flat(fields: dict[str, Any]) -> list[str | int]:
     """`field, value, …` for a hash or a stream."""
     return [part for pair in fields.items() for part in pair]
-
-
-@dataclass(frozen=True, slots=True)
-class AuditLine:
-    """One line. `hash` is SHA-256 over the hash of the line before, a line feed, and `text`, the line as JSON."""
-
-    id: str
-    number: int
-    hash: str
-    text: str
-
-    @property
-    def entry(self) -> dict[str, Any]:
-        """`{number, at_ms, actor, action, target, details}`."""
-        read: dict[str, Any] = json.loads(self.text)
-        return read
-
-
-def chain(previous: str, text: str) -> str:
-    """The hash of a line."""
-    return hashlib.sha256(f"{previous}\n{text}".encode()).hexdigest()
 
 
 class AuditStore:

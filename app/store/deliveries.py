@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from app.domain.deliveries import (
@@ -16,6 +16,7 @@ from app.domain.deliveries import (
     MAX_IN_FLIGHT_PER_TEAM,
     Delivery,
     DeliveryAttempt,
+    Recorded,
     Status,
 )
 from app.domain.events import Event, Notice
@@ -28,19 +29,6 @@ from app.store.scripts import script
 
 DESTINATION_RETRY_MS = 100  # until a destination is looked at again that is due and gets nothing now
 DESTINATIONS_PER_TAKE = 200  # destinations looked at in one go
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """After an attempt: how many there were, 0 when the delivery had ended, and how its destination does.
-
-    `failures` in a row, since when (ms), and the store's time; 0 and 0 where the attempt was no failure.
-    """
-
-    attempts: int
-    failures: int
-    since_ms: int
-    now_ms: int
 
 
 class DeliveryStore:

@@ -1,16 +1,16 @@
 """Deliveries as people look at them: found by what they are, with every attempt, and let go again."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
 from app.domain.deliveries import (
     EARLIER_ATTEMPTS_KEPT,
     REPLAY_SPACING_MS,
     REPLAYS_KEPT,
-    Delivery,
-    DeliveryAttempt,
     Health,
+    Listed,
+    Replay,
     Status,
+    Wanted,
 )
 from app.domain.ids import join_ref, split_ref
 from app.store import keys
@@ -24,49 +24,6 @@ REPLAYS_PER_SCRIPT = 100  # replayed by one script
 DEAD: frozenset[Status] = frozenset({"dead"})
 
 Place = tuple[int, str]  # in a list: the time (ms) and the id of the last one looked at
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which deliveries: to this endpoint, of this status, of these event types, written from … until before (ms).
-
-    None lets all pass. The list of dead letters is in the order in which they were given up, the rest in that in
-    which they were written.
-    """
-
-    endpoint: str | None = None
-    statuses: frozenset[Status] | None = None
-    events: frozenset[str] | None = None
-    from_ms: int | None = None
-    to_ms: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Replay:
-    """When (ms) and by which user a delivery was sent again, and how it stood before."""
-
-    at_ms: int
-    by: str
-    status: Status
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A delivery with its past.
-
-    `earlier` are the attempts before the last replay; `next_ms` is when it is tried next, None when it is not.
-    """
-
-    delivery: Delivery
-    earlier: tuple[DeliveryAttempt, ...]
-    replays: tuple[Replay, ...]
-    died_ms: int | None
-    next_ms: int | None = None
-
-    @property
-    def attempts(self) -> tuple[DeliveryAttempt, ...]:
-        """Every attempt that is remembered, the oldest first."""
-        return self.earlier + self.delivery.attempts
 
 
 class DeliveryLogStore:

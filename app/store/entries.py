@@ -6,40 +6,15 @@ What every job has is short (lua/lib/money.lua), because it stays for ever: `res
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from app.domain.ledger import Entry
 from app.store import keys
 from app.store.connection import Client
 
 RESERVE = "reserve"
 PERIODS = 4  # the team's, then the gateway's where they are others
 Row = tuple[str, Mapping[str, str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One movement of money, in micro-dollars.
-
-    `reserve`, `settle`, `release` and `dispute` are a job's whole amount; `correction` is a difference, and may be
-    negative; `credit` is the team's. The last two may be about no job. `periods` are the eight beginnings (ms) of
-    the team's and the gateway's minute, hour, day and month that the entry counts in; none for a correction about
-    no job, which counts in total only.
-    """
-
-    id: str
-    type: str
-    job: str
-    user: str
-    key: str
-    token: str
-    model: str
-    seconds: int
-    amount: int
-    at_ms: int
-    admitted_ms: int
-    price_version: str
-    periods: tuple[int, ...]
-    reason: str
 
 
 async def read_entries(redis: Client, pages: Mapping[str, Sequence[Row]]) -> dict[str, list[Entry]]:

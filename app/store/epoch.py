@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Literal, cast
 
+from app.domain.buying import EPOCH
 from app.domain.ids import new_nonce
 from app.store import keys
 from app.store.audit import Command
-from app.store.buying import EPOCH
 from app.store.connection import Client, store_errors
 from app.store.replicas import unconfirmed
 from app.store.scripts import script

@@ -8,7 +8,6 @@ from app.store.connection import Client, store_errors
 from app.store.scripts import script
 
 HEARTBEAT_MS = 15_000
-ROLES = ("deliveries", "lanes", "work")  # of worker processes; without one of each something waits
 
 
 class HeartbeatStore:

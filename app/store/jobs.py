@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Literal
 
 from app.domain.ids import join_ref, new_id, new_nonce, split_ref
-from app.domain.jobs import NEXT, Job, JobError, Status
+from app.domain.jobs import CANCELED, NEXT, Charge, Job, JobError, Status
 from app.store import keys
 from app.store.connection import Client, store_errors
 from app.store.events import forget_copies
@@ -23,17 +22,6 @@ ABSENCES = 100  # remembered
 BILLING_MS = 60_000  # fal's billing events come a little late
 
 NOW = "@now"
-CANCELED = JobError("canceled", "The job was cancelled before it was bought.")
-LIVE = (Status.SUBMITTING, Status.HELD, Status.RUNNING, Status.FINALIZING)
-
-
-class Charge(StrEnum):
-    """What an end does with the job's reservation."""
-
-    KEEP = "keep"
-    SPEND = "spend"
-    RELEASE = "release"
-    DISPUTE = "dispute"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,25 +2,17 @@
 
 from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
 from app.domain.ids import split_ref
 from app.domain.jobs import Job
+from app.domain.ledger import Balance, Correction, Entry
 from app.store import keys
 from app.store.connection import Client, store_errors
-from app.store.entries import Entry, read_entries
+from app.store.entries import read_entries
 from app.store.records import facts_of
 from app.store.scripts import script
 
 PAGE = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Balance:
-    """A team's sums, in micro-dollars."""
-
-    reserved: int
-    spent: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +34,6 @@ class Snapshot:
     hashes: dict[str, dict[str, str]]
     sets: dict[str, set[str]]
     jobs: dict[str, tuple[str | None, str | None]]
-
-
-class Correction(StrEnum):
-    """What became of a correction."""
-
-    GONE = "gone"  # the job's record has expired
-    OPEN = "open"  # the job has not ended
-    BELOW = "below"  # less than nothing would be spent: a correction about no job took it away before
-    SAME = "same"  # it was charged as much already
-    DECIDED = "decided"  # it ended a dispute, at the quoted price or for nothing
-    CORRECTED = "corrected"
 
 
 class LedgerStore:

@@ -3,26 +3,16 @@
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import isinf
 
 from app.domain.ids import join_ref, split_ref
 from app.domain.jobs import Job
-from app.domain.line import Place, Standings, TeamWaiting, UserWaiting, position
+from app.domain.line import Place, Share, Standings, TeamWaiting, UserWaiting, position
 from app.store import keys
 from app.store.connection import Client, store_errors
 from app.store.scripts import script
 
 REMEMBER_S = 0.5  # places are estimates; who asks for many jobs asks the store once
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """A team's jobs: how many wait (with a slot or without), are at fal or on their way, or are held."""
-
-    queued: int
-    running: int
-    held: int
 
 
 class LineStore:

@@ -1,11 +1,10 @@
 """Uploads of fal's clients in the store: who may bring bytes, what has come, and where it is."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
 
 from app.domain.accounts import Caller
 from app.domain.ids import join_ref
+from app.domain.uploads import Part, Taken, Upload
 from app.store import keys
 from app.store.connection import Client, store_errors
 from app.store.outstanding import OutstandingStore
@@ -13,32 +12,6 @@ from app.store.scripts import script
 
 UNFINISHED_OF_TEAM = 8  # uploads with parts, of up to 30 MB each; fal's clients send in one go what we take
 UNFINISHED_OF_ALL = 32
-Taken = Literal["taken", "too_large", "finished", "missing", "elsewhere", "too_many", "full"]
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One part that has come: its number, its ETag and its bytes."""
-
-    number: int
-    etag: str
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """A place for one file, or a permission to bring any; `url` is where fal reads it, once it is there.
-
-    `place` is the folder that has its parts, None before the first.
-    """
-
-    id: str
-    caller: Caller
-    name: str = ""
-    url: str | None = None
-    sha256: str | None = None
-    parts: tuple[Part, ...] = field(default=())
-    place: str | None = None
 
 
 class UploadStore:

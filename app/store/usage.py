@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from app.domain.errors import Unavailable
+from app.domain.ledger import Entry
 from app.store import keys
 from app.store.connection import Client, store_errors
-from app.store.entries import Entry
 from app.store.scripts import script
 
 PAGE = 200  # entries that one call of the script takes in: a few milliseconds of the store

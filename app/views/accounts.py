@@ -5,12 +5,11 @@ from typing import NotRequired
 
 from typing_extensions import TypedDict
 
-from app.domain.accounts import Caller, Scope
+from app.domain.accounts import Caller, Key, Scope, Team, User
 from app.domain.limits import Limit, Owner
 from app.domain.money import format_usd
 from app.domain.times import iso
 from app.services.accounts import Self
-from app.services.administration import Key, Team, User
 from app.services.tokens import Minted
 from app.views.fields import Time, Usd
 from app.views.limits import LimitStateView, LimitView, limit_state_view, limit_view, limits_view

@@ -4,11 +4,10 @@ from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict
 
+from app.domain.ledger import Correction, Entry
 from app.domain.money import format_usd
 from app.domain.times import iso
 from app.services.audit import Act, Verdict
-from app.services.ledger import Entry
-from app.store.ledger import Correction
 from app.views.fields import Object, Time, Usd
 
 

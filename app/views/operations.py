@@ -4,11 +4,13 @@ from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict
 
+from app.domain.alarms import Alarm
+from app.domain.buying import ALL, EPOCH
 from app.domain.ids import split_ref
 from app.domain.jobs import Job, Money, Priority, Status
 from app.domain.money import format_usd
 from app.domain.times import iso
-from app.services.operations import ALL, EPOCH, Alarm, Overview
+from app.services.operations import Overview
 from app.views.fields import Time, Usd
 from app.views.jobs import PausedView, paused_view
 

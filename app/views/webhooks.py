@@ -5,12 +5,11 @@ from typing import NotRequired
 
 from typing_extensions import TypedDict
 
-from app.domain.deliveries import DeliveryAttempt, Health, Status
+from app.domain.deliveries import DeliveryAttempt, Health, Listed, Status
 from app.domain.endpoints import Endpoint, EndpointStatus, Secret, older_until
 from app.domain.events import Event
 from app.domain.times import iso
 from app.services.delivery_log import DeliveryPage, Replayed
-from app.store.delivery_log import Listed
 from app.views.fields import Time
 
 

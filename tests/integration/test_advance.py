@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from app.domain.errors import Conflict, NotFound, Unprocessable
-from app.domain.jobs import Job, Money, Status
+from app.domain.jobs import Charge, Job, Money, Status
 from app.store import keys
-from app.store.jobs import HELD_SLOT_MS, Charge
+from app.store.jobs import HELD_SLOT_MS
 from tests.support.hand import DAY_MS, Hand
 
 pytestmark = pytest.mark.anyio

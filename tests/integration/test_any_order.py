@@ -13,11 +13,11 @@ from hypothesis.stateful import rule, run_state_machine_as_test
 
 from app.domain.ids import join_ref
 from app.domain.jobs import ENDS, Money
+from app.domain.ledger import Correction
 from app.domain.limits import Limit, Unit, Window
 from app.gateway import Gateway
 from app.services.tokens import TokenRequest
 from app.store import keys
-from app.store.ledger import Correction
 from app.store.limits import read_limits
 from tests.support.books import Adjustment, Books, names_of, starts_at
 from tests.support.job_steps import HOUR_MS, LOSSES, NUMBERS, USERS, JobSteps, some_jobs

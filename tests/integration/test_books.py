@@ -3,7 +3,7 @@
 import pytest
 
 from app.domain.errors import Conflict
-from app.store.ledger import Correction
+from app.domain.ledger import Correction
 from tests.support.hand import Hand
 
 pytestmark = pytest.mark.anyio

@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from app.domain.buying import HELD_SENTENCE
 from app.domain.jobs import Money, Status
 from app.store import keys
-from app.store.buying import FAILURES, HELD_SENTENCE, OPEN_MS
+from app.store.buying import FAILURES, OPEN_MS
 from app.store.slots import QUIET_MS
 from tests.support.emulator import Emulator
 from tests.support.hand import Hand

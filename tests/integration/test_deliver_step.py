@@ -8,9 +8,8 @@ import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from app.domain.deliveries import ATTEMPT_LEASE_MS
-from app.domain.jobs import Status
+from app.domain.jobs import Charge, Status
 from app.store import keys
-from app.store.jobs import Charge
 from app.tasks import cancel_and_wait
 from tests.support.emulator import Emulator
 from tests.support.endpoints import change, chief, endpoint

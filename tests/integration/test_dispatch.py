@@ -4,12 +4,11 @@ import asyncio
 
 import pytest
 
-from app.domain.jobs import Status
+from app.domain.buying import ALL
+from app.domain.jobs import Charge, Status
 from app.store import keys
-from app.store.buying import ALL
 from app.store.due import ENQUEUED_HIDDEN_MS
 from app.store.heartbeats import HEARTBEAT_MS
-from app.store.jobs import Charge
 from app.store.lanes import RUNG
 from app.store.slots import GRANT_MS
 from tests.support.emulator import Emulator

@@ -7,9 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from app.domain.jobs import JobError, Status
+from app.domain.jobs import Charge, JobError, Status
 from app.domain.limits import Limit, Unit, Window
-from app.store.jobs import Charge
 from tests.support import fal_door
 from tests.support.fal_door import MODEL, given, path_of
 from tests.support.fal_storage import picture

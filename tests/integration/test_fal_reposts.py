@@ -6,11 +6,10 @@ import json
 import httpx
 import pytest
 
-from app.domain.jobs import JobError, Priority, Status
+from app.domain.jobs import Charge, JobError, Priority, Status
 from app.domain.limits import Limit, Unit, Window
 from app.services.fal_door import REPOST_MS, FalRequest
 from app.store import keys
-from app.store.jobs import Charge
 from tests.support import fal_door
 from tests.support.callers import another_key, calling, colleague, stranger, token
 from tests.support.endpoints import taken

@@ -13,10 +13,9 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from app.api.well_known import PATHS
-from app.domain.jobs import Job, Status
+from app.domain.jobs import Charge, Job, Status
 from app.fal.signature import Delivery, NotGenuine
 from app.store import keys
-from app.store.jobs import Charge
 from app.store.secrets import SecretStore
 from tests.support.emulator import Emulator
 from tests.support.hand import Hand

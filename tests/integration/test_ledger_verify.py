@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from app.domain.ledger import Correction
 from app.domain.limits import periods
+from app.services.differences import Difference
 from app.services.tokens import TokenRequest
-from app.services.verification import Difference, Verified
+from app.services.verification import Verified
 from app.store import keys
-from app.store.ledger import Correction
 from tests.support.hand import Hand
 from tests.support.refusals import second_account
 from tests.support.stack import Stack

@@ -4,9 +4,8 @@ import asyncio
 
 import pytest
 
-from app.domain.jobs import Money, Status
+from app.domain.jobs import Charge, Money, Status
 from app.store import keys
-from app.store.jobs import Charge
 from tests.support.emulator import Emulator
 from tests.support.hand import DAY_MS, Hand
 from tests.support.redis_server import RedisServer

@@ -2,10 +2,9 @@
 
 import pytest
 
-from app.domain.jobs import Status
+from app.domain.jobs import Charge, Status
+from app.domain.ledger import Entry
 from app.store import keys
-from app.store.entries import Entry
-from app.store.jobs import Charge
 from tests.support.hand import Hand
 from tests.support.older import rewrite_ledger, rewrite_record
 

@@ -6,9 +6,8 @@ from dataclasses import replace
 import pytest
 
 from app.domain.errors import Conflict
-from app.domain.jobs import JobError, Money, Status
+from app.domain.jobs import Charge, JobError, Money, Status
 from app.store import keys
-from app.store.jobs import Charge
 from tests.support.hand import Hand
 
 pytestmark = pytest.mark.anyio

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from app.domain.heartbeats import ROLES
 from app.store import keys
 from app.store.alarms import FORGET_MS, SILENT_MS
 from app.store.connection import connect, disconnect
-from app.store.heartbeats import ROLES
 from tests.support.server import running_server
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until

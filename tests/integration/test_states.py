@@ -5,9 +5,9 @@ from itertools import product
 
 import pytest
 
-from app.domain.jobs import NEXT, Job, Status
+from app.domain.jobs import NEXT, Charge, Job, Status
 from app.store import keys
-from app.store.jobs import Charge, JobStore
+from app.store.jobs import JobStore
 from tests.support.emulator import Emulator
 from tests.support.hand import Hand
 from tests.support.redis_server import RedisServer

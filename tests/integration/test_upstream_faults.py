@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from app.domain.alarms import Alarm
 from app.domain.jobs import Job, Money, Status
 from app.store import keys
-from app.store.alarms import Alarm
 from tests.support.emulator import KLING, Emulator
 from tests.support.hand import Hand
 from tests.support.memory import forget_peak, peak_kb

@@ -7,9 +7,9 @@ from typing import Any
 import httpx
 
 from app.domain.accounts import Scope
-from app.domain.deliveries import ATTEMPT_LEASE_MS, Delivery
+from app.domain.deliveries import ATTEMPT_LEASE_MS, Delivery, Wanted
 from app.store import keys
-from app.store.delivery_log import DEAD, DeliveryLogStore, Wanted
+from app.store.delivery_log import DEAD, DeliveryLogStore
 from app.store.due import ENQUEUED_HIDDEN_MS
 from tests.support.callers import another_key, calling
 from tests.support.hand import Hand

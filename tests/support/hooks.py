@@ -7,10 +7,10 @@ from typing import Any
 
 import httpx
 
+from app.domain.alarms import Alarm
 from app.domain.jobs import Job, Money, Status
 from app.domain.marker import Marker, make_marker
 from app.store import keys
-from app.store.alarms import Alarm
 from tests.support.emulator import Emulator, FalCaller
 from tests.support.hand import Hand
 from tests.support.receiver import Answer, Receiver

@@ -9,10 +9,10 @@ from hypothesis.stateful import initialize, precondition, rule
 
 from app.domain.accounts import Caller
 from app.domain.ids import join_ref
-from app.domain.jobs import ENDS, NEXT, Job, JobError, Priority, Status
+from app.domain.jobs import ENDS, LIVE, NEXT, Charge, Job, JobError, Priority, Status
 from app.store import keys
 from app.store.admission import NewJob
-from app.store.jobs import LIVE, NOW, Charge
+from app.store.jobs import NOW
 from tests.support.books import Bill, Books
 from tests.support.machine import CALM, Machine, nothing
 from tests.support.shaken import Loss

@@ -5,9 +5,8 @@ from typing import Any
 import pytest
 
 from app.domain.fal_addresses import FalHosts
-from app.domain.jobs import Job, Status
+from app.domain.jobs import Charge, Job, Status
 from app.fal.protocol import Result
-from app.store.jobs import Charge
 from workers.finalize import judge
 from workers.poll import MISSING
 

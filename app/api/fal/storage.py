@@ -22,8 +22,8 @@ from app.domain.access import require_scope
 from app.domain.accounts import Caller, Scope
 from app.domain.errors import Malformed, NotFound, Unprocessable
 from app.domain.times import iso
+from app.domain.uploads import Upload
 from app.services.fal_uploads import TOKEN_PREFIX, UNSAID
-from app.store.uploads import Upload
 from app.views.fal import FalCompleted, FalFile, FalPart, FalParts, FalUpload, FalUploadToken
 
 PARTS = 100  # that one upload may have: of 300 KB each for the largest file; fal's clients cut at 10 MB

@@ -16,11 +16,10 @@ from app.api.deps import CurrentCaller, OwnJob, TheGateway
 from app.api.strict_body import StrictBody
 from app.api.v1.webhook_bodies import EventType, EventTypes
 from app.domain.accounts import Caller
-from app.domain.deliveries import MAX_REPLAYED_PER_REQUEST, Status
+from app.domain.deliveries import MAX_REPLAYED_PER_REQUEST, Status, Wanted
 from app.domain.errors import Unprocessable
 from app.gateway import Gateway
 from app.services.delivery_log import DeliveryPage
-from app.store.delivery_log import Wanted
 from app.views.webhooks import (
     DeliveryList,
     DeliveryView,
