@@ -1,19 +1,21 @@
 """Event streams over HTTP: the one way in which they begin, go on and end."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import pydantic_core
 import structlog
 from fastapi import Request
 from fastapi.responses import StreamingResponse
+from fastapi.sse import format_sse_event
 from starlette.types import Receive, Scope, Send
 
 from app.api.problems import LONGEST_PATH
 from app.domain.accounts import Caller
 from app.domain.errors import FilmgateError
+from app.domain.events import Event, Notice
 from app.gateway import Gateway
-from app.services.watch import until_closed
 
 MEDIA_TYPE = "text/event-stream"
 HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
@@ -40,9 +42,15 @@ async def live(
         OverLimit: the caller has too many streams open.
     """
     owner.accounts.streams.require_room(caller)
-    chunks = _written(until_closed(frames, owner.accounts.streams.watching(caller)), write)
+    chunks = _written(owner.accounts.streams.until_closed(caller, frames), write)
     first = await anext(chunks, b"")
     return _Live(_in_order(first, chunks, request.scope["path"]), chunks, headers)
+
+
+def told(event: Event | Notice, view: Mapping[str, Any]) -> bytes:
+    """The event on the wire, as its view shows it."""
+    data = pydantic_core.to_json(view).decode()
+    return format_sse_event(event=event.type, data_str=data, id=event.id, retry=RETRY_MS)
 
 
 class _Live(StreamingResponse):

@@ -1,16 +1,14 @@
 """The feed: a team's events in order, by pages for consumers that poll, and live for those that stay."""
 
-import asyncio
 import re
-import time
-from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from functools import partial
 
 from app.domain.access import require_scope, sees
 from app.domain.accounts import Caller, Scope
 from app.domain.errors import Code, Malformed
 from app.domain.events import Event, Notice
-from app.services.watch import PING_S
+from app.services.live import Frame, Frames, onward
 from app.store.events import PAGE, EventStore, order
 
 BEGINNING = "0-0"  # before the oldest event
@@ -25,18 +23,6 @@ class FeedPage:
     events: list[Event | Notice]
     next_cursor: str
     has_more: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What a watcher of the feed is told: an event, or that all is well; `cursor` is where to go on after it.
-
-    `reset`: some of what came after the watcher's own cursor is forgotten.
-    """
-
-    cursor: str
-    event: Event | Notice | None = None
-    reset: bool = False
 
 
 class Feed:
@@ -68,60 +54,33 @@ class Feed:
                 return FeedPage(found, seen, has_more=False)
         return FeedPage(found, seen, has_more=True)
 
-    def follow(self, caller: Caller, *, cursor: str | None) -> AsyncGenerator[Told, None]:
+    def follow(self, caller: Caller, *, cursor: str | None) -> Frames:
         """Events from the cursor on, then what comes, until the watcher goes; Malformed before it begins."""
         return self._follow(caller, _checked(caller, cursor))
 
-    async def _follow(self, caller: Caller, cursor: str | None) -> AsyncGenerator[Told, None]:
+    async def _follow(self, caller: Caller, cursor: str | None) -> Frames:
         """What a watcher is told.
 
         1. subscribe first, so that nothing falls between reading and listening
         2. say where the watcher stands: at its cursor; without one, at the newest event
-        3. what came since; then what comes, with a ping when nothing does; after dropped events, read again
+        3. what came since, then what comes
         """
         async with self._events.live(caller.team) as queue:
             standing = await self._beginning(caller.team, cursor)
             yield standing
-            cursor, quiet_since = standing.cursor, time.monotonic()
-            while True:
-                async for event in self._since(caller.team, cursor):
-                    cursor = event.id
-                    if _may_see(caller, event):
-                        yield Told(cursor, event)
-                        quiet_since = time.monotonic()
-                lost = False
-                while not lost:
-                    try:
-                        coming = await asyncio.wait_for(queue.get(), quiet_since + PING_S - time.monotonic())
-                    except TimeoutError:
-                        yield Told(cursor)
-                        quiet_since = time.monotonic()
-                        continue
-                    lost = coming is None
-                    if coming is not None and order(coming.id) > order(cursor):
-                        cursor = coming.id
-                        if _may_see(caller, coming):
-                            yield Told(cursor, coming)
-                            quiet_since = time.monotonic()
+            wanted = partial(_may_see, caller)
+            async for frame in onward(self._events, queue, caller.team, standing.cursor, wanted=wanted):
+                yield frame
 
-    async def _beginning(self, team: str, cursor: str | None) -> Told:
+    async def _beginning(self, team: str, cursor: str | None) -> Frame:
         """Where to begin. What is left of a forgotten past is told; a cursor of another store begins now."""
         newest = await self._events.newest_id(team)
         if cursor is None:
-            return Told(newest)
+            return Frame(newest)
         if order(cursor) > order(newest):
-            return Told(newest, reset=True)
+            return Frame(newest, reset=True)
         known = cursor in {newest, BEGINNING} or await self._events.remembers(team, cursor)
-        return Told(cursor, reset=not known)
-
-    async def _since(self, team: str, cursor: str) -> AsyncGenerator[Event | Notice, None]:
-        while True:
-            stretch = await self._events.after(team, cursor)
-            for event in stretch.events:
-                yield event
-            if not stretch.more:
-                return
-            cursor = stretch.last_id or cursor
+        return Frame(cursor, reset=not known)
 
 
 def _checked(caller: Caller, cursor: str | None) -> str | None:

@@ -20,10 +20,11 @@ from app.domain.ids import join_ref
 from app.domain.jobs import LIVE, Job, Status
 from app.domain.limits import LimitState
 from app.registry.pricing import Quote
+from app.services.live import Frames
 from app.services.refusals import refusal
 from app.services.requests import JobRequest, Requests
 from app.services.store_disk import StoreDisk
-from app.services.watch import Frames, Watch
+from app.services.watch import Watch
 from app.store.accounts import name_of
 from app.store.admission import AdmissionStore, Admitted, Answer, Gone, KeyReusedFor, NewJob, Refused
 from app.store.jobs import NOW, JobStore

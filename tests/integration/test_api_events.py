@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.services.watch import PING_S
+from app.services.live import PING_S
 from tests.support.emulator import Emulator
 from tests.support.hand import Hand, job_in
 from tests.support.redis_server import RedisServer

@@ -11,8 +11,7 @@ import pytest
 
 from app.domain.accounts import USER_SCOPES, Scope
 from app.domain.limits import Limit, Unit, Window
-from app.services.feed import Told
-from app.services.watch import PING_S
+from app.services.live import PING_S, Frame
 from app.store import keys
 from app.store.events import BACKLOG
 from tests.support.callers import another_key, calling, colleague, token
@@ -185,7 +184,7 @@ async def test_a_slow_follower_misses_nothing(hand: Hand) -> None:
     for _ in range(total):
         pipe.xadd(name, row)
     ids = await pipe.execute()
-    found: list[Told] = []
+    found: list[Frame] = []
     while len(found) < total:
         found.append(await asyncio.wait_for(anext(told), 10))
         if len(found) == 1:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -210,13 +210,17 @@ async def test_a_key_and_its_browser_tokens_have_five_hundred_streams_together(s
     key = await stack.gateway.accounts.authenticate(stack.account.key)
     streams = stack.gateway.accounts.streams
     pages = [replace(key, digest=f"page {number}") for number in range(TOGETHER // EACH)]
+
+    async def quiet() -> AsyncGenerator[str, None]:
+        yield "begun"
+
     async with contextlib.AsyncExitStack() as all_open:
         for page in pages:
             for _ in range(EACH):
                 streams.require_room(page)
-                last = contextlib.AsyncExitStack()
-                await all_open.enter_async_context(last)
-                await last.enter_async_context(streams.watching(page))
+                last = streams.until_closed(page, quiet())
+                await all_open.enter_async_context(contextlib.aclosing(last))
+                assert await anext(last) == "begun"
         one_more = replace(key, digest="one more page")
         for caller in (key, one_more):
             with pytest.raises(OverLimit, match="500 event streams"):

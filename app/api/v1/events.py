@@ -1,6 +1,5 @@
 """The team's events over HTTP: by pages for consumers that poll, live for those that stay."""
 
-import json
 from functools import partial
 from typing import Annotated
 
@@ -10,8 +9,8 @@ from fastapi.sse import format_sse_event
 
 from app.api.answers import LIVE
 from app.api.deps import CurrentCaller, LastEventId, TheGateway
-from app.api.live import MEDIA_TYPE, RETRY_MS, live
-from app.services.feed import Told
+from app.api.live import MEDIA_TYPE, RETRY_MS, live, told
+from app.services.live import Frame
 from app.views.events import EventPage, event_view, listed_event
 
 router = APIRouter(prefix="/v1", tags=["events"])
@@ -43,11 +42,10 @@ async def list_events(
     return JSONResponse(view, headers={"Cache-Control": "no-store", "Vary": "Accept"})
 
 
-async def _frame(base_url: str, told: Told) -> bytes:
+async def _frame(base_url: str, frame: Frame) -> bytes:
     """One thing on the wire. A ping's id moves the watcher's cursor, past what is not for them, and is no event."""
-    if told.event is None:
-        if told.reset:
-            return format_sse_event(event="reset", data_str="{}", id=told.cursor, retry=RETRY_MS)
-        return format_sse_event(comment="ping", id=told.cursor, retry=RETRY_MS)
-    data = json.dumps(event_view(told.event, base_url=base_url), ensure_ascii=False, separators=(",", ":"))
-    return format_sse_event(event=told.event.type, data_str=data, id=told.cursor, retry=RETRY_MS)
+    if frame.event is None:
+        if frame.reset:
+            return format_sse_event(event="reset", data_str="{}", id=frame.cursor, retry=RETRY_MS)
+        return format_sse_event(comment="ping", id=frame.cursor, retry=RETRY_MS)
+    return told(frame.event, event_view(frame.event, base_url=base_url))

@@ -32,15 +32,16 @@ from app.api.deps import (
 )
 from app.api.holding import held
 from app.api.limit_headers import limit_headers
-from app.api.live import RETRY_MS, live
+from app.api.live import live, told
 from app.api.reads import Reads, query, reads
 from app.api.v1.bodies import JobBody
 from app.domain.accounts import Caller
 from app.domain.errors import Code, Conflict, StoreUnavailable, Unprocessable
+from app.domain.events import Event
 from app.domain.jobs import Job, Status
 from app.gateway import Gateway
 from app.services.listing import Filter
-from app.services.watch import Frame
+from app.services.live import Frame
 from app.views.events import job_event
 from app.views.jobs import JobPage, JobView, QuoteView, job_view, quote_view
 
@@ -231,7 +232,7 @@ async def job_events(
 
 async def _on_the_wire(owner: Gateway, frame: Frame) -> bytes:
     """One thing a watcher is told: a ping is a comment, a reset comes before the present state."""
-    if frame.event is None:
+    if not isinstance(frame.event, Event):
         return format_sse_event(comment="ping")
     job = frame.event.job
     view = job_event(
@@ -240,8 +241,7 @@ async def _on_the_wire(owner: Gateway, frame: Frame) -> bytes:
         queue_position=await owner.jobs.position(job),
         upstream_paused=await _paused(owner, job),
     )
-    data = pydantic_core.to_json(view).decode()
-    event = format_sse_event(event=frame.event.type, id=frame.event.id, retry=RETRY_MS, data_str=data)
+    event = told(frame.event, view)
     return format_sse_event(event="reset", data_str="{}") + event if frame.reset else event
 
 
