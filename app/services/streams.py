@@ -46,17 +46,16 @@ class Streams:
         async with aclosing(frames), self._revocation.watching(caller) as closed:
             with self._counted(caller):
                 closing = asyncio.create_task(closed.wait())
-                coming: asyncio.Task[T | None] | None = None
+                coming: asyncio.Task[tuple[T, ...]] | None = None
                 try:
                     while True:
                         coming = asyncio.create_task(_next(frames))
                         await asyncio.wait({coming, closing}, return_when=asyncio.FIRST_COMPLETED)
                         if closed.is_set():
                             return
-                        frame = coming.result()
-                        if frame is None:
+                        if not (found := coming.result()):
                             return
-                        yield frame
+                        yield found[0]
                 finally:
                     with anyio.CancelScope(shield=True):  # the watcher's own task may be being cancelled
                         await cancel_and_wait(*({closing} if coming is None else {closing, coming}))
@@ -74,6 +73,8 @@ class Streams:
                     del self._open[name]
 
 
-async def _next(frames: AsyncGenerator[T, None]) -> T | None:
-    """The next frame; None at the end, as a task cannot raise StopAsyncIteration."""
-    return await anext(frames, None)
+async def _next(frames: AsyncGenerator[T, None]) -> tuple[T, ...]:
+    """The next frame, which may be None; nothing at the end."""
+    async for frame in frames:
+        return (frame,)
+    return ()

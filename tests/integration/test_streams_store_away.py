@@ -178,6 +178,7 @@ async def test_a_quiet_stream_outlives_a_restart_of_the_store(place: Place) -> N
     following = [asyncio.create_task(follow(path, headers, begun[path])) for path, headers in streams.items()]
     await asyncio.gather(*(one.wait() for one in begun.values()))
     place.stack.redis.kill()
+    await asyncio.sleep(1.5)  # at fal's door the store is asked in vain meanwhile
     place.stack.redis.start()
 
     async def canceled() -> bool:
