@@ -74,6 +74,8 @@ async def served(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -
 @pytest.fixture
 async def place(served: Served, emulator: Emulator) -> AsyncIterator[Place]:
     """The same with an empty store, which may be killed, and an empty log."""
+    if not served.redis.running:  # a test failed in the middle
+        served.redis.start()
     served.redis.flush()
     served.log.write_text("")
     async with open_stack(served.redis, emulator) as stack:
