@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.telemetry import TelemetryConfig
 
@@ -18,6 +18,7 @@ from app.api.fal import hooks, proxy, queue, run, storage
 from app.api.middleware import Entrance
 from app.api.overload import Gate
 from app.api.problems import add_problem_handlers
+from app.api.query import known_query
 from app.api.replies import HeadIsGet, ReplyHeaders
 from app.api.stopping import STOPPING
 from app.api.v1 import deliveries, events, files, jobs, me, models, tokens, usage, webhook_endpoints
@@ -95,6 +96,7 @@ def create_app(settings: Settings) -> FastAPI:
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
+        dependencies=[Depends(known_query)],
         redirect_slashes=False,  # a redirect would be built from the caller's Host header
         generate_unique_id_function=lambda route: route.name,
         telemetry=TRACING_OFF,

@@ -6,11 +6,11 @@ where no key is needed, values that can be sent as they stand, and what is sent 
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
+from functools import cache, partial
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import RouteContext, iter_route_contexts
 from pydantic import TypeAdapter
@@ -26,6 +26,7 @@ from app.views.problems import Problem
 
 Document = dict[str, Any]
 
+FAL_DOCUMENT = "/fal/openapi.json"
 SCHEMAS = "#/components/schemas/"
 SECURITY = {
     "Bearer": {"type": "http", "scheme": "bearer", "description": "A Filmgate key: `fg_live_…`"},
@@ -90,18 +91,22 @@ SIGNED = [
 
 def add_documents(app: FastAPI, *, base_url: str) -> None:
     """Serve both documents to everybody; each is drawn when it is first asked for, which takes half a second."""
-    app.add_route("/openapi.json", _reader(lambda: native_document(app, base_url=base_url)))
-    app.add_route("/fal/openapi.json", _reader(lambda: fal_document(app, base_url=base_url)))
+    documents = {"/openapi.json": native_document, FAL_DOCUMENT: fal_document}
+    for path, drawn in documents.items():
+        app.add_api_route(path, _reader(partial(drawn, app, base_url=base_url)), include_in_schema=False)
 
 
-def _reader(draw: Callable[[], Document]) -> Callable[[Request], Response]:
+def _reader(draw: Callable[[], Document]) -> Callable[[], Response]:
     """A route for a thread, as the framework gives those that are no coroutine."""
 
     @cache
     def content() -> bytes:
         return json.dumps(draw(), ensure_ascii=False).encode()
 
-    return lambda _: Response(content(), media_type="application/json")
+    def read() -> Response:
+        return Response(content(), media_type="application/json")
+
+    return read
 
 
 def native_document(app: FastAPI, *, base_url: str) -> Document:

@@ -1,13 +1,12 @@
 """What an error code means, at the address that problems name as their type."""
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 
 from app.api.answers import refusals
-from app.api.deps import known_query
 from app.domain.errors import Code, NotFound
 from app.views.operations import CodeView
 
-router = APIRouter(dependencies=[Depends(known_query)], tags=["operations"])
+router = APIRouter(tags=["operations"])
 
 
 @router.get("/problems/{slug}", responses=refusals(404), summary="What an error code means")

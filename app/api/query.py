@@ -3,41 +3,64 @@
 A filter that is misspelt would otherwise be left out, and a script that revokes what it lists would list every key.
 """
 
+from collections.abc import Iterable, Sequence
 from typing import Any, get_args, get_origin
 
 from fastapi import Request
 
+from app.api.document import FAL_DOCUMENT
 from app.api.reads import read_by, with_dependencies
 from app.domain.errors import LONGEST_NAME_SHOWN, Unprocessable, Violation
 
 SHOWN = 20  # parameters that one refusal names
-_of_endpoint: dict[Any, dict[str, bool]] = {}  # what each route reads, worked out once
 LENIENT = "/fal/"  # fal's own doors drop what they do not know, as fal does, and say so: app/api/fal_dropped.py
+_of_endpoint: dict[Any, dict[str, bool]] = {}  # what each route reads, worked out once
 
 
-def require_known_query(request: Request) -> None:
-    """Unprocessable for a parameter that the route does not declare, and for a second value where it reads one."""
-    if not request.scope["query_string"] or request.scope["path"].startswith(LENIENT):
+async def known_query(request: Request) -> None:
+    """Unprocessable for a parameter that the route does not declare, and for a second value where it reads one.
+
+    For every route, the probes and the pages too: none of them has a reader who is served by a parameter that does
+    nothing, and a load balancer calls the address that it was given.
+    """
+    path = request.scope["path"]
+    if not request.scope["query_string"] or (path.startswith(LENIENT) and path != FAL_DOCUMENT):
         return
     route = request.scope["route"]
     if route.endpoint not in _of_endpoint:
         _of_endpoint[route.endpoint] = _declared(route)
     declared = _of_endpoint[route.endpoint]
     seen: set[str] = set()
-    found: dict[str, Violation] = {}
+    unknown: dict[str, Violation] = {}
+    repeated: dict[str, Violation] = {}
     for name, _ in request.query_params.multi_items():
         known = name if name in declared else _family(name, declared)
         if known is None:
-            found.setdefault(name, _violation(name, "unknown_parameter", "This parameter is not known here."))
+            unknown[name] = _violation(name, "unknown_parameter", "This parameter is not known here.")
         elif name in seen and not declared[known]:
-            found.setdefault(name, _violation(name, "given_twice", "This parameter is given more than once."))
+            repeated[name] = _violation(
+                name, "given_twice", "This parameter is given more than once; give it once."
+            )
         seen.add(name)
-    if found:
-        shown = list(found.values())[:SHOWN]
-        names = ", ".join(violation.pointer.removeprefix("/query/") for violation in shown)
-        known_names = ", ".join(sorted(declared)) or "none"
-        sentence = f"The query cannot be read: {names}. This route knows {known_names}."
-        raise Unprocessable(sentence, violations=tuple(shown))
+    if unknown or repeated:
+        found = [*unknown.values()][:SHOWN], [*repeated.values()][:SHOWN]
+        raise Unprocessable(_sentence(*found, declared), violations=(*found[0], *found[1]))
+
+
+def _sentence(unknown: Sequence[Violation], repeated: Sequence[Violation], declared: Iterable[str]) -> str:
+    """What is wrong with the query, and what to do."""
+    sentences = []
+    if unknown:
+        known = ", ".join(sorted(declared))
+        remedy = f"it knows {known}" if known else "it takes none"
+        sentences.append(f"This route does not know the query parameter {_names(unknown)}; {remedy}.")
+    if repeated:
+        sentences.append(f"The query parameter {_names(repeated)} is given more than once; give it once.")
+    return " ".join(sentences)
+
+
+def _names(found: Iterable[Violation]) -> str:
+    return ", ".join(violation.pointer.removeprefix("/query/") for violation in found)
 
 
 def _family(name: str, declared: dict[str, bool]) -> str | None:

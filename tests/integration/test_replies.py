@@ -135,6 +135,26 @@ async def test_a_reference_that_is_switched_off_is_not_there(redis_server: Redis
 
 # --- the query ---------------------------------------------------------------------------------------------------
 
+FALS_DOCUMENT = "/fal/openapi.json"  # under an address of fal's, and none of fal's doors
+PARTS = re.compile(r"{[^}]+}")
+
+
+async def test_every_route_refuses_a_parameter_that_it_does_not_know(stack: Stack) -> None:
+    """Probes, pages and documents too: 422 with its name. Fal's doors are in test_fal_dropped.py."""
+    app = stack.api._transport.app  # type: ignore[attr-defined]  # httpx types the transport as its base class
+    routes = [route.split(" ", 1) for route in sorted(routes_of(app))]
+    native = [(method, path) for method, path in routes if not path.startswith("/fal/") or path == FALS_DOCUMENT]
+    misses = []
+    async with calling(stack, ADMIN_KEY) as admin, nothing_changes(stack):
+        for method, path in native:
+            api = admin if path.startswith("/v1/admin/") else stack.api
+            reply = await api.request(method, PARTS.sub("x", path), params={"no_such": "1"})
+            if reply.status_code != 422 or (method != "HEAD" and "parameter no_such" not in reply.text):
+                misses.append(f"{method} {path}: {reply.status_code} {reply.text[:100]}")
+    assert misses == []
+    assert len(native) > 60
+
+
 UNKNOWN = {
     "/v1/jobs?state=failed": ["state"],
     "/v1/jobs?created_after=1&user=nobody": ["created_after", "user"],
@@ -172,6 +192,18 @@ async def test_an_unknown_parameter_is_refused_by_its_name(stack: Stack, address
         assert_problem(reply, 422, "invalid_input")
         assert [error["pointer"] for error in reply.json()["errors"]] == [f"/query/{n}" for n in UNKNOWN[address]]
         assert all(name in reply.json()["detail"] for name in UNKNOWN[address])
+
+
+async def test_a_parameter_that_is_given_twice_is_said_to_be(stack: Stack) -> None:
+    """Which, and what to do; beside it, what the route does not know, and what it knows."""
+    reply = await stack.api.get("/v1/models?page=1&b=2")
+    expected = "This route does not know the query parameter page, b; it takes none."
+    assert assert_problem(reply, 422, "unknown_parameter")["detail"] == expected
+    reply = await stack.api.get("/v1/events?limit=1&limit=2&after=1-1")
+    assert assert_problem(reply, 422, "given_twice")["detail"] == (
+        "This route does not know the query parameter after; it knows cursor, limit. "
+        "The query parameter limit is given more than once; give it once."
+    )
 
 
 async def test_what_changes_something_reads_its_query_as_strictly(stack: Stack) -> None:
