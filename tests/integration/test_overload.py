@@ -12,7 +12,7 @@ import pytest
 from redis.asyncio import Redis
 from starlette.types import Receive, Scope, Send
 
-from app.api.overload import USUAL, Bounds, Gate
+from app.api.overload import TURN, USUAL, Bounds, Gate
 from app.api.shedding import Plain, plain
 from app.main import create_app
 from app.store import keys
@@ -206,6 +206,30 @@ async def test_who_leaves_the_line_leaves_no_gap() -> None:
         assert await gate.end() == [200] * 6
 
 
+async def test_a_place_that_is_given_to_one_who_leaves_is_the_next_ones() -> None:
+    """Given and left in the same moment: it is not lost."""
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def work(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        if not begun.is_set():
+            begun.set()
+            await go_on.wait()
+            scope[TURN].give_back()
+            calls[1].cancel()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    transport = httpx.ASGITransport(app=Gate(work, base_url=BASE, bounds=Bounds(write=1, last_resort_s=60)))
+    async with httpx.AsyncClient(transport=transport, base_url=BASE) as web:
+        calls = [asyncio.create_task(web.request(*SUBMIT)) for _ in range(3)]
+        for _ in range(50):
+            await asyncio.sleep(0)
+        go_on.set()
+        answers = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 10)
+    assert [getattr(one, "status_code", type(one)) for one in answers] == [200, asyncio.CancelledError, 200]
+
+
 HEAD = b"POST /v1/jobs HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer x\r\n"
 
 
@@ -228,7 +252,8 @@ ODD = {
     "an empty length": HEAD + b"Content-Length: \r\n\r\n",
     "a length with a sign": HEAD + b"Content-Length: +1\r\n\r\n",
     "a space before the colon": HEAD + b"Transfer-Encoding : chunked\r\n\r\n",
-    "a bare line feed": HEAD + b"A: b\nTransfer-Encoding: chunked\r\n\r\n",
+    "a bare line feed": HEAD + b"A: b\nC: d\r\n\r\n",
+    "a call through the proxy": HEAD + b"X-Fal-Target-URL: https://queue.fal.run/a\r\n\r\n",
     "a folded line": HEAD + b"A: b\r\n Transfer-Encoding: chunked\r\n\r\n",
     "a long body": HEAD + b"Content-Length: 10000\r\n\r\n",
     "waits for a word": HEAD + b"Expect: 100-continue\r\n\r\n",
