@@ -39,7 +39,7 @@ async def test_only_a_newer_versions_list_lets_a_start_go_on(stack: Stack, tmp_p
     async with running_server(settings, log=log), stack.workers(**{NAME: "1"}):
         said = [json.loads(line) for line in log.read_text().splitlines()]
         assert [NAME] in [line.get("names") for line in said if line["level"] == "warning"]
-        assert "FILMGATE_PORT" in await names.newer_than("0.0.1")  # what the server wrote down for older ones
+        assert "FILMGATE_HOST" in await names.newer_than("0.0.1")  # what the server wrote down for older ones
         assert NAME not in await names.newer_than(NEWER)
     told = await run_command("teams", "list", "--json", environment=clean_environment(**settings))
     assert (told.returncode, len(json.loads(told.stdout))) == (0, 1)

@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from app.domain.errors import StoreUnavailable
+from app.settings import load_settings
+from app.store import keys
 from tests.support.emulator import Emulator
-from tests.support.redis_server import RedisServer
+from tests.support.redis_server import RedisServer, free_port
 from tests.support.stack import Stack, bought_after_s, open_stack
 from tests.support.waiting import wait_until
 from tests.support.workers import Workers
+from workers.supervisor import Supervisor
 
 pytestmark = pytest.mark.anyio
 
@@ -108,3 +112,14 @@ async def test_a_host_says_once_what_its_store_cannot_promise(fragile: Stack, tm
     said = [json.loads(line) for line in log.read_text("utf-8").splitlines() if line.startswith("{")]
     warned = [line["process"] for line in said if line["event"] == "store.not_durable"]
     assert warned == ["supervisor"]
+
+
+async def test_a_lane_whose_doorbell_could_not_be_rung_does_not_stay_dark(stack: Stack) -> None:
+    """RQ's own connection failed: the next to try need not wait for the two seconds of a ring that is lost."""
+    elsewhere = load_settings({**stack.environment, "FILMGATE_REDIS_URL": f"redis://127.0.0.1:{free_port()}"})
+    stores = stack.gateway.stores
+    supervisor = Supervisor(elsewhere, stores)  # whose bell is connected to nobody
+    assert await stores.lanes.ring(0)
+    with pytest.raises(StoreUnavailable):
+        await supervisor._enqueue(0)
+    assert await stores.redis.pttl(keys.lane(0)) <= 1
