@@ -71,6 +71,16 @@ class _ForRQ:
     the interrupted one; a worker that was told to stop in its blocking read then waited for its answers in vain.
     """
 
+    def send_packed_command(self, *args: Any, **options: Any) -> Any:
+        """As redis-py sends; but what was closed stays closed until the pool hands it out again.
+
+        After an answer that did not come, a transaction of redis-py's says twice that it watches nothing any more,
+        and opens the connection for it: to the server of before, without a question to the sentinels.
+        """
+        if self._sock is None:  # type: ignore[attr-defined]  # of the class beside it
+            raise RedisConnectionError("The connection was closed.")
+        return super().send_packed_command(*args, **options)  # type: ignore[misc]  # likewise
+
     def read_response(self, *args: Any, **options: Any) -> Any:
         """As redis-py reads, with the default of its other connections."""
         try:

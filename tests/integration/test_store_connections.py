@@ -8,7 +8,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
 
 from app.domain.errors import StoreUnavailable
 from app.store.connection import Client, connect, connect_rq, disconnect, store_errors
@@ -116,3 +118,31 @@ async def test_to_rq_a_primary_without_its_replica_is_away(redis_server: RedisSe
         assert rq_client.get("film") == b"1"
         assert rq_client.set("film", "3", ex=60)
     await disconnect(client)
+
+
+def test_a_primary_that_stands_still_costs_rq_one_wait(sentinel: int) -> None:
+    """In a transaction too, and whatever else was open: the next command goes to whom sentinels name by then."""
+    wait_s = 2.0
+    with (
+        RedisServer() as still,
+        RedisServer() as other,
+        Redis(port=sentinel, decode_responses=True) as sentinels,
+        connect_rq(f"sentinel://127.0.0.1:{sentinel}/reels", timeout=wait_s) as client,
+    ):
+        sentinels.sentinel_monitor("reels", "127.0.0.1", still.port, 1)
+        with client.pipeline() as one, client.pipeline() as another:
+            one.watch("film")
+            another.watch("film")
+        with client.pipeline() as transaction:
+            transaction.watch("film")
+            transaction.multi()
+            transaction.set("film", "1")
+            still.freeze()
+            began = time.monotonic()
+            with pytest.raises(RedisError):
+                transaction.execute()
+        assert time.monotonic() - began < 2 * wait_s
+        sentinels.sentinel_remove("reels")
+        sentinels.sentinel_monitor("reels", "127.0.0.1", other.port, 1)
+        assert client.set("film", "2")
+        assert other.command("GET", "film") == b"$1\r\n2\r\n"
