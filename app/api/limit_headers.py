@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from app.domain.limits import LimitState, Unit, Window
+from app.domain.limits import LENGTH_MS, LimitState, Unit, Window
 
-SECONDS = {Window.MINUTE: 60, Window.HOUR: 3600, Window.DAY: 86_400, Window.MONTH: 2_592_000}
 QUOTA_UNITS = {
     Unit.JOBS: "requests",
     Unit.SUBMITS: "requests",
@@ -25,7 +24,7 @@ def limit_headers(limits: Sequence[LimitState]) -> dict[str, str]:
     for limit in limits:
         name = f'"{limit.owner}-{limit.unit}-{limit.window}"'
         quota_unit = "concurrent-requests" if limit.window is Window.CONCURRENT else QUOTA_UNITS[limit.unit]
-        window = f";w={SECONDS[limit.window]}" if limit.window in SECONDS else ""
+        window = f";w={LENGTH_MS[limit.window] // 1000}" if limit.window in LENGTH_MS else ""
         policies.append(f'{name};q={limit.amount};qu="{quota_unit}"{window}')
         reset = "" if limit.resets_ms is None else f";t={max(0, -(-(limit.resets_ms - limit.now_ms) // 1000))}"
         states.append(f"{name};r={limit.left}{reset}")

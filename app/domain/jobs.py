@@ -137,6 +137,7 @@ class Job:
     trace_id: str | None = None
     erased: bool = False
     token: str | None = None  # the browser token that asked for it
-    periods: str = field(
-        default="", compare=False
-    )  # beginnings of the calendar periods that its money counts in, frozen at admission
+    # The beginnings of the calendar periods that its money counts in, frozen at admission (app/domain/starts.py);
+    # `periods` are those of four windows as older versions wrote and read them.
+    starts: str = field(default="", compare=False)
+    periods: str = field(default="", compare=False)

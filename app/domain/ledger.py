@@ -3,15 +3,16 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from app.domain.starts import Starts
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One movement of money, in micro-dollars.
 
     `reserve`, `settle`, `release` and `dispute` are a job's whole amount; `correction` is a difference, and may be
-    negative; `credit` is the team's. The last two may be about no job. `periods` are the eight beginnings (ms) of
-    the team's and the gateway's minute, hour, day and month that the entry counts in; none for a correction about
-    no job, which counts in total only.
+    negative; `credit` is the team's. The last two may be about no job. `starts` are the calendar periods that the
+    entry counts in; none for a correction about no job, which counts in total only.
     """
 
     id: str
@@ -26,7 +27,7 @@ class Entry:
     at_ms: int
     admitted_ms: int
     price_version: str
-    periods: tuple[int, ...]
+    starts: Starts
     reason: str
 
 

@@ -5,15 +5,18 @@ A limit counts one unit in one window. Calendar windows and `total` count jobs, 
 amount, then one each time an even pace allows.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
+from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
 from app.domain.money import LIMIT_MICRO, format_usd
 from app.domain.times import iso
+
+DAY_MS = 86_400_000
 
 
 class Unit(StrEnum):
@@ -26,7 +29,7 @@ class Unit(StrEnum):
 
 
 class Window(StrEnum):
-    """Over which time; the first four begin with the calendar of the team's time zone."""
+    """Over which time; minute to month begin with the calendar of the team's time zone."""
 
     MINUTE = "minute"
     HOUR = "hour"
@@ -46,7 +49,21 @@ class Owner(StrEnum):
     TOKEN = "token"  # noqa: S105  a word, not a secret
 
 
-CALENDAR = (Window.MINUTE, Window.HOUR, Window.DAY, Window.MONTH)
+LENGTH_MS = {  # the usual one; a day may have 23 hours and a month 28 days
+    Window.MINUTE: 60_000,
+    Window.HOUR: 3_600_000,
+    Window.DAY: DAY_MS,
+    Window.MONTH: 30 * DAY_MS,
+}
+CALENDAR = tuple(LENGTH_MS)
+# How long a period's sums are kept after its end. Money that comes back to an older one changes no limit.
+KEPT_MS = {
+    Window.MINUTE: 600_000,
+    Window.HOUR: DAY_MS,
+    Window.DAY: 40 * DAY_MS,
+    Window.MONTH: 400 * DAY_MS,
+}
+ADJUSTED_KEPT_MS = 40 * DAY_MS  # the same at least, where a credit or a change of time zone began them
 COUNTED = frozenset({Unit.JOBS, Unit.USD, Unit.VIDEO_SECONDS})
 UNITS: dict[Window, frozenset[Unit]] = {
     Window.MINUTE: COUNTED | {Unit.SUBMITS},
@@ -171,18 +188,19 @@ def unique(limits: Iterable[Limit]) -> tuple[Limit, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Periods:
-    """The calendar windows that hold one moment: where each begins and ends, in Unix milliseconds.
+class Period:
+    """A calendar window at one moment, in Unix milliseconds: its beginning, and the end, which is not in it."""
 
-    The order is that of CALENDAR. Periods of a team follow its time zone, those of the whole gateway UTC.
-    """
+    start_ms: int
+    end_ms: int
 
-    starts: tuple[int, ...]
-    ends: tuple[int, ...]
+
+# Each of CALENDAR at one moment. Periods of a team follow its time zone, those of the whole gateway UTC.
+Periods = Mapping[Window, Period]
 
 
 def periods(now_ms: int, zone: str) -> Periods:
-    """The minute, hour, day and month of that time zone that hold `now_ms`. A day may have 23 or 25 hours."""
+    """The periods of that time zone that hold `now_ms`. A day may have 23 or 25 hours."""
     return _periods(now_ms // 60_000, zone)
 
 
@@ -195,18 +213,24 @@ def _periods(minute: int, zone: str) -> Periods:
     # Hours are counted from the zone's offset and not from its clock, which says 02:00 twice in autumn.
     offset_ms = int((here.utcoffset() or timedelta()).total_seconds() * 1000)
     hour = start - (start + offset_ms) % 3_600_000
-    midnight = here.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
-    first = midnight.replace(day=1)
-    days = (_ms(midnight), _ms((midnight.replace(tzinfo=None) + timedelta(days=1)).replace(tzinfo=place)))
-    following = (first.replace(tzinfo=None) + timedelta(days=32)).replace(day=1, tzinfo=place)
-    return Periods(
-        starts=(start, hour, days[0], _ms(first)),
-        ends=(start + 60_000, hour + 3_600_000, days[1], _ms(following)),
+    today = here.date()
+    first = today.replace(day=1)
+    dates = {
+        Window.DAY: (today, today + timedelta(days=1)),
+        Window.MONTH: (first, (first + timedelta(days=32)).replace(day=1)),
+    }
+    return MappingProxyType(
+        {
+            Window.MINUTE: Period(start, start + 60_000),
+            Window.HOUR: Period(hour, hour + 3_600_000),
+            **{window: Period(*(_midnight(day, place) for day in days)) for window, days in dates.items()},
+        }
     )
 
 
-def _ms(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)
+def _midnight(day: date, place: ZoneInfo) -> int:
+    """When the day begins there: the first of two midnights, and the change where clocks skip it."""
+    return int(datetime(day.year, day.month, day.day, tzinfo=place).timestamp() * 1000)
 
 
 def known_zone(name: str) -> str:

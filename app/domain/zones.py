@@ -8,7 +8,7 @@ really asked for since it began, under whatever zone (`Share`).
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from app.domain.limits import CALENDAR, Periods, Window
+from app.domain.limits import Periods, Window
 
 Stretches = dict[Window, dict[int, int]]  # by the beginning of a period (ms): until when all of it counts (ms)
 
@@ -32,12 +32,14 @@ class Amount:
 class Bought:
     """A job as the ledger has it now: whose, when admitted, in which of the team's periods, how much it counts.
 
+    `starts` are the periods' beginnings (ms); a window that is younger than the job has none.
+
     `open`: its money is put aside still, and may come back.
     """
 
     user: str
     admitted_ms: int
-    starts: tuple[int, ...]
+    starts: Mapping[Window, int]
     amount: Amount
     open: bool = True
 
@@ -57,10 +59,10 @@ class Share:
 def stretched(before: Stretches, old: Periods, new: Periods, now_ms: int) -> Stretches:
     """What counts on after the change: the windows that had begun, and those of earlier changes that still run."""
     after: Stretches = {}
-    for i, window in enumerate(CALENDAR):
+    for window, period in old.items():
         found = {start: until for start, until in before.get(window, {}).items() if until > now_ms}
-        if (old.starts[i], old.ends[i]) != (new.starts[i], new.ends[i]):
-            found[old.starts[i]] = max(old.ends[i], found.get(old.starts[i], 0))
+        if period != new[window]:
+            found[period.start_ms] = max(period.end_ms, found.get(period.start_ms, 0))
         if found:
             after[window] = found
     return after
@@ -69,19 +71,18 @@ def stretched(before: Stretches, old: Periods, new: Periods, now_ms: int) -> Str
 def looks_back_to(stretches: Stretches, new: Periods) -> int:
     """The time (ms) since when the ledger must be read to make the shares."""
     starts = [start for found in stretches.values() for start in found]
-    return min([*starts, *new.starts])
+    return min([*starts, *(period.start_ms for period in new.values())])
 
 
 def share(window: Window, stretches: Mapping[int, int], new: Periods, bought: Iterable[Bought]) -> Share:
     """What the new zone's window counts beside its own sums, of one owner who asked for these jobs."""
-    i = CALENDAR.index(window)
-    begins = new.starts[i]
+    begins = new[window].start_ms
     made = Share(without={start: Amount() for start in sorted(stretches) if start != begins})
     for one in bought:
-        start = one.starts[i]
+        start = one.starts.get(window)
         if start == begins:
             continue
-        if start not in made.without:
+        if start is None or start not in made.without:
             if one.admitted_ms >= begins:
                 made.fixed.add(one.amount)
         elif one.admitted_ms < begins and not one.open:

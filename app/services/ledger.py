@@ -4,8 +4,9 @@ from app.domain.accounts import NO_TEAM
 from app.domain.errors import Code, Conflict, NotFound, Unprocessable
 from app.domain.ids import join_ref
 from app.domain.ledger import Correction, Entry
-from app.domain.limits import CALENDAR, periods
+from app.domain.limits import ADJUSTED_KEPT_MS, periods
 from app.domain.money import LIMIT_MICRO, format_usd
+from app.domain.starts import write_starts
 from app.services.verification import Verification, Verified
 from app.store import keys
 from app.store.accounts import AccountStore
@@ -15,7 +16,6 @@ from app.store.jobs import JobStore
 from app.store.ledger import LedgerStore
 from app.store.usage import UsageStore
 
-REMEMBERED_MS = 40 * 86_400_000  # how long the sums of a period that an adjustment began are kept after it
 
 
 class Ledger:
@@ -89,7 +89,7 @@ class Ledger:
         below = Conflict("Less than nothing would be spent; name the job that is corrected.", code=Code.BELOW_ZERO)
         require = [is_there(keys.team(team_id), NO_TEAM)]
         if kind == "credit":
-            require.append(Require(("before", min(here.ends)), over))
+            require.append(Require(("before", min(period.end_ms for period in here.values())), over))
         # Sums are counted in doubles, exact up to 2^53 micro-dollars: nothing may carry one beyond.
         above = Unprocessable("The sum would be more than 9 billion dollars.")
         most = LIMIT_MICRO - max(0, micro)
@@ -97,19 +97,18 @@ class Ledger:
         sums: list[tuple[str, int | None]] = [(keys.total(owner), None) for owner in owners]
         if kind == "credit":
             sums += [
-                (keys.period(window, start, team_id), end)
-                for window, start, end in zip(CALENDAR, here.starts, here.ends, strict=True)
+                (keys.period(window, period.start_ms, team_id), period.end_ms) for window, period in here.items()
             ]
         writes: list[Command] = []
         for name, end in sums:
             writes.append(("HINCRBY", name, field, micro))
             require.append(Require(("at_least", name, field, max(0, -micro)), below))
             if end is not None:
-                writes.append(("PEXPIREAT", name, end + REMEMBERED_MS, "NX"))
+                writes.append(("PEXPIREAT", name, end + ADJUSTED_KEPT_MS, "NX"))
         entry = {"type": kind, "amount": micro, "at": now_ms, "admitted": now_ms, "seconds": 0, "reason": reason}
         blank = dict.fromkeys(("job", "user", "key", "token", "model", "price_version"), "")
-        starts = " ".join(map(str, here.starts + gateway.starts)) if kind == "credit" else ""
-        writes.append(("XADD", keys.ledger(team_id), "*", *flat({**entry, **blank, "periods": starts})))
+        starts = write_starts(here, gateway) if kind == "credit" else ""
+        writes.append(("XADD", keys.ledger(team_id), "*", *flat({**entry, **blank, "starts": starts})))
         details = {"amount_usd": format_usd(micro), "reason": reason}
         await self._audit.act(
             actor=actor, action=f"ledger.{kind}", target=team_id, details=details, writes=writes, require=require

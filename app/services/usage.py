@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from app.domain.access import require_key, require_scope
 from app.domain.accounts import NO_TEAM, Caller, Scope, Team
 from app.domain.errors import NotFound, Unprocessable, Violation
-from app.domain.limits import CALENDAR, Window, periods
+from app.domain.limits import Window, periods
 from app.store.accounts import AccountStore
 from app.store.clock import StoreClock
 from app.store.usage import DAY_MS, HOUR_MS, HOURS_KEPT_MS, Tally, UsageStore
@@ -20,7 +20,6 @@ LONGEST_DAY_MS = DAY_MS + HOUR_MS  # the one that ends summer time
 NOON_MS = 12 * HOUR_MS
 LONGEST_MS = LONGEST_DAYS * DAY_MS + HOUR_MS  # such a stretch has an hour more when it ends in winter time
 LAST_MS = 8000 * 365 * DAY_MS  # the years 1970 to 9964; calendars end with 9999
-MONTH = CALENDAR.index(Window.MONTH)
 UNCODED_OFFSET = re.compile(r"(?<=\d) (?=\d\d:?\d\d$)")  # a plus sign that was not percent-encoded
 
 
@@ -129,7 +128,7 @@ class Usage:
         a span that is empty or longer than 366 days.
         """
         to_ms = await self._clock.now_ms() if end is None else _moment("to", end, zone)
-        month_ms = periods(max(0, to_ms - 1), zone).starts[MONTH] if start is None else 0
+        month_ms = periods(max(0, to_ms - 1), zone)[Window.MONTH].start_ms if start is None else 0
         from_ms = month_ms if start is None else _moment("from", start, zone)
         if from_ms >= to_ms:
             raise _wrong("from", "out_of_range", "The time in `from` must be before the one in `to`.")

@@ -8,7 +8,7 @@ from app.domain.errors import Unavailable
 from app.domain.ids import join_ref, split_ref
 from app.domain.jobs import ENDS, Status
 from app.domain.ledger import Entry
-from app.domain.limits import CALENDAR, Window
+from app.domain.limits import ADJUSTED_KEPT_MS, CALENDAR, DAY_MS, KEPT_MS, LENGTH_MS
 from app.services.differences import Difference
 from app.services.usage_books import UsageBook
 from app.store import keys
@@ -18,16 +18,9 @@ from app.store.usage import UsageStore
 ROUNDS = 20  # times the list of what must be read may turn out too short, because something new began meanwhile
 AT_ONCE = 20  # teams whose ledgers are read together
 BEGINNING = "0-0"  # before a ledger's first entry
-HOUR_MS = 3_600_000
-DAY_MS = 24 * HOUR_MS
-# How long a period's sums are there at least: from its beginning through its shortest length, and a while after
-# (REMEMBERED in lua/lib/sums.lua; 40 days where only an adjustment began it). Later they are compared if found.
-AT_LEAST_MS = {
-    Window.MINUTE: 60_000 + 600_000,
-    Window.HOUR: HOUR_MS + DAY_MS,
-    Window.DAY: 23 * HOUR_MS + 40 * DAY_MS,
-    Window.MONTH: 28 * DAY_MS - HOUR_MS + 40 * DAY_MS,
-}
+# How long a period's sums are there at least, from its beginning: none is shorter than four fifths of the usual
+# length. Later they are compared if found.
+AT_LEAST_MS = {window: LENGTH_MS[window] * 4 // 5 + min(KEPT_MS[window], ADJUSTED_KEPT_MS) for window in CALENDAR}
 TOKEN_MS = DAY_MS  # the same for a browser token's, from its last admission
 ALWAYS = 2**63
 NO_COUNTERS = ("told:", "fixed:", "also")  # which alert was told; what a change of time zone carried over
@@ -93,14 +86,14 @@ class Rebuilt:
 
     def _names(self, team: str, entry: Entry) -> Iterator[tuple[str, int]]:
         """The keys of all sums that the entry counts in, and until when each must be there."""
-        owners = [(team, 0)]
+        owners = [(team, entry.starts.team)]
         if entry.type != "credit":  # a credit lets the team spend more; the whole gateway has no part in it
-            owners.append((keys.GATEWAY, len(CALENDAR)))
+            owners.append((keys.GATEWAY, entry.starts.gateway))
         if entry.user:
-            owners.append((entry.user, 0))
-        for owner, skipped in owners:
+            owners.append((entry.user, entry.starts.team))
+        for owner, starts in owners:
             yield keys.total(owner), ALWAYS
-            for window, start in zip(CALENDAR, entry.periods[skipped:], strict=False):
+            for window, start in starts.items():
                 name, until_ms = keys.period(window, start, owner), start + AT_LEAST_MS[window]
                 if until_ms > self._now_ms or name in self._existing:
                     yield name, until_ms

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from app.domain.accounts import Team
 from app.domain.errors import Conflict
-from app.domain.limits import CALENDAR, periods
+from app.domain.limits import periods
 from app.domain.zones import looks_back_to, share, stretched
 from app.store import keys
 from app.store.accounts import AccountStore
@@ -47,7 +47,7 @@ class Zones:
         stretches = stretched(fields.stretches, old, new, now_ms)
         users = await self._accounts.users(team.id, deleted=True)
         bought = await self._zones.bought(team.id, since_ms=looks_back_to(stretches, new))
-        other = [window for i, window in enumerate(CALENDAR) if old.starts[i] != new.starts[i]]
+        other = [window for window in old if old[window].start_ms != new[window].start_ms]
         writes = [put_stretches(team.id, stretches)]
         for owner in (team.id, *(user.id for user in users if user.deleted_ms is None)):
             shares = {
@@ -56,6 +56,7 @@ class Zones:
             writes += put_shares(owner, new, shares)
         turned = Turned("A calendar window turned in this moment; send it again.")
         require = unchanged(team.id, fields, turned)
-        require.append(Require(("before", min(*old.ends, *new.ends)), turned))
+        ends = [period.end_ms for calendar in (old, new) for period in calendar.values()]
+        require.append(Require(("before", min(ends)), turned))
         require.append(Require(("size", keys.team_users(team.id), len(users)), turned))
         return Carry(writes, require)

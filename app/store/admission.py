@@ -9,7 +9,7 @@ from typing import Any
 from app.domain.accounts import Caller
 from app.domain.ids import join_ref, new_id
 from app.domain.jobs import Job, Priority, Status
-from app.domain.limits import LimitState
+from app.domain.limits import DAY_MS, KEPT_MS, LimitState
 from app.store import keys
 from app.store.clock import ClockEstimate
 from app.store.connection import Client, store_errors
@@ -18,8 +18,8 @@ from app.store.records import write_fields
 from app.store.replicas import require_confirmation, unconfirmed
 from app.store.scripts import script
 
-DAY_MS = 86_400_000
 IDEMPOTENCY_MS = 7 * DAY_MS
+KEPT = " ".join(f"{window}={kept_ms}" for window, kept_ms in KEPT_MS.items())
 ACKNOWLEDGED = {"admitted", "repeated"}  # answers that promise a job
 # A high job counts as an hour older in its user's line, a low one as an hour younger: nobody waits for ever.
 BANDS_MS = {Priority.HIGH: -3_600_000, Priority.NORMAL: 0, Priority.LOW: 3_600_000}
@@ -157,6 +157,7 @@ class AdmissionStore:
             "start_ms": "" if new.start_ms is None else new.start_ms,
             "band_ms": BANDS_MS[new.priority],
             "retention_ms": self._retention_ms,
+            "kept": KEPT,
             "meta_prefix": keys.metadata_jobs(new.team, "", "")[:-1],
             "meta_count": len(new.metadata),
         }

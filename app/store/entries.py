@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from app.domain.ledger import Entry
+from app.domain.starts import Starts
 from app.store import keys
 from app.store.connection import Client
 
 RESERVE = "reserve"
-PERIODS = 4  # the team's, then the gateway's where they are others
 Row = tuple[str, Mapping[str, str]]
 
 
@@ -53,7 +53,6 @@ def _entry(entry_id: str, row: Mapping[str, str], reserved: Mapping[str, str] | 
 
 def _short(entry_id: str, amount: int, at_ms: int, rest: Sequence[str]) -> Entry:
     job, user, key, token, model, seconds, price_version, *before = ("" if word == "-" else word for word in rest)
-    starts = tuple(at_ms - int(text) for text in before)
     return Entry(
         id=entry_id,
         type=RESERVE,
@@ -67,7 +66,7 @@ def _short(entry_id: str, amount: int, at_ms: int, rest: Sequence[str]) -> Entry
         at_ms=at_ms,
         admitted_ms=at_ms,
         price_version=price_version,
-        periods=starts if len(starts) > PERIODS else starts * 2,
+        starts=Starts.read(" ".join(before), lambda text: at_ms - int(text)),
         reason="",
     )
 
@@ -86,10 +85,10 @@ def _long(entry_id: str, row: Mapping[str, str]) -> Entry:
         at_ms=int(row["at"]),
         admitted_ms=int(row["admitted"]),
         price_version=row["price_version"],
-        periods=tuple(int(start) for start in row["periods"].split()),
+        starts=Starts.read(row["starts"] if "starts" in row else row["periods"]),
         reason=row["reason"],
     )
 
 
 # What the end of a reservation says that is not in the ledger: only a changed store has any.
-_NOBODYS = Entry("", "", "", "", "", "", "", 0, 0, 0, 0, "", (), "")
+_NOBODYS = Entry("", "", "", "", "", "", "", 0, 0, 0, 0, "", Starts({}, {}), "")

@@ -5,6 +5,7 @@ from typing import Any
 
 from app.domain.accounts import Caller
 from app.domain.limits import Limit, LimitState, Owner, Unit, Window, periods
+from app.domain.starts import write_ends, write_starts
 from app.store import keys
 from app.store.audit import Command
 from app.store.clock import ClockEstimate
@@ -23,9 +24,9 @@ async def with_periods(
     answer: Sequence[Any] = ()
     for _ in range(AGAIN):
         team, gateway = periods(clock.now_ms(), zone), periods(clock.now_ms(), "UTC")
-        starts = " ".join(map(str, team.starts + gateway.starts))
-        ends = " ".join(map(str, team.ends + gateway.ends))
-        answer = await call({"zone": zone, "starts": starts, "ends": ends})
+        answer = await call(
+            {"zone": zone, "starts": write_starts(team, gateway), "ends": write_ends(team, gateway)}
+        )
         clock.learn(int(answer[1]))
         if answer[0] != "clock":
             return answer

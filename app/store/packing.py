@@ -35,6 +35,7 @@ FACTS = (
     "priority",
     "attempt",
     "upstream_status",
+    "starts",
 )
 MOST = 16_384  # characters that are packed; more is left as it is
 # Forms of what follows; a form's dictionary is never changed.
@@ -56,7 +57,7 @@ DICTIONARY = (
     b"fal-ai/kling-video/v2/master/image-to-video\tfal-ai/kling-video/v2.1/master/image-to-video\t"
     b"fal-ai/kling-video/v2.5-turbo/pro/image-to-video\t2800000\t10\t700000\t5\t1400000\t5\tnormal\t1\tCOMPLETED\n"
 ) + _BEFORE
-OWN_PERIODS = 4  # the team's, where the gateway's are the same or in a field of their own
+START = "start:"  # and a window's name: where its period began, if no fact says it
 PIECE = re.compile(r"z\d+")
 
 
@@ -82,8 +83,10 @@ def unpacked(record: Mapping[str, str]) -> Mapping[str, str]:
     said = _inflated("".join(record[f"z{number}"] for number in range(count)))
     facts = zip(FACTS, said.pop("facts", "").split("\t"), strict=False)
     own = {name: text for name, text in record.items() if not PIECE.fullmatch(name)}
-    if len(own.get("periods", "").split()) == OWN_PERIODS:
-        own["periods"] += " " + own.get("gateway_periods", own["periods"])
+    if "periods" in own:
+        own["periods"] = f"{own['periods']} {own.pop('gateway_periods', '')}".strip()
+    if starts := [f"{name.removeprefix(START)}={text}" for name, text in own.items() if name.startswith(START)]:
+        own["starts"] = " ".join(starts)
     return {**{name: text for name, text in facts if text}, **said, **own}
 
 

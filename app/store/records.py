@@ -142,8 +142,9 @@ def packed_fields(job: Job, more: Mapping[str, Any], *, facts: bool) -> Packed:
 
 
 def facts_of(job: Job) -> list[str]:
-    """`field, value, …` of all facts that are known of the job."""
-    return write_fields({name: getattr(job, name) or None for name in FACTS})
+    """`field, value, …` of all facts known of the job; its periods without names only where it has no others."""
+    known = {name: getattr(job, name) or None for name in FACTS}
+    return write_fields({**known, "periods": None} if job.starts else known)
 
 
 def _pairs(flat: list[str]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from app.domain.errors import Unavailable
 from app.domain.ledger import Entry
+from app.domain.limits import Window
 from app.store import keys
 from app.store.connection import Client, store_errors
 from app.store.scripts import script
@@ -124,8 +125,8 @@ def _tally(day_ms: int, start_ms: int, field: str, text: str) -> Tally:
 
 def place(entry: Entry) -> tuple[int, int]:
     """The beginnings (ms) of the hour and the day that an entry counts in: its job's, or UTC's about no job."""
-    if entry.periods:
-        return entry.periods[1], entry.periods[2]
+    if starts := entry.starts.team:
+        return starts[Window.HOUR], starts[Window.DAY]
     return entry.admitted_ms - entry.admitted_ms % HOUR_MS, entry.admitted_ms - entry.admitted_ms % DAY_MS
 
 

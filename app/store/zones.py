@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from app.domain.errors import FilmgateError
-from app.domain.limits import CALENDAR, Periods, Window
+from app.domain.limits import ADJUSTED_KEPT_MS, Periods, Window
 from app.domain.zones import Amount, Bought, Share, Stretches
 from app.store import keys
 from app.store.audit import Command, Require
@@ -14,7 +14,6 @@ from app.store.connection import Client, store_errors
 from app.store.ledger import LedgerStore
 
 FIELD = "carried"  # of a team: `{window: [[beginning, until when it counts], …]}`
-KEPT_MS = 40 * 86_400_000  # a period's sums that only a change of zone began, after their end
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,7 @@ class ZoneStore:
             job = jobs.get(entry.job)
             if entry.type == "reserve":
                 amount = Amount(1, entry.amount, entry.seconds)
-                jobs[entry.job] = Bought(entry.user, entry.admitted_ms, entry.periods[: len(CALENDAR)], amount)
+                jobs[entry.job] = Bought(entry.user, entry.admitted_ms, entry.starts.team, amount)
             elif job is not None and entry.type == "settle":
                 job.open, job.amount.usd = False, entry.amount
             elif job is not None and entry.type == "release":
@@ -84,8 +83,7 @@ def put_stretches(team: str, stretches: Stretches) -> Command:
 def put_shares(owner: str, new: Periods, shares: Mapping[Window, Share]) -> Iterable[Command]:
     """The writes into the owner's present windows of the new zone."""
     for window, share in shares.items():
-        i = CALENDAR.index(window)
-        name = keys.period(window, new.starts[i], owner)
+        name = keys.period(window, new[window].start_ms, owner)
         also = [
             {"start": start, "jobs": less.jobs, "usd": less.usd, "video_seconds": less.video_seconds}
             for start, less in share.without.items()
@@ -95,4 +93,4 @@ def put_shares(owner: str, new: Periods, shares: Mapping[Window, Share]) -> Iter
             *("HSET", name, "also", json.dumps(also), "fixed:jobs", fixed.jobs, "fixed:usd", fixed.usd),
             *("fixed:video_seconds", fixed.video_seconds),
         )
-        yield ("PEXPIREAT", name, new.ends[i] + KEPT_MS, "NX")
+        yield ("PEXPIREAT", name, new[window].end_ms + ADJUSTED_KEPT_MS, "NX")

@@ -102,8 +102,8 @@ async def test_a_limit_for_twenty_admits_exactly_twenty_of_two_hundred(
         assert statuses(replies) == {202: FIT, 402 if unit is Unit.USD else 429: CLIENTS - FIT}
         assert_refusals(replies, unit, owner)
         await assert_books(racers, account.team.id, owner_id, FIT)
-        for name, start in zip(CALENDAR, periods(began_ms, "UTC").starts, strict=True):
-            sums = await racers.redis.hgetall(keys.period(name, start, owner_id))
+        for name, period in periods(began_ms, "UTC").items():
+            sums = await racers.redis.hgetall(keys.period(name, period.start_ms, owner_id))
             assert sums["held:usd"] == str(FIT * PRICE)
     say(f"{unit}/{window}: {FIT} of {CLIENTS} clients accepted, in {rounds} rounds of {rounds}")
 

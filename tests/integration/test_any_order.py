@@ -15,11 +15,12 @@ from app.domain.ids import join_ref
 from app.domain.jobs import ENDS, Money
 from app.domain.ledger import Correction
 from app.domain.limits import Limit, Unit, Window
+from app.domain.starts import Starts
 from app.gateway import Gateway
 from app.services.tokens import TokenRequest
 from app.store import keys
 from app.store.limits import read_limits
-from tests.support.books import Adjustment, Books, names_of, starts_at
+from tests.support.books import NEVER, Adjustment, Books, names_of, starts_at
 from tests.support.job_steps import HOUR_MS, LOSSES, NUMBERS, USERS, JobSteps, some_jobs
 from tests.support.machine import ACTOR, Tally
 from tests.support.shaken import Loss, Shaken
@@ -92,7 +93,7 @@ class AnyOrder(JobSteps):
 
         def change(books: Books) -> None:
             _, entry = self.seen.get(keys.ledger(team))[-1]
-            frozen = tuple(int(start) for start in entry["periods"].split())
+            frozen = Starts.read(entry["starts"])
             books.adjustments.append(Adjustment(team, kind, micro, frozen))
 
         def call(gateway: Gateway) -> Awaitable[None]:
@@ -105,7 +106,7 @@ class AnyOrder(JobSteps):
     def _stays_above_zero(self, team: str, kind: str, micro: int, now_ms: int) -> bool:
         """Whether every sum that the adjustment touches has as much to lose."""
         sums = self.books.sums()
-        starts = starts_at(now_ms, self.books.zones[team]) if kind == "credit" else ()
+        starts = starts_at(now_ms, self.books.zones[team]) if kind == "credit" else NEVER
         field = "credit:usd" if kind == "credit" else "used:usd"
         owners = [team] if kind == "credit" else [team, keys.GATEWAY]
         names = [name for owner in owners for name in names_of(owner, starts)]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app.domain.ledger import Correction
-from app.domain.limits import periods
+from app.domain.limits import Window, periods
 from app.services.differences import Difference
 from app.services.tokens import TokenRequest
 from app.services.verification import Verified
@@ -158,8 +158,8 @@ class Tampering:
 
     async def period(self, window: str, owner: str) -> str:
         """The key of the owner's sums in the job's window."""
-        starts = periods((await self.hand.job(self.job)).created_ms, "UTC").starts
-        return keys.period(window, starts[("minute", "hour", "day", "month").index(window)], owner)
+        now = periods((await self.hand.job(self.job)).created_ms, "UTC")
+        return keys.period(window, now[Window(window)].start_ms, owner)
 
 
 @pytest.fixture

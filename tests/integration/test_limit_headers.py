@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.domain.limits import CALENDAR, periods
+from app.domain.limits import CALENDAR, Window, periods
 from app.domain.times import iso
 from app.store import keys
 from tests.support.limits import PRICE, SECONDS, Bounds
@@ -79,9 +79,9 @@ async def test_t_is_the_time_until_the_window_begins_anew(bounds: Bounds) -> Non
     before = await bounds.steady_minute()
     _, states = both(await bounds.submit())
     after = await bounds.stack.gateway.stores.clock.now_ms()
-    for window, end in zip(CALENDAR, periods(before, "UTC").ends, strict=True):
+    for window, period in periods(before, "UTC").items():
         told = states[f"team-jobs-{window}"]["t"]
-        assert math.ceil((end - after) / 1000) <= told <= math.ceil((end - before) / 1000)
+        assert math.ceil((period.end_ms - after) / 1000) <= told <= math.ceil((period.end_ms - before) / 1000)
 
 
 async def test_t_of_a_rate_is_the_time_until_it_is_full_or_has_room_again(bounds: Bounds) -> None:
@@ -127,13 +127,13 @@ async def test_a_refusal_tells_all_limits_and_nothing_is_left_of_its_own(
 
 
 @pytest.mark.parametrize("window", CALENDAR, ids=str)
-async def test_retry_after_is_not_before_the_window_begins_anew(bounds: Bounds, window: str) -> None:
+async def test_retry_after_is_not_before_the_window_begins_anew(bounds: Bounds, window: Window) -> None:
     """Whole seconds, rounded up; the longest wait where two limits refuse."""
     await bounds.allow("team", jobs_minute=0, **{f"video_seconds_{window}": 0})
     before = await bounds.steady_minute()
     reply = await bounds.submit()
     after = await bounds.stack.gateway.stores.clock.now_ms()
-    end = periods(before, "UTC").ends[list(CALENDAR).index(window)]  # type: ignore[arg-type]  # a word of the list
+    end = periods(before, "UTC")[window].end_ms
     told = int(reply.headers["retry-after"])
     assert math.ceil((end - after) / 1000) <= told <= math.ceil((end - before) / 1000)
 

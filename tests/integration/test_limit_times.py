@@ -8,7 +8,8 @@ import pytest
 
 from app.domain.events import BudgetNotice
 from app.domain.jobs import Priority
-from app.domain.limits import Owner, periods
+from app.domain.limits import Owner, Window, periods
+from app.domain.starts import write_starts
 from app.store import keys
 from app.store.admission import AdmissionStore, Admitted, NewJob, Refused
 from app.store.clock import ClockEstimate
@@ -49,7 +50,7 @@ def new_job(stack: Stack) -> NewJob:
 
 def starts(now_ms: int, zone: str = "UTC") -> str:
     """A job's frozen periods, for a team in this zone."""
-    return " ".join(map(str, periods(now_ms, zone).starts + periods(now_ms, "UTC").starts))
+    return write_starts(periods(now_ms, zone), periods(now_ms, "UTC"))
 
 
 @pytest.mark.parametrize(
@@ -67,13 +68,13 @@ async def test_a_wrong_local_clock_changes_neither_admission_nor_period(
     first = await admission.admit(new_job(bounds.stack))
     assert isinstance(first, Admitted)
     assert abs(first.job.created_ms - now_ms) < 10_000
-    periods_of = await bounds.redis.hget(keys.job(bounds.hand.ref(first.job.id)), "periods")
+    periods_of = await bounds.redis.hget(keys.job(bounds.hand.ref(first.job.id)), "starts")
     assert periods_of == starts(now_ms)
     second = await AdmissionStore(bounds.redis, ClockEstimate(wall), retention_ms=30 * DAY_MS).admit(
         new_job(bounds.stack)
     )
     assert isinstance(second, Refused)
-    assert second.limits[0].resets_ms == periods(now_ms, "UTC").ends[2]
+    assert second.limits[0].resets_ms == periods(now_ms, "UTC")[Window.DAY].end_ms
 
 
 async def test_a_new_time_zone_is_seen_in_the_same_submission(bounds: Bounds) -> None:
@@ -83,7 +84,7 @@ async def test_a_new_time_zone_is_seen_in_the_same_submission(bounds: Bounds) ->
     await bounds.stack.gateway.administration.change_team("test", bounds.ids["team"], time_zone=zone)
     now_ms = await bounds.steady_minute()
     job_id = await bounds.accepted()
-    assert await bounds.redis.hget(keys.job(bounds.hand.ref(job_id)), "periods") == starts(now_ms, zone)
+    assert await bounds.redis.hget(keys.job(bounds.hand.ref(job_id)), "starts") == starts(now_ms, zone)
     await bounds.allow("team", jobs_day=0)
     await bounds.allow("gateway", jobs_day=0)
     found = {limit["owner"]: limit["resets_at"] for limit in (await bounds.refused())["limits"]}
@@ -103,7 +104,7 @@ async def test_a_settlement_counts_in_the_period_of_its_admission(bounds: Bounds
     await bounds.hand.finalized(job.id)
     for owner in ("gateway", "team", "user"):
         sums = await bounds.sums(owner)
-        assert {name.split(":")[3] for name in sums} == {str(start) for start in earlier}
+        assert {name.split(":")[3] for name in sums} == earlier
         for found in sums.values():
             used = {name: int(value) for name, value in found.items() if name.startswith("used:")}
             assert used == {"used:jobs": 1, "used:usd": PRICE, "used:video_seconds": SECONDS}

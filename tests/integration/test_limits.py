@@ -33,7 +33,7 @@ def expected_state(owner: str, unit: Unit, window: Window, now_ms: int) -> dict[
         return text if unit is Unit.USD else int(text)
 
     spent = unit is Unit.SUBMITS
-    ends = dict(zip(CALENDAR, periods(now_ms, "UTC").ends, strict=True))
+    ends = {window: period.end_ms for window, period in periods(now_ms, "UTC").items()}
     return {
         "owner": owner,
         "unit": unit.value,
@@ -74,7 +74,7 @@ async def test_a_refusal_says_in_a_sentence_what_is_missing(bounds: Bounds) -> N
     now_ms = await bounds.steady_minute()
     await bounds.accepted()
     await bounds.accepted()
-    again = (iso(periods(now_ms, "UTC").ends[2]) or "").replace(".000Z", "Z")
+    again = (iso(periods(now_ms, "UTC")[Window.DAY].end_ms) or "").replace(".000Z", "Z")
     assert (await bounds.refused())["detail"] == (
         "The limit of the user is 2.80 US dollars a day; used 0.00, held 2.80; left 0.00, needed 1.40; "
         f"it begins anew at {again}."

@@ -4,9 +4,12 @@ import pytest
 
 from app.domain.jobs import Charge, Status
 from app.domain.ledger import Entry
+from app.domain.limits import Window, periods
 from app.store import keys
+from tests.support.entries import UNNAMED
 from tests.support.hand import Hand
-from tests.support.older import rewrite_ledger, rewrite_record
+from tests.support.limits import Bounds
+from tests.support.older import rewrite_admission, rewrite_ledger, rewrite_record, unnamed
 
 pytestmark = pytest.mark.anyio
 
@@ -37,11 +40,45 @@ async def test_entries_of_either_form_say_the_same(hand: Hand) -> None:
     assert (await hand.gateway.ledger.verify()).differences == []
 
 
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kathmandu"])
+async def test_a_job_that_was_admitted_without_windows_names_ends_in_its_periods(hand: Hand, zone: str) -> None:
+    """One is paid, one comes back, one is disputed and decided: in the team's periods and in the gateway's."""
+    await hand.gateway.administration.change_team("test", hand.team, time_zone=zone)
+    await Bounds(hand.stack).steady_minute()
+    paid, canceled = await hand.bought(), await hand.admit()
+    disputed = await hand.bought("[emu:422_content_policy]")
+    for job_id in (paid.id, canceled, disputed.id):
+        await rewrite_admission(hand, job_id)
+    for job in (paid, disputed):
+        await hand.completed(job.id)
+        await hand.finalized(job.id)
+    assert await hand.store.cancel_queued(await hand.job(canceled))
+    assert await hand.gateway.stores.ledger.decide_dispute(hand.ref(disputed.id), spend=True)
+    for owner, calendar in ((hand.team, zone), (keys.GATEWAY, "UTC")):
+        for window in UNNAMED:
+            start = periods(paid.created_ms, calendar)[Window(window)].start_ms
+            sums = await hand.redis.hgetall(keys.period(window, start, owner))
+            assert (sums["held:jobs"], sums["used:jobs"]) == ("0", "2"), (owner, window)
+    await hand.gateway.ledger.correct_job("test", hand.team, paid.id, actual=0, reason="x")
+    assert (await hand.gateway.ledger.verify()).differences == []
+
+
+async def test_a_live_record_can_be_read_by_an_older_version(hand: Hand) -> None:
+    """It has the eight numbers too until it ends, so that one can go back while jobs run; then they are gone."""
+    job = await hand.bought()
+    name = keys.job(hand.ref(job.id))
+    assert job.periods == unnamed({"starts": job.starts})
+    await hand.completed(job.id)
+    ended = await hand.finalized(job.id)
+    assert (ended.starts, ended.periods) == (job.starts, "")
+    assert not {"starts", "periods"} & (await hand.redis.hgetall(name)).keys()
+
+
 async def test_a_settlement_names_its_reservation_on_another_page(hand: Hand) -> None:
     """Read from the newest, one at a time. One whose reservation is gone is a difference."""
     await hand.ended()
     reserve, settle = await entries(hand)
-    assert (settle.job, settle.user, settle.periods) == (reserve.job, reserve.user, reserve.periods)
+    assert (settle.job, settle.user, settle.starts) == (reserve.job, reserve.user, reserve.starts)
     assert await hand.gateway.stores.ledger.page(hand.team, before=None, count=1) == [settle]
     name = keys.ledger(hand.team)
     ((_, row),) = await hand.redis.xrange(name, count=1)

@@ -238,18 +238,12 @@ def test_a_plain_request_says_where_it_ends() -> None:
     head = HEAD.replace(b"/v1/jobs", b"/v1/jobs?a=%20b") + b"Content-Length: 12\r\nConnection: close\r\n\r\n"
     asked = plain(head + b'{"a": "bcd"}')
     assert asked == Plain(b"POST", b"/v1/jobs", len(head), 12, closes=True)
-    similar = HEAD + b"X-Content-Length: 9\r\nOriginal: a\r\ncontent-LENGTH:7\t\r\n\r\n"
-    assert plain(similar) == Plain(b"POST", b"/v1/jobs", len(similar), 7, closes=False)
     assert plain(HEAD + b"\r\n") == Plain(b"POST", b"/v1/jobs", len(HEAD) + 2, 0, closes=False)
 
 
 ODD = {
     "in chunks": HEAD + b"Transfer-Encoding: chunked\r\n\r\n",
     "two lengths": HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n",
-    "two lengths apart": HEAD + b"content-length: 1\r\nA: b\r\nCONTENT-LENGTH: 1\r\n\r\n",
-    "chunks behind a length": HEAD + b"Content-Length: 1\r\ntransfer-ENCODING: chunked\r\n\r\n",
-    "asks for another protocol": HEAD + b"Upgrade: websocket\r\n\r\n",
-    "an empty length": HEAD + b"Content-Length: \r\n\r\n",
     "a length with a sign": HEAD + b"Content-Length: +1\r\n\r\n",
     "a space before the colon": HEAD + b"Transfer-Encoding : chunked\r\n\r\n",
     "a bare line feed": HEAD + b"A: b\nC: d\r\n\r\n",

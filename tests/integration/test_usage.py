@@ -15,6 +15,7 @@ import pytest
 from app.domain.accounts import USER_SCOPES, Scope
 from app.domain.errors import Unavailable
 from app.domain.limits import periods
+from app.domain.starts import write_starts
 from app.services.tokens import TokenRequest
 from app.services.usage import Sums
 from app.store import keys
@@ -128,8 +129,8 @@ async def made_up(hand: Hand) -> AsyncIterator[Hand]:
 
 async def entered(hand: Hand, kind: str, admitted_ms: int, *, zone: str = "UTC", **more: str | int) -> None:
     """Write a made-up entry about a job admitted at this time, as the scripts would."""
-    starts = periods(admitted_ms, zone).starts + periods(admitted_ms, "UTC").starts
-    blank = {"key": "key_1", "token": "", "price_version": "", "reason": "", "periods": " ".join(map(str, starts))}
+    starts = write_starts(periods(admitted_ms, zone), periods(admitted_ms, "UTC"))
+    blank = {"key": "key_1", "token": "", "price_version": "", "reason": "", "starts": starts}
     facts = {"job": "job_1", "user": "user_1", "model": "m", "seconds": 5, "amount": PRICE}
     times = {"type": kind, "at": admitted_ms + 10**9, "admitted": admitted_ms}
     await hand.redis.xadd(keys.ledger(hand.team), {**blank, **facts, **times, **more})

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from app.domain.ids import new_id
-from app.domain.limits import CALENDAR, periods
+from app.domain.limits import periods
+from app.domain.starts import write_starts
 from app.store import keys
 from tests.support.admin import Administrator, administrator
 from tests.support.limits import PRICE, SECONDS, Bounds
@@ -123,15 +124,13 @@ async def wrote_earlier(bounds: Bounds, at_ms: int, zone: str, *, spent: bool) -
         "token": "",
         "admitted": at_ms,
         "reason": "",
-        "periods": " ".join(map(str, here.starts + gateway.starts)),
+        "starts": write_starts(here, gateway),
     }
     await bounds.redis.xadd(keys.ledger(team), entry, id=f"{at_ms}-0")
     await bounds.redis.xadd(keys.ledger(team), {**entry, "type": "settle" if spent else "release"}, id=f"{at_ms}-1")
-    for owner, starts in ((team, here.starts), (user, here.starts), ("gateway", gateway.starts)):
-        for name in (
-            keys.total(owner),
-            *map(keys.period, CALENDAR, starts, (owner,) * 4),
-        ):
+    for owner, calendar in ((team, here), (user, here), ("gateway", gateway)):
+        counted = [keys.period(window, period.start_ms, owner) for window, period in calendar.items()]
+        for name in (keys.total(owner), *counted):
             for unit, count in (("jobs", 1), ("usd", PRICE), ("video_seconds", SECONDS)):
                 await bounds.redis.hincrby(name, f"used:{unit}", count if spent else 0)
             if ":period:" in name:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from app.domain.jobs import ENDS, Money, Status
 from app.domain.limits import CALENDAR, Limit, LimitState, Owner, Unit, Window, periods
 from app.domain.limits import Periods as Calendar
+from app.domain.starts import Starts
 from app.store import keys
 from app.store.limits import read_limits
 from tests.support.checks import sums_in
@@ -43,10 +44,10 @@ class Asked:
 
 @dataclass
 class Bill:
-    """One job: where it stands, and its money. `periods` are the eight beginnings that were frozen."""
+    """One job: where it stands, and its money. `starts` are the beginnings that were frozen."""
 
     asked: Asked
-    periods: tuple[int, ...]
+    starts: Starts
     status: Status = Status.QUEUED
     nonce: str | None = None
     money: Money = Money.RESERVED
@@ -100,23 +101,26 @@ class Adjustment:
     team: str
     kind: str
     micro: int
-    periods: tuple[int, ...]
+    starts: Starts
 
 
-def starts_at(now_ms: int, zone: str) -> tuple[int, ...]:
-    """The eight beginnings of the periods at this moment: the team's, then the gateway's."""
-    return periods(now_ms, zone).starts + periods(now_ms, "UTC").starts
+NEVER = Starts({}, {})
 
 
-def names_of(owner: str, starts: tuple[int, ...]) -> list[str]:
-    """The keys of an owner's sums: total, and the four periods; without beginnings, and for a token, total only."""
-    if owner.startswith("tok_") or not starts:
+def starts_at(now_ms: int, zone: str) -> Starts:
+    """The beginnings of the periods at this moment: the team's, and the gateway's."""
+    here, gateway = (
+        {window: period.start_ms for window, period in periods(now_ms, place).items()} for place in (zone, "UTC")
+    )
+    return Starts(here, gateway)
+
+
+def names_of(owner: str, starts: Starts) -> list[str]:
+    """The keys of an owner's sums: total, and each period; for a token, total only."""
+    if owner.startswith("tok_"):
         return [keys.total(owner)]
-    own = starts[4:] if owner == keys.GATEWAY else starts[:4]
-    return [
-        keys.total(owner),
-        *(keys.period(window, start, owner) for window, start in zip(CALENDAR, own, strict=True)),
-    ]
+    own = starts.gateway if owner == keys.GATEWAY else starts.team
+    return [keys.total(owner), *(keys.period(window, start, owner) for window, start in own.items())]
 
 
 @dataclass
@@ -146,12 +150,12 @@ class Books:
         found: dict[str, Counter[str]] = {}
         for bill in self.bills.values():
             for _, owner in bill.asked.owners():
-                for name in names_of(owner, bill.periods):
+                for name in names_of(owner, bill.starts):
                     found.setdefault(name, Counter()).update(bill.counted())
         for one in self.adjustments:
             field_name = "credit:usd" if one.kind == "credit" else "used:usd"
             for owner in [one.team] if one.kind == "credit" else [one.team, keys.GATEWAY]:
-                for name in names_of(owner, one.periods):
+                for name in names_of(owner, one.starts):
                     found.setdefault(name, Counter())[field_name] += one.micro
         return found
 
@@ -171,7 +175,7 @@ class Books:
         for job_id, bill in self.bills.items():
             job = jobs.get(job_id)
             yield job_id, (job and (job.status, job.nonce, job.money, job.charged_micro), _facts(bill))
-            yield f"{job_id} periods", (job and job.periods, " ".join(map(str, bill.periods)))
+            yield f"{job_id} periods", (job and Starts.read(job.starts), bill.starts)
         for team, zone in self.zones.items():
             mine = {job_id: bill for job_id, bill in self.bills.items() if bill.asked.team == team}
             yield f"{team} zone", (seen.get(keys.team(team)).get("time_zone"), zone)
@@ -219,8 +223,8 @@ class Books:
         else:
             name = keys.total(owner)
             if limit.window in CALENDAR:
-                i = CALENDAR.index(limit.window)
-                name, resets = keys.period(limit.window, calendar.starts[i], owner), calendar.ends[i]
+                period = calendar[limit.window]
+                name, resets = keys.period(limit.window, period.start_ms, owner), period.end_ms
             found = sums.get(name, Counter())
             used, held, credit = (found[f"{verb}:{limit.unit}"] for verb in ("used", "held", "credit"))
         amount = in_force(limit, now_ms) + credit

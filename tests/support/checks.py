@@ -7,12 +7,12 @@ from typing import Any
 from app.domain.jobs import ENDS, Money, Status
 from app.store import keys
 from app.store.keys import LIFETIMES, PREFIX, Lifetime
+from tests.support.entries import starts_in
 from tests.support.snapshot import Snapshot
 
 MAY_STAY = {Lifetime.PERMANENT, Lifetime.STANDING}
-WINDOWS = ("minute", "hour", "day", "month")
 # How long the sums of a period are remembered at least, from its beginning (ms): its shortest length, and more.
-REMEMBERED_MS = dict(zip(WINDOWS, (660_000, 90_000_000, 3_538_800_000, 36_979_200_000), strict=True))
+REMEMBERED_MS = {"minute": 660_000, "hour": 90_000_000, "day": 3_538_800_000, "month": 36_979_200_000}
 
 
 def lifetime_of(name: str) -> Lifetime | None:
@@ -112,17 +112,14 @@ def _count(rows: list[Mapping[str, str]]) -> Counter[str]:
 
 def _keys_of(team: str, row: Mapping[str, str]) -> list[str]:
     """Every sum that an entry counts in; a credit is not the gateway's, and a token has a total only."""
-    starts = row["periods"].split()
-    owners = [(team, starts[:4])]
+    here, gateway = starts_in(row)
+    owners = [(team, here)]
     if row["user"]:
-        owners.append((row["user"], starts[:4]))
+        owners.append((row["user"], here))
     if row["type"] != "credit":
-        owners.append((keys.GATEWAY, starts[4:]))
+        owners.append((keys.GATEWAY, gateway))
     names = [keys.total(owner) for owner, _ in owners] + ([keys.total(row["token"])] if row["token"] else [])
-    for owner, own in owners:
-        if own:  # a correction about no job counts in total only
-            names += [keys.period(window, start, owner) for window, start in zip(WINDOWS, own, strict=True)]
-    return names
+    return names + [keys.period(window, start, owner) for owner, own in owners for window, start in own.items()]
 
 
 def _sum_faults(seen: Snapshot, ledgers: Mapping[str, list[Mapping[str, str]]]) -> list[str]:

@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 
 from app.domain.limits import CALENDAR, Limit, Unit, Window, periods
+from app.domain.starts import write_starts
 from app.services.limits import GATEWAY
 from app.store import keys
 from tests.support.entries import whole
@@ -82,24 +83,25 @@ class Bounds:
         await wait_until(has_time, "a minute with ten seconds left", timeout=15)
         return await self.stack.gateway.stores.clock.now_ms()
 
-    async def backdate(self, admitted_ms: int, days: int) -> tuple[int, ...]:
+    async def backdate(self, admitted_ms: int, days: int) -> set[str]:
         """Make every job so far, all of one minute, older by so many days: its sums, its record, its entries.
 
         The team is in UTC. Returns the beginnings (ms) of the periods that the jobs are in now.
         """
-        then, before = (periods(admitted_ms - past * DAY_MS, "UTC").starts for past in (0, days))
+        then, before = (periods(admitted_ms - past * DAY_MS, "UTC") for past in (0, days))
         for owner_id in self.ids.values():
-            for window, old, new in zip(CALENDAR, then, before, strict=True):
-                await self.redis.rename(keys.period(window, old, owner_id), keys.period(window, new, owner_id))
-        frozen = " ".join(map(str, before + before))
+            for window in CALENDAR:
+                old, new = (keys.period(window, found[window].start_ms, owner_id) for found in (then, before))
+                await self.redis.rename(old, new)
+        frozen = write_starts(before, before)
         async for name in self.redis.scan_iter(match=keys.job("*")):
-            await self.redis.hset(name, "periods", frozen)
+            await self.redis.hset(name, "starts", frozen)
         ledger = keys.ledger(self.ids["team"])
         entries = await self.redis.xrange(ledger)
         await self.redis.delete(ledger)
         for entry_id, row in whole(entries):
-            await self.redis.xadd(ledger, {**row, "periods": frozen}, id=entry_id)
-        return before
+            await self.redis.xadd(ledger, {**row, "starts": frozen}, id=entry_id)
+        return {str(period.start_ms) for period in before.values()}
 
     async def sums(self, owner: str) -> dict[str, dict[str, str]]:
         """The owner's sums in every period that is remembered, by the rest of the key's name."""

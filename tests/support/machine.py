@@ -13,6 +13,7 @@ from app.domain.accounts import USER_SCOPES, Caller, digest
 from app.domain.ids import join_ref
 from app.domain.jobs import ENDS, NEXT, Job, Money, Status
 from app.domain.limits import CALENDAR, Limit, Owner, Unit, Window
+from app.domain.starts import Starts
 from app.gateway import Gateway
 from app.store import keys
 from app.store.admission import Admitted, Answer, KeyReusedFor, NewJob, Refused, Repeated
@@ -226,7 +227,7 @@ class Machine(RuleBasedStateMachine):
     def _write_down(self, new: NewJob, asked: Asked, books: Books) -> None:
         """A new job is in the store: with the periods of its moment, and only if it fits."""
         (job,) = [job for job in self.seen.jobs().values() if job.id not in books.bills]
-        frozen = tuple(int(start) for start in job.periods.split())
+        frozen = Starts.read(job.starts)
         assert frozen == starts_at(job.created_ms, books.zones[new.team])
         for limit in books.standing(asked, job.created_ms):
             if asked.team in books.moved and limit.window in CALENDAR:

@@ -3,12 +3,13 @@
 import base64
 import json
 import zlib
+from collections.abc import Mapping
 
 from app.store import keys
 from app.store.admission import key_digest
 from app.store.events import in_full
 from app.store.packing import FIELDS, unpacked
-from tests.support.entries import whole
+from tests.support.entries import UNNAMED, starts_in, whole
 from tests.support.hand import Hand
 
 
@@ -37,8 +38,29 @@ async def rewrite_ledger(hand: Hand) -> None:
     rows = whole(await hand.redis.xrange(name))
     await hand.redis.delete(name)
     for entry_id, row in rows:
-        await hand.redis.xadd(name, row, id=entry_id)
-        await hand.redis.hdel(keys.job(hand.ref(row["job"])), "reserve_entry")
+        older = {field: text for field, text in row.items() if field != "starts"}
+        await hand.redis.xadd(name, {**older, "periods": unnamed(row)}, id=entry_id)
+        await hand.redis.hdel(keys.job(hand.ref(row["job"])), "reserve_entry", "starts")
+
+
+async def rewrite_admission(hand: Hand, job_id: str) -> None:
+    """Write a live job's record and its reservation's entry without windows' names; its entry is short."""
+    record = await hand.redis.hgetall(keys.job(hand.ref(job_id)))
+    ((_, row),) = await hand.redis.xrange(keys.ledger(hand.team), record["reserve_entry"], record["reserve_entry"])
+    words = row["entry"].split(" ")
+    numbers = unnamed(record).split()
+    own = numbers[:4] if numbers[:4] == numbers[4:] else numbers
+    before = [str(int(words[2]) - int(number)) for number in own]
+    entry = " ".join([word for word in words if "=" not in word] + before)
+    await hand.redis.xdel(keys.ledger(hand.team), record["reserve_entry"])
+    await hand.redis.hdel(keys.job(hand.ref(job_id)), "starts")
+    made = await hand.redis.xadd(keys.ledger(hand.team), {"entry": entry})
+    await hand.redis.hset(keys.job(hand.ref(job_id)), mapping={"periods": " ".join(numbers), "reserve_entry": made})
+
+
+def unnamed(row: Mapping[str, str]) -> str:
+    """The periods of an entry or a record as numbers without names: the team's four, and the gateway's."""
+    return " ".join(starts[window] for starts in starts_in(row) for window in UNNAMED)
 
 
 async def rewrite_idempotency(hand: Hand, owner: str, key: str, job_id: str, fingerprint: str) -> None:
@@ -60,5 +82,9 @@ async def rewrite_record(hand: Hand, job_id: str) -> None:
     packed = "1" + base64.b64encode(deflate.compress(lines.encode()) + deflate.flush()).decode()
     pieces = {f"z{start // 64}": packed[start : start + 64] for start in range(0, len(packed), 64)}
     await hand.redis.delete(name)
-    await hand.redis.hset(name, mapping={**record, "periods": " ".join(record["periods"].split()[:4]), **pieces})
+    numbers = unnamed({"starts": record.pop("starts")}).split()
+    own = {"periods": " ".join(numbers[:4])} | (
+        {"gateway_periods": " ".join(numbers[4:])} if numbers[:4] != numbers[4:] else {}
+    )
+    await hand.redis.hset(name, mapping={**record, **own, **pieces})
     await hand.redis.pexpire(name, 86_400_000)

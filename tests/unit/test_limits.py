@@ -12,6 +12,7 @@ from app.api.limit_headers import limit_headers
 from app.domain.limits import (
     CALENDAR,
     HIGHEST_COUNT,
+    LENGTH_MS,
     UNITS,
     Limit,
     LimitState,
@@ -75,17 +76,14 @@ def test_a_moment_lies_in_its_periods(place: tuple[str, int]) -> None:
     """Each window holds the moment, and the smaller windows lie within the larger ones."""
     zone, now_ms = place
     found = periods(now_ms, zone)
-    for start, end in zip(found.starts, found.ends, strict=True):
-        assert start <= now_ms < end
-    minute, hour, day, month = zip(found.starts, found.ends, strict=True)
-    assert minute[0] >= hour[0]
-    assert minute[1] <= hour[1]
-    assert month[0] <= day[0]
-    assert day[1] <= month[1]
-    assert (
-        20 * HOUR_MS <= day[1] - day[0] <= 28 * HOUR_MS
-    )  # stations in Antarctica move their clocks by three hours
-    assert 27 * DAY_MS < month[1] - month[0] < 32 * DAY_MS
+    assert list(found) == list(CALENDAR)
+    for period in found.values():
+        assert period.start_ms <= now_ms < period.end_ms
+    for inner, outer in ((Window.MINUTE, Window.HOUR), (Window.DAY, Window.MONTH)):
+        assert found[outer].start_ms <= found[inner].start_ms
+        assert found[inner].end_ms <= found[outer].end_ms
+    for window, length_ms in LENGTH_MS.items():  # stations in Antarctica move their clocks by three hours
+        assert 0.8 * length_ms <= found[window].end_ms - found[window].start_ms <= 1.2 * length_ms
 
 
 @given(places_and_moments())
@@ -94,14 +92,12 @@ def test_a_period_ends_where_the_next_one_begins(place: tuple[str, int]) -> None
     """No moment lies between two periods, and none in both; a window is the same seen from any moment in it."""
     zone, now_ms = place
     found = periods(now_ms, zone)
-    for index, window in enumerate(CALENDAR):
-        start, end = found.starts[index], found.ends[index]
+    for window, period in found.items():
         if window is Window.HOUR and zone in HALF_HOURS:
             continue
-        assert periods(end, zone).starts[index] == end
-        for moment in (start, end - 1):
-            same = periods(moment, zone)
-            assert (same.starts[index], same.ends[index]) == (start, end)
+        assert periods(period.end_ms, zone)[window].start_ms == period.end_ms
+        for moment in (period.start_ms, period.end_ms - 1):
+            assert periods(moment, zone)[window] == period
 
 
 @given(places_and_moments())
@@ -110,7 +106,9 @@ def test_a_day_and_a_month_begin_with_the_zones_calendar(place: tuple[str, int])
     zone, now_ms = place
     here = datetime.fromtimestamp(now_ms / 1000, UTC).astimezone(ZoneInfo(zone))
     found = periods(now_ms, zone)
-    day, month = (datetime.fromtimestamp(found.starts[index] / 1000, UTC) for index in (2, 3))
+    day, month = (
+        datetime.fromtimestamp(found[window].start_ms / 1000, UTC) for window in (Window.DAY, Window.MONTH)
+    )
     assert day.astimezone(ZoneInfo(zone)).date() == here.date()
     assert (day - timedelta(milliseconds=1)).astimezone(ZoneInfo(zone)).date() < here.date()
     assert month.astimezone(ZoneInfo(zone)).date() == here.date().replace(day=1)
@@ -137,29 +135,29 @@ def test_a_day_has_the_hours_that_its_place_gives_it(
     zone: str, noon: str, start: str, end: str, hours: float
 ) -> None:
     """Clocks go forward and back, also at midnight, also by half an hour."""
-    found = periods(at(noon, zone), zone)
-    assert (utc(found.starts[2]), utc(found.ends[2])) == (start, end)
-    assert found.ends[2] - found.starts[2] == hours * HOUR_MS
+    day = periods(at(noon, zone), zone)[Window.DAY]
+    assert (utc(day.start_ms), utc(day.end_ms)) == (start, end)
+    assert day.end_ms - day.start_ms == hours * HOUR_MS
 
 
 def test_an_hour_that_comes_twice_is_two_hours() -> None:
     """02:30 in Berlin on the day when clocks go back: the first and the second one count apart."""
-    first = periods(at("2026-10-25 00:30"), "Europe/Berlin")
-    second = periods(at("2026-10-25 01:30"), "Europe/Berlin")
-    assert first.ends[1] == second.starts[1]
-    assert second.ends[1] - second.starts[1] == HOUR_MS
+    first = periods(at("2026-10-25 00:30"), "Europe/Berlin")[Window.HOUR]
+    second = periods(at("2026-10-25 01:30"), "Europe/Berlin")[Window.HOUR]
+    assert first.end_ms == second.start_ms
+    assert second.end_ms - second.start_ms == HOUR_MS
 
 
 def test_an_hour_begins_with_the_zones_clock() -> None:
     """In Kathmandu at a quarter past the hour of UTC; a month across a year's end."""
     found = periods(at("2026-12-31 20:00"), "Asia/Kathmandu")
-    assert [utc(start) for start in found.starts] == [
-        "2026-12-31 20:00",
-        "2026-12-31 19:15",
-        "2026-12-31 18:15",
-        "2026-12-31 18:15",
-    ]
-    assert utc(found.ends[3]) == "2027-01-31 18:15"
+    assert {window: utc(period.start_ms) for window, period in found.items()} == {
+        "minute": "2026-12-31 20:00",
+        "hour": "2026-12-31 19:15",
+        "day": "2026-12-31 18:15",
+        "month": "2026-12-31 18:15",
+    }
+    assert utc(found[Window.MONTH].end_ms) == "2027-01-31 18:15"
 
 
 @given(st.sampled_from(Unit), st.sampled_from(Window), st.integers(-2, 2**63))

@@ -31,11 +31,19 @@ def test_what_is_packed_is_whole_again(size: int) -> None:
     texts = {"input": INPUT, "output": OUTPUT, "logs": "[]"}
     packed = read(pack(texts, {}))
     assert len(packed) < sum(map(len, texts.values())) * 0.8
-    assert unpacked(record(packed, size=size)) == {"id": "job_1", "periods": f"{PERIODS} {PERIODS}", **texts}
+    assert unpacked(record(packed, size=size)) == {"id": "job_1", "periods": PERIODS, **texts}
     apart = unpacked(record(packed, gateway_periods="5 6 7 8"))
     assert apart["periods"] == f"{PERIODS} 5 6 7 8"
     again = record(packed) | {"periods": f"{PERIODS} 5 6 7 8"}  # as a correction writes them back
     assert unpacked(again)["periods"] == again["periods"]
+    by_window = unpacked({"id": "job_1", "z0": packed, "start:minute": "1", "start:day": "2/3"})
+    assert by_window == {
+        "id": "job_1",
+        "start:minute": "1",
+        "start:day": "2/3",
+        "starts": "minute=1 day=2/3",
+        **texts,
+    }
 
 
 def test_a_field_of_its_own_is_newer() -> None:

@@ -32,27 +32,27 @@ class Team:
         """The windows that are now."""
         return periods(self.now_ms, self.zone)
 
-    def held_in(self, i: int, start: int) -> int:
+    def held_in(self, window: Window, start: int) -> int:
         """The sums of one period."""
-        return sum(job.amount.jobs for job in self.jobs if job.starts[i] == start)
+        return sum(job.amount.jobs for job in self.jobs if job.starts[window] == start)
 
     def look(self, window: Window) -> int:
         """What counts in the present window."""
-        i = CALENDAR.index(window)
-        start = self.periods.starts[i]
+        start = self.periods[window].start_ms
         mine = self.shares.get((window, start), Share())
         others: dict[int, int | None] = {other: less.jobs for other, less in mine.without.items()}
         others |= {other: None for other, until in self.stretches.get(window, {}).items() if until > self.now_ms}
         carried = sum(
-            max(0, self.held_in(i, other) - (less or 0)) for other, less in others.items() if other != start
+            max(0, self.held_in(window, other) - (less or 0)) for other, less in others.items() if other != start
         )
-        return self.held_in(i, start) + mine.fixed.jobs + carried
+        return self.held_in(window, start) + mine.fixed.jobs + carried
 
     def buy(self) -> bool:
         """One job, if the budget allows it."""
         if self.look(self.limited) >= BUDGET:
             return False
-        self.jobs.append(Bought(USER, self.now_ms, self.periods.starts, Amount(1, 1, 1)))
+        starts = {window: period.start_ms for window, period in self.periods.items()}
+        self.jobs.append(Bought(USER, self.now_ms, starts, Amount(1, 1, 1)))
         return True
 
     def move(self, zone: str) -> None:
@@ -61,10 +61,10 @@ class Team:
         self.stretches = stretched(self.stretches, old, new, self.now_ms)
         since = looks_back_to(self.stretches, new)
         read = [job for job in self.jobs if job.admitted_ms >= since]
-        for i, window in enumerate(CALENDAR):
-            if old.starts[i] != new.starts[i]:
+        for window, period in new.items():
+            if old[window].start_ms != period.start_ms:
                 made = share(window, self.stretches.get(window, {}), new, read)
-                self.shares[window, new.starts[i]] = made
+                self.shares[window, period.start_ms] = made
         self.zone = zone
 
     def end(self, which: int, *, spent: bool) -> None:
@@ -78,8 +78,7 @@ class Team:
 
     def really(self, window: Window) -> int:
         """What was admitted in the real window of the zone that is in force, and still counts."""
-        i = CALENDAR.index(window)
-        return sum(job.amount.jobs for job in self.jobs if job.admitted_ms >= self.periods.starts[i])
+        return sum(job.amount.jobs for job in self.jobs if job.admitted_ms >= self.periods[window].start_ms)
 
 
 def bought_as_much_as_possible(team: Team) -> int:
@@ -129,7 +128,7 @@ def test_changes_in_one_moment_open_no_budget(now_ms: int, zone: str, window: Wi
     for other in [*others, zone]:
         team.move(other)
         assert not team.buy(), other
-    team.now_ms = periods(now_ms, zone).ends[CALENDAR.index(window)] - 1000
+    team.now_ms = periods(now_ms, zone)[window].end_ms - 1000
     team.move(others[0])
     assert not team.buy()
 

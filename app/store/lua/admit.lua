@@ -34,7 +34,7 @@
 --   user           whose limits it falls under
 --   token          the browser token's id; "" for none
 --   zone           time zone that the team's periods were made for
---   starts         beginnings (ms) of the team's minute, hour, day, month, then of the gateway's
+--   starts         beginnings (ms) of the team's and the gateway's periods, by window
 --   ends           their ends (ms)
 --   idempotent     "1" when an idempotency key was given
 --   fingerprint    SHA-256 of the request
@@ -46,6 +46,7 @@
 --   start_ms       from now; "" for none
 --   band_ms        how much older (below 0) or younger than it is the job counts in its user's line: its priority
 --   retention_ms   how long events are kept
+--   kept           how long (ms) a window's sums are kept after its end
 --   meta_prefix    key prefix of the metadata indexes
 --   meta_count     how many metadata pairs lead the rest
 -- REST metadata pairs as name=value, then the record as field, value, …
@@ -53,7 +54,7 @@
 -- Returns {"admitted", now_ms, limits, place in the user's line, alarms} | {"refused", now_ms, limits}
 --   | {"repeated", now_ms, limits, job id} | {"reused", now_ms, {}, job id}
 --   | {"gone", now_ms} | {"clock", now_ms, the team's zone}
-local starts, ends = split(arg.starts), split(arg.ends)
+local starts, ends = by_window(arg.starts), by_window(arg.ends)
 if not is_valid(arg.prefix, key.credential) then
   return {'gone', whole(now)}
 end
@@ -89,7 +90,8 @@ redis.call('HSET', key.job, unpack(rest, pairs_given + 1))
 local deadline = now + arg.deadline_ms
 local score = now + arg.band_ms
 redis.call('HSET', key.job, 'status', 'queued', 'money', 'reserved', 'attempt', 0, 'sequence', 0,
-  'created_ms', whole(now), 'deadline_ms', whole(deadline), 'line_score', whole(score), 'periods', arg.starts)
+  'created_ms', whole(now), 'deadline_ms', whole(deadline), 'line_score', whole(score), 'starts', arg.starts,
+  'periods', unnamed(starts))
 local must_start = deadline
 if arg.start_ms ~= '' then
   must_start = math.min(deadline, now + arg.start_ms)
@@ -97,7 +99,7 @@ if arg.start_ms ~= '' then
 end
 
 redis.call('HSET', key.reservations, arg.id, arg.amount)
-hold_sums(arg.prefix, owners, starts, ends, need)
+hold_sums(arg.prefix, owners, starts, ends, by_window(arg.kept), need)
 reserve_entry(key.ledger, key.job, arg.amount)
 for i = 1, 3 do
   redis.call('SADD', arg.prefix .. 'live:' .. owners[i].id, arg.id)

@@ -29,7 +29,7 @@ for i = 1, #rest, 2 do
   known[rest[i]] = rest[i + 1]
 end
 local whose = redis.call('HMGET', key.job, 'user', 'token')
-local owners, starts = owners_of(known.team, whose[1], whose[2]), split(known.periods)
+local owners, starts = owners_of(known.team, whose[1], whose[2]), by_window(known.starts or known.periods)
 if money ~= 'disputed' and not may_lose(arg.prefix, owners, starts, 'used:usd', charged - actual) then
   return {'below', '0'}
 end

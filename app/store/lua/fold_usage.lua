@@ -50,10 +50,10 @@ for _, row in ipairs(page) do
   local entry = read_entry(key.ledger, row)
   local change = entry and change_of(entry.type, tonumber(entry.amount), tonumber(entry.seconds))
   if change then
-    local starts = split(entry.periods)
+    local starts = by_window(entry.starts or entry.periods)
     local admitted = tonumber(entry.admitted)
-    local day = tonumber(starts[3] or admitted - admitted % 86400000)
-    local hour = tonumber(starts[2] or admitted - admitted % 3600000)
+    local day = tonumber(starts.day and starts.day.team or admitted - admitted % 86400000)
+    local hour = tonumber(starts.hour and starts.hour.team or admitted - admitted % 3600000)
     local field = entry.type == 'credit' and 'credit' or entry.user .. ' ' .. entry.key .. ' ' .. entry.model
     redis.call('ZADD', key.days, whole(day), whole(day))
     add('day:' .. arg.team .. ':' .. whole(day), field, change)

@@ -10,13 +10,13 @@
 --   user           whose limits
 --   token          the browser token's id; "" for none
 --   zone           time zone that the team's periods were made for
---   starts         beginnings (ms) of the team's minute, hour, day, month, then of the gateway's
+--   starts         beginnings (ms) of the team's and the gateway's periods, by window
 --   ends           their ends (ms)
 --   amount         micro-dollars that the job takes
 --   seconds        of video that it makes
 --
 -- Returns {"standing", now_ms, limits} | {"clock", now_ms, the team's zone}
-local starts, ends = split(arg.starts), split(arg.ends)
+local starts, ends = by_window(arg.starts), by_window(arg.ends)
 local calendar = redis.call('HMGET', key.team, 'time_zone', 'carried')
 local zone = calendar[1] or 'UTC'
 if zone ~= arg.zone or not are_now(starts, ends) then

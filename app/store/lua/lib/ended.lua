@@ -33,6 +33,7 @@ local function pack_record(job_key, names, facts, packed, kept_ms)
     gone[name] = own == value
   end
   local flat = redis.call('HGETALL', job_key)
+  gone.periods = gone.periods or redis.call('HEXISTS', job_key, 'starts') == 1
   local kept = {}
   local function keep(name, value)
     kept[#kept + 1] = name
@@ -40,13 +41,9 @@ local function pack_record(job_key, names, facts, packed, kept_ms)
   end
   for i = 1, #flat, 2 do
     local name, value = flat[i], flat[i + 1]
-    if name == 'periods' and not gone[name] then
-      local starts = split(value)
-      local team = table.concat(starts, ' ', 1, 4)
-      local gateway = table.concat(starts, ' ', 5)
-      keep('periods', team)
-      if gateway ~= team then
-        keep('gateway_periods', gateway)
+    if name == 'starts' and not gone[name] then
+      for window, numbers in string.gmatch(value, '(%w+)=(%S+)') do
+        keep('start:' .. window, numbers)
       end
     elseif not gone[name] and not SPENT[name] then
       keep(name, value)

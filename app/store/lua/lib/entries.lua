@@ -15,14 +15,9 @@ local function read_reserve(words)
   for i, name in ipairs(OF_A_JOB) do
     entry[name] = words[3 + i] ~= '-' and words[3 + i] or ''
   end
-  local starts = {}
-  for i = 4 + #OF_A_JOB, #words do
-    starts[#starts + 1] = whole(words[3] - words[i])
-  end
-  for i = #starts + 1, 8 do
-    starts[i] = starts[i - 4]
-  end
-  entry.periods = table.concat(starts, ' ')
+  entry.starts = string.gsub(table.concat(words, ' ', 4 + #OF_A_JOB), '%d+', function(before)
+    return whole(words[3] - before)
+  end)
   return entry
 end
 

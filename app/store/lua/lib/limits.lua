@@ -1,6 +1,5 @@
 -- Limits: how each of them stands, and whether a job of this size still fits. Reads only; `take_rates` writes.
 local RATE_US = {minute = 60000000, hour = 3600000000}
-local CALENDAR_INDEX = {minute = 1, hour = 2, day = 3, month = 4}
 
 -- What is in force now: a raise while it lasts, else the amount.
 local function in_force(rules, name)
@@ -37,19 +36,19 @@ end
 -- Takes into a calendar limit's state what counts in its window although other periods hold it, because the team's
 -- time zone changed: `carried` (of the team) says which count as a whole until when, `also` (of the owner's window)
 -- which count to the window's end, less what was used up in them before it began.
-local function add_carried(state, prefix, owner, i, start, carried, also)
+local function add_carried(state, prefix, owner, start, carried, also)
   local less = {}
   for _, one in ipairs(also and cjson.decode(also) or {}) do
     less[whole(one.start)] = one[state.unit]
   end
-  for _, one in ipairs(carried[CALENDAR[i]] or {}) do
+  for _, one in ipairs(carried[state.window] or {}) do
     if one[2] > now then
       less[whole(one[1])] = 'all'
     end
   end
   for other, without in pairs(less) do
     if other ~= start then
-      local sums = redis.call('HMGET', period_key(prefix, owner, i, {[i] = other}), 'used:' .. state.unit,
+      local sums = redis.call('HMGET', period_key(prefix, owner, state.window, other), 'used:' .. state.unit,
         'held:' .. state.unit, 'credit:' .. state.unit)
       local used = tonumber(sums[1] or '0')
       state.used = state.used + (without == 'all' and used or math.max(0, used - without))
@@ -88,18 +87,18 @@ local function look(prefix, owners, starts, ends, need, carried)
       elseif window == 'queued' then
         state.held = redis.call('SCARD', prefix .. 'queued:' .. owner.id)
       else
-        local i = CALENDAR_INDEX[window]
-        state.sums = i and period_key(prefix, owner, i, starts) or total_key(prefix, owner)
+        local start = starts[window] and of_owner(owner, starts[window])
+        state.sums = start and period_key(prefix, owner, window, start) or total_key(prefix, owner)
         local sums = redis.call('HMGET', state.sums, 'used:' .. unit, 'held:' .. unit, 'credit:' .. unit,
           'fixed:' .. unit, 'also')
         state.used = tonumber(sums[1] or '0') + tonumber(sums[4] or '0')
         state.held = tonumber(sums[2] or '0')
         state.amount = state.amount + tonumber(sums[3] or '0')
-        if i and carried and owner.kind ~= 'gateway' then
-          add_carried(state, prefix, owner, i, starts[i], carried, sums[5])
+        if start and carried and owner.kind ~= 'gateway' then
+          add_carried(state, prefix, owner, start, carried, sums[5])
         end
-        if i then
-          state.resets = ends[owner.kind == 'gateway' and i + 4 or i]
+        if start then
+          state.resets = of_owner(owner, ends[window])
         end
       end
       state.need = need[unit] or 1

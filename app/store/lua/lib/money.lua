@@ -6,23 +6,21 @@ local function ledger_entry(ledger_key, kind, job_key, amount, reason)
     'created_ms')
   redis.call('XADD', ledger_key, '*', 'type', kind, 'amount', amount, 'at', whole(now), 'job', who[1],
     'user', who[2], 'key', who[3], 'model', who[4], 'seconds', who[5], 'price_version', who[6], 'token', who[7] or '',
-    'periods', periods_of(job_key), 'admitted', who[8], 'reason', reason or '')
+    'starts', starts_of(job_key), 'admitted', who[8], 'reason', reason or '')
 end
 
 -- Writes that the job's money is put aside: `reserve amount at job user key token model seconds price`, with `-` for
--- what there is not, and how long before that (ms) its periods began; the gateway's only where they are others. The
--- record remembers the entry, so that its end need not say all this again.
+-- what there is not, and how long before that (ms) its periods began. The record remembers the entry, so that its end
+-- need not say all this again.
 local function reserve_entry(ledger_key, job_key, amount)
   local who = redis.call('HMGET', job_key, 'id', 'user', 'key', 'token', 'model', 'seconds', 'price_version')
   local words = {'reserve', amount, whole(now)}
   for i = 1, 7 do
     words[#words + 1] = who[i] and who[i] ~= '' and who[i] or '-'
   end
-  local starts = split(periods_of(job_key))
-  local same = table.concat(starts, ' ', 1, 4) == table.concat(starts, ' ', 5)
-  for i = 1, same and 4 or 8 do
-    words[#words + 1] = whole(now - starts[i])
-  end
+  words[#words + 1] = string.gsub(starts_of(job_key), '%d+', function(start)
+    return whole(now - start)
+  end)
   local id = redis.call('XADD', ledger_key, '*', 'entry', table.concat(words, ' '))
   redis.call('HSET', job_key, 'reserve_entry', id)
 end

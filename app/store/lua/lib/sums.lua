@@ -1,8 +1,8 @@
 -- Sums: what each owner (the whole gateway, a team, a user, a browser token) has used and holds, in `total` and in
 -- every calendar period. A job's periods are frozen at its admission; both numbers go back to the same ones.
-local CALENDAR = {'minute', 'hour', 'day', 'month'}
--- How long a period is remembered after its end (ms). Money that comes back to an older one changes no limit.
-local REMEMBERED = {minute = 600000, hour = 86400000, day = 3456000000, month = 34560000000}
+-- Which windows there are is said by whoever admits (app/domain/limits.py), and by what was written then.
+local UNNAMED = {'minute', 'hour', 'day', 'month'}
+local TOKEN_KEPT = 3456000000  -- how long a browser token's sums are kept after its last admission (ms)
 local COUNTED = {'jobs', 'usd', 'video_seconds'}
 
 local function split(text)
@@ -13,10 +13,41 @@ local function split(text)
   return parts
 end
 
--- True when the store's clock is in all eight periods.
+-- Reads `minute=1795… day=1795…/1795…`: by window, the team's number and the gateway's. Versions before wrote numbers
+-- without names, the team's and then the gateway's; or the team's only, where the gateway's are the same.
+local function by_window(text)
+  local found = {}
+  for window, team, gateway in string.gmatch(text, '(%w+)=(%d+)/?(%d*)') do
+    found[window] = {team = team, gateway = gateway ~= '' and gateway or team}
+  end
+  if not string.find(text, '=', 1, true) then
+    local numbers = split(text)
+    for i = 1, math.min(#numbers, #UNNAMED) do
+      found[UNNAMED[i]] = {team = numbers[i], gateway = numbers[i + #UNNAMED] or numbers[i]}
+    end
+  end
+  return found
+end
+
+-- The same as versions before read it, so that a job may also end under one of them.
+local function unnamed(starts)
+  local team, gateway = {}, {}
+  for i, window in ipairs(UNNAMED) do
+    team[i], gateway[i] = starts[window].team, starts[window].gateway
+  end
+  return table.concat(team, ' ') .. ' ' .. table.concat(gateway, ' ')
+end
+
+-- The owner's number of a window: users and the team follow the team's time zone.
+local function of_owner(owner, numbers)
+  return owner.kind == 'gateway' and numbers.gateway or numbers.team
+end
+
+-- True when the store's clock is in all of these periods.
 local function are_now(starts, ends)
-  for i = 1, 8 do
-    if now < tonumber(starts[i]) or now >= tonumber(ends[i]) then
+  for window, start in pairs(starts) do
+    local stop = ends[window]
+    if now < math.max(start.team, start.gateway) or now >= math.min(stop.team, stop.gateway) then
       return false
     end
   end
@@ -36,34 +67,40 @@ local function total_key(prefix, owner)
   return prefix .. 'total:' .. owner.id
 end
 
--- The key of the owner's sums in calendar window `i`. `starts` holds the team's four, then the gateway's four.
-local function period_key(prefix, owner, i, starts)
-  return prefix .. 'period:' .. CALENDAR[i] .. ':' .. starts[owner.kind == 'gateway' and i + 4 or i] .. ':' .. owner.id
+-- The key of the owner's sums in the period of a calendar window that began then.
+local function period_key(prefix, owner, window, start)
+  return prefix .. 'period:' .. window .. ':' .. start .. ':' .. owner.id
 end
 
 -- Every key of the owner's sums for these periods; a token counts in total only, because it lives for minutes.
 local function sum_keys(prefix, owner, starts)
   local names = {total_key(prefix, owner)}
   if owner.kind ~= 'token' then
-    for i = 1, 4 do
-      names[i + 1] = period_key(prefix, owner, i, starts)
+    for window, start in pairs(starts) do
+      names[#names + 1] = period_key(prefix, owner, window, of_owner(owner, start))
     end
   end
   return names
 end
 
--- Takes the job into the sums of all its owners, as held.
-local function hold_sums(prefix, owners, starts, ends, need)
+-- Takes the job into one owner's sums, as held.
+local function hold_sum(name, need)
+  for _, unit in ipairs(COUNTED) do
+    redis.call('HINCRBY', name, 'held:' .. unit, whole(need[unit]))
+  end
+end
+
+-- Takes the job into the sums of all its owners. `kept` says how long (ms) those of a window are kept after its end.
+local function hold_sums(prefix, owners, starts, ends, kept, need)
   for _, owner in ipairs(owners) do
-    for i, name in ipairs(sum_keys(prefix, owner, starts)) do
-      for _, unit in ipairs(COUNTED) do
-        redis.call('HINCRBY', name, 'held:' .. unit, whole(need[unit]))
-      end
-      if owner.kind == 'token' then
-        redis.call('PEXPIRE', name, whole(REMEMBERED.day))
-      elseif i > 1 then
-        local ends_at = ends[owner.kind == 'gateway' and i + 3 or i - 1]
-        redis.call('PEXPIREAT', name, whole(ends_at + REMEMBERED[CALENDAR[i - 1]]))
+    hold_sum(total_key(prefix, owner), need)
+    if owner.kind == 'token' then
+      redis.call('PEXPIRE', total_key(prefix, owner), whole(TOKEN_KEPT))
+    else
+      for window, start in pairs(starts) do
+        local name = period_key(prefix, owner, window, of_owner(owner, start))
+        hold_sum(name, need)
+        redis.call('PEXPIREAT', name, whole(of_owner(owner, ends[window]) + kept[window].team))
       end
     end
   end
@@ -108,20 +145,25 @@ local function add_to_sums(prefix, owners, starts, field, amount)
   end
 end
 
--- The job's frozen periods as text: the team's four and the gateway's, which a packed record leaves out where they are
--- the same.
-local function periods_of(job_key)
-  local found = redis.call('HMGET', job_key, 'periods', 'gateway_periods')
-  if #split(found[1]) == 4 then
-    return found[1] .. ' ' .. (found[2] or found[1])
+-- The job's frozen periods as text. A packed record has a field for each window; one that a version before packed, a
+-- field for the gateway's.
+local function starts_of(job_key)
+  local found = redis.call('HMGET', job_key, 'starts', 'periods', 'gateway_periods')
+  if found[1] or found[2] then
+    return found[1] or found[2] .. ' ' .. (found[3] or '')
   end
-  return found[1]
+  local flat, words = redis.call('HGETALL', job_key), {}
+  for i = 1, #flat, 2 do
+    local window = string.match(flat[i], '^start:(%w+)$')
+    words[#words + 1] = window and window .. '=' .. flat[i + 1]
+  end
+  return table.concat(words, ' ')
 end
 
 -- Whose a job is, and its frozen periods.
 local function sums_of_job(job_key)
   local job = redis.call('HMGET', job_key, 'team', 'user', 'token', 'seconds')
-  return owners_of(job[1], job[2], job[3]), split(periods_of(job_key)), tonumber(job[4])
+  return owners_of(job[1], job[2], job[3]), by_window(starts_of(job_key)), tonumber(job[4])
 end
 
 -- Places: the jobs of an owner that are there now, and those that wait in line.
