@@ -34,6 +34,7 @@ class Window(StrEnum):
     MINUTE = "minute"
     HOUR = "hour"
     DAY = "day"
+    WEEK = "week"
     MONTH = "month"
     TOTAL = "total"
     CONCURRENT = "concurrent"
@@ -53,6 +54,7 @@ LENGTH_MS = {  # the usual one; a day may have 23 hours and a month 28 days
     Window.MINUTE: 60_000,
     Window.HOUR: 3_600_000,
     Window.DAY: DAY_MS,
+    Window.WEEK: 7 * DAY_MS,
     Window.MONTH: 30 * DAY_MS,
 }
 CALENDAR = tuple(LENGTH_MS)
@@ -61,6 +63,7 @@ KEPT_MS = {
     Window.MINUTE: 600_000,
     Window.HOUR: DAY_MS,
     Window.DAY: 40 * DAY_MS,
+    Window.WEEK: 40 * DAY_MS,
     Window.MONTH: 400 * DAY_MS,
 }
 ADJUSTED_KEPT_MS = 40 * DAY_MS  # the same at least, where a credit or a change of time zone began them
@@ -69,6 +72,7 @@ UNITS: dict[Window, frozenset[Unit]] = {
     Window.MINUTE: COUNTED | {Unit.SUBMITS},
     Window.HOUR: COUNTED | {Unit.SUBMITS},
     Window.DAY: COUNTED,
+    Window.WEEK: COUNTED,
     Window.MONTH: COUNTED,
     Window.TOTAL: COUNTED,
     Window.CONCURRENT: frozenset({Unit.JOBS}),
@@ -214,9 +218,11 @@ def _periods(minute: int, zone: str) -> Periods:
     offset_ms = int((here.utcoffset() or timedelta()).total_seconds() * 1000)
     hour = start - (start + offset_ms) % 3_600_000
     today = here.date()
+    monday = today - timedelta(days=today.weekday())
     first = today.replace(day=1)
     dates = {
         Window.DAY: (today, today + timedelta(days=1)),
+        Window.WEEK: (monday, monday + timedelta(days=7)),
         Window.MONTH: (first, (first + timedelta(days=32)).replace(day=1)),
     }
     return MappingProxyType(

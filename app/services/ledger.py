@@ -17,7 +17,6 @@ from app.store.ledger import LedgerStore
 from app.store.usage import UsageStore
 
 
-
 class Ledger:
     """Reads the books, and corrects them. `actor` is who does it, for the audit log."""
 

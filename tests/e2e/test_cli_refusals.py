@@ -67,7 +67,7 @@ USAGE = [
     ("teams create a --weight 0", "greater than or equal to 1."),
     ("teams create a --weight many", "'--weight'"),
     ("teams create a --time-zone Mars/Base", "There is no time zone of this name"),
-    ("teams create a --limit usd/week=5", SPECS),
+    ("teams create a --limit usd/fortnight=5", SPECS),
     ("teams create a --limit usd/day=5 --limit usd/day=6", "two limits on usd with the window day"),
     ("teams update TEAM", "give --name, --weight or --time-zone."),
     ("teams update TEAM --name", "--name"),

@@ -33,7 +33,7 @@ LIMITS: dict[str, tuple[Any, str]] = {
     "unit null": ({"unit": None}, "/unit"),
     "no unit": ({"unit": ABSENT}, "/unit"),
     "unknown window": ({"window": CANARY}, "/window"),
-    "window week": ({"window": "week"}, "/window"),
+    "window fortnight": ({"window": "fortnight"}, "/window"),
     "window object": ({"window": {}}, "/window"),
     "no window": ({"window": ABSENT}, "/window"),
     "no amount": ({"amount": ABSENT}, "/amount"),

@@ -170,7 +170,7 @@ async def tampering(hand: Hand) -> Tampering:
 
 
 @pytest.mark.parametrize("owner", ["gateway", "team", "user"])
-@pytest.mark.parametrize("window", ["total", "hour", "day", "month"])
+@pytest.mark.parametrize("window", ["total", "hour", "day", "week", "month"])
 async def test_a_changed_counter_is_named(tampering: Tampering, owner: str, window: str) -> None:
     """One micro-dollar too much, in any window of any owner."""
     holder = {"gateway": keys.GATEWAY, "team": tampering.team, "user": tampering.user}[owner]
@@ -206,7 +206,7 @@ async def test_a_lost_reservation_and_a_foreign_one_are_named(tampering: Tamperi
     await tampering.redis.hdel(name, FOREIGN)
 
 
-@pytest.mark.parametrize("window", ["hour", "day", "month"])
+@pytest.mark.parametrize("window", ["hour", "day", "week", "month"])
 async def test_lost_sums_of_a_current_period_are_named(tampering: Tampering, window: str) -> None:
     """Every counter of them that is not zero."""
     name = await tampering.period(window, tampering.team)

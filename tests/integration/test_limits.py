@@ -1,6 +1,8 @@
 """Limits: every unit and window refuses the one too many, says why, and takes nothing for it."""
 
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -171,16 +173,35 @@ async def test_a_raise_is_in_force_until_its_end(bounds: Bounds) -> None:
 
 
 async def test_a_credit_makes_room_in_every_money_window(bounds: Bounds) -> None:
-    """The team's minute, hour, day, month and total grow by the credit; its jobs, and its users, get no more."""
+    """Each of the team's windows and its total grow by the credit; its jobs, and its users, get no more."""
     await bounds.allow("team", **{f"usd_{window}": PRICE for window in (*CALENDAR, "total")}, jobs_day=9)
     await bounds.steady_minute()
     await bounds.accepted()
-    assert len(await bounds.in_the_way()) == 5
+    windows = len(CALENDAR) + 1
+    assert len(await bounds.in_the_way()) == windows
     await bounds.stack.gateway.ledger.credit("test", bounds.ids["team"], micro=PRICE, reason="sorry")
     await bounds.accepted()
     problem = await bounds.refused()
-    assert [found["amount"] for found in problem["limits"]] == ["2.80"] * 5
+    assert [found["amount"] for found in problem["limits"]] == ["2.80"] * windows
     assert (await bounds.standing())["team jobs/day"]["amount"] == 9
+
+
+async def test_a_week_begins_on_monday_by_the_teams_clock_and_for_the_gateway_by_utc(bounds: Bounds) -> None:
+    """One job a week for each: both begin anew at midnight on Monday, by their own calendars."""
+    zone = "Pacific/Kiritimati"  # 14 hours ahead of UTC
+    await bounds.stack.gateway.administration.change_team("test", bounds.ids["team"], time_zone=zone)
+    await bounds.allow("team", jobs_week=1)
+    await bounds.allow("gateway", jobs_week=1)
+    await bounds.steady_minute()
+    await bounds.accepted()
+    problem = await bounds.refused()
+    again = {found["owner"]: datetime.fromisoformat(found["resets_at"]) for found in problem["limits"]}
+    assert again.keys() == {"team", "gateway"}
+    for owner, place in (("team", zone), ("gateway", "UTC")):
+        monday = again[owner].astimezone(ZoneInfo(place))
+        assert (monday.isoweekday(), monday.hour, monday.minute) == (1, 0, 0)
+    assert (await bounds.standing())["team jobs/week"]["held"] == 1
+    assert "a week" in problem["detail"]
 
 
 async def test_a_held_job_counts_as_concurrent(bounds: Bounds) -> None:

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 # Every hour of the day, a quarter and a half of one, and the two ends of the world.
 ZONES = [f"Etc/GMT{hours:+d}" for hours in range(-14, 13)] + ["Asia/Kathmandu", "Asia/Kolkata", "Pacific/Chatham"]
 QUARTER_MS = 900_000
-MONEY = {"team usd/hour", "team usd/day", "team usd/month", "user usd/day"}
+MONEY = {"team usd/hour", "team usd/day", "team usd/week", "team usd/month", "user usd/day", "user usd/week"}
 
 
 async def steady(stack: Stack) -> None:
@@ -36,8 +36,9 @@ async def limited(stack: Stack, jobs: int) -> Bounds:
     """The stack's owners, with budgets for so many jobs in each window."""
     bounds = Bounds(stack)
     await steady(stack)
-    await bounds.allow("team", usd_hour=jobs * PRICE, usd_day=jobs * PRICE, usd_month=jobs * PRICE)
-    await bounds.allow("user", usd_day=jobs * PRICE)
+    budget = jobs * PRICE
+    await bounds.allow("team", usd_hour=budget, usd_day=budget, usd_week=budget, usd_month=budget)
+    await bounds.allow("user", usd_day=budget, usd_week=budget)
     return bounds
 
 
@@ -57,7 +58,7 @@ def shown(bounds_standing: dict[str, dict[str, Any]], name: str) -> set[str]:
 
 
 async def test_a_budget_that_is_used_up_stays_so_in_every_zone_and_back(stack: Stack) -> None:
-    """$2.80 a day, an hour and a month, all of it bought: thirty changes of zone bring no job more."""
+    """$2.80 an hour, a day, a week and a month, all of it bought: thirty changes of zone bring no job more."""
     bounds = await limited(stack, 2)
     for _ in range(2):
         await bounds.accepted()
@@ -146,7 +147,8 @@ def zone_at(now_ms: int, local_hour: int) -> str:
 async def test_what_was_bought_since_the_new_midnight_counts_though_it_was_yesterday_before(stack: Stack) -> None:
     """Three hours ago was yesterday in the old zone, and is today in the new one; seven hours ago is not."""
     bounds = await limited(stack, 2)
-    await bounds.allow("team", usd_day=2 * PRICE)
+    for owner in ("team", "user"):
+        await bounds.allow(owner, usd_day=2 * PRICE)
     now_ms = await stack.gateway.stores.clock.now_ms()
     old, new = zone_at(now_ms, 1), zone_at(now_ms, 5)
     async with administrator(stack) as admin:

@@ -12,7 +12,13 @@ from tests.support.snapshot import Snapshot
 
 MAY_STAY = {Lifetime.PERMANENT, Lifetime.STANDING}
 # How long the sums of a period are remembered at least, from its beginning (ms): its shortest length, and more.
-REMEMBERED_MS = {"minute": 660_000, "hour": 90_000_000, "day": 3_538_800_000, "month": 36_979_200_000}
+REMEMBERED_MS = {
+    "minute": 660_000,
+    "hour": 90_000_000,
+    "day": 3_538_800_000,
+    "week": 4_057_200_000,
+    "month": 36_979_200_000,
+}
 
 
 def lifetime_of(name: str) -> Lifetime | None:

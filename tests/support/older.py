@@ -5,6 +5,7 @@ import json
 import zlib
 from collections.abc import Mapping
 
+from app.domain.limits import CALENDAR
 from app.store import keys
 from app.store.admission import key_digest
 from app.store.events import in_full
@@ -34,6 +35,7 @@ async def rewrite_events(hand: Hand, job_id: str, **fields: str) -> None:
 
 async def rewrite_ledger(hand: Hand) -> None:
     """Write the team's entries with a field for each word, and let no record remember its reservation's."""
+    await forget_younger_windows(hand)
     name = keys.ledger(hand.team)
     rows = whole(await hand.redis.xrange(name))
     await hand.redis.delete(name)
@@ -45,6 +47,7 @@ async def rewrite_ledger(hand: Hand) -> None:
 
 async def rewrite_admission(hand: Hand, job_id: str) -> None:
     """Write a live job's record and its reservation's entry without windows' names; its entry is short."""
+    await forget_younger_windows(hand)
     record = await hand.redis.hgetall(keys.job(hand.ref(job_id)))
     ((_, row),) = await hand.redis.xrange(keys.ledger(hand.team), record["reserve_entry"], record["reserve_entry"])
     words = row["entry"].split(" ")
@@ -56,6 +59,13 @@ async def rewrite_admission(hand: Hand, job_id: str) -> None:
     await hand.redis.hdel(keys.job(hand.ref(job_id)), "starts")
     made = await hand.redis.xadd(keys.ledger(hand.team), {"entry": entry})
     await hand.redis.hset(keys.job(hand.ref(job_id)), mapping={"periods": " ".join(numbers), "reserve_entry": made})
+
+
+async def forget_younger_windows(hand: Hand) -> None:
+    """Delete the sums of the windows that no older version knew."""
+    for window in set(CALENDAR) - set(UNNAMED):
+        if names := await hand.redis.keys(keys.period(window, "*", "*")):
+            await hand.redis.delete(*names)
 
 
 def unnamed(row: Mapping[str, str]) -> str:

@@ -67,7 +67,7 @@ def test_every_limit_is_read_as_it_is_shown(window: Window, data: st.DataObject)
         ("eur/day=5", "the units are"),
         ("USD/day=5", "the units are"),
         ("usd=5", "the windows are minute, hour, day"),
-        ("usd/week=5", "the windows are"),
+        ("usd/fortnight=5", "the windows are"),
         ("usd/day/x=5", "the windows are"),
         ("usd/day", "an amount is between 0 and 9 billion dollars"),
         ("usd/day=-5", "an amount is"),

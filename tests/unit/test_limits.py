@@ -79,7 +79,8 @@ def test_a_moment_lies_in_its_periods(place: tuple[str, int]) -> None:
     assert list(found) == list(CALENDAR)
     for period in found.values():
         assert period.start_ms <= now_ms < period.end_ms
-    for inner, outer in ((Window.MINUTE, Window.HOUR), (Window.DAY, Window.MONTH)):
+    inside = ((Window.MINUTE, Window.HOUR), (Window.DAY, Window.WEEK), (Window.DAY, Window.MONTH))
+    for inner, outer in inside:
         assert found[outer].start_ms <= found[inner].start_ms
         assert found[inner].end_ms <= found[outer].end_ms
     for window, length_ms in LENGTH_MS.items():  # stations in Antarctica move their clocks by three hours
@@ -101,14 +102,17 @@ def test_a_period_ends_where_the_next_one_begins(place: tuple[str, int]) -> None
 
 
 @given(places_and_moments())
-def test_a_day_and_a_month_begin_with_the_zones_calendar(place: tuple[str, int]) -> None:
-    """The first moment of the local date; of the local month, on its first day."""
+def test_days_weeks_and_months_begin_with_the_zones_calendar(place: tuple[str, int]) -> None:
+    """The first moment of the local date; of the ISO week, on its Monday; of the local month, on its first day."""
     zone, now_ms = place
     here = datetime.fromtimestamp(now_ms / 1000, UTC).astimezone(ZoneInfo(zone))
     found = periods(now_ms, zone)
-    day, month = (
-        datetime.fromtimestamp(found[window].start_ms / 1000, UTC) for window in (Window.DAY, Window.MONTH)
+    day, week, month = (
+        datetime.fromtimestamp(found[window].start_ms / 1000, UTC)
+        for window in (Window.DAY, Window.WEEK, Window.MONTH)
     )
+    assert week.astimezone(ZoneInfo(zone)).isocalendar() == (*here.isocalendar()[:2], 1)
+    assert (week - timedelta(milliseconds=1)).astimezone(ZoneInfo(zone)).isoweekday() == 7
     assert day.astimezone(ZoneInfo(zone)).date() == here.date()
     assert (day - timedelta(milliseconds=1)).astimezone(ZoneInfo(zone)).date() < here.date()
     assert month.astimezone(ZoneInfo(zone)).date() == here.date().replace(day=1)
@@ -140,6 +144,29 @@ def test_a_day_has_the_hours_that_its_place_gives_it(
     assert day.end_ms - day.start_ms == hours * HOUR_MS
 
 
+@pytest.mark.parametrize(
+    ("zone", "noon", "start", "end", "hours"),
+    [
+        ("UTC", "2026-11-29 23:59", "2026-11-23 00:00", "2026-11-30 00:00", 168),
+        ("UTC", "2026-11-30 00:00", "2026-11-30 00:00", "2026-12-07 00:00", 168),
+        ("UTC", "2026-12-31 12:00", "2026-12-28 00:00", "2027-01-04 00:00", 168),  # week 53 of 2026
+        ("UTC", "2027-01-03 23:59", "2026-12-28 00:00", "2027-01-04 00:00", 168),  # still
+        ("UTC", "2024-12-30 00:00", "2024-12-30 00:00", "2025-01-06 00:00", 168),  # week 1 of 2025
+        ("Europe/Berlin", "2026-03-29 21:59", "2026-03-22 23:00", "2026-03-29 22:00", 167),
+        ("Europe/Berlin", "2026-10-25 12:00", "2026-10-18 22:00", "2026-10-25 23:00", 169),
+        ("Asia/Beirut", "2026-03-29 12:00", "2026-03-22 22:00", "2026-03-29 21:00", 167),
+        ("Pacific/Kiritimati", "2026-11-29 10:00", "2026-11-29 10:00", "2026-12-06 10:00", 168),  # Monday is there
+        ("Pacific/Pago_Pago", "2026-11-30 10:59", "2026-11-23 11:00", "2026-11-30 11:00", 168),  # and not yet here
+        ("Australia/Lord_Howe", "2026-04-01 12:00", "2026-03-29 13:00", "2026-04-05 13:30", 168.5),
+    ],
+)
+def test_a_week_is_an_iso_week_of_its_place(zone: str, noon: str, start: str, end: str, hours: float) -> None:
+    """From Monday 00:00 to Monday 00:00 by the zone's clock, across years too."""
+    week = periods(at(noon), zone)[Window.WEEK]
+    assert (utc(week.start_ms), utc(week.end_ms)) == (start, end)
+    assert week.end_ms - week.start_ms == hours * HOUR_MS
+
+
 def test_an_hour_that_comes_twice_is_two_hours() -> None:
     """02:30 in Berlin on the day when clocks go back: the first and the second one count apart."""
     first = periods(at("2026-10-25 00:30"), "Europe/Berlin")[Window.HOUR]
@@ -155,6 +182,7 @@ def test_an_hour_begins_with_the_zones_clock() -> None:
         "minute": "2026-12-31 20:00",
         "hour": "2026-12-31 19:15",
         "day": "2026-12-31 18:15",
+        "week": "2026-12-27 18:15",
         "month": "2026-12-31 18:15",
     }
     assert utc(found[Window.MONTH].end_ms) == "2027-01-31 18:15"
@@ -176,12 +204,13 @@ def test_a_limit_has_a_known_pair_and_a_sensible_amount(unit: Unit, window: Wind
 
 
 def test_the_pairs_are_those_of_the_contract() -> None:
-    """Seventeen: three units in five windows, submits in two; concurrent and queued count jobs."""
+    """Twenty: three units in six windows, submits in two; concurrent and queued count jobs."""
     counted = {"jobs", "usd", "video_seconds"}
     assert {window.value: {unit.value for unit in units} for window, units in UNITS.items()} == {
         "minute": counted | {"submits"},
         "hour": counted | {"submits"},
         "day": counted,
+        "week": counted,
         "month": counted,
         "total": counted,
         "concurrent": {"jobs"},
@@ -279,10 +308,13 @@ def test_headers_tell_every_limit() -> None:
         [
             state(Owner.GATEWAY, Unit.JOBS, Window.CONCURRENT, 3, held=1),
             state(Owner.TEAM, Unit.USD, Window.DAY, 10_000_000, used=1_400_000, resets=1_001),
+            state(Owner.TEAM, Unit.JOBS, Window.WEEK, 4, resets=604_800_000),
             state(Owner.USER, Unit.SUBMITS, Window.HOUR, 5, used=5, resets=-1),
         ]
     ) == {
         "RateLimit-Policy": '"gateway-jobs-concurrent";q=3;qu="concurrent-requests", '
-        '"team-usd-day";q=10000000;qu="micro-usd";w=86400, "user-submits-hour";q=5;qu="requests";w=3600',
-        "RateLimit": '"gateway-jobs-concurrent";r=2, "team-usd-day";r=8600000;t=2, "user-submits-hour";r=0;t=0',
+        '"team-usd-day";q=10000000;qu="micro-usd";w=86400, '
+        '"team-jobs-week";q=4;qu="requests";w=604800, "user-submits-hour";q=5;qu="requests";w=3600',
+        "RateLimit": '"gateway-jobs-concurrent";r=2, "team-usd-day";r=8600000;t=2, '
+        '"team-jobs-week";r=4;t=604800, "user-submits-hour";r=0;t=0',
     }

@@ -89,7 +89,7 @@ def bought_as_much_as_possible(team: Team) -> int:
     return count
 
 
-limited = st.sampled_from([Window.HOUR, Window.DAY, Window.MONTH])
+limited = st.sampled_from([Window.HOUR, Window.DAY, Window.WEEK, Window.MONTH])
 zones = st.sampled_from(ZONES)
 instants = st.integers(BEGINS, ENDS).map(lambda seconds: seconds * 1000)
 waits = st.one_of(st.just(0), st.integers(0, 3 * 3600), st.integers(0, 3 * 86_400))
