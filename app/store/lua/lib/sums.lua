@@ -83,11 +83,12 @@ local function sum_keys(prefix, owner, starts)
   return names
 end
 
--- Takes the job into one owner's sums, as held.
+-- Takes the job into one owner's sums, as held; true when they held no other. Two commands cost less than three.
 local function hold_sum(name, need)
-  for _, unit in ipairs(COUNTED) do
-    redis.call('HINCRBY', name, 'held:' .. unit, whole(need[unit]))
-  end
+  local held = redis.call('HMGET', name, 'held:jobs', 'held:usd', 'held:video_seconds')
+  redis.call('HSET', name, 'held:jobs', whole((held[1] or 0) + need.jobs), 'held:usd', whole((held[2] or 0) + need.usd),
+    'held:video_seconds', whole((held[3] or 0) + need.video_seconds))
+  return not held[1] or held[1] == '0'
 end
 
 -- Takes the job into the sums of all its owners. `kept` says how long (ms) those of a window are kept after its end.
@@ -99,8 +100,9 @@ local function hold_sums(prefix, owners, starts, ends, kept, need)
     else
       for window, start in pairs(starts) do
         local name = period_key(prefix, owner, window, of_owner(owner, start))
-        hold_sum(name, need)
-        redis.call('PEXPIREAT', name, whole(of_owner(owner, ends[window]) + kept[window].team))
+        if hold_sum(name, need) then  -- while one is held, the sums have their expiry
+          redis.call('PEXPIREAT', name, whole(of_owner(owner, ends[window]) + kept[window].team))
+        end
       end
     end
   end
