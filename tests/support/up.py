@@ -77,11 +77,13 @@ class Up:
     """One `filmgate up`: a session of its own, on free ports, with its own data directory.
 
     Everything that it starts carries a mark in its environment, so that `left` finds it again when its parent
-    is gone. `environment` is more settings.
+    is gone. `environment` is more settings; `checkout` is where its program is, another version's with its `.venv`.
     """
 
-    def __init__(self, data_dir: Path, **environment: str) -> None:
+    def __init__(self, data_dir: Path, *, checkout: Path = ROOT, **environment: str) -> None:
         self.data_dir = data_dir
+        self._checkout = checkout
+        self._python = sys.executable if checkout == ROOT else str(checkout / ".venv/bin/python")
         self.port = free_ports()
         self._mark = uuid.uuid4().hex
         self.environment = clean_environment(
@@ -98,8 +100,8 @@ class Up:
         self.data_dir.parent.mkdir(parents=True, exist_ok=True)
         self._output = self._path.open("wb")
         self._process = subprocess.Popen(  # noqa: S603  our own program
-            [*COMMAND, "up"],
-            cwd=ROOT,
+            [self._python, *COMMAND[1:], "up"],
+            cwd=self._checkout,
             env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=self._output,

@@ -1,0 +1,241 @@
+"""An installation of the version before, with jobs and money in every state, is taken over by this one."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from redis import Redis as BlockingRedis
+from redis.asyncio import Redis
+
+from app.embedded import EmbeddedStore
+from app.gateway import Gateway
+from app.settings import load_settings
+from tests.support.checks import immortal_keys, ledger_faults, slot_faults
+from tests.support.old_store import OldStore
+from tests.support.old_store_maker import SETTINGS
+from tests.support.receiver import Receiver
+from tests.support.redis_server import RedisServer
+from tests.support.stack import application
+from tests.support.up import Up, run_command
+from tests.support.waiting import wait_until
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(200)]
+
+NOWHERE = {
+    "gateway": "http://filmgate.test",
+    "fal": "http://127.0.0.1:9",
+    **{f"receiver{n}": f"http://127.0.0.1:{n}" for n in range(4)},
+}
+# Jobs that have ended, that fal has, and that are to be bought; what was asked for with the idempotency key once-1.
+ENDED = ("succeeded", "corrected", "released", "disputed", "canceled_running", "canceled", "erased", "last")
+GOING = ("running", "running_lead", "held", "submitting", "finalizing")
+TO_BUY = ("granted", "queued_high", "queued_low", "queued_token", "queued_once")
+ONCE = {"input": {"prompt": "a road", "image_url": "https://images.example/road.jpg"}}
+# What tells of the moment at which it was read: ends of windows and of reports, rates, who works just now.
+PASSING = {"resets_at", "workers", "next_cursor", "from", "to", "last_used_at"}
+
+
+def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
+    """Every member of the old reply that the new one has not, or has otherwise; new members may be added.
+
+    In the version before a job's place was another one in a list than in its own view; now a list says it so too.
+    """
+    if isinstance(old, dict) and isinstance(new, dict):
+        soon_over = old.get("unit") == "submits" or old.get("window") == "minute"
+        passing = PASSING | ({"used", "held", "left"} if soon_over else set())
+        passing |= {"queue_position"} if path.startswith("/data/") else set()
+        for name, value in old.items():
+            if name not in passing:
+                yield from differences(value, new.get(name, "missing"), f"{path}/{name}")
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for number, (one, other) in enumerate(zip(old, new, strict=True)):
+            yield from differences(one, other, f"{path}/{number}")
+    elif old != new:
+        yield f"{path}: {old!r} is now {new!r}"
+
+
+async def test_an_older_store_is_read_as_the_older_version_read_it(store: RedisServer) -> None:
+    """Every list, figure, limit and job is as it was; nothing is amiss in the ledger; keys and repeats work."""
+
+    async def hour_is_young() -> bool:
+        return time.time() % 3600 < 3570
+
+    await wait_until(hour_is_young, "limits by the hour stay as they are meanwhile", timeout=40, interval=0.5)
+    old = OldStore(NOWHERE, int(time.time() * 1000))
+    with BlockingRedis.from_url(store.url) as redis:
+        old.put(redis)
+    settings = load_settings(
+        {
+            "FILMGATE_REDIS_URL": store.url,
+            **SETTINGS,
+            "FILMGATE_PUBLIC_URL": NOWHERE["gateway"],
+            "FILMGATE_FAL_QUEUE_URL": NOWHERE["fal"],
+            "FILMGATE_FAL_REST_URL": NOWHERE["fal"],
+            "FILMGATE_DATA_DIR": str(store.dir / "data"),
+            "FAL_KEY": "a-key-of-nobody",
+        }
+    )
+    async with application(settings) as app:
+        gateway: Gateway = app.state.gateway
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=NOWHERE["gateway"]) as api:
+            found = []
+            for name, reply in old.replies.items():
+                who, _, path = name.partition(" ")
+                answer = await api.get(f"/v1/{path.format(**old.ids)}", headers=bearer(old.keys[who]))
+                found += [f"{name}: {answer.status_code}"] if answer.status_code != 200 else []
+                found += [f"{name} {line}" for line in differences(reply, answer.json())]
+            assert found == []
+            assert (await gateway.ledger.verify()).differences == []
+            await keys_open_what_they_opened(api, old)
+
+
+async def keys_open_what_they_opened(api: httpx.AsyncClient, old: OldStore) -> None:
+    """Old, rotated and revoked keys, a browser token, an idempotency key, an uploaded image; the log is whole."""
+    opened = {who: (await api.get("/v1/jobs", headers=bearer(key))).status_code for who, key in old.keys.items()}
+    secrets = {who: status for who, status in opened.items() if who.startswith("secret_") or who == "admin"}
+    assert {who: status for who, status in opened.items() if who not in secrets} == {
+        "me": 200, "ada": 200, "lead": 200, "eve": 200, "old": 200, "rotated": 200, "token": 200, "revoked": 401,
+    }  # fmt: skip
+    once = bearer(old.keys["ada"]) | {"Idempotency-Key": "once-1"}
+    repeated = await api.post("/v1/jobs", json=ONCE, headers=once)
+    assert (repeated.status_code, repeated.json().get("id")) == (202, old.ids["canceled"])
+    other = await api.post("/v1/jobs", json=ONCE | {"priority": "low"}, headers=once)
+    assert other.json()["code"] == "idempotency_key_reused"
+    quoted = {"input": {"prompt": "a lake", "image_url": old.ids["file"]}}
+    assert (await api.post("/v1/quotes", json=quoted, headers=bearer(old.keys["ada"]))).status_code == 200
+
+
+def bearer(key: str) -> dict[str, str]:
+    """The header of a key."""
+    return {"Authorization": f"Bearer {key}"}
+
+
+@dataclass
+class Taken:
+    """This version's `filmgate up` on the older one's data directory, and the consumer that its webhooks reach.
+
+    `before` is how often fal had accepted each prompt until then.
+    """
+
+    up: Up
+    old: OldStore
+    before: Counter[str]
+    api: httpx.AsyncClient
+    fal: httpx.AsyncClient
+    consumer: Receiver
+
+    async def get(self, who: str, path: str) -> Any:
+        """What this key is answered."""
+        reply = await self.api.get(f"/v1/{path}", headers=bearer(self.old.keys[who]))
+        assert reply.status_code == 200, f"{path}: {reply.text}"
+        return reply.json()
+
+    async def post(self, who: str, path: str, body: Any, method: str = "POST", **headers: str) -> Any:
+        """The same for a call that does something."""
+        sent = {**bearer(self.old.keys[who]), **headers}
+        reply = await self.api.request(method, f"/v1/{path}", json=body, headers=sent)
+        assert reply.is_success, f"{path}: {reply.text}"
+        return reply.json()
+
+    async def statuses(self, *names: str) -> dict[str, str]:
+        """The status of each of these jobs."""
+        return {name: (await self.get("lead", f"jobs/{self.old.ids[name]}"))["status"] for name in names}
+
+    async def bought(self) -> Counter[str]:
+        """How often fal accepted each prompt."""
+        return Counter(one["prompt"] for one in (await self.fal.get("/emulator/requests")).json()["requests"])
+
+    async def command(self, *words: str) -> str:
+        """What `filmgate …` prints, having succeeded."""
+        ended = await run_command(*words, environment=self.up.environment)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
+
+
+@pytest.fixture
+async def taken(tmp_path: Path) -> AsyncIterator[Taken]:
+    """The older installation's directory with its store in it, and this version started on that."""
+    async with Receiver() as consumer:
+        up = Up(tmp_path / "data")
+        up.environment |= SETTINGS
+        here = {"gateway": f"http://127.0.0.1:{up.port}", "fal": f"http://127.0.0.1:{up.port + 1}"}
+        old = OldStore({**here, **{f"receiver{n}": consumer.url for n in range(4)}}, int(time.time() * 1000))
+        old.put_files(up.data_dir)
+        submits = map(json.loads, (up.data_dir / "emulator.jsonl").read_text("utf-8").splitlines())
+        before = Counter(one["payload"]["prompt"] for one in submits if one["event"] == "submitted")
+        store = EmbeddedStore(up.data_dir)
+        with BlockingRedis.from_url(store.start()) as redis:
+            old.put(redis)
+        store.stop()
+        try:
+            printed = await up.start().ready()
+            assert printed.key == old.keys["me"]
+            async with (
+                httpx.AsyncClient(base_url=here["gateway"], timeout=30, trust_env=False) as api,
+                httpx.AsyncClient(base_url=here["fal"], timeout=30, trust_env=False) as fal,
+            ):
+                yield Taken(up, old, before, api, fal, consumer)
+        finally:
+            await up.clean_up()
+
+
+async def test_everything_in_an_older_installation_goes_on(taken: Taken) -> None:
+    """Jobs end as they should, bought once, or wait for a person; money is whole, what was due is delivered."""
+    repeated = await taken.post("ada", "jobs", ONCE, **{"Idempotency-Key": "once-1"})
+    assert (repeated["id"], repeated["repeated"]) == (taken.old.ids["canceled"], True)
+    await taken.post("lead", f"webhook-endpoints/{taken.old.ids['ep_paused']}", {"paused": False}, "PATCH")
+    await taken.fal.post("/emulator/clock", json={"speed": 1000})
+
+    async def all_ended() -> bool:
+        return set((await taken.statuses(*GOING, *TO_BUY)).values()) == {"succeeded"}
+
+    async def standing() -> str:
+        return str(await taken.statuses(*GOING, *TO_BUY))
+
+    await wait_until(all_ended, "every job has succeeded", timeout=90, interval=0.3, standing=standing)
+    assert await taken.statuses("held_unknown", "aside") == {"held_unknown": "held", "aside": "finalizing"}
+    await arrived(taken)
+
+    await taken.command("jobs", "release", taken.old.ids["aside"])
+    resolve = f"admin/jobs/{taken.old.ids['held_unknown']}/resolve"
+    await taken.post("admin", resolve, {"action": "fail", "charged": False})
+
+    async def nothing_left() -> bool:
+        return await taken.statuses("held_unknown", "aside") == {"held_unknown": "failed", "aside": "succeeded"}
+
+    await wait_until(nothing_left, "the job that was set aside goes on", timeout=30, interval=0.3)
+    new = Counter(taken.old.replies[f"lead jobs/{{{name}}}"]["input"]["prompt"] for name in TO_BUY)
+    assert await taken.bought() == taken.before + new
+    assert set((taken.before + new).values()) == {1}
+    ended = {name: taken.old.replies[f"lead jobs/{{{name}}}"]["status"] for name in ENDED}
+    assert await taken.statuses(*ENDED) == ended
+    assert json.loads(await taken.command("ledger", "verify", "--json"))["differences"] == []
+    address = f"unix://{taken.up.data_dir}/redis.sock"
+    async with Redis.from_url(address, decode_responses=True, encoding_errors="surrogateescape") as redis:
+        assert await immortal_keys(redis) == []
+        assert await ledger_faults(redis) == []
+        assert await slot_faults(redis) == []
+
+
+async def arrived(taken: Taken) -> None:
+    """Every delivery that was due arrives, but those that wait for their next attempt in some minutes."""
+    waiting = [
+        one["id"] for one in taken.old.replies["lead deliveries?limit=100"]["data"] if one["status"] == "due"
+    ]
+    assert waiting
+
+    async def all_there() -> bool:
+        there = {one.headers["webhook-id"] for one in taken.consumer.requests}
+        return set(waiting) <= there
+
+    async def standing() -> str:
+        there = {one.headers["webhook-id"] for one in taken.consumer.requests}
+        return str([await taken.get("lead", f"deliveries/{one}") for one in waiting if one not in there])
+
+    await wait_until(all_there, "what was due has arrived", timeout=60, interval=0.3, standing=standing)
