@@ -30,9 +30,9 @@ from app.services.limits import Limits
 from app.services.listing import Listing
 from app.services.operations import Operations
 from app.services.prices import read_prices
-from app.services.requests import RequestRules, Requests
 from app.services.silence import Silence
 from app.services.store_disk import StoreDisk
+from app.services.submissions import SubmissionRules, Submissions
 from app.services.tokens import Tokens
 from app.services.uploads import Uploads
 from app.services.usage import Usage
@@ -257,19 +257,19 @@ def _jobs(
     fal_uploads: FalUploads,
 ) -> Jobs:
     """The service through which every job comes in."""
-    requests = Requests(
+    submissions = Submissions(
         catalog=catalog,
         uploads=uploads,
         fal_uploads=fal_uploads,
         egress=policy,
-        rules=RequestRules(
+        rules=SubmissionRules(
             strict_schema=settings.strict_schema,
             private_images=settings.emulated,
             deadline_s=settings.job_deadline,
         ),
     )
     return Jobs(
-        requests=requests,
+        submissions=submissions,
         admission=stores.admission,
         jobs=stores.jobs,
         limits=stores.limits,

@@ -10,9 +10,9 @@ import hiredis
 from redis.exceptions import ResponseError
 
 from app.domain.ids import join_ref
-from app.domain.jobs import Charge, Job, JobError, Priority, Status
+from app.domain.jobs import Charge, Job, JobError, Status, Submission
 from app.store import keys
-from app.store.admission import AdmissionStore, Admitted, NewJob
+from app.store.admission import AdmissionStore, Admitted
 from app.store.clock import ClockEstimate
 from app.store.connection import Client
 from app.store.jobs import JobStore
@@ -83,7 +83,7 @@ class Asker:
     team: str
     user: str
     key: str
-    credential: str
+    digest: str
 
 
 class Filler:
@@ -114,11 +114,11 @@ class Filler:
     async def _admit(self, number: int) -> Job:
         asker = self._askers[number % len(self._askers)]
         answer = await self._admission.admit(
-            NewJob(
+            Submission(
                 team=asker.team,
                 user=asker.user,
                 key=asker.key,
-                credential=asker.credential,
+                digest=asker.digest,
                 model=f"fal-ai/kling-video/{MODELS[number % len(MODELS)]}/image-to-video",
                 input={
                     "prompt": f"{number}. {SCENE}",
@@ -129,12 +129,7 @@ class Filler:
                 quoted_micro=1_400_000,
                 seconds=5,
                 price_version="54cae4e88c68",
-                deadline_ms=3_600_000,
-                start_ms=None,
-                priority=Priority.NORMAL,
-                metadata={},
-                images={},
-                webhook_url=None,
+                deadline_s=3_600,
                 trace_id=digest(f"trace {number}")[:32],
                 idempotency_key=digest(f"idempotency {number}"),
                 fingerprint=digest(f"fingerprint {number}"),

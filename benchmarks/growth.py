@@ -96,7 +96,7 @@ async def _askers(served: Served) -> list[Asker]:
     for number in range(USERS):
         user = await administration.add_user("benchmark", team=team.id, name=f"user {number}")
         made = await administration.add_key("benchmark", user=user.id)
-        found.append(Asker(team.id, user.id, made.record.id, keys.key(digest(made.key))))
+        found.append(Asker(team.id, user.id, made.record.id, digest(made.key)))
     return found
 
 

@@ -90,19 +90,19 @@ class JobError:
 CANCELED = JobError("canceled", "The job was cancelled before it was bought.")
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One generation. Times are Unix milliseconds by the store's clock; money is micro-dollars."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a job keeps of its submission as it was: who asked, for what, at which price (micro-dollars).
 
-    id: str
+    A member here is carried from the submission to the record, and from there to the job, under its name.
+    """
+
     team: str
     user: str
     key: str
+    token: str | None = None  # the browser token that asked for it
     model: str
     input: dict[str, Any] | None  # None in an event, and once erased
-    status: Status
-    created_ms: int
-    deadline_ms: int
     quoted_micro: int
     seconds: int
     price_version: str
@@ -111,6 +111,51 @@ class Job:
     images: dict[str, dict[str, Any]] = field(default_factory=dict)  # input field → what was uploaded
     webhook_url: str | None = None
     webhook_style: str | None = None  # `fal`: told in fal's own shape; None: in ours
+    trace_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission(Order):
+    """What a caller asks for: a door makes it of what was said, the check completes it, the store admits it.
+
+    Until it is checked, its price is 0, the team, user, key, token, digest and zone of its caller are missing, and
+    its input is as it was given.
+
+    Attributes:
+        digest: that of the key or token that asks.
+        zone: the team's time zone as last seen.
+        deadline_s: from admission; 0 for this installation's own, until it is checked.
+        start_deadline_s: from admission; None for none.
+        max_usd_micro: the most it may cost; None for whatever it costs.
+        idempotency_key: the caller's; or one derived from the request, which is remembered for `repost_ms`.
+        fingerprint: SHA-256 of the request after defaults.
+    """
+
+    team: str = ""
+    user: str = ""
+    key: str = ""
+    input: dict[str, Any]
+    quoted_micro: int = 0
+    seconds: int = 0
+    price_version: str = ""
+    digest: str = field(default="", repr=False)
+    zone: str = "UTC"
+    deadline_s: int = 0
+    start_deadline_s: float | None = None
+    max_usd_micro: int | None = None
+    idempotency_key: str | None = None
+    repost_ms: int | None = None
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job(Order):
+    """One generation. Times are Unix milliseconds by the store's clock; money is micro-dollars."""
+
+    id: str
+    status: Status
+    created_ms: int
+    deadline_ms: int
     attempt: int = 0
     nonce: str | None = None
     claimed_ms: int | None = None  # when the last attempt was claimed
@@ -134,9 +179,7 @@ class Job:
     held_reason: str | None = None
     money: Money = Money.RESERVED
     charged_micro: int | None = None
-    trace_id: str | None = None
     erased: bool = False
-    token: str | None = None  # the browser token that asked for it
     # The beginnings of the calendar periods that its money counts in, frozen at admission (app/domain/starts.py);
     # `periods` are those of four windows as older versions wrote and read them.
     starts: str = field(default="", compare=False)

@@ -19,10 +19,9 @@ from app.domain.accounts import Caller, Scope
 from app.domain.errors import Code, Conflict, NotFound, OverLimit, StoreUnavailable
 from app.domain.fal_states import belongs, ending
 from app.domain.ids import join_ref
-from app.domain.jobs import Job, Priority
+from app.domain.jobs import Job, Priority, Submission
 from app.registry.catalog import Catalog, Model
 from app.services.jobs import Jobs, Submitted
-from app.services.requests import JobRequest
 from app.store.admission import AdmissionStore, key_digest
 from app.store.jobs import JobStore
 from app.store.line import LineStore
@@ -130,17 +129,19 @@ class FalDoor:
         start_s = request.start_timeout_s
         submitted = await self._jobs.submit(
             caller,
-            JobRequest(
+            Submission(
                 input=given,
                 model=model.id,
                 webhook_url=request.webhook_url,
                 webhook_style=None if request.webhook_url is None else "fal",
                 priority=request.priority,
                 start_deadline_s=None if start_s is None else min(start_s, self._deadline_s),
+                idempotency_key=key,
+                trace_id=trace_id,
+                repost_ms=None
+                if derived is None
+                else REPOST_MS + (self._deadline_s * 1000 if door == "run" else 0),
             ),
-            idempotency_key=key,
-            trace_id=trace_id,
-            repost_ms=None if derived is None else REPOST_MS + (self._deadline_s * 1000 if door == "run" else 0),
         )
         return Taken(submitted, dropped, None if derived is None else key_digest(derived))
 

@@ -17,16 +17,14 @@ from app.domain.errors import (
     Unauthenticated,
 )
 from app.domain.ids import join_ref
-from app.domain.jobs import LIVE, Job, Status
+from app.domain.jobs import LIVE, Job, Status, Submission
 from app.domain.limits import LimitState
-from app.registry.pricing import Quote
 from app.services.live import Frames
 from app.services.refusals import refusal
-from app.services.requests import JobRequest, Requests
 from app.services.store_disk import StoreDisk
+from app.services.submissions import Submissions
 from app.services.watch import Watch
-from app.store.accounts import name_of
-from app.store.admission import AdmissionStore, Admitted, Answer, Gone, KeyReusedFor, NewJob, Refused
+from app.store.admission import AdmissionStore, Admitted, Answer, Gone, KeyReusedFor, Refused
 from app.store.jobs import NOW, JobStore
 from app.store.limits import LimitStore
 from app.store.line import LineStore
@@ -50,8 +48,7 @@ class Submitted:
 class JobQuote:
     """What a submission would cost, which limits it would touch, and how long it would wait, now."""
 
-    model: str
-    quote: Quote
+    submission: Submission
     limits: tuple[LimitState, ...]
     position: int
     estimated_wait_s: int
@@ -63,7 +60,7 @@ class Jobs:
     def __init__(
         self,
         *,
-        requests: Requests,
+        submissions: Submissions,
         admission: AdmissionStore,
         jobs: JobStore,
         limits: LimitStore,
@@ -72,7 +69,7 @@ class Jobs:
         disk: StoreDisk,
         concurrency: int,
     ) -> None:
-        self._requests = requests
+        self._submissions = submissions
         self._admission = admission
         self._jobs = jobs
         self._limits = limits
@@ -81,65 +78,28 @@ class Jobs:
         self._disk = disk
         self._concurrency = concurrency  # how many jobs fal runs at once
 
-    async def submit(
-        self,
-        caller: Caller,
-        request: JobRequest,
-        *,
-        idempotency_key: str | None,
-        trace_id: str | None,
-        repost_ms: int | None = None,
-    ) -> Submitted:
-        """Check, price and write down a job; an idempotency key seen before gives the first job again.
-
-        `repost_ms` says that the key was derived from the request, and how long it is remembered.
-        """
+    async def submit(self, caller: Caller, given: Submission) -> Submitted:
+        """Check, price and write down a job; an idempotency key seen before gives the first job again."""
         require_scope(caller, Scope.JOBS_WRITE)
         self._disk.require_room()
-        checked = await self._requests.check(caller, request)
-        fingerprint = checked.fingerprint()
-        if checked.embedded and idempotency_key is not None:
-            known = await self._admission.peek(caller, idempotency_key, fingerprint)
+        checked, embedded = await self._submissions.check(caller, given)
+        if embedded and checked.idempotency_key is not None:
+            known = await self._admission.peek(caller, checked.idempotency_key, checked.fingerprint)
             if known is not None:  # the image was stored the first time
                 limits = await self._limits.standing(caller)
                 return await self._repeat(caller, known[0], limits, same=known[1])
-        clean, images = await self._requests.store_images(caller, checked)
+        complete = await self._submissions.store_images(caller, checked, embedded)
         crash_point("admit.before")
-        answer = await self._admission.admit(
-            NewJob(
-                team=caller.team,
-                user=caller.user,
-                key=caller.key,
-                token=caller.token,
-                credential=name_of(caller),
-                zone=caller.zone,
-                model=checked.model.id,
-                input=clean,
-                quoted_micro=checked.quote.micro,
-                seconds=checked.quote.seconds,
-                price_version=checked.quote.price_version,
-                deadline_ms=checked.deadline_s * 1000,
-                start_ms=None if request.start_deadline_s is None else round(request.start_deadline_s * 1000),
-                priority=request.priority,
-                metadata=request.metadata,
-                images=images,
-                webhook_url=request.webhook_url,
-                webhook_style=request.webhook_style,
-                repost_ms=repost_ms,
-                trace_id=trace_id,
-                idempotency_key=idempotency_key,
-                fingerprint=fingerprint,
-            )
-        )
+        answer = await self._admission.admit(complete)
         crash_point("admit.after")
-        return await self._answer(caller, answer, checked.quote)
+        return await self._answer(caller, answer, complete)
 
-    async def _answer(self, caller: Caller, answer: Answer, quote: Quote) -> Submitted:
+    async def _answer(self, caller: Caller, answer: Answer, asked: Submission) -> Submitted:
         """What the store's answer means for the caller."""
         if isinstance(answer, Gone):
             raise Unauthenticated("The key was revoked.")
         if isinstance(answer, Refused):
-            raise refusal(answer.limits, quote)
+            raise refusal(answer.limits, asked)
         if isinstance(answer, Admitted):
             if answer.alarms:
                 log.warning("budget.threshold", owner="gateway", limits=answer.alarms)
@@ -151,17 +111,17 @@ class Jobs:
             return await self._repeat(caller, answer.job_id, (), same=False)
         return await self._repeat(caller, answer.job_id, answer.limits, same=True)
 
-    async def quote(self, caller: Caller, request: JobRequest) -> JobQuote:
+    async def quote(self, caller: Caller, given: Submission) -> JobQuote:
         """What this submission would cost, and how long it would wait. Nothing changes."""
         require_scope(caller, Scope.JOBS_READ)
-        checked = await self._requests.check(caller, request)
-        quote = checked.quote
-        waiting = await self._line.position_of_next(caller.team, caller.user, micro=quote.micro)
-        durations = await self._line.durations(checked.model.id)
+        checked, _ = await self._submissions.check(caller, given)
+        micro = checked.quoted_micro
+        waiting = await self._line.position_of_next(caller.team, caller.user, micro=micro)
+        durations = await self._line.durations(checked.model)
         typical_ms = median(durations) if durations else UNKNOWN_DURATION_MS
         rounds = waiting // self._concurrency
-        limits = await self._limits.standing(caller, micro=quote.micro, seconds=quote.seconds)
-        return JobQuote(checked.model.id, quote, limits, waiting, round(rounds * typical_ms / 1000))
+        limits = await self._limits.standing(caller, micro=micro, seconds=checked.seconds)
+        return JobQuote(checked, limits, waiting, round(rounds * typical_ms / 1000))
 
     async def get(self, caller: Caller, job_id: str) -> Job:
         """The caller's job; NotFound for another's, as for none."""

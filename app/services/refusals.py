@@ -1,16 +1,16 @@
 """Which limit refuses a job, as an error that explains itself."""
 
 from app.domain.errors import OverBudget, OverLimit
+from app.domain.jobs import Order
 from app.domain.limits import LimitState, Unit, Window
-from app.registry.pricing import Quote
 
 WAIT_S = {Window.CONCURRENT: 10, Window.QUEUED: 10, Window.TOTAL: 3600}  # a guess, where no time is known
 
 
-def refusal(limits: tuple[LimitState, ...], quote: Quote) -> OverBudget | OverLimit:
+def refusal(limits: tuple[LimitState, ...], asked: Order) -> OverBudget | OverLimit:
     """Why the limits marked `over` refuse a job: money first, because waiting does not bring it back soon."""
     over = [state for state in limits if state.over]
-    need = {Unit.USD: quote.micro, Unit.VIDEO_SECONDS: quote.seconds}
+    need = {Unit.USD: asked.quoted_micro, Unit.VIDEO_SECONDS: asked.seconds}
     over.sort(key=lambda state: state.unit is not Unit.USD)
     sentence = " ".join(state.sentence(need.get(state.unit, 1)) for state in over)
     if over[0].unit is Unit.USD:

@@ -3,18 +3,18 @@
 import base64
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from app.domain.accounts import Caller
 from app.domain.ids import join_ref, new_id
-from app.domain.jobs import Job, Priority, Status
+from app.domain.jobs import Job, Order, Priority, Submission
 from app.domain.limits import DAY_MS, KEPT_MS, LimitState
 from app.store import keys
 from app.store.clock import ClockEstimate
 from app.store.connection import Client, store_errors
 from app.store.limits import read_states, with_periods
-from app.store.records import write_fields
+from app.store.records import read_fields, write_fields
 from app.store.replicas import require_confirmation, unconfirmed
 from app.store.scripts import script
 
@@ -23,38 +23,7 @@ KEPT = " ".join(f"{window}={kept_ms}" for window, kept_ms in KEPT_MS.items())
 ACKNOWLEDGED = {"admitted", "repeated"}  # answers that promise a job
 # A high job counts as an hour older in its user's line, a low one as an hour younger: nobody waits for ever.
 BANDS_MS = {Priority.HIGH: -3_600_000, Priority.NORMAL: 0, Priority.LOW: 3_600_000}
-
-
-@dataclass(frozen=True, slots=True)
-class NewJob:
-    """What a caller asked for, checked and priced; `deadline_ms` and `start_ms` count from admission.
-
-    `credential` is the store's name of the key or token that asks, `zone` the team's time zone as last seen.
-    `repost_ms` says that the idempotency key was derived from the request, and how long it is remembered.
-    """
-
-    team: str
-    user: str
-    key: str
-    credential: str
-    model: str
-    input: dict[str, Any]
-    quoted_micro: int
-    seconds: int
-    price_version: str
-    deadline_ms: int
-    start_ms: int | None
-    priority: Priority
-    metadata: dict[str, str]
-    images: dict[str, dict[str, Any]]
-    webhook_url: str | None
-    trace_id: str | None
-    idempotency_key: str | None
-    fingerprint: str
-    token: str | None = None
-    zone: str = "UTC"
-    webhook_style: str | None = None
-    repost_ms: int | None = None
+ORDER = tuple(field.name for field in fields(Order))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +78,7 @@ class AdmissionStore:
         self._clock = clock
         self._retention_ms = retention_ms
 
-    async def admit(self, new: NewJob) -> Answer:
+    async def admit(self, new: Submission) -> Answer:
         """Write down a job, all or nothing; Unconfirmed where it stands, and may be lost with the primary."""
         job_id = new_id("job")
         record = write_fields(_record(new, job_id))
@@ -137,9 +106,9 @@ class AdmissionStore:
             return Repeated(told[1], limits)
         if kind == "refused":
             return Refused(limits)
-        return Admitted(_job(new, job_id, int(now)), told[1], limits, tuple(told[2]))
+        return Admitted(_job(new, job_id, dict(zip(*told[3:], strict=True))), told[1], limits, tuple(told[2]))
 
-    def _arguments(self, new: NewJob, job_id: str) -> dict[str, str | int]:
+    def _arguments(self, new: Submission, job_id: str) -> dict[str, str | int]:
         return {
             "prefix": keys.PREFIX,
             "ref": join_ref(new.team, job_id),
@@ -150,11 +119,11 @@ class AdmissionStore:
             "idempotent": 1 if new.idempotency_key else 0,
             "fingerprint": new.fingerprint,
             "mark": _mark(new.fingerprint),
-            "idem_ms": new.repost_ms or max(IDEMPOTENCY_MS, new.deadline_ms + DAY_MS),
+            "idem_ms": new.repost_ms or max(IDEMPOTENCY_MS, new.deadline_s * 1000 + DAY_MS),
             "amount": new.quoted_micro,
             "seconds": new.seconds,
-            "deadline_ms": new.deadline_ms,
-            "start_ms": "" if new.start_ms is None else new.start_ms,
+            "deadline_ms": new.deadline_s * 1000,
+            "start_ms": "" if new.start_deadline_s is None else round(new.start_deadline_s * 1000),
             "band_ms": BANDS_MS[new.priority],
             "retention_ms": self._retention_ms,
             "kept": KEPT,
@@ -215,12 +184,12 @@ def key_digest(idempotency_key: str) -> str:
     return hashlib.sha256(idempotency_key.encode()).hexdigest()
 
 
-def _keys(new: NewJob, job_id: str) -> dict[str, str]:
-    owner, digest = new.token or new.user, key_digest(new.idempotency_key or "")
+def _keys(new: Submission, job_id: str) -> dict[str, str]:
+    owner, asked = new.token or new.user, key_digest(new.idempotency_key or "")
     return {
-        "idem": keys.idempotency(new.team, owner, digest),
-        "idem_before": keys.idempotency_before(new.team, owner, digest),
-        "credential": new.credential,
+        "idem": keys.idempotency(new.team, owner, asked),
+        "idem_before": keys.idempotency_before(new.team, owner, asked),
+        "credential": keys.token(new.digest) if new.token else keys.key(new.digest),
         "team": keys.team(new.team),
         "job": keys.job(join_ref(new.team, job_id)),
         "team_jobs": keys.team_jobs(new.team),
@@ -234,50 +203,13 @@ def _keys(new: NewJob, job_id: str) -> dict[str, str]:
     }
 
 
-def _record(new: NewJob, job_id: str) -> dict[str, Any]:
+def _record(new: Submission, job_id: str) -> dict[str, Any]:
     """What the script writes as given; times, state and periods are its own."""
-    return {
-        "id": job_id,
-        "team": new.team,
-        "user": new.user,
-        "key": new.key,
-        "token": new.token,
-        "model": new.model,
-        "input": new.input,
-        "quoted_micro": new.quoted_micro,
-        "seconds": new.seconds,
-        "price_version": new.price_version,
-        "priority": new.priority.value,
-        "metadata": new.metadata or None,
-        "images": new.images or None,
-        "webhook_url": new.webhook_url,
-        "webhook_style": new.webhook_style,
-        "trace_id": new.trace_id,
-        "repost": key_digest(new.idempotency_key or "") if new.repost_ms else None,
-    }
+    repost = key_digest(new.idempotency_key or "") if new.repost_ms else None
+    lean = {"metadata": new.metadata or None, "images": new.images or None}
+    return {"id": job_id, **{name: getattr(new, name) for name in ORDER}, **lean, "repost": repost}
 
 
-def _job(new: NewJob, job_id: str, now: int) -> Job:
-    """The job as the script wrote it."""
-    return Job(
-        id=job_id,
-        team=new.team,
-        user=new.user,
-        key=new.key,
-        model=new.model,
-        input=new.input,
-        status=Status.QUEUED,
-        created_ms=now,
-        deadline_ms=now + new.deadline_ms,
-        start_deadline_ms=None if new.start_ms is None else now + new.start_ms,
-        quoted_micro=new.quoted_micro,
-        seconds=new.seconds,
-        price_version=new.price_version,
-        priority=new.priority,
-        metadata=new.metadata,
-        images=new.images,
-        webhook_url=new.webhook_url,
-        webhook_style=new.webhook_style,
-        sequence=1,
-        token=new.token,
-    )
+def _job(new: Submission, job_id: str, written: dict[str, str | None]) -> Job:
+    """The job as it was admitted, with what the script has written."""
+    return Job(id=job_id, **{name: getattr(new, name) for name in ORDER}, **read_fields(written))

@@ -3,13 +3,14 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, replace
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 import pydantic_core
 
 from app.domain.fal_addresses import is_plain
 from app.domain.foreign_json import no_number, read_error_type
-from app.domain.jobs import ENDS, Job, JobError, Money, Priority, Status
+from app.domain.jobs import ENDS, Job, JobError, Status
 from app.store.packing import FACTS, FIELDS, pack, unpacked
 
 
@@ -49,36 +50,21 @@ def _images(text: str) -> dict[str, Any]:
     return {name: image if is_plain(image.get("url")) else {**image, "url": None} for name, image in images.items()}
 
 
-INTEGERS = (
-    "created_ms",
-    "deadline_ms",
-    "quoted_micro",
-    "seconds",
-    "attempt",
-    "claimed_ms",
-    "start_timeout_ms",
-    "lease_ms",
-    "sequence",
-    "start_deadline_ms",
-    "submitted_ms",
-    "completed_ms",
-    "cancel_requested_ms",
-    "cancel_sent_ms",
-    "expires_ms",
-    "upstream_done_ms",
-    "misses",
-    "charged_micro",
-)
+def _reader(hint: Any) -> Callable[[str], Any] | None:
+    """How the text of a field is read, by its type; None where it stays a text."""
+    (kind,) = [one for one in (get_args(hint) if isinstance(hint, UnionType) else (hint,)) if one is not NoneType]
+    if get_origin(kind) in {dict, list}:
+        return _read_json
+    if kind is bool:
+        return lambda text: text == "1"
+    return None if kind is str else kind
+
+
 READ: dict[str, Callable[[str], Any]] = {
-    **dict.fromkeys(INTEGERS, int),
-    **dict.fromkeys(("input", "metadata", "logs"), _read_json),
+    **{name: read for name, hint in get_type_hints(Job).items() if (read := _reader(hint))},
     "images": _images,
     "output": _output,
-    "status": Status,
-    "priority": Priority,
-    "money": Money,
     "error": _error,
-    **dict.fromkeys(("erased", "told_failed"), lambda text: text == "1"),
 }
 # From when on a field says what it says now; an event has its own word for those of `NEVER`.
 EVER = frozenset(Status)
@@ -89,7 +75,7 @@ SINCE: dict[str, frozenset[Status]] = {
     "logs": ENDS | {Status.FINALIZING},
     **dict.fromkeys(("completed_ms", "expires_ms", "output", "error"), ENDS),
 }
-NAMES = tuple(field.name for field in fields(Job))
+NAMES = frozenset(field.name for field in fields(Job))
 REQUIRED = frozenset(one.name for one in fields(Job) if one.default is MISSING and one.default_factory is MISSING)
 
 
@@ -98,17 +84,20 @@ def read_job(record: Mapping[str, str]) -> Job:
 
     What cannot be read of what a job can be without is left out: one odd word must not close a list.
     """
-    values: dict[str, Any] = {"input": None}
-    whole = unpacked(record)
-    for name in NAMES:
-        text = whole.get(name)
-        if text is not None:
+    return Job(**{"input": None, **read_fields(unpacked(record))})
+
+
+def read_fields(record: Mapping[str, str | None]) -> dict[str, Any]:
+    """What fields of a job say that stand in a record, by their names."""
+    values: dict[str, Any] = {}
+    for name, text in record.items():
+        if text is not None and name in NAMES:
             try:
                 values[name] = READ[name](text) if name in READ else text
             except (ValueError, TypeError):
                 if name in REQUIRED:
                     raise
-    return Job(**values)
+    return values
 
 
 def job_at(record: Mapping[str, str], status: Status, at_ms: int, own: Mapping[str, str]) -> Job:
@@ -161,6 +150,8 @@ def write_fields(values: Mapping[str, Any]) -> list[str]:
             text = to_json(asdict(value))
         elif isinstance(value, dict | list):
             text = to_json(value)
+        elif isinstance(value, bool):
+            text = str(int(value))
         else:
             text = str(value)
         flat += [name, text]

@@ -176,9 +176,9 @@ def job_view(
 def quote_view(quoted: JobQuote, *, upstream_paused: str | None) -> QuoteView:
     """The price and the wait of a submission."""
     return {
-        "model": quoted.model,
-        "quoted_usd": format_usd(quoted.quote.micro),
-        "price_version": quoted.quote.price_version,
+        "model": quoted.submission.model,
+        "quoted_usd": format_usd(quoted.submission.quoted_micro),
+        "price_version": quoted.submission.price_version,
         "limits": [{**limit_state_view(state), "enough": not state.over} for state in quoted.limits],
         "queue": {
             "position": quoted.position,

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from app.domain.accounts import USER_SCOPES, Caller
-from app.domain.jobs import Priority, Status
+from app.domain.jobs import Priority, Status, Submission
 from app.store import keys
-from app.store.admission import AdmissionStore, Admitted, KeyReusedFor, NewJob, Repeated
+from app.store.admission import ORDER, AdmissionStore, Admitted, KeyReusedFor, Repeated
 from app.store.clock import ClockEstimate
 from tests.support.crowd import crowd
 from tests.support.hand import DAY_MS, Hand
@@ -19,26 +19,19 @@ from tests.support.stack import Stack
 pytestmark = pytest.mark.anyio
 
 
-def new_job(stack: Stack, **changes: Any) -> NewJob:
+def new_job(stack: Stack, **changes: Any) -> Submission:
     """A job as the service hands it to the store."""
-    plain = NewJob(
+    plain = Submission(
         team=stack.account.team.id,
         user=stack.account.user.id,
         key="key_1",
-        credential=stack.credential,
+        digest=stack.digest,
         model="fal-ai/kling-video/v2/master/image-to-video",
         input={"prompt": "a lake", "image_url": "https://example.com/a.png", "duration": "5"},
         quoted_micro=1_400_000,
         seconds=5,
         price_version="test",
-        deadline_ms=3_600_000,
-        start_ms=None,
-        priority=Priority.NORMAL,
-        metadata={},
-        images={},
-        webhook_url=None,
-        trace_id=None,
-        idempotency_key=None,
+        deadline_s=3_600,
         fingerprint="one",
     )
     return replace(plain, **changes)
@@ -107,7 +100,7 @@ async def test_an_idempotency_key_outlives_the_longest_job_by_a_day(
     """Seven days, or the deadline and a day."""
     for deadline_days, kept_days in ((1, 7), (7, 8)):
         key = f"for {deadline_days}"
-        await admission.admit(new_job(stack, idempotency_key=key, deadline_ms=deadline_days * DAY_MS))
+        await admission.admit(new_job(stack, idempotency_key=key, deadline_s=deadline_days * DAY_MS // 1000))
         names = [name async for name in stack.gateway.stores.redis.scan_iter(match="fg:idem:*")]
         longest = max([await stack.gateway.stores.redis.pttl(name) for name in names])
         assert kept_days * DAY_MS - 60_000 < longest <= kept_days * DAY_MS
@@ -145,12 +138,22 @@ async def test_the_line_goes_by_priority_and_then_by_time(stack: Stack, admissio
 
 async def test_an_admitted_job_is_whole(stack: Stack, admission: AdmissionStore) -> None:
     """What is read back is what the answer said; both clocks run; every index knows it; its event has no input."""
-    new = new_job(stack, start_ms=60_000, metadata={"order": "7"}, webhook_url="https://example.com/hook")
+    new = new_job(
+        stack,
+        start_deadline_s=60,
+        priority=Priority.HIGH,
+        metadata={"order": "7"},
+        images={"image_url": {"url": "https://example.com/a.png", "size": 7}},
+        webhook_url="https://example.com/hook",
+        webhook_style="fal",
+        trace_id="trace",
+    )
     answer = await admission.admit(new)
     assert isinstance(answer, Admitted)
     hand = Hand(stack)
     job = await hand.job(answer.job.id)
     assert job == answer.job
+    assert {name: getattr(job, name) for name in ORDER} == {name: getattr(new, name) for name in ORDER}
     assert (job.status, job.attempt, job.sequence) == (Status.QUEUED, 0, 1)
     assert job.start_deadline_ms == job.created_ms + 60_000
     assert await hand.redis.zscore(keys.due("expire"), hand.ref(job.id)) == job.start_deadline_ms

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from app.domain.ids import split_ref
-from app.domain.jobs import Priority
+from app.domain.jobs import Priority, Submission
 from app.store import keys
-from app.store.admission import AdmissionStore, Admitted, NewJob
+from app.store.admission import AdmissionStore, Admitted
 from app.store.clock import ClockEstimate
 from app.store.line import LineStore
 from app.store.slots import SlotStore
@@ -82,26 +82,20 @@ class Shop:
         self.clock = end
 
 
-def new_job(team: str, user: str, micro: int, priority: Priority) -> NewJob:
+def new_job(team: str, user: str, micro: int, priority: Priority) -> Submission:
     """A job as the service hands it to the store."""
-    return NewJob(
+    return Submission(
         team=team,
         user=user,
         key="key",
-        credential=keys.key("digest"),
+        digest="digest",
         model="model",
         input={"prompt": "x"},
         quoted_micro=micro,
         seconds=5,
         price_version="x",
-        deadline_ms=86_400_000,
-        start_ms=None,
+        deadline_s=86_400,
         priority=priority,
-        metadata={},
-        images={},
-        webhook_url=None,
-        trace_id=None,
-        idempotency_key=None,
         fingerprint="x",
     )
 

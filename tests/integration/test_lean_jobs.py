@@ -7,7 +7,6 @@ import pytest
 
 from app.gateway import open_gateway
 from app.settings import load_settings
-from app.store import keys
 from benchmarks.filling import Asker, Filler, Wire, digest
 from benchmarks.processes import environment
 from tests.support.redis_server import RedisServer
@@ -24,7 +23,7 @@ async def test_an_ended_job_takes_two_kilobytes(tmp_path: Path, say: Callable[[s
         async with open_gateway(load_settings(env), process="test") as gateway:
             account = await gateway.administration.first_account(team_name="team", user_name="user")
             made = await gateway.administration.add_key("test", user=account.user.id)
-            asker = Asker(account.team.id, account.user.id, made.record.id, keys.key(digest(made.key)))
+            asker = Asker(account.team.id, account.user.id, made.record.id, digest(made.key))
             wire = await Wire.open(store.unix_url.removeprefix("unix://"))
             filler = Filler(wire, [asker])
             await filler.make(BEFORE)

@@ -2,16 +2,15 @@
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from app.domain.events import BudgetNotice
-from app.domain.jobs import Priority
+from app.domain.jobs import Submission
 from app.domain.limits import Owner, Window, periods
 from app.domain.starts import write_starts
 from app.store import keys
-from app.store.admission import AdmissionStore, Admitted, NewJob, Refused
+from app.store.admission import AdmissionStore, Admitted, Refused
 from app.store.clock import ClockEstimate
 from tests.support.hand import DAY_MS
 from tests.support.limits import PRICE, SECONDS, Bounds
@@ -26,25 +25,20 @@ def bounds(stack: Stack) -> Bounds:
     return Bounds(stack)
 
 
-def new_job(stack: Stack) -> NewJob:
+def new_job(stack: Stack) -> Submission:
     """A job as the service hands it to the store."""
-    nothing: dict[str, Any] = dict.fromkeys(("start_ms", "webhook_url", "trace_id", "idempotency_key"))
-    return NewJob(
+    return Submission(
         team=stack.account.team.id,
         user=stack.account.user.id,
         key="key_1",
-        credential=stack.credential,
+        digest=stack.digest,
         model="fal-ai/kling-video/v2/master/image-to-video",
         input={"prompt": "a lake"},
         quoted_micro=PRICE,
         seconds=SECONDS,
         price_version="test",
-        deadline_ms=3_600_000,
-        priority=Priority.NORMAL,
-        metadata={},
-        images={},
+        deadline_s=3_600,
         fingerprint="one",
-        **nothing,
     )
 
 

@@ -9,9 +9,8 @@ from hypothesis.stateful import initialize, precondition, rule
 
 from app.domain.accounts import Caller
 from app.domain.ids import join_ref
-from app.domain.jobs import ENDS, LIVE, NEXT, Charge, Job, JobError, Priority, Status
+from app.domain.jobs import ENDS, LIVE, NEXT, Charge, Job, JobError, Priority, Status, Submission
 from app.store import keys
-from app.store.admission import NewJob
 from app.store.jobs import NOW
 from tests.support.books import Bill, Books
 from tests.support.machine import CALM, Machine, nothing
@@ -52,27 +51,21 @@ CHARGES: dict[Charge, Callable[[Bill], None]] = {
 }
 
 
-def new_job(caller: Caller, *, micro: int, seconds: int, **more: Any) -> NewJob:
+def new_job(caller: Caller, *, micro: int, seconds: int, **more: Any) -> Submission:
     """What a caller asks for with their key."""
     facts: dict[str, Any] = {
         "input": {"prompt": "x"},
         "price_version": "x",
-        "deadline_ms": HOUR_MS,
-        "start_ms": None,
-        "priority": Priority.NORMAL,
-        "metadata": {},
-        "images": {},
+        "deadline_s": HOUR_MS // 1000,
         "webhook_url": "https://example.com/hook",
-        "trace_id": None,
-        "idempotency_key": None,
         "fingerprint": "one",
         **more,
     }
-    return NewJob(
+    return Submission(
         team=caller.team,
         user=caller.user,
         key=caller.key,
-        credential=keys.key(caller.digest),
+        digest=caller.digest,
         zone=caller.zone,
         model="model",
         quoted_micro=micro,
@@ -93,7 +86,7 @@ class JobSteps(Machine):
         super().__init__()
         self._old: list[Job] = []  # records that somebody still has in hand
         self._pushed: str | None = None  # the job that `push` is about
-        self._asked: list[NewJob] = []  # submissions with an idempotency key
+        self._asked: list[Submission] = []  # submissions with an idempotency key
 
     def _view(self, number: int, stale: int | None, *sources: Status) -> Job:
         """A job as it is now, in one of these states if there is one; or any job as somebody saw it earlier."""
@@ -141,7 +134,7 @@ class JobSteps(Machine):
         token = list(self.tokens)[number % len(self.tokens)]
         caller, token_digest = self.tokens[token]
         new = new_job(caller, **size, idempotency_key=key, token=token)
-        self.submit(replace(new, credential=keys.token(token_digest)), loss)
+        self.submit(replace(new, digest=token_digest), loss)
 
     @precondition(lambda machine: bool(machine._asked))
     @rule(number=NUMBERS, fingerprint=st.sampled_from(["one", "two"]), loss=LOSSES)

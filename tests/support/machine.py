@@ -11,12 +11,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from app.domain.accounts import USER_SCOPES, Caller, digest
 from app.domain.ids import join_ref
-from app.domain.jobs import ENDS, NEXT, Job, Money, Status
+from app.domain.jobs import ENDS, NEXT, Job, Money, Status, Submission
 from app.domain.limits import CALENDAR, Limit, Owner, Unit, Window
 from app.domain.starts import Starts
 from app.gateway import Gateway
 from app.store import keys
-from app.store.admission import Admitted, Answer, KeyReusedFor, NewJob, Refused, Repeated
+from app.store.admission import Admitted, Answer, KeyReusedFor, Refused, Repeated
 from tests.support.books import Asked, Bill, Books, starts_at
 from tests.support.checks import book_faults, immortals, misplaced_slots
 from tests.support.shaken import CONCURRENCY, Loss, Lost, Shaken
@@ -176,7 +176,7 @@ class Machine(RuleBasedStateMachine):
 
     # --- admission ---------------------------------------------------------------------------------------------
 
-    def submit(self, new: NewJob, loss: Loss | None) -> None:
+    def submit(self, new: Submission, loss: Loss | None) -> None:
         """One submission: accepted exactly when every limit has room, and told how each of them stands."""
         asked = Asked(new.team, new.user, new.token, new.quoted_micro, new.seconds)
         known = self.books.repeats.get((new.team, new.token or new.user, new.idempotency_key or ""))
@@ -224,7 +224,7 @@ class Machine(RuleBasedStateMachine):
         if not any(one.over for one in rates):
             self.books.take_rates(asked, now_ms)
 
-    def _write_down(self, new: NewJob, asked: Asked, books: Books) -> None:
+    def _write_down(self, new: Submission, asked: Asked, books: Books) -> None:
         """A new job is in the store: with the periods of its moment, and only if it fits."""
         (job,) = [job for job in self.seen.jobs().values() if job.id not in books.bills]
         frozen = Starts.read(job.starts)

@@ -17,7 +17,6 @@ from app.gateway import Gateway, open_gateway
 from app.main import create_app
 from app.services.administration import Account
 from app.settings import Settings, load_settings
-from app.store import keys
 from tests.support.emulator import Emulator
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
@@ -60,9 +59,9 @@ class Stack:
     redis: RedisServer
 
     @property
-    def credential(self) -> str:
-        """The store's name of the account's key."""
-        return keys.key(digest(self.account.key))
+    def digest(self) -> str:
+        """The digest of the account's key."""
+        return digest(self.account.key)
 
     def body(self, prompt: str = "a quiet lake", **more: Any) -> dict[str, Any]:
         """A valid submission; `more` are members beside `input`."""

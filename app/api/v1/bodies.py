@@ -6,14 +6,14 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from app.api.strict_body import StrictBody
-from app.domain.jobs import Priority
+from app.domain.jobs import Priority, Submission
 from app.domain.money import parse_usd
-from app.services.requests import JobRequest
 
 METADATA_NAME = re.compile(r"[a-z0-9_.-]{1,40}")
 METADATA_PAIRS = 8
 METADATA_BYTES = 200
 DEADLINE_MIN_S, DEADLINE_MAX_S = 10, 604_800
+UNITS = {"deadline": "deadline_s", "start_deadline": "start_deadline_s", "max_usd": "max_usd_micro"}
 
 
 def _metadata(pairs: dict[str, str]) -> dict[str, str]:
@@ -53,15 +53,7 @@ class JobBody(StrictBody):
     start_deadline: int | None = Field(None, ge=1, le=DEADLINE_MAX_S, description="Seconds from admission")
     max_usd: Usd | None = Field(None, description="The most it may cost")
 
-    def request(self) -> JobRequest:
-        """The same, in the services' words."""
-        return JobRequest(
-            input=self.input,
-            model=self.model,
-            webhook_url=self.webhook_url,
-            metadata=self.metadata,
-            priority=Priority(self.priority),
-            deadline_s=self.deadline,
-            start_deadline_s=self.start_deadline,
-            max_usd_micro=self.max_usd,
-        )
+    def submission(self, **more: str | None) -> Submission:
+        """The same for the services, with what is not in the body; members go by these names, or those of UNITS."""
+        given: dict[str, Any] = {UNITS.get(name, name): value for name, value in self if value is not None}
+        return Submission(**{**more, **given, "priority": Priority(self.priority)})

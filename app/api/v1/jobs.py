@@ -103,9 +103,10 @@ MetadataFilter = Annotated[tuple[str, str] | None, Depends(metadata_filter)]
 async def submit_job(request: Request, asked: JobAskedFor) -> Response:
     """Check, price and write down a job: `202`, or `200` when `Prefer: wait=N` saw it end."""
     owner, wait = asked.owner, asked.wait
-    submitted = await owner.jobs.submit(
-        asked.caller, asked.body.request(), idempotency_key=asked.key, trace_id=request.scope["trace_id"]
+    submission = asked.body.submission(
+        model=owner.catalog.default.id, idempotency_key=asked.key, trace_id=request.scope["trace_id"]
     )
+    submitted = await owner.jobs.submit(asked.caller, submission)
     let_go(request, asked.body.input)
     job, position = submitted.job, submitted.position
     if wait:
@@ -126,7 +127,7 @@ async def submit_job(request: Request, asked: JobAskedFor) -> Response:
 @router.post("/quotes", responses=refusals(404), summary="What would it cost?")
 async def quote_job(caller: CurrentCaller, body: ReadJob, owner: TheGateway) -> QuoteView:
     """The price and the wait of a submission, without making it."""
-    quoted = await owner.jobs.quote(caller, body.request())
+    quoted = await owner.jobs.quote(caller, body.submission(model=owner.catalog.default.id))
     return quote_view(quoted, upstream_paused=await owner.operations.paused(caller.team))
 
 

@@ -51,7 +51,8 @@
 --   meta_count     how many metadata pairs lead the rest
 -- REST metadata pairs as name=value, then the record as field, value, …
 --
--- Returns {"admitted", now_ms, limits, place in the user's line, alarms} | {"refused", now_ms, limits}
+-- Returns {"admitted", now_ms, limits, place in the user's line, alarms, names of fields, what the record has there}
+--   | {"refused", now_ms, limits}
 --   | {"repeated", now_ms, limits, job id} | {"reused", now_ms, {}, job id}
 --   | {"gone", now_ms} | {"clock", now_ms, the team's zone}
 local starts, ends = by_window(arg.starts), by_window(arg.ends)
@@ -134,4 +135,6 @@ if arg.idempotent == '1' then
   idem_remember(key.idem, arg.mark, arg.id, arg.idem_ms)
 end
 wake_lane(key.wake)
-return {'admitted', whole(now), told(states), redis.call('ZRANK', user_line(arg.prefix, arg.user), arg.ref), alarms}
+local written = {'status', 'money', 'attempt', 'sequence', 'created_ms', 'deadline_ms', 'start_deadline_ms'}
+return {'admitted', whole(now), told(states), redis.call('ZRANK', user_line(arg.prefix, arg.user), arg.ref), alarms,
+  written, redis.call('HMGET', key.job, unpack(written))}

@@ -1,0 +1,155 @@
+"""What a caller asks for: checked against its model, priced, its images stored, before it is written down."""
+
+import asyncio
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from typing import Any
+
+from app.crash import crash_point
+from app.domain.access import require_model
+from app.domain.accounts import Caller
+from app.domain.errors import Code, OverBudget, Unprocessable, Violation
+from app.domain.jobs import Submission
+from app.egress import EgressPolicy, check_url
+from app.media.images import EmbeddedImage, ImageFacts, read_data_uri
+from app.registry.catalog import Catalog, Model
+from app.services.fal_uploads import FalUploads
+from app.services.uploads import Uploads, about_field
+
+FINGERPRINT_VERSION = "v1"  # changes with the meaning of a request, so that old idempotency keys stay valid
+PENDING_IMAGE = "https://v3.fal.media/files/pending"  # stands in for a data URI until everything else is checked
+
+Embedded = dict[str, EmbeddedImage]  # images given as data and not stored yet, by field
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionRules:
+    """What this installation has decided.
+
+    `strict_schema` refuses fields that only a model's prose names; `private_images` lets images stand on private
+    addresses, for the emulator; `deadline_s` is a job's default.
+    """
+
+    strict_schema: bool
+    private_images: bool
+    deadline_s: int
+
+
+class Submissions:
+    """Checks what is asked for. Whatever is refused here has cost nothing and changed nothing."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        uploads: Uploads,
+        fal_uploads: FalUploads,
+        egress: EgressPolicy,
+        rules: SubmissionRules,
+    ) -> None:
+        self._catalog = catalog
+        self._uploads = uploads
+        self._fal_uploads = fal_uploads
+        self._egress = egress
+        self._rules = rules
+
+    async def check(self, caller: Caller, given: Submission) -> tuple[Submission, Embedded]:
+        """The submission with its model's whole input and its price, and the images in it that are given as data.
+
+        An error names what has to be changed.
+        """
+        model = self._catalog.get(given.model)
+        require_model(caller, model.id)
+        resolved = await self._fal_uploads.resolve_input(caller, given.input, model.url_fields)
+        pending, embedded = await _embedded(model, resolved)
+        clean = model.validate(
+            pending, strict_schema=self._rules.strict_schema, private_images=self._rules.private_images
+        )
+        quote = model.price(clean)
+        if given.max_usd_micro is not None and quote.micro > given.max_usd_micro:
+            raise OverBudget("The job costs more than its `max_usd`.", code=Code.OVER_MAX_USD)
+        if given.webhook_url is not None:
+            check_url(given.webhook_url, self._egress)
+        deadline_s = given.deadline_s or self._rules.deadline_s
+        if given.start_deadline_s is not None and given.start_deadline_s > deadline_s:
+            sentence = "The start deadline lies behind the deadline."
+            raise Unprocessable(sentence, violations=(Violation("/start_deadline", "out_of_range", sentence),))
+        checked = replace(
+            given,
+            team=caller.team,
+            user=caller.user,
+            key=caller.key,
+            token=caller.token,
+            digest=caller.digest,
+            zone=caller.zone,
+            input=clean,
+            quoted_micro=quote.micro,
+            seconds=quote.seconds,
+            price_version=quote.price_version,
+            deadline_s=deadline_s,
+            fingerprint=fingerprint_of(given, clean, embedded),
+        )
+        return checked, embedded
+
+    async def store_images(self, caller: Caller, checked: Submission, embedded: Embedded) -> Submission:
+        """The submission with stored URLs in the place of embedded images, and what its job shows of uploads."""
+        model = self._catalog.get(checked.model)
+        facts: dict[str, ImageFacts] = {}
+        for name, image in embedded.items():  # all are checked before the first is stored
+            with about_field(name):
+                _refuse_large(model, len(image.content))
+                facts[name] = await self._uploads.check(image.content, sha256=image.sha256)
+        clean, shown = dict(checked.input), dict[str, dict[str, Any]]()
+        for name in model.image_fields:
+            if name in embedded:
+                stored = await self._uploads.keep(caller, embedded[name].content, facts[name])
+                crash_point("upload.stored")
+                clean[name] = stored.url
+                shown[name] = stored.view()
+            elif isinstance(clean.get(name), str):
+                known = await self._uploads.known(caller, clean[name])
+                if known is not None:
+                    with about_field(name):
+                        _refuse_large(model, known["size"])
+                    shown[name] = known
+        return replace(checked, input=clean, images=shown) if shown else checked
+
+
+def fingerprint_of(given: Submission, clean: dict[str, Any], embedded: Embedded) -> str:
+    """SHA-256 of the request with its whole input: white space and the order of members do not matter.
+
+    A member that is new stands in it only where it is given, so that what was asked before stays the same request.
+    """
+    what = {
+        "version": FINGERPRINT_VERSION,
+        "model": given.model,
+        "input": clean | {name: image.sha256 for name, image in embedded.items()},
+        "webhook_url": given.webhook_url,
+        "metadata": given.metadata,
+        "priority": given.priority.value,
+        "deadline": given.deadline_s or None,
+        "start_deadline": given.start_deadline_s,
+        "max_usd": given.max_usd_micro,
+    }
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+
+async def _embedded(model: Model, given: dict[str, Any]) -> tuple[dict[str, Any], Embedded]:
+    """The input without the images that are given as data, and those, by field."""
+    embedded: Embedded = {}
+    for name in model.image_fields:
+        value = given.get(name)
+        if isinstance(value, str) and value[:5].lower() == "data:":
+            with about_field(name):
+                embedded[name] = await asyncio.to_thread(read_data_uri, value)
+    return given | dict.fromkeys(embedded, PENDING_IMAGE), embedded
+
+
+def _refuse_large(model: Model, size: int) -> None:
+    """An upload may be larger than this model reads; fal would refuse it after it was bought."""
+    limit = model.image_limits.max_bytes
+    if size > limit:
+        raise Unprocessable(
+            f"The image has {size} bytes; {model.id} reads at most {limit}.", code=Code.IMAGE_TOO_LARGE
+        )
