@@ -6,9 +6,11 @@ import os
 import sys
 
 import structlog
+from redis.exceptions import RedisError
 from rq.serializers import JSONSerializer
 
 from app.children import die_with
+from app.domain.errors import StoreUnavailable
 from app.settings import Settings, SettingsError, load_settings, required_url
 from app.store.connection import connect_rq
 from app.stores import open_stores
@@ -71,6 +73,9 @@ def main(arguments: list[str]) -> int:
     except SettingsError as error:
         print(error, file=sys.stderr)  # noqa: T201  a sentence for whoever started it
         return REFUSED
+    except (StoreUnavailable, RedisError) as error:  # it went away while this process was starting
+        log.warning("worker.store_away", reason=type(error).__name__, remedy="the supervisor starts it again")
+        return FAILED
     except Exception as error:
         log.exception("worker.failed", reason=f"{type(error).__name__}: {error}")
         return FAILED
