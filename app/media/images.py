@@ -12,7 +12,7 @@ import warnings
 from dataclasses import dataclass
 from typing import Literal, Never, TypeAlias
 
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, WebPImagePlugin
 
 from app.domain.errors import Code, Unprocessable
 from app.media.headers import short_header
@@ -29,7 +29,12 @@ RATIO = (0.40, 2.50)  # width by height; Kling refuses what lies outside
 # Pillow compares the header with this before it makes room for a WebP's canvas, and raises from twice as many.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 
-_FORMATS: dict[str | None, Format] = {"JPEG": "jpeg", "PNG": "png", "WEBP": "webp"}
+# WebP's reader by name, so that it is there: else Pillow loads all it has for the first that is no JPEG and no PNG.
+_FORMATS: dict[str | None, Format] = {
+    "JPEG": "jpeg",
+    "PNG": "png",
+    WebPImagePlugin.WebPImageFile.format: "webp",
+}
 _ENDS = {"jpeg": b"\xff\xd9", "png": b"IEND\xaeB`\x82", "webp": b""}
 _DATA_URI = re.compile(r"data:image/(?:png|jpeg|jpg|webp);base64,", re.IGNORECASE)
 _QUARTER_TURNS = range(5, 9)  # values of the EXIF orientation that swap width and height

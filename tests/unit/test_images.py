@@ -5,6 +5,8 @@ import contextlib
 import hashlib
 import io
 import struct
+import subprocess
+import sys
 import time
 import zlib
 
@@ -198,6 +200,16 @@ def test_a_truncated_image_is_refused(kind: str, keep: float) -> None:
     thumbnail[ExifTags.Base.ImageDescription] = "\xff\xd9"  # an end marker that is not the end
     content = encoded(kind, exif=thumbnail, size=(1280, 960))
     assert refusal(content[: max(1, int(len(content) * keep))]).code == "not_an_image"
+
+
+def test_what_is_no_image_loads_no_reader_of_other_kinds() -> None:
+    """Pillow's others would cost the first request a tenth of a second, and are more for a stranger to try."""
+    code = (
+        "import contextlib, sys; from app.media.images import inspect\n"
+        "with contextlib.suppress(Exception): inspect(b'hello')\n"
+        "sys.exit('PIL.IcoImagePlugin' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603  our own interpreter
 
 
 def test_another_kind_is_told_by_its_first_kilobyte() -> None:
