@@ -106,6 +106,20 @@ async def test_a_settlement_counts_in_the_period_of_its_admission(bounds: Bounds
     await bounds.accepted()
 
 
+KEPT_DAYS = {"minute": 1 / 144, "hour": 1, "day": 40, "week": 40, "month": 400}
+
+
+async def test_sums_are_forgotten_some_time_after_the_end_of_their_period(bounds: Bounds) -> None:
+    """Ten minutes, a day, forty days or four hundred: of every owner, however many jobs there are."""
+    now_ms = await bounds.steady_minute()
+    await bounds.accepted()
+    await bounds.accepted()
+    for owner in bounds.ids.values():
+        for window, period in periods(now_ms, "UTC").items():
+            until = await bounds.redis.pexpiretime(keys.period(window, period.start_ms, owner))
+            assert until == period.end_ms + KEPT_DAYS[window] * DAY_MS, (owner, window)
+
+
 @pytest.mark.parametrize("tag", ["", "[emu:500_downstream]"], ids=["spent", "released"])
 async def test_a_forgotten_period_does_not_come_back_with_a_late_settlement(bounds: Bounds, tag: str) -> None:
     """Its sums have expired: nothing is written there any more, nothing is negative, and the total is right."""
