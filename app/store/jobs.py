@@ -9,6 +9,7 @@ from app.domain.jobs import CANCELED, NEXT, Charge, Job, JobError, Status
 from app.store import keys
 from app.store.connection import Client, store_errors
 from app.store.events import forget_copies
+from app.store.packing import FIELDS
 from app.store.records import Packed, facts_of, packed_fields, read_job, write_fields
 from app.store.requests import job_with_request, remember_request
 from app.store.scripts import script
@@ -312,6 +313,7 @@ class JobStore:
                 args={
                     "team": job.team,
                     "prefix": keys.PREFIX,
+                    "texts": " ".join(name for name in FIELDS if name != "error"),
                     "error": error[1] if error else "",
                 },
                 rest=facts_of(job),

@@ -10,6 +10,7 @@ import re
 import zlib
 from collections.abc import Mapping
 
+# What says something of the caller: `DELETE` of the job erases it.
 FIELDS = ("input", "images", "metadata", "webhook_url", "logs", "output", "error")
 # Their order is the form of a packed record: new ones are added at the end.
 FACTS = (

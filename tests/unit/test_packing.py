@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+from dataclasses import fields
 
 import pytest
 
-from app.store.packing import BEFORE, DICTIONARY, FACTS, FORM, MOST, pack, unpacked
+from app.domain.jobs import Order
+from app.store.packing import BEFORE, DICTIONARY, FACTS, FIELDS, FORM, MOST, pack, unpacked
 
 INPUT = json.dumps({"prompt": "Ein roter Drachen über den Dünen 🪁 " * 4, "image_url": "https://x.example/1.jpg"})
 OUTPUT = (
@@ -50,6 +52,11 @@ def test_a_field_of_its_own_is_newer() -> None:
     """What was written after the end counts."""
     assert unpacked(record(read(pack({"error": "old"}, {"model": "old"})), error="new"))["error"] == "new"
     assert unpacked(record(read(pack({"error": "old"}, {"model": "old"})), model="new"))["model"] == "new"
+
+
+def test_what_a_job_keeps_of_its_submission_is_a_text_that_is_erased_or_a_fact() -> None:
+    """A new member is one or the other (app/store/packing.py); by user and token a record is looked for."""
+    assert {one.name for one in fields(Order)} - {*FIELDS, *FACTS} == {"user", "token"}
 
 
 def test_facts_are_packed_by_their_place() -> None:

@@ -10,6 +10,7 @@
 -- ARGV
 --   team           the team's id
 --   prefix         of every key; the deliveries, and where they wait, are found by it
+--   texts          the fields that say something of the caller, with spaces between
 --   error          the error without fal's words, JSON; "" where there is none
 -- REST the job's facts as field, value, …, which may be packed with the rest
 --
@@ -19,7 +20,9 @@ if status ~= 'succeeded' and status ~= 'failed' and status ~= 'canceled' then
   return {'stale', status or ''}
 end
 write_facts(key.job, rest)
-redis.call('HDEL', key.job, 'input', 'images', 'output', 'logs', 'metadata', 'webhook_url')
+for name in string.gmatch(arg.texts, '%S+') do
+  redis.call('HDEL', key.job, name)
+end
 for _, name in ipairs(redis.call('HKEYS', key.job)) do
   if string.find(name, '^z%d+$') then
     redis.call('HDEL', key.job, name)  -- what else is packed is the caller's
