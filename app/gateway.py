@@ -37,7 +37,6 @@ from app.services.tokens import Tokens
 from app.services.uploads import Uploads
 from app.services.usage import Usage
 from app.services.watch import Watch
-from app.services.zones import Zones
 from app.settings import Settings, SettingsError, required_url
 from app.starting import require_store
 from app.store.witness import Witness
@@ -157,7 +156,7 @@ async def open_gateway(
 
 def epoch_service(settings: Settings, stores: Stores) -> EpochService:
     """Compares the store with what this host remembers of it."""
-    return EpochService(stores.epoch, Witness(settings.data_dir), alarms=stores.alarms, audit=stores.audit)
+    return EpochService(stores.epoch, Witness(settings.data_dir), alarms=stores.alarms)
 
 
 def _gateway(
@@ -190,13 +189,12 @@ def _gateway(
         accounts=accounts,
         administration=Administration(
             catalog=catalog,
+            administration=stores.administration,
             accounts=stores.accounts,
             clock=stores.clock,
-            audit=stores.audit,
-            zones=Zones(zones=stores.zones, accounts=stores.accounts, clock=stores.clock),
         ),
         tokens=Tokens(catalog, stores.accounts, stores.jobs, stores.clock),
-        limits=Limits(stores.limits, stores.accounts, stores.audit, stores.clock),
+        limits=Limits(stores.limits, stores.accounts, stores.clock),
         ledger=Ledger(stores.ledger, stores.accounts, stores.jobs, stores.audit, stores.clock, stores.usage),
         usage=Usage(stores.usage, stores.accounts, stores.clock),
         feed=Feed(stores.events),
@@ -232,7 +230,7 @@ def _gateway(
             endpoints=stores.endpoints,
             accounts=stores.accounts,
             clock=stores.clock,
-            audit=stores.audit,
+            administration=stores.administration,
             alarms=stores.alarms,
             secrets=stores.secrets,
             deliveries=stores.delivery_log,

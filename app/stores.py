@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from app.settings import Settings, required_url
 from app.store.accounts import AccountStore
+from app.store.administration import AdministrationStore
 from app.store.admission import AdmissionStore
 from app.store.alarms import AlarmStore
 from app.store.audit import AuditStore
@@ -44,6 +45,7 @@ class Stores:
     redis: Client
     patient: Client
     accounts: AccountStore
+    administration: AdministrationStore
     admission: AdmissionStore
     alarms: AlarmStore
     audit: AuditStore
@@ -69,7 +71,6 @@ class Stores:
     slots: SlotStore
     uploads: UploadStore
     usage: UsageStore
-    zones: ZoneStore
 
     async def renew_connections(self) -> None:
         """Drop idle connections: they may lead to a server that is the primary no more."""
@@ -93,30 +94,32 @@ async def open_stores(settings: Settings, *, process: str) -> AsyncIterator[Stor
 
 
 def _build(settings: Settings, redis: Client, patient: Client) -> Stores:
-    audit, estimate, ledger = AuditStore(redis), ClockEstimate(), LedgerStore(redis)
+    audit, estimate, accounts, clock = AuditStore(redis), ClockEstimate(), AccountStore(redis), StoreClock(redis)
+    ledger = LedgerStore(redis, audit)
     kept_ms, slots = settings.retention_ms, settings.upstream_concurrency
     return Stores(
         redis=redis,
         patient=patient,
-        accounts=AccountStore(redis),
+        accounts=accounts,
+        administration=AdministrationStore(audit, accounts, ZoneStore(redis, ledger, accounts, clock)),
         admission=AdmissionStore(redis, estimate, retention_ms=kept_ms),
         alarms=AlarmStore(redis),
         audit=audit,
         backup=BackupStore(redis),
-        buying=BuyingStore(redis, concurrency=slots),
-        clock=StoreClock(redis),
+        buying=BuyingStore(redis, audit, concurrency=slots),
+        clock=clock,
         deliveries=DeliveryStore(redis),
         delivery_log=DeliveryLogStore(redis, retention_ms=kept_ms),
         due=DueStore(redis, patient=patient),
         endpoints=EndpointStore(redis, audit, retention_ms=kept_ms),
-        epoch=EpochStore(redis),
+        epoch=EpochStore(redis, audit),
         events=EventStore(redis, patient=patient),
         health=HealthStore(redis),
         heartbeats=HeartbeatStore(redis),
         jobs=JobStore(redis, retention_ms=kept_ms, billed=settings.fal_admin_key is not None),
         lanes=LaneStore(redis),
         ledger=ledger,
-        limits=LimitStore(redis, estimate),
+        limits=LimitStore(redis, audit, estimate),
         line=LineStore(redis),
         quarantine=QuarantineStore(redis),
         secrets=SecretStore(redis, given=settings.hook_secret.get_secret_value() if settings.hook_secret else None),
@@ -124,5 +127,4 @@ def _build(settings: Settings, redis: Client, patient: Client) -> Stores:
         slots=SlotStore(redis, concurrency=slots),
         uploads=UploadStore(redis),
         usage=UsageStore(redis),
-        zones=ZoneStore(redis, ledger),
     )

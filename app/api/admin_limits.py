@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends
 from app.api.admin_bodies import LimitsBody, RaiseBody
 from app.api.body import json_array, json_body
 from app.api.deps import Administrator, TheGateway, known_team, known_user
-from app.services.limits import GATEWAY
+from app.domain.limits import GATEWAY
 from app.views.limits import LimitList, LimitView, limit_view, limits_view
 
 ReadLimits = Annotated[LimitsBody, Depends(json_array(LimitsBody))]

@@ -14,8 +14,8 @@ from app.domain.accounts import NO_TEAM
 from app.domain.errors import NotFound
 from app.domain.ledger import Correction
 from app.domain.money import format_usd, parse_usd
+from app.domain.verification import Verified
 from app.gateway import Gateway
-from app.services.verification import Verified
 from app.views.ledger import EntryView, entry_view
 
 COLUMNS = {

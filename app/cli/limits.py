@@ -9,9 +9,8 @@ from app.cli.options import one_of_each
 from app.cli.parse import SPEC_HELP, actor, argument, duration, parse_id, parse_limit
 from app.cli.store_url import with_gateway
 from app.cli.tables import AsJson, print_json, print_views
-from app.domain.limits import Limit
+from app.domain.limits import GATEWAY, Limit
 from app.gateway import Gateway
-from app.services.limits import GATEWAY
 from app.views.limits import limits_view
 
 COLUMNS = {

@@ -58,6 +58,7 @@ LENGTH_MS = {  # the usual one; a day may have 23 hours and a month 28 days
     Window.MONTH: 30 * DAY_MS,
 }
 CALENDAR = tuple(LENGTH_MS)
+GATEWAY = "gateway"  # the owner of the limits and sums of everybody together; others are named by their id
 # How long a period's sums are kept after its end. Money that comes back to an older one changes no limit.
 KEPT_MS = {
     Window.MINUTE: 600_000,

@@ -11,8 +11,7 @@ from app.domain.limits import LimitState
 from app.services.guesses import Doubted, Guesses
 from app.services.revocation import Revocation
 from app.services.streams import Streams
-from app.store import keys
-from app.store.accounts import AccountStore, name_of
+from app.store.accounts import AccountStore
 from app.store.ledger import LedgerStore
 from app.store.limits import LimitStore
 
@@ -68,10 +67,9 @@ class Accounts:
             raise Unauthenticated("The key is not complete or was mistyped: its checksum does not fit.")
         self._known.pop(key_digest, None)
         asked_at = time.monotonic()  # what the answer says may be over before it has arrived
-        name = keys.token(key_digest) if is_token(key) else keys.key(key_digest)
-        if doubted and await self._doubted.opens_nothing(name):
+        if doubted and await self._doubted.opens_nothing(key_digest, token=is_token(key)):
             raise Unauthenticated(UNKNOWN)
-        caller = await self._look_up(key_digest, name)
+        caller = await self._look_up(key_digest, token=is_token(key))
         if len(self._known) >= REMEMBER_AT_MOST:
             self._known.clear()
             self._noted.clear()
@@ -85,7 +83,7 @@ class Accounts:
     async def is_valid(self, caller: Caller) -> bool:
         """True while the caller's key still opens something; before a call that was held is answered."""
         try:
-            await self._look_up(caller.digest, name_of(caller))
+            await self._look_up(caller.digest, token=caller.token is not None)
         except Unauthenticated:
             return False
         return True
@@ -111,8 +109,8 @@ class Accounts:
         """The team, a deleted one too, or None."""
         return await self._accounts.team(team_id)
 
-    async def _look_up(self, key_digest: str, name: str) -> Caller:
-        found = await self._accounts.credential(name)
+    async def _look_up(self, key_digest: str, *, token: bool) -> Caller:
+        found = await self._accounts.credential(key_digest, token=token)
         if found is None:
             raise Unauthenticated(UNKNOWN)
         for record in (found.record, found.parent):

@@ -5,25 +5,20 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from app.domain.accounts import NO_TEAM, NO_USER, USER_SCOPES, Key, Scope, Team, User, digest, new_key, shown_as
+from app.domain.accounts import USER_SCOPES, Key, Scope, Team, User, digest, new_key, shown_as
 from app.domain.errors import Code, Conflict, NotFound
 from app.domain.ids import new_id
 from app.domain.limits import Limit
-from app.domain.times import iso
 from app.registry.catalog import Catalog
-from app.services.zones import Carry, Turned, Zones
-from app.store import keys
-from app.store.accounts import AccountStore, put
-from app.store.audit import AuditStore, Command, Require, flat, is_there
-from app.store.buying import BuyingStore
+from app.store.accounts import AccountStore
+from app.store.administration import AdministrationStore, changed
 from app.store.clock import StoreClock
-from app.store.limits import set_limits
+from app.store.zones import Turned
 from app.webhooks.signing import new_secret
 
 TURNS = 5  # times a window may turn while a change of time zone is made ready
 SYSTEM = "filmgate"  # who acts when the program itself does, at its first start
 NO_KEY = "There is no key with this id."
-UNENDED = "jobs that have not ended; cancel them, or wait; held ones end by `filmgate jobs resolve`."
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +45,14 @@ class Administration:
         self,
         *,
         catalog: Catalog,
+        administration: AdministrationStore,
         accounts: AccountStore,
         clock: StoreClock,
-        audit: AuditStore,
-        zones: Zones,
     ) -> None:
-        self._zones = zones
         self._catalog = catalog
         self._accounts = accounts
         self._clock = clock
-        self._audit = audit
+        self._acts = administration
 
     # --- teams -------------------------------------------------------------------------------------------------
 
@@ -69,10 +62,7 @@ class Administration:
 
     async def team(self, team_id: str) -> Team:
         """The team; NotFound when there is none, or it was deleted."""
-        team = await self._accounts.team(team_id)
-        if team is None or team.deleted_ms is not None:
-            raise NotFound(NO_TEAM)
-        return team
+        return await self._accounts.require_team(team_id)
 
     async def add_team(
         self, actor: str, *, name: str, weight: int = 1, time_zone: str = "UTC", limits: Sequence[Limit] = ()
@@ -80,14 +70,7 @@ class Administration:
         """A new team, with its limits."""
         now_ms = await self._clock.now_ms()
         team = Team(new_id("team"), name, new_secret(), weight, time_zone, now_ms)
-        writes = [put(keys.team(team.id), team), ("SADD", keys.TEAMS, team.id), *set_limits(team.id, limits)]
-        details = {
-            "name": name,
-            "weight": weight,
-            "time_zone": time_zone,
-            "limits": [limit.details for limit in limits],
-        }
-        await self._audit.act(actor=actor, action="team.add", target=team.id, details=details, writes=writes)
+        await self._acts.add_team(actor, team, limits)
         return team
 
     async def change_team(
@@ -100,25 +83,14 @@ class Administration:
         time_zone: str | None = None,
     ) -> Team:
         """Change what is given. What was used in the present calendar windows goes over into a new time zone's."""
-        team = await self.team(team_id)
         given = {"name": name, "weight": weight, "time_zone": time_zone}
         changes: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
-        writes = [("HSET", keys.team(team_id), *flat(changes))] if changes else []
         for _ in range(TURNS):
-            moved = time_zone is not None and time_zone != team.time_zone
-            carry = await self._zones.carry(team, time_zone) if moved and time_zone else Carry([], [])
-            with suppress(Turned):
-                await self._audit.act(
-                    actor=actor,
-                    action="team.change",
-                    target=team_id,
-                    details=changes,
-                    writes=[*writes, *carry.writes],
-                    require=[is_there(keys.team(team_id), NO_TEAM), *carry.require],
-                )
-                return replace(team, **changes)
             team = await self.team(team_id)
-        raise _changed()
+            with suppress(Turned):
+                await self._acts.change_team(actor, team, changes)
+                return replace(team, **changes)
+        raise changed()
 
     async def remove_team(self, actor: str, team_id: str) -> None:
         """Delete a team: its users go and its keys are revoked; its jobs, ledger and audit lines stay.
@@ -126,20 +98,7 @@ class Administration:
         Conflict while one of its jobs has not ended, because its money is not settled.
         """
         await self.team(team_id)
-        now_ms = await self._clock.now_ms()
-        users = await self._accounts.users(team_id, deleted=True)
-        writes: list[Command] = [("HSET", keys.team(team_id), "deleted_ms", now_ms), *BuyingStore.resume(team_id)]
-        writes.append(("DEL", keys.endpoints(team_id)))
-        require = [Require(("size", keys.team_users(team_id), len(users)), _changed())]
-        for user in users:
-            more, same = await self._removal(user, now_ms)
-            writes += more
-            require += same
-        busy = Conflict(f"The team has {UNENDED}", code=Code.HAS_LIVE_JOBS)
-        require += [is_there(keys.team(team_id), NO_TEAM), Require(("absent", keys.live(team_id)), busy)]
-        await self._audit.act(
-            actor=actor, action="team.remove", target=team_id, details={}, writes=writes, require=require
-        )
+        await self._acts.remove_team(actor, team_id, now_ms=await self._clock.now_ms())
 
     # --- users -------------------------------------------------------------------------------------------------
 
@@ -150,53 +109,24 @@ class Administration:
 
     async def user(self, user_id: str) -> User:
         """The user; NotFound when there is none, or it was deleted."""
-        user = await self._accounts.user(user_id)
-        if user is None or user.deleted_ms is not None:
-            raise NotFound(NO_USER)
-        return user
+        return await self._accounts.require_user(user_id)
 
     async def add_user(self, actor: str, *, team: str, name: str, limits: Sequence[Limit] = ()) -> User:
         """A new user of the team, with limits of their own."""
         user = User(new_id("user"), team, name, await self._clock.now_ms())
-        writes = [
-            put(keys.user(team, user.id), user),
-            ("HSET", keys.USERS, user.id, team),
-            ("SADD", keys.team_users(team), user.id),
-            *set_limits(user.id, limits),
-        ]
-        await self._audit.act(
-            actor=actor,
-            action="user.add",
-            target=user.id,
-            details={"team": team, "name": name, "limits": [limit.details for limit in limits]},
-            writes=writes,
-            require=[is_there(keys.team(team), NO_TEAM)],
-        )
+        await self._acts.add_user(actor, user, limits)
         return user
 
     async def change_user(self, actor: str, user_id: str, *, name: str) -> User:
         """Give a user another name."""
         user = await self.user(user_id)
-        name_of = keys.user(user.team, user_id)
-        await self._audit.act(
-            actor=actor,
-            action="user.change",
-            target=user_id,
-            details={"name": name},
-            writes=[("HSET", name_of, "name", name)],
-            require=[is_there(name_of, NO_USER)],
-        )
+        await self._acts.rename_user(actor, user, name)
         return replace(user, name=name)
 
     async def remove_user(self, actor: str, user_id: str) -> None:
         """Delete a user and revoke the keys; Conflict while one of the jobs has not ended."""
         user = await self.user(user_id)
-        busy = Conflict(f"The user has {UNENDED}", code=Code.HAS_LIVE_JOBS)
-        writes, require = await self._removal(user, await self._clock.now_ms())
-        require += [is_there(keys.user(user.team, user_id), NO_USER), Require(("absent", keys.live(user_id)), busy)]
-        await self._audit.act(
-            actor=actor, action="user.remove", target=user_id, details={}, writes=writes, require=require
-        )
+        await self._acts.remove_user(actor, user, now_ms=await self._clock.now_ms())
 
     # --- keys --------------------------------------------------------------------------------------------------
 
@@ -225,9 +155,7 @@ class Administration:
         expires_in_s: int | None = None,
     ) -> Made:
         """A new key of the user. `models` and `origins` are the only ones it may be used for and from."""
-        holder = await self._accounts.user(user)
-        if holder is None or holder.deleted_ms is not None:
-            raise NotFound(NO_USER)
+        holder = await self.user(user)
         for model in models or ():
             self._catalog.get(model)
         now_ms = await self._clock.now_ms()
@@ -244,14 +172,7 @@ class Administration:
             origins=None if origins is None else tuple(origins),
             expires_ms=None if expires_in_s is None else now_ms + expires_in_s * 1000,
         )
-        await self._audit.act(
-            actor=actor,
-            action="key.add",
-            target=record.id,
-            details=_rights(record),
-            writes=_put_key(digest(key), record),
-            require=[is_there(keys.user(holder.team, user), NO_USER), is_there(keys.team(holder.team), NO_TEAM)],
-        )
+        await self._acts.add_key(actor, digest(key), record)
         return Made(record, key)
 
     async def rotate_key(self, actor: str, key_id: str, *, overlap_s: int) -> Made:
@@ -265,32 +186,15 @@ class Administration:
         key = new_key()
         record = replace(old, id=new_id("key"), shown_as=shown_as(key), created_ms=now_ms)
         until = min(now_ms + overlap_s * 1000, old.expires_ms or 2**53)
-        old_name = keys.key(old_digest)
-        ended = Conflict("The key was revoked or rotated in this moment.", code=Code.KEY_ENDED)
-        await self._audit.act(
-            actor=actor,
-            action="key.rotate",
-            target=key_id,
-            details={"new": record.id, "old_ends": iso(until)},
-            writes=[
-                *_put_key(digest(key), record),
-                ("HSET", old_name, "expires_ms", until, "replaced_by", record.id),
-            ],
-            require=[Require(("no_field", old_name, field), ended) for field in ("revoked_ms", "replaced_by")],
-        )
+        new = (digest(key), record)
+        await self._acts.rotate_key(actor, (old_digest, old), new, old_ends_ms=until)
         return Made(record, key)
 
     async def revoke_key(self, actor: str, key_id: str) -> None:
         """Close a key, and the browser tokens made with it, everywhere within a second. Twice is harmless."""
         key_digest, record = await self._key(key_id)
         if record.revoked_ms is None:
-            await self._audit.act(
-                actor=actor,
-                action="key.revoke",
-                target=key_id,
-                details={},
-                writes=[("HSET", keys.key(key_digest), "revoked_ms", await self._clock.now_ms())],
-            )
+            await self._acts.revoke_key(actor, key_digest, key_id, now_ms=await self._clock.now_ms())
 
     # --- the first start ---------------------------------------------------------------------------------------
 
@@ -313,37 +217,3 @@ class Administration:
         if found is None:
             raise NotFound(NO_KEY)
         return found
-
-    async def _removal(self, user: User, now_ms: int) -> tuple[list[Command], list[Require]]:
-        """The writes that delete a user and revoke the keys, and that no key was made meanwhile."""
-        held = await self._accounts.keys_of([user.id])
-        writes: list[Command] = [("HSET", keys.user(user.team, user.id), "deleted_ms", now_ms)]
-        writes += [
-            ("HSET", keys.key(key_digest), "revoked_ms", now_ms)
-            for key_digest, record in held
-            if record.revoked_ms is None
-        ]
-        return writes, [Require(("size", keys.user_keys(user.id), len(held)), _changed())]
-
-
-def _changed() -> Conflict:
-    return Conflict("Somebody changed it in this moment; send it again.")
-
-
-def _rights(record: Key) -> dict[str, Any]:
-    return {
-        "user": record.user,
-        "name": record.name,
-        "scopes": sorted(record.scopes),
-        "models": record.models,
-        "origins": record.origins,
-        "expires": iso(record.expires_ms),
-    }
-
-
-def _put_key(key_digest: str, record: Key) -> list[Command]:
-    return [
-        put(keys.key(key_digest), record),
-        ("HSET", keys.KEYS, record.id, key_digest),
-        ("SADD", keys.user_keys(record.user), record.id),
-    ]

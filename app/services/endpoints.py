@@ -1,6 +1,5 @@
 """Webhook endpoints and the secrets that sign: what a team's administrators do with them."""
 
-import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -10,16 +9,15 @@ from app.domain.accounts import NO_TEAM, Caller, Scope, Team
 from app.domain.deliveries import Health
 from app.domain.endpoints import USUAL_EVENTS, Endpoint, Secret, rotated
 from app.domain.errors import Code, Conflict, NotFound
-from app.domain.events import ENDPOINT_DISABLED, ENDPOINT_TEST, EndpointNotice
+from app.domain.events import ENDPOINT_DISABLED
 from app.domain.ids import new_id, split_ref
 from app.egress import EgressPolicy, check_url
 from app.registry.catalog import Catalog
 from app.services.administration import SYSTEM
 from app.services.delivery_log import take_turn
-from app.store import keys
 from app.store.accounts import AccountStore
+from app.store.administration import AdministrationStore
 from app.store.alarms import AlarmStore
-from app.store.audit import AuditStore, Require, is_there
 from app.store.clock import StoreClock
 from app.store.delivery_log import DeliveryLogStore
 from app.store.endpoints import EndpointStore, Found, Moved
@@ -54,7 +52,7 @@ class Endpoints:
         endpoints: EndpointStore,
         accounts: AccountStore,
         clock: StoreClock,
-        audit: AuditStore,
+        administration: AdministrationStore,
         alarms: AlarmStore,
         secrets: SecretStore,
         deliveries: DeliveryLogStore,
@@ -64,7 +62,7 @@ class Endpoints:
         self._endpoints = endpoints
         self._accounts = accounts
         self._clock = clock
-        self._audit = audit
+        self._administration = administration
         self._alarms = alarms
         self._secrets = secrets
         self._deliveries = deliveries
@@ -92,8 +90,7 @@ class Endpoints:
             description=asked.description,
             asymmetric=asked.asymmetric,
         )
-        require = [is_there(keys.team(caller.team), NO_TEAM)]
-        await self._endpoints.add(caller.user, endpoint, require=require)
+        await self._endpoints.add(caller.user, endpoint)
         return endpoint
 
     async def every(self, caller: Caller) -> list[Endpoint]:
@@ -156,10 +153,7 @@ class Endpoints:
         if endpoint.status != "active":
             raise Conflict(f"The endpoint is {endpoint.status}; let it go on first.", code=Code.ENDPOINT_NOT_ACTIVE)
         await take_turn(self._deliveries, caller.team, "tests", TEST_EVENTS_PER_MINUTE)
-        notice = EndpointNotice(
-            "", ENDPOINT_TEST, await self._clock.now_ms(), endpoint.id, endpoint.url, reason=None
-        )
-        return await self._endpoints.write_test(caller.user, endpoint, notice)
+        return await self._endpoints.write_test(caller.user, endpoint)
 
     async def rotate(self, caller: Caller, endpoint_id: str, *, overlap_ms: int) -> Endpoint:
         """A new secret, the first of the endpoint's; the one before signs on for the overlap."""
@@ -205,17 +199,9 @@ class Endpoints:
             found = await self._endpoints.get(team, endpoint_id)
             if found is None or found.endpoint.disabled_ms is not None:
                 return False
-            now_ms, url = await self._clock.now_ms(), found.endpoint.url
-            notice = EndpointNotice("", ENDPOINT_DISABLED, now_ms, endpoint_id, url, reason)
-            after = replace(found.endpoint, disabled_ms=now_ms, disabled_reason=reason)
-            await self._endpoints.change(
-                SYSTEM,
-                "endpoint.disable",
-                found,
-                after,
-                writes=await self._endpoints.tell(team, notice),
-                details={"reason": reason},
-            )
+            after = replace(found.endpoint, disabled_ms=await self._clock.now_ms(), disabled_reason=reason)
+            details, tell = {"reason": reason}, ENDPOINT_DISABLED
+            await self._endpoints.change(SYSTEM, "endpoint.disable", found, after, tell=tell, details=details)
             return True
 
         done = await _persistent(attempt)
@@ -240,17 +226,7 @@ class Endpoints:
         team = await self._team(caller)
         now_ms = await self._clock.now_ms()
         secrets = rotated(team.secrets, new_secret(), now_ms=now_ms, overlap_ms=overlap_ms)
-        older = json.dumps([[secret.text, secret.until_ms] for secret in secrets[1:]])
-        name = keys.team(team.id)
-        again = Conflict("Somebody rotated the secret in this moment; read it again.")
-        await self._audit.act(
-            actor=caller.user,
-            action="team.rotate_webhook_secret",
-            target=team.id,
-            details={"overlap_ms": overlap_ms},
-            writes=[("HSET", name, "webhook_secret", secrets[0].text, "older_secrets", older)],
-            require=[Require(("same", name, "webhook_secret", team.webhook_secret), again)],
-        )
+        await self._administration.rotate_team_secret(caller.user, team, secrets, overlap_ms=overlap_ms)
         return secrets
 
     async def _team(self, caller: Caller) -> Team:

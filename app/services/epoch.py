@@ -11,7 +11,6 @@ import structlog
 
 from app.domain.errors import Conflict, StoreUnavailable
 from app.store.alarms import AlarmStore
-from app.store.audit import AuditStore
 from app.store.epoch import Cause, Epoch, EpochStore
 from app.store.witness import Mark, Witness
 
@@ -49,11 +48,10 @@ class State:
 class EpochService:
     """Compares the store with this host's witness, and says whether buying may go on."""
 
-    def __init__(self, store: EpochStore, witness: Witness, *, alarms: AlarmStore, audit: AuditStore) -> None:
+    def __init__(self, store: EpochStore, witness: Witness, *, alarms: AlarmStore) -> None:
         self._store = store
         self._witness = witness
         self._alarms = alarms
-        self._audit = audit
         self._seen: Mark | None = None  # by this process, where there is no file to remember it
         self._warned: set[str] = set()
 
@@ -139,11 +137,5 @@ class EpochService:
         before = await self._store.state()
         if before.stopped is None:
             raise Conflict("Buying is not stopped: the store is the one that was seen last.")
-        await self._audit.act(
-            actor=actor,
-            action="epoch.accept",
-            target=before.id or "",
-            details={"cause": before.cause, "since_ms": before.since_ms, "good_ms": before.good_ms},
-            writes=self._store.accept(),
-        )
+        await self._store.accept(actor, before)
         return await self.state()

@@ -5,7 +5,7 @@ import ipaddress
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 
 from app.domain.errors import TooManyBadKeys
 
@@ -53,23 +53,23 @@ class Doubted:
     So each waits a moment, and the store has one call for all of them, however many there are.
     """
 
-    def __init__(self, closed: Callable[[Sequence[str]], Awaitable[list[str]]]) -> None:
-        """`closed` says which of the names that it is given open nothing."""
+    def __init__(self, closed: Callable[[Mapping[str, bool]], Awaitable[list[str]]]) -> None:
+        """`closed` says which digests, of keys and of tokens (True), open nothing."""
         self._closed = closed
-        self._names: set[str] = set()
+        self._asked: dict[str, bool] = {}
         self._asking: asyncio.Task[set[str]] | None = None
 
-    async def opens_nothing(self, name: str) -> bool:
+    async def opens_nothing(self, digest: str, *, token: bool) -> bool:
         """True for a key that the store does not know, or no more."""
         if self._asking is None:
             self._asking = asyncio.create_task(self._ask())
-        self._names.add(name)
-        return name in await asyncio.shield(self._asking)  # who leaves does not take the others along
+        self._asked[digest] = token
+        return digest in await asyncio.shield(self._asking)  # who leaves does not take the others along
 
     async def _ask(self) -> set[str]:
         await asyncio.sleep(TOGETHER_S)
-        names, self._names, self._asking = self._names, set(), None
-        return set(await self._closed(list(names)))
+        asked, self._asked, self._asking = self._asked, {}, None
+        return set(await self._closed(asked))
 
 
 def _site(address: str) -> str:

@@ -1,20 +1,17 @@
 """The books: entries, credits and corrections."""
 
-from app.domain.accounts import NO_TEAM
-from app.domain.errors import Code, Conflict, NotFound, Unprocessable
+from app.domain.errors import Code, Conflict, NotFound
 from app.domain.ids import join_ref
 from app.domain.ledger import Correction, Entry
-from app.domain.limits import ADJUSTED_KEPT_MS, periods
-from app.domain.money import LIMIT_MICRO, format_usd
-from app.domain.starts import write_starts
-from app.services.verification import Verification, Verified
-from app.store import keys
+from app.domain.money import format_usd
+from app.domain.verification import Verified
 from app.store.accounts import AccountStore
-from app.store.audit import AuditStore, Command, Require, flat, is_there
+from app.store.audit import AuditStore
 from app.store.clock import StoreClock
 from app.store.jobs import JobStore
-from app.store.ledger import LedgerStore
+from app.store.ledger import Adjustment, LedgerStore
 from app.store.usage import UsageStore
+from app.store.verification import Verification
 
 
 class Ledger:
@@ -49,7 +46,7 @@ class Ledger:
 
     async def credit(self, actor: str, team_id: str, *, micro: int, reason: str) -> None:
         """Let the team spend so much more (micro-dollars): in total, and in the periods of today."""
-        await self._adjust(actor, "credit", team_id, "credit:usd", micro, reason)
+        await self._adjust(actor, "credit", team_id, micro, reason)
 
     async def correct(self, actor: str, team_id: str, *, micro: int, reason: str) -> None:
         """Count so much more (or less, when negative) as spent by the team: in total, and in no period.
@@ -58,7 +55,7 @@ class Ledger:
 
         Conflict when less than nothing would be left: a correction of the past names its job.
         """
-        await self._adjust(actor, "correction", team_id, "used:usd", micro, reason)
+        await self._adjust(actor, "correction", team_id, micro, reason)
 
     async def correct_job(self, actor: str, team_id: str, job_id: str, *, actual: int, reason: str) -> Correction:
         """Make an ended job's charge what it really cost (micro-dollars), in the periods it was admitted in."""
@@ -76,39 +73,7 @@ class Ledger:
             )
         return outcome
 
-    async def _adjust(self, actor: str, kind: str, team_id: str, field: str, micro: int, reason: str) -> None:
-        """An entry about no job: a credit in the team's sums, a correction in its total and the gateway's."""
-        team = await self._accounts.team(team_id)
-        if team is None or team.deleted_ms is not None:
-            raise NotFound(NO_TEAM)
+    async def _adjust(self, actor: str, kind: Adjustment, team_id: str, micro: int, reason: str) -> None:
+        team = await self._accounts.require_team(team_id)
         now_ms = await self._clock.now_ms()
-        here, gateway = periods(now_ms, team.time_zone), periods(now_ms, "UTC")
-        owners = [team_id] + ([keys.GATEWAY] if kind == "correction" else [])
-        over = Conflict("The hour turned in this moment; send it again.", code=Code.CONFLICT)
-        below = Conflict("Less than nothing would be spent; name the job that is corrected.", code=Code.BELOW_ZERO)
-        require = [is_there(keys.team(team_id), NO_TEAM)]
-        if kind == "credit":
-            require.append(Require(("before", min(period.end_ms for period in here.values())), over))
-        # Sums are counted in doubles, exact up to 2^53 micro-dollars: nothing may carry one beyond.
-        above = Unprocessable("The sum would be more than 9 billion dollars.")
-        most = LIMIT_MICRO - max(0, micro)
-        require += [Require(("at_most", keys.total(owner), field, most), above) for owner in owners]
-        sums: list[tuple[str, int | None]] = [(keys.total(owner), None) for owner in owners]
-        if kind == "credit":
-            sums += [
-                (keys.period(window, period.start_ms, team_id), period.end_ms) for window, period in here.items()
-            ]
-        writes: list[Command] = []
-        for name, end in sums:
-            writes.append(("HINCRBY", name, field, micro))
-            require.append(Require(("at_least", name, field, max(0, -micro)), below))
-            if end is not None:
-                writes.append(("PEXPIREAT", name, end + ADJUSTED_KEPT_MS, "NX"))
-        entry = {"type": kind, "amount": micro, "at": now_ms, "admitted": now_ms, "seconds": 0, "reason": reason}
-        blank = dict.fromkeys(("job", "user", "key", "token", "model", "price_version"), "")
-        starts = write_starts(here, gateway) if kind == "credit" else ""
-        writes.append(("XADD", keys.ledger(team_id), "*", *flat({**entry, **blank, "starts": starts})))
-        details = {"amount_usd": format_usd(micro), "reason": reason}
-        await self._audit.act(
-            actor=actor, action=f"ledger.{kind}", target=team_id, details=details, writes=writes, require=require
-        )
+        await self._ledger.adjust(actor, kind, team, micro=micro, reason=reason, now_ms=now_ms)

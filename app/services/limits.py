@@ -3,30 +3,25 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from app.domain.accounts import NO_TEAM, NO_USER, Caller
-from app.domain.errors import NotFound, Unprocessable, Violation
-from app.domain.limits import Limit, LimitState, shown
-from app.store import keys
+from app.domain.accounts import Caller
+from app.domain.errors import Unprocessable, Violation
+from app.domain.limits import GATEWAY, Limit, LimitState, shown
 from app.store.accounts import AccountStore
-from app.store.audit import AuditStore, Require, is_there
 from app.store.clock import StoreClock
-from app.store.limits import LimitStore, limit_fields, set_limits
-
-GATEWAY = keys.GATEWAY  # the owner of the limits that hold for everybody together
+from app.store.limits import LimitStore
 
 
 class Limits:
     """Sets and reads limits. An owner is GATEWAY, or the id of a team or a user."""
 
-    def __init__(self, limits: LimitStore, accounts: AccountStore, audit: AuditStore, clock: StoreClock) -> None:
+    def __init__(self, limits: LimitStore, accounts: AccountStore, clock: StoreClock) -> None:
         self._limits = limits
         self._accounts = accounts
-        self._audit = audit
         self._clock = clock
 
     async def of(self, owner: str) -> tuple[Limit, ...]:
         """What was set for the owner; raises that are over are left out."""
-        await self._require_owner(owner)
+        await self._team_of(owner)
         return (await self.of_each([owner]))[owner]
 
     async def of_each(self, owners: Sequence[str]) -> dict[str, tuple[Limit, ...]]:
@@ -41,18 +36,11 @@ class Limits:
 
     async def replace(self, actor: str, owner: str, limits: Sequence[Limit]) -> None:
         """Set an owner's limits to these. Lower ones stop admissions; what runs goes on."""
-        await self._audit.act(
-            actor=actor,
-            action="limits.replace",
-            target=owner,
-            details={"limits": [limit.details for limit in limits]},
-            writes=[("DEL", keys.limits(owner)), *set_limits(owner, limits)],
-            require=await self._require_owner(owner),
-        )
+        await self._limits.replace(actor, owner, await self._team_of(owner), limits)
 
     async def raise_for(self, actor: str, owner: str, limit: Limit, *, seconds: int) -> Limit:
         """Let `limit.amount` be in force for a while, in the place of a lower one that is set."""
-        require = await self._require_owner(owner)
+        team = await self._team_of(owner)
         known = {one.name: one for one in await self._limits.of(owner)}.get(limit.name)
         if known is None:
             raise _wrong(
@@ -62,29 +50,16 @@ class Limits:
             raise _wrong("/amount", f"A raise must be above the limit of {shown(limit.unit, known.amount)}.")
         until = await self._clock.now_ms() + seconds * 1000
         raised = replace(known, raised_to=limit.amount, raised_until_ms=until)
-        await self._audit.act(
-            actor=actor,
-            action="limits.raise",
-            target=owner,
-            details=raised.details,
-            writes=[("HSET", keys.limits(owner), *limit_fields([raised])[2:])],
-            require=require,
-        )
+        await self._limits.raise_one(actor, owner, team, raised)
         return raised
 
-    async def _require_owner(self, owner: str) -> list[Require]:
-        """That the owner is there, now and in the moment of the act; NotFound when it is not."""
+    async def _team_of(self, owner: str) -> str | None:
+        """The team that the owner is or belongs to, None for the gateway; NotFound when there is no such owner."""
         if owner == GATEWAY:
-            return []
+            return None
         if owner.startswith("team_"):
-            team = await self._accounts.team(owner)
-            if team is None or team.deleted_ms is not None:
-                raise NotFound(NO_TEAM)
-            return [is_there(keys.team(owner), NO_TEAM)]
-        user = await self._accounts.user(owner)
-        if user is None or user.deleted_ms is not None:
-            raise NotFound(NO_USER)
-        return [is_there(keys.user(user.team, owner), NO_USER)]
+            return (await self._accounts.require_team(owner)).id
+        return (await self._accounts.require_user(owner)).team
 
 
 def _at(limit: Limit, now_ms: int) -> Limit:

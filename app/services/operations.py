@@ -16,10 +16,9 @@ from app.domain.line import Share
 from app.fal.client import FalClient
 from app.fal.protocol import REQUEST_ID
 from app.services.listing import SCAN_LIMIT, Page
-from app.store import keys
 from app.store.accounts import AccountStore
 from app.store.alarms import AlarmStore
-from app.store.audit import AuditStore, is_there
+from app.store.audit import AuditStore
 from app.store.buying import BuyingStore
 from app.store.heartbeats import HeartbeatStore
 from app.store.jobs import JobStore
@@ -170,7 +169,7 @@ class Operations:
 
     async def pause(self, actor: str, *, team: str | None, reason: str) -> str | None:
         """Stop buying for a team, or for everybody; what callers are told now. What is bought already goes on."""
-        await self._steer(actor, "buying.pause", team, {"reason": reason}, self._buying.pause(team or ALL, reason))
+        await self._buying.pause(actor, team or ALL, reason)
         return (await self._buying.state()).reason_for(team or "")
 
     async def resume(self, actor: str, *, team: str | None, reason: str | None = None) -> str | None:
@@ -178,8 +177,7 @@ class Operations:
 
         What callers are told now: somebody else may have stopped it as well. Teams paused by name stay paused.
         """
-        details = {} if reason is None else {"reason": reason}
-        await self._steer(actor, "buying.resume", team, details, self._buying.resume(team or ALL))
+        await self._buying.resume(actor, team or ALL, reason)
         return (await self._buying.state()).reason_for(team or "")
 
     async def resolve(
@@ -258,12 +256,3 @@ class Operations:
                 f"The {other.status.value} job {other.id} of {other.team} has this request of fal's; "
                 "one request belongs to one job."
             )
-
-    async def _steer(
-        self, actor: str, action: str, team: str | None, details: dict[str, Any], writes: Sequence[Any]
-    ) -> None:
-        require = [] if team is None else [is_there(keys.team(team), NO_TEAM)]
-        await self._audit.act(
-            actor=actor, action=action, target=team or ALL, details=details, writes=writes, require=require
-        )
-        self._buying.forget()

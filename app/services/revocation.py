@@ -13,7 +13,7 @@ import structlog
 
 from app.domain.accounts import Caller
 from app.domain.errors import StoreUnavailable
-from app.store.accounts import AccountStore, name_of
+from app.store.accounts import AccountStore
 
 LOOK_S = 0.4  # after a key is closed, nothing more may be told within a second
 
@@ -24,6 +24,7 @@ log = structlog.get_logger()
 class _Watched:
     """A key that some open calls rest on: how many, and the event that is set when it opens nothing any more."""
 
+    token: bool
     calls: int = 0
     closed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -39,8 +40,7 @@ class Revocation:
     @asynccontextmanager
     async def watching(self, caller: Caller) -> AsyncIterator[asyncio.Event]:
         """For the block: an event that is set soon after the caller's key opens nothing any more."""
-        name = name_of(caller)
-        watched = self._watched.setdefault(name, _Watched())
+        watched = self._watched.setdefault(caller.digest, _Watched(caller.token is not None))
         watched.calls += 1
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look())
@@ -48,19 +48,19 @@ class Revocation:
             yield watched.closed
         finally:
             watched.calls -= 1
-            if not watched.calls and self._watched.get(name) is watched:
-                del self._watched[name]
+            if not watched.calls and self._watched.get(caller.digest) is watched:
+                del self._watched[caller.digest]
 
     async def _look(self) -> None:
         """Look at all keys again and again, while there are any; a store that is away says nothing about them."""
         while self._watched:
-            names = list(self._watched)
+            asked = {digest: watched.token for digest, watched in self._watched.items()}
             try:
-                closed = await self._accounts.closed(names)
+                closed = await self._accounts.closed(asked)
             except StoreUnavailable:
                 closed = []
-            for name in closed:
-                watched = self._watched.pop(name, None)
+            for digest in closed:
+                watched = self._watched.pop(digest, None)
                 if watched is not None:
                     watched.closed.set()
                     log.info("calls.closed", calls=watched.calls, reason="the key opens nothing any more")

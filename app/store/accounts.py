@@ -1,20 +1,16 @@
 """Teams, users, keys and browser tokens in the store. They are changed by administrative acts (`audit.py`)."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from app.domain.accounts import Caller, Credential, Key, Scope, Team, User
+from app.domain.accounts import NO_TEAM, NO_USER, Credential, Key, Scope, Team, User
+from app.domain.errors import NotFound
 from app.store import keys
-from app.store.audit import Command
+from app.store.commands import Command
 from app.store.connection import Client, store_errors
 from app.store.outstanding import OutstandingStore
 from app.store.scripts import script
-
-
-def name_of(caller: Caller) -> str:
-    """The store's name of the caller's key or browser token."""
-    return keys.token(caller.digest) if caller.token else keys.key(caller.digest)
 
 
 def fields_of(record: Team | User | Key) -> list[str | int]:
@@ -89,6 +85,13 @@ class AccountStore:
         (found,) = await self._hashes([keys.team(team_id)])
         return _team(found) if found else None
 
+    async def require_team(self, team_id: str) -> Team:
+        """The team; NotFound when there is none, or it was deleted."""
+        team = await self.team(team_id)
+        if team is None or team.deleted_ms is not None:
+            raise NotFound(NO_TEAM)
+        return team
+
     async def teams(self, *, deleted: bool = False) -> list[Team]:
         """Every team, the oldest first; deleted ones only when asked for."""
         with store_errors():
@@ -104,6 +107,13 @@ class AccountStore:
             return None
         (found,) = await self._hashes([keys.user(team, user_id)])
         return _user(found) if found else None
+
+    async def require_user(self, user_id: str) -> User:
+        """The user; NotFound when there is none, or it was deleted."""
+        user = await self.user(user_id)
+        if user is None or user.deleted_ms is not None:
+            raise NotFound(NO_USER)
+        return user
 
     async def users(self, team_id: str, *, deleted: bool = False) -> list[User]:
         """Every user of the team, the oldest first; deleted ones only when asked for."""
@@ -151,21 +161,24 @@ class AccountStore:
         with store_errors():
             await self._redis.hset(keys.LAST_USED, key_id, at_ms)
 
-    async def credential(self, name: str) -> Credential | None:
-        """What is stored under the name of a key or token, with all that decides whether it opens."""
+    async def credential(self, digest: str, *, token: bool) -> Credential | None:
+        """What is stored under the digest of a key or token, with all that decides whether it opens."""
         with store_errors():
             now, record, parent, zone = await script("who").run(
-                self._redis, keys={"credential": name}, args={"prefix": keys.PREFIX}
+                self._redis,
+                keys={"credential": keys.credential(digest, token=token)},
+                args={"prefix": keys.PREFIX},
             )
         if not record:
             return None
         return Credential(_key(_pairs(record)), _key(_pairs(parent)) if parent else None, zone or "UTC", int(now))
 
-    async def closed(self, names: Sequence[str]) -> list[str]:
-        """Those of these keys and tokens, by their names here, that open nothing any more."""
+    async def closed(self, asked: Mapping[str, bool]) -> list[str]:
+        """The digests of those of these keys and tokens (True) that open nothing any more."""
+        names = [keys.credential(digest, token=token) for digest, token in asked.items()]
         with store_errors():
             found = await script("closed").run(self._redis, keys={}, args={"prefix": keys.PREFIX}, rest=names)
-        return [name for name, closed in zip(names, found, strict=True) if int(closed)]
+        return [digest for digest, closed in zip(asked, found, strict=True) if int(closed)]
 
     async def remember_file(self, team: str, url_digest: str, facts: dict[str, str | int], *, seconds: int) -> None:
         """Remember what was uploaded at a URL."""

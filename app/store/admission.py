@@ -189,7 +189,7 @@ def _keys(new: Submission, job_id: str) -> dict[str, str]:
     return {
         "idem": keys.idempotency(new.team, owner, asked),
         "idem_before": keys.idempotency_before(new.team, owner, asked),
-        "credential": keys.token(new.digest) if new.token else keys.key(new.digest),
+        "credential": keys.credential(new.digest, token=new.token is not None),
         "team": keys.team(new.team),
         "job": keys.job(join_ref(new.team, job_id)),
         "team_jobs": keys.team_jobs(new.team),

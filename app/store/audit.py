@@ -2,38 +2,18 @@
 
 import json
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from app.domain.audit import AuditLine, chain
-from app.domain.errors import FilmgateError, NotFound, Unavailable
+from app.domain.errors import Unavailable
 from app.store import keys
+from app.store.commands import Command, Require
 from app.store.connection import Client, store_errors
 from app.store.replicas import unconfirmed
 from app.store.scripts import script
 
 TRIES = 50  # times another administrator may have been faster
 PAGE = 500
-
-Command = tuple[str | int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Require:
-    """What must hold for an act, in the words of `lua/act.lua`, and the error that says it does not."""
-
-    condition: Command
-    error: FilmgateError
-
-
-def is_there(name: str, sentence: str) -> Require:
-    """That the team's or the user's record exists and was not deleted."""
-    return Require(("not_deleted", name), NotFound(sentence))
-
-
-def flat(fields: dict[str, Any]) -> list[str | int]:
-    """`field, value, …` for a hash or a stream."""
-    return [part for pair in fields.items() for part in pair]
 
 
 class AuditStore:
@@ -51,8 +31,9 @@ class AuditStore:
         details: dict[str, Any],
         writes: Sequence[Command] = (),
         require: Sequence[Require] = (),
+        notice: str = "",
     ) -> None:
-        """Do the writes if every requirement holds, and log the act, all or nothing.
+        """Do the writes if every requirement holds, tell the team by `notice`, and log the act, all or nothing.
 
         Raises:
             FilmgateError: the first requirement's that does not hold; nothing has changed.
@@ -81,6 +62,8 @@ class AuditStore:
                         "hash": chain(previous or "", text),
                         "entry": text,
                         "conditions": json.dumps([one.condition for one in require]),
+                        "prefix": keys.PREFIX,
+                        "notice": notice,
                         "writes": json.dumps([[str(part) for part in command] for command in writes]),
                     },
                 )

@@ -6,7 +6,8 @@ from typing import Literal
 
 from app.domain.buying import ALL, Buying, Outcome
 from app.store import keys
-from app.store.audit import Command
+from app.store.audit import AuditStore
+from app.store.commands import Command, team_exists
 from app.store.connection import Client, store_errors
 from app.store.jobs import LAST_MS
 from app.store.scripts import script
@@ -31,8 +32,9 @@ class Swept:
 class BuyingStore:
     """Reads and reports what decides about buying; `lua/grant.lua` and every claim (`lua/advance.lua`) obey it."""
 
-    def __init__(self, redis: Client, *, concurrency: int) -> None:
+    def __init__(self, redis: Client, audit: AuditStore, *, concurrency: int) -> None:
         self._redis = redis
+        self._audit = audit
         self._concurrency = concurrency
         self._known: tuple[float, Buying] | None = None
         self._sweep_at = 0.0
@@ -91,7 +93,7 @@ class BuyingStore:
         return self._known[1].reason_for(team)
 
     def forget(self) -> None:
-        """Read anew next time: an administrator has just changed it in this process."""
+        """Read anew next time: it has just been changed in this process."""
         self._known = None
 
     async def sweep(self) -> Swept:
@@ -117,16 +119,29 @@ class BuyingStore:
         self._sweep_at = time.monotonic() + SWEEP_S
         return await self.sweep()
 
-    @staticmethod
-    def pause(team: str, reason: str) -> list[Command]:
-        """The writes that pause buying for a team, or for `all`."""
-        return [("HSET", keys.PAUSES, team, reason)]
+    async def pause(self, actor: str, team: str, reason: str) -> None:
+        """Pause buying for a team, or for `all`; an administrative act."""
+        await self._act(actor, "buying.pause", team, {"reason": reason}, [("HSET", keys.PAUSES, team, reason)])
 
-    @staticmethod
-    def resume(team: str) -> list[Command]:
-        """The writes that let it go on; for `all`, the breaker closes too.
+    async def resume(self, actor: str, team: str, reason: str | None) -> None:
+        """Let it go on; for `all`, the breaker closes too.
 
         The number of slots stays what fal's 429s made it. A store that has gone back in time stays stopped: what it
         forgot would be bought twice, and only who has looked may accept that (`filmgate epoch accept`).
         """
-        return [("HDEL", keys.PAUSES, team), *([_CLOSED] if team == ALL else [])]
+        details = {} if reason is None else {"reason": reason}
+        await self._act(actor, "buying.resume", team, details, resume_writes(team))
+
+    async def _act(
+        self, actor: str, action: str, team: str, details: dict[str, str], writes: list[Command]
+    ) -> None:
+        require = [] if team == ALL else [team_exists(team)]
+        await self._audit.act(
+            actor=actor, action=action, target=team, details=details, writes=writes, require=require
+        )
+        self.forget()
+
+
+def resume_writes(team: str) -> list[Command]:
+    """The writes by which buying for a team, or for `all`, is not paused any more."""
+    return [("HDEL", keys.PAUSES, team), *([_CLOSED] if team == ALL else [])]

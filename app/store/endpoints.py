@@ -1,16 +1,16 @@
 """Webhook endpoints in the store: one hash for each team, which the scripts read when they write an event."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from app.domain.endpoints import MAX_ENDPOINTS_PER_TEAM, Endpoint, Secret
 from app.domain.errors import Code, Conflict, FilmgateError
-from app.domain.events import EndpointNotice
-from app.domain.ids import join_ref, new_id
+from app.domain.events import ENDPOINT_TEST
+from app.domain.ids import new_id
 from app.store import keys
-from app.store.audit import AuditStore, Command, Require, flat
+from app.store.audit import AuditStore
+from app.store.commands import Command, Require, team_exists
 from app.store.connection import Client, store_errors
 from app.store.records import to_json
 
@@ -48,7 +48,7 @@ class EndpointStore:
         found = [_read(team, endpoint_id, text) for endpoint_id, text in rows.items()]
         return sorted(found, key=lambda endpoint: (endpoint.created_ms, endpoint.id))
 
-    async def add(self, actor: str, endpoint: Endpoint, *, require: Sequence[Require]) -> None:
+    async def add(self, actor: str, endpoint: Endpoint) -> None:
         """Write a new endpoint; Conflict when the team has too many."""
         name = keys.endpoints(endpoint.team)
         full = Conflict(
@@ -60,7 +60,7 @@ class EndpointStore:
             target=endpoint.id,
             details=_told(endpoint),
             writes=[("HSET", name, endpoint.id, _text(endpoint))],
-            require=[*require, Require(("fewer", name, MAX_ENDPOINTS_PER_TEAM), full)],
+            require=[team_exists(endpoint.team), Require(("fewer", name, MAX_ENDPOINTS_PER_TEAM), full)],
         )
 
     async def change(
@@ -70,10 +70,10 @@ class EndpointStore:
         before: Found,
         after: Endpoint,
         *,
-        writes: Sequence[Command] = (),
+        tell: str = "",
         details: dict[str, Any] | None = None,
     ) -> None:
-        """Write a changed endpoint; Moved when it is not any more what was read.
+        """Write a changed endpoint, and an event of type `tell`; Moved when it is not any more what was read.
 
         What is remembered of how it does is forgotten, and it is looked at now, only where it moved to another
         address or is let go on: an edit neither opens the way to one that fails, nor delays that it is disabled.
@@ -91,7 +91,8 @@ class EndpointStore:
             action=action,
             target=after.id,
             details=_told(after) if details is None else details,
-            writes=[*more, *writes],
+            writes=more,
+            notice=self._notice(after, tell) if tell else "",
             require=[Require(("same", name, after.id, before.text), Moved("It was changed in this moment."))],
         )
 
@@ -112,64 +113,24 @@ class EndpointStore:
             require=[Require(("same", name, endpoint.id, found.text), Moved("It was changed in this moment."))],
         )
 
-    async def write_test(self, actor: str, endpoint: Endpoint, notice: EndpointNotice) -> str:
+    async def write_test(self, actor: str, endpoint: Endpoint) -> str:
         """Write a delivery of `endpoint.test` to this endpoint; its id."""
-        delivery_id, writes = self._delivery(endpoint, notice)
+        delivery_id = new_id("msg")
         await self._audit.act(
-            actor=actor, action="endpoint.test", target=endpoint.id, details={"url": endpoint.url}, writes=writes
+            actor=actor,
+            action="endpoint.test",
+            target=endpoint.id,
+            details={"url": endpoint.url},
+            notice=self._notice(endpoint, ENDPOINT_TEST, id=delivery_id),
         )
         return delivery_id
 
-    async def tell(self, team: str, notice: EndpointNotice) -> list[Command]:
-        """The writes of an event about an endpoint: into the team's feed, and to the other endpoints that ask."""
-        name, oldest = keys.events(team), notice.at_ms - self._retention_ms
-        row = {"type": notice.type, "at": notice.at_ms, "notice": _notice_text(notice)}
-        writes: list[Command] = [
-            ("XADD", name, "MINID", "~", oldest, "*", *flat(row)),
-            ("PEXPIRE", name, self._retention_ms),
-        ]
-        for endpoint in await self.of_team(team):
-            wants = notice.type in endpoint.events and endpoint.disabled_ms is None
-            if wants and endpoint.id != notice.endpoint:
-                writes += self._delivery(endpoint, notice)[1]
-        return writes
-
-    def _delivery(self, endpoint: Endpoint, notice: EndpointNotice) -> tuple[str, list[Command]]:
-        """A delivery's id, and the same writes as `lua/lib/outbox.lua`'s."""
-        delivery_id, kept_ms, now_ms = new_id("msg"), self._retention_ms, notice.at_ms
-        ref, destination = join_ref(endpoint.team, delivery_id), endpoint.destination
-        record = {
-            "id": delivery_id,
-            "destination": destination,
-            "status": "due",
-            "attempts": 0,
-            "created_ms": now_ms,
-            "url": endpoint.url,
-            "event_id": "",
-            "type": notice.type,
-            "at": now_ms,
-            "notice": _notice_text(notice),
-        }
-        writes: list[Command] = [
-            ("HSET", keys.delivery(ref), *flat(record)),
-            ("PEXPIRE", keys.delivery(ref), kept_ms),
-        ]
-        for owner in (endpoint.team, destination):
-            writes += [
-                ("ZADD", keys.outbox(owner), now_ms, delivery_id),
-                ("PEXPIRE", keys.outbox(owner), kept_ms),
-            ]
-        writes += [
-            ("ZADD", keys.waiting(destination), now_ms, ref),
-            ("PEXPIRE", keys.waiting(destination), kept_ms),
-            ("ZADD", keys.due("deliver"), "LT", now_ms, destination),
-        ]
-        return delivery_id, writes
-
-
-def _notice_text(notice: EndpointNotice) -> str:
-    told = {"endpoint": notice.endpoint, "url": notice.url, "reason": notice.reason}
-    return to_json({name: value for name, value in told.items() if value is not None})
+    def _notice(self, endpoint: Endpoint, kind: str, **more: str) -> str:
+        """An event about an endpoint as `lua/act.lua` reads it; an `id` makes it a delivery to this one alone."""
+        said = {"endpoint": endpoint.id, "url": endpoint.url}
+        text = to_json(said if endpoint.disabled_reason is None else {**said, "reason": endpoint.disabled_reason})
+        kept = {"retention_ms": str(self._retention_ms)}
+        return to_json({**said, **kept, "team": endpoint.team, "type": kind, "text": text, **more})
 
 
 def _told(endpoint: Endpoint) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Literal, cast
 from app.domain.buying import EPOCH
 from app.domain.ids import new_nonce
 from app.store import keys
-from app.store.audit import Command
+from app.store.audit import AuditStore
 from app.store.connection import Client, store_errors
 from app.store.replicas import unconfirmed
 from app.store.scripts import script
@@ -52,8 +52,9 @@ class Epoch:
 class EpochStore:
     """Compares, and ends the stop."""
 
-    def __init__(self, redis: Client) -> None:
+    def __init__(self, redis: Client, audit: AuditStore) -> None:
         self._redis = redis
+        self._audit = audit
 
     async def compare(self, mark: Mark | None) -> Compared:
         """Compare the store with what the witness remembers; one that has gone back stops buying at once.
@@ -128,7 +129,12 @@ class EpochStore:
             )
         return bool(left)
 
-    @staticmethod
-    def accept() -> list[Command]:
-        """The writes by which an administrator lets buying go on."""
-        return [("HDEL", keys.PAUSES, EPOCH)]
+    async def accept(self, actor: str, epoch: Epoch) -> None:
+        """An administrator, who was shown this, lets buying go on."""
+        await self._audit.act(
+            actor=actor,
+            action="epoch.accept",
+            target=epoch.id or "",
+            details={"cause": epoch.cause, "since_ms": epoch.since_ms, "good_ms": epoch.good_ms},
+            writes=[("HDEL", keys.PAUSES, EPOCH)],
+        )

@@ -126,7 +126,6 @@ SETTING_NAMES = PREFIX + "setting_names"  # hash: version to the names of the se
 USAGE_COUNTED = PREFIX + "usage"  # hash: team to the id of the last entry of its ledger that is in its usage sums
 ALARMS = PREFIX + "alarms"  # stream: what administrators must know
 AUDIT_HEAD = PREFIX + "audit:head"
-GATEWAY = "gateway"  # the owner of the limits and sums of everybody together
 JOB_PREFIX = PREFIX + "job:"
 
 
@@ -308,6 +307,11 @@ def key(key_digest: str) -> str:
 def token(token_digest: str) -> str:
     """Hash: a browser token, found by its SHA-256."""
     return f"{PREFIX}token:{token_digest}"
+
+
+def credential(digest: str, *, token: bool) -> str:
+    """Hash: what a caller brings, an API key or a browser token."""
+    return f"{PREFIX}{'token' if token else 'key'}:{digest}"
 
 
 def file(team_id: str, url_digest: str) -> str:

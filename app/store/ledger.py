@@ -2,11 +2,19 @@
 
 from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
+from app.domain.accounts import Team
+from app.domain.errors import Code, Conflict, Unprocessable
 from app.domain.ids import split_ref
 from app.domain.jobs import Job
 from app.domain.ledger import Balance, Correction, Entry
+from app.domain.limits import ADJUSTED_KEPT_MS, GATEWAY, periods
+from app.domain.money import LIMIT_MICRO, format_usd
+from app.domain.starts import write_starts
 from app.store import keys
+from app.store.audit import AuditStore
+from app.store.commands import Command, Require, flat, team_exists
 from app.store.connection import Client, store_errors
 from app.store.entries import read_entries
 from app.store.records import facts_of
@@ -36,11 +44,18 @@ class Snapshot:
     jobs: dict[str, tuple[str | None, str | None]]
 
 
-class LedgerStore:
-    """Reads the ledger, ends disputes and corrects charges; other movements are part of a job's own script."""
+Adjustment = Literal["credit", "correction"]
+OVER = "The hour turned in this moment; send it again."
+BELOW = "Less than nothing would be spent; name the job that is corrected."
+ABOVE = "The sum would be more than 9 billion dollars."
 
-    def __init__(self, redis: Client) -> None:
+
+class LedgerStore:
+    """Reads the ledger, adjusts sums, ends disputes, corrects charges; the rest is done by jobs' scripts."""
+
+    def __init__(self, redis: Client, audit: AuditStore) -> None:
         self._redis = redis
+        self._audit = audit
 
     async def balance(self, team: str) -> Balance:
         """The team's sums since the beginning."""
@@ -164,6 +179,42 @@ class LedgerStore:
                 rest=facts_of(job),
             )
         return Correction(outcome), int(difference)
+
+    async def adjust(
+        self, actor: str, kind: Adjustment, team: Team, *, micro: int, reason: str, now_ms: int
+    ) -> None:
+        """An entry about no job: a credit in the team's sums, a correction in its total and the gateway's.
+
+        Conflict when less than nothing would be left, or a period of a credit's ended in this moment.
+        Sums are counted in doubles, exact up to 2^53 micro-dollars: nothing may carry one beyond.
+        """
+        here, gateway = periods(now_ms, team.time_zone), periods(now_ms, "UTC")
+        require = [team_exists(team.id)]
+        ends: dict[str, int | None] = {keys.total(team.id): None}  # of the sums by key
+        field, starts = "used:usd", ""
+        if kind == "credit":
+            field, starts = "credit:usd", write_starts(here, gateway)
+            turns_ms = min(period.end_ms for period in here.values())
+            require.append(Require(("before", turns_ms), Conflict(OVER, code=Code.CONFLICT)))
+            ends |= {keys.period(window, one.start_ms, team.id): one.end_ms for window, one in here.items()}
+        else:
+            ends[keys.total(GATEWAY)] = None
+        above, below = Unprocessable(ABOVE), Conflict(BELOW, code=Code.BELOW_ZERO)
+        most = LIMIT_MICRO - max(0, micro)
+        require += [Require(("at_most", name, field, most), above) for name, end in ends.items() if end is None]
+        writes: list[Command] = []
+        for name, end in ends.items():
+            writes.append(("HINCRBY", name, field, micro))
+            require.append(Require(("at_least", name, field, max(0, -micro)), below))
+            if end is not None:
+                writes.append(("PEXPIREAT", name, end + ADJUSTED_KEPT_MS, "NX"))
+        entry = {"type": kind, "amount": micro, "at": now_ms, "admitted": now_ms, "seconds": 0, "reason": reason}
+        blank = dict.fromkeys(("job", "user", "key", "token", "model", "price_version"), "")
+        writes.append(("XADD", keys.ledger(team.id), "*", *flat({**entry, **blank, "starts": starts})))
+        details = {"amount_usd": format_usd(micro), "reason": reason}
+        await self._audit.act(
+            actor=actor, action=f"ledger.{kind}", target=team.id, details=details, writes=writes, require=require
+        )
 
 
 def _keys(ref: str) -> dict[str, str]:

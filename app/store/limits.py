@@ -7,8 +7,9 @@ from app.domain.accounts import Caller
 from app.domain.limits import Limit, LimitState, Owner, Unit, Window, periods
 from app.domain.starts import write_ends, write_starts
 from app.store import keys
-from app.store.audit import Command
+from app.store.audit import AuditStore
 from app.store.clock import ClockEstimate
+from app.store.commands import Command, Require, team_exists, user_exists
 from app.store.connection import Client, store_errors
 from app.store.scripts import script
 
@@ -81,11 +82,18 @@ def read_limits(rules: Mapping[str, str]) -> tuple[Limit, ...]:
     return tuple(found)
 
 
-class LimitStore:
-    """Reads limits; they are changed by administrative acts, and taken by admission."""
+def _owner_exists(owner: str, team: str | None) -> list[Require]:
+    if team is None:
+        return []
+    return [team_exists(team) if owner == team else user_exists(team, owner)]
 
-    def __init__(self, redis: Client, clock: ClockEstimate) -> None:
+
+class LimitStore:
+    """Reads limits, and changes them by administrative acts; they are taken by admission."""
+
+    def __init__(self, redis: Client, audit: AuditStore, clock: ClockEstimate) -> None:
         self._redis = redis
+        self._audit = audit
         self._clock = clock
 
     async def of(self, owner: str) -> tuple[Limit, ...]:
@@ -101,6 +109,28 @@ class LimitStore:
                 pipe.hgetall(keys.limits(owner))
             rows = await pipe.execute()
         return {owner: read_limits(rules) for owner, rules in zip(owners, rows, strict=True)}
+
+    async def replace(self, actor: str, owner: str, team: str | None, limits: Sequence[Limit]) -> None:
+        """Set the owner's limits to these; `team` is the owner's own, None for the gateway."""
+        await self._audit.act(
+            actor=actor,
+            action="limits.replace",
+            target=owner,
+            details={"limits": [limit.details for limit in limits]},
+            writes=[("DEL", keys.limits(owner)), *set_limits(owner, limits)],
+            require=_owner_exists(owner, team),
+        )
+
+    async def raise_one(self, actor: str, owner: str, team: str | None, raised: Limit) -> None:
+        """Write this limit of the owner, with its raise."""
+        await self._audit.act(
+            actor=actor,
+            action="limits.raise",
+            target=owner,
+            details=raised.details,
+            writes=[("HSET", keys.limits(owner), *limit_fields([raised])[2:])],
+            require=_owner_exists(owner, team),
+        )
 
     async def standing(self, caller: Caller, *, micro: int = 0, seconds: int = 0) -> tuple[LimitState, ...]:
         """Every limit of the caller as it stands; `over` where a job of this price and length would meet it."""

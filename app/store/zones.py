@@ -1,15 +1,19 @@
-"""A team's time zone in the store: what is read before it changes, and the writes that carry what was used over."""
+"""A change of a team's time zone, so that what was used in the present calendar windows goes with it."""
 
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from app.domain.errors import FilmgateError
-from app.domain.limits import ADJUSTED_KEPT_MS, Periods, Window
-from app.domain.zones import Amount, Bought, Share, Stretches
+from app.domain.accounts import Team
+from app.domain.errors import Conflict, FilmgateError
+from app.domain.limits import ADJUSTED_KEPT_MS, Periods, Window, periods
+from app.domain.zones import Amount, Bought, Share, Stretches, looks_back_to, stretched
+from app.domain.zones import share as share_of
 from app.store import keys
-from app.store.audit import Command, Require
+from app.store.accounts import AccountStore
+from app.store.clock import StoreClock
+from app.store.commands import Command, Require
 from app.store.connection import Client, store_errors
 from app.store.ledger import LedgerStore
 
@@ -30,20 +34,62 @@ class ZoneFields:
         return {Window(window): dict(found) for window, found in read.items()}
 
 
-class ZoneStore:
-    """Reads what a change of zone has to know."""
+class Turned(Conflict):
+    """A window turned, or somebody changed the team, while the change was made ready; make it ready again."""
 
-    def __init__(self, redis: Client, ledger: LedgerStore) -> None:
+
+@dataclass(frozen=True, slots=True)
+class Carry:
+    """What a change of zone writes beside the zone, and what must still hold then."""
+
+    writes: list[Command]
+    require: list[Require]
+
+
+class ZoneStore:
+    """Makes a change of a team's time zone ready; the act that changes the team does it, all or nothing."""
+
+    def __init__(self, redis: Client, ledger: LedgerStore, accounts: AccountStore, clock: StoreClock) -> None:
         self._redis = redis
         self._ledger = ledger
+        self._accounts = accounts
+        self._clock = clock
 
-    async def fields(self, team: str) -> ZoneFields:
+    async def carry(self, team: Team, zone: str) -> Carry:
+        """What has to be written with the new zone.
+
+        1. read the calendar as it is, and the windows of both zones by the store's clock
+        2. say which windows have begun: they count until they would have ended
+        3. add up, from the ledger, what else counts in the new windows, for the team and each of its users
+        4. all of it holds while no window turns, the calendar stays, and no user is added
+        """
+        fields = await self._fields(team.id)
+        now_ms = await self._clock.now_ms()
+        old, new = periods(now_ms, fields.zone or "UTC"), periods(now_ms, zone)
+        stretches = stretched(fields.stretches, old, new, now_ms)
+        users = await self._accounts.users(team.id, deleted=True)
+        bought = await self._bought(team.id, since_ms=looks_back_to(stretches, new))
+        other = [window for window in old if old[window].start_ms != new[window].start_ms]
+        writes = [_put_stretches(team.id, stretches)]
+        for owner in (team.id, *(user.id for user in users if user.deleted_ms is None)):
+            shares = {
+                window: share_of(window, stretches.get(window, {}), new, bought.get(owner, [])) for window in other
+            }
+            writes += _put_shares(owner, new, shares)
+        turned = Turned("A calendar window turned in this moment; send it again.")
+        require = _unchanged(team.id, fields, turned)
+        ends = [period.end_ms for calendar in (old, new) for period in calendar.values()]
+        require.append(Require(("before", min(ends)), turned))
+        require.append(Require(("size", keys.team_users(team.id), len(users)), turned))
+        return Carry(writes, require)
+
+    async def _fields(self, team: str) -> ZoneFields:
         """The team's zone and what was carried over."""
         with store_errors():
             zone, carried = await self._redis.hmget(keys.team(team), "time_zone", FIELD)
         return ZoneFields(zone, carried)
 
-    async def bought(self, team: str, *, since_ms: int) -> dict[str, list[Bought]]:
+    async def _bought(self, team: str, *, since_ms: int) -> dict[str, list[Bought]]:
         """What was admitted since then and still counts, by owner: the team and each of its users."""
         jobs: dict[str, Bought] = {}
         async for entry in self._ledger.read(team, from_ms=since_ms):
@@ -64,7 +110,7 @@ class ZoneStore:
         return found
 
 
-def unchanged(team: str, fields: ZoneFields, error: FilmgateError) -> list[Require]:
+def _unchanged(team: str, fields: ZoneFields, error: FilmgateError) -> list[Require]:
     """That the team's calendar is still what was read."""
     name = keys.team(team)
     given = {"time_zone": fields.zone, FIELD: fields.carried}
@@ -74,13 +120,13 @@ def unchanged(team: str, fields: ZoneFields, error: FilmgateError) -> list[Requi
     ]
 
 
-def put_stretches(team: str, stretches: Stretches) -> Command:
+def _put_stretches(team: str, stretches: Stretches) -> Command:
     """The write that says which periods count on."""
     text = json.dumps({window: sorted(found.items()) for window, found in stretches.items()})
     return ("HSET", keys.team(team), FIELD, text)
 
 
-def put_shares(owner: str, new: Periods, shares: Mapping[Window, Share]) -> Iterable[Command]:
+def _put_shares(owner: str, new: Periods, shares: Mapping[Window, Share]) -> Iterable[Command]:
     """The writes into the owner's present windows of the new zone."""
     for window, share in shares.items():
         name = keys.period(window, new[window].start_ms, owner)

@@ -8,8 +8,7 @@ from typing import TypeAlias
 
 import pytest
 
-from app.domain.limits import CALENDAR, Limit, Unit, Window, periods
-from app.services.limits import GATEWAY
+from app.domain.limits import CALENDAR, GATEWAY, Limit, Unit, Window, periods
 from app.services.tokens import TokenRequest
 from app.store import keys
 from tests.support.checks import immortal_keys, ledger_faults

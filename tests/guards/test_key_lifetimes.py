@@ -20,7 +20,7 @@ def names() -> dict[str, str]:
         if inspect.isfunction(value):
             arguments = {word: ARGUMENTS.get(word, f"a-{word}") for word in inspect.signature(value).parameters}
             found[name] = value(**arguments)
-        elif name.isupper() and isinstance(value, str) and name not in {"PREFIX", "JOB_PREFIX", "GATEWAY"}:
+        elif name.isupper() and isinstance(value, str) and name not in {"PREFIX", "JOB_PREFIX"}:
             found[name] = value
     return found
 

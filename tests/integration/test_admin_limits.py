@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from app.domain.limits import GATEWAY
 from app.store import keys
 from tests.support.admin import Administrator
 from tests.support.hand import Hand
@@ -79,7 +80,7 @@ async def test_a_raise_is_in_force_until_it_ends(admin: Administrator, stack: St
     assert (await admin.done("GET", f"{path}/limits"))["data"] == [raised]
     await stack.submit()
     assert (await refused(stack))["amount"] == 2
-    name = {"team": stack.account.team.id, "user": stack.account.user.id}.get(owner, keys.GATEWAY)
+    name = {"team": stack.account.team.id, "user": stack.account.user.id}.get(owner, GATEWAY)
     over = await stack.gateway.stores.clock.now_ms() - 1
     await Hand(stack).redis.hset(keys.limits(name), "raise:jobs/total", f"2 {over}")
     assert (await admin.done("GET", f"{path}/limits"))["data"] == [ONE_JOB]

@@ -14,7 +14,7 @@ from hypothesis.stateful import rule, run_state_machine_as_test
 from app.domain.ids import join_ref
 from app.domain.jobs import ENDS, Money
 from app.domain.ledger import Correction
-from app.domain.limits import CALENDAR, Limit, Unit, Window
+from app.domain.limits import CALENDAR, GATEWAY, Limit, Unit, Window
 from app.domain.starts import Starts
 from app.gateway import Gateway
 from app.services.tokens import TokenRequest
@@ -108,14 +108,14 @@ class AnyOrder(JobSteps):
         sums = self.books.sums()
         starts = starts_at(now_ms, self.books.zones[team]) if kind == "credit" else NEVER
         field = "credit:usd" if kind == "credit" else "used:usd"
-        owners = [team] if kind == "credit" else [team, keys.GATEWAY]
+        owners = [team] if kind == "credit" else [team, GATEWAY]
         names = [name for owner in owners for name in names_of(owner, starts)]
         return all(sums.get(name, Counter())[field] + min(0, micro) >= 0 for name in names)
 
     # --- limits ------------------------------------------------------------------------------------------------
 
     def _owner(self, number: int) -> str:
-        owners = [keys.GATEWAY, *self.books.zones, *(caller.user for caller in self.callers)]
+        owners = [GATEWAY, *self.books.zones, *(caller.user for caller in self.callers)]
         return owners[number % len(owners)]
 
     @rule(

@@ -8,6 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from app.domain.jobs import Job, Money
+from app.domain.limits import GATEWAY
 from app.fal.billing import IDS_AT_ONCE, Bill
 from app.fal.errors import NotShown
 from app.store import keys
@@ -65,7 +66,7 @@ async def aged(hand: Hand, job: Job, age_ms: int) -> None:
 
 async def used(hand: Hand) -> list[int]:
     """Dollars used (micro) by the gateway, the team and the user, in total and in the calendar's month."""
-    owners = [keys.GATEWAY, hand.team, hand.stack.account.user.id]
+    owners = [GATEWAY, hand.team, hand.stack.account.user.id]
     found = [await hand.redis.hget(keys.total(owner), "used:usd") for owner in owners]
     months = [name async for name in hand.redis.scan_iter(match=f"{keys.PREFIX}period:month:*")]
     found += [await hand.redis.hget(name, "used:usd") for name in months]

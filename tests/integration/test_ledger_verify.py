@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 
 from app.domain.ledger import Correction
-from app.domain.limits import Window, periods
-from app.services.differences import Difference
+from app.domain.limits import GATEWAY, Window, periods
+from app.domain.verification import Difference, Verified
 from app.services.tokens import TokenRequest
-from app.services.verification import Verified
 from app.store import keys
 from tests.support.hand import Hand
 from tests.support.refusals import second_account
@@ -173,7 +172,7 @@ async def tampering(hand: Hand) -> Tampering:
 @pytest.mark.parametrize("window", ["total", "hour", "day", "week", "month"])
 async def test_a_changed_counter_is_named(tampering: Tampering, owner: str, window: str) -> None:
     """One micro-dollar too much, in any window of any owner."""
-    holder = {"gateway": keys.GATEWAY, "team": tampering.team, "user": tampering.user}[owner]
+    holder = {"gateway": GATEWAY, "team": tampering.team, "user": tampering.user}[owner]
     name = keys.total(holder) if window == "total" else await tampering.period(window, holder)
     await tampering.touch(name, "HINCRBY", "used:usd", 1)
     assert (await verified(tampering.hand.stack)).differences == [Difference(name, "used:usd", PRICE + 1, PRICE)]
@@ -234,7 +233,7 @@ async def test_sums_of_a_period_without_entries_are_named(tampering: Tampering) 
 @pytest.mark.parametrize("owner", ["gateway", "team", "user"])
 async def test_a_place_without_a_job_and_a_job_without_a_place_are_named(tampering: Tampering, owner: str) -> None:
     """A foreign id among the live ones; a waiting job that is missing in line."""
-    holder = {"gateway": keys.GATEWAY, "team": tampering.team, "user": tampering.user}[owner]
+    holder = {"gateway": GATEWAY, "team": tampering.team, "user": tampering.user}[owner]
     await tampering.touch(keys.live(holder), "SADD", FOREIGN)
     await tampering.touch(keys.queued(holder), "SREM", tampering.job)
     assert (await verified(tampering.hand.stack)).differences == [
@@ -246,7 +245,7 @@ async def test_a_place_without_a_job_and_a_job_without_a_place_are_named(tamperi
 
 async def test_a_live_job_whose_record_has_ended_or_is_gone_is_named(tampering: Tampering) -> None:
     """In each of its places."""
-    owners = sorted([keys.GATEWAY, tampering.team, tampering.user])
+    owners = sorted([GATEWAY, tampering.team, tampering.user])
     names = [place(owner) for place in (keys.live, keys.queued) for owner in owners]
     places = [Difference(name, tampering.job, 1, None) for name in names]
     record = keys.job(tampering.hand.ref(tampering.job))

@@ -6,7 +6,7 @@ import pytest
 
 from app.domain.jobs import Charge, Status
 from app.domain.ledger import Entry
-from app.domain.limits import Window, periods
+from app.domain.limits import GATEWAY, Window, periods
 from app.domain.starts import Starts
 from app.store import keys
 from tests.support.entries import UNNAMED
@@ -65,7 +65,7 @@ async def test_a_job_that_was_admitted_without_windows_names_ends_in_its_periods
         await hand.finalized(job.id)
     assert await hand.store.cancel_queued(await hand.job(canceled))
     assert await hand.gateway.stores.ledger.decide_dispute(hand.ref(disputed.id), spend=True)
-    for owner, calendar in ((hand.team, zone), (keys.GATEWAY, "UTC")):
+    for owner, calendar in ((hand.team, zone), (GATEWAY, "UTC")):
         for window in UNNAMED:
             start = periods(paid.created_ms, calendar)[Window(window)].start_ms
             sums = await hand.redis.hgetall(keys.period(window, start, owner))

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from app.domain.jobs import ENDS, Money, Status
-from app.domain.limits import CALENDAR, Limit, LimitState, Owner, Unit, Window, periods
+from app.domain.limits import CALENDAR, GATEWAY, Limit, LimitState, Owner, Unit, Window, periods
 from app.domain.limits import Periods as Calendar
 from app.domain.starts import Starts
 from app.store import keys
@@ -38,7 +38,7 @@ class Asked:
 
     def owners(self) -> list[tuple[Owner, str]]:
         """Whose limits it falls under, in the order in which they are told."""
-        owners = [(Owner.GATEWAY, keys.GATEWAY), (Owner.TEAM, self.team), (Owner.USER, self.user)]
+        owners = [(Owner.GATEWAY, GATEWAY), (Owner.TEAM, self.team), (Owner.USER, self.user)]
         return owners + ([(Owner.TOKEN, self.token)] if self.token else [])
 
 
@@ -119,7 +119,7 @@ def names_of(owner: str, starts: Starts) -> list[str]:
     """The keys of an owner's sums: total, and each period; for a token, total only."""
     if owner.startswith("tok_"):
         return [keys.total(owner)]
-    own = starts.gateway if owner == keys.GATEWAY else starts.team
+    own = starts.gateway if owner == GATEWAY else starts.team
     return [keys.total(owner), *(keys.period(window, start, owner) for window, start in own.items())]
 
 
@@ -154,7 +154,7 @@ class Books:
                     found.setdefault(name, Counter()).update(bill.counted())
         for one in self.adjustments:
             field_name = "credit:usd" if one.kind == "credit" else "used:usd"
-            for owner in [one.team] if one.kind == "credit" else [one.team, keys.GATEWAY]:
+            for owner in [one.team] if one.kind == "credit" else [one.team, GATEWAY]:
                 for name in names_of(owner, one.starts):
                     found.setdefault(name, Counter())[field_name] += one.micro
         return found
@@ -236,7 +236,7 @@ class Books:
         return sum(
             bill.status is Status.QUEUED if queued else bill.status not in ENDS
             for bill in self.bills.values()
-            if owner in {keys.GATEWAY, bill.asked.team, bill.asked.user}
+            if owner in {GATEWAY, bill.asked.team, bill.asked.user}
         )
 
     # --- rates -------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.domain.jobs import ENDS, Money, Status
+from app.domain.limits import GATEWAY
 from app.store import keys
 from app.store.keys import LIFETIMES, PREFIX, Lifetime
 from tests.support.entries import starts_in
@@ -123,7 +124,7 @@ def _keys_of(team: str, row: Mapping[str, str]) -> list[str]:
     if row["user"]:
         owners.append((row["user"], here))
     if row["type"] != "credit":
-        owners.append((keys.GATEWAY, gateway))
+        owners.append((GATEWAY, gateway))
     names = [keys.total(owner) for owner, _ in owners] + ([keys.total(row["token"])] if row["token"] else [])
     return names + [keys.period(window, start, owner) for owner, own in owners for window, start in own.items()]
 
@@ -202,13 +203,13 @@ def _gateway_faults(seen: Snapshot, teams: Mapping[str, Any]) -> list[str]:
     stored = sums_in(seen)
     faults = []
     for name in stored:
-        if not name.endswith(":" + keys.GATEWAY) or not name.startswith(
+        if not name.endswith(":" + GATEWAY) or not name.startswith(
             (keys.total(""), keys.period("minute", "", "")[:-1])
         ):
             continue
         parts = Counter[str]()
         for team in teams:
-            parts.update(stored.get(name.removesuffix(keys.GATEWAY) + team, {}))
+            parts.update(stored.get(name.removesuffix(GATEWAY) + team, {}))
         own = {field: value for field, value in parts.items() if not field.startswith("credit") and value}
         if own != {field: value for field, value in stored[name].items() if value}:
             faults.append(f"{name}: {dict(stored[name])} is not the sum of its teams, {own}")
@@ -219,7 +220,7 @@ def _place_faults(seen: Snapshot) -> list[str]:
     """Sets of live and queued jobs that are not what the records say, for the gateway, teams and users."""
     live: dict[str, set[str]] = {}
     for job in seen.jobs().values():
-        for owner in (keys.GATEWAY, job.team, job.user):
+        for owner in (GATEWAY, job.team, job.user):
             if job.status not in ENDS:
                 live.setdefault(keys.live(owner), set()).add(job.id)
             if job.status is Status.QUEUED:

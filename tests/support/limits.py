@@ -4,9 +4,8 @@ from typing import Any
 
 import httpx
 
-from app.domain.limits import CALENDAR, Limit, Unit, Window, periods
+from app.domain.limits import CALENDAR, GATEWAY, Limit, Unit, Window, periods
 from app.domain.starts import write_starts
-from app.services.limits import GATEWAY
 from app.store import keys
 from tests.support.entries import whole
 from tests.support.hand import DAY_MS, Hand

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant
 from app.domain.accounts import USER_SCOPES, Caller, digest
 from app.domain.ids import join_ref
 from app.domain.jobs import ENDS, NEXT, Job, Money, Status, Submission
-from app.domain.limits import CALENDAR, Limit, Owner, Unit, Window
+from app.domain.limits import CALENDAR, GATEWAY, Limit, Owner, Unit, Window
 from app.domain.starts import Starts
 from app.gateway import Gateway
 from app.store import keys
@@ -84,7 +84,7 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.tally.runs += 1
         self.shaken.reset()
-        self.books = Books(limits={keys.GATEWAY: _by_name(FIRST_LIMITS["gateway"])})
+        self.books = Books(limits={GATEWAY: _by_name(FIRST_LIMITS["gateway"])})
         self.callers: list[Caller] = []
         self.tokens: dict[str, tuple[Caller, str]] = {}
         self.calm = 0  # operations since the store died
@@ -94,7 +94,7 @@ class Machine(RuleBasedStateMachine):
         self.look()
 
     async def _set_up(self, gateway: Gateway) -> None:
-        await gateway.limits.replace(ACTOR, keys.GATEWAY, FIRST_LIMITS["gateway"])
+        await gateway.limits.replace(ACTOR, GATEWAY, FIRST_LIMITS["gateway"])
         for zone in ("UTC", "Asia/Kathmandu"):
             team = await gateway.administration.add_team(
                 ACTOR, name="team", time_zone=zone, limits=FIRST_LIMITS["team"]

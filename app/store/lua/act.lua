@@ -3,9 +3,9 @@
 --
 -- 1. the log has grown since the caller made its line: say so, for a line is chained to the one before
 -- 2. a condition does not hold: say which; nothing has changed
--- 3. write, and append the line
+-- 3. write, tell the team of it, and append the line
 --
--- USES clock
+-- USES clock event outbox
 -- KEYS
 --   audit          stream  who did what, for ever
 --   audit_head     hash    number and hash of the last line
@@ -18,6 +18,9 @@
 --                  | ["at_least", key, field, n] | ["at_most", key, field, n]
 --                  | ["size", set, n] | ["before", ms] | ["same", key, field, value] | ["fewer", hash, n]
 --   writes         JSON list of commands
+--   prefix         of every key
+--   notice         "", or JSON of an event about a webhook endpoint: {team, type, text, endpoint, url, retention_ms};
+--                  with an id it is one delivery to this endpoint, and no event
 --
 -- Returns {"done"} | {"moved"} | {"unmet", position of the condition}
 if (redis.call('HGET', key.audit_head, 'hash') or '') ~= arg.previous then
@@ -47,6 +50,16 @@ for i, condition in ipairs(cjson.decode(arg.conditions)) do
 end
 for _, command in ipairs(cjson.decode(arg.writes)) do
   redis.call(unpack(command))
+end
+if arg.notice ~= '' then
+  local told = cjson.decode(arg.notice)
+  if told.id then
+    local fields = {'url', told.url, 'event_id', '', 'type', told.type, 'at', whole(now), 'notice', told.text}
+    write_delivery(arg.prefix, told.team, told.id, told.team .. '/' .. told.endpoint, fields, told.retention_ms)
+  else
+    local events_key = arg.prefix .. 'events:' .. told.team
+    tell_notice(arg.prefix, told.team, events_key, told.type, told.text, told.retention_ms)
+  end
 end
 redis.call('XADD', key.audit, '*', 'number', arg.number, 'hash', arg.hash, 'entry', arg.entry)
 redis.call('HSET', key.audit_head, 'number', arg.number, 'hash', arg.hash)

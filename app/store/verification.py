@@ -2,18 +2,17 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from app.domain.errors import Unavailable
 from app.domain.ids import join_ref, split_ref
 from app.domain.jobs import ENDS, Status
 from app.domain.ledger import Entry
-from app.domain.limits import ADJUSTED_KEPT_MS, CALENDAR, DAY_MS, KEPT_MS, LENGTH_MS
-from app.services.differences import Difference
-from app.services.usage_books import UsageBook
+from app.domain.limits import ADJUSTED_KEPT_MS, CALENDAR, DAY_MS, GATEWAY, KEPT_MS, LENGTH_MS
+from app.domain.verification import Difference, Verified
 from app.store import keys
 from app.store.ledger import PAGE, LedgerStore, Snapshot
 from app.store.usage import UsageStore
+from app.store.usage_books import UsageBook
 
 ROUNDS = 20  # times the list of what must be read may turn out too short, because something new began meanwhile
 AT_ONCE = 20  # teams whose ledgers are read together
@@ -24,15 +23,6 @@ AT_LEAST_MS = {window: LENGTH_MS[window] * 4 // 5 + min(KEPT_MS[window], ADJUSTE
 TOKEN_MS = DAY_MS  # the same for a browser token's, from its last admission
 ALWAYS = 2**63
 NO_COUNTERS = ("told:", "fixed:", "also")  # which alert was told; what a change of time zone carried over
-
-
-@dataclass(frozen=True, slots=True)
-class Verified:
-    """How much was read, and where it differs; no difference means that every micro-dollar is in its place."""
-
-    teams: int
-    entries: int
-    differences: list[Difference]
 
 
 class Rebuilt:
@@ -88,7 +78,7 @@ class Rebuilt:
         """The keys of all sums that the entry counts in, and until when each must be there."""
         owners = [(team, entry.starts.team)]
         if entry.type != "credit":  # a credit lets the team spend more; the whole gateway has no part in it
-            owners.append((keys.GATEWAY, entry.starts.gateway))
+            owners.append((GATEWAY, entry.starts.gateway))
         if entry.user:
             owners.append((entry.user, entry.starts.team))
         for owner, starts in owners:
@@ -173,7 +163,7 @@ class Verification:
     async def _snapshot(self, book: Rebuilt) -> Snapshot:
         """The snapshot for what is known by now; a team made this moment has all its entries in it."""
         teams, users = await self._ledger.owners()
-        homes = {keys.GATEWAY: None, **{team: team for team in teams}, **users}
+        homes = {GATEWAY: None, **{team: team for team in teams}, **users}
         for owner in homes:
             book.begin(owner)
         sets = {name: home for owner, home in homes.items() for name in (keys.live(owner), keys.queued(owner))}
@@ -226,7 +216,7 @@ def _place_differences(snapshot: Snapshot) -> Iterator[Difference]:
         read.add(job)
         if status is None or user is None or status in ENDS:
             continue
-        for owner in (keys.GATEWAY, team, user):
+        for owner in (GATEWAY, team, user):
             places.setdefault(keys.live(owner), set()).add(job)
             if status == Status.QUEUED:
                 places.setdefault(keys.queued(owner), set()).add(job)

@@ -18,3 +18,12 @@ class Difference:
     field: str
     stored: int | str | None
     rebuilt: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """How much was read, and where it differs; no difference means that every micro-dollar is in its place."""
+
+    teams: int
+    entries: int
+    differences: list[Difference]

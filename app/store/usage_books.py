@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from app.domain.ledger import Entry
-from app.services.differences import Difference
+from app.domain.verification import Difference
 from app.store import keys
 from app.store.events import order
 from app.store.ledger import Snapshot

@@ -1,0 +1,17 @@
+"""Redis stays in the store's room: elsewhere nobody hands over raw commands. Key names: the contract `keys`."""
+
+import ast
+
+from tests.support.tree import parsed, python_files
+
+
+def test_no_act_outside_of_the_store_brings_commands() -> None:
+    """Others log acts; what an act writes, and what must hold for it, is said by a method of the store's."""
+    found = [
+        f"{path}:{node.lineno}"
+        for path in python_files()
+        if path.parts[0] in {"app", "workers"} and path.parts[1] != "store"
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.Call) and {keyword.arg for keyword in node.keywords} & {"writes", "require"}
+    ]
+    assert found == [], "give the store a method that does the whole act, and call that"
