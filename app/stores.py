@@ -12,8 +12,9 @@ from app.store.alarms import AlarmStore
 from app.store.audit import AuditStore
 from app.store.backup import BackupStore
 from app.store.buying import BuyingStore
+from app.store.client import Client
 from app.store.clock import ClockEstimate, StoreClock
-from app.store.connection import Client, connect, disconnect
+from app.store.connection import connect, disconnect
 from app.store.deliveries import DeliveryStore
 from app.store.delivery_log import DeliveryLogStore
 from app.store.due import DueStore

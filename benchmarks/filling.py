@@ -13,8 +13,8 @@ from app.domain.ids import join_ref
 from app.domain.jobs import Charge, Job, JobError, Status, Submission
 from app.store import keys
 from app.store.admission import AdmissionStore, Admitted
+from app.store.client import Client
 from app.store.clock import ClockEstimate
-from app.store.connection import Client
 from app.store.jobs import JobStore
 from app.store.scripts import script, script_names
 from app.store.slots import SlotStore

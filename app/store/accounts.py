@@ -7,8 +7,9 @@ from typing import Any
 from app.domain.accounts import NO_TEAM, NO_USER, Credential, Key, Scope, Team, User
 from app.domain.errors import NotFound
 from app.store import keys
+from app.store.client import Client
 from app.store.commands import Command
-from app.store.connection import Client, store_errors
+from app.store.connection import store_errors
 from app.store.outstanding import OutstandingStore
 from app.store.scripts import script
 
@@ -143,7 +144,7 @@ class AccountStore:
             for user_id in user_ids:
                 pipe.smembers(keys.user_keys(user_id))
             ids = [key_id for found in await pipe.execute() for key_id in found]
-            digests = await self._redis.hmget(keys.KEYS, ids) if ids else []
+            digests = list(filter(None, await self._redis.hmget(keys.KEYS, ids))) if ids else []
         rows = await self._hashes(keys.key(digest) for digest in digests)
         found = [(digest, _key(row)) for digest, row in zip(digests, rows, strict=True) if row]
         return sorted(found, key=lambda pair: (pair[1].created_ms, pair[1].id))

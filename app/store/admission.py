@@ -11,8 +11,9 @@ from app.domain.ids import join_ref, new_id
 from app.domain.jobs import Job, Order, Priority, Submission
 from app.domain.limits import DAY_MS, KEPT_MS, LimitState
 from app.store import keys
+from app.store.client import Client
 from app.store.clock import ClockEstimate
-from app.store.connection import Client, store_errors
+from app.store.connection import store_errors
 from app.store.limits import read_states, with_periods
 from app.store.records import read_fields, write_fields
 from app.store.replicas import require_confirmation, unconfirmed

@@ -5,7 +5,8 @@ from typing import Literal
 from app.domain.alarms import Alarm
 from app.domain.heartbeats import ROLES
 from app.store import keys
-from app.store.connection import Client, store_errors
+from app.store.client import Client
+from app.store.connection import store_errors
 from app.store.heartbeats import HEARTBEAT_MS
 from app.store.scripts import script
 

@@ -18,7 +18,8 @@ from redis.exceptions import AuthenticationError, InvalidResponse, NoPermissionE
 
 from app.domain.errors import StoreUnavailable
 from app.domain.store_address import TLS_FILES, StoreAddress, read_store_address
-from app.store.connection import CONNECT_TIMEOUT, Client, sentinel_options
+from app.store.client import Client
+from app.store.connection import CONNECT_TIMEOUT, sentinel_options
 from app.store.replicas import replica_faults
 from app.store.rights import forbidden
 
@@ -100,7 +101,7 @@ async def _look(client: Client, address: StoreAddress) -> list[str]:
 async def _config(client: Client) -> dict[str, str] | None:
     """The settings that matter; None where the store has no such command for us."""
     try:
-        config: dict[str, str] = await client.config_get(*WANTED)
+        config = await client.config_get(*WANTED)
     except RedisError as error:
         if isinstance(error, ConnectionError | AuthenticationError):
             raise

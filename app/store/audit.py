@@ -7,8 +7,9 @@ from typing import Any
 from app.domain.audit import AuditLine, chain
 from app.domain.errors import Unavailable
 from app.store import keys
+from app.store.client import Client
 from app.store.commands import Command, Require
-from app.store.connection import Client, store_errors
+from app.store.connection import store_errors
 from app.store.replicas import unconfirmed
 from app.store.scripts import script
 

@@ -12,7 +12,8 @@ from redis.exceptions import RedisError
 
 from app.domain.errors import Unavailable
 from app.store import keys
-from app.store.connection import Client, store_errors
+from app.store.client import Client
+from app.store.connection import store_errors
 
 LOOK_S = 0.1
 REWRITE_S = 600.0  # a large store takes minutes to rewrite its file

@@ -7,8 +7,9 @@ from typing import Literal
 from app.domain.buying import ALL, Buying, Outcome
 from app.store import keys
 from app.store.audit import AuditStore
+from app.store.client import Client
 from app.store.commands import Command, team_exists
-from app.store.connection import Client, store_errors
+from app.store.connection import store_errors
 from app.store.jobs import LAST_MS
 from app.store.scripts import script
 

@@ -3,7 +3,8 @@
 import time
 from collections.abc import Callable
 
-from app.store.connection import Client, store_errors
+from app.store.client import Client
+from app.store.connection import store_errors
 
 
 class StoreClock:

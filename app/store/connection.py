@@ -24,10 +24,7 @@ from redis.sentinel import SentinelManagedConnection, SentinelManagedSSLConnecti
 
 from app.domain.errors import StoreUnavailable
 from app.domain.store_address import StoreAddress, read_store_address
-
-# redis-py cannot say in its types that replies are decoded text, so a client is Any here and each method of this
-# room says what it returns.
-Client = Any
+from app.store.client import Client
 
 REQUEST_TIMEOUT = 1.0  # seconds for one answer; a caller gets its 503 within two
 CONNECT_TIMEOUT = 0.8
@@ -186,8 +183,9 @@ def connect(
         client = aredis.Redis.from_pool(
             aredis.BlockingConnectionPool(connection_class=kind, **_where(address), **options)
         )
-    client.replicas = replicas
-    return client
+    opened: Client = client
+    opened.replicas = replicas
+    return opened
 
 
 async def disconnect(client: Client) -> None:

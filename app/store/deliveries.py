@@ -22,7 +22,8 @@ from app.domain.deliveries import (
 from app.domain.events import Event, Notice
 from app.domain.ids import split_ref
 from app.store import keys
-from app.store.connection import Client, store_errors
+from app.store.client import Client
+from app.store.connection import store_errors
 from app.store.events import read_notice
 from app.store.records import read_job, to_json
 from app.store.scripts import script
@@ -46,8 +47,7 @@ class DeliveryStore:
     async def destination(self, ref: str) -> str | None:
         """Where the delivery goes and waits; None when it is not remembered."""
         with store_errors():
-            found: str | None = await self._redis.hget(keys.delivery(ref), "destination")
-        return found
+            return await self._redis.hget(keys.delivery(ref), "destination")
 
     async def take(
         self, *, limit: int, handed_ms: int, hidden_ms: int, quick: bool, busy: Iterable[str] = ()

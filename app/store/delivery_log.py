@@ -14,7 +14,8 @@ from app.domain.deliveries import (
 )
 from app.domain.ids import join_ref, split_ref
 from app.store import keys
-from app.store.connection import Client, store_errors
+from app.store.client import Client
+from app.store.connection import store_errors
 from app.store.deliveries import read_attempt, read_delivery
 from app.store.scripts import script
 
@@ -71,8 +72,7 @@ class DeliveryLogStore:
     async def ids_of_job(self, team: str, job_id: str) -> list[str]:
         """The ids of a job's deliveries, the oldest first."""
         with store_errors():
-            ids: list[str] = await self._redis.lrange(keys.deliveries(join_ref(team, job_id)), 0, -1)
-        return ids
+            return await self._redis.lrange(keys.deliveries(join_ref(team, job_id)), 0, -1)
 
     async def find(
         self, team: str, wanted: Wanted, *, after: Place | None, count: int, newest_first: bool
@@ -146,7 +146,7 @@ class DeliveryLogStore:
         offset = 0
         while len(found) < STRETCH:
             with store_errors():
-                rows: list[tuple[str, float]] = await self._redis.zrange(
+                rows = await self._redis.zrange(
                     name,
                     high if newest_first else low,
                     low if newest_first else high,

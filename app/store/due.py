@@ -3,8 +3,9 @@
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from app.store import keys
+from app.store.client import Client
 from app.store.clock import milliseconds
-from app.store.connection import Client, store_errors
+from app.store.connection import store_errors
 from app.store.scripts import script
 
 ENQUEUED_HIDDEN_MS = (

@@ -10,8 +10,9 @@ from app.domain.events import ENDPOINT_TEST
 from app.domain.ids import new_id
 from app.store import keys
 from app.store.audit import AuditStore
+from app.store.client import Client
 from app.store.commands import Command, Require, team_exists
-from app.store.connection import Client, store_errors
+from app.store.connection import store_errors
 from app.store.records import to_json
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from app.domain.ledger import Entry
 from app.domain.starts import Starts
 from app.store import keys
-from app.store.connection import Client
+from app.store.client import Client
 
 RESERVE = "reserve"
 Row = tuple[str, Mapping[str, str]]

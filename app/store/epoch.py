@@ -7,7 +7,8 @@ from app.domain.buying import EPOCH
 from app.domain.ids import new_nonce
 from app.store import keys
 from app.store.audit import AuditStore
-from app.store.connection import Client, store_errors
+from app.store.client import Client
+from app.store.connection import store_errors
 from app.store.replicas import unconfirmed
 from app.store.scripts import script
 from app.store.witness import Mark

@@ -15,7 +15,8 @@ from app.domain.ids import join_ref
 from app.domain.jobs import Job, Status
 from app.domain.limits import Owner, Window
 from app.store import keys
-from app.store.connection import Client, store_errors
+from app.store.client import Client
+from app.store.connection import store_errors
 from app.store.packing import unpacked
 from app.store.records import job_at, read_job
 from app.tasks import cancel_and_wait

@@ -6,7 +6,8 @@ from typing import Literal
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError
 
 from app.store import keys
-from app.store.connection import Client, store_errors
+from app.store.client import Client
+from app.store.connection import store_errors
 from app.store.scripts import script
 
 HOST_STALE_MS = 15_000

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 
 from app.store import keys
+from app.store.client import Client
 from app.store.clock import milliseconds
-from app.store.connection import Client, store_errors
+from app.store.connection import store_errors
 from app.store.scripts import script
 
 HEARTBEAT_MS = 15_000
@@ -28,7 +29,7 @@ class HeartbeatStore:
         """The worker processes that are alive, `host:pid` to their role. Reads one key, however many there are."""
         with store_errors():
             oldest = milliseconds(*await self._redis.time()) - HEARTBEAT_MS
-            found: list[str] = await self._redis.zrangebyscore(keys.WORKERS, oldest, "+inf")
+            found = await self._redis.zrangebyscore(keys.WORKERS, oldest, "+inf")
         return {name: role for role, _, name in sorted(member.partition(" ") for member in found)}
 
     async def _beat(self, roles: Mapping[str, str], *, known: bool) -> set[str]:

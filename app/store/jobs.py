@@ -7,7 +7,8 @@ from typing import Any, Literal
 from app.domain.ids import join_ref, new_id, new_nonce, split_ref
 from app.domain.jobs import CANCELED, NEXT, Charge, Job, JobError, Status
 from app.store import keys
-from app.store.connection import Client, store_errors
+from app.store.client import Client
+from app.store.connection import store_errors
 from app.store.events import forget_copies
 from app.store.packing import FIELDS
 from app.store.records import Packed, facts_of, packed_fields, read_job, write_fields
@@ -365,7 +366,7 @@ class JobStore:
         """Up to `count` ids of an index, newest first, strictly older than `before` (time in ms, id)."""
         highest = "+inf" if before is None else str(before[0])
         with store_errors():
-            rows: list[tuple[str, float]] = await self._redis.zrevrangebyscore(
+            rows = await self._redis.zrevrangebyscore(
                 index, highest, "-inf", start=0, num=count + 200, withscores=True
             )
         found = [(job_id, int(score)) for job_id, score in rows]

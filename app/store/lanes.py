@@ -1,7 +1,8 @@
 """Lanes: leases by which one process at a time works through what is due in each."""
 
 from app.store import keys
-from app.store.connection import Client, store_errors
+from app.store.client import Client
+from app.store.connection import store_errors
 from app.store.scripts import script
 
 RUNG = "rung"

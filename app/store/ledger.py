@@ -14,8 +14,9 @@ from app.domain.money import LIMIT_MICRO, format_usd
 from app.domain.starts import write_starts
 from app.store import keys
 from app.store.audit import AuditStore
+from app.store.client import Client
 from app.store.commands import Command, Require, flat, team_exists
-from app.store.connection import Client, store_errors
+from app.store.connection import store_errors
 from app.store.entries import read_entries
 from app.store.records import facts_of
 from app.store.scripts import script

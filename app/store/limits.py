@@ -8,9 +8,10 @@ from app.domain.limits import Limit, LimitState, Owner, Unit, Window, periods
 from app.domain.starts import write_ends, write_starts
 from app.store import keys
 from app.store.audit import AuditStore
+from app.store.client import Client
 from app.store.clock import ClockEstimate
 from app.store.commands import Command, Require, team_exists, user_exists
-from app.store.connection import Client, store_errors
+from app.store.connection import store_errors
 from app.store.scripts import script
 
 RAISE = "raise:"

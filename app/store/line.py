@@ -9,7 +9,8 @@ from app.domain.ids import join_ref, split_ref
 from app.domain.jobs import Job
 from app.domain.line import Place, Share, Standings, TeamWaiting, UserWaiting, position
 from app.store import keys
-from app.store.connection import Client, store_errors
+from app.store.client import Client
+from app.store.connection import store_errors
 from app.store.scripts import script
 
 REMEMBER_S = 0.5  # places are estimates; who asks for many jobs asks the store once

@@ -1,7 +1,8 @@
 """What a key has been given and not used up, counted in the store: browser tokens, promised places for files."""
 
 from app.store import keys
-from app.store.connection import Client, store_errors
+from app.store.client import Client
+from app.store.connection import store_errors
 from app.store.scripts import script
 
 

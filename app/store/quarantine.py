@@ -8,8 +8,9 @@ from app.domain.errors import StoreUnavailable
 from app.domain.ids import split_ref
 from app.domain.jobs import Status
 from app.store import keys
+from app.store.client import Client
 from app.store.clock import milliseconds
-from app.store.connection import Client, store_errors
+from app.store.connection import store_errors
 from app.store.due import ENQUEUED_HIDDEN_MS
 from app.store.scripts import script
 
@@ -154,7 +155,7 @@ class QuarantineStore:
     async def steps(self) -> list[tuple[str, str, int]]:
         """Step, ref and time (ms) of everything in quarantine, the oldest first."""
         with store_errors():
-            rows: dict[str, str] = await self._redis.hgetall(keys.ASIDE)
+            rows = await self._redis.hgetall(keys.ASIDE)
         found = []
         for mark, at_ms in rows.items():
             step, _, ref = mark.partition(" ")

@@ -11,6 +11,7 @@ from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from app.domain.errors import Unconfirmed
 from app.store import keys
+from app.store.client import Client, Value
 
 CONFIRM_MS = 400  # for each of the two; together below the second that a caller's command may take
 MIN_REPLICAS = "min-replicas-to-write"
@@ -18,12 +19,12 @@ MAX_LAG = "min-replicas-max-lag"
 LONGEST_LAG_S = 10
 
 
-async def run_confirmed(redis: Any, *command: Any) -> tuple[Any, bool]:
+async def run_confirmed(redis: Client, *command: Value) -> tuple[Any, bool]:
     """A command's answer, and whether its write is where it must be; no round trip more than without.
 
     True at once where the client expects no replicas.
     """
-    wanted = getattr(redis, "replicas", 0)
+    wanted = redis.replicas
     if not wanted:
         return await redis.execute_command(*command), True
     pipe = redis.pipeline(transaction=False)
@@ -42,7 +43,7 @@ async def run_confirmed(redis: Any, *command: Any) -> tuple[Any, bool]:
     return answer, int(on_disk[1]) >= wanted
 
 
-async def is_confirmed(redis: Any) -> bool:
+async def is_confirmed(redis: Client) -> bool:
     """Whether everything that was written until now is where it must be; writes a little itself, to ask for it."""
     if not redis.replicas:
         return True
@@ -50,7 +51,7 @@ async def is_confirmed(redis: Any) -> bool:
     return sure
 
 
-async def require_confirmation(redis: Any) -> None:
+async def require_confirmation(redis: Client) -> None:
     """Unconfirmed when something that was written until now may be lost with the primary."""
     if not await is_confirmed(redis):
         raise unconfirmed()
@@ -64,7 +65,7 @@ def unconfirmed() -> Unconfirmed:
     )
 
 
-async def replica_faults(redis: Any) -> list[str]:
+async def replica_faults(redis: Client) -> list[str]:
     """What is wrong with a primary's set-up where replicas are expected, one sentence each."""
     if not redis.replicas:
         return []

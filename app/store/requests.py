@@ -2,7 +2,7 @@
 
 from app.domain.ids import join_ref
 from app.store import keys
-from app.store.connection import Client
+from app.store.client import Client
 from app.store.packing import unpacked
 
 REMEMBERED_MS = 2 * 86_400_000
@@ -31,5 +31,5 @@ async def job_with_request(redis: Client, upstream_request_id: str) -> str | Non
 async def remember_request(redis: Client, ref: str, upstream_request_id: str) -> str | None:
     """Remember for two days that this job has this request; the ref of the job that had it before, or None."""
     name = keys.request(upstream_request_id)
-    before: str | None = await redis.set(name, ref, nx=True, get=True, px=REMEMBERED_MS)
+    before = await redis.set(name, ref, nx=True, get=True, px=REMEMBERED_MS)
     return None if before == ref else before

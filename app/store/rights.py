@@ -2,7 +2,7 @@
 
 from redis.exceptions import NoPermissionError
 
-from app.store.connection import Client
+from app.store.client import Client
 from app.store.keys import PREFIX
 
 KEYS = (PREFIX + "*", "rq:*")

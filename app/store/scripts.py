@@ -14,7 +14,7 @@ from typing import Any
 
 from redis.exceptions import NoScriptError
 
-from app.store.connection import Client
+from app.store.client import Client
 from app.store.replicas import run_confirmed
 
 NAME = re.compile(r"^--   (\w+)\b")

@@ -5,7 +5,8 @@ import secrets
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from app.store import keys
-from app.store.connection import Client, store_errors
+from app.store.client import Client
+from app.store.connection import store_errors
 
 SECRET_BYTES = 32
 
@@ -37,7 +38,7 @@ class SecretStore:
     async def _kept(self, name: str) -> str:
         """The 32 bytes under this name, as hex; drawn at random where there are none."""
         with store_errors():
-            kept: str | None = await self._redis.get(name)
+            kept = await self._redis.get(name)
             if kept is None:
                 await self._redis.set(name, secrets.token_hex(SECRET_BYTES), nx=True)
                 kept = str(await self._redis.get(name))

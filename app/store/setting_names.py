@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterable
 
 from app.store import keys
-from app.store.connection import Client, store_errors
+from app.store.client import Client
+from app.store.connection import store_errors
 
 NUMBERS = re.compile(r"\d+(?:\.\d+)*")
 
@@ -23,7 +24,7 @@ class SettingNames:
     async def newer_than(self, version: str) -> frozenset[str]:
         """Every name that a newer version knows."""
         with store_errors():
-            lists: dict[str, str] = await self._redis.hgetall(keys.SETTING_NAMES)
+            lists = await self._redis.hgetall(keys.SETTING_NAMES)
         return frozenset(
             name for other, names in lists.items() if _order(other) > _order(version) for name in names.split()
         )

@@ -1,7 +1,8 @@
 """Slots at fal: who has one, and who is given the next."""
 
 from app.store import keys
-from app.store.connection import Client, store_errors
+from app.store.client import Client
+from app.store.connection import store_errors
 from app.store.scripts import script
 
 GRANT_MS = 90_000  # a grant nobody claimed falls back

@@ -6,7 +6,8 @@ from app.domain.accounts import Caller
 from app.domain.ids import join_ref
 from app.domain.uploads import Part, Taken, Upload
 from app.store import keys
-from app.store.connection import Client, store_errors
+from app.store.client import Client
+from app.store.connection import store_errors
 from app.store.outstanding import OutstandingStore
 from app.store.scripts import script
 

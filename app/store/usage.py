@@ -11,7 +11,8 @@ from app.domain.errors import Unavailable
 from app.domain.ledger import Entry
 from app.domain.limits import Window
 from app.store import keys
-from app.store.connection import Client, store_errors
+from app.store.client import Client
+from app.store.connection import store_errors
 from app.store.scripts import script
 
 PAGE = 200  # entries that one call of the script takes in: a few milliseconds of the store
@@ -63,8 +64,7 @@ class UsageStore:
     async def counted(self) -> dict[str, str]:
         """By team, the id of the last entry of its ledger that is in its sums."""
         with store_errors():
-            found: dict[str, str] = await self._redis.hgetall(keys.USAGE_COUNTED)
-        return found
+            return await self._redis.hgetall(keys.USAGE_COUNTED)
 
     async def behind(self) -> list[str]:
         """The teams whose ledgers have entries that are not in their sums yet."""

@@ -12,9 +12,10 @@ from app.domain.zones import Amount, Bought, Share, Stretches, looks_back_to, st
 from app.domain.zones import share as share_of
 from app.store import keys
 from app.store.accounts import AccountStore
+from app.store.client import Client
 from app.store.clock import StoreClock
 from app.store.commands import Command, Require
-from app.store.connection import Client, store_errors
+from app.store.connection import store_errors
 from app.store.ledger import LedgerStore
 
 FIELD = "carried"  # of a team: `{window: [[beginning, until when it counts], …]}`

@@ -16,6 +16,7 @@ from app.domain.jobs import Priority, Submission
 from app.store import keys
 from app.store.admission import AdmissionStore, Admitted
 from app.store.clock import ClockEstimate
+from app.store.connection import connect, disconnect
 from app.store.line import LineStore
 from app.store.slots import SlotStore
 from tests.support.redis_server import RedisServer
@@ -103,13 +104,12 @@ def new_job(team: str, user: str, micro: int, priority: Priority) -> Submission:
 @pytest.fixture
 async def shop(redis_server: RedisServer) -> Any:
     """An empty store and ten slots."""
-    from redis.asyncio import Redis  # noqa: PLC0415  a client of the test's own
-
     redis_server.flush()
-    async with Redis.from_url(redis_server.url, decode_responses=True, encoding_errors="surrogateescape") as redis:
-        await redis.hset(keys.key("digest"), "id", "key")
-        admission = AdmissionStore(redis, ClockEstimate(), retention_ms=86_400_000)
-        yield Shop(redis, admission, SlotStore(redis, concurrency=SLOTS))
+    redis = connect(redis_server.url)
+    await redis.hset(keys.key("digest"), "id", "key")
+    admission = AdmissionStore(redis, ClockEstimate(), retention_ms=86_400_000)
+    yield Shop(redis, admission, SlotStore(redis, concurrency=SLOTS))
+    await disconnect(redis)
 
 
 async def test_a_team_with_three_hundred_jobs_does_not_keep_quiet_ones_waiting(shop: Shop, *, full: bool) -> None:

@@ -63,7 +63,7 @@ async def test_a_foreign_address_of_fals_storage_is_not_called_and_not_kept(
             assert "not fal's" in body["detail"]
         assert {request.method for request in rest.requests} == {"POST"}
         assert evil.connections == 0
-        assert not [name async for name in stack.gateway.stores.redis.scan_iter("*file*")]
+        assert not [name async for name in stack.gateway.stores.redis.scan_iter(match="*file*", count=100)]
 
 
 async def test_an_address_of_fals_is_called_without_the_key(store: RedisServer, emulator: Emulator) -> None:

@@ -13,7 +13,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from app.domain.errors import StoreUnavailable
-from app.store.connection import Client, connect, connect_rq, disconnect, store_errors
+from app.store.client import Client
+from app.store.connection import connect, connect_rq, disconnect, store_errors
 from tests.support.redis_server import RedisServer, engine_under_test, free_port
 from tests.support.waiting import wait_until
 
@@ -52,15 +53,15 @@ async def answers(client: Client) -> bool:
     """Whether the store takes a write."""
     try:
         with store_errors():
-            return bool(await client.set("film", "1", ex=60))
+            return bool(await client.set("film", "1", px=60_000))
     except StoreUnavailable:
         return False
 
 
 async def assert_takes_turns(client: Client) -> None:
     """A burst is answered through few connections."""
-    assert await asyncio.gather(*(client.ping() for _ in range(BURST))) == [True] * BURST
-    ours = [one for one in await client.client_list() if one["name"] == "burst"]
+    assert await asyncio.gather(*(client.execute_command("PING") for _ in range(BURST))) == [True] * BURST
+    ours = [one for one in await client.execute_command("CLIENT LIST") if one["name"] == "burst"]
     assert len(ours) == CONNECTIONS
 
 
@@ -83,7 +84,7 @@ async def test_sentinels_that_are_away_are_told_in_time() -> None:
     async with burst(f"sentinel://127.0.0.1:{free_port()},127.0.0.1:{free_port()}/films") as client:
         began = time.monotonic()
         with pytest.raises(StoreUnavailable), store_errors():
-            await client.ping()
+            await client.execute_command("PING")
         assert time.monotonic() - began < 2
 
 

@@ -122,4 +122,4 @@ async def test_a_lane_whose_doorbell_could_not_be_rung_does_not_stay_dark(stack:
     assert await stores.lanes.ring(0)
     with pytest.raises(StoreUnavailable):
         await supervisor._enqueue(0)
-    assert await stores.redis.pttl(keys.lane(0)) <= 1
+    assert await stores.redis.execute_command("PTTL", keys.lane(0)) <= 1
