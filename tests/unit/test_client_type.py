@@ -1,0 +1,32 @@
+"""The type that we give to redis-py's client says what redis-py has."""
+
+import inspect
+from types import SimpleNamespace
+from typing import Any, get_overloads
+
+import pytest
+from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline as RedisPipeline
+
+from app.store.client import Client, Pipeline
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(Client, Redis), (Pipeline, RedisPipeline)])
+def test_redis_py_has_each_method_that_its_type_names(ours: type, theirs: type) -> None:
+    """Each is there, and knows the arguments that are given by name: no version of it has renamed one."""
+    missing = []
+    for name, method in vars(ours).items():
+        if name.startswith("_") or not inspect.isfunction(method):
+            continue
+        known = inspect.signature(getattr(theirs, name)).parameters.values()
+        names = {one.name for one in known}
+        told: Any = SimpleNamespace(__module__=ours.__module__, __qualname__=f"{ours.__name__}.{name}")
+        for form in get_overloads(told) or [method]:
+            given = inspect.signature(form).parameters.values()
+            missing += [
+                f"{name}({one.name})"
+                for one in given
+                if one.kind is one.KEYWORD_ONLY and one.name not in names
+                if inspect.Parameter.VAR_KEYWORD not in {parameter.kind for parameter in known}
+            ]
+    assert missing == []
