@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from app.domain.accounts import NO_TEAM, Team
 from app.domain.alarms import Alarm
-from app.domain.buying import ALL, Buying
+from app.domain.buying import Buying
 from app.domain.cursors import read_cursor, write_cursor
 from app.domain.errors import Code, Conflict, NotFound, Unprocessable
 from app.domain.ids import join_ref, split_ref
@@ -169,7 +169,7 @@ class Operations:
 
     async def pause(self, actor: str, *, team: str | None, reason: str) -> str | None:
         """Stop buying for a team, or for everybody; what callers are told now. What is bought already goes on."""
-        await self._buying.pause(actor, team or ALL, reason)
+        await self._buying.pause(actor, team, reason)
         return (await self._buying.state()).reason_for(team or "")
 
     async def resume(self, actor: str, *, team: str | None, reason: str | None = None) -> str | None:
@@ -177,7 +177,7 @@ class Operations:
 
         What callers are told now: somebody else may have stopped it as well. Teams paused by name stay paused.
         """
-        await self._buying.resume(actor, team or ALL, reason)
+        await self._buying.resume(actor, team, reason)
         return (await self._buying.state()).reason_for(team or "")
 
     async def resolve(

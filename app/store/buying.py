@@ -120,25 +120,26 @@ class BuyingStore:
         self._sweep_at = time.monotonic() + SWEEP_S
         return await self.sweep()
 
-    async def pause(self, actor: str, team: str, reason: str) -> None:
-        """Pause buying for a team, or for `all`; an administrative act."""
-        await self._act(actor, "buying.pause", team, {"reason": reason}, [("HSET", keys.PAUSES, team, reason)])
+    async def pause(self, actor: str, team: str | None, reason: str) -> None:
+        """Pause buying for a team, or for everybody; an administrative act."""
+        writes: list[Command] = [("HSET", keys.PAUSES, team or ALL, reason)]
+        await self._act(actor, "buying.pause", team, {"reason": reason}, writes)
 
-    async def resume(self, actor: str, team: str, reason: str | None) -> None:
-        """Let it go on; for `all`, the breaker closes too.
+    async def resume(self, actor: str, team: str | None, reason: str | None) -> None:
+        """Let it go on; for everybody, the breaker closes too.
 
         The number of slots stays what fal's 429s made it. A store that has gone back in time stays stopped: what it
         forgot would be bought twice, and only who has looked may accept that (`filmgate epoch accept`).
         """
         details = {} if reason is None else {"reason": reason}
-        await self._act(actor, "buying.resume", team, details, resume_writes(team))
+        await self._act(actor, "buying.resume", team, details, resume_writes(team or ALL))
 
     async def _act(
-        self, actor: str, action: str, team: str, details: dict[str, str], writes: list[Command]
+        self, actor: str, action: str, team: str | None, details: dict[str, str], writes: list[Command]
     ) -> None:
-        require = [] if team == ALL else [team_exists(team)]
+        require = [] if team is None else [team_exists(team)]
         await self._audit.act(
-            actor=actor, action=action, target=team, details=details, writes=writes, require=require
+            actor=actor, action=action, target=team or ALL, details=details, writes=writes, require=require
         )
         self.forget()
 
