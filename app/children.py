@@ -36,7 +36,7 @@ class Restarts:
         now = time.monotonic()
         lived = now - self._started
         self._deaths = 1 if lived > STEADY_S else self._deaths + 1
-        pause = min(PAUSE_CAP_S, PAUSE_S * 2 ** (self._deaths - 1))
+        pause = min(PAUSE_CAP_S, PAUSE_S * 2 ** min(self._deaths - 1, 10))  # no number is too large for a float
         self._not_before = now + (pause if self._deaths > 1 else 0)
         return lived
 

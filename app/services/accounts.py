@@ -65,11 +65,12 @@ class Accounts:
             return known[1]
         if not well_formed(key):
             raise Unauthenticated("The key is not complete or was mistyped: its checksum does not fit.")
-        self._known.pop(key_digest, None)
         asked_at = time.monotonic()  # what the answer says may be over before it has arrived
-        if doubted and await self._doubted.opens_nothing(key_digest, token=is_token(key)):
-            raise Unauthenticated(UNKNOWN)
-        caller = await self._look_up(key_digest, token=is_token(key))
+        try:
+            caller = await self._look_up(key_digest, token=is_token(key), doubted=doubted)
+        except Unauthenticated:
+            self._known.pop(key_digest, None)  # not before: who asks meanwhile would be doubted
+            raise
         if len(self._known) >= REMEMBER_AT_MOST:
             self._known.clear()
             self._noted.clear()
@@ -109,8 +110,9 @@ class Accounts:
         """The team, a deleted one too, or None."""
         return await self._accounts.team(team_id)
 
-    async def _look_up(self, key_digest: str, *, token: bool) -> Caller:
-        found = await self._accounts.credential(key_digest, token=token)
+    async def _look_up(self, key_digest: str, *, token: bool, doubted: bool = False) -> Caller:
+        closed = doubted and await self._doubted.opens_nothing(key_digest, token=token)
+        found = None if closed else await self._accounts.credential(key_digest, token=token)
         if found is None:
             raise Unauthenticated(UNKNOWN)
         for record in (found.record, found.parent):

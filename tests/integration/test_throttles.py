@@ -14,8 +14,9 @@ import pytest
 from redis.asyncio import Redis
 
 from app.domain.accounts import KEY_PREFIX, TOKEN_PREFIX, new_key
-from app.domain.errors import OverLimit
+from app.domain.errors import OverLimit, Unauthenticated
 from app.services import fal_uploads, tokens
+from app.services.accounts import REMEMBER_S
 from app.services.guesses import ADDRESSES, AT_ONCE, TOGETHER_S, Guesses
 from app.services.streams import EACH, TOGETHER
 from app.store import keys
@@ -144,6 +145,24 @@ async def test_bad_keys_of_our_form_are_looked_up_together(stack: Stack) -> None
         assert (await asyncio.gather(*bad, show(web, new.key)))[-1] == 200
 
 
+async def test_a_key_that_is_known_here_stays_so_while_it_is_looked_up_again(stack: Stack) -> None:
+    """Who asks with it in the same moment does not wait as for a doubted one; once it opens nothing, all do."""
+    accounts, administration = stack.gateway.accounts, stack.gateway.administration
+    new = await administration.add_account("another")
+    caller = await accounts.authenticate(new.key)
+    await asyncio.sleep(REMEMBER_S)
+    again = asyncio.create_task(accounts.authenticate(new.key))
+    await asyncio.sleep(0)  # it has begun
+    assert accounts.has_met(new.key)
+    assert not again.done()
+    assert await again == caller
+    await administration.revoke_key("test", caller.key)
+    await asyncio.sleep(REMEMBER_S)
+    with pytest.raises(Unauthenticated):
+        await accounts.authenticate(new.key)
+    assert not accounts.has_met(new.key)
+
+
 async def test_at_fals_door_a_bad_key_is_not_worth_a_repeat(stack: Stack) -> None:
     """Fal's clients send a 429 again, ten times: 403 there."""
     replies = await try_keys(stack, STATUS, guess=True)
@@ -209,7 +228,8 @@ async def test_a_key_and_its_browser_tokens_have_five_hundred_streams_together(s
     """One more is refused, whichever of them opens it; another key has its own; one that ends makes room."""
     key = await stack.gateway.accounts.authenticate(stack.account.key)
     streams = stack.gateway.accounts.streams
-    pages = [replace(key, digest=f"page {number}") for number in range(TOGETHER // EACH)]
+    made = [(await stack.api.post("/v1/tokens", json={})).json()["token"] for _ in range(TOGETHER // EACH)]
+    pages = [await stack.gateway.accounts.authenticate(token) for token in made]
 
     async def quiet() -> AsyncGenerator[str, None]:
         yield "begun"
