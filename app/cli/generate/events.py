@@ -144,7 +144,7 @@ class _Watch:
             failures = 0 if parser.last_id != before else failures + 1
             self._refuse_silence()
             self._notice("The connection dropped; reconnecting …")
-            longer = parser.retry_s * 1.5 ** (failures - 1)
+            longer = parser.retry_s * 1.5 ** min(failures - 1, 20)
             pause = FIRST_PAUSE_S if failures == 0 else min(longer, LONGEST_PAUSE_S)
             await asyncio.sleep(pause * random.uniform(0.75, 1.25))  # noqa: S311  spreads retries, guards nothing
 
