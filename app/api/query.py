@@ -10,7 +10,7 @@ from fastapi import Request
 
 from app.api.document import FAL_DOCUMENT
 from app.api.reads import read_by, with_dependencies
-from app.domain.errors import LONGEST_NAME_SHOWN, Unprocessable, Violation
+from app.domain.errors import LONGEST_NAME_SHOWN, Unprocessable, Violation, pointer
 
 SHOWN = 20  # parameters that one refusal names
 LENIENT = "/fal/"  # fal's own doors drop what they do not know, as fal does, and say so: app/api/fal_dropped.py
@@ -60,7 +60,8 @@ def _sentence(unknown: Sequence[Violation], repeated: Sequence[Violation], decla
 
 
 def _names(found: Iterable[Violation]) -> str:
-    return ", ".join(violation.pointer.removeprefix("/query/") for violation in found)
+    pointers = ", ".join(violation.pointer.removeprefix("/query/") for violation in found)
+    return pointers.replace("~1", "/").replace("~0", "~")
 
 
 def _family(name: str, declared: dict[str, bool]) -> str | None:
@@ -70,8 +71,8 @@ def _family(name: str, declared: dict[str, bool]) -> str | None:
 
 
 def _violation(name: str, code: str, sentence: str) -> Violation:
-    shown = name if len(name) <= LONGEST_NAME_SHOWN and name.isprintable() else "?"
-    return Violation(f"/query/{shown}", code, sentence)
+    shown = name if 0 < len(name) <= LONGEST_NAME_SHOWN and name.isprintable() else "?"
+    return Violation(pointer(("query", shown)), code, sentence)
 
 
 def _declared(route: Any) -> dict[str, bool]:

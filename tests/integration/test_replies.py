@@ -206,6 +206,14 @@ async def test_a_parameter_that_is_given_twice_is_said_to_be(stack: Stack) -> No
     )
 
 
+async def test_an_odd_name_is_told_as_a_pointer_tells_it(stack: Stack) -> None:
+    """One with a slash or a tilde is escaped in the pointer (RFC 6901) and not in the sentence; none is a `?`."""
+    reply = await stack.api.get("/v1/models?a/b=1&c~d=2&=3")
+    told = assert_problem(reply, 422, "unknown_parameter")
+    assert told["detail"] == "This route does not know the query parameter a/b, c~d, ?; it takes none."
+    assert [error["pointer"] for error in told["errors"]] == ["/query/a~1b", "/query/c~0d", "/query/?"]
+
+
 async def test_what_changes_something_reads_its_query_as_strictly(stack: Stack) -> None:
     """A submission with a stray parameter is refused and buys nothing; so is a change by the administrator."""
     async with nothing_changes(stack):
