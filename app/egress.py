@@ -16,7 +16,7 @@ from app.domain.errors import Code, Unprocessable
 
 Address: TypeAlias = IPv4Address | IPv6Address
 Network: TypeAlias = IPv4Network | IPv6Network
-Place: TypeAlias = tuple[str, int]  # a host and a port
+HostPort: TypeAlias = tuple[str, int]  # a host and a port
 
 MAX_URL = 2048  # characters
 HOST_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.IGNORECASE)  # RFC 1035
@@ -49,7 +49,7 @@ class EgressPolicy:
 
     allow: tuple[Network | str, ...] = ()
     ports: frozenset[int] = frozenset({443, 8443})
-    closed: frozenset[Place] = frozenset()
+    closed: frozenset[HostPort] = frozenset()
 
     @classmethod
     def parse(cls, text: str, *, closed: Iterable[str] = (), narrow: bool = False) -> Self:
@@ -141,7 +141,7 @@ def _allowed(entry: str) -> Network | str:
     raise ValueError(f"{entry!r} is neither a network (10.0.5.0/24) nor a host name (hooks.internal).")
 
 
-def _places(url: str) -> list[Place]:
+def _places(url: str) -> list[HostPort]:
     """The hosts and ports that a URL names; several where it lists sentinels, none where it names a socket file."""
     parts = urlsplit(url)
     usual = PORTS.get(parts.scheme, 0)

@@ -27,7 +27,7 @@ from app.services.feed import Feed
 from app.services.jobs import Jobs
 from app.services.ledger import Ledger
 from app.services.limits import Limits
-from app.services.listing import Listing
+from app.services.listing import JobListing
 from app.services.operations import Operations
 from app.services.prices import read_prices
 from app.services.silence import Silence
@@ -62,7 +62,7 @@ class Gateway:
     jobs: Jobs
     fal_door: FalDoor
     fal_uploads: FalUploads
-    listing: Listing
+    listing: JobListing
     uploads: Uploads
     operations: Operations
     adoption: Adoption
@@ -210,7 +210,7 @@ def _gateway(
             deadline_s=settings.job_deadline,
         ),
         fal_uploads=fal_uploads,
-        listing=Listing(stores.jobs),
+        listing=JobListing(stores.jobs),
         uploads=uploads,
         operations=Operations(
             accounts=stores.accounts,

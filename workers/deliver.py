@@ -14,8 +14,8 @@ from app.domain.deliveries import (
     MAX_IN_FLIGHT_PER_PROCESS,
     Delivery,
     DeliveryAttempt,
+    DeliveryStatus,
     Recorded,
-    Status,
     next_delay,
     verdict,
     why_disabled,
@@ -177,7 +177,7 @@ async def _record(
         duration_ms=attempt.duration_ms,
     )
     delay_s = next_delay(len(delivery.attempts) + 1, attempt.retry_after, random.uniform(-1, 1))  # noqa: S311  jitter
-    status: Status = "due"
+    status: DeliveryStatus = "due"
     if attempt.outcome == "delivered":
         status = "delivered"
     elif attempt.outcome == "gone" or delay_s is None:

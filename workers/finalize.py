@@ -104,7 +104,7 @@ async def _alarm_bad_result(gateway: Gateway, job: Job, error: JobError) -> None
     """A clip that is paid for and that nobody can show: fal may have changed the shape of its results."""
     log.error("job.bad_result", job=job.id, upstream_request_id=job.upstream_request_id)
     with suppress(StoreUnavailable):  # the end is written, and the log has it
-        await gateway.stores.alarms.ring(
+        await gateway.stores.alarms.raise_alarm(
             "bad_upstream_result",
             error.message,
             job=job.id,

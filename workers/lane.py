@@ -14,7 +14,7 @@ from app.domain.jobs import Charge, Job, JobError, Status
 from app.gateway import Gateway
 from app.store.due import ENQUEUED_HIDDEN_MS
 from app.store.jobs import ref_of
-from app.store.lanes import RUNG
+from app.store.lanes import ENQUEUED
 from app.store.quarantine import Quarantined
 from app.stores import Stores
 from app.tasks import cancel_and_wait
@@ -69,7 +69,7 @@ async def run_lane(runtime: Runtime, number: int) -> None:
             await runtime.task_queue.enqueue_lane(number)
         except StoreUnavailable:
             await stores.lanes.leave(
-                number, RUNG
+                number, ENQUEUED
             )  # another process enqueues it at once, not after the mark has expired
             raise
 

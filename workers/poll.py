@@ -6,7 +6,7 @@ import structlog
 
 from app.crash import crash_point
 from app.domain.jobs import Job, Status
-from app.fal.protocol import Progress
+from app.fal.protocol import StatusReport
 from app.gateway import Gateway
 from app.store.jobs import NOW
 
@@ -70,12 +70,12 @@ async def _cancel_if_due(gateway: Gateway, job: Job, now_ms: int) -> None:
         log.info("job.cancel_sent", job=job.id)
 
 
-def _lost(job: Job, progress: Progress, now_ms: int) -> bool:
+def _lost(job: Job, progress: StatusReport, now_ms: int) -> bool:
     late = now_ms - (job.submitted_ms or now_ms) > MISSING_GRACE_MS
     return progress.status == "missing" and late and job.misses >= MISSING_POLLS
 
 
-def _changes(job: Job, progress: Progress) -> dict[str, Any]:
+def _changes(job: Job, progress: StatusReport) -> dict[str, Any]:
     """What is worth writing: fal's state, new log lines, polls in a row without the job; mostly nothing."""
     if progress.status == "missing":
         return {"misses": job.misses + 1}

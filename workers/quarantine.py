@@ -24,7 +24,7 @@ async def alarm_quarantined(gateway: Gateway, step: Quarantined) -> None:
     sentence = f"The step {step.step} of {name} failed or ended its worker too often; {remedy}."
     log.error("step.set_aside", step=step.step, ref=step.ref, exc_info=step.__cause__)
     with suppress(StoreUnavailable):
-        await gateway.stores.alarms.ring("poison", sentence, job=name if step.step != "deliver" else "")
+        await gateway.stores.alarms.raise_alarm("poison", sentence, job=name if step.step != "deliver" else "")
 
 
 def last_moment_ms(job: Job) -> int:
@@ -49,7 +49,7 @@ async def give_up(gateway: Gateway, job: Job) -> bool:
         return False
     log.error("job.given_up", job=job.id, was=job.status.value, upstream_request_id=job.upstream_request_id)
     with suppress(StoreUnavailable):  # the end is written, and the log has it
-        await gateway.stores.alarms.ring(
+        await gateway.stores.alarms.raise_alarm(
             "given_up", sentence, job=job.id, upstream_request_id=job.upstream_request_id or ""
         )
     return True

@@ -14,7 +14,7 @@ from app.domain.errors import StoreUnavailable
 from app.domain.jobs import Job, Status
 from app.domain.marker import Marker, read_marker
 from app.fal.errors import NotShown
-from app.fal.history import Listing, Seen
+from app.fal.history import HistoryRequest, RequestListing
 from app.gateway import Gateway
 from app.store.jobs import SUBMIT_LEASE_MS
 from app.store.quarantine import Quarantined
@@ -131,13 +131,13 @@ def _settled_ms(job: Job, claimed_ms: int) -> int:
     return claimed_ms + (job.start_timeout_ms or RUN_MS) + RUN_MS
 
 
-def _marked(secret: str, requests: Iterable[Seen]) -> list[tuple[Seen, Marker]]:
+def _marked(secret: str, requests: Iterable[HistoryRequest]) -> list[tuple[HistoryRequest, Marker]]:
     """The requests that carry a marker of this installation, in their order, each with its marker."""
     read = ((seen, read_marker(secret, mark)) for seen in requests for mark in seen.marks)
     return [(seen, marker) for seen, marker in read if marker is not None]
 
 
-async def _take(gateway: Gateway, ref: str, of_job: list[tuple[Seen, Marker]]) -> None:
+async def _take(gateway: Gateway, ref: str, of_job: list[tuple[HistoryRequest, Marker]]) -> None:
     """Give the job the first of these requests, unless it has one; the others are orphans.
 
     The first is taken also when an older attempt made it, which had seemed to be refused: it is paid for. Each time
@@ -151,7 +151,7 @@ async def _take(gateway: Gateway, ref: str, of_job: list[tuple[Seen, Marker]]) -
         await gateway.adoption.adopt(job, nonce, seen.request_id)
 
 
-async def _is_absent(gateway: Gateway, job: Job, listing: Listing, now_ms: int) -> bool:
+async def _is_absent(gateway: Gateway, job: Job, listing: RequestListing, now_ms: int) -> bool:
     """True when fal certainly never took this attempt; `listing` is whole and does not show it.
 
     1. it can not start any more, and fal's history has caught up: only where fal was told a limit for the start
@@ -168,7 +168,7 @@ async def _is_absent(gateway: Gateway, job: Job, listing: Listing, now_ms: int) 
     return _apart(await gateway.stores.jobs.note_absence(job, now_ms)) >= EMPTY_LISTINGS
 
 
-async def _shows_another(gateway: Gateway, listing: Listing, claimed_ms: int) -> bool:
+async def _shows_another(gateway: Gateway, listing: RequestListing, claimed_ms: int) -> bool:
     """True when a request sent near the claim is the one that our record of its job names."""
     near = [seen for seen in listing.requests if abs(seen.sent_ms - claimed_ms) <= AROUND_MS]
     others = _marked(await gateway.stores.secrets.of_markers(), near)
@@ -192,7 +192,7 @@ async def _send_again(gateway: Gateway, job: Job) -> None:
     if await gateway.stores.jobs.requeue(job, nonce=job.nonce or "", wait_ms=0):
         log.warning("job.resubmitted", job=job.id, attempt=job.attempt)
         sentence = "fal's history proves that it never took this job's submission; the job is in line again."
-        await gateway.stores.alarms.ring("resubmitted", sentence, job=job.id)
+        await gateway.stores.alarms.raise_alarm("resubmitted", sentence, job=job.id)
 
 
 def _pause_ms(age_ms: int) -> int:

@@ -116,7 +116,7 @@ class Runtime:
         )
         log.error("task.refused", queue=queue, remedy="find out who has access to the store (docs/store.md)")
         with suppress(StoreUnavailable):
-            self._loop.run_until_complete(self.gateway.stores.alarms.ring("foreign_task", sentence))
+            self._loop.run_until_complete(self.gateway.stores.alarms.raise_alarm("foreign_task", sentence))
 
     def report_ready(self, queue: str) -> None:
         """Say that this process is ready for work; the supervisor keeps that known."""

@@ -10,12 +10,12 @@ from typing import Any
 import structlog
 
 from app.crash import crash_point
-from app.domain.buying import Outcome
+from app.domain.buying import SubmitOutcome
 from app.domain.errors import StoreUnavailable
 from app.domain.jobs import Charge, Job, JobError, Status
 from app.domain.marker import Marker, make_marker
 from app.fal.client import SUBMIT_SECONDS
-from app.fal.protocol import Accepted, Refused, Submission, Unknown
+from app.fal.protocol import SubmitAccepted, SubmitRefused, SubmitReply, SubmitUnknown
 from app.gateway import Gateway
 from app.store.jobs import SUBMIT_LEASE_MS, ref_of
 from workers.runtime import Runtime
@@ -103,7 +103,12 @@ async def _buy(gateway: Gateway, job: Job) -> None:
     )
     crash_point("submit.answered")
     await _record(gateway, job, nonce, outcome)
-    log.info("job.submitted", job=job.id, attempt=job.attempt + 1, outcome=type(outcome).__name__.lower())
+    log.info(
+        "job.submitted",
+        job=job.id,
+        attempt=job.attempt + 1,
+        outcome=type(outcome).__name__.removeprefix("Submit").lower(),
+    )
 
 
 async def _confirmed(gateway: Gateway) -> bool:
@@ -134,31 +139,31 @@ def _hook(gateway: Gateway, marker: Marker) -> str | None:
     return f"{gateway.settings.base_url}/fal/hooks/{marker.job}/{marker.nonce}/{marker.mac}"
 
 
-async def _record(gateway: Gateway, job: Job, nonce: str, outcome: Submission) -> None:
+async def _record(gateway: Gateway, job: Job, nonce: str, outcome: SubmitReply) -> None:
     store = gateway.stores.jobs
     match outcome:
-        case Accepted(request_id, odd_urls):
+        case SubmitAccepted(request_id, odd_urls):
             await _adopt(gateway, job, nonce, request_id)
             if odd_urls:
                 await _alarm_odd_urls(gateway, job, request_id)
             crash_point("submit.adopted")
             await _report(gateway, "accepted", "")
-        case Refused(again=True, account=account, code=code, message=message):
+        case SubmitRefused(again=True, account=account, code=code, message=message):
             wait_ms = 0 if account else retry_wait_ms(job.attempt)
-            kind: Outcome = "account" if account else "busy" if code == BUSY else "failed"
+            kind: SubmitOutcome = "account" if account else "busy" if code == BUSY else "failed"
             if kind != "busy":  # before its slot is free, which must not buy the next one
                 await _report(gateway, kind, message)
             await _written(partial(store.requeue, job, nonce=nonce, wait_ms=wait_ms))
             if kind == "busy":  # after it: what is at fal now is counted
                 await _report(gateway, kind, message)
             log.warning("job.refused", job=job.id, code=code, status=outcome.status, cause=outcome.cause or None)
-        case Refused(code=code, message=message, status=status):
+        case SubmitRefused(code=code, message=message, status=status):
             error = JobError(code, message, upstream={"status": status})
             start = (Status.SUBMITTING,)
             end = partial(store.end, job, start, Status.FAILED, charge=Charge.RELEASE, nonce=nonce, error=error)
             await _written(end)
             await _report(gateway, "rejected", "")
-        case Unknown(reason):
+        case SubmitUnknown(reason):
             await store.hold(job, nonce=nonce, reason=reason)
             await _report(gateway, "unknown", "fal's answers to submissions are unclear; buying waits a moment.")
             log.warning("job.held", job=job.id, reason=reason)
@@ -169,10 +174,10 @@ async def _alarm_odd_urls(gateway: Gateway, job: Job, request_id: str) -> None:
     log.error("upstream.odd_urls", job=job.id, upstream_request_id=request_id)
     with suppress(StoreUnavailable):
         sentence = "fal's reply to a submission names URLs on another host; they were not called."
-        await gateway.stores.alarms.ring("odd_urls", sentence, job=job.id, upstream_request_id=request_id)
+        await gateway.stores.alarms.raise_alarm("odd_urls", sentence, job=job.id, upstream_request_id=request_id)
 
 
-async def _report(gateway: Gateway, outcome: Outcome, reason: str) -> None:
+async def _report(gateway: Gateway, outcome: SubmitOutcome, reason: str) -> None:
     """Tell the breaker; an opened one is an alarm, because nothing is bought until it closes."""
     try:
         changed = await gateway.stores.buying.report(outcome, reason)
@@ -182,7 +187,7 @@ async def _report(gateway: Gateway, outcome: Outcome, reason: str) -> None:
         until = "until an administrator resumes" if outcome == "account" else "and tried again every 30 s"
         log.error("breaker.opened", reason=reason, until=until)
         with suppress(StoreUnavailable):
-            await gateway.stores.alarms.ring("breaker_opened", f"Buying is stopped, {until}: {reason}")
+            await gateway.stores.alarms.raise_alarm("breaker_opened", f"Buying is stopped, {until}: {reason}")
     elif changed == "closed":
         log.info("breaker.closed")
 

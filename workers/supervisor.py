@@ -23,7 +23,7 @@ from app.gateway import epoch_service, open_gateway
 from app.settings import Settings, required_url
 from app.starting import require_store
 from app.store.connection import REQUEST_TIMEOUT, connect_rq
-from app.store.lanes import RUNG
+from app.store.lanes import ENQUEUED
 from app.stores import Stores
 from workers.epoch import EpochWatch
 from workers.queues import QUEUES, QueueName, TaskQueue
@@ -39,7 +39,7 @@ log = structlog.get_logger()
 
 
 @dataclass
-class Child:
+class WorkerProcess:
     """One worker process and its history."""
 
     queue: QueueName
@@ -65,7 +65,7 @@ class Supervisor:
             "work": settings.workers,
             "deliveries": settings.deliverers,
         }
-        self._children = [Child(queue) for queue in QUEUES for _ in range(counts[queue])]
+        self._children = [WorkerProcess(queue) for queue in QUEUES for _ in range(counts[queue])]
         self._stop = asyncio.Event()
         self._away_since: float | None = None
         self._differs = False
@@ -93,7 +93,7 @@ class Supervisor:
                 await self._supervise(child)
             try:
                 for lane in range(self._settings.lanes):
-                    if await self._stores.lanes.ring(lane):
+                    if await self._stores.lanes.mark_enqueued(lane):
                         await self._enqueue(lane)
                 if time.monotonic() - last_beat > BEAT_S or self._away_since is not None:
                     await self._beat()
@@ -115,7 +115,7 @@ class Supervisor:
             log.warning("supervisor.store_back", away_s=round(now - self._away_since, 1))
             self._away_since = None
 
-    async def _supervise(self, child: Child) -> None:
+    async def _supervise(self, child: WorkerProcess) -> None:
         if child.process is not None:
             if child.process.returncode is None:
                 return
@@ -157,7 +157,7 @@ class Supervisor:
         try:
             await self._task_queue.enqueue_lane(lane)
         except StoreUnavailable:
-            await self._stores.lanes.leave(lane, RUNG)
+            await self._stores.lanes.leave(lane, ENQUEUED)
             raise
 
     async def _agree_on_concurrency(self) -> None:
@@ -183,7 +183,7 @@ class Supervisor:
             return
         sentence = f"The store uses {share:.0%} of the memory that it may use; when it is full, no job is accepted."
         once = f"store_memory:{level:.0%}"
-        if await self._stores.alarms.ring("store_memory", sentence, once=once, quiet_ms=HOUR_MS):
+        if await self._stores.alarms.raise_alarm("store_memory", sentence, once=once, quiet_ms=HOUR_MS):
             log.error("store.memory", share=round(share, 2), remedy="raise its maxmemory, or shorten retention")
 
     async def _end(self) -> None:

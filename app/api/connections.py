@@ -32,7 +32,7 @@ KEPT_FREE = 192  # descriptors for the store, fal and files
 FEWEST = 64  # connections, however few descriptors there are
 
 
-class Room:
+class ConnectionLimit:
     """How many connections there may be, and which of them wait for a head, the longest waiting first.
 
     A full room lets the one go that has waited longest: who is slow, or says nothing, is in nobody's way.
@@ -71,7 +71,7 @@ class Room:
         return True
 
 
-ROOM = Room()  # of this process, which serves on one port
+ROOM = ConnectionLimit()  # of this process, which serves on one port
 
 
 class Connection(HttpToolsProtocol):

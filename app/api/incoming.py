@@ -37,7 +37,7 @@ class Pace:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class BodyLimit:
     """Bytes of bodies that may be kept at once: of one key, of all without a key, of everybody."""
 
     of_one: int = 64 * MB  # two files at their largest, eight bodies with an image in each
@@ -48,7 +48,7 @@ class Room:
 class Bodies:
     """What is kept of all bodies in this process."""
 
-    def __init__(self, room: Room) -> None:
+    def __init__(self, room: BodyLimit) -> None:
         self._room = room
         self._of: Counter[str] = Counter()
         self._all = 0

@@ -7,7 +7,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.fal_dropped import warned
-from app.api.incoming import INCOMING, Bodies, Incoming, Pace, Room, limit_of, too_large
+from app.api.incoming import INCOMING, Bodies, BodyLimit, Incoming, Pace, limit_of, too_large
 from app.api.problems import LONGEST_PATH, problem
 from app.domain.errors import Code, FilmgateError, Malformed
 from app.domain.ids import new_nonce
@@ -33,11 +33,13 @@ class Entrance:
        and a long path is cut, because the disk is not the caller's
     """
 
-    def __init__(self, app: ASGIApp, *, base_url: str, pace: Pace | None = None, room: Room | None = None) -> None:
+    def __init__(
+        self, app: ASGIApp, *, base_url: str, pace: Pace | None = None, room: BodyLimit | None = None
+    ) -> None:
         self._app = app
         self._base_url = base_url
         self._pace = pace or Pace()
-        self._bodies = Bodies(room or Room())
+        self._bodies = Bodies(room or BodyLimit())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection event."""

@@ -26,7 +26,7 @@ from app.domain.ids import new_nonce
 
 TURN = "turn"  # of the scope
 GATE = "gate"  # of the state that the server shares with the application
-Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
+RawReply = tuple[int, list[tuple[bytes, bytes]], bytes]
 PACE_S = 0.004  # between two turns, until it has been seen
 SHARE = 16  # turns over which the pace is averaged
 RETRY_S = (1, 2, 3)  # seconds, one of these at random, so that not all come back at once
@@ -163,7 +163,7 @@ def waits_without_a_place(request: Request) -> None:
         turn.give_back()
 
 
-class Words:
+class Refusal:
     """The answer to a refused request, made once: only the path and the trace id in it are each request's own."""
 
     def __init__(self, error: Overloaded, *, fal: bool, base_url: str) -> None:
@@ -185,7 +185,7 @@ class Words:
         lines = b"".join(b"%b: %b\r\n" % field for field in self._headers)
         self._text = b"%b\r\n%b" % (lines, self._body)
 
-    def answer(self, path: str, trace_id: str) -> Answer:
+    def answer(self, path: str, trace_id: str) -> RawReply:
         """Status, headers and body for one request."""
         own = self._own(json.dumps(path[:LONGEST_PATH])[1:-1].encode(), trace_id.encode())
         return self._status, [(name, value % own) for name, value in self._headers], self._body % own
@@ -223,7 +223,7 @@ class Gate:
         self._rooms = {kind: _Room(count, bounds) for kind, count in places.items()}
         self._refused: Counter[Kind] = Counter()
         self._said = 0.0
-        self._words: dict[tuple[bool, int], Words] = {}
+        self._words: dict[tuple[bool, int], Refusal] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let one request in, or refuse it."""
@@ -358,10 +358,10 @@ class Gate:
             self._refused.clear()
         return random.choice(RETRY_S)  # noqa: S311  no secret
 
-    def _words_for(self, retry_after: int, *, fal: bool) -> Words:
+    def _words_for(self, retry_after: int, *, fal: bool) -> Refusal:
         """Made once: thousands of these leave in a second."""
         words = self._words.get((fal, retry_after))
         if words is None:
-            words = Words(Overloaded(retry_after=retry_after), fal=fal, base_url=self._base_url)
+            words = Refusal(Overloaded(retry_after=retry_after), fal=fal, base_url=self._base_url)
             self._words[fal, retry_after] = words
         return words

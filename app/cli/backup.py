@@ -15,7 +15,7 @@ from app.cli.tables import AsJson, print_view
 from app.domain.buying import HELD_SENTENCE
 from app.gateway import Gateway
 from app.services.backup import Backup, Elsewhere
-from app.services.epoch import State
+from app.services.epoch import EpochState
 from app.services.restore import restore as put_back
 from app.settings import load_settings
 
@@ -102,7 +102,7 @@ def accept(*, as_json: AsJson = False) -> None:
     print_view(with_gateway(ask), as_json=as_json)
 
 
-async def _state_view(gateway: Gateway, state: State) -> dict[str, Any]:
+async def _state_view(gateway: Gateway, state: EpochState) -> dict[str, Any]:
     """`trusted` is what the epoch says; pauses, the breaker and held jobs stop a trusted store all the same."""
     stopped = state.stopped or (await gateway.stores.buying.state()).reason_for("")
     return {
@@ -119,7 +119,7 @@ async def _state_view(gateway: Gateway, state: State) -> dict[str, Any]:
     }
 
 
-def _remedy(state: State, stopped: str | None) -> str | None:
+def _remedy(state: EpochState, stopped: str | None) -> str | None:
     """The command that lets buying go on."""
     if stopped is None:
         return None

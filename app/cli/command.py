@@ -76,7 +76,7 @@ WORDS = {
 RAW_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 
-class Words(TyperGroup):
+class LazyGroup(TyperGroup):
     """All words in the help, one of them in memory: loading all takes longer than most of them work."""
 
     def __init__(self, **attributes: Any) -> None:
@@ -106,7 +106,7 @@ def load(name: str) -> Any:
 
 cli = typer.Typer(
     name="filmgate",
-    cls=Words,
+    cls=LazyGroup,
     help="A self-hosted gateway in front of fal.ai's queue for Kling image-to-video.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

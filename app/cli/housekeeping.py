@@ -54,6 +54,6 @@ async def _tell(url: str, *, alarm: str | None, hold: bool) -> None:
     try:
         await redis.config_set(REWRITE, NEVER if hold else USUAL)
         if alarm is not None:
-            await AlarmStore(redis).ring("disk_low", alarm)
+            await AlarmStore(redis).raise_alarm("disk_low", alarm)
     finally:
         await disconnect(redis)

@@ -14,7 +14,7 @@ import httpx
 
 from app import __version__
 from app.cli.exits import Failure
-from app.cli.generate.client import FIRST_CONTACT_S, Away, Client
+from app.cli.generate.client import FIRST_CONTACT_S, ApiClient, Away
 from app.cli.generate.events import FIRST_PAUSE_S, LONGEST_PAUSE_S, EventParser, LiveEvent
 from app.cli.generate.screen import printable
 from app.webhooks.signing import headers
@@ -68,7 +68,9 @@ class Listener:
     `say` gets a line for each forward, `notice` what goes wrong with the gateway.
     """
 
-    def __init__(self, client: Client, forwarder: Forwarder, wanted: frozenset[str], say: Say, notice: Say) -> None:
+    def __init__(
+        self, client: ApiClient, forwarder: Forwarder, wanted: frozenset[str], say: Say, notice: Say
+    ) -> None:
         self._client = client
         self._forwarder = forwarder
         self._wanted = wanted

@@ -11,7 +11,7 @@ AGAIN_S = 5.0
 DEATHS = 3  # of workers at their birth, until the start is given up
 
 
-class Progress:
+class WaitingFor:
     """Says what is waited for, through `say`, but not more often than somebody wants to read. `clock`: seconds."""
 
     def __init__(self, say: Callable[[str], object], *, clock: Callable[[], float] = time.monotonic) -> None:

@@ -31,7 +31,7 @@ DRAIN_S = 5  # open event streams end then; their readers come back with Last-Ev
 log = structlog.get_logger()
 
 
-class Server(uvicorn.Server):
+class ApiServer(uvicorn.Server):
     """Tells the application that it stops before it waits for open requests; the lifespan ends only after them."""
 
     @contextmanager
@@ -95,7 +95,7 @@ def serve() -> None:
         ssl_keyfile=settings.tls_key,
     )
     ROOM.make_room()
-    Server(config).run()
+    ApiServer(config).run()
 
 
 def worker() -> None:

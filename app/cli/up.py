@@ -26,7 +26,7 @@ from app.cli.banner import Facts, show
 from app.cli.exits import Failure
 from app.cli.housekeeping import Housekeeping
 from app.cli.opening import refuse_wrong_tls, warnings
-from app.cli.progress import Progress, WorkersLog, missing
+from app.cli.progress import WaitingFor, WorkersLog, missing
 from app.data_dir import DataDirLock, make_private
 from app.embedded import EmbeddedStore
 from app.engines import find_engine
@@ -43,7 +43,7 @@ LAST_PORT = 65_535
 
 
 @dataclass
-class Child:
+class UpChild:
     """One of our processes: how it is started, and where its log goes."""
 
     name: str
@@ -96,7 +96,7 @@ def up() -> None:
     for sentence in warnings(settings):
         console.print(sentence, markup=False, highlight=False, soft_wrap=True)
     stop = _stop_flag()
-    progress = Progress(lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True))
+    progress = WaitingFor(lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True))
     with ExitStack() as stack:
         stack.enter_context(DataDirLock(settings.data_dir, settings.base_url))
         _refuse_used_ports(settings)
@@ -127,7 +127,7 @@ def up() -> None:
     console.print("Stopped.")
 
 
-async def _look_at_store(settings: Settings, progress: Progress) -> None:
+async def _look_at_store(settings: Settings, progress: WaitingFor) -> None:
     """Open the gateway once: what is wrong with settings or store is said before anything starts."""
     async with open_gateway(settings, process="up", patience=READY_S, waits_for=progress.waits_for):
         pass
@@ -200,7 +200,7 @@ def _environment(settings: Settings) -> dict[str, str]:
     return environment | decided
 
 
-def _children(settings: Settings, *, emulated: bool) -> list[Child]:
+def _children(settings: Settings, *, emulated: bool) -> list[UpChild]:
     logs = settings.data_dir / "logs"
     make_private(logs)
     environment = _environment(settings)
@@ -211,10 +211,10 @@ def _children(settings: Settings, *, emulated: bool) -> list[Child]:
         where = ["--host", _emulator_host(settings), "--port", str(settings.port + 1)]
         state = ["--state-file", str(settings.data_dir / "emulator.jsonl")]
         commands = {"emulator": [*python, "app.emulator", *where, *state], **commands}
-    return [Child(name, command, environment, logs / f"{name}.log") for name, command in commands.items()]
+    return [UpChild(name, command, environment, logs / f"{name}.log") for name, command in commands.items()]
 
 
-def _stop_all(children: list[Child]) -> None:
+def _stop_all(children: list[UpChild]) -> None:
     """The API first, so that nothing new comes in; the emulator last, because workers still talk to it."""
     for child in reversed(children):
         child.stop(GRACE_S[child.name])
@@ -222,10 +222,10 @@ def _stop_all(children: list[Child]) -> None:
 
 def _wait_ready(
     settings: Settings,
-    children: list[Child],
+    children: list[UpChild],
     house: Housekeeping,
     stop: Callable[[], bool],
-    progress: Progress,
+    progress: WaitingFor,
     workers_log: WorkersLog,
 ) -> None:
     """Wait until the API says that jobs are accepted and worked on, and say what is missing meanwhile."""
@@ -261,7 +261,7 @@ def _ask(url: str) -> Any:
 
 
 def _watch(
-    children: list[Child],
+    children: list[UpChild],
     store: EmbeddedStore | None,
     house: Housekeeping,
     stop: Callable[[], bool],
@@ -280,7 +280,7 @@ def _watch(
         time.sleep(LOOK_S)  # noqa: TID251  a supervisor without a loop
 
 
-def _look_after(child: Child, console: Console) -> None:
+def _look_after(child: UpChild, console: Console) -> None:
     status = child.died()
     if status is not None:
         child.restarts.died()

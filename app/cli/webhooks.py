@@ -12,7 +12,7 @@ import typer
 from app.cli import INTERRUPTED
 from app.cli.exits import Failure
 from app.cli.generate.access import Access, find_access
-from app.cli.generate.client import Client
+from app.cli.generate.client import ApiClient
 from app.cli.generate.screen import printable
 from app.cli.listen import Forwarder, Listener
 from app.cli.parse import argument, parse_id
@@ -75,7 +75,7 @@ def listen(
 
     async def run() -> None:
         async with (
-            Client(access, lambda _: None) as client,
+            ApiClient(access, lambda _: None) as client,
             httpx.AsyncClient(trust_env=False, timeout=None) as web,  # noqa: S113  each forward has its own limit
         ):
             forwarder = Forwarder(web, target, signs)
@@ -150,7 +150,7 @@ def _ask(access: Access, method: str, path: str, **send: Any) -> dict[str, Any]:
     """The gateway's answer; sentences for what goes wrong."""
 
     async def asked() -> dict[str, Any]:
-        async with Client(access, lambda text: None if text is None else _notice(text)) as client:
+        async with ApiClient(access, lambda text: None if text is None else _notice(text)) as client:
             return await client.ask(method, path, lambda: send)
 
     try:

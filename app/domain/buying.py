@@ -10,7 +10,7 @@ HELD_SENTENCE = (
 )
 SILENT_MS = 10_000  # a lane that was killed is followed by another within three seconds
 SILENT_SENTENCE = "No worker has been seen at work for a while; nothing is bought until workers are back."
-Outcome = Literal["accepted", "rejected", "busy", "account", "failed", "unknown"]
+SubmitOutcome = Literal["accepted", "rejected", "busy", "account", "failed", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)

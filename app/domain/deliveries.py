@@ -52,7 +52,7 @@ MAX_REPLAYED_PER_REQUEST = 1_000
 REPLAYS_PER_MINUTE = 60  # of one delivery each, by one team
 BULK_REPLAYS_PER_MINUTE = 10  # of many, by one team
 
-Status = Literal["due", "delivered", "dead"]
+DeliveryStatus = Literal["due", "delivered", "dead"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Delivery:
     team: str
     destination: str
     url: str
-    status: Status
+    status: DeliveryStatus
     created_ms: int
     event: Event | Notice
     attempts: tuple[DeliveryAttempt, ...]
@@ -123,7 +123,7 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class LogFilter:
     """Which deliveries: to this endpoint, of this status, of these event types, written from … until before (ms).
 
     None lets all pass. The list of dead letters is in the order in which they were given up, the rest in that in
@@ -131,7 +131,7 @@ class Wanted:
     """
 
     endpoint: str | None = None
-    statuses: frozenset[Status] | None = None
+    statuses: frozenset[DeliveryStatus] | None = None
     events: frozenset[str] | None = None
     from_ms: int | None = None
     to_ms: int | None = None
@@ -143,7 +143,7 @@ class Replay:
 
     at_ms: int
     by: str
-    status: Status
+    status: DeliveryStatus
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 from app.domain.jobs import Job, JobError, Status
 
-State = Literal["IN_QUEUE", "IN_PROGRESS", "COMPLETED"]
+FalState = Literal["IN_QUEUE", "IN_PROGRESS", "COMPLETED"]
 IN_QUEUE: Final = "IN_QUEUE"
 IN_PROGRESS: Final = "IN_PROGRESS"
 COMPLETED: Final = "COMPLETED"
@@ -74,7 +74,7 @@ def ending(job: Job, now_ms: int) -> Ending | None:
     return None
 
 
-def state(job: Job, now_ms: int) -> State:
+def state(job: Job, now_ms: int) -> FalState:
     """The one of fal's three states."""
     if ending(job, now_ms) is not None:
         return COMPLETED

@@ -30,14 +30,14 @@ PLACES: dict[bytes, tuple[str, re.Pattern[bytes]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class ProxyTarget:
     """Our own route for a URL of fal's: its path, and the query as it was sent, without the question mark."""
 
     path: str
     query: bytes
 
 
-def read_target(url: bytes) -> Target:
+def read_target(url: bytes) -> ProxyTarget:
     """The route of ours that stands for this URL.
 
     Raises:
@@ -57,7 +57,7 @@ def read_target(url: bytes) -> Target:
     place, paths = PLACES[host]
     if not paths.fullmatch(path):
         raise NotFound("fal's clients ask for nothing at the path of X-Fal-Target-Url.")
-    return Target(place + path.decode("ascii"), query)
+    return ProxyTarget(place + path.decode("ascii"), query)
 
 
 def _unreadable() -> Malformed:

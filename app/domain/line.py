@@ -31,7 +31,7 @@ Standings = Mapping[str, TeamWaiting]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class LinePosition:
     """Where a job stands: its team's and its user's mark, and its rank in its user's own line, 0 for the first."""
 
     team: str
@@ -43,7 +43,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class TeamLoad:
     """A team's jobs: how many wait (with a slot or without), are at fal or on their way, or are held."""
 
     queued: int
@@ -51,7 +51,7 @@ class Share:
     held: int
 
 
-def position(standings: Standings, place: Place, *, micro: int) -> int:
+def position(standings: Standings, place: LinePosition, *, micro: int) -> int:
     """How many jobs will be served before this one, if nothing new comes and all cost the same (micro-dollars).
 
     Exact then: `lua/grant.lua` serves the lowest mark, and of equal ones the name that sorts first, so the job's

@@ -5,7 +5,7 @@ from typing import Literal
 
 from app.domain.accounts import Caller
 
-Taken = Literal["taken", "too_large", "finished", "missing", "elsewhere", "too_many", "full"]
+PartOutcome = Literal["taken", "too_large", "finished", "missing", "elsewhere", "too_many", "full"]
 
 
 @dataclass(frozen=True, slots=True)

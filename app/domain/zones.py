@@ -14,14 +14,14 @@ Stretches = dict[Window, dict[int, int]]  # by the beginning of a period (ms): u
 
 
 @dataclass(slots=True)
-class Amount:
+class WindowSums:
     """So many jobs, micro-dollars and seconds of video."""
 
     jobs: int = 0
     usd: int = 0
     video_seconds: int = 0
 
-    def add(self, other: "Amount") -> None:
+    def add(self, other: "WindowSums") -> None:
         """Take the other one in."""
         self.jobs += other.jobs
         self.usd += other.usd
@@ -40,20 +40,20 @@ class Bought:
     user: str
     admitted_ms: int
     starts: Mapping[Window, int]
-    amount: Amount
+    amount: WindowSums
     open: bool = True
 
 
 @dataclass(slots=True)
-class Share:
+class CarriedOver:
     """What a window of one owner counts beside its own sums, to its end.
 
     `without` names periods of other zones by their beginning (ms): what they count, less what was used up in them
     before this window began. `fixed` is what was asked for since this window began in periods that are over.
     """
 
-    without: dict[int, Amount] = field(default_factory=dict)
-    fixed: Amount = field(default_factory=Amount)
+    without: dict[int, WindowSums] = field(default_factory=dict)
+    fixed: WindowSums = field(default_factory=WindowSums)
 
 
 def stretched(before: Stretches, old: Periods, new: Periods, now_ms: int) -> Stretches:
@@ -68,16 +68,16 @@ def stretched(before: Stretches, old: Periods, new: Periods, now_ms: int) -> Str
     return after
 
 
-def looks_back_to(stretches: Stretches, new: Periods) -> int:
+def reaches_back_to(stretches: Stretches, new: Periods) -> int:
     """The time (ms) since when the ledger must be read to make the shares."""
     starts = [start for found in stretches.values() for start in found]
     return min([*starts, *(period.start_ms for period in new.values())])
 
 
-def share(window: Window, stretches: Mapping[int, int], new: Periods, bought: Iterable[Bought]) -> Share:
+def share(window: Window, stretches: Mapping[int, int], new: Periods, bought: Iterable[Bought]) -> CarriedOver:
     """What the new zone's window counts beside its own sums, of one owner who asked for these jobs."""
     begins = new[window].start_ms
-    made = Share(without={start: Amount() for start in sorted(stretches) if start != begins})
+    made = CarriedOver(without={start: WindowSums() for start in sorted(stretches) if start != begins})
     for one in bought:
         start = one.starts.get(window)
         if start == begins:

@@ -20,7 +20,7 @@ JOURNALED = (
 )  # fmt: skip  # one list, not fourteen lines
 
 
-class Account:
+class FalAccount:
     """At most `concurrency` requests run; the rest wait in the order in which they came.
 
     `produce` makes a request's reply, and is started when the request starts to run;

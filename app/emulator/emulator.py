@@ -11,7 +11,7 @@ from pathlib import Path
 from starlette.requests import Request
 
 from app.emulator import clip, signature
-from app.emulator.account import Account
+from app.emulator.account import FalAccount
 from app.emulator.clock import Clock
 from app.emulator.files import Files
 from app.emulator.images import sample_jpeg
@@ -78,7 +78,7 @@ class Emulator:
         self.renderer = Renderer(files=self.files, plain=options.plain_clips, no_clips=options.no_clips)
         self.webhooks = WebhookSender(clock=self.clock, keys=self.keys, user_id=options.webhook_user)
         self.journal = Journal(options.state_file)
-        self.account = Account(
+        self.account = FalAccount(
             clock=self.clock,
             journal=self.journal,
             concurrency=options.concurrency,

@@ -11,7 +11,7 @@ DEFAULT_SECONDS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Price:
+class ModelPrice:
     """Micro-dollars for a second of video: silent, with generated audio, with audio and chosen voices."""
 
     silent: int
@@ -27,26 +27,26 @@ class Price:
 
 # Longest matching prefix of the endpoint id decides.
 PRICES = {
-    "fal-ai/kling-video/v1/standard": Price(45_000),
-    "fal-ai/kling-video/v1/pro": Price(98_000),
-    "fal-ai/kling-video/v1.5/pro": Price(98_000),
-    "fal-ai/kling-video/v1.6/standard": Price(56_000),
-    "fal-ai/kling-video/v1.6/pro": Price(98_000),
-    "fal-ai/kling-video/v2/master": Price(280_000),
-    "fal-ai/kling-video/v2.1/standard": Price(56_000),
-    "fal-ai/kling-video/v2.1/pro": Price(98_000),
-    "fal-ai/kling-video/v2.1/master": Price(280_000),
-    "fal-ai/kling-video/v2.5-turbo/standard": Price(42_000),
-    "fal-ai/kling-video/v2.5-turbo/pro": Price(70_000),
-    "fal-ai/kling-video/v2.6/pro": Price(70_000, 140_000, 168_000),
-    "fal-ai/kling-video/v3/standard": Price(84_000, 126_000, 154_000),
-    "fal-ai/kling-video/v3/pro": Price(112_000, 168_000, 196_000),
-    "fal-ai/kling-video/v3/4k": Price(420_000),
-    "fal-ai/kling-video/v3/turbo/standard": Price(112_000),
-    "fal-ai/kling-video/v3/turbo/pro": Price(140_000),
-    "fal-ai/kling-video/o3/standard": Price(84_000, 112_000),
-    "fal-ai/kling-video/o3/4k": Price(420_000),
-    "kling/v4": Price(157_000),
+    "fal-ai/kling-video/v1/standard": ModelPrice(45_000),
+    "fal-ai/kling-video/v1/pro": ModelPrice(98_000),
+    "fal-ai/kling-video/v1.5/pro": ModelPrice(98_000),
+    "fal-ai/kling-video/v1.6/standard": ModelPrice(56_000),
+    "fal-ai/kling-video/v1.6/pro": ModelPrice(98_000),
+    "fal-ai/kling-video/v2/master": ModelPrice(280_000),
+    "fal-ai/kling-video/v2.1/standard": ModelPrice(56_000),
+    "fal-ai/kling-video/v2.1/pro": ModelPrice(98_000),
+    "fal-ai/kling-video/v2.1/master": ModelPrice(280_000),
+    "fal-ai/kling-video/v2.5-turbo/standard": ModelPrice(42_000),
+    "fal-ai/kling-video/v2.5-turbo/pro": ModelPrice(70_000),
+    "fal-ai/kling-video/v2.6/pro": ModelPrice(70_000, 140_000, 168_000),
+    "fal-ai/kling-video/v3/standard": ModelPrice(84_000, 126_000, 154_000),
+    "fal-ai/kling-video/v3/pro": ModelPrice(112_000, 168_000, 196_000),
+    "fal-ai/kling-video/v3/4k": ModelPrice(420_000),
+    "fal-ai/kling-video/v3/turbo/standard": ModelPrice(112_000),
+    "fal-ai/kling-video/v3/turbo/pro": ModelPrice(140_000),
+    "fal-ai/kling-video/o3/standard": ModelPrice(84_000, 112_000),
+    "fal-ai/kling-video/o3/4k": ModelPrice(420_000),
+    "kling/v4": ModelPrice(157_000),
 }
 
 

@@ -28,7 +28,7 @@ def routes(emulator: Emulator) -> list[Route]:
 
     Status comes first, since it is asked for most; the submit takes any path, so it comes last.
     """
-    watch, incoming, one = Watch(emulator), SubmitRoutes(emulator), "/{app:path}/requests/{request_id}"
+    watch, incoming, one = StatusRoutes(emulator), SubmitRoutes(emulator), "/{app:path}/requests/{request_id}"
     return [
         Route(f"{one}/status", watch.status, methods=["GET"]),
         Route(f"{one}/status/stream", watch.stream, methods=["GET"]),
@@ -40,7 +40,7 @@ def routes(emulator: Emulator) -> list[Route]:
     ]
 
 
-class Watch:
+class StatusRoutes:
     """The routes about one request that was accepted."""
 
     def __init__(self, emulator: Emulator) -> None:

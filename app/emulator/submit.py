@@ -17,7 +17,7 @@ from app.emulator.generation import COMPLETED, Generation, prompt_of
 from app.emulator.renderer import result_reply
 from app.emulator.replies import CONCURRENCY, Refusal
 from app.emulator.scenarios import Scenario, UnknownScenario, plan_for
-from app.emulator.web import BrokenOff, NginxPage, Silence, json_reply
+from app.emulator.web import BrokenOff, NginxPage, NoAnswer, json_reply
 
 NAMESPACES = frozenset({"workflows", "comfy"})
 OWNERS = frozenset({"fal-ai", "kling", *NAMESPACES})
@@ -28,7 +28,7 @@ MOST_TAGS, TAGS_BYTES = 10, 1024
 OK = 200
 
 
-class Refused(Exception):
+class NotTaken(Exception):
     """A submit that is not accepted; carries the answer."""
 
     def __init__(self, answer: Response, why: str) -> None:
@@ -58,13 +58,13 @@ class SubmitRoutes:
         try:
             submit = await self._read(request, request.path_params["endpoint"])
             self._check_queue_length(request)
-        except Refused as refused:
+        except NotTaken as refused:
             return self._note_refusal(request, refused)
         if submit.plan.submit == "redirect":
             answer = RedirectResponse(f"{EVIL_BASE}/{submit.endpoint}", 302)
-            return self._note_refusal(request, Refused(answer, "submit_redirect"))
+            return self._note_refusal(request, NotTaken(answer, "submit_redirect"))
         if submit.plan.submit == "drop_before":
-            return self._note_refusal(request, Refused(BrokenOff(), "drop_before_accept"))
+            return self._note_refusal(request, NotTaken(BrokenOff(), "drop_before_accept"))
         generation = self._generation(request, submit)
         self._emulator.account.submit(generation)
         return self._accepted(generation)
@@ -74,7 +74,7 @@ class SubmitRoutes:
         try:
             submit = await self._read(request, request.path_params["endpoint"])
             self._check_concurrency()
-        except Refused as refused:
+        except NotTaken as refused:
             return self._note_refusal(request, refused)
         generation = self._generation(request, submit)
         if submit.plan.queue_seconds is None:
@@ -90,23 +90,25 @@ class SubmitRoutes:
     async def _read(self, request: Request, endpoint: str) -> Submit:
         """What is asked for. Raises Refused."""
         if not self._emulator.is_known_key(request.headers.get("authorization")):
-            raise Refused(unauthorized(), "401")
+            raise NotTaken(unauthorized(), "401")
         app = application_of(endpoint)
         if app is None:
-            raise Refused(json_reply(404, {"detail": f'Application "{endpoint}" not found'}), "unknown application")
+            raise NotTaken(
+                json_reply(404, {"detail": f'Application "{endpoint}" not found'}), "unknown application"
+            )
         try:
             payload = json.loads(await request.body())
         except ValueError:
             body = {"detail": "The body is not JSON", "error_type": "bad_request"}
-            raise Refused(json_reply(400, body), "bad_request") from None
+            raise NotTaken(json_reply(400, body), "bad_request") from None
         header = request.headers.get("x-emulator-scenario")
         try:
             plan = plan_for(prompt_of(payload), header)
         except UnknownScenario as error:
-            raise Refused(json_reply(422, {"detail": str(error)}), "unknown scenario") from None
+            raise NotTaken(json_reply(422, {"detail": str(error)}), "unknown scenario") from None
         plan = self._counted(plan, prompt_of(payload) or header or "")
         if plan.refuse is not None:
-            raise Refused(_refusal_answer(plan.refuse), "scenario")
+            raise NotTaken(_refusal_answer(plan.refuse), "scenario")
         return Submit(endpoint, app, payload, plan, header or "")
 
     def _counted(self, plan: Scenario, prompt: str) -> Scenario:
@@ -120,13 +122,13 @@ class SubmitRoutes:
 
     def _check_concurrency(self) -> None:
         if self._emulator.account.is_full:
-            raise Refused(_refusal_answer(CONCURRENCY), "concurrent_requests_limit")
+            raise NotTaken(_refusal_answer(CONCURRENCY), "concurrent_requests_limit")
 
     def _check_queue_length(self, request: Request) -> None:
         longest = request.query_params.get("fal_max_queue_length", "")
         if longest.isdecimal() and self._emulator.account.waiting > int(longest):
             body = {"detail": f"Queue is longer than {longest}", "error_type": "queue_length_exceeded"}
-            raise Refused(json_reply(429, body, headers={"X-Fal-Needs-Retry": "1"}), "fal_max_queue_length")
+            raise NotTaken(json_reply(429, body, headers={"X-Fal-Needs-Retry": "1"}), "fal_max_queue_length")
 
     def _generation(self, request: Request, submit: Submit) -> Generation:
         options, plan, headers = self._emulator.options, submit.plan, request.headers
@@ -167,14 +169,14 @@ class SubmitRoutes:
         if trick == "cut":
             return BrokenOff(answer, int(generation.plan.cut_after))
         if trick == "hang":
-            return Silence()
+            return NoAnswer()
         if trick == "bad_gateway":
             return NginxPage(502, "Bad Gateway")
         if trick == "garbage":
             return Response("<<<accepted>>>", OK, {"x-fal-request-id": generation.id}, "application/json")
         return answer
 
-    def _note_refusal(self, request: Request, refused: Refused) -> Response:
+    def _note_refusal(self, request: Request, refused: NotTaken) -> Response:
         entry = {"at": time.time(), "path": request.url.path, "why": str(refused)}
         self._emulator.account.refused.append({**entry, "status": refused.answer.status_code})
         return refused.answer

@@ -12,7 +12,7 @@ LONG = tuple(str(seconds) for seconds in range(3, 16))
 LONGER = tuple(str(seconds) for seconds in range(3, 31))
 RATIOS = ("16:9", "9:16", "1:1")
 
-Entry = dict[str, Any]
+Finding = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def refusal_of(endpoint: str, payload: Any, *, strict: bool) -> Reply | None:
     return faults_reply(422, entries) if entries else None
 
 
-def _prompt(rules: Rules, payload: dict[str, Any]) -> Entry | None:
+def _prompt(rules: Rules, payload: dict[str, Any]) -> Finding | None:
     if rules.several_prompts and payload.get("multi_prompt"):
         return None
     prompt = payload.get("prompt")
@@ -104,7 +104,7 @@ def _prompt(rules: Rules, payload: dict[str, Any]) -> Entry | None:
     return None
 
 
-def _image(rules: Rules, payload: dict[str, Any]) -> Entry | None:
+def _image(rules: Rules, payload: dict[str, Any]) -> Finding | None:
     if not rules.image_field:
         return None
     source = payload.get(rules.image_field)
@@ -115,15 +115,15 @@ def _image(rules: Rules, payload: dict[str, Any]) -> Entry | None:
     return None
 
 
-def _duration(rules: Rules, payload: dict[str, Any]) -> Entry | None:
+def _duration(rules: Rules, payload: dict[str, Any]) -> Finding | None:
     return _one_of("duration", rules.durations, payload)
 
 
-def _aspect_ratio(rules: Rules, payload: dict[str, Any]) -> Entry | None:
+def _aspect_ratio(rules: Rules, payload: dict[str, Any]) -> Finding | None:
     return _one_of("aspect_ratio", RATIOS, payload) if "aspect_ratio" in rules.extra else None
 
 
-def _cfg_scale(_rules: Rules, payload: dict[str, Any]) -> Entry | None:
+def _cfg_scale(_rules: Rules, payload: dict[str, Any]) -> Finding | None:
     scale = payload.get("cfg_scale", 0.5)
     if isinstance(scale, bool) or not isinstance(scale, int | float):
         return _entry("float_type", "Input should be a valid number", "cfg_scale", scale)
@@ -135,14 +135,14 @@ def _cfg_scale(_rules: Rules, payload: dict[str, Any]) -> Entry | None:
     return None
 
 
-def _negative_prompt(_rules: Rules, payload: dict[str, Any]) -> Entry | None:
+def _negative_prompt(_rules: Rules, payload: dict[str, Any]) -> Finding | None:
     text = payload.get("negative_prompt", "")
     if isinstance(text, str):
         return None
     return _entry("string_type", "Input should be a valid string", "negative_prompt", text)
 
 
-CHECKS: tuple[Callable[[Rules, dict[str, Any]], Entry | None], ...] = (
+CHECKS: tuple[Callable[[Rules, dict[str, Any]], Finding | None], ...] = (
     _prompt,
     _image,
     _duration,
@@ -152,7 +152,7 @@ CHECKS: tuple[Callable[[Rules, dict[str, Any]], Entry | None], ...] = (
 )
 
 
-def _one_of(field: str, allowed: tuple[str, ...], payload: dict[str, Any]) -> Entry | None:
+def _one_of(field: str, allowed: tuple[str, ...], payload: dict[str, Any]) -> Finding | None:
     if field not in payload or payload[field] in allowed:
         return None
     quoted = [f"'{value}'" for value in allowed]
@@ -160,11 +160,11 @@ def _one_of(field: str, allowed: tuple[str, ...], payload: dict[str, Any]) -> En
     return _entry("one_of", sentence, field, payload[field], {"expected": list(allowed)})
 
 
-def _missing(field: str, payload: Any) -> Entry:
+def _missing(field: str, payload: Any) -> Finding:
     return _entry("missing", "Field required", field, payload)
 
 
-def _entry(kind: str, sentence: str, field: str, value: Any, context: dict[str, Any] | None = None) -> Entry:
+def _entry(kind: str, sentence: str, field: str, value: Any, context: dict[str, Any] | None = None) -> Finding:
     return {
         "loc": ["body", field] if field else ["body"],
         "msg": sentence,

@@ -86,7 +86,7 @@ class BrokenOff(Response):
         await until_gone(receive)
 
 
-class Silence(Response):
+class NoAnswer(Response):
     """No answer at all, until the caller gives up."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # ASGI's signature

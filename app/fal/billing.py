@@ -23,7 +23,7 @@ NANO_IN_MICRO = 1000
 NANO_IN_USD = 1_000_000_000
 CURSOR_LIMIT = 1000
 
-Event = tuple[str, Decimal | None]  # request id, nano-dollars; None: no cost, or none that can be read
+BillingEvent = tuple[str, Decimal | None]  # request id, nano-dollars; None: no cost, or none that can be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +34,10 @@ class Bill:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class BillingPage:
     """One page of events, and the cursor of the next one."""
 
-    events: list[Event]
+    events: list[BillingEvent]
     cursor: str | None
 
 
@@ -51,7 +51,7 @@ def events_query(
     return urlencode(pairs if cursor is None else [*pairs, ("cursor", cursor)])
 
 
-def read_page(body: bytes) -> Page | None:
+def read_page(body: bytes) -> BillingPage | None:
     """A page of billing events, or None when it is not one. An event that names no request is left out."""
     reply = parse_json(body)
     rows = reply.get("billing_events") if isinstance(reply, dict) else None
@@ -63,10 +63,10 @@ def read_page(body: bytes) -> Page | None:
     if reply.get("has_more") is True and cursor is None:
         return None  # there is more, and no way to it: half a bill is none
     events = [(row["request_id"], _nano(row)) for row in rows if isinstance(row.get("request_id"), str)]
-    return Page(events, cursor)
+    return BillingPage(events, cursor)
 
 
-def sum_up(events: Iterable[Event], *, request_ids: Sequence[str]) -> Bill:
+def sum_up(events: Iterable[BillingEvent], *, request_ids: Sequence[str]) -> Bill:
     """The bill of these requests: all events of one request together, in micro-dollars.
 
     A fraction of a micro-dollar is rounded half up, once, after the sum. A request with an event whose cost cannot

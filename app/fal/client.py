@@ -21,16 +21,16 @@ import structlog
 from app.domain.errors import UpstreamUnavailable
 from app.domain.fal_addresses import FalHosts, origin_of
 from app.domain.foreign_json import read_error_type
-from app.fal.billing import IDS_AT_ONCE, PAGE, PAGES, Bill, Event, events_query, read_page, sum_up
+from app.fal.billing import IDS_AT_ONCE, PAGE, PAGES, Bill, BillingEvent, events_query, read_page, sum_up
 from app.fal.errors import NotShown, Outgoing, cause_of, classify_answer, classify_exception, unreachable
-from app.fal.history import HISTORY_PAGE, HISTORY_PAGES, Listing, Seen, history_query, read_history
+from app.fal.history import HISTORY_PAGE, HISTORY_PAGES, HistoryRequest, RequestListing, history_query, read_history
 from app.fal.protocol import (
     REQUEST_ID,
-    Accepted,
-    Progress,
-    Refused,
     Result,
-    Submission,
+    StatusReport,
+    SubmitAccepted,
+    SubmitRefused,
+    SubmitReply,
     names_odd_urls,
     parse_json,
     read_progress,
@@ -113,11 +113,11 @@ class FalClient:
         start_timeout: float | None,
         marker: str,
         webhook_url: str | None,
-    ) -> Submission:
+    ) -> SubmitReply:
         """Buy one generation: exactly one POST, never repeated here. fal keeps the marker as a tag."""
         if not self._can_call:
             sentence = "The gateway has no fal key; the operator must set FAL_KEY."
-            return Refused("upstream_unauthorized", sentence, again=True, account=True)
+            return SubmitRefused("upstream_unauthorized", sentence, again=True, account=True)
         headers = {
             **self._headers,
             "Content-Type": "application/json",
@@ -141,11 +141,11 @@ class FalClient:
             log.warning("fal.no_answer", call="submit", error=type(error).__name__, cause=cause_of(error))
             return outcome
         outcome = classify_answer(status, answer)
-        if isinstance(outcome, Accepted):
+        if isinstance(outcome, SubmitAccepted):
             return replace(outcome, odd_urls=names_odd_urls(answer, queue_url=self.queue_url))
         return outcome
 
-    async def status(self, model_id: str, request_id: str) -> Progress:
+    async def status(self, model_id: str, request_id: str) -> StatusReport:
         """How far a request is; `unclear` when fal gave no usable answer."""
         url = request_url(self.queue_url, model_id, request_id, "/status?logs=1")
         try:
@@ -153,10 +153,10 @@ class FalClient:
                 status, answer, _ = await _read(self._kept, "GET", url, headers=self._headers)
         except (*NO_ANSWER, _AnswerTooLarge) as error:
             self._say("status", error)
-            return Progress("unclear")
+            return StatusReport("unclear")
         if status == NOT_FOUND:
-            return Progress("missing")
-        return read_progress(answer) if status // 100 == 2 else Progress("unclear")  # noqa: PLR2004  2xx
+            return StatusReport("missing")
+        return read_progress(answer) if status // 100 == 2 else StatusReport("unclear")  # noqa: PLR2004  2xx
 
     async def result(self, model_id: str, request_id: str) -> Result | None:
         """The result's HTTP status and body, or None when fal gave no answer. Too large an answer has no body."""
@@ -243,7 +243,7 @@ class FalClient:
         if not 0 < len(request_ids) <= IDS_AT_ONCE:
             raise ValueError(f"fal takes 1 to {IDS_AT_ONCE} request ids a call")
         headers = {**self._headers, "Authorization": f"Key {self._admin_key}"}
-        events: list[Event] = []
+        events: list[BillingEvent] = []
         cursor: str | None = None
         seen: set[str | None] = {None}
         try:
@@ -273,12 +273,12 @@ class FalClient:
 
     async def history(
         self, model_id: str, *, start_ms: int, end_ms: int, page_size: int = HISTORY_PAGE
-    ) -> Listing | NotShown:
+    ) -> RequestListing | NotShown:
         """Every request that fal had for a model between two times (unix ms). Half a listing is none."""
         if self._admin_key is None:
             return NotShown("no_admin_key")
         headers = {**self._headers, "Authorization": f"Key {self._admin_key}"}
-        found: dict[str, Seen] = {}
+        found: dict[str, HistoryRequest] = {}
         cursor: str | None = None
         cursors: set[str | None] = {None}
         try:
@@ -295,7 +295,7 @@ class FalClient:
                     found |= {seen.request_id: seen for seen in page.requests}  # pages move while requests arrive
                     cursor = page.cursor
                     if cursor is None:
-                        return Listing(tuple(sorted(found.values(), key=lambda seen: seen.sent_ms)))
+                        return RequestListing(tuple(sorted(found.values(), key=lambda seen: seen.sent_ms)))
                     if cursor in cursors:
                         return NotShown("unreadable")  # it goes round in circles, and the rest is never shown
                     cursors.add(cursor)

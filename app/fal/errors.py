@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import httpx
 
-from app.fal.protocol import Accepted, Refused, Submission, Unknown, read_request_id
+from app.fal.protocol import SubmitAccepted, SubmitRefused, SubmitReply, SubmitUnknown, read_request_id
 
 HTTP_OK = range(200, 300)
 ACCOUNT = {401: "upstream_unauthorized", 403: "upstream_forbidden"}
@@ -61,23 +61,25 @@ class Outgoing:
             self.begun = True
 
 
-def classify_answer(status: int, body: bytes) -> Submission:
+def classify_answer(status: int, body: bytes) -> SubmitReply:
     """What an answer to the submit call means."""
     if status in HTTP_OK:
         request_id = read_request_id(body)
-        return Accepted(request_id) if request_id else Unknown("unreadable_answer")
+        return SubmitAccepted(request_id) if request_id else SubmitUnknown("unreadable_answer")
     if status in ACCOUNT:
         sentence = "fal refuses the gateway's key or account; the operator must look at it."
-        return Refused(ACCOUNT[status], sentence, again=True, account=True, status=status)
+        return SubmitRefused(ACCOUNT[status], sentence, again=True, account=True, status=status)
     if status == TOO_MANY:
-        return Refused("upstream_busy", "fal takes no more requests at the moment.", again=True, status=status)
+        return SubmitRefused(
+            "upstream_busy", "fal takes no more requests at the moment.", again=True, status=status
+        )
     if status in REJECTED:
         sentence = f"fal refused the request with HTTP {status}."
-        return Refused("upstream_rejected", sentence, again=False, status=status)
-    return Unknown(f"http_{status}")
+        return SubmitRefused("upstream_rejected", sentence, again=False, status=status)
+    return SubmitUnknown(f"http_{status}")
 
 
-def classify_exception(error: Exception, *, begun: bool) -> Submission:
+def classify_exception(error: Exception, *, begun: bool) -> SubmitReply:
     """What a failed submit call means. `begun`: its first byte may have left.
 
     - nothing left: fal cannot have it. The job goes back in line; what the operator has to mend stops all buying
@@ -85,13 +87,13 @@ def classify_exception(error: Exception, *, begun: bool) -> Submission:
     """
     if isinstance(error, httpx.LocalProtocolError) or (not begun and isinstance(error, UNUSABLE)):
         sentence = "The gateway cannot write a request to fal; the operator must look at FAL_KEY and fal's URLs."
-        return Refused("upstream_unauthorized", sentence, again=True, account=True, cause="unusable")
+        return SubmitRefused("upstream_unauthorized", sentence, again=True, account=True, cause="unusable")
     if not begun:
         cause = cause_of(error)
-        return Refused("upstream_unreachable", unreachable(cause), again=True, cause=cause)
+        return SubmitRefused("upstream_unreachable", unreachable(cause), again=True, cause=cause)
     if isinstance(error, TimeoutError | httpx.TimeoutException):
-        return Unknown("no_answer_in_time")
-    return Unknown("connection_lost")
+        return SubmitUnknown("no_answer_in_time")
+    return SubmitUnknown("connection_lost")
 
 
 def unreachable(cause: str) -> str:

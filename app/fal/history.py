@@ -24,7 +24,7 @@ ADDRESS_LIMIT = 4096  # characters; no address that we mark is longer
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class HistoryRequest:
     """One request that fal had: its id, when it was sent (unix ms), and what its payload says to be markers."""
 
     request_id: str
@@ -33,17 +33,17 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class RequestListing:
     """Every request of one model in a span of time, the first that was sent first."""
 
-    requests: tuple[Seen, ...]
+    requests: tuple[HistoryRequest, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class HistoryPage:
     """One page of requests, and the cursor of the next one."""
 
-    requests: list[Seen]
+    requests: list[HistoryRequest]
     cursor: str | None
 
 
@@ -54,7 +54,7 @@ def history_query(model_id: str, *, start_ms: int, end_ms: int, limit: int, curs
     return urlencode(pairs if cursor is None else [*pairs, ("cursor", cursor)])
 
 
-def read_history(body: bytes) -> Page | NotShown:
+def read_history(body: bytes) -> HistoryPage | NotShown:
     """A page of requests; NotShown where anything in it, or the way to the next one, cannot be read."""
     reply = parse_json(body)
     rows = reply.get("items") if isinstance(reply, dict) else None
@@ -69,10 +69,10 @@ def read_history(body: bytes) -> Page | NotShown:
         if isinstance(seen, NotShown):
             return seen
         requests.append(seen)
-    return Page(requests, cursor)
+    return HistoryPage(requests, cursor)
 
 
-def _seen(row: Any) -> Seen | NotShown:
+def _seen(row: Any) -> HistoryRequest | NotShown:
     if not isinstance(row, dict):
         return NotShown("unreadable")
     request_id, sent_ms, payload = row.get("request_id"), _moment_ms(row.get("sent_at")), row.get("json_input")
@@ -80,7 +80,7 @@ def _seen(row: Any) -> Seen | NotShown:
         return NotShown("unreadable")
     if not isinstance(payload, dict):
         return NotShown("no_payload")
-    return Seen(request_id, sent_ms, tuple(sorted(set(_marks(payload)))))
+    return HistoryRequest(request_id, sent_ms, tuple(sorted(set(_marks(payload)))))
 
 
 def _marks(payload: dict[str, Any]) -> Iterator[str]:

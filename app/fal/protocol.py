@@ -24,7 +24,7 @@ MEDIA_TYPE = re.compile(r"[!#$&^_.+\w-]{1,64}/[!#$&^_.+\w-]{1,64}(?:; ?[!-~ ]{1,
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class SubmitAccepted:
     """fal has the request: it will run and may be charged. `odd_urls`: its URLs are not on the queue's own host."""
 
     request_id: str
@@ -32,7 +32,7 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class SubmitRefused:
     """fal certainly did not take the request. `again`: the same request may be taken later."""
 
     code: str
@@ -44,17 +44,17 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Unknown:
+class SubmitUnknown:
     """Nobody can tell whether fal took the request; `reason` is a stable word."""
 
     reason: str
 
 
-Submission = Accepted | Refused | Unknown
+SubmitReply = SubmitAccepted | SubmitRefused | SubmitUnknown
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class StatusReport:
     """What a status poll said. `unclear` means ask again: the answer was no answer."""
 
     status: Literal["IN_QUEUE", "IN_PROGRESS", "COMPLETED", "missing", "unclear"]
@@ -116,14 +116,14 @@ def names_odd_urls(body: bytes, *, queue_url: str) -> bool:
     return any(isinstance(url, str) and not url.startswith(homes) for url in given)
 
 
-def read_progress(body: bytes) -> Progress:
+def read_progress(body: bytes) -> StatusReport:
     """A status reply; an unknown word counts as running, because fal has the request all the same."""
     reply = parse_json(body)
     if not isinstance(reply, dict) or not isinstance(reply.get("status"), str):
-        return Progress("unclear")
+        return StatusReport("unclear")
     position = reply.get("queue_position")
     status = reply["status"]
-    return Progress(
+    return StatusReport(
         status if status in {"IN_QUEUE", "COMPLETED"} else "IN_PROGRESS",
         position if _is_count(position) else None,
         read_logs(reply.get("logs")),

@@ -50,7 +50,7 @@ class NotGenuine(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class VerifiedWebhook:
     """A webhook of fal's, verified: which request has ended, whose it is, and whether fal calls it a failure."""
 
     request_id: str
@@ -91,7 +91,7 @@ class Verifier:
         """Close the connections."""
         await self._web.aclose()
 
-    async def verify(self, headers: Iterable[tuple[str, str]], body: bytes, *, now_s: float) -> Delivery:
+    async def verify(self, headers: Iterable[tuple[str, str]], body: bytes, *, now_s: float) -> VerifiedWebhook:
         """The delivery. `headers` are all pairs, names in lower case; `body` is as it came; `now_s` is unix time.
 
         1. the four headers, each once, in their forms; the time within five minutes
@@ -117,7 +117,7 @@ class Verifier:
         told = parse_json(body)
         if not isinstance(told, dict) or told.get("request_id") != request_id:
             raise NotGenuine("body")
-        return Delivery(request_id, user_id, failed=told.get("status") == "ERROR")
+        return VerifiedWebhook(request_id, user_id, failed=told.get("status") == "ERROR")
 
     async def _known_keys(self, age_s: float) -> list[Ed25519PublicKey]:
         """The keys, not older than so many seconds where fal answers.

@@ -34,7 +34,7 @@ class ImageLimits(BaseModel):
     max_aspect_ratio: float = Field(default=2.5, gt=0)
 
 
-class Entry(BaseModel):
+class ModelFile(BaseModel):
     """One file of `models/`, as written."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -72,7 +72,7 @@ class Entry(BaseModel):
 class Model:
     """One endpoint of fal: what it takes, and what it costs."""
 
-    entry: Entry
+    entry: ModelFile
     schema: InputSchema
     tariff: Price | None
     price_source: str
@@ -207,15 +207,15 @@ class Catalog:
         return len(self._models)
 
 
-def entries() -> Iterator[Entry]:
+def entries() -> Iterator[ModelFile]:
     """The files of `models/`, by name."""
     folder = resources.files("app.registry").joinpath("models")
     for file in sorted(folder.iterdir(), key=lambda file: file.name):
         if file.name.endswith(".json"):
-            yield Entry.model_validate(json.loads(file.read_text(encoding="utf-8")))
+            yield ModelFile.model_validate(json.loads(file.read_text(encoding="utf-8")))
 
 
-def _model(entry: Entry) -> Model:
+def _model(entry: ModelFile) -> Model:
     schema = InputSchema(entry.input)
     tariff = None if entry.price is None else read_price(entry.price, schema.fields)
     return Model(entry, schema, tariff, entry.price_source, entry.price_date)

@@ -22,7 +22,7 @@ NO_KEY = "There is no key with this id."
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class NewAccount:
     """A user with a key, which is shown once and never again."""
 
     team: Team
@@ -198,19 +198,19 @@ class Administration:
 
     # --- the first start ---------------------------------------------------------------------------------------
 
-    async def add_account(self, user_name: str, *, actor: str = SYSTEM) -> Account:
+    async def add_account(self, user_name: str, *, actor: str = SYSTEM) -> NewAccount:
         """A new user with a key in the oldest team; the team is made with its first user."""
         teams = await self.teams()
         if not teams:
             return await self.first_account(team_name="default", user_name=user_name, actor=actor)
         user = await self.add_user(actor, team=teams[0].id, name=user_name)
-        return Account(teams[0], user, (await self.add_key(actor, user=user.id)).key)
+        return NewAccount(teams[0], user, (await self.add_key(actor, user=user.id)).key)
 
-    async def first_account(self, *, team_name: str, user_name: str, actor: str = SYSTEM) -> Account:
+    async def first_account(self, *, team_name: str, user_name: str, actor: str = SYSTEM) -> NewAccount:
         """A team with one user and one key."""
         team = await self.add_team(actor, name=team_name)
         user = await self.add_user(actor, team=team.id, name=user_name)
-        return Account(team, user, (await self.add_key(actor, user=user.id)).key)
+        return NewAccount(team, user, (await self.add_key(actor, user=user.id)).key)
 
     async def _key(self, key_id: str) -> tuple[str, Key]:
         found = await self._accounts.key(key_id)

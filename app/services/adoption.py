@@ -72,7 +72,7 @@ class Adoption:
         sentence = (
             "fal has a request that is not this job's; it is asked to cancel it, and may charge it all the same."
         )
-        await self._alarms.ring("orphan", sentence, job=job.id, upstream_request_id=request_id)
+        await self._alarms.raise_alarm("orphan", sentence, job=job.id, upstream_request_id=request_id)
         cancelled = await self._fal.cancel(job.model, request_id)
         log.error("job.orphan", job=job.id, upstream_request_id=request_id, cancel_sent=cancelled)
 
@@ -86,7 +86,7 @@ class Adoption:
         sentence = (
             f"fal gave the job the request that {name} has already; both go on, and show one and the same clip."
         )
-        await self._alarms.ring("shared_request", sentence, job=job.id, upstream_request_id=request_id)
+        await self._alarms.raise_alarm("shared_request", sentence, job=job.id, upstream_request_id=request_id)
 
     async def alarm_if_first_to_differ(self, job: Job) -> None:
         """Fal's webhook said failed, and its result is a clip: the clip counts, and somebody should know, once."""
@@ -95,6 +95,6 @@ class Adoption:
             return
         sentence = "fal's webhook called the request a failure, and its result is a clip; the clip counts."
         log.warning("job.webhook_differs", job=job.id, upstream_request_id=job.upstream_request_id)
-        await self._alarms.ring(
+        await self._alarms.raise_alarm(
             "webhook_differs", sentence, job=job.id, upstream_request_id=job.upstream_request_id or ""
         )

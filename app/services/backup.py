@@ -19,7 +19,7 @@ from typing import Any
 
 from app import __version__
 from app.domain.errors import Conflict, NotFound, Unavailable
-from app.store.backup import BackupStore, Place
+from app.store.backup import AofLocation, BackupStore
 from app.store.witness import sync_directory
 
 LIST = "backup.json"
@@ -31,7 +31,7 @@ SIGNED_WITHIN_S = 5.0  # a server may put off a write while the disk is busy
 LOOK_S = 0.05
 TRIES = 3
 
-Say = Callable[[str], None]
+Announce = Callable[[str], None]
 
 
 class Elsewhere(Unavailable):
@@ -75,7 +75,7 @@ class Backups:
     def __init__(self, store: BackupStore) -> None:
         self._store = store
 
-    async def make(self, target: Path, say: Say) -> Backup:
+    async def make(self, target: Path, say: Announce) -> Backup:
         """Copy the store into `target`, a directory that is not there yet.
 
         1. sign the store, and find the signature in the file: it is this store's, on this machine
@@ -117,7 +117,7 @@ class Backups:
         return backup
 
 
-def _described(place: Place, files: dict[str, tuple[int, str]]) -> Backup:
+def _described(place: AofLocation, files: dict[str, tuple[int, str]]) -> Backup:
     moment = datetime.fromtimestamp(place.at_ms / 1000, UTC)
     return Backup(
         made_at=moment.isoformat(timespec="seconds").replace("+00:00", "Z"),
@@ -190,7 +190,7 @@ def copy_file(source: Path, target: Path) -> tuple[int, str]:
     return size - left, digest.hexdigest()
 
 
-def _finish(draft: Path, target: Path, backup: Backup, place: Place) -> None:
+def _finish(draft: Path, target: Path, backup: Backup, place: AofLocation) -> None:
     write_private(draft / ENGINE, json.dumps({"kind": place.kind, "version": list(place.version)}))
     write_private(draft / LIST, json.dumps(backup.as_json(), indent=2) + "\n")
     for directory in (draft / FOLDER, draft):

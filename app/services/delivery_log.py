@@ -6,7 +6,7 @@ from typing import Any
 from app.domain.access import require_control, require_key, require_scope, sees
 from app.domain.accounts import Caller, Scope
 from app.domain.cursors import read_cursor, write_cursor
-from app.domain.deliveries import BULK_REPLAYS_PER_MINUTE, REPLAYS_PER_MINUTE, Listed, Wanted
+from app.domain.deliveries import BULK_REPLAYS_PER_MINUTE, REPLAYS_PER_MINUTE, Listed, LogFilter
 from app.domain.endpoints import Endpoint
 from app.domain.errors import Code, Conflict, NotFound, OverLimit
 from app.domain.events import Event
@@ -67,7 +67,7 @@ class DeliveryLog:
             raise NotFound(NO_DELIVERY)
         return _as_seen(caller, found[0])
 
-    async def page(self, caller: Caller, wanted: Wanted, *, limit: int, cursor: str | None) -> DeliveryPage:
+    async def page(self, caller: Caller, wanted: LogFilter, *, limit: int, cursor: str | None) -> DeliveryPage:
         """The team's deliveries, or those to one endpoint, newest first."""
         _require_sight(caller)
         if wanted.endpoint is not None and await self._endpoints.get(caller.team, wanted.endpoint) is None:
@@ -103,7 +103,7 @@ class DeliveryLog:
         again = await self._store.read(caller.team, [delivery.id])
         return _as_seen(caller, again[0] if again else listed)
 
-    async def replay_all(self, caller: Caller, wanted: Wanted, *, limit: int, cursor: str | None) -> Replayed:
+    async def replay_all(self, caller: Caller, wanted: LogFilter, *, limit: int, cursor: str | None) -> Replayed:
         """Send many again, the oldest first, to each destination one after the other with a pause between.
 
         Without a status: dead letters; in a range of time, everything in it that has ended, delivered or dead. What
@@ -182,7 +182,7 @@ def _require_active(endpoint: Endpoint | None) -> None:
         raise Conflict(f"The endpoint is {state}; nothing is sent to it.{hint}", code=Code.ENDPOINT_NOT_ACTIVE)
 
 
-def _told(wanted: Wanted) -> dict[str, Any]:
+def _told(wanted: LogFilter) -> dict[str, Any]:
     """What the audit log says of a filter."""
     return {
         "statuses": sorted(wanted.statuses or ()),

@@ -207,7 +207,7 @@ class Endpoints:
         done = await _persistent(attempt)
         if done:
             sentence = f"The webhook endpoint {endpoint_id} of team {team} was disabled. {reason}"
-            await self._alarms.ring("endpoint_disabled", sentence)
+            await self._alarms.raise_alarm("endpoint_disabled", sentence)
         return done
 
     # --- the team's secret ---------------------------------------------------------------------------------------

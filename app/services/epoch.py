@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class EpochState:
     """How it stands, for administrators.
 
     `stopped` is the sentence that callers see while nothing is bought, `why` the reason, `since_ms` when it was
@@ -74,7 +74,9 @@ class EpochService:
         if seen.cause is not None:
             why = CAUSES[seen.cause]
             log.error("epoch.stopped", why=why, remedy="fal's history decides, or `filmgate epoch accept`")
-            await self._alarms.ring("epoch_stopped", f"The store has gone back in time ({why}); nothing is bought.")
+            await self._alarms.raise_alarm(
+                "epoch_stopped", f"The store has gone back in time ({why}); nothing is bought."
+            )
         return not seen.stopped
 
     async def keep_watch(self) -> None:
@@ -94,11 +96,11 @@ class EpochService:
             self._warned.add(event)
             log.warning(event, file=str(self._witness.path), remedy=remedy)
 
-    async def state(self) -> State:
+    async def state(self) -> EpochState:
         """How it stands now."""
         epoch = await self._store.state()
         stopped = epoch.stopped is not None
-        return State(
+        return EpochState(
             id=epoch.id,
             claims=epoch.claims,
             stopped=epoch.stopped,
@@ -122,17 +124,17 @@ class EpochService:
         newest = await self._alarms.newest(REMEMBERED)
         known = {(alarm.kind, alarm.message, alarm.job, alarm.upstream_request_id) for alarm in newest}
         if (kind, message, job, request_id) not in known:
-            await self._alarms.ring(kind, message, job=job, upstream_request_id=request_id)
+            await self._alarms.raise_alarm(kind, message, job=job, upstream_request_id=request_id)
 
     async def leave(self, stop: Epoch, found: str) -> bool:
         """Let buying go on, because it is known what was bought; `found` is the alarm's sentence."""
         if stop.id is None or not await self._store.leave(stop.id):
             return False
         log.warning("epoch.left", found=found)
-        await self._alarms.ring("epoch_left", found)
+        await self._alarms.raise_alarm("epoch_left", found)
         return True
 
-    async def accept(self, *, actor: str) -> State:
+    async def accept(self, *, actor: str) -> EpochState:
         """An administrator says that buying may go on; Conflict when it does already."""
         before = await self._store.state()
         if before.stopped is None:

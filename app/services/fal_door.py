@@ -56,7 +56,7 @@ class FalRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class FalSubmission:
     """A submission's answer; `dropped` are the names of input fields that the model does not have.
 
     `digest` is that of the key derived from the request, None where the caller gave one or wanted none.
@@ -73,7 +73,7 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class RequestState:
     """A job at the store's time `now_ms`; `position` counts from 0 and is None when it does not wait in line."""
 
     job: Job
@@ -110,7 +110,7 @@ class FalDoor:
 
     async def submit(
         self, caller: Caller, request: FalRequest, *, door: Door, idempotency_key: str | None, trace_id: str | None
-    ) -> Taken:
+    ) -> FalSubmission:
         """Admit a job, or find the one that this request was admitted as a moment ago.
 
         1. read the input as leniently as fal does
@@ -143,7 +143,7 @@ class FalDoor:
                 else REPOST_MS + (self._deadline_s * 1000 if door == "run" else 0),
             ),
         )
-        return Taken(submitted, dropped, None if derived is None else key_digest(derived))
+        return FalSubmission(submitted, dropped, None if derived is None else key_digest(derived))
 
     def _model(self, model_id: str) -> Model:
         """The model; NotFound in fal's words."""
@@ -153,7 +153,7 @@ class FalDoor:
             shown = model_id[:LONGEST_NAME] if model_id.isprintable() else "?"
             raise NotFound(f'Application "{shown}" not found', code=error.code) from None
 
-    async def answered(self, taken: Taken, *, door: Door) -> None:
+    async def answered(self, taken: FalSubmission, *, door: Door) -> None:
         """The whole answer was written; a held call's answer is the end of it.
 
         When the store is away just now the record stays, and the next wish within its time gets this job again.
@@ -167,7 +167,7 @@ class FalDoor:
         with suppress(StoreUnavailable):
             await self._admission.known_elsewhere(job)
 
-    async def look(self, caller: Caller, app: str, request_id: str) -> Seen:
+    async def look(self, caller: Caller, app: str, request_id: str) -> RequestState:
         """The job with this id under this path, in one round trip; NotFound for another's, as for none."""
         require_scope(caller, Scope.JOBS_READ)
         found = await self._job_store.look(join_ref(caller.team, request_id), mark_of_own(caller))
@@ -178,7 +178,7 @@ class FalDoor:
             with suppress(StoreUnavailable):
                 await self._admission.told(job, digest=found.repost, polled=True)
         position = await self._line.position_at(job.team, job.user, found.place, micro=job.quoted_micro)
-        return Seen(job, position, found.now_ms)
+        return RequestState(job, position, found.now_ms)
 
     async def cancel(self, caller: Caller, app: str, request_id: str) -> Job:
         """Cancel; Conflict when it has ended at this door, which it has once it was cancelled."""
@@ -187,13 +187,15 @@ class FalDoor:
             raise Conflict("The request has already ended.", code=Code.ALREADY_ENDED)
         return await self._jobs.cancel(caller, seen.job)
 
-    async def follow(self, caller: Caller, app: str, first: Seen) -> AsyncGenerator[Seen | None, None]:
+    async def follow(
+        self, caller: Caller, app: str, first: RequestState
+    ) -> AsyncGenerator[RequestState | None, None]:
         """The job as first seen, then again and again, until it has ended at this door.
 
         Ends are seen at once; what makes no event (log lines, a wish to cancel) within two seconds. None where the
         store could not be asked.
         """
-        seen: Seen | None = first
+        seen: RequestState | None = first
         pause, away_since = FIRST_LOOK_S, None
         while True:
             yield seen
@@ -208,14 +210,14 @@ class FalDoor:
                 if time.monotonic() - away_since > PATIENCE_S:
                     raise
 
-    async def until_end(self, caller: Caller, job: Job) -> Seen:
+    async def until_end(self, caller: Caller, job: Job) -> RequestState:
         """The job when it has ended at this door."""
-        async for seen in self.follow(caller, job.model, Seen(job, None, job.created_ms)):
+        async for seen in self.follow(caller, job.model, RequestState(job, None, job.created_ms)):
             if seen is not None and seen.ended:
                 return seen
         raise NotFound("Request not found")
 
-    async def _pause(self, seen: Seen | None, seconds: float) -> None:
+    async def _pause(self, seen: RequestState | None, seconds: float) -> None:
         """Wait, but no longer than to the job's own end."""
         until = time.monotonic() + seconds
         if seen is not None:

@@ -30,7 +30,7 @@ from app.domain.errors import (
 )
 from app.domain.ids import new_id
 from app.domain.passes import Pass, read_pass, write_pass
-from app.domain.uploads import Part, Taken, Upload
+from app.domain.uploads import Part, PartOutcome, Upload
 from app.media.parts import PartFolder
 from app.services.accounts import Accounts
 from app.services.uploads import FILE_LIMIT, REMEMBER_S, Uploads
@@ -60,7 +60,7 @@ class UploadToken:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class UploadTarget:
     """Where the bytes of one file go, and the address that stands for them from now on."""
 
     id: str
@@ -102,12 +102,12 @@ class FalUploads:
             raise Unauthenticated("This is not an upload token of this gateway.")
         return (await self._opened(one, Unauthenticated("The upload token has expired; ask for a new one."))).caller
 
-    async def begin(self, caller: Caller, *, name: str, content_type: str) -> Place:
+    async def begin(self, caller: Caller, *, name: str, content_type: str) -> UploadTarget:
         """Promise a place for one file; WrongMediaType when it is said not to be an image."""
         require_image_type(content_type)
         upload = Upload(new_id("file"), caller, plain_name(name))
         text, _ = await self._begin(upload)
-        return Place(
+        return UploadTarget(
             upload.id,
             upload_url=f"{self.cdn_url}/uploads/{upload.id}?signature={text}",
             file_url=f"{self.cdn_url}/files/{upload.id}/{quote(upload.name)}",
@@ -302,7 +302,7 @@ def _require_size(size: int) -> None:
         raise _too_large()
 
 
-def _no_part(why: Taken) -> FilmgateError:
+def _no_part(why: PartOutcome) -> FilmgateError:
     """Why a part is not taken."""
     match why:
         case "too_large":

@@ -24,7 +24,7 @@ from app.services.refusals import refusal
 from app.services.store_disk import StoreDisk
 from app.services.submissions import Submissions
 from app.services.watch import Watch
-from app.store.admission import AdmissionStore, Admitted, Answer, Gone, KeyReusedFor, Refused
+from app.store.admission import AdmissionOutcome, AdmissionStore, Admitted, Gone, KeyReusedFor, OverLimits
 from app.store.jobs import NOW, JobStore
 from app.store.limits import LimitStore
 from app.store.line import LineStore
@@ -94,11 +94,11 @@ class Jobs:
         crash_point("admit.after")
         return await self._answer(caller, answer, complete)
 
-    async def _answer(self, caller: Caller, answer: Answer, asked: Submission) -> Submitted:
+    async def _answer(self, caller: Caller, answer: AdmissionOutcome, asked: Submission) -> Submitted:
         """What the store's answer means for the caller."""
         if isinstance(answer, Gone):
             raise Unauthenticated("The key was revoked.")
-        if isinstance(answer, Refused):
+        if isinstance(answer, OverLimits):
             raise refusal(answer.limits, asked)
         if isinstance(answer, Admitted):
             if answer.alarms:

@@ -23,20 +23,20 @@ class Filter:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class JobList:
     """Jobs, newest first, and the cursor of the next page."""
 
     jobs: list[Job]
     next_cursor: str | None
 
 
-class Listing:
+class JobListing:
     """Pages of the jobs that a caller may see."""
 
     def __init__(self, jobs: JobStore) -> None:
         self._jobs = jobs
 
-    async def page(self, caller: Caller, wanted: Filter, *, limit: int, cursor: str | None) -> Page:
+    async def page(self, caller: Caller, wanted: Filter, *, limit: int, cursor: str | None) -> JobList:
         """Up to `limit` jobs older than the cursor.
 
         1. choose the smallest index that holds them all: a metadata pair, the team, or the user
@@ -62,13 +62,13 @@ class Listing:
                 before = (at_ms, job_id)
                 if job is not None:
                     if len(found) == limit:
-                        return Page([shown for shown, _ in found], write_cursor(found[-1][1]))
+                        return JobList([shown for shown, _ in found], write_cursor(found[-1][1]))
                     found.append((job, before))
             if len(rows) < stretch:
-                return Page([shown for shown, _ in found], None)
+                return JobList([shown for shown, _ in found], None)
             left -= stretch
             stretch = min(max(limit + 1, STRETCH), left)
-        return Page([shown for shown, _ in found], None if before is None else write_cursor(before))
+        return JobList([shown for shown, _ in found], None if before is None else write_cursor(before))
 
 
 def _fields(caller: Caller, wanted: Filter) -> dict[str, str]:

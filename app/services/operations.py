@@ -12,10 +12,10 @@ from app.domain.cursors import read_cursor, write_cursor
 from app.domain.errors import Code, Conflict, NotFound, Unprocessable
 from app.domain.ids import join_ref, split_ref
 from app.domain.jobs import Charge, Job, JobError, Status
-from app.domain.line import Share
+from app.domain.line import TeamLoad
 from app.fal.client import FalClient
 from app.fal.protocol import REQUEST_ID
-from app.services.listing import SCAN_LIMIT, Page
+from app.services.listing import SCAN_LIMIT, JobList
 from app.store.accounts import AccountStore
 from app.store.alarms import AlarmStore
 from app.store.audit import AuditStore
@@ -28,8 +28,8 @@ from app.store.quarantine import QuarantineStore
 ALARMS_SHOWN = 20
 STRETCH = 100  # records of each team read at once, where only some of them are wanted
 
-Action = Literal["adopt", "resubmit", "fail"]
-Row = tuple[int, str, str]  # admission time (ms), job id, team
+HeldAction = Literal["adopt", "resubmit", "fail"]
+JobRow = tuple[int, str, str]  # admission time (ms), job id, team
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Overview:
 
     buying: Buying
     names: dict[str, str]
-    shares: list[tuple[Team, Share]]
+    shares: list[tuple[Team, TeamLoad]]
     workers: dict[str, int]
     held: int
     oldest_held: tuple[str, int] | None
@@ -94,7 +94,7 @@ class Operations:
         return Overview(
             buying=await self._buying.state(),
             names={team.id: team.name for team in teams},
-            shares=[(team, shares[team.id]) for team in teams if shares[team.id] != Share(0, 0, 0)],
+            shares=[(team, shares[team.id]) for team in teams if shares[team.id] != TeamLoad(0, 0, 0)],
             workers=dict(sorted(Counter(workers.values()).items())),
             held=held,
             oldest_held=oldest,
@@ -103,7 +103,7 @@ class Operations:
             alarms=await self._alarms.newest(ALARMS_SHOWN),
         )
 
-    async def jobs(self, *, status: Status | None, team: str | None, limit: int, cursor: str | None) -> Page:
+    async def jobs(self, *, status: Status | None, team: str | None, limit: int, cursor: str | None) -> JobList:
         """Up to `limit` jobs of every team or of one, newest first, older than the cursor.
 
         1. held ones are few and known by name; all others are found through the teams' indexes
@@ -126,12 +126,12 @@ class Operations:
                 if job is not None:
                     if len(found) == limit:
                         last = found[-1]
-                        return Page(found, write_cursor((last.created_ms, last.id)))
+                        return JobList(found, write_cursor((last.created_ms, last.id)))
                     found.append(job)
                 before = (at_ms, job_id)
             if len(rows) < stretch:
-                return Page(found, None)
-        return Page(found, None if before is None else write_cursor(before))
+                return JobList(found, None)
+        return JobList(found, None if before is None else write_cursor(before))
 
     async def job(self, job_id: str) -> Job:
         """The job with this id in any team; NotFound when there is none."""
@@ -150,17 +150,17 @@ class Operations:
         """Step, ref and time (ms) of everything that was set aside, the oldest first."""
         return await self._quarantine.steps()
 
-    async def _newest(self, team: str | None, before: tuple[int, str] | None, count: int) -> list[Row]:
+    async def _newest(self, team: str | None, before: tuple[int, str] | None, count: int) -> list[JobRow]:
         """At least the `count` newest of all; deleted teams have had jobs too."""
         teams = [team] if team is not None else [one.id for one in await self._accounts.teams(deleted=True)]
-        rows: list[Row] = []
+        rows: list[JobRow] = []
         for one in teams:
             index = self._jobs.index(one, user=None, metadata=None)
             page = await self._jobs.page(index, before=before, count=count)
             rows += [(at_ms, job_id, one) for job_id, at_ms in page]
         return rows
 
-    async def _held(self, team: str | None) -> list[Row]:
+    async def _held(self, team: str | None) -> list[JobRow]:
         refs: Sequence[str] = await self._jobs.held()
         jobs = await self._jobs.get_many([ref for ref in refs if team in {None, split_ref(ref)[0]}])
         return [(job.created_ms, job.id, job.team) for job in jobs if job is not None]
@@ -184,7 +184,7 @@ class Operations:
         self,
         actor: str,
         job_id: str,
-        action: Action,
+        action: HeldAction,
         *,
         upstream_request_id: str | None = None,
         charged: bool | None = None,

@@ -8,11 +8,11 @@ from app.data_dir import DataDirLock, make_private
 from app.domain.errors import Conflict
 from app.embedded import socket_url
 from app.engines import find_engine, refuse_one_way_door
-from app.services.backup import ENGINE, FOLDER, Backup, Say, check, copy_file, write_private
+from app.services.backup import ENGINE, FOLDER, Announce, Backup, check, copy_file, write_private
 from app.store.witness import Mark, Witness, sync_directory
 
 
-def restore(source: Path, data_dir: Path, *, replace: bool, say: Say) -> tuple[Backup, Path | None]:
+def restore(source: Path, data_dir: Path, *, replace: bool, say: Announce) -> tuple[Backup, Path | None]:
     """Put the backup into the data directory; what was made, and where the data that was there is now.
 
     1. nobody may use the directory, nor start to
@@ -46,14 +46,14 @@ def restore(source: Path, data_dir: Path, *, replace: bool, say: Say) -> tuple[B
         sync_directory(draft)
         mark = Mark(backup.store_id, backup.claims, "", backup.at_ms)
         Witness(data_dir).distrust(mark, backup=backup.made_at)
-        aside = _move_aside(there) if there.exists() else None
+        aside = _move_away(there) if there.exists() else None
         write_private(data_dir / ENGINE, (source / ENGINE).read_text(encoding="utf-8"))
         draft.rename(there)
         sync_directory(data_dir)
     return backup, aside
 
 
-def _move_aside(there: Path) -> Path:
+def _move_away(there: Path) -> Path:
     """Give the data that was there another name: `appendonlydir.before-1`, or the next number that is free."""
     names = (there.with_name(f"{there.name}.before-{number}") for number in count(1))
     aside = next(name for name in names if not name.exists())

@@ -63,7 +63,7 @@ class Sums:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class UsageGroup:
     """One group: a day as `2026-11-22`, a model's id, or the id and the name of a user or a key.
 
     The group is empty for corrections about no job. `team` is None in the report of one team.
@@ -82,7 +82,7 @@ class Report:
     group_by: Grouping
     span: Span
     time_zone: str | None
-    rows: list[Row]
+    rows: list[UsageGroup]
     total: Sums
     credits: int
 
@@ -211,7 +211,7 @@ def _report(sheet: Sheet, span: Span, names: Mapping[str, Mapping[str, str] | No
         known = names[team]
         if not sums.nothing:
             name = None if known is None else known.get(group, "")
-            rows.append(Row(team if zone is None else None, group, name, sums))
+            rows.append(UsageGroup(team if zone is None else None, group, name, sums))
             total.add(sums.jobs, sums.video_seconds, sums.spent, sums.held)
     return Report(sheet.group_by, span, zone, rows, total, sheet.credits)
 

@@ -57,7 +57,7 @@ class KeyReusedFor:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class OverLimits:
     """At least one limit is in the way, and is marked `over`; nothing was taken but the rates."""
 
     limits: tuple[LimitState, ...]
@@ -68,7 +68,7 @@ class Gone:
     """The key or token was revoked, or has expired, since it was read."""
 
 
-Answer = Admitted | Repeated | KeyReusedFor | Refused | Gone
+AdmissionOutcome = Admitted | Repeated | KeyReusedFor | OverLimits | Gone
 
 
 class AdmissionStore:
@@ -79,7 +79,7 @@ class AdmissionStore:
         self._clock = clock
         self._retention_ms = retention_ms
 
-    async def admit(self, new: Submission) -> Answer:
+    async def admit(self, new: Submission) -> AdmissionOutcome:
         """Write down a job, all or nothing; Unconfirmed where it stands, and may be lost with the primary."""
         job_id = new_id("job")
         record = write_fields(_record(new, job_id))
@@ -106,7 +106,7 @@ class AdmissionStore:
         if kind == "repeated":
             return Repeated(told[1], limits)
         if kind == "refused":
-            return Refused(limits)
+            return OverLimits(limits)
         return Admitted(_job(new, job_id, dict(zip(*told[3:], strict=True))), told[1], limits, tuple(told[2]))
 
     def _arguments(self, new: Submission, job_id: str) -> dict[str, str | int]:

@@ -21,7 +21,7 @@ class AlarmStore:
     def __init__(self, redis: Client) -> None:
         self._redis = redis
 
-    async def ring(
+    async def raise_alarm(
         self,
         kind: str,
         message: str,

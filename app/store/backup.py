@@ -20,7 +20,7 @@ REWRITE_S = 600.0  # a large store takes minutes to rewrite its file
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class AofLocation:
     """What must be copied: the folder of the append-only file on the server's machine, and who wrote it.
 
     `folder` is None where the server has no append-only file; `claims` is what the copy holds at least.
@@ -40,7 +40,7 @@ class BackupStore:
     def __init__(self, redis: Client) -> None:
         self._redis = redis
 
-    async def place(self) -> Place:
+    async def place(self) -> AofLocation:
         """Where the file is, and what the store is now; Unavailable when the server does not say."""
         with store_errors():
             info = await self._redis.info("server")
@@ -53,7 +53,7 @@ class BackupStore:
         is_valkey = info.get("server_name") == "valkey"
         version = info["valkey_version"] if is_valkey else info["redis_version"]
         there = config.get("appendonly") == "yes"
-        return Place(
+        return AofLocation(
             folder=Path(config["dir"]) / config["appenddirname"] if there else None,
             kind="valkey" if is_valkey else "redis",
             version=tuple(int(part) for part in str(version).split(".")),

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
-from app.domain.buying import ALL, Buying, Outcome
+from app.domain.buying import ALL, Buying, SubmitOutcome
 from app.store import keys
 from app.store.audit import AuditStore
 from app.store.client import Client
@@ -40,7 +40,7 @@ class BuyingStore:
         self._known: tuple[float, Buying] | None = None
         self._sweep_at = 0.0
 
-    async def report(self, outcome: Outcome, reason: str = "") -> Literal["opened", "closed", ""]:
+    async def report(self, outcome: SubmitOutcome, reason: str = "") -> Literal["opened", "closed", ""]:
         """What came of a submission; whether the breaker opened or closed by it."""
         with store_errors():
             changed: Literal["opened", "closed", ""] = await script("report").run(

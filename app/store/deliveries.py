@@ -16,8 +16,8 @@ from app.domain.deliveries import (
     MAX_IN_FLIGHT_PER_TEAM,
     Delivery,
     DeliveryAttempt,
+    DeliveryStatus,
     Recorded,
-    Status,
 )
 from app.domain.events import Event, Notice
 from app.domain.ids import split_ref
@@ -91,7 +91,7 @@ class DeliveryStore:
             await pipe.execute()
 
     async def record_attempt(
-        self, ref: str, attempt: DeliveryAttempt, *, status: Status, health: str, delay_ms: int = 0
+        self, ref: str, attempt: DeliveryAttempt, *, status: DeliveryStatus, health: str, delay_ms: int = 0
     ) -> Recorded:
         """Write an attempt, and what it says of its destination: `good`, `slow`, `failed`, or nothing."""
         with store_errors():

@@ -6,11 +6,11 @@ from app.domain.deliveries import (
     EARLIER_ATTEMPTS_KEPT,
     REPLAY_SPACING_MS,
     REPLAYS_KEPT,
+    DeliveryStatus,
     Health,
     Listed,
+    LogFilter,
     Replay,
-    Status,
-    Wanted,
 )
 from app.domain.ids import join_ref, split_ref
 from app.store import keys
@@ -22,9 +22,9 @@ from app.store.scripts import script
 STRETCH = 200  # deliveries looked at in one go
 SCAN_LIMIT = 5_000  # looked at by one request at most; its cursor goes on from there
 REPLAYS_PER_SCRIPT = 100  # replayed by one script
-DEAD: frozenset[Status] = frozenset({"dead"})
+DEAD: frozenset[DeliveryStatus] = frozenset({"dead"})
 
-Place = tuple[int, str]  # in a list: the time (ms) and the id of the last one looked at
+LogPlace = tuple[int, str]  # in a list: the time (ms) and the id of the last one looked at
 
 
 class DeliveryLogStore:
@@ -75,15 +75,15 @@ class DeliveryLogStore:
             return await self._redis.lrange(keys.deliveries(join_ref(team, job_id)), 0, -1)
 
     async def find(
-        self, team: str, wanted: Wanted, *, after: Place | None, count: int, newest_first: bool
-    ) -> tuple[list[str], Place | None]:
+        self, team: str, wanted: LogFilter, *, after: LogPlace | None, count: int, newest_first: bool
+    ) -> tuple[list[str], LogPlace | None]:
         """Up to `count` ids of wanted deliveries beyond a place in the list; and the place to go on from.
 
         1. choose the smallest list that holds them all: dead letters, the endpoint's, or the team's
         2. look at a stretch of it; keep what is wanted
         3. stop when one more than `count` was found, the list ends (no place), or enough was looked at
         """
-        found: list[Place] = []
+        found: list[LogPlace] = []
         place = after
         for _ in range(0, SCAN_LIMIT, STRETCH):
             rows = await self._stretch(team, wanted, after=place, newest_first=newest_first)
@@ -137,12 +137,14 @@ class DeliveryLogStore:
             )
         return int(wait_ms)
 
-    async def _stretch(self, team: str, wanted: Wanted, *, after: Place | None, newest_first: bool) -> list[Place]:
+    async def _stretch(
+        self, team: str, wanted: LogFilter, *, after: LogPlace | None, newest_first: bool
+    ) -> list[LogPlace]:
         """The next STRETCH entries of the list beyond a place; fewer at its end. Ties are in the order of ids."""
         name, low, high = _list_of(team, wanted)
         if after is not None:
             low, high = (low, str(after[0])) if newest_first else (str(after[0]), high)
-        found: list[Place] = []
+        found: list[LogPlace] = []
         offset = 0
         while len(found) < STRETCH:
             with store_errors():
@@ -163,7 +165,7 @@ class DeliveryLogStore:
                 break
         return found[:STRETCH]
 
-    async def _fit(self, team: str, wanted: Wanted, rows: Sequence[Place]) -> list[bool]:
+    async def _fit(self, team: str, wanted: LogFilter, rows: Sequence[LogPlace]) -> list[bool]:
         """For each of these, whether it is wanted; what is forgotten is not."""
         with store_errors():
             pipe = self._redis.pipeline(transaction=False)
@@ -175,7 +177,7 @@ class DeliveryLogStore:
         return [_fits(team, wanted, *fact) for fact in facts]
 
 
-def _list_of(team: str, wanted: Wanted) -> tuple[str, str, str]:
+def _list_of(team: str, wanted: LogFilter) -> tuple[str, str, str]:
     """The list to look through, and the lowest and highest time in it; who died did so after it was written."""
     low = "-inf" if wanted.from_ms is None else str(wanted.from_ms)
     if wanted.statuses == DEAD:
@@ -186,8 +188,8 @@ def _list_of(team: str, wanted: Wanted) -> tuple[str, str, str]:
 
 def _fits(
     team: str,
-    wanted: Wanted,
-    status: Status | None,
+    wanted: LogFilter,
+    status: DeliveryStatus | None,
     kind: str | None,
     destination: str | None,
     created_ms: str | None,
@@ -226,5 +228,5 @@ def _numbered(record: dict[str, str], name: str, count: str | None) -> list[str]
 
 def _read_replay(text: str) -> Replay:
     at_ms, by, status = text.split(" ")
-    known: Status = "due" if status == "due" else "dead" if status == "dead" else "delivered"
+    known: DeliveryStatus = "due" if status == "due" else "dead" if status == "dead" else "delivered"
     return Replay(int(at_ms), by, known)

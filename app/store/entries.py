@@ -14,10 +14,10 @@ from app.store import keys
 from app.store.client import Client
 
 RESERVE = "reserve"
-Row = tuple[str, Mapping[str, str]]
+LedgerRow = tuple[str, Mapping[str, str]]
 
 
-async def read_entries(redis: Client, pages: Mapping[str, Sequence[Row]]) -> dict[str, list[Entry]]:
+async def read_entries(redis: Client, pages: Mapping[str, Sequence[LedgerRow]]) -> dict[str, list[Entry]]:
     """The entries of some pages of ledgers, by team; what they refer to is read too, in one round trip."""
     known = {(team, entry_id): row for team, page in pages.items() for entry_id, row in page}
     missing = sorted(

@@ -26,7 +26,7 @@ BLOCK_MS = 200  # how late a team that was not watched before is picked up by th
 RETRY_S = 0.5
 BACKLOG = 1000  # events a slow watcher may fall behind before it is sent back to its cursor
 Queue: TypeAlias = asyncio.Queue[Event | Notice | None]
-Row: TypeAlias = tuple[str, Mapping[str, str]]
+EventRow: TypeAlias = tuple[str, Mapping[str, str]]
 
 log = structlog.get_logger()
 
@@ -55,7 +55,7 @@ def _read_event(event_id: str, row: Mapping[str, str], record: Mapping[str, str]
     return Event(event_id, row["type"], int(row["sequence"]), at_ms, job)
 
 
-def in_full(rows: Iterable[Row]) -> list[Row]:
+def in_full(rows: Iterable[EventRow]) -> list[EventRow]:
     """The events of a stream with every word; short ones leave out what is always so, and the time in their id."""
     return [(event_id, row if "at" in row else _long(event_id, row)) for event_id, row in rows]
 
@@ -186,12 +186,12 @@ class EventStore:
                 log.warning("events.store_away")
                 await asyncio.sleep(RETRY_S)
 
-    async def _tell(self, team: str, rows: Sequence[Row]) -> None:
+    async def _tell(self, team: str, rows: Sequence[EventRow]) -> None:
         for event in await self._with_records(team, rows):
             self._hand_out(team, event)
         self._seen[team] = rows[-1][0]
 
-    async def _with_records(self, team: str, rows: Sequence[Row]) -> list[Event | Notice]:
+    async def _with_records(self, team: str, rows: Sequence[EventRow]) -> list[Event | Notice]:
         """The events that these entries tell of, without those whose job is not remembered any more."""
         jobs = list({row["job"] for _, row in rows if "job" in row and "record" not in row})
         with store_errors():

@@ -13,8 +13,8 @@ from app.store.scripts import script
 HOST_STALE_MS = 15_000
 SPARE_BYTES = 2**20  # four of the largest submissions at once, hundreds of usual ones: with less, it counts as full
 AGAIN_BYTES = 2 * SPARE_BYTES  # and with so many no more, so that the answer does not go to and fro
-State = Literal["ok", "full", "loading", "read-only", "without its replicas", "not able to save", "away"]
-WORDS: dict[str, State] = {
+StoreHealth = Literal["ok", "full", "loading", "read-only", "without its replicas", "not able to save", "away"]
+WORDS: dict[str, StoreHealth] = {
     "LOADING": "loading",
     "Redis is loading": "loading",
     "NOREPLICAS": "without its replicas",
@@ -37,7 +37,7 @@ class HealthStore:
         self._redis = redis
         self._full = False
 
-    async def state(self) -> State:
+    async def state(self) -> StoreHealth:
         """Whether it takes jobs; else why not. Never raises.
 
         A submission counts as memory while the server reads it, so one is refused before a small question is.

@@ -5,26 +5,26 @@ from app.store.client import Client
 from app.store.connection import store_errors
 from app.store.scripts import script
 
-RUNG = "rung"
-RUNG_MS = 2000  # a ring that is lost keeps a lane dark for so long; one that comes late is rung twice, harmlessly
+ENQUEUED = "rung"
+ENQUEUED_MS = 2000  # a lost task keeps a lane idle for so long; one that comes late is enqueued twice, harmlessly
 LEASE_MS = 2000
 
 
 class LaneStore:
-    """A lane is dark, rung (a slice is enqueued), or leased to a slice by its token."""
+    """A lane is idle, enqueued, or leased to a slice by its token."""
 
     def __init__(self, redis: Client) -> None:
         self._redis = redis
 
-    async def ring(self, lane: int) -> bool:
+    async def mark_enqueued(self, lane: int) -> bool:
         """True when the lane has no live slice: the caller then enqueues one."""
         with store_errors():
-            return bool(await self._redis.set(keys.lane(lane), RUNG, nx=True, px=RUNG_MS))
+            return bool(await self._redis.set(keys.lane(lane), ENQUEUED, nx=True, px=ENQUEUED_MS))
 
     async def take(self, lane: int, token: str) -> bool:
         """Become the lane's slice; False when another live slice has it."""
         with store_errors():
-            if await self._change(lane, RUNG, token, LEASE_MS):
+            if await self._change(lane, ENQUEUED, token, LEASE_MS):
                 return True
             return bool(await self._redis.set(keys.lane(lane), token, nx=True, px=LEASE_MS))
 
@@ -34,14 +34,14 @@ class LaneStore:
             return await self._change(lane, token, token, LEASE_MS)
 
     async def pass_on(self, lane: int, token: str) -> bool:
-        """Leave the lane `rung` for the next slice; True when the caller is to enqueue it."""
+        """Leave the lane marked as enqueued for the next slice; True when the caller is to enqueue it."""
         with store_errors():
-            return await self._change(lane, token, RUNG, RUNG_MS)
+            return await self._change(lane, token, ENQUEUED, ENQUEUED_MS)
 
     async def leave(self, lane: int, token: str) -> None:
         """Let go of the lane at once, so that another process can take it."""
         with store_errors():
-            await self._change(lane, token, RUNG, 1)
+            await self._change(lane, token, ENQUEUED, 1)
 
     async def _change(self, lane: int, mine: str, following: str, lease_ms: int) -> bool:
         changed = await script("lane").run(

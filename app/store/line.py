@@ -7,7 +7,7 @@ from math import isinf
 
 from app.domain.ids import join_ref, split_ref
 from app.domain.jobs import Job
-from app.domain.line import Place, Share, Standings, TeamWaiting, UserWaiting, position
+from app.domain.line import LinePosition, Standings, TeamLoad, TeamWaiting, UserWaiting, position
 from app.store import keys
 from app.store.client import Client
 from app.store.connection import store_errors
@@ -66,7 +66,7 @@ class LineStore:
         _, standings = await self._standings()
         return position(standings, await self._place(standings, team, user, waiting), micro=micro)
 
-    async def shares(self, teams: Sequence[str]) -> dict[str, Share]:
+    async def shares(self, teams: Sequence[str]) -> dict[str, TeamLoad]:
         """What each of these teams has in line and at fal."""
         with store_errors():
             pipe = self._redis.pipeline(transaction=False)
@@ -78,7 +78,9 @@ class LineStore:
         # A slot without an end is one that was claimed; a grant's ends by itself, and so does a held job's.
         at_fal = Counter(split_ref(ref)[0] for ref, until in slots if isinf(until))
         unknown = Counter(split_ref(ref)[0] for ref in held)
-        return {team: Share(count, at_fal[team], unknown[team]) for team, count in zip(teams, queued, strict=True)}
+        return {
+            team: TeamLoad(count, at_fal[team], unknown[team]) for team, count in zip(teams, queued, strict=True)
+        }
 
     async def held(self) -> tuple[int, tuple[str, int] | None]:
         """How many jobs are held, and the one that has been for longest: its ref, and since when (ms)."""
@@ -89,12 +91,12 @@ class LineStore:
             count, first = await pipe.execute()
         return count, ((first[0][0], int(first[0][1])) if first else None)
 
-    async def _place(self, standings: Standings, team: str, user: str, rank: int) -> Place:
+    async def _place(self, standings: Standings, team: str, user: str, rank: int) -> LinePosition:
         """Where a job stands; who does not wait yet begins as `lua/lib/line.lua` lets newcomers begin."""
         own = standings.get(team)
         mine = own.users.get(user) if own is not None else None
         if own is not None and mine is not None:
-            return Place(team, own.weight, own.mark, user, mine.mark, rank)
+            return LinePosition(team, own.weight, own.mark, user, mine.mark, rank)
         with store_errors():
             pipe = self._redis.pipeline(transaction=False)
             pipe.hmget(keys.MARKS, team, "now:teams", user, f"now:{team}")
@@ -102,8 +104,10 @@ class LineStore:
             marks, weight = await pipe.execute()
         team_mark, served, user_mark, served_there = (float(mark or 0) for mark in marks)
         if own is not None:
-            return Place(team, own.weight, own.mark, user, max(user_mark, served_there), rank)
-        return Place(team, int(weight or 1), max(team_mark, served), user, max(user_mark, served_there), rank)
+            return LinePosition(team, own.weight, own.mark, user, max(user_mark, served_there), rank)
+        return LinePosition(
+            team, int(weight or 1), max(team_mark, served), user, max(user_mark, served_there), rank
+        )
 
     async def _standings(self) -> tuple[int, Standings]:
         if self._known is None or self._known[0] < time.monotonic():

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from app.domain.accounts import Caller
 from app.domain.ids import join_ref
-from app.domain.uploads import Part, Taken, Upload
+from app.domain.uploads import Part, PartOutcome, Upload
 from app.store import keys
 from app.store.client import Client
 from app.store.connection import store_errors
@@ -56,10 +56,10 @@ class UploadStore:
             )
         return _upload(team, dict(zip(flat[::2], flat[1::2], strict=True))) if flat else None
 
-    async def take_part(self, upload: Upload, part: Part, *, limit: int, place: str) -> Taken:
+    async def take_part(self, upload: Upload, part: Part, *, limit: int, place: str) -> PartOutcome:
         """Note a part before it is written in this place; `limit` is what all may have together, in bytes."""
         with store_errors():
-            answer: Taken = await script("take_part").run(
+            answer: PartOutcome = await script("take_part").run(
                 self._redis,
                 keys=_names(upload),
                 args={

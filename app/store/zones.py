@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from app.domain.accounts import Team
 from app.domain.errors import Conflict, FilmgateError
 from app.domain.limits import ADJUSTED_KEPT_MS, Periods, Window, periods
-from app.domain.zones import Amount, Bought, Share, Stretches, looks_back_to, stretched
+from app.domain.zones import Bought, CarriedOver, Stretches, WindowSums, reaches_back_to, stretched
 from app.domain.zones import share as share_of
 from app.store import keys
 from app.store.accounts import AccountStore
@@ -69,7 +69,7 @@ class ZoneStore:
         old, new = periods(now_ms, fields.zone or "UTC"), periods(now_ms, zone)
         stretches = stretched(fields.stretches, old, new, now_ms)
         users = await self._accounts.users(team.id, deleted=True)
-        bought = await self._bought(team.id, since_ms=looks_back_to(stretches, new))
+        bought = await self._bought(team.id, since_ms=reaches_back_to(stretches, new))
         other = [window for window in old if old[window].start_ms != new[window].start_ms]
         writes = [_put_stretches(team.id, stretches)]
         for owner in (team.id, *(user.id for user in users if user.deleted_ms is None)):
@@ -96,12 +96,12 @@ class ZoneStore:
         async for entry in self._ledger.read(team, from_ms=since_ms):
             job = jobs.get(entry.job)
             if entry.type == "reserve":
-                amount = Amount(1, entry.amount, entry.seconds)
+                amount = WindowSums(1, entry.amount, entry.seconds)
                 jobs[entry.job] = Bought(entry.user, entry.admitted_ms, entry.starts.team, amount)
             elif job is not None and entry.type == "settle":
                 job.open, job.amount.usd = False, entry.amount
             elif job is not None and entry.type == "release":
-                job.open, job.amount = False, Amount()
+                job.open, job.amount = False, WindowSums()
             elif job is not None and entry.type == "correction":
                 job.amount.usd += entry.amount
         found: dict[str, list[Bought]] = defaultdict(list)
@@ -127,7 +127,7 @@ def _put_stretches(team: str, stretches: Stretches) -> Command:
     return ("HSET", keys.team(team), FIELD, text)
 
 
-def _put_shares(owner: str, new: Periods, shares: Mapping[Window, Share]) -> Iterable[Command]:
+def _put_shares(owner: str, new: Periods, shares: Mapping[Window, CarriedOver]) -> Iterable[Command]:
     """The writes into the owner's present windows of the new zone."""
     for window, share in shares.items():
         name = keys.period(window, new[window].start_ms, owner)

@@ -8,7 +8,7 @@ from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
-from app.domain.fal_states import IN_QUEUE, OK, Ending, State, app_of, ending, state
+from app.domain.fal_states import IN_QUEUE, OK, Ending, FalState, app_of, ending, state
 from app.domain.jobs import Job
 from app.views.fields import Object, Time
 
@@ -45,7 +45,7 @@ class FalUrls(TypedDict):
 class FalStatus(FalUrls):
     """A request's state; `queue_position` counts from 0, `error` is there once it has failed."""
 
-    status: State
+    status: FalState
     request_id: str
     logs: list[FalLog] | None
     metrics: FalMetrics

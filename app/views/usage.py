@@ -6,7 +6,7 @@ from typing_extensions import TypedDict
 
 from app.domain.money import format_usd
 from app.domain.times import iso
-from app.services.usage import Grouping, Report, Row, Sums
+from app.services.usage import Grouping, Report, Sums, UsageGroup
 from app.views.fields import Time, Usd
 
 
@@ -55,7 +55,7 @@ def sums_view(sums: Sums) -> SumsView:
     }
 
 
-def row_view(row: Row, group_by: Grouping) -> UsageRow:
+def row_view(row: UsageGroup, group_by: Grouping) -> UsageRow:
     """`{"team"?, group, "name"?, "jobs", "video_seconds", "spent_usd", "held_usd"}`."""
     names = {} if row.team is None else {"team": row.team}
     names[group_by.value] = row.group

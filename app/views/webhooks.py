@@ -5,7 +5,7 @@ from typing import NotRequired
 
 from typing_extensions import TypedDict
 
-from app.domain.deliveries import DeliveryAttempt, Health, Listed, Status
+from app.domain.deliveries import DeliveryAttempt, DeliveryStatus, Health, Listed
 from app.domain.endpoints import Endpoint, EndpointStatus, Secret, older_until
 from app.domain.events import Event
 from app.domain.times import iso
@@ -74,7 +74,7 @@ class ReplayView(TypedDict):
 
     at: Time
     by: str
-    replayed_from: Status
+    replayed_from: DeliveryStatus
 
 
 class DeliveryView(TypedDict):
@@ -85,7 +85,7 @@ class DeliveryView(TypedDict):
     job: str | None
     endpoint: str | None
     url: str | None
-    status: Status
+    status: DeliveryStatus
     created_at: Time
     next_attempt_at: Time | None
     dead_at: Time | None

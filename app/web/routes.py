@@ -36,7 +36,7 @@ reference = APIRouter(include_in_schema=False)  # not where FILMGATE_DOCS is 0
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class StaticFile:
     """A file as it is sent: its bytes, their type, and a strong entity tag."""
 
     content: bytes
@@ -44,12 +44,12 @@ class Page:
     etag: str
 
 
-def _read(path: Path) -> Page:
+def _read(path: Path) -> StaticFile:
     content = path.read_bytes()
-    return Page(content, MEDIA_TYPES[path.suffix], f'"{hashlib.sha256(content).hexdigest()[:32]}"')
+    return StaticFile(content, MEDIA_TYPES[path.suffix], f'"{hashlib.sha256(content).hexdigest()[:32]}"')
 
 
-def _read_all(folder: Path) -> dict[str, Page]:
+def _read_all(folder: Path) -> dict[str, StaticFile]:
     """Every file below a folder by its relative path: what is not in here cannot be asked for."""
     paths = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith("."))
     return {path.relative_to(folder).as_posix(): _read(path) for path in paths}
@@ -79,7 +79,7 @@ async def static_file(request: Request, path: str) -> Response:
     return _reply(request, FILES[path], policy=FILE_POLICY)
 
 
-def _reply(request: Request, page: Page, *, policy: str) -> Response:
+def _reply(request: Request, page: StaticFile, *, policy: str) -> Response:
     """The file, or 304 when the visitor has it: kept by browsers, and asked for again each time."""
     headers = {
         "Cache-Control": "no-cache",

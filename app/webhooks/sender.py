@@ -23,7 +23,7 @@ from app.domain.deliveries import (
 from app.egress import EgressPolicy, ForbiddenTarget
 from app.webhooks.transport import AnswerLimit, GuardedTransport, Resolver, TooMuch, guarded_client, resolve
 
-Outcome: TypeAlias = Literal["delivered", "retry", "gone", "refused"]
+AttemptOutcome: TypeAlias = Literal["delivered", "retry", "gone", "refused"]
 
 log = structlog.get_logger()
 
@@ -49,7 +49,7 @@ class Attempt:
     """
 
     status: int | None
-    outcome: Outcome
+    outcome: AttemptOutcome
     duration_ms: int
     answer: str
     error: str | None
@@ -142,7 +142,7 @@ class Sender:
             await limit.hang_up()
 
 
-def _judge(answer: _Answer, error: str | None) -> tuple[Outcome, str | None]:
+def _judge(answer: _Answer, error: str | None) -> tuple[AttemptOutcome, str | None]:
     """The outcome, and the error beside it."""
     status = answer.status
     if status is None:
@@ -150,7 +150,7 @@ def _judge(answer: _Answer, error: str | None) -> tuple[Outcome, str | None]:
     if httpx.codes.is_success(status):
         return "delivered", None
     aborted = answer.headers.get("webhook-delivery", "").strip().lower() == "abort-message"
-    outcome: Outcome = "gone" if aborted or status == httpx.codes.GONE else "retry"
+    outcome: AttemptOutcome = "gone" if aborted or status == httpx.codes.GONE else "retry"
     return outcome, "redirect" if httpx.codes.is_redirect(status) else error
 
 

@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 
 from app.domain.money import parse_usd
 from app.store import keys
-from app.store.lanes import RUNG
+from app.store.lanes import ENQUEUED
 from app.tasks import cancel_and_wait
 from tests.support.site import ENDS, Job, Site
 from tests.support.waiting import wait_until
@@ -263,7 +263,7 @@ async def watched_lane(site: Site) -> AsyncIterator[dict[str, list[float]]]:
             told = words[words.index(keys.lane(0)) + 1 :]
             mine, following = told[told[0] == keys.LANES_SEEN :][:2]
             asked.setdefault(following, at)
-            if mine != RUNG:
+            if mine != ENQUEUED:
                 spans.setdefault(mine, [asked.get(mine, at), at])[1] = at
 
     watching = asyncio.create_task(watch())
@@ -306,7 +306,7 @@ async def _live_slice(redis: Any, other_than: str | None) -> str:
 
     async def token() -> str | None:
         found: str | None = await redis.get(keys.lane(0))
-        return None if found in {None, RUNG, other_than} else found
+        return None if found in {None, ENQUEUED, other_than} else found
 
     found = await wait_until(token, "a slice holds the lane", timeout=60, interval=0.01)
     assert found is not None

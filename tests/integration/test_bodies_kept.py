@@ -9,7 +9,7 @@ import httpx
 import pytest
 from starlette.types import Message
 
-from app.api.incoming import PAYER, Bodies, Incoming, Pace, Room
+from app.api.incoming import PAYER, Bodies, BodyLimit, Incoming, Pace
 from app.domain.errors import TooSlow, Unavailable
 from tests.support.emulator import Emulator
 from tests.support.memory import resident_kb
@@ -137,14 +137,14 @@ async def read(body: Incoming, pieces: int) -> None:
 async def test_a_body_that_keeps_moving_is_read_to_its_end() -> None:
     """However long it takes: ten times the pause and the grace, at more than the least pace."""
     pace = Pace(pause_s=0.5, grace_s=0.1, bytes_per_s=1000)
-    await read(arriving([5000] * 20, 0.05, Bodies(Room()), pace), 20)
+    await read(arriving([5000] * 20, 0.05, Bodies(BodyLimit()), pace), 20)
 
 
 async def test_a_body_slower_than_the_least_pace_is_given_up() -> None:
     """Pieces that come in time and hold next to nothing do not keep a connection."""
     pace = Pace(pause_s=5, grace_s=0.2, bytes_per_s=1000)
     with pytest.raises(TooSlow):
-        await read(arriving([1] * 100, 0.02, Bodies(Room()), pace), 100)
+        await read(arriving([1] * 100, 0.02, Bodies(BodyLimit()), pace), 100)
 
 
 async def test_the_usual_pace_lets_a_slow_line_pass() -> None:
@@ -156,7 +156,7 @@ async def test_the_usual_pace_lets_a_slow_line_pass() -> None:
 
 async def test_room_is_for_each_key_and_for_all() -> None:
     """A key, strangers together and the process have each their bound; what is let go is free again."""
-    bodies = Bodies(Room(of_one=1000, of_nobody=100, of_all=1500))
+    bodies = Bodies(BodyLimit(of_one=1000, of_nobody=100, of_all=1500))
     first, second = (arriving([600, 600], 0, bodies, Pace(), payer=payer) for payer in ("key_1", "key_2"))
     stranger = arriving([101], 0, bodies, Pace(), payer="")
     await read(first, 1)

@@ -9,7 +9,7 @@ from app.domain.jobs import Charge, Status
 from app.store import keys
 from app.store.due import ENQUEUED_HIDDEN_MS
 from app.store.heartbeats import HEARTBEAT_MS
-from app.store.lanes import RUNG
+from app.store.lanes import ENQUEUED
 from app.store.slots import GRANT_MS
 from tests.support.emulator import Emulator
 from tests.support.hand import Hand
@@ -168,9 +168,9 @@ async def test_a_lane_has_one_slice(hand: Hand) -> None:
     assert not await stores.lanes.pass_on(0, other)
     await stores.lanes.leave(0, other)
     assert await stores.lanes.renew(0, mine)
-    assert not await stores.lanes.ring(0)
+    assert not await stores.lanes.mark_enqueued(0)
     assert await stores.lanes.pass_on(0, mine)
-    assert await hand.redis.get(keys.lane(0)) == RUNG
+    assert await hand.redis.get(keys.lane(0)) == ENQUEUED
     assert await stores.lanes.take(0, other)
     assert not await stores.lanes.renew(0, mine)
     assert await stores.lanes.take(1, mine)  # another lane is another matter
@@ -179,13 +179,13 @@ async def test_a_lane_has_one_slice(hand: Hand) -> None:
 async def test_a_lane_without_a_slice_is_rung_once(hand: Hand) -> None:
     """Many supervisors see that it is dark; one enqueues."""
     stores = hand.gateway.stores
-    rung = await asyncio.gather(*(stores.lanes.ring(0) for _ in range(8)))
+    rung = await asyncio.gather(*(stores.lanes.mark_enqueued(0) for _ in range(8)))
     assert sum(rung) == 1
     assert await stores.lanes.take(0, "slice")
     await stores.lanes.leave(0, "slice")
 
     async def free() -> bool:
-        return await stores.lanes.ring(0)
+        return await stores.lanes.mark_enqueued(0)
 
     await wait_until(free, "the lane that was left can be rung", timeout=2)
 

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from app.domain.jobs import Money, Status
 from app.fal.client import FalClient
-from app.fal.protocol import Refused
+from app.fal.protocol import SubmitRefused
 from app.fal.signature import KeysUnavailable, Verifier
 from app.store import keys
 from tests.support.emulator import Emulator
@@ -181,7 +181,7 @@ async def test_a_way_that_is_closed_says_which(store: RedisServer, emulator: Emu
                 fal = stack.gateway.fal
                 outcome = await fal.submit(MODEL, {}, start_timeout=None, marker="m", webhook_url=None)
                 await fal.status(MODEL, "abc-1")
-            assert isinstance(outcome, Refused)
+            assert isinstance(outcome, SubmitRefused)
             assert words in outcome.message
             told = {line["call"]: line["cause"] for line in lines if line["event"] == "fal.no_answer"}
             assert told["submit"] == cause

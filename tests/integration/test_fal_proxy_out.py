@@ -14,8 +14,8 @@ from structlog.testing import capture_logs
 
 from app.domain.jobs import Job, Money, Status
 from app.fal.billing import Bill
-from app.fal.history import Listing
-from app.fal.protocol import Refused
+from app.fal.history import RequestListing
+from app.fal.protocol import SubmitRefused
 from app.fal.signature import Verifier
 from app.gateway import way_to_fal
 from tests.support.admin import administrator
@@ -98,7 +98,7 @@ async def test_every_call_to_fal_goes_through_the_proxy(
         assert await client.upload(b"x", content_type="image/png", file_name="a.png") == f"{FAL}/a.png"
         fal.answers([answer(billing_events=[], has_more=False), answer(items=[], has_more=False)])
         assert isinstance(await client.bill(["abc-1"], start_ms=0, end_ms=1), Bill)
-        assert isinstance(await client.history(MODEL, start_ms=0, end_ms=1), Listing)
+        assert isinstance(await client.history(MODEL, start_ms=0, end_ms=1), RequestListing)
         fal.answers([published(Signer())])
         verifier = Verifier(f"{FAL}/jwks.json", user_id=None, way=way_to_fal(stack.settings))
         body = told("abc-1")
@@ -117,7 +117,7 @@ async def test_a_spared_host_and_this_machine_are_called_directly(
     for spared in (NAME, ".fal.example", "other.example, *.fal.example", "*"):
         async with behind(outside, store, emulator, NO_PROXY=spared) as (stack, _):
             outcome = await stack.gateway.fal.submit(MODEL, {}, start_timeout=None, marker="m", webhook_url=None)
-            assert isinstance(outcome, Refused)
+            assert isinstance(outcome, SubmitRefused)
             assert outcome.cause == "dns"
     local = {f"FILMGATE_FAL_{name}_URL": emulator.url for name in ("QUEUE", "REST", "API")}
     async with behind(outside, store, emulator, **local) as (stack, hand):

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from app.api.well_known import PATHS
 from app.domain.jobs import Charge, Job, Status
-from app.fal.signature import Delivery, NotGenuine
+from app.fal.signature import NotGenuine, VerifiedWebhook
 from app.store import keys
 from app.store.secrets import SecretStore
 from tests.support.emulator import Emulator
@@ -72,7 +72,7 @@ async def published(hand: Hand) -> bytes:
     return reply.content
 
 
-async def verified(hand: Hand, request: Received, **changed: Any) -> Delivery:
+async def verified(hand: Hand, request: Received, **changed: Any) -> VerifiedWebhook:
     """What a verifier of fal's webhooks makes of a request, given our keys in the place of fal's."""
     keys_shown = Reply(200, {"Content-Type": "application/json", "Connection": "close"}, await published(hand))
     headers = {**request.headers, **changed.get("headers", {})}
@@ -108,7 +108,7 @@ async def test_a_verifier_of_fals_takes_it_with_our_keys(hand: Hand, receiver: R
     job = await ended(hand, receiver)
     await deliver_all(hand)
     (request,) = receiver.requests
-    assert await verified(hand, request) == Delivery(job.id, hand.team)
+    assert await verified(hand, request) == VerifiedWebhook(job.id, hand.team)
     later = str(int(request.headers["x-fal-webhook-timestamp"]) + 1)
     for changed in (
         {"body": request.body + b" "},
@@ -142,7 +142,7 @@ async def test_a_refused_input_arrives_as_an_error_with_fals_own_words(hand: Han
     assert (body["request_id"], body["status"], body["error"]) == (job.id, "ERROR", "Invalid status code: 422")
     assert (422, body["payload"]) == await result(hand, job.id)
     assert "Image load error" in json.dumps(body["payload"]["detail"])
-    assert await verified(hand, receiver.requests[0]) == Delivery(job.id, hand.team, failed=True)
+    assert await verified(hand, receiver.requests[0]) == VerifiedWebhook(job.id, hand.team, failed=True)
 
 
 async def test_a_cancelled_job_arrives_as_499(hand: Hand, receiver: Receiver) -> None:

@@ -16,7 +16,7 @@ from app.domain.ids import join_ref
 from app.domain.jobs import Status
 from app.fal.billing import Bill
 from app.fal.errors import NotShown
-from app.fal.history import Listing
+from app.fal.history import RequestListing
 from app.fal.signature import KeysUnavailable, NotGenuine, Verifier
 from app.store import keys
 from app.store.jobs import LAST_MS
@@ -199,7 +199,7 @@ async def test_a_history_and_a_bill_that_are_odd_are_none(stack: Stack, fal: Hos
     for shape in SHAPES["history"].values():
         fal.now["history"] = shape
         found = await stack.gateway.fal.history(KLING, start_ms=0, end_ms=1)
-        assert isinstance(found, Listing | NotShown)
+        assert isinstance(found, RequestListing | NotShown)
     for shape in SHAPES["bill"].values():
         fal.now["bill"] = shape
         bill = await stack.gateway.fal.bill(["a"], start_ms=0, end_ms=1)

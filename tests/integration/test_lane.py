@@ -21,7 +21,7 @@ from rq.serializers import JSONSerializer
 
 from app.domain.jobs import Money, Status
 from app.store import keys
-from app.store.lanes import RUNG
+from app.store.lanes import ENQUEUED
 from tests.support.checks import immortal_keys, ledger_faults, slot_faults
 from tests.support.emulator import Emulator
 from tests.support.hand import Hand
@@ -132,7 +132,7 @@ async def test_a_killed_lane_goes_on_and_is_never_there_twice(live: Live) -> Non
 
     async def token() -> str | None:
         found = await live.hand.redis.get(lane)
-        return found if found != RUNG else None
+        return found if found != ENQUEUED else None
 
     async def kill() -> int | None:
         return await asyncio.to_thread(live.workers.kill_busy, "lanes")
@@ -157,7 +157,7 @@ async def test_a_killed_lane_goes_on_and_is_never_there_twice(live: Live) -> Non
     for _ in range(40):  # over two seconds of a slice of five: one token, or two where a slice ends in them
         tokens.add(await live.hand.redis.get(lane))
         await asyncio.sleep(0.05)
-    assert len(tokens - {RUNG, None}) <= 2
+    assert len(tokens - {ENQUEUED, None}) <= 2
     assert len(live.workers.pids("lanes")) == 2  # one works, one is the spare
     assert await ended(live, await live.hand.admit()) is Status.SUCCEEDED
 

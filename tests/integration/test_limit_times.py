@@ -10,7 +10,7 @@ from app.domain.jobs import Submission
 from app.domain.limits import Owner, Window, periods
 from app.domain.starts import write_starts
 from app.store import keys
-from app.store.admission import AdmissionStore, Admitted, Refused
+from app.store.admission import AdmissionStore, Admitted, OverLimits
 from app.store.clock import ClockEstimate
 from tests.support.hand import DAY_MS
 from tests.support.limits import PRICE, SECONDS, Bounds
@@ -67,7 +67,7 @@ async def test_a_wrong_local_clock_changes_neither_admission_nor_period(
     second = await AdmissionStore(bounds.redis, ClockEstimate(wall), retention_ms=30 * DAY_MS).admit(
         new_job(bounds.stack)
     )
-    assert isinstance(second, Refused)
+    assert isinstance(second, OverLimits)
     assert second.limits[0].resets_ms == periods(now_ms, "UTC")[Window.DAY].end_ms
 
 

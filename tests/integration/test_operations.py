@@ -72,7 +72,9 @@ async def test_the_status_says_who_has_what(admin: Administrator, hand: Hand) ->
         await hand.gateway.stores.heartbeats.beat(f"host:{pid}", role=role)
     await hand.gateway.stores.buying.report("busy")
     await hand.gateway.stores.buying.report("failed", "fal cannot be reached at the moment.")
-    await hand.gateway.stores.alarms.ring("orphan", "a second request", job=held.id, upstream_request_id="r1")
+    await hand.gateway.stores.alarms.raise_alarm(
+        "orphan", "a second request", job=held.id, upstream_request_id="r1"
+    )
     seen = await acted(admin, "GET", "status")
     assert seen["slots"] == {"used": 4, "allowed": 2, "configured": 10}
     assert seen["breaker"]["failures"] == 1

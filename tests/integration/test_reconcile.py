@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from app.domain.jobs import Job, Status
 from app.domain.marker import make_marker
 from app.fal.errors import NotShown
-from app.fal.history import HISTORY_PAGES, Listing
+from app.fal.history import HISTORY_PAGES, RequestListing
 from app.store import keys
 from app.store.jobs import SUBMIT_LEASE_MS
 from tests.support.emulator import Emulator, FalCaller
@@ -329,7 +329,7 @@ async def test_all_pages_are_read_or_none_counts(hand: Hand, historian: Emulator
         await historian.trouble_platform(page_rows=1)
         span = {"start_ms": (job.claimed_ms or 0) - MINUTE_MS, "end_ms": (job.claimed_ms or 0) + MINUTE_MS}
         whole = await hand.gateway.fal.history(model, **span)
-        assert isinstance(whole, Listing)
+        assert isinstance(whole, RequestListing)
         times = [seen.sent_ms for seen in whole.requests]
         assert times == sorted(times)
         assert len(times) == 4

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.services.administration import Account
+from app.services.administration import NewAccount
 from app.services.tokens import TokenRequest
 from app.store import keys
 from app.tasks import cancel_and_wait
@@ -84,27 +84,27 @@ async def use_until_refused(web: httpx.AsyncClient, taken_away: asyncio.Event) -
         accepted = sent
 
 
-async def _revoke(stack: Stack, account: Account) -> None:
+async def _revoke(stack: Stack, account: NewAccount) -> None:
     administration = stack.gateway.administration
     ((record, _),) = await administration.keys(user=account.user.id)
     await administration.revoke_key("test", record.id)
 
 
-async def _rotate(stack: Stack, account: Account) -> None:
+async def _rotate(stack: Stack, account: NewAccount) -> None:
     administration = stack.gateway.administration
     ((record, _),) = await administration.keys(user=account.user.id)
     await administration.rotate_key("test", record.id, overlap_s=0)
 
 
-async def _remove_user(stack: Stack, account: Account) -> None:
+async def _remove_user(stack: Stack, account: NewAccount) -> None:
     await stack.gateway.administration.remove_user("test", account.user.id)
 
 
-async def _remove_team(stack: Stack, account: Account) -> None:
+async def _remove_team(stack: Stack, account: NewAccount) -> None:
     await stack.gateway.administration.remove_team("test", account.team.id)
 
 
-ENDS: dict[str, Callable[[Stack, Account], Awaitable[None]]] = {
+ENDS: dict[str, Callable[[Stack, NewAccount], Awaitable[None]]] = {
     "its key is revoked": _revoke,
     "its key is rotated without overlap": _rotate,
     "its user is deleted": _remove_user,
@@ -113,7 +113,7 @@ ENDS: dict[str, Callable[[Stack, Account], Awaitable[None]]] = {
 
 
 @asynccontextmanager
-async def as_if_ended(stack: Stack, account: Account, job_id: str) -> AsyncIterator[None]:
+async def as_if_ended(stack: Stack, account: NewAccount, job_id: str) -> AsyncIterator[None]:
     """Whoever has live jobs cannot be deleted: inside, the job has no place; then it has again."""
     redis = Hand(stack).redis
     places = [keys.live(account.team.id), keys.live(account.user.id)]

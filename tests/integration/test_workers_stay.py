@@ -119,7 +119,7 @@ async def test_a_lane_whose_doorbell_could_not_be_rung_does_not_stay_dark(stack:
     elsewhere = load_settings({**stack.environment, "FILMGATE_REDIS_URL": f"redis://127.0.0.1:{free_port()}"})
     stores = stack.gateway.stores
     supervisor = Supervisor(elsewhere, stores)  # whose bell is connected to nobody
-    assert await stores.lanes.ring(0)
+    assert await stores.lanes.mark_enqueued(0)
     with pytest.raises(StoreUnavailable):
         await supervisor._enqueue(0)
     assert await stores.redis.execute_command("PTTL", keys.lane(0)) <= 1

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from app.domain.accounts import Scope
-from app.domain.deliveries import ATTEMPT_LEASE_MS, Delivery, Wanted
+from app.domain.deliveries import ATTEMPT_LEASE_MS, Delivery, LogFilter
 from app.store import keys
 from app.store.delivery_log import DEAD, DeliveryLogStore
 from app.store.due import ENQUEUED_HIDDEN_MS
@@ -76,6 +76,6 @@ async def deliveries(
 ) -> list[Delivery]:
     """Up to `count` deliveries of the team or of an endpoint, newest first; `dead`: the dead letters among them."""
     store = DeliveryLogStore(hand.redis, retention_ms=hand.stack.settings.retention_ms)
-    wanted = Wanted(endpoint=endpoint, statuses=DEAD if dead else None)
+    wanted = LogFilter(endpoint=endpoint, statuses=DEAD if dead else None)
     ids, _ = await store.find(hand.team, wanted, after=None, count=count, newest_first=True)
     return [one.delivery for one in await store.read(hand.team, ids)]

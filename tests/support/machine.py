@@ -16,7 +16,7 @@ from app.domain.limits import CALENDAR, GATEWAY, Limit, Owner, Unit, Window
 from app.domain.starts import Starts
 from app.gateway import Gateway
 from app.store import keys
-from app.store.admission import Admitted, Answer, KeyReusedFor, Refused, Repeated
+from app.store.admission import AdmissionOutcome, Admitted, KeyReusedFor, OverLimits, Repeated
 from tests.support.books import Asked, Bill, Books, starts_at
 from tests.support.checks import book_faults, immortals, misplaced_slots
 from tests.support.shaken import CONCURRENCY, Loss, Lost, Shaken
@@ -181,7 +181,7 @@ class Machine(RuleBasedStateMachine):
         asked = Asked(new.team, new.user, new.token, new.quoted_micro, new.seconds)
         known = self.books.repeats.get((new.team, new.token or new.user, new.idempotency_key or ""))
         before = self.seen
-        answer: Answer | Lost = self._act(lambda gateway: gateway.jobs._admission.admit(new), loss)
+        answer: AdmissionOutcome | Lost = self._act(lambda gateway: gateway.jobs._admission.admit(new), loss)
         if answer is Lost.LOST:
             self._adopt(None if known else partial(self._write_down, new, asked))
             self.books.take_rates(asked, self.seen.now_ms, surely=False)
@@ -192,7 +192,7 @@ class Machine(RuleBasedStateMachine):
             assert answer.job_id == known[0]
             assert self.seen.values == before.values, "a repeated submission changes nothing"
         else:
-            assert isinstance(answer, Admitted | Refused)
+            assert isinstance(answer, Admitted | OverLimits)
             self._compare(asked, answer)
             if isinstance(answer, Admitted):
                 self.tally.admitted += 1
@@ -201,7 +201,7 @@ class Machine(RuleBasedStateMachine):
                 self.tally.refused += 1
                 assert self.seen.without(RATES) == before.without(RATES), "a refused submission changes nothing"
 
-    def _compare(self, asked: Asked, answer: Admitted | Refused) -> None:
+    def _compare(self, asked: Asked, answer: Admitted | OverLimits) -> None:
         """What admission told of the limits, and what it decided, with what the books say."""
         admitted = isinstance(answer, Admitted)
         now_ms = answer.job.created_ms if isinstance(answer, Admitted) else answer.limits[0].now_ms

@@ -14,7 +14,7 @@ import aiohttp
 
 from app.domain.limits import Limit
 from app.gateway import Gateway, open_gateway
-from app.services.administration import Account
+from app.services.administration import NewAccount
 from app.settings import load_settings
 from app.store import keys
 from tests.support.emulator import Emulator
@@ -64,17 +64,17 @@ class Racers:
         self._web = web
         self._body = {"input": {"prompt": "a quiet lake", "image_url": image}}
 
-    async def account(self, *, team: Sequence[Limit] = (), user: Sequence[Limit] = ()) -> Account:
+    async def account(self, *, team: Sequence[Limit] = (), user: Sequence[Limit] = ()) -> NewAccount:
         """A fresh team with one user and one key, each with these limits."""
         made = await self.gateway.administration.add_team("test", name="racers", limits=team)
         return await self.member(made.id, user)
 
-    async def member(self, team_id: str, limits: Sequence[Limit] = ()) -> Account:
+    async def member(self, team_id: str, limits: Sequence[Limit] = ()) -> NewAccount:
         """One more user of a team, with a key."""
         administration = self.gateway.administration
         user = await administration.add_user("test", team=team_id, name="racer", limits=limits)
         made = await administration.add_key("test", user=user.id)
-        return Account(await administration.team(team_id), user, made.key)
+        return NewAccount(await administration.team(team_id), user, made.key)
 
     async def submit(self, key: str, lane: int = 0, **headers: str) -> Reply:
         """One submission, to the process that this number falls on; sent again while a busy machine sheds it."""

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from app.domain.accounts import digest
 from app.gateway import Gateway, open_gateway
 from app.main import create_app
-from app.services.administration import Account
+from app.services.administration import NewAccount
 from app.settings import Settings, load_settings
 from tests.support.emulator import Emulator
 from tests.support.redis_server import RedisServer
@@ -53,7 +53,7 @@ class Stack:
     settings: Settings
     environment: dict[str, str]
     gateway: Gateway
-    account: Account
+    account: NewAccount
     api: httpx.AsyncClient
     emulator: Emulator
     redis: RedisServer

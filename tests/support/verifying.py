@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import pytest
 
-from app.fal.signature import Delivery, NotGenuine, Verifier
+from app.fal.signature import NotGenuine, VerifiedWebhook, Verifier
 from tests.support.receiver import Answer, Receiver
 from tests.support.signed import PREFIX, Signer, told
 
@@ -40,7 +40,7 @@ class Door:
 
     async def take(
         self, signer: Signer = FAL, *, body: bytes = BODY, now_s: float = NOW, changed: Changed | None = None
-    ) -> Delivery:
+    ) -> VerifiedWebhook:
         """A delivery of this signer, with some of its headers changed or, by None, left out."""
         headers: dict[str, str | None] = dict(signer.headers(REQUEST, body, at=NOW))
         headers |= {PREFIX + name: value for name, value in (changed or {}).items()}
@@ -61,7 +61,7 @@ async def door(*answers: Answer, user_id: str | None = None) -> AsyncIterator[Do
             await verifier.aclose()
 
 
-async def refused(taken: Awaitable[Delivery]) -> str:
+async def refused(taken: Awaitable[VerifiedWebhook]) -> str:
     """Why the delivery was refused."""
     with pytest.raises(NotGenuine) as caught:
         await taken

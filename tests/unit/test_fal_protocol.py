@@ -12,10 +12,10 @@ from app.domain.fal_addresses import FalHosts
 from app.fal.client import ANSWER_LIMIT, SUBMIT_SECONDS, FalClient
 from app.fal.errors import classify_answer, classify_exception
 from app.fal.protocol import (
-    Accepted,
-    Progress,
-    Refused,
-    Unknown,
+    StatusReport,
+    SubmitAccepted,
+    SubmitRefused,
+    SubmitUnknown,
     app_path,
     read_logs,
     read_progress,
@@ -61,7 +61,7 @@ def test_no_body_breaks_the_readers(body: bytes) -> None:
     """Any bytes are read as an answer of some kind; only a usable id counts as accepted."""
     for status in (200, 202, 400, 401, 429, 500, 503):
         outcome = classify_answer(status, body)
-        assert isinstance(outcome, Accepted) == (status < 300 and read_request_id(body) is not None)
+        assert isinstance(outcome, SubmitAccepted) == (status < 300 and read_request_id(body) is not None)
     progress = read_progress(body)
     assert progress.status in {"IN_QUEUE", "IN_PROGRESS", "COMPLETED", "unclear"}
     assert progress.queue_position is None or isinstance(progress.queue_position, int)
@@ -80,7 +80,7 @@ def test_no_result_breaks_the_reader_of_clips(value: Any) -> None:
 @pytest.mark.parametrize("status", [300, 302, 304, 402, 406, 408, 409, 418, 451, 500, 501, 502, 503, 504, 520, 599])
 def test_a_status_that_proves_nothing_is_unknown(status: int) -> None:
     """Only a known refusal is a refusal; the rest is held."""
-    assert classify_answer(status, b"") == Unknown(f"http_{status}")
+    assert classify_answer(status, b"") == SubmitUnknown(f"http_{status}")
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_a_status_that_proves_nothing_is_unknown(status: int) -> None:
 def test_a_refusal_says_whether_it_may_be_tried_again(status: int, code: str, again: bool, account: bool) -> None:  # noqa: FBT001  a table
     """And whether it is about fal's account instead of the request; fal's own words are not repeated."""
     outcome = classify_answer(status, reply(detail="the key abc:def is wrong"))
-    assert isinstance(outcome, Refused)
+    assert isinstance(outcome, SubmitRefused)
     assert (outcome.code, outcome.again, outcome.account, outcome.status) == (code, again, account, status)
     assert "abc:def" not in outcome.message
 
@@ -107,7 +107,7 @@ def test_a_refusal_says_whether_it_may_be_tried_again(status: int, code: str, ag
 def test_before_the_connection_stood_nothing_was_sent(error: type[httpx.HTTPError]) -> None:
     """Connection refused, no such name, no TLS: the job may be sent again."""
     outcome = classify_exception(error("no"), begun=False)
-    assert isinstance(outcome, Refused)
+    assert isinstance(outcome, SubmitRefused)
     assert (outcome.again, outcome.account) == (True, False)
 
 
@@ -125,7 +125,7 @@ def test_before_the_connection_stood_nothing_was_sent(error: type[httpx.HTTPErro
 )
 def test_after_that_nobody_knows(error: Exception, reason: str) -> None:
     """The reason is a stable word; no text of the exception goes into the job."""
-    assert classify_exception(error, begun=True) == Unknown(reason)
+    assert classify_exception(error, begun=True) == SubmitUnknown(reason)
 
 
 def test_a_submission_ends_before_its_lease() -> None:
@@ -139,7 +139,7 @@ async def test_without_a_key_nothing_is_sent() -> None:
     fal = FalClient(queue_url="http://127.0.0.1:9", rest_url="http://127.0.0.1:9", key=None)
     outcome = await fal.submit("fal-ai/kling-video", {}, start_timeout=None, marker="m", webhook_url=None)
     await fal.close()
-    assert isinstance(outcome, Refused)
+    assert isinstance(outcome, SubmitRefused)
     assert (outcome.code, outcome.account) == ("upstream_unauthorized", True)
 
 
@@ -193,7 +193,7 @@ def test_logs_are_few_short_and_of_known_shape() -> None:
     assert {(len(line["message"]), len(line["timestamp"])) for line in read} == {(500, 40)}
     assert {frozenset(line) for line in read} == {frozenset({"message", "timestamp"})}
     assert read_logs({"message": "x"}) == []
-    assert read_progress(reply(status="IN_QUEUE")) == Progress("IN_QUEUE")
+    assert read_progress(reply(status="IN_QUEUE")) == StatusReport("IN_QUEUE")
 
 
 # --- clips ----------------------------------------------------------------------------------------------------

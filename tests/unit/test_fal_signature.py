@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from app.fal.signature import LEEWAY_S, Delivery
+from app.fal.signature import LEEWAY_S, VerifiedWebhook
 from tests.support.signed import PREFIX, USER, published, told
 from tests.support.verifying import FAL, NOW, REQUEST, VECTOR_KEY, door, refused
 
@@ -28,7 +28,7 @@ async def test_the_documented_vector_is_genuine() -> None:
     """Key, headers and body as written down, to the byte."""
     async with door(published(VECTOR_KEY), user_id="user_test") as at:
         delivery = await at.verifier.verify(VECTOR_HEADERS.items(), VECTOR_BODY, now_s=NOW)
-        assert delivery == Delivery(REQUEST, "user_test")
+        assert delivery == VerifiedWebhook(REQUEST, "user_test")
         assert at.server.requests[0].headers["accept-encoding"] == "identity"  # what is read is what was sent
         assert "authorization" not in at.server.requests[0].headers
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.errors import FilmgateError
-from app.domain.fal_targets import LONGEST, PLACES, Target, read_target
+from app.domain.fal_targets import LONGEST, PLACES, ProxyTarget, read_target
 from tests.support.fal_proxy import OPEN_PROXY
 
 APP = "fal-ai/kling-video"
@@ -61,7 +61,7 @@ PIECES = [
 def test_what_the_clients_ask_for_is_a_route_of_ours(url: str, path: str, query: str) -> None:
     """The path behind our prefix, and the query untouched."""
     expected = url.partition("?")[2] if query == "…" else query
-    assert read_target(url.encode()) == Target(path, expected.encode())
+    assert read_target(url.encode()) == ProxyTarget(path, expected.encode())
 
 
 @pytest.mark.parametrize(("url", "status"), OPEN_PROXY)
@@ -105,6 +105,6 @@ def test_what_is_read_means_the_same_to_every_reader_of_urls(pieces: list[str], 
     split, other = urlsplit(url), httpx.URL(url)
     prefix = PLACES[split.netloc.encode()][0]
     assert (split.scheme, split.netloc, split.path) == (other.scheme, other.netloc.decode(), other.path)
-    assert target == Target(prefix + split.path, split.query.encode())
+    assert target == ProxyTarget(prefix + split.path, split.query.encode())
     assert not {"", ".", ".."} & set(target.path.removesuffix("/").split("/")[1:])
     assert not set("%;\\ ") & set(target.path)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.line import Place, Standings, TeamWaiting, UserWaiting, position
+from app.domain.line import LinePosition, Standings, TeamWaiting, UserWaiting, position
 
 PRICE = 1_400_000
 MARKS = st.integers(0, 12).map(lambda turns: float(turns * 233_333))
@@ -41,10 +41,10 @@ def standing(asked: dict[str, tuple[int, float, dict[str, tuple[float, int]]]]) 
     }
 
 
-def place_in(standings: Standings, team: str, user: str, rank: int) -> Place:
+def place_in(standings: Standings, team: str, user: str, rank: int) -> LinePosition:
     """Where a job of theirs stands."""
     own = standings[team]
-    return Place(team, own.weight, own.mark, user, own.users[user].mark, rank)
+    return LinePosition(team, own.weight, own.mark, user, own.users[user].mark, rank)
 
 
 @given(WAITING.map(standing), st.sampled_from([PRICE, 233_333, 1, 0]))
@@ -59,7 +59,7 @@ def test_a_paused_team_is_not_ahead_of_anybody() -> None:
     """Its jobs are not served before ours, however low its mark is."""
     one = {"user": UserWaiting(0, 5)}
     ours, theirs = TeamWaiting(1, 7.0, one), TeamWaiting(1, 0.0, one)
-    place = Place("team_b", 1, 7.0, "user", 0, 0)
+    place = LinePosition("team_b", 1, 7.0, "user", 0, 0)
     assert position({"team_a": theirs, "team_b": ours}, place, micro=PRICE) == 1
     paused = TeamWaiting(1, 0.0, one, paused=True)
     assert position({"team_a": paused, "team_b": ours}, place, micro=PRICE) == 0
@@ -67,4 +67,4 @@ def test_a_paused_team_is_not_ahead_of_anybody() -> None:
 
 def test_an_empty_line_has_nobody_before_anybody() -> None:
     """The first place is 0."""
-    assert position({}, Place("team", 1, 5.0, "user", 5.0, 0), micro=PRICE) == 0
+    assert position({}, LinePosition("team", 1, 5.0, "user", 5.0, 0), micro=PRICE) == 0

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from app.cli.progress import Progress, WorkersLog, missing
+from app.cli.progress import WaitingFor, WorkersLog, missing
 
 
 def test_a_quick_start_says_nothing_and_a_slow_one_why() -> None:
     """Silent for three seconds, then what it waits for, again every five."""
     times = iter((100.0, 101.0, 102.9, 103.1, 104.0, 108.0, 108.2))  # the first is when it begins
     said: list[str] = []
-    start = Progress(said.append, clock=lambda: next(times))
+    start = WaitingFor(said.append, clock=lambda: next(times))
     for _ in range(6):
         start.waits_for("the store")
     assert said == ["Waiting for the store (3 s) …", "Waiting for the store (8 s) …"]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from app.domain.errors import Unprocessable
-from app.registry.catalog import Entry, entries
+from app.registry.catalog import ModelFile, entries
 from app.registry.schema import InputSchema
 
 SCHEMA = InputSchema(
@@ -120,4 +120,4 @@ def test_a_file_of_another_form_is_refused(changed: dict[str, Any]) -> None:
     """Unknown members, kinds and forms do not start."""
     first = next(iter(entries()))
     with pytest.raises(ValueError, match=next(iter(changed))):
-        Entry.model_validate({**first.model_dump(), **changed})
+        ModelFile.model_validate({**first.model_dump(), **changed})

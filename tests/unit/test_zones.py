@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain.limits import CALENDAR, Periods, Window, periods
-from app.domain.zones import Amount, Bought, Share, Stretches, looks_back_to, share, stretched
+from app.domain.zones import Bought, CarriedOver, Stretches, WindowSums, reaches_back_to, share, stretched
 
 ZONES = sorted(name for name in available_timezones() if name not in {"localtime", "Factory"})
 BEGINS, ENDS = 1_577_836_800, 2_082_758_400  # 2020 and 2036, in seconds
@@ -25,7 +25,7 @@ class Team:
     limited: Window  # the window that has a budget
     jobs: list[Bought] = field(default_factory=list)
     stretches: Stretches = field(default_factory=dict)
-    shares: dict[tuple[Window, int], Share] = field(default_factory=dict)
+    shares: dict[tuple[Window, int], CarriedOver] = field(default_factory=dict)
 
     @property
     def periods(self) -> Periods:
@@ -39,7 +39,7 @@ class Team:
     def look(self, window: Window) -> int:
         """What counts in the present window."""
         start = self.periods[window].start_ms
-        mine = self.shares.get((window, start), Share())
+        mine = self.shares.get((window, start), CarriedOver())
         others: dict[int, int | None] = {other: less.jobs for other, less in mine.without.items()}
         others |= {other: None for other, until in self.stretches.get(window, {}).items() if until > self.now_ms}
         carried = sum(
@@ -52,14 +52,14 @@ class Team:
         if self.look(self.limited) >= BUDGET:
             return False
         starts = {window: period.start_ms for window, period in self.periods.items()}
-        self.jobs.append(Bought(USER, self.now_ms, starts, Amount(1, 1, 1)))
+        self.jobs.append(Bought(USER, self.now_ms, starts, WindowSums(1, 1, 1)))
         return True
 
     def move(self, zone: str) -> None:
         """Another time zone."""
         old, new = self.periods, periods(self.now_ms, zone)
         self.stretches = stretched(self.stretches, old, new, self.now_ms)
-        since = looks_back_to(self.stretches, new)
+        since = reaches_back_to(self.stretches, new)
         read = [job for job in self.jobs if job.admitted_ms >= since]
         for window, period in new.items():
             if old[window].start_ms != period.start_ms:
@@ -74,7 +74,7 @@ class Team:
             job = open_jobs[which % len(open_jobs)]
             job.open = False
             if not spent:
-                job.amount = Amount()
+                job.amount = WindowSums()
 
     def really(self, window: Window) -> int:
         """What was admitted in the real window of the zone that is in force, and still counts."""

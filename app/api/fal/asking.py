@@ -17,7 +17,7 @@ from app.domain.accounts import Caller
 from app.domain.errors import Code, Malformed
 from app.domain.jobs import Job, Priority
 from app.gateway import Gateway
-from app.services.fal_door import FalRequest, Taken
+from app.services.fal_door import FalRequest, FalSubmission
 from app.views.fields import Object
 
 LONGEST_START_S = 604_800
@@ -72,7 +72,7 @@ async def asking(request: Request) -> Asking:
 Asked = Annotated[Asking, Depends(asking)]
 
 
-def answer_headers(job: Job, *, taken: Taken | None = None) -> dict[str, str]:
+def answer_headers(job: Job, *, taken: FalSubmission | None = None) -> dict[str, str]:
     """What every answer about a job says of it, and of the submission: a repeat, and which fields were dropped."""
     found = {REQUEST_ID: job.id, "Cache-Control": "no-store"}
     if taken is not None and taken.submitted.repeated:

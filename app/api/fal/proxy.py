@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.api.fal_dropped import PROXY_QUERY
 from app.api.fal_errors import REQUEST_ID
 from app.domain.errors import Code, FilmgateError, Malformed
-from app.domain.fal_targets import Target, read_target
+from app.domain.fal_targets import ProxyTarget, read_target
 
 PATH = "/fal/proxy"
 METHODS = ["GET", "POST", "PUT"]  # what the client sends
@@ -57,7 +57,7 @@ async def refuse(request: Request) -> Response:
     raise refusal
 
 
-def _target(scope: Scope) -> Target:
+def _target(scope: Scope) -> ProxyTarget:
     """Our own route for the one target of this request."""
     given = [value for name, value in scope["headers"] if name == TARGET]
     if len(given) != 1:

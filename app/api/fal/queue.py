@@ -26,7 +26,7 @@ from app.domain.accounts import Caller
 from app.domain.errors import Conflict, NotFound
 from app.domain.fal_states import ending
 from app.gateway import Gateway
-from app.services.fal_door import Seen
+from app.services.fal_door import RequestState
 from app.views.fal import FalCancelled, FalError, FalStatus, status_view
 from app.views.fields import Object
 
@@ -59,7 +59,7 @@ class Poll:
     logs: bool
     trace_id: str
 
-    async def look(self) -> Seen | None:
+    async def look(self) -> RequestState | None:
         """The job; None where there is none for this caller under this path."""
         try:
             return await self.owner.fal_door.look(self.caller, self.app, self.request_id)
@@ -90,7 +90,7 @@ async def submit(request: Request, asked: Asked) -> Response:
     taken = await door.submit(
         asked.caller, asked.request, door="queue", idempotency_key=asked.key, trace_id=request.scope["trace_id"]
     )
-    seen = Seen(taken.job, taken.submitted.position, taken.job.created_ms)
+    seen = RequestState(taken.job, taken.submitted.position, taken.job.created_ms)
     view = _view(asked.owner.settings.base_url, seen, logs=None)
     headers = {**answer_headers(taken.job, taken=taken), **limit_headers(taken.submitted.limits)}
     reply = fal_reply(view, 200, headers)
@@ -151,7 +151,7 @@ async def cancel(request: Request, app: str, request_id: str, caller: CurrentCal
     return fal_reply({"status": "CANCELLATION_REQUESTED"}, 202, answer_headers(job))
 
 
-def result_of(seen: Seen, trace_id: str, *, headers: dict[str, str] | None = None) -> Response:
+def result_of(seen: RequestState, trace_id: str, *, headers: dict[str, str] | None = None) -> Response:
     """The result as fal answers it; an erased job's is gone."""
     end = ending(seen.job, seen.now_ms)
     told = {**answer_headers(seen.job), **(headers or {})}
@@ -162,16 +162,16 @@ def result_of(seen: Seen, trace_id: str, *, headers: dict[str, str] | None = Non
     return fal_reply(end.body, end.status, {**told, **end.headers})
 
 
-def _view(base_url: str, seen: Seen, *, logs: list[dict[str, Any]] | None) -> FalStatus:
+def _view(base_url: str, seen: RequestState, *, logs: list[dict[str, Any]] | None) -> FalStatus:
     return status_view(seen.job, now_ms=seen.now_ms, position=seen.position, base_url=base_url, logs=logs)
 
 
-def _writer(poll: Poll) -> Callable[[Seen | None], Awaitable[bytes]]:
+def _writer(poll: Poll) -> Callable[[RequestState | None], Awaitable[bytes]]:
     """Writes a frame for each change, with the log lines that are new; a comment when there is long none."""
     clock = asyncio.get_running_loop().time
     said, told, silent_until = "", 0, clock() + PING_S
 
-    async def write(seen: Seen | None) -> bytes:
+    async def write(seen: RequestState | None) -> bytes:
         nonlocal said, told, silent_until
         if seen is not None:
             lines = seen.job.logs[told:]

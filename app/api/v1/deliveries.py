@@ -16,7 +16,7 @@ from app.api.deps import CurrentCaller, OwnJob, TheGateway
 from app.api.strict_body import StrictBody
 from app.api.v1.webhook_bodies import EventType, EventTypes
 from app.domain.accounts import Caller
-from app.domain.deliveries import MAX_REPLAYED_PER_REQUEST, Status, Wanted
+from app.domain.deliveries import MAX_REPLAYED_PER_REQUEST, DeliveryStatus, LogFilter
 from app.domain.errors import Unprocessable
 from app.gateway import Gateway
 from app.services.delivery_log import DeliveryPage
@@ -51,21 +51,23 @@ To = Annotated[Moment | None, Query(alias="to", description="Written before")]
 Events = Annotated[list[EventType] | None, Query(description="Only these types; may be given more than once")]
 EndpointId = Annotated[str | None, Query(max_length=64, description="Only those to this endpoint")]
 Limit = Annotated[int, Query(ge=1, le=100)]
-Cursor = Annotated[str | None, Query(max_length=200)]
+DeliveryCursor = Annotated[str | None, Query(max_length=200)]
 
 
 class ReplayBody(StrictBody):
     """What `POST /v1/deliveries/replay` takes: which deliveries, and how many at most."""
 
     endpoint: str | None = Field(None, max_length=64, description="Only those to this endpoint")
-    status: Status | None = Field(None, description="dead by default; in a range of time, dead and delivered")
+    status: DeliveryStatus | None = Field(
+        None, description="dead by default; in a range of time, dead and delivered"
+    )
     events: EventTypes | None = Field(None, description="Only these types")
     start: Moment | None = Field(None, alias="from", description="Written then or later")
     end: Moment | None = Field(None, alias="to", description="Written before")
     limit: int = Field(MAX_REPLAYED_PER_REQUEST, ge=1, le=MAX_REPLAYED_PER_REQUEST)
     cursor: str | None = Field(None, max_length=200, description="Where an earlier reply says to go on")
 
-    def wanted(self) -> Wanted:
+    def wanted(self) -> LogFilter:
         """The same, in the services' words."""
         return _wanted(
             self.endpoint,
@@ -83,7 +85,7 @@ ReadReplay = Annotated[ReplayBody, Depends(json_body(ReplayBody, optional=True))
 class PageAskedFor:
     """Which deliveries of a list, and where in it."""
 
-    status: Status | None
+    status: DeliveryStatus | None
     events: frozenset[str] | None
     start: int | None
     end: int | None
@@ -92,12 +94,12 @@ class PageAskedFor:
 
 
 async def _page_asked_for(
-    status: Status | None = None,
+    status: DeliveryStatus | None = None,
     event: Events = None,
     start: From = None,
     end: To = None,
     limit: Limit = 50,
-    cursor: Cursor = None,
+    cursor: DeliveryCursor = None,
 ) -> PageAskedFor:
     return PageAskedFor(status, None if event is None else frozenset(event), start, end, limit, cursor)
 
@@ -112,7 +114,7 @@ async def job_deliveries(
     caller: CurrentCaller,
     owner: TheGateway,
     limit: Limit = 50,
-    cursor: Cursor = None,
+    cursor: DeliveryCursor = None,
 ) -> Response:
     """Every delivery of the job with every attempt, newest first; not for a browser token."""
     return _page(request, owner, await owner.delivery_log.of_job(caller, job, limit=limit, cursor=cursor))
@@ -161,14 +163,14 @@ async def replay_deliveries(caller: CurrentCaller, body: ReadReplay, owner: TheG
 
 def _wanted(
     endpoint: str | None,
-    status: Status | None,
+    status: DeliveryStatus | None,
     start: int | None,
     end: int | None,
     events: frozenset[str] | None = None,
-) -> Wanted:
+) -> LogFilter:
     if start is not None and end is not None and start >= end:
         raise Unprocessable("The range of time ends before it begins.")
-    return Wanted(endpoint, None if status is None else frozenset({status}), events, start, end)
+    return LogFilter(endpoint, None if status is None else frozenset({status}), events, start, end)
 
 
 async def _listed(

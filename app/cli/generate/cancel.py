@@ -6,7 +6,7 @@ import sys
 import typer
 
 from app.cli.exits import Failure
-from app.cli.generate.client import Client, Job
+from app.cli.generate.client import ApiClient, JobReply
 from app.cli.generate.events import STOPS
 from app.cli.generate.run import Run, why_no_clip
 
@@ -42,9 +42,9 @@ def _wants_to_cancel() -> bool:
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
-async def _cancel(run: Run, job: Job) -> str:
+async def _cancel(run: Run, job: JobReply) -> str:
     """Ask for the job's end, and wait a moment for the truth about it; what happened, in a sentence."""
-    async with Client(run.access, lambda _: None) as client:
+    async with ApiClient(run.access, lambda _: None) as client:
         await client.cancel(job["id"])
         job = await client.job(job["id"], wait_s=END_WAIT_S)
     match job["status"], job["charged_usd"]:

@@ -19,7 +19,7 @@ from app import __version__
 from app.cli.exits import Failure
 from app.cli.generate.access import Access, origin
 
-Job: TypeAlias = dict[str, Any]  # as GET /v1/jobs/{job_id} shows it
+JobReply: TypeAlias = dict[str, Any]  # as GET /v1/jobs/{job_id} shows it
 Send: TypeAlias = Callable[[], dict[str, Any]]  # what httpx is given for one attempt
 
 CONNECT_S = 10.0
@@ -41,7 +41,7 @@ class Away(Failure):
         self.unsure = unsure
 
 
-class Client:
+class ApiClient:
     """One gateway. `notice` is told, in one sentence, when something is tried again; `None` when it worked."""
 
     def __init__(self, access: Access, notice: Callable[[str | None], None]) -> None:
@@ -68,19 +68,19 @@ class Client:
         """The URL under which fal can read the image; `send` makes the multipart form, anew for each attempt."""
         return str(self._object(await self._call("POST", "/v1/files", send), "url")["url"])
 
-    async def submit(self, body: dict[str, Any], *, idempotency_key: str) -> Job:
+    async def submit(self, body: dict[str, Any], *, idempotency_key: str) -> JobReply:
         """The job; repeated with the same key until there is an answer, which is safe because of the key."""
         content = json.dumps(body).encode()
         headers = {"Idempotency-Key": idempotency_key, "Content-Type": "application/json"}
         reply = await self._call("POST", "/v1/jobs", lambda: {"content": content, "headers": headers})
         return self._job(reply)
 
-    async def job(self, job_id: str, *, wait_s: int = 0) -> Job:
+    async def job(self, job_id: str, *, wait_s: int = 0) -> JobReply:
         """The job now; with `wait_s`, at its end or after so many seconds."""
         headers = {"Prefer": f"wait={wait_s}"} if wait_s else {}
         return self._job(await self._call("GET", f"/v1/jobs/{job_id}", lambda: {"headers": headers}))
 
-    async def glance(self, job_id: str) -> Job | None:
+    async def glance(self, job_id: str) -> JobReply | None:
         """The job now, asked once; None when the gateway is away."""
         try:
             reply = await self._gateway.get(f"/v1/jobs/{job_id}")
@@ -92,7 +92,7 @@ class Client:
         await self._refuse(reply)
         return self._job(reply)
 
-    async def cancel(self, job_id: str) -> Job | None:
+    async def cancel(self, job_id: str) -> JobReply | None:
         """The job after the wish to cancel it; None when it had ended already."""
         reply = await self._call("POST", f"/v1/jobs/{job_id}/cancel", also=HTTPStatus.CONFLICT)
         return None if reply.status_code == HTTPStatus.CONFLICT else self._job(reply)
@@ -169,7 +169,7 @@ class Client:
         hint = f" The key came from {self.access.source}." if reply.status_code == HTTPStatus.UNAUTHORIZED else ""
         raise Failure(_sentence(reply) + hint)
 
-    def _job(self, reply: httpx.Response) -> Job:
+    def _job(self, reply: httpx.Response) -> JobReply:
         return self._object(reply, "id", "status", "error", "quoted_usd", "charged_usd", "created_at")
 
     def _object(self, reply: httpx.Response, *members: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Self
 import httpx
 
 from app.cli.exits import Failure
-from app.cli.generate.client import Away, Client
+from app.cli.generate.client import ApiClient, Away
 from app.cli.generate.screen import Screen
 
 ATTEMPTS = 5
@@ -75,7 +75,7 @@ class PartFile:
         return Failure(f"{self._target} cannot be written: {error.strerror}.")
 
 
-async def save_clip(client: Client, job_id: str, target: Path, *, force: bool, screen: Screen) -> int:
+async def save_clip(client: ApiClient, job_id: str, target: Path, *, force: bool, screen: Screen) -> int:
     """Download a job's clip to `target`; its size in bytes. Tried again from its beginning when it breaks off."""
     screen.doing(f"Downloading {target.name}")
     with PartFile(target) as part:
@@ -95,7 +95,7 @@ async def save_clip(client: Client, job_id: str, target: Path, *, force: bool, s
     raise AssertionError("unreachable")
 
 
-async def _read(client: Client, job_id: str, part: PartFile, screen: Screen) -> int:
+async def _read(client: ApiClient, job_id: str, part: PartFile, screen: Screen) -> int:
     done = 0
     async with client.clip(job_id) as reply:
         kind = reply.headers.get("content-type", "")

@@ -12,7 +12,7 @@ from typing import TypeAlias
 import httpx
 
 from app.cli.exits import Failure
-from app.cli.generate.client import Away, Client, Job
+from app.cli.generate.client import ApiClient, Away, JobReply
 
 STOPS = frozenset({"succeeded", "failed", "canceled", "held"})  # a held job waits for a person
 LOOK_S = 2.0  # places in line and fal's log lines change without an event
@@ -22,8 +22,8 @@ LONGEST_PAUSE_S = 15.0
 GIVE_UP_S = 600.0
 LINE_END = re.compile(rb"\r\n|\n|\r")
 BOM = b"\xef\xbb\xbf"
-Show: TypeAlias = Callable[[Job], None]
-Notice: TypeAlias = Callable[[str | None], None]
+Show: TypeAlias = Callable[[JobReply], None]
+Notify: TypeAlias = Callable[[str | None], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class EventParser:
         return None if empty else event
 
 
-async def follow(client: Client, job: Job, show: Show, notice: Notice) -> Job:
+async def follow(client: ApiClient, job: JobReply, show: Show, notice: Notify) -> JobReply:
     """The job at its end, or held; `show` gets each view of it on the way, `notice` what goes wrong.
 
     1. listen to its events, and look at it between them
@@ -119,7 +119,7 @@ async def follow(client: Client, job: Job, show: Show, notice: Notice) -> Job:
 class _Watch:
     """One job, seen through its events and through looks."""
 
-    def __init__(self, client: Client, job: Job, show: Show, notice: Notice) -> None:
+    def __init__(self, client: ApiClient, job: JobReply, show: Show, notice: Notify) -> None:
         self._client = client
         self._job = job
         self._path = f"/v1/jobs/{job['id']}/events"
@@ -155,7 +155,7 @@ class _Watch:
             if self._job["status"] in LOOKED_AT and self._seen(await self._client.glance(self._job["id"])):
                 return
 
-    def _seen(self, view: Job | None) -> bool:
+    def _seen(self, view: JobReply | None) -> bool:
         """Take a view of the job; True when it has stopped."""
         if view is None:
             return False
@@ -170,7 +170,7 @@ class _Watch:
             raise Failure(f"The gateway has not answered for {minutes:.0f} minutes; job {self._job['id']} goes on.")
 
 
-def _view(event: LiveEvent) -> Job | None:
+def _view(event: LiveEvent) -> JobReply | None:
     """The job in an event's data; None for an event that holds none, such as `reset`."""
     try:
         view = json.loads(event.data)["data"]

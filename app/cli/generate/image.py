@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from app.cli.exits import Failure
-from app.cli.generate.client import Client
+from app.cli.generate.client import ApiClient
 from app.cli.generate.screen import Screen, printable, size
 
 LARGEST_FILE = 30_000_000  # bytes; the gateway refuses more
@@ -28,7 +28,7 @@ def read_image(path: Path) -> bytes:
     return content
 
 
-async def image_field(client: Client, model_id: str | None) -> tuple[str, bool]:
+async def image_field(client: ApiClient, model_id: str | None) -> tuple[str, bool]:
     """The field of the model's input that takes the image, and whether it is a list."""
     if model_id is None:
         return "image_url", False
@@ -61,7 +61,7 @@ class _Counted(io.BytesIO):
         return chunk
 
 
-async def upload(client: Client, path: Path, content: bytes, screen: Screen) -> str:
+async def upload(client: ApiClient, path: Path, content: bytes, screen: Screen) -> str:
     """The URL of the uploaded image."""
     screen.doing(f"Uploading {printable(path.name)}")
     name = f"image{path.suffix.lower() if path.suffix.isascii() else ''}"

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from app.cli.exits import Failure
 from app.cli.generate.access import Access
-from app.cli.generate.client import Away, Client, Job
+from app.cli.generate.client import ApiClient, Away, JobReply
 from app.cli.generate.clip import refuse_target, save_clip
 from app.cli.generate.events import follow
 from app.cli.generate.image import data_uri, image_field, read_image, upload
@@ -22,7 +22,7 @@ LARGEST_EMBEDDED = 5_500_000  # bytes; in base64 it still fits into a job's body
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class GenerateOrder:
     """What the person asked for. `job_id` picks up a job; otherwise the rest makes one.
 
     `image` is a file or an http(s) URL; `out` a file, a folder, or None for a name made from the image's.
@@ -45,13 +45,13 @@ class Wanted:
 class Run:
     """The steps; `job`, `saved`, `submitting` and `idempotency_key` tell how far they came."""
 
-    def __init__(self, access: Access, wanted: Wanted) -> None:
+    def __init__(self, access: Access, wanted: GenerateOrder) -> None:
         self.access = access
         self.wanted = wanted
         self.idempotency_key = wanted.idempotency_key or str(uuid.uuid4())
         self.uploaded: str | None = None
         self.submitting = False
-        self.job: Job | None = None
+        self.job: JobReply | None = None
         self.saved: Path | None = None
 
     async def clip(self) -> None:
@@ -64,7 +64,7 @@ class Run:
         """
         content = self._prepare()
         with Screen() as screen:
-            async with Client(self.access, screen.notice) as client:
+            async with ApiClient(self.access, screen.notice) as client:
                 if self.wanted.job_id is not None:
                     self.job = await client.job(self.wanted.job_id)
                 else:
@@ -94,7 +94,7 @@ class Run:
             )
         return content
 
-    async def _submit(self, client: Client, content: bytes | None, screen: Screen) -> Job:
+    async def _submit(self, client: ApiClient, content: bytes | None, screen: Screen) -> JobReply:
         """Upload the file, then submit. With a key of the person's own, the file goes inside the job.
 
         Each upload gets a URL of its own; an image inside the job makes a repeated command the same request.
@@ -129,14 +129,14 @@ class Run:
             f"{image} --idempotency-key {self.idempotency_key} finds it and pays nothing twice."
         )
 
-    def _shown(self, screen: Screen) -> Callable[[Job], None]:
-        def show(job: Job) -> None:
+    def _shown(self, screen: Screen) -> Callable[[JobReply], None]:
+        def show(job: JobReply) -> None:
             self.job = {**(self.job or {}), **job}
             screen.job(job)
 
         return show
 
-    async def _save(self, client: Client, screen: Screen) -> int:
+    async def _save(self, client: ApiClient, screen: Screen) -> int:
         assert self.job is not None  # noqa: S101  it has succeeded
         target = _target(self.wanted, self.job["id"])
         try:
@@ -148,7 +148,7 @@ class Run:
         return count
 
 
-def why_no_clip(job: Job) -> str:
+def why_no_clip(job: JobReply) -> str:
     """One sentence for a job that did not succeed, with its code."""
     if job["status"] == "held":
         return (
@@ -163,7 +163,7 @@ def why_no_clip(job: Job) -> str:
     return printable(f"Job {job['id']} {word} ({error['code']}): {error['message']}{said} {cost}")
 
 
-def _summary(job: Job, saved: Path | None, count: int) -> str:
+def _summary(job: JobReply, saved: Path | None, count: int) -> str:
     """`photo.mp4 · 5 s clip · 151 kB · $1.40 · took 7 s`."""
     parts = [str(saved)]
     duration = (job.get("input") or {}).get("duration")
@@ -174,7 +174,7 @@ def _summary(job: Job, saved: Path | None, count: int) -> str:
     return " · ".join([*parts, size(count), cost, f"took {clock(took.total_seconds())}"])
 
 
-def _target(wanted: Wanted, job_id: str) -> Path:
+def _target(wanted: GenerateOrder, job_id: str) -> Path:
     """Where the clip goes: the file asked for, or one named after the image, or else after the job."""
     if wanted.out is not None and not os.path.isdir(wanted.out):  # noqa: PTH112  no error for a name that is too long
         return wanted.out

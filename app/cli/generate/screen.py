@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from app.cli.generate.client import Job
+from app.cli.generate.client import JobReply
 
 FRAMES_A_SECOND = 8
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
@@ -85,7 +85,7 @@ class Screen:
         """How many of how many bytes."""
         self._bar = (done, total)
 
-    def job(self, job: Job) -> None:
+    def job(self, job: JobReply) -> None:
         """The job's state, its place in line, why nothing is bought just now, and fal's last word about it."""
         details = []
         if job.get("queue_position") is not None:
