@@ -15,6 +15,7 @@ from fastapi import Depends, Request
 from app.api.incoming import PAYER
 from app.api.middleware import address_of
 from app.api.overload import waits_without_a_place
+from app.api.query import require_known_query
 from app.api.reads import Reads, header, query, reads
 from app.domain.access import require_scope
 from app.domain.accounts import Caller, Scope, well_formed
@@ -136,6 +137,7 @@ async def current_caller(request: Request, owner: TheGateway) -> Caller:
 async def _known_caller(request: Request, owner: Gateway, given: str | None) -> Caller:
     caller = await _authenticated(request, owner, given)
     _require_origin(request, caller)
+    require_known_query(request)
     request.scope[PAYER] = caller.key
     structlog.contextvars.bind_contextvars(team=caller.team, user=caller.user)
     return caller
@@ -160,6 +162,7 @@ async def administrator(request: Request, owner: TheGateway) -> str:
     if not _is_administrator(request, given, owner):
         await _authenticated(request, owner, given)
         raise Forbidden("Only the administrator's key (FILMGATE_ADMIN_KEY) may do this.")
+    require_known_query(request)
     request.scope[PAYER] = ADMINISTRATOR
     structlog.contextvars.bind_contextvars(actor=ADMINISTRATOR)
     return ADMINISTRATOR

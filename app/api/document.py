@@ -18,7 +18,7 @@ from pydantic.json_schema import JsonSchemaMode
 
 from app import __version__
 from app.api.document_examples import BODIES, VALUES
-from app.api.reads import Reads, header, read_by
+from app.api.reads import FAL_DOCUMENT, Reads, header, read_by
 from app.domain.events import EVENT_TYPES
 from app.views.events import BudgetEvent, EndpointEvent, JobEvent
 from app.views.fal import FalError, FalMessage
@@ -26,7 +26,6 @@ from app.views.problems import Problem
 
 Document = dict[str, Any]
 
-FAL_DOCUMENT = "/fal/openapi.json"
 SCHEMAS = "#/components/schemas/"
 SECURITY = {
     "Bearer": {"type": "http", "scheme": "bearer", "description": "A Filmgate key: `fg_live_…`"},

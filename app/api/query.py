@@ -8,8 +8,7 @@ from typing import Any, get_args, get_origin
 
 from fastapi import Request
 
-from app.api.document import FAL_DOCUMENT
-from app.api.reads import read_by, with_dependencies
+from app.api.reads import FAL_DOCUMENT, read_by, with_dependencies
 from app.domain.errors import LONGEST_NAME_SHOWN, Unprocessable, Violation, pointer
 
 SHOWN = 20  # parameters that one refusal names
@@ -18,11 +17,17 @@ _of_endpoint: dict[Any, dict[str, bool]] = {}  # what each route reads, worked o
 
 
 async def known_query(request: Request) -> None:
-    """Unprocessable for a parameter that the route does not declare, and for a second value where it reads one.
+    """For every route: refuse what it does not know; where it asks for a key, that is looked at first.
 
-    For every route, the probes and the pages too: none of them has a reader who is served by a parameter that does
-    nothing, and a load balancer calls the address that it was given.
+    The probes and the pages too: none of them has a reader who is served by a parameter that does nothing, and a
+    load balancer calls the address that it was given.
     """
+    if request.scope["query_string"] and not any(read.key for read in read_by(request.scope["route"].dependant)):
+        require_known_query(request)
+
+
+def require_known_query(request: Request) -> None:
+    """Unprocessable for a parameter that the route does not declare, and for a second value where it reads one."""
     path = request.scope["path"]
     if not request.scope["query_string"] or (path.startswith(LENIENT) and path != FAL_DOCUMENT):
         return

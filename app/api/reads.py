@@ -13,6 +13,8 @@ from pydantic import BaseModel
 Function = TypeVar("Function", bound=Callable[..., Any])
 Parameter = dict[str, Any]
 
+FAL_DOCUMENT = "/fal/openapi.json"  # ours, though it lies where fal's routes are
+
 
 @dataclass(frozen=True, slots=True)
 class Reads:

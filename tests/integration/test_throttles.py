@@ -17,7 +17,7 @@ from app.domain.accounts import KEY_PREFIX, TOKEN_PREFIX, new_key
 from app.domain.errors import OverLimit, Unauthenticated
 from app.services import fal_uploads, tokens
 from app.services.accounts import REMEMBER_S
-from app.services.guesses import ADDRESSES, AT_ONCE, TOGETHER_S, Guesses
+from app.services.guesses import ADDRESSES, AT_ONCE, PACE_S, TOGETHER_S, Guesses
 from app.services.streams import EACH, TOGETHER
 from app.store import keys
 from tests.support.emulator import Emulator
@@ -134,13 +134,13 @@ async def test_bad_keys_of_our_form_are_looked_up_together(stack: Stack) -> None
 
     async with from_address(stack, ADDRESS) as web, Redis.from_url(stack.redis.url) as redis:
         before = (await redis.info("commandstats"))["cmdstat_evalsha"]["calls"]
-        began = time.monotonic()
+        began, found = time.monotonic(), list[int]()
         for _ in range(10):
-            found = await asyncio.gather(*(show(web, unknown()) for _ in range(AT_A_TIME)))
-            assert found.count(429) >= AT_A_TIME - 5, found
+            found += await asyncio.gather(*(show(web, unknown()) for _ in range(AT_A_TIME)))
         looks = (await redis.info("commandstats"))["cmdstat_evalsha"]["calls"] - before
         took = time.monotonic() - began
-        assert looks <= took / TOGETHER_S + 1
+        assert looks <= 1.5 * took / TOGETHER_S + 5, "and each of 400 keys by itself would be 400"
+        assert found.count(429) >= len(found) - took / PACE_S - 1, "as many are let through as come due meanwhile"
         bad = [show(web, unknown()) for _ in range(AT_A_TIME)]
         assert (await asyncio.gather(*bad, show(web, new.key)))[-1] == 200
 

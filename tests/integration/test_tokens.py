@@ -321,7 +321,7 @@ async def test_only_a_token_for_one_job_may_stand_in_an_address(stack: Stack) ->
             assert_problem(await nobody.get(foreign, params={"token": bound["token"]}), 404, "not_found")
         for address in (f"/v1/jobs/{job['id']}", "/v1/jobs", "/v1/me"):
             reply = await nobody.get(address, params={"token": bound["token"]})
-            assert_problem(reply, 422, "unknown_parameter", secret=bound["token"])
+            assert_problem(reply, 401, "unauthenticated", secret=bound["token"])
 
 
 async def test_a_page_follows_a_job_and_shows_its_clip_by_address_alone(stack: Stack, tmp_path: Path) -> None:
