@@ -4,7 +4,7 @@ from app.domain import deliveries as policy
 from app.services.endpoints import TEST_EVENTS_PER_MINUTE
 from tests.support.up import ROOT
 
-WORDS = {1: "one", 2: "two", 4: "four", 8: "eight", 10: "ten"}
+WORDS = dict(enumerate("no one two three four five six seven eight nine ten eleven twelve".split()))
 HOUR_MS = 3_600_000
 
 

@@ -7,7 +7,7 @@ from openapi_spec_validator import validate
 
 from app.api.document import fal_document, native_document
 from app.domain.events import BUDGET_THRESHOLD, EVENT_TYPES
-from app.main import create_app
+from app.main import CORS, create_app
 from app.settings import load_settings
 from app.views.events import EndpointEventType, JobEventType
 from tests.support.document import COMMITTED, drawn, written
@@ -119,3 +119,16 @@ def test_the_server_is_the_public_address() -> None:
     for address in ("https://videos.example.com", "https://example.com/films"):
         base_url = load_settings({"FILMGATE_PUBLIC_URL": address}).base_url
         assert native_document(APP, base_url=base_url)["servers"] == [{"url": address}]
+
+
+def test_a_web_page_may_send_every_header_that_is_read() -> None:
+    """A browser asks first which headers it may send; one that is missing in `CORS` never arrives."""
+    parameters = [
+        parameter
+        for document in (NATIVE, FAL)
+        for _, operation in operations(document)
+        for parameter in operation.get("parameters", ())
+    ]
+    named = {parameter["name"].lower() for parameter in parameters if parameter.get("in") == "header"}
+    assert len(named) > 5
+    assert named - {name.lower() for name in CORS["allow_headers"]} == set()
