@@ -4,7 +4,11 @@ from app.domain import deliveries as policy
 from app.services.endpoints import TEST_EVENTS_PER_MINUTE
 from tests.support.up import ROOT
 
-WORDS = dict(enumerate("no one two three four five six seven eight nine ten eleven twelve".split()))
+WORDS = dict(
+    enumerate(
+        ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+    )
+)
 HOUR_MS = 3_600_000
 
 
