@@ -38,6 +38,8 @@ class Wire:
     It is a client only as far as `Script.run` needs one; redis-py would take ten times the CPU to fill a store.
     """
 
+    replicas = 0  # whose confirmation is waited for
+
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer

@@ -109,6 +109,7 @@ def _finding(found: Violation, url: str) -> dict[str, Any]:
     inner = parts[1:] if parts[:1] == ["input"] else parts  # at this door a job's input is the whole body
     loc: list[Any] = ["body", *(int(part) if part.isdigit() else part for part in inner)]
     loc = [*PLACES[parts[0]]] if parts and parts[0] in PLACES else loc
+    loc = parts if parts[:1] == ["query"] else loc
     shown: dict[str, Any] = {
         "loc": loc,
         "msg": found.message,

@@ -63,6 +63,7 @@ class Doubted:
         """True for a key that the store does not know, or no more."""
         if self._asking is None:
             self._asking = asyncio.create_task(self._ask())
+            self._asking.add_done_callback(_read)
         self._asked[digest] = token
         return digest in await asyncio.shield(self._asking)  # who leaves does not take the others along
 
@@ -70,6 +71,12 @@ class Doubted:
         await asyncio.sleep(TOGETHER_S)
         asked, self._asked, self._asking = self._asked, {}, None
         return set(await self._closed(asked))
+
+
+def _read(task: asyncio.Task[set[str]]) -> None:
+    """Look at the outcome, so that asyncio does not report an error for which nobody waits any more."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _site(address: str) -> str:

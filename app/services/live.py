@@ -6,10 +6,13 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from app.domain.errors import StoreUnavailable
 from app.domain.events import Event, Notice
-from app.store.events import EventStore, Queue, order
+from app.store.events import EventStore, Queue, Stretch, order
 
 PING_S = 10.0
+OUTAGE_S = 5.0  # of the store, that a stream outlives
+AGAIN_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +44,14 @@ async def onward(
     1. read what came after the cursor; with `job`, only what is about it
     2. then listen; after events that the queue had no room for, read again
     3. a ping, whenever nothing was told for so long; its cursor has passed over what is not wanted
+    4. a store that goes away meanwhile, and is back soon, ends nothing; the first reading waits for none
     """
-    behind, quiet_until = True, time.monotonic() + PING_S
+    behind, quiet_until, patience_s = True, time.monotonic() + PING_S, 0.0
     while True:
         if behind:
-            stretch = await events.after(team, cursor, job=job)
+            stretch = await _read(events, team, cursor, job=job, patience_s=patience_s)
             found, cursor, behind = stretch.events, stretch.last_id or cursor, stretch.more
+            patience_s = OUTAGE_S
         else:
             found, behind = await _heard(queue, cursor, quiet_until - time.monotonic())
         for event in found:
@@ -57,6 +62,17 @@ async def onward(
         if time.monotonic() >= quiet_until:
             quiet_until = time.monotonic() + PING_S
             yield Frame(cursor)
+
+
+async def _read(events: EventStore, team: str, cursor: str, *, job: str | None, patience_s: float) -> Stretch:
+    until = time.monotonic() + patience_s
+    while True:
+        try:
+            return await events.after(team, cursor, job=job)
+        except StoreUnavailable:
+            if time.monotonic() >= until:
+                raise
+        await asyncio.sleep(AGAIN_S)
 
 
 async def _heard(queue: Queue, cursor: str, seconds: float) -> tuple[list[Event | Notice], bool]:

@@ -62,6 +62,11 @@ def writes(
     return script
 
 
+async def gone(reader: Reader, _writer: Writer) -> None:
+    """Reads the request and hangs up; who hangs up at once may still break the connecting."""
+    await reader.read(1)
+
+
 def gzip_bomb(megabytes: int) -> bytes:
     """Zeros that take a thousandth of their size."""
     press = zlib.compressobj(9, wbits=31)
@@ -99,7 +104,7 @@ HOSTILE: dict[str, Hostile] = {
     ),
     "no end": Hostile(writes(OK + b"\r\nfine"), 200, "delivered", None, slow=True),
     "no answer": Hostile(writes(b""), None, "retry", "timeout", slow=True),
-    "no answer, and gone": Hostile(writes(b"", ends=True), None, "retry", "protocol"),
+    "no answer, and gone": Hostile(gone, None, "retry", "protocol"),
     "gone in the middle": Hostile(
         writes(OK + b"Content-Length: 9\r\n\r\nx", ends=True), 200, "delivered", None
     ),
