@@ -9,7 +9,7 @@ import aiohttp
 
 from app.domain.accounts import USER_SCOPES, Scope
 from benchmarks.figures import Figure
-from benchmarks.flood import Flood, Report, Seen, Stream, flood
+from benchmarks.flood import REFUSED, Flood, Report, Seen, Stream, flood
 from benchmarks.gateway import Served, serving
 from benchmarks.load import bodies
 from benchmarks.processes import cpu_seconds, say
@@ -39,7 +39,7 @@ async def measure(folder: Path, *, quick: bool, seconds: float | None = None) ->
     async with serving(folder) as served:
         core = _pin(served)
         probes = await _probes(served, length)
-        peak = await _peak(served, core, [probe for probe in probes if probe.name != "cancel"])
+        peak, cpu = await _peak(served, core, [probe for probe in probes if probe.name != "cancel"])
         say(f"overload: {peak:.0f} a second at most; {TIMES * peak:.0f} a second for {length:.0f} s")
         submission = Stream("submit", [_submission(served)], POOL, rate=TIMES * peak)
         before, store = cpu_seconds(served.api.pid), cpu_seconds(served.store.pid)
@@ -52,6 +52,7 @@ async def measure(folder: Path, *, quick: bool, seconds: float | None = None) ->
     say(json.dumps({name: seen.statuses for name, seen in {**flooded.streams, **probed.streams}.items()}))
     return [
         *_flooded(flooded.streams["submit"], peak, length),
+        *_costs(flooded.streams["submit"], cpu, api * length, length),
         *_probed(probed.streams),
         *_machine(core, api, store, flooded, probed),
     ]
@@ -72,20 +73,22 @@ def _keep_to(pid: int, core: int) -> None:
         os.sched_setaffinity(int(thread.name), {core})
 
 
-async def _peak(served: Served, core: int | None, probes: list[Stream]) -> float:
-    """Accepted in one second, while others ask what they ask later, too."""
-    best = 0.0
+async def _peak(served: Served, core: int | None, probes: list[Stream]) -> tuple[float, float]:
+    """Accepted in one second, while others ask what they ask later, too; the API's CPU seconds for one of those."""
+    best = (0.0, 0.0)
     submission = _submission(served)
     rounds = [(CLOSED[0], WARM_UP_S), *((count, PEAK_S) for count in CLOSED)]
     for number, (connections, seconds) in enumerate(rounds):
         submissions = Stream("submit", [submission], connections)
+        before = cpu_seconds(served.api.pid)
         report, _ = await asyncio.gather(
             flood(Flood(_port(served), seconds, [submissions], core)),
             flood(Flood(_port(served), seconds, probes, core)),
         )
         seen = report.streams["submit"]
         say(f"overload: {seen.accepted:.0f} a second over {connections} connections, p99 {seen.served[1]:.0f} ms")
-        best = max(best, seen.accepted) if number else 0.0  # the first warms up
+        cpu = (cpu_seconds(served.api.pid) - before) / (seconds * seen.accepted)
+        best = max(best, (seen.accepted, cpu)) if number else best  # the first warms up
     return best
 
 
@@ -159,6 +162,16 @@ def _flooded(seen: Seen, peak: float, seconds: float) -> list[Figure]:
         Figure(ROW, "without an answer", "", seen.unanswered),
         *_levels("a refusal", seen.refused, seen.refused_sent, "50"),
         *_levels("an accepted submission", seen.served, seen.served_sent, ""),
+    ]
+
+
+def _costs(seen: Seen, accepted_s: float, api_s: float, seconds: float) -> list[Figure]:
+    """CPU of the API; of a refusal what is left of it, if one that is accepted costs what it did at the peak."""
+    refused = sum(seen.statuses.get(status, 0) for status in REFUSED)
+    rest = api_s - accepted_s * seen.accepted * seconds
+    return [
+        Figure(ROW, "CPU of the API for one accepted, at the peak", "us", 1e6 * accepted_s),
+        Figure(ROW, "CPU of the API for one refusal, what is left", "us", 1e6 * rest / max(1, refused)),
     ]
 
 

@@ -226,7 +226,7 @@ class Connection(HttpToolsProtocol):
         if self._busy or self._unkept or not self._in_head or self.flow.write_paused or self._is_over():
             return False
         gate: Gate | None = self.app_state.get(GATE)
-        return gate is not None and gate.is_full
+        return gate is not None and gate.is_busy
 
     def _refuses(self, asked: Plain) -> bool:
         answer = self.app_state[GATE].refusal(asked.method, asked.path)

@@ -9,10 +9,11 @@ import json
 import random
 import re
 import time
-from collections import Counter, deque
+from collections import deque
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
+from itertools import cycle
 
 import structlog
 from starlette.requests import Request
@@ -29,7 +30,7 @@ GATE = "gate"  # of the state that the server shares with the application
 RawReply = tuple[int, list[tuple[bytes, bytes]], bytes]
 PACE_S = 0.004  # between two turns, until it has been seen
 SHARE = 16  # turns over which the pace is averaged
-RETRY_S = (1, 2, 3)  # seconds, one of these at random, so that not all come back at once
+RETRY_S = (1, 2, 3)  # seconds, one of these in turn, so that not all come back at once
 SAY_S = 1.0  # between two lines in the log about it
 
 FIRST_PATHS = re.compile(
@@ -110,6 +111,7 @@ class _Room:
     pace: float = PACE_S
     turned: float = 0.0
     coming: int = 0
+    refused: int = 0  # since the last line in the log
 
     def is_full(self, waiting: int) -> bool:
         """Nobody more may wait where so many do."""
@@ -221,7 +223,7 @@ class Gate:
         self._bounds = bounds
         places = {Kind.FIRST: bounds.first, Kind.READ: bounds.read, Kind.WRITE: bounds.write}
         self._rooms = {kind: _Room(count, bounds) for kind, count in places.items()}
-        self._refused: Counter[Kind] = Counter()
+        self._retry = cycle(RETRY_S)
         self._said = 0.0
         self._words: dict[tuple[bool, int], Refusal] = {}
 
@@ -257,9 +259,10 @@ class Gate:
     def refusal(self, method: bytes, path: bytes) -> tuple[int, bytes] | None:
         """For the server, before it begins anything for a plain request: `Words.text`, if it is refused now."""
         kind, fal = _known(method, path)
-        if kind is None or not self._rooms[kind].refuses:
+        room = self._rooms[kind] if kind is not None else None
+        if room is None or not room.refuses:
             return None
-        return self._words_for(self._refused_now(kind), fal=fal).text(path)
+        return self._words_for(self._refused_now(room), fal=fal).text(path)
 
     def expect(self, method: str, path: str) -> None:
         """From the server, when it has just made a task for a request, which is here as soon as that begins."""
@@ -270,9 +273,12 @@ class Gate:
             asyncio.get_running_loop().call_soon(room.arrived)
 
     @property
-    def is_full(self) -> bool:
-        """Somebody would be refused now."""
-        return any([room.refuses for room in self._rooms.values()])  # noqa: C419  half the time of a generator
+    def is_busy(self) -> bool:
+        """So many wait that somebody may be refused now."""
+        for room in self._rooms.values():  # noqa: SIM110  a third of the time of a generator
+            if len(room.line) + room.coming >= self._bounds.burst:
+                return True
+        return False
 
     def leave(self, kind: Kind) -> None:
         """One place is free; whoever may go on does."""
@@ -301,7 +307,7 @@ class Gate:
         room = self._rooms[kind]
         if room.line or not self._has_place(kind):
             if room.is_full(len(room.line)) and not again:  # those still coming are behind this one
-                raise self._overloaded(kind)
+                raise self._overloaded(room)
             await self._stand(room, kind, again=again)
         else:
             room.running += 1
@@ -321,7 +327,7 @@ class Gate:
             elif place in room.line:
                 room.line.remove(place)
             if isinstance(error, TimeoutError):
-                raise self._overloaded(kind) from None
+                raise self._overloaded(room) from None
             raise
 
     def _has_place(self, kind: Kind) -> bool:
@@ -346,17 +352,19 @@ class Gate:
                 room.running += 1
                 place.set_result(None)
 
-    def _overloaded(self, kind: Kind) -> Overloaded:
-        return Overloaded(retry_after=self._refused_now(kind))
+    def _overloaded(self, room: _Room) -> Overloaded:
+        return Overloaded(retry_after=self._refused_now(room))
 
-    def _refused_now(self, kind: Kind) -> int:
+    def _refused_now(self, room: _Room) -> int:
         """A refusal is counted; seconds until the next attempt. The log has one line a second, whatever comes."""
-        self._refused[kind] += 1
+        room.refused += 1
         if time.monotonic() >= self._said + SAY_S:
             self._said = time.monotonic()
-            log.warning("overload.refused", **{str(each): count for each, count in self._refused.items()})
-            self._refused.clear()
-        return random.choice(RETRY_S)  # noqa: S311  no secret
+            rooms = {str(kind): each for kind, each in self._rooms.items() if each.refused}
+            log.warning("overload.refused", **{kind: each.refused for kind, each in rooms.items()})
+            for each in rooms.values():
+                each.refused = 0
+        return next(self._retry)
 
     def _words_for(self, retry_after: int, *, fal: bool) -> Refusal:
         """Made once: thousands of these leave in a second."""

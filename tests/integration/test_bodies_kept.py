@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -172,3 +173,21 @@ async def test_room_is_for_each_key_and_for_all() -> None:
     first.let_go()
     second.let_go()
     await read(arriving([900], 0, bodies, Pace(), payer="key_3"), 1)
+
+
+async def test_a_request_that_is_done_leaves_nothing_to_the_collector(stack: Stack) -> None:
+    """Accepted, refused or read: with Python's collector off, its body's account is gone with it."""
+
+    def left() -> int:
+        return sum(isinstance(found, Incoming) for found in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        for body in [stack.body(), {"unknown": "member"}]:
+            await stack.api.post("/v1/jobs", json=body)
+            assert left() == 0
+        await stack.api.get("/v1/jobs")
+        assert left() == 0
+    finally:
+        gc.enable()
