@@ -74,7 +74,7 @@ class Entrance:
         finally:
             if incoming is not None:
                 incoming.let_go()
-                del scope[INCOMING]  # else each holds the other, until Python's collector comes
+                scope.pop(INCOMING, None)  # else each holds the other, until Python's collector comes
             if scope["path"] not in QUIET:
                 log.info(
                     "request",
