@@ -26,7 +26,7 @@ ALWAYS_NEW = "x-filmgate-new"
 FORBIDDEN, NOT_FOUND, TOO_MANY, UNPROCESSABLE = 403, 404, 429, 422
 SHORT_WAIT_S = 60
 SENTENCES = 3  # of the findings, in `message`
-UNREAD = {Code.REQUEST_TIMEOUT, Code.PAYLOAD_TOO_LARGE}
+UNREAD = {Code.REQUEST_TIMEOUT, Code.PAYLOAD_TOO_LARGE}  # after these, the rest of the body is not read
 PLACES = {"webhook_url": ("query", "fal_webhook"), "start_deadline": ("header", "x-fal-request-timeout")}
 # Of an image, or of a whole request: our code and fal's word for it.
 TYPES = {

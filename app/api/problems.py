@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Scope
 
-from app.api.fal_errors import fal_error, speaks_fal
+from app.api.fal_errors import UNREAD, fal_error, speaks_fal
 from app.api.limit_headers import limit_headers
 from app.api.replies import NO_HEAD
 from app.domain.errors import Code, FilmgateError, Malformed, StoreUnavailable, Unprocessable, Violation
@@ -24,7 +24,6 @@ from app.views.problems import problem_view
 
 MEDIA_TYPE = "application/problem+json"
 LONGEST_PATH = 256  # characters of a path that are repeated
-UNREAD = {Code.REQUEST_TIMEOUT, Code.PAYLOAD_TOO_LARGE}  # after these, the rest of the body is not read
 
 log = structlog.get_logger()
 

@@ -36,6 +36,13 @@ def require_key(caller: Caller) -> None:
         raise Forbidden("A browser token may not do this; use a key.")
 
 
+def require_team_sight(caller: Caller) -> None:
+    """Forbidden unless the caller may see what is the team's: its webhook endpoints and their deliveries."""
+    require_key(caller)
+    if not caller.sees_team:
+        require_scope(caller, Scope.TEAM_READ)
+
+
 def require_control(caller: Caller, job: Job) -> None:
     """Forbidden unless the caller may act on a job that it sees: its own, or the team's with the team's rights."""
     require_scope(caller, Scope.JOBS_WRITE)

@@ -8,6 +8,7 @@ from app.domain.errors import Code, Conflict
 from app.domain.events import END_EVENTS
 
 EndpointStatus = Literal["active", "paused", "disabled"]
+NO_ENDPOINT = "There is no webhook endpoint with this id."
 USUAL_EVENTS = ("job.held", *sorted(END_EVENTS))  # what an endpoint hears that does not say what it wants
 MAX_ENDPOINTS_PER_TEAM = 50  # of one team
 MAX_SIGNING_SECRETS = 3  # that sign at the same time

@@ -3,11 +3,11 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from app.domain.access import require_control, require_key, require_scope, sees
+from app.domain.access import require_control, require_key, require_scope, require_team_sight, sees
 from app.domain.accounts import Caller, Scope
 from app.domain.cursors import read_cursor, write_cursor
 from app.domain.deliveries import BULK_REPLAYS_PER_MINUTE, REPLAYS_PER_MINUTE, Listed, LogFilter
-from app.domain.endpoints import Endpoint
+from app.domain.endpoints import NO_ENDPOINT, Endpoint
 from app.domain.errors import Code, Conflict, NotFound, OverLimit
 from app.domain.events import Event
 from app.domain.jobs import Job
@@ -16,7 +16,6 @@ from app.store.delivery_log import DeliveryLogStore
 from app.store.endpoints import EndpointStore
 
 NO_DELIVERY = "There is no delivery with this id."
-NO_ENDPOINT = "There is no webhook endpoint with this id."
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,7 @@ class DeliveryLog:
 
     async def page(self, caller: Caller, wanted: LogFilter, *, limit: int, cursor: str | None) -> DeliveryPage:
         """The team's deliveries, or those to one endpoint, newest first."""
-        _require_sight(caller)
+        require_team_sight(caller)
         if wanted.endpoint is not None and await self._endpoints.get(caller.team, wanted.endpoint) is None:
             raise NotFound(NO_ENDPOINT)
         after = None if cursor is None else read_cursor(cursor, kind="msg")
@@ -114,7 +113,7 @@ class DeliveryLog:
             Conflict: nothing goes to that endpoint just now.
             OverLimit: too many such requests in a minute.
         """
-        _require_sight(caller)
+        require_team_sight(caller)
         endpoints = {endpoint.id: endpoint for endpoint in await self._endpoints.of_team(caller.team)}
         if wanted.endpoint is not None and wanted.endpoint not in endpoints:
             raise NotFound(NO_ENDPOINT)
@@ -167,12 +166,6 @@ def _as_seen(caller: Caller, listed: Listed) -> Listed:
     bare = tuple(replace(attempt, answer="", url=None) for attempt in delivery.attempts)
     earlier = tuple(replace(attempt, answer="", url=None) for attempt in listed.earlier)
     return replace(listed, delivery=replace(delivery, url="", attempts=bare), earlier=earlier)
-
-
-def _require_sight(caller: Caller) -> None:
-    require_key(caller)
-    if not caller.sees_team:
-        require_scope(caller, Scope.TEAM_READ)
 
 
 def _require_active(endpoint: Endpoint | None) -> None:

@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from app.domain.access import require_key, require_scope
+from app.domain.access import require_key, require_scope, require_team_sight
 from app.domain.accounts import NO_TEAM, Caller, Scope, Team
 from app.domain.deliveries import Health
-from app.domain.endpoints import USUAL_EVENTS, Endpoint, Secret, rotated
+from app.domain.endpoints import NO_ENDPOINT, USUAL_EVENTS, Endpoint, Secret, rotated
 from app.domain.errors import Code, Conflict, NotFound
 from app.domain.events import ENDPOINT_DISABLED
 from app.domain.ids import new_id, split_ref
@@ -26,7 +26,6 @@ from app.webhooks.signing import new_secret, public_text
 
 TEST_EVENTS_PER_MINUTE = 10  # test events of a team
 TRIES = 10  # times somebody else may have changed the endpoint in between
-NO_ENDPOINT = "There is no webhook endpoint with this id."
 
 T = TypeVar("T")
 
@@ -95,7 +94,7 @@ class Endpoints:
 
     async def every(self, caller: Caller) -> list[Endpoint]:
         """The team's endpoints, the oldest first."""
-        _require_sight(caller)
+        require_team_sight(caller)
         return await self._endpoints.of_team(caller.team)
 
     async def health(self, endpoints: Sequence[Endpoint]) -> list[Health]:
@@ -104,7 +103,7 @@ class Endpoints:
 
     async def get(self, caller: Caller, endpoint_id: str) -> Endpoint:
         """One of the team's endpoints."""
-        _require_sight(caller)
+        require_team_sight(caller)
         return (await self._found(caller.team, endpoint_id)).endpoint
 
     async def change(
@@ -172,7 +171,7 @@ class Endpoints:
 
     async def control(self, caller: Caller, endpoint_id: str) -> Endpoint:
         """The endpoint, for who may act on it; the team's others see it and are refused."""
-        _require_sight(caller)
+        require_team_sight(caller)
         found = await self._found(caller.team, endpoint_id)
         require_scope(caller, Scope.TEAM_ADMIN)
         return found.endpoint
@@ -256,12 +255,6 @@ async def _persistent(attempt: Callable[[], Awaitable[T]]) -> T:
         except Moved:
             continue
     raise Conflict("The endpoint is changed by many at once; send it again.")
-
-
-def _require_sight(caller: Caller) -> None:
-    require_key(caller)
-    if not caller.sees_team:
-        require_scope(caller, Scope.TEAM_READ)
 
 
 def _require_admin(caller: Caller) -> None:

@@ -8,6 +8,7 @@ from app.domain.audit import AuditLine, chain
 from app.domain.errors import Unavailable
 from app.store import keys
 from app.store.client import Client
+from app.store.clock import milliseconds
 from app.store.commands import Command, Require
 from app.store.connection import store_errors
 from app.store.replicas import unconfirmed
@@ -46,7 +47,7 @@ class AuditStore:
             following = int(number or 0) + 1
             line = {
                 "number": following,
-                "at_ms": int(seconds) * 1000 + int(micro) // 1000,
+                "at_ms": milliseconds(seconds, micro),
                 "actor": actor,
                 "action": action,
                 "target": target,

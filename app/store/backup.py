@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from app.domain.errors import Unavailable
 from app.store import keys
 from app.store.client import Client
+from app.store.clock import milliseconds
 from app.store.connection import store_errors
 
 LOOK_S = 0.1
@@ -59,7 +60,7 @@ class BackupStore:
             version=tuple(int(part) for part in str(version).split(".")),
             store_id=store_id or "",
             claims=int(claims or 0),
-            at_ms=int(seconds) * 1000 + int(micro) // 1000,
+            at_ms=milliseconds(seconds, micro),
         )
 
     @asynccontextmanager

@@ -8,6 +8,7 @@ from app.domain.buying import ALL, Buying, SubmitOutcome
 from app.store import keys
 from app.store.audit import AuditStore
 from app.store.client import Client
+from app.store.clock import milliseconds
 from app.store.commands import Command, team_exists
 from app.store.connection import store_errors
 from app.store.jobs import LAST_MS
@@ -69,7 +70,7 @@ class BuyingStore:
             pipe.time()
             breaker, pauses, held, used, hosts, seen, (seconds, micro) = await pipe.execute()
         most = int(hosts.get("all", self._concurrency))
-        now_ms = int(seconds) * 1000 + int(micro) // 1000
+        now_ms = milliseconds(seconds, micro)
         until = breaker.get("until_ms")
         is_open = until == "inf" or (until is not None and int(until) > now_ms)
         return Buying(

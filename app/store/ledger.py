@@ -15,6 +15,7 @@ from app.domain.starts import write_starts
 from app.store import keys
 from app.store.audit import AuditStore
 from app.store.client import Client
+from app.store.clock import milliseconds
 from app.store.commands import Command, Require, flat, team_exists
 from app.store.connection import store_errors
 from app.store.entries import read_entries
@@ -112,7 +113,7 @@ class LedgerStore:
                 for pattern in (keys.period("*", "*", "*"), keys.total("tok_*"))
                 async for name in self._redis.scan_iter(match=pattern, count=PAGE)
             }
-        return int(seconds) * 1000 + int(micro) // 1000, names
+        return milliseconds(seconds, micro), names
 
     async def owners(self) -> tuple[set[str], dict[str, str]]:
         """Every team, and every user with its team; deleted ones too."""
@@ -151,7 +152,7 @@ class LedgerStore:
             found = iter(rest)
             tails = await read_entries(self._redis, {team: next(found) for team in after})  # entries never change
         return Snapshot(
-            now_ms=int(seconds) * 1000 + int(micro) // 1000,
+            now_ms=milliseconds(seconds, micro),
             teams=frozenset(teams),
             tails=tails,
             hashes={name: next(found) for name in hashes},

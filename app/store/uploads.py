@@ -7,6 +7,7 @@ from app.domain.ids import join_ref
 from app.domain.uploads import Part, PartOutcome, Upload
 from app.store import keys
 from app.store.client import Client
+from app.store.clock import milliseconds
 from app.store.connection import store_errors
 from app.store.outstanding import OutstandingStore
 from app.store.scripts import script
@@ -36,7 +37,7 @@ class UploadStore:
             pipe.pexpire(name, lifetime_ms)
             pipe.time()
             *_, (seconds, micros) = await pipe.execute()
-        return int(seconds) * 1000 + int(micros) // 1000 + lifetime_ms
+        return milliseconds(seconds, micros) + lifetime_ms
 
     async def find(self, team: str, upload_id: str) -> tuple[Upload | None, int]:
         """The upload, or None, and the store's time (ms)."""
@@ -45,7 +46,7 @@ class UploadStore:
             pipe.hgetall(keys.upload(team, upload_id))
             pipe.time()
             row, (seconds, micros) = await pipe.execute()
-        return _upload(team, row) if row else None, int(seconds) * 1000 + int(micros) // 1000
+        return _upload(team, row) if row else None, milliseconds(seconds, micros)
 
     async def seen(self, team: str, upload_id: str, mark: tuple[str, str] | None) -> Upload | None:
         """The upload if this field of it has this value; None where it has not, as where there is none."""
