@@ -7,7 +7,7 @@ import structlog
 
 from app import __version__
 from app.settings import Settings, SettingsError, required_url, unknown_setting
-from app.store.arrival import StoreRefused, wait_for_store
+from app.store.readiness import StoreRefused, wait_for_store
 from app.store.setting_names import SettingNames
 
 log = structlog.get_logger()

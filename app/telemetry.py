@@ -12,7 +12,7 @@ import structlog
 SECRET = re.compile(
     r"fg_(?:live|tok|up)_[0-9A-Za-z_.]+|whsec_[A-Za-z0-9+/=]+|(?<=[Kk]ey )[^\s\"']{8,}"
     r"|(?<=[?&]token=)[^&\s\"']+|(?<=[?&]signature=)[^&\s\"']+|(?<=://)[^\s/@\"']+(?=@)"  # also user:password@
-    r"|team_[0-9a-f]{32}\.[a-z]{2,10}_[0-9a-f]{32}\.[0-9]{1,15}\.[0-9a-f]{32}"  # a pass, see app/domain/passes.py
+    r"|team_[0-9a-f]{32}\.[a-z]{2,10}_[0-9a-f]{32}\.[0-9]{1,15}\.[0-9a-f]{32}"  # domain/upload_tokens.py
     r"|(?<=job_[0-9a-f]{32}[./][0-9a-f]{32}[./])[0-9a-f]{32}|data:[a-z]+/[a-z+.-]+;base64,[A-Za-z0-9+/=]+"
 )
 

@@ -148,7 +148,9 @@ class Filler:
         moved = nonce is not None
         moved &= await self._jobs.adopt(job, nonce=nonce or "", upstream_request_id=request_id, poll_ms=1000)
         moved &= await self._jobs.complete_upstream(job, upstream_status="COMPLETED", logs=LOGS)
-        read = await self._jobs.get_seen(join_ref(job.team, job.id), None)  # as the step that reads the result does
+        read = await self._jobs.get_visible(
+            join_ref(job.team, job.id), None
+        )  # as the step that reads the result does
         job = read or job
         if number % FAILED_OF == FAILED_OF - 1:
             error = JobError("upstream_error", "fal could not make the clip.", retryable=True)

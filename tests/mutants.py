@@ -125,7 +125,7 @@ MUTATIONS = (
     Mutation(
         "half a character made whole",
         "app/domain/foreign_json.py",
-        "                return whole_text(value)",
+        "                return replace_half_surrogates(value)",
         "                return value",
         ("tests/integration/test_odd_answers.py::test_half_a_character_in_a_log_line_costs_itself",),
     ),
@@ -153,7 +153,7 @@ MUTATIONS = (
     Mutation(
         "fal's words are erased",
         "app/store/jobs.py",
-        "job.error.without_words()",
+        "job.error.without_upstream_text()",
         "job.error",
         ("tests/integration/test_odd_answers.py::test_what_is_erased_is_erased_in_errors_too",),
     ),

@@ -56,7 +56,7 @@ async def _finalize(gateway: Gateway, ref: str) -> None:
     if result is None or _says_nothing(result) or _may_change(result, job):
         outage = result is None or _says_nothing(result)  # no fault of the job's, however long it lasts
         misses = job.misses + (0 if outage else 1)
-        await gateway.stores.jobs.note(
+        await gateway.stores.jobs.update(
             job, (Status.FINALIZING,), due_step="finalize", delay_ms=TRY_AGAIN_MS, misses=misses
         )
         return

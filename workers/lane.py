@@ -63,7 +63,7 @@ async def run_lane(runtime: Runtime, number: int) -> None:
         raise
     if runtime.stopping:
         await stores.lanes.leave(number, token)
-    elif await stores.lanes.pass_on(number, token):
+    elif await stores.lanes.hand_over(number, token):
         crash_point("lane.left")
         try:
             await runtime.task_queue.enqueue_lane(number)

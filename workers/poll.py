@@ -49,7 +49,7 @@ async def poll(gateway: Gateway, job: Job, now_ms: int) -> int | None:
         return None
     changed = _changes(job, progress)
     if changed:
-        await gateway.stores.jobs.note(job, (Status.RUNNING,), **changed)
+        await gateway.stores.jobs.update(job, (Status.RUNNING,), **changed)
     age_polls = max(0, (now_ms - (job.submitted_ms or now_ms)) // SLOWEST_MS)
     return interval_ms(gateway.settings.poll_interval, age_polls)
 
@@ -66,7 +66,7 @@ async def _cancel_if_due(gateway: Gateway, job: Job, now_ms: int) -> None:
     sent_lately = job.cancel_sent_ms is not None and now_ms - job.cancel_sent_ms < CANCEL_AGAIN_MS
     if wanted and not sent_lately and await gateway.fal.cancel(job.model, job.upstream_request_id or ""):
         crash_point("cancel.sent")
-        await gateway.stores.jobs.note(job, (Status.RUNNING,), cancel_sent_ms=NOW)
+        await gateway.stores.jobs.update(job, (Status.RUNNING,), cancel_sent_ms=NOW)
         log.info("job.cancel_sent", job=job.id)
 
 

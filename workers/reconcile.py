@@ -165,7 +165,7 @@ async def _is_absent(gateway: Gateway, job: Job, listing: RequestListing, now_ms
         return False
     if not await _shows_another(gateway, listing, claimed_ms):
         return False
-    return _apart(await gateway.stores.jobs.note_absence(job, now_ms)) >= EMPTY_LISTINGS
+    return _apart(await gateway.stores.jobs.record_absence(job, now_ms)) >= EMPTY_LISTINGS
 
 
 async def _shows_another(gateway: Gateway, listing: RequestListing, claimed_ms: int) -> bool:

@@ -75,6 +75,6 @@ async def _listed(gateway: Gateway, stop: Epoch) -> list[tuple[Marker, str]] | N
 
 async def _suspects(gateway: Gateway, stop: Epoch) -> list[str]:
     """The jobs in line that were admitted before the stop began."""
-    jobs = await gateway.stores.jobs.get_many(await gateway.epoch.in_line())
+    jobs = await gateway.stores.jobs.get_many(await gateway.epoch.may_be_queued())
     since_ms = stop.since_ms or 0
     return [ref_of(job) for job in jobs if job and job.status is Status.QUEUED and job.created_ms <= since_ms]

@@ -163,7 +163,7 @@ class Supervisor:
     async def _agree_on_concurrency(self) -> None:
         """One number of jobs at fal for all hosts: the least that one of them was given."""
         own = self._settings.upstream_concurrency
-        agreed = await self._stores.health.agree(worker_name(os.getpid()), own)
+        agreed = await self._stores.health.agree_concurrency(worker_name(os.getpid()), own)
         differs = agreed.number != own
         if differs and not self._differs:
             log.warning(

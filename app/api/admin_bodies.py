@@ -18,7 +18,16 @@ from pydantic import (
 from app.api.strict_body import StrictBody
 from app.domain.accounts import Scope
 from app.domain.addresses import read_origin
-from app.domain.limits import HIGHEST, HIGHEST_COUNT, Limit, Unit, Window, known_zone, shown, unique
+from app.domain.limits import (
+    HIGHEST,
+    HIGHEST_COUNT,
+    Limit,
+    Unit,
+    Window,
+    format_amount,
+    require_distinct,
+    require_zone,
+)
 from app.domain.money import parse_usd
 
 DAY_S = 86_400
@@ -78,7 +87,7 @@ USD_SCHEMA = {"anyOf": [{"type": "string", "pattern": r"^-?[0-9]{1,10}(\.[0-9]{1
 Name = Annotated[str, AfterValidator(_one_line(100)), WithJsonSchema({"type": "string", "maxLength": 100})]
 Reason = Annotated[str, AfterValidator(_one_line(500)), WithJsonSchema({"type": "string", "maxLength": 500})]
 Id = Annotated[str, Field(min_length=1, max_length=LONGEST_ID)]
-Zone = Annotated[str, Field(max_length=LONGEST_ID), AfterValidator(known_zone)]
+Zone = Annotated[str, Field(max_length=LONGEST_ID), AfterValidator(require_zone)]
 Weight = Annotated[int, Field(ge=1, le=100)]
 SignedUsd = Annotated[int, BeforeValidator(_dollars), AfterValidator(_not_zero), WithJsonSchema(USD_SCHEMA)]
 Usd = Annotated[int, BeforeValidator(_dollars), AfterValidator(_not_negative), WithJsonSchema(USD_SCHEMA)]
@@ -111,7 +120,7 @@ class LimitBody(StrictBody):
             return _not_negative(_dollars(value))
         highest = HIGHEST.get(unit, HIGHEST_COUNT)
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= highest:
-            raise ValueError(f"An amount of {unit} is a whole number between 0 and {shown(unit, highest)}")
+            raise ValueError(f"An amount of {unit} is a whole number between 0 and {format_amount(unit, highest)}")
         return value
 
     @model_validator(mode="after")
@@ -125,7 +134,7 @@ class LimitBody(StrictBody):
 
 
 def _one_of_each(bodies: list[LimitBody]) -> list[LimitBody]:
-    unique(body.limit() for body in bodies)
+    require_distinct(body.limit() for body in bodies)
     return bodies
 
 

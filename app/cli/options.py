@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from app.cli.parse import SPEC_HELP, argument, parse_id, parse_limit, parse_name, parse_reason
-from app.domain.limits import Limit, unique
+from app.domain.limits import Limit, require_distinct
 
 MOST_ROWS = 1000
 
@@ -34,6 +34,6 @@ Rows = Annotated[int, typer.Option("--limit", min=1, max=MOST_ROWS, help="The ne
 def one_of_each(limits: Sequence[Limit] | None) -> tuple[Limit, ...]:
     """The limits as they were given; wrong usage when two of them count the same unit in the same window."""
     try:
-        return unique(limits or ())
+        return require_distinct(limits or ())
     except ValueError as error:
         raise typer.BadParameter(f"{error}.", param_hint="SPEC") from None

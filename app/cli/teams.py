@@ -11,7 +11,7 @@ from app.cli.parse import actor, argument
 from app.cli.store_url import with_gateway
 from app.cli.tables import AsJson, print_view, print_views
 from app.domain.accounts import Team
-from app.domain.limits import known_zone
+from app.domain.limits import require_zone
 from app.gateway import Gateway
 from app.views.accounts import TeamView, team_view
 
@@ -34,7 +34,7 @@ Zone = Annotated[
     str | None,
     typer.Option(
         "--time-zone",
-        parser=argument(known_zone),
+        parser=argument(require_zone),
         metavar="ZONE",
         help="Where its days and months begin, such as Europe/Berlin.",
     ),

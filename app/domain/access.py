@@ -5,7 +5,7 @@ from app.domain.errors import Code, Forbidden
 from app.domain.jobs import Job
 
 
-def mark_of_own(caller: Caller) -> tuple[str, str] | None:
+def visibility_filter(caller: Caller) -> tuple[str, str] | None:
     """The field of a job, and its value, by which the caller may know of it; None for the whole team's."""
     if caller.token is not None:
         return ("token", caller.token) if caller.job is None else ("id", caller.job)
@@ -14,7 +14,7 @@ def mark_of_own(caller: Caller) -> tuple[str, str] | None:
 
 def sees(caller: Caller, job: Job) -> bool:
     """True when the caller may know of this job, which is of the caller's team."""
-    mark = mark_of_own(caller)
+    mark = visibility_filter(caller)
     return mark is None or getattr(job, mark[0]) == mark[1]
 
 

@@ -175,7 +175,7 @@ def is_token(key: str) -> bool:
     return key.startswith(TOKEN_PREFIX)
 
 
-def shown_as(key: str) -> str:
+def mask_key(key: str) -> str:
     """What may be shown of a key: its prefix and its last four characters."""
     return f"{key[:12]}…{key[-4:]}"
 

@@ -147,7 +147,7 @@ class Replay:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class LoggedDelivery:
     """A delivery with its past.
 
     `earlier` are the attempts before the last replay; `next_ms` is when it is tried next, None when it is not.

@@ -58,14 +58,14 @@ class FalHosts:
     origins: frozenset[Origin] = frozenset()
 
     @classmethod
-    def known(cls, *, queue_url: str, rest_url: str, more: Iterable[str] = ()) -> Self:
+    def of_settings(cls, *, queue_url: str, rest_url: str, more: Iterable[str] = ()) -> Self:
         """The media hosts of fal, its storage API, what the operator adds; all of the emulator, if fal is one."""
         found = (origin_of(f"{url}/") for url in (queue_url, rest_url))
         queue, rest = (origin if origin is not None else ("", "", 0) for origin in found)
         origins = {rest} | ({queue} if is_loopback(queue[1].strip("[]")) else set())
         return cls((MEDIA_DOMAIN, *more), frozenset(origins))
 
-    def name(self, url: Any) -> bool:
+    def include(self, url: Any) -> bool:
         """True when the URL is in one of these places."""
         origin = origin_of(url)
         if origin is None:

@@ -30,7 +30,7 @@ REFUSALS_SHOWN = frozenset({400, 413, 415, 422})
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class TerminalResponse:
     """How a request has ended at fal's door: the result's status and body; `error` is None for a success."""
 
     status: int
@@ -56,7 +56,7 @@ def belongs(job: Job, app: str) -> bool:
     return app in {app_of(job.model), job.model}
 
 
-def ending(job: Job, now_ms: int) -> Ending | None:
+def terminal_response(job: Job, now_ms: int) -> TerminalResponse | None:
     """How the job has ended at fal's door by the store's time `now_ms`; None while it has not.
 
     1. its caller cancelled it: at once and for good, whatever becomes of it (/v1 tells the truth)
@@ -68,7 +68,7 @@ def ending(job: Job, now_ms: int) -> Ending | None:
     if job.status is Status.HELD:
         return _held(job, now_ms)
     if job.status is Status.SUCCEEDED:
-        return Ending(OK, job.output or {})
+        return TerminalResponse(OK, job.output or {})
     if job.status is Status.FAILED:
         return _of_error(job.error or JobError("internal_error", "The request failed."))
     return None
@@ -76,33 +76,33 @@ def ending(job: Job, now_ms: int) -> Ending | None:
 
 def state(job: Job, now_ms: int) -> FalState:
     """The one of fal's three states."""
-    if ending(job, now_ms) is not None:
+    if terminal_response(job, now_ms) is not None:
         return COMPLETED
     return IN_QUEUE if job.status in WAITING else IN_PROGRESS
 
 
-def _held(job: Job, now_ms: int) -> Ending | None:
+def _held(job: Job, now_ms: int) -> TerminalResponse | None:
     """A held job's end at fal's door: at the earlier of its two deadlines."""
     if job.start_deadline_ms is not None and job.start_deadline_ms < job.deadline_ms:
         return _not_started() if now_ms >= job.start_deadline_ms else None
     return _failed(TIMED_OUT, "Request timed out", "request_timeout") if now_ms >= job.deadline_ms else None
 
 
-def _not_started() -> Ending:
+def _not_started() -> TerminalResponse:
     """The time that the caller gave for the start has passed; the clients do not ask again."""
     return _failed(TIMED_OUT, "Request timed out before it started", "request_timeout", user_timeout=True)
 
 
 def _failed(
     status: int, text: str, error_type: str | None, *, detail: Any = None, user_timeout: bool = False
-) -> Ending:
+) -> TerminalResponse:
     body: dict[str, Any] = {"detail": detail or text, "message": text}
     if error_type is not None:
         body["error_type"] = error_type
-    return Ending(status, body, error=text, error_type=error_type, user_timeout=user_timeout)
+    return TerminalResponse(status, body, error=text, error_type=error_type, user_timeout=user_timeout)
 
 
-def _of_error(error: JobError) -> Ending:
+def _of_error(error: JobError) -> TerminalResponse:
     """A job's own error: fal's answer where it is about the request, else the fitting one of fal's errors."""
     upstream = error.upstream or {}
     match error.code:
@@ -126,7 +126,7 @@ def _of_error(error: JobError) -> Ending:
             return _failed(SERVER_ERROR, error.message, "internal_error")
 
 
-def _as_fal_said(error: JobError, upstream: dict[str, Any], *, default: int) -> Ending:
+def _as_fal_said(error: JobError, upstream: dict[str, Any], *, default: int) -> TerminalResponse:
     """Fal's own status, detail and type; the list of a model's findings where we kept it."""
     status = upstream.get("status")
     if not isinstance(status, int) or status < BAD_REQUEST or status in SENT_AGAIN:

@@ -35,7 +35,7 @@ def no_number(_: str) -> None:
     """What NaN, Infinity and -Infinity become."""
 
 
-def whole_text(text: str) -> str:
+def replace_half_surrogates(text: str) -> str:
     """The text without half surrogate pairs, which no encoding can write."""
     if text.isascii():
         return text
@@ -62,13 +62,13 @@ class _Reader:
             raise ValueError("too many values")
         match value:
             case str():
-                return whole_text(value)
+                return replace_half_surrogates(value)
             case float():
                 return value if isfinite(value) else None
             case dict() | list() if depth == 0:
                 raise ValueError("nested too deeply")
             case dict():
-                return {whole_text(name): self.harmless(one, depth - 1) for name, one in value.items()}
+                return {replace_half_surrogates(name): self.harmless(one, depth - 1) for name, one in value.items()}
             case list():
                 return [self.harmless(one, depth - 1) for one in value]
             case _:

@@ -81,7 +81,7 @@ class JobError:
     retryable: bool = False
     upstream: dict[str, Any] | None = None
 
-    def without_words(self) -> "JobError":
+    def without_upstream_text(self) -> "JobError":
         """The same without what fal wrote; its status and its type stay."""
         kept = {name: value for name, value in (self.upstream or {}).items() if name in {"status", "error_type"}}
         return replace(self, upstream=None if self.upstream is None else kept)

@@ -103,7 +103,7 @@ class Limit:
         highest = HIGHEST.get(self.unit, HIGHEST_COUNT)
         for amount in (self.amount, self.raised_to):
             if amount is not None and not 0 <= amount <= highest:
-                raise ValueError(f"An amount of {self.unit} is between 0 and {shown(self.unit, highest)}")
+                raise ValueError(f"An amount of {self.unit} is between 0 and {format_amount(self.unit, highest)}")
 
     @property
     def name(self) -> str:
@@ -115,7 +115,7 @@ class Limit:
         """The limit as the audit log has it."""
 
         def amount(value: int) -> str | int:
-            return shown(self.unit, value) if self.unit is Unit.USD else value
+            return format_amount(self.unit, value) if self.unit is Unit.USD else value
 
         found: dict[str, str | int | None] = {
             "unit": self.unit.value,
@@ -156,10 +156,12 @@ class LimitState:
         each = f" a {self.window}" if self.window in CALENDAR else f" in {self.window}"
         each = " at the same time" if self.window is Window.CONCURRENT else each
         each = " in line" if self.window is Window.QUEUED else each
-        parts = [f"the limit of {whose} is {shown(self.unit, self.amount)} {UNIT_WORDS[self.unit]}{each}".strip()]
+        parts = [
+            f"the limit of {whose} is {format_amount(self.unit, self.amount)} {UNIT_WORDS[self.unit]}{each}".strip()
+        ]
         if self.unit is not Unit.SUBMITS:
-            parts.append(f"used {shown(self.unit, self.used)}, held {shown(self.unit, self.held)}")
-            parts.append(f"left {shown(self.unit, self.left)}, needed {shown(self.unit, need)}")
+            parts.append(f"used {format_amount(self.unit, self.used)}, held {format_amount(self.unit, self.held)}")
+            parts.append(f"left {format_amount(self.unit, self.left)}, needed {format_amount(self.unit, need)}")
         if self.resets_ms is not None:
             again = "room for the next" if self.unit is Unit.SUBMITS else "it begins anew"
             parts.append(f"{again} at {datetime.fromtimestamp(self.resets_ms / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}")
@@ -177,12 +179,12 @@ UNIT_WORDS = {
 }
 
 
-def shown(unit: Unit, amount: int) -> str:
+def format_amount(unit: Unit, amount: int) -> str:
     """An amount as people write it: dollars as a decimal string, the rest as a whole number."""
     return format_usd(amount) if unit is Unit.USD else str(amount)
 
 
-def unique(limits: Iterable[Limit]) -> tuple[Limit, ...]:
+def require_distinct(limits: Iterable[Limit]) -> tuple[Limit, ...]:
     """The limits; ValueError when two of them count the same unit in the same window."""
     found: dict[str, Limit] = {}
     for limit in limits:
@@ -240,7 +242,7 @@ def _midnight(day: date, place: ZoneInfo) -> int:
     return int(datetime(day.year, day.month, day.day, tzinfo=place).timestamp() * 1000)
 
 
-def known_zone(name: str) -> str:
+def require_zone(name: str) -> str:
     """The name of a time zone such as `Europe/Berlin`; ValueError when there is none of this name."""
     sentence = "There is no time zone of this name; use one such as Europe/Berlin or UTC"
     if name in {"localtime", "posixrules", "Factory"}:  # the machine's own, and two that are no place

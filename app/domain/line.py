@@ -8,7 +8,7 @@ from dataclasses import dataclass
 class UserWaiting:
     """A user's jobs in line; the lowest mark of a team is served next, and a turn moves it by dollars."""
 
-    mark: float
+    virtual_time: float
     jobs: int
 
 
@@ -17,7 +17,7 @@ class TeamWaiting:
     """A team's users in line; the lowest mark of all is served next, and a turn moves it by dollars over weight."""
 
     weight: int
-    mark: float
+    virtual_time: float
     users: Mapping[str, UserWaiting]
     paused: bool = False
 
@@ -27,7 +27,7 @@ class TeamWaiting:
         return sum(user.jobs for user in self.users.values())
 
 
-Standings = Mapping[str, TeamWaiting]
+QueueState = Mapping[str, TeamWaiting]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,9 @@ class LinePosition:
 
     team: str
     weight: int
-    team_mark: float
+    team_time: float
     user: str
-    user_mark: float
+    user_time: float
     rank: int
 
 
@@ -51,25 +51,25 @@ class TeamLoad:
     held: int
 
 
-def position(standings: Standings, place: LinePosition, *, micro: int) -> int:
+def position(queue: QueueState, place: LinePosition, *, micro: int) -> int:
     """How many jobs will be served before this one, if nothing new comes and all cost the same (micro-dollars).
 
     Exact then: `lua/grant.lua` serves the lowest mark, and of equal ones the name that sorts first, so the job's
     turn has a mark of its own, and of each other line as many jobs go first as have a lower one. Where prices
     differ, a team or user with dearer jobs gets fewer turns before this one, and one with cheaper jobs more.
     """
-    own = standings.get(place.team)
-    mark = place.user_mark + place.rank * micro
+    own = queue.get(place.team)
+    mark = place.user_time + place.rank * micro
     ours = place.rank
     for name, user in own.users.items() if own is not None else ():
         if name != place.user:
-            ours += _turns_before((mark, place.user), (user.mark, name), step=micro, jobs=user.jobs)
-    mark = place.team_mark + ours * round(micro / place.weight)
+            ours += _turns_before((mark, place.user), (user.virtual_time, name), step=micro, jobs=user.jobs)
+    mark = place.team_time + ours * round(micro / place.weight)
     ahead = ours
-    for name, team in standings.items():
+    for name, team in queue.items():
         if name != place.team and not team.paused:
             step = round(micro / team.weight)
-            ahead += _turns_before((mark, place.team), (team.mark, name), step=step, jobs=team.jobs)
+            ahead += _turns_before((mark, place.team), (team.virtual_time, name), step=step, jobs=team.jobs)
     return ahead
 
 

@@ -78,7 +78,7 @@ class FalClient:
         way: WayOut | None = None,
     ) -> None:
         self.queue_url = queue_url
-        self.hosts = FalHosts.known(queue_url=queue_url, rest_url=rest_url, more=media_hosts)
+        self.hosts = FalHosts.of_settings(queue_url=queue_url, rest_url=rest_url, more=media_hosts)
         self._rest_url = rest_url
         self._api_url = api_url
         self._admin_key = admin_key
@@ -228,7 +228,7 @@ class FalClient:
     def _ours(self, place: dict[str, Any], name: str) -> str:
         """An address in an answer of fal's storage; UpstreamUnavailable when it is not a place of fal's."""
         url = place.get(name)
-        if not self.hosts.name(url):
+        if not self.hosts.include(url):
             origin = origin_of(url)
             log.error("fal.odd_address", member=name, host=None if origin is None else origin[1])
             raise UpstreamUnavailable("fal's storage names an address that is not fal's; the file was not sent.")

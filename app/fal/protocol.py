@@ -158,7 +158,7 @@ def read_video(body: Any, *, hosts: FalHosts) -> dict[str, Any] | None:
     it has not the form it should have; a long name is cut.
     """
     video = body.get("video") if isinstance(body, dict) else None
-    if not isinstance(video, dict) or not hosts.name(video.get("url")):
+    if not isinstance(video, dict) or not hosts.include(video.get("url")):
         return None
     found: dict[str, Any] = {"url": video["url"]}
     media_type, name, size = (video.get(member) for member in ("content_type", "file_name", "file_size"))

@@ -102,7 +102,7 @@ class Accounts:
         team, user = await self._accounts.names(caller.team, caller.user)
         if team is None or user is None:
             raise NotFound("The key's team or user is gone.")
-        limits = await self._limits.standing(caller)
+        limits = await self._limits.states(caller)
         sums = await self._ledger.balance(caller.team)
         return Self(caller, team, user, limits, sums.reserved, sums.spent)
 
@@ -130,7 +130,7 @@ class Accounts:
             return
         self._noted[key_id] = time.monotonic() + NOTE_USED_S
         with suppress(StoreUnavailable):
-            await self._accounts.note_used(key_id, found.now_ms)
+            await self._accounts.record_use(key_id, found.now_ms)
 
 
 def _caller(key_digest: str, found: Credential) -> Caller:

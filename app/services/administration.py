@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from app.domain.accounts import USER_SCOPES, Key, Scope, Team, User, digest, new_key, shown_as
+from app.domain.accounts import USER_SCOPES, Key, Scope, Team, User, digest, mask_key, new_key
 from app.domain.errors import Code, Conflict, NotFound
 from app.domain.ids import new_id
 from app.domain.limits import Limit
@@ -13,7 +13,7 @@ from app.registry.catalog import Catalog
 from app.store.accounts import AccountStore
 from app.store.administration import AdministrationStore, changed
 from app.store.clock import StoreClock
-from app.store.zones import Turned
+from app.store.zones import CalendarChanged
 from app.webhooks.signing import new_secret
 
 TURNS = 5  # times a window may turn while a change of time zone is made ready
@@ -87,7 +87,7 @@ class Administration:
         changes: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
         for _ in range(TURNS):
             team = await self.team(team_id)
-            with suppress(Turned):
+            with suppress(CalendarChanged):
                 await self._acts.change_team(actor, team, changes)
                 return replace(team, **changes)
         raise changed()
@@ -166,7 +166,7 @@ class Administration:
             user=user,
             name=name,
             scopes=scopes,
-            shown_as=shown_as(key),
+            shown_as=mask_key(key),
             created_ms=now_ms,
             models=None if models is None else tuple(models),
             origins=None if origins is None else tuple(origins),
@@ -184,7 +184,7 @@ class Administration:
         if old.replaced_by is not None:
             raise Conflict(f"The key was rotated already; {old.replaced_by} took its place.", code=Code.KEY_ENDED)
         key = new_key()
-        record = replace(old, id=new_id("key"), shown_as=shown_as(key), created_ms=now_ms)
+        record = replace(old, id=new_id("key"), shown_as=mask_key(key), created_ms=now_ms)
         until = min(now_ms + overlap_s * 1000, old.expires_ms or 2**53)
         new = (digest(key), record)
         await self._acts.rotate_key(actor, (old_digest, old), new, old_ends_ms=until)

@@ -41,7 +41,7 @@ class Adoption:
         for _ in range(MAX_TRIES):
             done = False
             if job.upstream_request_id == request_id:
-                await self._jobs.note(job, (Status.RUNNING,), due_step="poll", delay_ms=0)
+                await self._jobs.update(job, (Status.RUNNING,), due_step="poll", delay_ms=0)
                 return True
             if job.status is Status.QUEUED:
                 done = await self._jobs.adopt_forgotten(job, nonce=nonce, upstream_request_id=request_id)
@@ -78,7 +78,7 @@ class Adoption:
 
     async def alarm_if_shared(self, job: Job, request_id: str) -> None:
         """Two jobs with one request of fal's: one of them shows the other's clip, and both are charged for it."""
-        other = await self._jobs.takes_request(job, request_id)
+        other = await self._jobs.claim_request(job, request_id)
         if other is None:
             return
         name = split_ref(other)[1]

@@ -6,7 +6,7 @@ from typing import Any
 from app.domain.access import require_control, require_key, require_scope, require_team_sight, sees
 from app.domain.accounts import Caller, Scope
 from app.domain.cursors import read_cursor, write_cursor
-from app.domain.deliveries import BULK_REPLAYS_PER_MINUTE, REPLAYS_PER_MINUTE, Listed, LogFilter
+from app.domain.deliveries import BULK_REPLAYS_PER_MINUTE, REPLAYS_PER_MINUTE, LogFilter, LoggedDelivery
 from app.domain.endpoints import NO_ENDPOINT, Endpoint
 from app.domain.errors import Code, Conflict, NotFound, OverLimit
 from app.domain.events import Event
@@ -22,7 +22,7 @@ NO_DELIVERY = "There is no delivery with this id."
 class DeliveryPage:
     """Deliveries, newest first, and the cursor of the next page."""
 
-    deliveries: list[Listed]
+    deliveries: list[LoggedDelivery]
     next_cursor: str | None
 
 
@@ -57,7 +57,7 @@ class DeliveryLog:
         seen = [_as_seen(caller, listed) for listed in found]
         return DeliveryPage(seen, write_cursor((0, ids[limit - 1])) if len(ids) > limit else None)
 
-    async def get(self, caller: Caller, delivery_id: str) -> Listed:
+    async def get(self, caller: Caller, delivery_id: str) -> LoggedDelivery:
         """One delivery; NotFound when there is none that the caller may see."""
         listed = await self._visible(caller, delivery_id)
         require_key(caller)
@@ -76,7 +76,7 @@ class DeliveryLog:
         found = await self._store.read(caller.team, ids)
         return DeliveryPage(found, None if place is None else write_cursor(place))
 
-    async def replay(self, caller: Caller, delivery_id: str) -> Listed:
+    async def replay(self, caller: Caller, delivery_id: str) -> LoggedDelivery:
         """Send one again, now: the same message under the same id, with the schedule from its beginning.
 
         Raises:
@@ -95,7 +95,7 @@ class DeliveryLog:
         if delivery.endpoint is not None:
             found = await self._endpoints.get(caller.team, delivery.endpoint)
             _require_active(None if found is None else found.endpoint)
-        await take_turn(self._store, caller.team, "replay", REPLAYS_PER_MINUTE)
+        await consume_rate(self._store, caller.team, "replay", REPLAYS_PER_MINUTE)
         await self._note(caller, delivery.id, {"deliveries": 1})
         if not await self._store.replay(caller.team, [delivery.id], by=caller.user, spread=False):
             raise Conflict("An attempt is on its way in this moment; look again in a few seconds.")
@@ -124,7 +124,7 @@ class DeliveryLog:
         if wanted.statuses is None:
             ranged = wanted.from_ms is not None or wanted.to_ms is not None
             wanted = replace(wanted, statuses=frozenset({"dead", "delivered"} if ranged else {"dead"}))
-        await take_turn(self._store, caller.team, "replays", BULK_REPLAYS_PER_MINUTE)
+        await consume_rate(self._store, caller.team, "replays", BULK_REPLAYS_PER_MINUTE)
         ids, place = await self._store.find(caller.team, wanted, after=after, count=limit, newest_first=False)
         open_to = {name for name, endpoint in endpoints.items() if endpoint.status == "active"}
         ready = await self._store.ready(caller.team, ids, endpoints=open_to)
@@ -134,7 +134,7 @@ class DeliveryLog:
             done = await self._store.replay(caller.team, ready, by=caller.user, spread=True)
         return Replayed(len(done), len(ids) - len(done), None if place is None else write_cursor(place))
 
-    async def _visible(self, caller: Caller, delivery_id: str) -> Listed:
+    async def _visible(self, caller: Caller, delivery_id: str) -> LoggedDelivery:
         """The delivery, if it is about a job that the caller sees, or the caller sees the team's; else NotFound."""
         require_scope(caller, Scope.JOBS_READ)
         listed = await self._store.get(caller.team, delivery_id)
@@ -148,9 +148,9 @@ class DeliveryLog:
         await self._audit.act(actor=caller.user, action="delivery.replay", target=target, details=details)
 
 
-async def take_turn(store: DeliveryLogStore, team: str, what: str, a_minute: int) -> None:
+async def consume_rate(store: DeliveryLogStore, team: str, what: str, a_minute: int) -> None:
     """OverLimit when the team did this so many times in the last minute."""
-    wait_ms = await store.take_turn(team, what, a_minute=a_minute)
+    wait_ms = await store.consume_rate(team, what, a_minute=a_minute)
     if wait_ms:
         raise OverLimit(
             f"A team may do this {a_minute} times a minute, so that consumers are not flooded.",
@@ -158,7 +158,7 @@ async def take_turn(store: DeliveryLogStore, team: str, what: str, a_minute: int
         )
 
 
-def _as_seen(caller: Caller, listed: Listed) -> Listed:
+def _as_seen(caller: Caller, listed: LoggedDelivery) -> LoggedDelivery:
     """Without the address and the answers of an endpoint, which are the team's, for who sees only jobs."""
     delivery = listed.delivery
     if delivery.endpoint is None or caller.sees_team:

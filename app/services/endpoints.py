@@ -14,13 +14,13 @@ from app.domain.ids import new_id, split_ref
 from app.egress import EgressPolicy, check_url
 from app.registry.catalog import Catalog
 from app.services.administration import SYSTEM
-from app.services.delivery_log import take_turn
+from app.services.delivery_log import consume_rate
 from app.store.accounts import AccountStore
 from app.store.administration import AdministrationStore
 from app.store.alarms import AlarmStore
 from app.store.clock import StoreClock
 from app.store.delivery_log import DeliveryLogStore
-from app.store.endpoints import EndpointStore, Found, Moved
+from app.store.endpoints import EndpointChanged, EndpointStore, StoredEndpoint
 from app.store.secrets import SecretStore
 from app.webhooks.signing import new_secret, public_text
 
@@ -151,7 +151,7 @@ class Endpoints:
         endpoint = await self.control(caller, endpoint_id)
         if endpoint.status != "active":
             raise Conflict(f"The endpoint is {endpoint.status}; let it go on first.", code=Code.ENDPOINT_NOT_ACTIVE)
-        await take_turn(self._deliveries, caller.team, "tests", TEST_EVENTS_PER_MINUTE)
+        await consume_rate(self._deliveries, caller.team, "tests", TEST_EVENTS_PER_MINUTE)
         return await self._endpoints.write_test(caller.user, endpoint)
 
     async def rotate(self, caller: Caller, endpoint_id: str, *, overlap_ms: int) -> Endpoint:
@@ -234,7 +234,7 @@ class Endpoints:
             raise NotFound(NO_TEAM)
         return team
 
-    async def _found(self, team: str, endpoint_id: str) -> Found:
+    async def _found(self, team: str, endpoint_id: str) -> StoredEndpoint:
         found = await self._endpoints.get(team, endpoint_id)
         if found is None:
             raise NotFound(NO_ENDPOINT)
@@ -252,7 +252,7 @@ async def _persistent(attempt: Callable[[], Awaitable[T]]) -> T:
     for _ in range(TRIES):
         try:
             return await attempt()
-        except Moved:
+        except EndpointChanged:
             continue
     raise Conflict("The endpoint is changed by many at once; send it again.")
 

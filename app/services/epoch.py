@@ -12,7 +12,7 @@ import structlog
 from app.domain.errors import Conflict, StoreUnavailable
 from app.store.alarms import AlarmStore
 from app.store.epoch import Cause, Epoch, EpochStore
-from app.store.witness import Mark, Witness
+from app.store.witness import Witness, WitnessRecord
 
 CAUSES: dict[Cause, str] = {
     "empty": "it is empty, and it was not",
@@ -42,7 +42,7 @@ class EpochState:
     why: str | None
     since_ms: int | None
     good_ms: int | None
-    witness: Mark | None
+    witness: WitnessRecord | None
 
 
 class EpochService:
@@ -52,7 +52,7 @@ class EpochService:
         self._store = store
         self._witness = witness
         self._alarms = alarms
-        self._seen: Mark | None = None  # by this process, where there is no file to remember it
+        self._seen: WitnessRecord | None = None  # by this process, where there is no file to remember it
         self._warned: set[str] = set()
 
     async def confirm(self) -> bool:
@@ -64,12 +64,12 @@ class EpochService:
 
         StoreUnavailable when it does not answer, or its replicas do not confirm what it knows.
         """
-        mark = await asyncio.to_thread(self._witness.read) or self._seen
-        seen = await self._store.compare(mark)
-        if not await asyncio.to_thread(self._witness.keep, mark, seen.mark):
-            self._seen = seen.mark
+        record = await asyncio.to_thread(self._witness.read) or self._seen
+        seen = await self._store.compare(record)
+        if not await asyncio.to_thread(self._witness.keep, record, seen.record):
+            self._seen = seen.record
             self._warn("epoch.unguarded", "it cannot be written; set FILMGATE_DATA_DIR to a directory that can be")
-        if mark is None and seen.mark.number > 0:
+        if record is None and seen.record.number > 0:
             self._warn("epoch.no_witness", "none was there; what the store forgot until now is not known")
         if seen.cause is not None:
             why = CAUSES[seen.cause]
@@ -115,9 +115,9 @@ class EpochService:
         epoch = await self._store.state()
         return epoch if epoch.stopped is not None else None
 
-    async def in_line(self) -> list[str]:
+    async def may_be_queued(self) -> list[str]:
         """Refs of every job that may be queued."""
-        return await self._store.in_line()
+        return await self._store.may_be_queued()
 
     async def alarm_once(self, kind: str, message: str, *, job: str = "", request_id: str = "") -> None:
         """Ring, unless the newest alarms have this very one."""

@@ -14,10 +14,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from app.domain.access import mark_of_own, require_scope
+from app.domain.access import require_scope, visibility_filter
 from app.domain.accounts import Caller, Scope
 from app.domain.errors import Code, Conflict, NotFound, OverLimit, StoreUnavailable
-from app.domain.fal_states import belongs, ending
+from app.domain.fal_states import belongs, terminal_response
 from app.domain.ids import join_ref
 from app.domain.jobs import Job, Priority, Submission
 from app.registry.catalog import Catalog, Model
@@ -83,7 +83,7 @@ class RequestState:
     @property
     def ended(self) -> bool:
         """True when it has ended at fal's door; it may be alive behind it."""
-        return ending(self.job, self.now_ms) is not None
+        return terminal_response(self.job, self.now_ms) is not None
 
 
 class FalDoor:
@@ -160,23 +160,25 @@ class FalDoor:
         """
         if taken.digest is not None:
             with suppress(StoreUnavailable):
-                await self._admission.told(taken.job, digest=taken.digest, answered=True, polled=door == "run")
+                await self._admission.acknowledge(
+                    taken.job, digest=taken.digest, answered=True, polled=door == "run"
+                )
 
     async def told_by_webhook(self, job: Job) -> None:
         """A receiver took the job's `fal_webhook`, which names its id: the same request is a new wish."""
         with suppress(StoreUnavailable):
-            await self._admission.known_elsewhere(job)
+            await self._admission.stop_deduplicating(job)
 
     async def look(self, caller: Caller, app: str, request_id: str) -> RequestState:
         """The job with this id under this path, in one round trip; NotFound for another's, as for none."""
         require_scope(caller, Scope.JOBS_READ)
-        found = await self._job_store.look(join_ref(caller.team, request_id), mark_of_own(caller))
+        found = await self._job_store.read_for_poll(join_ref(caller.team, request_id), visibility_filter(caller))
         if found is None or not belongs(found.job, app):
             raise NotFound("Request not found")
         job = found.job
         if found.repost is not None and job.user == caller.user:
             with suppress(StoreUnavailable):
-                await self._admission.told(job, digest=found.repost, polled=True)
+                await self._admission.acknowledge(job, digest=found.repost, polled=True)
         position = await self._line.position_at(job.team, job.user, found.place, micro=job.quoted_micro)
         return RequestState(job, position, found.now_ms)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from app.domain.access import mark_of_own
+from app.domain.access import visibility_filter
 from app.domain.accounts import Caller
 from app.domain.errors import (
     Code,
@@ -29,7 +29,7 @@ from app.domain.errors import (
     pointer,
 )
 from app.domain.ids import new_id
-from app.domain.passes import Pass, read_pass, write_pass
+from app.domain.upload_tokens import UploadToken, read_upload_token, write_upload_token
 from app.domain.uploads import Part, PartOutcome, Upload
 from app.media.parts import PartFolder
 from app.services.accounts import Accounts
@@ -52,7 +52,7 @@ LARGEST = f"{FILE_LIMIT // (1024 * 1024)} MB"
 
 
 @dataclass(frozen=True, slots=True)
-class UploadToken:
+class IssuedUploadToken:
     """What brings files in for a while, and does nothing else; `expires_ms` by the store's clock."""
 
     token: str
@@ -90,14 +90,14 @@ class FalUploads:
         self.cdn_url = f"{base_url}/fal/cdn"
         self._files = urlsplit(f"{self.cdn_url}/files/").path
 
-    async def issue_token(self, caller: Caller) -> UploadToken:
+    async def issue_token(self, caller: Caller) -> IssuedUploadToken:
         """A token for the caller's uploads; it ends with the caller's key, and with its hour."""
         text, expires_ms = await self._begin(Upload(new_id("pass"), caller))
-        return UploadToken(TOKEN_PREFIX + text, expires_ms - GRACE_S * 1000)
+        return IssuedUploadToken(TOKEN_PREFIX + text, expires_ms - GRACE_S * 1000)
 
     async def bearer(self, token: str) -> Caller:
         """Whose upload token this is; Unauthenticated, with the reason, when it opens nothing."""
-        one = read_pass(await self._secrets.of_markers(), token.removeprefix(TOKEN_PREFIX))
+        one = read_upload_token(await self._secrets.of_markers(), token.removeprefix(TOKEN_PREFIX))
         if one is None or not one.item.startswith("pass_"):
             raise Unauthenticated("This is not an upload token of this gateway.")
         return (await self._opened(one, Unauthenticated("The upload token has expired; ask for a new one."))).caller
@@ -115,15 +115,15 @@ class FalUploads:
 
     async def signed(self, upload_id: str, signature: str) -> Upload:
         """The upload whose own address this is; nothing else is needed to bring its bytes."""
-        one = read_pass(await self._secrets.of_markers(), signature)
+        one = read_upload_token(await self._secrets.of_markers(), signature)
         if one is None or one.item != upload_id or not _is_file(upload_id):
             raise Unauthenticated("The signature of this upload address is not valid.")
         return await self._opened(one, NotFound("There is no upload here, or nobody brought its bytes."))
 
     async def owned(self, caller: Caller, upload_id: str) -> Upload:
         """The caller's upload; NotFound for another's, as for none."""
-        mark = mark_of_own(caller)
-        upload = await self._store.seen(caller.team, upload_id, mark) if _is_file(upload_id) else None
+        mark = visibility_filter(caller)
+        upload = await self._store.get_visible(caller.team, upload_id, mark) if _is_file(upload_id) else None
         if upload is None:
             raise NotFound("There is no upload with this id.")
         return upload
@@ -165,7 +165,7 @@ class FalUploads:
             raise Unprocessable("A part has at least one byte.")
         part = Part(number, hashlib.sha256(content).hexdigest()[:32], len(content))
         place = await self._parts.place()
-        taken = await self._store.take_part(upload, part, limit=FILE_LIMIT, place=place)
+        taken = await self._store.register_part(upload, part, limit=FILE_LIMIT, place=place)
         if taken != "taken":
             raise _no_part(taken)
         await self._parts.write(_owner(upload), upload.id, number, part.etag, content)
@@ -254,10 +254,10 @@ class FalUploads:
             sentence = f"The key has {MOST} uploads that were promised and have not come; bring their bytes first."
             raise OverLimit(sentence, code=Code.TOO_MANY_UPLOADS, retry_after=max(1, -(-wait_ms // 1000)))
         expires_ms = await self._store.begin(upload, lifetime_ms=lifetime_ms)
-        one = Pass(upload.caller.team, upload.id, expires_ms)
-        return write_pass(await self._secrets.of_markers(), one), expires_ms
+        one = UploadToken(upload.caller.team, upload.id, expires_ms)
+        return write_upload_token(await self._secrets.of_markers(), one), expires_ms
 
-    async def _opened(self, one: Pass, missing: FilmgateError) -> Upload:
+    async def _opened(self, one: UploadToken, missing: FilmgateError) -> Upload:
         """What the pass opens, while it lasts and its maker's key opens something."""
         upload, now_ms = await self._store.find(one.team, one.item)
         if one.expires_ms <= now_ms:

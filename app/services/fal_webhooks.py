@@ -66,4 +66,4 @@ class FalWebhooks:
         if job is not None and job.status is Status.SUCCEEDED:
             await self._adoption.alarm_if_first_to_differ(job)
         elif job is not None:
-            await self._jobs.note(job, (Status.RUNNING, Status.FINALIZING), told_failed=1)
+            await self._jobs.update(job, (Status.RUNNING, Status.FINALIZING), told_failed=1)

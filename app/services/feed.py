@@ -9,7 +9,7 @@ from app.domain.accounts import Caller, Scope
 from app.domain.errors import Code, Malformed
 from app.domain.events import Event, Notice
 from app.services.live import Frame, Frames, onward
-from app.store.events import PAGE, EventStore, order
+from app.store.events import PAGE, EventStore, event_order
 
 BEGINNING = "0-0"  # before the oldest event
 SCAN_LIMIT = 4 * PAGE  # events that one request reads at most; the cursor goes on from there
@@ -77,9 +77,9 @@ class Feed:
         newest = await self._events.newest_id(team)
         if cursor is None:
             return Frame(newest)
-        if order(cursor) > order(newest):
+        if event_order(cursor) > event_order(newest):
             return Frame(newest, reset=True)
-        known = cursor in {newest, BEGINNING} or await self._events.remembers(team, cursor)
+        known = cursor in {newest, BEGINNING} or await self._events.is_complete_after(team, cursor)
         return Frame(cursor, reset=not known)
 
 

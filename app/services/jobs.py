@@ -7,7 +7,7 @@ from statistics import median
 import structlog
 
 from app.crash import crash_point
-from app.domain.access import mark_of_own, require_control, require_scope
+from app.domain.access import require_control, require_scope, visibility_filter
 from app.domain.accounts import Caller, Scope
 from app.domain.errors import (
     Code,
@@ -24,7 +24,14 @@ from app.services.refusals import refusal
 from app.services.store_disk import StoreDisk
 from app.services.submissions import Submissions
 from app.services.watch import Watch
-from app.store.admission import AdmissionOutcome, AdmissionStore, Admitted, Gone, KeyReusedFor, OverLimits
+from app.store.admission import (
+    AdmissionOutcome,
+    AdmissionStore,
+    Admitted,
+    CredentialEnded,
+    KeyReusedFor,
+    OverLimits,
+)
 from app.store.jobs import NOW, JobStore
 from app.store.limits import LimitStore
 from app.store.line import LineStore
@@ -86,7 +93,7 @@ class Jobs:
         if embedded and checked.idempotency_key is not None:
             known = await self._admission.peek(caller, checked.idempotency_key, checked.fingerprint)
             if known is not None:  # the image was stored the first time
-                limits = await self._limits.standing(caller)
+                limits = await self._limits.states(caller)
                 return await self._repeat(caller, known[0], limits, same=known[1])
         complete = await self._submissions.store_images(caller, checked, embedded)
         crash_point("admit.before")
@@ -96,7 +103,7 @@ class Jobs:
 
     async def _answer(self, caller: Caller, answer: AdmissionOutcome, asked: Submission) -> Submitted:
         """What the store's answer means for the caller."""
-        if isinstance(answer, Gone):
+        if isinstance(answer, CredentialEnded):
             raise Unauthenticated("The key was revoked.")
         if isinstance(answer, OverLimits):
             raise refusal(answer.limits, asked)
@@ -120,13 +127,13 @@ class Jobs:
         durations = await self._line.durations(checked.model)
         typical_ms = median(durations) if durations else UNKNOWN_DURATION_MS
         rounds = waiting // self._concurrency
-        limits = await self._limits.standing(caller, micro=micro, seconds=checked.seconds)
+        limits = await self._limits.states(caller, micro=micro, seconds=checked.seconds)
         return JobQuote(checked, limits, waiting, round(rounds * typical_ms / 1000))
 
     async def get(self, caller: Caller, job_id: str) -> Job:
         """The caller's job; NotFound for another's, as for none."""
         require_scope(caller, Scope.JOBS_READ)
-        job = await self._jobs.get_seen(join_ref(caller.team, job_id), mark_of_own(caller))
+        job = await self._jobs.get_visible(join_ref(caller.team, job_id), visibility_filter(caller))
         if job is None:
             raise NotFound("There is no job with this id.")
         return job
@@ -167,7 +174,7 @@ class Jobs:
             elif job.cancel_requested_ms is not None:
                 return job
             else:
-                await self._jobs.note(job, LIVE, due_step="poll", delay_ms=0, cancel_requested_ms=NOW)
+                await self._jobs.update(job, LIVE, due_step="poll", delay_ms=0, cancel_requested_ms=NOW)
             changed = await self._jobs.get(join_ref(job.team, job.id))
             if changed is None:
                 break
@@ -185,7 +192,7 @@ class Jobs:
 
     async def _known(self, caller: Caller, job: Job) -> None:
         if caller.user == job.user:
-            await self._admission.known_elsewhere(job)
+            await self._admission.stop_deduplicating(job)
 
     async def _repeat(
         self, caller: Caller, job_id: str, limits: tuple[LimitState, ...], *, same: bool

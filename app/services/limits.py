@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from app.domain.accounts import Caller
 from app.domain.errors import Unprocessable, Violation
-from app.domain.limits import GATEWAY, Limit, LimitState, shown
+from app.domain.limits import GATEWAY, Limit, LimitState, format_amount
 from app.store.accounts import AccountStore
 from app.store.clock import StoreClock
 from app.store.limits import LimitStore
@@ -32,7 +32,7 @@ class Limits:
 
     async def standing(self, caller: Caller, *, micro: int, seconds: int) -> tuple[LimitState, ...]:
         """Every limit of the caller, `over` where a job of this price (micro-dollars) and length would meet it."""
-        return await self._limits.standing(caller, micro=micro, seconds=seconds)
+        return await self._limits.states(caller, micro=micro, seconds=seconds)
 
     async def replace(self, actor: str, owner: str, limits: Sequence[Limit]) -> None:
         """Set an owner's limits to these. Lower ones stop admissions; what runs goes on."""
@@ -47,10 +47,12 @@ class Limits:
                 "/window", f"There is no limit on {limit.unit} with the window {limit.window} to be raised."
             )
         if limit.amount <= known.amount:
-            raise _wrong("/amount", f"A raise must be above the limit of {shown(limit.unit, known.amount)}.")
+            raise _wrong(
+                "/amount", f"A raise must be above the limit of {format_amount(limit.unit, known.amount)}."
+            )
         until = await self._clock.now_ms() + seconds * 1000
         raised = replace(known, raised_to=limit.amount, raised_until_ms=until)
-        await self._limits.raise_one(actor, owner, team, raised)
+        await self._limits.raise_limit(actor, owner, team, raised)
         return raised
 
     async def _team_of(self, owner: str) -> str | None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from app.domain.access import mark_of_own, require_scope
+from app.domain.access import require_scope, visibility_filter
 from app.domain.accounts import Caller, Scope
 from app.domain.cursors import read_cursor, write_cursor
 from app.domain.ids import join_ref
@@ -54,7 +54,7 @@ class JobListing:
         stretch, left = limit + 1, SCAN_LIMIT
         while left > 0:
             rows = await self._jobs.page(index, before=before, count=stretch)
-            records = await self._jobs.get_wanted([join_ref(caller.team, job_id) for job_id, _ in rows], where)
+            records = await self._jobs.get_matching([join_ref(caller.team, job_id) for job_id, _ in rows], where)
             expired = [row[0] for row, (job, there) in zip(rows, records, strict=True) if not there]
             if expired:
                 await self._jobs.forget(index, expired)
@@ -73,7 +73,7 @@ class JobListing:
 
 def _fields(caller: Caller, wanted: Filter) -> dict[str, str]:
     """What a record must say to be in the list."""
-    mark = mark_of_own(caller)
+    mark = visibility_filter(caller)
     found = {} if mark is None else {mark[0]: mark[1]}
     if wanted.status is not None:
         found["status"] = wanted.status.value

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from app.domain.errors import StoreUnavailable
 from app.domain.events import Event, Notice
-from app.store.events import EventStore, Queue, Stretch, order
+from app.store.events import EventBatch, EventStore, Queue, event_order
 
 PING_S = 10.0
 OUTAGE_S = 5.0  # of the store, that a stream outlives
@@ -55,7 +55,7 @@ async def onward(
         else:
             found, behind = await _heard(queue, cursor, quiet_until - time.monotonic())
         for event in found:
-            cursor = max(cursor, event.id, key=order)
+            cursor = max(cursor, event.id, key=event_order)
             if wanted(event):
                 quiet_until = time.monotonic() + PING_S
                 yield Frame(event.id, event)
@@ -64,7 +64,7 @@ async def onward(
             yield Frame(cursor)
 
 
-async def _read(events: EventStore, team: str, cursor: str, *, job: str | None, patience_s: float) -> Stretch:
+async def _read(events: EventStore, team: str, cursor: str, *, job: str | None, patience_s: float) -> EventBatch:
     until = time.monotonic() + patience_s
     while True:
         try:
@@ -83,4 +83,4 @@ async def _heard(queue: Queue, cursor: str, seconds: float) -> tuple[list[Event 
         return [], False
     if event is None:
         return [], True
-    return [event] if order(event.id) > order(cursor) else [], False
+    return [event] if event_order(event.id) > event_order(cursor) else [], False

@@ -121,7 +121,7 @@ class Operations:
                 rows = [row for row in rows if row[:2] < before]
             rows = sorted(rows, reverse=True)[:stretch]
             refs = [join_ref(whose, job_id) for _, job_id, whose in rows]
-            records = await self._jobs.get_wanted(refs, {} if status is None else {"status": status.value})
+            records = await self._jobs.get_matching(refs, {} if status is None else {"status": status.value})
             for (at_ms, job_id, _), (job, _) in zip(rows, records, strict=True):
                 if job is not None:
                     if len(found) == limit:
@@ -249,7 +249,7 @@ class Operations:
         """One request belongs to one job: with two, the clip of one is lost, and its money counts twice."""
         if not REQUEST_ID.fullmatch(request_id):
             raise Unprocessable("That is not a request id of fal's.")
-        ref = await self._jobs.has_request(request_id)
+        ref = await self._jobs.find_by_request(request_id)
         other = None if ref is None else await self._jobs.get(ref)
         if other is not None:
             raise Conflict(

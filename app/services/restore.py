@@ -9,7 +9,7 @@ from app.domain.errors import Conflict
 from app.embedded import socket_url
 from app.engines import find_engine, refuse_one_way_door
 from app.services.backup import ENGINE, FOLDER, Announce, Backup, check, copy_file, write_private
-from app.store.witness import Mark, Witness, sync_directory
+from app.store.witness import Witness, WitnessRecord, sync_directory
 
 
 def restore(source: Path, data_dir: Path, *, replace: bool, say: Announce) -> tuple[Backup, Path | None]:
@@ -44,8 +44,8 @@ def restore(source: Path, data_dir: Path, *, replace: bool, say: Announce) -> tu
         for name in backup.files:
             copy_file(source / FOLDER / name, draft / name)
         sync_directory(draft)
-        mark = Mark(backup.store_id, backup.claims, "", backup.at_ms)
-        Witness(data_dir).distrust(mark, backup=backup.made_at)
+        record = WitnessRecord(backup.store_id, backup.claims, "", backup.at_ms)
+        Witness(data_dir).distrust(record, backup=backup.made_at)
         aside = _move_away(there) if there.exists() else None
         write_private(data_dir / ENGINE, (source / ENGINE).read_text(encoding="utf-8"))
         draft.rename(there)

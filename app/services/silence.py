@@ -20,8 +20,8 @@ class Silence:
         self._expected = expected
 
     async def listen(self) -> None:
-        """Once, for what `AlarmStore.hear_workers` says; the log has what was rung."""
-        rung, missing = await self._alarms.hear_workers(expected=self._expected)
+        """Once, for what `AlarmStore.check_workers` says; the log has what was rung."""
+        rung, missing = await self._alarms.check_workers(expected=self._expected)
         if rung == "silent":
             log.error("workers.silent", missing=missing, remedy="start `filmgate worker`, or look at its log")
         elif rung == "back":

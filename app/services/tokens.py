@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.domain.access import allows, require_model, require_scope
-from app.domain.accounts import TOKEN_PREFIX, USER_SCOPES, Caller, Key, Scope, digest, new_key, shown_as
+from app.domain.accounts import TOKEN_PREFIX, USER_SCOPES, Caller, Key, Scope, digest, mask_key, new_key
 from app.domain.errors import Code, Forbidden, NotFound, OverLimit
 from app.domain.ids import join_ref, new_id
 from app.domain.limits import Limit, Unit, Window
@@ -89,7 +89,7 @@ class Tokens:
             user=caller.user,
             name="",
             scopes=scopes,
-            shown_as=shown_as(token),
+            shown_as=mask_key(token),
             created_ms=now_ms,
             models=None if models is None else tuple(sorted(models)),
             origins=(asked.origin,) if asked.origin is not None else _sorted(caller.origins),

@@ -70,7 +70,7 @@ class Uploads:
 
     def is_at_fal(self, url: str) -> bool:
         """True for an address where fal may have stored a file."""
-        return self._fal.hosts.name(url)
+        return self._fal.hosts.include(url)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from app.domain.events import END_EVENTS, Event, Notice
 from app.domain.ids import join_ref
 from app.domain.jobs import Job
 from app.services.live import Frame, Frames, onward
-from app.store.events import EventStore, order
+from app.store.events import EventStore, event_order
 from app.store.jobs import JobStore
 from app.tasks import cancel_and_wait
 
@@ -67,7 +67,7 @@ class Watch:
 
     async def _reaches(self, team: str, after: str, newest: str) -> bool:
         """True when the team's memory goes from `after` to now without a gap."""
-        return order(after) <= order(newest) and await self._events.remembers(team, after)
+        return event_order(after) <= event_order(newest) and await self._events.is_complete_after(team, after)
 
     async def _more(self, job: Job, cursor: str) -> bool:
         """True when the job has events after the cursor."""

@@ -157,7 +157,7 @@ class AccountStore:
             times = await self._redis.hmget(keys.LAST_USED, key_ids)
         return {key_id: int(at) for key_id, at in zip(key_ids, times, strict=True) if at}
 
-    async def note_used(self, key_id: str, at_ms: int) -> None:
+    async def record_use(self, key_id: str, at_ms: int) -> None:
         """The key was used just now."""
         with store_errors():
             await self._redis.hset(keys.LAST_USED, key_id, at_ms)

@@ -15,7 +15,7 @@ from app.store.audit import AuditStore
 from app.store.buying import resume_writes
 from app.store.commands import Command, Require, flat, team_exists, user_exists
 from app.store.limits import set_limits
-from app.store.zones import Carry, ZoneStore
+from app.store.zones import ZoneChange, ZoneStore
 
 UNENDED = "jobs that have not ended; cancel them, or wait; held ones end by `filmgate jobs resolve`."
 
@@ -46,10 +46,10 @@ class AdministrationStore:
     async def change_team(self, actor: str, team: Team, changes: dict[str, Any]) -> None:
         """Write these fields; what was used in the present calendar windows goes over into a new time zone's.
 
-        Turned when a window ended, or somebody changed the team, in this moment.
+        CalendarChanged when a window ended, or somebody changed the team, in this moment.
         """
         zone = changes.get("time_zone", team.time_zone)
-        carry = await self._zones.carry(team, zone) if zone != team.time_zone else Carry([], [])
+        carry = await self._zones.carry(team, zone) if zone != team.time_zone else ZoneChange([], [])
         writes: list[Command] = [("HSET", keys.team(team.id), *flat(changes))] if changes else []
         await self._audit.act(
             actor=actor,

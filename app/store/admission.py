@@ -64,11 +64,11 @@ class OverLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Gone:
+class CredentialEnded:
     """The key or token was revoked, or has expired, since it was read."""
 
 
-AdmissionOutcome = Admitted | Repeated | KeyReusedFor | OverLimits | Gone
+AdmissionOutcome = Admitted | Repeated | KeyReusedFor | OverLimits | CredentialEnded
 
 
 class AdmissionStore:
@@ -99,7 +99,7 @@ class AdmissionStore:
 
         kind, now, *told = await with_periods(self._clock, new.zone, call)
         if kind == "gone":
-            return Gone()
+            return CredentialEnded()
         if kind == "reused":
             return KeyReusedFor(told[1])
         limits = read_states(told[0], int(now))
@@ -132,7 +132,7 @@ class AdmissionStore:
             "meta_count": len(new.metadata),
         }
 
-    async def told(self, job: Job, *, digest: str, answered: bool = False, polled: bool = False) -> None:
+    async def acknowledge(self, job: Job, *, digest: str, answered: bool = False, polled: bool = False) -> None:
         """The caller was answered, or asked for the job by its id: after both, the same request is a new wish."""
         with store_errors():
             await script("told").run(
@@ -145,12 +145,12 @@ class AdmissionStore:
                 args={"id": job.id, "answered": int(answered), "polled": int(polled)},
             )
 
-    async def known_elsewhere(self, job: Job) -> None:
+    async def stop_deduplicating(self, job: Job) -> None:
         """Somebody knows the job's id who did not learn it at fal's door: the same request is a new wish."""
         with store_errors():
             digest = await self._redis.hget(keys.job(join_ref(job.team, job.id)), "repost")
         if digest:
-            await self.told(job, digest=digest, polled=True)
+            await self.acknowledge(job, digest=digest, polled=True)
 
     async def confirm(self) -> None:
         """Unconfirmed when something that was written until now may be lost with the primary."""

@@ -47,7 +47,7 @@ class AlarmStore:
             )
         return bool(rung)
 
-    async def hear_workers(self, *, expected: bool) -> tuple[Literal["silent", "back", ""], str]:
+    async def check_workers(self, *, expected: bool) -> tuple[Literal["silent", "back", ""], str]:
         """Ring when a kind of worker has been silent for too long, and when all are back; which of them was rung.
 
         Also the kinds that are not heard now. `expected` says that they are missed even when there is no work. To

@@ -23,7 +23,7 @@ _CLOSED: Command = ("HDEL", keys.BREAKER, "until_ms", "reason", "failures", "las
 
 
 @dataclass(frozen=True, slots=True)
-class Swept:
+class SweepResult:
     """Refs of jobs whose slot was taken back, that were given one, and that are looked at again."""
 
     taken: list[str]
@@ -98,7 +98,7 @@ class BuyingStore:
         """Read anew next time: it has just been changed in this process."""
         self._known = None
 
-    async def sweep(self) -> Swept:
+    async def sweep(self) -> SweepResult:
         """Compare the slots with the jobs' states, and put right what does not fit."""
         with store_errors():
             taken, given, again = await script("sweep").run(
@@ -112,12 +112,12 @@ class BuyingStore:
                 },
                 args={"job_prefix": keys.JOB_PREFIX, "last_ms": LAST_MS},
             )
-        return Swept(taken, given, again)
+        return SweepResult(taken, given, again)
 
-    async def sweep_if_due(self) -> Swept:
+    async def sweep_if_due(self) -> SweepResult:
         """The same, once a minute in each process."""
         if time.monotonic() < self._sweep_at:
-            return Swept([], [], [])
+            return SweepResult([], [], [])
         self._sweep_at = time.monotonic() + SWEEP_S
         return await self.sweep()
 

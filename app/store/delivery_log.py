@@ -8,8 +8,8 @@ from app.domain.deliveries import (
     REPLAYS_KEPT,
     DeliveryStatus,
     Health,
-    Listed,
     LogFilter,
+    LoggedDelivery,
     Replay,
 )
 from app.domain.ids import join_ref, split_ref
@@ -24,7 +24,7 @@ SCAN_LIMIT = 5_000  # looked at by one request at most; its cursor goes on from 
 REPLAYS_PER_SCRIPT = 100  # replayed by one script
 DEAD: frozenset[DeliveryStatus] = frozenset({"dead"})
 
-LogPlace = tuple[int, str]  # in a list: the time (ms) and the id of the last one looked at
+LogCursor = tuple[int, str]  # in a list: the time (ms) and the id of the last one looked at
 
 
 class DeliveryLogStore:
@@ -34,13 +34,13 @@ class DeliveryLogStore:
         self._redis = redis
         self._retention_ms = retention_ms
 
-    async def get(self, team: str, delivery_id: str) -> Listed | None:
+    async def get(self, team: str, delivery_id: str) -> LoggedDelivery | None:
         """The delivery, or None; without when it is due."""
         with store_errors():
             record = await self._redis.hgetall(keys.delivery(join_ref(team, delivery_id)))
         return _listed(team, record) if record else None
 
-    async def read(self, team: str, ids: Sequence[str]) -> list[Listed]:
+    async def read(self, team: str, ids: Sequence[str]) -> list[LoggedDelivery]:
         """These deliveries, in this order; what is forgotten is left out."""
         with store_errors():
             pipe = self._redis.pipeline(transaction=False)
@@ -75,15 +75,15 @@ class DeliveryLogStore:
             return await self._redis.lrange(keys.deliveries(join_ref(team, job_id)), 0, -1)
 
     async def find(
-        self, team: str, wanted: LogFilter, *, after: LogPlace | None, count: int, newest_first: bool
-    ) -> tuple[list[str], LogPlace | None]:
+        self, team: str, wanted: LogFilter, *, after: LogCursor | None, count: int, newest_first: bool
+    ) -> tuple[list[str], LogCursor | None]:
         """Up to `count` ids of wanted deliveries beyond a place in the list; and the place to go on from.
 
         1. choose the smallest list that holds them all: dead letters, the endpoint's, or the team's
         2. look at a stretch of it; keep what is wanted
         3. stop when one more than `count` was found, the list ends (no place), or enough was looked at
         """
-        found: list[LogPlace] = []
+        found: list[LogCursor] = []
         place = after
         for _ in range(0, SCAN_LIMIT, STRETCH):
             rows = await self._stretch(team, wanted, after=place, newest_first=newest_first)
@@ -127,7 +127,7 @@ class DeliveryLogStore:
                 )
         return done
 
-    async def take_turn(self, owner: str, what: str, *, a_minute: int) -> int:
+    async def consume_rate(self, owner: str, what: str, *, a_minute: int) -> int:
         """Take one of so many turns a minute; 0, or how long to wait for one (ms)."""
         with store_errors():
             wait_ms = await script("take_turn").run(
@@ -138,13 +138,13 @@ class DeliveryLogStore:
         return int(wait_ms)
 
     async def _stretch(
-        self, team: str, wanted: LogFilter, *, after: LogPlace | None, newest_first: bool
-    ) -> list[LogPlace]:
+        self, team: str, wanted: LogFilter, *, after: LogCursor | None, newest_first: bool
+    ) -> list[LogCursor]:
         """The next STRETCH entries of the list beyond a place; fewer at its end. Ties are in the order of ids."""
         name, low, high = _list_of(team, wanted)
         if after is not None:
             low, high = (low, str(after[0])) if newest_first else (str(after[0]), high)
-        found: list[LogPlace] = []
+        found: list[LogCursor] = []
         offset = 0
         while len(found) < STRETCH:
             with store_errors():
@@ -165,7 +165,7 @@ class DeliveryLogStore:
                 break
         return found[:STRETCH]
 
-    async def _fit(self, team: str, wanted: LogFilter, rows: Sequence[LogPlace]) -> list[bool]:
+    async def _fit(self, team: str, wanted: LogFilter, rows: Sequence[LogCursor]) -> list[bool]:
         """For each of these, whether it is wanted; what is forgotten is not."""
         with store_errors():
             pipe = self._redis.pipeline(transaction=False)
@@ -205,8 +205,8 @@ def _fits(
     )
 
 
-def _listed(team: str, record: dict[str, str], next_ms: float | None = None) -> Listed:
-    return Listed(
+def _listed(team: str, record: dict[str, str], next_ms: float | None = None) -> LoggedDelivery:
+    return LoggedDelivery(
         delivery=read_delivery(team, record),
         earlier=tuple(map(read_attempt, _numbered(record, "earlier", record.get("earlier")))),
         replays=tuple(map(_read_replay, _numbered(record, "replay", record.get("replays")))),

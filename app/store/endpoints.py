@@ -17,14 +17,14 @@ from app.store.records import to_json
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class StoredEndpoint:
     """An endpoint, and the record it was read from: a change is written only where that is still there."""
 
     endpoint: Endpoint
     text: str
 
 
-class Moved(FilmgateError):
+class EndpointChanged(FilmgateError):
     """Somebody changed the endpoint in this moment; read it again."""
 
 
@@ -36,11 +36,11 @@ class EndpointStore:
         self._audit = audit
         self._retention_ms = retention_ms
 
-    async def get(self, team: str, endpoint_id: str) -> Found | None:
+    async def get(self, team: str, endpoint_id: str) -> StoredEndpoint | None:
         """The endpoint, or None."""
         with store_errors():
             text = await self._redis.hget(keys.endpoints(team), endpoint_id)
-        return None if text is None else Found(_read(team, endpoint_id, text), text)
+        return None if text is None else StoredEndpoint(_read(team, endpoint_id, text), text)
 
     async def of_team(self, team: str) -> list[Endpoint]:
         """The team's endpoints, the oldest first."""
@@ -68,13 +68,13 @@ class EndpointStore:
         self,
         actor: str,
         action: str,
-        before: Found,
+        before: StoredEndpoint,
         after: Endpoint,
         *,
         tell: str = "",
         details: dict[str, Any] | None = None,
     ) -> None:
-        """Write a changed endpoint, and an event of type `tell`; Moved when it is not any more what was read.
+        """Write a changed endpoint, and an event of type `tell`; EndpointChanged when another change came first.
 
         What is remembered of how it does is forgotten, and it is looked at now, only where it moved to another
         address or is let go on: an edit neither opens the way to one that fails, nor delays that it is disabled.
@@ -94,10 +94,12 @@ class EndpointStore:
             details=_told(after) if details is None else details,
             writes=more,
             notice=self._notice(after, tell) if tell else "",
-            require=[Require(("same", name, after.id, before.text), Moved("It was changed in this moment."))],
+            require=[
+                Require(("same", name, after.id, before.text), EndpointChanged("It was changed in this moment."))
+            ],
         )
 
-    async def remove(self, actor: str, found: Found) -> None:
+    async def remove(self, actor: str, found: StoredEndpoint) -> None:
         """Delete an endpoint with its secrets; what still waits for it is dead as soon as somebody looks."""
         endpoint = found.endpoint
         name = keys.endpoints(endpoint.team)
@@ -111,7 +113,9 @@ class EndpointStore:
                 ("DEL", keys.destination(endpoint.destination)),
                 ("ZADD", keys.due("deliver"), 0, endpoint.destination),
             ],
-            require=[Require(("same", name, endpoint.id, found.text), Moved("It was changed in this moment."))],
+            require=[
+                Require(("same", name, endpoint.id, found.text), EndpointChanged("It was changed in this moment."))
+            ],
         )
 
     async def write_test(self, actor: str, endpoint: Endpoint) -> str:

@@ -11,7 +11,7 @@ from app.store.client import Client
 from app.store.connection import store_errors
 from app.store.replicas import unconfirmed
 from app.store.scripts import script
-from app.store.witness import Mark
+from app.store.witness import WitnessRecord
 
 SEEN_EVERY_MS = 10_000
 SENTENCE = (
@@ -30,7 +30,7 @@ class Compared:
     """
 
     cause: Cause | None
-    mark: Mark
+    record: WitnessRecord
     stopped: bool
 
 
@@ -57,7 +57,7 @@ class EpochStore:
         self._redis = redis
         self._audit = audit
 
-    async def compare(self, mark: Mark | None) -> Compared:
+    async def compare(self, record: WitnessRecord | None) -> Compared:
         """Compare the store with what the witness remembers; one that has gone back stops buying at once.
 
         Where replicas are expected it writes, so that they confirm this and all that was written before, the claim
@@ -70,13 +70,13 @@ class EpochStore:
                 keys={"epoch": keys.EPOCH, "pauses": keys.PAUSES},
                 args={
                     "prefix": keys.PREFIX,
-                    "id": mark.id if mark else "",
-                    "number": mark.number if mark else 0,
-                    "nonce": mark.nonce if mark else "",
-                    "admitted": mark.admitted if mark else 0,
-                    "job": mark.job if mark else "",
-                    "seen_ms": mark.seen_ms if mark else 0,
-                    "suspect": "restored" if mark and mark.restored else "",
+                    "id": record.id if record else "",
+                    "number": record.number if record else 0,
+                    "nonce": record.nonce if record else "",
+                    "admitted": record.admitted if record else 0,
+                    "job": record.job if record else "",
+                    "seen_ms": record.seen_ms if record else 0,
+                    "suspect": "restored" if record and record.restored else "",
                     "fresh": new_nonce(),
                     "sentence": SENTENCE,
                     "every_ms": 0 if self._redis.replicas else SEEN_EVERY_MS,
@@ -87,7 +87,7 @@ class EpochStore:
         cause, store_id, now, stopped, claims, claim, admissions, admission = answer
         return Compared(
             cause=cast("Cause", cause) if cause else None,
-            mark=Mark(
+            record=WitnessRecord(
                 store_id,
                 int(claims),
                 claim.partition(" ")[2],
@@ -114,7 +114,7 @@ class EpochStore:
             good_ms=int(good) if good else None,
         )
 
-    async def in_line(self) -> list[str]:
+    async def may_be_queued(self) -> list[str]:
         """Refs of every job that may be queued: in line, put off, or with a slot that nobody claimed yet."""
         with store_errors():
             pipe = self._redis.pipeline(transaction=True)

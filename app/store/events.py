@@ -32,7 +32,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class EventBatch:
     """Some of a team's events in order. `last_id` is the newest one looked at, None where there was none.
 
     `more`: there may be others after it.
@@ -55,7 +55,7 @@ def _read_event(event_id: str, row: Mapping[str, str], record: Mapping[str, str]
     return Event(event_id, row["type"], int(row["sequence"]), at_ms, job)
 
 
-def in_full(rows: Iterable[EventRow]) -> list[EventRow]:
+def with_all_fields(rows: Iterable[EventRow]) -> list[EventRow]:
     """The events of a stream with every word; short ones leave out what is always so, and the time in their id."""
     return [(event_id, row if "at" in row else _long(event_id, row)) for event_id, row in rows]
 
@@ -83,7 +83,7 @@ def read_notice(event_id: str, row: Mapping[str, str]) -> Notice:
     )
 
 
-def order(event_id: str) -> tuple[int, int]:
+def event_order(event_id: str) -> tuple[int, int]:
     """The id as numbers: events of a team sort by it."""
     milliseconds, _, counter = event_id.partition("-")
     return int(milliseconds), int(counter)
@@ -113,16 +113,16 @@ class EventStore:
         self._seen: dict[str, str] = {}
         self._reader: asyncio.Task[None] | None = None
 
-    async def after(self, team: str, event_id: str, *, count: int = PAGE, job: str | None = None) -> Stretch:
+    async def after(self, team: str, event_id: str, *, count: int = PAGE, job: str | None = None) -> EventBatch:
         """Of up to `count` events of the team that came after `event_id`: jobs', and notices about the team.
 
         `job` leaves out what is not about this one. An event is forgotten with its job's record.
         """
         with store_errors():
-            rows = in_full(await self._redis.xrange(keys.events(team), min=f"({event_id}", count=count))
+            rows = with_all_fields(await self._redis.xrange(keys.events(team), min=f"({event_id}", count=count))
         wanted = rows if job is None else [(found, row) for found, row in rows if row.get("job") == job]
         events = await self._with_records(team, wanted)
-        return Stretch(events, rows[-1][0] if rows else None, more=len(rows) == count)
+        return EventBatch(events, rows[-1][0] if rows else None, more=len(rows) == count)
 
     async def newest_id(self, team: str) -> str:
         """The id of the team's newest event; `0-0` when there is none."""
@@ -130,11 +130,11 @@ class EventStore:
             rows = await self._redis.xrevrange(keys.events(team), count=1)
         return str(rows[0][0]) if rows else "0-0"
 
-    async def remembers(self, team: str, event_id: str) -> bool:
+    async def is_complete_after(self, team: str, event_id: str) -> bool:
         """True when nothing that came after `event_id` has been forgotten yet."""
         with store_errors():
             rows = await self._redis.xrange(keys.events(team), count=1)
-        return bool(rows) and order(rows[0][0]) <= order(event_id)
+        return bool(rows) and event_order(rows[0][0]) <= event_order(event_id)
 
     @asynccontextmanager
     async def live(self, team: str) -> AsyncIterator[Queue]:
@@ -181,7 +181,7 @@ class EventStore:
                 rows = answer.items() if isinstance(answer, dict) else answer or []
                 for name, found in rows:
                     entries = found[0] if found and isinstance(found[0], list) else found
-                    await self._tell(name.removeprefix(keys.events("")), in_full(entries))
+                    await self._tell(name.removeprefix(keys.events("")), with_all_fields(entries))
             except StoreUnavailable:
                 log.warning("events.store_away")
                 await asyncio.sleep(RETRY_S)

@@ -23,7 +23,7 @@ WORDS: dict[str, StoreHealth] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Agreed:
+class AgreedConcurrency:
     """How many jobs may be at fal in all, and the host that was given so few."""
 
     number: int
@@ -63,7 +63,7 @@ class HealthStore:
         counted = int(memory["used_memory"]) - int(memory.get("mem_not_counted_for_evict", 0))
         return counted / most if most else None
 
-    async def agree(self, host: str, number: int) -> Agreed:
+    async def agree_concurrency(self, host: str, number: int) -> AgreedConcurrency:
         """Say what this host was given as FILMGATE_UPSTREAM_CONCURRENCY; what holds for all."""
         with store_errors():
             found, who = await script("agree").run(
@@ -71,4 +71,4 @@ class HealthStore:
                 keys={"concurrency": keys.CONCURRENCY},
                 args={"host": host, "number": number, "stale_ms": HOST_STALE_MS},
             )
-        return Agreed(int(found), who)
+        return AgreedConcurrency(int(found), who)

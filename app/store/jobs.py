@@ -27,7 +27,7 @@ NOW = "@now"
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class JobSnapshot:
     """A job at the store's time `now_ms`, and its place in its user's own line, 0 for the first.
 
     `repost` is the digest of the key derived from the request, until the job was asked for by its id.
@@ -56,7 +56,7 @@ class JobStore:
             record = await self._redis.hgetall(keys.job(ref))
         return read_job(record) if record else None
 
-    async def get_seen(self, ref: str, mark: tuple[str, str] | None) -> Job | None:
+    async def get_visible(self, ref: str, mark: tuple[str, str] | None) -> Job | None:
         """The job if this field of it has this value; None where it has not, as where there is none."""
         field, value = _condition(ref, mark)
         with store_errors():
@@ -65,7 +65,7 @@ class JobStore:
             )
         return read_job(dict(zip(flat[::2], flat[1::2], strict=True))) if flat else None
 
-    async def look(self, ref: str, mark: tuple[str, str] | None) -> Look | None:
+    async def read_for_poll(self, ref: str, mark: tuple[str, str] | None) -> JobSnapshot | None:
         """What a poll asks for, in one round trip; None where the job's field has not this value, as for none."""
         field, value = _condition(ref, mark)
         with store_errors():
@@ -78,7 +78,7 @@ class JobStore:
             return None
         record = dict(zip(flat[::2], flat[1::2], strict=True))
         repost = record.get("repost") if "repost_polled" not in record else None
-        return Look(read_job(record), None if place == "" else int(place), int(now), repost)
+        return JobSnapshot(read_job(record), None if place == "" else int(place), int(now), repost)
 
     async def get_many(self, refs: Sequence[str]) -> list[Job | None]:
         """The jobs in the order of `refs`, None where there is none."""
@@ -90,7 +90,7 @@ class JobStore:
                 pipe.hgetall(keys.job(ref))
             return [read_job(record) if record else None for record in await pipe.execute()]
 
-    async def get_wanted(self, refs: Sequence[str], where: Mapping[str, str]) -> list[tuple[Job | None, bool]]:
+    async def get_matching(self, refs: Sequence[str], where: Mapping[str, str]) -> list[tuple[Job | None, bool]]:
         """For each ref the job, if it has these fields, and whether there is one; a packed field is read first."""
         if not refs:
             return []
@@ -261,7 +261,7 @@ class JobStore:
             )
         return bool(answer[0] == "done")
 
-    async def note(
+    async def update(
         self,
         job: Job,
         states: tuple[Status, ...],
@@ -285,7 +285,7 @@ class JobStore:
             )
         return bool(answer[0] == "done")
 
-    async def note_absence(self, job: Job, at_ms: int) -> list[int]:
+    async def record_absence(self, job: Job, at_ms: int) -> list[int]:
         """Fal's history was complete and did not show this attempt; all times (ms) when that was so."""
         name = keys.absences(join_ref(job.team, job.id), job.nonce or "")
         with store_errors():
@@ -303,7 +303,7 @@ class JobStore:
         """
         ref = join_ref(job.team, job.id)
         await forget_copies(self._redis, job)
-        error = write_fields({"error": None if job.error is None else job.error.without_words()})
+        error = write_fields({"error": None if job.error is None else job.error.without_upstream_text()})
         with store_errors():
             answer = await script("erase").run(
                 self._redis,
@@ -331,12 +331,12 @@ class JobStore:
             scores = await self._redis.zmscore(keys.HELD, list(refs))
         return {ref: int(at_ms) for ref, at_ms in zip(refs, scores, strict=True) if at_ms is not None}
 
-    async def has_request(self, upstream_request_id: str) -> str | None:
+    async def find_by_request(self, upstream_request_id: str) -> str | None:
         """Ref of the job of any team, ended ones too, that has this request of fal's; None when none has."""
         with store_errors():
             return await job_with_request(self._redis, upstream_request_id)
 
-    async def takes_request(self, job: Job, upstream_request_id: str) -> str | None:
+    async def claim_request(self, job: Job, upstream_request_id: str) -> str | None:
         """Remember that this job has this request of fal's; the ref of the job that had it before, or None."""
         with store_errors():
             return await remember_request(self._redis, ref_of(job), upstream_request_id)

@@ -33,7 +33,7 @@ class LaneStore:
         with store_errors():
             return await self._change(lane, token, token, LEASE_MS)
 
-    async def pass_on(self, lane: int, token: str) -> bool:
+    async def hand_over(self, lane: int, token: str) -> bool:
         """Leave the lane marked as enqueued for the next slice; True when the caller is to enqueue it."""
         with store_errors():
             return await self._change(lane, token, ENQUEUED, ENQUEUED_MS)

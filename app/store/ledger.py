@@ -104,7 +104,7 @@ class LedgerStore:
             pages = await pipe.execute()
             return await read_entries(self._redis, dict(zip(after, pages, strict=True)))
 
-    async def passing(self) -> tuple[int, set[str]]:
+    async def expiring_sums(self) -> tuple[int, set[str]]:
         """The store's time (ms), and the keys of all sums that expire: calendar periods' and browser tokens'."""
         with store_errors():
             seconds, micro = await self._redis.time()

@@ -122,7 +122,7 @@ class LimitStore:
             require=_owner_exists(owner, team),
         )
 
-    async def raise_one(self, actor: str, owner: str, team: str | None, raised: Limit) -> None:
+    async def raise_limit(self, actor: str, owner: str, team: str | None, raised: Limit) -> None:
         """Write this limit of the owner, with its raise."""
         await self._audit.act(
             actor=actor,
@@ -133,7 +133,7 @@ class LimitStore:
             require=_owner_exists(owner, team),
         )
 
-    async def standing(self, caller: Caller, *, micro: int = 0, seconds: int = 0) -> tuple[LimitState, ...]:
+    async def states(self, caller: Caller, *, micro: int = 0, seconds: int = 0) -> tuple[LimitState, ...]:
         """Every limit of the caller as it stands; `over` where a job of this price and length would meet it."""
 
         async def call(when: dict[str, str | int]) -> Sequence[Any]:

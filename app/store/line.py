@@ -7,7 +7,7 @@ from math import isinf
 
 from app.domain.ids import join_ref, split_ref
 from app.domain.jobs import Job
-from app.domain.line import LinePosition, Standings, TeamLoad, TeamWaiting, UserWaiting, position
+from app.domain.line import LinePosition, QueueState, TeamLoad, TeamWaiting, UserWaiting, position
 from app.store import keys
 from app.store.client import Client
 from app.store.connection import store_errors
@@ -21,11 +21,11 @@ class LineStore:
 
     def __init__(self, redis: Client) -> None:
         self._redis = redis
-        self._known: tuple[float, int, Standings] | None = None
+        self._known: tuple[float, int, QueueState] | None = None
 
     async def length(self) -> int:
         """How many jobs are in line."""
-        length, _ = await self._standings()
+        length, _ = await self._queue_state()
         return length
 
     async def durations(self, model: str) -> list[int]:
@@ -56,15 +56,15 @@ class LineStore:
         """The same for a place in a user's own line, and a job of this price (micro-dollars)."""
         if rank is None:
             return None
-        _, standings = await self._standings()
-        return position(standings, await self._place(standings, team, user, rank), micro=micro)
+        _, queue = await self._queue_state()
+        return position(queue, await self._place(queue, team, user, rank), micro=micro)
 
     async def position_of_next(self, team: str, user: str, *, micro: int) -> int:
         """The same for a job that would be asked for now."""
         with store_errors():
             waiting: int = await self._redis.zcard(keys.user_line(user))
-        _, standings = await self._standings()
-        return position(standings, await self._place(standings, team, user, waiting), micro=micro)
+        _, queue = await self._queue_state()
+        return position(queue, await self._place(queue, team, user, waiting), micro=micro)
 
     async def shares(self, teams: Sequence[str]) -> dict[str, TeamLoad]:
         """What each of these teams has in line and at fal."""
@@ -91,35 +91,35 @@ class LineStore:
             count, first = await pipe.execute()
         return count, ((first[0][0], int(first[0][1])) if first else None)
 
-    async def _place(self, standings: Standings, team: str, user: str, rank: int) -> LinePosition:
+    async def _place(self, queue: QueueState, team: str, user: str, rank: int) -> LinePosition:
         """Where a job stands; who does not wait yet begins as `lua/lib/line.lua` lets newcomers begin."""
-        own = standings.get(team)
+        own = queue.get(team)
         mine = own.users.get(user) if own is not None else None
         if own is not None and mine is not None:
-            return LinePosition(team, own.weight, own.mark, user, mine.mark, rank)
+            return LinePosition(team, own.weight, own.virtual_time, user, mine.virtual_time, rank)
         with store_errors():
             pipe = self._redis.pipeline(transaction=False)
-            pipe.hmget(keys.MARKS, team, "now:teams", user, f"now:{team}")
+            pipe.hmget(keys.VIRTUAL_TIMES, team, "now:teams", user, f"now:{team}")
             pipe.hget(keys.team(team), "weight")
             marks, weight = await pipe.execute()
-        team_mark, served, user_mark, served_there = (float(mark or 0) for mark in marks)
+        team_time, served, user_time, served_there = (float(mark or 0) for mark in marks)
         if own is not None:
-            return LinePosition(team, own.weight, own.mark, user, max(user_mark, served_there), rank)
+            return LinePosition(team, own.weight, own.virtual_time, user, max(user_time, served_there), rank)
         return LinePosition(
-            team, int(weight or 1), max(team_mark, served), user, max(user_mark, served_there), rank
+            team, int(weight or 1), max(team_time, served), user, max(user_time, served_there), rank
         )
 
-    async def _standings(self) -> tuple[int, Standings]:
+    async def _queue_state(self) -> tuple[int, QueueState]:
         if self._known is None or self._known[0] < time.monotonic():
             with store_errors():
                 length, *teams = await script("standings").run(
                     self._redis, keys={"line": keys.LINE, "pauses": keys.PAUSES}, args={"prefix": keys.PREFIX}
                 )
-            standings = {
+            queue = {
                 team: TeamWaiting(int(weight), float(mark), _users(waiting), bool(paused))
                 for team, weight, mark, paused, waiting in teams
             }
-            self._known = (time.monotonic() + REMEMBER_S, length, standings)
+            self._known = (time.monotonic() + REMEMBER_S, length, queue)
         return self._known[1], self._known[2]
 
 

@@ -48,7 +48,7 @@ class UploadStore:
             row, (seconds, micros) = await pipe.execute()
         return _upload(team, row) if row else None, milliseconds(seconds, micros)
 
-    async def seen(self, team: str, upload_id: str, mark: tuple[str, str] | None) -> Upload | None:
+    async def get_visible(self, team: str, upload_id: str, mark: tuple[str, str] | None) -> Upload | None:
         """The upload if this field of it has this value; None where it has not, as where there is none."""
         wanted, value = mark or ("", "")
         with store_errors():
@@ -57,7 +57,7 @@ class UploadStore:
             )
         return _upload(team, dict(zip(flat[::2], flat[1::2], strict=True))) if flat else None
 
-    async def take_part(self, upload: Upload, part: Part, *, limit: int, place: str) -> PartOutcome:
+    async def register_part(self, upload: Upload, part: Part, *, limit: int, place: str) -> PartOutcome:
         """Note a part before it is written in this place; `limit` is what all may have together, in bytes."""
         with store_errors():
             answer: PartOutcome = await script("take_part").run(

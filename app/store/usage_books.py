@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from app.domain.ledger import Entry
 from app.domain.verification import Difference
 from app.store import keys
-from app.store.events import order
+from app.store.events import event_order
 from app.store.ledger import Snapshot
 from app.store.usage import HOURS_KEPT_MS, change, place
 
@@ -38,7 +38,7 @@ class UsageBook:
 
     def add(self, team: str, entry: Entry) -> None:
         """The next entry of a team."""
-        if order(entry.id) > order(self._counted.get(team, "0-0")):
+        if event_order(entry.id) > event_order(self._counted.get(team, "0-0")):
             self._recent.append((team, entry))
         self._take(team, entry, sign=1)
 
@@ -46,7 +46,7 @@ class UsageBook:
         """Where the store's sums are others; entries that were not counted by then are left out."""
         counted = snapshot.hashes[keys.USAGE_COUNTED]
         for team, entry in self._recent:
-            if order(entry.id) > order(counted.get(team, "0-0")):
+            if event_order(entry.id) > event_order(counted.get(team, "0-0")):
                 self._take(team, entry, sign=-1)
         for name, sums in sorted(self._sums.items()):
             if snapshot.now_ms < self._until_ms.get(name, ALWAYS):

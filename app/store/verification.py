@@ -122,7 +122,7 @@ class Verification:
         4. where those last entries name a counter that was not read, or a team was made, go on from 2
         5. compare what was read in that one moment; what began within the last round is left to the next run
         """
-        now_ms, existing = await self._ledger.passing()
+        now_ms, existing = await self._ledger.expiring_sums()
         book = Rebuilt(now_ms, existing, await self._usage_book(now_ms))
         for _ in range(ROUNDS):
             await self._read_on(book)

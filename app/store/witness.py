@@ -18,7 +18,7 @@ REFRESH_MS = 60_000  # how old the time in the file may get while nothing is bou
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class WitnessRecord:
     """What was seen last: the store's id, the newest claim's number and nonce, and when (ms, the store's clock).
 
     `restored` says which backup was put in the store's place since; "" when none was. `admitted` and `job` are the
@@ -40,11 +40,11 @@ class Witness:
     def __init__(self, data_dir: Path) -> None:
         self.path = data_dir / FILE
 
-    def read(self) -> Mark | None:
+    def read(self) -> WitnessRecord | None:
         """What it remembers; None when there is no file or it says nothing that can be used."""
         try:
             written = json.loads(self.path.read_text(encoding="utf-8"))
-            return Mark(
+            return WitnessRecord(
                 id=str(written["id"]),
                 number=int(written["number"]),
                 nonce=str(written["nonce"]),
@@ -56,7 +56,7 @@ class Witness:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
-    def keep(self, compared: Mark | None, seen: Mark) -> bool:
+    def keep(self, compared: WitnessRecord | None, seen: WitnessRecord) -> bool:
         """Remember what was seen, unless somebody wrote since `compared` was read; False when it cannot be written.
 
         On disk when this returns. Within one store's id the number only grows.
@@ -71,10 +71,10 @@ class Witness:
             return False
         return True
 
-    def distrust(self, mark: Mark, *, backup: str) -> None:
+    def distrust(self, record: WitnessRecord, *, backup: str) -> None:
         """Remember that a backup was put in the store's place: what comes next is no continuation. OSError."""
         with self._alone():
-            self._write(replace(self.read() or mark, restored=backup))
+            self._write(replace(self.read() or record, restored=backup))
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
@@ -87,12 +87,12 @@ class Witness:
         finally:
             os.close(lock)
 
-    def _write(self, mark: Mark) -> None:
+    def _write(self, record: WitnessRecord) -> None:
         """Replace the file whole, on disk."""
         draft = self.path.with_suffix(".new")
         fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
-            os.write(fd, json.dumps({"format": FORMAT, **asdict(mark)}).encode())
+            os.write(fd, json.dumps({"format": FORMAT, **asdict(record)}).encode())
             os.fsync(fd)
         finally:
             os.close(fd)
@@ -100,9 +100,9 @@ class Witness:
         sync_directory(self.path.parent)
 
 
-def _is_news(current: Mark, compared: Mark | None, seen: Mark) -> bool:
+def _is_news(current: WitnessRecord, compared: WitnessRecord | None, seen: WitnessRecord) -> bool:
     if current.id != seen.id or current.restored:
-        return current == compared  # a new epoch: only who has compared with this very mark may write it
+        return current == compared  # a new epoch: only who has compared with this very record may write it
     if seen.number < current.number or seen.admitted < current.admitted:
         return False  # read before somebody else wrote
     grown = seen.number > current.number or seen.admitted > current.admitted

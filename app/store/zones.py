@@ -35,12 +35,12 @@ class ZoneFields:
         return {Window(window): dict(found) for window, found in read.items()}
 
 
-class Turned(Conflict):
+class CalendarChanged(Conflict):
     """A window turned, or somebody changed the team, while the change was made ready; make it ready again."""
 
 
 @dataclass(frozen=True, slots=True)
-class Carry:
+class ZoneChange:
     """What a change of zone writes beside the zone, and what must still hold then."""
 
     writes: list[Command]
@@ -56,7 +56,7 @@ class ZoneStore:
         self._accounts = accounts
         self._clock = clock
 
-    async def carry(self, team: Team, zone: str) -> Carry:
+    async def carry(self, team: Team, zone: str) -> ZoneChange:
         """What has to be written with the new zone.
 
         1. read the calendar as it is, and the windows of both zones by the store's clock
@@ -77,12 +77,12 @@ class ZoneStore:
                 window: share_of(window, stretches.get(window, {}), new, bought.get(owner, [])) for window in other
             }
             writes += _put_shares(owner, new, shares)
-        turned = Turned("A calendar window turned in this moment; send it again.")
+        turned = CalendarChanged("A calendar window turned in this moment; send it again.")
         require = _unchanged(team.id, fields, turned)
         ends = [period.end_ms for calendar in (old, new) for period in calendar.values()]
         require.append(Require(("before", min(ends)), turned))
         require.append(Require(("size", keys.team_users(team.id), len(users)), turned))
-        return Carry(writes, require)
+        return ZoneChange(writes, require)
 
     async def _fields(self, team: str) -> ZoneFields:
         """The team's zone and what was carried over."""

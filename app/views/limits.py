@@ -5,7 +5,7 @@ from typing import NotRequired
 
 from typing_extensions import TypedDict
 
-from app.domain.limits import Limit, LimitState, Owner, Unit, Window, shown
+from app.domain.limits import Limit, LimitState, Owner, Unit, Window, format_amount
 from app.domain.times import iso
 from app.views.fields import Time
 
@@ -74,4 +74,4 @@ def limit_state_view(state: LimitState) -> LimitStateView:
 
 
 def _amount(unit: Unit, amount: int) -> Amount:
-    return shown(unit, amount) if unit is Unit.USD else amount
+    return format_amount(unit, amount) if unit is Unit.USD else amount

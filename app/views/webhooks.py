@@ -5,7 +5,7 @@ from typing import NotRequired
 
 from typing_extensions import TypedDict
 
-from app.domain.deliveries import DeliveryAttempt, DeliveryStatus, Health, Listed
+from app.domain.deliveries import DeliveryAttempt, DeliveryStatus, Health, LoggedDelivery
 from app.domain.endpoints import Endpoint, EndpointStatus, Secret, older_until
 from app.domain.events import Event
 from app.domain.times import iso
@@ -140,7 +140,7 @@ def secret_view(secrets: Sequence[Secret], *, now_ms: int) -> SecretView:
     }
 
 
-def delivery_view(listed: Listed) -> DeliveryView:
+def delivery_view(listed: LoggedDelivery) -> DeliveryView:
     """A delivery with its past."""
     delivery = listed.delivery
     return {

@@ -15,10 +15,10 @@ RANGES = {"zrange", "zrevrange", "zrangebyscore", "zrevrangebyscore", "lrange", 
 CLIENTS = re.compile(r"(redis|pipe|client|store)$")
 
 MAY_WALK = {
-    "app/store/ledger.py passing scan_iter": "`filmgate ledger verify` compares every sum there is",
+    "app/store/ledger.py expiring_sums scan_iter": "`filmgate ledger verify` compares every sum there is",
     "app/store/ledger.py snapshot xrange": "`filmgate ledger verify`: what came since the pages that it has read",
     "app/store/requests.py job_with_request zrange": "an administrator names fal's request id",
-    "app/store/epoch.py in_line zrange": "after a step back in time every queued job is looked at, once",
+    "app/store/epoch.py may_be_queued zrange": "after a step back in time every queued job is looked at, once",
 }
 # Reads of a whole key, and what bounds it.
 MAY_READ_WHOLE = {
@@ -40,7 +40,7 @@ MAY_READ_WHOLE = {
     "app/store/jobs.py get hgetall": "one job",
     "app/store/jobs.py get_many hgetall": "one job each, of a page",
     "app/store/jobs.py held zrange": "held jobs, which administrators end",
-    "app/store/jobs.py note_absence lrange": "kept at a few",
+    "app/store/jobs.py record_absence lrange": "kept at a few",
     "app/store/ledger.py owners hgetall": "users, which administrators make",
     "app/store/ledger.py owners smembers": "teams, which administrators make",
     "app/store/ledger.py places smembers": "`filmgate ledger verify`: jobs that have not ended",

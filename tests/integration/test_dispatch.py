@@ -165,11 +165,11 @@ async def test_a_lane_has_one_slice(hand: Hand) -> None:
     assert sum(taken) == 1
     mine, other = f"slice-{taken.index(True)}", "slice-x"
     assert not await stores.lanes.renew(0, other)
-    assert not await stores.lanes.pass_on(0, other)
+    assert not await stores.lanes.hand_over(0, other)
     await stores.lanes.leave(0, other)
     assert await stores.lanes.renew(0, mine)
     assert not await stores.lanes.mark_enqueued(0)
-    assert await stores.lanes.pass_on(0, mine)
+    assert await stores.lanes.hand_over(0, mine)
     assert await hand.redis.get(keys.lane(0)) == ENQUEUED
     assert await stores.lanes.take(0, other)
     assert not await stores.lanes.renew(0, mine)

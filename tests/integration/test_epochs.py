@@ -10,7 +10,7 @@ import pytest
 
 from app.domain.jobs import Status
 from app.store import keys
-from app.store.witness import Mark
+from app.store.witness import WitnessRecord
 from tests.support.emulator import Emulator
 from tests.support.epochs import again, copied, put_back, reconnected, witness
 from tests.support.hand import Hand
@@ -59,9 +59,9 @@ async def test_a_lost_witness_is_a_warning_and_no_stop(
         async with again(stack) as gateway:
             assert (await gateway.epoch.state()).stopped is None
         assert "epoch.no_witness" in capsys.readouterr().out
-        mark = witness(stack).read()
-        assert mark is not None
-        assert mark.number == 1
+        record = witness(stack).read()
+        assert record is not None
+        assert record.number == 1
 
 
 async def test_a_directory_that_cannot_be_written_is_a_warning_and_no_stop(
@@ -81,9 +81,9 @@ async def test_the_claim_is_remembered_outside_before_it_is_bought(server: Redis
     """The file has the claim's own number and nonce, private to this user."""
     async with open_stack(server, emulator) as stack:
         job = await Hand(stack).bought()
-        mark = witness(stack).read()
-        assert mark is not None
-        assert (mark.number, mark.nonce) == (1, job.nonce)
+        record = witness(stack).read()
+        assert record is not None
+        assert (record.number, record.nonce) == (1, job.nonce)
         assert witness(stack).path.stat().st_mode & 0o777 == 0o600
 
 
@@ -144,16 +144,16 @@ async def test_another_store_with_a_past_of_its_own_is_noticed(
     """An id that the store has never had."""
     async with open_stack(server, emulator) as stack:
         await Hand(stack).bought()
-        await hand_mark(stack, Mark("f" * 32, 1, "0" * 32, 1))
+        await hand_record(stack, WitnessRecord("f" * 32, 1, "0" * 32, 1))
         async with again(stack) as gateway:
             state = await gateway.epoch.state()
         assert state.why is not None
         assert "another store" in state.why
 
 
-async def hand_mark(stack: Stack, mark: Mark) -> None:
+async def hand_record(stack: Stack, record: WitnessRecord) -> None:
     """The host remembers this."""
-    witness(stack).path.write_text(json.dumps({name: getattr(mark, name) for name in Mark.__slots__}))
+    witness(stack).path.write_text(json.dumps({name: getattr(record, name) for name in WitnessRecord.__slots__}))
 
 
 async def test_a_loss_is_seen_between_claim_and_post(
@@ -280,9 +280,9 @@ async def test_a_restored_mark_stops_even_the_newest_copy(server: RedisServer, e
     """`filmgate restore` says so in the witness: once, whatever the store knows."""
     async with open_stack(server, emulator) as stack:
         await Hand(stack).bought()
-        mark = witness(stack).read()
-        assert mark is not None
-        witness(stack).distrust(mark, backup="2026-11-22T16:00:00Z")
+        record = witness(stack).read()
+        assert record is not None
+        witness(stack).distrust(record, backup="2026-11-22T16:00:00Z")
         async with again(stack) as gateway:
             state = await gateway.epoch.accept(actor="olga")
             assert state.witness is not None

@@ -214,7 +214,7 @@ async def test_a_turn_that_fal_refused_is_given_back(shop: Shop) -> None:
     await shop.ask("team_a")
     await shop.ask("team_b")
     await shop.slots.grant()
-    before = await shop.redis.hgetall(keys.MARKS)
+    before = await shop.redis.hgetall(keys.VIRTUAL_TIMES)
     for ref in await shop.redis.zrange(keys.SLOTS, 0, -1):
         await shop.redis.zadd(keys.SLOTS, {ref: 1})
     await shop.redis.hset(keys.PAUSES, "all", "so that it is not granted again at once")

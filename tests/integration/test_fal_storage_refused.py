@@ -7,7 +7,7 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from app.domain.passes import Pass, write_pass
+from app.domain.upload_tokens import UploadToken, write_upload_token
 from tests.support.callers import another_key, calling, colleague, stranger, token
 from tests.support.fal_storage import (
     AUTH,
@@ -83,8 +83,8 @@ async def test_an_expired_token_is_401_and_says_so(stack: Stack) -> None:
     """A pass of ours whose hour is over, for a token and for an upload address."""
     secret = await stack.gateway.stores.secrets.of_markers()
     team = stack.account.team.id
-    token = write_pass(secret, Pass(team, "pass_" + "0" * 32, 1_700_000_000_000))
-    place = write_pass(secret, Pass(team, NEVER, 1_700_000_000_000))
+    token = write_upload_token(secret, UploadToken(team, "pass_" + "0" * 32, 1_700_000_000_000))
+    place = write_upload_token(secret, UploadToken(team, NEVER, 1_700_000_000_000))
     async with nobody(stack) as web:
         headers = bearing("fg_up_" + token)
         assert_refused(await web.post("/fal/cdn/files/upload", content=picture(), headers=headers), 401, "passed")

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from app.domain.limits import CALENDAR, UNITS, Unit, Window, periods, shown
+from app.domain.limits import CALENDAR, UNITS, Unit, Window, format_amount, periods
 from app.domain.times import iso
 from app.store import keys
 from tests.support.hand import Hand
@@ -31,7 +31,7 @@ def expected_state(owner: str, unit: Unit, window: Window, now_ms: int) -> dict[
     """What a refusal tells of a limit for two jobs that are both under way."""
 
     def amount(jobs: int) -> str | int:
-        text = shown(unit, jobs * SIZE[unit])
+        text = format_amount(unit, jobs * SIZE[unit])
         return text if unit is Unit.USD else int(text)
 
     spent = unit is Unit.SUBMITS

@@ -176,7 +176,7 @@ async def test_two_jobs_with_one_id_of_fals_ring_an_alarm(store: RedisServer, em
     async with Receiver() as fal, open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=fal.url) as stack:
         hand = Hand(stack)
         first = await ended(hand, fal, COMPLETED, CLIP)
-        assert await hand.store.takes_request(first, "abc-1") is None
+        assert await hand.store.claim_request(first, "abc-1") is None
         assert await hand.gateway.stores.alarms.newest(9) == []
         second = await ended(hand, fal, COMPLETED, CLIP)
         (alarm,) = await hand.gateway.stores.alarms.newest(9)

@@ -110,7 +110,7 @@ async def test_a_record_that_an_older_version_packed_is_read(hand: Hand) -> None
     await rewrite_record(hand, job.id)
     assert (await hand.stack.api.get(f"/v1/jobs/{job.id}")).json() == before
     assert await hand.job(job.id) == job
-    assert await hand.store.has_request(job.upstream_request_id or "") == hand.ref(job.id)
+    assert await hand.store.find_by_request(job.upstream_request_id or "") == hand.ref(job.id)
     await hand.gateway.ledger.correct_job("test", hand.team, job.id, actual=0, reason="x")
     assert (await hand.stack.api.delete(f"/v1/jobs/{job.id}")).status_code == 204
     assert (await hand.job(job.id)).erased

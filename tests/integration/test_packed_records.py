@@ -73,7 +73,7 @@ async def test_what_is_packed_is_found(hand: Hand) -> None:
     for model, found in ((job.model, [job.id]), ("fal-ai/kling-video/v1.6/pro/image-to-video", [])):
         listed = (await hand.stack.api.get("/v1/jobs", params={"model": model})).json()["data"]
         assert [one["id"] for one in listed] == found
-    assert await hand.store.has_request(job.upstream_request_id or "") == hand.ref(job.id)
+    assert await hand.store.find_by_request(job.upstream_request_id or "") == hand.ref(job.id)
     await hand.gateway.ledger.correct_job("test", hand.team, job.id, actual=1, reason="x")
     corrected = await hand.job(job.id)
     assert (corrected, corrected.starts) == (replace(job, charged_micro=1), job.starts)

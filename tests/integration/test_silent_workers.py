@@ -76,8 +76,8 @@ async def test_the_next_silence_rings_again(stack: Stack, redis: Any) -> None:
 async def test_nobody_is_missed_where_there_is_nothing_to_do(stack: Stack, redis: Any) -> None:
     """With an emulator and an empty line; with a key that costs money workers are missed all the same."""
     await silent_for(stack, redis, SILENT_MS)
-    assert await stack.gateway.stores.alarms.hear_workers(expected=False) == ("", "deliveries, lanes, work")
-    assert await stack.gateway.stores.alarms.hear_workers(expected=True) == ("silent", "deliveries, lanes, work")
+    assert await stack.gateway.stores.alarms.check_workers(expected=False) == ("", "deliveries, lanes, work")
+    assert await stack.gateway.stores.alarms.check_workers(expected=True) == ("silent", "deliveries, lanes, work")
 
 
 async def test_a_silence_that_nobody_listened_to_begins_anew(stack: Stack, redis: Any) -> None:

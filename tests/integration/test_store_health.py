@@ -89,9 +89,9 @@ async def test_full_memory_is_said_before_and_while(fragile: Stack) -> None:
 async def test_one_number_of_jobs_at_fal_for_all_hosts(stack: Stack) -> None:
     """Hosts with other numbers: the least holds for all, and one that is gone does not count."""
     health = stack.gateway.stores.health
-    assert (await health.agree("a:1", 4)).number == 4
-    assert (await health.agree("b:1", 2)).host == "b:1"
-    assert (await health.agree("a:1", 4)).number == 2
+    assert (await health.agree_concurrency("a:1", 4)).number == 4
+    assert (await health.agree_concurrency("b:1", 2)).host == "b:1"
+    assert (await health.agree_concurrency("a:1", 4)).number == 2
     for _ in range(3):
         await stack.submit()
     assert await stack.gateway.stores.slots.grant() == 2
@@ -99,7 +99,7 @@ async def test_one_number_of_jobs_at_fal_for_all_hosts(stack: Stack) -> None:
     assert (seen.configured, seen.slots, seen.hosts) == (2, 2, {"a:1": 4, "b:1": 2})
     gone = stack.redis.command("HSET", keys.CONCURRENCY, "host b:1", "2 1")
     assert gone == b":0\r\n"
-    assert (await health.agree("a:1", 4)).number == 4
+    assert (await health.agree_concurrency("a:1", 4)).number == 4
     assert await stack.gateway.stores.slots.grant() == 1
 
 

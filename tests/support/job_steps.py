@@ -158,7 +158,7 @@ class JobSteps(Machine):
             )
             return
         self.step(
-            lambda gateway: gateway.stores.jobs.note(job, LIVE, delay_ms=0, cancel_requested_ms=NOW),
+            lambda gateway: gateway.stores.jobs.update(job, LIVE, delay_ms=0, cancel_requested_ms=NOW),
             loss,
             nothing if job.status in LIVE else None,
         )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from app.domain.limits import CALENDAR
 from app.store import keys
 from app.store.admission import key_digest
-from app.store.events import in_full
+from app.store.events import with_all_fields
 from app.store.packing import FIELDS, unpacked
 from tests.support.entries import UNNAMED, starts_in, whole
 from tests.support.hand import Hand
@@ -19,7 +19,7 @@ async def rewrite_events(hand: Hand, job_id: str, **fields: str) -> None:
     name = keys.events(hand.team)
     record = await hand.redis.hgetall(keys.job(hand.ref(job_id)))
     kept = {field: text for field, text in record.items() if field not in {"input", "nonce"}}
-    rows = in_full(await hand.redis.xrange(name))
+    rows = with_all_fields(await hand.redis.xrange(name))
     await hand.redis.delete(name)
     for event_id, row in rows:
         written = row

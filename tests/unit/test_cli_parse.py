@@ -19,7 +19,7 @@ from app.cli.parse import (
     parse_signed_usd,
 )
 from app.cli.tables import print_table, print_view
-from app.domain.limits import UNITS, Limit, Unit, Window, shown
+from app.domain.limits import UNITS, Limit, Unit, Window, format_amount
 
 DAY_S = 86_400
 ten_days = duration(0, 10 * DAY_S)
@@ -57,7 +57,7 @@ def test_every_limit_is_read_as_it_is_shown(window: Window, data: st.DataObject)
     """UNIT/WINDOW=AMOUNT for every pair that makes sense, and every amount."""
     unit = data.draw(st.sampled_from(sorted(UNITS[window])))
     limit = Limit(unit, window, data.draw(st.integers(0, 10**9)))
-    assert parse_limit(f"{limit.name}={shown(unit, limit.amount)}") == limit
+    assert parse_limit(f"{limit.name}={format_amount(unit, limit.amount)}") == limit
 
 
 @pytest.mark.parametrize(

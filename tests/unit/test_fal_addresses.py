@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 
 from app.domain.fal_addresses import FalHosts, is_plain, origin_of
 
-FAL = FalHosts.known(queue_url="https://queue.fal.run", rest_url="https://rest.fal.ai", more=("clips.example.com",))
-EMULATOR = FalHosts.known(queue_url="http://127.0.0.1:8001", rest_url="http://127.0.0.1:8001")
+FAL = FalHosts.of_settings(
+    queue_url="https://queue.fal.run", rest_url="https://rest.fal.ai", more=("clips.example.com",)
+)
+EMULATOR = FalHosts.of_settings(queue_url="http://127.0.0.1:8001", rest_url="http://127.0.0.1:8001")
 
 OURS = [
     "https://v3.fal.media/files/a/b.png",
@@ -96,29 +98,29 @@ NOT_OURS = [
 @pytest.mark.parametrize("url", OURS)
 def test_a_place_of_fals_is_one(url: str) -> None:
     """Its media hosts, its storage API, and what the operator adds, with all that is below."""
-    assert FAL.name(url)
+    assert FAL.include(url)
     assert is_plain(url)
 
 
 @pytest.mark.parametrize("url", NOT_OURS)
 def test_nothing_else_is_a_place_of_fals(url: object) -> None:
     """Other hosts, schemes and ports, users, spellings that two parsers read in two ways, and other types."""
-    assert not FAL.name(url)
+    assert not FAL.include(url)
 
 
 def test_the_emulators_place_is_its_own_port_and_no_other() -> None:
     """With http, because it is on this machine; only where fal is the emulator."""
-    assert EMULATOR.name("http://127.0.0.1:8001/files/a.mp4")
-    assert EMULATOR.name("https://v3.fal.media/a.mp4")
+    assert EMULATOR.include("http://127.0.0.1:8001/files/a.mp4")
+    assert EMULATOR.include("https://v3.fal.media/a.mp4")
     others = (
         "http://127.0.0.1:8002/a",
         "https://127.0.0.1:8001/a",
         "http://localhost:8001/a",
         "http://127.1:8001/a",
     )
-    assert not any(map(EMULATOR.name, others))
-    six = FalHosts.known(queue_url="http://[::1]:8001", rest_url="http://[::1]:8001")
-    assert six.name("http://[::1]:8001/files/a.mp4")
+    assert not any(map(EMULATOR.include, others))
+    six = FalHosts.of_settings(queue_url="http://[::1]:8001", rest_url="http://[::1]:8001")
+    assert six.include("http://[::1]:8001/files/a.mp4")
 
 
 @given(st.text(max_size=60) | st.text("https:/.@[]%\\?#falmedi<\x00\ud83dxn-", max_size=40))

@@ -26,8 +26,8 @@ from app.fal.protocol import (
 from app.store.jobs import SUBMIT_LEASE_MS
 
 QUEUE = "https://queue.fal.run"
-HOSTS = FalHosts.known(queue_url=QUEUE, rest_url="https://rest.fal.ai")
-LOCAL = FalHosts.known(queue_url="http://127.0.0.1:8001", rest_url="http://127.0.0.1:8001")
+HOSTS = FalHosts.of_settings(queue_url=QUEUE, rest_url="https://rest.fal.ai")
+LOCAL = FalHosts.of_settings(queue_url="http://127.0.0.1:8001", rest_url="http://127.0.0.1:8001")
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=12), inner, max_size=3),

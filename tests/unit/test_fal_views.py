@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.domain.fal_states import app_of, belongs, ending, state
+from app.domain.fal_states import app_of, belongs, state, terminal_response
 from app.domain.jobs import Job, JobError, Status
 from app.views.fal import request_urls, status_view
 
@@ -46,7 +46,7 @@ def test_eight_states_are_three_at_fals_door(status: Status, word: str) -> None:
 @pytest.mark.parametrize("status", list(Status))
 def test_what_was_cancelled_stays_cancelled(status: Status) -> None:
     """Whatever became of it."""
-    end = ending(job(status, cancel_requested_ms=1, output={"video": {}}), 0)
+    end = terminal_response(job(status, cancel_requested_ms=1, output={"video": {}}), 0)
     assert end is not None
     assert (end.status, end.error_type, end.headers) == (
         499,
@@ -58,9 +58,9 @@ def test_what_was_cancelled_stays_cancelled(status: Status) -> None:
 @pytest.mark.parametrize(("now_ms", "status"), [(999, None), (1000, 504)])
 def test_only_a_held_job_ends_at_its_deadline(now_ms: int, status: int | None) -> None:
     """A running one is cancelled at fal, and its truth decides."""
-    end = ending(job(Status.HELD), now_ms)
+    end = terminal_response(job(Status.HELD), now_ms)
     assert (end.status if end else None) == status
-    assert ending(job(Status.RUNNING), now_ms) is None
+    assert terminal_response(job(Status.RUNNING), now_ms) is None
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_a_held_job_ends_at_the_earlier_of_its_deadlines(
     start_ms: int | None, now_ms: int, timeout: list[str | None]
 ) -> None:
     """The start timeout that its caller gave says so in the header, so that no client asks again."""
-    end = ending(job(Status.HELD, start_deadline_ms=start_ms), now_ms)
+    end = terminal_response(job(Status.HELD, start_deadline_ms=start_ms), now_ms)
     assert [one.headers.get("X-Fal-Request-Timeout-Type") for one in [end] if one is not None] == timeout
     assert end is None or (end.status, end.error_type) == (504, "request_timeout")
 
@@ -80,7 +80,7 @@ def test_a_held_job_ends_at_the_earlier_of_its_deadlines(
 @pytest.mark.parametrize("upstream", [None, {}, {"status": 409}, {"status": 200, "detail": "odd"}])
 def test_every_failure_has_a_status_and_a_sentence(code: str, upstream: dict[str, Any] | None) -> None:
     """Never a success, and never what a client sends again for ever."""
-    end = ending(job(Status.FAILED, error=JobError(code, "A sentence.", upstream=upstream)), 0)
+    end = terminal_response(job(Status.FAILED, error=JobError(code, "A sentence.", upstream=upstream)), 0)
     assert end is not None
     assert end.status >= 400
     assert end.status not in {409, 429}
@@ -90,7 +90,7 @@ def test_every_failure_has_a_status_and_a_sentence(code: str, upstream: dict[str
 
 def test_a_start_that_never_came_is_the_users_timeout() -> None:
     """The header without which the clients would ask three times more."""
-    end = ending(job(Status.FAILED, error=JobError("start_timeout", "Late.")), 0)
+    end = terminal_response(job(Status.FAILED, error=JobError("start_timeout", "Late.")), 0)
     assert end is not None
     assert end.headers["X-Fal-Request-Timeout-Type"] == "user"
 

@@ -15,7 +15,7 @@ from app.store.records import write_fields
 from tests.unit.test_judge import job
 from workers.finalize import judge
 
-HOSTS = FalHosts.known(queue_url="https://queue.fal.run", rest_url="https://rest.fal.ai")
+HOSTS = FalHosts.of_settings(queue_url="https://queue.fal.run", rest_url="https://rest.fal.ai")
 CLIP = "https://v3.fal.media/files/a.mp4"
 ODD_TEXT = st.text(st.characters(exclude_categories=()), max_size=12)  # halves of surrogate pairs too
 ODD = st.recursive(

@@ -10,7 +10,7 @@ from app.fal.protocol import Result
 from workers.finalize import judge
 from workers.poll import MISSING
 
-HOSTS = FalHosts.known(queue_url="https://queue.fal.run", rest_url="https://rest.fal.ai")
+HOSTS = FalHosts.of_settings(queue_url="https://queue.fal.run", rest_url="https://rest.fal.ai")
 CLIP = {"video": {"url": "https://v3.fal.media/files/a.mp4"}}
 NGINX: Any = None  # what is left of a page that is not JSON
 

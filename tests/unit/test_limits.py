@@ -19,9 +19,9 @@ from app.domain.limits import (
     Owner,
     Unit,
     Window,
-    known_zone,
     periods,
-    unique,
+    require_distinct,
+    require_zone,
 )
 from app.domain.money import LIMIT_MICRO
 
@@ -221,15 +221,15 @@ def test_the_pairs_are_those_of_the_contract() -> None:
 def test_one_owner_has_one_limit_of_a_name() -> None:
     """The same unit in another window is another limit; the same pair twice is refused."""
     day, month = Limit(Unit.USD, Window.DAY, 1), Limit(Unit.USD, Window.MONTH, 1)
-    assert unique([day, month]) == (day, month)
+    assert require_distinct([day, month]) == (day, month)
     with pytest.raises(ValueError, match="two limits on usd with the window day"):
-        unique([day, month, Limit(Unit.USD, Window.DAY, 2)])
+        require_distinct([day, month, Limit(Unit.USD, Window.DAY, 2)])
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "Asia/Kathmandu"])
 def test_a_known_zone_keeps_its_name(zone: str) -> None:
     """It is returned as it was given."""
-    assert known_zone(zone) == zone
+    assert require_zone(zone) == zone
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_a_known_zone_keeps_its_name(zone: str) -> None:
 def test_an_unknown_zone_is_a_value_error(zone: str) -> None:
     """Also where the name is a folder's, a path, or no name at all; the sentence does not repeat it."""
     with pytest.raises(ValueError, match="There is no time zone of this name"):
-        known_zone(zone)
+        require_zone(zone)
 
 
 def state(

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.line import LinePosition, Standings, TeamWaiting, UserWaiting, position
+from app.domain.line import LinePosition, QueueState, TeamWaiting, UserWaiting, position
 
 PRICE = 1_400_000
 MARKS = st.integers(0, 12).map(lambda turns: float(turns * 233_333))
@@ -15,17 +15,17 @@ WAITING = st.dictionaries(
 )
 
 
-def serve(standings: Standings, micro: int) -> list[tuple[str, str, int]]:
+def serve(queue: QueueState, micro: int) -> list[tuple[str, str, int]]:
     """Team, user and rank of each turn: the lowest mark first, of equal ones the name that sorts first."""
-    teams = {name: team.mark for name, team in standings.items()}
-    users = {(team, name): user.mark for team, found in standings.items() for name, user in found.users.items()}
-    left = {place: standings[place[0]].users[place[1]].jobs for place in users}
+    teams = {name: team.virtual_time for name, team in queue.items()}
+    users = {(team, name): user.virtual_time for team, found in queue.items() for name, user in found.users.items()}
+    left = {place: queue[place[0]].users[place[1]].jobs for place in users}
     order = []
     while left:
         team = min({team for team, _ in left}, key=lambda name: (teams[name], name))
         user = min((name for of, name in left if of == team), key=lambda name: (users[team, name], name))
-        order.append((team, user, standings[team].users[user].jobs - left[team, user]))
-        teams[team] += round(micro / standings[team].weight)
+        order.append((team, user, queue[team].users[user].jobs - left[team, user]))
+        teams[team] += round(micro / queue[team].weight)
         users[team, user] += micro
         left[team, user] -= 1
         if left[team, user] == 0:
@@ -33,7 +33,7 @@ def serve(standings: Standings, micro: int) -> list[tuple[str, str, int]]:
     return order
 
 
-def standing(asked: dict[str, tuple[int, float, dict[str, tuple[float, int]]]]) -> Standings:
+def standing(asked: dict[str, tuple[int, float, dict[str, tuple[float, int]]]]) -> QueueState:
     """Who waits, of what was drawn."""
     return {
         team: TeamWaiting(weight, mark, {user: UserWaiting(*row) for user, row in users.items()})
@@ -41,17 +41,17 @@ def standing(asked: dict[str, tuple[int, float, dict[str, tuple[float, int]]]]) 
     }
 
 
-def place_in(standings: Standings, team: str, user: str, rank: int) -> LinePosition:
+def place_in(queue: QueueState, team: str, user: str, rank: int) -> LinePosition:
     """Where a job of theirs stands."""
-    own = standings[team]
-    return LinePosition(team, own.weight, own.mark, user, own.users[user].mark, rank)
+    own = queue[team]
+    return LinePosition(team, own.weight, own.virtual_time, user, own.users[user].virtual_time, rank)
 
 
 @given(WAITING.map(standing), st.sampled_from([PRICE, 233_333, 1, 0]))
-def test_each_place_is_the_number_of_turns_before_it(standings: Standings, micro: int) -> None:
+def test_each_place_is_the_number_of_turns_before_it(queue: QueueState, micro: int) -> None:
     """For whoever waits, with whatever marks and weights, and jobs of one price."""
-    order = serve(standings, micro)
-    places = [position(standings, place_in(standings, *turn), micro=micro) for turn in order]
+    order = serve(queue, micro)
+    places = [position(queue, place_in(queue, *turn), micro=micro) for turn in order]
     assert places == list(range(len(order)))
 
 

@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from app.domain.ids import new_id, new_nonce
-from app.domain.passes import Pass, write_pass
+from app.domain.upload_tokens import UploadToken, write_upload_token
 from app.telemetry import redact, set_up_logs
 from tests.support.tree import ROOT
 
@@ -39,7 +39,7 @@ def issued_prefixes() -> list[str]:
 
 def a_pass(kind: str) -> str:
     """What opens an upload, as it stands in an address."""
-    return write_pass("s" * 32, Pass(new_id("team"), new_id(kind), 1_790_000_000_000))
+    return write_upload_token("s" * 32, UploadToken(new_id("team"), new_id(kind), 1_790_000_000_000))
 
 
 @pytest.fixture

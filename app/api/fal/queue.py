@@ -24,7 +24,7 @@ from app.api.live import live
 from app.api.reads import Reads, query, reads
 from app.domain.accounts import Caller
 from app.domain.errors import Conflict, NotFound
-from app.domain.fal_states import ending
+from app.domain.fal_states import terminal_response
 from app.gateway import Gateway
 from app.services.fal_door import RequestState
 from app.views.fal import FalCancelled, FalError, FalStatus, status_view
@@ -153,7 +153,7 @@ async def cancel(request: Request, app: str, request_id: str, caller: CurrentCal
 
 def result_of(seen: RequestState, trace_id: str, *, headers: dict[str, str] | None = None) -> Response:
     """The result as fal answers it; an erased job's is gone."""
-    end = ending(seen.job, seen.now_ms)
+    end = terminal_response(seen.job, seen.now_ms)
     told = {**answer_headers(seen.job), **(headers or {})}
     if end is None:
         return fal_reply(PENDING, 400, told)

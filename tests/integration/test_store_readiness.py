@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from app.domain.errors import StoreUnavailable
-from app.store.arrival import StoreRefused, wait_for_store
 from app.store.connection import connect, connect_rq, disconnect
+from app.store.readiness import StoreRefused, wait_for_store
 from app.store.rights import COMMANDS, TRANSACTIONS, acl
 from tests.support.emulator import Emulator
 from tests.support.redis_server import RedisServer, engine_under_test, free_port

@@ -14,7 +14,7 @@ MAC_DIGITS = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
+class UploadToken:
     """What it opens, and until when (ms, by the store's clock). The item's prefix says what it is good for."""
 
     team: str
@@ -22,20 +22,20 @@ class Pass:
     expires_ms: int
 
 
-def _mac(secret: str, one: Pass) -> str:
+def _mac(secret: str, one: UploadToken) -> str:
     what = f"pass\n{one.team}\n{one.item}\n{one.expires_ms}"
     return hmac.new(secret.encode(), what.encode(), hashlib.sha256).hexdigest()[:MAC_DIGITS]
 
 
-def write_pass(secret: str, one: Pass) -> str:
+def write_upload_token(secret: str, one: UploadToken) -> str:
     """The pass as text, safe in URLs and headers."""
     return f"{one.team}.{one.item}.{one.expires_ms}.{_mac(secret, one)}"
 
 
-def read_pass(secret: str, text: str) -> Pass | None:
+def read_upload_token(secret: str, text: str) -> UploadToken | None:
     """The pass in `text`, an expired one too; None when this installation did not write it."""
     found = FORM.fullmatch(text)
     if found is None:
         return None
-    one = Pass(found[1], found[2], int(found[3]))
+    one = UploadToken(found[1], found[2], int(found[3]))
     return one if hmac.compare_digest(_mac(secret, one), found[4]) else None
