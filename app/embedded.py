@@ -41,7 +41,7 @@ LEFT_OVER_SECONDS = 10.0
 class EmbeddedStore:
     """The embedded server of one data directory; `patience` is for a server that outlived a killed gateway.
 
-    While it waits, it tells `waits_for` again and again what for.
+    While it waits, it tells `on_wait` again and again what for.
     `start` belongs into the main thread: Linux ends the server when the *thread* that started it ends.
     """
 
@@ -51,10 +51,10 @@ class EmbeddedStore:
         *,
         engine: Engine | None = None,
         patience: float = LEFT_OVER_SECONDS,
-        waits_for: Callable[[str], object] = bool,
+        on_wait: Callable[[str], object] = bool,
     ) -> None:
         self._dir = data_dir.absolute()
-        self._waits_for = waits_for
+        self._on_wait = on_wait
         self._engine = engine
         self._patience = patience
         self._process: subprocess.Popen[bytes] | None = None
@@ -117,7 +117,7 @@ class EmbeddedStore:
             while time.monotonic() < end:
                 if flock(fd):
                     return fd
-                self._waits_for("the store of an earlier run, which is still there")
+                self._on_wait("the store of an earlier run, which is still there")
                 time.sleep(0.05)  # noqa: TID251 - synchronous by design, see above
             if not last_chance:
                 _say(_recorded_socket(self._dir), b"SHUTDOWN")
@@ -159,7 +159,7 @@ class EmbeddedStore:
             if answer.startswith(b"+PONG"):
                 return
             loading = answer.startswith(b"-LOADING")
-            self._waits_for("the store, which reads its data" if loading else "the store to answer")
+            self._on_wait("the store, which reads its data" if loading else "the store to answer")
             waited = time.monotonic() - began
             if waited > (LOAD_SECONDS if loading else START_SECONDS):
                 reason = f"did not answer within {waited:.0f} s"

@@ -118,13 +118,13 @@ async def open_gateway(
     *,
     process: str,
     patience: float | None = 0,
-    waits_for: Callable[[str], object] | None = None,
+    on_wait: Callable[[str], object] | None = None,
     warned: bool = False,
 ) -> AsyncIterator[Gateway]:
     """Build everything, check the store, and close everything at the end.
 
     `process` names this process in the store's client list. A store that is not there is waited for as many seconds
-    as `patience` says, for ever where it is None; `waits_for` is told meanwhile, else the log. What the store
+    as `patience` says, for ever where it is None; `on_wait` is told meanwhile, else the log. What the store
     cannot promise is logged, unless the process that started this one was `warned`. StoreUnavailable when it does
     not come; SettingsError when the configuration, or the store's durability where real money is spent, is not good
     enough to start.
@@ -146,7 +146,7 @@ async def open_gateway(
     verifier = Verifier(settings.jwks_url, user_id=settings.fal_webhook_user, way=way)
     async with open_stores(settings, process=process) as stores:
         try:
-            await require_store(settings, stores.redis, patience=patience, waits_for=waits_for, warned=warned)
+            await require_store(settings, stores.redis, patience=patience, on_wait=on_wait, warned=warned)
             yield _gateway(settings, catalog, policy, stores, fal=fal, sender=sender, verifier=verifier)
         finally:
             await sender.aclose()

@@ -18,7 +18,7 @@ async def require_store(
     redis: Any,
     *,
     patience: float | None,
-    waits_for: Callable[[str], object] | None = None,
+    on_wait: Callable[[str], object] | None = None,
     warned: bool = False,
 ) -> None:
     """Wait for the store; refuse one that could forget what was bought, where buying costs money, else warn.
@@ -26,9 +26,9 @@ async def require_store(
     `warned` says that the process which started this one has done that.
     SettingsError, too, for a setting that neither this version nor a newer one that has started here knows.
     """
-    said = waits_for or (lambda why: log.warning("store.waiting", why=why))
+    said = on_wait or (lambda why: log.warning("store.waiting", why=why))
     try:
-        faults = await wait_for_store(redis, required_url(settings), patience=patience, waits_for=said)
+        faults = await wait_for_store(redis, required_url(settings), patience=patience, on_wait=said)
     except StoreRefused as refused:
         raise SettingsError(f"FILMGATE_REDIS_URL: {refused}.") from None
     await _refuse_unknown(settings.unknown_names, redis)

@@ -19,7 +19,7 @@ from benchmarks.gateway import Served, serving
 from benchmarks.load import Order, bodies, send
 from benchmarks.processes import NotMeasured, cpu_seconds, environment, free_port, listening, running, say
 from tests.support.workers import children
-from workers.poll import SLOWEST_MS
+from workers.poll import MAX_INTERVAL_MS
 
 WEBHOOKS = {"lag": "off", "hints": "on"}
 WORKERS = 2
@@ -143,7 +143,9 @@ async def _fill(served: Served, web: aiohttp.ClientSession, fal: str, plan: Plan
         await asyncio.sleep(0.25)
     flying = time.monotonic() - began
     say(f"lag: admitted after {admitted:.1f} s, all in flight after {flying:.1f} s; now fal's clock runs")
-    await asyncio.sleep(SLOWEST_MS / 1000)  # the burst of submissions is over, polls are at their longest interval
+    await asyncio.sleep(
+        MAX_INTERVAL_MS / 1000
+    )  # the burst of submissions is over, polls are at their longest interval
     await _post(web, f"{fal}/emulator/resume")
 
 
@@ -209,7 +211,7 @@ async def _jobs(served: Served, web: aiohttp.ClientSession) -> list[dict[str, An
 def _figures(
     row: str, plan: Plan, lags: list[float], polls: float, flying: dict[str, float], ending: dict[str, float]
 ) -> list[Figure]:
-    interval = SLOWEST_MS / 1000
+    interval = MAX_INTERVAL_MS / 1000
     peer = f"only waiting for the next poll, every {interval:g} s (computed)"
     load = f"{plan.jobs} in flight on one lane"
     rate = plan.jobs / (plan.longest - plan.shortest)

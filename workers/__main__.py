@@ -18,7 +18,7 @@ from app.telemetry import set_up_logs
 from workers.queues import QUEUES, QueueName, announce_queues, open_queue
 from workers.runtime import Runtime, install
 from workers.supervisor import Supervisor
-from workers.worker import WORKER_TTL_S, OncePerOutage, Worker, start_exit_deadline
+from workers.worker import WORKER_TTL_S, StoreAwayFilter, Worker, start_exit_deadline
 
 REFUSED = 78
 FAILED = 1
@@ -41,7 +41,7 @@ def work(settings: Settings, queue_name: QueueName) -> None:
         maintenance_interval=30,
     )
     worker.runtime, worker.exit_pipe = runtime, start_exit_deadline()
-    logging.getLogger("rq.worker").addFilter(OncePerOutage())
+    logging.getLogger("rq.worker").addFilter(StoreAwayFilter())
     announce_queues(connection)
     runtime.report_ready(queue_name)
     worker.work(with_scheduler=False, logging_level="WARNING")

@@ -12,10 +12,10 @@ from app.gateway import Gateway
 from app.store.jobs import DAY_MS
 from workers.periodic import PeriodicTask
 
-HIDDEN_MS = 30_000  # longer than one call and its corrections may take
-GIVEN_UP_MS = DAY_MS  # after the end; a dispute is decided then too
+VISIBILITY_MS = 30_000  # longer than one call and its corrections may take
+GIVE_UP_AFTER_MS = DAY_MS  # after the end; a dispute is decided then too
 PAUSES_MS = tuple(1000 * seconds for seconds in (60, 300, 1800, 7200, 21_600))
-EARLY_MS = 3_600_000  # fal's clock and ours may differ by so much
+CLOCK_SKEW_MS = 3_600_000  # fal's clock and ours may differ by so much
 
 log = structlog.get_logger()
 
@@ -35,7 +35,7 @@ async def reconcile(gateway: Gateway) -> Bill | NotShown | None:
     4. billed: make the charge what fal says, which ends a dispute too; a difference is an alarm
     5. not billed yet: look again later; a day after the end give up, with a warning where money was spent
     """
-    now_ms, refs = await gateway.stores.due.take("billing", limit=IDS_AT_ONCE, visibility_ms=HIDDEN_MS)
+    now_ms, refs = await gateway.stores.due.take("billing", limit=IDS_AT_ONCE, visibility_ms=VISIBILITY_MS)
     found = dict(zip(refs, await gateway.stores.jobs.get_many(refs), strict=True))
     jobs = {ref: job for ref, job in found.items() if job is not None and job.upstream_request_id is not None}
     await gateway.stores.due.drop("billing", [ref for ref in refs if ref not in jobs])
@@ -43,8 +43,8 @@ async def reconcile(gateway: Gateway) -> Bill | NotShown | None:
         return None
     bill = await gateway.fal.bill(
         [job.upstream_request_id or "" for job in jobs.values()],
-        start_ms=min(job.submitted_ms or job.created_ms for job in jobs.values()) - EARLY_MS,
-        end_ms=now_ms + EARLY_MS,
+        start_ms=min(job.submitted_ms or job.created_ms for job in jobs.values()) - CLOCK_SKEW_MS,
+        end_ms=now_ms + CLOCK_SKEW_MS,
     )
     if isinstance(bill, NotShown):
         return bill
@@ -56,7 +56,7 @@ async def reconcile(gateway: Gateway) -> Bill | NotShown | None:
         if ready:
             done.append(ref)
         else:
-            later[ref] = next_look_ms(job, now_ms)
+            later[ref] = next_check_ms(job, now_ms)
     await gateway.stores.due.drop("billing", done)
     await gateway.stores.due.reschedule("billing", later)
     return bill
@@ -88,14 +88,14 @@ async def _settled(gateway: Gateway, job: Job, actual: int) -> bool:
 
 
 def _is_given_up(job: Job, now_ms: int) -> bool:
-    if now_ms < (job.completed_ms or now_ms) + GIVEN_UP_MS:
+    if now_ms < (job.completed_ms or now_ms) + GIVE_UP_AFTER_MS:
         return False
     if job.money is Money.SPENT:
         log.warning("billing.missing", job=job.id, charged=format_usd(job.charged_micro or 0))
     return True
 
 
-def next_look_ms(job: Job, now_ms: int) -> int:
+def next_check_ms(job: Job, now_ms: int) -> int:
     """When to look next: a minute at first, then in pauses that grow with the time since the end, to six hours.
 
     The last look is a day after the end.
@@ -103,5 +103,5 @@ def next_look_ms(job: Job, now_ms: int) -> int:
     end_ms = job.completed_ms or now_ms
     age_ms = now_ms - end_ms
     pause_ms = next((pause for pause in PAUSES_MS if pause > age_ms / 2), PAUSES_MS[-1])
-    last_ms = end_ms + GIVEN_UP_MS
+    last_ms = end_ms + GIVE_UP_AFTER_MS
     return min(now_ms + pause_ms, last_ms) if now_ms < last_ms else now_ms + PAUSES_MS[-1]

@@ -31,7 +31,7 @@ from app.webhooks.sender import Attempt
 from workers.runtime import Runtime
 
 TAKE_EVERY_S = 0.1  # how often a round takes what came due, while attempts are in flight
-OPEN_S = 25.0  # so long a round takes everything; then only quick destinations, so that it comes to an end
+TAKE_ALL_S = 25.0  # so long a round takes everything; then only quick destinations, so that it comes to an end
 ROUND_S = 50.0  # attempts still in flight are cancelled then, and due again
 
 log = structlog.get_logger()
@@ -87,7 +87,7 @@ class Round:
             limit=room,
             handed_ms=ENQUEUED_HIDDEN_MS,
             hidden_ms=ATTEMPT_LEASE_MS,
-            quick=self._left_s < ROUND_S - OPEN_S,
+            quick=self._left_s < ROUND_S - TAKE_ALL_S,
             busy=[split_ref(ref)[0] for ref in self._in_flight],
         )
         leased = await self._gateway.stores.quarantine.leased("deliver", [ref for ref, _ in found])
@@ -155,7 +155,7 @@ async def _deliver(gateway: Gateway, ref: str, destination: str, now_ms: int) ->
     if attempt.outcome == "delivered" and delivery.style == "fal" and isinstance(delivery.event, Event):
         await gateway.fal_door.told_by_webhook(delivery.event.job)
     if endpoint is not None and recorded.failures:
-        await _end(gateway, destination, attempt, recorded)
+        await _disable_if_due(gateway, destination, attempt, recorded)
 
 
 async def _record(
@@ -200,7 +200,7 @@ async def _record(
     return recorded
 
 
-async def _end(gateway: Gateway, destination: str, attempt: Attempt, recorded: Recorded) -> None:
+async def _disable_if_due(gateway: Gateway, destination: str, attempt: Attempt, recorded: Recorded) -> None:
     """Disable the endpoint, where this failure is the last it may have."""
     reason = why_disabled(
         status=attempt.status,

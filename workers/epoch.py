@@ -14,21 +14,21 @@ from app.tasks import cancel_and_wait
 from workers.recovery import recover_epoch
 
 TICK_S = 1.0
-RECOVER_S = 15.0
+RECOVER_EVERY_S = 15.0
 
 log = structlog.get_logger()
 
 
 class EpochWatch:
-    """Compares the store every second. `opened` opens a gateway that may read fal's history, if there is a key."""
+    """Compares the store every second. `open_gateway`: for reading fal's history; None without an admin key."""
 
     def __init__(
-        self, epoch: EpochService, *, opened: Callable[[], AbstractAsyncContextManager[Gateway]] | None
+        self, epoch: EpochService, *, open_gateway: Callable[[], AbstractAsyncContextManager[Gateway]] | None
     ) -> None:
         self._epoch = epoch
-        self._opened = opened
+        self._open_gateway = open_gateway
         self._ticked = 0.0
-        self._asked = 0.0
+        self._recovered = 0.0
         self._recovering: asyncio.Task[None] | None = None
 
     async def tick(self) -> None:
@@ -42,13 +42,13 @@ class EpochWatch:
         except StoreUnavailable:
             return  # the supervisor says so itself
         idle = self._recovering is None or self._recovering.done()
-        if not confirmed and idle and self._opened is not None and now - self._asked > RECOVER_S:
-            self._asked = now
-            self._recovering = asyncio.create_task(self._recover(self._opened()))
+        if not confirmed and idle and self._open_gateway is not None and now - self._recovered > RECOVER_EVERY_S:
+            self._recovered = now
+            self._recovering = asyncio.create_task(self._recover(self._open_gateway()))
 
-    async def _recover(self, opening: AbstractAsyncContextManager[Gateway]) -> None:
+    async def _recover(self, gateway_context: AbstractAsyncContextManager[Gateway]) -> None:
         try:
-            async with opening as gateway:
+            async with gateway_context as gateway:
                 await recover_epoch(gateway)
         except StoreUnavailable:
             log.warning("epoch.store_away")

@@ -12,18 +12,18 @@ from app.domain.fal_addresses import FalHosts
 from app.domain.jobs import Charge, Job, JobError, Status
 from app.fal.protocol import Result, read_video
 from app.gateway import Gateway
-from workers.poll import MISSING
+from workers.poll import MISSING_STATUS
 from workers.runtime import Runtime
 
 READS_AT_ONCE = 8
-HIDDEN_MS = 15_000  # longer than one result read may take
-TRIES = 3  # reads of a result that fal has lost or that fails on its side
-TRY_AGAIN_MS = 2_000
-PENDING = 400
-ACCEPTED = 202  # at fal's door: it still runs
-NOT_ABOUT_THE_JOB = {401, 403, 408, 429}
-TEXT_LIMIT = 300
-ENTRIES = 5  # of a model's findings that are kept
+LEASE_MS = 15_000  # longer than one result read may take
+MAX_READS = 3  # reads of a result that fal has lost or that fails on its side
+RETRY_MS = 2_000
+STILL_RUNNING_CODE = 400
+ACCEPTED_CODE = 202  # at fal's door: it still runs
+INCONCLUSIVE_CODES = {401, 403, 408, 429}
+MAX_TEXT = 300
+MAX_ENTRIES = 5  # of a model's findings that are kept
 MEDIA_DAYS_MS = 7 * 86_400_000  # fal keeps clips at least a week, its documentation says
 
 log = structlog.get_logger()
@@ -42,7 +42,7 @@ async def finalize(gateway: Gateway, ref: str) -> None:
     3. no answer, a result that is not there yet or has gone: look again a few times
     4. judge the result, and settle: status, money, outbox, event in one script
     """
-    async with gateway.stores.quarantine.lease("finalize", ref, hidden_ms=HIDDEN_MS) as leased_ms:
+    async with gateway.stores.quarantine.lease("finalize", ref, hidden_ms=LEASE_MS) as leased_ms:
         if leased_ms:
             await _finalize(gateway, ref)
 
@@ -53,11 +53,11 @@ async def _finalize(gateway: Gateway, ref: str) -> None:
         await gateway.stores.due.drop("finalize", [ref])
         return
     result = await gateway.fal.result(job.model, job.upstream_request_id)
-    if result is None or _says_nothing(result) or _may_change(result, job):
-        outage = result is None or _says_nothing(result)  # no fault of the job's, however long it lasts
+    if result is None or _is_inconclusive(result) or _may_recover(result, job):
+        outage = result is None or _is_inconclusive(result)  # no fault of the job's, however long it lasts
         misses = job.misses + (0 if outage else 1)
         await gateway.stores.jobs.update(
-            job, (Status.FINALIZING,), due_step="finalize", delay_ms=TRY_AGAIN_MS, misses=misses
+            job, (Status.FINALIZING,), due_step="finalize", delay_ms=RETRY_MS, misses=misses
         )
         return
     crash_point("finalize.read")
@@ -65,19 +65,19 @@ async def _finalize(gateway: Gateway, ref: str) -> None:
     crash_point("finalize.settled")
 
 
-def _says_nothing(result: Result) -> bool:
+def _is_inconclusive(result: Result) -> bool:
     """True for an answer that is not about the job: it still runs, fal is busy, or refuses the gateway's key."""
-    if result.status == PENDING:
+    if result.status == STILL_RUNNING_CODE:
         return bool(_detail(result.body) == "Request is still in progress")
-    if result.status == ACCEPTED:
+    if result.status == ACCEPTED_CODE:
         return not (isinstance(result.body, dict) and "video" in result.body)
-    return result.status in NOT_ABOUT_THE_JOB or result.status // 100 in {1, 3}  # no final answer, or a redirect
+    return result.status in INCONCLUSIVE_CODES or result.status // 100 in {1, 3}  # no final answer, or a redirect
 
 
-def _may_change(result: Result, job: Job) -> bool:
+def _may_recover(result: Result, job: Job) -> bool:
     """True while asking again may tell more: lost or failing for the first few reads."""
     gone = result.status in {404, 410} or (result.status >= 500 and result.error_type is None)  # noqa: PLR2004  HTTP
-    return gone and job.misses < TRIES
+    return gone and job.misses < MAX_READS
 
 
 async def _settle(gateway: Gateway, job: Job, result: Result) -> None:
@@ -131,7 +131,7 @@ def judge(
     detail = _detail(result.body)
     upstream: dict[str, Any] = {"status": result.status, "detail": _short(detail), "error_type": result.error_type}
     if isinstance(detail, list):
-        upstream["entries"] = [_entry(entry) for entry in detail[:ENTRIES] if isinstance(entry, dict)]
+        upstream["entries"] = [_entry(entry) for entry in detail[:MAX_ENTRIES] if isinstance(entry, dict)]
     code = result.status
     if code // 100 == 2:  # noqa: PLR2004  HTTP
         video = read_video(result.body, hosts=hosts)
@@ -141,7 +141,7 @@ def judge(
         return Status.FAILED, Charge.SPEND, JobError("bad_upstream_result", sentence, upstream=upstream), None
     if code in {404, 410} or (code // 100 == 5 and result.body is None):  # noqa: PLR2004  a proxy's page, not fal's JSON
         sentence = "fal completed the job, and its result can no longer be read."
-        charge = Charge.DISPUTE if job.upstream_status == MISSING else Charge.SPEND
+        charge = Charge.DISPUTE if job.upstream_status == MISSING_STATUS else Charge.SPEND
         return Status.FAILED, charge, JobError("result_unavailable", sentence, upstream=upstream), None
     if code == 499 or result.error_type == "client_cancelled":  # noqa: PLR2004  fal's word for cancelled
         return _cancelled(job, upstream)
@@ -173,20 +173,20 @@ def _detail(body: Any) -> Any:
 
 def _entry(entry: dict[str, Any]) -> dict[str, Any]:
     """One finding of a model's, short, and without the input: what fal's clients read of it."""
-    shown: dict[str, Any] = {"loc": _loc(entry)}
-    shown |= {name: _text(entry.get(name)) for name in ("msg", "type", "url") if name in entry}
+    kept: dict[str, Any] = {"loc": _loc(entry)}
+    kept |= {name: _text(entry.get(name)) for name in ("msg", "type", "url") if name in entry}
     ctx = entry.get("ctx")
-    return {**shown, "ctx": ctx} if isinstance(ctx, dict) and len(json.dumps(ctx)) <= TEXT_LIMIT else shown
+    return {**kept, "ctx": ctx} if isinstance(ctx, dict) and len(json.dumps(ctx)) <= MAX_TEXT else kept
 
 
 def _short(detail: Any) -> str | None:
     """Fal's words, short, and without the input that its entries repeat."""
     if isinstance(detail, str):
-        return detail[:TEXT_LIMIT]
+        return detail[:MAX_TEXT]
     if isinstance(detail, list):
-        entries = [entry for entry in detail[:ENTRIES] if isinstance(entry, dict)]
+        entries = [entry for entry in detail[:MAX_ENTRIES] if isinstance(entry, dict)]
         texts = [f"{'.'.join(_loc(entry))}: {_text(entry.get('msg'))}" for entry in entries]
-        return "; ".join(texts)[:TEXT_LIMIT]
+        return "; ".join(texts)[:MAX_TEXT]
     return None
 
 
@@ -198,4 +198,4 @@ def _loc(entry: dict[str, Any]) -> list[str]:
 
 def _text(value: Any) -> str:
     """A word of fal's, short; a structure is none."""
-    return str(value)[:TEXT_LIMIT] if isinstance(value, str | int | float) else ""
+    return str(value)[:MAX_TEXT] if isinstance(value, str | int | float) else ""

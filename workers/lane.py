@@ -27,13 +27,13 @@ SLICE_S = 5.0
 RENEW_S = 0.5
 WAKE_S = 0.25
 POLLS_AT_ONCE = 100
-POLL_HIDDEN_MS = 12_000  # longer than one status call may take
+POLL_VISIBILITY_MS = 12_000  # longer than one status call may take
 FINISH_S = 2.0  # for running polls; a slow one is cancelled and due again, so that a slow fal keeps no lane idle
 HOUSEKEEPING_S = 1.0
 EXPIRE_BATCH = 100
-FAILED_HIDDEN_MS = 60_000
+RETRY_MS = 60_000
 USAGE_PAGES = 200  # of each team's ledger that one slice takes in; there is more only after an upgrade
-USAGE_REST_S = 0.01  # between them, for everybody else
+USAGE_PAUSE_S = 0.01  # between them, for everybody else
 
 log = structlog.get_logger()
 
@@ -48,7 +48,7 @@ async def run_lane(runtime: Runtime, number: int) -> None:
     """
     token = new_nonce()
     stores = runtime.gateway.stores
-    if not await _take(stores, number, token):
+    if not await _acquire(stores, number, token):
         return
     crash_point("lane.taken")
     lane = Slice(runtime, number, token)
@@ -74,7 +74,7 @@ async def run_lane(runtime: Runtime, number: int) -> None:
             raise
 
 
-async def _take(stores: Stores, number: int, token: str) -> bool:
+async def _acquire(stores: Stores, number: int, token: str) -> bool:
     """Take the lane; once more on new connections where an old one led to a primary that is gone.
 
     Otherwise this task would be lost, and the lane idle until its mark expires.
@@ -95,7 +95,7 @@ class Slice:
         self._number = number
         self._token = token
         self._polls: set[asyncio.Task[None]] = set()
-        self._news = asyncio.Event()
+        self._wake = asyncio.Event()
         self._last_housekeeping = 0.0
         self._lost = False
 
@@ -121,7 +121,7 @@ class Slice:
         waking = asyncio.create_task(self._listen())
         try:
             while time.monotonic() < end and not self._runtime.stopping and not self._lost:
-                self._news.clear()
+                self._wake.clear()
                 crash_point("grant.before")
                 if await self._gateway.stores.slots.grant():
                     crash_point("grant.after")
@@ -130,7 +130,7 @@ class Slice:
                 for step in ("submit", "finalize", "deliver"):
                     await self._enqueue(step)
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._news.wait(), WAKE_S)
+                    await asyncio.wait_for(self._wake.wait(), WAKE_S)
         finally:
             await cancel_and_wait(renewing, waking)
 
@@ -151,7 +151,7 @@ class Slice:
         while True:
             try:
                 if await self._gateway.stores.due.wait_for_wake(seconds=1.0):
-                    self._news.set()
+                    self._wake.set()
             except StoreUnavailable:
                 await asyncio.sleep(WAKE_S)
 
@@ -159,12 +159,12 @@ class Slice:
         room = POLLS_AT_ONCE - len(self._polls)
         if room <= 0:
             return
-        now_ms, refs = await self._gateway.stores.due.take("poll", limit=room, visibility_ms=POLL_HIDDEN_MS)
+        now_ms, refs = await self._gateway.stores.due.take("poll", limit=room, visibility_ms=POLL_VISIBILITY_MS)
         jobs = await self._gateway.stores.jobs.get_many(refs)
         for ref, job in zip(refs, jobs, strict=True):
             self._track(asyncio.create_task(self._poll_one(ref, job, now_ms)))
         if len(refs) == room:
-            self._news.set()  # there may be more
+            self._wake.set()  # there may be more
 
     def _track(self, task: asyncio.Task[None]) -> None:
         """Run it concurrently with the loop, until `finish` at the latest."""
@@ -178,7 +178,7 @@ class Slice:
                 wait_ms = None if job is None else await poll(self._gateway, job, now_ms)
             if wait_ms is None:
                 await self._gateway.stores.due.drop("poll", [ref])
-                self._news.set()
+                self._wake.set()
             else:
                 due_ms = now_ms + wait_ms + round((time.monotonic() - began) * 1000)
                 await self._gateway.stores.due.reschedule("poll", {ref: due_ms})
@@ -223,7 +223,7 @@ async def expire(gateway: Gateway) -> None:
     now_ms, refs = await gateway.stores.due.take("expire", limit=EXPIRE_BATCH, visibility_ms=ENQUEUED_HIDDEN_MS)
     given_up: list[Job] = []
     for ref, job in zip(refs, await gateway.stores.jobs.get_many(refs), strict=True):
-        async with _alone(gateway, "expire", ref, now_ms):
+        async with _isolated(gateway, "expire", ref, now_ms):
             if await _expire(gateway, ref, job, now_ms) and job is not None:
                 given_up.append(job)
     await gateway.fal.let_go((job.model, job.upstream_request_id) for job in given_up)
@@ -242,14 +242,14 @@ async def _expire(gateway: Gateway, ref: str, job: Job | None, now_ms: int) -> b
         await gateway.stores.jobs.cancel_queued(job)
     elif job.status is Status.QUEUED:
         await gateway.stores.jobs.end(
-            job, (Status.QUEUED,), Status.FAILED, charge=Charge.RELEASE, error=_late(job, now_ms)
+            job, (Status.QUEUED,), Status.FAILED, charge=Charge.RELEASE, error=_deadline_error(job, now_ms)
         )
         log.info("job.expired", job=ref_of(job))
     return False
 
 
 @asynccontextmanager
-async def _alone(gateway: Gateway, step: str, ref: str, now_ms: int) -> AsyncIterator[None]:
+async def _isolated(gateway: Gateway, step: str, ref: str, now_ms: int) -> AsyncIterator[None]:
     """A failure in here concerns this job only: it is logged, and the job is due again in a minute."""
     try:
         yield
@@ -257,10 +257,10 @@ async def _alone(gateway: Gateway, step: str, ref: str, now_ms: int) -> AsyncIte
         raise
     except Exception:
         log.exception("step.failed", step=step, ref=ref)
-        await gateway.stores.due.reschedule(step, {ref: now_ms + FAILED_HIDDEN_MS})
+        await gateway.stores.due.reschedule(step, {ref: now_ms + RETRY_MS})
 
 
-def _late(job: Job, now_ms: int) -> JobError:
+def _deadline_error(job: Job, now_ms: int) -> JobError:
     if now_ms < job.deadline_ms:
         return JobError("start_timeout", "The job did not start before its start deadline.", retryable=True)
     return JobError("deadline_exceeded", "The job did not start before its deadline.", retryable=True)
@@ -271,7 +271,7 @@ async def decide_disputes(gateway: Gateway) -> None:
     now_ms, refs = await gateway.stores.due.take("dispute", limit=EXPIRE_BATCH, visibility_ms=ENQUEUED_HIDDEN_MS)
     spend = gateway.settings.unproven_charge == "settle"
     for ref in refs:
-        async with _alone(gateway, "dispute", ref, now_ms):
+        async with _isolated(gateway, "dispute", ref, now_ms):
             if await gateway.stores.ledger.decide_dispute(ref, spend=spend):
                 log.info("dispute.decided", job=ref, money="spent" if spend else "released")
 
@@ -284,7 +284,7 @@ async def sum_usage(gateway: Gateway) -> None:
             teams = [team for team in teams if await gateway.stores.usage.fold(team)]
             if not teams:
                 return
-            await asyncio.sleep(USAGE_REST_S)
+            await asyncio.sleep(USAGE_PAUSE_S)
 
 
 async def sweep_slots(gateway: Gateway) -> None:

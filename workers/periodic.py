@@ -10,7 +10,7 @@ from app.fal.errors import NotShown
 from app.gateway import Gateway
 
 EVERY_S = 15.0
-AWAY_S = 60.0  # between two runs while fal gives no usable answer
+AWAY_RETRY_S = 60.0  # between two runs while fal gives no usable answer
 
 log = structlog.get_logger()
 
@@ -61,7 +61,7 @@ class PeriodicTask:
             log.exception(self._event("failed"))
 
     def _warn_once(self, reason: str) -> None:
-        self._next = time.monotonic() + AWAY_S
+        self._next = time.monotonic() + AWAY_RETRY_S
         if not self._away:
             log.warning(self._event("away"), reason=reason, remedy=self._remedy)
         self._away = True

@@ -10,12 +10,12 @@ from app.fal.protocol import StatusReport
 from app.gateway import Gateway
 from app.store.jobs import NOW
 
-SLOWEST_MS = 2_000  # between two polls of one job: a finished clip is noticed within it
-GROWTH = 1.3
+MAX_INTERVAL_MS = 2_000  # between two polls of one job: a finished clip is noticed within it
+INTERVAL_GROWTH = 1.3
 MISSING_GRACE_MS = 120_000  # fal may not know a request for a moment after it took it
-MISSING_POLLS = 10  # in a row: one stray 404 in the sixth minute must not end a job
-CANCEL_AGAIN_MS = 30_000
-MISSING = "MISSING"  # what stands as upstream_status of a job that fal has forgotten
+MAX_MISSING_POLLS = 10  # in a row: one stray 404 in the sixth minute must not end a job
+CANCEL_RETRY_MS = 30_000
+MISSING_STATUS = "MISSING_STATUS"  # what stands as upstream_status of a job that fal has forgotten
 
 MAX_WORDS_LOGGED = 100  # after so many the log has heard enough
 
@@ -26,7 +26,7 @@ _logged: set[str] = set()
 def interval_ms(first_s: float, polls: int) -> int:
     """How long until the next poll: from the first interval, growing with each poll up to two seconds."""
     first = first_s * 1000
-    return round(min(first * GROWTH ** min(polls, 30), max(first, SLOWEST_MS)))
+    return round(min(first * INTERVAL_GROWTH ** min(polls, 30), max(first, MAX_INTERVAL_MS)))
 
 
 async def poll(gateway: Gateway, job: Job, now_ms: int) -> int | None:
@@ -42,15 +42,15 @@ async def poll(gateway: Gateway, job: Job, now_ms: int) -> int | None:
     await _cancel_if_due(gateway, job, now_ms)
     progress = await gateway.fal.status(job.model, job.upstream_request_id)
     _log_unknown_status(progress.strange, job)
-    if progress.status == "COMPLETED" or _lost(job, progress, now_ms):
+    if progress.status == "COMPLETED" or _is_missing(job, progress, now_ms):
         crash_point("poll.completed")
-        word = progress.status if progress.status == "COMPLETED" else MISSING
+        word = progress.status if progress.status == "COMPLETED" else MISSING_STATUS
         await gateway.stores.jobs.complete_upstream(job, upstream_status=word, logs=progress.logs)
         return None
     changed = _changes(job, progress)
     if changed:
         await gateway.stores.jobs.update(job, (Status.RUNNING,), **changed)
-    age_polls = max(0, (now_ms - (job.submitted_ms or now_ms)) // SLOWEST_MS)
+    age_polls = max(0, (now_ms - (job.submitted_ms or now_ms)) // MAX_INTERVAL_MS)
     return interval_ms(gateway.settings.poll_interval, age_polls)
 
 
@@ -63,16 +63,16 @@ def _log_unknown_status(word: str, job: Job) -> None:
 
 async def _cancel_if_due(gateway: Gateway, job: Job, now_ms: int) -> None:
     wanted = job.cancel_requested_ms is not None or now_ms >= job.deadline_ms
-    sent_lately = job.cancel_sent_ms is not None and now_ms - job.cancel_sent_ms < CANCEL_AGAIN_MS
+    sent_lately = job.cancel_sent_ms is not None and now_ms - job.cancel_sent_ms < CANCEL_RETRY_MS
     if wanted and not sent_lately and await gateway.fal.cancel(job.model, job.upstream_request_id or ""):
         crash_point("cancel.sent")
         await gateway.stores.jobs.update(job, (Status.RUNNING,), cancel_sent_ms=NOW)
         log.info("job.cancel_sent", job=job.id)
 
 
-def _lost(job: Job, progress: StatusReport, now_ms: int) -> bool:
+def _is_missing(job: Job, progress: StatusReport, now_ms: int) -> bool:
     late = now_ms - (job.submitted_ms or now_ms) > MISSING_GRACE_MS
-    return progress.status == "missing" and late and job.misses >= MISSING_POLLS
+    return progress.status == "missing" and late and job.misses >= MAX_MISSING_POLLS
 
 
 def _changes(job: Job, progress: StatusReport) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Held jobs against fal's history: what fal has of ours is adopted; what it proves not to have may be sent again.
 
-Only the payload tells (docs/decisions/0012): a job is looked for by the marker in the addresses of its images,
+Only the payload tells (docs/decisions/0012): a job is searched for by the marker in the addresses of its images,
 never by its time or its prompt. A listing that is not whole decides nothing.
 """
 
@@ -21,21 +21,21 @@ from app.store.quarantine import Quarantined
 from workers.periodic import PeriodicTask
 from workers.quarantine import alarm_quarantined
 
-BEGIN_S = 2.0  # so long another job is begun: it must end within a lane's slice
-HIDDEN_MS = 30_000  # longer than one listing and what follows from it may take
+START_WITHIN_S = 2.0  # so long another job is begun: it must end within a lane's slice
+VISIBILITY_MS = 30_000  # longer than one listing and what follows from it may take
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000
 PAUSES_MS = ((600_000, 15_000), (DAY_MS, MINUTE_MS))  # until this age, so long between two looks
-LONGEST_PAUSE_MS = 3_600_000
-AROUND_MS = 300_000  # fal's clock and ours may differ by so much
-RUN_MS = 3_600_000  # a span that is about ends must reach as far as the longest run
+MAX_PAUSE_MS = 3_600_000
+CLOCK_SKEW_MS = 300_000  # fal's clock and ours may differ by so much
+MAX_RUN_MS = 3_600_000  # a span that is about ends must reach as far as the longest run
 
 # What proves that fal never took it, beside the limit on its start.
-LAG_MS = 600_000  # how late fal's history may be
+HISTORY_LAG_MS = 600_000  # how late fal's history may be
 MARGIN_MS = 300_000
 EMPTY_LISTINGS = 3
-APART_MS = MINUTE_MS
-CANARIES = 20  # other requests that are compared with our records, at most
+LISTING_SPACING_MS = MINUTE_MS
+MAX_COMPARED = 20  # other requests that are compared with our records, at most
 
 log = structlog.get_logger()
 
@@ -57,9 +57,9 @@ async def resolve_held(gateway: Gateway) -> NotShown | int:
     await gateway.stores.due.add(
         "resolve", [ref for ref in await gateway.stores.jobs.held() if ref not in quarantined]
     )
-    began, looked = time.monotonic(), 0
-    while time.monotonic() - began < BEGIN_S:
-        now_ms, refs = await gateway.stores.due.take("resolve", limit=1, visibility_ms=HIDDEN_MS)
+    began, searched = time.monotonic(), 0
+    while time.monotonic() - began < START_WITHIN_S:
+        now_ms, refs = await gateway.stores.due.take("resolve", limit=1, visibility_ms=VISIBILITY_MS)
         for ref in refs:
             try:
                 async with gateway.stores.quarantine.counting_failures("resolve", ref):
@@ -74,14 +74,14 @@ async def resolve_held(gateway: Gateway) -> NotShown | int:
                 continue
             if isinstance(answer, NotShown):
                 return answer
-            looked += 1
+            searched += 1
             if answer is None:
                 await gateway.stores.due.drop("resolve", [ref])
             else:
                 await gateway.stores.due.reschedule("resolve", {ref: now_ms + answer})
         if not refs:
             break
-    return looked
+    return searched
 
 
 async def resolve(gateway: Gateway, ref: str, now_ms: int) -> NotShown | int | None:
@@ -97,17 +97,21 @@ async def resolve(gateway: Gateway, ref: str, now_ms: int) -> NotShown | int | N
     if job is None or claimed_ms is None:
         return None
     if not is_marked(job):
-        return LONGEST_PAUSE_MS if job.status is Status.HELD else None
+        return MAX_PAUSE_MS if job.status is Status.HELD else None
     listing = await gateway.fal.history(
-        job.model, start_ms=claimed_ms - AROUND_MS, end_ms=min(now_ms, _settled_ms(job, claimed_ms)) + AROUND_MS
+        job.model,
+        start_ms=claimed_ms - CLOCK_SKEW_MS,
+        end_ms=min(now_ms, _ended_by_ms(job, claimed_ms)) + CLOCK_SKEW_MS,
     )
     if isinstance(listing, NotShown):
         return listing
     secret = await gateway.stores.secrets.of_markers()
-    of_job = [(seen, marker) for seen, marker in _marked(secret, listing.requests) if marker.job == job.id]
+    of_job = [
+        (request, marker) for request, marker in _with_markers(secret, listing.requests) if marker.job == job.id
+    ]
     if of_job:
         crash_point("resolve.found")
-        await _take(gateway, ref, of_job)
+        await _adopt_first(gateway, ref, of_job)
     elif gateway.settings.on_unknown_outcome == "resubmit" and await _is_absent(gateway, job, listing, now_ms):
         await _send_again(gateway, job)
     now = await gateway.stores.jobs.get(ref)
@@ -126,29 +130,29 @@ def is_marked(job: Job) -> bool:
     return any(isinstance((job.input or {}).get(name), str) for name in job.images)
 
 
-def _settled_ms(job: Job, claimed_ms: int) -> int:
+def _ended_by_ms(job: Job, claimed_ms: int) -> int:
     """By when fal would have ended the request, if it took it: later ones say nothing about it."""
-    return claimed_ms + (job.start_timeout_ms or RUN_MS) + RUN_MS
+    return claimed_ms + (job.start_timeout_ms or MAX_RUN_MS) + MAX_RUN_MS
 
 
-def _marked(secret: str, requests: Iterable[HistoryRequest]) -> list[tuple[HistoryRequest, Marker]]:
+def _with_markers(secret: str, requests: Iterable[HistoryRequest]) -> list[tuple[HistoryRequest, Marker]]:
     """The requests that carry a marker of this installation, in their order, each with its marker."""
-    read = ((seen, read_marker(secret, mark)) for seen in requests for mark in seen.marks)
-    return [(seen, marker) for seen, marker in read if marker is not None]
+    read = ((request, read_marker(secret, mark)) for request in requests for mark in request.marks)
+    return [(request, marker) for request, marker in read if marker is not None]
 
 
-async def _take(gateway: Gateway, ref: str, of_job: list[tuple[HistoryRequest, Marker]]) -> None:
+async def _adopt_first(gateway: Gateway, ref: str, of_job: list[tuple[HistoryRequest, Marker]]) -> None:
     """Give the job the first of these requests, unless it has one; the others are orphans.
 
     The first is taken also when an older attempt made it, which had seemed to be refused: it is paid for. Each time
     the job is read again, because fal's webhook may have resolved it meanwhile.
     """
-    for seen, marker in of_job:
+    for request, marker in of_job:
         job = await gateway.stores.jobs.get(ref)
         if job is None:
             return
         nonce = job.nonce if job.status is Status.HELD and job.nonce else marker.nonce
-        await gateway.adoption.adopt(job, nonce, seen.request_id)
+        await gateway.adoption.adopt(job, nonce, request.request_id)
 
 
 async def _is_absent(gateway: Gateway, job: Job, listing: RequestListing, now_ms: int) -> bool:
@@ -161,29 +165,29 @@ async def _is_absent(gateway: Gateway, job: Job, listing: RequestListing, now_ms
     claimed_ms = claim_time_ms(job)
     if job.status is not Status.HELD or not job.start_timeout_ms or claimed_ms is None:
         return False
-    if now_ms < claimed_ms + job.start_timeout_ms + LAG_MS + MARGIN_MS:
+    if now_ms < claimed_ms + job.start_timeout_ms + HISTORY_LAG_MS + MARGIN_MS:
         return False
     if not await _shows_another(gateway, listing, claimed_ms):
         return False
-    return _apart(await gateway.stores.jobs.record_absence(job, now_ms)) >= EMPTY_LISTINGS
+    return _count_spaced(await gateway.stores.jobs.record_absence(job, now_ms)) >= EMPTY_LISTINGS
 
 
 async def _shows_another(gateway: Gateway, listing: RequestListing, claimed_ms: int) -> bool:
     """True when a request sent near the claim is the one that our record of its job names."""
-    near = [seen for seen in listing.requests if abs(seen.sent_ms - claimed_ms) <= AROUND_MS]
-    others = _marked(await gateway.stores.secrets.of_markers(), near)
-    for seen, marker in others[:CANARIES]:
+    near = [request for request in listing.requests if abs(request.sent_ms - claimed_ms) <= CLOCK_SKEW_MS]
+    others = _with_markers(await gateway.stores.secrets.of_markers(), near)
+    for request, marker in others[:MAX_COMPARED]:
         other = await gateway.stores.jobs.find(marker.job)
-        if other is not None and other.upstream_request_id == seen.request_id:
+        if other is not None and other.upstream_request_id == request.request_id:
             return True
     return False
 
 
-def _apart(times_ms: Iterable[int]) -> int:
+def _count_spaced(times_ms: Iterable[int]) -> int:
     """How many of these times lie at least a minute apart."""
     count, last_ms = 0, None
     for at_ms in sorted(times_ms):
-        if last_ms is None or at_ms - last_ms >= APART_MS:
+        if last_ms is None or at_ms - last_ms >= LISTING_SPACING_MS:
             count, last_ms = count + 1, at_ms
     return count
 
@@ -197,4 +201,4 @@ async def _send_again(gateway: Gateway, job: Job) -> None:
 
 def _pause_ms(age_ms: int) -> int:
     """How long until the next look, by the time since the claim: fal may be late by minutes, people by days."""
-    return next((pause_ms for until_ms, pause_ms in PAUSES_MS if age_ms < until_ms), LONGEST_PAUSE_MS)
+    return next((pause_ms for until_ms, pause_ms in PAUSES_MS if age_ms < until_ms), MAX_PAUSE_MS)

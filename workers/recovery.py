@@ -14,8 +14,8 @@ from app.store.epoch import Epoch
 from app.store.jobs import ref_of
 
 MARGIN_MS = 900_000
-UNKNOWN = "fal has a request of a job that the store does not know: it was bought before the store went back."
-OTHER = "fal has a request of an attempt that the store does not know, for a job that is not in line."
+UNKNOWN_JOB = "fal has a request of a job that the store does not know: it was bought before the store went back."
+UNKNOWN_ATTEMPT = "fal has a request of an attempt that the store does not know, for a job that is not in line."
 
 log = structlog.get_logger()
 
@@ -31,7 +31,7 @@ async def recover_epoch(gateway: Gateway) -> bool:
     stop = await gateway.epoch.stop()
     if stop is None:
         return True
-    requests = await _listed(gateway, stop)
+    requests = await _marked_requests(gateway, stop)
     if requests is None:
         return False
     adopted = unknown = 0
@@ -39,25 +39,25 @@ async def recover_epoch(gateway: Gateway) -> bool:
         job = await gateway.stores.jobs.find(marker.job)
         if job is None:
             unknown += 1
-            await gateway.epoch.alarm_once("epoch_unknown", UNKNOWN, job=marker.job, request_id=request_id)
+            await gateway.epoch.alarm_once("epoch_unknown", UNKNOWN_JOB, job=marker.job, request_id=request_id)
         elif job.upstream_request_id == request_id:
             continue
         elif job.status is Status.QUEUED or job.nonce == marker.nonce:
             adopted += await gateway.adoption.adopt(job, marker.nonce, request_id)
         else:  # it is not cancelled: it may be the one that counts
-            await gateway.epoch.alarm_once("epoch_other", OTHER, job=job.id, request_id=request_id)
-    suspects = await _suspects(gateway, stop)
-    found = f"fal's history has {len(requests)} requests of ours since then: {adopted} jobs were given theirs, "
-    found += f"{unknown} belong to jobs that the store does not know"
-    if not suspects:
-        return await gateway.epoch.leave(stop, f"Buying goes on; {found}.")
-    sentence = f"{len(suspects)} jobs stand in line that may have been bought ({found}); somebody must decide."
-    log.warning("epoch.undecided", suspects=suspects[:10], count=len(suspects), remedy="`filmgate epoch accept`")
+            await gateway.epoch.alarm_once("epoch_other", UNKNOWN_ATTEMPT, job=job.id, request_id=request_id)
+    undecided = await _undecided(gateway, stop)
+    summary = f"fal's history has {len(requests)} requests of ours since then: {adopted} jobs were given theirs, "
+    summary += f"{unknown} belong to jobs that the store does not know"
+    if not undecided:
+        return await gateway.epoch.leave(stop, f"Buying goes on; {summary}.")
+    sentence = f"{len(undecided)} jobs stand in line that may have been bought ({summary}); somebody must decide."
+    log.warning("epoch.undecided", undecided=undecided[:10], count=len(undecided), remedy="`filmgate epoch accept`")
     await gateway.epoch.alarm_once("epoch_undecided", sentence)
     return False
 
 
-async def _listed(gateway: Gateway, stop: Epoch) -> list[tuple[Marker, str]] | None:
+async def _marked_requests(gateway: Gateway, stop: Epoch) -> list[tuple[Marker, str]] | None:
     """The requests at fal that carry a marker of ours, over all models; None when fal gave no whole listing."""
     now_ms = await gateway.stores.clock.now_ms()
     start_ms = (stop.good_ms or now_ms) - MARGIN_MS
@@ -68,12 +68,16 @@ async def _listed(gateway: Gateway, stop: Epoch) -> list[tuple[Marker, str]] | N
         if isinstance(listing, NotShown):
             log.warning("epoch.no_history", model=model.id, reason=listing.reason, remedy="it is tried again")
             return None
-        read = ((read_marker(secret, mark), seen.request_id) for seen in listing.requests for mark in seen.marks)
+        read = (
+            (read_marker(secret, mark), request.request_id)
+            for request in listing.requests
+            for mark in request.marks
+        )
         found += [(marker, request_id) for marker, request_id in read if marker is not None]
     return found
 
 
-async def _suspects(gateway: Gateway, stop: Epoch) -> list[str]:
+async def _undecided(gateway: Gateway, stop: Epoch) -> list[str]:
     """The jobs in line that were admitted before the stop began."""
     jobs = await gateway.stores.jobs.get_many(await gateway.epoch.may_be_queued())
     since_ms = stop.since_ms or 0

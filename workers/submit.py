@@ -20,12 +20,14 @@ from app.gateway import Gateway
 from app.store.jobs import SUBMIT_LEASE_MS, ref_of
 from workers.runtime import Runtime
 
-POST_BY_S = SUBMIT_LEASE_MS / 1000 - SUBMIT_SECONDS  # after the claim: the POST ends within its lease
+START_POST_WITHIN_S = SUBMIT_LEASE_MS / 1000 - SUBMIT_SECONDS  # after the claim: the POST ends within its lease
 POSTS_AT_ONCE = 4  # so many intentions at most are open when a worker is killed
-BUSY = "upstream_busy"
-START_S = 1800.0  # without a limit fal may start it at any time, and its absence would prove nothing
-RETRY_BASE_MS = 1_000
-RETRY_CAP_MS = 60_000
+BUSY_CODE = "upstream_busy"
+DEFAULT_START_TIMEOUT_S = (
+    1800.0  # without a limit fal may start it at any time, and its absence would prove nothing
+)
+FIRST_RETRY_MS = 1_000
+MAX_RETRY_MS = 60_000
 SAVE_PAUSES_S = (0.2, 0.5, 1, 2, 4, 8)
 
 log = structlog.get_logger()
@@ -80,26 +82,26 @@ async def _buy(gateway: Gateway, job: Job) -> None:
     if job.start_deadline_ms is not None:
         start_timeout = max(1.1, (job.start_deadline_ms - now_ms) / 1000)
     elif gateway.settings.on_unknown_outcome == "resubmit":
-        start_timeout = START_S
+        start_timeout = DEFAULT_START_TIMEOUT_S
     crash_point("submit.before_claim")
-    latest_s = time.monotonic() + POST_BY_S
+    latest_s = time.monotonic() + START_POST_WITHIN_S
     nonce = await gateway.stores.jobs.claim(job, start_timeout_ms=round((start_timeout or 0) * 1000))
     if nonce is None:
         return  # another worker was faster, the caller cancelled, or nothing may be bought any more
     crash_point("submit.after_claim")
-    if not await _confirmed(gateway):
-        await _written(partial(gateway.stores.jobs.requeue, job, nonce=nonce, wait_ms=0))
+    if not await _is_epoch_confirmed(gateway):
+        await _persist(partial(gateway.stores.jobs.requeue, job, nonce=nonce, wait_ms=0))
         return  # nothing was sent
     marker = make_marker(await gateway.stores.secrets.of_markers(), job.id, nonce)
     if time.monotonic() > latest_s:  # this process stood still, and somebody may have been told to buy instead
-        await _written(partial(gateway.stores.jobs.requeue, job, nonce=nonce, wait_ms=0))
+        await _persist(partial(gateway.stores.jobs.requeue, job, nonce=nonce, wait_ms=0))
         return  # nothing was sent
     outcome = await gateway.fal.submit(
         job.model,
         marked_input(job, marker),
         start_timeout=start_timeout,
         marker=str(marker),
-        webhook_url=_hook(gateway, marker),
+        webhook_url=_webhook_url(gateway, marker),
     )
     crash_point("submit.answered")
     await _record(gateway, job, nonce, outcome)
@@ -111,7 +113,7 @@ async def _buy(gateway: Gateway, job: Job) -> None:
     )
 
 
-async def _confirmed(gateway: Gateway) -> bool:
+async def _is_epoch_confirmed(gateway: Gateway) -> bool:
     """The store still knows every claim that this host has seen, and this one is remembered outside of it."""
     try:
         return await gateway.epoch.confirm()
@@ -132,7 +134,7 @@ def marked_input(job: Job, marker: Marker) -> dict[str, Any]:
     return marked
 
 
-def _hook(gateway: Gateway, marker: Marker) -> str | None:
+def _webhook_url(gateway: Gateway, marker: Marker) -> str | None:
     """Where fal tells of this attempt's end, if it can reach us."""
     if not gateway.settings.hears_fal:
         return None
@@ -150,10 +152,10 @@ async def _record(gateway: Gateway, job: Job, nonce: str, outcome: SubmitReply) 
             await _report(gateway, "accepted", "")
         case SubmitRefused(again=True, account=account, code=code, message=message):
             wait_ms = 0 if account else retry_wait_ms(job.attempt)
-            kind: SubmitOutcome = "account" if account else "busy" if code == BUSY else "failed"
+            kind: SubmitOutcome = "account" if account else "busy" if code == BUSY_CODE else "failed"
             if kind != "busy":  # before its slot is free, which must not buy the next one
                 await _report(gateway, kind, message)
-            await _written(partial(store.requeue, job, nonce=nonce, wait_ms=wait_ms))
+            await _persist(partial(store.requeue, job, nonce=nonce, wait_ms=wait_ms))
             if kind == "busy":  # after it: what is at fal now is counted
                 await _report(gateway, kind, message)
             log.warning("job.refused", job=job.id, code=code, status=outcome.status, cause=outcome.cause or None)
@@ -161,7 +163,7 @@ async def _record(gateway: Gateway, job: Job, nonce: str, outcome: SubmitReply) 
             error = JobError(code, message, upstream={"status": status})
             start = (Status.SUBMITTING,)
             end = partial(store.end, job, start, Status.FAILED, charge=Charge.RELEASE, nonce=nonce, error=error)
-            await _written(end)
+            await _persist(end)
             await _report(gateway, "rejected", "")
         case SubmitUnknown(reason):
             await store.hold(job, nonce=nonce, reason=reason)
@@ -192,7 +194,7 @@ async def _report(gateway: Gateway, outcome: SubmitOutcome, reason: str) -> None
         log.info("breaker.closed")
 
 
-async def _written(write: Callable[[], Awaitable[bool]]) -> bool:
+async def _persist(write: Callable[[], Awaitable[bool]]) -> bool:
     """Write what fal said, and try for some seconds where the store is away: nobody else knows it."""
     for pause_s in SAVE_PAUSES_S:
         try:
@@ -211,7 +213,7 @@ async def _adopt(gateway: Gateway, job: Job, nonce: str, request_id: str) -> Non
     poll_ms = round(gateway.settings.poll_interval * 1000)
     adopt = partial(gateway.stores.jobs.adopt, job, nonce=nonce, upstream_request_id=request_id, poll_ms=poll_ms)
     try:
-        if await _written(adopt):
+        if await _persist(adopt):
             with suppress(StoreUnavailable):  # what was bought is written down
                 await gateway.adoption.alarm_if_shared(job, request_id)
             return
@@ -225,4 +227,4 @@ async def _adopt(gateway: Gateway, job: Job, nonce: str, request_id: str) -> Non
 
 def retry_wait_ms(attempt: int) -> int:
     """How long a refused job stays out of line: doubling from 1 s to 1 minute."""
-    return int(min(RETRY_CAP_MS, RETRY_BASE_MS * 2.0 ** min(attempt, 10)))
+    return int(min(MAX_RETRY_MS, FIRST_RETRY_MS * 2.0 ** min(attempt, 10)))

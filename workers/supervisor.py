@@ -30,7 +30,7 @@ from workers.queues import QUEUES, QueueName, TaskQueue
 from workers.runtime import worker_name
 
 TICK_S = 0.25
-BEAT_S = 3.0
+HEARTBEAT_S = 3.0
 GRACE_S = 40.0
 MEMORY_LEVELS = (0.8, 0.9, 1.0)
 HOUR_MS = 3_600_000
@@ -53,9 +53,9 @@ class Supervisor:
     def __init__(self, settings: Settings, stores: Stores) -> None:
         self._settings = settings
         self._stores = stores
-        asked = settings.fal_admin_key is not None
-        opened = partial(open_gateway, settings, process="epoch", warned=True) if asked else None
-        self._epoch = EpochWatch(epoch_service(settings, stores), opened=opened)
+        has_admin_key = settings.fal_admin_key is not None
+        recovery = partial(open_gateway, settings, process="epoch", warned=True) if has_admin_key else None
+        self._epoch = EpochWatch(epoch_service(settings, stores), open_gateway=recovery)
         self._task_queue = TaskQueue(
             connect_rq(required_url(settings), timeout=REQUEST_TIMEOUT), lanes=settings.lanes
         )
@@ -68,7 +68,7 @@ class Supervisor:
         self._children = [WorkerProcess(queue) for queue in QUEUES for _ in range(counts[queue])]
         self._stop = asyncio.Event()
         self._away_since: float | None = None
-        self._differs = False
+        self._concurrency_differs = False
 
     async def wait_for_store(self) -> None:
         """Return when the store can be worked with; SettingsError when it never could."""
@@ -95,7 +95,7 @@ class Supervisor:
                 for lane in range(self._settings.lanes):
                     if await self._stores.lanes.mark_enqueued(lane):
                         await self._enqueue(lane)
-                if time.monotonic() - last_beat > BEAT_S or self._away_since is not None:
+                if time.monotonic() - last_beat > HEARTBEAT_S or self._away_since is not None:
                     await self._beat()
                     last_beat = time.monotonic()
                 self._note_store(away=False)
@@ -103,7 +103,7 @@ class Supervisor:
                 self._note_store(away=True)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), TICK_S)
-        await self._end()
+        await self._stop_children()
 
     def _note_store(self, *, away: bool) -> None:
         """One line when the store goes, one when it is back."""
@@ -147,9 +147,9 @@ class Supervisor:
             for child in self._children
             if child.process and child.process.returncode is None
         }
-        known = await self._stores.heartbeats.keep_beating(alive)
-        self._ready = (self._ready | known) & alive.keys()
-        for name in self._ready - known:
+        reported = await self._stores.heartbeats.keep_beating(alive)
+        self._ready = (self._ready | reported) & alive.keys()
+        for name in self._ready - reported:
             await self._stores.heartbeats.beat(name, role=alive[name])
 
     async def _enqueue(self, lane: int) -> None:
@@ -165,7 +165,7 @@ class Supervisor:
         own = self._settings.upstream_concurrency
         agreed = await self._stores.health.agree_concurrency(worker_name(os.getpid()), own)
         differs = agreed.number != own
-        if differs and not self._differs:
+        if differs and not self._concurrency_differs:
             log.warning(
                 "concurrency.differs",
                 own=own,
@@ -173,7 +173,7 @@ class Supervisor:
                 host=agreed.host,
                 remedy="give every host the same FILMGATE_UPSTREAM_CONCURRENCY",
             )
-        self._differs = differs
+        self._concurrency_differs = differs
 
     async def _check_memory(self) -> None:
         """An alarm before the store is full, and another when it nearly is; each once an hour."""
@@ -186,7 +186,7 @@ class Supervisor:
         if await self._stores.alarms.raise_alarm("store_memory", sentence, once=once, quiet_ms=HOUR_MS):
             log.error("store.memory", share=round(share, 2), remedy="raise its maxmemory, or shorten retention")
 
-    async def _end(self) -> None:
+    async def _stop_children(self) -> None:
         """Stop in the order of the pipeline, with the grace that is left; then insist.
 
         Lanes and work are told in the same moment: a worker that waited for the lanes would go on buying.

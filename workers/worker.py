@@ -18,12 +18,12 @@ from workers.runtime import ExitAtOnce, Runtime
 from workers.task import Task
 
 WORKER_TTL_S = 60
-DEQUEUE_S = 1  # a blocking read; one on a connection that is dead is noticed a little later
-AGAIN_S = 0.5  # between two attempts to reach a store that is away
+DEQUEUE_TIMEOUT_S = 1  # a blocking read; one on a connection that is dead is noticed a little later
+RECONNECT_S = 0.5  # between two attempts to reach a store that is away
 HEARTBEAT_S = 15.0  # each is a write that the store's disk has to take
-SAY_S = 60.0  # between two lines of RQ's about a store that is away
+LOG_EVERY_S = 60.0  # between two lines of RQ's about a store that is away
 EXIT_WITHIN_S = 42.0  # of being told to stop; the supervisor insists after 40 s
-UNFINISHED = 75
+EXIT_UNFINISHED = 75
 
 log = structlog.get_logger()
 
@@ -40,19 +40,19 @@ class Worker(SimpleWorker):
     death_penalty_class = ExitAtOnce
     job_class = Task
     exponential_backoff_factor = 1.0
-    max_connection_wait_time = AGAIN_S
+    max_connection_wait_time = RECONNECT_S
     _beat_at = 0.0
     _primary: tuple[str, int] | None = None
 
     @property
     def dequeue_timeout(self) -> int:
         """Seconds of a blocking read."""
-        return DEQUEUE_S
+        return DEQUEUE_TIMEOUT_S
 
     @property
     def connection_timeout(self) -> int:
         """Less than our connection has, so that RQ leaves that as it is."""
-        return DEQUEUE_S
+        return DEQUEUE_TIMEOUT_S
 
     def subscribe(self) -> None:
         """RQ listens for commands to its workers, on a connection of its own; nobody here sends any."""
@@ -120,7 +120,7 @@ class Worker(SimpleWorker):
             self.log.warning("Worker %s: the store is away: %s", self.name, type(error).__name__)
 
 
-class OncePerOutage(logging.Filter):
+class StoreAwayFilter(logging.Filter):
     """Lets one line a minute through of those that say that the store is away."""
 
     def __init__(self) -> None:
@@ -134,7 +134,7 @@ class OncePerOutage(logging.Filter):
         now = time.monotonic()
         if now < self._next:
             return False
-        self._next = now + SAY_S
+        self._next = now + LOG_EVERY_S
         record.levelno, record.levelname = logging.WARNING, "WARNING"
         return True
 
@@ -149,7 +149,7 @@ def start_exit_deadline() -> int:
     def wait() -> None:
         os.read(reader, 1)
         time.sleep(EXIT_WITHIN_S)  # noqa: TID251  a thread of its own, which has nothing else to do
-        os._exit(UNFINISHED)
+        os._exit(EXIT_UNFINISHED)
 
     threading.Thread(target=wait, daemon=True, name="exit-deadline").start()
     return writer

@@ -11,7 +11,7 @@ def main() -> None:
         from app.cli.command import run  # noqa: PLC0415  loading takes a while, in which Ctrl-C may come
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    run(before_a_word=_send_logs_to_stderr)
+    run(before_command=_send_logs_to_stderr)
 
 
 def _send_logs_to_stderr() -> None:

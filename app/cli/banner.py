@@ -11,7 +11,7 @@ PROMPT = "The sun rises, slow zoom"
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class BannerFacts:
     """What there is to say."""
 
     settings: Settings
@@ -20,7 +20,7 @@ class Facts:
     emulated: bool
 
 
-def curl_lines(facts: Facts) -> str:
+def curl_lines(facts: BannerFacts) -> str:
     """A line that works when pasted: against the emulator it makes a clip, with fal it buys one."""
     url = facts.settings.base_url
     key = f"-H 'Authorization: Bearer {facts.key}'"
@@ -30,7 +30,7 @@ def curl_lines(facts: Facts) -> str:
     return f"curl -s {url}/v1/jobs {key} -H 'Content-Type: application/json' -H 'Prefer: wait=60' -d '{body}'"
 
 
-def show(console: Console, facts: Facts) -> None:
+def print_banner(console: Console, facts: BannerFacts) -> None:
     """Print it, without wrapping, so that lines can be pasted."""
     url = facts.settings.base_url
     fal = facts.settings.fal_queue_url

@@ -12,9 +12,9 @@ from app.services.store_disk import StoreDisk
 from app.store.alarms import AlarmStore
 from app.store.connection import connect, disconnect
 
-LOOK_S = 5.0  # between two looks at the disk
-REWRITE = "auto-aof-rewrite-percentage"
-NEVER, USUAL = 0, 100  # the store's own default: when its log has doubled
+CHECK_S = 5.0  # between two looks at the disk
+REWRITE_SETTING = "auto-aof-rewrite-percentage"
+REWRITES_OFF, REWRITES_ON = 0, 100  # the store's own default: when its log has doubled
 
 
 class Housekeeping:
@@ -24,35 +24,35 @@ class Housekeeping:
         self._logs = [*logs, data_dir / "redis.log"]
         self._disk = StoreDisk(data_dir if store_url is not None else None)
         self._store_url = store_url
-        self._next_look = 0.0
-        self._said = False
-        self._held = False  # the store was told to leave its log as it is
+        self._next_check = 0.0
+        self._reported = False
+        self._rewrites_off = False  # the store was told to leave its log as it is
 
-    def look(self) -> str | None:
+    def check(self) -> str | None:
         """Cut the logs; the sentence about the disk when it is new. The alarm has it as well.
 
         Where the store's log does not fit onto the disk once more, it is not written anew until there is room.
         """
         for path in self._logs:
             rotate(path)
-        if time.monotonic() < self._next_look:
+        if time.monotonic() < self._next_check:
             return None
-        self._next_look = time.monotonic() + LOOK_S
+        self._next_check = time.monotonic() + CHECK_S
         fault, hold = self._disk.fault(), not self._disk.may_rewrite()
-        new = fault if not self._said else None
-        self._said = fault is not None
-        if self._store_url is not None and (new or hold or self._held):
+        new = fault if not self._reported else None
+        self._reported = fault is not None
+        if self._store_url is not None and (new or hold or self._rewrites_off):
             with suppress(StoreUnavailable):
-                asyncio.run(_tell(self._store_url, alarm=new, hold=hold))
-                self._held = hold
+                asyncio.run(_update_store(self._store_url, alarm=new, hold=hold))
+                self._rewrites_off = hold
         return new
 
 
-async def _tell(url: str, *, alarm: str | None, hold: bool) -> None:
-    """Ring the alarm; `hold` is said again at each look, because a store that was started anew forgets it."""
+async def _update_store(url: str, *, alarm: str | None, hold: bool) -> None:
+    """Ring the alarm; `hold` is said again at each check, because a store that was started anew forgets it."""
     redis = connect(url, name="filmgate-up")
     try:
-        await redis.config_set(REWRITE, NEVER if hold else USUAL)
+        await redis.config_set(REWRITE_SETTING, REWRITES_OFF if hold else REWRITES_ON)
         if alarm is not None:
             await AlarmStore(redis).raise_alarm("disk_low", alarm)
     finally:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from app.api.admin_bodies import LONGEST_RAISE_S
-from app.cli.options import one_of_each
+from app.cli.options import distinct_limits
 from app.cli.parse import SPEC_HELP, actor, argument, duration, parse_id, parse_limit
 from app.cli.store_url import with_gateway
 from app.cli.tables import AsJson, print_json, print_views
@@ -49,7 +49,7 @@ def replace(
     as_json: AsJson = False,
 ) -> None:
     """Set an owner's limits to exactly these. Lower ones stop new jobs; what runs goes on."""
-    chosen = one_of_each(limits)
+    chosen = distinct_limits(limits)
     if none == bool(chosen):
         raise typer.BadParameter("name the limits, or say --none and no limit.", param_hint="SPEC")
 

@@ -14,13 +14,13 @@ import httpx
 
 from app import __version__
 from app.cli.exits import Failure
-from app.cli.generate.client import FIRST_CONTACT_S, ApiClient, Away
-from app.cli.generate.events import FIRST_PAUSE_S, LONGEST_PAUSE_S, EventParser, LiveEvent
+from app.cli.generate.client import FIRST_CONTACT_S, ApiClient, GatewayAway
+from app.cli.generate.events import FIRST_PAUSE_S, MAX_PAUSE_S, EventParser, LiveEvent
 from app.cli.generate.screen import printable
 from app.webhooks.signing import headers
 
 STREAM = "/v1/events"
-ANSWER_S = 15.0  # as long as a webhook may take
+FORWARD_TIMEOUT_S = 15.0  # as long as a webhook may take
 Say = Callable[[str], None]
 
 
@@ -51,12 +51,12 @@ class Forwarder:
         began = time.monotonic()
         status, trouble = None, ""
         try:
-            async with asyncio.timeout(ANSWER_S):
+            async with asyncio.timeout(FORWARD_TIMEOUT_S):
                 status = (await self._web.post(self._url, content=body, headers=sent)).status_code
         except (httpx.ConnectError, httpx.ConnectTimeout):
             trouble = f"nobody answers at {self._url}"
         except (TimeoutError, httpx.TimeoutException):
-            trouble = f"no answer within {ANSWER_S:.0f} s"
+            trouble = f"no answer within {FORWARD_TIMEOUT_S:.0f} s"
         except httpx.HTTPError:
             trouble = "the answer cannot be read"
         return Forwarded(status, round((time.monotonic() - began) * 1000), trouble)
@@ -87,29 +87,31 @@ class Listener:
         Raises:
             Failure: the gateway refuses the key, or never answered.
         """
-        parser, failures, began, told = EventParser(), 0, time.monotonic(), False
+        parser, failures, began, opened = EventParser(), 0, time.monotonic(), False
         while True:
             before = parser.last_id
             try:
                 async with self._client.events(STREAM, after=parser.last_id or None) as chunks:
-                    if not told:
+                    if not opened:
                         ready()
-                        told = True
+                        opened = True
                     parser = EventParser(parser.last_id, parser.retry_s)
                     async for chunk in chunks:
-                        self._client.heard()
+                        self._client.note_contact()
                         for event in parser.feed(chunk):
-                            await self._take(event)
-            except (httpx.TransportError, Away):
+                            await self._forward(event)
+            except (httpx.TransportError, GatewayAway):
                 if self._client.contacted is None and time.monotonic() - began > FIRST_CONTACT_S:
                     url = self._client.access.url
                     raise Failure(f"No gateway answers at {url}; is it up, and is this its URL?") from None
             failures = 0 if parser.last_id != before else failures + 1
-            self._notice("The connection dropped; reconnecting …" if told else "No gateway answers; trying again …")
-            pause = min(FIRST_PAUSE_S * 2**failures, LONGEST_PAUSE_S)
+            self._notice(
+                "The connection dropped; reconnecting …" if opened else "No gateway answers; trying again …"
+            )
+            pause = min(FIRST_PAUSE_S * 2**failures, MAX_PAUSE_S)
             await asyncio.sleep(pause * random.uniform(0.75, 1.25))  # noqa: S311  spreads retries, guards nothing
 
-    async def _take(self, event: LiveEvent) -> None:
+    async def _forward(self, event: LiveEvent) -> None:
         if event.type == "reset":
             self._notice("Some events are forgotten; GET /v1/events and the list of jobs tell how things are.")
         if event.type in self._wanted:

@@ -8,11 +8,11 @@ import os
 import shutil
 from pathlib import Path
 
-LOG_BYTES = 16 * 1024 * 1024
-KEPT = 4  # older files: in all 80 MB for each log
+MAX_LOG_BYTES = 16 * 1024 * 1024
+KEPT_FILES = 4  # older files: in all 80 MB for each log
 
 
-def rotate(log: Path, *, most: int = LOG_BYTES, kept: int = KEPT) -> None:
+def rotate(log: Path, *, most: int = MAX_LOG_BYTES, kept: int = KEPT_FILES) -> None:
     """Move what stands in a log that is longer than `most` bytes to `name.1`, that to `name.2`, and so on.
 
     Of a log that grew far longer meanwhile the last `most` bytes are kept. Where the disk has no room for the copy,

@@ -8,7 +8,7 @@ import typer
 from app.cli.parse import SPEC_HELP, argument, parse_id, parse_limit, parse_name, parse_reason
 from app.domain.limits import Limit, require_distinct
 
-MOST_ROWS = 1000
+MAX_ROWS = 1000
 
 _id = argument(parse_id)
 _name = argument(parse_name)
@@ -28,10 +28,10 @@ Specs = Annotated[
 Reason = Annotated[
     str, typer.Option("--reason", parser=argument(parse_reason), metavar="TEXT", help="Why; it stays in the books.")
 ]
-Rows = Annotated[int, typer.Option("--limit", min=1, max=MOST_ROWS, help="The newest so many.")]
+Rows = Annotated[int, typer.Option("--limit", min=1, max=MAX_ROWS, help="The newest so many.")]
 
 
-def one_of_each(limits: Sequence[Limit] | None) -> tuple[Limit, ...]:
+def distinct_limits(limits: Sequence[Limit] | None) -> tuple[Limit, ...]:
     """The limits as they were given; wrong usage when two of them count the same unit in the same window."""
     try:
         return require_distinct(limits or ())

@@ -14,12 +14,12 @@ SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 DURATION = re.compile(r"([0-9]{1,10})([smhd]?)")
 COUNT = re.compile(r"[0-9]{1,10}")
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-LONGEST_NAME = 100  # characters
-LONGEST_REASON = 500
-SHOWN = 60  # characters of a wrong word that are repeated
+MAX_NAME_LENGTH = 100  # characters
+MAX_REASON_LENGTH = 500
+MAX_QUOTED = 60  # characters of a wrong word that are repeated
 EXAMPLE = "usd/day=50.00, jobs/concurrent=4 or submits/minute=30"
-SHAPE = f"write UNIT/WINDOW=AMOUNT, such as {EXAMPLE}."
-NOTHING = "An amount of nothing changes nothing."
+LIMIT_USAGE = f"write UNIT/WINDOW=AMOUNT, such as {EXAMPLE}."
+ZERO_AMOUNT = "An amount of nothing changes nothing."
 WINDOWS_OF = "; ".join(
     f"{unit}: {', '.join(window for window in Window if unit in UNITS[window])}" for unit in Unit
 )
@@ -49,7 +49,9 @@ def parse_limit(text: str) -> Limit:
         micro_or_count = parse_usd(amount) if unit is Unit.USD else _count(amount)
         return Limit(unit, window, micro_or_count)
     except ValueError as error:
-        raise ValueError(f"{_quoted(text)} is no limit: {_why(error, unit_word, window_word)}; {SHAPE}") from None
+        raise ValueError(
+            f"{_quoted(text)} is no limit: {_why(error, unit_word, window_word)}; {LIMIT_USAGE}"
+        ) from None
 
 
 def _why(error: ValueError, unit: str, window: str) -> str:
@@ -94,7 +96,7 @@ def parse_signed_usd(text: str) -> int:
     minus = text.startswith("-")
     micro = parse_usd(text.removeprefix("-") if minus else text.removeprefix("+"))
     if micro == 0:
-        raise ValueError(NOTHING)
+        raise ValueError(ZERO_AMOUNT)
     return -micro if minus else micro
 
 
@@ -102,7 +104,7 @@ def parse_credit(text: str) -> int:
     """Micro-dollars of `12.50`; ValueError for anything else, and for nothing at all."""
     micro = parse_usd(text)
     if micro == 0:
-        raise ValueError(NOTHING)
+        raise ValueError(ZERO_AMOUNT)
     return micro
 
 
@@ -122,12 +124,12 @@ def parse_request_id(text: str) -> str:
 
 def parse_name(text: str) -> str:
     """A name of 1 to 100 printable characters."""
-    return _line(text, LONGEST_NAME, "A name")
+    return _line(text, MAX_NAME_LENGTH, "A name")
 
 
 def parse_reason(text: str) -> str:
     """A reason of 1 to 500 printable characters."""
-    return _line(text, LONGEST_REASON, "A reason")
+    return _line(text, MAX_REASON_LENGTH, "A reason")
 
 
 def _line(text: str, longest: int, what: str) -> str:
@@ -139,7 +141,7 @@ def _line(text: str, longest: int, what: str) -> str:
 
 def _quoted(text: str) -> str:
     """A wrong word as it may be repeated: short, and without what moves a terminal's cursor."""
-    return repr(text if len(text) <= SHOWN else f"{text[:SHOWN]}…")
+    return repr(text if len(text) <= MAX_QUOTED else f"{text[:MAX_QUOTED]}…")
 
 
 def actor() -> str:

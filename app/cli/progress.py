@@ -6,25 +6,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-QUIET_S = 3.0  # a start that is over by then says nothing
-AGAIN_S = 5.0
-DEATHS = 3  # of workers at their birth, until the start is given up
+FIRST_REPORT_S = 3.0  # a start that is over by then says nothing
+REPORT_EVERY_S = 5.0
+MAX_CRASHES = 3  # of workers at their birth, until the start is given up
 
 
-class WaitingFor:
+class StartProgress:
     """Says what is waited for, through `say`, but not more often than somebody wants to read. `clock`: seconds."""
 
     def __init__(self, say: Callable[[str], object], *, clock: Callable[[], float] = time.monotonic) -> None:
         self._say = say
         self._clock = clock
         self._began = clock()
-        self._next = self._began + QUIET_S
+        self._next = self._began + FIRST_REPORT_S
 
-    def waits_for(self, what: str) -> None:
+    def report(self, what: str) -> None:
         """Called again and again while it waits."""
         now = self._clock()
         if now >= self._next:
-            self._next = now + AGAIN_S
+            self._next = now + REPORT_EVERY_S
             self._say(f"Waiting for {what} ({now - self._began:.0f} s) …")
 
 
@@ -35,14 +35,14 @@ class WorkersLog:
         self._path = path
         self._start = path.stat().st_size if path.exists() else 0
 
-    def dead_at_birth(self) -> str | None:
+    def startup_failure(self) -> str | None:
         """Why workers die as soon as they are started, where several have; their last words, or None."""
         if not self._path.exists():
             return None
         with self._path.open("rb") as log:
             log.seek(self._start)
             lines = log.read().decode(errors="replace").splitlines()
-        if sum("worker.died" in line for line in lines) < DEATHS:
+        if sum("worker.died" in line for line in lines) < MAX_CRASHES:
             return None
         return next(
             (_reason(line) for line in reversed(lines) if "worker.failed" in line), "its last lines say why"
@@ -58,7 +58,7 @@ def _reason(line: str) -> str:
         return line.strip()
 
 
-def missing(ready: Any) -> str:
+def describe_missing(ready: Any) -> str:
     """What `/readyz` says is not there yet, in words."""
     if not isinstance(ready, dict):
         return "the API"

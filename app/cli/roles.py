@@ -18,15 +18,17 @@ import uvicorn
 from app import __version__
 from app.api.connections import HEAD_SECONDS, ROOM, Connection
 from app.api.stopping import STOPPING
-from app.cli.opening import refuse_wrong_tls, shared_data, warnings
+from app.cli.preflight import check_tls, data_dir_warnings, warnings
 from app.domain.errors import StoreUnavailable
 from app.gateway import open_gateway
 from app.settings import KNOWN_NAMES, Settings, load_settings
 from app.telemetry import set_up_logs
 
-ENDINGS = (signal.SIGINT, signal.SIGTERM)
-YOUNG = 10_000  # objects made since the collector last looked: what is in work is none of its, and comes and goes
-DRAIN_S = 5  # open event streams end then; their readers come back with Last-Event-ID
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+GC_THRESHOLD = (
+    10_000  # objects made since the collector last looked: what is in work is none of its, and comes and goes
+)
+SHUTDOWN_TIMEOUT_S = 5  # open event streams end then; their readers come back with Last-Event-ID
 
 
 log = structlog.get_logger()
@@ -38,7 +40,7 @@ class ApiServer(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """SIGTERM and SIGINT end it in order; the exit code is 0, because that is what was asked for."""
-        before = {number: signal.signal(number, self.handle_exit) for number in ENDINGS}
+        before = {number: signal.signal(number, self.handle_exit) for number in STOP_SIGNALS}
         try:
             yield
         finally:
@@ -53,7 +55,7 @@ class ApiServer(uvicorn.Server):
         await super().startup(sockets)
         gc.collect()
         gc.freeze()  # else Python walks the whole application again and again: 90 ms in which nobody is answered
-        gc.set_threshold(YOUNG)
+        gc.set_threshold(GC_THRESHOLD)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """As uvicorn does it, with a word to the held calls first."""
@@ -76,8 +78,8 @@ def serve() -> None:
     """Serve the API, until SIGTERM."""
     settings = load_settings(os.environ, keep_unknown=True)
     set_up_logs(settings.log_format, process="api")
-    refuse_wrong_tls(settings)
-    for sentence in [*warnings(settings), *shared_data(settings)]:
+    check_tls(settings)
+    for sentence in [*warnings(settings), *data_dir_warnings(settings)]:
         log.warning("api.careless", sentence=sentence)
     asyncio.run(_refuse_early(settings))
     config = uvicorn.Config(
@@ -92,7 +94,7 @@ def serve() -> None:
         server_header=False,
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=list(settings.trusted_proxies),
-        timeout_graceful_shutdown=DRAIN_S,
+        timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_S,
         ssl_certfile=settings.tls_cert,
         ssl_keyfile=settings.tls_key,
     )
@@ -104,7 +106,7 @@ def worker() -> None:
     """Run the workers of this host, until SIGTERM."""
     settings = load_settings(os.environ, keep_unknown=True)
     set_up_logs(settings.log_format, process="check")
-    for sentence in shared_data(settings):
+    for sentence in data_dir_warnings(settings):
         log.warning("workers.careless", sentence=sentence)
     asyncio.run(_refuse_early(settings))
     os.execv(sys.executable, [sys.executable, "-m", "workers"])  # noqa: S606  our own interpreter, our own module

@@ -12,7 +12,7 @@ from rich.text import Text
 from app.cli.generate.screen import printable
 
 PIPE_COLUMNS = 200  # wide enough that nothing is folded in a file or a pipe
-EMPTY = "none"
+NO_ROWS = "none"
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -28,7 +28,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     Cells are plain text: a name that looks like markup, or moves a terminal's cursor, is shown as letters.
     """
     if not rows:
-        typer.echo(EMPTY)
+        typer.echo(NO_ROWS)
         return
     first, *others = columns
     table = Table(Column(first, no_wrap=True), *others, show_header=any(columns))

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from app.cli.exits import Failure
-from app.cli.options import Name, NewName, Specs, TeamId, one_of_each
+from app.cli.options import Name, NewName, Specs, TeamId, distinct_limits
 from app.cli.parse import actor, argument
 from app.cli.store_url import with_gateway
 from app.cli.tables import AsJson, print_view, print_views
@@ -15,7 +15,7 @@ from app.domain.limits import require_zone
 from app.gateway import Gateway
 from app.views.accounts import TeamView, team_view
 
-HIGHEST_WEIGHT = 100
+MAX_WEIGHT = 100
 COLUMNS = {
     "team": "id",
     "name": "name",
@@ -28,7 +28,7 @@ COLUMNS = {
 group = typer.Typer(no_args_is_help=True)
 
 Weight = Annotated[
-    int | None, typer.Option(min=1, max=HIGHEST_WEIGHT, help="Its share when fal is busy, beside the others'.")
+    int | None, typer.Option(min=1, max=MAX_WEIGHT, help="Its share when fal is busy, beside the others'.")
 ]
 Zone = Annotated[
     str | None,
@@ -72,7 +72,7 @@ def create(
     name: Name, *, weight: Weight = 1, time_zone: Zone = None, limits: Specs = None, as_json: AsJson = False
 ) -> None:
     """Make a team, with its limits."""
-    chosen = one_of_each(limits)
+    chosen = distinct_limits(limits)
 
     async def ask(gateway: Gateway) -> TeamView:
         team = await gateway.administration.add_team(

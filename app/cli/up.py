@@ -22,11 +22,11 @@ from pydantic import SecretStr
 from rich.console import Console
 
 from app.children import DieWithParent, Restarts
-from app.cli.banner import Facts, show
+from app.cli.banner import BannerFacts, print_banner
 from app.cli.exits import Failure
 from app.cli.housekeeping import Housekeeping
-from app.cli.opening import refuse_wrong_tls, warnings
-from app.cli.progress import WaitingFor, WorkersLog, missing
+from app.cli.preflight import check_tls, warnings
+from app.cli.progress import StartProgress, WorkersLog, describe_missing
 from app.data_dir import DataDirLock, make_private
 from app.embedded import EmbeddedStore
 from app.engines import find_engine
@@ -35,7 +35,7 @@ from app.settings import SECRETS, Settings, SettingsError, load_settings
 
 READY_S = 60.0
 GRACE_S = {"api": 25.0, "worker": 45.0, "emulator": 5.0}
-LOOK_S = 0.25
+CHECK_S = 0.25
 EMULATOR_KEY_BYTES = 16
 LOOPBACK = "127.0.0.1"
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104  names, not a decision to listen
@@ -92,44 +92,44 @@ def up() -> None:
     """Start everything on this machine: store, emulator (without FAL_KEY), API, workers. Ctrl-C stops it all."""
     settings = load_settings(os.environ, keep_unknown=True)
     console = Console(stderr=True)
-    refuse_wrong_tls(settings)
+    check_tls(settings)
     for sentence in warnings(settings):
         console.print(sentence, markup=False, highlight=False, soft_wrap=True)
     stop = _stop_flag()
-    progress = WaitingFor(lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True))
+    progress = StartProgress(lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True))
     with ExitStack() as stack:
         stack.enter_context(DataDirLock(settings.data_dir, settings.base_url))
         _refuse_used_ports(settings)
         store_name = "the one FILMGATE_REDIS_URL names"
         store: EmbeddedStore | None = None
         if settings.redis_url is None:
-            store = EmbeddedStore(settings.data_dir, waits_for=progress.waits_for)
+            store = EmbeddedStore(settings.data_dir, on_wait=progress.report)
             stack.callback(store.stop)
             settings = settings.model_copy(update={"redis_url": SecretStr(store.start())})
             store_name = f"{find_engine().name}, data in {settings.data_dir}"
         emulated = settings.fal_key is None
         if emulated:
             settings = _with_emulator(settings)
-        asyncio.run(_look_at_store(settings, progress))
+        asyncio.run(_check_store(settings, progress))
         children = _children(settings, emulated=emulated)
         stack.callback(_stop_all, children)
         workers_log = WorkersLog(settings.data_dir / "logs" / "worker.log")
         url = settings.redis_url.get_secret_value() if store is not None and settings.redis_url else None
-        house = Housekeeping(settings.data_dir, [child.log for child in children], store_url=url)
+        housekeeping = Housekeeping(settings.data_dir, [child.log for child in children], store_url=url)
         for child in children:
             child.start()
-        _wait_ready(settings, children, house, stop, progress, workers_log)
+        _wait_ready(settings, children, housekeeping, stop, progress, workers_log)
         if not stop():
             key = asyncio.run(_key(settings))
-            show(console, Facts(settings=settings, key=key, store=store_name, emulated=emulated))
-            _watch(children, store, house, stop, console)
+            print_banner(console, BannerFacts(settings=settings, key=key, store=store_name, emulated=emulated))
+            _watch(children, store, housekeeping, stop, console)
         console.print("Stopping …")
     console.print("Stopped.")
 
 
-async def _look_at_store(settings: Settings, progress: WaitingFor) -> None:
+async def _check_store(settings: Settings, progress: StartProgress) -> None:
     """Open the gateway once: what is wrong with settings or store is said before anything starts."""
-    async with open_gateway(settings, process="up", patience=READY_S, waits_for=progress.waits_for):
+    async with open_gateway(settings, process="up", patience=READY_S, on_wait=progress.report):
         pass
 
 
@@ -223,12 +223,12 @@ def _stop_all(children: list[UpChild]) -> None:
 def _wait_ready(
     settings: Settings,
     children: list[UpChild],
-    house: Housekeeping,
+    housekeeping: Housekeeping,
     stop: Callable[[], bool],
-    progress: WaitingFor,
+    progress: StartProgress,
     workers_log: WorkersLog,
 ) -> None:
-    """Wait until the API says that jobs are accepted and worked on, and say what is missing meanwhile."""
+    """Wait until the API says that jobs are accepted and worked on, and report what is missing."""
     end = time.monotonic() + READY_S
     url = f"{settings.model_copy(update={'public_url': None}).base_url}/readyz"
     while not stop():
@@ -238,18 +238,18 @@ def _wait_ready(
                 raise Failure(
                     f"The {child.name} ended with {status} at its start. Its log ends:\n{child.log_tail()}"
                 )
-        why = workers_log.dead_at_birth()
+        why = workers_log.startup_failure()
         if why is not None:
             raise Failure(f"The workers end as soon as they are started: {why} (see {children[0].log.parent}).")
         ready = _ask(url)
         if ready is not None and ready.get("status") == "ready" and not ready.get("workers_missing"):
             return
-        what = house.look() or missing(ready)
-        progress.waits_for(what)
+        what = housekeeping.check() or describe_missing(ready)
+        progress.report(what)
         if time.monotonic() > end:
             logs = children[0].log.parent
             raise Failure(f"The gateway was not ready after {READY_S:.0f} s: it waited for {what}; see {logs}.")
-        time.sleep(LOOK_S)  # noqa: TID251  a supervisor without a loop
+        time.sleep(CHECK_S)  # noqa: TID251  a supervisor without a loop
 
 
 def _ask(url: str) -> Any:
@@ -263,7 +263,7 @@ def _ask(url: str) -> Any:
 def _watch(
     children: list[UpChild],
     store: EmbeddedStore | None,
-    house: Housekeeping,
+    housekeeping: Housekeeping,
     stop: Callable[[], bool],
     console: Console,
 ) -> None:
@@ -273,14 +273,14 @@ def _watch(
             console.print("The store died; starting it again.")
             store.start()
         for child in children:
-            _look_after(child, console)
-        fault = house.look()
+            _restart_if_dead(child, console)
+        fault = housekeeping.check()
         if fault is not None:
             console.print(fault)
-        time.sleep(LOOK_S)  # noqa: TID251  a supervisor without a loop
+        time.sleep(CHECK_S)  # noqa: TID251  a supervisor without a loop
 
 
-def _look_after(child: UpChild, console: Console) -> None:
+def _restart_if_dead(child: UpChild, console: Console) -> None:
     status = child.died()
     if status is not None:
         child.restarts.died()

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from app.cli.exits import Failure
-from app.cli.options import Name, OfTeam, Specs, UserId, one_of_each
+from app.cli.options import Name, OfTeam, Specs, UserId, distinct_limits
 from app.cli.parse import actor, argument, parse_id, parse_name
 from app.cli.store_url import with_gateway
 from app.cli.tables import AsJson, print_view, print_views
@@ -14,7 +14,7 @@ from app.gateway import Gateway
 from app.views.accounts import UserView, user_view
 
 COLUMNS = {"user": "id", "team": "team", "name": "name", "limits": "limits", "created": "created_at"}
-TEAMS_NAMED = 5
+MAX_TEAMS_NAMED = 5
 
 group = typer.Typer(no_args_is_help=True)
 
@@ -57,7 +57,7 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Make a user of a team, with limits of their own; `filmgate keys create` gives them a key."""
-    chosen = one_of_each(limits)
+    chosen = distinct_limits(limits)
 
     async def ask(gateway: Gateway) -> UserView:
         team_id = team or await _only_team(gateway)
@@ -99,7 +99,7 @@ async def _only_team(gateway: Gateway) -> str:
     if not teams:
         raise Failure("There is no team yet: make one with `filmgate teams create NAME`.")
     if len(teams) > 1:
-        named = ", ".join(team.id for team in teams[:TEAMS_NAMED])
-        more = f" and {len(teams) - TEAMS_NAMED} more" if len(teams) > TEAMS_NAMED else ""
+        named = ", ".join(team.id for team in teams[:MAX_TEAMS_NAMED])
+        more = f" and {len(teams) - MAX_TEAMS_NAMED} more" if len(teams) > MAX_TEAMS_NAMED else ""
         raise Failure(f"There are several teams: say --team with one of {named}{more}.")
     return teams[0].id

@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 Url = Annotated[str | None, typer.Option(help="The gateway; else FILMGATE_URL, else what `up` started.")]
 Key = Annotated[str | None, typer.Option(help="Its key; better in FILMGATE_KEY, out of sight.")]
-Types = Annotated[
+EventTypes = Annotated[
     list[str] | None, typer.Option("--events", metavar="TYPE,…", help="Event types; may be repeated.")
 ]
 OfEndpoint = Annotated[
@@ -54,7 +54,7 @@ group = typer.Typer(no_args_is_help=True)
 def listen(
     *,
     forward: Annotated[str, typer.Option(metavar="URL", help="Where they go, such as http://localhost:3000/hook.")],
-    events: Types = None,
+    events: EventTypes = None,
     secret: Annotated[str | None, typer.Option(help="Signs, whsec_…; else one is made for this run.")] = None,
     url: Url = None,
     key: Key = None,
@@ -63,7 +63,7 @@ def listen(
 
     The team's with a key that has `team:read`, else those of the key's user.
     """
-    wanted = frozenset(_types(events) or USUAL_EVENTS)
+    wanted = frozenset(_event_types(events) or USUAL_EVENTS)
     target = _target(forward)
     signs = new_secret() if secret is None else _secret(secret)
     access = find_access(url, key, os.environ)
@@ -82,7 +82,7 @@ def listen(
             await Listener(client, forwarder, wanted, typer.echo, _notice).run(ready)
 
     try:
-        _ended(run())
+        _run(run())
     except KeyboardInterrupt:
         typer.echo("", err=True)
 
@@ -108,7 +108,7 @@ def deliveries(
 ) -> None:
     """List webhooks that were sent, or are to be sent; --json shows every attempt."""
     path = "/v1/deliveries" if endpoint is None else f"/v1/webhook-endpoints/{endpoint}/deliveries"
-    query = _given({"status": status, "from": since, "to": until, "limit": limit})
+    query = _without_none({"status": status, "from": since, "to": until, "limit": limit})
     found = _ask(find_access(url, key, os.environ), "GET", path, params=query)["data"]
     if as_json:
         print_json(found)
@@ -124,7 +124,7 @@ def replay(  # noqa: PLR0913  one parameter for each option
     *,
     endpoint: OfEndpoint = None,
     status: Status = None,
-    events: Types = None,
+    events: EventTypes = None,
     since: Since = None,
     until: Until = None,
     limit: Annotated[int | None, typer.Option(min=1, max=1000, help="So many at most.")] = None,
@@ -134,8 +134,10 @@ def replay(  # noqa: PLR0913  one parameter for each option
     key: Key = None,
 ) -> None:
     """Send one delivery again, or all dead letters, or those that a filter names."""
-    body = _given({"endpoint": endpoint, "status": status, "events": _types(events), "from": since, "to": until})
-    body |= _given({"limit": limit, "cursor": cursor})
+    body = _without_none(
+        {"endpoint": endpoint, "status": status, "events": _event_types(events), "from": since, "to": until}
+    )
+    body |= _without_none({"limit": limit, "cursor": cursor})
     if delivery is not None and body:
         raise typer.BadParameter(f"A delivery's id and --{next(iter(body))} do not go together.")
     access = find_access(url, key, os.environ)
@@ -149,17 +151,17 @@ def replay(  # noqa: PLR0913  one parameter for each option
 def _ask(access: Access, method: str, path: str, **send: Any) -> dict[str, Any]:
     """The gateway's answer; sentences for what goes wrong."""
 
-    async def asked() -> dict[str, Any]:
+    async def call() -> dict[str, Any]:
         async with ApiClient(access, lambda text: None if text is None else _notice(text)) as client:
             return await client.ask(method, path, lambda: send)
 
     try:
-        return _ended(asked())
+        return _run(call())
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
 
 
-def _ended(work: Coroutine[Any, Any, T]) -> T:
+def _run(work: Coroutine[Any, Any, T]) -> T:
     try:
         return asyncio.run(work)
     except Failure as error:
@@ -172,7 +174,7 @@ def _notice(line: str) -> None:
     typer.echo(printable(line), err=True)
 
 
-def _given(values: dict[str, Any]) -> dict[str, Any]:
+def _without_none(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -183,7 +185,7 @@ def _row(view: dict[str, Any]) -> Sequence[Any]:
     return [*(view[name] for name in names), len(attempts), last, view["next_attempt_at"]]
 
 
-def _types(given: Sequence[str] | None) -> list[str] | None:
+def _event_types(given: Sequence[str] | None) -> list[str] | None:
     """The event types in these lists; wrong usage when one is none."""
     names = [name.strip() for text in given or () for name in text.split(",")]
     for name in names:

@@ -20,7 +20,7 @@ from app.emulator.web import ConnectionAwareProtocol
 
 PR_SET_PDEATHSIG = 1
 GRACE_SECONDS = 1
-ENDINGS = (signal.SIGINT, signal.SIGTERM)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Server(uvicorn.Server):
@@ -43,7 +43,7 @@ class Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """SIGTERM and SIGINT end it in order; the exit code is 0, since that is what was asked for."""
-        before = {number: signal.signal(number, self.handle_exit) for number in ENDINGS}
+        before = {number: signal.signal(number, self.handle_exit) for number in STOP_SIGNALS}
         try:
             yield
         finally:
@@ -59,18 +59,18 @@ class Server(uvicorn.Server):
 def main(arguments: list[str] | None = None) -> int:
     """Runs until it is told to end; the exit code."""
     parser = _parser()
-    asked = parser.parse_args(arguments)
-    if asked.speed <= 0:
+    args = parser.parse_args(arguments)
+    if args.speed <= 0:
         parser.error("--speed must be positive")
-    if asked.die_with_parent:
+    if args.die_with_parent:
         _die_with_parent()
     try:
-        listener = _listen(asked.host, asked.port)
+        listener = _listen(args.host, args.port)
     except OSError as error:
-        sys.stderr.write(f"Cannot listen on {asked.host}:{asked.port}: {error.strerror}.\n")
+        sys.stderr.write(f"Cannot listen on {args.host}:{args.port}: {error.strerror}.\n")
         return 1
-    host = f"[{asked.host}]" if ":" in asked.host else asked.host
-    emulator = Emulator(_options(asked))
+    host = f"[{args.host}]" if ":" in args.host else args.host
+    emulator = Emulator(_options(args))
     config = uvicorn.Config(
         create_app(emulator),
         http=ConnectionAwareProtocol,
@@ -119,20 +119,20 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _options(asked: argparse.Namespace) -> Options:
+def _options(args: argparse.Namespace) -> Options:
     return Options(
-        concurrency=asked.concurrency,
-        queue_seconds=asked.queue_seconds,
-        run_seconds=asked.run_seconds,
-        speed=asked.speed,
-        keys=frozenset(asked.key) | _keys("EMULATOR_KEYS"),
-        admin_keys=frozenset(asked.admin_key) | _keys("EMULATOR_ADMIN_KEYS"),
-        webhook_user=asked.webhook_user,
-        state_file=asked.state_file,
-        public_url=asked.public_url.rstrip("/"),
-        strict_urls=asked.strict_urls,
-        plain_clips=asked.plain_clips,
-        no_clips=asked.no_clips,
+        concurrency=args.concurrency,
+        queue_seconds=args.queue_seconds,
+        run_seconds=args.run_seconds,
+        speed=args.speed,
+        keys=frozenset(args.key) | _keys("EMULATOR_KEYS"),
+        admin_keys=frozenset(args.admin_key) | _keys("EMULATOR_ADMIN_KEYS"),
+        webhook_user=args.webhook_user,
+        state_file=args.state_file,
+        public_url=args.public_url.rstrip("/"),
+        strict_urls=args.strict_urls,
+        plain_clips=args.plain_clips,
+        no_clips=args.no_clips,
     )
 
 

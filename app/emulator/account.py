@@ -159,7 +159,7 @@ class FalAccount:
             reply=dataclasses.asdict(reply),
             charge=charge,
         )
-        self._book(charge)
+        self._record_charge(charge)
         generation.pulse()
         self._announce(generation)
         self._fill_slots()
@@ -182,7 +182,7 @@ class FalAccount:
             "tags": generation.tags,
         }
 
-    def _book(self, charge: dict[str, Any] | None) -> None:
+    def _record_charge(self, charge: dict[str, Any] | None) -> None:
         if charge is not None:
             self.charges.append(charge)
             self.requests[charge["request_id"]].charged_micro += charge["cost_micro"]
@@ -215,7 +215,7 @@ class FalAccount:
             else:
                 generation.status, generation.completed_at = COMPLETED, line["at"]
                 generation.reply = Reply(**line["reply"])
-                self._book(line["charge"])
+                self._record_charge(line["charge"])
 
 
 def deadline_of(text: str | None) -> float:

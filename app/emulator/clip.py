@@ -17,8 +17,8 @@ LONG_SIDE = 640
 FPS = 24
 ZOOM = 0.12
 SOURCE_SIDE = round(LONG_SIDE * (1 + ZOOM))  # sharp at the closest frame; more would only cost time
-LONGEST_SECONDS = 30
-CHEAP = {"preset": "ultrafast", "crf": "30"}
+MAX_SECONDS = 30
+ENCODER_OPTIONS = {"preset": "ultrafast", "crf": "30"}
 
 Size = tuple[int, int]
 can_encode = av is not None
@@ -56,12 +56,12 @@ def film(
     size = clip_size(*picture.size)
     # Headers first in the file (+faststart), so that a player may begin before it has all of it.
     with av.open(str(target), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-        stream = container.add_stream("libx264", rate=FPS, options=CHEAP if encoder is None else encoder)
+        stream = container.add_stream("libx264", rate=FPS, options=ENCODER_OPTIONS if encoder is None else encoder)
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
         stream.time_base = stream.codec_context.time_base = Fraction(1, FPS)
         stream.codec_context.thread_count = 1
-        count = min(seconds, LONGEST_SECONDS) * FPS
+        count = min(seconds, MAX_SECONDS) * FPS
         for number, frame in enumerate(_frames(picture, size, 1 if still else count)):
             for moment in range(count) if still else (number,):
                 frame.pts = moment

@@ -56,7 +56,7 @@ class Emulator:
         self.options = options
         self.closing = False
         self.platform_fault = PlatformFault()
-        self.seen: Counter[str] = Counter()
+        self.submits_by_prompt: Counter[str] = Counter()
         self.sample_image = sample_jpeg()
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         state = options.state_file

@@ -41,7 +41,7 @@ class Files:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._secret = os.urandom(32)
-        self._known: dict[str, StoredFile] = {}
+        self._cache: dict[str, StoredFile] = {}
 
     def reserve(self, name: str, content_type: str) -> StoredFile:
         """A place for bytes that will come later."""
@@ -52,7 +52,7 @@ class Files:
         (folder / "about.json").write_text(json.dumps({"name": clean, "content_type": content_type}))
         return StoredFile(file_id, clean, content_type, folder / "body")
 
-    def put(self, file: StoredFile, content: bytes) -> None:
+    def write_body(self, file: StoredFile, content: bytes) -> None:
         """Stores the bytes of a reserved file, all at once."""
         arriving = file.body.with_name("arriving")
         arriving.write_bytes(content)
@@ -69,14 +69,14 @@ class Files:
 
     def find(self, file_id: str) -> StoredFile | None:
         """The file of that id, complete or not; None when there is none."""
-        if file_id in self._known:
-            return self._known[file_id]
+        if file_id in self._cache:
+            return self._cache[file_id]
         folder = self.root / file_id
         if not file_id.isalnum() or not (folder / "about.json").exists():
             return None
         about = json.loads((folder / "about.json").read_text())
         file = StoredFile(file_id, about["name"], about["content_type"], folder / "body")
-        self._known[file_id] = file
+        self._cache[file_id] = file
         return file
 
     def put_part(self, file: StoredFile, number: int, content: bytes) -> str:

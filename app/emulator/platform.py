@@ -18,7 +18,7 @@ from app.emulator.submit import parse_tags, unauthorized
 from app.emulator.web import json_reply
 
 DAY = 86_400
-HISTORY_LIMIT, BILLING_LIMIT, USUAL_LIMIT = 100, 10_000, 50
+HISTORY_LIMIT, BILLING_LIMIT, DEFAULT_LIMIT = 100, 10_000, 50
 OK, FORBIDDEN = 200, 403
 
 
@@ -45,9 +45,9 @@ class Platform:
 
     async def history(self, request: Request) -> Response:
         """`GET /v1/models/requests/by-endpoint`: only requests that have started, as fal's schema implies."""
-        trouble = await self._trouble(request, admin=True)
-        if trouble is not None:
-            return trouble
+        refusal = await self._check(request, admin=True)
+        if refusal is not None:
+            return refusal
         endpoints, ids = _list(request, "endpoint_id"), _list(request, "request_id")
         if not endpoints:
             return json_reply(422, {"error": {"type": "validation_error", "message": "endpoint_id is required"}})
@@ -71,9 +71,9 @@ class Platform:
 
     async def billing(self, request: Request) -> Response:
         """`GET /v1/models/billing-events`: one event for each charge; `tag=k=v` filters by tag."""
-        trouble = await self._trouble(request, admin=True)
-        if trouble is not None:
-            return trouble
+        refusal = await self._check(request, admin=True)
+        if refusal is not None:
+            return refusal
         endpoints, ids = _list(request, "endpoint_id"), _list(request, "request_id")
         tags = parse_tags(request.query_params.get("tag", "")).items()
         try:
@@ -93,9 +93,9 @@ class Platform:
 
     async def pricing(self, request: Request) -> Response:
         """`GET /v1/models/pricing?endpoint_id=…`: dollars for a second of video."""
-        trouble = await self._trouble(request, admin=False)
-        if trouble is not None:
-            return trouble
+        refusal = await self._check(request, admin=False)
+        if refusal is not None:
+            return refusal
         rows = [
             {
                 "endpoint_id": endpoint,
@@ -111,7 +111,7 @@ class Platform:
         """`GET /v1/meta`: where webhooks come from."""
         return json_reply(OK, {"webhook_ip_ranges": ["127.0.0.0/8", "::1/128"]})
 
-    async def _trouble(self, request: Request, *, admin: bool) -> Response | None:
+    async def _check(self, request: Request, *, admin: bool) -> Response | None:
         authorization = request.headers.get("authorization")
         if not self._emulator.is_known_key(authorization):
             return unauthorized()
@@ -135,7 +135,7 @@ class Platform:
 
     def _page(self, request: Request, rows: list[dict[str, Any]], name: str, most: int) -> Response:
         """One page of the rows; the cursor is the next page's number in base64."""
-        limit = request.query_params.get("limit", str(USUAL_LIMIT))
+        limit = request.query_params.get("limit", str(DEFAULT_LIMIT))
         if not limit.isdecimal() or not 1 <= int(limit) <= most:
             raise BadQuery(f"limit must be between 1 and {most}")
         fault = self._emulator.platform_fault

@@ -59,11 +59,11 @@ def seconds_of(payload: Any) -> int:
         return DEFAULT_SECONDS
     shots = payload.get("multi_prompt")
     if isinstance(shots, list) and shots and all(isinstance(shot, dict) for shot in shots):
-        return _whole(sum(_whole(shot.get("duration")) for shot in shots))
-    return _whole(payload.get("duration"))
+        return _seconds(sum(_seconds(shot.get("duration")) for shot in shots))
+    return _seconds(payload.get("duration"))
 
 
-def _whole(wanted: Any) -> int:
+def _seconds(wanted: Any) -> int:
     try:
         seconds = int(str(wanted))
     except ValueError:
@@ -80,10 +80,10 @@ def _has_voices(payload: dict[str, Any]) -> bool:
 
 def rate(endpoint: str, payload: Any) -> int:
     """Micro-dollars for each second of this generation."""
-    known = [prefix for prefix in PRICES if endpoint == prefix or endpoint.startswith(prefix + "/")]
-    if not known:
+    matches = [prefix for prefix in PRICES if endpoint == prefix or endpoint.startswith(prefix + "/")]
+    if not matches:
         return DEFAULT_PER_SECOND
-    return PRICES[max(known, key=len)].per_second(payload if isinstance(payload, dict) else {})
+    return PRICES[max(matches, key=len)].per_second(payload if isinstance(payload, dict) else {})
 
 
 def cost(endpoint: str, payload: Any) -> int:

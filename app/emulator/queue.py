@@ -19,7 +19,7 @@ from app.emulator.web import NginxPage, json_reply
 NOT_FOUND = {"status": "NOT_FOUND"}
 PING_SECONDS = 10
 HUGE_MEGABYTES = 200
-LOOK_SECONDS = 1  # how often a stream looks for new log lines and positions
+CHECK_SECONDS = 1  # how often a stream looks for new log lines and positions
 TRUE_WORDS = frozenset({"1", "true"})
 
 
@@ -57,7 +57,7 @@ class StatusRoutes:
         if generation.polls <= generation.plan.missing_polls:
             return json_reply(404, NOT_FOUND)
         body = self._status(request, generation)
-        body["logs"] = self._log(generation) if _wants_logs(request) else None
+        body["logs"] = self._log_lines(generation) if _wants_logs(request) else None
         code = 200 if body["status"] == COMPLETED else 202
         if generation.plan.drips:
             return StreamingResponse(_drip(json.dumps(body)), code, media_type="application/json")
@@ -129,7 +129,7 @@ class StatusRoutes:
             return generation.plan.status_word or IN_PROGRESS
         return generation.status
 
-    def _log(self, generation: Generation) -> list[dict[str, Any]]:
+    def _log_lines(self, generation: Generation) -> list[dict[str, Any]]:
         return generation.log_entries(self._emulator.clock.now())
 
     async def _frames(self, request: Request, generation: Generation) -> AsyncIterator[str]:
@@ -139,7 +139,7 @@ class StatusRoutes:
             body = self._status(request, generation)
             seen, fresh = json.dumps(body), []
             if _wants_logs(request):
-                fresh = self._log(generation)[sent:]
+                fresh = self._log_lines(generation)[sent:]
                 sent += len(fresh)
                 body["logs"] = fresh
             if fresh or seen != before:
@@ -150,7 +150,7 @@ class StatusRoutes:
                 last_frame = time.monotonic()
             if body["status"] == COMPLETED:
                 return
-            await generation.next_change(LOOK_SECONDS)
+            await generation.next_change(CHECK_SECONDS)
 
 
 async def _drip(text: str) -> AsyncIterator[str]:

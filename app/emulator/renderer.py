@@ -20,7 +20,9 @@ from app.emulator.replies import EXPIRED, INTERNAL, ModelFault, Reply
 
 PICTURE_LIMIT = 30 * 2**20
 FETCH_SECONDS = 20
-BUSY = 20  # more clips than this waiting: the next ones are still pictures, so that nobody waits for minutes
+MAX_PENDING_CLIPS = (
+    20  # more clips than this waiting: the next ones are still pictures, so that nobody waits for minutes
+)
 
 
 class PictureNotLoaded(Exception):
@@ -56,7 +58,7 @@ class Renderer:
         try:
             video = await self._video(generation)
         except PictureNotLoaded:
-            return _image_reply(generation)
+            return _image_error(generation)
         return _success(generation, video)
 
     async def _video(self, generation: Generation) -> dict[str, Any]:
@@ -66,12 +68,12 @@ class Renderer:
         seconds = prices.seconds_of(generation.payload)
         source = validation.image_source(generation.endpoint, generation.payload)
         if source is None:
-            picture, mark = await self._in_thread(partial(_title_card, generation.payload))
+            picture, digest = await self._in_thread(partial(_title_card, generation.payload))
         else:
             content = await self._load(source)
-            mark = hashlib.sha256(content).hexdigest()
-            picture = None if self._key(mark, seconds) in self._clips else await self._read(content)
-        filmed = await self._filmed(self._key(mark, seconds), picture, seconds)
+            digest = hashlib.sha256(content).hexdigest()
+            picture = None if self._key(digest, seconds) in self._clips else await self._read(content)
+        filmed = await self._filmed(self._key(digest, seconds), picture, seconds)
         return _video_object(self._files.adopt(filmed, "output.mp4", "video/mp4"))
 
     async def _filmed(self, key: str, picture: Image.Image | None, seconds: int) -> Path:
@@ -86,7 +88,7 @@ class Renderer:
         if target.exists():  # from before a restart
             return target
         unfinished = target.with_suffix(".unfinished")
-        still = self._plain or self._pending > BUSY
+        still = self._plain or self._pending > MAX_PENDING_CLIPS
         self._pending += 1
         try:
             await self._in_thread(partial(clip.film, picture, seconds, unfinished, still=still))
@@ -136,8 +138,8 @@ class Renderer:
         }
 
     @staticmethod
-    def _key(mark: str, seconds: int) -> str:
-        return f"{mark}-{seconds}"
+    def _key(digest: str, seconds: int) -> str:
+        return f"{digest}-{seconds}"
 
 
 def _title_card(payload: Any) -> tuple[Image.Image, str]:
@@ -165,7 +167,7 @@ def _video_object(file: Any) -> dict[str, Any]:
     }
 
 
-def _image_reply(generation: Generation) -> Reply:
+def _image_error(generation: Generation) -> Reply:
     rules = validation.rules_for(generation.endpoint)
     field = rules.image_field if rules else "image_url"
     return ModelFault(422, "image_load_error", "Image load error", field).reply(generation.payload)

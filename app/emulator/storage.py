@@ -47,14 +47,14 @@ class Storage:
 
     async def token(self, request: Request) -> Response:
         """`POST /tokens/`: a JSON string, good for `token_expiration` seconds."""
-        if not self._knows(request):
+        if not self._is_authorized(request):
             return _denied()
         asked = await _json_body(request)
         return json_reply(200, self._emulator.issue_token(float(asked.get("token_expiration", TOKEN_SECONDS))))
 
     async def cdn_token(self, request: Request) -> Response:
         """`POST /storage/auth/token`: what Python's client sends along with its uploads."""
-        if not self._knows(request):
+        if not self._is_authorized(request):
             return _denied()
         expires = datetime.fromtimestamp(time.time() + TOKEN_SECONDS, UTC)
         body = {
@@ -67,7 +67,7 @@ class Storage:
 
     async def initiate(self, request: Request) -> Response:
         """`POST /storage/upload/initiate[-multipart]`: where to PUT the bytes, and where they will be read."""
-        if not self._knows(request):
+        if not self._is_authorized(request):
             return _denied()
         asked = await _json_body(request)
         name, kind = str(asked.get("file_name") or "file"), str(asked.get("content_type") or OCTETS)
@@ -81,20 +81,20 @@ class Storage:
         file = self._writable(request)
         if isinstance(file, Response):
             return file
-        self._files.put(file, await request.body())
+        self._files.write_body(file, await request.body())
         return Response(status_code=200)
 
     async def upload(self, request: Request) -> Response:
         """`POST /files/upload`: raw bytes with a CDN token or a key."""
-        if not self._knows(request):
+        if not self._is_authorized(request):
             return _denied()
         file = self._reserve_from_headers(request)
-        self._files.put(file, await request.body())
+        self._files.write_body(file, await request.body())
         return json_reply(200, {"access_url": self._emulator.base(request) + file.path})
 
     async def start_parts(self, request: Request) -> Response:
         """`POST /files/upload/multipart`: begins a large upload."""
-        if not self._knows(request):
+        if not self._is_authorized(request):
             return _denied()
         file = self._reserve_from_headers(request)
         body = {"access_url": self._emulator.base(request) + file.path, "uploadId": file.id}
@@ -128,7 +128,7 @@ class Storage:
             return json_reply(404, {"detail": "File not found"})
         return FileResponse(file.body, media_type=file.content_type)
 
-    def _knows(self, request: Request) -> bool:
+    def _is_authorized(self, request: Request) -> bool:
         return self._emulator.is_known_key(request.headers.get("authorization"))
 
     def _reserve_from_headers(self, request: Request) -> StoredFile:
@@ -142,7 +142,7 @@ class Storage:
         if file is None or file.name != path["name"]:
             return json_reply(404, {"detail": "Upload not found"})
         signed = self._files.is_signed(file.id, query.get("expires", ""), query.get("signature", ""))
-        allowed = self._knows(request) if "upload" in path else signed
+        allowed = self._is_authorized(request) if "upload" in path else signed
         return file if allowed else json_reply(HTTPStatus.FORBIDDEN, {"detail": "Signature expired or wrong"})
 
 

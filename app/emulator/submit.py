@@ -17,18 +17,18 @@ from app.emulator.generation import COMPLETED, Generation, prompt_of
 from app.emulator.renderer import result_reply
 from app.emulator.replies import CONCURRENCY, Refusal
 from app.emulator.scenarios import Scenario, UnknownScenario, plan_for
-from app.emulator.web import BrokenOff, NginxPage, NoAnswer, json_reply
+from app.emulator.web import HangingResponse, NginxPage, TruncatedResponse, json_reply
 
 NAMESPACES = frozenset({"workflows", "comfy"})
 OWNERS = frozenset({"fal-ai", "kling", *NAMESPACES})
 EVIL_BASE = "https://queue.evil.example"
 KEPT_HEADERS = re.compile(r"^(x-fal-.*|x-app-fal-.*|x-emulator-scenario|user-agent|content-type)$")
 TAG = re.compile(r"^([a-z0-9._-]{1,64})=(.{0,256})$")
-MOST_TAGS, TAGS_BYTES = 10, 1024
+MAX_TAGS, MAX_TAGS_BYTES = 10, 1024
 OK = 200
 
 
-class NotTaken(Exception):
+class SubmitRefused(Exception):
     """A submit that is not accepted; carries the answer."""
 
     def __init__(self, answer: Response, why: str) -> None:
@@ -58,13 +58,13 @@ class SubmitRoutes:
         try:
             submit = await self._read(request, request.path_params["endpoint"])
             self._check_queue_length(request)
-        except NotTaken as refused:
+        except SubmitRefused as refused:
             return self._note_refusal(request, refused)
         if submit.plan.submit == "redirect":
             answer = RedirectResponse(f"{EVIL_BASE}/{submit.endpoint}", 302)
-            return self._note_refusal(request, NotTaken(answer, "submit_redirect"))
+            return self._note_refusal(request, SubmitRefused(answer, "submit_redirect"))
         if submit.plan.submit == "drop_before":
-            return self._note_refusal(request, NotTaken(BrokenOff(), "drop_before_accept"))
+            return self._note_refusal(request, SubmitRefused(TruncatedResponse(), "drop_before_accept"))
         generation = self._generation(request, submit)
         self._emulator.account.submit(generation)
         return self._accepted(generation)
@@ -74,7 +74,7 @@ class SubmitRoutes:
         try:
             submit = await self._read(request, request.path_params["endpoint"])
             self._check_concurrency()
-        except NotTaken as refused:
+        except SubmitRefused as refused:
             return self._note_refusal(request, refused)
         generation = self._generation(request, submit)
         if submit.plan.queue_seconds is None:
@@ -90,45 +90,45 @@ class SubmitRoutes:
     async def _read(self, request: Request, endpoint: str) -> Submit:
         """What is asked for. Raises Refused."""
         if not self._emulator.is_known_key(request.headers.get("authorization")):
-            raise NotTaken(unauthorized(), "401")
+            raise SubmitRefused(unauthorized(), "401")
         app = application_of(endpoint)
         if app is None:
-            raise NotTaken(
+            raise SubmitRefused(
                 json_reply(404, {"detail": f'Application "{endpoint}" not found'}), "unknown application"
             )
         try:
             payload = json.loads(await request.body())
         except ValueError:
             body = {"detail": "The body is not JSON", "error_type": "bad_request"}
-            raise NotTaken(json_reply(400, body), "bad_request") from None
+            raise SubmitRefused(json_reply(400, body), "bad_request") from None
         header = request.headers.get("x-emulator-scenario")
         try:
             plan = plan_for(prompt_of(payload), header)
         except UnknownScenario as error:
-            raise NotTaken(json_reply(422, {"detail": str(error)}), "unknown scenario") from None
-        plan = self._counted(plan, prompt_of(payload) or header or "")
+            raise SubmitRefused(json_reply(422, {"detail": str(error)}), "unknown scenario") from None
+        plan = self._apply_times(plan, prompt_of(payload) or header or "")
         if plan.refuse is not None:
-            raise NotTaken(_refusal_answer(plan.refuse), "scenario")
+            raise SubmitRefused(_refusal_answer(plan.refuse), "scenario")
         return Submit(endpoint, app, payload, plan, header or "")
 
-    def _counted(self, plan: Scenario, prompt: str) -> Scenario:
+    def _apply_times(self, plan: Scenario, prompt: str) -> Scenario:
         """The scenario without its submit part, once that was shown as often as asked for."""
         if plan.times is None:
             return plan
-        self._emulator.seen[prompt] += 1
-        if self._emulator.seen[prompt] <= plan.times:
+        self._emulator.submits_by_prompt[prompt] += 1
+        if self._emulator.submits_by_prompt[prompt] <= plan.times:
             return plan
         return dataclasses.replace(plan, refuse=None, submit="")
 
     def _check_concurrency(self) -> None:
         if self._emulator.account.is_full:
-            raise NotTaken(_refusal_answer(CONCURRENCY), "concurrent_requests_limit")
+            raise SubmitRefused(_refusal_answer(CONCURRENCY), "concurrent_requests_limit")
 
     def _check_queue_length(self, request: Request) -> None:
         longest = request.query_params.get("fal_max_queue_length", "")
         if longest.isdecimal() and self._emulator.account.waiting > int(longest):
             body = {"detail": f"Queue is longer than {longest}", "error_type": "queue_length_exceeded"}
-            raise NotTaken(json_reply(429, body, headers={"X-Fal-Needs-Retry": "1"}), "fal_max_queue_length")
+            raise SubmitRefused(json_reply(429, body, headers={"X-Fal-Needs-Retry": "1"}), "fal_max_queue_length")
 
     def _generation(self, request: Request, submit: Submit) -> Generation:
         options, plan, headers = self._emulator.options, submit.plan, request.headers
@@ -165,18 +165,18 @@ class SubmitRoutes:
         }
         answer = json_reply(OK, body, generation.id)
         if trick == "drop_after":
-            return BrokenOff()
+            return TruncatedResponse()
         if trick == "cut":
-            return BrokenOff(answer, int(generation.plan.cut_after))
+            return TruncatedResponse(answer, int(generation.plan.cut_after))
         if trick == "hang":
-            return NoAnswer()
+            return HangingResponse()
         if trick == "bad_gateway":
             return NginxPage(502, "Bad Gateway")
         if trick == "garbage":
             return Response("<<<accepted>>>", OK, {"x-fal-request-id": generation.id}, "application/json")
         return answer
 
-    def _note_refusal(self, request: Request, refused: NotTaken) -> Response:
+    def _note_refusal(self, request: Request, refused: SubmitRefused) -> Response:
         entry = {"at": time.time(), "path": request.url.path, "why": str(refused)}
         self._emulator.account.refused.append({**entry, "status": refused.answer.status_code})
         return refused.answer
@@ -193,11 +193,11 @@ def application_of(endpoint: str) -> str | None:
 
 def parse_tags(text: str) -> dict[str, str]:
     """The tags of an `X-Fal-Tags: k=v,k=v` header; fal drops invalid ones without a word."""
-    if len(text.encode()) > TAGS_BYTES:
+    if len(text.encode()) > MAX_TAGS_BYTES:
         return {}
     matches = [TAG.match(part.strip()) for part in text.split(",")]
     pairs = [(match[1], match[2]) for match in matches if match and not match[1].startswith("fal.")]
-    return dict(pairs[:MOST_TAGS])
+    return dict(pairs[:MAX_TAGS])
 
 
 def urls_of(generation: Generation, base: str) -> dict[str, str]:

@@ -7,9 +7,9 @@ from typing import Any
 from app.emulator.replies import ERROR_PAGES, Reply, faults_reply
 
 PROMPT_LIMIT = 2500
-SHORT = ("5", "10")
-LONG = tuple(str(seconds) for seconds in range(3, 16))
-LONGER = tuple(str(seconds) for seconds in range(3, 31))
+SHORT_DURATIONS = ("5", "10")
+LONG_DURATIONS = tuple(str(seconds) for seconds in range(3, 16))
+LONGEST_DURATIONS = tuple(str(seconds) for seconds in range(3, 31))
 RATIOS = ("16:9", "9:16", "1:1")
 
 Finding = dict[str, Any]
@@ -20,20 +20,20 @@ class Rules:
     """One endpoint's input: the field of the first frame (empty: text to video) and the durations."""
 
     image_field: str
-    durations: tuple[str, ...] = SHORT
+    durations: tuple[str, ...] = SHORT_DURATIONS
     several_prompts: bool = False
     extra: frozenset[str] = frozenset()
 
     @property
-    def known(self) -> frozenset[str]:
+    def fields(self) -> frozenset[str]:
         """Every field that the endpoint has."""
         fields = {"prompt", "duration", "negative_prompt", "cfg_scale", self.image_field}
         several = {"multi_prompt", "shot_type"} if self.several_prompts else set()
         return frozenset(fields | several | self.extra) - {""}
 
 
-MASKS = frozenset({"tail_image_url", "static_mask_url", "dynamic_masks"})
-ENDS = frozenset({"end_image_url", "generate_audio", "voice_ids", "elements"})
+MASK_FIELDS = frozenset({"tail_image_url", "static_mask_url", "dynamic_masks"})
+NEWER_FIELDS = frozenset({"end_image_url", "generate_audio", "voice_ids", "elements"})
 
 
 def rules_for(endpoint: str) -> Rules | None:
@@ -47,7 +47,9 @@ def rules_for(endpoint: str) -> Rules | None:
     else:
         return None
     several = generation in {"v3", "o3", "v4"}
-    durations = {"v3": LONG, "o3": LONG, "v4": LONGER, "o1": LONG[:8]}.get(generation, SHORT)
+    durations = {"v3": LONG_DURATIONS, "o3": LONG_DURATIONS, "v4": LONGEST_DURATIONS, "o1": LONG_DURATIONS[:8]}.get(
+        generation, SHORT_DURATIONS
+    )
     return Rules(image_field, durations, several, extra)
 
 
@@ -58,9 +60,9 @@ def _image_field(family: str, generation: str) -> str:
 
 def _extras(generation: str, family: str) -> frozenset[str]:
     if generation in {"v2.6", "v3", "v4", "o1", "o3"}:
-        return ENDS
+        return NEWER_FIELDS
     if generation in {"v1", "v1.5"}:
-        return MASKS | {"aspect_ratio"}
+        return MASK_FIELDS | {"aspect_ratio"}
     if "/pro/" in family:
         return frozenset({"tail_image_url", "aspect_ratio"})
     return frozenset()
@@ -77,7 +79,7 @@ def image_source(endpoint: str, payload: Any) -> str | None:
 
 
 def refusal_of(endpoint: str, payload: Any, *, strict: bool) -> Reply | None:
-    """The model's 422 for this input; None when it is fine, or when nothing is known of the endpoint."""
+    """The model's 422 for this input; None when it is fine, or when the endpoint is unknown."""
     if not isinstance(payload, dict):
         return faults_reply(422, [_entry("dict_type", "Input should be a valid dictionary", "", payload)])
     rules = rules_for(endpoint)
@@ -85,7 +87,7 @@ def refusal_of(endpoint: str, payload: Any, *, strict: bool) -> Reply | None:
         return None
     entries = [entry for check in CHECKS if (entry := check(rules, payload)) is not None]
     if strict:
-        unknown = sorted(set(payload) - rules.known)
+        unknown = sorted(set(payload) - rules.fields)
         entries += [_entry("extra_forbidden", "Extra inputs are not permitted", n, payload[n]) for n in unknown]
     return faults_reply(422, entries) if entries else None
 

@@ -67,34 +67,36 @@ class NginxPage(HTMLResponse):
         await super().__call__(scope, receive, send)
 
 
-class BrokenOff(Response):
+class TruncatedResponse(Response):
     """An answer of which only so many bytes of the body arrive; with None, nothing at all."""
 
-    def __init__(self, whole: Response | None = None, arrives: int | None = None) -> None:
+    def __init__(self, response: Response | None = None, body_bytes: int | None = None) -> None:
         super().__init__()
-        self._whole = whole
-        self._arrives = arrives
+        self._whole = response
+        self._arrives = body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Sends the part, then closes the connection."""
         if self._whole is not None and self._arrives is not None:
-            whole = self._whole
-            await send({"type": "http.response.start", "status": whole.status_code, "headers": whole.raw_headers})
-            part = bytes(whole.body)[: min(self._arrives, len(whole.body) - 1)]
+            response = self._whole
+            await send(
+                {"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers}
+            )
+            part = bytes(response.body)[: min(self._arrives, len(response.body) - 1)]
             await send({"type": "http.response.body", "body": part, "more_body": True})
         scope[TRANSPORT].close()
-        await until_gone(receive)
+        await wait_for_disconnect(receive)
 
 
-class NoAnswer(Response):
+class HangingResponse(Response):
     """No answer at all, until the caller gives up."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # ASGI's signature
         """Waits."""
-        await until_gone(receive)
+        await wait_for_disconnect(receive)
 
 
-async def until_gone(receive: Receive) -> None:
+async def wait_for_disconnect(receive: Receive) -> None:
     """Waits until the connection is closed."""
     while (await receive())["type"] != "http.disconnect":
         pass

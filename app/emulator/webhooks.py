@@ -14,8 +14,8 @@ from app.emulator.replies import Reply
 from app.emulator.signature import SigningKeys, can_sign
 
 FIRST_TIMEOUT, LATER_TIMEOUT = 15, 120  # real seconds, as fal's documentation says
-MOST_ATTEMPTS = 32
-FIRST_PAUSE, LONGEST_PAUSE = 2.0, 300.0  # emulated seconds; fal's own are not documented
+MAX_ATTEMPTS = 32
+FIRST_RETRY_PAUSE, LONGEST_PAUSE = 2.0, 300.0  # emulated seconds; fal's own are not documented
 LIFETIME = 3600.0  # emulated seconds after the end: then the stored result is gone too
 
 
@@ -53,9 +53,9 @@ class WebhookSender:
     async def _deliver(self, generation: Generation, body: bytes, attempt: int, until: float) -> None:
         outcome = await self._post(generation, body, attempt)
         generation.webhook_attempts.append({"attempt": attempt, "at": time.time(), "outcome": outcome})
-        pause = min(FIRST_PAUSE * 2 ** (attempt - 1), LONGEST_PAUSE)
+        pause = min(FIRST_RETRY_PAUSE * 2 ** (attempt - 1), LONGEST_PAUSE)
         delivered = isinstance(outcome, int) and 200 <= outcome < 400  # noqa: PLR2004  # 3xx is final too
-        if not delivered and attempt < MOST_ATTEMPTS and self._clock.now() + pause < until:
+        if not delivered and attempt < MAX_ATTEMPTS and self._clock.now() + pause < until:
             self._clock.after(pause, lambda: self._begin(generation, body, attempt + 1, until))
 
     async def _post(self, generation: Generation, body: bytes, attempt: int) -> int | str:

@@ -39,11 +39,11 @@ class StoreRefused(Exception):
 
 
 async def wait_for_store(
-    client: Client, url: str, *, patience: float | None, waits_for: Callable[[str], object]
+    client: Client, url: str, *, patience: float | None, on_wait: Callable[[str], object]
 ) -> list[str]:
     """Wait until the store answers; what is wrong with its durability, one sentence each.
 
-    Waits `patience` seconds, or for ever (None), and tells `waits_for` every few seconds. Raises StoreRefused for
+    Waits `patience` seconds, or for ever (None), and tells `on_wait` every few seconds. Raises StoreRefused for
     what waiting does not mend, StoreUnavailable when the patience has ended.
     """
     address = read_store_address(url)
@@ -59,7 +59,7 @@ async def wait_for_store(
                 raise
             if now >= say_at:
                 say_at = now + SAY_EVERY_S
-                waits_for(away.message)
+                on_wait(away.message)
         await asyncio.sleep(LOOK_S)
 
 

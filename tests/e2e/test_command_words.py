@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.cli.command import WORDS, load
+from app.cli.command import COMMANDS, load
 
 FILMGATE = Path(sys.executable).parent / "filmgate"
 BASH = """eval "$(_FILMGATE_COMPLETE=source_bash filmgate)"
@@ -54,7 +54,7 @@ def _in_shell(shell: str, script: str) -> str:
 def test_the_help_says_of_each_word_what_the_word_says_of_itself() -> None:
     """The table that is shown without loading anything does not lag behind the functions."""
     untrue = []
-    for name, word in WORDS.items():
+    for name, word in COMMANDS.items():
         said = " ".join(load(name).help.split("\n\n")[0].split())
         if said != word.help:
             untrue.append((name, said))
@@ -64,7 +64,7 @@ def test_the_help_says_of_each_word_what_the_word_says_of_itself() -> None:
 def test_each_word_that_holds_words_says_what_they_are_for() -> None:
     """No command in a group is without its sentence."""
     silent = []
-    for name in WORDS:
+    for name in COMMANDS:
         found = load(name)
         silent += [
             f"{name} {inner}" for inner, command in getattr(found, "commands", {}).items() if not command.help

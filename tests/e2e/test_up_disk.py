@@ -11,8 +11,8 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from app.cli.housekeeping import NEVER, REWRITE, USUAL
-from app.cli.logs import LOG_BYTES
+from app.cli.housekeeping import REWRITE_SETTING, REWRITES_OFF, REWRITES_ON
+from app.cli.logs import MAX_LOG_BYTES
 from app.embedded import socket_url
 from tests.support.up import Up
 from tests.support.waiting import wait_until
@@ -40,7 +40,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 async def rewrites(gateway: Up, percentage: int) -> bool:
     """True when the store writes its log anew at this growth."""
     async with Redis.from_url(socket_url(gateway.data_dir) or "", decode_responses=True) as redis:
-        return await redis.config_get(REWRITE) == {REWRITE: str(percentage)}
+        return await redis.config_get(REWRITE_SETTING) == {REWRITE_SETTING: str(percentage)}
 
 
 async def test_a_full_disk_stops_submissions_and_nothing_else(small_disk: Path) -> None:
@@ -66,10 +66,10 @@ async def test_a_full_disk_stops_submissions_and_nothing_else(small_disk: Path) 
                 return "disk_low" in status.text
 
             await wait_until(rung, "the alarm rings", timeout=30)
-            await wait_until(partial(rewrites, gateway, NEVER), "the log is left as it is", timeout=30)
+            await wait_until(partial(rewrites, gateway, REWRITES_OFF), "the log is left as it is", timeout=30)
             filler.unlink()
             assert (await api.post("/v1/jobs", json={"input": image})).status_code == 202
-            await wait_until(partial(rewrites, gateway, USUAL), "the log may be written anew", timeout=30)
+            await wait_until(partial(rewrites, gateway, REWRITES_ON), "the log may be written anew", timeout=30)
     finally:
         await gateway.clean_up()
 
@@ -78,7 +78,7 @@ def full_log(data: Path) -> Path:
     """Where the logs are, with one that is too long."""
     logs = data / "logs"
     logs.mkdir(parents=True, mode=0o700)
-    (logs / "api.log").write_bytes(b"x" * LOG_BYTES + b"\n")
+    (logs / "api.log").write_bytes(b"x" * MAX_LOG_BYTES + b"\n")
     return logs
 
 

@@ -21,7 +21,7 @@ from tests.support.held import hand_on, running_historian
 from tests.support.redis_server import RedisServer
 from tests.support.refusals import books
 from tests.support.waiting import wait_until
-from workers.billing import PAUSES_MS, billing_task, next_look_ms, reconcile
+from workers.billing import PAUSES_MS, billing_task, next_check_ms, reconcile
 from workers.lane import decide_disputes
 
 pytestmark = pytest.mark.anyio
@@ -202,7 +202,7 @@ async def test_pauses_grow_until_a_day_after_the_end(hand: Hand) -> None:
     end_ms = job.completed_ms or 0
     looks = [end_ms + BILLING_MS]
     while looks[-1] < end_ms + DAY_MS:
-        looks.append(next_look_ms(job, looks[-1]))
+        looks.append(next_check_ms(job, looks[-1]))
     pauses = [after - before for before, after in pairwise(looks[:-1])]
     assert looks[-1] == end_ms + DAY_MS
     assert pauses == sorted(pauses)

@@ -134,7 +134,7 @@ def test_a_start_says_what_it_waits_for(tmp_path: Path, stores: list[EmbeddedSto
     said: list[str] = []
     folder = tmp_path / "data"
     first = EmbeddedStore(folder, engine=engine_under_test())
-    stores += [first, EmbeddedStore(folder, engine=engine_under_test(), patience=0.3, waits_for=said.append)]
+    stores += [first, EmbeddedStore(folder, engine=engine_under_test(), patience=0.3, on_wait=said.append)]
     first.start()
     stores[1].start()
     assert next(words for words in said if "answer" not in words) == (

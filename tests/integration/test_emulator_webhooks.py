@@ -13,7 +13,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from app.emulator.signature import SigningKeys
-from app.emulator.webhooks import FIRST_PAUSE
+from app.emulator.webhooks import FIRST_RETRY_PAUSE
 from tests.support.emulator import Emulator, FalCaller, running_emulator
 from tests.support.receiver import Received, Receiver, Reply
 from tests.support.waiting import wait_until
@@ -111,7 +111,7 @@ async def test_a_failed_delivery_is_tried_again_with_growing_pauses(
     assert [one["outcome"] for one in attempts] == [500, 404, "RemoteProtocolError", 200]
     pauses = [later["at"] - one["at"] for one, later in itertools.pairwise(attempts)]
     for number, pause in enumerate(pauses):
-        assert pause >= FIRST_PAUSE * 2**number / SPEED - 0.005, pauses
+        assert pause >= FIRST_RETRY_PAUSE * 2**number / SPEED - 0.005, pauses
 
 
 async def _break_off(_writer: object) -> None:

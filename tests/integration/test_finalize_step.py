@@ -13,7 +13,7 @@ from tests.support.hand import DAY_MS, Hand
 from tests.support.receiver import Answer, Receiver, Reply
 from tests.support.redis_server import RedisServer
 from tests.support.stack import open_stack
-from workers.finalize import TRIES, finalize
+from workers.finalize import MAX_READS, finalize
 
 pytestmark = pytest.mark.anyio
 PRICE = 1_400_000
@@ -90,8 +90,8 @@ async def test_a_result_that_is_lost_for_a_moment_is_read_again(
 ) -> None:
     """Three misses are forgiven; the fourth read finds the clip."""
     miss = Reply(status, body=b"<html>nginx</html>")
-    async with completed(store, emulator, *[miss] * TRIES, CLIP) as (hand, job, _):
-        for misses in range(1, TRIES + 1):
+    async with completed(store, emulator, *[miss] * MAX_READS, CLIP) as (hand, job, _):
+        for misses in range(1, MAX_READS + 1):
             now = await hand.finalize(job.id)
             assert (now.status, now.misses) == (Status.FINALIZING, misses)
         assert (await hand.finalize(job.id)).status is Status.SUCCEEDED
@@ -101,12 +101,12 @@ async def test_a_result_that_is_lost_for_a_moment_is_read_again(
 async def test_a_result_that_stays_lost_is_spent(store: RedisServer, emulator: Emulator, status: int) -> None:
     """Fal completed it, and nobody has said otherwise: a page of a load balancer is no word of fal's."""
     miss = Reply(status, body=b"<html>nginx</html>")
-    async with completed(store, emulator, *[miss] * (TRIES + 1)) as (hand, job, fal):
+    async with completed(store, emulator, *[miss] * (MAX_READS + 1)) as (hand, job, fal):
         ended = await hand.finalized(job.id)
         assert (ended.status, ended.money) == (Status.FAILED, Money.SPENT)
         assert ended.error is not None
         assert ended.error.code == "result_unavailable"
-        assert len(fal.requests) == 2 + TRIES + 1
+        assert len(fal.requests) == 2 + MAX_READS + 1
 
 
 @pytest.mark.parametrize(

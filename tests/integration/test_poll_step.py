@@ -14,7 +14,7 @@ from tests.support.receiver import Answer, Receiver, Reply
 from tests.support.redis_server import RedisServer
 from tests.support.stack import open_stack
 from tests.support.waiting import wait_until
-from workers.poll import MISSING_GRACE_MS, MISSING_POLLS, SLOWEST_MS, interval_ms
+from workers.poll import MAX_INTERVAL_MS, MAX_MISSING_POLLS, MISSING_GRACE_MS, interval_ms
 
 pytestmark = pytest.mark.anyio
 PRICE = 1_400_000
@@ -40,7 +40,7 @@ def status(body: bytes) -> Reply:
 def test_polls_slow_down_to_two_seconds() -> None:
     """From the first interval, by a third each time; a slower first interval stays."""
     assert [interval_ms(0.1, polls) for polls in (0, 1, 2, 5)] == [100, 130, 169, 371]
-    assert interval_ms(0.1, 1000) == SLOWEST_MS
+    assert interval_ms(0.1, 1000) == MAX_INTERVAL_MS
     assert interval_ms(10, 1000) == 10_000
 
 
@@ -160,7 +160,7 @@ async def test_a_request_that_fal_forgot_is_disputed(store: RedisServer, emulato
     """404 for two minutes and many polls, and no result either: failed, and nobody knows whether it was charged."""
     lost = [Reply(404)] * 40
     async with running(store, emulator, *lost) as (hand, job, _):
-        for _ in range(MISSING_POLLS + 5):
+        for _ in range(MAX_MISSING_POLLS + 5):
             assert await hand.poll(job.id) is not None  # within the grace, however often
         assert await hand.poll(job.id, later_ms=MISSING_GRACE_MS + 1000) is None
         ended = await hand.finalized(job.id)

@@ -23,12 +23,12 @@ from tests.support.held import (
     succeeds,
 )
 from tests.support.redis_server import RedisServer
-from workers.reconcile import AROUND_MS, LAG_MS, LONGEST_PAUSE_MS, MARGIN_MS, resolve, resolve_held
-from workers.submit import START_S
+from workers.reconcile import CLOCK_SKEW_MS, HISTORY_LAG_MS, MARGIN_MS, MAX_PAUSE_MS, resolve, resolve_held
+from workers.submit import DEFAULT_START_TIMEOUT_S
 
 pytestmark = pytest.mark.anyio
 MINUTE_MS = 60_000
-PROVABLE_MS = round(START_S * 1000) + LAG_MS + MARGIN_MS  # after the claim
+PROVABLE_MS = round(DEFAULT_START_TIMEOUT_S * 1000) + HISTORY_LAG_MS + MARGIN_MS  # after the claim
 THREE_LOOKS = (PROVABLE_MS, PROVABLE_MS + MINUTE_MS, PROVABLE_MS + 2 * MINUTE_MS)
 QUIET_MODEL = "fal-ai/kling-video/v2.1/pro/image-to-video"
 
@@ -66,7 +66,7 @@ async def test_after_proof_it_is_sent_again_once(resubmitting: Hand) -> None:
     await canary(hand)
     before = await hand.posts()
     job = await held(hand, "[emu:drop_before_accept:1]")
-    assert job.start_timeout_ms == START_S * 1000
+    assert job.start_timeout_ms == DEFAULT_START_TIMEOUT_S * 1000
     await look_at(hand, job, THREE_LOOKS[:2])
     assert (await hand.job(job.id)).status is Status.HELD
     with capture_logs() as lines:
@@ -92,7 +92,7 @@ async def test_an_own_start_deadline_counts_as_it_was_sent(resubmitting: Hand) -
     await canary(hand)
     job = await held(hand, "[emu:drop_before_accept:1]", start_deadline=600)
     assert 590_000 < (job.start_timeout_ms or 0) <= 600_000
-    provable_ms = (job.start_timeout_ms or 0) + LAG_MS + MARGIN_MS
+    provable_ms = (job.start_timeout_ms or 0) + HISTORY_LAG_MS + MARGIN_MS
     await look_at(hand, job, [provable_ms - 1 - number * MINUTE_MS for number in range(3)])
     await look_at(hand, job, [provable_ms, provable_ms + MINUTE_MS])
     assert (await hand.job(job.id)).status is Status.HELD
@@ -146,7 +146,7 @@ async def test_a_listing_without_another_of_ours_proves_nothing(resubmitting: Ha
         await held(hand, model=model)
     job = await held(hand, "[emu:drop_before_accept:1]", model=model)
     if other == "long ago":
-        await hand.write(job.id, claimed_ms=(job.claimed_ms or 0) - AROUND_MS - MINUTE_MS)
+        await hand.write(job.id, claimed_ms=(job.claimed_ms or 0) - CLOCK_SKEW_MS - MINUTE_MS)
         job = await hand.job(job.id)
     await look_at(hand, job, THREE_LOOKS)
     assert (await hand.job(job.id)).status is Status.HELD
@@ -184,10 +184,10 @@ async def test_an_image_of_the_callers_own_is_never_decided(resubmitting: Hand, 
     job = await held(hand, tag, image=hand.stack.emulator.sample_image)
     before = await hand.posts()
     for after_ms in (0, *THREE_LOOKS, 10 * DAY_MS):
-        assert await looked(hand, job, after_ms=after_ms) == LONGEST_PAUSE_MS
+        assert await looked(hand, job, after_ms=after_ms) == MAX_PAUSE_MS
     await resolve_held(hand.gateway)
     assert (await hand.job(job.id)).status is Status.HELD
     assert await hand.posts() == before
     due = await due_in_ms(hand, job)
     assert due is not None
-    assert due > LONGEST_PAUSE_MS - MINUTE_MS
+    assert due > MAX_PAUSE_MS - MINUTE_MS

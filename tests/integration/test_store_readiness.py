@@ -33,7 +33,7 @@ async def look(url: str, *, patience: float = 0) -> list[str]:
     """What a start finds."""
     client = connect(url)
     try:
-        return await wait_for_store(client, url, patience=patience, waits_for=lambda _: None)
+        return await wait_for_store(client, url, patience=patience, on_wait=lambda _: None)
     finally:
         await disconnect(client)
 

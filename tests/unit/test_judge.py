@@ -8,7 +8,7 @@ from app.domain.fal_addresses import FalHosts
 from app.domain.jobs import Charge, Job, Status
 from app.fal.protocol import Result
 from workers.finalize import judge
-from workers.poll import MISSING
+from workers.poll import MISSING_STATUS
 
 HOSTS = FalHosts.of_settings(queue_url="https://queue.fal.run", rest_url="https://rest.fal.ai")
 CLIP = {"video": {"url": "https://v3.fal.media/files/a.mp4"}}
@@ -102,7 +102,7 @@ def test_a_clip_that_came_in_spite_of_the_cancel_is_a_success() -> None:
 def test_a_request_that_fal_forgot_is_disputed() -> None:
     """Fal never said that it completed: nobody can say that it charged."""
     gone = Result(404, {"detail": "Request not found"}, None)
-    end, money, error, _ = judge(job(upstream_status=MISSING), gone, hosts=HOSTS)
+    end, money, error, _ = judge(job(upstream_status=MISSING_STATUS), gone, hosts=HOSTS)
     assert (end, money, error.code if error else None) == (Status.FAILED, Charge.DISPUTE, "result_unavailable")
 
 

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from app.cli.progress import WaitingFor, WorkersLog, missing
+from app.cli.progress import StartProgress, WorkersLog, describe_missing
 
 
 def test_a_quick_start_says_nothing_and_a_slow_one_why() -> None:
     """Silent for three seconds, then what it waits for, again every five."""
     times = iter((100.0, 101.0, 102.9, 103.1, 104.0, 108.0, 108.2))  # the first is when it begins
     said: list[str] = []
-    start = WaitingFor(said.append, clock=lambda: next(times))
+    start = StartProgress(said.append, clock=lambda: next(times))
     for _ in range(6):
-        start.waits_for("the store")
+        start.report("the store")
     assert said == ["Waiting for the store (3 s) …", "Waiting for the store (8 s) …"]
 
 
@@ -28,7 +28,7 @@ def test_a_quick_start_says_nothing_and_a_slow_one_why() -> None:
 )
 def test_what_is_missing_is_named(ready: object, words: str) -> None:
     """In the words of `/readyz`."""
-    assert words in missing(ready)
+    assert words in describe_missing(ready)
 
 
 def test_workers_that_die_at_birth_are_quoted(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_workers_that_die_at_birth_are_quoted(tmp_path: Path) -> None:
     log.write_text(died * 9)
     begun = WorkersLog(log)
     log.write_text(died * 9 + died * 2)
-    assert begun.dead_at_birth() is None
+    assert begun.startup_failure() is None
     failed = json.dumps({"event": "worker.failed", "reason": "NoPermissionError: 'sadd'"}) + "\n"
     log.write_text(died * 9 + died * 2 + failed + died)
-    assert begun.dead_at_birth() == "NoPermissionError: 'sadd'"
+    assert begun.startup_failure() == "NoPermissionError: 'sadd'"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.cli.opening import refuse_wrong_tls, warnings
+from app.cli.preflight import check_tls, warnings
 from app.data_dir import NotPrivate, make_private
 from app.domain.addresses import METADATA
 from app.domain.guessing import ENOUGH_BITS, bits_of
@@ -219,9 +219,9 @@ def test_a_certificate_that_cannot_be_served_is_refused(tmp_path: Path) -> None:
     for (certificate, key), words in wrong.items():
         pair = {"FILMGATE_TLS_CERT": str(certificate), "FILMGATE_TLS_KEY": str(key)}
         with pytest.raises(SettingsError, match=words):
-            refuse_wrong_tls(load_settings(pair))
+            check_tls(load_settings(pair))
     right = {"FILMGATE_TLS_CERT": str(one.certificate), "FILMGATE_TLS_KEY": str(one.key)}
-    refuse_wrong_tls(load_settings(right))
+    check_tls(load_settings(right))
 
 
 def test_plain_http_on_a_network_is_warned_of_with_the_real_fal() -> None:

@@ -14,7 +14,7 @@ from app.cli import INTERRUPTED
 from app.cli.exits import Failure
 from app.cli.generate.access import find_access
 from app.cli.generate.cancel import after_interrupt
-from app.cli.generate.run import GenerateOrder, Run
+from app.cli.generate.run import GenerateOptions, Run
 from app.cli.generate.screen import printable
 
 JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -53,7 +53,7 @@ def generate(  # noqa: PLR0913  one parameter for each option
         "negative_prompt": negative_prompt,
         "cfg_scale": cfg_scale,
     }
-    wanted = GenerateOrder(
+    options = GenerateOptions(
         image=image,
         fields={name: value for name, value in fields.items() if value is not None},
         model=model,
@@ -62,7 +62,7 @@ def generate(  # noqa: PLR0913  one parameter for each option
         job_id=job,
         idempotency_key=idempotency_key,
     )
-    run = Run(find_access(url, key, os.environ), wanted)
+    run = Run(find_access(url, key, os.environ), options)
     _make(run, as_json=as_json)
 
 

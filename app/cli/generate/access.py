@@ -30,7 +30,7 @@ def find_access(url: str | None, key: str | None, environ: Mapping[str, str]) ->
     The file's key opens the file's gateway, so it is used for that address only. Failure when something is missing.
     """
     file = Path(environ.get("FILMGATE_DATA_DIR") or ".filmgate") / "client.json"
-    kept_url, kept_key = _kept(file)
+    kept_url, kept_key = _read_kept(file)
     address = url or environ.get("FILMGATE_URL") or kept_url
     if not address:
         raise Failure(f"There is no gateway to speak to. {HOW_TO_GET_A_KEY.format(file=file)}")
@@ -50,7 +50,7 @@ def origin(url: httpx.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, port
 
 
-def _kept(file: Path) -> tuple[str | None, str | None]:
+def _read_kept(file: Path) -> tuple[str | None, str | None]:
     """The URL and the key in the file; nothing when there is no file."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))

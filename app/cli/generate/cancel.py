@@ -7,20 +7,20 @@ import typer
 
 from app.cli.exits import Failure
 from app.cli.generate.client import ApiClient, JobReply
-from app.cli.generate.events import STOPS
+from app.cli.generate.events import STOPPED_STATUSES
 from app.cli.generate.run import Run, why_no_clip
 
 QUESTION = "Cancel the job? It costs nothing while it waits; once it runs, fal may charge it. [y/N] "
-END_WAIT_S = 20  # how long fal is given to say whether it stopped
+CANCEL_WAIT_S = 20  # how long fal is given to say whether it stopped
 
 
 def after_interrupt(run: Run) -> None:
     """Say how things stand, and cancel the job when the person wants that."""
     try:
         if run.job is None:
-            _say(run.maybe_submitted if run.submitting else "Nothing was submitted.")
-        elif run.job["status"] in STOPS:
-            _say(f"The job is {run.job['status']}; get it with: {run.again}")
+            _say(run.unsure_advice if run.submitting else "Nothing was submitted.")
+        elif run.job["status"] in STOPPED_STATUSES:
+            _say(f"The job is {run.job['status']}; get it with: {run.resume_command}")
         elif _wants_to_cancel():
             _say("Cancelling …")
             _say(asyncio.run(_cancel(run, run.job)))
@@ -30,7 +30,7 @@ def after_interrupt(run: Run) -> None:
         typer.echo("", err=True)
         _leave(run)
     except Failure as error:
-        _say(f"{error} Whether the job was cancelled is not known; see: {run.again}")
+        _say(f"{error} Whether the job was cancelled is not known; see: {run.resume_command}")
 
 
 def _wants_to_cancel() -> bool:
@@ -46,10 +46,10 @@ async def _cancel(run: Run, job: JobReply) -> str:
     """Ask for the job's end, and wait a moment for the truth about it; what happened, in a sentence."""
     async with ApiClient(run.access, lambda _: None) as client:
         await client.cancel(job["id"])
-        job = await client.job(job["id"], wait_s=END_WAIT_S)
+        job = await client.job(job["id"], wait_s=CANCEL_WAIT_S)
     match job["status"], job["charged_usd"]:
         case "succeeded", _:
-            return f"It was done before it could be cancelled; get it with: {run.again}"
+            return f"It was done before it could be cancelled; get it with: {run.resume_command}"
         case "canceled", None:
             return "Cancelled. Whether fal charges it will show in its bill."
         case "canceled", "0.00":
@@ -58,11 +58,11 @@ async def _cancel(run: Run, job: JobReply) -> str:
             return f"Cancelled; it cost ${charged}."
         case "failed", _:
             return why_no_clip(job)
-    return f"fal was asked to stop it, and has not answered yet; see how it ended with: {run.again}"
+    return f"fal was asked to stop it, and has not answered yet; see how it ended with: {run.resume_command}"
 
 
 def _leave(run: Run) -> None:
-    _say(f"The job goes on; get it with: {run.again}")
+    _say(f"The job goes on; get it with: {run.resume_command}")
 
 
 def _say(sentence: str) -> None:

@@ -24,16 +24,16 @@ Send: TypeAlias = Callable[[], dict[str, Any]]  # what httpx is given for one at
 
 CONNECT_S = 10.0
 ANSWER_S = 60.0  # an upload is passed on to fal before it is answered
-SILENCE_S = 30.0  # an event stream pings every 10 s; three missing pings are a dead connection
+STREAM_READ_S = 30.0  # an event stream pings every 10 s; three missing pings are a dead connection
 FIRST_CONTACT_S = 10.0  # a wrong address is told soon
-PATIENCE_S = 60.0  # a gateway that answered before is given time for a restart
-LONGEST_PAUSE_S = 8.0
-HOPS = 5
-AWAY = frozenset({502, 503, 504})
+RETRY_FOR_S = 60.0  # a gateway that answered before is given time for a restart
+MAX_PAUSE_S = 8.0
+MAX_REDIRECTS = 5
+AWAY_STATUSES = frozenset({502, 503, 504})
 LOOPBACK = ("all://localhost", "all://127.0.0.1", "all://[::1]")
 
 
-class Away(Failure):
+class GatewayAway(Failure):
     """The gateway does not answer; `unsure` when a request may have arrived all the same."""
 
     def __init__(self, sentence: str, *, unsure: bool = False) -> None:
@@ -80,14 +80,14 @@ class ApiClient:
         headers = {"Prefer": f"wait={wait_s}"} if wait_s else {}
         return self._job(await self._call("GET", f"/v1/jobs/{job_id}", lambda: {"headers": headers}))
 
-    async def glance(self, job_id: str) -> JobReply | None:
+    async def job_now(self, job_id: str) -> JobReply | None:
         """The job now, asked once; None when the gateway is away."""
         try:
             reply = await self._gateway.get(f"/v1/jobs/{job_id}")
         except httpx.TransportError:
             return None
-        self.heard()
-        if reply.status_code in AWAY:
+        self.note_contact()
+        if reply.status_code in AWAY_STATUSES:
             return None
         await self._refuse(reply)
         return self._job(reply)
@@ -103,19 +103,22 @@ class ApiClient:
 
     @asynccontextmanager
     async def events(self, path: str, *, after: str | None) -> AsyncIterator[AsyncIterator[bytes]]:
-        """The bytes of the event stream at this path, after the event with this id; Away, httpx.TransportError."""
+        """The bytes of the event stream at `path`, after the event with id `after`.
+
+        Raises GatewayAway and httpx.TransportError.
+        """
         headers = {"Accept": "text/event-stream", **({"Last-Event-ID": after} if after else {})}
-        timeout = httpx.Timeout(CONNECT_S, read=SILENCE_S)
+        timeout = httpx.Timeout(CONNECT_S, read=STREAM_READ_S)
         async with self._gateway.stream("GET", path, headers=headers, timeout=timeout) as reply:
-            self.heard()
+            self.note_contact()
             await self._refuse(reply)
             yield reply.aiter_bytes()
 
     @asynccontextmanager
     async def clip(self, job_id: str) -> AsyncIterator[httpx.Response]:
-        """The job's clip, not read yet; only the gateway's own origin sees the key. Away, httpx.TransportError."""
+        """The job's clip, not read yet; only the gateway's own origin sees the key. Raises as `events`."""
         url = httpx.URL(f"{self.access.url}/v1/jobs/{job_id}/video")
-        for _ in range(HOPS):
+        for _ in range(MAX_REDIRECTS):
             own = origin(url) == origin(httpx.URL(self.access.url))
             async with (self._gateway if own else self._elsewhere).stream("GET", url) as reply:
                 if reply.has_redirect_location:
@@ -126,7 +129,7 @@ class ApiClient:
                 return
         raise Failure("The clip's address redirects again and again.")
 
-    def heard(self) -> None:
+    def note_contact(self) -> None:
         """The gateway gave a sign of life."""
         self.contacted = time.monotonic()
 
@@ -136,36 +139,39 @@ class ApiClient:
         """The success, or the one refusal that is an answer `also`; tried again while the gateway is away."""
         began, pause, unsure = time.monotonic(), 0.5, False
         while True:
-            wait, trouble = pause, Away(f"No gateway answers at {self.access.url}; is it up, and is this its URL?")
+            wait, trouble = (
+                pause,
+                GatewayAway(f"No gateway answers at {self.access.url}; is it up, and is this its URL?"),
+            )
             try:
                 reply = await self._gateway.request(method, path, **send())
             except httpx.TransportError as error:
                 _refuse_certificate(error)
                 unsure = unsure or not isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout))
             else:
-                self.heard()
-                if reply.status_code not in AWAY:
+                self.note_contact()
+                if reply.status_code not in AWAY_STATUSES:
                     self._notice(None)
                     if reply.status_code != also:
                         await self._refuse(reply)
                     return reply
                 unsure = True  # the store may have been lost between writing and answering
-                wait, trouble = max(wait, _retry_after(reply)), Away(_sentence(reply))
-            patience = FIRST_CONTACT_S if self.contacted is None else PATIENCE_S
+                wait, trouble = max(wait, _retry_after(reply)), GatewayAway(_sentence(reply))
+            patience = FIRST_CONTACT_S if self.contacted is None else RETRY_FOR_S
             if time.monotonic() + wait - began > patience:
                 trouble.unsure = unsure
                 raise trouble
             self._notice("The gateway does not answer; trying again …")
             await asyncio.sleep(wait * random.uniform(1, 1.25))  # noqa: S311  spreads retries, guards nothing
-            pause = min(pause * 2, LONGEST_PAUSE_S)
+            pause = min(pause * 2, MAX_PAUSE_S)
 
     async def _refuse(self, reply: httpx.Response) -> None:
         """Failure, in the gateway's own words, unless the reply is a success."""
         if reply.is_success:
             return
         await reply.aread()
-        if reply.status_code in AWAY:
-            raise Away(_sentence(reply))
+        if reply.status_code in AWAY_STATUSES:
+            raise GatewayAway(_sentence(reply))
         hint = f" The key came from {self.access.source}." if reply.status_code == HTTPStatus.UNAUTHORIZED else ""
         raise Failure(_sentence(reply) + hint)
 
@@ -211,8 +217,8 @@ def _target(url: httpx.URL, reply: httpx.Response) -> httpx.URL:
 async def _refuse_clip(reply: httpx.Response) -> None:
     """Failure when another host has no clip for us."""
     host = reply.request.url.host
-    if reply.status_code in AWAY:
-        raise Away(f"{host}, where the clip is, answers {reply.status_code}.")
+    if reply.status_code in AWAY_STATUSES:
+        raise GatewayAway(f"{host}, where the clip is, answers {reply.status_code}.")
     if not reply.is_success:
         raise Failure(f"{host}, where the clip is, answers {reply.status_code}; it may have expired.")
 

@@ -8,10 +8,10 @@ from typing import Self
 import httpx
 
 from app.cli.exits import Failure
-from app.cli.generate.client import ApiClient, Away
+from app.cli.generate.client import ApiClient, GatewayAway
 from app.cli.generate.screen import Screen
 
-ATTEMPTS = 5
+MAX_ATTEMPTS = 5
 NOT_CLIPS = ("text/", "application/json", "application/xml")
 
 
@@ -79,12 +79,12 @@ async def save_clip(client: ApiClient, job_id: str, target: Path, *, force: bool
     """Download a job's clip to `target`; its size in bytes. Tried again from its beginning when it breaks off."""
     screen.doing(f"Downloading {target.name}")
     with PartFile(target) as part:
-        for attempt in range(1, ATTEMPTS + 1):
+        for attempt in range(1, MAX_ATTEMPTS + 1):
             part.restart()
             try:
                 count = await _read(client, job_id, part, screen)
-            except (httpx.TransportError, Away) as error:
-                if attempt == ATTEMPTS:
+            except (httpx.TransportError, GatewayAway) as error:
+                if attempt == MAX_ATTEMPTS:
                     raise Failure(_why(error)) from None
                 screen.notice("The download broke off; trying again …")
                 await asyncio.sleep(attempt)
@@ -107,9 +107,9 @@ async def _read(client: ApiClient, job_id: str, part: PartFile, screen: Screen) 
             done += len(chunk)
             screen.progress(done, total)
     if done == 0:
-        raise Away("The clip's address sends an empty file.")
+        raise GatewayAway("The clip's address sends an empty file.")
     return done
 
 
 def _why(error: Exception) -> str:
-    return str(error) if isinstance(error, Away) else "The download broke off again and again."
+    return str(error) if isinstance(error, GatewayAway) else "The download broke off again and again."

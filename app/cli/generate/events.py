@@ -1,4 +1,4 @@
-"""Following a job live: an event stream that is resumed when it drops, and a look at the job between events."""
+"""Following a job live: an event stream that is resumed when it drops, and a poll at the job between events."""
 
 import asyncio
 import json
@@ -12,13 +12,13 @@ from typing import TypeAlias
 import httpx
 
 from app.cli.exits import Failure
-from app.cli.generate.client import ApiClient, Away, JobReply
+from app.cli.generate.client import ApiClient, GatewayAway, JobReply
 
-STOPS = frozenset({"succeeded", "failed", "canceled", "held"})  # a held job waits for a person
-LOOK_S = 2.0  # places in line and fal's log lines change without an event
-LOOKED_AT = frozenset({"queued", "running"})
+STOPPED_STATUSES = frozenset({"succeeded", "failed", "canceled", "held"})  # a held job waits for a person
+POLL_S = 2.0  # places in line and fal's log lines change without an event
+POLLED_STATUSES = frozenset({"queued", "running"})
 FIRST_PAUSE_S = 0.5
-LONGEST_PAUSE_S = 15.0
+MAX_PAUSE_S = 15.0
 GIVE_UP_S = 600.0
 LINE_END = re.compile(rb"\r\n|\n|\r")
 BOM = b"\xef\xbb\xbf"
@@ -94,15 +94,15 @@ class EventParser:
 async def follow(client: ApiClient, job: JobReply, show: Show, notice: Notify) -> JobReply:
     """The job at its end, or held; `show` gets each view of it on the way, `notice` what goes wrong.
 
-    1. listen to its events, and look at it between them
+    1. listen to its events, and poll at it between them
     2. whichever says first that it has stopped is right
     3. read it once more: an event holds no input, and a held job may have been released since
     """
     job_id = job["id"]
     show(job)
-    while job["status"] not in STOPS:
-        watch = _Watch(client, job, show, notice)
-        tasks = {asyncio.create_task(watch.listen()), asyncio.create_task(watch.look())}
+    while job["status"] not in STOPPED_STATUSES:
+        follower = _JobFollower(client, job, show, notice)
+        tasks = {asyncio.create_task(follower.listen()), asyncio.create_task(follower.poll())}
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -116,7 +116,7 @@ async def follow(client: ApiClient, job: JobReply, show: Show, notice: Notify) -
     return job
 
 
-class _Watch:
+class _JobFollower:
     """One job, seen through its events and through looks."""
 
     def __init__(self, client: ApiClient, job: JobReply, show: Show, notice: Notify) -> None:
@@ -135,35 +135,35 @@ class _Watch:
                 async with self._client.events(self._path, after=parser.last_id or None) as chunks:
                     parser = EventParser(parser.last_id, parser.retry_s)
                     async for chunk in chunks:
-                        self._client.heard()
+                        self._client.note_contact()
                         self._notice(None)
-                        if any([self._seen(_view(event)) for event in parser.feed(chunk)]):  # noqa: C419  see all
+                        if any([self._update(_view(event)) for event in parser.feed(chunk)]):  # noqa: C419  see all
                             return
-            except (httpx.TransportError, Away):
+            except (httpx.TransportError, GatewayAway):
                 pass
             failures = 0 if parser.last_id != before else failures + 1
-            self._refuse_silence()
+            self._give_up_if_silent()
             self._notice("The connection dropped; reconnecting …")
             longer = parser.retry_s * 1.5 ** min(failures - 1, 20)
-            pause = FIRST_PAUSE_S if failures == 0 else min(longer, LONGEST_PAUSE_S)
+            pause = FIRST_PAUSE_S if failures == 0 else min(longer, MAX_PAUSE_S)
             await asyncio.sleep(pause * random.uniform(0.75, 1.25))  # noqa: S311  spreads retries, guards nothing
 
-    async def look(self) -> None:
+    async def poll(self) -> None:
         """Ask for the job now and then, until it has stopped; for its place in line and fal's log."""
         while True:
-            await asyncio.sleep(LOOK_S)
-            if self._job["status"] in LOOKED_AT and self._seen(await self._client.glance(self._job["id"])):
+            await asyncio.sleep(POLL_S)
+            if self._job["status"] in POLLED_STATUSES and self._update(await self._client.job_now(self._job["id"])):
                 return
 
-    def _seen(self, view: JobReply | None) -> bool:
+    def _update(self, view: JobReply | None) -> bool:
         """Take a view of the job; True when it has stopped."""
         if view is None:
             return False
         self._job = view
         self._show(view)
-        return view["status"] in STOPS
+        return view["status"] in STOPPED_STATUSES
 
-    def _refuse_silence(self) -> None:
+    def _give_up_if_silent(self) -> None:
         contacted = self._client.contacted
         if contacted is not None and time.monotonic() - contacted > GIVE_UP_S:
             minutes = GIVE_UP_S / 60

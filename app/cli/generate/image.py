@@ -9,15 +9,15 @@ from app.cli.exits import Failure
 from app.cli.generate.client import ApiClient
 from app.cli.generate.screen import Screen, printable, size
 
-LARGEST_FILE = 30_000_000  # bytes; the gateway refuses more
+MAX_FILE_BYTES = 30_000_000  # bytes; the gateway refuses more
 KINDS = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".webp": "webp"}
 
 
 def read_image(path: Path) -> bytes:
     """The bytes of a file; Failure when it is missing, empty, unreadable or too large."""
     try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise Failure(f"{path} is larger than {size(LARGEST_FILE)}, the most Kling reads.")
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise Failure(f"{path} is larger than {size(MAX_FILE_BYTES)}, the most Kling reads.")
         content = path.read_bytes()
     except FileNotFoundError:
         raise Failure(f"There is no file {path}.") from None
@@ -47,17 +47,17 @@ def data_uri(content: bytes, path: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
-class _Counted(io.BytesIO):
+class _ProgressReader(io.BytesIO):
     """Bytes that tell how far they were read."""
 
     def __init__(self, content: bytes, tell: Callable[[int, int], None]) -> None:
         super().__init__(content)
-        self._told = tell
+        self._report = tell
         self._total = len(content)
 
     def read(self, size: int | None = -1, /) -> bytes:
         chunk = super().read(size)
-        self._told(self.tell(), self._total)
+        self._report(self.tell(), self._total)
         return chunk
 
 
@@ -65,4 +65,4 @@ async def upload(client: ApiClient, path: Path, content: bytes, screen: Screen) 
     """The URL of the uploaded image."""
     screen.doing(f"Uploading {printable(path.name)}")
     name = f"image{path.suffix.lower() if path.suffix.isascii() else ''}"
-    return await client.upload(lambda: {"files": {"file": (name, _Counted(content, screen.progress))}})
+    return await client.upload(lambda: {"files": {"file": (name, _ProgressReader(content, screen.progress))}})

@@ -12,17 +12,17 @@ from urllib.parse import unquote, urlsplit
 
 from app.cli.exits import Failure
 from app.cli.generate.access import Access
-from app.cli.generate.client import ApiClient, Away, JobReply
+from app.cli.generate.client import ApiClient, GatewayAway, JobReply
 from app.cli.generate.clip import refuse_target, save_clip
 from app.cli.generate.events import follow
 from app.cli.generate.image import data_uri, image_field, read_image, upload
 from app.cli.generate.screen import Screen, clock, printable, size
 
-LARGEST_EMBEDDED = 5_500_000  # bytes; in base64 it still fits into a job's body of 8 MB
+MAX_EMBEDDED_BYTES = 5_500_000  # bytes; in base64 it still fits into a job's body of 8 MB
 
 
 @dataclass(frozen=True, slots=True)
-class GenerateOrder:
+class GenerateOptions:
     """What the person asked for. `job_id` picks up a job; otherwise the rest makes one.
 
     `image` is a file or an http(s) URL; `out` a file, a folder, or None for a name made from the image's.
@@ -45,10 +45,10 @@ class GenerateOrder:
 class Run:
     """The steps; `job`, `saved`, `submitting` and `idempotency_key` tell how far they came."""
 
-    def __init__(self, access: Access, wanted: GenerateOrder) -> None:
+    def __init__(self, access: Access, options: GenerateOptions) -> None:
         self.access = access
-        self.wanted = wanted
-        self.idempotency_key = wanted.idempotency_key or str(uuid.uuid4())
+        self.options = options
+        self.idempotency_key = options.idempotency_key or str(uuid.uuid4())
         self.uploaded: str | None = None
         self.submitting = False
         self.job: JobReply | None = None
@@ -65,31 +65,31 @@ class Run:
         content = self._prepare()
         with Screen() as screen:
             async with ApiClient(self.access, screen.notice) as client:
-                if self.wanted.job_id is not None:
-                    self.job = await client.job(self.wanted.job_id)
+                if self.options.job_id is not None:
+                    self.job = await client.job(self.options.job_id)
                 else:
                     self.job = await self._submit(client, content, screen)
-                self.job = await follow(client, self.job, self._shown(screen), screen.notice)
+                self.job = await follow(client, self.job, self._show_on(screen), screen.notice)
                 if self.job["status"] != "succeeded":
                     raise Failure(why_no_clip(self.job))
                 count = await self._save(client, screen)
         screen.done(_summary(self.job, self.saved, count))
 
     @property
-    def again(self) -> str:
+    def resume_command(self) -> str:
         """The command that gets this job's clip later."""
         job_id = "" if self.job is None else self.job["id"]
-        return f"filmgate generate --job {job_id} -o {shlex.quote(str(_target(self.wanted, job_id)))}"
+        return f"filmgate generate --job {job_id} -o {shlex.quote(str(_target(self.options, job_id)))}"
 
     def _prepare(self) -> bytes | None:
         """The image's bytes, when it is a file; Failure when it or the target cannot be used."""
-        refuse_target(_target(self.wanted, "job"), force=self.wanted.force)
-        if self.wanted.image is None or self.wanted.image_is_url:
+        refuse_target(_target(self.options, "job"), force=self.options.force)
+        if self.options.image is None or self.options.image_is_url:
             return None
-        content = read_image(Path(self.wanted.image))
-        if self.wanted.idempotency_key is not None and len(content) > LARGEST_EMBEDDED:
+        content = read_image(Path(self.options.image))
+        if self.options.idempotency_key is not None and len(content) > MAX_EMBEDDED_BYTES:
             raise Failure(
-                f"With --idempotency-key an image file has at most {size(LARGEST_EMBEDDED)}, because it is sent "
+                f"With --idempotency-key an image file has at most {size(MAX_EMBEDDED_BYTES)}, because it is sent "
                 "inside the job so that it is recognised; give a larger one as a URL."
             )
         return content
@@ -99,29 +99,29 @@ class Run:
 
         Each upload gets a URL of its own; an image inside the job makes a repeated command the same request.
         """
-        fields = dict(self.wanted.fields)
-        if self.wanted.image is not None:
-            field, listed = await image_field(client, self.wanted.model)
-            url = self.wanted.image
+        fields = dict(self.options.fields)
+        if self.options.image is not None:
+            field, listed = await image_field(client, self.options.model)
+            url = self.options.image
             if content is not None:
-                url = data_uri(content, self.wanted.image)
-                if self.wanted.idempotency_key is None:
-                    url = self.uploaded = await upload(client, Path(self.wanted.image), content, screen)
+                url = data_uri(content, self.options.image)
+                if self.options.idempotency_key is None:
+                    url = self.uploaded = await upload(client, Path(self.options.image), content, screen)
             fields[field] = [url] if listed else url
-        body = {"input": fields} if self.wanted.model is None else {"model": self.wanted.model, "input": fields}
+        body = {"input": fields} if self.options.model is None else {"model": self.options.model, "input": fields}
         screen.doing("Submitting")
         self.submitting = True
         try:
             job = await client.submit(body, idempotency_key=self.idempotency_key)
-        except Away as error:
+        except GatewayAway as error:
             if error.unsure:
-                raise Failure(f"{error} {self.maybe_submitted}") from None
+                raise Failure(f"{error} {self.unsure_advice}") from None
             raise
         self.submitting = False
         return job
 
     @property
-    def maybe_submitted(self) -> str:
+    def unsure_advice(self) -> str:
         """What to do when nobody knows whether the submission arrived."""
         image = f" --image {self.uploaded}" if self.uploaded else ""
         return (
@@ -129,7 +129,7 @@ class Run:
             f"{image} --idempotency-key {self.idempotency_key} finds it and pays nothing twice."
         )
 
-    def _shown(self, screen: Screen) -> Callable[[JobReply], None]:
+    def _show_on(self, screen: Screen) -> Callable[[JobReply], None]:
         def show(job: JobReply) -> None:
             self.job = {**(self.job or {}), **job}
             screen.job(job)
@@ -138,12 +138,12 @@ class Run:
 
     async def _save(self, client: ApiClient, screen: Screen) -> int:
         assert self.job is not None  # noqa: S101  it has succeeded
-        target = _target(self.wanted, self.job["id"])
+        target = _target(self.options, self.job["id"])
         try:
-            refuse_target(target, force=self.wanted.force)
-            count = await save_clip(client, self.job["id"], target, force=self.wanted.force, screen=screen)
+            refuse_target(target, force=self.options.force)
+            count = await save_clip(client, self.job["id"], target, force=self.options.force, screen=screen)
         except Failure as error:
-            raise Failure(f"{error} The clip is made; get it with: {self.again}") from None
+            raise Failure(f"{error} The clip is made; get it with: {self.resume_command}") from None
         self.saved = target
         return count
 
@@ -174,12 +174,12 @@ def _summary(job: JobReply, saved: Path | None, count: int) -> str:
     return " · ".join([*parts, size(count), cost, f"took {clock(took.total_seconds())}"])
 
 
-def _target(wanted: GenerateOrder, job_id: str) -> Path:
+def _target(options: GenerateOptions, job_id: str) -> Path:
     """Where the clip goes: the file asked for, or one named after the image, or else after the job."""
-    if wanted.out is not None and not os.path.isdir(wanted.out):  # noqa: PTH112  no error for a name that is too long
-        return wanted.out
+    if options.out is not None and not os.path.isdir(options.out):  # noqa: PTH112  no error for a name that is too long
+        return options.out
     stem = ""
-    if wanted.image is not None:
-        path = unquote(urlsplit(wanted.image).path) if wanted.image_is_url else wanted.image
+    if options.image is not None:
+        path = unquote(urlsplit(options.image).path) if options.image_is_url else options.image
         stem = "".join(char for char in PurePosixPath(path).stem if char.isprintable()).lstrip(".-")
-    return (wanted.out or Path()) / f"{stem[:100] or wanted.job_id or job_id}.mp4"
+    return (options.out or Path()) / f"{stem[:100] or options.job_id or job_id}.mp4"

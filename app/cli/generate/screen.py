@@ -13,8 +13,8 @@ from app.cli.generate.client import JobReply
 
 FRAMES_A_SECOND = 8
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
-BAR = 20  # characters
-WORDS = {
+BAR_WIDTH = 20  # characters
+STATUS_WORDS = {
     "queued": "Waiting in line",
     "submitting": "Handing it to fal",
     "running": "fal is making the clip",
@@ -38,8 +38,8 @@ def size(count: int) -> str:
 
 def clock(seconds: float) -> str:
     """`7 s`, `2:05`."""
-    whole = int(seconds)
-    return f"{whole} s" if whole < 60 else f"{whole // 60}:{whole % 60:02}"  # noqa: PLR2004  seconds a minute
+    total = int(seconds)
+    return f"{total} s" if total < 60 else f"{total // 60}:{total % 60:02}"  # noqa: PLR2004  seconds a minute
 
 
 class Screen:
@@ -94,7 +94,7 @@ class Screen:
             details.append(f"paused: {printable(str(paused.get('reason')))}")
         if job.get("cancel_requested_at"):
             details.append("to be cancelled")
-        self.doing(WORDS.get(job["status"], printable(str(job["status"]))), *details)
+        self.doing(STATUS_WORDS.get(job["status"], printable(str(job["status"]))), *details)
         if job.get("logs"):
             self._log = f"fal: {printable(str(job['logs'][-1].get('message', '')))}"
 
@@ -119,8 +119,8 @@ class Screen:
         line.append(f" {self._doing}")
         if self._bar is not None:
             done, total = self._bar
-            filled = BAR * done // total if total else 0
-            line.append(" ").append("━" * filled, "green").append("━" * (BAR - filled), "dim")
+            filled = BAR_WIDTH * done // total if total else 0
+            line.append(" ").append("━" * filled, "green").append("━" * (BAR_WIDTH - filled), "dim")
             line.append(f" {size(done)} of {size(total)}" if total else f" {size(done)}")
         for detail in [*self._details, clock(now - self._began), self._log]:
             line.append(f" · {detail}" if detail else "")

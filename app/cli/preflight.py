@@ -8,7 +8,7 @@ from app.domain.addresses import is_loopback
 from app.settings import Settings, SettingsError
 
 
-def refuse_wrong_tls(settings: Settings) -> None:
+def check_tls(settings: Settings) -> None:
     """SettingsError, in a sentence, when the certificate cannot be served."""
     if settings.tls_cert is None or settings.tls_key is None:
         return  # both or neither, see Settings
@@ -26,7 +26,7 @@ def refuse_wrong_tls(settings: Settings) -> None:
         raise SettingsError(sentence) from None
 
 
-def shared_data(settings: Settings) -> list[str]:
+def data_dir_warnings(settings: Settings) -> list[str]:
     """What others could do to the data directory, to be said; NotPrivate where buying costs money.
 
     Who writes there can make a store that went back in time look right, or a right one look wrong.
