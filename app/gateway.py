@@ -20,7 +20,7 @@ from app.services.backup import Backups
 from app.services.delivery_log import DeliveryLog
 from app.services.endpoints import Endpoints
 from app.services.epoch import EpochService
-from app.services.fal_door import FalDoor
+from app.services.fal_compat import FalCompat
 from app.services.fal_uploads import FalUploads
 from app.services.fal_webhooks import FalWebhooks
 from app.services.feed import Feed
@@ -60,7 +60,7 @@ class Gateway:
     usage: Usage
     feed: Feed
     jobs: Jobs
-    fal_door: FalDoor
+    fal_compat: FalCompat
     fal_uploads: FalUploads
     listing: JobListing
     uploads: Uploads
@@ -200,7 +200,7 @@ def _gateway(
         feed=Feed(stores.events),
         audit=Audit(stores.audit),
         jobs=jobs,
-        fal_door=FalDoor(
+        fal_compat=FalCompat(
             catalog=catalog,
             jobs=jobs,
             job_store=stores.jobs,

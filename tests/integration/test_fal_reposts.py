@@ -8,7 +8,7 @@ import pytest
 
 from app.domain.jobs import Charge, JobError, Priority, Status
 from app.domain.limits import Limit, Unit, Window
-from app.services.fal_door import REPOST_MS, FalRequest
+from app.services.fal_compat import REPOST_MS, FalRequest
 from app.store import keys
 from tests.support import fal_door
 from tests.support.callers import another_key, calling, colleague, stranger, token
@@ -33,8 +33,8 @@ async def unanswered(stack: Stack, prompt: str) -> str:
     """A job of which nobody was told: its process died between admission and answer."""
     caller = await stack.gateway.accounts.authenticate(stack.account.key)
     request = FalRequest(MODEL, given(stack, prompt), priority=Priority.NORMAL)
-    taken = await stack.gateway.fal_door.submit(
-        caller, request, door="queue", idempotency_key=None, trace_id="dead"
+    taken = await stack.gateway.fal_compat.submit(
+        caller, request, surface="queue", idempotency_key=None, trace_id="dead"
     )
     return taken.job.id
 
@@ -110,11 +110,11 @@ async def test_a_poll_that_comes_before_the_answer_is_noted_counts(stack: Stack)
     """The order of the two makes no difference."""
     caller = await stack.gateway.accounts.authenticate(stack.account.key)
     request = FalRequest(MODEL, given(stack, "order"))
-    taken = await stack.gateway.fal_door.submit(
-        caller, request, door="queue", idempotency_key=None, trace_id="order"
+    taken = await stack.gateway.fal_compat.submit(
+        caller, request, surface="queue", idempotency_key=None, trace_id="order"
     )
     await fal_door.status(stack, taken.job.id)
-    await stack.gateway.fal_door.answered(taken, door="queue")
+    await stack.gateway.fal_compat.acknowledge(taken, surface="queue")
     assert (await fal_door.submitted(stack, "order"))["request_id"] != taken.job.id
 
 

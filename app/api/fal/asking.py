@@ -17,7 +17,7 @@ from app.domain.accounts import Caller
 from app.domain.errors import Code, Malformed
 from app.domain.jobs import Job, Priority
 from app.gateway import Gateway
-from app.services.fal_door import FalRequest, FalSubmission
+from app.services.fal_compat import FalRequest, FalSubmission
 from app.views.fields import Object
 
 LONGEST_START_S = 604_800

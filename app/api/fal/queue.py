@@ -26,7 +26,7 @@ from app.domain.accounts import Caller
 from app.domain.errors import Conflict, NotFound
 from app.domain.fal_states import terminal_response
 from app.gateway import Gateway
-from app.services.fal_door import RequestState
+from app.services.fal_compat import RequestState
 from app.views.fal import FalCancelled, FalError, FalStatus, status_view
 from app.views.fields import Object
 
@@ -62,7 +62,7 @@ class Poll:
     async def look(self) -> RequestState | None:
         """The job; None where there is none for this caller under this path."""
         try:
-            return await self.owner.fal_door.look(self.caller, self.app, self.request_id)
+            return await self.owner.fal_compat.look(self.caller, self.app, self.request_id)
         except NotFound:
             return None
 
@@ -86,9 +86,13 @@ Polled = Annotated[Poll, Depends(polling)]
 @router.post("/{model_id:model}", response_model=FalStatus, responses=refusals(402), summary="Submit")
 async def submit(request: Request, asked: Asked) -> Response:
     """Admit a job: 200 with its id and URLs, also for a repeat."""
-    door = asked.owner.fal_door
-    taken = await door.submit(
-        asked.caller, asked.request, door="queue", idempotency_key=asked.key, trace_id=request.scope["trace_id"]
+    compat = asked.owner.fal_compat
+    taken = await compat.submit(
+        asked.caller,
+        asked.request,
+        surface="queue",
+        idempotency_key=asked.key,
+        trace_id=request.scope["trace_id"],
     )
     seen = RequestState(taken.job, taken.submitted.position, taken.job.created_ms)
     view = _view(asked.owner.settings.base_url, seen, logs=None)
@@ -96,7 +100,7 @@ async def submit(request: Request, asked: Asked) -> Response:
     reply = fal_reply(view, 200, headers)
     if not await request.is_disconnected():
         reply.background = BackgroundTasks()
-        reply.background.add_task(door.answered, taken, door="queue")
+        reply.background.add_task(compat.acknowledge, taken, surface="queue")
     return reply
 
 
@@ -126,7 +130,7 @@ async def status_stream(request: Request, poll: Polled) -> Response:
     first, owner, caller = await poll.look(), poll.owner, poll.caller
     if first is None:
         return not_found(poll.trace_id, status_word=True)
-    frames = owner.fal_door.follow(caller, poll.app, first)
+    frames = owner.fal_compat.follow(caller, poll.app, first)
     return await live(request, owner, caller, frames, _writer(poll), headers=answer_headers(first.job))
 
 
@@ -142,7 +146,7 @@ async def result(poll: Polled) -> Response:
 async def cancel(request: Request, app: str, request_id: str, caller: CurrentCaller, owner: TheGateway) -> Response:
     """Ask for the request's end; no body is read, for the clients send none or an empty one."""
     try:
-        job = await owner.fal_door.cancel(caller, app, request_id)
+        job = await owner.fal_compat.cancel(caller, app, request_id)
     except NotFound:
         return not_found(request.scope["trace_id"], status_word=True)
     except Conflict as error:

@@ -25,14 +25,18 @@ async def run(request: Request, asked: Asked) -> Response:
 
     A caller who leaves loses nothing: the job goes on, and the same request sent again holds for it again.
     """
-    door = asked.owner.fal_door
-    taken = await door.submit(
-        asked.caller, asked.request, door="run", idempotency_key=asked.key, trace_id=request.scope["trace_id"]
+    compat = asked.owner.fal_compat
+    taken = await compat.submit(
+        asked.caller,
+        asked.request,
+        surface="run",
+        idempotency_key=asked.key,
+        trace_id=request.scope["trace_id"],
     )
     let_go(request, asked.request.input)
     headers = answer_headers(taken.job, taken=taken)
     seen = await held(
-        request, asked.owner, asked.caller, door.until_end(asked.caller, taken.job), left=_left(request)
+        request, asked.owner, asked.caller, compat.until_end(asked.caller, taken.job), left=_left(request)
     )
     if seen is None and stopping(request).is_set():
         return _restarting(headers, repeatable=not asked.request.always_new)
@@ -40,7 +44,7 @@ async def run(request: Request, asked: Asked) -> Response:
         return Response(status_code=GONE, headers=headers)  # nobody reads it
     reply = result_of(seen, request.scope["trace_id"], headers=headers)
     reply.background = BackgroundTasks()
-    reply.background.add_task(door.answered, taken, door="run")
+    reply.background.add_task(compat.acknowledge, taken, surface="run")
     return reply
 
 

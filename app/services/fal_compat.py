@@ -35,7 +35,7 @@ LINE_WAIT_S = 10
 LONG_TEXT = 65_536  # characters
 LONGEST_NAME = 200  # characters of a model id that are repeated
 
-Door = Literal["queue", "run"]
+Surface = Literal["queue", "run"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class RequestState:
         return terminal_response(self.job, self.now_ms) is not None
 
 
-class FalDoor:
+class FalCompat:
     """Submit, look, follow, hold and cancel, as fal means them."""
 
     def __init__(
@@ -109,7 +109,13 @@ class FalDoor:
         self._deadline_s = deadline_s
 
     async def submit(
-        self, caller: Caller, request: FalRequest, *, door: Door, idempotency_key: str | None, trace_id: str | None
+        self,
+        caller: Caller,
+        request: FalRequest,
+        *,
+        surface: Surface,
+        idempotency_key: str | None,
+        trace_id: str | None,
     ) -> FalSubmission:
         """Admit a job, or find the one that this request was admitted as a moment ago.
 
@@ -122,7 +128,7 @@ class FalDoor:
         given, dropped = model.lenient(request.input, strict_schema=self._strict_schema)
         derived = None
         if idempotency_key is None and not request.always_new:
-            derived = _derived_key(caller, request, door)
+            derived = _derived_key(caller, request, surface)
         key = idempotency_key or derived
         if request.max_queue is not None:
             await self._require_short_line(caller, request.max_queue, key)
@@ -140,7 +146,7 @@ class FalDoor:
                 trace_id=trace_id,
                 repost_ms=None
                 if derived is None
-                else REPOST_MS + (self._deadline_s * 1000 if door == "run" else 0),
+                else REPOST_MS + (self._deadline_s * 1000 if surface == "run" else 0),
             ),
         )
         return FalSubmission(submitted, dropped, None if derived is None else key_digest(derived))
@@ -153,7 +159,7 @@ class FalDoor:
             shown = model_id[:LONGEST_NAME] if model_id.isprintable() else "?"
             raise NotFound(f'Application "{shown}" not found', code=error.code) from None
 
-    async def answered(self, taken: FalSubmission, *, door: Door) -> None:
+    async def acknowledge(self, taken: FalSubmission, *, surface: Surface) -> None:
         """The whole answer was written; a held call's answer is the end of it.
 
         When the store is away just now the record stays, and the next wish within its time gets this job again.
@@ -161,7 +167,7 @@ class FalDoor:
         if taken.digest is not None:
             with suppress(StoreUnavailable):
                 await self._admission.acknowledge(
-                    taken.job, digest=taken.digest, answered=True, polled=door == "run"
+                    taken.job, digest=taken.digest, answered=True, polled=surface == "run"
                 )
 
     async def told_by_webhook(self, job: Job) -> None:
@@ -240,10 +246,10 @@ class FalDoor:
             raise OverLimit(sentence, code=Code.QUEUE_TOO_LONG, retry_after=LINE_WAIT_S)
 
 
-def _derived_key(caller: Caller, request: FalRequest, door: Door) -> str:
+def _derived_key(caller: Caller, request: FalRequest, surface: Surface) -> str:
     """A key that no caller can send: it begins with what may not stand in a header."""
     what = {
-        "door": door,
+        "door": surface,  # as records of a running store were made
         "token": caller.token,
         "model": request.model,
         "input": {name: _short(value) for name, value in request.input.items()},
