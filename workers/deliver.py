@@ -153,7 +153,7 @@ async def _deliver(gateway: Gateway, ref: str, destination: str, now_ms: int) ->
     crash_point("deliver.sent")
     recorded = await _record(gateway, ref, delivery, attempt, now_ms, url=url)
     if attempt.outcome == "delivered" and delivery.style == "fal" and isinstance(delivery.event, Event):
-        await gateway.fal_compat.told_by_webhook(delivery.event.job)
+        await gateway.fal_compat.release_dedup(delivery.event.job)
     if endpoint is not None and recorded.failures:
         await _disable_if_due(gateway, destination, attempt, recorded)
 

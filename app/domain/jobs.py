@@ -127,7 +127,7 @@ class Submission(Order):
         deadline_s: from admission; 0 for this installation's own, until it is checked.
         start_deadline_s: from admission; None for none.
         max_usd_micro: the most it may cost; None for whatever it costs.
-        idempotency_key: the caller's; or one derived from the request, which is remembered for `repost_ms`.
+        idempotency_key: the caller's; or one derived from the request, which is remembered for `dedup_ms`.
         fingerprint: SHA-256 of the request after defaults.
     """
 
@@ -144,7 +144,7 @@ class Submission(Order):
     start_deadline_s: float | None = None
     max_usd_micro: int | None = None
     idempotency_key: str | None = None
-    repost_ms: int | None = None
+    dedup_ms: int | None = None
     fingerprint: str = ""
 
 

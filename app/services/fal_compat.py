@@ -26,7 +26,7 @@ from app.store.admission import AdmissionStore, key_digest
 from app.store.jobs import JobStore
 from app.store.line import LineStore
 
-REPOST_MS = 150_000  # Python's client gives up on an answer after 120 s, and re-posts with waits of up to 30 s
+DEDUP_MS = 150_000  # Python's client gives up on an answer after 120 s, and re-posts with waits of up to 30 s
 FIRST_LOOK_S = 0.5
 SLOWEST_LOOK_S = 2.0
 GROWTH = 1.1
@@ -42,7 +42,7 @@ Surface = Literal["queue", "run"]
 class FalRequest:
     """A submission as fal's clients make it: the bare input, and what stands in headers and query.
 
-    `start_timeout_s` is the time it may wait for its start, `max_queue` the longest line it joins, and `always_new`
+    `start_timeout_s` is the time it may wait for its start, `max_queue` the longest line it joins, and `force_new`
     says that it is a wish of its own even if it looks like the last one.
     """
 
@@ -52,7 +52,7 @@ class FalRequest:
     priority: Priority = Priority.NORMAL
     start_timeout_s: float | None = None
     max_queue: int | None = None
-    always_new: bool = False
+    force_new: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ class FalCompat:
         model = self._model(request.model)
         given, dropped = model.lenient(request.input, strict_schema=self._strict_schema)
         derived = None
-        if idempotency_key is None and not request.always_new:
+        if idempotency_key is None and not request.force_new:
             derived = _derived_key(caller, request, surface)
         key = idempotency_key or derived
         if request.max_queue is not None:
@@ -144,9 +144,9 @@ class FalCompat:
                 start_deadline_s=None if start_s is None else min(start_s, self._deadline_s),
                 idempotency_key=key,
                 trace_id=trace_id,
-                repost_ms=None
+                dedup_ms=None
                 if derived is None
-                else REPOST_MS + (self._deadline_s * 1000 if surface == "run" else 0),
+                else DEDUP_MS + (self._deadline_s * 1000 if surface == "run" else 0),
             ),
         )
         return FalSubmission(submitted, dropped, None if derived is None else key_digest(derived))
@@ -170,12 +170,12 @@ class FalCompat:
                     taken.job, digest=taken.digest, answered=True, polled=surface == "run"
                 )
 
-    async def told_by_webhook(self, job: Job) -> None:
+    async def release_dedup(self, job: Job) -> None:
         """A receiver took the job's `fal_webhook`, which names its id: the same request is a new wish."""
         with suppress(StoreUnavailable):
             await self._admission.stop_deduplicating(job)
 
-    async def look(self, caller: Caller, app: str, request_id: str) -> RequestState:
+    async def read(self, caller: Caller, app: str, request_id: str) -> RequestState:
         """The job with this id under this path, in one round trip; NotFound for another's, as for none."""
         require_scope(caller, Scope.JOBS_READ)
         found = await self._job_store.read_for_poll(join_ref(caller.team, request_id), visibility_filter(caller))
@@ -190,7 +190,7 @@ class FalCompat:
 
     async def cancel(self, caller: Caller, app: str, request_id: str) -> Job:
         """Cancel; Conflict when it has ended at this door, which it has once it was cancelled."""
-        seen = await self.look(caller, app, request_id)
+        seen = await self.read(caller, app, request_id)
         if seen.ended:
             raise Conflict("The request has already ended.", code=Code.ALREADY_ENDED)
         return await self._jobs.cancel(caller, seen.job)
@@ -212,7 +212,7 @@ class FalCompat:
             await self._pause(seen, pause)
             pause = min(pause * GROWTH, SLOWEST_LOOK_S)
             try:
-                seen, away_since = await self.look(caller, app, first.job.id), None
+                seen, away_since = await self.read(caller, app, first.job.id), None
             except StoreUnavailable:
                 seen, away_since = None, away_since or time.monotonic()
                 if time.monotonic() - away_since > PATIENCE_S:

@@ -120,7 +120,7 @@ class AdmissionStore:
             "idempotent": 1 if new.idempotency_key else 0,
             "fingerprint": new.fingerprint,
             "mark": _mark(new.fingerprint),
-            "idem_ms": new.repost_ms or max(IDEMPOTENCY_MS, new.deadline_s * 1000 + DAY_MS),
+            "idem_ms": new.dedup_ms or max(IDEMPOTENCY_MS, new.deadline_s * 1000 + DAY_MS),
             "amount": new.quoted_micro,
             "seconds": new.seconds,
             "deadline_ms": new.deadline_s * 1000,
@@ -206,7 +206,7 @@ def _keys(new: Submission, job_id: str) -> dict[str, str]:
 
 def _record(new: Submission, job_id: str) -> dict[str, Any]:
     """What the script writes as given; times, state and periods are its own."""
-    repost = key_digest(new.idempotency_key or "") if new.repost_ms else None
+    repost = key_digest(new.idempotency_key or "") if new.dedup_ms else None
     lean = {"metadata": new.metadata or None, "images": new.images or None}
     return {"id": job_id, **{name: getattr(new, name) for name in ORDER}, **lean, "repost": repost}
 

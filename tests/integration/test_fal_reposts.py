@@ -8,7 +8,7 @@ import pytest
 
 from app.domain.jobs import Charge, JobError, Priority, Status
 from app.domain.limits import Limit, Unit, Window
-from app.services.fal_compat import REPOST_MS, FalRequest
+from app.services.fal_compat import DEDUP_MS, FalRequest
 from app.store import keys
 from tests.support import fal_door
 from tests.support.callers import another_key, calling, colleague, stranger, token
@@ -192,7 +192,7 @@ async def test_the_record_of_a_request_ends_by_itself(stack: Stack, hand: Hand) 
     request_id = (await fal_door.submitted(stack, "ends"))["request_id"]
     names = [name async for name in hand.redis.scan_iter(keys.PREFIX + "idem:*")]
     assert len(names) == 1
-    assert 0 < await hand.redis.pttl(names[0]) <= REPOST_MS
+    assert 0 < await hand.redis.pttl(names[0]) <= DEDUP_MS
     await fal_door.status(stack, request_id)
     assert not await hand.redis.exists(names[0])
     record = await hand.redis.hgetall(keys.job(hand.ref(request_id)))

@@ -63,7 +63,7 @@ async def asking(request: Request) -> Asking:
             priority=_priority(headers.get("x-fal-queue-priority")),
             start_timeout_s=_start_timeout(headers.get("x-fal-request-timeout")),
             max_queue=_max_queue(query.get("fal_max_queue_length")),
-            always_new=headers.get(ALWAYS_NEW, "").strip().lower() in TRUE,
+            force_new=headers.get(ALWAYS_NEW, "").strip().lower() in TRUE,
         ),
         await idempotency_key(request),
     )

@@ -62,7 +62,7 @@ class Poll:
     async def look(self) -> RequestState | None:
         """The job; None where there is none for this caller under this path."""
         try:
-            return await self.owner.fal_compat.look(self.caller, self.app, self.request_id)
+            return await self.owner.fal_compat.read(self.caller, self.app, self.request_id)
         except NotFound:
             return None
 

@@ -39,7 +39,7 @@ async def run(request: Request, asked: Asked) -> Response:
         request, asked.owner, asked.caller, compat.until_end(asked.caller, taken.job), left=_left(request)
     )
     if seen is None and stopping(request).is_set():
-        return _restarting(headers, repeatable=not asked.request.always_new)
+        return _restarting(headers, repeatable=not asked.request.force_new)
     if seen is None:
         return Response(status_code=GONE, headers=headers)  # nobody reads it
     reply = result_of(seen, request.scope["trace_id"], headers=headers)
