@@ -8,7 +8,7 @@ from app.domain.access import require_scope, sees
 from app.domain.accounts import Caller, Scope
 from app.domain.errors import Code, Malformed
 from app.domain.events import Event, Notice
-from app.services.live import Frame, Frames, onward
+from app.services.live import Frame, Frames, follow_events
 from app.store.events import PAGE, EventStore, event_order
 
 BEGINNING = "0-0"  # before the oldest event
@@ -69,7 +69,7 @@ class Feed:
             standing = await self._beginning(caller.team, cursor)
             yield standing
             wanted = partial(_may_see, caller)
-            async for frame in onward(self._events, queue, caller.team, standing.cursor, wanted=wanted):
+            async for frame in follow_events(self._events, queue, caller.team, standing.cursor, wanted=wanted):
                 yield frame
 
     async def _beginning(self, team: str, cursor: str | None) -> Frame:

@@ -154,9 +154,9 @@ class Jobs:
         """The job's events, live, until its end; `after` is the id of the last event seen."""
         return self._watch.follow(job, after=after)
 
-    async def all_told(self, job: Job, *, after: str) -> bool:
+    async def is_caught_up(self, job: Job, *, after: str) -> bool:
         """True when the job has ended, and whoever saw the event `after` has seen its end."""
-        return job.status.ended and await self._watch.all_told(job, after=after)
+        return job.status.ended and await self._watch.is_caught_up(job, after=after)
 
     async def cancel(self, caller: Caller, job: Job) -> Job:
         """Stop a job where that is still possible.

@@ -30,7 +30,7 @@ class Frame:
 Frames: TypeAlias = AsyncGenerator[Frame, None]
 
 
-async def onward(
+async def follow_events(
     events: EventStore,
     queue: Queue,
     team: str,

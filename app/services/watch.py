@@ -6,7 +6,7 @@ from contextlib import aclosing
 from app.domain.events import END_EVENTS, Event, Notice
 from app.domain.ids import join_ref
 from app.domain.jobs import Job
-from app.services.live import Frame, Frames, onward
+from app.services.live import Frame, Frames, follow_events
 from app.store.events import EventStore, event_order
 from app.store.jobs import JobStore
 from app.tasks import cancel_and_wait
@@ -40,13 +40,13 @@ class Watch:
             def wanted(event: Event | Notice) -> bool:
                 return isinstance(event, Event) and event.job.id == job.id and event.sequence > known
 
-            frames = onward(self._events, queue, job.team, cursor, wanted=wanted, job=job.id)
+            frames = follow_events(self._events, queue, job.team, cursor, wanted=wanted, job=job.id)
             async for frame in frames:
                 yield frame
                 if frame.event is not None and frame.event.type in END_EVENTS:
                     return
 
-    async def all_told(self, job: Job, *, after: str) -> bool:
+    async def is_caught_up(self, job: Job, *, after: str) -> bool:
         """True when the team's memory goes on from `after` without a gap, and holds nothing more of this job."""
         newest = await self._events.newest_id(job.team)
         return await self._reaches(job.team, after, newest) and not await self._more(job, after)

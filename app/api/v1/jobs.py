@@ -225,7 +225,7 @@ async def job_events(
 
     204 where that is the end's id or a later one: a browser's EventSource comes back until it is told so.
     """
-    if after is not None and await owner.jobs.all_told(job, after=after):
+    if after is not None and await owner.jobs.is_caught_up(job, after=after):
         return Response(status_code=204)
     frames = owner.jobs.follow(job, after=after)
     return await live(request, owner, caller, frames, partial(_on_the_wire, owner), headers={})
