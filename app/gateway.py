@@ -30,7 +30,7 @@ from app.services.limits import Limits
 from app.services.listing import JobListing
 from app.services.operations import Operations
 from app.services.prices import read_prices
-from app.services.silence import Silence
+from app.services.worker_watch import WorkerWatch
 from app.services.store_disk import StoreDisk
 from app.services.submissions import SubmissionRules, Submissions
 from app.services.tokens import Tokens
@@ -70,7 +70,7 @@ class Gateway:
     endpoints: Endpoints
     delivery_log: DeliveryLog
     epoch: EpochService
-    silence: Silence
+    worker_watch: WorkerWatch
     backups: Backups
     fal: FalClient
     sender: Sender
@@ -238,7 +238,7 @@ def _gateway(
         ),
         delivery_log=DeliveryLog(store=stores.delivery_log, endpoints=stores.endpoints, audit=stores.audit),
         epoch=epoch_service(settings, stores),
-        silence=Silence(stores.alarms, expected=settings.real_money),
+        worker_watch=WorkerWatch(stores.alarms, expected=settings.real_money),
         backups=Backups(stores.backup),
         fal=fal,
         sender=sender,

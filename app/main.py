@@ -82,7 +82,7 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.gateway = gateway
             watches = [
                 asyncio.create_task(watch)
-                for watch in (gateway.epoch.keep_watch(), gateway.silence.keep_listening())
+                for watch in (gateway.epoch.run(), gateway.worker_watch.run())
             ]
             try:
                 yield {STOPPING: asyncio.Event()}

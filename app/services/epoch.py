@@ -79,7 +79,7 @@ class EpochService:
             )
         return not seen.stopped
 
-    async def keep_watch(self) -> None:
+    async def run(self) -> None:
         """Compare once a second, for ever: an API process may have acknowledged what no worker has seen."""
         while True:
             try:

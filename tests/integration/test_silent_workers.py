@@ -45,19 +45,19 @@ async def come(stack: Stack, *roles: str) -> None:
 async def test_workers_that_are_missed_ring_once_and_once_when_all_are_back(stack: Stack, redis: Any) -> None:
     """A job waits and nobody has been heard for a minute; the all-clear waits for the last kind of worker."""
     await stack.submit()
-    await stack.gateway.silence.listen()
+    await stack.gateway.worker_watch.check()
     assert await kinds(stack) == []
     await silent_for(stack, redis, SILENT_MS)
     for _ in range(3):
-        await stack.gateway.silence.listen()
+        await stack.gateway.worker_watch.check()
     assert await kinds(stack) == ["workers_silent"]
     assert "deliveries, lanes, work" in (await stack.gateway.stores.alarms.newest(1))[0].message
     await come(stack, *ROLES[:2])
-    await stack.gateway.silence.listen()
+    await stack.gateway.worker_watch.check()
     assert await kinds(stack) == ["workers_silent"]
     await come(stack, *ROLES)
     for _ in range(3):
-        await stack.gateway.silence.listen()
+        await stack.gateway.worker_watch.check()
     assert await kinds(stack) == ["workers_silent", "workers_back"]
 
 
@@ -66,9 +66,9 @@ async def test_the_next_silence_rings_again(stack: Stack, redis: Any) -> None:
     await stack.submit()
     for _ in range(2):
         await silent_for(stack, redis, SILENT_MS)
-        await stack.gateway.silence.listen()
+        await stack.gateway.worker_watch.check()
         await come(stack, *ROLES)
-        await stack.gateway.silence.listen()
+        await stack.gateway.worker_watch.check()
         await redis.delete(keys.WORKERS)
     assert await kinds(stack) == ["workers_silent", "workers_back"] * 2
 
@@ -87,7 +87,7 @@ async def test_a_silence_that_nobody_listened_to_begins_anew(stack: Stack, redis
     left_ms = await redis.pttl(keys.SILENT)
     assert 0 < left_ms <= FORGET_MS
     await redis.delete(keys.SILENT)  # what the store does by itself then
-    await stack.gateway.silence.listen()
+    await stack.gateway.worker_watch.check()
     assert await kinds(stack) == []
 
 

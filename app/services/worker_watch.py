@@ -7,19 +7,19 @@ import structlog
 from app.domain.errors import StoreUnavailable
 from app.store.alarms import AlarmStore
 
-LISTEN_S = 1.0
+WATCH_S = 1.0
 
 log = structlog.get_logger()
 
 
-class Silence:
+class WorkerWatch:
     """Rings once when workers are missed, and once when they are back, however many APIs listen."""
 
     def __init__(self, alarms: AlarmStore, *, expected: bool) -> None:
         self._alarms = alarms
         self._expected = expected
 
-    async def listen(self) -> None:
+    async def check(self) -> None:
         """Once, for what `AlarmStore.check_workers` says; the log has what was rung."""
         rung, missing = await self._alarms.check_workers(expected=self._expected)
         if rung == "silent":
@@ -27,13 +27,13 @@ class Silence:
         elif rung == "back":
             log.warning("workers.back")
 
-    async def keep_listening(self) -> None:
+    async def run(self) -> None:
         """Every second, for ever."""
         while True:
             try:
-                await self.listen()
+                await self.check()
             except StoreUnavailable:
                 pass  # then nobody can be heard
             except Exception:
-                log.exception("silence.failed")  # the next time may succeed
-            await asyncio.sleep(LISTEN_S)
+                log.exception("worker_watch.failed")  # the next time may succeed
+            await asyncio.sleep(WATCH_S)
