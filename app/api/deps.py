@@ -76,18 +76,18 @@ def _is_administrator(request: Request, given: str | None, owner: Gateway) -> bo
     key = owner.settings.admin_key
     if key is None or given is None or well_formed(given):
         return False
-    owner.accounts.guesses.require_room(address_of(request.scope))
+    owner.accounts.bad_keys.require_room(address_of(request.scope))
     return secrets.compare_digest(given.encode(), key.get_secret_value().encode())
 
 
 async def _authenticated(request: Request, owner: Gateway, given: str | None) -> Caller:
     """Whose key it is; one that is new here waits a moment, where its address has shown too many bad ones."""
     accounts = owner.accounts
-    doubted = bool(given and accounts.guesses.doubts(address_of(request.scope)) and not accounts.has_met(given))
-    if doubted:
+    batched = bool(given and accounts.bad_keys.exceeded(address_of(request.scope)) and not accounts.is_cached(given))
+    if batched:
         waits_without_a_place(request)
     with bad_keys_counted(request, owner, given):
-        return await accounts.authenticate(given, doubted=doubted)
+        return await accounts.authenticate(given, batched=batched)
 
 
 @contextmanager
@@ -97,7 +97,7 @@ def bad_keys_counted(request: Request, owner: Gateway, given: str | None) -> Ite
         yield
     except Unauthenticated:
         if given:
-            owner.accounts.guesses.note(address_of(request.scope))
+            owner.accounts.bad_keys.note(address_of(request.scope))
         raise
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from app.domain.accounts import Caller, Credential, Team, User, digest, is_token, well_formed
 from app.domain.errors import NotFound, StoreUnavailable, Unauthenticated
 from app.domain.limits import LimitState
-from app.services.guesses import Doubted, Guesses
+from app.services.bad_keys import BatchLookup, BadKeyThrottle
 from app.services.revocation import Revocation
 from app.services.streams import Streams
 from app.store.accounts import AccountStore
@@ -44,18 +44,18 @@ class Accounts:
         self._known: dict[str, tuple[float, Caller]] = {}
         self._noted: dict[str, float] = {}
         self._revocation = Revocation(accounts)
-        self._doubted = Doubted(accounts.closed)
-        self.guesses = Guesses()
+        self._batch = BatchLookup(accounts.closed)
+        self.bad_keys = BadKeyThrottle()
         self.streams = Streams(self._revocation)
 
-    def has_met(self, key: str) -> bool:
+    def is_cached(self, key: str) -> bool:
         """True when the key has opened something here lately."""
         return digest(key) in self._known
 
-    async def authenticate(self, key: str | None, *, doubted: bool = False) -> Caller:
+    async def authenticate(self, key: str | None, *, batched: bool = False) -> Caller:
         """The holder of the key; Unauthenticated when there is none. A mistyped key costs no look-up.
 
-        `doubted` is a key that is most likely one of many bad ones: it is looked up with others first.
+        `batched` is a key that is most likely one of many bad ones: it is looked up with others first.
         """
         if not key:
             raise Unauthenticated(f"There is no key in the request. {NO_KEY}")
@@ -67,9 +67,9 @@ class Accounts:
             raise Unauthenticated("The key is not complete or was mistyped: its checksum does not fit.")
         asked_at = time.monotonic()  # what the answer says may be over before it has arrived
         try:
-            caller = await self._look_up(key_digest, token=is_token(key), doubted=doubted)
+            caller = await self._look_up(key_digest, token=is_token(key), batched=batched)
         except Unauthenticated:
-            self._known.pop(key_digest, None)  # not before: who asks meanwhile would be doubted
+            self._known.pop(key_digest, None)  # not before: who asks meanwhile would be batched
             raise
         if len(self._known) >= REMEMBER_AT_MOST:
             self._known.clear()
@@ -110,8 +110,8 @@ class Accounts:
         """The team, a deleted one too, or None."""
         return await self._accounts.team(team_id)
 
-    async def _look_up(self, key_digest: str, *, token: bool, doubted: bool = False) -> Caller:
-        closed = doubted and await self._doubted.opens_nothing(key_digest, token=token)
+    async def _look_up(self, key_digest: str, *, token: bool, batched: bool = False) -> Caller:
+        closed = batched and await self._batch.opens_nothing(key_digest, token=token)
         found = None if closed else await self._accounts.credential(key_digest, token=token)
         if found is None:
             raise Unauthenticated(UNKNOWN)

@@ -17,7 +17,7 @@ from app.domain.accounts import KEY_PREFIX, TOKEN_PREFIX, new_key
 from app.domain.errors import OverLimit, Unauthenticated
 from app.services import fal_uploads, tokens
 from app.services.accounts import REMEMBER_S
-from app.services.guesses import ADDRESSES, AT_ONCE, PACE_S, TOGETHER_S, Guesses
+from app.services.bad_keys import MAX_ADDRESSES, BURST, PACE_S, BATCH_S, BadKeyThrottle
 from app.services.streams import EACH, TOGETHER
 from app.store import keys
 from tests.support.emulator import Emulator
@@ -29,7 +29,7 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
 
-TRIED = AT_ONCE + 60  # some more than are let through, and than come due meanwhile
+TRIED = BURST + 60  # some more than are let through, and than come due meanwhile
 ADDRESS = "203.0.113."
 AT_A_TIME = 40  # calls
 STATUS = "/fal/queue/fal-ai/kling-video/requests/job_1/status"
@@ -48,9 +48,9 @@ async def try_keys(stack: Stack, path: str, *, guess: bool) -> list[httpx.Respon
 async def test_bad_keys_are_slowed_and_good_ones_are_not(stack: Stack, kind: str) -> None:
     """After 240 an address hears 429 with a time; a good key from the same address is served as before."""
     replies = await try_keys(stack, "/v1/me", guess=kind == "guesses")
-    assert {reply.status_code for reply in replies[:AT_ONCE]} == {401}
-    refused = [reply for reply in replies[AT_ONCE:] if reply.status_code == 429]
-    assert len(refused) > (TRIED - AT_ONCE) / 2
+    assert {reply.status_code for reply in replies[:BURST]} == {401}
+    refused = [reply for reply in replies[BURST:] if reply.status_code == 429]
+    assert len(refused) > (TRIED - BURST) / 2
     for reply in refused[:3]:
         assert_problem(reply, 429, "too_many_bad_keys")
         assert int(reply.headers["retry-after"]) >= 1
@@ -115,8 +115,8 @@ async def test_every_door_counts_bad_keys(stack: Stack) -> None:
     """Whichever header, address or route they come by: each is counted, and one too many is refused as such."""
     for number, (method, path, made) in enumerate(DOORS):
         address = f"{ADDRESS}{number}"
-        for _ in range(AT_ONCE - 5):
-            stack.gateway.accounts.guesses.note(address)
+        for _ in range(BURST - 5):
+            stack.gateway.accounts.bad_keys.note(address)
         async with from_address(stack, address) as web:
             replies = [await web.request(method, path, **made()) for _ in range(20)]
         assert replies[0].status_code == 401, f"{method} {path}: {replies[0].text}"
@@ -126,8 +126,8 @@ async def test_every_door_counts_bad_keys(stack: Stack) -> None:
 async def test_bad_keys_of_our_form_are_looked_up_together(stack: Stack) -> None:
     """However many come from one address; a good key from there that is new is served meanwhile."""
     new = await stack.gateway.administration.add_account("another")
-    for _ in range(AT_ONCE):
-        stack.gateway.accounts.guesses.note(ADDRESS)
+    for _ in range(BURST):
+        stack.gateway.accounts.bad_keys.note(ADDRESS)
 
     async def show(web: httpx.AsyncClient, key: str) -> int:
         return (await web.get("/v1/models", headers={"Authorization": f"Bearer {key}"})).status_code
@@ -139,7 +139,7 @@ async def test_bad_keys_of_our_form_are_looked_up_together(stack: Stack) -> None
             found += await asyncio.gather(*(show(web, unknown()) for _ in range(AT_A_TIME)))
         looks = (await redis.info("commandstats"))["cmdstat_evalsha"]["calls"] - before
         took = time.monotonic() - began
-        assert looks <= 1.5 * took / TOGETHER_S + 5, "and each of 400 keys by itself would be 400"
+        assert looks <= 1.5 * took / BATCH_S + 5, "and each of 400 keys by itself would be 400"
         assert found.count(429) >= len(found) - took / PACE_S - 1, "as many are let through as come due meanwhile"
         bad = [show(web, unknown()) for _ in range(AT_A_TIME)]
         assert (await asyncio.gather(*bad, show(web, new.key)))[-1] == 200
@@ -153,14 +153,14 @@ async def test_a_key_that_is_known_here_stays_so_while_it_is_looked_up_again(sta
     await asyncio.sleep(REMEMBER_S)
     again = asyncio.create_task(accounts.authenticate(new.key))
     await asyncio.sleep(0)  # it has begun
-    assert accounts.has_met(new.key)
+    assert accounts.is_cached(new.key)
     assert not again.done()
     assert await again == caller
     await administration.revoke_key("test", caller.key)
     await asyncio.sleep(REMEMBER_S)
     with pytest.raises(Unauthenticated):
         await accounts.authenticate(new.key)
-    assert not accounts.has_met(new.key)
+    assert not accounts.is_cached(new.key)
 
 
 async def test_at_fals_door_a_bad_key_is_not_worth_a_repeat(stack: Stack) -> None:
@@ -177,11 +177,11 @@ async def test_no_key_is_no_guess(stack: Stack) -> None:
 
 def test_what_is_remembered_of_addresses_is_bounded() -> None:
     """Ten thousand addresses; those of one IPv6 network are one."""
-    guesses = Guesses()
-    for number in range(ADDRESSES + 500):
-        guesses.note(f"198.51.{number // 256}.{number % 256}")
-        guesses.note(f"2001:db8::{number:x}") if number < AT_ONCE else None
-    assert len(guesses._next) == ADDRESSES
+    throttle = BadKeyThrottle()
+    for number in range(MAX_ADDRESSES + 500):
+        throttle.note(f"198.51.{number // 256}.{number % 256}")
+        throttle.note(f"2001:db8::{number:x}") if number < BURST else None
+    assert len(throttle._next) == MAX_ADDRESSES
 
 
 async def test_a_key_has_a_thousand_browser_tokens_at_most(stack: Stack) -> None:

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from app.domain.accounts import KEY_PREFIX, new_key
-from app.services.guesses import AT_ONCE
+from app.services.bad_keys import BURST
 from tests.support.emulator import Emulator
 from tests.support.redis_server import RedisServer
 from tests.support.server import Server, running_server
@@ -96,7 +96,7 @@ async def test_bad_keys_are_counted_for_the_caller_and_not_for_the_proxy(behind:
             headers = {"Authorization": f"Bearer {new_key(KEY_PREFIX)}", "X-Forwarded-For": address}
             return (await web.get("/v1/me", headers=headers)).status_code
 
-        for number in range(AT_ONCE):
+        for number in range(BURST):
             await shown(f"198.51.100.{number}, 203.0.113.9")
 
         async def is_slowed() -> bool:

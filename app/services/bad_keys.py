@@ -9,20 +9,20 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from app.domain.errors import TooManyBadKeys
 
-AT_ONCE = 240  # a client with an old key has shown it that often before somebody looks
+BURST = 240  # a client with an old key has shown it that often before somebody looks
 PACE_S = 0.5  # afterwards one each
-ADDRESSES = 10_000  # that are remembered; the longest quiet goes first
+MAX_ADDRESSES = 10_000  # that are remembered; the longest quiet goes first
 SITE = 64  # bits of an IPv6 address that are one customer's
-TOGETHER_S = 0.05  # that a doubted key waits for others, to be looked up with them
+BATCH_S = 0.05  # that a doubted key waits for others, to be looked up with them
 
 
-class Guesses:
+class BadKeyThrottle:
     """Counts bad keys in this process. A good key of ours is never refused: it is looked up in any case."""
 
     def __init__(self) -> None:
         self._next: OrderedDict[str, float] = OrderedDict()  # when an address's next would be due at an even pace
 
-    def doubts(self, address: str) -> bool:
+    def exceeded(self, address: str) -> bool:
         """True when this address has shown too many."""
         return self._wait(address) > 0
 
@@ -38,15 +38,15 @@ class Guesses:
         site = _site(address)
         self._next[site] = max(self._next.get(site, 0.0), time.monotonic()) + PACE_S
         self._next.move_to_end(site)
-        if len(self._next) > ADDRESSES:
+        if len(self._next) > MAX_ADDRESSES:
             self._next.popitem(last=False)
 
     def _wait(self, address: str) -> float:
         """Seconds until this address may show one more; 0 or less when it may now."""
-        return self._next.get(_site(address), 0.0) - time.monotonic() - (AT_ONCE - 1) * PACE_S
+        return self._next.get(_site(address), 0.0) - time.monotonic() - (BURST - 1) * PACE_S
 
 
-class Doubted:
+class BatchLookup:
     """Keys from addresses that have shown too many bad ones: whether they open nothing is asked for all together.
 
     Only the store can tell which is good, and a good one must not stand in line behind the bad ones of its address.
@@ -68,7 +68,7 @@ class Doubted:
         return digest in await asyncio.shield(self._asking)  # who leaves does not take the others along
 
     async def _ask(self) -> set[str]:
-        await asyncio.sleep(TOGETHER_S)
+        await asyncio.sleep(BATCH_S)
         asked, self._asked, self._asking = self._asked, {}, None
         return set(await self._closed(asked))
 
