@@ -135,7 +135,7 @@ async def _deliver(gateway: Gateway, ref: str, destination: str, now_ms: int) ->
     if delivery is None or delivery.status != "due" or team is None:
         await gateway.stores.deliveries.drop(ref, destination)
         return
-    endpoint = await gateway.endpoints.at(destination) if delivery.endpoint is not None else None
+    endpoint = await gateway.endpoints.by_destination(destination) if delivery.endpoint is not None else None
     if delivery.endpoint is not None and (endpoint is None or endpoint.status != "active"):
         return  # it changed a moment ago: taking deliveries deals with what waits there
     body = message_body(delivery, base_url=gateway.settings.base_url)

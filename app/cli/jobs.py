@@ -87,7 +87,7 @@ def aside(*, as_json: AsJson = False) -> None:
     """List the steps that were set aside, because they failed or their workers died; their money stays put."""
 
     async def ask(gateway: Gateway) -> list[dict[str, Any]]:
-        rows = await gateway.operations.aside()
+        rows = await gateway.operations.quarantined()
         return [{"step": step, "id": split_ref(ref)[1], "since": iso(at_ms)} for step, ref, at_ms in rows]
 
     print_views(with_gateway(ask), {"step": "step", "id": "id", "since": "since"}, as_json=as_json)

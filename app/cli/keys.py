@@ -13,7 +13,7 @@ from app.cli.tables import AsJson, print_json, print_view, print_views
 from app.domain.accounts import USER_SCOPES, Scope
 from app.domain.addresses import read_origin
 from app.gateway import Gateway
-from app.services.administration import Made
+from app.services.administration import NewKey
 from app.views.accounts import KeyView, key_view
 
 COLUMNS = {
@@ -71,7 +71,7 @@ def create(
 ) -> None:
     """Make a user with a key, in the oldest team. The key is shown this once; Filmgate keeps only its SHA-256."""
 
-    async def ask(gateway: Gateway) -> tuple[Made, KeyView]:
+    async def ask(gateway: Gateway) -> tuple[NewKey, KeyView]:
         for model in models or ():
             gateway.catalog.get(model)  # before a user is made for a key that cannot be
         holder, key_name = (user, name) if user is not None else (await _new_user(gateway, name), "")
@@ -134,7 +134,7 @@ def rotate(
 ) -> None:
     """Make a new key with the same rights; the old one ends after the overlap. The new one is shown this once."""
 
-    async def ask(gateway: Gateway) -> tuple[Made, KeyView]:
+    async def ask(gateway: Gateway) -> tuple[NewKey, KeyView]:
         made = await gateway.administration.rotate_key(
             actor(), key_id, overlap_s=DAY_S if overlap is None else overlap
         )
@@ -154,7 +154,7 @@ def revoke(key_id: KeyId, *, as_json: AsJson = False) -> None:
     print_view(with_gateway(ask), as_json=as_json)
 
 
-def _show_once(made: Made, view: Mapping[str, Any], *, as_json: bool) -> None:
+def _show_once(made: NewKey, view: Mapping[str, Any], *, as_json: bool) -> None:
     """The key alone, so that it can be piped, or everything about it as JSON."""
     if as_json:
         print_json({**view, "key": made.key})

@@ -297,7 +297,7 @@ async def _key(settings: Settings) -> str:
     async with open_gateway(settings, process="up") as gateway:
         if kept.exists():
             key = str(json.loads(kept.read_text(encoding="utf-8"))["key"])
-            if not await gateway.accounts.knows(key):
+            if not await gateway.accounts.opens(key):
                 key = ""
         if not key:
             key = (await gateway.administration.add_account("me")).key

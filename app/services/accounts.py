@@ -23,7 +23,7 @@ NO_KEY = "Send a key as `Authorization: Bearer fg_live_…`."
 
 
 @dataclass(frozen=True, slots=True)
-class Self:
+class CallerInfo:
     """Who is asking, with names, limits and money (micro-dollars)."""
 
     caller: Caller
@@ -89,7 +89,7 @@ class Accounts:
             return False
         return True
 
-    async def knows(self, key: str) -> bool:
+    async def opens(self, key: str) -> bool:
         """True when the key opens something."""
         try:
             await self.authenticate(key)
@@ -97,14 +97,14 @@ class Accounts:
             return False
         return True
 
-    async def who_am_i(self, caller: Caller) -> Self:
+    async def who_am_i(self, caller: Caller) -> CallerInfo:
         """The caller with names, every limit as it stands, and the team's sums."""
         team, user = await self._accounts.names(caller.team, caller.user)
         if team is None or user is None:
             raise NotFound("The key's team or user is gone.")
         limits = await self._limits.states(caller)
         sums = await self._ledger.balance(caller.team)
-        return Self(caller, team, user, limits, sums.reserved, sums.spent)
+        return CallerInfo(caller, team, user, limits, sums.reserved, sums.spent)
 
     async def team(self, team_id: str) -> Team | None:
         """The team, a deleted one too, or None."""

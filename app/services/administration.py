@@ -31,7 +31,7 @@ class NewAccount:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class NewKey:
     """A new key: what is known of it, and the key itself, which is shown once."""
 
     record: Key
@@ -153,7 +153,7 @@ class Administration:
         models: Sequence[str] | None = None,
         origins: Sequence[str] | None = None,
         expires_in_s: int | None = None,
-    ) -> Made:
+    ) -> NewKey:
         """A new key of the user. `models` and `origins` are the only ones it may be used for and from."""
         holder = await self.user(user)
         for model in models or ():
@@ -173,9 +173,9 @@ class Administration:
             expires_ms=None if expires_in_s is None else now_ms + expires_in_s * 1000,
         )
         await self._acts.add_key(actor, digest(key), record)
-        return Made(record, key)
+        return NewKey(record, key)
 
-    async def rotate_key(self, actor: str, key_id: str, *, overlap_s: int) -> Made:
+    async def rotate_key(self, actor: str, key_id: str, *, overlap_s: int) -> NewKey:
         """A new key with the same rights; the old one opens for `overlap_s` more seconds."""
         old_digest, old = await self._key(key_id)
         now_ms = await self._clock.now_ms()
@@ -188,7 +188,7 @@ class Administration:
         until = min(now_ms + overlap_s * 1000, old.expires_ms or 2**53)
         new = (digest(key), record)
         await self._acts.rotate_key(actor, (old_digest, old), new, old_ends_ms=until)
-        return Made(record, key)
+        return NewKey(record, key)
 
     async def revoke_key(self, actor: str, key_id: str) -> None:
         """Close a key, and the browser tokens made with it, everywhere within a second. Twice is harmless."""

@@ -92,7 +92,7 @@ class Endpoints:
         await self._endpoints.add(caller.user, endpoint)
         return endpoint
 
-    async def every(self, caller: Caller) -> list[Endpoint]:
+    async def of_team(self, caller: Caller) -> list[Endpoint]:
         """The team's endpoints, the oldest first."""
         require_team_sight(caller)
         return await self._endpoints.of_team(caller.team)
@@ -129,7 +129,7 @@ class Endpoints:
             await self._endpoints.change(caller.user, "endpoint.change", found, after)
             return after
 
-        return await _persistent(attempt)
+        return await _retry_on_conflict(attempt)
 
     async def remove(self, caller: Caller, endpoint_id: str) -> None:
         """Delete an endpoint; what waits for it is not sent any more."""
@@ -138,7 +138,7 @@ class Endpoints:
         async def attempt() -> None:
             await self._endpoints.remove(caller.user, await self._found(caller.team, endpoint_id))
 
-        await _persistent(attempt)
+        await _retry_on_conflict(attempt)
 
     async def test(self, caller: Caller, endpoint_id: str) -> str:
         """Send `endpoint.test` to it now, on the way of every delivery; the delivery's id.
@@ -167,7 +167,7 @@ class Endpoints:
             await self._endpoints.change(caller.user, "endpoint.rotate_secret", found, after, details=details)
             return after
 
-        return await _persistent(attempt)
+        return await _retry_on_conflict(attempt)
 
     async def control(self, caller: Caller, endpoint_id: str) -> Endpoint:
         """The endpoint, for who may act on it; the team's others see it and are refused."""
@@ -182,7 +182,7 @@ class Endpoints:
 
     # --- the workers' part ---------------------------------------------------------------------------------------
 
-    async def at(self, destination: str) -> Endpoint | None:
+    async def by_destination(self, destination: str) -> Endpoint | None:
         """The endpoint that a delivery goes to; None when it was deleted."""
         found = await self._endpoints.get(*split_ref(destination))
         return None if found is None else found.endpoint
@@ -203,7 +203,7 @@ class Endpoints:
             await self._endpoints.change(SYSTEM, "endpoint.disable", found, after, tell=tell, details=details)
             return True
 
-        done = await _persistent(attempt)
+        done = await _retry_on_conflict(attempt)
         if done:
             sentence = f"The webhook endpoint {endpoint_id} of team {team} was disabled. {reason}"
             await self._alarms.raise_alarm("endpoint_disabled", sentence)
@@ -247,7 +247,7 @@ class Endpoints:
             self._catalog.get(model)
 
 
-async def _persistent(attempt: Callable[[], Awaitable[T]]) -> T:
+async def _retry_on_conflict(attempt: Callable[[], Awaitable[T]]) -> T:
     """Try again when somebody else was faster."""
     for _ in range(TRIES):
         try:

@@ -95,12 +95,12 @@ class FalUploads:
         text, expires_ms = await self._begin(Upload(new_id("pass"), caller))
         return IssuedUploadToken(TOKEN_PREFIX + text, expires_ms - GRACE_S * 1000)
 
-    async def bearer(self, token: str) -> Caller:
+    async def token_holder(self, token: str) -> Caller:
         """Whose upload token this is; Unauthenticated, with the reason, when it opens nothing."""
         one = read_upload_token(await self._secrets.of_markers(), token.removeprefix(TOKEN_PREFIX))
         if one is None or not one.item.startswith("pass_"):
             raise Unauthenticated("This is not an upload token of this gateway.")
-        return (await self._opened(one, Unauthenticated("The upload token has expired; ask for a new one."))).caller
+        return (await self._redeem(one, Unauthenticated("The upload token has expired; ask for a new one."))).caller
 
     async def begin(self, caller: Caller, *, name: str, content_type: str) -> UploadTarget:
         """Promise a place for one file; WrongMediaType when it is said not to be an image."""
@@ -113,14 +113,14 @@ class FalUploads:
             file_url=f"{self.cdn_url}/files/{upload.id}/{quote(upload.name)}",
         )
 
-    async def signed(self, upload_id: str, signature: str) -> Upload:
+    async def by_signature(self, upload_id: str, signature: str) -> Upload:
         """The upload whose own address this is; nothing else is needed to bring its bytes."""
         one = read_upload_token(await self._secrets.of_markers(), signature)
         if one is None or one.item != upload_id or not _is_file(upload_id):
             raise Unauthenticated("The signature of this upload address is not valid.")
-        return await self._opened(one, NotFound("There is no upload here, or nobody brought its bytes."))
+        return await self._redeem(one, NotFound("There is no upload here, or nobody brought its bytes."))
 
-    async def owned(self, caller: Caller, upload_id: str) -> Upload:
+    async def own(self, caller: Caller, upload_id: str) -> Upload:
         """The caller's upload; NotFound for another's, as for none."""
         mark = visibility_filter(caller)
         upload = await self._store.get_visible(caller.team, upload_id, mark) if _is_file(upload_id) else None
@@ -130,7 +130,7 @@ class FalUploads:
 
     async def address(self, caller: Caller, upload_id: str) -> str:
         """Where fal reads the caller's file; NotFound for another's, and until the bytes have come."""
-        url = (await self.owned(caller, upload_id)).url
+        url = (await self.own(caller, upload_id)).url
         if url is None or not self._uploads.is_at_fal(
             url
         ):  # what an older version took from fal is looked at again
@@ -257,7 +257,7 @@ class FalUploads:
         one = UploadToken(upload.caller.team, upload.id, expires_ms)
         return write_upload_token(await self._secrets.of_markers(), one), expires_ms
 
-    async def _opened(self, one: UploadToken, missing: FilmgateError) -> Upload:
+    async def _redeem(self, one: UploadToken, missing: FilmgateError) -> Upload:
         """What the pass opens, while it lasts and its maker's key opens something."""
         upload, now_ms = await self._store.find(one.team, one.item)
         if one.expires_ms <= now_ms:

@@ -34,11 +34,10 @@ JobRow = tuple[int, str, str]  # admission time (ms), job id, team
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """How everything stands.
+    """Snapshot for operators: buying, queue by team, workers, held jobs, quarantine and alarms.
 
-    `shares` are the teams that have something in line or at
-    fal, `workers` the processes that are alive by role, `oldest_held` the ref and the time (ms) of the job that has
-    been held for longest. `aside` is how many steps are set aside, `oldest_aside_ms` since when the first of them.
+    `shares` are the teams with jobs in line or at fal, `workers` the live processes by role, `oldest_held` the ref
+    and the time (ms) of the job held longest, `oldest_quarantined_ms` when the first step was quarantined.
     """
 
     buying: Buying
@@ -47,8 +46,8 @@ class Overview:
     workers: dict[str, int]
     held: int
     oldest_held: tuple[str, int] | None
-    aside: int
-    oldest_aside_ms: int | None
+    quarantined: int
+    oldest_quarantined_ms: int | None
     alarms: list[Alarm]
 
 
@@ -90,7 +89,7 @@ class Operations:
         shares = await self._line.shares([team.id for team in teams])
         held, oldest = await self._line.held()
         workers = await self._heartbeats.workers()
-        aside = await self._quarantine.steps()
+        quarantined = await self._quarantine.steps()
         return Overview(
             buying=await self._buying.state(),
             names={team.id: team.name for team in teams},
@@ -98,8 +97,8 @@ class Operations:
             workers=dict(sorted(Counter(workers.values()).items())),
             held=held,
             oldest_held=oldest,
-            aside=len(aside),
-            oldest_aside_ms=aside[0][2] if aside else None,
+            quarantined=len(quarantined),
+            oldest_quarantined_ms=quarantined[0][2] if quarantined else None,
             alarms=await self._alarms.newest(ALARMS_SHOWN),
         )
 
@@ -146,7 +145,7 @@ class Operations:
         found = await self._jobs.held_since(refs)
         return {split_ref(ref)[1]: at_ms for ref, at_ms in found.items()}
 
-    async def aside(self) -> list[tuple[str, str, int]]:
+    async def quarantined(self) -> list[tuple[str, str, int]]:
         """Step, ref and time (ms) of everything that was set aside, the oldest first."""
         return await self._quarantine.steps()
 
@@ -196,7 +195,7 @@ class Operations:
         The audit line is written first, so that no act is without one.
         """
         job = await self.job(job_id)
-        steps = [step for step, ref, _ in await self.aside() if ref == join_ref(job.team, job.id)]
+        steps = [step for step, ref, _ in await self.quarantined() if ref == join_ref(job.team, job.id)]
         if job.status is not Status.HELD and (action != "fail" or not steps):
             remedy = "it is set aside: fail it here, or release it" if steps else "there is nothing to decide"
             raise Conflict(f"The job is {job.status.value}, not held; {remedy}.", code=Code.NOT_HELD)

@@ -9,7 +9,7 @@ from app.domain.accounts import Caller, Key, Scope, Team, User
 from app.domain.limits import Limit, Owner
 from app.domain.money import format_usd
 from app.domain.times import iso
-from app.services.accounts import Self
+from app.services.accounts import CallerInfo
 from app.services.tokens import Minted
 from app.views.fields import Time, Usd
 from app.views.limits import LimitStateView, LimitView, limit_state_view, limit_view, limits_view
@@ -177,7 +177,7 @@ def token_view(minted: Minted) -> TokenView:
     }
 
 
-def me_view(caller: Caller, me: Self) -> MeView:
+def me_view(caller: Caller, me: CallerInfo) -> MeView:
     """Who asks."""
     by_token = caller.token is not None
     view: MeView = {

@@ -244,7 +244,7 @@ def overview_view(seen: Overview) -> OverviewView:
             "oldest_at": None if oldest is None else iso(oldest[1]),
             "oldest_job": None if oldest is None else split_ref(oldest[0])[1],
         },
-        "aside": {"count": seen.aside, "oldest_at": iso(seen.oldest_aside_ms)},
+        "aside": {"count": seen.quarantined, "oldest_at": iso(seen.oldest_quarantined_ms)},
         "alarms": [_alarm_view(alarm) for alarm in seen.alarms],
     }
 

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from app.domain.accounts import USER_SCOPES, Scope
-from app.services.administration import Made
+from app.services.administration import NewKey
 from tests.support.stack import Stack
 
 BASE = "http://filmgate.test"
@@ -23,13 +23,13 @@ async def calling(stack: Stack, key: str, *, origin: str | None = None) -> Async
         yield api
 
 
-async def another_key(stack: Stack, *, scopes: frozenset[Scope] = USER_SCOPES, **rights: Any) -> Made:
+async def another_key(stack: Stack, *, scopes: frozenset[Scope] = USER_SCOPES, **rights: Any) -> NewKey:
     """A further key of the stack's own user."""
     user = stack.account.user.id
     return await stack.gateway.administration.add_key("test", user=user, scopes=scopes, **rights)
 
 
-async def colleague(stack: Stack, *, scopes: frozenset[Scope] = USER_SCOPES) -> Made:
+async def colleague(stack: Stack, *, scopes: frozenset[Scope] = USER_SCOPES) -> NewKey:
     """A key of another user of the same team."""
     administration = stack.gateway.administration
     user = await administration.add_user("test", team=stack.account.team.id, name="colleague")

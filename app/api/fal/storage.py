@@ -82,7 +82,7 @@ async def bringer(request: Request, owner: TheGateway) -> Caller:
     if not token.startswith(TOKEN_PREFIX):
         return await uploader(await current_caller(request, owner))
     with bad_keys_counted(request, owner, token):
-        caller = await owner.fal_uploads.bearer(token)  # made for a key that may bring files
+        caller = await owner.fal_uploads.token_holder(token)  # made for a key that may bring files
     request.scope[PAYER] = caller.key
     structlog.contextvars.bind_contextvars(team=caller.team, user=caller.user)
     return caller
@@ -93,7 +93,7 @@ async def signed_upload(upload_id: str, request: Request, owner: TheGateway) -> 
     """The upload whose own signed address this is."""
     signature = request.query_params.get("signature", "")
     with bad_keys_counted(request, owner, signature):
-        upload = await owner.fal_uploads.signed(upload_id, signature)
+        upload = await owner.fal_uploads.by_signature(upload_id, signature)
     request.scope[PAYER] = upload.caller.key
     return upload
 
@@ -106,7 +106,7 @@ async def own_upload(file_id: str, upload_id: str, caller: Bringer, owner: TheGa
     """The caller's upload in parts; Python's client names it twice in one address."""
     if file_id != upload_id:
         raise NotFound("There is no upload with this id.")
-    return await owner.fal_uploads.owned(caller, upload_id)
+    return await owner.fal_uploads.own(caller, upload_id)
 
 
 OwnUpload = Annotated[Upload, Depends(own_upload)]

@@ -38,7 +38,7 @@ async def add_webhook_endpoint(caller: CurrentCaller, body: ReadEndpoint, owner:
 @router.get("/webhook-endpoints", summary="List webhook endpoints")
 async def list_webhook_endpoints(caller: CurrentCaller, owner: TheGateway) -> EndpointList:
     """The team's, the oldest first."""
-    return {"data": await _views(owner, await owner.endpoints.every(caller))}
+    return {"data": await _views(owner, await owner.endpoints.of_team(caller))}
 
 
 @router.get("/webhook-endpoints/{endpoint_id}", summary="Read a webhook endpoint")
