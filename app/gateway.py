@@ -30,13 +30,13 @@ from app.services.limits import Limits
 from app.services.listing import JobListing
 from app.services.operations import Operations
 from app.services.prices import read_prices
-from app.services.worker_watch import WorkerWatch
 from app.services.store_disk import StoreDisk
 from app.services.submissions import SubmissionRules, Submissions
 from app.services.tokens import Tokens
 from app.services.uploads import Uploads
 from app.services.usage import Usage
 from app.services.watch import Watch
+from app.services.worker_watch import WorkerWatch
 from app.settings import Settings, SettingsError, required_url
 from app.starting import require_store
 from app.store.witness import Witness

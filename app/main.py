@@ -80,10 +80,7 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         async with open_gateway(settings, process="api", patience=None) as gateway:
             app.state.gateway = gateway
-            watches = [
-                asyncio.create_task(watch)
-                for watch in (gateway.epoch.run(), gateway.worker_watch.run())
-            ]
+            watches = [asyncio.create_task(watch) for watch in (gateway.epoch.run(), gateway.worker_watch.run())]
             try:
                 yield {STOPPING: asyncio.Event()}
             finally:

@@ -97,7 +97,7 @@ async def _settle(gateway: Gateway, job: Job, result: Result) -> None:
         await _alarm_bad_result(gateway, job, error)
     if status is Status.SUCCEEDED and job.told_failed:
         with suppress(StoreUnavailable):  # as above: the end is written
-            await gateway.adoption.alarm_if_first_to_differ(job)
+            await gateway.adoption.alarm_webhook_differs(job)
 
 
 async def _alarm_bad_result(gateway: Gateway, job: Job, error: JobError) -> None:

@@ -39,13 +39,17 @@ async def recover_epoch(gateway: Gateway) -> bool:
         job = await gateway.stores.jobs.find(marker.job)
         if job is None:
             unknown += 1
-            await gateway.epoch.alarm_once("epoch_unknown", UNKNOWN_JOB, job=marker.job, request_id=request_id)
+            await gateway.stores.alarms.raise_once(
+                "epoch_unknown", UNKNOWN_JOB, job=marker.job, upstream_request_id=request_id
+            )
         elif job.upstream_request_id == request_id:
             continue
         elif job.status is Status.QUEUED or job.nonce == marker.nonce:
             adopted += await gateway.adoption.adopt(job, marker.nonce, request_id)
         else:  # it is not cancelled: it may be the one that counts
-            await gateway.epoch.alarm_once("epoch_other", UNKNOWN_ATTEMPT, job=job.id, request_id=request_id)
+            await gateway.stores.alarms.raise_once(
+                "epoch_other", UNKNOWN_ATTEMPT, job=job.id, upstream_request_id=request_id
+            )
     undecided = await _undecided(gateway, stop)
     summary = f"fal's history has {len(requests)} requests of ours since then: {adopted} jobs were given theirs, "
     summary += f"{unknown} belong to jobs that the store does not know"
@@ -53,7 +57,7 @@ async def recover_epoch(gateway: Gateway) -> bool:
         return await gateway.epoch.leave(stop, f"Buying goes on; {summary}.")
     sentence = f"{len(undecided)} jobs stand in line that may have been bought ({summary}); somebody must decide."
     log.warning("epoch.undecided", undecided=undecided[:10], count=len(undecided), remedy="`filmgate epoch accept`")
-    await gateway.epoch.alarm_once("epoch_undecided", sentence)
+    await gateway.stores.alarms.raise_once("epoch_undecided", sentence)
     return False
 
 

@@ -83,7 +83,9 @@ def _is_administrator(request: Request, given: str | None, owner: Gateway) -> bo
 async def _authenticated(request: Request, owner: Gateway, given: str | None) -> Caller:
     """Whose key it is; one that is new here waits a moment, where its address has shown too many bad ones."""
     accounts = owner.accounts
-    batched = bool(given and accounts.bad_keys.exceeded(address_of(request.scope)) and not accounts.is_cached(given))
+    batched = bool(
+        given and accounts.bad_keys.exceeded(address_of(request.scope)) and not accounts.is_cached(given)
+    )
     if batched:
         waits_without_a_place(request)
     with bad_keys_counted(request, owner, given):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from app.domain.accounts import Caller, Credential, Team, User, digest, is_token, well_formed
 from app.domain.errors import NotFound, StoreUnavailable, Unauthenticated
 from app.domain.limits import LimitState
-from app.services.bad_keys import BatchLookup, BadKeyThrottle
+from app.services.bad_keys import BadKeyThrottle, BatchLookup
 from app.services.revocation import Revocation
 from app.services.streams import Streams
 from app.store.accounts import AccountStore

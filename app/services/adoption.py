@@ -12,7 +12,6 @@ from app.fal.client import FalClient
 from app.store.alarms import AlarmStore
 from app.store.jobs import JobStore, ref_of
 
-ALARMS_COMPARED = 200  # the newest, before another one is raised about the same thing
 MAX_TRIES = 5  # a job changes its state a few times at most while it is being adopted
 
 log = structlog.get_logger()
@@ -63,16 +62,15 @@ class Adoption:
         return False
 
     async def orphan(self, job: Job, request_id: str) -> None:
-        """A request at fal that no job has: say so loudly, and ask fal to cancel it, which may come too late.
+        """A request at fal that no job has: raise an alarm, and ask fal to cancel it, which may be too late.
 
-        Once for each request: fal also tells of its end, and may tell of it twice.
+        Once for each request: fal's webhook about its end, or the same one twice, changes nothing.
         """
-        if request_id in {alarm.upstream_request_id for alarm in await self._alarms.newest(ALARMS_COMPARED)}:
-            return
         sentence = (
             "fal has a request that is not this job's; it is asked to cancel it, and may charge it all the same."
         )
-        await self._alarms.raise_alarm("orphan", sentence, job=job.id, upstream_request_id=request_id)
+        if not await self._alarms.raise_once("orphan", sentence, job=job.id, upstream_request_id=request_id):
+            return
         cancelled = await self._fal.cancel(job.model, request_id)
         log.error("job.orphan", job=job.id, upstream_request_id=request_id, cancel_sent=cancelled)
 
@@ -88,13 +86,9 @@ class Adoption:
         )
         await self._alarms.raise_alarm("shared_request", sentence, job=job.id, upstream_request_id=request_id)
 
-    async def alarm_if_first_to_differ(self, job: Job) -> None:
-        """Fal's webhook said failed, and its result is a clip: the clip counts, and somebody should know, once."""
-        newest = await self._alarms.newest(ALARMS_COMPARED)
-        if any(one.kind == "webhook_differs" and one.job == job.id for one in newest):
-            return
+    async def alarm_webhook_differs(self, job: Job) -> None:
+        """Fal's webhook said failed, but its result is a clip: the clip counts; raise an alarm, once per job."""
         sentence = "fal's webhook called the request a failure, and its result is a clip; the clip counts."
-        log.warning("job.webhook_differs", job=job.id, upstream_request_id=job.upstream_request_id)
-        await self._alarms.raise_alarm(
-            "webhook_differs", sentence, job=job.id, upstream_request_id=job.upstream_request_id or ""
-        )
+        request_id = job.upstream_request_id or ""
+        if await self._alarms.raise_once("webhook_differs", sentence, job=job.id, upstream_request_id=request_id):
+            log.warning("job.webhook_differs", job=job.id, upstream_request_id=request_id)

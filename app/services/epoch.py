@@ -22,7 +22,6 @@ CAUSES: dict[Cause, str] = {
 }
 
 WATCH_S = 1.0
-REMEMBERED = 200  # alarms that are looked through before the same one is rung again
 
 log = structlog.get_logger()
 
@@ -118,13 +117,6 @@ class EpochService:
     async def may_be_queued(self) -> list[str]:
         """Refs of every job that may be queued."""
         return await self._store.may_be_queued()
-
-    async def alarm_once(self, kind: str, message: str, *, job: str = "", request_id: str = "") -> None:
-        """Ring, unless the newest alarms have this very one."""
-        newest = await self._alarms.newest(REMEMBERED)
-        known = {(alarm.kind, alarm.message, alarm.job, alarm.upstream_request_id) for alarm in newest}
-        if (kind, message, job, request_id) not in known:
-            await self._alarms.raise_alarm(kind, message, job=job, upstream_request_id=request_id)
 
     async def leave(self, stop: Epoch, found: str) -> bool:
         """Let buying go on, because it is known what was bought; `found` is the alarm's sentence."""

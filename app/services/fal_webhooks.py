@@ -64,6 +64,6 @@ class FalWebhooks:
         """Remember that fal calls it a failure; where its result was a clip already, say that they differ."""
         job = await self._jobs.get(ref)
         if job is not None and job.status is Status.SUCCEEDED:
-            await self._adoption.alarm_if_first_to_differ(job)
+            await self._adoption.alarm_webhook_differs(job)
         elif job is not None:
             await self._jobs.update(job, (Status.RUNNING, Status.FINALIZING), told_failed=1)

@@ -12,6 +12,7 @@ from app.store.scripts import script
 
 REMEMBERED = 1000
 SILENT_MS = 60_000  # so long workers may not be heard: they are also started anew, or put on another host
+ONCE_MS = 30 * 86_400_000
 FORGET_MS = 10_000  # a store that was away itself has not heard them either: the silence begins anew
 
 
@@ -46,6 +47,13 @@ class AlarmStore:
                 },
             )
         return bool(rung)
+
+    async def raise_once(self, kind: str, message: str, *, job: str = "", upstream_request_id: str = "") -> bool:
+        """Raise an alarm; False when one about this request, or else with this sentence, is under a month old."""
+        about = upstream_request_id or message
+        return await self.raise_alarm(
+            kind, message, job=job, upstream_request_id=upstream_request_id, once=about, quiet_ms=ONCE_MS
+        )
 
     async def check_workers(self, *, expected: bool) -> tuple[Literal["silent", "back", ""], str]:
         """Ring when a kind of worker has been silent for too long, and when all are back; which of them was rung.

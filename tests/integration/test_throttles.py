@@ -17,7 +17,7 @@ from app.domain.accounts import KEY_PREFIX, TOKEN_PREFIX, new_key
 from app.domain.errors import OverLimit, Unauthenticated
 from app.services import fal_uploads, tokens
 from app.services.accounts import REMEMBER_S
-from app.services.bad_keys import MAX_ADDRESSES, BURST, PACE_S, BATCH_S, BadKeyThrottle
+from app.services.bad_keys import BATCH_S, BURST, MAX_ADDRESSES, PACE_S, BadKeyThrottle
 from app.services.streams import EACH, TOGETHER
 from app.store import keys
 from tests.support.emulator import Emulator
