@@ -43,42 +43,42 @@ class EgressPolicy:
     """Where requests may go beyond public https addresses.
 
     `allow` holds networks and host names that may be reached although they are private, with http and on any
-    port; `ports` are the ports of everything else. `closed` are places that nobody may reach, also where `allow`
+    port; `ports` are the ports of everything else. `blocked` are places that nobody may reach, also where `allow`
     covers them: this gateway, its store, and fal. One on a wildcard address is on every address of this machine.
     """
 
     allow: tuple[Network | str, ...] = ()
     ports: frozenset[int] = frozenset({443, 8443})
-    closed: frozenset[HostPort] = frozenset()
+    blocked: frozenset[HostPort] = frozenset()
 
     @classmethod
-    def parse(cls, text: str, *, closed: Iterable[str] = (), narrow: bool = False) -> Self:
+    def parse(cls, text: str, *, blocked: Iterable[str] = (), refuse_wide: bool = False) -> Self:
         """Reads `FILMGATE_EGRESS_ALLOW` (`10.0.5.0/24, hooks.internal`); ValueError with a sentence.
 
-        `closed` are URLs of places that stay closed; `narrow` refuses to open everything, or a cloud's metadata.
+        `blocked` are URLs that nobody may reach; `refuse_wide` refuses to open everything or a cloud's metadata.
         """
-        allow = tuple(_allowed(entry.strip()) for entry in text.split(",") if entry.strip())
+        allow = tuple(_allow_entry(entry.strip()) for entry in text.split(",") if entry.strip())
         wide = [one for one in allow if not isinstance(one, str) and (one.prefixlen == 0 or holds_metadata(one))]
-        if narrow and wide:
+        if refuse_wide and wide:
             raise ValueError(f"{wide[0]} opens more than hosts of yours; list the networks that you mean.")
-        return cls(allow, closed=frozenset(place for url in closed for place in _places(url)))
+        return cls(allow, blocked=frozenset(host_port for url in blocked for host_port in _host_ports(url)))
 
-    def closes(self, host: str, port: int, addresses: Iterable[Address] = ()) -> bool:
-        """True when this is one of the closed places, by its name or by an address it resolved to."""
-        dialled = [reached(address) for address in addresses]
-        if any((_plain(name), port) in self.closed for name in (host, *map(str, dialled))):
+    def blocks(self, host: str, port: int, addresses: Iterable[Address] = ()) -> bool:
+        """True when this is a blocked place, by its name or by an address it resolved to."""
+        dialled = [dialled_address(address) for address in addresses]
+        if any((_normal_host(name), port) in self.blocked for name in (host, *map(str, dialled))):
             return True
-        return any((name, port) in self.closed for name in WILDCARDS) and any(map(_is_here, dialled))
+        return any((name, port) in self.blocked for name in WILDCARDS) and any(map(_is_local, dialled))
 
-    def closed_names(self, port: int) -> list[str]:
-        """The names of closed places with this port: only DNS can tell which addresses they close."""
-        return [name for name, closed in self.closed if closed == port and literal_address(name) is None]
+    def blocked_names(self, port: int) -> list[str]:
+        """The names of blocked places with this port: only DNS can tell which addresses these are."""
+        return [name for name, blocked in self.blocked if blocked == port and literal_address(name) is None]
 
-    def names(self, host: str) -> bool:
+    def allows_host(self, host: str) -> bool:
         """True when the host name is on the list."""
         return host.lower() in self.allow
 
-    def covers(self, address: Address) -> bool:
+    def allows_address(self, address: Address) -> bool:
         """True when the address is in a network of the list."""
         plain = unmapped(address)
         if plain in METADATA:
@@ -112,15 +112,15 @@ def check_url(url: str, policy: EgressPolicy) -> None:
             "The URL must not hold a user name, a password or a fragment.", code=Code.URL_NOT_ALLOWED
         )
     if address is not None:
-        listed = policy.covers(address)
+        listed = policy.allows_address(address)
         private = not is_public(address)
     else:
         private = "." not in host or host.lower().endswith(PRIVATE_SUFFIXES)
-        listed = policy.names(host) or (private and policy.has_networks)
-    closed = policy.closes(host, port_of(parsed), () if address is None else (address,))
-    if listed and not closed and 0 < port_of(parsed) <= LAST_PORT:
+        listed = policy.allows_host(host) or (private and policy.has_networks)
+    blocked = policy.blocks(host, port_of(parsed), () if address is None else (address,))
+    if listed and not blocked and 0 < port_of(parsed) <= LAST_PORT:
         return
-    if private or closed:
+    if private or blocked:
         raise Unprocessable(NOT_ALLOWED, code=Code.URL_NOT_ALLOWED)
     # The name may lead into a listed network; only naming it says so before DNS does.
     remedy = UNLESS_LISTED if address is None and policy.has_networks else ""
@@ -130,7 +130,7 @@ def check_url(url: str, policy: EgressPolicy) -> None:
         raise Unprocessable(wrong_port(policy, remedy), code=Code.URL_NOT_ALLOWED)
 
 
-def _allowed(entry: str) -> Network | str:
+def _allow_entry(entry: str) -> Network | str:
     """A network, or a host name in lower case."""
     try:
         return ip_network(entry)
@@ -141,7 +141,7 @@ def _allowed(entry: str) -> Network | str:
     raise ValueError(f"{entry!r} is neither a network (10.0.5.0/24) nor a host name (hooks.internal).")
 
 
-def _places(url: str) -> list[HostPort]:
+def _host_ports(url: str) -> list[HostPort]:
     """The hosts and ports that a URL names; several where it lists sentinels, none where it names a socket file."""
     parts = urlsplit(url)
     usual = PORTS.get(parts.scheme, 0)
@@ -149,17 +149,17 @@ def _places(url: str) -> list[HostPort]:
     places = []
     for end in (urlsplit(f"//{end}") for end in ends):
         with contextlib.suppress(ValueError):  # settings have been read by then: no port of theirs is wrong
-            places.append((_plain(end.hostname or ""), end.port or usual))
+            places.append((_normal_host(end.hostname or ""), end.port or usual))
     return places
 
 
-def _plain(host: str) -> str:
+def _normal_host(host: str) -> str:
     """One spelling for each host: an address as a number is written, a name in lower case."""
     address = literal_address(host)
     return host.lower() if address is None else str(unmapped(address))
 
 
-def reached(address: Address) -> Address:
+def dialled_address(address: Address) -> Address:
     """The address that is reached by dialling this one: the system takes a wildcard address for its loopback."""
     plain = unmapped(address)
     if not plain.is_unspecified:
@@ -167,7 +167,7 @@ def reached(address: Address) -> Address:
     return ip_address("127.0.0.1" if isinstance(plain, IPv4Address) else "::1")
 
 
-def _is_here(address: Address) -> bool:
+def _is_local(address: Address) -> bool:
     """True when the address is one of this machine's: only those can be bound."""
     family = socket.AF_INET if isinstance(address, IPv4Address) else socket.AF_INET6
     try:

@@ -27,7 +27,7 @@ from urllib.parse import quote
 
 from app.children import DieWithParent
 from app.data_dir import flock, make_private
-from app.engines import EmbeddedError, Engine, find_engine, refuse_one_way_door
+from app.engines import EmbeddedError, Engine, find_engine, require_readable_data
 from app.machine import memory_bytes
 
 SOCKET_PATH_BYTES = 100  # sun_path holds 108 bytes on Linux, 104 on macOS
@@ -83,7 +83,7 @@ class EmbeddedStore:
             raise EmbeddedError(f"The embedded store already runs as process {self.pid}.")
         engine = self._engine or find_engine()
         make_private(self._dir)
-        refuse_one_way_door(self._dir, engine)
+        require_readable_data(self._dir, engine)
         lock = self._take_server_lock()
         try:
             self._socket = self._socket or _choose_socket(self._dir)  # a restarted server keeps its address

@@ -78,7 +78,7 @@ def _inspect(path: Path) -> Engine | None:
     return Engine(path, kind, (int(match[2]), int(match[3]), int(match[4])))
 
 
-def refuse_one_way_door(data_dir: Path, engine: Engine) -> None:
+def require_readable_data(data_dir: Path, engine: Engine) -> None:
     """Data moves to a newer server of the same kind, and from Redis up to 7.2 to Valkey; else EmbeddedError."""
     try:
         written = json.loads((data_dir / "engine.json").read_text())

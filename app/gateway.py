@@ -9,7 +9,7 @@ from app.egress import EgressPolicy
 from app.embedded import socket_url
 from app.fal.client import FalClient
 from app.fal.signature import Verifier
-from app.fal.web import WayOut, authorities_in
+from app.fal.web import OutboundRoute, ca_file_context
 from app.media.parts import PartFolder
 from app.registry.catalog import Catalog
 from app.services.accounts import Accounts
@@ -87,7 +87,7 @@ def load_catalog(settings: Settings) -> Catalog:
 def egress_policy(settings: Settings) -> EgressPolicy:
     """What webhooks may reach, never ourselves, our store or fal; SettingsError when the list is wrong."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    closed = (
+    blocked = (
         settings.base_url,
         f"http://{host}:{settings.port}",  # where we listen, also where the public URL is another
         required_url(settings),
@@ -96,20 +96,20 @@ def egress_policy(settings: Settings) -> EgressPolicy:
         settings.fal_api_url,
     )
     try:
-        return EgressPolicy.parse(settings.egress_allow, closed=closed, narrow=settings.real_money)
+        return EgressPolicy.parse(settings.egress_allow, blocked=blocked, refuse_wide=settings.real_money)
     except ValueError as error:
         raise SettingsError(f"FILMGATE_EGRESS_ALLOW: {error}") from None
 
 
-def way_to_fal(settings: Settings) -> WayOut:
+def route_to_fal(settings: Settings) -> OutboundRoute:
     """How calls to fal leave; SettingsError when the file of certificates holds none."""
     if settings.ssl_cert_file is not None:
         try:
-            authorities_in(settings.ssl_cert_file)
+            ca_file_context(settings.ssl_cert_file)
         except OSError:  # ssl.SSLError is one
             raise SettingsError("SSL_CERT_FILE names a file that holds no certificates (PEM).") from None
     proxy = settings.https_proxy.get_secret_value() if settings.https_proxy else None
-    return WayOut(proxy, settings.no_proxy, settings.ssl_cert_file)
+    return OutboundRoute(proxy, settings.no_proxy, settings.ssl_cert_file)
 
 
 @asynccontextmanager
@@ -132,7 +132,7 @@ async def open_gateway(
     arm(settings.crash)
     catalog = load_catalog(settings)
     policy = egress_policy(settings)
-    way = way_to_fal(settings)
+    route = route_to_fal(settings)
     fal = FalClient(
         queue_url=settings.fal_queue_url,
         rest_url=settings.fal_rest_url,
@@ -140,10 +140,10 @@ async def open_gateway(
         api_url=settings.fal_api_url,
         admin_key=settings.fal_admin_key.get_secret_value() if settings.fal_admin_key else None,
         media_hosts=settings.fal_media_hosts,
-        way=way,
+        route=route,
     )
     sender = Sender(policy)
-    verifier = Verifier(settings.jwks_url, user_id=settings.fal_webhook_user, way=way)
+    verifier = Verifier(settings.jwks_url, user_id=settings.fal_webhook_user, route=route)
     async with open_stores(settings, process=process) as stores:
         try:
             await require_store(settings, stores.redis, patience=patience, on_wait=on_wait, warned=warned)

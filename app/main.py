@@ -15,11 +15,11 @@ from app import __version__
 from app.api import admin, admin_limits, health, operations, problem_pages, well_known
 from app.api.document import add_documents
 from app.api.fal import hooks, proxy, queue, run, storage
-from app.api.middleware import Entrance
+from app.api.middleware import RequestMiddleware
 from app.api.overload import Gate
 from app.api.problems import add_problem_handlers
-from app.api.query import known_query
-from app.api.replies import HeadIsGet, ReplyHeaders
+from app.api.query import refuse_unknown_parameters
+from app.api.reply_headers import HeadIsGet, ReplyHeaders
 from app.api.stopping import STOPPING
 from app.api.v1 import deliveries, events, files, jobs, me, models, tokens, usage, webhook_endpoints
 from app.gateway import open_gateway
@@ -93,7 +93,7 @@ def create_app(settings: Settings) -> FastAPI:
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
-        dependencies=[Depends(known_query)],
+        dependencies=[Depends(refuse_unknown_parameters)],
         redirect_slashes=False,  # a redirect would be built from the caller's Host header
         generate_unique_id_function=lambda route: route.name,
         telemetry=TRACING_OFF,
@@ -125,7 +125,7 @@ def create_app(settings: Settings) -> FastAPI:
         add_documents(app, base_url=settings.base_url)
     add_problem_handlers(app)
     app.add_middleware(HeadIsGet)
-    app.add_middleware(Entrance, base_url=settings.base_url)
+    app.add_middleware(RequestMiddleware, base_url=settings.base_url)
     app.add_middleware(Gate, base_url=settings.base_url)
     app.add_middleware(proxy.Proxy)
     if settings.cors_origins:

@@ -25,8 +25,8 @@ from app.domain.guessing import ENOUGH_BITS, bits_of
 from app.domain.store_address import read_store_address
 
 SECRETS = ("FAL_KEY", "FAL_ADMIN_KEY", "FILMGATE_ADMIN_KEY", "FILMGATE_HOOK_SECRET", "FILMGATE_REDIS_URL")
-SECRET_LENGTH = 16  # characters, at least, of what an operator makes up
-DIFFERENT = SECRET_LENGTH // 2  # of them
+MIN_SECRET_CHARACTERS = 16
+MIN_DISTINCT_CHARACTERS = MIN_SECRET_CHARACTERS // 2
 PLACEHOLDERS = frozenset({"changeme", "change-me", "secret", "password", "your-key", "xxx", "test"})
 # `filmgate generate` reads these; the gateway does not.
 CLIENT_NAMES = frozenset({"FILMGATE_KEY", "FILMGATE_URL"})
@@ -80,10 +80,10 @@ def _flag(value: object) -> object:
 def _refuse_guessable(secret: str) -> None:
     """ValueError for a secret that is short, or a repetition."""
     remedy = "make one with `openssl rand -hex 32`"
-    if len(secret) < SECRET_LENGTH:
-        raise ValueError(f"must have at least {SECRET_LENGTH} characters; {remedy}")
-    if len(set(secret)) < DIFFERENT:
-        raise ValueError(f"must have at least {DIFFERENT} different characters; {remedy}")
+    if len(secret) < MIN_SECRET_CHARACTERS:
+        raise ValueError(f"must have at least {MIN_SECRET_CHARACTERS} characters; {remedy}")
+    if len(set(secret)) < MIN_DISTINCT_CHARACTERS:
+        raise ValueError(f"must have at least {MIN_DISTINCT_CHARACTERS} different characters; {remedy}")
     if bits_of(secret) < ENOUGH_BITS:
         raise ValueError(f"is easy to guess; {remedy}")
     if secret != secret.strip() or not secret.isprintable():
@@ -117,7 +117,7 @@ def _host_names(value: object) -> object:
     return names
 
 
-def _spared(value: object) -> object:
+def _no_proxy_hosts(value: object) -> object:
     """NO_PROXY as curl reads it: names with commas between, each with what is below it; `*` is everything."""
     if not isinstance(value, str):
         return value
@@ -145,7 +145,7 @@ Networks = Annotated[tuple[str, ...], BeforeValidator(lambda value: read_network
 FalUrl = Annotated[str, BeforeValidator(_fal_url)]
 Flag = Annotated[bool, BeforeValidator(_flag)]
 HostNames = Annotated[tuple[str, ...], BeforeValidator(_host_names)]
-HostsSpared = Annotated[tuple[str, ...], BeforeValidator(_spared)]
+NoProxyHosts = Annotated[tuple[str, ...], BeforeValidator(_no_proxy_hosts)]
 Proxy = Annotated[SecretStr, BeforeValidator(_proxy)]
 Origins = Annotated[tuple[str, ...], BeforeValidator(_origins)]
 
@@ -167,7 +167,7 @@ class Settings(BaseModel):
     fal_api_url: FalUrl = Field("https://api.fal.ai", alias="FILMGATE_FAL_API_URL")
     fal_media_hosts: HostNames = Field((), alias="FILMGATE_FAL_MEDIA_HOSTS")
     https_proxy: Proxy | None = Field(None, alias="HTTPS_PROXY")
-    no_proxy: HostsSpared = Field((), alias="NO_PROXY")
+    no_proxy: NoProxyHosts = Field((), alias="NO_PROXY")
     ssl_cert_file: Path | None = Field(None, alias="SSL_CERT_FILE")
     fal_jwks_url: FalUrl | None = Field(None, alias="FILMGATE_FAL_JWKS_URL")
     fal_webhooks: Literal["auto", "on", "off"] = Field("auto", alias="FILMGATE_FAL_WEBHOOKS")
@@ -269,7 +269,7 @@ class Settings(BaseModel):
         return f"{scheme}://{host}:{self.port}"
 
     @property
-    def hears_fal(self) -> bool:
+    def receives_fal_webhooks(self) -> bool:
         """True when fal is told to send webhooks: it can reach the public URL, or is the emulator next door."""
         if self.fal_webhooks != "auto":
             return self.fal_webhooks == "on"

@@ -7,7 +7,7 @@ from app.domain.jobs import Job, Money
 from app.domain.ledger import Correction
 from app.domain.money import format_usd
 from app.fal.billing import IDS_AT_ONCE, Bill
-from app.fal.errors import NotShown
+from app.fal.errors import UnusableAnswer
 from app.gateway import Gateway
 from app.store.jobs import DAY_MS
 from workers.periodic import PeriodicTask
@@ -26,7 +26,7 @@ def billing_task(gateway: Gateway) -> PeriodicTask:
     return PeriodicTask(gateway, reconcile, step="billing", topic="billing", remedy=remedy)
 
 
-async def reconcile(gateway: Gateway) -> Bill | NotShown | None:
+async def reconcile(gateway: Gateway) -> Bill | UnusableAnswer | None:
     """Compare the jobs that are due with fal's bill; fal's answer, or None when nothing had to be asked.
 
     1. take up to 50 jobs that are due; they are hidden from other lanes meanwhile
@@ -46,7 +46,7 @@ async def reconcile(gateway: Gateway) -> Bill | NotShown | None:
         start_ms=min(job.submitted_ms or job.created_ms for job in jobs.values()) - CLOCK_SKEW_MS,
         end_ms=now_ms + CLOCK_SKEW_MS,
     )
-    if isinstance(bill, NotShown):
+    if isinstance(bill, UnusableAnswer):
         return bill
     done: list[str] = []
     later: dict[str, int] = {}

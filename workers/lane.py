@@ -226,7 +226,7 @@ async def expire(gateway: Gateway) -> None:
         async with _isolated(gateway, "expire", ref, now_ms):
             if await _expire(gateway, ref, job, now_ms) and job is not None:
                 given_up.append(job)
-    await gateway.fal.let_go((job.model, job.upstream_request_id) for job in given_up)
+    await gateway.fal.cancel_abandoned((job.model, job.upstream_request_id) for job in given_up)
 
 
 async def _expire(gateway: Gateway, ref: str, job: Job | None, now_ms: int) -> bool:

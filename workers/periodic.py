@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from app.domain.errors import StoreUnavailable
-from app.fal.errors import NotShown
+from app.fal.errors import UnusableAnswer
 from app.gateway import Gateway
 
 EVERY_S = 15.0
@@ -18,8 +18,8 @@ log = structlog.get_logger()
 class PeriodicTask:
     """Runs one step every 15 s, and warns once when fal does not answer.
 
-    `run_once` returns NotShown, or something false when fal did not have to be asked. `topic` begins the names of
-    log events; `remedy` is what an operator can do while fal shows nothing.
+    `run_once` returns UnusableAnswer, or something false when fal did not have to be asked. `topic` begins the
+    names of log events; `remedy` is what an operator can do while fal shows nothing.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class PeriodicTask:
         self._next = time.monotonic() + EVERY_S
         try:
             answer = await self._run_once(self._gateway)
-            if isinstance(answer, NotShown):
+            if isinstance(answer, UnusableAnswer):
                 self._warn_once(answer.reason)
                 return
             if not answer or await self._gateway.stores.due.any(self._step):

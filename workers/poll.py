@@ -41,7 +41,7 @@ async def poll(gateway: Gateway, job: Job, now_ms: int) -> int | None:
         return None
     await _cancel_if_due(gateway, job, now_ms)
     progress = await gateway.fal.status(job.model, job.upstream_request_id)
-    _log_unknown_status(progress.strange, job)
+    _log_unknown_status(progress.unknown_status, job)
     if progress.status == "COMPLETED" or _is_missing(job, progress, now_ms):
         crash_point("poll.completed")
         word = progress.status if progress.status == "COMPLETED" else MISSING_STATUS

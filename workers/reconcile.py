@@ -13,7 +13,7 @@ from app.crash import crash_point
 from app.domain.errors import StoreUnavailable
 from app.domain.jobs import Job, Status
 from app.domain.marker import Marker, read_marker
-from app.fal.errors import NotShown
+from app.fal.errors import UnusableAnswer
 from app.fal.history import HistoryRequest, RequestListing
 from app.gateway import Gateway
 from app.store.jobs import SUBMIT_LEASE_MS
@@ -46,8 +46,8 @@ def history_task(gateway: Gateway) -> PeriodicTask:
     return PeriodicTask(gateway, resolve_held, step="resolve", topic="history", remedy=remedy)
 
 
-async def resolve_held(gateway: Gateway) -> NotShown | int:
-    """Search for held jobs, one after the other: how many; NotShown when fal gave no whole listing, which ends it.
+async def resolve_held(gateway: Gateway) -> UnusableAnswer | int:
+    """Search for held jobs, one after the other: how many; UnusableAnswer, which ends it, without a whole listing.
 
     1. every held job has its time in this step, and keeps it until all that follows from it is done
     2. take one that is due; it is hidden from other lanes meanwhile
@@ -72,7 +72,7 @@ async def resolve_held(gateway: Gateway) -> NotShown | int:
             except Exception:
                 log.exception("history.failed", job=ref)  # one poisonous job must not keep the others held
                 continue
-            if isinstance(answer, NotShown):
+            if isinstance(answer, UnusableAnswer):
                 return answer
             searched += 1
             if answer is None:
@@ -84,7 +84,7 @@ async def resolve_held(gateway: Gateway) -> NotShown | int:
     return searched
 
 
-async def resolve(gateway: Gateway, ref: str, now_ms: int) -> NotShown | int | None:
+async def resolve(gateway: Gateway, ref: str, now_ms: int) -> UnusableAnswer | int | None:
     """Search for one job in fal's history: ms until the next search, None when nothing is left to look for.
 
     1. a job whose images are not ours cannot be found: it waits for a webhook or a person
@@ -103,7 +103,7 @@ async def resolve(gateway: Gateway, ref: str, now_ms: int) -> NotShown | int | N
         start_ms=claimed_ms - CLOCK_SKEW_MS,
         end_ms=min(now_ms, _ended_by_ms(job, claimed_ms)) + CLOCK_SKEW_MS,
     )
-    if isinstance(listing, NotShown):
+    if isinstance(listing, UnusableAnswer):
         return listing
     secret = await gateway.stores.secrets.of_markers()
     of_job = [
@@ -137,7 +137,7 @@ def _ended_by_ms(job: Job, claimed_ms: int) -> int:
 
 def _with_markers(secret: str, requests: Iterable[HistoryRequest]) -> list[tuple[HistoryRequest, Marker]]:
     """The requests that carry a marker of this installation, in their order, each with its marker."""
-    read = ((request, read_marker(secret, mark)) for request in requests for mark in request.marks)
+    read = ((request, read_marker(secret, text)) for request in requests for text in request.markers)
     return [(request, marker) for request, marker in read if marker is not None]
 
 

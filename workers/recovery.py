@@ -8,7 +8,7 @@ import structlog
 
 from app.domain.jobs import Status
 from app.domain.marker import Marker, read_marker
-from app.fal.errors import NotShown
+from app.fal.errors import UnusableAnswer
 from app.gateway import Gateway
 from app.store.epoch import Epoch
 from app.store.jobs import ref_of
@@ -69,13 +69,13 @@ async def _marked_requests(gateway: Gateway, stop: Epoch) -> list[tuple[Marker, 
     found: list[tuple[Marker, str]] = []
     for model in gateway.catalog:
         listing = await gateway.fal.history(model.id, start_ms=start_ms, end_ms=now_ms + MARGIN_MS)
-        if isinstance(listing, NotShown):
+        if isinstance(listing, UnusableAnswer):
             log.warning("epoch.no_history", model=model.id, reason=listing.reason, remedy="it is tried again")
             return None
         read = (
-            (read_marker(secret, mark), request.request_id)
+            (read_marker(secret, text), request.request_id)
             for request in listing.requests
-            for mark in request.marks
+            for text in request.markers
         )
         found += [(marker, request_id) for marker, request_id in read if marker is not None]
     return found

@@ -136,7 +136,7 @@ def marked_input(job: Job, marker: Marker) -> dict[str, Any]:
 
 def _webhook_url(gateway: Gateway, marker: Marker) -> str | None:
     """Where fal tells of this attempt's end, if it can reach us."""
-    if not gateway.settings.hears_fal:
+    if not gateway.settings.receives_fal_webhooks:
         return None
     return f"{gateway.settings.base_url}/fal/hooks/{marker.job}/{marker.nonce}/{marker.mac}"
 
@@ -150,9 +150,9 @@ async def _record(gateway: Gateway, job: Job, nonce: str, outcome: SubmitReply) 
                 await _alarm_odd_urls(gateway, job, request_id)
             crash_point("submit.adopted")
             await _report(gateway, "accepted", "")
-        case SubmitRefused(again=True, account=account, code=code, message=message):
-            wait_ms = 0 if account else retry_wait_ms(job.attempt)
-            kind: SubmitOutcome = "account" if account else "busy" if code == BUSY_CODE else "failed"
+        case SubmitRefused(retryable=True, account_fault=account_fault, code=code, message=message):
+            wait_ms = 0 if account_fault else retry_wait_ms(job.attempt)
+            kind: SubmitOutcome = "account" if account_fault else "busy" if code == BUSY_CODE else "failed"
             if kind != "busy":  # before its slot is free, which must not buy the next one
                 await _report(gateway, kind, message)
             await _persist(partial(store.requeue, job, nonce=nonce, wait_ms=wait_ms))

@@ -15,9 +15,9 @@ from app.api.admin_bodies import (
     UserBody,
     UserChange,
 )
-from app.api.answers import refusals
 from app.api.body import json_body
-from app.api.deps import EVENT_ID, Administrator, TheGateway, known_team, known_user
+from app.api.deps import EVENT_ID, Administrator, TheGateway, existing_team, existing_user
+from app.api.document_responses import refusals
 from app.domain.accounts import USER_SCOPES
 from app.domain.errors import Code, Malformed, NotFound, Unprocessable, Violation
 from app.domain.money import format_usd
@@ -55,8 +55,8 @@ async def _cursor(
 
 
 router = APIRouter(prefix="/v1", tags=["administration"])
-KnownTeam = Annotated[str, Depends(known_team)]
-KnownUser = Annotated[str, Depends(known_user)]
+ExistingTeam = Annotated[str, Depends(existing_team)]
+ExistingUser = Annotated[str, Depends(existing_user)]
 Cursor = Annotated[str | None, Depends(_cursor)]
 Wanted = Annotated[str | None, Query(max_length=LONGEST_ID)]
 PageSize = Annotated[int, Query(ge=1, le=100)]
@@ -73,37 +73,37 @@ ReadCredit = Annotated[CreditBody, Depends(json_body(CreditBody))]
 
 
 @router.post("/admin/teams", status_code=201, summary="Add a team")
-async def add_team(actor: Administrator, owner: TheGateway, body: ReadTeam) -> TeamView:
+async def add_team(actor: Administrator, gateway: TheGateway, body: ReadTeam) -> TeamView:
     """A new team with its limits: who pays together, and the time zone its calendar windows follow."""
     limits = [limit.limit() for limit in body.limits]
-    team = await owner.administration.add_team(
+    team = await gateway.administration.add_team(
         actor, name=body.name, weight=body.weight, time_zone=body.time_zone, limits=limits
     )
     return team_view(team, limits)
 
 
 @router.get("/admin/teams", summary="List teams")
-async def list_teams(_: Administrator, owner: TheGateway) -> TeamList:
+async def list_teams(_: Administrator, gateway: TheGateway) -> TeamList:
     """Every team, the oldest first."""
-    teams = await owner.administration.teams()
-    limits = await owner.limits.of_each([team.id for team in teams])
+    teams = await gateway.administration.teams()
+    limits = await gateway.limits.of_each([team.id for team in teams])
     return {"data": [team_view(team, limits[team.id]) for team in teams]}
 
 
 @router.get("/admin/teams/{team_id}", summary="Read a team")
-async def read_team(team_id: str, _: Administrator, owner: TheGateway) -> TeamView:
+async def read_team(team_id: str, _: Administrator, gateway: TheGateway) -> TeamView:
     """A team and its limits."""
-    team = await owner.administration.team(team_id)
-    return team_view(team, await owner.limits.of(team_id))
+    team = await gateway.administration.team(team_id)
+    return team_view(team, await gateway.limits.of(team_id))
 
 
 @router.patch("/admin/teams/{team_id}", summary="Change a team")
-async def change_team(team_id: str, actor: Administrator, owner: TheGateway, body: ReadTeamChange) -> TeamView:
+async def change_team(team_id: str, actor: Administrator, gateway: TheGateway, body: ReadTeamChange) -> TeamView:
     """Another name, weight or time zone; a new time zone begins new calendar periods."""
-    team = await owner.administration.change_team(
+    team = await gateway.administration.change_team(
         actor, team_id, name=body.name, weight=body.weight, time_zone=body.time_zone
     )
-    return team_view(team, (await owner.limits.of_each([team_id]))[team_id])
+    return team_view(team, (await gateway.limits.of_each([team_id]))[team_id])
 
 
 @router.delete(
@@ -113,42 +113,42 @@ async def change_team(team_id: str, actor: Administrator, owner: TheGateway, bod
     responses=refusals(409),
     summary="Delete a team",
 )
-async def remove_team(team_id: str, actor: Administrator, owner: TheGateway) -> None:
+async def remove_team(team_id: str, actor: Administrator, gateway: TheGateway) -> None:
     """Its users go and its keys are revoked; 409 `has_live_jobs` while one of its jobs has not ended."""
-    await owner.administration.remove_team(actor, team_id)
+    await gateway.administration.remove_team(actor, team_id)
 
 
 # --- users -----------------------------------------------------------------------------------------------------
 
 
 @router.post("/admin/users", status_code=201, responses=refusals(404), summary="Add a user")
-async def add_user(actor: Administrator, owner: TheGateway, body: ReadUser) -> UserView:
+async def add_user(actor: Administrator, gateway: TheGateway, body: ReadUser) -> UserView:
     """A new user of a team, with limits of their own."""
     limits = [limit.limit() for limit in body.limits]
-    user = await owner.administration.add_user(actor, team=body.team, name=body.name, limits=limits)
+    user = await gateway.administration.add_user(actor, team=body.team, name=body.name, limits=limits)
     return user_view(user, limits)
 
 
 @router.get("/admin/users", responses=refusals(404), summary="List users")
-async def list_users(_: Administrator, owner: TheGateway, team: Wanted = None) -> UserList:
+async def list_users(_: Administrator, gateway: TheGateway, team: Wanted = None) -> UserList:
     """The users of a team, or of all teams, the oldest first."""
-    users = await owner.administration.users(team)
-    limits = await owner.limits.of_each([user.id for user in users])
+    users = await gateway.administration.users(team)
+    limits = await gateway.limits.of_each([user.id for user in users])
     return {"data": [user_view(user, limits[user.id]) for user in users]}
 
 
 @router.get("/admin/users/{user_id}", summary="Read a user")
-async def read_user(user_id: str, _: Administrator, owner: TheGateway) -> UserView:
+async def read_user(user_id: str, _: Administrator, gateway: TheGateway) -> UserView:
     """A user and their limits."""
-    user = await owner.administration.user(user_id)
-    return user_view(user, await owner.limits.of(user_id))
+    user = await gateway.administration.user(user_id)
+    return user_view(user, await gateway.limits.of(user_id))
 
 
 @router.patch("/admin/users/{user_id}", summary="Rename a user")
-async def change_user(user_id: str, actor: Administrator, owner: TheGateway, body: ReadUserChange) -> UserView:
+async def change_user(user_id: str, actor: Administrator, gateway: TheGateway, body: ReadUserChange) -> UserView:
     """Another name."""
-    user = await owner.administration.change_user(actor, user_id, name=body.name)
-    return user_view(user, (await owner.limits.of_each([user_id]))[user_id])
+    user = await gateway.administration.change_user(actor, user_id, name=body.name)
+    return user_view(user, (await gateway.limits.of_each([user_id]))[user_id])
 
 
 @router.delete(
@@ -158,19 +158,19 @@ async def change_user(user_id: str, actor: Administrator, owner: TheGateway, bod
     responses=refusals(409),
     summary="Delete a user",
 )
-async def remove_user(user_id: str, actor: Administrator, owner: TheGateway) -> None:
+async def remove_user(user_id: str, actor: Administrator, gateway: TheGateway) -> None:
     """The keys are revoked; 409 `has_live_jobs` while one of the user's jobs has not ended."""
-    await owner.administration.remove_user(actor, user_id)
+    await gateway.administration.remove_user(actor, user_id)
 
 
 # --- keys ------------------------------------------------------------------------------------------------------
 
 
 @router.post("/admin/keys", status_code=201, responses=refusals(404), summary="Make a key")
-async def add_key(actor: Administrator, owner: TheGateway, body: ReadKey) -> NewKeyView:
+async def add_key(actor: Administrator, gateway: TheGateway, body: ReadKey) -> NewKeyView:
     """A new key of a user. `key` is shown this once: it is not stored."""
-    _require_models(owner, body.models)
-    made = await owner.administration.add_key(
+    _require_models(gateway, body.models)
+    made = await gateway.administration.add_key(
         actor,
         user=body.user,
         name=body.name or "",
@@ -183,29 +183,29 @@ async def add_key(actor: Administrator, owner: TheGateway, body: ReadKey) -> New
 
 
 @router.get("/admin/keys", responses=refusals(404), summary="List keys")
-async def list_keys(_: Administrator, owner: TheGateway, team: Wanted = None, user: Wanted = None) -> KeyList:
+async def list_keys(_: Administrator, gateway: TheGateway, team: Wanted = None, user: Wanted = None) -> KeyList:
     """The keys of a user, of a team, or all; ended ones too, the oldest first."""
-    found = await owner.administration.keys(team=team, user=user)
+    found = await gateway.administration.keys(team=team, user=user)
     return {"data": [key_view(key, used_ms) for key, used_ms in found]}
 
 
 @router.get("/admin/keys/{key_id}", summary="Read a key's record")
-async def read_key(key_id: str, _: Administrator, owner: TheGateway) -> KeyView:
+async def read_key(key_id: str, _: Administrator, gateway: TheGateway) -> KeyView:
     """What is known of a key, and when it was last used."""
-    return key_view(*await owner.administration.key(key_id))
+    return key_view(*await gateway.administration.key(key_id))
 
 
 @router.post("/admin/keys/{key_id}/rotate", status_code=201, responses=refusals(409), summary="Replace a key")
-async def rotate_key(key_id: str, actor: Administrator, owner: TheGateway, body: ReadRotate) -> NewKeyView:
+async def rotate_key(key_id: str, actor: Administrator, gateway: TheGateway, body: ReadRotate) -> NewKeyView:
     """A new key with the same rights, shown this once; the old one opens for `overlap` more seconds."""
-    made = await owner.administration.rotate_key(actor, key_id, overlap_s=body.overlap)
+    made = await gateway.administration.rotate_key(actor, key_id, overlap_s=body.overlap)
     return {**key_view(made.record), "key": made.key}
 
 
 @router.delete("/admin/keys/{key_id}", status_code=204, response_class=Response, summary="Revoke a key")
-async def revoke_key(key_id: str, actor: Administrator, owner: TheGateway) -> None:
+async def revoke_key(key_id: str, actor: Administrator, gateway: TheGateway) -> None:
     """The key, and the browser tokens made with it, open nothing any more; twice is harmless."""
-    await owner.administration.revoke_key(actor, key_id)
+    await gateway.administration.revoke_key(actor, key_id)
 
 
 # --- money and the log -----------------------------------------------------------------------------------------
@@ -217,18 +217,20 @@ async def revoke_key(key_id: str, actor: Administrator, owner: TheGateway) -> No
     responses=refusals(409),
     summary="Credit a team, or correct its spending",
 )
-async def adjust(team_id: KnownTeam, actor: Administrator, owner: TheGateway, body: ReadCredit) -> AdjustmentView:
+async def adjust(
+    team_id: ExistingTeam, actor: Administrator, gateway: TheGateway, body: ReadCredit
+) -> AdjustmentView:
     """`amount_usd` lets the team spend more; `correction_usd` counts as spent; `actual_usd` is what a job cost."""
     if body.amount_usd is not None:
-        await owner.ledger.credit(actor, team_id, micro=body.amount_usd, reason=body.reason)
+        await gateway.ledger.credit(actor, team_id, micro=body.amount_usd, reason=body.reason)
         amount = format_usd(body.amount_usd)
         return {"team": team_id, "reason": body.reason, "done": "credit", "amount_usd": amount}
     if body.correction_usd is not None:
-        await owner.ledger.correct(actor, team_id, micro=body.correction_usd, reason=body.reason)
+        await gateway.ledger.correct(actor, team_id, micro=body.correction_usd, reason=body.reason)
         amount = format_usd(body.correction_usd)
         return {"team": team_id, "reason": body.reason, "done": "correction", "correction_usd": amount}
     job, actual = body.job or "", body.actual_usd or 0
-    done = await owner.ledger.correct_job(actor, team_id, job, actual=actual, reason=body.reason)
+    done = await gateway.ledger.correct_job(actor, team_id, job, actual=actual, reason=body.reason)
     amount = format_usd(actual)
     return {"team": team_id, "reason": body.reason, "done": done, "job": job, "actual_usd": amount}
 
@@ -236,29 +238,29 @@ async def adjust(team_id: KnownTeam, actor: Administrator, owner: TheGateway, bo
 @router.get("/admin/ledger", responses=refusals(404), summary="A team's ledger")
 async def read_ledger(
     _: Administrator,
-    owner: TheGateway,
+    gateway: TheGateway,
     before: Cursor,
     team: Annotated[str, Query(max_length=LONGEST_ID)],
     limit: PageSize = 50,
 ) -> LedgerPage:
     """Every movement of a team's money, newest first; a deleted team's too."""
-    if await owner.accounts.team(team) is None:
+    if await gateway.accounts.team(team) is None:
         raise NotFound("There is no team with this id.")
-    entries = await owner.ledger.page(team, before=before, count=limit + 1)
+    entries = await gateway.ledger.page(team, before=before, count=limit + 1)
     return {"data": [entry_view(entry) for entry in entries[:limit]], "next_cursor": _next(entries, limit)}
 
 
 @router.get("/admin/audit", summary="Who did what")
-async def read_audit(_: Administrator, owner: TheGateway, before: Cursor, limit: PageSize = 50) -> AuditPage:
+async def read_audit(_: Administrator, gateway: TheGateway, before: Cursor, limit: PageSize = 50) -> AuditPage:
     """Every administrative act, newest first."""
-    acts = await owner.audit.page(before=before, count=limit + 1)
+    acts = await gateway.audit.page(before=before, count=limit + 1)
     return {"data": [act_view(act) for act in acts[:limit]], "next_cursor": _next(acts, limit)}
 
 
 @router.get("/admin/audit/verify", summary="Is the audit log as it was written?")
-async def verify_audit(_: Administrator, owner: TheGateway) -> AuditVerdict:
+async def verify_audit(_: Administrator, gateway: TheGateway) -> AuditVerdict:
     """The chain of hashes, made anew: `broken_at` is the number of the first line that does not fit."""
-    return verdict_view(await owner.audit.verify())
+    return verdict_view(await gateway.audit.verify())
 
 
 class _Placed(Protocol):
@@ -271,11 +273,11 @@ def _next(found: Sequence[_Placed], limit: int) -> str | None:
     return found[limit - 1].id if len(found) > limit else None
 
 
-def _require_models(owner: Gateway, models: list[str] | None) -> None:
+def _require_models(gateway: Gateway, models: list[str] | None) -> None:
     """Unprocessable when a model is not in the registry, with its place in the body."""
     for place, model in enumerate(models or ()):
         try:
-            owner.catalog.get(model)
+            gateway.catalog.get(model)
         except NotFound as error:
             raise Unprocessable(
                 error.message, violations=(Violation(f"/models/{place}", error.code, error.message),)

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends
 
 from app.api.admin_bodies import LimitsBody, RaiseBody
 from app.api.body import json_array, json_body
-from app.api.deps import Administrator, TheGateway, known_team, known_user
+from app.api.deps import Administrator, TheGateway, existing_team, existing_user
 from app.domain.limits import GATEWAY
 from app.views.limits import LimitList, LimitView, limit_view, limits_view
 
@@ -26,25 +26,25 @@ def _add_routes(path: str, find: Callable[..., Awaitable[str]], *, of: str, name
     Whose = Annotated[str, Depends(find)]  # noqa: N806  a type
 
     @router.get(f"{path}/limits", name=f"read_{name}limits", summary=f"Read the limits of {of}")
-    async def read(whose: Whose, _: Administrator, owner: TheGateway) -> LimitList:
+    async def read(whose: Whose, _: Administrator, gateway: TheGateway) -> LimitList:
         """What holds for all its jobs together."""
-        return {"data": limits_view(await owner.limits.of(whose))}
+        return {"data": limits_view(await gateway.limits.of(whose))}
 
     @router.put(f"{path}/limits", name=f"replace_{name}limits", summary=f"Set the limits of {of}")
-    async def replace(whose: Whose, actor: Administrator, owner: TheGateway, body: ReadLimits) -> LimitList:
+    async def replace(whose: Whose, actor: Administrator, gateway: TheGateway, body: ReadLimits) -> LimitList:
         """These, and no others."""
         limits = body.limits()
-        await owner.limits.replace(actor, whose, limits)
+        await gateway.limits.replace(actor, whose, limits)
         return {"data": limits_view(limits)}
 
     @router.post(
         f"{path}/raises", name=f"raise_{name}limit", status_code=201, summary=f"Raise a limit of {of} for a while"
     )
-    async def raise_limit(whose: Whose, actor: Administrator, owner: TheGateway, body: ReadRaise) -> LimitView:
+    async def raise_limit(whose: Whose, actor: Administrator, gateway: TheGateway, body: ReadRaise) -> LimitView:
         """A higher amount in the place of one of the limits, until it expires."""
-        return limit_view(await owner.limits.raise_for(actor, whose, body.limit(), seconds=body.expires_in))
+        return limit_view(await gateway.limits.raise_for(actor, whose, body.limit(), seconds=body.expires_in))
 
 
 _add_routes("/admin", _whole_gateway, of="the whole gateway", name="")
-_add_routes("/admin/teams/{team_id}", known_team, of="a team", name="team_")
-_add_routes("/admin/users/{user_id}", known_user, of="a user", name="user_")
+_add_routes("/admin/teams/{team_id}", existing_team, of="a team", name="team_")
+_add_routes("/admin/users/{user_id}", existing_user, of="a user", name="user_")

@@ -86,7 +86,7 @@ async def _raw(request: Request) -> bytes:
     return await request.body()
 
 
-def let_go(request: Request, given: dict[str, Any]) -> None:
+def release_body(request: Request, given: dict[str, Any]) -> None:
     """Keep nothing of a body whose job is written down: the caller may be held for minutes, an image for none."""
     given.clear()
     request._body = b""  # noqa: SLF001  Starlette's copy, which lives as long as the request

@@ -15,7 +15,7 @@ from fastapi import Depends, Request
 from app.api.incoming import PAYER
 from app.api.middleware import address_of
 from app.api.overload import waits_without_a_place
-from app.api.query import require_known_query
+from app.api.query import require_known_parameters
 from app.api.reads import Reads, header, query, reads
 from app.domain.access import require_scope
 from app.domain.accounts import Caller, Scope, well_formed
@@ -41,12 +41,12 @@ TOKEN = query("token", "A browser token for this one job, where no header can be
 WAIT = re.compile(r'wait\s*=\s*"?([0-9]{1,9})"?', re.ASCII | re.IGNORECASE)
 
 
-async def gateway(request: Request) -> Gateway:
+async def get_gateway(request: Request) -> Gateway:
     """The process's gateway."""
     return cast("Gateway", request.app.state.gateway)
 
 
-TheGateway = Annotated[Gateway, Depends(gateway)]
+TheGateway = Annotated[Gateway, Depends(get_gateway)]
 
 
 def credential(request: Request) -> str | None:
@@ -67,39 +67,39 @@ def _once(request: Request, name: str) -> str | None:
     return given[0] if given else None
 
 
-def _is_administrator(request: Request, given: str | None, owner: Gateway) -> bool:
+def _is_administrator(request: Request, given: str | None, gateway: Gateway) -> bool:
     """True when the key is the administrator's; compared in constant time.
 
     It is an operator's choice, so it can be guessed: TooManyBadKeys, uncompared, for an address that has tried too
     often. Keys of ours cannot, and are looked up in any case.
     """
-    key = owner.settings.admin_key
+    key = gateway.settings.admin_key
     if key is None or given is None or well_formed(given):
         return False
-    owner.accounts.bad_keys.require_room(address_of(request.scope))
+    gateway.accounts.bad_keys.require_room(address_of(request.scope))
     return secrets.compare_digest(given.encode(), key.get_secret_value().encode())
 
 
-async def _authenticated(request: Request, owner: Gateway, given: str | None) -> Caller:
+async def _authenticated(request: Request, gateway: Gateway, given: str | None) -> Caller:
     """Whose key it is; one that is new here waits a moment, where its address has shown too many bad ones."""
-    accounts = owner.accounts
+    accounts = gateway.accounts
     batched = bool(
         given and accounts.bad_keys.exceeded(address_of(request.scope)) and not accounts.is_cached(given)
     )
     if batched:
         waits_without_a_place(request)
-    with bad_keys_counted(request, owner, given):
+    with bad_keys_counted(request, gateway, given):
         return await accounts.authenticate(given, batched=batched)
 
 
 @contextmanager
-def bad_keys_counted(request: Request, owner: Gateway, given: str | None) -> Iterator[None]:
+def bad_keys_counted(request: Request, gateway: Gateway, given: str | None) -> Iterator[None]:
     """What the block finds to open nothing is counted for its address; TooManyBadKeys when it is one too many."""
     try:
         yield
     except Unauthenticated:
         if given:
-            owner.accounts.bad_keys.note(address_of(request.scope))
+            gateway.accounts.bad_keys.note(address_of(request.scope))
         raise
 
 
@@ -116,30 +116,30 @@ def _require_origin(request: Request, caller: Caller) -> None:
 
 
 @reads(Reads(key=True))
-async def job_reader(request: Request, owner: TheGateway) -> Caller:
+async def job_reader(request: Request, gateway: TheGateway) -> Caller:
     """Who is asking, a browser token for one job too; Unauthenticated when nobody with a valid key is."""
     given = credential(request)
-    if _is_administrator(request, given, owner):
+    if _is_administrator(request, given, gateway):
         raise Forbidden("This is the administrator's key; make a user with a key for this.")
-    return await _known_caller(request, owner, given)
+    return await _permitted_caller(request, gateway, given)
 
 
 JobReader = Annotated[Caller, Depends(job_reader)]
 
 
 @reads(Reads(key=True))
-async def current_caller(request: Request, owner: TheGateway) -> Caller:
+async def current_caller(request: Request, gateway: TheGateway) -> Caller:
     """Who is asking; Forbidden for a browser token for one job, which reads that job and nothing else."""
-    caller = await job_reader(request, owner)
+    caller = await job_reader(request, gateway)
     if caller.job is not None:
         raise Forbidden("This browser token may read its one job, and nothing else.")
     return caller
 
 
-async def _known_caller(request: Request, owner: Gateway, given: str | None) -> Caller:
-    caller = await _authenticated(request, owner, given)
+async def _permitted_caller(request: Request, gateway: Gateway, given: str | None) -> Caller:
+    caller = await _authenticated(request, gateway, given)
     _require_origin(request, caller)
-    require_known_query(request)
+    require_known_parameters(request)
     request.scope[PAYER] = caller.key
     structlog.contextvars.bind_contextvars(team=caller.team, user=caller.user)
     return caller
@@ -158,13 +158,13 @@ Uploader = Annotated[Caller, Depends(uploader)]
 
 
 @reads(Reads(key=True))
-async def administrator(request: Request, owner: TheGateway) -> str:
+async def administrator(request: Request, gateway: TheGateway) -> str:
     """Who administers, as the audit log names them; Forbidden for everybody else's keys."""
     given = credential(request)
-    if not _is_administrator(request, given, owner):
-        await _authenticated(request, owner, given)
+    if not _is_administrator(request, given, gateway):
+        await _authenticated(request, gateway, given)
         raise Forbidden("Only the administrator's key (FILMGATE_ADMIN_KEY) may do this.")
-    require_known_query(request)
+    require_known_parameters(request)
     request.scope[PAYER] = ADMINISTRATOR
     structlog.contextvars.bind_contextvars(actor=ADMINISTRATOR)
     return ADMINISTRATOR
@@ -173,29 +173,29 @@ async def administrator(request: Request, owner: TheGateway) -> str:
 Administrator = Annotated[str, Depends(administrator)]
 
 
-async def own_job(job_id: str, caller: CurrentCaller, owner: TheGateway) -> Job:
+async def own_job(job_id: str, caller: CurrentCaller, gateway: TheGateway) -> Job:
     """The caller's own job; another's looks like none."""
-    return await owner.jobs.get(caller, job_id)
+    return await gateway.jobs.get(caller, job_id)
 
 
 OwnJob = Annotated[Job, Depends(own_job)]
 
 
-async def readable_job(job_id: str, caller: JobReader, owner: TheGateway) -> Job:
+async def readable_job(job_id: str, caller: JobReader, gateway: TheGateway) -> Job:
     """The job that the caller may read, also with a browser token for this one job; another's looks like none."""
-    return await owner.jobs.get(caller, job_id)
+    return await gateway.jobs.get(caller, job_id)
 
 
 ReadableJob = Annotated[Job, Depends(readable_job)]
 
 
 @reads(Reads(key=True, parameters=(TOKEN,)))
-async def watcher(request: Request, owner: TheGateway) -> Caller:
+async def watcher(request: Request, gateway: TheGateway) -> Caller:
     """Who is asking, also by `?token=` with a browser token for one job, for what sends no headers of its own."""
     token = request.query_params.get("token")
     if token is None:
-        return await job_reader(request, owner)
-    caller = await _known_caller(request, owner, token)
+        return await job_reader(request, gateway)
+    caller = await _permitted_caller(request, gateway, token)
     if caller.job is None:
         raise Forbidden("In an address, only a browser token for one job may stand.")
     return caller
@@ -204,9 +204,9 @@ async def watcher(request: Request, owner: TheGateway) -> Caller:
 Watcher = Annotated[Caller, Depends(watcher)]
 
 
-async def watched_job(job_id: str, caller: Watcher, owner: TheGateway) -> Job:
+async def watched_job(job_id: str, caller: Watcher, gateway: TheGateway) -> Job:
     """The job that the caller may follow; another's looks like none."""
-    return await owner.jobs.get(caller, job_id)
+    return await gateway.jobs.get(caller, job_id)
 
 
 WatchedJob = Annotated[Job, Depends(watched_job)]
@@ -255,11 +255,11 @@ async def last_event_id(request: Request) -> str | None:
 LastEventId = Annotated[str | None, Depends(last_event_id)]
 
 
-async def known_team(team_id: str, _: Administrator, owner: TheGateway) -> str:
+async def existing_team(team_id: str, _: Administrator, gateway: TheGateway) -> str:
     """A team that is there. Limits are kept by owner, so a path must not smuggle in another owner's id."""
-    return (await owner.administration.team(team_id)).id
+    return (await gateway.administration.team(team_id)).id
 
 
-async def known_user(user_id: str, _: Administrator, owner: TheGateway) -> str:
+async def existing_user(user_id: str, _: Administrator, gateway: TheGateway) -> str:
     """A user that is there."""
-    return (await owner.administration.user(user_id)).id
+    return (await gateway.administration.user(user_id)).id

@@ -21,8 +21,8 @@ from app.api.admin_bodies import (
     UserBody,
     UserChange,
 )
-from app.api.fal.asking import FalInput
 from app.api.fal.storage import Apps, File, Parts
+from app.api.fal.submission import FalInput
 from app.api.v1.bodies import JobBody
 from app.api.v1.deliveries import ReplayBody
 from app.api.v1.tokens import TokenBody

@@ -19,7 +19,7 @@ KNOWN = {
 }
 
 
-def dropped(what: str, names: Iterable[str]) -> str:
+def dropped_warning(what: str, names: Iterable[str]) -> str:
     """One sentence with as many of the names as there is room for, each once; an odd one is a question mark."""
     told = list(dict.fromkeys(name if NAME.fullmatch(name) else "?" for name in names))
     sentence = f"dropped unknown {what}: {told[0]}"
@@ -30,7 +30,7 @@ def dropped(what: str, names: Iterable[str]) -> str:
     return sentence
 
 
-def warned(scope: Scope, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+def with_query_warning(scope: Scope, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """The headers of an answer at one of fal's doors, with a word about query parameters that nobody read."""
     known = next((names for door, names in KNOWN.items() if scope["path"].startswith(door)), None)
     if known is None:
@@ -40,7 +40,7 @@ def warned(scope: Scope, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes
     if not unread:
         return headers
     told = [value.decode("ascii") for name, value in headers if name == WARNING.encode()]
-    told.append(dropped("query parameters", unread))
+    told.append(dropped_warning("query parameters", unread))
     others = [field for field in headers if field[0] != WARNING.encode()]
     return [*others, (WARNING.encode(), "; ".join(told).encode("ascii"))]
 

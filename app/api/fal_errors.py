@@ -40,7 +40,7 @@ TYPES = {
 KINDS = {"literal_error": "one_of", "too_long": "sequence_too_long", "too_short": "sequence_too_short"}
 
 
-def speaks_fal(path: str) -> bool:
+def is_fal_path(path: str) -> bool:
     """True for paths at which fal's clients come in."""
     return path.startswith("/fal/") and not path.startswith("/fal/hooks/")
 

@@ -23,24 +23,24 @@ async def livez() -> LiveView:
     responses={503: {"model": ReadyView, "description": "Not now: what is missing"}},
     summary="Jobs can be accepted and will be worked on",
 )
-async def readyz(owner: TheGateway, response: Response) -> ReadyView:
+async def readyz(gateway: TheGateway, response: Response) -> ReadyView:
     """Does the store take jobs, and have workers ever been there? 503 says what is missing.
 
     Workers that are away for a while, as in their own deployment, are told of and are no reason to turn callers
     away: jobs are accepted, and wait.
     """
-    view = await _readiness(owner)
+    view = await _readiness(gateway)
     response.status_code = 200 if view["status"] == "ready" else 503
     return view
 
 
-async def _readiness(owner: Gateway) -> ReadyView:
-    state = await owner.stores.health.state()
+async def _readiness(gateway: Gateway) -> ReadyView:
+    state = await gateway.stores.health.state()
     if state != "ok":
         return {"status": "not ready", "store": state}
     try:
-        workers = await owner.stores.heartbeats.workers()
-        buying = await owner.stores.buying.state()
+        workers = await gateway.stores.heartbeats.workers()
+        buying = await gateway.stores.buying.state()
     except StoreUnavailable:
         return {"status": "not ready", "store": "away"}
     missing = sorted(set(ROLES) - set(workers.values()))

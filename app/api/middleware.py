@@ -6,7 +6,7 @@ import time
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.fal_dropped import warned
+from app.api.fal_dropped import with_query_warning
 from app.api.incoming import INCOMING, Bodies, BodyLimit, Incoming, Pace, limit_of, too_large
 from app.api.problems import LONGEST_PATH, problem
 from app.domain.errors import Code, FilmgateError, Malformed
@@ -16,12 +16,12 @@ LENGTH_DIGITS = 15  # of a Content-Length that is worth reading as a number
 LONGEST_ADDRESS = 64  # characters: a proxy may hand on what is none
 CLOSE = (b"connection", b"close")
 TRACE_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-QUIET = frozenset({"/livez", "/readyz", "/metrics"})
+UNLOGGED_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
 
 log = structlog.get_logger()
 
 
-class Entrance:
+class RequestMiddleware:
     """Plain ASGI, because it stands in the way of every request.
 
     1. a trace id: the caller's `X-Request-ID` when it is a sane one, else a new one; echoed in the reply
@@ -57,7 +57,9 @@ class Entrance:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = warned(scope, [*message["headers"], (b"x-request-id", trace_id.encode())])
+                message["headers"] = with_query_warning(
+                    scope, [*message["headers"], (b"x-request-id", trace_id.encode())]
+                )
                 if incoming is not None and incoming.refused and CLOSE[0] not in dict(message["headers"]):
                     message["headers"].append(CLOSE)  # the rest of the body is not read
             await send(message)
@@ -75,7 +77,7 @@ class Entrance:
             if incoming is not None:
                 incoming.let_go()
                 scope.pop(INCOMING, None)  # else each holds the other, until Python's collector comes
-            if scope["path"] not in QUIET:
+            if scope["path"] not in UNLOGGED_PATHS:
                 log.info(
                     "request",
                     method=scope["method"],

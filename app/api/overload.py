@@ -19,9 +19,9 @@ import structlog
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.fal_errors import speaks_fal
+from app.api.fal_errors import is_fal_path
 from app.api.problems import LONGEST_PATH, problem
-from app.api.replies import NO_SNIFFING
+from app.api.reply_headers import NO_SNIFFING
 from app.domain.errors import Overloaded
 from app.domain.ids import new_nonce
 
@@ -93,7 +93,7 @@ def kind_of(method: str, path: str) -> Kind | None:
 def _known(method: bytes, path: bytes) -> tuple[Kind | None, bool]:
     """The class of a plain request, and whether it is at one of fal's doors."""
     text = path.decode("ascii")
-    return kind_of(method.decode("ascii"), text), speaks_fal(text)
+    return kind_of(method.decode("ascii"), text), is_fal_path(text)
 
 
 @dataclass
@@ -239,7 +239,7 @@ class Gate:
         try:
             await self._enter(turn, kind)
         except Overloaded as error:
-            words = self._words_for(error.retry_after or RETRY_S[-1], fal=speaks_fal(scope["path"]))
+            words = self._words_for(error.retry_after or RETRY_S[-1], fal=is_fal_path(scope["path"]))
             status, headers, body = words.answer(scope["path"], new_nonce())
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": body})

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from app.api.answers import refusals
+from app.api.document_responses import refusals
 from app.domain.errors import Code, NotFound
 from app.views.operations import CodeView
 

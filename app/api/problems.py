@@ -16,9 +16,9 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Scope
 
-from app.api.fal_errors import UNREAD, fal_error, speaks_fal
+from app.api.fal_errors import UNREAD, fal_error, is_fal_path
 from app.api.limit_headers import limit_headers
-from app.api.replies import NO_HEAD
+from app.api.reply_headers import NO_HEAD
 from app.domain.errors import Code, FilmgateError, Malformed, StoreUnavailable, Unprocessable, Violation
 from app.views.problems import problem_view
 
@@ -34,7 +34,7 @@ def problem(error: FilmgateError, *, scope: Scope, base_url: str) -> Response:
     Under /fal/, where fal's own clients come in, it has fal's shape.
     """
     path, trace_id = scope["path"], scope.get("trace_id", "")
-    if speaks_fal(path):
+    if is_fal_path(path):
         safe = scope["method"] in {"GET", "PUT"}  # a cancellation may be sent again
         return fal_error(error, trace_id=trace_id, base_url=base_url, request=Headers(scope=scope), safe=safe)
     body = problem_view(error, path=path[:LONGEST_PATH], trace_id=trace_id, base_url=base_url)

@@ -16,17 +16,17 @@ LENIENT = "/fal/"  # fal's own doors drop what they do not know, as fal does, an
 _of_endpoint: dict[Any, dict[str, bool]] = {}  # what each route reads, worked out once
 
 
-async def known_query(request: Request) -> None:
+async def refuse_unknown_parameters(request: Request) -> None:
     """For every route: refuse what it does not know; where it asks for a key, that is looked at first.
 
     The probes and the pages too: none of them has a reader who is served by a parameter that does nothing, and a
     load balancer calls the address that it was given.
     """
     if request.scope["query_string"] and not any(read.key for read in read_by(request.scope["route"].dependant)):
-        require_known_query(request)
+        require_known_parameters(request)
 
 
-def require_known_query(request: Request) -> None:
+def require_known_parameters(request: Request) -> None:
     """Unprocessable for a parameter that the route does not declare, and for a second value where it reads one."""
     path = request.scope["path"]
     if not request.scope["query_string"] or (path.startswith(LENIENT) and path != FAL_DOCUMENT):

@@ -32,11 +32,11 @@ _of: dict[Any, Reads] = {}
 def reads(what: Reads) -> Callable[[Function], Function]:
     """Mark a dependency with what it reads."""
 
-    def mark(function: Function) -> Function:
+    def decorate(function: Function) -> Function:
         _of[function] = what
         return function
 
-    return mark
+    return decorate
 
 
 def read_by(dependant: Dependant) -> list[Reads]:

@@ -12,15 +12,15 @@ NULL = {"type": "null"}
 
 
 class StrictBody(BaseModel):
-    """A strict body. An optional member given as null reads as not given, unless null `means_something`."""
+    """A strict body. An optional member given as null reads as not given, unless null `null_is_a_value`."""
 
     model_config = STRICT
-    means_something: ClassVar[bool] = False
+    null_is_a_value: ClassVar[bool] = False
 
     @model_validator(mode="before")
     @classmethod
     def _null_is_absent(cls, value: Any) -> Any:
-        if cls.means_something or not isinstance(value, dict):
+        if cls.null_is_a_value or not isinstance(value, dict):
             return value
         optional = {name for name, field in cls.model_fields.items() if not field.is_required()}
         return {name: item for name, item in value.items() if item is not None or name not in optional}
@@ -36,7 +36,7 @@ class StrictBody(BaseModel):
             if default not in {None, ""}:
                 usual = f"{json.dumps(default)} by default"
                 member["description"] = f"{member['description']}; {usual}" if "description" in member else usual
-            if NULL in member.get("anyOf", ()) and not cls.means_something:
+            if NULL in member.get("anyOf", ()) and not cls.null_is_a_value:
                 one, *more = [choice for choice in member.pop("anyOf") if choice != NULL]
                 member.update({"anyOf": [one, *more]} if more else one)
         return found

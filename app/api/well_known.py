@@ -16,7 +16,7 @@ router = APIRouter(include_in_schema=False)
 
 @router.get(PATHS[0])
 @router.get(PATHS[1])
-async def read_keys(owner: TheGateway) -> Response:
+async def read_keys(gateway: TheGateway) -> Response:
     """A JWK set, for everybody and for an hour: it verifies webhooks in fal's form, and `v1a` signatures."""
-    keys = signing.jwks(await owner.stores.secrets.of_webhooks())
+    keys = signing.jwks(await gateway.stores.secrets.of_webhooks())
     return JSONResponse(keys, headers={"Cache-Control": f"public, max-age={FRESH_S}"})

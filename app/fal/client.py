@@ -22,7 +22,7 @@ from app.domain.errors import UpstreamUnavailable
 from app.domain.fal_addresses import FalHosts, origin_of
 from app.domain.foreign_json import read_error_type
 from app.fal.billing import IDS_AT_ONCE, PAGE, PAGES, Bill, BillingEvent, events_query, read_page, sum_up
-from app.fal.errors import NotShown, Outgoing, cause_of, classify_answer, classify_exception, unreachable
+from app.fal.errors import Outgoing, UnusableAnswer, cause_of, classify_answer, classify_exception, unreachable
 from app.fal.history import HISTORY_PAGE, HISTORY_PAGES, HistoryRequest, RequestListing, history_query, read_history
 from app.fal.protocol import (
     REQUEST_ID,
@@ -36,12 +36,12 @@ from app.fal.protocol import (
     read_progress,
     request_url,
 )
-from app.fal.web import WayOut, kept_transport, plain_transport
+from app.fal.web import OutboundRoute, kept_transport, plain_transport
 
 ANSWER_LIMIT = 1_000_000  # bytes
 SUBMIT_SECONDS = 30
 POLL_SECONDS = 10
-LET_GO_SECONDS = 3  # whoever lets go has other work
+CANCEL_ABANDONED_SECONDS = 3  # whoever lets go has other work
 RESULT_SECONDS = 10
 UPLOAD_SECONDS = 120
 PIECE = 256 * 1024  # bytes
@@ -75,7 +75,7 @@ class FalClient:
         api_url: str = "https://api.fal.ai",
         admin_key: str | None = None,
         media_hosts: Sequence[str] = (),
-        way: WayOut | None = None,
+        route: OutboundRoute | None = None,
     ) -> None:
         self.queue_url = queue_url
         self.hosts = FalHosts.of_settings(queue_url=queue_url, rest_url=rest_url, more=media_hosts)
@@ -86,13 +86,13 @@ class FalClient:
         self._can_call = key is not None
         if key is not None:
             self._headers["Authorization"] = f"Key {key}"
-        way = way or WayOut()
+        route = route or OutboundRoute()
         options: dict[str, Any] = {"follow_redirects": False, "trust_env": False}
         self._once = httpx.AsyncClient(
-            transport=plain_transport(way), timeout=self._limits(SUBMIT_SECONDS), **options
+            transport=plain_transport(route), timeout=self._limits(SUBMIT_SECONDS), **options
         )
         self._kept = httpx.AsyncClient(
-            transport=kept_transport(way, connections=KEPT), timeout=self._limits(POLL_SECONDS), **options
+            transport=kept_transport(route, connections=KEPT), timeout=self._limits(POLL_SECONDS), **options
         )
         self._said: dict[str, float] = {}  # by cause: when the log was told last
 
@@ -117,7 +117,7 @@ class FalClient:
         """Buy one generation: exactly one POST, never repeated here. fal keeps the marker as a tag."""
         if not self._can_call:
             sentence = "The gateway has no fal key; the operator must set FAL_KEY."
-            return SubmitRefused("upstream_unauthorized", sentence, again=True, account=True)
+            return SubmitRefused("upstream_unauthorized", sentence, retryable=True, account_fault=True)
         headers = {
             **self._headers,
             "Content-Type": "application/json",
@@ -184,14 +184,14 @@ class FalClient:
             return False
         return True
 
-    async def let_go(self, requests: Iterable[tuple[str, str | None]]) -> None:
+    async def cancel_abandoned(self, requests: Iterable[tuple[str, str | None]]) -> None:
         """Ask fal to stop what no job waits for any more, by model and id: once, and whatever comes of it.
 
         Whether fal charges is told by its bill.
         """
         known = [(model, found) for model, found in requests if found is not None and REQUEST_ID.fullmatch(found)]
         with suppress(TimeoutError):
-            async with asyncio.timeout(LET_GO_SECONDS):
+            async with asyncio.timeout(CANCEL_ABANDONED_SECONDS):
                 await asyncio.gather(*(self.cancel(model, found) for model, found in known))
 
     async def upload(self, content: bytes, *, content_type: str, file_name: str) -> str:
@@ -236,10 +236,10 @@ class FalClient:
 
     async def bill(
         self, request_ids: Sequence[str], *, start_ms: int, end_ms: int, page_size: int = PAGE
-    ) -> Bill | NotShown:
+    ) -> Bill | UnusableAnswer:
         """What fal billed for at most 50 requests between two times (unix ms). Half an answer is none."""
         if self._admin_key is None:
-            return NotShown("no_admin_key")
+            return UnusableAnswer("no_admin_key")
         if not 0 < len(request_ids) <= IDS_AT_ONCE:
             raise ValueError(f"fal takes 1 to {IDS_AT_ONCE} request ids a call")
         headers = {**self._headers, "Authorization": f"Key {self._admin_key}"}
@@ -256,27 +256,29 @@ class FalClient:
                     status, answer, _ = await _read(self._kept, "GET", url, headers=headers)
                     page = read_page(answer) if status == OK else None
                     if page is None:
-                        return NotShown("unreadable" if status == OK else f"http_{status}")
+                        return UnusableAnswer("unreadable" if status == OK else f"http_{status}")
                     events += page.events
                     cursor = page.cursor
                     if cursor is None:
                         return sum_up(events, request_ids=request_ids)
                     if cursor in seen:
-                        return NotShown("unreadable")  # it goes round in circles, and counts the same events again
+                        return UnusableAnswer(
+                            "unreadable"
+                        )  # it goes round in circles, and counts the same events again
                     seen.add(cursor)
         except _AnswerTooLarge:
-            return NotShown("unreadable")
+            return UnusableAnswer("unreadable")
         except NO_ANSWER as error:
             self._say("bill", error)
-            return NotShown("no_answer")
-        return NotShown("too_long")
+            return UnusableAnswer("no_answer")
+        return UnusableAnswer("too_long")
 
     async def history(
         self, model_id: str, *, start_ms: int, end_ms: int, page_size: int = HISTORY_PAGE
-    ) -> RequestListing | NotShown:
+    ) -> RequestListing | UnusableAnswer:
         """Every request that fal had for a model between two times (unix ms). Half a listing is none."""
         if self._admin_key is None:
-            return NotShown("no_admin_key")
+            return UnusableAnswer("no_admin_key")
         headers = {**self._headers, "Authorization": f"Key {self._admin_key}"}
         found: dict[str, HistoryRequest] = {}
         cursor: str | None = None
@@ -289,22 +291,22 @@ class FalClient:
                     )
                     url = f"{self._api_url}/v1/models/requests/by-endpoint?{query}"
                     status, answer, _ = await _read(self._kept, "GET", url, headers=headers, limit=HISTORY_LIMIT)
-                    page = read_history(answer) if status == OK else NotShown(f"http_{status}")
-                    if isinstance(page, NotShown):
+                    page = read_history(answer) if status == OK else UnusableAnswer(f"http_{status}")
+                    if isinstance(page, UnusableAnswer):
                         return page
                     found |= {seen.request_id: seen for seen in page.requests}  # pages move while requests arrive
                     cursor = page.cursor
                     if cursor is None:
                         return RequestListing(tuple(sorted(found.values(), key=lambda seen: seen.sent_ms)))
                     if cursor in cursors:
-                        return NotShown("unreadable")  # it goes round in circles, and the rest is never shown
+                        return UnusableAnswer("unreadable")  # it goes round in circles, and the rest is never shown
                     cursors.add(cursor)
         except _AnswerTooLarge:
-            return NotShown("too_large")
+            return UnusableAnswer("too_large")
         except NO_ANSWER as error:
             self._say("history", error)
-            return NotShown("no_answer")
-        return NotShown("too_long")
+            return UnusableAnswer("no_answer")
+        return UnusableAnswer("too_long")
 
     def _say(self, call: str, error: Exception) -> None:
         """Tell the log why a read got nowhere: each cause once in half a minute, however many jobs are polled."""

@@ -36,7 +36,7 @@ UNUSABLE = (
 
 
 @dataclass(frozen=True, slots=True)
-class NotShown:
+class UnusableAnswer:
     """fal gave no usable answer about its bill or its history; nothing is concluded from it.
 
     `reason` is a short word: `http_403`, `no_answer`, `unreadable`, `no_payload`.
@@ -68,14 +68,14 @@ def classify_answer(status: int, body: bytes) -> SubmitReply:
         return SubmitAccepted(request_id) if request_id else SubmitUnknown("unreadable_answer")
     if status in ACCOUNT:
         sentence = "fal refuses the gateway's key or account; the operator must look at it."
-        return SubmitRefused(ACCOUNT[status], sentence, again=True, account=True, status=status)
+        return SubmitRefused(ACCOUNT[status], sentence, retryable=True, account_fault=True, status=status)
     if status == TOO_MANY:
         return SubmitRefused(
-            "upstream_busy", "fal takes no more requests at the moment.", again=True, status=status
+            "upstream_busy", "fal takes no more requests at the moment.", retryable=True, status=status
         )
     if status in REJECTED:
         sentence = f"fal refused the request with HTTP {status}."
-        return SubmitRefused("upstream_rejected", sentence, again=False, status=status)
+        return SubmitRefused("upstream_rejected", sentence, retryable=False, status=status)
     return SubmitUnknown(f"http_{status}")
 
 
@@ -87,10 +87,12 @@ def classify_exception(error: Exception, *, begun: bool) -> SubmitReply:
     """
     if isinstance(error, httpx.LocalProtocolError) or (not begun and isinstance(error, UNUSABLE)):
         sentence = "The gateway cannot write a request to fal; the operator must look at FAL_KEY and fal's URLs."
-        return SubmitRefused("upstream_unauthorized", sentence, again=True, account=True, cause="unusable")
+        return SubmitRefused(
+            "upstream_unauthorized", sentence, retryable=True, account_fault=True, cause="unusable"
+        )
     if not begun:
         cause = cause_of(error)
-        return SubmitRefused("upstream_unreachable", unreachable(cause), again=True, cause=cause)
+        return SubmitRefused("upstream_unreachable", unreachable(cause), retryable=True, cause=cause)
     if isinstance(error, TimeoutError | httpx.TimeoutException):
         return SubmitUnknown("no_answer_in_time")
     return SubmitUnknown("connection_lost")

@@ -13,13 +13,13 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from app.fal.errors import NotShown
+from app.fal.errors import UnusableAnswer
 from app.fal.protocol import REQUEST_ID, parse_json
 
 HISTORY_PAGE = 100  # requests a page, which is fal's most
 HISTORY_PAGES = 20
 CURSOR_LIMIT = 1000
-MARK = "filmgate"  # the name in an image's address behind which our marker stands
+MARKER_PARAMETER = "filmgate"  # the name in an image's address behind which our marker stands
 ADDRESS_LIMIT = 4096  # characters; no address that we mark is longer
 
 
@@ -29,7 +29,7 @@ class HistoryRequest:
 
     request_id: str
     sent_ms: int
-    marks: tuple[str, ...]
+    markers: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,36 +54,36 @@ def history_query(model_id: str, *, start_ms: int, end_ms: int, limit: int, curs
     return urlencode(pairs if cursor is None else [*pairs, ("cursor", cursor)])
 
 
-def read_history(body: bytes) -> HistoryPage | NotShown:
-    """A page of requests; NotShown where anything in it, or the way to the next one, cannot be read."""
+def read_history(body: bytes) -> HistoryPage | UnusableAnswer:
+    """A page of requests; UnusableAnswer where anything in it, or the way to the next one, cannot be read."""
     reply = parse_json(body)
     rows = reply.get("items") if isinstance(reply, dict) else None
     if not isinstance(rows, list) or not isinstance(reply.get("has_more"), bool):
-        return NotShown("unreadable")
+        return UnusableAnswer("unreadable")
     cursor = reply.get("next_cursor") if reply["has_more"] else None
     if reply["has_more"] and not (isinstance(cursor, str) and 0 < len(cursor) <= CURSOR_LIMIT):
-        return NotShown("unreadable")  # there is more, and no way to it
+        return UnusableAnswer("unreadable")  # there is more, and no way to it
     requests = []
     for row in rows:
         seen = _seen(row)
-        if isinstance(seen, NotShown):
+        if isinstance(seen, UnusableAnswer):
             return seen
         requests.append(seen)
     return HistoryPage(requests, cursor)
 
 
-def _seen(row: Any) -> HistoryRequest | NotShown:
+def _seen(row: Any) -> HistoryRequest | UnusableAnswer:
     if not isinstance(row, dict):
-        return NotShown("unreadable")
+        return UnusableAnswer("unreadable")
     request_id, sent_ms, payload = row.get("request_id"), _moment_ms(row.get("sent_at")), row.get("json_input")
     if not isinstance(request_id, str) or not REQUEST_ID.fullmatch(request_id) or sent_ms is None:
-        return NotShown("unreadable")
+        return UnusableAnswer("unreadable")
     if not isinstance(payload, dict):
-        return NotShown("no_payload")
-    return HistoryRequest(request_id, sent_ms, tuple(sorted(set(_marks(payload)))))
+        return UnusableAnswer("no_payload")
+    return HistoryRequest(request_id, sent_ms, tuple(sorted(set(_markers_in(payload)))))
 
 
-def _marks(payload: dict[str, Any]) -> Iterator[str]:
+def _markers_in(payload: dict[str, Any]) -> Iterator[str]:
     """What stands behind our name in the query of any address in the payload, however deep."""
     left: list[Any] = [payload]
     while left:
@@ -93,7 +93,7 @@ def _marks(payload: dict[str, Any]) -> Iterator[str]:
         elif isinstance(value, list):
             left += value
         elif isinstance(value, str) and len(value) <= ADDRESS_LIMIT and value.startswith(("http://", "https://")):
-            yield from (text for name, text in _query(value) if name == MARK)
+            yield from (text for name, text in _query(value) if name == MARKER_PARAMETER)
 
 
 def _query(address: str) -> list[tuple[str, str]]:

@@ -33,12 +33,12 @@ class SubmitAccepted:
 
 @dataclass(frozen=True, slots=True)
 class SubmitRefused:
-    """fal certainly did not take the request. `again`: the same request may be taken later."""
+    """fal certainly did not take the request. `retryable`: the same request may be taken later."""
 
     code: str
     message: str
-    again: bool
-    account: bool = False  # the refusal is about fal's account or key, not about this request
+    retryable: bool
+    account_fault: bool = False  # the refusal is about fal's account or key, not about this request
     status: int | None = None
     cause: str = ""  # why fal could not be asked at all, a key of errors.CAUSES
 
@@ -60,7 +60,7 @@ class StatusReport:
     status: Literal["IN_QUEUE", "IN_PROGRESS", "COMPLETED", "missing", "unclear"]
     queue_position: int | None = None
     logs: list[dict[str, Any]] = field(default_factory=list)
-    strange: str = ""  # fal's own word, where it is none that we know
+    unknown_status: str = ""  # fal's own word, where it is none that we know
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from app.fal.protocol import REQUEST_ID, parse_json
-from app.fal.web import WayOut, plain_transport
+from app.fal.web import OutboundRoute, plain_transport
 
 LEEWAY_S = 300
 FRESH_S = 3600.0  # fal says up to 24 h; a key that was added is looked for sooner, see below
@@ -71,10 +71,10 @@ class Verifier:
         *,
         user_id: str | None,
         clock: Callable[[], float] = time.monotonic,
-        way: WayOut | None = None,
+        route: OutboundRoute | None = None,
     ) -> None:
         self._web = httpx.AsyncClient(
-            transport=plain_transport(way or WayOut()),
+            transport=plain_transport(route or OutboundRoute()),
             follow_redirects=False,
             trust_env=False,
             timeout=FETCH_SECONDS,
@@ -110,8 +110,8 @@ class Verifier:
             raise NotGenuine("user")
         raw = bytes.fromhex(signature)
         message = "\n".join((request_id, user_id, stamp, hashlib.sha256(body).hexdigest())).encode()
-        if not _fits(await self._known_keys(FRESH_S), raw, message) and not _fits(
-            await self._known_keys(AGAIN_S), raw, message
+        if not _fits(await self._keys_of_fal(FRESH_S), raw, message) and not _fits(
+            await self._keys_of_fal(AGAIN_S), raw, message
         ):
             raise NotGenuine("signature")
         told = parse_json(body)
@@ -119,7 +119,7 @@ class Verifier:
             raise NotGenuine("body")
         return VerifiedWebhook(request_id, user_id, failed=told.get("status") == "ERROR")
 
-    async def _known_keys(self, age_s: float) -> list[Ed25519PublicKey]:
+    async def _keys_of_fal(self, age_s: float) -> list[Ed25519PublicKey]:
         """The keys, not older than so many seconds where fal answers.
 
         One look at a time: who comes meanwhile and needs it waits for it, and does not look again.

@@ -25,25 +25,25 @@ NOT_KEPT = ("Location", "Set-Cookie")
 
 
 @dataclass(frozen=True, slots=True)
-class WayOut:
+class OutboundRoute:
     """The proxy for calls to fal, the hosts that are called without it, and whose certificates are trusted.
 
-    `proxy` is a URL, which may hold a password; `authorities` a PEM file, in the place of the usual roots.
+    `proxy` is a URL, which may hold a password; `ca_file` a PEM file, in the place of the usual roots.
     """
 
     proxy: str | None = field(default=None, repr=False)
-    spared: tuple[str, ...] = ()
-    authorities: Path | None = None
+    no_proxy: tuple[str, ...] = ()
+    ca_file: Path | None = None
 
-    def goes_directly(self, host: str) -> bool:
-        """True where the proxy is not asked: this machine, a spared host and what is below it."""
+    def bypasses_proxy(self, host: str) -> bool:
+        """True where the proxy is not asked: this machine, a no_proxy host and what is below it."""
         if self.proxy is None or is_loopback(host):
             return True
-        return any(host == name or host.endswith(f".{name}") or name == "*" for name in self.spared)
+        return any(host == name or host.endswith(f".{name}") or name == "*" for name in self.no_proxy)
 
 
 @cache
-def authorities_in(path: Path) -> ssl.SSLContext:
+def ca_file_context(path: Path) -> ssl.SSLContext:
     """What trusts the certificates of a PEM file, and no others; OSError (ssl.SSLError) where there are none."""
     return ssl.create_default_context(cafile=str(path))
 
@@ -55,15 +55,15 @@ class FalTransport(httpx.AsyncBaseTransport):
     """
 
     def __init__(
-        self, way: WayOut, *, direct: httpx.AsyncBaseTransport, proxied: httpx.AsyncBaseTransport | None
+        self, route: OutboundRoute, *, direct: httpx.AsyncBaseTransport, proxied: httpx.AsyncBaseTransport | None
     ) -> None:
-        self._way = way
+        self._route = route
         self._direct = direct
         self._proxied = proxied
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """One call, one way; the answer without what must not be followed or kept."""
-        if self._proxied is None or self._way.goes_directly(request.url.host):
+        if self._proxied is None or self._route.bypasses_proxy(request.url.host):
             response = await self._direct.handle_async_request(request)
         else:
             try:
@@ -83,34 +83,34 @@ class FalTransport(httpx.AsyncBaseTransport):
             await self._proxied.aclose()
 
 
-def plain_transport(way: WayOut) -> FalTransport:
+def plain_transport(route: OutboundRoute) -> FalTransport:
     """A connection of its own for each call: none is kept."""
-    roots = _roots(way)
+    roots = _roots(route)
     options: dict[str, Any] = {
         "verify": roots,
         "trust_env": False,
         "limits": httpx.Limits(max_keepalive_connections=0),
     }
     proxied = None
-    if way.proxy is not None:
-        proxied = httpx.AsyncHTTPTransport(proxy=_proxy(way.proxy, roots), **options)
-    return FalTransport(way, direct=httpx.AsyncHTTPTransport(**options), proxied=proxied)
+    if route.proxy is not None:
+        proxied = httpx.AsyncHTTPTransport(proxy=_proxy(route.proxy, roots), **options)
+    return FalTransport(route, direct=httpx.AsyncHTTPTransport(**options), proxied=proxied)
 
 
-def kept_transport(way: WayOut, *, connections: int) -> FalTransport:
+def kept_transport(route: OutboundRoute, *, connections: int) -> FalTransport:
     """Shares kept connections, by aiohttp."""
-    roots = _roots(way)
+    roots = _roots(route)
 
     def session() -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(limit=connections, ssl=roots)
         return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
     return FalTransport(
-        way,
+        route,
         direct=AiohttpTransport(verify=roots, client=session),
         proxied=None
-        if way.proxy is None
-        else AiohttpTransport(verify=roots, client=session, proxy=_proxy(way.proxy, roots)),
+        if route.proxy is None
+        else AiohttpTransport(verify=roots, client=session, proxy=_proxy(route.proxy, roots)),
     )
 
 
@@ -124,8 +124,8 @@ def _proxy(url: str, roots: ssl.SSLContext) -> httpx.Proxy:
     return httpx.Proxy(given.url, headers=headers, ssl_context=tls)
 
 
-def _roots(way: WayOut) -> ssl.SSLContext:
-    return trusted_roots() if way.authorities is None else authorities_in(way.authorities)
+def _roots(route: OutboundRoute) -> ssl.SSLContext:
+    return trusted_roots() if route.ca_file is None else ca_file_context(route.ca_file)
 
 
 def _is_about_tls(error: BaseException | None) -> bool:

@@ -35,13 +35,13 @@ class PartFolder:
         self._lifetime_s = lifetime_s
         self._sweep_s = sweep_s
         self._swept = 0.0
-        self._place = ""
+        self._folder_id = ""
 
-    async def place(self) -> str:
+    async def folder_id(self) -> str:
         """This folder's own name, by which the store tells it from another host's; Unavailable as `write`."""
-        if not self._place:
-            self._place = await self._in_thread(self._named)
-        return self._place
+        if not self._folder_id:
+            self._folder_id = await self._in_thread(self._named)
+        return self._folder_id
 
     async def write(self, owner: str, upload: str, number: int, etag: str, content: bytes) -> None:
         """Keep a part; Unavailable when the folder cannot be written."""

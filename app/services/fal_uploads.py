@@ -164,7 +164,7 @@ class FalUploads:
         if not content:
             raise Unprocessable("A part has at least one byte.")
         part = Part(number, hashlib.sha256(content).hexdigest()[:32], len(content))
-        place = await self._parts.place()
+        place = await self._parts.folder_id()
         taken = await self._store.register_part(upload, part, limit=FILE_LIMIT, place=place)
         if taken != "taken":
             raise _no_part(taken)
@@ -175,7 +175,7 @@ class FalUploads:
         """Join the parts, named by number and ETag in any order, and store the file. Once more changes nothing."""
         if upload.url is not None:
             return
-        if upload.place is not None and upload.place != await self._parts.place():
+        if upload.place is not None and upload.place != await self._parts.folder_id():
             raise _no_part("elsewhere")
         order = sorted((number, etag.strip().removeprefix("W/").strip('"')) for number, etag in named)
         if [number for number, _ in order] != list(range(1, len(order) + 1)):

@@ -216,7 +216,7 @@ class Operations:
         if not await self._decide(job, job.nonce or "", upstream_request_id, charged=charged):
             raise Conflict("The job changed in this moment; look at it again.", code=Code.NOT_HELD)
         if steps:  # nobody looked at it, and fal may be at work on it still
-            await self._fal.let_go([(job.model, job.upstream_request_id)])
+            await self._fal.cancel_abandoned([(job.model, job.upstream_request_id)])
         return await self.job(job_id)
 
     async def _decide(self, job: Job, nonce: str, request_id: str | None, *, charged: bool | None) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from app.data_dir import DataDirLock, make_private
 from app.domain.errors import Conflict
 from app.embedded import socket_url
-from app.engines import find_engine, refuse_one_way_door
+from app.engines import find_engine, require_readable_data
 from app.services.backup import ENGINE, FOLDER, Announce, Backup, check, copy_file, write_private
 from app.store.witness import Witness, WitnessRecord, sync_directory
 
@@ -33,7 +33,7 @@ def restore(source: Path, data_dir: Path, *, replace: bool, say: Announce) -> tu
             raise Conflict(f"A store still runs in {data_dir}; stop it first.")
         say(f"Checking {source} …")
         backup = check(source)
-        refuse_one_way_door(source, find_engine())
+        require_readable_data(source, find_engine())
         there = data_dir / FOLDER
         if there.exists() and not replace:
             raise Conflict(f"There is data in {data_dir}; with --replace it is moved aside.")

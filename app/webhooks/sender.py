@@ -21,7 +21,7 @@ from app.domain.deliveries import (
     MAX_LOCATION_CHARS,
 )
 from app.egress import EgressPolicy, ForbiddenTarget
-from app.webhooks.transport import AnswerLimit, GuardedTransport, Resolver, TooMuch, guarded_client, resolve
+from app.webhooks.transport import AnswerLimit, AnswerTooLarge, GuardedTransport, Resolver, guarded_client, resolve
 
 AttemptOutcome: TypeAlias = Literal["delivered", "retry", "gone", "refused"]
 
@@ -121,7 +121,14 @@ class Sender:
         try:
             async with asyncio.timeout(self._total):  # httpx's own limits are for each read: drips pass them
                 await self._post(url, headers, body, answer)
-        except (OSError, httpx.HTTPError, httpx.InvalidURL, UnicodeError, ForbiddenTarget, TooMuch) as exception:
+        except (
+            OSError,
+            httpx.HTTPError,
+            httpx.InvalidURL,
+            UnicodeError,
+            ForbiddenTarget,
+            AnswerTooLarge,
+        ) as exception:
             return _code(exception)  # UnicodeError: a host name that IDNA does not know
         return None
 
@@ -139,7 +146,7 @@ class Sender:
                     if len(answer.body) == MAX_BODY_READ_BYTES:
                         break
         finally:
-            await limit.hang_up()
+            await limit.close()
 
 
 def _judge(answer: _Answer, error: str | None) -> tuple[AttemptOutcome, str | None]:
@@ -164,7 +171,7 @@ def _code(exception: Exception) -> str:
     """The stable code of a failure, for the customer's list of attempts."""
     if isinstance(exception, ForbiddenTarget):
         return "forbidden_target"
-    if isinstance(exception, TooMuch):
+    if isinstance(exception, AnswerTooLarge):
         return "too_large"
     if isinstance(exception, TimeoutError | httpx.TimeoutException):
         return "timeout"

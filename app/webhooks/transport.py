@@ -22,13 +22,22 @@ from typing import Any, TypeAlias
 import httpx
 
 from app.domain.addresses import METADATA, is_public, literal_address, unmapped
-from app.egress import LAST_PORT, Address, EgressPolicy, ForbiddenTarget, host_of, port_of, reached, wrong_port
+from app.egress import (
+    LAST_PORT,
+    Address,
+    EgressPolicy,
+    ForbiddenTarget,
+    dialled_address,
+    host_of,
+    port_of,
+    wrong_port,
+)
 from app.tls import trusted_roots
 
 Resolver: TypeAlias = Callable[[str], Awaitable[Sequence[Address]]]
 
 RESOLVE_SECONDS = 3.0
-CLOSED_SECONDS = 30.0  # how long it is remembered where a closed name leads
+BLOCKED_LOOKUP_SECONDS = 30.0  # how long it is remembered where a blocked name leads
 CONNECT_SECONDS = 5.0
 MAX_ANSWERS = 10
 MAX_LOOKUPS = 256  # threads that may wait for name servers; more names at once do not resolve
@@ -69,7 +78,7 @@ def _look_up(host: str, loop: asyncio.AbstractEventLoop, answer: asyncio.Future[
         loop.call_soon_threadsafe(lambda: None if answer.done() else tell())
 
 
-class TooMuch(Exception):
+class AnswerTooLarge(Exception):
     """More bytes arrived than an answer may have."""
 
 
@@ -77,9 +86,9 @@ class AnswerLimit:
     """Counts the bytes of one answer as they leave the socket, headers and framing included.
 
     httpx counts bodies only, so that endless 1xx answers, or a byte in each chunk, would cost a whole processor for
-    as long as the attempt may last. Goes into a request as `extensions={"trace": limit.watch}`; the read that
-    passes the limit raises TooMuch. `hang_up` belongs behind the request: httpcore leaves a connection open whose
-    handshake is cancelled.
+    as long as the attempt may last. Pass it as `extensions={"trace": limit.watch}`; the read that exceeds the limit
+    raises AnswerTooLarge. Call `close` after the request: httpcore leaves a connection open whose handshake is
+    cancelled.
     """
 
     def __init__(self, size: int) -> None:
@@ -93,7 +102,7 @@ class AnswerLimit:
             stream.read = partial(self._read, stream.read)
             self._connections.append(stream)
 
-    async def hang_up(self) -> None:
+    async def close(self) -> None:
         """Close what was opened, unless it is closed; whatever was encrypted is inside what comes first."""
         for stream in self._connections:
             await stream.aclose()
@@ -102,7 +111,7 @@ class AnswerLimit:
         self, read: Callable[..., Awaitable[bytes]], max_bytes: int, timeout: float | None = None
     ) -> bytes:
         if self._left <= 0:
-            raise TooMuch
+            raise AnswerTooLarge
         chunk = await read(min(max_bytes, self._left, READ_AT_ONCE), timeout=timeout)
         self._left -= len(chunk)
         return chunk
@@ -120,8 +129,8 @@ class GuardedTransport(httpx.AsyncBaseTransport):
     ) -> None:
         self._policy = policy
         self._resolve = resolver
-        self._led: dict[str, tuple[float, frozenset[Address]]] = {}  # closed names: until when, and where they lead
-        self._asking = asyncio.Lock()  # one lookup, however many attempts want to know
+        self._blocked_addresses: dict[str, tuple[float, frozenset[Address]]] = {}  # until when, and where
+        self._lookup_lock = asyncio.Lock()  # one lookup, however many attempts want to know
         self._inner = httpx.AsyncHTTPTransport(
             verify=tls or trusted_roots(),
             trust_env=False,
@@ -134,7 +143,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         literal = literal_address(host)
         addresses = [literal] if literal is not None else await self._addresses(host, request)
         self._check(request.url, host, addresses)
-        await self._check_closed_names(port_of(request.url), host, addresses)
+        await self._check_blocked_names(port_of(request.url), host, addresses)
         request.headers.setdefault("Host", request.url.netloc.decode("ascii"))
         for last, address in enumerate(addresses, 1 - len(addresses)):
             dialled = httpx.Request(
@@ -174,34 +183,34 @@ class GuardedTransport(httpx.AsyncBaseTransport):
             raise ForbiddenTarget
         if url.scheme not in {"https", "http"} or not 0 < port_of(url) <= LAST_PORT:
             raise ForbiddenTarget
-        if policy.closes(host, port_of(url), addresses):
+        if policy.blocks(host, port_of(url), addresses):
             raise ForbiddenTarget
-        if policy.names(host) or all(map(policy.covers, addresses)):
+        if policy.allows_host(host) or all(map(policy.allows_address, addresses)):
             return
-        if not all(is_public(address) or policy.covers(address) for address in addresses):
+        if not all(is_public(address) or policy.allows_address(address) for address in addresses):
             raise ForbiddenTarget
         if url.scheme != "https":
             raise ForbiddenTarget("This URL cannot be called: it does not begin with https://.")
         if port_of(url) not in policy.ports:
             raise ForbiddenTarget(wrong_port(policy))
 
-    async def _check_closed_names(self, port: int, host: str, addresses: list[Address]) -> None:
-        """Refuse where a closed name leads, if the operator's list covers it; others cannot get at these places."""
+    async def _check_blocked_names(self, port: int, host: str, addresses: list[Address]) -> None:
+        """Refuse the addresses of blocked names that the operator's list covers; it is the only way to them."""
         policy = self._policy
-        if policy.names(host) or any(map(policy.covers, addresses)):
-            async with self._asking:
-                closed = await asyncio.gather(*map(self._leads_to, policy.closed_names(port)))
-            if not frozenset().union(*closed).isdisjoint(map(reached, addresses)):
+        if policy.allows_host(host) or any(map(policy.allows_address, addresses)):
+            async with self._lookup_lock:
+                blocked = await asyncio.gather(*map(self._addresses_of_blocked, policy.blocked_names(port)))
+            if not frozenset().union(*blocked).isdisjoint(map(dialled_address, addresses)):
                 raise ForbiddenTarget
 
-    async def _leads_to(self, name: str) -> frozenset[Address]:
-        """The addresses of a closed name; where it led last, while it does not resolve."""
-        until, addresses = self._led.get(name, (0.0, frozenset()))
+    async def _addresses_of_blocked(self, name: str) -> frozenset[Address]:
+        """The addresses of a blocked name; where it led last, while it does not resolve."""
+        until, addresses = self._blocked_addresses.get(name, (0.0, frozenset()))
         if time.monotonic() >= until:
             with contextlib.suppress(OSError, ValueError):  # OSError: also no answer in time
                 async with asyncio.timeout(RESOLVE_SECONDS):
-                    addresses = frozenset(map(reached, await self._resolve(name)))
-            self._led[name] = (time.monotonic() + CLOSED_SECONDS, addresses)
+                    addresses = frozenset(map(dialled_address, await self._resolve(name)))
+            self._blocked_addresses[name] = (time.monotonic() + BLOCKED_LOOKUP_SECONDS, addresses)
         return addresses
 
 

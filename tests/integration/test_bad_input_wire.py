@@ -9,7 +9,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from app.api.incoming import JSON_LIMIT, Pace
-from app.api.middleware import Entrance
+from app.api.middleware import RequestMiddleware
 from tests.support.emulator import Emulator
 from tests.support.redis_server import RedisServer
 from tests.support.refusals import nothing_changes
@@ -136,13 +136,13 @@ async def test_the_server_does_not_say_what_it_is(server: Server) -> None:
     assert reply.headers["x-request-id"]
 
 
-def entrance(stack: Stack, seconds: float) -> Entrance:
+def entrance(stack: Stack, seconds: float) -> RequestMiddleware:
     """The application behind an entrance that waits for a body for so many seconds."""
     app = stack.api._transport.app  # type: ignore[attr-defined]  # httpx types the transport as its base class
-    return Entrance(app, base_url="http://filmgate.test", pace=Pace(pause_s=seconds, grace_s=seconds))
+    return RequestMiddleware(app, base_url="http://filmgate.test", pace=Pace(pause_s=seconds, grace_s=seconds))
 
 
-async def reply_to(door: Entrance, scope: Scope, receive: Receive) -> tuple[int, bytes]:
+async def reply_to(door: RequestMiddleware, scope: Scope, receive: Receive) -> tuple[int, bytes]:
     """Status and body of the answer to a request whose body comes from `receive`."""
     sent: list[Message] = []
 

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from app.domain.jobs import Job, Money
 from app.domain.limits import GATEWAY
 from app.fal.billing import IDS_AT_ONCE, Bill
-from app.fal.errors import NotShown
+from app.fal.errors import UnusableAnswer
 from app.store import keys
 from app.store.jobs import BILLING_MS
 from app.store.lanes import LEASE_MS
@@ -265,7 +265,7 @@ async def test_a_key_that_is_no_admin_key_reads_nothing(store: RedisServer, bill
     async with hand_on(store, biller, FAL_ADMIN_KEY="only-an-api-key") as hand:
         job = await hand.ended("[emu:bill:1000000]")
         await hand.make_due("billing", hand.ref(job.id))
-        assert await reconcile(hand.gateway) == NotShown("http_403")
+        assert await reconcile(hand.gateway) == UnusableAnswer("http_403")
         assert (await hand.job(job.id)).charged_micro == PRICE
 
 
@@ -319,12 +319,12 @@ async def test_a_bill_has_pages(hand: Hand, biller: Emulator) -> None:
     assert await fal.bill(ids[:1], **span) == Bill({ids[0]: PRICE})
     assert await fal.bill(["nobody-knows-it"], **span) == Bill({})
     await biller.trouble_platform(same_cursor=True)
-    assert await fal.bill(ids, **span, page_size=1) == NotShown("unreadable")
+    assert await fal.bill(ids, **span, page_size=1) == UnusableAnswer("unreadable")
     await biller.trouble_platform()
     more = [await hand.ended("[emu:bill_split]") for _ in range(3)]
     ids += [job.upstream_request_id or "" for job in more]
     span["end_ms"] += 10 * MINUTE_MS
-    assert await fal.bill(ids, **span, page_size=1) == NotShown("too_long")
+    assert await fal.bill(ids, **span, page_size=1) == UnusableAnswer("too_long")
 
 
 async def test_the_books_of_a_mixed_day_are_fals(store: RedisServer, biller: Emulator) -> None:

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from app.api.fal_dropped import KNOWN
-from app.api.fal_errors import speaks_fal
+from app.api.fal_errors import is_fal_path
 from tests.support import fal_door
 from tests.support.fal_door import given
 from tests.support.fal_proxy import HEADERS, PROXY, QUEUE
@@ -26,7 +26,7 @@ def doors(stack: Stack) -> list[tuple[str, str]]:
     routes = routes_of(stack.api._transport.app)  # type: ignore[attr-defined]  # httpx's ASGITransport has one
     found = [tuple(route.split(" ", 1)) for route in sorted(routes)]
     return [
-        (method, PARAMETER.sub("none", path)) for method, path in found if speaks_fal(path) and path not in OURS
+        (method, PARAMETER.sub("none", path)) for method, path in found if is_fal_path(path) and path not in OURS
     ]
 
 

@@ -17,7 +17,7 @@ from app.fal.billing import Bill
 from app.fal.history import RequestListing
 from app.fal.protocol import SubmitRefused
 from app.fal.signature import Verifier
-from app.gateway import way_to_fal
+from app.gateway import route_to_fal
 from tests.support.admin import administrator
 from tests.support.connect_proxy import ConnectProxy
 from tests.support.emulator import Emulator
@@ -100,7 +100,7 @@ async def test_every_call_to_fal_goes_through_the_proxy(
         assert isinstance(await client.bill(["abc-1"], start_ms=0, end_ms=1), Bill)
         assert isinstance(await client.history(MODEL, start_ms=0, end_ms=1), RequestListing)
         fal.answers([published(Signer())])
-        verifier = Verifier(f"{FAL}/jwks.json", user_id=None, way=way_to_fal(stack.settings))
+        verifier = Verifier(f"{FAL}/jwks.json", user_id=None, route=route_to_fal(stack.settings))
         body = told("abc-1")
         await verifier.verify(Signer().headers("abc-1", body).items(), body, now_s=time.time())
         await verifier.aclose()

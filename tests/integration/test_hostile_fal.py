@@ -15,7 +15,7 @@ from PIL import Image
 from app.domain.ids import join_ref
 from app.domain.jobs import Status
 from app.fal.billing import Bill
-from app.fal.errors import NotShown
+from app.fal.errors import UnusableAnswer
 from app.fal.history import RequestListing
 from app.fal.signature import KeysUnavailable, NotGenuine, Verifier
 from app.store import keys
@@ -199,11 +199,11 @@ async def test_a_history_and_a_bill_that_are_odd_are_none(stack: Stack, fal: Hos
     for shape in SHAPES["history"].values():
         fal.now["history"] = shape
         found = await stack.gateway.fal.history(KLING, start_ms=0, end_ms=1)
-        assert isinstance(found, RequestListing | NotShown)
+        assert isinstance(found, RequestListing | UnusableAnswer)
     for shape in SHAPES["bill"].values():
         fal.now["bill"] = shape
         bill = await stack.gateway.fal.bill(["a"], start_ms=0, end_ms=1)
-        assert isinstance(bill, Bill | NotShown)
+        assert isinstance(bill, Bill | UnusableAnswer)
 
 
 async def test_keys_that_are_odd_are_none(fal: HostileFal) -> None:

@@ -58,8 +58,8 @@ async def test_only_this_program_reads_the_parts(tmp_path: Path) -> None:
 
 async def test_a_folder_has_a_name_of_its_own(tmp_path: Path) -> None:
     """The same for everybody who shares it, and for nobody else; it is no part and stays when parts go."""
-    names = [await PartFolder(tmp_path / "shared").place() for _ in range(3)]
-    assert len({*names, await PartFolder(tmp_path / "other").place()}) == 2
+    names = [await PartFolder(tmp_path / "shared").folder_id() for _ in range(3)]
+    assert len({*names, await PartFolder(tmp_path / "other").folder_id()}) == 2
     assert files(tmp_path / "shared") == [".place"]
 
 
@@ -67,6 +67,6 @@ async def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     """Unavailable, with what to do instead, and not an error of ours."""
     (tmp_path / "uploads").write_text("a file stands in the way")
     parts = PartFolder(tmp_path / "uploads")
-    for attempt in (parts.place(), parts.write("me", "one", 1, "a", b"x")):
+    for attempt in (parts.folder_id(), parts.write("me", "one", 1, "a", b"x")):
         with pytest.raises(Unavailable, match="in one go"):
             await attempt

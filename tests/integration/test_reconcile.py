@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from app.domain.jobs import Job, Status
 from app.domain.marker import make_marker
-from app.fal.errors import NotShown
+from app.fal.errors import UnusableAnswer
 from app.fal.history import HISTORY_PAGES, RequestListing
 from app.store import keys
 from app.store.jobs import SUBMIT_LEASE_MS
@@ -315,7 +315,7 @@ async def test_one_request_without_its_payload_stops_the_decision(hand: Hand) ->
     async with FalCaller(hand.stack.emulator.url) as caller:
         strange = {"headers": {"X-Fal-Store-IO": "0"}, "model": OTHER_MODELS[0]}
         await caller.until(await caller.submit("somebody else's", **strange), "COMPLETED")
-    assert await looked(hand, job) == NotShown("no_payload")
+    assert await looked(hand, job) == UnusableAnswer("no_payload")
     assert (await hand.job(job.id)).status is Status.HELD
 
 
@@ -333,11 +333,11 @@ async def test_all_pages_are_read_or_none_counts(hand: Hand, historian: Emulator
         times = [seen.sent_ms for seen in whole.requests]
         assert times == sorted(times)
         assert len(times) == 4
-        assert [bool(seen.marks) for seen in whole.requests] == [True, False, False, False]
+        assert [bool(seen.markers) for seen in whole.requests] == [True, False, False, False]
         for _ in range(HISTORY_PAGES - 3):
             await caller.submit("somebody else's", model=model, headers={"X-Emulator-Scenario": "ok"})
         await wait_until(lambda: _many_started(hand, model), "fal lists all of them")
-        assert await looked(hand, job) == NotShown("too_long")
+        assert await looked(hand, job) == UnusableAnswer("too_long")
     await historian.trouble_platform(page_rows=2)
     assert await looked(hand, job) is None
 

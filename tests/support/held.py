@@ -11,7 +11,7 @@ import httpx
 from PIL import Image
 
 from app.domain.jobs import Job, Status
-from app.fal.errors import NotShown
+from app.fal.errors import UnusableAnswer
 from app.store import keys
 from tests.support.emulator import Emulator, running_emulator
 from tests.support.hand import Hand
@@ -92,7 +92,7 @@ async def charges(hand: Hand, job: Job) -> int:
     return len([one for one in (await hand.stack.emulator.ledger())["charges"] if one["prompt"] == prompt])
 
 
-async def looked(hand: Hand, job: Job, *, after_ms: int | None = None) -> NotShown | int | None:
+async def looked(hand: Hand, job: Job, *, after_ms: int | None = None) -> UnusableAnswer | int | None:
     """One look for this job, as if so long after its claim."""
     now_ms = await hand.gateway.stores.clock.now_ms()
     if after_ms is not None:

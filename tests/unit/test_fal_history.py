@@ -7,7 +7,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from app.fal.client import FalClient
-from app.fal.errors import NotShown
+from app.fal.errors import UnusableAnswer
 from app.fal.history import HistoryPage, HistoryRequest, history_query, read_history
 
 SENT = "2026-11-18T11:06:40Z"
@@ -30,7 +30,7 @@ def marks(payload: Any) -> tuple[str, ...]:
     """What is read out of this payload."""
     read = read_history(page(row(json_input=payload)))
     assert isinstance(read, HistoryPage)
-    return read.requests[0].marks
+    return read.requests[0].markers
 
 
 def test_a_request_has_its_id_its_time_and_its_markers() -> None:
@@ -91,16 +91,16 @@ def test_a_marker_stands_in_the_query_of_an_address(payload: dict[str, Any], exp
 )
 def test_what_cannot_be_read_is_no_listing(body: bytes) -> None:
     """One row that is not understood might be the one that is looked for."""
-    assert read_history(body) == NotShown("unreadable")
+    assert read_history(body) == UnusableAnswer("unreadable")
 
 
 @pytest.mark.parametrize("payload", [None, "a lake", [], 7])
 def test_a_request_without_its_payload_makes_the_page_useless(payload: Any) -> None:
     """Nobody can say whose it is; the reason tells the operator why nothing is decided."""
-    assert read_history(page(row(), row(json_input=payload))) == NotShown("no_payload")
+    assert read_history(page(row(), row(json_input=payload))) == UnusableAnswer("no_payload")
     bare = row()
     del bare["json_input"]
-    assert read_history(page(bare)) == NotShown("no_payload")
+    assert read_history(page(bare)) == UnusableAnswer("no_payload")
 
 
 def test_a_page_names_the_next_one() -> None:
@@ -128,8 +128,8 @@ async def test_a_client_asks_only_with_an_admin_key() -> None:
     urls: dict[str, Any] = dict.fromkeys(("queue_url", "rest_url", "api_url"), "http://127.0.0.1:9")
     keyless, client = FalClient(**urls, key="k"), FalClient(**urls, key="k", admin_key="admin")
     try:
-        assert await keyless.history("fal-ai/a/b", start_ms=0, end_ms=1) == NotShown("no_admin_key")
-        assert await client.history("fal-ai/a/b", start_ms=0, end_ms=1) == NotShown("no_answer")
+        assert await keyless.history("fal-ai/a/b", start_ms=0, end_ms=1) == UnusableAnswer("no_admin_key")
+        assert await client.history("fal-ai/a/b", start_ms=0, end_ms=1) == UnusableAnswer("no_answer")
     finally:
         await keyless.close()
         await client.close()

@@ -99,7 +99,12 @@ def test_a_refusal_says_whether_it_may_be_tried_again(status: int, code: str, ag
     """And whether it is about fal's account instead of the request; fal's own words are not repeated."""
     outcome = classify_answer(status, reply(detail="the key abc:def is wrong"))
     assert isinstance(outcome, SubmitRefused)
-    assert (outcome.code, outcome.again, outcome.account, outcome.status) == (code, again, account, status)
+    assert (outcome.code, outcome.retryable, outcome.account_fault, outcome.status) == (
+        code,
+        again,
+        account,
+        status,
+    )
     assert "abc:def" not in outcome.message
 
 
@@ -108,7 +113,7 @@ def test_before_the_connection_stood_nothing_was_sent(error: type[httpx.HTTPErro
     """Connection refused, no such name, no TLS: the job may be sent again."""
     outcome = classify_exception(error("no"), begun=False)
     assert isinstance(outcome, SubmitRefused)
-    assert (outcome.again, outcome.account) == (True, False)
+    assert (outcome.retryable, outcome.account_fault) == (True, False)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +145,7 @@ async def test_without_a_key_nothing_is_sent() -> None:
     outcome = await fal.submit("fal-ai/kling-video", {}, start_timeout=None, marker="m", webhook_url=None)
     await fal.close()
     assert isinstance(outcome, SubmitRefused)
-    assert (outcome.code, outcome.account) == ("upstream_unauthorized", True)
+    assert (outcome.code, outcome.account_fault) == ("upstream_unauthorized", True)
 
 
 # --- polls ----------------------------------------------------------------------------------------------------

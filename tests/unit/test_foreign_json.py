@@ -110,7 +110,7 @@ def test_any_status_is_progress_that_can_be_stored(shape: Any) -> None:
     """The same of what a poll keeps."""
     body = json.dumps({"status": "IN_PROGRESS", **shape} if isinstance(shape, dict) else shape).encode()
     progress = read_progress(body)
-    strict([progress.logs, progress.strange, progress.queue_position])
+    strict([progress.logs, progress.unknown_status, progress.queue_position])
     pydantic_core.to_json(progress.logs)
 
 

@@ -212,7 +212,7 @@ HEARS = {
 def test_fal_is_asked_for_webhooks_where_it_can_reach_us(case: str) -> None:
     """Https and public, or the emulator on this machine, unless the operator says on or off (contract.md 2)."""
     environment, hears = HEARS[case]
-    assert load_settings(environment).hears_fal is hears
+    assert load_settings(environment).receives_fal_webhooks is hears
 
 
 SECRETS = {

@@ -11,7 +11,7 @@ from app.data_dir import NotPrivate, make_private
 from app.domain.addresses import METADATA
 from app.domain.guessing import ENOUGH_BITS, bits_of
 from app.egress import EgressPolicy
-from app.gateway import egress_policy, way_to_fal
+from app.gateway import egress_policy, route_to_fal
 from app.settings import SettingsError, load_settings
 from tests.support.tls import issue_certificates
 
@@ -141,7 +141,7 @@ def test_a_list_that_opens_metadata_or_everything_is_refused_with_the_real_fal(e
         egress_policy(load_settings(REAL | {"FILMGATE_EGRESS_ALLOW": f"10.0.0.0/8, {entry}"}))
     policy = egress_policy(load_settings(EMULATED | {"FILMGATE_EGRESS_ALLOW": entry}))
     assert policy.allow
-    assert not any(map(policy.covers, METADATA))
+    assert not any(map(policy.allows_address, METADATA))
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,7 @@ def test_a_file_without_certificates_is_refused(tmp_path: Path) -> None:
     junk.write_text("junk", encoding="utf-8")
     for path in (junk, tmp_path / "absent", tmp_path):
         with pytest.raises(SettingsError, match="SSL_CERT_FILE"):
-            way_to_fal(load_settings({"SSL_CERT_FILE": str(path)}))
+            route_to_fal(load_settings({"SSL_CERT_FILE": str(path)}))
 
 
 @pytest.mark.parametrize(

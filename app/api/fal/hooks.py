@@ -10,6 +10,6 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.post("/fal/hooks/{job}/{nonce}/{mac}", status_code=204, response_class=Response)
-async def take_hook(job: str, nonce: str, mac: str, request: Request, owner: TheGateway) -> None:
+async def receive_webhook(job: str, nonce: str, mac: str, request: Request, gateway: TheGateway) -> None:
     """A delivery of fal's: 204 when it was taken, 401 and 404 when it is not fal's or not for us."""
-    await owner.fal_webhooks.receive(Marker(job, nonce, mac), request.headers.items(), await request.body())
+    await gateway.fal_webhooks.receive(Marker(job, nonce, mac), request.headers.items(), await request.body())

@@ -15,12 +15,12 @@ from fastapi.responses import Response, StreamingResponse
 from fastapi.sse import format_sse_event
 from starlette.convertors import PathConvertor, register_url_convertor
 
-from app.api.answers import LIVE, refusals
-from app.api.deps import CurrentCaller, TheGateway, gateway, job_reader
-from app.api.fal.asking import Asked, answer_headers
+from app.api.deps import CurrentCaller, TheGateway, get_gateway, job_reader
+from app.api.document_responses import LIVE, refusals
+from app.api.event_stream import event_stream
+from app.api.fal.submission import ReadFalSubmission, answer_headers
 from app.api.fal_errors import REQUEST_ID, fal_reply, not_found
 from app.api.limit_headers import limit_headers
-from app.api.live import live
 from app.api.reads import Reads, query, reads
 from app.domain.accounts import Caller
 from app.domain.errors import Conflict, NotFound
@@ -53,7 +53,7 @@ class Poll:
     """A question about one request: who asks, under which path, and whether log lines are wanted."""
 
     caller: Caller
-    owner: Gateway
+    gateway: Gateway
     app: str
     request_id: str
     logs: bool
@@ -62,7 +62,7 @@ class Poll:
     async def look(self) -> RequestState | None:
         """The job; None where there is none for this caller under this path."""
         try:
-            return await self.owner.fal_compat.read(self.caller, self.app, self.request_id)
+            return await self.gateway.fal_compat.read(self.caller, self.app, self.request_id)
         except NotFound:
             return None
 
@@ -73,29 +73,29 @@ async def polling(request: Request) -> Poll:
 
     Log lines are asked for by `logs=1` (JavaScript) or `logs=true` (Python).
     """
-    owner = await gateway(request)
-    caller = await job_reader(request, owner)
+    gateway = await get_gateway(request)
+    caller = await job_reader(request, gateway)
     wanted = request.query_params.get("logs", "").lower() in {"1", "true"}
     path = request.path_params
-    return Poll(caller, owner, path["app"], path["request_id"], wanted, request.scope["trace_id"])
+    return Poll(caller, gateway, path["app"], path["request_id"], wanted, request.scope["trace_id"])
 
 
 Polled = Annotated[Poll, Depends(polling)]
 
 
 @router.post("/{model_id:model}", response_model=FalStatus, responses=refusals(402), summary="Submit")
-async def submit(request: Request, asked: Asked) -> Response:
+async def submit(request: Request, incoming: ReadFalSubmission) -> Response:
     """Admit a job: 200 with its id and URLs, also for a repeat."""
-    compat = asked.owner.fal_compat
+    compat = incoming.gateway.fal_compat
     taken = await compat.submit(
-        asked.caller,
-        asked.request,
+        incoming.caller,
+        incoming.request,
         surface="queue",
-        idempotency_key=asked.key,
+        idempotency_key=incoming.key,
         trace_id=request.scope["trace_id"],
     )
     seen = RequestState(taken.job, taken.submitted.position, taken.job.created_ms)
-    view = _view(asked.owner.settings.base_url, seen, logs=None)
+    view = _view(incoming.gateway.settings.base_url, seen, logs=None)
     headers = {**answer_headers(taken.job, taken=taken), **limit_headers(taken.submitted.limits)}
     reply = fal_reply(view, 200, headers)
     if not await request.is_disconnected():
@@ -115,7 +115,7 @@ async def status(poll: Polled) -> Response:
     seen = await poll.look()
     if seen is None:
         return not_found(poll.trace_id, status_word=True)
-    view = _view(poll.owner.settings.base_url, seen, logs=seen.job.logs if poll.logs else None)
+    view = _view(poll.gateway.settings.base_url, seen, logs=seen.job.logs if poll.logs else None)
     return fal_reply(view, 200 if seen.ended else 202, answer_headers(seen.job))
 
 
@@ -127,11 +127,11 @@ async def status(poll: Polled) -> Response:
 )
 async def status_stream(request: Request, poll: Polled) -> Response:
     """The status whenever it changes, as server-sent events, until the end or until the key opens nothing."""
-    first, owner, caller = await poll.look(), poll.owner, poll.caller
+    first, gateway, caller = await poll.look(), poll.gateway, poll.caller
     if first is None:
         return not_found(poll.trace_id, status_word=True)
-    frames = owner.fal_compat.follow(caller, poll.app, first)
-    return await live(request, owner, caller, frames, _writer(poll), headers=answer_headers(first.job))
+    frames = gateway.fal_compat.follow(caller, poll.app, first)
+    return await event_stream(request, gateway, caller, frames, _writer(poll), headers=answer_headers(first.job))
 
 
 @router.get(REQUEST, response_model=Object, responses=RESULTS, summary="What it made")
@@ -143,10 +143,12 @@ async def result(poll: Polled) -> Response:
 
 
 @router.put(REQUEST + "/cancel", status_code=202, response_model=FalCancelled, summary="Cancel a request")
-async def cancel(request: Request, app: str, request_id: str, caller: CurrentCaller, owner: TheGateway) -> Response:
+async def cancel(
+    request: Request, app: str, request_id: str, caller: CurrentCaller, gateway: TheGateway
+) -> Response:
     """Ask for the request's end; no body is read, for the clients send none or an empty one."""
     try:
-        job = await owner.fal_compat.cancel(caller, app, request_id)
+        job = await gateway.fal_compat.cancel(caller, app, request_id)
     except NotFound:
         return not_found(request.scope["trace_id"], status_word=True)
     except Conflict as error:
@@ -179,7 +181,7 @@ def _writer(poll: Poll) -> Callable[[RequestState | None], Awaitable[bytes]]:
         nonlocal said, told, silent_until
         if seen is not None:
             lines = seen.job.logs[told:]
-            view = _view(poll.owner.settings.base_url, seen, logs=lines if poll.logs else None)
+            view = _view(poll.gateway.settings.base_url, seen, logs=lines if poll.logs else None)
             mark = f"{view['status']} {view.get('queue_position')}"
             if mark != said or (poll.logs and lines):
                 said, told, silent_until = mark, len(seen.job.logs), clock() + PING_S

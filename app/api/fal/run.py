@@ -3,12 +3,12 @@
 from fastapi import APIRouter, BackgroundTasks, Request
 from fastapi.responses import Response
 
-from app.api.answers import refusals
-from app.api.body import let_go
-from app.api.fal.asking import Asked, answer_headers
+from app.api.body import release_body
+from app.api.document_responses import refusals
 from app.api.fal.queue import result_of
+from app.api.fal.submission import ReadFalSubmission, answer_headers
 from app.api.fal_errors import REQUEST_ID, TOO_MANY, fal_reply
-from app.api.holding import held
+from app.api.long_poll import long_poll
 from app.api.stopping import stopping
 from app.views.fields import Object
 
@@ -20,26 +20,30 @@ router = APIRouter(prefix="/fal/run", tags=["run"])
 
 
 @router.post("/{model_id:path}", response_model=Object, responses=ENDS, summary="Submit, and wait for the end")
-async def run(request: Request, asked: Asked) -> Response:
+async def run(request: Request, incoming: ReadFalSubmission) -> Response:
     """Admit a job and hold until its end: the output, or the error, exactly as the result's URL answers.
 
     A caller who leaves loses nothing: the job goes on, and the same request sent again holds for it again.
     """
-    compat = asked.owner.fal_compat
+    compat = incoming.gateway.fal_compat
     taken = await compat.submit(
-        asked.caller,
-        asked.request,
+        incoming.caller,
+        incoming.request,
         surface="run",
-        idempotency_key=asked.key,
+        idempotency_key=incoming.key,
         trace_id=request.scope["trace_id"],
     )
-    let_go(request, asked.request.input)
+    release_body(request, incoming.request.input)
     headers = answer_headers(taken.job, taken=taken)
-    seen = await held(
-        request, asked.owner, asked.caller, compat.until_end(asked.caller, taken.job), left=_left(request)
+    seen = await long_poll(
+        request,
+        incoming.gateway,
+        incoming.caller,
+        compat.until_end(incoming.caller, taken.job),
+        disconnected=_disconnected(request),
     )
     if seen is None and stopping(request).is_set():
-        return _restarting(headers, repeatable=not asked.request.force_new)
+        return _restarting(headers, repeatable=not incoming.request.force_new)
     if seen is None:
         return Response(status_code=GONE, headers=headers)  # nobody reads it
     reply = result_of(seen, request.scope["trace_id"], headers=headers)
@@ -56,7 +60,7 @@ def _restarting(headers: dict[str, str], *, repeatable: bool) -> Response:
     return fal_reply({"detail": sentence, "message": sentence}, status, {**headers, "Retry-After": str(RESTART_S)})
 
 
-async def _left(request: Request) -> None:
+async def _disconnected(request: Request) -> None:
     """Returns when the caller has gone."""
     while (await request.receive())["type"] != "http.disconnect":
         pass

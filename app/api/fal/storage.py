@@ -12,9 +12,9 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.answers import refusals
 from app.api.body import json_body, validated
 from app.api.deps import CurrentCaller, TheGateway, Uploader, bad_keys_counted, credential, current_caller, uploader
+from app.api.document_responses import refusals
 from app.api.incoming import PAYER
 from app.api.reads import Reads, query, reads
 from app.api.strict_json import parse_object
@@ -76,37 +76,37 @@ class Apps(Lenient):
 
 
 @reads(Reads(key=True))
-async def bringer(request: Request, owner: TheGateway) -> Caller:
+async def any_uploader(request: Request, gateway: TheGateway) -> Caller:
     """Who brings bytes: by an upload token, or by a key as every other route takes it."""
     token = credential(request) or ""
     if not token.startswith(TOKEN_PREFIX):
-        return await uploader(await current_caller(request, owner))
-    with bad_keys_counted(request, owner, token):
-        caller = await owner.fal_uploads.token_holder(token)  # made for a key that may bring files
+        return await uploader(await current_caller(request, gateway))
+    with bad_keys_counted(request, gateway, token):
+        caller = await gateway.fal_uploads.token_holder(token)  # made for a key that may bring files
     request.scope[PAYER] = caller.key
     structlog.contextvars.bind_contextvars(team=caller.team, user=caller.user)
     return caller
 
 
 @reads(Reads(parameters=(SIGNATURE,)))
-async def signed_upload(upload_id: str, request: Request, owner: TheGateway) -> Upload:
+async def signed_upload(upload_id: str, request: Request, gateway: TheGateway) -> Upload:
     """The upload whose own signed address this is."""
     signature = request.query_params.get("signature", "")
-    with bad_keys_counted(request, owner, signature):
-        upload = await owner.fal_uploads.by_signature(upload_id, signature)
+    with bad_keys_counted(request, gateway, signature):
+        upload = await gateway.fal_uploads.by_signature(upload_id, signature)
     request.scope[PAYER] = upload.caller.key
     return upload
 
 
-Bringer = Annotated[Caller, Depends(bringer)]
+AnyUploader = Annotated[Caller, Depends(any_uploader)]
 SignedUpload = Annotated[Upload, Depends(signed_upload)]
 
 
-async def own_upload(file_id: str, upload_id: str, caller: Bringer, owner: TheGateway) -> Upload:
+async def own_upload(file_id: str, upload_id: str, caller: AnyUploader, gateway: TheGateway) -> Upload:
     """The caller's upload in parts; Python's client names it twice in one address."""
     if file_id != upload_id:
         raise NotFound("There is no upload with this id.")
-    return await owner.fal_uploads.own(caller, upload_id)
+    return await gateway.fal_uploads.own(caller, upload_id)
 
 
 OwnUpload = Annotated[Upload, Depends(own_upload)]
@@ -141,15 +141,15 @@ BODY = refusals(413)
 @router.post(
     "/rest/storage/auth/token", dependencies=STORAGE, response_model=FalUploadToken, summary="A token for uploads"
 )
-async def upload_token(caller: Uploader, owner: TheGateway) -> Response:
+async def upload_token(caller: Uploader, gateway: TheGateway) -> Response:
     """A token that brings files in for an hour. Old Pythons read no `Z` in a time, so it says +00:00."""
-    made = await owner.fal_uploads.issue_token(caller)
+    made = await gateway.fal_uploads.issue_token(caller)
     expires = iso(made.expires_ms).replace("Z", "+00:00")
     return _private(
         {
             "token": made.token,
             "token_type": "Bearer",
-            "base_url": owner.fal_uploads.cdn_url,
+            "base_url": gateway.fal_uploads.cdn_url,
             "expires_at": expires,
         }
     )
@@ -166,37 +166,37 @@ async def upload_token(caller: Uploader, owner: TheGateway) -> Response:
     summary="Promise a file in parts",
 )
 async def initiate(
-    caller: Uploader, file: Annotated[File, Depends(json_body(File))], owner: TheGateway
+    caller: Uploader, file: Annotated[File, Depends(json_body(File))], gateway: TheGateway
 ) -> Response:
     """Where to PUT a file's bytes, in one go or in parts, and the address it will have."""
-    place = await owner.fal_uploads.begin(caller, name=file.file_name, content_type=file.content_type)
+    place = await gateway.fal_uploads.begin(caller, name=file.file_name, content_type=file.content_type)
     return _private({"upload_url": place.upload_url, "file_url": place.file_url})
 
 
 @router.post("/rest/tokens/", response_model=str, responses=refusals(404), summary="A browser token")
 @router.post("/rest/tokens", include_in_schema=False)
 async def browser_token(
-    caller: CurrentCaller, asked: Annotated[Apps, Depends(json_body(Apps))], owner: TheGateway
+    caller: CurrentCaller, wanted: Annotated[Apps, Depends(json_body(Apps))], gateway: TheGateway
 ) -> Response:
     """A browser token for the models of these apps, as a JSON string."""
-    apps, seconds = asked.allowed_apps, asked.token_expiration
-    return _private((await owner.tokens.mint_for_apps(caller, apps, expires_in_s=seconds)).token)
+    apps, seconds = wanted.allowed_apps, wanted.token_expiration
+    return _private((await gateway.tokens.mint_for_apps(caller, apps, expires_in_s=seconds)).token)
 
 
 @router.post(
     "/cdn/files/upload", openapi_extra=BYTES, name="upload_whole_file", responses=BODY, summary="A whole file"
 )
-async def upload_file(caller: Bringer, request: Request, owner: TheGateway) -> FalFile:
+async def upload_file(caller: AnyUploader, request: Request, gateway: TheGateway) -> FalFile:
     """A whole file. It is at fal before the answer, so the address is fal's own."""
     kind = request.headers.get("content-type", "")
-    return {"access_url": await owner.fal_uploads.store(caller, await request.body(), content_type=kind)}
+    return {"access_url": await gateway.fal_uploads.store(caller, await request.body(), content_type=kind)}
 
 
 @router.post("/cdn/files/upload/multipart", response_model=FalParts, summary="Begin a file in parts")
-async def start_parts(caller: Bringer, request: Request, owner: TheGateway) -> Response:
+async def start_parts(caller: AnyUploader, request: Request, gateway: TheGateway) -> Response:
     """Begin a file in parts, as Python's client does."""
     name, kind = request.headers.get("x-fal-file-name", ""), request.headers.get("content-type", "")
-    place = await owner.fal_uploads.begin(caller, name=name, content_type=kind)
+    place = await gateway.fal_uploads.begin(caller, name=name, content_type=kind)
     return _private({"access_url": place.file_url, "uploadId": place.id})
 
 
@@ -207,9 +207,9 @@ async def start_parts(caller: Bringer, request: Request, owner: TheGateway) -> R
     responses=BODY,
     summary="One part, by token",
 )
-async def take_own_part(upload: OwnUpload, number: PartNumber, request: Request, owner: TheGateway) -> Response:
+async def put_own_part(upload: OwnUpload, number: PartNumber, request: Request, gateway: TheGateway) -> Response:
     """One part, by token."""
-    return _part(number, await owner.fal_uploads.put_part(upload, number, await request.body()))
+    return _part(number, await gateway.fal_uploads.put_part(upload, number, await request.body()))
 
 
 @router.post(
@@ -218,9 +218,9 @@ async def take_own_part(upload: OwnUpload, number: PartNumber, request: Request,
     response_model=FalCompleted,
     summary="Complete a file, by token",
 )
-async def complete_own(upload: OwnUpload, request: Request, owner: TheGateway) -> Response:
+async def complete_own(upload: OwnUpload, request: Request, gateway: TheGateway) -> Response:
     """The last word of an upload in parts, by token."""
-    return await _complete(upload, request, owner)
+    return await _complete(upload, request, gateway)
 
 
 @router.put(
@@ -230,9 +230,9 @@ async def complete_own(upload: OwnUpload, request: Request, owner: TheGateway) -
     responses=BODY,
     summary="A promised file",
 )
-async def put_file(upload: SignedUpload, request: Request, owner: TheGateway) -> Response:
+async def put_file(upload: SignedUpload, request: Request, gateway: TheGateway) -> Response:
     """A promised file's bytes, by signature. Python's client sends its key as well; nobody needs it here."""
-    await owner.fal_uploads.put(upload, await request.body())
+    await gateway.fal_uploads.put(upload, await request.body())
     return Response()
 
 
@@ -243,9 +243,9 @@ async def put_file(upload: SignedUpload, request: Request, owner: TheGateway) ->
     responses=BODY,
     summary="One part of a promised file",
 )
-async def take_part(upload: SignedUpload, number: PartNumber, request: Request, owner: TheGateway) -> Response:
+async def put_part(upload: SignedUpload, number: PartNumber, request: Request, gateway: TheGateway) -> Response:
     """One part, by signature."""
-    return _part(number, await owner.fal_uploads.put_part(upload, number, await request.body()))
+    return _part(number, await gateway.fal_uploads.put_part(upload, number, await request.body()))
 
 
 @router.post(
@@ -254,24 +254,24 @@ async def take_part(upload: SignedUpload, number: PartNumber, request: Request, 
     response_model=FalCompleted,
     summary="Complete a promised file",
 )
-async def complete(upload: SignedUpload, request: Request, owner: TheGateway) -> Response:
+async def complete(upload: SignedUpload, request: Request, gateway: TheGateway) -> Response:
     """The last word of an upload in parts, by signature."""
-    return await _complete(upload, request, owner)
+    return await _complete(upload, request, gateway)
 
 
 @router.get(
     "/cdn/files/{file_id}/{name}", status_code=307, response_class=RedirectResponse, summary="Where a file is"
 )
-async def read_file(file_id: str, caller: CurrentCaller, owner: TheGateway) -> Response:
+async def read_file(file_id: str, caller: CurrentCaller, gateway: TheGateway) -> Response:
     """To where fal reads the caller's file."""
     require_scope(caller, Scope.JOBS_READ)
-    url = await owner.fal_uploads.address(caller, file_id)
+    url = await gateway.fal_uploads.address(caller, file_id)
     return RedirectResponse(url, headers={"Cache-Control": "no-store"})
 
 
-async def _complete(upload: Upload, request: Request, owner: TheGateway) -> Response:
+async def _complete(upload: Upload, request: Request, gateway: TheGateway) -> Response:
     named = validated(Parts, parse_object(await request.body())).parts
-    await owner.fal_uploads.complete(upload, [(part.number, part.etag) for part in named])
+    await gateway.fal_uploads.complete(upload, [(part.number, part.etag) for part in named])
     return _private({"uploadId": upload.id})
 
 

@@ -10,9 +10,9 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from app.api.answers import refusals
 from app.api.body import json_body
 from app.api.deps import CurrentCaller, OwnJob, TheGateway
+from app.api.document_responses import refusals
 from app.api.strict_body import StrictBody
 from app.api.v1.webhook_bodies import EventType, EventTypes
 from app.domain.accounts import Caller
@@ -82,7 +82,7 @@ ReadReplay = Annotated[ReplayBody, Depends(json_body(ReplayBody, optional=True))
 
 
 @dataclass(frozen=True, slots=True)
-class PageAskedFor:
+class DeliveryPageQuery:
     """Which deliveries of a list, and where in it."""
 
     status: DeliveryStatus | None
@@ -93,18 +93,18 @@ class PageAskedFor:
     cursor: str | None
 
 
-async def _page_asked_for(
+async def _delivery_page_query(
     status: DeliveryStatus | None = None,
     event: Events = None,
     start: From = None,
     end: To = None,
     limit: Limit = 50,
     cursor: DeliveryCursor = None,
-) -> PageAskedFor:
-    return PageAskedFor(status, None if event is None else frozenset(event), start, end, limit, cursor)
+) -> DeliveryPageQuery:
+    return DeliveryPageQuery(status, None if event is None else frozenset(event), start, end, limit, cursor)
 
 
-AskedPage = Annotated[PageAskedFor, Depends(_page_asked_for)]
+PageQuery = Annotated[DeliveryPageQuery, Depends(_delivery_page_query)]
 
 
 @router.get("/jobs/{job_id}/deliveries", response_model=DeliveryList, summary="A job's webhooks")
@@ -112,12 +112,12 @@ async def job_deliveries(
     request: Request,
     job: OwnJob,
     caller: CurrentCaller,
-    owner: TheGateway,
+    gateway: TheGateway,
     limit: Limit = 50,
     cursor: DeliveryCursor = None,
 ) -> Response:
     """Every delivery of the job with every attempt, newest first; not for a browser token."""
-    return _page(request, owner, await owner.delivery_log.of_job(caller, job, limit=limit, cursor=cursor))
+    return _page(request, gateway, await gateway.delivery_log.of_job(caller, job, limit=limit, cursor=cursor))
 
 
 @router.get(
@@ -126,38 +126,38 @@ async def job_deliveries(
     summary="What went to a webhook endpoint",
 )
 async def endpoint_deliveries(
-    request: Request, endpoint_id: str, caller: CurrentCaller, owner: TheGateway, asked: AskedPage
+    request: Request, endpoint_id: str, caller: CurrentCaller, gateway: TheGateway, query: PageQuery
 ) -> Response:
     """Its deliveries with every attempt, newest first."""
-    return await _listed(request, owner, caller, asked, endpoint=endpoint_id)
+    return await _listed(request, gateway, caller, query, endpoint=endpoint_id)
 
 
 @router.get("/deliveries", response_model=DeliveryList, summary="The team's webhooks")
 async def list_deliveries(
-    request: Request, caller: CurrentCaller, owner: TheGateway, asked: AskedPage, endpoint: EndpointId = None
+    request: Request, caller: CurrentCaller, gateway: TheGateway, query: PageQuery, endpoint: EndpointId = None
 ) -> Response:
     """All of them, newest first; `status=dead`: dead letters, in the order in which they were given up."""
-    return await _listed(request, owner, caller, asked, endpoint=endpoint)
+    return await _listed(request, gateway, caller, query, endpoint=endpoint)
 
 
 @router.get("/deliveries/{delivery_id}", summary="Read one webhook")
-async def read_delivery(delivery_id: str, caller: CurrentCaller, owner: TheGateway) -> DeliveryView:
+async def read_delivery(delivery_id: str, caller: CurrentCaller, gateway: TheGateway) -> DeliveryView:
     """One message with every attempt; what `POST …/test` names is found here."""
-    return delivery_view(await owner.delivery_log.get(caller, delivery_id))
+    return delivery_view(await gateway.delivery_log.get(caller, delivery_id))
 
 
 @router.post(
     "/deliveries/{delivery_id}/replay", status_code=202, responses=refusals(409), summary="Send a webhook again"
 )
-async def replay_delivery(delivery_id: str, caller: CurrentCaller, owner: TheGateway) -> DeliveryView:
+async def replay_delivery(delivery_id: str, caller: CurrentCaller, gateway: TheGateway) -> DeliveryView:
     """The same message under the same `webhook-id`, now, with the schedule from its beginning."""
-    return delivery_view(await owner.delivery_log.replay(caller, delivery_id))
+    return delivery_view(await gateway.delivery_log.replay(caller, delivery_id))
 
 
 @router.post("/deliveries/replay", status_code=202, responses=refusals(404), summary="Send many webhooks again")
-async def replay_deliveries(caller: CurrentCaller, body: ReadReplay, owner: TheGateway) -> ReplayedView:
+async def replay_deliveries(caller: CurrentCaller, body: ReadReplay, gateway: TheGateway) -> ReplayedView:
     """Dead letters, a filter or a range of time, the oldest first and spread; `more`: go on with `next_cursor`."""
-    done = await owner.delivery_log.replay_all(caller, body.wanted(), limit=body.limit, cursor=body.cursor)
+    done = await gateway.delivery_log.replay_all(caller, body.wanted(), limit=body.limit, cursor=body.cursor)
     return replayed_view(done)
 
 
@@ -174,17 +174,17 @@ def _wanted(
 
 
 async def _listed(
-    request: Request, owner: Gateway, caller: Caller, asked: PageAskedFor, *, endpoint: str | None
+    request: Request, gateway: Gateway, caller: Caller, query: DeliveryPageQuery, *, endpoint: str | None
 ) -> Response:
-    wanted = _wanted(endpoint, asked.status, asked.start, asked.end, asked.events)
-    page = await owner.delivery_log.page(caller, wanted, limit=asked.limit, cursor=asked.cursor)
-    return _page(request, owner, page)
+    wanted = _wanted(endpoint, query.status, query.start, query.end, query.events)
+    page = await gateway.delivery_log.page(caller, wanted, limit=query.limit, cursor=query.cursor)
+    return _page(request, gateway, page)
 
 
-def _page(request: Request, owner: Gateway, page: DeliveryPage) -> Response:
+def _page(request: Request, gateway: Gateway, page: DeliveryPage) -> Response:
     headers = {}
     if page.next_cursor is not None:
-        asked = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
-        query = urlencode([*asked, ("cursor", page.next_cursor)])
-        headers = {"Link": f'<{owner.settings.base_url}{request.url.path}?{query}>; rel="next"'}
+        kept = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
+        parameters = urlencode([*kept, ("cursor", page.next_cursor)])
+        headers = {"Link": f'<{gateway.settings.base_url}{request.url.path}?{parameters}>; rel="next"'}
     return JSONResponse(delivery_list(page), headers=headers)

@@ -7,9 +7,9 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
 from fastapi.sse import format_sse_event
 
-from app.api.answers import LIVE
 from app.api.deps import CurrentCaller, LastEventId, TheGateway
-from app.api.live import MEDIA_TYPE, RETRY_MS, live, told
+from app.api.document_responses import LIVE
+from app.api.event_stream import MEDIA_TYPE, RETRY_MS, event_stream, sent_event
 from app.services.live import Frame
 from app.views.events import EventPage, event_view, listed_event
 
@@ -20,7 +20,7 @@ router = APIRouter(prefix="/v1", tags=["events"])
 async def list_events(
     request: Request,
     caller: CurrentCaller,
-    owner: TheGateway,
+    gateway: TheGateway,
     after: LastEventId,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
@@ -29,11 +29,13 @@ async def list_events(
 
     With `Accept: text/event-stream` live and without end, from the cursor, from `Last-Event-ID`, or from now on.
     """
-    base_url = owner.settings.base_url
+    base_url = gateway.settings.base_url
     if MEDIA_TYPE in request.headers.get("accept", "").lower():
-        frames = owner.feed.follow(caller, cursor=after or cursor)
-        return await live(request, owner, caller, frames, partial(_frame, base_url), headers={"Vary": "Accept"})
-    page = await owner.feed.page(caller, cursor=cursor, limit=limit)
+        frames = gateway.feed.follow(caller, cursor=after or cursor)
+        return await event_stream(
+            request, gateway, caller, frames, partial(_frame, base_url), headers={"Vary": "Accept"}
+        )
+    page = await gateway.feed.page(caller, cursor=cursor, limit=limit)
     view: EventPage = {
         "data": [listed_event(event, base_url=base_url) for event in page.events],
         "next_cursor": page.next_cursor,
@@ -48,4 +50,4 @@ async def _frame(base_url: str, frame: Frame) -> bytes:
         if frame.reset:
             return format_sse_event(event="reset", data_str="{}", id=frame.cursor, retry=RETRY_MS)
         return format_sse_event(comment="ping", id=frame.cursor, retry=RETRY_MS)
-    return told(frame.event, event_view(frame.event, base_url=base_url))
+    return sent_event(frame.event, event_view(frame.event, base_url=base_url))

@@ -3,8 +3,8 @@
 from fastapi import APIRouter, Request
 from starlette.datastructures import FormData, UploadFile
 
-from app.api.answers import refusals
 from app.api.deps import TheGateway, Uploader
+from app.api.document_responses import refusals
 from app.domain.errors import TooLarge, Unprocessable, Violation, WrongMediaType
 from app.services.uploads import FILE_LIMIT
 from app.views.models import ImageView, image_view
@@ -29,13 +29,13 @@ FORM = {
 
 
 @router.post("/files", status_code=201, openapi_extra=FORM, responses=refusals(413, 415), summary="Upload an image")
-async def upload_file(request: Request, caller: Uploader, owner: TheGateway) -> ImageView:
+async def upload_file(request: Request, caller: Uploader, gateway: TheGateway) -> ImageView:
     """Check an image by its content, store it where fal can read it, and give back its URL."""
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise WrongMediaType("Send the image as multipart/form-data, in a part named `file`.")
     async with request.form(max_files=FILES_READ, max_fields=4) as form:
         content = await _the_file(form)
-    return image_view(await owner.uploads.store(caller, content))
+    return image_view(await gateway.uploads.store(caller, content))
 
 
 async def _the_file(form: FormData) -> bytes:

@@ -11,8 +11,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from fastapi.sse import format_sse_event
 
-from app.api.answers import LIVE, LOCATION, refusals
-from app.api.body import json_body, let_go
+from app.api.body import json_body, release_body
 from app.api.deps import (
     IDEMPOTENCY_KEY,
     PREFER,
@@ -26,13 +25,14 @@ from app.api.deps import (
     WatchedJob,
     Watcher,
     current_caller,
-    gateway,
+    get_gateway,
     idempotency_key,
     preferred_wait,
 )
-from app.api.holding import held
+from app.api.document_responses import LIVE, LOCATION, refusals
+from app.api.event_stream import event_stream, sent_event
 from app.api.limit_headers import limit_headers
-from app.api.live import live, told
+from app.api.long_poll import long_poll
 from app.api.reads import Reads, query, reads
 from app.api.v1.bodies import JobBody
 from app.domain.accounts import Caller
@@ -54,29 +54,29 @@ ReadJob = Annotated[JobBody, Depends(read_job_body)]
 
 
 @dataclass(frozen=True, slots=True)
-class AskedFor:
+class IncomingSubmission:
     """A submission as it arrived: who asks, for what, under which idempotency key, and how long they will wait."""
 
     caller: Caller
-    owner: Gateway
+    gateway: Gateway
     body: JobBody
     key: str | None
     wait: int
 
 
 @reads(Reads(key=True, body=JobBody, parameters=(IDEMPOTENCY_KEY, PREFER)))
-async def asked_for(request: Request) -> AskedFor:
+async def read_submission(request: Request) -> IncomingSubmission:
     """Read a submission. One dependency and not five: on the busiest route each costs as much as the price check.
 
     The caller comes before the body: who has no key has nothing read.
     """
-    owner = await gateway(request)
-    caller = await current_caller(request, owner)
+    gateway = await get_gateway(request)
+    caller = await current_caller(request, gateway)
     body = await read_job_body(request)
-    return AskedFor(caller, owner, body, await idempotency_key(request), await preferred_wait(request))
+    return IncomingSubmission(caller, gateway, body, await idempotency_key(request), await preferred_wait(request))
 
 
-JobAskedFor = Annotated[AskedFor, Depends(asked_for)]
+ReadSubmission = Annotated[IncomingSubmission, Depends(read_submission)]
 
 
 @reads(Reads(parameters=(BY_METADATA,)))
@@ -100,42 +100,42 @@ MetadataFilter = Annotated[tuple[str, str] | None, Depends(metadata_filter)]
     responses={200: {"model": JobView, "description": ENDED}, **refusals(402, 404)},
     summary="Ask for a clip",
 )
-async def submit_job(request: Request, asked: JobAskedFor) -> Response:
+async def submit_job(request: Request, incoming: ReadSubmission) -> Response:
     """Check, price and write down a job: `202`, or `200` when `Prefer: wait=N` saw it end."""
-    owner, wait = asked.owner, asked.wait
-    submission = asked.body.submission(
-        model=owner.catalog.default.id, idempotency_key=asked.key, trace_id=request.scope["trace_id"]
+    gateway, wait = incoming.gateway, incoming.wait
+    submission = incoming.body.submission(
+        model=gateway.catalog.default.id, idempotency_key=incoming.key, trace_id=request.scope["trace_id"]
     )
-    submitted = await owner.jobs.submit(asked.caller, submission)
-    let_go(request, asked.body.input)
+    submitted = await gateway.jobs.submit(incoming.caller, submission)
+    release_body(request, incoming.body.input)
     job, position = submitted.job, submitted.position
     if wait:
         with suppress(StoreUnavailable):  # it is admitted, and a refusal would ask for another one
-            job = await _waited(request, owner, asked.caller, job, wait)
-            position = await owner.jobs.position(job)
+            job = await _waited(request, gateway, incoming.caller, job, wait)
+            position = await gateway.jobs.position(job)
     headers = {
-        "Location": f"{owner.settings.base_url}/v1/jobs/{job.id}",
+        "Location": f"{gateway.settings.base_url}/v1/jobs/{job.id}",
         **_preference(wait),
         **limit_headers(submitted.limits),
     }
     if submitted.repeated:
         headers["Idempotent-Replayed"] = "true"
     status = 200 if wait and job.status.ended else 202
-    return await _render(owner, job, position, status=status, headers=headers, repeated=submitted.repeated)
+    return await _render(gateway, job, position, status=status, headers=headers, repeated=submitted.repeated)
 
 
 @router.post("/quotes", responses=refusals(404), summary="What would it cost?")
-async def quote_job(caller: CurrentCaller, body: ReadJob, owner: TheGateway) -> QuoteView:
+async def quote_job(caller: CurrentCaller, body: ReadJob, gateway: TheGateway) -> QuoteView:
     """The price and the wait of a submission, without making it."""
-    quoted = await owner.jobs.quote(caller, body.submission(model=owner.catalog.default.id))
-    return quote_view(quoted, upstream_paused=await owner.operations.paused(caller.team))
+    quoted = await gateway.jobs.quote(caller, body.submission(model=gateway.catalog.default.id))
+    return quote_view(quoted, upstream_paused=await gateway.operations.paused(caller.team))
 
 
 @router.get("/jobs", response_model=JobPage, summary="List jobs, newest first")
 async def list_jobs(
     request: Request,
     caller: CurrentCaller,
-    owner: TheGateway,
+    gateway: TheGateway,
     metadata: MetadataFilter,
     status: Status | None = None,
     model: Annotated[str | None, Query(max_length=200)] = None,
@@ -144,10 +144,10 @@ async def list_jobs(
 ) -> Response:
     """A page of the caller's jobs; one `metadata.NAME=VALUE` filter may be given."""
     wanted = Filter(status=status, model=model, metadata=metadata)
-    page = await owner.listing.page(caller, wanted, limit=limit, cursor=cursor)
-    base_url = owner.settings.base_url
-    places = await owner.jobs.positions(page.jobs)
-    paused = await owner.operations.paused(caller.team)
+    page = await gateway.listing.page(caller, wanted, limit=limit, cursor=cursor)
+    base_url = gateway.settings.base_url
+    places = await gateway.jobs.positions(page.jobs)
+    paused = await gateway.operations.paused(caller.team)
     view: JobPage = {
         "data": [
             job_view(job, base_url=base_url, queue_position=place, upstream_paused=paused)
@@ -159,18 +159,18 @@ async def list_jobs(
     headers = {}
     if page.next_cursor is not None:
         query = urlencode({**request.query_params, "cursor": page.next_cursor})
-        headers["Link"] = f'<{owner.settings.base_url}/v1/jobs?{query}>; rel="next"'
+        headers["Link"] = f'<{gateway.settings.base_url}/v1/jobs?{query}>; rel="next"'
     return JSONResponse(view, headers=headers)
 
 
 @router.get("/jobs/{job_id}", response_model=JobView, summary="Read a job")
 async def read_job(
-    request: Request, job: ReadableJob, caller: JobReader, owner: TheGateway, wait: PreferredWait
+    request: Request, job: ReadableJob, caller: JobReader, gateway: TheGateway, wait: PreferredWait
 ) -> Response:
     """The job; with `Prefer: wait=N`, as it is when it ends or after N seconds."""
     if wait:
-        job = await _waited(request, owner, caller, job, wait)
-    return await _render(owner, job, await owner.jobs.position(job), headers=_preference(wait))
+        job = await _waited(request, gateway, caller, job, wait)
+    return await _render(gateway, job, await gateway.jobs.position(job), headers=_preference(wait))
 
 
 @router.post(
@@ -180,10 +180,10 @@ async def read_job(
     responses=refusals(409),
     summary="Cancel a job",
 )
-async def cancel_job(job: OwnJob, caller: CurrentCaller, owner: TheGateway) -> Response:
+async def cancel_job(job: OwnJob, caller: CurrentCaller, gateway: TheGateway) -> Response:
     """Ask for a job's end: free while queued; once it runs, fal's truth decides."""
-    job = await owner.jobs.cancel(caller, job)
-    return await _render(owner, job, await owner.jobs.position(job), status=202)
+    job = await gateway.jobs.cancel(caller, job)
+    return await _render(gateway, job, await gateway.jobs.position(job), status=202)
 
 
 @router.delete(
@@ -193,9 +193,9 @@ async def cancel_job(job: OwnJob, caller: CurrentCaller, owner: TheGateway) -> R
     responses=refusals(409),
     summary="Erase an ended job's contents",
 )
-async def delete_job(job: OwnJob, caller: CurrentCaller, owner: TheGateway) -> None:
+async def delete_job(job: OwnJob, caller: CurrentCaller, gateway: TheGateway) -> None:
     """Erase prompt, image and clip; the ledger stays."""
-    await owner.jobs.delete(caller, job)
+    await gateway.jobs.delete(caller, job)
 
 
 @router.get(
@@ -219,55 +219,55 @@ async def job_video(job: WatchedJob) -> Response:
     summary="Follow a job live",
 )
 async def job_events(
-    request: Request, job: WatchedJob, caller: Watcher, owner: TheGateway, after: LastEventId
+    request: Request, job: WatchedJob, caller: Watcher, gateway: TheGateway, after: LastEventId
 ) -> Response:
     """Server-sent events until the job's end, or the key's; resumes after `Last-Event-ID`.
 
     204 where that is the end's id or a later one: a browser's EventSource comes back until it is told so.
     """
-    if after is not None and await owner.jobs.is_caught_up(job, after=after):
+    if after is not None and await gateway.jobs.is_caught_up(job, after=after):
         return Response(status_code=204)
-    frames = owner.jobs.follow(job, after=after)
-    return await live(request, owner, caller, frames, partial(_on_the_wire, owner), headers={})
+    frames = gateway.jobs.follow(job, after=after)
+    return await event_stream(request, gateway, caller, frames, partial(_on_the_wire, gateway), headers={})
 
 
-async def _on_the_wire(owner: Gateway, frame: Frame) -> bytes:
+async def _on_the_wire(gateway: Gateway, frame: Frame) -> bytes:
     """One thing a watcher is told: a ping is a comment, a reset comes before the present state."""
     if not isinstance(frame.event, Event):
         return format_sse_event(comment="ping")
     job = frame.event.job
     view = job_event(
         frame.event,
-        base_url=owner.settings.base_url,
-        queue_position=await owner.jobs.position(job),
-        upstream_paused=await _paused(owner, job),
+        base_url=gateway.settings.base_url,
+        queue_position=await gateway.jobs.position(job),
+        upstream_paused=await _paused(gateway, job),
     )
-    event = told(frame.event, view)
+    event = sent_event(frame.event, view)
     return format_sse_event(event="reset", data_str="{}") + event if frame.reset else event
 
 
-async def _waited(request: Request, owner: Gateway, caller: Caller, job: Job, seconds: int) -> Job:
+async def _waited(request: Request, gateway: Gateway, caller: Caller, job: Job, seconds: int) -> Job:
     """The job at its end, after so many seconds, or as it stands when the server is told to stop."""
     if job.status.ended:
         return job
-    waited = await held(request, owner, caller, owner.jobs.wait(job, seconds=seconds))
-    return waited or await owner.jobs.wait(job, seconds=0)
+    waited = await long_poll(request, gateway, caller, gateway.jobs.wait(job, seconds=seconds))
+    return waited or await gateway.jobs.wait(job, seconds=0)
 
 
 def _preference(wait: int) -> dict[str, str]:
     return {"Preference-Applied": f"wait={wait}", "Vary": "Prefer"} if wait else {}
 
 
-async def _paused(owner: Gateway, job: Job) -> str | None:
+async def _paused(gateway: Gateway, job: Job) -> str | None:
     """Why nothing is bought for the job's team, while it waits; also that the store cannot be asked just now."""
     try:
-        return await owner.operations.paused(job.team) if job.status is Status.QUEUED else None
+        return await gateway.operations.paused(job.team) if job.status is Status.QUEUED else None
     except StoreUnavailable as error:
         return error.message
 
 
 async def _render(
-    owner: Gateway,
+    gateway: Gateway,
     job: Job,
     position: int | None,
     *,
@@ -278,9 +278,9 @@ async def _render(
     """The job as JSON, never cached."""
     view = job_view(
         job,
-        base_url=owner.settings.base_url,
+        base_url=gateway.settings.base_url,
         queue_position=position,
-        upstream_paused=await _paused(owner, job),
+        upstream_paused=await _paused(gateway, job),
         repeated=repeated,
     )
     content = pydantic_core.to_json(view)

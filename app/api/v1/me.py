@@ -9,6 +9,6 @@ router = APIRouter(prefix="/v1", tags=["account"])
 
 
 @router.get("/me", summary="Who am I?")
-async def read_me(caller: CurrentCaller, owner: TheGateway) -> MeView:
+async def read_me(caller: CurrentCaller, gateway: TheGateway) -> MeView:
     """The key's team, user and scopes, and the team's money; a browser token is told of its own caps only."""
-    return me_view(caller, await owner.accounts.who_am_i(caller))
+    return me_view(caller, await gateway.accounts.who_am_i(caller))

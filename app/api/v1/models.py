@@ -9,14 +9,14 @@ router = APIRouter(prefix="/v1", tags=["models"])
 
 
 @router.get("/models", summary="All models")
-async def list_models(_: CurrentCaller, owner: TheGateway) -> ModelList:
+async def list_models(_: CurrentCaller, gateway: TheGateway) -> ModelList:
     """Every model with its input schema, price, and the price's source and date."""
-    strict = owner.settings.strict_schema
-    return {"data": [model_view(model, strict_schema=strict) for model in owner.catalog]}
+    strict = gateway.settings.strict_schema
+    return {"data": [model_view(model, strict_schema=strict) for model in gateway.catalog]}
 
 
 @router.get("/models/{model_id:path}", summary="One model")
-async def read_model(model_id: str, _: CurrentCaller, owner: TheGateway) -> ModelView:
+async def read_model(model_id: str, _: CurrentCaller, gateway: TheGateway) -> ModelView:
     """One model; the id is fal's endpoint path, its slashes written as they are or as `%2F`."""
-    model = owner.catalog.get(model_id.replace("%2F", "/"))
-    return model_view(model, strict_schema=owner.settings.strict_schema)
+    model = gateway.catalog.get(model_id.replace("%2F", "/"))
+    return model_view(model, strict_schema=gateway.settings.strict_schema)

@@ -5,9 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from pydantic import AfterValidator, Field, model_validator
 
-from app.api.answers import refusals
 from app.api.body import json_body
 from app.api.deps import CurrentCaller, TheGateway
+from app.api.document_responses import refusals
 from app.api.strict_body import StrictBody
 from app.api.v1.bodies import Usd
 from app.domain.addresses import read_origin
@@ -72,6 +72,6 @@ ReadToken = Annotated[TokenBody, Depends(json_body(TokenBody))]
 
 
 @router.post("/tokens", status_code=201, responses=refusals(404), summary="Make a browser token")
-async def mint_token(caller: CurrentCaller, body: ReadToken, owner: TheGateway) -> TokenView:
+async def mint_token(caller: CurrentCaller, body: ReadToken, gateway: TheGateway) -> TokenView:
     """A key for a web page, for minutes: with at most the rights of the key that asks, and gone with it."""
-    return token_view(await owner.tokens.mint(caller, body.request()))
+    return token_view(await gateway.tokens.mint(caller, body.request()))

@@ -29,14 +29,14 @@ router = APIRouter(prefix="/v1", tags=["account"])
 async def read_usage(
     request: Request,
     caller: CurrentCaller,
-    owner: TheGateway,
+    gateway: TheGateway,
     start: Annotated[str | None, Query(alias="from", max_length=LONGEST_TIME)] = None,
     end: Annotated[str | None, Query(alias="to", max_length=LONGEST_TIME)] = None,
     group_by: Grouping = Grouping.DAY,
 ) -> Response:
     """What was used between two dates or times, by day, user, model or key; as CSV with `Accept: text/csv`."""
-    span = await owner.usage.span(start, end, zone=caller.zone)
-    report = await owner.usage.report(caller, from_ms=span.from_ms, to_ms=span.to_ms, group_by=group_by)
+    span = await gateway.usage.span(start, end, zone=caller.zone)
+    report = await gateway.usage.report(caller, from_ms=span.from_ms, to_ms=span.to_ms, group_by=group_by)
     if not _prefers_csv(request.headers.get("accept", "")):
         return JSONResponse(report_view(report), headers=HEADERS)
     name = f"usage-{iso(span.from_ms)[:10]}-by-{group_by.value}.csv"

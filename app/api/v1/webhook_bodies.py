@@ -63,7 +63,7 @@ class EndpointBody(StrictBody):
 class EndpointChange(StrictBody):
     """What `PATCH /v1/webhook-endpoints/{endpoint_id}` takes; what is not given stays."""
 
-    means_something = True
+    null_is_a_value = True
 
     url: str = Field("", max_length=LONGEST_URL)
     events: EventTypes | None = Field(None, description="null for the usual ones")

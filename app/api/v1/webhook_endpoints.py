@@ -6,9 +6,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
-from app.api.answers import refusals
 from app.api.body import json_body
 from app.api.deps import CurrentCaller, TheGateway
+from app.api.document_responses import refusals
 from app.api.v1.webhook_bodies import EndpointBody, EndpointChange, RotationBody
 from app.domain.endpoints import Endpoint, Secret
 from app.gateway import Gateway
@@ -30,21 +30,21 @@ ReadRotation = Annotated[RotationBody, Depends(json_body(RotationBody, optional=
 
 
 @router.post("/webhook-endpoints", status_code=201, responses=refusals(404, 409), summary="Add a webhook endpoint")
-async def add_webhook_endpoint(caller: CurrentCaller, body: ReadEndpoint, owner: TheGateway) -> NewEndpointView:
+async def add_webhook_endpoint(caller: CurrentCaller, body: ReadEndpoint, gateway: TheGateway) -> NewEndpointView:
     """The team's events go to it from now on; its secret is shown this once."""
-    return await _with_secret(owner, await owner.endpoints.add(caller, body.request()))
+    return await _with_secret(gateway, await gateway.endpoints.add(caller, body.request()))
 
 
 @router.get("/webhook-endpoints", summary="List webhook endpoints")
-async def list_webhook_endpoints(caller: CurrentCaller, owner: TheGateway) -> EndpointList:
+async def list_webhook_endpoints(caller: CurrentCaller, gateway: TheGateway) -> EndpointList:
     """The team's, the oldest first."""
-    return {"data": await _views(owner, await owner.endpoints.of_team(caller))}
+    return {"data": await _views(gateway, await gateway.endpoints.of_team(caller))}
 
 
 @router.get("/webhook-endpoints/{endpoint_id}", summary="Read a webhook endpoint")
-async def read_webhook_endpoint(endpoint_id: str, caller: CurrentCaller, owner: TheGateway) -> EndpointView:
+async def read_webhook_endpoint(endpoint_id: str, caller: CurrentCaller, gateway: TheGateway) -> EndpointView:
     """One of the team's."""
-    return await _view(owner, await owner.endpoints.get(caller, endpoint_id))
+    return await _view(gateway, await gateway.endpoints.get(caller, endpoint_id))
 
 
 @router.patch(
@@ -53,11 +53,11 @@ async def read_webhook_endpoint(endpoint_id: str, caller: CurrentCaller, owner: 
     summary="Change, pause or resume a webhook endpoint",
 )
 async def change_webhook_endpoint(
-    endpoint_id: str, caller: CurrentCaller, body: ReadChange, owner: TheGateway
+    endpoint_id: str, caller: CurrentCaller, body: ReadChange, gateway: TheGateway
 ) -> EndpointView:
     """What is not given stays. While it is paused its deliveries wait; `"paused": false` also ends a disabling."""
-    endpoint = await owner.endpoints.change(caller, endpoint_id, body.changes, paused=body.pause)
-    return await _view(owner, endpoint)
+    endpoint = await gateway.endpoints.change(caller, endpoint_id, body.changes, paused=body.pause)
+    return await _view(gateway, endpoint)
 
 
 @router.delete(
@@ -66,17 +66,17 @@ async def change_webhook_endpoint(
     response_class=Response,
     summary="Delete a webhook endpoint",
 )
-async def remove_webhook_endpoint(endpoint_id: str, caller: CurrentCaller, owner: TheGateway) -> None:
+async def remove_webhook_endpoint(endpoint_id: str, caller: CurrentCaller, gateway: TheGateway) -> None:
     """What waits for it is not sent any more."""
-    await owner.endpoints.remove(caller, endpoint_id)
+    await gateway.endpoints.remove(caller, endpoint_id)
 
 
 @router.post(
     "/webhook-endpoints/{endpoint_id}/test", status_code=202, responses=refusals(409), summary="Send a test event"
 )
-async def send_test_event(endpoint_id: str, caller: CurrentCaller, owner: TheGateway) -> SentTestView:
+async def send_test_event(endpoint_id: str, caller: CurrentCaller, gateway: TheGateway) -> SentTestView:
     """`endpoint.test` goes to it now, on the usual way; 409 `endpoint_not_active` while nothing does."""
-    return {"delivery": await owner.endpoints.test(caller, endpoint_id)}
+    return {"delivery": await gateway.endpoints.test(caller, endpoint_id)}
 
 
 @router.post(
@@ -85,16 +85,18 @@ async def send_test_event(endpoint_id: str, caller: CurrentCaller, owner: TheGat
     summary="Make a new secret for a webhook endpoint",
 )
 async def rotate_endpoint_secret(
-    endpoint_id: str, caller: CurrentCaller, body: ReadRotation, owner: TheGateway
+    endpoint_id: str, caller: CurrentCaller, body: ReadRotation, gateway: TheGateway
 ) -> NewEndpointView:
     """It is shown this once. The one before signs on for the overlap; three may sign at the same time."""
-    return await _with_secret(owner, await owner.endpoints.rotate(caller, endpoint_id, overlap_ms=body.overlap_ms))
+    return await _with_secret(
+        gateway, await gateway.endpoints.rotate(caller, endpoint_id, overlap_ms=body.overlap_ms)
+    )
 
 
 @router.get("/webhook-secret", summary="The secret that signs webhooks named by jobs")
-async def read_webhook_secret(caller: CurrentCaller, owner: TheGateway) -> SecretView:
+async def read_webhook_secret(caller: CurrentCaller, gateway: TheGateway) -> SecretView:
     """The team's Standard Webhooks secret, `whsec_…`, and until when older ones sign beside it."""
-    return await _team_view(owner, await owner.endpoints.team_secrets(caller))
+    return await _team_view(gateway, await gateway.endpoints.team_secrets(caller))
 
 
 @router.post(
@@ -102,27 +104,27 @@ async def read_webhook_secret(caller: CurrentCaller, owner: TheGateway) -> Secre
     responses=refusals(409),
     summary="Make a new secret for webhooks named by jobs",
 )
-async def rotate_webhook_secret(caller: CurrentCaller, body: ReadRotation, owner: TheGateway) -> SecretView:
+async def rotate_webhook_secret(caller: CurrentCaller, body: ReadRotation, gateway: TheGateway) -> SecretView:
     """The one before signs on for the overlap; three may sign at the same time."""
-    return await _team_view(owner, await owner.endpoints.rotate_team_secret(caller, overlap_ms=body.overlap_ms))
+    return await _team_view(gateway, await gateway.endpoints.rotate_team_secret(caller, overlap_ms=body.overlap_ms))
 
 
-async def _view(owner: Gateway, endpoint: Endpoint) -> EndpointView:
-    return (await _views(owner, [endpoint]))[0]
+async def _view(gateway: Gateway, endpoint: Endpoint) -> EndpointView:
+    return (await _views(gateway, [endpoint]))[0]
 
 
-async def _with_secret(owner: Gateway, endpoint: Endpoint) -> NewEndpointView:
-    return {**await _view(owner, endpoint), "secret": endpoint.secrets[0].text}
+async def _with_secret(gateway: Gateway, endpoint: Endpoint) -> NewEndpointView:
+    return {**await _view(gateway, endpoint), "secret": endpoint.secrets[0].text}
 
 
-async def _views(owner: Gateway, endpoints: Sequence[Endpoint]) -> list[EndpointView]:
-    public_key = await owner.endpoints.public_key() if any(one.asymmetric for one in endpoints) else None
-    now_ms, health = await owner.stores.clock.now_ms(), await owner.endpoints.health(endpoints)
+async def _views(gateway: Gateway, endpoints: Sequence[Endpoint]) -> list[EndpointView]:
+    public_key = await gateway.endpoints.public_key() if any(one.asymmetric for one in endpoints) else None
+    now_ms, health = await gateway.stores.clock.now_ms(), await gateway.endpoints.health(endpoints)
     return [
         endpoint_view(one, how, now_ms=now_ms, public_key=public_key)
         for one, how in zip(endpoints, health, strict=True)
     ]
 
 
-async def _team_view(owner: Gateway, secrets: tuple[Secret, ...]) -> SecretView:
-    return secret_view(secrets, now_ms=await owner.stores.clock.now_ms())
+async def _team_view(gateway: Gateway, secrets: tuple[Secret, ...]) -> SecretView:
+    return secret_view(secrets, now_ms=await gateway.stores.clock.now_ms())

@@ -17,25 +17,25 @@ T = TypeVar("T")
 CLOSED = "The key was revoked while the call was held."
 
 
-async def held(
+async def long_poll(
     request: Request,
-    owner: Gateway,
+    gateway: Gateway,
     caller: Caller,
     work: Coroutine[Any, Any, T],
     *,
-    left: Coroutine[Any, Any, None] | None = None,
+    disconnected: Coroutine[Any, Any, None] | None = None,
 ) -> T | None:
-    """The result of the work; None when the server is told to stop before there is one, or the caller `left`.
+    """The result of the work; None when the server stops first, or the caller has `disconnected`.
 
     Raises:
         Unauthenticated: the caller's key was closed meanwhile; looked at while the call is held, and in the end.
     """
     waits_without_a_place(request)
-    async with owner.accounts.watching(caller) as closed:
+    async with gateway.accounts.watching(caller) as closed:
         working = asyncio.create_task(work)
         others: list[asyncio.Task[Any]] = [asyncio.create_task(stopping(request).wait())]
         others.append(asyncio.create_task(closed.wait()))
-        leaving = None if left is None else asyncio.create_task(left)
+        leaving = None if disconnected is None else asyncio.create_task(disconnected)
         others += [] if leaving is None else [leaving]
         try:
             await asyncio.wait({working, *others}, return_when=asyncio.FIRST_COMPLETED)
@@ -44,7 +44,7 @@ async def held(
             if not working.done() or (leaving is not None and leaving.done()):
                 return None
             result = working.result()
-            if not await owner.accounts.is_valid(caller):
+            if not await gateway.accounts.is_valid(caller):
                 raise Unauthenticated(CLOSED)
             return result
         finally:

@@ -25,9 +25,9 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 
-async def live(
+async def event_stream(
     request: Request,
-    owner: Gateway,
+    gateway: Gateway,
     caller: Caller,
     frames: AsyncGenerator[T, None],
     write: Callable[[T], Awaitable[bytes]],
@@ -41,19 +41,19 @@ async def live(
     Raises:
         OverLimit: the caller has too many streams open.
     """
-    owner.accounts.streams.require_room(caller)
-    chunks = _written(owner.accounts.streams.until_closed(caller, frames), write)
+    gateway.accounts.streams.require_room(caller)
+    chunks = _written(gateway.accounts.streams.until_closed(caller, frames), write)
     first = await anext(chunks, b"")
-    return _Live(_in_order(first, chunks, request.scope["path"]), chunks, headers)
+    return _EventStream(_in_order(first, chunks, request.scope["path"]), chunks, headers)
 
 
-def told(event: Event | Notice, view: Mapping[str, Any]) -> bytes:
+def sent_event(event: Event | Notice, view: Mapping[str, Any]) -> bytes:
     """The event on the wire, as its view shows it."""
     data = pydantic_core.to_json(view).decode()
     return format_sse_event(event=event.type, data_str=data, id=event.id, retry=RETRY_MS)
 
 
-class _Live(StreamingResponse):
+class _EventStream(StreamingResponse):
     """A stream that lets go of what it reads however it ends, also when the watcher has gone before it began."""
 
     def __init__(

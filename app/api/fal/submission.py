@@ -9,8 +9,8 @@ from fastapi import Depends, Request
 from pydantic import RootModel
 
 from app.api.body import json_object
-from app.api.deps import IDEMPOTENCY_KEY, current_caller, gateway, idempotency_key
-from app.api.fal_dropped import WARNING, dropped
+from app.api.deps import IDEMPOTENCY_KEY, current_caller, get_gateway, idempotency_key
+from app.api.fal_dropped import WARNING, dropped_warning
 from app.api.fal_errors import ALWAYS_NEW, REQUEST_ID
 from app.api.reads import Reads, header, query, reads
 from app.domain.accounts import Caller
@@ -38,24 +38,24 @@ class FalInput(RootModel[Object]):
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class IncomingFalSubmission:
     """A submission as it arrived."""
 
     caller: Caller
-    owner: Gateway
+    gateway: Gateway
     request: FalRequest
     key: str | None
 
 
 @reads(Reads(key=True, body=FalInput, parameters=SUBMISSION))
-async def asking(request: Request) -> Asking:
+async def read_submission(request: Request) -> IncomingFalSubmission:
     """Read a submission; the caller comes before the body: who has no key has nothing read."""
-    owner = await gateway(request)
-    caller = await current_caller(request, owner)
+    gateway = await get_gateway(request)
+    caller = await current_caller(request, gateway)
     headers, query = request.headers, request.query_params
-    return Asking(
+    return IncomingFalSubmission(
         caller,
-        owner,
+        gateway,
         FalRequest(
             model=request.path_params["model_id"].removesuffix("/"),
             input=await json_object(request),
@@ -69,7 +69,7 @@ async def asking(request: Request) -> Asking:
     )
 
 
-Asked = Annotated[Asking, Depends(asking)]
+ReadFalSubmission = Annotated[IncomingFalSubmission, Depends(read_submission)]
 
 
 def answer_headers(job: Job, *, taken: FalSubmission | None = None) -> dict[str, str]:
@@ -78,7 +78,7 @@ def answer_headers(job: Job, *, taken: FalSubmission | None = None) -> dict[str,
     if taken is not None and taken.submitted.repeated:
         found["Idempotent-Replayed"] = "true"
     if taken is not None and taken.dropped:
-        found[WARNING] = dropped("fields", taken.dropped)
+        found[WARNING] = dropped_warning("fields", taken.dropped)
     return found
 
 
