@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from app.tasks import cancel_and_wait
-from tests.support.crashing import CrashSite, open_crash_site
+from tests.crash.crash_installation import CrashSite, open_crash_site
+from tests.support.installation import Site, open_site
 from tests.support.redis_server import RedisServer
-from tests.support.site import Site, open_site
 
 ROUNDS = 2
 ROUNDS_IN_FULL = 12

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.faults import FAULTS, faults
-from tests.support.network import why_not
+from tests.crash.host_faults import FAULTS, faults
+from tests.crash.netns import why_not
 
 TOGETHER = (  # each row has hosts of its own
     ("primary_killed", "partition", "api_killed"),
@@ -44,9 +44,9 @@ async def test_no_fault_of_a_host_loses_a_job_or_buys_one_twice(
     """Every job with a 202 ends, fal got each once, and one within 3 s of the first that is taken again."""
     form = "long" if request.getfixturevalue("full") else "short"
     wrong = []
-    async for books in faults(tmp_path, form, names):
-        say(str(books))
-        late = books.back_s > COMES_BACK_S + SLOW_S and books.fault != WITHOUT_WORKERS
-        bad = books.lost or books.bought_twice or books.given_up or books.stalled or late
-        wrong += [str(books)] if bad else []
+    async for outcome in faults(tmp_path, form, names):
+        say(str(outcome))
+        late = outcome.back_s > COMES_BACK_S + SLOW_S and outcome.fault != WITHOUT_WORKERS
+        bad = outcome.lost or outcome.bought_twice or outcome.given_up or outcome.stalled or late
+        wrong += [str(outcome)] if bad else []
     assert wrong == []

@@ -18,7 +18,7 @@ from app.domain.money import parse_usd
 from app.store import keys
 from app.store.lanes import ENQUEUED
 from app.tasks import cancel_and_wait
-from tests.support.site import ENDS, Job, Site
+from tests.support.installation import ENDS, Job, Site
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(600)]

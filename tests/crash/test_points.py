@@ -17,8 +17,8 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from tests.support.crash_points import EVERY, POINTS, WIRE, interleaved
-from tests.support.crashing import CrashSite
+from tests.crash.crash_installation import CrashSite
+from tests.crash.crash_points import EVERY, POINTS, WIRE, interleaved
 from tests.support.receiver import Receiver
 from tests.support.server import EventReader
 from tests.support.tcp_proxy import Cut, owner_of

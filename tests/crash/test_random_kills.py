@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support.crashing import CrashSite
+from tests.crash.crash_installation import CrashSite
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
 

@@ -10,7 +10,7 @@ import pytest
 from app.domain.ids import join_ref
 from app.domain.jobs import Job as Record
 from app.store.alarms import AlarmStore
-from tests.support.crashing import CrashSite
+from tests.crash.crash_installation import CrashSite
 from tests.support.waiting import wait_until
 from workers.submit import START_POST_WITHIN_S
 

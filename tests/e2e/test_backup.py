@@ -12,8 +12,8 @@ import pytest
 from app.data_dir import DataDirLock
 from app.embedded import EmbeddedStore
 from app.store.witness import Witness
+from tests.support.installation import ENDS, Site, open_site
 from tests.support.redis_server import RedisServer
-from tests.support.site import ENDS, Site, open_site
 from tests.support.up import clean_environment, run_command
 from tests.support.waiting import wait_until
 

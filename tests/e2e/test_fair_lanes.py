@@ -11,8 +11,8 @@ import pytest
 
 from app.gateway import open_gateway
 from app.settings import load_settings
+from tests.support.installation import ENDS, KEEPING, Job, Site, open_site
 from tests.support.redis_server import RedisServer
-from tests.support.site import ENDS, KEEPING, Job, Site, open_site
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]

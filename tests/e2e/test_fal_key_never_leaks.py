@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from app.domain.errors import UpstreamUnavailable
 from tests.support.emulator import Emulator, running_emulator
-from tests.support.hand import Hand
+from tests.support.pipeline import Pipeline
 from tests.support.receiver import Receiver, Reply
 from tests.support.redis_server import RedisServer
 from tests.support.stack import EMULATOR_KEY, open_stack
@@ -72,8 +72,8 @@ async def test_fals_key_is_in_no_reply_log_store_or_message(
                 replies.extend(repr(reply.headers).encode() + reply.content)
 
             stack.api.event_hooks["response"].append(keep)
-            hand = Hand(stack)
-            ids = [await hand.admit(f"[emu:{tag}]", webhook_url=receiver.url) for tag in TROUBLE]
+            pipeline = Pipeline(stack)
+            ids = [await pipeline.admit(f"[emu:{tag}]", webhook_url=receiver.url) for tag in TROUBLE]
             async with stack.workers():
                 for job_id in ids[:-1]:
                     await stack.until(job_id, "succeeded", "failed", "held", timeout=40)

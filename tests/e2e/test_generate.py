@@ -17,7 +17,7 @@ import httpx
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
-from tests.support.terminal import Terminal
+from tests.e2e.terminal import Terminal
 from tests.support.up import free_ports, run_command
 from tests.support.waiting import wait_until
 

@@ -8,7 +8,7 @@ import venv
 from pathlib import Path
 from typing import Any
 
-from tests.support.tree import ROOT
+from tests.support.repo import ROOT
 
 
 def snapshot(folder: Path) -> dict[str, tuple[int, int]]:

@@ -6,8 +6,8 @@ from typing import Any, TypeAlias
 import pytest
 
 from app.domain.money import format_usd, parse_usd
+from tests.support.installation import ENDS, Job, Site, open_site
 from tests.support.redis_server import RedisServer
-from tests.support.site import ENDS, Job, Site, open_site
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
 

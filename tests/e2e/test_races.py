@@ -11,8 +11,8 @@ import pytest
 from app.domain.limits import CALENDAR, GATEWAY, Limit, Unit, Window, periods
 from app.services.tokens import TokenRequest
 from app.store import keys
+from tests.e2e.races import MINUTE_MS, Races, Reply, open_races
 from tests.support.checks import immortal_keys, ledger_faults
-from tests.support.racers import MINUTE_MS, Racers, Reply, open_racers
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
 
@@ -41,9 +41,9 @@ def shared_store() -> Iterator[RedisServer]:
 
 
 @pytest.fixture(scope="module")
-async def racers(shared_store: RedisServer) -> AsyncIterator[Racers]:
+async def races(shared_store: RedisServer) -> AsyncIterator[Races]:
     """Three API processes for all races; each race has a fresh team. At the end the books balance."""
-    async with open_racers(shared_store, processes=3, clients=CLIENTS) as made:
+    async with open_races(shared_store, processes=3, clients=CLIENTS) as made:
         yield made
         assert await immortal_keys(made.redis) == []
         assert await ledger_faults(made.redis) == []
@@ -65,9 +65,9 @@ def statuses(replies: list[Reply]) -> dict[int, int]:
     return dict(Counter(reply.status for reply in replies))
 
 
-async def assert_books(racers: Racers, team: str, owner: str, jobs: int) -> None:
+async def assert_books(races: Races, team: str, owner: str, jobs: int) -> None:
     """Sums, reservations, ledger, places and the line all say: this owner has exactly so many jobs."""
-    books = await racers.books(team, owner)
+    books = await races.books(team, owner)
     assert books.total == {f"held:{unit}": jobs * SIZE[unit] for unit in COUNTED}
     assert list(books.reserved.values()) == [PRICE] * jobs
     assert books.entries == {"reserve": jobs}
@@ -88,72 +88,72 @@ def assert_refusals(replies: list[Reply], unit: Unit, owner: str) -> None:
 
 @pytest.mark.parametrize(("unit", "window"), EXACT, ids=lambda word: word.value)
 async def test_a_limit_for_twenty_admits_exactly_twenty_of_two_hundred(
-    racers: Racers, rounds: int, say: Say, unit: Unit, window: Window
+    races: Races, rounds: int, say: Say, unit: Unit, window: Window
 ) -> None:
     """In every round, of a team and of a user in turn: 20 accepted, 180 refused, and the books say 20."""
     for number in range(rounds):
         owner = ("team", "user")[number % 2]
-        account = await racers.account(**{owner: [fits(unit, window)]})
+        account = await races.account(**{owner: [fits(unit, window)]})
         owner_id = account.team.id if owner == "team" else account.user.id
-        began_ms = await racers.fresh_minute()
-        replies = await racers.rush([account.key] * CLIENTS)
-        assert (await racers.now_ms()) // MINUTE_MS == began_ms // MINUTE_MS, "the race lasted over its minute"
+        began_ms = await races.fresh_minute()
+        replies = await races.rush([account.key] * CLIENTS)
+        assert (await races.now_ms()) // MINUTE_MS == began_ms // MINUTE_MS, "the race lasted over its minute"
         assert statuses(replies) == {202: FIT, 402 if unit is Unit.USD else 429: CLIENTS - FIT}
         assert_refusals(replies, unit, owner)
-        await assert_books(racers, account.team.id, owner_id, FIT)
+        await assert_books(races, account.team.id, owner_id, FIT)
         for name, period in periods(began_ms, "UTC").items():
-            sums = await racers.redis.hgetall(keys.period(name, period.start_ms, owner_id))
+            sums = await races.redis.hgetall(keys.period(name, period.start_ms, owner_id))
             assert sums["held:usd"] == str(FIT * PRICE)
     say(f"{unit}/{window}: {FIT} of {CLIENTS} clients accepted, in {rounds} rounds of {rounds}")
 
 
 async def test_a_rate_of_twenty_a_minute_admits_twenty_and_one_more_each_three_seconds(
-    racers: Racers, rounds: int
+    races: Races, rounds: int
 ) -> None:
     """Never fewer than 20, and never more than the time between both looks at the store's clock allows."""
     for number in range(rounds):
         owner = ("team", "user")[number % 2]
-        account = await racers.account(**{owner: [fits(Unit.SUBMITS, Window.MINUTE)]})
-        began_ms = await racers.now_ms()
-        replies = await racers.rush([account.key] * CLIENTS)
-        passed_ms = await racers.now_ms() - began_ms
+        account = await races.account(**{owner: [fits(Unit.SUBMITS, Window.MINUTE)]})
+        began_ms = await races.now_ms()
+        replies = await races.rush([account.key] * CLIENTS)
+        passed_ms = await races.now_ms() - began_ms
         accepted = statuses(replies)[202]
         assert FIT <= accepted <= FIT + passed_ms * FIT // MINUTE_MS
         assert_refusals(replies, Unit.SUBMITS, owner)
         await assert_books(
-            racers, account.team.id, account.team.id if owner == "team" else account.user.id, accepted
+            races, account.team.id, account.team.id if owner == "team" else account.user.id, accepted
         )
 
 
-async def test_two_users_under_one_team_get_exactly_the_teams_amount(racers: Racers, rounds: int, say: Say) -> None:
+async def test_two_users_under_one_team_get_exactly_the_teams_amount(races: Races, rounds: int, say: Say) -> None:
     """Each of the users has room for 20, their team for 30: together 30, and neither more than 20."""
     for number in range(rounds):
         unit = COUNTED[number % 3]
-        first = await racers.account(team=[fits(unit, Window.DAY, 30)], user=[fits(unit, Window.TOTAL)])
-        second = await racers.member(first.team.id, [fits(unit, Window.TOTAL)])
-        await racers.fresh_minute()
-        replies = await racers.rush([first.key, second.key] * (CLIENTS // 2))
+        first = await races.account(team=[fits(unit, Window.DAY, 30)], user=[fits(unit, Window.TOTAL)])
+        second = await races.member(first.team.id, [fits(unit, Window.TOTAL)])
+        await races.fresh_minute()
+        replies = await races.rush([first.key, second.key] * (CLIENTS // 2))
         both = [statuses(replies[place::2])[202] for place in (0, 1)]
         say(f"two users under one team's limit of 30 ({unit}): {both[0]} + {both[1]}")
         assert sum(both) == 30
         assert max(both) <= FIT
-        held = [(await racers.books(first.team.id, one.user.id)).total["held:jobs"] for one in (first, second)]
+        held = [(await races.books(first.team.id, one.user.id)).total["held:jobs"] for one in (first, second)]
         assert held == both
-        team = await racers.books(first.team.id, first.team.id)
+        team = await races.books(first.team.id, first.team.id)
         assert (team.total["held:usd"], len(team.reserved)) == (30 * PRICE, 30)
 
 
 async def test_two_teams_under_the_gateways_limit_get_exactly_its_amount(
-    racers: Racers, rounds: int, say: Say
+    races: Races, rounds: int, say: Say
 ) -> None:
     """Each of the teams has room for 15, the whole gateway for 20: together 20, and neither more than 15."""
-    limits = racers.gateway.limits
+    limits = races.gateway.limits
     for _ in range(rounds):
-        teams = [await racers.account(team=[fits(Unit.JOBS, Window.TOTAL, 15)]) for _ in range(2)]
-        taken = (await racers.books(GATEWAY, GATEWAY)).total.get("held:usd", 0)
+        teams = [await races.account(team=[fits(Unit.JOBS, Window.TOTAL, 15)]) for _ in range(2)]
+        taken = (await races.books(GATEWAY, GATEWAY)).total.get("held:usd", 0)
         await limits.replace("test", GATEWAY, [Limit(Unit.USD, Window.TOTAL, taken + FIT * PRICE)])
         try:
-            replies = await racers.rush([team.key for team in teams] * (CLIENTS // 2))
+            replies = await races.rush([team.key for team in teams] * (CLIENTS // 2))
         finally:
             await limits.replace("test", GATEWAY, [])
         both = [statuses(replies[place::2])[202] for place in (0, 1)]
@@ -161,8 +161,8 @@ async def test_two_teams_under_the_gateways_limit_get_exactly_its_amount(
         assert sum(both) == FIT
         assert max(both) <= 15
         for team, jobs in zip(teams, both, strict=True):
-            await assert_books(racers, team.team.id, team.team.id, jobs)
-        assert (await racers.books(GATEWAY, GATEWAY)).total["held:usd"] == taken + FIT * PRICE
+            await assert_books(races, team.team.id, team.team.id, jobs)
+        assert (await races.books(GATEWAY, GATEWAY)).total["held:usd"] == taken + FIT * PRICE
 
 
 @pytest.mark.parametrize(
@@ -171,46 +171,46 @@ async def test_two_teams_under_the_gateways_limit_get_exactly_its_amount(
     ids=["max_jobs", "max_usd"],
 )
 async def test_a_browser_tokens_cap_holds_under_a_hundred_clients(
-    racers: Racers, rounds: int, unit: Unit, caps: TokenRequest
+    races: Races, rounds: int, unit: Unit, caps: TokenRequest
 ) -> None:
     """Room for five: exactly five accepted, whatever its team may."""
     for _ in range(rounds):
-        account = await racers.account(team=[fits(Unit.JOBS, Window.TOTAL)])
-        caller = await racers.gateway.accounts.authenticate(account.key)
-        minted = await racers.gateway.tokens.mint(caller, caps)
-        replies = await racers.rush([minted.token] * 100)
+        account = await races.account(team=[fits(Unit.JOBS, Window.TOTAL)])
+        caller = await races.gateway.accounts.authenticate(account.key)
+        minted = await races.gateway.tokens.mint(caller, caps)
+        replies = await races.rush([minted.token] * 100)
         assert statuses(replies) == {202: 5, 402 if unit is Unit.USD else 429: 95}
         assert_refusals(replies, unit, "token")
-        sums = (await racers.books(account.team.id, minted.record.id)).total
+        sums = (await races.books(account.team.id, minted.record.id)).total
         assert sums == {f"held:{unit}": 5 * SIZE[unit] for unit in COUNTED}
-        await assert_books(racers, account.team.id, account.team.id, 5)
+        await assert_books(races, account.team.id, account.team.id, 5)
 
 
-async def test_one_idempotency_key_two_hundred_times_is_one_job(racers: Racers, rounds: int) -> None:
+async def test_one_idempotency_key_two_hundred_times_is_one_job(races: Races, rounds: int) -> None:
     """One reservation; the other 199 replies show the same job, are marked as repeats, and meet no limit."""
     for _ in range(rounds):
-        account = await racers.account(team=[fits(Unit.JOBS, Window.TOTAL, 1)])
-        replies = await racers.rush([account.key] * CLIENTS, **{"Idempotency-Key": "once"})
+        account = await races.account(team=[fits(Unit.JOBS, Window.TOTAL, 1)])
+        replies = await races.rush([account.key] * CLIENTS, **{"Idempotency-Key": "once"})
         assert statuses(replies) == {202: CLIENTS}
         assert len({reply.body["id"] for reply in replies}) == 1
         assert sum("Idempotent-Replayed" in reply.headers for reply in replies) == CLIENTS - 1
         assert sum(reply.body["repeated"] for reply in replies) == CLIENTS - 1
-        await assert_books(racers, account.team.id, account.team.id, 1)
+        await assert_books(races, account.team.id, account.team.id, 1)
 
 
 async def test_a_revoked_key_is_refused_by_every_process_within_a_second(
-    racers: Racers, rounds: int, say: Say
+    races: Races, rounds: int, say: Say
 ) -> None:
     """Under load: no submission asked for after it is accepted, and no answer is good a second later."""
     for _ in range(rounds):
-        account = await racers.account()
-        ((key, _),) = await racers.gateway.administration.keys(user=account.user.id)
+        account = await races.account()
+        ((key, _),) = await races.gateway.administration.keys(user=account.user.id)
         seen: dict[str, list[Reply]] = {"submit": [], "read": []}
-        async with racers.load(account.key, seen, clients=20):
+        async with races.load(account.key, seen, clients=20):
             # Every process has just learned the key, so it remembers it for as long as it may.
             await wait_until(partial(at_least, seen, 20), "twenty answers of each kind", interval=0.001)
             began = time.monotonic()  # before the act, so that the figures are never too good
-            await racers.gateway.administration.revoke_key("test", key.id)
+            await races.gateway.administration.revoke_key("test", key.id)
             done = time.monotonic()
             await wait_until(partial(all_after, seen, done + 1.5), "answers long after the revocation")
         for kind, good in (("submit", 202), ("read", 200)):
@@ -221,7 +221,7 @@ async def test_a_revoked_key_is_refused_by_every_process_within_a_second(
             assert last <= 1
         assert not [reply for reply in seen["submit"] if reply.status == 202 and reply.asked > done]
         accepted = sum(reply.status == 202 for reply in seen["submit"])
-        await assert_books(racers, account.team.id, account.team.id, accepted)
+        await assert_books(races, account.team.id, account.team.id, accepted)
 
 
 async def at_least(seen: dict[str, list[Reply]], count: int) -> bool:

@@ -16,9 +16,9 @@ from redis.asyncio import Redis
 from app.embedded import EmbeddedStore
 from app.gateway import Gateway
 from app.settings import load_settings
+from tests.e2e.old_store import OldStore
+from tests.e2e.old_store_maker import SETTINGS
 from tests.support.checks import immortal_keys, ledger_faults, slot_faults
-from tests.support.old_store import OldStore
-from tests.support.old_store_maker import SETTINGS
 from tests.support.receiver import Receiver
 from tests.support.redis_server import RedisServer
 from tests.support.stack import application

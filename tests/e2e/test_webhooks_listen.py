@@ -14,7 +14,7 @@ from standardwebhooks import Webhook
 from app.domain.accounts import USER_SCOPES, Scope
 from tests.support.callers import another_key
 from tests.support.endpoints import chief, endpoint, sent
-from tests.support.hand import Hand
+from tests.support.pipeline import Pipeline
 from tests.support.receiver import Receiver
 from tests.support.redis_server import RedisServer
 from tests.support.server import Server, running_server
@@ -208,17 +208,17 @@ async def test_no_gateway_is_a_sentence() -> None:
 
 async def test_what_was_sent_is_listed_and_sent_again(server: Server, stack: Stack) -> None:
     """Endpoints, deliveries with their attempts, a replay of one and of many."""
-    hand, made = Hand(stack), await another_key(stack, scopes=frozenset({Scope.TEAM_ADMIN}))
+    pipeline, made = Pipeline(stack), await another_key(stack, scopes=frozenset({Scope.TEAM_ADMIN}))
     async with Receiver() as mine, chief(stack) as api:
         added = await endpoint(api, mine.url, events=["job.queued"])
-        await hand.admit()
-        await sent(hand)
+        await pipeline.admit()
+        await sent(pipeline)
         (shown,) = await command(server, made.key, "endpoints")
         assert shown["id"] == added["id"]
         (one,) = await command(server, made.key, "deliveries", "--endpoint", added["id"], "--status", "delivered")
         assert [attempt["status"] for attempt in one["attempts"]] == [200]
         assert (await command(server, made.key, "replay", one["id"]))["status"] == "due"
-        assert await sent(hand) == 1
+        assert await sent(pipeline) == 1
         done = await command(server, made.key, "replay", "--endpoint", added["id"], "--status", "delivered")
         assert (done["replayed"], done["more"]) == (1, False)
         env = clean_environment(FILMGATE_URL=server.url, FILMGATE_KEY=made.key)

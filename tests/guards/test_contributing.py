@@ -2,10 +2,11 @@
 
 import re
 
-from tests.support.tree import ROOT
+from tests.support.repo import ROOT
 
 PAGE = (ROOT / "docs" / "contributing.md").read_text(encoding="utf-8")
-MAP = (ROOT / "tests" / "support" / "README.md").read_text(encoding="utf-8")
+TESTS = ROOT / "tests"
+MAP = (TESTS / "support" / "README.md").read_text(encoding="utf-8")
 PATH = re.compile(r"`((?:app|workers|tests|docs|benchmarks)/[\w./-]*\w)`")
 PLACEHOLDERS = ("NAME", "NOUN")
 
@@ -23,9 +24,14 @@ def test_every_room_has_a_sentence() -> None:
     assert [room for room in rooms if f"| `app/{room}`" not in PAGE and f"· `app/{room}`" not in PAGE] == []
 
 
-def test_the_map_of_the_tests_support_has_every_module_and_no_other() -> None:
-    """One line each, so that nobody writes what is there already."""
-    listed = re.findall(r"^\| `(\w+)` \|", MAP, re.MULTILINE)
-    modules = {path.stem for path in (ROOT / "tests" / "support").glob("*.py")}
-    assert sorted(modules ^ set(listed)) == []
-    assert len(listed) == len(modules)
+def test_the_map_of_the_tests_has_every_helper_and_no_other() -> None:
+    """One line each, so that nobody writes what is there already: what folders share, then what one of them has."""
+    tables = MAP.split("Beside their tests:")
+    shared, beside = (re.findall(r"^\| `([\w/]+)` \|", table, re.MULTILINE) for table in tables)
+    assert sorted(shared) == sorted(path.stem for path in (TESTS / "support").glob("*.py"))
+    helpers = [
+        path.relative_to(TESTS).with_suffix("")
+        for path in TESTS.glob("*/**/*.py")
+        if not path.name.startswith(("test_", "conftest")) and not {"support", "py"} & set(path.parts)
+    ]
+    assert sorted(beside) == sorted("/".join(helper.parts[1:]) for helper in helpers)

@@ -3,8 +3,8 @@
 import re
 from collections import Counter
 
-from tests.support.crash_points import EVERY, POINTS, WIRE, interleaved
-from tests.support.tree import ROOT
+from tests.crash.crash_points import EVERY, POINTS, WIRE, interleaved
+from tests.support.repo import ROOT
 
 CALL = re.compile(r"\bcrash_point\(([^)]*)\)")
 

@@ -2,7 +2,7 @@
 
 import ast
 
-from tests.support.tree import parsed, python_files
+from tests.support.repo import parsed, python_files
 
 
 def test_every_test_says_what_is_true() -> None:

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from app.domain.errors import Code
 from app.domain.events import EVENT_TYPES
 from app.settings import CLIENT_NAMES, Settings
-from tests.support.document import drawn
-from tests.support.tree import ROOT
+from tests.guards.openapi_document import drawn
+from tests.support.repo import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SETTINGS = {field.alias or "" for field in Settings.model_fields.values()} | CLIENT_NAMES

@@ -3,7 +3,7 @@
 import ast
 
 from app.domain.errors import Code
-from tests.support.tree import parsed, python_files
+from tests.support.repo import parsed, python_files
 
 
 def used_codes() -> set[str]:

@@ -2,7 +2,7 @@
 
 import re
 
-from tests.support.tree import ROOT, python_files
+from tests.support.repo import ROOT, python_files
 
 READERS = re.compile(r"json\.loads?\(|from_json\(|JSONDecoder|\.json\(\)")
 

@@ -4,7 +4,7 @@ import ast
 import re
 from functools import cache
 
-from tests.support.tree import ROOT
+from tests.support.repo import ROOT
 
 TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 PAGES = {  # the last number of each letter

@@ -1,6 +1,6 @@
 """Files stay short enough to be read; the few that do not are listed with their size and the reason."""
 
-from tests.support.tree import ROOT, python_files
+from tests.support.repo import ROOT, python_files
 
 LIMIT = 400
 LARGER = {

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.support.tree import ROOT
+from tests.support.repo import ROOT
 
 RUN, DEV, SERVER, TOOLS, OLD_CLIENT, NODE, GENERATOR = (
     f"requirements{part}.lock"

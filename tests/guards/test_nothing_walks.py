@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
-from tests.support.tree import ROOT, parsed, python_files
+from tests.support.repo import ROOT, parsed, python_files
 
 # Commands whose work grows with all keys of the store, or with the whole of one.
 KEYSPACE = {"scan", "scan_iter", "keys", "randomkey"}

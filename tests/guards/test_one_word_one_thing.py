@@ -3,7 +3,7 @@
 import ast
 from collections import defaultdict
 
-from tests.support.tree import parsed, python_files
+from tests.support.repo import parsed, python_files
 
 RETIRED = {  # words that had many meanings, and what stands in their place
     "aside": "quarantine",

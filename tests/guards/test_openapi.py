@@ -10,7 +10,7 @@ from app.domain.events import BUDGET_THRESHOLD, EVENT_TYPES
 from app.main import CORS, create_app
 from app.settings import load_settings
 from app.views.events import EndpointEventType, JobEventType
-from tests.support.document import COMMITTED, drawn, written
+from tests.guards.openapi_document import COMMITTED, drawn, written
 
 Operation = dict[str, Any]
 OPEN = {"/livez", "/readyz", "/problems/{slug}"}
@@ -29,7 +29,7 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, Operation]]:
 def test_the_committed_document_is_the_one_that_is_served() -> None:
     """A change of a route or a reply is seen in the diff."""
     assert COMMITTED.read_text("utf-8") == written(NATIVE), (
-        "`.venv/bin/python -m tests.support.document` writes it anew"
+        "`.venv/bin/python -m tests.guards.openapi_document` writes it anew"
     )
 
 

@@ -4,7 +4,7 @@ import re
 
 from app.store.rights import COMMANDS, acl
 from app.store.scripts import FOLDER
-from tests.support.tree import ROOT
+from tests.support.repo import ROOT
 
 
 def test_the_page_has_the_rule() -> None:

@@ -2,7 +2,7 @@
 
 import ast
 
-from tests.support.tree import parsed, python_files
+from tests.support.repo import parsed, python_files
 
 
 def test_no_act_outside_of_the_store_brings_commands() -> None:

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from redis.asyncio import Redis
 
-from tests.support.admin import Administrator, administrator
+from tests.integration.admin import Administrator, administrator
 from tests.support.checks import immortal_keys, ledger_faults, slot_faults
 from tests.support.emulator import Emulator, FalCaller, running_emulator
-from tests.support.hand import Hand
+from tests.support.pipeline import Pipeline
 from tests.support.receiver import Receiver
 from tests.support.redis_server import RedisServer
 from tests.support.stack import Stack, open_stack
@@ -69,9 +69,9 @@ async def admin(stack: Stack) -> AsyncIterator[Administrator]:
 
 
 @pytest.fixture
-def hand(stack: Stack) -> Hand:
+def pipeline(stack: Stack) -> Pipeline:
     """The pipeline by hand; fal takes ten at once."""
-    return Hand(stack)
+    return Pipeline(stack)
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from app.store import keys
-from tests.support.admin import Administrator
-from tests.support.hand import Hand
-from tests.support.refusals import assert_problem
+from tests.integration.admin import Administrator
+from tests.integration.refusals import assert_problem
+from tests.support.pipeline import Pipeline
 from tests.support.stack import Stack
 
 pytestmark = pytest.mark.anyio
@@ -19,7 +19,7 @@ LIMIT = {"unit": "jobs", "window": "day", "amount": 5}
 @pytest.fixture
 def redis(stack: Stack) -> Any:
     """The store itself."""
-    return Hand(stack).redis
+    return Pipeline(stack).redis
 
 
 async def verdict(admin: Administrator) -> dict[str, Any]:

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.admin import ABSENT, CANARY, NEVER, Administrator, Call, assert_refused
+from tests.integration.admin import ABSENT, CANARY, NEVER, Administrator, Call, assert_refused
+from tests.integration.refusals import assert_problem, nothing_changes
 from tests.support.emulator import Emulator
 from tests.support.redis_server import RedisServer
-from tests.support.refusals import assert_problem, nothing_changes
 from tests.support.stack import Stack, open_stack
 
 pytestmark = pytest.mark.anyio

@@ -10,11 +10,11 @@ from redis.asyncio import Redis
 
 from app.domain.accounts import digest, well_formed
 from app.store import keys
-from tests.support.admin import Administrator
+from tests.integration.admin import Administrator
+from tests.integration.refusals import assert_problem
 from tests.support.callers import calling, last_accepted
-from tests.support.hand import Hand
+from tests.support.pipeline import Pipeline
 from tests.support.redis_server import RedisServer
-from tests.support.refusals import assert_problem
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 
@@ -159,7 +159,7 @@ async def test_a_key_ends_when_it_expires(admin: Administrator, stack: Stack) ->
     made = await admin.key(stack.account.user.id, expires_in=3600)
     async with calling(stack, made["key"]) as theirs:
         assert (await theirs.get("/v1/me")).status_code == 200
-        name, redis = keys.key(digest(made["key"])), Hand(stack).redis
+        name, redis = keys.key(digest(made["key"])), Pipeline(stack).redis
         now_ms = await stack.gateway.stores.clock.now_ms()
         assert int(await redis.hget(name, "expires_ms")) == pytest.approx(now_ms + 3_600_000, abs=60_000)
         await redis.hset(name, "expires_ms", now_ms)

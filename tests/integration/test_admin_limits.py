@@ -6,9 +6,9 @@ import pytest
 
 from app.domain.limits import GATEWAY
 from app.store import keys
-from tests.support.admin import Administrator
-from tests.support.hand import Hand
-from tests.support.refusals import assert_problem, nothing_changes
+from tests.integration.admin import Administrator
+from tests.integration.refusals import assert_problem, nothing_changes
+from tests.support.pipeline import Pipeline
 from tests.support.stack import Stack
 
 pytestmark = pytest.mark.anyio
@@ -82,7 +82,7 @@ async def test_a_raise_is_in_force_until_it_ends(admin: Administrator, stack: St
     assert (await refused(stack))["amount"] == 2
     name = {"team": stack.account.team.id, "user": stack.account.user.id}.get(owner, GATEWAY)
     over = await stack.gateway.stores.clock.now_ms() - 1
-    await Hand(stack).redis.hset(keys.limits(name), "raise:jobs/total", f"2 {over}")
+    await Pipeline(stack).redis.hset(keys.limits(name), "raise:jobs/total", f"2 {over}")
     assert (await admin.done("GET", f"{path}/limits"))["data"] == [ONE_JOB]
     assert (await refused(stack))["amount"] == 1
 
@@ -132,15 +132,15 @@ async def test_a_correction_counts_as_spent_and_can_be_taken_back(admin: Adminis
 
 async def test_a_jobs_charge_becomes_what_it_really_cost(admin: Administrator, stack: Stack) -> None:
     """The difference is an entry of its own; the same again changes nothing; the log has what was asked."""
-    hand = Hand(stack)
-    job = await hand.ended()
+    pipeline = Pipeline(stack)
+    job = await pipeline.ended()
     path = f"{path_of('team', stack)}/credits"
     body = {"job": job.id, "actual_usd": "1.25", "reason": "fal's invoice"}
     told = await admin.done("POST", path, body)
     assert told == {**body, "team": stack.account.team.id, "done": "corrected"}
     assert (await admin.done("POST", path, body))["done"] == "same"
     assert (await stack.job(job.id))["charged_usd"] == "1.25"
-    assert await hand.money() == (0, 1_250_000)
+    assert await pipeline.money() == (0, 1_250_000)
     newest = (await admin.done("GET", "ledger", team=stack.account.team.id, limit=1))["data"][0]
     assert (newest["type"], newest["amount_usd"], newest["job"]) == ("correction", "-0.15", job.id)
     assert (await admin.audit())[0]["details"] == {name: body[name] for name in body}

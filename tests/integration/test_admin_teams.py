@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from tests.support.admin import NEVER, Administrator, administrator
+from tests.integration.admin import NEVER, Administrator, administrator
+from tests.integration.ownership import a_held_job
+from tests.integration.refusals import assert_problem, nothing_changes
 from tests.support.callers import calling
 from tests.support.emulator import Emulator
-from tests.support.ownership import a_held_job
 from tests.support.redis_server import RedisServer
-from tests.support.refusals import assert_problem, nothing_changes
 from tests.support.stack import Stack, open_stack
 
 pytestmark = pytest.mark.anyio

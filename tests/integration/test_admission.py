@@ -11,9 +11,9 @@ from app.domain.jobs import Order, Priority, Status, Submission
 from app.store import keys
 from app.store.admission import AdmissionStore, Admitted, KeyReusedFor, Repeated
 from app.store.clock import ClockEstimate
-from tests.support.crowd import crowd
-from tests.support.hand import DAY_MS, Hand
-from tests.support.older import rewrite_idempotency
+from tests.integration.concurrency import concurrently
+from tests.integration.older_records import rewrite_idempotency
+from tests.support.pipeline import DAY_MS, Pipeline
 from tests.support.stack import Stack
 
 pytestmark = pytest.mark.anyio
@@ -47,18 +47,18 @@ async def test_two_hundred_submits_with_one_key_are_one_job_and_one_reservation(
     stack: Stack, admission: AdmissionStore
 ) -> None:
     """Fifty at a time, over many connections: one is admitted, the others are told its id."""
-    hand = Hand(stack)
+    pipeline = Pipeline(stack)
     new = new_job(stack, idempotency_key="once")
-    answers = await crowd(admission.admit(new) for _ in range(200))
+    answers = await concurrently(admission.admit(new) for _ in range(200))
     (admitted,) = [answer for answer in answers if isinstance(answer, Admitted)]
     repeated = [answer for answer in answers if isinstance(answer, Repeated)]
     assert len(repeated) == 199
     assert {answer.job_id for answer in repeated} == {admitted.job.id}
-    assert await stack.gateway.stores.ledger.reservations(hand.team) == {admitted.job.id: 1_400_000}
-    assert await hand.money() == (1_400_000, 0)
-    assert await hand.entries(admitted.job.id) == ["reserve"]
-    assert await hand.redis.zcard(keys.LINE) == 1
-    assert len((await stack.gateway.stores.events.after(hand.team, "0")).events) == 1
+    assert await stack.gateway.stores.ledger.reservations(pipeline.team) == {admitted.job.id: 1_400_000}
+    assert await pipeline.money() == (1_400_000, 0)
+    assert await pipeline.entries(admitted.job.id) == ["reserve"]
+    assert await pipeline.redis.zcard(keys.LINE) == 1
+    assert len((await stack.gateway.stores.events.after(pipeline.team, "0")).events) == 1
 
 
 async def test_the_same_key_with_another_body_is_refused_and_reserves_nothing(
@@ -69,19 +69,19 @@ async def test_the_same_key_with_another_body_is_refused_and_reserves_nothing(
     assert isinstance(first, Admitted)
     other_body = await admission.admit(new_job(stack, idempotency_key="k", fingerprint="two"))
     assert other_body == KeyReusedFor(first.job.id)
-    assert await Hand(stack).money() == (1_400_000, 0)
+    assert await Pipeline(stack).money() == (1_400_000, 0)
     other_user = await admission.admit(new_job(stack, idempotency_key="k", user="user_2"))
     assert isinstance(other_user, Admitted)
 
 
 async def test_an_idempotency_key_of_an_older_version_finds_its_job(
-    stack: Stack, hand: Hand, admission: AdmissionStore
+    stack: Stack, pipeline: Pipeline, admission: AdmissionStore
 ) -> None:
     """With the same body; another one is refused, and neither is bought."""
     new = new_job(stack, idempotency_key="k")
     first = await admission.admit(new)
     assert isinstance(first, Admitted)
-    await rewrite_idempotency(hand, new.user, "k", first.job.id, new.fingerprint)
+    await rewrite_idempotency(pipeline, new.user, "k", first.job.id, new.fingerprint)
     caller = Caller(team=new.team, user=new.user, key=new.key, scopes=USER_SCOPES)
     assert await admission.peek(caller, "k", new.fingerprint) == (first.job.id, True)
     assert await admission.peek(caller, "k", "two") == (first.job.id, False)
@@ -91,7 +91,7 @@ async def test_an_idempotency_key_of_an_older_version_finds_its_job(
     assert await admission.admit(new_job(stack, idempotency_key="k", fingerprint="two")) == KeyReusedFor(
         first.job.id
     )
-    assert await hand.entries(first.job.id) == ["reserve"]
+    assert await pipeline.entries(first.job.id) == ["reserve"]
 
 
 async def test_an_idempotency_key_outlives_the_longest_job_by_a_day(
@@ -111,16 +111,16 @@ async def test_a_repeat_over_http_is_the_job_as_it_is_now(stack: Stack) -> None:
     """202, `Idempotent-Replayed`, nothing reserved a second time; another body is 422."""
     headers = {"Idempotency-Key": "order-7"}
     first = await stack.api.post("/v1/jobs", json=stack.body("a lake"), headers=headers)
-    hand = Hand(stack)
+    pipeline = Pipeline(stack)
     await stack.gateway.stores.slots.grant()
-    await hand.submit(first.json()["id"])
+    await pipeline.submit(first.json()["id"])
     again = await stack.api.post("/v1/jobs", json=stack.body("a lake"), headers=headers)
     assert (again.status_code, again.headers["Idempotent-Replayed"]) == (202, "true")
     assert (again.json()["id"], again.json()["status"]) == (first.json()["id"], "running")
-    assert await hand.entries(first.json()["id"]) == ["reserve"]
+    assert await pipeline.entries(first.json()["id"]) == ["reserve"]
     other = await stack.api.post("/v1/jobs", json=stack.body("a hill"), headers=headers)
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
-    assert await hand.money() == (1_400_000, 0)
+    assert await pipeline.money() == (1_400_000, 0)
 
 
 async def test_the_line_goes_by_priority_and_then_by_time(stack: Stack, admission: AdmissionStore) -> None:
@@ -132,9 +132,9 @@ async def test_the_line_goes_by_priority_and_then_by_time(stack: Stack, admissio
         assert isinstance(answer, Admitted)
         ids.append(answer.job.id)
         await asyncio.sleep(0.002)  # so that the store's clock, in milliseconds, tells them apart
-    hand = Hand(stack)
-    line = await hand.redis.zrange(keys.LINE, 0, -1)
-    assert line == [hand.ref(ids[number]) for number in (2, 4, 1, 3, 0)]
+    pipeline = Pipeline(stack)
+    line = await pipeline.redis.zrange(keys.LINE, 0, -1)
+    assert line == [pipeline.ref(ids[number]) for number in (2, 4, 1, 3, 0)]
 
 
 async def test_an_admitted_job_is_whole(stack: Stack, admission: AdmissionStore) -> None:
@@ -151,19 +151,19 @@ async def test_an_admitted_job_is_whole(stack: Stack, admission: AdmissionStore)
     )
     answer = await admission.admit(new)
     assert isinstance(answer, Admitted)
-    hand = Hand(stack)
-    job = await hand.job(answer.job.id)
+    pipeline = Pipeline(stack)
+    job = await pipeline.job(answer.job.id)
     assert job == answer.job
     kept = [one.name for one in fields(Order)]
     assert [getattr(job, name) for name in kept] == [getattr(new, name) for name in kept]
     assert (job.status, job.attempt, job.sequence) == (Status.QUEUED, 0, 1)
     assert job.start_deadline_ms == job.created_ms + 60_000
-    assert await hand.redis.zscore(keys.due("expire"), hand.ref(job.id)) == job.start_deadline_ms
+    assert await pipeline.redis.zscore(keys.due("expire"), pipeline.ref(job.id)) == job.start_deadline_ms
     for index in (
-        keys.team_jobs(hand.team),
-        keys.user_jobs(hand.team, job.user),
-        keys.metadata_jobs(hand.team, "order", "7"),
+        keys.team_jobs(pipeline.team),
+        keys.user_jobs(pipeline.team, job.user),
+        keys.metadata_jobs(pipeline.team, "order", "7"),
     ):
-        assert await hand.redis.zscore(index, job.id) == job.created_ms
-    (event,) = await hand.job_events()
+        assert await pipeline.redis.zscore(index, job.id) == job.created_ms
+    (event,) = await pipeline.job_events()
     assert (event.type, event.job.id, event.job.input) == ("job.queued", job.id, None)

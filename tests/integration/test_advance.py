@@ -9,96 +9,98 @@ from app.domain.errors import Conflict, NotFound, Unprocessable
 from app.domain.jobs import Charge, Job, Money, Status
 from app.store import keys
 from app.store.jobs import HELD_SLOT_MS
-from tests.support.hand import DAY_MS, Hand
+from tests.support.pipeline import DAY_MS, Pipeline
 
 pytestmark = pytest.mark.anyio
 PRICE = 1_400_000
 
 
-async def claimed(hand: Hand) -> tuple[Job, str]:
+async def claimed(pipeline: Pipeline) -> tuple[Job, str]:
     """A job in submission, and its attempt's nonce."""
-    job_id = await hand.grant()
-    nonce = await hand.store.claim(await hand.job(job_id))
+    job_id = await pipeline.grant()
+    nonce = await pipeline.store.claim(await pipeline.job(job_id))
     assert nonce is not None
-    return await hand.job(job_id), nonce
+    return await pipeline.job(job_id), nonce
 
 
-async def held(hand: Hand) -> Job:
+async def held(pipeline: Pipeline) -> Job:
     """A job whose submission has an unknown outcome."""
-    job, nonce = await claimed(hand)
-    assert await hand.store.hold(job, nonce=nonce, reason="no_answer_in_time")
-    return await hand.job(job.id)
+    job, nonce = await claimed(pipeline)
+    assert await pipeline.store.hold(job, nonce=nonce, reason="no_answer_in_time")
+    return await pipeline.job(job.id)
 
 
-async def picture(hand: Hand, job_id: str) -> list[Any]:
+async def picture(pipeline: Pipeline, job_id: str) -> list[Any]:
     """Everything a change of state may touch."""
-    ref = hand.ref(job_id)
-    record = await hand.redis.hgetall(keys.job(ref))
+    ref = pipeline.ref(job_id)
+    record = await pipeline.redis.hgetall(keys.job(ref))
     places = [keys.LINE, keys.LATER, keys.SLOTS, keys.HELD, *(keys.due(step) for step in keys.STEPS)]
-    scores = [await hand.redis.zscore(place, ref) for place in places]
-    return [record, scores, await hand.money(), await hand.redis.xlen(keys.events(hand.team))]
+    scores = [await pipeline.redis.zscore(place, ref) for place in places]
+    return [record, scores, await pipeline.money(), await pipeline.redis.xlen(keys.events(pipeline.team))]
 
 
-async def test_a_stale_nonce_changes_nothing(hand: Hand) -> None:
+async def test_a_stale_nonce_changes_nothing(pipeline: Pipeline) -> None:
     """A worker that slept through another attempt cannot adopt, hold, requeue or end the job."""
-    first, old = await claimed(hand)
-    await hand.store.requeue(first, nonce=old, wait_ms=0)
-    await hand.gateway.stores.slots.grant()
-    new = await hand.store.claim(await hand.job(first.id))
+    first, old = await claimed(pipeline)
+    await pipeline.store.requeue(first, nonce=old, wait_ms=0)
+    await pipeline.gateway.stores.slots.grant()
+    new = await pipeline.store.claim(await pipeline.job(first.id))
     assert new not in {None, old}
-    before = await picture(hand, first.id)
-    assert not await hand.store.adopt(first, nonce=old, upstream_request_id="late", poll_ms=0)
-    assert not await hand.store.hold(first, nonce=old, reason="late")
-    assert not await hand.store.requeue(first, nonce=old, wait_ms=0)
-    assert not await hand.store.end(first, (Status.SUBMITTING,), Status.FAILED, charge=Charge.RELEASE, nonce=old)
-    assert await picture(hand, first.id) == before
+    before = await picture(pipeline, first.id)
+    assert not await pipeline.store.adopt(first, nonce=old, upstream_request_id="late", poll_ms=0)
+    assert not await pipeline.store.hold(first, nonce=old, reason="late")
+    assert not await pipeline.store.requeue(first, nonce=old, wait_ms=0)
+    assert not await pipeline.store.end(
+        first, (Status.SUBMITTING,), Status.FAILED, charge=Charge.RELEASE, nonce=old
+    )
+    assert await picture(pipeline, first.id) == before
 
 
-async def test_of_ten_ways_out_one_is_taken(hand: Hand) -> None:
+async def test_of_ten_ways_out_one_is_taken(pipeline: Pipeline) -> None:
     """Adopt, hold and requeue race: exactly one wins, and the job is whole afterwards."""
-    job, nonce = await claimed(hand)
+    job, nonce = await claimed(pipeline)
     done = await asyncio.gather(
-        *(hand.store.adopt(job, nonce=nonce, upstream_request_id=f"id-{n}", poll_ms=0) for n in range(4)),
-        *(hand.store.requeue(job, nonce=nonce, wait_ms=0) for _ in range(4)),
-        *(hand.store.end(job, (Status.SUBMITTING,), Status.FAILED, charge=Charge.RELEASE) for _ in range(2)),
+        *(pipeline.store.adopt(job, nonce=nonce, upstream_request_id=f"id-{n}", poll_ms=0) for n in range(4)),
+        *(pipeline.store.requeue(job, nonce=nonce, wait_ms=0) for _ in range(4)),
+        *(pipeline.store.end(job, (Status.SUBMITTING,), Status.FAILED, charge=Charge.RELEASE) for _ in range(2)),
     )
     assert sum(done) == 1
 
 
-async def test_an_end_is_final(hand: Hand) -> None:
+async def test_an_end_is_final(pipeline: Pipeline) -> None:
     """No step, late or repeated, moves an ended job or its money."""
-    job = await hand.ended()
-    before = await picture(hand, job.id)
+    job = await pipeline.ended()
+    before = await picture(pipeline, job.id)
     nonce = job.nonce or ""
-    assert await hand.store.claim(job) is None
-    assert not await hand.store.adopt(job, nonce=nonce, upstream_request_id="x", poll_ms=0)
-    assert not await hand.store.hold(job, nonce=nonce, reason="late")
-    assert not await hand.store.requeue(job, nonce=nonce, wait_ms=0)
-    assert not await hand.store.complete_upstream(job, upstream_status="COMPLETED", logs=[])
+    assert await pipeline.store.claim(job) is None
+    assert not await pipeline.store.adopt(job, nonce=nonce, upstream_request_id="x", poll_ms=0)
+    assert not await pipeline.store.hold(job, nonce=nonce, reason="late")
+    assert not await pipeline.store.requeue(job, nonce=nonce, wait_ms=0)
+    assert not await pipeline.store.complete_upstream(job, upstream_status="COMPLETED", logs=[])
     for status in (Status.SUCCEEDED, Status.FAILED, Status.CANCELED):
-        assert not await hand.store.end(job, (Status.FINALIZING,), status, charge=Charge.RELEASE)
-    assert await picture(hand, job.id) == before
+        assert not await pipeline.store.end(job, (Status.FINALIZING,), status, charge=Charge.RELEASE)
+    assert await picture(pipeline, job.id) == before
 
 
-async def test_a_claim_without_a_slot_is_refused(hand: Hand) -> None:
+async def test_a_claim_without_a_slot_is_refused(pipeline: Pipeline) -> None:
     """A doorbell rung before the slot was taken back must not buy beyond fal's concurrency."""
-    job_id = await hand.admit()
-    assert await hand.store.claim(await hand.job(job_id)) is None
-    assert (await hand.job(job_id)).attempt == 0
+    job_id = await pipeline.admit()
+    assert await pipeline.store.claim(await pipeline.job(job_id)) is None
+    assert (await pipeline.job(job_id)).attempt == 0
 
 
-async def test_an_ended_record_expires_and_a_live_one_does_not(hand: Hand) -> None:
+async def test_an_ended_record_expires_and_a_live_one_does_not(pipeline: Pipeline) -> None:
     """Retention starts at the end; a held job stays for ever."""
-    kept = await held(hand)
-    assert await hand.redis.ttl(keys.job(hand.ref(kept.id))) == -1
-    ended = await hand.ended()
-    assert 29 * DAY_MS < await hand.redis.pttl(keys.job(hand.ref(ended.id))) <= 30 * DAY_MS
+    kept = await held(pipeline)
+    assert await pipeline.redis.ttl(keys.job(pipeline.ref(kept.id))) == -1
+    ended = await pipeline.ended()
+    assert 29 * DAY_MS < await pipeline.redis.pttl(keys.job(pipeline.ref(ended.id))) <= 30 * DAY_MS
 
 
-async def test_every_change_writes_its_event_in_order(hand: Hand) -> None:
+async def test_every_change_writes_its_event_in_order(pipeline: Pipeline) -> None:
     """One event each, with a sequence that counts up, and no input and no nonce in it."""
-    job = await hand.ended()
-    events = await hand.job_events()
+    job = await pipeline.ended()
+    events = await pipeline.job_events()
     assert [event.type for event in events] == [
         "job.queued",
         "job.submitting",
@@ -111,111 +113,111 @@ async def test_every_change_writes_its_event_in_order(hand: Hand) -> None:
     assert not any(event.job.input or event.job.nonce for event in events)
 
 
-async def test_a_change_wakes_a_lane(hand: Hand) -> None:
+async def test_a_change_wakes_a_lane(pipeline: Pipeline) -> None:
     """A waiting lane need not look at the clock."""
-    await hand.redis.delete(keys.WAKE)
-    assert not await hand.gateway.stores.due.wait_for_wake(seconds=0.05)
-    await hand.admit()
-    assert await hand.gateway.stores.due.wait_for_wake(seconds=1)
+    await pipeline.redis.delete(keys.WAKE)
+    assert not await pipeline.gateway.stores.due.wait_for_wake(seconds=0.05)
+    await pipeline.admit()
+    assert await pipeline.gateway.stores.due.wait_for_wake(seconds=1)
 
 
 # --- held, and its three ways out --------------------------------------------------------------------------------
 
 
-async def test_a_held_job_keeps_money_and_place_and_its_slot_for_ten_minutes(hand: Hand) -> None:
+async def test_a_held_job_keeps_money_and_place_and_its_slot_for_ten_minutes(pipeline: Pipeline) -> None:
     """Then the slot serves others, and the job stays held."""
-    job = await held(hand)
-    assert await hand.money() == (PRICE, 0)
-    assert await hand.store.held() == [hand.ref(job.id)]
-    now_ms = await hand.gateway.stores.clock.now_ms()
-    assert await hand.slot(job.id) == pytest.approx(now_ms + HELD_SLOT_MS, abs=5000)
-    await hand.gateway.stores.slots.grant()
-    assert await hand.slot(job.id) is not None
-    await hand.redis.zadd(keys.SLOTS, {hand.ref(job.id): 1})
-    await hand.gateway.stores.slots.grant()
-    assert await hand.slot(job.id) is None
-    assert (await hand.job(job.id)).status is Status.HELD
-    assert await hand.store.held() == [hand.ref(job.id)]
-    assert await hand.money() == (PRICE, 0)
-    assert await hand.redis.zcard(keys.LINE) == 0
+    job = await held(pipeline)
+    assert await pipeline.money() == (PRICE, 0)
+    assert await pipeline.store.held() == [pipeline.ref(job.id)]
+    now_ms = await pipeline.gateway.stores.clock.now_ms()
+    assert await pipeline.slot(job.id) == pytest.approx(now_ms + HELD_SLOT_MS, abs=5000)
+    await pipeline.gateway.stores.slots.grant()
+    assert await pipeline.slot(job.id) is not None
+    await pipeline.redis.zadd(keys.SLOTS, {pipeline.ref(job.id): 1})
+    await pipeline.gateway.stores.slots.grant()
+    assert await pipeline.slot(job.id) is None
+    assert (await pipeline.job(job.id)).status is Status.HELD
+    assert await pipeline.store.held() == [pipeline.ref(job.id)]
+    assert await pipeline.money() == (PRICE, 0)
+    assert await pipeline.redis.zcard(keys.LINE) == 0
 
 
-async def test_a_held_job_has_no_deadline(hand: Hand) -> None:
+async def test_a_held_job_has_no_deadline(pipeline: Pipeline) -> None:
     """Whether it was bought is not known, so it cannot end by the clock."""
-    job = await held(hand)
-    await hand.write(job.id, deadline_ms=1)
-    assert (await hand.expire(job.id)).status is Status.HELD
-    assert await hand.due("expire") == []
+    job = await held(pipeline)
+    await pipeline.write(job.id, deadline_ms=1)
+    assert (await pipeline.expire(job.id)).status is Status.HELD
+    assert await pipeline.due("expire") == []
 
 
-async def test_a_held_job_that_is_adopted_goes_on(hand: Hand) -> None:
+async def test_a_held_job_that_is_adopted_goes_on(pipeline: Pipeline) -> None:
     """The operator names fal's id; the clip is delivered and paid once."""
-    job = await hand.bought("[emu:submit_garbage]")
-    request = (await hand.stack.emulator.requests())[-1]
+    job = await pipeline.bought("[emu:submit_garbage]")
+    request = (await pipeline.stack.emulator.requests())[-1]
     assert request["payload"]["prompt"] == (job.input or {})["prompt"]
     adopted = request["request_id"]
-    resolved = await hand.gateway.operations.resolve("test", job.id, "adopt", upstream_request_id=adopted)
+    resolved = await pipeline.gateway.operations.resolve("test", job.id, "adopt", upstream_request_id=adopted)
     assert (resolved.status, resolved.held_reason) == (Status.RUNNING, None)
-    assert await hand.slot(job.id) == float("inf")
-    assert await hand.store.held() == []
-    await hand.completed(job.id)
-    assert (await hand.finalized(job.id)).status is Status.SUCCEEDED
-    assert await hand.money() == (0, PRICE)
+    assert await pipeline.slot(job.id) == float("inf")
+    assert await pipeline.store.held() == []
+    await pipeline.completed(job.id)
+    assert (await pipeline.finalized(job.id)).status is Status.SUCCEEDED
+    assert await pipeline.money() == (0, PRICE)
 
 
-async def test_a_held_job_cancelled_before_its_adoption_is_cancelled_at_fal(hand: Hand) -> None:
+async def test_a_held_job_cancelled_before_its_adoption_is_cancelled_at_fal(pipeline: Pipeline) -> None:
     """The wish was only recorded; adopted, it is carried out."""
-    job = await hand.bought("[emu:submit_garbage][emu:slow]")
-    await hand.stack.api.post(f"/v1/jobs/{job.id}/cancel")
-    request_id = (await hand.stack.emulator.requests())[-1]["request_id"]
-    await hand.gateway.operations.resolve("test", job.id, "adopt", upstream_request_id=request_id)
-    await hand.completed(job.id)
-    assert (await hand.finalized(job.id)).status is Status.CANCELED
+    job = await pipeline.bought("[emu:submit_garbage][emu:slow]")
+    await pipeline.stack.api.post(f"/v1/jobs/{job.id}/cancel")
+    request_id = (await pipeline.stack.emulator.requests())[-1]["request_id"]
+    await pipeline.gateway.operations.resolve("test", job.id, "adopt", upstream_request_id=request_id)
+    await pipeline.completed(job.id)
+    assert (await pipeline.finalized(job.id)).status is Status.CANCELED
 
 
-async def test_a_held_job_that_is_resubmitted_stands_at_its_old_place(hand: Hand) -> None:
+async def test_a_held_job_that_is_resubmitted_stands_at_its_old_place(pipeline: Pipeline) -> None:
     """The operator says that fal has nothing: it is bought again, under a new nonce, before later ones."""
-    job = await held(hand)
-    later = await hand.admit()
-    resolved = await hand.gateway.operations.resolve("test", job.id, "resubmit")
+    job = await held(pipeline)
+    later = await pipeline.admit()
+    resolved = await pipeline.gateway.operations.resolve("test", job.id, "resubmit")
     assert (resolved.status, resolved.nonce, resolved.held_reason) == (Status.QUEUED, None, None)
-    assert await hand.redis.zrange(keys.LINE, 0, -1) == [hand.ref(job.id), hand.ref(later)]
-    await hand.gateway.stores.slots.grant()
-    again = await hand.submit(job.id)
+    assert await pipeline.redis.zrange(keys.LINE, 0, -1) == [pipeline.ref(job.id), pipeline.ref(later)]
+    await pipeline.gateway.stores.slots.grant()
+    again = await pipeline.submit(job.id)
     assert (again.status, again.attempt) == (Status.RUNNING, 2)
     assert again.nonce != job.nonce
 
 
 @pytest.mark.parametrize("start_deadline", [None, 600])
 async def test_a_resubmitted_job_is_late_by_the_clock_that_ends_first(
-    hand: Hand, start_deadline: int | None
+    pipeline: Pipeline, start_deadline: int | None
 ) -> None:
     """Its clocks did not stop while it was held; in line, they count again."""
     more: dict[str, Any] = {} if start_deadline is None else {"start_deadline": start_deadline}
-    job_id = await hand.grant(**more)
-    nonce = await hand.store.claim(await hand.job(job_id))
-    await hand.store.hold(await hand.job(job_id), nonce=nonce or "", reason="no_answer_in_time")
-    await hand.gateway.operations.resolve("test", job_id, "resubmit")
-    job = await hand.job(job_id)
-    due_ms = await hand.redis.zscore(keys.due("expire"), hand.ref(job_id))
+    job_id = await pipeline.grant(**more)
+    nonce = await pipeline.store.claim(await pipeline.job(job_id))
+    await pipeline.store.hold(await pipeline.job(job_id), nonce=nonce or "", reason="no_answer_in_time")
+    await pipeline.gateway.operations.resolve("test", job_id, "resubmit")
+    job = await pipeline.job(job_id)
+    due_ms = await pipeline.redis.zscore(keys.due("expire"), pipeline.ref(job_id))
     assert due_ms == (job.deadline_ms if start_deadline is None else job.start_deadline_ms)
 
 
 @pytest.mark.parametrize(("charged", "money"), [(True, (0, PRICE)), (False, (0, 0))])
 async def test_a_held_job_is_ended_with_the_money_the_operator_says(
-    hand: Hand,
+    pipeline: Pipeline,
     charged: bool,  # noqa: FBT001  a parameter of the test
     money: tuple[int, int],
 ) -> None:
     """Charged at fal: spent. Not charged: given back."""
-    job = await held(hand)
-    resolved = await hand.gateway.operations.resolve("test", job.id, "fail", charged=charged)
+    job = await held(pipeline)
+    resolved = await pipeline.gateway.operations.resolve("test", job.id, "fail", charged=charged)
     assert (resolved.status, resolved.money) == (Status.FAILED, Money.SPENT if charged else Money.RELEASED)
     assert resolved.error is not None
     assert resolved.error.code == "unknown_outcome"
-    assert await hand.money() == money
-    assert await hand.slot(job.id) is None
-    assert await hand.store.held() == []
+    assert await pipeline.money() == money
+    assert await pipeline.slot(job.id) is None
+    assert await pipeline.store.held() == []
 
 
 @pytest.mark.parametrize(
@@ -230,31 +232,31 @@ async def test_a_held_job_is_ended_with_the_money_the_operator_says(
     ],
 )
 async def test_a_half_said_resolution_is_refused_and_changes_nothing(
-    hand: Hand, action: Any, more: dict[str, Any]
+    pipeline: Pipeline, action: Any, more: dict[str, Any]
 ) -> None:
     """Each action has exactly its own facts."""
-    job = await held(hand)
-    before = await picture(hand, job.id)
+    job = await held(pipeline)
+    before = await picture(pipeline, job.id)
     with pytest.raises(Unprocessable):
-        await hand.gateway.operations.resolve("test", job.id, action, **more)
-    assert await picture(hand, job.id) == before
+        await pipeline.gateway.operations.resolve("test", job.id, action, **more)
+    assert await picture(pipeline, job.id) == before
 
 
-async def test_only_a_held_job_is_resolved(hand: Hand) -> None:
+async def test_only_a_held_job_is_resolved(pipeline: Pipeline) -> None:
     """Running or ended: 409. Unknown: 404."""
-    job = await hand.bought()
+    job = await pipeline.bought()
     with pytest.raises(Conflict, match="running, not held"):
-        await hand.gateway.operations.resolve("test", job.id, "resubmit")
+        await pipeline.gateway.operations.resolve("test", job.id, "resubmit")
     with pytest.raises(NotFound):
-        await hand.gateway.operations.resolve("test", "job_unknown", "resubmit")
+        await pipeline.gateway.operations.resolve("test", "job_unknown", "resubmit")
 
 
-async def test_two_operators_resolve_a_job_once(hand: Hand) -> None:
+async def test_two_operators_resolve_a_job_once(pipeline: Pipeline) -> None:
     """One is told that the job changed."""
-    job = await held(hand)
+    job = await held(pipeline)
     answers = await asyncio.gather(
-        hand.gateway.operations.resolve("test", job.id, "fail", charged=True),
-        hand.gateway.operations.resolve("test", job.id, "resubmit"),
+        pipeline.gateway.operations.resolve("test", job.id, "fail", charged=True),
+        pipeline.gateway.operations.resolve("test", job.id, "resubmit"),
         return_exceptions=True,
     )
     assert sorted(isinstance(answer, Conflict) for answer in answers) == [False, True]

@@ -22,10 +22,10 @@ from app.gateway import Gateway
 from app.services.tokens import TokenRequest
 from app.store import keys
 from app.store.limits import read_limits
-from tests.support.books import NEVER, Adjustment, Books, names_of, starts_at
-from tests.support.job_steps import HOUR_MS, LOSSES, NUMBERS, USERS, JobSteps, some_jobs
-from tests.support.machine import ACTOR, Tally
-from tests.support.shaken import Loss, Shaken
+from tests.integration.any_order.faulty_store import FaultyStore, Loss
+from tests.integration.any_order.job_steps import HOUR_MS, LOSSES, NUMBERS, USERS, JobSteps, some_jobs
+from tests.integration.any_order.model import NEVER, Adjustment, Model, names_of, starts_at
+from tests.integration.any_order.state_machine import ACTOR, Tally
 
 MINUTE_MS = 60_000
 EDGE_MS = 5_000
@@ -59,7 +59,7 @@ class AnyOrder(JobSteps):
         self.step(
             lambda gateway: gateway.stores.ledger.decide_dispute(join_ref(job.team, job.id), spend=spend),
             loss,
-            (lambda books: books.bills[job.id].close(spend=spend)) if job.money is Money.DISPUTED else None,
+            (lambda model: model.bills[job.id].close(spend=spend)) if job.money is Money.DISPUTED else None,
         )
 
     @some_jobs
@@ -68,15 +68,15 @@ class AnyOrder(JobSteps):
         """What a job really cost becomes known: nothing, as much as was charged, more, or less."""
         job = self.job(number, lambda bill: not bill.open)
         actual = int((job.charged_micro or job.quoted_micro) * factor)
-        after = deepcopy(self.books)
+        after = deepcopy(self.model)
         after.bills[job.id].correct(actual)
-        same = after.bills[job.id].entries == self.books.bills[job.id].entries
+        same = after.bills[job.id].entries == self.model.bills[job.id].entries
         below = any(value < 0 for sums in after.sums().values() for value in sums.values())
         changes = job.status in ENDS and not same and not below
         self.step(
             lambda gateway: gateway.ledger.correct_job(ACTOR, job.team, job.id, actual=actual, reason="a test"),
             loss,
-            (lambda books: books.bills[job.id].correct(actual)) if changes else None,
+            (lambda model: model.bills[job.id].correct(actual)) if changes else None,
             lambda answer: answer in {Correction.DECIDED, Correction.CORRECTED},
         )
 
@@ -89,14 +89,14 @@ class AnyOrder(JobSteps):
     def adjust(self, user: int, kind: Literal["credit", "correction"], micro: int, loss: Loss | None) -> None:
         """An administrator adds credit, or a correction that is about no job; neither below nothing."""
         team = self.callers[user].team
-        now_ms = self.shaken.now_ms()
+        now_ms = self.faulty_store.now_ms()
         if now_ms % MINUTE_MS > MINUTE_MS - EDGE_MS:  # the answer does not tell in which minute it was
             return
 
-        def change(books: Books) -> None:
+        def change(model: Model) -> None:
             _, entry = self.seen.get(keys.ledger(team))[-1]
             frozen = Starts.read(entry["starts"])
-            books.adjustments.append(Adjustment(team, kind, micro, frozen))
+            model.adjustments.append(Adjustment(team, kind, micro, frozen))
 
         def call(gateway: Gateway) -> Awaitable[None]:
             write = gateway.ledger.credit if kind == "credit" else gateway.ledger.correct
@@ -107,8 +107,8 @@ class AnyOrder(JobSteps):
 
     def _stays_above_zero(self, team: str, kind: str, micro: int, now_ms: int) -> bool:
         """Whether every sum that the adjustment touches has as much to lose."""
-        sums = self.books.sums()
-        starts = starts_at(now_ms, self.books.zones[team]) if kind == "credit" else NEVER
+        sums = self.model.sums()
+        starts = starts_at(now_ms, self.model.zones[team]) if kind == "credit" else NEVER
         field = "credit:usd" if kind == "credit" else "used:usd"
         owners = [team] if kind == "credit" else [team, GATEWAY]
         names = [name for owner in owners for name in names_of(owner, starts)]
@@ -117,7 +117,7 @@ class AnyOrder(JobSteps):
     # --- limits ------------------------------------------------------------------------------------------------
 
     def _owner(self, number: int) -> str:
-        owners = [GATEWAY, *self.books.zones, *(caller.user for caller in self.callers)]
+        owners = [GATEWAY, *self.model.zones, *(caller.user for caller in self.callers)]
         return owners[number % len(owners)]
 
     @rule(
@@ -131,7 +131,7 @@ class AnyOrder(JobSteps):
         self.step(
             lambda gateway: gateway.limits.replace(ACTOR, name, limits),
             loss,
-            lambda books: books.limits.update({name: {limit.name: limit for limit in limits}}),
+            lambda model: model.limits.update({name: {limit.name: limit for limit in limits}}),
             lambda answer: answer is None,
         )
 
@@ -139,15 +139,15 @@ class AnyOrder(JobSteps):
     def raise_limit(self, owner: int, number: int, loss: Loss | None) -> None:
         """An administrator lets more be in force for an hour."""
         name = self._owner(owner)
-        if not (known := list(self.books.limits[name].values())):
+        if not (known := list(self.model.limits[name].values())):
             return
         limit = known[number % len(known)]
         more = Limit(limit.unit, limit.window, 2 * limit.amount + 1)
 
-        def change(books: Books) -> None:
+        def change(model: Model) -> None:
             (stored,) = [one for one in read_limits(self.seen.get(keys.limits(name))) if one.name == limit.name]
             until = stored.raised_until_ms
-            books.limits[name][limit.name] = replace(limit, raised_to=more.amount, raised_until_ms=until)
+            model.limits[name][limit.name] = replace(limit, raised_to=more.amount, raised_until_ms=until)
 
         self.step(
             lambda gateway: gateway.limits.raise_for(ACTOR, name, more, seconds=HOUR_MS // 1000),
@@ -159,10 +159,10 @@ class AnyOrder(JobSteps):
     @rule()
     def raises_end(self) -> None:
         """An hour later."""
-        for owner, limits in self.books.limits.items():
+        for owner, limits in self.model.limits.items():
             for name, limit in limits.items():
                 if limit.raised_to is not None:
-                    self.shaken.command("HSET", keys.limits(owner), f"raise:{name}", f"{limit.raised_to} 1")
+                    self.faulty_store.command("HSET", keys.limits(owner), f"raise:{name}", f"{limit.raised_to} 1")
                     limits[name] = replace(limit, raised_until_ms=1)
         self.look()
 
@@ -171,10 +171,10 @@ class AnyOrder(JobSteps):
         """A team's time zone changes: other periods begin, what was frozen stays where it was, and it binds on."""
         team = self.callers[user].team
 
-        def change(books: Books) -> None:
-            if books.zones[team] != zone:
-                books.moved.add(team)
-            books.zones[team] = zone
+        def change(model: Model) -> None:
+            if model.zones[team] != zone:
+                model.moved.add(team)
+            model.zones[team] = zone
 
         self.step(lambda gateway: gateway.administration.change_team(ACTOR, team, time_zone=zone), loss, change)
 
@@ -188,14 +188,14 @@ class AnyOrder(JobSteps):
         """A user makes a browser token with caps."""
         caller = self.callers[user]
 
-        def change(books: Books) -> None:
+        def change(model: Model) -> None:
             ((name, row),) = [
-                (name, row) for name, row in self.seen.named(keys.token("")) if row["id"] not in books.tokens
+                (name, row) for name, row in self.seen.named(keys.token("")) if row["id"] not in model.tokens
             ]
             caps = [Limit(Unit.JOBS, Window.TOTAL, jobs)] if jobs is not None else []
             caps += [Limit(Unit.USD, Window.TOTAL, micro)] if micro is not None else []
-            books.tokens[row["id"]] = caller.user
-            books.limits[row["id"]] = {cap.name: cap for cap in caps}
+            model.tokens[row["id"]] = caller.user
+            model.limits[row["id"]] = {cap.name: cap for cap in caps}
             self.tokens[row["id"]] = (caller, name)
 
         self.step(lambda gateway: gateway.tokens.mint(caller, TokenRequest(600, jobs, micro)), loss, change)
@@ -219,7 +219,7 @@ def test_any_order_of_operations_keeps_the_books(full: bool, say: Callable[[str]
 
     class Here(AnyOrder):
         tally = counted
-        shaken = Shaken()
+        faulty_store = FaultyStore()
 
     promised = 10_000 if full else 1_000
     try:
@@ -227,7 +227,7 @@ def test_any_order_of_operations_keeps_the_books(full: bool, say: Callable[[str]
             with suppress(FlakyStrategyDefinition):  # time went on: the same steps admit what they refused before
                 run_state_machine_as_test(Here, settings=SETTINGS)
     finally:
-        Here.shaken.close()
+        Here.faulty_store.close()
         say(str(counted))
     assert counted.operations >= promised
     assert (

@@ -11,7 +11,7 @@ import pytest
 
 from app.services.live import PING_S
 from tests.support.emulator import Emulator
-from tests.support.hand import Hand, job_in
+from tests.support.pipeline import Pipeline, job_in
 from tests.support.redis_server import RedisServer
 from tests.support.server import EventReader, Server, running_server
 from tests.support.stack import Stack, environment
@@ -48,7 +48,7 @@ async def watching(
 
 async def live_through(stack: Stack, job_id: str) -> None:
     """From queued to succeeded."""
-    await Hand(stack).to(job_id, "succeeded")
+    await Pipeline(stack).to(job_id, "succeeded")
 
 
 def order(event: dict[str, Any]) -> tuple[int, ...]:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.support.crowd import crowd
-from tests.support.refusals import assert_problem, books, nothing_changes, second_account
+from tests.integration.concurrency import concurrently
+from tests.integration.refusals import assert_problem, books, nothing_changes, second_account
 from tests.support.stack import Stack
 from workers.finalize import finalize
 from workers.submit import submit
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 async def test_two_hundred_submissions_make_one_job(stack: Stack) -> None:
     """Fifty at a time: one 202 that is new and 199 that are repeats of it; the price is put aside once."""
     headers = {"Idempotency-Key": "once"}
-    replies = await crowd(stack.api.post("/v1/jobs", json=stack.body(), headers=headers) for _ in range(200))
+    replies = await concurrently(stack.api.post("/v1/jobs", json=stack.body(), headers=headers) for _ in range(200))
     assert {reply.status_code for reply in replies} == {202}
     assert len({reply.json()["id"] for reply in replies}) == 1
     assert sum(reply.json()["repeated"] for reply in replies) == 199

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.support.crowd import crowd
-from tests.support.hand import Hand, job_in
-from tests.support.refusals import assert_problem, nothing_changes
+from tests.integration.concurrency import concurrently
+from tests.integration.refusals import assert_problem, nothing_changes
+from tests.support.pipeline import Pipeline, job_in
 from tests.support.stack import Stack
 
 pytestmark = pytest.mark.anyio
@@ -94,7 +94,7 @@ async def test_an_ended_job_cannot_be_cancelled(stack: Stack, status: str) -> No
 async def test_two_hundred_cancels_release_once(stack: Stack) -> None:
     """Of many cancels of a queued job, fifty at a time, each is 202 or 409, and the money comes back once."""
     job = await stack.submit()
-    replies = await crowd(stack.api.post(job["urls"]["cancel"]) for _ in range(200))
+    replies = await concurrently(stack.api.post(job["urls"]["cancel"]) for _ in range(200))
     assert {reply.status_code for reply in replies} <= {202, 409}
     assert 202 in {reply.status_code for reply in replies}
     assert (await stack.api.get("/v1/me")).json()["usage"]["reserved_usd"] == "0.00"
@@ -103,11 +103,11 @@ async def test_two_hundred_cancels_release_once(stack: Stack) -> None:
 async def test_a_cancelled_running_job_ends_by_fals_truth(stack: Stack) -> None:
     """Cancelled while it runs: fal is asked once, and what fal says is how it ends."""
     job = await stack.submit("[emu:run:30] a lake")
-    hand = Hand(stack)
-    await hand.to(job["id"], "running")
+    pipeline = Pipeline(stack)
+    await pipeline.to(job["id"], "running")
     await stack.api.post(job["urls"]["cancel"])
-    await hand.completed(job["id"])
-    await hand.finalized(job["id"])
+    await pipeline.completed(job["id"])
+    await pipeline.finalized(job["id"])
     ended = await stack.job(job["id"])
     assert ended["status"] == "canceled"
     assert ended["charged_usd"] is None  # disputed, until billing or a day decides
@@ -131,7 +131,7 @@ async def test_a_deleted_job_keeps_nothing_of_its_caller(stack: Stack, status: s
     shell = await stack.job(job_id)
     assert (shell["status"], shell["input"], shell["output"], shell["metadata"]) == (status, None, None, {})
     assert await stack.gateway.stores.ledger.entries(stack.account.team.id) == before
-    events = await Hand(stack).job_events()
+    events = await Pipeline(stack).job_events()
     mine = [event.job for event in events if event.job.id == job_id]
     assert mine
     assert all(job.erased and not (job.output or job.logs or job.metadata or job.images) for job in mine)

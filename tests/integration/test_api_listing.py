@@ -6,8 +6,8 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from tests.support.crowd import crowd
-from tests.support.refusals import nothing_changes, second_account
+from tests.integration.concurrency import concurrently
+from tests.integration.refusals import nothing_changes, second_account
 from tests.support.stack import Stack
 
 pytestmark = pytest.mark.anyio
@@ -32,7 +32,7 @@ async def pages(api: httpx.AsyncClient, query: str, limit: int) -> list[list[dic
 
 async def test_every_job_is_on_one_page(stack: Stack) -> None:
     """A hundred jobs, some made in the same millisecond: none missing, none twice, newest first, no empty page."""
-    made = await crowd(stack.submit(str(number)) for number in range(100))
+    made = await concurrently(stack.submit(str(number)) for number in range(100))
     for limit in (1, 7, 10, 50, 99, 100):
         found = await pages(stack.api, "", limit)
         assert [len(page) for page in found] == [min(limit, 100 - start) for start in range(0, 100, limit)]

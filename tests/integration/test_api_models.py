@@ -2,9 +2,9 @@
 
 import pytest
 
+from tests.integration.refusals import assert_problem, nothing_changes
 from tests.support.emulator import Emulator
 from tests.support.redis_server import RedisServer
-from tests.support.refusals import assert_problem, nothing_changes
 from tests.support.stack import Stack, open_stack
 
 pytestmark = pytest.mark.anyio

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from app.domain.accounts import digest
+from tests.integration.refusals import assert_problem
 from tests.support.emulator import Emulator
 from tests.support.redis_server import RedisServer
-from tests.support.refusals import assert_problem
 from tests.support.stack import Stack, open_stack
 from tests.support.waiting import wait_until
 

@@ -20,9 +20,9 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
+from tests.integration.refusals import LONGEST_PROBLEM
 from tests.support.emulator import Emulator
 from tests.support.redis_server import RedisServer
-from tests.support.refusals import LONGEST_PROBLEM
 from tests.support.server import Server, running_server
 from tests.support.stack import ADMIN_KEY, Stack, environment, open_stack
 

@@ -10,9 +10,9 @@ from starlette.types import Message, Receive, Scope, Send
 
 from app.api.incoming import JSON_LIMIT, Pace
 from app.api.middleware import RequestMiddleware
+from tests.integration.refusals import nothing_changes
 from tests.support.emulator import Emulator
 from tests.support.redis_server import RedisServer
-from tests.support.refusals import nothing_changes
 from tests.support.server import Server, running_server
 from tests.support.stack import Stack, environment
 

@@ -14,12 +14,12 @@ from app.fal.errors import UnusableAnswer
 from app.store import keys
 from app.store.jobs import BILLING_MS
 from app.store.lanes import LEASE_MS
+from tests.integration.held_jobs import hand_on, running_historian
+from tests.integration.refusals import books
 from tests.support.checks import ledger_faults
 from tests.support.emulator import Emulator
-from tests.support.hand import DAY_MS, Hand
-from tests.support.held import hand_on, running_historian
+from tests.support.pipeline import DAY_MS, Pipeline
 from tests.support.redis_server import RedisServer
-from tests.support.refusals import books
 from tests.support.waiting import wait_until
 from workers.billing import PAUSES_MS, billing_task, next_check_ms, reconcile
 from workers.lane import decide_disputes
@@ -38,46 +38,48 @@ async def biller() -> AsyncIterator[Emulator]:
 
 
 @pytest.fixture
-async def hand(store: RedisServer, biller: Emulator) -> AsyncIterator[Hand]:
+async def pipeline(store: RedisServer, biller: Emulator) -> AsyncIterator[Pipeline]:
     """The pipeline by hand, and a fal whose bill is in order again afterwards."""
     async with hand_on(store, biller) as made:
         yield made
 
 
-async def reconciled(hand: Hand, *jobs: Job) -> list[dict[str, Any]]:
+async def reconciled(pipeline: Pipeline, *jobs: Job) -> list[dict[str, Any]]:
     """One look at the bill with these jobs due in it; what was logged."""
     for job in jobs:
-        await hand.make_due("billing", hand.ref(job.id))
+        await pipeline.make_due("billing", pipeline.ref(job.id))
     with capture_logs() as lines:
-        await reconcile(hand.gateway)
+        await reconcile(pipeline.gateway)
     return [dict(line) for line in lines]
 
 
-async def due_in_ms(hand: Hand, job: Job) -> float | None:
+async def due_in_ms(pipeline: Pipeline, job: Job) -> float | None:
     """How long until the job is compared with the bill; None when it is not."""
-    score: float | None = await hand.redis.zscore(keys.due("billing"), hand.ref(job.id))
-    return None if score is None else score - await hand.gateway.stores.clock.now_ms()
+    score: float | None = await pipeline.redis.zscore(keys.due("billing"), pipeline.ref(job.id))
+    return None if score is None else score - await pipeline.gateway.stores.clock.now_ms()
 
 
-async def aged(hand: Hand, job: Job, age_ms: int) -> None:
+async def aged(pipeline: Pipeline, job: Job, age_ms: int) -> None:
     """Let the job have ended so long ago."""
-    await hand.write(job.id, completed_ms=await hand.gateway.stores.clock.now_ms() - age_ms)
+    await pipeline.write(job.id, completed_ms=await pipeline.gateway.stores.clock.now_ms() - age_ms)
 
 
-async def used(hand: Hand) -> list[int]:
+async def used(pipeline: Pipeline) -> list[int]:
     """Dollars used (micro) by the gateway, the team and the user, in total and in the calendar's month."""
-    owners = [GATEWAY, hand.team, hand.stack.account.user.id]
-    found = [await hand.redis.hget(keys.total(owner), "used:usd") for owner in owners]
-    months = [name async for name in hand.redis.scan_iter(match=f"{keys.PREFIX}period:month:*")]
-    found += [await hand.redis.hget(name, "used:usd") for name in months]
+    owners = [GATEWAY, pipeline.team, pipeline.stack.account.user.id]
+    found = [await pipeline.redis.hget(keys.total(owner), "used:usd") for owner in owners]
+    months = [name async for name in pipeline.redis.scan_iter(match=f"{keys.PREFIX}period:month:*")]
+    found += [await pipeline.redis.hget(name, "used:usd") for name in months]
     assert len(found) == 6
     return [int(amount or 0) for amount in found]
 
 
-async def amounts(hand: Hand, job: Job) -> list[tuple[str, int]]:
+async def amounts(pipeline: Pipeline, job: Job) -> list[tuple[str, int]]:
     """The job's entries in the ledger."""
     return [
-        (one.type, one.amount) for one in await hand.gateway.stores.ledger.entries(hand.team) if one.job == job.id
+        (one.type, one.amount)
+        for one in await pipeline.gateway.stores.ledger.entries(pipeline.team)
+        if one.job == job.id
     ]
 
 
@@ -86,36 +88,36 @@ def events(lines: Sequence[dict[str, Any]], level: str = "error") -> list[str]:
     return [line["event"] for line in lines if line["log_level"] == level]
 
 
-async def test_the_same_amount_changes_nothing(hand: Hand) -> None:
+async def test_the_same_amount_changes_nothing(pipeline: Pipeline) -> None:
     """A minute after its end the job is looked up once, and that is all."""
-    job = await hand.ended()
-    due = await due_in_ms(hand, job)
+    job = await pipeline.ended()
+    due = await due_in_ms(pipeline, job)
     assert due is not None
     assert BILLING_MS - 10_000 < due <= BILLING_MS
-    before = await hand.redis.hgetall(keys.job(hand.ref(job.id)))
-    assert events(await reconciled(hand, job)) == []
-    assert await hand.redis.hgetall(keys.job(hand.ref(job.id))) == before
-    assert await amounts(hand, job) == [("reserve", PRICE), ("settle", PRICE)]
-    assert await hand.due("billing") == []
+    before = await pipeline.redis.hgetall(keys.job(pipeline.ref(job.id)))
+    assert events(await reconciled(pipeline, job)) == []
+    assert await pipeline.redis.hgetall(keys.job(pipeline.ref(job.id))) == before
+    assert await amounts(pipeline, job) == [("reserve", PRICE), ("settle", PRICE)]
+    assert await pipeline.due("billing") == []
 
 
 @pytest.mark.parametrize("billed", [1_500_000, 900_001, 0])
-async def test_another_amount_becomes_a_correction_and_an_alarm(hand: Hand, billed: int) -> None:
+async def test_another_amount_becomes_a_correction_and_an_alarm(pipeline: Pipeline, billed: int) -> None:
     """The exact difference: in the job, in every sum, in the ledger, in the log; and only once."""
-    other = await hand.ended()
-    job = await hand.ended(f"[emu:bill:{billed}][emu:bill_split]")
-    assert await used(hand) == [2 * PRICE] * 6
-    lines = await reconciled(hand, job, other)
+    other = await pipeline.ended()
+    job = await pipeline.ended(f"[emu:bill:{billed}][emu:bill_split]")
+    assert await used(pipeline) == [2 * PRICE] * 6
+    lines = await reconciled(pipeline, job, other)
     (alarm,) = [line for line in lines if line["log_level"] == "error"]
     dollars = {1_500_000: "1.50", 900_001: "0.900001", 0: "0.00"}[billed]
     assert (alarm["event"], alarm["job"]) == ("billing.differs", job.id)
     assert (alarm["quoted"], alarm["billed"]) == ("1.40", dollars)
-    shown = await hand.stack.job(job.id)
+    shown = await pipeline.stack.job(job.id)
     assert (shown["quoted_usd"], shown["charged_usd"]) == ("1.40", dollars)
-    assert await amounts(hand, job) == [("reserve", PRICE), ("settle", PRICE), ("correction", billed - PRICE)]
-    assert await used(hand) == [PRICE + billed] * 6
-    assert await hand.due("billing") == []
-    assert (await hand.job(job.id)).money is (Money.SPENT if billed else Money.RELEASED)
+    assert await amounts(pipeline, job) == [("reserve", PRICE), ("settle", PRICE), ("correction", billed - PRICE)]
+    assert await used(pipeline) == [PRICE + billed] * 6
+    assert await pipeline.due("billing") == []
+    assert (await pipeline.job(job.id)).money is (Money.SPENT if billed else Money.RELEASED)
 
 
 @pytest.mark.parametrize(
@@ -130,19 +132,21 @@ async def test_another_amount_becomes_a_correction_and_an_alarm(hand: Hand, bill
         ),
     ],
 )
-async def test_an_event_ends_a_dispute(hand: Hand, tag: str, entries: list[tuple[str, int]], money: Money) -> None:
+async def test_an_event_ends_a_dispute(
+    pipeline: Pipeline, tag: str, entries: list[tuple[str, int]], money: Money
+) -> None:
     """What fal billed is what the job cost; nobody waits for the day to pass. Only a difference is an alarm."""
-    job = await hand.ended(tag)
+    job = await pipeline.ended(tag)
     assert job.money is Money.DISPUTED
-    lines = await reconciled(hand, job)
+    lines = await reconciled(pipeline, job)
     assert events(lines) == (["billing.differs"] if len(entries) > 1 else [])
-    assert await amounts(hand, job) == [("reserve", PRICE), ("dispute", PRICE), *entries]
-    decided = await hand.job(job.id)
+    assert await amounts(pipeline, job) == [("reserve", PRICE), ("dispute", PRICE), *entries]
+    decided = await pipeline.job(job.id)
     assert (decided.money, decided.charged_micro) == (
         money,
         sum(amount for kind, amount in entries if kind != "release"),
     )
-    assert await hand.due("dispute") == await hand.due("billing") == []
+    assert await pipeline.due("dispute") == await pipeline.due("billing") == []
 
 
 @pytest.mark.parametrize("verb", ["settle", "release"])
@@ -150,55 +154,55 @@ async def test_without_an_event_a_dispute_is_decided_by_the_setting(
     store: RedisServer, biller: Emulator, verb: str
 ) -> None:
     """The bill is asked until a day after the end, and says nothing; then the setting counts."""
-    async with hand_on(store, biller, FILMGATE_UNPROVEN_CHARGE=verb) as hand:
-        job = await hand.ended("[emu:422_image_load]")
-        assert await reconciled(hand, job) == []
-        assert (await hand.job(job.id)).money is Money.DISPUTED
-        await aged(hand, job, DAY_MS)
-        await hand.make_due("dispute", hand.ref(job.id))
-        await decide_disputes(hand.gateway)
-        lines = await reconciled(hand, job)
+    async with hand_on(store, biller, FILMGATE_UNPROVEN_CHARGE=verb) as pipeline:
+        job = await pipeline.ended("[emu:422_image_load]")
+        assert await reconciled(pipeline, job) == []
+        assert (await pipeline.job(job.id)).money is Money.DISPUTED
+        await aged(pipeline, job, DAY_MS)
+        await pipeline.make_due("dispute", pipeline.ref(job.id))
+        await decide_disputes(pipeline.gateway)
+        lines = await reconciled(pipeline, job)
         assert events(lines, "warning") == (["billing.missing"] if verb == "settle" else [])
-        assert await amounts(hand, job) == [("reserve", PRICE), ("dispute", PRICE), (verb, PRICE)]
-        assert await hand.due("billing") == []
+        assert await amounts(pipeline, job) == [("reserve", PRICE), ("dispute", PRICE), (verb, PRICE)]
+        assert await pipeline.due("billing") == []
 
 
-async def test_a_charge_for_what_was_released_is_counted(hand: Hand) -> None:
+async def test_a_charge_for_what_was_released_is_counted(pipeline: Pipeline) -> None:
     """Fal says it never charges its own errors; where its bill does, our books follow, loudly."""
-    job = await hand.ended("[emu:500_downstream][emu:bill:300000]")
+    job = await pipeline.ended("[emu:500_downstream][emu:bill:300000]")
     assert (job.money, job.charged_micro) == (Money.RELEASED, 0)
-    assert events(await reconciled(hand, job)) == ["billing.differs"]
-    after = await hand.job(job.id)
+    assert events(await reconciled(pipeline, job)) == ["billing.differs"]
+    after = await pipeline.job(job.id)
     assert (after.money, after.charged_micro) == (Money.SPENT, 300_000)
-    assert await amounts(hand, job) == [("reserve", PRICE), ("release", PRICE), ("correction", 300_000)]
-    assert await used(hand) == [300_000] * 6
+    assert await amounts(pipeline, job) == [("reserve", PRICE), ("release", PRICE), ("correction", 300_000)]
+    assert await used(pipeline) == [300_000] * 6
 
 
-async def test_a_late_event_is_waited_for(hand: Hand, biller: Emulator) -> None:
+async def test_a_late_event_is_waited_for(pipeline: Pipeline, biller: Emulator) -> None:
     """Nothing changes, and it is looked at again; when the event is there, it counts."""
-    job = await hand.ended("[emu:bill:1000000]")
+    job = await pipeline.ended("[emu:bill:1000000]")
     await biller.trouble_platform(lag_seconds=3600)
-    before = await books(hand.stack)
-    assert await reconciled(hand, job) == []
-    due = await due_in_ms(hand, job)
+    before = await books(pipeline.stack)
+    assert await reconciled(pipeline, job) == []
+    due = await due_in_ms(pipeline, job)
     assert due is not None
     assert MINUTE_MS - 10_000 < due <= MINUTE_MS
-    assert {name for name, value in (await books(hand.stack)).items() if before.get(name) != value} == {
+    assert {name for name, value in (await books(pipeline.stack)).items() if before.get(name) != value} == {
         keys.due("billing")
     }
-    await aged(hand, job, 600_000)
-    await reconciled(hand, job)
-    due = await due_in_ms(hand, job)
+    await aged(pipeline, job, 600_000)
+    await reconciled(pipeline, job)
+    due = await due_in_ms(pipeline, job)
     assert due is not None
     assert due > 4 * MINUTE_MS
     await biller.trouble_platform()
-    assert events(await reconciled(hand, job)) == ["billing.differs"]
-    assert (await hand.job(job.id)).charged_micro == 1_000_000
+    assert events(await reconciled(pipeline, job)) == ["billing.differs"]
+    assert (await pipeline.job(job.id)).charged_micro == 1_000_000
 
 
-async def test_pauses_grow_until_a_day_after_the_end(hand: Hand) -> None:
+async def test_pauses_grow_until_a_day_after_the_end(pipeline: Pipeline) -> None:
     """From a minute to six hours, about ten looks, the last one after exactly a day."""
-    job = await hand.ended()
+    job = await pipeline.ended()
     end_ms = job.completed_ms or 0
     looks = [end_ms + BILLING_MS]
     while looks[-1] < end_ms + DAY_MS:
@@ -208,19 +212,19 @@ async def test_pauses_grow_until_a_day_after_the_end(hand: Hand) -> None:
     assert pauses == sorted(pauses)
     assert set(pauses) == set(PAUSES_MS)
     assert len(looks) <= 15
-    assert events(await reconciled(hand, job)) == []
+    assert events(await reconciled(pipeline, job)) == []
 
 
-async def test_after_a_day_without_an_event_a_spent_job_is_a_warning(hand: Hand, biller: Emulator) -> None:
+async def test_after_a_day_without_an_event_a_spent_job_is_a_warning(pipeline: Pipeline, biller: Emulator) -> None:
     """Given up, and said so where money was spent; what was released is quietly forgotten."""
-    spent, released = await hand.ended(), await hand.ended("[emu:500_downstream]")
+    spent, released = await pipeline.ended(), await pipeline.ended("[emu:500_downstream]")
     await biller.trouble_platform(lag_seconds=3600)
     for job in (spent, released):
-        await aged(hand, job, DAY_MS + 1000)
-    lines = await reconciled(hand, spent, released)
+        await aged(pipeline, job, DAY_MS + 1000)
+    lines = await reconciled(pipeline, spent, released)
     assert [(line["event"], line["job"]) for line in lines] == [("billing.missing", spent.id)]
-    assert await hand.due("billing") == []
-    assert (await hand.job(spent.id)).charged_micro == PRICE
+    assert await pipeline.due("billing") == []
+    assert (await pipeline.job(spent.id)).charged_micro == PRICE
 
 
 @pytest.mark.parametrize(
@@ -236,83 +240,83 @@ async def test_after_a_day_without_an_event_a_spent_job_is_a_warning(hand: Hand,
     ],
 )
 async def test_no_usable_answer_changes_nothing(
-    hand: Hand, biller: Emulator, trouble: dict[str, Any], reason: str
+    pipeline: Pipeline, biller: Emulator, trouble: dict[str, Any], reason: str
 ) -> None:
     """One warning however often it fails; the job comes due again, and is compared when fal is back."""
-    job = await hand.ended("[emu:bill:1000000]")
+    job = await pipeline.ended("[emu:bill:1000000]")
     await biller.trouble_platform(**trouble)
-    reconciler = billing_task(hand.gateway)
-    before = await books(hand.stack)
+    reconciler = billing_task(pipeline.gateway)
+    before = await books(pipeline.stack)
     with capture_logs() as lines:
         for _ in range(1 if "delay_seconds" in trouble else 2):
-            await hand.make_due("billing", hand.ref(job.id))
+            await pipeline.make_due("billing", pipeline.ref(job.id))
             await reconciler.run()
     assert [(line["event"], line["log_level"], line["reason"]) for line in lines if "reason" in line] == [
         ("billing.away", "warning", reason)
     ]
     assert not reconciler.is_due()
-    after = await books(hand.stack)
+    after = await books(pipeline.stack)
     assert {name for name in before | after if before.get(name) != after.get(name)} == {keys.due("billing")}
-    due = await due_in_ms(hand, job)
+    due = await due_in_ms(pipeline, job)
     assert due is not None
     assert 0 < due <= MINUTE_MS
     await biller.trouble_platform()
-    assert events(await reconciled(hand, job)) == ["billing.differs"]
+    assert events(await reconciled(pipeline, job)) == ["billing.differs"]
 
 
 async def test_a_key_that_is_no_admin_key_reads_nothing(store: RedisServer, biller: Emulator) -> None:
     """Fal answers 403, which is said once; the money stays as it was settled."""
-    async with hand_on(store, biller, FAL_ADMIN_KEY="only-an-api-key") as hand:
-        job = await hand.ended("[emu:bill:1000000]")
-        await hand.make_due("billing", hand.ref(job.id))
-        assert await reconcile(hand.gateway) == UnusableAnswer("http_403")
-        assert (await hand.job(job.id)).charged_micro == PRICE
+    async with hand_on(store, biller, FAL_ADMIN_KEY="only-an-api-key") as pipeline:
+        job = await pipeline.ended("[emu:bill:1000000]")
+        await pipeline.make_due("billing", pipeline.ref(job.id))
+        assert await reconcile(pipeline.gateway) == UnusableAnswer("http_403")
+        assert (await pipeline.job(job.id)).charged_micro == PRICE
 
 
 async def test_without_an_admin_key_nothing_is_compared(store: RedisServer, biller: Emulator) -> None:
     """Nothing comes due, and fal is never asked."""
-    async with hand_on(store, biller, FAL_ADMIN_KEY="") as hand:
-        await hand.ended()
-        assert await hand.due("billing") == []
-        assert not billing_task(hand.gateway).is_due()
+    async with hand_on(store, biller, FAL_ADMIN_KEY="") as pipeline:
+        await pipeline.ended()
+        assert await pipeline.due("billing") == []
+        assert not billing_task(pipeline.gateway).is_due()
 
 
-async def test_a_job_whose_record_is_gone_is_forgotten(hand: Hand) -> None:
+async def test_a_job_whose_record_is_gone_is_forgotten(pipeline: Pipeline) -> None:
     """Its retention has passed; fal is not asked about it."""
-    job = await hand.ended("[emu:bill:1000000]")
-    await hand.redis.delete(keys.job(hand.ref(job.id)))
-    assert await reconciled(hand, job) == []
-    assert await hand.due("billing") == []
+    job = await pipeline.ended("[emu:bill:1000000]")
+    await pipeline.redis.delete(keys.job(pipeline.ref(job.id)))
+    assert await reconciled(pipeline, job) == []
+    assert await pipeline.due("billing") == []
 
 
-async def test_more_than_one_call_can_hold_is_compared_at_once(hand: Hand) -> None:
+async def test_more_than_one_call_can_hold_is_compared_at_once(pipeline: Pipeline) -> None:
     """Fifty are asked about in one call; what is left does not wait for the next quarter of a minute."""
-    job = await hand.ended("[emu:bill:1000000]")
-    now_ms = await hand.gateway.stores.clock.now_ms()
-    others = {hand.ref(f"job_gone_{number}"): now_ms - 1000 for number in range(IDS_AT_ONCE)}
-    await hand.redis.zadd(keys.due("billing"), others)
-    first = await hand.ended("[emu:bill:1000000]")
-    await hand.redis.zadd(keys.due("billing"), {hand.ref(first.id): now_ms - 2000})
-    await hand.make_due("billing", hand.ref(job.id))
-    reconciler = billing_task(hand.gateway)
+    job = await pipeline.ended("[emu:bill:1000000]")
+    now_ms = await pipeline.gateway.stores.clock.now_ms()
+    others = {pipeline.ref(f"job_gone_{number}"): now_ms - 1000 for number in range(IDS_AT_ONCE)}
+    await pipeline.redis.zadd(keys.due("billing"), others)
+    first = await pipeline.ended("[emu:bill:1000000]")
+    await pipeline.redis.zadd(keys.due("billing"), {pipeline.ref(first.id): now_ms - 2000})
+    await pipeline.make_due("billing", pipeline.ref(job.id))
+    reconciler = billing_task(pipeline.gateway)
     await reconciler.run()
-    assert await hand.entries(first.id) == ["reserve", "settle", "correction"]
+    assert await pipeline.entries(first.id) == ["reserve", "settle", "correction"]
     assert reconciler.is_due()
     await reconciler.run()
     assert not reconciler.is_due()
-    idle = billing_task(hand.gateway)
+    idle = billing_task(pipeline.gateway)
     await idle.run()
     assert idle.is_due(), "nothing was due, and fal was not asked"
-    assert await hand.entries(job.id) == ["reserve", "settle", "correction"]
-    assert await hand.due("billing") == []
+    assert await pipeline.entries(job.id) == ["reserve", "settle", "correction"]
+    assert await pipeline.due("billing") == []
 
 
-async def test_a_bill_has_pages(hand: Hand, biller: Emulator) -> None:
+async def test_a_bill_has_pages(pipeline: Pipeline, biller: Emulator) -> None:
     """All of them count; a cursor that stands still, or more pages than there can be, is no answer."""
-    jobs = [await hand.ended("[emu:bill_split]") for _ in range(3)]
+    jobs = [await pipeline.ended("[emu:bill_split]") for _ in range(3)]
     ids = [job.upstream_request_id or "" for job in jobs]
     span = {"start_ms": (jobs[0].created_ms or 0) - MINUTE_MS, "end_ms": (jobs[-1].created_ms or 0) + MINUTE_MS}
-    fal = hand.gateway.fal
+    fal = pipeline.gateway.fal
     whole = Bill(dict.fromkeys(ids, PRICE))
     assert await fal.bill(ids, **span) == whole
     assert await fal.bill(ids, **span, page_size=1) == whole
@@ -321,7 +325,7 @@ async def test_a_bill_has_pages(hand: Hand, biller: Emulator) -> None:
     await biller.trouble_platform(same_cursor=True)
     assert await fal.bill(ids, **span, page_size=1) == UnusableAnswer("unreadable")
     await biller.trouble_platform()
-    more = [await hand.ended("[emu:bill_split]") for _ in range(3)]
+    more = [await pipeline.ended("[emu:bill_split]") for _ in range(3)]
     ids += [job.upstream_request_id or "" for job in more]
     span["end_ms"] += 10 * MINUTE_MS
     assert await fal.bill(ids, **span, page_size=1) == UnusableAnswer("too_long")
@@ -337,48 +341,48 @@ async def test_the_books_of_a_mixed_day_are_fals(store: RedisServer, biller: Emu
         "[emu:422_one_of][emu:bill:1]",
     ]
     assert len(kinds) == 20
-    async with hand_on(store, biller, FILMGATE_UNPROVEN_CHARGE="release") as hand:
+    async with hand_on(store, biller, FILMGATE_UNPROVEN_CHARGE="release") as pipeline:
         jobs = []
         for kind in kinds:
-            job = await hand.bought(kind)
+            job = await pipeline.bought(kind)
             if "slow" in kind or "cancel_ignored" in kind:
-                await hand.stack.api.post(f"/v1/jobs/{job.id}/cancel")
-            await hand.completed(job.id)
-            jobs.append(await hand.finalized(job.id))
-        await reconciled(hand, *jobs)
-        assert await ledger_faults(hand.redis) == []
+                await pipeline.stack.api.post(f"/v1/jobs/{job.id}/cancel")
+            await pipeline.completed(job.id)
+            jobs.append(await pipeline.finalized(job.id))
+        await reconciled(pipeline, *jobs)
+        assert await ledger_faults(pipeline.redis) == []
         for job in jobs:
-            await hand.make_due("dispute", hand.ref(job.id))
-        await decide_disputes(hand.gateway)
+            await pipeline.make_due("dispute", pipeline.ref(job.id))
+        await decide_disputes(pipeline.gateway)
         ids = {job.upstream_request_id for job in jobs}
         charges = [one for one in (await biller.ledger())["charges"] if one["request_id"] in ids]
         billed = sum(one["cost_micro"] for one in charges)
-        assert await hand.money() == (0, billed)
-        assert await used(hand) == [billed] * 6
+        assert await pipeline.money() == (0, billed)
+        assert await used(pipeline) == [billed] * 6
         by_id = {one["request_id"]: one["cost_micro"] for one in charges}
         for job in jobs:
-            after = await hand.job(job.id)
+            after = await pipeline.job(job.id)
             assert after.charged_micro == by_id.get(job.upstream_request_id or "", 0), job.error
 
 
-async def test_a_lane_compares_by_itself_and_never_waits_for_the_bill(hand: Hand, biller: Emulator) -> None:
+async def test_a_lane_compares_by_itself_and_never_waits_for_the_bill(pipeline: Pipeline, biller: Emulator) -> None:
     """While fal takes longer over the bill than a lane's lease lasts, the slice goes on, and keeps its lane."""
-    job = await hand.ended("[emu:bill:1000000]")
+    job = await pipeline.ended("[emu:bill:1000000]")
     late_s = LEASE_MS / 1000 + 0.5
     await biller.trouble_platform(delay_seconds=late_s)
-    async with hand.stack.workers():
-        await hand.make_due("billing", hand.ref(job.id))
+    async with pipeline.stack.workers():
+        await pipeline.make_due("billing", pipeline.ref(job.id))
 
         async def taken() -> bool:
-            due = await due_in_ms(hand, job)
+            due = await due_in_ms(pipeline, job)
             return due is not None and due > 0
 
         await wait_until(taken, "the lane has asked for the bill", timeout=30)
-        slice_that_asked = await hand.redis.get(keys.lane(0))
+        slice_that_asked = await pipeline.redis.get(keys.lane(0))
 
         async def corrected() -> bool:
-            return "correction" in await hand.entries(job.id)
+            return "correction" in await pipeline.entries(job.id)
 
         await wait_until(corrected, "the lane has compared the job", timeout=30)
-        assert await hand.redis.get(keys.lane(0)) == slice_that_asked
-    assert (await hand.job(job.id)).charged_micro == 1_000_000
+        assert await pipeline.redis.get(keys.lane(0)) == slice_that_asked
+    assert (await pipeline.job(job.id)).charged_micro == 1_000_000

@@ -11,7 +11,7 @@ from app.store import keys
 from app.store.buying import FAILURES, OPEN_MS
 from app.store.slots import QUIET_MS
 from tests.support.emulator import Emulator
-from tests.support.hand import Hand
+from tests.support.pipeline import Pipeline
 from tests.support.receiver import Receiver, Reply
 from tests.support.redis_server import RedisServer, free_port
 from tests.support.stack import EMULATOR_KEY, Stack, open_stack
@@ -31,42 +31,42 @@ async def offline(store: RedisServer, emulator: Emulator) -> AsyncIterator[Stack
         yield stack
 
 
-async def fail(hand: Hand, offline: Stack, times: int) -> list[str]:
+async def fail(pipeline: Pipeline, offline: Stack, times: int) -> list[str]:
     """So many submissions that fal refuses the connection for; the jobs, which wait now."""
     ids = []
     for _ in range(times):
-        ids.append(await hand.grant())
-        await submit(offline.gateway, hand.ref(ids[-1]))
-        assert (await hand.job(ids[-1])).status is Status.QUEUED
+        ids.append(await pipeline.grant())
+        await submit(offline.gateway, pipeline.ref(ids[-1]))
+        assert (await pipeline.job(ids[-1])).status is Status.QUEUED
     return ids
 
 
-async def opened(hand: Hand, offline: Stack) -> list[str]:
+async def opened(pipeline: Pipeline, offline: Stack) -> list[str]:
     """The breaker, opened by failures in a row; the jobs, which stand in line again."""
-    ids = await fail(hand, offline, FAILURES)
+    ids = await fail(pipeline, offline, FAILURES)
     for job_id in ids:
-        await hand.redis.zadd(keys.LATER, {hand.ref(job_id): 1})
+        await pipeline.redis.zadd(keys.LATER, {pipeline.ref(job_id): 1})
     return ids
 
 
-async def half_open(hand: Hand) -> None:
+async def half_open(pipeline: Pipeline) -> None:
     """The time it is open is over."""
-    await hand.redis.hset(keys.BREAKER, "until_ms", 1)
+    await pipeline.redis.hset(keys.BREAKER, "until_ms", 1)
 
 
-async def grants(hand: Hand) -> int:
+async def grants(pipeline: Pipeline) -> int:
     """What eight lanes at once are granted."""
-    return sum(await asyncio.gather(*(hand.gateway.stores.slots.grant() for _ in range(8))))
+    return sum(await asyncio.gather(*(pipeline.gateway.stores.slots.grant() for _ in range(8))))
 
 
-async def alarms(hand: Hand) -> list[str]:
+async def alarms(pipeline: Pipeline) -> list[str]:
     """The kinds of all alarms."""
-    return [alarm.kind for alarm in await hand.gateway.stores.alarms.newest(100)]
+    return [alarm.kind for alarm in await pipeline.gateway.stores.alarms.newest(100)]
 
 
-async def probe_of(hand: Hand) -> str:
+async def probe_of(pipeline: Pipeline) -> str:
     """The id of the job that tries whether fal works again."""
-    ref: str = await hand.redis.hget(keys.BREAKER, "probe")
+    ref: str = await pipeline.redis.hget(keys.BREAKER, "probe")
     return ref.partition("/")[2]
 
 
@@ -75,271 +75,273 @@ async def probe_of(hand: Hand) -> str:
 
 @pytest.mark.parametrize("tag", ["401:1", "403_locked:1"])
 async def test_trouble_with_the_account_stops_buying_until_a_person_resumes(
-    hand: Hand, tag: str, capfd: pytest.CaptureFixture[str]
+    pipeline: Pipeline, tag: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """No time ends it, no late success; jobs wait, callers and administrators learn why, and no key is shown."""
-    job = await hand.bought(f"[emu:{tag}]")
-    other = await hand.admit()
+    job = await pipeline.bought(f"[emu:{tag}]")
+    other = await pipeline.admit()
     assert (job.status, job.money) == (Status.QUEUED, Money.RESERVED)
-    assert await hand.gateway.stores.buying.report("accepted") == ""
-    assert await hand.gateway.stores.buying.report("account", ACCOUNT) == ""
-    state = await hand.gateway.stores.buying.state()
+    assert await pipeline.gateway.stores.buying.report("accepted") == ""
+    assert await pipeline.gateway.stores.buying.report("account", ACCOUNT) == ""
+    state = await pipeline.gateway.stores.buying.state()
     assert (state.breaker, state.until_ms, state.trying) == (ACCOUNT, None, False)
-    assert await grants(hand) == 0
+    assert await grants(pipeline) == 0
 
     async def told() -> bool:
-        return bool((await hand.stack.job(other))["upstream_paused"] == {"reason": ACCOUNT})
+        return bool((await pipeline.stack.job(other))["upstream_paused"] == {"reason": ACCOUNT})
 
     await wait_until(told, "the caller sees why", timeout=2)
-    assert await alarms(hand) == ["breaker_opened"]
+    assert await alarms(pipeline) == ["breaker_opened"]
     written = "".join(capfd.readouterr())
     assert "breaker.opened" in written
     for text in (
         written,
-        repr(await hand.gateway.stores.alarms.newest(9)),
-        (await hand.stack.api.get("/readyz")).text,
+        repr(await pipeline.gateway.stores.alarms.newest(9)),
+        (await pipeline.stack.api.get("/readyz")).text,
     ):
         assert EMULATOR_KEY not in text
-    assert await hand.gateway.operations.resume("test", team=None) is None
-    assert (await hand.stack.job(other))["upstream_paused"] is None
-    assert await grants(hand) == 2
-    assert (await hand.submit(job.id)).status is Status.RUNNING
-    assert (await hand.submit(other)).status is Status.RUNNING
+    assert await pipeline.gateway.operations.resume("test", team=None) is None
+    assert (await pipeline.stack.job(other))["upstream_paused"] is None
+    assert await grants(pipeline) == 2
+    assert (await pipeline.submit(job.id)).status is Status.RUNNING
+    assert (await pipeline.submit(other)).status is Status.RUNNING
 
 
-async def test_an_open_breaker_loses_no_job(hand: Hand) -> None:
+async def test_an_open_breaker_loses_no_job(pipeline: Pipeline) -> None:
     """Whose deadline passes ends free of charge; whose does not is bought afterwards, once."""
-    await hand.gateway.stores.buying.report("account", ACCOUNT)
-    late, patient = await hand.admit(), await hand.admit()
-    await hand.write(late, deadline_ms=1)
-    assert await grants(hand) == 0
-    job = await hand.expire(late)
+    await pipeline.gateway.stores.buying.report("account", ACCOUNT)
+    late, patient = await pipeline.admit(), await pipeline.admit()
+    await pipeline.write(late, deadline_ms=1)
+    assert await grants(pipeline) == 0
+    job = await pipeline.expire(late)
     assert (job.status, job.money, job.error and job.error.code) == (
         Status.FAILED,
         Money.RELEASED,
         "deadline_exceeded",
     )
-    assert (await hand.job(patient)).status is Status.QUEUED
-    await hand.gateway.operations.resume("test", team=None)
-    assert await grants(hand) == 1
-    before = await hand.posts()
-    assert (await hand.submit(patient)).status is Status.RUNNING
-    assert await hand.posts() == before + 1
+    assert (await pipeline.job(patient)).status is Status.QUEUED
+    await pipeline.gateway.operations.resume("test", team=None)
+    assert await grants(pipeline) == 1
+    before = await pipeline.posts()
+    assert (await pipeline.submit(patient)).status is Status.RUNNING
+    assert await pipeline.posts() == before + 1
 
 
 # --- failures in a row -------------------------------------------------------------------------------------------
 
 
-async def test_five_failures_in_a_row_open_it_for_half_a_minute(hand: Hand, offline: Stack) -> None:
+async def test_five_failures_in_a_row_open_it_for_half_a_minute(pipeline: Pipeline, offline: Stack) -> None:
     """Four do not; the fifth does, with one alarm; nothing is granted, and every job is still there."""
-    ids = await fail(hand, offline, FAILURES - 1)
-    state = await hand.gateway.stores.buying.state()
-    assert (state.breaker, state.failures, await alarms(hand)) == (None, FAILURES - 1, [])
-    ids += await fail(hand, offline, 1)
-    state = await hand.gateway.stores.buying.state()
+    ids = await fail(pipeline, offline, FAILURES - 1)
+    state = await pipeline.gateway.stores.buying.state()
+    assert (state.breaker, state.failures, await alarms(pipeline)) == (None, FAILURES - 1, [])
+    ids += await fail(pipeline, offline, 1)
+    state = await pipeline.gateway.stores.buying.state()
     assert state.breaker == UNREACHABLE
-    assert state.until_ms == pytest.approx(await hand.gateway.stores.clock.now_ms() + OPEN_MS, abs=2000)
-    assert await alarms(hand) == ["breaker_opened"]
+    assert state.until_ms == pytest.approx(await pipeline.gateway.stores.clock.now_ms() + OPEN_MS, abs=2000)
+    assert await alarms(pipeline) == ["breaker_opened"]
     for job_id in ids:
-        await hand.redis.zadd(keys.LATER, {hand.ref(job_id): 1})
-    assert await grants(hand) == 0
-    assert await hand.redis.zcard(keys.LINE) == FAILURES
+        await pipeline.redis.zadd(keys.LATER, {pipeline.ref(job_id): 1})
+    assert await grants(pipeline) == 0
+    assert await pipeline.redis.zcard(keys.LINE) == FAILURES
 
 
-async def test_half_open_one_job_tries_and_its_success_closes_it(hand: Hand, offline: Stack) -> None:
+async def test_half_open_one_job_tries_and_its_success_closes_it(pipeline: Pipeline, offline: Stack) -> None:
     """Of eight lanes one is granted one job; once that is accepted, the others follow."""
-    ids = await opened(hand, offline)
-    await half_open(hand)
-    assert (await hand.gateway.stores.buying.state()).trying
-    assert await grants(hand) == 1
-    assert await grants(hand) == 0
-    assert (await hand.submit(await probe_of(hand))).status is Status.RUNNING
-    state = await hand.gateway.stores.buying.state()
+    ids = await opened(pipeline, offline)
+    await half_open(pipeline)
+    assert (await pipeline.gateway.stores.buying.state()).trying
+    assert await grants(pipeline) == 1
+    assert await grants(pipeline) == 0
+    assert (await pipeline.submit(await probe_of(pipeline))).status is Status.RUNNING
+    state = await pipeline.gateway.stores.buying.state()
     assert (state.breaker, state.trying, state.failures) == (None, False, 0)
-    assert await grants(hand) == len(ids) - 1
-    assert await alarms(hand) == ["breaker_opened"]
+    assert await grants(pipeline) == len(ids) - 1
+    assert await alarms(pipeline) == ["breaker_opened"]
 
 
-async def test_half_open_a_failure_opens_it_again(hand: Hand, offline: Stack) -> None:
+async def test_half_open_a_failure_opens_it_again(pipeline: Pipeline, offline: Stack) -> None:
     """For half a minute, as often as it takes, and administrators are told of it once."""
-    await opened(hand, offline)
+    await opened(pipeline, offline)
     for _ in range(3):
-        await half_open(hand)
-        assert await grants(hand) == 1
-        await submit(offline.gateway, hand.ref(await probe_of(hand)))
-        state = await hand.gateway.stores.buying.state()
+        await half_open(pipeline)
+        assert await grants(pipeline) == 1
+        await submit(offline.gateway, pipeline.ref(await probe_of(pipeline)))
+        state = await pipeline.gateway.stores.buying.state()
         assert (state.breaker, state.trying) == (UNREACHABLE, False)
-        assert await grants(hand) == 0
-    assert await alarms(hand) == ["breaker_opened"]
+        assert await grants(pipeline) == 0
+    assert await alarms(pipeline) == ["breaker_opened"]
 
 
-async def test_half_open_a_job_that_never_tries_is_replaced(hand: Hand, offline: Stack) -> None:
+async def test_half_open_a_job_that_never_tries_is_replaced(pipeline: Pipeline, offline: Stack) -> None:
     """Cancelled before its claim, or held because its worker died: the next one is granted at once."""
-    await opened(hand, offline)
-    await half_open(hand)
-    assert await grants(hand) == 1
-    assert (await hand.stack.api.post(f"/v1/jobs/{await probe_of(hand)}/cancel")).status_code == 202
-    assert await grants(hand) == 1
-    job = await hand.job(await probe_of(hand))
-    nonce = await hand.store.claim(job)
-    assert await grants(hand) == 0
-    assert await hand.store.hold(job, nonce=nonce or "", reason="worker_lost")
-    assert await grants(hand) == 1
+    await opened(pipeline, offline)
+    await half_open(pipeline)
+    assert await grants(pipeline) == 1
+    assert (await pipeline.stack.api.post(f"/v1/jobs/{await probe_of(pipeline)}/cancel")).status_code == 202
+    assert await grants(pipeline) == 1
+    job = await pipeline.job(await probe_of(pipeline))
+    nonce = await pipeline.store.claim(job)
+    assert await grants(pipeline) == 0
+    assert await pipeline.store.hold(job, nonce=nonce or "", reason="worker_lost")
+    assert await grants(pipeline) == 1
 
 
 async def test_half_open_a_request_that_fal_rejects_closes_it(
-    hand: Hand, offline: Stack, store: RedisServer, emulator: Emulator
+    pipeline: Pipeline, offline: Stack, store: RedisServer, emulator: Emulator
 ) -> None:
     """It fails for what it asks, which shows that fal works."""
-    await opened(hand, offline)
-    await half_open(hand)
-    assert await grants(hand) == 1
+    await opened(pipeline, offline)
+    await half_open(pipeline)
+    assert await grants(pipeline) == 1
     async with Receiver() as fal, open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=fal.url) as other:
         fal.answers([Reply(422, body=b'{"detail": "no"}')])
-        await submit(other.gateway, hand.ref(await probe_of(hand)))
-    assert (await hand.job(await probe_of_ended(hand))).status is Status.FAILED
-    assert not (await hand.gateway.stores.buying.state()).trying
-    assert await grants(hand) == FAILURES - 1
+        await submit(other.gateway, pipeline.ref(await probe_of(pipeline)))
+    assert (await pipeline.job(await probe_of_ended(pipeline))).status is Status.FAILED
+    assert not (await pipeline.gateway.stores.buying.state()).trying
+    assert await grants(pipeline) == FAILURES - 1
 
 
-async def probe_of_ended(hand: Hand) -> str:
+async def probe_of_ended(pipeline: Pipeline) -> str:
     """The id of the job that ended."""
-    jobs = (await hand.stack.api.get("/v1/jobs", params={"status": "failed"})).json()["data"]
+    jobs = (await pipeline.stack.api.get("/v1/jobs", params={"status": "failed"})).json()["data"]
     job_id: str = jobs[0]["id"]
     return job_id
 
 
-async def test_a_success_in_between_begins_the_count_anew(hand: Hand, offline: Stack) -> None:
+async def test_a_success_in_between_begins_the_count_anew(pipeline: Pipeline, offline: Stack) -> None:
     """Four failures, a success, four failures: it stays closed."""
-    await fail(hand, offline, FAILURES - 1)
-    assert (await hand.bought()).status is Status.RUNNING
-    assert (await hand.gateway.stores.buying.state()).failures == 0
-    await fail(hand, offline, FAILURES - 1)
-    assert (await hand.gateway.stores.buying.state()).breaker is None
+    await fail(pipeline, offline, FAILURES - 1)
+    assert (await pipeline.bought()).status is Status.RUNNING
+    assert (await pipeline.gateway.stores.buying.state()).failures == 0
+    await fail(pipeline, offline, FAILURES - 1)
+    assert (await pipeline.gateway.stores.buying.state()).breaker is None
 
 
-async def test_an_unknown_outcome_counts_twice(hand: Hand) -> None:
+async def test_an_unknown_outcome_counts_twice(pipeline: Pipeline) -> None:
     """Two of them weigh as four failures, and the third opens it; two are shown as two; the jobs are held."""
     for count in (1, 2):
-        assert (await hand.bought("[emu:drop_before_accept]")).status is Status.HELD
-        state = await hand.gateway.stores.buying.state()
+        assert (await pipeline.bought("[emu:drop_before_accept]")).status is Status.HELD
+        state = await pipeline.gateway.stores.buying.state()
         assert (state.failures, state.breaker) == (count, None)
-    assert (await hand.bought("[emu:submit_500]")).status is Status.HELD
-    state = await hand.gateway.stores.buying.state()
+    assert (await pipeline.bought("[emu:submit_500]")).status is Status.HELD
+    state = await pipeline.gateway.stores.buying.state()
     assert "unclear" in (state.breaker or "")
     assert state.failures == 3
-    await hand.admit()
-    assert await grants(hand) == 0
+    await pipeline.admit()
+    assert await grants(pipeline) == 0
 
 
 # --- the number of slots -----------------------------------------------------------------------------------------
 
 
-async def slots(hand: Hand) -> int:
+async def slots(pipeline: Pipeline) -> int:
     """How many there may be now."""
-    return (await hand.gateway.stores.buying.state()).slots
+    return (await pipeline.gateway.stores.buying.state()).slots
 
 
-async def quiet(hand: Hand) -> None:
+async def quiet(pipeline: Pipeline) -> None:
     """A quarter of a minute passes without a 429, and a lane looks."""
-    await hand.redis.hincrby(keys.BREAKER, "slots_ms", -QUIET_MS)
-    await hand.gateway.stores.slots.grant()
+    await pipeline.redis.hincrby(keys.BREAKER, "slots_ms", -QUIET_MS)
+    await pipeline.gateway.stores.slots.grant()
 
 
-async def test_a_busy_fal_gets_two_thirds_of_what_it_has(hand: Hand) -> None:
+async def test_a_busy_fal_gets_two_thirds_of_what_it_has(pipeline: Pipeline) -> None:
     """Nine are there when the tenth is refused: six slots; no grant until fewer than that are at fal."""
-    jobs = [await hand.bought() for _ in range(9)]
-    refused = await hand.bought("[emu:429_direct:1]")
-    assert await slots(hand) == 6
-    await hand.redis.zadd(keys.LATER, {hand.ref(refused.id): 1})
+    jobs = [await pipeline.bought() for _ in range(9)]
+    refused = await pipeline.bought("[emu:429_direct:1]")
+    assert await slots(pipeline) == 6
+    await pipeline.redis.zadd(keys.LATER, {pipeline.ref(refused.id): 1})
     for job in jobs[:3]:
-        assert await grants(hand) == 0
-        await hand.completed(job.id)
-    assert await grants(hand) == 0
-    await hand.completed(jobs[3].id)
-    assert await grants(hand) == 1
-    assert (await hand.gateway.stores.buying.state()).used == 6
+        assert await grants(pipeline) == 0
+        await pipeline.completed(job.id)
+    assert await grants(pipeline) == 0
+    await pipeline.completed(jobs[3].id)
+    assert await grants(pipeline) == 1
+    assert (await pipeline.gateway.stores.buying.state()).used == 6
 
 
-async def test_refusals_at_once_count_what_is_at_fal(hand: Hand) -> None:
+async def test_refusals_at_once_count_what_is_at_fal(pipeline: Pipeline) -> None:
     """Five of ten are refused in one moment: two thirds of the five that it took, and not a fifth power of that."""
-    ids = [await hand.admit("[emu:429_direct:1]" if number % 2 else "a lake") for number in range(10)]
-    assert await grants(hand) == 10
-    await asyncio.gather(*(submit(hand.gateway, hand.ref(job_id)) for job_id in ids))
-    assert sum([(await hand.job(job_id)).status is Status.RUNNING for job_id in ids]) == 5
-    assert await slots(hand) == 3
+    ids = [await pipeline.admit("[emu:429_direct:1]" if number % 2 else "a lake") for number in range(10)]
+    assert await grants(pipeline) == 10
+    await asyncio.gather(*(submit(pipeline.gateway, pipeline.ref(job_id)) for job_id in ids))
+    assert sum([(await pipeline.job(job_id)).status is Status.RUNNING for job_id in ids]) == 5
+    assert await slots(pipeline) == 3
 
 
-async def test_slots_grow_by_one_in_each_quiet_while_and_never_above_the_setting(hand: Hand) -> None:
+async def test_slots_grow_by_one_in_each_quiet_while_and_never_above_the_setting(pipeline: Pipeline) -> None:
     """Whether anything is accepted or not: a quarter of a minute without a 429 is one slot more."""
     for _ in range(20):
-        await hand.gateway.stores.buying.report("busy")
-    assert await slots(hand) == 1
-    await hand.gateway.stores.slots.grant()
-    assert await slots(hand) == 1
+        await pipeline.gateway.stores.buying.report("busy")
+    assert await slots(pipeline) == 1
+    await pipeline.gateway.stores.slots.grant()
+    assert await slots(pipeline) == 1
     seen = []
     for _ in range(12):
-        await quiet(hand)
-        seen.append(await slots(hand))
+        await quiet(pipeline)
+        seen.append(await slots(pipeline))
     assert seen == [2, 3, 4, 5, 6, 7, 8, 9, 10, 10, 10, 10]
     for _ in range(12):
-        await hand.admit()
-    assert await grants(hand) == 10
+        await pipeline.admit()
+    assert await grants(pipeline) == 10
 
 
 # --- slots that hold unknown outcomes ----------------------------------------------------------------------------
 
 
-async def test_more_than_half_of_the_slots_held_stops_buying(hand: Hand) -> None:
+async def test_more_than_half_of_the_slots_held_stops_buying(pipeline: Pipeline) -> None:
     """Five of ten do not; the sixth does, which callers read; it is over as soon as one is resolved."""
     held = []
     for number in range(6):
-        assert (await hand.gateway.stores.buying.state()).stopped is None, number
-        held.append((await hand.bought("[emu:drop_before_accept]")).id)
-        await hand.gateway.stores.buying.report("accepted")  # so that it is not the breaker that stops it
-    waiting = await hand.admit()
-    assert await grants(hand) == 0
-    assert (await hand.gateway.stores.buying.state()).stopped == HELD_SENTENCE
-    hand.gateway.stores.buying.forget()
-    assert (await hand.stack.job(waiting))["upstream_paused"] == {"reason": HELD_SENTENCE}
-    await hand.gateway.operations.resolve("test", held[0], "fail", charged=False)
-    assert (await hand.gateway.stores.buying.state()).stopped is None
-    assert await grants(hand) == 1
+        assert (await pipeline.gateway.stores.buying.state()).stopped is None, number
+        held.append((await pipeline.bought("[emu:drop_before_accept]")).id)
+        await pipeline.gateway.stores.buying.report("accepted")  # so that it is not the breaker that stops it
+    waiting = await pipeline.admit()
+    assert await grants(pipeline) == 0
+    assert (await pipeline.gateway.stores.buying.state()).stopped == HELD_SENTENCE
+    pipeline.gateway.stores.buying.forget()
+    assert (await pipeline.stack.job(waiting))["upstream_paused"] == {"reason": HELD_SENTENCE}
+    await pipeline.gateway.operations.resolve("test", held[0], "fail", charged=False)
+    assert (await pipeline.gateway.stores.buying.state()).stopped is None
+    assert await grants(pipeline) == 1
 
 
 # --- slots and states --------------------------------------------------------------------------------------------
 
 
-async def test_a_sweep_takes_back_what_no_job_has_and_gives_what_one_lacks(hand: Hand) -> None:
+async def test_a_sweep_takes_back_what_no_job_has_and_gives_what_one_lacks(pipeline: Pipeline) -> None:
     """A slot of nobody, of an ended job, of a queued one that no grant gave; a running job without one."""
-    ended = (await hand.ended()).id
-    granted, running, lacking = await hand.grant(), await hand.bought(), await hand.bought()
-    held = await hand.bought("[emu:drop_before_accept]")
-    fitting = await hand.redis.zrange(keys.SLOTS, 0, -1)
-    queued = await hand.admit()
-    assert (await hand.gateway.stores.buying.sweep()).taken == []
-    await hand.redis.zadd(keys.SLOTS, {hand.ref(ended): float("inf"), "team_x/job_x": float("inf")})
-    await hand.redis.zadd(keys.SLOTS, {hand.ref(queued): float("inf")})
-    await hand.redis.zrem(keys.SLOTS, hand.ref(lacking.id))
-    swept = await hand.gateway.stores.buying.sweep()
-    assert sorted(swept.taken) == sorted([hand.ref(ended), "team_x/job_x", hand.ref(queued)])
-    assert swept.given == [hand.ref(lacking.id)]
-    await hand.redis.hset(keys.PAUSES, "all", "so that the line can be seen")
-    await hand.gateway.stores.slots.grant()
-    assert hand.ref(queued) in await hand.redis.zrange(keys.LINE, 0, -1)
-    assert sorted(await hand.redis.zrange(keys.SLOTS, 0, -1)) == sorted(fitting)
-    assert await hand.slot(granted) is not None
-    assert await hand.slot(held.id) is not None
-    assert await hand.slot(running.id) == float("inf")
+    ended = (await pipeline.ended()).id
+    granted, running, lacking = await pipeline.grant(), await pipeline.bought(), await pipeline.bought()
+    held = await pipeline.bought("[emu:drop_before_accept]")
+    fitting = await pipeline.redis.zrange(keys.SLOTS, 0, -1)
+    queued = await pipeline.admit()
+    assert (await pipeline.gateway.stores.buying.sweep()).taken == []
+    await pipeline.redis.zadd(keys.SLOTS, {pipeline.ref(ended): float("inf"), "team_x/job_x": float("inf")})
+    await pipeline.redis.zadd(keys.SLOTS, {pipeline.ref(queued): float("inf")})
+    await pipeline.redis.zrem(keys.SLOTS, pipeline.ref(lacking.id))
+    swept = await pipeline.gateway.stores.buying.sweep()
+    assert sorted(swept.taken) == sorted([pipeline.ref(ended), "team_x/job_x", pipeline.ref(queued)])
+    assert swept.given == [pipeline.ref(lacking.id)]
+    await pipeline.redis.hset(keys.PAUSES, "all", "so that the line can be seen")
+    await pipeline.gateway.stores.slots.grant()
+    assert pipeline.ref(queued) in await pipeline.redis.zrange(keys.LINE, 0, -1)
+    assert sorted(await pipeline.redis.zrange(keys.SLOTS, 0, -1)) == sorted(fitting)
+    assert await pipeline.slot(granted) is not None
+    assert await pipeline.slot(held.id) is not None
+    assert await pipeline.slot(running.id) == float("inf")
 
 
-async def test_a_lane_sweeps_once_a_minute_and_says_so(hand: Hand, capfd: pytest.CaptureFixture[str]) -> None:
+async def test_a_lane_sweeps_once_a_minute_and_says_so(
+    pipeline: Pipeline, capfd: pytest.CaptureFixture[str]
+) -> None:
     """A leaked slot is taken back with a line in the log; the next look of this process is a minute later."""
     leaked = {"team_x/job_x": float("inf")}
-    await hand.redis.zadd(keys.SLOTS, leaked)
-    await sweep_slots(hand.gateway)
-    assert await hand.redis.zcard(keys.SLOTS) == 0
+    await pipeline.redis.zadd(keys.SLOTS, leaked)
+    await sweep_slots(pipeline.gateway)
+    assert await pipeline.redis.zcard(keys.SLOTS) == 0
     assert "slots.swept" in "".join(capfd.readouterr())
-    await hand.redis.zadd(keys.SLOTS, leaked)
-    await sweep_slots(hand.gateway)
-    assert await hand.redis.zcard(keys.SLOTS) == 1
+    await pipeline.redis.zadd(keys.SLOTS, leaked)
+    await sweep_slots(pipeline.gateway)
+    assert await pipeline.redis.zcard(keys.SLOTS) == 1

@@ -8,7 +8,7 @@ import pytest
 
 from app.domain.jobs import Job, Money, Status
 from tests.support.emulator import Emulator
-from tests.support.hand import Hand
+from tests.support.pipeline import Pipeline
 from tests.support.receiver import Receiver, Reply, held
 from tests.support.redis_server import RedisServer
 from tests.support.stack import open_stack
@@ -52,84 +52,84 @@ ROWS = [(state, event, end) for state, ends in TABLE.items() for event, end in z
 LIVE = [state for state in TABLE if state != "succeeded"]
 
 
-async def bring_to(hand: Hand, state: str, runs: str = RUNS) -> str:
+async def bring_to(pipeline: Pipeline, state: str, runs: str = RUNS) -> str:
     """A job in this state, with both clocks set far away."""
     clocks = {"deadline": 3600, "start_deadline": 3000}
     if state == "in line":
-        return await hand.admit(runs, **clocks)
+        return await pipeline.admit(runs, **clocks)
     if state == "put off":
-        return (await hand.bought(f"{runs}[emu:429_direct:1]", **clocks)).id
+        return (await pipeline.bought(f"{runs}[emu:429_direct:1]", **clocks)).id
     if state == "held":
-        return (await hand.bought("[emu:submit_502_nginx]", **clocks)).id
-    job_id = await hand.grant(runs, **clocks)
+        return (await pipeline.bought("[emu:submit_502_nginx]", **clocks)).id
+    job_id = await pipeline.grant(runs, **clocks)
     if state == "submitting":
-        assert await hand.store.claim(await hand.job(job_id))
+        assert await pipeline.store.claim(await pipeline.job(job_id))
     if state in {"running", "finalizing", "succeeded"}:
-        await hand.submit(job_id)
+        await pipeline.submit(job_id)
     if state in {"finalizing", "succeeded"}:
-        await hand.completed(job_id)
+        await pipeline.completed(job_id)
     if state == "succeeded":
-        await hand.finalized(job_id)
+        await pipeline.finalized(job_id)
     return job_id
 
 
-async def happens(hand: Hand, job_id: str, event: str) -> None:
+async def happens(pipeline: Pipeline, job_id: str, event: str) -> None:
     """The caller cancels, or one of the clocks runs out."""
     if event == "cancel":
-        ended = (await hand.job(job_id)).status.ended
-        reply = await hand.stack.api.post(f"/v1/jobs/{job_id}/cancel")
+        ended = (await pipeline.job(job_id)).status.ended
+        reply = await pipeline.stack.api.post(f"/v1/jobs/{job_id}/cancel")
         assert reply.status_code == (409 if ended else 202)
     else:
-        await hand.write(job_id, **{f"{event.replace(' ', '_')}_ms": 1})
+        await pipeline.write(job_id, **{f"{event.replace(' ', '_')}_ms": 1})
 
 
-async def answered(hand: Hand, job: Job) -> None:
+async def answered(pipeline: Pipeline, job: Job) -> None:
     """The POST of a job that is being submitted comes back: fal has it."""
-    outcome = await hand.gateway.fal.submit(
+    outcome = await pipeline.gateway.fal.submit(
         job.model, job.input or {}, start_timeout=None, marker="m", webhook_url=None
     )
-    await _record(hand.gateway, job, job.nonce or "", outcome)
+    await _record(pipeline.gateway, job, job.nonce or "", outcome)
 
 
-async def pushed(hand: Hand, job_id: str) -> Job:
+async def pushed(pipeline: Pipeline, job_id: str) -> Job:
     """The job when the workers have done all they can; an early doorbell comes before the housekeeping."""
-    job = await hand.job(job_id)
+    job = await pipeline.job(job_id)
     if job.status is Status.SUBMITTING:
-        assert (await hand.expire(job_id)).status is Status.SUBMITTING
-        await answered(hand, job)
+        assert (await pipeline.expire(job_id)).status is Status.SUBMITTING
+        await answered(pipeline, job)
     for _ in range(200):
-        await hand.submit(job_id)
-        job = await hand.expire(job_id)
-        if job.status is Status.RUNNING and await hand.poll(job_id) is not None:
+        await pipeline.submit(job_id)
+        job = await pipeline.expire(job_id)
+        if job.status is Status.RUNNING and await pipeline.poll(job_id) is not None:
             await asyncio.sleep(0.05)
         elif job.status is Status.FINALIZING:
-            await hand.finalize(job_id)
+            await pipeline.finalize(job_id)
         elif job.status.ended or job.status is Status.HELD:
             return job
     raise AssertionError(f"{job_id} is {job.status} for ever")
 
 
 @pytest.mark.parametrize(("state", "event", "end"), ROWS, ids=lambda value: value if isinstance(value, str) else "")
-async def test_each_state_ends_as_the_contract_says(hand: Hand, state: str, event: str, end: End) -> None:
+async def test_each_state_ends_as_the_contract_says(pipeline: Pipeline, state: str, event: str, end: End) -> None:
     """Not bought yet: it ends free. Running: fal is asked, and its truth decides. Held: it stays held."""
-    job_id = await bring_to(hand, state, RUNS_ON if end.cancels else RUNS)
-    before = await hand.posts()
-    await happens(hand, job_id, event)
-    job = await pushed(hand, job_id)
+    job_id = await bring_to(pipeline, state, RUNS_ON if end.cancels else RUNS)
+    before = await pipeline.posts()
+    await happens(pipeline, job_id, event)
+    job = await pushed(pipeline, job_id)
     assert (job.status, job.error.code if job.error else None, job.money) == (end.status, end.code, end.money)
-    assert await hand.posts() == before + (state == "submitting")
+    assert await pipeline.posts() == before + (state == "submitting")
     if job.upstream_request_id is not None:
-        assert (await hand.stack.emulator.request(job.upstream_request_id))["cancelled"] is end.cancels
+        assert (await pipeline.stack.emulator.request(job.upstream_request_id))["cancelled"] is end.cancels
     else:
         assert not end.cancels
 
 
 @pytest.mark.parametrize("state", LIVE)
-async def test_a_cancel_can_be_repeated(hand: Hand, state: str) -> None:
+async def test_a_cancel_can_be_repeated(pipeline: Pipeline, state: str) -> None:
     """In every live state it is 202 and says since when; a second one changes nothing, and a free end is final."""
-    job_id = await bring_to(hand, state)
-    first = await hand.stack.api.post(f"/v1/jobs/{job_id}/cancel")
-    second = await hand.stack.api.post(f"/v1/jobs/{job_id}/cancel")
+    job_id = await bring_to(pipeline, state)
+    first = await pipeline.stack.api.post(f"/v1/jobs/{job_id}/cancel")
+    second = await pipeline.stack.api.post(f"/v1/jobs/{job_id}/cancel")
     assert first.status_code == 202
     shown: dict[str, Any] = first.json()
     if shown["status"] == "canceled":
@@ -139,33 +139,33 @@ async def test_a_cancel_can_be_repeated(hand: Hand, state: str) -> None:
         assert second.json()["cancel_requested_at"] == shown["cancel_requested_at"] is not None
 
 
-async def test_a_cancelled_job_that_succeeds_is_charged(hand: Hand) -> None:
+async def test_a_cancelled_job_that_succeeds_is_charged(pipeline: Pipeline) -> None:
     """The wish came when fal had ended already, or fal did not obey: its truth decides (U26)."""
-    job = await hand.bought("[emu:cancel_ignored][emu:run:0.3]")
-    await happens(hand, job.id, "cancel")
-    ended = await pushed(hand, job.id)
+    job = await pipeline.bought("[emu:cancel_ignored][emu:run:0.3]")
+    await happens(pipeline, job.id, "cancel")
+    ended = await pushed(pipeline, job.id)
     assert (ended.status, ended.money) == (Status.SUCCEEDED, Money.SPENT)
     assert ended.cancel_requested_ms is not None
 
 
-async def test_a_held_job_sent_again_with_its_cancel_wanted_ends_free(hand: Hand) -> None:
+async def test_a_held_job_sent_again_with_its_cancel_wanted_ends_free(pipeline: Pipeline) -> None:
     """The operator says that fal has nothing, so nothing was bought: it ends at once, and its caller is told."""
-    job_id = await bring_to(hand, "held")
-    await happens(hand, job_id, "cancel")
-    resolved = await hand.gateway.operations.resolve("test", job_id, "resubmit")
+    job_id = await bring_to(pipeline, "held")
+    await happens(pipeline, job_id, "cancel")
+    resolved = await pipeline.gateway.operations.resolve("test", job_id, "resubmit")
     found = (resolved.status, resolved.error.code if resolved.error else None, resolved.money)
     assert found == (FREE.status, FREE.code, FREE.money)
-    assert [event.type for event in await hand.job_events()][-2:] == ["job.held", "job.canceled"]
-    assert await hand.money() == (0, 0)
-    counts = await hand.gateway.stores.due.counts()
+    assert [event.type for event in await pipeline.job_events()][-2:] == ["job.held", "job.canceled"]
+    assert await pipeline.money() == (0, 0)
+    counts = await pipeline.gateway.stores.due.counts()
     assert {name: number for name, number in counts.items() if number} == {}
 
 
-async def test_a_job_in_line_with_its_cancel_wanted_is_not_called_late(hand: Hand) -> None:
+async def test_a_job_in_line_with_its_cancel_wanted_is_not_called_late(pipeline: Pipeline) -> None:
     """One that an older version put back: its deadline finds it first, and it is canceled all the same."""
-    job_id = await hand.admit()
-    await hand.write(job_id, cancel_requested_ms=5, deadline_ms=1)
-    job = await hand.expire(job_id)
+    job_id = await pipeline.admit()
+    await pipeline.write(job_id, cancel_requested_ms=5, deadline_ms=1)
+    job = await pipeline.expire(job_id)
     found = (job.status, job.error.code if job.error else None, job.money)
     assert found == (FREE.status, FREE.code, FREE.money)
 
@@ -178,9 +178,9 @@ async def test_a_cancelled_job_that_fal_refused_ends_free_at_once(
     async with Receiver() as queue, open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=queue.url) as stack:
         answers = asyncio.Event()
         queue.answers([held(Reply(status, body=b'{"detail": "no"}'), until=answers)])
-        hand = Hand(stack)
-        job_id = await hand.grant()
-        submitting = asyncio.create_task(hand.submit(job_id))
+        pipeline = Pipeline(stack)
+        job_id = await pipeline.grant()
+        submitting = asyncio.create_task(pipeline.submit(job_id))
         await queue.wait_for(1)
         reply = await stack.api.post(f"/v1/jobs/{job_id}/cancel")
         assert (reply.status_code, reply.json()["status"]) == (202, "submitting")
@@ -189,5 +189,5 @@ async def test_a_cancelled_job_that_fal_refused_ends_free_at_once(
         assert (job.status, job.money) == (Status.CANCELED, Money.RELEASED)
         assert job.error is not None
         assert job.error.code == "canceled"
-        assert await hand.money() == (0, 0)
+        assert await pipeline.money() == (0, 0)
         assert len(queue.requests) == 1

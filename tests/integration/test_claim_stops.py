@@ -8,7 +8,7 @@ from app.domain.jobs import Status
 from app.store import keys
 from app.store.buying import FAILURES
 from tests.support.emulator import Emulator
-from tests.support.hand import Hand
+from tests.support.pipeline import Pipeline
 from tests.support.receiver import Receiver, Reply
 from tests.support.redis_server import RedisServer, free_port
 from tests.support.stack import open_stack
@@ -18,66 +18,68 @@ ACCOUNT = "fal refuses the gateway's key or account; the operator must look at i
 UNREACHABLE = "fal cannot be reached at the moment."
 
 
-async def grants(hand: Hand) -> int:
+async def grants(pipeline: Pipeline) -> int:
     """What eight lanes at once are granted."""
-    return sum(await asyncio.gather(*(hand.gateway.stores.slots.grant() for _ in range(8))))
+    return sum(await asyncio.gather(*(pipeline.gateway.stores.slots.grant() for _ in range(8))))
 
 
-async def probe_of(hand: Hand) -> str:
+async def probe_of(pipeline: Pipeline) -> str:
     """The id of the job that tries whether fal works again."""
-    ref: str = await hand.redis.hget(keys.BREAKER, "probe")
+    ref: str = await pipeline.redis.hget(keys.BREAKER, "probe")
     return ref.partition("/")[2]
 
 
-async def bought_no_more(hand: Hand, job_id: str) -> bool:
+async def bought_no_more(pipeline: Pipeline, job_id: str) -> bool:
     """The submission of this job, which has its slot, sends nothing; the next grant puts it in line as before."""
-    before, attempt = await hand.posts(), (await hand.job(job_id)).attempt
-    job = await hand.submit(job_id)
-    assert await grants(hand) == 0
-    in_line = hand.ref(job_id) in await hand.redis.zrange(keys.LINE, 0, -1)
+    before, attempt = await pipeline.posts(), (await pipeline.job(job_id)).attempt
+    job = await pipeline.submit(job_id)
+    assert await grants(pipeline) == 0
+    in_line = pipeline.ref(job_id) in await pipeline.redis.zrange(keys.LINE, 0, -1)
     kept = (job.status, job.attempt, job.nonce) == (Status.QUEUED, attempt, None) and in_line
-    idle = await hand.slot(job_id) is None and hand.ref(job_id) not in await hand.due("submit")
-    return kept and idle and await hand.posts() == before
+    idle = await pipeline.slot(job_id) is None and pipeline.ref(job_id) not in await pipeline.due("submit")
+    return kept and idle and await pipeline.posts() == before
 
 
-async def marks(hand: Hand) -> list[tuple[str, float]]:
+async def marks(pipeline: Pipeline) -> list[tuple[str, float]]:
     """The teams that wait, with what they were granted so far."""
-    found: list[tuple[str, float]] = await hand.redis.zrange(f"{keys.PREFIX}line:teams", 0, -1, withscores=True)
+    found: list[tuple[str, float]] = await pipeline.redis.zrange(f"{keys.PREFIX}line:teams", 0, -1, withscores=True)
     return found
 
 
 @pytest.mark.parametrize("stop", ["all", "team", "account", "open"])
-async def test_what_was_granted_before_the_stop_is_not_bought_after_it(hand: Hand, stop: str) -> None:
+async def test_what_was_granted_before_the_stop_is_not_bought_after_it(pipeline: Pipeline, stop: str) -> None:
     """A pause, or an open breaker: each job gives its slot back, keeps its turn, and is bought when it is over."""
-    ids = [await hand.admit() for _ in range(3)]
-    before = await marks(hand)
-    assert await grants(hand) == 3
+    ids = [await pipeline.admit() for _ in range(3)]
+    before = await marks(pipeline)
+    assert await grants(pipeline) == 3
     if stop in {"all", "team"}:
-        await hand.gateway.operations.pause("test", team=hand.team if stop == "team" else None, reason="a look")
+        await pipeline.gateway.operations.pause(
+            "test", team=pipeline.team if stop == "team" else None, reason="a look"
+        )
     for _ in range(FAILURES):
         if stop in {"account", "open"}:
-            await hand.gateway.stores.buying.report("account" if stop == "account" else "failed", ACCOUNT)
+            await pipeline.gateway.stores.buying.report("account" if stop == "account" else "failed", ACCOUNT)
     for job_id in ids:
-        assert await bought_no_more(hand, job_id)
-    assert await marks(hand) == before
-    await hand.gateway.operations.resume("test", team=hand.team if stop == "team" else None)
-    assert await grants(hand) == 3
-    assert (await hand.submit(ids[0])).status is Status.RUNNING
+        assert await bought_no_more(pipeline, job_id)
+    assert await marks(pipeline) == before
+    await pipeline.gateway.operations.resume("test", team=pipeline.team if stop == "team" else None)
+    assert await grants(pipeline) == 3
+    assert (await pipeline.submit(ids[0])).status is Status.RUNNING
 
 
-async def test_half_open_only_the_one_that_tries_is_bought(hand: Hand) -> None:
+async def test_half_open_only_the_one_that_tries_is_bought(pipeline: Pipeline) -> None:
     """What was granted before it opened goes back in line, when its time is over too."""
-    old = await hand.grant()
+    old = await pipeline.grant()
     for _ in range(FAILURES):
-        await hand.gateway.stores.buying.report("failed", UNREACHABLE)
-    await hand.redis.hset(keys.BREAKER, "until_ms", 1)
-    await hand.admit()
-    assert await grants(hand) == 1
-    assert await probe_of(hand) != old
-    assert await bought_no_more(hand, old)
-    assert (await hand.submit(await probe_of(hand))).status is Status.RUNNING
-    assert await grants(hand) == 1
-    assert (await hand.submit(old)).status is Status.RUNNING
+        await pipeline.gateway.stores.buying.report("failed", UNREACHABLE)
+    await pipeline.redis.hset(keys.BREAKER, "until_ms", 1)
+    await pipeline.admit()
+    assert await grants(pipeline) == 1
+    assert await probe_of(pipeline) != old
+    assert await bought_no_more(pipeline, old)
+    assert (await pipeline.submit(await probe_of(pipeline))).status is Status.RUNNING
+    assert await grants(pipeline) == 1
+    assert (await pipeline.submit(old)).status is Status.RUNNING
 
 
 @pytest.mark.parametrize("status", [401, 0])
@@ -89,14 +91,14 @@ async def test_the_slot_of_a_refused_job_buys_nothing(store: RedisServer, emulat
         url = refusing.url if status else f"http://127.0.0.1:{free_port()}"
         settings = {"FILMGATE_FAL_QUEUE_URL": url, "FILMGATE_UPSTREAM_CONCURRENCY": "1"}
         async with open_stack(store, emulator, **settings) as stack:
-            hand = Hand(stack)
+            pipeline = Pipeline(stack)
             for _ in range(FAILURES - 1):
-                await hand.gateway.stores.buying.report("failed", UNREACHABLE)
-            job_id = await hand.grant()
-            await hand.admit()
-            submitting = asyncio.create_task(hand.submit(job_id))
+                await pipeline.gateway.stores.buying.report("failed", UNREACHABLE)
+            job_id = await pipeline.grant()
+            await pipeline.admit()
+            submitting = asyncio.create_task(pipeline.submit(job_id))
             granted = 0
             while not submitting.done():
-                granted += await grants(hand)
+                granted += await grants(pipeline)
             assert (await submitting).status is Status.QUEUED
             assert granted == 0

@@ -202,9 +202,9 @@ async def test_idle_connections_shut_nobody_out(redis_server: RedisServer, emula
     """Four times as many half requests as there are descriptors: others are answered, and nothing spins."""
     descriptors = KEPT_FREE + 100
     async with running_server(environment(redis_server, emulator), descriptors=descriptors) as server:
-        with contextlib.ExitStack() as crowd:
+        with contextlib.ExitStack() as concurrently:
             for _ in range(4 * descriptors):
-                one = crowd.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=5))
+                one = concurrently.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=5))
                 with contextlib.suppress(OSError):
                     one.sendall(b"GET /li")
             began, work = time.monotonic(), seconds_of_work(server)
@@ -222,10 +222,10 @@ async def test_where_all_connections_are_busy_the_next_is_told(
     """503 with Retry-After, and the busy ones go on."""
     async with running_server(environment(redis_server, emulator), descriptors=KEPT_FREE + 64) as server:
         request = head("Content-Length: 10", first="POST /fal/hooks/a/b/c HTTP/1.1")
-        with contextlib.ExitStack() as crowd:
+        with contextlib.ExitStack() as concurrently:
             busy = []
             for _ in range(64):
-                one = crowd.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=10))
+                one = concurrently.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=10))
                 one.sendall(request)
                 busy.append(one)
 

@@ -6,10 +6,10 @@ import httpx
 import pytest
 
 from app.main import CORS
+from tests.integration.refusals import assert_problem
 from tests.support.callers import another_key, calling
 from tests.support.emulator import Emulator
 from tests.support.redis_server import RedisServer
-from tests.support.refusals import assert_problem
 from tests.support.stack import Stack, open_stack
 
 pytestmark = pytest.mark.anyio

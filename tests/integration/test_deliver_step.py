@@ -13,7 +13,7 @@ from app.store import keys
 from app.tasks import cancel_and_wait
 from tests.support.emulator import Emulator
 from tests.support.endpoints import change, chief, endpoint
-from tests.support.hand import Hand
+from tests.support.pipeline import Pipeline
 from tests.support.receiver import Receiver, Reply, held
 from tests.support.redis_server import RedisServer
 from tests.support.stack import open_stack
@@ -23,39 +23,39 @@ from workers.deliver import deliver
 pytestmark = pytest.mark.anyio
 
 
-async def secret_of(hand: Hand) -> str:
+async def secret_of(pipeline: Pipeline) -> str:
     """The team's secret, as its administrator reads it."""
-    async with chief(hand.stack) as api:
+    async with chief(pipeline.stack) as api:
         secret: str = (await api.get("/v1/webhook-secret")).json()["secret"]
     return secret
 
 
-async def attempts(hand: Hand, job_id: str) -> list[dict[str, Any]]:
+async def attempts(pipeline: Pipeline, job_id: str) -> list[dict[str, Any]]:
     """The job's deliveries, as a customer reads them."""
-    found: list[dict[str, Any]] = (await hand.stack.api.get(f"/v1/jobs/{job_id}/deliveries")).json()["data"]
+    found: list[dict[str, Any]] = (await pipeline.stack.api.get(f"/v1/jobs/{job_id}/deliveries")).json()["data"]
     return found
 
 
-async def due_in_ms(hand: Hand, ref: str) -> float:
+async def due_in_ms(pipeline: Pipeline, ref: str) -> float:
     """When the delivery is due, from now."""
-    return await hand.due_in_ms(ref)
+    return await pipeline.due_in_ms(ref)
 
 
-async def only_delivery(hand: Hand) -> str:
+async def only_delivery(pipeline: Pipeline) -> str:
     """The one delivery that is due."""
-    (ref,) = await hand.due("deliver")
+    (ref,) = await pipeline.due("deliver")
     return ref
 
 
-async def test_the_end_arrives_signed_with_the_teams_secret(hand: Hand, receiver: Receiver) -> None:
+async def test_the_end_arrives_signed_with_the_teams_secret(pipeline: Pipeline, receiver: Receiver) -> None:
     """Standard Webhooks' own package verifies it; the body is the event, without the input."""
-    job = await hand.ended("a secret prompt", webhook_url=f"{receiver.url}/hook", metadata={"order": "7"})
-    await deliver(hand.gateway, await only_delivery(hand))
+    job = await pipeline.ended("a secret prompt", webhook_url=f"{receiver.url}/hook", metadata={"order": "7"})
+    await deliver(pipeline.gateway, await only_delivery(pipeline))
     (request,) = receiver.requests
     assert (request.method, request.target) == ("POST", "/hook")
-    body = Webhook(await secret_of(hand)).verify(request.body, dict(request.headers))
+    body = Webhook(await secret_of(pipeline)).verify(request.body, dict(request.headers))
     with pytest.raises(WebhookVerificationError):
-        Webhook(await secret_of(hand)).verify(request.body + b" ", dict(request.headers))
+        Webhook(await secret_of(pipeline)).verify(request.body + b" ", dict(request.headers))
     assert set(body) == {"type", "timestamp", "sequence", "data"}
     assert (body["type"], body["sequence"], body["data"]["id"]) == ("job.succeeded", job.sequence, job.id)
     assert body["data"]["status"] == "succeeded"
@@ -66,108 +66,110 @@ async def test_the_end_arrives_signed_with_the_teams_secret(hand: Hand, receiver
     assert (job.upstream_request_id or "").encode() not in request.body.replace(
         json.dumps(body["data"]["output"], separators=(",", ":")).encode(), b""
     )
-    (delivery,) = await attempts(hand, job.id)
+    (delivery,) = await attempts(pipeline, job.id)
     assert (delivery["event"], delivery["status"], delivery["id"]) == (
         "job.succeeded",
         "delivered",
         request.headers["webhook-id"],
     )
     assert [(one["status"], one["outcome"]) for one in delivery["attempts"]] == [(200, "delivered")]
-    assert await hand.due("deliver") == []
+    assert await pipeline.due("deliver") == []
 
 
 async def test_a_failed_attempt_is_repeated_by_the_schedule_under_the_same_id(
-    hand: Hand, receiver: Receiver
+    pipeline: Pipeline, receiver: Receiver
 ) -> None:
     """500, then 200: the same id and the same bytes, signed afresh; both attempts can be read."""
     receiver.answers([500])
-    job = await hand.ended(webhook_url=receiver.url)
-    ref = await only_delivery(hand)
-    await deliver(hand.gateway, ref)
-    assert 3000 < await due_in_ms(hand, ref) <= 6000
-    assert [one["status"] for one in await attempts(hand, job.id)] == ["due"]
-    await hand.make_due("deliver", ref)
-    await deliver(hand.gateway, ref)
+    job = await pipeline.ended(webhook_url=receiver.url)
+    ref = await only_delivery(pipeline)
+    await deliver(pipeline.gateway, ref)
+    assert 3000 < await due_in_ms(pipeline, ref) <= 6000
+    assert [one["status"] for one in await attempts(pipeline, job.id)] == ["due"]
+    await pipeline.make_due("deliver", ref)
+    await deliver(pipeline.gateway, ref)
     first, second = receiver.requests
     assert first.headers["webhook-id"] == second.headers["webhook-id"]
     assert first.body == second.body
-    Webhook(await secret_of(hand)).verify(second.body, dict(second.headers))
-    (delivery,) = await attempts(hand, job.id)
+    Webhook(await secret_of(pipeline)).verify(second.body, dict(second.headers))
+    (delivery,) = await attempts(pipeline, job.id)
     assert [one["outcome"] for one in delivery["attempts"]] == ["retry", "delivered"]
 
 
-async def test_an_attempt_keeps_the_address_it_went_to(hand: Hand, receiver: Receiver) -> None:
+async def test_an_attempt_keeps_the_address_it_went_to(pipeline: Pipeline, receiver: Receiver) -> None:
     """The endpoint moved between two attempts; one written before addresses were kept is read all the same."""
     receiver.answers([500])
-    async with chief(hand.stack) as api:
+    async with chief(pipeline.stack) as api:
         made = await endpoint(api, f"{receiver.url}/old", events=["job.queued"])
-        await hand.admit()
-        ref = await only_delivery(hand)
-        await deliver(hand.gateway, ref)
+        await pipeline.admit()
+        ref = await only_delivery(pipeline)
+        await deliver(pipeline.gateway, ref)
         await change(api, made["id"], url=f"{receiver.url}/new")
-        await hand.make_due("deliver", ref)
-        await deliver(hand.gateway, ref)
-    delivery = await hand.gateway.stores.deliveries.get(ref)
+        await pipeline.make_due("deliver", ref)
+        await deliver(pipeline.gateway, ref)
+    delivery = await pipeline.gateway.stores.deliveries.get(ref)
     assert delivery is not None
     assert [one.url for one in delivery.attempts] == [f"{receiver.url}/old", f"{receiver.url}/new"]
-    text = await hand.redis.hget(keys.delivery(ref), "attempt:1")
+    text = await pipeline.redis.hget(keys.delivery(ref), "attempt:1")
     older = {name: value for name, value in json.loads(text).items() if name != "url"}
-    await hand.redis.hset(keys.delivery(ref), "attempt:1", json.dumps(older))
-    delivery = await hand.gateway.stores.deliveries.get(ref)
+    await pipeline.redis.hset(keys.delivery(ref), "attempt:1", json.dumps(older))
+    delivery = await pipeline.gateway.stores.deliveries.get(ref)
     assert delivery is not None
     assert delivery.attempts[0].url is None
 
 
-async def test_a_doorbell_that_comes_late_sends_nothing_before_its_time(hand: Hand, receiver: Receiver) -> None:
+async def test_a_doorbell_that_comes_late_sends_nothing_before_its_time(
+    pipeline: Pipeline, receiver: Receiver
+) -> None:
     """RQ may run a task twice: the pauses of the schedule hold all the same."""
     receiver.answers([500])
-    await hand.ended(webhook_url=receiver.url)
-    ref = await only_delivery(hand)
-    await deliver(hand.gateway, ref)
-    await deliver(hand.gateway, ref)
+    await pipeline.ended(webhook_url=receiver.url)
+    ref = await only_delivery(pipeline)
+    await deliver(pipeline.gateway, ref)
+    await deliver(pipeline.gateway, ref)
     assert len(receiver.requests) == 1
 
 
-async def test_one_delivery_is_in_one_workers_hands(hand: Hand, receiver: Receiver) -> None:
+async def test_one_delivery_is_in_one_workers_hands(pipeline: Pipeline, receiver: Receiver) -> None:
     """Eight tasks for one message send it once; it comes due again should its worker die."""
     answers = asyncio.Event()
     receiver.answers([held(Reply(200), until=answers)])
-    await hand.ended(webhook_url=receiver.url)
-    ref = await only_delivery(hand)
-    sending = [asyncio.create_task(deliver(hand.gateway, ref)) for _ in range(8)]
+    await pipeline.ended(webhook_url=receiver.url)
+    ref = await only_delivery(pipeline)
+    sending = [asyncio.create_task(deliver(pipeline.gateway, ref)) for _ in range(8)]
 
     async def one_is_left() -> bool:
         return sum(not task.done() for task in sending) == 1
 
     await wait_until(one_is_left, "seven tasks have nothing to send", timeout=10)
     await receiver.wait_for(1)
-    assert 10_000 < await due_in_ms(hand, ref) <= ATTEMPT_LEASE_MS
+    assert 10_000 < await due_in_ms(pipeline, ref) <= ATTEMPT_LEASE_MS
     answers.set()
     await asyncio.gather(*sending)
     assert len(receiver.requests) == 1
 
 
-async def test_ten_attempts_are_all(hand: Hand, receiver: Receiver) -> None:
+async def test_ten_attempts_are_all(pipeline: Pipeline, receiver: Receiver) -> None:
     """Then it is dead, and due no more."""
     receiver.answers([503] * 10)
-    job = await hand.ended(webhook_url=receiver.url)
-    ref = await only_delivery(hand)
+    job = await pipeline.ended(webhook_url=receiver.url)
+    ref = await only_delivery(pipeline)
     for _ in range(12):
-        await hand.make_due("deliver", ref)
-        await deliver(hand.gateway, ref)
+        await pipeline.make_due("deliver", ref)
+        await deliver(pipeline.gateway, ref)
     assert len(receiver.requests) == 10
-    (delivery,) = await attempts(hand, job.id)
+    (delivery,) = await attempts(pipeline, job.id)
     assert (delivery["status"], len(delivery["attempts"])) == ("dead", 10)
-    assert await hand.due("deliver") == []
+    assert await pipeline.due("deliver") == []
 
 
-async def test_a_receiver_that_is_gone_is_left_alone(hand: Hand, receiver: Receiver) -> None:
+async def test_a_receiver_that_is_gone_is_left_alone(pipeline: Pipeline, receiver: Receiver) -> None:
     """410 stops this message at once."""
     receiver.answers([410])
-    job = await hand.ended(webhook_url=receiver.url)
-    await deliver(hand.gateway, await only_delivery(hand))
-    assert [one["status"] for one in await attempts(hand, job.id)] == ["dead"]
-    assert await hand.due("deliver") == []
+    job = await pipeline.ended(webhook_url=receiver.url)
+    await deliver(pipeline.gateway, await only_delivery(pipeline))
+    assert [one["status"] for one in await attempts(pipeline, job.id)] == ["dead"]
+    assert await pipeline.due("deliver") == []
 
 
 async def test_a_private_address_is_refused_when_the_socket_is_opened(
@@ -175,11 +177,11 @@ async def test_a_private_address_is_refused_when_the_socket_is_opened(
 ) -> None:
     """Nothing allowed: no connection, and the customer can read why."""
     async with open_stack(store, emulator) as stack:
-        job = await Hand(stack).ended(webhook_url=f"{receiver.url}/metadata")
+        job = await Pipeline(stack).ended(webhook_url=f"{receiver.url}/metadata")
     async with open_stack(store, emulator, FILMGATE_EGRESS_ALLOW="") as stack:
-        hand = Hand(stack)
-        hand.team = job.team
-        ref = await only_delivery(hand)
+        pipeline = Pipeline(stack)
+        pipeline.team = job.team
+        ref = await only_delivery(pipeline)
         await deliver(stack.gateway, ref)
         delivery = await stack.gateway.stores.deliveries.get(ref)
         assert delivery is not None
@@ -188,12 +190,12 @@ async def test_a_private_address_is_refused_when_the_socket_is_opened(
     assert receiver.connections == 0
 
 
-async def test_a_held_job_is_told(hand: Hand, receiver: Receiver) -> None:
+async def test_a_held_job_is_told(pipeline: Pipeline, receiver: Receiver) -> None:
     """The customer hears that the outcome is unknown, and later how it ended: two messages, two ids."""
-    job = await hand.bought("[emu:submit_500]", webhook_url=receiver.url)
-    await deliver(hand.gateway, await only_delivery(hand))
-    await hand.gateway.operations.resolve("test", job.id, "fail", charged=False)
-    await deliver(hand.gateway, await only_delivery(hand))
+    job = await pipeline.bought("[emu:submit_500]", webhook_url=receiver.url)
+    await deliver(pipeline.gateway, await only_delivery(pipeline))
+    await pipeline.gateway.operations.resolve("test", job.id, "fail", charged=False)
+    await deliver(pipeline.gateway, await only_delivery(pipeline))
     first, second = [json.loads(request.body) for request in receiver.requests]
     assert (first["type"], first["data"]["held_reason"]) == ("job.held", "http_500")
     assert (second["type"], second["data"]["charged_usd"]) == ("job.failed", "0.00")
@@ -201,16 +203,18 @@ async def test_a_held_job_is_told(hand: Hand, receiver: Receiver) -> None:
     assert len({request.headers["webhook-id"] for request in receiver.requests}) == 2
 
 
-async def test_the_message_is_in_the_outbox_in_the_moment_of_the_end(hand: Hand, receiver: Receiver) -> None:
+async def test_the_message_is_in_the_outbox_in_the_moment_of_the_end(
+    pipeline: Pipeline, receiver: Receiver
+) -> None:
     """One script writes both: whoever sees the end sees the message, and a loser of the race writes none."""
-    job = await hand.bought(webhook_url=receiver.url)
-    job = await hand.completed(job.id)
+    job = await pipeline.bought(webhook_url=receiver.url)
+    job = await pipeline.completed(job.id)
     seen: list[tuple[bool, bool]] = []
 
     async def watch() -> None:
         while True:
-            pipe = hand.redis.pipeline(transaction=True)
-            pipe.hget(keys.job(hand.ref(job.id)), "status")
+            pipe = pipeline.redis.pipeline(transaction=True)
+            pipe.hget(keys.job(pipeline.ref(job.id)), "status")
             pipe.zcard(keys.due("deliver"))
             status, waiting = await pipe.execute()
             seen.append((Status(status).ended, waiting == 1))
@@ -222,7 +226,7 @@ async def test_the_message_is_in_the_outbox_in_the_moment_of_the_end(hand: Hand,
 
     await wait_until(watched, "the watcher looks on")
     await asyncio.gather(
-        *(hand.store.end(job, (Status.FINALIZING,), Status.FAILED, charge=Charge.RELEASE) for _ in range(8))
+        *(pipeline.store.end(job, (Status.FINALIZING,), Status.FAILED, charge=Charge.RELEASE) for _ in range(8))
     )
 
     async def seen_ended() -> bool:
@@ -232,30 +236,30 @@ async def test_the_message_is_in_the_outbox_in_the_moment_of_the_end(hand: Hand,
     await cancel_and_wait(watching)
     assert {ended == waits for ended, waits in seen} == {True}
     assert {ended for ended, _ in seen} == {True, False}
-    assert len(await attempts(hand, job.id)) == 1
+    assert len(await attempts(pipeline, job.id)) == 1
 
 
-async def test_a_job_without_a_webhook_writes_no_message(hand: Hand) -> None:
+async def test_a_job_without_a_webhook_writes_no_message(pipeline: Pipeline) -> None:
     """Nothing to send, nothing kept."""
-    job = await hand.ended()
-    assert await attempts(hand, job.id) == []
-    assert await hand.due("deliver") == []
+    job = await pipeline.ended()
+    assert await attempts(pipeline, job.id) == []
+    assert await pipeline.due("deliver") == []
 
 
-async def test_the_message_says_what_was_true_then(hand: Hand, receiver: Receiver) -> None:
+async def test_the_message_says_what_was_true_then(pipeline: Pipeline, receiver: Receiver) -> None:
     """A late attempt still tells the event as it was, not the job as it is now."""
-    job = await hand.bought("[emu:submit_500]", webhook_url=receiver.url)
-    ref = await only_delivery(hand)
-    await hand.gateway.operations.resolve("test", job.id, "fail", charged=True)
-    await deliver(hand.gateway, ref)
+    job = await pipeline.bought("[emu:submit_500]", webhook_url=receiver.url)
+    ref = await only_delivery(pipeline)
+    await pipeline.gateway.operations.resolve("test", job.id, "fail", charged=True)
+    await deliver(pipeline.gateway, ref)
     body = json.loads(receiver.requests[0].body)
     assert (body["type"], body["data"]["status"], body["data"]["charged_usd"]) == ("job.held", "held", None)
 
 
-async def test_an_erased_jobs_message_is_dropped(hand: Hand, receiver: Receiver) -> None:
+async def test_an_erased_jobs_message_is_dropped(pipeline: Pipeline, receiver: Receiver) -> None:
     """Erasing a job takes back what was not sent yet."""
-    job = await hand.ended(webhook_url=receiver.url)
-    ref = await only_delivery(hand)
-    assert (await hand.stack.api.delete(f"/v1/jobs/{job.id}")).status_code == 204
-    await deliver(hand.gateway, ref)
+    job = await pipeline.ended(webhook_url=receiver.url)
+    ref = await only_delivery(pipeline)
+    assert (await pipeline.stack.api.delete(f"/v1/jobs/{job.id}")).status_code == 204
+    await deliver(pipeline.gateway, ref)
     assert receiver.connections == 0

@@ -7,11 +7,11 @@ import httpx
 import pytest
 
 from app.domain.accounts import USER_SCOPES, Scope
+from tests.integration.refusals import assert_problem, nothing_changes
 from tests.support.callers import calling, colleague, token
 from tests.support.endpoints import change, chief, endpoint, later, sent, taken
-from tests.support.hand import Hand
+from tests.support.pipeline import Pipeline
 from tests.support.receiver import Receiver, Reply
-from tests.support.refusals import assert_problem, nothing_changes
 from tests.support.stack import Stack
 
 pytestmark = pytest.mark.anyio
@@ -46,15 +46,15 @@ def iso(milliseconds: int) -> str:
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat().replace("+00:00", "Z")
 
 
-async def test_every_attempt_is_shown(hand: Hand, receiver: Receiver) -> None:
+async def test_every_attempt_is_shown(pipeline: Pipeline, receiver: Receiver) -> None:
     """When, how it ended, how long it took, the answer's first bytes, and when the next is due."""
     receiver.answers([Reply(500, body=b"not today")])
-    async with chief(hand.stack) as api:
+    async with chief(pipeline.stack) as api:
         made = await endpoint(api, f"{receiver.url}/hook", events=["job.queued"])
-        job_id = await hand.admit()
+        job_id = await pipeline.admit()
         (fresh,) = await log(api)
         assert (fresh["status"], fresh["attempts"], fresh["dead_at"], fresh["replays"]) == ("due", [], None, [])
-        await sent(hand)
+        await sent(pipeline)
         (failed,) = await log(api, f"/v1/webhook-endpoints/{made['id']}/deliveries")
         assert failed["id"] == receiver.requests[0].headers["webhook-id"]
         assert (failed["event"], failed["job"], failed["endpoint"]) == ("job.queued", job_id, made["id"])
@@ -64,19 +64,19 @@ async def test_every_attempt_is_shown(hand: Hand, receiver: Receiver) -> None:
         assert (attempt["status"], attempt["outcome"], attempt["answer"]) == (500, "retry", "not today")
         waits = datetime.fromisoformat(failed["next_attempt_at"]) - datetime.fromisoformat(attempt["at"])
         assert 3.5 <= waits.total_seconds() <= 7
-        await later(hand, made["id"], ms=7_000)
-        await sent(hand)
+        await later(pipeline, made["id"], ms=7_000)
+        await sent(pipeline)
         (ended,) = await log(api, f"/v1/jobs/{job_id}/deliveries")
         assert ended == (await log(api))[0]
         assert (ended["status"], ended["next_attempt_at"]) == ("delivered", None)
         assert [one["status"] for one in ended["attempts"]] == [500, 200]
 
 
-async def test_pages_hold_everything_once_and_newest_first(hand: Hand) -> None:
+async def test_pages_hold_everything_once_and_newest_first(pipeline: Pipeline) -> None:
     """The team's, an endpoint's and a job's, by pages of any size."""
-    async with chief(hand.stack) as api:
+    async with chief(pipeline.stack) as api:
         ours = [await endpoint(api, f"https://consumer.example/{n}", events=["job.queued"]) for n in range(3)]
-        jobs = [await hand.admit() for _ in range(3)]
+        jobs = [await pipeline.admit() for _ in range(3)]
         whole = await log(api)
         assert len({one["id"] for one in whole}) == 9
         assert [one["job"] for one in whole] == [job for job in reversed(jobs) for _ in ours]
@@ -86,20 +86,20 @@ async def test_pages_hold_everything_once_and_newest_first(hand: Hand) -> None:
             theirs = [one["id"] for one in whole if one["endpoint"] == made["id"]]
             assert await by_pages(api, f"/v1/webhook-endpoints/{made['id']}/deliveries", limit=2) == theirs
         of_job = {one["id"] for one in whole if one["job"] == jobs[0]}
-        found = await by_pages(hand.stack.api, f"/v1/jobs/{jobs[0]}/deliveries", limit=2)
+        found = await by_pages(pipeline.stack.api, f"/v1/jobs/{jobs[0]}/deliveries", limit=2)
         assert (len(found), set(found)) == (3, of_job)
 
 
-async def test_filters_let_only_what_is_wanted_pass(hand: Hand, receiver: Receiver) -> None:
+async def test_filters_let_only_what_is_wanted_pass(pipeline: Pipeline, receiver: Receiver) -> None:
     """By status and by the time of writing: from then on, and before."""
     receiver.answers([200, ABORT])
-    async with chief(hand.stack) as api:
+    async with chief(pipeline.stack) as api:
         made = await endpoint(api, receiver.url, events=["job.queued"])
         for _ in range(2):
-            await hand.admit()
-            await sent(hand)
+            await pipeline.admit()
+            await sent(pipeline)
         await change(api, made["id"], paused=True)
-        await hand.admit()
+        await pipeline.admit()
         statuses = {one["status"]: one for one in await log(api)}
         assert list(statuses) == ["due", "dead", "delivered"]
         for path in ("/v1/deliveries", f"/v1/webhook-endpoints/{made['id']}/deliveries"):
@@ -114,13 +114,13 @@ async def test_filters_let_only_what_is_wanted_pass(hand: Hand, receiver: Receiv
             assert await log(api, path, **{"from": at, "to": statuses["due"]["created_at"]}) == [statuses["dead"]]
 
 
-async def test_dead_letters_of_one_moment_are_all_in_the_list(hand: Hand) -> None:
+async def test_dead_letters_of_one_moment_are_all_in_the_list(pipeline: Pipeline) -> None:
     """What waited for an endpoint that was deleted dies at once; pages show each of them once."""
-    async with chief(hand.stack) as api:
+    async with chief(pipeline.stack) as api:
         made = await endpoint(api, "https://consumer.example/hook", events=["job.queued"])
-        jobs = [await hand.admit() for _ in range(5)]
+        jobs = [await pipeline.admit() for _ in range(5)]
         await api.delete(f"/v1/webhook-endpoints/{made['id']}")
-        assert await taken(hand) == []
+        assert await taken(pipeline) == []
         dead = await log(api, status="dead")
         assert {one["job"] for one in dead} == set(jobs)
         assert len({one["dead_at"] for one in dead}) == 1
@@ -129,17 +129,17 @@ async def test_dead_letters_of_one_moment_are_all_in_the_list(hand: Hand) -> Non
             assert await by_pages(api, "/v1/deliveries", limit=limit, status="dead") == [one["id"] for one in dead]
 
 
-async def test_dead_letters_are_kept_for_thirty_days(hand: Hand, receiver: Receiver) -> None:
+async def test_dead_letters_are_kept_for_thirty_days(pipeline: Pipeline, receiver: Receiver) -> None:
     """Also where everything else is forgotten after eight."""
     receiver.answers([ABORT])
-    async with chief(hand.stack) as api:
+    async with chief(pipeline.stack) as api:
         await endpoint(api, receiver.url, events=["job.queued"])
-        await hand.admit()
-        (ref,) = await hand.due("deliver")
-        await hand.redis.pexpire(f"fg:delivery:{ref}", 8 * 86_400_000)
-        await sent(hand)
-    for name in (f"fg:delivery:{ref}", f"fg:dead:{hand.team}"):
-        assert await hand.redis.pttl(name) > 29.9 * 86_400_000
+        await pipeline.admit()
+        (ref,) = await pipeline.due("deliver")
+        await pipeline.redis.pexpire(f"fg:delivery:{ref}", 8 * 86_400_000)
+        await sent(pipeline)
+    for name in (f"fg:delivery:{ref}", f"fg:dead:{pipeline.team}"):
+        assert await pipeline.redis.pttl(name) > 29.9 * 86_400_000
 
 
 async def test_the_log_is_for_the_teams_keys(stack: Stack) -> None:

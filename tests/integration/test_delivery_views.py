@@ -9,10 +9,10 @@ import pytest
 from app.domain.deliveries import BREAKER_FAILURES
 from app.services.endpoints import TEST_EVENTS_PER_MINUTE
 from app.store import keys
+from tests.integration.refusals import assert_problem
 from tests.support.endpoints import change, chief, endpoint, sent
-from tests.support.hand import Hand
+from tests.support.pipeline import Pipeline
 from tests.support.receiver import Receiver, Reply
-from tests.support.refusals import assert_problem
 
 pytestmark = pytest.mark.anyio
 
@@ -25,17 +25,17 @@ async def read(api: httpx.AsyncClient, path: str, **query: Any) -> dict[str, Any
     return found
 
 
-async def test_an_endpoint_shows_how_its_attempts_go(hand: Hand, receiver: Receiver) -> None:
+async def test_an_endpoint_shows_how_its_attempts_go(pipeline: Pipeline, receiver: Receiver) -> None:
     """Failures in a row, since when, and when it is probed; what waits behind the breaker is not due before."""
     receiver.answers([500] * BREAKER_FAILURES)
-    async with chief(hand.stack) as api:
+    async with chief(pipeline.stack) as api:
         made = await endpoint(api, receiver.url, events=["job.queued"])
         path = f"/v1/webhook-endpoints/{made['id']}"
         names = ("failures_in_a_row", "failing_since", "next_probe_at")
         assert [made[name] for name in names] == [0, None, None]
         for _ in range(BREAKER_FAILURES + 1):
-            await hand.admit()
-        while await sent(hand):
+            await pipeline.admit()
+        while await sent(pipeline):
             pass
         view = await read(api, path)
         assert (view["status"], view["failures_in_a_row"]) == ("active", BREAKER_FAILURES)
@@ -47,41 +47,41 @@ async def test_an_endpoint_shows_how_its_attempts_go(hand: Hand, receiver: Recei
         assert (await read(api, path))["next_probe_at"] is None
 
 
-async def test_a_delivery_is_found_by_its_id(hand: Hand, receiver: Receiver) -> None:
+async def test_a_delivery_is_found_by_its_id(pipeline: Pipeline, receiver: Receiver) -> None:
     """The id that a test event answers with leads to its attempts; another id to nothing."""
     receiver.answers([Reply(200, body=b"hello")])
-    async with chief(hand.stack) as api:
+    async with chief(pipeline.stack) as api:
         made = await endpoint(api, receiver.url)
         told = (await api.post(f"/v1/webhook-endpoints/{made['id']}/test")).json()["delivery"]
-        await sent(hand)
+        await sent(pipeline)
         found = await read(api, f"/v1/deliveries/{told}")
         (attempt,) = found["attempts"]
         assert (found["id"], found["status"], attempt["answer"]) == (told, "delivered", "hello")
         assert_problem(await api.get("/v1/deliveries/msg_0"), 404, "not_found")
 
 
-async def test_an_attempt_says_where_it_went(hand: Hand, receiver: Receiver) -> None:
+async def test_an_attempt_says_where_it_went(pipeline: Pipeline, receiver: Receiver) -> None:
     """When the endpoint's URL changes between two attempts, each names its own."""
     receiver.answers([500, 200])
-    async with chief(hand.stack) as api:
+    async with chief(pipeline.stack) as api:
         made = await endpoint(api, f"{receiver.url}/old", events=["job.queued"])
-        await hand.admit()
-        await sent(hand)
+        await pipeline.admit()
+        await sent(pipeline)
         await change(api, made["id"], url=f"{receiver.url}/new")
         ((ref, *_),) = [(one["id"],) for one in (await read(api, "/v1/deliveries"))["data"]]
         await api.post(f"/v1/deliveries/{ref}/replay")
-        await sent(hand)
+        await sent(pipeline)
         attempts = (await read(api, f"/v1/deliveries/{ref}"))["attempts"]
     assert [one["url"] for one in attempts] == [f"{receiver.url}/old", f"{receiver.url}/new"]
 
 
-async def test_the_log_is_filtered_as_a_replay_is(hand: Hand) -> None:
+async def test_the_log_is_filtered_as_a_replay_is(pipeline: Pipeline) -> None:
     """By endpoint and by types of events, on the team's list; one page leads to the next with the same filter."""
-    async with chief(hand.stack) as api:
+    async with chief(pipeline.stack) as api:
         ours = [await endpoint(api, f"https://consumer.example/{n}", events=["job.queued"]) for n in range(2)]
         for made in ours:
             await api.post(f"/v1/webhook-endpoints/{made['id']}/test")
-        await hand.admit()
+        await pipeline.admit()
         queued = (await read(api, "/v1/deliveries", event="job.queued"))["data"]
         assert {one["event"] for one in queued} == {"job.queued"}
         assert len(queued) == 2
@@ -95,37 +95,37 @@ async def test_the_log_is_filtered_as_a_replay_is(hand: Hand) -> None:
         assert_problem(await api.get("/v1/deliveries", params={"endpoint": "ep_0"}), 404, "not_found")
 
 
-async def test_addresses_and_answers_of_endpoints_are_the_teams(hand: Hand, receiver: Receiver) -> None:
+async def test_addresses_and_answers_of_endpoints_are_the_teams(pipeline: Pipeline, receiver: Receiver) -> None:
     """Who sees only the job sees that it was told, not where or what was answered; its own address it sees."""
     receiver.answers([Reply(200, body=b"for the team")] * 2)
-    async with chief(hand.stack) as api:
+    async with chief(pipeline.stack) as api:
         await endpoint(api, f"{receiver.url}/secret-path", events=["job.queued", "job.canceled"])
-        job_id = await hand.admit(webhook_url=f"{receiver.url}/own")
-        await sent(hand)
-        await hand.stack.api.post(f"/v1/jobs/{job_id}/cancel")
-        seen = (await read(hand.stack.api, f"/v1/jobs/{job_id}/deliveries"))["data"]
+        job_id = await pipeline.admit(webhook_url=f"{receiver.url}/own")
+        await sent(pipeline)
+        await pipeline.stack.api.post(f"/v1/jobs/{job_id}/cancel")
+        seen = (await read(pipeline.stack.api, f"/v1/jobs/{job_id}/deliveries"))["data"]
         own = [one["url"] for one in seen if one["endpoint"] is None]
         others = [one for one in seen if one["endpoint"] is not None]
         assert own == [f"{receiver.url}/own"]
         assert [one["url"] for one in others] == [None, None]
         (attempt,) = [attempt for one in others for attempt in one["attempts"]]
         assert (attempt["status"], attempt["url"], attempt["answer"]) == (200, None, "")
-        assert "secret-path" not in str(await read(hand.stack.api, f"/v1/deliveries/{others[0]['id']}"))
+        assert "secret-path" not in str(await read(pipeline.stack.api, f"/v1/deliveries/{others[0]['id']}"))
         assert "secret-path" in str(await read(api, f"/v1/jobs/{job_id}/deliveries"))
 
 
-async def test_test_events_are_so_many_a_minute(hand: Hand) -> None:
+async def test_test_events_are_so_many_a_minute(pipeline: Pipeline) -> None:
     """Then 429, with when to come again."""
-    async with chief(hand.stack) as api:
+    async with chief(pipeline.stack) as api:
         path = f"/v1/webhook-endpoints/{(await endpoint(api, 'https://consumer.example/hook'))['id']}/test"
         replies = [await api.post(path) for _ in range(TEST_EVENTS_PER_MINUTE + 1)]
     assert [reply.status_code for reply in replies] == [202] * TEST_EVENTS_PER_MINUTE + [429]
     assert 1 <= int(replies[-1].headers["retry-after"]) <= 60 // TEST_EVENTS_PER_MINUTE
 
 
-async def test_no_body_is_an_empty_one(hand: Hand) -> None:
+async def test_no_body_is_an_empty_one(pipeline: Pipeline) -> None:
     """Where every member may be left out; a body that is no JSON is still refused."""
-    async with chief(hand.stack) as api:
+    async with chief(pipeline.stack) as api:
         made = await endpoint(api, "https://consumer.example/hook")
         rotate = f"/v1/webhook-endpoints/{made['id']}/rotate-secret"
         rotated = await api.post(rotate)
@@ -135,15 +135,15 @@ async def test_no_body_is_an_empty_one(hand: Hand) -> None:
         assert_problem(await api.post(rotate, content=b"{}"), 415, "unsupported_media_type")
 
 
-async def test_a_secret_that_has_ended_is_not_listed(hand: Hand) -> None:
+async def test_a_secret_that_has_ended_is_not_listed(pipeline: Pipeline) -> None:
     """It signs no more, so nobody waits for it."""
-    async with chief(hand.stack) as api:
+    async with chief(pipeline.stack) as api:
         made = await endpoint(api, "https://consumer.example/hook")
         path = f"/v1/webhook-endpoints/{made['id']}"
         await api.post(f"{path}/rotate-secret", json={"overlap_seconds": 3600})
         assert len((await read(api, path))["older_secrets_until"]) == 1
-        record = json.loads(await hand.redis.hget(keys.endpoints(hand.team), made["id"]))
+        record = json.loads(await pipeline.redis.hget(keys.endpoints(pipeline.team), made["id"]))
         assert record["secrets"][1][1] is not None
-        record["secrets"][1][1] = await hand.gateway.stores.clock.now_ms()
-        await hand.redis.hset(keys.endpoints(hand.team), made["id"], json.dumps(record))
+        record["secrets"][1][1] = await pipeline.gateway.stores.clock.now_ms()
+        await pipeline.redis.hset(keys.endpoints(pipeline.team), made["id"], json.dumps(record))
         assert (await read(api, path))["older_secrets_until"] == []

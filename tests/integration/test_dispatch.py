@@ -12,7 +12,7 @@ from app.store.heartbeats import HEARTBEAT_MS
 from app.store.lanes import ENQUEUED
 from app.store.slots import GRANT_MS
 from tests.support.emulator import Emulator
-from tests.support.hand import Hand
+from tests.support.pipeline import Pipeline
 from tests.support.redis_server import RedisServer
 from tests.support.stack import open_stack
 from tests.support.waiting import wait_until
@@ -20,147 +20,147 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.anyio
 
 
-async def granted(hand: Hand) -> list[str]:
+async def granted(pipeline: Pipeline) -> list[str]:
     """Refs of the jobs that hold a slot."""
-    refs: list[str] = await hand.redis.zrange(keys.SLOTS, 0, -1)
+    refs: list[str] = await pipeline.redis.zrange(keys.SLOTS, 0, -1)
     return refs
 
 
-async def test_grants_never_exceed_what_fal_takes(hand: Hand) -> None:
+async def test_grants_never_exceed_what_fal_takes(pipeline: Pipeline) -> None:
     """Eight lanes grant at once, again and again, while jobs end: never more than ten hold a slot."""
     for _ in range(40):
-        await hand.admit()
+        await pipeline.admit()
     bought: set[str] = set()
     most = 0
     while len(bought) < 40:
-        grants = await asyncio.gather(*(hand.gateway.stores.slots.grant() for _ in range(8)))
-        holders = await granted(hand)
+        grants = await asyncio.gather(*(pipeline.gateway.stores.slots.grant() for _ in range(8)))
+        holders = await granted(pipeline)
         most = max(most, len(holders))
         assert sum(grants) <= 10
         for ref in holders[:3]:
-            job = await hand.store.get(ref)
+            job = await pipeline.store.get(ref)
             assert job is not None
-            nonce = await hand.store.claim(job)
-            error = await hand.store.end(
+            nonce = await pipeline.store.claim(job)
+            error = await pipeline.store.end(
                 job, (Status.SUBMITTING,), Status.FAILED, charge=Charge.RELEASE, nonce=nonce or ""
             )
             assert error
             bought.add(ref)
     assert most == 10
-    assert await granted(hand) == []
+    assert await granted(pipeline) == []
 
 
 async def test_a_smaller_concurrency_is_kept_too(store: RedisServer, emulator: Emulator) -> None:
     """FILMGATE_UPSTREAM_CONCURRENCY is the whole number at fal."""
     async with open_stack(store, emulator, FILMGATE_UPSTREAM_CONCURRENCY="2") as stack:
-        hand = Hand(stack)
+        pipeline = Pipeline(stack)
         for _ in range(5):
-            await hand.admit()
+            await pipeline.admit()
         assert await stack.gateway.stores.slots.grant() == 2
         assert await stack.gateway.stores.slots.grant() == 0
-        assert len(await hand.due("submit")) == 2
+        assert len(await pipeline.due("submit")) == 2
 
 
-async def test_the_first_in_line_is_granted_first(hand: Hand) -> None:
+async def test_the_first_in_line_is_granted_first(pipeline: Pipeline) -> None:
     """High, normal, low; then by the time of admission."""
-    by_priority = {priority: await hand.admit(priority=priority) for priority in ("low", "normal", "high")}
-    second = await hand.admit(priority="high")
+    by_priority = {priority: await pipeline.admit(priority=priority) for priority in ("low", "normal", "high")}
+    second = await pipeline.admit(priority="high")
     order = []
     for _ in range(4):
-        first = (await hand.redis.zrange(keys.LINE, 0, 0))[0]
+        first = (await pipeline.redis.zrange(keys.LINE, 0, 0))[0]
         order.append(first)
-        await hand.redis.zrem(keys.LINE, first)
+        await pipeline.redis.zrem(keys.LINE, first)
     wanted = [by_priority["high"], second, by_priority["normal"], by_priority["low"]]
-    assert order == [hand.ref(job_id) for job_id in wanted]
+    assert order == [pipeline.ref(job_id) for job_id in wanted]
 
 
-async def test_a_grant_nobody_claims_falls_back_to_its_place(hand: Hand) -> None:
+async def test_a_grant_nobody_claims_falls_back_to_its_place(pipeline: Pipeline) -> None:
     """After 90 s the slot is free, and the job stands before those who came later."""
-    lost, later = await hand.grant(), ""
-    later = await hand.admit()
-    now_ms = await hand.gateway.stores.clock.now_ms()
-    assert await hand.slot(lost) == pytest.approx(now_ms + GRANT_MS, abs=5000)
-    await hand.redis.hset(keys.PAUSES, ALL, "so that it is not granted again at once")
-    await hand.redis.zadd(keys.SLOTS, {hand.ref(lost): 1})
-    assert await hand.gateway.stores.slots.grant() == 0
-    assert await granted(hand) == []
-    assert await hand.due("submit") == []
-    assert await hand.redis.zrange(keys.LINE, 0, -1) == [hand.ref(lost), hand.ref(later)]
-    before = await hand.posts()
-    assert (await hand.submit(lost)).status is Status.QUEUED  # the worker that overslept its grant
-    assert await hand.posts() == before
+    lost, later = await pipeline.grant(), ""
+    later = await pipeline.admit()
+    now_ms = await pipeline.gateway.stores.clock.now_ms()
+    assert await pipeline.slot(lost) == pytest.approx(now_ms + GRANT_MS, abs=5000)
+    await pipeline.redis.hset(keys.PAUSES, ALL, "so that it is not granted again at once")
+    await pipeline.redis.zadd(keys.SLOTS, {pipeline.ref(lost): 1})
+    assert await pipeline.gateway.stores.slots.grant() == 0
+    assert await granted(pipeline) == []
+    assert await pipeline.due("submit") == []
+    assert await pipeline.redis.zrange(keys.LINE, 0, -1) == [pipeline.ref(lost), pipeline.ref(later)]
+    before = await pipeline.posts()
+    assert (await pipeline.submit(lost)).status is Status.QUEUED  # the worker that overslept its grant
+    assert await pipeline.posts() == before
 
 
-async def test_a_pause_stops_grants_and_says_why(hand: Hand) -> None:
+async def test_a_pause_stops_grants_and_says_why(pipeline: Pipeline) -> None:
     """Nothing is granted to the team, or to anybody, until it is over; another team's jobs go on."""
-    await hand.admit()
-    for team, other in ((hand.team, None), (ALL, "We wait for November.")):
-        await hand.redis.hset(keys.PAUSES, team, "We wait for November.")
-        state = await hand.gateway.stores.buying.state()
-        assert (state.reason_for(hand.team), state.reason_for("another")) == ("We wait for November.", other)
-        assert await hand.gateway.stores.slots.grant() == 0
-        await hand.redis.delete(keys.PAUSES)
-    assert await hand.gateway.stores.slots.grant() == 1
+    await pipeline.admit()
+    for team, other in ((pipeline.team, None), (ALL, "We wait for November.")):
+        await pipeline.redis.hset(keys.PAUSES, team, "We wait for November.")
+        state = await pipeline.gateway.stores.buying.state()
+        assert (state.reason_for(pipeline.team), state.reason_for("another")) == ("We wait for November.", other)
+        assert await pipeline.gateway.stores.slots.grant() == 0
+        await pipeline.redis.delete(keys.PAUSES)
+    assert await pipeline.gateway.stores.slots.grant() == 1
 
 
-async def test_a_waiting_job_stands_in_line_again_at_its_old_place(hand: Hand) -> None:
+async def test_a_waiting_job_stands_in_line_again_at_its_old_place(pipeline: Pipeline) -> None:
     """Its wait is over: before those who came later."""
-    job_id = await hand.grant()
-    nonce = await hand.store.claim(await hand.job(job_id))
-    later = await hand.admit(priority="normal")
-    await hand.store.requeue(await hand.job(job_id), nonce=nonce or "", wait_ms=60_000)
-    await hand.redis.hset(keys.PAUSES, ALL, "so that the line can be seen")
-    await hand.gateway.stores.slots.grant()
-    assert await hand.redis.zrange(keys.LINE, 0, -1) == [hand.ref(later)]
-    await hand.redis.zadd(keys.LATER, {hand.ref(job_id): 1})
-    await hand.gateway.stores.slots.grant()
-    assert await hand.redis.zrange(keys.LINE, 0, -1) == [hand.ref(job_id), hand.ref(later)]
-    assert await hand.redis.zcard(keys.LATER) == 0
+    job_id = await pipeline.grant()
+    nonce = await pipeline.store.claim(await pipeline.job(job_id))
+    later = await pipeline.admit(priority="normal")
+    await pipeline.store.requeue(await pipeline.job(job_id), nonce=nonce or "", wait_ms=60_000)
+    await pipeline.redis.hset(keys.PAUSES, ALL, "so that the line can be seen")
+    await pipeline.gateway.stores.slots.grant()
+    assert await pipeline.redis.zrange(keys.LINE, 0, -1) == [pipeline.ref(later)]
+    await pipeline.redis.zadd(keys.LATER, {pipeline.ref(job_id): 1})
+    await pipeline.gateway.stores.slots.grant()
+    assert await pipeline.redis.zrange(keys.LINE, 0, -1) == [pipeline.ref(job_id), pipeline.ref(later)]
+    assert await pipeline.redis.zcard(keys.LATER) == 0
 
 
-async def test_what_is_handed_out_is_hidden_and_comes_back(hand: Hand) -> None:
+async def test_what_is_handed_out_is_hidden_and_comes_back(pipeline: Pipeline) -> None:
     """Four takers share what is due; what is lost comes due again by itself, when its time is over."""
-    ids = [await hand.admit() for _ in range(6)]
-    await hand.gateway.stores.slots.grant()
-    stores = hand.gateway.stores
+    ids = [await pipeline.admit() for _ in range(6)]
+    await pipeline.gateway.stores.slots.grant()
+    stores = pipeline.gateway.stores
     taken = await asyncio.gather(*(stores.due.take("submit", limit=3, visibility_ms=60_000) for _ in range(4)))
     refs = [ref for _, found in taken for ref in found]
-    assert sorted(refs) == sorted(hand.ref(job_id) for job_id in ids)
+    assert sorted(refs) == sorted(pipeline.ref(job_id) for job_id in ids)
     assert not await stores.due.any("submit")
-    hidden = dict(await hand.redis.zrange(keys.due("submit"), 0, -1, withscores=True))
+    hidden = dict(await pipeline.redis.zrange(keys.due("submit"), 0, -1, withscores=True))
     now_ms = await stores.clock.now_ms()
     assert list(hidden.values()) == pytest.approx([now_ms + 60_000] * 6, abs=30_000)
-    await hand.redis.zadd(keys.due("submit"), {ref: due_ms - 90_000 for ref, due_ms in hidden.items()})
+    await pipeline.redis.zadd(keys.due("submit"), {ref: due_ms - 90_000 for ref, due_ms in hidden.items()})
     _, again = await stores.due.take("submit", limit=10, visibility_ms=60_000)
     assert sorted(again) == sorted(refs)
 
 
-async def test_one_of_many_takes_a_ref_up(hand: Hand) -> None:
+async def test_one_of_many_takes_a_ref_up(pipeline: Pipeline) -> None:
     """Handed out, it can be taken up by one; put off or unknown, by nobody."""
-    job_id = await hand.grant()
-    ref, stores = hand.ref(job_id), hand.gateway.stores
+    job_id = await pipeline.grant()
+    ref, stores = pipeline.ref(job_id), pipeline.gateway.stores
     await stores.due.take("submit", limit=1, visibility_ms=ENQUEUED_HIDDEN_MS)
     taken = await asyncio.gather(*(stores.quarantine.acquire("submit", ref, hidden_ms=30_000) for _ in range(8)))
     assert sorted(bool(now_ms) for now_ms in taken) == [False] * 7 + [True]
     assert await stores.quarantine.acquire("submit", "team/job_unknown", hidden_ms=1) == 0
-    assert await hand.due("submit") == [ref]
+    assert await pipeline.due("submit") == [ref]
 
 
-async def test_what_is_no_longer_due_stays_away(hand: Hand) -> None:
+async def test_what_is_no_longer_due_stays_away(pipeline: Pipeline) -> None:
     """Looking again later does not bring back what was dropped meanwhile."""
-    job_id = await hand.grant()
-    ref = hand.ref(job_id)
-    await hand.gateway.stores.due.drop("submit", [ref])
-    await hand.gateway.stores.due.reschedule("submit", {ref: 1})
-    assert await hand.due("submit") == []
+    job_id = await pipeline.grant()
+    ref = pipeline.ref(job_id)
+    await pipeline.gateway.stores.due.drop("submit", [ref])
+    await pipeline.gateway.stores.due.reschedule("submit", {ref: 1})
+    assert await pipeline.due("submit") == []
 
 
 # --- lanes -------------------------------------------------------------------------------------------------------
 
 
-async def test_a_lane_has_one_slice(hand: Hand) -> None:
+async def test_a_lane_has_one_slice(pipeline: Pipeline) -> None:
     """Of many tokens one takes it; only that one renews it, passes it on, or leaves it."""
-    stores = hand.gateway.stores
+    stores = pipeline.gateway.stores
     taken = await asyncio.gather(*(stores.lanes.take(0, f"slice-{n}") for n in range(8)))
     assert sum(taken) == 1
     mine, other = f"slice-{taken.index(True)}", "slice-x"
@@ -170,15 +170,15 @@ async def test_a_lane_has_one_slice(hand: Hand) -> None:
     assert await stores.lanes.renew(0, mine)
     assert not await stores.lanes.mark_enqueued(0)
     assert await stores.lanes.hand_over(0, mine)
-    assert await hand.redis.get(keys.lane(0)) == ENQUEUED
+    assert await pipeline.redis.get(keys.lane(0)) == ENQUEUED
     assert await stores.lanes.take(0, other)
     assert not await stores.lanes.renew(0, mine)
     assert await stores.lanes.take(1, mine)  # another lane is another matter
 
 
-async def test_a_lane_without_a_slice_is_rung_once(hand: Hand) -> None:
+async def test_a_lane_without_a_slice_is_rung_once(pipeline: Pipeline) -> None:
     """Many supervisors see that it is dark; one enqueues."""
-    stores = hand.gateway.stores
+    stores = pipeline.gateway.stores
     rung = await asyncio.gather(*(stores.lanes.mark_enqueued(0) for _ in range(8)))
     assert sum(rung) == 1
     assert await stores.lanes.take(0, "slice")
@@ -190,11 +190,11 @@ async def test_a_lane_without_a_slice_is_rung_once(hand: Hand) -> None:
     await wait_until(free, "the lane that was left can be rung", timeout=2)
 
 
-async def test_a_slice_that_died_loses_its_lane_within_two_seconds(hand: Hand) -> None:
+async def test_a_slice_that_died_loses_its_lane_within_two_seconds(pipeline: Pipeline) -> None:
     """The lease runs out by itself."""
-    stores = hand.gateway.stores
+    stores = pipeline.gateway.stores
     assert await stores.lanes.take(0, "dead")
-    assert await hand.redis.pttl(keys.lane(0)) <= 2000
+    assert await pipeline.redis.pttl(keys.lane(0)) <= 2000
 
     async def free() -> bool:
         return await stores.lanes.take(0, "next")
@@ -202,14 +202,14 @@ async def test_a_slice_that_died_loses_its_lane_within_two_seconds(hand: Hand) -
     await wait_until(free, "the lease ran out", timeout=4)
 
 
-async def test_heartbeats_are_one_key_that_forgets_the_dead(hand: Hand) -> None:
+async def test_heartbeats_are_one_key_that_forgets_the_dead(pipeline: Pipeline) -> None:
     """Who has not been heard of for a while is not shown at once, and is gone with the next heartbeat."""
-    stores = hand.gateway.stores
+    stores = pipeline.gateway.stores
     await stores.heartbeats.beat("one:1", role="lanes")
     await stores.heartbeats.beat("two:2", role="work")
     assert await stores.heartbeats.workers() == {"one:1": "lanes", "two:2": "work"}
-    await hand.redis.zincrby(keys.WORKERS, -HEARTBEAT_MS - 1, "lanes one:1")
+    await pipeline.redis.zincrby(keys.WORKERS, -HEARTBEAT_MS - 1, "lanes one:1")
     assert await stores.heartbeats.workers() == {"two:2": "work"}
     assert await stores.heartbeats.keep_beating({"one:1": "lanes", "two:2": "work"}) == {"two:2"}
-    assert await hand.redis.zrange(keys.WORKERS, 0, -1) == ["work two:2"]
-    assert 0 < await hand.redis.pttl(keys.WORKERS) <= HEARTBEAT_MS
+    assert await pipeline.redis.zrange(keys.WORKERS, 0, -1) == ["work two:2"]
+    assert 0 < await pipeline.redis.pttl(keys.WORKERS) <= HEARTBEAT_MS

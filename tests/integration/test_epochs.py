@@ -11,9 +11,9 @@ import pytest
 from app.domain.jobs import Status
 from app.store import keys
 from app.store.witness import WitnessRecord
+from tests.integration.restored_store import again, copied, put_back, reconnected, witness
 from tests.support.emulator import Emulator
-from tests.support.epochs import again, copied, put_back, reconnected, witness
-from tests.support.hand import Hand
+from tests.support.pipeline import Pipeline
 from tests.support.redis_server import RedisServer
 from tests.support.stack import Stack, open_stack
 
@@ -33,9 +33,9 @@ def server() -> Iterator[RedisServer]:
 async def test_a_restarted_and_a_killed_store_go_on(server: RedisServer, emulator: Emulator) -> None:
     """Kill -9 of a store that keeps every write, again and again, stops nothing."""
     async with open_stack(server, emulator) as stack:
-        hand = Hand(stack)
+        pipeline = Pipeline(stack)
         for number in range(1, 4):
-            assert (await hand.bought()).status is Status.RUNNING
+            assert (await pipeline.bought()).status is Status.RUNNING
             server.kill()
             server.start()
             async with again(stack) as gateway:
@@ -51,8 +51,8 @@ async def test_a_lost_witness_is_a_warning_and_no_stop(
 ) -> None:
     """Without the file nothing can be said about the past; from now on it is there again."""
     async with open_stack(server, emulator) as stack:
-        hand = Hand(stack)
-        await hand.bought()
+        pipeline = Pipeline(stack)
+        await pipeline.bought()
         path = witness(stack).path
         path.unlink() if damage == "gone" else path.write_text("{")
         capsys.readouterr()
@@ -72,15 +72,15 @@ async def test_a_directory_that_cannot_be_written_is_a_warning_and_no_stop(
     blocked.write_text("")
     async with open_stack(server, emulator, FILMGATE_DATA_DIR=str(blocked / "data")) as stack:
         capsys.readouterr()
-        assert (await Hand(stack).bought()).status is Status.RUNNING
-        assert (await Hand(stack).bought()).status is Status.RUNNING
+        assert (await Pipeline(stack).bought()).status is Status.RUNNING
+        assert (await Pipeline(stack).bought()).status is Status.RUNNING
         assert capsys.readouterr().out.count("epoch.unguarded") == 1
 
 
 async def test_the_claim_is_remembered_outside_before_it_is_bought(server: RedisServer, emulator: Emulator) -> None:
     """The file has the claim's own number and nonce, private to this user."""
     async with open_stack(server, emulator) as stack:
-        job = await Hand(stack).bought()
+        job = await Pipeline(stack).bought()
         record = witness(stack).read()
         assert record is not None
         assert (record.number, record.nonce) == (1, job.nonce)
@@ -125,9 +125,9 @@ async def test_a_store_that_forgot_buys_nothing(
 ) -> None:
     """Neither a grant nor a claim, an alarm, and a sentence for callers."""
     async with open_stack(server, emulator) as stack:
-        hand = Hand(stack)
-        await hand.bought()
-        await hand.bought()
+        pipeline = Pipeline(stack)
+        await pipeline.bought()
+        await pipeline.bought()
         loss(server)
         async with again(stack) as gateway:
             state = await gateway.epoch.state()
@@ -143,7 +143,7 @@ async def test_another_store_with_a_past_of_its_own_is_noticed(
 ) -> None:
     """An id that the store has never had."""
     async with open_stack(server, emulator) as stack:
-        await Hand(stack).bought()
+        await Pipeline(stack).bought()
         await hand_record(stack, WitnessRecord("f" * 32, 1, "0" * 32, 1))
         async with again(stack) as gateway:
             state = await gateway.epoch.state()
@@ -161,22 +161,22 @@ async def test_a_loss_is_seen_between_claim_and_post(
 ) -> None:
     """The store goes back while a worker runs, new claims catch up with the number, and still nothing is sent."""
     async with open_stack(server, emulator) as stack:
-        hand = Hand(stack)
-        await hand.ended()
-        first, second = await hand.admit(), await hand.admit()
+        pipeline = Pipeline(stack)
+        await pipeline.ended()
+        first, second = await pipeline.admit(), await pipeline.admit()
         past = copied(server, tmp_path / "past")
         await reconnected(stack)
-        await hand.gateway.stores.slots.grant()
-        await hand.submit(first)
-        posts = await hand.posts()
+        await pipeline.gateway.stores.slots.grant()
+        await pipeline.submit(first)
+        posts = await pipeline.posts()
         put_back(server, past)
         await reconnected(stack)
-        assert await hand.gateway.stores.slots.grant() == 2
-        job = await hand.submit(second)
-        assert (job.status, await hand.posts()) == (Status.QUEUED, posts)
-        assert (await hand.gateway.epoch.state()).stopped is not None
-        assert await hand.gateway.stores.jobs.claim(await hand.job(first)) is None
-        assert await hand.posts() == posts
+        assert await pipeline.gateway.stores.slots.grant() == 2
+        job = await pipeline.submit(second)
+        assert (job.status, await pipeline.posts()) == (Status.QUEUED, posts)
+        assert (await pipeline.gateway.epoch.state()).stopped is not None
+        assert await pipeline.gateway.stores.jobs.claim(await pipeline.job(first)) is None
+        assert await pipeline.posts() == posts
 
 
 async def test_the_same_copy_put_back_twice_stops_twice(
@@ -184,11 +184,11 @@ async def test_the_same_copy_put_back_twice_stops_twice(
 ) -> None:
     """What was accepted once is not accepted for ever."""
     async with open_stack(server, emulator) as stack:
-        hand = Hand(stack)
-        await hand.bought()
+        pipeline = Pipeline(stack)
+        await pipeline.bought()
         past = copied(server, tmp_path / "past")
         await reconnected(stack)
-        await hand.bought()
+        await pipeline.bought()
         for _ in range(2):
             put_back(server, past)
             async with again(stack) as gateway:
@@ -203,7 +203,7 @@ async def test_other_hosts_follow_into_the_new_epoch(
 ) -> None:
     """One host finds the loss, an administrator accepts it, and the others do not find it again."""
     async with open_stack(server, emulator) as one, open_stack(server, emulator) as other:
-        await Hand(one).bought()
+        await Pipeline(one).bought()
         assert await other.gateway.epoch.confirm()
         cut_off(server, 1)
         await reconnected(one)
@@ -221,12 +221,12 @@ async def test_other_hosts_follow_into_the_new_epoch(
 async def test_an_administrator_lets_buying_go_on(server: RedisServer, emulator: Emulator, tmp_path: Path) -> None:
     """With a line in the audit log; a second time there is nothing to accept."""
     async with open_stack(server, emulator) as stack:
-        hand = Hand(stack)
-        await hand.bought()
-        waiting = await hand.admit()
+        pipeline = Pipeline(stack)
+        await pipeline.bought()
+        waiting = await pipeline.admit()
         past = copied(server, tmp_path / "past")
         await reconnected(stack)
-        await hand.bought()
+        await pipeline.bought()
         put_back(server, past)
         async with again(stack) as gateway:
             assert await gateway.stores.slots.grant() == 0
@@ -236,7 +236,7 @@ async def test_an_administrator_lets_buying_go_on(server: RedisServer, emulator:
             ]
             assert (line.actor, line.details["cause"]) == ("olga", "forgotten")
             assert await gateway.stores.slots.grant() == 1
-        assert (await hand.submit(waiting)).status is Status.RUNNING
+        assert (await pipeline.submit(waiting)).status is Status.RUNNING
 
 
 async def test_resuming_everybody_does_not_accept_what_the_store_forgot(
@@ -244,8 +244,8 @@ async def test_resuming_everybody_does_not_accept_what_the_store_forgot(
 ) -> None:
     """`filmgate resume` ends pauses and the breaker; it says what still stops buying, and nothing is granted."""
     async with open_stack(server, emulator) as stack:
-        hand = Hand(stack)
-        await hand.bought()
+        pipeline = Pipeline(stack)
+        await pipeline.bought()
         cut_off(server, 1)
         async with again(stack) as gateway:
             await gateway.operations.pause("olga", team=None, reason="a look at fal's dashboard")
@@ -253,7 +253,7 @@ async def test_resuming_everybody_does_not_accept_what_the_store_forgot(
             assert sentence is not None
             assert await gateway.operations.resume("olga", team=None) == sentence
             assert (await gateway.stores.buying.state()).pauses == {"epoch": sentence}
-            await hand.admit()
+            await pipeline.admit()
             assert await gateway.stores.slots.grant() == 0
 
 
@@ -262,24 +262,24 @@ async def test_jobs_are_still_admitted_and_running_ones_end(
 ) -> None:
     """Only buying stops."""
     async with open_stack(server, emulator) as stack:
-        hand = Hand(stack)
-        running = await hand.bought()
+        pipeline = Pipeline(stack)
+        running = await pipeline.bought()
         past = copied(server, tmp_path / "past")
         await reconnected(stack)
-        await hand.bought()
+        await pipeline.bought()
         put_back(server, past)
         async with again(stack):
-            waiting = await hand.admit()
-            await hand.completed(running.id)
-            assert (await hand.finalized(running.id)).status is Status.SUCCEEDED
-            assert (await hand.job(waiting)).status is Status.QUEUED
-            assert await hand.redis.hget(keys.PAUSES, "epoch")
+            waiting = await pipeline.admit()
+            await pipeline.completed(running.id)
+            assert (await pipeline.finalized(running.id)).status is Status.SUCCEEDED
+            assert (await pipeline.job(waiting)).status is Status.QUEUED
+            assert await pipeline.redis.hget(keys.PAUSES, "epoch")
 
 
 async def test_a_restored_mark_stops_even_the_newest_copy(server: RedisServer, emulator: Emulator) -> None:
     """`filmgate restore` says so in the witness: once, whatever the store knows."""
     async with open_stack(server, emulator) as stack:
-        await Hand(stack).bought()
+        await Pipeline(stack).bought()
         record = witness(stack).read()
         assert record is not None
         witness(stack).distrust(record, backup="2026-11-22T16:00:00Z")

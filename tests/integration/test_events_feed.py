@@ -10,8 +10,8 @@ from app.domain.limits import Limit, Unit, Window
 from app.services.feed import SCAN_LIMIT
 from app.services.tokens import TokenRequest
 from app.store import keys
-from tests.support.hand import Hand
-from tests.support.refusals import assert_problem, nothing_changes, second_account
+from tests.integration.refusals import assert_problem, nothing_changes, second_account
+from tests.support.pipeline import Pipeline
 from tests.support.stack import Stack
 
 pytestmark = pytest.mark.anyio
@@ -31,12 +31,12 @@ def headers(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
 
 
-async def test_the_feed_tells_everything_once_and_in_order(hand: Hand) -> None:
+async def test_the_feed_tells_everything_once_and_in_order(pipeline: Pipeline) -> None:
     """From the oldest event on, by pages of any size; then nothing, until something happens."""
-    job = await hand.ended()
-    await hand.admit()
+    job = await pipeline.ended()
+    await pipeline.admit()
     kinds = ["queued", "submitting", "running", "finalizing", "succeeded", "queued"]
-    whole = await page(hand.stack.api)
+    whole = await page(pipeline.stack.api)
     assert [event["type"] for event in whole["data"]] == [f"job.{kind}" for kind in kinds]
     assert whole["has_more"] is False
     assert whole["next_cursor"] == whole["data"][-1]["id"]
@@ -47,16 +47,16 @@ async def test_the_feed_tells_everything_once_and_in_order(hand: Hand) -> None:
     for limit in (1, 2, 5, 6):
         told, cursor, more = [], dict[str, str](), True
         while more:
-            part = await page(hand.stack.api, limit=limit, **cursor)
+            part = await page(pipeline.stack.api, limit=limit, **cursor)
             assert 0 < len(part["data"]) <= limit
             told += part["data"]
             cursor, more = {"cursor": part["next_cursor"]}, part["has_more"]
         assert told == whole["data"]
-    async with nothing_changes(hand.stack):
-        rest = await page(hand.stack.api, cursor=whole["next_cursor"])
+    async with nothing_changes(pipeline.stack):
+        rest = await page(pipeline.stack.api, cursor=whole["next_cursor"])
     assert rest == {"data": [], "next_cursor": whole["next_cursor"], "has_more": False}
-    later = await hand.admit()
-    assert [event["data"]["id"] for event in (await page(hand.stack.api, **cursor))["data"]] == [later]
+    later = await pipeline.admit()
+    assert [event["data"]["id"] for event in (await page(pipeline.stack.api, **cursor))["data"]] == [later]
 
 
 async def test_an_empty_feed_has_a_cursor_too(stack: Stack) -> None:
@@ -121,17 +121,17 @@ async def test_an_alert_goes_to_the_team_and_to_the_user_it_is_about(stack: Stac
         assert await told(colleague) == []
 
 
-async def test_what_is_not_for_the_caller_moves_the_cursor(hand: Hand) -> None:
+async def test_what_is_not_for_the_caller_moves_the_cursor(pipeline: Pipeline) -> None:
     """More events of others than one request reads: an empty page that says there is more, then their own."""
-    await hand.admit()
-    async with second_account(hand.stack, same_team=True) as colleague:
-        name = keys.events(hand.team)
-        ((_, row),) = await hand.redis.xrevrange(name, count=1)
-        pipe = hand.redis.pipeline(transaction=False)
+    await pipeline.admit()
+    async with second_account(pipeline.stack, same_team=True) as colleague:
+        name = keys.events(pipeline.team)
+        ((_, row),) = await pipeline.redis.xrevrange(name, count=1)
+        pipe = pipeline.redis.pipeline(transaction=False)
         for _ in range(SCAN_LIMIT):
             pipe.xadd(name, row)
         await pipe.execute()
-        assert (await colleague.post("/v1/jobs", json=hand.stack.body())).status_code == 202
+        assert (await colleague.post("/v1/jobs", json=pipeline.stack.body())).status_code == 202
         first = await page(colleague)
         assert (first["data"], first["has_more"]) == ([], True)
         second = await page(colleague, cursor=first["next_cursor"])

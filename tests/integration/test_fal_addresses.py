@@ -14,9 +14,9 @@ from app.fal.client import FalClient
 from app.fal.protocol import SubmitRefused
 from app.fal.signature import KeysUnavailable, Verifier
 from app.store import keys
+from tests.integration.fal_uploads import initiated, nobody, picture
 from tests.support.emulator import Emulator
-from tests.support.fal_storage import initiated, nobody, picture
-from tests.support.hand import Hand
+from tests.support.pipeline import Pipeline
 from tests.support.receiver import Receiver, Reply
 from tests.support.redis_server import RedisServer
 from tests.support.signed import Signer, told
@@ -85,14 +85,14 @@ async def test_what_an_older_version_kept_is_not_redirected_to(stack: Stack) -> 
     async with nobody(stack) as web:
         assert (await web.put(file["upload_url"], content=picture())).status_code == 200
     file_id = file["file_url"].split("/")[-2]
-    job = await Hand(stack).ended()
+    job = await Pipeline(stack).ended()
     for url in ("javascript:alert(1)", "http://169.254.169.254/x", "https://evil.example%2f.fal.media/x"):
         await redis.hset(keys.upload(stack.account.team.id, file_id), "url", url)
         assert (await stack.api.get(file["file_url"], follow_redirects=False)).status_code == 404
         body = stack.body() | {"input": {"prompt": "a", "image_url": file["file_url"]}}
         refused = await stack.api.post("/v1/jobs", json=body)
         assert refused.status_code == 422
-        await Hand(stack).write(job.id, output=json.dumps({"video": {"url": url}}))
+        await Pipeline(stack).write(job.id, output=json.dumps({"video": {"url": url}}))
         shown = await stack.job(job.id)
         assert (shown["status"], shown["output"]) == ("succeeded", None)
         assert (await stack.api.get(f"/v1/jobs/{job.id}/video")).status_code == 409
@@ -108,15 +108,15 @@ async def test_a_redirect_of_fals_is_an_answer_like_any_other(
     """Wherever it leads and however it is spelt: the submission is unclear, and a poll asks again."""
     gone = Reply(302, {"Location": location, "Set-Cookie": "a=b"})
     async with Receiver() as fal, open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=fal.url) as stack:
-        hand = Hand(stack)
+        pipeline = Pipeline(stack)
         fal.answers([gone, Reply(200, body=b'{"request_id": "abc-1"}'), gone, gone])
-        held = await hand.bought()
+        held = await pipeline.bought()
         assert (held.status, held.held_reason) == (Status.HELD, "http_302")
-        assert (await hand.gateway.stores.buying.state()).failures == 1
-        job = await hand.bought()
-        assert await hand.poll(job.id) is not None
-        assert (await hand.job(job.id)).status is Status.RUNNING
-        assert await hand.gateway.fal.cancel(job.model, "abc-1")
+        assert (await pipeline.gateway.stores.buying.state()).failures == 1
+        job = await pipeline.bought()
+        assert await pipeline.poll(job.id) is not None
+        assert (await pipeline.job(job.id)).status is Status.RUNNING
+        assert await pipeline.gateway.fal.cancel(job.model, "abc-1")
 
 
 @pytest.mark.parametrize("location", NOT_HERE)
@@ -140,11 +140,11 @@ async def test_fals_cookies_are_not_kept(store: RedisServer, emulator: Emulator)
     queued = Reply(202, cookie, body=b'{"status": "IN_QUEUE"}')
     async with Receiver() as fal, open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=fal.url) as stack:
         fal.answers([Reply(200, cookie, body=b'{"request_id": "abc-1"}'), queued, queued] * 2)
-        hand = Hand(stack)
+        pipeline = Pipeline(stack)
         for _ in range(2):
-            job = await hand.bought()
-            await hand.poll(job.id)
-            await hand.poll(job.id)
+            job = await pipeline.bought()
+            await pipeline.poll(job.id)
+            await pipeline.poll(job.id)
         assert len(fal.requests) == 6
         assert not [request for request in fal.requests if "cookie" in request.headers]
 
@@ -156,16 +156,16 @@ async def test_fals_cookies_are_not_kept(store: RedisServer, emulator: Emulator)
 async def test_a_key_that_cannot_be_sent_is_a_refusal(store: RedisServer, emulator: Emulator, key: str) -> None:
     """Should such a key come as far as the call: nothing is sent, the job stays in line, and buying stops."""
     async with Receiver() as fal, open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=fal.url) as stack:
-        hand = Hand(stack)
+        pipeline = Pipeline(stack)
         broken = FalClient(queue_url=fal.url, rest_url=fal.url, key=key)
         object.__setattr__(stack.gateway, "fal", broken)
         try:
-            job = await hand.bought()
+            job = await pipeline.bought()
         finally:
             await broken.close()
         assert fal.requests == []
         assert (job.status, job.attempt, job.money) == (Status.QUEUED, 1, Money.RESERVED)
-        state = await hand.gateway.stores.buying.state()
+        state = await pipeline.gateway.stores.buying.state()
         assert state.until_ms is None
         assert "FAL_KEY" in (state.stopped or "")
 

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.support import fal_door
+from tests.integration import fal_queue
+from tests.integration.fal_queue import MODEL, given, path_of
 from tests.support.emulator import Emulator
-from tests.support.fal_door import MODEL, given, path_of
 from tests.support.redis_server import RedisServer
 from tests.support.stack import Stack, open_stack
 from tests.support.tcp_proxy import Moment, StoreProxy
@@ -51,14 +51,14 @@ async def assert_survived(stack: Stack, request_id: str) -> None:
     """The same polls are answered again, without a restart."""
 
     async def answers() -> bool:
-        return (await fal_door.status(stack, request_id)).status_code == 202
+        return (await fal_queue.status(stack, request_id)).status_code == 202
 
     await wait_until(answers, "the store is back", timeout=5)
 
 
 async def test_a_killed_store_is_429_until_it_is_back(fragile: Stack) -> None:
     """Killed and started again."""
-    request_id = (await fal_door.submitted(fragile))["request_id"]
+    request_id = (await fal_queue.submitted(fragile))["request_id"]
     fragile.redis.kill()
     await assert_asked_again(fragile, request_id)
     fragile.redis.start()
@@ -67,7 +67,7 @@ async def test_a_killed_store_is_429_until_it_is_back(fragile: Stack) -> None:
 
 async def test_a_frozen_store_is_429_until_it_thaws(fragile: Stack) -> None:
     """Connections stay open, and nothing answers."""
-    request_id = (await fal_door.submitted(fragile))["request_id"]
+    request_id = (await fal_queue.submitted(fragile))["request_id"]
     fragile.redis.freeze()
     try:
         await assert_asked_again(fragile, request_id)
@@ -87,12 +87,12 @@ async def test_a_submission_whose_admission_nobody_saw_is_safe_to_send_again(
     ):
         assert (await stack.api.get("/v1/me")).status_code == 200  # the key is remembered: admission is next
         relay.cut(moment)
-        unsure = await fal_door.post(stack, "unsure")
+        unsure = await fal_queue.post(stack, "unsure")
         relay.mend()
         assert unsure.status_code == 429
-        again = await fal_door.post(stack, "unsure")
+        again = await fal_queue.post(stack, "unsure")
         assert again.status_code == 200
-        assert (await fal_door.post(stack, "unsure")).json()["request_id"] == again.json()["request_id"]
+        assert (await fal_queue.post(stack, "unsure")).json()["request_id"] == again.json()["request_id"]
         assert len((await stack.api.get("/v1/jobs")).json()["data"]) == 1
 
 
@@ -107,18 +107,18 @@ async def test_a_held_call_outlives_an_outage(fragile: Stack) -> None:
     job_id = await wait_until(admitted, "the job is admitted")
     assert job_id is not None
     fragile.redis.kill()
-    assert (await fal_door.status(fragile, job_id)).status_code == 429
+    assert (await fal_queue.status(fragile, job_id)).status_code == 429
     fragile.redis.start()
     await assert_survived(fragile, job_id)
     assert not held.done()
-    assert (await fal_door.cancel(fragile, job_id)).status_code == 202
+    assert (await fal_queue.cancel(fragile, job_id)).status_code == 202
     assert (await asyncio.wait_for(held, 10)).status_code == 499
 
 
 async def test_polls_go_on_while_the_store_takes_no_writes(fragile: Stack) -> None:
     """Out of memory: a poll reads, and the first one of a job, which would note itself, too."""
-    request_id = (await fal_door.submitted(fragile))["request_id"]
+    request_id = (await fal_queue.submitted(fragile))["request_id"]
     assert fragile.redis.command("CONFIG", "SET", "min-replicas-to-write", "1") == b"+OK\r\n"
-    assert (await fal_door.status(fragile, request_id)).status_code == 202
-    assert (await fal_door.post(fragile, "refused")).status_code == 429
+    assert (await fal_queue.status(fragile, request_id)).status_code == 202
+    assert (await fal_queue.post(fragile, "refused")).status_code == 429
     assert fragile.redis.command("CONFIG", "SET", "min-replicas-to-write", "0") == b"+OK\r\n"

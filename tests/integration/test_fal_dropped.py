@@ -7,10 +7,10 @@ import pytest
 
 from app.api.fal_dropped import KNOWN
 from app.api.fal_errors import is_fal_path
-from tests.support import fal_door
-from tests.support.fal_door import given
-from tests.support.fal_proxy import HEADERS, PROXY, QUEUE
-from tests.support.ownership import routes_of
+from tests.integration import fal_queue
+from tests.integration.fal_proxy import HEADERS, PROXY, QUEUE
+from tests.integration.fal_queue import given
+from tests.integration.ownership import routes_of
 from tests.support.stack import Stack
 
 pytestmark = pytest.mark.anyio
@@ -51,7 +51,7 @@ async def test_every_door_names_what_it_does_not_read_and_takes_what_fals_client
 
 async def test_fields_and_parameters_are_told_in_one_header(stack: Stack) -> None:
     """A submission is taken all the same, and the misspelt webhook is not silent."""
-    reply = await fal_door.post(stack, json=given(stack, seed=1), params={"webhook": "https://consumer.example"})
+    reply = await fal_queue.post(stack, json=given(stack, seed=1), params={"webhook": "https://consumer.example"})
     assert reply.status_code == 200
     told = "dropped unknown fields: seed; dropped unknown query parameters: webhook"
     assert reply.headers.get_list(WARNING) == [told]
@@ -62,7 +62,7 @@ async def test_many_long_and_odd_names_stay_short_and_plain(stack: Stack) -> Non
     names = [f"field-{number:03}-{'x' * 40}" for number in range(90)]
     body = {**given(stack), **dict.fromkeys(names, 1)}
     query = "&".join(f"{name}=secret" for name in [*names, "a%0d%0aSet-Cookie:x", "%f0%9f%98%80", "=", "a;b"])
-    reply = await fal_door.post(stack, json=body, params=query)
+    reply = await fal_queue.post(stack, json=body, params=query)
     assert reply.status_code == 200
     told = reply.headers[WARNING]
     assert len(told) <= LONGEST
@@ -70,7 +70,7 @@ async def test_many_long_and_odd_names_stay_short_and_plain(stack: Stack) -> Non
     assert told.isprintable()
     assert re.fullmatch(r"dropped unknown fields: [\w, -]+ and \d+ more; dropped [\w, :-]+ and \d+ more", told)
     assert "secret" not in told
-    odd = await fal_door.post(stack, "odd", params="a%0d%0ab=1&%f0%9f%98%80=1&ok=1")
+    odd = await fal_queue.post(stack, "odd", params="a%0d%0ab=1&%f0%9f%98%80=1&ok=1")
     assert odd.headers[WARNING] == "dropped unknown query parameters: ?, ok"
 
 

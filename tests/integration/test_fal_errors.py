@@ -9,11 +9,11 @@ import pytest
 
 from app.domain.jobs import Charge, JobError, Status
 from app.domain.limits import Limit, Unit, Window
-from tests.support import fal_door
-from tests.support.fal_door import MODEL, given, path_of
-from tests.support.fal_storage import picture
-from tests.support.hand import Hand
-from tests.support.limits import Bounds
+from tests.integration import fal_queue
+from tests.integration.fal_queue import MODEL, given, path_of
+from tests.integration.fal_uploads import picture
+from tests.integration.limits import Bounds
+from tests.support.pipeline import Pipeline
 from tests.support.stack import Stack
 
 pytestmark = pytest.mark.anyio
@@ -45,7 +45,7 @@ async def test_a_wrong_input_is_refused_at_submission_in_fals_shape(
     stack: Stack, wrong: dict[str, Any], loc: list[str], kind: str, ctx: dict[str, Any] | None
 ) -> None:
     """422 with the list that both clients turn into their typed errors; nothing is admitted, nothing repeated."""
-    reply = await fal_door.post(stack, json={**given(stack), **wrong})
+    reply = await fal_queue.post(stack, json={**given(stack), **wrong})
     (found,) = assert_fal_error(reply, 422)
     assert (found["loc"], found["type"], found.get("ctx")) == (loc, kind, ctx)
     assert found["msg"]
@@ -55,7 +55,7 @@ async def test_a_wrong_input_is_refused_at_submission_in_fals_shape(
 
 async def test_all_that_is_wrong_is_said_at_once(stack: Stack) -> None:
     """A missing field and a wrong one."""
-    reply = await fal_door.post(stack, json={"prompt": "x", "duration": "6"})
+    reply = await fal_queue.post(stack, json={"prompt": "x", "duration": "6"})
     found = {tuple(one["loc"]): one["type"] for one in assert_fal_error(reply, 422)}
     assert found == {("body", "image_url"): "missing", ("body", "duration"): "one_of"}
 
@@ -63,7 +63,7 @@ async def test_all_that_is_wrong_is_said_at_once(stack: Stack) -> None:
 async def test_a_data_uri_that_is_no_image_is_not_repeated(stack: Stack) -> None:
     """422 `image_load_error`, without a byte of it."""
     secret = base64.b64encode(b"not an image at all, kan4rie").decode()
-    reply = await fal_door.post(stack, json={"prompt": "x", "image_url": f"data:image/png;base64,{secret}"})
+    reply = await fal_queue.post(stack, json={"prompt": "x", "image_url": f"data:image/png;base64,{secret}"})
     (found,) = assert_fal_error(reply, 422)
     assert found["type"] == "image_load_error"
     assert secret not in reply.text
@@ -85,7 +85,7 @@ async def test_a_wrong_image_names_its_field(
 ) -> None:
     """At fal's door as fal's models do, and natively by a pointer; the code of the whole stays."""
     asked = {**given(stack), "image_url": image}
-    (found,) = assert_fal_error(await fal_door.post(stack, json=asked), 422)
+    (found,) = assert_fal_error(await fal_queue.post(stack, json=asked), 422)
     assert (found["loc"], found["type"], found.get("ctx")) == (["body", "image_url"], kind, ctx)
     native = (await stack.api.post("/v1/jobs", json={"input": asked})).json()
     (error,) = native["errors"]
@@ -95,7 +95,7 @@ async def test_a_wrong_image_names_its_field(
 @pytest.mark.parametrize("model", ["fal-ai/no-such/model", "x", "fal-ai/kling-video", "a" * 500, "é/ä"])
 async def test_an_unknown_model_is_fals_404(stack: Stack, model: str) -> None:
     """Fal's sentence, with the name as it was given, unless that is absurd."""
-    detail = assert_fal_error(await fal_door.post(stack, model=model), 404)
+    detail = assert_fal_error(await fal_queue.post(stack, model=model), 404)
     assert re.fullmatch(r'Application ".{0,200}" not found', detail)
 
 
@@ -137,7 +137,7 @@ METHODS = [
 ]
 
 
-@pytest.mark.parametrize("app", [fal_door.APP, MODEL])
+@pytest.mark.parametrize("app", [fal_queue.APP, MODEL])
 @pytest.mark.parametrize(("method", "rest", "status", "allow"), METHODS)
 async def test_a_wrong_method_below_a_request_is_told_the_right_one(
     stack: Stack, app: str, method: str, rest: str, status: int, allow: str | None
@@ -169,11 +169,11 @@ async def test_a_limit_is_429_only_where_a_wait_of_a_minute_helps(stack: Stack, 
     if limit.window is Window.MINUTE:
         await Bounds(stack).steady_minute()
     if limit.amount == 1:
-        await fal_door.submitted(stack, "the first")
+        await fal_queue.submitted(stack, "the first")
     await stack.gateway.limits.replace("test", stack.account.team.id, [limit])
     if limit.unit is Unit.SUBMITS:
-        await fal_door.submitted(stack, "the only one")
-    reply = await fal_door.post(stack, "refused")
+        await fal_queue.submitted(stack, "the only one")
+    reply = await fal_queue.post(stack, "refused")
     sentence = assert_fal_error(reply, status)
     assert "limit" in sentence
     assert ("retry-after" in reply.headers) == (status == 429)
@@ -181,7 +181,7 @@ async def test_a_limit_is_429_only_where_a_wait_of_a_minute_helps(stack: Stack, 
 
 async def test_a_forbidden_webhook_is_422_and_says_where(stack: Stack) -> None:
     """An address in the private network, in the query."""
-    reply = await fal_door.post(stack, params={"fal_webhook": "http://10.0.0.1/hook"})
+    reply = await fal_queue.post(stack, params={"fal_webhook": "http://10.0.0.1/hook"})
     (found,) = assert_fal_error(reply, 422)
     assert found["loc"] == ["query", "fal_webhook"]
 
@@ -201,28 +201,28 @@ ENDS = [
 
 @pytest.mark.parametrize(("error", "status", "kind"), ENDS)
 async def test_a_failed_request_has_a_fitting_error_of_fals(
-    stack: Stack, hand: Hand, error: JobError, status: int, kind: str | None
+    stack: Stack, pipeline: Pipeline, error: JobError, status: int, kind: str | None
 ) -> None:
     """COMPLETED with the error beside it, and the result's own status; never 409, never 429."""
-    request_id = (await fal_door.submitted(stack))["request_id"]
-    job = await hand.job(request_id)
-    assert await hand.store.end(job, (Status.QUEUED,), Status.FAILED, charge=Charge.RELEASE, error=error)
-    seen = await fal_door.status(stack, request_id)
+    request_id = (await fal_queue.submitted(stack))["request_id"]
+    job = await pipeline.job(request_id)
+    assert await pipeline.store.end(job, (Status.QUEUED,), Status.FAILED, charge=Charge.RELEASE, error=error)
+    seen = await fal_queue.status(stack, request_id)
     assert (seen.status_code, seen.json()["status"], seen.json().get("error_type")) == (200, "COMPLETED", kind)
     assert seen.json()["error"]
-    reply = await fal_door.result(stack, request_id)
+    reply = await fal_queue.result(stack, request_id)
     assert_fal_error(reply, status)
     assert reply.headers.get("x-fal-error-type") == reply.json().get("error_type") == kind
 
 
-async def test_a_models_own_refusal_keeps_its_list(stack: Stack, hand: Hand) -> None:
+async def test_a_models_own_refusal_keeps_its_list(stack: Stack, pipeline: Pipeline) -> None:
     """A 422 of fal's model, with the findings that the clients know how to read, and without the input."""
-    request_id = (await fal_door.submitted(stack, "[emu:422_content_policy] kan4rie"))["request_id"]
-    await hand.gateway.stores.slots.grant()
-    await hand.submit(request_id)
-    await hand.completed(request_id)
-    await hand.finalized(request_id)
-    reply = await fal_door.result(stack, request_id)
+    request_id = (await fal_queue.submitted(stack, "[emu:422_content_policy] kan4rie"))["request_id"]
+    await pipeline.gateway.stores.slots.grant()
+    await pipeline.submit(request_id)
+    await pipeline.completed(request_id)
+    await pipeline.finalized(request_id)
+    reply = await fal_queue.result(stack, request_id)
     (found,) = assert_fal_error(reply, 422)
     assert (found["loc"][0], found["type"]) == ("body", "content_policy_violation")
     assert "kan4rie" not in reply.text

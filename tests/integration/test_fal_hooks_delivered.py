@@ -12,9 +12,9 @@ from app.domain.marker import make_marker, read_marker
 from app.fal.signature import AGAIN_S, Verifier
 from app.services.fal_webhooks import FalWebhooks
 from app.store import keys
+from tests.integration.fal_hooks import PRICE, SLOW, Told
 from tests.support.emulator import Emulator, running_emulator
-from tests.support.hand import Hand
-from tests.support.hooks import PRICE, SLOW, Told
+from tests.support.pipeline import Pipeline
 from tests.support.receiver import Receiver
 from tests.support.redis_server import RedisServer
 from tests.support.server import Server
@@ -31,7 +31,7 @@ async def test_a_key_rotated_while_we_run_is_found(store: RedisServer, emulator:
         Receiver() as taken,
         open_stack(store, emulator, FILMGATE_FAL_WEBHOOKS="on", FILMGATE_PUBLIC_URL=taken.url) as stack,
     ):
-        hand, own = Hand(stack), stack.gateway
+        pipeline, own = Pipeline(stack), stack.gateway
         verifier = Verifier(stack.settings.jwks_url, user_id="user_emulator", clock=lambda: later[0])
         webhooks = FalWebhooks(
             jobs=own.stores.jobs, adoption=own.adoption, verifier=verifier, secrets=own.stores.secrets
@@ -46,19 +46,19 @@ async def test_a_key_rotated_while_we_run_is_found(store: RedisServer, emulator:
             assert marker is not None
             await webhooks.receive(marker, one.headers.items(), one.body)
 
-        await hand.bought()
+        await pipeline.bought()
         await arrives(1)
         await emulator.rotate_key()
         async with emulator.paused():
-            job = await hand.bought()
-            assert await hand.poll(job.id) is not None
-        await hand.redis.zadd(keys.due("poll"), {hand.ref(job.id): 2**50})
+            job = await pipeline.bought()
+            assert await pipeline.poll(job.id) is not None
+        await pipeline.redis.zadd(keys.due("poll"), {pipeline.ref(job.id): 2**50})
         with pytest.raises(Unauthenticated):
             await arrives(2)
-        assert await hand.redis.zscore(keys.due("poll"), hand.ref(job.id)) == 2**50
+        assert await pipeline.redis.zscore(keys.due("poll"), pipeline.ref(job.id)) == 2**50
         later[0] += AGAIN_S
         await arrives(2)
-        assert await hand.redis.zscore(keys.due("poll"), hand.ref(job.id)) < 2**50
+        assert await pipeline.redis.zscore(keys.due("poll"), pipeline.ref(job.id)) < 2**50
         await verifier.aclose()
 
 
@@ -74,8 +74,8 @@ async def test_fal_is_given_the_address_of_the_attempt(
         Receiver() as taken,
         open_stack(store, emulator, FILMGATE_FAL_WEBHOOKS=choice, FILMGATE_PUBLIC_URL=f"{taken.url}/base") as stack,
     ):
-        hand = Hand(stack)
-        job = await hand.bought()
+        pipeline = Pipeline(stack)
+        job = await pipeline.bought()
         marker = make_marker(await stack.gateway.stores.secrets.of_markers(), job.id, job.nonce or "")
         request = await emulator.request(job.upstream_request_id or "")
         address = f"{taken.url}/base/fal/hooks/{marker.job}/{marker.nonce}/{marker.mac}"
@@ -93,7 +93,7 @@ async def installed(store: RedisServer, log: Path, **settings: str) -> AsyncIter
             await server.start().ready()
             try:
                 async with stack.workers():
-                    yield Told(Hand(stack), unused)
+                    yield Told(Pipeline(stack), unused)
             finally:
                 await asyncio.to_thread(server.stop)
 
@@ -105,14 +105,14 @@ async def test_jobs_end_because_of_webhooks(store: RedisServer, tmp_path: Path) 
     """Long before the first poll, also where fal's answer was lost or its webhook errs; no log shows a mac."""
     log = tmp_path / "api.log"
     async with installed(store, log, FILMGATE_POLL_INTERVAL=SLOW) as fal:
-        stack, emulator = fal.hand.stack, fal.hand.stack.emulator
+        stack, emulator = fal.pipeline.stack, fal.pipeline.stack.emulator
         jobs = [await stack.submit(f"[emu:{tag}] clip {number}") for number, tag in enumerate(TAGS)]
         for job in jobs:
             ended = await stack.until(job["id"], "succeeded", "failed", "canceled", timeout=40)
             assert ended["status"] == "succeeded", ended
         charged = [charge["prompt"] for charge in (await emulator.ledger())["charges"]]
         assert len(charged) == len(set(charged)) == len(TAGS)
-        assert await fal.hand.money() == (0, len(TAGS) * PRICE)
+        assert await fal.pipeline.money() == (0, len(TAGS) * PRICE)
         assert [(one.kind, one.job) for one in await fal.alarms()] == [("webhook_differs", jobs[2]["id"])]
         macs = [request["webhook"].rsplit("/", 1)[1] for request in await emulator.requests()]
     written = log.read_text()
@@ -123,7 +123,7 @@ async def test_jobs_end_because_of_webhooks(store: RedisServer, tmp_path: Path) 
 async def test_jobs_end_without_webhooks(store: RedisServer, tmp_path: Path) -> None:
     """Fal's are all refused: polling alone is enough."""
     async with installed(store, tmp_path / "api.log", FILMGATE_POLL_INTERVAL="0.2") as fal:
-        stack, emulator = fal.hand.stack, fal.hand.stack.emulator
+        stack, emulator = fal.pipeline.stack, fal.pipeline.stack.emulator
         jobs = [await stack.submit(f"[emu:webhook_bad_signature] clip {number}") for number in range(3)]
         for job in jobs:
             assert (await stack.until(job["id"], "succeeded", "failed", timeout=20))["status"] == "succeeded"
@@ -133,4 +133,4 @@ async def test_jobs_end_without_webhooks(store: RedisServer, tmp_path: Path) -> 
             return all(tries) and {one["outcome"] for each in tries for one in each} == {401}
 
         await wait_until(refused_all, "every delivery was answered 401")
-        assert await fal.hand.money() == (0, 3 * PRICE)
+        assert await fal.pipeline.money() == (0, 3 * PRICE)

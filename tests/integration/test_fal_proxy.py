@@ -10,15 +10,15 @@ import pytest
 from redis.asyncio import Redis
 
 from app.store import keys
-from tests.support import fal_door
+from tests.integration import fal_queue
+from tests.integration.fal_proxy import CDN, PROXY, QUEUE, REST, RUN, ask, assert_fals, request_url, submitted
+from tests.integration.fal_queue import MODEL, given
+from tests.integration.fal_uploads import content_at, nobody, picture
+from tests.integration.refusals import nothing_changes
 from tests.support.callers import another_key, calling, stranger, token
 from tests.support.emulator import Emulator
-from tests.support.fal_door import MODEL, given
-from tests.support.fal_proxy import CDN, PROXY, QUEUE, REST, RUN, ask, assert_fals, request_url, submitted
-from tests.support.fal_storage import content_at, nobody, picture
-from tests.support.hand import Hand
+from tests.support.pipeline import Pipeline
 from tests.support.redis_server import RedisServer, free_port
-from tests.support.refusals import nothing_changes
 from tests.support.server import Server, running_server
 from tests.support.stack import Stack, open_stack
 from tests.support.waiting import wait_until
@@ -36,43 +36,43 @@ ROOMS = {"https://queue.fal.run": "/fal/queue", "https://fal.run": "/fal/run", R
 ITS_OWN = {"x-request-id", "date", "content-length"}  # of each answer
 
 
-async def pushed(hand: Hand, request_id: str) -> None:
+async def pushed(pipeline: Pipeline, request_id: str) -> None:
     """Push a request to its end."""
-    await hand.gateway.stores.slots.grant()
-    await hand.submit(request_id)
-    await hand.completed(request_id)
-    await hand.finalized(request_id)
+    await pipeline.gateway.stores.slots.grant()
+    await pipeline.submit(request_id)
+    await pipeline.completed(request_id)
+    await pipeline.finalized(request_id)
 
 
 # --- what works --------------------------------------------------------------------------------------------------
 
 
-async def test_a_page_gets_its_clip(stack: Stack, hand: Hand) -> None:
+async def test_a_page_gets_its_clip(stack: Stack, pipeline: Pipeline) -> None:
     """Submit, status, result: the same job that everybody else sees; every URL in a reply is ours."""
     reply = await ask(stack.api, "POST", QUEUE, json=given(stack))
     assert reply.status_code == 200, reply.text
     request_id = reply.json()["request_id"]
     assert reply.headers["x-fal-request-id"] == request_id
     for name in ("status_url", "response_url", "cancel_url"):
-        assert reply.json()[name].startswith(f"{fal_door.BASE}/{fal_door.APP}/requests/{request_id}")
+        assert reply.json()[name].startswith(f"{fal_queue.BASE}/{fal_queue.APP}/requests/{request_id}")
     waiting = await ask(stack.api, "GET", request_url(request_id, "/status?logs=1"))
     assert (waiting.status_code, waiting.json()["status"], waiting.json()["logs"]) == (202, "IN_QUEUE", [])
-    await pushed(hand, request_id)
+    await pushed(pipeline, request_id)
     ended = await ask(stack.api, "GET", request_url(request_id, "/status?logs=0"))
     assert (ended.status_code, ended.json()["status"]) == (200, "COMPLETED")
-    assert ended.json()["response_url"].startswith(fal_door.BASE)
+    assert ended.json()["response_url"].startswith(fal_queue.BASE)
     result = await ask(stack.api, "GET", request_url(request_id))
     assert (result.status_code, result.json()) == (200, (await stack.job(request_id))["output"])
     assert result.headers["x-fal-request-id"] == request_id
 
 
-async def test_every_answer_is_that_of_the_route_itself(stack: Stack, hand: Hand) -> None:
+async def test_every_answer_is_that_of_the_route_itself(stack: Stack, pipeline: Pipeline) -> None:
     """The same status, body and headers as without the proxy, for what works and for what does not."""
     waiting, failed = await submitted(stack, "one"), await submitted(stack, "[emu:422_content_policy] two")
-    await hand.gateway.stores.slots.grant()
-    await hand.submit(failed)
-    await hand.completed(failed)
-    await hand.finalized(failed)
+    await pipeline.gateway.stores.slots.grant()
+    await pipeline.submit(failed)
+    await pipeline.completed(failed)
+    await pipeline.finalized(failed)
     wrong = {**given(stack), "duration": "7"}
     asked: list[tuple[int, str, str, dict[str, Any]]] = [
         (200, "POST", QUEUE, {"json": given(stack, "three"), "headers": {"Idempotency-Key": "k"}}),
@@ -150,7 +150,7 @@ async def test_a_post_that_is_sent_again_is_the_same_job(stack: Stack) -> None:
     """Through the proxy or not: it is one door."""
     first = await submitted(stack, "again")
     again = await ask(stack.api, "POST", QUEUE, json=given(stack, "again"))
-    direct = await fal_door.post(stack, "again")
+    direct = await fal_queue.post(stack, "again")
     assert [again.json()["request_id"], direct.json()["request_id"]] == [first, first]
     assert again.headers["idempotent-replayed"] == "true"
 
@@ -172,7 +172,7 @@ async def test_a_file_comes_in_through_the_proxy(stack: Stack) -> None:
     assert await content_at(reply.json()["access_url"]) == large
 
 
-async def test_the_status_is_streamed_as_it_changes(stack: Stack, hand: Hand) -> None:
+async def test_the_status_is_streamed_as_it_changes(stack: Stack, pipeline: Pipeline) -> None:
     """Over a real connection: frames arrive while the request still waits, and end with COMPLETED."""
     request_id = await submitted(stack)
     headers = {"Authorization": f"Key {stack.account.key}", "Accept": "application/json, text/event-stream"}
@@ -189,7 +189,7 @@ async def test_the_status_is_streamed_as_it_changes(stack: Stack, hand: Hand) ->
             if line.startswith("data: "):
                 words.append(json.loads(line.removeprefix("data: "))["status"])
                 if len(words) == 1:
-                    await pushed(hand, request_id)
+                    await pushed(pipeline, request_id)
     assert (words[0], words[-1]) == ("IN_QUEUE", "COMPLETED")
 
 

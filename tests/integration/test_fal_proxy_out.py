@@ -18,10 +18,10 @@ from app.fal.history import RequestListing
 from app.fal.protocol import SubmitRefused
 from app.fal.signature import Verifier
 from app.gateway import route_to_fal
-from tests.support.admin import administrator
-from tests.support.connect_proxy import ConnectProxy
+from tests.integration.admin import administrator
+from tests.integration.connect_proxy import ConnectProxy
 from tests.support.emulator import Emulator
-from tests.support.hand import Hand
+from tests.support.pipeline import Pipeline
 from tests.support.receiver import Receiver, Reply
 from tests.support.redis_server import RedisServer, free_port
 from tests.support.signed import Signer, published, told
@@ -65,10 +65,10 @@ async def outside(tmp_path: Path) -> AsyncIterator[Outside]:
 @asynccontextmanager
 async def behind(
     outside: Outside, store: RedisServer, emulator: Emulator, **more: str
-) -> AsyncIterator[tuple[Stack, Hand]]:
+) -> AsyncIterator[tuple[Stack, Pipeline]]:
     """A gateway with these settings."""
     async with open_stack(store, emulator, **outside.settings(**more)) as stack:
-        yield stack, Hand(stack)
+        yield stack, Pipeline(stack)
 
 
 def answer(**members: Any) -> Reply:
@@ -76,21 +76,21 @@ def answer(**members: Any) -> Reply:
     return Reply(200, {"Connection": "close"}, json.dumps(members).encode())
 
 
-async def bought(stack: Stack, hand: Hand) -> Job:
+async def bought(stack: Stack, pipeline: Pipeline) -> Job:
     """A job of an image on the internet, admitted and submitted once."""
     job_id = (await stack.api.post("/v1/jobs", json=BODY)).json()["id"]
-    assert await hand.gateway.stores.slots.grant() == 1
-    return await hand.submit(job_id)
+    assert await pipeline.gateway.stores.slots.grant() == 1
+    return await pipeline.submit(job_id)
 
 
 async def test_every_call_to_fal_goes_through_the_proxy(
     outside: Outside, store: RedisServer, emulator: Emulator
 ) -> None:
     """Submit, status, result, cancel, upload, bill, history, keys: each by CONNECT, with the password."""
-    async with behind(outside, store, emulator) as (stack, hand):
+    async with behind(outside, store, emulator) as (stack, pipeline):
         fal, client = outside.fal, stack.gateway.fal
         fal.answers([answer(request_id="abc-1"), answer(status="IN_QUEUE"), answer(video={"url": f"{FAL}/a.mp4"})])
-        assert (await bought(stack, hand)).status is Status.RUNNING
+        assert (await bought(stack, pipeline)).status is Status.RUNNING
         assert (await client.status(MODEL, "abc-1")).status == "IN_QUEUE"
         assert await client.result(MODEL, "abc-1") is not None
         assert await client.cancel(MODEL, "abc-1")
@@ -120,8 +120,8 @@ async def test_a_spared_host_and_this_machine_are_called_directly(
             assert isinstance(outcome, SubmitRefused)
             assert outcome.cause == "dns"
     local = {f"FILMGATE_FAL_{name}_URL": emulator.url for name in ("QUEUE", "REST", "API")}
-    async with behind(outside, store, emulator, **local) as (stack, hand):
-        assert (await hand.bought()).status is Status.RUNNING
+    async with behind(outside, store, emulator, **local) as (stack, pipeline):
+        assert (await pipeline.bought()).status is Status.RUNNING
     assert (outside.proxy.asked, outside.proxy.refused) == ([], 0)
 
 
@@ -151,9 +151,9 @@ async def test_a_closed_way_is_named_everywhere(
             "refused": ("refused", "refuses"),
             "silent": ("timeout", "in time"),
         }.get(trouble, ("proxy", "HTTPS_PROXY"))
-        async with behind(outside, store, emulator, **more[trouble]) as (stack, hand):
+        async with behind(outside, store, emulator, **more[trouble]) as (stack, pipeline):
             with capture_logs() as lines:
-                job = await bought(stack, hand)
+                job = await bought(stack, pipeline)
             assert (job.status, job.money, job.attempt) == (Status.QUEUED, Money.RESERVED, 1)
             (refused,) = [line for line in lines if line["event"] == "job.refused"]
             assert (refused["code"], refused["cause"]) == ("upstream_unreachable", cause)
@@ -162,7 +162,7 @@ async def test_a_closed_way_is_named_everywhere(
                 assert words in breaker["last_failure"]
                 assert breaker["open"] is False
                 for _ in range(4):
-                    await hand.gateway.stores.buying.report("failed", breaker["last_failure"])
+                    await pipeline.gateway.stores.buying.report("failed", breaker["last_failure"])
                 stack.gateway.stores.buying.forget()
                 status = await admin.done("GET", "status")
             shown = await stack.job(job.id)

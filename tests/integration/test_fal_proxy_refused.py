@@ -2,11 +2,9 @@
 
 import pytest
 
-from tests.support import fal_door
-from tests.support.fal_door import MODEL, given
-from tests.support.fal_proxy import (
+from tests.integration import fal_queue
+from tests.integration.fal_proxy import (
     CDN,
-    OPEN_PROXY,
     PROXY,
     QUEUE,
     REST,
@@ -16,8 +14,10 @@ from tests.support.fal_proxy import (
     request_url,
     submitted,
 )
+from tests.integration.fal_queue import MODEL, given
+from tests.integration.refusals import nothing_changes
 from tests.support.receiver import Receiver
-from tests.support.refusals import nothing_changes
+from tests.support.spellings import OPEN_PROXY
 from tests.support.stack import Stack
 
 pytestmark = pytest.mark.anyio
@@ -44,7 +44,7 @@ async def test_nothing_is_ever_sent_to_a_target(stack: Stack, receiver: Receiver
     said = {"Host": place, "X-Forwarded-Host": place, "Forwarded": f"host={place}", "X-Original-URL": f"//{place}/"}
     reply = await ask(stack.api, "POST", QUEUE, json=given(stack), headers=said)
     assert reply.status_code == 200, reply.text
-    assert reply.json()["status_url"].startswith(fal_door.BASE)
+    assert reply.json()["status_url"].startswith(fal_queue.BASE)
     assert receiver.connections == 0
 
 

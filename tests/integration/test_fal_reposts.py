@@ -10,11 +10,11 @@ from app.domain.jobs import Charge, JobError, Priority, Status
 from app.domain.limits import Limit, Unit, Window
 from app.services.fal_compat import DEDUP_MS, FalRequest
 from app.store import keys
-from tests.support import fal_door
+from tests.integration import fal_queue
+from tests.integration.fal_queue import MODEL, given
 from tests.support.callers import another_key, calling, colleague, stranger, token
 from tests.support.endpoints import taken
-from tests.support.fal_door import MODEL, given
-from tests.support.hand import Hand
+from tests.support.pipeline import Pipeline
 from tests.support.receiver import Receiver
 from tests.support.server import running_server
 from tests.support.stack import Stack
@@ -39,24 +39,24 @@ async def unanswered(stack: Stack, prompt: str) -> str:
     return taken.job.id
 
 
-async def test_a_repost_is_the_same_job(stack: Stack, hand: Hand) -> None:
+async def test_a_repost_is_the_same_job(stack: Stack, pipeline: Pipeline) -> None:
     """200, the same id, the job as it is now; said to be a repeat; the money is put aside once."""
-    first = await fal_door.post(stack, "once")
-    await hand.bought("another")
-    again = await fal_door.post(stack, "once")
+    first = await fal_queue.post(stack, "once")
+    await pipeline.bought("another")
+    again = await fal_queue.post(stack, "once")
     assert (again.status_code, again.json()["request_id"]) == (200, first.json()["request_id"])
     assert ("idempotent-replayed" in first.headers, again.headers["idempotent-replayed"]) == (False, "true")
     assert await job_count(stack) == 2
-    assert (await hand.money())[0] == 2 * 1_400_000
+    assert (await pipeline.money())[0] == 2 * 1_400_000
 
 
 async def test_two_takes_are_two_jobs_once_the_first_was_polled(stack: Stack) -> None:
     """Answered and polled by its id: who asks for the same within the same second wants another."""
-    first = await fal_door.submitted(stack, "take")
-    assert (await fal_door.status(stack, first["request_id"])).status_code == 202
-    second = await fal_door.submitted(stack, "take")
+    first = await fal_queue.submitted(stack, "take")
+    assert (await fal_queue.status(stack, first["request_id"])).status_code == 202
+    second = await fal_queue.submitted(stack, "take")
     assert second["request_id"] != first["request_id"]
-    third = await fal_door.submitted(stack, "take")
+    third = await fal_queue.submitted(stack, "take")
     assert third["request_id"] == second["request_id"]
     assert await job_count(stack) == 2
 
@@ -64,46 +64,46 @@ async def test_two_takes_are_two_jobs_once_the_first_was_polled(stack: Stack) ->
 @pytest.mark.parametrize("how", ["status", "result", "cancel"])
 async def test_any_request_by_the_id_is_a_poll(stack: Stack, how: str) -> None:
     """Whoever names the id has read the answer."""
-    first = await fal_door.submitted(stack, how)
-    ask = {"status": fal_door.status, "result": fal_door.result, "cancel": fal_door.cancel}[how]
+    first = await fal_queue.submitted(stack, how)
+    ask = {"status": fal_queue.status, "result": fal_queue.result, "cancel": fal_queue.cancel}[how]
     await ask(stack, first["request_id"])
-    assert (await fal_door.submitted(stack, how))["request_id"] != first["request_id"]
+    assert (await fal_queue.submitted(stack, how))["request_id"] != first["request_id"]
 
 
 @pytest.mark.parametrize("how", ["cancelled", "erased"])
 async def test_what_is_done_at_the_other_door_counts_too(stack: Stack, how: str) -> None:
     """Who cancels or erases a job at /v1 has its id; the same request is a new job, and not the dead one."""
-    first = (await fal_door.submitted(stack, how))["request_id"]
+    first = (await fal_queue.submitted(stack, how))["request_id"]
     assert (await stack.api.post(f"/v1/jobs/{first}/cancel")).status_code == 202
     if how == "erased":
         assert (await stack.api.delete(f"/v1/jobs/{first}")).status_code == 204
-    assert (await fal_door.submitted(stack, how))["request_id"] != first
+    assert (await fal_queue.submitted(stack, how))["request_id"] != first
 
 
-async def test_a_webhook_that_arrived_tells_the_id(hand: Hand, receiver: Receiver) -> None:
+async def test_a_webhook_that_arrived_tells_the_id(pipeline: Pipeline, receiver: Receiver) -> None:
     """One that was refused does not; after one that was taken, the same request is a new job."""
     receiver.answers([500, 200])
     params = {"fal_webhook": receiver.url}
-    first = (await fal_door.submitted(hand.stack, "told", params=params))["request_id"]
-    job, error = await hand.job(first), JobError("upstream_error", "It failed at fal.", retryable=True)
-    assert await hand.store.end(job, (Status.QUEUED,), Status.FAILED, charge=Charge.RELEASE, error=error)
+    first = (await fal_queue.submitted(pipeline.stack, "told", params=params))["request_id"]
+    job, error = await pipeline.job(first), JobError("upstream_error", "It failed at fal.", retryable=True)
+    assert await pipeline.store.end(job, (Status.QUEUED,), Status.FAILED, charge=Charge.RELEASE, error=error)
     for wanted in (True, False):
-        ((ref, destination),) = await taken(hand)
-        await deliver(hand.gateway, ref, destination=destination)
-        again = (await fal_door.submitted(hand.stack, "told", params=params))["request_id"]
+        ((ref, destination),) = await taken(pipeline)
+        await deliver(pipeline.gateway, ref, destination=destination)
+        again = (await fal_queue.submitted(pipeline.stack, "told", params=params))["request_id"]
         assert (again == first) is wanted
-        await hand.redis.zadd(keys.waiting(destination), {ref: 0}, xx=True)
-        await hand.redis.zadd(keys.due("deliver"), {destination: 0})
+        await pipeline.redis.zadd(keys.waiting(destination), {ref: 0}, xx=True)
+        await pipeline.redis.zadd(keys.due("deliver"), {destination: 0})
 
 
 async def test_a_repost_after_a_lost_answer_is_never_a_second_purchase(stack: Stack) -> None:
     """The process died before it answered: found again, even if somebody else polled the job meanwhile."""
     job_id = await unanswered(stack, "lost")
-    await fal_door.status(stack, job_id)
-    again = await fal_door.post(stack, "lost")
+    await fal_queue.status(stack, job_id)
+    again = await fal_queue.post(stack, "lost")
     assert again.json()["request_id"] == job_id
     assert await job_count(stack) == 1
-    assert (await fal_door.submitted(stack, "lost"))["request_id"] != job_id  # that answer was written, and polled
+    assert (await fal_queue.submitted(stack, "lost"))["request_id"] != job_id  # that answer was written, and polled
 
 
 async def test_a_poll_that_comes_before_the_answer_is_noted_counts(stack: Stack) -> None:
@@ -113,14 +113,14 @@ async def test_a_poll_that_comes_before_the_answer_is_noted_counts(stack: Stack)
     taken = await stack.gateway.fal_compat.submit(
         caller, request, surface="queue", idempotency_key=None, trace_id="order"
     )
-    await fal_door.status(stack, taken.job.id)
+    await fal_queue.status(stack, taken.job.id)
     await stack.gateway.fal_compat.acknowledge(taken, surface="queue")
-    assert (await fal_door.submitted(stack, "order"))["request_id"] != taken.job.id
+    assert (await fal_queue.submitted(stack, "order"))["request_id"] != taken.job.id
 
 
 async def test_reposts_at_the_same_time_are_one_job(stack: Stack) -> None:
     """Ten at once, as after a broken connection."""
-    replies = await asyncio.gather(*(fal_door.post(stack, "at once") for _ in range(10)))
+    replies = await asyncio.gather(*(fal_queue.post(stack, "at once") for _ in range(10)))
     assert {reply.status_code for reply in replies} == {200}
     assert len({reply.json()["request_id"] for reply in replies}) == 1
     assert sum("idempotent-replayed" not in reply.headers for reply in replies) == 1
@@ -139,22 +139,22 @@ CHANGES = [
 @pytest.mark.parametrize("change", CHANGES)
 async def test_what_differs_is_another_job(stack: Stack, change: dict[str, dict[str, object]]) -> None:
     """Body (a dropped field too), webhook, a header that changes the job, and the two that say so."""
-    first = await fal_door.submitted(stack, "differs")
+    first = await fal_queue.submitted(stack, "differs")
     if "json" in change:
         change = {"json": {**given(stack, "differs"), **change["json"]}}
-    assert (await fal_door.submitted(stack, "differs", **change))["request_id"] != first["request_id"]
+    assert (await fal_queue.submitted(stack, "differs", **change))["request_id"] != first["request_id"]
 
 
 async def test_headers_that_change_nothing_make_no_difference(stack: Stack) -> None:
     """A hint, no retries, the default priority."""
-    first = await fal_door.submitted(stack, "hints")
+    first = await fal_queue.submitted(stack, "hints")
     headers = {"X-Fal-Runner-Hint": "h", "X-Fal-No-Retry": "1", "X-Fal-Queue-Priority": "normal"}
-    assert (await fal_door.submitted(stack, "hints", headers=headers))["request_id"] == first["request_id"]
+    assert (await fal_queue.submitted(stack, "hints", headers=headers))["request_id"] == first["request_id"]
 
 
 async def test_nobody_elses_request_is_a_repeat(stack: Stack) -> None:
     """Another user's, another team's, another browser token's; another key of the same user is the same caller."""
-    first = (await fal_door.submitted(stack, "whose"))["request_id"]
+    first = (await fal_queue.submitted(stack, "whose"))["request_id"]
     body = given(stack, "whose")
     tokens = [(await token(stack.api))["token"] for _ in range(2)]
     found = []
@@ -169,37 +169,37 @@ async def test_nobody_elses_request_is_a_repeat(stack: Stack) -> None:
 async def test_a_repost_works_over_every_limit(stack: Stack) -> None:
     """The limit that the first used up, and the line that is too long by itself."""
     params = {"fal_max_queue_length": "0"}
-    first = await fal_door.submitted(stack, "limited", params=params)
+    first = await fal_queue.submitted(stack, "limited", params=params)
     limits = [Limit(Unit.JOBS, Window.TOTAL, 1), Limit(Unit.SUBMITS, Window.HOUR, 0)]
     await stack.gateway.limits.replace("test", stack.account.team.id, limits)
-    again = await fal_door.post(stack, "limited", params=params)
+    again = await fal_queue.post(stack, "limited", params=params)
     assert (again.status_code, again.json()["request_id"]) == (200, first["request_id"])
-    assert (await fal_door.post(stack, "another")).status_code == 403
+    assert (await fal_queue.post(stack, "another")).status_code == 403
 
 
 async def test_a_key_of_the_callers_own_counts_and_stays(stack: Stack) -> None:
     """As on the native side: also after polls; another body is 422."""
     headers = {"Idempotency-Key": "mine"}
-    first = await fal_door.submitted(stack, "mine", headers=headers)
-    await fal_door.status(stack, first["request_id"])
-    assert (await fal_door.submitted(stack, "mine", headers=headers))["request_id"] == first["request_id"]
-    other = await fal_door.post(stack, "other", headers=headers)
+    first = await fal_queue.submitted(stack, "mine", headers=headers)
+    await fal_queue.status(stack, first["request_id"])
+    assert (await fal_queue.submitted(stack, "mine", headers=headers))["request_id"] == first["request_id"]
+    other = await fal_queue.post(stack, "other", headers=headers)
     assert (other.status_code, other.json()["detail"][0]["loc"]) == (422, ["header", "idempotency-key"])
 
 
-async def test_the_record_of_a_request_ends_by_itself(stack: Stack, hand: Hand) -> None:
+async def test_the_record_of_a_request_ends_by_itself(stack: Stack, pipeline: Pipeline) -> None:
     """After 150 s; and it is gone at once when the job was answered and polled."""
-    request_id = (await fal_door.submitted(stack, "ends"))["request_id"]
-    names = [name async for name in hand.redis.scan_iter(keys.PREFIX + "idem:*")]
+    request_id = (await fal_queue.submitted(stack, "ends"))["request_id"]
+    names = [name async for name in pipeline.redis.scan_iter(keys.PREFIX + "idem:*")]
     assert len(names) == 1
-    assert 0 < await hand.redis.pttl(names[0]) <= DEDUP_MS
-    await fal_door.status(stack, request_id)
-    assert not await hand.redis.exists(names[0])
-    record = await hand.redis.hgetall(keys.job(hand.ref(request_id)))
+    assert 0 < await pipeline.redis.pttl(names[0]) <= DEDUP_MS
+    await fal_queue.status(stack, request_id)
+    assert not await pipeline.redis.exists(names[0])
+    record = await pipeline.redis.hgetall(keys.job(pipeline.ref(request_id)))
     assert not {"repost", "repost_answered", "repost_polled"} & record.keys()
 
 
-async def test_a_caller_who_left_before_the_answer_gets_the_same_job(stack: Stack, hand: Hand) -> None:
+async def test_a_caller_who_left_before_the_answer_gets_the_same_job(stack: Stack, pipeline: Pipeline) -> None:
     """Over real connections, closed as soon as the request is sent or before its answer is read; then properly."""
     body = json.dumps(given(stack, "dropped")).encode()
     async with running_server(stack.environment) as server:
@@ -230,8 +230,8 @@ async def test_a_caller_who_left_before_the_answer_gets_the_same_job(stack: Stac
             request_id = reply.json()["request_id"]
 
             async def forgotten() -> bool:  # noted just after the answer was written
-                await client.get(fal_door.path_of(request_id, "/status"))
-                return not [name async for name in hand.redis.scan_iter(keys.PREFIX + "idem:*")]
+                await client.get(fal_queue.path_of(request_id, "/status"))
+                return not [name async for name in pipeline.redis.scan_iter(keys.PREFIX + "idem:*")]
 
             await wait_until(forgotten, "the first take is no repeat any more")
             other = await client.post(f"/fal/queue/{MODEL}", content=body)

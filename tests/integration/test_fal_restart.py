@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.fal_door import MODEL, given
+from tests.integration.fal_queue import MODEL, given
 from tests.support.server import running_server
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until

@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.fal_door import MODEL, given
-from tests.support.hand import Hand
+from tests.integration.fal_queue import MODEL, given
+from tests.support.pipeline import Pipeline
 from tests.support.server import running_server
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
@@ -38,49 +38,49 @@ async def held(stack: Stack, prompt: str, **more: str) -> AsyncIterator[tuple[as
         await asyncio.gather(calling, return_exceptions=True)
 
 
-async def finish(hand: Hand, job_id: str) -> None:
+async def finish(pipeline: Pipeline, job_id: str) -> None:
     """Push a queued job to its end."""
-    await hand.gateway.stores.slots.grant()
-    await hand.submit(job_id)
-    await hand.completed(job_id)
-    await hand.finalized(job_id)
+    await pipeline.gateway.stores.slots.grant()
+    await pipeline.submit(job_id)
+    await pipeline.completed(job_id)
+    await pipeline.finalized(job_id)
 
 
-async def test_a_call_is_answered_with_the_output(stack: Stack, hand: Hand) -> None:
+async def test_a_call_is_answered_with_the_output(stack: Stack, pipeline: Pipeline) -> None:
     """200 and the bare output, with the job's id in the header."""
     async with held(stack, "run") as (calling, job_id):
-        await finish(hand, job_id)
+        await finish(pipeline, job_id)
         reply = await asyncio.wait_for(calling, 10)
     assert (reply.status_code, reply.json()) == (200, (await stack.job(job_id))["output"])
     assert reply.headers["x-fal-request-id"] == job_id
 
 
-async def test_a_call_ends_with_the_error_of_the_result(stack: Stack, hand: Hand) -> None:
+async def test_a_call_ends_with_the_error_of_the_result(stack: Stack, pipeline: Pipeline) -> None:
     """A model's 422 is the call's own."""
     async with held(stack, "[emu:422_content_policy] run") as (calling, job_id):
-        await finish(hand, job_id)
+        await finish(pipeline, job_id)
         reply = await asyncio.wait_for(calling, 10)
     assert reply.status_code == 422
     assert reply.json()["detail"][0]["type"] == "content_policy_violation"
 
 
-async def test_a_cancelled_call_ends_at_once(stack: Stack, hand: Hand) -> None:
+async def test_a_cancelled_call_ends_at_once(stack: Stack, pipeline: Pipeline) -> None:
     """Cancelled while it runs: 499 within seconds, although fal has not ended."""
     async with held(stack, "[emu:slow] run") as (calling, job_id):
-        await hand.gateway.stores.slots.grant()
-        await hand.submit(job_id)
+        await pipeline.gateway.stores.slots.grant()
+        await pipeline.submit(job_id)
         assert (await stack.api.post(f"/v1/jobs/{job_id}/cancel")).status_code == 202
         reply = await asyncio.wait_for(calling, 5)
     assert (reply.status_code, reply.json()["error_type"]) == (499, "client_cancelled")
-    await hand.write(job_id, deadline_ms=1)
+    await pipeline.write(job_id, deadline_ms=1)
 
 
-async def test_a_call_sent_again_holds_for_the_same_job(stack: Stack, hand: Hand) -> None:
+async def test_a_call_sent_again_holds_for_the_same_job(stack: Stack, pipeline: Pipeline) -> None:
     """Both are answered with it; after that, the same call is a new wish."""
     async with held(stack, "twice") as (calling, job_id):
         again = asyncio.create_task(stack.api.post(RUN, json=given(stack, "twice"), timeout=60))
         await asyncio.sleep(0)
-        await finish(hand, job_id)
+        await finish(pipeline, job_id)
         replies = [await asyncio.wait_for(one, 10) for one in (calling, again)]
     assert {reply.headers["x-fal-request-id"] for reply in replies} == {job_id}
     assert sum("idempotent-replayed" in reply.headers for reply in replies) == 1
@@ -88,7 +88,7 @@ async def test_a_call_sent_again_holds_for_the_same_job(stack: Stack, hand: Hand
         assert other != job_id
 
 
-async def test_a_caller_who_leaves_loses_nothing(stack: Stack, hand: Hand, tmp_path: Path) -> None:
+async def test_a_caller_who_leaves_loses_nothing(stack: Stack, pipeline: Pipeline, tmp_path: Path) -> None:
     """The job goes on, the server stops to wait, and the same call finds the clip that was made meanwhile."""
     body = json.dumps(given(stack, "left")).encode()
     log = tmp_path / "log"
@@ -114,7 +114,7 @@ async def test_a_caller_who_leaves_loses_nothing(stack: Stack, hand: Hand, tmp_p
         assert not await noticed()
         writer.close()
         await wait_until(noticed, "the server has stopped to wait", timeout=10)
-        await finish(hand, job_id)
+        await finish(pipeline, job_id)
         headers = {"Authorization": f"Key {stack.account.key}", "Content-Type": "application/json"}
         async with httpx.AsyncClient(base_url=server.url, headers=headers, trust_env=False) as client:
             reply = await client.post(RUN, content=body, timeout=10)

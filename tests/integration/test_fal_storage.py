@@ -7,8 +7,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.support.callers import calling, token
-from tests.support.fal_storage import (
+from tests.integration.fal_uploads import (
     AUTH,
     IN_PARTS,
     INITIATE,
@@ -23,7 +22,8 @@ from tests.support.fal_storage import (
     started,
     upload_token,
 )
-from tests.support.hand import Hand
+from tests.support.callers import calling, token
+from tests.support.pipeline import Pipeline
 from tests.support.stack import Stack
 
 pytestmark = pytest.mark.anyio
@@ -173,7 +173,7 @@ async def test_a_job_is_sent_with_fals_own_url(stack: Stack) -> None:
     assert (again.status_code, again.json()["id"]) == (202, reply.json()["id"])
 
 
-async def test_a_blob_in_the_input_is_bought_with_fals_own_url(stack: Stack, hand: Hand) -> None:
+async def test_a_blob_in_the_input_is_bought_with_fals_own_url(stack: Stack, pipeline: Pipeline) -> None:
     """What JavaScript's client does with a Blob: place, bytes, then a submission that names the address."""
     place = await initiated(stack.api)
     async with nobody(stack) as web:
@@ -182,7 +182,7 @@ async def test_a_blob_in_the_input_is_bought_with_fals_own_url(stack: Stack, han
     asked = {"prompt": "a lake", "image_url": place["file_url"]}
     first, again = [(await stack.api.post(model, json=asked)).json() for _ in range(2)]  # the answer was lost
     assert first["request_id"] == again["request_id"]
-    job = await hand.job(first["request_id"])
+    job = await pipeline.job(first["request_id"])
     assert job.input is not None
     assert job.input["image_url"] == await real_url(stack.api, place["file_url"])
     refused = await stack.api.post(model, json={**asked, "image_url": place["file_url"].replace("file_", "file_0")})

@@ -8,8 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from app.domain.upload_tokens import UploadToken, write_upload_token
-from tests.support.callers import another_key, calling, colleague, stranger, token
-from tests.support.fal_storage import (
+from tests.integration.fal_uploads import (
     AUTH,
     IN_PARTS,
     INITIATE,
@@ -24,7 +23,8 @@ from tests.support.fal_storage import (
     started,
     upload_token,
 )
-from tests.support.refusals import nothing_changes
+from tests.integration.refusals import nothing_changes
+from tests.support.callers import another_key, calling, colleague, stranger, token
 from tests.support.stack import Stack
 
 pytestmark = pytest.mark.anyio

@@ -8,10 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support import fal_door
+from tests.integration import fal_queue
+from tests.integration.fal_queue import path_of
 from tests.support.callers import another_key
-from tests.support.fal_door import path_of
-from tests.support.hand import Hand
+from tests.support.pipeline import Pipeline
 from tests.support.server import Server, running_server
 from tests.support.stack import Stack
 
@@ -38,9 +38,9 @@ async def lines_of(server: Server, key: str, request_id: str, **params: str) -> 
             yield line
 
 
-async def test_the_stream_tells_each_state_and_closes(stack: Stack, hand: Hand, server: Server) -> None:
+async def test_the_stream_tells_each_state_and_closes(stack: Stack, pipeline: Pipeline, server: Server) -> None:
     """`data:` frames alone; each holds new log lines only; closed after COMPLETED."""
-    request_id = (await fal_door.submitted(stack, "[emu:logs_burst:50] stream"))["request_id"]
+    request_id = (await fal_queue.submitted(stack, "[emu:logs_burst:50] stream"))["request_id"]
     seen: list[dict[str, Any]] = []
     pushed = False
     async for line in lines_of(server, stack.account.key, request_id, logs="1"):
@@ -50,10 +50,10 @@ async def test_the_stream_tells_each_state_and_closes(stack: Stack, hand: Hand, 
         seen.append(json.loads(line.removeprefix("data: ")))
         if not pushed:
             pushed = True
-            await hand.gateway.stores.slots.grant()
-            await hand.submit(request_id)
-            await hand.completed(request_id)
-            await hand.finalized(request_id)
+            await pipeline.gateway.stores.slots.grant()
+            await pipeline.submit(request_id)
+            await pipeline.completed(request_id)
+            await pipeline.finalized(request_id)
     words = [one["status"] for one in seen]
     assert (words[0], words[-1], words.count("COMPLETED")) == ("IN_QUEUE", "COMPLETED", 1)
     told = [log["message"] for one in seen for log in one["logs"]]
@@ -63,7 +63,7 @@ async def test_the_stream_tells_each_state_and_closes(stack: Stack, hand: Hand, 
 
 async def test_the_stream_ends_when_its_key_does(stack: Stack, server: Server) -> None:
     """A revoked key closes it within seconds."""
-    request_id = (await fal_door.submitted(stack))["request_id"]
+    request_id = (await fal_queue.submitted(stack))["request_id"]
     made = await another_key(stack)
     count = 0
     async with asyncio.timeout(10):
@@ -75,16 +75,16 @@ async def test_the_stream_ends_when_its_key_does(stack: Stack, server: Server) -
     assert count == 1
 
 
-async def test_a_cancelled_request_ends_its_stream(stack: Stack, hand: Hand, server: Server) -> None:
+async def test_a_cancelled_request_ends_its_stream(stack: Stack, pipeline: Pipeline, server: Server) -> None:
     """Also while fal has not ended it."""
-    request_id = (await fal_door.submitted(stack, "[emu:slow] stream"))["request_id"]
-    await hand.gateway.stores.slots.grant()
-    await hand.submit(request_id)
+    request_id = (await fal_queue.submitted(stack, "[emu:slow] stream"))["request_id"]
+    await pipeline.gateway.stores.slots.grant()
+    await pipeline.submit(request_id)
     last: dict[str, Any] = {}
     async with asyncio.timeout(10):
         async for line in lines_of(server, stack.account.key, request_id):
             if line.startswith("data: "):
                 last = json.loads(line.removeprefix("data: "))
                 if last["status"] == "IN_PROGRESS":
-                    assert (await fal_door.cancel(stack, request_id)).status_code == 202
+                    assert (await fal_queue.cancel(stack, request_id)).status_code == 202
     assert (last["status"], last["error_type"]) == ("COMPLETED", "client_cancelled")

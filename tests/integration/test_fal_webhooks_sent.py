@@ -18,7 +18,7 @@ from app.fal.signature import NotGenuine, VerifiedWebhook
 from app.store import keys
 from app.store.secrets import SecretStore
 from tests.support.emulator import Emulator
-from tests.support.hand import Hand
+from tests.support.pipeline import Pipeline
 from tests.support.receiver import Received, Receiver, Reply
 from tests.support.redis_server import RedisServer
 from tests.support.stack import open_stack
@@ -32,64 +32,64 @@ MODEL = "fal-ai/kling-video/v2/master/image-to-video"
 _numbers = count(1)  # a prompt is used once: the same body again would be the same job
 
 
-async def asked(hand: Hand, receiver: Receiver, prompt: str = "a quiet lake") -> str:
+async def asked(pipeline: Pipeline, receiver: Receiver, prompt: str = "a quiet lake") -> str:
     """A job asked for at fal's door, with its slot; this receiver hears its end."""
-    given = {"prompt": f"{prompt} {next(_numbers)}", "image_url": hand.stack.emulator.sample_image}
+    given = {"prompt": f"{prompt} {next(_numbers)}", "image_url": pipeline.stack.emulator.sample_image}
     hook = {"fal_webhook": f"{receiver.url}/fal?order=7"}
-    reply = await hand.stack.api.post(f"/fal/queue/{MODEL}", params=hook, json=given)
+    reply = await pipeline.stack.api.post(f"/fal/queue/{MODEL}", params=hook, json=given)
     assert reply.status_code == 200, reply.text
-    await hand.gateway.stores.slots.grant()
+    await pipeline.gateway.stores.slots.grant()
     job_id: str = reply.json()["request_id"]
     return job_id
 
 
-async def result(hand: Hand, job_id: str) -> tuple[int, Any]:
+async def result(pipeline: Pipeline, job_id: str) -> tuple[int, Any]:
     """What the result URL answers."""
-    reply = await hand.stack.api.get(f"/fal/queue/{MODEL}/requests/{job_id}")
+    reply = await pipeline.stack.api.get(f"/fal/queue/{MODEL}/requests/{job_id}")
     return reply.status_code, reply.json()
 
 
-async def ended(hand: Hand, receiver: Receiver, prompt: str = "a quiet lake") -> Job:
+async def ended(pipeline: Pipeline, receiver: Receiver, prompt: str = "a quiet lake") -> Job:
     """The same, at its end."""
-    job_id = await asked(hand, receiver, prompt)
-    await hand.submit(job_id)
-    await hand.completed(job_id)
-    return await hand.finalized(job_id)
+    job_id = await asked(pipeline, receiver, prompt)
+    await pipeline.submit(job_id)
+    await pipeline.completed(job_id)
+    return await pipeline.finalized(job_id)
 
 
-async def deliver_all(hand: Hand) -> None:
+async def deliver_all(pipeline: Pipeline) -> None:
     """One attempt for everything that is to be delivered, as if it were due."""
-    for ref in await hand.due("deliver"):
-        await hand.make_due("deliver", ref)
-        await deliver(hand.gateway, ref)
+    for ref in await pipeline.due("deliver"):
+        await pipeline.make_due("deliver", ref)
+        await deliver(pipeline.gateway, ref)
 
 
-async def published(hand: Hand) -> bytes:
+async def published(pipeline: Pipeline) -> bytes:
     """The key set, as a stranger reads it."""
-    hand.stack.api.headers.pop("authorization", None)
-    reply = await hand.stack.api.get(PATHS[0])
+    pipeline.stack.api.headers.pop("authorization", None)
+    reply = await pipeline.stack.api.get(PATHS[0])
     assert reply.status_code == 200
     return reply.content
 
 
-async def verified(hand: Hand, request: Received, **changed: Any) -> VerifiedWebhook:
+async def verified(pipeline: Pipeline, request: Received, **changed: Any) -> VerifiedWebhook:
     """What a verifier of fal's webhooks makes of a request, given our keys in the place of fal's."""
-    keys_shown = Reply(200, {"Content-Type": "application/json", "Connection": "close"}, await published(hand))
+    keys_shown = Reply(200, {"Content-Type": "application/json", "Connection": "close"}, await published(pipeline))
     headers = {**request.headers, **changed.get("headers", {})}
     body = changed.get("body", request.body)
-    async with door(keys_shown, keys_shown, user_id=hand.team) as at:
+    async with door(keys_shown, keys_shown, user_id=pipeline.team) as at:
         return await at.verifier.verify(
             headers.items(), body, now_s=int(request.headers["x-fal-webhook-timestamp"])
         )
 
 
-async def test_the_end_arrives_as_fal_would_tell_it(hand: Hand, receiver: Receiver) -> None:
+async def test_the_end_arrives_as_fal_would_tell_it(pipeline: Pipeline, receiver: Receiver) -> None:
     """The clip beside the job's id, and nothing else; our own headers stay away."""
-    job = await ended(hand, receiver)
-    await deliver_all(hand)
+    job = await ended(pipeline, receiver)
+    await deliver_all(pipeline)
     (request,) = receiver.requests
     assert (request.method, request.target) == ("POST", "/fal?order=7")
-    assert await result(hand, job.id) == (200, job.output)
+    assert await result(pipeline, job.id) == (200, job.output)
     assert request.headers["content-type"] == "application/json"
     assert json.loads(request.body) == {
         "request_id": job.id,
@@ -98,17 +98,17 @@ async def test_the_end_arrives_as_fal_would_tell_it(hand: Hand, receiver: Receiv
         "payload": job.output,
     }
     assert request.headers["x-fal-webhook-request-id"] == job.id
-    assert request.headers["x-fal-webhook-user-id"] == hand.team
+    assert request.headers["x-fal-webhook-user-id"] == pipeline.team
     assert not any(name.startswith("webhook-") for name in request.headers)
-    assert await hand.due("deliver") == []
+    assert await pipeline.due("deliver") == []
 
 
-async def test_a_verifier_of_fals_takes_it_with_our_keys(hand: Hand, receiver: Receiver) -> None:
+async def test_a_verifier_of_fals_takes_it_with_our_keys(pipeline: Pipeline, receiver: Receiver) -> None:
     """Ours for fal's own webhooks; one byte more, another id, user or time, and it refuses."""
-    job = await ended(hand, receiver)
-    await deliver_all(hand)
+    job = await ended(pipeline, receiver)
+    await deliver_all(pipeline)
     (request,) = receiver.requests
-    assert await verified(hand, request) == VerifiedWebhook(job.id, hand.team)
+    assert await verified(pipeline, request) == VerifiedWebhook(job.id, pipeline.team)
     later = str(int(request.headers["x-fal-webhook-timestamp"]) + 1)
     for changed in (
         {"body": request.body + b" "},
@@ -116,112 +116,116 @@ async def test_a_verifier_of_fals_takes_it_with_our_keys(hand: Hand, receiver: R
         {"headers": {"x-fal-webhook-timestamp": later}},
     ):
         with pytest.raises(NotGenuine, match="signature"):
-            await verified(hand, request, **changed)
+            await verified(pipeline, request, **changed)
 
 
-async def test_it_verifies_by_the_documentation_alone(hand: Hand, receiver: Receiver) -> None:
+async def test_it_verifies_by_the_documentation_alone(pipeline: Pipeline, receiver: Receiver) -> None:
     """ED25519 with the published coordinate, over what fal's documentation says, and over nothing else."""
-    job = await ended(hand, receiver)
-    await deliver_all(hand)
+    job = await ended(pipeline, receiver)
+    await deliver_all(pipeline)
     (request,) = receiver.requests
-    (jwk,) = json.loads(await published(hand))["keys"]
+    (jwk,) = json.loads(await published(pipeline))["keys"]
     key = Ed25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(jwk["x"] + "="))
     stamp = request.headers["x-fal-webhook-timestamp"]
-    message = "\n".join((job.id, hand.team, stamp, hashlib.sha256(request.body).hexdigest())).encode()
+    message = "\n".join((job.id, pipeline.team, stamp, hashlib.sha256(request.body).hexdigest())).encode()
     signature = bytes.fromhex(request.headers["x-fal-webhook-signature"])
     key.verify(signature, message)
     with pytest.raises(InvalidSignature):
         key.verify(signature, message + b"\n")
 
 
-async def test_a_refused_input_arrives_as_an_error_with_fals_own_words(hand: Hand, receiver: Receiver) -> None:
+async def test_a_refused_input_arrives_as_an_error_with_fals_own_words(
+    pipeline: Pipeline, receiver: Receiver
+) -> None:
     """The status in the sentence, and the body that the result URL shows."""
-    job = await ended(hand, receiver, "[emu:422_image_load]")
-    await deliver_all(hand)
+    job = await ended(pipeline, receiver, "[emu:422_image_load]")
+    await deliver_all(pipeline)
     body = json.loads(receiver.requests[0].body)
     assert (body["request_id"], body["status"], body["error"]) == (job.id, "ERROR", "Invalid status code: 422")
-    assert (422, body["payload"]) == await result(hand, job.id)
+    assert (422, body["payload"]) == await result(pipeline, job.id)
     assert "Image load error" in json.dumps(body["payload"]["detail"])
-    assert await verified(hand, receiver.requests[0]) == VerifiedWebhook(job.id, hand.team, failed=True)
+    assert await verified(pipeline, receiver.requests[0]) == VerifiedWebhook(job.id, pipeline.team, failed=True)
 
 
-async def test_a_cancelled_job_arrives_as_499(hand: Hand, receiver: Receiver) -> None:
+async def test_a_cancelled_job_arrives_as_499(pipeline: Pipeline, receiver: Receiver) -> None:
     """What the result URL shows after a cancel."""
-    job_id = await asked(hand, receiver)
-    assert (await hand.stack.api.post(f"/v1/jobs/{job_id}/cancel")).status_code == 202
-    await deliver_all(hand)
+    job_id = await asked(pipeline, receiver)
+    assert (await pipeline.stack.api.post(f"/v1/jobs/{job_id}/cancel")).status_code == 202
+    await deliver_all(pipeline)
     body = json.loads(receiver.requests[0].body)
     assert (body["request_id"], body["status"], body["error"]) == (job_id, "ERROR", "Invalid status code: 499")
     assert body["payload"]["error_type"] == "client_cancelled"
-    assert (499, body["payload"]) == await result(hand, job_id)
+    assert (499, body["payload"]) == await result(pipeline, job_id)
 
 
 async def test_a_cancelled_job_that_fal_completes_all_the_same_arrives_as_499(
-    hand: Hand, receiver: Receiver
+    pipeline: Pipeline, receiver: Receiver
 ) -> None:
     """At fal's door a cancel is for good: the message and the result URL say the same."""
-    job_id = await asked(hand, receiver, "[emu:cancel_ignored]")
-    await hand.submit(job_id)
-    reply = await hand.stack.api.put(f"/fal/queue/{MODEL}/requests/{job_id}/cancel")
+    job_id = await asked(pipeline, receiver, "[emu:cancel_ignored]")
+    await pipeline.submit(job_id)
+    reply = await pipeline.stack.api.put(f"/fal/queue/{MODEL}/requests/{job_id}/cancel")
     assert reply.status_code == 202
-    await hand.completed(job_id)
-    assert (await hand.finalized(job_id)).status is Status.SUCCEEDED
-    await deliver_all(hand)
+    await pipeline.completed(job_id)
+    assert (await pipeline.finalized(job_id)).status is Status.SUCCEEDED
+    await deliver_all(pipeline)
     (request,) = receiver.requests
     body = json.loads(request.body)
     assert (body["status"], body["error"]) == ("ERROR", "Invalid status code: 499")
-    assert (499, body["payload"]) == await result(hand, job_id)
+    assert (499, body["payload"]) == await result(pipeline, job_id)
 
 
-async def test_an_unknown_outcome_is_not_told_and_its_end_is(hand: Hand, receiver: Receiver) -> None:
+async def test_an_unknown_outcome_is_not_told_and_its_end_is(pipeline: Pipeline, receiver: Receiver) -> None:
     """Fal's webhooks tell the end and nothing else: one message for one job."""
-    job_id = await asked(hand, receiver, "[emu:submit_500]")
-    job = await hand.submit(job_id)
-    assert (job.status, await hand.due("deliver")) == (Status.HELD, [])
-    await hand.gateway.operations.resolve("test", job_id, "fail", charged=False)
-    await deliver_all(hand)
+    job_id = await asked(pipeline, receiver, "[emu:submit_500]")
+    job = await pipeline.submit(job_id)
+    assert (job.status, await pipeline.due("deliver")) == (Status.HELD, [])
+    await pipeline.gateway.operations.resolve("test", job_id, "fail", charged=False)
+    await deliver_all(pipeline)
     (request,) = receiver.requests
     assert json.loads(request.body)["status"] == "ERROR"
 
 
-async def test_an_end_is_one_message_however_many_see_it(hand: Hand, receiver: Receiver) -> None:
+async def test_an_end_is_one_message_however_many_see_it(pipeline: Pipeline, receiver: Receiver) -> None:
     """Eight who settle the same job write one."""
-    job_id = await asked(hand, receiver)
-    await hand.submit(job_id)
-    job = await hand.completed(job_id)
-    end = hand.store.end
+    job_id = await asked(pipeline, receiver)
+    await pipeline.submit(job_id)
+    job = await pipeline.completed(job_id)
+    end = pipeline.store.end
     await asyncio.gather(*(end(job, (Status.FINALIZING,), Status.FAILED, charge=Charge.RELEASE) for _ in range(8)))
-    assert len(await hand.due("deliver")) == 1
+    assert len(await pipeline.due("deliver")) == 1
 
 
-async def test_a_repeated_attempt_has_the_same_bytes_and_a_time_of_its_own(hand: Hand, receiver: Receiver) -> None:
+async def test_a_repeated_attempt_has_the_same_bytes_and_a_time_of_its_own(
+    pipeline: Pipeline, receiver: Receiver
+) -> None:
     """500, and later 200: both verify; by the schedule of all deliveries."""
     receiver.answers([500])
-    await ended(hand, receiver)
-    await deliver_all(hand)
-    (ref,) = await hand.due("deliver")
-    first_ms = await hand.gateway.stores.clock.now_ms()
-    assert 3000 < await hand.due_in_ms(ref) <= 6000
+    await ended(pipeline, receiver)
+    await deliver_all(pipeline)
+    (ref,) = await pipeline.due("deliver")
+    first_ms = await pipeline.gateway.stores.clock.now_ms()
+    assert 3000 < await pipeline.due_in_ms(ref) <= 6000
 
     async def next_second() -> bool:
-        return await hand.gateway.stores.clock.now_ms() // 1000 > first_ms // 1000
+        return await pipeline.gateway.stores.clock.now_ms() // 1000 > first_ms // 1000
 
     await wait_until(next_second, "the store's clock shows another second")
-    await deliver_all(hand)
+    await deliver_all(pipeline)
     first, second = receiver.requests
     assert first.body == second.body
     assert first.headers["x-fal-webhook-timestamp"] < second.headers["x-fal-webhook-timestamp"]
     assert first.headers["x-fal-webhook-signature"] != second.headers["x-fal-webhook-signature"]
     for request in receiver.requests:
-        await verified(hand, request)
-    assert await hand.due("deliver") == []
+        await verified(pipeline, request)
+    assert await pipeline.due("deliver") == []
 
 
-async def test_the_same_end_on_the_native_side_is_told_as_ever(hand: Hand, receiver: Receiver) -> None:
+async def test_the_same_end_on_the_native_side_is_told_as_ever(pipeline: Pipeline, receiver: Receiver) -> None:
     """Two jobs, two shapes: the style is the job's."""
-    await ended(hand, receiver)
-    await hand.ended(webhook_url=f"{receiver.url}/native")
-    await deliver_all(hand)
+    await ended(pipeline, receiver)
+    await pipeline.ended(webhook_url=f"{receiver.url}/native")
+    await deliver_all(pipeline)
     shapes = {request.target: set(json.loads(request.body)) for request in receiver.requests}
     assert shapes == {
         "/fal?order=7": {"request_id", "gateway_request_id", "status", "payload"},
@@ -230,10 +234,10 @@ async def test_the_same_end_on_the_native_side_is_told_as_ever(hand: Hand, recei
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_anybody_may_read_the_keys_and_keep_them_for_an_hour(hand: Hand, path: str) -> None:
+async def test_anybody_may_read_the_keys_and_keep_them_for_an_hour(pipeline: Pipeline, path: str) -> None:
     """No credential; the public half alone."""
-    hand.stack.api.headers.pop("authorization")
-    reply = await hand.stack.api.get(path)
+    pipeline.stack.api.headers.pop("authorization")
+    reply = await pipeline.stack.api.get(path)
     assert reply.status_code == 200
     assert reply.headers["content-type"] == "application/json"
     assert reply.headers["cache-control"] == "public, max-age=3600"
@@ -243,45 +247,45 @@ async def test_anybody_may_read_the_keys_and_keep_them_for_an_hour(hand: Hand, p
 
 
 async def test_the_installation_has_one_key_and_the_first_writer_made_it(
-    hand: Hand, store: RedisServer, emulator: Emulator
+    pipeline: Pipeline, store: RedisServer, emulator: Emulator
 ) -> None:
     """Twenty who need it in nearly one moment get one; a gateway that starts later publishes the same."""
 
     async def needed(turns: int) -> bytes:
         for _ in range(turns):
             await asyncio.sleep(0)
-        return (await SecretStore(hand.redis, given=None).of_webhooks()).private_bytes_raw()
+        return (await SecretStore(pipeline.redis, given=None).of_webhooks()).private_bytes_raw()
 
     for _ in range(10):
-        await hand.redis.delete(keys.WEBHOOK_KEY)
+        await pipeline.redis.delete(keys.WEBHOOK_KEY)
         assert len(set(await asyncio.gather(*map(needed, range(20))))) == 1
-    shown = await published(hand)
+    shown = await published(pipeline)
     async with open_stack(store, emulator) as later:
-        assert await published(Hand(later)) == shown
+        assert await published(Pipeline(later)) == shown
 
 
-async def test_the_key_is_the_stores_at_every_use(hand: Hand) -> None:
+async def test_the_key_is_the_stores_at_every_use(pipeline: Pipeline) -> None:
     """When another store takes the place of this one, what is published is what signs."""
-    before = await published(hand)
-    await hand.redis.delete(keys.WEBHOOK_KEY)
-    after = await published(hand)
+    before = await published(pipeline)
+    await pipeline.redis.delete(keys.WEBHOOK_KEY)
+    after = await published(pipeline)
     assert before != after
-    assert await published(hand) == after
+    assert await published(pipeline) == after
 
 
-async def test_the_private_half_is_in_no_log_and_no_reply(hand: Hand, receiver: Receiver) -> None:
+async def test_the_private_half_is_in_no_log_and_no_reply(pipeline: Pipeline, receiver: Receiver) -> None:
     """Neither as it is kept, nor as bytes are shown."""
     with structlog.testing.capture_logs() as logs:
-        await ended(hand, receiver)
-        await deliver_all(hand)
-        shown = await published(hand)
-    seed: str = await hand.redis.get(keys.WEBHOOK_KEY)
+        await ended(pipeline, receiver)
+        await deliver_all(pipeline)
+        shown = await published(pipeline)
+    seed: str = await pipeline.redis.get(keys.WEBHOOK_KEY)
     raw = bytes.fromhex(seed)
     forms = [seed, base64.b64encode(raw).decode(), base64.urlsafe_b64encode(raw).rstrip(b"=").decode(), repr(raw)]
     said = repr(logs) + shown.decode() + repr([(one.headers, one.body) for one in receiver.requests])
     assert "webhook.attempt" in said
     assert [form for form in forms if form in said] == []
-    assert seed not in repr(await hand.gateway.stores.secrets.of_webhooks())
+    assert seed not in repr(await pipeline.gateway.stores.secrets.of_webhooks())
 
 
 async def test_without_the_store_there_are_no_keys_to_show(emulator: Emulator) -> None:

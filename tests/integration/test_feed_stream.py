@@ -14,11 +14,11 @@ from app.domain.limits import Limit, Unit, Window
 from app.services.live import PING_S, Frame
 from app.store import keys
 from app.store.events import BACKLOG
+from tests.integration.refusals import assert_problem
 from tests.support.callers import another_key, calling, colleague, token
 from tests.support.emulator import Emulator
-from tests.support.hand import Hand
+from tests.support.pipeline import Pipeline
 from tests.support.redis_server import RedisServer
-from tests.support.refusals import assert_problem
 from tests.support.server import EventReader, Server, running_server
 from tests.support.stack import Stack, environment
 
@@ -73,46 +73,46 @@ async def page(api: httpx.AsyncClient, **query: Any) -> list[dict[str, Any]]:
     return found
 
 
-async def test_a_follower_hears_what_the_feed_holds(server: Server, hand: Hand) -> None:
+async def test_a_follower_hears_what_the_feed_holds(server: Server, pipeline: Pipeline) -> None:
     """From now on, every state of every job once, in order, with the same ids and data as the JSON feed."""
-    await hand.admit()
-    async with following(server, hand.stack.account.key) as (reader, start):
-        job = await hand.ended("kan4rie")
+    await pipeline.admit()
+    async with following(server, pipeline.stack.account.key) as (reader, start):
+        job = await pipeline.ended("kan4rie")
         events = await read(reader, 5)
     assert [event["event"] for event in events] == LIFE
     assert {event["data"]["data"]["id"] for event in events} == {job.id}
     told = [{"id": event["id"], **event["data"]} for event in events]
-    assert told == await page(hand.stack.api, cursor=start)
+    assert told == await page(pipeline.stack.api, cursor=start)
     assert "kan4rie" not in str(events)
 
 
 @pytest.mark.parametrize("way", ["header", "query"])
-async def test_a_follower_that_comes_back_misses_nothing(server: Server, hand: Hand, way: str) -> None:
+async def test_a_follower_that_comes_back_misses_nothing(server: Server, pipeline: Pipeline, way: str) -> None:
     """After a break, what happened meanwhile comes once and in order, then what happens next."""
-    async with following(server, hand.stack.account.key) as (reader, _):
-        first = await hand.admit()
+    async with following(server, pipeline.stack.account.key) as (reader, _):
+        first = await pipeline.admit()
         (seen,) = await read(reader, 1)
-    second = await hand.admit()
+    second = await pipeline.admit()
     after, cursor = (seen["id"], None) if way == "header" else (None, seen["id"])
-    async with following(server, hand.stack.account.key, after=after, cursor=cursor) as (reader, start):
+    async with following(server, pipeline.stack.account.key, after=after, cursor=cursor) as (reader, start):
         assert start == seen["id"]
         (missed,) = await read(reader, 1)
-        third = await hand.admit()
+        third = await pipeline.admit()
         (live,) = await read(reader, 1)
     assert [one["data"]["data"]["id"] for one in (seen, missed, live)] == [first, second, third]
 
 
-async def test_a_cursor_that_memory_does_not_reach_is_told_so(server: Server, hand: Hand) -> None:
+async def test_a_cursor_that_memory_does_not_reach_is_told_so(server: Server, pipeline: Pipeline) -> None:
     """Too old: `reset`, and what is still remembered; of another store: `reset`, and what comes from now on."""
-    jobs = [await hand.admit() for _ in range(3)]
-    old, *_ = await page(hand.stack.api)
-    await hand.redis.xtrim(keys.events(hand.team), maxlen=1, approximate=False)
-    key, before = hand.stack.account.key, f"{int(old['id'].split('-')[0]) - 1}-0"
+    jobs = [await pipeline.admit() for _ in range(3)]
+    old, *_ = await page(pipeline.stack.api)
+    await pipeline.redis.xtrim(keys.events(pipeline.team), maxlen=1, approximate=False)
+    key, before = pipeline.stack.account.key, f"{int(old['id'].split('-')[0]) - 1}-0"
     async with following(server, key, after=before, reset=True) as (reader, _):
         assert [one["data"]["data"]["id"] for one in await read(reader, 1)] == jobs[2:]
     async with following(server, key, after="999999999999999-0", reset=True) as (reader, start):
-        assert start == (await page(hand.stack.api))[-1]["id"]
-        job = await hand.admit()
+        assert start == (await page(pipeline.stack.api))[-1]["id"]
+        job = await pipeline.admit()
         assert [one["data"]["data"]["id"] for one in await read(reader, 1)] == [job]
     for given in (start, "0-0"):
         async with following(server, key, after=given) as (reader, cursor):
@@ -172,15 +172,15 @@ async def test_a_quiet_stream_pings_and_moves_the_cursor(server: Server, stack: 
     assert frame["id"] == await stack.gateway.stores.events.newest_id(stack.account.team.id) != start
 
 
-async def test_a_slow_follower_misses_nothing(hand: Hand) -> None:
+async def test_a_slow_follower_misses_nothing(pipeline: Pipeline) -> None:
     """Who falls behind by more than the live queue holds reads on from the store."""
-    caller = await hand.gateway.accounts.authenticate(hand.stack.account.key)
-    await hand.admit()
-    name, total = keys.events(hand.team), 2 * BACKLOG + 10
-    told = hand.gateway.feed.follow(caller, cursor=None)
+    caller = await pipeline.gateway.accounts.authenticate(pipeline.stack.account.key)
+    await pipeline.admit()
+    name, total = keys.events(pipeline.team), 2 * BACKLOG + 10
+    told = pipeline.gateway.feed.follow(caller, cursor=None)
     first = await anext(told)
-    ((_, row),) = await hand.redis.xrevrange(name, count=1)
-    pipe = hand.redis.pipeline(transaction=False)
+    ((_, row),) = await pipeline.redis.xrevrange(name, count=1)
+    pipe = pipeline.redis.pipeline(transaction=False)
     for _ in range(total):
         pipe.xadd(name, row)
     ids = await pipe.execute()
@@ -216,7 +216,7 @@ async def test_one_reader_serves_all_followers(server: Server, stack: Stack) -> 
         for reader in readers:
             (event,) = await read(reader, 1)
             assert event["data"]["data"]["id"] == job["id"]
-        clients = await Hand(stack).redis.client_list()
+        clients = await Pipeline(stack).redis.client_list()
         for one in opened:
             await one.__aexit__(None, None, None)
     names = [client["name"] for client in clients if client["cmd"] == "xread"]

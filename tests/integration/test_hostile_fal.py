@@ -20,12 +20,12 @@ from app.fal.history import RequestListing
 from app.fal.signature import KeysUnavailable, NotGenuine, Verifier
 from app.store import keys
 from app.store.jobs import LAST_MS
-from tests.support.admin import Administrator, administrator
+from tests.integration.admin import Administrator, administrator
+from tests.integration.hostile.fal import HostileFal
+from tests.integration.hostile.odd_answers import SHAPES, STORED, http
 from tests.support.emulator import KLING, Emulator
 from tests.support.endpoints import chief
-from tests.support.hand import Hand
-from tests.support.hostile_fal import HostileFal
-from tests.support.odd_shapes import SHAPES, STORED, http
+from tests.support.pipeline import Pipeline
 from tests.support.redis_server import RedisServer
 from tests.support.stack import Stack, open_stack
 from tests.support.verifying import BODY, FAL, NOW, REQUEST
@@ -69,7 +69,7 @@ class Round:
     """Jobs, one for each shape, from their submission to their end."""
 
     def __init__(self, stack: Stack, fal: HostileFal, admin: Administrator) -> None:
-        self.hand = Hand(stack)
+        self.pipeline = Pipeline(stack)
         self.admin = admin
         self._stack = stack
         self._fal = fal
@@ -87,8 +87,8 @@ class Round:
 
     async def left(self) -> dict[str, Status]:
         """The jobs that have not ended."""
-        refs = [join_ref(self.hand.team, job_id) for job_id in self.jobs]
-        found = await self.hand.store.get_many(refs)
+        refs = [join_ref(self.pipeline.team, job_id) for job_id in self.jobs]
+        found = await self.pipeline.store.get_many(refs)
         return {job.id: job.status for job in found if job is not None and not job.status.ended}
 
     async def seen(self) -> bool:
@@ -110,7 +110,7 @@ class Round:
                     "POST", f"jobs/{job_id}/resolve", {"action": "fail", "charged": False}
                 )
                 assert reply.status_code == 200, reply.text
-        buying = await self.hand.gateway.stores.buying.state()
+        buying = await self.pipeline.gateway.stores.buying.state()
         if buying.stopped or buying.trying:
             await self.admin.call("POST", "resume", {})
 
@@ -118,13 +118,13 @@ class Round:
         """True when all have ended; for the others the deadline passes, and their last moment."""
         left = await self.left()
         await self._decide(left)
-        past_ms = await self.hand.gateway.stores.clock.now_ms() - LAST_MS - 1
-        pipe = self.hand.redis.pipeline()
+        past_ms = await self.pipeline.gateway.stores.clock.now_ms() - LAST_MS - 1
+        pipe = self.pipeline.redis.pipeline()
         for job_id, status in left.items():
             times = {"deadline_ms": past_ms} | ({} if status is Status.QUEUED else {"submitted_ms": past_ms})
             if status in {Status.QUEUED, Status.RUNNING, Status.FINALIZING}:
-                pipe.hset(keys.job(self.hand.ref(job_id)), mapping=times)
-                pipe.zadd(keys.due("expire"), {self.hand.ref(job_id): past_ms}, xx=True)
+                pipe.hset(keys.job(self.pipeline.ref(job_id)), mapping=times)
+                pipe.zadd(keys.due("expire"), {self.pipeline.ref(job_id): past_ms}, xx=True)
         await pipe.execute()
         return left == {}
 
@@ -164,7 +164,7 @@ async def test_every_job_ends_whatever_fal_answers(
             await shown_at_fals_door(stack, list(jobs.jobs))
             assert strict((await admin.call("GET", "status")).text)["aside"]["count"] == 0
             assert (await stack.gateway.ledger.verify()).differences == []
-            assert await jobs.hand.redis.zrange(keys.SLOTS, 0, -1) == []
+            assert await jobs.pipeline.redis.zrange(keys.SLOTS, 0, -1) == []
     finally:
         workers.stop()
     assert FAILED.findall(log.read_text("utf-8")) == []

@@ -18,10 +18,10 @@ import pytest
 from app.domain.deliveries import ATTEMPT_TIMEOUT_S, MAX_ANSWER_BYTES, MAX_BODY_KEPT_BYTES, MAX_BODY_READ_BYTES
 from app.egress import EgressPolicy
 from app.webhooks.sender import Sender
-from tests.support.hostile import ENCRYPTED, HOSTILE, Hostile, serving, writes
+from tests.integration.hostile.receivers import ENCRYPTED, HOSTILE, Hostile, serving, writes
+from tests.support.repo import ROOT
 from tests.support.tcp_server import Reader, Writer
 from tests.support.tls import Certificates, issue_certificates
-from tests.support.tree import ROOT
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
 
@@ -62,7 +62,7 @@ class Apart:
 async def sending(seconds: float, certificates: Certificates) -> AsyncIterator[Apart]:
     """A sender whose attempts may take so long, and which trusts the authority of the tests."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.support.hostile", str(seconds), str(certificates.authority)),
+        *(sys.executable, "-m", "tests.integration.hostile.receivers", str(seconds), str(certificates.authority)),
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdin=asyncio.subprocess.PIPE,

@@ -17,11 +17,11 @@ import pytest
 from redis.asyncio import Redis
 
 from app.domain.jobs import Money, Status
+from tests.integration.refusals import assert_problem
 from tests.support.checks import immortal_keys, ledger_faults, slot_faults
 from tests.support.emulator import Emulator
-from tests.support.hand import Hand
+from tests.support.pipeline import Pipeline
 from tests.support.redis_server import RedisServer, free_port
-from tests.support.refusals import assert_problem
 from tests.support.server import Server
 from tests.support.stack import Stack, environment, open_stack
 from tests.support.up import clean_environment, run_command
@@ -107,12 +107,12 @@ async def test_a_store_that_reads_its_data_is_503_until_it_has(emulator: Emulato
 
 async def append_only_file(stack: Stack) -> Path:
     """What the store has written, after a few jobs in several states."""
-    hand = Hand(stack)
+    pipeline = Pipeline(stack)
     for tag in ("", "[emu:422_image_load]", "[emu:500_downstream]", "[emu:result_no_url]"):
-        await hand.ended(tag)
-    await hand.bought("[emu:submit_502_nginx]")
-    await hand.grant()
-    job_id = await hand.admit()
+        await pipeline.ended(tag)
+    await pipeline.bought("[emu:submit_502_nginx]")
+    await pipeline.grant()
+    job_id = await pipeline.admit()
     assert (await stack.api.post(f"/v1/jobs/{job_id}/cancel")).status_code == 202
     (file,) = (stack.redis.dir / "appendonlydir").glob("*.incr.aof")
     stack.redis.kill()
@@ -154,26 +154,26 @@ async def test_a_file_broken_in_the_middle_is_not_read_at_all(fragile: Stack) ->
 
 async def test_with_memory_used_up_what_was_bought_is_written_down(fragile: Stack) -> None:
     """I6: admission stops first; adopting and settling, with event and outbox, go through."""
-    hand = Hand(fragile)
-    ids = [await hand.grant("[emu:run:0.3]", webhook_url="https://example.com/hook") for _ in range(2)]
-    running = await hand.submit(ids[0])
+    pipeline = Pipeline(fragile)
+    ids = [await pipeline.grant("[emu:run:0.3]", webhook_url="https://example.com/hook") for _ in range(2)]
+    running = await pipeline.submit(ids[0])
     ask(fragile, "CONFIG", "SET", "maxmemory", "1")
     assert_problem(await fragile.api.post("/v1/jobs", json=fragile.body()), 503, "store_unavailable")
-    late = await hand.submit(ids[1])
+    late = await pipeline.submit(ids[1])
     assert (running.status, late.status) == (Status.RUNNING, Status.RUNNING)
     for job_id in ids:
-        await hand.completed(job_id)
-        await finalize_now(hand, job_id)
-    assert await hand.money() == (0, 2 * PRICE)
-    assert len(await hand.due("deliver")) == 2
+        await pipeline.completed(job_id)
+        await finalize_now(pipeline, job_id)
+    assert await pipeline.money() == (0, 2 * PRICE)
+    assert len(await pipeline.due("deliver")) == 2
     ask(fragile, "CONFIG", "SET", "maxmemory", "0")
     await assert_takes_jobs(fragile)
 
 
-async def finalize_now(hand: Hand, job_id: str) -> None:
+async def finalize_now(pipeline: Pipeline, job_id: str) -> None:
     """The finalize step as it comes due by itself; `make_due` is no script, and is refused with memory used up."""
-    await finalize(hand.gateway, hand.ref(job_id))
-    assert (await hand.job(job_id)).status is Status.SUCCEEDED
+    await finalize(pipeline.gateway, pipeline.ref(job_id))
+    assert (await pipeline.job(job_id)).status is Status.SUCCEEDED
 
 
 async def test_a_replica_behind_the_address_is_503_for_writes(fragile: Stack) -> None:
@@ -242,24 +242,24 @@ async def test_a_store_that_may_forget_is_refused(emulator: Emulator, options: d
     assert "Traceback" not in ended.stderr
 
 
-async def test_scripts_that_the_store_forgot_are_sent_again(hand: Hand) -> None:
+async def test_scripts_that_the_store_forgot_are_sent_again(pipeline: Pipeline) -> None:
     """I12: SCRIPT FLUSH before every step: each has its effect once."""
 
     def forget() -> None:
-        assert hand.stack.redis.command("SCRIPT", "FLUSH") == b"+OK\r\n"
+        assert pipeline.stack.redis.command("SCRIPT", "FLUSH") == b"+OK\r\n"
 
     forget()
-    job_id = await hand.admit()
+    job_id = await pipeline.admit()
     forget()
-    await hand.gateway.stores.slots.grant()
+    await pipeline.gateway.stores.slots.grant()
     forget()
-    job = await hand.submit(job_id)
+    job = await pipeline.submit(job_id)
     forget()
-    await hand.completed(job_id)
+    await pipeline.completed(job_id)
     forget()
-    assert (await hand.finalized(job_id)).money is Money.SPENT
-    assert await hand.entries(job_id) == ["reserve", "settle"]
-    await accepted_once(hand.stack.emulator, {(job.input or {})["prompt"]})
+    assert (await pipeline.finalized(job_id)).money is Money.SPENT
+    assert await pipeline.entries(job_id) == ["reserve", "settle"]
+    await accepted_once(pipeline.stack.emulator, {(job.input or {})["prompt"]})
 
 
 # --- processes ---------------------------------------------------------------------------------------------------
@@ -367,9 +367,9 @@ async def test_an_api_without_free_files_recovers(store: RedisServer, emulator: 
                 await wait_until(takes_jobs, "the API takes jobs", timeout=40)
                 pid = serve.pid
                 resource.prlimit(pid, resource.RLIMIT_NOFILE, (FILES, FILES))
-                with contextlib.ExitStack() as crowd:
+                with contextlib.ExitStack() as concurrently:
                     for _ in range(2 * FILES):
-                        one = crowd.enter_context(socket.socket())
+                        one = concurrently.enter_context(socket.socket())
                         one.setblocking(False)
                         one.connect_ex(("127.0.0.1", serve.port))
 

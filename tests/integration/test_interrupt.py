@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.support.tree import ROOT
+from tests.support.repo import ROOT
 
 PROGRAM = """
 import os, signal, sys

@@ -24,7 +24,7 @@ from app.store import keys
 from app.store.lanes import ENQUEUED
 from tests.support.checks import immortal_keys, ledger_faults, slot_faults
 from tests.support.emulator import Emulator
-from tests.support.hand import Hand
+from tests.support.pipeline import Pipeline
 from tests.support.receiver import Receiver
 from tests.support.redis_server import RedisServer
 from tests.support.stack import open_stack
@@ -40,7 +40,7 @@ pytestmark = pytest.mark.anyio
 class Live:
     """A gateway at work, and RQ's own view of the store."""
 
-    hand: Hand
+    pipeline: Pipeline
     workers: Workers
     rq: Any
 
@@ -55,7 +55,7 @@ class Live:
 
     async def both_lane_workers(self) -> bool:
         """True when the process that works on `lanes` and its spare have both reported."""
-        reported = {name.rpartition(":")[2] for name in await self.hand.gateway.stores.heartbeats.workers()}
+        reported = {name.rpartition(":")[2] for name in await self.pipeline.gateway.stores.heartbeats.workers()}
         return sum(str(pid) in reported for pid in self.workers.pids("lanes")) == 2
 
 
@@ -65,37 +65,37 @@ async def live(redis_server: RedisServer, emulator: Emulator) -> AsyncIterator[L
     redis_server.flush()
     with Redis.from_url(redis_server.url) as rq:
         async with open_stack(redis_server, emulator) as stack:
-            hand = Hand(stack)
+            pipeline = Pipeline(stack)
             async with stack.workers() as workers:
-                yield Live(hand, workers, rq)
+                yield Live(pipeline, workers, rq)
             assert workers._process is not None
             assert workers._process.returncode == 0
-            assert await ledger_faults(hand.redis) == []
-            assert await slot_faults(hand.redis) == []
-            assert await immortal_keys(hand.redis) == []
+            assert await ledger_faults(pipeline.redis) == []
+            assert await slot_faults(pipeline.redis) == []
+            assert await immortal_keys(pipeline.redis) == []
 
 
 async def ended(live: Live, job_id: str) -> Status:
     """How the job ended."""
-    await live.hand.stack.until(job_id, "succeeded", "failed", "canceled", timeout=40)
-    return (await live.hand.job(job_id)).status
+    await live.pipeline.stack.until(job_id, "succeeded", "failed", "canceled", timeout=40)
+    return (await live.pipeline.job(job_id)).status
 
 
 async def test_many_jobs_are_bought_once_each_and_told_once_each(live: Live) -> None:
     """More than fal takes at once: all succeed, one POST each, one message each."""
-    before = await live.hand.posts()
+    before = await live.pipeline.posts()
     async with Receiver() as receiver:
-        ids = await asyncio.gather(*(live.hand.admit(webhook_url=receiver.url) for _ in range(15)))
+        ids = await asyncio.gather(*(live.pipeline.admit(webhook_url=receiver.url) for _ in range(15)))
         assert {await ended(live, job_id) for job_id in ids} == {Status.SUCCEEDED}
         await receiver.wait_for(15)
         assert len({request.headers["webhook-id"] for request in receiver.requests}) == 15
         assert len(receiver.requests) == 15
-    assert await live.hand.posts() == before + 15
+    assert await live.pipeline.posts() == before + 15
 
 
 async def test_rqs_own_tool_can_look_in(live: Live) -> None:
     """`rq info` shows the three queues and their workers."""
-    command = [sys.executable, "-m", "rq.cli", "info", "--url", live.hand.stack.redis.url]
+    command = [sys.executable, "-m", "rq.cli", "info", "--url", live.pipeline.stack.redis.url]
     done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 0, done.stderr
     for queue in QUEUES:
@@ -111,8 +111,8 @@ async def test_a_task_that_rq_lost_is_rung_again(live: Live) -> None:
         os.kill(pid, signal.SIGSTOP)
     try:
         # What the stopped workers have asked the server for is answered before anything else is queued.
-        job_id = await live.hand.admit()
-        before = await live.hand.posts()
+        job_id = await live.pipeline.admit()
+        before = await live.pipeline.posts()
 
         async def rung() -> bool:
             return bool(live.rq.llen("rq:queue:work"))
@@ -123,7 +123,7 @@ async def test_a_task_that_rq_lost_is_rung_again(live: Live) -> None:
         for pid in pids:
             os.kill(pid, signal.SIGCONT)
     assert await ended(live, job_id) is Status.SUCCEEDED
-    assert await live.hand.posts() == before + 1
+    assert await live.pipeline.posts() == before + 1
 
 
 async def test_a_killed_lane_goes_on_and_is_never_there_twice(live: Live) -> None:
@@ -131,7 +131,7 @@ async def test_a_killed_lane_goes_on_and_is_never_there_twice(live: Live) -> Non
     lane = keys.lane(0)
 
     async def token() -> str | None:
-        found = await live.hand.redis.get(lane)
+        found = await live.pipeline.redis.get(lane)
         return found if found != ENQUEUED else None
 
     async def kill() -> int | None:
@@ -155,11 +155,11 @@ async def test_a_killed_lane_goes_on_and_is_never_there_twice(live: Live) -> Non
     await wait_until(live.both_lane_workers, "the killed one was replaced", timeout=30)
     tokens = set()
     for _ in range(40):  # over two seconds of a slice of five: one token, or two where a slice ends in them
-        tokens.add(await live.hand.redis.get(lane))
+        tokens.add(await live.pipeline.redis.get(lane))
         await asyncio.sleep(0.05)
     assert len(tokens - {ENQUEUED, None}) <= 2
     assert len(live.workers.pids("lanes")) == 2  # one works, one is the spare
-    assert await ended(live, await live.hand.admit()) is Status.SUCCEEDED
+    assert await ended(live, await live.pipeline.admit()) is Status.SUCCEEDED
 
 
 async def test_doorbells_of_a_lane_do_not_pile_up(live: Live) -> None:
@@ -171,7 +171,7 @@ async def test_doorbells_of_a_lane_do_not_pile_up(live: Live) -> None:
     async def drained() -> bool:
         return not any(live.rq.exists(f"rq:job:extra-{number}") for number in range(2))
 
-    assert await ended(live, await live.hand.admit()) is Status.SUCCEEDED
+    assert await ended(live, await live.pipeline.admit()) is Status.SUCCEEDED
     await wait_until(drained, "the extra doorbells were answered", timeout=40, interval=0.2)
     assert queue.count <= 1
 
@@ -183,7 +183,7 @@ async def test_a_task_that_takes_too_long_ends_its_process(live: Live) -> None:
     open_queue("deliveries", live.rq).enqueue(*slice_of_seconds, job_timeout=1, result_ttl=0, failure_ttl=60)
     await live.restarted("deliveries", gone)
     async with Receiver() as receiver:
-        await live.hand.admit(webhook_url=receiver.url)
+        await live.pipeline.admit(webhook_url=receiver.url)
         await receiver.wait_for(1, timeout=40)
 
 
@@ -205,11 +205,11 @@ async def test_nothing_but_our_tasks_is_run(live: Live, tmp_path: Path) -> None:
         live.rq.rpush(f"rq:queue:{name}", f"odd-{name}")
 
     async def rung() -> bool:
-        alarms = await live.hand.gateway.stores.alarms.newest(50)
+        alarms = await live.pipeline.gateway.stores.alarms.newest(50)
         return sum(alarm.kind == "foreign_task" for alarm in alarms) >= 9
 
     await wait_until(rung, "each was refused with an alarm", timeout=40)
-    assert await ended(live, await live.hand.admit()) is Status.SUCCEEDED
+    assert await ended(live, await live.pipeline.admit()) is Status.SUCCEEDED
     assert not await asyncio.to_thread(made.exists)
     live.rq.delete(*(f"rq:job:odd-{name}" for name in before))
     assert {name: live.workers.pids(name) for name in before} == before, "no worker died of it"
@@ -217,26 +217,26 @@ async def test_nothing_but_our_tasks_is_run(live: Live, tmp_path: Path) -> None:
 
 async def test_a_worker_killed_in_the_middle_of_its_call_leaves_a_held_job(live: Live) -> None:
     """Fal has the request, nobody has its id: after the lease the job is held, and never posted again."""
-    before = await live.hand.posts()
-    job_id = await live.hand.admit("[emu:submit_hang]")
+    before = await live.pipeline.posts()
+    job_id = await live.pipeline.admit("[emu:submit_hang]")
 
     async def posted() -> bool:
-        return await live.hand.posts() == before + 1
+        return await live.pipeline.posts() == before + 1
 
     await wait_until(posted, "the job is at fal", timeout=15)
     gone = live.workers.pids("work")
     live.workers.kill("work")
-    job = await live.hand.job(job_id)
+    job = await live.pipeline.job(job_id)
     assert job.status is Status.SUBMITTING
     await live.restarted("work", gone)
-    await live.hand.write(job_id, lease_ms=1)
-    await live.hand.make_due("submit", live.hand.ref(job_id))
-    await live.hand.stack.until(job_id, "held", timeout=30)
-    job = await live.hand.job(job_id)
+    await live.pipeline.write(job_id, lease_ms=1)
+    await live.pipeline.make_due("submit", live.pipeline.ref(job_id))
+    await live.pipeline.stack.until(job_id, "held", timeout=30)
+    job = await live.pipeline.job(job_id)
     assert (job.held_reason, job.money, job.attempt) == ("worker_lost", Money.RESERVED, 1)
-    assert await ended(live, await live.hand.admit()) is Status.SUCCEEDED  # the pipeline goes on
-    assert await live.hand.posts() == before + 2
-    await live.hand.gateway.operations.resolve("test", job_id, "fail", charged=True)
+    assert await ended(live, await live.pipeline.admit()) is Status.SUCCEEDED  # the pipeline goes on
+    assert await live.pipeline.posts() == before + 2
+    await live.pipeline.gateway.operations.resolve("test", job_id, "fail", charged=True)
 
 
 async def test_an_end_is_told_although_its_workers_died(live: Live) -> None:
@@ -245,24 +245,24 @@ async def test_an_end_is_told_although_its_workers_died(live: Live) -> None:
         gone = live.workers.pids("deliveries")
         for pid in gone:
             os.kill(pid, signal.SIGSTOP)
-        job_id = await live.hand.admit(webhook_url=receiver.url)
-        await live.hand.stack.until(job_id, "succeeded", timeout=30)
+        job_id = await live.pipeline.admit(webhook_url=receiver.url)
+        await live.pipeline.stack.until(job_id, "succeeded", timeout=30)
         live.workers.kill("deliveries")
         live.workers.kill("work")
         assert receiver.requests == []
         (request, *_) = await receiver.wait_for(1, timeout=60)
-        (delivery,) = (await live.hand.stack.api.get(f"/v1/jobs/{job_id}/deliveries")).json()["data"]
+        (delivery,) = (await live.pipeline.stack.api.get(f"/v1/jobs/{job_id}/deliveries")).json()["data"]
         assert request.headers["webhook-id"] == delivery["id"]
         await live.restarted("deliveries", gone)
 
 
 async def test_what_was_in_hand_at_a_stop_is_finished(live: Live) -> None:
     """SIGTERM to one worker during its POST: the answer is still written down."""
-    before = await live.hand.posts()
-    job_id = await live.hand.admit("[emu:run:1]")
+    before = await live.pipeline.posts()
+    job_id = await live.pipeline.admit("[emu:run:1]")
 
     async def posted() -> bool:
-        return await live.hand.posts() == before + 1
+        return await live.pipeline.posts() == before + 1
 
     await wait_until(posted, "the job is at fal", timeout=15)
     gone = live.workers.pids("work")
@@ -270,17 +270,17 @@ async def test_what_was_in_hand_at_a_stop_is_finished(live: Live) -> None:
         os.kill(pid, signal.SIGTERM)
     await live.restarted("work", gone)
     assert await ended(live, job_id) is Status.SUCCEEDED
-    assert await live.hand.posts() == before + 1
+    assert await live.pipeline.posts() == before + 1
 
 
 async def test_workers_that_the_store_has_forgotten_are_known_again(live: Live) -> None:
     """After a restore, or an outage longer than a heartbeat lasts, nobody has to be started anew."""
-    redis = live.hand.redis
+    redis = live.pipeline.redis
     names = {worker_name(pid) for queue in QUEUES for pid in live.workers.pids(queue)}
     assert len(names) == 4
 
     async def known() -> bool:
-        return set(await live.hand.gateway.stores.heartbeats.workers()) >= names
+        return set(await live.pipeline.gateway.stores.heartbeats.workers()) >= names
 
     await wait_until(known, "all workers have reported", timeout=30)
     reported = dict(await redis.zrange(keys.WORKERS, 0, -1, withscores=True))

@@ -13,8 +13,8 @@ from app.domain.limits import GATEWAY, Window, periods
 from app.domain.verification import Difference, Verified
 from app.services.tokens import TokenRequest
 from app.store import keys
-from tests.support.hand import Hand
-from tests.support.refusals import second_account
+from tests.integration.refusals import second_account
+from tests.support.pipeline import Pipeline
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 
@@ -33,48 +33,48 @@ async def test_empty_books_are_right(stack: Stack) -> None:
     assert await verified(stack) == Verified(teams=1, entries=0, differences=[])
 
 
-async def token_client_job(hand: Hand) -> None:
+async def token_client_job(pipeline: Pipeline) -> None:
     """A job that a browser token asked for."""
-    caller = await hand.gateway.accounts.authenticate(hand.stack.account.key)
-    minted = await hand.gateway.tokens.mint(caller, TokenRequest(max_jobs=5))
+    caller = await pipeline.gateway.accounts.authenticate(pipeline.stack.account.key)
+    minted = await pipeline.gateway.tokens.mint(caller, TokenRequest(max_jobs=5))
     headers = {"Authorization": f"Bearer {minted.token}"}
-    reply = await hand.stack.api.post("/v1/jobs", json=hand.stack.body(), headers=headers)
+    reply = await pipeline.stack.api.post("/v1/jobs", json=pipeline.stack.body(), headers=headers)
     assert reply.status_code == 202, reply.text
 
 
-async def test_books_are_right_after_work_of_every_kind(hand: Hand) -> None:
+async def test_books_are_right_after_work_of_every_kind(pipeline: Pipeline) -> None:
     """Successes, failures, cancels, disputes, corrections up and down, credits, tokens, another user and team."""
-    books, team = hand.gateway.ledger, hand.team
+    books, team = pipeline.gateway.ledger, pipeline.team
     chance = random.Random(3)  # noqa: S311  a repeatable order, no secret
 
     async def cancelled() -> None:
-        await hand.stack.api.post(f"/v1/jobs/{await hand.admit()}/cancel")
+        await pipeline.stack.api.post(f"/v1/jobs/{await pipeline.admit()}/cancel")
 
     async def corrected() -> None:
-        job = await hand.ended()
+        job = await pipeline.ended()
         actual = chance.choice([0, 700_000, 2 * PRICE])
         assert await books.correct_job("test", team, job.id, actual=actual, reason="x") is Correction.CORRECTED
 
     async def disputed() -> None:
-        job = await hand.ended("[emu:422_content_policy]")
+        job = await pipeline.ended("[emu:422_content_policy]")
         if chance.random() < 0.7:
-            await hand.gateway.stores.ledger.decide_dispute(hand.ref(job.id), spend=chance.random() < 0.5)
+            await pipeline.gateway.stores.ledger.decide_dispute(pipeline.ref(job.id), spend=chance.random() < 0.5)
 
     async def by_others() -> None:
         for same_team in (True, False):
-            async with second_account(hand.stack, same_team=same_team) as other:
-                assert (await other.post("/v1/jobs", json=hand.stack.body())).status_code == 202
+            async with second_account(pipeline.stack, same_team=same_team) as other:
+                assert (await other.post("/v1/jobs", json=pipeline.stack.body())).status_code == 202
 
     kinds: list[Callable[[], Awaitable[Any]]] = [
-        hand.ended,
-        hand.admit,
-        hand.bought,
+        pipeline.ended,
+        pipeline.admit,
+        pipeline.bought,
         cancelled,
         corrected,
         disputed,
         by_others,
-        lambda: token_client_job(hand),
-        lambda: hand.ended("[emu:500_downstream]"),
+        lambda: token_client_job(pipeline),
+        lambda: pipeline.ended("[emu:500_downstream]"),
         lambda: books.credit("test", team, micro=chance.randrange(10**6), reason="x"),
         lambda: books.correct("test", team, micro=chance.randrange(10**6), reason="x"),
     ]
@@ -82,11 +82,11 @@ async def test_books_are_right_after_work_of_every_kind(hand: Hand) -> None:
     chance.shuffle(steps)
     for step in steps:
         await step()
-    found = await verified(hand.stack)
+    found = await verified(pipeline.stack)
     assert found.differences == []
     assert found.teams == 3
-    teams = await hand.redis.smembers(keys.TEAMS)
-    assert found.entries == sum([await hand.redis.xlen(keys.ledger(one)) for one in teams])
+    teams = await pipeline.redis.smembers(keys.TEAMS)
+    assert found.entries == sum([await pipeline.redis.xlen(keys.ledger(one)) for one in teams])
 
 
 async def test_no_difference_is_seen_while_jobs_come_and_go(stack: Stack) -> None:
@@ -130,12 +130,12 @@ async def test_no_difference_is_seen_while_jobs_come_and_go(stack: Stack) -> Non
 class Tampering:
     """A queued job, and the store opened beside the program. `undo` puts back what was touched."""
 
-    def __init__(self, hand: Hand, job: str) -> None:
-        self.hand = hand
-        self.redis = hand.redis
+    def __init__(self, pipeline: Pipeline, job: str) -> None:
+        self.pipeline = pipeline
+        self.redis = pipeline.redis
         self.job = job
-        self.team = hand.team
-        self.user = hand.stack.account.user.id
+        self.team = pipeline.team
+        self.user = pipeline.stack.account.user.id
         self._before: dict[str, tuple[dict[str, str] | set[str], int]] = {}
 
     async def touch(self, name: str, *command: str | int) -> None:
@@ -157,15 +157,15 @@ class Tampering:
 
     async def period(self, window: str, owner: str) -> str:
         """The key of the owner's sums in the job's window."""
-        now = periods((await self.hand.job(self.job)).created_ms, "UTC")
+        now = periods((await self.pipeline.job(self.job)).created_ms, "UTC")
         return keys.period(window, now[Window(window)].start_ms, owner)
 
 
 @pytest.fixture
-async def tampering(hand: Hand) -> Tampering:
+async def tampering(pipeline: Pipeline) -> Tampering:
     """A job in line, and one that was paid."""
-    await hand.ended()
-    return Tampering(hand, await hand.admit())
+    await pipeline.ended()
+    return Tampering(pipeline, await pipeline.admit())
 
 
 @pytest.mark.parametrize("owner", ["gateway", "team", "user"])
@@ -175,16 +175,18 @@ async def test_a_changed_counter_is_named(tampering: Tampering, owner: str, wind
     holder = {"gateway": GATEWAY, "team": tampering.team, "user": tampering.user}[owner]
     name = keys.total(holder) if window == "total" else await tampering.period(window, holder)
     await tampering.touch(name, "HINCRBY", "used:usd", 1)
-    assert (await verified(tampering.hand.stack)).differences == [Difference(name, "used:usd", PRICE + 1, PRICE)]
+    assert (await verified(tampering.pipeline.stack)).differences == [
+        Difference(name, "used:usd", PRICE + 1, PRICE)
+    ]
     await tampering.undo()
-    assert (await verified(tampering.hand.stack)).differences == []
+    assert (await verified(tampering.pipeline.stack)).differences == []
 
 
 async def test_what_is_no_counter_or_no_number_is_named(tampering: Tampering) -> None:
     """A field that no entry explains, and text; the note of an alert is neither."""
     name = keys.total(tampering.team)
     await tampering.touch(name, "HSET", "used:mistakes", 3, "held:jobs", "many", "told:team/day", "50 1000")
-    assert (await verified(tampering.hand.stack)).differences == [
+    assert (await verified(tampering.pipeline.stack)).differences == [
         Difference(name, "held:jobs", "many", 1),
         Difference(name, "used:mistakes", 3, 0),
     ]
@@ -196,7 +198,7 @@ async def test_a_lost_reservation_and_a_foreign_one_are_named(tampering: Tamperi
     name = keys.reservations(tampering.team)
     await tampering.redis.hset(name, FOREIGN, 5)
     await tampering.touch(name, "HDEL", tampering.job)
-    found = (await verified(tampering.hand.stack)).differences
+    found = (await verified(tampering.pipeline.stack)).differences
     assert sorted(found, key=lambda one: one.field == FOREIGN) == [
         Difference(name, tampering.job, None, PRICE),
         Difference(name, FOREIGN, 5, None),
@@ -210,7 +212,7 @@ async def test_lost_sums_of_a_current_period_are_named(tampering: Tampering, win
     """Every counter of them that is not zero."""
     name = await tampering.period(window, tampering.team)
     await tampering.touch(name, "DEL")
-    assert (await verified(tampering.hand.stack)).differences == [
+    assert (await verified(tampering.pipeline.stack)).differences == [
         Difference(name, "held:jobs", None, 1),
         Difference(name, "held:usd", None, PRICE),
         Difference(name, "held:video_seconds", None, 5),
@@ -226,7 +228,7 @@ async def test_sums_of_a_period_without_entries_are_named(tampering: Tampering) 
     name = keys.period("day", 1_000_000_000_000, tampering.user)
     await tampering.redis.hset(name, "used:jobs", 1)
     await tampering.redis.pexpire(name, 60_000)
-    assert (await verified(tampering.hand.stack)).differences == [Difference(name, "used:jobs", 1, 0)]
+    assert (await verified(tampering.pipeline.stack)).differences == [Difference(name, "used:jobs", 1, 0)]
     await tampering.redis.delete(name)
 
 
@@ -236,7 +238,7 @@ async def test_a_place_without_a_job_and_a_job_without_a_place_are_named(tamperi
     holder = {"gateway": GATEWAY, "team": tampering.team, "user": tampering.user}[owner]
     await tampering.touch(keys.live(holder), "SADD", FOREIGN)
     await tampering.touch(keys.queued(holder), "SREM", tampering.job)
-    assert (await verified(tampering.hand.stack)).differences == [
+    assert (await verified(tampering.pipeline.stack)).differences == [
         Difference(keys.live(holder), FOREIGN, 1, None),
         Difference(keys.queued(holder), tampering.job, None, 1),
     ]
@@ -248,10 +250,10 @@ async def test_a_live_job_whose_record_has_ended_or_is_gone_is_named(tampering: 
     owners = sorted([GATEWAY, tampering.team, tampering.user])
     names = [place(owner) for place in (keys.live, keys.queued) for owner in owners]
     places = [Difference(name, tampering.job, 1, None) for name in names]
-    record = keys.job(tampering.hand.ref(tampering.job))
+    record = keys.job(tampering.pipeline.ref(tampering.job))
     for command in (("HSET", "status", "failed"), ("DEL",)):
         await tampering.touch(record, *command)
-        assert (await verified(tampering.hand.stack)).differences == places
+        assert (await verified(tampering.pipeline.stack)).differences == places
         await tampering.undo()
 
 
@@ -262,7 +264,7 @@ async def test_a_reservation_that_is_closed_twice_is_named(tampering: Tampering)
     _, amount, at_ms, *_ = row["entry"].split()
     release = f"release {amount} {at_ms} {reserved}"
     added = [await tampering.redis.xadd(name, {"entry": release}) for _ in range(2)]
-    found = (await verified(tampering.hand.stack)).differences
+    found = (await verified(tampering.pipeline.stack)).differences
     assert [one for one in found if one.key == name] == [Difference(name, tampering.job, PRICE, None)]
     assert Difference(keys.total(tampering.team), "held:jobs", 1, -1) in found
     assert Difference(keys.reservations(tampering.team), tampering.job, PRICE, None) in found
@@ -272,20 +274,20 @@ async def test_a_reservation_that_is_closed_twice_is_named(tampering: Tampering)
 
 async def test_sums_of_usage_that_the_entries_do_not_explain_are_named(tampering: Tampering) -> None:
     """A number that differs, by what it counts; a day that is lost; one that nobody worked on."""
-    assert (await verified(tampering.hand.stack)).differences == []
+    assert (await verified(tampering.pipeline.stack)).differences == []
     (day,) = await tampering.redis.zrange(keys.usage_days(tampering.team), 0, -1)
     name = keys.usage_day(tampering.team, day)
     ((field, text),) = (await tampering.redis.hgetall(name)).items()
     jobs, seconds, spent, held = map(int, text.split())
     await tampering.touch(name, "HSET", field, f"{jobs + 1} {seconds} {spent} {held - 5}", "a b c", "junk")
-    assert (await verified(tampering.hand.stack)).differences == [
+    assert (await verified(tampering.pipeline.stack)).differences == [
         Difference(name, "a b c", "junk", None),
         Difference(name, f"jobs {field}", jobs + 1, jobs),
         Difference(name, f"held {field}", held - 5, held),
     ]
     await tampering.undo()
     await tampering.touch(name, "DEL")
-    assert {one.field.split()[0] for one in (await verified(tampering.hand.stack)).differences} == {
+    assert {one.field.split()[0] for one in (await verified(tampering.pipeline.stack)).differences} == {
         unit
         for unit, number in {"jobs": jobs, "video_seconds": seconds, "spent": spent, "held": held}.items()
         if number

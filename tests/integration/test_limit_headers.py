@@ -10,8 +10,8 @@ import pytest
 from app.domain.limits import CALENDAR, Window, periods
 from app.domain.times import iso
 from app.store import keys
-from tests.support.limits import PRICE, SECONDS, Bounds
-from tests.support.refusals import nothing_changes
+from tests.integration.limits import PRICE, SECONDS, Bounds
+from tests.integration.refusals import nothing_changes
 from tests.support.stack import Stack
 
 pytestmark = pytest.mark.anyio

@@ -12,8 +12,8 @@ from app.domain.starts import write_starts
 from app.store import keys
 from app.store.admission import AdmissionStore, Admitted, OverLimits
 from app.store.clock import ClockEstimate
-from tests.support.hand import DAY_MS
-from tests.support.limits import PRICE, SECONDS, Bounds
+from tests.integration.limits import PRICE, SECONDS, Bounds
+from tests.support.pipeline import DAY_MS
 from tests.support.stack import Stack
 
 pytestmark = pytest.mark.anyio
@@ -62,7 +62,7 @@ async def test_a_wrong_local_clock_changes_neither_admission_nor_period(
     first = await admission.admit(new_job(bounds.stack))
     assert isinstance(first, Admitted)
     assert abs(first.job.created_ms - now_ms) < 10_000
-    periods_of = await bounds.redis.hget(keys.job(bounds.hand.ref(first.job.id)), "starts")
+    periods_of = await bounds.redis.hget(keys.job(bounds.pipeline.ref(first.job.id)), "starts")
     assert periods_of == starts(now_ms)
     second = await AdmissionStore(bounds.redis, ClockEstimate(wall), retention_ms=30 * DAY_MS).admit(
         new_job(bounds.stack)
@@ -78,7 +78,7 @@ async def test_a_new_time_zone_is_seen_in_the_same_submission(bounds: Bounds) ->
     await bounds.stack.gateway.administration.change_team("test", bounds.ids["team"], time_zone=zone)
     now_ms = await bounds.steady_minute()
     job_id = await bounds.accepted()
-    assert await bounds.redis.hget(keys.job(bounds.hand.ref(job_id)), "starts") == starts(now_ms, zone)
+    assert await bounds.redis.hget(keys.job(bounds.pipeline.ref(job_id)), "starts") == starts(now_ms, zone)
     await bounds.allow("team", jobs_day=0)
     await bounds.allow("gateway", jobs_day=0)
     found = {limit["owner"]: limit["resets_at"] for limit in (await bounds.refused())["limits"]}
@@ -91,11 +91,11 @@ async def test_a_settlement_counts_in_the_period_of_its_admission(bounds: Bounds
     await bounds.allow("team", jobs_day=1, usd_hour=PRICE)
     await bounds.allow("user", video_seconds_month=2 * SECONDS)
     now_ms = await bounds.steady_minute()
-    job = await bounds.hand.bought()
+    job = await bounds.pipeline.bought()
     await bounds.refused()
     earlier = await bounds.backdate(now_ms, 40)
-    await bounds.hand.completed(job.id)
-    await bounds.hand.finalized(job.id)
+    await bounds.pipeline.completed(job.id)
+    await bounds.pipeline.finalized(job.id)
     for owner in ("gateway", "team", "user"):
         sums = await bounds.sums(owner)
         assert {name.split(":")[3] for name in sums} == earlier
@@ -124,14 +124,14 @@ async def test_sums_are_forgotten_some_time_after_the_end_of_their_period(bounds
 async def test_a_forgotten_period_does_not_come_back_with_a_late_settlement(bounds: Bounds, tag: str) -> None:
     """Its sums have expired: nothing is written there any more, nothing is negative, and the total is right."""
     now_ms = await bounds.steady_minute()
-    job = await bounds.hand.bought(tag)
+    job = await bounds.pipeline.bought(tag)
     await bounds.backdate(now_ms, 800)
     for owner in ("gateway", "team", "user"):
         await bounds.redis.delete(*(await bounds.sums(owner)))
-    await bounds.hand.completed(job.id)
-    await bounds.hand.finalized(job.id)
+    await bounds.pipeline.completed(job.id)
+    await bounds.pipeline.finalized(job.id)
     assert [await bounds.sums(owner) for owner in ("gateway", "team", "user")] == [{}, {}, {}]
-    assert await bounds.hand.money() == (0, 0 if tag else PRICE)
+    assert await bounds.pipeline.money() == (0, 0 if tag else PRICE)
 
 
 async def notices(bounds: Bounds) -> list[BudgetNotice]:

@@ -9,9 +9,9 @@ import pytest
 from app.domain.limits import CALENDAR, UNITS, Unit, Window, format_amount, periods
 from app.domain.times import iso
 from app.store import keys
-from tests.support.hand import Hand
-from tests.support.limits import PRICE, SIZE, Bounds, limit
-from tests.support.refusals import assert_problem, books, nothing_changes
+from tests.integration.limits import PRICE, SIZE, Bounds, limit
+from tests.integration.refusals import assert_problem, books, nothing_changes
+from tests.support.pipeline import Pipeline
 from tests.support.stack import Stack
 
 pytestmark = pytest.mark.anyio
@@ -122,7 +122,7 @@ async def test_a_spent_job_keeps_its_room_but_not_its_place(bounds: Bounds) -> N
     """Ended well, it is used and no longer held; it is not there at the same time as the next one."""
     await bounds.allow("user", jobs_day=1, usd_total=PRICE)
     await bounds.allow("team", jobs_concurrent=1)
-    await bounds.hand.ended()
+    await bounds.pipeline.ended()
     (jobs, money) = (await bounds.refused())["limits"]
     assert (money["used"], money["held"], jobs["used"], jobs["held"]) == ("1.40", "0.00", 1, 0)
     await bounds.allow("user")
@@ -132,25 +132,25 @@ async def test_a_spent_job_keeps_its_room_but_not_its_place(bounds: Bounds) -> N
 async def test_a_disputed_job_keeps_what_it_holds_until_it_is_decided(bounds: Bounds) -> None:
     """A runner's 422 may have been charged: held, then given back when fal did not charge."""
     await bounds.allow("team", usd_total=PRICE)
-    job = await bounds.hand.ended("[emu:422_content_policy]")
+    job = await bounds.pipeline.ended("[emu:422_content_policy]")
     (money,) = (await bounds.refused())["limits"]
     assert (money["used"], money["held"]) == ("0.00", "1.40")
-    assert await bounds.stack.gateway.stores.ledger.decide_dispute(bounds.hand.ref(job.id), spend=False)
+    assert await bounds.stack.gateway.stores.ledger.decide_dispute(bounds.pipeline.ref(job.id), spend=False)
     await bounds.accepted()
 
 
 async def test_a_limit_below_what_is_used_stops_admissions_and_not_the_jobs(bounds: Bounds) -> None:
     """Two jobs under way, then a limit for one: no third, and both end as they would have."""
     await bounds.allow("team", jobs_total=9)
-    running = await bounds.hand.bought()
+    running = await bounds.pipeline.bought()
     waiting = await bounds.accepted()
     await bounds.allow("team", jobs_total=1)
     (found,) = (await bounds.refused())["limits"]
     assert (found["amount"], found["held"], found["left"]) == (1, 2, 0)
-    await bounds.hand.completed(running.id)
-    assert (await bounds.hand.finalized(running.id)).status == "succeeded"
+    await bounds.pipeline.completed(running.id)
+    assert (await bounds.pipeline.finalized(running.id)).status == "succeeded"
     await bounds.stack.gateway.stores.slots.grant()
-    assert (await bounds.hand.submit(waiting)).status == "running"
+    assert (await bounds.pipeline.submit(waiting)).status == "running"
     standing = (await bounds.standing())["team jobs/total"]
     assert (standing["used"], standing["held"]) == (1, 1)
     assert await bounds.in_the_way() == {"team jobs/total"}
@@ -207,24 +207,24 @@ async def test_a_week_begins_on_monday_by_the_teams_clock_and_for_the_gateway_by
 async def test_a_held_job_counts_as_concurrent(bounds: Bounds) -> None:
     """Its outcome is unknown, so it may still be running: its place is taken."""
     await bounds.allow("user", jobs_concurrent=1)
-    job = await bounds.hand.bought("[emu:submit_502_accepted]")
+    job = await bounds.pipeline.bought("[emu:submit_502_accepted]")
     assert job.status == "held"
     assert await bounds.in_the_way() == {"user jobs/concurrent"}
     await bounds.stack.gateway.operations.resolve("test", job.id, "fail", charged=False)
     await bounds.accepted()
 
 
-async def test_queued_counts_only_what_waits_in_line(bounds: Bounds, hand: Hand) -> None:
+async def test_queued_counts_only_what_waits_in_line(bounds: Bounds, pipeline: Pipeline) -> None:
     """A grant does not free the place, the claim does; a job that must wait again takes it back."""
     await bounds.allow("team", jobs_queued=1)
     job_id = await bounds.accepted()
     await bounds.stack.gateway.stores.slots.grant()
     assert await bounds.in_the_way() == {"team jobs/queued"}
-    job = await hand.job(job_id)
-    assert await hand.store.claim(job)
+    job = await pipeline.job(job_id)
+    assert await pipeline.store.claim(job)
     assert (await bounds.standing())["team jobs/queued"]["held"] == 0
-    claimed = await hand.job(job_id)
-    assert await hand.store.requeue(claimed, nonce=claimed.nonce or "", wait_ms=60_000)
+    claimed = await pipeline.job(job_id)
+    assert await pipeline.store.requeue(claimed, nonce=claimed.nonce or "", wait_ms=60_000)
     assert await bounds.in_the_way() == {"team jobs/queued"}
 
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from app.domain.jobs import Job, Money, Status
+from tests.integration.older_records import rewrite_events
 from tests.support.checks import ledger_faults
 from tests.support.emulator import Emulator
-from tests.support.hand import Hand
-from tests.support.older import rewrite_events
+from tests.support.pipeline import Pipeline
 from tests.support.receiver import Receiver, Reply
 from tests.support.redis_server import RedisServer
 from tests.support.snapshot import Snapshot
@@ -39,12 +39,12 @@ async def shown(stack: Stack, job_id: str) -> dict[str, Any]:
     return found
 
 
-async def ended(hand: Hand, fal: Receiver, *answers: Reply) -> Job:
+async def ended(pipeline: Pipeline, fal: Receiver, *answers: Reply) -> Job:
     """A job that fal answers like this, at its end."""
     fal.answers([ACCEPTED, *answers])
-    job = await hand.bought()
-    await hand.completed(job.id)
-    return await hand.finalized(job.id)
+    job = await pipeline.bought()
+    await pipeline.completed(job.id)
+    return await pipeline.finalized(job.id)
 
 
 async def test_half_a_character_in_a_log_line_costs_itself(store: RedisServer, emulator: Emulator) -> None:
@@ -52,13 +52,13 @@ async def test_half_a_character_in_a_log_line_costs_itself(store: RedisServer, e
     running = Reply(200, body=b'{"status": "IN_PROGRESS", "logs": [' + HALF + b"]}")
     done = Reply(200, body=b'{"status": "COMPLETED", "logs": [' + HALF + b"," + HALF + b"]}")
     async with Receiver() as fal, open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=fal.url) as stack:
-        hand = Hand(stack)
-        job = await ended(hand, fal, running, done, CLIP)
+        pipeline = Pipeline(stack)
+        job = await ended(pipeline, fal, running, done, CLIP)
         assert (job.status, job.money) == (Status.SUCCEEDED, Money.SPENT)
         view = await shown(stack, job.id)
         assert [line["message"] for line in view["logs"]] == ["a smile �"] * 2
-        assert await hand.slot(job.id) is None
-        assert await ledger_faults(hand.redis) == []
+        assert await pipeline.slot(job.id) is None
+        assert await ledger_faults(pipeline.redis) == []
 
 
 @pytest.mark.parametrize(
@@ -91,8 +91,8 @@ async def test_half_a_character_in_a_log_line_costs_itself(store: RedisServer, e
 async def test_an_odd_refusal_ends_its_job(store: RedisServer, emulator: Emulator, body: bytes) -> None:
     """Failed at the first read, the money disputed, and shown as strict JSON everywhere."""
     async with Receiver() as fal, open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=fal.url) as stack:
-        hand = Hand(stack)
-        job = await ended(hand, fal, COMPLETED, Reply(422, body=body))
+        pipeline = Pipeline(stack)
+        job = await ended(pipeline, fal, COMPLETED, Reply(422, body=body))
         assert (job.status, job.money) == (Status.FAILED, Money.DISPUTED)
         view = await shown(stack, job.id)
         assert view["error"]["code"] == "upstream_rejected_input"
@@ -107,8 +107,8 @@ async def test_a_name_of_megabytes_is_cut(store: RedisServer, emulator: Emulator
         "file_size": -1,
     }
     async with Receiver() as fal, open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=fal.url) as stack:
-        hand = Hand(stack)
-        job = await ended(hand, fal, COMPLETED, Reply(200, body=json.dumps({"video": video}).encode()))
+        pipeline = Pipeline(stack)
+        job = await ended(pipeline, fal, COMPLETED, Reply(200, body=json.dumps({"video": video}).encode()))
         assert job.status is Status.SUCCEEDED
         assert (job.output or {})["video"] == {"url": video["url"], "file_name": "n" * 255}
         assert len((await stack.api.get(f"/v1/jobs/{job.id}")).text) < 4000
@@ -121,10 +121,10 @@ async def test_a_record_of_an_older_version_is_shown(store: RedisServer, emulato
         '"error_type":{"a":NaN},"entries":[{"loc":[],"msg":"m","ctx":{"limit":NaN,"least":-Infinity}}]}}'
     )
     async with Receiver() as fal, open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=fal.url) as stack:
-        hand = Hand(stack)
-        job = await ended(hand, fal, COMPLETED, Reply(422, body=b'{"detail": "d"}'))
-        await hand.write(job.id, error=error)
-        await rewrite_events(hand, job.id, error=error)
+        pipeline = Pipeline(stack)
+        job = await ended(pipeline, fal, COMPLETED, Reply(422, body=b'{"detail": "d"}'))
+        await pipeline.write(job.id, error=error)
+        await rewrite_events(pipeline, job.id, error=error)
         view = await shown(stack, job.id)
         assert view["error"]["upstream"]["entries"][0]["ctx"] == {"limit": None, "least": None}
         app = "/".join(job.model.split("/")[:2])
@@ -133,21 +133,21 @@ async def test_a_record_of_an_older_version_is_shown(store: RedisServer, emulato
         strict(door.text)
 
 
-async def test_a_clip_of_an_older_version_is_shown_without_megabytes(hand: Hand) -> None:
+async def test_a_clip_of_an_older_version_is_shown_without_megabytes(pipeline: Pipeline) -> None:
     """Names and types as long as an answer: left out where they are read, and the clip stays."""
-    job = await hand.ended()
+    job = await pipeline.ended()
     video = {"url": "https://v3.fal.media/files/a/output.mp4", "file_name": "n" * 900_000, "file_size": 7}
-    await hand.write(job.id, output=json.dumps({"video": video}))
-    view = await shown(hand.stack, job.id)
+    await pipeline.write(job.id, output=json.dumps({"video": video}))
+    view = await shown(pipeline.stack, job.id)
     assert view["output"]["video"] == {"url": video["url"], "file_size": 7}
 
 
 @pytest.mark.parametrize("field", ["error", "output", "logs", "metadata", "submitted_ms", "images"])
-async def test_one_odd_field_of_a_record_closes_no_list(hand: Hand, field: str) -> None:
+async def test_one_odd_field_of_a_record_closes_no_list(pipeline: Pipeline, field: str) -> None:
     """What cannot be read of a record is left out; the job is shown with the others."""
-    job = await hand.ended()
-    await hand.write(job.id, **{field: '{"half'})
-    assert (await shown(hand.stack, job.id))["status"] == "succeeded"
+    job = await pipeline.ended()
+    await pipeline.write(job.id, **{field: '{"half'})
+    assert (await shown(pipeline.stack, job.id))["status"] == "succeeded"
 
 
 def fal_key(stack: Stack) -> dict[str, str]:
@@ -161,25 +161,25 @@ async def test_what_is_erased_is_erased_in_errors_too(store: RedisServer, emulat
     found = {"loc": ["body", prompt], "msg": f"bad word in {prompt}", "type": "value_error", "ctx": {"got": prompt}}
     body = json.dumps({"detail": [found], "error_type": "bad_request"}).encode()
     async with Receiver() as fal, open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=fal.url) as stack:
-        hand = Hand(stack)
-        job = await ended(hand, fal, COMPLETED, Reply(422, body=body))
+        pipeline = Pipeline(stack)
+        job = await ended(pipeline, fal, COMPLETED, Reply(422, body=body))
         assert prompt in str(job.error)
         assert (await stack.api.delete(f"/v1/jobs/{job.id}")).status_code == 204
         error = (await shown_alone(stack, job.id))["error"]
         assert error["code"] == "upstream_rejected_input"
         assert error["upstream"] == {"status": 422, "error_type": "bad_request"}
-        assert prompt not in str((await Snapshot.read(hand.redis)).values)
+        assert prompt not in str((await Snapshot.read(pipeline.redis)).values)
 
 
 async def test_two_jobs_with_one_id_of_fals_ring_an_alarm(store: RedisServer, emulator: Emulator) -> None:
     """At the second, whether the first still runs or has ended; a job's own id, told twice, rings nobody."""
     async with Receiver() as fal, open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=fal.url) as stack:
-        hand = Hand(stack)
-        first = await ended(hand, fal, COMPLETED, CLIP)
-        assert await hand.store.claim_request(first, "abc-1") is None
-        assert await hand.gateway.stores.alarms.newest(9) == []
-        second = await ended(hand, fal, COMPLETED, CLIP)
-        (alarm,) = await hand.gateway.stores.alarms.newest(9)
+        pipeline = Pipeline(stack)
+        first = await ended(pipeline, fal, COMPLETED, CLIP)
+        assert await pipeline.store.claim_request(first, "abc-1") is None
+        assert await pipeline.gateway.stores.alarms.newest(9) == []
+        second = await ended(pipeline, fal, COMPLETED, CLIP)
+        (alarm,) = await pipeline.gateway.stores.alarms.newest(9)
         assert (alarm.kind, alarm.job, alarm.upstream_request_id) == ("shared_request", second.id, "abc-1")
         assert first.id in alarm.message
 

@@ -8,11 +8,11 @@ import pytest
 from app.domain.accounts import USER_SCOPES
 from app.domain.jobs import Status
 from app.store import keys
-from tests.support.admin import CANARY, NEVER, Administrator, assert_refused
+from tests.integration.admin import CANARY, NEVER, Administrator, assert_refused
+from tests.integration.refusals import assert_problem, nothing_changes
 from tests.support.callers import calling, stranger
 from tests.support.command import Command, command_on
-from tests.support.hand import Hand
-from tests.support.refusals import assert_problem, nothing_changes
+from tests.support.pipeline import Pipeline
 from tests.support.stack import Stack
 
 pytestmark = pytest.mark.anyio
@@ -60,39 +60,37 @@ async def test_the_status_of_an_idle_gateway(admin: Administrator) -> None:
     }
 
 
-async def test_the_status_says_who_has_what(admin: Administrator, hand: Hand) -> None:
+async def test_the_status_says_who_has_what(admin: Administrator, pipeline: Pipeline) -> None:
     """Jobs that wait, run, are held, by team; slots and breaker; workers by role; the alarm with its job."""
-    held = await hand.bought(ACCEPTED)
-    await hand.bought()
+    held = await pipeline.bought(ACCEPTED)
+    await pipeline.bought()
     for _ in range(2):
-        await hand.admit()
-    await hand.gateway.stores.slots.grant()
-    await hand.gateway.administration.change_team("test", hand.team, weight=3)
+        await pipeline.admit()
+    await pipeline.gateway.stores.slots.grant()
+    await pipeline.gateway.administration.change_team("test", pipeline.team, weight=3)
     for pid, role in enumerate(("lanes", "work", "work")):
-        await hand.gateway.stores.heartbeats.beat(f"host:{pid}", role=role)
-    await hand.gateway.stores.buying.report("busy")
-    await hand.gateway.stores.buying.report("failed", "fal cannot be reached at the moment.")
-    await hand.gateway.stores.alarms.raise_alarm(
+        await pipeline.gateway.stores.heartbeats.beat(f"host:{pid}", role=role)
+    await pipeline.gateway.stores.buying.report("busy")
+    await pipeline.gateway.stores.buying.report("failed", "fal cannot be reached at the moment.")
+    await pipeline.gateway.stores.alarms.raise_alarm(
         "orphan", "a second request", job=held.id, upstream_request_id="r1"
     )
     seen = await acted(admin, "GET", "status")
     assert seen["slots"] == {"used": 4, "allowed": 2, "configured": 10}
     assert seen["breaker"]["failures"] == 1
-    assert seen["line"] == [{"team": hand.team, "name": "test", "weight": 3, "queued": 2, "running": 1, "held": 1}]
+    (waiting,) = seen["line"]
+    assert waiting == {"team": pipeline.team, "name": "test", "weight": 3, "queued": 2, "running": 1, "held": 1}
     assert seen["workers"] == {"lanes": 1, "work": 2}
     assert (seen["held"]["count"], seen["held"]["oldest_job"]) == (1, held.id)
     assert seen["held"]["oldest_at"].endswith("Z")
     (alarm,) = seen["alarms"]
     assert alarm.pop("at").endswith("Z")
-    assert alarm == {
-        "kind": "orphan",
-        "message": "a second request",
-        "job": held.id,
-        "upstream_request_id": "r1",
-    }
+    assert alarm == {"kind": "orphan", "message": "a second request", "job": held.id, "upstream_request_id": "r1"}
 
 
-async def test_every_teams_jobs_are_listed_newest_first(admin: Administrator, stack: Stack, hand: Hand) -> None:
+async def test_every_teams_jobs_are_listed_newest_first(
+    admin: Administrator, stack: Stack, pipeline: Pipeline
+) -> None:
     """By pages, without gaps or doubles, by state and by team; whose they are and fal's id, never the prompt."""
     async with calling(stack, await stranger(stack)) as theirs:
         made = []
@@ -100,7 +98,7 @@ async def test_every_teams_jobs_are_listed_newest_first(admin: Administrator, st
             api = stack.api if number % 2 else theirs
             reply = await api.post("/v1/jobs", json=stack.body(f"{CANARY} {number}"))
             made.append(reply.json()["id"])
-    running = await hand.bought(CANARY)
+    running = await pipeline.bought(CANARY)
     made.append(running.id)
     found: list[dict[str, Any]] = []
     cursor: dict[str, str] = {}
@@ -116,20 +114,20 @@ async def test_every_teams_jobs_are_listed_newest_first(admin: Administrator, st
     assert CANARY not in repr(found)
     assert not {"input", "output", "metadata", "logs"} & found[0].keys()
     assert found[0] | {"attempt": 1, "money": "reserved", "held_reason": None} == found[0]
-    assert (found[0]["team"], found[0]["user"]) == (hand.team, stack.account.user.id)
+    assert (found[0]["team"], found[0]["user"]) == (pipeline.team, stack.account.user.id)
     assert found[0]["upstream_request_id"] == running.upstream_request_id
-    mine = await acted(admin, "GET", "jobs", team=hand.team)
-    assert [job["id"] for job in mine["data"]] == [job["id"] for job in found if job["team"] == hand.team]
+    mine = await acted(admin, "GET", "jobs", team=pipeline.team)
+    assert [job["id"] for job in mine["data"]] == [job["id"] for job in found if job["team"] == pipeline.team]
     only = await acted(admin, "GET", "jobs", status="running")
     assert [job["id"] for job in only["data"]] == [running.id]
     assert (await acted(admin, "GET", "jobs", status="held"))["data"] == []
 
 
-async def test_held_jobs_are_found_behind_many_others(admin: Administrator, hand: Hand) -> None:
+async def test_held_jobs_are_found_behind_many_others(admin: Administrator, pipeline: Pipeline) -> None:
     """They are listed by name, however old they are."""
-    first, second = await hand.bought(ACCEPTED), await hand.bought(ACCEPTED)
+    first, second = await pipeline.bought(ACCEPTED), await pipeline.bought(ACCEPTED)
     for _ in range(3):
-        await hand.admit()
+        await pipeline.admit()
     page = await acted(admin, "GET", "jobs", status="held", limit=1)
     assert [job["id"] for job in page["data"]] == [second.id]
     page = await acted(admin, "GET", "jobs", status="held", limit=1, cursor=page["next_cursor"])
@@ -158,10 +156,10 @@ async def test_wrong_questions_are_refused(admin: Administrator) -> None:
     ],
 )
 async def test_a_held_job_goes_on_as_the_administrator_says(
-    admin: Administrator, hand: Hand, body: dict[str, Any], status: str, money: str
+    admin: Administrator, pipeline: Pipeline, body: dict[str, Any], status: str, money: str
 ) -> None:
     """The reply shows it, the audit log names who, what and why it was held; a second time is 409."""
-    job = await hand.bought(ACCEPTED)
+    job = await pipeline.bought(ACCEPTED)
     lines = len(await admin.audit())
     answer = await acted(admin, "POST", f"jobs/{job.id}/resolve", body)
     assert (answer["status"], answer["money"]) == (status, money)
@@ -169,29 +167,29 @@ async def test_a_held_job_goes_on_as_the_administrator_says(
     newest, *others = await admin.audit()
     assert len(others) == lines
     assert (newest["actor"], newest["action"], newest["target"]) == ("administrator", "job.resolve", job.id)
-    assert newest["details"] == {**body, "team": hand.team, "held_reason": job.held_reason}
-    async with nothing_changes(hand.stack):
+    assert newest["details"] == {**body, "team": pipeline.team, "held_reason": job.held_reason}
+    async with nothing_changes(pipeline.stack):
         assert_problem(await admin.call("POST", f"jobs/{job.id}/resolve", body), 409, "not_held")
 
 
-async def test_a_request_that_another_job_has_is_not_adopted(admin: Administrator, hand: Hand) -> None:
+async def test_a_request_that_another_job_has_is_not_adopted(admin: Administrator, pipeline: Pipeline) -> None:
     """409 names that job, be it running or ended, of any team; nothing changes, and no line is written."""
-    running, ended = await hand.bought(), await hand.ended()
-    held = await hand.bought(ACCEPTED)
-    async with nothing_changes(hand.stack):
+    running, ended = await pipeline.bought(), await pipeline.ended()
+    held = await pipeline.bought(ACCEPTED)
+    async with nothing_changes(pipeline.stack):
         for other in (running, ended):
             body = {"action": "adopt", "upstream_request_id": other.upstream_request_id}
             reply = await admin.call("POST", f"jobs/{held.id}/resolve", body)
             assert_problem(reply, 409, "conflict")
             assert other.id in reply.json()["detail"]
-    assert (await hand.job(held.id)).status is Status.HELD
+    assert (await pipeline.job(held.id)).status is Status.HELD
 
 
-async def test_a_held_job_says_what_to_look_for_at_fal(admin: Administrator, hand: Hand) -> None:
+async def test_a_held_job_says_what_to_look_for_at_fal(admin: Administrator, pipeline: Pipeline) -> None:
     """When it was claimed and held, and how the tag begins that fal's request carries."""
-    job = await hand.bought(ACCEPTED)
+    job = await pipeline.bought(ACCEPTED)
     (seen,) = (await acted(admin, "GET", "jobs", status="held"))["data"]
-    (request,) = [one for one in await hand.stack.emulator.requests() if job.id in repr(one)]
+    (request,) = [one for one in await pipeline.stack.emulator.requests() if job.id in repr(one)]
     assert seen["fal_tag"] == f"filmgate={job.id}.{job.nonce}"
     assert repr(request).count(f"{job.id}.{job.nonce}.")
     assert seen["created_at"] <= seen["claimed_at"] <= seen["held_at"]
@@ -215,23 +213,23 @@ async def test_a_held_job_says_what_to_look_for_at_fal(admin: Administrator, han
     ],
 )
 async def test_a_resolution_has_exactly_the_members_of_its_form(
-    admin: Administrator, hand: Hand, body: dict[str, Any], pointer: str
+    admin: Administrator, pipeline: Pipeline, body: dict[str, Any], pointer: str
 ) -> None:
     """422 with the place, and nothing changes."""
-    job = await hand.bought(ACCEPTED)
-    await assert_refused(admin, hand.stack, ("POST", f"jobs/{job.id}/resolve", body, pointer))
+    job = await pipeline.bought(ACCEPTED)
+    await assert_refused(admin, pipeline.stack, ("POST", f"jobs/{job.id}/resolve", body, pointer))
 
 
 # --- pausing -----------------------------------------------------------------------------------------------------
 
 
-async def test_a_paused_team_waits_and_reads_why(admin: Administrator, stack: Stack, hand: Hand) -> None:
+async def test_a_paused_team_waits_and_reads_why(admin: Administrator, stack: Stack, pipeline: Pipeline) -> None:
     """In jobs, lists and quotes, while it waits in line; another team's jobs go on; resumed, it is as before."""
-    running = await hand.bought()
-    waiting = await hand.admit()
+    running = await pipeline.bought()
+    waiting = await pipeline.admit()
     told = {"reason": WHY}
-    answer = await acted(admin, "POST", "pause", {"team": hand.team, "reason": WHY})
-    assert answer == {"team": hand.team, "upstream_paused": told}
+    answer = await acted(admin, "POST", "pause", {"team": pipeline.team, "reason": WHY})
+    assert answer == {"team": pipeline.team, "upstream_paused": told}
     assert (await stack.job(waiting))["upstream_paused"] == told
     assert (await stack.job(running.id))["upstream_paused"] is None
     listed = {job["id"]: job["upstream_paused"] for job in (await stack.api.get("/v1/jobs")).json()["data"]}
@@ -243,55 +241,59 @@ async def test_a_paused_team_waits_and_reads_why(admin: Administrator, stack: St
     async with calling(stack, await stranger(stack)) as theirs:
         other = (await theirs.post("/v1/jobs", json=stack.body())).json()
         assert other["upstream_paused"] is None
-    assert await hand.gateway.stores.slots.grant() == 1
-    assert (await acted(admin, "GET", "status"))["pauses"] == [{"team": hand.team, "name": "test", "reason": WHY}]
-    assert (await acted(admin, "POST", "resume", {"team": hand.team}))["upstream_paused"] is None
+    assert await pipeline.gateway.stores.slots.grant() == 1
+    assert (await acted(admin, "GET", "status"))["pauses"] == [
+        {"team": pipeline.team, "name": "test", "reason": WHY}
+    ]
+    assert (await acted(admin, "POST", "resume", {"team": pipeline.team}))["upstream_paused"] is None
     assert (await stack.job(waiting))["upstream_paused"] is None
-    assert await hand.gateway.stores.slots.grant() == 2
+    assert await pipeline.gateway.stores.slots.grant() == 2
 
 
-async def test_everybody_is_paused_and_resumed_and_the_breaker_closes(admin: Administrator, hand: Hand) -> None:
+async def test_everybody_is_paused_and_resumed_and_the_breaker_closes(
+    admin: Administrator, pipeline: Pipeline
+) -> None:
     """Without a team; a pause by name stays, and the reply says so; each act is a line with its reason."""
-    await hand.admit()
-    await hand.gateway.stores.buying.report("account", "fal refuses the gateway's key or account.")
-    await acted(admin, "POST", "pause", {"team": hand.team, "reason": "by name"})
+    await pipeline.admit()
+    await pipeline.gateway.stores.buying.report("account", "fal refuses the gateway's key or account.")
+    await acted(admin, "POST", "pause", {"team": pipeline.team, "reason": "by name"})
     assert (await acted(admin, "POST", "pause", {"reason": WHY}))["team"] is None
     seen = await acted(admin, "GET", "status")
-    assert [pause["team"] for pause in seen["pauses"]] == [None, hand.team]
+    assert [pause["team"] for pause in seen["pauses"]] == [None, pipeline.team]
     assert seen["breaker"]["open"]
     assert seen["upstream_paused"] == "fal refuses the gateway's key or account."
     assert await acted(admin, "POST", "resume", {"reason": "November"}) == {"team": None, "upstream_paused": None}
     seen = await acted(admin, "GET", "status")
-    assert ([pause["team"] for pause in seen["pauses"]], seen["breaker"]["open"]) == ([hand.team], False)
-    assert await hand.gateway.stores.slots.grant() == 0
-    await acted(admin, "POST", "resume", {"team": hand.team})
-    assert await hand.gateway.stores.slots.grant() == 1
+    assert ([pause["team"] for pause in seen["pauses"]], seen["breaker"]["open"]) == ([pipeline.team], False)
+    assert await pipeline.gateway.stores.slots.grant() == 0
+    await acted(admin, "POST", "resume", {"team": pipeline.team})
+    assert await pipeline.gateway.stores.slots.grant() == 1
     lines = [(line["action"], line["target"], line["details"]) for line in (await admin.audit())[:4]]
     assert lines[::-1] == [
-        ("buying.pause", hand.team, {"reason": "by name"}),
+        ("buying.pause", pipeline.team, {"reason": "by name"}),
         ("buying.pause", "all", {"reason": WHY}),
         ("buying.resume", "all", {"reason": "November"}),
-        ("buying.resume", hand.team, {}),
+        ("buying.resume", pipeline.team, {}),
     ]
 
 
-async def test_a_resume_forgets_how_much_the_failures_weighed(hand: Hand) -> None:
+async def test_a_resume_forgets_how_much_the_failures_weighed(pipeline: Pipeline) -> None:
     """Two unknown outcomes, a resume, two more: it stays closed."""
     for _ in range(2):
-        await hand.gateway.stores.buying.report("unknown", "unclear")
-    await hand.gateway.operations.resume("test", team=None)
+        await pipeline.gateway.stores.buying.report("unknown", "unclear")
+    await pipeline.gateway.operations.resume("test", team=None)
     for _ in range(2):
-        assert await hand.gateway.stores.buying.report("unknown", "unclear") == ""
-    assert await hand.gateway.stores.buying.report("unknown", "unclear") == "opened"
+        assert await pipeline.gateway.stores.buying.report("unknown", "unclear") == ""
+    assert await pipeline.gateway.stores.buying.report("unknown", "unclear") == "opened"
 
 
-async def test_a_pause_does_not_outlive_its_team(admin: Administrator, hand: Hand) -> None:
+async def test_a_pause_does_not_outlive_its_team(admin: Administrator, pipeline: Pipeline) -> None:
     """A deleted team leaves no pause behind, and cannot be paused any more."""
     team = (await admin.team())["id"]
     await acted(admin, "POST", "pause", {"team": team, "reason": WHY})
     await admin.done("DELETE", f"teams/{team}")
-    assert await hand.redis.hgetall(keys.PAUSES) == {}
-    async with nothing_changes(hand.stack):
+    assert await pipeline.redis.hgetall(keys.PAUSES) == {}
+    async with nothing_changes(pipeline.stack):
         for path in ("pause", "resume"):
             body = {"team": team, "reason": WHY}
             assert_problem(await admin.call("POST", path, body), 404, "not_found")
@@ -327,15 +329,15 @@ async def test_only_the_administrator_sees_and_steers(admin: Administrator, stac
 # --- as commands -------------------------------------------------------------------------------------------------
 
 
-async def test_the_commands_do_the_same(admin: Administrator, hand: Hand, command: Command) -> None:
+async def test_the_commands_do_the_same(admin: Administrator, pipeline: Pipeline, command: Command) -> None:
     """`status`, `pause`, `resume` and `jobs resolve`, by a person whom the audit log names."""
 
     async def run(*words: str) -> Any:
         return await asyncio.to_thread(command, *words)
 
-    job = await hand.bought(ACCEPTED)
-    paused = (await run("pause", "--team", hand.team, "--reason", WHY, "--json")).json
-    assert paused == {"team": hand.team, "upstream_paused": {"reason": WHY}}
+    job = await pipeline.bought(ACCEPTED)
+    paused = (await run("pause", "--team", pipeline.team, "--reason", WHY, "--json")).json
+    assert paused == {"team": pipeline.team, "upstream_paused": {"reason": WHY}}
     assert (await run("pause", "--reason", "all of it")).out.count("all of it") == 1
     assert (await run("status", "--json")).json == await acted(admin, "GET", "status")
     table = (await run("status")).out
@@ -345,20 +347,20 @@ async def test_the_commands_do_the_same(admin: Administrator, hand: Hand, comman
         "1 of 10 used (10 configured)",
         "closed, 1 failure in a row",
         "none alive",
-        hand.team,
+        pipeline.team,
     ):
         assert words in table
     assert "goes on" in (await run("resume")).out
     assert WHY in (await run("status")).out
-    assert (await run("resume", "--team", hand.team, "--json")).json["upstream_paused"] is None
+    assert (await run("resume", "--team", pipeline.team, "--json")).json["upstream_paused"] is None
     (resolved,) = (await run("jobs", "resolve", job.id, "fail", "--no-charged", "--json")).json
     assert resolved["status"] == Status.FAILED.value
     lines = [(line["actor"], line["action"], line["target"]) for line in (await admin.audit())[:5]]
     assert lines[::-1] == [
-        ("cli:olga", "buying.pause", hand.team),
+        ("cli:olga", "buying.pause", pipeline.team),
         ("cli:olga", "buying.pause", "all"),
         ("cli:olga", "buying.resume", "all"),
-        ("cli:olga", "buying.resume", hand.team),
+        ("cli:olga", "buying.resume", pipeline.team),
         ("cli:olga", "job.resolve", job.id),
     ]
     unknown = await run("pause", "--team", f"team_{NEVER}", "--reason", "x")
@@ -367,12 +369,12 @@ async def test_the_commands_do_the_same(admin: Administrator, hand: Hand, comman
 
 
 async def test_what_is_set_aside_is_seen_and_released_with_a_line(
-    admin: Administrator, hand: Hand, command: Command
+    admin: Administrator, pipeline: Pipeline, command: Command
 ) -> None:
     """The status counts it; a release prints a line, or JSON, and the audit log names who let what go on."""
-    job = await hand.completed((await hand.bought()).id)
+    job = await pipeline.completed((await pipeline.bought()).id)
     for at_ms, words in ((1000, ()), (2000, ("--json",))):
-        await hand.redis.hset(keys.ASIDE, f"finalize {hand.ref(job.id)}", at_ms)
+        await pipeline.redis.hset(keys.ASIDE, f"finalize {pipeline.ref(job.id)}", at_ms)
         seen = await acted(admin, "GET", "status")
         assert seen["aside"] == {"count": 1, "oldest_at": f"1970-01-01T00:00:0{at_ms // 1000}.000Z"}
         assert seen["aside"]["oldest_at"] in (await asyncio.to_thread(command, "status")).out
@@ -381,18 +383,18 @@ async def test_what_is_set_aside_is_seen_and_released_with_a_line(
         assert (await acted(admin, "GET", "status"))["aside"]["count"] == 0
     line = (await admin.audit())[0]
     assert (line["actor"], line["action"], line["target"]) == ("cli:olga", "step.release", job.id)
-    assert line["details"] == {"team": hand.team, "steps": ["finalize"]}
+    assert line["details"] == {"team": pipeline.team, "steps": ["finalize"]}
     nothing = await asyncio.to_thread(command, "jobs", "release", job.id)
     assert nothing.refused(1) == "Nothing with this id is set aside."
     assert (await admin.audit())[0]["number"] == line["number"]
 
 
-async def test_a_trusted_store_that_is_paused_is_not_said_to_buy(hand: Hand, command: Command) -> None:
+async def test_a_trusted_store_that_is_paused_is_not_said_to_buy(pipeline: Pipeline, command: Command) -> None:
     """`epoch show` names what else stops buying, and the command that lets it go on."""
-    await hand.gateway.operations.pause("test", team=None, reason=WHY)
+    await pipeline.gateway.operations.pause("test", team=None, reason=WHY)
     seen = (await asyncio.to_thread(command, "epoch", "show", "--json")).json
     told = {"trusted": True, "buying": False, "stopped": WHY, "lifted_by": "filmgate resume"}
     assert seen | told == seen
-    await hand.gateway.operations.resume("test", team=None)
+    await pipeline.gateway.operations.resume("test", team=None)
     seen = (await asyncio.to_thread(command, "epoch", "show", "--json")).json
     assert seen | {"trusted": True, "buying": True, "stopped": None, "lifted_by": None} == seen

@@ -16,9 +16,9 @@ from app.api.overload import TURN, USUAL, Bounds, Gate
 from app.api.shedding import Plain, plain
 from app.main import create_app
 from app.store import keys
+from tests.integration.refusals import assert_problem
 from tests.support.emulator import Emulator
 from tests.support.redis_server import RedisServer
-from tests.support.refusals import assert_problem
 from tests.support.server import Server, running_server
 from tests.support.stack import Stack, environment
 from tests.support.waiting import wait_until

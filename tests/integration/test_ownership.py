@@ -14,10 +14,10 @@ from fastapi import FastAPI
 from app.domain.accounts import USER_SCOPES, Scope
 from app.main import create_app
 from app.settings import load_settings
+from tests.integration.ownership import FIXED, ROUTES, Admins, Own, Teams, routes_of
+from tests.integration.refusals import assert_problem, nothing_changes
 from tests.support.callers import another_key, calling, colleague, stranger, token
-from tests.support.hand import Hand
-from tests.support.ownership import FIXED, ROUTES, Admins, Own, Teams, routes_of
-from tests.support.refusals import assert_problem, nothing_changes
+from tests.support.pipeline import Pipeline
 from tests.support.stack import ADMIN_KEY, Stack
 
 pytestmark = pytest.mark.anyio
@@ -93,8 +93,8 @@ def test_every_route_with_an_id_has_an_entry(app: FastAPI) -> None:
     with_id = {route for route in routes_of(app) if PARAMETER.search(route)}
     missing = sorted(with_id - ROUTES.keys())
     assert not missing, (
-        f"{', '.join(missing)}: say in ROUTES of tests/support/ownership.py how to make what the id names, and who "
-        "may use the route: Own(make, status) for a user's things, Teams(make, status) for a team's, "
+        f"{', '.join(missing)}: say in ROUTES of tests/integration/ownership.py how to make what the id names, and "
+        "who may use the route: Own(make, status) for a user's things, Teams(make, status) for a team's, "
         "Admins(make) for the administrator, or "
         "Public(why) when the id names nothing that belongs to anybody."
     )
@@ -150,7 +150,7 @@ async def test_what_is_anothers_costs_as_much_as_nothing(stack: Stack, route: st
 
 async def commands(stack: Stack, api: httpx.AsyncClient, route: str, found: str) -> Counter[str]:
     """What the store runs for one request of a caller whom the process has not in memory."""
-    redis = Hand(stack).redis
+    redis = Pipeline(stack).redis
     stack.gateway.accounts._known.clear()
     before = await redis.info("commandstats")
     assert (await ask(api, route, found)).status_code == 404

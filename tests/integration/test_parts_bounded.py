@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.store.uploads import UNFINISHED_OF_ALL, UNFINISHED_OF_TEAM
-from tests.support.callers import another_key, calling, stranger
-from tests.support.fal_storage import (
+from tests.integration.fal_uploads import (
     IN_PARTS,
     assert_refused,
     completed,
@@ -17,6 +16,7 @@ from tests.support.fal_storage import (
     picture,
     put_parts,
 )
+from tests.support.callers import another_key, calling, stranger
 from tests.support.stack import Stack, open_stack
 
 pytestmark = pytest.mark.anyio

@@ -14,7 +14,7 @@ from app.store import keys
 from app.store.quarantine import Quarantined
 from tests.support.emulator import Emulator
 from tests.support.endpoints import chief, endpoint, later, sent, taken
-from tests.support.hand import Hand
+from tests.support.pipeline import Pipeline
 from tests.support.receiver import Receiver, Reply
 from tests.support.redis_server import RedisServer
 from tests.support.stack import open_stack
@@ -30,94 +30,94 @@ PRICE = 1_400_000
 CLIP = Reply(200, body=b'{"video": {"url": "https://v3.fal.media/files/a/output.mp4"}}')
 
 
-async def dies_with(hand: Hand, step: str, ref: str) -> None:
+async def dies_with(pipeline: Pipeline, step: str, ref: str) -> None:
     """A worker takes the ref up and is never seen again; what it had in hand comes due."""
-    await hand.make_due(step, ref)
-    assert await hand.gateway.stores.quarantine.acquire(step, ref, hidden_ms=1000)
+    await pipeline.make_due(step, ref)
+    assert await pipeline.gateway.stores.quarantine.acquire(step, ref, hidden_ms=1000)
 
 
-async def marks(hand: Hand) -> list[str]:
+async def marks(pipeline: Pipeline) -> list[str]:
     """What workers have in hand, or had when they died."""
-    found: list[str] = await hand.redis.keys(keys.suspect("*", "*"))
+    found: list[str] = await pipeline.redis.keys(keys.suspect("*", "*"))
     return found
 
 
-async def command(hand: Hand, *words: str) -> Any:
+async def command(pipeline: Pipeline, *words: str) -> Any:
     """What `filmgate …` prints, as JSON where there is any."""
-    ended = await run_command(*words, environment=clean_environment(**hand.stack.environment))
+    ended = await run_command(*words, environment=clean_environment(**pipeline.stack.environment))
     assert ended.returncode == 0, ended.stderr
     return json.loads(ended.stdout) if ended.stdout.strip() else None
 
 
-async def test_the_third_worker_does_not_take_it_up(hand: Hand) -> None:
+async def test_the_third_worker_does_not_take_it_up(pipeline: Pipeline) -> None:
     """Two died with it in hand: it leaves the due set, keeps state and money, and an operator lets it go on."""
-    job = await hand.completed((await hand.bought()).id)
-    ref = hand.ref(job.id)
+    job = await pipeline.completed((await pipeline.bought()).id)
+    ref = pipeline.ref(job.id)
     for _ in range(2):
-        await dies_with(hand, "finalize", ref)
-    await hand.make_due("finalize", ref)
+        await dies_with(pipeline, "finalize", ref)
+    await pipeline.make_due("finalize", ref)
     with pytest.raises(Quarantined):
-        await finalize(hand.gateway, ref)
-    assert await hand.due("finalize") == []
-    now = await hand.job(job.id)
-    assert (now.status, now.money, await hand.money()) == (Status.FINALIZING, Money.RESERVED, (PRICE, 0))
-    (row,) = await command(hand, "jobs", "aside", "--json")
+        await finalize(pipeline.gateway, ref)
+    assert await pipeline.due("finalize") == []
+    now = await pipeline.job(job.id)
+    assert (now.status, now.money, await pipeline.money()) == (Status.FINALIZING, Money.RESERVED, (PRICE, 0))
+    (row,) = await command(pipeline, "jobs", "aside", "--json")
     assert (row["step"], row["id"]) == ("finalize", job.id)
-    assert await command(hand, "jobs", "release", job.id, "--json") == [{"step": "finalize", "id": job.id}]
-    assert await hand.gateway.stores.quarantine.steps() == []
-    assert (await hand.finalize(job.id)).status is Status.SUCCEEDED
-    assert await marks(hand) == []
+    assert await command(pipeline, "jobs", "release", job.id, "--json") == [{"step": "finalize", "id": job.id}]
+    assert await pipeline.gateway.stores.quarantine.steps() == []
+    assert (await pipeline.finalize(job.id)).status is Status.SUCCEEDED
+    assert await marks(pipeline) == []
 
 
-async def test_what_is_not_set_aside_is_not_released(hand: Hand) -> None:
+async def test_what_is_not_set_aside_is_not_released(pipeline: Pipeline) -> None:
     """A wrong id makes nothing due."""
-    job = await hand.completed((await hand.bought()).id)
-    assert not await hand.gateway.stores.quarantine.release("finalize", hand.ref(job.id))
-    assert not await hand.gateway.stores.quarantine.release("deliver", hand.ref(job.id))
-    assert await hand.due("deliver") == []
+    job = await pipeline.completed((await pipeline.bought()).id)
+    assert not await pipeline.gateway.stores.quarantine.release("finalize", pipeline.ref(job.id))
+    assert not await pipeline.gateway.stores.quarantine.release("deliver", pipeline.ref(job.id))
+    assert await pipeline.due("deliver") == []
 
 
-async def test_a_step_that_waits_is_no_death(hand: Hand) -> None:
+async def test_a_step_that_waits_is_no_death(pipeline: Pipeline) -> None:
     """Reads that find nothing give the ref back."""
-    job = await hand.completed((await hand.bought("[emu:result_expired]")).id)
+    job = await pipeline.completed((await pipeline.bought("[emu:result_expired]")).id)
     for _ in range(3):
-        assert (await hand.finalize(job.id)).status is Status.FINALIZING
-        assert await marks(hand) == []
-    await hand.finalized(job.id)
+        assert (await pipeline.finalize(job.id)).status is Status.FINALIZING
+        assert await marks(pipeline) == []
+    await pipeline.finalized(job.id)
 
 
-async def test_a_step_that_fails_counts_like_a_death(hand: Hand) -> None:
+async def test_a_step_that_fails_counts_like_a_death(pipeline: Pipeline) -> None:
     """Twice; the third time it is set aside. One that succeeds in between begins anew."""
-    job = await hand.completed((await hand.bought()).id)
-    ref = hand.ref(job.id)
+    job = await pipeline.completed((await pipeline.bought()).id)
+    ref = pipeline.ref(job.id)
 
     async def fails() -> None:
-        await hand.make_due("finalize", ref)
+        await pipeline.make_due("finalize", ref)
         with pytest.raises(ZeroDivisionError):
-            async with hand.gateway.stores.quarantine.lease("finalize", ref, hidden_ms=1000):
+            async with pipeline.gateway.stores.quarantine.lease("finalize", ref, hidden_ms=1000):
                 raise ZeroDivisionError
 
     await fails()
-    await hand.make_due("finalize", ref)
-    async with hand.gateway.stores.quarantine.lease("finalize", ref, hidden_ms=1000) as taken_ms:
+    await pipeline.make_due("finalize", ref)
+    async with pipeline.gateway.stores.quarantine.lease("finalize", ref, hidden_ms=1000) as taken_ms:
         assert taken_ms
-    assert await marks(hand) == []
+    assert await marks(pipeline) == []
     for _ in range(2):
         await fails()
-    await hand.make_due("finalize", ref)
+    await pipeline.make_due("finalize", ref)
     with pytest.raises(Quarantined):
-        await finalize(hand.gateway, ref)
-    assert [row[:2] for row in await hand.gateway.stores.quarantine.steps()] == [("finalize", ref)]
-    assert (await hand.job(job.id)).status is Status.FINALIZING
+        await finalize(pipeline.gateway, ref)
+    assert [row[:2] for row in await pipeline.gateway.stores.quarantine.steps()] == [("finalize", ref)]
+    assert (await pipeline.job(job.id)).status is Status.FINALIZING
 
 
 async def test_a_store_that_was_away_is_no_death(store: RedisServer, emulator: Emulator) -> None:
     """The step ended while nobody could write so: it is written with the next one."""
     async with open_stack(store, emulator) as stack:
-        hand = Hand(stack)
-        jobs = [await hand.completed((await hand.bought()).id) for _ in range(2)]
+        pipeline = Pipeline(stack)
+        jobs = [await pipeline.completed((await pipeline.bought()).id) for _ in range(2)]
         stores = stack.gateway.stores
-        ref = hand.ref(jobs[0].id)
+        ref = pipeline.ref(jobs[0].id)
         assert await stores.quarantine.acquire("finalize", ref, hidden_ms=1000)
         store.freeze()
         try:
@@ -125,47 +125,49 @@ async def test_a_store_that_was_away_is_no_death(store: RedisServer, emulator: E
                 await stores.quarantine.end_lease("finalize", ref)
         finally:
             store.thaw()
-        await hand.finalize(jobs[1].id)
-        assert await marks(hand) == []
-        await hand.finalize(jobs[0].id)
+        await pipeline.finalize(jobs[1].id)
+        assert await marks(pipeline) == []
+        await pipeline.finalize(jobs[0].id)
 
 
-async def test_what_was_in_hand_beside_it_is_worked_on_alone(hand: Hand) -> None:
+async def test_what_was_in_hand_beside_it_is_worked_on_alone(pipeline: Pipeline) -> None:
     """Eight were in one worker's hand when it died: each comes alone the next time, and only the killer is left."""
-    jobs = [await hand.completed((await hand.bought()).id) for _ in range(3)]
-    refs = [hand.ref(job.id) for job in jobs]
+    jobs = [await pipeline.completed((await pipeline.bought()).id) for _ in range(3)]
+    refs = [pipeline.ref(job.id) for job in jobs]
     for ref in refs:
-        await dies_with(hand, "finalize", ref)
-        await hand.make_due("finalize", ref)
-    assert await hand.gateway.stores.quarantine.leased("finalize", refs) == set(refs)
+        await dies_with(pipeline, "finalize", ref)
+        await pipeline.make_due("finalize", ref)
+    assert await pipeline.gateway.stores.quarantine.leased("finalize", refs) == set(refs)
     loop = asyncio.get_running_loop()
-    runtime = await loop.run_in_executor(None, lambda: Runtime(hand.stack.settings, queue="work"))
+    runtime = await loop.run_in_executor(None, lambda: Runtime(pipeline.stack.settings, queue="work"))
     try:
         await loop.run_in_executor(None, lambda: runtime.run(finalize_all(runtime, refs)))
     finally:
         await loop.run_in_executor(None, runtime.close)
-    assert [(await hand.job(job.id)).status for job in jobs] == [Status.SUCCEEDED] * 3
-    assert await marks(hand) == []
+    assert [(await pipeline.job(job.id)).status for job in jobs] == [Status.SUCCEEDED] * 3
+    assert await marks(pipeline) == []
 
 
 @pytest.mark.parametrize("way", ["release", "replay"])
-async def test_a_delivery_that_ends_its_workers_is_a_dead_letter(hand: Hand, receiver: Receiver, way: str) -> None:
+async def test_a_delivery_that_ends_its_workers_is_a_dead_letter(
+    pipeline: Pipeline, receiver: Receiver, way: str
+) -> None:
     """The team sees why, what waits behind it goes on, and a replay or the operator lets it be sent after all."""
-    async with chief(hand.stack) as api:
+    async with chief(pipeline.stack) as api:
         made = await endpoint(api, receiver.url, events=["job.queued"])
-        await hand.admit()
+        await pipeline.admit()
         for _ in range(2):
-            ((ref, destination),) = await taken(hand)
-            stores = hand.gateway.stores
+            ((ref, destination),) = await taken(pipeline)
+            stores = pipeline.gateway.stores
             assert await stores.quarantine.acquire(
                 "deliver", ref, hidden_ms=ATTEMPT_LEASE_MS, destination=destination
             )
-            await later(hand, made["id"], ms=ATTEMPT_LEASE_MS)
-        await hand.admit()  # one place there: it waits behind the poison
-        assert [handed[0] for handed in await taken(hand)] == [ref]
+            await later(pipeline, made["id"], ms=ATTEMPT_LEASE_MS)
+        await pipeline.admit()  # one place there: it waits behind the poison
+        assert [handed[0] for handed in await taken(pipeline)] == [ref]
         with pytest.raises(Quarantined):
-            await deliver(hand.gateway, ref, destination=destination)
-        assert await sent(hand) == 1
+            await deliver(pipeline.gateway, ref, destination=destination)
+        assert await sent(pipeline) == 1
         (dead,) = (await api.get("/v1/deliveries", params={"status": "dead"})).json()["data"]
         (attempt,) = dead["attempts"]
         assert (attempt["status"], attempt["outcome"], attempt["error"]) == (None, "worker_died", "worker_died")
@@ -173,15 +175,15 @@ async def test_a_delivery_that_ends_its_workers_is_a_dead_letter(hand: Hand, rec
         if way == "replay":
             assert (await api.post(f"/v1/deliveries/{dead['id']}/replay")).status_code == 202
         else:
-            await command(hand, "jobs", "release", dead["id"], "--json")
+            await command(pipeline, "jobs", "release", dead["id"], "--json")
         assert await stores.quarantine.steps() == []
         assert (await api.get("/v1/deliveries", params={"status": "dead"})).json()["data"] == []
-        assert await sent(hand) == 1
+        assert await sent(pipeline) == 1
         shown = (await api.get("/v1/deliveries", params={"status": "delivered"})).json()["data"]
     assert {one["dead_at"] for one in shown} == {None}
     assert [one["outcome"] for one in shown[-1]["attempts"]] == ["worker_died", "delivered"]
     assert {request.headers["webhook-id"] for request in receiver.requests} == {one["id"] for one in shown}
-    assert await marks(hand) == []
+    assert await marks(pipeline) == []
 
 
 @dataclass
@@ -223,31 +225,31 @@ async def test_one_poisonous_job_ends_two_workers_and_stops_nobody(store: RedisS
     ):
         fal = DeadlyFal(receiver)
         receiver.answers([fal.answer] * 2000)
-        hand = Hand(stack)
-        poison = await hand.admit("poison")
-        others = [await hand.admit() for _ in range(4)]
+        pipeline = Pipeline(stack)
+        poison = await pipeline.admit("poison")
+        others = [await pipeline.admit() for _ in range(4)]
         async with stack.workers() as fal.workers:
 
             async def set_aside() -> bool:
                 for job_id in (poison, *others):  # instead of waiting until what a dead worker had is due again
-                    await hand.make_due("finalize", hand.ref(job_id))
-                return await hand.gateway.stores.quarantine.steps() != []
+                    await pipeline.make_due("finalize", pipeline.ref(job_id))
+                return await pipeline.gateway.stores.quarantine.steps() != []
 
             await wait_until(set_aside, "the poison is set aside", timeout=60, interval=0.5)
             for job_id in others:
                 await stack.until(job_id, "succeeded")
             assert fal.deaths == 2
-            job = await hand.job(poison)
+            job = await pipeline.job(poison)
             assert (job.status, job.money) == (Status.FINALIZING, Money.RESERVED)
-            assert await hand.money() == (PRICE, 4 * PRICE)
+            assert await pipeline.money() == (PRICE, 4 * PRICE)
 
             async def alarmed() -> bool:
-                return [(one.kind, one.job) for one in await hand.gateway.stores.alarms.newest(10)] == [
+                return [(one.kind, one.job) for one in await pipeline.gateway.stores.alarms.newest(10)] == [
                     ("poison", poison)
                 ]
 
             await wait_until(alarmed, "an administrator is told")
             fal.deadly = False
-            assert await hand.gateway.stores.quarantine.release("finalize", hand.ref(poison))
+            assert await pipeline.gateway.stores.quarantine.release("finalize", pipeline.ref(poison))
             await stack.until(poison, "succeeded")
         assert sum(request.method == "POST" for request in receiver.requests) == 5

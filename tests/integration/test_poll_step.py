@@ -9,7 +9,7 @@ import pytest
 
 from app.domain.jobs import Job, Money, Status
 from tests.support.emulator import Emulator
-from tests.support.hand import Hand
+from tests.support.pipeline import Pipeline
 from tests.support.receiver import Answer, Receiver, Reply
 from tests.support.redis_server import RedisServer
 from tests.support.stack import open_stack
@@ -24,12 +24,12 @@ ACCEPTED = Reply(200, body=b'{"request_id": "abc-1"}')
 @asynccontextmanager
 async def running(
     store: RedisServer, emulator: Emulator, *answers: Answer
-) -> AsyncIterator[tuple[Hand, Job, Receiver]]:
+) -> AsyncIterator[tuple[Pipeline, Job, Receiver]]:
     """A job that runs at a fal which answers polls so."""
     async with Receiver() as fal, open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=fal.url) as stack:
         fal.answers([ACCEPTED, *answers])
-        hand = Hand(stack)
-        yield hand, await hand.bought(), fal
+        pipeline = Pipeline(stack)
+        yield pipeline, await pipeline.bought(), fal
 
 
 def status(body: bytes) -> Reply:
@@ -44,34 +44,34 @@ def test_polls_slow_down_to_two_seconds() -> None:
     assert interval_ms(10, 1000) == 10_000
 
 
-async def test_a_job_that_fal_completed_gives_its_slot_back(hand: Hand) -> None:
+async def test_a_job_that_fal_completed_gives_its_slot_back(pipeline: Pipeline) -> None:
     """Fetching the result needs no slot; the logs are kept."""
-    job = await hand.bought()
-    job = await hand.completed(job.id)
-    assert await hand.slot(job.id) is None
+    job = await pipeline.bought()
+    job = await pipeline.completed(job.id)
+    assert await pipeline.slot(job.id) is None
     assert job.upstream_status == "COMPLETED"
     assert job.logs
-    assert await hand.due("poll") == []
-    assert await hand.due("finalize") == [hand.ref(job.id)]
+    assert await pipeline.due("poll") == []
+    assert await pipeline.due("finalize") == [pipeline.ref(job.id)]
 
 
 @pytest.mark.parametrize("tag", ["html_nginx_503", "status_404_first", "unknown_status", "status_backwards"])
-async def test_strange_polls_are_lived_through(hand: Hand, tag: str) -> None:
+async def test_strange_polls_are_lived_through(pipeline: Pipeline, tag: str) -> None:
     """HTML pages, early 404s, unknown words and steps back: the job succeeds."""
-    emulator = hand.stack.emulator
-    job = await hand.bought(f"[emu:{tag}][emu:slow]")
+    emulator = pipeline.stack.emulator
+    job = await pipeline.bought(f"[emu:{tag}][emu:slow]")
 
     async def started() -> bool:
         return bool((await emulator.request(job.upstream_request_id or ""))["started_at"])
 
     await wait_until(started, "fal works on it")
     for _ in range(4):  # the longest trouble is three polls
-        assert await hand.poll(job.id) is not None
-        assert (await hand.job(job.id)).status is Status.RUNNING
+        assert await pipeline.poll(job.id) is not None
+        assert (await pipeline.job(job.id)).status is Status.RUNNING
     async with emulator.steered():
         await emulator.set_speed(1000)
-        await hand.completed(job.id)
-    assert (await hand.finalized(job.id)).status is Status.SUCCEEDED
+        await pipeline.completed(job.id)
+    assert (await pipeline.finalized(job.id)).status is Status.SUCCEEDED
 
 
 @pytest.mark.parametrize(
@@ -82,30 +82,30 @@ async def test_a_poll_that_says_nothing_changes_nothing(
     store: RedisServer, emulator: Emulator, body: bytes
 ) -> None:
     """Lower case, wrong types, no JSON: the job runs on and is looked at again."""
-    async with running(store, emulator, status(body)) as (hand, job, _):
-        assert await hand.poll(job.id) is not None
-        now = await hand.job(job.id)
+    async with running(store, emulator, status(body)) as (pipeline, job, _):
+        assert await pipeline.poll(job.id) is not None
+        now = await pipeline.job(job.id)
         assert (now.status, now.logs) == (Status.RUNNING, [])
 
 
 async def test_an_unknown_word_counts_as_running(store: RedisServer, emulator: Emulator) -> None:
     """Fal has the request all the same."""
     async with running(store, emulator, status(b'{"status": "WARMING_UP", "queue_position": "x"}')) as (
-        hand,
+        pipeline,
         job,
         _,
     ):
-        assert await hand.poll(job.id) is not None
-        assert (await hand.job(job.id)).upstream_status == "IN_PROGRESS"
+        assert await pipeline.poll(job.id) is not None
+        assert (await pipeline.job(job.id)).upstream_status == "IN_PROGRESS"
 
 
 async def test_a_redirect_is_not_followed(store: RedisServer, emulator: Emulator) -> None:
     """The key would go with it."""
     async with Receiver() as evil:
         redirect = Reply(302, {"Location": f"{evil.url}/status"})
-        async with running(store, emulator, redirect) as (hand, job, _):
-            assert await hand.poll(job.id) is not None
-            assert (await hand.job(job.id)).status is Status.RUNNING
+        async with running(store, emulator, redirect) as (pipeline, job, _):
+            assert await pipeline.poll(job.id) is not None
+            assert (await pipeline.job(job.id)).status is Status.RUNNING
         assert evil.connections == 0
 
 
@@ -121,69 +121,69 @@ async def test_an_endless_status_is_cut_off(store: RedisServer, emulator: Emulat
             await writer.drain()
             sent += 100_000
 
-    async with running(store, emulator, flood) as (hand, job, _):
-        assert await hand.poll(job.id) is not None
-        assert (await hand.job(job.id)).status is Status.RUNNING
+    async with running(store, emulator, flood) as (pipeline, job, _):
+        assert await pipeline.poll(job.id) is not None
+        assert (await pipeline.job(job.id)).status is Status.RUNNING
         assert sent < 20_000_000
 
 
-async def test_a_dripping_status_ends_after_ten_seconds(hand: Hand, full: bool) -> None:  # noqa: FBT001  a fixture
+async def test_a_dripping_status_ends_after_ten_seconds(pipeline: Pipeline, full: bool) -> None:  # noqa: FBT001  a fixture
     """The limit is on the whole call, not on each byte."""
     if not full:
         pytest.skip("takes 10 s; --full runs it")
-    job = await hand.bought("[emu:status_drip][emu:slow]")
+    job = await pipeline.bought("[emu:status_drip][emu:slow]")
     began = time.monotonic()
-    assert await hand.poll(job.id) is not None
+    assert await pipeline.poll(job.id) is not None
     assert time.monotonic() - began < 11
 
 
-async def test_log_lines_are_capped(hand: Hand) -> None:
+async def test_log_lines_are_capped(pipeline: Pipeline) -> None:
     """The newest fifty (contract, logs)."""
-    job = await hand.bought("[emu:logs_burst]")
-    job = await hand.completed(job.id)
+    job = await pipeline.bought("[emu:logs_burst]")
+    job = await pipeline.completed(job.id)
     assert len(job.logs) == 50
 
 
 async def test_one_stray_404_in_the_sixth_minute_ends_nothing(store: RedisServer, emulator: Emulator) -> None:
     """Fal must have forgotten the request in many polls in a row before it counts as lost."""
     found = status(b'{"status": "IN_PROGRESS"}')
-    async with running(store, emulator, Reply(404), found) as (hand, job, _):
+    async with running(store, emulator, Reply(404), found) as (pipeline, job, _):
         later = 6 * 60_000
-        assert await hand.poll(job.id, later_ms=later) is not None
-        assert (await hand.job(job.id)).misses == 1
-        assert await hand.poll(job.id, later_ms=later) is not None
-        now = await hand.job(job.id)
+        assert await pipeline.poll(job.id, later_ms=later) is not None
+        assert (await pipeline.job(job.id)).misses == 1
+        assert await pipeline.poll(job.id, later_ms=later) is not None
+        now = await pipeline.job(job.id)
         assert (now.status, now.misses) == (Status.RUNNING, 0)
 
 
 async def test_a_request_that_fal_forgot_is_disputed(store: RedisServer, emulator: Emulator) -> None:
     """404 for two minutes and many polls, and no result either: failed, and nobody knows whether it was charged."""
     lost = [Reply(404)] * 40
-    async with running(store, emulator, *lost) as (hand, job, _):
+    async with running(store, emulator, *lost) as (pipeline, job, _):
         for _ in range(MAX_MISSING_POLLS + 5):
-            assert await hand.poll(job.id) is not None  # within the grace, however often
-        assert await hand.poll(job.id, later_ms=MISSING_GRACE_MS + 1000) is None
-        ended = await hand.finalized(job.id)
+            assert await pipeline.poll(job.id) is not None  # within the grace, however often
+        assert await pipeline.poll(job.id, later_ms=MISSING_GRACE_MS + 1000) is None
+        ended = await pipeline.finalized(job.id)
         assert (ended.status, ended.money) == (Status.FAILED, Money.DISPUTED)
         assert ended.error is not None
         assert ended.error.code == "result_unavailable"
 
 
 @pytest.mark.parametrize("tag", ["stuck_in_queue", "stuck_in_progress"])
-async def test_a_running_job_past_its_deadline_is_cancelled_at_fal(hand: Hand, tag: str) -> None:
+async def test_a_running_job_past_its_deadline_is_cancelled_at_fal(pipeline: Pipeline, tag: str) -> None:
     """Fal's truth decides the end; whether it charged is not known."""
-    job = await hand.bought(f"[emu:{tag}]", deadline=60)
-    assert await hand.poll(job.id) is not None
+    job = await pipeline.bought(f"[emu:{tag}]", deadline=60)
+    assert await pipeline.poll(job.id) is not None
     request_id = job.upstream_request_id or ""
-    assert (await hand.stack.emulator.request(request_id))["cancelled"] is False
-    await hand.completed(job.id, later_ms=61_000)
-    ended = await hand.finalized(job.id)
-    assert (await hand.stack.emulator.request(request_id))["cancelled"] is True
+    assert (await pipeline.stack.emulator.request(request_id))["cancelled"] is False
+    await pipeline.completed(job.id, later_ms=61_000)
+    ended = await pipeline.finalized(job.id)
+    assert (await pipeline.stack.emulator.request(request_id))["cancelled"] is True
     assert (ended.status, ended.money) == (Status.FAILED, Money.DISPUTED)
     assert ended.error is not None
     assert ended.error.code == "deadline_exceeded"
-    assert await hand.money() == (PRICE, 0)
-    assert await hand.slot(job.id) is None
+    assert await pipeline.money() == (PRICE, 0)
+    assert await pipeline.slot(job.id) is None
 
 
 async def test_fal_is_asked_to_cancel_now_and_then_and_not_at_every_poll(
@@ -197,10 +197,10 @@ async def test_fal_is_asked_to_cancel_now_and_then_and_not_at_every_poll(
         await writer.drain()
 
     answers: list[Answer] = [nonsense, still, Reply(202), still, still, Reply(202), still]
-    async with running(store, emulator, *answers) as (hand, job, fal):
-        await hand.stack.api.post(f"/v1/jobs/{job.id}/cancel")
+    async with running(store, emulator, *answers) as (pipeline, job, fal):
+        await pipeline.stack.api.post(f"/v1/jobs/{job.id}/cancel")
         for later_ms in (0, 0, 0, 31_000):
-            assert await hand.poll(job.id, later_ms=later_ms) is not None
+            assert await pipeline.poll(job.id, later_ms=later_ms) is not None
         assert [request.method for request in fal.requests] == [
             "POST",
             "PUT",
@@ -214,63 +214,63 @@ async def test_fal_is_asked_to_cancel_now_and_then_and_not_at_every_poll(
         assert fal.requests[1].target == "/fal-ai/kling-video/requests/abc-1/cancel"
 
 
-async def test_a_job_that_no_longer_runs_is_not_polled(hand: Hand) -> None:
+async def test_a_job_that_no_longer_runs_is_not_polled(pipeline: Pipeline) -> None:
     """A poll rung twice changes nothing, and asks fal nothing."""
-    job = await hand.bought()
-    await hand.completed(job.id)
-    polls = (await hand.stack.emulator.request(job.upstream_request_id or ""))["polls"]
-    assert await hand.poll(job.id) is None
-    assert (await hand.stack.emulator.request(job.upstream_request_id or ""))["polls"] == polls
+    job = await pipeline.bought()
+    await pipeline.completed(job.id)
+    polls = (await pipeline.stack.emulator.request(job.upstream_request_id or ""))["polls"]
+    assert await pipeline.poll(job.id) is None
+    assert (await pipeline.stack.emulator.request(job.upstream_request_id or ""))["polls"] == polls
 
 
 # --- waiting too long in our own line -----------------------------------------------------------------------------
 
 
-async def test_a_job_that_did_not_start_in_time_fails_free(hand: Hand) -> None:
+async def test_a_job_that_did_not_start_in_time_fails_free(pipeline: Pipeline) -> None:
     """Its start deadline passed in line: it was never bought (contract, two clocks)."""
-    before = await hand.posts()
-    job_id = await hand.admit(start_deadline=60)
-    await hand.write(job_id, start_deadline_ms=1)
-    job = await hand.expire(job_id)
+    before = await pipeline.posts()
+    job_id = await pipeline.admit(start_deadline=60)
+    await pipeline.write(job_id, start_deadline_ms=1)
+    job = await pipeline.expire(job_id)
     assert (job.status, job.money) == (Status.FAILED, Money.RELEASED)
     assert job.error is not None
     assert (job.error.code, job.error.retryable) == ("start_timeout", True)
-    assert await hand.money() == (0, 0)
-    assert await hand.gateway.stores.slots.grant() == 0
-    assert await hand.posts() == before
+    assert await pipeline.money() == (0, 0)
+    assert await pipeline.gateway.stores.slots.grant() == 0
+    assert await pipeline.posts() == before
 
 
 @pytest.mark.parametrize("waiting", ["in line", "later", "granted"])
-async def test_a_job_past_its_deadline_in_line_fails_free(hand: Hand, waiting: str) -> None:
+async def test_a_job_past_its_deadline_in_line_fails_free(pipeline: Pipeline, waiting: str) -> None:
     """Wherever it waits: in line, out of line for a pause, or with a slot that nobody claimed yet."""
     if waiting == "later":
-        job_id = (await hand.bought("[emu:429_direct]")).id
+        job_id = (await pipeline.bought("[emu:429_direct]")).id
     else:
-        job_id = await (hand.grant() if waiting == "granted" else hand.admit())
-    await hand.write(job_id, deadline_ms=1)
-    job = await hand.expire(job_id)
+        job_id = await (pipeline.grant() if waiting == "granted" else pipeline.admit())
+    await pipeline.write(job_id, deadline_ms=1)
+    job = await pipeline.expire(job_id)
     assert (job.status, job.money) == (Status.FAILED, Money.RELEASED)
     assert job.error is not None
     assert job.error.code == "deadline_exceeded"
-    counts = await hand.gateway.stores.due.counts()
+    counts = await pipeline.gateway.stores.due.counts()
     assert {name: number for name, number in counts.items() if number} == {}
 
 
-async def test_the_clock_does_not_end_a_job_that_is_being_bought(hand: Hand) -> None:
+async def test_the_clock_does_not_end_a_job_that_is_being_bought(pipeline: Pipeline) -> None:
     """Submitting: the POST decides."""
-    job_id = await hand.grant()
-    await hand.store.claim(await hand.job(job_id))
-    await hand.write(job_id, deadline_ms=1)
-    assert (await hand.expire(job_id)).status is Status.SUBMITTING
+    job_id = await pipeline.grant()
+    await pipeline.store.claim(await pipeline.job(job_id))
+    await pipeline.write(job_id, deadline_ms=1)
+    assert (await pipeline.expire(job_id)).status is Status.SUBMITTING
 
 
-async def test_a_job_refused_after_its_start_deadline_fails_free(hand: Hand) -> None:
+async def test_a_job_refused_after_its_start_deadline_fails_free(pipeline: Pipeline) -> None:
     """The clock ran out during the submission, fal refused it for now: it does not wait until the deadline."""
-    job_id = await hand.grant(start_deadline=60)
-    nonce = await hand.store.claim(await hand.job(job_id))
-    await hand.write(job_id, start_deadline_ms=1)
-    await hand.expire(job_id)
-    assert await hand.store.requeue(await hand.job(job_id), nonce=nonce or "", wait_ms=0)
-    job = await hand.expire(job_id)
+    job_id = await pipeline.grant(start_deadline=60)
+    nonce = await pipeline.store.claim(await pipeline.job(job_id))
+    await pipeline.write(job_id, start_deadline_ms=1)
+    await pipeline.expire(job_id)
+    assert await pipeline.store.requeue(await pipeline.job(job_id), nonce=nonce or "", wait_ms=0)
+    job = await pipeline.expire(job_id)
     assert job.error is not None
     assert (job.error.code, job.money) == ("start_timeout", Money.RELEASED)

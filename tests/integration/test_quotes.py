@@ -16,7 +16,7 @@ from app.registry.catalog import Catalog, Model
 from app.settings import load_settings
 from app.store import keys
 from tests.support.emulator import Emulator, running_emulator
-from tests.support.hand import Hand
+from tests.support.pipeline import Pipeline
 from tests.support.redis_server import RedisServer
 from tests.support.stack import Stack, open_stack
 from tests.support.waiting import wait_until
@@ -113,24 +113,24 @@ def shots(*seconds: int) -> list[dict[str, str]]:
 # --- the pipeline, for all of them at once -----------------------------------------------------------------------
 
 
-async def pushed_through(hand: Hand, job_ids: list[str]) -> list[Job]:
+async def pushed_through(pipeline: Pipeline, job_ids: list[str]) -> list[Job]:
     """Bought, polled and finalized together; the jobs at their end."""
-    gateway = hand.gateway
+    gateway = pipeline.gateway
     while await gateway.stores.slots.grant():
         pass
     at_once = asyncio.Semaphore(8)
 
     async def to_the_end(job_id: str) -> Job:
         async with at_once:
-            await submit(gateway, hand.ref(job_id))
+            await submit(gateway, pipeline.ref(job_id))
 
             async def completed() -> bool:
-                return await poll(gateway, await hand.job(job_id), 0) is None
+                return await poll(gateway, await pipeline.job(job_id), 0) is None
 
             await wait_until(completed, f"{job_id} is completed at fal", interval=0.1)
-            await hand.make_due("finalize", hand.ref(job_id))
-            await finalize(gateway, hand.ref(job_id))
-            return await hand.job(job_id)
+            await pipeline.make_due("finalize", pipeline.ref(job_id))
+            await finalize(gateway, pipeline.ref(job_id))
+            return await pipeline.job(job_id)
 
     return list(await asyncio.gather(*map(to_the_end, job_ids)))
 
@@ -142,7 +142,7 @@ async def charged_by_fal(emulator: Emulator) -> dict[str, dict[str, Any]]:
 
 async def test_a_quote_is_what_is_settled_and_what_fal_charges(stack: Stack) -> None:
     """Quote, job, ledger and fal agree to the micro-dollar for each model, price variant and duration."""
-    hand = Hand(stack)
+    pipeline = Pipeline(stack)
     tried = list(cases(stack.emulator.sample_image))
     variants = [range(len(model.tariff.variants)) for model in CATALOG if model.tariff is not None]
     assert len({(case.model, case.variant) for case in tried}) == sum(map(len, variants))
@@ -157,9 +157,9 @@ async def test_a_quote_is_what_is_settled_and_what_fal_charges(stack: Stack) -> 
         assert submitted.status_code == 202, f"{case.name}: {submitted.text}"
         assert submitted.json()["quoted_usd"] == said[0]
         ids.append(submitted.json()["id"])
-    jobs = await pushed_through(hand, ids)
+    jobs = await pushed_through(pipeline, ids)
     charges = await charged_by_fal(stack.emulator)
-    entries = await stack.gateway.stores.ledger.entries(hand.team)
+    entries = await stack.gateway.stores.ledger.entries(pipeline.team)
     settled = {entry.job: entry for entry in entries if entry.type == "settle"}
     wrong = []
     for case, job in zip(tried, jobs, strict=True):
@@ -171,41 +171,41 @@ async def test_a_quote_is_what_is_settled_and_what_fal_charges(stack: Stack) -> 
         if job.status is not Status.SUCCEEDED or not fine:
             wrong.append(f"{case.name}: {job.status} {case.micro} {figures} {case.seconds} {lengths}")
     assert wrong == []
-    assert await hand.money() == (0, sum(case.micro for case in tried))
+    assert await pipeline.money() == (0, sum(case.micro for case in tried))
 
 
 async def test_a_storyboard_is_quoted_by_the_longer_reading_and_corrected_by_the_bill(stack: Stack) -> None:
     """Ten seconds are asked for and shots of three: ten are put aside, and fal's bill has the last word."""
-    hand = Hand(stack)
+    pipeline = Pipeline(stack)
     asked = {STORYBOARD: shots(3), "duration": "10"}
-    job_id = await hand.grant(model="fal-ai/kling-video/v3/turbo/pro/text-to-video", input=asked)
-    (job,) = await pushed_through(hand, [job_id])
+    job_id = await pipeline.grant(model="fal-ai/kling-video/v3/turbo/pro/text-to-video", input=asked)
+    (job,) = await pushed_through(pipeline, [job_id])
     assert (job.quoted_micro, job.charged_micro, job.seconds) == (1_400_000, 1_400_000, 10)
-    await hand.make_due("billing", hand.ref(job_id))
+    await pipeline.make_due("billing", pipeline.ref(job_id))
     await reconcile(stack.gateway)
-    assert (await hand.job(job_id)).charged_micro == 420_000
-    assert await hand.entries(job_id) == ["reserve", "settle", "correction"]
+    assert (await pipeline.job(job_id)).charged_micro == 420_000
+    assert await pipeline.entries(job_id) == ["reserve", "settle", "correction"]
 
 
 async def test_a_price_that_changes_meanwhile_changes_no_settlement(stack: Stack, tmp_path: Path) -> None:
     """The operator sets another price while a job runs: it costs what it was quoted, and so says fal's bill."""
-    hand = Hand(stack)
-    job = await hand.bought()
+    pipeline = Pipeline(stack)
+    job = await pipeline.bought()
     prices = tmp_path / "prices.json"
     prices.write_text(json.dumps({CATALOG.default.id: {"per_second_usd": "0.5"}}), encoding="utf-8")
     settings = load_settings({**stack.environment, "FILMGATE_PRICES": str(prices)})
     async with open_gateway(settings, process="repriced") as repriced:
         other = repriced.catalog.default.tariff
         assert other is not None
-        await hand.completed(job.id)
-        await hand.make_due("finalize", hand.ref(job.id))
-        await finalize(repriced, hand.ref(job.id))
-        ended = await hand.job(job.id)
+        await pipeline.completed(job.id)
+        await pipeline.make_due("finalize", pipeline.ref(job.id))
+        await finalize(repriced, pipeline.ref(job.id))
+        ended = await pipeline.job(job.id)
         assert (ended.quoted_micro, ended.charged_micro) == (1_400_000, 1_400_000)
         assert ended.price_version != other.version
-        entries = [one for one in await repriced.stores.ledger.entries(hand.team) if one.job == job.id]
+        entries = [one for one in await repriced.stores.ledger.entries(pipeline.team) if one.job == job.id]
         assert {(one.amount, one.price_version) for one in entries} == {(1_400_000, ended.price_version)}
-        await hand.make_due("billing", hand.ref(job.id))
+        await pipeline.make_due("billing", pipeline.ref(job.id))
         await reconcile(repriced)
-        assert await hand.entries(job.id) == ["reserve", "settle"]
-    assert await hand.redis.zcard(keys.due("billing")) == 0
+        assert await pipeline.entries(job.id) == ["reserve", "settle"]
+    assert await pipeline.redis.zcard(keys.due("billing")) == 0

@@ -13,9 +13,7 @@ from app.fal.errors import UnusableAnswer
 from app.fal.history import HISTORY_PAGES, RequestListing
 from app.store import keys
 from app.store.jobs import SUBMIT_LEASE_MS
-from tests.support.emulator import Emulator, FalCaller
-from tests.support.hand import DAY_MS, Hand
-from tests.support.held import (
+from tests.integration.held_jobs import (
     alarms,
     at_fal,
     charges,
@@ -29,8 +27,10 @@ from tests.support.held import (
     succeeds,
     uploaded,
 )
+from tests.integration.refusals import books
+from tests.support.emulator import Emulator, FalCaller
+from tests.support.pipeline import DAY_MS, Pipeline
 from tests.support.redis_server import RedisServer
-from tests.support.refusals import books
 from tests.support.waiting import wait_until
 from workers.reconcile import history_task, resolve, resolve_held
 from workers.submit import marked_input
@@ -48,7 +48,7 @@ async def historian() -> AsyncIterator[Emulator]:
 
 
 @pytest.fixture
-async def hand(store: RedisServer, historian: Emulator) -> AsyncIterator[Hand]:
+async def pipeline(store: RedisServer, historian: Emulator) -> AsyncIterator[Pipeline]:
     """Unknown outcomes are held, whatever the history shows."""
     async with hand_on(store, historian) as made:
         yield made
@@ -58,182 +58,182 @@ async def hand(store: RedisServer, historian: Emulator) -> AsyncIterator[Hand]:
 
 
 @pytest.mark.parametrize("tag", ["drop_after_accept", "submit_cut", "submit_garbage", "submit_502_accepted"])
-async def test_a_job_whose_answer_was_lost_is_adopted_and_paid_once(hand: Hand, tag: str) -> None:
+async def test_a_job_whose_answer_was_lost_is_adopted_and_paid_once(pipeline: Pipeline, tag: str) -> None:
     """One POST, one clip, one charge: fal's history says which request is the job's."""
-    before = await hand.posts()
-    job = await held(hand, f"[emu:{tag}]")
-    resolver = history_task(hand.gateway)
+    before = await pipeline.posts()
+    job = await held(pipeline, f"[emu:{tag}]")
+    resolver = history_task(pipeline.gateway)
     assert resolver.is_due()
     with capture_logs() as lines:
         await resolver.run()
     assert [line["event"] for line in lines] == ["job.adopted"]
-    (request,) = await at_fal(hand, job)
-    now = await hand.job(job.id)
+    (request,) = await at_fal(pipeline, job)
+    now = await pipeline.job(job.id)
     assert (now.status, now.upstream_request_id, now.attempt) == (Status.RUNNING, request["request_id"], 1)
-    assert await hand.redis.zcard(keys.HELD) == 0
-    assert await hand.due("resolve") == []
-    await succeeds(hand, job)
-    assert await hand.posts() == before + 1
-    assert await alarms(hand) == []
+    assert await pipeline.redis.zcard(keys.HELD) == 0
+    assert await pipeline.due("resolve") == []
+    await succeeds(pipeline, job)
+    assert await pipeline.posts() == before + 1
+    assert await alarms(pipeline) == []
     assert not resolver.is_due()
 
 
-async def test_what_a_killed_worker_bought_is_adopted(hand: Hand) -> None:
+async def test_what_a_killed_worker_bought_is_adopted(pipeline: Pipeline) -> None:
     """The claim is on record, the POST was sent, and nobody read the answer."""
-    image = await uploaded(hand.stack.api)
+    image = await uploaded(pipeline.stack.api)
     body = {"prompt": "a lake that a killed worker bought", "image_url": image}
-    job_id = (await hand.stack.submit(input=body))["id"]
-    await hand.gateway.stores.slots.grant()
-    job = await hand.job(job_id)
-    nonce = await hand.store.claim(job)
-    marker = make_marker(await hand.gateway.stores.secrets.of_markers(), job_id, nonce or "")
+    job_id = (await pipeline.stack.submit(input=body))["id"]
+    await pipeline.gateway.stores.slots.grant()
+    job = await pipeline.job(job_id)
+    nonce = await pipeline.store.claim(job)
+    marker = make_marker(await pipeline.gateway.stores.secrets.of_markers(), job_id, nonce or "")
     sent = marked_input(job, marker)
-    await hand.gateway.fal.submit(job.model, sent, start_timeout=None, marker=str(marker), webhook_url=None)
-    await known_to_fal(hand, job)
-    await resolve_held(hand.gateway)
-    assert (await hand.job(job_id)).status is Status.SUBMITTING  # its worker may only be slow
-    await hand.write(job_id, lease_ms=1)
-    assert (await hand.submit(job_id)).held_reason == "worker_lost"
-    await resolve_held(hand.gateway)
-    assert (await hand.job(job_id)).status is Status.RUNNING
-    await succeeds(hand, job)
+    await pipeline.gateway.fal.submit(job.model, sent, start_timeout=None, marker=str(marker), webhook_url=None)
+    await known_to_fal(pipeline, job)
+    await resolve_held(pipeline.gateway)
+    assert (await pipeline.job(job_id)).status is Status.SUBMITTING  # its worker may only be slow
+    await pipeline.write(job_id, lease_ms=1)
+    assert (await pipeline.submit(job_id)).held_reason == "worker_lost"
+    await resolve_held(pipeline.gateway)
+    assert (await pipeline.job(job_id)).status is Status.RUNNING
+    await succeeds(pipeline, job)
 
 
-async def test_a_job_that_an_older_version_claimed_is_found_too(hand: Hand) -> None:
+async def test_a_job_that_an_older_version_claimed_is_found_too(pipeline: Pipeline) -> None:
     """Its record has no time of the claim; the lease says it."""
-    job = await held(hand)
+    job = await held(pipeline)
     assert job.claimed_ms is not None
     assert job.lease_ms == job.claimed_ms + SUBMIT_LEASE_MS
-    await hand.redis.hdel(keys.job(hand.ref(job.id)), "claimed_ms", "start_timeout_ms")
-    assert await looked(hand, job) is None
-    await succeeds(hand, job)
+    await pipeline.redis.hdel(keys.job(pipeline.ref(job.id)), "claimed_ms", "start_timeout_ms")
+    assert await looked(pipeline, job) is None
+    await succeeds(pipeline, job)
 
 
-async def test_lanes_look_by_themselves(hand: Hand) -> None:
+async def test_lanes_look_by_themselves(pipeline: Pipeline) -> None:
     """A real worker adopts it and brings it to its end."""
-    job = await held(hand)
-    async with hand.stack.workers():
-        await hand.stack.until(job.id, "succeeded")
-    assert await charges(hand, job) == 1
+    job = await held(pipeline)
+    async with pipeline.stack.workers():
+        await pipeline.stack.until(job.id, "succeeded")
+    assert await charges(pipeline, job) == 1
 
 
-async def test_a_caller_who_gave_up_on_a_held_job_gets_his_cancel(hand: Hand) -> None:
+async def test_a_caller_who_gave_up_on_a_held_job_gets_his_cancel(pipeline: Pipeline) -> None:
     """The wish is on record, and is carried out as soon as fal's request is known."""
-    job = await held(hand, "[emu:drop_after_accept:1][emu:slow]")
-    assert (await hand.stack.api.post(f"/v1/jobs/{job.id}/cancel")).json()["status"] == "held"
-    assert await looked(hand, job) is None
-    await hand.completed(job.id)
-    assert (await hand.finalized(job.id)).status is Status.CANCELED
-    assert [one["cancelled"] for one in await at_fal(hand, job)] == [True]
+    job = await held(pipeline, "[emu:drop_after_accept:1][emu:slow]")
+    assert (await pipeline.stack.api.post(f"/v1/jobs/{job.id}/cancel")).json()["status"] == "held"
+    assert await looked(pipeline, job) is None
+    await pipeline.completed(job.id)
+    assert (await pipeline.finalized(job.id)).status is Status.CANCELED
+    assert [one["cancelled"] for one in await at_fal(pipeline, job)] == [True]
 
 
 # --- two requests -------------------------------------------------------------------------------------------
 
 
-async def bought_again(hand: Hand, job: Job, *, nonce: str = "") -> str:
+async def bought_again(pipeline: Pipeline, job: Job, *, nonce: str = "") -> str:
     """A second request at fal for the same job, with the marker of this attempt or of another one; its id."""
-    (first,) = await at_fal(hand, job)
+    (first,) = await at_fal(pipeline, job)
     payload = dict(first["payload"])
     if nonce:
-        payload = marked_input(job, make_marker(await hand.gateway.stores.secrets.of_markers(), job.id, nonce))
-    async with FalCaller(hand.stack.emulator.url) as caller:
+        payload = marked_input(job, make_marker(await pipeline.gateway.stores.secrets.of_markers(), job.id, nonce))
+    async with FalCaller(pipeline.stack.emulator.url) as caller:
         again = await caller.web.post(f"/{job.model}", json=payload)
-    await known_to_fal(hand, job)
+    await known_to_fal(pipeline, job)
     request_id: str = again.json()["request_id"]
     return request_id
 
 
 @pytest.mark.parametrize("nonce", ["", "0" * 32], ids=["the same attempt", "an older attempt"])
-async def test_of_two_requests_one_is_adopted_and_the_other_cancelled(hand: Hand, nonce: str) -> None:
+async def test_of_two_requests_one_is_adopted_and_the_other_cancelled(pipeline: Pipeline, nonce: str) -> None:
     """The earliest is the job's; the other is an orphan, cancelled and rung about once."""
-    job = await held(hand, "[emu:drop_after_accept:1][emu:slow]")
-    second = await bought_again(hand, job, nonce=nonce)
-    assert await looked(hand, job) is None
-    first_at_fal, second_at_fal = await at_fal(hand, job)
-    assert (await hand.job(job.id)).upstream_request_id == first_at_fal["request_id"]
+    job = await held(pipeline, "[emu:drop_after_accept:1][emu:slow]")
+    second = await bought_again(pipeline, job, nonce=nonce)
+    assert await looked(pipeline, job) is None
+    first_at_fal, second_at_fal = await at_fal(pipeline, job)
+    assert (await pipeline.job(job.id)).upstream_request_id == first_at_fal["request_id"]
     assert (first_at_fal["cancelled"], second_at_fal["cancelled"]) == (False, True)
-    assert await alarms(hand) == [("orphan", job.id, second)]
+    assert await alarms(pipeline) == [("orphan", job.id, second)]
 
 
-async def test_what_an_attempt_bought_that_seemed_refused_is_adopted(hand: Hand) -> None:
+async def test_what_an_attempt_bought_that_seemed_refused_is_adopted(pipeline: Pipeline) -> None:
     """The present attempt is not at fal, an older one is: it is paid for, so it is the job's."""
-    job = await held(hand, "[emu:drop_before_accept:1]")
-    marker = make_marker(await hand.gateway.stores.secrets.of_markers(), job.id, "0" * 32)
-    async with FalCaller(hand.stack.emulator.url) as caller:
+    job = await held(pipeline, "[emu:drop_before_accept:1]")
+    marker = make_marker(await pipeline.gateway.stores.secrets.of_markers(), job.id, "0" * 32)
+    async with FalCaller(pipeline.stack.emulator.url) as caller:
         await caller.web.post(f"/{job.model}", json=marked_input(job, marker))
-    await known_to_fal(hand, job)
-    assert await looked(hand, job) is None
-    (request,) = await at_fal(hand, job)
-    assert (await hand.job(job.id)).upstream_request_id == request["request_id"]
-    await succeeds(hand, job)
+    await known_to_fal(pipeline, job)
+    assert await looked(pipeline, job) is None
+    (request,) = await at_fal(pipeline, job)
+    assert (await pipeline.job(job.id)).upstream_request_id == request["request_id"]
+    await succeeds(pipeline, job)
 
 
-async def test_a_look_that_was_cut_short_is_gone_on_with(hand: Hand) -> None:
+async def test_a_look_that_was_cut_short_is_gone_on_with(pipeline: Pipeline) -> None:
     """The job was adopted, then the worker died: the second request is found by the next look."""
-    job = await held(hand, "[emu:drop_after_accept:1][emu:slow]")
-    second = await bought_again(hand, job)
-    first = (await at_fal(hand, job))[0]["request_id"]
-    await hand.gateway.stores.due.add("resolve", [hand.ref(job.id)])
-    assert await hand.store.adopt(job, nonce=job.nonce or "", upstream_request_id=first, poll_ms=0)
-    assert await resolve_held(hand.gateway) == 1
-    assert await resolve_held(hand.gateway) == 0
-    assert await alarms(hand) == [("orphan", job.id, second)]
-    assert [one["cancelled"] for one in await at_fal(hand, job)] == [False, True]
-    assert await hand.due("resolve") == []
+    job = await held(pipeline, "[emu:drop_after_accept:1][emu:slow]")
+    second = await bought_again(pipeline, job)
+    first = (await at_fal(pipeline, job))[0]["request_id"]
+    await pipeline.gateway.stores.due.add("resolve", [pipeline.ref(job.id)])
+    assert await pipeline.store.adopt(job, nonce=job.nonce or "", upstream_request_id=first, poll_ms=0)
+    assert await resolve_held(pipeline.gateway) == 1
+    assert await resolve_held(pipeline.gateway) == 0
+    assert await alarms(pipeline) == [("orphan", job.id, second)]
+    assert [one["cancelled"] for one in await at_fal(pipeline, job)] == [False, True]
+    assert await pipeline.due("resolve") == []
 
 
-async def test_what_an_operator_ended_is_not_brought_back(hand: Hand) -> None:
+async def test_what_an_operator_ended_is_not_brought_back(pipeline: Pipeline) -> None:
     """A failed job stays failed; the request that turns up is an orphan."""
-    job = await held(hand, "[emu:drop_after_accept:1][emu:slow]")
-    await hand.gateway.stores.due.add("resolve", [hand.ref(job.id)])
-    await hand.gateway.operations.resolve("test", job.id, "fail", charged=False)
-    await resolve_held(hand.gateway)
-    (request,) = await at_fal(hand, job)
-    assert (await hand.job(job.id)).status is Status.FAILED
-    assert await alarms(hand) == [("orphan", job.id, request["request_id"])]
+    job = await held(pipeline, "[emu:drop_after_accept:1][emu:slow]")
+    await pipeline.gateway.stores.due.add("resolve", [pipeline.ref(job.id)])
+    await pipeline.gateway.operations.resolve("test", job.id, "fail", charged=False)
+    await resolve_held(pipeline.gateway)
+    (request,) = await at_fal(pipeline, job)
+    assert (await pipeline.job(job.id)).status is Status.FAILED
+    assert await alarms(pipeline) == [("orphan", job.id, request["request_id"])]
     assert request["cancelled"] is True
 
 
 # --- never by anything but the marker -----------------------------------------------------------------------
 
 
-async def test_another_teams_request_is_never_taken(hand: Hand) -> None:
+async def test_another_teams_request_is_never_taken(pipeline: Pipeline) -> None:
     """The same model, prompt, image and time: the marker says whose it is."""
-    mine = await held(hand, "[emu:drop_before_accept:1]")
-    made = await hand.gateway.administration.first_account(team_name="other", user_name="other")
+    mine = await held(pipeline, "[emu:drop_before_accept:1]")
+    made = await pipeline.gateway.administration.first_account(team_name="other", user_name="other")
     headers = {"Authorization": f"Bearer {made.key}"}
-    transport = hand.stack.api._transport  # the same application
+    transport = pipeline.stack.api._transport  # the same application
     async with httpx.AsyncClient(transport=transport, base_url="http://filmgate.test", headers=headers) as api:
         body = {"prompt": (mine.input or {})["prompt"], "image_url": await uploaded(api)}
         reply = await api.post("/v1/jobs", json={"input": body})
-    other = await hand.gateway.stores.jobs.find(reply.json()["id"])
+    other = await pipeline.gateway.stores.jobs.find(reply.json()["id"])
     assert other is not None
-    await hand.gateway.stores.slots.grant()
-    outcome = await hand.gateway.stores.jobs.claim(other)
-    marker = make_marker(await hand.gateway.stores.secrets.of_markers(), other.id, outcome or "")
+    await pipeline.gateway.stores.slots.grant()
+    outcome = await pipeline.gateway.stores.jobs.claim(other)
+    marker = make_marker(await pipeline.gateway.stores.secrets.of_markers(), other.id, outcome or "")
     sent = marked_input(other, marker)
     assert sent != other.input
-    await hand.gateway.fal.submit(other.model, sent, start_timeout=None, marker=str(marker), webhook_url=None)
-    await known_to_fal(hand, mine)
-    assert isinstance(await looked(hand, mine), int)
-    assert (await hand.job(mine.id)).status is Status.HELD
-    assert await hand.store.hold(other, nonce=outcome or "", reason="test")
-    await resolve(hand.gateway, f"{other.team}/{other.id}", await hand.gateway.stores.clock.now_ms())
-    adopted = await hand.gateway.stores.jobs.find(other.id)
+    await pipeline.gateway.fal.submit(other.model, sent, start_timeout=None, marker=str(marker), webhook_url=None)
+    await known_to_fal(pipeline, mine)
+    assert isinstance(await looked(pipeline, mine), int)
+    assert (await pipeline.job(mine.id)).status is Status.HELD
+    assert await pipeline.store.hold(other, nonce=outcome or "", reason="test")
+    await resolve(pipeline.gateway, f"{other.team}/{other.id}", await pipeline.gateway.stores.clock.now_ms())
+    adopted = await pipeline.gateway.stores.jobs.find(other.id)
     assert adopted is not None
-    assert adopted.upstream_request_id == (await at_fal(hand, mine))[0]["request_id"]
+    assert adopted.upstream_request_id == (await at_fal(pipeline, mine))[0]["request_id"]
 
 
-async def test_a_forged_marker_is_nobodys(hand: Hand) -> None:
+async def test_a_forged_marker_is_nobodys(pipeline: Pipeline) -> None:
     """Job and nonce are right, the mac is not ours: as if nothing stood there."""
-    job = await held(hand, "[emu:drop_before_accept:1]")
+    job = await held(pipeline, "[emu:drop_before_accept:1]")
     forged = make_marker("another secret", job.id, job.nonce or "")
-    async with FalCaller(hand.stack.emulator.url) as caller:
+    async with FalCaller(pipeline.stack.emulator.url) as caller:
         await caller.web.post(f"/{job.model}", json=marked_input(job, forged))
-    await known_to_fal(hand, job)
-    assert isinstance(await looked(hand, job), int)
-    assert (await hand.job(job.id)).status is Status.HELD
-    assert await alarms(hand) == []
+    await known_to_fal(pipeline, job)
+    assert isinstance(await looked(pipeline, job), int)
+    assert (await pipeline.job(job.id)).status is Status.HELD
+    assert await alarms(pipeline) == []
 
 
 # --- no decision --------------------------------------------------------------------------------------------
@@ -258,77 +258,77 @@ TROUBLES: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize(("trouble", "reason"), TROUBLES.values(), ids=TROUBLES)
 async def test_without_a_whole_listing_nothing_is_decided(
-    hand: Hand, historian: Emulator, trouble: dict[str, Any], reason: str
+    pipeline: Pipeline, historian: Emulator, trouble: dict[str, Any], reason: str
 ) -> None:
     """One warning however often it fails; the job stays held, and is adopted when fal is back."""
-    job = await held(hand)
-    await known_to_fal(hand, await held(hand))  # two rows at least
-    await resolve_due(hand, job)
+    job = await held(pipeline)
+    await known_to_fal(pipeline, await held(pipeline))  # two rows at least
+    await resolve_due(pipeline, job)
     await historian.trouble_platform(**trouble)
-    resolver = history_task(hand.gateway)
-    before = await books(hand.stack)
+    resolver = history_task(pipeline.gateway)
+    before = await books(pipeline.stack)
     with capture_logs() as lines:
         for _ in range(1 if "delay_seconds" in trouble else 2):
-            await hand.make_due("resolve", hand.ref(job.id))
+            await pipeline.make_due("resolve", pipeline.ref(job.id))
             await resolver.run()
     told = [one for one in lines if one["event"] != "fal.no_answer"]  # which way was closed, where it was one
     assert [(one["event"], one["log_level"], one["reason"]) for one in told] == [
         ("history.away", "warning", reason)
     ]
     assert not resolver.is_due()
-    after = await books(hand.stack)
+    after = await books(pipeline.stack)
     assert {name for name in before | after if before.get(name) != after.get(name)} == {keys.due("resolve")}
-    due = await due_in_ms(hand, job)
+    due = await due_in_ms(pipeline, job)
     assert due is not None
     assert 0 < due <= MINUTE_MS
     await historian.trouble_platform()
-    assert await looked(hand, job) is None
-    assert (await hand.job(job.id)).status is Status.RUNNING
+    assert await looked(pipeline, job) is None
+    assert (await pipeline.job(job.id)).status is Status.RUNNING
 
 
-async def resolve_due(hand: Hand, job: Job) -> None:
+async def resolve_due(pipeline: Pipeline, job: Job) -> None:
     """Every held job has its time in this step, and only this one's has come."""
-    await hand.gateway.stores.due.add("resolve", await hand.store.held())
-    for ref in await hand.due("resolve"):
-        if ref != hand.ref(job.id):
-            later_ms = await hand.gateway.stores.clock.now_ms() + DAY_MS
-            await hand.gateway.stores.due.reschedule("resolve", {ref: later_ms})
+    await pipeline.gateway.stores.due.add("resolve", await pipeline.store.held())
+    for ref in await pipeline.due("resolve"):
+        if ref != pipeline.ref(job.id):
+            later_ms = await pipeline.gateway.stores.clock.now_ms() + DAY_MS
+            await pipeline.gateway.stores.due.reschedule("resolve", {ref: later_ms})
 
 
-async def test_a_history_that_lags_is_waited_for(hand: Hand, historian: Emulator) -> None:
+async def test_a_history_that_lags_is_waited_for(pipeline: Pipeline, historian: Emulator) -> None:
     """An empty listing decides nothing by itself; a quarter of a minute later it is looked at again."""
-    job = await held(hand)
+    job = await held(pipeline)
     await historian.trouble_platform(lag_seconds=900)
-    assert await resolve_held(hand.gateway) == 1
-    assert (await hand.job(job.id)).status is Status.HELD
-    due = await due_in_ms(hand, job)
+    assert await resolve_held(pipeline.gateway) == 1
+    assert (await pipeline.job(job.id)).status is Status.HELD
+    due = await due_in_ms(pipeline, job)
     assert due is not None
     assert 10_000 < due <= 15_000
     await historian.trouble_platform()
-    assert await looked(hand, job) is None
-    await succeeds(hand, job)
+    assert await looked(pipeline, job) is None
+    await succeeds(pipeline, job)
 
 
-async def test_one_request_without_its_payload_stops_the_decision(hand: Hand) -> None:
+async def test_one_request_without_its_payload_stops_the_decision(pipeline: Pipeline) -> None:
     """Somebody else of the same account keeps his payloads from fal: that one might be ours."""
-    job = await held(hand, model=OTHER_MODELS[0])
-    async with FalCaller(hand.stack.emulator.url) as caller:
+    job = await held(pipeline, model=OTHER_MODELS[0])
+    async with FalCaller(pipeline.stack.emulator.url) as caller:
         strange = {"headers": {"X-Fal-Store-IO": "0"}, "model": OTHER_MODELS[0]}
         await caller.until(await caller.submit("somebody else's", **strange), "COMPLETED")
-    assert await looked(hand, job) == UnusableAnswer("no_payload")
-    assert (await hand.job(job.id)).status is Status.HELD
+    assert await looked(pipeline, job) == UnusableAnswer("no_payload")
+    assert (await pipeline.job(job.id)).status is Status.HELD
 
 
-async def test_all_pages_are_read_or_none_counts(hand: Hand, historian: Emulator) -> None:
+async def test_all_pages_are_read_or_none_counts(pipeline: Pipeline, historian: Emulator) -> None:
     """One request a page: the last page has ours. With more pages than are read, nothing is decided."""
     model = OTHER_MODELS[1]
-    job = await held(hand, model=model)
-    async with FalCaller(hand.stack.emulator.url) as caller:
+    job = await held(pipeline, model=model)
+    async with FalCaller(pipeline.stack.emulator.url) as caller:
         for _ in range(3):
             await caller.until(await caller.submit("somebody else's", model=model), "COMPLETED")
         await historian.trouble_platform(page_rows=1)
         span = {"start_ms": (job.claimed_ms or 0) - MINUTE_MS, "end_ms": (job.claimed_ms or 0) + MINUTE_MS}
-        whole = await hand.gateway.fal.history(model, **span)
+        whole = await pipeline.gateway.fal.history(model, **span)
         assert isinstance(whole, RequestListing)
         times = [seen.sent_ms for seen in whole.requests]
         assert times == sorted(times)
@@ -336,30 +336,30 @@ async def test_all_pages_are_read_or_none_counts(hand: Hand, historian: Emulator
         assert [bool(seen.markers) for seen in whole.requests] == [True, False, False, False]
         for _ in range(HISTORY_PAGES - 3):
             await caller.submit("somebody else's", model=model, headers={"X-Emulator-Scenario": "ok"})
-        await wait_until(lambda: _many_started(hand, model), "fal lists all of them")
-        assert await looked(hand, job) == UnusableAnswer("too_long")
+        await wait_until(lambda: _many_started(pipeline, model), "fal lists all of them")
+        assert await looked(pipeline, job) == UnusableAnswer("too_long")
     await historian.trouble_platform(page_rows=2)
-    assert await looked(hand, job) is None
+    assert await looked(pipeline, job) is None
 
 
-async def _many_started(hand: Hand, model: str) -> bool:
-    requests = [one for one in await hand.stack.emulator.requests() if one["endpoint"] == model]
+async def _many_started(pipeline: Pipeline, model: str) -> bool:
+    requests = [one for one in await pipeline.stack.emulator.requests() if one["endpoint"] == model]
     return len([one for one in requests if one["started_at"] is not None]) > HISTORY_PAGES
 
 
 async def test_without_an_admin_key_nobody_looks(store: RedisServer, historian: Emulator) -> None:
     """Held jobs wait for a webhook or a person."""
-    async with hand_on(store, historian, FAL_ADMIN_KEY="") as hand:
-        await held(hand)
-        assert not history_task(hand.gateway).is_due()
+    async with hand_on(store, historian, FAL_ADMIN_KEY="") as pipeline:
+        await held(pipeline)
+        assert not history_task(pipeline.gateway).is_due()
 
 
-async def test_a_poisonous_job_keeps_no_other_one_held(hand: Hand) -> None:
+async def test_a_poisonous_job_keeps_no_other_one_held(pipeline: Pipeline) -> None:
     """A record that nobody can read is logged, and the next one is looked for."""
-    bad, good = await held(hand), await held(hand)
-    await hand.write(bad.id, seconds="nobody can count these")
+    bad, good = await held(pipeline), await held(pipeline)
+    await pipeline.write(bad.id, seconds="nobody can count these")
     with capture_logs() as lines:
-        await resolve_held(hand.gateway)
-    await hand.write(bad.id, seconds=bad.seconds)
-    assert ("history.failed", hand.ref(bad.id)) in [(one["event"], one["job"]) for one in lines]
-    assert (await hand.job(good.id)).status is Status.RUNNING
+        await resolve_held(pipeline.gateway)
+    await pipeline.write(bad.id, seconds=bad.seconds)
+    assert ("history.failed", pipeline.ref(bad.id)) in [(one["event"], one["job"]) for one in lines]
+    assert (await pipeline.job(good.id)).status is Status.RUNNING

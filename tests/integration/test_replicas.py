@@ -14,9 +14,9 @@ from app.settings import SettingsError, load_settings
 from app.store import keys
 from app.store.connection import connect, disconnect
 from app.store.replicas import is_confirmed
+from tests.integration.refusals import assert_problem
 from tests.support.emulator import Emulator
 from tests.support.redis_server import RedisServer
-from tests.support.refusals import assert_problem
 from tests.support.stack import ADMIN_KEY, Stack, open_stack
 from tests.support.waiting import wait_until
 

@@ -6,12 +6,12 @@ import re
 import httpx
 import pytest
 
-from tests.support.admin import administrator
+from tests.integration.admin import administrator
+from tests.integration.ownership import routes_of
+from tests.integration.refusals import assert_problem, nothing_changes
 from tests.support.callers import calling
 from tests.support.emulator import Emulator
-from tests.support.ownership import routes_of
 from tests.support.redis_server import RedisServer
-from tests.support.refusals import assert_problem, nothing_changes
 from tests.support.server import EventReader, running_server
 from tests.support.stack import ADMIN_KEY, Stack, open_stack
 

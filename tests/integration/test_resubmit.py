@@ -7,9 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from app.domain.jobs import Status
-from tests.support.emulator import Emulator, FalCaller
-from tests.support.hand import DAY_MS, Hand
-from tests.support.held import (
+from tests.integration.held_jobs import (
     alarms,
     at_fal,
     canary,
@@ -22,6 +20,8 @@ from tests.support.held import (
     running_historian,
     succeeds,
 )
+from tests.support.emulator import Emulator, FalCaller
+from tests.support.pipeline import DAY_MS, Pipeline
 from tests.support.redis_server import RedisServer
 from workers.reconcile import CLOCK_SKEW_MS, HISTORY_LAG_MS, MARGIN_MS, MAX_PAUSE_MS, resolve, resolve_held
 from workers.submit import DEFAULT_START_TIMEOUT_S
@@ -41,7 +41,7 @@ async def historian() -> AsyncIterator[Emulator]:
 
 
 @pytest.fixture
-async def resubmitting(store: RedisServer, historian: Emulator) -> AsyncIterator[Hand]:
+async def resubmitting(store: RedisServer, historian: Emulator) -> AsyncIterator[Pipeline]:
     """Unknown outcomes are sent again, once it is proven that fal never took them."""
     async with hand_on(store, historian, FILMGATE_ON_UNKNOWN_OUTCOME="resubmit") as made:
         yield made
@@ -49,55 +49,55 @@ async def resubmitting(store: RedisServer, historian: Emulator) -> AsyncIterator
 
 async def test_what_fal_never_took_stays_held(store: RedisServer, historian: Emulator) -> None:
     """The usual setting: however long it is absent, a person decides."""
-    async with hand_on(store, historian) as hand:
-        await canary(hand)
-        job = await held(hand, "[emu:drop_before_accept:1]", start_deadline=600)
+    async with hand_on(store, historian) as pipeline:
+        await canary(pipeline)
+        job = await held(pipeline, "[emu:drop_before_accept:1]", start_deadline=600)
         assert job.start_timeout_ms
-        before = await hand.posts()
-        await look_at(hand, job, [0, *THREE_LOOKS, DAY_MS, 10 * DAY_MS])
-        assert (await hand.job(job.id)).status is Status.HELD
-        assert await hand.posts() == before
-        assert await alarms(hand) == []
+        before = await pipeline.posts()
+        await look_at(pipeline, job, [0, *THREE_LOOKS, DAY_MS, 10 * DAY_MS])
+        assert (await pipeline.job(job.id)).status is Status.HELD
+        assert await pipeline.posts() == before
+        assert await alarms(pipeline) == []
 
 
-async def test_after_proof_it_is_sent_again_once(resubmitting: Hand) -> None:
+async def test_after_proof_it_is_sent_again_once(resubmitting: Pipeline) -> None:
     """Fal was told to start it within half an hour, and has not taken it: back in line, bought once, paid once."""
-    hand = resubmitting
-    await canary(hand)
-    before = await hand.posts()
-    job = await held(hand, "[emu:drop_before_accept:1]")
+    pipeline = resubmitting
+    await canary(pipeline)
+    before = await pipeline.posts()
+    job = await held(pipeline, "[emu:drop_before_accept:1]")
     assert job.start_timeout_ms == DEFAULT_START_TIMEOUT_S * 1000
-    await look_at(hand, job, THREE_LOOKS[:2])
-    assert (await hand.job(job.id)).status is Status.HELD
+    await look_at(pipeline, job, THREE_LOOKS[:2])
+    assert (await pipeline.job(job.id)).status is Status.HELD
     with capture_logs() as lines:
-        assert await looked(hand, job, after_ms=THREE_LOOKS[2]) is None
+        assert await looked(pipeline, job, after_ms=THREE_LOOKS[2]) is None
     assert [(one["event"], one["job"]) for one in lines] == [("job.resubmitted", job.id)]
-    now = await hand.job(job.id)
+    now = await pipeline.job(job.id)
     assert (now.status, now.nonce, now.attempt) == (Status.QUEUED, None, 1)
-    assert await alarms(hand) == [("resubmitted", job.id, "")]
-    await looked(hand, job, after_ms=THREE_LOOKS[2] + MINUTE_MS)
-    await hand.gateway.stores.slots.grant()
-    again = await hand.submit(job.id)
+    assert await alarms(pipeline) == [("resubmitted", job.id, "")]
+    await looked(pipeline, job, after_ms=THREE_LOOKS[2] + MINUTE_MS)
+    await pipeline.gateway.stores.slots.grant()
+    again = await pipeline.submit(job.id)
     assert (again.status, again.attempt) == (Status.RUNNING, 2)
     assert again.nonce != job.nonce
-    await succeeds(hand, job)
-    assert await hand.posts() == before + 2
-    (request,) = await at_fal(hand, job)
+    await succeeds(pipeline, job)
+    assert await pipeline.posts() == before + 2
+    (request,) = await at_fal(pipeline, job)
     assert request["headers"]["x-fal-request-timeout"] == "1800.0"
 
 
-async def test_an_own_start_deadline_counts_as_it_was_sent(resubmitting: Hand) -> None:
+async def test_an_own_start_deadline_counts_as_it_was_sent(resubmitting: Pipeline) -> None:
     """Ten minutes for the start: the proof is possible that much earlier, and no earlier."""
-    hand = resubmitting
-    await canary(hand)
-    job = await held(hand, "[emu:drop_before_accept:1]", start_deadline=600)
+    pipeline = resubmitting
+    await canary(pipeline)
+    job = await held(pipeline, "[emu:drop_before_accept:1]", start_deadline=600)
     assert 590_000 < (job.start_timeout_ms or 0) <= 600_000
     provable_ms = (job.start_timeout_ms or 0) + HISTORY_LAG_MS + MARGIN_MS
-    await look_at(hand, job, [provable_ms - 1 - number * MINUTE_MS for number in range(3)])
-    await look_at(hand, job, [provable_ms, provable_ms + MINUTE_MS])
-    assert (await hand.job(job.id)).status is Status.HELD
-    await look_at(hand, job, [provable_ms + 2 * MINUTE_MS])
-    assert (await hand.job(job.id)).status is Status.QUEUED
+    await look_at(pipeline, job, [provable_ms - 1 - number * MINUTE_MS for number in range(3)])
+    await look_at(pipeline, job, [provable_ms, provable_ms + MINUTE_MS])
+    assert (await pipeline.job(job.id)).status is Status.HELD
+    await look_at(pipeline, job, [provable_ms + 2 * MINUTE_MS])
+    assert (await pipeline.job(job.id)).status is Status.QUEUED
 
 
 EARLY = tuple(PROVABLE_MS - 1 - number * MINUTE_MS for number in range(5))
@@ -116,78 +116,78 @@ NO_PROOF: dict[str, tuple[dict[str, Any], Sequence[int]]] = {
 
 @pytest.mark.parametrize(("trouble", "after_ms"), NO_PROOF.values(), ids=NO_PROOF)
 async def test_without_proof_nothing_is_sent_again(
-    resubmitting: Hand, historian: Emulator, trouble: dict[str, Any], after_ms: Sequence[int]
+    resubmitting: Pipeline, historian: Emulator, trouble: dict[str, Any], after_ms: Sequence[int]
 ) -> None:
     """Each condition by itself is enough to wait."""
-    hand = resubmitting
+    pipeline = resubmitting
     for _ in range(2):
-        await canary(hand)
-    job = await held(hand, "[emu:drop_before_accept:1]")
-    before = await hand.posts()
+        await canary(pipeline)
+    job = await held(pipeline, "[emu:drop_before_accept:1]")
+    before = await pipeline.posts()
     await historian.trouble_platform(**trouble)
-    await look_at(hand, job, after_ms)
-    assert (await hand.job(job.id)).status is Status.HELD
-    assert await hand.posts() == before
-    assert await alarms(hand) == []
+    await look_at(pipeline, job, after_ms)
+    assert (await pipeline.job(job.id)).status is Status.HELD
+    assert await pipeline.posts() == before
+    assert await alarms(pipeline) == []
 
 
 @pytest.mark.parametrize("other", ["nobody", "a caller's own image", "a stranger", "long ago", "held too"])
-async def test_a_listing_without_another_of_ours_proves_nothing(resubmitting: Hand, other: str) -> None:
+async def test_a_listing_without_another_of_ours_proves_nothing(resubmitting: Pipeline, other: str) -> None:
     """It might show nothing at all of these minutes; a known request sent at about the same time must be in it."""
-    hand, model = resubmitting, QUIET_MODEL
+    pipeline, model = resubmitting, QUIET_MODEL
     if other == "a caller's own image":
-        await canary(hand, model=model, image=hand.stack.emulator.sample_image)
+        await canary(pipeline, model=model, image=pipeline.stack.emulator.sample_image)
     elif other == "a stranger":
-        async with FalCaller(hand.stack.emulator.url) as caller:
+        async with FalCaller(pipeline.stack.emulator.url) as caller:
             await caller.until(await caller.submit("somebody else's", model=model), "COMPLETED")
     elif other == "long ago":
-        await canary(hand, model=model)
+        await canary(pipeline, model=model)
     elif other == "held too":
-        await held(hand, model=model)
-    job = await held(hand, "[emu:drop_before_accept:1]", model=model)
+        await held(pipeline, model=model)
+    job = await held(pipeline, "[emu:drop_before_accept:1]", model=model)
     if other == "long ago":
-        await hand.write(job.id, claimed_ms=(job.claimed_ms or 0) - CLOCK_SKEW_MS - MINUTE_MS)
-        job = await hand.job(job.id)
-    await look_at(hand, job, THREE_LOOKS)
-    assert (await hand.job(job.id)).status is Status.HELD
+        await pipeline.write(job.id, claimed_ms=(job.claimed_ms or 0) - CLOCK_SKEW_MS - MINUTE_MS)
+        job = await pipeline.job(job.id)
+    await look_at(pipeline, job, THREE_LOOKS)
+    assert (await pipeline.job(job.id)).status is Status.HELD
 
 
 async def test_a_start_without_a_limit_proves_nothing(store: RedisServer, historian: Emulator) -> None:
     """Bought while outcomes were held, so fal was told nothing and may start it any time."""
-    async with hand_on(store, historian) as hand:
-        await canary(hand)
-        job = await held(hand, "[emu:drop_before_accept:1]")
+    async with hand_on(store, historian) as pipeline:
+        await canary(pipeline)
+        job = await held(pipeline, "[emu:drop_before_accept:1]")
         assert job.start_timeout_ms == 0
         async with hand_on(store, historian, FILMGATE_ON_UNKNOWN_OUTCOME="resubmit") as late:
             for moment_ms in THREE_LOOKS:
-                await resolve(late.gateway, hand.ref(job.id), (job.claimed_ms or 0) + moment_ms)
-        assert (await hand.job(job.id)).status is Status.HELD
+                await resolve(late.gateway, pipeline.ref(job.id), (job.claimed_ms or 0) + moment_ms)
+        assert (await pipeline.job(job.id)).status is Status.HELD
 
 
-async def test_what_fal_took_is_never_sent_again(resubmitting: Hand, historian: Emulator) -> None:
+async def test_what_fal_took_is_never_sent_again(resubmitting: Pipeline, historian: Emulator) -> None:
     """The listing fails until long after; the first whole one shows the request, and it is adopted."""
-    hand = resubmitting
-    await canary(hand)
-    job = await held(hand)
+    pipeline = resubmitting
+    await canary(pipeline)
+    job = await held(pipeline)
     await historian.trouble_platform(status=500)
-    await look_at(hand, job, THREE_LOOKS)
+    await look_at(pipeline, job, THREE_LOOKS)
     await historian.trouble_platform()
-    assert await looked(hand, job, after_ms=THREE_LOOKS[2] + MINUTE_MS) is None
-    await succeeds(hand, job)
+    assert await looked(pipeline, job, after_ms=THREE_LOOKS[2] + MINUTE_MS) is None
+    await succeeds(pipeline, job)
 
 
 @pytest.mark.parametrize("tag", ["[emu:drop_after_accept:1]", "[emu:drop_before_accept:1]"])
-async def test_an_image_of_the_callers_own_is_never_decided(resubmitting: Hand, tag: str) -> None:
+async def test_an_image_of_the_callers_own_is_never_decided(resubmitting: Pipeline, tag: str) -> None:
     """Its address carries no marker: neither adopted nor sent again, although fal's history is whole."""
-    hand = resubmitting
-    await canary(hand)
-    job = await held(hand, tag, image=hand.stack.emulator.sample_image)
-    before = await hand.posts()
+    pipeline = resubmitting
+    await canary(pipeline)
+    job = await held(pipeline, tag, image=pipeline.stack.emulator.sample_image)
+    before = await pipeline.posts()
     for after_ms in (0, *THREE_LOOKS, 10 * DAY_MS):
-        assert await looked(hand, job, after_ms=after_ms) == MAX_PAUSE_MS
-    await resolve_held(hand.gateway)
-    assert (await hand.job(job.id)).status is Status.HELD
-    assert await hand.posts() == before
-    due = await due_in_ms(hand, job)
+        assert await looked(pipeline, job, after_ms=after_ms) == MAX_PAUSE_MS
+    await resolve_held(pipeline.gateway)
+    assert (await pipeline.job(job.id)).status is Status.HELD
+    assert await pipeline.posts() == before
+    due = await due_in_ms(pipeline, job)
     assert due is not None
     assert due > MAX_PAUSE_MS - MINUTE_MS

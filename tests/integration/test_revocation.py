@@ -13,10 +13,10 @@ from app.services.administration import NewAccount
 from app.services.tokens import TokenRequest
 from app.store import keys
 from app.tasks import cancel_and_wait
+from tests.integration.fal_queue import MODEL, given
 from tests.support.callers import another_key, calling, token
 from tests.support.emulator import Emulator
-from tests.support.fal_door import MODEL, given
-from tests.support.hand import Hand
+from tests.support.pipeline import Pipeline
 from tests.support.redis_server import RedisServer
 from tests.support.server import EventReader, Server, running_server
 from tests.support.stack import Stack, environment, open_stack
@@ -115,7 +115,7 @@ ENDS: dict[str, Callable[[Stack, NewAccount], Awaitable[None]]] = {
 @asynccontextmanager
 async def as_if_ended(stack: Stack, account: NewAccount, job_id: str) -> AsyncIterator[None]:
     """Whoever has live jobs cannot be deleted: inside, the job has no place; then it has again."""
-    redis = Hand(stack).redis
+    redis = Pipeline(stack).redis
     places = [keys.live(account.team.id), keys.live(account.user.id)]
     for place in places:
         assert await redis.srem(place, job_id) == 1
@@ -240,7 +240,7 @@ async def test_a_stream_that_is_busy_ends_too(stack: Stack, servers: list[Server
     """Events that keep coming do not put the look at the key off."""
     gone = await another_key(stack)
     job_id = (await stack.submit())["id"]
-    redis = Hand(stack).redis
+    redis = Pipeline(stack).redis
     newest = (await redis.xrevrange(keys.events(stack.account.team.id), count=1))[0][1]
     revoked: list[float] = []
 

@@ -9,11 +9,11 @@ import pytest
 from app.domain.accounts import Scope
 from app.main import create_app
 from app.settings import load_settings
+from tests.integration.fal_queue import given
+from tests.integration.fal_uploads import bearing, initiated, nobody, picture, upload_token
+from tests.integration.ownership import FIXED, ROUTES, Own, Teams, routes_of
+from tests.integration.scopes import INPUT, JOB, MODEL_ID, NEEDS, has_scope
 from tests.support.callers import another_key, calling
-from tests.support.fal_door import given
-from tests.support.fal_storage import bearing, initiated, nobody, picture, upload_token
-from tests.support.ownership import FIXED, ROUTES, Own, Teams, routes_of
-from tests.support.scopes import INPUT, JOB, MODEL_ID, NEEDS, has_scope
 from tests.support.stack import Stack
 
 pytestmark = pytest.mark.anyio

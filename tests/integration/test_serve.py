@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.redis_server import RedisServer
+from tests.support.repo import ROOT
 from tests.support.server import Server
 from tests.support.tls import issue_certificates
-from tests.support.tree import ROOT
 
 pytestmark = pytest.mark.anyio
 

@@ -9,11 +9,11 @@ from app.domain.jobs import Job, Money, Status
 from app.store import keys
 from app.store.jobs import LAST_MS
 from app.store.quarantine import MAX_FAILURES, Quarantined
-from tests.support.admin import Administrator
+from tests.integration.admin import Administrator
+from tests.integration.refusals import assert_problem
 from tests.support.emulator import Emulator
-from tests.support.hand import Hand
+from tests.support.pipeline import Pipeline
 from tests.support.redis_server import RedisServer
-from tests.support.refusals import assert_problem
 from tests.support.stack import open_stack
 from tests.support.waiting import wait_until
 
@@ -22,39 +22,39 @@ PRICE = 1_400_000
 POISON = "no/id"  # of which no URL can be built: whoever reads it fails
 
 
-async def fails(hand: Hand, step: str, job: Job, seen: type[Exception]) -> None:
+async def fails(pipeline: Pipeline, step: str, job: Job, seen: type[Exception]) -> None:
     """The step fails once on the job; its caller sees this."""
     with pytest.raises(seen):
-        async with hand.gateway.stores.quarantine.counting_failures(step, hand.ref(job.id)):
+        async with pipeline.gateway.stores.quarantine.counting_failures(step, pipeline.ref(job.id)):
             raise ZeroDivisionError
 
 
-async def set_aside(hand: Hand, step: str, job: Job) -> None:
+async def set_aside(pipeline: Pipeline, step: str, job: Job) -> None:
     """The step fails on the job until nobody takes it up any more."""
-    ref = hand.ref(job.id)
+    ref = pipeline.ref(job.id)
     for _ in range(MAX_FAILURES - 1):
-        await fails(hand, step, job, ZeroDivisionError)
-        assert await hand.gateway.stores.quarantine.steps() == []
-    await fails(hand, step, job, Quarantined)
-    assert [row[:2] for row in await hand.gateway.stores.quarantine.steps()] == [(step, ref)]
-    assert await hand.slot(job.id) is None
+        await fails(pipeline, step, job, ZeroDivisionError)
+        assert await pipeline.gateway.stores.quarantine.steps() == []
+    await fails(pipeline, step, job, Quarantined)
+    assert [row[:2] for row in await pipeline.gateway.stores.quarantine.steps()] == [(step, ref)]
+    assert await pipeline.slot(job.id) is None
 
 
-async def in_state(hand: Hand, status: Status) -> Job:
+async def in_state(pipeline: Pipeline, status: Status) -> Job:
     """A job that has a step which can be set aside."""
-    job = await hand.job(await hand.grant())
+    job = await pipeline.job(await pipeline.grant())
     if status is not Status.QUEUED:
-        job = await hand.submit(job.id)
+        job = await pipeline.submit(job.id)
     if status is Status.FINALIZING:
-        job = await hand.completed(job.id)
+        job = await pipeline.completed(job.id)
     assert job.status is status
     return job
 
 
-async def long_past(hand: Hand, job: Job) -> None:
+async def long_past(pipeline: Pipeline, job: Job) -> None:
     """Let the job's deadline have passed so long ago that it is given up."""
-    past_ms = await hand.gateway.stores.clock.now_ms() - LAST_MS - 1
-    await hand.write(job.id, deadline_ms=past_ms, **({"submitted_ms": past_ms} if job.submitted_ms else {}))
+    past_ms = await pipeline.gateway.stores.clock.now_ms() - LAST_MS - 1
+    await pipeline.write(job.id, deadline_ms=past_ms, **({"submitted_ms": past_ms} if job.submitted_ms else {}))
 
 
 STEPS = {"submit": Status.QUEUED, "poll": Status.RUNNING, "finalize": Status.FINALIZING}
@@ -65,214 +65,223 @@ async def test_three_jobs_that_nobody_can_look_at_stop_nobody(
 ) -> None:
     """Real workers, all slots taken by jobs whose polls fail: set aside with alarms, each ends in its way."""
     async with open_stack(store, emulator, FILMGATE_UPSTREAM_CONCURRENCY="3") as stack:
-        hand = Hand(stack)
-        poisoned = [await hand.bought("[emu:slow]") for _ in range(3)]
+        pipeline = Pipeline(stack)
+        poisoned = [await pipeline.bought("[emu:slow]") for _ in range(3)]
         for job in poisoned:
-            await hand.write(job.id, upstream_request_id=POISON)
-        honest = await hand.admit()
+            await pipeline.write(job.id, upstream_request_id=POISON)
+        honest = await pipeline.admit()
         async with stack.workers():
 
             async def all_aside() -> bool:
                 for job in poisoned:  # instead of waiting until they are due again
-                    await hand.make_due("poll", hand.ref(job.id))
-                return len(await hand.gateway.stores.quarantine.steps()) == len(poisoned)
+                    await pipeline.make_due("poll", pipeline.ref(job.id))
+                return len(await pipeline.gateway.stores.quarantine.steps()) == len(poisoned)
 
             await wait_until(all_aside, "all three are set aside", timeout=60, interval=0.3)
             await stack.until(honest, "succeeded")
-            rung = {one.job for one in await hand.gateway.stores.alarms.newest(10) if one.kind == "poison"}
+            rung = {one.job for one in await pipeline.gateway.stores.alarms.newest(10) if one.kind == "poison"}
             assert rung == {job.id for job in poisoned}
             mended, failed, late = poisoned
-            assert await hand.money() == (3 * PRICE, PRICE)
+            assert await pipeline.money() == (3 * PRICE, PRICE)
 
-            await hand.write(mended.id, upstream_request_id=mended.upstream_request_id or "")
-            await hand.gateway.operations.release("test", mended.id)
-            await hand.gateway.fal.cancel(mended.model, mended.upstream_request_id or "")
+            await pipeline.write(mended.id, upstream_request_id=mended.upstream_request_id or "")
+            await pipeline.gateway.operations.release("test", mended.id)
+            await pipeline.gateway.fal.cancel(mended.model, mended.upstream_request_id or "")
             await stack.until(mended.id, "failed")
 
             body = {"action": "fail", "charged": True}
             shown = await admin.call("POST", f"jobs/{failed.id}/resolve", body)
             assert (shown.json()["status"], shown.json()["money"]) == ("failed", "spent")
 
-            await long_past(hand, late)
-            await hand.make_due("expire", hand.ref(late.id))
+            await long_past(pipeline, late)
+            await pipeline.make_due("expire", pipeline.ref(late.id))
             view = await stack.until(late.id, "failed")
             assert view["error"]["code"] == "deadline_exceeded"
-            assert (await hand.job(late.id)).money is Money.DISPUTED
-        assert await hand.gateway.stores.quarantine.steps() == []
-        assert await hand.redis.zrange(keys.SLOTS, 0, -1) == []
+            assert (await pipeline.job(late.id)).money is Money.DISPUTED
+        assert await pipeline.gateway.stores.quarantine.steps() == []
+        assert await pipeline.redis.zrange(keys.SLOTS, 0, -1) == []
 
 
 @pytest.mark.parametrize(("step", "status"), STEPS.items())
-async def test_what_is_set_aside_goes_on_when_it_is_released(hand: Hand, step: str, status: Status) -> None:
+async def test_what_is_set_aside_goes_on_when_it_is_released(pipeline: Pipeline, step: str, status: Status) -> None:
     """From the state it was in, with a slot where it needs one."""
-    job = await in_state(hand, status)
-    await set_aside(hand, step, job)
-    await hand.gateway.stores.slots.grant()
-    assert await hand.slot(job.id) is None
-    assert await hand.gateway.stores.quarantine.release(step, hand.ref(job.id))
-    assert await hand.gateway.stores.quarantine.steps() == []
+    job = await in_state(pipeline, status)
+    await set_aside(pipeline, step, job)
+    await pipeline.gateway.stores.slots.grant()
+    assert await pipeline.slot(job.id) is None
+    assert await pipeline.gateway.stores.quarantine.release(step, pipeline.ref(job.id))
+    assert await pipeline.gateway.stores.quarantine.steps() == []
     if status is Status.QUEUED:
-        await hand.gateway.stores.slots.grant()
-        job = await hand.submit(job.id)
+        await pipeline.gateway.stores.slots.grant()
+        job = await pipeline.submit(job.id)
         assert job.status is Status.RUNNING
     if status is not Status.FINALIZING:
-        assert await hand.slot(job.id) is not None
-        await hand.completed(job.id)
-    assert (await hand.finalized(job.id)).status is Status.SUCCEEDED
+        assert await pipeline.slot(job.id) is not None
+        await pipeline.completed(job.id)
+    assert (await pipeline.finalized(job.id)).status is Status.SUCCEEDED
 
 
 @pytest.mark.parametrize("charged", [True, False])
 @pytest.mark.parametrize(("step", "status"), STEPS.items())
 async def test_a_person_may_fail_what_is_set_aside(
-    hand: Hand,
+    pipeline: Pipeline,
     admin: Administrator,
     step: str,
     status: Status,
     charged: bool,  # noqa: FBT001  a table
 ) -> None:
     """With the money as they say; not before it is set aside, and in no other way."""
-    job = await in_state(hand, status)
+    job = await in_state(pipeline, status)
     body = {"action": "fail", "charged": charged}
     assert_problem(await admin.call("POST", f"jobs/{job.id}/resolve", body), 409, "not_held")
-    await set_aside(hand, step, job)
+    await set_aside(pipeline, step, job)
     for other in ({"action": "resubmit"}, {"action": "adopt", "upstream_request_id": "abc-1"}):
         assert_problem(await admin.call("POST", f"jobs/{job.id}/resolve", other), 409, "not_held")
     shown = (await admin.call("POST", f"jobs/{job.id}/resolve", body)).json()
     assert (shown["status"], shown["error_code"]) == ("failed", "unknown_outcome")
     assert shown["money"] == ("spent" if charged else "released")
-    assert await hand.gateway.stores.quarantine.steps() == []
+    assert await pipeline.gateway.stores.quarantine.steps() == []
     line = (await admin.audit())[0]
     assert (line["action"], line["details"]["set_aside"]) == ("job.resolve", [step])
 
 
 @pytest.mark.parametrize("cancel", [False, True])
 @pytest.mark.parametrize(("step", "status"), STEPS.items())
-async def test_a_deadline_ends_what_is_set_aside(hand: Hand, step: str, status: Status, cancel: bool) -> None:  # noqa: FBT001  a table
+async def test_a_deadline_ends_what_is_set_aside(
+    pipeline: Pipeline,
+    step: str,
+    status: Status,
+    cancel: bool,  # noqa: FBT001  a table
+) -> None:
     """Free of charge where it was never sent, else disputed; canceled where its caller wanted it."""
-    job = await in_state(hand, status)
-    await set_aside(hand, step, job)
+    job = await in_state(pipeline, status)
+    await set_aside(pipeline, step, job)
     if status is not Status.QUEUED:
-        assert (await hand.expire(job.id)).status is status  # its deadline has not passed
+        assert (await pipeline.expire(job.id)).status is status  # its deadline has not passed
     if cancel:
-        assert (await hand.stack.api.post(f"/v1/jobs/{job.id}/cancel")).is_success
+        assert (await pipeline.stack.api.post(f"/v1/jobs/{job.id}/cancel")).is_success
     if status is not Status.QUEUED or not cancel:
-        assert_problem(await hand.stack.api.delete(f"/v1/jobs/{job.id}"), 409, "not_ended")
-    await long_past(hand, job)
-    ended = await hand.expire(job.id)
+        assert_problem(await pipeline.stack.api.delete(f"/v1/jobs/{job.id}"), 409, "not_ended")
+    await long_past(pipeline, job)
+    ended = await pipeline.expire(job.id)
     assert ended.status is (Status.CANCELED if cancel else Status.FAILED)
     assert ended.money is (Money.RELEASED if status is Status.QUEUED else Money.DISPUTED)
-    assert await hand.gateway.stores.quarantine.steps() == []
-    assert (await hand.stack.api.delete(f"/v1/jobs/{job.id}")).status_code == 204
+    assert await pipeline.gateway.stores.quarantine.steps() == []
+    assert (await pipeline.stack.api.delete(f"/v1/jobs/{job.id}")).status_code == 204
 
 
 @pytest.mark.parametrize("status", [Status.RUNNING, Status.FINALIZING])
-async def test_a_job_whose_end_fal_never_tells_is_given_up(hand: Hand, status: Status) -> None:
+async def test_a_job_whose_end_fal_never_tells_is_given_up(pipeline: Pipeline, status: Status) -> None:
     """An hour after its deadline, with its money disputed and an alarm; not a moment sooner."""
-    job = await in_state(hand, status)
-    now_ms = await hand.gateway.stores.clock.now_ms()
-    await hand.write(job.id, deadline_ms=now_ms - LAST_MS + 60_000, submitted_ms=now_ms - LAST_MS)
-    assert (await hand.expire(job.id)).status is status
-    await long_past(hand, job)
-    ended = await hand.expire(job.id)
+    job = await in_state(pipeline, status)
+    now_ms = await pipeline.gateway.stores.clock.now_ms()
+    await pipeline.write(job.id, deadline_ms=now_ms - LAST_MS + 60_000, submitted_ms=now_ms - LAST_MS)
+    assert (await pipeline.expire(job.id)).status is status
+    await long_past(pipeline, job)
+    ended = await pipeline.expire(job.id)
     assert (ended.status, ended.money) == (Status.FAILED, Money.DISPUTED)
     assert ended.error is not None
     assert ended.error.code == "deadline_exceeded"
-    assert [(one.kind, one.job) for one in await hand.gateway.stores.alarms.newest(9)] == [("given_up", job.id)]
-    assert await hand.slot(job.id) is None
+    assert [(one.kind, one.job) for one in await pipeline.gateway.stores.alarms.newest(9)] == [("given_up", job.id)]
+    assert await pipeline.slot(job.id) is None
 
 
-async def is_cancelled_at_fal(hand: Hand, job: Job) -> bool:
+async def is_cancelled_at_fal(pipeline: Pipeline, job: Job) -> bool:
     """True when fal was asked to stop the job's request."""
     assert job.upstream_request_id is not None
-    return bool((await hand.stack.emulator.request(job.upstream_request_id))["cancelled"])
+    return bool((await pipeline.stack.emulator.request(job.upstream_request_id))["cancelled"])
 
 
 @pytest.mark.parametrize("way", ["deadline", "person"])
-async def test_what_is_set_aside_and_ended_is_cancelled_at_fal(hand: Hand, admin: Administrator, way: str) -> None:
+async def test_what_is_set_aside_and_ended_is_cancelled_at_fal(
+    pipeline: Pipeline, admin: Administrator, way: str
+) -> None:
     """Fal may be at work on it still, and nobody waits for it; not before, as it may be released."""
-    async with hand.stack.emulator.steered():
-        await hand.stack.emulator.set_speed(0.01)  # it runs for as long as the test does
-        job = await in_state(hand, Status.RUNNING)
-        await set_aside(hand, "poll", job)
-        assert (await hand.expire(job.id)).status is Status.RUNNING
-        assert not await is_cancelled_at_fal(hand, job)
+    async with pipeline.stack.emulator.steered():
+        await pipeline.stack.emulator.set_speed(0.01)  # it runs for as long as the test does
+        job = await in_state(pipeline, Status.RUNNING)
+        await set_aside(pipeline, "poll", job)
+        assert (await pipeline.expire(job.id)).status is Status.RUNNING
+        assert not await is_cancelled_at_fal(pipeline, job)
         if way == "deadline":
-            await long_past(hand, job)
-            assert (await hand.expire(job.id)).money is Money.DISPUTED
+            await long_past(pipeline, job)
+            assert (await pipeline.expire(job.id)).money is Money.DISPUTED
         else:
             body = {"action": "fail", "charged": True}
             assert (await admin.call("POST", f"jobs/{job.id}/resolve", body)).json()["money"] == "spent"
-        assert await is_cancelled_at_fal(hand, job)
+        assert await is_cancelled_at_fal(pipeline, job)
 
 
 @pytest.mark.parametrize("request_id", [POISON, "abc-1"])
-async def test_an_end_does_not_hang_on_what_fal_says_to_its_cancellation(hand: Hand, request_id: str) -> None:
+async def test_an_end_does_not_hang_on_what_fal_says_to_its_cancellation(
+    pipeline: Pipeline, request_id: str
+) -> None:
     """An id of which no address can be made, and one that fal does not know: given up all the same."""
-    job = await in_state(hand, Status.RUNNING)
-    await hand.write(job.id, upstream_request_id=request_id)
-    await long_past(hand, job)
-    ended = await hand.expire(job.id)
+    job = await in_state(pipeline, Status.RUNNING)
+    await pipeline.write(job.id, upstream_request_id=request_id)
+    await long_past(pipeline, job)
+    ended = await pipeline.expire(job.id)
     assert (ended.status, ended.money) == (Status.FAILED, Money.DISPUTED)
 
 
-async def test_a_job_that_is_adopted_after_its_deadline_has_its_hour(hand: Hand) -> None:
+async def test_a_job_that_is_adopted_after_its_deadline_has_its_hour(pipeline: Pipeline) -> None:
     """Somebody found a held job's request at fal a day later: its clip may still come."""
-    job = await hand.job(await hand.grant())
-    nonce = await hand.store.claim(job) or ""
-    assert await hand.store.hold(job, nonce=nonce, reason="no_answer_in_time")
-    await hand.write(job.id, deadline_ms=1)
-    assert await hand.store.adopt(job, nonce=nonce, upstream_request_id="abc-1", poll_ms=0)
-    assert (await hand.expire(job.id)).status is Status.RUNNING
-    due_ms = await hand.redis.zscore(keys.due("expire"), hand.ref(job.id))
-    assert due_ms - await hand.gateway.stores.clock.now_ms() == pytest.approx(LAST_MS, abs=10_000)
+    job = await pipeline.job(await pipeline.grant())
+    nonce = await pipeline.store.claim(job) or ""
+    assert await pipeline.store.hold(job, nonce=nonce, reason="no_answer_in_time")
+    await pipeline.write(job.id, deadline_ms=1)
+    assert await pipeline.store.adopt(job, nonce=nonce, upstream_request_id="abc-1", poll_ms=0)
+    assert (await pipeline.expire(job.id)).status is Status.RUNNING
+    due_ms = await pipeline.redis.zscore(keys.due("expire"), pipeline.ref(job.id))
+    assert due_ms - await pipeline.gateway.stores.clock.now_ms() == pytest.approx(LAST_MS, abs=10_000)
 
 
-async def test_a_store_that_is_away_is_no_failure(hand: Hand) -> None:
+async def test_a_store_that_is_away_is_no_failure(pipeline: Pipeline) -> None:
     """However often it is."""
-    job = await in_state(hand, Status.RUNNING)
+    job = await in_state(pipeline, Status.RUNNING)
     for _ in range(2 * MAX_FAILURES):
         with pytest.raises(StoreUnavailable):
-            async with hand.gateway.stores.quarantine.counting_failures("poll", hand.ref(job.id)):
+            async with pipeline.gateway.stores.quarantine.counting_failures("poll", pipeline.ref(job.id)):
                 raise StoreUnavailable("away")
-    assert await hand.gateway.stores.quarantine.steps() == []
+    assert await pipeline.gateway.stores.quarantine.steps() == []
 
 
-async def test_a_job_that_has_moved_on_is_not_set_aside(hand: Hand) -> None:
+async def test_a_job_that_has_moved_on_is_not_set_aside(pipeline: Pipeline) -> None:
     """A late failure of an earlier step is about nothing any more."""
-    job = await in_state(hand, Status.FINALIZING)
+    job = await in_state(pipeline, Status.FINALIZING)
     for _ in range(2 * MAX_FAILURES):
-        await fails(hand, "poll", job, ZeroDivisionError)
-    assert await hand.gateway.stores.quarantine.steps() == []
+        await fails(pipeline, "poll", job, ZeroDivisionError)
+    assert await pipeline.gateway.stores.quarantine.steps() == []
 
 
 # --- stores of older versions ------------------------------------------------------------------------------------
 
 
-async def test_jobs_that_an_older_version_left_are_given_their_end(hand: Hand) -> None:
+async def test_jobs_that_an_older_version_left_are_given_their_end(pipeline: Pipeline) -> None:
     """Running or finalizing without a last moment, set aside or looked at by nobody: the first sweep mends it."""
     running, lost, finalizing, aside = [
-        await in_state(hand, status)
+        await in_state(pipeline, status)
         for status in (Status.RUNNING, Status.RUNNING, Status.FINALIZING, Status.FINALIZING)
     ]
-    refs = [hand.ref(job.id) for job in (running, lost, finalizing, aside)]
-    await hand.redis.zrem(keys.due("expire"), *refs)
-    await hand.redis.zrem(keys.due("poll"), hand.ref(lost.id))
-    await hand.redis.zrem(keys.due("finalize"), hand.ref(aside.id))
-    await hand.redis.hset(keys.ASIDE, f"finalize {hand.ref(aside.id)}", 1)
-    swept = await hand.gateway.stores.buying.sweep()
-    assert (swept.taken, swept.given, swept.again) == ([], [], [hand.ref(lost.id)])
-    await hand.gateway.stores.buying.sweep()
-    assert set(await hand.due("expire")) == set(refs)
+    refs = [pipeline.ref(job.id) for job in (running, lost, finalizing, aside)]
+    await pipeline.redis.zrem(keys.due("expire"), *refs)
+    await pipeline.redis.zrem(keys.due("poll"), pipeline.ref(lost.id))
+    await pipeline.redis.zrem(keys.due("finalize"), pipeline.ref(aside.id))
+    await pipeline.redis.hset(keys.ASIDE, f"finalize {pipeline.ref(aside.id)}", 1)
+    swept = await pipeline.gateway.stores.buying.sweep()
+    assert (swept.taken, swept.given, swept.again) == ([], [], [pipeline.ref(lost.id)])
+    await pipeline.gateway.stores.buying.sweep()
+    assert set(await pipeline.due("expire")) == set(refs)
     for job in (running, lost, finalizing, aside):
-        await long_past(hand, job)
-        assert (await hand.expire(job.id)).status is Status.FAILED
-    assert await hand.gateway.stores.quarantine.steps() == []
+        await long_past(pipeline, job)
+        assert (await pipeline.expire(job.id)).status is Status.FAILED
+    assert await pipeline.gateway.stores.quarantine.steps() == []
 
 
 # --- no trap -----------------------------------------------------------------------------------------------------
 
 
-async def ends(hand: Hand, job: Job, admin: Administrator) -> dict[str, Any]:
+async def ends(pipeline: Pipeline, job: Job, admin: Administrator) -> dict[str, Any]:
     """What a person makes of the job, whatever its state is."""
     reply = await admin.call("POST", f"jobs/{job.id}/resolve", {"action": "fail", "charged": False})
     assert reply.status_code == 200, reply.text
@@ -281,12 +290,12 @@ async def ends(hand: Hand, job: Job, admin: Administrator) -> dict[str, Any]:
 
 
 async def test_a_job_that_is_held_or_whose_claim_is_lost_is_ended_by_a_person(
-    hand: Hand, admin: Administrator
+    pipeline: Pipeline, admin: Administrator
 ) -> None:
     """The one state that no deadline ends, and the one that leads to it: no state is a trap."""
-    job_id = await hand.grant()
-    assert await hand.store.claim(await hand.job(job_id)) is not None
-    await hand.write(job_id, lease_ms=1)
-    held = await hand.submit(job_id)
+    job_id = await pipeline.grant()
+    assert await pipeline.store.claim(await pipeline.job(job_id)) is not None
+    await pipeline.write(job_id, lease_ms=1)
+    held = await pipeline.submit(job_id)
     assert held.status is Status.HELD
-    assert (await ends(hand, held, admin))["status"] == "failed"
+    assert (await ends(pipeline, held, admin))["status"] == "failed"

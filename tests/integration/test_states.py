@@ -9,7 +9,7 @@ from app.domain.jobs import NEXT, Charge, Job, Status
 from app.store import keys
 from app.store.jobs import JobStore
 from tests.support.emulator import Emulator
-from tests.support.hand import Hand
+from tests.support.pipeline import Pipeline
 from tests.support.redis_server import RedisServer
 from tests.support.stack import open_stack
 
@@ -43,10 +43,10 @@ async def try_to(store: JobStore, job: Job, before: Status, after: Status) -> bo
     return False
 
 
-async def bring_to(hand: Hand, state: Status) -> Job:
+async def bring_to(pipeline: Pipeline, state: Status) -> Job:
     """A job in this state."""
-    job_id = await hand.grant()
-    job = await hand.job(job_id)
+    job_id = await pipeline.grant()
+    job = await pipeline.job(job_id)
     path = {
         Status.QUEUED: [],
         Status.SUBMITTING: [Status.SUBMITTING],
@@ -57,28 +57,28 @@ async def bring_to(hand: Hand, state: Status) -> Job:
         [] if state is Status.QUEUED else [Status.SUBMITTING, Status.RUNNING, Status.FINALIZING, state]
     )
     for after in path:
-        job = await hand.job(job_id)
-        assert await try_to(hand.store, job, job.status, after)
-    return await hand.job(job_id)
+        job = await pipeline.job(job_id)
+        assert await try_to(pipeline.store, job, job.status, after)
+    return await pipeline.job(job_id)
 
 
 async def test_the_store_allows_what_the_graph_allows(store: RedisServer, emulator: Emulator) -> None:
     """All 64 pairs, on real jobs: a way in the graph is taken, any other is refused and changes nothing."""
     async with open_stack(store, emulator, FILMGATE_UPSTREAM_CONCURRENCY="1000") as stack:
-        assert await allowed_by_the_store(Hand(stack)) == {
+        assert await allowed_by_the_store(Pipeline(stack)) == {
             (before, after) for before, ways in NEXT.items() for after in ways
         }
 
 
-async def allowed_by_the_store(hand: Hand) -> set[tuple[Status, Status]]:
+async def allowed_by_the_store(pipeline: Pipeline) -> set[tuple[Status, Status]]:
     """The pairs of states between which a job can go; every other try has changed nothing."""
     allowed = set()
     for before, after in product(Status, Status):
-        job = await bring_to(hand, before)
+        job = await bring_to(pipeline, before)
         assert job.status is before
-        record = await hand.redis.hgetall(keys.job(hand.ref(job.id)))
-        if await try_to(hand.store, job, before, after):
+        record = await pipeline.redis.hgetall(keys.job(pipeline.ref(job.id)))
+        if await try_to(pipeline.store, job, before, after):
             allowed.add((before, after))
         else:
-            assert await hand.redis.hgetall(keys.job(hand.ref(job.id))) == record
+            assert await pipeline.redis.hgetall(keys.job(pipeline.ref(job.id))) == record
     return allowed

@@ -14,12 +14,12 @@ from app.domain.errors import StoreUnavailable
 from app.store.connection import connect, connect_rq, disconnect
 from app.store.readiness import StoreRefused, wait_for_store
 from app.store.rights import COMMANDS, TRANSACTIONS, acl
+from tests.integration.tls_front import with_tls
 from tests.support.emulator import Emulator
 from tests.support.redis_server import RedisServer, engine_under_test, free_port
 from tests.support.server import Server
 from tests.support.stack import environment, open_stack
 from tests.support.tls import Certificates, issue_certificates
-from tests.support.tls_front import with_tls
 from tests.support.up import clean_environment, run_command
 from tests.support.waiting import wait_until
 

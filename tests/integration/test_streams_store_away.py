@@ -14,11 +14,11 @@ import pytest
 
 from app.domain.ids import join_ref
 from app.store import keys
+from tests.integration.fal_queue import path_of
+from tests.integration.refusals import assert_problem
 from tests.support.emulator import Emulator
-from tests.support.fal_door import path_of
-from tests.support.hand import Hand
+from tests.support.pipeline import Pipeline
 from tests.support.redis_server import RedisServer
-from tests.support.refusals import assert_problem
 from tests.support.server import EventReader, Server, running_server
 from tests.support.stack import Stack, environment, open_stack
 from tests.support.waiting import wait_until
@@ -195,7 +195,7 @@ async def test_a_quiet_stream_outlives_a_restart_of_the_store(place: Place) -> N
 async def test_a_stream_that_loses_the_store_ends_in_order(place: Place) -> None:
     """With more to tell than was read: whole frames only, one line in the log; who comes back misses nothing."""
     job = await place.stack.submit(metadata=BULKY)
-    redis, name = Hand(place.stack).redis, keys.events(place.stack.account.team.id)
+    redis, name = Pipeline(place.stack).redis, keys.events(place.stack.account.team.id)
     ((first, row),) = await redis.xrange(name)
     pipe = redis.pipeline(transaction=False)
     for _ in range(MANY):

@@ -20,9 +20,9 @@ from app.services.accounts import REMEMBER_S
 from app.services.bad_keys import BATCH_S, BURST, MAX_ADDRESSES, PACE_S, BadKeyThrottle
 from app.services.streams import EACH, TOGETHER
 from app.store import keys
+from tests.integration.refusals import assert_problem
 from tests.support.emulator import Emulator
 from tests.support.redis_server import RedisServer
-from tests.support.refusals import assert_problem
 from tests.support.server import Server, running_server
 from tests.support.stack import ADMIN_KEY, Stack, environment
 from tests.support.waiting import wait_until

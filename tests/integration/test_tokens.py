@@ -11,9 +11,9 @@ import pytest
 from app.domain.accounts import Scope, digest
 from app.services.tokens import TokenRequest
 from app.store import keys
+from tests.integration.refusals import assert_problem, nothing_changes
 from tests.support.callers import another_key, calling, colleague, last_accepted, stranger, token
-from tests.support.hand import Hand
-from tests.support.refusals import assert_problem, nothing_changes
+from tests.support.pipeline import Pipeline
 from tests.support.server import EventReader, running_server
 from tests.support.stack import Stack
 
@@ -46,7 +46,7 @@ async def test_a_token_is_shown_once_with_all_that_it_is_good_for(stack: Stack) 
         {"unit": "jobs", "window": "total", "amount": 3},
         {"unit": "usd", "window": "total", "amount": "4.20"},
     ]
-    redis = Hand(stack).redis
+    redis = Pipeline(stack).redis
     name = keys.token(digest(made["token"]))
     assert made["token"] not in str(await redis.hgetall(name))
     assert 590_000 <= await redis.pexpiretime(name) - now_ms <= 601_000
@@ -107,7 +107,7 @@ async def test_a_token_has_at_most_the_rights_of_its_key(stack: Stack) -> None:
         assert_problem(await api.post("/v1/tokens", json=other), 403, "model_not_allowed")
         assert_problem(await api.post("/v1/tokens", json={"models": ["x/y"]}), 404, "model_not_found")
     name = keys.token(digest(inherited["token"]))
-    assert await Hand(stack).redis.pexpiretime(name) == narrow.record.expires_ms
+    assert await Pipeline(stack).redis.pexpiretime(name) == narrow.record.expires_ms
 
 
 async def test_the_rights_of_the_team_are_not_given_to_a_browser(stack: Stack) -> None:
@@ -251,7 +251,7 @@ async def _run_out(stack: Stack, key_id: str) -> None:
     found = await stack.gateway.administration._accounts.key(key_id)
     assert found is not None
     now_ms = await stack.gateway.stores.clock.now_ms()
-    await Hand(stack).redis.hset(keys.key(found[0]), "expires_ms", now_ms)
+    await Pipeline(stack).redis.hset(keys.key(found[0]), "expires_ms", now_ms)
 
 
 ENDS: dict[str, Callable[[Stack, str], Awaitable[None]]] = {
@@ -278,7 +278,7 @@ async def test_a_token_dies_at_its_time(stack: Stack) -> None:
     """Within a second of its expiry it opens nothing, and nothing of it stays in the store."""
     caller = await stack.gateway.accounts.authenticate(stack.account.key)
     minted = await stack.gateway.tokens.mint(caller, TokenRequest(expires_in_s=600, max_jobs=2))
-    redis, names = Hand(stack).redis, (keys.token(digest(minted.token)), keys.limits(minted.record.id))
+    redis, names = Pipeline(stack).redis, (keys.token(digest(minted.token)), keys.limits(minted.record.id))
     async with calling(stack, minted.token) as page:
         assert (await page.get("/v1/jobs")).status_code == 200
         assert {await redis.pexpiretime(name) for name in names} == {minted.record.expires_ms}
@@ -293,7 +293,7 @@ async def test_a_token_with_one_wrong_letter_is_refused_without_a_look_up(stack:
     """The checksum does not fit, so the store is not asked."""
     made = (await token(stack.api))["token"]
     wrong = made[:-10] + ("0" if made[-10] != "0" else "1") + made[-9:]
-    redis = Hand(stack).redis
+    redis = Pipeline(stack).redis
     before = (await redis.info("stats"))["total_commands_processed"]
     async with calling(stack, wrong) as page:
         assert_problem(await page.get("/v1/jobs"), 401, "unauthenticated", secret=wrong)
@@ -341,7 +341,7 @@ async def test_a_page_follows_a_job_and_shows_its_clip_by_address_alone(stack: S
             assert first["event"] == "job.queued"
             await stack.api.post(f"/v1/jobs/{job_id}/cancel")
             assert [event["event"] for event in await reader.rest()] == ["job.canceled"]
-        ended = (await Hand(stack).ended()).id
+        ended = (await Pipeline(stack).ended()).id
         clip = await page.get(
             f"/v1/jobs/{ended}/video", params={"token": (await token(stack.api, job=ended))["token"]}
         )

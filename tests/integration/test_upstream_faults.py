@@ -17,8 +17,8 @@ from app.domain.alarms import Alarm
 from app.domain.jobs import Job, Money, Status
 from app.store import keys
 from tests.support.emulator import KLING, Emulator
-from tests.support.hand import Hand
 from tests.support.memory import forget_peak, peak_kb
+from tests.support.pipeline import Pipeline
 from tests.support.receiver import Receiver, Reply
 from tests.support.redis_server import RedisServer
 from tests.support.stack import open_stack
@@ -35,15 +35,15 @@ PAGE = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
 BOMB_MB = 300
 
 
-async def paid(hand: Hand, job: Job) -> int:
+async def paid(pipeline: Pipeline, job: Job) -> int:
     """How often the emulator has charged for this job's prompt."""
     prompt = (job.input or {})["prompt"]
-    return sum(one["prompt"] == prompt for one in (await hand.stack.emulator.ledger())["charges"])
+    return sum(one["prompt"] == prompt for one in (await pipeline.stack.emulator.ledger())["charges"])
 
 
-async def alarms(hand: Hand, kind: str) -> list[Alarm]:
+async def alarms(pipeline: Pipeline, kind: str) -> list[Alarm]:
     """The alarms of this kind."""
-    return [alarm for alarm in await hand.gateway.stores.alarms.newest(100) if alarm.kind == kind]
+    return [alarm for alarm in await pipeline.gateway.stores.alarms.newest(100) if alarm.kind == kind]
 
 
 # --- submitting --------------------------------------------------------------------------------------------------
@@ -57,14 +57,14 @@ async def test_a_failure_behind_the_door_is_held(
     """U5: whoever broke may have had the request; an id in a header is one of an HTTP request, not of a job."""
     async with Receiver() as fal, open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=fal.url) as stack:
         fal.answers([Reply(status, headers, body=PAGE)])
-        hand = Hand(stack)
-        job = await hand.bought()
+        pipeline = Pipeline(stack)
+        job = await pipeline.bought()
         assert (job.status, job.held_reason, job.money) == (Status.HELD, f"http_{status}", Money.RESERVED)
-        await submit(hand.gateway, hand.ref(job.id))
-        await hand.gateway.stores.slots.grant()
-        await expire(hand.gateway)
+        await submit(pipeline.gateway, pipeline.ref(job.id))
+        await pipeline.gateway.stores.slots.grant()
+        await expire(pipeline.gateway)
         assert len(fal.requests) == 1
-        assert await hand.money() == (PRICE, 0)
+        assert await pipeline.money() == (PRICE, 0)
 
 
 @pytest.mark.parametrize("trouble", ["a name that is not there", "an unknown certificate"])
@@ -76,14 +76,14 @@ async def test_without_a_connection_nothing_was_bought(
     async with Receiver(tls=server) as fal:
         url = fal.url if trouble == "an unknown certificate" else "https://queue.invalid"
         async with open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=url) as stack:
-            hand = Hand(stack)
+            pipeline = Pipeline(stack)
             body = {"input": {"prompt": "a quiet lake", "image_url": "https://example.com/lake.jpg"}}
             job_id = (await stack.api.post("/v1/jobs", json=body)).json()["id"]
-            assert await hand.gateway.stores.slots.grant() == 1
-            job = await hand.submit(job_id)
+            assert await pipeline.gateway.stores.slots.grant() == 1
+            job = await pipeline.submit(job_id)
             assert (job.status, job.attempt, job.money) == (Status.QUEUED, 1, Money.RESERVED)
-            assert await hand.redis.zscore(keys.LATER, hand.ref(job_id)) is not None
-            assert await hand.slot(job_id) is None
+            assert await pipeline.redis.zscore(keys.LATER, pipeline.ref(job_id)) is not None
+            assert await pipeline.slot(job_id) is None
         assert fal.requests == []
 
 
@@ -95,37 +95,37 @@ async def test_a_connection_that_never_stands_is_given_up_in_five_seconds(
         deaf.bind(("127.0.0.1", 0))
         deaf.listen(0)
         address = deaf.getsockname()
-        crowd = [socket.socket() for _ in range(4)]  # fills the room for those who wait to be let in
-        for one in crowd:
+        concurrently = [socket.socket() for _ in range(4)]  # fills the room for those who wait to be let in
+        for one in concurrently:
             one.setblocking(False)
             one.connect_ex(address)
         url = f"http://127.0.0.1:{address[1]}"
         async with open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=url) as stack:
-            hand = Hand(stack)
-            job_id = await hand.grant()
+            pipeline = Pipeline(stack)
+            job_id = await pipeline.grant()
             began = time.monotonic()
-            job = await hand.submit(job_id)
+            job = await pipeline.submit(job_id)
             assert 4 < time.monotonic() - began < 8
             assert (job.status, job.money) == (Status.QUEUED, Money.RESERVED)
-        for one in crowd:
+        for one in concurrently:
             one.close()
 
 
-async def test_urls_on_another_host_are_an_alarm(hand: Hand) -> None:
+async def test_urls_on_another_host_are_an_alarm(pipeline: Pipeline) -> None:
     """U10: they are never called, the job goes on under its id, and an administrator is told once."""
-    job = await hand.bought("[emu:evil_status_url]")
+    job = await pipeline.bought("[emu:evil_status_url]")
     assert job.status is Status.RUNNING
-    (alarm,) = await alarms(hand, "odd_urls")
+    (alarm,) = await alarms(pipeline, "odd_urls")
     assert (alarm.job, alarm.upstream_request_id) == (job.id, job.upstream_request_id)
-    await hand.completed(job.id)
-    assert (await hand.finalized(job.id)).status is Status.SUCCEEDED
-    assert await paid(hand, job) == 1
+    await pipeline.completed(job.id)
+    assert (await pipeline.finalized(job.id)).status is Status.SUCCEEDED
+    assert await paid(pipeline, job) == 1
 
 
-async def test_urls_on_fals_host_are_none(hand: Hand) -> None:
+async def test_urls_on_fals_host_are_none(pipeline: Pipeline) -> None:
     """U10, the other way round: an honest reply rings nobody."""
-    await hand.bought()
-    assert await alarms(hand, "odd_urls") == []
+    await pipeline.bought()
+    assert await alarms(pipeline, "odd_urls") == []
 
 
 @pytest.mark.parametrize("part", ["headers", "body"])
@@ -150,9 +150,9 @@ async def test_a_reply_that_drips_is_given_up_after_thirty_seconds(
 
     async with Receiver() as fal, open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=fal.url) as stack:
         fal.answers([drip])
-        hand = Hand(stack)
+        pipeline = Pipeline(stack)
         began = time.monotonic()
-        job = await hand.bought()
+        job = await pipeline.bought()
         assert time.monotonic() - began < 32
         assert (job.status, job.held_reason) == (Status.HELD, "no_answer_in_time")
 
@@ -168,17 +168,17 @@ async def test_a_small_answer_that_unpacks_to_gigabytes_stays_small(
     before = {"submit": [], "status": [ACCEPTED], "result": [ACCEPTED, done]}[step]
     async with Receiver() as fal, open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=fal.url) as stack:
         fal.answers([*before, packed])
-        hand = Hand(stack)
+        pipeline = Pipeline(stack)
         at_rest = forget_peak()
-        job = await hand.bought()
+        job = await pipeline.bought()
         if step == "submit":
             assert (job.status, job.held_reason) == (Status.HELD, "unreadable_answer")
         elif step == "status":
-            assert await hand.poll(job.id) is not None
-            assert (await hand.job(job.id)).status is Status.RUNNING
+            assert await pipeline.poll(job.id) is not None
+            assert (await pipeline.job(job.id)).status is Status.RUNNING
         else:
-            await hand.completed(job.id)
-            ended = await hand.finalize(job.id)
+            await pipeline.completed(job.id)
+            ended = await pipeline.finalize(job.id)
             assert (ended.status, ended.money) == (Status.FAILED, Money.SPENT)
         assert peak_kb() - at_rest < 30_000
 
@@ -186,24 +186,24 @@ async def test_a_small_answer_that_unpacks_to_gigabytes_stays_small(
 # --- watching ----------------------------------------------------------------------------------------------------
 
 
-async def test_a_word_that_nobody_knows_is_said_once(hand: Hand) -> None:
+async def test_a_word_that_nobody_knows_is_said_once(pipeline: Pipeline) -> None:
     """U16: it counts as running, and the log has it once, however often fal says it."""
     poll_step._logged.clear()
-    job = await hand.bought("[emu:unknown_status][emu:run:0.6]")
+    job = await pipeline.bought("[emu:unknown_status][emu:run:0.6]")
     with capture_logs() as lines:
-        await hand.completed(job.id)
+        await pipeline.completed(job.id)
     told = [line["word"] for line in lines if line["event"] == "upstream.unknown_status"]
     assert told == ["WARMING_UP"]
-    assert (await hand.finalized(job.id)).status is Status.SUCCEEDED
-    assert await paid(hand, job) == 1
+    assert (await pipeline.finalized(job.id)).status is Status.SUCCEEDED
+    assert await paid(pipeline, job) == 1
 
 
-async def test_a_status_that_goes_back_takes_the_job_nowhere(hand: Hand) -> None:
+async def test_a_status_that_goes_back_takes_the_job_nowhere(pipeline: Pipeline) -> None:
     """U21: IN_PROGRESS, then IN_QUEUE again: the job runs all the while, and its events go forward only."""
-    job = await hand.bought("[emu:status_backwards][emu:run:0.5]")
-    await hand.completed(job.id)
-    await hand.finalized(job.id)
-    kinds = [event.type for event in await hand.job_events() if event.job.id == job.id]
+    job = await pipeline.bought("[emu:status_backwards][emu:run:0.5]")
+    await pipeline.completed(job.id)
+    await pipeline.finalized(job.id)
+    kinds = [event.type for event in await pipeline.job_events() if event.job.id == job.id]
     assert kinds == ["job.queued", "job.submitting", "job.running", "job.finalizing", "job.succeeded"]
 
 
@@ -215,16 +215,16 @@ async def test_a_clip_that_nobody_can_show_is_spent_and_an_alarm(
     body = f'{{"video": {{"url": "{url}"}}}}'.encode()
     async with Receiver() as fal, open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=fal.url) as stack:
         fal.answers([ACCEPTED, Reply(200, body=b'{"status": "COMPLETED"}'), Reply(200, body=body)])
-        hand = Hand(stack)
-        job = await hand.bought()
-        await hand.completed(job.id)
-        ended = await hand.finalized(job.id)
+        pipeline = Pipeline(stack)
+        job = await pipeline.bought()
+        await pipeline.completed(job.id)
+        ended = await pipeline.finalized(job.id)
         assert (ended.status, ended.money) == (Status.FAILED, Money.SPENT)
         assert ended.error is not None
         assert ended.error.code == "bad_upstream_result"
-        (alarm,) = await alarms(hand, "bad_upstream_result")
+        (alarm,) = await alarms(pipeline, "bad_upstream_result")
         assert (alarm.job, alarm.upstream_request_id) == (job.id, "abc-1")
-        assert url not in str(await hand.redis.hgetall(keys.job(hand.ref(job.id))))
+        assert url not in str(await pipeline.redis.hgetall(keys.job(pipeline.ref(job.id))))
 
 
 async def test_a_result_that_drips_is_read_again(
@@ -245,11 +245,11 @@ async def test_a_result_that_drips_is_read_again(
 
     async with Receiver() as fal, open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=fal.url) as stack:
         fal.answers([ACCEPTED, Reply(200, body=b'{"status": "COMPLETED"}'), drip])
-        hand = Hand(stack)
-        job = await hand.bought()
-        await hand.completed(job.id)
+        pipeline = Pipeline(stack)
+        job = await pipeline.bought()
+        await pipeline.completed(job.id)
         began = time.monotonic()
-        now = await hand.finalize(job.id)
+        now = await pipeline.finalize(job.id)
         assert time.monotonic() - began < 12
         assert (now.status, now.misses, now.money) == (Status.FINALIZING, 0, Money.RESERVED)
 
@@ -257,10 +257,10 @@ async def test_a_result_that_drips_is_read_again(
 # --- one job, two requests ---------------------------------------------------------------------------------------
 
 
-async def test_a_second_request_of_one_job_is_cancelled_and_an_alarm(hand: Hand) -> None:
+async def test_a_second_request_of_one_job_is_cancelled_and_an_alarm(pipeline: Pipeline) -> None:
     """U25: fal made two of one submission: the first stays the job's, the second is an orphan, cancelled there."""
-    job = await hand.bought("[emu:run:0.5]")
-    twin = await hand.gateway.fal.submit(
+    job = await pipeline.bought("[emu:run:0.5]")
+    twin = await pipeline.gateway.fal.submit(
         KLING,
         {**(job.input or {}), "prompt": "[emu:slow] the twin"},
         start_timeout=None,
@@ -268,13 +268,15 @@ async def test_a_second_request_of_one_job_is_cancelled_and_an_alarm(hand: Hand)
         webhook_url=None,
     )
     request_id = getattr(twin, "request_id", "")
-    gateway = hand.gateway
+    gateway = pipeline.gateway
     for _ in range(2):  # fal may tell of it again
         assert not await gateway.adoption.adopt(job, job.nonce or "", request_id)
-    assert (await hand.job(job.id)).upstream_request_id == job.upstream_request_id
-    assert (await hand.stack.emulator.request(request_id))["cancelled"] is True
-    assert {(one.job, one.upstream_request_id) for one in await alarms(hand, "orphan")} == {(job.id, request_id)}
-    await hand.completed(job.id)
-    assert (await hand.finalized(job.id)).status is Status.SUCCEEDED
-    assert await hand.entries(job.id) == ["reserve", "settle"]
-    assert await paid(hand, job) == 1
+    assert (await pipeline.job(job.id)).upstream_request_id == job.upstream_request_id
+    assert (await pipeline.stack.emulator.request(request_id))["cancelled"] is True
+    assert {(one.job, one.upstream_request_id) for one in await alarms(pipeline, "orphan")} == {
+        (job.id, request_id)
+    }
+    await pipeline.completed(job.id)
+    assert (await pipeline.finalized(job.id)).status is Status.SUCCEEDED
+    assert await pipeline.entries(job.id) == ["reserve", "settle"]
+    assert await paid(pipeline, job) == 1

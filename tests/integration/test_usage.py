@@ -20,8 +20,8 @@ from app.services.tokens import TokenRequest
 from app.services.usage import Sums
 from app.store import keys
 from app.store.usage import HOUR_MS, PAGE, UsageStore
-from tests.support.hand import Hand
-from tests.support.refusals import assert_problem, nothing_changes, second_account
+from tests.integration.refusals import assert_problem, nothing_changes, second_account
+from tests.support.pipeline import Pipeline
 from tests.support.stack import Stack
 from workers.lane import sum_usage
 
@@ -63,17 +63,17 @@ def numbers(jobs: int, seconds: int, spent: str, held: str) -> dict[str, Any]:
     return {"jobs": jobs, "video_seconds": seconds, "spent_usd": spent, "held_usd": held}
 
 
-async def test_a_report_adds_up_jobs_seconds_and_dollars(hand: Hand) -> None:
+async def test_a_report_adds_up_jobs_seconds_and_dollars(pipeline: Pipeline) -> None:
     """Spent, waiting, disputed and corrected jobs count, released ones do not; all groupings have one total."""
-    stack, books = hand.stack, hand.gateway.ledger
-    paid = await hand.ended()
-    await hand.admit(model=OTHER)
-    await hand.ended("[emu:422_content_policy]")  # disputed: kept
-    await hand.ended("[emu:500_downstream]")  # released
-    await stack.api.post(f"/v1/jobs/{await hand.admit()}/cancel")  # released
-    await books.correct_job("test", hand.team, paid.id, actual=700_000, reason="half back")
-    await books.correct("test", hand.team, micro=50_000, reason="a bill")
-    await books.credit("test", hand.team, micro=2_000_000, reason="a gift")
+    stack, books = pipeline.stack, pipeline.gateway.ledger
+    paid = await pipeline.ended()
+    await pipeline.admit(model=OTHER)
+    await pipeline.ended("[emu:422_content_policy]")  # disputed: kept
+    await pipeline.ended("[emu:500_downstream]")  # released
+    await stack.api.post(f"/v1/jobs/{await pipeline.admit()}/cancel")  # released
+    await books.correct_job("test", pipeline.team, paid.id, actual=700_000, reason="half back")
+    await books.correct("test", pipeline.team, micro=50_000, reason="a bill")
+    await books.credit("test", pipeline.team, micro=2_000_000, reason="a gift")
     async with second_account(stack, same_team=True) as colleague, second_account(stack) as stranger:
         assert (await colleague.post("/v1/jobs", json=stack.body())).status_code == 202
         total = numbers(4, 20, "0.75", "4.20")
@@ -121,19 +121,19 @@ async def test_the_operator_sees_all_teams_together(stack: Stack) -> None:
 
 
 @pytest.fixture
-async def made_up(hand: Hand) -> AsyncIterator[Hand]:
+async def made_up(pipeline: Pipeline) -> AsyncIterator[Pipeline]:
     """A team whose ledger is written by the test, and forgotten before the books are checked."""
-    yield hand
-    await hand.redis.delete(keys.ledger(hand.team))
+    yield pipeline
+    await pipeline.redis.delete(keys.ledger(pipeline.team))
 
 
-async def entered(hand: Hand, kind: str, admitted_ms: int, *, zone: str = "UTC", **more: str | int) -> None:
+async def entered(pipeline: Pipeline, kind: str, admitted_ms: int, *, zone: str = "UTC", **more: str | int) -> None:
     """Write a made-up entry about a job admitted at this time, as the scripts would."""
     starts = write_starts(periods(admitted_ms, zone), periods(admitted_ms, "UTC"))
     blank = {"key": "key_1", "token": "", "price_version": "", "reason": "", "starts": starts}
     facts = {"job": "job_1", "user": "user_1", "model": "m", "seconds": 5, "amount": PRICE}
     times = {"type": kind, "at": admitted_ms + 10**9, "admitted": admitted_ms}
-    await hand.redis.xadd(keys.ledger(hand.team), {**blank, **facts, **times, **more})
+    await pipeline.redis.xadd(keys.ledger(pipeline.team), {**blank, **facts, **times, **more})
 
 
 def at(moment: str) -> int:
@@ -148,7 +148,7 @@ def at(moment: str) -> int:
         ("America/Los_Angeles", ["03-28", "03-28", "03-29", "03-30", "10-25", "10-26", "10-26"]),
     ],
 )
-async def test_a_day_is_one_of_the_teams_time_zone(made_up: Hand, zone: str, days: list[str]) -> None:
+async def test_a_day_is_one_of_the_teams_time_zone(made_up: Pipeline, zone: str, days: list[str]) -> None:
     """Midnight in Berlin and in Los Angeles, on days of 23 and 25 hours too, whenever the job was settled."""
     await made_up.gateway.administration.change_team("test", made_up.team, time_zone=zone)
     for moment in (
@@ -168,7 +168,7 @@ async def test_a_day_is_one_of_the_teams_time_zone(made_up: Hand, zone: str, day
     assert {row.group: row.sums.spent // PRICE for row in report.rows} == expected
 
 
-async def test_a_span_counts_by_admission_and_ends_before_its_end(made_up: Hand) -> None:
+async def test_a_span_counts_by_admission_and_ends_before_its_end(made_up: Pipeline) -> None:
     """A job admitted at `from` counts, one admitted at `to` does not, nor what is settled of it."""
     first = await made_up.gateway.stores.clock.now_ms() // HOUR_MS * HOUR_MS - 30 * HOUR_MS
     second = first + 3 * HOUR_MS
@@ -186,7 +186,7 @@ async def test_a_span_counts_by_admission_and_ends_before_its_end(made_up: Hand)
     assert within.total == Sums(1, 5, 1_000_000)  # the whole hour
 
 
-async def test_old_days_count_as_a_whole(made_up: Hand) -> None:
+async def test_old_days_count_as_a_whole(made_up: Pipeline) -> None:
     """Hours are forgotten after some weeks: a day is then in a span that has its noon."""
     day = at("2025-06-10")
     for hour in (1, 13):
@@ -198,7 +198,7 @@ async def test_old_days_count_as_a_whole(made_up: Hand) -> None:
     assert not await made_up.redis.exists(keys.usage_hours(made_up.team, day))
 
 
-async def test_days_keep_their_dates_when_the_time_zone_changes(made_up: Hand) -> None:
+async def test_days_keep_their_dates_when_the_time_zone_changes(made_up: Pipeline) -> None:
     """What was used on the 10th in Tokyo stays there, in one row, when the team moves to California."""
     for moment in ("2025-06-09T15:00:00", "2025-06-10T14:59:59"):
         await entered(made_up, "reserve", at(moment), zone="Asia/Tokyo")
@@ -208,23 +208,23 @@ async def test_days_keep_their_dates_when_the_time_zone_changes(made_up: Hand) -
         assert [(row.group, row.sums.jobs) for row in report.rows] == [("2025-06-10", 2)]
 
 
-async def test_sums_follow_the_ledger_whoever_asks(hand: Hand) -> None:
+async def test_sums_follow_the_ledger_whoever_asks(pipeline: Pipeline) -> None:
     """Many at once count each entry once; a store from before the sums is added up when somebody asks."""
-    await hand.ended()
+    await pipeline.ended()
     for _ in range(3 * PAGE // 2):
-        await hand.gateway.ledger.correct("test", hand.team, micro=1, reason="x")
-    sums = UsageStore(hand.redis)
-    assert await sums.behind() == [hand.team]
-    await asyncio.gather(*(sums.catch_up(hand.team) for _ in range(8)))
+        await pipeline.gateway.ledger.correct("test", pipeline.team, micro=1, reason="x")
+    sums = UsageStore(pipeline.redis)
+    assert await sums.behind() == [pipeline.team]
+    await asyncio.gather(*(sums.catch_up(pipeline.team) for _ in range(8)))
     assert await sums.behind() == []
-    now_ms = await hand.gateway.stores.clock.now_ms() + 1
-    report = await hand.gateway.usage.report(hand.team, from_ms=0, to_ms=now_ms, group_by="day")
+    now_ms = await pipeline.gateway.stores.clock.now_ms() + 1
+    report = await pipeline.gateway.usage.report(pipeline.team, from_ms=0, to_ms=now_ms, group_by="day")
     assert report.total == Sums(jobs=1, video_seconds=5, spent=PRICE + 3 * PAGE // 2)
-    await hand.redis.delete(*await hand.redis.keys(f"{keys.USAGE_COUNTED}*"))
-    assert await hand.gateway.usage.report(hand.team, from_ms=0, to_ms=now_ms, group_by="day") == report
+    await pipeline.redis.delete(*await pipeline.redis.keys(f"{keys.USAGE_COUNTED}*"))
+    assert await pipeline.gateway.usage.report(pipeline.team, from_ms=0, to_ms=now_ms, group_by="day") == report
 
 
-async def test_a_report_that_comes_too_early_says_so(made_up: Hand) -> None:
+async def test_a_report_that_comes_too_early_says_so(made_up: Pipeline) -> None:
     """More than one request may add up: refused for a minute, and nearer to the end each time."""
     for number in range(PAGE + 1):
         await entered(made_up, "correction", number * 1000, amount=1)
@@ -234,11 +234,11 @@ async def test_a_report_that_comes_too_early_says_so(made_up: Hand) -> None:
     await sums.catch_up(made_up.team, pages=1)
 
 
-async def test_the_background_keeps_sums_up_with_the_ledger(hand: Hand) -> None:
+async def test_the_background_keeps_sums_up_with_the_ledger(pipeline: Pipeline) -> None:
     """A lane takes in what the ledgers have since, so that a report finds little to do."""
-    await hand.ended()
-    await sum_usage(hand.gateway)
-    assert await UsageStore(hand.redis).behind() == []
+    await pipeline.ended()
+    await sum_usage(pipeline.gateway)
+    assert await UsageStore(pipeline.redis).behind() == []
 
 
 async def test_spans_are_dates_of_the_team_or_times(stack: Stack) -> None:

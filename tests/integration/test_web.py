@@ -12,7 +12,7 @@ from fastapi import FastAPI
 
 from app.api.problems import add_problem_handlers
 from app.web.routes import FILES, reference, router
-from tests.support.tree import ROOT, project_files
+from tests.support.repo import ROOT, project_files
 
 pytestmark = pytest.mark.anyio
 

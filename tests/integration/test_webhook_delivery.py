@@ -23,7 +23,7 @@ from app.store import keys
 from app.store.jobs import DAY_MS
 from app.views.message import message_body
 from tests.support.endpoints import change, chief, deliveries, endpoint, later, sent, taken
-from tests.support.hand import Hand
+from tests.support.pipeline import Pipeline
 from tests.support.receiver import Received, Receiver
 from workers.deliver import deliver
 
@@ -50,28 +50,28 @@ def verifies(secret: str, request: Received) -> bool:
     return True
 
 
-async def canceled(hand: Hand) -> str:
+async def canceled(pipeline: Pipeline) -> str:
     """A job that ends at once, so that an event is told; its id."""
-    job_id = await hand.admit()
-    assert await hand.store.cancel_queued(await hand.job(job_id))
+    job_id = await pipeline.admit()
+    assert await pipeline.store.cancel_queued(await pipeline.job(job_id))
     return job_id
 
 
-async def only(hand: Hand, endpoint_id: str) -> Delivery:
+async def only(pipeline: Pipeline, endpoint_id: str) -> Delivery:
     """The one delivery of this endpoint."""
-    (found,) = await deliveries(hand, endpoint=endpoint_id)
+    (found,) = await deliveries(pipeline, endpoint=endpoint_id)
     return found
 
 
-async def test_an_event_goes_to_each_endpoint_that_wants_it(hand: Hand, receiver: Receiver) -> None:
+async def test_an_event_goes_to_each_endpoint_that_wants_it(pipeline: Pipeline, receiver: Receiver) -> None:
     """By type and by model, beside the job's own address; each message has an id of its own."""
-    async with chief(hand.stack) as api:
+    async with chief(pipeline.stack) as api:
         await endpoint(api, f"{receiver.url}/usual")
         await endpoint(api, f"{receiver.url}/steps", events=["job.queued", "job.running", "job.succeeded"])
         await endpoint(api, f"{receiver.url}/others", events=["job.queued", "job.succeeded"], models=[V1_6])
         await endpoint(api, f"{receiver.url}/money", events=["budget.threshold"])
-        job = await hand.ended("a secret prompt", webhook_url=f"{receiver.url}/own")
-        while await sent(hand):
+        job = await pipeline.ended("a secret prompt", webhook_url=f"{receiver.url}/own")
+        while await sent(pipeline):
             pass
         assert told(receiver) == {
             "/usual": ["job.succeeded"],
@@ -82,32 +82,32 @@ async def test_an_event_goes_to_each_endpoint_that_wants_it(hand: Hand, receiver
         sequences = [json.loads(one.body)["sequence"] for one in receiver.requests if one.target == "/steps"]
         assert sequences == sorted(set(sequences))
         assert all(b"secret prompt" not in request.body for request in receiver.requests)
-        shown = (await hand.stack.api.get(f"/v1/jobs/{job.id}/deliveries")).json()["data"]
+        shown = (await pipeline.stack.api.get(f"/v1/jobs/{job.id}/deliveries")).json()["data"]
         assert {one["id"] for one in shown} == {request.headers["webhook-id"] for request in receiver.requests}
 
 
-async def test_the_messages_are_in_the_outbox_in_the_moment_of_the_event(hand: Hand) -> None:
+async def test_the_messages_are_in_the_outbox_in_the_moment_of_the_event(pipeline: Pipeline) -> None:
     """Whoever loses the race for the end writes none."""
-    async with chief(hand.stack) as api:
+    async with chief(pipeline.stack) as api:
         for number in range(3):
             await endpoint(api, f"https://consumer.example/{number}", events=["job.canceled"])
-    job_id = await hand.admit()
-    job = await hand.job(job_id)
-    assert await hand.due("deliver") == []
-    results = [await hand.store.cancel_queued(job) for _ in range(3)]
-    assert (results, len(await hand.due("deliver"))) == ([True, False, False], 3)
+    job_id = await pipeline.admit()
+    job = await pipeline.job(job_id)
+    assert await pipeline.due("deliver") == []
+    results = [await pipeline.store.cancel_queued(job) for _ in range(3)]
+    assert (results, len(await pipeline.due("deliver"))) == ([True, False, False], 3)
 
 
-async def test_every_secret_signs_until_its_overlap_is_over(hand: Hand, receiver: Receiver) -> None:
+async def test_every_secret_signs_until_its_overlap_is_over(pipeline: Pipeline, receiver: Receiver) -> None:
     """Three `v1` signatures; each consumer verifies with the secret it holds, and a tampered body with none."""
-    async with chief(hand.stack) as api:
+    async with chief(pipeline.stack) as api:
         made = await endpoint(api, receiver.url)
         address = f"/v1/webhook-endpoints/{made['id']}/rotate-secret"
         secrets = [made["secret"]]
         replies = [await api.post(address, json={"overlap_seconds": overlap_s}) for overlap_s in (600, 1200)]
         secrets += [reply.json()["secret"] for reply in replies]
-        await hand.ended()
-        assert await sent(hand) == 1
+        await pipeline.ended()
+        assert await sent(pipeline) == 1
         (request,) = receiver.requests
         assert request.headers["webhook-signature"].count("v1,") == 3
         assert [verifies(secret, request) for secret in secrets] == [True, True, True]
@@ -115,26 +115,28 @@ async def test_every_secret_signs_until_its_overlap_is_over(hand: Hand, receiver
         assert not any(verifies(secret, tampered) for secret in secrets)
         newest = (await api.post(address, json={"overlap_seconds": 0})).json()["secret"]
         await api.post(f"/v1/webhook-endpoints/{made['id']}/test")
-        assert await sent(hand) == 1
+        assert await sent(pipeline) == 1
     assert [verifies(secret, receiver.requests[1]) for secret in [*secrets, newest]] == [False] * 3 + [True]
 
 
-async def test_a_jobs_own_webhook_is_signed_with_both_secrets_of_the_team(hand: Hand, receiver: Receiver) -> None:
+async def test_a_jobs_own_webhook_is_signed_with_both_secrets_of_the_team(
+    pipeline: Pipeline, receiver: Receiver
+) -> None:
     """During the overlap of a rotation; the endpoint's own secret has nothing to do with it."""
-    async with chief(hand.stack) as api:
+    async with chief(pipeline.stack) as api:
         before = (await api.get("/v1/webhook-secret")).json()["secret"]
         after = (await api.post("/v1/webhook-secret/rotate", json={"overlap_days": 1})).json()["secret"]
-    await hand.ended(webhook_url=receiver.url)
-    assert await sent(hand) == 1
+    await pipeline.ended(webhook_url=receiver.url)
+    assert await sent(pipeline) == 1
     assert [verifies(secret, receiver.requests[0]) for secret in (before, after)] == [True, True]
 
 
-async def test_an_asymmetric_endpoint_can_verify_without_a_secret(hand: Hand, receiver: Receiver) -> None:
+async def test_an_asymmetric_endpoint_can_verify_without_a_secret(pipeline: Pipeline, receiver: Receiver) -> None:
     """`v1a` over id, time and body verifies with the public key that was shown, and not for another body."""
-    async with chief(hand.stack) as api:
+    async with chief(pipeline.stack) as api:
         made = await endpoint(api, receiver.url, asymmetric=True)
-    await hand.ended()
-    assert await sent(hand) == 1
+    await pipeline.ended()
+    assert await sent(pipeline) == 1
     (request,) = receiver.requests
     assert verifies(made["secret"], request)
     signatures = dict(one.split(",", 1) for one in request.headers["webhook-signature"].split())
@@ -145,13 +147,13 @@ async def test_an_asymmetric_endpoint_can_verify_without_a_secret(hand: Hand, re
         key.verify(base64.b64decode(signatures["v1a"]), head + request.body + b" ")
 
 
-async def test_an_alert_about_money_reaches_who_asks_for_it(hand: Hand, receiver: Receiver) -> None:
+async def test_an_alert_about_money_reaches_who_asks_for_it(pipeline: Pipeline, receiver: Receiver) -> None:
     """`budget.threshold`, as in the feed."""
-    async with chief(hand.stack) as api:
+    async with chief(pipeline.stack) as api:
         await endpoint(api, receiver.url, events=["budget.threshold"])
-        await hand.gateway.limits.replace("test", hand.team, [Limit(Unit.USD, Window.TOTAL, 2_000_000)])
-        await hand.admit()
-        assert await sent(hand) == 1
+        await pipeline.gateway.limits.replace("test", pipeline.team, [Limit(Unit.USD, Window.TOTAL, 2_000_000)])
+        await pipeline.admit()
+        assert await sent(pipeline) == 1
         (request,) = receiver.requests
         body = json.loads(request.body)
         assert (body["type"], body["sequence"], body["data"]["threshold"]) == ("budget.threshold", None, 50)
@@ -159,96 +161,98 @@ async def test_an_alert_about_money_reaches_who_asks_for_it(hand: Hand, receiver
     assert body in [{name: value for name, value in event.items() if name != "id"} for event in feed]
 
 
-async def test_gone_ends_the_endpoint_and_tells_the_team(hand: Hand, receiver: Receiver) -> None:
+async def test_gone_ends_the_endpoint_and_tells_the_team(pipeline: Pipeline, receiver: Receiver) -> None:
     """410: disabled; what waits is dead; the feed, another endpoint and an alarm say so; PATCH lets it go on."""
-    async with chief(hand.stack) as api:
+    async with chief(pipeline.stack) as api:
         gone = await endpoint(api, f"{receiver.url}/gone")
         await endpoint(api, f"{receiver.url}/watch", events=["endpoint.disabled"])
-        first, second = await hand.ended(), await hand.ended()
+        first, second = await pipeline.ended(), await pipeline.ended()
         receiver.answers([410])
-        assert await sent(hand, limit=1) == 1
+        assert await sent(pipeline, limit=1) == 1
         shown = (await api.get(f"/v1/webhook-endpoints/{gone['id']}")).json()
         assert (shown["status"], shown["disabled_reason"]) == ("disabled", "The endpoint answered 410 Gone.")
-        assert await sent(hand) == 1
+        assert await sent(pipeline) == 1
         assert told(receiver) == {"/gone": ["job.succeeded"], "/watch": ["endpoint.disabled"]}
         assert json.loads(receiver.requests[-1].body)["data"]["endpoint"] == gone["id"]
         feed = (await api.get("/v1/events")).json()["data"]
         assert [event["type"] for event in feed].count("endpoint.disabled") == 1
-        assert [alarm.kind for alarm in await hand.gateway.stores.alarms.newest(5)] == ["endpoint_disabled"]
-        dead = await deliveries(hand, dead=True)
+        assert [alarm.kind for alarm in await pipeline.gateway.stores.alarms.newest(5)] == ["endpoint_disabled"]
+        dead = await deliveries(pipeline, dead=True)
         jobs = {one.event.job.id for one in dead if isinstance(one.event, Event)}
         assert jobs == {first.id, second.id}
-        assert await hand.due("deliver") == []
-        await hand.ended()
-        assert await hand.due("deliver") == []
+        assert await pipeline.due("deliver") == []
+        await pipeline.ended()
+        assert await pipeline.due("deliver") == []
         await change(api, gone["id"], paused=False)
-        await hand.ended()
-        assert await sent(hand) == 1
+        await pipeline.ended()
+        assert await sent(pipeline) == 1
         assert told(receiver)["/gone"] == ["job.succeeded"] * 2
 
 
-async def test_a_plain_user_reads_nothing_of_endpoints_in_the_feed(hand: Hand, receiver: Receiver) -> None:
+async def test_a_plain_user_reads_nothing_of_endpoints_in_the_feed(pipeline: Pipeline, receiver: Receiver) -> None:
     """The address of an endpoint is the team's business."""
-    async with chief(hand.stack) as api:
+    async with chief(pipeline.stack) as api:
         await endpoint(api, receiver.url)
     receiver.answers([410])
-    await hand.ended()
-    await sent(hand)
-    feed = (await hand.stack.api.get("/v1/events")).json()["data"]
+    await pipeline.ended()
+    await sent(pipeline)
+    feed = (await pipeline.stack.api.get("/v1/events")).json()["data"]
     assert "endpoint.disabled" not in [event["type"] for event in feed]
 
 
-async def test_an_endpoint_that_fails_for_five_days_is_disabled(hand: Hand, receiver: Receiver) -> None:
+async def test_an_endpoint_that_fails_for_five_days_is_disabled(pipeline: Pipeline, receiver: Receiver) -> None:
     """After 120 h and 20 attempts in a row, and not before either; one success begins anew."""
-    async with chief(hand.stack) as api:
+    async with chief(pipeline.stack) as api:
         made = await endpoint(api, receiver.url)
 
         async def fails(times: int) -> str:
             for _ in range(times):
-                await canceled(hand)
+                await canceled(pipeline)
                 receiver.answers([500])
-                (ref,) = [ref for ref in await hand.due("deliver") if await fresh(hand, ref)]
-                await deliver(hand.gateway, ref)
+                (ref,) = [ref for ref in await pipeline.due("deliver") if await fresh(pipeline, ref)]
+                await deliver(pipeline.gateway, ref)
             return str((await api.get(f"/v1/webhook-endpoints/{made['id']}")).json()["status"])
 
         assert await fails(DISABLE_AFTER_FAILURES + 1) == "active"  # many, but within a minute
-        await later(hand, made["id"], ms=DISABLE_AFTER_MS)
-        await canceled(hand)
-        (ref,) = [ref for ref in await hand.due("deliver") if await fresh(hand, ref)]
-        await deliver(hand.gateway, ref)  # it answers once
+        await later(pipeline, made["id"], ms=DISABLE_AFTER_MS)
+        await canceled(pipeline)
+        (ref,) = [ref for ref in await pipeline.due("deliver") if await fresh(pipeline, ref)]
+        await deliver(pipeline.gateway, ref)  # it answers once
         assert await fails(DISABLE_AFTER_FAILURES - 1) == "active"
-        await later(hand, made["id"], ms=DISABLE_AFTER_MS)
+        await later(pipeline, made["id"], ms=DISABLE_AFTER_MS)
         assert await fails(1) == "disabled"
         shown = (await api.get(f"/v1/webhook-endpoints/{made['id']}")).json()
         assert "5 days" in shown["disabled_reason"]
 
 
-async def fresh(hand: Hand, ref: str) -> bool:
+async def fresh(pipeline: Pipeline, ref: str) -> bool:
     """True for a delivery that was not tried yet."""
-    delivery = await hand.gateway.stores.deliveries.get(ref)
+    delivery = await pipeline.gateway.stores.deliveries.get(ref)
     return delivery is not None and not delivery.attempts
 
 
-async def test_a_receiver_that_was_down_for_a_day_hears_everything_once(hand: Hand, receiver: Receiver) -> None:
+async def test_a_receiver_that_was_down_for_a_day_hears_everything_once(
+    pipeline: Pipeline, receiver: Receiver
+) -> None:
     """Every attempt of a simulated day fails; then each message arrives once, and `sequence` puts them in order."""
-    async with chief(hand.stack) as api:
+    async with chief(pipeline.stack) as api:
         made = await endpoint(api, receiver.url, events=JOB_EVENTS)
     receiver.answers([503] * 1000)
     jobs = []
     for _ in range(8):
-        jobs.append((await hand.ended()).id)
-        await sent(hand)
-        await later(hand, made["id"], ms=DAY_MS // 8)
-    while await sent(hand):
-        await later(hand, made["id"], ms=1000)
+        jobs.append((await pipeline.ended()).id)
+        await sent(pipeline)
+        await later(pipeline, made["id"], ms=DAY_MS // 8)
+    while await sent(pipeline):
+        await later(pipeline, made["id"], ms=1000)
     failed = len(receiver.requests)
     receiver.recovers()
     for _ in range(20):
-        await later(hand, made["id"], ms=DAY_MS)
-        while await sent(hand):
+        await later(pipeline, made["id"], ms=DAY_MS)
+        while await sent(pipeline):
             pass
     arrived = receiver.requests[failed:]
-    written = await deliveries(hand, endpoint=made["id"])
+    written = await deliveries(pipeline, endpoint=made["id"])
     assert {one.status for one in written} == {"delivered"}
     assert sorted(request.headers["webhook-id"] for request in arrived) == sorted(one.id for one in written)
     heard: dict[str, dict[int, str]] = {}
@@ -261,84 +265,86 @@ async def test_a_receiver_that_was_down_for_a_day_hears_everything_once(hand: Ha
     assert failed >= 8
 
 
-async def test_a_paused_endpoint_lets_its_deliveries_wait(hand: Hand, receiver: Receiver) -> None:
+async def test_a_paused_endpoint_lets_its_deliveries_wait(pipeline: Pipeline, receiver: Receiver) -> None:
     """No attempt is used up; when it goes on they are sent."""
-    async with chief(hand.stack) as api:
+    async with chief(pipeline.stack) as api:
         made = await endpoint(api, receiver.url)
         await change(api, made["id"], paused=True)
-        await hand.ended()
-        assert await taken(hand) == []
-        (delivery,) = await deliveries(hand, endpoint=made["id"])
+        await pipeline.ended()
+        assert await taken(pipeline) == []
+        (delivery,) = await deliveries(pipeline, endpoint=made["id"])
         assert (delivery.status, delivery.attempts) == ("due", ())
-        assert await hand.redis.zscore(keys.waiting(delivery.destination), hand.ref(delivery.id)) is not None
+        assert (
+            await pipeline.redis.zscore(keys.waiting(delivery.destination), pipeline.ref(delivery.id)) is not None
+        )
         await change(api, made["id"], paused=False)
-        assert await sent(hand) == 1
-    assert (await only(hand, made["id"])).status == "delivered"
+        assert await sent(pipeline) == 1
+    assert (await only(pipeline, made["id"])).status == "delivered"
 
 
-async def test_a_pause_in_the_last_moment_holds(hand: Hand, receiver: Receiver) -> None:
+async def test_a_pause_in_the_last_moment_holds(pipeline: Pipeline, receiver: Receiver) -> None:
     """Handed out already: nothing is sent, and it waits."""
-    async with chief(hand.stack) as api:
+    async with chief(pipeline.stack) as api:
         made = await endpoint(api, receiver.url)
-        await hand.ended()
-        ((ref, destination),) = await taken(hand)
+        await pipeline.ended()
+        ((ref, destination),) = await taken(pipeline)
         await change(api, made["id"], paused=True)
-        await deliver(hand.gateway, ref, destination=destination)
+        await deliver(pipeline.gateway, ref, destination=destination)
     assert receiver.connections == 0
-    assert (await only(hand, made["id"])).attempts == ()
+    assert (await only(pipeline, made["id"])).attempts == ()
 
 
-async def test_what_waited_for_a_deleted_endpoint_is_dead(hand: Hand, receiver: Receiver) -> None:
+async def test_what_waited_for_a_deleted_endpoint_is_dead(pipeline: Pipeline, receiver: Receiver) -> None:
     """It is not sent, and is found among the dead."""
-    async with chief(hand.stack) as api:
+    async with chief(pipeline.stack) as api:
         made = await endpoint(api, receiver.url)
-        job = await hand.ended()
+        job = await pipeline.ended()
         await api.delete(f"/v1/webhook-endpoints/{made['id']}")
-        assert await sent(hand) == 0
-    (dead,) = await deliveries(hand, dead=True)
+        assert await sent(pipeline) == 0
+    (dead,) = await deliveries(pipeline, dead=True)
     assert isinstance(dead.event, Event)
     assert (dead.status, dead.event.job.id, receiver.connections) == ("dead", job.id, 0)
 
 
-async def test_a_changed_address_is_where_the_next_attempt_goes(hand: Hand, receiver: Receiver) -> None:
+async def test_a_changed_address_is_where_the_next_attempt_goes(pipeline: Pipeline, receiver: Receiver) -> None:
     """The same message, the same id."""
-    async with chief(hand.stack) as api:
+    async with chief(pipeline.stack) as api:
         made = await endpoint(api, f"{receiver.url}/old")
-        await hand.ended()
+        await pipeline.ended()
         receiver.answers([500])
-        await sent(hand)
+        await sent(pipeline)
         await change(api, made["id"], url=f"{receiver.url}/new")
-        await later(hand, made["id"], ms=10_000)
-        await sent(hand)
+        await later(pipeline, made["id"], ms=10_000)
+        await sent(pipeline)
     first, second = receiver.requests
     assert (first.target, second.target) == ("/old", "/new")
     assert first.headers["webhook-id"] == second.headers["webhook-id"]
     assert first.body == second.body
 
 
-async def test_dead_letters_are_kept_for_thirty_days(hand: Hand, receiver: Receiver) -> None:
+async def test_dead_letters_are_kept_for_thirty_days(pipeline: Pipeline, receiver: Receiver) -> None:
     """After the last of ten attempts, from then on; an abort by the receiver ends the one message only."""
-    async with chief(hand.stack) as api:
+    async with chief(pipeline.stack) as api:
         made = await endpoint(api, receiver.url)
-        await hand.ended()
-        (ref,) = await hand.due("deliver")
-        await hand.redis.pexpire(keys.delivery(ref), 1_000_000)
+        await pipeline.ended()
+        (ref,) = await pipeline.due("deliver")
+        await pipeline.redis.pexpire(keys.delivery(ref), 1_000_000)
         receiver.answers([500] * 10)
         for _ in range(10):
-            await hand.make_due("deliver", ref)
-            await deliver(hand.gateway, ref)
+            await pipeline.make_due("deliver", ref)
+            await deliver(pipeline.gateway, ref)
         assert (await api.get(f"/v1/webhook-endpoints/{made['id']}")).json()["status"] == "active"
-    (dead,) = await deliveries(hand, dead=True)
+    (dead,) = await deliveries(pipeline, dead=True)
     assert (dead.id, dead.status, len(dead.attempts)) == (split_ref(ref)[1], "dead", 10)
-    left_ms = await hand.redis.pttl(keys.delivery(ref))
+    left_ms = await pipeline.redis.pttl(keys.delivery(ref))
     assert DEAD_LETTERS_MS - 60_000 < left_ms <= DEAD_LETTERS_MS
 
 
-async def test_a_message_stays_below_twenty_kilobytes(hand: Hand, receiver: Receiver) -> None:
+async def test_a_message_stays_below_twenty_kilobytes(pipeline: Pipeline, receiver: Receiver) -> None:
     """A job with long logs and a long refusal still fits; the job itself shows them."""
-    job = await hand.ended(webhook_url=receiver.url, metadata={"order": "7"})
-    (ref,) = await hand.due("deliver")
-    delivery = await hand.gateway.stores.deliveries.get(ref)
+    job = await pipeline.ended(webhook_url=receiver.url, metadata={"order": "7"})
+    (ref,) = await pipeline.due("deliver")
+    delivery = await pipeline.gateway.stores.deliveries.get(ref)
     assert delivery is not None
     assert isinstance(delivery.event, Event)
     logs = [{"message": "x" * 1000, "level": "INFO", "timestamp": None}] * 50
@@ -348,11 +354,11 @@ async def test_a_message_stays_below_twenty_kilobytes(hand: Hand, receiver: Rece
     assert json.loads(body)["data"]["metadata"] == {"order": "7"}
 
 
-async def test_an_erased_jobs_messages_are_taken_back(hand: Hand, receiver: Receiver) -> None:
+async def test_an_erased_jobs_messages_are_taken_back(pipeline: Pipeline, receiver: Receiver) -> None:
     """Also those to endpoints: nothing is sent, nothing listed."""
-    async with chief(hand.stack) as api:
+    async with chief(pipeline.stack) as api:
         await endpoint(api, receiver.url)
-    job = await hand.ended()
-    assert (await hand.stack.api.delete(f"/v1/jobs/{job.id}")).status_code == 204
-    assert await sent(hand) == 0
-    assert await deliveries(hand) == []
+    job = await pipeline.ended()
+    assert (await pipeline.stack.api.delete(f"/v1/jobs/{job.id}")).status_code == 204
+    assert await sent(pipeline) == 0
+    assert await deliveries(pipeline) == []

@@ -9,10 +9,10 @@ import pytest
 from app.domain.endpoints import MAX_ENDPOINTS_PER_TEAM, USUAL_EVENTS
 from app.domain.events import EVENT_TYPES
 from app.store import keys
+from tests.integration.refusals import assert_problem
 from tests.support.endpoints import change, chief, endpoint, sent
-from tests.support.hand import Hand
+from tests.support.pipeline import Pipeline
 from tests.support.receiver import Receiver
-from tests.support.refusals import assert_problem
 from tests.support.stack import Stack
 
 pytestmark = pytest.mark.anyio
@@ -64,13 +64,13 @@ async def test_what_is_given_changes_and_the_rest_stays(stack: Stack) -> None:
 
 async def test_a_deleted_endpoint_is_gone_with_its_secret(stack: Stack) -> None:
     """204, then 404; the store keeps nothing of it."""
-    hand = Hand(stack)
+    pipeline = Pipeline(stack)
     async with chief(stack) as api:
         made = await endpoint(api, URL)
         assert (await api.delete(f"/v1/webhook-endpoints/{made['id']}")).status_code == 204
         assert_problem(await api.get(f"/v1/webhook-endpoints/{made['id']}"), 404, "not_found")
         assert_problem(await api.delete(f"/v1/webhook-endpoints/{made['id']}"), 404, "not_found")
-    assert await hand.redis.exists(keys.endpoints(hand.team)) == 0
+    assert await pipeline.redis.exists(keys.endpoints(pipeline.team)) == 0
 
 
 WRONG: dict[str, tuple[dict[str, Any], int, str]] = {
@@ -193,12 +193,12 @@ async def test_the_teams_secret_is_its_administrators(stack: Stack) -> None:
 
 async def test_a_test_event_arrives_on_the_way_of_every_delivery(stack: Stack, receiver: Receiver) -> None:
     """202 with the delivery; not while it is paused."""
-    hand = Hand(stack)
+    pipeline = Pipeline(stack)
     async with chief(stack) as api:
         made = await endpoint(api, receiver.url)
         reply = await api.post(f"/v1/webhook-endpoints/{made['id']}/test")
         assert reply.status_code == 202
-        assert await sent(hand) == 1
+        assert await sent(pipeline) == 1
         (request,) = receiver.requests
         assert request.headers["webhook-id"] == reply.json()["delivery"]
         body = json.loads(request.body)
@@ -210,8 +210,8 @@ async def test_a_test_event_arrives_on_the_way_of_every_delivery(stack: Stack, r
 
 async def test_a_deleted_teams_endpoints_go_with_it(stack: Stack) -> None:
     """Nothing is left that would be sent or could be read."""
-    hand = Hand(stack)
+    pipeline = Pipeline(stack)
     async with chief(stack) as api:
         await endpoint(api, URL)
-    await stack.gateway.administration.remove_team("test", hand.team)
-    assert await hand.redis.exists(keys.endpoints(hand.team)) == 0
+    await stack.gateway.administration.remove_team("test", pipeline.team)
+    assert await pipeline.redis.exists(keys.endpoints(pipeline.team)) == 0

@@ -14,12 +14,12 @@ from app.egress import EgressPolicy, check_url
 from app.gateway import egress_policy
 from app.settings import load_settings
 from app.webhooks.sender import Attempt, Sender
-from tests.support import island
+from tests.integration import isolated_network
+from tests.integration.name_server import NameServer, asking, name_server
+from tests.support.catch_all import CatchAll
 from tests.support.emulator import Emulator
-from tests.support.listener import Listener, listening
 from tests.support.receiver import Receiver, Reply
 from tests.support.redis_server import RedisServer
-from tests.support.resolver import NameServer, asking, name_server
 from tests.support.spellings import HOSTS, ODD, PRIVATE, SPELLINGS
 from tests.support.stack import open_stack
 
@@ -37,14 +37,14 @@ async def sent(sender: Sender, url: str) -> Attempt:
 @asynccontextmanager
 async def guarded(
     allow: str = "", *, names: dict[str, list[Sequence[str] | None]] | None = None
-) -> AsyncIterator[tuple[Sender, Listener, NameServer]]:
+) -> AsyncIterator[tuple[Sender, CatchAll, NameServer]]:
     """A sender that asks a name server of ours, and a listener on the one port that all may use."""
-    async with listening() as listener, name_server() as server:
+    async with CatchAll() as catch_all, name_server() as server:
         server.names = names or {}
-        policy = EgressPolicy(EgressPolicy.parse(allow).allow, ports=frozenset({listener.port}))
+        policy = EgressPolicy(EgressPolicy.parse(allow).allow, ports=frozenset({catch_all.port}))
         sender = Sender(policy, total_timeout=5, resolver=asking(server))
         try:
-            yield sender, listener, server
+            yield sender, catch_all, server
         finally:
             await sender.aclose()
 
@@ -78,12 +78,14 @@ async def test_a_job_with_a_private_webhook_is_refused_with_a_sentence(
 
 async def test_what_got_past_the_registration_is_refused_at_the_socket() -> None:
     """User names, fragments, ports, half URLs: an attempt never raises, and nobody hears of it."""
-    async with guarded(names={"hooks.example.com": [["127.0.0.1"]]}) as (sender, listener, _):
-        urls = [url.replace("127.0.0.1/", f"127.0.0.1{port}/") for url in ODD for port in ("", f":{listener.port}")]
+    async with guarded(names={"hooks.example.com": [["127.0.0.1"]]}) as (sender, catch_all, _):
+        urls = [
+            url.replace("127.0.0.1/", f"127.0.0.1{port}/") for url in ODD for port in ("", f":{catch_all.port}")
+        ]
         attempts = {url: await sent(sender, url) for url in urls}
         assert {url: found for url, found in attempts.items() if found.outcome not in {"refused", "retry"}} == {}
         assert {url: found for url, found in attempts.items() if found.status is not None} == {}
-        assert not listener.reached
+        assert not catch_all.reached
 
 
 async def test_a_name_that_leads_to_a_private_address_is_refused() -> None:
@@ -98,33 +100,33 @@ async def test_a_name_that_leads_to_a_private_address_is_refused() -> None:
             f"link{number}.example.com": [[f"alone{number}.example.com"]],
         }
     asked = [name for name in names if not name.startswith("link")]
-    async with guarded(names=names) as (sender, listener, server):
-        attempts = {name: came(await sent(sender, f"https://{name}:{listener.port}/")) for name in asked}
+    async with guarded(names=names) as (sender, catch_all, server):
+        attempts = {name: came(await sent(sender, f"https://{name}:{catch_all.port}/")) for name in asked}
         assert {name: found for name, found in attempts.items() if found != REFUSED} == {}
         assert len(server.asked) == 2 * len(asked)  # A and AAAA, once for each attempt
-        assert not listener.reached
+        assert not catch_all.reached
 
 
 async def test_a_private_address_in_the_url_is_refused_at_the_socket() -> None:
     """However it is spelled, and also where the port is one that all may use."""
-    async with guarded(names={"localhost": [["127.0.0.1"]]}) as (sender, listener, _):
-        attempts = {host: await sent(sender, f"https://{host}:{listener.port}/") for host in HOSTS}
+    async with guarded(names={"localhost": [["127.0.0.1"]]}) as (sender, catch_all, _):
+        attempts = {host: await sent(sender, f"https://{host}:{catch_all.port}/") for host in HOSTS}
         assert {host: found for host, found in attempts.items() if found.status is not None} == {}
-        assert not listener.reached
+        assert not catch_all.reached
 
 
 async def test_a_name_that_moves_between_two_attempts_gains_nothing() -> None:
     """DNS rebinding: 127.0.0.2, which is allowed, stands for a public address; then the name is 127.0.0.1."""
     names: dict[str, list[Sequence[str] | None]] = {"rebind.example.com": [["127.0.0.2"], ["127.0.0.1"]]}
-    async with guarded("127.0.0.2", names=names) as (sender, listener, server):
-        url = f"https://rebind.example.com:{listener.port}/"
-        check_url(url, EgressPolicy(ports=frozenset({listener.port})))
+    async with guarded("127.0.0.2", names=names) as (sender, catch_all, server):
+        url = f"https://rebind.example.com:{catch_all.port}/"
+        check_url(url, EgressPolicy(ports=frozenset({catch_all.port})))
         assert (await sent(sender, url)).outcome == "retry"  # it was reached, and speaks no TLS
-        assert listener.reached == ["127.0.0.2"]
+        assert catch_all.reached == ["127.0.0.2"]
         assert [asked for asked in server.asked if asked[1] == 1] == [("rebind.example.com", 1)]
         for _ in range(3):
             assert came(await sent(sender, url)) == REFUSED
-        assert listener.reached == ["127.0.0.2"]
+        assert catch_all.reached == ["127.0.0.2"]
 
 
 @pytest.mark.parametrize(
@@ -155,9 +157,9 @@ async def test_the_operators_list_opens_what_it_names_and_nothing_more(
 ) -> None:
     """Networks to their edges, also for names that lead there; names as they are written, and no others."""
     names: dict[str, list[Sequence[str] | None]] = {"hooks.internal": [["127.0.0.1"]], host.lower(): [answer or ()]}
-    async with guarded(allow, names=names) as (sender, listener, _):
-        attempt = await sent(sender, f"http://{host}:{listener.port}/")
-        assert bool(listener.reached) == reached
+    async with guarded(allow, names=names) as (sender, catch_all, _):
+        attempt = await sent(sender, f"http://{host}:{catch_all.port}/")
+        assert bool(catch_all.reached) == reached
         assert (attempt.outcome == "refused") != reached
 
 
@@ -183,10 +185,10 @@ OWN = {
 
 async def test_the_gateway_its_store_and_fal_are_no_receivers() -> None:
     """Also where the operator's list covers them: by any spelling, and by any name that leads there."""
-    async with listening() as listener, name_server() as server:
+    async with CatchAll() as catch_all, name_server() as server:
         server.names = {name: [[PUBLIC]] for name in ("films.example.com", "queue.fal.run", "rest.fal.ai")}
         server.names["store.example.com"] = [["127.0.0.1"]]
-        settings = load_settings({name: text.format(port=listener.port) for name, text in OWN.items()})
+        settings = load_settings({name: text.format(port=catch_all.port) for name, text in OWN.items()})
         policy = egress_policy(settings)
         sender = Sender(policy, total_timeout=5, resolver=asking(server))
         own = [
@@ -195,18 +197,18 @@ async def test_the_gateway_its_store_and_fal_are_no_receivers() -> None:
             "https://queue.fal.run/fal-ai/x",
             "https://rest.fal.ai/",
             "http://127.0.0.7:1234/",
-            f"http://127.0.0.1:{listener.port}/",
-            f"http://0x7f.1:{listener.port}/",
-            f"http://[::ffff:127.0.0.1]:{listener.port}/",
+            f"http://127.0.0.1:{catch_all.port}/",
+            f"http://0x7f.1:{catch_all.port}/",
+            f"http://[::ffff:127.0.0.1]:{catch_all.port}/",
         ]
         for url in own:
             with pytest.raises(Unprocessable, match="not a public internet address"):
                 check_url(url, policy)
             assert came(await sent(sender, url)) == REFUSED, url
-        assert came(await sent(sender, f"http://store.example.com:{listener.port}/")) == REFUSED
-        assert not listener.reached
-        assert (await sent(sender, f"http://127.0.0.2:{listener.port}/")).outcome == "retry"
-        assert listener.reached == ["127.0.0.2"]
+        assert came(await sent(sender, f"http://store.example.com:{catch_all.port}/")) == REFUSED
+        assert not catch_all.reached
+        assert (await sent(sender, f"http://127.0.0.2:{catch_all.port}/")).outcome == "retry"
+        assert catch_all.reached == ["127.0.0.2"]
         await sender.aclose()
 
 
@@ -216,7 +218,7 @@ def _public(address: str) -> bool:
 
 async def test_where_every_address_can_be_reached_only_public_ones_are_dialled(tmp_path: Path) -> None:
     """As in production, with the system's resolver: rebinding is part of it, and name servers that say nothing."""
-    if not island.may_be_made():
+    if not isolated_network.is_supported():
         pytest.skip("needs namespaces for users and networks, and iproute2")
     names: dict[str, list[Sequence[str] | None]] = {
         "moves.example.com": [[PUBLIC], ["127.0.0.1"], ["169.254.169.254"], [PUBLIC]],
@@ -228,7 +230,7 @@ async def test_where_every_address_can_be_reached_only_public_ones_are_dialled(t
     names |= {f"m{number}.example.com": [[PUBLIC, address]] for number, address in enumerate(PRIVATE)}
     hosts = [*HOSTS, *sorted(names), *["moves.example.com"] * 3, "hung", PUBLIC]
     hosts += ["chain.example.com", f"[{PUBLIC_V6}]", "public.example.com"]
-    lines = await island.visit(tmp_path, hosts, names)
+    lines = await isolated_network.attempts(tmp_path, hosts, names)
     assert len(lines) == len(hosts) - 1
     heard = [address for line in lines for address in line["heard"]]
     assert all(map(_public, heard)), heard

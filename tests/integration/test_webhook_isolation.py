@@ -28,7 +28,7 @@ from app.store.deliveries import DESTINATION_RETRY_MS
 from app.store.due import ENQUEUED_HIDDEN_MS
 from tests.support.callers import calling
 from tests.support.endpoints import change, chief, deliveries, endpoint, later, sent, taken
-from tests.support.hand import Hand
+from tests.support.pipeline import Pipeline
 from tests.support.receiver import Received, Receiver, Reply
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
@@ -111,46 +111,46 @@ async def test_another_teams_endpoints_that_hang_delay_nobody(stack: Stack) -> N
             assert len(ill.requests) < 60
 
 
-async def canceled(hand: Hand, *, count: int = 1) -> None:
+async def canceled(pipeline: Pipeline, *, count: int = 1) -> None:
     """So many jobs that end at once: an event each."""
     for _ in range(count):
-        job_id = await hand.admit()
-        assert await hand.store.cancel_queued(await hand.job(job_id))
+        job_id = await pipeline.admit()
+        assert await pipeline.store.cancel_queued(await pipeline.job(job_id))
 
 
-async def test_one_destination_has_a_few_places_and_never_all(hand: Hand, receiver: Receiver) -> None:
+async def test_one_destination_has_a_few_places_and_never_all(pipeline: Pipeline, receiver: Receiver) -> None:
     """Of twenty deliveries each, an endpoint and an address that jobs name get one, and four once it was well."""
-    async with chief(hand.stack) as api:
+    async with chief(pipeline.stack) as api:
         made = [await endpoint(api, f"{receiver.url}/{number}") for number in range(2)]
         for number in range(20):
-            job_id = await hand.admit(webhook_url=f"{receiver.url}/own?job={number}")
-            await hand.store.cancel_queued(await hand.job(job_id))
+            job_id = await pipeline.admit(webhook_url=f"{receiver.url}/own?job={number}")
+            await pipeline.store.cancel_queued(await pipeline.job(job_id))
     host = receiver.url.removeprefix("http://")
-    wanted = {f"{hand.team}/{one['id']}" for one in made} | {f"{hand.team}/host:{host}"}
-    first = await taken(hand)
+    wanted = {f"{pipeline.team}/{one['id']}" for one in made} | {f"{pipeline.team}/host:{host}"}
+    first = await taken(pipeline)
     assert Counter(destination.partition("#")[0] for _, destination in first) == dict.fromkeys(wanted, 1)
-    assert await taken(hand) == []
+    assert await taken(pipeline) == []
     for ref, destination in first:
-        await deliver(hand.gateway, ref, destination=destination)
-    again = Counter(destination.partition("#")[0] for _, destination in await taken(hand))
+        await deliver(pipeline.gateway, ref, destination=destination)
+    again = Counter(destination.partition("#")[0] for _, destination in await taken(pipeline))
     assert again == dict.fromkeys(wanted, MAX_IN_FLIGHT)
-    assert await taken(hand) == []
+    assert await taken(pipeline) == []
 
 
-async def test_the_addresses_of_one_host_share_places(hand: Hand, receiver: Receiver) -> None:
+async def test_the_addresses_of_one_host_share_places(pipeline: Pipeline, receiver: Receiver) -> None:
     """A path for each of thirty jobs: eight at once, and as each comes back another goes; none waits for ever."""
     for number in range(30):
-        job_id = await hand.admit(webhook_url=f"{receiver.url}/jobs/{number}")
-        await hand.store.cancel_queued(await hand.job(job_id))
-    first = await taken(hand)
+        job_id = await pipeline.admit(webhook_url=f"{receiver.url}/jobs/{number}")
+        await pipeline.store.cancel_queued(await pipeline.job(job_id))
+    first = await taken(pipeline)
     assert len(first) == len({destination for _, destination in first}) == MAX_IN_FLIGHT_PER_HOST
-    assert await taken(hand) == []
+    assert await taken(pipeline) == []
     for ref, destination in first:
-        await deliver(hand.gateway, ref, destination=destination)
+        await deliver(pipeline.gateway, ref, destination=destination)
 
     async def all_sent() -> bool:
-        for ref, destination in await taken(hand):
-            await deliver(hand.gateway, ref, destination=destination)
+        for ref, destination in await taken(pipeline):
+            await deliver(pipeline.gateway, ref, destination=destination)
         return len(receiver.requests) == 30
 
     await wait_until(all_sent, "every path was called", timeout=20)
@@ -193,75 +193,75 @@ async def test_a_path_that_hangs_holds_up_no_other_path_of_its_host(stack: Stack
         assert called[-1] - began < BOUND_S
 
 
-async def test_one_team_never_has_all_places(hand: Hand) -> None:
+async def test_one_team_never_has_all_places(pipeline: Pipeline) -> None:
     """However many addresses it has: the other places of a round are for others, and its own come later."""
-    stack, count = hand.stack, MAX_IN_FLIGHT_PER_TEAM + 4
+    stack, count = pipeline.stack, MAX_IN_FLIGHT_PER_TEAM + 4
     async with chief(stack) as ours, another_chief(stack) as (team, theirs):
         for number in range(count):
             await endpoint(ours, f"https://ours.example/{number}")
         await endpoint(theirs, "https://theirs.example", events=["job.queued"])
-        await canceled(hand)
+        await canceled(pipeline)
         assert (await theirs.post("/v1/jobs", json=stack.body())).status_code == 202
 
     async def handed(busy: list[str]) -> Counter[str]:
-        found = await hand.gateway.stores.deliveries.take(
+        found = await pipeline.gateway.stores.deliveries.take(
             limit=100, handed_ms=ENQUEUED_HIDDEN_MS, hidden_ms=ATTEMPT_LEASE_MS, quick=False, busy=busy
         )
         return Counter(split_ref(ref)[0] for ref, _ in found)
 
-    assert await handed([]) == {hand.team: MAX_IN_FLIGHT_PER_TEAM, team: 1}
-    assert await handed([hand.team] * MAX_IN_FLIGHT_PER_TEAM) == {}
+    assert await handed([]) == {pipeline.team: MAX_IN_FLIGHT_PER_TEAM, team: 1}
+    assert await handed([pipeline.team] * MAX_IN_FLIGHT_PER_TEAM) == {}
     found: Counter[str] = Counter()
 
     async def rest() -> bool:
-        found.update(await handed([hand.team] * (MAX_IN_FLIGHT_PER_TEAM - 1)))
+        found.update(await handed([pipeline.team] * (MAX_IN_FLIGHT_PER_TEAM - 1)))
         return found.total() > 0
 
     await wait_until(rest, "they are looked at again")
-    assert found == {hand.team: 1}
+    assert found == {pipeline.team: 1}
 
 
-async def test_one_that_failed_or_was_slow_has_one_place(hand: Hand, receiver: Receiver) -> None:
+async def test_one_that_failed_or_was_slow_has_one_place(pipeline: Pipeline, receiver: Receiver) -> None:
     """Until it answers well and at once; near its end, a round does not begin with it at all."""
-    async with chief(hand.stack) as api:
+    async with chief(pipeline.stack) as api:
         made = await endpoint(api, receiver.url)
     for answers in ([Reply(200, delay=2.1)], [500]):
-        await canceled(hand)
+        await canceled(pipeline)
         receiver.answers(answers)
-        assert await sent(hand) == 1
-        await canceled(hand, count=3)
-        assert await taken(hand, quick=True) == []
-        await later(hand, made["id"], ms=DESTINATION_RETRY_MS)
-        assert await sent(hand) == 1
-        assert await sent(hand) == 2
+        assert await sent(pipeline) == 1
+        await canceled(pipeline, count=3)
+        assert await taken(pipeline, quick=True) == []
+        await later(pipeline, made["id"], ms=DESTINATION_RETRY_MS)
+        assert await sent(pipeline) == 1
+        assert await sent(pipeline) == 2
 
 
-async def test_ten_failures_open_the_breaker_and_a_probe_closes_it(hand: Hand, receiver: Receiver) -> None:
+async def test_ten_failures_open_the_breaker_and_a_probe_closes_it(pipeline: Pipeline, receiver: Receiver) -> None:
     """Then one attempt a minute; the others wait and lose none of theirs, and go when one has arrived."""
-    async with chief(hand.stack) as api:
+    async with chief(pipeline.stack) as api:
         made = await endpoint(api, receiver.url)
-        await canceled(hand, count=BREAKER_FAILURES + 5)
+        await canceled(pipeline, count=BREAKER_FAILURES + 5)
         receiver.answers([500] * BREAKER_FAILURES)
-        while await sent(hand):
+        while await sent(pipeline):
             pass
         assert len(receiver.requests) == BREAKER_FAILURES
-        untried = [one for one in await deliveries(hand, endpoint=made["id"]) if not one.attempts]
-        assert (len(untried), await taken(hand)) == (5, [])
-        await canceled(hand)
-        assert await taken(hand) == []  # what comes now waits too
+        untried = [one for one in await deliveries(pipeline, endpoint=made["id"]) if not one.attempts]
+        assert (len(untried), await taken(pipeline)) == (5, [])
+        await canceled(pipeline)
+        assert await taken(pipeline) == []  # what comes now waits too
         receiver.answers([500])
-        await later(hand, made["id"], ms=BREAKER_PAUSE_MS)
-        assert await sent(hand) == 1  # a probe, which fails
-        assert await taken(hand) == []
-        await later(hand, made["id"], ms=BREAKER_PAUSE_MS)
-        handed = await taken(hand)
-        assert (len(handed), await taken(hand)) == (1, [])  # a probe in flight is alone
-        await deliver(hand.gateway, handed[0][0], destination=handed[0][1])
-        while await sent(hand):
+        await later(pipeline, made["id"], ms=BREAKER_PAUSE_MS)
+        assert await sent(pipeline) == 1  # a probe, which fails
+        assert await taken(pipeline) == []
+        await later(pipeline, made["id"], ms=BREAKER_PAUSE_MS)
+        handed = await taken(pipeline)
+        assert (len(handed), await taken(pipeline)) == (1, [])  # a probe in flight is alone
+        await deliver(pipeline.gateway, handed[0][0], destination=handed[0][1])
+        while await sent(pipeline):
             pass
-    arrived = [one for one in await deliveries(hand, endpoint=made["id"]) if one.status == "delivered"]
+    arrived = [one for one in await deliveries(pipeline, endpoint=made["id"]) if one.status == "delivered"]
     assert {len(one.attempts) for one in arrived if one.id in {first.id for first in untried}} <= {1, 2}
-    assert await hand.redis.hgetall(keys.destination(f"{hand.team}/{made['id']}")) == {"good": "1"}
+    assert await pipeline.redis.hgetall(keys.destination(f"{pipeline.team}/{made['id']}")) == {"good": "1"}
 
 
 LET_GO_ON = [[{"url": "https://moved.example"}], [{"paused": True}, {"paused": False}]]
@@ -269,50 +269,50 @@ LET_GO_ON = [[{"url": "https://moved.example"}], [{"paused": True}, {"paused": F
 
 @pytest.mark.parametrize("changes", LET_GO_ON)
 async def test_an_edit_neither_closes_the_breaker_nor_forgets_failures(
-    hand: Hand, receiver: Receiver, changes: list[dict[str, Any]]
+    pipeline: Pipeline, receiver: Receiver, changes: list[dict[str, Any]]
 ) -> None:
     """Nor does a new secret: only another address does, or being let go on."""
-    async with chief(hand.stack) as api:
+    async with chief(pipeline.stack) as api:
         made = await endpoint(api, receiver.url)
-        await canceled(hand, count=BREAKER_FAILURES + 1)
+        await canceled(pipeline, count=BREAKER_FAILURES + 1)
         receiver.answers([500] * BREAKER_FAILURES)
-        while await sent(hand):
+        while await sent(pipeline):
             pass
-        state = keys.destination(f"{hand.team}/{made['id']}")
-        before = await hand.redis.hgetall(state)
+        state = keys.destination(f"{pipeline.team}/{made['id']}")
+        before = await pipeline.redis.hgetall(state)
         assert before["failures"] == str(BREAKER_FAILURES)
         await change(api, made["id"], description="the shop", paused=False, url=receiver.url)
         assert (await api.post(f"/v1/webhook-endpoints/{made['id']}/rotate-secret")).status_code == 200
-        assert (await hand.redis.hgetall(state), await taken(hand)) == (before, [])
+        assert (await pipeline.redis.hgetall(state), await taken(pipeline)) == (before, [])
         for wanted in changes:
             await change(api, made["id"], **wanted)
-        assert await hand.redis.exists(state) == 0
-        assert len(await taken(hand)) == 1
+        assert await pipeline.redis.exists(state) == 0
+        assert len(await taken(pipeline)) == 1
 
 
-async def test_any_answer_is_a_sign_of_life_of_a_host(hand: Hand, receiver: Receiver) -> None:
+async def test_any_answer_is_a_sign_of_life_of_a_host(pipeline: Pipeline, receiver: Receiver) -> None:
     """A wrong path at a host that many jobs name does not stop the others there."""
     receiver.answers([404] * (BREAKER_FAILURES + 1))
     for _ in range(BREAKER_FAILURES + 1):
-        job_id = await hand.admit(webhook_url=f"{receiver.url}/wrong")
-        await hand.store.cancel_queued(await hand.job(job_id))
-        assert await sent(hand) == 1
+        job_id = await pipeline.admit(webhook_url=f"{receiver.url}/wrong")
+        await pipeline.store.cancel_queued(await pipeline.job(job_id))
+        assert await sent(pipeline) == 1
 
 
-async def test_what_a_dead_worker_had_in_hand_is_given_out_again(hand: Hand, receiver: Receiver) -> None:
+async def test_what_a_dead_worker_had_in_hand_is_given_out_again(pipeline: Pipeline, receiver: Receiver) -> None:
     """Its place and its delivery come back by themselves, and both are counted once."""
-    async with chief(hand.stack) as api:
+    async with chief(pipeline.stack) as api:
         made = await endpoint(api, receiver.url)
-    await canceled(hand)
-    assert await sent(hand) == 1
-    await canceled(hand, count=MAX_IN_FLIGHT + 1)
-    ((ref, destination), *_) = await taken(hand)
-    assert await hand.gateway.stores.quarantine.acquire(
+    await canceled(pipeline)
+    assert await sent(pipeline) == 1
+    await canceled(pipeline, count=MAX_IN_FLIGHT + 1)
+    ((ref, destination), *_) = await taken(pipeline)
+    assert await pipeline.gateway.stores.quarantine.acquire(
         "deliver", ref, hidden_ms=ATTEMPT_LEASE_MS, destination=destination
     )
-    assert await taken(hand) == []
-    await later(hand, made["id"], ms=ATTEMPT_LEASE_MS)
-    while await sent(hand):
+    assert await taken(pipeline) == []
+    await later(pipeline, made["id"], ms=ATTEMPT_LEASE_MS)
+    while await sent(pipeline):
         pass
     assert len(receiver.requests) == 1 + MAX_IN_FLIGHT + 1
 
@@ -324,26 +324,26 @@ async def test_kills_of_the_delivering_process_lose_nothing(
 ) -> None:
     """SIGKILL again and again during a hundred deliveries, a thousand with --full: each arrives at least once."""
     jobs, endpoints, kills = (100, 10, 12) if full else (20, 5, 2)
-    hand = Hand(stack)
+    pipeline = Pipeline(stack)
     async with Receiver() as receiver, chief(stack) as api:
         receiver.answers([Reply(200, {"Connection": "close"}, delay=0.05)] * 100_000)
         urls = [f"{receiver.url}/{number}" for number in range(endpoints)]
         ids = [(await endpoint(api, url, events=["job.canceled"]))["id"] for url in urls]
-        await canceled(hand, count=jobs)
+        await canceled(pipeline, count=jobs)
         async with stack.workers(FILMGATE_DELIVERERS="2") as workers:
             for number in range(kills):
                 await receiver.wait_for((number + 1) * jobs * endpoints // (kills + 2), timeout=120)
                 workers.kill("deliveries")
                 for endpoint_id in ids:  # what it had in hand is lost for 20 s; they are over now
-                    await later(hand, endpoint_id, ms=ATTEMPT_LEASE_MS)
+                    await later(pipeline, endpoint_id, ms=ATTEMPT_LEASE_MS)
 
             async def all_arrived() -> bool:
                 for step, ref, _ in await stack.gateway.stores.quarantine.steps():
                     await stack.gateway.stores.quarantine.release(step, ref)
-                return not await hand.due("deliver")
+                return not await pipeline.due("deliver")
 
             await wait_until(all_arrived, "every delivery has ended", timeout=400, interval=0.5)
-        written = await deliveries(hand, count=jobs * endpoints + 1)
+        written = await deliveries(pipeline, count=jobs * endpoints + 1)
         assert {one.status for one in written} == {"delivered"}
         arrived = {request.headers["webhook-id"] for request in receiver.requests}
         assert {one.id for one in written} == arrived

@@ -19,7 +19,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from app.webhooks import signing
 from tests.support.node import find_node, install_packages
-from tests.support.tree import ROOT
+from tests.support.repo import ROOT
 
 SECRETS = [signing.new_secret() for _ in range(3)]
 KEY = Ed25519PrivateKey.generate()

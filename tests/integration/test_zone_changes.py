@@ -10,8 +10,8 @@ from app.domain.ids import new_id
 from app.domain.limits import periods
 from app.domain.starts import write_starts
 from app.store import keys
-from tests.support.admin import Administrator, administrator
-from tests.support.limits import PRICE, SECONDS, Bounds
+from tests.integration.admin import Administrator, administrator
+from tests.integration.limits import PRICE, SECONDS, Bounds
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 
@@ -74,13 +74,13 @@ async def test_what_is_held_is_settled_and_comes_back_in_the_new_zone(stack: Sta
     """Of three jobs before the change one is bought, one cancelled: two count on, and one more fits."""
     bounds = await limited(stack, 3)
     async with administrator(stack) as admin:
-        bought = await bounds.hand.bought()
+        bought = await bounds.pipeline.bought()
         canceled, waits = await bounds.accepted(), await bounds.accepted()
         await moved(admin, bounds, "Asia/Kathmandu")
         await bounds.refused()
         await bounds.stack.api.post(f"/v1/jobs/{canceled}/cancel")
-        await bounds.hand.completed(bought.id)
-        await bounds.hand.finalized(bought.id)
+        await bounds.pipeline.completed(bought.id)
+        await bounds.pipeline.finalized(bought.id)
         standing = await bounds.standing()
         assert (shown(standing, "used"), shown(standing, "held")) == ({"1.40"}, {"1.40"})
         await bounds.accepted()

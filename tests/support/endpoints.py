@@ -12,7 +12,7 @@ from app.store import keys
 from app.store.delivery_log import DEAD, DeliveryLogStore
 from app.store.due import ENQUEUED_HIDDEN_MS
 from tests.support.callers import another_key, calling
-from tests.support.hand import Hand
+from tests.support.pipeline import Pipeline
 from tests.support.stack import Stack
 from workers.deliver import deliver
 
@@ -41,41 +41,41 @@ async def change(api: httpx.AsyncClient, endpoint_id: str, **changes: Any) -> di
     return changed
 
 
-async def taken(hand: Hand, *, limit: int = 100, quick: bool = False) -> list[tuple[str, str]]:
+async def taken(pipeline: Pipeline, *, limit: int = 100, quick: bool = False) -> list[tuple[str, str]]:
     """What a round of deliveries would be handed now."""
-    return await hand.gateway.stores.deliveries.take(
+    return await pipeline.gateway.stores.deliveries.take(
         limit=limit, handed_ms=ENQUEUED_HIDDEN_MS, hidden_ms=ATTEMPT_LEASE_MS, quick=quick
     )
 
 
-async def sent(hand: Hand, *, limit: int = 100) -> int:
+async def sent(pipeline: Pipeline, *, limit: int = 100) -> int:
     """One attempt for everything that a round is handed, one after the other; how many there were."""
-    handed = await taken(hand, limit=limit)
+    handed = await taken(pipeline, limit=limit)
     for ref, destination in handed:
-        await deliver(hand.gateway, ref, destination=destination)
+        await deliver(pipeline.gateway, ref, destination=destination)
     return len(handed)
 
 
-async def later(hand: Hand, endpoint_id: str, *, ms: int) -> None:
+async def later(pipeline: Pipeline, endpoint_id: str, *, ms: int) -> None:
     """As if so much time had passed at this endpoint: what waits, what is on its way, and its breaker."""
-    destination = f"{hand.team}/{endpoint_id}"
+    destination = f"{pipeline.team}/{endpoint_id}"
     for name in (keys.waiting(destination), keys.flying(destination)):
-        for ref, score in await hand.redis.zrange(name, 0, -1, withscores=True):
-            await hand.redis.zadd(name, {ref: score - ms})
+        for ref, score in await pipeline.redis.zrange(name, 0, -1, withscores=True):
+            await pipeline.redis.zadd(name, {ref: score - ms})
     state = keys.destination(destination)
     for field in ("open_until", "since_ms"):
-        if await hand.redis.hexists(state, field):
-            await hand.redis.hincrby(state, field, -ms)
-    score = await hand.redis.zscore(keys.due("deliver"), destination)
+        if await pipeline.redis.hexists(state, field):
+            await pipeline.redis.hincrby(state, field, -ms)
+    score = await pipeline.redis.zscore(keys.due("deliver"), destination)
     if score is not None:
-        await hand.redis.zadd(keys.due("deliver"), {destination: score - ms})
+        await pipeline.redis.zadd(keys.due("deliver"), {destination: score - ms})
 
 
 async def deliveries(
-    hand: Hand, *, endpoint: str | None = None, dead: bool = False, count: int = 100
+    pipeline: Pipeline, *, endpoint: str | None = None, dead: bool = False, count: int = 100
 ) -> list[Delivery]:
     """Up to `count` deliveries of the team or of an endpoint, newest first; `dead`: the dead letters among them."""
-    store = DeliveryLogStore(hand.redis, retention_ms=hand.stack.settings.retention_ms)
+    store = DeliveryLogStore(pipeline.redis, retention_ms=pipeline.stack.settings.retention_ms)
     wanted = LogFilter(endpoint=endpoint, statuses=DEAD if dead else None)
-    ids, _ = await store.find(hand.team, wanted, after=None, count=count, newest_first=True)
-    return [one.delivery for one in await store.read(hand.team, ids)]
+    ids, _ = await store.find(pipeline.team, wanted, after=None, count=count, newest_first=True)
+    return [one.delivery for one in await store.read(pipeline.team, ids)]

@@ -1,4 +1,4 @@
-"""Targets that no webhook may reach, spelled in every way that some resolver, browser or library understands."""
+"""Targets that no webhook and no proxy may reach, in each spelling that a resolver, browser or library accepts."""
 
 # One address at least of each network that is denied, and each way to write a v4 address into a v6 one.
 _PRIVATE = """
@@ -42,3 +42,89 @@ def literal(address: str) -> str:
 PRIVATE, SPELLINGS = _PRIVATE.split(), _SPELLINGS.split()
 ODD = _ODD.split()  # whole URLs
 HOSTS = [*map(literal, PRIVATE), *SPELLINGS]
+
+# Targets that the proxy for fal's clients refuses, and the status of the refusal.
+MALFORMED, OUTSIDE, NO_PATH = 400, 412, 404
+OPEN_PROXY: list[tuple[bytes, int]] = [
+    # another host, plainly
+    (b"https://evil.com", OUTSIDE),
+    (b"https://evil.com/fal-ai/kling-video", OUTSIDE),
+    (b"https://evil.com/https:/queue.fal.run/fal-ai/kling-video", MALFORMED),
+    (b"https://evil.com/?https://queue.fal.run/", OUTSIDE),
+    (b"https://127.0.0.1/fal-ai/kling-video", OUTSIDE),
+    (b"https://169.254.169.254/latest/meta-data", OUTSIDE),
+    (b"https://2130706433/fal-ai/kling-video", OUTSIDE),
+    (b"https://localhost/fal-ai/kling-video", OUTSIDE),
+    # a host that looks like fal's
+    (b"https://queue.fal.run.evil.com/fal-ai/kling-video", OUTSIDE),
+    (b"https://evilfal.run/fal-ai/kling-video", OUTSIDE),
+    (b"https://evilqueue.fal.run/fal-ai/kling-video", OUTSIDE),
+    (b"https://evil.queue.fal.run/fal-ai/kling-video", OUTSIDE),
+    (b"https://queue.fal.run./fal-ai/kling-video", OUTSIDE),
+    (b"https://.fal.run/fal-ai/kling-video", OUTSIDE),
+    (b"https://fal.ai/fal-ai/kling-video", OUTSIDE),
+    (b"https://api.fal.ai/v1/models", OUTSIDE),
+    (b"https://gateway.fal.run/fal-ai/kling-video", OUTSIDE),
+    (b"https://v3b.fal.media/files/upload", OUTSIDE),
+    (b"https://xn--queue-fal-run.example/fal-ai/kling-video", OUTSIDE),
+    (b"https://xn--fl-qja.run/fal-ai/kling-video", OUTSIDE),
+    (b"https://QUEUE.FAL.RUN/fal-ai/kling-video", OUTSIDE),
+    # a user, a port, an encoded or international host
+    (b"https://queue.fal.run@evil.com/fal-ai/kling-video", MALFORMED),
+    (b"https://fal.run:443@evil.com/fal-ai/kling-video", MALFORMED),
+    (b"https://key:secret@queue.fal.run/fal-ai/kling-video", MALFORMED),
+    (b"https://@queue.fal.run/fal-ai/kling-video", MALFORMED),
+    (b"https://queue.fal.run:443/fal-ai/kling-video", MALFORMED),
+    (b"https://queue.fal.run:8443/fal-ai/kling-video", MALFORMED),
+    (b"https://queue.fal.run:/fal-ai/kling-video", MALFORMED),
+    (b"https://queue%2efal%2erun/fal-ai/kling-video", MALFORMED),
+    (b"https://queue.fal.run%2f@evil.com/fal-ai/kling-video", MALFORMED),
+    (b"https://queue.fal.run%00.evil.com/fal-ai/kling-video", MALFORMED),
+    ("https://queue。fal。run/fal-ai/kling-video".encode(), MALFORMED),
+    ("https://queue.fàl.run/fal-ai/kling-video".encode(), MALFORMED),
+    (b"https://[::1]/fal-ai/kling-video", MALFORMED),
+    (b"https:///fal-ai/kling-video", MALFORMED),
+    # no https
+    (b"http://queue.fal.run/fal-ai/kling-video", MALFORMED),
+    (b"HTTPS://queue.fal.run/fal-ai/kling-video", MALFORMED),
+    (b"https:/queue.fal.run/fal-ai/kling-video", MALFORMED),
+    (b"https:queue.fal.run/fal-ai/kling-video", MALFORMED),
+    (b"//queue.fal.run/fal-ai/kling-video", MALFORMED),
+    (b"/fal-ai/kling-video", MALFORMED),
+    (b"queue.fal.run/fal-ai/kling-video", MALFORMED),
+    (b"wss://fal.run/fal-ai/kling-video/realtime", MALFORMED),
+    (b"file:///etc/passwd", MALFORMED),
+    (b"javascript:alert(1)", MALFORMED),
+    (b"", MALFORMED),
+    # characters that readers of URLs treat in different ways
+    (b"https://queue.fal.run\\@evil.com/fal-ai/kling-video", MALFORMED),
+    (b"https:\\\\queue.fal.run\\fal-ai\\kling-video", MALFORMED),
+    (b"https://queue.fal.run/fal-ai\\kling-video", MALFORMED),
+    (b"https://queue.fal.run\t.evil.com/fal-ai/kling-video", MALFORMED),
+    (b"https://queue.fal.run/fal-ai/\tkling-video", MALFORMED),
+    (b"https://queue.fal.run /fal-ai/kling-video", MALFORMED),
+    (b"https://queue.fal.run/fal-ai/kling-video https://evil.com", MALFORMED),
+    (b"https://queue.fal.run/fal-ai/kling-video, https://evil.com", MALFORMED),
+    (b"https://queue.fal.run#@evil.com/fal-ai/kling-video", MALFORMED),
+    (b"https://queue.fal.run/fal-ai/kling-video#status", MALFORMED),
+    # paths that lead elsewhere when they are decoded or put in order
+    (b"https://queue.fal.run/../v1/admin/teams", MALFORMED),
+    (b"https://queue.fal.run/fal-ai/../../../v1/admin/teams", MALFORMED),
+    (b"https://queue.fal.run/./fal-ai/kling-video", MALFORMED),
+    (b"https://queue.fal.run/%2e%2e/v1/admin/teams", MALFORMED),
+    (b"https://queue.fal.run/fal-ai%2fkling-video", MALFORMED),
+    (b"https://queue.fal.run/fal-ai/kling%00video", MALFORMED),
+    (b"https://queue.fal.run//evil.com/fal-ai/kling-video", MALFORMED),
+    (b"https://queue.fal.run/fal-ai/kling-video;a=b", MALFORMED),
+    (b"https://queue.fal.run/" + b"a" * 9000, MALFORMED),
+    # fal's hosts, at paths that its clients never ask for
+    (b"https://queue.fal.run", NO_PATH),
+    (b"https://queue.fal.run/", NO_PATH),
+    (b"https://queue.fal.run/fal-ai", NO_PATH),
+    (b"https://rest.fal.ai/billing", NO_PATH),
+    (b"https://rest.fal.ai/tokens/requests", NO_PATH),
+    (b"https://rest.fal.ai/storage/upload/initiate/", NO_PATH),
+    (b"https://rest.fal.ai/.well-known/jwks.json", MALFORMED),
+    (b"https://v3.fal.media/files/b/penguin/out.mp4", NO_PATH),
+    (b"https://v3.fal.media/uploads/file_1", NO_PATH),
+]

@@ -10,7 +10,7 @@ import pytest
 from app.domain.errors import Unprocessable
 from app.egress import NOT_ALLOWED, Address, EgressPolicy, ForbiddenTarget, check_url
 from app.webhooks.transport import GuardedTransport, guarded_client
-from tests.support.listener import listening
+from tests.support.catch_all import CatchAll
 from tests.support.receiver import Receiver, Reply
 from tests.support.spellings import HOSTS, PRIVATE, literal
 
@@ -47,27 +47,27 @@ async def test_the_listener_would_have_heard() -> None:
     heard = []
     policy = EgressPolicy.parse("127.0.0.0/8, ::1, ::, 0.0.0.0")
     for host in ("127.0.0.1", "127.1", "0x7f000001", "[::1]", "[::ffff:127.0.0.1]", "localhost", "0"):
-        async with listening() as listener:
+        async with CatchAll() as catch_all:
             with pytest.raises(httpx.HTTPError):
-                await get(f"https://{host}:{listener.port}/", policy)
-            heard.append(listener.reached)
+                await get(f"https://{host}:{catch_all.port}/", policy)
+            heard.append(catch_all.reached)
     assert all(heard), heard
 
 
 async def test_a_name_that_changes_its_answer_gains_nothing() -> None:
     """DNS rebinding: asked once an attempt, and what was checked is what is dialled."""
-    async with listening() as listener:
+    async with CatchAll() as catch_all:
         names = Answers(["127.0.0.2"], ["127.0.0.1"])  # the first is allowed, and stands for a public one
         transport = GuardedTransport(EgressPolicy.parse("127.0.0.2"), resolver=names)
         async with guarded_client(transport, total=5) as client:
             with pytest.raises(httpx.HTTPError):  # the listener says nothing
-                await client.get(f"http://rebind.example.com:{listener.port}/")
+                await client.get(f"http://rebind.example.com:{catch_all.port}/")
             assert names.asked == ["rebind.example.com"]
-            assert listener.reached == ["127.0.0.2"]
+            assert catch_all.reached == ["127.0.0.2"]
             with pytest.raises(ForbiddenTarget):
-                await client.get(f"http://rebind.example.com:{listener.port}/")
+                await client.get(f"http://rebind.example.com:{catch_all.port}/")
     assert names.asked == ["rebind.example.com"] * 2
-    assert listener.reached == ["127.0.0.2"]
+    assert catch_all.reached == ["127.0.0.2"]
 
 
 async def test_the_next_answer_is_dialled_when_the_first_does_not_listen() -> None:

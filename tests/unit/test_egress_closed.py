@@ -11,7 +11,7 @@ from app.egress import Address, EgressPolicy, ForbiddenTarget, check_url
 from app.gateway import egress_policy
 from app.settings import load_settings
 from app.webhooks.transport import GuardedTransport, guarded_client
-from tests.support.listener import listening
+from tests.support.catch_all import CatchAll
 
 pytestmark = pytest.mark.anyio
 
@@ -62,17 +62,17 @@ async def refused(transport: GuardedTransport, url: str) -> bool:
 )
 async def test_the_gateways_own_port_is_closed(host: str, closed: list[str], open_: list[str]) -> None:
     """Where it listens, whatever its public URL is; a wildcard is every address of this machine."""
-    async with listening() as listener:
-        policy = policy_of(FILMGATE_HOST=host, FILMGATE_PORT=str(listener.port))
+    async with CatchAll() as catch_all:
+        policy = policy_of(FILMGATE_HOST=host, FILMGATE_PORT=str(catch_all.port))
         for spelling in closed:
-            url = f"http://{spelling}:{listener.port}/livez"
+            url = f"http://{spelling}:{catch_all.port}/livez"
             with pytest.raises(Unprocessable, match="not a public internet address"):
                 check_url(url, policy)
             assert await refused(GuardedTransport(policy), url), url
-        assert not listener.reached
+        assert not catch_all.reached
         for spelling in open_:
-            assert not await refused(GuardedTransport(policy), f"http://{spelling}:{listener.port}/"), spelling
-        assert len(listener.reached) == len(open_)
+            assert not await refused(GuardedTransport(policy), f"http://{spelling}:{catch_all.port}/"), spelling
+        assert len(catch_all.reached) == len(open_)
 
 
 async def test_a_wildcard_closes_no_other_machine() -> None:
@@ -86,32 +86,32 @@ async def test_a_wildcard_closes_no_other_machine() -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "0", "localhost", "hooks.internal"])
 async def test_a_store_that_is_named_is_closed_by_its_address(url: str, host: str) -> None:
     """By the addresses that its name has at that moment, with any way to get there."""
-    async with listening() as listener:
-        policy = policy_of(FILMGATE_REDIS_URL=url.format(port=listener.port))
+    async with CatchAll() as catch_all:
+        policy = policy_of(FILMGATE_REDIS_URL=url.format(port=catch_all.port))
         names = Names(localhost=["127.0.0.1"], hooks=["127.0.0.1"])
-        assert await refused(GuardedTransport(policy, resolver=names), f"http://{host}:{listener.port}/")
-        assert not listener.reached
-        assert not await refused(GuardedTransport(policy, resolver=names), f"http://127.0.0.2:{listener.port}/")
+        assert await refused(GuardedTransport(policy, resolver=names), f"http://{host}:{catch_all.port}/")
+        assert not catch_all.reached
+        assert not await refused(GuardedTransport(policy, resolver=names), f"http://127.0.0.2:{catch_all.port}/")
 
 
 async def test_where_closed_names_lead_is_asked_once_and_not_for_others() -> None:
     """Names are remembered for a while, and only those of the port that is dialled are asked for."""
-    async with listening() as listener:
-        policy = policy_of(FILMGATE_REDIS_URL=f"redis://store.internal:{listener.port}")
+    async with CatchAll() as catch_all:
+        policy = policy_of(FILMGATE_REDIS_URL=f"redis://store.internal:{catch_all.port}")
         names = Names(store=["127.0.0.1"])
         transport = GuardedTransport(policy, resolver=names)
         for _ in range(3):
-            assert not await refused(transport, f"http://127.0.0.2:{listener.port}/")
-            assert await refused(transport, f"http://127.0.0.1:{listener.port}/")
+            assert not await refused(transport, f"http://127.0.0.2:{catch_all.port}/")
+            assert await refused(transport, f"http://127.0.0.1:{catch_all.port}/")
         await refused(transport, "http://127.0.0.2:1/")
         assert names.asked == ["store.internal"]
 
 
 async def test_a_closed_name_that_does_not_resolve_closes_nothing_else() -> None:
     """As fal's names where there is no internet: deliveries to the port go on."""
-    async with listening() as listener:
-        policy = policy_of(FILMGATE_REDIS_URL=f"redis://store.internal:{listener.port}")
-        assert not await refused(GuardedTransport(policy, resolver=Names()), f"http://127.0.0.2:{listener.port}/")
+    async with CatchAll() as catch_all:
+        policy = policy_of(FILMGATE_REDIS_URL=f"redis://store.internal:{catch_all.port}")
+        assert not await refused(GuardedTransport(policy, resolver=Names()), f"http://127.0.0.2:{catch_all.port}/")
 
 
 @pytest.mark.parametrize("allow", ["", "10.0.0.0/8, hooks.internal"])

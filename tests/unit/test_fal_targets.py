@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from app.domain.errors import FilmgateError
 from app.domain.fal_targets import LONGEST, PLACES, ProxyTarget, read_target
-from tests.support.fal_proxy import OPEN_PROXY
+from tests.support.spellings import OPEN_PROXY
 
 APP = "fal-ai/kling-video"
 ID = "job_00000000000000000000000000000000"

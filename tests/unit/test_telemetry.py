@@ -13,7 +13,7 @@ import structlog
 from app.domain.ids import new_id, new_nonce
 from app.domain.upload_tokens import UploadToken, write_upload_token
 from app.telemetry import redact, set_up_logs
-from tests.support.tree import ROOT
+from tests.support.repo import ROOT
 
 SECRETS = {
     "a Filmgate key": "fg_live_0123456789abcdefghijABCDEFGHIJ",

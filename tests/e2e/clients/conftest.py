@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.support.clients import Customers
+from tests.e2e.clients.customers import Customers
+from tests.support.installation import open_site
 from tests.support.node import Pages, serving
 from tests.support.redis_server import RedisServer
-from tests.support.site import open_site
 from tests.support.tls import issue_certificates
 
 QUICK = ("--queue-seconds", "0.2", "--run-seconds", "0.5")

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from playwright.async_api import Page
 
-from tests.support.browser import new_page
-from tests.support.clients import WATCHED, Customers, picture
+from tests.e2e.clients.browser import new_page
+from tests.e2e.clients.customers import WATCHED, Customers, picture
 from tests.support.node import Pages, bundle
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]

@@ -9,8 +9,8 @@ import pytest
 from openapi_schema_validator import OAS31Validator
 from playwright.async_api import Page
 
-from tests.support.browser import new_page
-from tests.support.clients import Customers, picture
+from tests.e2e.clients.browser import new_page
+from tests.e2e.clients.customers import Customers, picture
 from tests.support.stack import ADMIN_KEY
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]

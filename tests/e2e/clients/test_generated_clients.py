@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.clients import Customers, Ended, running
+from tests.e2e.clients.customers import Customers, Ended, running
 from tests.support.node import SCRIPTS, find_node, install_packages
 from tests.support.up import ROOT
 

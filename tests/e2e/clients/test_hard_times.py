@@ -18,10 +18,10 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from tests.support.clients import WATCHED, Customers, Ended, Program
+from tests.e2e.clients.customers import WATCHED, Customers, Ended, Program
+from tests.support.installation import open_site
 from tests.support.receiver import Received, Receiver
 from tests.support.redis_server import RedisServer
-from tests.support.site import open_site
 from tests.support.tls import issue_certificates
 from tests.support.waiting import wait_until
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app.domain.limits import Limit, Unit, Window
-from tests.support.clients import WATCHED, Customers, Ended, Program, picture
+from tests.e2e.clients.customers import WATCHED, Customers, Ended, Program, picture
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
 

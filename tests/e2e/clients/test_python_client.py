@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from app.domain.limits import Limit, Unit, Window
-from tests.support.clients import WATCHED, Customers, Ended, Program, picture
+from tests.e2e.clients.customers import WATCHED, Customers, Ended, Program, picture
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]

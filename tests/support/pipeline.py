@@ -18,7 +18,7 @@ DAY_MS = 86_400_000
 _numbers = count(1)
 
 
-class Hand:
+class Pipeline:
     """One stack's jobs, pushed by hand. A job is named by its id; `redis` is the store itself."""
 
     def __init__(self, stack: Stack) -> None:
@@ -179,6 +179,6 @@ async def job_in(stack: Stack, status: str) -> str:
     if status == "canceled":
         assert (await stack.api.post(f"/v1/jobs/{job_id}/cancel")).status_code == 202
     elif status != "queued":
-        await Hand(stack).to(job_id, status)
+        await Pipeline(stack).to(job_id, status)
     assert (await stack.job(job_id))["status"] == status
     return job_id

@@ -12,9 +12,9 @@ from app.domain.ids import join_ref
 from app.domain.jobs import ENDS, LIVE, NEXT, Charge, Job, JobError, Priority, Status, Submission
 from app.store import keys
 from app.store.jobs import NOW
-from tests.support.books import Bill, Books
-from tests.support.machine import CALM, Machine, nothing
-from tests.support.shaken import Loss
+from tests.integration.any_order.faulty_store import Loss
+from tests.integration.any_order.model import Bill, Model
+from tests.integration.any_order.state_machine import CALM, StateMachine, nothing
 from tests.support.tcp_proxy import Moment
 from workers.lane import expire
 
@@ -40,8 +40,8 @@ ENDINGS: dict[Turn, tuple[Charge, Literal[Status.SUCCEEDED, Status.FAILED, Statu
 }
 SIZES = st.fixed_dictionaries({"micro": st.sampled_from(PRICES), "seconds": st.sampled_from([5, 10])})
 KEYS = st.none() | st.sampled_from("ab")
-room = precondition(lambda machine: len(machine.books.bills) < MOST_JOBS)
-some_jobs = precondition(lambda machine: bool(machine.books.bills))
+room = precondition(lambda machine: len(machine.model.bills) < MOST_JOBS)
+some_jobs = precondition(lambda machine: bool(machine.model.bills))
 
 
 CHARGES: dict[Charge, Callable[[Bill], None]] = {
@@ -79,7 +79,7 @@ def always(_: object) -> bool:
     return True
 
 
-class JobSteps(Machine):
+class JobSteps(StateMachine):
     """Every step that callers and workers can take, stale and interrupted ones too."""
 
     def __init__(self) -> None:
@@ -93,14 +93,14 @@ class JobSteps(Machine):
         if stale is not None and self._old:
             return self._old[stale % len(self._old)]
         if self._pushed is not None:
-            number, sources = list(self.books.bills).index(self._pushed), tuple(Status)
+            number, sources = list(self.model.bills).index(self._pushed), tuple(Status)
         job = self.job(number, lambda bill: bill.status in sources)
         self._old.append(job)
         return job
 
     def _attempt(self, number: int, stale: int | None, *sources: Status) -> tuple[Job, str]:
         """The same, and the nonce of the job's attempt; a stale view is of an earlier attempt, if there was one."""
-        bills = self.books.bills
+        bills = self.model.bills
         late = [
             old
             for old in self._old
@@ -294,12 +294,12 @@ class JobSteps(Machine):
         ref = join_ref(job.team, job.id)
         for other in self.seen.get(keys.due("expire")):
             due_ms = 1 if other == ref else self.seen.now_ms + HOUR_MS
-            self.shaken.command("ZADD", keys.due("expire"), due_ms, other)
+            self.faulty_store.command("ZADD", keys.due("expire"), due_ms, other)
         self.look()
 
-        def change(books: Books) -> None:
-            books.bills[job.id].status = Status.FAILED
-            books.bills[job.id].close(spend=False)
+        def change(model: Model) -> None:
+            model.bills[job.id].status = Status.FAILED
+            model.bills[job.id].close(spend=False)
 
         may = job.status is Status.QUEUED and ref in self.seen.get(keys.due("expire"))
         self.step(expire, loss, change if may else nothing, always)
@@ -309,7 +309,7 @@ class JobSteps(Machine):
         """Slots that end by themselves, and waits, run out."""
         for ref, score in self.seen.get(what).items():
             if score != float("inf"):
-                self.shaken.command("ZADD", what, 1, ref)
+                self.faulty_store.command("ZADD", what, 1, ref)
         self.look()
 
     @precondition(lambda machine: machine.calm >= CALM)

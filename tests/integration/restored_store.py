@@ -13,7 +13,7 @@ from app.settings import load_settings
 from app.store.witness import Witness
 from app.tls import trusted_roots
 from tests.support.emulator import Emulator
-from tests.support.hand import Hand
+from tests.support.pipeline import Pipeline
 from tests.support.redis_server import RedisServer
 from tests.support.stack import Stack, open_stack
 
@@ -36,7 +36,7 @@ async def again(stack: Stack) -> AsyncIterator[Gateway]:
 
 async def reconnected(stack: Stack) -> None:
     """The store was restarted: connections to the one before are closed."""
-    await Hand(stack).redis.connection_pool.disconnect()
+    await Pipeline(stack).redis.connection_pool.disconnect()
 
 
 def copied(server: RedisServer, folder: Path) -> Path:
@@ -58,7 +58,7 @@ def put_back(server: RedisServer, folder: Path) -> None:
 @asynccontextmanager
 async def forgetful(
     server: RedisServer, tmp_path: Path, *, bought: int, lost: int = 0
-) -> AsyncIterator[tuple[Hand, list[str], list[str]]]:
+) -> AsyncIterator[tuple[Pipeline, list[str], list[str]]]:
     """Jobs in line at the time of a copy, some bought after it, jobs lost with it; the copy is put back.
 
     The pipeline, the jobs that were bought, and the upstream ids of all purchases.
@@ -69,23 +69,23 @@ async def forgetful(
     extra = {"FAL_ADMIN_KEY": ADMIN, "FILMGATE_FAL_API_URL": fal.url, "FILMGATE_FAL_REST_URL": fal.url}
     try:
         async with open_stack(server, fal, **extra) as stack:
-            hand = Hand(stack)
-            await hand.ended()  # the store has been in use
+            pipeline = Pipeline(stack)
+            await pipeline.ended()  # the store has been in use
             picture = await uploaded(stack)
-            jobs = [await hand.admit(**with_picture(picture, n)) for n in range(bought)]
+            jobs = [await pipeline.admit(**with_picture(picture, n)) for n in range(bought)]
             past = copied(server, tmp_path / "past")
             ids = []
             await reconnected(stack)
-            jobs += [await hand.admit(**with_picture(picture, 100 + n)) for n in range(lost)]
-            await hand.gateway.stores.slots.grant()
+            jobs += [await pipeline.admit(**with_picture(picture, 100 + n)) for n in range(lost)]
+            await pipeline.gateway.stores.slots.grant()
             for job_id in jobs:
-                job = await hand.submit(job_id)
+                job = await pipeline.submit(job_id)
                 assert job.upstream_request_id is not None
-                await hand.completed(job_id)
+                await pipeline.completed(job_id)
                 ids.append(job.upstream_request_id)
             put_back(server, past)
             await reconnected(stack)
-            yield hand, jobs, ids
+            yield pipeline, jobs, ids
     finally:
         await fal.stop()
 

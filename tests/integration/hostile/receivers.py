@@ -1,7 +1,7 @@
 """Receivers that mean harm, on real sockets; and a sender in a process of its own, whose memory is its own.
 
-`python -m tests.support.hostile SECONDS AUTHORITY` reads a URL from each line of its input, makes one attempt, and
-prints the attempt with `rss_kb`, the most memory that the process ever had.
+`python -m tests.integration.hostile.receivers SECONDS AUTHORITY` reads URLs, one a line, makes an attempt at each,
+and prints the attempt with `rss_kb`, the most memory that the process ever had.
 """
 
 import asyncio

@@ -13,8 +13,8 @@ from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
 from app.domain.limits import Limit, Unit, Window
+from tests.integration.fal_uploads import initiated, nobody, picture
 from tests.support.endpoints import chief
-from tests.support.fal_storage import initiated, nobody, picture
 from tests.support.stack import Stack
 
 DAY = {"unit": "jobs", "window": "day", "amount": 5}

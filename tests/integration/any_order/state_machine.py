@@ -17,12 +17,12 @@ from app.domain.starts import Starts
 from app.gateway import Gateway
 from app.store import keys
 from app.store.admission import AdmissionOutcome, Admitted, KeyReusedFor, OverLimits, Repeated
-from tests.support.books import Asked, Bill, Books, starts_at
+from tests.integration.any_order.faulty_store import CONCURRENCY, FaultyStore, Loss, Lost
+from tests.integration.any_order.model import Asked, Bill, Model, starts_at
 from tests.support.checks import book_faults, immortals, misplaced_slots
-from tests.support.shaken import CONCURRENCY, Loss, Lost, Shaken
 from tests.support.snapshot import Snapshot
 
-Change = Callable[[Books], None]
+Change = Callable[[Model], None]
 ACTOR = "tester"
 CALM = 6  # operations without a crash after a crash: a crash takes as long as they do
 RATES = keys.rate("", "")[:-1]
@@ -47,7 +47,7 @@ FIRST_LIMITS = {  # most of what is asked for at first fits
 }
 
 
-def nothing(_: Books) -> None:
+def nothing(_: Model) -> None:
     """A change that the books do not see."""
 
 
@@ -66,7 +66,7 @@ class Tally:
     moves: Counter[str] = field(default_factory=Counter)
 
 
-class Machine(RuleBasedStateMachine):
+class StateMachine(RuleBasedStateMachine):
     """Two teams with two users each, a store, and the books as they must be; rules are a subclass's.
 
     Attributes:
@@ -78,18 +78,18 @@ class Machine(RuleBasedStateMachine):
     """
 
     tally: Tally
-    shaken: Shaken
+    faulty_store: FaultyStore
 
     def __init__(self) -> None:
         super().__init__()
         self.tally.runs += 1
-        self.shaken.reset()
-        self.books = Books(limits={GATEWAY: _by_name(FIRST_LIMITS["gateway"])})
+        self.faulty_store.reset()
+        self.model = Model(limits={GATEWAY: _by_name(FIRST_LIMITS["gateway"])})
         self.callers: list[Caller] = []
         self.tokens: dict[str, tuple[Caller, str]] = {}
         self.calm = 0  # operations since the store died
         self._reached: dict[str, Status] = {}
-        self.shaken.run(self._set_up(self.shaken.gateway))
+        self.faulty_store.run(self._set_up(self.faulty_store.gateway))
         self.seen: Snapshot
         self.look()
 
@@ -99,14 +99,14 @@ class Machine(RuleBasedStateMachine):
             team = await gateway.administration.add_team(
                 ACTOR, name="team", time_zone=zone, limits=FIRST_LIMITS["team"]
             )
-            self.books.zones[team.id] = zone
-            self.books.limits[team.id] = _by_name(FIRST_LIMITS["team"])
+            self.model.zones[team.id] = zone
+            self.model.limits[team.id] = _by_name(FIRST_LIMITS["team"])
             for name in ("one", "two"):
                 user = await gateway.administration.add_user(
                     ACTOR, team=team.id, name=name, limits=FIRST_LIMITS["user"]
                 )
                 made = await gateway.administration.add_key(ACTOR, user=user.id)
-                self.books.limits[user.id] = _by_name(FIRST_LIMITS["user"])
+                self.model.limits[user.id] = _by_name(FIRST_LIMITS["user"])
                 self.callers.append(
                     Caller(team.id, user.id, made.record.id, USER_SCOPES, digest=digest(made.key), zone=zone)
                 )
@@ -115,7 +115,7 @@ class Machine(RuleBasedStateMachine):
 
     def look(self) -> Snapshot:
         """Read the store anew."""
-        self.seen = self.shaken.snapshot()
+        self.seen = self.faulty_store.snapshot()
         return self.seen
 
     def step(
@@ -138,17 +138,17 @@ class Machine(RuleBasedStateMachine):
         if change is None:
             assert self.seen.without(*NOTED) == before.without(*NOTED), "what is refused changes nothing"
         else:
-            change(self.books)
+            change(self.model)
 
     def _act(self, call: Callable[[Gateway], Awaitable[Any]], loss: Loss | None) -> Any:
         self.tally.operations += 1
         self.calm += 1
         if self.calm < CALM:
             loss = None
-        crashes = self.shaken.crashes
-        answer = self.shaken.act(call, loss)
+        crashes = self.faulty_store.crashes
+        answer = self.faulty_store.act(call, loss)
         self.tally.lost += answer is Lost.LOST
-        if self.shaken.crashes > crashes:
+        if self.faulty_store.crashes > crashes:
             self.tally.crashes += 1
             self.calm = 0
         self.look()
@@ -156,14 +156,14 @@ class Machine(RuleBasedStateMachine):
 
     def _adopt(self, change: Change | None) -> None:
         """The answer was lost: the store tells whether it happened, and nothing in between is legal."""
-        unless = self.books.faults(self.seen)
+        unless = self.model.faults(self.seen)
         if not unless:
             return
         assert change is not None, f"it must have been refused: {unless}"
-        after = deepcopy(self.books)
+        after = deepcopy(self.model)
         change(after)
         assert after.faults(self.seen) == [], f"it neither happened nor not: {unless}"
-        self.books = after
+        self.model = after
 
     def crash(self) -> None:
         """The store is killed and comes back, with all that it ever answered for."""
@@ -171,7 +171,7 @@ class Machine(RuleBasedStateMachine):
         self.tally.operations += 1
         self.tally.crashes += 1
         self.calm = 0
-        self.shaken.crash()
+        self.faulty_store.crash()
         assert self.look().values == before.values
 
     # --- admission ---------------------------------------------------------------------------------------------
@@ -179,12 +179,12 @@ class Machine(RuleBasedStateMachine):
     def submit(self, new: Submission, loss: Loss | None) -> None:
         """One submission: accepted exactly when every limit has room, and told how each of them stands."""
         asked = Asked(new.team, new.user, new.token, new.quoted_micro, new.seconds)
-        known = self.books.repeats.get((new.team, new.token or new.user, new.idempotency_key or ""))
+        known = self.model.repeats.get((new.team, new.token or new.user, new.idempotency_key or ""))
         before = self.seen
         answer: AdmissionOutcome | Lost = self._act(lambda gateway: gateway.jobs._admission.admit(new), loss)
         if answer is Lost.LOST:
             self._adopt(None if known else partial(self._write_down, new, asked))
-            self.books.take_rates(asked, self.seen.now_ms, surely=False)
+            self.model.take_rates(asked, self.seen.now_ms, surely=False)
         elif known:
             self.tally.repeated += 1
             same = known[1] == new.fingerprint
@@ -196,7 +196,7 @@ class Machine(RuleBasedStateMachine):
             self._compare(asked, answer)
             if isinstance(answer, Admitted):
                 self.tally.admitted += 1
-                self._write_down(new, asked, self.books)
+                self._write_down(new, asked, self.model)
             else:
                 self.tally.refused += 1
                 assert self.seen.without(RATES) == before.without(RATES), "a refused submission changes nothing"
@@ -205,43 +205,43 @@ class Machine(RuleBasedStateMachine):
         """What admission told of the limits, and what it decided, with what the books say."""
         admitted = isinstance(answer, Admitted)
         now_ms = answer.job.created_ms if isinstance(answer, Admitted) else answer.limits[0].now_ms
-        expected = self.books.standing(asked, now_ms)
+        expected = self.model.standing(asked, now_ms)
         if admitted:
             expected = [replace(one, held=one.held + asked.need(one.unit)) for one in expected]
         found = [one for one in answer.limits if one.unit is not Unit.SUBMITS]
         for one, here in zip(found, expected, strict=True):
-            if asked.team in self.books.moved and here.window in CALENDAR and here.owner is not Owner.GATEWAY:
+            if asked.team in self.model.moved and here.window in CALENDAR and here.owner is not Owner.GATEWAY:
                 same = replace(one, amount=here.amount, used=here.used, held=here.held, over=here.over)
                 assert same == here
                 assert one.used + one.held >= here.used + here.held, "what was used before the change counts too"
             else:
                 assert one == here
         rates = [one for one in answer.limits if one.unit is Unit.SUBMITS]
-        for told, (kind, owner, limit) in zip(rates, self.books.rates_of(asked), strict=True):
+        for told, (kind, owner, limit) in zip(rates, self.model.rates_of(asked), strict=True):
             assert (told.owner, told.window) == (kind, limit.window)
-            assert self.books.rate_is_over(owner, limit, now_ms) in {told.over, None}
+            assert self.model.rate_is_over(owner, limit, now_ms) in {told.over, None}
         assert admitted == (not any(one.over for one in answer.limits))
         if not any(one.over for one in rates):
-            self.books.take_rates(asked, now_ms)
+            self.model.take_rates(asked, now_ms)
 
-    def _write_down(self, new: Submission, asked: Asked, books: Books) -> None:
+    def _write_down(self, new: Submission, asked: Asked, model: Model) -> None:
         """A new job is in the store: with the periods of its moment, and only if it fits."""
-        (job,) = [job for job in self.seen.jobs().values() if job.id not in books.bills]
+        (job,) = [job for job in self.seen.jobs().values() if job.id not in model.bills]
         frozen = Starts.read(job.starts)
-        assert frozen == starts_at(job.created_ms, books.zones[new.team])
-        for limit in books.standing(asked, job.created_ms):
-            if asked.team in books.moved and limit.window in CALENDAR:
+        assert frozen == starts_at(job.created_ms, model.zones[new.team])
+        for limit in model.standing(asked, job.created_ms):
+            if asked.team in model.moved and limit.window in CALENDAR:
                 continue  # a credit of a window that a change cut short counts as well: tests/unit/test_zones.py
             assert limit.used + limit.held + asked.need(limit.unit) <= limit.amount
-        books.bills[job.id] = Bill(asked, frozen, entries=[("reserve", asked.micro)])
+        model.bills[job.id] = Bill(asked, frozen, entries=[("reserve", asked.micro)])
         if new.idempotency_key is not None:
-            books.repeats[new.team, new.token or new.user, new.idempotency_key] = (job.id, new.fingerprint)
+            model.repeats[new.team, new.token or new.user, new.idempotency_key] = (job.id, new.fingerprint)
 
     # --- a job's way -------------------------------------------------------------------------------------------
 
     def job(self, number: int, wanted: Callable[[Bill], bool] = lambda _: True) -> Job:
         """A job as it is now; one of those that are wanted, if there is any."""
-        bills = self.books.bills
+        bills = self.model.bills
         ids = [job_id for job_id, bill in bills.items() if wanted(bill)] or list(bills)
         job_id = ids[number % len(ids)]
         return self.seen.jobs()[join_ref(bills[job_id].asked.team, job_id)]
@@ -259,12 +259,12 @@ class Machine(RuleBasedStateMachine):
         """A step of a job between states: done exactly when it is in one of the first and shows its nonce."""
         sources, target = way
         ref = join_ref(job.team, job.id)
-        bill = self.books.bills[job.id]
+        bill = self.model.bills[job.id]
         may = bill.status in sources and nonce in {"", bill.nonce}
         may = may and (target is not Status.SUBMITTING or ref in self.seen.get(keys.SLOTS))
 
-        def change(books: Books) -> None:
-            bill = books.bills[job.id]
+        def change(model: Model) -> None:
+            bill = model.bills[job.id]
             self.tally.moves[f"{bill.status} to {target}"] += 1
             bill.status = target
             if target is Status.SUBMITTING:
@@ -282,7 +282,7 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def the_books_are_right(self) -> None:
         """The store holds what the model says; sums, entries, reservations, places and slots agree."""
-        assert self.books.faults(self.seen) == []
+        assert self.model.faults(self.seen) == []
         assert book_faults(self.seen) == []
         assert misplaced_slots(self.seen) == []
         assert immortals(self.seen) == []
@@ -318,7 +318,7 @@ class Machine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Count what was done."""
-        self.tally.closed += sum(not bill.open for bill in self.books.bills.values())
+        self.tally.closed += sum(not bill.open for bill in self.model.bills.values())
 
 
 def _by_name(limits: tuple[Limit, ...]) -> dict[str, Limit]:

@@ -12,7 +12,7 @@ from app.domain.jobs import Job, Money, Status
 from app.domain.marker import Marker, make_marker
 from app.store import keys
 from tests.support.emulator import Emulator, FalCaller
-from tests.support.hand import Hand
+from tests.support.pipeline import Pipeline
 from tests.support.receiver import Answer, Receiver
 from tests.support.redis_server import RedisServer
 from tests.support.signed import Signer, published, told
@@ -27,12 +27,12 @@ FAL = Signer()
 class Told:
     """A gateway, its jobs by hand, and a fal that tells it things."""
 
-    hand: Hand
+    pipeline: Pipeline
     keys: Receiver
 
     async def marker(self, job_id: str, nonce: str | None) -> Marker:
         """What the submission of this attempt carried."""
-        return make_marker(await self.hand.gateway.stores.secrets.of_markers(), job_id, nonce or "")
+        return make_marker(await self.pipeline.gateway.stores.secrets.of_markers(), job_id, nonce or "")
 
     async def tell(
         self, marker: Marker, request_id: str, *, body: bytes | None = None, signer: Signer = FAL, **how: Any
@@ -44,32 +44,32 @@ class Told:
     async def post(self, marker: Marker, headers: dict[str, str], body: bytes) -> httpx.Response:
         """Deliver this."""
         path = f"/fal/hooks/{marker.job}/{marker.nonce}/{marker.mac}"
-        return await self.hand.stack.api.post(path, headers=headers, content=body)
+        return await self.pipeline.stack.api.post(path, headers=headers, content=body)
 
     async def at_fal(self, prompt: str) -> str:
         """The id of a request at fal of which the gateway knows nothing."""
-        async with FalCaller(self.hand.stack.emulator.url, EMULATOR_KEY) as caller:
+        async with FalCaller(self.pipeline.stack.emulator.url, EMULATOR_KEY) as caller:
             return str((await caller.submit(prompt))["request_id"])
 
     async def alarms(self) -> list[Alarm]:
         """What the administrator is told."""
-        return await self.hand.gateway.stores.alarms.newest(100)
+        return await self.pipeline.gateway.stores.alarms.newest(100)
 
     async def poll_in(self, job_id: str) -> float:
         """Seconds until the job is polled."""
-        due: float = await self.hand.redis.zscore(keys.due("poll"), self.hand.ref(job_id))
-        return (due - await self.hand.gateway.stores.clock.now_ms()) / 1000
+        due: float = await self.pipeline.redis.zscore(keys.due("poll"), self.pipeline.ref(job_id))
+        return (due - await self.pipeline.gateway.stores.clock.now_ms()) / 1000
 
     async def succeeds(self, job: Job, request_id: str) -> None:
         """The job is this request's, is due now, and ends well: paid once, with nobody alarmed."""
-        now = await self.hand.job(job.id)
+        now = await self.pipeline.job(job.id)
         assert (now.status, now.upstream_request_id) == (Status.RUNNING, request_id)
         assert await self.poll_in(job.id) <= 0
-        assert await self.hand.slot(job.id) == float("inf")
-        await self.hand.completed(job.id)
-        end = await self.hand.finalized(job.id)
+        assert await self.pipeline.slot(job.id) == float("inf")
+        await self.pipeline.completed(job.id)
+        end = await self.pipeline.finalized(job.id)
         assert (end.status, end.money) == (Status.SUCCEEDED, Money.SPENT)
-        assert await self.hand.entries(job.id) == ["reserve", "settle"]
+        assert await self.pipeline.entries(job.id) == ["reserve", "settle"]
         assert await self.alarms() == []
 
 
@@ -82,4 +82,4 @@ async def listening(
         server.answers([*answers, *[published(FAL)] * 10])
         slow = {"FILMGATE_FAL_JWKS_URL": f"{server.url}/keys", "FILMGATE_POLL_INTERVAL": SLOW}
         async with open_stack(store, emulator, **slow, **settings) as stack:
-            yield Told(Hand(stack), server)
+            yield Told(Pipeline(stack), server)

@@ -6,7 +6,7 @@ from typing import Any
 from app.api.document import native_document
 from app.main import create_app
 from app.settings import load_settings
-from tests.support.tree import ROOT
+from tests.support.repo import ROOT
 
 COMMITTED = ROOT / "docs" / "openapi.json"
 

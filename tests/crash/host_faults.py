@@ -1,7 +1,7 @@
 """What happens to machines: eight faults of an installation over six hosts, each of which heals.
 
-`python -m tests.support.faults FOLDER short|long NAME…` makes the hosts, lets the faults happen one after the other
-while callers come, and says a line of JSON for each. It ends, and everything with it, when its input does.
+`python -m tests.crash.host_faults FOLDER short|long NAME…` makes the hosts and causes one fault after the other
+while callers submit. It prints a line of JSON for each, and ends with its input, as do its processes.
 """
 
 import asyncio
@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from tests.support.demand import Books, Demand
-from tests.support.hosts import APIS, WORKERS, Hosts, open_hosts
-from tests.support.network import isolated
-from tests.support.tree import ROOT
+from tests.crash.demand import Demand, Outcome
+from tests.crash.hosts import APIS, WORKERS, Hosts, open_hosts
+from tests.crash.netns import isolated
+from tests.support.repo import ROOT
 
 CALM_S = 2.0
 
@@ -127,15 +127,15 @@ FAULTS: dict[str, Callable[[Hosts, Form], Awaitable[None]]] = {
 }
 
 
-async def suffer(hosts: Hosts, name: str, form: Form, demand: Demand) -> Books:
+async def suffer(hosts: Hosts, name: str, form: Form, demand: Demand) -> Outcome:
     """One fault while callers come: before it, during it, and until everything flows again."""
     await demand.begin(name)
     await demand.flowing(since=0, seconds=CALM_S)
     await FAULTS[name](hosts, form)
     await demand.flowing(since=time.monotonic(), seconds=CALM_S)
-    books = await demand.end()
+    outcome = await demand.end()
     await hosts.whole()
-    return books
+    return outcome
 
 
 async def suffer_all(folder: Path, form: Form, names: Sequence[str], said: TextIO) -> None:
@@ -144,17 +144,17 @@ async def suffer_all(folder: Path, form: Form, names: Sequence[str], said: TextI
         demand = Demand([hosts.url(host) for host in APIS], hosts.account, hosts.fal)
         try:
             for name in names:
-                books = await suffer(hosts, name, form, demand)
-                said.write(f"{json.dumps(books.plain())}\n")
+                outcome = await suffer(hosts, name, form, demand)
+                said.write(f"{json.dumps(outcome.plain())}\n")
                 said.flush()
         finally:
             await demand.close()
 
 
-async def faults(folder: Path, form: str, names: Sequence[str]) -> AsyncIterator[Books]:
+async def faults(folder: Path, form: str, names: Sequence[str]) -> AsyncIterator[Outcome]:
     """What came of each fault, on hosts of their own that are gone afterwards, whatever happens."""
     process = await asyncio.create_subprocess_exec(
-        *isolated(sys.executable, "-m", "tests.support.faults", str(folder), form, *names),
+        *isolated(sys.executable, "-m", "tests.crash.host_faults", str(folder), form, *names),
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdin=asyncio.subprocess.PIPE,
@@ -165,7 +165,7 @@ async def faults(folder: Path, form: str, names: Sequence[str]) -> AsyncIterator
     assert process.stderr is not None
     try:
         async for line in process.stdout:
-            yield Books(**json.loads(line))
+            yield Outcome(**json.loads(line))
         complaint = await process.stderr.read()
         assert await process.wait() == 0, complaint.decode()[-4000:]
     finally:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from app.domain.accounts import Scope
-from tests.support.fal_door import MODEL
+from tests.integration.fal_queue import MODEL
 
 READ = frozenset({Scope.JOBS_READ, Scope.TEAM_READ, Scope.TEAM_ADMIN})
 WRITE = frozenset({Scope.JOBS_WRITE, Scope.TEAM_ADMIN})

@@ -24,8 +24,8 @@ from app.settings import load_settings
 from app.tasks import cancel_and_wait
 from app.tls import trusted_roots
 from tests.support.emulator import Emulator
+from tests.support.installation import Site
 from tests.support.node import find_node, install_packages
-from tests.support.site import Site
 from tests.support.tcp_proxy import TlsProxy
 from tests.support.tls import Certificates
 from tests.support.up import ROOT

@@ -27,12 +27,12 @@ from app.domain.ids import join_ref
 from app.gateway import Gateway, open_gateway
 from app.settings import load_settings
 from app.store import keys
-from tests.support.crash_tally import Tally
+from tests.crash.crash_tally import Tally
 from tests.support.emulator import Emulator
+from tests.support.installation import ENDS, KEEPING, Job, Site
 from tests.support.receiver import Receiver
 from tests.support.redis_server import RedisServer
 from tests.support.server import Server
-from tests.support.site import ENDS, KEEPING, Job, Site
 from tests.support.stack import environment
 from tests.support.tcp_proxy import HttpProxy
 from tests.support.up import free_ports

@@ -37,7 +37,7 @@ class Lost(Enum):
     LOST = "nobody knows what became of it"
 
 
-class Shaken:
+class FaultyStore:
     """A store of its own for one test, emptied for each run. Synchronous, because hypothesis is.
 
     The gateways stay, for opening one takes longer than a crash; their connections are new after each.
@@ -46,7 +46,7 @@ class Shaken:
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._server = RedisServer().start()
-        self._relay = StoreProxy(self._server.port)
+        self._proxy = StoreProxy(self._server.port)
         self._redis: Any = Redis.from_url(
             self._server.url, decode_responses=True, encoding_errors="surrogateescape"
         )
@@ -59,9 +59,9 @@ class Shaken:
         return self._loop.run_until_complete(step)
 
     async def _connect(self) -> None:
-        await self._relay.start()
+        await self._proxy.start()
         self.gateway = await self._open.enter_async_context(_gateway(self._server.url))
-        self._unsure = await self._open.enter_async_context(_gateway(self._relay.url))
+        self._unsure = await self._open.enter_async_context(_gateway(self._proxy.url))
 
     def reset(self) -> None:
         """An empty store; without the file that would make each crash take longer than the one before."""
@@ -91,9 +91,9 @@ class Shaken:
         """One operation: its answer or its error; LOST when the connection was closed before the answer."""
         if loss is None:
             return self.run(_answer(call, self.gateway))
-        self._relay.cut(loss.moment, nth=loss.nth, then=self._server.kill if loss.kills else lambda: None)
+        self._proxy.cut(loss.moment, nth=loss.nth, then=self._server.kill if loss.kills else lambda: None)
         answer = self.run(_answer(call, self._unsure))
-        self._relay.mend()
+        self._proxy.mend()
         if not self._server.running:
             self.crashes += 1
             self._restart()
@@ -115,14 +115,14 @@ class Shaken:
         """End everything, and forget the data."""
         self.run(self._open.aclose())
         self.run(self._redis.aclose())
-        self.run(self._relay.stop())
+        self.run(self._proxy.stop())
         self._server.stop()
         self._loop.close()
 
 
 def _gateway(url: str) -> AbstractAsyncContextManager[Gateway]:
     settings = load_settings({"FILMGATE_REDIS_URL": url, "FILMGATE_UPSTREAM_CONCURRENCY": str(CONCURRENCY)})
-    return open_gateway(settings, process="shaken")
+    return open_gateway(settings, process="test")
 
 
 async def _answer(call: Callable[[Gateway], Awaitable[T]], gateway: Gateway) -> T | FilmgateError:

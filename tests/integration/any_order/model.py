@@ -124,7 +124,7 @@ def names_of(owner: str, starts: Starts) -> list[str]:
 
 
 @dataclass
-class Books:
+class Model:
     """All that is known. `zones` are the teams' time zones; `bills` are by job id, in the order of admission.
 
     Attributes:

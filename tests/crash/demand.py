@@ -25,7 +25,7 @@ ENDS = {"succeeded", "failed", "canceled", "held"}
 
 
 @dataclass
-class Books:
+class Outcome:
     """What came of it. Gaps are the longest time without an acknowledged job, and without one sent to fal.
 
     `back_s` is how long after the first job that was acknowledged again, at the end of the first gap, fal got one.
@@ -98,7 +98,7 @@ class Demand:
             self._stalled = str(error)
         await asyncio.sleep(seconds)
 
-    async def end(self) -> Books:
+    async def end(self) -> Outcome:
         """No more callers; every acknowledged job comes to an end, and the books are closed."""
         until = time.monotonic()
         await cancel_and_wait(self._flows[0])
@@ -108,7 +108,7 @@ class Demand:
         prompts = Counter(one["prompt"] for one in await self._fal.requests())
         charged = Counter(one["prompt"] for one in (await self._fal.ledger())["charges"])
         gap_s, back = _gap([self._began, *self.acknowledged.values(), until])
-        return Books(
+        return Outcome(
             fault=self._name,
             acknowledged=len(self.acknowledged),
             lost=sorted(job for job, status in states.items() if status not in ENDS),

@@ -1,4 +1,4 @@
-"""Makes the store of `tests/e2e/test_upgrade.py` anew: `python -m tests.support.old_store_maker CHECKOUT FILE`.
+"""Makes the store of `tests/e2e/test_upgrade.py` anew: `python -m tests.e2e.old_store_maker CHECKOUT FILE`.
 
 CHECKOUT is a checkout of an older version with its `.venv`. Its `filmgate up` is brought to a moment at which jobs,
 money, limits, people, webhooks and uploads are in every state that is stored; then everything is written to FILE.

@@ -1,8 +1,8 @@
-"""A process with a network of its own, where every address there is leads to itself: nothing can leave unheard.
+"""A process in a network of its own, where every address is its own: each connection that is made is seen.
 
-`python -m tests.support.island` makes the attempts that it reads from its input, `{"hosts": […], "names": {name:
-[answers]}}`, with the sender as it is in production: the system's resolver, no address allowed. A line of JSON for
-each: what came of the attempt, and the addresses at which a connection was heard on port 443.
+`python -m tests.integration.isolated_network` reads `{"hosts": […], "names": {name: [answers]}}`, makes an attempt
+at each host with the sender as in production (the system's resolver, no address allowed), and prints a line of
+JSON for each: the attempt, and the addresses at which port 443 was reached.
 """
 
 import asyncio
@@ -20,9 +20,9 @@ from typing import Any
 
 from app.egress import EgressPolicy
 from app.webhooks.sender import Sender
-from tests.support.listener import listening
-from tests.support.resolver import name_server
-from tests.support.tree import ROOT
+from tests.integration.name_server import name_server
+from tests.support.catch_all import CatchAll
+from tests.support.repo import ROOT
 
 SECONDS = 60
 HUNG = 40  # names whose server says nothing, asked for at once
@@ -35,28 +35,28 @@ mount --bind "$2" /etc/nsswitch.conf
 shift 2
 exec "$@"
 """
-ISLAND = ("unshare", "--user", "--map-root-user", "--net", "--mount", "sh", "-ec", PROGRAM, "island")
+ISOLATED = ("unshare", "--user", "--map-root-user", "--net", "--mount", "sh", "-ec", PROGRAM, "sh")
 
 
-def may_be_made() -> bool:
+def is_supported() -> bool:
     """True where the kernel lets us: Linux, with namespaces for users, and iproute2 installed."""
     if not (shutil.which("unshare") and shutil.which("ip")):
         return False
-    command = [*ISLAND, "/etc/resolv.conf", "/etc/nsswitch.conf", "true"]
+    command = [*ISOLATED, "/etc/resolv.conf", "/etc/nsswitch.conf", "true"]
     return subprocess.run(command, check=False, capture_output=True).returncode == 0  # noqa: S603  our own words
 
 
-async def visit(
+async def attempts(
     folder: Path, hosts: Sequence[str], names: Mapping[str, list[Sequence[str] | None]]
 ) -> list[dict[str, Any]]:
-    """The lines that the island says about these hosts."""
+    """The lines that it prints about these hosts."""
     (folder / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:5 attempts:2\n", "utf-8")
     (folder / "nsswitch.conf").write_text("hosts: files dns\n", "utf-8")
     files = (str(folder / "resolv.conf"), str(folder / "nsswitch.conf"))
     process = await asyncio.create_subprocess_exec(
-        *ISLAND,
+        *ISOLATED,
         *files,
-        *(sys.executable, "-m", "tests.support.island"),
+        *(sys.executable, "-m", "tests.integration.isolated_network"),
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdin=asyncio.subprocess.PIPE,
@@ -78,7 +78,7 @@ async def _attempts(hosts: Sequence[str], names: dict[str, list[Sequence[str] | 
     """One attempt for each host, one after the other; `hung` stands for many at once, not waited for."""
     hung: list[asyncio.Task[Any]] = []
     sender = Sender(EgressPolicy(), total_timeout=4)
-    async with name_server(port=53) as server, listening(443) as listener:
+    async with name_server(port=53) as server, CatchAll(443) as catch_all:
         server.names = names
         for host in hosts:
             if host == "hung":
@@ -87,10 +87,10 @@ async def _attempts(hosts: Sequence[str], names: dict[str, list[Sequence[str] | 
                 hung += [asyncio.create_task(_attempt(sender, name)) for name in silent]
                 await asyncio.sleep(0.1)
                 continue
-            before = len(listener.reached)
+            before = len(catch_all.reached)
             made = await _attempt(sender, host)
-            await asyncio.sleep(0)  # the listener's turn
-            sys.stdout.write(json.dumps({"host": host, **made, "heard": listener.reached[before:]}) + "\n")
+            await asyncio.sleep(0.01)  # the server notes it
+            sys.stdout.write(json.dumps({"host": host, **made, "heard": catch_all.reached[before:]}) + "\n")
         sys.stdout.flush()
     os._exit(0)  # the system still waits for name servers in threads
 

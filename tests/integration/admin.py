@@ -6,8 +6,8 @@ from typing import Any
 
 import httpx
 
+from tests.integration.refusals import assert_problem, nothing_changes
 from tests.support.callers import calling
-from tests.support.refusals import assert_problem, nothing_changes
 from tests.support.stack import ADMIN_KEY, Stack
 
 NEVER = "0" * 32  # the random part of an id that nothing has

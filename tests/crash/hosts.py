@@ -21,8 +21,8 @@ from redis.exceptions import RedisError
 
 from app.gateway import open_gateway
 from app.settings import load_settings
+from tests.crash.netns import Network
 from tests.support.emulator import Emulator
-from tests.support.network import Network
 from tests.support.redis_server import engine_under_test
 from tests.support.stack import EMULATOR_KEY
 from tests.support.tcp_proxy import TcpProxy

@@ -8,7 +8,7 @@ from app.domain.limits import CALENDAR, GATEWAY, Limit, Unit, Window, periods
 from app.domain.starts import write_starts
 from app.store import keys
 from tests.support.entries import whole
-from tests.support.hand import DAY_MS, Hand
+from tests.support.pipeline import DAY_MS, Pipeline
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 
@@ -28,8 +28,8 @@ class Bounds:
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
-        self.hand = Hand(stack)
-        self.redis = self.hand.redis
+        self.pipeline = Pipeline(stack)
+        self.redis = self.pipeline.redis
         self.ids = {"gateway": GATEWAY, "team": stack.account.team.id, "user": stack.account.user.id}
 
     async def allow(self, owner: str, **amounts: int) -> None:

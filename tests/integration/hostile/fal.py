@@ -8,7 +8,7 @@ import json
 import re
 from collections import Counter
 
-from tests.support.odd_shapes import CLIP_BODY, SHAPES, http
+from tests.integration.hostile.odd_answers import CLIP_BODY, SHAPES, http
 from tests.support.tcp_server import Reader, TcpServer, Writer
 
 PLACES = {

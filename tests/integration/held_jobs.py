@@ -14,7 +14,7 @@ from app.domain.jobs import Job, Status
 from app.fal.errors import UnusableAnswer
 from app.store import keys
 from tests.support.emulator import Emulator, running_emulator
-from tests.support.hand import Hand
+from tests.support.pipeline import Pipeline
 from tests.support.redis_server import RedisServer
 from tests.support.stack import open_stack
 from tests.support.waiting import wait_until
@@ -33,11 +33,11 @@ async def running_historian() -> AsyncIterator[Emulator]:
 
 
 @asynccontextmanager
-async def hand_on(store: RedisServer, historian: Emulator, **more: str) -> AsyncIterator[Hand]:
+async def hand_on(store: RedisServer, historian: Emulator, **more: str) -> AsyncIterator[Pipeline]:
     """The pipeline by hand, with a key that may read the history unless `more` has another."""
     settings = {"FAL_ADMIN_KEY": ADMIN_KEY, "FILMGATE_FAL_API_URL": historian.url, **more}
     async with open_stack(store, historian, **settings) as stack:
-        yield Hand(stack)
+        yield Pipeline(stack)
     await historian.trouble_platform()
 
 
@@ -55,82 +55,82 @@ async def uploaded(api: httpx.AsyncClient) -> str:
     return url
 
 
-async def bought(hand: Hand, tag: str, *, image: str = "", **more: Any) -> Job:
+async def bought(pipeline: Pipeline, tag: str, *, image: str = "", **more: Any) -> Job:
     """A job with an image that was uploaded here, unless it is given, submitted once; the job afterwards."""
-    given = {"prompt": f"{tag} a lake {next(_numbers)}", "image_url": image or await uploaded(hand.stack.api)}
-    job = await hand.stack.submit(input=given, **more)
-    await hand.gateway.stores.slots.grant()
-    return await hand.submit(job["id"])
+    given = {"prompt": f"{tag} a lake {next(_numbers)}", "image_url": image or await uploaded(pipeline.stack.api)}
+    job = await pipeline.stack.submit(input=given, **more)
+    await pipeline.gateway.stores.slots.grant()
+    return await pipeline.submit(job["id"])
 
 
-async def held(hand: Hand, tag: str = "[emu:drop_after_accept:1]", **more: Any) -> Job:
+async def held(pipeline: Pipeline, tag: str = "[emu:drop_after_accept:1]", **more: Any) -> Job:
     """The same, with an unknown outcome; fal's history knows it already, if fal took it."""
-    job = await bought(hand, tag, **more)
+    job = await bought(pipeline, tag, **more)
     assert job.status is Status.HELD
-    await known_to_fal(hand, job)
+    await known_to_fal(pipeline, job)
     return job
 
 
-async def known_to_fal(hand: Hand, job: Job) -> None:
+async def known_to_fal(pipeline: Pipeline, job: Job) -> None:
     """Every request with this job's prompt has started: fal's history lists no others."""
 
     async def started() -> bool:
-        return all(one["started_at"] is not None for one in await at_fal(hand, job))
+        return all(one["started_at"] is not None for one in await at_fal(pipeline, job))
 
     await wait_until(started, f"fal lists {job.id}", interval=0.02)
 
 
-async def at_fal(hand: Hand, job: Job) -> list[dict[str, Any]]:
+async def at_fal(pipeline: Pipeline, job: Job) -> list[dict[str, Any]]:
     """What fal accepted with this job's prompt, the oldest first."""
     prompt = (job.input or {})["prompt"]
-    return [one for one in await hand.stack.emulator.requests() if one["prompt"] == prompt]
+    return [one for one in await pipeline.stack.emulator.requests() if one["prompt"] == prompt]
 
 
-async def charges(hand: Hand, job: Job) -> int:
+async def charges(pipeline: Pipeline, job: Job) -> int:
     """How often fal charged this job's prompt."""
     prompt = (job.input or {})["prompt"]
-    return len([one for one in (await hand.stack.emulator.ledger())["charges"] if one["prompt"] == prompt])
+    return len([one for one in (await pipeline.stack.emulator.ledger())["charges"] if one["prompt"] == prompt])
 
 
-async def looked(hand: Hand, job: Job, *, after_ms: int | None = None) -> UnusableAnswer | int | None:
+async def looked(pipeline: Pipeline, job: Job, *, after_ms: int | None = None) -> UnusableAnswer | int | None:
     """One look for this job, as if so long after its claim."""
-    now_ms = await hand.gateway.stores.clock.now_ms()
+    now_ms = await pipeline.gateway.stores.clock.now_ms()
     if after_ms is not None:
         now_ms = (job.claimed_ms or 0) + after_ms
-    return await resolve(hand.gateway, hand.ref(job.id), now_ms)
+    return await resolve(pipeline.gateway, pipeline.ref(job.id), now_ms)
 
 
-async def due_in_ms(hand: Hand, job: Job) -> float | None:
+async def due_in_ms(pipeline: Pipeline, job: Job) -> float | None:
     """How long until the job is looked for; None when it is not."""
-    score: float | None = await hand.redis.zscore(keys.due("resolve"), hand.ref(job.id))
-    return None if score is None else score - await hand.gateway.stores.clock.now_ms()
+    score: float | None = await pipeline.redis.zscore(keys.due("resolve"), pipeline.ref(job.id))
+    return None if score is None else score - await pipeline.gateway.stores.clock.now_ms()
 
 
-async def alarms(hand: Hand) -> list[tuple[str, str, str]]:
+async def alarms(pipeline: Pipeline) -> list[tuple[str, str, str]]:
     """Kind, job and fal's request of every alarm, the oldest first."""
     return [
         (one.kind, one.job, one.upstream_request_id)
-        for one in reversed(await hand.gateway.stores.alarms.newest(50))
+        for one in reversed(await pipeline.gateway.stores.alarms.newest(50))
     ]
 
 
-async def succeeds(hand: Hand, job: Job) -> Job:
+async def succeeds(pipeline: Pipeline, job: Job) -> Job:
     """Pushed on to its end, which is a clip, paid once."""
-    await hand.completed(job.id)
-    ended = await hand.finalized(job.id)
-    assert (ended.status, await charges(hand, job)) == (Status.SUCCEEDED, 1)
-    assert await hand.entries(job.id) == ["reserve", "settle"]
+    await pipeline.completed(job.id)
+    ended = await pipeline.finalized(job.id)
+    assert (ended.status, await charges(pipeline, job)) == (Status.SUCCEEDED, 1)
+    assert await pipeline.entries(job.id) == ["reserve", "settle"]
     return ended
 
 
-async def canary(hand: Hand, **more: Any) -> Job:
+async def canary(pipeline: Pipeline, **more: Any) -> Job:
     """Another job of ours that fal's history shows."""
-    job = await bought(hand, "", **more)
-    await known_to_fal(hand, job)
+    job = await bought(pipeline, "", **more)
+    await known_to_fal(pipeline, job)
     return job
 
 
-async def look_at(hand: Hand, job: Job, after_ms: Sequence[int]) -> None:
+async def look_at(pipeline: Pipeline, job: Job, after_ms: Sequence[int]) -> None:
     """Look for the job so long after its claim."""
     for moment_ms in after_ms:
-        await looked(hand, job, after_ms=moment_ms)
+        await looked(pipeline, job, after_ms=moment_ms)

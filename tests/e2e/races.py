@@ -40,7 +40,7 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Books:
+class OwnerState:
     """What the store says of one owner's jobs, from every place that counts them.
 
     `total` is the hash of its sums; `reserved` the team's open reservations, `entries` its ledger by kind.
@@ -54,7 +54,7 @@ class Books:
     line: int
 
 
-class Racers:
+class Races:
     """API processes, one store, and connections to all of them. `gateway` administers from this process."""
 
     def __init__(self, gateway: Gateway, urls: Sequence[str], web: aiohttp.ClientSession, image: str) -> None:
@@ -66,7 +66,7 @@ class Racers:
 
     async def account(self, *, team: Sequence[Limit] = (), user: Sequence[Limit] = ()) -> NewAccount:
         """A fresh team with one user and one key, each with these limits."""
-        made = await self.gateway.administration.add_team("test", name="racers", limits=team)
+        made = await self.gateway.administration.add_team("test", name="races", limits=team)
         return await self.member(made.id, user)
 
     async def member(self, team_id: str, limits: Sequence[Limit] = ()) -> NewAccount:
@@ -138,11 +138,11 @@ class Racers:
         await wait_until(has_time, "a minute with time for a race", timeout=NEEDED_MS / 1000 + 5)
         return await self.now_ms()
 
-    async def books(self, team: str, owner: str) -> Books:
+    async def books(self, team: str, owner: str) -> OwnerState:
         """What is written of the owner (the team itself, its user, a token), and of the whole team."""
         total = await self.redis.hgetall(keys.total(owner))
         line = await self.redis.zrange(keys.LINE, 0, -1)
-        return Books(
+        return OwnerState(
             total={name: int(value) for name, value in total.items() if not name.startswith("told:")},
             reserved=await self.gateway.stores.ledger.reservations(team),
             entries=Counter(entry.type for entry in await self.gateway.stores.ledger.entries(team)),
@@ -153,19 +153,19 @@ class Racers:
 
 
 @asynccontextmanager
-async def open_racers(redis: RedisServer, *, processes: int, clients: int) -> AsyncIterator[Racers]:
+async def open_races(redis: RedisServer, *, processes: int, clients: int) -> AsyncIterator[Races]:
     """So many API processes on this store, without workers, and connections for so many clients."""
     async with AsyncExitStack() as closing:
         emulator = await Emulator.start("--no-clips")
         closing.push_async_callback(emulator.stop)
         env = environment(redis, emulator)
-        gateway = await closing.enter_async_context(open_gateway(load_settings(env), process="racers"))
+        gateway = await closing.enter_async_context(open_gateway(load_settings(env), process="test"))
         servers = [Server(env).start() for _ in range(processes)]
         for server in servers:
             closing.push_async_callback(asyncio.to_thread, server.stop)
         await asyncio.gather(*(server.ready() for server in servers))
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=2)  # the API ends idle connections after 5 s
         web = await closing.enter_async_context(aiohttp.ClientSession(connector=connector))
-        racers = Racers(gateway, [server.url for server in servers], web, emulator.sample_image)
-        await racers.warm(clients)
-        yield racers
+        races = Races(gateway, [server.url for server in servers], web, emulator.sample_image)
+        await races.warm(clients)
+        yield races

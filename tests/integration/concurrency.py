@@ -9,7 +9,7 @@ T = TypeVar("T")
 AT_ONCE = 50
 
 
-async def crowd(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+async def concurrently(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """What each call gives, in order; `AT_ONCE` of them are always under way."""
     turn = asyncio.Semaphore(AT_ONCE)
 
