@@ -16,7 +16,7 @@ from app.store.admission import AdmissionStore, Admitted
 from app.store.client import Client
 from app.store.clock import ClockEstimate
 from app.store.jobs import JobStore
-from app.store.scripts import script, script_names
+from app.store.script_loader import load, script_names
 from app.store.slots import SlotStore
 from benchmarks.load import IMAGE
 from benchmarks.processes import NotMeasured
@@ -51,7 +51,7 @@ class Wire:
         """Connect to the socket, and send all scripts."""
         wire = cls(*await asyncio.open_unix_connection(path))
         for name in script_names():
-            await wire.execute_command("SCRIPT", "LOAD", script(name).text)
+            await wire.execute_command("SCRIPT", "LOAD", load(name).text)
         return wire
 
     async def execute_command(self, *words: Any) -> Any:

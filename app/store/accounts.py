@@ -6,12 +6,11 @@ from typing import Any
 
 from app.domain.accounts import NO_TEAM, NO_USER, Credential, Key, Scope, Team, User
 from app.domain.errors import NotFound
-from app.store import keys
+from app.store import keys, scripts
 from app.store.client import Client
 from app.store.commands import Command
 from app.store.connection import store_errors
 from app.store.outstanding import OutstandingStore
-from app.store.scripts import script
 
 
 def fields_of(record: Team | User | Key) -> list[str | int]:
@@ -165,21 +164,19 @@ class AccountStore:
     async def credential(self, digest: str, *, token: bool) -> Credential | None:
         """What is stored under the digest of a key or token, with all that decides whether it opens."""
         with store_errors():
-            now, record, parent, zone = await script("who").run(
-                self._redis,
-                keys={"credential": keys.credential(digest, token=token)},
-                args={"prefix": keys.PREFIX},
+            now_ms, record, parent, zone = await scripts.who(
+                self._redis, credential=keys.credential(digest, token=token)
             )
         if not record:
             return None
-        return Credential(_key(_pairs(record)), _key(_pairs(parent)) if parent else None, zone or "UTC", int(now))
+        return Credential(_key(_pairs(record)), _key(_pairs(parent)) if parent else None, zone or "UTC", now_ms)
 
     async def closed(self, asked: Mapping[str, bool]) -> list[str]:
         """The digests of those of these keys and tokens (True) that open nothing any more."""
         names = [keys.credential(digest, token=token) for digest, token in asked.items()]
         with store_errors():
-            found = await script("closed").run(self._redis, keys={}, args={"prefix": keys.PREFIX}, rest=names)
-        return [digest for digest, closed in zip(asked, found, strict=True) if int(closed)]
+            found = await scripts.closed(self._redis, rest=names)
+        return [digest for digest, closed in zip(asked, found, strict=True) if closed]
 
     async def remember_file(self, team: str, url_digest: str, facts: dict[str, str | int], *, seconds: int) -> None:
         """Remember what was uploaded at a URL."""

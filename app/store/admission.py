@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -10,14 +9,13 @@ from app.domain.accounts import Caller
 from app.domain.ids import join_ref, new_id
 from app.domain.jobs import Job, Order, Priority, Submission
 from app.domain.limits import DAY_MS, KEPT_MS, LimitState
-from app.store import keys
+from app.store import keys, scripts
 from app.store.client import Client
 from app.store.clock import ClockEstimate
 from app.store.connection import store_errors
-from app.store.limits import read_states, with_periods
+from app.store.limits import Periods, read_states, with_periods
 from app.store.records import read_fields, write_fields
 from app.store.replicas import require_confirmation, unconfirmed
-from app.store.scripts import script
 
 IDEMPOTENCY_MS = 7 * DAY_MS
 KEPT = " ".join(f"{window}={kept_ms}" for window, kept_ms in KEPT_MS.items())
@@ -82,67 +80,76 @@ class AdmissionStore:
     async def admit(self, new: Submission) -> AdmissionOutcome:
         """Write down a job, all or nothing; Unconfirmed where it stands, and may be lost with the primary."""
         job_id = new_id("job")
+        ref, owner, digest = (
+            join_ref(new.team, job_id),
+            new.token or new.user,
+            key_digest(new.idempotency_key or ""),
+        )
         record = write_fields(_record(new, job_id))
 
-        async def call(when: dict[str, str | int]) -> Sequence[Any]:
-            answer: Sequence[Any]
+        async def call(when: Periods) -> "scripts.AdmitReply":
             with store_errors():
-                answer, confirmed = await script("admit").run_confirmed(
+                answer, confirmed = await scripts.admit(
                     self._redis,
-                    keys=_keys(new, job_id),
-                    args={**self._arguments(new, job_id), **when},
+                    idem=keys.idempotency(new.team, owner, digest),
+                    idem_before=keys.idempotency_before(new.team, owner, digest),
+                    credential=keys.credential(new.digest, token=new.token is not None),
+                    team=keys.team(new.team),
+                    job=keys.job(ref),
+                    team_jobs=keys.team_jobs(new.team),
+                    user_jobs=keys.user_jobs(new.team, new.user),
+                    line=keys.LINE,
+                    due_expire=keys.due("expire"),
+                    reservations=keys.reservations(new.team),
+                    ledger=keys.ledger(new.team),
+                    events=keys.events(new.team),
+                    wake=keys.WAKE,
+                    ref=ref,
+                    id=job_id,
+                    team_id=new.team,
+                    user_id=new.user,
+                    token_id=new.token,
+                    idempotent=bool(new.idempotency_key),
+                    fingerprint=new.fingerprint,
+                    mark=_mark(new.fingerprint),
+                    idem_ms=new.dedup_ms or max(IDEMPOTENCY_MS, new.deadline_s * 1000 + DAY_MS),
+                    amount=new.quoted_micro,
+                    seconds=new.seconds,
+                    deadline_ms=new.deadline_s * 1000,
+                    start_ms=None if new.start_deadline_s is None else round(new.start_deadline_s * 1000),
+                    band_ms=BANDS_MS[new.priority],
+                    retention_ms=self._retention_ms,
+                    kept=KEPT,
+                    meta_count=len(new.metadata),
                     rest=[*(f"{name}={value}" for name, value in new.metadata.items()), *record],
+                    **when,
                 )
             if not confirmed and answer[0] in ACKNOWLEDGED:
                 raise unconfirmed()
             return answer
 
-        kind, now, *told = await with_periods(self._clock, new.zone, call)
-        if kind == "gone":
-            return CredentialEnded()
-        if kind == "reused":
-            return KeyReusedFor(told[1])
-        limits = read_states(told[0], int(now))
-        if kind == "repeated":
-            return Repeated(told[1], limits)
-        if kind == "refused":
-            return OverLimits(limits)
-        return Admitted(_job(new, job_id, dict(zip(*told[3:], strict=True))), told[1], limits, tuple(told[2]))
-
-    def _arguments(self, new: Submission, job_id: str) -> dict[str, str | int]:
-        return {
-            "prefix": keys.PREFIX,
-            "ref": join_ref(new.team, job_id),
-            "id": job_id,
-            "team": new.team,
-            "user": new.user,
-            "token": new.token or "",
-            "idempotent": 1 if new.idempotency_key else 0,
-            "fingerprint": new.fingerprint,
-            "mark": _mark(new.fingerprint),
-            "idem_ms": new.dedup_ms or max(IDEMPOTENCY_MS, new.deadline_s * 1000 + DAY_MS),
-            "amount": new.quoted_micro,
-            "seconds": new.seconds,
-            "deadline_ms": new.deadline_s * 1000,
-            "start_ms": "" if new.start_deadline_s is None else round(new.start_deadline_s * 1000),
-            "band_ms": BANDS_MS[new.priority],
-            "retention_ms": self._retention_ms,
-            "kept": KEPT,
-            "meta_prefix": keys.metadata_jobs(new.team, "", "")[:-1],
-            "meta_count": len(new.metadata),
-        }
+        answer = await with_periods(self._clock, new.zone, call)
+        if answer[0] == "admitted":
+            _, now_ms, limits, rank, alarms, names, values = answer
+            job = _job(new, job_id, dict(zip(names, values, strict=True)))
+            return Admitted(job, rank, read_states(limits, now_ms), tuple(alarms))
+        if answer[0] == "repeated":
+            return Repeated(answer[3], read_states(answer[2], answer[1]))
+        if answer[0] == "refused":
+            return OverLimits(read_states(answer[2], answer[1]))
+        return KeyReusedFor(answer[2]) if answer[0] == "reused" else CredentialEnded()
 
     async def acknowledge(self, job: Job, *, digest: str, answered: bool = False, polled: bool = False) -> None:
         """The caller was answered, or asked for the job by its id: after both, the same request is a new wish."""
         with store_errors():
-            await script("told").run(
+            await scripts.told(
                 self._redis,
-                keys={
-                    "job": keys.job(join_ref(job.team, job.id)),
-                    "idem": keys.idempotency(job.team, job.token or job.user, digest),
-                    "idem_before": keys.idempotency_before(job.team, job.token or job.user, digest),
-                },
-                args={"id": job.id, "answered": int(answered), "polled": int(polled)},
+                job=keys.job(join_ref(job.team, job.id)),
+                idem=keys.idempotency(job.team, job.token or job.user, digest),
+                idem_before=keys.idempotency_before(job.team, job.token or job.user, digest),
+                id=job.id,
+                answered=answered,
+                polled=polled,
             )
 
     async def stop_deduplicating(self, job: Job) -> None:
@@ -161,13 +168,12 @@ class AdmissionStore:
         """The job id of an idempotency key that the caller used before, and whether it was for the same request."""
         owner, digest = caller.token or caller.user, key_digest(idempotency_key)
         with store_errors():
-            found = await script("peek").run(
+            found = await scripts.peek(
                 self._redis,
-                keys={
-                    "idem": keys.idempotency(caller.team, owner, digest),
-                    "idem_before": keys.idempotency_before(caller.team, owner, digest),
-                },
-                args={"fingerprint": fingerprint, "mark": _mark(fingerprint)},
+                idem=keys.idempotency(caller.team, owner, digest),
+                idem_before=keys.idempotency_before(caller.team, owner, digest),
+                fingerprint=fingerprint,
+                mark=_mark(fingerprint),
             )
             if not found:
                 return None
@@ -183,25 +189,6 @@ def _mark(fingerprint: str) -> str:
 def key_digest(idempotency_key: str) -> str:
     """What is stored of an idempotency key."""
     return hashlib.sha256(idempotency_key.encode()).hexdigest()
-
-
-def _keys(new: Submission, job_id: str) -> dict[str, str]:
-    owner, asked = new.token or new.user, key_digest(new.idempotency_key or "")
-    return {
-        "idem": keys.idempotency(new.team, owner, asked),
-        "idem_before": keys.idempotency_before(new.team, owner, asked),
-        "credential": keys.credential(new.digest, token=new.token is not None),
-        "team": keys.team(new.team),
-        "job": keys.job(join_ref(new.team, job_id)),
-        "team_jobs": keys.team_jobs(new.team),
-        "user_jobs": keys.user_jobs(new.team, new.user),
-        "line": keys.LINE,
-        "due_expire": keys.due("expire"),
-        "reservations": keys.reservations(new.team),
-        "ledger": keys.ledger(new.team),
-        "events": keys.events(new.team),
-        "wake": keys.WAKE,
-    }
 
 
 def _record(new: Submission, job_id: str) -> dict[str, Any]:

@@ -4,11 +4,10 @@ from typing import Literal
 
 from app.domain.alarms import Alarm
 from app.domain.heartbeats import ROLES
-from app.store import keys
+from app.store import keys, scripts
 from app.store.client import Client
 from app.store.connection import store_errors
 from app.store.heartbeats import HEARTBEAT_MS
-from app.store.scripts import script
 
 REMEMBERED = 1000
 SILENT_MS = 60_000  # so long workers may not be heard: they are also started anew, or put on another host
@@ -34,19 +33,17 @@ class AlarmStore:
     ) -> bool:
         """Write an alarm; with `quiet_ms`, none of the name `once` follows for so long, and False is said."""
         with store_errors():
-            rung = await script("ring").run(
+            return await scripts.ring(
                 self._redis,
-                keys={"alarms": keys.ALARMS, "said": keys.alarm_said(once or kind)},
-                args={
-                    "kind": kind,
-                    "message": message,
-                    "job": job,
-                    "request": upstream_request_id,
-                    "most": REMEMBERED,
-                    "quiet_ms": quiet_ms,
-                },
+                alarms=keys.ALARMS,
+                said=keys.alarm_said(once or kind),
+                kind=kind,
+                message=message,
+                job=job,
+                request=upstream_request_id,
+                most=REMEMBERED,
+                quiet_ms=quiet_ms,
             )
-        return bool(rung)
 
     async def raise_once(self, kind: str, message: str, *, job: str = "", upstream_request_id: str = "") -> bool:
         """Raise an alarm; False when one about this request, or else with this sentence, is under a month old."""
@@ -62,28 +59,23 @@ class AlarmStore:
         be called about every second: a silence that nobody listened to for a while is forgotten.
         """
         with store_errors():
-            rung, missing = await script("hear_workers").run(
+            return await scripts.hear_workers(
                 self._redis,
-                keys={
-                    "workers": keys.WORKERS,
-                    "silent": keys.SILENT,
-                    "said": keys.alarm_said("workers_silent"),
-                    "alarms": keys.ALARMS,
-                    "line": keys.LINE,
-                    "later": keys.LATER,
-                    "slots": keys.SLOTS,
-                    "due_deliver": keys.due("deliver"),
-                },
-                args={
-                    "expected": "1" if expected else "",
-                    "stale_ms": HEARTBEAT_MS,
-                    "bound_ms": SILENT_MS - HEARTBEAT_MS,  # a worker is heard for so long after its last heartbeat
-                    "forget_ms": FORGET_MS,
-                    "most": REMEMBERED,
-                },
+                workers=keys.WORKERS,
+                silent=keys.SILENT,
+                said=keys.alarm_said("workers_silent"),
+                alarms=keys.ALARMS,
+                line=keys.LINE,
+                later=keys.LATER,
+                slots=keys.SLOTS,
+                due_deliver=keys.due("deliver"),
+                expected=expected,
+                stale_ms=HEARTBEAT_MS,
+                bound_ms=SILENT_MS - HEARTBEAT_MS,  # a worker is heard for so long after its last heartbeat
+                forget_ms=FORGET_MS,
+                most=REMEMBERED,
                 rest=ROLES,
             )
-        return rung, missing
 
     async def newest(self, count: int) -> list[Alarm]:
         """Up to `count` alarms, the newest first."""

@@ -6,13 +6,12 @@ from typing import Any
 
 from app.domain.audit import AuditLine, chain
 from app.domain.errors import Unavailable
-from app.store import keys
+from app.store import keys, scripts
 from app.store.client import Client
 from app.store.clock import milliseconds
 from app.store.commands import Command, Require
 from app.store.connection import store_errors
 from app.store.replicas import unconfirmed
-from app.store.scripts import script
 
 TRIES = 50  # times another administrator may have been faster
 PAGE = 500
@@ -55,19 +54,17 @@ class AuditStore:
             }
             text = json.dumps(line, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
             with store_errors():
-                answer, confirmed = await script("act").run_confirmed(
+                answer, confirmed = await scripts.act(
                     self._redis,
-                    keys={"audit": keys.AUDIT, "audit_head": keys.AUDIT_HEAD},
-                    args={
-                        "previous": previous or "",
-                        "number": following,
-                        "hash": chain(previous or "", text),
-                        "entry": text,
-                        "conditions": json.dumps([one.condition for one in require]),
-                        "prefix": keys.PREFIX,
-                        "notice": notice,
-                        "writes": json.dumps([[str(part) for part in command] for command in writes]),
-                    },
+                    audit=keys.AUDIT,
+                    audit_head=keys.AUDIT_HEAD,
+                    previous=previous or "",
+                    number=following,
+                    hash=chain(previous or "", text),
+                    entry=text,
+                    conditions=json.dumps([one.condition for one in require]),
+                    notice=notice,
+                    writes=json.dumps([[str(part) for part in command] for command in writes]),
                 )
             if answer[0] == "unmet":
                 raise require[answer[1]].error

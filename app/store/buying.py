@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from app.domain.buying import ALL, Buying, SubmitOutcome
-from app.store import keys
+from app.store import keys, scripts
 from app.store.audit import AuditStore
 from app.store.client import Client
 from app.store.clock import milliseconds
 from app.store.commands import Command, team_exists
 from app.store.connection import store_errors
 from app.store.jobs import LAST_MS
-from app.store.scripts import script
 
 FAILURES = 5  # in a row, until the breaker opens
 OPEN_MS = 30_000
@@ -44,18 +43,17 @@ class BuyingStore:
     async def report(self, outcome: SubmitOutcome, reason: str = "") -> Literal["opened", "closed", ""]:
         """What came of a submission; whether the breaker opened or closed by it."""
         with store_errors():
-            changed: Literal["opened", "closed", ""] = await script("report").run(
+            return await scripts.report(
                 self._redis,
-                keys={"breaker": keys.BREAKER, "slots": keys.SLOTS, "concurrency": keys.CONCURRENCY},
-                args={
-                    "outcome": outcome,
-                    "reason": reason,
-                    "concurrency": self._concurrency,
-                    "failures": FAILURES,
-                    "open_ms": OPEN_MS,
-                },
+                breaker=keys.BREAKER,
+                slots=keys.SLOTS,
+                concurrency=keys.CONCURRENCY,
+                outcome=outcome,
+                reason=reason,
+                own_concurrency=self._concurrency,
+                failures=FAILURES,
+                open_ms=OPEN_MS,
             )
-        return changed
 
     async def state(self) -> Buying:
         """How it stands now."""
@@ -101,16 +99,14 @@ class BuyingStore:
     async def sweep(self) -> SweepResult:
         """Compare the slots with the jobs' states, and put right what does not fit."""
         with store_errors():
-            taken, given, again = await script("sweep").run(
+            taken, given, again = await scripts.sweep(
                 self._redis,
-                keys={
-                    "slots": keys.SLOTS,
-                    "due_poll": keys.due("poll"),
-                    "due_finalize": keys.due("finalize"),
-                    "due_expire": keys.due("expire"),
-                    "aside": keys.ASIDE,
-                },
-                args={"job_prefix": keys.JOB_PREFIX, "last_ms": LAST_MS},
+                slots=keys.SLOTS,
+                due_poll=keys.due("poll"),
+                due_finalize=keys.due("finalize"),
+                due_expire=keys.due("expire"),
+                aside=keys.ASIDE,
+                last_ms=LAST_MS,
             )
         return SweepResult(taken, given, again)
 

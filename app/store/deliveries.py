@@ -21,12 +21,11 @@ from app.domain.deliveries import (
 )
 from app.domain.events import Event, Notice
 from app.domain.ids import split_ref
-from app.store import keys
+from app.store import keys, scripts
 from app.store.client import Client
 from app.store.connection import store_errors
 from app.store.events import read_notice
 from app.store.records import read_job, to_json
-from app.store.scripts import script
 
 DESTINATION_RETRY_MS = 100  # until a destination is looked at again that is due and gets nothing now
 DESTINATIONS_PER_TAKE = 200  # destinations looked at in one go
@@ -59,24 +58,21 @@ class DeliveryStore:
         the caller has on its way: a team gets no more than MAX_IN_FLIGHT_PER_TEAM.
         """
         with store_errors():
-            flat: list[str] = await script("take_deliveries").run(
+            flat = await scripts.take_deliveries(
                 self._redis,
-                keys={"due": keys.due("deliver")},
-                args={
-                    "prefix": keys.PREFIX,
-                    "limit": limit,
-                    "looks": DESTINATIONS_PER_TAKE,
-                    "places": MAX_IN_FLIGHT,
-                    "host_places": MAX_IN_FLIGHT_PER_HOST,
-                    "team_places": MAX_IN_FLIGHT_PER_TEAM,
-                    "again_ms": DESTINATION_RETRY_MS,
-                    "failures": BREAKER_FAILURES,
-                    "probe_ms": BREAKER_PAUSE_MS,
-                    "handed_ms": handed_ms,
-                    "hidden_ms": hidden_ms,
-                    "quick": int(quick),
-                    "dead_ms": DEAD_LETTERS_MS,
-                },
+                due=keys.due("deliver"),
+                limit=limit,
+                looks=DESTINATIONS_PER_TAKE,
+                places=MAX_IN_FLIGHT,
+                host_places=MAX_IN_FLIGHT_PER_HOST,
+                team_places=MAX_IN_FLIGHT_PER_TEAM,
+                again_ms=DESTINATION_RETRY_MS,
+                failures=BREAKER_FAILURES,
+                probe_ms=BREAKER_PAUSE_MS,
+                handed_ms=handed_ms,
+                hidden_ms=hidden_ms,
+                quick=quick,
+                dead_ms=DEAD_LETTERS_MS,
                 rest=busy,
             )
         return list(zip(flat[::2], flat[1::2], strict=True))
@@ -95,24 +91,22 @@ class DeliveryStore:
     ) -> Recorded:
         """Write an attempt, and what it says of its destination: `good`, `slow`, `failed`, or nothing."""
         with store_errors():
-            answer = await script("record_attempt").run(
+            answer = await scripts.record_attempt(
                 self._redis,
-                keys={"delivery": keys.delivery(ref), "due": keys.due("deliver")},
-                args={
-                    "prefix": keys.PREFIX,
-                    "ref": ref,
-                    "status": status,
-                    "delay_ms": delay_ms,
-                    "attempt": to_json(asdict(attempt)),
-                    "health": health,
-                    "failures": BREAKER_FAILURES,
-                    "pause_ms": BREAKER_PAUSE_MS,
-                    "memory_ms": ENDPOINT_HEALTH_MS,
-                    "address_ms": ADDRESS_HEALTH_MS,
-                    "dead_ms": DEAD_LETTERS_MS,
-                },
+                delivery=keys.delivery(ref),
+                due=keys.due("deliver"),
+                ref=ref,
+                status=status,
+                delay_ms=delay_ms,
+                attempt=to_json(asdict(attempt)),
+                health=health,
+                failures=BREAKER_FAILURES,
+                pause_ms=BREAKER_PAUSE_MS,
+                memory_ms=ENDPOINT_HEALTH_MS,
+                address_ms=ADDRESS_HEALTH_MS,
+                dead_ms=DEAD_LETTERS_MS,
             )
-        return Recorded(*map(int, answer))
+        return Recorded(*answer)
 
 
 def read_delivery(team: str, record: dict[str, str]) -> Delivery:

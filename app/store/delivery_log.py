@@ -13,11 +13,10 @@ from app.domain.deliveries import (
     Replay,
 )
 from app.domain.ids import join_ref, split_ref
-from app.store import keys
+from app.store import keys, scripts
 from app.store.client import Client
 from app.store.connection import store_errors
 from app.store.deliveries import read_attempt, read_delivery
-from app.store.scripts import script
 
 STRETCH = 200  # deliveries looked at in one go
 SCAN_LIMIT = 5_000  # looked at by one request at most; its cursor goes on from there
@@ -111,18 +110,15 @@ class DeliveryLogStore:
         done: list[str] = []
         for start in range(0, len(ids), REPLAYS_PER_SCRIPT):
             with store_errors():
-                done += await script("replay").run(
+                done += await scripts.replay(
                     self._redis,
-                    keys={"dead": keys.dead(team)},
-                    args={
-                        "prefix": keys.PREFIX,
-                        "team": team,
-                        "by": by,
-                        "space_ms": REPLAY_SPACING_MS if spread else 0,
-                        "kept_ms": self._retention_ms,
-                        "attempts": EARLIER_ATTEMPTS_KEPT,
-                        "replays": REPLAYS_KEPT,
-                    },
+                    dead=keys.dead(team),
+                    team=team,
+                    by=by,
+                    space_ms=REPLAY_SPACING_MS if spread else 0,
+                    kept_ms=self._retention_ms,
+                    attempts=EARLIER_ATTEMPTS_KEPT,
+                    replays=REPLAYS_KEPT,
                     rest=ids[start : start + REPLAYS_PER_SCRIPT],
                 )
         return done
@@ -130,12 +126,9 @@ class DeliveryLogStore:
     async def consume_rate(self, owner: str, what: str, *, a_minute: int) -> int:
         """Take one of so many turns a minute; 0, or how long to wait for one (ms)."""
         with store_errors():
-            wait_ms = await script("take_turn").run(
-                self._redis,
-                keys={"rate": keys.rate(owner, what)},
-                args={"step_ms": 60_000 // a_minute, "burst": a_minute},
+            return await scripts.take_turn(
+                self._redis, rate=keys.rate(owner, what), step_ms=60_000 // a_minute, burst=a_minute
             )
-        return int(wait_ms)
 
     async def _stretch(
         self, team: str, wanted: LogFilter, *, after: LogCursor | None, newest_first: bool

@@ -2,11 +2,10 @@
 
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from app.store import keys
+from app.store import keys, scripts
 from app.store.client import Client
 from app.store.clock import milliseconds
 from app.store.connection import store_errors
-from app.store.scripts import script
 
 ENQUEUED_HIDDEN_MS = (
     3_000  # an enqueued task that is lost is enqueued again after this; below a webhook's first pause
@@ -23,12 +22,10 @@ class DueStore:
     async def take(self, step: str, *, limit: int, visibility_ms: int) -> tuple[int, list[str]]:
         """The store's time (ms) and up to `limit` refs that are due, hidden for `visibility_ms`."""
         with store_errors():
-            now, *refs = await script("take_due").run(
-                self._redis,
-                keys={"due": keys.due(step)},
-                args={"limit": limit, "visibility_ms": visibility_ms},
+            now, *refs = await scripts.take_due(
+                self._redis, due=keys.due(step), limit=limit, visibility_ms=visibility_ms
             )
-        return int(now), refs
+        return now, refs
 
     async def any(self, step: str) -> bool:
         """True when something has come due in this step; a read, where `take` writes."""

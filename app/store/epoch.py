@@ -5,12 +5,11 @@ from typing import Literal, cast
 
 from app.domain.buying import EPOCH
 from app.domain.ids import new_nonce
-from app.store import keys
+from app.store import keys, scripts
 from app.store.audit import AuditStore
 from app.store.client import Client
 from app.store.connection import store_errors
 from app.store.replicas import unconfirmed
-from app.store.scripts import script
 from app.store.witness import WitnessRecord
 
 SEEN_EVERY_MS = 10_000
@@ -65,34 +64,32 @@ class EpochStore:
         remember it, nor buy what was claimed in it.
         """
         with store_errors():
-            answer, confirmed = await script("compare_epoch").run_confirmed(
+            answer, confirmed = await scripts.compare_epoch(
                 self._redis,
-                keys={"epoch": keys.EPOCH, "pauses": keys.PAUSES},
-                args={
-                    "prefix": keys.PREFIX,
-                    "id": record.id if record else "",
-                    "number": record.number if record else 0,
-                    "nonce": record.nonce if record else "",
-                    "admitted": record.admitted if record else 0,
-                    "job": record.job if record else "",
-                    "seen_ms": record.seen_ms if record else 0,
-                    "suspect": "restored" if record and record.restored else "",
-                    "fresh": new_nonce(),
-                    "sentence": SENTENCE,
-                    "every_ms": 0 if self._redis.replicas else SEEN_EVERY_MS,
-                },
+                epoch=keys.EPOCH,
+                pauses=keys.PAUSES,
+                id=record.id if record else "",
+                number=record.number if record else 0,
+                nonce=record.nonce if record else "",
+                admitted=record.admitted if record else 0,
+                job=record.job if record else "",
+                seen_ms=record.seen_ms if record else 0,
+                suspect="restored" if record and record.restored else "",
+                fresh=new_nonce(),
+                sentence=SENTENCE,
+                every_ms=0 if self._redis.replicas else SEEN_EVERY_MS,
             )
         if not confirmed:
             raise unconfirmed()
-        cause, store_id, now, stopped, claims, claim, admissions, admission = answer
+        cause, store_id, now_ms, stopped, claims, claim, admissions, admission = answer
         return Compared(
-            cause=cast("Cause", cause) if cause else None,
+            cause=cause or None,
             record=WitnessRecord(
                 store_id,
-                int(claims),
+                claims,
                 claim.partition(" ")[2],
-                int(now),
-                admitted=int(admissions),
+                now_ms,
+                admitted=admissions,
                 job=admission.partition(" ")[2],
             ),
             stopped=bool(stopped),
@@ -125,10 +122,7 @@ class EpochStore:
     async def leave(self, epoch_id: str) -> bool:
         """Let buying go on; False when it already does, or the store went back once more since this epoch."""
         with store_errors():
-            left = await script("leave_epoch").run(
-                self._redis, keys={"epoch": keys.EPOCH, "pauses": keys.PAUSES}, args={"id": epoch_id}
-            )
-        return bool(left)
+            return await scripts.leave_epoch(self._redis, epoch=keys.EPOCH, pauses=keys.PAUSES, id=epoch_id)
 
     async def accept(self, actor: str, epoch: Epoch) -> None:
         """An administrator, who was shown this, lets buying go on."""

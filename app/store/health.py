@@ -5,10 +5,9 @@ from typing import Literal
 
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError
 
-from app.store import keys
+from app.store import keys, scripts
 from app.store.client import Client
 from app.store.connection import store_errors
-from app.store.scripts import script
 
 HOST_STALE_MS = 15_000
 SPARE_BYTES = 2**20  # four of the largest submissions at once, hundreds of usual ones: with less, it counts as full
@@ -43,7 +42,7 @@ class HealthStore:
         A submission counts as memory while the server reads it, so one is refused before a small question is.
         """
         try:
-            room = await script("accepts").run(self._redis, keys={}, args={})
+            room = await scripts.accepts(self._redis)
         except OutOfMemoryError:
             self._full = True
             return "full"
@@ -66,9 +65,7 @@ class HealthStore:
     async def agree_concurrency(self, host: str, number: int) -> AgreedConcurrency:
         """Say what this host was given as FILMGATE_UPSTREAM_CONCURRENCY; what holds for all."""
         with store_errors():
-            found, who = await script("agree").run(
-                self._redis,
-                keys={"concurrency": keys.CONCURRENCY},
-                args={"host": host, "number": number, "stale_ms": HOST_STALE_MS},
+            number, limiting = await scripts.agree(
+                self._redis, concurrency=keys.CONCURRENCY, host=host, number=number, stale_ms=HOST_STALE_MS
             )
-        return AgreedConcurrency(int(found), who)
+        return AgreedConcurrency(number, limiting)

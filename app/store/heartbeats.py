@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping
 
-from app.store import keys
+from app.store import keys, scripts
 from app.store.client import Client
 from app.store.clock import milliseconds
 from app.store.connection import store_errors
-from app.store.scripts import script
 
 HEARTBEAT_MS = 15_000
 
@@ -34,10 +33,11 @@ class HeartbeatStore:
 
     async def _beat(self, roles: Mapping[str, str], *, known: bool) -> set[str]:
         with store_errors():
-            alive: list[str] = await script("beat").run(
+            alive = await scripts.beat(
                 self._redis,
-                keys={"workers": keys.WORKERS},
-                args={"known": "1" if known else "", "stale_ms": HEARTBEAT_MS},
+                workers=keys.WORKERS,
+                known=known,
+                stale_ms=HEARTBEAT_MS,
                 rest=[f"{role} {name}" for name, role in roles.items()],
             )
         return {member.partition(" ")[2] for member in alive}

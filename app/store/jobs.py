@@ -6,14 +6,13 @@ from typing import Any, Literal
 
 from app.domain.ids import join_ref, new_id, new_nonce, split_ref
 from app.domain.jobs import CANCELED, NEXT, Charge, Job, JobError, Status
-from app.store import keys
+from app.store import keys, scripts
 from app.store.client import Client
 from app.store.connection import store_errors
 from app.store.events import forget_copies
 from app.store.packing import FIELDS
 from app.store.records import Packed, facts_of, packed_fields, read_job, write_fields
 from app.store.requests import job_with_request, remember_request
-from app.store.scripts import script
 
 DAY_MS = 86_400_000
 SUBMIT_LEASE_MS = 45_000  # a submission is one POST of at most 30 s; after this, its worker is gone
@@ -60,25 +59,19 @@ class JobStore:
         """The job if this field of it has this value; None where it has not, as where there is none."""
         field, value = _condition(ref, mark)
         with store_errors():
-            flat = await script("seen").run(
-                self._redis, keys={"job": keys.job(ref)}, args={"field": field, "value": value}
-            )
+            flat = await scripts.seen(self._redis, job=keys.job(ref), field=field, value=value)
         return read_job(dict(zip(flat[::2], flat[1::2], strict=True))) if flat else None
 
     async def read_for_poll(self, ref: str, mark: tuple[str, str] | None) -> JobSnapshot | None:
         """What a poll asks for, in one round trip; None where the job's field has not this value, as for none."""
         field, value = _condition(ref, mark)
         with store_errors():
-            now, place, flat = await script("look").run(
-                self._redis,
-                keys={"job": keys.job(ref)},
-                args={"prefix": keys.PREFIX, "ref": ref, "field": field, "value": value},
-            )
+            now, place, flat = await scripts.look(self._redis, job=keys.job(ref), ref=ref, field=field, value=value)
         if not flat:
             return None
         record = dict(zip(flat[::2], flat[1::2], strict=True))
         repost = record.get("repost") if "repost_polled" not in record else None
-        return JobSnapshot(read_job(record), None if place == "" else int(place), int(now), repost)
+        return JobSnapshot(read_job(record), place, now, repost)
 
     async def get_many(self, refs: Sequence[str]) -> list[Job | None]:
         """The jobs in the order of `refs`, None where there is none."""
@@ -218,48 +211,42 @@ class JobStore:
         closes = charge in {Charge.SPEND, Charge.RELEASE}  # a dispute is decided by scripts, which ask for facts
         packed = packed_fields(job, fields or {}, facts=closes) if status.ended else Packed(b"", [], [])
         with store_errors():
-            answer = await script("advance").run(
+            return await scripts.advance(
                 self._redis,
-                keys={
-                    "job": keys.job(ref),
-                    "line": keys.LINE,
-                    "later": keys.LATER,
-                    "slots": keys.SLOTS,
-                    "held": keys.HELD,
-                    "aside": keys.ASIDE,
-                    "due_submit": keys.due("submit"),
-                    "due_poll": keys.due("poll"),
-                    "due_finalize": keys.due("finalize"),
-                    "due_expire": keys.due("expire"),
-                    "due_dispute": keys.due("dispute"),
-                    "due_billing": keys.due("billing"),
-                    "reservations": keys.reservations(job.team),
-                    "ledger": keys.ledger(job.team),
-                    "events": keys.events(job.team),
-                    "durations": keys.durations(job.model),
-                    "wake": keys.WAKE,
-                },
-                args={
-                    "prefix": keys.PREFIX,
-                    "ref": ref,
-                    "from": ",".join(from_states),
-                    "nonce": nonce,
-                    "status": status.value,
-                    "money": charge.value,
-                    "delay_ms": delay_ms,
-                    "last_ms": LAST_MS,
-                    "billing_ms": BILLING_MS if self._billed else "",
-                    "retention_ms": self._retention_ms,
-                    "delivery": new_id("msg"),
-                    "canceled": write_fields({"error": CANCELED})[1],
-                    "notify": int(notify),
-                    "packed": packed.content,
-                    "names": ",".join(packed.names),
-                    "facts": "\n".join(packed.facts),
-                },
+                job=keys.job(ref),
+                line=keys.LINE,
+                later=keys.LATER,
+                slots=keys.SLOTS,
+                held=keys.HELD,
+                aside=keys.ASIDE,
+                due_submit=keys.due("submit"),
+                due_poll=keys.due("poll"),
+                due_finalize=keys.due("finalize"),
+                due_expire=keys.due("expire"),
+                due_dispute=keys.due("dispute"),
+                due_billing=keys.due("billing"),
+                reservations=keys.reservations(job.team),
+                ledger=keys.ledger(job.team),
+                events=keys.events(job.team),
+                durations=keys.durations(job.model),
+                wake=keys.WAKE,
+                ref=ref,
+                from_states=",".join(from_states),
+                nonce=nonce,
+                status=status.value,
+                money=charge.value,
+                delay_ms=delay_ms,
+                last_ms=LAST_MS,
+                billing_ms=BILLING_MS if self._billed else None,
+                retention_ms=self._retention_ms,
+                delivery=new_id("msg"),
+                canceled=write_fields({"error": CANCELED})[1],
+                notify=notify,
+                packed=packed.content,
+                names=",".join(packed.names),
+                facts="\n".join(packed.facts),
                 rest=write_fields(fields or {}),
             )
-        return bool(answer[0] == "done")
 
     async def update(
         self,
@@ -273,17 +260,15 @@ class JobStore:
         """Write fields without a change of state, and let the step come due after `delay_ms` where given."""
         ref = join_ref(job.team, job.id)
         with store_errors():
-            answer = await script("note").run(
+            return await scripts.note(
                 self._redis,
-                keys={"job": keys.job(ref), "due": keys.due(due_step)},
-                args={
-                    "ref": ref,
-                    "from": ",".join(states),
-                    "delay_ms": "" if delay_ms is None else delay_ms,
-                },
+                job=keys.job(ref),
+                due=keys.due(due_step),
+                ref=ref,
+                from_states=",".join(states),
+                delay_ms=delay_ms,
                 rest=write_fields(fields),
             )
-        return bool(answer[0] == "done")
 
     async def record_absence(self, job: Job, at_ms: int) -> list[int]:
         """Fal's history was complete and did not show this attempt; all times (ms) when that was so."""
@@ -305,23 +290,18 @@ class JobStore:
         await forget_copies(self._redis, job)
         error = write_fields({"error": None if job.error is None else job.error.without_upstream_text()})
         with store_errors():
-            answer = await script("erase").run(
+            erased = await scripts.erase(
                 self._redis,
-                keys={
-                    "job": keys.job(ref),
-                    "deliveries": keys.deliveries(ref),
-                },
-                args={
-                    "team": job.team,
-                    "prefix": keys.PREFIX,
-                    "texts": " ".join(name for name in FIELDS if name != "error"),
-                    "error": error[1] if error else "",
-                },
+                job=keys.job(ref),
+                deliveries=keys.deliveries(ref),
+                team=job.team,
+                texts=" ".join(name for name in FIELDS if name != "error"),
+                error=error[1] if error else "",
                 rest=facts_of(job),
             )
         for pair in job.metadata.items():
             await self.forget(self.index(job.team, user=None, metadata=pair), [job.id])
-        return bool(answer[0] == "done")
+        return erased
 
     async def held_since(self, refs: Sequence[str]) -> dict[str, int]:
         """Since when (ms) each of these jobs is held; those that are not held are left out."""

@@ -1,9 +1,8 @@
 """Lanes: leases by which one process at a time works through what is due in each."""
 
-from app.store import keys
+from app.store import keys, scripts
 from app.store.client import Client
 from app.store.connection import store_errors
-from app.store.scripts import script
 
 ENQUEUED = "rung"
 ENQUEUED_MS = 2000  # a lost task keeps a lane idle for so long; one that comes late is enqueued twice, harmlessly
@@ -44,9 +43,6 @@ class LaneStore:
             await self._change(lane, token, ENQUEUED, 1)
 
     async def _change(self, lane: int, mine: str, following: str, lease_ms: int) -> bool:
-        changed = await script("lane").run(
-            self._redis,
-            keys={"lane": keys.lane(lane), "seen": keys.LANES_SEEN},
-            args={"mine": mine, "next": following, "lease_ms": lease_ms},
+        return await scripts.lane(
+            self._redis, lane=keys.lane(lane), seen=keys.LANES_SEEN, mine=mine, next=following, lease_ms=lease_ms
         )
-        return bool(changed)

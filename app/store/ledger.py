@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypedDict
 
 from app.domain.accounts import Team
 from app.domain.errors import Code, Conflict, Unprocessable
@@ -12,7 +12,7 @@ from app.domain.ledger import Balance, Correction, Entry
 from app.domain.limits import ADJUSTED_KEPT_MS, GATEWAY, periods
 from app.domain.money import LIMIT_MICRO, format_usd
 from app.domain.starts import write_starts
-from app.store import keys
+from app.store import keys, scripts
 from app.store.audit import AuditStore
 from app.store.client import Client
 from app.store.clock import milliseconds
@@ -20,7 +20,6 @@ from app.store.commands import Command, Require, flat, team_exists
 from app.store.connection import store_errors
 from app.store.entries import read_entries
 from app.store.records import facts_of
-from app.store.scripts import script
 
 PAGE = 1000
 
@@ -163,24 +162,18 @@ class LedgerStore:
     async def decide_dispute(self, ref: str, *, spend: bool) -> bool:
         """Spend or release what was kept for a job whose charge could not be proven."""
         with store_errors():
-            decided = await script("decide_dispute").run(
-                self._redis,
-                keys=_keys(ref),
-                args={"prefix": keys.PREFIX, "ref": ref, "verb": "spend" if spend else "release"},
+            return await scripts.decide_dispute(
+                self._redis, **_keys(ref), ref=ref, verb="spend" if spend else "release"
             )
-        return bool(decided)
 
     async def correct(self, job: Job, *, actual: int, reason: str) -> tuple[Correction, int]:
         """Make an ended job's charge what it really cost; the difference (micro-dollars) becomes an entry."""
         ref = f"{job.team}/{job.id}"
         with store_errors():
-            outcome, difference = await script("correct").run(
-                self._redis,
-                keys=_keys(ref),
-                args={"prefix": keys.PREFIX, "ref": ref, "actual": actual, "reason": reason},
-                rest=facts_of(job),
+            outcome, difference = await scripts.correct(
+                self._redis, **_keys(ref), ref=ref, actual=actual, reason=reason, rest=facts_of(job)
             )
-        return Correction(outcome), int(difference)
+        return Correction(outcome), difference
 
     async def adjust(
         self, actor: str, kind: Adjustment, team: Team, *, micro: int, reason: str, now_ms: int
@@ -219,7 +212,14 @@ class LedgerStore:
         )
 
 
-def _keys(ref: str) -> dict[str, str]:
+class _MoneyKeys(TypedDict):
+    job: str
+    due_dispute: str
+    reservations: str
+    ledger: str
+
+
+def _keys(ref: str) -> _MoneyKeys:
     team, _ = split_ref(ref)
     return {
         "job": keys.job(ref),

@@ -1,37 +1,43 @@
 """Limits in the store: what was set, and how each stands for one caller."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict, TypeVar, cast
 
 from app.domain.accounts import Caller
 from app.domain.limits import Limit, LimitState, Owner, Unit, Window, periods
 from app.domain.starts import write_ends, write_starts
-from app.store import keys
+from app.store import keys, scripts
 from app.store.audit import AuditStore
 from app.store.client import Client
 from app.store.clock import ClockEstimate
 from app.store.commands import Command, Require, team_exists, user_exists
 from app.store.connection import store_errors
-from app.store.scripts import script
 
 RAISE = "raise:"
 STATE_LENGTH = 8  # values that a script tells of each limit
+Reply = TypeVar("Reply", bound=tuple[Any, ...])
 AGAIN = 5  # calls until both clocks agree on the period; the second one does, but at a period's edge
 
 
-async def with_periods(
-    clock: ClockEstimate, zone: str, call: Callable[[dict[str, str | int]], Awaitable[Sequence[Any]]]
-) -> Sequence[Any]:
+class Periods(TypedDict):
+    """The periods of now, as scripts take them: the team's time zone, by window where each begins and ends (ms)."""
+
+    zone: str
+    starts: str
+    ends: str
+
+
+async def with_periods(clock: ClockEstimate, zone: str, call: Callable[[Periods], Awaitable[Reply]]) -> Reply:
     """Call a script with the periods of now; once more when the store's clock, or the team's zone, is another."""
-    answer: Sequence[Any] = ()
+    answer: Any = ()
     for _ in range(AGAIN):
         team, gateway = periods(clock.now_ms(), zone), periods(clock.now_ms(), "UTC")
         answer = await call(
             {"zone": zone, "starts": write_starts(team, gateway), "ends": write_ends(team, gateway)}
         )
-        clock.learn(int(answer[1]))
+        clock.learn(answer[1])
         if answer[0] != "clock":
-            return answer
+            return cast("Reply", answer)
         zone = answer[2]
     raise RuntimeError(f"the store's clock does not stand still: {answer}")
 
@@ -136,21 +142,18 @@ class LimitStore:
     async def states(self, caller: Caller, *, micro: int = 0, seconds: int = 0) -> tuple[LimitState, ...]:
         """Every limit of the caller as it stands; `over` where a job of this price and length would meet it."""
 
-        async def call(when: dict[str, str | int]) -> Sequence[Any]:
-            args = {
-                "prefix": keys.PREFIX,
-                "team": caller.team,
-                "user": caller.user,
-                "token": caller.token or "",
-                "amount": micro,
-                "seconds": seconds,
-                **when,
-            }
+        async def call(when: Periods) -> "scripts.StandingReply":
             with store_errors():
-                answer: Sequence[Any] = await script("standing").run(
-                    self._redis, keys={"team": keys.team(caller.team)}, args=args
+                return await scripts.standing(
+                    self._redis,
+                    team=keys.team(caller.team),
+                    team_id=caller.team,
+                    user_id=caller.user,
+                    token_id=caller.token,
+                    amount=micro,
+                    seconds=seconds,
+                    **when,
                 )
-            return answer
 
-        answer = await with_periods(self._clock, caller.zone, call)
-        return read_states(answer[2], int(answer[1]))
+        _, now_ms, limits = await with_periods(self._clock, caller.zone, call)
+        return read_states(limits, now_ms)

@@ -8,10 +8,9 @@ from math import isinf
 from app.domain.ids import join_ref, split_ref
 from app.domain.jobs import Job
 from app.domain.line import LinePosition, QueueState, TeamLoad, TeamWaiting, UserWaiting, position
-from app.store import keys
+from app.store import keys, scripts
 from app.store.client import Client
 from app.store.connection import store_errors
-from app.store.scripts import script
 
 REMEMBER_S = 0.5  # places are estimates; who asks for many jobs asks the store once
 
@@ -112,9 +111,7 @@ class LineStore:
     async def _queue_state(self) -> tuple[int, QueueState]:
         if self._known is None or self._known[0] < time.monotonic():
             with store_errors():
-                length, *teams = await script("standings").run(
-                    self._redis, keys={"line": keys.LINE, "pauses": keys.PAUSES}, args={"prefix": keys.PREFIX}
-                )
+                length, *teams = await scripts.standings(self._redis, line=keys.LINE, pauses=keys.PAUSES)
             queue = {
                 team: TeamWaiting(int(weight), float(mark), _users(waiting), bool(paused))
                 for team, weight, mark, paused, waiting in teams

@@ -1,9 +1,8 @@
 """What a key has been given and not used up, counted in the store: browser tokens, promised places for files."""
 
-from app.store import keys
+from app.store import keys, scripts
 from app.store.client import Client
 from app.store.connection import store_errors
-from app.store.scripts import script
 
 
 class OutstandingStore:
@@ -15,12 +14,14 @@ class OutstandingStore:
     async def add(self, what: str, key: str, member: str, *, lifetime_ms: int, most: int) -> int | None:
         """Count one more until it expires; None when done, else ms until the first of so many is over."""
         with store_errors():
-            wait_ms = await script("claim_outstanding").run(
+            wait_ms = await scripts.claim_outstanding(
                 self._redis,
-                keys={"outstanding": keys.outstanding(what, key)},
-                args={"member": member, "lifetime_ms": lifetime_ms, "most": most},
+                outstanding=keys.outstanding(what, key),
+                member=member,
+                lifetime_ms=lifetime_ms,
+                most=most,
             )
-        return None if int(wait_ms) < 0 else int(wait_ms)
+        return None if wait_ms < 0 else wait_ms
 
     async def end(self, what: str, key: str, member: str) -> None:
         """It is used up."""

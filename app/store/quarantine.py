@@ -7,12 +7,11 @@ from app.domain.deliveries import DEAD_LETTERS_MS
 from app.domain.errors import StoreUnavailable
 from app.domain.ids import split_ref
 from app.domain.jobs import Status
-from app.store import keys
+from app.store import keys, scripts
 from app.store.client import Client
 from app.store.clock import milliseconds
 from app.store.connection import store_errors
 from app.store.due import ENQUEUED_HIDDEN_MS
-from app.store.scripts import script
 
 MAX_CRASHES = 2  # of workers that were working on the same step of the same ref
 CRASHES_REMEMBERED_MS = 86_400_000
@@ -83,25 +82,20 @@ class QuarantineStore:
     async def _count_failure(self, step: str, ref: str) -> bool:
         """True when the step is in quarantine now."""
         with store_errors():
-            quarantined = await script("count_failure").run(
+            return await scripts.count_failure(
                 self._redis,
-                keys={
-                    "job": keys.job(ref),
-                    "due": keys.due(step),
-                    "suspect": keys.suspect(step, ref),
-                    "aside": keys.ASIDE,
-                    "slots": keys.SLOTS,
-                },
-                args={
-                    "ref": ref,
-                    "mark": f"{step} {ref}",
-                    "status": WORKS_ON[step].value,
-                    "most": MAX_FAILURES,
-                    "memory_ms": FAILURES_REMEMBERED_MS,
-                    "pause_ms": FAILED_PAUSE_MS,
-                },
+                job=keys.job(ref),
+                due=keys.due(step),
+                suspect=keys.suspect(step, ref),
+                aside=keys.ASIDE,
+                slots=keys.SLOTS,
+                ref=ref,
+                mark=f"{step} {ref}",
+                status=WORKS_ON[step].value,
+                most=MAX_FAILURES,
+                memory_ms=FAILURES_REMEMBERED_MS,
+                pause_ms=FAILED_PAUSE_MS,
             )
-        return bool(quarantined)
 
     async def acquire(self, step: str, ref: str, *, hidden_ms: int, destination: str | None = None) -> int:
         """The store's time (ms) when the ref is ours for `hidden_ms`; 0: leased, put off, or not due.
@@ -111,26 +105,19 @@ class QuarantineStore:
         """
         due = keys.due(step) if destination is None else keys.waiting(destination)
         with store_errors():
-            taken = int(
-                await script("take_up").run(
-                    self._redis,
-                    keys={
-                        "due": due,
-                        "suspect": keys.suspect(step, ref),
-                        "aside": keys.ASIDE,
-                        "delivery": keys.delivery(ref),
-                    },
-                    args={
-                        "prefix": keys.PREFIX,
-                        "ref": ref,
-                        "mark": f"{step} {ref}",
-                        "deaths": MAX_CRASHES,
-                        "memory_ms": CRASHES_REMEMBERED_MS,
-                        "window_ms": ENQUEUED_HIDDEN_MS,
-                        "hidden_ms": hidden_ms,
-                        "dead_ms": DEAD_LETTERS_MS,
-                    },
-                )
+            taken = await scripts.take_up(
+                self._redis,
+                due=due,
+                suspect=keys.suspect(step, ref),
+                aside=keys.ASIDE,
+                delivery=keys.delivery(ref),
+                ref=ref,
+                mark=f"{step} {ref}",
+                deaths=MAX_CRASHES,
+                memory_ms=CRASHES_REMEMBERED_MS,
+                window_ms=ENQUEUED_HIDDEN_MS,
+                hidden_ms=hidden_ms,
+                dead_ms=DEAD_LETTERS_MS,
             )
         if taken < 0:
             raise Quarantined(step, ref)

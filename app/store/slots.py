@@ -1,9 +1,8 @@
 """Slots at fal: who has one, and who is given the next."""
 
-from app.store import keys
+from app.store import keys, scripts
 from app.store.client import Client
 from app.store.connection import store_errors
-from app.store.scripts import script
 
 GRANT_MS = 90_000  # a grant nobody claimed falls back
 GRANTS_AT_ONCE = 100
@@ -20,25 +19,18 @@ class SlotStore:
     async def grant(self) -> int:
         """Give free slots to the first in line; how many were given."""
         with store_errors():
-            granted: int = await script("grant").run(
+            return await scripts.grant(
                 self._redis,
-                keys={
-                    "line": keys.LINE,
-                    "later": keys.LATER,
-                    "slots": keys.SLOTS,
-                    "due_submit": keys.due("submit"),
-                    "held": keys.HELD,
-                    "pauses": keys.PAUSES,
-                    "breaker": keys.BREAKER,
-                    "concurrency": keys.CONCURRENCY,
-                },
-                args={
-                    "prefix": keys.PREFIX,
-                    "concurrency": self._concurrency,
-                    "grant_ms": GRANT_MS,
-                    "quiet_ms": QUIET_MS,
-                    "job_prefix": keys.JOB_PREFIX,
-                    "limit": GRANTS_AT_ONCE,
-                },
+                line=keys.LINE,
+                later=keys.LATER,
+                slots=keys.SLOTS,
+                due_submit=keys.due("submit"),
+                held=keys.HELD,
+                pauses=keys.PAUSES,
+                breaker=keys.BREAKER,
+                concurrency=keys.CONCURRENCY,
+                own_concurrency=self._concurrency,
+                grant_ms=GRANT_MS,
+                quiet_ms=QUIET_MS,
+                limit=GRANTS_AT_ONCE,
             )
-        return granted

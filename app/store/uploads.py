@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from app.domain.accounts import Caller
 from app.domain.ids import join_ref
 from app.domain.uploads import Part, PartOutcome, Upload
-from app.store import keys
+from app.store import keys, scripts
 from app.store.client import Client
 from app.store.clock import milliseconds
 from app.store.connection import store_errors
 from app.store.outstanding import OutstandingStore
-from app.store.scripts import script
 
 UNFINISHED_OF_TEAM = 8  # uploads with parts, of up to 30 MB each; fal's clients send in one go what we take
 UNFINISHED_OF_ALL = 32
@@ -52,49 +51,43 @@ class UploadStore:
         """The upload if this field of it has this value; None where it has not, as where there is none."""
         wanted, value = mark or ("", "")
         with store_errors():
-            flat = await script("seen").run(
-                self._redis, keys={"job": keys.upload(team, upload_id)}, args={"field": wanted, "value": value}
-            )
+            flat = await scripts.seen(self._redis, job=keys.upload(team, upload_id), field=wanted, value=value)
         return _upload(team, dict(zip(flat[::2], flat[1::2], strict=True))) if flat else None
 
     async def register_part(self, upload: Upload, part: Part, *, limit: int, place: str) -> PartOutcome:
         """Note a part before it is written in this place; `limit` is what all may have together, in bytes."""
+        team = upload.caller.team
         with store_errors():
-            answer: PartOutcome = await script("take_part").run(
+            return await scripts.take_part(
                 self._redis,
-                keys=_names(upload),
-                args={
-                    "ref": join_ref(upload.caller.team, upload.id),
-                    "number": part.number,
-                    "etag": part.etag,
-                    "size": part.size,
-                    "place": place,
-                    "limit": limit,
-                    "of_team": UNFINISHED_OF_TEAM,
-                    "of_all": UNFINISHED_OF_ALL,
-                },
+                upload=keys.upload(team, upload.id),
+                team=keys.parts(team),
+                all=keys.PARTS,
+                ref=join_ref(team, upload.id),
+                number=part.number,
+                etag=part.etag,
+                size=part.size,
+                place=place,
+                limit=limit,
+                of_team=UNFINISHED_OF_TEAM,
+                of_all=UNFINISHED_OF_ALL,
             )
-        return answer
 
     async def finish(self, upload: Upload, *, url: str, sha256: str, lifetime_ms: int) -> tuple[str, str] | None:
         """URL and SHA-256 of the bytes that came first; None when the upload is gone."""
+        team = upload.caller.team
         with store_errors():
-            answer = await script("finish_upload").run(
+            answer = await scripts.finish_upload(
                 self._redis,
-                keys=_names(upload),
-                args={
-                    "ref": join_ref(upload.caller.team, upload.id),
-                    "url": url,
-                    "sha256": sha256,
-                    "lifetime_ms": lifetime_ms,
-                },
+                upload=keys.upload(team, upload.id),
+                team=keys.parts(team),
+                all=keys.PARTS,
+                ref=join_ref(team, upload.id),
+                url=url,
+                sha256=sha256,
+                lifetime_ms=lifetime_ms,
             )
-        return (answer[0], answer[1]) if answer else None
-
-
-def _names(upload: Upload) -> dict[str, str]:
-    team = upload.caller.team
-    return {"upload": keys.upload(team, upload.id), "team": keys.parts(team), "all": keys.PARTS}
+        return answer or None
 
 
 def _upload(team: str, row: Mapping[str, str]) -> Upload:

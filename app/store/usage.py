@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from app.domain.errors import Unavailable
 from app.domain.ledger import Entry
 from app.domain.limits import Window
-from app.store import keys
+from app.store import keys, scripts
 from app.store.client import Client
 from app.store.connection import store_errors
-from app.store.scripts import script
 
 PAGE = 200  # entries that one call of the script takes in: a few milliseconds of the store
 PAGES_AT_ONCE = 50  # calls that one report makes at most before it says that it comes too early
@@ -54,10 +53,14 @@ class UsageStore:
     async def fold(self, team: str) -> bool:
         """Take in the next entries of the team's ledger; True when there may be more."""
         with store_errors():
-            counted: int = await script("fold_usage").run(
+            counted = await scripts.fold_usage(
                 self._redis,
-                keys={"ledger": keys.ledger(team), "counted": keys.USAGE_COUNTED, "days": keys.usage_days(team)},
-                args={"prefix": keys.PREFIX, "team": team, "entries": PAGE, "hours_ms": HOURS_KEPT_MS},
+                ledger=keys.ledger(team),
+                counted=keys.USAGE_COUNTED,
+                days=keys.usage_days(team),
+                team=team,
+                entries=PAGE,
+                hours_ms=HOURS_KEPT_MS,
             )
         return counted == PAGE
 
@@ -69,12 +72,7 @@ class UsageStore:
     async def behind(self) -> list[str]:
         """The teams whose ledgers have entries that are not in their sums yet."""
         with store_errors():
-            teams: list[str] = await script("usage_behind").run(
-                self._redis,
-                keys={"teams": keys.TEAMS, "counted": keys.USAGE_COUNTED},
-                args={"ledgers": keys.ledger("")},
-            )
-        return teams
+            return await scripts.usage_behind(self._redis, teams=keys.TEAMS, counted=keys.USAGE_COUNTED)
 
     async def catch_up(self, team: str, *, pages: int = PAGES_AT_ONCE) -> None:
         """Take in all that is new; Unavailable when that is too much for one request."""

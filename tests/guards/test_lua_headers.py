@@ -4,14 +4,14 @@ import inspect
 import re
 from importlib import import_module
 from itertools import takewhile
-from pathlib import Path
 from pkgutil import iter_modules
 
 from app import store
-from app.store.scripts import Script, script, script_names
+from app.store.script_loader import FOLDER, load, script_names
+from tests.guards import script_stub
 
-FOLDER = Path(inspect.getfile(Script)).parent / "lua"
-LIBRARIES = sorted(file.stem for file in (FOLDER / "lib").glob("*.lua"))
+LIBRARIES = {file.name.removesuffix(".lua") for file in (FOLDER / "lib").iterdir()}
+TYPES = {"str", "str?", "int", "int?", "bool", "bytes"}
 # Scripts that are refused while memory is full, and why; all others end, free or decide something, and go on.
 WAIT_FOR_MEMORY = {
     "accepts": "it asks whether the store takes jobs",
@@ -37,26 +37,26 @@ def code_of(name: str) -> str:
 
 
 def says_its_contract(name: str) -> bool:
-    """A sentence, the keys with their types, the arguments, what it returns; then the code."""
+    """A sentence, the keys and arguments with their types, what it returns; then the code."""
     lines = lines_of(name)
     header = list(takewhile(lambda line: line.startswith("--"), lines))
     if not lines[0].startswith("-- ") or not {"-- KEYS", "-- ARGV"} <= set(header):
         return False
-    section = header[header.index("-- KEYS") + 1 : header.index("-- ARGV")]
-    keys = [line.split()[1:3] for line in section if line.startswith("--   ") and line[5] != " "]
+    script = load(name)
     return (
         any(line.startswith("-- Returns ") for line in header)
-        and [key for key, _ in keys] == script(name).keys
-        and {kind for _, kind in keys} <= {"hash", "zset", "list", "string", "stream", "set"}
+        and script.keys.keys().isdisjoint(script.args)
+        and set(script.keys.values()) <= {"hash", "zset", "list", "string", "stream", "set"}
+        and set(script.args.values()) <= TYPES
     )
 
 
 def undeclared(name: str) -> list[str]:
     """Keys, arguments, rest and libraries that a script uses and does not declare, or the other way round."""
     code = code_of(name)
-    found = sorted(set(re.findall(r"\bkey\.(\w+)", code)) ^ set(script(name).keys))
-    found += sorted(set(re.findall(r"\barg\.(\w+)", code)) ^ set(script(name).args))
-    found += ["rest"] if script(name).rest != bool(re.search(r"\brest\b", code)) else []
+    found = sorted(set(re.findall(r"\bkey\.(\w+)", code)) ^ set(load(name).keys))
+    found += sorted(set(re.findall(r"\barg\.(\w+)", code)) ^ set(load(name).args))
+    found += ["rest"] if bool(load(name).rest) != bool(re.search(r"\brest\b", code)) else []
     found += re.findall(r"\b(?:KEYS|ARGV)\b", code)
     library = {part: (FOLDER / "lib" / f"{part}.lua").read_text("utf-8") for part in uses(name)}
     for part, text in library.items():
@@ -111,9 +111,16 @@ def test_when_memory_is_full_everything_that_ends_or_decides_goes_on() -> None:
 def test_every_script_is_called_and_every_library_used() -> None:
     """Nothing lies around."""
     source = "".join(inspect.getsource(module) for module in CALLERS)
-    assert set(re.findall(r'script\(\s*"(\w+)"\s*\)', source)) == set(script_names())
+    assert set(re.findall(r"\bscripts\.(\w+)\(", source)) == set(script_names())
     used = {part for name in script_names() for part in uses(name)}
-    assert used == set(LIBRARIES)
+    assert used == LIBRARIES
+
+
+def test_the_committed_types_are_those_of_the_headers() -> None:
+    """Mypy compares every call with them."""
+    assert script_stub.COMMITTED.read_text("utf-8") == script_stub.drawn(), (
+        "`.venv/bin/python -m tests.guards.script_stub` writes them anew"
+    )
 
 
 def test_a_script_is_short() -> None:

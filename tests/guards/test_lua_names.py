@@ -11,9 +11,9 @@ from typing import Any
 from luaparser import ast as lua  # type: ignore[import-untyped]  # it has none
 from luaparser import astnodes as nodes
 
-from app.store.scripts import FOLDER, script_names
+from app.store.script_loader import FOLDER, script_names
 
-GIVEN = {"key", "arg", "rest", "redis", "cjson"}  # by the loader, and by the server
+GIVEN = {"key", "arg", "rest", "prefix", "redis", "cjson"}  # by the loader, and by the server
 GIVEN |= {"string", "table", "math", "pairs", "ipairs", "next", "tonumber", "tostring", "type", "unpack", "select"}
 
 

@@ -3,7 +3,7 @@
 import re
 
 from app.store.rights import COMMANDS, acl
-from app.store.scripts import FOLDER
+from app.store.script_loader import FOLDER
 from tests.support.repo import ROOT
 
 

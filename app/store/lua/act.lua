@@ -10,19 +10,19 @@
 --   audit          stream  who did what, for ever
 --   audit_head     hash    number and hash of the last line
 -- ARGV
---   previous       hash of the line before; "" for the first
---   number         of this line
---   hash           of this line
---   entry          this line, as JSON
---   conditions     JSON list: ["not_deleted", key] | ["absent", key] | ["no_field", key, field]
---                  | ["at_least", key, field, n] | ["at_most", key, field, n]
---                  | ["size", set, n] | ["before", ms] | ["same", key, field, value] | ["fewer", hash, n]
---   writes         JSON list of commands
---   prefix         of every key
---   notice         "", or JSON of an event about a webhook endpoint: {team, type, text, endpoint, url, retention_ms};
---                  with an id it is one delivery to this endpoint, and no event
+--   previous       str     hash of the line before; "" for the first
+--   number         int     of this line
+--   hash           str     of this line
+--   entry          str     this line, as JSON
+--   conditions     str     JSON list: ["not_deleted", key] | ["absent", key] | ["no_field", key, field]
+--                          | ["at_least", key, field, n] | ["at_most", key, field, n]
+--                          | ["size", set, n] | ["before", ms] | ["same", key, field, value] | ["fewer", hash, n]
+--   writes         str     JSON list of commands
+--   notice         str?    nil, or JSON of an event about a webhook endpoint: {team, type, text, endpoint, url, retention_ms};
+--                          with an id it is one delivery to this endpoint, and no event
 --
--- Returns {"done"} | {"moved"} | {"unmet", position of the condition}
+-- CONFIRMED by the replicas that are expected
+-- Returns {"done"} | {"moved"} | {"unmet", index: int}  the index is that of the condition
 if (redis.call('HGET', key.audit_head, 'hash') or '') ~= arg.previous then
   return {'moved'}
 end
@@ -51,14 +51,14 @@ end
 for _, command in ipairs(cjson.decode(arg.writes)) do
   redis.call(unpack(command))
 end
-if arg.notice ~= '' then
+if arg.notice then
   local told = cjson.decode(arg.notice)
   if told.id then
     local fields = {'url', told.url, 'event_id', '', 'type', told.type, 'at', whole(now), 'notice', told.text}
-    write_delivery(arg.prefix, told.team, told.id, told.team .. '/' .. told.endpoint, fields, told.retention_ms)
+    write_delivery(told.team, told.id, told.team .. '/' .. told.endpoint, fields, told.retention_ms)
   else
-    local events_key = arg.prefix .. 'events:' .. told.team
-    tell_notice(arg.prefix, told.team, events_key, told.type, told.text, told.retention_ms)
+    local events_key = prefix .. 'events:' .. told.team
+    tell_notice(told.team, events_key, told.type, told.text, told.retention_ms)
   end
 end
 redis.call('XADD', key.audit, '*', 'number', arg.number, 'hash', arg.hash, 'entry', arg.entry)

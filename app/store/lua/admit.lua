@@ -27,55 +27,57 @@
 --   events         stream  the team's events
 --   wake           list    a token that ends a lane's wait
 -- ARGV
---   prefix         of every key; the owners' limits, sums and places are found by it
---   ref            team/job
---   id             the job's id
---   team           whose limits it falls under
---   user           whose limits it falls under
---   token          the browser token's id; "" for none
---   zone           time zone that the team's periods were made for
---   starts         beginnings (ms) of the team's and the gateway's periods, by window
---   ends           their ends (ms)
---   idempotent     "1" when an idempotency key was given
---   fingerprint    SHA-256 of the request
---   mark           the same in twelve characters
---   idem_ms        how long the idempotency key is remembered
---   amount         micro-dollars to put aside
---   seconds        of video
---   deadline_ms    from now
---   start_ms       from now; "" for none
---   band_ms        how much older (below 0) or younger than it is the job counts in its user's line: its priority
---   retention_ms   how long events are kept
---   kept           how long (ms) a window's sums are kept after its end
---   meta_prefix    key prefix of the metadata indexes
---   meta_count     how many metadata pairs lead the rest
--- REST metadata pairs as name=value, then the record as field, value, …
+--   ref            str     team/job
+--   id             str     the job's id
+--   team_id        str     whose limits it falls under
+--   user_id        str     whose limits it falls under
+--   token_id       str?    the browser token's id; nil for none
+--   zone           str     time zone that the team's periods were made for
+--   starts         str     beginnings (ms) of the team's and the gateway's periods, by window
+--   ends           str     their ends (ms)
+--   idempotent     bool    when an idempotency key was given
+--   fingerprint    str     SHA-256 of the request
+--   mark           str     the same in twelve characters
+--   idem_ms        int     how long the idempotency key is remembered
+--   amount         int     micro-dollars to put aside
+--   seconds        int     of video
+--   deadline_ms    int     from now
+--   start_ms       int?    from now; nil for none
+--   band_ms        int     how much older (below 0) or younger than it is the job counts in its user's line: its priority
+--   retention_ms   int     how long events are kept
+--   kept           str     how long (ms) a window's sums are kept after its end
+--   meta_count     int     how many metadata pairs lead the rest
+-- REST str  metadata pairs as name=value, then the record as field, value, …
 --
--- Returns {"admitted", now_ms, limits, place in the user's line, alarms, names of fields, what the record has there}
---   | {"refused", now_ms, limits}
---   | {"repeated", now_ms, limits, job id} | {"reused", now_ms, {}, job id}
---   | {"gone", now_ms} | {"clock", now_ms, the team's zone}
+-- CONFIRMED by the replicas that are expected
+-- Returns {"admitted", now_ms: int, limits: list[str], rank: int | None, alarms: list[str], fields: list[str],
+--   values: list[str | None]}
+--   | {"refused", now_ms: int, limits: list[str]}
+--   | {"repeated", now_ms: int, limits: list[str], job_id: str}
+--   | {"reused", now_ms: int, job_id: str}
+--   | {"gone", now_ms: int}
+--   | {"clock", now_ms: int, zone: str}
 local starts, ends = by_window(arg.starts), by_window(arg.ends)
-if not is_valid(arg.prefix, key.credential) then
-  return {'gone', whole(now)}
+if not is_valid(key.credential) then
+  return {'gone', now}
 end
 local calendar = redis.call('HMGET', key.team, 'time_zone', 'carried')
 local zone = calendar[1] or 'UTC'
 if zone ~= arg.zone or not are_now(starts, ends) then
-  return {'clock', whole(now), zone}
+  return {'clock', now, zone}
 end
 
-local owners = owners_of(arg.team, arg.user, arg.token)
+local owners = owners_of(arg.team_id, arg.user_id, arg.token_id)
 local need = {jobs = 1, usd = tonumber(arg.amount), video_seconds = tonumber(arg.seconds)}
-local states = look(arg.prefix, owners, starts, ends, need, calendar[2])
-if arg.idempotent == '1' then
+local states = look(owners, starts, ends, need, calendar[2])
+if arg.idempotent then
   local found, first, same = idem_found(key.idem, key.idem_before, arg.mark, arg.fingerprint)
   if first and not same then
-    return {'reused', whole(now), {}, first}
+    return {'reused', now, first}
   elseif first then
     -- A write, so that a confirmation of it covers the first one.
     redis.call('PEXPIRE', found, math.max(1, redis.call('PTTL', found)))
-    return {'repeated', whole(now), told(states), first}
+    return {'repeated', now, told(states), first}
   end
 end
 local over = not take_rates(states)
@@ -83,7 +85,7 @@ for _, state in ipairs(states) do
   over = over or state.over
 end
 if over then
-  return {'refused', whole(now), told(states)}
+  return {'refused', now, told(states)}
 end
 
 local pairs_given = tonumber(arg.meta_count)
@@ -94,17 +96,17 @@ redis.call('HSET', key.job, 'status', 'queued', 'money', 'reserved', 'attempt', 
   'created_ms', whole(now), 'deadline_ms', whole(deadline), 'line_score', whole(score), 'starts', arg.starts,
   'periods', unnamed(starts))
 local must_start = deadline
-if arg.start_ms ~= '' then
+if arg.start_ms then
   must_start = math.min(deadline, now + arg.start_ms)
   redis.call('HSET', key.job, 'start_deadline_ms', whole(now + arg.start_ms))
 end
 
 redis.call('HSET', key.reservations, arg.id, arg.amount)
-hold_sums(arg.prefix, owners, starts, ends, by_window(arg.kept), need)
+hold_sums(owners, starts, ends, by_window(arg.kept), need)
 reserve_entry(key.ledger, key.job, arg.amount)
 for i = 1, 3 do
-  redis.call('SADD', arg.prefix .. 'live:' .. owners[i].id, arg.id)
-  redis.call('SADD', arg.prefix .. 'queued:' .. owners[i].id, arg.id)
+  redis.call('SADD', prefix .. 'live:' .. owners[i].id, arg.id)
+  redis.call('SADD', prefix .. 'queued:' .. owners[i].id, arg.id)
 end
 for _, state in ipairs(states) do
   if not state.rate_key then
@@ -123,18 +125,18 @@ end
 index(key.team_jobs)
 index(key.user_jobs)
 for i = 1, pairs_given do
-  index(arg.meta_prefix .. rest[i])
+  index(prefix .. 'jobs:' .. arg.team_id .. ':meta:' .. rest[i])
 end
 
-enter_line(arg.prefix, key.line, key.job, arg.ref)
+enter_line(key.line, key.job, arg.ref)
 redis.call('ZADD', key.due_expire, whole(must_start), arg.ref)
-tell_of_job(arg.prefix, key.job, arg.ref, key.events, 'job.queued', nil, arg.retention_ms)
-local alarms = tell_thresholds(arg.prefix, states, key.events, arg.team, arg.user, arg.retention_ms)
-remember_entry(arg.prefix, 'admissions', arg.id)
-if arg.idempotent == '1' then
+tell_of_job(key.job, arg.ref, key.events, 'job.queued', nil, arg.retention_ms)
+local alarms = tell_thresholds(states, key.events, arg.team_id, arg.user_id, arg.retention_ms)
+remember_entry('admissions', arg.id)
+if arg.idempotent then
   idem_remember(key.idem, arg.mark, arg.id, arg.idem_ms)
 end
 wake_lane(key.wake)
 local written = {'status', 'money', 'attempt', 'sequence', 'created_ms', 'deadline_ms', 'start_deadline_ms'}
-return {'admitted', whole(now), told(states), redis.call('ZRANK', user_line(arg.prefix, arg.user), arg.ref), alarms,
+return {'admitted', now, told(states), redis.call('ZRANK', user_line(arg.user_id), arg.ref), alarms,
   written, redis.call('HMGET', key.job, unpack(written))}

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Moves one job to its next state: compare, then set status, money, slot, due times, outbox and event together.
+-- Moves one job to its next state: status, money, slot, due times, event and outbox change together.
 -- Runs when memory is short, because what was bought must be written down.
 --
 -- 1. refuse when the job is gone, is in another state, or another attempt's nonce is shown: someone was faster;
@@ -32,44 +32,43 @@
 --   durations      list    how long this model's generations took (ms)
 --   wake           list    a token that ends a lane's wait
 -- ARGV
---   prefix         of every key; the owners' sums and places are found by it
---   ref            team/job
---   from           states it may come from, with commas
---   nonce          the fence; "" where no attempt is involved
---   status         the new state
---   money          keep | spend | release | dispute
---   delay_ms       submitting: lease; queued: wait before the line; running: first poll; dispute: until decided
---   last_ms        from the deadline until a job that fal has is given up, whatever fal says
---   billing_ms     from an end until fal's bill is looked at; "" when nobody reads it
---   retention_ms   how long an ended job is kept
---   delivery       id of the entry for the job's own webhook
---   canceled       the error of a job that ends because its cancel is wanted, JSON
---   notify         "1" when the job's own webhook wants this event
---   packed         what an end packs of the record; "" to leave it as it is
---   names          fields that are packed in it, with commas
---   facts          facts that are, too: lines of name and value
--- REST field, value, …; a value of "@now" is the store's time
+--   ref            str     team/job
+--   from_states    str     states it may come from, with commas
+--   nonce          str     the fence; "" where no attempt is involved
+--   status         str     the new state
+--   money          str     keep | spend | release | dispute
+--   delay_ms       int     submitting: lease; queued: wait before the line; running: first poll; dispute: until decided
+--   last_ms        int     from the deadline until a job that fal has is given up, whatever fal says
+--   billing_ms     int?    from an end until fal's bill is looked at; nil when nobody reads it
+--   retention_ms   int     how long an ended job is kept
+--   delivery       str     id of the entry for the job's own webhook
+--   canceled       str     the error of a job that ends because its cancel is wanted, JSON
+--   notify         bool    when the job's own webhook wants this event
+--   packed         bytes   what an end packs of the record; "" to leave it as it is
+--   names          str     fields that are packed in it, with commas
+--   facts          str     facts that are, too: lines of name and value
+-- REST str  field, value, …; a value of "@now" is the store's time
 --
--- Returns {"done", sequence} | {"stale", status or ""}
+-- Returns bool  false where another process was faster
 local before = redis.call('HMGET', key.job, 'status', 'nonce', 'webhook_url', 'webhook_style')
 local status = before[1]
-if not status or not string.find(',' .. arg.from .. ',', ',' .. status .. ',', 1, true) then
-  return {'stale', status or ''}
+if not status or not string.find(',' .. arg.from_states .. ',', ',' .. status .. ',', 1, true) then
+  return 0
 end
 if arg.nonce ~= '' and before[2] ~= arg.nonce then
-  return {'stale', status}
+  return 0
 end
 local id = redis.call('HGET', key.job, 'id')
 local whose = redis.call('HMGET', key.job, 'team', 'user', 'quoted_micro', 'deadline_ms')
 if arg.status == 'submitting'
-  and (not redis.call('ZSCORE', key.slots, arg.ref) or not may_claim(arg.prefix, whose[1], arg.ref)) then
+  and (not redis.call('ZSCORE', key.slots, arg.ref) or not may_claim(whose[1], arg.ref)) then
   redis.call('ZADD', key.slots, 'XX', whole(now), arg.ref)
-  return {'stale', status}
+  return 0
 end
 if arg.status == 'queued' and redis.call('HEXISTS', key.job, 'cancel_requested_ms') == 1 then
-  count_grant(arg.prefix, whose[1], whose[2], -tonumber(whose[3]))
+  count_grant(whose[1], whose[2], -tonumber(whose[3]))
   redis.call('HSET', key.job, 'error', arg.canceled)
-  arg.status, arg.money, arg.notify = 'canceled', 'release', '1'
+  arg.status, arg.money, arg.notify = 'canceled', 'release', true
 end
 
 redis.call('HSET', key.job, 'status', arg.status)
@@ -82,27 +81,27 @@ for _, set in ipairs({key.due_submit, key.due_poll, key.due_finalize, key.held})
 end
 local ended = false
 if arg.status == 'queued' then
-  queue_places(arg.prefix, key.job, id, 'SADD')
+  queue_places(key.job, id, 'SADD')
 elseif status == 'queued' then
-  queue_places(arg.prefix, key.job, id, 'SREM')
+  queue_places(key.job, id, 'SREM')
 end
 if arg.status == 'submitting' then
   redis.call('HINCRBY', key.job, 'attempt', 1)
-  remember_entry(arg.prefix, 'claims', redis.call('HGET', key.job, 'nonce'))
+  remember_entry('claims', redis.call('HGET', key.job, 'nonce'))
   redis.call('HSET', key.job, 'claimed_ms', whole(now), 'lease_ms', whole(now + arg.delay_ms))
   redis.call('ZADD', key.slots, '+inf', arg.ref)
   redis.call('ZADD', key.due_submit, whole(now + arg.delay_ms), arg.ref)
 elseif arg.status == 'queued' then
   redis.call('HDEL', key.job, 'nonce', 'lease_ms', 'held_reason')
   redis.call('ZREM', key.slots, arg.ref)
-  count_grant(arg.prefix, whose[1], whose[2], -tonumber(whose[3]))  -- fal did not take it: the turn is given back
+  count_grant(whose[1], whose[2], -tonumber(whose[3]))  -- fal did not take it: the turn is given back
   local clocks = redis.call('HMGET', key.job, 'deadline_ms', 'start_deadline_ms')
   local must_start = math.min(clocks[1], clocks[2] or clocks[1])
   redis.call('ZADD', key.due_expire, 'NX', whole(must_start), arg.ref)
   if tonumber(arg.delay_ms) > 0 then
     redis.call('ZADD', key.later, whole(now + arg.delay_ms), arg.ref)
   else
-    enter_line(arg.prefix, key.line, key.job, arg.ref)
+    enter_line(key.line, key.job, arg.ref)
   end
 elseif arg.status == 'held' then
   redis.call('ZADD', key.slots, whole(now + arg.delay_ms), arg.ref)
@@ -110,7 +109,7 @@ elseif arg.status == 'held' then
   redis.call('ZREM', key.due_expire, arg.ref)
 elseif arg.status == 'running' then
   if status == 'queued' then
-    leave_line(arg.prefix, key.line, whose[1], whose[2], arg.ref)
+    leave_line(key.line, whose[1], whose[2], arg.ref)
     redis.call('ZREM', key.later, arg.ref)
     redis.call('HINCRBY', key.job, 'attempt', 1)
   end
@@ -127,21 +126,21 @@ else
   ended = true
   redis.call('HDEL', key.job, 'held_reason', 'lease_ms')
   redis.call('HSET', key.job, 'completed_ms', whole(now))
-  leave_line(arg.prefix, key.line, whose[1], whose[2], arg.ref)
+  leave_line(key.line, whose[1], whose[2], arg.ref)
   for _, set in ipairs({key.later, key.slots, key.due_expire}) do redis.call('ZREM', set, arg.ref) end
   for _, step in ipairs({'submit ', 'poll ', 'finalize ', 'resolve '}) do redis.call('HDEL', key.aside, step .. arg.ref) end
-  leave_places(arg.prefix, key.job, id)
+  leave_places(key.job, id)
 end
 
 if arg.money == 'spend' or arg.money == 'release' then
-  close_reservation(arg.prefix, key.reservations, key.ledger, key.job, arg.money)
+  close_reservation(key.reservations, key.ledger, key.job, arg.money)
 elseif arg.money == 'dispute' then
   redis.call('HSET', key.job, 'money', 'disputed')
   redis.call('ZADD', key.due_dispute, whole(now + arg.delay_ms), arg.ref)
   ledger_entry(key.ledger, 'dispute', key.job, redis.call('HGET', key.reservations, id))
 end
 if ended then
-  if arg.billing_ms ~= '' and redis.call('HGET', key.job, 'upstream_request_id') then
+  if arg.billing_ms and redis.call('HGET', key.job, 'upstream_request_id') then
     redis.call('ZADD', key.due_billing, whole(now + arg.billing_ms), arg.ref)
   end
   redis.call('PEXPIRE', key.job, arg.retention_ms)
@@ -149,10 +148,10 @@ if ended then
 end
 
 local own = nil
-if arg.notify == '1' and (ended or before[4] ~= 'fal') and before[3] and before[3] ~= '' then
+if arg.notify and (ended or before[4] ~= 'fal') and before[3] and before[3] ~= '' then
   own = {arg.delivery, before[3], before[4]}
 end
-local sequence = tell_of_job(arg.prefix, key.job, arg.ref, key.events, 'job.' .. arg.status, own, arg.retention_ms)
+tell_of_job(key.job, arg.ref, key.events, 'job.' .. arg.status, own, arg.retention_ms)
 pack_record(key.job, arg.names, arg.facts, arg.packed, arg.retention_ms)
 wake_lane(key.wake)
-return {'done', sequence}
+return 1

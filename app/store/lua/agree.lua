@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- How many jobs may be at fal: the least that a host which is alive was given, so that no host needs to be asked.
+-- Agrees on how many jobs may be at fal: the smallest number that a live host was given.
 --
 -- 1. write down what this host was given, and forget hosts that have been silent
 -- 2. the least of them is the number of all
@@ -8,11 +8,11 @@
 -- KEYS
 --   concurrency    hash    `host` to `number ms`, and `all` to the number of all
 -- ARGV
---   host           who says it
---   number         what it was given
---   stale_ms       after which a host counts as gone
+--   host           str     who says it
+--   number         int     what it was given
+--   stale_ms       int     after which a host counts as gone
 --
--- Returns the number of all, and the host that says it
+-- Returns {number: int, host: str}  the number of all, and the host that was given it
 redis.call('HSET', key.concurrency, 'host ' .. arg.host, arg.number .. ' ' .. whole(now))
 local least, who
 local rows = redis.call('HGETALL', key.concurrency)

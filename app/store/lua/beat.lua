@@ -5,15 +5,15 @@
 -- KEYS
 --   workers        zset    `role host:pid` by when (ms) it was last said to be alive
 -- ARGV
---   known          "1" for those only that have reported for work before
---   stale_ms       after which one counts as dead
--- REST `role host:pid`, …
+--   known          bool    for those only that have reported for work before
+--   stale_ms       int     after which one counts as dead
+-- REST str  `role host:pid`, …
 --
--- Returns those of them that are alive now
+-- Returns list[str]  those of them that are alive now
 redis.call('ZREMRANGEBYSCORE', key.workers, '-inf', '(' .. whole(now - arg.stale_ms))
 local alive = {}
 for _, member in ipairs(rest) do
-  if arg.known == '' or redis.call('ZSCORE', key.workers, member) then
+  if not arg.known or redis.call('ZSCORE', key.workers, member) then
     redis.call('ZADD', key.workers, whole(now), member)
     alive[#alive + 1] = member
   end

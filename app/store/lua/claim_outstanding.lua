@@ -4,11 +4,11 @@
 -- KEYS
 --   outstanding    zset    what the key has, by when (ms) each expires
 -- ARGV
---   member         what is new
---   lifetime_ms    of it
---   most           that the key may have
+--   member         str     what is new
+--   lifetime_ms    int     of it
+--   most           int     that the key may have
 --
--- Returns -1 when it is counted, else the milliseconds until the first of the others expires
+-- Returns int  -1 when it is counted, else the milliseconds until the first of the others expires
 redis.call('ZREMRANGEBYSCORE', key.outstanding, '-inf', now)
 if redis.call('ZCARD', key.outstanding) >= tonumber(arg.most) then
   return redis.call('ZRANGE', key.outstanding, 0, 0, 'WITHSCORES')[2] - now

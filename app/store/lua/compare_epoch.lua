@@ -11,31 +11,31 @@
 --   epoch          hash    id, claims, admissions, seen_ms; before:{id} for earlier ids; cause, since_ms, good_ms of the last stop
 --   pauses         hash    the field `epoch` stops all buying
 -- ARGV
---   prefix         of every key
---   id             of the store, as the witness saw it; "" when it remembers nothing
---   number         of the last claim that it saw
---   nonce          of that claim
---   admitted       number of the last admission that it saw
---   job            of that admission
---   seen_ms        when it saw them
---   suspect        why the store is not to be trusted in any case; "" for no such reason
---   fresh          an id for a new epoch
---   sentence       for callers, while nothing is bought
---   every_ms       how often the time is written down
+--   id             str     of the store, as the witness saw it; "" when it remembers nothing
+--   number         int     of the last claim that it saw
+--   nonce          str     of that claim
+--   admitted       int     number of the last admission that it saw
+--   job            str     of that admission
+--   seen_ms        int     when it saw them
+--   suspect        str     why the store is not to be trusted in any case; "" for no such reason
+--   fresh          str     an id for a new epoch
+--   sentence       str     for callers, while nothing is bought
+--   every_ms       int     how often the time is written down
 --
--- Returns {cause or "", id, now, 1 while nothing is bought, claims, the last claim as `number nonce` or "",
---   admissions, the last one as `number job` or ""}
+-- CONFIRMED by the replicas that are expected
+-- Returns {cause: "empty" | "other" | "forgotten" | "restored" | "", id: str, now_ms: int, stopped: int, claims: int,
+--   claim: str, admissions: int, admission: str}  the last claim is `number nonce`, the last admission `number job`
 local epoch = redis.call('HMGET', key.epoch, 'id', 'seen_ms', 'good_ms')
 local id, seen_ms = epoch[1], epoch[2]
-local stopped = claims_stopped(arg.prefix)
+local stopped = claims_stopped()
 
 local cause = stopped and '' or arg.suspect
 if cause == '' and arg.id ~= '' then
   if not id then
     cause = 'empty'
   elseif id == arg.id then
-    local whole_past = knows_entry(arg.prefix, 'claims', tonumber(arg.number), arg.nonce)
-      and knows_entry(arg.prefix, 'admissions', tonumber(arg.admitted), arg.job)
+    local whole_past = knows_entry('claims', tonumber(arg.number), arg.nonce)
+      and knows_entry('admissions', tonumber(arg.admitted), arg.job)
     cause = whole_past and '' or 'forgotten'
   elseif redis.call('HEXISTS', key.epoch, 'before:' .. arg.id) == 0 then
     cause = 'other'
@@ -63,9 +63,9 @@ end
 if cause ~= '' or not seen_ms or now - seen_ms >= tonumber(arg.every_ms) then
   redis.call('HSET', key.epoch, 'seen_ms', whole(now))
 end
-local claims, admissions = counted(arg.prefix, 'claims'), counted(arg.prefix, 'admissions')
+local claims, admissions = counted('claims'), counted('admissions')
 return {
   cause, id, now, stopped and 1 or 0,
-  claims, entry_at(arg.prefix, 'claims', claims),
-  admissions, entry_at(arg.prefix, 'admissions', admissions),
+  claims, entry_at('claims', claims),
+  admissions, entry_at('admissions', admissions),
 }

@@ -8,21 +8,20 @@
 --   reservations   hash    job id to micro-dollars put aside
 --   ledger         stream  every movement of money
 -- ARGV
---   prefix         of every key; the owners' sums are found by it
---   ref            team/job
---   actual         micro-dollars it cost
---   reason         a sentence for the ledger
--- REST the job's facts as field, value, …, which may be packed
+--   ref            str     team/job
+--   actual         int     micro-dollars it cost
+--   reason         str     a sentence for the ledger
+-- REST str  the job's facts as field, value, …, which may be packed
 --
--- Returns {"gone" | "open" | "below" | "same" | "decided" | "corrected", difference in micro-dollars}
+-- Returns {outcome: "gone" | "open" | "below" | "same" | "decided" | "corrected", difference: int}  in micro-dollars
 local money = redis.call('HGET', key.job, 'money')
 if not money or money == 'reserved' then
-  return {money and 'open' or 'gone', '0'}
+  return {money and 'open' or 'gone', 0}
 end
 local actual = tonumber(arg.actual)
 local charged = tonumber(redis.call('HGET', key.job, 'charged_micro') or '0')
 if money ~= 'disputed' and charged == actual then
-  return {'same', '0'}
+  return {'same', 0}
 end
 local known = {}
 for i = 1, #rest, 2 do
@@ -30,19 +29,19 @@ for i = 1, #rest, 2 do
 end
 local whose = redis.call('HMGET', key.job, 'user', 'token')
 local owners, starts = owners_of(known.team, whose[1], whose[2]), by_window(known.starts or known.periods)
-if money ~= 'disputed' and not may_lose(arg.prefix, owners, starts, 'used:usd', charged - actual) then
-  return {'below', '0'}
+if money ~= 'disputed' and not may_lose(owners, starts, 'used:usd', charged - actual) then
+  return {'below', 0}
 end
 write_facts(key.job, rest)
 if money == 'disputed' then
   redis.call('ZREM', key.due_dispute, arg.ref)
-  close_reservation(arg.prefix, key.reservations, key.ledger, key.job, actual > 0 and 'spend' or 'release')
+  close_reservation(key.reservations, key.ledger, key.job, actual > 0 and 'spend' or 'release')
 end
 local difference = actual - tonumber(redis.call('HGET', key.job, 'charged_micro'))
 if difference == 0 then
-  return {'decided', '0'}
+  return {'decided', 0}
 end
-add_to_sums(arg.prefix, owners, starts, 'used:usd', difference)
+add_to_sums(owners, starts, 'used:usd', difference)
 redis.call('HSET', key.job, 'charged_micro', whole(actual), 'money', actual > 0 and 'spent' or 'released')
 ledger_entry(key.ledger, 'correction', key.job, whole(difference), arg.reason)
-return {'corrected', whole(difference)}
+return {'corrected', difference}

@@ -14,14 +14,14 @@
 --   aside          hash    steps that nobody takes up any more, by when (ms)
 --   slots          zset    jobs that occupy fal
 -- ARGV
---   ref            team/job
---   mark           its name in the hash: the step and the ref
---   status         the state in which this step works on a job
---   most           so many failures set it aside
---   memory_ms      how long a failure is remembered
---   pause_ms       until the next try
+--   ref            str     team/job
+--   mark           str     its name in the hash: the step and the ref
+--   status         str     the state in which this step works on a job
+--   most           int     so many failures set it aside
+--   memory_ms      int     how long a failure is remembered
+--   pause_ms       int     until the next try
 --
--- Returns 1 when it was set aside just now, 0 otherwise
+-- Returns bool  it was set aside just now
 if redis.call('HGET', key.job, 'status') ~= arg.status then
   return 0
 end

@@ -8,14 +8,13 @@
 --   reservations   hash    job id to micro-dollars put aside
 --   ledger         stream  every movement of money
 -- ARGV
---   prefix         of every key; the owners' sums are found by it
---   ref            team/job
---   verb           spend | release
+--   ref            str     team/job
+--   verb           str     spend | release
 --
--- Returns 1 when this call decided it, 0 when it was decided before
+-- Returns bool  false when it was decided before
 redis.call('ZREM', key.due_dispute, arg.ref)
 if redis.call('HGET', key.job, 'money') ~= 'disputed' then
   return 0
 end
-close_reservation(arg.prefix, key.reservations, key.ledger, key.job, arg.verb)
+close_reservation(key.reservations, key.ledger, key.job, arg.verb)
 return 1

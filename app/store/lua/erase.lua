@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- Erases what an ended job held of its caller: prompt, images, clip, logs, fal's words in its error, which may repeat
--- the prompt, and its deliveries. Its events have no copies.
+-- Erases the caller's data of an ended job: prompt, images, clip, logs, deliveries. In its error, fal's words go too:
+-- they may repeat the prompt. Events have no copies.
 -- The record stays as an empty shell until it expires, so that lists and idempotency keys keep their answer.
 --
 -- USES facts
@@ -8,16 +8,15 @@
 --   job            hash    the record
 --   deliveries     list    ids of this job's deliveries
 -- ARGV
---   team           the team's id
---   prefix         of every key; the deliveries, and where they wait, are found by it
---   texts          the fields that say something of the caller, with spaces between
---   error          the error without fal's words, JSON; "" where there is none
--- REST the job's facts as field, value, …, which may be packed with the rest
+--   team           str     the team's id
+--   texts          str     the fields that say something of the caller, with spaces between
+--   error          str     the error without fal's words, JSON; "" where there is none
+-- REST str  the job's facts as field, value, …, which may be packed with the rest
 --
--- Returns {"done"} | {"stale", status or ""}
+-- Returns bool  false when the job has not ended
 local status = redis.call('HGET', key.job, 'status')
 if status ~= 'succeeded' and status ~= 'failed' and status ~= 'canceled' then
-  return {'stale', status or ''}
+  return 0
 end
 write_facts(key.job, rest)
 for name in string.gmatch(arg.texts, '%S+') do
@@ -34,14 +33,14 @@ if arg.error ~= '' then
 end
 for _, delivery in ipairs(redis.call('LRANGE', key.deliveries, 0, -1)) do
   local ref = arg.team .. '/' .. delivery
-  local destination = redis.call('HGET', arg.prefix .. 'delivery:' .. ref, 'destination')
-  redis.call('DEL', arg.prefix .. 'delivery:' .. ref)
-  redis.call('ZREM', arg.prefix .. 'dead:' .. arg.team, delivery)
-  redis.call('ZREM', arg.prefix .. 'outbox:' .. arg.team, delivery)
+  local destination = redis.call('HGET', prefix .. 'delivery:' .. ref, 'destination')
+  redis.call('DEL', prefix .. 'delivery:' .. ref)
+  redis.call('ZREM', prefix .. 'dead:' .. arg.team, delivery)
+  redis.call('ZREM', prefix .. 'outbox:' .. arg.team, delivery)
   if destination then
-    redis.call('ZREM', arg.prefix .. 'outbox:' .. destination, delivery)
-    redis.call('ZREM', arg.prefix .. 'waiting:' .. destination, ref)
+    redis.call('ZREM', prefix .. 'outbox:' .. destination, delivery)
+    redis.call('ZREM', prefix .. 'waiting:' .. destination, ref)
   end
 end
 redis.call('DEL', key.deliveries)
-return {'done'}
+return 1

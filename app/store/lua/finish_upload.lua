@@ -5,12 +5,12 @@
 --   team           zset    the team's unfinished uploads with parts
 --   all            zset    everybody's
 -- ARGV
---   ref            of the upload: team and id
---   url            where fal reads it
---   sha256         of the bytes
---   lifetime_ms    how long the address is good for, from now
+--   ref            str     of the upload: team and id
+--   url            str     where fal reads it
+--   sha256         str     of the bytes
+--   lifetime_ms    int     how long the address is good for, from now
 --
--- Returns {url, sha256} as they stand now; empty when there is no such upload
+-- Returns {url: str, sha256: str} | {}  as they stand now; empty when there is no such upload
 if redis.call('HEXISTS', key.upload, 'user') == 0 then
   return {}
 end

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- Takes the next entries of a team's ledger into the sums that usage reports read, and remembers how far it came: sums
--- and place change together, so that each entry counts once, whoever calls and however often.
+-- Adds the next entries of a team's ledger to the sums of usage reports, and remembers how far it came. Both change
+-- together, so each entry counts once, however often this is called.
 --
 -- 1. read the entries after the last one that was counted
 -- 2. add up what they change: by day of the job's admission and, for days of late, by hour; in each by user, key, model
@@ -12,12 +12,11 @@
 --   counted        hash    team to the id of the last entry that was counted
 --   days           zset    beginnings (ms) of the days that have sums
 -- ARGV
---   prefix         of every key; the days' sums are found by it
---   team           whose
---   entries        read at most
---   hours_ms       how long the sums by hour are kept, from the day's beginning
+--   team           str     whose
+--   entries        int     read at most
+--   hours_ms       int     how long the sums by hour are kept, from the day's beginning
 --
--- Returns how many entries were counted
+-- Returns int  entries that were counted
 local UNITS = 4  -- jobs, seconds of video, micro-dollars spent, and held
 local after = redis.call('HGET', key.counted, arg.team) or '0-0'
 local page = redis.call('XRANGE', key.ledger, '(' .. after, '+', 'COUNT', arg.entries)
@@ -64,7 +63,7 @@ for _, row in ipairs(page) do
   end
 end
 for name, fields in pairs(changes) do
-  local sums_key = arg.prefix .. 'usage:' .. name
+  local sums_key = prefix .. 'usage:' .. name
   for field, change in pairs(fields) do
     local sums = split(redis.call('HGET', sums_key, field) or '0 0 0 0')
     for i = 1, UNITS do

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Grants free slots at fal, fairly: to the team, and in it the user, that was granted the least for its weight.
+-- Grants free slots at fal to the team, and in it the user, that was granted the least for its weight.
 --
 -- 1. jobs whose wait is over stand in line again, at their old place
 -- 2. take back slots that ran out: a grant nobody claimed goes back in line, a held job keeps waiting without one
@@ -20,22 +20,20 @@
 --   breaker        hash    until when it is open (ms), the job that tries, and the number of slots for now
 --   concurrency    hash    what the hosts have agreed on
 -- ARGV
---   prefix         of every key; the lines are found by it
---   concurrency    slots in all, unless the breaker says fewer
---   grant_ms       how long a grant waits to be claimed
---   quiet_ms       without a 429, until one slot is added
---   job_prefix     prefix of job keys; the ref follows
---   limit          grants at most in one call
+--   own_concurrency int     slots in all, unless the breaker says fewer
+--   grant_ms       int     how long a grant waits to be claimed
+--   quiet_ms       int     without a 429, until one slot is added
+--   limit          int     grants at most in one call
 --
--- Returns the number of grants
+-- Returns int  how many were granted
 local function back_in_line(ref, given_back)
-  local job_key = arg.job_prefix .. ref
+  local job_key = prefix .. 'job:' .. ref
   local job = redis.call('HMGET', job_key, 'status', 'team', 'user', 'quoted_micro')
   if job[1] == 'queued' then
-    enter_line(arg.prefix, key.line, job_key, ref)
+    enter_line(key.line, job_key, ref)
     if given_back then
       redis.call('ZREM', key.due_submit, ref)
-      count_grant(arg.prefix, job[2], job[3], -tonumber(job[4]))
+      count_grant(job[2], job[3], -tonumber(job[4]))
     end
   end
 end
@@ -48,7 +46,7 @@ for _, ref in ipairs(redis.call('ZRANGEBYSCORE', key.slots, '-inf', whole(now), 
   back_in_line(ref, true)
 end
 local breaker = redis.call('HMGET', key.breaker, 'until_ms', 'slots', 'slots_ms', 'probe', 'probe_ms')
-local most = agreed(key.concurrency, arg.concurrency)
+local most = agreed(key.concurrency, arg.own_concurrency)
 local slots = tonumber(breaker[2] or most)
 if breaker[2] and now - breaker[3] >= tonumber(arg.quiet_ms) then
   slots = slots + 1
@@ -59,7 +57,7 @@ if breaker[2] and slots >= most then
   redis.call('HDEL', key.breaker, 'slots', 'slots_ms')
 end
 local blind = redis.call('ZINTERCARD', 2, key.held, key.slots) * 2 > slots
-if blind or redis.call('HEXISTS', key.pauses, 'all') == 1 or claims_stopped(arg.prefix) or breaker[1] == 'inf' then
+if blind or redis.call('HEXISTS', key.pauses, 'all') == 1 or claims_stopped() or breaker[1] == 'inf' then
   return 0
 end
 local free = math.min(slots - redis.call('ZCARD', key.slots), tonumber(arg.limit))
@@ -77,11 +75,11 @@ end
 -- A paused one that is passed over moves up to it, so that its pause saves up no turns.
 local function next_team()
   local passed = {}
-  for first = 0, redis.call('ZCARD', teams_key(arg.prefix)) - 1 do
-    local team = redis.call('ZRANGE', teams_key(arg.prefix), first, first, 'WITHSCORES')
+  for first = 0, redis.call('ZCARD', TEAMS) - 1 do
+    local team = redis.call('ZRANGE', TEAMS, first, first, 'WITHSCORES')
     if redis.call('HEXISTS', key.pauses, team[1]) == 0 then
       for _, name in ipairs(passed) do
-        redis.call('ZADD', teams_key(arg.prefix), whole(tonumber(team[2])), name)
+        redis.call('ZADD', TEAMS, whole(tonumber(team[2])), name)
       end
       return team
     end
@@ -95,12 +93,12 @@ while granted < free do
   if not team then
     break
   end
-  local user = redis.call('ZRANGE', users_key(arg.prefix, team[1]), 0, 0, 'WITHSCORES')
-  local ref = redis.call('ZRANGE', user_line(arg.prefix, user[1]), 0, 0)[1]
-  redis.call('HSET', marks_key(arg.prefix), 'now:teams', whole(tonumber(team[2])), 'now:' .. team[1], whole(tonumber(user[2])))
-  local job = redis.call('HMGET', arg.job_prefix .. ref, 'status', 'quoted_micro')
+  local user = redis.call('ZRANGE', users_key(team[1]), 0, 0, 'WITHSCORES')
+  local ref = redis.call('ZRANGE', user_line(user[1]), 0, 0)[1]
+  redis.call('HSET', MARKS, 'now:teams', whole(tonumber(team[2])), 'now:' .. team[1], whole(tonumber(user[2])))
+  local job = redis.call('HMGET', prefix .. 'job:' .. ref, 'status', 'quoted_micro')
   if job[1] == 'queued' then
-    count_grant(arg.prefix, team[1], user[1], tonumber(job[2]))
+    count_grant(team[1], user[1], tonumber(job[2]))
     redis.call('ZADD', key.slots, whole(now + arg.grant_ms), ref)
     redis.call('ZADD', key.due_submit, whole(now), ref)
     granted = granted + 1
@@ -108,6 +106,6 @@ while granted < free do
       redis.call('HSET', key.breaker, 'probe', ref, 'probe_ms', whole(now))
     end
   end
-  leave_line(arg.prefix, key.line, team[1], user[1], ref)
+  leave_line(key.line, team[1], user[1], ref)
 end
 return granted

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- Listens for the workers: rings when some have been silent for too long although there is work, and when all are
--- back. However many processes listen, each is rung once.
+-- Raises an alarm when a kind of worker is missing although there is work, and one when all are back. Each is raised
+-- once, however many processes ask.
 --
 -- USES clock
 -- KEYS
@@ -13,14 +13,14 @@
 --   slots          zset    jobs at fal
 --   due_deliver    zset    destinations of webhooks
 -- ARGV
---   expected       "1" where workers are missed although there is no work
---   stale_ms       after which a worker is not heard any more
---   bound_ms       for how long they may be silent
---   forget_ms      after which a silence that nobody listens to is forgotten
---   most           how many alarms are remembered
--- REST the roles that there must be
+--   expected       bool    where workers are missed although there is no work
+--   stale_ms       int     after which a worker is not heard any more
+--   bound_ms       int     for how long they may be silent
+--   forget_ms      int     after which a silence that nobody listens to is forgotten
+--   most           int     how many alarms are remembered
+-- REST str  the roles that there must be
 --
--- Returns 'silent' or 'back' when that was rung, '' otherwise, and the roles that are not heard with commas between
+-- Returns {rung: "silent" | "back" | "", missing: str}  what was rung, and the roles that are not heard, with commas
 local heard, missing = {}, {}
 for _, member in ipairs(redis.call('ZRANGEBYSCORE', key.workers, '(' .. whole(now - arg.stale_ms), '+inf')) do
   heard[string.match(member, '^%S+')] = true
@@ -50,7 +50,7 @@ if now - since < tonumber(arg.bound_ms) then return {'', names} end
 -- 3. for too long: an alarm, if anything waits for them
 local work = redis.call('ZCARD', key.line) + redis.call('ZCARD', key.later)
   + redis.call('ZCARD', key.slots) + redis.call('ZCARD', key.due_deliver)
-if arg.expected ~= '1' and work == 0 then return {'', names} end
+if not arg.expected and work == 0 then return {'', names} end
 if not redis.call('SET', key.said, '1', 'NX', 'PX', 30 * 86400000) then return {'', names} end
 ring('workers_silent', 'No worker of these kinds has been seen for ' .. whole((now - since) / 1000)
   .. ' s: ' .. names .. '. What they do waits; start `filmgate worker`, or look at its log.')

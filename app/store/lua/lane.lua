@@ -6,11 +6,11 @@
 --   lane           string  the token of the slice that runs the lane, or "rung"
 --   seen           string  when (ms) a lane was last seen at work
 -- ARGV
---   mine           who must have it now
---   next           who has it from now on
---   lease_ms       for how long
+--   mine           str     who must have it now
+--   next           str     who has it from now on
+--   lease_ms       int     for how long
 --
--- Returns 1, or 0 when somebody else had it
+-- Returns bool  false when another process had it
 if redis.call('GET', key.lane) ~= arg.mine then
   return 0
 end

@@ -5,9 +5,9 @@
 --   epoch          hash    the store's id, and what is known of its epochs
 --   pauses         hash    the field `epoch` stops all buying
 -- ARGV
---   id             of the epoch that was looked into
+--   id             str     of the epoch that was looked into
 --
--- Returns 1, or 0 when there is no stop or another epoch has begun since
+-- Returns bool  false when there is no stop, or another epoch has begun since
 if redis.call('HGET', key.epoch, 'id') ~= arg.id then
   return 0
 end

@@ -1,24 +1,23 @@
 #!lua flags=no-writes
--- A job as a poll asks for it: the record if the caller may know of it, its place in its user's line, and the time.
--- Another's is left unread here, so that it takes as long as none.
+-- Reads a job for a poll, if the caller may see it: the record, its rank in its user's line, the time. A job that the
+-- caller may not see is not read, so the answer takes as long as for no job.
 --
 -- USES clock line
 -- KEYS
 --   job            hash    the record
 -- ARGV
---   prefix         of every key; the user's line is found by it
---   ref            team/job
---   field          of the record that decides; "" when the whole team's jobs may be known
---   value          that it must have
+--   ref            str     team/job
+--   field          str     of the record that decides; "" when the whole team's jobs may be known
+--   value          str     that it must have
 --
--- Returns {now_ms, place in the user's own line or "", {field, value, …}}; without fields when there is no such
---   job, or it is another's
+-- Returns {now_ms: int, rank: int | None, record: list[str]}  the rank is that in the user's own line; the record is
+--   field, value, …, and empty when there is no such job, or it is another's
 if arg.field ~= '' and redis.call('HGET', key.job, arg.field) ~= arg.value then
-  return {whole(now), '', {}}
+  return {now, false, {}}
 end
 local whose = redis.call('HMGET', key.job, 'status', 'user')
-local place = ''
+local rank = false
 if whose[1] == 'queued' then
-  place = redis.call('ZRANK', user_line(arg.prefix, whose[2]), arg.ref) or ''
+  rank = redis.call('ZRANK', user_line(whose[2]), arg.ref)
 end
-return {whole(now), place, redis.call('HGETALL', key.job)}
+return {now, rank, redis.call('HGETALL', key.job)}

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Writes down something about a job that does not change its state, and may make one of its steps due sooner.
+-- Writes fields of a job without a change of state, and may move the due time of one step.
 --
 -- 1. refuse when the job is in another state
 -- 2. write the fields; 3. move the due time, where one is given and the step is due at all
@@ -9,20 +9,20 @@
 --   job            hash    the record
 --   due            zset    the step whose due time moves
 -- ARGV
---   ref            team/job
---   from           states it may be in, with commas
---   delay_ms       when the step is due, from now; "" to leave it
--- REST field, value, …; a value of "@now" is the store's time
+--   ref            str     team/job
+--   from_states    str     states it may be in, with commas
+--   delay_ms       int?    when the step is due, from now; nil to leave it
+-- REST str  field, value, …; a value of "@now" is the store's time
 --
--- Returns {"done", now_ms} | {"stale", status or ""}
+-- Returns bool  false when the job is in another state
 local status = redis.call('HGET', key.job, 'status')
-if not status or not string.find(',' .. arg.from .. ',', ',' .. status .. ',', 1, true) then
-  return {'stale', status or ''}
+if not status or not string.find(',' .. arg.from_states .. ',', ',' .. status .. ',', 1, true) then
+  return 0
 end
 for i = 1, #rest, 2 do
   redis.call('HSET', key.job, rest[i], rest[i + 1] == '@now' and whole(now) or rest[i + 1])
 end
-if arg.delay_ms ~= '' then
+if arg.delay_ms then
   redis.call('ZADD', key.due, 'XX', whole(now + arg.delay_ms), arg.ref)
 end
-return {'done', whole(now)}
+return 1

@@ -6,9 +6,9 @@
 --   idem           string  what is remembered of the key
 --   idem_before    hash    the same, as an older version wrote it
 -- ARGV
---   fingerprint    SHA-256 of the request
---   mark           the same in twelve characters
+--   fingerprint    str     SHA-256 of the request
+--   mark           str     the same in twelve characters
 --
--- Returns {job id, 1 for the same request or 0} | {} when the key was not used before
+-- Returns {job_id: str, same: int} | {}  1 for the same request; empty when the key was not used before
 local found, job, same = idem_found(key.idem, key.idem_before, arg.mark, arg.fingerprint)
 return found and {job, same and 1 or 0} or {}

@@ -11,33 +11,32 @@
 --   delivery       hash    the delivery
 --   due            zset    destinations by when they must be looked at
 -- ARGV
---   prefix         of every key; what waits and flies at the destination is found by it
---   ref            team/delivery
---   status         delivered | dead | due
---   delay_ms       until the next attempt, when it stays due
---   attempt        the attempt as JSON
---   health         what it says of the destination: good | slow | failed, or "" for nothing
---   failures       in a row that open the breaker
---   pause_ms       how long it stays open until a probe
---   memory_ms      how long it is remembered how an endpoint does
---   address_ms     how long it is remembered how an address does that jobs name: each may have one of its own
---   dead_ms        how long dead letters are kept
+--   ref            str     team/delivery
+--   status         str     delivered | dead | due
+--   delay_ms       int     until the next attempt, when it stays due
+--   attempt        str     the attempt as JSON
+--   health         str     what it says of the destination: good | slow | failed, or "" for nothing
+--   failures       int     in a row that open the breaker
+--   pause_ms       int     how long it stays open until a probe
+--   memory_ms      int     how long it is remembered how an endpoint does
+--   address_ms     int     how long it is remembered how an address does that jobs name: each may have one of its own
+--   dead_ms        int     how long dead letters are kept
 --
--- Returns {attempts so far, failures of the destination in a row, since when (ms), now_ms}; zeros where nothing was
---   written
+-- Returns {attempts: int, failures: int, since_ms: int, now_ms: int}  attempts so far, and failures of the destination
+--   in a row; zeros where nothing was written
 local record = redis.call('HMGET', key.delivery, 'status', 'destination', 'id')
 if record[1] ~= 'due' then
-  return {0, 0, 0, whole(now)}
+  return {0, 0, 0, now}
 end
 local destination = record[2]
-local state_key = arg.prefix .. 'destination:' .. destination
-local waiting = arg.prefix .. 'waiting:' .. destination
+local state_key = prefix .. 'destination:' .. destination
+local waiting = prefix .. 'waiting:' .. destination
 local count = redis.call('HINCRBY', key.delivery, 'attempts', 1)
 redis.call('HSET', key.delivery, 'attempt:' .. count, arg.attempt, 'status', arg.status)
-redis.call('ZREM', arg.prefix .. 'flying:' .. destination, arg.ref)
+redis.call('ZREM', prefix .. 'flying:' .. destination, arg.ref)
 local host = host_of(destination)
 if host then
-  redis.call('ZREM', arg.prefix .. 'flying:' .. host, arg.ref)
+  redis.call('ZREM', prefix .. 'flying:' .. host, arg.ref)
 end
 if arg.status == 'due' then
   redis.call('ZADD', waiting, whole(now + arg.delay_ms), arg.ref)
@@ -46,7 +45,7 @@ else
   redis.call('ZREM', waiting, arg.ref)
 end
 if arg.status == 'dead' then
-  bury(arg.prefix, string.match(arg.ref, '^([^/]*)/'), key.delivery, record[3], arg.dead_ms)
+  bury(string.match(arg.ref, '^([^/]*)/'), key.delivery, record[3], arg.dead_ms)
 end
 
 local failures, since, not_before = 0, 0, 0
@@ -65,5 +64,5 @@ end
 if redis.call('EXISTS', state_key) == 1 then
   redis.call('PEXPIRE', state_key, host and arg.address_ms or arg.memory_ms)
 end
-look_again(arg.prefix, key.due, destination, not_before)
-return {count, failures, since, whole(now)}
+look_again(key.due, destination, not_before)
+return {count, failures, tonumber(since), now}

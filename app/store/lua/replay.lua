@@ -9,16 +9,15 @@
 -- KEYS
 --   dead           zset    the team's dead letters
 -- ARGV
---   prefix         of every key; the deliveries, where they wait and what was set aside are found by it
---   team           whose deliveries they are
---   by             the user who asks
---   space_ms       from one to the next at the same destination; 0 for now
---   kept_ms        how long they are remembered from now on, at least
---   attempts       how many earlier attempts are kept
---   replays        how many replays are noted
--- REST ids of deliveries
+--   team           str     whose deliveries they are
+--   by             str     the user who asks
+--   space_ms       int     from one to the next at the same destination; 0 for now
+--   kept_ms        int     how long they are remembered from now on, at least
+--   attempts       int     how many earlier attempts are kept
+--   replays        int     how many replays are noted
+-- REST str  ids of deliveries
 --
--- Returns the ids of those that are due again
+-- Returns list[str]  the ids of those that are due again
 local out = {}
 
 -- Drops the entries `name:from` … `name:to` of a numbered list in a hash.
@@ -47,7 +46,7 @@ local function turn(destination)
   if tonumber(arg.space_ms) == 0 then
     return now
   end
-  local pace = arg.prefix .. 'rate:' .. destination .. ':replay'
+  local pace = prefix .. 'rate:' .. destination .. ':replay'
   local at = math.max(now, tonumber(redis.call('GET', pace) or '0'))
   redis.call('SET', pace, whole(at + arg.space_ms), 'PX', whole(at + arg.space_ms - now))
   return at
@@ -55,16 +54,16 @@ end
 
 for _, id in ipairs(rest) do
   local ref = arg.team .. '/' .. id
-  local hash = arg.prefix .. 'delivery:' .. ref
+  local hash = prefix .. 'delivery:' .. ref
   local destination = redis.call('HGET', hash, 'destination')
-  local flies = destination and redis.call('ZSCORE', arg.prefix .. 'flying:' .. destination, ref)
+  local flies = destination and redis.call('ZSCORE', prefix .. 'flying:' .. destination, ref)
   if destination and not (flies and tonumber(flies) > now) then
     put_by(hash)
     redis.call('ZREM', key.dead, id)
-    redis.call('HDEL', arg.prefix .. 'aside', 'deliver ' .. ref)
-    redis.call('DEL', arg.prefix .. 'suspect:deliver:' .. ref)
+    redis.call('HDEL', prefix .. 'aside', 'deliver ' .. ref)
+    redis.call('DEL', prefix .. 'suspect:deliver:' .. ref)
     redis.call('PEXPIRE', hash, whole(math.max(redis.call('PTTL', hash), tonumber(arg.kept_ms))))
-    queue_delivery(arg.prefix, destination, ref, turn(destination), arg.kept_ms)
+    queue_delivery(destination, ref, turn(destination), arg.kept_ms)
     out[#out + 1] = id
   end
 end

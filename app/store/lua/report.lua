@@ -13,13 +13,13 @@
 --   slots          zset    jobs that occupy fal; the one that was refused is not among them any more
 --   concurrency    hash    what the hosts have agreed on
 -- ARGV
---   outcome        accepted | rejected | busy | account | failed | unknown
---   reason         a sentence
---   concurrency    slots in all
---   failures       their weight in a row, until it opens
---   open_ms        for how long
+--   outcome        str     accepted | rejected | busy | account | failed | unknown
+--   reason         str     a sentence
+--   own_concurrency int     slots in all
+--   failures       int     their weight in a row, until it opens
+--   open_ms        int     for how long
 --
--- Returns "opened" when it was closed, or waits for a person now; "closed" when it was open; or ""
+-- Returns "opened" | "closed" | ""  opened: it was closed, or waits for a person now; closed: it was open
 local state = redis.call('HMGET', key.breaker, 'until_ms', 'slots')
 if arg.outcome == 'accepted' or arg.outcome == 'rejected' then
   redis.call('HDEL', key.breaker, 'failures', 'weight', 'last')
@@ -31,7 +31,7 @@ if arg.outcome == 'accepted' or arg.outcome == 'rejected' then
 end
 if arg.outcome == 'busy' then
   local fewer = math.max(1, math.floor(redis.call('ZCARD', key.slots) * 2 / 3))
-  local slots = math.min(fewer, tonumber(state[2] or agreed(key.concurrency, arg.concurrency)))
+  local slots = math.min(fewer, tonumber(state[2] or agreed(key.concurrency, arg.own_concurrency)))
   redis.call('HSET', key.breaker, 'slots', slots, 'slots_ms', whole(now))
   return ''
 end

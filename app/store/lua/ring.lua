@@ -5,14 +5,14 @@
 --   alarms         stream  alarms, the newest last
 --   said           string  there while an alarm of this kind is not to be repeated
 -- ARGV
---   kind           a stable word
---   message        a sentence
---   job            its id, or ''
---   request        fal's request id, or ''
---   most           how many are remembered
---   quiet_ms       for how long none of the same name is rung again; 0: each is
+--   kind           str     a stable word
+--   message        str     a sentence
+--   job            str     its id, or ''
+--   request        str     fal's request id, or ''
+--   most           int     how many are remembered
+--   quiet_ms       int     for how long none of the same name is rung again; 0: each is
 --
--- Returns 1, or 0 when it has just been rung
+-- Returns bool  false when it has just been rung
 if tonumber(arg.quiet_ms) > 0 and not redis.call('SET', key.said, '1', 'NX', 'PX', arg.quiet_ms) then
   return 0
 end

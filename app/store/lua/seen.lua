@@ -4,10 +4,10 @@
 -- KEYS
 --   job            hash    the record
 -- ARGV
---   field          of the record that decides; "" when the whole team's jobs may be known
---   value          that it must have
+--   field          str     of the record that decides; "" when the whole team's jobs may be known
+--   value          str     that it must have
 --
--- Returns {field, value, …}; empty when there is no such job, or it is another's
+-- Returns list[str]  field, value, …; empty when there is no such job, or it is another's
 if arg.field ~= '' and redis.call('HGET', key.job, arg.field) ~= arg.value then
   return {}
 end

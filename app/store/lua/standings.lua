@@ -6,20 +6,20 @@
 --   line           zset    every job in line
 --   pauses         hash    team, or `all`, to an administrator's sentence
 -- ARGV
---   prefix         of every key; the lines are found by it
 --
--- Returns {jobs in line, {team, weight, mark, 1 when it is paused, {user, mark, jobs in line, …}}, …}
+-- Returns {length: int, *teams: list[Any]}  of each team {id, weight, mark, 1 when it is paused, {user, mark, jobs in
+--   line, …}}
 local found = {redis.call('ZCARD', key.line)}
-local teams = redis.call('ZRANGE', teams_key(arg.prefix), 0, -1, 'WITHSCORES')
+local teams = redis.call('ZRANGE', TEAMS, 0, -1, 'WITHSCORES')
 for i = 1, #teams, 2 do
-  local users = redis.call('ZRANGE', users_key(arg.prefix, teams[i]), 0, -1, 'WITHSCORES')
+  local users = redis.call('ZRANGE', users_key(teams[i]), 0, -1, 'WITHSCORES')
   local waiting = {}
   for j = 1, #users, 2 do
     waiting[#waiting + 1] = users[j]
     waiting[#waiting + 1] = users[j + 1]
-    waiting[#waiting + 1] = redis.call('ZCARD', user_line(arg.prefix, users[j]))
+    waiting[#waiting + 1] = redis.call('ZCARD', user_line(users[j]))
   end
-  local weight = redis.call('HGET', arg.prefix .. 'team:' .. teams[i], 'weight') or '1'
+  local weight = redis.call('HGET', prefix .. 'team:' .. teams[i], 'weight') or '1'
   found[#found + 1] = {teams[i], weight, teams[i + 1], redis.call('HEXISTS', key.pauses, teams[i]), waiting}
 end
 return found

@@ -16,13 +16,12 @@
 --   due_expire     zset    jobs by when they have waited too long (ms)
 --   aside          hash    steps that nobody takes up any more
 -- ARGV
---   job_prefix     prefix of job keys; the ref follows
---   last_ms        from the deadline until a job that fal has is given up
+--   last_ms        int     from the deadline until a job that fal has is given up
 --
--- Returns {refs whose slot was taken back, refs that were given one, refs that are looked at again}
+-- Returns {taken: list[str], given: list[str], again: list[str]}  refs
 local taken, given, again = {}, {}, {}
 local function must_end(ref)
-  local job = redis.call('HMGET', arg.job_prefix .. ref, 'status', 'deadline_ms', 'submitted_ms')
+  local job = redis.call('HMGET', prefix .. 'job:' .. ref, 'status', 'deadline_ms', 'submitted_ms')
   if job[1] == 'running' or job[1] == 'finalizing' then
     local deadline = math.max(tonumber(job[2]), tonumber(job[3] or '0'))
     redis.call('ZADD', key.due_expire, 'NX', whole(deadline + arg.last_ms), ref)
@@ -32,7 +31,7 @@ end
 local slots = redis.call('ZRANGE', key.slots, 0, -1, 'WITHSCORES')
 for i = 1, #slots, 2 do
   local ref, at_fal = slots[i], slots[i + 1] == 'inf'
-  local status = redis.call('HGET', arg.job_prefix .. ref, 'status')
+  local status = redis.call('HGET', prefix .. 'job:' .. ref, 'status')
   if status == 'queued' and at_fal then
     redis.call('ZADD', key.slots, whole(now), ref)
     taken[#taken + 1] = ref

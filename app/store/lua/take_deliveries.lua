@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- Hands out deliveries that are due: of every destination a few, and of every team a part of what a round may have on
--- its way, so that what hangs keeps nobody waiting. What is handed out is hidden, and comes due again when it is lost.
+-- Hands out due deliveries, a few of each destination and team, so that slow receivers delay nobody else. What is
+-- handed out is hidden; a lost delivery comes due again.
 --
 -- 1. go through the destinations that are due, the longest due first
 -- 2. its team has no place left: put it off a little, so that others' come to be looked at
@@ -14,22 +14,21 @@
 -- KEYS
 --   due            zset    destinations by when they must be looked at
 -- ARGV
---   prefix         of every key; what waits and flies at a destination is found by it
---   limit          deliveries at most
---   looks          destinations at most
---   places         deliveries in flight at one destination
---   host_places    deliveries in flight to all addresses of one team at one host
---   team_places    deliveries of one team that a round has on its way
---   again_ms       until a destination is looked at again that is due and gets nothing now
---   failures       in a row that open the breaker
---   probe_ms       how long a probe may take until there is another one
---   handed_ms      how long a delivery is hidden until somebody takes it up
---   hidden_ms      how long an attempt may last
---   quick          "1": only destinations with nothing in flight that neither failed nor were slow the last time
---   dead_ms        how long dead letters are kept
--- REST the team of each delivery that the round has on its way
+--   limit          int     deliveries at most
+--   looks          int     destinations at most
+--   places         int     deliveries in flight at one destination
+--   host_places    int     deliveries in flight to all addresses of one team at one host
+--   team_places    int     deliveries of one team that a round has on its way
+--   again_ms       int     until a destination is looked at again that is due and gets nothing now
+--   failures       int     in a row that open the breaker
+--   probe_ms       int     how long a probe may take until there is another one
+--   handed_ms      int     how long a delivery is hidden until somebody takes it up
+--   hidden_ms      int     how long an attempt may last
+--   quick          bool    only destinations with nothing in flight that neither failed nor were slow the last time
+--   dead_ms        int     how long dead letters are kept
+-- REST str  the team of each delivery that the round has on its way
 --
--- Returns {ref, destination, …}
+-- Returns list[str]  ref, destination, …
 local out = {}
 
 local full = {} -- by host: how many of its addresses were put off, so that they come back one after the other
@@ -43,7 +42,7 @@ local function closed(team, name)
   if string.sub(name, 1, 3) ~= 'ep_' then
     return nil
   end
-  local record = redis.call('HGET', arg.prefix .. 'endpoints:' .. team, name)
+  local record = redis.call('HGET', prefix .. 'endpoints:' .. team, name)
   local endpoint = record and cjson.decode(record)
   if not endpoint or endpoint.disabled_ms then
     return 'dead'
@@ -53,9 +52,9 @@ end
 
 local function bury_some(team, waiting)
   for _, ref in ipairs(redis.call('ZRANGE', waiting, 0, 99)) do
-    local delivery_key = arg.prefix .. 'delivery:' .. ref
+    local delivery_key = prefix .. 'delivery:' .. ref
     if redis.call('HGET', delivery_key, 'status') == 'due' then
-      bury(arg.prefix, team, delivery_key, string.match(ref, '/(.*)$'), arg.dead_ms)
+      bury(team, delivery_key, string.match(ref, '/(.*)$'), arg.dead_ms)
     end
     redis.call('ZREM', waiting, ref)
   end
@@ -63,7 +62,7 @@ end
 
 -- How many more may go to the destination's host, in all.
 local function room_at_host(host)
-  local flying = arg.prefix .. 'flying:' .. host
+  local flying = prefix .. 'flying:' .. host
   redis.call('ZREMRANGEBYSCORE', flying, '-inf', whole(now))
   return arg.host_places - redis.call('ZCARD', flying)
 end
@@ -80,10 +79,10 @@ local function room_at(destination, flying)
   end
   redis.call('ZREMRANGEBYSCORE', flying, '-inf', whole(now))
   local in_flight = redis.call('ZCARD', flying)
-  local state_key = arg.prefix .. 'destination:' .. destination
+  local state_key = prefix .. 'destination:' .. destination
   local state = redis.call('HMGET', state_key, 'failures', 'open_until', 'slow', 'good')
   local failures = tonumber(state[1] or '0')
-  if arg.quick == '1' and (in_flight > 0 or state[3] or failures > 0) then
+  if arg.quick and (in_flight > 0 or state[3] or failures > 0) then
     return 0, now + arg.again_ms
   end
   if failures >= tonumber(arg.failures) then
@@ -108,7 +107,7 @@ local function hand_out(destination, waiting, flying, count)
     redis.call('ZADD', waiting, whole(now + arg.handed_ms), ref)
     redis.call('ZADD', flying, whole(now + arg.hidden_ms), ref)
     if host_of(destination) then
-      local all = arg.prefix .. 'flying:' .. host_of(destination)
+      local all = prefix .. 'flying:' .. host_of(destination)
       redis.call('ZADD', all, whole(now + arg.hidden_ms), ref)
       redis.call('PEXPIRE', all, arg.hidden_ms)
     end
@@ -126,21 +125,21 @@ for _, destination in ipairs(redis.call('ZRANGEBYSCORE', key.due, '-inf', whole(
     break
   end
   local team, name = string.match(destination, '^([^/]*)/(.*)$')
-  local waiting, flying = arg.prefix .. 'waiting:' .. destination, arg.prefix .. 'flying:' .. destination
+  local waiting, flying = prefix .. 'waiting:' .. destination, prefix .. 'flying:' .. destination
   local left = arg.team_places - (busy[team] or 0)
   local why = closed(team, name)
   if left <= 0 then
-    look_again(arg.prefix, key.due, destination, now + arg.again_ms)
+    look_again(key.due, destination, now + arg.again_ms)
   elseif why == 'paused' then
     redis.call('ZREM', key.due, destination)
   elseif why == 'dead' then
     bury_some(team, waiting)
-    look_again(arg.prefix, key.due, destination, 0)
+    look_again(key.due, destination, 0)
   else
     local room, not_before = room_at(destination, flying)
     local count = hand_out(destination, waiting, flying, math.min(room, left, arg.limit - #out / 2))
     busy[team] = (busy[team] or 0) + count
-    look_again(arg.prefix, key.due, destination, not_before)
+    look_again(key.due, destination, not_before)
   end
 end
 return out

@@ -5,13 +5,13 @@
 -- KEYS
 --   due            zset    refs by the time (ms) they must be looked at
 -- ARGV
---   limit          refs at most
---   visibility_ms  how long a handed-out ref stays hidden
+--   limit          int     refs at most
+--   visibility_ms  int     how long a handed-out ref stays hidden
 --
--- Returns {now_ms, ref, …}
+-- Returns {now_ms: int, *refs: str}
 local refs = redis.call('ZRANGEBYSCORE', key.due, '-inf', whole(now), 'LIMIT', 0, arg.limit)
 for _, ref in ipairs(refs) do
   redis.call('ZADD', key.due, 'XX', whole(now + arg.visibility_ms), ref)
 end
-table.insert(refs, 1, whole(now))
+table.insert(refs, 1, now)
 return refs

@@ -1,19 +1,19 @@
--- Notes one part of an upload before it is written to disk: all parts together never pass the limit, they are all in
--- one host's folder, and so many uploads with parts may be unfinished, of the team and of everybody.
+-- Registers one part of an upload before it is written to disk. All parts together stay below the limit and are in one
+-- host's folder; a team, and all teams together, may have only so many unfinished uploads with parts.
 --
 -- KEYS
 --   upload         hash    the upload
 --   team           zset    the team's unfinished uploads with parts, by when (ms) they end
 --   all            zset    everybody's
 -- ARGV
---   ref            of the upload: team and id
---   number         of the part; one that comes again replaces the first
---   etag           of its bytes
---   size           of its bytes
---   place          the folder it is about to be written to
---   limit          bytes that all parts may have together
---   of_team        uploads with parts that a team may have unfinished
---   of_all         and that everybody together may
+--   ref            str     of the upload: team and id
+--   number         int     of the part; one that comes again replaces the first
+--   etag           str     of its bytes
+--   size           int     of its bytes
+--   place          str     the folder it is about to be written to
+--   limit          int     bytes that all parts may have together
+--   of_team        int     uploads with parts that a team may have unfinished
+--   of_all         int     and that everybody together may
 --
 -- Returns "taken" | "too_large" | "finished" | "missing" | "elsewhere" | "too_many" | "full"
 --

@@ -4,10 +4,10 @@
 -- KEYS
 --   rate           string  when the next turn is due at an even pace (ms)
 -- ARGV
---   step_ms        from one turn to the next at an even pace
---   burst          turns that may be taken at once
+--   step_ms        int     from one turn to the next at an even pace
+--   burst          int     turns that may be taken at once
 --
--- Returns how long to wait until there is one (ms); 0 when it was taken
+-- Returns int  how long to wait until there is one (ms); 0 when it was taken
 local due = math.max(now, tonumber(redis.call('GET', key.rate) or '0'))
 local wait = due + arg.step_ms - arg.burst * arg.step_ms - now
 if wait > 0 then

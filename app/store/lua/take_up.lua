@@ -15,16 +15,15 @@
 --   aside          hash    refs that nobody takes up any more, by when (ms)
 --   delivery       hash    the delivery, where the ref is one; nothing is there for a job
 -- ARGV
---   prefix         of every key; what flies at a delivery's destination is found by it
---   ref            what is taken up
---   mark           its name in the hash: the step and the ref
---   deaths         so many make it a poison
---   memory_ms      how long a death is remembered
---   window_ms      how far away handing out puts a ref
---   hidden_ms      how long the step may last
---   dead_ms        how long dead letters are kept
+--   ref            str     what is taken up
+--   mark           str     its name in the hash: the step and the ref
+--   deaths         int     so many make it a poison
+--   memory_ms      int     how long a death is remembered
+--   window_ms      int     how far away handing out puts a ref
+--   hidden_ms      int     how long the step may last
+--   dead_ms        int     how long dead letters are kept
 --
--- Returns now_ms, 0 when it is not to be taken up, or -1 when it was set aside just now
+-- Returns int  now_ms; 0 when it is not to be taken up, or -1 when it was set aside just now
 local function give_up_delivery()
   local record = redis.call('HMGET', key.delivery, 'status', 'destination', 'id')
   if record[1] ~= 'due' then
@@ -33,9 +32,9 @@ local function give_up_delivery()
   local count = redis.call('HINCRBY', key.delivery, 'attempts', 1)
   redis.call('HSET', key.delivery, 'attempt:' .. count, cjson.encode({at_ms = now, status = cjson.null,
     duration_ms = 0, outcome = 'worker_died', error = 'worker_died', answer = ''}))
-  bury(arg.prefix, string.match(arg.ref, '^([^/]*)/'), key.delivery, record[3], arg.dead_ms)
-  redis.call('ZREM', arg.prefix .. 'flying:' .. record[2], arg.ref)
-  look_again(arg.prefix, arg.prefix .. 'due:deliver', record[2], 0)
+  bury(string.match(arg.ref, '^([^/]*)/'), key.delivery, record[3], arg.dead_ms)
+  redis.call('ZREM', prefix .. 'flying:' .. record[2], arg.ref)
+  look_again(prefix .. 'due:deliver', record[2], 0)
 end
 
 local score = redis.call('ZSCORE', key.due, arg.ref)
@@ -52,4 +51,4 @@ end
 redis.call('INCR', key.suspect)
 redis.call('PEXPIRE', key.suspect, arg.memory_ms)
 redis.call('ZADD', key.due, whole(now + arg.hidden_ms), arg.ref)
-return whole(now)
+return now

@@ -5,12 +5,11 @@
 --   teams          set     ids of all teams
 --   counted        hash    team to the id of the last entry that was counted
 -- ARGV
---   ledgers        prefix of the ledgers' keys; the team follows
 --
--- Returns their ids
+-- Returns list[str]  their ids
 local behind = {}
 for _, team in ipairs(redis.call('SMEMBERS', key.teams)) do
-  local newest = redis.call('XREVRANGE', arg.ledgers .. team, '+', '-', 'COUNT', 1)[1]
+  local newest = redis.call('XREVRANGE', prefix .. 'ledger:' .. team, '+', '-', 'COUNT', 1)[1]
   if newest and newest[1] ~= redis.call('HGET', key.counted, team) then
     behind[#behind + 1] = team
   end

@@ -5,15 +5,14 @@
 -- KEYS
 --   credential     hash    the key or the token
 -- ARGV
---   prefix         of every key; the parent and the team are found by it
 --
--- Returns {now_ms, {field, value, …}, {the parent's}, the team's zone or ""}
+-- Returns {now_ms: int, record: list[str], parent: list[str], zone: str}  each record is field, value, …
 local record = redis.call('HGETALL', key.credential)
 local parent = redis.call('HGET', key.credential, 'parent')
 local team = redis.call('HGET', key.credential, 'team')
 return {
-  whole(now),
+  now,
   record,
-  parent and redis.call('HGETALL', arg.prefix .. 'key:' .. parent) or {},
-  team and redis.call('HGET', arg.prefix .. 'team:' .. team, 'time_zone') or '',
+  parent and redis.call('HGETALL', prefix .. 'key:' .. parent) or {},
+  team and redis.call('HGET', prefix .. 'team:' .. team, 'time_zone') or '',
 }

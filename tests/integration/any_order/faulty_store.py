@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from app.domain.errors import FilmgateError, StoreUnavailable
 from app.gateway import Gateway, open_gateway
 from app.settings import load_settings
-from app.store.scripts import script, script_names
+from app.store.script_loader import load, script_names
 from tests.support.redis_server import RedisServer
 from tests.support.snapshot import Snapshot
 from tests.support.tcp_proxy import Moment, StoreProxy
@@ -85,7 +85,7 @@ class FaultyStore:
         for gateway in (self.gateway, self._unsure):
             await gateway.stores.renew_connections()
         for name in script_names():
-            await self._redis.script_load(script(name).text)
+            await self._redis.script_load(load(name).text)
 
     def act(self, call: Callable[[Gateway], Awaitable[T]], loss: Loss | None) -> T | FilmgateError | Lost:
         """One operation: its answer or its error; LOST when the connection was closed before the answer."""

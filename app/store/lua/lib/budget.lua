@@ -21,7 +21,7 @@ local function passed(state)
 end
 
 -- Tells the team what its own and its users' limits passed; returns what the gateway's own limits passed, in words.
-local function tell_thresholds(prefix, states, events_key, team, user, retention_ms)
+local function tell_thresholds(states, events_key, team, user, retention_ms)
   local alarms = {}
   for _, state in ipairs(states) do
     local threshold = passed(state)
@@ -38,7 +38,7 @@ local function tell_thresholds(prefix, states, events_key, team, user, retention
         held = whole(state.held),
         resets = state.resets and whole(state.resets) or nil,
       }
-      tell_notice(prefix, team, events_key, 'budget.threshold', cjson.encode(notice), retention_ms)
+      tell_notice(team, events_key, 'budget.threshold', cjson.encode(notice), retention_ms)
     end
   end
   return alarms

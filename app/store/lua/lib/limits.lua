@@ -26,7 +26,7 @@ local function stand_at(state, tat_us)
   end
 end
 
-local function look_at_rate(state, prefix, owner, now_us)
+local function look_at_rate(state, owner, now_us)
   state.rate_key = prefix .. 'rate:' .. owner.id .. ':' .. state.window
   state.step_us = state.amount > 0 and math.ceil(RATE_US[state.window] / state.amount) or 0
   state.now_us = now_us
@@ -36,7 +36,7 @@ end
 -- Takes into a calendar limit's state what counts in its window although other periods hold it, because the team's
 -- time zone changed: `carried` (of the team) says which count as a whole until when, `also` (of the owner's window)
 -- which count to the window's end, less what was used up in them before it began.
-local function add_carried(state, prefix, owner, start, carried, also)
+local function add_carried(state, owner, start, carried, also)
   local less = {}
   for _, one in ipairs(also and cjson.decode(also) or {}) do
     less[whole(one.start)] = one[state.unit]
@@ -48,7 +48,7 @@ local function add_carried(state, prefix, owner, start, carried, also)
   end
   for other, without in pairs(less) do
     if other ~= start then
-      local sums = redis.call('HMGET', period_key(prefix, owner, state.window, other), 'used:' .. state.unit,
+      local sums = redis.call('HMGET', period_key(owner, state.window, other), 'used:' .. state.unit,
         'held:' .. state.unit, 'credit:' .. state.unit)
       local used = tonumber(sums[1] or '0')
       state.used = state.used + (without == 'all' and used or math.max(0, used - without))
@@ -62,7 +62,7 @@ end
 
 -- Every limit of these owners as it stands now. `need` maps units to what one job takes, `carried` is the team's
 -- field of this name, or false.
-local function look(prefix, owners, starts, ends, need, carried)
+local function look(owners, starts, ends, need, carried)
   carried = carried and cjson.decode(carried)
   local states = {}
   local t = redis.call('TIME')
@@ -81,21 +81,21 @@ local function look(prefix, owners, starts, ends, need, carried)
       local unit, window = string.match(name, '^([%w_]+)/(%w+)$')
       local state = {owner = owner.kind, unit = unit, window = window, amount = in_force(rules, name), used = 0, held = 0}
       if unit == 'submits' then
-        look_at_rate(state, prefix, owner, now_us)
+        look_at_rate(state, owner, now_us)
       elseif window == 'concurrent' then
         state.held = redis.call('SCARD', prefix .. 'live:' .. owner.id)
       elseif window == 'queued' then
         state.held = redis.call('SCARD', prefix .. 'queued:' .. owner.id)
       else
         local start = starts[window] and of_owner(owner, starts[window])
-        state.sums = start and period_key(prefix, owner, window, start) or total_key(prefix, owner)
+        state.sums = start and period_key(owner, window, start) or total_key(owner)
         local sums = redis.call('HMGET', state.sums, 'used:' .. unit, 'held:' .. unit, 'credit:' .. unit,
           'fixed:' .. unit, 'also')
         state.used = tonumber(sums[1] or '0') + tonumber(sums[4] or '0')
         state.held = tonumber(sums[2] or '0')
         state.amount = state.amount + tonumber(sums[3] or '0')
         if start and carried and owner.kind ~= 'gateway' then
-          add_carried(state, prefix, owner, start, carried, sums[5])
+          add_carried(state, owner, start, carried, sums[5])
         end
         if start then
           state.resets = of_owner(owner, ends[window])
@@ -136,7 +136,7 @@ local function told(states)
     flat[#flat + 1] = whole(state.used)
     flat[#flat + 1] = whole(state.held)
     flat[#flat + 1] = state.resets and whole(state.resets) or ''
-    flat[#flat + 1] = state.over and 1 or 0
+    flat[#flat + 1] = state.over and '1' or '0'
   end
   return flat
 end

@@ -3,59 +3,58 @@
 --
 -- A team's (or user's) mark is what it was granted so far, in micro-dollars divided by its weight; the lowest mark is
 -- served next. Who comes anew begins at the mark that is being served, so that nobody saves up turns or loses them.
-local function marks_key(prefix) return prefix .. 'marks' end
-local function teams_key(prefix) return prefix .. 'line:teams' end
-local function users_key(prefix, team) return prefix .. 'line:users:' .. team end
-local function user_line(prefix, user) return prefix .. 'line:user:' .. user end
+local MARKS, TEAMS = prefix .. 'marks', prefix .. 'line:teams'
+local function users_key(team) return prefix .. 'line:users:' .. team end
+local function user_line(user) return prefix .. 'line:user:' .. user end
 
 -- Puts `name` among those who wait, at its own last mark or at the one that is served now.
-local function begin_waiting(prefix, waiting_key, level, name)
+local function begin_waiting(waiting_key, level, name)
   if redis.call('ZSCORE', waiting_key, name) then
     return
   end
-  local marks = redis.call('HMGET', marks_key(prefix), name, 'now:' .. level)
+  local marks = redis.call('HMGET', MARKS, name, 'now:' .. level)
   redis.call('ZADD', waiting_key, whole(math.max(tonumber(marks[1] or '0'), tonumber(marks[2] or '0'))), name)
 end
 
 -- Takes `name` out of those who wait, and remembers its mark.
-local function end_waiting(prefix, waiting_key, name)
+local function end_waiting(waiting_key, name)
   local mark = redis.call('ZSCORE', waiting_key, name)
   if mark then
-    redis.call('HSET', marks_key(prefix), name, whole(tonumber(mark)))
+    redis.call('HSET', MARKS, name, whole(tonumber(mark)))
     redis.call('ZREM', waiting_key, name)
   end
 end
 
 -- The job stands in line, at the place that its priority and its age give it.
-local function enter_line(prefix, line_key, job_key, ref)
+local function enter_line(line_key, job_key, ref)
   local job = redis.call('HMGET', job_key, 'team', 'user', 'line_score')
   redis.call('ZADD', line_key, job[3], ref)
-  redis.call('ZADD', user_line(prefix, job[2]), job[3], ref)
-  begin_waiting(prefix, users_key(prefix, job[1]), job[1], job[2])
-  begin_waiting(prefix, teams_key(prefix), 'teams', job[1])
+  redis.call('ZADD', user_line(job[2]), job[3], ref)
+  begin_waiting(users_key(job[1]), job[1], job[2])
+  begin_waiting(TEAMS, 'teams', job[1])
 end
 
 -- The job stands in line no more.
-local function leave_line(prefix, line_key, team, user, ref)
+local function leave_line(line_key, team, user, ref)
   redis.call('ZREM', line_key, ref)
-  redis.call('ZREM', user_line(prefix, user), ref)
-  if redis.call('EXISTS', user_line(prefix, user)) == 0 then
-    end_waiting(prefix, users_key(prefix, team), user)
+  redis.call('ZREM', user_line(user), ref)
+  if redis.call('EXISTS', user_line(user)) == 0 then
+    end_waiting(users_key(team), user)
   end
-  if redis.call('EXISTS', users_key(prefix, team)) == 0 then
-    end_waiting(prefix, teams_key(prefix), team)
+  if redis.call('EXISTS', users_key(team)) == 0 then
+    end_waiting(TEAMS, team)
   end
 end
 
 -- Counts a grant of so many micro-dollars; what is given back, a negative amount, is counted off again.
-local function count_grant(prefix, team, user, amount)
+local function count_grant(team, user, amount)
   local weight = tonumber(redis.call('HGET', prefix .. 'team:' .. team, 'weight') or '1')
-  for _, turn in ipairs({{teams_key(prefix), team, amount / weight}, {users_key(prefix, team), user, amount}}) do
+  for _, turn in ipairs({{TEAMS, team, amount / weight}, {users_key(team), user, amount}}) do
     local waiting_key, name, step = turn[1], turn[2], turn[3]
     if redis.call('ZSCORE', waiting_key, name) then
       redis.call('ZINCRBY', waiting_key, whole(step), name)
     else
-      redis.call('HINCRBY', marks_key(prefix), name, whole(step))
+      redis.call('HINCRBY', MARKS, name, whole(step))
     end
   end
 end

@@ -36,7 +36,7 @@ local function closing_entry(ledger_key, kind, job_key, amount)
 end
 
 -- Takes the job's reservation out: `spend` charges it, `release` gives it back. Nothing happens the second time.
-local function close_reservation(prefix, reservations_key, ledger_key, job_key, verb)
+local function close_reservation(reservations_key, ledger_key, job_key, verb)
   local id = redis.call('HGET', job_key, 'id')
   local amount = redis.call('HGET', reservations_key, id)
   if not amount then
@@ -45,7 +45,7 @@ local function close_reservation(prefix, reservations_key, ledger_key, job_key, 
   redis.call('HDEL', reservations_key, id)
   local owners, starts, seconds = sums_of_job(job_key)
   local need = {jobs = 1, usd = tonumber(amount), video_seconds = seconds}
-  close_sums(prefix, owners, starts, need, verb == 'spend')
+  close_sums(owners, starts, need, verb == 'spend')
   if verb == 'spend' then
     redis.call('HSET', job_key, 'money', 'spent', 'charged_micro', amount)
     closing_entry(ledger_key, 'settle', job_key, amount)

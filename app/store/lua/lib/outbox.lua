@@ -13,7 +13,7 @@ local function host_of(destination)
 end
 
 -- Lets a delivery wait at its destination until it is due; what was never fetched leaves with the retention.
-local function queue_delivery(prefix, destination, ref, due_ms, kept_ms)
+local function queue_delivery(destination, ref, due_ms, kept_ms)
   local waiting = prefix .. 'waiting:' .. destination
   redis.call('ZREMRANGEBYSCORE', waiting, '-inf', '(' .. whole(now - kept_ms))
   redis.call('ZADD', waiting, whole(due_ms), ref)
@@ -22,7 +22,7 @@ local function queue_delivery(prefix, destination, ref, due_ms, kept_ms)
 end
 
 -- Writes a delivery, due now, into the lists of the team and of its endpoint; `fields` is its event.
-local function write_delivery(prefix, team, id, destination, fields, retention_ms)
+local function write_delivery(team, id, destination, fields, retention_ms)
   local ref = team .. '/' .. id
   redis.call('HSET', prefix .. 'delivery:' .. ref, 'id', id, 'destination', destination, 'status', 'due',
     'attempts', 0, 'created_ms', whole(now), unpack(fields))
@@ -32,7 +32,7 @@ local function write_delivery(prefix, team, id, destination, fields, retention_m
     redis.call('ZADD', prefix .. 'outbox:' .. owner, whole(now), id)
     redis.call('PEXPIRE', prefix .. 'outbox:' .. owner, retention_ms)
   end
-  queue_delivery(prefix, destination, ref, now, retention_ms)
+  queue_delivery(destination, ref, now, retention_ms)
 end
 
 local function names(list, wanted)
@@ -46,7 +46,7 @@ end
 
 -- Writes one delivery for each of the team's endpoints that wants this event; returns their ids. `mark` names the
 -- event, so that each endpoint's delivery has an id of its own; `model` is nil for what is about no job.
-local function tell_endpoints(prefix, team, kind, model, mark, fields, retention_ms)
+local function tell_endpoints(team, kind, model, mark, fields, retention_ms)
   local ids = {}
   local flat = redis.call('HGETALL', prefix .. 'endpoints:' .. team)
   for i = 1, #flat, 2 do
@@ -58,7 +58,7 @@ local function tell_endpoints(prefix, team, kind, model, mark, fields, retention
       for _, part in ipairs(fields) do
         own[#own + 1] = part
       end
-      write_delivery(prefix, team, id, team .. '/' .. flat[i], own, retention_ms)
+      write_delivery(team, id, team .. '/' .. flat[i], own, retention_ms)
       ids[#ids + 1] = id
     end
   end
@@ -67,7 +67,7 @@ end
 
 -- Writes a job's event, and its deliveries to the team's endpoints and, where `own` is given (`{id, url, style}`),
 -- to the address that the job names itself. Returns the job's new sequence.
-local function tell_of_job(prefix, job_key, ref, events_key, kind, own, retention_ms)
+local function tell_of_job(job_key, ref, events_key, kind, own, retention_ms)
   local event_id, sequence = write_event(job_key, events_key, kind, retention_ms)
   local job = redis.call('HMGET', job_key, 'id', 'team', 'model')
   if not own and redis.call('EXISTS', prefix .. 'endpoints:' .. job[2]) == 0 then
@@ -75,12 +75,12 @@ local function tell_of_job(prefix, job_key, ref, events_key, kind, own, retentio
   end
   local fields = {'job', job[1], 'event_id', event_id, 'type', kind, 'sequence', sequence, 'at', whole(now),
     'record', snapshot(job_key)}
-  local ids = tell_endpoints(prefix, job[2], kind, job[3], events_key .. event_id, fields, retention_ms)
+  local ids = tell_endpoints(job[2], kind, job[3], events_key .. event_id, fields, retention_ms)
   if own then
     for _, part in ipairs({'url', own[2], 'style', own[3] or ''}) do
       fields[#fields + 1] = part
     end
-    write_delivery(prefix, job[2], own[1], address_of(job[2], own[2]), fields, retention_ms)
+    write_delivery(job[2], own[1], address_of(job[2], own[2]), fields, retention_ms)
     ids[#ids + 1] = own[1]
   end
   if #ids > 0 then
@@ -91,14 +91,14 @@ local function tell_of_job(prefix, job_key, ref, events_key, kind, own, retentio
 end
 
 -- Writes an event that is about no job, and its deliveries; `text` is its JSON.
-local function tell_notice(prefix, team, events_key, kind, text, retention_ms)
+local function tell_notice(team, events_key, kind, text, retention_ms)
   local event_id = write_notice(events_key, kind, text, retention_ms)
   local fields = {'event_id', event_id, 'type', kind, 'at', whole(now), 'notice', text}
-  tell_endpoints(prefix, team, kind, nil, events_key .. event_id, fields, retention_ms)
+  tell_endpoints(team, kind, nil, events_key .. event_id, fields, retention_ms)
 end
 
 -- A delivery that is tried no more: it is kept, and stands in the team's list of dead letters.
-local function bury(prefix, team, delivery_key, id, dead_ms)
+local function bury(team, delivery_key, id, dead_ms)
   redis.call('HSET', delivery_key, 'status', 'dead', 'died_ms', whole(now))
   if redis.call('PTTL', delivery_key) < tonumber(dead_ms) then
     redis.call('PEXPIRE', delivery_key, dead_ms)
@@ -110,7 +110,7 @@ local function bury(prefix, team, delivery_key, id, dead_ms)
 end
 
 -- Sets when the destination is looked at next: with its earliest delivery, but not before `not_before`.
-local function look_again(prefix, due_key, destination, not_before)
+local function look_again(due_key, destination, not_before)
   local first = redis.call('ZRANGE', prefix .. 'waiting:' .. destination, 0, 0, 'WITHSCORES')
   if first[1] then
     redis.call('ZADD', due_key, whole(math.max(tonumber(first[2]), not_before)), destination)

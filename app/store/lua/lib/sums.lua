@@ -63,21 +63,21 @@ local function owners_of(team, user, token)
   return owners
 end
 
-local function total_key(prefix, owner)
+local function total_key(owner)
   return prefix .. 'total:' .. owner.id
 end
 
 -- The key of the owner's sums in the period of a calendar window that began then.
-local function period_key(prefix, owner, window, start)
+local function period_key(owner, window, start)
   return prefix .. 'period:' .. window .. ':' .. start .. ':' .. owner.id
 end
 
 -- Every key of the owner's sums for these periods; a token counts in total only, because it lives for minutes.
-local function sum_keys(prefix, owner, starts)
-  local names = {total_key(prefix, owner)}
+local function sum_keys(owner, starts)
+  local names = {total_key(owner)}
   if owner.kind ~= 'token' then
     for window, start in pairs(starts) do
-      names[#names + 1] = period_key(prefix, owner, window, of_owner(owner, start))
+      names[#names + 1] = period_key(owner, window, of_owner(owner, start))
     end
   end
   return names
@@ -92,14 +92,14 @@ local function hold_sum(name, need)
 end
 
 -- Takes the job into the sums of all its owners. `kept` says how long (ms) those of a window are kept after its end.
-local function hold_sums(prefix, owners, starts, ends, kept, need)
+local function hold_sums(owners, starts, ends, kept, need)
   for _, owner in ipairs(owners) do
-    hold_sum(total_key(prefix, owner), need)
+    hold_sum(total_key(owner), need)
     if owner.kind == 'token' then
-      redis.call('PEXPIRE', total_key(prefix, owner), whole(TOKEN_KEPT))
+      redis.call('PEXPIRE', total_key(owner), whole(TOKEN_KEPT))
     else
       for window, start in pairs(starts) do
-        local name = period_key(prefix, owner, window, of_owner(owner, start))
+        local name = period_key(owner, window, of_owner(owner, start))
         if hold_sum(name, need) then  -- while one is held, the sums have their expiry
           redis.call('PEXPIREAT', name, whole(of_owner(owner, ends[window]) + kept[window].team))
         end
@@ -109,9 +109,9 @@ local function hold_sums(prefix, owners, starts, ends, kept, need)
 end
 
 -- Takes the job out of what is held; `spend` counts it as used.
-local function close_sums(prefix, owners, starts, need, spend)
+local function close_sums(owners, starts, need, spend)
   for _, owner in ipairs(owners) do
-    for _, name in ipairs(sum_keys(prefix, owner, starts)) do
+    for _, name in ipairs(sum_keys(owner, starts)) do
       if redis.call('EXISTS', name) == 1 then
         for _, unit in ipairs(COUNTED) do
           redis.call('HINCRBY', name, 'held:' .. unit, whole(-need[unit]))
@@ -125,9 +125,9 @@ local function close_sums(prefix, owners, starts, need, spend)
 end
 
 -- False when a sum that is remembered would fall below zero by losing so much of a field.
-local function may_lose(prefix, owners, starts, field, amount)
+local function may_lose(owners, starts, field, amount)
   for _, owner in ipairs(owners) do
-    for _, name in ipairs(sum_keys(prefix, owner, starts)) do
+    for _, name in ipairs(sum_keys(owner, starts)) do
       if redis.call('EXISTS', name) == 1 and tonumber(redis.call('HGET', name, field) or '0') < amount then
         return false
       end
@@ -137,9 +137,9 @@ local function may_lose(prefix, owners, starts, field, amount)
 end
 
 -- Adds dollars (micro, may be negative) to a field of the sums that are remembered.
-local function add_to_sums(prefix, owners, starts, field, amount)
+local function add_to_sums(owners, starts, field, amount)
   for _, owner in ipairs(owners) do
-    for _, name in ipairs(sum_keys(prefix, owner, starts)) do
+    for _, name in ipairs(sum_keys(owner, starts)) do
       if redis.call('EXISTS', name) == 1 then
         redis.call('HINCRBY', name, field, whole(amount))
       end
@@ -169,7 +169,7 @@ local function sums_of_job(job_key)
 end
 
 -- Places: the jobs of an owner that are there now, and those that wait in line.
-local function leave_places(prefix, job_key, id)
+local function leave_places(job_key, id)
   local job = redis.call('HMGET', job_key, 'team', 'user')
   for _, owner in ipairs(owners_of(job[1], job[2])) do
     redis.call('SREM', prefix .. 'live:' .. owner.id, id)
@@ -177,7 +177,7 @@ local function leave_places(prefix, job_key, id)
   end
 end
 
-local function queue_places(prefix, job_key, id, verb)
+local function queue_places(job_key, id, verb)
   local job = redis.call('HMGET', job_key, 'team', 'user')
   for _, owner in ipairs(owners_of(job[1], job[2])) do
     redis.call(verb, prefix .. 'queued:' .. owner.id, id)

@@ -1,0 +1,413 @@
+"""What lua/*.lua take and return; `python -m tests.guards.script_stub` writes it from their headers."""
+
+from collections.abc import Iterable
+from typing import Any, Literal, TypeAlias
+
+from app.store.client import Client
+
+async def accepts(redis: Client) -> int | None:
+    """Asks how much memory the store has left, as a script that may write."""
+
+ActReply: TypeAlias = tuple[Literal["done"]] | tuple[Literal["moved"]] | tuple[Literal["unmet"], int]
+
+async def act(
+    redis: Client,
+    *,
+    audit: str,
+    audit_head: str,
+    previous: str,
+    number: int,
+    hash: str,
+    entry: str,
+    conditions: str,
+    writes: str,
+    notice: str | None,
+) -> tuple[ActReply, bool]:
+    """One administrative act: its conditions, its writes and its line in the audit log, all or nothing."""
+
+AdmitReply: TypeAlias = (
+    tuple[Literal["admitted"], int, list[str], int | None, list[str], list[str], list[str | None]]
+    | tuple[Literal["refused"], int, list[str]]
+    | tuple[Literal["repeated"], int, list[str], str]
+    | tuple[Literal["reused"], int, str]
+    | tuple[Literal["gone"], int]
+    | tuple[Literal["clock"], int, str]
+)
+
+async def admit(
+    redis: Client,
+    *,
+    idem: str,
+    idem_before: str,
+    credential: str,
+    team: str,
+    job: str,
+    team_jobs: str,
+    user_jobs: str,
+    line: str,
+    due_expire: str,
+    reservations: str,
+    ledger: str,
+    events: str,
+    wake: str,
+    ref: str,
+    id: str,
+    team_id: str,
+    user_id: str,
+    token_id: str | None,
+    zone: str,
+    starts: str,
+    ends: str,
+    idempotent: bool,
+    fingerprint: str,
+    mark: str,
+    idem_ms: int,
+    amount: int,
+    seconds: int,
+    deadline_ms: int,
+    start_ms: int | None,
+    band_ms: int,
+    retention_ms: int,
+    kept: str,
+    meta_count: int,
+    rest: Iterable[str],
+) -> tuple[AdmitReply, bool]:
+    """Admits one job: idempotency, limits, money, record, place in line, event."""
+
+async def advance(
+    redis: Client,
+    *,
+    job: str,
+    line: str,
+    later: str,
+    slots: str,
+    held: str,
+    aside: str,
+    due_submit: str,
+    due_poll: str,
+    due_finalize: str,
+    due_expire: str,
+    due_dispute: str,
+    due_billing: str,
+    reservations: str,
+    ledger: str,
+    events: str,
+    durations: str,
+    wake: str,
+    ref: str,
+    from_states: str,
+    nonce: str,
+    status: str,
+    money: str,
+    delay_ms: int,
+    last_ms: int,
+    billing_ms: int | None,
+    retention_ms: int,
+    delivery: str,
+    canceled: str,
+    notify: bool,
+    packed: bytes,
+    names: str,
+    facts: str,
+    rest: Iterable[str],
+) -> bool:
+    """Moves one job to its next state: status, money, slot, due times, event and outbox change together."""
+
+async def agree(redis: Client, *, concurrency: str, host: str, number: int, stale_ms: int) -> tuple[int, str]:
+    """Agrees on how many jobs may be at fal: the smallest number that a live host was given."""
+
+async def beat(redis: Client, *, workers: str, known: bool, stale_ms: int, rest: Iterable[str]) -> list[str]:
+    """Says that worker processes are alive, and forgets those that have not said so for too long."""
+
+async def claim_outstanding(redis: Client, *, outstanding: str, member: str, lifetime_ms: int, most: int) -> int:
+    """Counts one more of what a key may have outstanding, until it is used up or expires."""
+
+async def closed(redis: Client, *, rest: Iterable[str]) -> list[int]:
+    """Finds which of these keys and browser tokens are revoked or have expired, in one round trip."""
+
+async def compare_epoch(
+    redis: Client,
+    *,
+    epoch: str,
+    pauses: str,
+    id: str,
+    number: int,
+    nonce: str,
+    admitted: int,
+    job: str,
+    seen_ms: int,
+    suspect: str,
+    fresh: str,
+    sentence: str,
+    every_ms: int,
+) -> tuple[tuple[Literal["empty", "other", "forgotten", "restored", ""], str, int, int, int, str, int, str], bool]:
+    """Compares the store with what a witness outside remembers; a store that has gone back in time may not buy."""
+
+async def correct(
+    redis: Client,
+    *,
+    job: str,
+    due_dispute: str,
+    reservations: str,
+    ledger: str,
+    ref: str,
+    actual: int,
+    reason: str,
+    rest: Iterable[str],
+) -> tuple[Literal["gone", "open", "below", "same", "decided", "corrected"], int]:
+    """Makes a job's charge what it really cost."""
+
+async def count_failure(
+    redis: Client,
+    *,
+    job: str,
+    due: str,
+    suspect: str,
+    aside: str,
+    slots: str,
+    ref: str,
+    mark: str,
+    status: str,
+    most: int,
+    memory_ms: int,
+    pause_ms: int,
+) -> bool:
+    """Counts a step that failed on a job in a way that nobody foresaw."""
+
+async def decide_dispute(
+    redis: Client, *, job: str, due_dispute: str, reservations: str, ledger: str, ref: str, verb: str
+) -> bool:
+    """Ends a dispute: the reservation of a job whose charge could not be proven is spent or released."""
+
+async def erase(
+    redis: Client, *, job: str, deliveries: str, team: str, texts: str, error: str, rest: Iterable[str]
+) -> bool:
+    """Erases the caller's data of an ended job: prompt, images, clip, logs, deliveries."""
+
+FinishUploadReply: TypeAlias = tuple[str, str] | tuple[()]
+
+async def finish_upload(
+    redis: Client, *, upload: str, team: str, all: str, ref: str, url: str, sha256: str, lifetime_ms: int
+) -> FinishUploadReply:
+    """Writes down where an upload's bytes are stored; who comes second learns what the first wrote."""
+
+async def fold_usage(
+    redis: Client, *, ledger: str, counted: str, days: str, team: str, entries: int, hours_ms: int
+) -> int:
+    """Adds the next entries of a team's ledger to the sums of usage reports, and remembers how far it came."""
+
+async def grant(
+    redis: Client,
+    *,
+    line: str,
+    later: str,
+    slots: str,
+    due_submit: str,
+    held: str,
+    pauses: str,
+    breaker: str,
+    concurrency: str,
+    own_concurrency: int,
+    grant_ms: int,
+    quiet_ms: int,
+    limit: int,
+) -> int:
+    """Grants free slots at fal to the team, and in it the user, that was granted the least for its weight."""
+
+async def hear_workers(
+    redis: Client,
+    *,
+    workers: str,
+    silent: str,
+    said: str,
+    alarms: str,
+    line: str,
+    later: str,
+    slots: str,
+    due_deliver: str,
+    expected: bool,
+    stale_ms: int,
+    bound_ms: int,
+    forget_ms: int,
+    most: int,
+    rest: Iterable[str],
+) -> tuple[Literal["silent", "back", ""], str]:
+    """Raises an alarm when a kind of worker is missing although there is work, and one when all are back."""
+
+async def lane(redis: Client, *, lane: str, seen: str, mine: str, next: str, lease_ms: int) -> bool:
+    """Changes who runs a lane, if it is still who the caller thinks; a slice that goes on is seen to be at work."""
+
+async def leave_epoch(redis: Client, *, epoch: str, pauses: str, id: str) -> bool:
+    """Ends the stop of an epoch, once it is known what was bought before it began."""
+
+async def look(redis: Client, *, job: str, ref: str, field: str, value: str) -> tuple[int, int | None, list[str]]:
+    """Reads a job for a poll, if the caller may see it: the record, its rank in its user's line, the time."""
+
+async def note(
+    redis: Client, *, job: str, due: str, ref: str, from_states: str, delay_ms: int | None, rest: Iterable[str]
+) -> bool:
+    """Writes fields of a job without a change of state, and may move the due time of one step."""
+
+PeekReply: TypeAlias = tuple[str, int] | tuple[()]
+
+async def peek(redis: Client, *, idem: str, idem_before: str, fingerprint: str, mark: str) -> PeekReply:
+    """Which job an idempotency key led to."""
+
+async def record_attempt(
+    redis: Client,
+    *,
+    delivery: str,
+    due: str,
+    ref: str,
+    status: str,
+    delay_ms: int,
+    attempt: str,
+    health: str,
+    failures: int,
+    pause_ms: int,
+    memory_ms: int,
+    address_ms: int,
+    dead_ms: int,
+) -> tuple[int, int, int, int]:
+    """Writes down one attempt to deliver a webhook, when the next is due, and how its destination does."""
+
+async def replay(
+    redis: Client,
+    *,
+    dead: str,
+    team: str,
+    by: str,
+    space_ms: int,
+    kept_ms: int,
+    attempts: int,
+    replays: int,
+    rest: Iterable[str],
+) -> list[str]:
+    """Lets deliveries be sent again: the same messages under the same ids, with the schedule from its beginning."""
+
+async def report(
+    redis: Client,
+    *,
+    breaker: str,
+    slots: str,
+    concurrency: str,
+    outcome: str,
+    reason: str,
+    own_concurrency: int,
+    failures: int,
+    open_ms: int,
+) -> Literal["opened", "closed", ""]:
+    """What fal's answer to a submission says about buying on: the breaker and the number of slots follow it."""
+
+async def ring(
+    redis: Client,
+    *,
+    alarms: str,
+    said: str,
+    kind: str,
+    message: str,
+    job: str,
+    request: str,
+    most: int,
+    quiet_ms: int,
+) -> bool:
+    """Writes an alarm, also where memory is used up: that is what one may be about."""
+
+async def seen(redis: Client, *, job: str, field: str, value: str) -> list[str]:
+    """A job, if the caller may know of it."""
+
+StandingReply: TypeAlias = tuple[Literal["standing"], int, list[str]] | tuple[Literal["clock"], int, str]
+
+async def standing(
+    redis: Client,
+    *,
+    team: str,
+    team_id: str,
+    user_id: str,
+    token_id: str | None,
+    zone: str,
+    starts: str,
+    ends: str,
+    amount: int,
+    seconds: int,
+) -> StandingReply:
+    """How every limit of a caller stands, and which a job of this size would meet."""
+
+async def standings(redis: Client, *, line: str, pauses: str) -> tuple[int, *tuple[list[Any], ...]]:
+    """Who waits in line: what is needed to say how many jobs will be served before one."""
+
+async def sweep(
+    redis: Client, *, slots: str, due_poll: str, due_finalize: str, due_expire: str, aside: str, last_ms: int
+) -> tuple[list[str], list[str], list[str]]:
+    """Compares the slots with the jobs' states, and puts right what does not fit."""
+
+async def take_deliveries(
+    redis: Client,
+    *,
+    due: str,
+    limit: int,
+    looks: int,
+    places: int,
+    host_places: int,
+    team_places: int,
+    again_ms: int,
+    failures: int,
+    probe_ms: int,
+    handed_ms: int,
+    hidden_ms: int,
+    quick: bool,
+    dead_ms: int,
+    rest: Iterable[str],
+) -> list[str]:
+    """Hands out due deliveries, a few of each destination and team, so that slow receivers delay nobody else."""
+
+async def take_due(redis: Client, *, due: str, limit: int, visibility_ms: int) -> tuple[int, *tuple[str, ...]]:
+    """Hands out what is due in one step, and hides it for the visibility timeout: what is lost comes due again."""
+
+async def take_part(
+    redis: Client,
+    *,
+    upload: str,
+    team: str,
+    all: str,
+    ref: str,
+    number: int,
+    etag: str,
+    size: int,
+    place: str,
+    limit: int,
+    of_team: int,
+    of_all: int,
+) -> Literal["taken", "too_large", "finished", "missing", "elsewhere", "too_many", "full"]:
+    """Registers one part of an upload before it is written to disk."""
+
+async def take_turn(redis: Client, *, rate: str, step_ms: int, burst: int) -> int:
+    """Takes one turn of a rate (GCRA): so many at once, then one every `step_ms`."""
+
+async def take_up(
+    redis: Client,
+    *,
+    due: str,
+    suspect: str,
+    aside: str,
+    delivery: str,
+    ref: str,
+    mark: str,
+    deaths: int,
+    memory_ms: int,
+    window_ms: int,
+    hidden_ms: int,
+    dead_ms: int,
+) -> int:
+    """Takes up one ref that was handed out, for as long as its step may last."""
+
+async def told(
+    redis: Client, *, job: str, idem: str, idem_before: str, id: str, answered: bool, polled: bool
+) -> None:
+    """Notes that a caller was told of its job, or has asked for it by its id."""
+
+async def usage_behind(redis: Client, *, teams: str, counted: str) -> list[str]:
+    """The teams whose ledger has entries that are not in the sums of usage reports yet."""
+
+async def who(redis: Client, *, credential: str) -> tuple[int, list[str], list[str], str]:
+    """Who holds a key or a browser token, in one round trip: its record, its parent's, and the team's time zone."""
