@@ -21,7 +21,7 @@ from pydantic import (
 
 from app.domain.addresses import is_loopback, is_public, literal_address, plain_host, read_networks, read_origin
 from app.domain.fal_addresses import is_host_name
-from app.domain.guessing import ENOUGH_BITS, bits_of
+from app.domain.secret_strength import MIN_BITS, bits_of
 from app.domain.store_address import read_store_address
 
 SECRETS = ("FAL_KEY", "FAL_ADMIN_KEY", "FILMGATE_ADMIN_KEY", "FILMGATE_HOOK_SECRET", "FILMGATE_REDIS_URL")
@@ -84,7 +84,7 @@ def _refuse_guessable(secret: str) -> None:
         raise ValueError(f"must have at least {MIN_SECRET_CHARACTERS} characters; {remedy}")
     if len(set(secret)) < MIN_DISTINCT_CHARACTERS:
         raise ValueError(f"must have at least {MIN_DISTINCT_CHARACTERS} different characters; {remedy}")
-    if bits_of(secret) < ENOUGH_BITS:
+    if bits_of(secret) < MIN_BITS:
         raise ValueError(f"is easy to guess; {remedy}")
     if secret != secret.strip() or not secret.isprintable():
         raise ValueError(f"must have neither white space around it nor control characters; {remedy}")

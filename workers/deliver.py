@@ -15,7 +15,7 @@ from app.domain.deliveries import (
     Delivery,
     DeliveryAttempt,
     DeliveryStatus,
-    Recorded,
+    RecordedAttempt,
     next_delay,
     verdict,
     why_disabled,
@@ -160,7 +160,7 @@ async def _deliver(gateway: Gateway, ref: str, destination: str, now_ms: int) ->
 
 async def _record(
     gateway: Gateway, ref: str, delivery: Delivery, attempt: Attempt, now_ms: int, *, url: str
-) -> Recorded:
+) -> RecordedAttempt:
     made = DeliveryAttempt(
         at_ms=now_ms,
         status=attempt.status,
@@ -200,7 +200,7 @@ async def _record(
     return recorded
 
 
-async def _disable_if_due(gateway: Gateway, destination: str, attempt: Attempt, recorded: Recorded) -> None:
+async def _disable_if_due(gateway: Gateway, destination: str, attempt: Attempt, recorded: RecordedAttempt) -> None:
     """Disable the endpoint, where this failure is the last it may have."""
     reason = why_disabled(
         status=attempt.status,

@@ -19,8 +19,8 @@ from app.api.strict_body import StrictBody
 from app.domain.accounts import Scope
 from app.domain.addresses import read_origin
 from app.domain.limits import (
-    HIGHEST,
-    HIGHEST_COUNT,
+    MAX_AMOUNT,
+    MAX_COUNT,
     Limit,
     Unit,
     Window,
@@ -33,7 +33,7 @@ from app.domain.money import parse_usd
 DAY_S = 86_400
 TEN_YEARS_S = 3653 * DAY_S
 LONGEST_RAISE_S = 366 * DAY_S
-LONGEST_OVERLAP_S = 7 * DAY_S
+MAX_OVERLAP_S = 7 * DAY_S
 LONGEST_ID = 64
 LONGEST_LIST = 100
 MEMBERS = {"adopt": {"upstream_request_id"}, "resubmit": set[str](), "fail": {"charged"}}  # of a resolution
@@ -118,7 +118,7 @@ class LimitBody(StrictBody):
             return 0  # the unit is wrong, and that is said
         if unit is Unit.USD:
             return _not_negative(_dollars(value))
-        highest = HIGHEST.get(unit, HIGHEST_COUNT)
+        highest = MAX_AMOUNT.get(unit, MAX_COUNT)
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= highest:
             raise ValueError(f"An amount of {unit} is a whole number between 0 and {format_amount(unit, highest)}")
         return value
@@ -206,7 +206,7 @@ class KeyBody(StrictBody):
 class RotateBody(StrictBody):
     """What `POST /v1/admin/keys/{id}/rotate` takes."""
 
-    overlap: int = Field(DAY_S, ge=0, le=LONGEST_OVERLAP_S, description="Seconds that the old key still opens")
+    overlap: int = Field(DAY_S, ge=0, le=MAX_OVERLAP_S, description="Seconds that the old key still opens")
 
 
 class CreditBody(StrictBody):

@@ -9,7 +9,7 @@ from typing import Any, get_args, get_origin
 from fastapi import Request
 
 from app.api.reads import FAL_DOCUMENT, read_by, with_dependencies
-from app.domain.errors import LONGEST_NAME_SHOWN, Unprocessable, Violation, pointer
+from app.domain.errors import MAX_NAME_CHARS, Unprocessable, Violation, pointer
 
 SHOWN = 20  # parameters that one refusal names
 LENIENT = "/fal/"  # fal's own doors drop what they do not know, as fal does, and say so: app/api/fal_dropped.py
@@ -76,7 +76,7 @@ def _family(name: str, declared: dict[str, bool]) -> str | None:
 
 
 def _violation(name: str, code: str, sentence: str) -> Violation:
-    shown = name if 0 < len(name) <= LONGEST_NAME_SHOWN and name.isprintable() else "?"
+    shown = name if 0 < len(name) <= MAX_NAME_CHARS and name.isprintable() else "?"
     return Violation(pointer(("query", shown)), code, sentence)
 
 

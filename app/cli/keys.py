@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from app.api.admin_bodies import DAY_S, LONGEST_OVERLAP_S, TEN_YEARS_S
+from app.api.admin_bodies import DAY_S, MAX_OVERLAP_S, TEN_YEARS_S
 from app.cli.options import KeyId, OfTeam, OfUser
 from app.cli.parse import actor, argument, duration, parse_id, parse_name
 from app.cli.store_url import with_gateway
@@ -125,7 +125,7 @@ def rotate(
     overlap: Annotated[
         int | None,
         typer.Option(
-            parser=argument(duration(0, LONGEST_OVERLAP_S)),
+            parser=argument(duration(0, MAX_OVERLAP_S)),
             metavar="TIME",
             help="How long the old one still opens: 0, 12h; else 24h.",
         ),

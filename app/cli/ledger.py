@@ -14,7 +14,7 @@ from app.domain.accounts import NO_TEAM
 from app.domain.errors import NotFound
 from app.domain.ledger import Correction
 from app.domain.money import format_usd, parse_usd
-from app.domain.verification import Verified
+from app.domain.verification import VerificationReport
 from app.gateway import Gateway
 from app.views.ledger import EntryView, entry_view
 
@@ -107,7 +107,7 @@ def correct(
 def verify(*, as_json: AsJson = False) -> None:
     """Rebuild every counter from the entries: exit 1 when the store holds something else."""
 
-    async def ask(gateway: Gateway) -> Verified:
+    async def ask(gateway: Gateway) -> VerificationReport:
         return await gateway.ledger.verify()
 
     found = with_gateway(ask)

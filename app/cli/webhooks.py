@@ -17,7 +17,7 @@ from app.cli.generate.screen import printable
 from app.cli.listen import Forwarder, Listener
 from app.cli.parse import argument, parse_id
 from app.cli.tables import AsJson, print_json, print_table, print_view, print_views
-from app.domain.endpoints import USUAL_EVENTS
+from app.domain.endpoints import DEFAULT_EVENTS
 from app.domain.events import EVENT_TYPES
 from app.webhooks.signing import new_secret
 
@@ -63,7 +63,7 @@ def listen(
 
     The team's with a key that has `team:read`, else those of the key's user.
     """
-    wanted = frozenset(_event_types(events) or USUAL_EVENTS)
+    wanted = frozenset(_event_types(events) or DEFAULT_EVENTS)
     target = _target(forward)
     signs = new_secret() if secret is None else _secret(secret)
     access = find_access(url, key, os.environ)

@@ -1,4 +1,4 @@
-"""Who is asking: a key of a user of a team, its form and its rights."""
+"""Teams, users, keys and browser tokens: their form and their rights."""
 
 import hashlib
 import secrets
@@ -31,20 +31,20 @@ USER_SCOPES = frozenset({Scope.JOBS_WRITE, Scope.JOBS_READ})
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The one who asks, and what they may. `key` is the key's id, never the key.
+    """Who sends a request, and their rights. `key` is the key's id, never the key.
 
     Attributes:
         team: the team's id.
         user: the user's id.
         key: the key's id; of a browser token, its parent's.
         scopes: what the key may do.
-        digest: SHA-256 of the key or the token, under which the store knows it.
-        zone: the team's time zone, by which its calendar windows begin.
-        models: the only models it may ask for; None for all.
+        digest: SHA-256 of the key or the token; the store finds it by this.
+        zone: the team's time zone; its calendar windows begin by it.
+        models: the only models it may use; None for all.
         origins: the only web pages that may use it; None for all.
         token: the browser token's id; None for a key.
-        job: the only job it may read; None for those it may see otherwise.
-        expires_ms: when it ends, by the store's clock; None for never.
+        job: the only job it may read; None for every job that its scopes allow.
+        expires_ms: when it expires, by the store's clock; None for never.
     """
 
     team: str
@@ -72,10 +72,10 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Team:
-    """A team: who pays together. `webhook_secret` signs the webhooks that its jobs name themselves.
+    """A team: users who pay together.
 
-    `weight` is its share when fal is busy; `time_zone` is where its calendar windows begin. `older_secrets` are
-    those that sign beside the newest, each until its time (ms).
+    `webhook_secret` signs the webhooks to addresses that its jobs name; each of `older_secrets` signs them too,
+    until its time (ms). `weight` is the team's share when fal is busy; its calendar windows begin by `time_zone`.
     """
 
     id: str
@@ -89,7 +89,7 @@ class Team:
 
     @property
     def secrets(self) -> tuple[Secret, ...]:
-        """What signs the webhooks that its jobs name, the newest first."""
+        """The secrets that sign the webhooks to its jobs' own addresses, the newest first."""
         older = (Secret(text, until_ms) for text, until_ms in self.older_secrets or ())
         return (Secret(self.webhook_secret), *older)
 
@@ -107,7 +107,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key or a browser token as the store knows it, under its digest; the key itself is not kept.
+    """A key or a browser token as the store has it, under its digest; the key itself is not stored.
 
     `models` and `origins` are None where all are allowed. `parent` (a digest), `parent_id` and `job` are a token's;
     `replaced_by` is the id of the key that a rotation made.
@@ -132,7 +132,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What was found under a digest: the record, a token's parent, the team's zone, and the store's time."""
+    """What the store has under a digest: the record, a token's parent, the team's zone, and the store's time."""
 
     record: Key
     parent: Key | None
@@ -153,7 +153,7 @@ def _checksum(body: str) -> str:
 
 
 def new_key(prefix: str = KEY_PREFIX) -> str:
-    """A fresh key or token: prefix, 256 random bits in base 62, and their CRC32, so that a typo is seen at once.
+    """A new key or token: prefix, 256 random bits in base 62, and their CRC32, which detects a typo.
 
     The form follows GitHub's tokens (2021): scanners find it, a double click selects it.
     """
@@ -162,7 +162,7 @@ def new_key(prefix: str = KEY_PREFIX) -> str:
 
 
 def well_formed(key: str) -> bool:
-    """True when the checksum fits; a mistyped key or token is refused without a look-up."""
+    """True when the checksum is right; a mistyped key or token is refused without asking the store."""
     prefix = TOKEN_PREFIX if is_token(key) else KEY_PREFIX
     if len(key) != len(prefix) + SECRET_LENGTH + CHECK_LENGTH or not key.isascii():
         return False
@@ -176,10 +176,10 @@ def is_token(key: str) -> bool:
 
 
 def mask_key(key: str) -> str:
-    """What may be shown of a key: its prefix and its last four characters."""
+    """The part of a key that replies may show: its prefix and its last four characters."""
     return f"{key[:12]}…{key[-4:]}"
 
 
 def digest(key: str) -> str:
-    """What is stored of a key: its SHA-256. 256 random bits need no slow hash."""
+    """The stored form of a key: its SHA-256. 256 random bits need no slow hash."""
     return hashlib.sha256(key.encode()).hexdigest()

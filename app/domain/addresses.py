@@ -1,8 +1,7 @@
-"""Which network addresses are public, and which host names are addresses in disguise.
+"""Which network addresses are public, and which host names are disguised addresses.
 
-Text cannot be trusted to look like what it reaches: `127.1`, `0x7f000001`, `2130706433` and the same in
-full-width digits all lead to 127.0.0.1. So hosts are read as `inet_aton` and browsers read them, and
-addresses are judged as numbers.
+`127.1`, `0x7f000001`, `2130706433` and the same in full-width digits all lead to 127.0.0.1. So hosts are read as
+`inet_aton` and browsers read them, and addresses are compared as numbers.
 """
 
 import ipaddress
@@ -11,7 +10,7 @@ import unicodedata
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from urllib.parse import urlsplit
 
-# What a request from inside must not reach, also where the `is_global` of some Python version says otherwise.
+# Networks that a request of ours must not reach, even if `is_global` of some Python version allows them.
 _DENIED_V4 = (
     "0.0.0.0/8",
     "10.0.0.0/8",
@@ -36,8 +35,8 @@ _DENIED_V6 = (
     "2001:db8::/32",
     "2002::/16",  # 6to4 carries v4 addresses
     "3fff::/20",
-    "4000::/2",  # not given out, but for segment routing inside a network (5f00::/16)
-    "8000::/1",  # private (fc00::/7), link-local, site-local, multicast; the rest is not given out
+    "4000::/2",  # unassigned, except for segment routing inside a network (5f00::/16)
+    "8000::/1",  # private (fc00::/7), link-local, site-local, multicast; the rest is unassigned
 )
 
 
@@ -74,20 +73,20 @@ def is_loopback(host: str | None) -> bool:
         return False
 
 
-# Where clouds tell a machine its secrets: closed to everybody, whatever networks an operator opens.
+# Where clouds give a machine its secrets: always refused, whatever networks an operator allows.
 METADATA = frozenset(map(ipaddress.ip_address, (
     "169.254.169.254", "169.254.170.2", "169.254.170.23", "169.254.0.23", "168.63.129.16", "100.100.100.200",
     "192.0.0.192", "fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254",
 )))  # fmt: skip
-_FOR_MACHINES = tuple(map(ipaddress.ip_network, ("169.254.0.0/16", "168.63.129.16/32", "fe80::/10")))
+_METADATA_NETWORKS = tuple(map(ipaddress.ip_network, ("169.254.0.0/16", "168.63.129.16/32", "fe80::/10")))
 
 
 def holds_metadata(network: IPv4Network | IPv6Network) -> bool:
-    """True when the network is about addresses that machines of a cloud ask for their secrets.
+    """True when the network is one of metadata addresses, or overlaps the link-local networks that hold them.
 
-    A private network of one's own may happen to hold one of METADATA (`fd00::/8`): that does not count.
+    A private network that happens to contain one of METADATA (`fd00::/8`) does not count.
     """
-    if any(network.version == one.version and network.overlaps(one) for one in _FOR_MACHINES):
+    if any(network.version == other.version and network.overlaps(other) for other in _METADATA_NETWORKS):
         return True
     return network.num_addresses == 1 and network[0] in METADATA
 
@@ -97,8 +96,8 @@ def holds_metadata(network: IPv4Network | IPv6Network) -> bool:
 _IDEOGRAPHIC_STOP = "\u3002"
 _IGNORED_BY_IDNA = re.compile("[\u00ad\u034f\u180b-\u180f\u200b-\u200d\u2060\u2064\ufe00-\ufe0f\ufeff]")
 _ATON_PART = re.compile(r"0x[0-9a-f]*|[0-9]+")
-_ATON_MOST_PARTS = 4
-_ATON_LONGEST_PART = 40  # longer than any sane spelling of 32 bits: int() is not fed without bound
+_ATON_MAX_PARTS = 4
+_ATON_MAX_PART_CHARS = 40  # longer than any sane spelling of 32 bits; bounds the work of int()
 
 
 def plain_host(host: str) -> str:
@@ -128,7 +127,7 @@ def literal_address(host: str) -> IPv4Address | IPv6Address | None:
 
 def _inet_aton(host: str) -> IPv4Address | None:
     parts = host.split(".")
-    if len(parts) > _ATON_MOST_PARTS or not all(_ATON_PART.fullmatch(part) for part in parts):
+    if len(parts) > _ATON_MAX_PARTS or not all(_ATON_PART.fullmatch(part) for part in parts):
         return None
     try:
         *leading, last = [_aton_number(part) for part in parts]
@@ -137,32 +136,32 @@ def _inet_aton(host: str) -> IPv4Address | None:
     free_bits = 32 - 8 * len(leading)
     if last.bit_length() > free_bits or any(number.bit_length() > 8 for number in leading):  # noqa: PLR2004 # a byte
         return None
-    for place, number in enumerate(leading):
-        last |= number << (24 - 8 * place)
+    for index, number in enumerate(leading):
+        last |= number << (24 - 8 * index)
     return IPv4Address(last)
 
 
 def _aton_number(part: str) -> int:
-    if len(part) > _ATON_LONGEST_PART:
+    if len(part) > _ATON_MAX_PART_CHARS:
         raise ValueError(part)
     if part.startswith("0x"):
         return int(part[2:] or "0", 16)
     return int(part, 8 if part.startswith("0") else 10)
 
 
-_WIDEST = {4: 8, 6: 7}  # bits: 10.0.0.0/8 and fc00::/7 may be a network of proxies, anything wider is everybody
+_MIN_PREFIX = {4: 8, 6: 7}  # 10.0.0.0/8 and fc00::/7 may be a network of proxies; anything wider is everybody
 
 
 def read_networks(text: str) -> tuple[str, ...]:
-    """Addresses and networks with commas between; ValueError for what is none, and for one that holds everybody."""
+    """Comma-separated addresses and networks; ValueError for one that is wrong or too wide."""
     found = []
-    for part in filter(None, (one.strip() for one in text.split(","))):
+    for part in filter(None, map(str.strip, text.split(","))):
         try:
             network = ipaddress.ip_network(part)
         except ValueError:
             remedy = "must be addresses and networks such as 10.0.0.5,10.1.0.0/16"
             raise ValueError(f"{remedy}, not {part[:64]!r}") from None
-        if network.prefixlen < _WIDEST[network.version]:
+        if network.prefixlen < _MIN_PREFIX[network.version]:
             raise ValueError(f"must be your own proxies: every caller in {network} could write any address")
         found.append(str(network))
     return tuple(found)
@@ -174,8 +173,8 @@ _ORIGIN_HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]")
 def read_origin(text: str) -> str:
     """The web origin `scheme://host[:port]` as browsers send it; ValueError for anything else.
 
-    A path, a wildcard, `null` and a default port that a browser would leave out are refused, because an origin is
-    compared letter by letter.
+    A path, a wildcard, `null` and a default port, which browsers leave out, are refused: origins are compared as
+    text.
     """
     url = urlsplit(text)
     usual = {"https": 443, "http": 80}.get(url.scheme)

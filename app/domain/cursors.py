@@ -5,7 +5,7 @@ import re
 
 from app.domain.errors import Code, Malformed
 
-PLACE = re.compile(r"([0-9]{1,15}):([a-z]{1,8}_[0-9a-f]{1,64})", re.ASCII)
+CURSOR = re.compile(r"([0-9]{1,15}):([a-z]{1,8}_[0-9a-f]{1,64})", re.ASCII)
 
 
 def write_cursor(place: tuple[int, str]) -> str:
@@ -19,7 +19,7 @@ def read_cursor(cursor: str, *, kind: str) -> tuple[int, str]:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
     except ValueError:
         text = ""
-    parts = PLACE.fullmatch(text)
+    parts = CURSOR.fullmatch(text)
     if parts is None or not parts[2].startswith(f"{kind}_"):
         raise Malformed("The cursor is not one that this list gave out.", code=Code.INVALID_CURSOR)
     return int(parts[1]), parts[2]

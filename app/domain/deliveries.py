@@ -110,7 +110,7 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class RecordedAttempt:
     """After an attempt: how many there were, 0 when the delivery had ended, and how its destination does.
 
     `failures` in a row, since when (ms), and the store's time; 0 and 0 where the attempt was no failure.

@@ -9,11 +9,11 @@ from app.domain.events import END_EVENTS
 
 EndpointStatus = Literal["active", "paused", "disabled"]
 NO_ENDPOINT = "There is no webhook endpoint with this id."
-USUAL_EVENTS = ("job.held", *sorted(END_EVENTS))  # what an endpoint hears that does not say what it wants
+DEFAULT_EVENTS = ("job.held", *sorted(END_EVENTS))  # what an endpoint hears that does not say what it wants
 MAX_ENDPOINTS_PER_TEAM = 50  # of one team
 MAX_SIGNING_SECRETS = 3  # that sign at the same time
 DAY_S = 86_400
-LONGEST_OVERLAP_S = 7 * DAY_S
+MAX_OVERLAP_S = 7 * DAY_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +63,17 @@ class Endpoint:
         return "active" if self.paused_ms is None else "paused"
 
 
-def older_until(secrets: Sequence[Secret], now_ms: int) -> list[int]:
+def overlap_ends(secrets: Sequence[Secret], now_ms: int) -> list[int]:
     """Until when (ms) each older secret signs that still does."""
     return [one.until_ms for one in secrets if one.until_ms is not None and now_ms < one.until_ms]
 
 
-def signing(secrets: Sequence[Secret], now_ms: int) -> list[str]:
+def active_secrets(secrets: Sequence[Secret], now_ms: int) -> list[str]:
     """The secrets that sign now, the newest first."""
     return [secret.text for secret in secrets if secret.until_ms is None or now_ms < secret.until_ms]
 
 
-def rotated(secrets: Sequence[Secret], new: str, *, now_ms: int, overlap_ms: int) -> tuple[Secret, ...]:
+def rotate(secrets: Sequence[Secret], new: str, *, now_ms: int, overlap_ms: int) -> tuple[Secret, ...]:
     """The secrets after a rotation: the new one, and those that go on signing for a while.
 
     The newest until now ends after the overlap; older ones end when they would have. An overlap of 0 ends all of

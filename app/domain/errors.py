@@ -31,7 +31,7 @@ from typing import Any, Self
 
 from app.domain.limits import LimitState
 
-LONGEST_NAME_SHOWN = 64  # characters
+MAX_NAME_CHARS = 64  # characters
 
 
 class Code(StrEnum):
@@ -126,7 +126,7 @@ def pointer(loc: Sequence[int | str], *, below: str = "") -> str:
     path = below
     for part in loc:
         name = str(part)
-        if len(name) > LONGEST_NAME_SHOWN or not name.isprintable():
+        if len(name) > MAX_NAME_CHARS or not name.isprintable():
             break
         path += "/" + name.replace("~", "~0").replace("/", "~1")
     return path

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
-from app.domain.jobs import ENDS, Job, Status
+from app.domain.jobs import TERMINAL_STATES, Job, Status
 from app.domain.limits import Owner, Window
 
 BUDGET_THRESHOLD = "budget.threshold"
@@ -15,7 +15,7 @@ EVENT_TYPES = (
     ENDPOINT_DISABLED,
     ENDPOINT_TEST,
 )
-END_EVENTS = frozenset(f"job.{status.value}" for status in ENDS)
+END_EVENTS = frozenset(f"job.{status.value}" for status in TERMINAL_STATES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from app.domain.addresses import is_loopback
 Origin: TypeAlias = tuple[str, str, int]  # scheme, host, port
 
 MEDIA_DOMAIN = "fal.media"  # v3.fal.media, v3b.fal.media and their sisters: uploads in, images and clips out
-URL_LIMIT = 2048  # characters
+MAX_URL_CHARS = 2048  # characters
 PORTS = {"https": 443, "http": 80}
 LAST_PORT = 65_535
 # Nothing stands before the host, nothing but a port behind it; then visible ASCII without a backslash, which
@@ -29,7 +29,7 @@ _LABEL = re.compile(r"(?!..--)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 
 def origin_of(url: Any) -> Origin | None:
     """Scheme, host and port of a plain http or https URL; None for everything else, whatever type it has."""
-    found = _ADDRESS.fullmatch(url) if isinstance(url, str) and len(url) <= URL_LIMIT else None
+    found = _ADDRESS.fullmatch(url) if isinstance(url, str) and len(url) <= MAX_URL_CHARS else None
     if found is None:
         return None
     scheme, host = found[1].lower(), found[2].lower()
@@ -44,7 +44,7 @@ def is_host_name(text: str) -> bool:
     return all(_LABEL.fullmatch(label) for label in text.split("."))
 
 
-def is_plain(url: Any) -> bool:
+def is_plain_url(url: Any) -> bool:
     """True for an https URL of that grammar, and for http on this machine, where fal is the emulator."""
     origin = origin_of(url)
     return origin is not None and (origin[0] == "https" or is_loopback(origin[1].strip("[]")))

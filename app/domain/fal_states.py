@@ -51,7 +51,7 @@ def app_of(model_id: str) -> str:
     return "/".join(model_id.split("/")[:2])
 
 
-def belongs(job: Job, app: str) -> bool:
+def belongs_to_app(job: Job, app: str) -> bool:
     """True when the job can be asked for under this path: its app's, or its whole model id."""
     return app in {app_of(job.model), job.model}
 
@@ -74,7 +74,7 @@ def terminal_response(job: Job, now_ms: int) -> TerminalResponse | None:
     return None
 
 
-def state(job: Job, now_ms: int) -> FalState:
+def fal_state(job: Job, now_ms: int) -> FalState:
     """The one of fal's three states."""
     if terminal_response(job, now_ms) is not None:
         return COMPLETED

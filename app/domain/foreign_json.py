@@ -8,9 +8,9 @@ import re
 from math import isfinite
 from typing import Any
 
-DEEPEST = 32  # levels; fal's own answers have about five
-MOST_VALUES = 100_000  # in one document: a megabyte of empty lists is no answer
-DIGITS = 19  # of an integer, which then fits into 64 bits
+MAX_DEPTH = 32  # levels; fal's own answers have about five
+MAX_VALUES = 100_000  # in one document: a megabyte of empty lists is no answer
+MAX_DIGITS = 19  # of an integer, which then fits into 64 bits
 ERROR_TYPE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
@@ -21,7 +21,7 @@ def read_json(text: str) -> Any:
     - half of a surrogate pair is U+FFFD, in names too; of two members with one name the last counts
     """
     try:
-        return _Reader().harmless(_DECODER.decode(text.strip()), DEEPEST)
+        return _Reader().harmless(_DECODER.decode(text.strip()), MAX_DEPTH)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
@@ -31,7 +31,7 @@ def read_error_type(*candidates: Any) -> str | None:
     return next((text for text in candidates if isinstance(text, str) and ERROR_TYPE.fullmatch(text)), None)
 
 
-def no_number(_: str) -> None:
+def to_none(_: str) -> None:
     """What NaN, Infinity and -Infinity become."""
 
 
@@ -43,17 +43,17 @@ def replace_half_surrogates(text: str) -> str:
 
 
 def _integer(digits: str) -> int | None:
-    return int(digits) if len(digits.lstrip("-")) <= DIGITS and abs(int(digits)) < 1 << 63 else None
+    return int(digits) if len(digits.lstrip("-")) <= MAX_DIGITS and abs(int(digits)) < 1 << 63 else None
 
 
-_DECODER = json.JSONDecoder(parse_int=_integer, parse_constant=no_number)
+_DECODER = json.JSONDecoder(parse_int=_integer, parse_constant=to_none)
 
 
 class _Reader:
     """Goes through one document."""
 
     def __init__(self) -> None:
-        self._left = MOST_VALUES
+        self._left = MAX_VALUES
 
     def harmless(self, value: Any, depth: int) -> Any:
         """The value made harmless, at most so many levels deep."""

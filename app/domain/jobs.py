@@ -27,13 +27,13 @@ class Status(StrEnum):
     @property
     def ended(self) -> bool:
         """True for the three ends, which are final."""
-        return self in ENDS
+        return self in TERMINAL_STATES
 
 
-ENDS = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELED})
+TERMINAL_STATES = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELED})
 LIVE = (Status.SUBMITTING, Status.HELD, Status.RUNNING, Status.FINALIZING)
 
-NEXT: dict[Status, frozenset[Status]] = {
+TRANSITIONS: dict[Status, frozenset[Status]] = {
     # A queued job is running when fal shows the marker of an attempt that we thought refused, or have forgotten.
     Status.QUEUED: frozenset({Status.SUBMITTING, Status.RUNNING, Status.CANCELED, Status.FAILED}),
     Status.SUBMITTING: frozenset({Status.RUNNING, Status.QUEUED, Status.HELD, Status.FAILED}),

@@ -13,7 +13,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
-from app.domain.money import LIMIT_MICRO, format_usd
+from app.domain.money import MAX_MICRO, format_usd
 from app.domain.times import iso
 
 DAY_MS = 86_400_000
@@ -79,8 +79,8 @@ UNITS: dict[Window, frozenset[Unit]] = {
     Window.CONCURRENT: frozenset({Unit.JOBS}),
     Window.QUEUED: frozenset({Unit.JOBS}),
 }
-HIGHEST_COUNT = 1_000_000_000
-HIGHEST = {Unit.USD: LIMIT_MICRO}
+MAX_COUNT = 1_000_000_000
+MAX_AMOUNT = {Unit.USD: MAX_MICRO}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class Limit:
         if self.unit not in UNITS[self.window]:
             known = ", ".join(sorted(unit.value for unit in UNITS[self.window]))
             raise ValueError(f"The window {self.window} counts {known}, not {self.unit}")
-        highest = HIGHEST.get(self.unit, HIGHEST_COUNT)
+        highest = MAX_AMOUNT.get(self.unit, MAX_COUNT)
         for amount in (self.amount, self.raised_to):
             if amount is not None and not 0 <= amount <= highest:
                 raise ValueError(f"An amount of {self.unit} is between 0 and {format_amount(self.unit, highest)}")

@@ -1,8 +1,8 @@
-"""Beginnings (ms) of the calendar periods that something counts in, as text: `minute=1795… day=1795…/1795…`.
+"""Beginnings (ms) of the calendar periods that a job or entry counts in, as text: `minute=1795… day=1795…/1795…`.
 
-A window has its name, the team's period, and after the `/` the gateway's where it is another. So a window can be
-added: what was written before has none of it, and counts in none. Versions before wrote numbers without names: the
-team's minute, hour, day and month, then the gateway's, which were left out where all four were the same.
+Each word is a window's name, the start of the team's period, and after the `/` the gateway's where it differs.
+Texts from before a window was added do not name it, and count in none of its periods. Older versions wrote numbers
+without names: the team's minute, hour, day and month, then the gateway's unless all four were equal.
 `lua/lib/sums.lua` reads both forms as well.
 """
 
@@ -18,28 +18,25 @@ UNNAMED = (Window.MINUTE, Window.HOUR, Window.DAY, Window.MONTH)
 
 @dataclass(frozen=True, slots=True)
 class Starts:
-    """By window, the beginning of the team's period and of the gateway's; empty where something counts in none."""
+    """By window, the beginning (ms) of the team's period and of the gateway's; empty where it counts in none."""
 
     team: Mapping[Window, int]
     gateway: Mapping[Window, int]
 
     @classmethod
     def read(cls, text: str, at: Callable[[str], int] = int) -> "Starts":
-        """Either form; `at` is what a number stands for. Windows that only a newer version knows are left out."""
+        """Read either form; `at` converts each number. Windows that only a newer version knows are left out."""
         if "=" in text:
-            words = [
-                (Window(name), team, other or team) for name, team, other in WORD.findall(text) if name in KNOWN
-            ]
+            found = (match for match in WORD.findall(text) if match[0] in WINDOW_NAMES)
+            words = [(Window(name), team, gateway or team) for name, team, gateway in found]
         else:
             numbers = text.split()
             own = len(UNNAMED) if len(numbers) > len(UNNAMED) else 0
             words = list(zip(UNNAMED, numbers, numbers[own:], strict=False))
-        return cls(
-            {window: at(team) for window, team, _ in words}, {window: at(other) for window, _, other in words}
-        )
+        return cls({window: at(own) for window, own, _ in words}, {window: at(own) for window, _, own in words})
 
 
-KNOWN = frozenset(Window)
+WINDOW_NAMES = frozenset(Window)
 
 
 def write_starts(team: Periods, gateway: Periods) -> str:

@@ -21,7 +21,7 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Verified:
+class VerificationReport:
     """How much was read, and where it differs; no difference means that every micro-dollar is in its place."""
 
     teams: int

@@ -1,8 +1,8 @@
-"""What a team has used goes with it when its time zone changes: no budget begins anew by the change.
+"""A change of a team's time zone carries its usage over, so that the change refills no budget.
 
-A calendar window that has begun is finished. What was counted in it counts, until it would have ended, in every
-window that follows in another zone (a `Stretch`). And a window of the new zone counts, to its own end, all that was
-really asked for since it began, under whatever zone (`Share`).
+The sums of a calendar window that had begun in the old zone count, until that window would have ended, in each
+window of the new zone as well (`Extensions`). And a window of the new zone counts, to its own end, all jobs that
+were admitted since it began, in whatever zone (`CarriedOver`).
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 from app.domain.limits import Periods, Window
 
-Stretches = dict[Window, dict[int, int]]  # by the beginning of a period (ms): until when all of it counts (ms)
+# By window, the start (ms) of an older period to the time (ms) until which it counts.
+Extensions = dict[Window, dict[int, int]]
 
 
 @dataclass(slots=True)
@@ -22,19 +23,18 @@ class WindowSums:
     video_seconds: int = 0
 
     def add(self, other: "WindowSums") -> None:
-        """Take the other one in."""
+        """Add the other sums."""
         self.jobs += other.jobs
         self.usd += other.usd
         self.video_seconds += other.video_seconds
 
 
 @dataclass(slots=True)
-class Bought:
+class CountedJob:
     """A job as the ledger has it now: whose, when admitted, in which of the team's periods, how much it counts.
 
-    `starts` are the periods' beginnings (ms); a window that is younger than the job has none.
-
-    `open`: its money is put aside still, and may come back.
+    `starts` are the periods' beginnings (ms), without windows that were added later. `open`: its money is still
+    reserved, and may be released.
     """
 
     user: str
@@ -46,45 +46,47 @@ class Bought:
 
 @dataclass(slots=True)
 class CarriedOver:
-    """What a window of one owner counts beside its own sums, to its end.
+    """What a window of one owner counts in addition to its own sums, to its end.
 
-    `without` names periods of other zones by their beginning (ms): what they count, less what was used up in them
-    before this window began. `fixed` is what was asked for since this window began in periods that are over.
+    `without` has periods of other zones by their beginning (ms): their sums count, minus this amount, which was
+    used before this window began. `fixed` is what was admitted since this window began in periods that are over.
     """
 
     without: dict[int, WindowSums] = field(default_factory=dict)
     fixed: WindowSums = field(default_factory=WindowSums)
 
 
-def stretched(before: Stretches, old: Periods, new: Periods, now_ms: int) -> Stretches:
-    """What counts on after the change: the windows that had begun, and those of earlier changes that still run."""
-    after: Stretches = {}
+def extend(before: Extensions, old: Periods, new: Periods, now_ms: int) -> Extensions:
+    """The periods that count after the change: the old zone's present ones, and earlier ones that are not over."""
+    after: Extensions = {}
     for window, period in old.items():
-        found = {start: until for start, until in before.get(window, {}).items() if until > now_ms}
+        kept = {start: until for start, until in before.get(window, {}).items() if until > now_ms}
         if period != new[window]:
-            found[period.start_ms] = max(period.end_ms, found.get(period.start_ms, 0))
-        if found:
-            after[window] = found
+            kept[period.start_ms] = max(period.end_ms, kept.get(period.start_ms, 0))
+        if kept:
+            after[window] = kept
     return after
 
 
-def reaches_back_to(stretches: Stretches, new: Periods) -> int:
-    """The time (ms) since when the ledger must be read to make the shares."""
-    starts = [start for found in stretches.values() for start in found]
+def ledger_needed_since(extensions: Extensions, new: Periods) -> int:
+    """The time (ms) from which `carry_over` needs the ledger's jobs."""
+    starts = [start for periods in extensions.values() for start in periods]
     return min([*starts, *(period.start_ms for period in new.values())])
 
 
-def share(window: Window, stretches: Mapping[int, int], new: Periods, bought: Iterable[Bought]) -> CarriedOver:
-    """What the new zone's window counts beside its own sums, of one owner who asked for these jobs."""
+def carry_over(
+    window: Window, extensions: Mapping[int, int], new: Periods, jobs: Iterable[CountedJob]
+) -> CarriedOver:
+    """What the new zone's window counts in addition to its own sums, for one owner with these jobs."""
     begins = new[window].start_ms
-    made = CarriedOver(without={start: WindowSums() for start in sorted(stretches) if start != begins})
-    for one in bought:
-        start = one.starts.get(window)
+    carried = CarriedOver(without={start: WindowSums() for start in sorted(extensions) if start != begins})
+    for job in jobs:
+        start = job.starts.get(window)
         if start == begins:
             continue
-        if start is None or start not in made.without:
-            if one.admitted_ms >= begins:
-                made.fixed.add(one.amount)
-        elif one.admitted_ms < begins and not one.open:
-            made.without[start].add(one.amount)
-    return made
+        if start is None or start not in carried.without:
+            if job.admitted_ms >= begins:
+                carried.fixed.add(job.amount)
+        elif job.admitted_ms < begins and not job.open:
+            carried.without[start].add(job.amount)
+    return carried

@@ -12,7 +12,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 from urllib.parse import urlencode
 
-from app.domain.money import LIMIT_MICRO
+from app.domain.money import MAX_MICRO
 from app.fal.protocol import parse_json
 
 IDS_AT_ONCE = 50
@@ -85,7 +85,7 @@ def sum_up(events: Iterable[BillingEvent], *, request_ids: Sequence[str]) -> Bil
         for request_id, nano in sums.items()
         if request_id not in unreadable
     }
-    return Bill({request_id: amount for request_id, amount in micro.items() if 0 <= amount <= LIMIT_MICRO})
+    return Bill({request_id: amount for request_id, amount in micro.items() if 0 <= amount <= MAX_MICRO})
 
 
 def _nano(row: dict[str, Any]) -> Decimal | None:
@@ -93,7 +93,7 @@ def _nano(row: dict[str, Any]) -> Decimal | None:
         value = row.get(name)
         if isinstance(value, int | float) and not isinstance(value, bool):
             nano = Decimal(str(value)) * nano_in_one
-            return nano if nano.is_finite() and abs(nano) <= LIMIT_MICRO * NANO_IN_MICRO else None
+            return nano if nano.is_finite() and abs(nano) <= MAX_MICRO * NANO_IN_MICRO else None
     return None
 
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from app.domain.access import require_key, require_scope, require_team_sight
 from app.domain.accounts import NO_TEAM, Caller, Scope, Team
 from app.domain.deliveries import Health
-from app.domain.endpoints import NO_ENDPOINT, USUAL_EVENTS, Endpoint, Secret, rotated
+from app.domain.endpoints import DEFAULT_EVENTS, NO_ENDPOINT, Endpoint, Secret, rotate
 from app.domain.errors import Code, Conflict, NotFound
 from app.domain.events import ENDPOINT_DISABLED
 from app.domain.ids import new_id, split_ref
@@ -82,7 +82,7 @@ class Endpoints:
             id=new_id("ep"),
             team=caller.team,
             url=asked.url,
-            events=asked.events or USUAL_EVENTS,
+            events=asked.events or DEFAULT_EVENTS,
             secrets=(Secret(new_secret()),),
             created_ms=await self._clock.now_ms(),
             models=asked.models,
@@ -116,7 +116,7 @@ class Endpoints:
         await self.control(caller, endpoint_id)
         self._check(changes.get("url"), changes.get("models"))
         if "events" in changes:
-            changes = {**changes, "events": changes["events"] or USUAL_EVENTS}
+            changes = {**changes, "events": changes["events"] or DEFAULT_EVENTS}
         now_ms = await self._clock.now_ms()
         if paused is False:
             changes = {**changes, "paused_ms": None, "disabled_ms": None, "disabled_reason": None}
@@ -161,7 +161,7 @@ class Endpoints:
 
         async def attempt() -> Endpoint:
             found = await self._found(caller.team, endpoint_id)
-            secrets = rotated(found.endpoint.secrets, new_secret(), now_ms=now_ms, overlap_ms=overlap_ms)
+            secrets = rotate(found.endpoint.secrets, new_secret(), now_ms=now_ms, overlap_ms=overlap_ms)
             after = replace(found.endpoint, secrets=secrets)
             details = {"overlap_ms": overlap_ms}
             await self._endpoints.change(caller.user, "endpoint.rotate_secret", found, after, details=details)
@@ -224,7 +224,7 @@ class Endpoints:
         _require_admin(caller)
         team = await self._team(caller)
         now_ms = await self._clock.now_ms()
-        secrets = rotated(team.secrets, new_secret(), now_ms=now_ms, overlap_ms=overlap_ms)
+        secrets = rotate(team.secrets, new_secret(), now_ms=now_ms, overlap_ms=overlap_ms)
         await self._administration.rotate_team_secret(caller.user, team, secrets, overlap_ms=overlap_ms)
         return secrets
 

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from app.domain.access import require_scope, visibility_filter
 from app.domain.accounts import Caller, Scope
 from app.domain.errors import Code, Conflict, NotFound, OverLimit, StoreUnavailable
-from app.domain.fal_states import belongs, terminal_response
+from app.domain.fal_states import belongs_to_app, terminal_response
 from app.domain.ids import join_ref
 from app.domain.jobs import Job, Priority, Submission
 from app.registry.catalog import Catalog, Model
@@ -179,13 +179,13 @@ class FalCompat:
         """The job with this id under this path, in one round trip; NotFound for another's, as for none."""
         require_scope(caller, Scope.JOBS_READ)
         found = await self._job_store.read_for_poll(join_ref(caller.team, request_id), visibility_filter(caller))
-        if found is None or not belongs(found.job, app):
+        if found is None or not belongs_to_app(found.job, app):
             raise NotFound("Request not found")
         job = found.job
         if found.repost is not None and job.user == caller.user:
             with suppress(StoreUnavailable):
                 await self._admission.acknowledge(job, digest=found.repost, polled=True)
-        position = await self._line.position_at(job.team, job.user, found.place, micro=job.quoted_micro)
+        position = await self._line.position_at(job.team, job.user, found.rank, micro=job.quoted_micro)
         return RequestState(job, position, found.now_ms)
 
     async def cancel(self, caller: Caller, app: str, request_id: str) -> Job:

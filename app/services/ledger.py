@@ -4,7 +4,7 @@ from app.domain.errors import Code, Conflict, NotFound
 from app.domain.ids import join_ref
 from app.domain.ledger import Correction, Entry
 from app.domain.money import format_usd
-from app.domain.verification import Verified
+from app.domain.verification import VerificationReport
 from app.store.accounts import AccountStore
 from app.store.audit import AuditStore
 from app.store.clock import StoreClock
@@ -37,7 +37,7 @@ class Ledger:
         """Up to `count` movements of a team's money, newest first, older than the entry with the id `before`."""
         return await self._ledger.page(team_id, before=before, count=count)
 
-    async def verify(self) -> Verified:
+    async def verify(self) -> VerificationReport:
         """Rebuild every counter from the entries, and every place from the jobs' records; what differs.
 
         Exact also while jobs come and go. Nothing is repaired: a difference is a bug or a changed store.

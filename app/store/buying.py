@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
-from app.domain.buying import ALL, Buying, SubmitOutcome
+from app.domain.buying import ALL_TEAMS, Buying, SubmitOutcome
 from app.store import keys, scripts
 from app.store.audit import AuditStore
 from app.store.client import Client
@@ -74,7 +74,7 @@ class BuyingStore:
         return Buying(
             breaker=breaker.get("reason", "") if is_open else None,
             until_ms=int(until) if is_open and until != "inf" else None,
-            trying=until is not None and not is_open,
+            half_open=until is not None and not is_open,
             failures=int(breaker.get("failures", 0)),
             last_failure=breaker.get("last"),
             slots=min(most, int(breaker.get("slots", most))),
@@ -119,7 +119,7 @@ class BuyingStore:
 
     async def pause(self, actor: str, team: str | None, reason: str) -> None:
         """Pause buying for a team, or for everybody; an administrative act."""
-        writes: list[Command] = [("HSET", keys.PAUSES, team or ALL, reason)]
+        writes: list[Command] = [("HSET", keys.PAUSES, team or ALL_TEAMS, reason)]
         await self._act(actor, "buying.pause", team, {"reason": reason}, writes)
 
     async def resume(self, actor: str, team: str | None, reason: str | None) -> None:
@@ -129,18 +129,18 @@ class BuyingStore:
         forgot would be bought twice, and only who has looked may accept that (`filmgate epoch accept`).
         """
         details = {} if reason is None else {"reason": reason}
-        await self._act(actor, "buying.resume", team, details, resume_writes(team or ALL))
+        await self._act(actor, "buying.resume", team, details, resume_writes(team or ALL_TEAMS))
 
     async def _act(
         self, actor: str, action: str, team: str | None, details: dict[str, str], writes: list[Command]
     ) -> None:
         require = [] if team is None else [team_exists(team)]
         await self._audit.act(
-            actor=actor, action=action, target=team or ALL, details=details, writes=writes, require=require
+            actor=actor, action=action, target=team or ALL_TEAMS, details=details, writes=writes, require=require
         )
         self.forget()
 
 
 def resume_writes(team: str) -> list[Command]:
     """The writes by which buying for a team, or for `all`, is not paused any more."""
-    return [("HDEL", keys.PAUSES, team), *([_CLOSED] if team == ALL else [])]
+    return [("HDEL", keys.PAUSES, team), *([_CLOSED] if team == ALL_TEAMS else [])]

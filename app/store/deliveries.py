@@ -17,7 +17,7 @@ from app.domain.deliveries import (
     Delivery,
     DeliveryAttempt,
     DeliveryStatus,
-    Recorded,
+    RecordedAttempt,
 )
 from app.domain.events import Event, Notice
 from app.domain.ids import split_ref
@@ -88,7 +88,7 @@ class DeliveryStore:
 
     async def record_attempt(
         self, ref: str, attempt: DeliveryAttempt, *, status: DeliveryStatus, health: str, delay_ms: int = 0
-    ) -> Recorded:
+    ) -> RecordedAttempt:
         """Write an attempt, and what it says of its destination: `good`, `slow`, `failed`, or nothing."""
         with store_errors():
             answer = await scripts.record_attempt(
@@ -106,7 +106,7 @@ class DeliveryStore:
                 address_ms=ADDRESS_HEALTH_MS,
                 dead_ms=DEAD_LETTERS_MS,
             )
-        return Recorded(*answer)
+        return RecordedAttempt(*answer)
 
 
 def read_delivery(team: str, record: dict[str, str]) -> Delivery:

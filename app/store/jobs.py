@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from app.domain.ids import join_ref, new_id, new_nonce, split_ref
-from app.domain.jobs import CANCELED, NEXT, Charge, Job, JobError, Status
+from app.domain.jobs import CANCELED, TRANSITIONS, Charge, Job, JobError, Status
 from app.store import keys, scripts
 from app.store.client import Client
 from app.store.connection import store_errors
@@ -33,7 +33,7 @@ class JobSnapshot:
     """
 
     job: Job
-    place: int | None
+    rank: int | None
     now_ms: int
     repost: str | None
 
@@ -205,7 +205,7 @@ class JobStore:
         fields: Mapping[str, Any] | None = None,
         notify: bool = False,
     ) -> bool:
-        if any(status not in NEXT[before] for before in from_states):
+        if any(status not in TRANSITIONS[before] for before in from_states):
             raise ValueError(f"no way leads from {', '.join(from_states)} to {status}")
         ref = join_ref(job.team, job.id)
         closes = charge in {Charge.SPEND, Charge.RELEASE}  # a dispute is decided by scripts, which ask for facts

@@ -10,7 +10,7 @@ from app.domain.ids import split_ref
 from app.domain.jobs import Job
 from app.domain.ledger import Balance, Correction, Entry
 from app.domain.limits import ADJUSTED_KEPT_MS, GATEWAY, periods
-from app.domain.money import LIMIT_MICRO, format_usd
+from app.domain.money import MAX_MICRO, format_usd
 from app.domain.starts import write_starts
 from app.store import keys, scripts
 from app.store.audit import AuditStore
@@ -195,7 +195,7 @@ class LedgerStore:
         else:
             ends[keys.total(GATEWAY)] = None
         above, below = Unprocessable(ABOVE), Conflict(BELOW, code=Code.BELOW_ZERO)
-        most = LIMIT_MICRO - max(0, micro)
+        most = MAX_MICRO - max(0, micro)
         require += [Require(("at_most", name, field, most), above) for name, end in ends.items() if end is None]
         writes: list[Command] = []
         for name, end in ends.items():

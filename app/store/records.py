@@ -8,9 +8,9 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import pydantic_core
 
-from app.domain.fal_addresses import is_plain
-from app.domain.foreign_json import no_number, read_error_type
-from app.domain.jobs import ENDS, Job, JobError, Status
+from app.domain.fal_addresses import is_plain_url
+from app.domain.foreign_json import read_error_type, to_none
+from app.domain.jobs import TERMINAL_STATES, Job, JobError, Status
 from app.store.packing import FACTS, FIELDS, pack, unpacked
 
 
@@ -23,7 +23,7 @@ LONGEST_OUTPUT = 4096  # characters, as we write it
 LONGEST_FACT = 2048  # of a clip
 
 # Older versions have written NaN and Infinity as fal sent them; no reply and no message may carry them on.
-_read_json = json.JSONDecoder(parse_constant=no_number).decode
+_read_json = json.JSONDecoder(parse_constant=to_none).decode
 
 
 def _error(text: str) -> JobError:
@@ -41,13 +41,15 @@ def _output(text: str) -> dict[str, Any] | None:
     video = output.get("video")
     if isinstance(video, dict) and len(text) > LONGEST_OUTPUT:
         output["video"] = {name: value for name, value in video.items() if len(str(value)) <= LONGEST_FACT}
-    return output if not isinstance(video, dict) or is_plain(video.get("url")) else None
+    return output if not isinstance(video, dict) or is_plain_url(video.get("url")) else None
 
 
 def _images(text: str) -> dict[str, Any]:
     """The images of a job, by the field's name; an address that is none is left out, as above."""
     images: dict[str, Any] = _read_json(text)
-    return {name: image if is_plain(image.get("url")) else {**image, "url": None} for name, image in images.items()}
+    return {
+        name: image if is_plain_url(image.get("url")) else {**image, "url": None} for name, image in images.items()
+    }
 
 
 def _reader(hint: Any) -> Callable[[str], Any] | None:
@@ -71,9 +73,9 @@ EVER = frozenset(Status)
 NEVER: frozenset[Status] = frozenset()
 SINCE: dict[str, frozenset[Status]] = {
     **dict.fromkeys(("input", "nonce", "sequence", "charged_micro", "held_reason"), NEVER),
-    "submitted_ms": ENDS | {Status.RUNNING, Status.FINALIZING},
-    "logs": ENDS | {Status.FINALIZING},
-    **dict.fromkeys(("completed_ms", "expires_ms", "output", "error"), ENDS),
+    "submitted_ms": TERMINAL_STATES | {Status.RUNNING, Status.FINALIZING},
+    "logs": TERMINAL_STATES | {Status.FINALIZING},
+    **dict.fromkeys(("completed_ms", "expires_ms", "output", "error"), TERMINAL_STATES),
 }
 NAMES = frozenset(field.name for field in fields(Job))
 REQUIRED = frozenset(one.name for one in fields(Job) if one.default is MISSING and one.default_factory is MISSING)

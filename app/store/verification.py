@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping
 
 from app.domain.errors import Unavailable
 from app.domain.ids import join_ref, split_ref
-from app.domain.jobs import ENDS, Status
+from app.domain.jobs import TERMINAL_STATES, Status
 from app.domain.ledger import Entry
 from app.domain.limits import ADJUSTED_KEPT_MS, CALENDAR, DAY_MS, GATEWAY, KEPT_MS, LENGTH_MS
-from app.domain.verification import Difference, Verified
+from app.domain.verification import Difference, VerificationReport
 from app.store import keys
 from app.store.ledger import PAGE, LedgerStore, Snapshot
 from app.store.usage import UsageStore
@@ -113,7 +113,7 @@ class Verification:
         self._ledger = ledger
         self._usage = usage
 
-    async def run(self) -> Verified:
+    async def run(self) -> VerificationReport:
         """Rebuild and compare.
 
         1. let the sums of usage catch up; note which sums that expire, and of which days, are there
@@ -135,7 +135,7 @@ class Verification:
                 break
         if not complete:
             raise Unavailable("Teams are made faster than the books can be read; try again in a moment.")
-        return Verified(len(snapshot.tails), book.entries, list(_differences(book, snapshot)))
+        return VerificationReport(len(snapshot.tails), book.entries, list(_differences(book, snapshot)))
 
     async def _usage_book(self, now_ms: int) -> UsageBook:
         teams, _ = await self._ledger.owners()
@@ -214,7 +214,7 @@ def _place_differences(snapshot: Snapshot) -> Iterator[Difference]:
     for ref, (status, user) in snapshot.jobs.items():
         team, job = split_ref(ref)
         read.add(job)
-        if status is None or user is None or status in ENDS:
+        if status is None or user is None or status in TERMINAL_STATES:
             continue
         for owner in (GATEWAY, team, user):
             places.setdefault(keys.live(owner), set()).add(job)

@@ -8,8 +8,15 @@ from dataclasses import dataclass
 from app.domain.accounts import Team
 from app.domain.errors import Conflict, FilmgateError
 from app.domain.limits import ADJUSTED_KEPT_MS, Periods, Window, periods
-from app.domain.zones import Bought, CarriedOver, Stretches, WindowSums, reaches_back_to, stretched
-from app.domain.zones import share as share_of
+from app.domain.zones import (
+    CarriedOver,
+    CountedJob,
+    Extensions,
+    WindowSums,
+    carry_over,
+    extend,
+    ledger_needed_since,
+)
 from app.store import keys
 from app.store.accounts import AccountStore
 from app.store.client import Client
@@ -29,7 +36,7 @@ class ZoneFields:
     carried: str | None
 
     @property
-    def stretches(self) -> Stretches:
+    def extensions(self) -> Extensions:
         """What earlier changes carried over."""
         read = json.loads(self.carried or "{}")
         return {Window(window): dict(found) for window, found in read.items()}
@@ -67,16 +74,17 @@ class ZoneStore:
         fields = await self._fields(team.id)
         now_ms = await self._clock.now_ms()
         old, new = periods(now_ms, fields.zone or "UTC"), periods(now_ms, zone)
-        stretches = stretched(fields.stretches, old, new, now_ms)
+        extensions = extend(fields.extensions, old, new, now_ms)
         users = await self._accounts.users(team.id, deleted=True)
-        bought = await self._bought(team.id, since_ms=reaches_back_to(stretches, new))
+        bought = await self._bought(team.id, since_ms=ledger_needed_since(extensions, new))
         other = [window for window in old if old[window].start_ms != new[window].start_ms]
-        writes = [_put_stretches(team.id, stretches)]
+        writes = [_extensions_write(team.id, extensions)]
         for owner in (team.id, *(user.id for user in users if user.deleted_ms is None)):
             shares = {
-                window: share_of(window, stretches.get(window, {}), new, bought.get(owner, [])) for window in other
+                window: carry_over(window, extensions.get(window, {}), new, bought.get(owner, []))
+                for window in other
             }
-            writes += _put_shares(owner, new, shares)
+            writes += _carried_writes(owner, new, shares)
         turned = CalendarChanged("A calendar window turned in this moment; send it again.")
         require = _unchanged(team.id, fields, turned)
         ends = [period.end_ms for calendar in (old, new) for period in calendar.values()]
@@ -90,21 +98,21 @@ class ZoneStore:
             zone, carried = await self._redis.hmget(keys.team(team), "time_zone", FIELD)
         return ZoneFields(zone, carried)
 
-    async def _bought(self, team: str, *, since_ms: int) -> dict[str, list[Bought]]:
+    async def _bought(self, team: str, *, since_ms: int) -> dict[str, list[CountedJob]]:
         """What was admitted since then and still counts, by owner: the team and each of its users."""
-        jobs: dict[str, Bought] = {}
+        jobs: dict[str, CountedJob] = {}
         async for entry in self._ledger.read(team, from_ms=since_ms):
             job = jobs.get(entry.job)
             if entry.type == "reserve":
                 amount = WindowSums(1, entry.amount, entry.seconds)
-                jobs[entry.job] = Bought(entry.user, entry.admitted_ms, entry.starts.team, amount)
+                jobs[entry.job] = CountedJob(entry.user, entry.admitted_ms, entry.starts.team, amount)
             elif job is not None and entry.type == "settle":
                 job.open, job.amount.usd = False, entry.amount
             elif job is not None and entry.type == "release":
                 job.open, job.amount = False, WindowSums()
             elif job is not None and entry.type == "correction":
                 job.amount.usd += entry.amount
-        found: dict[str, list[Bought]] = defaultdict(list)
+        found: dict[str, list[CountedJob]] = defaultdict(list)
         for job in jobs.values():
             found[team].append(job)
             found[job.user].append(job)
@@ -121,13 +129,13 @@ def _unchanged(team: str, fields: ZoneFields, error: FilmgateError) -> list[Requ
     ]
 
 
-def _put_stretches(team: str, stretches: Stretches) -> Command:
+def _extensions_write(team: str, extensions: Extensions) -> Command:
     """The write that says which periods count on."""
-    text = json.dumps({window: sorted(found.items()) for window, found in stretches.items()})
+    text = json.dumps({window: sorted(found.items()) for window, found in extensions.items()})
     return ("HSET", keys.team(team), FIELD, text)
 
 
-def _put_shares(owner: str, new: Periods, shares: Mapping[Window, CarriedOver]) -> Iterable[Command]:
+def _carried_writes(owner: str, new: Periods, shares: Mapping[Window, CarriedOver]) -> Iterable[Command]:
     """The writes into the owner's present windows of the new zone."""
     for window, share in shares.items():
         name = keys.period(window, new[window].start_ms, owner)

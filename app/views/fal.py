@@ -8,7 +8,7 @@ from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
-from app.domain.fal_states import IN_QUEUE, OK, FalState, TerminalResponse, app_of, state, terminal_response
+from app.domain.fal_states import IN_QUEUE, OK, FalState, TerminalResponse, app_of, fal_state, terminal_response
 from app.domain.jobs import Job
 from app.views.fields import Object, Time
 
@@ -132,7 +132,7 @@ def status_view(
     job: Job, *, now_ms: int, position: int | None, base_url: str, logs: list[Object] | None
 ) -> FalStatus:
     """The status as fal shows it; `position` counts from 0, `logs` is None where they were not asked for."""
-    word, end = state(job, now_ms), terminal_response(job, now_ms)
+    word, end = fal_state(job, now_ms), terminal_response(job, now_ms)
     urls = request_urls(job, base_url)
     view: FalStatus = {
         "status": word,

@@ -5,7 +5,7 @@ from typing import Literal, NotRequired
 from typing_extensions import TypedDict
 
 from app.domain.alarms import Alarm
-from app.domain.buying import ALL, EPOCH
+from app.domain.buying import ALL_TEAMS, EPOCH
 from app.domain.ids import split_ref
 from app.domain.jobs import Job, Money, Priority, Status
 from app.domain.money import format_usd
@@ -217,14 +217,14 @@ def overview_view(seen: Overview) -> OverviewView:
         "slots": slots,
         "breaker": {
             "open": buying.breaker is not None,
-            "half_open": buying.trying,
+            "half_open": buying.half_open,
             "reason": buying.breaker,
             "until": iso(buying.until_ms),
             "failures": buying.failures,
             "last_failure": buying.last_failure,
         },
         "pauses": [
-            {"team": None if who in {ALL, EPOCH} else who, "name": seen.names.get(who), "reason": reason}
+            {"team": None if who in {ALL_TEAMS, EPOCH} else who, "name": seen.names.get(who), "reason": reason}
             for who, reason in sorted(buying.pauses.items())
         ],
         "line": [

@@ -6,7 +6,7 @@ from typing import NotRequired
 from typing_extensions import TypedDict
 
 from app.domain.deliveries import DeliveryAttempt, DeliveryStatus, Health, LoggedDelivery
-from app.domain.endpoints import Endpoint, EndpointStatus, Secret, older_until
+from app.domain.endpoints import Endpoint, EndpointStatus, Secret, overlap_ends
 from app.domain.events import Event
 from app.domain.times import iso
 from app.services.delivery_log import DeliveryPage, Replayed
@@ -122,7 +122,7 @@ def endpoint_view(endpoint: Endpoint, health: Health, *, now_ms: int, public_key
         "disabled_reason": endpoint.disabled_reason,
         "asymmetric": endpoint.asymmetric,
         "created_at": iso(endpoint.created_ms),
-        "older_secrets_until": [iso(until_ms) for until_ms in older_until(endpoint.secrets, now_ms)],
+        "older_secrets_until": [iso(until_ms) for until_ms in overlap_ends(endpoint.secrets, now_ms)],
         "failures_in_a_row": health.failures,
         "failing_since": iso(health.since_ms),
         "next_probe_at": iso(health.probe_ms) if endpoint.status == "active" else None,
@@ -136,7 +136,7 @@ def secret_view(secrets: Sequence[Secret], *, now_ms: int) -> SecretView:
     """A team's newest secret, and until when older ones sign."""
     return {
         "secret": secrets[0].text,
-        "older_secrets_until": [iso(until_ms) for until_ms in older_until(secrets, now_ms)],
+        "older_secrets_until": [iso(until_ms) for until_ms in overlap_ends(secrets, now_ms)],
     }
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from app.domain.deliveries import Delivery
-from app.domain.endpoints import Secret, signing
+from app.domain.endpoints import Secret, active_secrets
 from app.domain.events import Event
 from app.webhooks.signing import fal_headers, headers
 
@@ -25,4 +25,4 @@ def signed(
     """
     if key is not None and delivery.style == "fal" and isinstance(delivery.event, Event):
         return fal_headers(key, request_id=delivery.event.job.id, user_id=delivery.team, timestamp=now, body=body)
-    return headers(signing(secrets, round(now.timestamp() * 1000)), delivery.id, now, body, private_key=key)
+    return headers(active_secrets(secrets, round(now.timestamp() * 1000)), delivery.id, now, body, private_key=key)

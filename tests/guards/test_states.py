@@ -3,7 +3,7 @@
 import re
 
 from app.domain import jobs as domain
-from app.domain.jobs import ENDS, NEXT, Status
+from app.domain.jobs import TERMINAL_STATES, TRANSITIONS, Status
 
 
 def drawn() -> dict[Status, frozenset[Status]]:
@@ -20,19 +20,19 @@ def drawn() -> dict[Status, frozenset[Status]]:
 
 def test_the_drawing_is_the_list() -> None:
     """Every state that has a way out is drawn, with all its ways; the rest are the ends."""
-    assert drawn() == {state: ways for state, ways in NEXT.items() if ways}
-    assert {state for state, ways in NEXT.items() if not ways} == ENDS
-    assert set(NEXT) == set(Status)
+    assert drawn() == {state: ways for state, ways in TRANSITIONS.items() if ways}
+    assert {state for state, ways in TRANSITIONS.items() if not ways} == TERMINAL_STATES
+    assert set(TRANSITIONS) == set(Status)
 
 
 def test_every_state_is_reached_and_every_live_one_can_end() -> None:
     """No island, no trap."""
     reached = {Status.QUEUED}
-    while more := {after for state in reached for after in NEXT[state]} - reached:
+    while more := {after for state in reached for after in TRANSITIONS[state]} - reached:
         reached |= more
     assert reached == set(Status)
     for start in Status:
         seen = {start}
-        while more := {after for state in seen for after in NEXT[state]} - seen:
+        while more := {after for state in seen for after in TRANSITIONS[state]} - seen:
             seen |= more
-        assert seen & ENDS
+        assert seen & TERMINAL_STATES

@@ -14,7 +14,7 @@ from hypothesis.errors import FlakyStrategyDefinition
 from hypothesis.stateful import rule, run_state_machine_as_test
 
 from app.domain.ids import join_ref
-from app.domain.jobs import ENDS, Money
+from app.domain.jobs import TERMINAL_STATES, Money
 from app.domain.ledger import Correction
 from app.domain.limits import CALENDAR, GATEWAY, Limit, Unit, Window
 from app.domain.starts import Starts
@@ -72,7 +72,7 @@ class AnyOrder(JobSteps):
         after.bills[job.id].correct(actual)
         same = after.bills[job.id].entries == self.model.bills[job.id].entries
         below = any(value < 0 for sums in after.sums().values() for value in sums.values())
-        changes = job.status in ENDS and not same and not below
+        changes = job.status in TERMINAL_STATES and not same and not below
         self.step(
             lambda gateway: gateway.ledger.correct_job(ACTOR, job.team, job.id, actual=actual, reason="a test"),
             loss,

@@ -84,7 +84,7 @@ async def test_trouble_with_the_account_stops_buying_until_a_person_resumes(
     assert await pipeline.gateway.stores.buying.report("accepted") == ""
     assert await pipeline.gateway.stores.buying.report("account", ACCOUNT) == ""
     state = await pipeline.gateway.stores.buying.state()
-    assert (state.breaker, state.until_ms, state.trying) == (ACCOUNT, None, False)
+    assert (state.breaker, state.until_ms, state.half_open) == (ACCOUNT, None, False)
     assert await grants(pipeline) == 0
 
     async def told() -> bool:
@@ -150,12 +150,12 @@ async def test_half_open_one_job_tries_and_its_success_closes_it(pipeline: Pipel
     """Of eight lanes one is granted one job; once that is accepted, the others follow."""
     ids = await opened(pipeline, offline)
     await half_open(pipeline)
-    assert (await pipeline.gateway.stores.buying.state()).trying
+    assert (await pipeline.gateway.stores.buying.state()).half_open
     assert await grants(pipeline) == 1
     assert await grants(pipeline) == 0
     assert (await pipeline.submit(await probe_of(pipeline))).status is Status.RUNNING
     state = await pipeline.gateway.stores.buying.state()
-    assert (state.breaker, state.trying, state.failures) == (None, False, 0)
+    assert (state.breaker, state.half_open, state.failures) == (None, False, 0)
     assert await grants(pipeline) == len(ids) - 1
     assert await alarms(pipeline) == ["breaker_opened"]
 
@@ -168,7 +168,7 @@ async def test_half_open_a_failure_opens_it_again(pipeline: Pipeline, offline: S
         assert await grants(pipeline) == 1
         await submit(offline.gateway, pipeline.ref(await probe_of(pipeline)))
         state = await pipeline.gateway.stores.buying.state()
-        assert (state.breaker, state.trying) == (UNREACHABLE, False)
+        assert (state.breaker, state.half_open) == (UNREACHABLE, False)
         assert await grants(pipeline) == 0
     assert await alarms(pipeline) == ["breaker_opened"]
 
@@ -198,7 +198,7 @@ async def test_half_open_a_request_that_fal_rejects_closes_it(
         fal.answers([Reply(422, body=b'{"detail": "no"}')])
         await submit(other.gateway, pipeline.ref(await probe_of(pipeline)))
     assert (await pipeline.job(await probe_of_ended(pipeline))).status is Status.FAILED
-    assert not (await pipeline.gateway.stores.buying.state()).trying
+    assert not (await pipeline.gateway.stores.buying.state()).half_open
     assert await grants(pipeline) == FAILURES - 1
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from app.domain.buying import ALL
+from app.domain.buying import ALL_TEAMS
 from app.domain.jobs import Charge, Status
 from app.store import keys
 from app.store.due import ENQUEUED_HIDDEN_MS
@@ -80,7 +80,7 @@ async def test_a_grant_nobody_claims_falls_back_to_its_place(pipeline: Pipeline)
     later = await pipeline.admit()
     now_ms = await pipeline.gateway.stores.clock.now_ms()
     assert await pipeline.slot(lost) == pytest.approx(now_ms + GRANT_MS, abs=5000)
-    await pipeline.redis.hset(keys.PAUSES, ALL, "so that it is not granted again at once")
+    await pipeline.redis.hset(keys.PAUSES, ALL_TEAMS, "so that it is not granted again at once")
     await pipeline.redis.zadd(keys.SLOTS, {pipeline.ref(lost): 1})
     assert await pipeline.gateway.stores.slots.grant() == 0
     assert await granted(pipeline) == []
@@ -94,7 +94,7 @@ async def test_a_grant_nobody_claims_falls_back_to_its_place(pipeline: Pipeline)
 async def test_a_pause_stops_grants_and_says_why(pipeline: Pipeline) -> None:
     """Nothing is granted to the team, or to anybody, until it is over; another team's jobs go on."""
     await pipeline.admit()
-    for team, other in ((pipeline.team, None), (ALL, "We wait for November.")):
+    for team, other in ((pipeline.team, None), (ALL_TEAMS, "We wait for November.")):
         await pipeline.redis.hset(keys.PAUSES, team, "We wait for November.")
         state = await pipeline.gateway.stores.buying.state()
         assert (state.reason_for(pipeline.team), state.reason_for("another")) == ("We wait for November.", other)
@@ -109,7 +109,7 @@ async def test_a_waiting_job_stands_in_line_again_at_its_old_place(pipeline: Pip
     nonce = await pipeline.store.claim(await pipeline.job(job_id))
     later = await pipeline.admit(priority="normal")
     await pipeline.store.requeue(await pipeline.job(job_id), nonce=nonce or "", wait_ms=60_000)
-    await pipeline.redis.hset(keys.PAUSES, ALL, "so that the line can be seen")
+    await pipeline.redis.hset(keys.PAUSES, ALL_TEAMS, "so that the line can be seen")
     await pipeline.gateway.stores.slots.grant()
     assert await pipeline.redis.zrange(keys.LINE, 0, -1) == [pipeline.ref(later)]
     await pipeline.redis.zadd(keys.LATER, {pipeline.ref(job_id): 1})

@@ -111,7 +111,7 @@ class Round:
                 )
                 assert reply.status_code == 200, reply.text
         buying = await self.pipeline.gateway.stores.buying.state()
-        if buying.stopped or buying.trying:
+        if buying.stopped or buying.half_open:
             await self.admin.call("POST", "resume", {})
 
     async def end(self) -> bool:

@@ -10,7 +10,7 @@ import pytest
 
 from app.domain.ledger import Correction
 from app.domain.limits import GATEWAY, Window, periods
-from app.domain.verification import Difference, Verified
+from app.domain.verification import Difference, VerificationReport
 from app.services.tokens import TokenRequest
 from app.store import keys
 from tests.integration.refusals import second_account
@@ -23,14 +23,14 @@ PRICE = 1_400_000
 FOREIGN = "job_" + "f" * 32
 
 
-async def verified(stack: Stack) -> Verified:
+async def verified(stack: Stack) -> VerificationReport:
     """A run."""
     return await stack.gateway.ledger.verify()
 
 
 async def test_empty_books_are_right(stack: Stack) -> None:
     """A team without a job: nothing to read, nothing wrong."""
-    assert await verified(stack) == Verified(teams=1, entries=0, differences=[])
+    assert await verified(stack) == VerificationReport(teams=1, entries=0, differences=[])
 
 
 async def token_client_job(pipeline: Pipeline) -> None:
@@ -300,4 +300,4 @@ async def test_the_books_of_a_deleted_team_are_verified_too(stack: Stack) -> Non
     job = await stack.submit()
     await stack.api.post(f"/v1/jobs/{job['id']}/cancel")
     await stack.gateway.administration.remove_team("test", stack.account.team.id)
-    assert await verified(stack) == Verified(teams=1, entries=2, differences=[])
+    assert await verified(stack) == VerificationReport(teams=1, entries=2, differences=[])

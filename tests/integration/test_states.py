@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 
-from app.domain.jobs import NEXT, Charge, Job, Status
+from app.domain.jobs import TRANSITIONS, Charge, Job, Status
 from app.store import keys
 from app.store.jobs import JobStore
 from tests.support.emulator import Emulator
@@ -66,7 +66,7 @@ async def test_the_store_allows_what_the_graph_allows(store: RedisServer, emulat
     """All 64 pairs, on real jobs: a way in the graph is taken, any other is refused and changes nothing."""
     async with open_stack(store, emulator, FILMGATE_UPSTREAM_CONCURRENCY="1000") as stack:
         assert await allowed_by_the_store(Pipeline(stack)) == {
-            (before, after) for before, ways in NEXT.items() for after in ways
+            (before, after) for before, ways in TRANSITIONS.items() for after in ways
         }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.domain.endpoints import MAX_ENDPOINTS_PER_TEAM, USUAL_EVENTS
+from app.domain.endpoints import DEFAULT_EVENTS, MAX_ENDPOINTS_PER_TEAM
 from app.domain.events import EVENT_TYPES
 from app.store import keys
 from tests.integration.refusals import assert_problem
@@ -34,7 +34,7 @@ async def test_an_endpoint_is_made_with_a_secret_that_is_shown_once(stack: Stack
         )
         assert made["id"].startswith("ep_")
         assert made["secret"].startswith("whsec_")
-        assert made["events"] == list(USUAL_EVENTS)
+        assert made["events"] == list(DEFAULT_EVENTS)
         assert (made["url"], made["status"], made["description"]) == (URL, "active", "our shop")
         assert "public_key" not in made
         shown = {name: value for name, value in made.items() if name != "secret"}
@@ -58,7 +58,7 @@ async def test_what_is_given_changes_and_the_rest_stays(stack: Stack) -> None:
         assert (changed["url"], changed["description"], changed["status"]) == (f"{URL}/2", "second", "paused")
         assert changed["events"] == ["job.running"]
         changed = await change(api, made["id"], events=None, models=None, paused=False)
-        assert (changed["events"], changed["models"], changed["status"]) == (list(USUAL_EVENTS), None, "active")
+        assert (changed["events"], changed["models"], changed["status"]) == (list(DEFAULT_EVENTS), None, "active")
         assert (await api.get(f"/v1/webhook-endpoints/{made['id']}")).json() == changed
 
 

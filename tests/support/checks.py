@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from app.domain.jobs import ENDS, Money, Status
+from app.domain.jobs import TERMINAL_STATES, Money, Status
 from app.domain.limits import GATEWAY
 from app.store import keys
 from app.store.keys import LIFETIMES, PREFIX, Lifetime
@@ -58,7 +58,7 @@ def immortals(seen: Snapshot) -> list[str]:
         lifetime = lifetime_of(name)
         if lifetime in MAY_STAY or name in seen.mortal:
             continue
-        if lifetime is not Lifetime.LIVE or Status(value["status"]) in ENDS:
+        if lifetime is not Lifetime.LIVE or Status(value["status"]) in TERMINAL_STATES:
             found.append(name)
     return found
 
@@ -68,7 +68,7 @@ def misplaced_slots(seen: Snapshot) -> list[str]:
     slots, aside = seen.get(keys.SLOTS), seen.get(keys.ASIDE)
     faults = []
     for ref, job in seen.jobs().items():
-        if ref in slots and (job.status in ENDS or job.status is Status.FINALIZING):
+        if ref in slots and (job.status in TERMINAL_STATES or job.status is Status.FINALIZING):
             faults.append(f"{ref} is {job.status} and holds a slot")
         if ref not in slots and job.status in {Status.SUBMITTING, Status.RUNNING} and f"poll {ref}" not in aside:
             faults.append(f"{ref} is {job.status} and holds no slot")
@@ -221,7 +221,7 @@ def _place_faults(seen: Snapshot) -> list[str]:
     live: dict[str, set[str]] = {}
     for job in seen.jobs().values():
         for owner in (GATEWAY, job.team, job.user):
-            if job.status not in ENDS:
+            if job.status not in TERMINAL_STATES:
                 live.setdefault(keys.live(owner), set()).add(job.id)
             if job.status is Status.QUEUED:
                 live.setdefault(keys.queued(owner), set()).add(job.id)

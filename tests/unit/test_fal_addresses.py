@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.fal_addresses import FalHosts, is_plain, origin_of
+from app.domain.fal_addresses import FalHosts, is_plain_url, origin_of
 
 FAL = FalHosts.of_settings(
     queue_url="https://queue.fal.run", rest_url="https://rest.fal.ai", more=("clips.example.com",)
@@ -99,7 +99,7 @@ NOT_OURS = [
 def test_a_place_of_fals_is_one(url: str) -> None:
     """Its media hosts, its storage API, and what the operator adds, with all that is below."""
     assert FAL.include(url)
-    assert is_plain(url)
+    assert is_plain_url(url)
 
 
 @pytest.mark.parametrize("url", NOT_OURS)
@@ -138,6 +138,6 @@ def test_what_is_named_is_read_alike_by_the_library_that_calls_it(text: str) -> 
 )
 def test_what_is_shown_of_an_older_record_is_plain_https(url: object) -> None:
     """Or http on this machine."""
-    assert not is_plain(url)
-    assert is_plain("https://v3.fal.media/x.mp4")
-    assert is_plain("http://localhost:8001/x.mp4")
+    assert not is_plain_url(url)
+    assert is_plain_url("https://v3.fal.media/x.mp4")
+    assert is_plain_url("http://localhost:8001/x.mp4")

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from app.domain.money import LIMIT_MICRO
+from app.domain.money import MAX_MICRO
 from app.fal.billing import LONGEST_MS, Bill, events_query, read_page, sum_up
 from app.fal.client import FalClient
 
@@ -34,7 +34,7 @@ def billed(*rows: dict[str, Any]) -> dict[str, int]:
         ({"cost_estimate_nano_usd": 500}, 1),
         ({"cost_estimate_nano_usd": 2_500}, 3),
         ({"cost_estimate_nano_usd": 0}, 0),
-        ({"cost_estimate_nano_usd": LIMIT_MICRO * 1000}, LIMIT_MICRO),
+        ({"cost_estimate_nano_usd": MAX_MICRO * 1000}, MAX_MICRO),
     ],
 )
 def test_a_cost_becomes_whole_micro_dollars(cost: dict[str, Any], micro: int) -> None:
@@ -53,7 +53,7 @@ def test_a_cost_becomes_whole_micro_dollars(cost: dict[str, Any], micro: int) ->
         {"cost_total": float("inf")},
         {"cost_total": -1.4},
         {"cost_total": 1e300},
-        {"cost_estimate_nano_usd": LIMIT_MICRO * 1000 + 1},
+        {"cost_estimate_nano_usd": MAX_MICRO * 1000 + 1},
     ],
 )
 def test_a_cost_that_cannot_be_is_no_cost(cost: dict[str, Any]) -> None:

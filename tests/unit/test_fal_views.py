@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.domain.fal_states import app_of, belongs, state, terminal_response
+from app.domain.fal_states import app_of, belongs_to_app, fal_state, terminal_response
 from app.domain.jobs import Job, JobError, Status
 from app.views.fal import request_urls, status_view
 
@@ -36,7 +36,7 @@ def job(status: Status, **more: Any) -> Job:
 )
 def test_eight_states_are_three_at_fals_door(status: Status, word: str) -> None:
     """There is no FAILED: Python's client raises at it, and JavaScript's polls for ever."""
-    assert state(job(status), 0) == word
+    assert fal_state(job(status), 0) == word
     view = status_view(job(status), now_ms=0, position=None, base_url="https://x", logs=None)
     assert view["status"] == word
     assert "logs" in view
@@ -103,7 +103,7 @@ def test_urls_name_the_app_and_not_the_model() -> None:
         request_urls(JOB, "https://x")["status_url"]
         == "https://x/fal/queue/fal-ai/kling-video/requests/job_1/status"
     )
-    assert [belongs(JOB, app) for app in (app_of(MODEL), MODEL, "fal-ai", MODEL + "/", "")] == [
+    assert [belongs_to_app(JOB, app) for app in (app_of(MODEL), MODEL, "fal-ai", MODEL + "/", "")] == [
         True,
         True,
         False,

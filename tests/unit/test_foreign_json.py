@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.fal_addresses import FalHosts
-from app.domain.foreign_json import DEEPEST, MOST_VALUES, read_json
+from app.domain.foreign_json import MAX_DEPTH, MAX_VALUES, read_json
 from app.fal.protocol import Result, parse_json, read_progress, read_video
 from app.store.records import write_fields
 from tests.unit.test_judge import job
@@ -59,7 +59,7 @@ def test_what_cannot_be_written_becomes_harmless(text: str, value: Any) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["[" * (DEEPEST + 1) + "]" * (DEEPEST + 1), "[" * 100_000, "[" + "0," * MOST_VALUES + "0]", "{", "", "1 2"],
+    ["[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1), "[" * 100_000, "[" + "0," * MAX_VALUES + "0]", "{", "", "1 2"],
     ids=["deep", "deeper", "many", "half", "nothing", "two"],
 )
 def test_what_is_too_much_is_no_json(text: str) -> None:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from app.api.limit_headers import limit_headers
 from app.domain.limits import (
     CALENDAR,
-    HIGHEST_COUNT,
     LENGTH_MS,
+    MAX_COUNT,
     UNITS,
     Limit,
     LimitState,
@@ -23,7 +23,7 @@ from app.domain.limits import (
     require_distinct,
     require_zone,
 )
-from app.domain.money import LIMIT_MICRO
+from app.domain.money import MAX_MICRO
 
 ZONES = sorted(name for name in available_timezones() if name != "localtime")
 HALF_HOURS = {"Australia/Lord_Howe", "Australia/LHI"}  # the one place whose clock turns by half an hour
@@ -191,7 +191,7 @@ def test_an_hour_begins_with_the_zones_clock() -> None:
 @given(st.sampled_from(Unit), st.sampled_from(Window), st.integers(-2, 2**63))
 def test_a_limit_has_a_known_pair_and_a_sensible_amount(unit: Unit, window: Window, amount: int) -> None:
     """Everything else is a ValueError with a sentence."""
-    highest = LIMIT_MICRO if unit is Unit.USD else HIGHEST_COUNT
+    highest = MAX_MICRO if unit is Unit.USD else MAX_COUNT
     if unit in UNITS[window] and 0 <= amount <= highest:
         made = Limit(unit, window, amount)
         assert made.name == f"{unit.value}/{window.value}"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.money import LIMIT_MICRO, format_usd, parse_usd
+from app.domain.money import MAX_MICRO, format_usd, parse_usd
 
 WRITTEN = {
     "0": 0,
@@ -16,7 +16,7 @@ WRITTEN = {
     "1.40": 1_400_000,
     "1.400000": 1_400_000,
     "0007": 7_000_000,
-    "9000000000": LIMIT_MICRO,
+    "9000000000": MAX_MICRO,
 }
 REFUSED = [
     "",
@@ -60,7 +60,7 @@ def test_what_is_no_plain_amount_is_refused(text: str) -> None:
     assert len(text) < 5 or text not in str(caught.value)
 
 
-@given(st.integers(0, LIMIT_MICRO))
+@given(st.integers(0, MAX_MICRO))
 def test_every_amount_reads_back(micro: int) -> None:
     """What is written is read as the same amount, and has two to six places."""
     text = format_usd(micro)
@@ -72,7 +72,7 @@ def test_every_amount_reads_back(micro: int) -> None:
 def test_no_text_raises_anything_else(text: str) -> None:
     """An amount within the limits, or ValueError."""
     with contextlib.suppress(ValueError):
-        assert 0 <= parse_usd(text) <= LIMIT_MICRO
+        assert 0 <= parse_usd(text) <= MAX_MICRO
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from app.cli.preflight import check_tls, warnings
 from app.data_dir import NotPrivate, make_private
 from app.domain.addresses import METADATA
-from app.domain.guessing import ENOUGH_BITS, bits_of
+from app.domain.secret_strength import MIN_BITS, bits_of
 from app.egress import EgressPolicy
 from app.gateway import egress_policy, route_to_fal
 from app.settings import SettingsError, load_settings
@@ -50,8 +50,8 @@ def test_a_secret_that_is_easy_to_guess_is_refused(name: str, secret: str) -> No
 def test_a_random_secret_passes(size: int) -> None:
     """Two hundred of them, as `openssl rand -hex` and `secrets.token_urlsafe` make them."""
     for _ in range(100):
-        assert bits_of(secrets.token_hex(size)) > ENOUGH_BITS
-        assert bits_of(secrets.token_urlsafe(size)) > ENOUGH_BITS
+        assert bits_of(secrets.token_hex(size)) > MIN_BITS
+        assert bits_of(secrets.token_urlsafe(size)) > MIN_BITS
 
 
 @pytest.mark.parametrize("form", ODD)

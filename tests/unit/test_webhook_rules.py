@@ -3,7 +3,7 @@
 import pytest
 
 from app.domain.deliveries import DISABLE_AFTER_FAILURES, DISABLE_AFTER_MS, SLOW_ANSWER_MS, verdict, why_disabled
-from app.domain.endpoints import Secret, rotated, signing
+from app.domain.endpoints import Secret, active_secrets, rotate
 from app.domain.errors import Conflict
 
 NOW = 1_000_000
@@ -11,28 +11,28 @@ NOW = 1_000_000
 
 def test_the_secret_before_signs_until_its_overlap_ends() -> None:
     """And not a millisecond longer; the newest signs for good."""
-    secrets = rotated([Secret("a")], "b", now_ms=NOW, overlap_ms=500)
+    secrets = rotate([Secret("a")], "b", now_ms=NOW, overlap_ms=500)
     assert secrets == (Secret("b"), Secret("a", NOW + 500))
-    assert signing(secrets, NOW + 499) == ["b", "a"]
-    assert signing(secrets, NOW + 500) == ["b"]
+    assert active_secrets(secrets, NOW + 499) == ["b", "a"]
+    assert active_secrets(secrets, NOW + 500) == ["b"]
 
 
 def test_a_second_rotation_lengthens_no_older_secrets_time() -> None:
     """Each ends when it was to end."""
-    first = rotated([Secret("a")], "b", now_ms=NOW, overlap_ms=500)
-    second = rotated(first, "c", now_ms=NOW + 100, overlap_ms=10_000)
+    first = rotate([Secret("a")], "b", now_ms=NOW, overlap_ms=500)
+    second = rotate(first, "c", now_ms=NOW + 100, overlap_ms=10_000)
     assert second == (Secret("c"), Secret("b", NOW + 10_100), Secret("a", NOW + 500))
     with pytest.raises(Conflict) as refused:
-        rotated(second, "d", now_ms=NOW + 499, overlap_ms=1)
+        rotate(second, "d", now_ms=NOW + 499, overlap_ms=1)
     assert refused.value.code == "too_many_secrets"
-    third = rotated(second, "d", now_ms=NOW + 500, overlap_ms=1)
+    third = rotate(second, "d", now_ms=NOW + 500, overlap_ms=1)
     assert [secret.text for secret in third] == ["d", "c", "b"]
 
 
 def test_no_overlap_ends_every_older_secret_at_once() -> None:
     """Also when three sign: this is the way out of a leak."""
     three = (Secret("c"), Secret("b", NOW + 1), Secret("a", NOW + 1))
-    assert rotated(three, "d", now_ms=NOW, overlap_ms=0) == (Secret("d"),)
+    assert rotate(three, "d", now_ms=NOW, overlap_ms=0) == (Secret("d"),)
 
 
 @pytest.mark.parametrize(

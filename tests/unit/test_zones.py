@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain.limits import CALENDAR, Periods, Window, periods
-from app.domain.zones import Bought, CarriedOver, Stretches, WindowSums, reaches_back_to, share, stretched
+from app.domain.zones import (
+    CarriedOver,
+    CountedJob,
+    Extensions,
+    WindowSums,
+    carry_over,
+    extend,
+    ledger_needed_since,
+)
 
 ZONES = sorted(name for name in available_timezones() if name not in {"localtime", "Factory"})
 BEGINS, ENDS = 1_577_836_800, 2_082_758_400  # 2020 and 2036, in seconds
@@ -23,8 +31,8 @@ class Team:
     now_ms: int
     zone: str
     limited: Window  # the window that has a budget
-    jobs: list[Bought] = field(default_factory=list)
-    stretches: Stretches = field(default_factory=dict)
+    jobs: list[CountedJob] = field(default_factory=list)
+    extensions: Extensions = field(default_factory=dict)
     shares: dict[tuple[Window, int], CarriedOver] = field(default_factory=dict)
 
     @property
@@ -41,7 +49,7 @@ class Team:
         start = self.periods[window].start_ms
         mine = self.shares.get((window, start), CarriedOver())
         others: dict[int, int | None] = {other: less.jobs for other, less in mine.without.items()}
-        others |= {other: None for other, until in self.stretches.get(window, {}).items() if until > self.now_ms}
+        others |= {other: None for other, until in self.extensions.get(window, {}).items() if until > self.now_ms}
         carried = sum(
             max(0, self.held_in(window, other) - (less or 0)) for other, less in others.items() if other != start
         )
@@ -52,18 +60,18 @@ class Team:
         if self.look(self.limited) >= BUDGET:
             return False
         starts = {window: period.start_ms for window, period in self.periods.items()}
-        self.jobs.append(Bought(USER, self.now_ms, starts, WindowSums(1, 1, 1)))
+        self.jobs.append(CountedJob(USER, self.now_ms, starts, WindowSums(1, 1, 1)))
         return True
 
     def move(self, zone: str) -> None:
         """Another time zone."""
         old, new = self.periods, periods(self.now_ms, zone)
-        self.stretches = stretched(self.stretches, old, new, self.now_ms)
-        since = reaches_back_to(self.stretches, new)
+        self.extensions = extend(self.extensions, old, new, self.now_ms)
+        since = ledger_needed_since(self.extensions, new)
         read = [job for job in self.jobs if job.admitted_ms >= since]
         for window, period in new.items():
             if old[window].start_ms != period.start_ms:
-                made = share(window, self.stretches.get(window, {}), new, read)
+                made = carry_over(window, self.extensions.get(window, {}), new, read)
                 self.shares[window, period.start_ms] = made
         self.zone = zone
 

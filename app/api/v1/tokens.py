@@ -11,7 +11,7 @@ from app.api.document_responses import refusals
 from app.api.strict_body import StrictBody
 from app.api.v1.bodies import Usd
 from app.domain.addresses import read_origin
-from app.domain.limits import HIGHEST_COUNT
+from app.domain.limits import MAX_COUNT
 from app.services.tokens import LONGEST_S, SHORTEST_S, USUAL_S, TokenRequest
 from app.views.accounts import TokenView, token_view
 
@@ -40,7 +40,7 @@ class TokenBody(StrictBody):
     """What `POST /v1/tokens` takes."""
 
     expires_in: int = Field(USUAL_S, ge=SHORTEST_S, le=LONGEST_S, description="Seconds from now")
-    max_jobs: int | None = Field(None, ge=1, le=HIGHEST_COUNT, description="The most jobs it may ask for")
+    max_jobs: int | None = Field(None, ge=1, le=MAX_COUNT, description="The most jobs it may ask for")
     max_usd: SomeUsd | None = Field(None, description="The most its jobs may cost together")
     models: Annotated[list[str], Field(min_length=1, max_length=MODELS)] | None = Field(
         None, description="The only models it may ask for; those of the key by default"

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from app.api.strict_body import StrictBody
-from app.domain.endpoints import DAY_S, LONGEST_OVERLAP_S
+from app.domain.endpoints import DAY_S, MAX_OVERLAP_S
 from app.domain.events import EVENT_TYPES
 from app.services.endpoints import EndpointRequest
 
@@ -87,8 +87,8 @@ class EndpointChange(StrictBody):
 class RotationBody(StrictBody):
     """How long the secret until now signs beside the new one: a day by default, 0 not at all."""
 
-    overlap_days: int | None = Field(None, ge=0, le=LONGEST_OVERLAP_S // DAY_S)
-    overlap_seconds: int | None = Field(None, ge=0, le=LONGEST_OVERLAP_S)
+    overlap_days: int | None = Field(None, ge=0, le=MAX_OVERLAP_S // DAY_S)
+    overlap_seconds: int | None = Field(None, ge=0, le=MAX_OVERLAP_S)
 
     @model_validator(mode="after")
     def _one_of_both(self) -> "RotationBody":

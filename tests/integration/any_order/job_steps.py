@@ -9,7 +9,7 @@ from hypothesis.stateful import initialize, precondition, rule
 
 from app.domain.accounts import Caller
 from app.domain.ids import join_ref
-from app.domain.jobs import ENDS, LIVE, NEXT, Charge, Job, JobError, Priority, Status, Submission
+from app.domain.jobs import LIVE, TERMINAL_STATES, TRANSITIONS, Charge, Job, JobError, Priority, Status, Submission
 from app.store import keys
 from app.store.jobs import NOW
 from tests.integration.any_order.faulty_store import Loss
@@ -174,7 +174,7 @@ class JobSteps(StateMachine):
     @rule(number=NUMBERS, turns=PATHS)
     def push(self, number: int, turns: list[Turn]) -> None:
         """One job goes its way for some steps, with detours where there are any."""
-        self._pushed = self.job(number, lambda bill: bill.status not in ENDS).id
+        self._pushed = self.job(number, lambda bill: bill.status not in TERMINAL_STATES).id
         for turn in turns:
             job = self._view(0, None)
             match job.status, turn:
@@ -275,8 +275,8 @@ class JobSteps(StateMachine):
     )
     def end(self, number: int, stale: int | None, end: Any, charge: Charge, loss: Loss | None) -> None:
         """An end from wherever the graph allows it."""
-        job = self._view(number, stale, *(before for before in Status if end in NEXT[before]))
-        if end in NEXT[job.status]:
+        job = self._view(number, stale, *(before for before in Status if end in TRANSITIONS[before]))
+        if end in TRANSITIONS[job.status]:
             sources, error = (job.status,), JobError("test", "A sentence.")
             self.advance(
                 job,

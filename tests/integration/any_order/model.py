@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from app.domain.jobs import ENDS, Money, Status
+from app.domain.jobs import TERMINAL_STATES, Money, Status
 from app.domain.limits import CALENDAR, GATEWAY, Limit, LimitState, Owner, Unit, Window, periods
 from app.domain.limits import Periods as Calendar
 from app.domain.starts import Starts
@@ -234,7 +234,7 @@ class Model:
     def _places(self, owner: str, *, queued: bool) -> int:
         """How many jobs of an owner are there, or wait in line."""
         return sum(
-            bill.status is Status.QUEUED if queued else bill.status not in ENDS
+            bill.status is Status.QUEUED if queued else bill.status not in TERMINAL_STATES
             for bill in self.bills.values()
             if owner in {GATEWAY, bill.asked.team, bill.asked.user}
         )

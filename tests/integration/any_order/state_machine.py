@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from app.domain.accounts import USER_SCOPES, Caller, digest
 from app.domain.ids import join_ref
-from app.domain.jobs import ENDS, NEXT, Job, Money, Status, Submission
+from app.domain.jobs import TERMINAL_STATES, TRANSITIONS, Job, Money, Status, Submission
 from app.domain.limits import CALENDAR, GATEWAY, Limit, Owner, Unit, Window
 from app.domain.starts import Starts
 from app.gateway import Gateway
@@ -272,7 +272,7 @@ class StateMachine(RuleBasedStateMachine):
                 assert bill.nonce not in {None, job.nonce}
             elif target is Status.QUEUED:
                 bill.nonce = None
-            elif target in ENDS:
+            elif target in TERMINAL_STATES:
                 money(bill)
 
         self.step(call, loss, change if may else None)
@@ -292,7 +292,7 @@ class StateMachine(RuleBasedStateMachine):
         """State, money and places agree; no state was reached that the graph does not lead to."""
         for ref, job in self.seen.jobs().items():
             reachable = {self._reached.get(job.id, Status.QUEUED)}
-            while more := {after for state in reachable for after in NEXT[state]} - reachable:
+            while more := {after for state in reachable for after in TRANSITIONS[state]} - reachable:
                 reachable |= more
             assert job.status in reachable
             self._reached[job.id] = job.status
@@ -302,7 +302,7 @@ class StateMachine(RuleBasedStateMachine):
                 assert in_line == 1, "in line, waiting, or granted: exactly one"
             if job.status in PLACE_OF:
                 assert PLACE_OF[job.status] in places
-            if job.status in ENDS:
+            if job.status in TERMINAL_STATES:
                 assert places <= {"dispute"}
                 assert in_line == 0
                 assert ("dispute" in places) == (job.money is Money.DISPUTED)

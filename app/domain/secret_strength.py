@@ -9,7 +9,7 @@ import math
 import re
 from itertools import pairwise
 
-ENOUGH_BITS = 32.0
+MIN_BITS = 32.0
 ROWS = (
     "01234567890", "abcdefghijklmnopqrstuvwxyz", "0123456789abcdef",
     "qwertyuiop", "qwertzuiop", "azertyuiop", "asdfghjkl", "yxcvbnm", "zxcvbnm",
