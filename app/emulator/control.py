@@ -1,6 +1,5 @@
-"""What only an emulator has: the ledger, every request seen, the clock, and a sample image."""
+"""The emulator's own routes: ledger, requests, clock, faults, a sample image. They need no key."""
 
-import json
 from typing import Any
 
 from starlette.requests import Request
@@ -10,13 +9,17 @@ from starlette.routing import Route
 from app.emulator.emulator import Emulator, PlatformFault
 from app.emulator.generation import Generation
 from app.emulator.scenarios import SCENARIOS
-from app.emulator.web import json_reply
+from app.emulator.web import json_object, json_reply
 
 OK, BAD_REQUEST, FORBIDDEN = 200, 400, 403
+SHOWN = (
+    "endpoint", "payload", "prompt", "headers", "tags", "store_io", "webhook", "received_at", "started_at",
+    "completed_at", "status", "cancelled", "charged_micro", "polls", "webhook_attempts",
+)  # fmt: skip  # one list, not fifteen lines
 
 
 def routes(emulator: Emulator) -> list[Route]:
-    """Needs no key: this is a tool on one's own machine."""
+    """The routes under `/emulator`, the sample image and the public keys."""
     control = Control(emulator)
     return [
         Route("/emulator/ledger", control.ledger, methods=["GET"]),
@@ -37,7 +40,7 @@ def routes(emulator: Emulator) -> list[Route]:
 
 
 class Control:
-    """The emulator's own routes."""
+    """Handlers of the emulator's own routes."""
 
     def __init__(self, emulator: Emulator) -> None:
         self._emulator = emulator
@@ -55,26 +58,26 @@ class Control:
         return json_reply(OK, {"requests": accepted, "refused": account.refused})
 
     async def pause(self, _request: Request) -> Response:
-        """Emulated time stands still."""
+        """Stops emulated time."""
         self._emulator.clock.pause()
         return self._clock_state()
 
     async def resume(self, _request: Request) -> Response:
-        """Emulated time passes again."""
+        """Resumes emulated time."""
         self._emulator.clock.resume()
         return self._clock_state()
 
     async def clock(self, request: Request) -> Response:
-        """`{"speed": x}`: emulated time passes x times as fast from now on."""
-        speed = (await _json_object(request)).get("speed")
+        """`{"speed": x}`: emulated seconds in a real second."""
+        speed = (await json_object(request)).get("speed")
         if isinstance(speed, bool) or not isinstance(speed, int | float) or not 0 < speed < float("inf"):
             return json_reply(BAD_REQUEST, {"detail": 'Say {"speed": x} with a positive number.'})
         self._emulator.clock.set_speed(float(speed))
         return self._clock_state()
 
     async def platform(self, request: Request) -> Response:
-        """What is wrong with `/v1` from now on, by the members of PlatformFault; `{}` ends it."""
-        asked = await _json_object(request)
+        """A fault of `/v1` by the members of PlatformFault; `{}` ends it."""
+        asked = await json_object(request)
         try:
             fault = PlatformFault(**asked)
             self._emulator.platform_fault = PlatformFault(
@@ -90,20 +93,20 @@ class Control:
         return json_reply(OK, asked)
 
     async def rotate_key(self, _request: Request) -> Response:
-        """Webhooks are signed with a new key from now on; the old ones stay published."""
+        """A new key signs webhooks; the old ones stay published."""
         self._emulator.keys.rotate()
         return json_reply(OK, self._emulator.keys.jwks())
 
     async def forbidden_media(self, _request: Request) -> Response:
-        """Where scenario `media_403` says the clip is."""
+        """The clip's URL in scenario `media_403`."""
         return PlainTextResponse("Forbidden", FORBIDDEN)
 
     async def media_page(self, _request: Request) -> Response:
-        """Where scenario `media_html` says the clip is."""
+        """The clip's URL in scenario `media_html`."""
         return HTMLResponse("<html><body>Sign in to see this file.</body></html>")
 
     async def about(self, _request: Request) -> Response:
-        """What this is, what it does not imitate, and the scenarios."""
+        """A description, the differences from fal, and the scenarios."""
         lines = ["A local fal for tests and demonstrations.", "", "Not imitated:"]
         lines += [f"  - {line}" for line in self._emulator.not_imitated()]
         lines += ["", "Scenarios, as [emu:NAME] in the prompt or as the header X-Emulator-Scenario:"]
@@ -111,11 +114,11 @@ class Control:
         return PlainTextResponse("\n".join(lines) + "\n")
 
     async def sample(self, _request: Request) -> Response:
-        """A picture to begin with: a lake at dusk."""
+        """A picture for the first submit: a lake at dusk."""
         return Response(self._emulator.sample_image, media_type="image/jpeg")
 
     async def jwks(self, _request: Request) -> Response:
-        """The keys that webhooks are signed with."""
+        """The public keys of webhook signatures."""
         return json_reply(OK, self._emulator.keys.jwks())
 
     def _clock_state(self) -> Response:
@@ -124,30 +127,6 @@ class Control:
 
 
 def _ground_truth(generation: Generation) -> dict[str, Any]:
-    return {
-        "request_id": generation.id,
-        "endpoint": generation.endpoint,
-        "payload": generation.payload,
-        "prompt": generation.prompt,
-        "headers": generation.headers,
-        "tags": generation.tags,
-        "store_io": generation.store_io,
-        "webhook": generation.webhook,
-        "received_at": generation.received_at,
-        "started_at": generation.started_at,
-        "completed_at": generation.completed_at,
-        "status": generation.status,
-        "result_status": generation.reply.status if generation.reply else None,
-        "cancelled": generation.cancelled,
-        "charged_micro": generation.charged_micro,
-        "polls": generation.polls,
-        "webhook_attempts": generation.webhook_attempts,
-    }
-
-
-async def _json_object(request: Request) -> dict[str, Any]:
-    try:
-        body = json.loads(await request.body() or b"{}")
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
+    view = {name: getattr(generation, name) for name in SHOWN}
+    result_status = generation.reply.status if generation.reply else None
+    return {"request_id": generation.id, **view, "result_status": result_status}

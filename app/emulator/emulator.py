@@ -1,4 +1,4 @@
-"""Everything one emulator process owns, put together in one place."""
+"""The state of one emulator process: the composition root."""
 
 import base64
 import json
@@ -36,10 +36,7 @@ NOT_IMITATED = (
 
 @dataclass(slots=True)
 class PlatformFault:
-    """What is wrong with history and billing, on request.
-
-    A status or a text for every answer, a pause before it, a lag, a stuck cursor, short pages.
-    """
+    """A fault of history and billing: a status or text for all responses, delay, lag, stuck cursor, short pages."""
 
     status: int = 0
     lag_seconds: float = 0
@@ -72,7 +69,7 @@ class Emulator:
         return folder
 
     def start(self) -> None:
-        """Begins: time passes from here on, and what a journal holds goes on."""
+        """Starts the clock and continues what the journal holds."""
         options = self.options
         self.clock = Clock(options.speed)
         self.renderer = Renderer(files=self.files, plain=options.plain_clips, no_clips=options.no_clips)
@@ -88,7 +85,7 @@ class Emulator:
         self.account.restore()
 
     async def stop(self) -> None:
-        """Ends: whoever watches a request is let go, nothing more is written."""
+        """Closes open streams, the journal and the HTTP clients."""
         self.release_watchers()
         self.journal.close()
         await self.webhooks.close()
@@ -97,32 +94,30 @@ class Emulator:
             self._temporary.cleanup()
 
     def release_watchers(self) -> None:
-        """Ends open streams and waiting runs, so that the process can end at once."""
+        """Ends open streams and waiting runs."""
         self.closing = True
         for generation in self.account.requests.values():
             generation.pulse()
 
     def base(self, request: Request) -> str:
-        """The origin that URLs in a reply begin with."""
+        """The origin of URLs in a reply."""
         return self.options.public_url or f"{request.url.scheme}://{request.headers.get('host', 'localhost')}"
 
-    def is_known_key(self, authorization: str | None) -> bool:
-        """True for `Key …` and `Bearer …` with a key from the command line (any, if none was given there)."""
-        scheme, _, credential = (authorization or "").partition(" ")
-        credential = credential.strip()
-        if scheme.lower() not in {"key", "bearer"} or not credential:
+    def has_known_key(self, request: Request) -> bool:
+        """True for `Key …` and `Bearer …` with a key from the command line, or any key if none was given there."""
+        scheme, credential = _credential(request)
+        if scheme not in {"key", "bearer"} or not credential:
             return False
-        if not self.options.keys or credential in self.options.keys or credential in self.options.admin_keys:
+        if not self.options.keys or credential in self.options.keys | self.options.admin_keys:
             return True
         return self.is_own_token(credential)
 
-    def is_admin_key(self, authorization: str | None) -> bool:
+    def has_admin_key(self, request: Request) -> bool:
         """True for a key that may read history and billing: any known one, unless admin keys were given."""
-        credential = (authorization or "").partition(" ")[2].strip()
-        return not self.options.admin_keys or credential in self.options.admin_keys
+        return not self.options.admin_keys or _credential(request)[1] in self.options.admin_keys
 
     def issue_token(self, seconds: float) -> str:
-        """A token in the form of a JWT that stands for the key it was asked for with."""
+        """A token in the form of a JWT, valid for so many seconds."""
         head = _segment({"alg": "HS256", "typ": "JWT"})
         claims = _segment({"exp": int(time.time() + seconds)})
         return f"{head}.{claims}.{self.files.sign(f'{head}.{claims}')}"
@@ -136,13 +131,19 @@ class Emulator:
         return float(claims["exp"]) > time.time()
 
     def not_imitated(self) -> list[str]:
-        """What one must not conclude from this emulator, also what is missing on this machine."""
+        """The differences from fal, those of this machine included, in sentences."""
         missing = []
         if not clip.can_encode or self.options.no_clips:
             missing.append("Pictures are not fetched: every clip is the same ready-made one.")
         if not signature.can_sign:
             missing.append("Webhooks are unsigned: the package cryptography is not installed.")
         return [*NOT_IMITATED, *missing]
+
+
+def _credential(request: Request) -> tuple[str, str]:
+    """Scheme in lower case and key of the Authorization header."""
+    scheme, _, credential = request.headers.get("authorization", "").partition(" ")
+    return scheme.lower(), credential.strip()
 
 
 def _segment(claims: dict[str, object]) -> str:

@@ -14,16 +14,12 @@ from starlette.routing import Route
 from app.emulator import prices
 from app.emulator.emulator import Emulator
 from app.emulator.generation import COMPLETED, Generation
-from app.emulator.submit import parse_tags, unauthorized
-from app.emulator.web import json_reply
+from app.emulator.submit import parse_tags, require_key
+from app.emulator.web import RefusedRequest, json_reply
 
 DAY = 86_400
 HISTORY_LIMIT, BILLING_LIMIT, DEFAULT_LIMIT = 100, 10_000, 50
-OK, FORBIDDEN = 200, 403
-
-
-class BadQuery(ValueError):
-    """A query parameter that cannot be read; the text says which."""
+OK = 200
 
 
 def routes(emulator: Emulator) -> list[Route]:
@@ -38,95 +34,75 @@ def routes(emulator: Emulator) -> list[Route]:
 
 
 class Platform:
-    """What the account did and what it cost, page by page, newest first."""
+    """Pages of the account's requests and charges, newest first."""
 
     def __init__(self, emulator: Emulator) -> None:
         self._emulator = emulator
 
     async def history(self, request: Request) -> Response:
         """`GET /v1/models/requests/by-endpoint`: only requests that have started, as fal's schema implies."""
-        refusal = await self._check(request, admin=True)
-        if refusal is not None:
-            return refusal
+        await self._check(request, admin=True)
         endpoints, ids = _list(request, "endpoint_id"), _list(request, "request_id")
         if not endpoints:
-            return json_reply(422, {"error": {"type": "validation_error", "message": "endpoint_id is required"}})
-        try:
-            start, end = self._window(request)
-            wanted = [
-                generation
-                for generation in reversed(self._emulator.account.requests.values())
-                if generation.started_at is not None
-                and generation.endpoint in endpoints
-                and start <= generation.received_at < end
-                and (not ids or generation.id in ids)
-                and _has_outcome(generation, request.query_params.get("status"))
-            ]
-            expand = "payloads" in _list(request, "expand")
-            return self._page(
-                request, [_history_item(one, expand=expand) for one in wanted], "items", HISTORY_LIMIT
-            )
-        except BadQuery as error:
-            return json_reply(422, {"error": {"type": "validation_error", "message": str(error)}})
+            raise _bad_query("endpoint_id is required")
+        start, end = self._window(request)
+        expand = "payloads" in _list(request, "expand")
+        items = [
+            _history_item(generation, expand=expand)
+            for generation in reversed(self._emulator.account.requests.values())
+            if generation.started_at is not None
+            and generation.endpoint in endpoints
+            and start <= generation.received_at < end
+            and (not ids or generation.id in ids)
+            and _has_outcome(generation, request.query_params.get("status"))
+        ]
+        return self._page(request, items, "items", HISTORY_LIMIT)
 
     async def billing(self, request: Request) -> Response:
-        """`GET /v1/models/billing-events`: one event for each charge; `tag=k=v` filters by tag."""
-        refusal = await self._check(request, admin=True)
-        if refusal is not None:
-            return refusal
+        """`GET /v1/models/billing-events`: the events of each charge; `tag=k=v` filters by tag."""
+        await self._check(request, admin=True)
         endpoints, ids = _list(request, "endpoint_id"), _list(request, "request_id")
         tags = parse_tags(request.query_params.get("tag", "")).items()
-        try:
-            start, end = self._window(request)
-            events = [
-                _billing_event(charge, part)
-                for charge in reversed(self._emulator.account.charges)
-                for part in charge.get("events", [charge["cost_micro"]])
-                if start <= charge["at"] < end
-                and (not endpoints or charge["endpoint"] in endpoints)
-                and (not ids or charge["request_id"] in ids)
-                and tags <= charge["tags"].items()
-            ]
-            return self._page(request, events, "billing_events", BILLING_LIMIT)
-        except BadQuery as error:
-            return json_reply(422, {"error": {"type": "validation_error", "message": str(error)}})
+        start, end = self._window(request)
+        events = [
+            _billing_event(charge, part)
+            for charge in reversed(self._emulator.account.charges)
+            for part in charge.get("events", [charge["cost_micro"]])
+            if start <= charge["at"] < end
+            and (not endpoints or charge["endpoint"] in endpoints)
+            and (not ids or charge["request_id"] in ids)
+            and tags <= charge["tags"].items()
+        ]
+        return self._page(request, events, "billing_events", BILLING_LIMIT)
 
     async def pricing(self, request: Request) -> Response:
-        """`GET /v1/models/pricing?endpoint_id=…`: dollars for a second of video."""
-        refusal = await self._check(request, admin=False)
-        if refusal is not None:
-            return refusal
+        """`GET /v1/models/pricing?endpoint_id=…`: dollars per second of video."""
+        await self._check(request, admin=False)
+        unit = {"unit": "second", "currency": "USD"}
         rows = [
-            {
-                "endpoint_id": endpoint,
-                "unit_price": prices.rate(endpoint, {}) / 1e6,
-                "unit": "second",
-                "currency": "USD",
-            }
+            {"endpoint_id": endpoint, "unit_price": prices.rate(endpoint, {}) / 1e6, **unit}
             for endpoint in _list(request, "endpoint_id")
         ]
         return json_reply(OK, {"prices": rows, "next_cursor": None, "has_more": False})
 
     async def meta(self, _request: Request) -> Response:
-        """`GET /v1/meta`: where webhooks come from."""
+        """`GET /v1/meta`: the addresses that webhooks come from."""
         return json_reply(OK, {"webhook_ip_ranges": ["127.0.0.0/8", "::1/128"]})
 
-    async def _check(self, request: Request, *, admin: bool) -> Response | None:
-        authorization = request.headers.get("authorization")
-        if not self._emulator.is_known_key(authorization):
-            return unauthorized()
-        if admin and not self._emulator.is_admin_key(authorization):
-            message = "This endpoint needs an API key with ADMIN scope"
-            return json_reply(FORBIDDEN, {"error": {"type": "authorization_error", "message": message}})
+    async def _check(self, request: Request, *, admin: bool) -> None:
+        """Raises RefusedRequest without a sufficient key, and for a requested fault."""
+        require_key(self._emulator, request)
+        if admin and not self._emulator.has_admin_key(request):
+            raise _error(403, "authorization_error", "This endpoint needs an API key with ADMIN scope")
         fault = self._emulator.platform_fault
         await asyncio.sleep(fault.delay_seconds)
         if fault.status:
-            message = f"Asked to answer {fault.status}"
-            return json_reply(fault.status, {"error": {"type": "emulated", "message": message}})
-        return PlainTextResponse(fault.body) if fault.body else None
+            raise _error(fault.status, "emulated", f"Asked to answer {fault.status}")
+        if fault.body:
+            raise RefusedRequest(PlainTextResponse(fault.body))
 
     def _window(self, request: Request) -> tuple[float, float]:
-        """The asked-for time range; the last day when nothing is said; cut off where the lag begins."""
+        """Start and end of the query, the last day by default, without the seconds that the lag hides."""
         now = time.time()
         start = _moment(request, "start", now - DAY)
         end = _moment(request, "end", now + 1)
@@ -137,7 +113,7 @@ class Platform:
         """One page of the rows; the cursor is the next page's number in base64."""
         limit = request.query_params.get("limit", str(DEFAULT_LIMIT))
         if not limit.isdecimal() or not 1 <= int(limit) <= most:
-            raise BadQuery(f"limit must be between 1 and {most}")
+            raise _bad_query(f"limit must be between 1 and {most}")
         fault = self._emulator.platform_fault
         size, number = fault.page_rows or int(limit), _page_number(request.query_params.get("cursor"))
         begin = (number - 1) * size
@@ -145,6 +121,14 @@ class Platform:
         following = number if fault.same_cursor else number + 1
         cursor = base64.b64encode(str(following).encode()).decode() if more else None
         return json_reply(OK, {name: rows[begin : begin + size], "next_cursor": cursor, "has_more": more})
+
+
+def _error(status: int, kind: str, message: str) -> RefusedRequest:
+    return RefusedRequest(json_reply(status, {"error": {"type": kind, "message": message}}))
+
+
+def _bad_query(message: str) -> RefusedRequest:
+    return _error(422, "validation_error", message)
 
 
 def _history_item(generation: Generation, *, expand: bool) -> dict[str, Any]:
@@ -169,7 +153,6 @@ def _history_item(generation: Generation, *, expand: bool) -> dict[str, Any]:
 
 
 def _billing_event(charge: dict[str, Any], micro: int) -> dict[str, Any]:
-    """One event of a charge, of so many micro-dollars."""
     return {
         "request_id": charge["request_id"],
         "endpoint_id": charge["endpoint"],
@@ -193,7 +176,7 @@ def _has_outcome(generation: Generation, wanted: str | None) -> bool:
 
 
 def _list(request: Request, name: str) -> list[str]:
-    """A parameter that may be repeated, or hold several values with commas."""
+    """The values of a parameter, repeated or separated by commas."""
     return [part for value in request.query_params.getlist(name) for part in value.split(",") if part]
 
 
@@ -204,7 +187,7 @@ def _moment(request: Request, name: str, otherwise: float) -> float:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise BadQuery(f"{name} is not an ISO 8601 date") from None
+        raise _bad_query(f"{name} is not an ISO 8601 date") from None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
@@ -214,7 +197,7 @@ def _page_number(cursor: str | None) -> int:
     except (binascii.Error, ValueError):
         number = 0
     if number < 1:
-        raise BadQuery("cursor was not made here")
+        raise _bad_query("cursor was not made here")
     return number
 
 

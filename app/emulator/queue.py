@@ -1,4 +1,4 @@
-"""Watching a request: status, stream, result and cancel. Submitting is in submit.py."""
+"""Status, stream, result and cancel of a submitted request."""
 
 import asyncio
 import json
@@ -13,20 +13,20 @@ from starlette.routing import Route
 from app.emulator.emulator import Emulator
 from app.emulator.generation import COMPLETED, IN_PROGRESS, IN_QUEUE, Generation
 from app.emulator.renderer import result_reply
-from app.emulator.submit import SubmitRoutes, application_of, unauthorized, urls_of
-from app.emulator.web import NginxPage, json_reply
+from app.emulator.submit import SubmitRoutes, application_of, require_key, urls_of
+from app.emulator.web import NginxPage, RefusedRequest, json_reply
 
 NOT_FOUND = {"status": "NOT_FOUND"}
 PING_SECONDS = 10
 HUGE_MEGABYTES = 200
-CHECK_SECONDS = 1  # how often a stream looks for new log lines and positions
+CHECK_SECONDS = 1  # how often a stream checks for new log lines and positions
 TRUE_WORDS = frozenset({"1", "true"})
 
 
 def routes(emulator: Emulator) -> list[Route]:
     """The routes of `queue.fal.run` and `fal.run`.
 
-    Status comes first, since it is asked for most; the submit takes any path, so it comes last.
+    Status comes first because it is called most; the submit takes any path, so it comes last.
     """
     watch, incoming, one = StatusRoutes(emulator), SubmitRoutes(emulator), "/{app:path}/requests/{request_id}"
     return [
@@ -41,7 +41,7 @@ def routes(emulator: Emulator) -> list[Route]:
 
 
 class StatusRoutes:
-    """The routes about one request that was accepted."""
+    """The routes of one accepted request."""
 
     def __init__(self, emulator: Emulator) -> None:
         self._emulator = emulator
@@ -49,8 +49,6 @@ class StatusRoutes:
     async def status(self, request: Request) -> Response:
         """`GET …/status`: 202 until it is complete, then 200."""
         generation = self._find(request, NOT_FOUND)
-        if isinstance(generation, Response):
-            return generation
         generation.polls += 1
         if generation.polls <= generation.plan.html_polls:
             return NginxPage(503, "Service Temporarily Unavailable")
@@ -66,8 +64,6 @@ class StatusRoutes:
     async def stream(self, request: Request) -> Response:
         """`GET …/status/stream`: the same object at each change, until it is complete."""
         generation = self._find(request, NOT_FOUND)
-        if isinstance(generation, Response):
-            return generation
         headers = {"x-fal-request-id": generation.id, "Cache-Control": "no-store"}
         frames = self._frames(request, generation)
         return StreamingResponse(frames, media_type="text/event-stream", headers=headers)
@@ -75,8 +71,6 @@ class StatusRoutes:
     async def result(self, request: Request) -> Response:
         """`GET …/requests/{id}`: the model's output, or its error, with its own status code."""
         generation = self._find(request, {"detail": "Request not found"})
-        if isinstance(generation, Response):
-            return generation
         if generation.status != COMPLETED or generation.reply is None:
             return json_reply(400, {"detail": "Request is still in progress"}, generation.id)
         if generation.plan.result == "huge":
@@ -87,21 +81,20 @@ class StatusRoutes:
     async def cancel(self, request: Request) -> Response:
         """`PUT …/cancel`: 202 while it is queued or runs, 400 afterwards. No body is read."""
         generation = self._find(request, NOT_FOUND)
-        if isinstance(generation, Response):
-            return generation
         word = self._emulator.account.cancel(generation)
         return json_reply(400 if word == "ALREADY_COMPLETED" else 202, {"status": word}, generation.id)
 
-    def _find(self, request: Request, missing: dict[str, str]) -> Generation | Response:
-        """The request of this URL, or the answer when there is none, or when it may not be asked so."""
-        if not self._emulator.is_known_key(request.headers.get("authorization")):
-            return unauthorized()
+    def _find(self, request: Request, missing: dict[str, str]) -> Generation:
+        """The request of this URL; RefusedRequest without a known key, and 404 with `missing`."""
+        require_key(self._emulator, request)
         path = request.path_params["app"]
         app = application_of(path)
         if app != path and self._emulator.options.strict_urls:
-            return json_reply(405, {"detail": "Method Not Allowed"}, headers={"Allow": "POST"})
+            raise RefusedRequest(json_reply(405, {"detail": "Method Not Allowed"}, headers={"Allow": "POST"}))
         generation = self._emulator.account.find(app or "", request.path_params["request_id"])
-        return json_reply(404, missing) if generation is None else generation
+        if generation is None:
+            raise RefusedRequest(json_reply(404, missing))
+        return generation
 
     def _status(self, request: Request, generation: Generation) -> dict[str, Any]:
         body: dict[str, Any] = {
@@ -133,18 +126,18 @@ class StatusRoutes:
         return generation.log_entries(self._emulator.clock.now())
 
     async def _frames(self, request: Request, generation: Generation) -> AsyncIterator[str]:
-        """Server-sent events; each carries only the log lines that the ones before it did not."""
-        sent, before, last_frame = 0, "", 0.0
+        """Server-sent events; each has only the log lines that were not sent before."""
+        line_count, last_status, last_frame = 0, "", 0.0
         while not self._emulator.closing:
             body = self._status(request, generation)
-            seen, fresh = json.dumps(body), []
+            status, new_lines = json.dumps(body), []
             if _wants_logs(request):
-                fresh = self._log_lines(generation)[sent:]
-                sent += len(fresh)
-                body["logs"] = fresh
-            if fresh or seen != before:
+                new_lines = self._log_lines(generation)[line_count:]
+                line_count += len(new_lines)
+                body["logs"] = new_lines
+            if new_lines or status != last_status:
                 yield f"data: {json.dumps(body, separators=(',', ':'))}\n\n"
-                before, last_frame = seen, time.monotonic()
+                last_status, last_frame = status, time.monotonic()
             elif time.monotonic() - last_frame >= PING_SECONDS:
                 yield ": ping\n\n"
                 last_frame = time.monotonic()

@@ -1,4 +1,4 @@
-"""The ASGI application: every route of the emulated fal on one origin."""
+"""The ASGI application: all routes of the emulated fal on one origin."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ from starlette.middleware import Middleware
 from app.emulator import control, platform, queue, storage
 from app.emulator.emulator import Emulator
 from app.emulator.pages import OwnPagesOnly
-from app.emulator.web import FalHeaders
+from app.emulator.web import FalHeaders, RefusedRequest, refused_response
 
 
 def create_app(emulator: Emulator) -> Starlette:
@@ -26,13 +26,12 @@ def create_app(emulator: Emulator) -> Starlette:
             clockwork.cancel()
             await emulator.stop()
 
-    watch, *rest = queue.routes(emulator)
-    routes = [
-        watch,
-        *control.routes(emulator),
-        *storage.routes(emulator),
-        *platform.routes(emulator),
-        *rest,
-    ]
+    status, *others = queue.routes(emulator)  # the most frequent first, a catch-all last
+    own = (*control.routes(emulator), *storage.routes(emulator), *platform.routes(emulator))
     pages = Middleware(OwnPagesOnly, public_url=emulator.options.public_url)
-    return Starlette(routes=routes, middleware=[Middleware(FalHeaders), pages], lifespan=lifespan)
+    return Starlette(
+        routes=[status, *own, *others],
+        middleware=[Middleware(FalHeaders), pages],
+        exception_handlers={RefusedRequest: refused_response},
+        lifespan=lifespan,
+    )

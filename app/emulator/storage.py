@@ -1,10 +1,7 @@
-"""fal's storage on the emulator's own origin: tokens, uploads in one piece or in parts, and public files."""
+"""fal's storage: tokens, uploads in one piece or in parts, and public files."""
 
-import json
 import time
 from datetime import UTC, datetime
-from http import HTTPStatus
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
@@ -12,7 +9,7 @@ from starlette.routing import Route
 
 from app.emulator.emulator import Emulator
 from app.emulator.files import StoredFile
-from app.emulator.web import json_reply
+from app.emulator.web import RefusedRequest, json_object, json_reply
 
 TOKEN_SECONDS = 3600
 OCTETS = "application/octet-stream"
@@ -39,7 +36,7 @@ def routes(emulator: Emulator) -> list[Route]:
 
 
 class Storage:
-    """Two ways in (Python's CDN token, JavaScript's signed URL), one folder behind them."""
+    """Two kinds of upload (Python's CDN token, JavaScript's signed URL) into one folder."""
 
     def __init__(self, emulator: Emulator) -> None:
         self._emulator = emulator
@@ -47,15 +44,13 @@ class Storage:
 
     async def token(self, request: Request) -> Response:
         """`POST /tokens/`: a JSON string, good for `token_expiration` seconds."""
-        if not self._is_authorized(request):
-            return _denied()
-        asked = await _json_body(request)
+        self._require_key(request)
+        asked = await json_object(request)
         return json_reply(200, self._emulator.issue_token(float(asked.get("token_expiration", TOKEN_SECONDS))))
 
     async def cdn_token(self, request: Request) -> Response:
-        """`POST /storage/auth/token`: what Python's client sends along with its uploads."""
-        if not self._is_authorized(request):
-            return _denied()
+        """`POST /storage/auth/token`: the token for uploads of fal's Python client."""
+        self._require_key(request)
         expires = datetime.fromtimestamp(time.time() + TOKEN_SECONDS, UTC)
         body = {
             "token": self._emulator.issue_token(TOKEN_SECONDS),
@@ -67,9 +62,8 @@ class Storage:
 
     async def initiate(self, request: Request) -> Response:
         """`POST /storage/upload/initiate[-multipart]`: where to PUT the bytes, and where they will be read."""
-        if not self._is_authorized(request):
-            return _denied()
-        asked = await _json_body(request)
+        self._require_key(request)
+        asked = await json_object(request)
         name, kind = str(asked.get("file_name") or "file"), str(asked.get("content_type") or OCTETS)
         file, base = self._files.reserve(name, kind), self._emulator.base(request)
         query = self._files.signed_query(file.id)
@@ -79,42 +73,33 @@ class Storage:
     async def put(self, request: Request) -> Response:
         """`PUT upload_url`: the bytes; the URL's signature is the permission."""
         file = self._writable(request)
-        if isinstance(file, Response):
-            return file
         self._files.write_body(file, await request.body())
         return Response(status_code=200)
 
     async def upload(self, request: Request) -> Response:
         """`POST /files/upload`: raw bytes with a CDN token or a key."""
-        if not self._is_authorized(request):
-            return _denied()
+        self._require_key(request)
         file = self._reserve_from_headers(request)
         self._files.write_body(file, await request.body())
         return json_reply(200, {"access_url": self._emulator.base(request) + file.path})
 
     async def start_parts(self, request: Request) -> Response:
         """`POST /files/upload/multipart`: begins a large upload."""
-        if not self._is_authorized(request):
-            return _denied()
+        self._require_key(request)
         file = self._reserve_from_headers(request)
-        body = {"access_url": self._emulator.base(request) + file.path, "uploadId": file.id}
-        return json_reply(200, body)
+        return json_reply(200, {"access_url": self._emulator.base(request) + file.path, "uploadId": file.id})
 
     async def put_part(self, request: Request) -> Response:
         """One part: its ETag as a header for Python's client, in the body for JavaScript's."""
         file = self._writable(request)
-        if isinstance(file, Response):
-            return file
         number = request.path_params["number"]
         etag = self._files.put_part(file, number, await request.body())
         return json_reply(200, {"partNumber": number, "etag": etag}, headers={"ETag": etag})
 
     async def complete(self, request: Request) -> Response:
-        """The last word of a large upload. Python's client names the parts in any order."""
+        """Completes a large upload. Python's client names the parts in any order."""
         file = self._writable(request)
-        if isinstance(file, Response):
-            return file
-        parts = (await _json_body(request)).get("parts", [])
+        parts = (await json_object(request)).get("parts", [])
         try:
             self._files.join_parts(file, [int(part["partNumber"]) for part in parts])
         except (KeyError, TypeError, ValueError) as error:
@@ -128,32 +113,21 @@ class Storage:
             return json_reply(404, {"detail": "File not found"})
         return FileResponse(file.body, media_type=file.content_type)
 
-    def _is_authorized(self, request: Request) -> bool:
-        return self._emulator.is_known_key(request.headers.get("authorization"))
+    def _require_key(self, request: Request) -> None:
+        if not self._emulator.has_known_key(request):
+            raise RefusedRequest(json_reply(401, {"detail": "Authorization header is required"}))
 
     def _reserve_from_headers(self, request: Request) -> StoredFile:
         name = request.headers.get("x-fal-file-name", "file")
         return self._files.reserve(name, request.headers.get("content-type", OCTETS))
 
-    def _writable(self, request: Request) -> StoredFile | Response:
-        """The file that this URL may be written to: by its signature, or by a key or token."""
+    def _writable(self, request: Request) -> StoredFile:
+        """The file of an upload URL; the URL's signature, a key or a token is the permission."""
         path, query = request.path_params, request.query_params
         file = self._files.find(path["file_id"])
         if file is None or file.name != path["name"]:
-            return json_reply(404, {"detail": "Upload not found"})
+            raise RefusedRequest(json_reply(404, {"detail": "Upload not found"}))
         signed = self._files.is_signed(file.id, query.get("expires", ""), query.get("signature", ""))
-        allowed = self._is_authorized(request) if "upload" in path else signed
-        return file if allowed else json_reply(HTTPStatus.FORBIDDEN, {"detail": "Signature expired or wrong"})
-
-
-async def _json_body(request: Request) -> dict[str, Any]:
-    """The JSON object of a body; empty for anything else."""
-    try:
-        body = json.loads(await request.body() or b"{}")
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
-
-
-def _denied() -> Response:
-    return json_reply(401, {"detail": "Authorization header is required"})
+        if not (self._emulator.has_known_key(request) if "upload" in path else signed):
+            raise RefusedRequest(json_reply(403, {"detail": "Signature expired or wrong"}))
+        return file

@@ -1,10 +1,12 @@
-"""The submit: who asks, for which model, under which scenario; and `/run`, which waits for the end."""
+"""The submit: key, model, input and scenario; and `/run`, which waits for the end."""
 
 import dataclasses
 import json
 import re
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +19,7 @@ from app.emulator.generation import COMPLETED, Generation, prompt_of
 from app.emulator.renderer import result_reply
 from app.emulator.replies import CONCURRENCY, Refusal
 from app.emulator.scenarios import Scenario, UnknownScenario, plan_for
-from app.emulator.web import HangingResponse, NginxPage, TruncatedResponse, json_reply
+from app.emulator.web import HangingResponse, NginxPage, RefusedRequest, TruncatedResponse, json_reply
 
 NAMESPACES = frozenset({"workflows", "comfy"})
 OWNERS = frozenset({"fal-ai", "kling", *NAMESPACES})
@@ -28,17 +30,9 @@ MAX_TAGS, MAX_TAGS_BYTES = 10, 1024
 OK = 200
 
 
-class SubmitRefused(Exception):
-    """A submit that is not accepted; carries the answer."""
-
-    def __init__(self, answer: Response, why: str) -> None:
-        super().__init__(why)
-        self.answer = answer
-
-
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """A submit that was read: not yet accepted."""
+    """A submit that was read and is not yet accepted. `asked` is the scenario header."""
 
     endpoint: str
     app: str
@@ -54,28 +48,24 @@ class SubmitRoutes:
         self._emulator = emulator
 
     async def submit(self, request: Request) -> Response:
-        """`POST /{model id}`: 200 with the request's URLs, or a refusal. Model input is not looked at."""
-        try:
-            submit = await self._read(request, request.path_params["endpoint"])
+        """`POST /{model id}`: 200 with the request's URLs, or a refusal. Model input is not checked."""
+        with self._recording_refusal(request):
+            submit = await self._read(request)
             self._check_queue_length(request)
-        except SubmitRefused as refused:
-            return self._note_refusal(request, refused)
-        if submit.plan.submit == "redirect":
-            answer = RedirectResponse(f"{EVIL_BASE}/{submit.endpoint}", 302)
-            return self._note_refusal(request, SubmitRefused(answer, "submit_redirect"))
-        if submit.plan.submit == "drop_before":
-            return self._note_refusal(request, SubmitRefused(TruncatedResponse(), "drop_before_accept"))
+            if submit.plan.submit == "redirect":
+                raise RefusedRequest(RedirectResponse(f"{EVIL_BASE}/{submit.endpoint}", 302), "submit_redirect")
+            if submit.plan.submit == "drop_before":
+                raise RefusedRequest(TruncatedResponse(), "drop_before_accept")
         generation = self._generation(request, submit)
         self._emulator.account.submit(generation)
         return self._accepted(generation)
 
     async def run(self, request: Request) -> Response:
         """`POST /run/{model id}`: waits for the end; never queues, so a full account is 429."""
-        try:
-            submit = await self._read(request, request.path_params["endpoint"])
-            self._check_concurrency()
-        except SubmitRefused as refused:
-            return self._note_refusal(request, refused)
+        with self._recording_refusal(request):
+            submit = await self._read(request)
+            if self._emulator.account.is_full:
+                raise RefusedRequest(_refusal_response(CONCURRENCY), "concurrent_requests_limit")
         generation = self._generation(request, submit)
         if submit.plan.queue_seconds is None:
             generation.queue_seconds = 0
@@ -87,32 +77,31 @@ class SubmitRoutes:
         reply = result_reply(generation, generation.reply)
         return json_reply(reply.status, reply.body, generation.id, reply.headers)
 
-    async def _read(self, request: Request, endpoint: str) -> Submit:
-        """What is asked for. Raises Refused."""
-        if not self._emulator.is_known_key(request.headers.get("authorization")):
-            raise SubmitRefused(unauthorized(), "401")
+    async def _read(self, request: Request) -> Submit:
+        """Endpoint, input and scenario. Raises RefusedRequest."""
+        require_key(self._emulator, request)
+        endpoint = request.path_params["endpoint"]
         app = application_of(endpoint)
         if app is None:
-            raise SubmitRefused(
-                json_reply(404, {"detail": f'Application "{endpoint}" not found'}), "unknown application"
-            )
+            detail = f'Application "{endpoint}" not found'
+            raise RefusedRequest(json_reply(404, {"detail": detail}), "unknown application")
         try:
             payload = json.loads(await request.body())
         except ValueError:
             body = {"detail": "The body is not JSON", "error_type": "bad_request"}
-            raise SubmitRefused(json_reply(400, body), "bad_request") from None
+            raise RefusedRequest(json_reply(400, body), "bad_request") from None
         header = request.headers.get("x-emulator-scenario")
         try:
             plan = plan_for(prompt_of(payload), header)
         except UnknownScenario as error:
-            raise SubmitRefused(json_reply(422, {"detail": str(error)}), "unknown scenario") from None
+            raise RefusedRequest(json_reply(422, {"detail": str(error)}), "unknown scenario") from None
         plan = self._apply_times(plan, prompt_of(payload) or header or "")
         if plan.refuse is not None:
-            raise SubmitRefused(_refusal_answer(plan.refuse), "scenario")
+            raise RefusedRequest(_refusal_response(plan.refuse), "scenario")
         return Submit(endpoint, app, payload, plan, header or "")
 
     def _apply_times(self, plan: Scenario, prompt: str) -> Scenario:
-        """The scenario without its submit part, once that was shown as often as asked for."""
+        """The scenario, without its submit part after `times` submits of this prompt."""
         if plan.times is None:
             return plan
         self._emulator.submits_by_prompt[prompt] += 1
@@ -120,15 +109,11 @@ class SubmitRoutes:
             return plan
         return dataclasses.replace(plan, refuse=None, submit="")
 
-    def _check_concurrency(self) -> None:
-        if self._emulator.account.is_full:
-            raise SubmitRefused(_refusal_answer(CONCURRENCY), "concurrent_requests_limit")
-
     def _check_queue_length(self, request: Request) -> None:
         longest = request.query_params.get("fal_max_queue_length", "")
         if longest.isdecimal() and self._emulator.account.waiting > int(longest):
             body = {"detail": f"Queue is longer than {longest}", "error_type": "queue_length_exceeded"}
-            raise SubmitRefused(json_reply(429, body, headers={"X-Fal-Needs-Retry": "1"}), "fal_max_queue_length")
+            raise RefusedRequest(json_reply(429, body, headers={"X-Fal-Needs-Retry": "1"}), "fal_max_queue_length")
 
     def _generation(self, request: Request, submit: Submit) -> Generation:
         options, plan, headers = self._emulator.options, submit.plan, request.headers
@@ -151,8 +136,7 @@ class SubmitRoutes:
         )
 
     def _accepted(self, generation: Generation) -> Response:
-        """The reply to an accepted submit, or what the scenario makes of it."""
-        position = self._emulator.account.position(generation)
+        """The response to an accepted submit, changed by its scenario."""
         trick = generation.plan.submit
         base = EVIL_BASE if trick == "evil_urls" else generation.base
         body: dict[str, Any] = {
@@ -161,25 +145,29 @@ class SubmitRoutes:
             **urls_of(generation, base),
             "logs": None,
             "metrics": {},
-            "queue_position": position,
+            "queue_position": self._emulator.account.position(generation),
         }
-        answer = json_reply(OK, body, generation.id)
+        response = json_reply(OK, body, generation.id)
         if trick == "drop_after":
             return TruncatedResponse()
         if trick == "cut":
-            return TruncatedResponse(answer, int(generation.plan.cut_after))
+            return TruncatedResponse(response, int(generation.plan.cut_after))
         if trick == "hang":
             return HangingResponse()
         if trick == "bad_gateway":
             return NginxPage(502, "Bad Gateway")
         if trick == "garbage":
             return Response("<<<accepted>>>", OK, {"x-fal-request-id": generation.id}, "application/json")
-        return answer
+        return response
 
-    def _note_refusal(self, request: Request, refused: SubmitRefused) -> Response:
-        entry = {"at": time.time(), "path": request.url.path, "why": str(refused)}
-        self._emulator.account.refused.append({**entry, "status": refused.answer.status_code})
-        return refused.answer
+    @contextmanager
+    def _recording_refusal(self, request: Request) -> Iterator[None]:
+        try:
+            yield
+        except RefusedRequest as refused:
+            entry = {"at": time.time(), "path": request.url.path, "why": str(refused)}
+            self._emulator.account.refused.append({**entry, "status": refused.response.status_code})
+            raise
 
 
 def application_of(endpoint: str) -> str | None:
@@ -192,7 +180,7 @@ def application_of(endpoint: str) -> str | None:
 
 
 def parse_tags(text: str) -> dict[str, str]:
-    """The tags of an `X-Fal-Tags: k=v,k=v` header; fal drops invalid ones without a word."""
+    """The tags of an `X-Fal-Tags: k=v,k=v` header; fal drops invalid ones silently."""
     if len(text.encode()) > MAX_TAGS_BYTES:
         return {}
     matches = [TAG.match(part.strip()) for part in text.split(",")]
@@ -201,17 +189,19 @@ def parse_tags(text: str) -> dict[str, str]:
 
 
 def urls_of(generation: Generation, base: str) -> dict[str, str]:
-    """The three URLs of a request; fal names only the application in them, not the model."""
+    """The three URLs of a request; they contain the application, not the model, as fal's do."""
     one = f"{base}/{generation.app}/requests/{generation.id}"
     return {"response_url": one, "status_url": f"{one}/status", "cancel_url": f"{one}/cancel"}
 
 
-def unauthorized() -> Response:
-    """Fal's answer to a missing or wrong key."""
-    return json_reply(401, {"detail": "Authentication is required to access this application."})
+def require_key(emulator: Emulator, request: Request) -> None:
+    """RefusedRequest with fal's 401 for a missing or wrong key."""
+    if not emulator.has_known_key(request):
+        detail = "Authentication is required to access this application."
+        raise RefusedRequest(json_reply(401, {"detail": detail}), "401")
 
 
-def _refusal_answer(refusal: Refusal) -> Response:
+def _refusal_response(refusal: Refusal) -> Response:
     if isinstance(refusal.body, str):
         return NginxPage(refusal.status, "Bad Gateway")
     return json_reply(refusal.status, refusal.body, headers=refusal.headers)

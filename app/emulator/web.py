@@ -1,10 +1,11 @@
-"""HTTP pieces of the emulator: fal's headers on every answer, and answers that break off."""
+"""HTTP helpers: JSON bodies, refusals, fal's headers on every response, responses that are cut off."""
 
 import json
 import uuid
 from collections.abc import Mapping
 from typing import Any, cast
 
+from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -12,35 +13,57 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from app.emulator.replies import nginx_page
 
 REQUEST_ID = b"x-fal-request-id"
-# Set in the scope by an answer that is not fal's own: a load balancer's page has no fal headers.
-FOREIGN = "emulator.foreign"
+FOREIGN = "emulator.foreign"  # in the scope of a load balancer's page, which has no fal headers
 TRANSPORT = "emulator.transport"
 
 
 def json_reply(status: int, body: Any, request_id: str = "", headers: Mapping[str, str] | None = None) -> Response:
-    """A JSON answer, with `x-fal-request-id` when it is about one request."""
+    """A JSON response, with `x-fal-request-id` when it is about one request."""
     extra = {REQUEST_ID.decode(): request_id} if request_id else {}
     content = json.dumps(body, separators=(",", ":")).encode()
     return Response(content, status, {**(headers or {}), **extra}, "application/json")
 
 
+async def json_object(request: Request) -> dict[str, Any]:
+    """The JSON object of a request's body; empty for anything else."""
+    try:
+        body = json.loads(await request.body() or b"{}")
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+class RefusedRequest(Exception):
+    """Ends a request with `response`; the reason is for the list of refused submits."""
+
+    def __init__(self, response: Response, reason: str = "") -> None:
+        super().__init__(reason)
+        self.response = response
+
+
+async def refused_response(_request: Request, error: Exception) -> Response:
+    """Starlette's handler for RefusedRequest."""
+    assert isinstance(error, RefusedRequest)  # noqa: S101  registered for it
+    return error.response
+
+
 class ConnectionAwareProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, which also lets an answer close the connection under itself."""
+    """uvicorn's protocol, with the transport in the scope so that a response can close its connection."""
 
     def on_message_begin(self) -> None:
-        """Notes the connection in the scope."""
+        """As uvicorn does it."""
         super().on_message_begin()
         cast("dict[str, Any]", self.scope)[TRANSPORT] = self.transport  # an extension of ours
 
 
 class FalHeaders:
-    """Adds `x-fal-request-id` to every answer of fal's own that has none."""
+    """Adds `x-fal-request-id` to every response of fal's own that has none."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes everything on, with the header added."""
+        """ASGI's entry point."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -56,19 +79,19 @@ class FalHeaders:
 
 
 class NginxPage(HTMLResponse):
-    """The answer of a load balancer that found no fal behind it."""
+    """The response of a load balancer without a backend."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(nginx_page(status, reason), status, {"Server": "nginx"})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Sends the page, and marks it as not fal's own."""
+        """ASGI's entry point."""
         scope[FOREIGN] = True
         await super().__call__(scope, receive, send)
 
 
 class TruncatedResponse(Response):
-    """An answer of which only so many bytes of the body arrive; with None, nothing at all."""
+    """Sends only the first `body_bytes` of a response, or nothing at all, then closes the connection."""
 
     def __init__(self, response: Response | None = None, body_bytes: int | None = None) -> None:
         super().__init__()
@@ -76,7 +99,7 @@ class TruncatedResponse(Response):
         self._arrives = body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Sends the part, then closes the connection."""
+        """ASGI's entry point."""
         if self._whole is not None and self._arrives is not None:
             response = self._whole
             await send(
@@ -89,14 +112,14 @@ class TruncatedResponse(Response):
 
 
 class HangingResponse(Response):
-    """No answer at all, until the caller gives up."""
+    """Sends nothing until the caller gives up."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # ASGI's signature
-        """Waits."""
+        """ASGI's entry point."""
         await wait_for_disconnect(receive)
 
 
 async def wait_for_disconnect(receive: Receive) -> None:
-    """Waits until the connection is closed."""
+    """Return when the connection is closed."""
     while (await receive())["type"] != "http.disconnect":
         pass
