@@ -24,7 +24,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Server(uvicorn.Server):
-    """uvicorn, which says where it listens, and lets watchers go when it is asked to end."""
+    """uvicorn, which prints where it listens and ends open streams on shutdown."""
 
     def __init__(self, config: uvicorn.Config, emulator: Emulator, address: str) -> None:
         super().__init__(config)
@@ -32,7 +32,7 @@ class Server(uvicorn.Server):
         self._address = address
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begins to listen, then says so in one line."""
+        """As uvicorn does it; then prints the address, and the differences from fal."""
         await super().startup(sockets)
         if self.started:
             lines = [f"fal emulator listens on {self._address}", "It does not imitate:"]
@@ -42,7 +42,7 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """SIGTERM and SIGINT end it in order; the exit code is 0, since that is what was asked for."""
+        """SIGTERM and SIGINT shut it down with exit code 0."""
         before = {number: signal.signal(number, self.handle_exit) for number in STOP_SIGNALS}
         try:
             yield
@@ -51,26 +51,28 @@ class Server(uvicorn.Server):
                 signal.signal(number, action)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Ends open streams first, so that nobody has to be waited for."""
+        """Ends open streams first, because uvicorn waits for them."""
         self._emulator.release_watchers()
         await super().shutdown(sockets)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs until it is told to end; the exit code."""
+    """Runs until SIGTERM or SIGINT; returns the exit code."""
     parser = _parser()
-    args = parser.parse_args(arguments)
-    if args.speed <= 0:
+    args = vars(parser.parse_args(arguments))
+    host, port = args.pop("host"), args.pop("port")
+    if args["speed"] <= 0:
         parser.error("--speed must be positive")
-    if args.die_with_parent:
+    if args.pop("die_with_parent"):
         _die_with_parent()
     try:
-        listener = _listen(args.host, args.port)
+        listener = _listen(host, port)
     except OSError as error:
-        sys.stderr.write(f"Cannot listen on {args.host}:{args.port}: {error.strerror}.\n")
+        sys.stderr.write(f"Cannot listen on {host}:{port}: {error.strerror}.\n")
         return 1
-    host = f"[{args.host}]" if ":" in args.host else args.host
-    emulator = Emulator(_options(args))
+    keys = frozenset(args.pop("key")) | _keys("EMULATOR_KEYS")
+    admin_keys = frozenset(args.pop("admin_key")) | _keys("EMULATOR_ADMIN_KEYS")
+    emulator = Emulator(Options(keys=keys, admin_keys=admin_keys, **args))
     config = uvicorn.Config(
         create_app(emulator),
         http=ConnectionAwareProtocol,
@@ -80,7 +82,8 @@ def main(arguments: list[str] | None = None) -> int:
         server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    server = Server(config, emulator, f"http://{host}:{listener.getsockname()[1]}")
+    netloc = f"[{host}]" if ":" in host else host
+    server = Server(config, emulator, f"http://{netloc}:{listener.getsockname()[1]}")
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(server.serve([listener]))
     return 0
@@ -93,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on")
     add("--port", type=int, default=8001, help="port to listen on; 0 picks a free one")
-    add("--concurrency", type=int, default=10, help="requests that run at the same time; the rest waits")
+    add("--concurrency", type=int, default=10, help="requests that run at the same time")
     add("--queue-seconds", type=float, default=1, help="time in the queue")
     add("--run-seconds", type=float, default=2, help="time in progress")
     add("--speed", type=float, default=1, help="emulated seconds in one real second")
@@ -101,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
         "--key",
         action="append",
         default=[],
-        help="a key to accept; may be repeated; without it any is accepted; a real one belongs into EMULATOR_KEYS",
+        help="a key to accept; may be repeated; without it any is accepted; a real one belongs in EMULATOR_KEYS",
     )
     add(
         "--admin-key",
@@ -110,8 +113,13 @@ def _parser() -> argparse.ArgumentParser:
         help="a key that may read history and billing; may be repeated; without it any may; or EMULATOR_ADMIN_KEYS",
     )
     add("--webhook-user", default="user_emulator", help="the X-Fal-Webhook-User-Id of deliveries")
-    add("--state-file", type=Path, help="keep requests and charges here (files beside it), over restarts")
-    add("--public-url", default="", help="origin of URLs in replies; otherwise the caller's Host header")
+    add("--state-file", type=Path, help="keep requests and charges here, files next to it, across restarts")
+    add(
+        "--public-url",
+        type=_without_slash,
+        default="",
+        help="origin of URLs in replies; otherwise the caller's Host header",
+    )
     add("--strict-urls", action="store_true", help="405 for status URLs that name the whole model, as fal does")
     add("--plain-clips", action="store_true", help="still pictures instead of a zoom: a tenth of the work")
     add("--no-clips", action="store_true", help="do not fetch pictures; every result is one ready-made clip")
@@ -119,25 +127,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _options(args: argparse.Namespace) -> Options:
-    return Options(
-        concurrency=args.concurrency,
-        queue_seconds=args.queue_seconds,
-        run_seconds=args.run_seconds,
-        speed=args.speed,
-        keys=frozenset(args.key) | _keys("EMULATOR_KEYS"),
-        admin_keys=frozenset(args.admin_key) | _keys("EMULATOR_ADMIN_KEYS"),
-        webhook_user=args.webhook_user,
-        state_file=args.state_file,
-        public_url=args.public_url.rstrip("/"),
-        strict_urls=args.strict_urls,
-        plain_clips=args.plain_clips,
-        no_clips=args.no_clips,
-    )
+def _without_slash(url: str) -> str:
+    return url.rstrip("/")
 
 
 def _keys(name: str) -> frozenset[str]:
-    """Keys in the environment, with commas between, or in a file: no process list has them."""
+    """Keys separated by commas in an environment variable or its file: not in the process list."""
     text = os.environ.get(name, "")
     if path := os.environ.get(f"{name}_FILE"):
         text += "," + Path(path).read_text(encoding="utf-8")
@@ -157,7 +152,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _die_with_parent() -> None:
-    """Asks Linux for a SIGTERM when the thread that started this process ends."""
+    """Has Linux send SIGTERM when the thread that started this process ends."""
     if not sys.platform.startswith("linux"):
         return
     parent = os.getppid()

@@ -1,4 +1,4 @@
-"""The account at the emulated fal: its requests, its concurrency, and what it was charged."""
+"""The account at the emulated fal: requests, concurrency and charges."""
 
 import asyncio
 import dataclasses
@@ -21,10 +21,9 @@ JOURNALED = (
 
 
 class FalAccount:
-    """At most `concurrency` requests run; the rest wait in the order in which they came.
+    """At most `concurrency` requests run; the others wait in the order of their submits.
 
-    `produce` makes a request's reply, and is started when the request starts to run;
-    `announce` is called once at its end.
+    `produce` makes a request's reply and starts with its run; `announce` is called once at its end.
     """
 
     def __init__(
@@ -49,15 +48,13 @@ class FalAccount:
         self._running: dict[str, Generation] = {}
         self._positions: dict[str, int] | None = None
 
-    # --- what callers do ---------------------------------------------------------------------------------
-
     def submit(self, generation: Generation) -> None:
-        """Takes a request into the queue; on record before the caller is told."""
+        """Adds a request to the queue, and to the journal before the caller gets its reply."""
         self._journal.write("submitted", **{name: getattr(generation, name) for name in JOURNALED})
         self._enter(generation)
 
     def cancel(self, generation: Generation) -> str:
-        """Asks for the end of a request; the word that fal answers."""
+        """Cancels a request; returns fal's status word."""
         if generation.status == COMPLETED:
             return "ALREADY_COMPLETED"
         generation.cancelled = True
@@ -67,27 +64,25 @@ class FalAccount:
         return "CANCELLATION_REQUESTED"
 
     def find(self, app: str, request_id: str) -> Generation | None:
-        """The request of that application; None for an unknown id and for another application's."""
+        """The request, or None if it is unknown or another application's."""
         generation = self.requests.get(request_id)
         return generation if generation is not None and generation.app == app else None
 
     def position(self, generation: Generation) -> int:
-        """How many wait before this one."""
+        """The number of requests in front of this one."""
         if self._positions is None:
             self._positions = {request_id: number for number, request_id in enumerate(self._waiting)}
         return self._positions.get(generation.id, 0)
 
     @property
     def waiting(self) -> int:
-        """How many are in the queue."""
+        """The number of requests in the queue."""
         return len(self._waiting)
 
     @property
     def is_full(self) -> bool:
         """True when every slot of the account is taken."""
         return len(self._running) >= self._concurrency
-
-    # --- what time does ----------------------------------------------------------------------------------
 
     def _enter(self, generation: Generation, *, waited: float = 0) -> None:
         self.requests[generation.id] = self._waiting[generation.id] = generation
@@ -127,7 +122,7 @@ class FalAccount:
         self._clock.at(generation.started + generation.run_seconds, lambda: self._run_out(generation))
 
     def _run_out(self, generation: Generation) -> None:
-        """The run's time is over: ends it now, or as soon as the clip is ready."""
+        """Ends a run whose time is over, as soon as its clip is ready."""
         if generation.work is not None and generation.status == IN_PROGRESS:
             generation.work.add_done_callback(lambda work: self._take_reply(generation, work))
 
@@ -145,8 +140,8 @@ class FalAccount:
         if generation.work is not None:
             generation.work.cancel()
             generation.work = None
-        for room in (self._waiting, self._ready, self._running):
-            room.pop(generation.id, None)
+        for requests in (self._waiting, self._ready, self._running):
+            requests.pop(generation.id, None)
         self._positions = None
         generation.status = COMPLETED
         generation.reply = reply
@@ -165,12 +160,12 @@ class FalAccount:
         self._fill_slots()
 
     def _charge_for(self, generation: Generation, reply: Reply) -> dict[str, Any] | None:
-        """What a generation costs: made, or refused by a runner that had worked on it; None for nothing."""
-        asked = generation.plan.bill
+        """The charge for a clip, or for a refusal after a runner's work; None when nothing is charged."""
+        bill = generation.plan.bill
         worked = generation.plan.charged is True and reply.status != CANCELLED.status
-        if reply.status != 200 and not worked and asked is None:  # noqa: PLR2004  # HTTP OK
+        if reply.status != 200 and not worked and bill is None:  # noqa: PLR2004  # HTTP OK
             return None
-        cost = prices.cost(generation.endpoint, generation.payload) if asked is None else int(asked)
+        cost = prices.cost(generation.endpoint, generation.payload) if bill is None else int(bill)
         return {
             "request_id": generation.id,
             "endpoint": generation.endpoint,
@@ -187,18 +182,16 @@ class FalAccount:
             self.charges.append(charge)
             self.requests[charge["request_id"]].charged_micro += charge["cost_micro"]
 
-    # --- after a restart ---------------------------------------------------------------------------------
-
     def restore(self) -> None:
-        """Reads the journal: what ended stays ended, what was on its way goes on by the wall clock."""
+        """Reads the journal; unfinished requests continue by the wall clock."""
         for line in self._journal.read():
             self._replay(line)
         for generation in list(self.requests.values()):
-            gone = (time.time() - (generation.started_at or generation.received_at)) * self._clock.speed
+            elapsed = (time.time() - (generation.started_at or generation.received_at)) * self._clock.speed
             if generation.status == IN_PROGRESS:
-                self._start(generation, ran=gone)
+                self._start(generation, ran=elapsed)
             elif generation.status == IN_QUEUE:
-                self._enter(generation, waited=gone)
+                self._enter(generation, waited=elapsed)
         self._journal.open()
 
     def _replay(self, line: dict[str, Any]) -> None:
@@ -219,7 +212,7 @@ class FalAccount:
 
 
 def deadline_of(text: str | None) -> float:
-    """Seconds of an `X-Fal-Request-Timeout` header; infinite when it is missing or no positive number."""
+    """Seconds of an `X-Fal-Request-Timeout` header; infinity unless it is a positive number."""
     try:
         seconds = float(text) if text else math.inf
     except ValueError:

@@ -1,4 +1,4 @@
-"""Makes a clip out of a picture: a slow zoom as a real H.264 MP4, or the small clip shipped here."""
+"""Makes a clip from a picture: a slow zoom as an H.264 MP4."""
 
 import io
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from PIL import Image
 
 try:
     import av
-except ImportError:  # the emulator also runs without the video library, with one ready-made clip
+except ImportError:  # without the video library every result is SAMPLE_CLIP
     av = None  # type: ignore[assignment]  # a module or None: `can_encode` says which
 
 SAMPLE_CLIP = Path(__file__).with_name("sample.mp4")
@@ -25,17 +25,17 @@ can_encode = av is not None
 
 
 class UnreadablePicture(ValueError):
-    """The bytes are no picture that Pillow can read."""
+    """Pillow cannot read the bytes as a picture."""
 
 
 def clip_size(width: int, height: int) -> Size:
-    """640 pixels on the long side in the picture's own proportion; even, because yuv420p needs that."""
+    """640 pixels on the long side, in the picture's proportion; even, because yuv420p needs that."""
     scale = LONG_SIDE / max(width, height)
     return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
 
 
 def read_picture(content: bytes) -> Image.Image:
-    """The picture in RGB, not larger than a clip needs it. Raises UnreadablePicture."""
+    """The picture in RGB, no larger than a clip needs. Raises UnreadablePicture."""
     try:
         with Image.open(io.BytesIO(content)) as opened:
             opened.draft("RGB", (SOURCE_SIDE, SOURCE_SIDE))

@@ -1,4 +1,4 @@
-"""Emulated time: it can run faster than the wall clock, or stand still."""
+"""Emulated time: it can run faster than the wall clock, or stop."""
 
 import asyncio
 import heapq
@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 
 class Clock:
-    """One clock and one list of what happens when; nothing else in the emulator waits for a time.
+    """The clock and its scheduled actions; everything in the emulator that waits for a time is scheduled here.
 
-    Times are emulated seconds since the start. With `speed` 10, ten of them pass in one real second.
+    Times are emulated seconds since the start, `speed` of them in a real second.
     """
 
     def __init__(self, speed: float = 1.0) -> None:
@@ -29,24 +29,24 @@ class Clock:
         return self._origin + (time.monotonic() - self._origin_real) * rate
 
     def set_speed(self, speed: float) -> None:
-        """Time passes `speed` times as fast from now on."""
+        """Sets the emulated seconds in a real second."""
         self._rebase()
         self.speed = speed
         self._wake.set()
 
     def pause(self) -> None:
-        """Time stands still: nothing starts and nothing ends; requests are still answered."""
+        """Stops time: nothing starts or ends, but HTTP requests are answered."""
         self._rebase()
         self.paused = True
 
     def resume(self) -> None:
-        """Time passes again."""
+        """Continues after `pause`."""
         self._rebase()
         self.paused = False
         self._wake.set()
 
     def at(self, when: float, action: Callable[[], None]) -> None:
-        """Calls `action` once `now()` has reached `when`; never for an infinite `when`."""
+        """Calls `action` when `now()` reaches `when`; never for infinity."""
         if math.isinf(when):
             return
         heapq.heappush(self._entries, (when, next(self._numbers), action))
@@ -54,11 +54,11 @@ class Clock:
             self._wake.set()
 
     def after(self, seconds: float, action: Callable[[], None]) -> None:
-        """Calls `action` in so many emulated seconds."""
+        """Calls `action` after so many emulated seconds."""
         self.at(self.now() + seconds, action)
 
     async def run(self) -> None:
-        """Does what is due, for ever; sleeps until the next entry or until something changes."""
+        """Runs due actions for ever; sleeps until the next entry or a change."""
         while True:
             while not self.paused and self._entries and self._entries[0][0] <= self.now():
                 heapq.heappop(self._entries)[2]()

@@ -14,7 +14,7 @@ from app.emulator import clip, signature
 from app.emulator.account import FalAccount
 from app.emulator.clock import Clock
 from app.emulator.files import Files
-from app.emulator.images import sample_jpeg
+from app.emulator.images import SAMPLE_IMAGE
 from app.emulator.journal import Journal
 from app.emulator.options import Options
 from app.emulator.renderer import Renderer
@@ -54,7 +54,7 @@ class Emulator:
         self.closing = False
         self.platform_fault = PlatformFault()
         self.submits_by_prompt: Counter[str] = Counter()
-        self.sample_image = sample_jpeg()
+        self.sample_image = SAMPLE_IMAGE.read_bytes()
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         state = options.state_file
         self.files = Files(self._folder(state))

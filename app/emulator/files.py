@@ -1,4 +1,4 @@
-"""The emulated CDN: uploads and clips in a folder, public by their URL."""
+"""The emulated CDN: uploads and clips in a folder, public under their URLs."""
 
 import hashlib
 import hmac
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
-UPLOAD_LIFETIME = 900  # seconds for which an upload_url may be used
+UPLOAD_LIFETIME = 900  # seconds that an upload_url is valid
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """One file: where its bytes are, and what it calls itself. `complete` once the bytes have come."""
+    """One file: its id, name and type, and the path of its bytes."""
 
     id: str
     name: str
@@ -36,7 +36,7 @@ class StoredFile:
 
 
 class Files:
-    """A folder with one sub-folder for each file; its names stay readable after a restart."""
+    """A folder with a sub-folder for each file; it can be read after a restart."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -44,7 +44,7 @@ class Files:
         self._cache: dict[str, StoredFile] = {}
 
     def reserve(self, name: str, content_type: str) -> StoredFile:
-        """A place for bytes that will come later."""
+        """A file whose bytes will be written later."""
         file_id = uuid.uuid4().hex
         folder = self.root / file_id
         folder.mkdir(parents=True)
@@ -53,13 +53,13 @@ class Files:
         return StoredFile(file_id, clean, content_type, folder / "body")
 
     def write_body(self, file: StoredFile, content: bytes) -> None:
-        """Stores the bytes of a reserved file, all at once."""
+        """Writes the bytes of a reserved file atomically."""
         arriving = file.body.with_name("arriving")
         arriving.write_bytes(content)
         arriving.replace(file.body)
 
     def adopt(self, source: Path, name: str, content_type: str) -> StoredFile:
-        """A file of its own with the bytes of `source`, without copying them where links are possible."""
+        """A new file with the bytes of `source`, linked where possible."""
         file = self.reserve(name, content_type)
         try:
             os.link(source, file.body)
@@ -68,7 +68,7 @@ class Files:
         return file
 
     def find(self, file_id: str) -> StoredFile | None:
-        """The file of that id, complete or not; None when there is none."""
+        """The file with this id, complete or not; None if there is none."""
         if file_id in self._cache:
             return self._cache[file_id]
         folder = self.root / file_id
@@ -85,7 +85,7 @@ class Files:
         return f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"'
 
     def join_parts(self, file: StoredFile, numbers: list[int]) -> None:
-        """Makes the file out of its parts, in the order of their numbers; KeyError names a missing one."""
+        """Joins the parts in the order of their numbers; KeyError with the number of a missing one."""
         parts = [(number, file.body.parent / f"part-{number}") for number in sorted(numbers)]
         missing = [number for number, part in parts if not part.exists()]
         if missing or not parts:
@@ -100,7 +100,7 @@ class Files:
             part.unlink()
 
     def signed_query(self, purpose: str) -> str:
-        """The query that lets its bearer do `purpose` for a while, without a key."""
+        """A query that allows `purpose` for a while without a key."""
         expires = int(time.time()) + UPLOAD_LIFETIME
         proof = self.sign(f"{purpose}\n{expires}")
         return f"expires={expires}&signature={proof}"
@@ -112,9 +112,9 @@ class Files:
         return self.is_own_signature(f"{purpose}\n{expires}", signature)
 
     def sign(self, text: str) -> str:
-        """A proof that this process wrote the text."""
+        """An HMAC of the text with this process's secret."""
         return hmac.new(self._secret, text.encode(), hashlib.sha256).hexdigest()
 
     def is_own_signature(self, text: str, proof: str) -> bool:
-        """True when `sign` made that proof for that text."""
+        """True for the HMAC that `sign` makes of the text."""
         return hmac.compare_digest(self.sign(text).encode(), proof.encode())

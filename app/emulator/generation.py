@@ -17,7 +17,7 @@ COMPLETED = "COMPLETED"
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Generation:
-    """What fal knows of one request. Times ending in `_at` are unix seconds, the others emulated seconds."""
+    """The state of one request. Times ending in `_at` are unix seconds, the others emulated seconds."""
 
     id: str
     endpoint: str
@@ -28,7 +28,7 @@ class Generation:
     store_io: bool
     webhook: str
     base: str
-    asked: str  # the prompt's or header's scenario, so that a journal can name it again
+    asked: str  # the scenario header, for the journal; empty when the prompt decides
     plan: Scenario = PLAIN
     queue_seconds: float = 0
     run_seconds: float = 0
@@ -48,14 +48,11 @@ class Generation:
 
     @property
     def prompt(self) -> str:
-        """The prompt, or the first of several."""
+        """The prompt of the input, see `prompt_of`."""
         return prompt_of(self.payload)
 
     def log_entries(self, now: float) -> list[dict[str, Any]]:
-        """The log as far as it has been written at the emulated time `now`.
-
-        Nothing is stored: a request's lines are spread evenly over its run.
-        """
+        """The log lines up to the emulated time `now`; they are spread evenly over the run and not stored."""
         if self.started_at is None:
             return []
         total = int(self.plan.log_lines) or 5
@@ -75,13 +72,13 @@ class Generation:
         }
 
     def pulse(self) -> None:
-        """Wakes whoever watches this request."""
+        """Wakes everything that waits in `next_change`."""
         if self.changed is not None:
             self.changed.set()
             self.changed = None
 
     async def next_change(self, timeout: float) -> None:
-        """Waits until the state changed, at most `timeout` real seconds."""
+        """Waits for a change of state, at most `timeout` real seconds."""
         if self.changed is None:
             self.changed = asyncio.Event()
         event = self.changed
@@ -93,7 +90,7 @@ class Generation:
 
 
 def prompt_of(payload: Any) -> str:
-    """The prompt of an input, or the first of its `multi_prompt`; empty when there is none."""
+    """The prompt of an input, or the first of its `multi_prompt`; empty without one."""
     if not isinstance(payload, dict):
         return ""
     prompt = payload.get("prompt")

@@ -1,4 +1,4 @@
-"""What survives a restart: one JSON line for each submit, start, cancel and end, only ever appended."""
+"""The state that survives a restart: a JSON line for each submit, start, cancel and end."""
 
 import json
 import os
@@ -8,14 +8,14 @@ from typing import Any
 
 
 class Journal:
-    """An append-only file. Each line is one write call, so it outlives `kill -9` (not a power cut)."""
+    """An append-only file. Each line is one write call: it survives `kill -9`, not a power cut."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._descriptor: int | None = None
 
     def read(self) -> Iterator[dict[str, Any]]:
-        """The lines written so far, oldest first; a last line cut off by a crash is left out."""
+        """The lines, oldest first, without a last one that a crash cut off."""
         if self._path is None or not self._path.exists():
             return
         with self._path.open("rb") as file:
@@ -24,7 +24,7 @@ class Journal:
                     yield json.loads(line)
 
     def open(self) -> None:
-        """Opens the file for writing, after whatever is in it."""
+        """Opens the file for appending."""
         if self._path is None:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,7 +47,7 @@ class Journal:
 
 
 def _cut_torn_line(path: Path) -> None:
-    """Removes what a crash left behind the last newline, so that the next line starts a line."""
+    """Removes what a crash left after the last newline."""
     if not path.exists():
         return
     with path.open("rb+") as file:

@@ -1,4 +1,4 @@
-"""What the emulator was started with."""
+"""The options of an emulator process."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """The command line, as values. Durations are emulated seconds; `speed` divides all of them."""
+    """The command line as values. Durations are emulated seconds; `speed` divides them."""
 
     concurrency: int = 10
     queue_seconds: float = 1.0

@@ -1,6 +1,6 @@
-"""What a generation costs at the emulated fal, in micro-dollars; kept apart from Filmgate's own price list.
+"""Prices of the emulated fal in micro-dollars; independent of Filmgate's price list.
 
-Every listed Kling price is linear: so much for a second of video (list prices, November 2026).
+Every Kling price is per second of video (list prices, November 2026).
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ DEFAULT_SECONDS = 5
 
 @dataclass(frozen=True, slots=True)
 class ModelPrice:
-    """Micro-dollars for a second of video: silent, with generated audio, with audio and chosen voices."""
+    """Micro-dollars per second of video: silent, with generated audio, with audio and chosen voices."""
 
     silent: int
     audio: int = 0
@@ -25,8 +25,7 @@ class ModelPrice:
         return self.voiced if self.voiced and _has_voices(payload) else self.audio
 
 
-# Longest matching prefix of the endpoint id decides.
-PRICES = {
+PRICES = {  # the longest matching prefix of the endpoint id decides
     "fal-ai/kling-video/v1/standard": ModelPrice(45_000),
     "fal-ai/kling-video/v1/pro": ModelPrice(98_000),
     "fal-ai/kling-video/v1.5/pro": ModelPrice(98_000),
@@ -51,10 +50,7 @@ PRICES = {
 
 
 def seconds_of(payload: Any) -> int:
-    """Seconds of video that an input asks for; 5 when it does not say, or says nonsense.
-
-    A storyboard is as long as its shots together; fal does not say what a `duration` beside it means.
-    """
+    """Seconds of video of an input; 5 without a valid duration. A storyboard is as long as its shots together."""
     if not isinstance(payload, dict):
         return DEFAULT_SECONDS
     shots = payload.get("multi_prompt")
@@ -79,7 +75,7 @@ def _has_voices(payload: dict[str, Any]) -> bool:
 
 
 def rate(endpoint: str, payload: Any) -> int:
-    """Micro-dollars for each second of this generation."""
+    """Micro-dollars per second of video."""
     matches = [prefix for prefix in PRICES if endpoint == prefix or endpoint.startswith(prefix + "/")]
     if not matches:
         return DEFAULT_PER_SECOND
@@ -87,5 +83,5 @@ def rate(endpoint: str, payload: Any) -> int:
 
 
 def cost(endpoint: str, payload: Any) -> int:
-    """Micro-dollars for the whole generation."""
+    """Micro-dollars of a generation."""
     return rate(endpoint, payload) * seconds_of(payload)

@@ -1,4 +1,4 @@
-"""Where a request's reply is made: input checked, picture fetched, clip filmed, all off the event loop."""
+"""Makes replies: checks the input, fetches the picture, renders the clip in a thread."""
 
 import asyncio
 import base64
@@ -14,15 +14,13 @@ import httpx
 from PIL import Image
 
 from app.emulator import clip, images, prices, validation
-from app.emulator.files import Files
+from app.emulator.files import Files, StoredFile
 from app.emulator.generation import Generation, prompt_of
 from app.emulator.replies import EXPIRED, INTERNAL, ModelFault, Reply
 
 PICTURE_LIMIT = 30 * 2**20
 FETCH_SECONDS = 20
-MAX_PENDING_CLIPS = (
-    20  # more clips than this waiting: the next ones are still pictures, so that nobody waits for minutes
-)
+MAX_PENDING_CLIPS = 20  # beyond it clips are still pictures, which take a tenth of the time
 
 
 class PictureNotLoaded(Exception):
@@ -30,7 +28,7 @@ class PictureNotLoaded(Exception):
 
 
 class Renderer:
-    """Makes replies; films one clip at a time, and the same picture and length only once."""
+    """Makes replies; renders one clip at a time, and each picture and length only once."""
 
     def __init__(self, *, files: Files, plain: bool, no_clips: bool) -> None:
         self._files = files
@@ -40,15 +38,15 @@ class Renderer:
         self._clips: dict[str, asyncio.Task[Path]] = {}
         self._pending = 0
         self._web = httpx.AsyncClient(timeout=FETCH_SECONDS, follow_redirects=True, trust_env=False)
-        self._sample_path = ""
+        self._sample_file: StoredFile | None = None
 
     async def close(self) -> None:
-        """Ends the fetching and the filming."""
+        """Stops fetching and rendering."""
         await self._web.aclose()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def produce(self, generation: Generation) -> Reply:
-        """What the result URL will answer for this request."""
+        """The reply of the result URL to this request."""
         plan, payload = generation.plan, generation.payload
         if plan.fault is not None:
             return plan.fault.reply(payload)
@@ -62,9 +60,10 @@ class Renderer:
         return _success(generation, video)
 
     async def _video(self, generation: Generation) -> dict[str, Any]:
-        """The `video` object of a success; its URL still without the host."""
+        """The `video` object of a success, its URL without the host."""
         if self._no_clips:
-            return self._sample()
+            self._sample_file = self._sample_file or self._adopt(clip.SAMPLE_CLIP)
+            return _video_object(self._sample_file)
         seconds = prices.seconds_of(generation.payload)
         source = validation.image_source(generation.endpoint, generation.payload)
         if source is None:
@@ -73,11 +72,13 @@ class Renderer:
             content = await self._load(source)
             digest = hashlib.sha256(content).hexdigest()
             picture = None if self._key(digest, seconds) in self._clips else await self._read(content)
-        filmed = await self._filmed(self._key(digest, seconds), picture, seconds)
-        return _video_object(self._files.adopt(filmed, "output.mp4", "video/mp4"))
+        return _video_object(self._adopt(await self._filmed(self._key(digest, seconds), picture, seconds)))
+
+    def _adopt(self, path: Path) -> StoredFile:
+        return self._files.adopt(path, "output.mp4", "video/mp4")
 
     async def _filmed(self, key: str, picture: Image.Image | None, seconds: int) -> Path:
-        """The clip of this picture and length, filmed now unless it already was."""
+        """The clip of this picture and length, rendered on first use."""
         if key not in self._clips and picture is not None:
             self._clips[key] = asyncio.ensure_future(self._film(key, picture, seconds))
         # Shielded: a request that is cancelled must not take the clip away from the others.
@@ -126,17 +127,6 @@ class Renderer:
     async def _in_thread(self, work: partial[Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
-    def _sample(self) -> dict[str, Any]:
-        if not self._sample_path:
-            self._sample_path = self._files.adopt(clip.SAMPLE_CLIP, "output.mp4", "video/mp4").path
-        size = clip.SAMPLE_CLIP.stat().st_size
-        return {
-            "url": self._sample_path,
-            "content_type": "video/mp4",
-            "file_name": "output.mp4",
-            "file_size": size,
-        }
-
     @staticmethod
     def _key(digest: str, seconds: int) -> str:
         return f"{digest}-{seconds}"
@@ -158,7 +148,7 @@ def _data_uri(source: str) -> bytes:
         raise PictureNotLoaded("a data URI that is not base64") from error
 
 
-def _video_object(file: Any) -> dict[str, Any]:
+def _video_object(file: StoredFile) -> dict[str, Any]:
     return {
         "url": file.path,
         "content_type": file.content_type,
@@ -174,7 +164,7 @@ def _image_error(generation: Generation) -> Reply:
 
 
 def _success(generation: Generation, video: dict[str, Any]) -> Reply:
-    """The reply of a finished clip, with the scenario's last twist; URLs are made absolute here."""
+    """The reply with a clip, changed by the scenario; its URL is made absolute here."""
     plan = generation.plan
     video = {**video, "url": generation.base + video["url"]}
     if plan.result == "no_url":
@@ -190,7 +180,7 @@ def _success(generation: Generation, video: dict[str, Any]) -> Reply:
 
 
 def result_reply(generation: Generation, reply: Reply) -> Reply:
-    """What the result URL answers: the reply, unless the scenario hides a success."""
+    """The response of the result URL: the reply, unless the scenario hides a success."""
     if reply.status == 200:  # noqa: PLR2004  # HTTP OK
         if generation.plan.result == "expired":
             return EXPIRED

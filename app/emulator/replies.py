@@ -1,4 +1,4 @@
-"""fal's error shapes: what a model answers, and what fal's infrastructure answers in its place."""
+"""fal's error shapes: of models, and of fal's infrastructure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ ERROR_PAGES = "https://docs.fal.ai/errors/#"
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the result URL answers. `error` and `error_type` also stand in the status, beside COMPLETED."""
+    """The response of the result URL. `error` and `error_type` are also in the status, next to COMPLETED."""
 
     status: int
     body: Any
@@ -20,7 +20,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class ModelFault:
-    """An error of the model itself: a list under `detail`, the status stays plainly COMPLETED."""
+    """An error of the model: a list under `detail`; the status has no error."""
 
     status: int
     type: str
@@ -30,7 +30,7 @@ class ModelFault:
     retryable: bool = False
 
     def reply(self, payload: Any) -> Reply:
-        """The reply for one input; `input` repeats the offending value, as fal does."""
+        """The reply for an input; `input` repeats the offending value, as fal does."""
         offending = payload.get(self.where) if self.where and isinstance(payload, dict) else payload
         entry = {
             "loc": ["body", self.where] if self.where else ["body"],
@@ -45,7 +45,7 @@ class ModelFault:
 
 @dataclass(frozen=True, slots=True)
 class RequestFault:
-    """An error of fal's infrastructure: a sentence, `error_type`, and both beside COMPLETED."""
+    """An error of fal's infrastructure: a sentence and `error_type`, both also in the status."""
 
     status: int
     error_type: str
@@ -65,7 +65,7 @@ class RequestFault:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What a submit is answered when it is not accepted."""
+    """The response to a submit that is not accepted."""
 
     status: int
     body: Any
@@ -73,12 +73,12 @@ class Refusal:
 
 
 def faults_reply(status: int, entries: list[dict[str, Any]], *, retryable: bool = False) -> Reply:
-    """A model's error reply with one entry for each fault."""
+    """A model's error reply with these entries."""
     return Reply(status, {"detail": entries}, {"X-Fal-Retryable": str(retryable).lower()})
 
 
 def nginx_page(status: int, reason: str) -> str:
-    """The page of a load balancer that found nobody behind it."""
+    """The error page of a load balancer without a backend."""
     title = f"{status} {reason}"
     return (
         f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n"

@@ -1,7 +1,7 @@
-"""The faults one may ask for: a table of names, each with a sentence and what it changes.
+"""The scenarios: faults on request, each with a sentence and its changes.
 
-Asked for by a tag in the prompt (`[emu:slow]`, `[emu:run:0.2]`, several may stand together) or by the
-header `X-Emulator-Scenario: slow, run:0.2`, which wins over the prompt. docs/emulator.md lists the table.
+Requested by tags in the prompt (`[emu:slow]`, `[emu:run:0.2]`) or by the header
+`X-Emulator-Scenario: slow, run:0.2`, which overrides the prompt. docs/emulator.md lists them.
 """
 
 import dataclasses
@@ -31,23 +31,23 @@ WebhookTrick = Literal["", "error", "duplicate", "late", "bad_signature"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """What is different from a request that simply succeeds. None and empty mean: nothing."""
+    """The differences from a request that succeeds; None and empty mean no difference."""
 
     about: str = ""
-    number: str = ""  # the field that a number behind the name sets: `[emu:429_direct:2]`
+    number: str = ""  # the field that a number sets: `[emu:429_direct:2]`
 
-    # The submit. `times`: only the first so many submits of one exact prompt see it; None = all of them.
+    # The submit. `times`: only for the first submits of a prompt; None: for all of them.
     refuse: Refusal | None = None
     submit: SubmitTrick = ""
     times: float | None = None
     cut_after: float = 0
 
-    # Time, in emulated seconds. An infinite one never ends by itself.
+    # Emulated seconds; infinity never ends by itself.
     queue_seconds: float | None = None
     run_seconds: float | None = None
     never_starts: bool = False
 
-    # What polls see.
+    # Polls.
     status_word: str = ""
     html_polls: float = 0
     missing_polls: float = 0
@@ -246,14 +246,11 @@ SCENARIOS: dict[str, Scenario] = {
 
 
 class UnknownScenario(ValueError):
-    """A tag or header named something that is not in the table; the text lists what is."""
+    """A tag or header with an unknown name; the text lists the known ones."""
 
 
 def plan_for(prompt: str, header: str | None) -> Scenario:
-    """The scenario that a submit asked for; `PLAIN` when it asked for none.
-
-    Raises UnknownScenario for a name that is not in the table, or a number where none fits.
-    """
+    """The scenario of a submit, `PLAIN` by default. UnknownScenario for an unknown name or wrong number."""
     names = TAG.findall(prompt) if header is None else re.split(r"[,\s]+", header.strip())
     plan = PLAIN
     for name in names:

@@ -1,4 +1,4 @@
-"""fal's webhook signature: ED25519 over request id, user, time and the body's hash; keys as a JWK set."""
+"""fal's webhook signature: ED25519 over request id, user, time and the body's hash."""
 
 import base64
 import hashlib
@@ -7,7 +7,7 @@ from pathlib import Path
 
 try:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-except ImportError:  # without it, webhooks are sent unsigned, and the emulator says so at its start
+except ImportError:  # webhooks are then unsigned, and the emulator prints that at its start
     Ed25519PrivateKey = None  # type: ignore[assignment,misc]  # a class or None: `can_sign` says which
 
 can_sign = Ed25519PrivateKey is not None
@@ -15,14 +15,14 @@ SEED_BYTES = 32
 
 
 class SigningKeys:
-    """The keys that the emulated fal has published; the newest one signs."""
+    """The published keys; the newest one signs."""
 
     def __init__(self, seed: bytes | None = None) -> None:
         self._seeds = [seed or os.urandom(SEED_BYTES)]
 
     @classmethod
     def kept_in(cls, path: Path) -> "SigningKeys":
-        """The key in that file, made on first use: receivers keep a JWK set for up to a day."""
+        """The key in a file, made on first use: receivers cache a JWK set for up to a day."""
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -31,7 +31,7 @@ class SigningKeys:
         return cls(path.read_bytes())
 
     def rotate(self) -> None:
-        """A new key signs from now on; the older ones stay published."""
+        """Signs with a new key; the older ones stay published."""
         self._seeds.append(os.urandom(SEED_BYTES))
 
     def sign(self, *, request_id: str, user_id: str, timestamp: int, body: bytes) -> str:
@@ -41,7 +41,7 @@ class SigningKeys:
         return Ed25519PrivateKey.from_private_bytes(self._seeds[-1]).sign(message).hex()
 
     def jwks(self) -> dict[str, list[dict[str, str]]]:
-        """The public halves, as `/.well-known/jwks.json` shows them."""
+        """The public keys as a JWK set."""
         if not can_sign:
             return {"keys": []}
         publics = (Ed25519PrivateKey.from_private_bytes(seed).public_key() for seed in self._seeds)

@@ -1,4 +1,4 @@
-"""What the emulated models accept: Kling's input rules, reduced to what changes an answer."""
+"""The input rules of the emulated Kling models, as far as they change a response."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ Finding = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """One endpoint's input: the field of the first frame (empty: text to video) and the durations."""
+    """The input of one endpoint: the field of the first frame (empty for text to video), durations, extras."""
 
     image_field: str
     durations: tuple[str, ...] = SHORT_DURATIONS
@@ -26,7 +26,7 @@ class Rules:
 
     @property
     def fields(self) -> frozenset[str]:
-        """Every field that the endpoint has."""
+        """All fields of the endpoint."""
         fields = {"prompt", "duration", "negative_prompt", "cfg_scale", self.image_field}
         several = {"multi_prompt", "shot_type"} if self.several_prompts else set()
         return frozenset(fields | several | self.extra) - {""}
@@ -39,7 +39,7 @@ NEWER_FIELDS = frozenset({"end_image_url", "generate_audio", "voice_ids", "eleme
 def rules_for(endpoint: str) -> Rules | None:
     """The rules of a Kling image-to-video or text-to-video endpoint; None for any other one."""
     family = endpoint.removeprefix("fal-ai/kling-video/").removeprefix("kling/")
-    generation, _, kind = family.split("/")[0], None, endpoint.rsplit("/", 1)[-1]
+    generation, kind = family.split("/")[0], endpoint.rsplit("/", 1)[-1]
     if kind == "text-to-video":
         image_field, extra = "", frozenset({"aspect_ratio", "generate_audio", "camera_control"})
     elif kind == "image-to-video":
@@ -69,7 +69,7 @@ def _extras(generation: str, family: str) -> frozenset[str]:
 
 
 def image_source(endpoint: str, payload: Any) -> str | None:
-    """The URL or data URI of the first frame; None when this endpoint takes none."""
+    """The URL or data URI of the first frame; None without one."""
     if not isinstance(payload, dict):
         return None
     rules = rules_for(endpoint)
@@ -79,7 +79,7 @@ def image_source(endpoint: str, payload: Any) -> str | None:
 
 
 def refusal_of(endpoint: str, payload: Any, *, strict: bool) -> Reply | None:
-    """The model's 422 for this input; None when it is fine, or when the endpoint is unknown."""
+    """The model's 422 for this input; None for a valid one, or an unknown endpoint."""
     if not isinstance(payload, dict):
         return faults_reply(422, [_entry("dict_type", "Input should be a valid dictionary", "", payload)])
     rules = rules_for(endpoint)

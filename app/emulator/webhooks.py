@@ -1,4 +1,4 @@
-"""Webhook deliveries: one for each request, at its end, tried again with growing pauses."""
+"""Webhook deliveries: one at the end of each request, retried with growing pauses."""
 
 import asyncio
 import json
@@ -16,11 +16,11 @@ from app.emulator.signature import SigningKeys, can_sign
 FIRST_TIMEOUT, LATER_TIMEOUT = 15, 120  # real seconds, as fal's documentation says
 MAX_ATTEMPTS = 32
 FIRST_RETRY_PAUSE, LONGEST_PAUSE = 2.0, 300.0  # emulated seconds; fal's own are not documented
-LIFETIME = 3600.0  # emulated seconds after the end: then the stored result is gone too
+LIFETIME = 3600.0  # emulated seconds after the end
 
 
 class WebhookSender:
-    """Signs and sends. Redirects are not followed and end the delivery for good."""
+    """Signs and sends. A redirect ends the delivery and is not followed."""
 
     def __init__(self, *, clock: Clock, keys: SigningKeys, user_id: str) -> None:
         self._clock = clock
@@ -36,7 +36,7 @@ class WebhookSender:
         await self._web.aclose()
 
     def announce(self, generation: Generation) -> None:
-        """Delivers the end of a request, if its submit named a webhook."""
+        """Delivers the end of a request whose submit named a webhook."""
         if not generation.webhook or generation.reply is None:
             return
         body = json.dumps(_message(generation, generation.reply), separators=(",", ":")).encode()
@@ -59,7 +59,7 @@ class WebhookSender:
             self._clock.after(pause, lambda: self._begin(generation, body, attempt + 1, until))
 
     async def _post(self, generation: Generation, body: bytes, attempt: int) -> int | str:
-        """One try: the status, or the name of what went wrong on the way."""
+        """One attempt: the status, or the name of the error."""
         timeout = FIRST_TIMEOUT if attempt == 1 else LATER_TIMEOUT
         try:
             async with asyncio.timeout(timeout):
@@ -91,15 +91,11 @@ class WebhookSender:
 
 
 def _message(generation: Generation, reply: Reply) -> dict[str, Any]:
-    """The body of a delivery, OK or ERROR, in fal's shape."""
+    """The body of a delivery in fal's shape, OK or ERROR."""
     message: dict[str, Any] = {"request_id": generation.id, "gateway_request_id": str(uuid.uuid4())}
     if generation.plan.webhook == "error":
-        return {
-            **message,
-            "status": "ERROR",
-            "error": "Invalid status code: 500",
-            "payload": {"detail": "Internal"},
-        }
+        failure = {"error": "Invalid status code: 500", "payload": {"detail": "Internal"}}
+        return {**message, "status": "ERROR", **failure}
     if reply.status == 200:  # noqa: PLR2004  # HTTP OK
         return {**message, "status": "OK", "payload": reply.body}
     return {**message, "status": "ERROR", "error": f"Invalid status code: {reply.status}", "payload": reply.body}
