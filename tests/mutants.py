@@ -117,7 +117,7 @@ MUTATIONS = (
     ),
     Mutation(
         "the end of what kills its workers",
-        "app/store/lua/take_up.lua",
+        "app/store/lua/acquire_step.lua",
         ">= tonumber(arg.deaths) then",
         ">= tonumber(arg.deaths) + 1000 then",
         ("tests/integration/test_poison.py::test_the_third_worker_does_not_take_it_up",),

@@ -54,7 +54,7 @@ class TeamLoad:
 def position(queue: QueueState, place: LinePosition, *, micro: int) -> int:
     """How many jobs will be served before this one, if nothing new comes and all cost the same (micro-dollars).
 
-    Exact then: `lua/grant.lua` serves the lowest mark, and of equal ones the name that sorts first, so the job's
+    Exact then: `grant_slots.lua` serves the lowest mark, and of equal ones the name that sorts first, so the job's
     turn has a mark of its own, and of each other line as many jobs go first as have a lower one. Where prices
     differ, a team or user with dearer jobs gets fewer turns before this one, and one with cheaper jobs more.
     """

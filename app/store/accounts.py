@@ -164,7 +164,7 @@ class AccountStore:
     async def credential(self, digest: str, *, token: bool) -> Credential | None:
         """What is stored under the digest of a key or token, with all that decides whether it opens."""
         with store_errors():
-            now_ms, record, parent, zone = await scripts.who(
+            now_ms, record, parent, zone = await scripts.read_credential(
                 self._redis, credential=keys.credential(digest, token=token)
             )
         if not record:
@@ -175,7 +175,7 @@ class AccountStore:
         """The digests of those of these keys and tokens (True) that open nothing any more."""
         names = [keys.credential(digest, token=token) for digest, token in asked.items()]
         with store_errors():
-            found = await scripts.closed(self._redis, rest=names)
+            found = await scripts.find_revoked(self._redis, rest=names)
         return [digest for digest, closed in zip(asked, found, strict=True) if closed]
 
     async def remember_file(self, team: str, url_digest: str, facts: dict[str, str | int], *, seconds: int) -> None:

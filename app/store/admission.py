@@ -142,7 +142,7 @@ class AdmissionStore:
     async def acknowledge(self, job: Job, *, digest: str, answered: bool = False, polled: bool = False) -> None:
         """The caller was answered, or asked for the job by its id: after both, the same request is a new wish."""
         with store_errors():
-            await scripts.told(
+            await scripts.acknowledge(
                 self._redis,
                 job=keys.job(join_ref(job.team, job.id)),
                 idem=keys.idempotency(job.team, job.token or job.user, digest),
@@ -168,7 +168,7 @@ class AdmissionStore:
         """The job id of an idempotency key that the caller used before, and whether it was for the same request."""
         owner, digest = caller.token or caller.user, key_digest(idempotency_key)
         with store_errors():
-            found = await scripts.peek(
+            found = await scripts.find_idempotent(
                 self._redis,
                 idem=keys.idempotency(caller.team, owner, digest),
                 idem_before=keys.idempotency_before(caller.team, owner, digest),

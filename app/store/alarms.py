@@ -33,7 +33,7 @@ class AlarmStore:
     ) -> bool:
         """Write an alarm; with `quiet_ms`, none of the name `once` follows for so long, and False is said."""
         with store_errors():
-            return await scripts.ring(
+            return await scripts.raise_alarm(
                 self._redis,
                 alarms=keys.ALARMS,
                 said=keys.alarm_said(once or kind),
@@ -59,7 +59,7 @@ class AlarmStore:
         be called about every second: a silence that nobody listened to for a while is forgotten.
         """
         with store_errors():
-            return await scripts.hear_workers(
+            return await scripts.check_workers(
                 self._redis,
                 workers=keys.WORKERS,
                 silent=keys.SILENT,

@@ -54,7 +54,7 @@ class AuditStore:
             }
             text = json.dumps(line, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
             with store_errors():
-                answer, confirmed = await scripts.act(
+                answer, confirmed = await scripts.commit_admin(
                     self._redis,
                     audit=keys.AUDIT,
                     audit_head=keys.AUDIT_HEAD,

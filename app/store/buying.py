@@ -31,7 +31,7 @@ class SweepResult:
 
 
 class BuyingStore:
-    """Reads and reports what decides about buying; `lua/grant.lua` and every claim (`lua/advance.lua`) obey it."""
+    """Reads and reports what decides about buying; `grant_slots.lua` and every claim (`advance.lua`) obey it."""
 
     def __init__(self, redis: Client, audit: AuditStore, *, concurrency: int) -> None:
         self._redis = redis
@@ -43,7 +43,7 @@ class BuyingStore:
     async def report(self, outcome: SubmitOutcome, reason: str = "") -> Literal["opened", "closed", ""]:
         """What came of a submission; whether the breaker opened or closed by it."""
         with store_errors():
-            return await scripts.report(
+            return await scripts.record_outcome(
                 self._redis,
                 breaker=keys.BREAKER,
                 slots=keys.SLOTS,
@@ -99,7 +99,7 @@ class BuyingStore:
     async def sweep(self) -> SweepResult:
         """Compare the slots with the jobs' states, and put right what does not fit."""
         with store_errors():
-            taken, given, again = await scripts.sweep(
+            taken, given, again = await scripts.sweep_slots(
                 self._redis,
                 slots=keys.SLOTS,
                 due_poll=keys.due("poll"),

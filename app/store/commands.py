@@ -12,7 +12,7 @@ Command = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Require:
-    """What must hold for an act, in the words of `lua/act.lua`, and the error that says it does not."""
+    """What must hold for an act, in the words of `lua/commit_admin.lua`, and the error that says it does not."""
 
     condition: Command
     error: FilmgateError

@@ -110,7 +110,7 @@ class DeliveryLogStore:
         done: list[str] = []
         for start in range(0, len(ids), REPLAYS_PER_SCRIPT):
             with store_errors():
-                done += await scripts.replay(
+                done += await scripts.replay_deliveries(
                     self._redis,
                     dead=keys.dead(team),
                     team=team,
@@ -126,7 +126,7 @@ class DeliveryLogStore:
     async def consume_rate(self, owner: str, what: str, *, a_minute: int) -> int:
         """Take one of so many turns a minute; 0, or how long to wait for one (ms)."""
         with store_errors():
-            return await scripts.take_turn(
+            return await scripts.consume_rate(
                 self._redis, rate=keys.rate(owner, what), step_ms=60_000 // a_minute, burst=a_minute
             )
 

@@ -131,7 +131,7 @@ class EndpointStore:
         return delivery_id
 
     def _notice(self, endpoint: Endpoint, kind: str, **more: str) -> str:
-        """An event about an endpoint as `lua/act.lua` reads it; an `id` makes it a delivery to this one alone."""
+        """An event about an endpoint as `commit_admin.lua` reads it; an `id` makes it a delivery to this one."""
         said = {"endpoint": endpoint.id, "url": endpoint.url}
         text = to_json(said if endpoint.disabled_reason is None else {**said, "reason": endpoint.disabled_reason})
         kept = {"retention_ms": str(self._retention_ms)}

@@ -122,7 +122,7 @@ class EpochStore:
     async def leave(self, epoch_id: str) -> bool:
         """Let buying go on; False when it already does, or the store went back once more since this epoch."""
         with store_errors():
-            return await scripts.leave_epoch(self._redis, epoch=keys.EPOCH, pauses=keys.PAUSES, id=epoch_id)
+            return await scripts.close_epoch(self._redis, epoch=keys.EPOCH, pauses=keys.PAUSES, id=epoch_id)
 
     async def accept(self, actor: str, epoch: Epoch) -> None:
         """An administrator, who was shown this, lets buying go on."""

@@ -42,7 +42,7 @@ class HealthStore:
         A submission counts as memory while the server reads it, so one is refused before a small question is.
         """
         try:
-            room = await scripts.accepts(self._redis)
+            room = await scripts.check_writable(self._redis)
         except OutOfMemoryError:
             self._full = True
             return "full"
@@ -65,7 +65,7 @@ class HealthStore:
     async def agree_concurrency(self, host: str, number: int) -> AgreedConcurrency:
         """Say what this host was given as FILMGATE_UPSTREAM_CONCURRENCY; what holds for all."""
         with store_errors():
-            number, limiting = await scripts.agree(
+            number, limiting = await scripts.agree_concurrency(
                 self._redis, concurrency=keys.CONCURRENCY, host=host, number=number, stale_ms=HOST_STALE_MS
             )
         return AgreedConcurrency(number, limiting)

@@ -33,7 +33,7 @@ class HeartbeatStore:
 
     async def _beat(self, roles: Mapping[str, str], *, known: bool) -> set[str]:
         with store_errors():
-            alive = await scripts.beat(
+            alive = await scripts.record_heartbeats(
                 self._redis,
                 workers=keys.WORKERS,
                 known=known,

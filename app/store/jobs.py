@@ -59,14 +59,16 @@ class JobStore:
         """The job if this field of it has this value; None where it has not, as where there is none."""
         field, value = _condition(ref, mark)
         with store_errors():
-            flat = await scripts.seen(self._redis, job=keys.job(ref), field=field, value=value)
+            flat = await scripts.read_visible(self._redis, job=keys.job(ref), field=field, value=value)
         return read_job(dict(zip(flat[::2], flat[1::2], strict=True))) if flat else None
 
     async def read_for_poll(self, ref: str, mark: tuple[str, str] | None) -> JobSnapshot | None:
         """What a poll asks for, in one round trip; None where the job's field has not this value, as for none."""
         field, value = _condition(ref, mark)
         with store_errors():
-            now, place, flat = await scripts.look(self._redis, job=keys.job(ref), ref=ref, field=field, value=value)
+            now, place, flat = await scripts.read_for_poll(
+                self._redis, job=keys.job(ref), ref=ref, field=field, value=value
+            )
         if not flat:
             return None
         record = dict(zip(flat[::2], flat[1::2], strict=True))
@@ -260,7 +262,7 @@ class JobStore:
         """Write fields without a change of state, and let the step come due after `delay_ms` where given."""
         ref = join_ref(job.team, job.id)
         with store_errors():
-            return await scripts.note(
+            return await scripts.update_job(
                 self._redis,
                 job=keys.job(ref),
                 due=keys.due(due_step),
@@ -290,7 +292,7 @@ class JobStore:
         await forget_copies(self._redis, job)
         error = write_fields({"error": None if job.error is None else job.error.without_upstream_text()})
         with store_errors():
-            erased = await scripts.erase(
+            erased = await scripts.erase_job(
                 self._redis,
                 job=keys.job(ref),
                 deliveries=keys.deliveries(ref),

@@ -43,6 +43,6 @@ class LaneStore:
             await self._change(lane, token, ENQUEUED, 1)
 
     async def _change(self, lane: int, mine: str, following: str, lease_ms: int) -> bool:
-        return await scripts.lane(
+        return await scripts.cas_lane(
             self._redis, lane=keys.lane(lane), seen=keys.LANES_SEEN, mine=mine, next=following, lease_ms=lease_ms
         )

@@ -170,7 +170,7 @@ class LedgerStore:
         """Make an ended job's charge what it really cost; the difference (micro-dollars) becomes an entry."""
         ref = f"{job.team}/{job.id}"
         with store_errors():
-            outcome, difference = await scripts.correct(
+            outcome, difference = await scripts.correct_charge(
                 self._redis, **_keys(ref), ref=ref, actual=actual, reason=reason, rest=facts_of(job)
             )
         return Correction(outcome), difference

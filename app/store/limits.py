@@ -142,9 +142,9 @@ class LimitStore:
     async def states(self, caller: Caller, *, micro: int = 0, seconds: int = 0) -> tuple[LimitState, ...]:
         """Every limit of the caller as it stands; `over` where a job of this price and length would meet it."""
 
-        async def call(when: Periods) -> "scripts.StandingReply":
+        async def call(when: Periods) -> "scripts.ReadLimitStatesReply":
             with store_errors():
-                return await scripts.standing(
+                return await scripts.read_limit_states(
                     self._redis,
                     team=keys.team(caller.team),
                     team_id=caller.team,

@@ -14,7 +14,7 @@ class OutstandingStore:
     async def add(self, what: str, key: str, member: str, *, lifetime_ms: int, most: int) -> int | None:
         """Count one more until it expires; None when done, else ms until the first of so many is over."""
         with store_errors():
-            wait_ms = await scripts.claim_outstanding(
+            wait_ms = await scripts.count_outstanding(
                 self._redis,
                 outstanding=keys.outstanding(what, key),
                 member=member,

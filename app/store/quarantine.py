@@ -105,7 +105,7 @@ class QuarantineStore:
         """
         due = keys.due(step) if destination is None else keys.waiting(destination)
         with store_errors():
-            taken = await scripts.take_up(
+            taken = await scripts.acquire_step(
                 self._redis,
                 due=due,
                 suspect=keys.suspect(step, ref),

@@ -5,25 +5,27 @@ from typing import Any, Literal, TypeAlias
 
 from app.store.client import Client
 
-async def accepts(redis: Client) -> int | None:
-    """Asks how much memory the store has left, as a script that may write."""
+async def acknowledge(
+    redis: Client, *, job: str, idem: str, idem_before: str, id: str, answered: bool, polled: bool
+) -> None:
+    """Notes that a caller was told of its job, or has asked for it by its id."""
 
-ActReply: TypeAlias = tuple[Literal["done"]] | tuple[Literal["moved"]] | tuple[Literal["unmet"], int]
-
-async def act(
+async def acquire_step(
     redis: Client,
     *,
-    audit: str,
-    audit_head: str,
-    previous: str,
-    number: int,
-    hash: str,
-    entry: str,
-    conditions: str,
-    writes: str,
-    notice: str | None,
-) -> tuple[ActReply, bool]:
-    """One administrative act: its conditions, its writes and its line in the audit log, all or nothing."""
+    due: str,
+    suspect: str,
+    aside: str,
+    delivery: str,
+    ref: str,
+    mark: str,
+    deaths: int,
+    memory_ms: int,
+    window_ms: int,
+    hidden_ms: int,
+    dead_ms: int,
+) -> int:
+    """Takes up one ref that was handed out, for as long as its step may last."""
 
 AdmitReply: TypeAlias = (
     tuple[Literal["admitted"], int, list[str], int | None, list[str], list[str], list[str | None]]
@@ -113,17 +115,56 @@ async def advance(
 ) -> bool:
     """Moves one job to its next state: status, money, slot, due times, event and outbox change together."""
 
-async def agree(redis: Client, *, concurrency: str, host: str, number: int, stale_ms: int) -> tuple[int, str]:
+async def agree_concurrency(
+    redis: Client, *, concurrency: str, host: str, number: int, stale_ms: int
+) -> tuple[int, str]:
     """Agrees on how many jobs may be at fal: the smallest number that a live host was given."""
 
-async def beat(redis: Client, *, workers: str, known: bool, stale_ms: int, rest: Iterable[str]) -> list[str]:
-    """Says that worker processes are alive, and forgets those that have not said so for too long."""
+async def cas_lane(redis: Client, *, lane: str, seen: str, mine: str, next: str, lease_ms: int) -> bool:
+    """Changes who runs a lane, if it is still who the caller thinks; a slice that goes on is seen to be at work."""
 
-async def claim_outstanding(redis: Client, *, outstanding: str, member: str, lifetime_ms: int, most: int) -> int:
-    """Counts one more of what a key may have outstanding, until it is used up or expires."""
+async def check_workers(
+    redis: Client,
+    *,
+    workers: str,
+    silent: str,
+    said: str,
+    alarms: str,
+    line: str,
+    later: str,
+    slots: str,
+    due_deliver: str,
+    expected: bool,
+    stale_ms: int,
+    bound_ms: int,
+    forget_ms: int,
+    most: int,
+    rest: Iterable[str],
+) -> tuple[Literal["silent", "back", ""], str]:
+    """Raises an alarm when a kind of worker is missing although there is work, and one when all are back."""
 
-async def closed(redis: Client, *, rest: Iterable[str]) -> list[int]:
-    """Finds which of these keys and browser tokens are revoked or have expired, in one round trip."""
+async def check_writable(redis: Client) -> int | None:
+    """Asks how much memory the store has left, as a script that may write."""
+
+async def close_epoch(redis: Client, *, epoch: str, pauses: str, id: str) -> bool:
+    """Ends the stop of an epoch, once it is known what was bought before it began."""
+
+CommitAdminReply: TypeAlias = tuple[Literal["done"]] | tuple[Literal["moved"]] | tuple[Literal["unmet"], int]
+
+async def commit_admin(
+    redis: Client,
+    *,
+    audit: str,
+    audit_head: str,
+    previous: str,
+    number: int,
+    hash: str,
+    entry: str,
+    conditions: str,
+    writes: str,
+    notice: str | None,
+) -> tuple[CommitAdminReply, bool]:
+    """One administrative act: its conditions, its writes and its line in the audit log, all or nothing."""
 
 async def compare_epoch(
     redis: Client,
@@ -143,7 +184,10 @@ async def compare_epoch(
 ) -> tuple[tuple[Literal["empty", "other", "forgotten", "restored", ""], str, int, int, int, str, int, str], bool]:
     """Compares the store with what a witness outside remembers; a store that has gone back in time may not buy."""
 
-async def correct(
+async def consume_rate(redis: Client, *, rate: str, step_ms: int, burst: int) -> int:
+    """Takes one turn of a rate (GCRA): so many at once, then one every `step_ms`."""
+
+async def correct_charge(
     redis: Client,
     *,
     job: str,
@@ -174,15 +218,31 @@ async def count_failure(
 ) -> bool:
     """Counts a step that failed on a job in a way that nobody foresaw."""
 
+async def count_outstanding(redis: Client, *, outstanding: str, member: str, lifetime_ms: int, most: int) -> int:
+    """Counts one more of what a key may have outstanding, until it is used up or expires."""
+
 async def decide_dispute(
     redis: Client, *, job: str, due_dispute: str, reservations: str, ledger: str, ref: str, verb: str
 ) -> bool:
     """Ends a dispute: the reservation of a job whose charge could not be proven is spent or released."""
 
-async def erase(
+async def erase_job(
     redis: Client, *, job: str, deliveries: str, team: str, texts: str, error: str, rest: Iterable[str]
 ) -> bool:
     """Erases the caller's data of an ended job: prompt, images, clip, logs, deliveries."""
+
+FindIdempotentReply: TypeAlias = tuple[str, int] | tuple[()]
+
+async def find_idempotent(
+    redis: Client, *, idem: str, idem_before: str, fingerprint: str, mark: str
+) -> FindIdempotentReply:
+    """Which job an idempotency key led to."""
+
+async def find_revoked(redis: Client, *, rest: Iterable[str]) -> list[int]:
+    """Finds which of these keys and browser tokens are revoked or have expired, in one round trip."""
+
+async def find_usage_behind(redis: Client, *, teams: str, counted: str) -> list[str]:
+    """The teams whose ledger has entries that are not in the sums of usage reports yet."""
 
 FinishUploadReply: TypeAlias = tuple[str, str] | tuple[()]
 
@@ -196,7 +256,7 @@ async def fold_usage(
 ) -> int:
     """Adds the next entries of a team's ledger to the sums of usage reports, and remembers how far it came."""
 
-async def grant(
+async def grant_slots(
     redis: Client,
     *,
     line: str,
@@ -214,44 +274,50 @@ async def grant(
 ) -> int:
     """Grants free slots at fal to the team, and in it the user, that was granted the least for its weight."""
 
-async def hear_workers(
+async def raise_alarm(
     redis: Client,
     *,
-    workers: str,
-    silent: str,
-    said: str,
     alarms: str,
-    line: str,
-    later: str,
-    slots: str,
-    due_deliver: str,
-    expected: bool,
-    stale_ms: int,
-    bound_ms: int,
-    forget_ms: int,
+    said: str,
+    kind: str,
+    message: str,
+    job: str,
+    request: str,
     most: int,
-    rest: Iterable[str],
-) -> tuple[Literal["silent", "back", ""], str]:
-    """Raises an alarm when a kind of worker is missing although there is work, and one when all are back."""
+    quiet_ms: int,
+) -> bool:
+    """Writes an alarm, also where memory is used up: that is what one may be about."""
 
-async def lane(redis: Client, *, lane: str, seen: str, mine: str, next: str, lease_ms: int) -> bool:
-    """Changes who runs a lane, if it is still who the caller thinks; a slice that goes on is seen to be at work."""
+async def read_credential(redis: Client, *, credential: str) -> tuple[int, list[str], list[str], str]:
+    """Who holds a key or a browser token, in one round trip: its record, its parent's, and the team's time zone."""
 
-async def leave_epoch(redis: Client, *, epoch: str, pauses: str, id: str) -> bool:
-    """Ends the stop of an epoch, once it is known what was bought before it began."""
-
-async def look(redis: Client, *, job: str, ref: str, field: str, value: str) -> tuple[int, int | None, list[str]]:
+async def read_for_poll(
+    redis: Client, *, job: str, ref: str, field: str, value: str
+) -> tuple[int, int | None, list[str]]:
     """Reads a job for a poll, if the caller may see it: the record, its rank in its user's line, the time."""
 
-async def note(
-    redis: Client, *, job: str, due: str, ref: str, from_states: str, delay_ms: int | None, rest: Iterable[str]
-) -> bool:
-    """Writes fields of a job without a change of state, and may move the due time of one step."""
+ReadLimitStatesReply: TypeAlias = tuple[Literal["standing"], int, list[str]] | tuple[Literal["clock"], int, str]
 
-PeekReply: TypeAlias = tuple[str, int] | tuple[()]
+async def read_limit_states(
+    redis: Client,
+    *,
+    team: str,
+    team_id: str,
+    user_id: str,
+    token_id: str | None,
+    zone: str,
+    starts: str,
+    ends: str,
+    amount: int,
+    seconds: int,
+) -> ReadLimitStatesReply:
+    """How every limit of a caller stands, and which a job of this size would meet."""
 
-async def peek(redis: Client, *, idem: str, idem_before: str, fingerprint: str, mark: str) -> PeekReply:
-    """Which job an idempotency key led to."""
+async def read_queue_state(redis: Client, *, line: str, pauses: str) -> tuple[int, *tuple[list[Any], ...]]:
+    """Who waits in line: what is needed to say how many jobs will be served before one."""
+
+async def read_visible(redis: Client, *, job: str, field: str, value: str) -> list[str]:
+    """A job, if the caller may know of it."""
 
 async def record_attempt(
     redis: Client,
@@ -271,21 +337,12 @@ async def record_attempt(
 ) -> tuple[int, int, int, int]:
     """Writes down one attempt to deliver a webhook, when the next is due, and how its destination does."""
 
-async def replay(
-    redis: Client,
-    *,
-    dead: str,
-    team: str,
-    by: str,
-    space_ms: int,
-    kept_ms: int,
-    attempts: int,
-    replays: int,
-    rest: Iterable[str],
+async def record_heartbeats(
+    redis: Client, *, workers: str, known: bool, stale_ms: int, rest: Iterable[str]
 ) -> list[str]:
-    """Lets deliveries be sent again: the same messages under the same ids, with the schedule from its beginning."""
+    """Says that worker processes are alive, and forgets those that have not said so for too long."""
 
-async def report(
+async def record_outcome(
     redis: Client,
     *,
     breaker: str,
@@ -299,44 +356,38 @@ async def report(
 ) -> Literal["opened", "closed", ""]:
     """What fal's answer to a submission says about buying on: the breaker and the number of slots follow it."""
 
-async def ring(
+async def register_part(
     redis: Client,
     *,
-    alarms: str,
-    said: str,
-    kind: str,
-    message: str,
-    job: str,
-    request: str,
-    most: int,
-    quiet_ms: int,
-) -> bool:
-    """Writes an alarm, also where memory is used up: that is what one may be about."""
-
-async def seen(redis: Client, *, job: str, field: str, value: str) -> list[str]:
-    """A job, if the caller may know of it."""
-
-StandingReply: TypeAlias = tuple[Literal["standing"], int, list[str]] | tuple[Literal["clock"], int, str]
-
-async def standing(
-    redis: Client,
-    *,
+    upload: str,
     team: str,
-    team_id: str,
-    user_id: str,
-    token_id: str | None,
-    zone: str,
-    starts: str,
-    ends: str,
-    amount: int,
-    seconds: int,
-) -> StandingReply:
-    """How every limit of a caller stands, and which a job of this size would meet."""
+    all: str,
+    ref: str,
+    number: int,
+    etag: str,
+    size: int,
+    place: str,
+    limit: int,
+    of_team: int,
+    of_all: int,
+) -> Literal["taken", "too_large", "finished", "missing", "elsewhere", "too_many", "full"]:
+    """Registers one part of an upload before it is written to disk."""
 
-async def standings(redis: Client, *, line: str, pauses: str) -> tuple[int, *tuple[list[Any], ...]]:
-    """Who waits in line: what is needed to say how many jobs will be served before one."""
+async def replay_deliveries(
+    redis: Client,
+    *,
+    dead: str,
+    team: str,
+    by: str,
+    space_ms: int,
+    kept_ms: int,
+    attempts: int,
+    replays: int,
+    rest: Iterable[str],
+) -> list[str]:
+    """Lets deliveries be sent again: the same messages under the same ids, with the schedule from its beginning."""
 
-async def sweep(
+async def sweep_slots(
     redis: Client, *, slots: str, due_poll: str, due_finalize: str, due_expire: str, aside: str, last_ms: int
 ) -> tuple[list[str], list[str], list[str]]:
     """Compares the slots with the jobs' states, and puts right what does not fit."""
@@ -364,50 +415,7 @@ async def take_deliveries(
 async def take_due(redis: Client, *, due: str, limit: int, visibility_ms: int) -> tuple[int, *tuple[str, ...]]:
     """Hands out what is due in one step, and hides it for the visibility timeout: what is lost comes due again."""
 
-async def take_part(
-    redis: Client,
-    *,
-    upload: str,
-    team: str,
-    all: str,
-    ref: str,
-    number: int,
-    etag: str,
-    size: int,
-    place: str,
-    limit: int,
-    of_team: int,
-    of_all: int,
-) -> Literal["taken", "too_large", "finished", "missing", "elsewhere", "too_many", "full"]:
-    """Registers one part of an upload before it is written to disk."""
-
-async def take_turn(redis: Client, *, rate: str, step_ms: int, burst: int) -> int:
-    """Takes one turn of a rate (GCRA): so many at once, then one every `step_ms`."""
-
-async def take_up(
-    redis: Client,
-    *,
-    due: str,
-    suspect: str,
-    aside: str,
-    delivery: str,
-    ref: str,
-    mark: str,
-    deaths: int,
-    memory_ms: int,
-    window_ms: int,
-    hidden_ms: int,
-    dead_ms: int,
-) -> int:
-    """Takes up one ref that was handed out, for as long as its step may last."""
-
-async def told(
-    redis: Client, *, job: str, idem: str, idem_before: str, id: str, answered: bool, polled: bool
-) -> None:
-    """Notes that a caller was told of its job, or has asked for it by its id."""
-
-async def usage_behind(redis: Client, *, teams: str, counted: str) -> list[str]:
-    """The teams whose ledger has entries that are not in the sums of usage reports yet."""
-
-async def who(redis: Client, *, credential: str) -> tuple[int, list[str], list[str], str]:
-    """Who holds a key or a browser token, in one round trip: its record, its parent's, and the team's time zone."""
+async def update_job(
+    redis: Client, *, job: str, due: str, ref: str, from_states: str, delay_ms: int | None, rest: Iterable[str]
+) -> bool:
+    """Writes fields of a job without a change of state, and may move the due time of one step."""

@@ -19,7 +19,7 @@ class SlotStore:
     async def grant(self) -> int:
         """Give free slots to the first in line; how many were given."""
         with store_errors():
-            return await scripts.grant(
+            return await scripts.grant_slots(
                 self._redis,
                 line=keys.LINE,
                 later=keys.LATER,

@@ -51,14 +51,16 @@ class UploadStore:
         """The upload if this field of it has this value; None where it has not, as where there is none."""
         wanted, value = mark or ("", "")
         with store_errors():
-            flat = await scripts.seen(self._redis, job=keys.upload(team, upload_id), field=wanted, value=value)
+            flat = await scripts.read_visible(
+                self._redis, job=keys.upload(team, upload_id), field=wanted, value=value
+            )
         return _upload(team, dict(zip(flat[::2], flat[1::2], strict=True))) if flat else None
 
     async def register_part(self, upload: Upload, part: Part, *, limit: int, place: str) -> PartOutcome:
         """Note a part before it is written in this place; `limit` is what all may have together, in bytes."""
         team = upload.caller.team
         with store_errors():
-            return await scripts.take_part(
+            return await scripts.register_part(
                 self._redis,
                 upload=keys.upload(team, upload.id),
                 team=keys.parts(team),

@@ -14,13 +14,13 @@ LIBRARIES = {file.name.removesuffix(".lua") for file in (FOLDER / "lib").iterdir
 TYPES = {"str", "str?", "int", "int?", "bool", "bytes"}
 # Scripts that are refused while memory is full, and why; all others end, free or decide something, and go on.
 WAIT_FOR_MEMORY = {
-    "accepts": "it asks whether the store takes jobs",
+    "check_writable": "it asks whether the store takes jobs",
     "admit": "a new job: admission stops first",
-    "claim_outstanding": "a new token, or the promise of an upload",
+    "count_outstanding": "a new token, or the promise of an upload",
     "finish_upload": "what is uploaded is for new jobs",
-    "replay": "old messages, sent once more",
-    "take_part": "what is uploaded is for new jobs",
-    "take_turn": "a turn that is not counted would be one without a limit",
+    "replay_deliveries": "old messages, sent once more",
+    "register_part": "what is uploaded is for new jobs",
+    "consume_rate": "a turn that is not counted would be one without a limit",
 }
 CALLERS = [import_module(f"app.store.{module.name}") for module in iter_modules(store.__path__)]
 

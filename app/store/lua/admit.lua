@@ -11,7 +11,7 @@
 -- 8. count it, for witnesses outside of the store; write the event, alerts for money limits that are nearly used up, and what the team's webhook endpoints are told
 --    of them; remember the idempotency key, wake a lane
 --
--- USES clock event outbox sums limits money budget credential line epoch idem
+-- USES clock event outbox sums limits money budget credential line epoch idempotency
 -- KEYS
 --   idem           string  job and fingerprint of an earlier submission with the same key
 --   idem_before    hash    the same, as an older version wrote it

@@ -12,7 +12,7 @@
 --    webhook, which hears of `notify`'s events; one in fal's style hears of ends only
 -- 6. an end: write the record anew, in its small form; wake a lane
 --
--- USES clock event outbox sums money line epoch ended
+-- USES clock event outbox sums money line epoch packing
 -- KEYS
 --   job            hash    the record
 --   line           zset    every job in line

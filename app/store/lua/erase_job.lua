@@ -3,7 +3,7 @@
 -- they may repeat the prompt. Events have no copies.
 -- The record stays as an empty shell until it expires, so that lists and idempotency keys keep their answer.
 --
--- USES facts
+-- USES clock packing
 -- KEYS
 --   job            hash    the record
 --   deliveries     list    ids of this job's deliveries

@@ -2,7 +2,7 @@
 -- Notes that a caller was told of its job, or has asked for it by its id. Once both are so, the same request sent
 -- again is a new wish, and no repeat of one whose answer was lost: the record of the first is deleted.
 --
--- USES idem
+-- USES idempotency
 -- KEYS
 --   job            hash    the record
 --   idem           string  what the request's derived key leads to

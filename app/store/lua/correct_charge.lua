@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Makes a job's charge what it really cost. A dispute ends with it; a difference becomes an entry of its own.
 --
--- USES clock sums money facts
+-- USES clock sums money packing
 -- KEYS
 --   job            hash    the record
 --   due_dispute    zset    disputes by when they are decided

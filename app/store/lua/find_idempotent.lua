@@ -1,7 +1,7 @@
 #!lua flags=no-writes
 -- Which job an idempotency key led to.
 --
--- USES idem
+-- USES idempotency
 -- KEYS
 --   idem           string  what is remembered of the key
 --   idem_before    hash    the same, as an older version wrote it

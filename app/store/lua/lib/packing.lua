@@ -57,3 +57,10 @@ local function pack_record(job_key, names, facts, packed, kept_ms)
   redis.call('HSET', job_key, unpack(kept))
   redis.call('PEXPIRE', job_key, kept_ms)
 end
+
+-- Writes the packed facts of an ended job into its record again, for what scripts must know of it: `field, value, …`.
+local function write_facts(job_key, facts)
+  for i = 1, #facts, 2 do
+    redis.call('HSETNX', job_key, facts[i], facts[i + 1])
+  end
+end

@@ -2,7 +2,7 @@
 -- What fal's answer to a submission says about buying on: the breaker and the number of slots follow it.
 --
 -- 1. accepted, or rejected for what it asks: fal works; failures in a row are over, an open breaker closes
--- 2. busy (429): the number of slots shrinks to two thirds of what is at fal now; lua/grant.lua lets it grow again
+-- 2. busy (429): the number of slots shrinks to two thirds of what is at fal now; lua/grant_slots.lua lets it grow again
 -- 3. account (401, 403): open until a person closes it
 -- 4. failed, or unknown, which weighs twice: open for a while after so much weight in a row
 --
