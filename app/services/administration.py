@@ -11,7 +11,7 @@ from app.domain.ids import new_id
 from app.domain.limits import Limit
 from app.registry.catalog import Catalog
 from app.store.accounts import AccountStore
-from app.store.administration import AdministrationStore, changed
+from app.store.administration import AdministrationStore, changed_meanwhile
 from app.store.clock import StoreClock
 from app.store.zones import CalendarChanged
 from app.webhooks.signing import new_secret
@@ -90,7 +90,7 @@ class Administration:
             with suppress(CalendarChanged):
                 await self._acts.change_team(actor, team, changes)
                 return replace(team, **changes)
-        raise changed()
+        raise changed_meanwhile()
 
     async def remove_team(self, actor: str, team_id: str) -> None:
         """Delete a team: its users go and its keys are revoked; its jobs, ledger and audit lines stay.

@@ -200,7 +200,7 @@ class Endpoints:
                 return False
             after = replace(found.endpoint, disabled_ms=await self._clock.now_ms(), disabled_reason=reason)
             details, tell = {"reason": reason}, ENDPOINT_DISABLED
-            await self._endpoints.change(SYSTEM, "endpoint.disable", found, after, tell=tell, details=details)
+            await self._endpoints.change(SYSTEM, "endpoint.disable", found, after, event=tell, details=details)
             return True
 
         done = await _retry_on_conflict(attempt)

@@ -13,7 +13,7 @@ from app.store import keys, scripts
 from app.store.client import Client
 from app.store.clock import ClockEstimate
 from app.store.connection import store_errors
-from app.store.limits import Periods, read_states, with_periods
+from app.store.limits import PeriodArguments, read_states, with_periods
 from app.store.records import read_fields, write_fields
 from app.store.replicas import require_confirmation, unconfirmed
 
@@ -87,7 +87,7 @@ class AdmissionStore:
         )
         record = write_fields(_record(new, job_id))
 
-        async def call(when: Periods) -> "scripts.AdmitReply":
+        async def call(when: PeriodArguments) -> "scripts.AdmitReply":
             with store_errors():
                 answer, confirmed = await scripts.admit(
                     self._redis,

@@ -25,11 +25,11 @@ class AuditStore:
 
     async def act(
         self,
-        *,
         actor: str,
         action: str,
         target: str,
         details: dict[str, Any],
+        *,
         writes: Sequence[Command] = (),
         require: Sequence[Require] = (),
         notice: str = "",

@@ -135,9 +135,7 @@ class BuyingStore:
         self, actor: str, action: str, team: str | None, details: dict[str, str], writes: list[Command]
     ) -> None:
         require = [] if team is None else [team_exists(team)]
-        await self._audit.act(
-            actor=actor, action=action, target=team or ALL_TEAMS, details=details, writes=writes, require=require
-        )
+        await self._audit.act(actor, action, team or ALL_TEAMS, details, writes=writes, require=require)
         self.forget()
 
 

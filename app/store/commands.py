@@ -1,4 +1,4 @@
-"""The parts of an administrative act (`audit.py`): its writes as Redis commands, and what must hold for them."""
+"""The parts of an administrative act (`audit.py`): its writes as Redis commands, and its conditions."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,22 +12,22 @@ Command = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Require:
-    """What must hold for an act, in the words of `lua/commit_admin.lua`, and the error that says it does not."""
+    """A condition of an act, as `lua/commit_admin.lua` reads it, and the error where it does not hold."""
 
     condition: Command
     error: FilmgateError
 
 
 def team_exists(team: str) -> Require:
-    """That the team is there and was not deleted."""
+    """The team exists and was not deleted."""
     return Require(("not_deleted", keys.team(team)), NotFound(NO_TEAM))
 
 
 def user_exists(team: str, user: str) -> Require:
-    """The same of a user."""
+    """The user exists and was not deleted."""
     return Require(("not_deleted", keys.user(team, user)), NotFound(NO_USER))
 
 
-def flat(fields: dict[str, Any]) -> list[str | int]:
+def flatten(fields: dict[str, Any]) -> list[str | int]:
     """`field, value, …` for a hash or a stream."""
     return [part for pair in fields.items() for part in pair]

@@ -17,6 +17,7 @@ from app.store import keys, scripts
 from app.store.client import Client
 from app.store.connection import store_errors
 from app.store.deliveries import read_attempt, read_delivery
+from app.store.reads import read_hashes
 
 STRETCH = 200  # deliveries looked at in one go
 SCAN_LIMIT = 5_000  # looked at by one request at most; its cursor goes on from there
@@ -41,11 +42,10 @@ class DeliveryLogStore:
 
     async def read(self, team: str, ids: Sequence[str]) -> list[LoggedDelivery]:
         """These deliveries, in this order; what is forgotten is left out."""
+        rows = await read_hashes(self._redis, (keys.delivery(join_ref(team, delivery_id)) for delivery_id in ids))
+        records = [row for row in rows if row]
         with store_errors():
             pipe = self._redis.pipeline(transaction=False)
-            for delivery_id in ids:
-                pipe.hgetall(keys.delivery(join_ref(team, delivery_id)))
-            records = [record for record in await pipe.execute() if record]
             for record in records:
                 pipe.zscore(keys.waiting(record["destination"]), join_ref(team, record["id"]))
             due = await pipe.execute()

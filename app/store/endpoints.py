@@ -18,18 +18,18 @@ from app.store.records import to_json
 
 @dataclass(frozen=True, slots=True)
 class StoredEndpoint:
-    """An endpoint, and the record it was read from: a change is written only where that is still there."""
+    """An endpoint, and the record it was read from: a change is written only while the record is the same."""
 
     endpoint: Endpoint
     text: str
 
 
 class EndpointChanged(FilmgateError):
-    """Somebody changed the endpoint in this moment; read it again."""
+    """The endpoint was changed meanwhile; read it again."""
 
 
 class EndpointStore:
-    """Reads endpoints, and makes the writes of the administrative acts that change them."""
+    """Reads endpoints, and changes them by administrative acts."""
 
     def __init__(self, redis: Client, audit: AuditStore, *, retention_ms: int) -> None:
         self._redis = redis
@@ -46,22 +46,18 @@ class EndpointStore:
         """The team's endpoints, the oldest first."""
         with store_errors():
             rows = await self._redis.hgetall(keys.endpoints(team))
-        found = [_read(team, endpoint_id, text) for endpoint_id, text in rows.items()]
-        return sorted(found, key=lambda endpoint: (endpoint.created_ms, endpoint.id))
+        endpoints = [_read(team, endpoint_id, text) for endpoint_id, text in rows.items()]
+        return sorted(endpoints, key=lambda endpoint: (endpoint.created_ms, endpoint.id))
 
     async def add(self, actor: str, endpoint: Endpoint) -> None:
         """Write a new endpoint; Conflict when the team has too many."""
         name = keys.endpoints(endpoint.team)
-        full = Conflict(
-            f"A team has at most {MAX_ENDPOINTS_PER_TEAM} webhook endpoints.", code=Code.TOO_MANY_ENDPOINTS
-        )
+        sentence = f"A team has at most {MAX_ENDPOINTS_PER_TEAM} webhook endpoints."
+        full = Conflict(sentence, code=Code.TOO_MANY_ENDPOINTS)
+        writes = [("HSET", name, endpoint.id, _text(endpoint))]
+        require = [team_exists(endpoint.team), Require(("fewer", name, MAX_ENDPOINTS_PER_TEAM), full)]
         await self._audit.act(
-            actor=actor,
-            action="endpoint.add",
-            target=endpoint.id,
-            details=_told(endpoint),
-            writes=[("HSET", name, endpoint.id, _text(endpoint))],
-            require=[team_exists(endpoint.team), Require(("fewer", name, MAX_ENDPOINTS_PER_TEAM), full)],
+            actor, "endpoint.add", endpoint.id, _details(endpoint), writes=writes, require=require
         )
 
     async def change(
@@ -71,75 +67,65 @@ class EndpointStore:
         before: StoredEndpoint,
         after: Endpoint,
         *,
-        tell: str = "",
+        event: str = "",
         details: dict[str, Any] | None = None,
     ) -> None:
-        """Write a changed endpoint, and an event of type `tell`; EndpointChanged when another change came first.
+        """Write a changed endpoint, and an event of type `event`; EndpointChanged when another change came first.
 
-        What is remembered of how it does is forgotten, and it is looked at now, only where it moved to another
-        address or is let go on: an edit neither opens the way to one that fails, nor delays that it is disabled.
+        Its delivery health is reset, and its deliveries are due now, only where its address changed or it became
+        active again. Other edits neither close a failing endpoint's breaker nor delay that it is disabled.
         """
-        name = keys.endpoints(after.team)
-        more: list[Command] = [("HSET", name, after.id, _text(after))]
-        let_go_on = after.status == "active" and before.endpoint.status != "active"
-        if let_go_on or after.url != before.endpoint.url:
-            more += [
-                ("DEL", keys.destination(after.destination)),
-                ("ZADD", keys.due("deliver"), 0, after.destination),
-            ]
+        writes: list[Command] = [("HSET", keys.endpoints(after.team), after.id, _text(after))]
+        activated = after.status == "active" and before.endpoint.status != "active"
+        if activated or after.url != before.endpoint.url:
+            writes += _reset_health(after)
         await self._audit.act(
-            actor=actor,
-            action=action,
-            target=after.id,
-            details=_told(after) if details is None else details,
-            writes=more,
-            notice=self._notice(after, tell) if tell else "",
-            require=[
-                Require(("same", name, after.id, before.text), EndpointChanged("It was changed in this moment."))
-            ],
+            actor,
+            action,
+            after.id,
+            _details(after) if details is None else details,
+            writes=writes,
+            notice=self._notice(after, event) if event else "",
+            require=[_unchanged(before)],
         )
 
     async def remove(self, actor: str, found: StoredEndpoint) -> None:
-        """Delete an endpoint with its secrets; what still waits for it is dead as soon as somebody looks."""
+        """Delete an endpoint with its secrets; deliveries that wait for it become dead when they are due."""
         endpoint = found.endpoint
-        name = keys.endpoints(endpoint.team)
+        writes: list[Command] = [("HDEL", keys.endpoints(endpoint.team), endpoint.id), *_reset_health(endpoint)]
+        details = {"url": endpoint.url}
         await self._audit.act(
-            actor=actor,
-            action="endpoint.remove",
-            target=endpoint.id,
-            details={"url": endpoint.url},
-            writes=[
-                ("HDEL", name, endpoint.id),
-                ("DEL", keys.destination(endpoint.destination)),
-                ("ZADD", keys.due("deliver"), 0, endpoint.destination),
-            ],
-            require=[
-                Require(("same", name, endpoint.id, found.text), EndpointChanged("It was changed in this moment."))
-            ],
+            actor, "endpoint.remove", endpoint.id, details, writes=writes, require=[_unchanged(found)]
         )
 
     async def write_test(self, actor: str, endpoint: Endpoint) -> str:
-        """Write a delivery of `endpoint.test` to this endpoint; its id."""
+        """Write a delivery of `endpoint.test` to this endpoint; the delivery's id."""
         delivery_id = new_id("msg")
-        await self._audit.act(
-            actor=actor,
-            action="endpoint.test",
-            target=endpoint.id,
-            details={"url": endpoint.url},
-            notice=self._notice(endpoint, ENDPOINT_TEST, id=delivery_id),
-        )
+        notice = self._notice(endpoint, ENDPOINT_TEST, id=delivery_id)
+        await self._audit.act(actor, "endpoint.test", endpoint.id, {"url": endpoint.url}, notice=notice)
         return delivery_id
 
-    def _notice(self, endpoint: Endpoint, kind: str, **more: str) -> str:
-        """An event about an endpoint as `commit_admin.lua` reads it; an `id` makes it a delivery to this one."""
-        said = {"endpoint": endpoint.id, "url": endpoint.url}
-        text = to_json(said if endpoint.disabled_reason is None else {**said, "reason": endpoint.disabled_reason})
-        kept = {"retention_ms": str(self._retention_ms)}
-        return to_json({**said, **kept, "team": endpoint.team, "type": kind, "text": text, **more})
+    def _notice(self, endpoint: Endpoint, kind: str, **extra: str) -> str:
+        """An event as `commit_admin.lua` reads it; with an `id`, a delivery to this endpoint alone."""
+        about = {"endpoint": endpoint.id, "url": endpoint.url}
+        reason = {} if endpoint.disabled_reason is None else {"reason": endpoint.disabled_reason}
+        envelope = {"retention_ms": str(self._retention_ms), "team": endpoint.team, "type": kind}
+        return to_json({**about, **envelope, "text": to_json({**about, **reason}), **extra})
 
 
-def _told(endpoint: Endpoint) -> dict[str, Any]:
-    """What the audit log says of it: never a secret."""
+def _unchanged(found: StoredEndpoint) -> Require:
+    endpoint = found.endpoint
+    condition = ("same", keys.endpoints(endpoint.team), endpoint.id, found.text)
+    return Require(condition, EndpointChanged("It was changed in this moment."))
+
+
+def _reset_health(endpoint: Endpoint) -> list[Command]:
+    destination = endpoint.destination
+    return [("DEL", keys.destination(destination)), ("ZADD", keys.due("deliver"), 0, destination)]
+
+
+def _details(endpoint: Endpoint) -> dict[str, Any]:
+    """The audit log's details of an endpoint; no secrets."""
     return {
         "team": endpoint.team,
         "url": endpoint.url,
@@ -151,7 +137,7 @@ def _told(endpoint: Endpoint) -> dict[str, Any]:
 
 
 def _text(endpoint: Endpoint) -> str:
-    """The record; what is None is left out, because Lua reads it too."""
+    """The record; members that are None are left out, because Lua reads it too."""
     record = {name: value for name, value in asdict(endpoint).items() if value is not None}
     del record["id"], record["team"]
     record["secrets"] = [[secret.text, secret.until_ms] for secret in endpoint.secrets]
@@ -160,14 +146,7 @@ def _text(endpoint: Endpoint) -> str:
 
 def _read(team: str, endpoint_id: str, text: str) -> Endpoint:
     record: dict[str, Any] = json.loads(text)
-    models = record.pop("models", None)
-    return Endpoint(
-        **{
-            **record,
-            "id": endpoint_id,
-            "team": team,
-            "events": tuple(record["events"]),
-            "models": None if models is None else tuple(models),
-            "secrets": tuple(Secret(*pair) for pair in record["secrets"]),
-        }
-    )
+    for name in {"events", "models"} & record.keys():
+        record[name] = tuple(record[name])
+    record["secrets"] = tuple(Secret(*pair) for pair in record["secrets"])
+    return Endpoint(**{**record, "id": endpoint_id, "team": team})

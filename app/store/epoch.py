@@ -126,10 +126,6 @@ class EpochStore:
 
     async def accept(self, actor: str, epoch: Epoch) -> None:
         """An administrator, who was shown this, lets buying go on."""
-        await self._audit.act(
-            actor=actor,
-            action="epoch.accept",
-            target=epoch.id or "",
-            details={"cause": epoch.cause, "since_ms": epoch.since_ms, "good_ms": epoch.good_ms},
-            writes=[("HDEL", keys.PAUSES, EPOCH)],
-        )
+        details = {"cause": epoch.cause, "since_ms": epoch.since_ms, "good_ms": epoch.good_ms}
+        writes = [("HDEL", keys.PAUSES, EPOCH)]
+        await self._audit.act(actor, "epoch.accept", epoch.id or "", details, writes=writes)

@@ -18,6 +18,7 @@ from app.store import keys
 from app.store.client import Client
 from app.store.connection import store_errors
 from app.store.packing import unpacked
+from app.store.reads import read_hashes
 from app.store.records import job_at, read_job
 from app.tasks import cancel_and_wait
 
@@ -194,19 +195,15 @@ class EventStore:
     async def _with_records(self, team: str, rows: Sequence[EventRow]) -> list[Event | Notice]:
         """The events that these entries tell of, without those whose job is not remembered any more."""
         jobs = list({row["job"] for _, row in rows if "job" in row and "record" not in row})
-        with store_errors():
-            pipe = self._redis.pipeline(transaction=False)
-            for job in jobs:
-                pipe.hgetall(keys.job(join_ref(team, job)))
-            rows_of_jobs = await pipe.execute() if jobs else []
-        records = {job: unpacked(record) for job, record in zip(jobs, rows_of_jobs, strict=True)}
-        found: list[Event | Notice] = []
+        found = await read_hashes(self._redis, (keys.job(join_ref(team, job)) for job in jobs))
+        records = {job: unpacked(record) for job, record in zip(jobs, found, strict=True)}
+        events: list[Event | Notice] = []
         for event_id, row in rows:
             if "notice" in row:
-                found.append(read_notice(event_id, row))
+                events.append(read_notice(event_id, row))
             elif "record" in row or records[row["job"]]:
-                found.append(_read_event(event_id, row, records.get(row["job"], {})))
-        return found
+                events.append(_read_event(event_id, row, records.get(row["job"], {})))
+        return events
 
     def _hand_out(self, team: str, event: Event | Notice) -> None:
         for queue in self._queues.get(team, ()):

@@ -11,6 +11,7 @@ from app.store.client import Client
 from app.store.connection import store_errors
 from app.store.events import forget_copies
 from app.store.packing import FIELDS
+from app.store.reads import pairs, read_hashes
 from app.store.records import Packed, facts_of, packed_fields, read_job, write_fields
 from app.store.requests import job_with_request, remember_request
 
@@ -60,7 +61,7 @@ class JobStore:
         field, value = _condition(ref, mark)
         with store_errors():
             flat = await scripts.read_visible(self._redis, job=keys.job(ref), field=field, value=value)
-        return read_job(dict(zip(flat[::2], flat[1::2], strict=True))) if flat else None
+        return read_job(pairs(flat)) if flat else None
 
     async def read_for_poll(self, ref: str, mark: tuple[str, str] | None) -> JobSnapshot | None:
         """What a poll asks for, in one round trip; None where the job's field has not this value, as for none."""
@@ -71,24 +72,17 @@ class JobStore:
             )
         if not flat:
             return None
-        record = dict(zip(flat[::2], flat[1::2], strict=True))
+        record = pairs(flat)
         repost = record.get("repost") if "repost_polled" not in record else None
         return JobSnapshot(read_job(record), place, now, repost)
 
     async def get_many(self, refs: Sequence[str]) -> list[Job | None]:
         """The jobs in the order of `refs`, None where there is none."""
-        if not refs:
-            return []
-        with store_errors():
-            pipe = self._redis.pipeline(transaction=False)
-            for ref in refs:
-                pipe.hgetall(keys.job(ref))
-            return [read_job(record) if record else None for record in await pipe.execute()]
+        records = await read_hashes(self._redis, map(keys.job, refs))
+        return [read_job(record) if record else None for record in records]
 
     async def get_matching(self, refs: Sequence[str], where: Mapping[str, str]) -> list[tuple[Job | None, bool]]:
         """For each ref the job, if it has these fields, and whether there is one; a packed field is read first."""
-        if not refs:
-            return []
         with store_errors():
             pipe = self._redis.pipeline(transaction=False)
             for ref in refs:

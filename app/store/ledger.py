@@ -16,7 +16,7 @@ from app.store import keys, scripts
 from app.store.audit import AuditStore
 from app.store.client import Client
 from app.store.clock import milliseconds
-from app.store.commands import Command, Require, flat, team_exists
+from app.store.commands import Command, Require, flatten, team_exists
 from app.store.connection import store_errors
 from app.store.entries import read_entries
 from app.store.records import facts_of
@@ -205,11 +205,9 @@ class LedgerStore:
                 writes.append(("PEXPIREAT", name, end + ADJUSTED_KEPT_MS, "NX"))
         entry = {"type": kind, "amount": micro, "at": now_ms, "admitted": now_ms, "seconds": 0, "reason": reason}
         blank = dict.fromkeys(("job", "user", "key", "token", "model", "price_version"), "")
-        writes.append(("XADD", keys.ledger(team.id), "*", *flat({**entry, **blank, "starts": starts})))
+        writes.append(("XADD", keys.ledger(team.id), "*", *flatten({**entry, **blank, "starts": starts})))
         details = {"amount_usd": format_usd(micro), "reason": reason}
-        await self._audit.act(
-            actor=actor, action=f"ledger.{kind}", target=team.id, details=details, writes=writes, require=require
-        )
+        await self._audit.act(actor, f"ledger.{kind}", team.id, details, writes=writes, require=require)
 
 
 class _MoneyKeys(TypedDict):

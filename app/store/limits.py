@@ -1,4 +1,4 @@
-"""Limits in the store: what was set, and how each stands for one caller."""
+"""Limits in the store: those that were set, and their states for one caller."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypedDict, TypeVar, cast
@@ -12,25 +12,28 @@ from app.store.client import Client
 from app.store.clock import ClockEstimate
 from app.store.commands import Command, Require, team_exists, user_exists
 from app.store.connection import store_errors
+from app.store.reads import read_hashes
 
 RAISE = "raise:"
-STATE_LENGTH = 8  # values that a script tells of each limit
+STATE_LENGTH = 8  # values of each limit in a script's reply
 Reply = TypeVar("Reply", bound=tuple[Any, ...])
-AGAIN = 5  # calls until both clocks agree on the period; the second one does, but at a period's edge
+MAX_TRIES = 5  # calls until both clocks agree on the periods; two are enough except at the end of a period
 
 
-class Periods(TypedDict):
-    """The periods of now, as scripts take them: the team's time zone, by window where each begins and ends (ms)."""
+class PeriodArguments(TypedDict):
+    """A script's arguments: the team's time zone, and by window the present periods' starts and ends (ms)."""
 
     zone: str
     starts: str
     ends: str
 
 
-async def with_periods(clock: ClockEstimate, zone: str, call: Callable[[Periods], Awaitable[Reply]]) -> Reply:
-    """Call a script with the periods of now; once more when the store's clock, or the team's zone, is another."""
+async def with_periods(
+    clock: ClockEstimate, zone: str, call: Callable[[PeriodArguments], Awaitable[Reply]]
+) -> Reply:
+    """Call a script with the present periods; again where the store's clock or the team's zone differs."""
     answer: Any = ()
-    for _ in range(AGAIN):
+    for _ in range(MAX_TRIES):
         team, gateway = periods(clock.now_ms(), zone), periods(clock.now_ms(), "UTC")
         answer = await call(
             {"zone": zone, "starts": write_starts(team, gateway), "ends": write_ends(team, gateway)}
@@ -43,7 +46,7 @@ async def with_periods(clock: ClockEstimate, zone: str, call: Callable[[Periods]
 
 
 def read_states(flat: Sequence[str], now_ms: int) -> tuple[LimitState, ...]:
-    """The limits as `lua/lib/limits.lua` tells them."""
+    """The states of limits as `lua/lib/limits.lua` returns them."""
     rows = [flat[i : i + STATE_LENGTH] for i in range(0, len(flat), STATE_LENGTH)]
     return tuple(
         LimitState(
@@ -72,12 +75,12 @@ def limit_fields(limits: Sequence[Limit]) -> list[str | int]:
 
 
 def set_limits(owner: str, limits: Sequence[Limit]) -> list[Command]:
-    """The writes that set limits where there are none."""
+    """The writes of limits where none are set."""
     return [("HSET", keys.limits(owner), *limit_fields(limits))] if limits else []
 
 
 def read_limits(rules: Mapping[str, str]) -> tuple[Limit, ...]:
-    """The limits in a hash, by unit and window; a raise that is over is left out by whoever knows the time."""
+    """The limits in a hash, in the order of their names; raises that are over are still in it."""
     found = []
     for name, amount in sorted(rules.items()):
         if name.startswith(RAISE):
@@ -96,7 +99,7 @@ def _owner_exists(owner: str, team: str | None) -> list[Require]:
 
 
 class LimitStore:
-    """Reads limits, and changes them by administrative acts; they are taken by admission."""
+    """Reads limits, and changes them by administrative acts; admission counts against them."""
 
     def __init__(self, redis: Client, audit: AuditStore, clock: ClockEstimate) -> None:
         self._redis = redis
@@ -104,45 +107,32 @@ class LimitStore:
         self._clock = clock
 
     async def of(self, owner: str) -> tuple[Limit, ...]:
-        """What was set for the gateway, a team, a user or a token."""
+        """The limits that were set for the gateway, a team, a user or a token."""
         with store_errors():
             return read_limits(await self._redis.hgetall(keys.limits(owner)))
 
     async def of_each(self, owners: Sequence[str]) -> dict[str, tuple[Limit, ...]]:
-        """What was set for each of several owners, in one round trip."""
-        with store_errors():
-            pipe = self._redis.pipeline(transaction=False)
-            for owner in owners:
-                pipe.hgetall(keys.limits(owner))
-            rows = await pipe.execute()
+        """The limits that were set for each of several owners, in one round trip."""
+        rows = await read_hashes(self._redis, map(keys.limits, owners))
         return {owner: read_limits(rules) for owner, rules in zip(owners, rows, strict=True)}
 
     async def replace(self, actor: str, owner: str, team: str | None, limits: Sequence[Limit]) -> None:
         """Set the owner's limits to these; `team` is the owner's own, None for the gateway."""
-        await self._audit.act(
-            actor=actor,
-            action="limits.replace",
-            target=owner,
-            details={"limits": [limit.details for limit in limits]},
-            writes=[("DEL", keys.limits(owner)), *set_limits(owner, limits)],
-            require=_owner_exists(owner, team),
-        )
+        details = {"limits": [limit.details for limit in limits]}
+        writes: list[Command] = [("DEL", keys.limits(owner)), *set_limits(owner, limits)]
+        require = _owner_exists(owner, team)
+        await self._audit.act(actor, "limits.replace", owner, details, writes=writes, require=require)
 
     async def raise_limit(self, actor: str, owner: str, team: str | None, raised: Limit) -> None:
         """Write this limit of the owner, with its raise."""
-        await self._audit.act(
-            actor=actor,
-            action="limits.raise",
-            target=owner,
-            details=raised.details,
-            writes=[("HSET", keys.limits(owner), *limit_fields([raised])[2:])],
-            require=_owner_exists(owner, team),
-        )
+        writes: list[Command] = [("HSET", keys.limits(owner), *limit_fields([raised])[2:])]
+        require = _owner_exists(owner, team)
+        await self._audit.act(actor, "limits.raise", owner, raised.details, writes=writes, require=require)
 
     async def states(self, caller: Caller, *, micro: int = 0, seconds: int = 0) -> tuple[LimitState, ...]:
-        """Every limit of the caller as it stands; `over` where a job of this price and length would meet it."""
+        """The state of every limit of the caller; `over` where a job of this price and length would exceed it."""
 
-        async def call(when: Periods) -> "scripts.ReadLimitStatesReply":
+        async def call(when: PeriodArguments) -> "scripts.ReadLimitStatesReply":
             with store_errors():
                 return await scripts.read_limit_states(
                     self._redis,

@@ -10,6 +10,8 @@ import re
 import zlib
 from collections.abc import Mapping
 
+from app.store.reads import pairs
+
 # What says something of the caller: `DELETE` of the job erases it.
 FIELDS = ("input", "images", "metadata", "webhook_url", "logs", "output", "error")
 # Their order is the form of a packed record: new ones are added at the end.
@@ -96,4 +98,4 @@ def _inflated(packed: str) -> dict[str, str]:
     inflate = zlib.decompressobj(-zlib.MAX_WBITS, zdict=_BEFORE if form == BEFORE else DICTIONARY)
     content = base64.b64decode(text) if form == BEFORE else text.encode("utf-8", "surrogateescape")
     lines = inflate.decompress(content, 4 * MOST).decode().split("\n")
-    return dict(zip(lines[::2], lines[1::2], strict=True))
+    return pairs(lines)

@@ -12,6 +12,7 @@ from app.domain.fal_addresses import is_plain_url
 from app.domain.foreign_json import read_error_type, to_none
 from app.domain.jobs import TERMINAL_STATES, Job, JobError, Status
 from app.store.packing import FACTS, FIELDS, pack, unpacked
+from app.store.reads import pairs
 
 
 def to_json(value: Any) -> str:
@@ -128,7 +129,7 @@ def packed_fields(job: Job, more: Mapping[str, Any], *, facts: bool) -> Packed:
     values = {name: more.get(name) or getattr(job, name) for name in FIELDS}
     texts = write_fields({name: value for name, value in values.items() if value})
     known = facts_of(job) if facts else []
-    content = pack(_pairs(texts), _pairs(known))
+    content = pack(pairs(texts), pairs(known))
     return Packed(content, texts[::2], known) if content else Packed(b"", [], [])
 
 
@@ -136,10 +137,6 @@ def facts_of(job: Job) -> list[str]:
     """`field, value, …` of all facts known of the job; its periods without names only where it has no others."""
     known = {name: getattr(job, name) or None for name in FACTS}
     return write_fields({**known, "periods": None} if job.starts else known)
-
-
-def _pairs(flat: list[str]) -> dict[str, str]:
-    return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 def write_fields(values: Mapping[str, Any]) -> list[str]:

@@ -4,6 +4,7 @@ from app.domain.ids import join_ref
 from app.store import keys
 from app.store.client import Client
 from app.store.packing import unpacked
+from app.store.reads import read_hashes
 
 REMEMBERED_MS = 2 * 86_400_000
 STRETCH = 1000  # records asked at once
@@ -19,10 +20,8 @@ async def job_with_request(redis: Client, upstream_request_id: str) -> str | Non
         refs = [join_ref(team, job_id) for job_id in ids]
         for start in range(0, len(refs), STRETCH):
             stretch = refs[start : start + STRETCH]
-            pipe = redis.pipeline(transaction=False)
-            for ref in stretch:
-                pipe.hgetall(keys.job(ref))
-            for ref, record in zip(stretch, await pipe.execute(), strict=True):
+            records = await read_hashes(redis, map(keys.job, stretch))
+            for ref, record in zip(stretch, records, strict=True):
                 if unpacked(record).get("upstream_request_id") == upstream_request_id:
                     return ref
     return None

@@ -10,6 +10,7 @@ from app.store.client import Client
 from app.store.clock import milliseconds
 from app.store.connection import store_errors
 from app.store.outstanding import OutstandingStore
+from app.store.reads import pairs
 
 UNFINISHED_OF_TEAM = 8  # uploads with parts, of up to 30 MB each; fal's clients send in one go what we take
 UNFINISHED_OF_ALL = 32
@@ -54,7 +55,7 @@ class UploadStore:
             flat = await scripts.read_visible(
                 self._redis, job=keys.upload(team, upload_id), field=wanted, value=value
             )
-        return _upload(team, dict(zip(flat[::2], flat[1::2], strict=True))) if flat else None
+        return _upload(team, pairs(flat)) if flat else None
 
     async def register_part(self, upload: Upload, part: Part, *, limit: int, place: str) -> PartOutcome:
         """Note a part before it is written in this place; `limit` is what all may have together, in bytes."""

@@ -13,6 +13,7 @@ from app.domain.limits import Window
 from app.store import keys, scripts
 from app.store.client import Client
 from app.store.connection import store_errors
+from app.store.reads import read_hashes
 
 PAGE = 200  # entries that one call of the script takes in: a few milliseconds of the store
 PAGES_AT_ONCE = 50  # calls that one report makes at most before it says that it comes too early
@@ -103,11 +104,7 @@ class UsageStore:
         days = list(names)
         for begin in range(0, len(days), DAYS_AT_ONCE):
             stretch = days[begin : begin + DAYS_AT_ONCE]
-            with store_errors():
-                pipe = self._redis.pipeline(transaction=False)
-                for day in stretch:
-                    pipe.hgetall(names[day])
-                rows: list[dict[str, str]] = await pipe.execute()
+            rows = await read_hashes(self._redis, (names[day] for day in stretch))
             for day, row in zip(stretch, rows, strict=True):
                 for field, text in row.items():
                     start, _, rest = field.partition(" ") if hours else (str(day), "", field)

@@ -1,13 +1,12 @@
-"""A change of a team's time zone, so that what was used in the present calendar windows goes with it."""
+"""A change of a team's time zone; the usage of its present calendar windows is carried over (domain/zones.py)."""
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from app.domain.accounts import Team
 from app.domain.errors import Conflict, FilmgateError
-from app.domain.limits import ADJUSTED_KEPT_MS, Periods, Window, periods
+from app.domain.limits import ADJUSTED_KEPT_MS, Period, Window, periods
 from app.domain.zones import (
     CarriedOver,
     CountedJob,
@@ -21,41 +20,40 @@ from app.store import keys
 from app.store.accounts import AccountStore
 from app.store.client import Client
 from app.store.clock import StoreClock
-from app.store.commands import Command, Require
+from app.store.commands import Command, Require, flatten
 from app.store.connection import store_errors
 from app.store.ledger import LedgerStore
 
-FIELD = "carried"  # of a team: `{window: [[beginning, until when it counts], …]}`
+FIELD = "carried"  # of a team: `{window: [[start of a period (ms), until when it counts (ms)], …]}`
 
 
 @dataclass(frozen=True, slots=True)
 class ZoneFields:
-    """The fields of a team that decide its calendar, as text; None where it has none."""
+    """The fields of a team that decide its calendar, as text; None where a field is missing."""
 
     zone: str | None
     carried: str | None
 
     @property
     def extensions(self) -> Extensions:
-        """What earlier changes carried over."""
-        read = json.loads(self.carried or "{}")
-        return {Window(window): dict(found) for window, found in read.items()}
+        """The periods that earlier changes carried over."""
+        return {Window(window): dict(rows) for window, rows in json.loads(self.carried or "{}").items()}
 
 
 class CalendarChanged(Conflict):
-    """A window turned, or somebody changed the team, while the change was made ready; make it ready again."""
+    """A calendar window ended, or the team was changed, while the change was prepared; prepare it again."""
 
 
 @dataclass(frozen=True, slots=True)
 class ZoneChange:
-    """What a change of zone writes beside the zone, and what must still hold then."""
+    """The writes of a change of zone besides the zone itself, and their conditions."""
 
     writes: list[Command]
     require: list[Require]
 
 
 class ZoneStore:
-    """Makes a change of a team's time zone ready; the act that changes the team does it, all or nothing."""
+    """Prepares a change of a team's time zone; the act that changes the team applies it, all or nothing."""
 
     def __init__(self, redis: Client, ledger: LedgerStore, accounts: AccountStore, clock: StoreClock) -> None:
         self._redis = redis
@@ -63,28 +61,26 @@ class ZoneStore:
         self._accounts = accounts
         self._clock = clock
 
-    async def carry(self, team: Team, zone: str) -> ZoneChange:
-        """What has to be written with the new zone.
+    async def prepare_change(self, team: Team, zone: str) -> ZoneChange:
+        """The writes and conditions of a new zone.
 
-        1. read the calendar as it is, and the windows of both zones by the store's clock
-        2. say which windows have begun: they count until they would have ended
-        3. add up, from the ledger, what else counts in the new windows, for the team and each of its users
-        4. all of it holds while no window turns, the calendar stays, and no user is added
+        1. read the team's calendar; compute the periods of both zones by the store's clock
+        2. extend the old zone's periods that have begun: they count until they would have ended
+        3. sum up from the ledger what else counts in the new periods, for the team and each of its users
+        4. the conditions: no period ends, the calendar is not changed, and no user is added meanwhile
         """
         fields = await self._fields(team.id)
         now_ms = await self._clock.now_ms()
         old, new = periods(now_ms, fields.zone or "UTC"), periods(now_ms, zone)
         extensions = extend(fields.extensions, old, new, now_ms)
         users = await self._accounts.users(team.id, deleted=True)
-        bought = await self._bought(team.id, since_ms=ledger_needed_since(extensions, new))
-        other = [window for window in old if old[window].start_ms != new[window].start_ms]
+        jobs = await self._counted_jobs(team.id, since_ms=ledger_needed_since(extensions, new))
+        different = [window for window in old if old[window].start_ms != new[window].start_ms]
         writes = [_extensions_write(team.id, extensions)]
         for owner in (team.id, *(user.id for user in users if user.deleted_ms is None)):
-            shares = {
-                window: carry_over(window, extensions.get(window, {}), new, bought.get(owner, []))
-                for window in other
-            }
-            writes += _carried_writes(owner, new, shares)
+            for window in different:
+                carried = carry_over(window, extensions.get(window, {}), new, jobs.get(owner, []))
+                writes += _carried_writes(keys.period(window, new[window].start_ms, owner), new[window], carried)
         turned = CalendarChanged("A calendar window turned in this moment; send it again.")
         require = _unchanged(team.id, fields, turned)
         ends = [period.end_ms for calendar in (old, new) for period in calendar.values()]
@@ -93,13 +89,12 @@ class ZoneStore:
         return ZoneChange(writes, require)
 
     async def _fields(self, team: str) -> ZoneFields:
-        """The team's zone and what was carried over."""
         with store_errors():
             zone, carried = await self._redis.hmget(keys.team(team), "time_zone", FIELD)
         return ZoneFields(zone, carried)
 
-    async def _bought(self, team: str, *, since_ms: int) -> dict[str, list[CountedJob]]:
-        """What was admitted since then and still counts, by owner: the team and each of its users."""
+    async def _counted_jobs(self, team: str, *, since_ms: int) -> dict[str, list[CountedJob]]:
+        """The jobs admitted since then, by owner: the team and each of its users."""
         jobs: dict[str, CountedJob] = {}
         async for entry in self._ledger.read(team, from_ms=since_ms):
             job = jobs.get(entry.job)
@@ -112,40 +107,32 @@ class ZoneStore:
                 job.open, job.amount = False, WindowSums()
             elif job is not None and entry.type == "correction":
                 job.amount.usd += entry.amount
-        found: dict[str, list[CountedJob]] = defaultdict(list)
+        by_owner: dict[str, list[CountedJob]] = defaultdict(list)
         for job in jobs.values():
-            found[team].append(job)
-            found[job.user].append(job)
-        return found
+            by_owner[team].append(job)
+            by_owner[job.user].append(job)
+        return by_owner
 
 
 def _unchanged(team: str, fields: ZoneFields, error: FilmgateError) -> list[Require]:
-    """That the team's calendar is still what was read."""
+    """The team's calendar is still the one that was read."""
     name = keys.team(team)
-    given = {"time_zone": fields.zone, FIELD: fields.carried}
     return [
         Require(("no_field", name, field) if value is None else ("same", name, field, value), error)
-        for field, value in given.items()
+        for field, value in (("time_zone", fields.zone), (FIELD, fields.carried))
     ]
 
 
 def _extensions_write(team: str, extensions: Extensions) -> Command:
-    """The write that says which periods count on."""
-    text = json.dumps({window: sorted(found.items()) for window, found in extensions.items()})
+    text = json.dumps({window: sorted(periods.items()) for window, periods in extensions.items()})
     return ("HSET", keys.team(team), FIELD, text)
 
 
-def _carried_writes(owner: str, new: Periods, shares: Mapping[Window, CarriedOver]) -> Iterable[Command]:
-    """The writes into the owner's present windows of the new zone."""
-    for window, share in shares.items():
-        name = keys.period(window, new[window].start_ms, owner)
-        also = [
-            {"start": start, "jobs": less.jobs, "usd": less.usd, "video_seconds": less.video_seconds}
-            for start, less in share.without.items()
-        ]
-        fixed = share.fixed
-        yield (
-            *("HSET", name, "also", json.dumps(also), "fixed:jobs", fixed.jobs, "fixed:usd", fixed.usd),
-            *("fixed:video_seconds", fixed.video_seconds),
-        )
-        yield ("PEXPIREAT", name, new[window].end_ms + ADJUSTED_KEPT_MS, "NX")
+def _carried_writes(name: str, period: Period, carried: CarriedOver) -> list[Command]:
+    """The writes into the sums of one owner's present period of the new zone."""
+    also = [{"start": start, **asdict(amount)} for start, amount in carried.without.items()]
+    fixed = {f"fixed:{unit}": count for unit, count in asdict(carried.fixed).items()}
+    return [
+        ("HSET", name, "also", json.dumps(also), *flatten(fixed)),
+        ("PEXPIREAT", name, period.end_ms + ADJUSTED_KEPT_MS, "NX"),
+    ]

@@ -26,7 +26,14 @@ MAY_READ_WHOLE = {
     "app/store/accounts.py users smembers": "users of a team, which administrators make",
     "app/store/accounts.py keys_of smembers": "keys of a user, which administrators make",
     "app/store/accounts.py file hgetall": "one file",
-    "app/store/accounts.py _hashes hgetall": "one account",
+    "app/store/reads.py read_hashes hgetall": "each caller says here what it reads",
+    "app/store/accounts.py team hgetall": "one account",
+    "app/store/accounts.py teams hgetall": "one account each",
+    "app/store/accounts.py user hgetall": "one account",
+    "app/store/accounts.py users hgetall": "one account each",
+    "app/store/accounts.py names hgetall": "two accounts",
+    "app/store/accounts.py key hgetall": "one account",
+    "app/store/accounts.py keys_of hgetall": "one account each",
     "app/store/buying.py state hgetall": "the breaker, and paused teams",
     "app/store/delivery_log.py get hgetall": "one delivery",
     "app/store/delivery_log.py read hgetall": "one delivery each, of a page",
@@ -101,6 +108,8 @@ def calls() -> Iterator[tuple[str, str]]:
 
 def kind(call: ast.Call) -> tuple[str, str] | None:
     """The command of an unbounded read and its class; None for every other call."""
+    if isinstance(call.func, ast.Name) and call.func.id == "read_hashes":
+        return "hgetall", "whole"
     if not isinstance(call.func, ast.Attribute) or not CLIENTS.search(ast.unparse(call.func.value)):
         return None
     command = call.func.attr
