@@ -18,10 +18,11 @@ FilmgateError
 └── Unavailable                  503
     ├── Overloaded               503  overloaded
     ├── StoreUnavailable         503  store_unavailable
+    │   └── Unconfirmed          503  outcome_unknown
     └── UpstreamUnavailable      503  upstream_unavailable
 
-`code` is stable and documented and has its HTTP status and title, `retryable` says whether the same request may
-succeed later, and the message is a sentence for the customer. `app/api/problems.py` alone renders them.
+`code` is stable and documented, and has an HTTP status and a title. `retryable`: the same request may succeed
+later. The message is a sentence for the customer. Only `app/api/problems.py` renders them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,13 +36,13 @@ MAX_NAME_CHARS = 64  # characters
 
 
 class Code(StrEnum):
-    """Every error code: a stable word, its HTTP status, and what it means: the title of problems."""
+    """Every error code: a stable word, its HTTP status, and the title of its problems."""
 
     status: int
     meaning: str
 
     def __new__(cls, word: str, status: int, meaning: str) -> Self:
-        """The word is the member's value."""
+        """Make a member; the word is its value."""
         member = str.__new__(cls, word)
         member._value_, member.status, member.meaning = word, status, meaning
         return member
@@ -109,9 +110,9 @@ class Code(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One thing that is wrong with an input: where (a JSON pointer), a stable code, and a sentence.
+    """One fault of an input: where (a JSON pointer), a stable code, and a sentence.
 
-    `kind` and `ctx` are the same in the words of fal's models, where they have some: `literal_error`, the choices.
+    `kind` and `ctx` are what fal's models answer for the same fault, if they do: `literal_error` and the choices.
     """
 
     pointer: str
@@ -122,7 +123,7 @@ class Violation:
 
 
 def pointer(loc: Sequence[int | str], *, below: str = "") -> str:
-    """JSON pointer of a place in an input; it ends before a name that is too long or too strange to be repeated."""
+    """JSON pointer to a part of an input; it stops before a name that is too long or not printable."""
     path = below
     for part in loc:
         name = str(part)
@@ -133,10 +134,14 @@ def pointer(loc: Sequence[int | str], *, below: str = "") -> str:
 
 
 class FilmgateError(Exception):
-    """Something went wrong, and the caller may know what."""
+    """An error that the caller is told; a class has its usual code, an error may have another."""
 
     code = Code.INTERNAL_ERROR
     retryable = False
+
+    def __init_subclass__(cls, *, code: Code | None = None, retryable: bool | None = None) -> None:
+        cls.code = code or cls.code
+        cls.retryable = cls.retryable if retryable is None else retryable
 
     def __init__(
         self,
@@ -154,148 +159,102 @@ class FilmgateError(Exception):
         self.status = self.code.status
         self.violations = violations
         self.retry_after = retry_after  # seconds
-        self.limits = limits  # how every limit of the caller stood, where one of them refused
+        self.limits = limits  # the states of all limits of the caller, where one of them refused
 
 
-class Malformed(FilmgateError):
+class Malformed(FilmgateError, code=Code.MALFORMED):
     """The request cannot be read."""
 
-    code = Code.MALFORMED
+
+class Unauthenticated(FilmgateError, code=Code.UNAUTHENTICATED):
+    """There is no key, or it is not valid."""
 
 
-class Unauthenticated(FilmgateError):
-    """There is no key, or it opens nothing."""
-
-    code = Code.UNAUTHENTICATED
+class OverBudget(FilmgateError, code=Code.OVER_BUDGET):
+    """The caller's budget does not cover the job."""
 
 
-class OverBudget(FilmgateError):
-    """The money set aside for this caller does not cover the job."""
-
-    code = Code.OVER_BUDGET
+class Forbidden(FilmgateError, code=Code.FORBIDDEN):
+    """The key is valid, and may not do this."""
 
 
-class Forbidden(FilmgateError):
-    """The key is known, and may not do this."""
-
-    code = Code.FORBIDDEN
+class NotFound(FilmgateError, code=Code.NOT_FOUND):
+    """It does not exist, or is another team's: callers cannot tell which, on purpose."""
 
 
-class NotFound(FilmgateError):
-    """There is no such thing, or it is another team's: the two look alike on purpose."""
-
-    code = Code.NOT_FOUND
-
-
-class TooSlow(FilmgateError):
+class TooSlow(FilmgateError, code=Code.REQUEST_TIMEOUT, retryable=True):
     """The request's bytes did not arrive in time."""
 
-    code = Code.REQUEST_TIMEOUT
-    retryable = True
+
+class Conflict(FilmgateError, code=Code.CONFLICT):
+    """Its state does not allow this."""
 
 
-class Conflict(FilmgateError):
-    """The thing is in a state that does not allow this."""
-
-    code = Code.CONFLICT
-
-
-class OutsideFal(FilmgateError):
+class OutsideFal(FilmgateError, code=Code.URL_NOT_ALLOWED):
     """A client of fal's proxies names a host that is not fal's; the status is fal's own for it."""
-
-    code = Code.URL_NOT_ALLOWED
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.status = 412
 
 
-class TooLarge(FilmgateError):
+class TooLarge(FilmgateError, code=Code.PAYLOAD_TOO_LARGE):
     """The body is larger than this route reads."""
 
-    code = Code.PAYLOAD_TOO_LARGE
+
+class HeadTooLarge(FilmgateError, code=Code.HEAD_TOO_LARGE):
+    """Request line and header fields are too large."""
 
 
-class HeadTooLarge(FilmgateError):
-    """Request line and header fields are more than anybody needs."""
-
-    code = Code.HEAD_TOO_LARGE
+class AddressTooLong(FilmgateError, code=Code.ADDRESS_TOO_LONG):
+    """The URL alone is too large for the head."""
 
 
-class AddressTooLong(FilmgateError):
-    """The address alone fills the head."""
-
-    code = Code.ADDRESS_TOO_LONG
-
-
-class WrongMediaType(FilmgateError):
+class WrongMediaType(FilmgateError, code=Code.UNSUPPORTED_MEDIA_TYPE):
     """The body is of a type this route does not read."""
 
-    code = Code.UNSUPPORTED_MEDIA_TYPE
+
+class Unprocessable(FilmgateError, code=Code.INVALID_INPUT):
+    """The request can be read, but its content is wrong."""
 
 
-class Unprocessable(FilmgateError):
-    """The request was read, and is wrong."""
-
-    code = Code.INVALID_INPUT
-
-
-class KeyReused(Unprocessable):
+class KeyReused(Unprocessable, code=Code.IDEMPOTENCY_KEY_REUSED):
     """The idempotency key was used before, with another body."""
 
-    code = Code.IDEMPOTENCY_KEY_REUSED
 
-
-class OverLimit(FilmgateError):
+class OverLimit(FilmgateError, code=Code.OVER_LIMIT, retryable=True):
     """A limit on jobs or requests is reached."""
 
-    code = Code.OVER_LIMIT
-    retryable = True
 
-
-class TooManyBadKeys(OverLimit):
-    """The caller's address has shown too many keys that open nothing. No wait makes a bad key good."""
-
-    code = Code.TOO_MANY_BAD_KEYS
-    retryable = False
+class TooManyBadKeys(OverLimit, code=Code.TOO_MANY_BAD_KEYS, retryable=False):
+    """Too many invalid keys came from the caller's address. Not retryable: waiting makes no key valid."""
 
     def __init__(self, *, retry_after: int) -> None:
         sentence = "Too many keys that open nothing came from your address; check the key before you try again."
         super().__init__(sentence, retry_after=retry_after)
 
 
-class Unavailable(FilmgateError):
-    """Something Filmgate needs is away; the same request may succeed later."""
-
-    code = Code.UNAVAILABLE
-    retryable = True
+class Unavailable(FilmgateError, code=Code.UNAVAILABLE, retryable=True):
+    """Something that Filmgate needs does not answer; the same request may succeed later."""
 
     def __init__(self, message: str, *, code: Code | None = None, retry_after: int = 2) -> None:
         super().__init__(message, code=code, retry_after=retry_after)
 
 
-class Overloaded(Unavailable):
-    """More is asked than can be done just now; nothing was begun, so the same request may be sent again."""
-
-    code = Code.OVERLOADED
+class Overloaded(Unavailable, code=Code.OVERLOADED):
+    """Too much load: nothing was begun, and the same request may be sent again."""
 
     def __init__(self, *, retry_after: int) -> None:
         super().__init__("Too much is asked at the moment; nothing was done. Try again.", retry_after=retry_after)
 
 
-class StoreUnavailable(Unavailable):
+class StoreUnavailable(Unavailable, code=Code.STORE_UNAVAILABLE):
     """Redis does not answer, or refuses writes."""
 
-    code = Code.STORE_UNAVAILABLE
+
+class Unconfirmed(StoreUnavailable, code=Code.OUTCOME_UNKNOWN):
+    """It was written, but no replica has confirmed it, so it may be lost with the primary."""
 
 
-class Unconfirmed(StoreUnavailable):
-    """It was written, and nobody can say yet whether it stays: the primary's replica has not confirmed it."""
-
-    code = Code.OUTCOME_UNKNOWN
-
-
-class UpstreamUnavailable(Unavailable):
+class UpstreamUnavailable(Unavailable, code=Code.UPSTREAM_UNAVAILABLE):
     """fal does not answer."""
-
-    code = Code.UPSTREAM_UNAVAILABLE

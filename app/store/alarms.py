@@ -36,7 +36,7 @@ class AlarmStore:
             return await scripts.raise_alarm(
                 self._redis,
                 alarms=keys.ALARMS,
-                said=keys.alarm_said(once or kind),
+                said=keys.alarm_raised(once or kind),
                 kind=kind,
                 message=message,
                 job=job,
@@ -62,8 +62,8 @@ class AlarmStore:
             return await scripts.check_workers(
                 self._redis,
                 workers=keys.WORKERS,
-                silent=keys.SILENT,
-                said=keys.alarm_said("workers_silent"),
+                silent=keys.WORKERS_SILENT,
+                said=keys.alarm_raised("workers_silent"),
                 alarms=keys.ALARMS,
                 line=keys.LINE,
                 later=keys.LATER,

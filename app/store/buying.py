@@ -64,7 +64,7 @@ class BuyingStore:
             pipe.zintercard(2, [keys.HELD, keys.SLOTS])
             pipe.zcard(keys.SLOTS)
             pipe.hgetall(keys.CONCURRENCY)
-            pipe.get(keys.LANES_SEEN)
+            pipe.get(keys.LAST_LANE)
             pipe.time()
             breaker, pauses, held, used, hosts, seen, (seconds, micro) = await pipe.execute()
         most = int(hosts.get("all", self._concurrency))
@@ -105,7 +105,7 @@ class BuyingStore:
                 due_poll=keys.due("poll"),
                 due_finalize=keys.due("finalize"),
                 due_expire=keys.due("expire"),
-                aside=keys.ASIDE,
+                aside=keys.QUARANTINE,
                 last_ms=LAST_MS,
             )
         return SweepResult(taken, given, again)

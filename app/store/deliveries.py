@@ -82,8 +82,8 @@ class DeliveryStore:
         with store_errors():
             pipe = self._redis.pipeline(transaction=True)
             pipe.zrem(keys.waiting(destination), ref)
-            pipe.zrem(keys.flying(destination), ref)
-            pipe.zrem(keys.flying(destination.partition("#")[0]), ref)
+            pipe.zrem(keys.in_flight(destination), ref)
+            pipe.zrem(keys.in_flight(destination.partition("#")[0]), ref)
             await pipe.execute()
 
     async def record_attempt(

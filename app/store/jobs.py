@@ -214,7 +214,7 @@ class JobStore:
                 later=keys.LATER,
                 slots=keys.SLOTS,
                 held=keys.HELD,
-                aside=keys.ASIDE,
+                aside=keys.QUARANTINE,
                 due_submit=keys.due("submit"),
                 due_poll=keys.due("poll"),
                 due_finalize=keys.due("finalize"),

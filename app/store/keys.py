@@ -1,7 +1,7 @@
-"""Every key in Redis, and how long it lives.
+"""Every key in Redis, and its lifetime.
 
-Scripts derive some of these names by joining a prefix with a ref; that is allowed because Filmgate runs on a
-single primary, never on a cluster. RQ keeps its own keys under `rq:`.
+Scripts join prefixes and refs to some of these names, which a cluster would not allow; Filmgate runs on a single
+primary. RQ has its own keys under `rq:`.
 """
 
 import base64
@@ -13,134 +13,80 @@ STEPS = ("submit", "poll", "finalize", "deliver", "expire", "dispute", "billing"
 
 
 class Lifetime(Enum):
-    """Why a key may stay, or when it goes."""
+    """Why a key may stay, or when it is deleted."""
 
     PERMANENT = "accounts and money: never expires"
-    STANDING = "one of a fixed number of sets; its members leave by themselves"
-    LIVE = "a job that has not ended has no expiry; it gets one when it ends"
+    STANDING = "one of a fixed number of sets; its members are removed"
+    LIVE = "a job gets its expiry when it ends"
     EXPIRING = "always has an expiry"
 
 
-LIFETIMES: dict[str, Lifetime] = {
-    "team:": Lifetime.PERMANENT,
-    "teams": Lifetime.PERMANENT,
-    "user:": Lifetime.PERMANENT,
-    "key:": Lifetime.PERMANENT,
-    "users": Lifetime.PERMANENT,
-    "users:": Lifetime.PERMANENT,
-    "keys": Lifetime.PERMANENT,
-    "keys:": Lifetime.PERMANENT,
-    "last_used": Lifetime.STANDING,
-    "limits:": Lifetime.PERMANENT,
-    "limits:tok_": Lifetime.EXPIRING,
-    "total:": Lifetime.PERMANENT,
-    "total:tok_": Lifetime.EXPIRING,
-    "period:": Lifetime.EXPIRING,
-    "rate:": Lifetime.EXPIRING,
-    "live:": Lifetime.STANDING,
-    "queued:": Lifetime.STANDING,
-    "token:": Lifetime.EXPIRING,
-    "audit": Lifetime.PERMANENT,
-    "hook_secret": Lifetime.PERMANENT,
-    "webhook_key": Lifetime.PERMANENT,
-    "setting_names": Lifetime.PERMANENT,
-    "alarms": Lifetime.STANDING,
-    "audit:head": Lifetime.PERMANENT,
-    "reservations:": Lifetime.PERMANENT,
-    "ledger:": Lifetime.PERMANENT,
-    "usage": Lifetime.PERMANENT,
-    "usage:days:": Lifetime.PERMANENT,
-    "usage:day:": Lifetime.PERMANENT,
-    "usage:hours:": Lifetime.EXPIRING,
-    "line": Lifetime.STANDING,
-    "line:": Lifetime.STANDING,
-    "marks": Lifetime.STANDING,
-    "later": Lifetime.STANDING,
-    "slots": Lifetime.STANDING,
-    "held": Lifetime.STANDING,
-    "due:": Lifetime.STANDING,
-    "jobs:": Lifetime.STANDING,
-    "job:": Lifetime.LIVE,
-    "idem:": Lifetime.EXPIRING,
-    "events:": Lifetime.EXPIRING,
-    "delivery:": Lifetime.EXPIRING,
-    "deliveries:": Lifetime.EXPIRING,
-    "endpoints:": Lifetime.PERMANENT,
-    "waiting:": Lifetime.EXPIRING,
-    "flying:": Lifetime.EXPIRING,
-    "destination:": Lifetime.EXPIRING,
-    "outbox:": Lifetime.EXPIRING,
-    "dead:": Lifetime.EXPIRING,
-    "file:": Lifetime.EXPIRING,
-    "upload:": Lifetime.EXPIRING,
-    "parts": Lifetime.EXPIRING,
-    "parts:": Lifetime.EXPIRING,
-    "outstanding:": Lifetime.EXPIRING,
-    "durations:": Lifetime.EXPIRING,
-    "absences:": Lifetime.EXPIRING,
-    "request:": Lifetime.EXPIRING,
-    "suspect:": Lifetime.EXPIRING,
-    "aside": Lifetime.STANDING,
-    "pauses": Lifetime.STANDING,
-    "breaker": Lifetime.STANDING,
-    "confirm": Lifetime.STANDING,
-    "admissions": Lifetime.STANDING,
-    "epoch": Lifetime.PERMANENT,
-    "claims": Lifetime.STANDING,
-    "wake": Lifetime.EXPIRING,
-    "lane:": Lifetime.EXPIRING,
-    "workers": Lifetime.EXPIRING,
-    "lanes_seen": Lifetime.EXPIRING,
-    "silent": Lifetime.EXPIRING,
-    "concurrency": Lifetime.EXPIRING,
-    "alarm_said:": Lifetime.EXPIRING,
-}
+# Names of keys after PREFIX; those that end in `:` or `_` are the beginnings of names.
+_BY_LIFETIME: dict[Lifetime, tuple[str, ...]] = {
+    Lifetime.PERMANENT: (
+        "team:", "teams", "user:", "users", "users:", "key:", "keys", "keys:", "limits:", "total:", "endpoints:",
+        "reservations:", "ledger:", "usage", "usage:days:", "usage:day:", "audit", "audit:head", "epoch",
+        "hook_secret", "webhook_key", "setting_names",
+    ),
+    Lifetime.STANDING: (
+        "line", "line:", "marks", "later", "slots", "held", "due:", "jobs:", "live:", "queued:", "aside", "pauses",
+        "breaker", "confirm", "admissions", "claims", "alarms", "last_used",
+    ),
+    Lifetime.LIVE: ("job:",),
+    Lifetime.EXPIRING: (
+        "limits:tok_", "total:tok_", "period:", "rate:", "token:", "usage:hours:", "idem:", "events:", "delivery:",
+        "deliveries:", "waiting:", "flying:", "destination:", "outbox:", "dead:", "file:", "upload:", "parts",
+        "parts:", "outstanding:", "durations:", "absences:", "request:", "suspect:", "wake", "lane:", "workers",
+        "lanes_seen", "silent", "concurrency", "alarm_said:",
+    ),
+}  # fmt: skip
+LIFETIMES = {name: lifetime for lifetime, names in _BY_LIFETIME.items() for name in names}
 
 LINE = PREFIX + "line"
 LATER = PREFIX + "later"
 SLOTS = PREFIX + "slots"
 HELD = PREFIX + "held"
-ASIDE = PREFIX + "aside"  # hash: `step team/job` to when (ms) it was set aside, because its workers died
+QUARANTINE = PREFIX + "aside"  # hash: steps in quarantine, `step team/job` to since when (ms)
 PAUSES = PREFIX + "pauses"  # hash: team, or `all`, to the sentence of the administrator who paused it
-BREAKER = PREFIX + "breaker"  # hash: what fal's last answers mean for buying on
-EPOCH = PREFIX + "epoch"  # hash: which store this is, how many claims it knows, and the last time it went back
+BREAKER = PREFIX + "breaker"  # hash: failures of submissions in a row, and the breaker's state
+EPOCH = PREFIX + "epoch"  # hash: the store's id, its count of claims, and the last time it went back
 CLAIMS = PREFIX + "claims"  # hash: the newest claims, `number nonce`, by their number modulo 1000
-ADMISSIONS = PREFIX + "admissions"  # hash: the newest admissions, `number job`, in the same way
-CONFIRM = PREFIX + "confirm"  # string: written to ask whether replicas have what was written before
-VIRTUAL_TIMES = PREFIX + "marks"  # hash: what each team and user was granted so far, for its weight
-LINE_TEAMS = PREFIX + "line:teams"  # sorted set: teams with jobs in line, by their mark
-PARTS = PREFIX + "parts"  # sorted set: everybody's unfinished uploads with parts, by when (ms) they end
+ADMISSIONS = PREFIX + "admissions"  # hash: the newest admissions, `number job`, likewise
+CONFIRM = PREFIX + "confirm"  # string: written so that replicas confirm all writes before it
+VIRTUAL_TIMES = PREFIX + "marks"  # hash: the virtual time of each team and user
+LINE_TEAMS = PREFIX + "line:teams"  # sorted set: teams with jobs in line, by their virtual time
+PARTS = PREFIX + "parts"  # sorted set: all unfinished uploads with parts, by when (ms) they expire
 WAKE = PREFIX + "wake"
 WORKERS = PREFIX + "workers"  # sorted set: `role host:pid` of each worker process by its last heartbeat (ms)
-LANES_SEEN = PREFIX + "lanes_seen"  # string: when (ms) a lane last looked at the line
-SILENT = PREFIX + "silent"  # string: since when (ms) a kind of worker is not heard
-CONCURRENCY = PREFIX + "concurrency"  # hash: how many jobs each host lets be at fal, and `all`, the least of them
+LAST_LANE = PREFIX + "lanes_seen"  # string: when (ms) a lane last ran
+WORKERS_SILENT = PREFIX + "silent"  # string: since when (ms) a role of workers has no heartbeat
+CONCURRENCY = PREFIX + "concurrency"  # hash: each host's upstream concurrency, and `all`, the lowest
 TEAMS = PREFIX + "teams"
 USERS = PREFIX + "users"
 KEYS = PREFIX + "keys"
 LAST_USED = PREFIX + "last_used"
 AUDIT = PREFIX + "audit"
-HOOK_SECRET = PREFIX + "hook_secret"  # string: makes the markers of submissions, where no setting does
-WEBHOOK_KEY = PREFIX + "webhook_key"  # string: the private half of the key that signs messages to customers
-SETTING_NAMES = PREFIX + "setting_names"  # hash: version to the names of the settings it knows, with spaces between
-USAGE_COUNTED = PREFIX + "usage"  # hash: team to the id of the last entry of its ledger that is in its usage sums
-ALARMS = PREFIX + "alarms"  # stream: what administrators must know
+HOOK_SECRET = PREFIX + "hook_secret"  # string: the secret of markers, where no setting has one
+WEBHOOK_KEY = PREFIX + "webhook_key"  # string: the private key that signs messages to customers
+SETTING_NAMES = PREFIX + "setting_names"  # hash: version to the names of its settings, with spaces between
+USAGE_COUNTED = PREFIX + "usage"  # hash: team to the last ledger entry that is in its usage sums
+ALARMS = PREFIX + "alarms"  # stream: alarms for administrators
 AUDIT_HEAD = PREFIX + "audit:head"
 JOB_PREFIX = PREFIX + "job:"
 
 
 def user_line(user: str) -> str:
-    """Sorted set: refs of one user's jobs in line, by the place that priority and age give them."""
+    """Sorted set: refs of one user's jobs in line, ordered by priority and age."""
     return f"{PREFIX}line:user:{user}"
 
 
 def due(step: str) -> str:
-    """Sorted set: refs by the time (ms) they must be looked at; in `deliver` they are destinations."""
+    """Sorted set: refs by the time (ms) they are due; in `deliver` they are destinations."""
     return f"{PREFIX}due:{step}"
 
 
 def job(ref: str) -> str:
-    """Hash: the job's record. The team is in the ref, so another team's id is simply not there."""
+    """Hash: the job's record. The ref contains the team, so no team can read another's job by its id."""
     return JOB_PREFIX + ref
 
 
@@ -160,26 +106,26 @@ def metadata_jobs(team: str, name: str, value: str) -> str:
 
 
 def idempotency(team: str, owner: str, key_digest: str) -> str:
-    """String: the job and a mark of the request, of an idempotency key of a user or a browser token.
+    """String: the job and a short hash of the request that used an idempotency key of a user or a browser token.
 
-    The name is 132 bits of a hash, because there is one for each job.
+    The name is 132 bits of a hash, to save memory: there is one for each job.
     """
     digest = hashlib.sha256(f"{team}:{owner}:{key_digest}".encode()).digest()
     return f"{PREFIX}idem:{base64.urlsafe_b64encode(digest)[:22].decode()}"
 
 
 def idempotency_before(team: str, owner: str, key_digest: str) -> str:
-    """Hash: the same with the whole fingerprint, as older versions wrote it; forgotten with the last of them."""
+    """Hash: the same with the whole fingerprint, as older versions wrote it."""
     return f"{PREFIX}idem:{team}:{owner}:{key_digest}"
 
 
 def reservations(team: str) -> str:
-    """Hash used as a set: job id to micro-dollars put aside; taking an entry out twice is impossible."""
+    """Hash: job id to reserved micro-dollars; a reservation can be removed only once."""
     return f"{PREFIX}reservations:{team}"
 
 
 def limits(owner: str) -> str:
-    """Hash: an owner's limits, `usd/day` to amount; `raise:usd/day` to a higher one and until when (ms).
+    """Hash: an owner's limits, `usd/day` to amount; `raise:usd/day` to a higher amount and its end (ms).
 
     An owner is `gateway`, or the id of a team, a user or a browser token.
     """
@@ -187,14 +133,14 @@ def limits(owner: str) -> str:
 
 
 def total(owner: str) -> str:
-    """Hash: what an owner has used and holds since the beginning: `used:usd`, `held:jobs`, and so on."""
+    """Hash: what an owner has used and holds in total: `used:usd`, `held:jobs`, and so on."""
     return f"{PREFIX}total:{owner}"
 
 
 def period(window: str, start_ms: int | str, owner: str) -> str:
-    """Hash: the same within one calendar period; forgotten some time after its end.
+    """Hash: the same within one calendar period; it expires some time after the period.
 
-    After a change of time zone, `fixed:usd` and its like, and `also` (JSON), say what else counts in it.
+    After a change of time zone, `fixed:usd` etc. and `also` (JSON) are what else counts in it.
     """
     return f"{PREFIX}period:{window}:{start_ms}:{owner}"
 
@@ -220,7 +166,7 @@ def ledger(team: str) -> str:
 
 
 def usage_days(team: str) -> str:
-    """Sorted set: beginnings (ms) of the days on which the team used anything, by themselves."""
+    """Sorted set: beginnings (ms) of the days on which the team used anything; each is its own score."""
     return f"{PREFIX}usage:days:{team}"
 
 
@@ -230,7 +176,7 @@ def usage_day(team: str, start_ms: int | str) -> str:
 
 
 def usage_hours(team: str, start_ms: int | str) -> str:
-    """Hash: the same by hour, `hour user key model`; forgotten some weeks after the day."""
+    """Hash: the same by hour, `hour user key model`; it expires some weeks after the day."""
     return f"{PREFIX}usage:hours:{team}:{start_ms}"
 
 
@@ -259,13 +205,13 @@ def waiting(destination: str) -> str:
     return f"{PREFIX}waiting:{destination}"
 
 
-def flying(destination: str) -> str:
-    """Sorted set: refs of the deliveries that are on their way to it, by when (ms) they are given up for lost."""
+def in_flight(destination: str) -> str:
+    """Sorted set: refs of the deliveries in flight to it, by when (ms) they count as lost."""
     return f"{PREFIX}flying:{destination}"
 
 
 def destination(name: str) -> str:
-    """Hash: how a destination does: failures in a row and since when, the breaker's pause, slow or good at last."""
+    """Hash: delivery health: failures in a row and since when, the breaker's `open_until`, the last outcome."""
     return f"{PREFIX}destination:{name}"
 
 
@@ -310,55 +256,55 @@ def token(token_digest: str) -> str:
 
 
 def credential(digest: str, *, token: bool) -> str:
-    """Hash: what a caller brings, an API key or a browser token."""
+    """Hash: an API key or a browser token."""
     return f"{PREFIX}{'token' if token else 'key'}:{digest}"
 
 
 def file(team_id: str, url_digest: str) -> str:
-    """Hash: what was uploaded at a URL, so that a job can show it."""
+    """Hash: what was uploaded under a URL; jobs show it."""
     return f"{PREFIX}file:{team_id}:{url_digest}"
 
 
 def upload(team_id: str, upload_id: str) -> str:
-    """Hash: a place for one file that a client of fal's brings, or a permission to bring any."""
+    """Hash: an upload of one file by a fal client, or the permission for any number of uploads."""
     return f"{PREFIX}upload:{team_id}:{upload_id}"
 
 
 def parts(team_id: str) -> str:
-    """Sorted set: a team's unfinished uploads with parts, by when (ms) they end."""
+    """Sorted set: a team's unfinished uploads with parts, by when (ms) they expire."""
     return f"{PREFIX}parts:{team_id}"
 
 
 def outstanding(what: str, key_id: str) -> str:
-    """Sorted set: ids of the browser tokens, or promised uploads, that a key has, by when (ms) each expires."""
+    """Sorted set: ids of a key's browser tokens, or of its promised uploads, by when (ms) each expires."""
     return f"{PREFIX}outstanding:{what}:{key_id}"
 
 
 def durations(model: str) -> str:
-    """List: how long the last generations of a model took, in milliseconds."""
+    """List: durations (ms) of a model's newest generations."""
     return f"{PREFIX}durations:{model}"
 
 
 def absences(ref: str, nonce: str) -> str:
-    """List: when (ms) fal's history was complete and did not show this attempt."""
+    """List: times (ms) at which fal's history was complete and did not contain this attempt."""
     return f"{PREFIX}absences:{ref}:{nonce}"
 
 
 def request(upstream_request_id: str) -> str:
-    """String: ref of the job that was the first to have this request of fal's, for two days."""
+    """String: ref of the job that first had this request of fal's; kept for two days."""
     return f"{PREFIX}request:{upstream_request_id}"
 
 
-def suspect(step: str, ref: str) -> str:
-    """String: how often the ref was taken up in this step and has not been given back."""
+def open_leases(step: str, ref: str) -> str:
+    """String: the number of open leases of this step on this ref: in progress, or its worker crashed."""
     return f"{PREFIX}suspect:{step}:{ref}"
 
 
 def lane(number: int) -> str:
-    """String: who runs this lane now: a slice's token, or `rung`."""
+    """String: the token of the slice that has the lane's lease, or `rung` while a slice is enqueued."""
     return f"{PREFIX}lane:{number}"
 
 
-def alarm_said(name: str) -> str:
-    """String: there while this alarm is not to be rung again."""
+def alarm_raised(name: str) -> str:
+    """String: exists while this alarm is not to be raised again."""
     return f"{PREFIX}alarm_said:{name}"

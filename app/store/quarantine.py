@@ -86,8 +86,8 @@ class QuarantineStore:
                 self._redis,
                 job=keys.job(ref),
                 due=keys.due(step),
-                suspect=keys.suspect(step, ref),
-                aside=keys.ASIDE,
+                suspect=keys.open_leases(step, ref),
+                aside=keys.QUARANTINE,
                 slots=keys.SLOTS,
                 ref=ref,
                 mark=f"{step} {ref}",
@@ -108,8 +108,8 @@ class QuarantineStore:
             taken = await scripts.acquire_step(
                 self._redis,
                 due=due,
-                suspect=keys.suspect(step, ref),
-                aside=keys.ASIDE,
+                suspect=keys.open_leases(step, ref),
+                aside=keys.QUARANTINE,
                 delivery=keys.delivery(ref),
                 ref=ref,
                 mark=f"{step} {ref}",
@@ -125,7 +125,7 @@ class QuarantineStore:
 
     async def end_lease(self, step: str, ref: str) -> None:
         """This process is done with the step, alive. Written by the next call where the store is away."""
-        self._ended.add(keys.suspect(step, ref))
+        self._ended.add(keys.open_leases(step, ref))
         written = set(self._ended)
         with store_errors():
             await self._redis.delete(*written)
@@ -136,13 +136,13 @@ class QuarantineStore:
         if not refs:
             return set()
         with store_errors():
-            counts = await self._redis.mget([keys.suspect(step, ref) for ref in refs])
+            counts = await self._redis.mget([keys.open_leases(step, ref) for ref in refs])
         return {ref for ref, count in zip(refs, counts, strict=True) if count is not None}
 
     async def steps(self) -> list[tuple[str, str, int]]:
         """Step, ref and time (ms) of everything in quarantine, the oldest first."""
         with store_errors():
-            rows = await self._redis.hgetall(keys.ASIDE)
+            rows = await self._redis.hgetall(keys.QUARANTINE)
         found = []
         for mark, at_ms in rows.items():
             step, _, ref = mark.partition(" ")
@@ -156,7 +156,7 @@ class QuarantineStore:
         """
         with store_errors():
             now_ms = milliseconds(*await self._redis.time())
-            if not await self._redis.hexists(keys.ASIDE, f"{step} {ref}"):
+            if not await self._redis.hexists(keys.QUARANTINE, f"{step} {ref}"):
                 return False
             destination = await self._redis.hget(keys.delivery(ref), "destination") if step == "deliver" else None
             pipe = self._redis.pipeline(transaction=True)
@@ -173,7 +173,7 @@ class QuarantineStore:
                 pipe.zadd(keys.SLOTS, {ref: now_ms}, nx=True)  # it runs out, and the next grant puts it in line
             elif destination is not None or step != "deliver":  # a delivery that is forgotten is not due anywhere
                 pipe.zadd(keys.due(step), {destination or ref: now_ms})
-            pipe.hdel(keys.ASIDE, f"{step} {ref}")
-            pipe.delete(keys.suspect(step, ref))
+            pipe.hdel(keys.QUARANTINE, f"{step} {ref}")
+            pipe.delete(keys.open_leases(step, ref))
             await pipe.execute()
         return True

@@ -302,7 +302,7 @@ class CrashSite:
             waiting = keys.waiting(destination)
             late = await self.redis.zrangebyscore(waiting, f"({late_ms:.0f}", "+inf")
             if late:
-                await self.redis.delete(keys.flying(destination), keys.destination(destination))
+                await self.redis.delete(keys.in_flight(destination), keys.destination(destination))
                 await self.redis.zadd(waiting, dict.fromkeys(late, 1), xx=True)
                 await self.redis.zadd(due, {destination: 1}, xx=True)
 

@@ -261,7 +261,7 @@ async def watched_lane(site: Site) -> AsyncIterator[dict[str, list[float]]]:
                 continue
             at, words = float(text[1:].split(" ", 1)[0]), [word for word in text.split('"')[1::2] if word]
             told = words[words.index(keys.lane(0)) + 1 :]
-            mine, following = told[told[0] == keys.LANES_SEEN :][:2]
+            mine, following = told[told[0] == keys.LAST_LANE :][:2]
             asked.setdefault(following, at)
             if mine != ENQUEUED:
                 spans.setdefault(mine, [asked.get(mine, at), at])[1] = at

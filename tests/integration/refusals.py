@@ -18,7 +18,7 @@ BACKGROUND = (
     keys.LAST_USED,
     keys.USAGE_COUNTED,
     keys.EPOCH,
-    keys.SILENT,
+    keys.WORKERS_SILENT,
 )  # what processes write anyway
 QUIET = tuple(name.encode() for name in BACKGROUND)
 LONGEST_PROBLEM = 4096  # bytes

@@ -374,7 +374,7 @@ async def test_what_is_set_aside_is_seen_and_released_with_a_line(
     """The status counts it; a release prints a line, or JSON, and the audit log names who let what go on."""
     job = await pipeline.completed((await pipeline.bought()).id)
     for at_ms, words in ((1000, ()), (2000, ("--json",))):
-        await pipeline.redis.hset(keys.ASIDE, f"finalize {pipeline.ref(job.id)}", at_ms)
+        await pipeline.redis.hset(keys.QUARANTINE, f"finalize {pipeline.ref(job.id)}", at_ms)
         seen = await acted(admin, "GET", "status")
         assert seen["aside"] == {"count": 1, "oldest_at": f"1970-01-01T00:00:0{at_ms // 1000}.000Z"}
         assert seen["aside"]["oldest_at"] in (await asyncio.to_thread(command, "status")).out

@@ -38,7 +38,7 @@ async def dies_with(pipeline: Pipeline, step: str, ref: str) -> None:
 
 async def marks(pipeline: Pipeline) -> list[str]:
     """What workers have in hand, or had when they died."""
-    found: list[str] = await pipeline.redis.keys(keys.suspect("*", "*"))
+    found: list[str] = await pipeline.redis.keys(keys.open_leases("*", "*"))
     return found
 
 

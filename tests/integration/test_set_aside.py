@@ -267,7 +267,7 @@ async def test_jobs_that_an_older_version_left_are_given_their_end(pipeline: Pip
     await pipeline.redis.zrem(keys.due("expire"), *refs)
     await pipeline.redis.zrem(keys.due("poll"), pipeline.ref(lost.id))
     await pipeline.redis.zrem(keys.due("finalize"), pipeline.ref(aside.id))
-    await pipeline.redis.hset(keys.ASIDE, f"finalize {pipeline.ref(aside.id)}", 1)
+    await pipeline.redis.hset(keys.QUARANTINE, f"finalize {pipeline.ref(aside.id)}", 1)
     swept = await pipeline.gateway.stores.buying.sweep()
     assert (swept.taken, swept.given, swept.again) == ([], [], [pipeline.ref(lost.id)])
     await pipeline.gateway.stores.buying.sweep()

@@ -33,7 +33,7 @@ async def kinds(stack: Stack) -> list[str]:
 async def silent_for(stack: Stack, redis: Any, ms: int) -> None:
     """As if somebody had listened, and heard no worker, for so long."""
     since = await stack.gateway.stores.clock.now_ms() - ms
-    await redis.set(keys.SILENT, since, px=FORGET_MS)
+    await redis.set(keys.WORKERS_SILENT, since, px=FORGET_MS)
 
 
 async def come(stack: Stack, *roles: str) -> None:
@@ -84,9 +84,9 @@ async def test_a_silence_that_nobody_listened_to_begins_anew(stack: Stack, redis
     """A store that was away for minutes has heard nobody: workers have their minute to come back with it."""
     await stack.submit()
     await silent_for(stack, redis, 10 * SILENT_MS)
-    left_ms = await redis.pttl(keys.SILENT)
+    left_ms = await redis.pttl(keys.WORKERS_SILENT)
     assert 0 < left_ms <= FORGET_MS
-    await redis.delete(keys.SILENT)  # what the store does by itself then
+    await redis.delete(keys.WORKERS_SILENT)  # what the store does by itself then
     await stack.gateway.worker_watch.check()
     assert await kinds(stack) == []
 

@@ -46,7 +46,7 @@ def used_bytes(stack: Stack) -> int:
 async def test_ready_is_never_said_of_a_store_that_refuses_a_job(fragile: Stack) -> None:
     """At every distance to its edge, downwards and upwards; the answer changes once each way."""
     ask(fragile, "SETRANGE", "ballast", str(BALLAST), "x")
-    ask(fragile, "SET", keys.LANES_SEEN, str(await fragile.gateway.stores.clock.now_ms()), "EX", "600")
+    ask(fragile, "SET", keys.LAST_LANE, str(await fragile.gateway.stores.clock.now_ms()), "EX", "600")
     seen = []
     for room in [*STEPS, *reversed(STEPS)]:
         ask(fragile, "CONFIG", "SET", "maxmemory", str(used_bytes(fragile) + room))
@@ -107,9 +107,9 @@ async def test_workers_that_are_away_turn_nobody_away(stack: Stack) -> None:
     """Never there: not ready. Seen before and silent now: ready, and their absence is said."""
     assert (await stack.api.get("/readyz")).status_code == 503
     now = await stack.gateway.stores.clock.now_ms()
-    stack.redis.command("SET", keys.LANES_SEEN, str(now), "EX", "60")
+    stack.redis.command("SET", keys.LAST_LANE, str(now), "EX", "60")
     ready = await stack.api.get("/readyz")
     assert (ready.status_code, ready.json()["workers_missing"]) == (200, ["deliveries", "lanes", "work"])
     assert ready.json()["upstream_paused"] is None
-    stack.redis.command("SET", keys.LANES_SEEN, str(now - 60_000), "EX", "60")
+    stack.redis.command("SET", keys.LAST_LANE, str(now - 60_000), "EX", "60")
     assert "No worker" in str((await stack.api.get("/readyz")).json()["upstream_paused"])

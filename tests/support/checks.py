@@ -45,7 +45,7 @@ async def ledger_faults(redis: Any) -> list[str]:
 
 async def slot_faults(redis: Any) -> list[str]:
     """Slots that an ended or finalizing job holds, and running jobs without one that are not set aside."""
-    return misplaced_slots(await Snapshot.read(redis, keys.SLOTS, keys.ASIDE, keys.JOB_PREFIX))
+    return misplaced_slots(await Snapshot.read(redis, keys.SLOTS, keys.QUARANTINE, keys.JOB_PREFIX))
 
 
 BOOKS = ("teams", "ledger:", "reservations:", "total:", "period:", "job:", "live:", "queued:")
@@ -65,7 +65,7 @@ def immortals(seen: Snapshot) -> list[str]:
 
 def misplaced_slots(seen: Snapshot) -> list[str]:
     """The same as `slot_faults`, of what was read."""
-    slots, aside = seen.get(keys.SLOTS), seen.get(keys.ASIDE)
+    slots, aside = seen.get(keys.SLOTS), seen.get(keys.QUARANTINE)
     faults = []
     for ref, job in seen.jobs().items():
         if ref in slots and (job.status in TERMINAL_STATES or job.status is Status.FINALIZING):

@@ -59,7 +59,7 @@ async def sent(pipeline: Pipeline, *, limit: int = 100) -> int:
 async def later(pipeline: Pipeline, endpoint_id: str, *, ms: int) -> None:
     """As if so much time had passed at this endpoint: what waits, what is on its way, and its breaker."""
     destination = f"{pipeline.team}/{endpoint_id}"
-    for name in (keys.waiting(destination), keys.flying(destination)):
+    for name in (keys.waiting(destination), keys.in_flight(destination)):
         for ref, score in await pipeline.redis.zrange(name, 0, -1, withscores=True):
             await pipeline.redis.zadd(name, {ref: score - ms})
     state = keys.destination(destination)
