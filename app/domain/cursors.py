@@ -1,4 +1,4 @@
-"""Cursors of lists: a place, which is a time (ms) and an id, as callers are given it and give it back."""
+"""Cursors of lists: the time (ms) and the id of the last item shown, as opaque text."""
 
 import base64
 import re
@@ -8,13 +8,13 @@ from app.domain.errors import Code, Malformed
 CURSOR = re.compile(r"([0-9]{1,15}):([a-z]{1,8}_[0-9a-f]{1,64})", re.ASCII)
 
 
-def write_cursor(place: tuple[int, str]) -> str:
-    """The place of the last one shown, as text for a URL."""
-    return base64.urlsafe_b64encode(f"{place[0]}:{place[1]}".encode()).decode().rstrip("=")
+def write_cursor(last: tuple[int, str]) -> str:
+    """The cursor after this item (time in ms, id), as text for a URL."""
+    return base64.urlsafe_b64encode(f"{last[0]}:{last[1]}".encode()).decode().rstrip("=")
 
 
 def read_cursor(cursor: str, *, kind: str) -> tuple[int, str]:
-    """The place that a cursor names; Malformed when it names none, or an id of another `kind` (`job`, `msg`)."""
+    """Time and id of a cursor; Malformed when it is none, or its id is of another `kind` than `job` or `msg`."""
     try:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
     except ValueError:

@@ -1,7 +1,7 @@
-"""Webhook deliveries: one event for one destination, and every rule by which it is sent, retried and kept.
+"""Webhook deliveries: one event for one destination, and all rules of sending, retrying and keeping it.
 
-A destination is an endpoint of the team, or an address that a job names. This module alone holds the figures of
-that policy; README and docs/webhooks.md are compared with it.
+A destination is an endpoint of the team, or an address that a job names. All figures of the policy are here; a test
+compares README and docs/webhooks.md with them.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ JITTER = 0.2
 
 # One attempt.
 ATTEMPT_TIMEOUT_S = 15.0
-ATTEMPT_LEASE_MS = 20_000  # longer than an attempt may take: nobody else sends the delivery meanwhile
+ATTEMPT_LEASE_MS = 20_000  # longer than an attempt may take: no other process sends the delivery meanwhile
 SLOW_ANSWER_MS = 2_000  # an answer that took longer was slow
 MAX_MESSAGE_BYTES = 20_000  # Standard Webhooks asks for messages below 20 KB
 MAX_BODY_READ_BYTES = 65_536  # of an answer
@@ -29,10 +29,10 @@ MAX_LOCATION_CHARS = 200  # of a redirect's address, which is shown
 # Fairness: how many are in flight.
 MAX_IN_FLIGHT = 4  # to one destination; one unless it answered well and at once the last time
 MAX_IN_FLIGHT_PER_HOST = 2 * MAX_IN_FLIGHT  # to all addresses that one team's jobs name at one host
-MAX_IN_FLIGHT_PER_TEAM = 32  # among those that a round has on its way
+MAX_IN_FLIGHT_PER_TEAM = 32  # of one process
 MAX_IN_FLIGHT_PER_PROCESS = 4 * MAX_IN_FLIGHT_PER_TEAM  # fewer than its connections to the store, needed in turn
 
-# The breaker of a destination, and what is remembered of it.
+# The breaker of a destination, and how long its health is remembered.
 BREAKER_FAILURES = 10  # in a row open it
 BREAKER_PAUSE_MS = 60_000  # until a probe
 ENDPOINT_HEALTH_MS = 7 * DAY_MS  # longer than an endpoint may fail
@@ -43,7 +43,7 @@ DISABLE_AFTER_FAILURES = 20
 DISABLE_AFTER_MS = 5 * DAY_MS
 HTTP_GONE = 410
 
-# What is kept, and replays.
+# Retention and replays.
 DEAD_LETTERS_MS = 30 * DAY_MS
 EARLIER_ATTEMPTS_KEPT = 50  # from before the last replay: five whole schedules
 REPLAYS_KEPT = 20
@@ -57,9 +57,9 @@ DeliveryStatus = Literal["due", "delivered", "dead"]
 
 @dataclass(frozen=True, slots=True)
 class DeliveryAttempt:
-    """One try: when (ms), how long, what came back, and which address it went to.
+    """One attempt: when (ms), how long, what was answered, and the address it went to.
 
-    `url` is None in records from before it was kept, and where nobody can know: `worker_died`.
+    `url` is None in records of older versions, and where it is not known: `worker_died`.
     """
 
     at_ms: int
@@ -75,9 +75,8 @@ class DeliveryAttempt:
 class Delivery:
     """One event for one destination; `id` is the `webhook-id`, the same in every attempt.
 
-    `destination` is `team/ep_…` for an endpoint and `team/host:…#…` for a job's own address; `url` is where it was
-    to go when it was written. `style` is the form of the message: None for our own, `fal` for that of fal's
-    webhooks.
+    `destination` is `team/ep_…` for an endpoint and `team/host:…#…` for a job's own address; `url` is the address
+    when it was written. `style` is the form of the message: None for our own, `fal` for that of fal's webhooks.
     """
 
     id: str
@@ -99,9 +98,9 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How the attempts at a destination go: failures in a row, and since when (ms).
+    """The health of a destination: failures in a row, and since when (ms).
 
-    `probe_ms` is when one delivery is tried again where its breaker is open; None where it is closed.
+    `probe_ms` is when the next delivery is tried while the breaker is open; None where it is closed.
     """
 
     failures: int = 0
@@ -111,9 +110,9 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class RecordedAttempt:
-    """After an attempt: how many there were, 0 when the delivery had ended, and how its destination does.
+    """The number of the delivery's attempts so far (0: it had ended already), and its destination's health.
 
-    `failures` in a row, since when (ms), and the store's time; 0 and 0 where the attempt was no failure.
+    `failures` in a row since `since_ms`, both 0 where the attempt was no failure; `now_ms` is the store's time.
     """
 
     attempts: int
@@ -124,10 +123,10 @@ class RecordedAttempt:
 
 @dataclass(frozen=True, slots=True)
 class LogFilter:
-    """Which deliveries: to this endpoint, of this status, of these event types, written from … until before (ms).
+    """Which deliveries: to this endpoint, in these states, of these event types, written from … until before (ms).
 
-    None lets all pass. The list of dead letters is in the order in which they were given up, the rest in that in
-    which they were written.
+    None means any. Dead letters are listed by the time they were given up, other deliveries by the time they were
+    written.
     """
 
     endpoint: str | None = None
@@ -139,7 +138,7 @@ class LogFilter:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """When (ms) and by which user a delivery was sent again, and how it stood before."""
+    """When (ms) and by which user a delivery was replayed, and its status before."""
 
     at_ms: int
     by: str
@@ -148,9 +147,9 @@ class Replay:
 
 @dataclass(frozen=True, slots=True)
 class LoggedDelivery:
-    """A delivery with its past.
+    """A delivery with its history.
 
-    `earlier` are the attempts before the last replay; `next_ms` is when it is tried next, None when it is not.
+    `earlier` are the attempts before the last replay; `next_ms` is the time of the next attempt, None for no more.
     """
 
     delivery: Delivery
@@ -161,15 +160,15 @@ class LoggedDelivery:
 
     @property
     def attempts(self) -> tuple[DeliveryAttempt, ...]:
-        """Every attempt that is remembered, the oldest first."""
+        """Every attempt that is still stored, the oldest first."""
         return self.earlier + self.delivery.attempts
 
 
 def next_delay(attempt: int, retry_after: int | None, jitter: float) -> int | None:
-    """Seconds to wait after `attempt` attempts (0 before the first); None when there is no further one.
+    """Seconds to wait after `attempt` attempts (0 before the first); None after the last.
 
-    `jitter` is a random number from -1 to 1 and moves the delay by up to 20 %. A receiver's Retry-After may
-    lengthen the delay up to twice its length, and never shortens it.
+    `jitter` is a random number from -1 to 1 that changes the delay by up to 20 %. A receiver's Retry-After may
+    double the delay, and never shortens it.
     """
     if attempt >= len(SCHEDULE_S):
         return None
@@ -179,10 +178,10 @@ def next_delay(attempt: int, retry_after: int | None, jitter: float) -> int | No
 
 
 def verdict(*, is_endpoint: bool, outcome: str, status: int | None, duration_ms: int) -> str:
-    """What an attempt says of its destination: `good`, `slow`, `failed`, or nothing (an empty text).
+    """An attempt's outcome for its destination's health: `good`, `slow`, `failed`, or "" for no change.
 
-    At the host of a job's own webhook any answer is a sign of life: other addresses there may be well. That an
-    endpoint wants one message no more (`gone`, without 410) says nothing of it.
+    For a job's own address any answer of its host is good, because other addresses there may work. An endpoint that
+    rejects one message for good (`gone`, without 410) is not unhealthy.
     """
     if outcome == "delivered" or (status is not None and not is_endpoint):
         return "slow" if duration_ms > SLOW_ANSWER_MS else "good"
@@ -190,7 +189,7 @@ def verdict(*, is_endpoint: bool, outcome: str, status: int | None, duration_ms:
 
 
 def why_disabled(*, status: int | None, failures: int, since_ms: int, now_ms: int) -> str | None:
-    """The sentence that ends an endpoint after a failed attempt, or None while it may go on."""
+    """The reason to disable an endpoint after a failed attempt, as a sentence; None to keep it active."""
     if status == HTTP_GONE:
         return "The endpoint answered 410 Gone."
     if failures >= DISABLE_AFTER_FAILURES and now_ms - since_ms >= DISABLE_AFTER_MS:

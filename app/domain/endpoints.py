@@ -1,4 +1,4 @@
-"""Webhook endpoints: a team's addresses, what they want to hear, and the secrets that sign it."""
+"""Webhook endpoints: a team's addresses, the events they subscribe to, and the secrets that sign messages."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ from app.domain.events import END_EVENTS
 
 EndpointStatus = Literal["active", "paused", "disabled"]
 NO_ENDPOINT = "There is no webhook endpoint with this id."
-DEFAULT_EVENTS = ("job.held", *sorted(END_EVENTS))  # what an endpoint hears that does not say what it wants
-MAX_ENDPOINTS_PER_TEAM = 50  # of one team
-MAX_SIGNING_SECRETS = 3  # that sign at the same time
+DEFAULT_EVENTS = ("job.held", *sorted(END_EVENTS))  # the subscription of an endpoint that names no events
+MAX_ENDPOINTS_PER_TEAM = 50
+MAX_SIGNING_SECRETS = 3  # of one endpoint at the same time
 DAY_S = 86_400
 MAX_OVERLAP_S = 7 * DAY_S
 
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A secret, `whsec_…`, and until when (ms) it signs; None for the newest, which stays."""
+    """A secret, `whsec_…`, and until when (ms) it signs; None for the newest, which has no end."""
 
     text: str
     until_ms: int | None = None
@@ -29,12 +29,12 @@ class Endpoint:
     """A team's webhook endpoint.
 
     Attributes:
-        events: the types of events that it wants.
-        models: the only models whose jobs it wants to hear of; None for all.
-        asymmetric: messages also carry `v1a`, signed with the installation's key.
+        events: the event types that are sent to it.
+        models: only events of these models' jobs are sent to it; None for all.
+        asymmetric: messages also have `v1a`, a signature by the installation's key.
         secrets: the newest first.
         paused_ms: since when its deliveries wait; None while they are sent.
-        disabled_ms: since when nothing is sent to it, and why in `disabled_reason`.
+        disabled_ms: since when nothing is sent to it; the reason is in `disabled_reason`.
     """
 
     id: str
@@ -52,7 +52,7 @@ class Endpoint:
 
     @property
     def destination(self) -> str:
-        """How the store names where its deliveries go."""
+        """The store's name of its deliveries' destination."""
         return f"{self.team}/{self.id}"
 
     @property
@@ -64,8 +64,8 @@ class Endpoint:
 
 
 def overlap_ends(secrets: Sequence[Secret], now_ms: int) -> list[int]:
-    """Until when (ms) each older secret signs that still does."""
-    return [one.until_ms for one in secrets if one.until_ms is not None and now_ms < one.until_ms]
+    """The ends (ms) of the older secrets that still sign."""
+    return [secret.until_ms for secret in secrets if secret.until_ms is not None and now_ms < secret.until_ms]
 
 
 def active_secrets(secrets: Sequence[Secret], now_ms: int) -> list[str]:
@@ -74,10 +74,10 @@ def active_secrets(secrets: Sequence[Secret], now_ms: int) -> list[str]:
 
 
 def rotate(secrets: Sequence[Secret], new: str, *, now_ms: int, overlap_ms: int) -> tuple[Secret, ...]:
-    """The secrets after a rotation: the new one, and those that go on signing for a while.
+    """The secrets after a rotation: the new one, and the older ones that still sign.
 
-    The newest until now ends after the overlap; older ones end when they would have. An overlap of 0 ends all of
-    them at once, as a secret that leaked should. Conflict when there would be more than three.
+    The previous newest ends after the overlap; older ones keep their end. An overlap of 0 ends all of them at once,
+    for a secret that has leaked. Conflict when more than three would sign.
     """
     if overlap_ms == 0:
         return (Secret(new),)

@@ -1,4 +1,4 @@
-"""What happened to a job, or to a team, in the order it happened."""
+"""Events of a team: changes of its jobs, and notices about budgets and webhook endpoints."""
 
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
@@ -31,7 +31,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class BudgetNotice:
-    """So many percent of a money limit are used or held; amounts in micro-dollars. `user` where it is a user's."""
+    """A money limit is used or held to `threshold` percent; amounts in micro-dollars. `user`: of a user's limit."""
 
     type: ClassVar[str] = BUDGET_THRESHOLD
 
@@ -49,7 +49,7 @@ class BudgetNotice:
 
 @dataclass(frozen=True, slots=True)
 class EndpointNotice:
-    """A webhook endpoint of the team was disabled, with the reason in a sentence, or is tested."""
+    """A webhook endpoint of the team was disabled, with the reason as a sentence, or is tested."""
 
     user: ClassVar[None] = None
 

@@ -1,8 +1,7 @@
-"""How a job stands for fal's clients: three states, and an end that is an HTTP status with a body.
+"""A job as fal's clients see it: three states, and a terminal response, which is an HTTP status with a body.
 
-fal's own shapes are in its documentation and its clients' sources; which of our states is which of fal's, and what
-each of our errors becomes, is decided here; `app/views/fal.py` shows it. There is no `FAILED`: fal's clients do not
-know it.
+This maps our states and errors to fal's; `app/views/fal.py` renders them. fal's shapes are those of its
+documentation and its clients' sources. There is no `FAILED`, which fal's clients do not know.
 """
 
 from dataclasses import dataclass
@@ -24,14 +23,14 @@ CANCELLED = 499
 SERVER_ERROR = 500
 BAD_GATEWAY = 502
 TIMED_OUT = 504
-SENT_AGAIN = frozenset({408, 409, 429})  # by fal's clients, whatever they read
-# A submission that fal refused: these of its statuses mean the same to our caller; 404 would mean "unknown id".
-REFUSALS_SHOWN = frozenset({400, 413, 415, 422})
+RETRIED_BY_CLIENTS = frozenset({408, 409, 429})  # fal's clients repeat any request that these answer
+# Statuses of a refused submission that callers get as they are; 404 would mean an unknown id.
+PASSED_ON = frozenset({400, 413, 415, 422})
 
 
 @dataclass(frozen=True, slots=True)
 class TerminalResponse:
-    """How a request has ended at fal's door: the result's status and body; `error` is None for a success."""
+    """The result of a request for fal's clients: status and body; `error` is None for a success."""
 
     status: int
     body: dict[str, Any]
@@ -41,26 +40,26 @@ class TerminalResponse:
 
     @property
     def headers(self) -> dict[str, str]:
-        """`X-Fal-Error-Type` and `X-Fal-Request-Timeout-Type`, where they say something."""
-        found = {} if self.error_type is None else {ERROR_TYPE: self.error_type}
-        return {**found, TIMEOUT_TYPE: "user"} if self.user_timeout else found
+        """`X-Fal-Error-Type` and `X-Fal-Request-Timeout-Type`, where they apply."""
+        headers = {} if self.error_type is None else {ERROR_TYPE: self.error_type}
+        return {**headers, TIMEOUT_TYPE: "user"} if self.user_timeout else headers
 
 
 def app_of(model_id: str) -> str:
-    """`owner/alias` of a model id: what stands before `/requests/` in fal's URLs."""
+    """`owner/alias` of a model id: the part before `/requests/` in fal's URLs."""
     return "/".join(model_id.split("/")[:2])
 
 
 def belongs_to_app(job: Job, app: str) -> bool:
-    """True when the job can be asked for under this path: its app's, or its whole model id."""
+    """True when the job has this path: its app, or its whole model id."""
     return app in {app_of(job.model), job.model}
 
 
 def terminal_response(job: Job, now_ms: int) -> TerminalResponse | None:
-    """How the job has ended at fal's door by the store's time `now_ms`; None while it has not.
+    """The job's result for fal's clients at the store's time `now_ms`; None while it has none.
 
-    1. its caller cancelled it: at once and for good, whatever becomes of it (/v1 tells the truth)
-    2. held past the time for its start, or past its deadline: timed out, until somebody finds out what became of it
+    1. its caller cancelled it: cancelled at once and for good, whatever happens to it (/v1 shows that)
+    2. held past its start deadline or its deadline: timed out, until its outcome is known
     3. otherwise its own end
     """
     if job.cancel_requested_ms is not None or job.status is Status.CANCELED:
@@ -75,21 +74,21 @@ def terminal_response(job: Job, now_ms: int) -> TerminalResponse | None:
 
 
 def fal_state(job: Job, now_ms: int) -> FalState:
-    """The one of fal's three states."""
+    """The job's state for fal's clients."""
     if terminal_response(job, now_ms) is not None:
         return COMPLETED
     return IN_QUEUE if job.status in WAITING else IN_PROGRESS
 
 
 def _held(job: Job, now_ms: int) -> TerminalResponse | None:
-    """A held job's end at fal's door: at the earlier of its two deadlines."""
+    """A held job has its result at the earlier of its two deadlines."""
     if job.start_deadline_ms is not None and job.start_deadline_ms < job.deadline_ms:
         return _not_started() if now_ms >= job.start_deadline_ms else None
     return _failed(TIMED_OUT, "Request timed out", "request_timeout") if now_ms >= job.deadline_ms else None
 
 
 def _not_started() -> TerminalResponse:
-    """The time that the caller gave for the start has passed; the clients do not ask again."""
+    """The caller's start timeout has passed; fal's clients do not retry this."""
     return _failed(TIMED_OUT, "Request timed out before it started", "request_timeout", user_timeout=True)
 
 
@@ -103,7 +102,7 @@ def _failed(
 
 
 def _of_error(error: JobError) -> TerminalResponse:
-    """A job's own error: fal's answer where it is about the request, else the fitting one of fal's errors."""
+    """The result of a failed job: fal's answer where the request was wrong, else the equivalent error."""
     upstream = error.upstream or {}
     match error.code:
         case "canceled":
@@ -113,23 +112,23 @@ def _of_error(error: JobError) -> TerminalResponse:
         case "deadline_exceeded":
             return _failed(TIMED_OUT, "Request timed out", "request_timeout")
         case "upstream_rejected_input":
-            return _as_fal_said(error, upstream, default=BAD_REQUEST)
+            return _of_upstream(error, upstream, default=BAD_REQUEST)
         case "upstream_error":
-            return _as_fal_said(error, upstream, default=SERVER_ERROR)
+            return _of_upstream(error, upstream, default=SERVER_ERROR)
         case "upstream_rejected":
             status = upstream.get("status")
-            shown = status if status in REFUSALS_SHOWN else BAD_REQUEST
-            return _failed(shown, error.message, "bad_request" if shown == BAD_REQUEST else None)
+            status = status if status in PASSED_ON else BAD_REQUEST
+            return _failed(status, error.message, "bad_request" if status == BAD_REQUEST else None)
         case "bad_upstream_result":
             return _failed(BAD_GATEWAY, error.message, "runner_incomplete_response")
         case _:
             return _failed(SERVER_ERROR, error.message, "internal_error")
 
 
-def _as_fal_said(error: JobError, upstream: dict[str, Any], *, default: int) -> TerminalResponse:
-    """Fal's own status, detail and type; the list of a model's findings where we kept it."""
+def _of_upstream(error: JobError, upstream: dict[str, Any], *, default: int) -> TerminalResponse:
+    """Fal's own status, detail and type; with the list of the input's faults where it was stored."""
     status = upstream.get("status")
-    if not isinstance(status, int) or status < BAD_REQUEST or status in SENT_AGAIN:
+    if not isinstance(status, int) or status < BAD_REQUEST or status in RETRIED_BY_CLIENTS:
         status = default
     text = upstream.get("detail") or error.message
     return _failed(status, text, upstream.get("error_type"), detail=upstream.get("entries"))

@@ -1,3 +1,3 @@
-"""Heartbeats: what worker processes say that they work on."""
+"""Heartbeats of worker processes name their role."""
 
-ROLES = ("deliveries", "lanes", "work")  # without a process of each something waits
+ROLES = ("deliveries", "lanes", "work")  # each needs at least one process

@@ -1,4 +1,4 @@
-"""Names of things: a prefix that says what it is, and 128 random bits."""
+"""Ids: a prefix that names the kind, and 128 random bits."""
 
 import secrets
 
@@ -9,12 +9,12 @@ def new_id(kind: str) -> str:
 
 
 def new_nonce() -> str:
-    """What marks one submission attempt: 128 random bits as hex."""
+    """The nonce of one submission attempt: 128 random bits as hex."""
     return secrets.token_hex(16)
 
 
 def join_ref(team: str, item: str) -> str:
-    """`team/item`: how workers name a job or a delivery, whose Redis key starts with its team."""
+    """`team/item`: the name of a job or a delivery in the store and in tasks."""
     return f"{team}/{item}"
 
 

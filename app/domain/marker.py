@@ -1,7 +1,7 @@
-"""The marker of one submission attempt: what fal keeps of ours, so that its memory can tell us what became of it.
+"""The marker of one submission attempt: fal stores it with the request, so that its history shows the outcome.
 
-It is `job.nonce.mac`; the mac is HMAC-SHA256 over job and nonce with the installation's secret, cut to 128 bits.
-Who shows a valid one was given it by us, for this job and this attempt.
+It is `job.nonce.mac`; the mac is HMAC-SHA256 over job and nonce with the installation's secret, cut to 128 bits. A
+valid marker proves that the request was sent by us, for this job and this attempt.
 """
 
 import hashlib
@@ -43,7 +43,7 @@ def is_ours(secret: str, marker: Marker) -> bool:
 
 
 def read_marker(secret: str, text: str) -> Marker | None:
-    """The marker in `text`, or None when it is none of ours."""
+    """The marker in `text`, or None when this installation did not make it."""
     parts = text.split(".")
     if len(parts) != 3:  # noqa: PLR2004  job, nonce, mac
         return None

@@ -1,7 +1,7 @@
-"""A pass: the right to do one thing for a while, written so that it can travel in a header or an address.
+"""Upload tokens: the permission for uploads until a time, as text that fits into a header or a URL.
 
-It is `team.item.expires.mac`; the mac is HMAC-SHA256 with the installation's secret, cut to 128 bits. It names what
-the store knows, and says nothing else: no key, and nobody's name.
+It is `team.item.expires.mac`; the mac is HMAC-SHA256 with the installation's secret, cut to 128 bits. It has ids
+only: no key, and no user's name.
 """
 
 import hashlib
@@ -9,33 +9,33 @@ import hmac
 import re
 from dataclasses import dataclass
 
-FORM = re.compile(r"(team_[0-9a-f]{32})\.([a-z]{2,10}_[0-9a-f]{32})\.([0-9]{1,15})\.([0-9a-f]{32})", re.ASCII)
+PATTERN = re.compile(r"(team_[0-9a-f]{32})\.([a-z]{2,10}_[0-9a-f]{32})\.([0-9]{1,15})\.([0-9a-f]{32})", re.ASCII)
 MAC_DIGITS = 32
 
 
 @dataclass(frozen=True, slots=True)
 class UploadToken:
-    """What it opens, and until when (ms, by the store's clock). The item's prefix says what it is good for."""
+    """The id of an upload, or of a permission (`pass_…`), and the end (ms, by the store's clock)."""
 
     team: str
     item: str
     expires_ms: int
 
 
-def _mac(secret: str, one: UploadToken) -> str:
-    what = f"pass\n{one.team}\n{one.item}\n{one.expires_ms}"
-    return hmac.new(secret.encode(), what.encode(), hashlib.sha256).hexdigest()[:MAC_DIGITS]
+def _mac(secret: str, token: UploadToken) -> str:
+    message = f"pass\n{token.team}\n{token.item}\n{token.expires_ms}"
+    return hmac.new(secret.encode(), message.encode(), hashlib.sha256).hexdigest()[:MAC_DIGITS]
 
 
-def write_upload_token(secret: str, one: UploadToken) -> str:
-    """The pass as text, safe in URLs and headers."""
-    return f"{one.team}.{one.item}.{one.expires_ms}.{_mac(secret, one)}"
+def write_upload_token(secret: str, token: UploadToken) -> str:
+    """The token as text, safe in URLs and headers."""
+    return f"{token.team}.{token.item}.{token.expires_ms}.{_mac(secret, token)}"
 
 
 def read_upload_token(secret: str, text: str) -> UploadToken | None:
-    """The pass in `text`, an expired one too; None when this installation did not write it."""
-    found = FORM.fullmatch(text)
-    if found is None:
+    """The token in `text`, also an expired one; None when this installation did not write it."""
+    parts = PATTERN.fullmatch(text)
+    if parts is None:
         return None
-    one = UploadToken(found[1], found[2], int(found[3]))
-    return one if hmac.compare_digest(_mac(secret, one), found[4]) else None
+    token = UploadToken(parts[1], parts[2], int(parts[3]))
+    return token if hmac.compare_digest(_mac(secret, token), parts[4]) else None

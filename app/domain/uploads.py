@@ -1,4 +1,4 @@
-"""Uploads of fal's clients: a place for one file, and the parts that came."""
+"""Uploads by fal's clients: a file, and the parts of it that have arrived."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,7 +10,7 @@ PartOutcome = Literal["taken", "too_large", "finished", "missing", "elsewhere", 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part that has come: its number, its ETag and its bytes."""
+    """One part that has arrived: its number, its ETag and its size in bytes."""
 
     number: int
     etag: str
@@ -19,9 +19,9 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A place for one file, or a permission to bring any; `url` is where fal reads it, once it is there.
+    """An upload of one file, or the permission for any number; `url` is where fal reads the file once it arrived.
 
-    `place` is the folder that has its parts, None before the first.
+    `place` names the data directory that has its parts; None before the first.
     """
 
     id: str

@@ -1,17 +1,17 @@
-"""What a verification of the books finds."""
+"""The report of a verification of the ledger."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Where the store and the entries disagree.
+    """A value in the store that differs from the one rebuilt from the entries.
 
     Attributes:
         key: the store's key.
         field: a counter's name, or a job's id.
-        stored: what the store holds (text where it is no number); None for nothing. A place counts as 1.
-        rebuilt: what it should hold; None for nothing.
+        stored: the store's value (text where it is not a number), 1 for a member of a set; None for nothing.
+        rebuilt: the right value; None for nothing.
     """
 
     key: str
@@ -22,7 +22,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class VerificationReport:
-    """How much was read, and where it differs; no difference means that every micro-dollar is in its place."""
+    """How much was read, and all differences."""
 
     teams: int
     entries: int

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.errors import FilmgateError
-from app.domain.fal_targets import LONGEST, PLACES, ProxyTarget, read_target
+from app.domain.fal_targets import MAX_BYTES, HOSTS, ProxyTarget, read_target
 from tests.support.spellings import OPEN_PROXY
 
 APP = "fal-ai/kling-video"
@@ -89,9 +89,9 @@ def test_odd_bytes_are_refused_wherever_they_stand(byte: int) -> None:
 def test_the_longest_target_is_read_and_a_longer_one_is_not() -> None:
     """To the byte."""
     start = b"https://queue.fal.run/fal-ai/kling-video?fal_webhook="
-    assert len(read_target(start + b"a" * (LONGEST - len(start))).query) > LONGEST - 60
+    assert len(read_target(start + b"a" * (MAX_BYTES - len(start))).query) > MAX_BYTES - 60
     with pytest.raises(FilmgateError):
-        read_target(start + b"a" * (LONGEST - len(start) + 1))
+        read_target(start + b"a" * (MAX_BYTES - len(start) + 1))
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=8), st.sampled_from(["", "https://queue.fal.run/", "https://"]))
@@ -103,7 +103,7 @@ def test_what_is_read_means_the_same_to_every_reader_of_urls(pieces: list[str], 
     except FilmgateError:
         return
     split, other = urlsplit(url), httpx.URL(url)
-    prefix = PLACES[split.netloc.encode()][0]
+    prefix = HOSTS[split.netloc.encode()][0]
     assert (split.scheme, split.netloc, split.path) == (other.scheme, other.netloc.decode(), other.path)
     assert target == ProxyTarget(prefix + split.path, split.query.encode())
     assert not {"", ".", ".."} & set(target.path.removesuffix("/").split("/")[1:])
