@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.errors import FilmgateError
-from app.domain.fal_targets import MAX_BYTES, HOSTS, ProxyTarget, read_target
+from app.domain.fal_targets import HOSTS, MAX_BYTES, ProxyTarget, read_target
 from tests.support.spellings import OPEN_PROXY
 
 APP = "fal-ai/kling-video"
