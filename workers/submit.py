@@ -23,9 +23,7 @@ from workers.runtime import Runtime
 START_POST_WITHIN_S = SUBMIT_LEASE_MS / 1000 - SUBMIT_SECONDS  # after the claim: the POST ends within its lease
 POSTS_AT_ONCE = 4  # so many intentions at most are open when a worker is killed
 BUSY_CODE = "upstream_busy"
-DEFAULT_START_TIMEOUT_S = (
-    1800.0  # without a limit fal may start it at any time, and its absence would prove nothing
-)
+DEFAULT_START_TIMEOUT_S = 1800.0  # without a limit fal may start a request at any time: its absence proves nothing
 FIRST_RETRY_MS = 1_000
 MAX_RETRY_MS = 60_000
 SAVE_PAUSES_S = (0.2, 0.5, 1, 2, 4, 8)

@@ -1,4 +1,4 @@
-"""`filmgate backup`, `filmgate restore` and `filmgate epoch`: copies of the store, and what a copy may do."""
+"""`filmgate backup`, `filmgate restore` and `filmgate epoch`: copies of the store, and whether it may buy."""
 
 import os
 from dataclasses import asdict
@@ -10,7 +10,7 @@ import typer
 
 from app.cli.exits import Failure
 from app.cli.parse import actor
-from app.cli.store_url import with_gateway
+from app.cli.store_command import store_command, with_gateway
 from app.cli.tables import AsJson, print_view
 from app.domain.buying import HELD_SENTENCE
 from app.gateway import Gateway
@@ -24,9 +24,9 @@ BY_HAND = (
     "persistence` says aof_rewrite_in_progress:0; copy appendonlydir; set the percentage back (docs/backup.md)"
 )
 
-Target = Annotated[Path, typer.Argument(metavar="DIR", help="A directory that is not there yet.")]
-Source = Annotated[Path, typer.Argument(metavar="DIR", help="A directory that `filmgate backup` made.")]
-Replace = Annotated[bool, typer.Option("--replace", help="Move the data that is there aside.")]
+Target = Annotated[Path, typer.Argument(metavar="DIR", help="A new directory.")]
+Source = Annotated[Path, typer.Argument(metavar="DIR", help="A directory of `filmgate backup`.")]
+Replace = Annotated[bool, typer.Option("--replace", help="Move existing data to another folder.")]
 
 group = typer.Typer(no_args_is_help=True)
 
@@ -35,42 +35,40 @@ def _say(words: str) -> None:
     typer.echo(words, err=True)
 
 
-def _quiet(_words: str) -> None:
-    """With --json nothing but JSON is printed."""
+def _say_nothing(_words: str) -> None:
+    """With --json only JSON is printed."""
 
 
 def backup(target: Target, *, as_json: AsJson = False) -> None:
-    """Copy the running store into a directory; the store goes on meanwhile."""
-    say = _quiet if as_json else _say
-
-    async def ask(gateway: Gateway) -> Backup:
-        return await gateway.backups.make(target.absolute(), say)
-
+    """Copy the running store into a directory."""
+    say = _say_nothing if as_json else _say
     try:
-        made = with_gateway(ask)
+        made = with_gateway(lambda gateway: gateway.backups.make(target.absolute(), say))
     except Elsewhere as error:
         raise Failure(f"{error.message} {BY_HAND}.") from None
-    print_view(_viewed(made, target), as_json=as_json)
+    print_view(_view(made, target), as_json=as_json)
 
 
 def restore(source: Source, *, replace: Replace = False, as_json: AsJson = False) -> None:
-    """Put a backup in the place of the embedded store's data. Nothing is bought until somebody has looked."""
+    """Replace the embedded store's data by a backup.
+
+    Nothing is bought until fal's history was compared, or an operator accepts the store.
+    """
     settings = load_settings(os.environ)
     if settings.redis_url is not None:
         raise Failure(
             "FILMGATE_REDIS_URL names a store that is not Filmgate's own: stop that server, put the backup's "
             "appendonlydir in its place, and start it again (docs/backup.md)."
         )
-    made, aside = put_back(
-        source.absolute(), settings.data_dir.absolute(), replace=replace, say=_quiet if as_json else _say
-    )
+    say = _say_nothing if as_json else _say
+    made, aside = put_back(source.absolute(), settings.data_dir.absolute(), replace=replace, say=say)
     moved = {"moved_aside": None if aside is None else str(aside)}
-    print_view({**_viewed(made, settings.data_dir), **moved}, as_json=as_json)
+    print_view({**_view(made, settings.data_dir), **moved}, as_json=as_json)
     if not as_json:
         _say("Start the gateway; it buys nothing until fal's history is compared, or `filmgate epoch accept`.")
 
 
-def _viewed(made: Backup, where: Path) -> dict[str, Any]:
+def _view(made: Backup, where: Path) -> dict[str, Any]:
     return {
         "directory": str(where),
         "made_at": made.made_at,
@@ -83,27 +81,21 @@ def _viewed(made: Backup, where: Path) -> dict[str, Any]:
 
 
 @group.command("show")
-def show(*, as_json: AsJson = False) -> None:
-    """Show which store this is, whether it is trusted to buy, and what else stops buying for everybody."""
-
-    async def ask(gateway: Gateway) -> dict[str, Any]:
-        return await _state_view(gateway, await gateway.epoch.state())
-
-    print_view(with_gateway(ask), as_json=as_json)
+@store_command(print_view)
+async def show(gateway: Gateway) -> dict[str, Any]:
+    """Show the store's identity, whether it is trusted, and what stops buying for everybody."""
+    return await _state_view(gateway, await gateway.epoch.state())
 
 
 @group.command("accept")
-def accept(*, as_json: AsJson = False) -> None:
-    """Let a store that has gone back in time buy. Look into fal's dashboard first: queued jobs are bought again."""
-
-    async def ask(gateway: Gateway) -> dict[str, Any]:
-        return await _state_view(gateway, await gateway.epoch.accept(actor=actor()))
-
-    print_view(with_gateway(ask), as_json=as_json)
+@store_command(print_view)
+async def accept(gateway: Gateway) -> dict[str, Any]:
+    """Let a store that has gone back in time buy. Check fal's dashboard first: queued jobs are bought again."""
+    return await _state_view(gateway, await gateway.epoch.accept(actor=actor()))
 
 
 async def _state_view(gateway: Gateway, state: EpochState) -> dict[str, Any]:
-    """`trusted` is what the epoch says; pauses, the breaker and held jobs stop a trusted store all the same."""
+    """`trusted` is about the epoch only; pauses, the breaker and held jobs also stop buying."""
     stopped = state.stopped or (await gateway.stores.buying.state()).reason_for("")
     return {
         "store": state.id,
@@ -120,7 +112,7 @@ async def _state_view(gateway: Gateway, state: EpochState) -> dict[str, Any]:
 
 
 def _remedy(state: EpochState, stopped: str | None) -> str | None:
-    """The command that lets buying go on."""
+    """The command that resumes buying."""
     if stopped is None:
         return None
     if state.stopped is not None:

@@ -1,4 +1,4 @@
-"""`filmgate status`, `pause` and `resume`: see how everything stands, stop buying, and let it go on."""
+"""`filmgate status`, `pause` and `resume`: the state of the gateway; stop and resume buying."""
 
 from typing import Annotated, Any
 
@@ -6,8 +6,8 @@ import typer
 
 from app.cli.options import Reason
 from app.cli.parse import actor, argument, parse_id
-from app.cli.store_url import with_gateway
-from app.cli.tables import AsJson, print_json, print_table, print_view, print_views
+from app.cli.store_command import store_command
+from app.cli.tables import print_json, print_table, print_view, print_views
 from app.gateway import Gateway
 from app.views.operations import BuyingView, OverviewView, buying_view, overview_view
 
@@ -23,17 +23,11 @@ ALARMS = {"alarm": "kind", "at": "at", "message": "message", "job": "job"}
 
 SomeTeam = Annotated[
     str | None,
-    typer.Option("--team", parser=argument(parse_id), metavar="ID", help="This team only; without it, everybody."),
+    typer.Option("--team", parser=argument(parse_id), metavar="ID", help="Only this team; by default all."),
 ]
 
 
-def status(*, as_json: AsJson = False) -> None:
-    """Show slots, breaker, pauses, who waits, workers, held jobs, what is set aside and the newest alarms."""
-
-    async def ask(gateway: Gateway) -> OverviewView:
-        return overview_view(await gateway.operations.overview())
-
-    view = with_gateway(ask)
+def _print_overview(view: OverviewView, *, as_json: bool) -> None:
     if as_json:
         print_json(view)
         return
@@ -43,43 +37,13 @@ def status(*, as_json: AsJson = False) -> None:
         print_views(view["alarms"], ALARMS, as_json=False)
 
 
-def pause(*, team: SomeTeam = None, reason: Reason, as_json: AsJson = False) -> None:
-    """Stop buying. Jobs are accepted and wait, and their callers see the reason; what was bought goes on."""
-
-    async def ask(gateway: Gateway) -> BuyingView:
-        told = await gateway.operations.pause(actor(), team=team, reason=reason)
-        return buying_view(team, told)
-
-    _print(with_gateway(ask), as_json=as_json)
-
-
-def resume(*, team: SomeTeam = None, as_json: AsJson = False) -> None:
-    """Let buying go on; for everybody, the breaker closes too."""
-
-    async def ask(gateway: Gateway) -> BuyingView:
-        told = await gateway.operations.resume(actor(), team=team)
-        return buying_view(team, told)
-
-    _print(with_gateway(ask), as_json=as_json)
-
-
-def _print(view: BuyingView, *, as_json: bool) -> None:
-    """What is so now: somebody else may have stopped it as well."""
-    if as_json:
-        print_json(view)
-        return
-    paused = view["upstream_paused"]
-    told = {"team": view["team"] or "everybody", "buying": "goes on" if paused is None else paused["reason"]}
-    print_view(told, as_json=False)
-
-
 def _lines(view: OverviewView) -> list[list[Any]]:
-    """The parts that are no lists, a line each."""
+    """The parts that are no lists, one line each."""
     slots, breaker, held, aside = view["slots"], view["breaker"], view["held"], view["aside"]
     state = "open" if breaker["open"] else "half open" if breaker["half_open"] else "closed"
     until = f" until {breaker['until']}" if breaker["until"] else ""
     failures = f"{breaker['failures']} failure{'' if breaker['failures'] == 1 else 's'} in a row"
-    pauses = [f"{one['name'] or one['team'] or 'everybody'}: {one['reason']}" for one in view["pauses"]]
+    pauses = [f"{pause['name'] or pause['team'] or 'everybody'}: {pause['reason']}" for pause in view["pauses"]]
     workers = [f"{count} {role}" for role, count in view["workers"].items()]
     if breaker["last_failure"]:
         failures += f"; the last: {breaker['last_failure']}"
@@ -92,3 +56,31 @@ def _lines(view: OverviewView) -> list[list[Any]]:
         ["held", f"{held['count']}, the oldest since {held['oldest_at']}" if held["count"] else "none"],
         ["set aside", f"{aside['count']}, the oldest since {aside['oldest_at']}" if aside["count"] else "nothing"],
     ]
+
+
+def _print_buying(view: BuyingView, *, as_json: bool) -> None:
+    """The state after the command: another reason may stop buying as well."""
+    if as_json:
+        print_json(view)
+        return
+    paused = view["upstream_paused"]
+    row = {"team": view["team"] or "everybody", "buying": "goes on" if paused is None else paused["reason"]}
+    print_view(row, as_json=False)
+
+
+@store_command(_print_overview)
+async def status(gateway: Gateway) -> OverviewView:
+    """Show slots, breaker, pauses, queue, workers, held jobs and alarms."""
+    return overview_view(await gateway.operations.overview())
+
+
+@store_command(_print_buying)
+async def pause(gateway: Gateway, *, team: SomeTeam = None, reason: Reason) -> BuyingView:
+    """Stop buying. New jobs wait; jobs that were bought continue."""
+    return buying_view(team, await gateway.operations.pause(actor(), team=team, reason=reason))
+
+
+@store_command(_print_buying)
+async def resume(gateway: Gateway, *, team: SomeTeam = None) -> BuyingView:
+    """Resume buying; without --team this also closes the breaker."""
+    return buying_view(team, await gateway.operations.resume(actor(), team=team))

@@ -1,4 +1,4 @@
-"""The command: its words, each loaded when it is asked for, and how it ends."""
+"""The commands, each loaded on use, and exit codes."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from app.cli.exits import CONFIGURATION, FAILED, Failure
 
 
 class CommandSpec(NamedTuple):
-    """One word of the command: its function, or its `typer.Typer` of further words, and its line in the help."""
+    """A command: its module in `app.cli`, the name of its function or `typer.Typer` there, and its help."""
 
     module: str
     name: str
@@ -22,73 +22,39 @@ class CommandSpec(NamedTuple):
 
 
 COMMANDS = {
-    "up": CommandSpec(
-        "app.cli.up",
-        "up",
-        "Start everything on this machine: store, emulator (without FAL_KEY), API, workers. Ctrl-C stops it all.",
-    ),
-    "usage": CommandSpec(
-        "app.cli.usage",
-        "usage",
-        "Show jobs, seconds of video and dollars, by the time of the jobs' admission, of every team or of one.",
-    ),
-    "status": CommandSpec(
-        "app.cli.buying",
-        "status",
-        "Show slots, breaker, pauses, who waits, workers, held jobs, what is set aside and the newest alarms.",
-    ),
-    "pause": CommandSpec(
-        "app.cli.buying",
-        "pause",
-        "Stop buying. Jobs are accepted and wait, and their callers see the reason; what was bought goes on.",
-    ),
-    "resume": CommandSpec("app.cli.buying", "resume", "Let buying go on; for everybody, the breaker closes too."),
-    "generate": CommandSpec(
-        "app.cli.generate",
-        "generate",
-        "Make a clip from an image: upload, submit, follow, download. Prints the clip's path.",
-    ),
-    "backup": CommandSpec(
-        "app.cli.backup", "backup", "Copy the running store into a directory; the store goes on meanwhile."
-    ),
-    "restore": CommandSpec(
-        "app.cli.backup",
-        "restore",
-        "Put a backup in the place of the embedded store's data. Nothing is bought until somebody has looked.",
-    ),
-    "serve": CommandSpec("app.cli.roles", "serve", "Serve the API, until SIGTERM."),
-    "worker": CommandSpec("app.cli.roles", "worker", "Run the workers of this host, until SIGTERM."),
-    "emulator": CommandSpec(
-        "app.cli.roles",
-        "emulator",
-        "Run a local fal, for development and tests; its own options follow (see `filmgate emulator --help`).",
-    ),
-    "jobs": CommandSpec("app.cli.jobs", "group", "Look at jobs, and end held ones."),
-    "teams": CommandSpec("app.cli.teams", "group", "Teams: who pays together."),
-    "users": CommandSpec("app.cli.users", "group", "Users: the people and services of a team."),
-    "keys": CommandSpec("app.cli.keys", "group", "Keys: give them, change them, take them away."),
-    "limits": CommandSpec("app.cli.limits", "group", "Limits: how much of what, in which window, for whom."),
-    "ledger": CommandSpec(
-        "app.cli.ledger", "group", "The books: every movement of money, credits and corrections."
-    ),
-    "audit": CommandSpec("app.cli.audit", "group", "The audit log: who did what."),
-    "epoch": CommandSpec("app.cli.backup", "group", "Has the store gone back in time, and may it buy?"),
-    "webhooks": CommandSpec(
-        "app.cli.webhooks", "group", "Forward events to this machine; see and replay webhooks."
-    ),
+    "up": CommandSpec("up", "up", "Start store, emulator (without FAL_KEY), API and workers; Ctrl-C stops them."),
+    "usage": CommandSpec("usage", "usage", "Show jobs, seconds of video and dollars, of every team or of one."),
+    "status": CommandSpec("buying", "status", "Show slots, breaker, pauses, queue, workers, held jobs and alarms."),
+    "pause": CommandSpec("buying", "pause", "Stop buying. New jobs wait; jobs that were bought continue."),
+    "resume": CommandSpec("buying", "resume", "Resume buying; without --team this also closes the breaker."),
+    "generate": CommandSpec("generate", "generate", "Make a clip from an image, and print its path."),
+    "backup": CommandSpec("backup", "backup", "Copy the running store into a directory."),
+    "restore": CommandSpec("backup", "restore", "Replace the embedded store's data by a backup."),
+    "serve": CommandSpec("roles", "serve", "Serve the API, until SIGTERM."),
+    "worker": CommandSpec("roles", "worker", "Run the workers of this host, until SIGTERM."),
+    "emulator": CommandSpec("roles", "emulator", "Run a local fal, for development and tests."),
+    "jobs": CommandSpec("jobs", "group", "Show jobs, decide held ones, release quarantined steps."),
+    "teams": CommandSpec("teams", "group", "Teams: they share limits and money."),
+    "users": CommandSpec("users", "group", "Users: the people and services of a team."),
+    "keys": CommandSpec("keys", "group", "Keys: create, show, rotate and revoke them."),
+    "limits": CommandSpec("limits", "group", "Limits: how much of what, in which window, for whom."),
+    "ledger": CommandSpec("ledger", "group", "The ledger: every movement of money, credits and corrections."),
+    "audit": CommandSpec("audit", "group", "The log of administrative acts."),
+    "epoch": CommandSpec("backup", "group", "Has the store gone back in time, and may it buy?"),
+    "webhooks": CommandSpec("webhooks", "group", "Forward events to this machine; show and replay webhooks."),
 }
 RAW_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 
 class LazyGroup(TyperGroup):
-    """All words in the help, one of them in memory: loading all takes longer than most of them work."""
+    """Shows all commands in the help, and loads only the one that runs: loading all takes longer than most run."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        self.commands = {name: TyperCommand(name, help=word.help) for name, word in COMMANDS.items()}
+        self.commands = {name: TyperCommand(name, help=spec.help) for name, spec in COMMANDS.items()}
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """As Typer does it, for a run and for the shell's completion, after loading the word that was asked for."""
+        """As Typer does it, for a run and for the shell's completion, after loading the command."""
         if args and args[0] in COMMANDS:
             ctx.obj()
             self.commands[args[0]] = load(args[0])
@@ -96,15 +62,15 @@ class LazyGroup(TyperGroup):
 
 
 def load(name: str) -> Any:
-    """The command or the group of this word."""
-    word = COMMANDS[name]
-    found = getattr(import_module(word.module), word.name)
+    """The command or group of this name."""
+    spec = COMMANDS[name]
+    found = getattr(import_module(f"app.cli.{spec.module}"), spec.name)
     if not isinstance(found, typer.Typer):
         alone = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
         alone.command(name, context_settings=RAW_ARGUMENTS if name == "emulator" else None)(found)
         return typer.main.get_command(alone)
     group = typer.main.get_group(found)
-    group.name, group.help = name, word.help
+    group.name, group.help = name, spec.help
     return group
 
 
@@ -134,28 +100,28 @@ def options(
 
 
 def run(words: Sequence[str] | None = None, *, before_command: Callable[[], None] = lambda: None) -> None:
-    """Run the command with these words, else the process's own; every failure is one sentence on stderr.
+    """Run a command, by default with the process's arguments; a failure is one sentence on stderr.
 
-    `before_command` is called before one is loaded, not for the help.
+    `before_command` is called before a command is loaded, not for the help.
     """
     try:
         code = cli(args=words, prog_name="filmgate", standalone_mode=False, obj=before_command)
     except typer.Abort:
         sys.exit(INTERRUPTED)
-    except typer.TyperException as error:  # wrong usage; where only help was asked for, it has been printed
+    except typer.TyperException as error:  # wrong usage; its message is empty where help was printed
         _end(_sentence(error.format_message()), error.exit_code)
     except Exception as error:
-        known = _expected(error)
-        if known is None:
+        expected = _expected(error)
+        if expected is None:
             raise
-        _end(*known)
+        _end(*expected)
     sys.exit(code or 0)
 
 
 def _expected(error: Exception) -> tuple[str, int] | None:
-    """The sentence and the exit code of a failure; None of a fault of ours."""
+    """The sentence and the exit code of a failure; None for a bug."""
     from app.data_dir import NotPrivate  # noqa: PLC0415
-    from app.domain.errors import FilmgateError  # noqa: PLC0415  loaded by now, by whatever raised one of these
+    from app.domain.errors import FilmgateError  # noqa: PLC0415  loaded by whatever raised one
     from app.engines import EmbeddedError  # noqa: PLC0415
     from app.settings import SettingsError  # noqa: PLC0415
 
@@ -167,7 +133,7 @@ def _expected(error: Exception) -> tuple[str, int] | None:
 
 
 def _sentence(text: str) -> str:
-    """Typer's words with a full stop."""
+    """Typer's message with a full stop."""
     return f"{text}." if text and text[-1] not in ".?!" else text
 
 

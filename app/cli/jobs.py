@@ -1,7 +1,8 @@
-"""`filmgate jobs`: look at jobs, and end held ones."""
+"""`filmgate jobs`: show jobs, decide held ones, release quarantined steps."""
 
 from collections.abc import Sequence
 from enum import StrEnum
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -9,8 +10,8 @@ import typer
 from app.cli.exits import Failure
 from app.cli.options import JobId
 from app.cli.parse import actor, argument, parse_request_id
-from app.cli.store_url import with_gateway
-from app.cli.tables import AsJson, print_json, print_table, print_views
+from app.cli.store_command import store_command
+from app.cli.tables import print_json, print_table, print_views
 from app.domain.ids import split_ref
 from app.domain.jobs import Job
 from app.domain.times import iso
@@ -41,15 +42,23 @@ group = typer.Typer(no_args_is_help=True)
 
 
 class Action(StrEnum):
-    """How a held job goes on."""
+    """The decision on a held job."""
 
     ADOPT = "adopt"
     RESUBMIT = "resubmit"
     FAIL = "fail"
 
 
-async def _viewed(gateway: Gateway, jobs: Sequence[Job]) -> list[dict[str, Any]]:
-    """The jobs as their callers see them, with what finds their submissions at fal."""
+Quarantined = Annotated[str, typer.Argument(metavar="ID", help="An id of `filmgate jobs aside`.")]
+Decision = Annotated[Action, typer.Argument(help="adopt fal's request, resubmit (fal has nothing), or fail")]
+RequestId = Annotated[
+    str | None, typer.Option(parser=argument(parse_request_id), metavar="ID", help="fal's request id, for adopt.")
+]
+Charged = Annotated[bool | None, typer.Option("--charged/--no-charged", help="Did fal charge it? For fail.")]
+
+
+async def _views(gateway: Gateway, jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """The jobs as their callers see them, with team and the tag of the submission at fal."""
     held_since = await gateway.operations.held_since(jobs)
     return [
         {
@@ -62,105 +71,67 @@ async def _viewed(gateway: Gateway, jobs: Sequence[Job]) -> list[dict[str, Any]]
 
 
 def _print_tags(views: Sequence[dict[str, Any]]) -> None:
-    """What to look for in fal's dashboard; no table, which would cut it off on a narrow screen."""
+    """The tags for a search in fal's dashboard; not in the table, which would cut them off."""
     for view in views:
         if view["fal_tag"] is not None:
             typer.echo(f"At fal: {view['model']}, with a tag that begins {view['fal_tag']}")
 
 
-@group.command("held")
-def held(*, as_json: AsJson = False) -> None:
-    """List the jobs whose submission has an unknown outcome."""
-
-    async def ask(gateway: Gateway) -> list[dict[str, Any]]:
-        jobs = await gateway.stores.jobs.get_many(await gateway.stores.jobs.held())
-        return await _viewed(gateway, [job for job in jobs if job is not None])
-
-    found = with_gateway(ask)
-    print_views(found, HELD, as_json=as_json)
+def _print_held(views: Sequence[dict[str, Any]], *, as_json: bool) -> None:
+    print_views(views, HELD, as_json=as_json)
     if not as_json:
-        _print_tags(found)
+        _print_tags(views)
+
+
+@group.command("held")
+@store_command(_print_held)
+async def held(gateway: Gateway) -> list[dict[str, Any]]:
+    """List the jobs whose submission has an unknown outcome."""
+    jobs = await gateway.stores.jobs.get_many(await gateway.stores.jobs.held())
+    return await _views(gateway, [job for job in jobs if job is not None])
 
 
 @group.command("aside")
-def aside(*, as_json: AsJson = False) -> None:
-    """List the steps that were set aside, because they failed or their workers died; their money stays put."""
+@store_command(partial(print_views, columns={"step": "step", "id": "id", "since": "since"}))
+async def aside(gateway: Gateway) -> list[dict[str, Any]]:
+    """List the quarantined steps, which failed or crashed their workers; their money stays reserved."""
+    rows = await gateway.operations.quarantined()
+    return [{"step": step, "id": split_ref(ref)[1], "since": iso(at_ms)} for step, ref, at_ms in rows]
 
-    async def ask(gateway: Gateway) -> list[dict[str, Any]]:
-        rows = await gateway.operations.quarantined()
-        return [{"step": step, "id": split_ref(ref)[1], "since": iso(at_ms)} for step, ref, at_ms in rows]
 
-    print_views(with_gateway(ask), {"step": "step", "id": "id", "since": "since"}, as_json=as_json)
+def _print_released(views: Sequence[dict[str, str]], *, as_json: bool) -> None:
+    if as_json:
+        print_json(views)
+    else:
+        typer.echo(f"{views[0]['id']} goes on: {', '.join(view['step'] for view in views)}.")
 
 
 @group.command("release")
-def release(
-    name: Annotated[str, typer.Argument(metavar="ID", help="as `filmgate jobs aside` lists it")],
-    *,
-    as_json: AsJson = False,
-) -> None:
-    """Let a step that was set aside go on, when its cause is mended."""
+@store_command(_print_released)
+async def release(gateway: Gateway, name: Quarantined) -> list[dict[str, str]]:
+    """Release a step from quarantine, when its cause is fixed."""
+    return [{"step": step, "id": name} for step, _ in await gateway.operations.release(actor(), name)]
 
-    async def ask(gateway: Gateway) -> list[str]:
-        return [step for step, _ in await gateway.operations.release(actor(), name)]
 
-    steps = with_gateway(ask)
+def _print_job(views: Sequence[dict[str, Any]], *, as_json: bool) -> None:
     if as_json:
-        print_json([{"step": step, "id": name} for step in steps])
+        print_json(views)
     else:
-        typer.echo(f"{name} goes on: {', '.join(steps)}.")
+        print_table(["", ""], [[title, views[0][field]] for title, field in SHOWN.items()])
+        _print_tags(views)
 
 
 @group.command("show")
-def show(
-    job_id: JobId,
-    *,
-    as_json: AsJson = False,
-) -> None:
+@store_command(_print_job)
+async def show(gateway: Gateway, job_id: JobId) -> list[dict[str, Any]]:
     """Show one job of any team."""
-
-    async def ask(gateway: Gateway) -> list[dict[str, Any]]:
-        job = await gateway.stores.jobs.find(job_id)
-        return [] if job is None else await _viewed(gateway, [job])
-
-    found = with_gateway(ask)
-    if not found:
+    job = await gateway.stores.jobs.find(job_id)
+    if job is None:
         raise Failure("There is no job with this id.")
-    if as_json:
-        print_json(found)
-    else:
-        print_table(["", ""], [[title, found[0][field]] for title, field in SHOWN.items()])
-        _print_tags(found)
+    return await _views(gateway, [job])
 
 
-@group.command("resolve")
-def resolve(
-    job_id: JobId,
-    action: Annotated[Action, typer.Argument(help="adopt fal's request, resubmit (fal has nothing), or fail")],
-    *,
-    upstream_request_id: Annotated[
-        str | None,
-        typer.Option(parser=argument(parse_request_id), metavar="ID", help="fal's request id, for adopt"),
-    ] = None,
-    charged: Annotated[bool | None, typer.Option(help="Did fal charge it? For fail.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Decide a job that is held, or fail one that was set aside.
-
-    Look in fal's dashboard first (tag: `jobs show`): resubmit buys again.
-    """
-    _one_form(action, upstream_request_id, charged)
-
-    async def ask(gateway: Gateway) -> list[dict[str, Any]]:
-        job = await gateway.operations.resolve(
-            actor(), job_id, action.value, upstream_request_id=upstream_request_id, charged=charged
-        )
-        return await _viewed(gateway, [job])
-
-    print_views(with_gateway(ask), COLUMNS, as_json=as_json)
-
-
-def _one_form(action: Action, upstream_request_id: str | None, charged: bool | None) -> None:  # noqa: FBT001  as typer gives it
+def _check_resolve(*, action: Action, upstream_request_id: str | None, charged: bool | None, **_: object) -> None:
     """Each action has exactly its own option; wrong usage otherwise, which names it."""
     for option, value, wanted in (
         ("--upstream-request-id", upstream_request_id, Action.ADOPT),
@@ -170,3 +141,23 @@ def _one_form(action: Action, upstream_request_id: str | None, charged: bool | N
             raise typer.BadParameter(f"{action} needs it.", param_hint=option)
         if action is not wanted and value is not None:
             raise typer.BadParameter(f"it is for {wanted}, not for {action}.", param_hint=option)
+
+
+@group.command("resolve")
+@store_command(partial(print_views, columns=COLUMNS), check=_check_resolve)
+async def resolve(
+    gateway: Gateway,
+    job_id: JobId,
+    action: Decision,
+    *,
+    upstream_request_id: RequestId = None,
+    charged: Charged = None,
+) -> list[dict[str, Any]]:
+    """Decide a held job, or fail one whose step is quarantined.
+
+    Look in fal's dashboard first (tag: `jobs show`): resubmit buys again.
+    """
+    job = await gateway.operations.resolve(
+        actor(), job_id, action.value, upstream_request_id=upstream_request_id, charged=charged
+    )
+    return await _views(gateway, [job])

@@ -1,6 +1,7 @@
-"""`filmgate ledger`: the books, credits and corrections."""
+"""`filmgate ledger`: entries, credits, corrections and verification."""
 
 from dataclasses import asdict
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -8,8 +9,8 @@ import typer
 from app.cli.exits import Failure
 from app.cli.options import Reason, Rows, TeamId
 from app.cli.parse import actor, argument, parse_credit, parse_id, parse_signed_usd
-from app.cli.store_url import with_gateway
-from app.cli.tables import AsJson, print_json, print_view, print_views
+from app.cli.store_command import store_command
+from app.cli.tables import print_json, print_view, print_views
 from app.domain.accounts import NO_TEAM
 from app.domain.errors import NotFound
 from app.domain.ledger import Correction
@@ -36,87 +37,76 @@ UNCHANGED = {
 group = typer.Typer(no_args_is_help=True)
 
 
+Ledger = Annotated[str, typer.Option("--team", parser=argument(parse_id), metavar="ID", help="Whose ledger.")]
+Credit = Annotated[
+    int, typer.Argument(parser=argument(parse_credit), metavar="AMOUNT", help="US dollars, such as 25.00.")
+]
+Amount = Annotated[
+    str, typer.Argument(metavar="AMOUNT", help="US dollars spent more, or less: -2.50. With --job: its real cost.")
+]
+EndedJob = Annotated[
+    str | None,
+    typer.Option("--job", parser=argument(parse_id), metavar="JOB", help="An ended job with another cost."),
+]
+
+
 @group.command("list")
-def list_entries(
-    *,
-    team: Annotated[str, typer.Option(parser=argument(parse_id), metavar="ID", help="Whose books.")],
-    limit: Rows = 50,
-    as_json: AsJson = False,
-) -> None:
+@store_command(partial(print_views, columns=COLUMNS))
+async def list_entries(gateway: Gateway, *, team: Ledger, limit: Rows = 50) -> list[EntryView]:
     """List the movements of a team's money, the newest first."""
-
-    async def ask(gateway: Gateway) -> list[EntryView]:
-        if await gateway.accounts.team(team) is None:
-            raise NotFound(NO_TEAM)
-        return [entry_view(entry) for entry in await gateway.ledger.page(team, before=None, count=limit)]
-
-    print_views(with_gateway(ask), COLUMNS, as_json=as_json)
+    if await gateway.accounts.team(team) is None:
+        raise NotFound(NO_TEAM)
+    return [entry_view(entry) for entry in await gateway.ledger.page(team, before=None, count=limit)]
 
 
 @group.command("credit")
-def credit(
-    team: TeamId,
-    amount: Annotated[
-        int, typer.Argument(parser=argument(parse_credit), metavar="AMOUNT", help="US dollars, such as 25.00.")
-    ],
-    *,
-    reason: Reason,
-    as_json: AsJson = False,
-) -> None:
-    """Let a team spend so much more: in total, and in the periods of today."""
+@store_command(print_view)
+async def credit(gateway: Gateway, team: TeamId, amount: Credit, *, reason: Reason) -> dict[str, Any]:
+    """Let a team spend more, in total and in today's periods."""
+    await gateway.ledger.credit(actor(), team, micro=amount, reason=reason)
+    return {"team": team, "type": "credit", "amount_usd": format_usd(amount), "reason": reason}
 
-    async def ask(gateway: Gateway) -> dict[str, Any]:
-        await gateway.ledger.credit(actor(), team, micro=amount, reason=reason)
-        return {"team": team, "type": "credit", "amount_usd": format_usd(amount), "reason": reason}
 
-    print_view(with_gateway(ask), as_json=as_json)
+def _micro(amount: str, job: str | None, **_: object) -> int:
+    """Micro-dollars of a correction; only those of a team may be negative."""
+    return argument(parse_signed_usd if job is None else parse_usd)(amount)
+
+
+def _check_amount(**arguments: Any) -> None:
+    _micro(**arguments)
 
 
 @group.command("correct", context_settings={"ignore_unknown_options": True})  # -2.50 is an amount, not an option
-def correct(
-    team: TeamId,
-    amount: Annotated[
-        str,
-        typer.Argument(metavar="AMOUNT", help="US dollars spent more, or less: -2.50. With --job: what it cost."),
-    ],
-    *,
-    job: Annotated[
-        str | None,
-        typer.Option(parser=argument(parse_id), metavar="JOB", help="An ended job with another cost."),
-    ] = None,
-    reason: Reason,
-    as_json: AsJson = False,
-) -> None:
-    """Count so much more, or less, as spent by a team; or make a job's charge what it really cost."""
-    micro = argument(parse_signed_usd if job is None else parse_usd)(amount)
-
-    async def ask(gateway: Gateway) -> dict[str, Any]:
-        shown = {"team": team, "type": "correction", "amount_usd": format_usd(micro), "reason": reason}
-        if job is None:
-            await gateway.ledger.correct(actor(), team, micro=micro, reason=reason)
-            return shown
-        outcome = await gateway.ledger.correct_job(actor(), team, job, actual=micro, reason=reason)
-        if outcome in UNCHANGED:
-            raise Failure(f"The job's charge was not changed: {UNCHANGED[outcome]}.")
-        return {**shown, "job": job, "outcome": outcome.value}
-
-    print_view(with_gateway(ask), as_json=as_json)
+@store_command(print_view, check=_check_amount)
+async def correct(
+    gateway: Gateway, team: TeamId, amount: Amount, *, job: EndedJob = None, reason: Reason
+) -> dict[str, Any]:
+    """Correct what a team has spent by an amount, or a job's charge to its real cost."""
+    micro = _micro(amount, job)
+    view = {"team": team, "type": "correction", "amount_usd": format_usd(micro), "reason": reason}
+    if job is None:
+        await gateway.ledger.correct(actor(), team, micro=micro, reason=reason)
+        return view
+    outcome = await gateway.ledger.correct_job(actor(), team, job, actual=micro, reason=reason)
+    if outcome in UNCHANGED:
+        raise Failure(f"The job's charge was not changed: {UNCHANGED[outcome]}.")
+    return {**view, "job": job, "outcome": outcome.value}
 
 
-@group.command("verify")
-def verify(*, as_json: AsJson = False) -> None:
-    """Rebuild every counter from the entries: exit 1 when the store holds something else."""
-
-    async def ask(gateway: Gateway) -> VerificationReport:
-        return await gateway.ledger.verify()
-
-    found = with_gateway(ask)
-    differences = [asdict(difference) for difference in found.differences]
+def _print_differences(verified: VerificationReport, *, as_json: bool) -> None:
+    differences = [asdict(difference) for difference in verified.differences]
     if as_json:
-        print_json({"teams": found.teams, "entries": found.entries, "differences": differences})
+        print_json({"teams": verified.teams, "entries": verified.entries, "differences": differences})
     else:
-        typer.echo(f"teams: {found.teams}, entries: {found.entries}, differences: {len(differences)}")
+        typer.echo(f"teams: {verified.teams}, entries: {verified.entries}, differences: {len(differences)}")
     if differences and not as_json:
         print_views(differences, DIFFERENCES, as_json=False)
     if differences:
         raise Failure(f"The books do not balance: {len(differences)} differences between store and entries.")
+
+
+@group.command("verify")
+@store_command(_print_differences)
+async def verify(gateway: Gateway) -> VerificationReport:
+    """Rebuild every counter from the entries: exit 1 when the store differs."""
+    return await gateway.ledger.verify()

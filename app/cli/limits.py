@@ -1,14 +1,15 @@
-"""`filmgate limits`: how much of what, in which window, for whom."""
+"""`filmgate limits`: show, set and raise limits."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from app.api.admin_bodies import LONGEST_RAISE_S
-from app.cli.options import distinct_limits
+from app.cli.options import check_distinct
 from app.cli.parse import SPEC_HELP, actor, argument, duration, parse_id, parse_limit
-from app.cli.store_url import with_gateway
-from app.cli.tables import AsJson, print_json, print_views
+from app.cli.store_command import store_command
+from app.cli.tables import print_json, print_views
 from app.domain.limits import GATEWAY, Limit
 from app.gateway import Gateway
 from app.views.limits import limits_view
@@ -25,72 +26,60 @@ OWNER_HELP = "A team's or a user's id, or `gateway` for everybody together."
 group = typer.Typer(no_args_is_help=True)
 
 Owner = Annotated[str, typer.Argument(parser=argument(parse_id), metavar="OWNER", help=OWNER_HELP)]
+Specs = Annotated[
+    list[Limit] | None,
+    typer.Argument(
+        parser=argument(parse_limit), callback=check_distinct, metavar="SPEC", help=SPEC_HELP, show_default=False
+    ),
+]
+Spec = Annotated[
+    Limit, typer.Argument(parser=argument(parse_limit), metavar="SPEC", help=f"Above one that is set. {SPEC_HELP}")
+]
+Seconds = Annotated[
+    int,
+    typer.Option(
+        "--for", parser=argument(duration(60, LONGEST_RAISE_S)), metavar="TIME", help="How long: 15m, 2h."
+    ),
+]
 
 
-@group.command("show")
-def show(owner: Owner = GATEWAY, *, as_json: AsJson = False) -> None:
-    """Show what was set for an owner; without one, for the whole gateway."""
-
-    async def ask(gateway: Gateway) -> tuple[Limit, ...]:
-        return await gateway.limits.of(owner)
-
-    _show(with_gateway(ask), as_json=as_json)
-
-
-@group.command("set")
-def replace(
-    owner: Owner,
-    limits: Annotated[
-        list[Limit] | None,
-        typer.Argument(parser=argument(parse_limit), metavar="SPEC", help=SPEC_HELP, show_default=False),
-    ] = None,
-    *,
-    none: Annotated[bool, typer.Option("--none", help="Take all of the owner's limits away.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Set an owner's limits to exactly these. Lower ones stop new jobs; what runs goes on."""
-    chosen = distinct_limits(limits)
-    if none == bool(chosen):
-        raise typer.BadParameter("name the limits, or say --none and no limit.", param_hint="SPEC")
-
-    async def ask(gateway: Gateway) -> tuple[Limit, ...]:
-        await gateway.limits.replace(actor(), owner, chosen)
-        return await gateway.limits.of(owner)
-
-    _show(with_gateway(ask), as_json=as_json)
-
-
-@group.command("raise")
-def raise_for(
-    owner: Owner,
-    limit: Annotated[
-        Limit,
-        typer.Argument(parser=argument(parse_limit), metavar="SPEC", help=f"Above one that is set. {SPEC_HELP}"),
-    ],
-    *,
-    seconds: Annotated[
-        int,
-        typer.Option(
-            "--for",
-            parser=argument(duration(60, LONGEST_RAISE_S)),
-            metavar="TIME",
-            help="How long: 15m, 2h.",
-        ),
-    ],
-    as_json: AsJson = False,
-) -> None:
-    """Raise a limit for a while; then the one that is set holds again."""
-
-    async def ask(gateway: Gateway) -> tuple[Limit, ...]:
-        return (await gateway.limits.raise_for(actor(), owner, limit, seconds=seconds),)
-
-    _show(with_gateway(ask), as_json=as_json)
-
-
-def _show(limits: tuple[Limit, ...], *, as_json: bool) -> None:
-    views = limits_view(limits)
+def _print(limits: Sequence[Limit], *, as_json: bool) -> None:
+    views = limits_view(tuple(limits))
     if as_json:
         print_json(views)
     else:
         rows = [{"raised_to": None, "raised_until": None, **view} for view in views]
         print_views(rows, COLUMNS, as_json=False)
+
+
+def _check_set(*, limits: Sequence[Limit] | None, none: bool, **_: object) -> None:
+    if none == bool(limits):
+        raise typer.BadParameter("name the limits, or say --none and no limit.", param_hint="SPEC")
+
+
+@group.command("show")
+@store_command(_print)
+async def show(gateway: Gateway, owner: Owner = GATEWAY) -> tuple[Limit, ...]:
+    """Show an owner's limits; by default those of the whole gateway."""
+    return await gateway.limits.of(owner)
+
+
+@group.command("set")
+@store_command(_print, check=_check_set)
+async def replace(
+    gateway: Gateway,
+    owner: Owner,
+    limits: Specs = None,
+    *,
+    none: Annotated[bool, typer.Option("--none", help="Remove all limits of the owner.")] = False,  # noqa: ARG001  see `_check_set`
+) -> tuple[Limit, ...]:
+    """Set an owner's limits to exactly these. Lower ones stop new jobs; running jobs continue."""
+    await gateway.limits.replace(actor(), owner, limits or ())
+    return await gateway.limits.of(owner)
+
+
+@group.command("raise")
+@store_command(_print)
+async def raise_for(gateway: Gateway, owner: Owner, limit: Spec, *, seconds: Seconds) -> tuple[Limit, ...]:
+    """Raise a limit for a while; then the lower one applies again."""
+    return (await gateway.limits.raise_for(actor(), owner, limit, seconds=seconds),)

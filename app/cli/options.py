@@ -1,6 +1,5 @@
-"""Arguments and options that several commands share."""
+"""Arguments and options of several commands."""
 
-from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -10,9 +9,18 @@ from app.domain.limits import Limit, require_distinct
 
 MAX_ROWS = 1000
 
+
+def check_distinct(limits: list[Limit] | None) -> list[Limit] | None:
+    """Wrong usage when two limits count the same unit in the same window."""
+    try:
+        require_distinct(limits or ())
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}.") from None
+    return limits
+
+
 _id = argument(parse_id)
 _name = argument(parse_name)
-_limit = argument(parse_limit)
 
 JobId = Annotated[str, typer.Argument(parser=_id, metavar="JOB", help="The job's id.")]
 TeamId = Annotated[str, typer.Argument(parser=_id, metavar="TEAM", help="The team's id.")]
@@ -20,20 +28,22 @@ UserId = Annotated[str, typer.Argument(parser=_id, metavar="USER", help="The use
 KeyId = Annotated[str, typer.Argument(parser=_id, metavar="KEY", help="The key's id (key_…), not the key.")]
 OfTeam = Annotated[str | None, typer.Option("--team", parser=_id, metavar="ID", help="Of this team only.")]
 OfUser = Annotated[str | None, typer.Option("--user", parser=_id, metavar="ID", help="Of this user only.")]
-Name = Annotated[str, typer.Argument(parser=_name, metavar="NAME", help="What people call it.")]
-NewName = Annotated[str | None, typer.Option("--name", parser=_name, metavar="NAME", help="Another name.")]
+Name = Annotated[str, typer.Argument(parser=_name, metavar="NAME", help="Its name, for people.")]
+NewName = Annotated[str | None, typer.Option("--name", parser=_name, metavar="NAME", help="The new name.")]
 Specs = Annotated[
-    list[Limit] | None, typer.Option("--limit", parser=_limit, metavar="SPEC", help=f"{SPEC_HELP} May be repeated.")
+    list[Limit] | None,
+    typer.Option(
+        "--limit",
+        parser=argument(parse_limit),
+        callback=check_distinct,
+        metavar="SPEC",
+        help=f"{SPEC_HELP} May be repeated.",
+    ),
 ]
 Reason = Annotated[
-    str, typer.Option("--reason", parser=argument(parse_reason), metavar="TEXT", help="Why; it stays in the books.")
+    str,
+    typer.Option(
+        "--reason", parser=argument(parse_reason), metavar="TEXT", help="Why; kept in the audit log and the ledger."
+    ),
 ]
-Rows = Annotated[int, typer.Option("--limit", min=1, max=MAX_ROWS, help="The newest so many.")]
-
-
-def distinct_limits(limits: Sequence[Limit] | None) -> tuple[Limit, ...]:
-    """The limits as they were given; wrong usage when two of them count the same unit in the same window."""
-    try:
-        return require_distinct(limits or ())
-    except ValueError as error:
-        raise typer.BadParameter(f"{error}.", param_hint="SPEC") from None
+Rows = Annotated[int, typer.Option("--limit", min=1, max=MAX_ROWS, help="How many, the newest first.")]

@@ -1,4 +1,4 @@
-"""One role each, for compose and Kubernetes: `serve`, `worker`, `emulator`."""
+"""The commands for compose and Kubernetes, one role each: `serve`, `worker`, `emulator`."""
 
 import asyncio
 import gc
@@ -25,21 +25,18 @@ from app.settings import KNOWN_NAMES, Settings, load_settings
 from app.telemetry import set_up_logs
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-GC_THRESHOLD = (
-    10_000  # objects made since the collector last looked: what is in work is none of its, and comes and goes
-)
-SHUTDOWN_TIMEOUT_S = 5  # open event streams end then; their readers come back with Last-Event-ID
-
+GC_THRESHOLD = 10_000  # new objects between two collections: more than the requests in progress have
+SHUTDOWN_TIMEOUT_S = 5  # event streams end then; clients reconnect with Last-Event-ID
 
 log = structlog.get_logger()
 
 
 class ApiServer(uvicorn.Server):
-    """Tells the application that it stops before it waits for open requests; the lifespan ends only after them."""
+    """uvicorn, which sets the application's stop event before it waits for open requests."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """SIGTERM and SIGINT end it in order; the exit code is 0, because that is what was asked for."""
+        """SIGTERM and SIGINT shut it down with exit code 0."""
         before = {number: signal.signal(number, self.handle_exit) for number in STOP_SIGNALS}
         try:
             yield
@@ -48,29 +45,29 @@ class ApiServer(uvicorn.Server):
                 signal.signal(number, action)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """As uvicorn does it; a TLS handshake has the time that a head has."""
+        """As uvicorn does it; a TLS handshake has the same time limit as a request head."""
         loop: Any = asyncio.get_running_loop()
         if self.config.is_ssl:
             loop.create_server = partial(loop.create_server, ssl_handshake_timeout=HEAD_SECONDS)
         await super().startup(sockets)
         gc.collect()
-        gc.freeze()  # else Python walks the whole application again and again: 90 ms in which nobody is answered
+        gc.freeze()  # otherwise each full collection walks the whole application: 90 ms without a reply
         gc.set_threshold(GC_THRESHOLD)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """As uvicorn does it, with a word to the held calls first."""
+        """As uvicorn does it, after setting the stop event for held calls."""
         self.lifespan.state[STOPPING].set()
         await super().shutdown(sockets)
 
 
 async def _refuse_early(settings: Settings) -> None:
-    """Open the gateway once: what is wrong is then said in one sentence, before a server starts.
+    """Open the gateway once, so that faults of settings or store are reported before a server starts.
 
-    A store that is not there yet is waited for, for ever: whoever started this would only start it again. What this
-    version knows as settings is written down, for the day on which somebody goes back to an older one.
+    Waits for the store without a limit, because a supervisor would only restart the process. Records the names of
+    this version's settings, for a later downgrade.
     """
     async with open_gateway(settings, process="check", patience=None) as gateway:
-        with suppress(StoreUnavailable):  # one that takes no writes now; a later start writes it
+        with suppress(StoreUnavailable):  # a store that takes no writes now; a later start records them
             await gateway.stores.setting_names.note(__version__, KNOWN_NAMES)
 
 
@@ -113,6 +110,6 @@ def worker() -> None:
 
 
 def emulator(context: typer.Context) -> None:
-    """Run a local fal, for development and tests; its own options follow (see `filmgate emulator --help`)."""
+    """Run a local fal, for development and tests."""
     arguments = [sys.executable, "-m", "app.emulator", *context.args]
     os.execv(sys.executable, arguments)  # noqa: S606  as above

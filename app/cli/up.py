@@ -89,7 +89,7 @@ class UpChild:
 
 
 def up() -> None:
-    """Start everything on this machine: store, emulator (without FAL_KEY), API, workers. Ctrl-C stops it all."""
+    """Start store, emulator (without FAL_KEY), API and workers; Ctrl-C stops them."""
     settings = load_settings(os.environ, keep_unknown=True)
     console = Console(stderr=True)
     check_tls(settings)

@@ -1,11 +1,11 @@
-"""`filmgate usage`: jobs, seconds of video and dollars."""
+"""`filmgate usage`: the sums of the ledger."""
 
 from typing import Annotated
 
 import typer
 
 from app.cli.options import OfTeam
-from app.cli.store_url import with_gateway
+from app.cli.store_command import with_gateway
 from app.cli.tables import AsJson, print_json, print_table
 from app.domain.accounts import NO_TEAM
 from app.domain.errors import NotFound
@@ -20,18 +20,18 @@ def usage(
     *,
     team: OfTeam = None,
     start: Annotated[
-        str | None, typer.Option("--from", metavar="DAY", help=f"{DAY_HELP} else the first of the month.")
+        str | None, typer.Option("--from", metavar="DAY", help=f"{DAY_HELP} by default the first of the month.")
     ] = None,
     end: Annotated[
-        str | None, typer.Option("--to", metavar="DAY", help=f"{DAY_HELP} not counted itself; else now.")
+        str | None, typer.Option("--to", metavar="DAY", help=f"{DAY_HELP} exclusive; by default now.")
     ] = None,
-    group_by: Annotated[Grouping, typer.Option(help="What is added up together.")] = Grouping.DAY,
+    group_by: Annotated[Grouping, typer.Option(help="The groups of the sums.")] = Grouping.DAY,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show jobs, seconds of video and dollars, by the time of the jobs' admission, of every team or of one.
+    """Show jobs, seconds of video and dollars, of every team or of one.
 
-    Days are those of the team's time zone; of all teams together, the span is in UTC.
+    Jobs count from their admission. Days are those of the team's time zone; for all teams, the span is in UTC.
     """
     if as_csv and as_json:
         raise typer.BadParameter("they cannot go together.", param_hint=["--csv", "--json"])
@@ -47,7 +47,7 @@ def usage(
     if as_json:
         print_json(report_view(report))
     elif as_csv:
-        from app.api.v1.usage import csv_text  # noqa: PLC0415  it brings FastAPI, which takes half a second
+        from app.api.v1.usage import csv_text  # noqa: PLC0415  imports FastAPI, which takes half a second
 
         typer.echo(csv_text(report), nl=False)
     else:
@@ -55,7 +55,7 @@ def usage(
 
 
 def _print(report: Report) -> None:
-    """A row for each group, and the total below them."""
+    """A row for each group, and the total."""
     rows = [list(row_view(row, report.group_by).values()) for row in report.rows]
     columns = list(row_view(report.rows[0], report.group_by)) if report.rows else []
     totals = list(sums_view(report.total).values())

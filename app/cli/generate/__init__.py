@@ -1,4 +1,4 @@
-"""`filmgate generate`: a person's client. It speaks HTTP to a gateway, here or elsewhere."""
+"""`filmgate generate`: make one clip through a gateway's HTTP API."""
 
 import asyncio
 import json
@@ -27,18 +27,22 @@ def generate(  # noqa: PLR0913  one parameter for each option
     image: Annotated[str | None, typer.Option(help="The first frame: a JPEG, PNG or WebP, file or URL.")] = None,
     prompt: Annotated[str | None, typer.Option(help="What happens in the clip.")] = None,
     duration: Annotated[int | None, typer.Option(help="Seconds: 5 or 10; some models take others.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Where the clip goes; else IMAGE's name.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The clip's file; by default IMAGE's name.")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="A model id of GET /v1/models.")] = None,
     negative_prompt: Annotated[str | None, typer.Option(help="What the clip should not show.")] = None,
-    cfg_scale: Annotated[float | None, typer.Option(help="How closely it follows the prompt, 0 to 1.")] = None,
+    cfg_scale: Annotated[
+        float | None, typer.Option(help="How closely the clip follows the prompt, 0 to 1.")
+    ] = None,
     url: Annotated[str | None, typer.Option(help="The gateway; else FILMGATE_URL, else what `up` started.")] = None,
     key: Annotated[str | None, typer.Option(help="Its key; better in FILMGATE_KEY, out of sight.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the job at its end instead of the path.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the finished job instead of the path.")] = False,
     idempotency_key: Annotated[str | None, typer.Option(help="Same key and options, same job.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
-    job: Annotated[str | None, typer.Option("--job", help="Pick up this job instead of making one.")] = None,
+    job: Annotated[str | None, typer.Option("--job", help="Continue with this job instead of making one.")] = None,
 ) -> None:
-    """Make a clip from an image: upload, submit, follow, download. Prints the clip's path."""
+    """Make a clip from an image, and print its path."""
     making: dict[str, str | float | None] = {
         "--image": image,
         "--prompt": prompt,
@@ -67,7 +71,7 @@ def generate(  # noqa: PLR0913  one parameter for each option
 
 
 def _check(making: dict[str, str | float | None], job: str | None) -> None:
-    """Refuse options that do not go together, as wrong usage."""
+    """Wrong usage for options that exclude each other."""
     given = [name for name, value in making.items() if value is not None]
     model, key = making["--model"], making["--idempotency-key"]
     if job is not None:
@@ -87,7 +91,7 @@ def _check(making: dict[str, str | float | None], job: str | None) -> None:
 
 
 def _make(run: Run, *, as_json: bool) -> None:
-    """Run it; stdout gets the path, or the job whatever its end."""
+    """Run it; stdout gets the path, or the job, also one that failed."""
     try:
         asyncio.run(run.clip())
     except KeyboardInterrupt:

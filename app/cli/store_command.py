@@ -1,0 +1,74 @@
+"""Commands on this machine's store: the configured one, or that of a running `filmgate up`."""
+
+import asyncio
+import inspect
+import os
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Any, Protocol, TypeVar
+
+from pydantic import SecretStr
+
+from app.cli.exits import Failure
+from app.cli.tables import AsJson
+from app.embedded import socket_url
+from app.gateway import Gateway, open_gateway
+from app.settings import Settings, load_settings, unknown_setting
+
+Result = TypeVar("Result")
+Result_contra = TypeVar("Result_contra", contravariant=True)
+
+
+class Printer(Protocol[Result_contra]):
+    """A function that prints the result of a command."""
+
+    def __call__(self, result: Result_contra, /, *, as_json: bool) -> None:
+        """Print it for people, or as JSON."""
+
+
+def store_command(
+    show: Printer[Result], *, check: Callable[..., None] | None = None
+) -> Callable[[Callable[..., Awaitable[Result]]], Callable[..., None]]:
+    """Make a command of an async function on a gateway: `show` prints its result.
+
+    The command has the function's parameters except the gateway, and `--json`. `check` gets the same arguments and
+    refuses wrong usage before the store is opened.
+    """
+
+    def decorate(function: Callable[..., Awaitable[Result]]) -> Callable[..., None]:
+        @wraps(function)
+        def command(*, as_json: bool, **arguments: Any) -> None:
+            if check is not None:
+                check(**arguments)
+            show(with_gateway(lambda gateway: function(gateway, **arguments)), as_json=as_json)
+
+        signature = inspect.signature(function)
+        as_json = inspect.Parameter("as_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=AsJson)
+        parameters = [*list(signature.parameters.values())[1:], as_json]
+        command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # typer reads it
+        return command
+
+    return decorate
+
+
+def with_gateway(ask: Callable[[Gateway], Awaitable[Result]]) -> Result:
+    """Open a gateway on that store, call `ask`, close it."""
+
+    async def run() -> Result:
+        async with open_gateway(settings_with_store(), process="cli") as gateway:
+            return await ask(gateway)
+
+    return asyncio.run(run())
+
+
+def settings_with_store() -> Settings:
+    """The settings, with the embedded store's address unless one is configured. Failure when nothing runs."""
+    settings = load_settings(os.environ, keep_unknown=True)
+    if settings.redis_url is not None:
+        return settings
+    url = socket_url(settings.data_dir)
+    if url is None and settings.unknown_names:
+        raise unknown_setting(settings.unknown_names[0])
+    if url is None:
+        raise Failure(f"Nothing runs in {settings.data_dir}: start `filmgate up`, or set FILMGATE_REDIS_URL.")
+    return settings.model_copy(update={"redis_url": SecretStr(url)})
