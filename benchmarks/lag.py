@@ -18,7 +18,7 @@ from benchmarks.figures import Figure
 from benchmarks.gateway import Served, serving
 from benchmarks.load import Order, bodies, send
 from benchmarks.processes import NotMeasured, cpu_seconds, environment, free_port, listening, running, say
-from tests.support.workers import children
+from tests.support.processes import children
 from workers.poll import MAX_INTERVAL_MS
 
 WEBHOOKS = {"lag": "off", "hints": "on"}

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from app.tasks import cancel_and_wait
-from tests.crash.crash_installation import CrashSite, open_crash_site
-from tests.support.installation import Site, open_site
+from tests.crash.crash_installation import CrashInstallation, open_crash_installation
+from tests.support.installation import Installation, open_installation
 from tests.support.redis_server import RedisServer
 
 ROUNDS = 2
@@ -23,39 +23,39 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="module")
-async def installation() -> AsyncIterator[Site]:
+async def shared_installation() -> AsyncIterator[Installation]:
     """Store, emulator, API and workers; a generation takes a second, twelve run at once."""
     options = ("--queue-seconds", "0.1", "--run-seconds", "1", "--concurrency", "20")
     settings: Any = {"FILMGATE_UPSTREAM_CONCURRENCY": "12", "FILMGATE_WORKERS": "2"}
     with RedisServer() as store:
-        async with open_site(store, *options, **settings) as made:
+        async with open_installation(store, *options, **settings) as made:
             yield made
 
 
 @pytest.fixture
-async def site(installation: Site) -> AsyncIterator[Site]:
+async def installation(shared_installation: Installation) -> AsyncIterator[Installation]:
     """The installation, ready for work; after the test nothing may be bought twice, lost or leaked."""
-    await installation.ready()
-    yield installation
-    assert await installation.bought_twice() == []
-    assert await installation.faults() == []
+    await shared_installation.ready()
+    yield shared_installation
+    assert await shared_installation.bought_twice() == []
+    assert await shared_installation.faults() == []
 
 
 @pytest.fixture(scope="session")
-async def crash_site() -> AsyncIterator[CrashSite]:
+async def crash_installation() -> AsyncIterator[CrashInstallation]:
     """A generation takes a third of a second; the emulator has room for all."""
     options = ("--queue-seconds", "0.05", "--run-seconds", "0.3", "--concurrency", "60")
     settings = {"FILMGATE_UPSTREAM_CONCURRENCY": "20", "FILMGATE_WORKERS": "3", "FILMGATE_DELIVERERS": "2"}
-    async with open_crash_site(*options, **settings) as made:
+    async with open_crash_installation(*options, **settings) as made:
         made.gone.answers([410] * 5000)
         yield made
 
 
 @pytest.fixture
-async def here(crash_site: CrashSite) -> AsyncIterator[CrashSite]:
+async def supervised(crash_installation: CrashInstallation) -> AsyncIterator[CrashInstallation]:
     """The installation while its caretaker watches."""
-    crash_site.complaints()  # what a test before this one left in the logs is not about this one
-    caring = asyncio.create_task(crash_site.care())
-    yield crash_site
+    crash_installation.complaints()  # what a test before this one left in the logs is not about this one
+    caring = asyncio.create_task(crash_installation.care())
+    yield crash_installation
     await cancel_and_wait(caring)
-    crash_site.disarm()
+    crash_installation.disarm()

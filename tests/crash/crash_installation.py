@@ -16,7 +16,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
-from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 from redis.exceptions import RedisError
@@ -28,16 +27,16 @@ from app.gateway import Gateway, open_gateway
 from app.settings import load_settings
 from app.store import keys
 from tests.crash.crash_tally import Tally
-from tests.support.emulator import Emulator
-from tests.support.installation import ENDS, KEEPING, Job, Site
+from tests.support.emulator import running_emulator
+from tests.support.installation import ENDS, Installation, Job, running
+from tests.support.processes import children, free_port
 from tests.support.receiver import Receiver
 from tests.support.redis_server import RedisServer
 from tests.support.server import Server
 from tests.support.stack import environment
 from tests.support.tcp_proxy import HttpProxy
-from tests.support.up import free_ports
 from tests.support.waiting import wait_until
-from tests.support.workers import Workers, children
+from tests.support.workers import Workers
 
 OUTAGE_S = 0.3  # how long the store is away
 STALE_S = 1.0  # a step against the emulator takes milliseconds; what stands still longer may have lost its process
@@ -46,26 +45,25 @@ END_S = 120.0  # every process may have to start again, on a machine that is bus
 KILL_S = 30.0
 TIGHT_S = 0.1
 # What is logged as an error on purpose.
-SAID = {"job.orphan", "job.unsaved", "breaker.opened", "step.set_aside"}
+EXPECTED_ERRORS = {"job.orphan", "job.unsaved", "breaker.opened", "step.set_aside"}
 
 
 @dataclass
-class CrashSite:
-    """What a test has in hand: the installation, an operator's own gateway, and two customers' receivers.
+class CrashInstallation(Installation):
+    """An installation whose processes die at named points, an operator's own gateway, and two customers' receivers.
 
-    `receiver` says 200 to every webhook, `gone` 410. The workers reach fal through `wire`, and callers the API
-    through `front` where they want. A caretaker starts the API, the store and the supervisor again when they
-    have died; the supervisor does so for its workers.
+    `receiver` answers 200 to every webhook, `gone` 410. The workers reach fal through `fal_proxy`, and callers the
+    API through `api_proxy` where they want. `store` is a client of the store, which waits while that is away. A
+    caretaker restarts the API, the store and the supervisor; the supervisor does so for its workers.
     """
 
-    site: Site
     operator: Gateway
     team: str
     receiver: Receiver
     gone: Receiver
-    wire: HttpProxy
-    front: HttpProxy
-    redis: Any
+    fal_proxy: HttpProxy
+    api_proxy: HttpProxy
+    store: Any
     tickets: Path
     logs: list[Path]
     tally: Tally = field(default_factory=Tally)
@@ -94,39 +92,34 @@ class CrashSite:
 
     async def until_signalled(self, before: int) -> int:
         """The process that passed the armed point; `before`: how many signals had been sent."""
-
-        async def sent() -> bool:
-            return len(self.signalled()) > before
-
-        await wait_until(sent, "somebody passes the armed point", timeout=KILL_S)
+        await wait_until(lambda: len(self.signalled()) > before, "somebody passes the armed point", timeout=KILL_S)
         return self.signalled()[-1][2]
 
     def kill_everything(self) -> None:
         """SIGKILL for every process of the installation at the same moment; fal and the receivers live on."""
-        workers = self.site.workers
+        workers = self.workers
         for pid in [workers.pid, *(pid for pid, _ in children(workers.pid))]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        self.site.serve.kill()
-        self.site.redis.kill()
+        self.serve.kill()
+        self.redis.kill()
 
     async def care(self) -> None:
         """Start the store, the API and the supervisor again when they have died."""
         while True:
             await asyncio.sleep(0.05)
-            store = self.site.redis._process
+            store = self.redis._process
             if store is None or store.poll() is not None:
                 await asyncio.sleep(OUTAGE_S)
-                self.site.redis.kill()
-                self.site.redis.start()
+                self.redis.kill()
+                self.redis.start()
                 noting = asyncio.create_task(self._note_outage())
                 self._noting.add(noting)
                 noting.add_done_callback(self._noting.discard)
-            if not self.site.serve.running:
-                self.site.serve.start()
-            supervisor = self.site.workers._process
-            if supervisor is not None and supervisor.poll() is not None:
-                self.site.workers.start()
+            if not self.serve.running:
+                self.serve.start()
+            if not self.workers.running:
+                self.workers.start()
 
     async def _note_outage(self) -> None:
         with contextlib.suppress(AssertionError):  # it went away again
@@ -138,7 +131,7 @@ class CrashSite:
 
         async def answered() -> bool:
             with contextlib.suppress(httpx.TransportError):
-                return (await self.site.api.get("/v1/me")).status_code == 200
+                return (await self.api.get("/v1/me")).status_code == 200
             return False
 
         await wait_until(answered, "callers are answered again", timeout=30)
@@ -146,34 +139,17 @@ class CrashSite:
 
     # --- working ---------------------------------------------------------------------------------------------
 
-    async def submit(
-        self, prompt: str, *, label: str, url: str, image: str | None = None, via: str | None = None
+    async def submit_in_round(
+        self, prompt: str, *, label: str, url: str, image: str | None = None, via: str = ""
     ) -> str:
-        """Submit until it is acknowledged, with one idempotency key; the job's id. `via`: over another address."""
-        shown = image or self.site.emulator.sample_image
-        body = {
-            "input": {"prompt": prompt, "image_url": shown},
-            "webhook_url": url,
-            "metadata": {"round": label},
-        }
-        address = f"{via or ''}/v1/jobs"
-        headers = {"Idempotency-Key": prompt.partition(" ")[0]}
-
-        async def acknowledged() -> str | None:
-            with contextlib.suppress(httpx.TransportError):
-                reply = await self.site.api.post(address, json=body, headers=headers)
-                assert reply.status_code in {202, 503}, reply.text
-                return str(reply.json()["id"]) if reply.status_code == 202 else None
-            return None
-
-        found = await wait_until(acknowledged, f"{prompt} is acknowledged", timeout=END_S, interval=0.1)
-        assert found is not None
-        return found
+        """Submit until it is acknowledged; the job's id. The end is sent to `url`."""
+        job = await self.submit(prompt, image=image, via=via, webhook_url=url, metadata={"round": label})
+        return str(job["id"])
 
     async def image(self) -> str:
         """A picture as a data URI."""
         async with httpx.AsyncClient(trust_env=False) as web:
-            content = (await web.get(self.site.emulator.sample_image)).content
+            content = (await web.get(self.emulator.sample_image)).content
         return f"data:image/jpeg;base64,{base64.b64encode(content).decode()}"
 
     async def cancel(self, job_id: str) -> None:
@@ -181,7 +157,7 @@ class CrashSite:
 
         async def asked() -> bool:
             with contextlib.suppress(httpx.TransportError):
-                return (await self.site.api.post(f"/v1/jobs/{job_id}/cancel")).status_code in {200, 202, 409}
+                return (await self.api.post(f"/v1/jobs/{job_id}/cancel")).status_code in {200, 202, 409}
             return False
 
         await wait_until(asked, "the wish to cancel is taken", timeout=END_S, interval=0.1)
@@ -192,7 +168,7 @@ class CrashSite:
         found: list[Job] = []
 
         async def reached() -> bool:
-            found[:] = await self.site.jobs(round=label)
+            found[:] = await self.jobs(round=label)
             await self._release()
             now = time.monotonic()
             for job in found:
@@ -218,12 +194,12 @@ class CrashSite:
                 if job["status"] == "submitting":
                     if not await self._nobody_posts():
                         return
-                    await self.redis.hset(keys.job(ref), "lease_ms", 1)
-                await self.redis.zadd(keys.due(step[job["status"]]), {ref: 1}, xx=True)
+                    await self.store.hset(keys.job(ref), "lease_ms", 1)
+                await self.store.zadd(keys.due(step[job["status"]]), {ref: 1}, xx=True)
 
     async def _nobody_posts(self) -> bool:
         """No worker has a submission in hand that it may still send; one that a test has stopped has none."""
-        return not any(map(_runs, await asyncio.to_thread(self.site.workers.busy, "work")))
+        return not any(map(_runs, await asyncio.to_thread(self.workers.busy, "work")))
 
     async def _release(self) -> None:
         """What ended its worker twice is set aside; the operator knows that it was not its fault."""
@@ -234,7 +210,7 @@ class CrashSite:
 
     async def resolve(self, job: Job, *, sure: bool) -> bool:
         """An operator's honest word: adopt what fal has; when it surely has nothing, submit again."""
-        request_id = await self.site.request_of(job["input"]["prompt"])
+        request_id = await self.request_of(job["input"]["prompt"])
         if request_id is None and not sure:
             return False
         with contextlib.suppress(Conflict):  # fal's webhook was faster
@@ -250,7 +226,7 @@ class CrashSite:
 
     async def newest_event(self) -> str:
         """The id of the team's last event, to read on from."""
-        rows = await self.redis.xrevrange(keys.events(self.team), count=1)
+        rows = await self.store.xrevrange(keys.events(self.team), count=1)
         return rows[0][0] if rows else "0-0"
 
     async def judge(
@@ -260,19 +236,19 @@ class CrashSite:
         self.tally.jobs += len(ids)
         lost = set(ids) ^ {job["id"] for job in jobs}
         self.tally.lost += len(lost)
-        twice = set(await self.site.bought_twice()) - self.excused
+        twice = set(await self.bought_twice()) - self.excused
         self.tally.doubles += len(twice)
         assert not lost, f"O1: acknowledged and listed differ by {lost}"
         assert not twice, f"O2: bought twice: {twice}"
         await self._one_end_each(ids, since, told)
-        faults = await self.site.faults()
+        faults = await self.faults()
         self.tally.ledger_errors += len(faults)
         assert not faults, f"O3: {faults}"
         assert not (wrong := self.complaints(store_died=store_died)), f"O6: {wrong[:20]}"
 
     async def _one_end_each(self, ids: list[str], since: str, told: Receiver) -> None:
         """O4: one terminal event for each job, whose message arrived at least once, always with the same id."""
-        rows = await self.redis.xrange(keys.events(self.team), min=f"({since}")
+        rows = await self.store.xrange(keys.events(self.team), min=f"({since}")
         ends = Counter(f"job_{row['job']}" for _, row in rows if row["type"] in ENDS)
         assert {job_id: ends[job_id] for job_id in ids} == dict.fromkeys(ids, 1), "O4: one end each"
 
@@ -298,20 +274,20 @@ class CrashSite:
         await self._release()
         due = keys.due("deliver")
         late_ms = (time.time() + STALE_S) * 1000
-        for destination in await self.redis.zrange(due, 0, -1):
+        for destination in await self.store.zrange(due, 0, -1):
             waiting = keys.waiting(destination)
-            late = await self.redis.zrangebyscore(waiting, f"({late_ms:.0f}", "+inf")
+            late = await self.store.zrangebyscore(waiting, f"({late_ms:.0f}", "+inf")
             if late:
-                await self.redis.delete(keys.in_flight(destination), keys.destination(destination))
-                await self.redis.zadd(waiting, dict.fromkeys(late, 1), xx=True)
-                await self.redis.zadd(due, {destination: 1}, xx=True)
+                await self.store.delete(keys.in_flight(destination), keys.destination(destination))
+                await self.store.zadd(waiting, dict.fromkeys(late, 1), xx=True)
+                await self.store.zadd(due, {destination: 1}, xx=True)
 
     async def quiet(self) -> None:
         """No delivery is open any more."""
 
         async def none_left() -> bool:
             await self._hurry_deliveries()
-            return not await self.redis.zcard(keys.due("deliver"))
+            return not await self.store.zcard(keys.due("deliver"))
 
         await wait_until(none_left, "all deliveries are done", timeout=END_S, interval=TIGHT_S)
 
@@ -346,28 +322,29 @@ def _complains(line: str, *, rq_too: bool) -> bool:
         return bool(line.strip()) and rq_too  # a traceback, or a warning of Python's
     if said.get("logger") == "rq.worker" and not rq_too:
         return False
-    return (said.get("level") in {"error", "critical"} and said.get("event") not in SAID) or said.get(
+    return (said.get("level") in {"error", "critical"} and said.get("event") not in EXPECTED_ERRORS) or said.get(
         "status"
     ) == 500
 
 
 @asynccontextmanager
-async def open_crash_site(*emulator_options: str, **settings: str) -> AsyncIterator[CrashSite]:
+async def open_crash_installation(*emulator_options: str, **settings: str) -> AsyncIterator[CrashInstallation]:
     """An installation with crash points, ready for work; everything ends with the block."""
     async with contextlib.AsyncExitStack() as stack:
-        store = stack.enter_context(RedisServer())
+        server = stack.enter_context(RedisServer())
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="filmgate-test-")))
-        emulator = await Emulator.start("--no-clips", *emulator_options)
-        stack.push_async_callback(emulator.stop)
-        port = free_ports()
-        wire = await stack.enter_async_context(HttpProxy(emulator.port))
-        front = await stack.enter_async_context(HttpProxy(port))
+        emulator = await stack.enter_async_context(running_emulator("--no-clips", *emulator_options))
+        port = free_port()
+        fal_proxy, api_proxy = [
+            await stack.enter_async_context(HttpProxy(target)) for target in (emulator.port, port)
+        ]
+        receiver, gone = [await stack.enter_async_context(Receiver()) for _ in range(2)]
         tickets = folder / "tickets"
         tickets.mkdir()
-        plain = environment(
-            store,
+        env = environment(
+            server,
             emulator,
-            FILMGATE_FAL_QUEUE_URL=wire.url,
+            FILMGATE_FAL_QUEUE_URL=fal_proxy.url,
             FILMGATE_PUBLIC_URL=f"http://127.0.0.1:{port}",
             FILMGATE_FAL_WEBHOOKS="on",
             FILMGATE_FAL_JWKS_URL=f"{emulator.url}/.well-known/jwks.json",
@@ -375,24 +352,17 @@ async def open_crash_site(*emulator_options: str, **settings: str) -> AsyncItera
             FAL_ADMIN_KEY="admin-key-of-the-tests",
             **settings,
         )
-        armed = {**plain, "FILMGATE_CRASH": str(tickets)}
-        operator = await stack.enter_async_context(open_gateway(load_settings(plain), process="operator"))
+        armed = {**env, "FILMGATE_CRASH": str(tickets)}
+        operator = await stack.enter_async_context(open_gateway(load_settings(env), process="operator"))
         account = await operator.administration.first_account(team_name="test", user_name="tester")
         logs = [folder / "api.log", folder / "workers.log"]
         for log in logs:
             log.touch()
-        serve = Server(armed, port=port, log=logs[0]).start()
-        stack.callback(serve.stop)
-        workers = Workers(armed, log=logs[1]).start()
-        stack.callback(workers.stop)
-        headers = {"Authorization": f"Bearer {account.key}"}
-        client = httpx.AsyncClient(base_url=serve.url, headers=headers, timeout=30, trust_env=False, limits=KEEPING)
-        api = await stack.enter_async_context(client)
-        receiver = await stack.enter_async_context(Receiver())
-        gone = await stack.enter_async_context(Receiver())
-        patience = Retry(ConstantBackoff(TIGHT_S), 50)  # it asks while the store is away, too
-        as_text: dict[str, Any] = {"decode_responses": True, "encoding_errors": "surrogateescape"}
-        redis = await stack.enter_async_context(Redis.from_url(store.url, retry=patience, **as_text))
-        site = Site(plain, store, emulator, serve, workers, api)
-        await site.ready()
-        yield CrashSite(site, operator, account.team.id, receiver, gone, wire, front, redis, tickets, logs)
+        serve, workers = Server(armed, port=port, log=logs[0]), Workers(armed, log=logs[1])
+        api = await stack.enter_async_context(running(serve, workers, account.key))
+        patience = Retry(ConstantBackoff(TIGHT_S), 50)  # it repeats a command while the store is away
+        store = await stack.enter_async_context(server.client(retry=patience))
+        parts = (operator, account.team.id, receiver, gone, fal_proxy, api_proxy, store, tickets, logs)
+        installation = CrashInstallation(env, server, emulator, serve, workers, api, *parts)
+        await installation.ready()
+        yield installation

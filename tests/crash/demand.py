@@ -93,7 +93,7 @@ class Demand:
             return min(newest) > since
 
         try:
-            await wait_until(both, "jobs are acknowledged and bought", timeout=SETTLED_S, standing=self._standing)
+            await wait_until(both, "jobs are acknowledged and bought", timeout=SETTLED_S, details=self._details)
         except AssertionError as error:
             self._stalled = str(error)
         await asyncio.sleep(seconds)
@@ -190,7 +190,7 @@ class Demand:
                 return str(reply.json()["status"]) if reply.is_success else str(reply.status_code)
         return "nobody answers"
 
-    async def _standing(self) -> str:
+    async def _details(self) -> str:
         return f"{self._name}: {len(self.acknowledged)} acknowledged, {len(self.bought)} bought, {self._answers}"
 
 

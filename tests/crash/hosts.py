@@ -23,10 +23,11 @@ from app.gateway import open_gateway
 from app.settings import load_settings
 from tests.crash.netns import Network
 from tests.support.emulator import Emulator
+from tests.support.processes import COMMAND, clean_environment
 from tests.support.redis_server import engine_under_test
+from tests.support.repo import ROOT
 from tests.support.stack import EMULATOR_KEY
 from tests.support.tcp_proxy import TcpProxy
-from tests.support.up import COMMAND, ROOT, clean_environment
 from tests.support.waiting import wait_until
 
 APIS, WORKERS, STORES = ("a", "b"), ("c", "d"), ("e", "f")

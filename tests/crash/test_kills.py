@@ -12,13 +12,12 @@ from statistics import median
 from typing import Any, TypeAlias
 
 import pytest
-from redis.asyncio import Redis
 
 from app.domain.money import parse_usd
 from app.store import keys
 from app.store.lanes import ENQUEUED
 from app.tasks import cancel_and_wait
-from tests.support.installation import ENDS, Job, Site
+from tests.support.installation import ENDS, Installation, Job
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(600)]
@@ -33,16 +32,11 @@ DARK_AT_MOST_S = 10.0  # each time, on a machine that others share
 KILL_EVERY_S = 6.0
 
 
-def store_client(site: Site) -> Any:
-    """A client of the site's store that gives text, which redis-py's types cannot say."""
-    return Redis.from_url(site.redis.url, decode_responses=True, encoding_errors="surrogateescape")
-
-
 @dataclass
 class Round:
     """Fifty jobs with a label of their own, submitted by patient clients while something is killed."""
 
-    site: Site
+    installation: Installation
     label: str
     since: dict[tuple[str, str], tuple[float, set[int]]] = field(default_factory=dict)
     held: dict[str, Job] = field(default_factory=dict)
@@ -52,7 +46,7 @@ class Round:
         """In the block the jobs are being submitted and worked on; after it, all have been accepted."""
         more = {"metadata": {"round": self.label}}
         prompts = [f"{self.label} clip {number}" for number in range(COUNT)]
-        submitting = asyncio.create_task(self.site.submit_all((prompt, more) for prompt in prompts))
+        submitting = asyncio.create_task(self.installation.submit_all((prompt, more) for prompt in prompts))
         try:
             await self.until_moving()
             yield
@@ -65,9 +59,9 @@ class Round:
         """Something runs at fal."""
 
         async def moving() -> bool:
-            return any(job["status"] == "running" for job in await self.site.jobs(round=self.label))
+            return any(job["status"] == "running" for job in await self.installation.jobs(round=self.label))
 
-        await wait_until(moving, "jobs are running", timeout=60, standing=self.site.standing)
+        await wait_until(moving, "jobs are running", timeout=60, details=self.installation.summary)
 
     async def ended(self) -> list[Job]:
         """All jobs, ended; a person ends those that are held, because slots with unknown outcomes stop the buying.
@@ -77,17 +71,17 @@ class Round:
         seen: list[Job] = []
 
         async def reached() -> bool:
-            seen[:] = await self.site.jobs(round=self.label)
+            seen[:] = await self.installation.jobs(round=self.label)
             await self._shorten_waits(seen)
             for job in seen:
                 if job["status"] == "held" and job["id"] not in self.held:
-                    await keeps_money(self.site, job)
-                    await end_held(self.site, job)
+                    await keeps_money(self.installation, job)
+                    await end_held(self.installation, job)
                     self.held[job["id"]] = job
             return len(seen) == COUNT and {job["status"] for job in seen} <= ENDS
 
         what = f"all of {self.label} have ended"
-        await wait_until(reached, what, timeout=300, interval=0.3, standing=self.site.standing)
+        await wait_until(reached, what, timeout=300, interval=0.3, details=self.installation.summary)
         return seen
 
     async def _shorten_waits(self, jobs: list[Job]) -> None:
@@ -100,7 +94,7 @@ class Round:
         waiting = [(job["id"], steps[job["status"]]) for job in jobs if job["status"] in steps]
         known = {one: self.since.get(one, (now, busy)) for one in waiting}
         self.since = {one: (since, hands & busy) for one, (since, hands) in known.items()}
-        async with store_client(self.site) as redis:
+        async with self.installation.redis.client() as redis:
             for (job_id, step), (since, hands) in self.since.items():
                 if now - since > STALE_S and not hands:
                     (team,) = await redis.smembers(keys.TEAMS)
@@ -111,44 +105,46 @@ class Round:
 
     async def _busy(self) -> set[int]:
         """Process ids of the workers that may have a submission in hand."""
-        return set(await asyncio.to_thread(self.site.workers.busy, "work"))
+        return set(await asyncio.to_thread(self.installation.workers.busy, "work"))
 
     async def check(self, *, held_at_most: int) -> int:
         """How many were held: few; whatever has not succeeded was held, and both ledgers agree."""
         ended = await self.ended()
         assert len(self.held) <= held_at_most, [(job["id"], job["held_reason"]) for job in self.held.values()]
         prompts = {job["input"]["prompt"] for job in ended}
-        charges = [one for one in (await self.site.emulator.ledger())["charges"] if one["prompt"] in prompts]
+        charges = [
+            one for one in (await self.installation.emulator.ledger())["charges"] if one["prompt"] in prompts
+        ]
         assert sum(parse_usd(job["charged_usd"]) for job in ended) == sum(one["cost_micro"] for one in charges)
         assert {job["id"] for job in ended if job["status"] != "succeeded"} <= set(self.held)
         return len(self.held)
 
 
-async def keeps_money(site: Site, job: Job) -> None:
+async def keeps_money(installation: Installation, job: Job) -> None:
     """A held job has its whole quote reserved."""
-    async with store_client(site) as redis:
+    async with installation.redis.client() as redis:
         (team,) = await redis.smembers(keys.TEAMS)
         reserved = await redis.hget(keys.reservations(team), job["id"])
     assert int(reserved) == parse_usd(job["quoted_usd"]), job["id"]
 
 
-async def end_held(site: Site, job: Job) -> dict[str, Any]:
+async def end_held(installation: Installation, job: Job) -> dict[str, Any]:
     """What an operator does: find fal's request by the prompt and adopt it, or fail the job; the answer."""
-    listed = {one["id"]: one for one in await site.command("jobs", "held")}
+    listed = {one["id"]: one for one in await installation.command("jobs", "held")}
     assert listed[job["id"]]["held_reason"] == job["held_reason"]
-    request_id = await site.request_of(job["input"]["prompt"])
+    request_id = await installation.request_of(job["input"]["prompt"])
     how = ["fail", "--no-charged"] if request_id is None else ["adopt", "--upstream-request-id", request_id]
-    (resolved,) = await site.command("jobs", "resolve", job["id"], *how)
+    (resolved,) = await installation.command("jobs", "resolve", job["id"], *how)
     expected = {"failed"} if request_id is None else {"running", "finalizing", "succeeded"}  # the clip may be there
     assert resolved["status"] in expected, resolved
     found: dict[str, Any] = resolved
     return found
 
 
-async def _until_submitting(site: Site) -> None:
+async def _until_submitting(installation: Installation) -> None:
     """Just now another submission has begun, as well as a look into the store can tell."""
     before: set[str] | None = None
-    async with store_client(site) as redis:
+    async with installation.redis.client() as redis:
 
         async def another() -> bool:
             nonlocal before
@@ -164,7 +160,7 @@ async def _until_submitting(site: Site) -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-async def abandoned(installation: Site) -> list[str]:
+async def abandoned(installation: Installation) -> list[str]:
     """Prompts of three submissions with an unknown outcome, made first, because a lease takes 45 s to run out.
 
     Two were accepted by fal, which never answered, and then the work processes were killed; one fal never saw.
@@ -179,55 +175,57 @@ async def abandoned(installation: Site) -> list[str]:
         return set(prompts[:2]) <= seen and states == {"submitting", "held"}
 
     what = "fal has accepted two and will not answer"
-    await wait_until(accepted, what, timeout=20, standing=installation.standing)
-    assert installation.workers.kill("work") == WORK_PROCESSES
+    await wait_until(accepted, what, timeout=20, details=installation.summary)
+    assert installation.workers.kill_children("work") == WORK_PROCESSES
     return prompts
 
 
-async def test_all_jobs_survive_kills_of_every_worker_and_the_api(site: Site, seed: int, say: Say) -> None:
+async def test_all_jobs_survive_kills_of_every_worker_and_the_api(
+    installation: Installation, seed: int, say: Say
+) -> None:
     """Lane, work, delivery and API processes die in any order while jobs are submitted; clients try again."""
     chance = random.Random(seed)  # noqa: S311  a seed, so that a round can be run again
     victims = ["lanes", "work", "work", "deliveries", "api"]
     chance.shuffle(victims)
-    this = Round(site, f"kills-{seed}")
+    this = Round(installation, f"kills-{seed}")
     async with this.under_way():
         for victim in victims:
             await asyncio.sleep(chance.uniform(0, 0.6))  # any moment is as good as another
             if victim == "api":
-                site.serve.kill()
-                site.serve.start()
+                installation.serve.kill()
+                installation.serve.start()
             else:
                 if victim == "work":
-                    await _until_submitting(site)
-                site.kill_worker(victim, chance.randrange(WORK_PROCESSES))
+                    await _until_submitting(installation)
+                installation.kill_worker(victim, chance.randrange(WORK_PROCESSES))
     held = await this.check(held_at_most=POSTS_AT_ONCE * victims.count("work"))
     say(f"round {seed}: {COUNT} jobs, killed {', '.join(victims)}: {held} held, none bought twice")
 
 
-async def test_all_jobs_survive_kills_of_the_store(site: Site, say: Say) -> None:
+async def test_all_jobs_survive_kills_of_the_store(installation: Installation, say: Say) -> None:
     """Kill -9 of the store, twice, and a start on the same data: what was acknowledged is still there."""
-    this = Round(site, "store")
+    this = Round(installation, "store")
     async with this.under_way():
         for _ in range(2):
-            await _until_submitting(site)
-            site.redis.kill()
+            await _until_submitting(installation)
+            installation.redis.kill()
             await asyncio.sleep(0.5)  # an outage, not a wait for something
-            site.redis.start()
+            installation.redis.start()
             await this.until_moving()
     held = await this.check(held_at_most=POSTS_AT_ONCE * WORK_PROCESSES * 2)
     say(f"store killed twice: {COUNT} jobs, {held} held, none bought twice")
 
 
 async def test_a_lane_killed_ten_times_a_minute_is_dark_for_three_seconds_at_most_and_never_there_twice(
-    site: Site, say: Say, *, full: bool
+    installation: Installation, say: Say, *, full: bool
 ) -> None:
     """From kill -9 until another slice holds the lane: its lease has to run out, then the spare goes on."""
     dark = []
-    async with store_client(site) as redis, watched_lane(site) as spans:
+    async with installation.redis.client() as redis, watched_lane(installation) as spans:
         for _ in range(10 if full else 3):
             began = time.monotonic()
-            await wait_until(_spare(site), "a spare process is ready", timeout=30)
-            before = await _killed_slice(redis, site)
+            await wait_until(_spare(installation), "a spare process is ready", timeout=30)
+            before = await _killed_slice(redis, installation)
             killed = time.monotonic()
             await _live_slice(redis, before)
             dark.append(time.monotonic() - killed)
@@ -243,7 +241,7 @@ async def test_a_lane_killed_ten_times_a_minute_is_dark_for_three_seconds_at_mos
 
 
 @asynccontextmanager
-async def watched_lane(site: Site) -> AsyncIterator[dict[str, list[float]]]:
+async def watched_lane(installation: Installation) -> AsyncIterator[dict[str, list[float]]]:
     """The slices of lane 0 by their tokens: when each asked for the lane, and last said that it has it (store's s).
 
     Read from what the processes send to the store, so a slice that only believes to have the lane is seen too.
@@ -251,7 +249,7 @@ async def watched_lane(site: Site) -> AsyncIterator[dict[str, list[float]]]:
     spans: dict[str, list[float]] = {}
     asked: dict[str, float] = {}
     lane = f'"{keys.lane(0)}"'
-    reader, writer = await asyncio.open_connection("127.0.0.1", site.redis.port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", installation.redis.port)
     writer.write(b"MONITOR\r\n")
 
     async def watch() -> None:
@@ -276,24 +274,24 @@ async def watched_lane(site: Site) -> AsyncIterator[dict[str, list[float]]]:
         writer.close()
 
 
-def _spare(site: Site) -> Callable[[], Awaitable[bool]]:
+def _spare(installation: Installation) -> Callable[[], Awaitable[bool]]:
     """True when two processes on `lanes` have reported for work."""
 
     async def reported() -> bool:
-        alive = {f"{socket.gethostname()}:{pid}" for pid in site.workers.pids("lanes")}
-        async with store_client(site) as redis:
+        alive = {f"{socket.gethostname()}:{pid}" for pid in installation.workers.pids("lanes")}
+        async with installation.redis.client() as redis:
             known = await redis.zrange(keys.WORKERS, 0, -1)
         return len(alive & {member.partition(" ")[2] for member in known}) == 2
 
     return reported
 
 
-async def _killed_slice(redis: Any, site: Site) -> str:
+async def _killed_slice(redis: Any, installation: Installation) -> str:
     """The token of the slice that held lane 0 when its process was killed."""
 
     async def struck() -> str | None:
         token: str = await _live_slice(redis, None)
-        busy = await asyncio.to_thread(site.workers.kill_busy, "lanes")
+        busy = await asyncio.to_thread(installation.workers.kill_busy, "lanes")
         return None if busy is None else token  # between two slices nobody has one in hand
 
     found = await wait_until(struck, "the process with the lane is killed", timeout=30, interval=0.01)
@@ -314,21 +312,21 @@ async def _live_slice(redis: Any, other_than: str | None) -> str:
 
 
 async def test_a_submission_whose_worker_was_killed_is_held_and_a_person_ends_it(
-    site: Site, abandoned: list[str]
+    installation: Installation, abandoned: list[str]
 ) -> None:
     """Its lease runs out by itself; adopted, the clip is the job's; failed without a charge, its money is free."""
-    jobs = await site.until_all(len(abandoned), {"held"}, timeout=90, round="abandoned")
+    jobs = await installation.until_all(len(abandoned), {"held"}, timeout=90, round="abandoned")
     reasons = {job["input"]["prompt"]: job["held_reason"] for job in jobs}
     assert {reasons[prompt] for prompt in abandoned if "hang" in prompt} == {"worker_lost"}
     for job in jobs:
-        await keeps_money(site, job)
-    reserved, spent = await site.usage()
+        await keeps_money(installation, job)
+    reserved, spent = await installation.usage()
     for job in jobs:
-        await end_held(site, job)
-    ended = await site.until_all(len(abandoned), ENDS, timeout=60, round="abandoned")
+        await end_held(installation, job)
+    ended = await installation.until_all(len(abandoned), ENDS, timeout=60, round="abandoned")
     ends = {job["input"]["prompt"]: (job["status"], job["charged_usd"]) for job in ended}
     bought = [prompt for prompt in abandoned if "hang" in prompt]
     assert {ends[prompt] for prompt in bought} == {("succeeded", "1.40")}
     assert {ends[prompt] for prompt in abandoned if prompt not in bought} == {("failed", "0.00")}
     price = parse_usd("1.40")
-    assert await site.usage() == (reserved - price * len(jobs), spent + price * len(bought))
+    assert await installation.usage() == (reserved - price * len(jobs), spent + price * len(bought))

@@ -17,7 +17,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from tests.crash.crash_installation import CrashSite
+from tests.crash.crash_installation import CrashInstallation
 from tests.crash.crash_points import EVERY, POINTS, WIRE, interleaved
 from tests.support.receiver import Receiver
 from tests.support.server import EventReader
@@ -56,8 +56,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 class Round:
     """A few jobs of one point and seed."""
 
-    def __init__(self, here: CrashSite, point: str, seed: int, *, what: str = "") -> None:
-        self.here = here
+    def __init__(self, supervised: CrashInstallation, point: str, seed: int, *, what: str = "") -> None:
+        self.supervised = supervised
         self.point = point
         self.what = EVERY[point]
         self.chance = random.Random(f"{point} {seed}")  # noqa: S311  a seed, so that a round can be run again
@@ -70,131 +70,128 @@ class Round:
     @property
     def told(self) -> Receiver:
         """Who hears of these jobs."""
-        return self.here.gone if self.what.needs == "gone" else self.here.receiver
+        return self.supervised.gone if self.what.needs == "gone" else self.supervised.receiver
 
     async def submit(self) -> list[str]:
         """Submit all at once; their ids, which are all different."""
         tags = "[emu:webhook_late] " if self.late else ""
         tags += {"cancel": "[emu:run:20]", "held": "[emu:submit_garbage]"}.get(self.what.needs, "")
-        image = await self.here.image() if self.what.needs in {"upload", "held"} else None
-        via = self.here.front.url if self.point == Cut.REPLY_HALF.value else None
+        image = await self.supervised.image() if self.what.needs in {"upload", "held"} else None
+        via = self.supervised.api_proxy.url if self.point == Cut.REPLY_HALF.value else ""
         prompts = [f"{self.label}-{number} a clip {tags}" for number in range(self.count)]
         ids = await asyncio.gather(
             *(
-                self.here.submit(prompt, label=self.label, url=self.told.url, image=image, via=via)
+                self.supervised.submit_in_round(prompt, label=self.label, url=self.told.url, image=image, via=via)
                 for prompt in prompts
             )
         )
         assert len(set(ids)) == self.count
         if self.what.needs == "cancel":
             await self._running(ids)
-            await asyncio.gather(*map(self.here.cancel, ids))
+            await asyncio.gather(*map(self.supervised.cancel, ids))
         return list(ids)
 
     async def _running(self, ids: list[str]) -> None:
         async def all_run() -> bool:
-            return {job["status"] for job in await self.here.site.jobs(round=self.label)} == {"running"}
+            return {job["status"] for job in await self.supervised.jobs(round=self.label)} == {"running"}
 
         await wait_until(all_run, f"{ids} are running", timeout=30)
 
     async def ended(self, ids: list[str], since: str, *, store_died: bool = False) -> None:
         """All end, and the oracle is content."""
-        jobs = await self.here.settled(self.label, self.count)
+        jobs = await self.supervised.settled(self.label, self.count)
         expected = "canceled" if self.what.needs == "cancel" else "succeeded"
         assert {job["status"] for job in jobs} == {expected}, jobs
-        await self.here.judge(ids, jobs, since=since, told=self.told, store_died=store_died)
-        await self.here.quiet()
-        self.here.tally.rounds += 1
+        await self.supervised.judge(ids, jobs, since=since, told=self.told, store_died=store_died)
+        await self.supervised.quiet()
+        self.supervised.tally.rounds += 1
 
 
 async def cut(this: Round) -> None:
     """Arm the relay: it cuts one exchange, and kills the process at its end."""
-    here = this.here
+    supervised = this.supervised
     where = Cut(this.point)
 
     def kill(port: int) -> None:
-        pids = here.site.workers.pids("work")
+        pids = supervised.workers.pids("work")
         if where is Cut.REPLY_HALF:
-            here.site.serve.kill()
+            supervised.serve.kill()
         else:
             os.kill(owner_of(port, pids), signal.SIGKILL)
-        here.tally.kills[this.what.process] += 1
+        supervised.tally.kills[this.what.process] += 1
 
-    front = here.front if where is Cut.REPLY_HALF else here.wire
+    front = supervised.api_proxy if where is Cut.REPLY_HALF else supervised.fal_proxy
     start = b"POST /v1/jobs" if where is Cut.REPLY_HALF else b"POST /fal-ai/"
     front.cut(where, start, nth=this.nth + 1, kill=kill)
 
 
-async def test_a_process_may_die_at_any_point(here: CrashSite, point: str, turn: int) -> None:
+async def test_a_process_may_die_at_any_point(supervised: CrashInstallation, point: str, turn: int) -> None:
     """Kill -9 at the point: all jobs end well, each was bought once, the books balance, callers are told."""
-    await here.site.ready()
-    this = Round(here, point, turn)
-    since = await here.newest_event()
-    before, killed = len(here.signalled()), here.tally.kills.total()
+    await supervised.ready()
+    this = Round(supervised, point, turn)
+    since = await supervised.newest_event()
+    before, killed = len(supervised.signalled()), supervised.tally.kills.total()
     if point in WIRE:
         await cut(this)
     else:
-        here.arm(point, nth=this.nth)
+        supervised.arm(point, nth=this.nth)
     ids = await this.submit()
     if point in WIRE:
-
-        async def died() -> bool:
-            return here.tally.kills.total() > killed
-
-        await wait_until(died, "the exchange was cut", timeout=30)
+        await wait_until(lambda: supervised.tally.kills.total() > killed, "the exchange was cut", timeout=30)
     else:
-        await here.until_signalled(before)
-        here.tally.kills[this.what.process] += 1
+        await supervised.until_signalled(before)
+        supervised.tally.kills[this.what.process] += 1
     await this.ended(ids, since)
 
 
-async def test_the_store_may_die_at_any_point(here: CrashSite, store_point: str, turn: int, *, full: bool) -> None:
+async def test_the_store_may_die_at_any_point(
+    supervised: CrashInstallation, store_point: str, turn: int, *, full: bool
+) -> None:
     """C25: kill -9 of the store when a process passes the point; callers are answered soon after its start."""
-    await here.site.ready()
-    this = Round(here, store_point, turn, what="store-")
-    since = await here.newest_event()
-    before, outages = len(here.signalled()), len(here.tally.outages)
-    here.arm(store_point, nth=this.nth, pid=here.site.redis.pid)
+    await supervised.ready()
+    this = Round(supervised, store_point, turn, what="store-")
+    since = await supervised.newest_event()
+    before, outages = len(supervised.signalled()), len(supervised.tally.outages)
+    supervised.arm(store_point, nth=this.nth, pid=supervised.redis.pid)
     ids = await this.submit()
-    await here.until_signalled(before)
-
-    async def back() -> bool:
-        return len(here.tally.outages) > outages
-
-    await wait_until(back, "the store is back", timeout=30)
-    here.tally.kills["store"] += 1
-    assert here.tally.outages[-1] <= (RECOVERED_IN_FULL_S if full else RECOVERED_S)
+    await supervised.until_signalled(before)
+    await wait_until(lambda: len(supervised.tally.outages) > outages, "the store is back", timeout=30)
+    supervised.tally.kills["store"] += 1
+    assert supervised.tally.outages[-1] <= (RECOVERED_IN_FULL_S if full else RECOVERED_S)
     await this.ended(ids, since, store_died=True)
 
 
-async def test_while_the_store_is_away_callers_hear_503(crash_site: CrashSite, *, full: bool) -> None:
+async def test_while_the_store_is_away_callers_hear_503(
+    crash_installation: CrashInstallation, *, full: bool
+) -> None:
     """Every request is answered at once: 503 with Retry-After, never 500; soon after its return all is well."""
-    site = crash_site.site
-    await site.ready()
-    site.redis.kill()
-    replies = [await site.api.get("/v1/me") for _ in range(5)]
+    await crash_installation.ready()
+    crash_installation.redis.kill()
+    replies = [await crash_installation.api.get("/v1/me") for _ in range(5)]
     assert {reply.status_code for reply in replies} == {503}
     assert all(int(reply.headers["retry-after"]) > 0 for reply in replies)
-    site.redis.start()
-    waited = await crash_site._until_answered()
+    crash_installation.redis.start()
+    waited = await crash_installation._until_answered()
     assert waited <= (RECOVERED_IN_FULL_S if full else RECOVERED_S)
-    assert not crash_site.complaints(store_died=True)
+    assert not crash_installation.complaints(store_died=True)
 
 
-async def test_a_live_stream_goes_on_where_it_broke(here: CrashSite) -> None:
+async def test_a_live_stream_goes_on_where_it_broke(supervised: CrashInstallation) -> None:
     """C4: the API dies with a stream open; the client comes back with Last-Event-ID and misses nothing."""
-    await here.site.ready()
-    job_id = await here.submit("c4-stream a clip [emu:run:2]", label="c4", url=here.receiver.url)
+    await supervised.ready()
+    job_id = await supervised.submit_in_round(
+        "c4-stream a clip [emu:run:2]", label="c4", url=supervised.receiver.url
+    )
     path = f"/v1/jobs/{job_id}/events"
-    async with here.site.api.stream("GET", path) as stream:
+    async with supervised.api.stream("GET", path) as stream:
         reader = EventReader(stream)
         seen = [await reader.event(), await reader.event()]
-        here.site.serve.kill()
+        supervised.serve.kill()
         with contextlib.suppress(httpx.TransportError):
             seen += await reader.rest()
-    await here._until_answered()
+    await supervised._until_answered()
     back = time.monotonic()
-    async with here.site.api.stream("GET", path, headers={"Last-Event-ID": (seen[-1] or {})["id"]}) as stream:
+    async with supervised.api.stream("GET", path, headers={"Last-Event-ID": (seen[-1] or {})["id"]}) as stream:
         resumed_s = time.monotonic() - back
         seen += await EventReader(stream).rest()
     events = [event for event in seen if event is not None]
@@ -202,13 +199,13 @@ async def test_a_live_stream_goes_on_where_it_broke(here: CrashSite) -> None:
     assert sequences == list(range(sequences[0], sequences[0] + len(sequences)))
     assert events[-1]["event"] == "job.succeeded"
     assert resumed_s <= RESUMED_S
-    here.tally.kills["api"] += 1
-    here.tally.rounds += 1
+    supervised.tally.kills["api"] += 1
+    supervised.tally.rounds += 1
 
 
-async def test_the_count_of_rounds(crash_site: CrashSite, say: Callable[[str], None]) -> None:
+async def test_the_count_of_rounds(crash_installation: CrashInstallation, say: Callable[[str], None]) -> None:
     """After all rounds: none lost, none bought twice, no error in the books; the figures are printed."""
-    tally = crash_site.tally
+    tally = crash_installation.tally
     longest = max(tally.outages, default=0)
     say(f"{tally}\nthe store came back {len(tally.outages)} times; recovery took {longest:.1f} s at most")
     assert (tally.lost, tally.doubles, tally.ledger_errors) == (0, 0, 0)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.crash.crash_installation import CrashSite
+from tests.crash.crash_installation import CrashInstallation
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
 
@@ -26,42 +26,46 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("number", range(ROUNDS_IN_FULL if full else ROUNDS))
 
 
-async def test_everything_may_die_at_any_moment(here: CrashSite, number: int, say: Callable[[str], None]) -> None:
+async def test_everything_may_die_at_any_moment(
+    supervised: CrashInstallation, number: int, say: Callable[[str], None]
+) -> None:
     """Six kills of anything within some three seconds, then one of everything: the oracle is content."""
-    await here.site.ready()
+    await supervised.ready()
     chance = random.Random(number)  # noqa: S311  a seed, so that a round can be run again
-    since = await here.newest_event()
+    since = await supervised.newest_event()
     label = f"random-{number}"
     late = "[emu:webhook_late]" if number % 2 else ""
     submitting = asyncio.gather(
-        *(here.submit(f"{label}-{clip} a clip {late}", label=label, url=here.receiver.url) for clip in range(COUNT))
+        *(
+            supervised.submit_in_round(f"{label}-{clip} a clip {late}", label=label, url=supervised.receiver.url)
+            for clip in range(COUNT)
+        )
     )
     victims = chance.sample(VICTIMS, KILLS)
     for victim in victims:
         await asyncio.sleep(chance.uniform(0, 0.6))  # any moment is as good as another
-        kill(here, victim, chance)
-    here.kill_everything()
-    here.tally.kills["everything"] += 1
+        kill(supervised, victim, chance)
+    supervised.kill_everything()
+    supervised.tally.kills["everything"] += 1
     ids = await submitting
-    jobs = await here.settled(label, COUNT)
+    jobs = await supervised.settled(label, COUNT)
     assert {job["status"] for job in jobs} == {"succeeded"}, jobs
-    await here.judge(ids, jobs, since=since, told=here.receiver, store_died=True)
-    await here.quiet()
-    here.tally.rounds += 1
+    await supervised.judge(ids, jobs, since=since, told=supervised.receiver, store_died=True)
+    await supervised.quiet()
+    supervised.tally.rounds += 1
     if number + 1 in {ROUNDS, ROUNDS_IN_FULL}:
-        say(f"after {number + 1} random rounds, {here.tally}")
+        say(f"after {number + 1} random rounds, {supervised.tally}")
 
 
-def kill(here: CrashSite, victim: str, chance: random.Random) -> None:
+def kill(supervised: CrashInstallation, victim: str, chance: random.Random) -> None:
     """SIGKILL one process; none where it is dead already."""
-    site = here.site
-    here.tally.kills[victim] += 1
+    supervised.tally.kills[victim] += 1
     if victim == "api":
-        site.serve.kill()
+        supervised.serve.kill()
     elif victim == "store":
-        site.redis.kill()
+        supervised.redis.kill()
     elif victim == "supervisor":
         with contextlib.suppress(ProcessLookupError):
-            os.kill(site.workers.pid, signal.SIGKILL)
+            os.kill(supervised.workers.pid, signal.SIGKILL)
     else:
-        site.kill_worker(victim, chance.randrange(3))
+        supervised.kill_worker(victim, chance.randrange(3))

@@ -12,9 +12,9 @@ import pytest
 from app.data_dir import DataDirLock
 from app.embedded import EmbeddedStore
 from app.store.witness import Witness
-from tests.support.installation import ENDS, Site, open_site
+from tests.support.installation import ENDS, Installation, open_installation
+from tests.support.processes import clean_environment, run_command
 from tests.support.redis_server import RedisServer
-from tests.support.up import clean_environment, run_command
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
@@ -22,10 +22,10 @@ SECONDS = 60
 
 
 @pytest.fixture
-async def site(store: RedisServer) -> AsyncIterator[Site]:
+async def installation(store: RedisServer) -> AsyncIterator[Installation]:
     """Store, emulator, API and workers; a clip takes half a second, one runs at a time."""
     options = ("--queue-seconds", "0", "--run-seconds", "0.5")
-    async with open_site(store, *options, FILMGATE_UPSTREAM_CONCURRENCY="1") as made:
+    async with open_installation(store, *options, FILMGATE_UPSTREAM_CONCURRENCY="1") as made:
         yield made
 
 
@@ -49,71 +49,73 @@ def names_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-async def bought(site: Site) -> int:
+async def bought(installation: Installation) -> int:
     """How many submits fal has accepted."""
-    return len(await site.emulator.requests())
+    return len(await installation.emulator.requests())
 
 
-async def test_a_restored_backup_buys_nothing_until_somebody_has_looked(site: Site, tmp_path: Path) -> None:
+async def test_a_restored_backup_buys_nothing_until_somebody_has_looked(
+    installation: Installation, tmp_path: Path
+) -> None:
     """Copied under load; what was bought after the copy is in line again, and is not bought again."""
     copy = tmp_path / "copy"
     bodies: list[tuple[str, dict[str, Any]]] = [(f"early {n}", {}) for n in range(6)]
-    await site.submit_all(bodies)
-    late = asyncio.create_task(site.submit_all([(f"late {n}", {}) for n in range(8)]))
-    made = await site.command("backup", str(copy))
+    await installation.submit_all(bodies)
+    late = asyncio.create_task(installation.submit_all([(f"late {n}", {}) for n in range(8)]))
+    made = await installation.command("backup", str(copy))
     await late
     assert made["claims"] < len(bodies) + 8
-    jobs = await site.jobs()
-    await site.until_all(len(jobs), ENDS, timeout=SECONDS)
-    before = await bought(site)
+    jobs = await installation.jobs()
+    await installation.until_all(len(jobs), ENDS, timeout=SECONDS)
+    before = await bought(installation)
     assert before == len(bodies) + 8
 
-    site.workers.stop()
-    site.redis.kill()
-    ended = await filmgate("restore", str(copy), "--replace", "--json", data=site.redis.dir)
+    installation.workers.stop()
+    installation.redis.kill()
+    ended = await filmgate("restore", str(copy), "--replace", "--json", data=installation.redis.dir)
     assert ended.returncode == 0, ended.stderr
     assert json.loads(ended.stdout)["moved_aside"].endswith("appendonlydir.before-1")
-    site.redis.start()
-    site.workers.start()
+    installation.redis.start()
+    installation.workers.start()
 
     async def stopped() -> bool:
-        return not (await site.command("epoch", "show"))["buying"]
+        return not (await installation.command("epoch", "show"))["buying"]
 
-    await site.ready()
+    await installation.ready()
     await wait_until(stopped, "buying is stopped", timeout=SECONDS, interval=0.2)
 
     async def settled() -> list[str]:
-        found = sorted({job["status"] for job in await site.jobs()})
+        found = sorted({job["status"] for job in await installation.jobs()})
         return found if "queued" in found and set(found) <= ENDS | {"queued", "held"} else []
 
     await wait_until(settled, "what ran has ended, and the rest waits", timeout=SECONDS, interval=0.3)
-    assert await bought(site) == before
-    for job in await site.jobs():  # a person has found the clip of each in fal's dashboard
+    assert await bought(installation) == before
+    for job in await installation.jobs():  # a person has found the clip of each in fal's dashboard
         if job["status"] == "queued":
-            assert (await site.api.post(f"/v1/jobs/{job['id']}/cancel")).status_code == 202
+            assert (await installation.api.post(f"/v1/jobs/{job['id']}/cancel")).status_code == 202
         elif job["status"] == "held":  # the copy was made between its claim and fal's answer
-            found = await site.request_of(job["input"]["prompt"])
+            found = await installation.request_of(job["input"]["prompt"])
             assert found is not None
-            await site.command("jobs", "resolve", job["id"], "adopt", "--upstream-request-id", found)
-    assert (await site.command("epoch", "accept"))["buying"]
-    job = await site.submit("after", metadata={"round": "after"})
-    (done,) = await site.until_all(1, {"succeeded"}, timeout=SECONDS, round="after")
+            await installation.command("jobs", "resolve", job["id"], "adopt", "--upstream-request-id", found)
+    assert (await installation.command("epoch", "accept"))["buying"]
+    job = await installation.submit("after", metadata={"round": "after"})
+    (done,) = await installation.until_all(1, {"succeeded"}, timeout=SECONDS, round="after")
     assert done["id"] == job["id"]
-    assert await bought(site) == before + 1
-    assert await site.bought_twice() == []
-    assert await site.faults() == []
+    assert await bought(installation) == before + 1
+    assert await installation.bought_twice() == []
+    assert await installation.faults() == []
 
 
-async def test_kills_and_restarts_go_on_buying(site: Site) -> None:
+async def test_kills_and_restarts_go_on_buying(installation: Installation) -> None:
     """Kill -9 of the store and a restart of the workers are no going back."""
     for number in range(2):
-        site.redis.kill()
-        site.redis.start()
-        site.workers.stop()
-        site.workers.start()
-        await site.submit(f"round {number}", metadata={"round": str(number)})
-        await site.until_all(1, {"succeeded"}, timeout=SECONDS, round=str(number))
-    assert (await site.command("epoch", "show"))["buying"]
+        installation.redis.kill()
+        installation.redis.start()
+        installation.workers.stop()
+        installation.workers.start()
+        await installation.submit(f"round {number}", metadata={"round": str(number)})
+        await installation.until_all(1, {"succeeded"}, timeout=SECONDS, round=str(number))
+    assert (await installation.command("epoch", "show"))["buying"]
 
 
 async def test_a_backup_is_private_whole_and_never_written_over(store: RedisServer, tmp_path: Path) -> None:

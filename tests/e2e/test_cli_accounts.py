@@ -13,9 +13,9 @@ from redis import Redis
 
 from app.store import keys
 from tests.support.command import On, command_on
+from tests.support.processes import clean_environment, run_command
 from tests.support.redis_server import RedisServer
 from tests.support.stack import Stack
-from tests.support.up import clean_environment, run_command
 from tests.support.waiting import wait_until
 from workers.submit import submit
 

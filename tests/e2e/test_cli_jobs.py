@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from app.domain.times import iso
+from tests.support.processes import clean_environment, run_command
 from tests.support.redis_server import RedisServer
 from tests.support.stack import Stack
-from tests.support.up import clean_environment, run_command
 from workers.submit import submit
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(200)]

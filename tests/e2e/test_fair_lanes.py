@@ -11,7 +11,7 @@ import pytest
 
 from app.gateway import open_gateway
 from app.settings import load_settings
-from tests.support.installation import ENDS, KEEPING, Job, Site, open_site
+from tests.support.installation import ENDS, KEEPING, Installation, Job, open_installation
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
 
@@ -27,16 +27,16 @@ CLIP_S = 1.0
 LAG_S = 1.0
 
 
-async def quiet_clients(site: Site) -> list[httpx.AsyncClient]:
+async def quiet_clients(installation: Installation) -> list[httpx.AsyncClient]:
     """A client of each quiet team."""
-    async with open_gateway(load_settings(site.settings), process="test") as gateway:
+    async with open_gateway(load_settings(installation.settings), process="test") as gateway:
         accounts = [
             await gateway.administration.first_account(team_name=f"quiet {number}", user_name="one")
             for number in range(QUIET_TEAMS)
         ]
     return [
         httpx.AsyncClient(
-            base_url=site.serve.url,
+            base_url=installation.serve.url,
             headers={"Authorization": f"Bearer {account.key}"},
             timeout=30,
             trust_env=False,
@@ -46,9 +46,9 @@ async def quiet_clients(site: Site) -> list[httpx.AsyncClient]:
     ]
 
 
-async def ask(site: Site, api: httpx.AsyncClient, prompt: str) -> str:
+async def ask(installation: Installation, api: httpx.AsyncClient, prompt: str) -> str:
     """One job of this client; its id."""
-    body = {"input": {"prompt": prompt, "image_url": site.emulator.sample_image}}
+    body = {"input": {"prompt": prompt, "image_url": installation.emulator.sample_image}}
     reply = await api.post("/v1/jobs", json=body)
     assert reply.status_code == 202, reply.text
     job_id: str = reply.json()["id"]
@@ -68,14 +68,14 @@ def overtaken(job: Job, requests: list[dict[str, Any]]) -> int:
     return len([one for one in requests if admitted < one["received_at"] < own])
 
 
-async def bought(site: Site) -> int:
+async def bought(installation: Installation) -> int:
     """How many generations fal has accepted."""
-    return len(await site.emulator.requests())
+    return len(await installation.emulator.requests())
 
 
-async def most_at_once(site: Site) -> int:
+async def most_at_once(installation: Installation) -> int:
     """The largest number of generations that fal had at one moment."""
-    requests = await site.emulator.requests()
+    requests = await installation.emulator.requests()
     changes = [(request["received_at"], 1) for request in requests]
     changes += [(request["completed_at"], -1) for request in requests]
     now = most = 0
@@ -90,27 +90,27 @@ async def test_quiet_teams_wait_no_longer_than_two_clips(store: RedisServer, say
     # The suite has one team with 60 jobs, four with 3, and 4 slots; with `--full`, 300, 6, and 10.
     burst, rounds, slots = (300, 6, 10) if full else (60, 3, 4)
     options = ("--concurrency", str(slots), "--queue-seconds", "0", "--run-seconds", str(CLIP_S))
-    async with open_site(store, *options, FILMGATE_UPSTREAM_CONCURRENCY=str(slots)) as site:
-        clients = await quiet_clients(site)
-        await site.submit_all((f"burst {number}", {}) for number in range(burst))
+    async with open_installation(store, *options, FILMGATE_UPSTREAM_CONCURRENCY=str(slots)) as installation:
+        clients = await quiet_clients(installation)
+        await installation.submit_all((f"burst {number}", {}) for number in range(burst))
         quiet: list[tuple[httpx.AsyncClient, str]] = []
         for number in range(rounds):
             enough = slots + number * (burst - 2 * slots) // rounds
 
             async def busy(enough: int = enough) -> bool:
-                return await bought(site) >= enough
+                return await bought(installation) >= enough
 
             await wait_until(busy, f"fal has accepted {enough}", timeout=120)
-            found = await asyncio.gather(*(ask(site, api, f"quiet {number} {id(api)}") for api in clients))
+            found = await asyncio.gather(*(ask(installation, api, f"quiet {number} {id(api)}") for api in clients))
             quiet += zip(clients, found, strict=True)
-        jobs = await site.until_all(burst, ENDS, timeout=200)
+        jobs = await installation.until_all(burst, ENDS, timeout=200)
         ended = [(await api.get(f"/v1/jobs/{job_id}")).json() for api, job_id in quiet]
         for api in clients:
             await api.aclose()
         assert {job["status"] for job in [*jobs, *ended]} == {"succeeded"}
         waits = sorted(waited(job) for job in ended)
         p95 = waits[int(len(waits) * 0.95)]
-        requests = await site.emulator.requests()
+        requests = await installation.emulator.requests()
         turns = sorted(overtaken(job, requests) for job in ended)
         turns_p95, allowed = turns[int(len(turns) * 0.95)], 2 * slots + QUIET_TEAMS
         longest = max(waited(job) for job in jobs)
@@ -125,6 +125,6 @@ async def test_quiet_teams_wait_no_longer_than_two_clips(store: RedisServer, say
         if full:
             assert p95 <= 2 * CLIP_S + LAG_S
         assert longest > 3 * (2 * CLIP_S + LAG_S), "nobody had to wait, so nothing was shown"
-        assert await most_at_once(site) <= slots
-        assert await site.bought_twice() == []
-        assert await site.faults() == []
+        assert await most_at_once(installation) <= slots
+        assert await installation.bought_twice() == []
+        assert await installation.faults() == []

@@ -3,10 +3,8 @@
 import asyncio
 import contextlib
 import json
-import os
 import re
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,85 +16,41 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
 from tests.e2e.terminal import Terminal
-from tests.support.up import free_ports, run_command
+from tests.support.processes import COMMAND, run_command
+from tests.support.repo import ROOT
+from tests.support.up import Up
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
 
-ROOT = Path(__file__).parents[2]
-COMMAND = [sys.executable, "-m", "app.cli"]
 SPEED = 4  # the emulator's clock: a clip of "3 s" takes less than one
 
 
-@dataclass
-class Up:
-    """One running `filmgate up`."""
+class UpWithJobs(Up):
+    """One running `filmgate up`; a client finds its key in its data directory."""
 
-    port: int
-    folder: Path
     key: str
-
-    @property
-    def url(self) -> str:
-        """The gateway's address."""
-        return f"http://127.0.0.1:{self.port}"
-
-    def environment(self, **more: str) -> dict[str, str]:
-        """Its own settings; a client finds the key in its data directory."""
-        return {
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "FILMGATE_DATA_DIR": str(self.folder),
-            "FILMGATE_PORT": str(self.port),
-            "FILMGATE_POLL_INTERVAL": "0.1",
-            **more,
-        }
-
-    async def get(self, path: str) -> Any:
-        """What the gateway says there."""
-        async with httpx.AsyncClient(trust_env=False, headers={"Authorization": f"Bearer {self.key}"}) as web:
-            return (await web.get(f"{self.url}{path}")).json()
 
     async def jobs(self) -> list[dict[str, Any]]:
         """All jobs so far, newest first."""
-        found: list[dict[str, Any]] = (await self.get("/v1/jobs?limit=100"))["data"]
+        async with httpx.AsyncClient(trust_env=False, headers={"Authorization": f"Bearer {self.key}"}) as web:
+            reply = await web.get(f"http://127.0.0.1:{self.port}/v1/jobs?limit=100")
+        found: list[dict[str, Any]] = reply.json()["data"]
         return found
 
 
-@dataclass
-class Ended:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-
 @pytest.fixture(scope="module")
-async def up(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Up]:
+async def up(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[UpWithJobs]:
     """Everything on this machine, as a person starts it."""
-    folder = tmp_path_factory.mktemp("up")
-    running = Up(free_ports(), folder / "data", "")
-    log = (folder / "up.log").open("wb")
-    process = subprocess.Popen(  # noqa: S603, ASYNC220  our own program; returns at once
-        [*COMMAND, "up"], env=running.environment(), cwd=folder, stdout=log, stderr=log
-    )
+    running = UpWithJobs(tmp_path_factory.mktemp("up") / "data", FILMGATE_POLL_INTERVAL="0.1").start()
     try:
-
-        async def ready() -> bool:
-            assert process.poll() is None, (folder / "up.log").read_text()
-            return "Filmgate is up" in (folder / "up.log").read_text()
-
-        await wait_until(ready, "filmgate up is up", timeout=60)
-        running.key = json.loads((running.folder / "client.json").read_text())["key"]
+        running.key = (await running.ready()).key
         async with httpx.AsyncClient(trust_env=False) as web:
             clock = await web.post(f"http://127.0.0.1:{running.port + 1}/emulator/clock", json={"speed": SPEED})
             assert clock.is_success
         yield running
     finally:
-        process.terminate()
-        await asyncio.to_thread(process.wait, 60)
-        log.close()
+        await running.clean_up()
 
 
 @pytest.fixture(scope="module")
@@ -113,22 +67,9 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-async def run(up: Up, folder: Path, *arguments: str, **more: str) -> Ended:
+async def run(up: Up, folder: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     """`filmgate generate …` without a terminal."""
-    process = await asyncio.create_subprocess_exec(
-        *COMMAND,
-        "generate",
-        *arguments,
-        env=up.environment(**more),
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    async with asyncio.timeout(50):
-        out, err = await process.communicate()
-    assert process.returncode is not None
-    return Ended(process.returncode, out.decode(), err.decode())
+    return await run_command("generate", *arguments, environment=up.environment | more, cwd=folder)
 
 
 @dataclass
@@ -211,22 +152,22 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-async def test_a_photograph_becomes_a_clip(up: Up, photo: Path, tmp_path: Path) -> None:
+async def test_a_photograph_becomes_a_clip(up: UpWithJobs, photo: Path, tmp_path: Path) -> None:
     """The file is a clip of five seconds in the picture's shape; stdout is its path; no control codes anywhere."""
     ended = await run(up, tmp_path, "--image", str(photo), "--prompt", "the sun rises")
-    assert ended.code == 0, ended.err
-    assert ended.out == "photo.mp4\n"
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout == "photo.mp4\n"
     seconds, ratio = watched(tmp_path / "photo.mp4")
     assert seconds == pytest.approx(5.0, abs=0.1)
     assert ratio == pytest.approx(1280 / 720, rel=0.02)
-    assert re.search(r"^photo\.mp4 · 5 s clip · \d+ kB · \$1\.40 · took \d+ s$", ended.err, re.MULTILINE)
+    assert re.search(r"^photo\.mp4 · 5 s clip · \d+ kB · \$1\.40 · took \d+ s$", ended.stderr, re.MULTILINE)
     states = ["Uploading photo.jpg", "Submitting", "fal is making the clip", "Downloading photo.mp4"]
-    assert [line for line in ended.err.splitlines() if line in states] == states
-    assert "\x1b" not in ended.err
+    assert [line for line in ended.stderr.splitlines() if line in states] == states
+    assert "\x1b" not in ended.stderr
     assert names(tmp_path) == ["photo.mp4"]
 
 
-async def test_a_dropped_stream_is_resumed(up: Up, photo: Path, tmp_path: Path) -> None:
+async def test_a_dropped_stream_is_resumed(up: UpWithJobs, photo: Path, tmp_path: Path) -> None:
     """After a cut the stream is asked for again from the last event seen, and the job ends as if nothing was."""
     async with cutting_proxy(up.port) as proxy:
         url = f"http://127.0.0.1:{proxy.port}"
@@ -236,8 +177,8 @@ async def test_a_dropped_stream_is_resumed(up: Up, photo: Path, tmp_path: Path) 
             *("--image", str(photo), "--prompt", "waves [emu:run:8]", "-o", "cut.mp4", "--url", url),
             FILMGATE_KEY=up.key,
         )
-    assert ended.code == 0, ended.err
-    assert "The connection dropped; reconnecting …" in ended.err
+    assert ended.returncode == 0, ended.stderr
+    assert "The connection dropped; reconnecting …" in ended.stderr
     first, second, *_ = proxy.streams
     assert b"last-event-id" not in first.lower()
     assert b"last-event-id: " + proxy.last_id in second.lower()
@@ -246,10 +187,10 @@ async def test_a_dropped_stream_is_resumed(up: Up, photo: Path, tmp_path: Path) 
 
 def at_terminal(up: Up, folder: Path, *arguments: str) -> Terminal:
     """`filmgate generate …` as a person sees it."""
-    return Terminal([*COMMAND, "generate", *arguments], folder, up.environment())
+    return Terminal([*COMMAND, "generate", *arguments], folder, {"PYTHONPATH": str(ROOT), **up.environment})
 
 
-async def test_ctrl_c_can_cancel_the_job(up: Up, photo: Path, tmp_path: Path) -> None:
+async def test_ctrl_c_can_cancel_the_job(up: UpWithJobs, photo: Path, tmp_path: Path) -> None:
     """Ctrl-C and `y` cancel the job; the command says so, leaves no file, and ends with 130."""
     arguments = ("--image", str(photo), "--prompt", "to cancel [emu:run:200]", "-o", "gone.mp4")
     terminal = at_terminal(up, tmp_path, *arguments)
@@ -267,7 +208,7 @@ async def test_ctrl_c_can_cancel_the_job(up: Up, photo: Path, tmp_path: Path) ->
     assert names(tmp_path) == []
 
 
-async def test_a_second_ctrl_c_leaves_the_job_to_be_picked_up(up: Up, photo: Path, tmp_path: Path) -> None:
+async def test_a_second_ctrl_c_leaves_the_job_to_be_picked_up(up: UpWithJobs, photo: Path, tmp_path: Path) -> None:
     """Ctrl-C at the question leaves the job running; the command it names gets the clip, and buys nothing."""
     terminal = at_terminal(up, tmp_path, "--image", str(photo), "--prompt", "to keep [emu:run:8]", "-o", "kept.mp4")
     try:
@@ -281,14 +222,14 @@ async def test_a_second_ctrl_c_leaves_the_job_to_be_picked_up(up: Up, photo: Pat
         terminal.close()
     before = len(await up.jobs())
     ended = await run(up, tmp_path, *line.partition("filmgate generate ")[2].split())
-    assert (ended.code, ended.out) == (0, "kept.mp4\n"), ended.err
+    assert (ended.returncode, ended.stdout) == (0, "kept.mp4\n"), ended.stderr
     assert watched(tmp_path / "kept.mp4")[0] == pytest.approx(5.0, abs=0.1)
     assert len(await up.jobs()) == before
 
 
-async def test_a_pause_is_told_while_the_job_waits(up: Up, photo: Path, tmp_path: Path) -> None:
+async def test_a_pause_is_told_while_the_job_waits(up: UpWithJobs, photo: Path, tmp_path: Path) -> None:
     """An administrator's reason stands beside the state; when buying goes on, the clip comes."""
-    paused = await run_command("pause", "--reason", "fal is being watched", environment=up.environment())
+    paused = await run_command("pause", "--reason", "fal is being watched", environment=up.environment)
     assert paused.returncode == 0, paused.stderr
     waiting = asyncio.create_task(run(up, tmp_path, "--image", str(photo), "--prompt", "a pause"))
 
@@ -296,51 +237,53 @@ async def test_a_pause_is_told_while_the_job_waits(up: Up, photo: Path, tmp_path
         return any(job["upstream_paused"] for job in await up.jobs())
 
     await wait_until(in_line, "the job waits", timeout=30)
-    resumed = await run_command("resume", environment=up.environment())
+    resumed = await run_command("resume", environment=up.environment)
     assert resumed.returncode == 0, resumed.stderr
     ended = await waiting
-    assert ended.code == 0, ended.err
-    assert "paused: fal is being watched" in ended.err
+    assert ended.returncode == 0, ended.stderr
+    assert "paused: fal is being watched" in ended.stderr
 
 
-async def test_a_failed_job_is_one_sentence(up: Up, photo: Path, tmp_path: Path) -> None:
+async def test_a_failed_job_is_one_sentence(up: UpWithJobs, photo: Path, tmp_path: Path) -> None:
     """A job that fails ends the command with 1, its code and fal's reason; `--json` prints the job all the same."""
     arguments = ("--image", str(photo), "--prompt", "no [emu:422_content_policy]", "--json")
     ended = await run(up, tmp_path, *arguments)
-    assert ended.code == 1
-    job = json.loads(ended.out)
+    assert ended.returncode == 1
+    job = json.loads(ended.stdout)
     assert job["status"] == "failed"
-    last = ended.err.splitlines()[-1]
+    last = ended.stderr.splitlines()[-1]
     assert last.startswith(f"filmgate: Job {job['id']} failed ({job['error']['code']}): ")
     assert "flagged by a content checker" in last
     assert names(tmp_path) == []
 
 
-async def test_a_refused_input_says_what_is_wrong(up: Up, photo: Path, tmp_path: Path) -> None:
+async def test_a_refused_input_says_what_is_wrong(up: UpWithJobs, photo: Path, tmp_path: Path) -> None:
     """A problem document becomes its detail and each error's message, and nothing was made."""
     before = len(await up.jobs())
     ended = await run(up, tmp_path, "--image", str(photo), "--prompt", "x", "--duration", "7")
-    assert ended.code == 1
-    assert ended.err.endswith("filmgate: The input is not valid. duration must be '5' or '10'.\n")
+    assert ended.returncode == 1
+    assert ended.stderr.endswith("filmgate: The input is not valid. duration must be '5' or '10'.\n")
     assert len(await up.jobs()) == before
 
 
-async def test_an_existing_file_is_not_replaced(up: Up, photo: Path, tmp_path: Path) -> None:
+async def test_an_existing_file_is_not_replaced(up: UpWithJobs, photo: Path, tmp_path: Path) -> None:
     """The refusal comes before anything is uploaded or bought."""
     (tmp_path / "photo.mp4").write_text("precious")
     before = len(await up.jobs())
     ended = await run(up, tmp_path, "--image", str(photo), "--prompt", "x")
-    assert (ended.code, ended.out) == (1, "")
-    assert ended.err == ("filmgate: photo.mp4 exists; choose another name with -o, or replace it with --force.\n")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == (
+        "filmgate: photo.mp4 exists; choose another name with -o, or replace it with --force.\n"
+    )
     assert (tmp_path / "photo.mp4").read_text() == "precious"
     assert len(await up.jobs()) == before
 
 
-async def test_a_key_of_ones_own_makes_a_command_repeatable(up: Up, photo: Path, tmp_path: Path) -> None:
+async def test_a_key_of_ones_own_makes_a_command_repeatable(up: UpWithJobs, photo: Path, tmp_path: Path) -> None:
     """The same command with the same idempotency key gets the same clip and buys no second one."""
     arguments = ("--image", str(photo), "--prompt", "once", "--idempotency-key", "order-17")
     first = await run(up, tmp_path, *arguments, "-o", "first.mp4")
     again = await run(up, tmp_path, *arguments, "-o", "again.mp4")
-    assert (first.code, again.code) == (0, 0), first.err + again.err
+    assert (first.returncode, again.returncode) == (0, 0), first.stderr + again.stderr
     assert (tmp_path / "first.mp4").read_bytes() == (tmp_path / "again.mp4").read_bytes()
     assert len([job for job in await up.jobs() if job["input"]["prompt"] == "once"]) == 1

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from app.domain.money import format_usd, parse_usd
-from tests.support.installation import ENDS, Job, Site, open_site
+from tests.support.installation import ENDS, Installation, Job, open_installation
 from tests.support.redis_server import RedisServer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
@@ -53,10 +53,10 @@ def _has_ended_well(jobs: list[Job]) -> None:
     assert {job["charged_usd"] for job in plain} == {"1.40"}
 
 
-async def _agrees_with_fal(site: Site, jobs: list[Job]) -> str:
+async def _agrees_with_fal(installation: Installation, jobs: list[Job]) -> str:
     """The emulator's ledger, `GET /v1/me` and the jobs say the same; what is still open is named. The figures."""
-    ledger = await site.emulator.ledger()
-    reserved, spent = await site.usage()
+    ledger = await installation.emulator.ledger()
+    reserved, spent = await installation.usage()
     charged = sum(parse_usd(job["charged_usd"]) for job in jobs if job["charged_usd"] is not None)
     assert ledger["total_micro"] == spent == charged == PRICE * len(_succeeded(jobs))
     disputed = {job["input"]["prompt"] for job in jobs if job["charged_usd"] is None}
@@ -76,14 +76,14 @@ def _succeeded(jobs: list[Job]) -> list[Job]:
 async def test_two_hundred_jobs_at_once_all_end_and_both_ledgers_agree(store: RedisServer, say: Say) -> None:
     """Four fail at fal, two are canceled in line, one is stuck until its deadline; nothing is bought twice."""
     options = ("--concurrency", "20", "--queue-seconds", "0.05", "--run-seconds", "0.3")
-    async with open_site(store, *options, FILMGATE_UPSTREAM_CONCURRENCY="20") as site:
-        submitted = await site.submit_all(_plan())
+    async with open_installation(store, *options, FILMGATE_UPSTREAM_CONCURRENCY="20") as installation:
+        submitted = await installation.submit_all(_plan())
         assert len({job["id"] for job in submitted}) == COUNT
         for job in _of(submitted, "canceled"):
-            reply = await site.api.post(f"/v1/jobs/{job['id']}/cancel")
+            reply = await installation.api.post(f"/v1/jobs/{job['id']}/cancel")
             assert (reply.status_code, reply.json()["status"]) == (202, "canceled"), reply.text
-        jobs = await site.until_all(COUNT, ENDS, timeout=150)
+        jobs = await installation.until_all(COUNT, ENDS, timeout=150)
         _has_ended_well(jobs)
-        say(await _agrees_with_fal(site, jobs))
-        assert await site.bought_twice() == []
-        assert await site.faults() == []
+        say(await _agrees_with_fal(installation, jobs))
+        assert await installation.bought_twice() == []
+        assert await installation.faults() == []

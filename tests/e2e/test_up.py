@@ -18,7 +18,8 @@ import httpx
 import pytest
 from PIL import Image, ImageStat
 
-from tests.support.up import Printed, Up, clean_environment, free_ports, run_command
+from tests.support.processes import clean_environment, free_port, run_command
+from tests.support.up import Printed, Up
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(400)]
@@ -156,7 +157,7 @@ async def test_other_commands_find_the_running_gateway_by_its_directory(gateway:
 
 async def test_a_second_one_in_the_same_directory_says_who_holds_it(gateway: Up, printed: Printed) -> None:
     """One sentence with process id and address, exit 1, while the first goes on."""
-    ended = await run_command("up", environment=gateway.environment | {"FILMGATE_PORT": str(free_ports())})
+    ended = await run_command("up", environment=gateway.environment | {"FILMGATE_PORT": str(free_port())})
     assert ended.returncode == 1
     assert f"process {gateway.pid}, {printed.address}." in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
@@ -166,7 +167,7 @@ async def test_a_second_one_in_the_same_directory_says_who_holds_it(gateway: Up,
 @pytest.mark.parametrize("taken", ["FILMGATE_PORT", "the emulator's port, FILMGATE_PORT + 1"])
 async def test_a_taken_port_is_said_in_one_sentence(tmp_path: Path, taken: str) -> None:
     """Exit 1, and the sentence names the port and the setting; nothing was started."""
-    port = free_ports()
+    port = free_port()
     with socket.socket() as other:
         other.bind(("127.0.0.1", port if taken == "FILMGATE_PORT" else port + 1))
         other.listen()
@@ -249,7 +250,7 @@ async def test_a_restart_finds_every_job_again(gateway: Up, api: httpx.AsyncClie
     before = {job["id"] for job in (await api.get("/v1/jobs", params={"limit": "100"})).json()["data"]}
 
     gateway.press_ctrl_c()
-    assert await gateway.ended() == 0, gateway.said
+    assert await gateway.ended() == 0, gateway.output
     assert gateway.left() == {}
 
     again = await gateway.start().ready()
@@ -269,9 +270,9 @@ async def test_sigterm_ends_every_child(gateway: Up, printed: Printed) -> None:
     below = gateway.descendants()
     assert len(below) >= 7, below
     gateway.send(signal.SIGTERM)
-    assert await gateway.ended() == 0, gateway.said
+    assert await gateway.ended() == 0, gateway.output
     assert gateway.left() == {}
-    assert gateway.said.rstrip().endswith("Stopped.")
+    assert gateway.output.rstrip().endswith("Stopped.")
 
 
 async def test_a_killed_parent_leaves_no_orphan(gateway: Up, api: httpx.AsyncClient) -> None:
@@ -290,13 +291,13 @@ async def test_ctrl_c_during_the_start_leaves_nothing(tmp_path: Path, first: str
     try:
 
         async def has_begun() -> bool:
-            assert gateway.running, gateway.said
+            assert gateway.running, gateway.output
             return gateway.child(first) is not None
 
         await wait_until(has_begun, f"{first} has been started", timeout=60, interval=0.01)
         gateway.press_ctrl_c()
-        assert await gateway.ended() == 0, gateway.said
+        assert await gateway.ended() == 0, gateway.output
         assert gateway.left() == {}
-        assert "Traceback" not in gateway.said
+        assert "Traceback" not in gateway.output
     finally:
         await gateway.clean_up()

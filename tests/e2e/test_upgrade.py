@@ -19,10 +19,11 @@ from app.settings import load_settings
 from tests.e2e.old_store import OldStore
 from tests.e2e.old_store_maker import SETTINGS
 from tests.support.checks import immortal_keys, ledger_faults, slot_faults
+from tests.support.processes import run_command
 from tests.support.receiver import Receiver
 from tests.support.redis_server import RedisServer
 from tests.support.stack import application
-from tests.support.up import Up, run_command
+from tests.support.up import Up
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(200)]
@@ -62,11 +63,9 @@ def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
 
 async def test_an_older_store_is_read_as_the_older_version_read_it(store: RedisServer) -> None:
     """Every list, figure, limit and job is as it was; nothing is amiss in the ledger; keys and repeats work."""
-
-    async def hour_is_young() -> bool:
-        return time.time() % 3600 < 3570
-
-    await wait_until(hour_is_young, "limits by the hour stay as they are meanwhile", timeout=40, interval=0.5)
+    await wait_until(
+        lambda: time.time() % 3600 < 3570, "limits by the hour stay as they are meanwhile", timeout=40, interval=0.5
+    )
     old = OldStore(NOWHERE, int(time.time() * 1000))
     with BlockingRedis.from_url(store.url) as redis:
         old.put(redis)
@@ -195,10 +194,10 @@ async def test_everything_in_an_older_installation_goes_on(taken: Taken) -> None
     async def all_ended() -> bool:
         return set((await taken.statuses(*GOING, *TO_BUY)).values()) == {"succeeded"}
 
-    async def standing() -> str:
+    async def details() -> str:
         return str(await taken.statuses(*GOING, *TO_BUY))
 
-    await wait_until(all_ended, "every job has succeeded", timeout=90, interval=0.3, standing=standing)
+    await wait_until(all_ended, "every job has succeeded", timeout=90, interval=0.3, details=details)
     assert await taken.statuses("held_unknown", "aside") == {"held_unknown": "held", "aside": "finalizing"}
     await arrived(taken)
 
@@ -234,8 +233,8 @@ async def arrived(taken: Taken) -> None:
         there = {one.headers["webhook-id"] for one in taken.consumer.requests}
         return set(waiting) <= there
 
-    async def standing() -> str:
+    async def details() -> str:
         there = {one.headers["webhook-id"] for one in taken.consumer.requests}
         return str([await taken.get("lead", f"deliveries/{one}") for one in waiting if one not in there])
 
-    await wait_until(all_there, "what was due has arrived", timeout=60, interval=0.3, standing=standing)
+    await wait_until(all_there, "what was due has arrived", timeout=60, interval=0.3, details=details)

@@ -15,11 +15,12 @@ from app.domain.accounts import USER_SCOPES, Scope
 from tests.support.callers import another_key
 from tests.support.endpoints import chief, endpoint, sent
 from tests.support.pipeline import Pipeline
+from tests.support.processes import COMMAND, clean_environment, run_command
 from tests.support.receiver import Receiver
 from tests.support.redis_server import RedisServer
+from tests.support.repo import ROOT
 from tests.support.server import Server, running_server
 from tests.support.stack import Stack, environment
-from tests.support.up import COMMAND, ROOT, clean_environment, run_command
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio

@@ -2,7 +2,7 @@
 
 from app.domain import deliveries as policy
 from app.services.endpoints import TEST_EVENTS_PER_MINUTE
-from tests.support.up import ROOT
+from tests.support.repo import ROOT
 
 WORDS = dict(
     enumerate(

@@ -7,8 +7,8 @@ from typing import Any
 
 from app.registry.catalog import Catalog, Model
 from app.registry.plan import LONGEST_TEXT
+from tests.support.repo import ROOT
 
-ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "app" / "registry" / "models").glob("*.json"))
 CATALOG = Catalog.load()
 FIRST_READING = date(2026, 10, 1)

@@ -63,7 +63,7 @@ class Bounds:
         problem = await self.refused()
         return {f"{found['owner']} {found['unit']}/{found['window']}" for found in problem["limits"]}
 
-    async def standing(self) -> dict[str, dict[str, Any]]:
+    async def states(self) -> dict[str, dict[str, Any]]:
         """Every limit as `GET /v1/me` shows it, by `team jobs/day`."""
         shown = (await self.stack.api.get("/v1/me")).json()["limits"]
         return {f"{found['owner']} {found['unit']}/{found['window']}": found for found in shown}

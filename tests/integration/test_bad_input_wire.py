@@ -46,7 +46,7 @@ async def test_a_good_body_may_come_in_chunks(server: Server, stack: Stack) -> N
     """A body without a declared length is read to its end: 202."""
     raw = json.dumps(stack.body()).encode()
     request = head(stack, "Transfer-Encoding: chunked", "Connection: close") + chunked(raw)
-    answer = await asyncio.to_thread(server.send, request)
+    answer = await asyncio.to_thread(server.send_raw, request)
     assert status_of(answer) == 202, answer[:500]
     assert b"connection: close" in answer.lower()
 
@@ -55,7 +55,7 @@ async def test_a_body_without_a_length_is_cut_off(server: Server, stack: Stack) 
     """413 once the limit is passed, the connection is closed, and the end was never waited for."""
     started = b"%x\r\n" % (JSON_LIMIT + 100) + b" " * (JSON_LIMIT + 1)  # the chunk does not end
     async with nothing_changes(stack):
-        answer = await asyncio.to_thread(server.send, head(stack, "Transfer-Encoding: chunked") + started)
+        answer = await asyncio.to_thread(server.send_raw, head(stack, "Transfer-Encoding: chunked") + started)
     assert status_of(answer) == 413, answer[:500]
     assert b"connection: close" in answer.lower()
     assert b"application/problem+json" in answer
@@ -65,7 +65,7 @@ async def test_a_length_over_the_limit_is_refused_at_once(server: Server, stack:
     """413 before any body arrives, and the connection is closed."""
     for length in (JSON_LIMIT + 1, 60_000_000, 10**12):
         async with nothing_changes(stack):
-            answer = await asyncio.to_thread(server.send, head(stack, f"Content-Length: {length}"))
+            answer = await asyncio.to_thread(server.send_raw, head(stack, f"Content-Length: {length}"))
         assert status_of(answer) == 413, answer[:500]
         assert b"connection: close" in answer.lower()
 
@@ -73,7 +73,7 @@ async def test_a_length_over_the_limit_is_refused_at_once(server: Server, stack:
 async def test_a_caller_who_leaves_in_the_middle_does_no_harm(server: Server, stack: Stack) -> None:
     """Of 100 declared bytes 50 come and the connection ends: nothing happens, and the server goes on."""
     async with nothing_changes(stack):
-        await asyncio.to_thread(server.send, head(stack, "Content-Length: 100") + b"{" * 50, timeout=0.3)
+        await asyncio.to_thread(server.send_raw, head(stack, "Content-Length: 100") + b"{" * 50, timeout=0.3)
     async with httpx.AsyncClient(trust_env=False) as web:
         assert (await web.get(f"{server.url}/livez")).status_code == 200
 
@@ -97,7 +97,7 @@ async def test_a_malformed_request_is_refused(server: Server, stack: Stack, case
     """400, so that no proxy in front and this server can see two different requests."""
     request = head(stack, *MALFORMED[case]) + b"2\r\n{}\r\n0\r\n\r\n"
     async with nothing_changes(stack):
-        answer = await asyncio.to_thread(server.send, request, timeout=2)
+        answer = await asyncio.to_thread(server.send_raw, request, timeout=2)
     assert status_of(answer) == 400, answer[:300]
 
 
@@ -124,7 +124,7 @@ async def test_a_strange_target_leads_nowhere(server: Server, stack: Stack, case
     method, target, statuses = TARGETS[case]
     request = head(stack, "Connection: close", target=target, method=method)
     async with nothing_changes(stack):
-        answer = await asyncio.to_thread(server.send, request, timeout=2)
+        answer = await asyncio.to_thread(server.send_raw, request, timeout=2)
     assert status_of(answer) in statuses, answer[:300]
 
 

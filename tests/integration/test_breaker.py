@@ -12,8 +12,9 @@ from app.store.buying import FAILURES, OPEN_MS
 from app.store.slots import QUIET_MS
 from tests.support.emulator import Emulator
 from tests.support.pipeline import Pipeline
+from tests.support.processes import free_port
 from tests.support.receiver import Receiver, Reply
-from tests.support.redis_server import RedisServer, free_port
+from tests.support.redis_server import RedisServer
 from tests.support.stack import EMULATOR_KEY, Stack, open_stack
 from tests.support.waiting import wait_until
 from workers.lane import sweep_slots

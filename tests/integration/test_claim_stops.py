@@ -9,8 +9,9 @@ from app.store import keys
 from app.store.buying import FAILURES
 from tests.support.emulator import Emulator
 from tests.support.pipeline import Pipeline
+from tests.support.processes import free_port
 from tests.support.receiver import Receiver, Reply
-from tests.support.redis_server import RedisServer, free_port
+from tests.support.redis_server import RedisServer
 from tests.support.stack import open_stack
 
 pytestmark = pytest.mark.anyio

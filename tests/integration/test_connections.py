@@ -99,10 +99,10 @@ async def test_a_head_has_its_bounds(server: Server) -> None:
     fits = [full, head(*["X-A: a"] * (HEAD_FIELDS - 1))]
     too_much = [head("X-A: " + "a" * (HEAD_BYTES - bare + 1)), head(*["X-A: a"] * HEAD_FIELDS)]
     for request in fits:
-        answer = await asyncio.to_thread(server.send, request + head("Connection: close"))
+        answer = await asyncio.to_thread(server.send_raw, request + head("Connection: close"))
         assert answer.count(b"HTTP/1.1 200") == 2, answer[:300]
     for request in too_much:
-        answer = await asyncio.to_thread(server.send, request)
+        answer = await asyncio.to_thread(server.send_raw, request)
         assert answer.startswith(b"HTTP/1.1 431 "), answer[:300]
         assert b"head_too_large" in answer
         assert b"connection: close" in answer.lower()
@@ -115,7 +115,7 @@ async def test_a_large_head_does_not_count_as_a_large_body(server: Server, stack
     request = (
         head(*lines, f"Content-Length: {len(body)}", "Connection: close", first="POST /v1/jobs HTTP/1.1") + body
     )
-    answer = await asyncio.to_thread(server.send, request)
+    answer = await asyncio.to_thread(server.send_raw, request)
     assert answer.startswith(b"HTTP/1.1 422 "), answer[:300]
 
 
@@ -134,7 +134,7 @@ HOSTS = {
 async def test_a_request_names_one_host_and_its_version(server: Server, case: str) -> None:
     """Otherwise a proxy in front and this server may see two different requests."""
     request, status = HOSTS[case]
-    answer = await asyncio.to_thread(server.send, request)
+    answer = await asyncio.to_thread(server.send_raw, request)
     assert answer.startswith(b"HTTP/1.1 %d " % status), answer[:300]
 
 
@@ -230,7 +230,7 @@ async def test_where_all_connections_are_busy_the_next_is_told(
                 busy.append(one)
 
             async def told() -> bool:
-                answer = await asyncio.to_thread(server.send, head("Connection: close"))
+                answer = await asyncio.to_thread(server.send_raw, head("Connection: close"))
                 return answer.startswith(b"HTTP/1.1 503 ") and b"retry-after" in answer.lower()
 
             await wait_until(told, "the next caller is told that there is no room")

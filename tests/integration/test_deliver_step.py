@@ -137,11 +137,9 @@ async def test_one_delivery_is_in_one_workers_hands(pipeline: Pipeline, receiver
     await pipeline.ended(webhook_url=receiver.url)
     ref = await only_delivery(pipeline)
     sending = [asyncio.create_task(deliver(pipeline.gateway, ref)) for _ in range(8)]
-
-    async def one_is_left() -> bool:
-        return sum(not task.done() for task in sending) == 1
-
-    await wait_until(one_is_left, "seven tasks have nothing to send", timeout=10)
+    await wait_until(
+        lambda: sum(not task.done() for task in sending) == 1, "seven tasks have nothing to send", timeout=10
+    )
     await receiver.wait_for(1)
     assert 10_000 < await due_in_ms(pipeline, ref) <= ATTEMPT_LEASE_MS
     answers.set()
@@ -220,19 +218,11 @@ async def test_the_message_is_in_the_outbox_in_the_moment_of_the_end(
             seen.append((Status(status).ended, waiting == 1))
 
     watching = asyncio.create_task(watch())
-
-    async def watched() -> bool:
-        return bool(seen)
-
-    await wait_until(watched, "the watcher looks on")
+    await wait_until(lambda: bool(seen), "the watcher looks on")
     await asyncio.gather(
         *(pipeline.store.end(job, (Status.FINALIZING,), Status.FAILED, charge=Charge.RELEASE) for _ in range(8))
     )
-
-    async def seen_ended() -> bool:
-        return seen[-1][0]
-
-    await wait_until(seen_ended, "the watcher saw the end")
+    await wait_until(lambda: seen[-1][0], "the watcher saw the end")
     await cancel_and_wait(watching)
     assert {ended == waits for ended, waits in seen} == {True}
     assert {ended for ended, _ in seen} == {True, False}

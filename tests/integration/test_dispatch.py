@@ -183,11 +183,7 @@ async def test_a_lane_without_a_slice_is_rung_once(pipeline: Pipeline) -> None:
     assert sum(rung) == 1
     assert await stores.lanes.take(0, "slice")
     await stores.lanes.leave(0, "slice")
-
-    async def free() -> bool:
-        return await stores.lanes.mark_enqueued(0)
-
-    await wait_until(free, "the lane that was left can be rung", timeout=2)
+    await wait_until(lambda: stores.lanes.mark_enqueued(0), "the lane that was left can be rung", timeout=2)
 
 
 async def test_a_slice_that_died_loses_its_lane_within_two_seconds(pipeline: Pipeline) -> None:
@@ -195,11 +191,7 @@ async def test_a_slice_that_died_loses_its_lane_within_two_seconds(pipeline: Pip
     stores = pipeline.gateway.stores
     assert await stores.lanes.take(0, "dead")
     assert await pipeline.redis.pttl(keys.lane(0)) <= 2000
-
-    async def free() -> bool:
-        return await stores.lanes.take(0, "next")
-
-    await wait_until(free, "the lease ran out", timeout=4)
+    await wait_until(lambda: stores.lanes.take(0, "next"), "the lease ran out", timeout=4)
 
 
 async def test_heartbeats_are_one_key_that_forgets_the_dead(pipeline: Pipeline) -> None:

@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from tests.support.emulator import ROOT, FalCaller, running_emulator
+from tests.support.emulator import FalCaller, running_emulator
+from tests.support.repo import ROOT
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio

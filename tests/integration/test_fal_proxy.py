@@ -18,7 +18,8 @@ from tests.integration.refusals import nothing_changes
 from tests.support.callers import another_key, calling, stranger, token
 from tests.support.emulator import Emulator
 from tests.support.pipeline import Pipeline
-from tests.support.redis_server import RedisServer, free_port
+from tests.support.processes import free_port
+from tests.support.redis_server import RedisServer
 from tests.support.server import Server, running_server
 from tests.support.stack import Stack, open_stack
 from tests.support.waiting import wait_until
@@ -367,5 +368,5 @@ async def test_odd_header_lines_are_refused(stack: Stack, server: Server, lines:
     head = b"POST /fal/proxy HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
     own = f"Authorization: Key {stack.account.key}\r\nContent-Length: {len(body)}\r\n".encode()
     async with nothing_changes(stack):
-        answer = await asyncio.to_thread(server.send, head + own + lines + b"\r\n\r\n" + body)
+        answer = await asyncio.to_thread(server.send_raw, head + own + lines + b"\r\n\r\n" + body)
     assert answer.startswith(b"HTTP/1.1 400 "), answer[:300]

@@ -22,8 +22,9 @@ from tests.integration.admin import administrator
 from tests.integration.connect_proxy import ConnectProxy
 from tests.support.emulator import Emulator
 from tests.support.pipeline import Pipeline
+from tests.support.processes import free_port
 from tests.support.receiver import Receiver, Reply
-from tests.support.redis_server import RedisServer, free_port
+from tests.support.redis_server import RedisServer
 from tests.support.signed import Signer, published, told
 from tests.support.stack import Stack, open_stack
 from tests.support.tls import served_for

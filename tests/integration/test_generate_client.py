@@ -2,19 +2,16 @@
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.processes import clean_environment, run_command
 from tests.support.receiver import Received, Receiver, Reply
 
 pytestmark = pytest.mark.anyio
 
-ROOT = Path(__file__).parents[2]
 KEY = "fg_live_secret"
 CLIP = bytes(range(256)) * 400
 
@@ -63,18 +60,9 @@ async def hang_up(writer: asyncio.StreamWriter) -> None:
 async def generate(folder: Path, gateway: Receiver | None, *arguments: str) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of `filmgate generate …` with this gateway, or with none."""
     access = {} if gateway is None else {"FILMGATE_URL": gateway.url, "FILMGATE_KEY": KEY}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "app.cli", "generate", *arguments),
-        env={**os.environ, "PYTHONPATH": str(ROOT), "FILMGATE_DATA_DIR": str(folder / "nowhere"), **access},
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    async with asyncio.timeout(50):
-        out, err = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, out.decode(), err.decode()
+    environment = clean_environment(FILMGATE_DATA_DIR=str(folder / "nowhere"), **access)
+    ended = await run_command("generate", *arguments, environment=environment, cwd=folder)
+    return ended.returncode, ended.stdout, ended.stderr
 
 
 def names(folder: Path) -> list[str]:

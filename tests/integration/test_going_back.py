@@ -11,10 +11,10 @@ from app.settings import SettingsError, load_settings
 from app.starting import require_store
 from app.store.connection import connect, disconnect
 from app.store.setting_names import SettingNames
+from tests.support.processes import clean_environment, run_command
 from tests.support.redis_server import RedisServer
 from tests.support.server import running_server
 from tests.support.stack import Stack
-from tests.support.up import clean_environment, run_command
 
 pytestmark = pytest.mark.anyio
 

@@ -21,12 +21,12 @@ from tests.integration.refusals import assert_problem
 from tests.support.checks import immortal_keys, ledger_faults, slot_faults
 from tests.support.emulator import Emulator
 from tests.support.pipeline import Pipeline
-from tests.support.redis_server import RedisServer, free_port
+from tests.support.processes import children, clean_environment, free_port, run_command
+from tests.support.redis_server import RedisServer
 from tests.support.server import Server
 from tests.support.stack import Stack, environment, open_stack
-from tests.support.up import clean_environment, run_command
 from tests.support.waiting import wait_until
-from tests.support.workers import Workers, children
+from tests.support.workers import Workers
 from workers.finalize import finalize
 
 pytestmark = pytest.mark.anyio
@@ -91,11 +91,12 @@ async def test_a_store_that_reads_its_data_is_503_until_it_has(emulator: Emulato
                 await pipe.execute()
             redis.kill()
             starting = asyncio.create_task(asyncio.to_thread(redis.start))
-
-            async def loading() -> bool:
-                return redis.command("PING").startswith(b"-LOADING")
-
-            await wait_until(loading, "the store reads its data", timeout=10, interval=0.01)
+            await wait_until(
+                lambda: redis.command("PING").startswith(b"-LOADING"),
+                "the store reads its data",
+                timeout=10,
+                interval=0.01,
+            )
             reply = await stack.api.get(f"/v1/jobs/{job_id}")
             assert_problem(reply, 503, "store_unavailable")
             assert 1 <= int(reply.headers["retry-after"]) <= 5
@@ -275,11 +276,12 @@ async def test_workers_that_nobody_minds_are_gone_in_time(emulator: Emulator, fu
             store.freeze()
             try:
                 os.kill(workers.pid, signal.SIGKILL)
-
-                async def gone() -> bool:
-                    return not left & {pid for pid, _ in children(1)}
-
-                await wait_until(gone, "all workers have ended", timeout=EXIT_SECONDS, interval=0.5)
+                await wait_until(
+                    lambda: not left & {pid for pid, _ in children(1)},
+                    "all workers have ended",
+                    timeout=EXIT_SECONDS,
+                    interval=0.5,
+                )
             finally:
                 store.thaw()
 
@@ -291,11 +293,7 @@ async def test_a_worker_that_is_told_many_times_at_once_stops(store: RedisServer
         for pid in list(told) * 300:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
-
-        async def gone() -> bool:
-            return not told & {pid for pid, _ in children(workers.pid)}
-
-        await wait_until(gone, "all of them have ended")
+        await wait_until(lambda: not told & {pid for pid, _ in children(workers.pid)}, "all of them have ended")
 
 
 async def test_workers_told_to_stop_buy_no_more_and_lose_nothing(store: RedisServer, emulator: Emulator) -> None:

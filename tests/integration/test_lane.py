@@ -113,11 +113,7 @@ async def test_a_task_that_rq_lost_is_rung_again(live: Live) -> None:
         # What the stopped workers have asked the server for is answered before anything else is queued.
         job_id = await live.pipeline.admit()
         before = await live.pipeline.posts()
-
-        async def rung() -> bool:
-            return bool(live.rq.llen("rq:queue:work"))
-
-        await wait_until(rung, "the submission was rung", timeout=15)
+        await wait_until(lambda: bool(live.rq.llen("rq:queue:work")), "the submission was rung", timeout=15)
         live.rq.delete("rq:queue:work")
     finally:
         for pid in pids:
@@ -225,7 +221,7 @@ async def test_a_worker_killed_in_the_middle_of_its_call_leaves_a_held_job(live:
 
     await wait_until(posted, "the job is at fal", timeout=15)
     gone = live.workers.pids("work")
-    live.workers.kill("work")
+    live.workers.kill_children("work")
     job = await live.pipeline.job(job_id)
     assert job.status is Status.SUBMITTING
     await live.restarted("work", gone)
@@ -247,8 +243,8 @@ async def test_an_end_is_told_although_its_workers_died(live: Live) -> None:
             os.kill(pid, signal.SIGSTOP)
         job_id = await live.pipeline.admit(webhook_url=receiver.url)
         await live.pipeline.stack.until(job_id, "succeeded", timeout=30)
-        live.workers.kill("deliveries")
-        live.workers.kill("work")
+        live.workers.kill_children("deliveries")
+        live.workers.kill_children("work")
         assert receiver.requests == []
         (request, *_) = await receiver.wait_for(1, timeout=60)
         (delivery,) = (await live.pipeline.stack.api.get(f"/v1/jobs/{job_id}/deliveries")).json()["data"]

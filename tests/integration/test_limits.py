@@ -151,8 +151,8 @@ async def test_a_limit_below_what_is_used_stops_admissions_and_not_the_jobs(boun
     assert (await bounds.pipeline.finalized(running.id)).status == "succeeded"
     await bounds.stack.gateway.stores.slots.grant()
     assert (await bounds.pipeline.submit(waiting)).status == "running"
-    standing = (await bounds.standing())["team jobs/total"]
-    assert (standing["used"], standing["held"]) == (1, 1)
+    states = (await bounds.states())["team jobs/total"]
+    assert (states["used"], states["held"]) == (1, 1)
     assert await bounds.in_the_way() == {"team jobs/total"}
 
 
@@ -183,7 +183,7 @@ async def test_a_credit_makes_room_in_every_money_window(bounds: Bounds) -> None
     await bounds.accepted()
     problem = await bounds.refused()
     assert [found["amount"] for found in problem["limits"]] == ["2.80"] * windows
-    assert (await bounds.standing())["team jobs/day"]["amount"] == 9
+    assert (await bounds.states())["team jobs/day"]["amount"] == 9
 
 
 async def test_a_week_begins_on_monday_by_the_teams_clock_and_for_the_gateway_by_utc(bounds: Bounds) -> None:
@@ -200,7 +200,7 @@ async def test_a_week_begins_on_monday_by_the_teams_clock_and_for_the_gateway_by
     for owner, place in (("team", zone), ("gateway", "UTC")):
         monday = again[owner].astimezone(ZoneInfo(place))
         assert (monday.isoweekday(), monday.hour, monday.minute) == (1, 0, 0)
-    assert (await bounds.standing())["team jobs/week"]["held"] == 1
+    assert (await bounds.states())["team jobs/week"]["held"] == 1
     assert "a week" in problem["detail"]
 
 
@@ -222,7 +222,7 @@ async def test_queued_counts_only_what_waits_in_line(bounds: Bounds, pipeline: P
     assert await bounds.in_the_way() == {"team jobs/queued"}
     job = await pipeline.job(job_id)
     assert await pipeline.store.claim(job)
-    assert (await bounds.standing())["team jobs/queued"]["held"] == 0
+    assert (await bounds.states())["team jobs/queued"]["held"] == 0
     claimed = await pipeline.job(job_id)
     assert await pipeline.store.requeue(claimed, nonce=claimed.nonce or "", wait_ms=60_000)
     assert await bounds.in_the_way() == {"team jobs/queued"}

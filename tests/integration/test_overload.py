@@ -179,11 +179,7 @@ async def test_who_waits_for_somebody_else_has_no_place_for_long() -> None:
     """A submission whose upload hangs at fal lets others work after a while."""
     async with busy(Bounds(write=2, work_s=0.05)) as gate:
         await gate.ask(SUBMIT, 8)
-
-        async def all_inside() -> bool:
-            return len(gate.work.inside) == 8
-
-        await wait_until(all_inside, "all have begun")
+        await wait_until(lambda: len(gate.work.inside) == 8, "all have begun")
 
 
 async def test_nobody_waits_longer_than_the_last_resort() -> None:

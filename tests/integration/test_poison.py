@@ -15,10 +15,10 @@ from app.store.quarantine import Quarantined
 from tests.support.emulator import Emulator
 from tests.support.endpoints import chief, endpoint, later, sent, taken
 from tests.support.pipeline import Pipeline
+from tests.support.processes import clean_environment, run_command
 from tests.support.receiver import Receiver, Reply
 from tests.support.redis_server import RedisServer
 from tests.support.stack import open_stack
-from tests.support.up import clean_environment, run_command
 from tests.support.waiting import wait_until
 from tests.support.workers import Workers
 from workers.deliver import deliver
@@ -210,7 +210,7 @@ class DeadlyFal:
         elif "/status" in request.target:
             reply = Reply(200, body=b'{"status": "COMPLETED"}')
         elif request_id in self.poison and self.deadly and self.workers is not None:
-            self.deaths += self.workers.kill("work")
+            self.deaths += self.workers.kill_children("work")
             return
         with contextlib.suppress(ConnectionError):
             writer.write(reply.encoded())

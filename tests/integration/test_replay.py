@@ -295,11 +295,7 @@ async def test_a_replay_is_delivered_by_the_workers(stack: Stack, receiver: Rece
         await endpoint(api, receiver.url, events=["job.queued"])
         await stack.submit()
         await receiver.wait_for(1)
-
-        async def delivered() -> list[dict[str, Any]]:
-            return await log(api, status="delivered")
-
-        (one,) = await wait_until(delivered, "it is delivered")
+        (one,) = await wait_until(lambda: log(api, status="delivered"), "it is delivered")
         assert (await replay(api, **{"from": one["created_at"]}))["replayed"] == 1
         first, second = (await receiver.wait_for(2))[:2]
         assert first.headers["webhook-id"] == second.headers["webhook-id"]

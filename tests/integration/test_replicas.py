@@ -42,11 +42,7 @@ class Pair:
         """Waits until so many replicas have what the primary has."""
         redis = connect(self.primary.url, replicas=replicas)
         try:
-
-            async def confirmed() -> bool:
-                return await is_confirmed(redis)
-
-            await wait_until(confirmed, "the replica follows")
+            await wait_until(lambda: is_confirmed(redis), "the replica follows")
         finally:
             await disconnect(redis)
 

@@ -15,7 +15,8 @@ from redis.exceptions import RedisError
 from app.domain.errors import StoreUnavailable
 from app.store.client import Client
 from app.store.connection import connect, connect_rq, disconnect, store_errors
-from tests.support.redis_server import RedisServer, engine_under_test, free_port
+from tests.support.processes import free_port
+from tests.support.redis_server import RedisServer, engine_under_test
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio

@@ -16,11 +16,11 @@ from app.store.readiness import StoreRefused, wait_for_store
 from app.store.rights import COMMANDS, TRANSACTIONS, acl
 from tests.integration.tls_front import with_tls
 from tests.support.emulator import Emulator
-from tests.support.redis_server import RedisServer, engine_under_test, free_port
+from tests.support.processes import clean_environment, free_port, run_command
+from tests.support.redis_server import RedisServer, engine_under_test
 from tests.support.server import Server
 from tests.support.stack import environment, open_stack
 from tests.support.tls import Certificates, issue_certificates
-from tests.support.up import clean_environment, run_command
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
@@ -232,11 +232,11 @@ async def test_a_store_that_comes_late_is_waited_for(emulator: Emulator, tmp_pat
         server = Server(environment(redis, emulator), log=log)
         redis.kill()
         starting = asyncio.create_task(server.start().ready())
-
-        async def said() -> bool:
-            return "store.waiting" in log.read_text() if log.exists() else False
-
-        await wait_until(said, "it says what it waits for", timeout=20)
+        await wait_until(
+            lambda: "store.waiting" in log.read_text() if log.exists() else False,
+            "it says what it waits for",
+            timeout=20,
+        )
         assert f"127.0.0.1:{redis.port} is not there yet" in log.read_text()
         redis.start()
         try:

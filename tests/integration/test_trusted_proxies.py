@@ -63,10 +63,7 @@ async def addresses(server: Server, log: Path, calls: list[list[str]], *, peer: 
         by_call = {line["trace_id"]: line["address"] for line in lines}
         return [by_call[f"call-{number}"] for number in range(len(calls)) if f"call-{number}" in by_call]
 
-    async def are_there() -> bool:
-        return len(found()) == len(calls)
-
-    await wait_until(are_there, "every call has its line")
+    await wait_until(lambda: len(found()) == len(calls), "every call has its line")
     return found()
 
 

@@ -185,11 +185,7 @@ async def test_a_path_that_hangs_holds_up_no_other_path_of_its_host(stack: Stack
             job = await stack.submit(path, webhook_url=f"{url}{path}")
             await stack.api.post(f"/v1/jobs/{job['id']}/cancel")
         began = time.monotonic()
-
-        async def told() -> bool:
-            return len(called) == 2
-
-        await wait_until(told, "the other path is called", timeout=60)
+        await wait_until(lambda: len(called) == 2, "the other path is called", timeout=60)
         assert called[-1] - began < BOUND_S
 
 
@@ -333,7 +329,7 @@ async def test_kills_of_the_delivering_process_lose_nothing(
         async with stack.workers(FILMGATE_DELIVERERS="2") as workers:
             for number in range(kills):
                 await receiver.wait_for((number + 1) * jobs * endpoints // (kills + 2), timeout=120)
-                workers.kill("deliveries")
+                workers.kill_children("deliveries")
                 for endpoint_id in ids:  # what it had in hand is lost for 20 s; they are over now
                     await later(pipeline, endpoint_id, ms=ATTEMPT_LEASE_MS)
 

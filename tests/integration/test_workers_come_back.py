@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tests.support.emulator import Emulator
-from tests.support.redis_server import RedisServer, engine_under_test, free_port
+from tests.support.processes import free_port
+from tests.support.redis_server import RedisServer, engine_under_test
 from tests.support.stack import Stack, bought_after_s, open_stack
 from tests.support.waiting import wait_until
 

@@ -11,7 +11,8 @@ from app.domain.errors import StoreUnavailable
 from app.settings import load_settings
 from app.store import keys
 from tests.support.emulator import Emulator
-from tests.support.redis_server import RedisServer, free_port
+from tests.support.processes import free_port
+from tests.support.redis_server import RedisServer
 from tests.support.stack import Stack, bought_after_s, open_stack
 from tests.support.waiting import wait_until
 from tests.support.workers import Workers

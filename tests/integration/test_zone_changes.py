@@ -66,7 +66,7 @@ async def test_a_budget_that_is_used_up_stays_so_in_every_zone_and_back(stack: S
         for zone in [*ZONES, "UTC"]:
             await moved(admin, bounds, zone)
             assert await bounds.in_the_way() == MONEY, zone
-            assert shown(await bounds.standing(), "held") == {"2.80"}, zone
+            assert shown(await bounds.states(), "held") == {"2.80"}, zone
     await books_are_right(stack)
 
 
@@ -81,8 +81,8 @@ async def test_what_is_held_is_settled_and_comes_back_in_the_new_zone(stack: Sta
         await bounds.stack.api.post(f"/v1/jobs/{canceled}/cancel")
         await bounds.pipeline.completed(bought.id)
         await bounds.pipeline.finalized(bought.id)
-        standing = await bounds.standing()
-        assert (shown(standing, "used"), shown(standing, "held")) == ({"1.40"}, {"1.40"})
+        states = await bounds.states()
+        assert (shown(states, "used"), shown(states, "held")) == ({"1.40"}, {"1.40"})
         await bounds.accepted()
         await bounds.refused()
         await moved(admin, bounds, "UTC")
@@ -155,14 +155,14 @@ async def test_what_was_bought_since_the_new_midnight_counts_though_it_was_yeste
         await moved(admin, bounds, old)
         for hours, spent in ((7, True), (3, True), (2.5, False)):
             await wrote_earlier(bounds, now_ms - round(hours * 3_600_000), old, spent=spent)
-        assert (await bounds.standing())["team usd/day"]["used"] == "0.00"
+        assert (await bounds.states())["team usd/day"]["used"] == "0.00"
         await moved(admin, bounds, new)
-        assert (await bounds.standing())["team usd/day"]["used"] == "1.40"
-        assert (await bounds.standing())["user usd/day"]["used"] == "1.40"
+        assert (await bounds.states())["team usd/day"]["used"] == "1.40"
+        assert (await bounds.states())["user usd/day"]["used"] == "1.40"
         await bounds.accepted()
         await bounds.refused()
         await moved(admin, bounds, old)
-        assert {name: (await bounds.standing())["team usd/day"][name] for name in ("used", "held")} == {
+        assert {name: (await bounds.states())["team usd/day"][name] for name in ("used", "held")} == {
             "used": "0.00",
             "held": "1.40",
         }

@@ -8,15 +8,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any, Self
 
 import httpx
 
 from app.tls import trusted_roots
+from tests.support.repo import ROOT
 from tests.support.waiting import wait_until
 
-ROOT = Path(__file__).parents[2]
 KLING = "fal-ai/kling-video/v2/master/image-to-video"
 START_SECONDS = 30
 

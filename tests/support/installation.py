@@ -10,21 +10,21 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from ssl import SSLContext
 from typing import Any
 
 import httpx
-from redis.asyncio import Redis
 
 from app.domain.money import parse_usd
 from app.gateway import open_gateway
 from app.settings import load_settings
 from tests.support.checks import immortal_keys, ledger_faults, slot_faults
-from tests.support.emulator import Emulator
+from tests.support.emulator import Emulator, running_emulator
+from tests.support.processes import clean_environment, free_port, run_command
 from tests.support.redis_server import RedisServer
 from tests.support.server import Server
 from tests.support.stack import environment
 from tests.support.tls import Certificates
-from tests.support.up import clean_environment, free_ports, run_command
 from tests.support.waiting import wait_until
 from tests.support.workers import Workers
 
@@ -36,7 +36,7 @@ KEEPING = httpx.Limits(keepalive_expiry=2)  # the API ends idle connections afte
 
 
 @dataclass
-class Site:
+class Installation:
     """What a test has in hand. `api` speaks to `serve` over the wire, with the account's key."""
 
     settings: dict[str, str]
@@ -46,18 +46,18 @@ class Site:
     workers: Workers
     api: httpx.AsyncClient
 
-    async def submit(self, prompt: str, **more: Any) -> Job:
+    async def submit(self, prompt: str, *, image: str | None = None, via: str = "", **more: Any) -> Job:
         """Submit until it is accepted, with one idempotency key, as a patient client does."""
-        body = {"input": {"prompt": prompt, "image_url": self.emulator.sample_image}, **more}
+        body = {"input": {"prompt": prompt, "image_url": image or self.emulator.sample_image}, **more}
 
         async def accepted() -> Job | None:
             with contextlib.suppress(httpx.TransportError):
-                reply = await self.api.post("/v1/jobs", json=body, headers={"Idempotency-Key": prompt})
+                reply = await self.api.post(f"{via}/v1/jobs", json=body, headers={"Idempotency-Key": prompt})
                 assert reply.status_code in {202, 503}, reply.text
                 return reply.json() if reply.status_code == 202 else None
             return None
 
-        found = await wait_until(accepted, f"{prompt} is accepted", timeout=START_SECONDS, interval=0.1)
+        found = await wait_until(accepted, f"{prompt} is accepted", timeout=2 * START_SECONDS, interval=0.1)
         assert found is not None
         return found
 
@@ -124,9 +124,7 @@ class Site:
 
     async def faults(self) -> list[str]:
         """What is wrong in the store: immortal keys, misplaced money, leaked slots."""
-        async with Redis.from_url(
-            self.redis.url, decode_responses=True, encoding_errors="surrogateescape"
-        ) as redis:
+        async with self.redis.client() as redis:
             return [*await immortal_keys(redis), *await ledger_faults(redis), *await slot_faults(redis)]
 
     async def command(self, *arguments: str) -> Any:
@@ -135,8 +133,8 @@ class Site:
         assert ended.returncode == 0, ended.stderr
         return json.loads(ended.stdout)
 
-    async def standing(self) -> str:
-        """Counts of jobs by status, and what `filmgate status` says: for the sentence of a wait that failed."""
+    async def summary(self) -> str:
+        """Counts of jobs by status and the reply of `filmgate status`, for the message of a wait that failed."""
         counts = Counter(job["status"] for job in await self.jobs())
         return f"jobs {dict(counts)}; {await self.command('status')}"
 
@@ -161,35 +159,45 @@ class Site:
 
 
 @asynccontextmanager
-async def open_site(
+async def open_installation(
     redis: RedisServer,
     *emulator_options: str,
     tls: Certificates | None = None,
     log: Path | None = None,
     **settings: str,
-) -> AsyncIterator[Site]:
+) -> AsyncIterator[Installation]:
     """An installation on this store, ready for work, with one account; everything ends with the block.
 
-    With `tls` the API speaks https with this certificate, and its replies' URLs say so. `log` gets what it prints.
+    With `tls` the API speaks https with this certificate, and its replies' URLs say so; `log` gets its output.
     """
-    emulator = await Emulator.start("--plain-clips", *emulator_options)
-    port = free_ports()
+    port = free_port()
     if tls is not None:
         files = {"FILMGATE_TLS_CERT": str(tls.certificate), "FILMGATE_TLS_KEY": str(tls.key)}
         settings = {**files, "FILMGATE_PUBLIC_URL": f"https://127.0.0.1:{port}", **settings}
-    env = environment(redis, emulator, **settings)
-    async with open_gateway(load_settings(env), process="test") as gateway:
-        account = await gateway.administration.first_account(team_name="test", user_name="tester")
-    serve = Server(env, port=port, log=log).start()
-    workers = Workers(env).start()
-    web: dict[str, Any] = {"base_url": serve.url, "timeout": 30, "trust_env": False, "limits": KEEPING}
-    web |= {"headers": {"Authorization": f"Bearer {account.key}"}} | ({"verify": tls.context} if tls else {})
+    async with running_emulator("--plain-clips", *emulator_options) as emulator:
+        env = environment(redis, emulator, **settings)
+        async with open_gateway(load_settings(env), process="test") as gateway:
+            account = await gateway.administration.first_account(team_name="test", user_name="tester")
+        serve, workers = Server(env, port=port, log=log), Workers(env)
+        async with running(serve, workers, account.key, verify=tls.context if tls else True) as api:
+            installation = Installation(env, redis, emulator, serve, workers, api)
+            await installation.ready()
+            yield installation
+
+
+@asynccontextmanager
+async def running(
+    serve: Server, workers: Workers, key: str, *, verify: SSLContext | bool = True
+) -> AsyncIterator[httpx.AsyncClient]:
+    """Both programs for the length of a block, and a client of the API with this key."""
+    headers = {"Authorization": f"Bearer {key}"}
+    serve.start()
+    workers.start()
     try:
-        async with httpx.AsyncClient(**web) as api:
-            site = Site(env, redis, emulator, serve, workers, api)
-            await site.ready()
-            yield site
+        async with httpx.AsyncClient(
+            base_url=serve.url, headers=headers, timeout=30, trust_env=False, limits=KEEPING, verify=verify
+        ) as api:
+            yield api
     finally:
         serve.stop()
         workers.stop()
-        await emulator.stop()

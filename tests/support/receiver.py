@@ -93,11 +93,7 @@ class Receiver(TcpServer):
 
     async def wait_for(self, count: int, *, timeout: float = 20) -> list[Received]:
         """All requests, once there are at least `count`."""
-
-        async def arrived() -> bool:
-            return len(self.requests) >= count
-
-        await wait_until(arrived, f"{count} requests at the receiver", timeout=timeout)
+        await wait_until(lambda: len(self.requests) >= count, f"{count} requests at the receiver", timeout=timeout)
         return self.requests
 
     async def serve(self, reader: Reader, writer: Writer) -> None:

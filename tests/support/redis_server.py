@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import random
 import shutil
 import signal
 import socket
@@ -10,10 +9,13 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
+
+from redis.asyncio import Redis
 
 from app.children import DieWithParent
 from app.engines import Engine, find_engine
+from tests.support.processes import free_port
 
 START_SECONDS = 20.0
 EPOCH = ("fg:epoch", "fg:claims", "fg:admissions")
@@ -24,7 +26,6 @@ redis.call('FLUSHALL')
 for i, name in ipairs(KEYS) do if kept[i] then redis.call('RESTORE', name, 0, kept[i]) end end
 return redis.status_reply('OK')
 """
-PORTS = range(20_000, 32_000)
 
 
 def engine_under_test() -> Engine:
@@ -56,6 +57,10 @@ class RedisServer:
     def unix_url(self) -> str:
         """`unix:///…/redis.sock`."""
         return f"unix://{self.dir}/redis.sock"
+
+    def client(self, **options: Any) -> Any:
+        """A client that gives text, which redis-py's types cannot say; `async with` closes it."""
+        return Redis.from_url(self.url, decode_responses=True, encoding_errors="surrogateescape", **options)
 
     @property
     def pid(self) -> int:
@@ -148,24 +153,3 @@ class RedisServer:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-
-
-def _own_ports() -> list[int]:
-    """The even ports that are this test process's own, shuffled; below the range of outgoing connections."""
-    count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    ports = range(PORTS.start + 2 * number, PORTS.stop, 2 * count)
-    return random.sample(ports, len(ports))
-
-
-_unused = _own_ports()
-
-
-def free_port() -> int:
-    """A free port that is named once; it and the next one stay free until somebody listens, and after a `kill`."""
-    while True:
-        port = _unused.pop()
-        with socket.socket() as one, socket.socket() as other, contextlib.suppress(OSError):
-            one.bind(("127.0.0.1", port))
-            other.bind(("127.0.0.1", port + 1))
-            return port

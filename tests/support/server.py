@@ -1,10 +1,8 @@
-"""Starts `filmgate serve` as a real process, for what needs real HTTP."""
+"""`filmgate serve` as a process, for what needs real HTTP."""
 
 import asyncio
 import json
-import signal
 import socket
-import subprocess
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,18 +10,15 @@ from typing import Any, Self
 
 import httpx
 
-from app.children import DieWithParent
 from app.tls import trusted_roots
-from tests.support.up import COMMAND, ROOT, clean_environment, free_ports
+from tests.support.processes import COMMAND, Process, clean_environment, free_port
 from tests.support.waiting import wait_until
-from tests.support.workers import open_log
 
 START_SECONDS = 30
-STOP_SECONDS = 60
 
 
-class Server:
-    """One API process; it keeps its port over `kill` and `start`. What it prints goes to `log`.
+class Server(Process):
+    """One API process; it keeps its port over `kill` and `start`.
 
     `url` has no trailing slash, and is https where the settings have a certificate; `descriptors` is how many files
     and connections it may have open.
@@ -37,27 +32,11 @@ class Server:
         log: Path | None = None,
         descriptors: int | None = None,
     ) -> None:
-        self.port = free_ports() if port is None else port
+        self.port = free_port() if port is None else port
         self.url = f"{'https' if 'FILMGATE_TLS_CERT' in settings else 'http'}://127.0.0.1:{self.port}"
-        self._environment = clean_environment(**settings, FILMGATE_PORT=str(self.port))
-        self._log = log
         limit = [] if descriptors is None else ["prlimit", f"--nofile={descriptors}"]
-        self._command = [*limit, *COMMAND, "serve"]
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> Self:
-        """Start it; it listens a moment later."""
-        with open_log(self._log) as log:
-            self._process = subprocess.Popen(  # noqa: S603  our own program
-                self._command,
-                cwd=ROOT,
-                env=self._environment,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                preexec_fn=DieWithParent(),  # noqa: PLW1509  two system calls; it does not outlive a killed test run
-            )
-        return self
+        environment = clean_environment(**settings, FILMGATE_PORT=str(self.port))
+        super().__init__([*limit, *COMMAND, "serve"], environment, log=log)
 
     async def ready(self) -> Self:
         """Once it answers."""
@@ -73,35 +52,7 @@ class Server:
             await wait_until(answers, "the server answers", timeout=START_SECONDS)
         return self
 
-    @property
-    def pid(self) -> int:
-        """The process's id."""
-        assert self._process is not None
-        return self._process.pid
-
-    @property
-    def running(self) -> bool:
-        """False once it has ended, by whatever."""
-        assert self._process is not None
-        return self._process.poll() is None
-
-    def kill(self) -> None:
-        """SIGKILL, in the middle of whatever it does."""
-        self._end(signal.SIGKILL)
-
-    def stop(self) -> int:
-        """SIGTERM, as a deployment does; the exit status."""
-        return self._end(signal.SIGTERM)
-
-    def _end(self, number: signal.Signals) -> int:
-        assert self._process is not None
-        self._process.send_signal(number)
-        try:
-            return self._process.wait(STOP_SECONDS)
-        finally:
-            self._process.kill()
-
-    def send(self, request: bytes, *, timeout: float = 10) -> bytes:
+    def send_raw(self, request: bytes, *, timeout: float = 10) -> bytes:
         """The raw answer to raw bytes, up to the end of the connection or `timeout` seconds of silence."""
         answer = b""
         with socket.create_connection(("127.0.0.1", self.port), timeout=timeout) as connection:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from tests.e2e.clients.customers import Customers
-from tests.support.installation import open_site
+from tests.support.installation import open_installation
 from tests.support.node import Pages, serving
 from tests.support.redis_server import RedisServer
 from tests.support.tls import issue_certificates
@@ -26,10 +26,10 @@ async def customers(tmp_path_factory: pytest.TempPathFactory, pages: Pages) -> A
     folder = tmp_path_factory.mktemp("tls")
     certificates, log = issue_certificates(folder), folder / "api.log"
     with RedisServer() as redis:
-        async with open_site(
+        async with open_installation(
             redis, *QUICK, tls=certificates, log=log, FILMGATE_CORS_ORIGINS=pages.origin, FILMGATE_WORKERS="1"
-        ) as site:
-            made = Customers(site, certificates, log)
+        ) as installation:
+            made = Customers(installation, certificates, log)
             yield made
-            assert set(await site.bought_twice()) == made.takes
-            assert await site.faults() == []
+            assert set(await installation.bought_twice()) == made.takes
+            assert await installation.faults() == []

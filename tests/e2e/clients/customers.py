@@ -24,11 +24,11 @@ from app.settings import load_settings
 from app.tasks import cancel_and_wait
 from app.tls import trusted_roots
 from tests.support.emulator import Emulator
-from tests.support.installation import Site
+from tests.support.installation import Installation
 from tests.support.node import find_node, install_packages
+from tests.support.repo import ROOT
 from tests.support.tcp_proxy import TlsProxy
 from tests.support.tls import Certificates
-from tests.support.up import ROOT
 from tests.support.waiting import wait_until
 
 KLING = "fal-ai/kling-video/v2/master/image-to-video"
@@ -165,7 +165,7 @@ class Leisure:
 class Customers:
     """An installation over TLS, and the people who use it."""
 
-    site: Site
+    installation: Installation
     certificates: Certificates
     log: Path
     takes: set[str] = field(default_factory=set)  # prompts that were meant to be bought more than once
@@ -173,12 +173,12 @@ class Customers:
     @property
     def key(self) -> str:
         """The account's key."""
-        return self.site.api.headers["Authorization"].removeprefix("Bearer ")
+        return self.installation.api.headers["Authorization"].removeprefix("Bearer ")
 
     @property
     def web(self) -> httpx.AsyncClient:
         """The account's own HTTP client, for what no client of fal's can ask."""
-        return self.site.api
+        return self.installation.api
 
     def prompt(self, *scenarios: str) -> str:
         """One that nobody has used yet, with these scenarios of the emulator."""
@@ -186,11 +186,11 @@ class Customers:
 
     def input(self, prompt: str, **more: Any) -> dict[str, Any]:
         """What a model is asked for."""
-        return {"prompt": prompt, "image_url": self.site.emulator.sample_image, **more}
+        return {"prompt": prompt, "image_url": self.installation.emulator.sample_image, **more}
 
     async def limited(self, *limits: Limit) -> str:
         """The key of another team, whose user has these limits."""
-        async with open_gateway(load_settings(self.site.settings), process="test") as gateway:
+        async with open_gateway(load_settings(self.installation.settings), process="test") as gateway:
             account = await gateway.administration.first_account(team_name=uuid.uuid4().hex, user_name="one")
             await gateway.limits.replace("test", account.user.id, list(limits))
         return account.key
@@ -198,22 +198,24 @@ class Customers:
     async def bound_to(self, origin: str) -> str:
         """A further key of the user, which is good for web pages of this origin alone."""
         user = (await self.web.get("/v1/me")).json()["user"]["id"]
-        async with open_gateway(load_settings(self.site.settings), process="test") as gateway:
+        async with open_gateway(load_settings(self.installation.settings), process="test") as gateway:
             return (await gateway.administration.add_key("test", user=user, origins=[origin])).key
 
     @asynccontextmanager
     async def hurried(self) -> AsyncIterator[str]:
         """The key of a user who has used up the minute's submissions; lifted as soon as a client was refused."""
         rate, nothing = Limit(Unit.SUBMITS, Window.MINUTE, 1), Limit(Unit.USD, Window.DAY, 1)
-        async with open_gateway(load_settings(self.site.settings), process="test") as gateway:
+        async with open_gateway(load_settings(self.installation.settings), process="test") as gateway:
             account = await gateway.administration.first_account(team_name=uuid.uuid4().hex, user_name="one")
             user = account.user.id
 
-            async def refused() -> bool:
-                return self.answered("/image-to-video", 429, user=user) > 0
-
             async def lift() -> None:
-                await wait_until(refused, "a client is refused", timeout=PROGRAM_SECONDS, interval=0.2)
+                await wait_until(
+                    lambda: self.answered("/image-to-video", 429, user=user) > 0,
+                    "a client is refused",
+                    timeout=PROGRAM_SECONDS,
+                    interval=0.2,
+                )
                 await gateway.limits.replace("test", user, [])
 
             await gateway.limits.replace("test", user, [rate, nothing])
@@ -242,7 +244,7 @@ class Customers:
         async def written() -> bool:
             return self.answered("/image-to-video", 200) > before
 
-        async with TlsProxy(self.site.serve.port) as proxy:
+        async with TlsProxy(self.installation.serve.port) as proxy:
             loss = asyncio.create_task(wait_until(written, "the API has answered"))
             loss.add_done_callback(lambda _: proxy.cut())
             yield proxy.port
@@ -251,8 +253,8 @@ class Customers:
 
     async def bought(self, prompt: str) -> tuple[int, int]:
         """How many requests fal has accepted for this prompt, and how many it has charged for."""
-        charges = (await self.site.emulator.ledger())["charges"]
-        accepted = [one for one in await self.site.emulator.requests() if one["prompt"] == prompt]
+        charges = (await self.installation.emulator.ledger())["charges"]
+        accepted = [one for one in await self.installation.emulator.requests() if one["prompt"] == prompt]
         return len(accepted), len([one for one in charges if one["prompt"] == prompt])
 
     async def assert_one_purchase(self, prompt: str, outcome: dict[str, Any]) -> None:
@@ -267,22 +269,25 @@ class Customers:
         """The job's image has these bytes, and fal's address of it, at which everybody can read it."""
         image = (await self.web.get(f"/v1/jobs/{request_id}")).json()["input"]["image_url"]
         assert image["sha256"] == sha256(content).hexdigest()
-        assert image["url"].startswith(self.site.emulator.url)
+        assert image["url"].startswith(self.installation.emulator.url)
         async with httpx.AsyncClient(trust_env=False, verify=trusted_roots()) as web:
             assert (await web.get(image["url"])).content == content
 
     @asynccontextmanager
     async def haste(self) -> AsyncIterator[None]:
         """In the block fal has every clip in an instant, those with the scenario `WATCHED` too."""
-        async with self.site.emulator.steered():
-            await self.site.emulator.set_speed(HURRY)
+        async with self.installation.emulator.steered():
+            await self.installation.emulator.set_speed(HURRY)
             yield
 
     @asynccontextmanager
     async def leisure(self) -> AsyncIterator[Leisure]:
         """A request waits in its queue until `begin`, and with the scenario `WATCHED` it runs until `finish`."""
-        emulator = self.site.emulator
-        async with open_gateway(load_settings(self.site.settings), process="test") as gateway, emulator.steered():
+        emulator = self.installation.emulator
+        async with (
+            open_gateway(load_settings(self.installation.settings), process="test") as gateway,
+            emulator.steered(),
+        ):
             await gateway.operations.pause("test", team=None, reason="somebody watches the queue")
             try:
                 yield Leisure(gateway, emulator)
@@ -305,7 +310,7 @@ class Customers:
         self, script: Path, *arguments: str, old: bool = False, key: str = "", port: int = 0
     ) -> AbstractAsyncContextManager[Program]:
         """A Python program with fal's client: the newest, or the newest of 0.13 (`old`)."""
-        address = f"127.0.0.1:{port or self.site.serve.port}"
+        address = f"127.0.0.1:{port or self.installation.serve.port}"
         environment = {
             "FAL_RUN_HOST": f"{address}/fal/run",
             "FAL_QUEUE_RUN_HOST": f"{address}/fal/queue",
@@ -325,7 +330,7 @@ class Customers:
         folder = await install_packages()
         environment = {
             "FAL_KEY": key or self.key,
-            "GATEWAY": f"https://127.0.0.1:{port or self.site.serve.port}",
+            "GATEWAY": f"https://127.0.0.1:{port or self.installation.serve.port}",
             "NODE_EXTRA_CA_CERTS": str(self.certificates.authority),
         }
         argv = (str(find_node().path), str(folder / script), *arguments)

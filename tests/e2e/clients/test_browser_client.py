@@ -44,7 +44,7 @@ class Visitor:
 
     async def does(self, case: str, prompt: str, field: Any = None, **options: Any) -> dict[str, Any]:
         """One case of js/cases.mjs: `{"lines", "outcome"}`."""
-        url = self._customers.site.serve.url
+        url = self._customers.installation.serve.url
         way = {"proxy": f"{url}/fal/proxy"} if self._way == "proxy" else {"gateway": url}
         settings = {"key": self._credential, **way}
         given = {"input": self._customers.input(prompt, **(field or {})), **options}

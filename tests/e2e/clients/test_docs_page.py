@@ -60,7 +60,7 @@ async def test_an_example_is_answered_as_documented(customers: Customers, tmp_pa
     done: set[str] = set()
     try:
         async with new_page(f"--ignore-certificate-errors-spki-list={customers.certificates.pin}") as page:
-            await page.goto(f"{customers.site.serve.url}/docs")
+            await page.goto(f"{customers.installation.serve.url}/docs")
             for path, methods in document["paths"].items():
                 await page.evaluate(USE_KEY, ADMIN_KEY if "/admin/" in path else customers.key)
                 for method, operation in methods.items():

@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.clients.customers import Customers, Ended, running
 from tests.support.node import SCRIPTS, find_node, install_packages
-from tests.support.up import ROOT
+from tests.support.repo import ROOT
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
 
@@ -38,9 +38,9 @@ async def run(folder: Path, *argv: str, **environment: str) -> Ended:
 def environment(customers: Customers, prompt: str) -> dict[str, str]:
     """What the programs are told."""
     return {
-        "GATEWAY": customers.site.serve.url,
+        "GATEWAY": customers.installation.serve.url,
         "FILMGATE_KEY": customers.key,
-        "IMAGE": customers.site.emulator.sample_image,
+        "IMAGE": customers.installation.emulator.sample_image,
         "PROMPT": prompt,
     }
 

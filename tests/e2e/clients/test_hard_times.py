@@ -19,7 +19,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from tests.e2e.clients.customers import WATCHED, Customers, Ended, Program
-from tests.support.installation import open_site
+from tests.support.installation import open_installation
 from tests.support.receiver import Received, Receiver
 from tests.support.redis_server import RedisServer
 from tests.support.tls import issue_certificates
@@ -115,7 +115,7 @@ async def everybody(
 @pytest.mark.parametrize("how", ["killed", "frozen"])
 async def test_an_outage_of_the_store_is_survived(customers: Customers, how: str) -> None:
     """The store is away for ten seconds in the middle of `subscribe`; each gets its clip, bought once."""
-    redis, refused = customers.site.redis, customers.answered("/status", 429)
+    redis, refused = customers.installation.redis, customers.answered("/status", 429)
     leave, return_ = (redis.kill, redis.start) if how == "killed" else (redis.freeze, redis.thaw)
     async with everybody(customers, "subscribe", WATCHED) as crowd:
         await asyncio.gather(*(one.progress() for one in crowd))
@@ -126,7 +126,7 @@ async def test_an_outage_of_the_store_is_survived(customers: Customers, how: str
         finally:
             return_()
         ends = await asyncio.gather(*(one.program.ended() for one in crowd))
-    await customers.site.ready()
+    await customers.installation.ready()
     for one, ended in zip(crowd, ends, strict=True):
         assert "result" in ended.outcome, (one.kind.name, ended.outcome)
         await customers.assert_one_purchase(one.prompt, ended.result)
@@ -165,10 +165,10 @@ async def hasty(tmp_path: Path) -> AsyncIterator[Customers]:
     settings = {"FILMGATE_WORKERS": "1", "FILMGATE_JOB_DEADLINE": str(DEADLINE_SECONDS)}
     many = {"FILMGATE_UPSTREAM_CONCURRENCY": "40"}  # unknown outcomes on half the slots would stop the buying
     with RedisServer() as redis:
-        async with open_site(redis, *QUICK, tls=certificates, log=log, **settings, **many) as site:
-            yield Customers(site, certificates, log)
-            assert await site.bought_twice() == []
-            assert await site.faults() == []
+        async with open_installation(redis, *QUICK, tls=certificates, log=log, **settings, **many) as installation:
+            yield Customers(installation, certificates, log)
+            assert await installation.bought_twice() == []
+            assert await installation.faults() == []
 
 
 async def test_an_unknown_outcome_ends_at_its_deadline(hasty: Customers) -> None:
@@ -179,7 +179,7 @@ async def test_an_unknown_outcome_ends_at_its_deadline(hasty: Customers) -> None
         """Its job is; then another one succeeds, for several unknown outcomes in a row would stop the buying."""
         ids.append((await one.program.until("enqueued"))["enqueued"])
         await until(ids[-1], {"held"})
-        await until((await hasty.site.submit(hasty.prompt("ok")))["id"], {"succeeded"})
+        await until((await hasty.installation.submit(hasty.prompt("ok")))["id"], {"succeeded"})
 
     async def until(job: str, statuses: set[str]) -> None:
         async def reached() -> bool:

@@ -203,11 +203,11 @@ async def test_a_restart_in_the_middle_is_survived(customers: Customers) -> None
             programs[prompt] = await stack.enter_async_context(started)
         for program in programs.values():
             await program.until("update")
-        customers.site.serve.kill()
-        customers.site.serve.start()
+        customers.installation.serve.kill()
+        customers.installation.serve.start()
         async with customers.haste():
             ends = dict(zip(programs, [await program.ended() for program in programs.values()], strict=True))
-    await customers.site.ready()
+    await customers.installation.ready()
     for prompt, ended in ends.items():
         await customers.assert_one_purchase(prompt, ended.result)
 
@@ -216,6 +216,6 @@ async def test_a_restart_in_the_middle_is_survived(customers: Customers) -> None
 async def test_fals_examples_run_with_one_line_more(customers: Customers, example: str) -> None:
     """Only the address and the key are added."""
     prompt = customers.prompt()
-    async with customers.javascript(example, prompt, customers.site.emulator.sample_image) as program:
+    async with customers.javascript(example, prompt, customers.installation.emulator.sample_image) as program:
         ended = await program.ended()
     await customers.assert_one_purchase(prompt, ended.outcome)

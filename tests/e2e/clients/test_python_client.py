@@ -139,7 +139,7 @@ async def test_an_uploaded_file_is_the_first_frame(customers: Customers, client:
     """With the two documented lines a file goes to Filmgate, and fal can read it."""
     prompt, file = customers.prompt(), tmp_path / "first frame.jpg"
     file.write_bytes(picture())
-    ended = await client.does(customers, "upload", prompt, gateway=customers.site.serve.url, file=str(file))
+    ended = await client.does(customers, "upload", prompt, gateway=customers.installation.serve.url, file=str(file))
     await customers.assert_one_purchase(prompt, ended.result)
     assert ended.errors == "", "the client fell back to another storage"
     await customers.assert_first_frame(ended.outcome["request_ids"][0], file.read_bytes())
@@ -213,11 +213,11 @@ async def test_a_restart_in_the_middle_is_survived(customers: Customers) -> None
         programs = await all_at_once(stack, customers, "subscribe")
         for program in programs.values():
             await program.until("update")
-        customers.site.serve.kill()
-        customers.site.serve.start()
+        customers.installation.serve.kill()
+        customers.installation.serve.start()
         async with customers.haste():
             ends = dict(zip(programs, [await program.ended() for program in programs.values()], strict=True))
-    await customers.site.ready()
+    await customers.installation.ready()
     for prompt, ended in ends.items():
         await customers.assert_one_purchase(prompt, ended.result)
 
@@ -228,12 +228,12 @@ async def test_a_held_call_survives_a_deployment(customers: Customers) -> None:
     async with AsyncExitStack() as stack:
         programs = await all_at_once(stack, customers, "run")
         for prompt in programs:
-            await wait_until(partial(customers.site.request_of, prompt), f"fal has {prompt}")
-        await asyncio.to_thread(customers.site.serve.stop)
-        customers.site.serve.start()
+            await wait_until(partial(customers.installation.request_of, prompt), f"fal has {prompt}")
+        await asyncio.to_thread(customers.installation.serve.stop)
+        customers.installation.serve.start()
         async with customers.haste():
             ends = dict(zip(programs, [await program.ended() for program in programs.values()], strict=True))
-    await customers.site.ready()
+    await customers.installation.ready()
     assert customers.answered("/image-to-video", 429) >= refused + len(CLIENTS)
     for prompt, ended in ends.items():
         await customers.assert_one_purchase(prompt, ended.result)
@@ -243,7 +243,7 @@ async def test_a_held_call_survives_a_deployment(customers: Customers) -> None:
 async def test_fals_example_runs_as_it_is(customers: Customers, *, old: bool) -> None:
     """Nothing in the program knows of Filmgate."""
     prompt = customers.prompt()
-    arguments = (prompt, customers.site.emulator.sample_image)
+    arguments = (prompt, customers.installation.emulator.sample_image)
     async with customers.python(SCRIPTS / "seed_subscribe.py", *arguments, old=old) as program:
         ended = await program.ended()
     await customers.assert_one_purchase(prompt, ended.outcome)

@@ -196,7 +196,7 @@ class Model:
 
     # --- what admission must say -------------------------------------------------------------------------------
 
-    def standing(self, asked: Asked, now_ms: int) -> list[LimitState]:
+    def states(self, asked: Asked, now_ms: int) -> list[LimitState]:
         """Every limit that counts jobs, money or places, as admission must find it; rates are left out."""
         here, gateway = periods(now_ms, self.zones[asked.team]), periods(now_ms, "UTC")
         sums = self.sums()

@@ -205,7 +205,7 @@ class StateMachine(RuleBasedStateMachine):
         """What admission told of the limits, and what it decided, with what the books say."""
         admitted = isinstance(answer, Admitted)
         now_ms = answer.job.created_ms if isinstance(answer, Admitted) else answer.limits[0].now_ms
-        expected = self.model.standing(asked, now_ms)
+        expected = self.model.states(asked, now_ms)
         if admitted:
             expected = [replace(one, held=one.held + asked.need(one.unit)) for one in expected]
         found = [one for one in answer.limits if one.unit is not Unit.SUBMITS]
@@ -229,7 +229,7 @@ class StateMachine(RuleBasedStateMachine):
         (job,) = [job for job in self.seen.jobs().values() if job.id not in model.bills]
         frozen = Starts.read(job.starts)
         assert frozen == starts_at(job.created_ms, model.zones[new.team])
-        for limit in model.standing(asked, job.created_ms):
+        for limit in model.states(asked, job.created_ms):
             if asked.team in model.moved and limit.window in CALENDAR:
                 continue  # a credit of a window that a change cut short counts as well: tests/unit/test_zones.py
             assert limit.used + limit.held + asked.need(limit.unit) <= limit.amount

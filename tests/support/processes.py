@@ -1,0 +1,144 @@
+"""Our programs as processes, with an environment and ports of their own."""
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+from app.children import DieWithParent
+from tests.support.repo import ROOT
+
+COMMAND = (sys.executable, "-m", "app.cli")
+STOP_SECONDS = 90.0
+PORTS = range(20_000, 32_000)
+
+
+def clean_environment(**settings: str) -> dict[str, str]:
+    """This process's environment without any setting of the gateway, and with these."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("FILMGATE_", "FAL_"))}
+    return {**kept, **settings}
+
+
+async def run_command(
+    *arguments: str, environment: Mapping[str, str], cwd: Path = ROOT
+) -> subprocess.CompletedProcess[str]:
+    """Run `filmgate …` to its end, without a terminal."""
+    return await asyncio.to_thread(
+        subprocess.run,
+        [*COMMAND, *arguments],
+        cwd=cwd,
+        env={"PYTHONPATH": str(ROOT), **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+class Process:
+    """One program in a session of its own, which ends with this process; it can be started again after its end.
+
+    Its output is appended to `log`, or goes where this process's goes. Call `start` from the main thread: the
+    kernel ends the program with the thread that started it.
+    """
+
+    def __init__(
+        self, command: Sequence[str], environment: Mapping[str, str], *, log: Path | None = None, cwd: Path = ROOT
+    ) -> None:
+        self.environment = dict(environment)
+        self._command, self._cwd, self._log = command, cwd, log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Self:
+        """Start it; it is ready a moment later."""
+        with contextlib.nullcontext() if self._log is None else self._log.open("ab") as output:
+            self._process = subprocess.Popen(  # noqa: S603  our own programs
+                self._command,
+                cwd=self._cwd,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                preexec_fn=DieWithParent(),  # noqa: PLW1509  two system calls
+            )
+        return self
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """True from `start` to its end, whatever ends it."""
+        return self._process is not None and self._process.poll() is None
+
+    def kill(self) -> None:
+        """SIGKILL, in the middle of whatever it does."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """SIGTERM, as a deployment does; the exit status."""
+        return self._end(signal.SIGTERM)
+
+    def send(self, number: signal.Signals) -> None:
+        """A signal to this process alone, as a service manager sends it."""
+        os.kill(self.pid, number)
+
+    async def ended(self) -> int:
+        """Its exit status, once it has ended."""
+        assert self._process is not None
+        return await asyncio.to_thread(self._process.wait, STOP_SECONDS)
+
+    def _end(self, number: signal.Signals) -> int:
+        assert self._process is not None
+        self._process.send_signal(number)
+        try:
+            return self._process.wait(STOP_SECONDS)
+        finally:
+            self._process.kill()
+            self._process.wait()
+
+
+def children(parent: int) -> list[tuple[int, str]]:
+    """Process ids and command lines (words separated by NUL) of a process's children."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        with contextlib.suppress(OSError):
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            if int(fields[1]) == parent and fields[0] != "Z":
+                found.append((int(entry.name), (entry / "cmdline").read_text()))
+    return found
+
+
+def _own_ports() -> list[int]:
+    """The even ports that are this test process's own, shuffled; below the range of outgoing connections."""
+    count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    ports = range(PORTS.start + 2 * number, PORTS.stop, 2 * count)
+    return random.sample(ports, len(ports))
+
+
+_unused = _own_ports()
+
+
+def free_port() -> int:
+    """A free port that is given out once; it and the next one stay free until they are used, and after a `kill`."""
+    while True:
+        port = _unused.pop()
+        with socket.socket() as one, socket.socket() as other, contextlib.suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            other.bind(("127.0.0.1", port + 1))
+            return port
