@@ -3,15 +3,16 @@
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from redis.asyncio import Redis
 
 from tests.integration.admin import Administrator, administrator
+from tests.integration.held_jobs import running_historian
 from tests.support.checks import immortal_keys, ledger_faults, slot_faults
 from tests.support.emulator import Emulator, FalCaller, running_emulator
 from tests.support.pipeline import Pipeline
 from tests.support.receiver import Receiver
 from tests.support.redis_server import RedisServer
-from tests.support.stack import Stack, open_stack
+from tests.support.server import Server, running_server
+from tests.support.stack import Stack, environment, open_stack
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +27,7 @@ async def store(redis_server: RedisServer) -> AsyncIterator[RedisServer]:
     """The store, empty; after the test no key may be immortal, no money misplaced, no slot leaked."""
     redis_server.flush()
     yield redis_server
-    async with Redis.from_url(redis_server.url, decode_responses=True, encoding_errors="surrogateescape") as redis:
+    async with redis_server.client() as redis:
         assert await immortal_keys(redis) == []
         assert await ledger_faults(redis) == []
         assert await slot_faults(redis) == []
@@ -62,6 +63,28 @@ async def stack(store: RedisServer, emulator: Emulator) -> AsyncIterator[Stack]:
 
 
 @pytest.fixture
+async def fragile(emulator: Emulator) -> AsyncIterator[Stack]:
+    """A gateway with a store of its own that may be killed, filled or broken."""
+    with RedisServer() as redis:
+        async with open_stack(redis, emulator) as made:
+            yield made
+
+
+@pytest.fixture(scope="module")
+async def server(redis_server: RedisServer, emulator: Emulator) -> AsyncIterator[Server]:
+    """An API process on the store and the emulator of these tests."""
+    async with running_server(environment(redis_server, emulator)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+async def historian() -> AsyncIterator[Emulator]:
+    """A quick fal that shows its history and its bill to an admin key only."""
+    async with running_historian() as running:
+        yield running
+
+
+@pytest.fixture
 async def admin(stack: Stack) -> AsyncIterator[Administrator]:
     """The administrator."""
     async with administrator(stack) as one:
@@ -70,7 +93,7 @@ async def admin(stack: Stack) -> AsyncIterator[Administrator]:
 
 @pytest.fixture
 def pipeline(stack: Stack) -> Pipeline:
-    """The pipeline by hand; fal takes ten at once."""
+    """The jobs of `stack`, moved step by step; fal takes ten at once."""
     return Pipeline(stack)
 
 

@@ -1,18 +1,15 @@
 """Jobs whose outcome is unknown, and what fal's history shows of them."""
 
-import io
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any
 
-import httpx
-from PIL import Image
-
 from app.domain.jobs import Job, Status
 from app.fal.errors import UnusableAnswer
 from app.store import keys
+from tests.integration.uploads import uploaded
 from tests.support.emulator import Emulator, running_emulator
 from tests.support.pipeline import Pipeline
 from tests.support.redis_server import RedisServer
@@ -44,15 +41,6 @@ async def hand_on(store: RedisServer, historian: Emulator, **more: str) -> Async
 def listed(*rows: dict[str, Any], **more: Any) -> str:
     """A listing as fal would write it."""
     return json.dumps({"items": rows, "has_more": False, "next_cursor": None, **more})
-
-
-async def uploaded(api: httpx.AsyncClient) -> str:
-    """The address of an image that was stored through the gateway."""
-    file = io.BytesIO()
-    Image.new("RGB", (640, 480), 7).save(file, "png")
-    reply = await api.post("/v1/files", files={"file": ("a.png", file.getvalue(), "image/png")})
-    url: str = reply.json()["url"]
-    return url
 
 
 async def bought(pipeline: Pipeline, tag: str, *, image: str = "", **more: Any) -> Job:

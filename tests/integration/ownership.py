@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
 from app.domain.limits import Limit, Unit, Window
-from tests.integration.fal_uploads import initiated, nobody, picture
+from tests.integration.uploads import initiated, nobody, picture
 from tests.support.endpoints import chief
 from tests.support.stack import Stack
 

@@ -71,18 +71,3 @@ async def nothing_changes(stack: Stack) -> AsyncIterator[None]:
     yield
     assert await books(stack) == before
     assert await submits(stack) == known
-
-
-@asynccontextmanager
-async def second_account(stack: Stack, *, same_team: bool = False) -> AsyncIterator[httpx.AsyncClient]:
-    """A client with another key: of another team, or of another user of the same team."""
-    administration = stack.gateway.administration
-    if same_team:
-        user = await administration.add_user("test", team=stack.account.team.id, name="other")
-        key = (await administration.add_key("test", user=user.id)).key
-    else:
-        key = (await administration.first_account(team_name="other", user_name="other")).key
-    headers = {"Authorization": f"Bearer {key}"}
-    transport = stack.api._transport  # the same application
-    async with httpx.AsyncClient(transport=transport, base_url="http://filmgate.test", headers=headers) as api:
-        yield api

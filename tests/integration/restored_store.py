@@ -6,18 +6,17 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from app.gateway import Gateway, open_gateway
 from app.settings import load_settings
 from app.store.witness import Witness
-from app.tls import trusted_roots
-from tests.support.emulator import Emulator
+from tests.integration.uploads import uploaded
+from tests.support.emulator import running_emulator
 from tests.support.pipeline import Pipeline
 from tests.support.redis_server import RedisServer
 from tests.support.stack import Stack, open_stack
 
 ADMIN = "admin-key-of-the-tests"
+FAL = ("--queue-seconds", "0", "--run-seconds", "0.2", "--plain-clips", "--admin-key", ADMIN)
 
 
 def witness(stack: Stack) -> Witness:
@@ -63,20 +62,17 @@ async def forgetful(
 
     The pipeline, the jobs that were bought, and the upstream ids of all purchases.
     """
-    fal = await Emulator.start(
-        "--queue-seconds", "0", "--run-seconds", "0.2", "--plain-clips", "--admin-key", ADMIN
-    )
-    extra = {"FAL_ADMIN_KEY": ADMIN, "FILMGATE_FAL_API_URL": fal.url, "FILMGATE_FAL_REST_URL": fal.url}
-    try:
+    async with running_emulator(*FAL) as fal:
+        extra = {"FAL_ADMIN_KEY": ADMIN, "FILMGATE_FAL_API_URL": fal.url, "FILMGATE_FAL_REST_URL": fal.url}
         async with open_stack(server, fal, **extra) as stack:
             pipeline = Pipeline(stack)
             await pipeline.ended()  # the store has been in use
-            picture = await uploaded(stack)
-            jobs = [await pipeline.admit(**with_picture(picture, n)) for n in range(bought)]
+            image = await uploaded(stack.api)
+            jobs = [await pipeline.admit(**with_image(image, n)) for n in range(bought)]
             past = copied(server, tmp_path / "past")
             ids = []
             await reconnected(stack)
-            jobs += [await pipeline.admit(**with_picture(picture, 100 + n)) for n in range(lost)]
+            jobs += [await pipeline.admit(**with_image(image, 100 + n)) for n in range(lost)]
             await pipeline.gateway.stores.slots.grant()
             for job_id in jobs:
                 job = await pipeline.submit(job_id)
@@ -86,20 +82,8 @@ async def forgetful(
             put_back(server, past)
             await reconnected(stack)
             yield pipeline, jobs, ids
-    finally:
-        await fal.stop()
 
 
-async def uploaded(stack: Stack) -> str:
-    """The address of an image that was uploaded here."""
-    async with httpx.AsyncClient(trust_env=False, verify=trusted_roots()) as web:
-        content = (await web.get(stack.emulator.sample_image)).content
-    reply = await stack.api.post("/v1/files", files={"file": ("lake.jpg", content, "image/jpeg")})
-    assert reply.status_code == 201, reply.text
-    url: str = reply.json()["url"]
-    return url
-
-
-def with_picture(picture: str, number: int) -> dict[str, Any]:
+def with_image(image: str, number: int) -> dict[str, Any]:
     """The members of a submission with this image."""
-    return {"input": {"prompt": f"an uploaded lake {number}", "image_url": picture}}
+    return {"input": {"prompt": f"an uploaded lake {number}", "image_url": image}}

@@ -4,7 +4,8 @@ import httpx
 import pytest
 
 from app.domain.accounts import new_key
-from tests.integration.refusals import assert_problem, nothing_changes, second_account
+from tests.integration.refusals import assert_problem, nothing_changes
+from tests.support.callers import second_account
 from tests.support.stack import Stack
 
 pytestmark = pytest.mark.anyio

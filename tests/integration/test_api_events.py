@@ -10,23 +10,14 @@ import httpx
 import pytest
 
 from app.services.live import PING_S
-from tests.support.emulator import Emulator
 from tests.support.pipeline import Pipeline, job_in
-from tests.support.redis_server import RedisServer
-from tests.support.server import EventReader, Server, running_server
-from tests.support.stack import Stack, environment
+from tests.support.server import EventReader, Server
+from tests.support.stack import Stack
 
 pytestmark = pytest.mark.anyio
 
 LIFE = ["job.queued", "job.submitting", "job.running", "job.finalizing", "job.succeeded"]
 EVENT_ID = re.compile(r"[0-9]{13}-[0-9]+")
-
-
-@pytest.fixture(scope="module")
-async def server(redis_server: RedisServer, emulator: Emulator) -> AsyncIterator[Server]:
-    """An API process on the store and the emulator of these tests."""
-    async with running_server(environment(redis_server, emulator)) as running:
-        yield running
 
 
 @asynccontextmanager

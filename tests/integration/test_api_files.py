@@ -9,7 +9,8 @@ import httpx
 import pytest
 from PIL import Image
 
-from tests.integration.refusals import assert_problem, nothing_changes, second_account
+from tests.integration.refusals import assert_problem, nothing_changes
+from tests.support.callers import second_account
 from tests.support.emulator import Emulator
 from tests.support.redis_server import RedisServer
 from tests.support.stack import Stack, open_stack

@@ -3,7 +3,8 @@
 import pytest
 
 from tests.integration.concurrency import concurrently
-from tests.integration.refusals import assert_problem, books, nothing_changes, second_account
+from tests.integration.refusals import assert_problem, books, nothing_changes
+from tests.support.callers import second_account
 from tests.support.stack import Stack
 from workers.finalize import finalize
 from workers.submit import submit

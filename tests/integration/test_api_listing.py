@@ -7,7 +7,8 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.integration.concurrency import concurrently
-from tests.integration.refusals import nothing_changes, second_account
+from tests.integration.refusals import nothing_changes
+from tests.support.callers import second_account
 from tests.support.stack import Stack
 
 pytestmark = pytest.mark.anyio

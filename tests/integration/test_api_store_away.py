@@ -3,7 +3,7 @@
 import asyncio
 import io
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import httpx
 import pytest
@@ -11,22 +11,12 @@ from PIL import Image
 
 from app.domain.accounts import digest
 from tests.integration.refusals import assert_problem
-from tests.support.emulator import Emulator
-from tests.support.redis_server import RedisServer
-from tests.support.stack import Stack, open_stack
+from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
 
 PATIENCE_S = 5.0  # two, where the machine has time
-
-
-@pytest.fixture
-async def fragile(emulator: Emulator) -> AsyncIterator[Stack]:
-    """A gateway with a store of its own that may be killed."""
-    with RedisServer() as redis:
-        async with open_stack(redis, emulator) as stack:
-            yield stack
 
 
 def picture() -> bytes:

@@ -23,8 +23,8 @@ from schemathesis.specs.openapi.checks import (
 from tests.integration.refusals import LONGEST_PROBLEM
 from tests.support.emulator import Emulator
 from tests.support.redis_server import RedisServer
-from tests.support.server import Server, running_server
-from tests.support.stack import ADMIN_KEY, Stack, environment, open_stack
+from tests.support.server import Server
+from tests.support.stack import ADMIN_KEY, Stack, open_stack
 
 pytestmark = pytest.mark.anyio
 
@@ -38,13 +38,6 @@ async def stack(redis_server: RedisServer, emulator: Emulator) -> AsyncIterator[
     redis_server.flush()
     async with open_stack(redis_server, emulator) as made:
         yield made
-
-
-@pytest.fixture(scope="module")
-async def server(redis_server: RedisServer, emulator: Emulator) -> AsyncIterator[Server]:
-    """An API process on the same store."""
-    async with running_server(environment(redis_server, emulator)) as running:
-        yield running
 
 
 def assert_sane(reply: httpx.Response) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 
 import httpx
 import pytest
@@ -11,19 +10,10 @@ from starlette.types import Message, Receive, Scope, Send
 from app.api.incoming import JSON_LIMIT, Pace
 from app.api.middleware import RequestMiddleware
 from tests.integration.refusals import nothing_changes
-from tests.support.emulator import Emulator
-from tests.support.redis_server import RedisServer
-from tests.support.server import Server, running_server
-from tests.support.stack import Stack, environment
+from tests.support.server import Server
+from tests.support.stack import Stack
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-async def server(redis_server: RedisServer, emulator: Emulator) -> AsyncIterator[Server]:
-    """An API process on the store and the emulator of these tests."""
-    async with running_server(environment(redis_server, emulator)) as running:
-        yield running
 
 
 def head(stack: Stack, *lines: str, target: str = "/v1/jobs", method: str = "POST") -> bytes:

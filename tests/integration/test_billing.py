@@ -14,7 +14,7 @@ from app.fal.errors import UnusableAnswer
 from app.store import keys
 from app.store.jobs import BILLING_MS
 from app.store.lanes import LEASE_MS
-from tests.integration.held_jobs import hand_on, running_historian
+from tests.integration.held_jobs import hand_on
 from tests.integration.refusals import books
 from tests.support.checks import ledger_faults
 from tests.support.emulator import Emulator
@@ -30,17 +30,10 @@ ADMIN_KEY = "admin-key-of-the-tests"
 MINUTE_MS = 60_000
 
 
-@pytest.fixture(scope="module")
-async def biller() -> AsyncIterator[Emulator]:
-    """A quick fal that shows its bill to an admin key only."""
-    async with running_historian() as emulator:
-        yield emulator
-
-
 @pytest.fixture
-async def pipeline(store: RedisServer, biller: Emulator) -> AsyncIterator[Pipeline]:
+async def pipeline(store: RedisServer, historian: Emulator) -> AsyncIterator[Pipeline]:
     """The pipeline by hand, and a fal whose bill is in order again afterwards."""
-    async with hand_on(store, biller) as made:
+    async with hand_on(store, historian) as made:
         yield made
 
 
@@ -151,10 +144,10 @@ async def test_an_event_ends_a_dispute(
 
 @pytest.mark.parametrize("verb", ["settle", "release"])
 async def test_without_an_event_a_dispute_is_decided_by_the_setting(
-    store: RedisServer, biller: Emulator, verb: str
+    store: RedisServer, historian: Emulator, verb: str
 ) -> None:
     """The bill is asked until a day after the end, and says nothing; then the setting counts."""
-    async with hand_on(store, biller, FILMGATE_UNPROVEN_CHARGE=verb) as pipeline:
+    async with hand_on(store, historian, FILMGATE_UNPROVEN_CHARGE=verb) as pipeline:
         job = await pipeline.ended("[emu:422_image_load]")
         assert await reconciled(pipeline, job) == []
         assert (await pipeline.job(job.id)).money is Money.DISPUTED
@@ -178,10 +171,10 @@ async def test_a_charge_for_what_was_released_is_counted(pipeline: Pipeline) -> 
     assert await used(pipeline) == [300_000] * 6
 
 
-async def test_a_late_event_is_waited_for(pipeline: Pipeline, biller: Emulator) -> None:
+async def test_a_late_event_is_waited_for(pipeline: Pipeline, historian: Emulator) -> None:
     """Nothing changes, and it is looked at again; when the event is there, it counts."""
     job = await pipeline.ended("[emu:bill:1000000]")
-    await biller.trouble_platform(lag_seconds=3600)
+    await historian.trouble_platform(lag_seconds=3600)
     before = await books(pipeline.stack)
     assert await reconciled(pipeline, job) == []
     due = await due_in_ms(pipeline, job)
@@ -195,7 +188,7 @@ async def test_a_late_event_is_waited_for(pipeline: Pipeline, biller: Emulator) 
     due = await due_in_ms(pipeline, job)
     assert due is not None
     assert due > 4 * MINUTE_MS
-    await biller.trouble_platform()
+    await historian.trouble_platform()
     assert events(await reconciled(pipeline, job)) == ["billing.differs"]
     assert (await pipeline.job(job.id)).charged_micro == 1_000_000
 
@@ -215,10 +208,12 @@ async def test_pauses_grow_until_a_day_after_the_end(pipeline: Pipeline) -> None
     assert events(await reconciled(pipeline, job)) == []
 
 
-async def test_after_a_day_without_an_event_a_spent_job_is_a_warning(pipeline: Pipeline, biller: Emulator) -> None:
+async def test_after_a_day_without_an_event_a_spent_job_is_a_warning(
+    pipeline: Pipeline, historian: Emulator
+) -> None:
     """Given up, and said so where money was spent; what was released is quietly forgotten."""
     spent, released = await pipeline.ended(), await pipeline.ended("[emu:500_downstream]")
-    await biller.trouble_platform(lag_seconds=3600)
+    await historian.trouble_platform(lag_seconds=3600)
     for job in (spent, released):
         await aged(pipeline, job, DAY_MS + 1000)
     lines = await reconciled(pipeline, spent, released)
@@ -240,11 +235,11 @@ async def test_after_a_day_without_an_event_a_spent_job_is_a_warning(pipeline: P
     ],
 )
 async def test_no_usable_answer_changes_nothing(
-    pipeline: Pipeline, biller: Emulator, trouble: dict[str, Any], reason: str
+    pipeline: Pipeline, historian: Emulator, trouble: dict[str, Any], reason: str
 ) -> None:
     """One warning however often it fails; the job comes due again, and is compared when fal is back."""
     job = await pipeline.ended("[emu:bill:1000000]")
-    await biller.trouble_platform(**trouble)
+    await historian.trouble_platform(**trouble)
     reconciler = billing_task(pipeline.gateway)
     before = await books(pipeline.stack)
     with capture_logs() as lines:
@@ -260,22 +255,22 @@ async def test_no_usable_answer_changes_nothing(
     due = await due_in_ms(pipeline, job)
     assert due is not None
     assert 0 < due <= MINUTE_MS
-    await biller.trouble_platform()
+    await historian.trouble_platform()
     assert events(await reconciled(pipeline, job)) == ["billing.differs"]
 
 
-async def test_a_key_that_is_no_admin_key_reads_nothing(store: RedisServer, biller: Emulator) -> None:
+async def test_a_key_that_is_no_admin_key_reads_nothing(store: RedisServer, historian: Emulator) -> None:
     """Fal answers 403, which is said once; the money stays as it was settled."""
-    async with hand_on(store, biller, FAL_ADMIN_KEY="only-an-api-key") as pipeline:
+    async with hand_on(store, historian, FAL_ADMIN_KEY="only-an-api-key") as pipeline:
         job = await pipeline.ended("[emu:bill:1000000]")
         await pipeline.make_due("billing", pipeline.ref(job.id))
         assert await reconcile(pipeline.gateway) == UnusableAnswer("http_403")
         assert (await pipeline.job(job.id)).charged_micro == PRICE
 
 
-async def test_without_an_admin_key_nothing_is_compared(store: RedisServer, biller: Emulator) -> None:
+async def test_without_an_admin_key_nothing_is_compared(store: RedisServer, historian: Emulator) -> None:
     """Nothing comes due, and fal is never asked."""
-    async with hand_on(store, biller, FAL_ADMIN_KEY="") as pipeline:
+    async with hand_on(store, historian, FAL_ADMIN_KEY="") as pipeline:
         await pipeline.ended()
         assert await pipeline.due("billing") == []
         assert not billing_task(pipeline.gateway).is_due()
@@ -311,7 +306,7 @@ async def test_more_than_one_call_can_hold_is_compared_at_once(pipeline: Pipelin
     assert await pipeline.due("billing") == []
 
 
-async def test_a_bill_has_pages(pipeline: Pipeline, biller: Emulator) -> None:
+async def test_a_bill_has_pages(pipeline: Pipeline, historian: Emulator) -> None:
     """All of them count; a cursor that stands still, or more pages than there can be, is no answer."""
     jobs = [await pipeline.ended("[emu:bill_split]") for _ in range(3)]
     ids = [job.upstream_request_id or "" for job in jobs]
@@ -322,16 +317,16 @@ async def test_a_bill_has_pages(pipeline: Pipeline, biller: Emulator) -> None:
     assert await fal.bill(ids, **span, page_size=1) == whole
     assert await fal.bill(ids[:1], **span) == Bill({ids[0]: PRICE})
     assert await fal.bill(["nobody-knows-it"], **span) == Bill({})
-    await biller.trouble_platform(same_cursor=True)
+    await historian.trouble_platform(same_cursor=True)
     assert await fal.bill(ids, **span, page_size=1) == UnusableAnswer("unreadable")
-    await biller.trouble_platform()
+    await historian.trouble_platform()
     more = [await pipeline.ended("[emu:bill_split]") for _ in range(3)]
     ids += [job.upstream_request_id or "" for job in more]
     span["end_ms"] += 10 * MINUTE_MS
     assert await fal.bill(ids, **span, page_size=1) == UnusableAnswer("too_long")
 
 
-async def test_the_books_of_a_mixed_day_are_fals(store: RedisServer, biller: Emulator) -> None:
+async def test_the_books_of_a_mixed_day_are_fals(store: RedisServer, historian: Emulator) -> None:
     """Invariant B9: successes, failures, refusals, cancels and surprises; we have spent what fal billed."""
     kinds = [
         *["", "", "", "", "[emu:500_downstream]", "[emu:503_runner_disconnected]", "[emu:504_request_timeout]"],
@@ -341,7 +336,7 @@ async def test_the_books_of_a_mixed_day_are_fals(store: RedisServer, biller: Emu
         "[emu:422_one_of][emu:bill:1]",
     ]
     assert len(kinds) == 20
-    async with hand_on(store, biller, FILMGATE_UNPROVEN_CHARGE="release") as pipeline:
+    async with hand_on(store, historian, FILMGATE_UNPROVEN_CHARGE="release") as pipeline:
         jobs = []
         for kind in kinds:
             job = await pipeline.bought(kind)
@@ -355,7 +350,7 @@ async def test_the_books_of_a_mixed_day_are_fals(store: RedisServer, biller: Emu
             await pipeline.make_due("dispute", pipeline.ref(job.id))
         await decide_disputes(pipeline.gateway)
         ids = {job.upstream_request_id for job in jobs}
-        charges = [one for one in (await biller.ledger())["charges"] if one["request_id"] in ids]
+        charges = [one for one in (await historian.ledger())["charges"] if one["request_id"] in ids]
         billed = sum(one["cost_micro"] for one in charges)
         assert await pipeline.money() == (0, billed)
         assert await used(pipeline) == [billed] * 6
@@ -365,11 +360,13 @@ async def test_the_books_of_a_mixed_day_are_fals(store: RedisServer, biller: Emu
             assert after.charged_micro == by_id.get(job.upstream_request_id or "", 0), job.error
 
 
-async def test_a_lane_compares_by_itself_and_never_waits_for_the_bill(pipeline: Pipeline, biller: Emulator) -> None:
+async def test_a_lane_compares_by_itself_and_never_waits_for_the_bill(
+    pipeline: Pipeline, historian: Emulator
+) -> None:
     """While fal takes longer over the bill than a lane's lease lasts, the slice goes on, and keeps its lane."""
     job = await pipeline.ended("[emu:bill:1000000]")
     late_s = LEASE_MS / 1000 + 0.5
-    await biller.trouble_platform(delay_seconds=late_s)
+    await historian.trouble_platform(delay_seconds=late_s)
     async with pipeline.stack.workers():
         await pipeline.make_due("billing", pipeline.ref(job.id))
 

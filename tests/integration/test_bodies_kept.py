@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import gc
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
@@ -21,13 +20,6 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
 FILE = 29_000_000
-
-
-@pytest.fixture(scope="module")
-async def server(redis_server: RedisServer, emulator: Emulator) -> AsyncIterator[Server]:
-    """An API process on the store and the emulator of these tests."""
-    async with running_server(environment(redis_server, emulator)) as running:
-        yield running
 
 
 def head(target: str, method: str, length: int, *lines: str) -> bytes:

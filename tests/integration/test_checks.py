@@ -1,7 +1,6 @@
 """The checks that follow every test of this folder find what they are for."""
 
 import pytest
-from redis.asyncio import Redis
 
 from tests.support.checks import immortal_keys
 from tests.support.redis_server import RedisServer
@@ -11,7 +10,7 @@ pytestmark = pytest.mark.anyio
 
 async def test_the_check_after_every_test_sees_what_it_should(store: RedisServer) -> None:
     """An undeclared key, an expiring one without expiry, an ended job without one: all are found."""
-    async with Redis.from_url(store.url, decode_responses=True, encoding_errors="surrogateescape") as redis:
+    async with store.client() as redis:
         await redis.set("fg:surprise", 1)
         await redis.set("unknown", 1)
         await redis.set("fg:wake", 1)

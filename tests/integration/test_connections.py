@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import httpx
@@ -19,13 +19,6 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
 MB = 1024 * 1024
-
-
-@pytest.fixture(scope="module")
-async def server(redis_server: RedisServer, emulator: Emulator) -> AsyncIterator[Server]:
-    """An API process on the store and the emulator of these tests."""
-    async with running_server(environment(redis_server, emulator)) as running:
-        yield running
 
 
 def memory(server: Server) -> int:

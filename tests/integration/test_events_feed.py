@@ -10,7 +10,8 @@ from app.domain.limits import Limit, Unit, Window
 from app.services.feed import SCAN_LIMIT
 from app.services.tokens import TokenRequest
 from app.store import keys
-from tests.integration.refusals import assert_problem, nothing_changes, second_account
+from tests.integration.refusals import assert_problem, nothing_changes
+from tests.support.callers import second_account
 from tests.support.pipeline import Pipeline
 from tests.support.stack import Stack
 

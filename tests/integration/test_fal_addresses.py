@@ -14,7 +14,7 @@ from app.fal.client import FalClient
 from app.fal.protocol import SubmitRefused
 from app.fal.signature import KeysUnavailable, Verifier
 from app.store import keys
-from tests.integration.fal_uploads import initiated, nobody, picture
+from tests.integration.uploads import initiated, nobody, picture
 from tests.support.emulator import Emulator
 from tests.support.pipeline import Pipeline
 from tests.support.receiver import Receiver, Reply

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -17,14 +16,6 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.anyio
 
 PATIENCE_S = 4.0
-
-
-@pytest.fixture
-async def fragile(emulator: Emulator) -> AsyncIterator[Stack]:
-    """A gateway with a store of its own that may be killed."""
-    with RedisServer() as redis:
-        async with open_stack(redis, emulator) as stack:
-            yield stack
 
 
 async def assert_asked_again(stack: Stack, request_id: str) -> None:

@@ -11,8 +11,8 @@ from app.domain.jobs import Charge, JobError, Status
 from app.domain.limits import Limit, Unit, Window
 from tests.integration import fal_queue
 from tests.integration.fal_queue import MODEL, given, path_of
-from tests.integration.fal_uploads import picture
 from tests.integration.limits import Bounds
+from tests.integration.uploads import picture
 from tests.support.pipeline import Pipeline
 from tests.support.stack import Stack
 
@@ -218,10 +218,7 @@ async def test_a_failed_request_has_a_fitting_error_of_fals(
 async def test_a_models_own_refusal_keeps_its_list(stack: Stack, pipeline: Pipeline) -> None:
     """A 422 of fal's model, with the findings that the clients know how to read, and without the input."""
     request_id = (await fal_queue.submitted(stack, "[emu:422_content_policy] kan4rie"))["request_id"]
-    await pipeline.gateway.stores.slots.grant()
-    await pipeline.submit(request_id)
-    await pipeline.completed(request_id)
-    await pipeline.finalized(request_id)
+    await pipeline.to(request_id, "succeeded")
     reply = await fal_queue.result(stack, request_id)
     (found,) = assert_fal_error(reply, 422)
     assert (found["loc"][0], found["type"]) == ("body", "content_policy_violation")

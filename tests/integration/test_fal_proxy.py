@@ -7,14 +7,13 @@ from typing import Any
 
 import httpx
 import pytest
-from redis.asyncio import Redis
 
 from app.store import keys
 from tests.integration import fal_queue
 from tests.integration.fal_proxy import CDN, PROXY, QUEUE, REST, RUN, ask, assert_fals, request_url, submitted
 from tests.integration.fal_queue import MODEL, given
-from tests.integration.fal_uploads import content_at, nobody, picture
 from tests.integration.refusals import nothing_changes
+from tests.integration.uploads import content_at, nobody, picture
 from tests.support.callers import another_key, calling, stranger, token
 from tests.support.emulator import Emulator
 from tests.support.pipeline import Pipeline
@@ -37,14 +36,6 @@ ROOMS = {"https://queue.fal.run": "/fal/queue", "https://fal.run": "/fal/run", R
 ITS_OWN = {"x-request-id", "date", "content-length"}  # of each answer
 
 
-async def pushed(pipeline: Pipeline, request_id: str) -> None:
-    """Push a request to its end."""
-    await pipeline.gateway.stores.slots.grant()
-    await pipeline.submit(request_id)
-    await pipeline.completed(request_id)
-    await pipeline.finalized(request_id)
-
-
 # --- what works --------------------------------------------------------------------------------------------------
 
 
@@ -58,7 +49,7 @@ async def test_a_page_gets_its_clip(stack: Stack, pipeline: Pipeline) -> None:
         assert reply.json()[name].startswith(f"{fal_queue.BASE}/{fal_queue.APP}/requests/{request_id}")
     waiting = await ask(stack.api, "GET", request_url(request_id, "/status?logs=1"))
     assert (waiting.status_code, waiting.json()["status"], waiting.json()["logs"]) == (202, "IN_QUEUE", [])
-    await pushed(pipeline, request_id)
+    await pipeline.to(request_id, "succeeded")
     ended = await ask(stack.api, "GET", request_url(request_id, "/status?logs=0"))
     assert (ended.status_code, ended.json()["status"]) == (200, "COMPLETED")
     assert ended.json()["response_url"].startswith(fal_queue.BASE)
@@ -70,10 +61,7 @@ async def test_a_page_gets_its_clip(stack: Stack, pipeline: Pipeline) -> None:
 async def test_every_answer_is_that_of_the_route_itself(stack: Stack, pipeline: Pipeline) -> None:
     """The same status, body and headers as without the proxy, for what works and for what does not."""
     waiting, failed = await submitted(stack, "one"), await submitted(stack, "[emu:422_content_policy] two")
-    await pipeline.gateway.stores.slots.grant()
-    await pipeline.submit(failed)
-    await pipeline.completed(failed)
-    await pipeline.finalized(failed)
+    await pipeline.to(failed, "succeeded")
     wrong = {**given(stack), "duration": "7"}
     asked: list[tuple[int, str, str, dict[str, Any]]] = [
         (200, "POST", QUEUE, {"json": given(stack, "three"), "headers": {"Idempotency-Key": "k"}}),
@@ -190,7 +178,7 @@ async def test_the_status_is_streamed_as_it_changes(stack: Stack, pipeline: Pipe
             if line.startswith("data: "):
                 words.append(json.loads(line.removeprefix("data: "))["status"])
                 if len(words) == 1:
-                    await pushed(pipeline, request_id)
+                    await pipeline.to(request_id, "succeeded")
     assert (words[0], words[-1]) == ("IN_QUEUE", "COMPLETED")
 
 
@@ -293,7 +281,7 @@ async def test_what_nobody_foresaw_is_told_as_on_the_route_itself(stack: Stack) 
     """A record that cannot be read: 500 in fal's shape, with the id under which the log has it."""
     request_id = await submitted(stack)
     record = keys.job(f"{stack.account.team.id}/{request_id}")
-    async with Redis.from_url(stack.redis.url, decode_responses=True, encoding_errors="surrogateescape") as redis:
+    async with stack.redis.client() as redis:
         kept = await redis.hget(record, "created_ms")
         await redis.hset(record, "created_ms", "nobody knows")
         reply = await ask(stack.api, "GET", request_url(request_id, "/status"), headers={"X-Request-ID": "t1"})

@@ -1,9 +1,11 @@
 """The way out to fal: through a proxy, with an authority of one's own; and what is said where it is closed."""
 
+import asyncio
 import json
 import socket
 import time
-from collections.abc import AsyncIterator
+from base64 import b64encode
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +21,6 @@ from app.fal.protocol import SubmitRefused
 from app.fal.signature import Verifier
 from app.gateway import route_to_fal
 from tests.integration.admin import administrator
-from tests.integration.connect_proxy import ConnectProxy
 from tests.support.emulator import Emulator
 from tests.support.pipeline import Pipeline
 from tests.support.processes import free_port
@@ -27,6 +28,8 @@ from tests.support.receiver import Receiver, Reply
 from tests.support.redis_server import RedisServer
 from tests.support.signed import Signer, published, told
 from tests.support.stack import Stack, open_stack
+from tests.support.tcp_proxy import first_of, pump
+from tests.support.tcp_server import Reader, TcpServer, Writer
 from tests.support.tls import served_for
 
 pytestmark = pytest.mark.anyio
@@ -36,6 +39,46 @@ FAL = f"https://{NAME}"
 MODEL = "fal-ai/kling-video/v2/master/image-to-video"
 PASSWORD = "kan4rie"
 BODY = {"input": {"prompt": "a quiet lake", "image_url": "https://example.com/lake.jpg"}}
+
+
+class ConnectProxy(TcpServer):
+    """`async with ConnectProxy({"queue.fal.example:443": 40123}) as proxy`: the way to ports of this machine.
+
+    `asked` holds what was to be reached, `refused` counts callers without the right password; to what it does not
+    know the answer is 502.
+    """
+
+    def __init__(self, leads: Mapping[str, int], *, user: str = "", password: str = "") -> None:
+        super().__init__()
+        self._leads = leads
+        self._login = f"{user}:{password}" if user else ""
+        self.asked: list[str] = []
+        self.refused = 0
+
+    @property
+    def url(self) -> str:
+        """Its URL, with user and password where it has them."""
+        return f"http://{f'{self._login}@' if self._login else ''}127.0.0.1:{self.port}"
+
+    async def serve(self, reader: Reader, writer: Writer) -> None:
+        """One call, and where it leads."""
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        method, target, _ = head.split(" ", 2)
+        login = f"proxy-authorization: basic {b64encode(self._login.encode()).decode()}\r\n".lower()
+        if self._login and login not in head.lower():
+            self.refused += 1
+            writer.write(b"HTTP/1.1 407 Who are you\r\nContent-Length: 0\r\n\r\n")
+            return
+        self.asked.append(target)
+        if method != "CONNECT" or target not in self._leads:
+            writer.write(b"HTTP/1.1 502 Not here\r\nContent-Length: 0\r\n\r\n")
+            return
+        answers, requests = await asyncio.open_connection("127.0.0.1", self._leads[target])
+        writer.write(b"HTTP/1.1 200 Go ahead\r\n\r\n")
+        try:
+            await first_of(pump(reader, requests), pump(answers, writer))
+        finally:
+            requests.transport.abort()
 
 
 @dataclass(frozen=True)

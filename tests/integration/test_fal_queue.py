@@ -200,10 +200,7 @@ async def test_a_line_that_is_too_long_is_429_and_admits_nothing(stack: Stack) -
 async def test_an_erased_request_has_no_result(stack: Stack, pipeline: Pipeline) -> None:
     """404, as for an id that never was."""
     request_id = (await fal_queue.submitted(stack, "erased"))["request_id"]
-    await pipeline.gateway.stores.slots.grant()
-    await pipeline.submit(request_id)
-    await pipeline.completed(request_id)
-    await pipeline.finalized(request_id)
+    await pipeline.to(request_id, "succeeded")
     assert (await stack.api.delete(f"/v1/jobs/{request_id}")).status_code == 204
     end = await fal_queue.result(stack, request_id)
     assert (end.status_code, end.json()["detail"]) == (404, "Request not found")

@@ -38,18 +38,10 @@ async def held(stack: Stack, prompt: str, **more: str) -> AsyncIterator[tuple[as
         await asyncio.gather(calling, return_exceptions=True)
 
 
-async def finish(pipeline: Pipeline, job_id: str) -> None:
-    """Push a queued job to its end."""
-    await pipeline.gateway.stores.slots.grant()
-    await pipeline.submit(job_id)
-    await pipeline.completed(job_id)
-    await pipeline.finalized(job_id)
-
-
 async def test_a_call_is_answered_with_the_output(stack: Stack, pipeline: Pipeline) -> None:
     """200 and the bare output, with the job's id in the header."""
     async with held(stack, "run") as (calling, job_id):
-        await finish(pipeline, job_id)
+        await pipeline.to(job_id, "succeeded")
         reply = await asyncio.wait_for(calling, 10)
     assert (reply.status_code, reply.json()) == (200, (await stack.job(job_id))["output"])
     assert reply.headers["x-fal-request-id"] == job_id
@@ -58,7 +50,7 @@ async def test_a_call_is_answered_with_the_output(stack: Stack, pipeline: Pipeli
 async def test_a_call_ends_with_the_error_of_the_result(stack: Stack, pipeline: Pipeline) -> None:
     """A model's 422 is the call's own."""
     async with held(stack, "[emu:422_content_policy] run") as (calling, job_id):
-        await finish(pipeline, job_id)
+        await pipeline.to(job_id, "succeeded")
         reply = await asyncio.wait_for(calling, 10)
     assert reply.status_code == 422
     assert reply.json()["detail"][0]["type"] == "content_policy_violation"
@@ -80,7 +72,7 @@ async def test_a_call_sent_again_holds_for_the_same_job(stack: Stack, pipeline: 
     async with held(stack, "twice") as (calling, job_id):
         again = asyncio.create_task(stack.api.post(RUN, json=given(stack, "twice"), timeout=60))
         await asyncio.sleep(0)
-        await finish(pipeline, job_id)
+        await pipeline.to(job_id, "succeeded")
         replies = [await asyncio.wait_for(one, 10) for one in (calling, again)]
     assert {reply.headers["x-fal-request-id"] for reply in replies} == {job_id}
     assert sum("idempotent-replayed" in reply.headers for reply in replies) == 1
@@ -114,7 +106,7 @@ async def test_a_caller_who_leaves_loses_nothing(stack: Stack, pipeline: Pipelin
         assert not await noticed()
         writer.close()
         await wait_until(noticed, "the server has stopped to wait", timeout=10)
-        await finish(pipeline, job_id)
+        await pipeline.to(job_id, "succeeded")
         headers = {"Authorization": f"Key {stack.account.key}", "Content-Type": "application/json"}
         async with httpx.AsyncClient(base_url=server.url, headers=headers, trust_env=False) as client:
             reply = await client.post(RUN, content=body, timeout=10)

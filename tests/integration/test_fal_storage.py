@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.integration.fal_uploads import (
+from tests.integration.uploads import (
     AUTH,
     IN_PARTS,
     INITIATE,

@@ -5,10 +5,10 @@ import re
 
 import httpx
 import pytest
-from redis.asyncio import Redis
 
 from app.domain.upload_tokens import UploadToken, write_upload_token
-from tests.integration.fal_uploads import (
+from tests.integration.refusals import nothing_changes
+from tests.integration.uploads import (
     AUTH,
     IN_PARTS,
     INITIATE,
@@ -23,7 +23,6 @@ from tests.integration.fal_uploads import (
     started,
     upload_token,
 )
-from tests.integration.refusals import nothing_changes
 from tests.support.callers import another_key, calling, colleague, stranger, token
 from tests.support.stack import Stack
 
@@ -315,7 +314,7 @@ async def test_an_unfinished_upload_leaves_the_store_by_itself(stack: Stack) -> 
     place = await initiated(stack.api, where=IN_PARTS)
     async with (
         nobody(stack) as web,
-        Redis.from_url(stack.redis.url, decode_responses=True, encoding_errors="surrogateescape") as redis,
+        stack.redis.client() as redis,
     ):
         named = await put_parts(web, place["upload_url"], cut(picture(), 2))
         names = [name async for name in redis.scan_iter("fg:upload:*")]

@@ -50,10 +50,7 @@ async def test_the_stream_tells_each_state_and_closes(stack: Stack, pipeline: Pi
         seen.append(json.loads(line.removeprefix("data: ")))
         if not pushed:
             pushed = True
-            await pipeline.gateway.stores.slots.grant()
-            await pipeline.submit(request_id)
-            await pipeline.completed(request_id)
-            await pipeline.finalized(request_id)
+            await pipeline.to(request_id, "succeeded")
     words = [one["status"] for one in seen]
     assert (words[0], words[-1], words.count("COMPLETED")) == ("IN_QUEUE", "COMPLETED", 1)
     told = [log["message"] for one in seen for log in one["logs"]]

@@ -16,23 +16,14 @@ from app.store import keys
 from app.store.events import BACKLOG
 from tests.integration.refusals import assert_problem
 from tests.support.callers import another_key, calling, colleague, token
-from tests.support.emulator import Emulator
 from tests.support.pipeline import Pipeline
-from tests.support.redis_server import RedisServer
-from tests.support.server import EventReader, Server, running_server
-from tests.support.stack import Stack, environment
+from tests.support.server import EventReader, Server
+from tests.support.stack import Stack
 
 pytestmark = pytest.mark.anyio
 
 LIVE = {"Accept": "text/event-stream"}
 LIFE = ["job.queued", "job.submitting", "job.running", "job.finalizing", "job.succeeded"]
-
-
-@pytest.fixture(scope="module")
-async def server(redis_server: RedisServer, emulator: Emulator) -> AsyncIterator[Server]:
-    """An API process on the store and the emulator of these tests."""
-    async with running_server(environment(redis_server, emulator)) as running:
-        yield running
 
 
 @asynccontextmanager

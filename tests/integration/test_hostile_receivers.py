@@ -20,7 +20,7 @@ from app.egress import EgressPolicy
 from app.webhooks.sender import Sender
 from tests.integration.hostile.receivers import ENCRYPTED, HOSTILE, Hostile, serving, writes
 from tests.support.repo import ROOT
-from tests.support.tcp_server import Reader, Writer
+from tests.support.tcp_server import Writer
 from tests.support.tls import Certificates, issue_certificates
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
@@ -110,10 +110,10 @@ async def test_no_more_than_its_share_is_read_of_an_answer() -> None:
     """64 KB of a body, 128 KB with all that is around it; the kernel's buffers may fill besides."""
     taken: dict[str, int] = {}
 
-    async def body(_: Reader, writer: Writer) -> None:
+    async def body(writer: Writer) -> None:
         await pour(writer, "body", b"HTTP/1.1 200 OK\r\n\r\n")
 
-    async def news(_: Reader, writer: Writer) -> None:
+    async def news(writer: Writer) -> None:
         await pour(writer, "news", b"", b"HTTP/1.1 103 Early Hints\r\n\r\n" * 100)
 
     async def pour(writer: Writer, name: str, first: bytes, then: bytes = bytes(4096)) -> None:
@@ -190,7 +190,7 @@ async def test_a_handshake_that_never_ends_is_given_up(certificates: Certificate
     sender = Sender(EgressPolicy.parse("127.0.0.1"), total_timeout=1, tls=certificates.context)
     waits = asyncio.Event()
 
-    async def silent(_: Reader, writer: Writer) -> None:
+    async def silent(_: asyncio.StreamReader, writer: Writer) -> None:
         await waits.wait()
         writer.close()
 

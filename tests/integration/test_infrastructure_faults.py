@@ -9,7 +9,6 @@ import signal
 import socket
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
@@ -37,20 +36,6 @@ IN_FLIGHT = 40
 AT_FAL = 4
 EXIT_SECONDS = 45
 FILES = 80
-
-
-@pytest.fixture
-async def fragile(emulator: Emulator) -> AsyncIterator[Stack]:
-    """A gateway with a store of its own that may be broken."""
-    with RedisServer() as redis:
-        async with open_stack(redis, emulator) as stack:
-            yield stack
-
-
-def ask(stack: Stack, *words: str) -> None:
-    """One command to the store that must be done."""
-    answer = stack.redis.command(*words)
-    assert answer[:1] in {b"+", b":"}, answer
 
 
 async def assert_reads_only(stack: Stack, job_id: str) -> None:
@@ -128,9 +113,7 @@ async def test_a_file_cut_off_anywhere_gives_a_whole_past(fragile: Stack, full: 
     for length in [len(whole) - 1, *(chance.randrange(len(whole)) for _ in range(CUTS_IN_FULL if full else CUTS))]:
         file.write_bytes(whole[:length])
         fragile.redis.start()
-        async with Redis.from_url(
-            fragile.redis.url, decode_responses=True, encoding_errors="surrogateescape"
-        ) as redis:
+        async with fragile.redis.client() as redis:
             assert await ledger_faults(redis) == [], length
             assert await slot_faults(redis) == [], length
             assert await immortal_keys(redis) == [], length
@@ -149,7 +132,7 @@ async def test_a_file_broken_in_the_middle_is_not_read_at_all(fragile: Stack) ->
         fragile.redis.start()
     file.write_bytes(whole)
     fragile.redis.start()
-    async with Redis.from_url(fragile.redis.url, decode_responses=True, encoding_errors="surrogateescape") as redis:
+    async with fragile.redis.client() as redis:
         assert await ledger_faults(redis) == []
 
 
@@ -158,7 +141,7 @@ async def test_with_memory_used_up_what_was_bought_is_written_down(fragile: Stac
     pipeline = Pipeline(fragile)
     ids = [await pipeline.grant("[emu:run:0.3]", webhook_url="https://example.com/hook") for _ in range(2)]
     running = await pipeline.submit(ids[0])
-    ask(fragile, "CONFIG", "SET", "maxmemory", "1")
+    fragile.redis.apply("CONFIG", "SET", "maxmemory", "1")
     assert_problem(await fragile.api.post("/v1/jobs", json=fragile.body()), 503, "store_unavailable")
     late = await pipeline.submit(ids[1])
     assert (running.status, late.status) == (Status.RUNNING, Status.RUNNING)
@@ -167,7 +150,7 @@ async def test_with_memory_used_up_what_was_bought_is_written_down(fragile: Stac
         await finalize_now(pipeline, job_id)
     assert await pipeline.money() == (0, 2 * PRICE)
     assert len(await pipeline.due("deliver")) == 2
-    ask(fragile, "CONFIG", "SET", "maxmemory", "0")
+    fragile.redis.apply("CONFIG", "SET", "maxmemory", "0")
     await assert_takes_jobs(fragile)
 
 
@@ -180,19 +163,19 @@ async def finalize_now(pipeline: Pipeline, job_id: str) -> None:
 async def test_a_replica_behind_the_address_is_503_for_writes(fragile: Stack) -> None:
     """I7: READONLY after a failover that left us with the old primary; nothing is half written."""
     job_id = (await fragile.submit())["id"]
-    ask(fragile, "REPLICAOF", "127.0.0.1", str(free_port()))
+    fragile.redis.apply("REPLICAOF", "127.0.0.1", str(free_port()))
     await assert_reads_only(fragile, job_id)
-    ask(fragile, "REPLICAOF", "NO", "ONE")
+    fragile.redis.apply("REPLICAOF", "NO", "ONE")
     await assert_takes_jobs(fragile)
 
 
 async def test_a_store_that_cannot_save_is_503_for_writes(fragile: Stack) -> None:
     """I9: MISCONF, as on a full disk (here a folder is in the snapshot's way); when it can save, all is well."""
     job_id = (await fragile.submit())["id"]
-    ask(fragile, "CONFIG", "SET", "save", "3600 1")
+    fragile.redis.apply("CONFIG", "SET", "save", "3600 1")
     in_the_way = fragile.redis.dir / "dump.rdb"
     in_the_way.mkdir()
-    ask(fragile, "BGSAVE")
+    fragile.redis.apply("BGSAVE")
 
     async def saved(word: bytes) -> bool:
         told = fragile.redis.command("INFO", "persistence")
@@ -201,7 +184,7 @@ async def test_a_store_that_cannot_save_is_503_for_writes(fragile: Stack) -> Non
     await wait_until(lambda: saved(b"err"), "saving failed")
     await assert_reads_only(fragile, job_id)
     in_the_way.rmdir()
-    ask(fragile, "BGSAVE")
+    fragile.redis.apply("BGSAVE")
     await wait_until(lambda: saved(b"ok"), "saving works again")
     await assert_takes_jobs(fragile)
 
@@ -221,7 +204,7 @@ async def test_a_store_whose_log_cannot_grow_loses_nothing_it_has_acknowledged(f
 
     await wait_until(back, "the store is back", timeout=5)
     assert [job["id"] for job in (await fragile.api.get("/v1/jobs")).json()["data"]] == [first]
-    async with Redis.from_url(fragile.redis.url, decode_responses=True, encoding_errors="surrogateescape") as redis:
+    async with fragile.redis.client() as redis:
         assert await ledger_faults(redis) == []
 
 

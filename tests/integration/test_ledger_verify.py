@@ -13,7 +13,7 @@ from app.domain.limits import GATEWAY, Window, periods
 from app.domain.verification import Difference, VerificationReport
 from app.services.tokens import TokenRequest
 from app.store import keys
-from tests.integration.refusals import second_account
+from tests.support.callers import second_account
 from tests.support.pipeline import Pipeline
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until

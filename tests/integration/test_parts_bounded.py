@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.store.uploads import UNFINISHED_OF_ALL, UNFINISHED_OF_TEAM
-from tests.integration.fal_uploads import (
+from tests.integration.uploads import (
     IN_PARTS,
     assert_refused,
     completed,

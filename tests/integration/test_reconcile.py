@@ -23,11 +23,10 @@ from tests.integration.held_jobs import (
     known_to_fal,
     listed,
     looked,
-    running_historian,
     succeeds,
-    uploaded,
 )
 from tests.integration.refusals import books
+from tests.integration.uploads import uploaded
 from tests.support.emulator import Emulator, FalCaller
 from tests.support.pipeline import DAY_MS, Pipeline
 from tests.support.redis_server import RedisServer
@@ -38,13 +37,6 @@ from workers.submit import marked_input
 pytestmark = pytest.mark.anyio
 MINUTE_MS = 60_000
 OTHER_MODELS = tuple(f"fal-ai/kling-video/{name}/image-to-video" for name in ("v1.6/pro", "v2.1/standard"))
-
-
-@pytest.fixture(scope="module")
-async def historian() -> AsyncIterator[Emulator]:
-    """A fal that shows its history."""
-    async with running_historian() as emulator:
-        yield emulator
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from tests.integration.held_jobs import (
     listed,
     look_at,
     looked,
-    running_historian,
     succeeds,
 )
 from tests.support.emulator import Emulator, FalCaller
@@ -31,13 +30,6 @@ MINUTE_MS = 60_000
 PROVABLE_MS = round(DEFAULT_START_TIMEOUT_S * 1000) + HISTORY_LAG_MS + MARGIN_MS  # after the claim
 THREE_LOOKS = (PROVABLE_MS, PROVABLE_MS + MINUTE_MS, PROVABLE_MS + 2 * MINUTE_MS)
 QUIET_MODEL = "fal-ai/kling-video/v2.1/pro/image-to-video"
-
-
-@pytest.fixture(scope="module")
-async def historian() -> AsyncIterator[Emulator]:
-    """A fal that shows its history."""
-    async with running_historian() as emulator:
-        yield emulator
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """A store named by one URL, also behind Sentinel; a burst of callers waits for its turn at it."""
 
 import asyncio
-import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -15,8 +14,9 @@ from redis.exceptions import RedisError
 from app.domain.errors import StoreUnavailable
 from app.store.client import Client
 from app.store.connection import connect, connect_rq, disconnect, store_errors
+from tests.integration.sentinel import sentinel
 from tests.support.processes import free_port
-from tests.support.redis_server import RedisServer, engine_under_test
+from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
@@ -26,18 +26,10 @@ BURST = 200
 
 
 @pytest.fixture
-def sentinel(redis_server: RedisServer, tmp_path: Path) -> Iterator[int]:
-    """A real sentinel that watches the test's store; its port."""
-    port = free_port()
-    config = tmp_path / "sentinel.conf"
-    config.write_text(
-        f"port {port}\nbind 127.0.0.1\nsentinel monitor films 127.0.0.1 {redis_server.port} 1\ndir {tmp_path}\n"
-    )
-    command = [str(engine_under_test().path), str(config), "--sentinel"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603  the store's own program
-    yield port
-    process.terminate()
-    process.wait(10)
+def sentinel_port(redis_server: RedisServer, tmp_path: Path) -> Iterator[int]:
+    """The port of a sentinel that watches the test's store."""
+    with sentinel(tmp_path, f"sentinel monitor films 127.0.0.1 {redis_server.port} 1") as port:
+        yield port
 
 
 @asynccontextmanager
@@ -72,10 +64,10 @@ async def test_a_burst_takes_turns_at_few_connections(redis_server: RedisServer)
         await assert_takes_turns(client)
 
 
-async def test_a_burst_takes_turns_behind_sentinel(redis_server: RedisServer, sentinel: int) -> None:
+async def test_a_burst_takes_turns_behind_sentinel(redis_server: RedisServer, sentinel_port: int) -> None:
     """The same where sentinels name the store."""
     redis_server.flush()
-    async with burst(f"sentinel://127.0.0.1:{sentinel}/films") as client:
+    async with burst(f"sentinel://127.0.0.1:{sentinel_port}/films") as client:
         await wait_until(lambda: answers(client), "the sentinel names the primary")
         await assert_takes_turns(client)
 
@@ -89,10 +81,12 @@ async def test_sentinels_that_are_away_are_told_in_time() -> None:
         assert time.monotonic() - began < 2
 
 
-async def test_both_clients_find_the_primary_through_sentinel(redis_server: RedisServer, sentinel: int) -> None:
+async def test_both_clients_find_the_primary_through_sentinel(
+    redis_server: RedisServer, sentinel_port: int
+) -> None:
     """`sentinel://host:port/service` works for our own client and for RQ's."""
     redis_server.flush()
-    url = f"sentinel://127.0.0.1:{sentinel}/films"
+    url = f"sentinel://127.0.0.1:{sentinel_port}/films"
     client = connect(url)
     await wait_until(lambda: answers(client), "the sentinel names the primary")
     await disconnect(client)
@@ -100,10 +94,10 @@ async def test_both_clients_find_the_primary_through_sentinel(redis_server: Redi
         assert rq_client.get("film") == b"1"
 
 
-async def test_to_rq_a_primary_without_its_replica_is_away(redis_server: RedisServer, sentinel: int) -> None:
+async def test_to_rq_a_primary_without_its_replica_is_away(redis_server: RedisServer, sentinel_port: int) -> None:
     """RQ waits for what is away; at any other error a worker ends, after each failover. It goes on by itself."""
     redis_server.flush()
-    url = f"sentinel://127.0.0.1:{sentinel}/films"
+    url = f"sentinel://127.0.0.1:{sentinel_port}/films"
     client = connect(url)
     await wait_until(lambda: answers(client), "the sentinel names the primary")
     with connect_rq(url) as rq_client:
@@ -122,14 +116,14 @@ async def test_to_rq_a_primary_without_its_replica_is_away(redis_server: RedisSe
     await disconnect(client)
 
 
-def test_a_primary_that_stands_still_costs_rq_one_wait(sentinel: int) -> None:
+def test_a_primary_that_stands_still_costs_rq_one_wait(sentinel_port: int) -> None:
     """In a transaction too, and whatever else was open: the next command goes to whom sentinels name by then."""
     wait_s = 2.0
     with (
         RedisServer() as still,
         RedisServer() as other,
-        Redis(port=sentinel, decode_responses=True) as sentinels,
-        connect_rq(f"sentinel://127.0.0.1:{sentinel}/reels", timeout=wait_s) as client,
+        Redis(port=sentinel_port, decode_responses=True) as sentinels,
+        connect_rq(f"sentinel://127.0.0.1:{sentinel_port}/reels", timeout=wait_s) as client,
     ):
         sentinels.sentinel_monitor("reels", "127.0.0.1", still.port, 1)
         with client.pipeline() as one, client.pipeline() as another:

@@ -1,31 +1,14 @@
 """What the store and its hosts say of themselves: memory, workers that are away, one number of jobs at fal."""
 
-from collections.abc import AsyncIterator
 from itertools import pairwise
 
 import pytest
 
 from app.store import keys
-from tests.support.emulator import Emulator
-from tests.support.redis_server import RedisServer
-from tests.support.stack import ADMIN_KEY, Stack, open_stack
+from tests.support.stack import ADMIN_KEY, Stack
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def fragile(emulator: Emulator) -> AsyncIterator[Stack]:
-    """A gateway with a store of its own that may be filled."""
-    with RedisServer() as redis:
-        async with open_stack(redis, emulator) as stack:
-            yield stack
-
-
-def ask(stack: Stack, *words: str) -> None:
-    """One command to the store that must be done."""
-    answer = stack.redis.command(*words)
-    assert answer[:1] in {b"+", b":"}, answer
 
 
 BALLAST = 30_000_000  # bytes that make a store of a usual size
@@ -45,11 +28,11 @@ def used_bytes(stack: Stack) -> int:
 
 async def test_ready_is_never_said_of_a_store_that_refuses_a_job(fragile: Stack) -> None:
     """At every distance to its edge, downwards and upwards; the answer changes once each way."""
-    ask(fragile, "SETRANGE", "ballast", str(BALLAST), "x")
-    ask(fragile, "SET", keys.LAST_LANE, str(await fragile.gateway.stores.clock.now_ms()), "EX", "600")
+    fragile.redis.apply("SETRANGE", "ballast", str(BALLAST), "x")
+    fragile.redis.apply("SET", keys.LAST_LANE, str(await fragile.gateway.stores.clock.now_ms()), "EX", "600")
     seen = []
     for room in [*STEPS, *reversed(STEPS)]:
-        ask(fragile, "CONFIG", "SET", "maxmemory", str(used_bytes(fragile) + room))
+        fragile.redis.apply("CONFIG", "SET", "maxmemory", str(used_bytes(fragile) + room))
         ready = await fragile.api.get("/readyz")
         job = await fragile.api.post("/v1/jobs", json=fragile.body("x" * 2000, metadata={"a": "y" * 200}))
         assert ready.status_code == 200 or ready.json()["store"] == "full", ready.text
@@ -65,15 +48,15 @@ async def test_full_memory_is_said_before_and_while(fragile: Stack) -> None:
     """I6: an alarm rings before it is full; full, `/readyz`, status and a 503 say so."""
     admin = {"Authorization": f"Bearer {ADMIN_KEY}"}
     async with fragile.workers():
-        ask(fragile, "SETRANGE", "ballast", str(BALLAST), "x")
-        ask(fragile, "CONFIG", "SET", "maxmemory", str(int(used_bytes(fragile) * 1.15)))
+        fragile.redis.apply("SETRANGE", "ballast", str(BALLAST), "x")
+        fragile.redis.apply("CONFIG", "SET", "maxmemory", str(int(used_bytes(fragile) * 1.15)))
 
         async def rung() -> bool:
             return any(alarm.kind == "store_memory" for alarm in await fragile.gateway.stores.alarms.newest(9))
 
         await wait_until(rung, "an alarm says that the store is nearly full", timeout=20)
         assert (await fragile.api.get("/readyz")).status_code == 200
-        ask(fragile, "CONFIG", "SET", "maxmemory", "1")
+        fragile.redis.apply("CONFIG", "SET", "maxmemory", "1")
         ready = await fragile.api.get("/readyz")
         assert (ready.status_code, ready.json()["store"]) == (503, "full")
         refused = await fragile.api.post("/v1/jobs", json=fragile.body())
@@ -82,7 +65,7 @@ async def test_full_memory_is_said_before_and_while(fragile: Stack) -> None:
         for act in ("pause", "resume"):
             done = await fragile.api.post(f"/v1/admin/{act}", headers=admin, json={"reason": "memory is full"})
             assert done.status_code == 200, done.text
-        ask(fragile, "CONFIG", "SET", "maxmemory", "0")
+        fragile.redis.apply("CONFIG", "SET", "maxmemory", "0")
         assert (await fragile.api.get("/readyz")).json()["status"] == "ready"
 
 

@@ -3,9 +3,9 @@
 import asyncio
 import contextlib
 import socket
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -14,12 +14,14 @@ from app.domain.errors import StoreUnavailable
 from app.store.connection import connect, connect_rq, disconnect
 from app.store.readiness import StoreRefused, wait_for_store
 from app.store.rights import COMMANDS, TRANSACTIONS, acl
-from tests.integration.tls_front import with_tls
+from app.tasks import cancel_and_wait
+from tests.integration.sentinel import sentinel
 from tests.support.emulator import Emulator
 from tests.support.processes import clean_environment, free_port, run_command
-from tests.support.redis_server import RedisServer, engine_under_test
+from tests.support.redis_server import RedisServer
 from tests.support.server import Server
 from tests.support.stack import environment, open_stack
+from tests.support.tcp_proxy import first_of, pump
 from tests.support.tls import Certificates, issue_certificates
 from tests.support.waiting import wait_until
 
@@ -27,6 +29,68 @@ pytestmark = pytest.mark.anyio
 
 PASSWORD = "a-password-with-@/#%:-in-it"
 ENCODED = "a-password-with-%40%2F%23%25%3A-in-it"
+
+
+HANDSHAKE = b"\x16"  # the first byte of what a client of TLS says
+LOOK_S = 0.005
+
+
+@asynccontextmanager
+async def with_tls(
+    port: int, certificates: Certificates, *, authority: Path | None = None, plain_too: bool = False
+) -> AsyncIterator[int]:
+    """The port at which the server speaks TLS. With `authority`, clients need a certificate.
+
+    With `plain_too` it does not insist: a sentinel without TLS watches its primary there, and names that port.
+    """
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificates.certificate, certificates.key)
+    if authority is not None:
+        context.load_verify_locations(authority)
+        context.verify_mode = ssl.CERT_REQUIRED
+    calls: set[asyncio.Task[None]] = set()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        serving = asyncio.create_task(_serve(listener, calls, port, context, plain_too=plain_too))
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            await cancel_and_wait(serving, *calls)
+
+
+async def _serve(
+    listener: socket.socket, calls: set[asyncio.Task[None]], port: int, context: ssl.SSLContext, *, plain_too: bool
+) -> None:
+    while True:
+        caller, _ = await asyncio.get_running_loop().sock_accept(listener)
+        call = asyncio.create_task(_call(caller, port, context, plain_too=plain_too))
+        calls.add(call)
+        call.add_done_callback(calls.discard)
+
+
+async def _call(caller: socket.socket, port: int, context: ssl.SSLContext, *, plain_too: bool) -> None:
+    """One connection, to its end."""
+    loop = asyncio.get_running_loop()
+    requests = asyncio.StreamReader()
+    protocol = asyncio.StreamReaderProtocol(requests)
+    with contextlib.suppress(OSError):  # what callers do who dislike our certificate
+        plain = plain_too and await _first_byte(caller) != HANDSHAKE
+        transport, _ = await loop.connect_accepted_socket(lambda: protocol, caller, ssl=None if plain else context)
+        to_caller = asyncio.StreamWriter(transport, protocol, requests, loop)
+        answers, to_server = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            await first_of(pump(requests, to_server), pump(answers, to_caller))
+        finally:
+            to_server.close()
+            to_caller.close()
+
+
+async def _first_byte(caller: socket.socket) -> bytes:
+    """What it says first, left where it is."""
+    while True:
+        with contextlib.suppress(BlockingIOError):
+            return caller.recv(1, socket.MSG_PEEK)
+        await asyncio.sleep(LOOK_S)
 
 
 async def look(url: str, *, patience: float = 0) -> list[str]:
@@ -45,21 +109,6 @@ async def refusal(url: str) -> str:
     assert PASSWORD not in str(refused.value)
     assert ENCODED not in str(refused.value)
     return str(refused.value)
-
-
-@contextmanager
-def sentinel(folder: Path, *lines: str) -> Iterator[int]:
-    """A real sentinel with these lines in its configuration; its port."""
-    port = free_port()
-    config = folder / f"sentinel-{port}.conf"
-    config.write_text("\n".join([f"port {port}", "bind 127.0.0.1", f"dir {folder}", *lines, ""]))
-    command = [str(engine_under_test().path), str(config), "--sentinel"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603  the store's own program
-    try:
-        yield port
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 async def watching(port: int) -> None:

@@ -20,7 +20,8 @@ from app.services.tokens import TokenRequest
 from app.services.usage import Sums
 from app.store import keys
 from app.store.usage import HOUR_MS, PAGE, UsageStore
-from tests.integration.refusals import assert_problem, nothing_changes, second_account
+from tests.integration.refusals import assert_problem, nothing_changes
+from tests.support.callers import second_account
 from tests.support.pipeline import Pipeline
 from tests.support.stack import Stack
 from workers.lane import sum_usage

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import subprocess
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -10,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from tests.integration.sentinel import sentinel
 from tests.support.emulator import Emulator
-from tests.support.processes import free_port
-from tests.support.redis_server import RedisServer, engine_under_test
+from tests.support.redis_server import RedisServer
 from tests.support.stack import Stack, bought_after_s, open_stack
 from tests.support.waiting import wait_until
 
@@ -26,44 +25,30 @@ STOPS_S = 5.0
 @pytest.fixture
 async def pair(emulator: Emulator, tmp_path: Path) -> AsyncIterator[tuple[Stack, RedisServer, RedisServer]]:
     """A gateway on a primary with a replica, which a sentinel makes the primary after a second."""
+    quick = "sentinel down-after-milliseconds films 1000", "sentinel failover-timeout films 5000"
+    alone = {"FILMGATE_STORE_CHECK": "warn", "FILMGATE_STORE_REPLICAS": "0"}  # the new primary has no replica
     with (
         RedisServer(repl_diskless_sync_delay="0") as primary,
         RedisServer(replicaof=f"127.0.0.1 {primary.port}") as replica,
+        sentinel(tmp_path, f"sentinel monitor films 127.0.0.1 {primary.port} 1", *quick) as port,
     ):
-        port = free_port()
-        config = tmp_path / "sentinel.conf"
-        config.write_text(
-            f"port {port}\nbind 127.0.0.1\ndir {tmp_path}\nsentinel monitor films 127.0.0.1 {primary.port} 1\n"
-            "sentinel down-after-milliseconds films 1000\nsentinel failover-timeout films 5000\n"
+
+        async def knows() -> bool:
+            with contextlib.suppress(OSError):
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(b"SENTINEL REPLICAS films\r\n")
+                answer = await reader.read(4000)
+                writer.close()
+                return b"slave0:" in answer or str(replica.port).encode() in answer
+            return False
+
+        await wait_until(knows, "the sentinel knows the replica", timeout=30)
+        await wait_until(
+            lambda: b"master_link_status:up" in replica.command("INFO", "replication"), "it has all", timeout=30
         )
-        command = [str(engine_under_test().path), str(config), "--sentinel"]
-        process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.DEVNULL)
-        try:
-
-            async def knows() -> bool:
-                with contextlib.suppress(OSError):
-                    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-                    writer.write(b"SENTINEL REPLICAS films\r\n")
-                    answer = await reader.read(4000)
-                    writer.close()
-                    return b"slave0:" in answer or str(replica.port).encode() in answer
-                return False
-
-            async def follows() -> bool:
-                return b"master_link_status:up" in replica.command("INFO", "replication")
-
-            await wait_until(knows, "the sentinel knows the replica", timeout=30)
-            await wait_until(follows, "the replica has all", timeout=30)
-            url = f"sentinel://127.0.0.1:{port}/films"
-            alone = {
-                "FILMGATE_STORE_CHECK": "warn",
-                "FILMGATE_STORE_REPLICAS": "0",
-            }  # the new primary has no replica
-            async with open_stack(primary, emulator, FILMGATE_REDIS_URL=url, **alone) as stack:
-                yield stack, primary, replica
-        finally:
-            process.terminate()
-            await process.wait()
+        url = f"sentinel://127.0.0.1:{port}/films"
+        async with open_stack(primary, emulator, FILMGATE_REDIS_URL=url, **alone) as stack:
+            yield stack, primary, replica
 
 
 async def until_bought(stack: Stack) -> tuple[float, float]:

@@ -41,6 +41,14 @@ async def stranger(stack: Stack) -> str:
     return (await stack.gateway.administration.first_account(team_name="other", user_name="stranger")).key
 
 
+@asynccontextmanager
+async def second_account(stack: Stack, *, same_team: bool = False) -> AsyncIterator[httpx.AsyncClient]:
+    """A client with another key: of another team, or of another user of the same team."""
+    key = (await colleague(stack)).key if same_team else await stranger(stack)
+    async with calling(stack, key) as api:
+        yield api
+
+
 async def last_accepted(api: httpx.AsyncClient) -> float:
     """Reads until it is refused; the moment (s, monotonic) its last accepted request was sent, 0 if none was."""
     accepted = 0.0

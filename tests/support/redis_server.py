@@ -118,6 +118,11 @@ class RedisServer:
             return connection.recv(65_536)
         return b""
 
+    def apply(self, *words: str) -> None:
+        """One command that must succeed with OK or a number."""
+        answer = self.command(*words)
+        assert answer[:1] in {b"+", b":"}, f"{words}: {answer!r}"
+
     def flush(self) -> None:
         """Empties the store, functions and cached scripts too; but it stays the store that a process has seen.
 
@@ -125,8 +130,7 @@ class RedisServer:
         """
         empty = ("EVAL", EMPTIED, str(len(EPOCH)), *EPOCH)
         for words in (empty, ("SCRIPT", "FLUSH"), ("FUNCTION", "FLUSH")):
-            answer = self.command(*words)
-            assert answer == b"+OK\r\n", f"{words}: {answer!r}"
+            self.apply(*words)
 
     def kill(self) -> None:
         """SIGKILL, and no goodbye; the data stays. Harmless when it is not running."""

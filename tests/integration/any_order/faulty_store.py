@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeVar
 
-from redis.asyncio import Redis
-
 from app.domain.errors import FilmgateError, StoreUnavailable
 from app.gateway import Gateway, open_gateway
 from app.settings import load_settings
@@ -47,9 +45,7 @@ class FaultyStore:
         self._loop = asyncio.new_event_loop()
         self._server = RedisServer().start()
         self._proxy = StoreProxy(self._server.port)
-        self._redis: Any = Redis.from_url(
-            self._server.url, decode_responses=True, encoding_errors="surrogateescape"
-        )
+        self._redis: Any = self._server.client()
         self._open = AsyncExitStack()
         self.crashes = 0
         self.run(self._connect())

@@ -10,19 +10,19 @@ import ssl
 import sys
 import time
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import repeat
-from typing import TypeAlias
 
 from app.egress import EgressPolicy
 from app.webhooks.sender import Sender
 from tests.support.memory import peak_kb
-from tests.support.tcp_server import Reader, TcpServer, Writer
+from tests.support.receiver import Receiver, Script
+from tests.support.tcp_server import Writer
 
-Script: TypeAlias = Callable[[Reader, Writer], Awaitable[None]]
+ATTEMPTS = 1000  # more than any test makes at one receiver
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 TRAILER = b"x: y\r\n" * 9000
@@ -49,7 +49,7 @@ def writes(
 ) -> Script:
     """Writes `first`, then `then` so many times (None: for ever) with pauses, and then waits or hangs up."""
 
-    async def script(_reader: Reader, writer: Writer) -> None:
+    async def script(writer: Writer) -> None:
         writer.write(first)
         for _ in repeat(None) if times is None else repeat(None, times):
             writer.write(then)
@@ -62,9 +62,8 @@ def writes(
     return script
 
 
-async def gone(reader: Reader, _writer: Writer) -> None:
-    """Reads the request and hangs up; who hangs up at once may still break the connecting."""
-    await reader.read(1)
+async def gone(_: Writer) -> None:
+    """Closes the connection once it has the request."""
 
 
 def gzip_bomb(megabytes: int) -> bytes:
@@ -73,7 +72,7 @@ def gzip_bomb(megabytes: int) -> bytes:
     return b"".join([*(press.compress(MEGABYTE) for _ in range(megabytes)), press.flush()])
 
 
-async def breaks_its_tls(_: Reader, writer: Writer) -> None:
+async def breaks_its_tls(writer: Writer) -> None:
     """Bytes under the encryption that are no record of TLS."""
     raw = writer.transport._ssl_protocol._transport  # type: ignore[attr-defined]  # there is no public way to lie
     raw.write(b"this is not a record of TLS")
@@ -124,24 +123,12 @@ ENCRYPTED: dict[str, Hostile] = {
 }
 
 
-class Scripted(TcpServer):
-    """A receiver that reads the request and then does what its script says."""
-
-    def __init__(self, script: Script, *, tls: ssl.SSLContext | None = None) -> None:
-        super().__init__(tls=tls)
-        self._script = script
-
-    async def serve(self, reader: Reader, writer: Writer) -> None:
-        """One request."""
-        await reader.readuntil(b"\r\n\r\n")
-        await self._script(reader, writer)
-
-
 @asynccontextmanager
 async def serving(script: Script, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
     """The URL of such a receiver."""
-    async with Scripted(script, tls=tls) as server:
-        yield f"{'https' if tls else 'http'}://127.0.0.1:{server.port}/hook"
+    async with Receiver(tls=tls) as server:
+        server.answers([script] * ATTEMPTS)
+        yield f"{server.url}/hook"
 
 
 async def _attempts(seconds: float, authority: str) -> None:

@@ -1,4 +1,4 @@
-"""fal's upload protocols against a gateway under test, step by step as its clients take them."""
+"""Images, and fal's upload protocols, step by step as its clients take them."""
 
 import io
 from collections.abc import AsyncIterator, Sequence
@@ -22,6 +22,13 @@ def picture(kind: str = "png", size: tuple[int, int] = (640, 480), colour: int =
     file = io.BytesIO()
     Image.new("RGB", size, colour).save(file, kind, **options)
     return file.getvalue()
+
+
+async def uploaded(api: httpx.AsyncClient) -> str:
+    """The address of an image that was uploaded to `/v1/files`."""
+    reply = await api.post("/v1/files", files={"file": ("a.png", picture(), "image/png")})
+    assert reply.status_code == 201, reply.text
+    return str(reply.json()["url"])
 
 
 def cut(content: bytes, pieces: int) -> dict[int, bytes]:
