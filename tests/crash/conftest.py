@@ -54,8 +54,8 @@ async def crash_installation() -> AsyncIterator[CrashInstallation]:
 @pytest.fixture
 async def supervised(crash_installation: CrashInstallation) -> AsyncIterator[CrashInstallation]:
     """The installation while its caretaker watches."""
-    crash_installation.complaints()  # what a test before this one left in the logs is not about this one
-    caring = asyncio.create_task(crash_installation.care())
+    crash_installation.errors_logged()  # what a test before this one left in the logs is not about this one
+    caring = asyncio.create_task(crash_installation.restart_dead())
     yield crash_installation
     await cancel_and_wait(caring)
     crash_installation.disarm()

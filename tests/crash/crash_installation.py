@@ -104,7 +104,7 @@ class CrashInstallation(Installation):
         self.serve.kill()
         self.redis.kill()
 
-    async def care(self) -> None:
+    async def restart_dead(self) -> None:
         """Start the store, the API and the supervisor again when they have died."""
         while True:
             await asyncio.sleep(0.05)
@@ -162,7 +162,7 @@ class CrashInstallation(Installation):
 
         await wait_until(asked, "the wish to cancel is taken", timeout=END_S, interval=0.1)
 
-    async def settled(self, label: str, count: int, *, hurry: bool = True) -> list[Job]:
+    async def until_ended(self, label: str, count: int, *, hurry: bool = True) -> list[Job]:
         """All jobs of a round at their end, with the operator's help; what lost its process is made due now."""
         seen: dict[str, tuple[str, float]] = {}
         found: list[Job] = []
@@ -229,8 +229,8 @@ class CrashInstallation(Installation):
         rows = await self.store.xrevrange(keys.events(self.team), count=1)
         return rows[0][0] if rows else "0-0"
 
-    async def judge(
-        self, ids: list[str], jobs: list[Job], *, since: str, told: Receiver, store_died: bool = False
+    async def check(
+        self, ids: list[str], jobs: list[Job], *, since: str, receiver: Receiver, store_died: bool = False
     ) -> None:
         """O1 to O4 and O6 over the jobs of one round."""
         self.tally.jobs += len(ids)
@@ -240,13 +240,13 @@ class CrashInstallation(Installation):
         self.tally.doubles += len(twice)
         assert not lost, f"O1: acknowledged and listed differ by {lost}"
         assert not twice, f"O2: bought twice: {twice}"
-        await self._one_end_each(ids, since, told)
+        await self._one_end_each(ids, since, receiver)
         faults = await self.faults()
         self.tally.ledger_errors += len(faults)
         assert not faults, f"O3: {faults}"
-        assert not (wrong := self.complaints(store_died=store_died)), f"O6: {wrong[:20]}"
+        assert not (wrong := self.errors_logged(store_died=store_died)), f"O6: {wrong[:20]}"
 
-    async def _one_end_each(self, ids: list[str], since: str, told: Receiver) -> None:
+    async def _one_end_each(self, ids: list[str], since: str, receiver: Receiver) -> None:
         """O4: one terminal event for each job, whose message arrived at least once, always with the same id."""
         rows = await self.store.xrange(keys.events(self.team), min=f"({since}")
         ends = Counter(f"job_{row['job']}" for _, row in rows if row["type"] in ENDS)
@@ -254,16 +254,16 @@ class CrashInstallation(Installation):
 
         async def heard() -> bool:
             await self._hurry_deliveries()
-            return set(ids) <= set(self._messages(told))
+            return set(ids) <= set(self._messages(receiver))
 
         await wait_until(heard, "O4: a message for each end", timeout=END_S, interval=TIGHT_S)
-        several = {job_id: found for job_id, found in self._messages(told).items() if len(found) > 1}
+        several = {job_id: found for job_id, found in self._messages(receiver).items() if len(found) > 1}
         assert not several, f"O4: one message has several ids: {several}"
 
-    def _messages(self, told: Receiver) -> dict[str, set[str]]:
+    def _messages(self, receiver: Receiver) -> dict[str, set[str]]:
         """The ids of the messages about each job's end."""
         found: dict[str, set[str]] = {}
-        for request in told.requests:
+        for request in receiver.requests:
             message = json.loads(request.body)
             if message["type"].removeprefix("job.") in ENDS:
                 found.setdefault(message["data"]["id"], set()).add(request.headers["webhook-id"])
@@ -282,7 +282,7 @@ class CrashInstallation(Installation):
                 await self.store.zadd(waiting, dict.fromkeys(late, 1), xx=True)
                 await self.store.zadd(due, {destination: 1}, xx=True)
 
-    async def quiet(self) -> None:
+    async def until_delivered(self) -> None:
         """No delivery is open any more."""
 
         async def none_left() -> bool:
@@ -291,7 +291,7 @@ class CrashInstallation(Installation):
 
         await wait_until(none_left, "all deliveries are done", timeout=END_S, interval=TIGHT_S)
 
-    def complaints(self, *, store_died: bool = False) -> list[str]:
+    def errors_logged(self, *, store_died: bool = False) -> list[str]:
         """What the logs have said since the last look: unhandled exceptions, errors, answers of 500.
 
         A worker whose store dies ends with a traceback of RQ's, and is started again; that is not looked at.

@@ -68,7 +68,7 @@ class Round:
         self.nth = self.chance.randrange(self.count) if self.what.each else 0
 
     @property
-    def told(self) -> Receiver:
+    def receiver(self) -> Receiver:
         """Who hears of these jobs."""
         return self.supervised.gone if self.what.needs == "gone" else self.supervised.receiver
 
@@ -81,7 +81,9 @@ class Round:
         prompts = [f"{self.label}-{number} a clip {tags}" for number in range(self.count)]
         ids = await asyncio.gather(
             *(
-                self.supervised.submit_in_round(prompt, label=self.label, url=self.told.url, image=image, via=via)
+                self.supervised.submit_in_round(
+                    prompt, label=self.label, url=self.receiver.url, image=image, via=via
+                )
                 for prompt in prompts
             )
         )
@@ -99,11 +101,11 @@ class Round:
 
     async def ended(self, ids: list[str], since: str, *, store_died: bool = False) -> None:
         """All end, and the oracle is content."""
-        jobs = await self.supervised.settled(self.label, self.count)
+        jobs = await self.supervised.until_ended(self.label, self.count)
         expected = "canceled" if self.what.needs == "cancel" else "succeeded"
         assert {job["status"] for job in jobs} == {expected}, jobs
-        await self.supervised.judge(ids, jobs, since=since, told=self.told, store_died=store_died)
-        await self.supervised.quiet()
+        await self.supervised.check(ids, jobs, since=since, receiver=self.receiver, store_died=store_died)
+        await self.supervised.until_delivered()
         self.supervised.tally.rounds += 1
 
 
@@ -173,7 +175,7 @@ async def test_while_the_store_is_away_callers_hear_503(
     crash_installation.redis.start()
     waited = await crash_installation._until_answered()
     assert waited <= (RECOVERED_IN_FULL_S if full else RECOVERED_S)
-    assert not crash_installation.complaints(store_died=True)
+    assert not crash_installation.errors_logged(store_died=True)
 
 
 async def test_a_live_stream_goes_on_where_it_broke(supervised: CrashInstallation) -> None:

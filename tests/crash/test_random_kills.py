@@ -48,10 +48,10 @@ async def test_everything_may_die_at_any_moment(
     supervised.kill_everything()
     supervised.tally.kills["everything"] += 1
     ids = await submitting
-    jobs = await supervised.settled(label, COUNT)
+    jobs = await supervised.until_ended(label, COUNT)
     assert {job["status"] for job in jobs} == {"succeeded"}, jobs
-    await supervised.judge(ids, jobs, since=since, told=supervised.receiver, store_died=True)
-    await supervised.quiet()
+    await supervised.check(ids, jobs, since=since, receiver=supervised.receiver, store_died=True)
+    await supervised.until_delivered()
     supervised.tally.rounds += 1
     if number + 1 in {ROUNDS, ROUNDS_IN_FULL}:
         say(f"after {number + 1} random rounds, {supervised.tally}")

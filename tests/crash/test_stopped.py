@@ -60,7 +60,7 @@ async def test_a_worker_that_stood_still_before_its_post_does_not_send_it(superv
     since = await supervised.newest_event()
     began = time.monotonic()
     job_id, pid = await stopped_at(supervised, "submit.after_claim", "still-before a clip")
-    jobs = await supervised.settled("still-before", 1)
+    jobs = await supervised.until_ended("still-before", 1)
     ended = await record(supervised, job_id)
     await wait_until(
         lambda: time.monotonic() - began > START_POST_WITHIN_S + 1, "its right to send is over", timeout=30
@@ -68,7 +68,7 @@ async def test_a_worker_that_stood_still_before_its_post_does_not_send_it(superv
     await go_on(supervised, pid)
     assert await record(supervised, job_id) == ended
     assert ended.attempt == 2
-    await supervised.judge([job_id], jobs, since=since, told=supervised.receiver)
+    await supervised.check([job_id], jobs, since=since, receiver=supervised.receiver)
 
 
 async def test_a_refusal_that_comes_too_late_does_not_put_the_job_in_line(supervised: CrashInstallation) -> None:
@@ -85,8 +85,8 @@ async def test_a_refusal_that_comes_too_late_does_not_put_the_job_in_line(superv
     await go_on(supervised, first)
     assert await record(supervised, job_id) == under_way
     await go_on(supervised, second)
-    jobs = await supervised.settled("still-refused", 1)
-    await supervised.judge([job_id], jobs, since=since, told=supervised.receiver)
+    jobs = await supervised.until_ended("still-refused", 1)
+    await supervised.check([job_id], jobs, since=since, receiver=supervised.receiver)
 
 
 async def test_a_result_that_comes_too_late_settles_nothing(supervised: CrashInstallation) -> None:
@@ -94,11 +94,11 @@ async def test_a_result_that_comes_too_late_settles_nothing(supervised: CrashIns
     await supervised.ready()
     since = await supervised.newest_event()
     job_id, pid = await stopped_at(supervised, "finalize.read", "still-result a clip")
-    jobs = await supervised.settled("still-result", 1)
+    jobs = await supervised.until_ended("still-result", 1)
     ended = await record(supervised, job_id)
     await go_on(supervised, pid)
     assert await record(supervised, job_id) == ended
-    await supervised.judge([job_id], jobs, since=since, told=supervised.receiver)
+    await supervised.check([job_id], jobs, since=since, receiver=supervised.receiver)
 
 
 async def test_an_answer_that_comes_too_late_is_an_orphan(supervised: CrashInstallation) -> None:
@@ -119,8 +119,8 @@ async def test_an_answer_that_comes_too_late_is_an_orphan(supervised: CrashInsta
     alarms = await AlarmStore(supervised.store).newest(10)
     assert (job_id, orphan) in {(alarm.job, alarm.upstream_request_id) for alarm in alarms}
     await go_on(supervised, second)
-    (job,) = await supervised.settled("still-answer", 1)
+    (job,) = await supervised.until_ended("still-answer", 1)
     assert job["status"] == "succeeded"
     assert (await record(supervised, job_id)).upstream_request_id != orphan
-    await supervised.quiet()
+    await supervised.until_delivered()
     assert await supervised.faults() == []

@@ -13,7 +13,7 @@ from standardwebhooks import Webhook
 
 from app.domain.accounts import USER_SCOPES, Scope
 from tests.support.callers import another_key
-from tests.support.endpoints import chief, endpoint, sent
+from tests.support.endpoints import endpoint, sent, team_admin
 from tests.support.pipeline import Pipeline
 from tests.support.processes import COMMAND, clean_environment, run_command
 from tests.support.receiver import Receiver
@@ -210,7 +210,7 @@ async def test_no_gateway_is_a_sentence() -> None:
 async def test_what_was_sent_is_listed_and_sent_again(server: Server, stack: Stack) -> None:
     """Endpoints, deliveries with their attempts, a replay of one and of many."""
     pipeline, made = Pipeline(stack), await another_key(stack, scopes=frozenset({Scope.TEAM_ADMIN}))
-    async with Receiver() as mine, chief(stack) as api:
+    async with Receiver() as mine, team_admin(stack) as api:
         added = await endpoint(api, mine.url, events=["job.queued"])
         await pipeline.admit()
         await sent(pipeline)

@@ -15,7 +15,7 @@ from tests.support.emulator import Emulator, FalCaller
 from tests.support.pipeline import Pipeline
 from tests.support.receiver import Answer, Receiver
 from tests.support.redis_server import RedisServer
-from tests.support.signed import Signer, published, told
+from tests.support.signed import Signer, jwks_reply, webhook_body
 from tests.support.stack import EMULATOR_KEY, open_stack
 
 PRICE = 1_400_000
@@ -24,7 +24,7 @@ FAL = Signer()
 
 
 @dataclass
-class Told:
+class HookSender:
     """A gateway, its jobs by hand, and a fal that tells it things."""
 
     pipeline: Pipeline
@@ -34,11 +34,11 @@ class Told:
         """What the submission of this attempt carried."""
         return make_marker(await self.pipeline.gateway.stores.secrets.of_markers(), job_id, nonce or "")
 
-    async def tell(
+    async def send(
         self, marker: Marker, request_id: str, *, body: bytes | None = None, signer: Signer = FAL, **how: Any
     ) -> httpx.Response:
         """Deliver this, signed; `how`: `at`, the time of the signature, and `user`."""
-        body = told(request_id) if body is None else body
+        body = webhook_body(request_id) if body is None else body
         return await self.post(marker, signer.headers(request_id, body, **how), body)
 
     async def post(self, marker: Marker, headers: dict[str, str], body: bytes) -> httpx.Response:
@@ -60,7 +60,7 @@ class Told:
         due: float = await self.pipeline.redis.zscore(keys.due("poll"), self.pipeline.ref(job_id))
         return (due - await self.pipeline.gateway.stores.clock.now_ms()) / 1000
 
-    async def succeeds(self, job: Job, request_id: str) -> None:
+    async def assert_succeeds(self, job: Job, request_id: str) -> None:
         """The job is this request's, is due now, and ends well: paid once, with nobody alarmed."""
         now = await self.pipeline.job(job.id)
         assert (now.status, now.upstream_request_id) == (Status.RUNNING, request_id)
@@ -74,12 +74,12 @@ class Told:
 
 
 @asynccontextmanager
-async def listening(
+async def hook_sender(
     store: RedisServer, emulator: Emulator, *answers: Answer, **settings: str
-) -> AsyncIterator[Told]:
+) -> AsyncIterator[HookSender]:
     """A gateway that asks a server of the test's own for fal's keys; it answers so, and then with FAL's key."""
     async with Receiver() as server:
-        server.answers([*answers, *[published(FAL)] * 10])
+        server.answers([*answers, *[jwks_reply(FAL)] * 10])
         slow = {"FILMGATE_FAL_JWKS_URL": f"{server.url}/keys", "FILMGATE_POLL_INTERVAL": SLOW}
         async with open_stack(store, emulator, **slow, **settings) as stack:
-            yield Told(Pipeline(stack), server)
+            yield HookSender(Pipeline(stack), server)

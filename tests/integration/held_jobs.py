@@ -30,7 +30,7 @@ async def running_historian() -> AsyncIterator[Emulator]:
 
 
 @asynccontextmanager
-async def hand_on(store: RedisServer, historian: Emulator, **more: str) -> AsyncIterator[Pipeline]:
+async def pipeline_on(store: RedisServer, historian: Emulator, **more: str) -> AsyncIterator[Pipeline]:
     """The pipeline by hand, with a key that may read the history unless `more` has another."""
     settings = {"FAL_ADMIN_KEY": ADMIN_KEY, "FILMGATE_FAL_API_URL": historian.url, **more}
     async with open_stack(store, historian, **settings) as stack:
@@ -80,7 +80,7 @@ async def charges(pipeline: Pipeline, job: Job) -> int:
     return len([one for one in (await pipeline.stack.emulator.ledger())["charges"] if one["prompt"] == prompt])
 
 
-async def looked(pipeline: Pipeline, job: Job, *, after_ms: int | None = None) -> UnusableAnswer | int | None:
+async def resolve_once(pipeline: Pipeline, job: Job, *, after_ms: int | None = None) -> UnusableAnswer | int | None:
     """One look for this job, as if so long after its claim."""
     now_ms = await pipeline.gateway.stores.clock.now_ms()
     if after_ms is not None:
@@ -102,7 +102,7 @@ async def alarms(pipeline: Pipeline) -> list[tuple[str, str, str]]:
     ]
 
 
-async def succeeds(pipeline: Pipeline, job: Job) -> Job:
+async def assert_succeeds(pipeline: Pipeline, job: Job) -> Job:
     """Pushed on to its end, which is a clip, paid once."""
     await pipeline.completed(job.id)
     ended = await pipeline.finalized(job.id)
@@ -118,7 +118,7 @@ async def canary(pipeline: Pipeline, **more: Any) -> Job:
     return job
 
 
-async def look_at(pipeline: Pipeline, job: Job, after_ms: Sequence[int]) -> None:
+async def resolve_at(pipeline: Pipeline, job: Job, after_ms: Sequence[int]) -> None:
     """Look for the job so long after its claim."""
     for moment_ms in after_ms:
-        await looked(pipeline, job, after_ms=moment_ms)
+        await resolve_once(pipeline, job, after_ms=moment_ms)

@@ -58,7 +58,7 @@ class Bounds:
         assert (problem["status"], problem["code"]) == expected
         return problem
 
-    async def in_the_way(self) -> set[str]:
+    async def blocking(self) -> set[str]:
         """The limits that refuse one more job, as `team jobs/day`."""
         problem = await self.refused()
         return {f"{found['owner']} {found['unit']}/{found['window']}" for found in problem["limits"]}

@@ -14,7 +14,7 @@ from fastapi.routing import iter_route_contexts
 
 from app.domain.limits import Limit, Unit, Window
 from tests.integration.uploads import initiated, nobody, picture
-from tests.support.endpoints import chief
+from tests.support.endpoints import team_admin
 from tests.support.stack import Stack
 
 DAY = {"unit": "jobs", "window": "day", "amount": 5}
@@ -139,7 +139,7 @@ async def a_delivery(stack: Stack, api: httpx.AsyncClient) -> str:
     assert reply.status_code == 202, reply.text
     job_id = reply.json()["id"]
     assert (await api.post(f"/v1/jobs/{job_id}/cancel")).status_code == 202
-    async with chief(stack) as looking:
+    async with team_admin(stack) as looking:
         (found,) = (await looking.get(f"/v1/jobs/{job_id}/deliveries")).json()["data"]
     return str(found["id"])
 

@@ -25,20 +25,20 @@ def witness(stack: Stack) -> Witness:
 
 
 @asynccontextmanager
-async def again(stack: Stack) -> AsyncIterator[Gateway]:
+async def restarted(stack: Stack) -> AsyncIterator[Gateway]:
     """A gateway in a process that starts anew on the same host, after its first look at the store."""
-    await reconnected(stack)
+    await reconnect(stack)
     async with open_gateway(load_settings(stack.environment), process="test") as gateway:
         await gateway.epoch.confirm()
         yield gateway
 
 
-async def reconnected(stack: Stack) -> None:
+async def reconnect(stack: Stack) -> None:
     """The store was restarted: connections to the one before are closed."""
     await Pipeline(stack).redis.connection_pool.disconnect()
 
 
-def copied(server: RedisServer, folder: Path) -> Path:
+def copy_data(server: RedisServer, folder: Path) -> Path:
     """The server's data as it is now; the server is killed for it, and started again."""
     server.kill()
     shutil.copytree(server.dir / "appendonlydir", folder)
@@ -46,7 +46,7 @@ def copied(server: RedisServer, folder: Path) -> Path:
     return folder
 
 
-def put_back(server: RedisServer, folder: Path) -> None:
+def restore_data(server: RedisServer, folder: Path) -> None:
     """The server comes up with this data."""
     server.kill()
     shutil.rmtree(server.dir / "appendonlydir")
@@ -55,7 +55,7 @@ def put_back(server: RedisServer, folder: Path) -> None:
 
 
 @asynccontextmanager
-async def forgetful(
+async def restored_store(
     server: RedisServer, tmp_path: Path, *, bought: int, lost: int = 0
 ) -> AsyncIterator[tuple[Pipeline, list[str], list[str]]]:
     """Jobs in line at the time of a copy, some bought after it, jobs lost with it; the copy is put back.
@@ -69,9 +69,9 @@ async def forgetful(
             await pipeline.ended()  # the store has been in use
             image = await uploaded(stack.api)
             jobs = [await pipeline.admit(**with_image(image, n)) for n in range(bought)]
-            past = copied(server, tmp_path / "past")
+            past = copy_data(server, tmp_path / "past")
             ids = []
-            await reconnected(stack)
+            await reconnect(stack)
             jobs += [await pipeline.admit(**with_image(image, 100 + n)) for n in range(lost)]
             await pipeline.gateway.stores.slots.grant()
             for job_id in jobs:
@@ -79,8 +79,8 @@ async def forgetful(
                 assert job.upstream_request_id is not None
                 await pipeline.completed(job_id)
                 ids.append(job.upstream_request_id)
-            put_back(server, past)
-            await reconnected(stack)
+            restore_data(server, past)
+            await reconnect(stack)
             yield pipeline, jobs, ids
 
 

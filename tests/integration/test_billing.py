@@ -14,7 +14,7 @@ from app.fal.errors import UnusableAnswer
 from app.store import keys
 from app.store.jobs import BILLING_MS
 from app.store.lanes import LEASE_MS
-from tests.integration.held_jobs import hand_on
+from tests.integration.held_jobs import pipeline_on
 from tests.integration.refusals import books
 from tests.support.checks import ledger_faults
 from tests.support.emulator import Emulator
@@ -33,7 +33,7 @@ MINUTE_MS = 60_000
 @pytest.fixture
 async def pipeline(store: RedisServer, historian: Emulator) -> AsyncIterator[Pipeline]:
     """The pipeline by hand, and a fal whose bill is in order again afterwards."""
-    async with hand_on(store, historian) as made:
+    async with pipeline_on(store, historian) as made:
         yield made
 
 
@@ -147,7 +147,7 @@ async def test_without_an_event_a_dispute_is_decided_by_the_setting(
     store: RedisServer, historian: Emulator, verb: str
 ) -> None:
     """The bill is asked until a day after the end, and says nothing; then the setting counts."""
-    async with hand_on(store, historian, FILMGATE_UNPROVEN_CHARGE=verb) as pipeline:
+    async with pipeline_on(store, historian, FILMGATE_UNPROVEN_CHARGE=verb) as pipeline:
         job = await pipeline.ended("[emu:422_image_load]")
         assert await reconciled(pipeline, job) == []
         assert (await pipeline.job(job.id)).money is Money.DISPUTED
@@ -261,7 +261,7 @@ async def test_no_usable_answer_changes_nothing(
 
 async def test_a_key_that_is_no_admin_key_reads_nothing(store: RedisServer, historian: Emulator) -> None:
     """Fal answers 403, which is said once; the money stays as it was settled."""
-    async with hand_on(store, historian, FAL_ADMIN_KEY="only-an-api-key") as pipeline:
+    async with pipeline_on(store, historian, FAL_ADMIN_KEY="only-an-api-key") as pipeline:
         job = await pipeline.ended("[emu:bill:1000000]")
         await pipeline.make_due("billing", pipeline.ref(job.id))
         assert await reconcile(pipeline.gateway) == UnusableAnswer("http_403")
@@ -270,7 +270,7 @@ async def test_a_key_that_is_no_admin_key_reads_nothing(store: RedisServer, hist
 
 async def test_without_an_admin_key_nothing_is_compared(store: RedisServer, historian: Emulator) -> None:
     """Nothing comes due, and fal is never asked."""
-    async with hand_on(store, historian, FAL_ADMIN_KEY="") as pipeline:
+    async with pipeline_on(store, historian, FAL_ADMIN_KEY="") as pipeline:
         await pipeline.ended()
         assert await pipeline.due("billing") == []
         assert not billing_task(pipeline.gateway).is_due()
@@ -336,7 +336,7 @@ async def test_the_books_of_a_mixed_day_are_fals(store: RedisServer, historian: 
         "[emu:422_one_of][emu:bill:1]",
     ]
     assert len(kinds) == 20
-    async with hand_on(store, historian, FILMGATE_UNPROVEN_CHARGE="release") as pipeline:
+    async with pipeline_on(store, historian, FILMGATE_UNPROVEN_CHARGE="release") as pipeline:
         jobs = []
         for kind in kinds:
             job = await pipeline.bought(kind)

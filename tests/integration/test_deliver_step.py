@@ -12,7 +12,7 @@ from app.domain.jobs import Charge, Status
 from app.store import keys
 from app.tasks import cancel_and_wait
 from tests.support.emulator import Emulator
-from tests.support.endpoints import change, chief, endpoint
+from tests.support.endpoints import change, endpoint, team_admin
 from tests.support.pipeline import Pipeline
 from tests.support.receiver import Receiver, Reply, held
 from tests.support.redis_server import RedisServer
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.anyio
 
 async def secret_of(pipeline: Pipeline) -> str:
     """The team's secret, as its administrator reads it."""
-    async with chief(pipeline.stack) as api:
+    async with team_admin(pipeline.stack) as api:
         secret: str = (await api.get("/v1/webhook-secret")).json()["secret"]
     return secret
 
@@ -99,7 +99,7 @@ async def test_a_failed_attempt_is_repeated_by_the_schedule_under_the_same_id(
 async def test_an_attempt_keeps_the_address_it_went_to(pipeline: Pipeline, receiver: Receiver) -> None:
     """The endpoint moved between two attempts; one written before addresses were kept is read all the same."""
     receiver.answers([500])
-    async with chief(pipeline.stack) as api:
+    async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, f"{receiver.url}/old", events=["job.queued"])
         await pipeline.admit()
         ref = await only_delivery(pipeline)

@@ -9,7 +9,7 @@ import pytest
 from app.domain.accounts import USER_SCOPES, Scope
 from tests.integration.refusals import assert_problem, nothing_changes
 from tests.support.callers import calling, colleague, token
-from tests.support.endpoints import change, chief, endpoint, later, sent, taken
+from tests.support.endpoints import change, endpoint, later, sent, taken, team_admin
 from tests.support.pipeline import Pipeline
 from tests.support.receiver import Receiver, Reply
 from tests.support.stack import Stack
@@ -49,7 +49,7 @@ def iso(milliseconds: int) -> str:
 async def test_every_attempt_is_shown(pipeline: Pipeline, receiver: Receiver) -> None:
     """When, how it ended, how long it took, the answer's first bytes, and when the next is due."""
     receiver.answers([Reply(500, body=b"not today")])
-    async with chief(pipeline.stack) as api:
+    async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, f"{receiver.url}/hook", events=["job.queued"])
         job_id = await pipeline.admit()
         (fresh,) = await log(api)
@@ -74,7 +74,7 @@ async def test_every_attempt_is_shown(pipeline: Pipeline, receiver: Receiver) ->
 
 async def test_pages_hold_everything_once_and_newest_first(pipeline: Pipeline) -> None:
     """The team's, an endpoint's and a job's, by pages of any size."""
-    async with chief(pipeline.stack) as api:
+    async with team_admin(pipeline.stack) as api:
         ours = [await endpoint(api, f"https://consumer.example/{n}", events=["job.queued"]) for n in range(3)]
         jobs = [await pipeline.admit() for _ in range(3)]
         whole = await log(api)
@@ -93,7 +93,7 @@ async def test_pages_hold_everything_once_and_newest_first(pipeline: Pipeline) -
 async def test_filters_let_only_what_is_wanted_pass(pipeline: Pipeline, receiver: Receiver) -> None:
     """By status and by the time of writing: from then on, and before."""
     receiver.answers([200, ABORT])
-    async with chief(pipeline.stack) as api:
+    async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, receiver.url, events=["job.queued"])
         for _ in range(2):
             await pipeline.admit()
@@ -116,7 +116,7 @@ async def test_filters_let_only_what_is_wanted_pass(pipeline: Pipeline, receiver
 
 async def test_dead_letters_of_one_moment_are_all_in_the_list(pipeline: Pipeline) -> None:
     """What waited for an endpoint that was deleted dies at once; pages show each of them once."""
-    async with chief(pipeline.stack) as api:
+    async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, "https://consumer.example/hook", events=["job.queued"])
         jobs = [await pipeline.admit() for _ in range(5)]
         await api.delete(f"/v1/webhook-endpoints/{made['id']}")
@@ -132,7 +132,7 @@ async def test_dead_letters_of_one_moment_are_all_in_the_list(pipeline: Pipeline
 async def test_dead_letters_are_kept_for_thirty_days(pipeline: Pipeline, receiver: Receiver) -> None:
     """Also where everything else is forgotten after eight."""
     receiver.answers([ABORT])
-    async with chief(pipeline.stack) as api:
+    async with team_admin(pipeline.stack) as api:
         await endpoint(api, receiver.url, events=["job.queued"])
         await pipeline.admit()
         (ref,) = await pipeline.due("deliver")
@@ -172,7 +172,7 @@ async def test_the_log_is_for_the_teams_keys(stack: Stack) -> None:
 )
 async def test_a_wrong_question_is_refused(stack: Stack, query: dict[str, str], status: int, code: str) -> None:
     """With a sentence, and nothing changes."""
-    async with chief(stack) as api:
+    async with team_admin(stack) as api:
         made = await endpoint(api, "https://consumer.example/hook")
         async with nothing_changes(stack):
             for path in ("/v1/deliveries", f"/v1/webhook-endpoints/{made['id']}/deliveries"):

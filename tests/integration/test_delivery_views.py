@@ -10,7 +10,7 @@ from app.domain.deliveries import BREAKER_FAILURES
 from app.services.endpoints import TEST_EVENTS_PER_MINUTE
 from app.store import keys
 from tests.integration.refusals import assert_problem
-from tests.support.endpoints import change, chief, endpoint, sent
+from tests.support.endpoints import change, endpoint, sent, team_admin
 from tests.support.pipeline import Pipeline
 from tests.support.receiver import Receiver, Reply
 
@@ -28,7 +28,7 @@ async def read(api: httpx.AsyncClient, path: str, **query: Any) -> dict[str, Any
 async def test_an_endpoint_shows_how_its_attempts_go(pipeline: Pipeline, receiver: Receiver) -> None:
     """Failures in a row, since when, and when it is probed; what waits behind the breaker is not due before."""
     receiver.answers([500] * BREAKER_FAILURES)
-    async with chief(pipeline.stack) as api:
+    async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, receiver.url, events=["job.queued"])
         path = f"/v1/webhook-endpoints/{made['id']}"
         names = ("failures_in_a_row", "failing_since", "next_probe_at")
@@ -50,7 +50,7 @@ async def test_an_endpoint_shows_how_its_attempts_go(pipeline: Pipeline, receive
 async def test_a_delivery_is_found_by_its_id(pipeline: Pipeline, receiver: Receiver) -> None:
     """The id that a test event answers with leads to its attempts; another id to nothing."""
     receiver.answers([Reply(200, body=b"hello")])
-    async with chief(pipeline.stack) as api:
+    async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, receiver.url)
         told = (await api.post(f"/v1/webhook-endpoints/{made['id']}/test")).json()["delivery"]
         await sent(pipeline)
@@ -63,7 +63,7 @@ async def test_a_delivery_is_found_by_its_id(pipeline: Pipeline, receiver: Recei
 async def test_an_attempt_says_where_it_went(pipeline: Pipeline, receiver: Receiver) -> None:
     """When the endpoint's URL changes between two attempts, each names its own."""
     receiver.answers([500, 200])
-    async with chief(pipeline.stack) as api:
+    async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, f"{receiver.url}/old", events=["job.queued"])
         await pipeline.admit()
         await sent(pipeline)
@@ -77,7 +77,7 @@ async def test_an_attempt_says_where_it_went(pipeline: Pipeline, receiver: Recei
 
 async def test_the_log_is_filtered_as_a_replay_is(pipeline: Pipeline) -> None:
     """By endpoint and by types of events, on the team's list; one page leads to the next with the same filter."""
-    async with chief(pipeline.stack) as api:
+    async with team_admin(pipeline.stack) as api:
         ours = [await endpoint(api, f"https://consumer.example/{n}", events=["job.queued"]) for n in range(2)]
         for made in ours:
             await api.post(f"/v1/webhook-endpoints/{made['id']}/test")
@@ -98,7 +98,7 @@ async def test_the_log_is_filtered_as_a_replay_is(pipeline: Pipeline) -> None:
 async def test_addresses_and_answers_of_endpoints_are_the_teams(pipeline: Pipeline, receiver: Receiver) -> None:
     """Who sees only the job sees that it was told, not where or what was answered; its own address it sees."""
     receiver.answers([Reply(200, body=b"for the team")] * 2)
-    async with chief(pipeline.stack) as api:
+    async with team_admin(pipeline.stack) as api:
         await endpoint(api, f"{receiver.url}/secret-path", events=["job.queued", "job.canceled"])
         job_id = await pipeline.admit(webhook_url=f"{receiver.url}/own")
         await sent(pipeline)
@@ -116,7 +116,7 @@ async def test_addresses_and_answers_of_endpoints_are_the_teams(pipeline: Pipeli
 
 async def test_test_events_are_so_many_a_minute(pipeline: Pipeline) -> None:
     """Then 429, with when to come again."""
-    async with chief(pipeline.stack) as api:
+    async with team_admin(pipeline.stack) as api:
         path = f"/v1/webhook-endpoints/{(await endpoint(api, 'https://consumer.example/hook'))['id']}/test"
         replies = [await api.post(path) for _ in range(TEST_EVENTS_PER_MINUTE + 1)]
     assert [reply.status_code for reply in replies] == [202] * TEST_EVENTS_PER_MINUTE + [429]
@@ -125,7 +125,7 @@ async def test_test_events_are_so_many_a_minute(pipeline: Pipeline) -> None:
 
 async def test_no_body_is_an_empty_one(pipeline: Pipeline) -> None:
     """Where every member may be left out; a body that is no JSON is still refused."""
-    async with chief(pipeline.stack) as api:
+    async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, "https://consumer.example/hook")
         rotate = f"/v1/webhook-endpoints/{made['id']}/rotate-secret"
         rotated = await api.post(rotate)
@@ -137,7 +137,7 @@ async def test_no_body_is_an_empty_one(pipeline: Pipeline) -> None:
 
 async def test_a_secret_that_has_ended_is_not_listed(pipeline: Pipeline) -> None:
     """It signs no more, so nobody waits for it."""
-    async with chief(pipeline.stack) as api:
+    async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, "https://consumer.example/hook")
         path = f"/v1/webhook-endpoints/{made['id']}"
         await api.post(f"{path}/rotate-secret", json={"overlap_seconds": 3600})

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.domain.jobs import Status
-from tests.integration.restored_store import again, forgetful
+from tests.integration.restored_store import restarted, restored_store
 from tests.support.redis_server import RedisServer
 from workers.recovery import recover_epoch
 
@@ -22,8 +22,8 @@ def server() -> Iterator[RedisServer]:
 
 async def test_history_gives_the_jobs_in_line_their_requests(server: RedisServer, tmp_path: Path) -> None:
     """Bought after the copy, in line in the copy: adopted, not bought twice, and buying goes on by itself."""
-    async with forgetful(server, tmp_path, bought=2) as (pipeline, jobs, ids):
-        async with again(pipeline.stack) as gateway:
+    async with restored_store(server, tmp_path, bought=2) as (pipeline, jobs, ids):
+        async with restarted(pipeline.stack) as gateway:
             posts = await pipeline.posts()
             assert (await gateway.epoch.state()).stopped is not None
             assert await recover_epoch(gateway)
@@ -36,8 +36,8 @@ async def test_history_gives_the_jobs_in_line_their_requests(server: RedisServer
 
 async def test_a_marker_gives_a_job_in_line_its_request(server: RedisServer, tmp_path: Path) -> None:
     """Fal's webhook of a claim that the store forgot: what it calls adopts the job while buying is stopped."""
-    async with forgetful(server, tmp_path, bought=1) as (pipeline, jobs, ids):
-        async with again(pipeline.stack) as gateway:
+    async with restored_store(server, tmp_path, bought=1) as (pipeline, jobs, ids):
+        async with restarted(pipeline.stack) as gateway:
             job = await pipeline.job(jobs[0])
             assert job.status is Status.QUEUED
             assert await gateway.adoption.adopt(job, "a" * 32, ids[0])
@@ -49,8 +49,8 @@ async def test_a_marker_gives_a_job_in_line_its_request(server: RedisServer, tmp
 
 async def test_a_request_of_a_lost_job_is_an_alarm(server: RedisServer, tmp_path: Path) -> None:
     """It was admitted and bought after the copy; nobody here knows it, so somebody is told, once."""
-    async with forgetful(server, tmp_path, bought=1, lost=1) as (pipeline, jobs, ids):
-        async with again(pipeline.stack) as gateway:
+    async with restored_store(server, tmp_path, bought=1, lost=1) as (pipeline, jobs, ids):
+        async with restarted(pipeline.stack) as gateway:
             await recover_epoch(gateway)
             told = [alarm for alarm in await gateway.stores.alarms.newest(9) if alarm.kind == "epoch_unknown"]
         assert [(alarm.job, alarm.upstream_request_id) for alarm in told] == [(jobs[1], ids[1])]
@@ -58,9 +58,9 @@ async def test_a_request_of_a_lost_job_is_an_alarm(server: RedisServer, tmp_path
 
 async def test_a_job_that_may_have_been_bought_keeps_buying_stopped(server: RedisServer, tmp_path: Path) -> None:
     """Fal's history does not show it, which proves nothing: a person decides."""
-    async with forgetful(server, tmp_path, bought=1) as (pipeline, _, _):
+    async with restored_store(server, tmp_path, bought=1) as (pipeline, _, _):
         await pipeline.stack.emulator.trouble_platform(lag_seconds=600)
-        async with again(pipeline.stack) as gateway:
+        async with restarted(pipeline.stack) as gateway:
             assert not await recover_epoch(gateway)
             assert not await recover_epoch(gateway)
             assert (await gateway.epoch.state()).stopped is not None
@@ -70,9 +70,9 @@ async def test_a_job_that_may_have_been_bought_keeps_buying_stopped(server: Redi
 
 async def test_without_a_whole_listing_nothing_is_decided(server: RedisServer, tmp_path: Path) -> None:
     """Half an answer of fal's is none."""
-    async with forgetful(server, tmp_path, bought=1) as (pipeline, jobs, _):
+    async with restored_store(server, tmp_path, bought=1) as (pipeline, jobs, _):
         await pipeline.stack.emulator.trouble_platform(status=503)
-        async with again(pipeline.stack) as gateway:
+        async with restarted(pipeline.stack) as gateway:
             assert not await recover_epoch(gateway)
             assert (await gateway.epoch.state()).stopped is not None
         assert (await pipeline.job(jobs[0])).status is Status.QUEUED

@@ -11,7 +11,7 @@ import pytest
 from app.domain.jobs import Status
 from app.store import keys
 from app.store.witness import WitnessRecord
-from tests.integration.restored_store import again, copied, put_back, reconnected, witness
+from tests.integration.restored_store import copy_data, reconnect, restarted, restore_data, witness
 from tests.support.emulator import Emulator
 from tests.support.pipeline import Pipeline
 from tests.support.redis_server import RedisServer
@@ -38,7 +38,7 @@ async def test_a_restarted_and_a_killed_store_go_on(server: RedisServer, emulato
             assert (await pipeline.bought()).status is Status.RUNNING
             server.kill()
             server.start()
-            async with again(stack) as gateway:
+            async with restarted(stack) as gateway:
                 state = await gateway.epoch.state()
             assert (state.stopped, state.claims) == (None, number)
             assert state.witness is not None
@@ -56,7 +56,7 @@ async def test_a_lost_witness_is_a_warning_and_no_stop(
         path = witness(stack).path
         path.unlink() if damage == "gone" else path.write_text("{")
         capsys.readouterr()
-        async with again(stack) as gateway:
+        async with restarted(stack) as gateway:
             assert (await gateway.epoch.state()).stopped is None
         assert "epoch.no_witness" in capsys.readouterr().out
         record = witness(stack).read()
@@ -129,7 +129,7 @@ async def test_a_store_that_forgot_buys_nothing(
         await pipeline.bought()
         await pipeline.bought()
         loss(server)
-        async with again(stack) as gateway:
+        async with restarted(stack) as gateway:
             state = await gateway.epoch.state()
             assert state.why is not None
             assert why in state.why
@@ -144,14 +144,14 @@ async def test_another_store_with_a_past_of_its_own_is_noticed(
     """An id that the store has never had."""
     async with open_stack(server, emulator) as stack:
         await Pipeline(stack).bought()
-        await hand_record(stack, WitnessRecord("f" * 32, 1, "0" * 32, 1))
-        async with again(stack) as gateway:
+        await write_witness(stack, WitnessRecord("f" * 32, 1, "0" * 32, 1))
+        async with restarted(stack) as gateway:
             state = await gateway.epoch.state()
         assert state.why is not None
         assert "another store" in state.why
 
 
-async def hand_record(stack: Stack, record: WitnessRecord) -> None:
+async def write_witness(stack: Stack, record: WitnessRecord) -> None:
     """The host remembers this."""
     witness(stack).path.write_text(json.dumps({name: getattr(record, name) for name in WitnessRecord.__slots__}))
 
@@ -164,13 +164,13 @@ async def test_a_loss_is_seen_between_claim_and_post(
         pipeline = Pipeline(stack)
         await pipeline.ended()
         first, second = await pipeline.admit(), await pipeline.admit()
-        past = copied(server, tmp_path / "past")
-        await reconnected(stack)
+        past = copy_data(server, tmp_path / "past")
+        await reconnect(stack)
         await pipeline.gateway.stores.slots.grant()
         await pipeline.submit(first)
         posts = await pipeline.posts()
-        put_back(server, past)
-        await reconnected(stack)
+        restore_data(server, past)
+        await reconnect(stack)
         assert await pipeline.gateway.stores.slots.grant() == 2
         job = await pipeline.submit(second)
         assert (job.status, await pipeline.posts()) == (Status.QUEUED, posts)
@@ -186,15 +186,15 @@ async def test_the_same_copy_put_back_twice_stops_twice(
     async with open_stack(server, emulator) as stack:
         pipeline = Pipeline(stack)
         await pipeline.bought()
-        past = copied(server, tmp_path / "past")
-        await reconnected(stack)
+        past = copy_data(server, tmp_path / "past")
+        await reconnect(stack)
         await pipeline.bought()
         for _ in range(2):
-            put_back(server, past)
-            async with again(stack) as gateway:
+            restore_data(server, past)
+            async with restarted(stack) as gateway:
                 state = await gateway.epoch.accept(actor="olga")
                 assert state.stopped is None
-        async with again(stack) as gateway:
+        async with restarted(stack) as gateway:
             assert (await gateway.epoch.state()).stopped is None
 
 
@@ -206,8 +206,8 @@ async def test_other_hosts_follow_into_the_new_epoch(
         await Pipeline(one).bought()
         assert await other.gateway.epoch.confirm()
         cut_off(server, 1)
-        await reconnected(one)
-        await reconnected(other)
+        await reconnect(one)
+        await reconnect(other)
         assert not await one.gateway.epoch.confirm()
         assert not await other.gateway.epoch.confirm()
         await one.gateway.epoch.accept(actor="olga")
@@ -224,11 +224,11 @@ async def test_an_administrator_lets_buying_go_on(server: RedisServer, emulator:
         pipeline = Pipeline(stack)
         await pipeline.bought()
         waiting = await pipeline.admit()
-        past = copied(server, tmp_path / "past")
-        await reconnected(stack)
+        past = copy_data(server, tmp_path / "past")
+        await reconnect(stack)
         await pipeline.bought()
-        put_back(server, past)
-        async with again(stack) as gateway:
+        restore_data(server, past)
+        async with restarted(stack) as gateway:
             assert await gateway.stores.slots.grant() == 0
             await gateway.epoch.accept(actor="olga")
             (line,) = [
@@ -247,7 +247,7 @@ async def test_resuming_everybody_does_not_accept_what_the_store_forgot(
         pipeline = Pipeline(stack)
         await pipeline.bought()
         cut_off(server, 1)
-        async with again(stack) as gateway:
+        async with restarted(stack) as gateway:
             await gateway.operations.pause("olga", team=None, reason="a look at fal's dashboard")
             sentence = (await gateway.epoch.state()).stopped
             assert sentence is not None
@@ -264,11 +264,11 @@ async def test_jobs_are_still_admitted_and_running_ones_end(
     async with open_stack(server, emulator) as stack:
         pipeline = Pipeline(stack)
         running = await pipeline.bought()
-        past = copied(server, tmp_path / "past")
-        await reconnected(stack)
+        past = copy_data(server, tmp_path / "past")
+        await reconnect(stack)
         await pipeline.bought()
-        put_back(server, past)
-        async with again(stack):
+        restore_data(server, past)
+        async with restarted(stack):
             waiting = await pipeline.admit()
             await pipeline.completed(running.id)
             assert (await pipeline.finalized(running.id)).status is Status.SUCCEEDED
@@ -283,9 +283,9 @@ async def test_a_restored_mark_stops_even_the_newest_copy(server: RedisServer, e
         record = witness(stack).read()
         assert record is not None
         witness(stack).distrust(record, backup="2026-11-22T16:00:00Z")
-        async with again(stack) as gateway:
+        async with restarted(stack) as gateway:
             state = await gateway.epoch.accept(actor="olga")
             assert state.witness is not None
             assert not state.witness.restored
-        async with again(stack) as gateway:
+        async with restarted(stack) as gateway:
             assert (await gateway.epoch.state()).stopped is None

@@ -19,7 +19,7 @@ from tests.support.emulator import Emulator
 from tests.support.pipeline import Pipeline
 from tests.support.receiver import Receiver, Reply
 from tests.support.redis_server import RedisServer
-from tests.support.signed import Signer, told
+from tests.support.signed import Signer, webhook_body
 from tests.support.stack import Stack, open_stack
 
 pytestmark = pytest.mark.anyio
@@ -124,7 +124,7 @@ async def test_a_redirect_of_fals_keys_is_no_key(location: str) -> None:
     """A webhook cannot be verified then, and no exception comes of it."""
     async with Receiver() as fal:
         fal.answers([Reply(302, {"Location": location})] * 2)
-        body = told("abc-1")
+        body = webhook_body("abc-1")
         signed = Signer().headers("abc-1", body)
         verifier = Verifier(f"{fal.url}/jwks.json", user_id=None)
         try:
@@ -183,6 +183,9 @@ async def test_a_way_that_is_closed_says_which(store: RedisServer, emulator: Emu
                 await fal.status(MODEL, "abc-1")
             assert isinstance(outcome, SubmitRefused)
             assert words in outcome.message
-            told = {line["call"]: line["cause"] for line in lines if line["event"] == "fal.no_answer"}
-            assert told["submit"] == cause
-            assert told["status"] in {cause, "timeout"}  # some name servers take longer to know no such name
+            causes = {line["call"]: line["cause"] for line in lines if line["event"] == "fal.no_answer"}
+            assert causes["submit"] == cause
+            assert causes["status"] in {
+                cause,
+                "timeout",
+            }  # some name servers take longer to know no such name

@@ -8,40 +8,40 @@ import pytest
 from app.domain.ids import new_nonce
 from app.domain.jobs import Money, Status
 from app.store import keys
-from tests.integration.fal_hooks import FAL, Told, listening
+from tests.integration.fal_hooks import FAL, HookSender, hook_sender
 from tests.integration.refusals import nothing_changes
 from tests.support.emulator import Emulator
 from tests.support.receiver import Receiver, Reply, held
 from tests.support.redis_server import RedisServer
-from tests.support.signed import told
+from tests.support.signed import webhook_body
 from workers.submit import submit
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-async def fal(store: RedisServer, emulator: Emulator) -> AsyncIterator[Told]:
+async def fal(store: RedisServer, emulator: Emulator) -> AsyncIterator[HookSender]:
     """A gateway that polls a minute after a submission, and not sooner."""
-    async with listening(store, emulator) as made:
+    async with hook_sender(store, emulator) as made:
         yield made
 
 
 # --- a genuine one about the job's own request --------------------------------------------------------------------
 
 
-async def test_a_running_job_is_looked_at_now(fal: Told) -> None:
+async def test_a_running_job_is_looked_at_now(fal: HookSender) -> None:
     """The webhook ends the wait for the next poll, and the poll tells the truth."""
     job = await fal.pipeline.bought()
     assert await fal.poll_in(job.id) > 50
-    reply = await fal.tell(await fal.marker(job.id, job.nonce), job.upstream_request_id or "")
+    reply = await fal.send(await fal.marker(job.id, job.nonce), job.upstream_request_id or "")
     assert (reply.status_code, reply.content) == (204, b"")
-    await fal.succeeds(job, job.upstream_request_id or "")
+    await fal.assert_succeeds(job, job.upstream_request_id or "")
 
 
-async def test_ten_deliveries_at_once_are_one(fal: Told) -> None:
+async def test_ten_deliveries_at_once_are_one(fal: HookSender) -> None:
     """Fal repeats itself: the job is due once, and its events say nothing of it."""
     job = await fal.pipeline.bought()
-    marker, body = await fal.marker(job.id, job.nonce), told(job.upstream_request_id or "")
+    marker, body = await fal.marker(job.id, job.nonce), webhook_body(job.upstream_request_id or "")
     headers = FAL.headers(job.upstream_request_id or "", body)
     events = len(await fal.pipeline.job_events())
     replies = await asyncio.gather(*(fal.post(marker, headers, body) for _ in range(10)))
@@ -49,36 +49,38 @@ async def test_ten_deliveries_at_once_are_one(fal: Told) -> None:
     assert await fal.pipeline.job(job.id) == job
     assert await fal.pipeline.due("poll") == [fal.pipeline.ref(job.id)]
     assert len(await fal.pipeline.job_events()) == events
-    await fal.succeeds(job, job.upstream_request_id or "")
+    await fal.assert_succeeds(job, job.upstream_request_id or "")
 
 
-async def test_an_early_delivery_ends_nothing(fal: Told) -> None:
+async def test_an_early_delivery_ends_nothing(fal: HookSender) -> None:
     """Fal says that it has ended, and its status says that it has not: the job runs on."""
     job = await fal.pipeline.bought("[emu:slow]")
-    body = told(job.upstream_request_id or "")
-    assert (await fal.tell(await fal.marker(job.id, job.nonce), job.upstream_request_id or "")).status_code == 204
+    body = webhook_body(job.upstream_request_id or "")
+    assert (await fal.send(await fal.marker(job.id, job.nonce), job.upstream_request_id or "")).status_code == 204
     assert await fal.pipeline.poll(job.id) is not None
     assert (await fal.pipeline.job(job.id)).status is Status.RUNNING
     assert b"OK" in body
 
 
-async def test_the_poll_wins_over_an_error_in_a_webhook(fal: Told) -> None:
+async def test_the_poll_wins_over_an_error_in_a_webhook(fal: HookSender) -> None:
     """The result says success, early or late; that fal said otherwise is an alarm."""
     job = await fal.pipeline.bought()
     request_id = job.upstream_request_id or ""
-    body = told(request_id, status="ERROR", error="Invalid status code: 500", payload={"detail": "Internal"})
+    body = webhook_body(
+        request_id, status="ERROR", error="Invalid status code: 500", payload={"detail": "Internal"}
+    )
     marker = await fal.marker(job.id, job.nonce)
-    assert (await fal.tell(marker, request_id, body=body)).status_code == 204
+    assert (await fal.send(marker, request_id, body=body)).status_code == 204
     await fal.pipeline.completed(job.id)
     assert (await fal.pipeline.finalized(job.id)).status is Status.SUCCEEDED
     expected = ("webhook_differs", job.id, request_id)
     assert [(one.kind, one.job, one.upstream_request_id) for one in await fal.alarms()] == [expected]
-    assert (await fal.tell(marker, request_id, body=body)).status_code == 204  # and once more, after the end
+    assert (await fal.send(marker, request_id, body=body)).status_code == 204  # and once more, after the end
     assert [one.kind for one in await fal.alarms()] == ["webhook_differs"]
 
 
 @pytest.mark.parametrize("end", ["", "[emu:500_downstream]", "cancelled"])
-async def test_after_the_end_nothing_changes(fal: Told, end: str) -> None:
+async def test_after_the_end_nothing_changes(fal: HookSender, end: str) -> None:
     """Succeeded, failed or cancelled: the first delivery comes two hours late, and fal is told that all is well."""
     job = await fal.pipeline.bought(end if end != "cancelled" else "[emu:slow]")
     if end == "cancelled":
@@ -89,46 +91,46 @@ async def test_after_the_end_nothing_changes(fal: Told, end: str) -> None:
     await fal.pipeline.write(job.id, completed_ms=(ended.completed_ms or 0) - 7_200_000)
     marker = await fal.marker(job.id, job.nonce)
     async with nothing_changes(fal.pipeline.stack):
-        assert (await fal.tell(marker, job.upstream_request_id or "")).status_code == 204
-        old = await fal.tell(marker, job.upstream_request_id or "", at=1_767_225_600)
+        assert (await fal.send(marker, job.upstream_request_id or "")).status_code == 204
+        old = await fal.send(marker, job.upstream_request_id or "", at=1_767_225_600)
         assert old.status_code == 401
     assert await fal.alarms() == []
 
 
-async def test_a_job_that_is_being_cancelled_is_looked_at_now(fal: Told) -> None:
+async def test_a_job_that_is_being_cancelled_is_looked_at_now(fal: HookSender) -> None:
     """Fal's truth decides: here it was done before the cancel came."""
     job = await fal.pipeline.bought("[emu:cancel_ignored]")
     await fal.pipeline.stack.api.post(f"/v1/jobs/{job.id}/cancel")
-    await fal.tell(await fal.marker(job.id, job.nonce), job.upstream_request_id or "")
-    await fal.succeeds(job, job.upstream_request_id or "")
+    await fal.send(await fal.marker(job.id, job.nonce), job.upstream_request_id or "")
+    await fal.assert_succeeds(job, job.upstream_request_id or "")
 
 
 # --- an attempt whose outcome is not known ------------------------------------------------------------------------
 
 
-async def test_a_held_job_is_adopted(fal: Told) -> None:
+async def test_a_held_job_is_adopted(fal: HookSender) -> None:
     """Fal has it, and its webhook says so: the job runs under fal's id, and is paid once."""
     job = await fal.pipeline.bought("[emu:submit_502_accepted]")
     assert job.status is Status.HELD
     prompt = (job.input or {})["prompt"]
     bought = [one for one in await fal.pipeline.stack.emulator.requests() if one["prompt"] == prompt]
-    assert (await fal.tell(await fal.marker(job.id, job.nonce), bought[0]["request_id"])).status_code == 204
+    assert (await fal.send(await fal.marker(job.id, job.nonce), bought[0]["request_id"])).status_code == 204
     assert (await fal.pipeline.job(job.id)).held_reason is None
     assert await fal.pipeline.redis.zcard(keys.HELD) == 0
-    await fal.succeeds(job, bought[0]["request_id"])
+    await fal.assert_succeeds(job, bought[0]["request_id"])
     charges = (await fal.pipeline.stack.emulator.ledger())["charges"]
     assert len([charge for charge in charges if charge["prompt"] == prompt]) == 1
 
 
-async def test_a_held_job_takes_the_request_of_an_attempt_that_the_store_forgot(fal: Told) -> None:
+async def test_a_held_job_takes_the_request_of_an_attempt_that_the_store_forgot(fal: HookSender) -> None:
     """The store went back to before the claim that fal tells of: what was paid is adopted, not cancelled."""
     job = await fal.pipeline.bought("[emu:submit_500]")
     assert job.status is Status.HELD
     request_id = await fal.at_fal(f"[emu:run:0.3] forgotten {job.id}")
-    assert (await fal.tell(await fal.marker(job.id, new_nonce()), request_id)).status_code == 204
+    assert (await fal.send(await fal.marker(job.id, new_nonce()), request_id)).status_code == 204
     assert (await fal.pipeline.job(job.id)).nonce == job.nonce
     assert await fal.alarms() == []
-    await fal.succeeds(job, request_id)
+    await fal.assert_succeeds(job, request_id)
 
 
 async def test_a_webhook_before_the_answer_to_the_submission(store: RedisServer, emulator: Emulator) -> None:
@@ -137,7 +139,7 @@ async def test_a_webhook_before_the_answer_to_the_submission(store: RedisServer,
     answer = held(Reply(200, body=b'{"request_id": "abc-1"}'), until=answers)
     async with (
         Receiver() as queue,
-        listening(store, emulator, FILMGATE_FAL_QUEUE_URL=queue.url) as fal,
+        hook_sender(store, emulator, FILMGATE_FAL_QUEUE_URL=queue.url) as fal,
     ):
         queue.answers([answer])
         job_id = await fal.pipeline.grant()
@@ -146,7 +148,7 @@ async def test_a_webhook_before_the_answer_to_the_submission(store: RedisServer,
         job = await fal.pipeline.job(job_id)
         assert job.status is Status.SUBMITTING
         marker = await fal.marker(job_id, job.nonce)
-        replies = await asyncio.gather(*(fal.tell(marker, "abc-1") for _ in range(10)))
+        replies = await asyncio.gather(*(fal.send(marker, "abc-1") for _ in range(10)))
         assert {reply.status_code for reply in replies} == {204}
         assert not submitting.done()
         early = await fal.pipeline.job(job_id)
@@ -160,7 +162,7 @@ async def test_a_webhook_before_the_answer_to_the_submission(store: RedisServer,
         assert [event.type for event in await fal.pipeline.job_events()].count("job.running") == 1
 
 
-async def refused(fal: Told) -> tuple[str, str]:
+async def refused(fal: HookSender) -> tuple[str, str]:
     """Out of line for a pause, because fal answered 429; the id, and the nonce of the attempt."""
     job_id = await fal.pipeline.grant()
     nonce = await fal.pipeline.store.claim(await fal.pipeline.job(job_id))
@@ -169,7 +171,7 @@ async def refused(fal: Told) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("waiting", ["in line", "granted", "later"])
-async def test_a_queued_job_that_fal_has_is_not_bought_again(fal: Told, waiting: str) -> None:
+async def test_a_queued_job_that_fal_has_is_not_bought_again(fal: HookSender, waiting: str) -> None:
     """A restored store has forgotten the claim, or a refusal was none: the marker is proof enough."""
     if waiting == "later":
         job_id, nonce = await refused(fal)
@@ -180,18 +182,18 @@ async def test_a_queued_job_that_fal_has_is_not_bought_again(fal: Told, waiting:
     request_id = await fal.at_fal(f"{waiting} {job_id}")
     posts = await fal.pipeline.posts()
     marker = await fal.marker(job_id, nonce)
-    replies = await asyncio.gather(*(fal.tell(marker, request_id) for _ in range(10)))
+    replies = await asyncio.gather(*(fal.send(marker, request_id) for _ in range(10)))
     assert {reply.status_code for reply in replies} == {204}
     assert (await fal.pipeline.job(job_id)).nonce == nonce
     assert await fal.pipeline.gateway.stores.slots.grant() == 0
     assert await fal.pipeline.redis.zcard(keys.LINE) == await fal.pipeline.redis.zcard(keys.LATER) == 0
     await submit(fal.pipeline.gateway, fal.pipeline.ref(job_id))  # a doorbell rung before
     assert await fal.pipeline.due("submit") == []
-    await fal.succeeds(job, request_id)
+    await fal.assert_succeeds(job, request_id)
     assert await fal.pipeline.posts() == posts
 
 
-async def test_a_job_that_changes_while_it_is_adopted_is_looked_at_again(fal: Told) -> None:
+async def test_a_job_that_changes_while_it_is_adopted_is_looked_at_again(fal: HookSender) -> None:
     """Read as submitting, back in line when it is written: adopted from there, and no orphan."""
     job_id = await fal.pipeline.grant()
     nonce = await fal.pipeline.store.claim(await fal.pipeline.job(job_id)) or ""
@@ -201,13 +203,13 @@ async def test_a_job_that_changes_while_it_is_adopted_is_looked_at_again(fal: To
     own = fal.pipeline.gateway
     assert await own.adoption.adopt(seen, nonce, request_id)
     assert await own.adoption.adopt(seen, nonce, request_id)  # somebody was faster
-    await fal.succeeds(seen, request_id)
+    await fal.assert_succeeds(seen, request_id)
 
 
 # --- a request that is not the job's ------------------------------------------------------------------------------
 
 
-async def assert_orphan(fal: Told, job_id: str, request_id: str) -> None:
+async def assert_orphan(fal: HookSender, job_id: str, request_id: str) -> None:
     """It is cancelled at fal, and the administrator is told, once."""
     assert (await fal.pipeline.stack.emulator.request(request_id))["cancelled"] is True
     alarms = await fal.alarms()
@@ -216,12 +218,12 @@ async def assert_orphan(fal: Told, job_id: str, request_id: str) -> None:
     ]
 
 
-async def test_a_second_request_of_a_running_job_is_an_orphan(fal: Told) -> None:
+async def test_a_second_request_of_a_running_job_is_an_orphan(fal: HookSender) -> None:
     """Fal doubled it: one is the job's, the other is cancelled, and said loudly, however often fal tells of it."""
     job = await fal.pipeline.bought()
     second = await fal.at_fal(f"[emu:slow] second {job.id}")
     for _ in range(3):
-        assert (await fal.tell(await fal.marker(job.id, job.nonce), second)).status_code == 204
+        assert (await fal.send(await fal.marker(job.id, job.nonce), second)).status_code == 204
     await assert_orphan(fal, job.id, second)
     assert await fal.pipeline.job(job.id) == job
     assert await fal.poll_in(job.id) > 50
@@ -229,7 +231,7 @@ async def test_a_second_request_of_a_running_job_is_an_orphan(fal: Told) -> None
     assert (await fal.pipeline.finalized(job.id)).money is Money.SPENT
 
 
-async def test_an_older_attempt_of_a_job_that_is_being_bought_is_an_orphan(fal: Told) -> None:
+async def test_an_older_attempt_of_a_job_that_is_being_bought_is_an_orphan(fal: HookSender) -> None:
     """The nonce is the fence: the second attempt stays what it is."""
     job_id, nonce = await refused(fal)
     await fal.pipeline.redis.zadd(keys.LATER, {fal.pipeline.ref(job_id): 1})
@@ -237,17 +239,17 @@ async def test_an_older_attempt_of_a_job_that_is_being_bought_is_an_orphan(fal: 
     assert await fal.pipeline.store.claim(await fal.pipeline.job(job_id))
     second = await fal.pipeline.job(job_id)
     request_id = await fal.at_fal(f"[emu:slow] older {job_id}")
-    assert (await fal.tell(await fal.marker(job_id, nonce), request_id)).status_code == 204
+    assert (await fal.send(await fal.marker(job_id, nonce), request_id)).status_code == 204
     await assert_orphan(fal, job_id, request_id)
     assert await fal.pipeline.job(job_id) == second
 
 
-async def test_a_request_of_a_job_that_was_never_bought_is_an_orphan(fal: Told) -> None:
+async def test_a_request_of_a_job_that_was_never_bought_is_an_orphan(fal: HookSender) -> None:
     """Cancelled in line, free of charge, and fal has a request of it: a person must know."""
     job_id = await fal.pipeline.admit()
     assert (await fal.pipeline.stack.api.post(f"/v1/jobs/{job_id}/cancel")).status_code == 202
     ended = await fal.pipeline.job(job_id)
     request_id = await fal.at_fal(f"[emu:slow] never {job_id}")
-    assert (await fal.tell(await fal.marker(job_id, new_nonce()), request_id)).status_code == 204
+    assert (await fal.send(await fal.marker(job_id, new_nonce()), request_id)).status_code == 204
     await assert_orphan(fal, job_id, request_id)
     assert await fal.pipeline.job(job_id) == ended

@@ -12,7 +12,7 @@ from app.domain.marker import make_marker, read_marker
 from app.fal.signature import AGAIN_S, Verifier
 from app.services.fal_webhooks import FalWebhooks
 from app.store import keys
-from tests.integration.fal_hooks import PRICE, SLOW, Told
+from tests.integration.fal_hooks import PRICE, SLOW, HookSender
 from tests.support.emulator import Emulator, running_emulator
 from tests.support.pipeline import Pipeline
 from tests.support.receiver import Receiver
@@ -84,7 +84,7 @@ async def test_fal_is_given_the_address_of_the_attempt(
 
 
 @asynccontextmanager
-async def installed(store: RedisServer, log: Path, **settings: str) -> AsyncIterator[Told]:
+async def installed(store: RedisServer, log: Path, **settings: str) -> AsyncIterator[HookSender]:
     """Real workers, a real API process, and an emulator that delivers its webhooks to it."""
     async with running_emulator("--queue-seconds", "0.1", "--run-seconds", "0.3", "--plain-clips") as emulator:
         on = {"FILMGATE_FAL_WEBHOOKS": "on", **settings}
@@ -93,7 +93,7 @@ async def installed(store: RedisServer, log: Path, **settings: str) -> AsyncIter
             await server.start().ready()
             try:
                 async with stack.workers():
-                    yield Told(Pipeline(stack), unused)
+                    yield HookSender(Pipeline(stack), unused)
             finally:
                 await asyncio.to_thread(server.stop)
 

@@ -26,7 +26,7 @@ from tests.support.pipeline import Pipeline
 from tests.support.processes import free_port
 from tests.support.receiver import Receiver, Reply
 from tests.support.redis_server import RedisServer
-from tests.support.signed import Signer, published, told
+from tests.support.signed import Signer, jwks_reply, webhook_body
 from tests.support.stack import Stack, open_stack
 from tests.support.tcp_proxy import first_of, pump
 from tests.support.tcp_server import Reader, TcpServer, Writer
@@ -143,9 +143,9 @@ async def test_every_call_to_fal_goes_through_the_proxy(
         fal.answers([answer(billing_events=[], has_more=False), answer(items=[], has_more=False)])
         assert isinstance(await client.bill(["abc-1"], start_ms=0, end_ms=1), Bill)
         assert isinstance(await client.history(MODEL, start_ms=0, end_ms=1), RequestListing)
-        fal.answers([published(Signer())])
+        fal.answers([jwks_reply(Signer())])
         verifier = Verifier(f"{FAL}/jwks.json", user_id=None, route=route_to_fal(stack.settings))
-        body = told("abc-1")
+        body = webhook_body("abc-1")
         await verifier.verify(Signer().headers("abc-1", body).items(), body, now_s=time.time())
         await verifier.aclose()
         assert len(fal.requests) == 9

@@ -22,7 +22,7 @@ from tests.support.pipeline import Pipeline
 from tests.support.receiver import Received, Receiver, Reply
 from tests.support.redis_server import RedisServer
 from tests.support.stack import open_stack
-from tests.support.verifying import door
+from tests.support.verifying import verifier_setup
 from tests.support.waiting import wait_until
 from workers.deliver import deliver
 
@@ -77,7 +77,7 @@ async def verified(pipeline: Pipeline, request: Received, **changed: Any) -> Ver
     keys_shown = Reply(200, {"Content-Type": "application/json", "Connection": "close"}, await published(pipeline))
     headers = {**request.headers, **changed.get("headers", {})}
     body = changed.get("body", request.body)
-    async with door(keys_shown, keys_shown, user_id=pipeline.team) as at:
+    async with verifier_setup(keys_shown, keys_shown, user_id=pipeline.team) as at:
         return await at.verifier.verify(
             headers.items(), body, now_s=int(request.headers["x-fal-webhook-timestamp"])
         )

@@ -24,7 +24,7 @@ from tests.integration.admin import Administrator, administrator
 from tests.integration.hostile.fal import HostileFal
 from tests.integration.hostile.odd_answers import SHAPES, STORED, http
 from tests.support.emulator import KLING, Emulator
-from tests.support.endpoints import chief
+from tests.support.endpoints import team_admin
 from tests.support.pipeline import Pipeline
 from tests.support.redis_server import RedisServer
 from tests.support.stack import Stack, open_stack
@@ -149,7 +149,7 @@ async def test_every_job_ends_whatever_fal_answers(
     log, began = tmp_path / "workers.log", time.monotonic()
     workers = Workers(stack.environment, log=log).start()
     try:
-        async with administrator(stack) as admin, chief(stack) as colleague:
+        async with administrator(stack) as admin, team_admin(stack) as colleague:
             jobs = Round(stack, fal, admin)
             for kinds in (("status", "result"), ("submit",)):  # after a 429 fal is given less for a while
                 for kind in kinds:

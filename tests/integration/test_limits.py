@@ -90,7 +90,7 @@ async def test_one_limit_in_the_way_keeps_all_owners_sums_untouched(bounds: Boun
         for owner in OWNERS:
             await bounds.allow(owner, **room, **({"video_seconds_hour": 4} if owner == refusing else {}))
         async with nothing_changes(bounds.stack):
-            assert await bounds.in_the_way() == {f"{refusing} video_seconds/hour"}
+            assert await bounds.blocking() == {f"{refusing} video_seconds/hour"}
         assert [await bounds.sums(owner) for owner in OWNERS] == [{}, {}, {}]
 
 
@@ -98,7 +98,7 @@ async def test_every_limit_in_the_way_is_named_and_money_decides_the_status(boun
     """Two limits refuse at once: both are told, and the status is 402."""
     await bounds.allow("team", usd_total=PRICE - 1, jobs_day=9)
     await bounds.allow("user", jobs_concurrent=0)
-    assert await bounds.in_the_way() == {"team usd/total", "user jobs/concurrent"}
+    assert await bounds.blocking() == {"team usd/total", "user jobs/concurrent"}
 
 
 async def test_a_job_that_fits_to_the_micro_dollar_is_accepted(bounds: Bounds) -> None:
@@ -113,7 +113,7 @@ async def test_a_released_job_gives_its_room_back(bounds: Bounds) -> None:
     """Cancelled in the line, it counts nowhere any more."""
     await bounds.allow("team", jobs_day=1, usd_total=PRICE, video_seconds_month=5, jobs_queued=1)
     job_id = await bounds.accepted()
-    assert len(await bounds.in_the_way()) == 4
+    assert len(await bounds.blocking()) == 4
     await bounds.stack.api.post(f"/v1/jobs/{job_id}/cancel")
     await bounds.accepted()
 
@@ -153,7 +153,7 @@ async def test_a_limit_below_what_is_used_stops_admissions_and_not_the_jobs(boun
     assert (await bounds.pipeline.submit(waiting)).status == "running"
     states = (await bounds.states())["team jobs/total"]
     assert (states["used"], states["held"]) == (1, 1)
-    assert await bounds.in_the_way() == {"team jobs/total"}
+    assert await bounds.blocking() == {"team jobs/total"}
 
 
 async def test_a_raise_is_in_force_until_its_end(bounds: Bounds) -> None:
@@ -178,7 +178,7 @@ async def test_a_credit_makes_room_in_every_money_window(bounds: Bounds) -> None
     await bounds.steady_minute()
     await bounds.accepted()
     windows = len(CALENDAR) + 1
-    assert len(await bounds.in_the_way()) == windows
+    assert len(await bounds.blocking()) == windows
     await bounds.stack.gateway.ledger.credit("test", bounds.ids["team"], micro=PRICE, reason="sorry")
     await bounds.accepted()
     problem = await bounds.refused()
@@ -209,7 +209,7 @@ async def test_a_held_job_counts_as_concurrent(bounds: Bounds) -> None:
     await bounds.allow("user", jobs_concurrent=1)
     job = await bounds.pipeline.bought("[emu:submit_502_accepted]")
     assert job.status == "held"
-    assert await bounds.in_the_way() == {"user jobs/concurrent"}
+    assert await bounds.blocking() == {"user jobs/concurrent"}
     await bounds.stack.gateway.operations.resolve("test", job.id, "fail", charged=False)
     await bounds.accepted()
 
@@ -219,13 +219,13 @@ async def test_queued_counts_only_what_waits_in_line(bounds: Bounds, pipeline: P
     await bounds.allow("team", jobs_queued=1)
     job_id = await bounds.accepted()
     await bounds.stack.gateway.stores.slots.grant()
-    assert await bounds.in_the_way() == {"team jobs/queued"}
+    assert await bounds.blocking() == {"team jobs/queued"}
     job = await pipeline.job(job_id)
     assert await pipeline.store.claim(job)
     assert (await bounds.states())["team jobs/queued"]["held"] == 0
     claimed = await pipeline.job(job_id)
     assert await pipeline.store.requeue(claimed, nonce=claimed.nonce or "", wait_ms=60_000)
-    assert await bounds.in_the_way() == {"team jobs/queued"}
+    assert await bounds.blocking() == {"team jobs/queued"}
 
 
 async def test_only_the_rate_is_spent_by_a_refusal_over_another_limit(bounds: Bounds) -> None:
@@ -233,14 +233,14 @@ async def test_only_the_rate_is_spent_by_a_refusal_over_another_limit(bounds: Bo
     await bounds.allow("team", jobs_total=0, submits_hour=2)
     await bounds.refused()
     first, before = await bounds.rate("team", "hour"), await books(bounds.stack)
-    assert await bounds.in_the_way() == {"team jobs/total"}
+    assert await bounds.blocking() == {"team jobs/total"}
     after = await books(bounds.stack)
     assert {name for name in before | after if before.get(name) != after.get(name)} == {
         keys.rate(bounds.ids["team"], "hour")
     }
     assert int(await bounds.rate("team", "hour") or 0) - int(first or 0) == 1_800_000_000
     async with nothing_changes(bounds.stack):  # the third meets the rate too, which takes nothing of itself
-        assert await bounds.in_the_way() == {"team jobs/total", "team submits/hour"}
+        assert await bounds.blocking() == {"team jobs/total", "team submits/hour"}
 
 
 async def test_one_rate_in_the_way_spends_no_other(bounds: Bounds) -> None:
@@ -250,7 +250,7 @@ async def test_one_rate_in_the_way_spends_no_other(bounds: Bounds) -> None:
     await bounds.allow("gateway", submits_minute=9)
     await bounds.accepted()
     async with nothing_changes(bounds.stack):
-        assert await bounds.in_the_way() == {"user submits/minute"}
+        assert await bounds.blocking() == {"user submits/minute"}
 
 
 async def test_a_repeat_meets_no_limit_and_spends_no_rate(bounds: Bounds) -> None:
@@ -264,4 +264,4 @@ async def test_a_repeat_meets_no_limit_and_spends_no_rate(bounds: Bounds) -> Non
         reply = await bounds.submit(**headers)
     assert (reply.status_code, reply.headers["idempotent-replayed"]) == (202, "true")
     assert (reply.json()["id"], reply.json()["repeated"]) == (job_id, True)
-    assert len(await bounds.in_the_way()) == len(OWNERS) * len(PAIRS)
+    assert len(await bounds.blocking()) == len(OWNERS) * len(PAIRS)

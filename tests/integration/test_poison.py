@@ -13,7 +13,7 @@ from app.domain.jobs import Money, Status
 from app.store import keys
 from app.store.quarantine import Quarantined
 from tests.support.emulator import Emulator
-from tests.support.endpoints import chief, endpoint, later, sent, taken
+from tests.support.endpoints import endpoint, later, sent, taken, team_admin
 from tests.support.pipeline import Pipeline
 from tests.support.processes import clean_environment, run_command
 from tests.support.receiver import Receiver, Reply
@@ -153,7 +153,7 @@ async def test_a_delivery_that_ends_its_workers_is_a_dead_letter(
     pipeline: Pipeline, receiver: Receiver, way: str
 ) -> None:
     """The team sees why, what waits behind it goes on, and a replay or the operator lets it be sent after all."""
-    async with chief(pipeline.stack) as api:
+    async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, receiver.url, events=["job.queued"])
         await pipeline.admit()
         for _ in range(2):

@@ -15,15 +15,15 @@ from app.store import keys
 from app.store.jobs import SUBMIT_LEASE_MS
 from tests.integration.held_jobs import (
     alarms,
+    assert_succeeds,
     at_fal,
     charges,
     due_in_ms,
-    hand_on,
     held,
     known_to_fal,
     listed,
-    looked,
-    succeeds,
+    pipeline_on,
+    resolve_once,
 )
 from tests.integration.refusals import books
 from tests.integration.uploads import uploaded
@@ -42,7 +42,7 @@ OTHER_MODELS = tuple(f"fal-ai/kling-video/{name}/image-to-video" for name in ("v
 @pytest.fixture
 async def pipeline(store: RedisServer, historian: Emulator) -> AsyncIterator[Pipeline]:
     """Unknown outcomes are held, whatever the history shows."""
-    async with hand_on(store, historian) as made:
+    async with pipeline_on(store, historian) as made:
         yield made
 
 
@@ -64,7 +64,7 @@ async def test_a_job_whose_answer_was_lost_is_adopted_and_paid_once(pipeline: Pi
     assert (now.status, now.upstream_request_id, now.attempt) == (Status.RUNNING, request["request_id"], 1)
     assert await pipeline.redis.zcard(keys.HELD) == 0
     assert await pipeline.due("resolve") == []
-    await succeeds(pipeline, job)
+    await assert_succeeds(pipeline, job)
     assert await pipeline.posts() == before + 1
     assert await alarms(pipeline) == []
     assert not resolver.is_due()
@@ -88,7 +88,7 @@ async def test_what_a_killed_worker_bought_is_adopted(pipeline: Pipeline) -> Non
     assert (await pipeline.submit(job_id)).held_reason == "worker_lost"
     await resolve_held(pipeline.gateway)
     assert (await pipeline.job(job_id)).status is Status.RUNNING
-    await succeeds(pipeline, job)
+    await assert_succeeds(pipeline, job)
 
 
 async def test_a_job_that_an_older_version_claimed_is_found_too(pipeline: Pipeline) -> None:
@@ -97,8 +97,8 @@ async def test_a_job_that_an_older_version_claimed_is_found_too(pipeline: Pipeli
     assert job.claimed_ms is not None
     assert job.lease_ms == job.claimed_ms + SUBMIT_LEASE_MS
     await pipeline.redis.hdel(keys.job(pipeline.ref(job.id)), "claimed_ms", "start_timeout_ms")
-    assert await looked(pipeline, job) is None
-    await succeeds(pipeline, job)
+    assert await resolve_once(pipeline, job) is None
+    await assert_succeeds(pipeline, job)
 
 
 async def test_lanes_look_by_themselves(pipeline: Pipeline) -> None:
@@ -113,7 +113,7 @@ async def test_a_caller_who_gave_up_on_a_held_job_gets_his_cancel(pipeline: Pipe
     """The wish is on record, and is carried out as soon as fal's request is known."""
     job = await held(pipeline, "[emu:drop_after_accept:1][emu:slow]")
     assert (await pipeline.stack.api.post(f"/v1/jobs/{job.id}/cancel")).json()["status"] == "held"
-    assert await looked(pipeline, job) is None
+    assert await resolve_once(pipeline, job) is None
     await pipeline.completed(job.id)
     assert (await pipeline.finalized(job.id)).status is Status.CANCELED
     assert [one["cancelled"] for one in await at_fal(pipeline, job)] == [True]
@@ -140,7 +140,7 @@ async def test_of_two_requests_one_is_adopted_and_the_other_cancelled(pipeline: 
     """The earliest is the job's; the other is an orphan, cancelled and rung about once."""
     job = await held(pipeline, "[emu:drop_after_accept:1][emu:slow]")
     second = await bought_again(pipeline, job, nonce=nonce)
-    assert await looked(pipeline, job) is None
+    assert await resolve_once(pipeline, job) is None
     first_at_fal, second_at_fal = await at_fal(pipeline, job)
     assert (await pipeline.job(job.id)).upstream_request_id == first_at_fal["request_id"]
     assert (first_at_fal["cancelled"], second_at_fal["cancelled"]) == (False, True)
@@ -154,10 +154,10 @@ async def test_what_an_attempt_bought_that_seemed_refused_is_adopted(pipeline: P
     async with FalCaller(pipeline.stack.emulator.url) as caller:
         await caller.web.post(f"/{job.model}", json=marked_input(job, marker))
     await known_to_fal(pipeline, job)
-    assert await looked(pipeline, job) is None
+    assert await resolve_once(pipeline, job) is None
     (request,) = await at_fal(pipeline, job)
     assert (await pipeline.job(job.id)).upstream_request_id == request["request_id"]
-    await succeeds(pipeline, job)
+    await assert_succeeds(pipeline, job)
 
 
 async def test_a_look_that_was_cut_short_is_gone_on_with(pipeline: Pipeline) -> None:
@@ -207,7 +207,7 @@ async def test_another_teams_request_is_never_taken(pipeline: Pipeline) -> None:
     assert sent != other.input
     await pipeline.gateway.fal.submit(other.model, sent, start_timeout=None, marker=str(marker), webhook_url=None)
     await known_to_fal(pipeline, mine)
-    assert isinstance(await looked(pipeline, mine), int)
+    assert isinstance(await resolve_once(pipeline, mine), int)
     assert (await pipeline.job(mine.id)).status is Status.HELD
     assert await pipeline.store.hold(other, nonce=outcome or "", reason="test")
     await resolve(pipeline.gateway, f"{other.team}/{other.id}", await pipeline.gateway.stores.clock.now_ms())
@@ -223,7 +223,7 @@ async def test_a_forged_marker_is_nobodys(pipeline: Pipeline) -> None:
     async with FalCaller(pipeline.stack.emulator.url) as caller:
         await caller.web.post(f"/{job.model}", json=marked_input(job, forged))
     await known_to_fal(pipeline, job)
-    assert isinstance(await looked(pipeline, job), int)
+    assert isinstance(await resolve_once(pipeline, job), int)
     assert (await pipeline.job(job.id)).status is Status.HELD
     assert await alarms(pipeline) == []
 
@@ -274,7 +274,7 @@ async def test_without_a_whole_listing_nothing_is_decided(
     assert due is not None
     assert 0 < due <= MINUTE_MS
     await historian.trouble_platform()
-    assert await looked(pipeline, job) is None
+    assert await resolve_once(pipeline, job) is None
     assert (await pipeline.job(job.id)).status is Status.RUNNING
 
 
@@ -297,8 +297,8 @@ async def test_a_history_that_lags_is_waited_for(pipeline: Pipeline, historian: 
     assert due is not None
     assert 10_000 < due <= 15_000
     await historian.trouble_platform()
-    assert await looked(pipeline, job) is None
-    await succeeds(pipeline, job)
+    assert await resolve_once(pipeline, job) is None
+    await assert_succeeds(pipeline, job)
 
 
 async def test_one_request_without_its_payload_stops_the_decision(pipeline: Pipeline) -> None:
@@ -307,7 +307,7 @@ async def test_one_request_without_its_payload_stops_the_decision(pipeline: Pipe
     async with FalCaller(pipeline.stack.emulator.url) as caller:
         strange = {"headers": {"X-Fal-Store-IO": "0"}, "model": OTHER_MODELS[0]}
         await caller.until(await caller.submit("somebody else's", **strange), "COMPLETED")
-    assert await looked(pipeline, job) == UnusableAnswer("no_payload")
+    assert await resolve_once(pipeline, job) == UnusableAnswer("no_payload")
     assert (await pipeline.job(job.id)).status is Status.HELD
 
 
@@ -329,9 +329,9 @@ async def test_all_pages_are_read_or_none_counts(pipeline: Pipeline, historian: 
         for _ in range(HISTORY_PAGES - 3):
             await caller.submit("somebody else's", model=model, headers={"X-Emulator-Scenario": "ok"})
         await wait_until(lambda: _many_started(pipeline, model), "fal lists all of them")
-        assert await looked(pipeline, job) == UnusableAnswer("too_long")
+        assert await resolve_once(pipeline, job) == UnusableAnswer("too_long")
     await historian.trouble_platform(page_rows=2)
-    assert await looked(pipeline, job) is None
+    assert await resolve_once(pipeline, job) is None
 
 
 async def _many_started(pipeline: Pipeline, model: str) -> bool:
@@ -341,7 +341,7 @@ async def _many_started(pipeline: Pipeline, model: str) -> bool:
 
 async def test_without_an_admin_key_nobody_looks(store: RedisServer, historian: Emulator) -> None:
     """Held jobs wait for a webhook or a person."""
-    async with hand_on(store, historian, FAL_ADMIN_KEY="") as pipeline:
+    async with pipeline_on(store, historian, FAL_ADMIN_KEY="") as pipeline:
         await held(pipeline)
         assert not history_task(pipeline.gateway).is_due()
 

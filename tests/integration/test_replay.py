@@ -19,7 +19,7 @@ from app.store import keys
 from app.store.delivery_log import REPLAYS_PER_SCRIPT
 from tests.integration.refusals import assert_problem, nothing_changes
 from tests.support.callers import calling, colleague
-from tests.support.endpoints import change, chief, endpoint, later, sent, taken
+from tests.support.endpoints import change, endpoint, later, sent, taken, team_admin
 from tests.support.pipeline import Pipeline
 from tests.support.receiver import Receiver, Reply
 from tests.support.stack import Stack
@@ -57,7 +57,7 @@ async def replay_one(api: httpx.AsyncClient, delivery_id: str) -> dict[str, Any]
 
 async def test_a_replay_is_the_same_message_signed_anew(pipeline: Pipeline, receiver: Receiver) -> None:
     """The same `webhook-id` and body, verified with the secret; noted, with the attempts before it."""
-    async with chief(pipeline.stack) as api:
+    async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, receiver.url)
         job = await pipeline.ended()
         await sent(pipeline)
@@ -81,7 +81,7 @@ async def test_a_replay_is_the_same_message_signed_anew(pipeline: Pipeline, rece
 async def test_a_replay_begins_the_schedule_anew(pipeline: Pipeline, receiver: Receiver) -> None:
     """A delivery that failed three times fails once more, and its next attempt is after five seconds again."""
     receiver.answers([500] * 3 + [ABORT, 500])
-    async with chief(pipeline.stack) as api:
+    async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, receiver.url, events=["job.queued"])
         await pipeline.admit()
         (ref,) = await pipeline.due("deliver")
@@ -101,7 +101,7 @@ async def test_a_replay_begins_the_schedule_anew(pipeline: Pipeline, receiver: R
 async def test_what_waits_for_its_next_attempt_can_be_sent_now(pipeline: Pipeline, receiver: Receiver) -> None:
     """A consumer that is well again need not wait for hours."""
     receiver.answers([500])
-    async with chief(pipeline.stack) as api:
+    async with team_admin(pipeline.stack) as api:
         await endpoint(api, receiver.url, events=["job.queued"])
         await pipeline.admit()
         await sent(pipeline)
@@ -113,7 +113,7 @@ async def test_what_waits_for_its_next_attempt_can_be_sent_now(pipeline: Pipelin
 
 async def test_the_past_of_a_delivery_does_not_grow_without_end(pipeline: Pipeline, receiver: Receiver) -> None:
     """After many replays the newest attempts and replays are kept."""
-    async with chief(pipeline.stack) as api:
+    async with team_admin(pipeline.stack) as api:
         await endpoint(api, receiver.url, events=["job.queued"])
         await pipeline.admit()
         await sent(pipeline)
@@ -136,7 +136,7 @@ async def test_the_past_of_a_delivery_does_not_grow_without_end(pipeline: Pipeli
 async def test_dead_letters_are_replayed_by_endpoint_and_type(pipeline: Pipeline, receiver: Receiver) -> None:
     """Only dead letters where nothing else is asked for, and of these only what is wanted."""
     kinds = ["job.queued", "job.canceled"]
-    async with chief(pipeline.stack) as api:
+    async with team_admin(pipeline.stack) as api:
         one = await endpoint(api, f"{receiver.url}/one", events=kinds)
         await endpoint(api, f"{receiver.url}/two", events=kinds)
         receiver.answers([ABORT] * 4)
@@ -157,7 +157,7 @@ async def test_dead_letters_are_replayed_by_endpoint_and_type(pipeline: Pipeline
 
 async def test_a_range_of_time_is_replayed_by_parts_and_in_order(pipeline: Pipeline, receiver: Receiver) -> None:
     """Delivered or dead, everything of it once, the oldest first; each part says where to go on."""
-    async with chief(pipeline.stack) as api:
+    async with team_admin(pipeline.stack) as api:
         await endpoint(api, receiver.url, events=["job.queued"])
         jobs = []
         for number in range(6):
@@ -182,7 +182,7 @@ async def test_many_replays_are_spread_so_that_the_consumer_is_not_flooded(
 ) -> None:
     """To one destination one after the other, also over two requests; to another one beside it."""
     count = REPLAYS_PER_SCRIPT // 2 + 10
-    async with chief(pipeline.stack) as api:
+    async with team_admin(pipeline.stack) as api:
         ours = [await endpoint(api, f"{receiver.url}/{n}", events=["job.queued"]) for n in range(2)]
         for _ in range(count):
             await pipeline.admit()
@@ -200,7 +200,7 @@ async def test_many_replays_are_spread_so_that_the_consumer_is_not_flooded(
 
 async def test_replays_are_limited_by_the_minute(pipeline: Pipeline) -> None:
     """Each kind for itself and of a team together: 429 with the time to wait, and nothing changes."""
-    async with chief(pipeline.stack) as api, chief(pipeline.stack) as other:
+    async with team_admin(pipeline.stack) as api, team_admin(pipeline.stack) as other:
         await endpoint(api, "https://consumer.example/hook", events=["job.queued"])
         await pipeline.admit()
         (one,) = await log(api)
@@ -228,7 +228,7 @@ async def test_nothing_is_replayed_to_an_endpoint_that_gets_nothing(
 ) -> None:
     """409 in a sentence for one delivery and for the endpoint; a replay of many leaves it out and says so."""
     receiver.answers([ABORT, ABORT])
-    async with chief(pipeline.stack) as api:
+    async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, f"{receiver.url}/closed", events=["job.queued"])
         await pipeline.admit()
         await sent(pipeline)
@@ -258,7 +258,7 @@ async def test_nothing_is_replayed_to_an_endpoint_that_gets_nothing(
 
 async def test_what_is_on_its_way_is_not_replayed(pipeline: Pipeline) -> None:
     """An attempt is being made: 409, and a replay of many skips it."""
-    async with chief(pipeline.stack) as api:
+    async with team_admin(pipeline.stack) as api:
         await endpoint(api, "https://consumer.example/hook", events=["job.queued"])
         await pipeline.admit()
         ((ref, _),) = await taken(pipeline)
@@ -270,7 +270,7 @@ async def test_what_is_on_its_way_is_not_replayed(pipeline: Pipeline) -> None:
 async def test_a_user_replays_what_their_own_job_named(pipeline: Pipeline, receiver: Receiver) -> None:
     """Their job's own webhook; the team's endpoint takes `team:admin`, and a reader of the team replays nothing."""
     reader = await colleague(pipeline.stack, scopes=USER_SCOPES | {Scope.TEAM_READ})
-    async with chief(pipeline.stack) as api, calling(pipeline.stack, reader.key) as reads:
+    async with team_admin(pipeline.stack) as api, calling(pipeline.stack, reader.key) as reads:
         await endpoint(api, f"{receiver.url}/teams")
         job = await pipeline.ended(webhook_url=f"{receiver.url}/own")
         while await sent(pipeline):
@@ -291,7 +291,7 @@ async def test_a_user_replays_what_their_own_job_named(pipeline: Pipeline, recei
 
 async def test_a_replay_is_delivered_by_the_workers(stack: Stack, receiver: Receiver) -> None:
     """From the request to the consumer, without a hand in between."""
-    async with chief(stack) as api, stack.workers():
+    async with team_admin(stack) as api, stack.workers():
         await endpoint(api, receiver.url, events=["job.queued"])
         await stack.submit()
         await receiver.wait_for(1)
@@ -323,7 +323,7 @@ WRONG: list[tuple[dict[str, Any], int, str]] = [
 @pytest.mark.parametrize(("asked", "status", "code"), WRONG)
 async def test_a_wrong_wish_changes_nothing(stack: Stack, asked: dict[str, Any], status: int, code: str) -> None:
     """It is refused with a sentence, and takes no turn."""
-    async with chief(stack) as api:
+    async with team_admin(stack) as api:
         await api.get("/v1/jobs")
         async with nothing_changes(stack):
             assert_problem(await api.post("/v1/deliveries/replay", json=asked), status, code)

@@ -22,7 +22,7 @@ from app.domain.limits import Limit, Unit, Window
 from app.store import keys
 from app.store.jobs import DAY_MS
 from app.views.message import message_body
-from tests.support.endpoints import change, chief, deliveries, endpoint, later, sent, taken
+from tests.support.endpoints import change, deliveries, endpoint, later, sent, taken, team_admin
 from tests.support.pipeline import Pipeline
 from tests.support.receiver import Received, Receiver
 from workers.deliver import deliver
@@ -65,7 +65,7 @@ async def only(pipeline: Pipeline, endpoint_id: str) -> Delivery:
 
 async def test_an_event_goes_to_each_endpoint_that_wants_it(pipeline: Pipeline, receiver: Receiver) -> None:
     """By type and by model, beside the job's own address; each message has an id of its own."""
-    async with chief(pipeline.stack) as api:
+    async with team_admin(pipeline.stack) as api:
         await endpoint(api, f"{receiver.url}/usual")
         await endpoint(api, f"{receiver.url}/steps", events=["job.queued", "job.running", "job.succeeded"])
         await endpoint(api, f"{receiver.url}/others", events=["job.queued", "job.succeeded"], models=[V1_6])
@@ -88,7 +88,7 @@ async def test_an_event_goes_to_each_endpoint_that_wants_it(pipeline: Pipeline, 
 
 async def test_the_messages_are_in_the_outbox_in_the_moment_of_the_event(pipeline: Pipeline) -> None:
     """Whoever loses the race for the end writes none."""
-    async with chief(pipeline.stack) as api:
+    async with team_admin(pipeline.stack) as api:
         for number in range(3):
             await endpoint(api, f"https://consumer.example/{number}", events=["job.canceled"])
     job_id = await pipeline.admit()
@@ -100,7 +100,7 @@ async def test_the_messages_are_in_the_outbox_in_the_moment_of_the_event(pipelin
 
 async def test_every_secret_signs_until_its_overlap_is_over(pipeline: Pipeline, receiver: Receiver) -> None:
     """Three `v1` signatures; each consumer verifies with the secret it holds, and a tampered body with none."""
-    async with chief(pipeline.stack) as api:
+    async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, receiver.url)
         address = f"/v1/webhook-endpoints/{made['id']}/rotate-secret"
         secrets = [made["secret"]]
@@ -123,7 +123,7 @@ async def test_a_jobs_own_webhook_is_signed_with_both_secrets_of_the_team(
     pipeline: Pipeline, receiver: Receiver
 ) -> None:
     """During the overlap of a rotation; the endpoint's own secret has nothing to do with it."""
-    async with chief(pipeline.stack) as api:
+    async with team_admin(pipeline.stack) as api:
         before = (await api.get("/v1/webhook-secret")).json()["secret"]
         after = (await api.post("/v1/webhook-secret/rotate", json={"overlap_days": 1})).json()["secret"]
     await pipeline.ended(webhook_url=receiver.url)
@@ -133,7 +133,7 @@ async def test_a_jobs_own_webhook_is_signed_with_both_secrets_of_the_team(
 
 async def test_an_asymmetric_endpoint_can_verify_without_a_secret(pipeline: Pipeline, receiver: Receiver) -> None:
     """`v1a` over id, time and body verifies with the public key that was shown, and not for another body."""
-    async with chief(pipeline.stack) as api:
+    async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, receiver.url, asymmetric=True)
     await pipeline.ended()
     assert await sent(pipeline) == 1
@@ -149,7 +149,7 @@ async def test_an_asymmetric_endpoint_can_verify_without_a_secret(pipeline: Pipe
 
 async def test_an_alert_about_money_reaches_who_asks_for_it(pipeline: Pipeline, receiver: Receiver) -> None:
     """`budget.threshold`, as in the feed."""
-    async with chief(pipeline.stack) as api:
+    async with team_admin(pipeline.stack) as api:
         await endpoint(api, receiver.url, events=["budget.threshold"])
         await pipeline.gateway.limits.replace("test", pipeline.team, [Limit(Unit.USD, Window.TOTAL, 2_000_000)])
         await pipeline.admit()
@@ -163,7 +163,7 @@ async def test_an_alert_about_money_reaches_who_asks_for_it(pipeline: Pipeline, 
 
 async def test_gone_ends_the_endpoint_and_tells_the_team(pipeline: Pipeline, receiver: Receiver) -> None:
     """410: disabled; what waits is dead; the feed, another endpoint and an alarm say so; PATCH lets it go on."""
-    async with chief(pipeline.stack) as api:
+    async with team_admin(pipeline.stack) as api:
         gone = await endpoint(api, f"{receiver.url}/gone")
         await endpoint(api, f"{receiver.url}/watch", events=["endpoint.disabled"])
         first, second = await pipeline.ended(), await pipeline.ended()
@@ -191,7 +191,7 @@ async def test_gone_ends_the_endpoint_and_tells_the_team(pipeline: Pipeline, rec
 
 async def test_a_plain_user_reads_nothing_of_endpoints_in_the_feed(pipeline: Pipeline, receiver: Receiver) -> None:
     """The address of an endpoint is the team's business."""
-    async with chief(pipeline.stack) as api:
+    async with team_admin(pipeline.stack) as api:
         await endpoint(api, receiver.url)
     receiver.answers([410])
     await pipeline.ended()
@@ -202,7 +202,7 @@ async def test_a_plain_user_reads_nothing_of_endpoints_in_the_feed(pipeline: Pip
 
 async def test_an_endpoint_that_fails_for_five_days_is_disabled(pipeline: Pipeline, receiver: Receiver) -> None:
     """After 120 h and 20 attempts in a row, and not before either; one success begins anew."""
-    async with chief(pipeline.stack) as api:
+    async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, receiver.url)
 
         async def fails(times: int) -> str:
@@ -235,7 +235,7 @@ async def test_a_receiver_that_was_down_for_a_day_hears_everything_once(
     pipeline: Pipeline, receiver: Receiver
 ) -> None:
     """Every attempt of a simulated day fails; then each message arrives once, and `sequence` puts them in order."""
-    async with chief(pipeline.stack) as api:
+    async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, receiver.url, events=JOB_EVENTS)
     receiver.answers([503] * 1000)
     jobs = []
@@ -267,7 +267,7 @@ async def test_a_receiver_that_was_down_for_a_day_hears_everything_once(
 
 async def test_a_paused_endpoint_lets_its_deliveries_wait(pipeline: Pipeline, receiver: Receiver) -> None:
     """No attempt is used up; when it goes on they are sent."""
-    async with chief(pipeline.stack) as api:
+    async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, receiver.url)
         await change(api, made["id"], paused=True)
         await pipeline.ended()
@@ -284,7 +284,7 @@ async def test_a_paused_endpoint_lets_its_deliveries_wait(pipeline: Pipeline, re
 
 async def test_a_pause_in_the_last_moment_holds(pipeline: Pipeline, receiver: Receiver) -> None:
     """Handed out already: nothing is sent, and it waits."""
-    async with chief(pipeline.stack) as api:
+    async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, receiver.url)
         await pipeline.ended()
         ((ref, destination),) = await taken(pipeline)
@@ -296,7 +296,7 @@ async def test_a_pause_in_the_last_moment_holds(pipeline: Pipeline, receiver: Re
 
 async def test_what_waited_for_a_deleted_endpoint_is_dead(pipeline: Pipeline, receiver: Receiver) -> None:
     """It is not sent, and is found among the dead."""
-    async with chief(pipeline.stack) as api:
+    async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, receiver.url)
         job = await pipeline.ended()
         await api.delete(f"/v1/webhook-endpoints/{made['id']}")
@@ -308,7 +308,7 @@ async def test_what_waited_for_a_deleted_endpoint_is_dead(pipeline: Pipeline, re
 
 async def test_a_changed_address_is_where_the_next_attempt_goes(pipeline: Pipeline, receiver: Receiver) -> None:
     """The same message, the same id."""
-    async with chief(pipeline.stack) as api:
+    async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, f"{receiver.url}/old")
         await pipeline.ended()
         receiver.answers([500])
@@ -324,7 +324,7 @@ async def test_a_changed_address_is_where_the_next_attempt_goes(pipeline: Pipeli
 
 async def test_dead_letters_are_kept_for_thirty_days(pipeline: Pipeline, receiver: Receiver) -> None:
     """After the last of ten attempts, from then on; an abort by the receiver ends the one message only."""
-    async with chief(pipeline.stack) as api:
+    async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, receiver.url)
         await pipeline.ended()
         (ref,) = await pipeline.due("deliver")
@@ -356,7 +356,7 @@ async def test_a_message_stays_below_twenty_kilobytes(pipeline: Pipeline, receiv
 
 async def test_an_erased_jobs_messages_are_taken_back(pipeline: Pipeline, receiver: Receiver) -> None:
     """Also those to endpoints: nothing is sent, nothing listed."""
-    async with chief(pipeline.stack) as api:
+    async with team_admin(pipeline.stack) as api:
         await endpoint(api, receiver.url)
     job = await pipeline.ended()
     assert (await pipeline.stack.api.delete(f"/v1/jobs/{job.id}")).status_code == 204

@@ -10,7 +10,7 @@ from app.domain.endpoints import DEFAULT_EVENTS, MAX_ENDPOINTS_PER_TEAM
 from app.domain.events import EVENT_TYPES
 from app.store import keys
 from tests.integration.refusals import assert_problem
-from tests.support.endpoints import change, chief, endpoint, sent
+from tests.support.endpoints import change, endpoint, sent, team_admin
 from tests.support.pipeline import Pipeline
 from tests.support.receiver import Receiver
 from tests.support.stack import Stack
@@ -28,7 +28,7 @@ async def rotated(api: httpx.AsyncClient, address: str, **body: Any) -> httpx.Re
 
 async def test_an_endpoint_is_made_with_a_secret_that_is_shown_once(stack: Stack) -> None:
     """201 with `whsec_…`; neither the list nor the endpoint itself shows it again."""
-    async with chief(stack) as api:
+    async with team_admin(stack) as api:
         made = await endpoint(
             api, URL, description="our shop", models=["fal-ai/kling-video/v2/master/image-to-video"]
         )
@@ -44,7 +44,7 @@ async def test_an_endpoint_is_made_with_a_secret_that_is_shown_once(stack: Stack
 
 async def test_an_endpoint_that_wants_v1a_is_shown_our_public_key(stack: Stack) -> None:
     """`whpk_…`, the same for all endpoints of the installation."""
-    async with chief(stack) as api:
+    async with team_admin(stack) as api:
         keys_shown = {(await endpoint(api, URL, asymmetric=True))["public_key"] for _ in range(2)}
     (key,) = keys_shown
     assert key.startswith("whpk_")
@@ -52,7 +52,7 @@ async def test_an_endpoint_that_wants_v1a_is_shown_our_public_key(stack: Stack) 
 
 async def test_what_is_given_changes_and_the_rest_stays(stack: Stack) -> None:
     """PATCH: url, events, models, description, paused; null brings the usual events and all models back."""
-    async with chief(stack) as api:
+    async with team_admin(stack) as api:
         made = await endpoint(api, URL, events=["job.running"], description="first")
         changed = await change(api, made["id"], url=f"{URL}/2", description="second", paused=True)
         assert (changed["url"], changed["description"], changed["status"]) == (f"{URL}/2", "second", "paused")
@@ -65,7 +65,7 @@ async def test_what_is_given_changes_and_the_rest_stays(stack: Stack) -> None:
 async def test_a_deleted_endpoint_is_gone_with_its_secret(stack: Stack) -> None:
     """204, then 404; the store keeps nothing of it."""
     pipeline = Pipeline(stack)
-    async with chief(stack) as api:
+    async with team_admin(stack) as api:
         made = await endpoint(api, URL)
         assert (await api.delete(f"/v1/webhook-endpoints/{made['id']}")).status_code == 204
         assert_problem(await api.get(f"/v1/webhook-endpoints/{made['id']}"), 404, "not_found")
@@ -94,7 +94,7 @@ WRONG: dict[str, tuple[dict[str, Any], int, str]] = {
 async def test_a_wrong_endpoint_is_refused_with_a_sentence(stack: Stack, name: str) -> None:
     """At its making and at a change alike; nothing is written."""
     body, status, code = WRONG[name]
-    async with chief(stack) as api:
+    async with team_admin(stack) as api:
         assert_problem(await api.post("/v1/webhook-endpoints", json=body), status, code)
         assert (await api.get("/v1/webhook-endpoints")).json() == {"data": []}
         if "url" in body:
@@ -105,13 +105,13 @@ async def test_a_wrong_endpoint_is_refused_with_a_sentence(stack: Stack, name: s
 
 async def test_every_event_type_may_be_asked_for(stack: Stack) -> None:
     """All that is documented."""
-    async with chief(stack) as api:
+    async with team_admin(stack) as api:
         assert (await endpoint(api, URL, events=list(EVENT_TYPES)))["events"] == list(EVENT_TYPES)
 
 
 async def test_a_team_has_fifty_endpoints_at_most(stack: Stack) -> None:
     """The next is 409, and another team's do not count."""
-    async with chief(stack) as api:
+    async with team_admin(stack) as api:
         for number in range(MAX_ENDPOINTS_PER_TEAM):
             await endpoint(api, f"{URL}/{number}")
         assert_problem(await api.post("/v1/webhook-endpoints", json={"url": URL}), 409, "too_many_endpoints")
@@ -121,7 +121,7 @@ async def test_a_team_has_fifty_endpoints_at_most(stack: Stack) -> None:
 
 async def test_every_act_is_a_line_in_the_audit_log_without_the_secret(stack: Stack) -> None:
     """Who made, changed, tested, rotated and deleted it."""
-    async with chief(stack) as api:
+    async with team_admin(stack) as api:
         made = await endpoint(api, URL)
         await change(api, made["id"], description="new")
         new = (await rotated(api, f"/v1/webhook-endpoints/{made['id']}/rotate-secret")).json()["secret"]
@@ -145,7 +145,7 @@ async def test_every_act_is_a_line_in_the_audit_log_without_the_secret(stack: St
 @pytest.mark.parametrize("of", ["endpoint", "team"])
 async def test_three_secrets_sign_and_a_fourth_is_refused(stack: Stack, of: str) -> None:
     """Two rotations with overlap leave three; the next is 409 until one ends, or ends them all with overlap 0."""
-    async with chief(stack) as api:
+    async with team_admin(stack) as api:
         made = await endpoint(api, URL)
         address = {
             "endpoint": f"/v1/webhook-endpoints/{made['id']}/rotate-secret",
@@ -175,7 +175,7 @@ async def test_three_secrets_sign_and_a_fourth_is_refused(stack: Stack, of: str)
 )
 async def test_a_wrong_overlap_is_refused(stack: Stack, body: dict[str, int]) -> None:
     """0 to 7 days, in one of both units."""
-    async with chief(stack) as api:
+    async with team_admin(stack) as api:
         assert_problem(await rotated(api, "/v1/webhook-secret/rotate", **body), 422, "invalid_input")
 
 
@@ -183,7 +183,7 @@ async def test_the_teams_secret_is_its_administrators(stack: Stack) -> None:
     """Who reads it can sign messages about colleagues' jobs, so a user's key neither reads nor rotates it."""
     assert_problem(await stack.api.get("/v1/webhook-secret"), 403, "forbidden")
     assert_problem(await rotated(stack.api, "/v1/webhook-secret/rotate"), 403, "forbidden")
-    async with chief(stack) as api:
+    async with team_admin(stack) as api:
         before = (await api.get("/v1/webhook-secret")).json()
         assert before["older_secrets_until"] == []
         after = (await rotated(api, "/v1/webhook-secret/rotate")).json()
@@ -194,7 +194,7 @@ async def test_the_teams_secret_is_its_administrators(stack: Stack) -> None:
 async def test_a_test_event_arrives_on_the_way_of_every_delivery(stack: Stack, receiver: Receiver) -> None:
     """202 with the delivery; not while it is paused."""
     pipeline = Pipeline(stack)
-    async with chief(stack) as api:
+    async with team_admin(stack) as api:
         made = await endpoint(api, receiver.url)
         reply = await api.post(f"/v1/webhook-endpoints/{made['id']}/test")
         assert reply.status_code == 202
@@ -211,7 +211,7 @@ async def test_a_test_event_arrives_on_the_way_of_every_delivery(stack: Stack, r
 async def test_a_deleted_teams_endpoints_go_with_it(stack: Stack) -> None:
     """Nothing is left that would be sent or could be read."""
     pipeline = Pipeline(stack)
-    async with chief(stack) as api:
+    async with team_admin(stack) as api:
         await endpoint(api, URL)
     await stack.gateway.administration.remove_team("test", pipeline.team)
     assert await pipeline.redis.exists(keys.endpoints(pipeline.team)) == 0

@@ -27,7 +27,7 @@ from app.store import keys
 from app.store.deliveries import DESTINATION_RETRY_MS
 from app.store.due import ENQUEUED_HIDDEN_MS
 from tests.support.callers import calling
-from tests.support.endpoints import change, chief, deliveries, endpoint, later, sent, taken
+from tests.support.endpoints import change, deliveries, endpoint, later, sent, taken, team_admin
 from tests.support.pipeline import Pipeline
 from tests.support.receiver import Received, Receiver, Reply
 from tests.support.stack import Stack
@@ -69,7 +69,7 @@ async def test_endpoints_that_hang_do_not_delay_the_others(
 ) -> None:
     """Five of fifteen hang (of fifty with --full) and one process delivers: p99 of the first attempts under 5 s."""
     healthy, events, pause_s = (45, 40, 1.5) if full else (10, 12, 0.5)
-    async with Receiver() as well, Receiver() as ill, chief(stack) as api:
+    async with Receiver() as well, Receiver() as ill, team_admin(stack) as api:
         ill.answers([hangs] * 5_000)
         for number in range(HANGING):
             await endpoint(api, f"{ill.url}/{number}", events=["job.queued"])
@@ -94,7 +94,7 @@ async def test_endpoints_that_hang_do_not_delay_the_others(
 
 async def test_another_teams_endpoints_that_hang_delay_nobody(stack: Stack) -> None:
     """Thirty of them with four events each, and one process delivers: first attempts elsewhere under 5 s."""
-    async with Receiver() as well, chief(stack) as api, another_chief(stack) as (_, others):
+    async with Receiver() as well, team_admin(stack) as api, another_chief(stack) as (_, others):
         await endpoint(api, well.url, events=["job.queued"])
         async with stack.workers(FILMGATE_DELIVERERS="1"), Receiver() as ill:  # which lets go before they stop
             ill.answers([hangs] * 5_000)
@@ -120,7 +120,7 @@ async def canceled(pipeline: Pipeline, *, count: int = 1) -> None:
 
 async def test_one_destination_has_a_few_places_and_never_all(pipeline: Pipeline, receiver: Receiver) -> None:
     """Of twenty deliveries each, an endpoint and an address that jobs name get one, and four once it was well."""
-    async with chief(pipeline.stack) as api:
+    async with team_admin(pipeline.stack) as api:
         made = [await endpoint(api, f"{receiver.url}/{number}") for number in range(2)]
         for number in range(20):
             job_id = await pipeline.admit(webhook_url=f"{receiver.url}/own?job={number}")
@@ -192,7 +192,7 @@ async def test_a_path_that_hangs_holds_up_no_other_path_of_its_host(stack: Stack
 async def test_one_team_never_has_all_places(pipeline: Pipeline) -> None:
     """However many addresses it has: the other places of a round are for others, and its own come later."""
     stack, count = pipeline.stack, MAX_IN_FLIGHT_PER_TEAM + 4
-    async with chief(stack) as ours, another_chief(stack) as (team, theirs):
+    async with team_admin(stack) as ours, another_chief(stack) as (team, theirs):
         for number in range(count):
             await endpoint(ours, f"https://ours.example/{number}")
         await endpoint(theirs, "https://theirs.example", events=["job.queued"])
@@ -219,7 +219,7 @@ async def test_one_team_never_has_all_places(pipeline: Pipeline) -> None:
 
 async def test_one_that_failed_or_was_slow_has_one_place(pipeline: Pipeline, receiver: Receiver) -> None:
     """Until it answers well and at once; near its end, a round does not begin with it at all."""
-    async with chief(pipeline.stack) as api:
+    async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, receiver.url)
     for answers in ([Reply(200, delay=2.1)], [500]):
         await canceled(pipeline)
@@ -234,7 +234,7 @@ async def test_one_that_failed_or_was_slow_has_one_place(pipeline: Pipeline, rec
 
 async def test_ten_failures_open_the_breaker_and_a_probe_closes_it(pipeline: Pipeline, receiver: Receiver) -> None:
     """Then one attempt a minute; the others wait and lose none of theirs, and go when one has arrived."""
-    async with chief(pipeline.stack) as api:
+    async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, receiver.url)
         await canceled(pipeline, count=BREAKER_FAILURES + 5)
         receiver.answers([500] * BREAKER_FAILURES)
@@ -268,7 +268,7 @@ async def test_an_edit_neither_closes_the_breaker_nor_forgets_failures(
     pipeline: Pipeline, receiver: Receiver, changes: list[dict[str, Any]]
 ) -> None:
     """Nor does a new secret: only another address does, or being let go on."""
-    async with chief(pipeline.stack) as api:
+    async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, receiver.url)
         await canceled(pipeline, count=BREAKER_FAILURES + 1)
         receiver.answers([500] * BREAKER_FAILURES)
@@ -297,7 +297,7 @@ async def test_any_answer_is_a_sign_of_life_of_a_host(pipeline: Pipeline, receiv
 
 async def test_what_a_dead_worker_had_in_hand_is_given_out_again(pipeline: Pipeline, receiver: Receiver) -> None:
     """Its place and its delivery come back by themselves, and both are counted once."""
-    async with chief(pipeline.stack) as api:
+    async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, receiver.url)
     await canceled(pipeline)
     assert await sent(pipeline) == 1
@@ -321,7 +321,7 @@ async def test_kills_of_the_delivering_process_lose_nothing(
     """SIGKILL again and again during a hundred deliveries, a thousand with --full: each arrives at least once."""
     jobs, endpoints, kills = (100, 10, 12) if full else (20, 5, 2)
     pipeline = Pipeline(stack)
-    async with Receiver() as receiver, chief(stack) as api:
+    async with Receiver() as receiver, team_admin(stack) as api:
         receiver.answers([Reply(200, {"Connection": "close"}, delay=0.05)] * 100_000)
         urls = [f"{receiver.url}/{number}" for number in range(endpoints)]
         ids = [(await endpoint(api, url, events=["job.canceled"]))["id"] for url in urls]

@@ -65,7 +65,7 @@ async def test_a_budget_that_is_used_up_stays_so_in_every_zone_and_back(stack: S
     async with administrator(stack) as admin:
         for zone in [*ZONES, "UTC"]:
             await moved(admin, bounds, zone)
-            assert await bounds.in_the_way() == MONEY, zone
+            assert await bounds.blocking() == MONEY, zone
             assert shown(await bounds.states(), "held") == {"2.80"}, zone
     await books_are_right(stack)
 

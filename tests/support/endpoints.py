@@ -18,7 +18,7 @@ from workers.deliver import deliver
 
 
 @asynccontextmanager
-async def chief(stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
+async def team_admin(stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
     """A client whose key acts for the stack's team."""
     made = await another_key(stack, scopes=frozenset({Scope.TEAM_ADMIN}))
     async with calling(stack, made.key) as api:

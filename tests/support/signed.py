@@ -43,14 +43,14 @@ class Signer:
         }
 
 
-def told(request_id: str, **more: Any) -> bytes:
+def webhook_body(request_id: str, **more: Any) -> bytes:
     """The body of a delivery about this request: a success, unless `more` says otherwise."""
     payload = {"video": {"url": "https://v3b.fal.media/files/b/0a/x.mp4"}}
     said = {"request_id": request_id, "gateway_request_id": request_id, "status": "OK", "payload": payload}
     return json.dumps({**said, **more}).encode()
 
 
-def published(*keys: Signer | dict[str, Any]) -> Reply:
+def jwks_reply(*keys: Signer | dict[str, Any]) -> Reply:
     """The answer of `/.well-known/jwks.json` with these keys."""
     rows = [key.jwk if isinstance(key, Signer) else key for key in keys]
     return Reply(

@@ -9,7 +9,7 @@ import pytest
 
 from app.fal.signature import NotGenuine, VerifiedWebhook, Verifier
 from tests.support.receiver import Answer, Receiver
-from tests.support.signed import PREFIX, Signer, told
+from tests.support.signed import PREFIX, Signer, webhook_body
 
 Changed: TypeAlias = dict[str, str | None]
 NOW = 1767225600
@@ -17,12 +17,12 @@ REQUEST = "01234567-89ab-7cde-8f01-23456789abcd"
 FAL = Signer()
 NEWER = Signer(b"n" * 32)
 FORGER = Signer(b"f" * 32)
-BODY = told(REQUEST)
+BODY = webhook_body(REQUEST)
 VECTOR_KEY = {"kty": "OKP", "crv": "Ed25519", "x": "A6EHv_POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg"}  # 00 01 … 1f
 
 
 @dataclass
-class Door:
+class VerifierSetup:
     """A verifier, the server where it finds fal's keys, and its clock."""
 
     verifier: Verifier
@@ -30,7 +30,7 @@ class Door:
     at: list[float]
 
     @property
-    def looks(self) -> int:
+    def key_requests(self) -> int:
         """How often the keys were asked for."""
         return len(self.server.requests)
 
@@ -38,7 +38,7 @@ class Door:
         """So many seconds later."""
         self.at[0] += seconds
 
-    async def take(
+    async def verify(
         self, signer: Signer = FAL, *, body: bytes = BODY, now_s: float = NOW, changed: Changed | None = None
     ) -> VerifiedWebhook:
         """A delivery of this signer, with some of its headers changed or, by None, left out."""
@@ -49,19 +49,19 @@ class Door:
 
 
 @asynccontextmanager
-async def door(*answers: Answer, user_id: str | None = None) -> AsyncIterator[Door]:
+async def verifier_setup(*answers: Answer, user_id: str | None = None) -> AsyncIterator[VerifierSetup]:
     """A verifier whose fal answers so, one after the other, when asked for its keys."""
     at = [5.0]
     async with Receiver() as server:
         server.answers(answers)
         verifier = Verifier(f"{server.url}/jwks.json", user_id=user_id, clock=lambda: at[0])
         try:
-            yield Door(verifier, server, at)
+            yield VerifierSetup(verifier, server, at)
         finally:
             await verifier.aclose()
 
 
-async def refused(taken: Awaitable[VerifiedWebhook]) -> str:
+async def reason_refused(taken: Awaitable[VerifiedWebhook]) -> str:
     """Why the delivery was refused."""
     with pytest.raises(NotGenuine) as caught:
         await taken

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from app.fal.signature import LEEWAY_S, VerifiedWebhook
-from tests.support.signed import PREFIX, USER, published, told
-from tests.support.verifying import FAL, NOW, REQUEST, VECTOR_KEY, door, refused
+from tests.support.signed import PREFIX, USER, jwks_reply, webhook_body
+from tests.support.verifying import FAL, NOW, REQUEST, VECTOR_KEY, reason_refused, verifier_setup
 
 pytestmark = pytest.mark.anyio
 
@@ -26,11 +26,11 @@ VECTOR_HEADERS = {
 
 async def test_the_documented_vector_is_genuine() -> None:
     """Key, headers and body as written down, to the byte."""
-    async with door(published(VECTOR_KEY), user_id="user_test") as at:
-        delivery = await at.verifier.verify(VECTOR_HEADERS.items(), VECTOR_BODY, now_s=NOW)
+    async with verifier_setup(jwks_reply(VECTOR_KEY), user_id="user_test") as setup:
+        delivery = await setup.verifier.verify(VECTOR_HEADERS.items(), VECTOR_BODY, now_s=NOW)
         assert delivery == VerifiedWebhook(REQUEST, "user_test")
-        assert at.server.requests[0].headers["accept-encoding"] == "identity"  # what is read is what was sent
-        assert "authorization" not in at.server.requests[0].headers
+        assert setup.server.requests[0].headers["accept-encoding"] == "identity"  # what is read is what was sent
+        assert "authorization" not in setup.server.requests[0].headers
 
 
 async def test_the_tests_signer_makes_the_vector_too() -> None:
@@ -51,8 +51,8 @@ async def test_the_tests_signer_makes_the_vector_too() -> None:
 )
 async def test_another_body_is_refused(body: bytes) -> None:
     """One byte more or less, and the same document written again with other white space."""
-    async with door(published(FAL)) as at:
-        assert await refused(at.verifier.verify(VECTOR_HEADERS.items(), body, now_s=NOW)) == "signature"
+    async with verifier_setup(jwks_reply(FAL)) as setup:
+        assert await reason_refused(setup.verifier.verify(VECTOR_HEADERS.items(), body, now_s=NOW)) == "signature"
 
 
 CHANGED = {
@@ -69,8 +69,8 @@ CHANGED = {
 async def test_every_header_is_signed(case: str) -> None:
     """A change that keeps its form is noticed by the signature."""
     name, value = CHANGED[case]
-    async with door(published(FAL)) as at:
-        assert await refused(at.take(changed={name: value})) == "signature"
+    async with verifier_setup(jwks_reply(FAL)) as setup:
+        assert await reason_refused(setup.verify(changed={name: value})) == "signature"
 
 
 FORMS = {
@@ -96,42 +96,42 @@ FORMS = {
 async def test_a_malformed_header_is_refused_before_keys_are_fetched(case: str) -> None:
     """The four headers have forms; what has not is refused without asking fal anything."""
     name, value = FORMS[case]
-    async with door(published(FAL)) as at:
-        assert await refused(at.take(changed={name: value})) == "headers"
-        assert at.looks == 0
+    async with verifier_setup(jwks_reply(FAL)) as setup:
+        assert await reason_refused(setup.verify(changed={name: value})) == "headers"
+        assert setup.key_requests == 0
 
 
 @pytest.mark.parametrize("name", VECTOR_HEADERS)
 async def test_a_header_that_is_given_twice_is_refused(name: str) -> None:
     """Also with the same value: two readers might read two things."""
     pairs = [*VECTOR_HEADERS.items(), (name, VECTOR_HEADERS[name])]
-    async with door(published(FAL)) as at:
-        assert await refused(at.verifier.verify(pairs, VECTOR_BODY, now_s=NOW)) == "headers"
+    async with verifier_setup(jwks_reply(FAL)) as setup:
+        assert await reason_refused(setup.verifier.verify(pairs, VECTOR_BODY, now_s=NOW)) == "headers"
 
 
 @pytest.mark.parametrize(("seconds", "fits"), [(-301, False), (-300, True), (0, True), (300, True), (301, False)])
 async def test_a_delivery_may_be_five_minutes_off(seconds: int, fits: bool) -> None:  # noqa: FBT001  a table
     """Before and after our own time; then it is refused without a look at the keys."""
-    async with door(published(FAL)) as at:
+    async with verifier_setup(jwks_reply(FAL)) as setup:
         if fits:
             assert abs(seconds) <= LEEWAY_S
-            assert (await at.take(now_s=NOW + seconds)).request_id == REQUEST
+            assert (await setup.verify(now_s=NOW + seconds)).request_id == REQUEST
         else:
-            assert await refused(at.take(now_s=NOW + seconds)) == "time"
-            assert at.looks == 0
+            assert await reason_refused(setup.verify(now_s=NOW + seconds)) == "time"
+            assert setup.key_requests == 0
 
 
 async def test_another_account_is_refused_where_ours_is_known() -> None:
     """Fal signs for all its customers with the same keys."""
-    async with door(published(FAL), user_id="somebody") as at:
-        assert await refused(at.take()) == "user"
-        assert at.looks == 0
-    async with door(published(FAL)) as at:
-        assert (await at.take()).user_id == USER
+    async with verifier_setup(jwks_reply(FAL), user_id="somebody") as setup:
+        assert await reason_refused(setup.verify()) == "user"
+        assert setup.key_requests == 0
+    async with verifier_setup(jwks_reply(FAL)) as setup:
+        assert (await setup.verify()).user_id == USER
 
 
 BODIES = {
-    "another request": told("01234567-89ab-7cde-8f01-23456789abce"),
+    "another request": webhook_body("01234567-89ab-7cde-8f01-23456789abce"),
     "no request": b'{"status":"OK"}',
     "a number": b'{"request_id":1}',
     "a list": b"[]",
@@ -145,5 +145,5 @@ BODIES = {
 @pytest.mark.parametrize("case", BODIES)
 async def test_a_body_about_something_else_is_refused(case: str) -> None:
     """Signed by fal, and yet header and body must name one request."""
-    async with door(published(FAL)) as at:
-        assert await refused(at.take(body=BODIES[case])) == "body"
+    async with verifier_setup(jwks_reply(FAL)) as setup:
+        assert await reason_refused(setup.verify(body=BODIES[case])) == "body"
