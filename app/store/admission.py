@@ -91,8 +91,8 @@ class AdmissionStore:
             with store_errors():
                 answer, confirmed = await scripts.admit(
                     self._redis,
-                    idem=keys.idempotency(new.team, owner, digest),
-                    idem_before=keys.idempotency_before(new.team, owner, digest),
+                    idempotency=keys.idempotency(new.team, owner, digest),
+                    idempotency_before=keys.idempotency_before(new.team, owner, digest),
                     credential=keys.credential(new.digest, token=new.token is not None),
                     team=keys.team(new.team),
                     job=keys.job(ref),
@@ -111,13 +111,13 @@ class AdmissionStore:
                     token_id=new.token,
                     idempotent=bool(new.idempotency_key),
                     fingerprint=new.fingerprint,
-                    mark=_mark(new.fingerprint),
-                    idem_ms=new.dedup_ms or max(IDEMPOTENCY_MS, new.deadline_s * 1000 + DAY_MS),
+                    tag=_mark(new.fingerprint),
+                    idempotency_ms=new.dedup_ms or max(IDEMPOTENCY_MS, new.deadline_s * 1000 + DAY_MS),
                     amount=new.quoted_micro,
                     seconds=new.seconds,
                     deadline_ms=new.deadline_s * 1000,
                     start_ms=None if new.start_deadline_s is None else round(new.start_deadline_s * 1000),
-                    band_ms=BANDS_MS[new.priority],
+                    priority_ms=BANDS_MS[new.priority],
                     retention_ms=self._retention_ms,
                     kept=KEPT,
                     meta_count=len(new.metadata),
@@ -145,8 +145,8 @@ class AdmissionStore:
             await scripts.acknowledge(
                 self._redis,
                 job=keys.job(join_ref(job.team, job.id)),
-                idem=keys.idempotency(job.team, job.token or job.user, digest),
-                idem_before=keys.idempotency_before(job.team, job.token or job.user, digest),
+                idempotency=keys.idempotency(job.team, job.token or job.user, digest),
+                idempotency_before=keys.idempotency_before(job.team, job.token or job.user, digest),
                 id=job.id,
                 answered=answered,
                 polled=polled,
@@ -170,10 +170,10 @@ class AdmissionStore:
         with store_errors():
             found = await scripts.find_idempotent(
                 self._redis,
-                idem=keys.idempotency(caller.team, owner, digest),
-                idem_before=keys.idempotency_before(caller.team, owner, digest),
+                idempotency=keys.idempotency(caller.team, owner, digest),
+                idempotency_before=keys.idempotency_before(caller.team, owner, digest),
                 fingerprint=fingerprint,
-                mark=_mark(fingerprint),
+                tag=_mark(fingerprint),
             )
             if not found:
                 return None

@@ -36,12 +36,12 @@ class AlarmStore:
             return await scripts.raise_alarm(
                 self._redis,
                 alarms=keys.ALARMS,
-                said=keys.alarm_raised(once or kind),
+                raised=keys.alarm_raised(once or kind),
                 kind=kind,
                 message=message,
                 job=job,
                 request=upstream_request_id,
-                most=REMEMBERED,
+                kept=REMEMBERED,
                 quiet_ms=quiet_ms,
             )
 
@@ -62,18 +62,18 @@ class AlarmStore:
             return await scripts.check_workers(
                 self._redis,
                 workers=keys.WORKERS,
-                silent=keys.WORKERS_SILENT,
-                said=keys.alarm_raised("workers_silent"),
+                missing_since=keys.WORKERS_SILENT,
+                raised=keys.alarm_raised("workers_silent"),
                 alarms=keys.ALARMS,
                 line=keys.LINE,
                 later=keys.LATER,
                 slots=keys.SLOTS,
                 due_deliver=keys.due("deliver"),
                 expected=expected,
-                stale_ms=HEARTBEAT_MS,
-                bound_ms=SILENT_MS - HEARTBEAT_MS,  # a worker is heard for so long after its last heartbeat
+                alive_ms=HEARTBEAT_MS,
+                grace_ms=SILENT_MS - HEARTBEAT_MS,  # a worker is heard for so long after its last heartbeat
                 forget_ms=FORGET_MS,
-                most=REMEMBERED,
+                kept=REMEMBERED,
                 rest=ROLES,
             )
 

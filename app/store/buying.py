@@ -51,7 +51,7 @@ class BuyingStore:
                 outcome=outcome,
                 reason=reason,
                 own_concurrency=self._concurrency,
-                failures=FAILURES,
+                max_weight=FAILURES,
                 open_ms=OPEN_MS,
             )
 
@@ -105,8 +105,8 @@ class BuyingStore:
                 due_poll=keys.due("poll"),
                 due_finalize=keys.due("finalize"),
                 due_expire=keys.due("expire"),
-                aside=keys.QUARANTINE,
-                last_ms=LAST_MS,
+                quarantine=keys.QUARANTINE,
+                give_up_ms=LAST_MS,
             )
         return SweepResult(taken, given, again)
 

@@ -114,11 +114,11 @@ class DeliveryLogStore:
                     self._redis,
                     dead=keys.dead(team),
                     team=team,
-                    by=by,
-                    space_ms=REPLAY_SPACING_MS if spread else 0,
-                    kept_ms=self._retention_ms,
-                    attempts=EARLIER_ATTEMPTS_KEPT,
-                    replays=REPLAYS_KEPT,
+                    user=by,
+                    spacing_ms=REPLAY_SPACING_MS if spread else 0,
+                    retention_ms=self._retention_ms,
+                    attempts_kept=EARLIER_ATTEMPTS_KEPT,
+                    replays_kept=REPLAYS_KEPT,
                     rest=ids[start : start + REPLAYS_PER_SCRIPT],
                 )
         return done

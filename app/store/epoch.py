@@ -69,15 +69,15 @@ class EpochStore:
                 epoch=keys.EPOCH,
                 pauses=keys.PAUSES,
                 id=record.id if record else "",
-                number=record.number if record else 0,
-                nonce=record.nonce if record else "",
-                admitted=record.admitted if record else 0,
-                job=record.job if record else "",
+                claim_number=record.number if record else 0,
+                claim_nonce=record.nonce if record else "",
+                admission_number=record.admitted if record else 0,
+                admission_job=record.job if record else "",
                 seen_ms=record.seen_ms if record else 0,
-                suspect="restored" if record and record.restored else "",
-                fresh=new_nonce(),
+                given_cause="restored" if record and record.restored else "",
+                new_id=new_nonce(),
                 sentence=SENTENCE,
-                every_ms=0 if self._redis.replicas else SEEN_EVERY_MS,
+                seen_every_ms=0 if self._redis.replicas else SEEN_EVERY_MS,
             )
         if not confirmed:
             raise unconfirmed()

@@ -66,6 +66,6 @@ class HealthStore:
         """Say what this host was given as FILMGATE_UPSTREAM_CONCURRENCY; what holds for all."""
         with store_errors():
             number, limiting = await scripts.agree_concurrency(
-                self._redis, concurrency=keys.CONCURRENCY, host=host, number=number, stale_ms=HOST_STALE_MS
+                self._redis, concurrency=keys.CONCURRENCY, host=host, number=number, alive_ms=HOST_STALE_MS
             )
         return AgreedConcurrency(number, limiting)

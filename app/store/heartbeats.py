@@ -36,8 +36,8 @@ class HeartbeatStore:
             alive = await scripts.record_heartbeats(
                 self._redis,
                 workers=keys.WORKERS,
-                known=known,
-                stale_ms=HEARTBEAT_MS,
+                only_known=known,
+                alive_ms=HEARTBEAT_MS,
                 rest=[f"{role} {name}" for name, role in roles.items()],
             )
         return {member.partition(" ")[2] for member in alive}

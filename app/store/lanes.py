@@ -44,5 +44,10 @@ class LaneStore:
 
     async def _change(self, lane: int, mine: str, following: str, lease_ms: int) -> bool:
         return await scripts.cas_lane(
-            self._redis, lane=keys.lane(lane), seen=keys.LAST_LANE, mine=mine, next=following, lease_ms=lease_ms
+            self._redis,
+            lane=keys.lane(lane),
+            active=keys.LAST_LANE,
+            expected=mine,
+            new_token=following,
+            lease_ms=lease_ms,
         )

@@ -19,7 +19,7 @@ class OutstandingStore:
                 outstanding=keys.outstanding(what, key),
                 member=member,
                 lifetime_ms=lifetime_ms,
-                most=most,
+                max=most,
             )
         return None if wait_ms < 0 else wait_ms
 

@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias
 from app.store.client import Client
 
 async def acknowledge(
-    redis: Client, *, job: str, idem: str, idem_before: str, id: str, answered: bool, polled: bool
+    redis: Client, *, job: str, idempotency: str, idempotency_before: str, id: str, answered: bool, polled: bool
 ) -> None:
     """Notes that a caller was told of its job, or has asked for it by its id."""
 
@@ -14,14 +14,14 @@ async def acquire_step(
     redis: Client,
     *,
     due: str,
-    suspect: str,
-    aside: str,
+    crashes: str,
+    quarantine: str,
     delivery: str,
     ref: str,
-    mark: str,
-    deaths: int,
-    memory_ms: int,
-    window_ms: int,
+    field: str,
+    max_crashes: int,
+    remembered_ms: int,
+    handed_out_ms: int,
     hidden_ms: int,
     dead_ms: int,
 ) -> int:
@@ -39,8 +39,8 @@ AdmitReply: TypeAlias = (
 async def admit(
     redis: Client,
     *,
-    idem: str,
-    idem_before: str,
+    idempotency: str,
+    idempotency_before: str,
     credential: str,
     team: str,
     job: str,
@@ -62,13 +62,13 @@ async def admit(
     ends: str,
     idempotent: bool,
     fingerprint: str,
-    mark: str,
-    idem_ms: int,
+    tag: str,
+    idempotency_ms: int,
     amount: int,
     seconds: int,
     deadline_ms: int,
     start_ms: int | None,
-    band_ms: int,
+    priority_ms: int,
     retention_ms: int,
     kept: str,
     meta_count: int,
@@ -84,7 +84,7 @@ async def advance(
     later: str,
     slots: str,
     held: str,
-    aside: str,
+    quarantine: str,
     due_submit: str,
     due_poll: str,
     due_finalize: str,
@@ -100,45 +100,45 @@ async def advance(
     from_states: str,
     nonce: str,
     status: str,
-    money: str,
+    charge: str,
     delay_ms: int,
-    last_ms: int,
+    give_up_ms: int,
     billing_ms: int | None,
     retention_ms: int,
-    delivery: str,
-    canceled: str,
+    delivery_id: str,
+    cancel_error: str,
     notify: bool,
     packed: bytes,
-    names: str,
-    facts: str,
+    packed_names: str,
+    packed_facts: str,
     rest: Iterable[str],
 ) -> bool:
     """Moves one job to its next state: status, money, slot, due times, event and outbox change together."""
 
 async def agree_concurrency(
-    redis: Client, *, concurrency: str, host: str, number: int, stale_ms: int
+    redis: Client, *, concurrency: str, host: str, number: int, alive_ms: int
 ) -> tuple[int, str]:
     """Agrees on how many jobs may be at fal: the smallest number that a live host was given."""
 
-async def cas_lane(redis: Client, *, lane: str, seen: str, mine: str, next: str, lease_ms: int) -> bool:
+async def cas_lane(redis: Client, *, lane: str, active: str, expected: str, new_token: str, lease_ms: int) -> bool:
     """Changes who runs a lane, if it is still who the caller thinks; a slice that goes on is seen to be at work."""
 
 async def check_workers(
     redis: Client,
     *,
     workers: str,
-    silent: str,
-    said: str,
+    missing_since: str,
+    raised: str,
     alarms: str,
     line: str,
     later: str,
     slots: str,
     due_deliver: str,
     expected: bool,
-    stale_ms: int,
-    bound_ms: int,
+    alive_ms: int,
+    grace_ms: int,
     forget_ms: int,
-    most: int,
+    kept: int,
     rest: Iterable[str],
 ) -> tuple[Literal["silent", "back", ""], str]:
     """Raises an alarm when a kind of worker is missing although there is work, and one when all are back."""
@@ -172,15 +172,15 @@ async def compare_epoch(
     epoch: str,
     pauses: str,
     id: str,
-    number: int,
-    nonce: str,
-    admitted: int,
-    job: str,
+    claim_number: int,
+    claim_nonce: str,
+    admission_number: int,
+    admission_job: str,
     seen_ms: int,
-    suspect: str,
-    fresh: str,
+    given_cause: str,
+    new_id: str,
     sentence: str,
-    every_ms: int,
+    seen_every_ms: int,
 ) -> tuple[tuple[Literal["empty", "other", "forgotten", "restored", ""], str, int, int, int, str, int, str], bool]:
     """Compares the store with what a witness outside remembers; a store that has gone back in time may not buy."""
 
@@ -206,19 +206,19 @@ async def count_failure(
     *,
     job: str,
     due: str,
-    suspect: str,
-    aside: str,
+    failures: str,
+    quarantine: str,
     slots: str,
     ref: str,
-    mark: str,
+    field: str,
     status: str,
-    most: int,
-    memory_ms: int,
+    max_failures: int,
+    remembered_ms: int,
     pause_ms: int,
 ) -> bool:
     """Counts a step that failed on a job in a way that nobody foresaw."""
 
-async def count_outstanding(redis: Client, *, outstanding: str, member: str, lifetime_ms: int, most: int) -> int:
+async def count_outstanding(redis: Client, *, outstanding: str, member: str, lifetime_ms: int, max: int) -> int:
     """Counts one more of what a key may have outstanding, until it is used up or expires."""
 
 async def decide_dispute(
@@ -227,14 +227,14 @@ async def decide_dispute(
     """Ends a dispute: the reservation of a job whose charge could not be proven is spent or released."""
 
 async def erase_job(
-    redis: Client, *, job: str, deliveries: str, team: str, texts: str, error: str, rest: Iterable[str]
+    redis: Client, *, job: str, deliveries: str, team: str, personal_fields: str, error: str, rest: Iterable[str]
 ) -> bool:
     """Erases the caller's data of an ended job: prompt, images, clip, logs, deliveries."""
 
 FindIdempotentReply: TypeAlias = tuple[str, int] | tuple[()]
 
 async def find_idempotent(
-    redis: Client, *, idem: str, idem_before: str, fingerprint: str, mark: str
+    redis: Client, *, idempotency: str, idempotency_before: str, fingerprint: str, tag: str
 ) -> FindIdempotentReply:
     """Which job an idempotency key led to."""
 
@@ -278,12 +278,12 @@ async def raise_alarm(
     redis: Client,
     *,
     alarms: str,
-    said: str,
+    raised: str,
     kind: str,
     message: str,
     job: str,
     request: str,
-    most: int,
+    kept: int,
     quiet_ms: int,
 ) -> bool:
     """Writes an alarm, also where memory is used up: that is what one may be about."""
@@ -331,14 +331,14 @@ async def record_attempt(
     health: str,
     failures: int,
     pause_ms: int,
-    memory_ms: int,
-    address_ms: int,
+    endpoint_memory_ms: int,
+    address_memory_ms: int,
     dead_ms: int,
 ) -> tuple[int, int, int, int]:
     """Writes down one attempt to deliver a webhook, when the next is due, and how its destination does."""
 
 async def record_heartbeats(
-    redis: Client, *, workers: str, known: bool, stale_ms: int, rest: Iterable[str]
+    redis: Client, *, workers: str, only_known: bool, alive_ms: int, rest: Iterable[str]
 ) -> list[str]:
     """Says that worker processes are alive, and forgets those that have not said so for too long."""
 
@@ -351,7 +351,7 @@ async def record_outcome(
     outcome: str,
     reason: str,
     own_concurrency: int,
-    failures: int,
+    max_weight: int,
     open_ms: int,
 ) -> Literal["opened", "closed", ""]:
     """What fal's answer to a submission says about buying on: the breaker and the number of slots follow it."""
@@ -366,10 +366,10 @@ async def register_part(
     number: int,
     etag: str,
     size: int,
-    place: str,
-    limit: int,
-    of_team: int,
-    of_all: int,
+    folder: str,
+    max_bytes: int,
+    team_max: int,
+    all_max: int,
 ) -> Literal["taken", "too_large", "finished", "missing", "elsewhere", "too_many", "full"]:
     """Registers one part of an upload before it is written to disk."""
 
@@ -378,17 +378,24 @@ async def replay_deliveries(
     *,
     dead: str,
     team: str,
-    by: str,
-    space_ms: int,
-    kept_ms: int,
-    attempts: int,
-    replays: int,
+    user: str,
+    spacing_ms: int,
+    retention_ms: int,
+    attempts_kept: int,
+    replays_kept: int,
     rest: Iterable[str],
 ) -> list[str]:
     """Lets deliveries be sent again: the same messages under the same ids, with the schedule from its beginning."""
 
 async def sweep_slots(
-    redis: Client, *, slots: str, due_poll: str, due_finalize: str, due_expire: str, aside: str, last_ms: int
+    redis: Client,
+    *,
+    slots: str,
+    due_poll: str,
+    due_finalize: str,
+    due_expire: str,
+    quarantine: str,
+    give_up_ms: int,
 ) -> tuple[list[str], list[str], list[str]]:
     """Compares the slots with the jobs' states, and puts right what does not fit."""
 
@@ -397,15 +404,15 @@ async def take_deliveries(
     *,
     due: str,
     limit: int,
-    looks: int,
-    places: int,
-    host_places: int,
-    team_places: int,
-    again_ms: int,
+    destinations: int,
+    per_destination: int,
+    per_host: int,
+    per_team: int,
+    retry_ms: int,
     failures: int,
     probe_ms: int,
-    handed_ms: int,
-    hidden_ms: int,
+    visibility_ms: int,
+    attempt_ms: int,
     quick: bool,
     dead_ms: int,
     rest: Iterable[str],

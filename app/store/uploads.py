@@ -70,10 +70,10 @@ class UploadStore:
                 number=part.number,
                 etag=part.etag,
                 size=part.size,
-                place=place,
-                limit=limit,
-                of_team=UNFINISHED_OF_TEAM,
-                of_all=UNFINISHED_OF_ALL,
+                folder=place,
+                max_bytes=limit,
+                team_max=UNFINISHED_OF_TEAM,
+                all_max=UNFINISHED_OF_ALL,
             )
 
     async def finish(self, upload: Upload, *, url: str, sha256: str, lifetime_ms: int) -> tuple[str, str] | None:

@@ -5,8 +5,8 @@
 -- USES idempotency
 -- KEYS
 --   job            hash    the record
---   idem           string  what the request's derived key leads to
---   idem_before    hash    the same, as an older version wrote it
+--   idempotency    string  what the request's derived key leads to
+--   idempotency_before hash    the same, as an older version wrote it
 -- ARGV
 --   id             str     the job's id
 --   answered       bool    when the whole answer was written
@@ -22,7 +22,7 @@ if not (answered and polled) then
   redis.call('HSET', key.job, answered and 'repost_answered' or 'repost_polled', '1')
   return
 end
-local found, first = idem_found(key.idem, key.idem_before)
+local found, first = find_idempotent(key.idempotency, key.idempotency_before)
 if first == arg.id then
   redis.call('DEL', found)
 end

@@ -11,15 +11,15 @@
 -- USES clock event outbox
 -- KEYS
 --   due            zset    refs by the time (ms) they must be looked at
---   suspect        string  how often it was taken up and has not been given back
---   aside          hash    refs that nobody takes up any more, by when (ms)
+--   crashes        string  how often it was taken up and has not been given back
+--   quarantine     hash    refs that nobody takes up any more, by when (ms)
 --   delivery       hash    the delivery, where the ref is one; nothing is there for a job
 -- ARGV
 --   ref            str     what is taken up
---   mark           str     its name in the hash: the step and the ref
---   deaths         int     so many make it a poison
---   memory_ms      int     how long a death is remembered
---   window_ms      int     how far away handing out puts a ref
+--   field          str     its name in the hash: the step and the ref
+--   max_crashes    int     so many make it a poison
+--   remembered_ms  int     how long a death is remembered
+--   handed_out_ms  int     how far away handing out puts a ref
 --   hidden_ms      int     how long the step may last
 --   dead_ms        int     how long dead letters are kept
 --
@@ -32,23 +32,23 @@ local function give_up_delivery()
   local count = redis.call('HINCRBY', key.delivery, 'attempts', 1)
   redis.call('HSET', key.delivery, 'attempt:' .. count, cjson.encode({at_ms = now, status = cjson.null,
     duration_ms = 0, outcome = 'worker_died', error = 'worker_died', answer = ''}))
-  bury(string.match(arg.ref, '^([^/]*)/'), key.delivery, record[3], arg.dead_ms)
+  mark_dead(string.match(arg.ref, '^([^/]*)/'), key.delivery, record[3], arg.dead_ms)
   redis.call('ZREM', prefix .. 'flying:' .. record[2], arg.ref)
-  look_again(prefix .. 'due:deliver', record[2], 0)
+  reschedule_destination(prefix .. 'due:deliver', record[2], 0)
 end
 
 local score = redis.call('ZSCORE', key.due, arg.ref)
-if not score or score - now > tonumber(arg.window_ms) then
+if not score or score - now > tonumber(arg.handed_out_ms) then
   return 0
 end
-if tonumber(redis.call('GET', key.suspect) or '0') >= tonumber(arg.deaths) then
+if tonumber(redis.call('GET', key.crashes) or '0') >= tonumber(arg.max_crashes) then
   redis.call('ZREM', key.due, arg.ref)
-  redis.call('DEL', key.suspect)
-  redis.call('HSET', key.aside, arg.mark, whole(now))
+  redis.call('DEL', key.crashes)
+  redis.call('HSET', key.quarantine, arg.field, digits(now))
   give_up_delivery()
   return -1
 end
-redis.call('INCR', key.suspect)
-redis.call('PEXPIRE', key.suspect, arg.memory_ms)
-redis.call('ZADD', key.due, whole(now + arg.hidden_ms), arg.ref)
+redis.call('INCR', key.crashes)
+redis.call('PEXPIRE', key.crashes, arg.remembered_ms)
+redis.call('ZADD', key.due, digits(now + arg.hidden_ms), arg.ref)
 return now

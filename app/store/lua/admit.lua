@@ -13,8 +13,8 @@
 --
 -- USES clock event outbox sums limits money budget credential line epoch idempotency
 -- KEYS
---   idem           string  job and fingerprint of an earlier submission with the same key
---   idem_before    hash    the same, as an older version wrote it
+--   idempotency    string  job and fingerprint of an earlier submission with the same key
+--   idempotency_before hash    the same, as an older version wrote it
 --   credential     hash    the key or the token that asks
 --   team           hash    the team
 --   job            hash    the record to be written
@@ -37,13 +37,13 @@
 --   ends           str     their ends (ms)
 --   idempotent     bool    when an idempotency key was given
 --   fingerprint    str     SHA-256 of the request
---   mark           str     the same in twelve characters
---   idem_ms        int     how long the idempotency key is remembered
+--   tag            str     the same in twelve characters
+--   idempotency_ms int     how long the idempotency key is remembered
 --   amount         int     micro-dollars to put aside
 --   seconds        int     of video
 --   deadline_ms    int     from now
 --   start_ms       int?    from now; nil for none
---   band_ms        int     how much older (below 0) or younger than it is the job counts in its user's line: its priority
+--   priority_ms    int     how much older (below 0) or younger than it is the job counts in its user's line: its priority
 --   retention_ms   int     how long events are kept
 --   kept           str     how long (ms) a window's sums are kept after its end
 --   meta_count     int     how many metadata pairs lead the rest
@@ -63,21 +63,21 @@ if not is_valid(key.credential) then
 end
 local calendar = redis.call('HMGET', key.team, 'time_zone', 'carried')
 local zone = calendar[1] or 'UTC'
-if zone ~= arg.zone or not are_now(starts, ends) then
+if zone ~= arg.zone or not are_current(starts, ends) then
   return {'clock', now, zone}
 end
 
 local owners = owners_of(arg.team_id, arg.user_id, arg.token_id)
 local need = {jobs = 1, usd = tonumber(arg.amount), video_seconds = tonumber(arg.seconds)}
-local states = look(owners, starts, ends, need, calendar[2])
+local states = read_limits(owners, starts, ends, need, calendar[2])
 if arg.idempotent then
-  local found, first, same = idem_found(key.idem, key.idem_before, arg.mark, arg.fingerprint)
+  local found, first, same = find_idempotent(key.idempotency, key.idempotency_before, arg.tag, arg.fingerprint)
   if first and not same then
     return {'reused', now, first}
   elseif first then
     -- A write, so that a confirmation of it covers the first one.
     redis.call('PEXPIRE', found, math.max(1, redis.call('PTTL', found)))
-    return {'repeated', now, told(states), first}
+    return {'repeated', now, encode_states(states), first}
   end
 end
 local over = not take_rates(states)
@@ -85,25 +85,25 @@ for _, state in ipairs(states) do
   over = over or state.over
 end
 if over then
-  return {'refused', now, told(states)}
+  return {'refused', now, encode_states(states)}
 end
 
 local pairs_given = tonumber(arg.meta_count)
 redis.call('HSET', key.job, unpack(rest, pairs_given + 1))
 local deadline = now + arg.deadline_ms
-local score = now + arg.band_ms
+local score = now + arg.priority_ms
 redis.call('HSET', key.job, 'status', 'queued', 'money', 'reserved', 'attempt', 0, 'sequence', 0,
-  'created_ms', whole(now), 'deadline_ms', whole(deadline), 'line_score', whole(score), 'starts', arg.starts,
+  'created_ms', digits(now), 'deadline_ms', digits(deadline), 'line_score', digits(score), 'starts', arg.starts,
   'periods', unnamed(starts))
 local must_start = deadline
 if arg.start_ms then
   must_start = math.min(deadline, now + arg.start_ms)
-  redis.call('HSET', key.job, 'start_deadline_ms', whole(now + arg.start_ms))
+  redis.call('HSET', key.job, 'start_deadline_ms', digits(now + arg.start_ms))
 end
 
 redis.call('HSET', key.reservations, arg.id, arg.amount)
 hold_sums(owners, starts, ends, by_window(arg.kept), need)
-reserve_entry(key.ledger, key.job, arg.amount)
+write_reserve(key.ledger, key.job, arg.amount)
 for i = 1, 3 do
   redis.call('SADD', prefix .. 'live:' .. owners[i].id, arg.id)
   redis.call('SADD', prefix .. 'queued:' .. owners[i].id, arg.id)
@@ -115,7 +115,7 @@ for _, state in ipairs(states) do
 end
 
 local function index(index_key)
-  redis.call('ZADD', index_key, whole(now), arg.id)
+  redis.call('ZADD', index_key, digits(now), arg.id)
   for _, old in ipairs(redis.call('ZRANGE', index_key, 0, 1)) do
     if redis.call('EXISTS', string.sub(key.job, 1, -1 - #arg.id) .. old) == 0 then
       redis.call('ZREM', index_key, old)
@@ -129,14 +129,14 @@ for i = 1, pairs_given do
 end
 
 enter_line(key.line, key.job, arg.ref)
-redis.call('ZADD', key.due_expire, whole(must_start), arg.ref)
-tell_of_job(key.job, arg.ref, key.events, 'job.queued', nil, arg.retention_ms)
-local alarms = tell_thresholds(states, key.events, arg.team_id, arg.user_id, arg.retention_ms)
+redis.call('ZADD', key.due_expire, digits(must_start), arg.ref)
+publish_job_event(key.job, arg.ref, key.events, 'job.queued', nil, arg.retention_ms)
+local alarms = publish_thresholds(states, key.events, arg.team_id, arg.user_id, arg.retention_ms)
 remember_entry('admissions', arg.id)
 if arg.idempotent then
-  idem_remember(key.idem, arg.mark, arg.id, arg.idem_ms)
+  remember_idempotent(key.idempotency, arg.tag, arg.id, arg.idempotency_ms)
 end
 wake_lane(key.wake)
 local written = {'status', 'money', 'attempt', 'sequence', 'created_ms', 'deadline_ms', 'start_deadline_ms'}
-return {'admitted', now, told(states), redis.call('ZRANK', user_line(arg.user_id), arg.ref), alarms,
+return {'admitted', now, encode_states(states), redis.call('ZRANK', user_line(arg.user_id), arg.ref), alarms,
   written, redis.call('HMGET', key.job, unpack(written))}

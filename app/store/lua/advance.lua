@@ -19,7 +19,7 @@
 --   later          zset    queued jobs that wait until their score (ms) before they stand in line again
 --   slots          zset    jobs that occupy fal; the score (ms) is when the slot falls free by itself, or +inf
 --   held           zset    jobs whose submission has an unknown outcome, since when
---   aside          hash    steps that nobody takes up any more
+--   quarantine     hash    steps that nobody takes up any more
 --   due_submit     zset    what must be looked at, and when (ms)
 --   due_poll       zset
 --   due_finalize   zset
@@ -36,17 +36,17 @@
 --   from_states    str     states it may come from, with commas
 --   nonce          str     the fence; "" where no attempt is involved
 --   status         str     the new state
---   money          str     keep | spend | release | dispute
+--   charge         str     keep | spend | release | dispute
 --   delay_ms       int     submitting: lease; queued: wait before the line; running: first poll; dispute: until decided
---   last_ms        int     from the deadline until a job that fal has is given up, whatever fal says
+--   give_up_ms     int     from the deadline until a job that fal has is given up, whatever fal says
 --   billing_ms     int?    from an end until fal's bill is looked at; nil when nobody reads it
 --   retention_ms   int     how long an ended job is kept
---   delivery       str     id of the entry for the job's own webhook
---   canceled       str     the error of a job that ends because its cancel is wanted, JSON
+--   delivery_id    str     id of the entry for the job's own webhook
+--   cancel_error   str     the error of a job that ends because its cancel is wanted, JSON
 --   notify         bool    when the job's own webhook wants this event
 --   packed         bytes   what an end packs of the record; "" to leave it as it is
---   names          str     fields that are packed in it, with commas
---   facts          str     facts that are, too: lines of name and value
+--   packed_names   str     fields that are packed in it, with commas
+--   packed_facts   str     facts that are, too: lines of name and value
 -- REST str  field, value, …; a value of "@now" is the store's time
 --
 -- Returns bool  false where another process was faster
@@ -62,18 +62,18 @@ local id = redis.call('HGET', key.job, 'id')
 local whose = redis.call('HMGET', key.job, 'team', 'user', 'quoted_micro', 'deadline_ms')
 if arg.status == 'submitting'
   and (not redis.call('ZSCORE', key.slots, arg.ref) or not may_claim(whose[1], arg.ref)) then
-  redis.call('ZADD', key.slots, 'XX', whole(now), arg.ref)
+  redis.call('ZADD', key.slots, 'XX', digits(now), arg.ref)
   return 0
 end
 if arg.status == 'queued' and redis.call('HEXISTS', key.job, 'cancel_requested_ms') == 1 then
   count_grant(whose[1], whose[2], -tonumber(whose[3]))
-  redis.call('HSET', key.job, 'error', arg.canceled)
-  arg.status, arg.money, arg.notify = 'canceled', 'release', true
+  redis.call('HSET', key.job, 'error', arg.cancel_error)
+  arg.status, arg.charge, arg.notify = 'canceled', 'release', true
 end
 
 redis.call('HSET', key.job, 'status', arg.status)
 for i = 1, #rest, 2 do
-  redis.call('HSET', key.job, rest[i], rest[i + 1] == '@now' and whole(now) or rest[i + 1])
+  redis.call('HSET', key.job, rest[i], rest[i + 1] == '@now' and digits(now) or rest[i + 1])
 end
 
 for _, set in ipairs({key.due_submit, key.due_poll, key.due_finalize, key.held}) do
@@ -81,31 +81,31 @@ for _, set in ipairs({key.due_submit, key.due_poll, key.due_finalize, key.held})
 end
 local ended = false
 if arg.status == 'queued' then
-  queue_places(key.job, id, 'SADD')
+  change_queued_sets(key.job, id, 'SADD')
 elseif status == 'queued' then
-  queue_places(key.job, id, 'SREM')
+  change_queued_sets(key.job, id, 'SREM')
 end
 if arg.status == 'submitting' then
   redis.call('HINCRBY', key.job, 'attempt', 1)
   remember_entry('claims', redis.call('HGET', key.job, 'nonce'))
-  redis.call('HSET', key.job, 'claimed_ms', whole(now), 'lease_ms', whole(now + arg.delay_ms))
+  redis.call('HSET', key.job, 'claimed_ms', digits(now), 'lease_ms', digits(now + arg.delay_ms))
   redis.call('ZADD', key.slots, '+inf', arg.ref)
-  redis.call('ZADD', key.due_submit, whole(now + arg.delay_ms), arg.ref)
+  redis.call('ZADD', key.due_submit, digits(now + arg.delay_ms), arg.ref)
 elseif arg.status == 'queued' then
   redis.call('HDEL', key.job, 'nonce', 'lease_ms', 'held_reason')
   redis.call('ZREM', key.slots, arg.ref)
   count_grant(whose[1], whose[2], -tonumber(whose[3]))  -- fal did not take it: the turn is given back
   local clocks = redis.call('HMGET', key.job, 'deadline_ms', 'start_deadline_ms')
   local must_start = math.min(clocks[1], clocks[2] or clocks[1])
-  redis.call('ZADD', key.due_expire, 'NX', whole(must_start), arg.ref)
+  redis.call('ZADD', key.due_expire, 'NX', digits(must_start), arg.ref)
   if tonumber(arg.delay_ms) > 0 then
-    redis.call('ZADD', key.later, whole(now + arg.delay_ms), arg.ref)
+    redis.call('ZADD', key.later, digits(now + arg.delay_ms), arg.ref)
   else
     enter_line(key.line, key.job, arg.ref)
   end
 elseif arg.status == 'held' then
-  redis.call('ZADD', key.slots, whole(now + arg.delay_ms), arg.ref)
-  redis.call('ZADD', key.held, whole(now), arg.ref)
+  redis.call('ZADD', key.slots, digits(now + arg.delay_ms), arg.ref)
+  redis.call('ZADD', key.held, digits(now), arg.ref)
   redis.call('ZREM', key.due_expire, arg.ref)
 elseif arg.status == 'running' then
   if status == 'queued' then
@@ -114,44 +114,44 @@ elseif arg.status == 'running' then
     redis.call('HINCRBY', key.job, 'attempt', 1)
   end
   redis.call('HDEL', key.job, 'lease_ms', 'held_reason')
-  redis.call('HSET', key.job, 'submitted_ms', whole(now))
+  redis.call('HSET', key.job, 'submitted_ms', digits(now))
   redis.call('ZADD', key.slots, '+inf', arg.ref)
-  redis.call('ZADD', key.due_poll, whole(now + arg.delay_ms), arg.ref)
-  redis.call('ZADD', key.due_expire, whole(math.max(now, whose[4]) + arg.last_ms), arg.ref)
+  redis.call('ZADD', key.due_poll, digits(now + arg.delay_ms), arg.ref)
+  redis.call('ZADD', key.due_expire, digits(math.max(now, whose[4]) + arg.give_up_ms), arg.ref)
 elseif arg.status == 'finalizing' then
-  redis.call('HSET', key.job, 'upstream_done_ms', whole(now))
+  redis.call('HSET', key.job, 'upstream_done_ms', digits(now))
   redis.call('ZREM', key.slots, arg.ref)
-  redis.call('ZADD', key.due_finalize, whole(now), arg.ref)
+  redis.call('ZADD', key.due_finalize, digits(now), arg.ref)
 else
   ended = true
   redis.call('HDEL', key.job, 'held_reason', 'lease_ms')
-  redis.call('HSET', key.job, 'completed_ms', whole(now))
+  redis.call('HSET', key.job, 'completed_ms', digits(now))
   leave_line(key.line, whose[1], whose[2], arg.ref)
   for _, set in ipairs({key.later, key.slots, key.due_expire}) do redis.call('ZREM', set, arg.ref) end
-  for _, step in ipairs({'submit ', 'poll ', 'finalize ', 'resolve '}) do redis.call('HDEL', key.aside, step .. arg.ref) end
-  leave_places(key.job, id)
+  for _, step in ipairs({'submit ', 'poll ', 'finalize ', 'resolve '}) do redis.call('HDEL', key.quarantine, step .. arg.ref) end
+  leave_live_sets(key.job, id)
 end
 
-if arg.money == 'spend' or arg.money == 'release' then
-  close_reservation(key.reservations, key.ledger, key.job, arg.money)
-elseif arg.money == 'dispute' then
+if arg.charge == 'spend' or arg.charge == 'release' then
+  close_reservation(key.reservations, key.ledger, key.job, arg.charge)
+elseif arg.charge == 'dispute' then
   redis.call('HSET', key.job, 'money', 'disputed')
-  redis.call('ZADD', key.due_dispute, whole(now + arg.delay_ms), arg.ref)
-  ledger_entry(key.ledger, 'dispute', key.job, redis.call('HGET', key.reservations, id))
+  redis.call('ZADD', key.due_dispute, digits(now + arg.delay_ms), arg.ref)
+  write_entry(key.ledger, 'dispute', key.job, redis.call('HGET', key.reservations, id))
 end
 if ended then
   if arg.billing_ms and redis.call('HGET', key.job, 'upstream_request_id') then
-    redis.call('ZADD', key.due_billing, whole(now + arg.billing_ms), arg.ref)
+    redis.call('ZADD', key.due_billing, digits(now + arg.billing_ms), arg.ref)
   end
   redis.call('PEXPIRE', key.job, arg.retention_ms)
-  note_duration(key.job, key.durations, arg.retention_ms)
+  record_duration(key.job, key.durations, arg.retention_ms)
 end
 
 local own = nil
 if arg.notify and (ended or before[4] ~= 'fal') and before[3] and before[3] ~= '' then
-  own = {arg.delivery, before[3], before[4]}
+  own = {arg.delivery_id, before[3], before[4]}
 end
-tell_of_job(key.job, arg.ref, key.events, 'job.' .. arg.status, own, arg.retention_ms)
-pack_record(key.job, arg.names, arg.facts, arg.packed, arg.retention_ms)
+publish_job_event(key.job, arg.ref, key.events, 'job.' .. arg.status, own, arg.retention_ms)
+pack_record(key.job, arg.packed_names, arg.packed_facts, arg.packed, arg.retention_ms)
 wake_lane(key.wake)
 return 1

@@ -10,20 +10,20 @@
 -- ARGV
 --   host           str     who says it
 --   number         int     what it was given
---   stale_ms       int     after which a host counts as gone
+--   alive_ms       int     after which a host counts as gone
 --
 -- Returns {number: int, host: str}  the number of all, and the host that was given it
-redis.call('HSET', key.concurrency, 'host ' .. arg.host, arg.number .. ' ' .. whole(now))
+redis.call('HSET', key.concurrency, 'host ' .. arg.host, arg.number .. ' ' .. digits(now))
 local least, who
 local rows = redis.call('HGETALL', key.concurrency)
 for i = 1, #rows, 2 do
   local number, at = rows[i + 1]:match('^(%d+) (%d+)$')
-  if number and now - at > tonumber(arg.stale_ms) then
+  if number and now - at > tonumber(arg.alive_ms) then
     redis.call('HDEL', key.concurrency, rows[i])
   elseif number and (not least or tonumber(number) < least) then
     least, who = tonumber(number), rows[i]:sub(6)
   end
 end
 redis.call('HSET', key.concurrency, 'all', least)
-redis.call('PEXPIRE', key.concurrency, arg.stale_ms)
+redis.call('PEXPIRE', key.concurrency, arg.alive_ms)
 return {least, who}

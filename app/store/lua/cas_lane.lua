@@ -4,18 +4,18 @@
 -- USES clock
 -- KEYS
 --   lane           string  the token of the slice that runs the lane, or "rung"
---   seen           string  when (ms) a lane was last seen at work
+--   active         string  when (ms) a lane was last seen at work
 -- ARGV
---   mine           str     who must have it now
---   next           str     who has it from now on
+--   expected       str     who must have it now
+--   new_token      str     who has it from now on
 --   lease_ms       int     for how long
 --
 -- Returns bool  false when another process had it
-if redis.call('GET', key.lane) ~= arg.mine then
+if redis.call('GET', key.lane) ~= arg.expected then
   return 0
 end
-redis.call('SET', key.lane, arg.next, 'PX', arg.lease_ms)
-if arg.next ~= 'rung' then
-  redis.call('SET', key.seen, whole(now), 'PX', 30 * 86400000)
+redis.call('SET', key.lane, arg.new_token, 'PX', arg.lease_ms)
+if arg.new_token ~= 'rung' then
+  redis.call('SET', key.active, digits(now), 'PX', 30 * 86400000)
 end
 return 1

@@ -54,11 +54,11 @@ end
 if arg.notice then
   local told = cjson.decode(arg.notice)
   if told.id then
-    local fields = {'url', told.url, 'event_id', '', 'type', told.type, 'at', whole(now), 'notice', told.text}
+    local fields = {'url', told.url, 'event_id', '', 'type', told.type, 'at', digits(now), 'notice', told.text}
     write_delivery(told.team, told.id, told.team .. '/' .. told.endpoint, fields, told.retention_ms)
   else
     local events_key = prefix .. 'events:' .. told.team
-    tell_notice(told.team, events_key, told.type, told.text, told.retention_ms)
+    publish_notice(told.team, events_key, told.type, told.text, told.retention_ms)
   end
 end
 redis.call('XADD', key.audit, '*', 'number', arg.number, 'hash', arg.hash, 'entry', arg.entry)

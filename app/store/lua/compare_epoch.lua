@@ -12,15 +12,15 @@
 --   pauses         hash    the field `epoch` stops all buying
 -- ARGV
 --   id             str     of the store, as the witness saw it; "" when it remembers nothing
---   number         int     of the last claim that it saw
---   nonce          str     of that claim
---   admitted       int     number of the last admission that it saw
---   job            str     of that admission
+--   claim_number   int     of the last claim that it saw
+--   claim_nonce    str     of that claim
+--   admission_number int     number of the last admission that it saw
+--   admission_job  str     of that admission
 --   seen_ms        int     when it saw them
---   suspect        str     why the store is not to be trusted in any case; "" for no such reason
---   fresh          str     an id for a new epoch
+--   given_cause    str     why the store is not to be trusted in any case; "" for no such reason
+--   new_id         str     an id for a new epoch
 --   sentence       str     for callers, while nothing is bought
---   every_ms       int     how often the time is written down
+--   seen_every_ms  int     how often the time is written down
 --
 -- CONFIRMED by the replicas that are expected
 -- Returns {cause: "empty" | "other" | "forgotten" | "restored" | "", id: str, now_ms: int, stopped: int, claims: int,
@@ -29,13 +29,13 @@ local epoch = redis.call('HMGET', key.epoch, 'id', 'seen_ms', 'good_ms')
 local id, seen_ms = epoch[1], epoch[2]
 local stopped = claims_stopped()
 
-local cause = stopped and '' or arg.suspect
+local cause = stopped and '' or arg.given_cause
 if cause == '' and arg.id ~= '' then
   if not id then
     cause = 'empty'
   elseif id == arg.id then
-    local whole_past = knows_entry('claims', tonumber(arg.number), arg.nonce)
-      and knows_entry('admissions', tonumber(arg.admitted), arg.job)
+    local whole_past = knows_entry('claims', tonumber(arg.claim_number), arg.claim_nonce)
+      and knows_entry('admissions', tonumber(arg.admission_number), arg.admission_job)
     cause = whole_past and '' or 'forgotten'
   elseif redis.call('HEXISTS', key.epoch, 'before:' .. arg.id) == 0 then
     cause = 'other'
@@ -49,19 +49,19 @@ if cause ~= '' then
   end
   for _, earlier in ipairs({id or arg.id, arg.id}) do
     if earlier ~= '' then
-      redis.call('HSET', key.epoch, 'before:' .. earlier, whole(now))
+      redis.call('HSET', key.epoch, 'before:' .. earlier, digits(now))
     end
   end
-  redis.call('HSET', key.epoch, 'cause', cause, 'since_ms', whole(now), 'good_ms', whole(good_ms))
+  redis.call('HSET', key.epoch, 'cause', cause, 'since_ms', digits(now), 'good_ms', digits(good_ms))
   redis.call('HSET', key.pauses, 'epoch', arg.sentence)
   stopped = true
 end
 if cause ~= '' or not id then
-  id = arg.fresh
+  id = arg.new_id
   redis.call('HSET', key.epoch, 'id', id)
 end
-if cause ~= '' or not seen_ms or now - seen_ms >= tonumber(arg.every_ms) then
-  redis.call('HSET', key.epoch, 'seen_ms', whole(now))
+if cause ~= '' or not seen_ms or now - seen_ms >= tonumber(arg.seen_every_ms) then
+  redis.call('HSET', key.epoch, 'seen_ms', digits(now))
 end
 local claims, admissions = counted('claims'), counted('admissions')
 return {

@@ -13,5 +13,5 @@ local wait = due + arg.step_ms - arg.burst * arg.step_ms - now
 if wait > 0 then
   return math.ceil(wait)
 end
-redis.call('SET', key.rate, whole(due + arg.step_ms), 'PX', whole(due + arg.step_ms - now))
+redis.call('SET', key.rate, digits(due + arg.step_ms), 'PX', digits(due + arg.step_ms - now))
 return 0

@@ -29,10 +29,10 @@ for i = 1, #rest, 2 do
 end
 local whose = redis.call('HMGET', key.job, 'user', 'token')
 local owners, starts = owners_of(known.team, whose[1], whose[2]), by_window(known.starts or known.periods)
-if money ~= 'disputed' and not may_lose(owners, starts, 'used:usd', charged - actual) then
+if money ~= 'disputed' and not can_subtract(owners, starts, 'used:usd', charged - actual) then
   return {'below', 0}
 end
-write_facts(key.job, rest)
+restore_facts(key.job, rest)
 if money == 'disputed' then
   redis.call('ZREM', key.due_dispute, arg.ref)
   close_reservation(key.reservations, key.ledger, key.job, actual > 0 and 'spend' or 'release')
@@ -42,6 +42,6 @@ if difference == 0 then
   return {'decided', 0}
 end
 add_to_sums(owners, starts, 'used:usd', difference)
-redis.call('HSET', key.job, 'charged_micro', whole(actual), 'money', actual > 0 and 'spent' or 'released')
-ledger_entry(key.ledger, 'correction', key.job, whole(difference), arg.reason)
+redis.call('HSET', key.job, 'charged_micro', digits(actual), 'money', actual > 0 and 'spent' or 'released')
+write_entry(key.ledger, 'correction', key.job, digits(difference), arg.reason)
 return {'corrected', difference}

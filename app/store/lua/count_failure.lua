@@ -10,29 +10,29 @@
 -- KEYS
 --   job            hash    the record
 --   due            zset    the step's refs, by when they must be looked at (ms)
---   suspect        string  how often the step has failed lately
---   aside          hash    steps that nobody takes up any more, by when (ms)
+--   failures       string  how often the step has failed lately
+--   quarantine     hash    steps that nobody takes up any more, by when (ms)
 --   slots          zset    jobs that occupy fal
 -- ARGV
 --   ref            str     team/job
---   mark           str     its name in the hash: the step and the ref
+--   field          str     its name in the hash: the step and the ref
 --   status         str     the state in which this step works on a job
---   most           int     so many failures set it aside
---   memory_ms      int     how long a failure is remembered
+--   max_failures   int     so many failures set it aside
+--   remembered_ms  int     how long a failure is remembered
 --   pause_ms       int     until the next try
 --
 -- Returns bool  it was set aside just now
 if redis.call('HGET', key.job, 'status') ~= arg.status then
   return 0
 end
-local failures = redis.call('INCR', key.suspect)
-redis.call('PEXPIRE', key.suspect, arg.memory_ms)
-if failures < tonumber(arg.most) then
-  redis.call('ZADD', key.due, 'XX', whole(now + arg.pause_ms), arg.ref)
+local failures = redis.call('INCR', key.failures)
+redis.call('PEXPIRE', key.failures, arg.remembered_ms)
+if failures < tonumber(arg.max_failures) then
+  redis.call('ZADD', key.due, 'XX', digits(now + arg.pause_ms), arg.ref)
   return 0
 end
-redis.call('DEL', key.suspect)
+redis.call('DEL', key.failures)
 redis.call('ZREM', key.due, arg.ref)
 redis.call('ZREM', key.slots, arg.ref)
-redis.call('HSET', key.aside, arg.mark, whole(now))
+redis.call('HSET', key.quarantine, arg.field, digits(now))
 return 1

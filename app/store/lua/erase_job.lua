@@ -9,7 +9,7 @@
 --   deliveries     list    ids of this job's deliveries
 -- ARGV
 --   team           str     the team's id
---   texts          str     the fields that say something of the caller, with spaces between
+--   personal_fields str     the fields that say something of the caller, with spaces between
 --   error          str     the error without fal's words, JSON; "" where there is none
 -- REST str  the job's facts as field, value, …, which may be packed with the rest
 --
@@ -18,8 +18,8 @@ local status = redis.call('HGET', key.job, 'status')
 if status ~= 'succeeded' and status ~= 'failed' and status ~= 'canceled' then
   return 0
 end
-write_facts(key.job, rest)
-for name in string.gmatch(arg.texts, '%S+') do
+restore_facts(key.job, rest)
+for name in string.gmatch(arg.personal_fields, '%S+') do
   redis.call('HDEL', key.job, name)
 end
 for _, name in ipairs(redis.call('HKEYS', key.job)) do

@@ -54,11 +54,11 @@ for _, row in ipairs(page) do
     local day = tonumber(starts.day and starts.day.team or admitted - admitted % 86400000)
     local hour = tonumber(starts.hour and starts.hour.team or admitted - admitted % 3600000)
     local field = entry.type == 'credit' and 'credit' or entry.user .. ' ' .. entry.key .. ' ' .. entry.model
-    redis.call('ZADD', key.days, whole(day), whole(day))
-    add('day:' .. arg.team .. ':' .. whole(day), field, change)
+    redis.call('ZADD', key.days, digits(day), digits(day))
+    add('day:' .. arg.team .. ':' .. digits(day), field, change)
     if now < day + arg.hours_ms then
-      local name = 'hours:' .. arg.team .. ':' .. whole(day)
-      add(name, whole(hour) .. ' ' .. field, change)
+      local name = 'hours:' .. arg.team .. ':' .. digits(day)
+      add(name, digits(hour) .. ' ' .. field, change)
     end
   end
 end
@@ -67,13 +67,13 @@ for name, fields in pairs(changes) do
   for field, change in pairs(fields) do
     local sums = split(redis.call('HGET', sums_key, field) or '0 0 0 0')
     for i = 1, UNITS do
-      sums[i] = whole(sums[i] + change[i])
+      sums[i] = digits(sums[i] + change[i])
     end
     redis.call('HSET', sums_key, field, table.concat(sums, ' '))
   end
   local day = string.match(name, '^hours:.*:(%d+)$')
   if day then
-    redis.call('PEXPIREAT', sums_key, whole(day + arg.hours_ms))
+    redis.call('PEXPIREAT', sums_key, digits(day + arg.hours_ms))
   end
 end
 if #page > 0 then

@@ -37,11 +37,11 @@ local function back_in_line(ref, given_back)
     end
   end
 end
-for _, ref in ipairs(redis.call('ZRANGEBYSCORE', key.later, '-inf', whole(now), 'LIMIT', 0, 200)) do
+for _, ref in ipairs(redis.call('ZRANGEBYSCORE', key.later, '-inf', digits(now), 'LIMIT', 0, 200)) do
   redis.call('ZREM', key.later, ref)
   back_in_line(ref, false)
 end
-for _, ref in ipairs(redis.call('ZRANGEBYSCORE', key.slots, '-inf', whole(now), 'LIMIT', 0, 200)) do
+for _, ref in ipairs(redis.call('ZRANGEBYSCORE', key.slots, '-inf', digits(now), 'LIMIT', 0, 200)) do
   redis.call('ZREM', key.slots, ref)
   back_in_line(ref, true)
 end
@@ -50,7 +50,7 @@ local most = agreed(key.concurrency, arg.own_concurrency)
 local slots = tonumber(breaker[2] or most)
 if breaker[2] and now - breaker[3] >= tonumber(arg.quiet_ms) then
   slots = slots + 1
-  redis.call('HSET', key.breaker, 'slots', slots, 'slots_ms', whole(now))
+  redis.call('HSET', key.breaker, 'slots', slots, 'slots_ms', digits(now))
 end
 if breaker[2] and slots >= most then
   slots = most
@@ -79,7 +79,7 @@ local function next_team()
     local team = redis.call('ZRANGE', TEAMS, first, first, 'WITHSCORES')
     if redis.call('HEXISTS', key.pauses, team[1]) == 0 then
       for _, name in ipairs(passed) do
-        redis.call('ZADD', TEAMS, whole(tonumber(team[2])), name)
+        redis.call('ZADD', TEAMS, digits(tonumber(team[2])), name)
       end
       return team
     end
@@ -95,15 +95,15 @@ while granted < free do
   end
   local user = redis.call('ZRANGE', users_key(team[1]), 0, 0, 'WITHSCORES')
   local ref = redis.call('ZRANGE', user_line(user[1]), 0, 0)[1]
-  redis.call('HSET', MARKS, 'now:teams', whole(tonumber(team[2])), 'now:' .. team[1], whole(tonumber(user[2])))
+  redis.call('HSET', VIRTUAL_TIMES, 'now:teams', digits(tonumber(team[2])), 'now:' .. team[1], digits(tonumber(user[2])))
   local job = redis.call('HMGET', prefix .. 'job:' .. ref, 'status', 'quoted_micro')
   if job[1] == 'queued' then
     count_grant(team[1], user[1], tonumber(job[2]))
-    redis.call('ZADD', key.slots, whole(now + arg.grant_ms), ref)
-    redis.call('ZADD', key.due_submit, whole(now), ref)
+    redis.call('ZADD', key.slots, digits(now + arg.grant_ms), ref)
+    redis.call('ZADD', key.due_submit, digits(now), ref)
     granted = granted + 1
     if breaker[1] then
-      redis.call('HSET', key.breaker, 'probe', ref, 'probe_ms', whole(now))
+      redis.call('HSET', key.breaker, 'probe', ref, 'probe_ms', digits(now))
     end
   end
   leave_line(key.line, team[1], user[1], ref)

@@ -18,9 +18,9 @@
 local starts, ends = by_window(arg.starts), by_window(arg.ends)
 local calendar = redis.call('HMGET', key.team, 'time_zone', 'carried')
 local zone = calendar[1] or 'UTC'
-if zone ~= arg.zone or not are_now(starts, ends) then
+if zone ~= arg.zone or not are_current(starts, ends) then
   return {'clock', now, zone}
 end
 local need = {jobs = 1, usd = tonumber(arg.amount), video_seconds = tonumber(arg.seconds)}
 local owners = owners_of(arg.team_id, arg.user_id, arg.token_id)
-return {'standing', now, told(look(owners, starts, ends, need, calendar[2]))}
+return {'standing', now, encode_states(read_limits(owners, starts, ends, need, calendar[2]))}

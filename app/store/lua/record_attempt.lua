@@ -18,8 +18,8 @@
 --   health         str     what it says of the destination: good | slow | failed, or "" for nothing
 --   failures       int     in a row that open the breaker
 --   pause_ms       int     how long it stays open until a probe
---   memory_ms      int     how long it is remembered how an endpoint does
---   address_ms     int     how long it is remembered how an address does that jobs name: each may have one of its own
+--   endpoint_memory_ms int     how long it is remembered how an endpoint does
+--   address_memory_ms int     how long it is remembered how an address does that jobs name: each may have one of its own
 --   dead_ms        int     how long dead letters are kept
 --
 -- Returns {attempts: int, failures: int, since_ms: int, now_ms: int}  attempts so far, and failures of the destination
@@ -39,30 +39,30 @@ if host then
   redis.call('ZREM', prefix .. 'flying:' .. host, arg.ref)
 end
 if arg.status == 'due' then
-  redis.call('ZADD', waiting, whole(now + arg.delay_ms), arg.ref)
+  redis.call('ZADD', waiting, digits(now + arg.delay_ms), arg.ref)
   redis.call('PEXPIRE', waiting, math.max(redis.call('PTTL', waiting), redis.call('PTTL', key.delivery)))
 else
   redis.call('ZREM', waiting, arg.ref)
 end
 if arg.status == 'dead' then
-  bury(string.match(arg.ref, '^([^/]*)/'), key.delivery, record[3], arg.dead_ms)
+  mark_dead(string.match(arg.ref, '^([^/]*)/'), key.delivery, record[3], arg.dead_ms)
 end
 
 local failures, since, not_before = 0, 0, 0
 if arg.health == 'failed' then
   failures = redis.call('HINCRBY', state_key, 'failures', 1)
-  redis.call('HSETNX', state_key, 'since_ms', whole(now))
+  redis.call('HSETNX', state_key, 'since_ms', digits(now))
   since = redis.call('HGET', state_key, 'since_ms')
   if failures >= tonumber(arg.failures) then
     not_before = now + arg.pause_ms
-    redis.call('HSET', state_key, 'open_until', whole(not_before))
+    redis.call('HSET', state_key, 'open_until', digits(not_before))
   end
 elseif arg.health ~= '' then
   redis.call('DEL', state_key)
   redis.call('HSET', state_key, arg.health, 1)
 end
 if redis.call('EXISTS', state_key) == 1 then
-  redis.call('PEXPIRE', state_key, host and arg.address_ms or arg.memory_ms)
+  redis.call('PEXPIRE', state_key, host and arg.address_memory_ms or arg.endpoint_memory_ms)
 end
-look_again(key.due, destination, not_before)
+reschedule_destination(key.due, destination, not_before)
 return {count, failures, tonumber(since), now}

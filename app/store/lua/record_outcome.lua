@@ -16,7 +16,7 @@
 --   outcome        str     accepted | rejected | busy | account | failed | unknown
 --   reason         str     a sentence
 --   own_concurrency int     slots in all
---   failures       int     their weight in a row, until it opens
+--   max_weight     int     their weight in a row, until it opens
 --   open_ms        int     for how long
 --
 -- Returns "opened" | "closed" | ""  opened: it was closed, or waits for a person now; closed: it was open
@@ -32,7 +32,7 @@ end
 if arg.outcome == 'busy' then
   local fewer = math.max(1, math.floor(redis.call('ZCARD', key.slots) * 2 / 3))
   local slots = math.min(fewer, tonumber(state[2] or agreed(key.concurrency, arg.own_concurrency)))
-  redis.call('HSET', key.breaker, 'slots', slots, 'slots_ms', whole(now))
+  redis.call('HSET', key.breaker, 'slots', slots, 'slots_ms', digits(now))
   return ''
 end
 if arg.outcome == 'account' then
@@ -44,8 +44,8 @@ if redis.call('HINCRBY', key.breaker, 'failures', 1) == 1 then
 end
 redis.call('HSET', key.breaker, 'last', arg.reason)
 local weight = redis.call('HINCRBY', key.breaker, 'weight', arg.outcome == 'unknown' and 2 or 1)
-if weight < tonumber(arg.failures) or state[1] == 'inf' then
+if weight < tonumber(arg.max_weight) or state[1] == 'inf' then
   return ''
 end
-redis.call('HSET', key.breaker, 'until_ms', whole(now + arg.open_ms), 'reason', arg.reason)
+redis.call('HSET', key.breaker, 'until_ms', digits(now + arg.open_ms), 'reason', arg.reason)
 return state[1] and '' or 'opened'

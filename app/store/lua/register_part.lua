@@ -10,10 +10,10 @@
 --   number         int     of the part; one that comes again replaces the first
 --   etag           str     of its bytes
 --   size           int     of its bytes
---   place          str     the folder it is about to be written to
---   limit          int     bytes that all parts may have together
---   of_team        int     uploads with parts that a team may have unfinished
---   of_all         int     and that everybody together may
+--   folder         str     the folder it is about to be written to
+--   max_bytes      int     bytes that all parts may have together
+--   team_max       int     uploads with parts that a team may have unfinished
+--   all_max        int     and that everybody together may
 --
 -- Returns "taken" | "too_large" | "finished" | "missing" | "elsewhere" | "too_many" | "full"
 --
@@ -29,7 +29,7 @@ if redis.call('HEXISTS', key.upload, 'url') == 1 then
   return 'finished'
 end
 local place = redis.call('HGET', key.upload, 'place')
-if place and place ~= arg.place then
+if place and place ~= arg.folder then
   return 'elsewhere'
 end
 local together = tonumber(arg.size)
@@ -40,25 +40,25 @@ for i = 1, #fields, 2 do
     together = together + tonumber(string.match(fields[i + 1], '^(%d+) '))
   end
 end
-if together > tonumber(arg.limit) then
+if together > tonumber(arg.max_bytes) then
   return 'too_large'
 end
 if not redis.call('ZSCORE', key.team, arg.ref) then
-  redis.call('ZREMRANGEBYSCORE', key.team, '-inf', whole(now))
-  redis.call('ZREMRANGEBYSCORE', key.all, '-inf', whole(now))
-  if redis.call('ZCARD', key.team) >= tonumber(arg.of_team) then
+  redis.call('ZREMRANGEBYSCORE', key.team, '-inf', digits(now))
+  redis.call('ZREMRANGEBYSCORE', key.all, '-inf', digits(now))
+  if redis.call('ZCARD', key.team) >= tonumber(arg.team_max) then
     return 'too_many'
   end
-  if redis.call('ZCARD', key.all) >= tonumber(arg.of_all) then
+  if redis.call('ZCARD', key.all) >= tonumber(arg.all_max) then
     return 'full'
   end
   local left = redis.call('PTTL', key.upload)
   for _, set in ipairs({key.team, key.all}) do
-    redis.call('ZADD', set, whole(now + left), arg.ref)
+    redis.call('ZADD', set, digits(now + left), arg.ref)
     if redis.call('PTTL', set) < left then
       redis.call('PEXPIRE', set, left)
     end
   end
 end
-redis.call('HSET', key.upload, 'place', arg.place, 'part:' .. arg.number, arg.size .. ' ' .. arg.etag)
+redis.call('HSET', key.upload, 'place', arg.folder, 'part:' .. arg.number, arg.size .. ' ' .. arg.etag)
 return 'taken'

@@ -10,11 +10,11 @@
 --   dead           zset    the team's dead letters
 -- ARGV
 --   team           str     whose deliveries they are
---   by             str     the user who asks
---   space_ms       int     from one to the next at the same destination; 0 for now
---   kept_ms        int     how long they are remembered from now on, at least
---   attempts       int     how many earlier attempts are kept
---   replays        int     how many replays are noted
+--   user           str     the user who asks
+--   spacing_ms     int     from one to the next at the same destination; 0 for now
+--   retention_ms   int     how long they are remembered from now on, at least
+--   attempts_kept  int     how many earlier attempts are kept
+--   replays_kept   int     how many replays are noted
 -- REST str  ids of deliveries
 --
 -- Returns list[str]  the ids of those that are due again
@@ -34,21 +34,21 @@ local function put_by(hash)
     redis.call('HSET', hash, 'earlier:' .. before + i, redis.call('HGET', hash, 'attempt:' .. i))
     redis.call('HDEL', hash, 'attempt:' .. i)
   end
-  drop(hash, 'earlier', before - arg.attempts + 1, before + count - arg.attempts)
-  drop(hash, 'replay', replays - arg.replays, replays - arg.replays)
+  drop(hash, 'earlier', before - arg.attempts_kept + 1, before + count - arg.attempts_kept)
+  drop(hash, 'replay', replays - arg.replays_kept, replays - arg.replays_kept)
   redis.call('HSET', hash, 'attempts', 0, 'earlier', before + count, 'replays', replays,
-    'replay:' .. replays, whole(now) .. ' ' .. arg.by .. ' ' .. record[4], 'status', 'due')
+    'replay:' .. replays, digits(now) .. ' ' .. arg.user .. ' ' .. record[4], 'status', 'due')
   redis.call('HDEL', hash, 'died_ms')
 end
 
 -- When the next replay to this destination is due.
 local function turn(destination)
-  if tonumber(arg.space_ms) == 0 then
+  if tonumber(arg.spacing_ms) == 0 then
     return now
   end
   local pace = prefix .. 'rate:' .. destination .. ':replay'
   local at = math.max(now, tonumber(redis.call('GET', pace) or '0'))
-  redis.call('SET', pace, whole(at + arg.space_ms), 'PX', whole(at + arg.space_ms - now))
+  redis.call('SET', pace, digits(at + arg.spacing_ms), 'PX', digits(at + arg.spacing_ms - now))
   return at
 end
 
@@ -62,8 +62,8 @@ for _, id in ipairs(rest) do
     redis.call('ZREM', key.dead, id)
     redis.call('HDEL', prefix .. 'aside', 'deliver ' .. ref)
     redis.call('DEL', prefix .. 'suspect:deliver:' .. ref)
-    redis.call('PEXPIRE', hash, whole(math.max(redis.call('PTTL', hash), tonumber(arg.kept_ms))))
-    queue_delivery(destination, ref, turn(destination), arg.kept_ms)
+    redis.call('PEXPIRE', hash, digits(math.max(redis.call('PTTL', hash), tonumber(arg.retention_ms))))
+    queue_delivery(destination, ref, turn(destination), arg.retention_ms)
     out[#out + 1] = id
   end
 end

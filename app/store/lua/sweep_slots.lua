@@ -14,9 +14,9 @@
 --   due_poll       zset    running jobs, by when they must be looked at
 --   due_finalize   zset    jobs whose result is to be read
 --   due_expire     zset    jobs by when they have waited too long (ms)
---   aside          hash    steps that nobody takes up any more
+--   quarantine     hash    steps that nobody takes up any more
 -- ARGV
---   last_ms        int     from the deadline until a job that fal has is given up
+--   give_up_ms     int     from the deadline until a job that fal has is given up
 --
 -- Returns {taken: list[str], given: list[str], again: list[str]}  refs
 local taken, given, again = {}, {}, {}
@@ -24,7 +24,7 @@ local function must_end(ref)
   local job = redis.call('HMGET', prefix .. 'job:' .. ref, 'status', 'deadline_ms', 'submitted_ms')
   if job[1] == 'running' or job[1] == 'finalizing' then
     local deadline = math.max(tonumber(job[2]), tonumber(job[3] or '0'))
-    redis.call('ZADD', key.due_expire, 'NX', whole(deadline + arg.last_ms), ref)
+    redis.call('ZADD', key.due_expire, 'NX', digits(deadline + arg.give_up_ms), ref)
   end
   return job[1]
 end
@@ -33,13 +33,13 @@ for i = 1, #slots, 2 do
   local ref, at_fal = slots[i], slots[i + 1] == 'inf'
   local status = redis.call('HGET', prefix .. 'job:' .. ref, 'status')
   if status == 'queued' and at_fal then
-    redis.call('ZADD', key.slots, whole(now), ref)
+    redis.call('ZADD', key.slots, digits(now), ref)
     taken[#taken + 1] = ref
   elseif status ~= 'queued' and status ~= 'submitting' and status ~= 'running' and status ~= 'held' then
     redis.call('ZREM', key.slots, ref)
     taken[#taken + 1] = ref
-  elseif status == 'running' and redis.call('HEXISTS', key.aside, 'poll ' .. ref) == 0 then
-    if redis.call('ZADD', key.due_poll, 'NX', whole(now), ref) == 1 then
+  elseif status == 'running' and redis.call('HEXISTS', key.quarantine, 'poll ' .. ref) == 0 then
+    if redis.call('ZADD', key.due_poll, 'NX', digits(now), ref) == 1 then
       again[#again + 1] = ref
     end
   end
@@ -52,7 +52,7 @@ end
 for _, ref in ipairs(redis.call('ZRANGE', key.due_finalize, 0, -1)) do
   must_end(ref)
 end
-for _, mark in ipairs(redis.call('HKEYS', key.aside)) do
+for _, mark in ipairs(redis.call('HKEYS', key.quarantine)) do
   must_end(string.match(mark, ' (.*)$'))
 end
 return {taken, given, again}

@@ -15,15 +15,15 @@
 --   due            zset    destinations by when they must be looked at
 -- ARGV
 --   limit          int     deliveries at most
---   looks          int     destinations at most
---   places         int     deliveries in flight at one destination
---   host_places    int     deliveries in flight to all addresses of one team at one host
---   team_places    int     deliveries of one team that a round has on its way
---   again_ms       int     until a destination is looked at again that is due and gets nothing now
+--   destinations   int     destinations at most
+--   per_destination int     deliveries in flight at one destination
+--   per_host       int     deliveries in flight to all addresses of one team at one host
+--   per_team       int     deliveries of one team that a round has on its way
+--   retry_ms       int     until a destination is looked at again that is due and gets nothing now
 --   failures       int     in a row that open the breaker
 --   probe_ms       int     how long a probe may take until there is another one
---   handed_ms      int     how long a delivery is hidden until somebody takes it up
---   hidden_ms      int     how long an attempt may last
+--   visibility_ms  int     how long a delivery is hidden until somebody takes it up
+--   attempt_ms     int     how long an attempt may last
 --   quick          bool    only destinations with nothing in flight that neither failed nor were slow the last time
 --   dead_ms        int     how long dead letters are kept
 -- REST str  the team of each delivery that the round has on its way
@@ -54,7 +54,7 @@ local function bury_some(team, waiting)
   for _, ref in ipairs(redis.call('ZRANGE', waiting, 0, 99)) do
     local delivery_key = prefix .. 'delivery:' .. ref
     if redis.call('HGET', delivery_key, 'status') == 'due' then
-      bury(team, delivery_key, string.match(ref, '/(.*)$'), arg.dead_ms)
+      mark_dead(team, delivery_key, string.match(ref, '/(.*)$'), arg.dead_ms)
     end
     redis.call('ZREM', waiting, ref)
   end
@@ -63,8 +63,8 @@ end
 -- How many more may go to the destination's host, in all.
 local function room_at_host(host)
   local flying = prefix .. 'flying:' .. host
-  redis.call('ZREMRANGEBYSCORE', flying, '-inf', whole(now))
-  return arg.host_places - redis.call('ZCARD', flying)
+  redis.call('ZREMRANGEBYSCORE', flying, '-inf', digits(now))
+  return arg.per_host - redis.call('ZCARD', flying)
 end
 
 -- How many may be handed out there, and before when it need not be looked at again although there may be more.
@@ -74,27 +74,27 @@ local function room_at(destination, flying)
     at_host = room_at_host(host)
     if at_host <= 0 then
       full[host] = (full[host] or 0) + 1
-      return 0, now + arg.again_ms * (1 + math.floor(full[host] / arg.host_places))
+      return 0, now + arg.retry_ms * (1 + math.floor(full[host] / arg.per_host))
     end
   end
-  redis.call('ZREMRANGEBYSCORE', flying, '-inf', whole(now))
+  redis.call('ZREMRANGEBYSCORE', flying, '-inf', digits(now))
   local in_flight = redis.call('ZCARD', flying)
   local state_key = prefix .. 'destination:' .. destination
   local state = redis.call('HMGET', state_key, 'failures', 'open_until', 'slow', 'good')
   local failures = tonumber(state[1] or '0')
   if arg.quick and (in_flight > 0 or state[3] or failures > 0) then
-    return 0, now + arg.again_ms
+    return 0, now + arg.retry_ms
   end
   if failures >= tonumber(arg.failures) then
     local open_until = tonumber(state[2] or '0')
     if now < open_until then
       return 0, open_until
     end
-    redis.call('HSET', state_key, 'open_until', whole(now + arg.probe_ms))
+    redis.call('HSET', state_key, 'open_until', digits(now + arg.probe_ms))
     return 1, now + arg.probe_ms
   end
   -- One that is not remembered is unproven: however many hang, each has one place until it has answered well once.
-  local places = (state[4] and failures == 0) and tonumber(arg.places) or 1
+  local places = (state[4] and failures == 0) and tonumber(arg.per_destination) or 1
   if in_flight >= places then
     return 0, tonumber(redis.call('ZRANGE', flying, 0, 0, 'WITHSCORES')[2])
   end
@@ -102,44 +102,44 @@ local function room_at(destination, flying)
 end
 
 local function hand_out(destination, waiting, flying, count)
-  local refs = redis.call('ZRANGEBYSCORE', waiting, '-inf', whole(now), 'LIMIT', 0, count)
+  local refs = redis.call('ZRANGEBYSCORE', waiting, '-inf', digits(now), 'LIMIT', 0, count)
   for _, ref in ipairs(refs) do
-    redis.call('ZADD', waiting, whole(now + arg.handed_ms), ref)
-    redis.call('ZADD', flying, whole(now + arg.hidden_ms), ref)
+    redis.call('ZADD', waiting, digits(now + arg.visibility_ms), ref)
+    redis.call('ZADD', flying, digits(now + arg.attempt_ms), ref)
     if host_of(destination) then
       local all = prefix .. 'flying:' .. host_of(destination)
-      redis.call('ZADD', all, whole(now + arg.hidden_ms), ref)
-      redis.call('PEXPIRE', all, arg.hidden_ms)
+      redis.call('ZADD', all, digits(now + arg.attempt_ms), ref)
+      redis.call('PEXPIRE', all, arg.attempt_ms)
     end
     out[#out + 1] = ref
     out[#out + 1] = destination
   end
   if #refs > 0 then
-    redis.call('PEXPIRE', flying, arg.hidden_ms)
+    redis.call('PEXPIRE', flying, arg.attempt_ms)
   end
   return #refs
 end
 
-for _, destination in ipairs(redis.call('ZRANGEBYSCORE', key.due, '-inf', whole(now), 'LIMIT', 0, arg.looks)) do
+for _, destination in ipairs(redis.call('ZRANGEBYSCORE', key.due, '-inf', digits(now), 'LIMIT', 0, arg.destinations)) do
   if #out >= 2 * arg.limit then
     break
   end
   local team, name = string.match(destination, '^([^/]*)/(.*)$')
   local waiting, flying = prefix .. 'waiting:' .. destination, prefix .. 'flying:' .. destination
-  local left = arg.team_places - (busy[team] or 0)
+  local left = arg.per_team - (busy[team] or 0)
   local why = closed(team, name)
   if left <= 0 then
-    look_again(key.due, destination, now + arg.again_ms)
+    reschedule_destination(key.due, destination, now + arg.retry_ms)
   elseif why == 'paused' then
     redis.call('ZREM', key.due, destination)
   elseif why == 'dead' then
     bury_some(team, waiting)
-    look_again(key.due, destination, 0)
+    reschedule_destination(key.due, destination, 0)
   else
     local room, not_before = room_at(destination, flying)
     local count = hand_out(destination, waiting, flying, math.min(room, left, arg.limit - #out / 2))
     busy[team] = (busy[team] or 0) + count
-    look_again(key.due, destination, not_before)
+    reschedule_destination(key.due, destination, not_before)
   end
 end
 return out

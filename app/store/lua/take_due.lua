@@ -9,9 +9,9 @@
 --   visibility_ms  int     how long a handed-out ref stays hidden
 --
 -- Returns {now_ms: int, *refs: str}
-local refs = redis.call('ZRANGEBYSCORE', key.due, '-inf', whole(now), 'LIMIT', 0, arg.limit)
+local refs = redis.call('ZRANGEBYSCORE', key.due, '-inf', digits(now), 'LIMIT', 0, arg.limit)
 for _, ref in ipairs(refs) do
-  redis.call('ZADD', key.due, 'XX', whole(now + arg.visibility_ms), ref)
+  redis.call('ZADD', key.due, 'XX', digits(now + arg.visibility_ms), ref)
 end
 table.insert(refs, 1, now)
 return refs

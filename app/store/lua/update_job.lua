@@ -20,9 +20,9 @@ if not status or not string.find(',' .. arg.from_states .. ',', ',' .. status ..
   return 0
 end
 for i = 1, #rest, 2 do
-  redis.call('HSET', key.job, rest[i], rest[i + 1] == '@now' and whole(now) or rest[i + 1])
+  redis.call('HSET', key.job, rest[i], rest[i + 1] == '@now' and digits(now) or rest[i + 1])
 end
 if arg.delay_ms then
-  redis.call('ZADD', key.due, 'XX', whole(now + arg.delay_ms), arg.ref)
+  redis.call('ZADD', key.due, 'XX', digits(now + arg.delay_ms), arg.ref)
 end
 return 1

@@ -11,17 +11,17 @@ local function passed(state)
       local field = 'told:' .. state.owner .. '/' .. state.window
       local before = redis.call('HGET', state.sums, field)
       local told_threshold, told_amount = string.match(before or '', '^(%d+) (%d+)$')
-      if told_amount == whole(state.amount) and tonumber(told_threshold) >= threshold then
+      if told_amount == digits(state.amount) and tonumber(told_threshold) >= threshold then
         return nil
       end
-      redis.call('HSET', state.sums, field, threshold .. ' ' .. whole(state.amount))
+      redis.call('HSET', state.sums, field, threshold .. ' ' .. digits(state.amount))
       return threshold
     end
   end
 end
 
 -- Tells the team what its own and its users' limits passed; returns what the gateway's own limits passed, in words.
-local function tell_thresholds(states, events_key, team, user, retention_ms)
+local function publish_thresholds(states, events_key, team, user, retention_ms)
   local alarms = {}
   for _, state in ipairs(states) do
     local threshold = passed(state)
@@ -33,12 +33,12 @@ local function tell_thresholds(states, events_key, team, user, retention_ms)
         owner = state.owner,
         user = state.owner == 'user' and user or nil,
         window = state.window,
-        amount = whole(state.amount),
-        used = whole(state.used),
-        held = whole(state.held),
-        resets = state.resets and whole(state.resets) or nil,
+        amount = digits(state.amount),
+        used = digits(state.used),
+        held = digits(state.held),
+        resets = state.resets and digits(state.resets) or nil,
       }
-      tell_notice(team, events_key, 'budget.threshold', cjson.encode(notice), retention_ms)
+      publish_notice(team, events_key, 'budget.threshold', cjson.encode(notice), retention_ms)
     end
   end
   return alarms

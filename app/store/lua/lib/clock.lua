@@ -5,6 +5,6 @@ local function milliseconds()
 end
 local now = milliseconds()
 -- A number as text without an exponent: Lua would write 1.7e+12.
-local function whole(n)
+local function digits(n)
   return string.format('%.0f', n)
 end

@@ -16,7 +16,7 @@ local function read_reserve(words)
     entry[name] = words[3 + i] ~= '-' and words[3 + i] or ''
   end
   entry.starts = string.gsub(table.concat(words, ' ', 4 + #OF_A_JOB), '%d+', function(before)
-    return whole(words[3] - before)
+    return digits(words[3] - before)
   end)
   return entry
 end

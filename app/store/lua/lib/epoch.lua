@@ -24,12 +24,12 @@ end
 
 -- The one with this number as it is remembered, `number name`; "" when it is not.
 local function entry_at(kind, number)
-  return redis.call('HGET', prefix .. kind, whole(number % NAMES_KEPT)) or ''
+  return redis.call('HGET', prefix .. kind, digits(number % NAMES_KEPT)) or ''
 end
 
 local function remember_entry(kind, name)
   local number = redis.call('HINCRBY', prefix .. 'epoch', kind, 1)
-  redis.call('HSET', prefix .. kind, whole(number % NAMES_KEPT), whole(number) .. ' ' .. name)
+  redis.call('HSET', prefix .. kind, digits(number % NAMES_KEPT), digits(number) .. ' ' .. name)
 end
 
 -- True when this one was made here, as far as the store can still tell.
@@ -38,5 +38,5 @@ local function knows_entry(kind, number, name)
   if number == 0 or number <= newest - NAMES_KEPT then
     return true
   end
-  return number <= newest and entry_at(kind, number) == whole(number) .. ' ' .. name
+  return number <= newest and entry_at(kind, number) == digits(number) .. ' ' .. name
 end

@@ -19,12 +19,12 @@ end
 local function write_event(job_key, events_key, kind, retention_ms)
   local sequence = redis.call('HINCRBY', job_key, 'sequence', 1)
   local job = redis.call('HMGET', job_key, 'id', 'charged_micro', 'held_reason')
-  local charged, held, oldest = job[2] or '', job[3] or '', whole(now - retention_ms)
-  local id = redis.pcall('XADD', events_key, 'MINID', '~', oldest, whole(now) .. '-*', 'type', string.sub(kind, #'job.' + 1),
+  local charged, held, oldest = job[2] or '', job[3] or '', digits(now - retention_ms)
+  local id = redis.pcall('XADD', events_key, 'MINID', '~', oldest, digits(now) .. '-*', 'type', string.sub(kind, #'job.' + 1),
     'job', string.sub(job[1], #'job_' + 1), 'sequence', sequence, 'charged', charged, 'held', held)
   if type(id) ~= 'string' then
     id = redis.call('XADD', events_key, 'MINID', '~', oldest, '*', 'type', kind, 'job', job[1], 'sequence', sequence,
-      'at', whole(now), 'charged', charged, 'held', held)
+      'at', digits(now), 'charged', charged, 'held', held)
   end
   redis.call('PEXPIRE', events_key, retention_ms)
   return id, sequence
@@ -32,8 +32,8 @@ end
 
 -- Writes an event of the team that is about no single job; `text` is its JSON. Returns the event's id.
 local function write_notice(events_key, kind, text, retention_ms)
-  local id = redis.call('XADD', events_key, 'MINID', '~', whole(now - retention_ms), '*',
-    'type', kind, 'at', whole(now), 'notice', text)
+  local id = redis.call('XADD', events_key, 'MINID', '~', digits(now - retention_ms), '*',
+    'type', kind, 'at', digits(now), 'notice', text)
   redis.call('PEXPIRE', events_key, retention_ms)
   return id
 end

@@ -3,7 +3,7 @@
 local MARK = 12
 
 -- Of what is remembered the name, the job, and whether the request was the same; nothing where nothing is.
-local function idem_found(idem_key, before_key, mark, fingerprint)
+local function find_idempotent(idem_key, before_key, mark, fingerprint)
   local text = redis.call('GET', idem_key)
   if text then
     return idem_key, 'job_' .. string.sub(text, MARK + 1), string.sub(text, 1, MARK) == mark
@@ -14,6 +14,6 @@ local function idem_found(idem_key, before_key, mark, fingerprint)
   end
 end
 
-local function idem_remember(idem_key, mark, job, kept_ms)
+local function remember_idempotent(idem_key, mark, job, kept_ms)
   redis.call('SET', idem_key, mark .. string.sub(job, #'job_' + 1), 'PX', kept_ms)
 end

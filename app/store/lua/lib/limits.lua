@@ -2,7 +2,7 @@
 local RATE_US = {minute = 60000000, hour = 3600000000}
 
 -- What is in force now: a raise while it lasts, else the amount.
-local function in_force(rules, name)
+local function effective_amount(rules, name)
   local raise = rules['raise:' .. name]
   if raise then
     local to, until_ms = string.match(raise, '^(%d+) (%d+)$')
@@ -15,7 +15,7 @@ end
 
 -- How a rate stands (GCRA) when its next submission at an even pace would be due at `tat_us`. It is new again when
 -- all of it is left; when nothing is left, it has room for one at the time told.
-local function stand_at(state, tat_us)
+local function set_rate(state, tat_us)
   local room_us = state.amount * state.step_us - (tat_us - state.now_us)
   local left = state.amount > 0 and math.max(0, math.floor(room_us / state.step_us)) or 0
   state.tat_us = tat_us
@@ -26,11 +26,11 @@ local function stand_at(state, tat_us)
   end
 end
 
-local function look_at_rate(state, owner, now_us)
+local function read_rate(state, owner, now_us)
   state.rate_key = prefix .. 'rate:' .. owner.id .. ':' .. state.window
   state.step_us = state.amount > 0 and math.ceil(RATE_US[state.window] / state.amount) or 0
   state.now_us = now_us
-  stand_at(state, math.max(now_us, tonumber(redis.call('GET', state.rate_key) or '0')))
+  set_rate(state, math.max(now_us, tonumber(redis.call('GET', state.rate_key) or '0')))
 end
 
 -- Takes into a calendar limit's state what counts in its window although other periods hold it, because the team's
@@ -39,11 +39,11 @@ end
 local function add_carried(state, owner, start, carried, also)
   local less = {}
   for _, one in ipairs(also and cjson.decode(also) or {}) do
-    less[whole(one.start)] = one[state.unit]
+    less[digits(one.start)] = one[state.unit]
   end
   for _, one in ipairs(carried[state.window] or {}) do
     if one[2] > now then
-      less[whole(one[1])] = 'all'
+      less[digits(one[1])] = 'all'
     end
   end
   for other, without in pairs(less) do
@@ -62,7 +62,7 @@ end
 
 -- Every limit of these owners as it stands now. `need` maps units to what one job takes, `carried` is the team's
 -- field of this name, or false.
-local function look(owners, starts, ends, need, carried)
+local function read_limits(owners, starts, ends, need, carried)
   carried = carried and cjson.decode(carried)
   local states = {}
   local t = redis.call('TIME')
@@ -79,9 +79,9 @@ local function look(owners, starts, ends, need, carried)
     table.sort(names)
     for _, name in ipairs(names) do
       local unit, window = string.match(name, '^([%w_]+)/(%w+)$')
-      local state = {owner = owner.kind, unit = unit, window = window, amount = in_force(rules, name), used = 0, held = 0}
+      local state = {owner = owner.kind, unit = unit, window = window, amount = effective_amount(rules, name), used = 0, held = 0}
       if unit == 'submits' then
-        look_at_rate(state, owner, now_us)
+        read_rate(state, owner, now_us)
       elseif window == 'concurrent' then
         state.held = redis.call('SCARD', prefix .. 'live:' .. owner.id)
       elseif window == 'queued' then
@@ -118,24 +118,24 @@ local function take_rates(states)
   end
   for _, state in ipairs(states) do
     if state.rate_key then
-      stand_at(state, state.tat_us + state.step_us)
-      redis.call('SET', state.rate_key, whole(state.tat_us), 'PX', whole(math.ceil(RATE_US[state.window] / 1000) + 1000))
+      set_rate(state, state.tat_us + state.step_us)
+      redis.call('SET', state.rate_key, digits(state.tat_us), 'PX', digits(math.ceil(RATE_US[state.window] / 1000) + 1000))
     end
   end
   return true
 end
 
 -- For the caller: owner, unit, window, amount, used, held, reset (ms, "" for never), 1 when it is in the way; each.
-local function told(states)
+local function encode_states(states)
   local flat = {}
   for _, state in ipairs(states) do
     flat[#flat + 1] = state.owner
     flat[#flat + 1] = state.unit
     flat[#flat + 1] = state.window
-    flat[#flat + 1] = whole(state.amount)
-    flat[#flat + 1] = whole(state.used)
-    flat[#flat + 1] = whole(state.held)
-    flat[#flat + 1] = state.resets and whole(state.resets) or ''
+    flat[#flat + 1] = digits(state.amount)
+    flat[#flat + 1] = digits(state.used)
+    flat[#flat + 1] = digits(state.held)
+    flat[#flat + 1] = state.resets and digits(state.resets) or ''
     flat[#flat + 1] = state.over and '1' or '0'
   end
   return flat

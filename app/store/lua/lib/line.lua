@@ -3,7 +3,7 @@
 --
 -- A team's (or user's) mark is what it was granted so far, in micro-dollars divided by its weight; the lowest mark is
 -- served next. Who comes anew begins at the mark that is being served, so that nobody saves up turns or loses them.
-local MARKS, TEAMS = prefix .. 'marks', prefix .. 'line:teams'
+local VIRTUAL_TIMES, TEAMS = prefix .. 'marks', prefix .. 'line:teams'
 local function users_key(team) return prefix .. 'line:users:' .. team end
 local function user_line(user) return prefix .. 'line:user:' .. user end
 
@@ -12,15 +12,15 @@ local function begin_waiting(waiting_key, level, name)
   if redis.call('ZSCORE', waiting_key, name) then
     return
   end
-  local marks = redis.call('HMGET', MARKS, name, 'now:' .. level)
-  redis.call('ZADD', waiting_key, whole(math.max(tonumber(marks[1] or '0'), tonumber(marks[2] or '0'))), name)
+  local marks = redis.call('HMGET', VIRTUAL_TIMES, name, 'now:' .. level)
+  redis.call('ZADD', waiting_key, digits(math.max(tonumber(marks[1] or '0'), tonumber(marks[2] or '0'))), name)
 end
 
 -- Takes `name` out of those who wait, and remembers its mark.
 local function end_waiting(waiting_key, name)
   local mark = redis.call('ZSCORE', waiting_key, name)
   if mark then
-    redis.call('HSET', MARKS, name, whole(tonumber(mark)))
+    redis.call('HSET', VIRTUAL_TIMES, name, digits(tonumber(mark)))
     redis.call('ZREM', waiting_key, name)
   end
 end
@@ -52,9 +52,9 @@ local function count_grant(team, user, amount)
   for _, turn in ipairs({{TEAMS, team, amount / weight}, {users_key(team), user, amount}}) do
     local waiting_key, name, step = turn[1], turn[2], turn[3]
     if redis.call('ZSCORE', waiting_key, name) then
-      redis.call('ZINCRBY', waiting_key, whole(step), name)
+      redis.call('ZINCRBY', waiting_key, digits(step), name)
     else
-      redis.call('HINCRBY', MARKS, name, whole(step))
+      redis.call('HINCRBY', VIRTUAL_TIMES, name, digits(step))
     end
   end
 end

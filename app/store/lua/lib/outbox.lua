@@ -15,27 +15,27 @@ end
 -- Lets a delivery wait at its destination until it is due; what was never fetched leaves with the retention.
 local function queue_delivery(destination, ref, due_ms, kept_ms)
   local waiting = prefix .. 'waiting:' .. destination
-  redis.call('ZREMRANGEBYSCORE', waiting, '-inf', '(' .. whole(now - kept_ms))
-  redis.call('ZADD', waiting, whole(due_ms), ref)
-  redis.call('PEXPIRE', waiting, whole(kept_ms))
-  redis.call('ZADD', prefix .. 'due:deliver', 'LT', whole(due_ms), destination)
+  redis.call('ZREMRANGEBYSCORE', waiting, '-inf', '(' .. digits(now - kept_ms))
+  redis.call('ZADD', waiting, digits(due_ms), ref)
+  redis.call('PEXPIRE', waiting, digits(kept_ms))
+  redis.call('ZADD', prefix .. 'due:deliver', 'LT', digits(due_ms), destination)
 end
 
 -- Writes a delivery, due now, into the lists of the team and of its endpoint; `fields` is its event.
 local function write_delivery(team, id, destination, fields, retention_ms)
   local ref = team .. '/' .. id
   redis.call('HSET', prefix .. 'delivery:' .. ref, 'id', id, 'destination', destination, 'status', 'due',
-    'attempts', 0, 'created_ms', whole(now), unpack(fields))
+    'attempts', 0, 'created_ms', digits(now), unpack(fields))
   redis.call('PEXPIRE', prefix .. 'delivery:' .. ref, retention_ms)
   for _, owner in ipairs(host_of(destination) and {team} or {team, destination}) do
-    redis.call('ZREMRANGEBYSCORE', prefix .. 'outbox:' .. owner, '-inf', '(' .. whole(now - retention_ms))
-    redis.call('ZADD', prefix .. 'outbox:' .. owner, whole(now), id)
+    redis.call('ZREMRANGEBYSCORE', prefix .. 'outbox:' .. owner, '-inf', '(' .. digits(now - retention_ms))
+    redis.call('ZADD', prefix .. 'outbox:' .. owner, digits(now), id)
     redis.call('PEXPIRE', prefix .. 'outbox:' .. owner, retention_ms)
   end
   queue_delivery(destination, ref, now, retention_ms)
 end
 
-local function names(list, wanted)
+local function contains(list, wanted)
   for _, one in ipairs(list) do
     if one == wanted then
       return true
@@ -46,13 +46,13 @@ end
 
 -- Writes one delivery for each of the team's endpoints that wants this event; returns their ids. `mark` names the
 -- event, so that each endpoint's delivery has an id of its own; `model` is nil for what is about no job.
-local function tell_endpoints(team, kind, model, mark, fields, retention_ms)
+local function deliver_to_endpoints(team, kind, model, mark, fields, retention_ms)
   local ids = {}
   local flat = redis.call('HGETALL', prefix .. 'endpoints:' .. team)
   for i = 1, #flat, 2 do
     local endpoint = cjson.decode(flat[i + 1])
-    local about = not model or not endpoint.models or names(endpoint.models, model)
-    if about and not endpoint.disabled_ms and names(endpoint.events, kind) then
+    local about = not model or not endpoint.models or contains(endpoint.models, model)
+    if about and not endpoint.disabled_ms and contains(endpoint.events, kind) then
       local id = 'msg_' .. string.sub(redis.sha1hex(mark .. ' ' .. flat[i]), 1, 32)
       local own = {'url', endpoint.url}
       for _, part in ipairs(fields) do
@@ -67,15 +67,15 @@ end
 
 -- Writes a job's event, and its deliveries to the team's endpoints and, where `own` is given (`{id, url, style}`),
 -- to the address that the job names itself. Returns the job's new sequence.
-local function tell_of_job(job_key, ref, events_key, kind, own, retention_ms)
+local function publish_job_event(job_key, ref, events_key, kind, own, retention_ms)
   local event_id, sequence = write_event(job_key, events_key, kind, retention_ms)
   local job = redis.call('HMGET', job_key, 'id', 'team', 'model')
   if not own and redis.call('EXISTS', prefix .. 'endpoints:' .. job[2]) == 0 then
     return sequence
   end
-  local fields = {'job', job[1], 'event_id', event_id, 'type', kind, 'sequence', sequence, 'at', whole(now),
+  local fields = {'job', job[1], 'event_id', event_id, 'type', kind, 'sequence', sequence, 'at', digits(now),
     'record', snapshot(job_key)}
-  local ids = tell_endpoints(job[2], kind, job[3], events_key .. event_id, fields, retention_ms)
+  local ids = deliver_to_endpoints(job[2], kind, job[3], events_key .. event_id, fields, retention_ms)
   if own then
     for _, part in ipairs({'url', own[2], 'style', own[3] or ''}) do
       fields[#fields + 1] = part
@@ -91,29 +91,29 @@ local function tell_of_job(job_key, ref, events_key, kind, own, retention_ms)
 end
 
 -- Writes an event that is about no job, and its deliveries; `text` is its JSON.
-local function tell_notice(team, events_key, kind, text, retention_ms)
+local function publish_notice(team, events_key, kind, text, retention_ms)
   local event_id = write_notice(events_key, kind, text, retention_ms)
-  local fields = {'event_id', event_id, 'type', kind, 'at', whole(now), 'notice', text}
-  tell_endpoints(team, kind, nil, events_key .. event_id, fields, retention_ms)
+  local fields = {'event_id', event_id, 'type', kind, 'at', digits(now), 'notice', text}
+  deliver_to_endpoints(team, kind, nil, events_key .. event_id, fields, retention_ms)
 end
 
 -- A delivery that is tried no more: it is kept, and stands in the team's list of dead letters.
-local function bury(team, delivery_key, id, dead_ms)
-  redis.call('HSET', delivery_key, 'status', 'dead', 'died_ms', whole(now))
+local function mark_dead(team, delivery_key, id, dead_ms)
+  redis.call('HSET', delivery_key, 'status', 'dead', 'died_ms', digits(now))
   if redis.call('PTTL', delivery_key) < tonumber(dead_ms) then
     redis.call('PEXPIRE', delivery_key, dead_ms)
   end
   local dead = prefix .. 'dead:' .. team
-  redis.call('ZREMRANGEBYSCORE', dead, '-inf', '(' .. whole(now - dead_ms))
-  redis.call('ZADD', dead, whole(now), id)
+  redis.call('ZREMRANGEBYSCORE', dead, '-inf', '(' .. digits(now - dead_ms))
+  redis.call('ZADD', dead, digits(now), id)
   redis.call('PEXPIRE', dead, dead_ms)
 end
 
 -- Sets when the destination is looked at next: with its earliest delivery, but not before `not_before`.
-local function look_again(due_key, destination, not_before)
+local function reschedule_destination(due_key, destination, not_before)
   local first = redis.call('ZRANGE', prefix .. 'waiting:' .. destination, 0, 0, 'WITHSCORES')
   if first[1] then
-    redis.call('ZADD', due_key, whole(math.max(tonumber(first[2]), not_before)), destination)
+    redis.call('ZADD', due_key, digits(math.max(tonumber(first[2]), not_before)), destination)
   else
     redis.call('ZREM', due_key, destination)
   end

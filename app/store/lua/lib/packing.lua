@@ -1,8 +1,8 @@
 -- Notes how long a generation took, of a job that succeeded.
-local function note_duration(job_key, durations_key, kept_ms)
+local function record_duration(job_key, durations_key, kept_ms)
   local job = redis.call('HMGET', job_key, 'status', 'submitted_ms', 'upstream_done_ms')
   if job[1] == 'succeeded' and job[2] and job[3] then
-    redis.call('LPUSH', durations_key, whole(job[3] - job[2]))
+    redis.call('LPUSH', durations_key, digits(job[3] - job[2]))
     redis.call('LTRIM', durations_key, 0, 49)
     redis.call('PEXPIRE', durations_key, kept_ms)
   end
@@ -12,7 +12,7 @@ end
 -- of 64 characters it is a hash that the store keeps in one small block, whatever its settings are.
 local PIECE = 64
 local MOST_PIECES = 40
-local SPENT = {line_score = true, start_timeout_ms = true, misses = true, cancel_sent_ms = true, told_failed = true}
+local DROPPED = {line_score = true, start_timeout_ms = true, misses = true, cancel_sent_ms = true, told_failed = true}
 
 -- Writes the record anew with `packed` in place of the fields `names`, which have commas between them; not for "".
 -- `facts`, lines of name and value, are in it too: one that says something else by now stays beside it and counts, and
@@ -45,13 +45,13 @@ local function pack_record(job_key, names, facts, packed, kept_ms)
       for window, numbers in string.gmatch(value, '(%w+)=(%S+)') do
         keep('start:' .. window, numbers)
       end
-    elseif not gone[name] and not SPENT[name] then
+    elseif not gone[name] and not DROPPED[name] then
       keep(name, value)
     end
   end
   local size = #packed <= PIECE * MOST_PIECES and PIECE or #packed
   for i = 1, #packed, size do
-    keep('z' .. whole((i - 1) / size), string.sub(packed, i, i + size - 1))
+    keep('z' .. digits((i - 1) / size), string.sub(packed, i, i + size - 1))
   end
   redis.call('DEL', job_key)
   redis.call('HSET', job_key, unpack(kept))
@@ -59,7 +59,7 @@ local function pack_record(job_key, names, facts, packed, kept_ms)
 end
 
 -- Writes the packed facts of an ended job into its record again, for what scripts must know of it: `field, value, …`.
-local function write_facts(job_key, facts)
+local function restore_facts(job_key, facts)
   for i = 1, #facts, 2 do
     redis.call('HSETNX', job_key, facts[i], facts[i + 1])
   end

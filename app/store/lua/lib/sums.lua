@@ -44,7 +44,7 @@ local function of_owner(owner, numbers)
 end
 
 -- True when the store's clock is in all of these periods.
-local function are_now(starts, ends)
+local function are_current(starts, ends)
   for window, start in pairs(starts) do
     local stop = ends[window]
     if now < math.max(start.team, start.gateway) or now >= math.min(stop.team, stop.gateway) then
@@ -86,8 +86,8 @@ end
 -- Takes the job into one owner's sums, as held; true when they held no other. Two commands cost less than three.
 local function hold_sum(name, need)
   local held = redis.call('HMGET', name, 'held:jobs', 'held:usd', 'held:video_seconds')
-  redis.call('HSET', name, 'held:jobs', whole((held[1] or 0) + need.jobs), 'held:usd', whole((held[2] or 0) + need.usd),
-    'held:video_seconds', whole((held[3] or 0) + need.video_seconds))
+  redis.call('HSET', name, 'held:jobs', digits((held[1] or 0) + need.jobs), 'held:usd', digits((held[2] or 0) + need.usd),
+    'held:video_seconds', digits((held[3] or 0) + need.video_seconds))
   return not held[1] or held[1] == '0'
 end
 
@@ -96,12 +96,12 @@ local function hold_sums(owners, starts, ends, kept, need)
   for _, owner in ipairs(owners) do
     hold_sum(total_key(owner), need)
     if owner.kind == 'token' then
-      redis.call('PEXPIRE', total_key(owner), whole(TOKEN_KEPT))
+      redis.call('PEXPIRE', total_key(owner), digits(TOKEN_KEPT))
     else
       for window, start in pairs(starts) do
         local name = period_key(owner, window, of_owner(owner, start))
         if hold_sum(name, need) then  -- while one is held, the sums have their expiry
-          redis.call('PEXPIREAT', name, whole(of_owner(owner, ends[window]) + kept[window].team))
+          redis.call('PEXPIREAT', name, digits(of_owner(owner, ends[window]) + kept[window].team))
         end
       end
     end
@@ -114,9 +114,9 @@ local function close_sums(owners, starts, need, spend)
     for _, name in ipairs(sum_keys(owner, starts)) do
       if redis.call('EXISTS', name) == 1 then
         for _, unit in ipairs(COUNTED) do
-          redis.call('HINCRBY', name, 'held:' .. unit, whole(-need[unit]))
+          redis.call('HINCRBY', name, 'held:' .. unit, digits(-need[unit]))
           if spend then
-            redis.call('HINCRBY', name, 'used:' .. unit, whole(need[unit]))
+            redis.call('HINCRBY', name, 'used:' .. unit, digits(need[unit]))
           end
         end
       end
@@ -125,7 +125,7 @@ local function close_sums(owners, starts, need, spend)
 end
 
 -- False when a sum that is remembered would fall below zero by losing so much of a field.
-local function may_lose(owners, starts, field, amount)
+local function can_subtract(owners, starts, field, amount)
   for _, owner in ipairs(owners) do
     for _, name in ipairs(sum_keys(owner, starts)) do
       if redis.call('EXISTS', name) == 1 and tonumber(redis.call('HGET', name, field) or '0') < amount then
@@ -141,7 +141,7 @@ local function add_to_sums(owners, starts, field, amount)
   for _, owner in ipairs(owners) do
     for _, name in ipairs(sum_keys(owner, starts)) do
       if redis.call('EXISTS', name) == 1 then
-        redis.call('HINCRBY', name, field, whole(amount))
+        redis.call('HINCRBY', name, field, digits(amount))
       end
     end
   end
@@ -163,13 +163,13 @@ local function starts_of(job_key)
 end
 
 -- Whose a job is, and its frozen periods.
-local function sums_of_job(job_key)
+local function owners_and_periods(job_key)
   local job = redis.call('HMGET', job_key, 'team', 'user', 'token', 'seconds')
   return owners_of(job[1], job[2], job[3]), by_window(starts_of(job_key)), tonumber(job[4])
 end
 
 -- Places: the jobs of an owner that are there now, and those that wait in line.
-local function leave_places(job_key, id)
+local function leave_live_sets(job_key, id)
   local job = redis.call('HMGET', job_key, 'team', 'user')
   for _, owner in ipairs(owners_of(job[1], job[2])) do
     redis.call('SREM', prefix .. 'live:' .. owner.id, id)
@@ -177,7 +177,7 @@ local function leave_places(job_key, id)
   end
 end
 
-local function queue_places(job_key, id, verb)
+local function change_queued_sets(job_key, id, verb)
   local job = redis.call('HMGET', job_key, 'team', 'user')
   for _, owner in ipairs(owners_of(job[1], job[2])) do
     redis.call(verb, prefix .. 'queued:' .. owner.id, id)
