@@ -118,8 +118,8 @@ MUTATIONS = (
     Mutation(
         "the end of what kills its workers",
         "app/store/lua/acquire_step.lua",
-        ">= tonumber(arg.deaths) then",
-        ">= tonumber(arg.deaths) + 1000 then",
+        ">= tonumber(arg.max_crashes) then",
+        ">= tonumber(arg.max_crashes) + 1000 then",
         ("tests/integration/test_poison.py::test_the_third_worker_does_not_take_it_up",),
     ),
     Mutation(
@@ -132,7 +132,7 @@ MUTATIONS = (
     Mutation(
         "failures of a step are counted",
         "app/store/lua/count_failure.lua",
-        "if failures < tonumber(arg.most) then",
+        "if failures < tonumber(arg.max_failures) then",
         "if failures > 0 then",
         (f"{ASIDE}::test_what_is_set_aside_goes_on_when_it_is_released",),
     ),
@@ -146,7 +146,7 @@ MUTATIONS = (
     Mutation(
         "the last moment of a running job",
         "app/store/lua/advance.lua",
-        "redis.call('ZADD', key.due_expire, whole(math.max(now, whose[4]) + arg.last_ms), arg.ref)",
+        "redis.call('ZADD', key.due_expire, digits(math.max(now, owner[4]) + arg.give_up_ms), arg.ref)",
         "redis.call('ZREM', key.due_expire, arg.ref)",
         (f"{ASIDE}::test_a_job_whose_end_fal_never_tells_is_given_up",),
     ),

@@ -60,7 +60,7 @@ class JobStore:
         """The job if this field of it has this value; None where it has not, as where there is none."""
         field, value = _condition(ref, mark)
         with store_errors():
-            flat = await scripts.read_visible(self._redis, job=keys.job(ref), field=field, value=value)
+            flat = await scripts.read_visible(self._redis, record=keys.job(ref), field=field, value=value)
         return read_job(pairs(flat)) if flat else None
 
     async def read_for_poll(self, ref: str, mark: tuple[str, str] | None) -> JobSnapshot | None:

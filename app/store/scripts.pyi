@@ -8,7 +8,7 @@ from app.store.client import Client
 async def acknowledge(
     redis: Client, *, job: str, idempotency: str, idempotency_before: str, id: str, answered: bool, polled: bool
 ) -> None:
-    """Notes that a caller was told of its job, or has asked for it by its id."""
+    """Records that the caller got the answer, or polled the job by its id."""
 
 async def acquire_step(
     redis: Client,
@@ -25,7 +25,7 @@ async def acquire_step(
     hidden_ms: int,
     dead_ms: int,
 ) -> int:
-    """Takes up one ref that was handed out, for as long as its step may last."""
+    """Acquires one ref that was handed out, for as long as its step may take."""
 
 AdmitReply: TypeAlias = (
     tuple[Literal["admitted"], int, list[str], int | None, list[str], list[str], list[str | None]]
@@ -121,7 +121,7 @@ async def agree_concurrency(
     """Agrees on how many jobs may be at fal: the smallest number that a live host was given."""
 
 async def cas_lane(redis: Client, *, lane: str, active: str, expected: str, new_token: str, lease_ms: int) -> bool:
-    """Changes who runs a lane, if it is still who the caller thinks; a slice that goes on is seen to be at work."""
+    """Gives a lane to another token, if the expected one has it; a slice that runs is recorded as activity."""
 
 async def check_workers(
     redis: Client,
@@ -147,7 +147,7 @@ async def check_writable(redis: Client) -> int | None:
     """Asks how much memory the store has left, as a script that may write."""
 
 async def close_epoch(redis: Client, *, epoch: str, pauses: str, id: str) -> bool:
-    """Ends the stop of an epoch, once it is known what was bought before it began."""
+    """Ends the stop of an epoch, once it is known what was bought before the epoch began."""
 
 CommitAdminReply: TypeAlias = tuple[Literal["done"]] | tuple[Literal["moved"]] | tuple[Literal["unmet"], int]
 
@@ -164,7 +164,7 @@ async def commit_admin(
     writes: str,
     notice: str | None,
 ) -> tuple[CommitAdminReply, bool]:
-    """One administrative act: its conditions, its writes and its line in the audit log, all or nothing."""
+    """Commits one administrative act: its conditions, its writes and its line in the audit log, all or nothing."""
 
 async def compare_epoch(
     redis: Client,
@@ -185,7 +185,7 @@ async def compare_epoch(
     """Compares the store with what a witness outside remembers; a store that has gone back in time may not buy."""
 
 async def consume_rate(redis: Client, *, rate: str, step_ms: int, burst: int) -> int:
-    """Takes one turn of a rate (GCRA): so many at once, then one every `step_ms`."""
+    """Consumes one turn of a rate (GCRA): `burst` at once, then one every `step_ms`."""
 
 async def correct_charge(
     redis: Client,
@@ -199,7 +199,7 @@ async def correct_charge(
     reason: str,
     rest: Iterable[str],
 ) -> tuple[Literal["gone", "open", "below", "same", "decided", "corrected"], int]:
-    """Makes a job's charge what it really cost."""
+    """Corrects an ended job's charge to what it really cost."""
 
 async def count_failure(
     redis: Client,
@@ -216,10 +216,10 @@ async def count_failure(
     remembered_ms: int,
     pause_ms: int,
 ) -> bool:
-    """Counts a step that failed on a job in a way that nobody foresaw."""
+    """Counts an unexpected failure of a step on a job."""
 
 async def count_outstanding(redis: Client, *, outstanding: str, member: str, lifetime_ms: int, max: int) -> int:
-    """Counts one more of what a key may have outstanding, until it is used up or expires."""
+    """Counts one more browser token or promised upload of a key, until it is used or expires."""
 
 async def decide_dispute(
     redis: Client, *, job: str, due_dispute: str, reservations: str, ledger: str, ref: str, verb: str
@@ -236,20 +236,20 @@ FindIdempotentReply: TypeAlias = tuple[str, int] | tuple[()]
 async def find_idempotent(
     redis: Client, *, idempotency: str, idempotency_before: str, fingerprint: str, tag: str
 ) -> FindIdempotentReply:
-    """Which job an idempotency key led to."""
+    """Finds the job of an idempotency key."""
 
 async def find_revoked(redis: Client, *, rest: Iterable[str]) -> list[int]:
     """Finds which of these keys and browser tokens are revoked or have expired, in one round trip."""
 
 async def find_usage_behind(redis: Client, *, teams: str, counted: str) -> list[str]:
-    """The teams whose ledger has entries that are not in the sums of usage reports yet."""
+    """Finds the teams whose ledger has entries that usage reports do not count yet."""
 
 FinishUploadReply: TypeAlias = tuple[str, str] | tuple[()]
 
 async def finish_upload(
     redis: Client, *, upload: str, team: str, all: str, ref: str, url: str, sha256: str, lifetime_ms: int
 ) -> FinishUploadReply:
-    """Writes down where an upload's bytes are stored; who comes second learns what the first wrote."""
+    """Records where an upload's bytes are stored; the second of two processes gets what the first recorded."""
 
 async def fold_usage(
     redis: Client, *, ledger: str, counted: str, days: str, team: str, entries: int, hours_ms: int
@@ -286,10 +286,10 @@ async def raise_alarm(
     kept: int,
     quiet_ms: int,
 ) -> bool:
-    """Writes an alarm, also where memory is used up: that is what one may be about."""
+    """Writes an alarm, even when memory is used up: that may be its subject."""
 
 async def read_credential(redis: Client, *, credential: str) -> tuple[int, list[str], list[str], str]:
-    """Who holds a key or a browser token, in one round trip: its record, its parent's, and the team's time zone."""
+    """Reads a key or a browser token, its parent and the team's time zone, in one round trip."""
 
 async def read_for_poll(
     redis: Client, *, job: str, ref: str, field: str, value: str
@@ -311,13 +311,13 @@ async def read_limit_states(
     amount: int,
     seconds: int,
 ) -> ReadLimitStatesReply:
-    """How every limit of a caller stands, and which a job of this size would meet."""
+    """Reads every limit of a caller with what is used of it, and whether a job of this size is over it."""
 
 async def read_queue_state(redis: Client, *, line: str, pauses: str) -> tuple[int, *tuple[list[Any], ...]]:
-    """Who waits in line: what is needed to say how many jobs will be served before one."""
+    """Reads the line's teams and users, from which a job's position is computed."""
 
-async def read_visible(redis: Client, *, job: str, field: str, value: str) -> list[str]:
-    """A job, if the caller may know of it."""
+async def read_visible(redis: Client, *, record: str, field: str, value: str) -> list[str]:
+    """Reads a job or an upload, if the caller may see it."""
 
 async def record_attempt(
     redis: Client,
@@ -335,12 +335,12 @@ async def record_attempt(
     address_memory_ms: int,
     dead_ms: int,
 ) -> tuple[int, int, int, int]:
-    """Writes down one attempt to deliver a webhook, when the next is due, and how its destination does."""
+    """Records one attempt to deliver a webhook, when the next is due, and the health of its destination."""
 
 async def record_heartbeats(
     redis: Client, *, workers: str, only_known: bool, alive_ms: int, rest: Iterable[str]
 ) -> list[str]:
-    """Says that worker processes are alive, and forgets those that have not said so for too long."""
+    """Records heartbeats of worker processes, and forgets those without one for too long."""
 
 async def record_outcome(
     redis: Client,
@@ -354,7 +354,7 @@ async def record_outcome(
     max_weight: int,
     open_ms: int,
 ) -> Literal["opened", "closed", ""]:
-    """What fal's answer to a submission says about buying on: the breaker and the number of slots follow it."""
+    """Records the outcome of a submission for the breaker and the number of slots."""
 
 async def register_part(
     redis: Client,
@@ -385,7 +385,7 @@ async def replay_deliveries(
     replays_kept: int,
     rest: Iterable[str],
 ) -> list[str]:
-    """Lets deliveries be sent again: the same messages under the same ids, with the schedule from its beginning."""
+    """Makes deliveries due again: the same messages under the same ids, with the schedule from its beginning."""
 
 async def sweep_slots(
     redis: Client,
@@ -397,7 +397,7 @@ async def sweep_slots(
     quarantine: str,
     give_up_ms: int,
 ) -> tuple[list[str], list[str], list[str]]:
-    """Compares the slots with the jobs' states, and puts right what does not fit."""
+    """Compares the slots with the jobs' states, and repairs what does not fit."""
 
 async def take_deliveries(
     redis: Client,
@@ -417,10 +417,10 @@ async def take_deliveries(
     dead_ms: int,
     rest: Iterable[str],
 ) -> list[str]:
-    """Hands out due deliveries, a few of each destination and team, so that slow receivers delay nobody else."""
+    """Takes due deliveries, a few of each destination and team, so that slow receivers delay nobody else."""
 
 async def take_due(redis: Client, *, due: str, limit: int, visibility_ms: int) -> tuple[int, *tuple[str, ...]]:
-    """Hands out what is due in one step, and hides it for the visibility timeout: what is lost comes due again."""
+    """Takes what is due in one step, and hides it for the visibility timeout."""
 
 async def update_job(
     redis: Client, *, job: str, due: str, ref: str, from_states: str, delay_ms: int | None, rest: Iterable[str]

@@ -53,7 +53,7 @@ class UploadStore:
         wanted, value = mark or ("", "")
         with store_errors():
             flat = await scripts.read_visible(
-                self._redis, job=keys.upload(team, upload_id), field=wanted, value=value
+                self._redis, record=keys.upload(team, upload_id), field=wanted, value=value
             )
         return _upload(team, pairs(flat)) if flat else None
 

@@ -1,16 +1,16 @@
 #!lua flags=allow-oom
--- Notes that a caller was told of its job, or has asked for it by its id. Once both are so, the same request sent
--- again is a new wish, and no repeat of one whose answer was lost: the record of the first is deleted.
+-- Records that the caller got the answer, or polled the job by its id. After both, the same request is a new job and
+-- no retry of one whose answer was lost: what is remembered of the first is deleted.
 --
 -- USES idempotency
 -- KEYS
 --   job            hash    the record
---   idempotency    string  what the request's derived key leads to
---   idempotency_before hash    the same, as an older version wrote it
+--   idempotency    string  what the key derived from the request leads to
+--   idempotency_before hash  the same, written by an older version
 -- ARGV
 --   id             str     the job's id
---   answered       bool    when the whole answer was written
---   polled         bool    when the caller has asked for the job by its id
+--   answered       bool    the whole answer was written
+--   polled         bool    the caller asked for the job by its id
 --
 -- Returns None
 local job = redis.call('HMGET', key.job, 'repost', 'repost_answered', 'repost_polled')

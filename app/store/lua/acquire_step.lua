@@ -1,29 +1,29 @@
 #!lua flags=allow-oom
--- Takes up one ref that was handed out, for as long as its step may last.
--- A task may be rung twice, or start late: by then somebody else may have the ref in hand, or have put it off.
--- Both have moved its time further away than handing out does.
+-- Acquires one ref that was handed out, for as long as its step may take.
+-- A task may be enqueued twice or start late. By then another process may have acquired the ref or put it off: both
+-- move its due time further away than handing out does.
 --
--- 1. refuse when it is in other hands, put off, or not due at all
--- 2. set it aside when workers had it in hand that often and none gave it back: they died or failed; a delivery is
---    then a dead letter with an attempt that says so, so that its team sees it, and its place is free
--- 3. write down that it is in hand, and hide it for as long as the step may last
+-- 1. refuse when another process has it, when it was put off, or when it is not due at all
+-- 2. quarantine it after so many leases without an end, for their workers crashed or failed; a delivery becomes a dead
+--    letter with an attempt that says so, visible to its team
+-- 3. count the lease, and hide the ref for as long as the step may take
 --
 -- USES clock event outbox
 -- KEYS
---   due            zset    refs by the time (ms) they must be looked at
---   crashes        string  how often it was taken up and has not been given back
---   quarantine     hash    refs that nobody takes up any more, by when (ms)
---   delivery       hash    the delivery, where the ref is one; nothing is there for a job
+--   due            zset    refs by due time (ms)
+--   crashes        string  leases of this step that have not ended
+--   quarantine     hash    steps in quarantine, by since when (ms)
+--   delivery       hash    the delivery, where the ref is one
 -- ARGV
---   ref            str     what is taken up
---   field          str     its name in the hash: the step and the ref
---   max_crashes    int     so many make it a poison
---   remembered_ms  int     how long a death is remembered
+--   ref            str     team/job or team/delivery
+--   field          str     its field in the quarantine: step and ref
+--   max_crashes    int     this many end in quarantine
+--   remembered_ms  int     how long a lease without an end is remembered
 --   handed_out_ms  int     how far away handing out puts a ref
---   hidden_ms      int     how long the step may last
+--   hidden_ms      int     how long the step may take
 --   dead_ms        int     how long dead letters are kept
 --
--- Returns int  now_ms; 0 when it is not to be taken up, or -1 when it was set aside just now
+-- Returns int  now_ms; 0 when refused, -1 when it is in quarantine now
 local function give_up_delivery()
   local record = redis.call('HMGET', key.delivery, 'status', 'destination', 'id')
   if record[1] ~= 'due' then
@@ -37,8 +37,8 @@ local function give_up_delivery()
   reschedule_destination(prefix .. 'due:deliver', record[2], 0)
 end
 
-local score = redis.call('ZSCORE', key.due, arg.ref)
-if not score or score - now > tonumber(arg.handed_out_ms) then
+local due_ms = redis.call('ZSCORE', key.due, arg.ref)
+if not due_ms or due_ms - now > tonumber(arg.handed_out_ms) then
   return 0
 end
 if tonumber(redis.call('GET', key.crashes) or '0') >= tonumber(arg.max_crashes) then

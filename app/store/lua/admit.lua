@@ -1,51 +1,51 @@
 -- Admits one job: idempotency, limits, money, record, place in line, event. All or nothing, in one round trip.
 -- It runs without `allow-oom`: when memory is short, admission stops first.
 --
--- 1. the key was revoked a moment ago, or the periods are not those of the store's clock: say so
--- 2. an idempotency key seen before: answer with its job, or say that the body differs
--- 3. look at every limit of the gateway, the team, the user and the token; spend the rates; refuse if one is over
--- 4. write the record, with times by the store's clock and its periods frozen
--- 5. put the money aside: an entry in the set, the sums of every owner, the ledger
--- 6. index the job, and drop what has expired from the old end of each index
--- 7. place it in line, and let its start deadline come due
--- 8. count it, for witnesses outside of the store; write the event, alerts for money limits that are nearly used up, and what the team's webhook endpoints are told
---    of them; remember the idempotency key, wake a lane
+-- 1. refuse when the key was revoked a moment ago, or when the periods are not those of the store's clock
+-- 2. a known idempotency key: answer with its job, or refuse when the request differs
+-- 3. check every limit of the gateway, the team, the user and the token; refuse when one is exceeded, consume the rates
+-- 4. write the record, with times by the store's clock; its periods never change
+-- 5. reserve the money: the reservation, the sums of every owner, the ledger
+-- 6. index the job, and drop expired ones from the old end of each index
+-- 7. put it in line, and let its start deadline come due
+-- 8. count the admission for witnesses; write the event, the alerts of money limits that are nearly used up, and their
+--    deliveries; remember the idempotency key; wake a lane
 --
 -- USES clock event outbox sums limits money budget credential line epoch idempotency
 -- KEYS
---   idempotency    string  job and fingerprint of an earlier submission with the same key
---   idempotency_before hash    the same, as an older version wrote it
---   credential     hash    the key or the token that asks
+--   idempotency    string  job and request of an earlier submission with the same key
+--   idempotency_before hash  the same, written by an older version
+--   credential     hash    the caller's key or browser token
 --   team           hash    the team
---   job            hash    the record to be written
+--   job            hash    the new record
 --   team_jobs      zset    the team's jobs by admission time
 --   user_jobs      zset    the user's jobs by admission time
 --   line           zset    every job in line
 --   due_expire     zset    queued jobs by the time they must have started
---   reservations   hash    job id to micro-dollars put aside
+--   reservations   hash    job id to reserved micro-dollars
 --   ledger         stream  every movement of money
 --   events         stream  the team's events
 --   wake           list    a token that ends a lane's wait
 -- ARGV
 --   ref            str     team/job
 --   id             str     the job's id
---   team_id        str     whose limits it falls under
---   user_id        str     whose limits it falls under
---   token_id       str?    the browser token's id; nil for none
---   zone           str     time zone that the team's periods were made for
---   starts         str     beginnings (ms) of the team's and the gateway's periods, by window
---   ends           str     their ends (ms)
---   idempotent     bool    when an idempotency key was given
+--   team_id        str     whose limits apply
+--   user_id        str     whose limits apply
+--   token_id       str?    the browser token's id
+--   zone           str     the time zone of the periods
+--   starts         str     when the team's and the gateway's periods began (ms), by window
+--   ends           str     when they end (ms)
+--   idempotent     bool    an idempotency key was given
 --   fingerprint    str     SHA-256 of the request
---   tag            str     the same in twelve characters
+--   tag            str     its first twelve characters in base64
 --   idempotency_ms int     how long the idempotency key is remembered
---   amount         int     micro-dollars to put aside
---   seconds        int     of video
+--   amount         int     the job's price in micro-dollars
+--   seconds        int     its seconds of video
 --   deadline_ms    int     from now
---   start_ms       int?    from now; nil for none
---   priority_ms    int     how much older (below 0) or younger than it is the job counts in its user's line: its priority
+--   start_ms       int?    start deadline, from now
+--   priority_ms    int     how much older (below 0) or younger the job counts in its user's line
 --   retention_ms   int     how long events are kept
---   kept           str     how long (ms) a window's sums are kept after its end
+--   kept           str     how long the sums of a period are kept after its end (ms), by window
 --   meta_count     int     how many metadata pairs lead the rest
 -- REST str  metadata pairs as name=value, then the record as field, value, …
 --
@@ -61,15 +61,15 @@ local starts, ends = by_window(arg.starts), by_window(arg.ends)
 if not is_valid(key.credential) then
   return {'gone', now}
 end
-local calendar = redis.call('HMGET', key.team, 'time_zone', 'carried')
-local zone = calendar[1] or 'UTC'
+local team = redis.call('HMGET', key.team, 'time_zone', 'carried')
+local zone = team[1] or 'UTC'
 if zone ~= arg.zone or not are_current(starts, ends) then
   return {'clock', now, zone}
 end
 
 local owners = owners_of(arg.team_id, arg.user_id, arg.token_id)
 local need = {jobs = 1, usd = tonumber(arg.amount), video_seconds = tonumber(arg.seconds)}
-local states = read_limits(owners, starts, ends, need, calendar[2])
+local states = read_limits(owners, starts, ends, need, team[2])
 if arg.idempotent then
   local found, first, same = find_idempotent(key.idempotency, key.idempotency_before, arg.tag, arg.fingerprint)
   if first and not same then
@@ -80,7 +80,7 @@ if arg.idempotent then
     return {'repeated', now, encode_states(states), first}
   end
 end
-local over = not take_rates(states)
+local over = not consume_rates(states)
 for _, state in ipairs(states) do
   over = over or state.over
 end

@@ -1,55 +1,55 @@
 #!lua flags=allow-oom
 -- Moves one job to its next state: status, money, slot, due times, event and outbox change together.
--- Runs when memory is short, because what was bought must be written down.
+-- It runs when memory is short, because what was bought must be written down.
 --
--- 1. refuse when the job is gone, is in another state, or another attempt's nonce is shown: someone was faster;
---    a claim without a slot too: its doorbell was rung before the slot was taken back; and one that may not be made any
---    more: its slot runs out, and the next grant puts the job back in line with its turn
--- 2. back in line, and its cancel is wanted: end it instead, free of charge; write the fields given, and the status
--- 3. do what the new state means: its slot, its places in line and among its owners' jobs, the next due times
+-- 1. refuse when the job is gone, in another state, or has another attempt's nonce: another process was faster.
+--    Refuse a claim without a slot (its task was enqueued before the slot was taken back), and one that buying does not
+--    allow any more: its slot runs out, and the next grant puts the job back in line with its turn
+-- 2. back in line, but its caller wants it canceled: end it instead, free of charge. Write the fields and the status
+-- 3. apply what the new state means: slot, line, the sets of live and queued jobs, due times
 -- 4. an end: close or dispute the reservation, start the record's expiry
--- 5. write the event, and the outbox entries: for each of the team's endpoints that wants it, and for the job's own
---    webhook, which hears of `notify`'s events; one in fal's style hears of ends only
--- 6. an end: write the record anew, in its small form; wake a lane
+-- 5. write the event and its deliveries: to each of the team's endpoints that takes it, and with `notify` to the job's
+--    own address, which in fal's style gets ends only
+-- 6. an end: write the record in its small form; wake a lane
 --
 -- USES clock event outbox sums money line epoch packing
 -- KEYS
 --   job            hash    the record
 --   line           zset    every job in line
---   later          zset    queued jobs that wait until their score (ms) before they stand in line again
---   slots          zset    jobs that occupy fal; the score (ms) is when the slot falls free by itself, or +inf
---   held           zset    jobs whose submission has an unknown outcome, since when
---   quarantine     hash    steps that nobody takes up any more
---   due_submit     zset    what must be looked at, and when (ms)
+--   later          zset    queued jobs by when (ms) they join the line again
+--   slots          zset    jobs that occupy fal, by when (ms) the slot runs out, or +inf
+--   held           zset    jobs whose submission has an unknown outcome, since when (ms)
+--   quarantine     hash    steps in quarantine
+--   due_submit     zset    refs by due time (ms), for each step
 --   due_poll       zset
 --   due_finalize   zset
 --   due_expire     zset
 --   due_dispute    zset
---   due_billing    zset    ended jobs by when fal's bill is compared with ours
---   reservations   hash    job id to micro-dollars put aside
+--   due_billing    zset    ended jobs by when they are compared with fal's bill
+--   reservations   hash    job id to reserved micro-dollars
 --   ledger         stream  every movement of money
 --   events         stream  the team's events
 --   durations      list    how long this model's generations took (ms)
 --   wake           list    a token that ends a lane's wait
 -- ARGV
 --   ref            str     team/job
---   from_states    str     states it may come from, with commas
+--   from_states    str     states that it may come from, with commas
 --   nonce          str     the fence; "" where no attempt is involved
 --   status         str     the new state
 --   charge         str     keep | spend | release | dispute
 --   delay_ms       int     submitting: lease; queued: wait before the line; running: first poll; dispute: until decided
---   give_up_ms     int     from the deadline until a job that fal has is given up, whatever fal says
---   billing_ms     int?    from an end until fal's bill is looked at; nil when nobody reads it
+--   give_up_ms     int     after its deadline, a job at fal is given up, whatever fal says
+--   billing_ms     int?    from an end until the comparison with fal's bill; nil when nothing compares
 --   retention_ms   int     how long an ended job is kept
---   delivery_id    str     id of the entry for the job's own webhook
---   cancel_error   str     the error of a job that ends because its cancel is wanted, JSON
---   notify         bool    when the job's own webhook wants this event
---   packed         bytes   what an end packs of the record; "" to leave it as it is
---   packed_names   str     fields that are packed in it, with commas
---   packed_facts   str     facts that are, too: lines of name and value
+--   delivery_id    str     id of the delivery to the job's own address
+--   cancel_error   str     the error of a job that its caller canceled, JSON
+--   notify         bool    the job's own address gets this event
+--   packed         bytes   the packed part of an ended record; "" to leave the record as it is
+--   packed_names   str     the fields in it, with commas
+--   packed_facts   str     the facts in it: lines of name and value
 -- REST str  field, value, …; a value of "@now" is the store's time
 --
--- Returns bool  false where another process was faster
+-- Returns bool  false when it was refused
 local before = redis.call('HMGET', key.job, 'status', 'nonce', 'webhook_url', 'webhook_style')
 local status = before[1]
 if not status or not string.find(',' .. arg.from_states .. ',', ',' .. status .. ',', 1, true) then
@@ -59,14 +59,14 @@ if arg.nonce ~= '' and before[2] ~= arg.nonce then
   return 0
 end
 local id = redis.call('HGET', key.job, 'id')
-local whose = redis.call('HMGET', key.job, 'team', 'user', 'quoted_micro', 'deadline_ms')
+local owner = redis.call('HMGET', key.job, 'team', 'user', 'quoted_micro', 'deadline_ms')
 if arg.status == 'submitting'
-  and (not redis.call('ZSCORE', key.slots, arg.ref) or not may_claim(whose[1], arg.ref)) then
+  and (not redis.call('ZSCORE', key.slots, arg.ref) or not may_claim(owner[1], arg.ref)) then
   redis.call('ZADD', key.slots, 'XX', digits(now), arg.ref)
   return 0
 end
 if arg.status == 'queued' and redis.call('HEXISTS', key.job, 'cancel_requested_ms') == 1 then
-  count_grant(whose[1], whose[2], -tonumber(whose[3]))
+  count_grant(owner[1], owner[2], -tonumber(owner[3]))
   redis.call('HSET', key.job, 'error', arg.cancel_error)
   arg.status, arg.charge, arg.notify = 'canceled', 'release', true
 end
@@ -94,9 +94,9 @@ if arg.status == 'submitting' then
 elseif arg.status == 'queued' then
   redis.call('HDEL', key.job, 'nonce', 'lease_ms', 'held_reason')
   redis.call('ZREM', key.slots, arg.ref)
-  count_grant(whose[1], whose[2], -tonumber(whose[3]))  -- fal did not take it: the turn is given back
-  local clocks = redis.call('HMGET', key.job, 'deadline_ms', 'start_deadline_ms')
-  local must_start = math.min(clocks[1], clocks[2] or clocks[1])
+  count_grant(owner[1], owner[2], -tonumber(owner[3]))  -- fal did not accept it: its turn is given back
+  local deadlines = redis.call('HMGET', key.job, 'deadline_ms', 'start_deadline_ms')
+  local must_start = math.min(deadlines[1], deadlines[2] or deadlines[1])
   redis.call('ZADD', key.due_expire, 'NX', digits(must_start), arg.ref)
   if tonumber(arg.delay_ms) > 0 then
     redis.call('ZADD', key.later, digits(now + arg.delay_ms), arg.ref)
@@ -109,7 +109,7 @@ elseif arg.status == 'held' then
   redis.call('ZREM', key.due_expire, arg.ref)
 elseif arg.status == 'running' then
   if status == 'queued' then
-    leave_line(key.line, whose[1], whose[2], arg.ref)
+    leave_line(key.line, owner[1], owner[2], arg.ref)
     redis.call('ZREM', key.later, arg.ref)
     redis.call('HINCRBY', key.job, 'attempt', 1)
   end
@@ -117,7 +117,7 @@ elseif arg.status == 'running' then
   redis.call('HSET', key.job, 'submitted_ms', digits(now))
   redis.call('ZADD', key.slots, '+inf', arg.ref)
   redis.call('ZADD', key.due_poll, digits(now + arg.delay_ms), arg.ref)
-  redis.call('ZADD', key.due_expire, digits(math.max(now, whose[4]) + arg.give_up_ms), arg.ref)
+  redis.call('ZADD', key.due_expire, digits(math.max(now, owner[4]) + arg.give_up_ms), arg.ref)
 elseif arg.status == 'finalizing' then
   redis.call('HSET', key.job, 'upstream_done_ms', digits(now))
   redis.call('ZREM', key.slots, arg.ref)
@@ -126,7 +126,7 @@ else
   ended = true
   redis.call('HDEL', key.job, 'held_reason', 'lease_ms')
   redis.call('HSET', key.job, 'completed_ms', digits(now))
-  leave_line(key.line, whose[1], whose[2], arg.ref)
+  leave_line(key.line, owner[1], owner[2], arg.ref)
   for _, set in ipairs({key.later, key.slots, key.due_expire}) do redis.call('ZREM', set, arg.ref) end
   for _, step in ipairs({'submit ', 'poll ', 'finalize ', 'resolve '}) do redis.call('HDEL', key.quarantine, step .. arg.ref) end
   leave_live_sets(key.job, id)

@@ -1,16 +1,16 @@
 #!lua flags=allow-oom
--- Changes who runs a lane, if it is still who the caller thinks; a slice that goes on is seen to be at work.
+-- Gives a lane to another token, if the expected one has it; a slice that runs is recorded as activity.
 --
 -- USES clock
 -- KEYS
---   lane           string  the token of the slice that runs the lane, or "rung"
---   active         string  when (ms) a lane was last seen at work
+--   lane           string  the token of the slice that runs the lane, or "rung" for an enqueued one
+--   active         string  when (ms) a lane last ran
 -- ARGV
---   expected       str     who must have it now
---   new_token      str     who has it from now on
+--   expected       str     the token that must have it
+--   new_token      str     the token that has it from now on
 --   lease_ms       int     for how long
 --
--- Returns bool  false when another process had it
+-- Returns bool  false when another token has it
 if redis.call('GET', key.lane) ~= arg.expected then
   return 0
 end

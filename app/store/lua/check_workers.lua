@@ -1,47 +1,47 @@
 #!lua flags=allow-oom
 -- Raises an alarm when a kind of worker is missing although there is work, and one when all are back. Each is raised
--- once, however many processes ask.
+-- once, however many processes check.
 --
 -- USES clock
 -- KEYS
---   workers        zset    `role host:pid` by when (ms) it was last said to be alive
---   missing_since  string  since when (ms) no worker of some role is heard; forgotten when nobody listens
---   raised         string  there from the alarm until all are back
+--   workers        zset    `role host:pid` by its last heartbeat (ms)
+--   missing_since  string  since when (ms) a role has no worker; expires without a check
+--   raised         string  exists from the alarm until all are back
 --   alarms         stream  alarms, the newest last
 --   line           zset    jobs in line
---   later          zset    jobs that wait to stand in line
+--   later          zset    jobs that wait to join the line
 --   slots          zset    jobs at fal
 --   due_deliver    zset    destinations of webhooks
 -- ARGV
---   expected       bool    where workers are missed although there is no work
---   alive_ms       int     after which a worker is not heard any more
---   grace_ms       int     for how long they may be silent
---   forget_ms      int     after which a silence that nobody listens to is forgotten
---   kept           int     how many alarms are remembered
+--   expected       bool    raise it even when there is no work
+--   alive_ms       int     how long a worker counts as alive after a heartbeat
+--   grace_ms       int     how long a role may be missing
+--   forget_ms      int     how long `missing_since` is kept between two checks
+--   kept           int     how many alarms are kept
 -- REST str  the roles that there must be
 --
--- Returns {rung: "silent" | "back" | "", missing: str}  what was rung, and the roles that are not heard, with commas
-local heard, missing = {}, {}
+-- Returns {raised: "silent" | "back" | "", missing: str}  the alarm of this call, and the missing roles with commas
+local alive, missing = {}, {}
 for _, member in ipairs(redis.call('ZRANGEBYSCORE', key.workers, '(' .. digits(now - arg.alive_ms), '+inf')) do
-  heard[string.match(member, '^%S+')] = true
+  alive[string.match(member, '^%S+')] = true
 end
 for _, role in ipairs(rest) do
-  if not heard[role] then missing[#missing + 1] = role end
+  if not alive[role] then missing[#missing + 1] = role end
 end
-local function ring(kind, message)
+local function raise(kind, message)
   redis.call('XADD', key.alarms, 'MAXLEN', '~', arg.kept, '*',
     'kind', kind, 'message', message, 'job', '', 'request', '')
 end
 
--- 1. all are there: the silence has ended, and whoever was told of it is told so
+-- 1. all roles have a worker: end an alarm
 if #missing == 0 then
   redis.call('DEL', key.missing_since)
   if redis.call('DEL', key.raised) == 0 then return {'', ''} end
-  ring('workers_back', 'All kinds of workers are at work again.')
+  raise('workers_back', 'All kinds of workers are at work again.')
   return {'back', ''}
 end
 
--- 2. some are not: since when, as those who listened without a pause know it
+-- 2. some have none: for how long?
 local names = table.concat(missing, ', ')
 local since = redis.call('GET', key.missing_since) or digits(now)
 redis.call('SET', key.missing_since, since, 'PX', arg.forget_ms)
@@ -52,6 +52,6 @@ local work = redis.call('ZCARD', key.line) + redis.call('ZCARD', key.later)
   + redis.call('ZCARD', key.slots) + redis.call('ZCARD', key.due_deliver)
 if not arg.expected and work == 0 then return {'', names} end
 if not redis.call('SET', key.raised, '1', 'NX', 'PX', 30 * 86400000) then return {'', names} end
-ring('workers_silent', 'No worker of these kinds has been seen for ' .. digits((now - since) / 1000)
+raise('workers_silent', 'No worker of these kinds has been seen for ' .. digits((now - since) / 1000)
   .. ' s: ' .. names .. '. What they do waits; start `filmgate worker`, or look at its log.')
 return {'silent', names}

@@ -5,10 +5,10 @@
 -- KEYS
 -- ARGV
 --
--- Returns int | None  bytes until memory is used up, as the server counts them; nil where it has no limit
+-- Returns int | None  bytes left, as the server counts them; nil where memory has no limit
 local memory = redis.call('INFO', 'memory')
 local function bytes(name)
   return tonumber(string.match(memory, name .. ':(%d+)')) or 0
 end
-local most = bytes('\nmaxmemory')
-return most > 0 and most - bytes('\nused_memory') + bytes('\nmem_not_counted_for_evict') or nil
+local max = bytes('\nmaxmemory')
+return max > 0 and max - bytes('\nused_memory') + bytes('\nmem_not_counted_for_evict') or nil

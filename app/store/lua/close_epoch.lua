@@ -1,11 +1,11 @@
 #!lua flags=allow-oom
--- Ends the stop of an epoch, once it is known what was bought before it began.
+-- Ends the stop of an epoch, once it is known what was bought before the epoch began.
 --
 -- KEYS
---   epoch          hash    the store's id, and what is known of its epochs
+--   epoch          hash    the store's id and its epochs
 --   pauses         hash    the field `epoch` stops all buying
 -- ARGV
---   id             str     of the epoch that was looked into
+--   id             str     the epoch that was examined
 --
 -- Returns bool  false when there is no stop, or another epoch has begun since
 if redis.call('HGET', key.epoch, 'id') ~= arg.id then

@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
--- One administrative act: its conditions, its writes and its line in the audit log, all or nothing.
+-- Commits one administrative act: its conditions, its writes and its line in the audit log, all or nothing.
 --
--- 1. the log has grown since the caller made its line: say so, for a line is chained to the one before
--- 2. a condition does not hold: say which; nothing has changed
--- 3. write, tell the team of it, and append the line
+-- 1. the log has grown since the caller made its line: refuse, because a line is chained to the one before
+-- 2. a condition does not hold: refuse and name it
+-- 3. write, notify the team, append the line
 --
 -- USES clock event outbox
 -- KEYS
@@ -18,11 +18,11 @@
 --                          | ["at_least", key, field, n] | ["at_most", key, field, n]
 --                          | ["size", set, n] | ["before", ms] | ["same", key, field, value] | ["fewer", hash, n]
 --   writes         str     JSON list of commands
---   notice         str?    nil, or JSON of an event about a webhook endpoint: {team, type, text, endpoint, url, retention_ms};
---                          with an id it is one delivery to this endpoint, and no event
+--   notice         str?    an event about a webhook endpoint, JSON: {team, type, text, endpoint, url, retention_ms};
+--                          with an id it is no event, and one delivery to this endpoint
 --
 -- CONFIRMED by the replicas that are expected
--- Returns {"done"} | {"moved"} | {"unmet", index: int}  the index is that of the condition
+-- Returns {"done"} | {"moved"} | {"unmet", index: int}  unmet: the index of the condition
 if (redis.call('HGET', key.audit_head, 'hash') or '') ~= arg.previous then
   return {'moved'}
 end
@@ -52,13 +52,13 @@ for _, command in ipairs(cjson.decode(arg.writes)) do
   redis.call(unpack(command))
 end
 if arg.notice then
-  local told = cjson.decode(arg.notice)
-  if told.id then
-    local fields = {'url', told.url, 'event_id', '', 'type', told.type, 'at', digits(now), 'notice', told.text}
-    write_delivery(told.team, told.id, told.team .. '/' .. told.endpoint, fields, told.retention_ms)
+  local event = cjson.decode(arg.notice)
+  if event.id then
+    local fields = {'url', event.url, 'event_id', '', 'type', event.type, 'at', digits(now), 'notice', event.text}
+    write_delivery(event.team, event.id, event.team .. '/' .. event.endpoint, fields, event.retention_ms)
   else
-    local events_key = prefix .. 'events:' .. told.team
-    publish_notice(told.team, events_key, told.type, told.text, told.retention_ms)
+    local events_key = prefix .. 'events:' .. event.team
+    publish_notice(event.team, events_key, event.type, event.text, event.retention_ms)
   end
 end
 redis.call('XADD', key.audit, '*', 'number', arg.number, 'hash', arg.hash, 'entry', arg.entry)

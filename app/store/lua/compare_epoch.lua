@@ -1,25 +1,27 @@
 #!lua flags=allow-oom
 -- Compares the store with what a witness outside remembers; a store that has gone back in time may not buy.
 --
--- 1. is it the store that the witness saw, or one that it is known to have become, and does it know the last claim and admission?
--- 2. a store without an id gets the fresh one
--- 3. gone back: the fresh id begins a new epoch, earlier ids stay known, and nothing is claimed until somebody looked
--- 4. now and then, write down the time: what a restored copy says here is when it was made
+-- 1. is it the store that the witness saw, or did that one become this one, and does it know the witness's last claim
+--    and admission?
+-- 2. a store without an id gets the new one
+-- 3. gone back: the new id begins a new epoch, earlier ids are kept, and claims stop until it is examined
+-- 4. from time to time write down the time: in a restored copy it says when the copy was made
 --
 -- USES clock epoch
 -- KEYS
---   epoch          hash    id, claims, admissions, seen_ms; before:{id} for earlier ids; cause, since_ms, good_ms of the last stop
+--   epoch          hash    id, claims, admissions, seen_ms; before:{id} for earlier ids; cause, since_ms and good_ms
+--                          of the last stop
 --   pauses         hash    the field `epoch` stops all buying
 -- ARGV
---   id             str     of the store, as the witness saw it; "" when it remembers nothing
---   claim_number   int     of the last claim that it saw
---   claim_nonce    str     of that claim
---   admission_number int     number of the last admission that it saw
---   admission_job  str     of that admission
+--   id             str     the store's id as the witness saw it; "" when it remembers nothing
+--   claim_number   int     the last claim that the witness saw
+--   claim_nonce    str     its nonce
+--   admission_number int   the last admission that it saw
+--   admission_job  str     its job
 --   seen_ms        int     when it saw them
---   given_cause    str     why the store is not to be trusted in any case; "" for no such reason
---   new_id         str     an id for a new epoch
---   sentence       str     for callers, while nothing is bought
+--   given_cause    str     why the store is not to be trusted in any case; "" for no reason
+--   new_id         str     the id of a new epoch
+--   sentence       str     for callers, while buying is stopped
 --   seen_every_ms  int     how often the time is written down
 --
 -- CONFIRMED by the replicas that are expected
@@ -34,9 +36,9 @@ if cause == '' and arg.id ~= '' then
   if not id then
     cause = 'empty'
   elseif id == arg.id then
-    local whole_past = knows_entry('claims', tonumber(arg.claim_number), arg.claim_nonce)
+    local complete = knows_entry('claims', tonumber(arg.claim_number), arg.claim_nonce)
       and knows_entry('admissions', tonumber(arg.admission_number), arg.admission_job)
-    cause = whole_past and '' or 'forgotten'
+    cause = complete and '' or 'forgotten'
   elseif redis.call('HEXISTS', key.epoch, 'before:' .. arg.id) == 0 then
     cause = 'other'
   end

@@ -1,13 +1,13 @@
--- Takes one turn of a rate (GCRA): so many at once, then one every `step_ms`. A refusal takes nothing.
+-- Consumes one turn of a rate (GCRA): `burst` at once, then one every `step_ms`. A refusal consumes nothing.
 --
 -- USES clock
 -- KEYS
 --   rate           string  when the next turn is due at an even pace (ms)
 -- ARGV
 --   step_ms        int     from one turn to the next at an even pace
---   burst          int     turns that may be taken at once
+--   burst          int     turns at once
 --
--- Returns int  how long to wait until there is one (ms); 0 when it was taken
+-- Returns int  0, or how long to wait for a turn (ms)
 local due = math.max(now, tonumber(redis.call('GET', key.rate) or '0'))
 local wait = due + arg.step_ms - arg.burst * arg.step_ms - now
 if wait > 0 then

@@ -1,17 +1,17 @@
 #!lua flags=allow-oom
--- Makes a job's charge what it really cost. A dispute ends with it; a difference becomes an entry of its own.
+-- Corrects an ended job's charge to what it really cost. A dispute ends with it; a difference is an entry of its own.
 --
 -- USES clock sums money packing
 -- KEYS
 --   job            hash    the record
---   due_dispute    zset    disputes by when they are decided
---   reservations   hash    job id to micro-dollars put aside
+--   due_dispute    zset    disputes by when they are decided (ms)
+--   reservations   hash    job id to reserved micro-dollars
 --   ledger         stream  every movement of money
 -- ARGV
 --   ref            str     team/job
---   actual         int     micro-dollars it cost
+--   actual         int     what it cost in micro-dollars
 --   reason         str     a sentence for the ledger
--- REST str  the job's facts as field, value, …, which may be packed
+-- REST str  the job's facts as field, value, …, which may be packed in the record
 --
 -- Returns {outcome: "gone" | "open" | "below" | "same" | "decided" | "corrected", difference: int}  in micro-dollars
 local money = redis.call('HGET', key.job, 'money')
@@ -23,12 +23,12 @@ local charged = tonumber(redis.call('HGET', key.job, 'charged_micro') or '0')
 if money ~= 'disputed' and charged == actual then
   return {'same', 0}
 end
-local known = {}
+local facts = {}
 for i = 1, #rest, 2 do
-  known[rest[i]] = rest[i + 1]
+  facts[rest[i]] = rest[i + 1]
 end
-local whose = redis.call('HMGET', key.job, 'user', 'token')
-local owners, starts = owners_of(known.team, whose[1], whose[2]), by_window(known.starts or known.periods)
+local job = redis.call('HMGET', key.job, 'user', 'token')
+local owners, starts = owners_of(facts.team, job[1], job[2]), by_window(facts.starts or facts.periods)
 if money ~= 'disputed' and not can_subtract(owners, starts, 'used:usd', charged - actual) then
   return {'below', 0}
 end

@@ -1,27 +1,23 @@
 #!lua flags=allow-oom
--- Counts a step that failed on a job in a way that nobody foresaw. After too many of them the step is set aside:
--- nobody takes it up, the job's slot is free for others, and its state, its money and its deadline stay.
---
--- 1. nothing when the job has moved on meanwhile
--- 2. below the limit: the step is due again after a pause
--- 3. at it: out of the due set and out of its slot, and among those that wait for a person
+-- Counts an unexpected failure of a step on a job. After too many the step is in quarantine: no worker takes it, and
+-- the slot is free for other jobs. The job's state, money and deadline stay.
 --
 -- USES clock
 -- KEYS
 --   job            hash    the record
---   due            zset    the step's refs, by when they must be looked at (ms)
---   failures       string  how often the step has failed lately
---   quarantine     hash    steps that nobody takes up any more, by when (ms)
+--   due            zset    the step's refs by due time (ms)
+--   failures       string  recent failures of the step
+--   quarantine     hash    steps in quarantine, by since when (ms)
 --   slots          zset    jobs that occupy fal
 -- ARGV
 --   ref            str     team/job
---   field          str     its name in the hash: the step and the ref
---   status         str     the state in which this step works on a job
---   max_failures   int     so many failures set it aside
+--   field          str     its field in the quarantine: step and ref
+--   status         str     the state in which the step works on a job; in another one nothing happens
+--   max_failures   int     this many end in quarantine
 --   remembered_ms  int     how long a failure is remembered
 --   pause_ms       int     until the next try
 --
--- Returns bool  it was set aside just now
+-- Returns bool  it is in quarantine now
 if redis.call('HGET', key.job, 'status') ~= arg.status then
   return 0
 end

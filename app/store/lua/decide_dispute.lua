@@ -4,8 +4,8 @@
 -- USES clock sums money
 -- KEYS
 --   job            hash    the record
---   due_dispute    zset    disputes by when they are decided
---   reservations   hash    job id to micro-dollars put aside
+--   due_dispute    zset    disputes by when they are decided (ms)
+--   reservations   hash    job id to reserved micro-dollars
 --   ledger         stream  every movement of money
 -- ARGV
 --   ref            str     team/job

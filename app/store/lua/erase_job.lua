@@ -1,17 +1,17 @@
 #!lua flags=allow-oom
 -- Erases the caller's data of an ended job: prompt, images, clip, logs, deliveries. In its error, fal's words go too:
 -- they may repeat the prompt. Events have no copies.
--- The record stays as an empty shell until it expires, so that lists and idempotency keys keep their answer.
+-- The record stays without them until it expires, so that lists and idempotency keys keep their answer.
 --
 -- USES clock packing
 -- KEYS
 --   job            hash    the record
---   deliveries     list    ids of this job's deliveries
+--   deliveries     list    ids of the job's deliveries
 -- ARGV
 --   team           str     the team's id
---   personal_fields str     the fields that say something of the caller, with spaces between
+--   personal_fields str    the fields with the caller's data, with spaces
 --   error          str     the error without fal's words, JSON; "" where there is none
--- REST str  the job's facts as field, value, …, which may be packed with the rest
+-- REST str  the job's facts as field, value, …, which may be packed in the record
 --
 -- Returns bool  false when the job has not ended
 local status = redis.call('HGET', key.job, 'status')
@@ -24,7 +24,7 @@ for name in string.gmatch(arg.personal_fields, '%S+') do
 end
 for _, name in ipairs(redis.call('HKEYS', key.job)) do
   if string.find(name, '^z%d+$') then
-    redis.call('HDEL', key.job, name)  -- what else is packed is the caller's
+    redis.call('HDEL', key.job, name)  -- everything else that is packed is the caller's data
   end
 end
 redis.call('HSET', key.job, 'erased', '1')

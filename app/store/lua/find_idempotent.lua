@@ -1,13 +1,13 @@
 #!lua flags=no-writes
--- Which job an idempotency key led to.
+-- Finds the job of an idempotency key.
 --
 -- USES idempotency
 -- KEYS
 --   idempotency    string  what is remembered of the key
---   idempotency_before hash    the same, as an older version wrote it
+--   idempotency_before hash  the same, written by an older version
 -- ARGV
 --   fingerprint    str     SHA-256 of the request
---   tag            str     the same in twelve characters
+--   tag            str     its first twelve characters in base64
 --
 -- Returns {job_id: str, same: int} | {}  1 for the same request; empty when the key was not used before
 local found, job, same = find_idempotent(key.idempotency, key.idempotency_before, arg.tag, arg.fingerprint)

@@ -4,9 +4,9 @@
 -- USES clock credential
 -- KEYS
 -- ARGV
--- REST str  names of keys and tokens
+-- REST str  their names in the store
 --
--- Returns list[int]  1 where it opens nothing, else 0, in the order given
+-- Returns list[int]  1 for a revoked or expired one, else 0, in the order given
 local found = {}
 for i, name in ipairs(rest) do
   found[i] = is_valid(name) and 0 or 1

@@ -1,9 +1,9 @@
 #!lua flags=no-writes
--- The teams whose ledger has entries that are not in the sums of usage reports yet.
+-- Finds the teams whose ledger has entries that usage reports do not count yet.
 --
 -- KEYS
 --   teams          set     ids of all teams
---   counted        hash    team to the id of the last entry that was counted
+--   counted        hash    team to the id of its last counted entry
 -- ARGV
 --
 -- Returns list[str]  their ids

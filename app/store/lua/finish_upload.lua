@@ -1,16 +1,16 @@
--- Writes down where an upload's bytes are stored; who comes second learns what the first wrote.
+-- Records where an upload's bytes are stored; the second of two processes gets what the first recorded.
 --
 -- KEYS
 --   upload         hash    the upload
 --   team           zset    the team's unfinished uploads with parts
---   all            zset    everybody's
+--   all            zset    the same of all teams
 -- ARGV
---   ref            str     of the upload: team and id
+--   ref            str     team/upload
 --   url            str     where fal reads it
 --   sha256         str     of the bytes
---   lifetime_ms    int     how long the address is good for, from now
+--   lifetime_ms    int     how long the URL works
 --
--- Returns {url: str, sha256: str} | {}  as they stand now; empty when there is no such upload
+-- Returns {url: str, sha256: str} | {}  as recorded; empty when there is no such upload
 if redis.call('HEXISTS', key.upload, 'user') == 0 then
   return {}
 end

@@ -2,21 +2,21 @@
 -- Adds the next entries of a team's ledger to the sums of usage reports, and remembers how far it came. Both change
 -- together, so each entry counts once, however often this is called.
 --
--- 1. read the entries after the last one that was counted
--- 2. add up what they change: by day of the job's admission and, for days of late, by hour; in each by user, key, model
--- 3. write the sums, the days there are, and the place
+-- 1. read the entries after the last counted one
+-- 2. add up their changes: by day of the job's admission, and for recent days by hour; in each by user, key and model
+-- 3. write the sums, the days that have sums, and the last counted entry
 --
 -- USES clock sums entries
 -- KEYS
 --   ledger         stream  every movement of the team's money
---   counted        hash    team to the id of the last entry that was counted
+--   counted        hash    team to the id of its last counted entry
 --   days           zset    beginnings (ms) of the days that have sums
 -- ARGV
---   team           str     whose
+--   team           str     the team's id
 --   entries        int     read at most
 --   hours_ms       int     how long the sums by hour are kept, from the day's beginning
 --
--- Returns int  entries that were counted
+-- Returns int  counted entries
 local UNITS = 4  -- jobs, seconds of video, micro-dollars spent, and held
 local after = redis.call('HGET', key.counted, arg.team) or '0-0'
 local page = redis.call('XRANGE', key.ledger, '(' .. after, '+', 'COUNT', arg.entries)
@@ -32,7 +32,7 @@ local function add(name, field, change)
   end
 end
 
--- What an entry changes: a dispute moves nothing, a correction is spent, and a credit is a sum of its own.
+-- What an entry changes. A dispute changes nothing.
 local function change_of(kind, amount, seconds)
   if kind == 'reserve' then
     return {1, seconds, 0, amount}

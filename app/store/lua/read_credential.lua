@@ -1,5 +1,5 @@
 #!lua flags=no-writes
--- Who holds a key or a browser token, in one round trip: its record, its parent's, and the team's time zone.
+-- Reads a key or a browser token, its parent and the team's time zone, in one round trip.
 --
 -- USES clock
 -- KEYS

@@ -1,5 +1,5 @@
 #!lua flags=no-writes
--- How every limit of a caller stands, and which a job of this size would meet. Changes nothing.
+-- Reads every limit of a caller with what is used of it, and whether a job of this size is over it.
 --
 -- USES clock sums limits
 -- KEYS
@@ -7,20 +7,21 @@
 -- ARGV
 --   team_id        str     whose limits
 --   user_id        str     whose limits
---   token_id       str?    the browser token's id; nil for none
---   zone           str     time zone that the team's periods were made for
---   starts         str     beginnings (ms) of the team's and the gateway's periods, by window
---   ends           str     their ends (ms)
---   amount         int     micro-dollars that the job takes
---   seconds        int     of video that it makes
+--   token_id       str?    the browser token's id
+--   zone           str     the time zone of the periods
+--   starts         str     when the team's and the gateway's periods began (ms), by window
+--   ends           str     when they end (ms)
+--   amount         int     the job's price in micro-dollars
+--   seconds        int     its seconds of video
 --
--- Returns {"standing", now_ms: int, limits: list[str]} | {"clock", now_ms: int, zone: str}
+-- Returns {"states", now_ms: int, limits: list[str]} | {"clock", now_ms: int, zone: str}  clock: the
+--   periods are not those of the store's clock
 local starts, ends = by_window(arg.starts), by_window(arg.ends)
-local calendar = redis.call('HMGET', key.team, 'time_zone', 'carried')
-local zone = calendar[1] or 'UTC'
+local team = redis.call('HMGET', key.team, 'time_zone', 'carried')
+local zone = team[1] or 'UTC'
 if zone ~= arg.zone or not are_current(starts, ends) then
   return {'clock', now, zone}
 end
 local need = {jobs = 1, usd = tonumber(arg.amount), video_seconds = tonumber(arg.seconds)}
 local owners = owners_of(arg.team_id, arg.user_id, arg.token_id)
-return {'standing', now, encode_states(read_limits(owners, starts, ends, need, calendar[2]))}
+return {'states', now, encode_states(read_limits(owners, starts, ends, need, team[2]))}

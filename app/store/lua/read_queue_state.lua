@@ -1,5 +1,5 @@
 #!lua flags=no-writes
--- Who waits in line: what is needed to say how many jobs will be served before one.
+-- Reads the line's teams and users, from which a job's position is computed.
 --
 -- USES clock line
 -- KEYS
@@ -7,8 +7,8 @@
 --   pauses         hash    team, or `all`, to an administrator's sentence
 -- ARGV
 --
--- Returns {length: int, *teams: list[Any]}  of each team {id, weight, mark, 1 when it is paused, {user, mark, jobs in
---   line, …}}
+-- Returns {length: int, *teams: list[Any]}  a team is {id, weight, virtual time, 1 when paused, users}, where users is
+--   {id, virtual time, jobs in line, …}
 local found = {redis.call('ZCARD', key.line)}
 local teams = redis.call('ZRANGE', TEAMS, 0, -1, 'WITHSCORES')
 for i = 1, #teams, 2 do

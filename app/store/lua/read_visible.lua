@@ -1,14 +1,15 @@
 #!lua flags=no-writes
--- A job, if the caller may know of it. Another's is left unread here, so that it takes as long as none.
+-- Reads a job or an upload, if the caller may see it.
+-- One that the caller may not see is not read, so the answer takes as long as for none.
 --
 -- KEYS
---   job            hash    the record
+--   record         hash    the job's or upload's record
 -- ARGV
---   field          str     of the record that decides; "" when the whole team's jobs may be known
---   value          str     that it must have
+--   field          str     the field that decides; "" when all of the team may be seen
+--   value          str     the value that it must have
 --
--- Returns list[str]  field, value, …; empty when there is no such job, or it is another's
-if arg.field ~= '' and redis.call('HGET', key.job, arg.field) ~= arg.value then
+-- Returns list[str]  field, value, …; empty when there is none that the caller may see
+if arg.field ~= '' and redis.call('HGET', key.record, arg.field) ~= arg.value then
   return {}
 end
-return redis.call('HGETALL', key.job)
+return redis.call('HGETALL', key.record)

@@ -1,15 +1,15 @@
 #!lua flags=allow-oom
--- Writes down one attempt to deliver a webhook, when the next is due, and how its destination does.
+-- Records one attempt to deliver a webhook, when the next is due, and the health of its destination.
 --
 -- 1. nothing when the delivery is gone or has ended
--- 2. write the attempt; 3. end the delivery, or let it come due again; a dead one is kept for a while
--- 4. its destination: answered well, or failed once more; so many failures in a row open its breaker for a pause
--- 5. a place is free there: look at it when its next delivery is due
+-- 2. write the attempt, and end the delivery or let it come due again; a dead one is kept for a while
+-- 3. the destination answered well, or failed once more; this many failures in a row open its breaker for a pause
+-- 4. it has room for one more: it is due with its next delivery
 --
 -- USES clock event outbox
 -- KEYS
 --   delivery       hash    the delivery
---   due            zset    destinations by when they must be looked at
+--   due            zset    destinations by due time (ms)
 -- ARGV
 --   ref            str     team/delivery
 --   status         str     delivered | dead | due
@@ -18,8 +18,8 @@
 --   health         str     what it says of the destination: good | slow | failed, or "" for nothing
 --   failures       int     in a row that open the breaker
 --   pause_ms       int     how long it stays open until a probe
---   endpoint_memory_ms int     how long it is remembered how an endpoint does
---   address_memory_ms int     how long it is remembered how an address does that jobs name: each may have one of its own
+--   endpoint_memory_ms int  how long the health of an endpoint is remembered
+--   address_memory_ms int  the same of an address that a job names: each job may name another
 --   dead_ms        int     how long dead letters are kept
 --
 -- Returns {attempts: int, failures: int, since_ms: int, now_ms: int}  attempts so far, and failures of the destination

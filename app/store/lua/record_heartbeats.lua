@@ -1,12 +1,12 @@
 #!lua flags=allow-oom
--- Says that worker processes are alive, and forgets those that have not said so for too long.
+-- Records heartbeats of worker processes, and forgets those without one for too long.
 --
 -- USES clock
 -- KEYS
---   workers        zset    `role host:pid` by when (ms) it was last said to be alive
+--   workers        zset    `role host:pid` by its last heartbeat (ms)
 -- ARGV
---   only_known     bool    for those only that have reported for work before
---   alive_ms       int     after which one counts as dead
+--   only_known     bool    only of processes that have one already
+--   alive_ms       int     how long a worker counts as alive after a heartbeat
 -- REST str  `role host:pid`, …
 --
 -- Returns list[str]  those of them that are alive now

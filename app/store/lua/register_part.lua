@@ -1,46 +1,45 @@
 -- Registers one part of an upload before it is written to disk. All parts together stay below the limit and are in one
 -- host's folder; a team, and all teams together, may have only so many unfinished uploads with parts.
 --
--- KEYS
---   upload         hash    the upload
---   team           zset    the team's unfinished uploads with parts, by when (ms) they end
---   all            zset    everybody's
--- ARGV
---   ref            str     of the upload: team and id
---   number         int     of the part; one that comes again replaces the first
---   etag           str     of its bytes
---   size           int     of its bytes
---   folder         str     the folder it is about to be written to
---   max_bytes      int     bytes that all parts may have together
---   team_max       int     uploads with parts that a team may have unfinished
---   all_max        int     and that everybody together may
---
--- Returns "taken" | "too_large" | "finished" | "missing" | "elsewhere" | "too_many" | "full"
+-- 1. refuse when the upload is gone, complete, in another host's folder, or would be too large
+-- 2. the first part counts the upload as unfinished, after expired uploads are dropped
+-- 3. write the part
 --
 -- USES clock
+-- KEYS
+--   upload         hash    the upload
+--   team           zset    the team's unfinished uploads with parts, by when (ms) they expire
+--   all            zset    the same of all teams
+-- ARGV
+--   ref            str     team/upload
+--   number         int     of the part; a part that is sent again replaces the first
+--   etag           str     of its bytes
+--   size           int     of its bytes
+--   folder         str     where it is about to be written
+--   max_bytes      int     of all parts together
+--   team_max       int     unfinished uploads with parts of one team
+--   all_max        int     of all teams together
 --
--- 1. what the upload itself says: gone, complete, begun in another host's folder, too large together
--- 2. the first part takes a place among the unfinished, once those that ended by themselves have left
--- 3. the part
+-- Returns "taken" | "too_large" | "finished" | "missing" | "elsewhere" | "too_many" | "full"
 if redis.call('HEXISTS', key.upload, 'user') == 0 then
   return 'missing'
 end
 if redis.call('HEXISTS', key.upload, 'url') == 1 then
   return 'finished'
 end
-local place = redis.call('HGET', key.upload, 'place')
-if place and place ~= arg.folder then
+local folder = redis.call('HGET', key.upload, 'place')
+if folder and folder ~= arg.folder then
   return 'elsewhere'
 end
-local together = tonumber(arg.size)
+local bytes = tonumber(arg.size)
 local fields = redis.call('HGETALL', key.upload)
 for i = 1, #fields, 2 do
   local number = string.match(fields[i], '^part:(%d+)$')
   if number and number ~= arg.number then
-    together = together + tonumber(string.match(fields[i + 1], '^(%d+) '))
+    bytes = bytes + tonumber(string.match(fields[i + 1], '^(%d+) '))
   end
 end
-if together > tonumber(arg.max_bytes) then
+if bytes > tonumber(arg.max_bytes) then
   return 'too_large'
 end
 if not redis.call('ZSCORE', key.team, arg.ref) then
@@ -52,11 +51,11 @@ if not redis.call('ZSCORE', key.team, arg.ref) then
   if redis.call('ZCARD', key.all) >= tonumber(arg.all_max) then
     return 'full'
   end
-  local left = redis.call('PTTL', key.upload)
+  local ttl_ms = redis.call('PTTL', key.upload)
   for _, set in ipairs({key.team, key.all}) do
-    redis.call('ZADD', set, digits(now + left), arg.ref)
-    if redis.call('PTTL', set) < left then
-      redis.call('PEXPIRE', set, left)
+    redis.call('ZADD', set, digits(now + ttl_ms), arg.ref)
+    if redis.call('PTTL', set) < ttl_ms then
+      redis.call('PEXPIRE', set, ttl_ms)
     end
   end
 end

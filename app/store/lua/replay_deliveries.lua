@@ -1,33 +1,33 @@
--- Lets deliveries be sent again: the same messages under the same ids, with the schedule from its beginning.
+-- Makes deliveries due again: the same messages under the same ids, with the schedule from its beginning.
 --
--- 1. leave out what is forgotten, and what is on its way in this moment
--- 2. put its attempts by, so that the schedule begins anew, and note the replay; of both the oldest are dropped
--- 3. it is no dead letter any more nor set aside, and is remembered for as long as a new one
--- 4. due now or, of many to one destination, each a little after the one before
+-- 1. leave out what is forgotten, and what is being sent in this moment
+-- 2. move its attempts to the earlier ones and note the replay; of both the oldest are dropped
+-- 3. it is no dead letter any more nor in quarantine, and is kept for as long as a new one
+-- 4. due now or, with many to one destination, one after the other
 --
 -- USES clock event outbox
 -- KEYS
 --   dead           zset    the team's dead letters
 -- ARGV
---   team           str     whose deliveries they are
+--   team           str     the team's id
 --   user           str     the user who asks
---   spacing_ms     int     from one to the next at the same destination; 0 for now
---   retention_ms   int     how long they are remembered from now on, at least
+--   spacing_ms     int     from one to the next at the same destination; 0: all now
+--   retention_ms   int     how long they are kept from now on, at least
 --   attempts_kept  int     how many earlier attempts are kept
---   replays_kept   int     how many replays are noted
+--   replays_kept   int     how many notes of replays are kept
 -- REST str  ids of deliveries
 --
 -- Returns list[str]  the ids of those that are due again
-local out = {}
+local due = {}
 
--- Drops the entries `name:from` … `name:to` of a numbered list in a hash.
+-- Drops the fields `name:from` … `name:to`.
 local function drop(hash, name, from, to)
   for i = math.max(1, from), to do
     redis.call('HDEL', hash, name .. ':' .. i)
   end
 end
 
-local function put_by(hash)
+local function archive_attempts(hash)
   local record = redis.call('HMGET', hash, 'attempts', 'earlier', 'replays', 'status')
   local count, before, replays = tonumber(record[1]), tonumber(record[2] or '0'), tonumber(record[3] or '0') + 1
   for i = 1, count do
@@ -42,7 +42,7 @@ local function put_by(hash)
 end
 
 -- When the next replay to this destination is due.
-local function turn(destination)
+local function next_due(destination)
   if tonumber(arg.spacing_ms) == 0 then
     return now
   end
@@ -56,15 +56,15 @@ for _, id in ipairs(rest) do
   local ref = arg.team .. '/' .. id
   local hash = prefix .. 'delivery:' .. ref
   local destination = redis.call('HGET', hash, 'destination')
-  local flies = destination and redis.call('ZSCORE', prefix .. 'flying:' .. destination, ref)
-  if destination and not (flies and tonumber(flies) > now) then
-    put_by(hash)
+  local sent_until = destination and redis.call('ZSCORE', prefix .. 'flying:' .. destination, ref)
+  if destination and not (sent_until and tonumber(sent_until) > now) then
+    archive_attempts(hash)
     redis.call('ZREM', key.dead, id)
     redis.call('HDEL', prefix .. 'aside', 'deliver ' .. ref)
     redis.call('DEL', prefix .. 'suspect:deliver:' .. ref)
     redis.call('PEXPIRE', hash, digits(math.max(redis.call('PTTL', hash), tonumber(arg.retention_ms))))
-    queue_delivery(destination, ref, turn(destination), arg.retention_ms)
-    out[#out + 1] = id
+    queue_delivery(destination, ref, next_due(destination), arg.retention_ms)
+    due[#due + 1] = id
   end
 end
-return out
+return due

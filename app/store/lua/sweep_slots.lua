@@ -1,26 +1,26 @@
 #!lua flags=allow-oom
--- Compares the slots with the jobs' states, and puts right what does not fit. Only a fault of ours, or a version that
--- did less, leaves any.
+-- Compares the slots with the jobs' states, and repairs what does not fit. Only a fault in our code leaves any.
 --
--- 1. a slot whose job is gone, has ended, or is with the results, is taken back; one for a queued job that no grant
---    gave runs out now, so that the job stands in line again
--- 2. a job that runs at fal without a slot gets one: fal is never given more than it takes
--- 3. one that runs in a slot, and that nobody looks at or has set aside, is looked at now
--- 4. every job that fal has, also one that is set aside, has a time when it is given up
+-- 1. take back a slot whose job is gone, has ended, or is in finalizing; one of a queued job without a grant runs out
+--    now, so that the job joins the line again
+-- 2. give a slot to a job that runs at fal without one: fal never gets more than it takes
+-- 3. a job that runs in a slot, and is neither due for a poll nor in quarantine, is due now
+-- 4. every job at fal, in quarantine too, has a time when it is given up
 --
 -- USES clock
 -- KEYS
---   slots          zset    jobs that occupy fal, by when the slot falls free by itself (ms), or +inf
---   due_poll       zset    running jobs, by when they must be looked at
---   due_finalize   zset    jobs whose result is to be read
---   due_expire     zset    jobs by when they have waited too long (ms)
---   quarantine     hash    steps that nobody takes up any more
+--   slots          zset    jobs that occupy fal, by when (ms) the slot runs out, or +inf
+--   due_poll       zset    running jobs by due time (ms)
+--   due_finalize   zset    jobs whose result is to be read, by due time (ms)
+--   due_expire     zset    jobs by when (ms) they are given up
+--   quarantine     hash    steps in quarantine
 -- ARGV
---   give_up_ms     int     from the deadline until a job that fal has is given up
+--   give_up_ms     int     after its deadline, a job at fal is given up
 --
--- Returns {taken: list[str], given: list[str], again: list[str]}  refs
+-- Returns {taken: list[str], given: list[str], again: list[str]}  refs whose slot was taken back, that were given one,
+--   and that are polled again
 local taken, given, again = {}, {}, {}
-local function must_end(ref)
+local function add_give_up_time(ref)
   local job = redis.call('HMGET', prefix .. 'job:' .. ref, 'status', 'deadline_ms', 'submitted_ms')
   if job[1] == 'running' or job[1] == 'finalizing' then
     local deadline = math.max(tonumber(job[2]), tonumber(job[3] or '0'))
@@ -45,14 +45,14 @@ for i = 1, #slots, 2 do
   end
 end
 for _, ref in ipairs(redis.call('ZRANGE', key.due_poll, 0, -1)) do
-  if must_end(ref) == 'running' and redis.call('ZADD', key.slots, 'NX', '+inf', ref) == 1 then
+  if add_give_up_time(ref) == 'running' and redis.call('ZADD', key.slots, 'NX', '+inf', ref) == 1 then
     given[#given + 1] = ref
   end
 end
 for _, ref in ipairs(redis.call('ZRANGE', key.due_finalize, 0, -1)) do
-  must_end(ref)
+  add_give_up_time(ref)
 end
-for _, mark in ipairs(redis.call('HKEYS', key.quarantine)) do
-  must_end(string.match(mark, ' (.*)$'))
+for _, step in ipairs(redis.call('HKEYS', key.quarantine)) do
+  add_give_up_time(string.match(step, ' (.*)$'))
 end
 return {taken, given, again}

@@ -1,44 +1,43 @@
 #!lua flags=allow-oom
--- Hands out due deliveries, a few of each destination and team, so that slow receivers delay nobody else. What is
--- handed out is hidden; a lost delivery comes due again.
+-- Takes due deliveries, a few of each destination and team, so that slow receivers delay nobody else. What is taken is
+-- hidden; a lost delivery comes due again.
 --
--- 1. go through the destinations that are due, the longest due first
--- 2. its team has no place left: put it off a little, so that others' come to be looked at
--- 3. paused endpoint: leave it alone, until somebody lets it go on; disabled or deleted: what waits there is dead
--- 4. count what is in flight there; a destination has one place only, unless it answered well and at once the last time;
---    addresses at one host share some places, however many they are
+-- 1. go through the due destinations, the longest due first
+-- 2. its team has enough on its way: put the destination off a little, so that the next ones get their turn
+-- 3. paused endpoint: leave it until it is resumed; disabled or deleted: its deliveries are dead
+-- 4. count what is in flight there: one at a time, unless the destination answered well and fast the last time;
+--    addresses at one host share a number, however many they are
 -- 5. breaker open: nothing until its pause is over, then one delivery as a probe
--- 6. hand out what is due as far as there is room, and set when the destination is looked at again
+-- 6. take what is due as far as there is room, and set when the destination is due again
 --
 -- USES clock event outbox
 -- KEYS
---   due            zset    destinations by when they must be looked at
+--   due            zset    destinations by due time (ms)
 -- ARGV
 --   limit          int     deliveries at most
---   destinations   int     destinations at most
---   per_destination int     deliveries in flight at one destination
---   per_host       int     deliveries in flight to all addresses of one team at one host
---   per_team       int     deliveries of one team that a round has on its way
---   retry_ms       int     until a destination is looked at again that is due and gets nothing now
+--   destinations   int     looked at, at most
+--   per_destination int    in flight at one destination
+--   per_host       int     in flight at all addresses of one team at one host
+--   per_team       int     of one team on the caller's way
+--   retry_ms       int     until a due destination that gets nothing now is due again
 --   failures       int     in a row that open the breaker
 --   probe_ms       int     how long a probe may take until there is another one
---   visibility_ms  int     how long a delivery is hidden until somebody takes it up
+--   visibility_ms  int     how long a delivery is hidden until its step is acquired
 --   attempt_ms     int     how long an attempt may last
 --   quick          bool    only destinations with nothing in flight that neither failed nor were slow the last time
 --   dead_ms        int     how long dead letters are kept
--- REST str  the team of each delivery that the round has on its way
+-- REST str  the team of each delivery that the caller has on its way
 --
 -- Returns list[str]  ref, destination, …
-local out = {}
-
-local full = {} -- by host: how many of its addresses were put off, so that they come back one after the other
-local busy = {} -- by team: how many the round has on its way
+local taken = {}
+local full = {} -- by host: how many of its addresses were put off, so that they come due one after the other
+local busy = {} -- by team: how many are on their way
 for _, team in ipairs(rest) do
   busy[team] = (busy[team] or 0) + 1
 end
 
 -- Why an endpoint gets nothing: `paused`, `dead`, or nil.
-local function closed(team, name)
+local function why_closed(team, name)
   if string.sub(name, 1, 3) ~= 'ep_' then
     return nil
   end
@@ -50,7 +49,7 @@ local function closed(team, name)
   return endpoint.paused_ms and 'paused'
 end
 
-local function bury_some(team, waiting)
+local function mark_some_dead(team, waiting)
   for _, ref in ipairs(redis.call('ZRANGE', waiting, 0, 99)) do
     local delivery_key = prefix .. 'delivery:' .. ref
     if redis.call('HGET', delivery_key, 'status') == 'due' then
@@ -60,15 +59,15 @@ local function bury_some(team, waiting)
   end
 end
 
--- How many more may go to the destination's host, in all.
+-- How many more deliveries the host takes.
 local function room_at_host(host)
-  local flying = prefix .. 'flying:' .. host
-  redis.call('ZREMRANGEBYSCORE', flying, '-inf', digits(now))
-  return arg.per_host - redis.call('ZCARD', flying)
+  local in_flight_key = prefix .. 'flying:' .. host
+  redis.call('ZREMRANGEBYSCORE', in_flight_key, '-inf', digits(now))
+  return arg.per_host - redis.call('ZCARD', in_flight_key)
 end
 
--- How many may be handed out there, and before when it need not be looked at again although there may be more.
-local function room_at(destination, flying)
+-- How many more deliveries the destination takes, and before when it is not due again although there may be more.
+local function room_at(destination, in_flight_key)
   local host, at_host = host_of(destination), nil
   if host then
     at_host = room_at_host(host)
@@ -77,8 +76,8 @@ local function room_at(destination, flying)
       return 0, now + arg.retry_ms * (1 + math.floor(full[host] / arg.per_host))
     end
   end
-  redis.call('ZREMRANGEBYSCORE', flying, '-inf', digits(now))
-  local in_flight = redis.call('ZCARD', flying)
+  redis.call('ZREMRANGEBYSCORE', in_flight_key, '-inf', digits(now))
+  local in_flight = redis.call('ZCARD', in_flight_key)
   local state_key = prefix .. 'destination:' .. destination
   local state = redis.call('HMGET', state_key, 'failures', 'open_until', 'slow', 'good')
   local failures = tonumber(state[1] or '0')
@@ -93,53 +92,53 @@ local function room_at(destination, flying)
     redis.call('HSET', state_key, 'open_until', digits(now + arg.probe_ms))
     return 1, now + arg.probe_ms
   end
-  -- One that is not remembered is unproven: however many hang, each has one place until it has answered well once.
-  local places = (state[4] and failures == 0) and tonumber(arg.per_destination) or 1
-  if in_flight >= places then
-    return 0, tonumber(redis.call('ZRANGE', flying, 0, 0, 'WITHSCORES')[2])
+  -- Without a remembered good answer a destination gets one at a time, so that hanging ones take little.
+  local max = (state[4] and failures == 0) and tonumber(arg.per_destination) or 1
+  if in_flight >= max then
+    return 0, tonumber(redis.call('ZRANGE', in_flight_key, 0, 0, 'WITHSCORES')[2])
   end
-  return math.min(places - in_flight, at_host or places), 0
+  return math.min(max - in_flight, at_host or max), 0
 end
 
-local function hand_out(destination, waiting, flying, count)
+local function take(destination, waiting, in_flight_key, count)
   local refs = redis.call('ZRANGEBYSCORE', waiting, '-inf', digits(now), 'LIMIT', 0, count)
   for _, ref in ipairs(refs) do
     redis.call('ZADD', waiting, digits(now + arg.visibility_ms), ref)
-    redis.call('ZADD', flying, digits(now + arg.attempt_ms), ref)
+    redis.call('ZADD', in_flight_key, digits(now + arg.attempt_ms), ref)
     if host_of(destination) then
       local all = prefix .. 'flying:' .. host_of(destination)
       redis.call('ZADD', all, digits(now + arg.attempt_ms), ref)
       redis.call('PEXPIRE', all, arg.attempt_ms)
     end
-    out[#out + 1] = ref
-    out[#out + 1] = destination
+    taken[#taken + 1] = ref
+    taken[#taken + 1] = destination
   end
   if #refs > 0 then
-    redis.call('PEXPIRE', flying, arg.attempt_ms)
+    redis.call('PEXPIRE', in_flight_key, arg.attempt_ms)
   end
   return #refs
 end
 
 for _, destination in ipairs(redis.call('ZRANGEBYSCORE', key.due, '-inf', digits(now), 'LIMIT', 0, arg.destinations)) do
-  if #out >= 2 * arg.limit then
+  if #taken >= 2 * arg.limit then
     break
   end
   local team, name = string.match(destination, '^([^/]*)/(.*)$')
-  local waiting, flying = prefix .. 'waiting:' .. destination, prefix .. 'flying:' .. destination
+  local waiting, in_flight_key = prefix .. 'waiting:' .. destination, prefix .. 'flying:' .. destination
   local left = arg.per_team - (busy[team] or 0)
-  local why = closed(team, name)
+  local why = why_closed(team, name)
   if left <= 0 then
     reschedule_destination(key.due, destination, now + arg.retry_ms)
   elseif why == 'paused' then
     redis.call('ZREM', key.due, destination)
   elseif why == 'dead' then
-    bury_some(team, waiting)
+    mark_some_dead(team, waiting)
     reschedule_destination(key.due, destination, 0)
   else
-    local room, not_before = room_at(destination, flying)
-    local count = hand_out(destination, waiting, flying, math.min(room, left, arg.limit - #out / 2))
+    local room, not_before = room_at(destination, in_flight_key)
+    local count = take(destination, waiting, in_flight_key, math.min(room, left, arg.limit - #taken / 2))
     busy[team] = (busy[team] or 0) + count
     reschedule_destination(key.due, destination, not_before)
   end
 end
-return out
+return taken

@@ -1,12 +1,12 @@
 #!lua flags=allow-oom
--- Hands out what is due in one step, and hides it for the visibility timeout: what is lost comes due again.
+-- Takes what is due in one step, and hides it for the visibility timeout. Lost refs come due again.
 --
 -- USES clock
 -- KEYS
---   due            zset    refs by the time (ms) they must be looked at
+--   due            zset    refs by due time (ms)
 -- ARGV
 --   limit          int     refs at most
---   visibility_ms  int     how long a handed-out ref stays hidden
+--   visibility_ms  int     how long a taken ref is hidden
 --
 -- Returns {now_ms: int, *refs: str}
 local refs = redis.call('ZRANGEBYSCORE', key.due, '-inf', digits(now), 'LIMIT', 0, arg.limit)

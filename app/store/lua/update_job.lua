@@ -1,17 +1,14 @@
 #!lua flags=allow-oom
 -- Writes fields of a job without a change of state, and may move the due time of one step.
 --
--- 1. refuse when the job is in another state
--- 2. write the fields; 3. move the due time, where one is given and the step is due at all
---
 -- USES clock
 -- KEYS
 --   job            hash    the record
---   due            zset    the step whose due time moves
+--   due            zset    the step whose due time moves, if the job is due in it
 -- ARGV
 --   ref            str     team/job
---   from_states    str     states it may be in, with commas
---   delay_ms       int?    when the step is due, from now; nil to leave it
+--   from_states    str     states that it may be in, with commas
+--   delay_ms       int?    due so long from now; nil to leave it
 -- REST str  field, value, …; a value of "@now" is the store's time
 --
 -- Returns bool  false when the job is in another state

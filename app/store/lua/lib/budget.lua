@@ -1,17 +1,16 @@
--- Alerts: 50, 80 and 100 % of a money limit, each told once as `budget.threshold` while the amount stays the same.
+-- Alerts: 50, 80 and 100 % of a money limit, each published once as `budget.threshold` while the amount is the same.
 local THRESHOLDS = {100, 80, 50}
 
--- What a state passed just now: the highest threshold that was not told before; nil when there is none.
-local function passed(state)
+-- The highest threshold that a state has reached and that was not published before; nil when there is none.
+local function reached(state)
   if state.unit ~= 'usd' or state.amount <= 0 then
     return nil
   end
   for _, threshold in ipairs(THRESHOLDS) do
     if (state.used + state.held) * 100 >= threshold * state.amount then
       local field = 'told:' .. state.owner .. '/' .. state.window
-      local before = redis.call('HGET', state.sums, field)
-      local told_threshold, told_amount = string.match(before or '', '^(%d+) (%d+)$')
-      if told_amount == digits(state.amount) and tonumber(told_threshold) >= threshold then
+      local last_threshold, last_amount = string.match(redis.call('HGET', state.sums, field) or '', '^(%d+) (%d+)$')
+      if last_amount == digits(state.amount) and tonumber(last_threshold) >= threshold then
         return nil
       end
       redis.call('HSET', state.sums, field, threshold .. ' ' .. digits(state.amount))
@@ -20,11 +19,11 @@ local function passed(state)
   end
 end
 
--- Tells the team what its own and its users' limits passed; returns what the gateway's own limits passed, in words.
+-- Publishes the thresholds of the team's and its users' limits; returns those of the gateway's own limits, in words.
 local function publish_thresholds(states, events_key, team, user, retention_ms)
   local alarms = {}
   for _, state in ipairs(states) do
-    local threshold = passed(state)
+    local threshold = reached(state)
     if threshold and state.owner == 'gateway' then
       alarms[#alarms + 1] = threshold .. ' % of usd/' .. state.window
     elseif threshold and state.owner ~= 'token' then

@@ -1,4 +1,4 @@
--- True while a key or a browser token opens something: not revoked, not expired, and neither is a token's parent.
+-- True while a key or a browser token works: not revoked, not expired, and neither is a token's parent.
 local is_valid
 function is_valid(credential_key)
   local record = redis.call('HMGET', credential_key, 'id', 'revoked_ms', 'expires_ms', 'parent')

@@ -1,12 +1,12 @@
--- Idempotency keys. One is a string: MARK characters that tell another body, and the job's id without `job_`. It is that
--- short because there is one for each job. Older versions have written a hash under a longer name.
-local MARK = 12
+-- Idempotency keys. Each is a string: TAG characters of the request's fingerprint, and the job's id without `job_`.
+-- Every job leaves one, so it is short. Older versions wrote a hash under a longer name.
+local TAG = 12
 
--- Of what is remembered the name, the job, and whether the request was the same; nothing where nothing is.
-local function find_idempotent(idem_key, before_key, mark, fingerprint)
-  local text = redis.call('GET', idem_key)
+-- The name under which it is remembered, the job, and whether the request is the same; nothing for an unused key.
+local function find_idempotent(idempotency_key, before_key, tag, fingerprint)
+  local text = redis.call('GET', idempotency_key)
   if text then
-    return idem_key, 'job_' .. string.sub(text, MARK + 1), string.sub(text, 1, MARK) == mark
+    return idempotency_key, 'job_' .. string.sub(text, TAG + 1), string.sub(text, 1, TAG) == tag
   end
   local before = redis.call('HMGET', before_key, 'job', 'fingerprint')
   if before[1] then
@@ -14,6 +14,6 @@ local function find_idempotent(idem_key, before_key, mark, fingerprint)
   end
 end
 
-local function remember_idempotent(idem_key, mark, job, kept_ms)
-  redis.call('SET', idem_key, mark .. string.sub(job, #'job_' + 1), 'PX', kept_ms)
+local function remember_idempotent(idempotency_key, tag, job, kept_ms)
+  redis.call('SET', idempotency_key, tag .. string.sub(job, #'job_' + 1), 'PX', kept_ms)
 end

@@ -1,7 +1,7 @@
--- Limits: how each of them stands, and whether a job of this size still fits. Reads only; `take_rates` writes.
+-- Limits: what is used of each, and whether a job exceeds it. Only `consume_rates` writes.
 local RATE_US = {minute = 60000000, hour = 3600000000}
 
--- What is in force now: a raise while it lasts, else the amount.
+-- The amount in force now: a raise while it lasts, else the limit.
 local function effective_amount(rules, name)
   local raise = rules['raise:' .. name]
   if raise then
@@ -13,8 +13,8 @@ local function effective_amount(rules, name)
   return tonumber(rules[name])
 end
 
--- How a rate stands (GCRA) when its next submission at an even pace would be due at `tat_us`. It is new again when
--- all of it is left; when nothing is left, it has room for one at the time told.
+-- Sets the state of a rate (GCRA) whose next submission at an even pace is due at `tat_us`. `resets` is when all of it
+-- is left again or, when nothing is left, when there is room for one.
 local function set_rate(state, tat_us)
   local room_us = state.amount * state.step_us - (tat_us - state.now_us)
   local left = state.amount > 0 and math.max(0, math.floor(room_us / state.step_us)) or 0
@@ -33,17 +33,16 @@ local function read_rate(state, owner, now_us)
   set_rate(state, math.max(now_us, tonumber(redis.call('GET', state.rate_key) or '0')))
 end
 
--- Takes into a calendar limit's state what counts in its window although other periods hold it, because the team's
--- time zone changed: `carried` (of the team) says which count as a whole until when, `also` (of the owner's window)
--- which count to the window's end, less what was used up in them before it began.
-local function add_carried(state, owner, start, carried, also)
+-- Adds the sums of other periods that count in this window after a change of the team's time zone: those in `carried`
+-- (of the team) in full until a time, those in `also` (of the owner's window) without what was used before it began.
+local function add_carried_over(state, owner, start, carried, also)
   local less = {}
-  for _, one in ipairs(also and cjson.decode(also) or {}) do
-    less[digits(one.start)] = one[state.unit]
+  for _, period in ipairs(also and cjson.decode(also) or {}) do
+    less[digits(period.start)] = period[state.unit]
   end
-  for _, one in ipairs(carried[state.window] or {}) do
-    if one[2] > now then
-      less[digits(one[1])] = 'all'
+  for _, period in ipairs(carried[state.window] or {}) do
+    if period[2] > now then
+      less[digits(period[1])] = 'all'
     end
   end
   for other, without in pairs(less) do
@@ -60,8 +59,8 @@ local function add_carried(state, owner, start, carried, also)
   end
 end
 
--- Every limit of these owners as it stands now. `need` maps units to what one job takes, `carried` is the team's
--- field of this name, or false.
+-- The state of every limit of these owners. `need` maps units to what the job takes, `carried` is the team's field of
+-- this name, or false.
 local function read_limits(owners, starts, ends, need, carried)
   carried = carried and cjson.decode(carried)
   local states = {}
@@ -95,7 +94,7 @@ local function read_limits(owners, starts, ends, need, carried)
         state.held = tonumber(sums[2] or '0')
         state.amount = state.amount + tonumber(sums[3] or '0')
         if start and carried and owner.kind ~= 'gateway' then
-          add_carried(state, owner, start, carried, sums[5])
+          add_carried_over(state, owner, start, carried, sums[5])
         end
         if start then
           state.resets = of_owner(owner, ends[window])
@@ -109,8 +108,8 @@ local function read_limits(owners, starts, ends, need, carried)
   return states
 end
 
--- Spends one submission of each rate. False, and nothing spent, when one of them has no room.
-local function take_rates(states)
+-- Consumes one submission of each rate. False, and none is consumed, when one of them has no room.
+local function consume_rates(states)
   for _, state in ipairs(states) do
     if state.rate_key and state.over then
       return false
@@ -125,7 +124,7 @@ local function take_rates(states)
   return true
 end
 
--- For the caller: owner, unit, window, amount, used, held, reset (ms, "" for never), 1 when it is in the way; each.
+-- For the reply, of each limit: owner, unit, window, amount, used, held, reset (ms, "" for never), 1 when exceeded.
 local function encode_states(states)
   local flat = {}
   for _, state in ipairs(states) do

@@ -1,31 +1,32 @@
--- The line: queued jobs, served fairly. Each user has a line of their own; a team's users share the team's turns, and
+-- The line: queued jobs in fair order. Each user has a line of their own; a team's users share the team's turns, and
 -- teams share fal by their weights, both in dollars (start-time fair queueing).
 --
--- A team's (or user's) mark is what it was granted so far, in micro-dollars divided by its weight; the lowest mark is
--- served next. Who comes anew begins at the mark that is being served, so that nobody saves up turns or loses them.
+-- The virtual time of a team or user is what it was granted so far, in micro-dollars divided by its weight; the lowest
+-- is served next. A newcomer begins at the virtual time that is being served, so that nobody saves up turns or loses
+-- them.
 local VIRTUAL_TIMES, TEAMS = prefix .. 'marks', prefix .. 'line:teams'
 local function users_key(team) return prefix .. 'line:users:' .. team end
 local function user_line(user) return prefix .. 'line:user:' .. user end
 
--- Puts `name` among those who wait, at its own last mark or at the one that is served now.
+-- Adds `name` to those who wait, at its own last virtual time or at the one that is served now, whichever is later.
 local function begin_waiting(waiting_key, level, name)
   if redis.call('ZSCORE', waiting_key, name) then
     return
   end
-  local marks = redis.call('HMGET', VIRTUAL_TIMES, name, 'now:' .. level)
-  redis.call('ZADD', waiting_key, digits(math.max(tonumber(marks[1] or '0'), tonumber(marks[2] or '0'))), name)
+  local times = redis.call('HMGET', VIRTUAL_TIMES, name, 'now:' .. level)
+  redis.call('ZADD', waiting_key, digits(math.max(tonumber(times[1] or '0'), tonumber(times[2] or '0'))), name)
 end
 
--- Takes `name` out of those who wait, and remembers its mark.
+-- Removes `name` from those who wait, and remembers its virtual time.
 local function end_waiting(waiting_key, name)
-  local mark = redis.call('ZSCORE', waiting_key, name)
-  if mark then
-    redis.call('HSET', VIRTUAL_TIMES, name, digits(tonumber(mark)))
+  local time = redis.call('ZSCORE', waiting_key, name)
+  if time then
+    redis.call('HSET', VIRTUAL_TIMES, name, digits(tonumber(time)))
     redis.call('ZREM', waiting_key, name)
   end
 end
 
--- The job stands in line, at the place that its priority and its age give it.
+-- Puts a job in line, by its priority and age.
 local function enter_line(line_key, job_key, ref)
   local job = redis.call('HMGET', job_key, 'team', 'user', 'line_score')
   redis.call('ZADD', line_key, job[3], ref)
@@ -34,7 +35,7 @@ local function enter_line(line_key, job_key, ref)
   begin_waiting(TEAMS, 'teams', job[1])
 end
 
--- The job stands in line no more.
+-- Takes a job out of the line.
 local function leave_line(line_key, team, user, ref)
   redis.call('ZREM', line_key, ref)
   redis.call('ZREM', user_line(user), ref)
@@ -46,7 +47,7 @@ local function leave_line(line_key, team, user, ref)
   end
 end
 
--- Counts a grant of so many micro-dollars; what is given back, a negative amount, is counted off again.
+-- Adds a grant of so many micro-dollars to the virtual times; a negative amount gives a grant back.
 local function count_grant(team, user, amount)
   local weight = tonumber(redis.call('HGET', prefix .. 'team:' .. team, 'weight') or '1')
   for _, turn in ipairs({{TEAMS, team, amount / weight}, {users_key(team), user, amount}}) do

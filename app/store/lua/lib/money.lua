@@ -1,22 +1,21 @@
--- Money. A reservation is an entry in a set: taking it out twice is impossible, and counters can be rebuilt.
--- Each entry of the ledger says all that the sums are made of: whose, which periods, how much, how long. What every job
--- has is written short (lib/entries.lua), what is rare with a field for each word.
+-- Money. A reservation is a field of a hash: it cannot be taken out twice, and the sums can be rebuilt from the ledger,
+-- whose entries say all that the sums are made of: whose, which periods, how much, how long. Entries that every job has
+-- are short (lib/entries.lua); rare ones have a field for each word.
 local function write_entry(ledger_key, kind, job_key, amount, reason)
-  local who = redis.call('HMGET', job_key, 'id', 'user', 'key', 'model', 'seconds', 'price_version', 'token',
+  local job = redis.call('HMGET', job_key, 'id', 'user', 'key', 'model', 'seconds', 'price_version', 'token',
     'created_ms')
-  redis.call('XADD', ledger_key, '*', 'type', kind, 'amount', amount, 'at', digits(now), 'job', who[1],
-    'user', who[2], 'key', who[3], 'model', who[4], 'seconds', who[5], 'price_version', who[6], 'token', who[7] or '',
-    'starts', starts_of(job_key), 'admitted', who[8], 'reason', reason or '')
+  redis.call('XADD', ledger_key, '*', 'type', kind, 'amount', amount, 'at', digits(now), 'job', job[1],
+    'user', job[2], 'key', job[3], 'model', job[4], 'seconds', job[5], 'price_version', job[6], 'token', job[7] or '',
+    'starts', starts_of(job_key), 'admitted', job[8], 'reason', reason or '')
 end
 
--- Writes that the job's money is put aside: `reserve amount at job user key token model seconds price`, with `-` for
--- what there is not, and how long before that (ms) its periods began. The record remembers the entry, so that its end
--- need not say all this again.
+-- Writes the reservation of a job: `reserve amount at job user key token model seconds price_version`, with `-` for an
+-- empty one, and how long before that its periods began (ms). The record remembers the entry's id for the closing one.
 local function write_reserve(ledger_key, job_key, amount)
-  local who = redis.call('HMGET', job_key, 'id', 'user', 'key', 'token', 'model', 'seconds', 'price_version')
+  local job = redis.call('HMGET', job_key, 'id', 'user', 'key', 'token', 'model', 'seconds', 'price_version')
   local words = {'reserve', amount, digits(now)}
   for i = 1, 7 do
-    words[#words + 1] = who[i] and who[i] ~= '' and who[i] or '-'
+    words[#words + 1] = job[i] and job[i] ~= '' and job[i] or '-'
   end
   words[#words + 1] = string.gsub(starts_of(job_key), '%d+', function(start)
     return digits(now - start)
@@ -25,7 +24,7 @@ local function write_reserve(ledger_key, job_key, amount)
   redis.call('HSET', job_key, 'reserve_entry', id)
 end
 
--- Writes the end of that: `settle amount at entry` or `release …`; one that an older version reserved has it in full.
+-- Writes the end of a reservation: `settle amount at entry` or `release …`; in full where an older version reserved.
 local function write_closing(ledger_key, kind, job_key, amount)
   local reserved = redis.call('HGET', job_key, 'reserve_entry')
   if not reserved then
@@ -35,7 +34,7 @@ local function write_closing(ledger_key, kind, job_key, amount)
   redis.call('HDEL', job_key, 'reserve_entry')
 end
 
--- Takes the job's reservation out: `spend` charges it, `release` gives it back. Nothing happens the second time.
+-- Takes the job's reservation out: `spend` charges it, `release` gives it back. The second call does nothing.
 local function close_reservation(reservations_key, ledger_key, job_key, verb)
   local id = redis.call('HGET', job_key, 'id')
   local amount = redis.call('HGET', reservations_key, id)

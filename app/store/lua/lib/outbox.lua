@@ -1,7 +1,7 @@
 -- Deliveries: one event for one destination. A destination is `team/ep_…`, a webhook endpoint of the team, or
--- `team/host:authority#path`, an address that jobs name themselves, without its query and with its path as a hash.
--- Each has its own set of what waits, by when it is due; `due:deliver` holds the destinations, by when one of them must be looked at.
-local function address_of(team, url)
+-- `team/host:authority#path`, an address that a job names: without its query, its path as a hash.
+-- Each has a set of waiting deliveries by due time; `due:deliver` holds the destinations by due time.
+local function destination_of(team, url)
   local authority, path = string.match(url, '^%a[%w+.-]*://([^/?#]*)([^?#]*)')
   local hash = string.sub(redis.sha1hex(path or ''), 1, 16)
   return team .. '/host:' .. string.lower(authority or '') .. '#' .. hash
@@ -12,7 +12,7 @@ local function host_of(destination)
   return string.match(destination, '^([^/]*/host:[^#]*)#')
 end
 
--- Lets a delivery wait at its destination until it is due; what was never fetched leaves with the retention.
+-- Lets a delivery wait at its destination until it is due; what was never taken leaves after the retention.
 local function queue_delivery(destination, ref, due_ms, kept_ms)
   local waiting = prefix .. 'waiting:' .. destination
   redis.call('ZREMRANGEBYSCORE', waiting, '-inf', '(' .. digits(now - kept_ms))
@@ -21,73 +21,67 @@ local function queue_delivery(destination, ref, due_ms, kept_ms)
   redis.call('ZADD', prefix .. 'due:deliver', 'LT', digits(due_ms), destination)
 end
 
--- Writes a delivery, due now, into the lists of the team and of its endpoint; `fields` is its event.
+-- Writes a delivery, due now, and lists it for the team and its endpoint; `fields` is its event.
 local function write_delivery(team, id, destination, fields, retention_ms)
   local ref = team .. '/' .. id
   redis.call('HSET', prefix .. 'delivery:' .. ref, 'id', id, 'destination', destination, 'status', 'due',
     'attempts', 0, 'created_ms', digits(now), unpack(fields))
   redis.call('PEXPIRE', prefix .. 'delivery:' .. ref, retention_ms)
   for _, owner in ipairs(host_of(destination) and {team} or {team, destination}) do
-    redis.call('ZREMRANGEBYSCORE', prefix .. 'outbox:' .. owner, '-inf', '(' .. digits(now - retention_ms))
-    redis.call('ZADD', prefix .. 'outbox:' .. owner, digits(now), id)
-    redis.call('PEXPIRE', prefix .. 'outbox:' .. owner, retention_ms)
+    local outbox = prefix .. 'outbox:' .. owner
+    redis.call('ZREMRANGEBYSCORE', outbox, '-inf', '(' .. digits(now - retention_ms))
+    redis.call('ZADD', outbox, digits(now), id)
+    redis.call('PEXPIRE', outbox, retention_ms)
   end
   queue_delivery(destination, ref, now, retention_ms)
 end
 
 local function contains(list, wanted)
-  for _, one in ipairs(list) do
-    if one == wanted then
+  for _, item in ipairs(list) do
+    if item == wanted then
       return true
     end
   end
   return false
 end
 
--- Writes one delivery for each of the team's endpoints that wants this event; returns their ids. `mark` names the
--- event, so that each endpoint's delivery has an id of its own; `model` is nil for what is about no job.
-local function deliver_to_endpoints(team, kind, model, mark, fields, retention_ms)
+-- Writes a delivery to each of the team's endpoints that takes this event; returns their ids. `event` is unique to the
+-- event, so that each delivery has an id of its own; `model` is nil when it is about no job.
+local function deliver_to_endpoints(team, kind, model, event, fields, retention_ms)
   local ids = {}
   local flat = redis.call('HGETALL', prefix .. 'endpoints:' .. team)
   for i = 1, #flat, 2 do
     local endpoint = cjson.decode(flat[i + 1])
-    local about = not model or not endpoint.models or contains(endpoint.models, model)
-    if about and not endpoint.disabled_ms and contains(endpoint.events, kind) then
-      local id = 'msg_' .. string.sub(redis.sha1hex(mark .. ' ' .. flat[i]), 1, 32)
-      local own = {'url', endpoint.url}
-      for _, part in ipairs(fields) do
-        own[#own + 1] = part
-      end
-      write_delivery(team, id, team .. '/' .. flat[i], own, retention_ms)
+    local takes_model = not model or not endpoint.models or contains(endpoint.models, model)
+    if takes_model and not endpoint.disabled_ms and contains(endpoint.events, kind) then
+      local id = 'msg_' .. string.sub(redis.sha1hex(event .. ' ' .. flat[i]), 1, 32)
+      write_delivery(team, id, team .. '/' .. flat[i], {'url', endpoint.url, unpack(fields)}, retention_ms)
       ids[#ids + 1] = id
     end
   end
   return ids
 end
 
--- Writes a job's event, and its deliveries to the team's endpoints and, where `own` is given (`{id, url, style}`),
--- to the address that the job names itself. Returns the job's new sequence.
+-- Writes a job's event and its deliveries: to the team's endpoints and, with `own`, `{delivery id, url, style}`, to the
+-- job's own address.
 local function publish_job_event(job_key, ref, events_key, kind, own, retention_ms)
   local event_id, sequence = write_event(job_key, events_key, kind, retention_ms)
   local job = redis.call('HMGET', job_key, 'id', 'team', 'model')
   if not own and redis.call('EXISTS', prefix .. 'endpoints:' .. job[2]) == 0 then
-    return sequence
+    return
   end
   local fields = {'job', job[1], 'event_id', event_id, 'type', kind, 'sequence', sequence, 'at', digits(now),
     'record', snapshot(job_key)}
   local ids = deliver_to_endpoints(job[2], kind, job[3], events_key .. event_id, fields, retention_ms)
   if own then
-    for _, part in ipairs({'url', own[2], 'style', own[3] or ''}) do
-      fields[#fields + 1] = part
-    end
-    write_delivery(job[2], own[1], address_of(job[2], own[2]), fields, retention_ms)
+    write_delivery(job[2], own[1], destination_of(job[2], own[2]),
+      {'url', own[2], 'style', own[3] or '', unpack(fields)}, retention_ms)
     ids[#ids + 1] = own[1]
   end
   if #ids > 0 then
     redis.call('RPUSH', prefix .. 'deliveries:' .. ref, unpack(ids))
     redis.call('PEXPIRE', prefix .. 'deliveries:' .. ref, retention_ms)
   end
-  return sequence
 end
 
 -- Writes an event that is about no job, and its deliveries; `text` is its JSON.
@@ -97,7 +91,7 @@ local function publish_notice(team, events_key, kind, text, retention_ms)
   deliver_to_endpoints(team, kind, nil, events_key .. event_id, fields, retention_ms)
 end
 
--- A delivery that is tried no more: it is kept, and stands in the team's list of dead letters.
+-- Ends a delivery without success: it is kept for a while, in the team's list of dead letters.
 local function mark_dead(team, delivery_key, id, dead_ms)
   redis.call('HSET', delivery_key, 'status', 'dead', 'died_ms', digits(now))
   if redis.call('PTTL', delivery_key) < tonumber(dead_ms) then
@@ -109,7 +103,7 @@ local function mark_dead(team, delivery_key, id, dead_ms)
   redis.call('PEXPIRE', dead, dead_ms)
 end
 
--- Sets when the destination is looked at next: with its earliest delivery, but not before `not_before`.
+-- Sets when a destination is due: with its earliest delivery, but not before `not_before`.
 local function reschedule_destination(due_key, destination, not_before)
   local first = redis.call('ZRANGE', prefix .. 'waiting:' .. destination, 0, 0, 'WITHSCORES')
   if first[1] then

@@ -1,4 +1,4 @@
--- Notes how long a generation took, of a job that succeeded.
+-- Records how long the generation of a succeeded job took.
 local function record_duration(job_key, durations_key, kept_ms)
   local job = redis.call('HMGET', job_key, 'status', 'submitted_ms', 'upstream_done_ms')
   if job[1] == 'succeeded' and job[2] and job[3] then
@@ -8,32 +8,32 @@ local function record_duration(job_key, durations_key, kept_ms)
   end
 end
 
--- An ended job's record is kept for long: what is bulky is packed, and what nobody needs any more is left out. In pieces
--- of 64 characters it is a hash that the store keeps in one small block, whatever its settings are.
+-- The record of an ended job is kept for long: bulky fields are packed, and fields of no more use are dropped. In
+-- pieces of 64 characters the store keeps the hash in one small block, with every setting.
 local PIECE = 64
-local MOST_PIECES = 40
+local MAX_PIECES = 40
 local DROPPED = {line_score = true, start_timeout_ms = true, misses = true, cancel_sent_ms = true, told_failed = true}
 
--- Writes the record anew with `packed` in place of the fields `names`, which have commas between them; not for "".
--- `facts`, lines of name and value, are in it too: one that says something else by now stays beside it and counts, and
--- where one is gone, everything stays as it is.
+-- Writes the record with `packed` in place of the fields `names`, which have commas between them; not for "".
+-- `facts`, lines of name and value, are packed too. A fact that has changed since keeps its field, which counts; when
+-- one is gone, the record stays as it is.
 local function pack_record(job_key, names, facts, packed, kept_ms)
   if packed == '' then
     return
   end
-  local gone = {}
+  local dropped = {}
   for name in string.gmatch(names, '[^,]+') do
-    gone[name] = true
+    dropped[name] = true
   end
   for name, value in string.gmatch(facts, '([^\n]+)\n([^\n]+)') do
-    local own = redis.call('HGET', job_key, name)
-    if not own then
+    local current = redis.call('HGET', job_key, name)
+    if not current then
       return
     end
-    gone[name] = own == value
+    dropped[name] = current == value
   end
   local flat = redis.call('HGETALL', job_key)
-  gone.periods = gone.periods or redis.call('HEXISTS', job_key, 'starts') == 1
+  dropped.periods = dropped.periods or redis.call('HEXISTS', job_key, 'starts') == 1
   local kept = {}
   local function keep(name, value)
     kept[#kept + 1] = name
@@ -41,15 +41,15 @@ local function pack_record(job_key, names, facts, packed, kept_ms)
   end
   for i = 1, #flat, 2 do
     local name, value = flat[i], flat[i + 1]
-    if name == 'starts' and not gone[name] then
+    if name == 'starts' and not dropped[name] then
       for window, numbers in string.gmatch(value, '(%w+)=(%S+)') do
         keep('start:' .. window, numbers)
       end
-    elseif not gone[name] and not DROPPED[name] then
+    elseif not dropped[name] and not DROPPED[name] then
       keep(name, value)
     end
   end
-  local size = #packed <= PIECE * MOST_PIECES and PIECE or #packed
+  local size = #packed <= PIECE * MAX_PIECES and PIECE or #packed
   for i = 1, #packed, size do
     keep('z' .. digits((i - 1) / size), string.sub(packed, i, i + size - 1))
   end
@@ -58,7 +58,7 @@ local function pack_record(job_key, names, facts, packed, kept_ms)
   redis.call('PEXPIRE', job_key, kept_ms)
 end
 
--- Writes the packed facts of an ended job into its record again, for what scripts must know of it: `field, value, …`.
+-- Writes the facts of an ended job, `field, value, …`, into its record where they are packed: scripts need them there.
 local function restore_facts(job_key, facts)
   for i = 1, #facts, 2 do
     redis.call('HSETNX', job_key, facts[i], facts[i + 1])

@@ -1,6 +1,6 @@
--- Sums: what each owner (the whole gateway, a team, a user, a browser token) has used and holds, in `total` and in
--- every calendar period. A job's periods are frozen at its admission; both numbers go back to the same ones.
--- Which windows there are is said by whoever admits (app/domain/limits.py), and by what was written then.
+-- Sums: what each owner (the gateway, a team, a user, a browser token) has used and holds, in total and in every
+-- calendar period. A job counts in the periods of its admission until its end. Which windows there are is decided at
+-- admission (app/domain/limits.py) and written with the job.
 local UNNAMED = {'minute', 'hour', 'day', 'month'}
 local TOKEN_KEPT = 3456000000  -- how long a browser token's sums are kept after its last admission (ms)
 local COUNTED = {'jobs', 'usd', 'video_seconds'}
@@ -13,8 +13,8 @@ local function split(text)
   return parts
 end
 
--- Reads `minute=1795… day=1795…/1795…`: by window, the team's number and the gateway's. Versions before wrote numbers
--- without names, the team's and then the gateway's; or the team's only, where the gateway's are the same.
+-- Reads `minute=1795… day=1795…/1795…`: by window, the team's number and the gateway's. Older versions wrote numbers
+-- without names, the team's and then the gateway's; or only the team's, where the gateway's are the same.
 local function by_window(text)
   local found = {}
   for window, team, gateway in string.gmatch(text, '(%w+)=(%d+)/?(%d*)') do
@@ -29,7 +29,7 @@ local function by_window(text)
   return found
 end
 
--- The same as versions before read it, so that a job may also end under one of them.
+-- The same in the form that older versions read, so that a job may end under one of them.
 local function unnamed(starts)
   local team, gateway = {}, {}
   for i, window in ipairs(UNNAMED) do
@@ -38,7 +38,7 @@ local function unnamed(starts)
   return table.concat(team, ' ') .. ' ' .. table.concat(gateway, ' ')
 end
 
--- The owner's number of a window: users and the team follow the team's time zone.
+-- The owner's number of a window: the team and its users follow the team's time zone.
 local function of_owner(owner, numbers)
   return owner.kind == 'gateway' and numbers.gateway or numbers.team
 end
@@ -54,7 +54,7 @@ local function are_current(starts, ends)
   return true
 end
 
--- `{kind, id}` of everyone whose limits a job falls under.
+-- `{kind, id}` of every owner whose limits apply to a job.
 local function owners_of(team, user, token)
   local owners = {{kind = 'gateway', id = 'gateway'}, {kind = 'team', id = team}, {kind = 'user', id = user}}
   if token and token ~= '' then
@@ -72,7 +72,7 @@ local function period_key(owner, window, start)
   return prefix .. 'period:' .. window .. ':' .. start .. ':' .. owner.id
 end
 
--- Every key of the owner's sums for these periods; a token counts in total only, because it lives for minutes.
+-- Every key of the owner's sums in these periods; a token has only a total, because it lives for minutes.
 local function sum_keys(owner, starts)
   local names = {total_key(owner)}
   if owner.kind ~= 'token' then
@@ -83,7 +83,7 @@ local function sum_keys(owner, starts)
   return names
 end
 
--- Takes the job into one owner's sums, as held; true when they held no other. Two commands cost less than three.
+-- Adds the job to one owner's sums, as held; true when they held no other. Two commands are cheaper than three.
 local function hold_sum(name, need)
   local held = redis.call('HMGET', name, 'held:jobs', 'held:usd', 'held:video_seconds')
   redis.call('HSET', name, 'held:jobs', digits((held[1] or 0) + need.jobs), 'held:usd', digits((held[2] or 0) + need.usd),
@@ -91,7 +91,7 @@ local function hold_sum(name, need)
   return not held[1] or held[1] == '0'
 end
 
--- Takes the job into the sums of all its owners. `kept` says how long (ms) those of a window are kept after its end.
+-- Adds the job to the sums of all its owners. `kept` is how long (ms) those of a period are kept after its end.
 local function hold_sums(owners, starts, ends, kept, need)
   for _, owner in ipairs(owners) do
     hold_sum(total_key(owner), need)
@@ -100,7 +100,7 @@ local function hold_sums(owners, starts, ends, kept, need)
     else
       for window, start in pairs(starts) do
         local name = period_key(owner, window, of_owner(owner, start))
-        if hold_sum(name, need) then  -- while one is held, the sums have their expiry
+        if hold_sum(name, need) then  -- sums that hold a job have their expiry
           redis.call('PEXPIREAT', name, digits(of_owner(owner, ends[window]) + kept[window].team))
         end
       end
@@ -108,7 +108,7 @@ local function hold_sums(owners, starts, ends, kept, need)
   end
 end
 
--- Takes the job out of what is held; `spend` counts it as used.
+-- Removes the job from what is held; `spend` counts it as used.
 local function close_sums(owners, starts, need, spend)
   for _, owner in ipairs(owners) do
     for _, name in ipairs(sum_keys(owner, starts)) do
@@ -124,7 +124,7 @@ local function close_sums(owners, starts, need, spend)
   end
 end
 
--- False when a sum that is remembered would fall below zero by losing so much of a field.
+-- False when one of the existing sums would fall below zero by this amount.
 local function can_subtract(owners, starts, field, amount)
   for _, owner in ipairs(owners) do
     for _, name in ipairs(sum_keys(owner, starts)) do
@@ -136,7 +136,7 @@ local function can_subtract(owners, starts, field, amount)
   return true
 end
 
--- Adds dollars (micro, may be negative) to a field of the sums that are remembered.
+-- Adds micro-dollars, which may be negative, to a field of the existing sums.
 local function add_to_sums(owners, starts, field, amount)
   for _, owner in ipairs(owners) do
     for _, name in ipairs(sum_keys(owner, starts)) do
@@ -147,8 +147,8 @@ local function add_to_sums(owners, starts, field, amount)
   end
 end
 
--- The job's frozen periods as text. A packed record has a field for each window; one that a version before packed, a
--- field for the gateway's.
+-- The job's periods as text. A packed record has a field for each window; one that an older version packed has one for
+-- the team's and one for the gateway's.
 local function starts_of(job_key)
   local found = redis.call('HMGET', job_key, 'starts', 'periods', 'gateway_periods')
   if found[1] or found[2] then
@@ -162,13 +162,13 @@ local function starts_of(job_key)
   return table.concat(words, ' ')
 end
 
--- Whose a job is, and its frozen periods.
+-- A job's owners, its periods, and its seconds of video.
 local function owners_and_periods(job_key)
   local job = redis.call('HMGET', job_key, 'team', 'user', 'token', 'seconds')
   return owners_of(job[1], job[2], job[3]), by_window(starts_of(job_key)), tonumber(job[4])
 end
 
--- Places: the jobs of an owner that are there now, and those that wait in line.
+-- Takes an ended job out of its owners' sets of live and queued jobs.
 local function leave_live_sets(job_key, id)
   local job = redis.call('HMGET', job_key, 'team', 'user')
   for _, owner in ipairs(owners_of(job[1], job[2])) do
@@ -177,6 +177,7 @@ local function leave_live_sets(job_key, id)
   end
 end
 
+-- Adds a job to its owners' sets of queued jobs, or removes it: SADD | SREM.
 local function change_queued_sets(job_key, id, verb)
   local job = redis.call('HMGET', job_key, 'team', 'user')
   for _, owner in ipairs(owners_of(job[1], job[2])) do
