@@ -108,7 +108,7 @@ class QuarantineStore:
             taken = await scripts.acquire_step(
                 self._redis,
                 due=due,
-                crashes=keys.open_leases(step, ref),
+                open_leases=keys.open_leases(step, ref),
                 quarantine=keys.QUARANTINE,
                 delivery=keys.delivery(ref),
                 ref=ref,

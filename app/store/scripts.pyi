@@ -14,7 +14,7 @@ async def acquire_step(
     redis: Client,
     *,
     due: str,
-    crashes: str,
+    open_leases: str,
     quarantine: str,
     delivery: str,
     ref: str,
@@ -296,7 +296,7 @@ async def read_for_poll(
 ) -> tuple[int, int | None, list[str]]:
     """Reads a job for a poll, if the caller may see it: the record, its rank in its user's line, the time."""
 
-ReadLimitStatesReply: TypeAlias = tuple[Literal["standing"], int, list[str]] | tuple[Literal["clock"], int, str]
+ReadLimitStatesReply: TypeAlias = tuple[Literal["states"], int, list[str]] | tuple[Literal["clock"], int, str]
 
 async def read_limit_states(
     redis: Client,

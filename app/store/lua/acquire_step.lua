@@ -11,7 +11,7 @@
 -- USES clock event outbox
 -- KEYS
 --   due            zset    refs by due time (ms)
---   crashes        string  leases of this step that have not ended
+--   open_leases    string  leases of this step that have not ended
 --   quarantine     hash    steps in quarantine, by since when (ms)
 --   delivery       hash    the delivery, where the ref is one
 -- ARGV
@@ -41,14 +41,14 @@ local due_ms = redis.call('ZSCORE', key.due, arg.ref)
 if not due_ms or due_ms - now > tonumber(arg.handed_out_ms) then
   return 0
 end
-if tonumber(redis.call('GET', key.crashes) or '0') >= tonumber(arg.max_crashes) then
+if tonumber(redis.call('GET', key.open_leases) or '0') >= tonumber(arg.max_crashes) then
   redis.call('ZREM', key.due, arg.ref)
-  redis.call('DEL', key.crashes)
+  redis.call('DEL', key.open_leases)
   redis.call('HSET', key.quarantine, arg.field, digits(now))
   give_up_delivery()
   return -1
 end
-redis.call('INCR', key.crashes)
-redis.call('PEXPIRE', key.crashes, arg.remembered_ms)
+redis.call('INCR', key.open_leases)
+redis.call('PEXPIRE', key.open_leases, arg.remembered_ms)
 redis.call('ZADD', key.due, digits(now + arg.hidden_ms), arg.ref)
 return now

@@ -128,7 +128,9 @@ else
   redis.call('HSET', key.job, 'completed_ms', digits(now))
   leave_line(key.line, owner[1], owner[2], arg.ref)
   for _, set in ipairs({key.later, key.slots, key.due_expire}) do redis.call('ZREM', set, arg.ref) end
-  for _, step in ipairs({'submit ', 'poll ', 'finalize ', 'resolve '}) do redis.call('HDEL', key.quarantine, step .. arg.ref) end
+  for _, step in ipairs({'submit ', 'poll ', 'finalize ', 'resolve '}) do
+    redis.call('HDEL', key.quarantine, step .. arg.ref)
+  end
   leave_live_sets(key.job, id)
 end
 

@@ -95,7 +95,8 @@ while granted < free do
   end
   local user = redis.call('ZRANGE', users_key(team[1]), 0, 0, 'WITHSCORES')
   local ref = redis.call('ZRANGE', user_line(user[1]), 0, 0)[1]
-  redis.call('HSET', VIRTUAL_TIMES, 'now:teams', digits(tonumber(team[2])), 'now:' .. team[1], digits(tonumber(user[2])))
+  redis.call('HSET', VIRTUAL_TIMES, 'now:teams', digits(tonumber(team[2])),
+    'now:' .. team[1], digits(tonumber(user[2])))
   local job = redis.call('HMGET', prefix .. 'job:' .. ref, 'status', 'quoted_micro')
   if job[1] == 'queued' then
     count_grant(team[1], user[1], tonumber(job[2]))

@@ -78,7 +78,8 @@ local function read_limits(owners, starts, ends, need, carried)
     table.sort(names)
     for _, name in ipairs(names) do
       local unit, window = string.match(name, '^([%w_]+)/(%w+)$')
-      local state = {owner = owner.kind, unit = unit, window = window, amount = effective_amount(rules, name), used = 0, held = 0}
+      local amount = effective_amount(rules, name)
+      local state = {owner = owner.kind, unit = unit, window = window, amount = amount, used = 0, held = 0}
       if unit == 'submits' then
         read_rate(state, owner, now_us)
       elseif window == 'concurrent' then
@@ -118,7 +119,8 @@ local function consume_rates(states)
   for _, state in ipairs(states) do
     if state.rate_key then
       set_rate(state, state.tat_us + state.step_us)
-      redis.call('SET', state.rate_key, digits(state.tat_us), 'PX', digits(math.ceil(RATE_US[state.window] / 1000) + 1000))
+      local kept_ms = math.ceil(RATE_US[state.window] / 1000) + 1000
+      redis.call('SET', state.rate_key, digits(state.tat_us), 'PX', digits(kept_ms))
     end
   end
   return true

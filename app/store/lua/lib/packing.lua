@@ -58,7 +58,7 @@ local function pack_record(job_key, names, facts, packed, kept_ms)
   redis.call('PEXPIRE', job_key, kept_ms)
 end
 
--- Writes the facts of an ended job, `field, value, …`, into its record where they are packed: scripts need them there.
+-- Writes the facts of an ended job, `field, value, …`, into its record as fields, where scripts can read them.
 local function restore_facts(job_key, facts)
   for i = 1, #facts, 2 do
     redis.call('HSETNX', job_key, facts[i], facts[i + 1])

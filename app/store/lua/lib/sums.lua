@@ -86,8 +86,8 @@ end
 -- Adds the job to one owner's sums, as held; true when they held no other. Two commands are cheaper than three.
 local function hold_sum(name, need)
   local held = redis.call('HMGET', name, 'held:jobs', 'held:usd', 'held:video_seconds')
-  redis.call('HSET', name, 'held:jobs', digits((held[1] or 0) + need.jobs), 'held:usd', digits((held[2] or 0) + need.usd),
-    'held:video_seconds', digits((held[3] or 0) + need.video_seconds))
+  redis.call('HSET', name, 'held:jobs', digits((held[1] or 0) + need.jobs),
+    'held:usd', digits((held[2] or 0) + need.usd), 'held:video_seconds', digits((held[3] or 0) + need.video_seconds))
   return not held[1] or held[1] == '0'
 end
 
