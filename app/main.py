@@ -24,7 +24,7 @@ from app.api.stopping import STOPPING
 from app.api.v1 import deliveries, events, files, jobs, me, models, tokens, usage, webhook_endpoints
 from app.gateway import open_gateway
 from app.settings import Settings, load_settings
-from app.tasks import cancel_and_wait
+from app.tasks import cancel_and_wait, every_second
 from app.telemetry import set_up_logs
 from app.web import routes as web
 
@@ -80,7 +80,8 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         async with open_gateway(settings, process="api", patience=None) as gateway:
             app.state.gateway = gateway
-            watches = [asyncio.create_task(watch) for watch in (gateway.epoch.run(), gateway.worker_watch.run())]
+            checks = (gateway.epoch.confirm, gateway.worker_watch.check)
+            watches = [asyncio.create_task(every_second(check)) for check in checks]
             try:
                 yield {STOPPING: asyncio.Event()}
             finally:

@@ -1,4 +1,4 @@
-"""Cancelling asyncio tasks for certain.
+"""Asyncio tasks: cancelled for certain, and repeated for ever.
 
 On Python 3.11, `asyncio.wait_for` drops a cancellation that arrives when what it waits for is already done, and
 redis-py waits that way: of 400 cancelled loops over a busy connection, 205 were measured to run on. So a task that
@@ -6,9 +6,17 @@ must end is cancelled again and again until it has.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
+import structlog
+
+from app.domain.errors import StoreUnavailable
+
 AGAIN_S = 0.1
+CHECK_EVERY_S = 1.0
+
+log = structlog.get_logger()
 
 
 async def cancel_and_wait(*tasks: asyncio.Task[Any]) -> None:
@@ -21,3 +29,15 @@ async def cancel_and_wait(*tasks: asyncio.Task[Any]) -> None:
     for task in tasks:
         if not task.cancelled():
             task.exception()  # looked at, so that asyncio does not report it as lost
+
+
+async def every_second(check: Callable[[], Awaitable[object]]) -> None:
+    """Call `check` once a second, without end; errors are logged, an outage of the store is not."""
+    while True:
+        try:
+            await check()
+        except StoreUnavailable:
+            pass
+        except Exception:
+            log.exception("check.failed", check=check.__qualname__)
+        await asyncio.sleep(CHECK_EVERY_S)

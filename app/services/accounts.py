@@ -1,4 +1,4 @@
-"""Who is asking: a key or a browser token becomes a caller."""
+"""Authentication: a key or a browser token becomes a caller."""
 
 import time
 from asyncio import Event
@@ -15,16 +15,14 @@ from app.store.accounts import AccountStore
 from app.store.ledger import LedgerStore
 from app.store.limits import LimitStore
 
-REMEMBER_S = 0.5  # a revoked key must be refused everywhere within a second
-REMEMBER_AT_MOST = 10_000
-NOTE_USED_S = 60.0
-UNKNOWN = "The key is unknown, or it was revoked."
-NO_KEY = "Send a key as `Authorization: Bearer fg_live_…`."
+CACHED_S = 0.5  # a revoked key must be refused everywhere within a second
+MAX_CACHED = 10_000
+RECORD_USE_EVERY_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class CallerInfo:
-    """Who is asking, with names, limits and money (micro-dollars)."""
+    """A caller with names, limits and the team's money (micro-dollars)."""
 
     caller: Caller
     team: Team
@@ -41,48 +39,50 @@ class Accounts:
         self._accounts = accounts
         self._ledger = ledger
         self._limits = limits
-        self._known: dict[str, tuple[float, Caller]] = {}
-        self._noted: dict[str, float] = {}
+        self._cache: dict[str, tuple[float, Caller]] = {}  # by digest, with the time until which it is valid
+        self._next_record: dict[str, float] = {}  # by key id: when its use is recorded again
         self._revocation = Revocation(accounts)
         self._batch = BatchLookup(accounts.closed)
         self.bad_keys = BadKeyThrottle()
         self.streams = Streams(self._revocation)
 
     def is_cached(self, key: str) -> bool:
-        """True when the key has opened something here lately."""
-        return digest(key) in self._known
+        """True when the key was valid at its last look-up in this process."""
+        return digest(key) in self._cache
 
     async def authenticate(self, key: str | None, *, batched: bool = False) -> Caller:
-        """The holder of the key; Unauthenticated when there is none. A mistyped key costs no look-up.
+        """The caller with this key; Unauthenticated without a valid one. A mistyped key costs no look-up.
 
-        `batched` is a key that is most likely one of many bad ones: it is looked up with others first.
+        `batched`: the key's address has sent many bad ones, so look it up together with others first.
         """
         if not key:
-            raise Unauthenticated(f"There is no key in the request. {NO_KEY}")
+            raise Unauthenticated(
+                "There is no key in the request. Send a key as `Authorization: Bearer fg_live_…`."
+            )
         key_digest = digest(key)
-        known = self._known.get(key_digest)
-        if known is not None and time.monotonic() < known[0]:
-            return known[1]
+        cached = self._cache.get(key_digest)
+        if cached is not None and time.monotonic() < cached[0]:
+            return cached[1]
         if not well_formed(key):
             raise Unauthenticated("The key is not complete or was mistyped: its checksum does not fit.")
-        asked_at = time.monotonic()  # what the answer says may be over before it has arrived
+        started = time.monotonic()  # the key may be revoked before the store's reply arrives
         try:
             caller = await self._look_up(key_digest, token=is_token(key), batched=batched)
         except Unauthenticated:
-            self._known.pop(key_digest, None)  # not before: who asks meanwhile would be batched
+            self._cache.pop(key_digest, None)  # not before: concurrent requests with it would be batched
             raise
-        if len(self._known) >= REMEMBER_AT_MOST:
-            self._known.clear()
-            self._noted.clear()
-        self._known[key_digest] = (asked_at + REMEMBER_S, caller)
+        if len(self._cache) >= MAX_CACHED:
+            self._cache.clear()
+            self._next_record.clear()
+        self._cache[key_digest] = (started + CACHED_S, caller)
         return caller
 
     def watching(self, caller: Caller) -> AbstractAsyncContextManager[Event]:
-        """For a call that stays open: an event that is set soon after the caller's key opens nothing any more."""
+        """An event that is set, within the block, soon after the caller's key is revoked or expires."""
         return self._revocation.watching(caller)
 
     async def is_valid(self, caller: Caller) -> bool:
-        """True while the caller's key still opens something; before a call that was held is answered."""
+        """True while the caller's key is neither revoked nor expired; asks the store."""
         try:
             await self._look_up(caller.digest, token=caller.token is not None)
         except Unauthenticated:
@@ -90,7 +90,7 @@ class Accounts:
         return True
 
     async def opens(self, key: str) -> bool:
-        """True when the key opens something."""
+        """True when the key is valid."""
         try:
             await self.authenticate(key)
         except Unauthenticated:
@@ -98,7 +98,7 @@ class Accounts:
         return True
 
     async def who_am_i(self, caller: Caller) -> CallerInfo:
-        """The caller with names, every limit as it stands, and the team's sums."""
+        """The caller with names, the present state of every limit, and the team's sums."""
         team, user = await self._accounts.names(caller.team, caller.user)
         if team is None or user is None:
             raise NotFound("The key's team or user is gone.")
@@ -111,24 +111,24 @@ class Accounts:
         return await self._accounts.team(team_id)
 
     async def _look_up(self, key_digest: str, *, token: bool, batched: bool = False) -> Caller:
-        closed = batched and await self._batch.opens_nothing(key_digest, token=token)
+        closed = batched and await self._batch.is_closed(key_digest, token=token)
         found = None if closed else await self._accounts.credential(key_digest, token=token)
         if found is None:
-            raise Unauthenticated(UNKNOWN)
+            raise Unauthenticated("The key is unknown, or it was revoked.")
         for record in (found.record, found.parent):
             if record is not None and record.revoked_ms is not None:
                 raise Unauthenticated("The key was revoked.")
             if record is not None and record.expires_ms is not None and record.expires_ms <= found.now_ms:
                 raise Unauthenticated("The key has expired.")
-        await self._note_used(found)
+        await self._record_use(found)
         return _caller(key_digest, found)
 
-    async def _note_used(self, found: Credential) -> None:
-        """Remember the use, once a minute; a store that takes no writes does not close the door."""
+    async def _record_use(self, found: Credential) -> None:
+        """Record the use, at most once a minute; a store that takes no writes refuses no caller."""
         key_id = found.record.parent_id or found.record.id
-        if time.monotonic() < self._noted.get(key_id, 0.0):
+        if time.monotonic() < self._next_record.get(key_id, 0.0):
             return
-        self._noted[key_id] = time.monotonic() + NOTE_USED_S
+        self._next_record[key_id] = time.monotonic() + RECORD_USE_EVERY_S
         with suppress(StoreUnavailable):
             await self._accounts.record_use(key_id, found.now_ms)
 

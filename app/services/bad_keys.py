@@ -1,4 +1,4 @@
-"""Keys that open nothing, by the address they come from: so many at once, then at an even pace."""
+"""Slows down bad keys by address: a burst is allowed, then an even pace."""
 
 import asyncio
 import ipaddress
@@ -9,31 +9,31 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from app.domain.errors import TooManyBadKeys
 
-BURST = 240  # a client with an old key has shown it that often before somebody looks
-PACE_S = 0.5  # afterwards one each
-MAX_ADDRESSES = 10_000  # that are remembered; the longest quiet goes first
-SITE = 64  # bits of an IPv6 address that are one customer's
-BATCH_S = 0.05  # that a doubted key waits for others, to be looked up with them
+BURST = 240  # a client polling with an old key needs that many before somebody notices
+PACE_S = 0.5  # between two bad keys after the burst
+MAX_ADDRESSES = 10_000  # kept; the one that was quiet for longest is dropped first
+SITE_BITS = 64  # of an IPv6 address: one customer's network
+BATCH_S = 0.05  # a batched key waits so long for others
 
 
 class BadKeyThrottle:
-    """Counts bad keys in this process. A good key of ours is never refused: it is looked up in any case."""
+    """Counts this process's bad keys by address. A valid key is never refused because of it."""
 
     def __init__(self) -> None:
-        self._next: OrderedDict[str, float] = OrderedDict()  # when an address's next would be due at an even pace
+        self._next: OrderedDict[str, float] = OrderedDict()  # by site: when its next bad key keeps the pace
 
     def exceeded(self, address: str) -> bool:
-        """True when this address has shown too many."""
+        """True when this address has sent too many."""
         return self._wait(address) > 0
 
     def require_room(self, address: str) -> None:
-        """TooManyBadKeys when this address has shown too many; before a key is compared that can be guessed."""
+        """TooManyBadKeys when this address has sent too many; to be called before comparing a guessable key."""
         wait = self._wait(address)
         if wait > 0:
             raise TooManyBadKeys(retry_after=max(1, math.ceil(wait)))
 
     def note(self, address: str) -> None:
-        """A key from this address opened nothing; TooManyBadKeys when it was one too many, which is not counted."""
+        """Count a bad key; TooManyBadKeys, uncounted, when the address has sent too many."""
         self.require_room(address)
         site = _site(address)
         self._next[site] = max(self._next.get(site, 0.0), time.monotonic()) + PACE_S
@@ -42,45 +42,44 @@ class BadKeyThrottle:
             self._next.popitem(last=False)
 
     def _wait(self, address: str) -> float:
-        """Seconds until this address may show one more; 0 or less when it may now."""
+        """Seconds until this address may send one more; 0 or less when it may now."""
         return self._next.get(_site(address), 0.0) - time.monotonic() - (BURST - 1) * PACE_S
 
 
 class BatchLookup:
-    """Keys from addresses that have shown too many bad ones: whether they open nothing is asked for all together.
+    """Looks up keys from throttled addresses in batches, one call of the store for all that arrive within BATCH_S.
 
-    Only the store can tell which is good, and a good one must not stand in line behind the bad ones of its address.
-    So each waits a moment, and the store has one call for all of them, however many there are.
+    Only the store knows which of them is valid, and that one must not queue behind the bad ones of its address.
     """
 
     def __init__(self, closed: Callable[[Mapping[str, bool]], Awaitable[list[str]]]) -> None:
-        """`closed` says which digests, of keys and of tokens (True), open nothing."""
+        """`closed` returns the digests, of keys (False) and tokens (True), that are no longer valid."""
         self._closed = closed
-        self._asked: dict[str, bool] = {}
-        self._asking: asyncio.Task[set[str]] | None = None
+        self._waiting: dict[str, bool] = {}
+        self._batch: asyncio.Task[set[str]] | None = None
 
-    async def opens_nothing(self, digest: str, *, token: bool) -> bool:
-        """True for a key that the store does not know, or no more."""
-        if self._asking is None:
-            self._asking = asyncio.create_task(self._ask())
-            self._asking.add_done_callback(_read)
-        self._asked[digest] = token
-        return digest in await asyncio.shield(self._asking)  # who leaves does not take the others along
+    async def is_closed(self, digest: str, *, token: bool) -> bool:
+        """True for a key that is unknown, revoked or expired."""
+        if self._batch is None:
+            self._batch = asyncio.create_task(self._look_up())
+            self._batch.add_done_callback(_retrieve)
+        self._waiting[digest] = token
+        return digest in await asyncio.shield(self._batch)  # a caller that leaves must not cancel the others
 
-    async def _ask(self) -> set[str]:
+    async def _look_up(self) -> set[str]:
         await asyncio.sleep(BATCH_S)
-        asked, self._asked, self._asking = self._asked, {}, None
-        return set(await self._closed(asked))
+        digests, self._waiting, self._batch = self._waiting, {}, None
+        return set(await self._closed(digests))
 
 
-def _read(task: asyncio.Task[set[str]]) -> None:
-    """Look at the outcome, so that asyncio does not report an error for which nobody waits any more."""
+def _retrieve(task: asyncio.Task[set[str]]) -> None:
+    """Retrieve the error, so that asyncio does not report it when every caller has left."""
     if not task.cancelled():
         task.exception()
 
 
 def _site(address: str) -> str:
-    """The address; of IPv6 the network that one customer has."""
+    """An IPv4 address, or the network of an IPv6 address."""
     if ":" not in address:
         return address
     try:
@@ -88,4 +87,4 @@ def _site(address: str) -> str:
     except ValueError:
         return address
     mapped = parsed.ipv4_mapped
-    return str(mapped) if mapped else str(ipaddress.IPv6Network((int(parsed), SITE), strict=False))
+    return str(mapped) if mapped else str(ipaddress.IPv6Network((int(parsed), SITE_BITS), strict=False))

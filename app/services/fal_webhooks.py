@@ -1,6 +1,6 @@
-"""fal's webhooks: a verified one is a hint that something happened to a job; a poll tells the truth.
+"""fal's webhooks: a verified one makes its job due for a poll, whose answer decides.
 
-It may also tell of a submission whose outcome we do not know: a valid marker adopts it.
+It may also resolve a submission whose outcome is unknown: a valid marker is enough to adopt the request.
 """
 
 import time
@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 
 class FalWebhooks:
-    """Takes fal's webhooks."""
+    """Receives fal's webhooks."""
 
     def __init__(self, *, jobs: JobStore, adoption: Adoption, verifier: Verifier, secrets: SecretStore) -> None:
         self._jobs = jobs
@@ -30,38 +30,40 @@ class FalWebhooks:
         self._secrets = secrets
 
     async def receive(self, marker: Marker, headers: Iterable[tuple[str, str]], body: bytes) -> None:
-        """Act on one delivery; what is not fal's, or not about this attempt, changes nothing.
+        """Handle one delivery. Its body decides nothing about the job: a poll does, and a difference is an alarm.
 
-        1. the path's marker must be ours, or there is nothing here
-        2. fal's signature must fit; without keys, fal is to try again
-        3. the job's attempt is the one that fal tells of: adopt it if its outcome was unknown, else look at it now
-        4. it is a second request for a job that has another: cancel it, and say so loudly
+        1. verify the marker in the path
+        2. verify fal's signature; while fal's keys are unavailable, 503 makes fal send it again
+        3. adopt the request, or make its job due for a poll, or cancel it as an orphan
 
-        What the body says of the generation decides nothing: a poll asks fal.
-        Where the two differ, there is an alarm.
+        Raises:
+            NotFound: the marker is not ours, or its job is gone.
+            Unauthenticated: the signature is not fal's, or too old.
+            Unavailable: fal's keys cannot be fetched.
         """
         if not is_ours(await self._secrets.of_markers(), marker):
             raise NotFound("There is nothing here.")
         try:
             delivery = await self._verifier.verify(headers, body, now_s=time.time())
         except KeysUnavailable:
-            log.warning("hook.no_keys", job=marker.job)
+            log.warning("fal_webhook.keys_unavailable", job=marker.job)
             raise Unavailable("fal's keys cannot be had at the moment.", retry_after=int(AGAIN_S)) from None
         except NotGenuine as error:
-            log.warning("hook.refused", job=marker.job, reason=error.reason)
+            log.warning("fal_webhook.refused", job=marker.job, reason=error.reason)
             raise Unauthenticated("The signature is not fal's, or it is too old.") from None
         crash_point("hook.verified")
         job = await self._jobs.find(marker.job)
         if job is None:
             raise NotFound("There is nothing here.")
-        log.info("hook.taken", job=job.id, upstream_request_id=delivery.request_id, status=job.status.value)
-        adopted = await self._adoption.adopt(job, marker.nonce, delivery.request_id)
+        request_id = delivery.request_id
+        log.info("fal_webhook.received", job=job.id, upstream_request_id=request_id, status=job.status.value)
+        adopted = await self._adoption.adopt(job, marker.nonce, request_id)
         if adopted and delivery.failed:
             await self._note_failure(ref_of(job))
         crash_point("hook.adopted")
 
     async def _note_failure(self, ref: str) -> None:
-        """Remember that fal calls it a failure; where its result was a clip already, say that they differ."""
+        """Record that fal reported a failure; raise an alarm if the job has already succeeded."""
         job = await self._jobs.get(ref)
         if job is not None and job.status is Status.SUCCEEDED:
             await self._adoption.alarm_webhook_differs(job)

@@ -1,4 +1,4 @@
-"""The feed: a team's events in order, by pages for consumers that poll, and live for those that stay."""
+"""The feed: a team's events in order, by pages or live."""
 
 import re
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from app.services.live import Frame, Frames, follow_events
 from app.store.events import PAGE, EventStore, event_order
 
 BEGINNING = "0-0"  # before the oldest event
-SCAN_LIMIT = 4 * PAGE  # events that one request reads at most; the cursor goes on from there
+SCAN_LIMIT = 4 * PAGE  # events that one request reads at most
 CURSOR = re.compile(r"[0-9]{1,15}-[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True)
 class FeedPage:
-    """Events, oldest first. `next_cursor` is the last one looked at; `has_more`: more are there already."""
+    """Events, oldest first. `next_cursor` is the last one read; `has_more`: there may be more now."""
 
     events: list[Event | Notice]
     next_cursor: str
@@ -34,53 +34,53 @@ class Feed:
     async def page(self, caller: Caller, *, cursor: str | None, limit: int) -> FeedPage:
         """Up to `limit` events after the cursor; Malformed when it cannot be one.
 
-        1. begin after the cursor, or with the oldest event remembered
-        2. keep what the caller may see; the cursor passes over the rest
-        3. stop before one event too many, at the end, or when enough was read
+        1. begin after the cursor, or with the oldest event kept
+        2. keep the events that the caller may see; the cursor passes the others
+        3. stop when the page is full, at the newest event, or after SCAN_LIMIT events
         """
-        seen = _checked(caller, cursor) or BEGINNING
-        found: list[Event | Notice] = []
-        count = min(PAGE, limit + 1) if caller.sees_team else PAGE  # a stretch that has all it needs, as a rule
+        cursor = _checked(caller, cursor) or BEGINNING
+        events: list[Event | Notice] = []
+        count = min(PAGE, limit + 1) if caller.sees_team else PAGE  # who sees the team mostly needs one batch
         for _ in range(0, SCAN_LIMIT, count):
-            stretch = await self._events.after(caller.team, seen, count=count)
-            for event in stretch.events:
+            batch = await self._events.after(caller.team, cursor, count=count)
+            for event in batch.events:
                 if _may_see(caller, event):
-                    if len(found) == limit:
-                        return FeedPage(found, seen, has_more=True)
-                    found.append(event)
-                seen = event.id
-            seen = stretch.last_id or seen
-            if not stretch.more:
-                return FeedPage(found, seen, has_more=False)
-        return FeedPage(found, seen, has_more=True)
+                    if len(events) == limit:
+                        return FeedPage(events, cursor, has_more=True)
+                    events.append(event)
+                cursor = event.id
+            cursor = batch.last_id or cursor
+            if not batch.more:
+                return FeedPage(events, cursor, has_more=False)
+        return FeedPage(events, cursor, has_more=True)
 
     def follow(self, caller: Caller, *, cursor: str | None) -> Frames:
-        """Events from the cursor on, then what comes, until the watcher goes; Malformed before it begins."""
+        """The events after the cursor, then new ones, without end. Malformed at once, before the stream begins."""
         return self._follow(caller, _checked(caller, cursor))
 
     async def _follow(self, caller: Caller, cursor: str | None) -> Frames:
-        """What a watcher is told.
+        """The frames of one watcher.
 
-        1. subscribe first, so that nothing falls between reading and listening
-        2. say where the watcher stands: at its cursor; without one, at the newest event
-        3. what came since, then what comes
+        1. subscribe before reading, so that no event is missed in between
+        2. a first frame with the cursor where the stream begins
+        3. the events since, then new ones
         """
         async with self._events.live(caller.team) as queue:
-            standing = await self._beginning(caller.team, cursor)
-            yield standing
+            first = await self._first_frame(caller.team, cursor)
+            yield first
             wanted = partial(_may_see, caller)
-            async for frame in follow_events(self._events, queue, caller.team, standing.cursor, wanted=wanted):
+            async for frame in follow_events(self._events, queue, caller.team, first.cursor, wanted=wanted):
                 yield frame
 
-    async def _beginning(self, team: str, cursor: str | None) -> Frame:
-        """Where to begin. What is left of a forgotten past is told; a cursor of another store begins now."""
+    async def _first_frame(self, team: str, cursor: str | None) -> Frame:
+        """Where to begin: at the cursor; at the newest event without one, or with one of another store."""
         newest = await self._events.newest_id(team)
         if cursor is None:
             return Frame(newest)
         if event_order(cursor) > event_order(newest):
             return Frame(newest, reset=True)
-        known = cursor in {newest, BEGINNING} or await self._events.is_complete_after(team, cursor)
-        return Frame(cursor, reset=not known)
+        complete = cursor in {newest, BEGINNING} or await self._events.is_complete_after(team, cursor)
+        return Frame(cursor, reset=not complete)
 
 
 def _checked(caller: Caller, cursor: str | None) -> str | None:
@@ -91,7 +91,7 @@ def _checked(caller: Caller, cursor: str | None) -> str | None:
 
 
 def _may_see(caller: Caller, event: Event | Notice) -> bool:
-    """Jobs' events are for who sees the job; notices for who sees the team, and about a user for that user."""
+    """A job's events need sight of the job; notices need sight of the team, or are about the caller's user."""
     if isinstance(event, Event):
         return sees(caller, event.job)
     return caller.token is None and (caller.sees_team or event.user == caller.user)

@@ -1,4 +1,4 @@
-"""The live loop of every event stream: what came after a cursor, then what comes."""
+"""The loop behind every event stream: the events after a cursor, then new ones."""
 
 import asyncio
 import time
@@ -11,15 +11,15 @@ from app.domain.events import Event, Notice
 from app.store.events import EventBatch, EventStore, Queue, event_order
 
 PING_S = 10.0
-OUTAGE_S = 5.0  # of the store, that a stream outlives
-AGAIN_S = 0.5
+OUTAGE_S = 5.0  # a stream outlives such an outage of the store
+RETRY_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One thing a watcher is told: an event, or that all is well; `cursor` is where to go on after it.
+    """One stream item: an event, or a keep-alive without one; `cursor` is where to resume after it.
 
-    `reset`: some of what came after the watcher's own cursor is forgotten.
+    `reset`: some events after the watcher's own cursor were trimmed.
     """
 
     cursor: str
@@ -39,44 +39,44 @@ async def follow_events(
     wanted: Callable[[Event | Notice], bool],
     job: str | None = None,
 ) -> Frames:
-    """The team's `wanted` events, without end, to a watcher at `cursor` for whom `queue` hears what comes.
+    """The team's `wanted` events after `cursor`, without end; `queue` receives new ones.
 
-    1. read what came after the cursor; with `job`, only what is about it
-    2. then listen; after events that the queue had no room for, read again
-    3. a ping, whenever nothing was told for so long; its cursor has passed over what is not wanted
-    4. a store that goes away meanwhile, and is back soon, ends nothing; the first reading waits for none
+    1. read the events after the cursor; with `job`, only that job's
+    2. then listen; read again when the queue overflowed
+    3. a keep-alive after PING_S without an event; its cursor is past the events that are not wanted
+    4. an outage of the store shorter than OUTAGE_S does not end the stream, except at the first read
     """
-    behind, quiet_until, patience_s = True, time.monotonic() + PING_S, 0.0
+    behind, ping_at, outage_s = True, time.monotonic() + PING_S, 0.0
     while True:
         if behind:
-            stretch = await _read(events, team, cursor, job=job, patience_s=patience_s)
-            found, cursor, behind = stretch.events, stretch.last_id or cursor, stretch.more
-            patience_s = OUTAGE_S
+            batch = await _read(events, team, cursor, job=job, outage_s=outage_s)
+            new, cursor, behind = batch.events, batch.last_id or cursor, batch.more
+            outage_s = OUTAGE_S
         else:
-            found, behind = await _heard(queue, cursor, quiet_until - time.monotonic())
-        for event in found:
+            new, behind = await _next_event(queue, cursor, ping_at - time.monotonic())
+        for event in new:
             cursor = max(cursor, event.id, key=event_order)
             if wanted(event):
-                quiet_until = time.monotonic() + PING_S
+                ping_at = time.monotonic() + PING_S
                 yield Frame(event.id, event)
-        if time.monotonic() >= quiet_until:
-            quiet_until = time.monotonic() + PING_S
+        if time.monotonic() >= ping_at:
+            ping_at = time.monotonic() + PING_S
             yield Frame(cursor)
 
 
-async def _read(events: EventStore, team: str, cursor: str, *, job: str | None, patience_s: float) -> EventBatch:
-    until = time.monotonic() + patience_s
+async def _read(events: EventStore, team: str, cursor: str, *, job: str | None, outage_s: float) -> EventBatch:
+    until = time.monotonic() + outage_s
     while True:
         try:
             return await events.after(team, cursor, job=job)
         except StoreUnavailable:
             if time.monotonic() >= until:
                 raise
-        await asyncio.sleep(AGAIN_S)
+        await asyncio.sleep(RETRY_S)
 
 
-async def _heard(queue: Queue, cursor: str, seconds: float) -> tuple[list[Event | Notice], bool]:
-    """The next event in the queue, unless it was read before or none comes in time; True after a loss of some."""
+async def _next_event(queue: Queue, cursor: str, seconds: float) -> tuple[list[Event | Notice], bool]:
+    """The next event after the cursor, if one comes in time; True when the queue has dropped some."""
     try:
         event = await asyncio.wait_for(queue.get(), seconds)
     except TimeoutError:

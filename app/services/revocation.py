@@ -1,7 +1,6 @@
-"""Calls that stay open, held ones and streams: each ends soon after its caller's key does.
+"""Ends open calls (held ones and streams) soon after their key is revoked or expires.
 
-One task for each process looks at the keys of all of them together, so that a thousand streams cost the store one
-call each time, and not a thousand.
+One task per process checks all their keys together: a thousand streams cost the store one call each time.
 """
 
 import asyncio
@@ -15,14 +14,14 @@ from app.domain.accounts import Caller
 from app.domain.errors import StoreUnavailable
 from app.store.accounts import AccountStore
 
-LOOK_S = 0.4  # after a key is closed, nothing more may be told within a second
+CHECK_S = 0.4  # a revoked key's calls must end within a second
 
 log = structlog.get_logger()
 
 
 @dataclass
 class _Watched:
-    """A key that some open calls rest on: how many, and the event that is set when it opens nothing any more."""
+    """A key with open calls: how many, and the event that is set once the key is revoked or has expired."""
 
     token: bool
     calls: int = 0
@@ -30,20 +29,20 @@ class _Watched:
 
 
 class Revocation:
-    """Tells open calls that their key was revoked, or has expired."""
+    """Notifies open calls that their key was revoked or has expired."""
 
     def __init__(self, accounts: AccountStore) -> None:
         self._accounts = accounts
         self._watched: dict[str, _Watched] = {}
-        self._looking: asyncio.Task[None] | None = None
+        self._checking: asyncio.Task[None] | None = None
 
     @asynccontextmanager
     async def watching(self, caller: Caller) -> AsyncIterator[asyncio.Event]:
-        """For the block: an event that is set soon after the caller's key opens nothing any more."""
+        """An event that is set, within the block, soon after the caller's key is revoked or expires."""
         watched = self._watched.setdefault(caller.digest, _Watched(caller.token is not None))
         watched.calls += 1
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(self._look())
+        if self._checking is None or self._checking.done():
+            self._checking = asyncio.create_task(self._check())
         try:
             yield watched.closed
         finally:
@@ -51,17 +50,17 @@ class Revocation:
             if not watched.calls and self._watched.get(caller.digest) is watched:
                 del self._watched[caller.digest]
 
-    async def _look(self) -> None:
-        """Look at all keys again and again, while there are any; a store that is away says nothing about them."""
+    async def _check(self) -> None:
+        """Check all watched keys while there are any; an outage of the store closes none."""
         while self._watched:
-            asked = {digest: watched.token for digest, watched in self._watched.items()}
+            digests = {digest: watched.token for digest, watched in self._watched.items()}
             try:
-                closed = await self._accounts.closed(asked)
+                closed = await self._accounts.closed(digests)
             except StoreUnavailable:
                 closed = []
             for digest in closed:
                 watched = self._watched.pop(digest, None)
                 if watched is not None:
                     watched.closed.set()
-                    log.info("calls.closed", calls=watched.calls, reason="the key opens nothing any more")
-            await asyncio.sleep(LOOK_S)
+                    log.info("calls.closed", calls=watched.calls, reason="their key was revoked or has expired")
+            await asyncio.sleep(CHECK_S)

@@ -1,4 +1,4 @@
-"""Event streams that are open in this process, by key: each costs memory and a place among the connections."""
+"""Bounds the event streams that a key has open in this process: each costs memory and a connection."""
 
 import asyncio
 from collections import Counter
@@ -13,35 +13,35 @@ from app.domain.errors import Code, OverLimit
 from app.services.revocation import Revocation
 from app.tasks import cancel_and_wait
 
-EACH = 20  # of one key or browser token
-TOGETHER = 500  # of a key and all its browser tokens
+MAX_STREAMS = 20  # of one key or browser token
+MAX_STREAMS_WITH_TOKENS = 500  # of a key and all its browser tokens
 RETRY_S = 10
 T = TypeVar("T")
 REMEDY = "end one of them, or follow all jobs with one stream at /v1/events"
 
 
 class Streams:
-    """Counts streams; those of other processes are not known here."""
+    """Counts this process's streams by key, and ends them with their key."""
 
     def __init__(self, revocation: Revocation) -> None:
         self._revocation = revocation
         self._open: Counter[str] = Counter()
 
     def require_room(self, caller: Caller) -> None:
-        """OverLimit when the caller has too many; before an answer begins."""
-        for name, most in ((caller.digest, EACH), (caller.key, TOGETHER)):
+        """OverLimit when the caller has too many; to be called before the reply begins."""
+        for name, most in ((caller.digest, MAX_STREAMS), (caller.key, MAX_STREAMS_WITH_TOKENS)):
             if self._open[name] >= most:
                 sentence = f"The key has {most} event streams open here, the most it may; {REMEDY}."
                 raise OverLimit(sentence, code=Code.TOO_MANY_STREAMS, retry_after=RETRY_S)
 
     async def until_closed(self, caller: Caller, frames: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
-        """What `frames` gives, to its end, or until the caller's key is found to open nothing any more.
+        """The `frames`, until they end or the caller's key is revoked or expires.
 
         1. count the stream
-        2. wait for the next frame, or for the key's end; the frame's task is left alone meanwhile, because a
-           cancellation may get lost or lose a frame
-        3. a key that opens nothing ends the stream, whatever else is there to be told
-        4. in the end the tasks are ended for certain, also when the watcher has gone
+        2. wait for the next frame or the key's end; the frame's task is not cancelled meanwhile, because that may
+           lose a frame
+        3. end with the key, even when a frame is ready
+        4. in the end wait until both tasks have ended, also when the watcher has left
         """
         async with aclosing(frames), self._revocation.watching(caller) as closed:
             with self._counted(caller):
@@ -57,7 +57,7 @@ class Streams:
                             return
                         yield found[0]
                 finally:
-                    with anyio.CancelScope(shield=True):  # the watcher's own task may be being cancelled
+                    with anyio.CancelScope(shield=True):  # the watcher's task may be under cancellation
                         await cancel_and_wait(*({closing} if coming is None else {closing, coming}))
 
     @contextmanager
@@ -74,7 +74,7 @@ class Streams:
 
 
 async def _next(frames: AsyncGenerator[T, None]) -> tuple[T, ...]:
-    """The next frame, which may be None; nothing at the end."""
+    """The next frame, which may be None, in a tuple; an empty one at the end."""
     async for frame in frames:
         return (frame,)
     return ()

@@ -1,4 +1,4 @@
-"""Following a job: what happened since, and what happens now."""
+"""Following one job: its events so far, then new ones."""
 
 import asyncio
 from contextlib import aclosing
@@ -13,7 +13,7 @@ from app.tasks import cancel_and_wait
 
 
 class Watch:
-    """Events of one job, from a cursor or from now on."""
+    """The events of one job."""
 
     def __init__(self, jobs: JobStore, events: EventStore) -> None:
         self._jobs = jobs
@@ -22,23 +22,23 @@ class Watch:
     async def follow(self, job: Job, *, after: str | None) -> Frames:
         """The job's frames until its end.
 
-        1. subscribe first, so that nothing falls between reading and listening
-        2. with a cursor that memory reaches: what came after it, then what comes
-        3. otherwise (none, too old, of another store): the present state, then what that has not said already
-        4. stop after the event of the job's end; where that was before the cursor, it is told once more
+        1. subscribe before reading, so that no event is missed in between
+        2. after a cursor from which no event was trimmed: the events after it, then new ones
+        3. otherwise (no cursor, one too old, one of another store): the present state, then newer events
+        4. stop after the job's last event; if that is before the cursor, send the present state once more
         """
         async with self._events.live(job.team) as queue:
             newest = await self._events.newest_id(job.team)
             present = await self._jobs.get(join_ref(job.team, job.id)) or job
-            beginning = after if after is not None and await self._reaches(job.team, after, newest) else None
-            cursor, known = (newest, present.sequence) if beginning is None else (beginning, 0)
-            if beginning is None or (present.status.ended and not await self._more(job, beginning)):
-                yield Frame(cursor, _present_state(present, cursor), reset=beginning != after)
+            start = after if after is not None and await self._is_complete(job.team, after, newest) else None
+            cursor, last = (newest, present.sequence) if start is None else (start, 0)
+            if start is None or (present.status.ended and not await self._has_more(job, start)):
+                yield Frame(cursor, _present_state(present, cursor), reset=start != after)
                 if present.status.ended:
                     return
 
             def wanted(event: Event | Notice) -> bool:
-                return isinstance(event, Event) and event.job.id == job.id and event.sequence > known
+                return isinstance(event, Event) and event.job.id == job.id and event.sequence > last
 
             frames = follow_events(self._events, queue, job.team, cursor, wanted=wanted, job=job.id)
             async for frame in frames:
@@ -47,16 +47,16 @@ class Watch:
                     return
 
     async def is_caught_up(self, job: Job, *, after: str) -> bool:
-        """True when the team's memory goes on from `after` without a gap, and holds nothing more of this job."""
+        """True when the job has no event after `after`, and none was trimmed."""
         newest = await self._events.newest_id(job.team)
-        return await self._reaches(job.team, after, newest) and not await self._more(job, after)
+        return await self._is_complete(job.team, after, newest) and not await self._has_more(job, after)
 
     async def until_end(self, job: Job, *, seconds: float) -> Job:
-        """The job as it is when it ends, or after `seconds`."""
+        """The job at its end, or as it is after `seconds`."""
         watching = asyncio.create_task(self._watch_to_end(job))
         try:
             await asyncio.wait({watching}, timeout=seconds)
-        finally:  # also when nobody waits any more
+        finally:  # also when the caller was cancelled
             await cancel_and_wait(watching)
         return await self._jobs.get(join_ref(job.team, job.id)) or job
 
@@ -65,17 +65,17 @@ class Watch:
             async for _ in frames:
                 pass
 
-    async def _reaches(self, team: str, after: str, newest: str) -> bool:
-        """True when the team's memory goes from `after` to now without a gap."""
+    async def _is_complete(self, team: str, after: str, newest: str) -> bool:
+        """True when no event between `after` and now was trimmed."""
         return event_order(after) <= event_order(newest) and await self._events.is_complete_after(team, after)
 
-    async def _more(self, job: Job, cursor: str) -> bool:
+    async def _has_more(self, job: Job, cursor: str) -> bool:
         """True when the job has events after the cursor."""
         while True:
-            stretch = await self._events.after(job.team, cursor, job=job.id)
-            if stretch.events or not stretch.more:
-                return bool(stretch.events)
-            cursor = stretch.last_id or cursor
+            batch = await self._events.after(job.team, cursor, job=job.id)
+            if batch.events or not batch.more:
+                return bool(batch.events)
+            cursor = batch.last_id or cursor
 
 
 def _present_state(job: Job, cursor: str) -> Event:

@@ -103,8 +103,8 @@ async def test_a_revoked_key_is_refused_by_the_script_that_admits(admin: Adminis
     async with calling(stack, made["key"]) as theirs:
         assert (await theirs.post("/v1/jobs", json=stack.body())).status_code == 202
         await admin.done("DELETE", f"keys/{made['id']}")
-        until, remembered = stack.gateway.accounts._known[digest(made["key"])]
-        stack.gateway.accounts._known[digest(made["key"])] = (until + 60, remembered)
+        until, remembered = stack.gateway.accounts._cache[digest(made["key"])]
+        stack.gateway.accounts._cache[digest(made["key"])] = (until + 60, remembered)
         assert_problem(await theirs.post("/v1/jobs", json=stack.body()), 401, "unauthenticated")
     assert len((await stack.api.get("/v1/jobs")).json()["data"]) == 1
 

@@ -55,7 +55,7 @@ def every_route(stack: Stack, job: str) -> dict[str, Callable[[], asyncio.Task[h
 
 async def remember(stack: Stack, *, seconds: float) -> None:
     """Look the account's key up anew, and know it for so long."""
-    known, name = stack.gateway.accounts._known, digest(stack.account.key)
+    known, name = stack.gateway.accounts._cache, digest(stack.account.key)
     known.clear()
     assert (await stack.api.get("/v1/me")).status_code == 200
     known[name] = (time.monotonic() + seconds, known[name][1])
@@ -67,7 +67,7 @@ async def assert_refused_everywhere(stack: Stack, job: str, *, remembered: bool)
     The registry needs no store: while the key is `remembered`, models are shown.
     """
     if not remembered:
-        stack.gateway.accounts._known.clear()
+        stack.gateway.accounts._cache.clear()
     routes = every_route(stack, job)
     began = time.monotonic()
     alive = await stack.api.get("/livez")

@@ -116,7 +116,7 @@ async def test_jobs_end_because_of_webhooks(store: RedisServer, tmp_path: Path) 
         assert [(one.kind, one.job) for one in await fal.alarms()] == [("webhook_differs", jobs[2]["id"])]
         macs = [request["webhook"].rsplit("/", 1)[1] for request in await emulator.requests()]
     written = log.read_text()
-    assert written.count("hook.taken") >= len(TAGS)
+    assert written.count("fal_webhook.received") >= len(TAGS)
     assert not [mac for mac in macs if mac in written]
 
 

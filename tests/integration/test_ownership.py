@@ -151,7 +151,7 @@ async def test_what_is_anothers_costs_as_much_as_nothing(stack: Stack, route: st
 async def commands(stack: Stack, api: httpx.AsyncClient, route: str, found: str) -> Counter[str]:
     """What the store runs for one request of a caller whom the process has not in memory."""
     redis = Pipeline(stack).redis
-    stack.gateway.accounts._known.clear()
+    stack.gateway.accounts._cache.clear()
     before = await redis.info("commandstats")
     assert (await ask(api, route, found)).status_code == 404
     after = await redis.info("commandstats")

@@ -16,9 +16,9 @@ from redis.asyncio import Redis
 from app.domain.accounts import KEY_PREFIX, TOKEN_PREFIX, new_key
 from app.domain.errors import OverLimit, Unauthenticated
 from app.services import fal_uploads, tokens
-from app.services.accounts import REMEMBER_S
+from app.services.accounts import CACHED_S
 from app.services.bad_keys import BATCH_S, BURST, MAX_ADDRESSES, PACE_S, BadKeyThrottle
-from app.services.streams import EACH, TOGETHER
+from app.services.streams import MAX_STREAMS, MAX_STREAMS_WITH_TOKENS
 from app.store import keys
 from tests.integration.refusals import assert_problem
 from tests.support.emulator import Emulator
@@ -150,14 +150,14 @@ async def test_a_key_that_is_known_here_stays_so_while_it_is_looked_up_again(sta
     accounts, administration = stack.gateway.accounts, stack.gateway.administration
     new = await administration.add_account("another")
     caller = await accounts.authenticate(new.key)
-    await asyncio.sleep(REMEMBER_S)
+    await asyncio.sleep(CACHED_S)
     again = asyncio.create_task(accounts.authenticate(new.key))
     await asyncio.sleep(0)  # it has begun
     assert accounts.is_cached(new.key)
     assert not again.done()
     assert await again == caller
     await administration.revoke_key("test", caller.key)
-    await asyncio.sleep(REMEMBER_S)
+    await asyncio.sleep(CACHED_S)
     with pytest.raises(Unauthenticated):
         await accounts.authenticate(new.key)
     assert not accounts.is_cached(new.key)
@@ -228,7 +228,10 @@ async def test_a_key_and_its_browser_tokens_have_five_hundred_streams_together(s
     """One more is refused, whichever of them opens it; another key has its own; one that ends makes room."""
     key = await stack.gateway.accounts.authenticate(stack.account.key)
     streams = stack.gateway.accounts.streams
-    made = [(await stack.api.post("/v1/tokens", json={})).json()["token"] for _ in range(TOGETHER // EACH)]
+    made = [
+        (await stack.api.post("/v1/tokens", json={})).json()["token"]
+        for _ in range(MAX_STREAMS_WITH_TOKENS // MAX_STREAMS)
+    ]
     pages = [await stack.gateway.accounts.authenticate(token) for token in made]
 
     async def quiet() -> AsyncGenerator[str, None]:
@@ -236,7 +239,7 @@ async def test_a_key_and_its_browser_tokens_have_five_hundred_streams_together(s
 
     async with contextlib.AsyncExitStack() as all_open:
         for page in pages:
-            for _ in range(EACH):
+            for _ in range(MAX_STREAMS):
                 streams.require_room(page)
                 last = streams.until_closed(page, quiet())
                 await all_open.enter_async_context(contextlib.aclosing(last))
@@ -262,7 +265,7 @@ async def test_a_key_has_twenty_streams_at_most(stack: Stack, server: Server) ->
                 return reply.status_code == status
 
         async with contextlib.AsyncExitStack() as streams:
-            for number in range(EACH):
+            for number in range(MAX_STREAMS):
                 one = await streams.enter_async_context(web.stream("GET", paths[number % 2], headers=stream))
                 assert one.status_code == 200
             for path in [*paths, f"/fal/queue/fal-ai/kling-video/requests/{job}/status/stream"]:
