@@ -1,8 +1,8 @@
-"""What fal's own clients can ask for: the verbs of fal's queue, on our jobs.
+"""The operations of fal's queue, on our jobs, for fal's own clients.
 
-A client that gets no answer to a submission sends it again by itself, without an idempotency key. So that this is
-no second purchase, a submission here has a key derived from the request itself; when it is forgotten is decided in
-docs/decisions/0016-a-clients-own-repost.md.
+A client that gets no reply to a submission sends it again, without an idempotency key. To prevent a second
+purchase, such a submission gets a key derived from the request, for as long as
+docs/decisions/0016-a-clients-own-repost.md says.
 """
 
 import asyncio
@@ -26,24 +26,24 @@ from app.store.admission import AdmissionStore, key_digest
 from app.store.jobs import JobStore
 from app.store.line import LineStore
 
-DEDUP_MS = 150_000  # Python's client gives up on an answer after 120 s, and re-posts with waits of up to 30 s
-FIRST_LOOK_S = 0.5
-SLOWEST_LOOK_S = 2.0
-GROWTH = 1.1
-PATIENCE_S = 60.0  # a held call outlives an outage of the store that is no longer than this
-LINE_WAIT_S = 10
-LONG_TEXT = 65_536  # characters
-LONGEST_NAME = 200  # characters of a model id that are repeated
+DEDUP_MS = 150_000  # Python's client waits 120 s for a reply, and up to 30 s before it sends the request again
+FIRST_POLL_S = 0.5
+MAX_POLL_S = 2.0
+POLL_GROWTH = 1.1
+OUTAGE_S = 60.0  # a held call outlives such an outage of the store
+QUEUE_RETRY_S = 10
+MAX_TEXT = 65_536  # characters of an input value; a longer one is replaced by its digest in the derived key
+MAX_SHOWN_MODEL = 200  # characters of an unknown model's id in an error
 
 Surface = Literal["queue", "run"]
 
 
 @dataclass(frozen=True, slots=True)
 class FalRequest:
-    """A submission as fal's clients make it: the bare input, and what stands in headers and query.
+    """A submission by fal's clients: the bare input, with the values of headers and query parameters.
 
-    `start_timeout_s` is the time it may wait for its start, `max_queue` the longest line it joins, and `force_new`
-    says that it is a wish of its own even if it looks like the last one.
+    `start_timeout_s` is how long it may wait for its start, `max_queue` how many jobs may be ahead of it, and
+    `force_new` disables deduplication.
     """
 
     model: str
@@ -57,9 +57,9 @@ class FalRequest:
 
 @dataclass(frozen=True, slots=True)
 class FalSubmission:
-    """A submission's answer; `dropped` are the names of input fields that the model does not have.
+    """The result of a submission; `dropped` are the input fields that the model does not have.
 
-    `digest` is that of the key derived from the request, None where the caller gave one or wanted none.
+    `digest` is of the derived key; None when the caller sent a key or disabled deduplication.
     """
 
     submitted: Submitted
@@ -68,13 +68,13 @@ class FalSubmission:
 
     @property
     def job(self) -> Job:
-        """The job, new or found again."""
+        """The job, new or repeated."""
         return self.submitted.job
 
 
 @dataclass(frozen=True, slots=True)
 class RequestState:
-    """A job at the store's time `now_ms`; `position` counts from 0 and is None when it does not wait in line."""
+    """A job at the store's time `now_ms`; `position` counts from 0, and is None unless the job is queued."""
 
     job: Job
     position: int | None
@@ -82,12 +82,12 @@ class RequestState:
 
     @property
     def ended(self) -> bool:
-        """True when it has ended at fal's door; it may be alive behind it."""
+        """True once fal's clients see its end; the job itself may still run."""
         return terminal_response(self.job, self.now_ms) is not None
 
 
 class FalCompat:
-    """Submit, look, follow, hold and cancel, as fal means them."""
+    """Submits, reads, follows and cancels jobs, with the meaning that fal gives these operations."""
 
     def __init__(
         self,
@@ -117,12 +117,12 @@ class FalCompat:
         idempotency_key: str | None,
         trace_id: str | None,
     ) -> FalSubmission:
-        """Admit a job, or find the one that this request was admitted as a moment ago.
+        """Admit a job, or return the one that the same request was admitted as.
 
         1. read the input as leniently as fal does
-        2. a key of the caller's own counts; else one is derived from the request, unless it is a wish of its own
-        3. a line that is longer than the caller wants is no reason to refuse a repeat
-        4. admit; a call that is held keeps its derived key for as long as the job may live
+        2. use the caller's key, or else one derived from the request unless deduplication is disabled
+        3. refuse a queue that is longer than the caller accepts, but not to a repeat
+        4. admit; a held call keeps its derived key for as long as the job may live
         """
         model = self._model(request.model)
         given, dropped = model.lenient(request.input, strict_schema=self._strict_schema)
@@ -131,52 +131,49 @@ class FalCompat:
             derived = _derived_key(caller, request, surface)
         key = idempotency_key or derived
         if request.max_queue is not None:
-            await self._require_short_line(caller, request.max_queue, key)
+            await self._require_short_queue(caller, request.max_queue, key)
         start_s = request.start_timeout_s
-        submitted = await self._jobs.submit(
-            caller,
-            Submission(
-                input=given,
-                model=model.id,
-                webhook_url=request.webhook_url,
-                webhook_style=None if request.webhook_url is None else "fal",
-                priority=request.priority,
-                start_deadline_s=None if start_s is None else min(start_s, self._deadline_s),
-                idempotency_key=key,
-                trace_id=trace_id,
-                dedup_ms=None
-                if derived is None
-                else DEDUP_MS + (self._deadline_s * 1000 if surface == "run" else 0),
-            ),
+        dedup_ms = DEDUP_MS + (self._deadline_s * 1000 if surface == "run" else 0)
+        submission = Submission(
+            input=given,
+            model=model.id,
+            webhook_url=request.webhook_url,
+            webhook_style=None if request.webhook_url is None else "fal",
+            priority=request.priority,
+            start_deadline_s=None if start_s is None else min(start_s, self._deadline_s),
+            idempotency_key=key,
+            trace_id=trace_id,
+            dedup_ms=None if derived is None else dedup_ms,
         )
+        submitted = await self._jobs.submit(caller, submission)
         return FalSubmission(submitted, dropped, None if derived is None else key_digest(derived))
 
     def _model(self, model_id: str) -> Model:
-        """The model; NotFound in fal's words."""
+        """The model; NotFound with fal's sentence."""
         try:
             return self._catalog.get(model_id)
         except NotFound as error:
-            shown = model_id[:LONGEST_NAME] if model_id.isprintable() else "?"
+            shown = model_id[:MAX_SHOWN_MODEL] if model_id.isprintable() else "?"
             raise NotFound(f'Application "{shown}" not found', code=error.code) from None
 
-    async def acknowledge(self, taken: FalSubmission, *, surface: Surface) -> None:
-        """The whole answer was written; a held call's answer is the end of it.
+    async def acknowledge(self, submission: FalSubmission, *, surface: Surface) -> None:
+        """Record that the whole reply was written; that of a held call also counts as a poll.
 
-        When the store is away just now the record stays, and the next wish within its time gets this job again.
+        In an outage of the store nothing is recorded: the same request within DEDUP_MS then gets this job again.
         """
-        if taken.digest is not None:
+        if submission.digest is not None:
             with suppress(StoreUnavailable):
                 await self._admission.acknowledge(
-                    taken.job, digest=taken.digest, answered=True, polled=surface == "run"
+                    submission.job, digest=submission.digest, answered=True, polled=surface == "run"
                 )
 
     async def release_dedup(self, job: Job) -> None:
-        """A receiver took the job's `fal_webhook`, which names its id: the same request is a new wish."""
+        """Stop deduplicating: a receiver accepted the job's `fal_webhook`, which contains its id."""
         with suppress(StoreUnavailable):
             await self._admission.stop_deduplicating(job)
 
     async def read(self, caller: Caller, app: str, request_id: str) -> RequestState:
-        """The job with this id under this path, in one round trip; NotFound for another's, as for none."""
+        """The caller's job with this id and app, in one round trip; NotFound otherwise."""
         require_scope(caller, Scope.JOBS_READ)
         found = await self._job_store.read_for_poll(join_ref(caller.team, request_id), visibility_filter(caller))
         if found is None or not belongs_to_app(found.job, app):
@@ -189,53 +186,53 @@ class FalCompat:
         return RequestState(job, position, found.now_ms)
 
     async def cancel(self, caller: Caller, app: str, request_id: str) -> Job:
-        """Cancel; Conflict when it has ended at this door, which it has once it was cancelled."""
-        seen = await self.read(caller, app, request_id)
-        if seen.ended:
+        """Cancel a job; Conflict when fal's clients see its end, as they do once it was cancelled."""
+        state = await self.read(caller, app, request_id)
+        if state.ended:
             raise Conflict("The request has already ended.", code=Code.ALREADY_ENDED)
-        return await self._jobs.cancel(caller, seen.job)
+        return await self._jobs.cancel(caller, state.job)
 
     async def follow(
         self, caller: Caller, app: str, first: RequestState
     ) -> AsyncGenerator[RequestState | None, None]:
-        """The job as first seen, then again and again, until it has ended at this door.
+        """The job's states, beginning with `first`, until fal's clients see its end.
 
-        Ends are seen at once; what makes no event (log lines, a wish to cancel) within two seconds. None where the
-        store could not be asked.
+        A state follows an end at once, and other changes, as of log lines, within MAX_POLL_S. None stands for a
+        read that failed; StoreUnavailable after OUTAGE_S of them.
         """
-        seen: RequestState | None = first
-        pause, away_since = FIRST_LOOK_S, None
+        state: RequestState | None = first
+        pause, outage_since = FIRST_POLL_S, None
         while True:
-            yield seen
-            if seen is not None and seen.ended:
+            yield state
+            if state is not None and state.ended:
                 return
-            await self._pause(seen, pause)
-            pause = min(pause * GROWTH, SLOWEST_LOOK_S)
+            await self._pause(state, pause)
+            pause = min(pause * POLL_GROWTH, MAX_POLL_S)
             try:
-                seen, away_since = await self.read(caller, app, first.job.id), None
+                state, outage_since = await self.read(caller, app, first.job.id), None
             except StoreUnavailable:
-                seen, away_since = None, away_since or time.monotonic()
-                if time.monotonic() - away_since > PATIENCE_S:
+                state, outage_since = None, outage_since or time.monotonic()
+                if time.monotonic() - outage_since > OUTAGE_S:
                     raise
 
     async def until_end(self, caller: Caller, job: Job) -> RequestState:
-        """The job when it has ended at this door."""
-        async for seen in self.follow(caller, job.model, RequestState(job, None, job.created_ms)):
-            if seen is not None and seen.ended:
-                return seen
+        """The job once fal's clients see its end."""
+        async for state in self.follow(caller, job.model, RequestState(job, None, job.created_ms)):
+            if state is not None and state.ended:
+                return state
         raise NotFound("Request not found")
 
-    async def _pause(self, seen: RequestState | None, seconds: float) -> None:
-        """Wait, but no longer than to the job's own end."""
+    async def _pause(self, state: RequestState | None, seconds: float) -> None:
+        """Wait for so long, or until the job ends."""
         until = time.monotonic() + seconds
-        if seen is not None:
+        if state is not None:
             with suppress(StoreUnavailable):
-                job = await self._jobs.wait(seen.job, seconds=seconds)
+                job = await self._jobs.wait(state.job, seconds=seconds)
                 if job.status.ended:
                     return
-        await asyncio.sleep(max(0.0, until - time.monotonic()))  # also when the store had no patience
+        await asyncio.sleep(max(0.0, until - time.monotonic()))  # the rest, after an outage of the store
 
-    async def _require_short_line(self, caller: Caller, longest: int, key: str | None) -> None:
+    async def _require_short_queue(self, caller: Caller, longest: int, key: str | None) -> None:
         if key is not None and await self._admission.peek(caller, key) is not None:
             return
         position = await self._line.position_of_next(caller.team, caller.user, micro=1)
@@ -243,26 +240,26 @@ class FalCompat:
             sentence = (
                 f"There are {position} requests in line before this one; fal_max_queue_length allows {longest}."
             )
-            raise OverLimit(sentence, code=Code.QUEUE_TOO_LONG, retry_after=LINE_WAIT_S)
+            raise OverLimit(sentence, code=Code.QUEUE_TOO_LONG, retry_after=QUEUE_RETRY_S)
 
 
 def _derived_key(caller: Caller, request: FalRequest, surface: Surface) -> str:
-    """A key that no caller can send: it begins with what may not stand in a header."""
-    what = {
-        "door": surface,  # as records of a running store were made
+    """A key that no caller can send: NUL is not allowed in a header."""
+    fields = {
+        "door": surface,  # keys in running stores were derived under this name
         "token": caller.token,
         "model": request.model,
-        "input": {name: _short(value) for name, value in request.input.items()},
+        "input": {name: _shortened(value) for name, value in request.input.items()},
         "webhook": request.webhook_url,
         "priority": request.priority.value,
         "start_timeout": request.start_timeout_s,
     }
-    text = json.dumps(what, sort_keys=True, ensure_ascii=False)
+    text = json.dumps(fields, sort_keys=True, ensure_ascii=False)
     return "\x00fal:" + hashlib.sha256(text.encode()).hexdigest()
 
 
-def _short(value: Any) -> Any:
-    """The value, or in the place of an image's megabytes their digest: it is a third of the work."""
-    if isinstance(value, str) and len(value) > LONG_TEXT:
+def _shortened(value: Any) -> Any:
+    """The value; a long text, such as an image, as its digest, which costs a third of the time."""
+    if isinstance(value, str) and len(value) > MAX_TEXT:
         return {"sha256": hashlib.sha256(value.encode()).hexdigest()}
     return value

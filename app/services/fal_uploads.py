@@ -148,7 +148,7 @@ class FalUploads:
         _require_size(len(content))
         facts = await self._uploads.check(content)
         if upload.url is None:
-            image = await self._uploads.keep(upload.caller, content, facts)
+            image = await self._uploads.store_checked(upload.caller, content, facts)
             first = await self._store.finish(
                 upload, url=image.url, sha256=facts.sha256, lifetime_ms=ADDRESS_S * 1000
             )

@@ -9,18 +9,12 @@ import structlog
 from app.crash import crash_point
 from app.domain.access import require_control, require_scope, visibility_filter
 from app.domain.accounts import Caller, Scope
-from app.domain.errors import (
-    Code,
-    Conflict,
-    KeyReused,
-    NotFound,
-    Unauthenticated,
-)
+from app.domain.errors import Code, Conflict, KeyReused, NotFound, Unauthenticated
 from app.domain.ids import join_ref
 from app.domain.jobs import LIVE, Job, Status, Submission
 from app.domain.limits import LimitState
 from app.services.live import Frames
-from app.services.refusals import refusal
+from app.services.refusals import limit_error
 from app.services.store_disk import StoreDisk
 from app.services.submissions import Submissions
 from app.services.watch import Watch
@@ -32,18 +26,18 @@ from app.store.admission import (
     KeyReusedFor,
     OverLimits,
 )
-from app.store.jobs import NOW, JobStore
+from app.store.jobs import NOW, JobStore, ref_of
 from app.store.limits import LimitStore
 from app.store.line import LineStore
 
-UNKNOWN_DURATION_MS = 360_000  # Kling takes about six minutes where we have not measured any
+USUAL_DURATION_MS = 360_000  # of Kling, while none of a model was measured
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """A job, new or found again by its idempotency key; `position` counts from 0; every limit as it stands now."""
+    """A job, new or repeated, with the present state of every limit; `position` counts from 0."""
 
     job: Job
     position: int | None
@@ -53,7 +47,7 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True)
 class JobQuote:
-    """What a submission would cost, which limits it would touch, and how long it would wait, now."""
+    """What a submission would cost now, the state of each limit it counts against, and how long it would wait."""
 
     submission: Submission
     limits: tuple[LimitState, ...]
@@ -62,7 +56,7 @@ class JobQuote:
 
 
 class Jobs:
-    """What one can ask about jobs; every door calls these."""
+    """Submits, quotes, reads, follows, cancels and deletes jobs."""
 
     def __init__(
         self,
@@ -83,55 +77,60 @@ class Jobs:
         self._line = line
         self._watch = watch
         self._disk = disk
-        self._concurrency = concurrency  # how many jobs fal runs at once
+        self._concurrency = concurrency  # jobs that fal runs at once
 
-    async def submit(self, caller: Caller, given: Submission) -> Submitted:
-        """Check, price and write down a job; an idempotency key seen before gives the first job again."""
+    async def submit(self, caller: Caller, submission: Submission) -> Submitted:
+        """Check, price and admit a job; a repeated idempotency key returns the first job.
+
+        Raises:
+            Unauthenticated: the key was revoked meanwhile.
+            OverBudget, OverLimit: a limit refuses the job.
+            KeyReused: the idempotency key was used with another body.
+            Unavailable: the store's disk is nearly full.
+        """
         require_scope(caller, Scope.JOBS_WRITE)
         self._disk.require_room()
-        checked, embedded = await self._submissions.check(caller, given)
+        checked, embedded = await self._submissions.check(caller, submission)
         if embedded and checked.idempotency_key is not None:
-            known = await self._admission.peek(caller, checked.idempotency_key, checked.fingerprint)
-            if known is not None:  # the image was stored the first time
+            repeated = await self._admission.peek(caller, checked.idempotency_key, checked.fingerprint)
+            if repeated is not None:  # its image is stored already
                 limits = await self._limits.states(caller)
-                return await self._repeat(caller, known[0], limits, same=known[1])
+                return await self._repeat(caller, repeated[0], limits, same=repeated[1])
         complete = await self._submissions.store_images(caller, checked, embedded)
         crash_point("admit.before")
-        answer = await self._admission.admit(complete)
+        outcome = await self._admission.admit(complete)
         crash_point("admit.after")
-        return await self._answer(caller, answer, complete)
+        return await self._submitted(caller, outcome, complete)
 
-    async def _answer(self, caller: Caller, answer: AdmissionOutcome, asked: Submission) -> Submitted:
-        """What the store's answer means for the caller."""
-        if isinstance(answer, CredentialEnded):
+    async def _submitted(self, caller: Caller, outcome: AdmissionOutcome, submission: Submission) -> Submitted:
+        if isinstance(outcome, CredentialEnded):
             raise Unauthenticated("The key was revoked.")
-        if isinstance(answer, OverLimits):
-            raise refusal(answer.limits, asked)
-        if isinstance(answer, Admitted):
-            if answer.alarms:
-                log.warning("budget.threshold", owner="gateway", limits=answer.alarms)
-            place = await self._line.position_at(
-                caller.team, caller.user, answer.rank, micro=answer.job.quoted_micro
-            )
-            return Submitted(answer.job, place, repeated=False, limits=answer.limits)
-        if isinstance(answer, KeyReusedFor):
-            return await self._repeat(caller, answer.job_id, (), same=False)
-        return await self._repeat(caller, answer.job_id, answer.limits, same=True)
+        if isinstance(outcome, OverLimits):
+            raise limit_error(outcome.limits, submission)
+        if isinstance(outcome, KeyReusedFor):
+            return await self._repeat(caller, outcome.job_id, (), same=False)
+        if not isinstance(outcome, Admitted):
+            return await self._repeat(caller, outcome.job_id, outcome.limits, same=True)
+        if outcome.alarms:
+            log.warning("budget.threshold", owner="gateway", limits=outcome.alarms)
+        job = outcome.job
+        position = await self._line.position_at(caller.team, caller.user, outcome.rank, micro=job.quoted_micro)
+        return Submitted(job, position, repeated=False, limits=outcome.limits)
 
-    async def quote(self, caller: Caller, given: Submission) -> JobQuote:
-        """What this submission would cost, and how long it would wait. Nothing changes."""
+    async def quote(self, caller: Caller, submission: Submission) -> JobQuote:
+        """What this submission would cost, and how long it would wait; changes nothing."""
         require_scope(caller, Scope.JOBS_READ)
-        checked, _ = await self._submissions.check(caller, given)
+        checked, _ = await self._submissions.check(caller, submission)
         micro = checked.quoted_micro
-        waiting = await self._line.position_of_next(caller.team, caller.user, micro=micro)
+        position = await self._line.position_of_next(caller.team, caller.user, micro=micro)
         durations = await self._line.durations(checked.model)
-        typical_ms = median(durations) if durations else UNKNOWN_DURATION_MS
-        rounds = waiting // self._concurrency
+        typical_ms = median(durations) if durations else USUAL_DURATION_MS
+        rounds = position // self._concurrency
         limits = await self._limits.states(caller, micro=micro, seconds=checked.seconds)
-        return JobQuote(checked, limits, waiting, round(rounds * typical_ms / 1000))
+        return JobQuote(checked, limits, position, round(rounds * typical_ms / 1000))
 
     async def get(self, caller: Caller, job_id: str) -> Job:
-        """The caller's job; NotFound for another's, as for none."""
+        """The job, if the caller may see it; NotFound otherwise."""
         require_scope(caller, Scope.JOBS_READ)
         job = await self._jobs.get_visible(join_ref(caller.team, job_id), visibility_filter(caller))
         if job is None:
@@ -139,34 +138,34 @@ class Jobs:
         return job
 
     async def position(self, job: Job) -> int | None:
-        """The job's place in line, 0 for the first; None when it is not waiting."""
+        """The job's position in line, 0 for the first; None unless it is queued."""
         return await self._line.position(job) if job.status is Status.QUEUED else None
 
     async def positions(self, jobs: Sequence[Job]) -> list[int | None]:
-        """The places in line of several jobs."""
+        """The positions in line of several jobs."""
         return await self._line.positions(jobs)
 
     async def wait(self, job: Job, *, seconds: float) -> Job:
-        """The job at its end, or after `seconds`."""
+        """The job at its end, or as it is after `seconds`."""
         return job if job.status.ended else await self._watch.until_end(job, seconds=seconds)
 
     def follow(self, job: Job, *, after: str | None) -> Frames:
-        """The job's events, live, until its end; `after` is the id of the last event seen."""
+        """The job's events until its end; `after` is the id of the last one that was received."""
         return self._watch.follow(job, after=after)
 
     async def is_caught_up(self, job: Job, *, after: str) -> bool:
-        """True when the job has ended, and whoever saw the event `after` has seen its end."""
+        """True when the job has ended, and `after` is its last event or a later one."""
         return job.status.ended and await self._watch.is_caught_up(job, after=after)
 
     async def cancel(self, caller: Caller, job: Job) -> Job:
-        """Stop a job where that is still possible.
+        """Cancel a job; Conflict when it has ended.
 
         1. queued: it ends at once and costs nothing
-        2. otherwise the wish is written down; the next step acts on it, and fal's truth decides
-        3. someone changed the state meanwhile: look again
+        2. otherwise record the request: the next step cancels at fal, and fal's answer decides how the job ends
+        3. the state changed meanwhile: try again
         """
         require_control(caller, job)
-        await self._known(caller, job)
+        await self._stop_deduplicating(caller, job)
         while not job.status.ended:
             if job.status is Status.QUEUED:
                 await self._jobs.cancel_queued(job)
@@ -175,22 +174,22 @@ class Jobs:
                 return job
             else:
                 await self._jobs.update(job, LIVE, due_step="poll", delay_ms=0, cancel_requested_ms=NOW)
-            changed = await self._jobs.get(join_ref(job.team, job.id))
-            if changed is None:
+            now = await self._jobs.get(ref_of(job))
+            if now is None:
                 break
-            was_queued, job = job.status is Status.QUEUED, changed
+            was_queued, job = job.status is Status.QUEUED, now
             if job.status is Status.CANCELED and was_queued:
                 return job
         raise Conflict("The job has already ended.", code=Code.ALREADY_ENDED)
 
     async def delete(self, caller: Caller, job: Job) -> None:
-        """Erase an ended job's prompt, image and clip; the ledger stays."""
+        """Erase an ended job's prompt, image and clip, but not its ledger entries; Conflict while it is alive."""
         require_control(caller, job)
-        await self._known(caller, job)
+        await self._stop_deduplicating(caller, job)
         if not await self._jobs.erase(job):
             raise Conflict("The job has not ended; cancel it first.", code=Code.NOT_ENDED)
 
-    async def _known(self, caller: Caller, job: Job) -> None:
+    async def _stop_deduplicating(self, caller: Caller, job: Job) -> None:
         if caller.user == job.user:
             await self._admission.stop_deduplicating(job)
 

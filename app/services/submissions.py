@@ -1,4 +1,4 @@
-"""What a caller asks for: checked against its model, priced, its images stored, before it is written down."""
+"""Checks and prices a submission and stores its images, before it is admitted."""
 
 import asyncio
 import hashlib
@@ -17,18 +17,18 @@ from app.registry.catalog import Catalog, Model
 from app.services.fal_uploads import FalUploads
 from app.services.uploads import Uploads, about_field
 
-FINGERPRINT_VERSION = "v1"  # changes with the meaning of a request, so that old idempotency keys stay valid
-PENDING_IMAGE = "https://v3.fal.media/files/pending"  # stands in for a data URI until everything else is checked
+FINGERPRINT_VERSION = "v1"
+PENDING_IMAGE = "https://v3.fal.media/files/pending"  # replaces a data URI until the input is validated
 
-Embedded = dict[str, EmbeddedImage]  # images given as data and not stored yet, by field
+Embedded = dict[str, EmbeddedImage]  # images given as data URIs, by field
 
 
 @dataclass(frozen=True, slots=True)
 class SubmissionRules:
-    """What this installation has decided.
+    """Settings that apply to every submission.
 
-    `strict_schema` refuses fields that only a model's prose names; `private_images` lets images stand on private
-    addresses, for the emulator; `deadline_s` is a job's default.
+    `strict_schema` refuses fields that are only in fal's prose, `private_images` allows image URLs with private
+    addresses (for the emulator), `deadline_s` is the default deadline.
     """
 
     strict_schema: bool
@@ -37,7 +37,7 @@ class SubmissionRules:
 
 
 class Submissions:
-    """Checks what is asked for. Whatever is refused here has cost nothing and changed nothing."""
+    """Checks submissions. A refused one has cost nothing and changed nothing."""
 
     def __init__(
         self,
@@ -55,9 +55,13 @@ class Submissions:
         self._rules = rules
 
     async def check(self, caller: Caller, given: Submission) -> tuple[Submission, Embedded]:
-        """The submission with its model's whole input and its price, and the images in it that are given as data.
+        """The submission with its complete input, price and owner, and the images that are given as data URIs.
 
-        An error names what has to be changed.
+        Raises:
+            NotFound: there is no such model.
+            Forbidden: the caller may not use the model.
+            Unprocessable: the input, a deadline or the webhook's URL is wrong; its violations say where.
+            OverBudget: it costs more than its `max_usd`.
         """
         model = self._catalog.get(given.model)
         require_model(caller, model.id)
@@ -93,35 +97,35 @@ class Submissions:
         return checked, embedded
 
     async def store_images(self, caller: Caller, checked: Submission, embedded: Embedded) -> Submission:
-        """The submission with stored URLs in the place of embedded images, and what its job shows of uploads."""
+        """The submission with URLs of stored images instead of data, and what its job shows of uploads."""
         model = self._catalog.get(checked.model)
         facts: dict[str, ImageFacts] = {}
-        for name, image in embedded.items():  # all are checked before the first is stored
+        for name, image in embedded.items():  # check all before storing the first
             with about_field(name):
                 _refuse_large(model, len(image.content))
                 facts[name] = await self._uploads.check(image.content, sha256=image.sha256)
         clean, shown = dict(checked.input), dict[str, dict[str, Any]]()
         for name in model.image_fields:
             if name in embedded:
-                stored = await self._uploads.keep(caller, embedded[name].content, facts[name])
+                stored = await self._uploads.store_checked(caller, embedded[name].content, facts[name])
                 crash_point("upload.stored")
                 clean[name] = stored.url
                 shown[name] = stored.view()
             elif isinstance(clean.get(name), str):
-                known = await self._uploads.known(caller, clean[name])
-                if known is not None:
+                uploaded = await self._uploads.find(caller, clean[name])
+                if uploaded is not None:
                     with about_field(name):
-                        _refuse_large(model, known["size"])
-                    shown[name] = known
+                        _refuse_large(model, uploaded["size"])
+                    shown[name] = uploaded
         return replace(checked, input=clean, images=shown) if shown else checked
 
 
 def fingerprint_of(given: Submission, clean: dict[str, Any], embedded: Embedded) -> str:
-    """SHA-256 of the request with its whole input: white space and the order of members do not matter.
+    """SHA-256 of a request with its complete input, whatever its white space and the order of its members.
 
-    A member that is new stands in it only where it is given, so that what was asked before stays the same request.
+    It is kept with idempotency keys: include a new member only when it is given, so that old requests still match.
     """
-    what = {
+    fields = {
         "version": FINGERPRINT_VERSION,
         "model": given.model,
         "input": clean | {name: image.sha256 for name, image in embedded.items()},
@@ -132,11 +136,11 @@ def fingerprint_of(given: Submission, clean: dict[str, Any], embedded: Embedded)
         "start_deadline": given.start_deadline_s,
         "max_usd": given.max_usd_micro,
     }
-    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
 async def _embedded(model: Model, given: dict[str, Any]) -> tuple[dict[str, Any], Embedded]:
-    """The input without the images that are given as data, and those, by field."""
+    """The input with a placeholder for each data URI, and their images."""
     embedded: Embedded = {}
     for name in model.image_fields:
         value = given.get(name)
@@ -147,7 +151,7 @@ async def _embedded(model: Model, given: dict[str, Any]) -> tuple[dict[str, Any]
 
 
 def _refuse_large(model: Model, size: int) -> None:
-    """An upload may be larger than this model reads; fal would refuse it after it was bought."""
+    """Refuse an image that is too large for this model: fal would only do so after the job was bought."""
     limit = model.image_limits.max_bytes
     if size > limit:
         raise Unprocessable(

@@ -1,4 +1,4 @@
-"""Images in: checked before anything is bought, stored where fal can read them."""
+"""Uploaded images: checked before anything is bought, and stored at fal."""
 
 import asyncio
 import hashlib
@@ -13,10 +13,10 @@ from app.fal.client import FalClient
 from app.media.images import MIN_SIDE, ImageFacts, check_limits, inspect
 from app.store.accounts import AccountStore
 
-FILE_LIMIT = 30 * 1024 * 1024  # bytes; what Kling reads at most
+FILE_LIMIT = 30 * 1024 * 1024  # bytes; the most that Kling reads
 REMEMBER_S = 7 * 86_400  # fal keeps uploads at least as long
 SUFFIX = {"jpeg": "jpg", "png": "png", "webp": "webp"}
-BOUNDS = {"image_too_small": {"min_height": MIN_SIDE, "min_width": MIN_SIDE}}  # as fal's models say them
+BOUNDS = {"image_too_small": {"min_height": MIN_SIDE, "min_width": MIN_SIDE}}  # as fal's errors have it
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class StoredImage:
     facts: ImageFacts
 
     def view(self) -> dict[str, Any]:
-        """`{type, size, sha256, url}`: how a job shows an uploaded image."""
+        """`{type, size, sha256, url}`, as a job shows an uploaded image."""
         return {
             "type": self.facts.content_type,
             "size": self.facts.size,
@@ -37,32 +37,32 @@ class StoredImage:
 
 
 class Uploads:
-    """Stores images at fal, and remembers what they were."""
+    """Stores images at fal, and keeps their facts by URL."""
 
     def __init__(self, fal: FalClient, accounts: AccountStore) -> None:
         self._fal = fal
         self._accounts = accounts
 
     async def check(self, content: bytes, *, sha256: str | None = None) -> ImageFacts:
-        """What the image is; Unprocessable when it is none, or one that Kling would refuse."""
+        """The image's facts; Unprocessable when it is no image, or one that Kling would refuse."""
         facts = await asyncio.to_thread(inspect, content, sha256=sha256)
         check_limits(facts)
         return facts
 
     async def store(self, caller: Caller, content: bytes) -> StoredImage:
         """Check an image and store it."""
-        return await self.keep(caller, content, await self.check(content))
+        return await self.store_checked(caller, content, await self.check(content))
 
-    async def keep(self, caller: Caller, content: bytes, facts: ImageFacts) -> StoredImage:
-        """Store a checked image; UpstreamUnavailable, with nothing changed, when storing fails."""
+    async def store_checked(self, caller: Caller, content: bytes, facts: ImageFacts) -> StoredImage:
+        """Store an image that was checked; UpstreamUnavailable, with nothing changed, when storing fails."""
         name = f"{facts.sha256[:16]}.{SUFFIX[facts.format]}"
         url = await self._fal.upload(content, content_type=facts.content_type, file_name=name)
         image = StoredImage(url, facts)
         await self._accounts.remember_file(caller.team, _digest(url), image.view(), seconds=REMEMBER_S)
         return image
 
-    async def known(self, caller: Caller, url: str) -> dict[str, Any] | None:
-        """What the team uploaded at this URL, if it did; other people's URLs cost no look-up."""
+    async def find(self, caller: Caller, url: str) -> dict[str, Any] | None:
+        """`StoredImage.view` of the team's upload with this URL; None when it is not one."""
         if not self.is_at_fal(url):
             return None
         record = await self._accounts.file(caller.team, _digest(url))
@@ -75,7 +75,7 @@ class Uploads:
 
 @contextmanager
 def about_field(name: str) -> Iterator[None]:
-    """What is refused of an image in the block names this field of the input."""
+    """Give an Unprocessable raised in the block a violation of this input field."""
     try:
         yield
     except Unprocessable as error:
