@@ -210,7 +210,7 @@ def _gateway(
             deadline_s=settings.job_deadline,
         ),
         fal_uploads=fal_uploads,
-        listing=JobListing(stores.jobs),
+        listing=JobListing(stores.jobs, stores.accounts),
         uploads=uploads,
         operations=Operations(
             accounts=stores.accounts,

@@ -51,7 +51,7 @@ async def list_all_jobs(
 
     `fal_tag` is how the tag of the last submission begins at fal.
     """
-    page = await gateway.operations.jobs(status=status, team=team, limit=limit, cursor=cursor)
+    page = await gateway.listing.page_of_all(status=status, team=team, limit=limit, cursor=cursor)
     held_since = await gateway.operations.held_since(page.jobs)
     return {
         "data": [operated_job_view(job, held_since.get(job.id)) for job in page.jobs],

@@ -1,21 +1,29 @@
 """Lists of jobs: newest first, by pages, with filters."""
 
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from app.domain.access import require_scope, visibility_filter
-from app.domain.accounts import Caller, Scope
+from app.domain.accounts import NO_TEAM, Caller, Scope
 from app.domain.cursors import read_cursor, write_cursor
-from app.domain.ids import join_ref
+from app.domain.errors import NotFound
+from app.domain.ids import join_ref, split_ref
 from app.domain.jobs import Job, Status
+from app.store.accounts import AccountStore
 from app.store.jobs import JobStore
 
-STRETCH = 100  # records read at once, at least, once the first did not fill the page
-SCAN_LIMIT = 2000  # records one request reads at most while it looks for matches; the cursor goes on from there
+MIN_BATCH = 100  # rows read at once when the first batch did not fill the page
+SCAN_LIMIT = 2000  # rows that one request reads at most
+
+Position = tuple[int, str]  # admission time (ms), job id
+JobRow = tuple[int, str, str]  # the same, and the team
+ReadRows: TypeAlias = Callable[[Position | None, int], Awaitable[list[JobRow]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which jobs are wanted; None lets all pass. `metadata` is one pair, and is indexed."""
+    """Which jobs are listed; None matches all. `metadata` is one pair, and is indexed."""
 
     status: Status | None = None
     model: str | None = None
@@ -31,52 +39,94 @@ class JobList:
 
 
 class JobListing:
-    """Pages of the jobs that a caller may see."""
+    """Pages of a caller's jobs, and of every team's."""
 
-    def __init__(self, jobs: JobStore) -> None:
+    def __init__(self, jobs: JobStore, accounts: AccountStore) -> None:
         self._jobs = jobs
+        self._accounts = accounts
 
     async def page(self, caller: Caller, wanted: Filter, *, limit: int, cursor: str | None) -> JobList:
-        """Up to `limit` jobs older than the cursor.
+        """Up to `limit` jobs that the caller may see, older than the cursor.
 
-        1. choose the smallest index that holds them all: a metadata pair, the team, or the user
-        2. read a stretch of it, newest first, at first no more than is shown; keep what matches; forget ids whose
-           record has expired
-        3. stop when one more than the page was found, the index ends, or enough was read
-        4. the cursor is the last job shown; after too long a search, the last one looked at
+        They are read from the smallest index that has them all: of a metadata pair, the team, or the user.
         """
         require_scope(caller, Scope.JOBS_READ)
         user = None if caller.sees_team else caller.user
         index = self._jobs.index(caller.team, user=user, metadata=wanted.metadata)
-        where = _fields(caller, wanted)
+
+        async def rows(before: Position | None, count: int) -> list[JobRow]:
+            page = await self._jobs.page(index, before=before, count=count)
+            return [(at_ms, job_id, caller.team) for job_id, at_ms in page]
+
+        return await self._page(rows, _fields(caller, wanted), limit=limit, cursor=cursor, index=index)
+
+    async def page_of_all(
+        self, *, status: Status | None, team: str | None, limit: int, cursor: str | None
+    ) -> JobList:
+        """Up to `limit` jobs of one team or of all, deleted ones too, older than the cursor; NotFound."""
+        if team is not None and await self._accounts.team(team) is None:
+            raise NotFound(NO_TEAM)
+
+        async def rows(before: Position | None, count: int) -> list[JobRow]:
+            found = await (self._held(team) if status is Status.HELD else self._newest(team, before, count))
+            return sorted((row for row in found if before is None or row[:2] < before), reverse=True)[:count]
+
+        where = {} if status is None else {"status": status.value}
+        return await self._page(rows, where, limit=limit, cursor=cursor)
+
+    async def _page(
+        self, rows_of: ReadRows, where: Mapping[str, str], *, limit: int, cursor: str | None, index: str = ""
+    ) -> JobList:
+        """The jobs of the rows whose records have these fields.
+
+        1. read a batch of rows: at first one more than the page, then more at once
+        2. read their records; remove the ids of expired ones from the index
+        3. stop when the page is full, the rows end, or SCAN_LIMIT of them were read
+        4. the cursor is the page's last job; after SCAN_LIMIT rows, the last of them
+        """
         before = None if cursor is None else read_cursor(cursor, kind="job")
-        found: list[tuple[Job, tuple[int, str]]] = []
-        stretch, left = limit + 1, SCAN_LIMIT
+        found: list[tuple[Job, Position]] = []
+        count, left = limit + 1, SCAN_LIMIT
         while left > 0:
-            rows = await self._jobs.page(index, before=before, count=stretch)
-            records = await self._jobs.get_matching([join_ref(caller.team, job_id) for job_id, _ in rows], where)
-            expired = [row[0] for row, (job, there) in zip(rows, records, strict=True) if not there]
-            if expired:
+            rows = await rows_of(before, count)
+            records = await self._jobs.get_matching([join_ref(team, job_id) for _, job_id, team in rows], where)
+            expired = [row[1] for row, (_, exists) in zip(rows, records, strict=True) if not exists]
+            if index and expired:
                 await self._jobs.forget(index, expired)
-            for (job_id, at_ms), (job, _) in zip(rows, records, strict=True):
+            for (at_ms, job_id, _), (job, _) in zip(rows, records, strict=True):
                 before = (at_ms, job_id)
                 if job is not None:
                     if len(found) == limit:
-                        return JobList([shown for shown, _ in found], write_cursor(found[-1][1]))
+                        return JobList([job for job, _ in found], write_cursor(found[-1][1]))
                     found.append((job, before))
-            if len(rows) < stretch:
-                return JobList([shown for shown, _ in found], None)
-            left -= stretch
-            stretch = min(max(limit + 1, STRETCH), left)
-        return JobList([shown for shown, _ in found], None if before is None else write_cursor(before))
+            if len(rows) < count:
+                return JobList([job for job, _ in found], None)
+            left -= count
+            count = min(max(limit + 1, MIN_BATCH), left)
+        return JobList([job for job, _ in found], None if before is None else write_cursor(before))
+
+    async def _newest(self, team: str | None, before: Position | None, count: int) -> list[JobRow]:
+        """At least the `count` newest jobs of the team, or of all."""
+        teams = [team] if team is not None else [one.id for one in await self._accounts.teams(deleted=True)]
+        rows: list[JobRow] = []
+        for name in teams:
+            index = self._jobs.index(name, user=None, metadata=None)
+            page = await self._jobs.page(index, before=before, count=count)
+            rows += [(at_ms, job_id, name) for job_id, at_ms in page]
+        return rows
+
+    async def _held(self, team: str | None) -> list[JobRow]:
+        refs = [ref for ref in await self._jobs.held() if team in {None, split_ref(ref)[0]}]
+        jobs = await self._jobs.get_many(refs)
+        return [(job.created_ms, job.id, job.team) for job in jobs if job is not None]
 
 
 def _fields(caller: Caller, wanted: Filter) -> dict[str, str]:
-    """What a record must say to be in the list."""
-    mark = visibility_filter(caller)
-    found = {} if mark is None else {mark[0]: mark[1]}
+    """The fields that a listed job's record has."""
+    visible = visibility_filter(caller)
+    fields = {} if visible is None else dict([visible])
     if wanted.status is not None:
-        found["status"] = wanted.status.value
+        fields["status"] = wanted.status.value
     if wanted.model is not None:
-        found["model"] = wanted.model
-    return found
+        fields["model"] = wanted.model
+    return fields
