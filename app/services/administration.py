@@ -1,4 +1,4 @@
-"""Teams, users and keys: what administrators do with them. Every act is a line in the audit log."""
+"""Administration of teams, users and keys. Every change is a line in the audit log."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,14 +16,13 @@ from app.store.clock import StoreClock
 from app.store.zones import CalendarChanged
 from app.webhooks.signing import new_secret
 
-TURNS = 5  # times a window may turn while a change of time zone is made ready
-SYSTEM = "filmgate"  # who acts when the program itself does, at its first start
-NO_KEY = "There is no key with this id."
+MAX_TRIES = 5  # a window may end while a change of the time zone is prepared
+SYSTEM = "filmgate"  # the actor of changes that the program makes by itself
 
 
 @dataclass(frozen=True, slots=True)
 class NewAccount:
-    """A user with a key, which is shown once and never again."""
+    """A user with a key, which is shown once."""
 
     team: Team
     user: User
@@ -32,14 +31,14 @@ class NewAccount:
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """A new key: what is known of it, and the key itself, which is shown once."""
+    """A new key's record, and the key itself, which is shown once."""
 
     record: Key
     key: str
 
 
 class Administration:
-    """Administrative acts. `actor` is who does it, for the audit log."""
+    """Reads and changes teams, users and keys. `actor` is the administrator, for the audit log."""
 
     def __init__(
         self,
@@ -52,7 +51,7 @@ class Administration:
         self._catalog = catalog
         self._accounts = accounts
         self._clock = clock
-        self._acts = administration
+        self._store = administration
 
     # --- teams -------------------------------------------------------------------------------------------------
 
@@ -67,10 +66,10 @@ class Administration:
     async def add_team(
         self, actor: str, *, name: str, weight: int = 1, time_zone: str = "UTC", limits: Sequence[Limit] = ()
     ) -> Team:
-        """A new team, with its limits."""
+        """Add a team with its limits."""
         now_ms = await self._clock.now_ms()
         team = Team(new_id("team"), name, new_secret(), weight, time_zone, now_ms)
-        await self._acts.add_team(actor, team, limits)
+        await self._store.add_team(actor, team, limits)
         return team
 
     async def change_team(
@@ -82,23 +81,23 @@ class Administration:
         weight: int | None = None,
         time_zone: str | None = None,
     ) -> Team:
-        """Change what is given. What was used in the present calendar windows goes over into a new time zone's."""
+        """Change the given members. Usage in the present calendar windows is carried over to a new time zone's."""
         given = {"name": name, "weight": weight, "time_zone": time_zone}
         changes: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
-        for _ in range(TURNS):
+        for _ in range(MAX_TRIES):
             team = await self.team(team_id)
             with suppress(CalendarChanged):
-                await self._acts.change_team(actor, team, changes)
+                await self._store.change_team(actor, team, changes)
                 return replace(team, **changes)
         raise changed_meanwhile()
 
     async def remove_team(self, actor: str, team_id: str) -> None:
-        """Delete a team: its users go and its keys are revoked; its jobs, ledger and audit lines stay.
+        """Delete a team and its users, and revoke their keys; jobs, ledger and audit lines stay.
 
-        Conflict while one of its jobs has not ended, because its money is not settled.
+        Conflict while one of its jobs is alive, because its money is not settled.
         """
         await self.team(team_id)
-        await self._acts.remove_team(actor, team_id, now_ms=await self._clock.now_ms())
+        await self._store.remove_team(actor, team_id, now_ms=await self._clock.now_ms())
 
     # --- users -------------------------------------------------------------------------------------------------
 
@@ -112,34 +111,34 @@ class Administration:
         return await self._accounts.require_user(user_id)
 
     async def add_user(self, actor: str, *, team: str, name: str, limits: Sequence[Limit] = ()) -> User:
-        """A new user of the team, with limits of their own."""
+        """Add a user to the team, with limits of their own."""
         user = User(new_id("user"), team, name, await self._clock.now_ms())
-        await self._acts.add_user(actor, user, limits)
+        await self._store.add_user(actor, user, limits)
         return user
 
     async def change_user(self, actor: str, user_id: str, *, name: str) -> User:
-        """Give a user another name."""
+        """Rename a user."""
         user = await self.user(user_id)
-        await self._acts.rename_user(actor, user, name)
+        await self._store.rename_user(actor, user, name)
         return replace(user, name=name)
 
     async def remove_user(self, actor: str, user_id: str) -> None:
-        """Delete a user and revoke the keys; Conflict while one of the jobs has not ended."""
+        """Delete a user and revoke their keys; Conflict while one of their jobs is alive."""
         user = await self.user(user_id)
-        await self._acts.remove_user(actor, user, now_ms=await self._clock.now_ms())
+        await self._store.remove_user(actor, user, now_ms=await self._clock.now_ms())
 
     # --- keys --------------------------------------------------------------------------------------------------
 
     async def keys(self, *, team: str | None = None, user: str | None = None) -> list[tuple[Key, int | None]]:
-        """Every key of a user, a team or all, revoked ones too, with when it was last used (ms)."""
+        """The keys of a user, of a team or of all, revoked ones too, each with its last use (ms)."""
         users = [await self.user(user)] if user is not None else await self.users(team)
-        held = await self._accounts.keys_of([one.id for one in users])
-        found = [record for _, record in held if team in {None, record.team}]
-        used = await self._accounts.last_used([record.id for record in found])
-        return [(record, used.get(record.id)) for record in found]
+        found = await self._accounts.keys_of([one.id for one in users])
+        keys = [record for _, record in found if team in {None, record.team}]
+        used = await self._accounts.last_used([record.id for record in keys])
+        return [(record, used.get(record.id)) for record in keys]
 
     async def key(self, key_id: str) -> tuple[Key, int | None]:
-        """A key, and when it was last used (ms)."""
+        """A key and its last use (ms); NotFound."""
         _, record = await self._key(key_id)
         return record, (await self._accounts.last_used([key_id])).get(key_id)
 
@@ -154,7 +153,7 @@ class Administration:
         origins: Sequence[str] | None = None,
         expires_in_s: int | None = None,
     ) -> NewKey:
-        """A new key of the user. `models` and `origins` are the only ones it may be used for and from."""
+        """Add a key of the user, restricted to `models` and to web pages of `origins` if given."""
         holder = await self.user(user)
         for model in models or ():
             self._catalog.get(model)
@@ -172,11 +171,11 @@ class Administration:
             origins=None if origins is None else tuple(origins),
             expires_ms=None if expires_in_s is None else now_ms + expires_in_s * 1000,
         )
-        await self._acts.add_key(actor, digest(key), record)
+        await self._store.add_key(actor, digest(key), record)
         return NewKey(record, key)
 
     async def rotate_key(self, actor: str, key_id: str, *, overlap_s: int) -> NewKey:
-        """A new key with the same rights; the old one opens for `overlap_s` more seconds."""
+        """Add a key with the same rights; the old one, if valid, ends in `overlap_s` seconds. Conflict."""
         old_digest, old = await self._key(key_id)
         now_ms = await self._clock.now_ms()
         if old.revoked_ms is not None or (old.expires_ms is not None and old.expires_ms <= now_ms):
@@ -187,19 +186,19 @@ class Administration:
         record = replace(old, id=new_id("key"), shown_as=mask_key(key), created_ms=now_ms)
         until = min(now_ms + overlap_s * 1000, old.expires_ms or 2**53)
         new = (digest(key), record)
-        await self._acts.rotate_key(actor, (old_digest, old), new, old_ends_ms=until)
+        await self._store.rotate_key(actor, (old_digest, old), new, old_ends_ms=until)
         return NewKey(record, key)
 
     async def revoke_key(self, actor: str, key_id: str) -> None:
-        """Close a key, and the browser tokens made with it, everywhere within a second. Twice is harmless."""
+        """Revoke a key and its browser tokens, everywhere within a second; harmless when repeated."""
         key_digest, record = await self._key(key_id)
         if record.revoked_ms is None:
-            await self._acts.revoke_key(actor, key_digest, key_id, now_ms=await self._clock.now_ms())
+            await self._store.revoke_key(actor, key_digest, key_id, now_ms=await self._clock.now_ms())
 
     # --- the first start ---------------------------------------------------------------------------------------
 
     async def add_account(self, user_name: str, *, actor: str = SYSTEM) -> NewAccount:
-        """A new user with a key in the oldest team; the team is made with its first user."""
+        """Add a user with a key to the oldest team, which is made with its first user."""
         teams = await self.teams()
         if not teams:
             return await self.first_account(team_name="default", user_name=user_name, actor=actor)
@@ -207,7 +206,7 @@ class Administration:
         return NewAccount(teams[0], user, (await self.add_key(actor, user=user.id)).key)
 
     async def first_account(self, *, team_name: str, user_name: str, actor: str = SYSTEM) -> NewAccount:
-        """A team with one user and one key."""
+        """Add a team with one user and one key."""
         team = await self.add_team(actor, name=team_name)
         user = await self.add_user(actor, team=team.id, name=user_name)
         return NewAccount(team, user, (await self.add_key(actor, user=user.id)).key)
@@ -215,5 +214,5 @@ class Administration:
     async def _key(self, key_id: str) -> tuple[str, Key]:
         found = await self._accounts.key(key_id)
         if found is None:
-            raise NotFound(NO_KEY)
+            raise NotFound("There is no key with this id.")
         return found

@@ -1,4 +1,4 @@
-"""The audit log: who did what, and whether anybody has touched the log since."""
+"""The audit log: who did what, and whether the log was changed afterwards."""
 
 import json
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from app.store.audit import AuditStore
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One administrative act. `id` is its place in the log, for paging; `hash` chains it to the act before."""
+    """One administrative action; `id` is its position in the log, `hash` chains it to the one before."""
 
     id: str
     number: int
@@ -24,33 +24,33 @@ class Act:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a look through the whole log found: how many lines, and the number of the first one that is wrong."""
+    """The result of verifying the log: its number of lines, and the number of the first wrong one."""
 
     lines: int
     broken_at: int | None
 
     @property
     def intact(self) -> bool:
-        """True when every line is as it was written."""
+        """True when every line is unchanged."""
         return self.broken_at is None
 
 
 class Audit:
-    """Reads the log; it grows with every administrative act, and never changes otherwise."""
+    """Reads and verifies the log."""
 
     def __init__(self, audit: AuditStore) -> None:
         self._audit = audit
 
     async def page(self, *, before: str | None, count: int) -> list[Act]:
-        """Up to `count` acts, newest first, older than the one with the id `before`."""
+        """Up to `count` actions, newest first, older than the one with the id `before`."""
         return [_act(line) for line in await self._audit.page(before=before, count=count)]
 
     async def verify(self) -> Verdict:
-        """Whether the log is as it was written: nothing changed, left out, put in, or cut off at an end.
+        """Whether no line was changed, removed, inserted or cut off at either end.
 
-        1. the head says what the last line must be; it is read before and after, because acts go on meanwhile
-        2. each line has the next number, and the hash that the line before and its own text make
-        3. the line that the head spoke of is there, and none stands behind the last one that it knows
+        1. read from the head which line is the last; again afterwards, because lines are added meanwhile
+        2. each line must have the next number, and the hash of the line before with its own text
+        3. the head's line must be there, and none after the last one that the head names afterwards
         """
         number, newest = await self._audit.head()
         lines, previous = 0, ""
@@ -67,7 +67,7 @@ class Audit:
 
 
 def _act(line: AuditLine) -> Act:
-    """The act of a line. One that somebody has made unreadable is shown empty; `verify` says more."""
+    """The action of a line; empty if the line was made unreadable, which `verify` reports."""
     try:
         entry = json.loads(line.text)
     except ValueError:

@@ -1,11 +1,12 @@
-"""Webhook endpoints and the secrets that sign: what a team's administrators do with them."""
+"""A team's webhook endpoints and signing secrets."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from app.domain.access import require_key, require_scope, require_team_sight
-from app.domain.accounts import NO_TEAM, Caller, Scope, Team
+from app.domain.accounts import Caller, Scope
 from app.domain.deliveries import Health
 from app.domain.endpoints import DEFAULT_EVENTS, NO_ENDPOINT, Endpoint, Secret, rotate
 from app.domain.errors import Code, Conflict, NotFound
@@ -24,15 +25,15 @@ from app.store.endpoints import EndpointChanged, EndpointStore, StoredEndpoint
 from app.store.secrets import SecretStore
 from app.webhooks.signing import new_secret, public_text
 
-TEST_EVENTS_PER_MINUTE = 10  # test events of a team
-TRIES = 10  # times somebody else may have changed the endpoint in between
+TEST_EVENTS_PER_MINUTE = 10  # of a team
+MAX_TRIES = 10
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointRequest:
-    """What an endpoint is to be; `events` and `models` None for the usual ones and for all."""
+    """A new endpoint; without `events` it gets the usual ones, without `models` those of all models."""
 
     url: str
     events: tuple[str, ...] | None = None
@@ -42,7 +43,7 @@ class EndpointRequest:
 
 
 class Endpoints:
-    """Endpoints and secrets. `team:admin` acts, `team:read` sees; every act is a line in the audit log."""
+    """Endpoints and secrets: `team:read` reads, `team:admin` changes; every change is a line in the audit log."""
 
     def __init__(
         self,
@@ -69,25 +70,25 @@ class Endpoints:
 
     # --- endpoints -----------------------------------------------------------------------------------------------
 
-    async def add(self, caller: Caller, asked: EndpointRequest) -> Endpoint:
-        """A new endpoint with its secret.
+    async def add(self, caller: Caller, request: EndpointRequest) -> Endpoint:
+        """Add an endpoint with a new secret.
 
         Raises:
-            Unprocessable: the address is not one that may be called.
+            Unprocessable: webhooks may not be sent to this URL.
             Conflict: the team has too many.
         """
         _require_admin(caller)
-        self._check(asked.url, asked.models)
+        self._check(request.url, request.models)
         endpoint = Endpoint(
             id=new_id("ep"),
             team=caller.team,
-            url=asked.url,
-            events=asked.events or DEFAULT_EVENTS,
+            url=request.url,
+            events=request.events or DEFAULT_EVENTS,
             secrets=(Secret(new_secret()),),
             created_ms=await self._clock.now_ms(),
-            models=asked.models,
-            description=asked.description,
-            asymmetric=asked.asymmetric,
+            models=request.models,
+            description=request.description,
+            asymmetric=request.asymmetric,
         )
         await self._endpoints.add(caller.user, endpoint)
         return endpoint
@@ -98,20 +99,20 @@ class Endpoints:
         return await self._endpoints.of_team(caller.team)
 
     async def health(self, endpoints: Sequence[Endpoint]) -> list[Health]:
-        """How the attempts at each of these go; for who saw them already."""
+        """The delivery health of each of these, which the caller may see."""
         return await self._deliveries.health([endpoint.destination for endpoint in endpoints])
 
     async def get(self, caller: Caller, endpoint_id: str) -> Endpoint:
-        """One of the team's endpoints."""
+        """One of the team's endpoints; NotFound."""
         require_team_sight(caller)
-        return (await self._found(caller.team, endpoint_id)).endpoint
+        return (await self._get(caller.team, endpoint_id)).endpoint
 
     async def change(
         self, caller: Caller, endpoint_id: str, changes: dict[str, Any], *, paused: bool | None = None
     ) -> Endpoint:
-        """Change what is given: `url`, `events`, `models` (None for all), `description`, `asymmetric`.
+        """Change the given members: `url`, `events`, `models` (None for all), `description`, `asymmetric`.
 
-        `paused` lets its deliveries wait; False lets them go, also where the endpoint was disabled.
+        `paused` stops its deliveries, which wait; False resumes them, also when the endpoint was disabled.
         """
         await self.control(caller, endpoint_id)
         self._check(changes.get("url"), changes.get("models"))
@@ -124,121 +125,111 @@ class Endpoints:
             changes = {**changes, "paused_ms": now_ms}
 
         async def attempt() -> Endpoint:
-            found = await self._found(caller.team, endpoint_id)
-            after = replace(found.endpoint, **changes)
-            await self._endpoints.change(caller.user, "endpoint.change", found, after)
+            stored = await self._get(caller.team, endpoint_id)
+            after = replace(stored.endpoint, **changes)
+            await self._endpoints.change(caller.user, "endpoint.change", stored, after)
             return after
 
         return await _retry_on_conflict(attempt)
 
     async def remove(self, caller: Caller, endpoint_id: str) -> None:
-        """Delete an endpoint; what waits for it is not sent any more."""
+        """Delete an endpoint; its waiting deliveries are not sent any more."""
         await self.control(caller, endpoint_id)
 
         async def attempt() -> None:
-            await self._endpoints.remove(caller.user, await self._found(caller.team, endpoint_id))
+            await self._endpoints.remove(caller.user, await self._get(caller.team, endpoint_id))
 
         await _retry_on_conflict(attempt)
 
     async def test(self, caller: Caller, endpoint_id: str) -> str:
-        """Send `endpoint.test` to it now, on the way of every delivery; the delivery's id.
+        """Send `endpoint.test` to it now, as any delivery; the delivery's id.
 
         Raises:
             NotFound, Forbidden: as for `control`.
-            Conflict: nothing is sent to it just now.
+            Conflict: the endpoint is not active.
             OverLimit: too many tests in a minute.
         """
         endpoint = await self.control(caller, endpoint_id)
         if endpoint.status != "active":
-            raise Conflict(f"The endpoint is {endpoint.status}; let it go on first.", code=Code.ENDPOINT_NOT_ACTIVE)
+            raise Conflict(f"The endpoint is {endpoint.status}; resume it first.", code=Code.ENDPOINT_NOT_ACTIVE)
         await consume_rate(self._deliveries, caller.team, "tests", TEST_EVENTS_PER_MINUTE)
         return await self._endpoints.write_test(caller.user, endpoint)
 
     async def rotate(self, caller: Caller, endpoint_id: str, *, overlap_ms: int) -> Endpoint:
-        """A new secret, the first of the endpoint's; the one before signs on for the overlap."""
+        """Add a new secret, the endpoint's first; the old one also signs during the overlap."""
         await self.control(caller, endpoint_id)
         now_ms = await self._clock.now_ms()
 
         async def attempt() -> Endpoint:
-            found = await self._found(caller.team, endpoint_id)
-            secrets = rotate(found.endpoint.secrets, new_secret(), now_ms=now_ms, overlap_ms=overlap_ms)
-            after = replace(found.endpoint, secrets=secrets)
+            stored = await self._get(caller.team, endpoint_id)
+            secrets = rotate(stored.endpoint.secrets, new_secret(), now_ms=now_ms, overlap_ms=overlap_ms)
+            after = replace(stored.endpoint, secrets=secrets)
             details = {"overlap_ms": overlap_ms}
-            await self._endpoints.change(caller.user, "endpoint.rotate_secret", found, after, details=details)
+            await self._endpoints.change(caller.user, "endpoint.rotate_secret", stored, after, details=details)
             return after
 
         return await _retry_on_conflict(attempt)
 
     async def control(self, caller: Caller, endpoint_id: str) -> Endpoint:
-        """The endpoint, for who may act on it; the team's others see it and are refused."""
-        require_team_sight(caller)
-        found = await self._found(caller.team, endpoint_id)
+        """The endpoint, if the caller may change it; NotFound, or Forbidden without `team:admin`."""
+        endpoint = await self.get(caller, endpoint_id)
         require_scope(caller, Scope.TEAM_ADMIN)
-        return found.endpoint
+        return endpoint
 
     async def public_key(self) -> str:
         """The key, `whpk_…`, that verifies the `v1a` signatures of this installation."""
         return public_text(await self._secrets.of_webhooks())
 
-    # --- the workers' part ---------------------------------------------------------------------------------------
+    # --- for workers ---------------------------------------------------------------------------------------------
 
     async def by_destination(self, destination: str) -> Endpoint | None:
         """The endpoint that a delivery goes to; None when it was deleted."""
-        found = await self._endpoints.get(*split_ref(destination))
-        return None if found is None else found.endpoint
+        stored = await self._endpoints.get(*split_ref(destination))
+        return None if stored is None else stored.endpoint
 
     async def disable(self, destination: str, reason: str) -> bool:
-        """Send nothing to an endpoint any more, tell the team and ring an alarm; False when it was so already.
+        """Disable an endpoint, notify its team and raise an alarm; False when it was disabled already.
 
-        One act: the record, the audit log's line, the event in the feed, and its deliveries to other endpoints.
+        One script writes the record, the audit log's line, the notice in the feed, and the notice's deliveries.
         """
         team, endpoint_id = split_ref(destination)
 
         async def attempt() -> bool:
-            found = await self._endpoints.get(team, endpoint_id)
-            if found is None or found.endpoint.disabled_ms is not None:
+            stored = await self._endpoints.get(team, endpoint_id)
+            if stored is None or stored.endpoint.disabled_ms is not None:
                 return False
-            after = replace(found.endpoint, disabled_ms=await self._clock.now_ms(), disabled_reason=reason)
+            after = replace(stored.endpoint, disabled_ms=await self._clock.now_ms(), disabled_reason=reason)
             details, tell = {"reason": reason}, ENDPOINT_DISABLED
-            await self._endpoints.change(SYSTEM, "endpoint.disable", found, after, event=tell, details=details)
+            await self._endpoints.change(SYSTEM, "endpoint.disable", stored, after, event=tell, details=details)
             return True
 
-        done = await _retry_on_conflict(attempt)
-        if done:
+        disabled = await _retry_on_conflict(attempt)
+        if disabled:
             sentence = f"The webhook endpoint {endpoint_id} of team {team} was disabled. {reason}"
             await self._alarms.raise_alarm("endpoint_disabled", sentence)
-        return done
+        return disabled
 
     # --- the team's secret ---------------------------------------------------------------------------------------
 
     async def team_secrets(self, caller: Caller) -> tuple[Secret, ...]:
-        """What signs the webhooks that the team's jobs name themselves, the newest first.
-
-        Who has it can make messages that the team's consumers believe, so it is for the team's administrators.
-        """
+        """The secrets that sign webhooks to a job's own URL, the newest first; for the team's administrators."""
         _require_admin(caller)
-        return (await self._team(caller)).secrets
+        return (await self._accounts.require_team(caller.team)).secrets
 
     async def rotate_team_secret(self, caller: Caller, *, overlap_ms: int) -> tuple[Secret, ...]:
-        """A new secret for the team, the first; the one before signs on for the overlap."""
+        """Add a new secret, the team's first; the old one also signs during the overlap."""
         _require_admin(caller)
-        team = await self._team(caller)
+        team = await self._accounts.require_team(caller.team)
         now_ms = await self._clock.now_ms()
         secrets = rotate(team.secrets, new_secret(), now_ms=now_ms, overlap_ms=overlap_ms)
         await self._administration.rotate_team_secret(caller.user, team, secrets, overlap_ms=overlap_ms)
         return secrets
 
-    async def _team(self, caller: Caller) -> Team:
-        team = await self._accounts.team(caller.team)
-        if team is None:
-            raise NotFound(NO_TEAM)
-        return team
-
-    async def _found(self, team: str, endpoint_id: str) -> StoredEndpoint:
-        found = await self._endpoints.get(team, endpoint_id)
-        if found is None:
+    async def _get(self, team: str, endpoint_id: str) -> StoredEndpoint:
+        stored = await self._endpoints.get(team, endpoint_id)
+        if stored is None:
             raise NotFound(NO_ENDPOINT)
-        return found
+        return stored
 
     def _check(self, url: str | None, models: tuple[str, ...] | None) -> None:
         if url is not None:
@@ -248,12 +239,10 @@ class Endpoints:
 
 
 async def _retry_on_conflict(attempt: Callable[[], Awaitable[T]]) -> T:
-    """Try again when somebody else was faster."""
-    for _ in range(TRIES):
-        try:
+    """Try again when the endpoint was changed meanwhile; Conflict after MAX_TRIES."""
+    for _ in range(MAX_TRIES):
+        with suppress(EndpointChanged):
             return await attempt()
-        except EndpointChanged:
-            continue
     raise Conflict("The endpoint is changed by many at once; send it again.")
 
 

@@ -1,4 +1,4 @@
-"""The books: entries, credits and corrections."""
+"""The ledger: entries, credits and corrections."""
 
 from app.domain.errors import Code, Conflict, NotFound
 from app.domain.ids import join_ref
@@ -15,7 +15,7 @@ from app.store.verification import Verification
 
 
 class Ledger:
-    """Reads the books, and corrects them. `actor` is who does it, for the audit log."""
+    """Reads, verifies and corrects the ledger. `actor` is the administrator, for the audit log."""
 
     def __init__(
         self,
@@ -34,31 +34,29 @@ class Ledger:
         self._usage = usage
 
     async def page(self, team_id: str, *, before: str | None, count: int) -> list[Entry]:
-        """Up to `count` movements of a team's money, newest first, older than the entry with the id `before`."""
+        """Up to `count` entries of a team, newest first, older than the entry with the id `before`."""
         return await self._ledger.page(team_id, before=before, count=count)
 
     async def verify(self) -> VerificationReport:
-        """Rebuild every counter from the entries, and every place from the jobs' records; what differs.
+        """Rebuild every counter from the entries, and every index from the jobs' records; report differences.
 
-        Exact also while jobs come and go. Nothing is repaired: a difference is a bug or a changed store.
+        Exact also under traffic. Nothing is repaired: a difference is a bug, or somebody changed the store.
         """
         return await Verification(self._ledger, self._usage).run()
 
     async def credit(self, actor: str, team_id: str, *, micro: int, reason: str) -> None:
-        """Let the team spend so much more (micro-dollars): in total, and in the periods of today."""
+        """Let the team spend so much more (micro-dollars), in total and in the present periods."""
         await self._adjust(actor, "credit", team_id, micro, reason)
 
     async def correct(self, actor: str, team_id: str, *, micro: int, reason: str) -> None:
-        """Count so much more (or less, when negative) as spent by the team: in total, and in no period.
+        """Add so much (micro-dollars, maybe negative) to the team's total spending, but to no period's.
 
-        What it corrects was spent some other day: today's limits have no part in it.
-
-        Conflict when less than nothing would be left: a correction of the past names its job.
+        Conflict when the total would be below zero.
         """
         await self._adjust(actor, "correction", team_id, micro, reason)
 
     async def correct_job(self, actor: str, team_id: str, job_id: str, *, actual: int, reason: str) -> Correction:
-        """Make an ended job's charge what it really cost (micro-dollars), in the periods it was admitted in."""
+        """Set an ended job's charge to its actual cost (micro-dollars), in the periods of its admission."""
         job = await self._jobs.get(join_ref(team_id, job_id))
         if job is None:
             raise NotFound("There is no job with this id in this team, or its record has expired.")
@@ -69,7 +67,7 @@ class Ledger:
         outcome, _ = await self._ledger.correct(job, actual=actual, reason=reason)
         if outcome is Correction.BELOW:
             raise Conflict(
-                "Less than nothing would be spent; a correction took it away before.", code=Code.BELOW_ZERO
+                "Less than nothing would be spent; a correction removed it before.", code=Code.BELOW_ZERO
             )
         return outcome
 

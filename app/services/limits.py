@@ -1,11 +1,10 @@
-"""Limits: what administrators set, and raise for a while."""
+"""Limits: set by administrators, and raised for a while."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from app.domain.accounts import Caller
 from app.domain.errors import Unprocessable, Violation
-from app.domain.limits import GATEWAY, Limit, LimitState, format_amount
+from app.domain.limits import GATEWAY, Limit, format_amount
 from app.store.accounts import AccountStore
 from app.store.clock import StoreClock
 from app.store.limits import LimitStore
@@ -20,26 +19,22 @@ class Limits:
         self._clock = clock
 
     async def of(self, owner: str) -> tuple[Limit, ...]:
-        """What was set for the owner; raises that are over are left out."""
+        """The owner's limits, without raises that are over; NotFound."""
         await self._team_of(owner)
         return (await self.of_each([owner]))[owner]
 
     async def of_each(self, owners: Sequence[str]) -> dict[str, tuple[Limit, ...]]:
-        """The same for several owners that are known to be there, in two round trips."""
+        """The same for several owners that exist, in two round trips."""
         now_ms = await self._clock.now_ms()
         found = await self._limits.of_each(owners)
         return {owner: tuple(_at(limit, now_ms) for limit in limits) for owner, limits in found.items()}
 
-    async def standing(self, caller: Caller, *, micro: int, seconds: int) -> tuple[LimitState, ...]:
-        """Every limit of the caller, `over` where a job of this price (micro-dollars) and length would meet it."""
-        return await self._limits.states(caller, micro=micro, seconds=seconds)
-
     async def replace(self, actor: str, owner: str, limits: Sequence[Limit]) -> None:
-        """Set an owner's limits to these. Lower ones stop admissions; what runs goes on."""
+        """Replace an owner's limits. Lower ones affect admissions only, not jobs that were admitted."""
         await self._limits.replace(actor, owner, await self._team_of(owner), limits)
 
     async def raise_for(self, actor: str, owner: str, limit: Limit, *, seconds: int) -> Limit:
-        """Let `limit.amount` be in force for a while, in the place of a lower one that is set."""
+        """Raise an owner's limit to `limit.amount` for so long; Unprocessable unless a lower one is set."""
         team = await self._team_of(owner)
         known = {one.name: one for one in await self._limits.of(owner)}.get(limit.name)
         if known is None:
