@@ -14,7 +14,7 @@ from app.cli.store_command import store_command, with_gateway
 from app.cli.tables import AsJson, print_view
 from app.domain.buying import HELD_SENTENCE
 from app.gateway import Gateway
-from app.services.backup import Backup, Elsewhere
+from app.services.backup import Backup, StoreNotLocal
 from app.services.epoch import EpochState
 from app.services.restore import restore as put_back
 from app.settings import load_settings
@@ -44,7 +44,7 @@ def backup(target: Target, *, as_json: AsJson = False) -> None:
     say = _say_nothing if as_json else _say
     try:
         made = with_gateway(lambda gateway: gateway.backups.make(target.absolute(), say))
-    except Elsewhere as error:
+    except StoreNotLocal as error:
         raise Failure(f"{error.message} {BY_HAND}.") from None
     print_view(_view(made, target), as_json=as_json)
 

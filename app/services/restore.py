@@ -1,4 +1,4 @@
-"""Puts a backup in the place of a stopped embedded store's data."""
+"""Restores a backup into a data directory whose embedded store is stopped."""
 
 import shutil
 from itertools import count
@@ -13,17 +13,17 @@ from app.store.witness import Witness, WitnessRecord, sync_directory
 
 
 def restore(source: Path, data_dir: Path, *, replace: bool, say: Announce) -> tuple[Backup, Path | None]:
-    """Put the backup into the data directory; what was made, and where the data that was there is now.
+    """Put the backup into the data directory; its description, and where earlier data was moved to.
 
-    1. nobody may use the directory, nor start to
-    2. the backup must be whole, and the server of this machine must be able to read it
-    3. data that is there is refused, or moved aside
-    4. the witness is told first: a store that comes up on this data buys nothing until somebody has looked
-    5. copy, and give the copy its name
+    1. lock the directory
+    2. the backup must be undamaged, and readable by this machine's server
+    3. refuse earlier data, or with `replace` move it away
+    4. mark the witness before anything else, so that a store started on this data does not buy until it is accepted
+    5. copy, and rename the copy
 
     Raises:
         InUse: a gateway runs in the directory.
-        EmbeddedError: the server cannot read the data, or there is none.
+        EmbeddedError: the server cannot read the data, or there is no server.
         Conflict: there is data already, a server runs on it, or the backup is damaged.
         NotFound: it is no backup.
     """
@@ -54,7 +54,7 @@ def restore(source: Path, data_dir: Path, *, replace: bool, say: Announce) -> tu
 
 
 def _move_away(there: Path) -> Path:
-    """Give the data that was there another name: `appendonlydir.before-1`, or the next number that is free."""
+    """Rename the earlier data to `appendonlydir.before-1`, or to the next free number."""
     names = (there.with_name(f"{there.name}.before-{number}") for number in count(1))
     aside = next(name for name in names if not name.exists())
     there.rename(aside)
