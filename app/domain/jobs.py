@@ -1,9 +1,9 @@
-"""The job: one generation asked for by a caller, from `queued` to one of three ends.
+"""The job: one generation that a caller submitted, from `queued` to one of three terminal states.
 
-queued      → submitting · canceled · failed · running (fal shows the marker of an attempt we thought refused)
+queued      → submitting · canceled · failed · running (fal has the marker of an attempt that we thought refused)
 submitting  → running · queued (refused for now, attempt + 1) · held · failed
 held        → running · queued · failed        the submission's outcome is unknown
-running     → finalizing · failed · canceled (fal never said its end, or an administrator has)
+running     → finalizing · failed · canceled (fal never reported an end, or an administrator decided)
 finalizing  → succeeded · failed · canceled
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 
 
 class Status(StrEnum):
-    """Where a job stands."""
+    """The state of a job."""
 
     QUEUED = "queued"
     SUBMITTING = "submitting"
@@ -26,7 +26,7 @@ class Status(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """True for the three ends, which are final."""
+        """True for the three terminal states."""
         return self in TERMINAL_STATES
 
 
@@ -34,7 +34,7 @@ TERMINAL_STATES = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELED})
 LIVE = (Status.SUBMITTING, Status.HELD, Status.RUNNING, Status.FINALIZING)
 
 TRANSITIONS: dict[Status, frozenset[Status]] = {
-    # A queued job is running when fal shows the marker of an attempt that we thought refused, or have forgotten.
+    # A queued job becomes running when fal has the marker of an attempt that we thought refused, or have forgotten.
     Status.QUEUED: frozenset({Status.SUBMITTING, Status.RUNNING, Status.CANCELED, Status.FAILED}),
     Status.SUBMITTING: frozenset({Status.RUNNING, Status.QUEUED, Status.HELD, Status.FAILED}),
     Status.HELD: frozenset({Status.RUNNING, Status.QUEUED, Status.FAILED}),
@@ -47,7 +47,7 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
 
 
 class Priority(StrEnum):
-    """Who of one user's jobs goes first."""
+    """The order of one user's jobs."""
 
     HIGH = "high"
     NORMAL = "normal"
@@ -55,16 +55,16 @@ class Priority(StrEnum):
 
 
 class Money(StrEnum):
-    """What became of a job's reservation."""
+    """The state of a job's reservation."""
 
     RESERVED = "reserved"
     SPENT = "spent"
     RELEASED = "released"
-    DISPUTED = "disputed"  # kept until a billing event or a day has passed
+    DISPUTED = "disputed"  # kept until fal's bill has the request, or a day has passed
 
 
 class Charge(StrEnum):
-    """What an end does with the job's reservation."""
+    """What a terminal state does with the job's reservation."""
 
     KEEP = "keep"
     SPEND = "spend"
@@ -74,7 +74,7 @@ class Charge(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class JobError:
-    """Why a job failed: a stable code, a sentence, whether a new job may succeed, and what fal said."""
+    """Why a job failed: a stable code, a sentence, whether a new job may succeed, and fal's answer."""
 
     code: str
     message: str
@@ -82,7 +82,7 @@ class JobError:
     upstream: dict[str, Any] | None = None
 
     def without_upstream_text(self) -> "JobError":
-        """The same without what fal wrote; its status and its type stay."""
+        """The same with only status and type of fal's answer."""
         kept = {name: value for name, value in (self.upstream or {}).items() if name in {"status", "error_type"}}
         return replace(self, upstream=None if self.upstream is None else kept)
 
@@ -92,41 +92,41 @@ CANCELED = JobError("canceled", "The job was cancelled before it was bought.")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What a job keeps of its submission as it was: who asked, for what, at which price (micro-dollars).
+    """The members that a job has unchanged from its submission: whose, of what, at which price (micro-dollars).
 
-    A member here is carried from the submission to the record, and from there to the job, under its name.
+    Each has the same name in the submission, in the stored record and in the job.
     """
 
     team: str
     user: str
     key: str
-    token: str | None = None  # the browser token that asked for it
+    token: str | None = None  # the id of the browser token that submitted it
     model: str
-    input: dict[str, Any] | None  # None in an event, and once erased
+    input: dict[str, Any] | None  # None in an event, and after the job was erased
     quoted_micro: int
     seconds: int
     price_version: str
     priority: Priority = Priority.NORMAL
     metadata: dict[str, str] = field(default_factory=dict)
-    images: dict[str, dict[str, Any]] = field(default_factory=dict)  # input field → what was uploaded
+    images: dict[str, dict[str, Any]] = field(default_factory=dict)  # input field → the uploaded image
     webhook_url: str | None = None
-    webhook_style: str | None = None  # `fal`: told in fal's own shape; None: in ours
+    webhook_style: str | None = None  # `fal`: messages have fal's shape; None: ours
     trace_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission(Order):
-    """What a caller asks for: a door makes it of what was said, the check completes it, the store admits it.
+    """A request for a job: the API builds it, the check completes it, the store admits it.
 
-    Until it is checked, its price is 0, the team, user, key, token, digest and zone of its caller are missing, and
-    its input is as it was given.
+    Before the check its price is 0, its caller's team, user, key, token, digest and zone are missing, and its input
+    is as the caller sent it.
 
     Attributes:
-        digest: that of the key or token that asks.
-        zone: the team's time zone as last seen.
-        deadline_s: from admission; 0 for this installation's own, until it is checked.
+        digest: the digest of the caller's key or token.
+        zone: the team's time zone as last read.
+        deadline_s: from admission; before the check, 0 means this installation's default.
         start_deadline_s: from admission; None for none.
-        max_usd_micro: the most it may cost; None for whatever it costs.
+        max_usd_micro: the highest price the caller accepts; None for any.
         idempotency_key: the caller's; or one derived from the request, which is remembered for `dedup_ms`.
         fingerprint: SHA-256 of the request after defaults.
     """
@@ -159,8 +159,8 @@ class Job(Order):
     attempt: int = 0
     nonce: str | None = None
     claimed_ms: int | None = None  # when the last attempt was claimed
-    start_timeout_ms: int | None = None  # what fal was told to start that attempt in; 0: it was told nothing
-    lease_ms: int | None = None  # until when a claimed submission may still be under way
+    start_timeout_ms: int | None = None  # the start timeout sent to fal with that attempt; 0: none
+    lease_ms: int | None = None  # until when a claimed submission may still be in progress
     sequence: int = 0
     start_deadline_ms: int | None = None
     submitted_ms: int | None = None
@@ -170,9 +170,9 @@ class Job(Order):
     expires_ms: int | None = None
     upstream_request_id: str | None = None
     upstream_status: str | None = None
-    told_failed: bool = False  # fal's webhook called the generation a failure; its result decides
-    upstream_done_ms: int | None = None  # when a poll first saw the generation completed
-    misses: int = 0  # polls or result reads in a row that fal did not answer usefully
+    told_failed: bool = False  # fal's webhook reported a failure; the result decides
+    upstream_done_ms: int | None = None  # when a poll first found the generation completed
+    misses: int = 0  # polls or result reads in a row without a usable answer
     logs: list[dict[str, Any]] = field(default_factory=list)
     output: dict[str, Any] | None = None
     error: JobError | None = None
@@ -180,7 +180,7 @@ class Job(Order):
     money: Money = Money.RESERVED
     charged_micro: int | None = None
     erased: bool = False
-    # The beginnings of the calendar periods that its money counts in, frozen at admission (app/domain/starts.py);
-    # `periods` are those of four windows as older versions wrote and read them.
+    # The beginnings of the calendar periods that its money counts in, fixed at admission (app/domain/starts.py);
+    # `periods` has four of them in the form of older versions.
     starts: str = field(default="", compare=False)
     periods: str = field(default="", compare=False)

@@ -1,4 +1,4 @@
-"""The books: every movement of money, a team's sums, and what becomes of a correction."""
+"""The ledger: every movement of money, a team's sums, and the outcomes of a correction."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,9 +10,9 @@ from app.domain.starts import Starts
 class Entry:
     """One movement of money, in micro-dollars.
 
-    `reserve`, `settle`, `release` and `dispute` are a job's whole amount; `correction` is a difference, and may be
-    negative; `credit` is the team's. The last two may be about no job. `starts` are the calendar periods that the
-    entry counts in; none for a correction about no job, which counts in total only.
+    `reserve`, `settle`, `release` and `dispute` are a job's whole amount. `correction` is a difference, which may
+    be negative, and `credit` raises the team's budget; both may be without a job. `starts` are the calendar periods
+    that the entry counts in; a correction without a job has none and counts in the total only.
     """
 
     id: str
@@ -40,11 +40,11 @@ class Balance:
 
 
 class Correction(StrEnum):
-    """What became of a correction."""
+    """The outcome of a correction."""
 
     GONE = "gone"  # the job's record has expired
     OPEN = "open"  # the job has not ended
-    BELOW = "below"  # less than nothing would be spent: a correction about no job took it away before
-    SAME = "same"  # it was charged as much already
-    DECIDED = "decided"  # it ended a dispute, at the quoted price or for nothing
+    BELOW = "below"  # the sum would become negative, because of an earlier correction without a job
+    SAME = "same"  # the charge is this amount already
+    DECIDED = "decided"  # it ended a dispute, at the quoted price or at 0
     CORRECTED = "corrected"

@@ -1,8 +1,7 @@
-"""Limits: how much of what, in which window, for whom.
+"""Limits: an amount of a unit in a window, for an owner.
 
-A limit counts one unit in one window. Calendar windows and `total` count jobs, dollars or seconds of video;
-`concurrent` and `queued` count jobs that are there now; `submits` is a rate (GCRA): as many at once as the
-amount, then one each time an even pace allows.
+Calendar windows and `total` count jobs, dollars or seconds of video; `concurrent` and `queued` count present jobs;
+`submits` is a rate (GCRA): the amount at once, then one submission each time an even pace allows.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,7 +19,7 @@ DAY_MS = 86_400_000
 
 
 class Unit(StrEnum):
-    """What is counted."""
+    """The unit that a limit counts."""
 
     JOBS = "jobs"
     USD = "usd"
@@ -29,7 +28,7 @@ class Unit(StrEnum):
 
 
 class Window(StrEnum):
-    """Over which time; minute to month begin with the calendar of the team's time zone."""
+    """The time over which a limit counts; minute to month are calendar windows in the team's time zone."""
 
     MINUTE = "minute"
     HOUR = "hour"
@@ -58,8 +57,8 @@ LENGTH_MS = {  # the usual one; a day may have 23 hours and a month 28 days
     Window.MONTH: 30 * DAY_MS,
 }
 CALENDAR = tuple(LENGTH_MS)
-GATEWAY = "gateway"  # the owner of the limits and sums of everybody together; others are named by their id
-# How long a period's sums are kept after its end. Money that comes back to an older one changes no limit.
+GATEWAY = "gateway"  # the owner of the limits and sums of all teams together; other owners are ids
+# How long a period's sums are kept after its end. Money released to an older period changes no limit.
 KEPT_MS = {
     Window.MINUTE: 600_000,
     Window.HOUR: DAY_MS,
@@ -67,7 +66,7 @@ KEPT_MS = {
     Window.WEEK: 40 * DAY_MS,
     Window.MONTH: 400 * DAY_MS,
 }
-ADJUSTED_KEPT_MS = 40 * DAY_MS  # the same at least, where a credit or a change of time zone began them
+ADJUSTED_KEPT_MS = 40 * DAY_MS  # at least, for sums that a credit or a change of time zone created
 COUNTED = frozenset({Unit.JOBS, Unit.USD, Unit.VIDEO_SECONDS})
 UNITS: dict[Window, frozenset[Unit]] = {
     Window.MINUTE: COUNTED | {Unit.SUBMITS},
@@ -87,7 +86,8 @@ MAX_AMOUNT = {Unit.USD: MAX_MICRO}
 class Limit:
     """At most `amount` (micro-dollars for usd, else a count) of a unit in a window.
 
-    `raised_to` is in force instead until `raised_until_ms`. ValueError when the pair or an amount makes no sense.
+    Until `raised_until_ms`, `raised_to` applies instead. ValueError for a unit that the window does not count, and
+    for an amount out of range.
     """
 
     unit: Unit
@@ -112,27 +112,27 @@ class Limit:
 
     @property
     def details(self) -> dict[str, str | int | None]:
-        """The limit as the audit log has it."""
+        """The limit in details of the audit log."""
 
         def amount(value: int) -> str | int:
-            return format_amount(self.unit, value) if self.unit is Unit.USD else value
+            return format_usd(value) if self.unit is Unit.USD else value
 
-        found: dict[str, str | int | None] = {
-            "unit": self.unit.value,
-            "window": self.window.value,
+        details: dict[str, str | int | None] = {
+            "unit": self.unit,
+            "window": self.window,
             "amount": amount(self.amount),
         }
-        if self.raised_to is None:
-            return found
-        return {**found, "raised_to": amount(self.raised_to), "raised_until": iso(self.raised_until_ms)}
+        if self.raised_to is not None:
+            details |= {"raised_to": amount(self.raised_to), "raised_until": iso(self.raised_until_ms)}
+        return details
 
 
 @dataclass(frozen=True, slots=True)
 class LimitState:
-    """A limit as it stood: what is used for good, what is held for jobs under way, and when it begins anew.
+    """The state of a limit: used by ended jobs, held for jobs in progress, and when it resets.
 
-    `amount` is what was in force, with raises and credits. `over`: it refused this submission. `resets_ms` is
-    None for windows that do not begin anew.
+    `amount` includes raises and credits. `over`: it refused this submission. `resets_ms` is None for windows that
+    do not reset.
     """
 
     owner: Owner
@@ -147,11 +147,11 @@ class LimitState:
 
     @property
     def left(self) -> int:
-        """What may still be asked for."""
+        """The amount that is still available."""
         return max(0, self.amount - self.used - self.held)
 
     def sentence(self, need: int) -> str:
-        """Why a submission that needs so much was refused, in words."""
+        """The sentence for a submission that needs this amount and was refused."""
         whose = {"gateway": "the whole gateway", "token": "this browser token"}.get(self.owner, f"the {self.owner}")
         each = f" a {self.window}" if self.window in CALENDAR else f" in {self.window}"
         each = " at the same time" if self.window is Window.CONCURRENT else each
@@ -180,47 +180,46 @@ UNIT_WORDS = {
 
 
 def format_amount(unit: Unit, amount: int) -> str:
-    """An amount as people write it: dollars as a decimal string, the rest as a whole number."""
+    """Dollars as a decimal string, other units as a whole number."""
     return format_usd(amount) if unit is Unit.USD else str(amount)
 
 
 def require_distinct(limits: Iterable[Limit]) -> tuple[Limit, ...]:
     """The limits; ValueError when two of them count the same unit in the same window."""
-    found: dict[str, Limit] = {}
+    by_name: dict[str, Limit] = {}
     for limit in limits:
-        if limit.name in found:
+        if by_name.setdefault(limit.name, limit) is not limit:
             raise ValueError(f"There are two limits on {limit.unit} with the window {limit.window}; keep one")
-        found[limit.name] = limit
-    return tuple(found.values())
+    return tuple(by_name.values())
 
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """A calendar window at one moment, in Unix milliseconds: its beginning, and the end, which is not in it."""
+    """One period of a calendar window, in Unix milliseconds; the end is not in it."""
 
     start_ms: int
     end_ms: int
 
 
-# Each of CALENDAR at one moment. Periods of a team follow its time zone, those of the whole gateway UTC.
+# A period of each of CALENDAR. A team's follow its time zone, the gateway's UTC.
 Periods = Mapping[Window, Period]
 
 
 def periods(now_ms: int, zone: str) -> Periods:
-    """The periods of that time zone that hold `now_ms`. A day may have 23 or 25 hours."""
+    """The periods of that time zone that contain `now_ms`. A day may have 23 or 25 hours."""
     return _periods(now_ms // 60_000, zone)
 
 
 @lru_cache(maxsize=1024)
 def _periods(minute: int, zone: str) -> Periods:
-    """By the minute, because every admission asks; a zone's offset never changes within one."""
-    place = ZoneInfo(zone)
+    """Cached by the minute for admissions; a zone's offset never changes within one."""
+    tz = ZoneInfo(zone)
     start = minute * 60_000
-    here = datetime.fromtimestamp(minute * 60, UTC).astimezone(place)
-    # Hours are counted from the zone's offset and not from its clock, which says 02:00 twice in autumn.
-    offset_ms = int((here.utcoffset() or timedelta()).total_seconds() * 1000)
+    local = datetime.fromtimestamp(minute * 60, UTC).astimezone(tz)
+    # Hours are counted from the zone's offset and not from its clock, which shows 02:00 twice in autumn.
+    offset_ms = int((local.utcoffset() or timedelta()).total_seconds() * 1000)
     hour = start - (start + offset_ms) % 3_600_000
-    today = here.date()
+    today = local.date()
     monday = today - timedelta(days=today.weekday())
     first = today.replace(day=1)
     dates = {
@@ -232,23 +231,22 @@ def _periods(minute: int, zone: str) -> Periods:
         {
             Window.MINUTE: Period(start, start + 60_000),
             Window.HOUR: Period(hour, hour + 3_600_000),
-            **{window: Period(*(_midnight(day, place) for day in days)) for window, days in dates.items()},
+            **{window: Period(*(_midnight(day, tz) for day in days)) for window, days in dates.items()},
         }
     )
 
 
-def _midnight(day: date, place: ZoneInfo) -> int:
-    """When the day begins there: the first of two midnights, and the change where clocks skip it."""
-    return int(datetime(day.year, day.month, day.day, tzinfo=place).timestamp() * 1000)
+def _midnight(day: date, tz: ZoneInfo) -> int:
+    """When (ms) the day begins: the first of two midnights, or the change of clocks that skips midnight."""
+    return int(datetime(day.year, day.month, day.day, tzinfo=tz).timestamp() * 1000)
 
 
 def require_zone(name: str) -> str:
-    """The name of a time zone such as `Europe/Berlin`; ValueError when there is none of this name."""
-    sentence = "There is no time zone of this name; use one such as Europe/Berlin or UTC"
-    if name in {"localtime", "posixrules", "Factory"}:  # the machine's own, and two that are no place
-        raise ValueError(sentence)
+    """The name of a time zone such as `Europe/Berlin`; ValueError when it does not exist."""
     try:
-        ZoneInfo(name)
-    except (ValueError, OSError, KeyError):  # ZoneInfoNotFoundError is a KeyError; a folder's name an OSError
-        raise ValueError(sentence) from None
-    return name
+        if name not in {"localtime", "posixrules", "Factory"}:  # the machine's own zone, and two that are not zones
+            ZoneInfo(name)
+            return name
+    except (ValueError, OSError, KeyError):  # ZoneInfoNotFoundError is a KeyError; a directory's name an OSError
+        pass
+    raise ValueError("There is no time zone of this name; use one such as Europe/Berlin or UTC")

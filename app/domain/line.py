@@ -1,4 +1,4 @@
-"""The line: who waits, and how many jobs will probably be served before one."""
+"""The line of queued jobs, and how many of them will probably be served before one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class UserWaiting:
-    """A user's jobs in line; the lowest mark of a team is served next, and a turn moves it by dollars."""
+    """A user's jobs in line. A team's user with the lowest virtual time is next; a job's price is added to it."""
 
     virtual_time: float
     jobs: int
@@ -14,7 +14,7 @@ class UserWaiting:
 
 @dataclass(frozen=True, slots=True)
 class TeamWaiting:
-    """A team's users in line; the lowest mark of all is served next, and a turn moves it by dollars over weight."""
+    """A team's users in line. The team with the lowest virtual time is next; price / weight is added to it."""
 
     weight: int
     virtual_time: float
@@ -32,7 +32,7 @@ QueueState = Mapping[str, TeamWaiting]
 
 @dataclass(frozen=True, slots=True)
 class LinePosition:
-    """Where a job stands: its team's and its user's mark, and its rank in its user's own line, 0 for the first."""
+    """A job's place: its team's and user's virtual time, and its rank in its user's line, 0 for the first."""
 
     team: str
     weight: int
@@ -44,37 +44,37 @@ class LinePosition:
 
 @dataclass(frozen=True, slots=True)
 class TeamLoad:
-    """A team's jobs: how many wait (with a slot or without), are at fal or on their way, or are held."""
+    """A team's jobs: how many wait (with a slot or without), are at fal or being submitted, or are held."""
 
     queued: int
     running: int
     held: int
 
 
-def position(queue: QueueState, place: LinePosition, *, micro: int) -> int:
-    """How many jobs will be served before this one, if nothing new comes and all cost the same (micro-dollars).
+def position(queue: QueueState, job: LinePosition, *, micro: int) -> int:
+    """How many jobs will be served before this one, if no new ones come and all cost the same (micro-dollars).
 
-    Exact then: `grant_slots.lua` serves the lowest mark, and of equal ones the name that sorts first, so the job's
-    turn has a mark of its own, and of each other line as many jobs go first as have a lower one. Where prices
+    Exact then: `grant_slots.lua` serves the lowest virtual time, and of equal ones the name that sorts first.
+    The job's turn has a virtual time, and of each other line all jobs with a lower one come before it. Where prices
     differ, a team or user with dearer jobs gets fewer turns before this one, and one with cheaper jobs more.
     """
-    own = queue.get(place.team)
-    mark = place.user_time + place.rank * micro
-    ours = place.rank
+    own = queue.get(job.team)
+    turn = job.user_time + job.rank * micro
+    in_team = job.rank
     for name, user in own.users.items() if own is not None else ():
-        if name != place.user:
-            ours += _turns_before((mark, place.user), (user.virtual_time, name), step=micro, jobs=user.jobs)
-    mark = place.team_time + ours * round(micro / place.weight)
-    ahead = ours
+        if name != job.user:
+            in_team += _turns_before((turn, job.user), (user.virtual_time, name), step=micro, jobs=user.jobs)
+    turn = job.team_time + in_team * round(micro / job.weight)
+    before = in_team
     for name, team in queue.items():
-        if name != place.team and not team.paused:
+        if name != job.team and not team.paused:
             step = round(micro / team.weight)
-            ahead += _turns_before((mark, place.team), (team.virtual_time, name), step=step, jobs=team.jobs)
-    return ahead
+            before += _turns_before((turn, job.team), (team.virtual_time, name), step=step, jobs=team.jobs)
+    return before
 
 
 def _turns_before(ours: tuple[float, str], theirs: tuple[float, str], *, step: int, jobs: int) -> int:
-    """How many of `jobs`, whose marks go up from theirs in steps, come before ours; ties go by name."""
+    """How many of `jobs`, with virtual times from theirs upwards in steps, come before ours; ties go by name."""
     if theirs > ours:
         return 0
     if step == 0:

@@ -1,11 +1,11 @@
-"""Where the store is: one URL, read whole, so that what is wrong in it is named before anybody is called.
+"""The address of the store: one URL, parsed and checked before any connection is made.
 
     redis://[user:password@]host[:6379][/db]            rediss:// the same with TLS
     unix://[user:password@]/path/of/the.sock[?db=0]
     sentinel://[user:password@]host[:26379][,host…]/service[?db=0&sentinel_username=…&sentinel_password=…&tls=1]
 
-User names and passwords are percent-encoded, IPv6 addresses stand in brackets. Sentences never quote what may be a
-part of a password.
+User names and passwords are percent-encoded, IPv6 addresses are in brackets. Error sentences never quote text that
+may be a part of a password.
 """
 
 import re
@@ -27,17 +27,17 @@ OPTIONS = {
     "sentinel": ("db", "sentinel_username", "sentinel_password", "tls", *TLS_OPTIONS),
 }
 FLAGS = {"1": True, "true": True, "0": False, "false": False}
-ENCODE = "in a user name or password write @ as %40, / as %2F, : as %3A, ? as %3F, # as %23 and % as %25"
-PARTS = re.compile(r"(?P<place>[^/?#]*)(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?(?P<rest>#.*)?", re.DOTALL)
+ENCODING_HINT = "in a user name or password write @ as %40, / as %2F, : as %3A, ? as %3F, # as %23 and % as %25"
+PARTS = re.compile(r"(?P<authority>[^/?#]*)(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?(?P<rest>#.*)?", re.DOTALL)
 NAME = re.compile(r"[A-Za-z0-9._-]+")
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
 class StoreAddress:
-    """The parts. `hosts` are sentinels where there is a `service`; `path` is a socket's.
+    """The parts of the URL. `hosts` are sentinels where there is a `service`; `path` is a socket's.
 
-    `tls` are redis-py's options, None without TLS. Secrets are not shown.
+    `tls` has redis-py's options, None without TLS. Secrets are not in its representation.
     """
 
     hosts: tuple[tuple[str, int], ...]
@@ -51,7 +51,7 @@ class StoreAddress:
     sentinel_password: str | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
-        """For sentences: no secret in it."""
+        """The address in sentences, without secrets."""
         if self.path:
             return f"the socket {self.path}"
         hosts = ", ".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self.hosts)
@@ -59,24 +59,24 @@ class StoreAddress:
 
     @property
     def is_open(self) -> bool:
-        """True where anybody on a network may use the store: no password, no certificate, and not this machine."""
-        known = self.password is not None or "ssl_certfile" in (self.tls or {})
-        return not known and not all(_is_here(host) for host, _ in self.hosts)
+        """True where anyone on the network can use the store: no password, no certificate, and not this machine."""
+        authenticated = self.password is not None or "ssl_certfile" in (self.tls or {})
+        return not authenticated and not all(_is_local(host) for host, _ in self.hosts)
 
 
 def read_store_address(url: str) -> StoreAddress:
-    """The parts of the URL; ValueError with what is wrong, to be put behind the setting's name."""
-    scheme, mark, text = url.partition("://")
-    if not mark or scheme not in SCHEMES:
+    """The parts of the URL; ValueError with a sentence that continues the setting's name."""
+    scheme, separator, text = url.partition("://")
+    if not separator or scheme not in SCHEMES:
         raise ValueError(f"must begin with {'://, '.join(SCHEMES[:-1])}:// or {SCHEMES[-1]}://")
     if CONTROL.search(text) or (scheme != "unix" and re.search(r"\s", text)):
         raise ValueError("must not hold white space; write a space as %20")
-    found = PARTS.fullmatch(text)
-    place, path, query = (found["place"], found["path"], found["query"] or "") if found else ("", "", "")
-    if found is None or found["rest"] or "@" in query or (scheme != "unix" and "@" in path):
-        raise ValueError(f"has parts that no address has: {ENCODE}")
+    parts = PARTS.fullmatch(text)
+    authority, path, query = (parts["authority"], parts["path"], parts["query"] or "") if parts else ("", "", "")
+    if parts is None or parts["rest"] or "@" in query or (scheme != "unix" and "@" in path):
+        raise ValueError(f"has parts that no address has: {ENCODING_HINT}")
     options = _options(scheme, query)
-    user, at, hosts = place.rpartition("@")
+    user, at, hosts = authority.rpartition("@")
     username, _, password = (unquote(part) for part in user.partition(":"))
     if at and ("username" in options or "password" in options):
         raise ValueError("names its user twice, before the host and as an option; keep one")
@@ -105,7 +105,7 @@ def read_store_address(url: str) -> StoreAddress:
 
 
 def _server(hosts: str, path: str, options: dict[str, str], scheme: str, common: dict[str, Any]) -> StoreAddress:
-    """One server by its host."""
+    """A `redis://` or `rediss://` address."""
     if "," in hosts:
         raise ValueError("names several hosts; that is for sentinel://")
     number = path.strip("/")
@@ -115,7 +115,7 @@ def _server(hosts: str, path: str, options: dict[str, str], scheme: str, common:
 
 
 def _host(text: str, scheme: str) -> tuple[str, int]:
-    """A host and its port."""
+    """A host and its port, or the scheme's default port."""
     if not text:
         raise ValueError("names no host")
     if text.startswith("["):
@@ -124,21 +124,21 @@ def _host(text: str, scheme: str) -> tuple[str, int]:
             raise ValueError("has brackets around what is no IPv6 address")
         host, port = unquote(host), rest[1:] if rest else None
     elif text.count(":") > 1:
-        raise ValueError(f"has a host with several colons: an IPv6 address stands in brackets, and {ENCODE}")
+        raise ValueError(f"has a host with several colons: an IPv6 address stands in brackets, and {ENCODING_HINT}")
     else:
         host, colon, digits = text.partition(":")
         port = digits if colon else None
         if not NAME.fullmatch(host):
-            raise ValueError(f"has a host that is neither a name nor an address; {ENCODE}")
+            raise ValueError(f"has a host that is neither a name nor an address; {ENCODING_HINT}")
     if port is None:
         return host, PORTS.get(scheme, PORT)
     if not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= LAST_PORT:
-        raise ValueError(f"has a port that is not a number from 1 to {LAST_PORT}; {ENCODE}")
+        raise ValueError(f"has a port that is not a number from 1 to {LAST_PORT}; {ENCODING_HINT}")
     return host, int(port)
 
 
 def _options(scheme: str, query: str) -> dict[str, str]:
-    """What stands behind the question mark."""
+    """The options after the question mark."""
     options: dict[str, str] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name not in OPTIONS[scheme]:
@@ -152,7 +152,7 @@ def _options(scheme: str, query: str) -> dict[str, str]:
 
 
 def _tls(scheme: str, options: dict[str, str]) -> dict[str, str | bool] | None:
-    """What redis-py is told of TLS; None without."""
+    """Redis-py's options of TLS; None without TLS."""
     given = [name for name in options if name in TLS_OPTIONS]
     if scheme != "rediss" and not _flag(options.get("tls", "0"), "tls"):
         if given:
@@ -178,7 +178,7 @@ def _flag(value: str, name: str) -> bool:
 
 def _db(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,5}", text):
-        raise ValueError(f"has a database that is not a number, as in redis://host:6379/0; {ENCODE}")
+        raise ValueError(f"has a database that is not a number, as in redis://host:6379/0; {ENCODING_HINT}")
     return int(text)
 
 
@@ -189,7 +189,7 @@ def _is_ipv6(host: str) -> bool:
         return False
 
 
-def _is_here(host: str) -> bool:
+def _is_local(host: str) -> bool:
     try:
         return ip_address(host).is_loopback
     except ValueError:
