@@ -5,11 +5,11 @@ import structlog
 from app.domain.errors import StoreUnavailable
 from app.domain.jobs import Job, Money
 from app.domain.ledger import Correction
+from app.domain.limits import DAY_MS
 from app.domain.money import format_usd
 from app.fal.billing import IDS_AT_ONCE, Bill
 from app.fal.errors import UnusableAnswer
 from app.gateway import Gateway
-from app.store.jobs import DAY_MS
 from workers.periodic import PeriodicTask
 
 VISIBILITY_MS = 30_000  # longer than one call and its corrections may take

@@ -290,5 +290,5 @@ async def sum_usage(gateway: Gateway) -> None:
 async def sweep_slots(gateway: Gateway) -> None:
     """Put slots right that do not fit their jobs. Nothing should ever be found: the scripts move both together."""
     swept = await gateway.stores.buying.sweep_if_due()
-    if swept.taken or swept.given or swept.again:
-        log.error("slots.swept", taken=swept.taken, given=swept.given, again=swept.again)
+    if swept.freed or swept.granted or swept.rescheduled:
+        log.error("slots.swept", freed=swept.freed, granted=swept.granted, rescheduled=swept.rescheduled)

@@ -9,7 +9,7 @@ from app.domain.errors import StoreUnavailable
 from app.domain.ids import split_ref
 from app.domain.jobs import Charge, Job, JobError, Status
 from app.gateway import Gateway
-from app.store.jobs import LAST_MS
+from app.store.jobs import GIVE_UP_MS
 from app.store.quarantine import Quarantined
 
 log = structlog.get_logger()
@@ -29,7 +29,7 @@ async def alarm_quarantined(gateway: Gateway, step: Quarantined) -> None:
 
 def last_moment_ms(job: Job) -> int:
     """When a job that fal has is given up, whatever fal says: an hour after its deadline and its adoption."""
-    return max(job.deadline_ms, job.submitted_ms or 0) + LAST_MS
+    return max(job.deadline_ms, job.submitted_ms or 0) + GIVE_UP_MS
 
 
 async def give_up(gateway: Gateway, job: Job) -> bool:

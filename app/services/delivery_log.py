@@ -128,7 +128,7 @@ class DeliveryLog:
         await consume_rate(self._store, caller.team, "replays", BULK_REPLAYS_PER_MINUTE)
         ids, place = await self._store.find(caller.team, wanted, after=after, count=limit, newest_first=False)
         active = {name for name, endpoint in endpoints.items() if endpoint.status == "active"}
-        ready = await self._store.ready(caller.team, ids, endpoints=active)
+        ready = await self._store.replayable(caller.team, ids, endpoints=active)
         done: list[str] = []
         if ready:
             details = {

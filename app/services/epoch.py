@@ -107,7 +107,7 @@ class EpochService:
 
     async def leave(self, stop: Epoch, found: str) -> bool:
         """Resume buying, once it is known what was bought; `found` is the alarm's sentence."""
-        if stop.id is None or not await self._store.leave(stop.id):
+        if stop.id is None or not await self._store.close(stop.id):
             return False
         log.warning("epoch.left", found=found)
         await self._alarms.raise_alarm("epoch_left", found)

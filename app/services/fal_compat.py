@@ -179,9 +179,9 @@ class FalCompat:
         if found is None or not belongs_to_app(found.job, app):
             raise NotFound("Request not found")
         job = found.job
-        if found.repost is not None and job.user == caller.user:
+        if found.dedup_digest is not None and job.user == caller.user:
             with suppress(StoreUnavailable):
-                await self._admission.acknowledge(job, digest=found.repost, polled=True)
+                await self._admission.acknowledge(job, digest=found.dedup_digest, polled=True)
         position = await self._line.position_at(job.team, job.user, found.rank, micro=job.quoted_micro)
         return RequestState(job, position, found.now_ms)
 

@@ -18,19 +18,19 @@ from app.store.records import read_fields, write_fields
 from app.store.replicas import require_confirmation, unconfirmed
 
 IDEMPOTENCY_MS = 7 * DAY_MS
-KEPT = " ".join(f"{window}={kept_ms}" for window, kept_ms in KEPT_MS.items())
-ACKNOWLEDGED = {"admitted", "repeated"}  # answers that promise a job
-# A high job counts as an hour older in its user's line, a low one as an hour younger: nobody waits for ever.
-BANDS_MS = {Priority.HIGH: -3_600_000, Priority.NORMAL: 0, Priority.LOW: 3_600_000}
-ORDER = tuple(field.name for field in fields(Order))
+SUMS_KEPT = " ".join(f"{window}={kept_ms}" for window, kept_ms in KEPT_MS.items())
+ACCEPTED = {"admitted", "repeated"}  # replies that promise a job
+# A high job counts as an hour older in its user's line, a low one as an hour younger, so that none waits forever.
+PRIORITY_OFFSETS_MS = {Priority.HIGH: -3_600_000, Priority.NORMAL: 0, Priority.LOW: 3_600_000}
+ORDER_FIELDS = tuple(field.name for field in fields(Order))
 
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """The job was written down; `rank` is its place in its user's own line, 0 for the first.
+    """The job was written; `rank` is its place in its user's own line, 0 for the first.
 
-    `limits` is how every limit stands with this job in it; `alarms` says which of the gateway's own money limits
-    passed a threshold just now.
+    `limits` has the state of every limit, this job included; `alarms` has a sentence for each money limit of the
+    gateway that passed a threshold with it.
     """
 
     job: Job
@@ -56,21 +56,21 @@ class KeyReusedFor:
 
 @dataclass(frozen=True, slots=True)
 class OverLimits:
-    """At least one limit is in the way, and is marked `over`; nothing was taken but the rates."""
+    """At least one limit is exceeded, and has `over`; only the rates have counted the attempt."""
 
     limits: tuple[LimitState, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class CredentialEnded:
-    """The key or token was revoked, or has expired, since it was read."""
+    """The key or token was revoked or has expired since it was read."""
 
 
 AdmissionOutcome = Admitted | Repeated | KeyReusedFor | OverLimits | CredentialEnded
 
 
 class AdmissionStore:
-    """Writes down new jobs."""
+    """Writes new jobs, and finds them by their idempotency keys."""
 
     def __init__(self, redis: Client, clock: ClockEstimate, *, retention_ms: int) -> None:
         self._redis = redis
@@ -78,13 +78,10 @@ class AdmissionStore:
         self._retention_ms = retention_ms
 
     async def admit(self, new: Submission) -> AdmissionOutcome:
-        """Write down a job, all or nothing; Unconfirmed where it stands, and may be lost with the primary."""
+        """Write a job, all or nothing; Unconfirmed when it was written, but may be lost with the primary."""
         job_id = new_id("job")
-        ref, owner, digest = (
-            join_ref(new.team, job_id),
-            new.token or new.user,
-            key_digest(new.idempotency_key or ""),
-        )
+        ref, owner = join_ref(new.team, job_id), new.token or new.user
+        digest = key_digest(new.idempotency_key or "")
         record = write_fields(_record(new, job_id))
 
         async def call(when: PeriodArguments) -> "scripts.AdmitReply":
@@ -111,20 +108,20 @@ class AdmissionStore:
                     token_id=new.token,
                     idempotent=bool(new.idempotency_key),
                     fingerprint=new.fingerprint,
-                    tag=_mark(new.fingerprint),
+                    tag=_short_hash(new.fingerprint),
                     idempotency_ms=new.dedup_ms or max(IDEMPOTENCY_MS, new.deadline_s * 1000 + DAY_MS),
                     amount=new.quoted_micro,
                     seconds=new.seconds,
                     deadline_ms=new.deadline_s * 1000,
                     start_ms=None if new.start_deadline_s is None else round(new.start_deadline_s * 1000),
-                    priority_ms=BANDS_MS[new.priority],
+                    priority_ms=PRIORITY_OFFSETS_MS[new.priority],
                     retention_ms=self._retention_ms,
-                    kept=KEPT,
+                    kept=SUMS_KEPT,
                     meta_count=len(new.metadata),
                     rest=[*(f"{name}={value}" for name, value in new.metadata.items()), *record],
                     **when,
                 )
-            if not confirmed and answer[0] in ACKNOWLEDGED:
+            if not confirmed and answer[0] in ACCEPTED:
                 raise unconfirmed()
             return answer
 
@@ -140,7 +137,7 @@ class AdmissionStore:
         return KeyReusedFor(answer[2]) if answer[0] == "reused" else CredentialEnded()
 
     async def acknowledge(self, job: Job, *, digest: str, answered: bool = False, polled: bool = False) -> None:
-        """The caller was answered, or asked for the job by its id: after both, the same request is a new wish."""
+        """The caller was answered, or polled the job by its id; after both, the same submission is a new job."""
         with store_errors():
             await scripts.acknowledge(
                 self._redis,
@@ -153,19 +150,19 @@ class AdmissionStore:
             )
 
     async def stop_deduplicating(self, job: Job) -> None:
-        """Somebody knows the job's id who did not learn it at fal's door: the same request is a new wish."""
+        """The job's id was used outside the fal-compatible API: the same submission is a new job, not a retry."""
         with store_errors():
             digest = await self._redis.hget(keys.job(join_ref(job.team, job.id)), "repost")
         if digest:
             await self.acknowledge(job, digest=digest, polled=True)
 
     async def confirm(self) -> None:
-        """Unconfirmed when something that was written until now may be lost with the primary."""
+        """Unconfirmed when anything written so far may be lost with the primary."""
         with store_errors():
             await require_confirmation(self._redis)
 
     async def peek(self, caller: Caller, idempotency_key: str, fingerprint: str = "") -> tuple[str, bool] | None:
-        """The job id of an idempotency key that the caller used before, and whether it was for the same request."""
+        """The job id of an idempotency key that the caller used before, and whether the request was the same."""
         owner, digest = caller.token or caller.user, key_digest(idempotency_key)
         with store_errors():
             found = await scripts.find_idempotent(
@@ -173,7 +170,7 @@ class AdmissionStore:
                 idempotency=keys.idempotency(caller.team, owner, digest),
                 idempotency_before=keys.idempotency_before(caller.team, owner, digest),
                 fingerprint=fingerprint,
-                tag=_mark(fingerprint),
+                tag=_short_hash(fingerprint),
             )
             if not found:
                 return None
@@ -181,23 +178,27 @@ class AdmissionStore:
         return found[0], bool(found[1])
 
 
-def _mark(fingerprint: str) -> str:
-    """What an idempotency key remembers of the request: 72 bits, enough to tell another body."""
+def _short_hash(fingerprint: str) -> str:
+    """The hash of a request that is stored with its idempotency key: 72 bits, enough to recognise another body."""
     return base64.urlsafe_b64encode(hashlib.sha256(fingerprint.encode()).digest())[:12].decode()
 
 
 def key_digest(idempotency_key: str) -> str:
-    """What is stored of an idempotency key."""
+    """The stored form of an idempotency key."""
     return hashlib.sha256(idempotency_key.encode()).hexdigest()
 
 
 def _record(new: Submission, job_id: str) -> dict[str, Any]:
-    """What the script writes as given; times, state and periods are its own."""
+    """The fields that the script writes unchanged; it adds times, state and periods."""
     repost = key_digest(new.idempotency_key or "") if new.dedup_ms else None
-    lean = {"metadata": new.metadata or None, "images": new.images or None}
-    return {"id": job_id, **{name: getattr(new, name) for name in ORDER}, **lean, "repost": repost}
+    not_empty = {"metadata": new.metadata or None, "images": new.images or None}
+    return {"id": job_id, **_order(new), **not_empty, "repost": repost}
 
 
 def _job(new: Submission, job_id: str, written: dict[str, str | None]) -> Job:
-    """The job as it was admitted, with what the script has written."""
-    return Job(id=job_id, **{name: getattr(new, name) for name in ORDER}, **read_fields(written))
+    """The admitted job, with the fields that the script has added."""
+    return Job(id=job_id, **_order(new), **read_fields(written))
+
+
+def _order(new: Submission) -> dict[str, Any]:
+    return {name: getattr(new, name) for name in ORDER_FIELDS}

@@ -1,4 +1,4 @@
-"""Alarms: what an administrator must know, the newest last; the log has them too."""
+"""Alarms for administrators, the newest last; the log has them too."""
 
 from typing import Literal
 
@@ -9,10 +9,10 @@ from app.store.client import Client
 from app.store.connection import store_errors
 from app.store.heartbeats import HEARTBEAT_MS
 
-REMEMBERED = 1000
-SILENT_MS = 60_000  # so long workers may not be heard: they are also started anew, or put on another host
+MAX_ALARMS = 1000
+SILENT_MS = 60_000  # how long workers may have no heartbeat; a restart or a move to another host takes less
 ONCE_MS = 30 * 86_400_000
-FORGET_MS = 10_000  # a store that was away itself has not heard them either: the silence begins anew
+FORGET_MS = 10_000  # after a longer gap between checks the silence is measured again: the store itself was away
 
 
 class AlarmStore:
@@ -31,7 +31,7 @@ class AlarmStore:
         once: str = "",
         quiet_ms: int = 0,
     ) -> bool:
-        """Write an alarm; with `quiet_ms`, none of the name `once` follows for so long, and False is said."""
+        """Write an alarm; False when one with the name `once` was raised within `quiet_ms`."""
         with store_errors():
             return await scripts.raise_alarm(
                 self._redis,
@@ -41,7 +41,7 @@ class AlarmStore:
                 message=message,
                 job=job,
                 request=upstream_request_id,
-                kept=REMEMBERED,
+                kept=MAX_ALARMS,
                 quiet_ms=quiet_ms,
             )
 
@@ -53,10 +53,10 @@ class AlarmStore:
         )
 
     async def check_workers(self, *, expected: bool) -> tuple[Literal["silent", "back", ""], str]:
-        """Ring when a kind of worker has been silent for too long, and when all are back; which of them was rung.
+        """Raise an alarm when a role of workers has no heartbeat for too long, and when all roles are back.
 
-        Also the kinds that are not heard now. `expected` says that they are missed even when there is no work. To
-        be called about every second: a silence that nobody listened to for a while is forgotten.
+        The first value says which alarm was raised, the second names the roles without a heartbeat. With `expected`
+        workers are missed even while there is no work. To be called about every second (FORGET_MS).
         """
         with store_errors():
             return await scripts.check_workers(
@@ -71,9 +71,9 @@ class AlarmStore:
                 due_deliver=keys.due("deliver"),
                 expected=expected,
                 alive_ms=HEARTBEAT_MS,
-                grace_ms=SILENT_MS - HEARTBEAT_MS,  # a worker is heard for so long after its last heartbeat
+                grace_ms=SILENT_MS - HEARTBEAT_MS,  # a worker counts as alive for HEARTBEAT_MS after its last
                 forget_ms=FORGET_MS,
-                kept=REMEMBERED,
+                kept=MAX_ALARMS,
                 rest=ROLES,
             )
 

@@ -1,4 +1,4 @@
-"""May we buy now? The breaker on submissions, the number of slots, and administrators' pauses."""
+"""Whether jobs may be bought: the breaker on submissions, the number of slots, and administrators' pauses."""
 
 import time
 from dataclasses import dataclass
@@ -11,37 +11,37 @@ from app.store.client import Client
 from app.store.clock import milliseconds
 from app.store.commands import Command, team_exists
 from app.store.connection import store_errors
-from app.store.jobs import LAST_MS
+from app.store.jobs import GIVE_UP_MS
 
-FAILURES = 5  # in a row, until the breaker opens
+FAILURES_TO_OPEN = 5  # in a row
 OPEN_MS = 30_000
-REMEMBER_S = 0.5  # every list of jobs asks
+CACHE_S = 0.5  # every list of jobs asks
 SWEEP_S = 60.0
 
-_CLOSED: Command = ("HDEL", keys.BREAKER, "until_ms", "reason", "failures", "last", "probe", "probe_ms")
+_CLOSE_BREAKER: Command = ("HDEL", keys.BREAKER, "until_ms", "reason", "failures", "last", "probe", "probe_ms")
 
 
 @dataclass(frozen=True, slots=True)
 class SweepResult:
-    """Refs of jobs whose slot was taken back, that were given one, and that are looked at again."""
+    """Refs of jobs that lost their slot, that got one, and that were made due again."""
 
-    taken: list[str]
-    given: list[str]
-    again: list[str]
+    freed: list[str]
+    granted: list[str]
+    rescheduled: list[str]
 
 
 class BuyingStore:
-    """Reads and reports what decides about buying; `grant_slots.lua` and every claim (`advance.lua`) obey it."""
+    """Reads and changes the state of buying, which `grant_slots.lua` and every claim (`advance.lua`) obey."""
 
     def __init__(self, redis: Client, audit: AuditStore, *, concurrency: int) -> None:
         self._redis = redis
         self._audit = audit
         self._concurrency = concurrency
-        self._known: tuple[float, Buying] | None = None
+        self._cached: tuple[float, Buying] | None = None  # until when, by the monotonic clock
         self._sweep_at = 0.0
 
     async def report(self, outcome: SubmitOutcome, reason: str = "") -> Literal["opened", "closed", ""]:
-        """What came of a submission; whether the breaker opened or closed by it."""
+        """Record a submission's outcome; whether the breaker opened or closed by it."""
         with store_errors():
             return await scripts.record_outcome(
                 self._redis,
@@ -51,12 +51,12 @@ class BuyingStore:
                 outcome=outcome,
                 reason=reason,
                 own_concurrency=self._concurrency,
-                max_weight=FAILURES,
+                max_weight=FAILURES_TO_OPEN,
                 open_ms=OPEN_MS,
             )
 
     async def state(self) -> Buying:
-        """How it stands now."""
+        """The present state."""
         with store_errors():
             pipe = self._redis.pipeline(transaction=False)  # a transaction is refused where memory is used up
             pipe.hgetall(keys.BREAKER)
@@ -66,9 +66,9 @@ class BuyingStore:
             pipe.hgetall(keys.CONCURRENCY)
             pipe.get(keys.LAST_LANE)
             pipe.time()
-            breaker, pauses, held, used, hosts, seen, (seconds, micro) = await pipe.execute()
+            breaker, pauses, held, used, hosts, last_lane, now = await pipe.execute()
         most = int(hosts.get("all", self._concurrency))
-        now_ms = milliseconds(seconds, micro)
+        now_ms = milliseconds(*now)
         until = breaker.get("until_ms")
         is_open = until == "inf" or (until is not None and int(until) > now_ms)
         return Buying(
@@ -79,8 +79,8 @@ class BuyingStore:
             last_failure=breaker.get("last"),
             slots=min(most, int(breaker.get("slots", most))),
             configured=most,
-            hosts={name[5:]: int(said.split()[0]) for name, said in hosts.items() if name.startswith("host ")},
-            silent_ms=now_ms - int(seen) if seen else None,
+            hosts={name[5:]: int(value.split()[0]) for name, value in hosts.items() if name.startswith("host ")},
+            silent_ms=now_ms - int(last_lane) if last_lane else None,
             used=used,
             held=held,
             pauses=pauses,
@@ -88,27 +88,27 @@ class BuyingStore:
 
     async def reason_for(self, team: str) -> str | None:
         """Why nothing is bought for this team, or None; up to half a second old."""
-        if self._known is None or self._known[0] < time.monotonic():
-            self._known = (time.monotonic() + REMEMBER_S, await self.state())
-        return self._known[1].reason_for(team)
+        if self._cached is None or self._cached[0] < time.monotonic():
+            self._cached = (time.monotonic() + CACHE_S, await self.state())
+        return self._cached[1].reason_for(team)
 
     def forget(self) -> None:
-        """Read anew next time: it has just been changed in this process."""
-        self._known = None
+        """Drop the cached state, because this process has just changed it."""
+        self._cached = None
 
     async def sweep(self) -> SweepResult:
-        """Compare the slots with the jobs' states, and put right what does not fit."""
+        """Compare the slots with the jobs' states, and correct what differs."""
         with store_errors():
-            taken, given, again = await scripts.sweep_slots(
+            freed, granted, rescheduled = await scripts.sweep_slots(
                 self._redis,
                 slots=keys.SLOTS,
                 due_poll=keys.due("poll"),
                 due_finalize=keys.due("finalize"),
                 due_expire=keys.due("expire"),
                 quarantine=keys.QUARANTINE,
-                give_up_ms=LAST_MS,
+                give_up_ms=GIVE_UP_MS,
             )
-        return SweepResult(taken, given, again)
+        return SweepResult(freed, granted, rescheduled)
 
     async def sweep_if_due(self) -> SweepResult:
         """The same, once a minute in each process."""
@@ -118,15 +118,15 @@ class BuyingStore:
         return await self.sweep()
 
     async def pause(self, actor: str, team: str | None, reason: str) -> None:
-        """Pause buying for a team, or for everybody; an administrative act."""
+        """Pause buying for a team, or for all; an administrative act."""
         writes: list[Command] = [("HSET", keys.PAUSES, team or ALL_TEAMS, reason)]
         await self._act(actor, "buying.pause", team, {"reason": reason}, writes)
 
     async def resume(self, actor: str, team: str | None, reason: str | None) -> None:
-        """Let it go on; for everybody, the breaker closes too.
+        """End the pause of a team, or of all and close the breaker.
 
-        The number of slots stays what fal's 429s made it. A store that has gone back in time stays stopped: what it
-        forgot would be bought twice, and only who has looked may accept that (`filmgate epoch accept`).
+        The number of slots stays as fal's 429s have lowered it. The stop of a store that has gone back in time is
+        not ended, because what the store forgot would be bought twice: that takes `filmgate epoch accept`.
         """
         details = {} if reason is None else {"reason": reason}
         await self._act(actor, "buying.resume", team, details, resume_writes(team or ALL_TEAMS))
@@ -140,5 +140,5 @@ class BuyingStore:
 
 
 def resume_writes(team: str) -> list[Command]:
-    """The writes by which buying for a team, or for `all`, is not paused any more."""
-    return [("HDEL", keys.PAUSES, team), *([_CLOSED] if team == ALL_TEAMS else [])]
+    """The writes that end the pause of a team, or of `all`."""
+    return [("HDEL", keys.PAUSES, team), *([_CLOSE_BREAKER] if team == ALL_TEAMS else [])]

@@ -27,12 +27,12 @@ from app.store.connection import store_errors
 from app.store.events import read_notice
 from app.store.records import read_job, to_json
 
-DESTINATION_RETRY_MS = 100  # until a destination is looked at again that is due and gets nothing now
-DESTINATIONS_PER_TAKE = 200  # destinations looked at in one go
+DESTINATION_RETRY_MS = 100  # until a destination that is due but got nothing is due again
+DESTINATIONS_PER_TAKE = 200
 
 
 class DeliveryStore:
-    """Hands out deliveries and writes attempts; a delivery is written by the script of its event."""
+    """Takes deliveries that are due and records attempts; the script of an event writes its deliveries."""
 
     def __init__(self, redis: Client) -> None:
         self._redis = redis
@@ -44,18 +44,18 @@ class DeliveryStore:
         return read_delivery(split_ref(ref)[0], record) if record else None
 
     async def destination(self, ref: str) -> str | None:
-        """Where the delivery goes and waits; None when it is not remembered."""
+        """The delivery's destination; None when it has expired."""
         with store_errors():
             return await self._redis.hget(keys.delivery(ref), "destination")
 
     async def take(
         self, *, limit: int, handed_ms: int, hidden_ms: int, quick: bool, busy: Iterable[str] = ()
     ) -> list[tuple[str, str]]:
-        """Up to `limit` deliveries that are due, as ref and destination, of each destination a few.
+        """Up to `limit` deliveries that are due, a few of each destination, as ref and destination.
 
-        They are hidden for `handed_ms`, and hold their places for `hidden_ms`. `quick`: only of destinations with
-        nothing in flight that neither failed nor were slow the last time. `busy` is the team of each delivery that
-        the caller has on its way: a team gets no more than MAX_IN_FLIGHT_PER_TEAM.
+        They are hidden for `handed_ms`, and count as in flight for `hidden_ms`. `quick`: only of destinations with
+        nothing in flight whose last attempt was good. `busy` has the team of each delivery that the caller has in
+        flight: a team gets no more than MAX_IN_FLIGHT_PER_TEAM.
         """
         with store_errors():
             flat = await scripts.take_deliveries(
@@ -78,7 +78,7 @@ class DeliveryStore:
         return list(zip(flat[::2], flat[1::2], strict=True))
 
     async def drop(self, ref: str, destination: str) -> None:
-        """This delivery is not to be sent any more: it is gone, or has ended."""
+        """Stop sending this delivery: it has expired, or has ended."""
         with store_errors():
             pipe = self._redis.pipeline(transaction=True)
             pipe.zrem(keys.waiting(destination), ref)
@@ -89,7 +89,7 @@ class DeliveryStore:
     async def record_attempt(
         self, ref: str, attempt: DeliveryAttempt, *, status: DeliveryStatus, health: str, delay_ms: int = 0
     ) -> RecordedAttempt:
-        """Write an attempt, and what it says of its destination: `good`, `slow`, `failed`, or nothing."""
+        """Write an attempt, and its outcome for the destination's health: `good`, `slow`, `failed`, or ""."""
         with store_errors():
             answer = await scripts.record_attempt(
                 self._redis,
@@ -110,7 +110,7 @@ class DeliveryStore:
 
 
 def read_delivery(team: str, record: dict[str, str]) -> Delivery:
-    """A delivery of the team, as its record in the store has it."""
+    """The delivery in a record of the store."""
     count = int(record["attempts"])
     status: Any = record["status"]
     return Delivery(
@@ -127,7 +127,7 @@ def read_delivery(team: str, record: dict[str, str]) -> Delivery:
 
 
 def read_attempt(text: str) -> DeliveryAttempt:
-    """An attempt, as `record_attempt` was given it."""
+    """An attempt, as `record_attempt` wrote it."""
     return DeliveryAttempt(**json.loads(text))
 
 

@@ -1,4 +1,4 @@
-"""Deliveries as people look at them: found by what they are, with every attempt, and let go again."""
+"""The delivery log: deliveries by filter, with every attempt, and their replay."""
 
 from collections.abc import Collection, Sequence
 
@@ -19,29 +19,29 @@ from app.store.connection import store_errors
 from app.store.deliveries import read_attempt, read_delivery
 from app.store.reads import read_hashes
 
-STRETCH = 200  # deliveries looked at in one go
-SCAN_LIMIT = 5_000  # looked at by one request at most; its cursor goes on from there
-REPLAYS_PER_SCRIPT = 100  # replayed by one script
+PAGE = 200  # deliveries read at once
+SCAN_LIMIT = 5_000  # deliveries read by one request; its cursor continues there
+REPLAYS_PER_SCRIPT = 100
 DEAD: frozenset[DeliveryStatus] = frozenset({"dead"})
 
-LogCursor = tuple[int, str]  # in a list: the time (ms) and the id of the last one looked at
+LogCursor = tuple[int, str]  # the time (ms) and the id of the last delivery read
 
 
 class DeliveryLogStore:
-    """Finds deliveries, reads them with their past, and lets them be sent again."""
+    """Finds deliveries, reads them with their history, and replays them."""
 
     def __init__(self, redis: Client, *, retention_ms: int) -> None:
         self._redis = redis
         self._retention_ms = retention_ms
 
     async def get(self, team: str, delivery_id: str) -> LoggedDelivery | None:
-        """The delivery, or None; without when it is due."""
+        """The delivery, or None; `next_ms` is not filled in."""
         with store_errors():
             record = await self._redis.hgetall(keys.delivery(join_ref(team, delivery_id)))
         return _listed(team, record) if record else None
 
     async def read(self, team: str, ids: Sequence[str]) -> list[LoggedDelivery]:
-        """These deliveries, in this order; what is forgotten is left out."""
+        """These deliveries, in this order; those that have expired are left out."""
         rows = await read_hashes(self._redis, (keys.delivery(join_ref(team, delivery_id)) for delivery_id in ids))
         records = [row for row in rows if row]
         with store_errors():
@@ -49,15 +49,15 @@ class DeliveryLogStore:
             for record in records:
                 pipe.zscore(keys.waiting(record["destination"]), join_ref(team, record["id"]))
             due = await pipe.execute()
-        where = sorted({record["destination"] for record in records})
-        health = dict(zip(where, await self.health(where), strict=True))
+        destinations = sorted({record["destination"] for record in records})
+        health = dict(zip(destinations, await self.health(destinations), strict=True))
         return [
             _listed(team, record, _not_before(due_ms, health[record["destination"]]))
             for record, due_ms in zip(records, due, strict=True)
         ]
 
     async def health(self, destinations: Sequence[str]) -> list[Health]:
-        """How each of these destinations does."""
+        """The health of each of these destinations."""
         with store_errors():
             pipe = self._redis.pipeline(transaction=False)
             for destination in destinations:
@@ -76,37 +76,42 @@ class DeliveryLogStore:
     async def find(
         self, team: str, wanted: LogFilter, *, after: LogCursor | None, count: int, newest_first: bool
     ) -> tuple[list[str], LogCursor | None]:
-        """Up to `count` ids of wanted deliveries beyond a place in the list; and the place to go on from.
+        """Up to `count` ids of wanted deliveries after a cursor, and the cursor to continue from (None: the end).
 
-        1. choose the smallest list that holds them all: dead letters, the endpoint's, or the team's
-        2. look at a stretch of it; keep what is wanted
-        3. stop when one more than `count` was found, the list ends (no place), or enough was looked at
+        1. choose the smallest list that contains them all: dead letters, the endpoint's, or the team's
+        2. read a page of it; keep the wanted ones
+        3. stop when one more than `count` was found, the list ends, or SCAN_LIMIT were read
         """
         found: list[LogCursor] = []
-        place = after
-        for _ in range(0, SCAN_LIMIT, STRETCH):
-            rows = await self._stretch(team, wanted, after=place, newest_first=newest_first)
-            for row, fits in zip(rows, await self._fit(team, wanted, rows), strict=True):
-                if fits and len(found) == count:
-                    return [one[1] for one in found], found[-1]
-                place = row
-                if fits:
+        cursor = after
+        for _ in range(0, SCAN_LIMIT, PAGE):
+            rows = await self._page(team, wanted, after=cursor, newest_first=newest_first)
+            for row, matches in zip(rows, await self._matches(team, wanted, rows), strict=True):
+                if matches and len(found) == count:
+                    return [delivery_id for _, delivery_id in found], found[-1]
+                cursor = row
+                if matches:
                     found.append(row)
-            if len(rows) < STRETCH:
-                return [one[1] for one in found], None
-        return [one[1] for one in found], place
+            if len(rows) < PAGE:
+                cursor = None
+                break
+        return [delivery_id for _, delivery_id in found], cursor
 
-    async def ready(self, team: str, ids: Sequence[str], *, endpoints: Collection[str]) -> list[str]:
-        """Those of these deliveries that go to one of these endpoints, or to an address that a job names."""
+    async def replayable(self, team: str, ids: Sequence[str], *, endpoints: Collection[str]) -> list[str]:
+        """Those of these deliveries that go to one of these endpoints, or to a job's own address."""
         with store_errors():
             pipe = self._redis.pipeline(transaction=False)
             for delivery_id in ids:
                 pipe.hget(keys.delivery(join_ref(team, delivery_id)), "destination")
-            where = [split_ref(destination or "")[1] for destination in await pipe.execute()]
-        return [one for one, name in zip(ids, where, strict=True) if name in endpoints or name.startswith("host:")]
+            names = [split_ref(destination or "")[1] for destination in await pipe.execute()]
+        return [
+            delivery_id
+            for delivery_id, name in zip(ids, names, strict=True)
+            if name in endpoints or name.startswith("host:")
+        ]
 
     async def replay(self, team: str, ids: Sequence[str], *, by: str, spread: bool) -> list[str]:
-        """Send these again, now or spread over time; the ids of those that were there and not on their way."""
+        """Replay these, now or spread over time; the ids of those that exist and were not in flight."""
         done: list[str] = []
         for start in range(0, len(ids), REPLAYS_PER_SCRIPT):
             with store_errors():
@@ -124,22 +129,22 @@ class DeliveryLogStore:
         return done
 
     async def consume_rate(self, owner: str, what: str, *, a_minute: int) -> int:
-        """Take one of so many turns a minute; 0, or how long to wait for one (ms)."""
+        """Count one use of a rate of `a_minute`; 0, or the time (ms) to wait where the rate is exceeded."""
         with store_errors():
             return await scripts.consume_rate(
                 self._redis, rate=keys.rate(owner, what), step_ms=60_000 // a_minute, burst=a_minute
             )
 
-    async def _stretch(
+    async def _page(
         self, team: str, wanted: LogFilter, *, after: LogCursor | None, newest_first: bool
     ) -> list[LogCursor]:
-        """The next STRETCH entries of the list beyond a place; fewer at its end. Ties are in the order of ids."""
+        """The next PAGE entries of the list after a cursor; fewer at its end. Equal times are ordered by id."""
         name, low, high = _list_of(team, wanted)
         if after is not None:
             low, high = (low, str(after[0])) if newest_first else (str(after[0]), high)
         found: list[LogCursor] = []
         offset = 0
-        while len(found) < STRETCH:
+        while len(found) < PAGE:
             with store_errors():
                 rows = await self._redis.zrange(
                     name,
@@ -148,30 +153,30 @@ class DeliveryLogStore:
                     desc=newest_first,
                     byscore=True,
                     offset=offset,
-                    num=STRETCH,
+                    num=PAGE,
                     withscores=True,
                 )
             offset += len(rows)
-            places = [(int(score), delivery_id) for delivery_id, score in rows]
-            found += [one for one in places if after is None or (one < after if newest_first else one > after)]
-            if len(rows) < STRETCH:
+            entries = [(int(score), delivery_id) for delivery_id, score in rows]
+            found += [row for row in entries if after is None or (row < after if newest_first else row > after)]
+            if len(rows) < PAGE:
                 break
-        return found[:STRETCH]
+        return found[:PAGE]
 
-    async def _fit(self, team: str, wanted: LogFilter, rows: Sequence[LogCursor]) -> list[bool]:
-        """For each of these, whether it is wanted; what is forgotten is not."""
+    async def _matches(self, team: str, wanted: LogFilter, rows: Sequence[LogCursor]) -> list[bool]:
+        """For each of these, whether it is wanted; expired ones are not."""
         with store_errors():
             pipe = self._redis.pipeline(transaction=False)
             for _, delivery_id in rows:
                 pipe.hmget(
                     keys.delivery(join_ref(team, delivery_id)), "status", "type", "destination", "created_ms"
                 )
-            facts = await pipe.execute()
-        return [_fits(team, wanted, *fact) for fact in facts]
+            fields = await pipe.execute()
+        return [_is_wanted(team, wanted, *values) for values in fields]
 
 
 def _list_of(team: str, wanted: LogFilter) -> tuple[str, str, str]:
-    """The list to look through, and the lowest and highest time in it; who died did so after it was written."""
+    """The list to read, and its lowest and highest time; a delivery dies after it was written."""
     low = "-inf" if wanted.from_ms is None else str(wanted.from_ms)
     if wanted.statuses == DEAD:
         return keys.dead(team), low, "+inf"
@@ -179,7 +184,7 @@ def _list_of(team: str, wanted: LogFilter) -> tuple[str, str, str]:
     return keys.outbox(owner), low, "+inf" if wanted.to_ms is None else f"({wanted.to_ms}"
 
 
-def _fits(
+def _is_wanted(
     team: str,
     wanted: LogFilter,
     status: DeliveryStatus | None,
@@ -209,17 +214,17 @@ def _listed(team: str, record: dict[str, str], next_ms: float | None = None) -> 
 
 
 def _not_before(due_ms: float | None, health: Health) -> float | None:
-    """When a delivery is tried: not while the breaker of its destination is open."""
+    """The time (ms) of the next attempt: not while the breaker of the destination is open."""
     return due_ms if due_ms is None or health.probe_ms is None else max(due_ms, health.probe_ms)
 
 
 def _numbered(record: dict[str, str], name: str, count: str | None) -> list[str]:
-    """The entries `name:1` … of a record that are still kept."""
+    """The fields `name:1` … of a record that are still stored."""
     names = (f"{name}:{number}" for number in range(1, int(count or 0) + 1))
     return [record[name] for name in names if name in record]
 
 
 def _read_replay(text: str) -> Replay:
-    at_ms, by, status = text.split(" ")
-    known: DeliveryStatus = "due" if status == "due" else "dead" if status == "dead" else "delivered"
-    return Replay(int(at_ms), by, known)
+    at_ms, by, word = text.split(" ")
+    status: DeliveryStatus = "due" if word == "due" else "dead" if word == "dead" else "delivered"
+    return Replay(int(at_ms), by, status)

@@ -1,4 +1,4 @@
-"""When each ref must be looked at next, by step, and the bell that wakes who waits for it."""
+"""When each ref is due next, by step, and the list that wakes those who wait for it."""
 
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -7,13 +7,11 @@ from app.store.client import Client
 from app.store.clock import milliseconds
 from app.store.connection import store_errors
 
-ENQUEUED_HIDDEN_MS = (
-    3_000  # an enqueued task that is lost is enqueued again after this; below a webhook's first pause
-)
+ENQUEUED_HIDDEN_MS = 3_000  # until a task that was lost is enqueued again; below a webhook's first delay
 
 
 class DueStore:
-    """One sorted set of refs a step, by the store's time (ms). `patient` is a client whose reads may block."""
+    """A sorted set of refs for each step, by the store's time (ms). `patient` is a client whose reads may block."""
 
     def __init__(self, redis: Client, *, patient: Client) -> None:
         self._redis = redis
@@ -22,13 +20,13 @@ class DueStore:
     async def take(self, step: str, *, limit: int, visibility_ms: int) -> tuple[int, list[str]]:
         """The store's time (ms) and up to `limit` refs that are due, hidden for `visibility_ms`."""
         with store_errors():
-            now, *refs = await scripts.take_due(
+            now_ms, *refs = await scripts.take_due(
                 self._redis, due=keys.due(step), limit=limit, visibility_ms=visibility_ms
             )
-        return now, refs
+        return now_ms, refs
 
     async def any(self, step: str) -> bool:
-        """True when something has come due in this step; a read, where `take` writes."""
+        """True when something is due in this step; unlike `take`, it only reads."""
         with store_errors():
             pipe = self._redis.pipeline(transaction=False)
             pipe.zrange(keys.due(step), 0, 0, withscores=True)
@@ -37,26 +35,26 @@ class DueStore:
         return bool(first) and first[0][1] <= milliseconds(*now)
 
     async def reschedule(self, step: str, due_ms: dict[str, int]) -> None:
-        """Set when each ref is due next (store's clock); refs that are no longer due at all stay away."""
+        """Set when each ref is due next (store's clock), unless it was removed from the step."""
         if due_ms:
             with store_errors():
                 await self._redis.zadd(keys.due(step), due_ms, xx=True)
 
     async def add(self, step: str, refs: list[str]) -> None:
-        """These refs must be looked at now, unless they already have their time in this step."""
+        """Make these refs due now, unless they already have a time in this step."""
         if refs:
             with store_errors():
                 now_ms = milliseconds(*await self._redis.time())
                 await self._redis.zadd(keys.due(step), dict.fromkeys(refs, now_ms), nx=True)
 
     async def drop(self, step: str, refs: list[str]) -> None:
-        """These refs need not be looked at in this step any more."""
+        """Remove these refs from this step."""
         if refs:
             with store_errors():
                 await self._redis.zrem(keys.due(step), *refs)
 
     async def wait_for_wake(self, *, seconds: float) -> bool:
-        """True as soon as something new may be due; False when nothing came."""
+        """True as soon as something new may be due; False after `seconds` without."""
         try:
             with store_errors():
                 return await self._patient.blpop([keys.WAKE], timeout=seconds) is not None
@@ -64,7 +62,7 @@ class DueStore:
             return False
 
     async def counts(self) -> dict[str, int]:
-        """How much waits where: `line`, `later`, `slots`, `held`, and the due sets (`deliver`: destinations)."""
+        """The sizes of `line`, `later`, `slots`, `held` and the due sets (`due_deliver`: destinations)."""
         sets = {"line": keys.LINE, "later": keys.LATER, "slots": keys.SLOTS, "held": keys.HELD}
         sets |= {f"due_{step}": keys.due(step) for step in keys.STEPS}
         with store_errors():

@@ -1,4 +1,4 @@
-"""The store's epoch: which store this is, and whether it still knows what a witness outside has seen."""
+"""The store's epoch: its id, and whether it still has what a witness outside remembers of it."""
 
 from dataclasses import dataclass
 from typing import Literal, cast
@@ -12,8 +12,8 @@ from app.store.connection import store_errors
 from app.store.replicas import unconfirmed
 from app.store.witness import WitnessRecord
 
-SEEN_EVERY_MS = 10_000
-SENTENCE = (
+REFRESH_MS = 10_000
+GONE_BACK = (
     "The store has gone back in time; nothing is bought until it is known what was bought before, or an "
     "administrator says `filmgate epoch accept`."
 )
@@ -23,9 +23,9 @@ Cause = Literal["empty", "other", "forgotten", "restored"]
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """What came of a comparison: why the store was found to have gone back (None: it has not), and what it is now.
+    """The result of a comparison: why the store has gone back in time (None: it has not), and its present record.
 
-    `stopped` is True while nothing is bought, whoever found it and whenever.
+    `stopped` is True while nothing is bought, whichever comparison found it.
     """
 
     cause: Cause | None
@@ -35,10 +35,10 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """How it stands. `stopped` is the sentence for callers while nothing is bought.
+    """The epoch of the store. `stopped` is the sentence for callers while nothing is bought.
 
-    `cause`, `since_ms` and `good_ms` tell of the last stop: why, when it was found, and the last time (ms) up to
-    which the store is known to be whole; None when there never was one.
+    `cause`, `since_ms` and `good_ms` are those of the last stop: why, when it was found, and the time (ms) up to
+    which the store is known to be complete; None when there never was a stop.
     """
 
     id: str | None
@@ -50,53 +50,45 @@ class Epoch:
 
 
 class EpochStore:
-    """Compares, and ends the stop."""
+    """Compares the store with a witness, and ends the stop of buying."""
 
     def __init__(self, redis: Client, audit: AuditStore) -> None:
         self._redis = redis
         self._audit = audit
 
     async def compare(self, record: WitnessRecord | None) -> Compared:
-        """Compare the store with what the witness remembers; one that has gone back stops buying at once.
+        """Compare the store with the witness's record; a store that has gone back in time stops buying at once.
 
-        Where replicas are expected it writes, so that they confirm this and all that was written before, the claim
-        in hand among it. Unconfirmed where they do not: what this store knows may be lost with it, and nobody shall
-        remember it, nor buy what was claimed in it.
+        Where replicas are expected it also writes, so that they confirm this and all earlier writes, such as the
+        present claim. Unconfirmed where they do not: the store's state may be lost with the primary, so no witness
+        may remember it, and no claim in it may be bought.
         """
+        known = record or WitnessRecord("", 0, "", 0)
         with store_errors():
             answer, confirmed = await scripts.compare_epoch(
                 self._redis,
                 epoch=keys.EPOCH,
                 pauses=keys.PAUSES,
-                id=record.id if record else "",
-                claim_number=record.number if record else 0,
-                claim_nonce=record.nonce if record else "",
-                admission_number=record.admitted if record else 0,
-                admission_job=record.job if record else "",
-                seen_ms=record.seen_ms if record else 0,
-                given_cause="restored" if record and record.restored else "",
+                id=known.id,
+                claim_number=known.number,
+                claim_nonce=known.nonce,
+                admission_number=known.admitted,
+                admission_job=known.job,
+                seen_ms=known.seen_ms,
+                given_cause="restored" if known.restored else "",
                 new_id=new_nonce(),
-                sentence=SENTENCE,
-                seen_every_ms=0 if self._redis.replicas else SEEN_EVERY_MS,
+                sentence=GONE_BACK,
+                seen_every_ms=0 if self._redis.replicas else REFRESH_MS,
             )
         if not confirmed:
             raise unconfirmed()
         cause, store_id, now_ms, stopped, claims, claim, admissions, admission = answer
-        return Compared(
-            cause=cause or None,
-            record=WitnessRecord(
-                store_id,
-                claims,
-                claim.partition(" ")[2],
-                now_ms,
-                admitted=admissions,
-                job=admission.partition(" ")[2],
-            ),
-            stopped=bool(stopped),
-        )
+        nonce, job = claim.partition(" ")[2], admission.partition(" ")[2]
+        current = WitnessRecord(store_id, claims, nonce, now_ms, admitted=admissions, job=job)
+        return Compared(cause or None, current, stopped=bool(stopped))
 
     async def state(self) -> Epoch:
-        """How it stands now."""
+        """The present state."""
         with store_errors():
             pipe = self._redis.pipeline(transaction=False)  # a transaction is refused where memory is used up
             pipe.hmget(keys.EPOCH, "id", "claims", "cause", "since_ms", "good_ms")
@@ -112,20 +104,20 @@ class EpochStore:
         )
 
     async def may_be_queued(self) -> list[str]:
-        """Refs of every job that may be queued: in line, put off, or with a slot that nobody claimed yet."""
+        """Refs of every job that may be queued: in line, delayed, or with a slot that is not claimed yet."""
         with store_errors():
             pipe = self._redis.pipeline(transaction=True)
             for name in (keys.LINE, keys.LATER, keys.SLOTS):
                 pipe.zrange(name, 0, -1)
             return sorted({ref for refs in await pipe.execute() for ref in refs})
 
-    async def leave(self, epoch_id: str) -> bool:
-        """Let buying go on; False when it already does, or the store went back once more since this epoch."""
+    async def close(self, epoch_id: str) -> bool:
+        """End this epoch's stop of buying; False when it has ended, or the store went back again since."""
         with store_errors():
             return await scripts.close_epoch(self._redis, epoch=keys.EPOCH, pauses=keys.PAUSES, id=epoch_id)
 
     async def accept(self, actor: str, epoch: Epoch) -> None:
-        """An administrator, who was shown this, lets buying go on."""
+        """End the stop by an administrator who was shown this epoch."""
         details = {"cause": epoch.cause, "since_ms": epoch.since_ms, "good_ms": epoch.good_ms}
         writes = [("HDEL", keys.PAUSES, EPOCH)]
         await self._audit.act(actor, "epoch.accept", epoch.id or "", details, writes=writes)

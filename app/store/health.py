@@ -1,4 +1,4 @@
-"""Can the store take a job now, how full is it, and what have its hosts agreed on?"""
+"""Whether the store accepts jobs, how full it is, and the concurrency on which its hosts agree."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,10 +10,12 @@ from app.store.client import Client
 from app.store.connection import store_errors
 
 HOST_STALE_MS = 15_000
-SPARE_BYTES = 2**20  # four of the largest submissions at once, hundreds of usual ones: with less, it counts as full
-AGAIN_BYTES = 2 * SPARE_BYTES  # and with so many no more, so that the answer does not go to and fro
+FULL_BELOW_BYTES = (
+    2**20
+)  # with less free memory it is full: four of the largest submissions, hundreds of usual ones
+FREE_ABOVE_BYTES = 2 * FULL_BELOW_BYTES  # a full store is full up to here, so that the answer does not flap
 StoreHealth = Literal["ok", "full", "loading", "read-only", "without its replicas", "not able to save", "away"]
-WORDS: dict[str, StoreHealth] = {
+STATE_BY_ERROR: dict[str, StoreHealth] = {
     "LOADING": "loading",
     "Redis is loading": "loading",
     "NOREPLICAS": "without its replicas",
@@ -23,23 +25,23 @@ WORDS: dict[str, StoreHealth] = {
 
 @dataclass(frozen=True, slots=True)
 class AgreedConcurrency:
-    """How many jobs may be at fal in all, and the host that was given so few."""
+    """How many jobs may be at fal in all, and the host whose setting is this low."""
 
     number: int
     host: str
 
 
 class HealthStore:
-    """Asks the store about itself."""
+    """The store's own state."""
 
     def __init__(self, redis: Client) -> None:
         self._redis = redis
         self._full = False
 
     async def state(self) -> StoreHealth:
-        """Whether it takes jobs; else why not. Never raises.
+        """`ok` when it accepts jobs, otherwise the reason. Never raises.
 
-        A submission counts as memory while the server reads it, so one is refused before a small question is.
+        A submission takes memory while the server reads it, so a store with little memory counts as full.
         """
         try:
             room = await scripts.check_writable(self._redis)
@@ -49,13 +51,13 @@ class HealthStore:
         except ReadOnlyError:
             return "read-only"
         except (RedisError, OSError, RuntimeError) as error:
-            found = (word for start, word in WORDS.items() if str(error).lstrip("-").startswith(start))
-            return next(found, "away")
-        self._full = room is not None and room < (AGAIN_BYTES if self._full else SPARE_BYTES)
+            text = str(error).lstrip("-")
+            return next((state for start, state in STATE_BY_ERROR.items() if text.startswith(start)), "away")
+        self._full = room is not None and room < (FREE_ABOVE_BYTES if self._full else FULL_BELOW_BYTES)
         return "full" if self._full else "ok"
 
     async def fullness(self) -> float | None:
-        """Which share of the memory that it may use is used, up to 1 and beyond; None where it has no limit."""
+        """Used memory as a share of its limit, which may exceed 1; None without a limit."""
         with store_errors():
             memory = await self._redis.info("memory")
         most = int(memory.get("maxmemory", 0))

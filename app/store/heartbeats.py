@@ -1,4 +1,4 @@
-"""Which worker processes are alive, and what each works on."""
+"""Heartbeats of worker processes, with the role of each."""
 
 from collections.abc import Mapping
 
@@ -11,21 +11,21 @@ HEARTBEAT_MS = 15_000
 
 
 class HeartbeatStore:
-    """Heartbeats, all of them in one key."""
+    """All heartbeats, in one key."""
 
     def __init__(self, redis: Client) -> None:
         self._redis = redis
 
     async def beat(self, name: str, *, role: str) -> None:
-        """Say that a worker process, `host:pid`, is alive, and what it works on."""
+        """Record that the worker process `host:pid` with this role is alive."""
         await self._beat({name: role}, known=False)
 
     async def keep_beating(self, roles: Mapping[str, str]) -> set[str]:
-        """Say that processes which reported for work are still alive; those that are known, others stay unknown."""
+        """Record that these processes are still alive, of those that have beaten before; the names of these."""
         return await self._beat(roles, known=True)
 
     async def workers(self) -> dict[str, str]:
-        """The worker processes that are alive, `host:pid` to their role. Reads one key, however many there are."""
+        """The worker processes that are alive, `host:pid` to role."""
         with store_errors():
             oldest = milliseconds(*await self._redis.time()) - HEARTBEAT_MS
             found = await self._redis.zrangebyscore(keys.WORKERS, oldest, "+inf")

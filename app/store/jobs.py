@@ -1,4 +1,4 @@
-"""Jobs in the store: every change of state, and reading."""
+"""Jobs in the store: reading, and every change of state."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from app.domain.ids import join_ref, new_id, new_nonce, split_ref
 from app.domain.jobs import CANCELED, TRANSITIONS, Charge, Job, JobError, Status
+from app.domain.limits import DAY_MS
 from app.store import keys, scripts
 from app.store.client import Client
 from app.store.connection import store_errors
@@ -15,34 +16,33 @@ from app.store.reads import pairs, read_hashes
 from app.store.records import Packed, facts_of, packed_fields, read_job, write_fields
 from app.store.requests import job_with_request, remember_request
 
-DAY_MS = 86_400_000
 SUBMIT_LEASE_MS = 45_000  # a submission is one POST of at most 30 s; after this, its worker is gone
 HELD_SLOT_MS = 600_000
 DISPUTE_MS = DAY_MS
-LAST_MS = 3_600_000  # after its deadline, until a job is given up that fal never says the end of
-ABSENCES = 100  # remembered
+GIVE_UP_MS = 3_600_000  # after its deadline, a running job without an end at fal is given up
+MAX_ABSENCES = 100
 BILLING_MS = 60_000  # fal's billing events come a little late
 
-NOW = "@now"
+NOW = "@now"  # in a field: the store's time (ms)
 
 
 @dataclass(frozen=True, slots=True)
 class JobSnapshot:
     """A job at the store's time `now_ms`, and its place in its user's own line, 0 for the first.
 
-    `repost` is the digest of the key derived from the request, until the job was asked for by its id.
+    `dedup_digest` is the digest of the idempotency key derived from the request; None once the job was polled.
     """
 
     job: Job
     rank: int | None
     now_ms: int
-    repost: str | None
+    dedup_digest: str | None
 
 
 class JobStore:
-    """Reads jobs, and moves them by compare-and-set. False means that someone else was faster.
+    """Reads jobs, and changes their state by compare-and-set. False means that another change came first.
 
-    `billed` says that somebody compares ended jobs with fal's bill.
+    `billed`: ended jobs are to be compared with fal's bill.
     """
 
     def __init__(self, redis: Client, *, retention_ms: int, billed: bool = False) -> None:
@@ -56,25 +56,25 @@ class JobStore:
             record = await self._redis.hgetall(keys.job(ref))
         return read_job(record) if record else None
 
-    async def get_visible(self, ref: str, mark: tuple[str, str] | None) -> Job | None:
-        """The job if this field of it has this value; None where it has not, as where there is none."""
-        field, value = _condition(ref, mark)
+    async def get_visible(self, ref: str, visible: tuple[str, str] | None) -> Job | None:
+        """The job, if it has this value in this field (`visibility_filter`); None otherwise."""
+        field, value = _condition(ref, visible)
         with store_errors():
             flat = await scripts.read_visible(self._redis, record=keys.job(ref), field=field, value=value)
         return read_job(pairs(flat)) if flat else None
 
-    async def read_for_poll(self, ref: str, mark: tuple[str, str] | None) -> JobSnapshot | None:
-        """What a poll asks for, in one round trip; None where the job's field has not this value, as for none."""
-        field, value = _condition(ref, mark)
+    async def read_for_poll(self, ref: str, visible: tuple[str, str] | None) -> JobSnapshot | None:
+        """The job for a poll, in one round trip; None as above."""
+        field, value = _condition(ref, visible)
         with store_errors():
-            now, place, flat = await scripts.read_for_poll(
+            now_ms, rank, flat = await scripts.read_for_poll(
                 self._redis, job=keys.job(ref), ref=ref, field=field, value=value
             )
         if not flat:
             return None
         record = pairs(flat)
-        repost = record.get("repost") if "repost_polled" not in record else None
-        return JobSnapshot(read_job(record), place, now, repost)
+        dedup_digest = record.get("repost") if "repost_polled" not in record else None
+        return JobSnapshot(read_job(record), rank, now_ms, dedup_digest)
 
     async def get_many(self, refs: Sequence[str]) -> list[Job | None]:
         """The jobs in the order of `refs`, None where there is none."""
@@ -82,7 +82,10 @@ class JobStore:
         return [read_job(record) if record else None for record in records]
 
     async def get_matching(self, refs: Sequence[str], where: Mapping[str, str]) -> list[tuple[Job | None, bool]]:
-        """For each ref the job, if it has these fields, and whether there is one; a packed field is read first."""
+        """For each ref the job if its fields have these values, and whether it exists at all.
+
+        Fields that may be packed are compared after reading the job.
+        """
         with store_errors():
             pipe = self._redis.pipeline(transaction=False)
             for ref in refs:
@@ -103,10 +106,10 @@ class JobStore:
         return [(jobs.get(ref), status is not None) for ref, (status, *_) in zip(refs, rows, strict=True)]
 
     async def claim(self, job: Job, *, start_timeout_ms: int = 0) -> str | None:
-        """Queued → submitting: the intention is on disk before the call. The attempt's nonce, or None.
+        """Queued → submitting: the intention is stored before the call. The attempt's nonce, or None.
 
-        While nothing may be bought for the job, its slot runs out, and it stands in line again.
-        `start_timeout_ms` is what fal is told to start it in, 0 for no limit: it is part of what proves an absence.
+        None too while nothing may be bought for the job; its slot expires then, and it is in line again.
+        `start_timeout_ms` is the start timeout sent to fal, 0 for none; the proof of an absence needs it.
         """
         nonce = new_nonce()
         done = await self._advance(
@@ -121,31 +124,24 @@ class JobStore:
     async def adopt(self, job: Job, *, nonce: str, upstream_request_id: str, poll_ms: int) -> bool:
         """Submitting or held → running: fal's id of the generation is known."""
         fields = {"upstream_request_id": upstream_request_id, "upstream_status": "IN_QUEUE", "misses": 0}
-        return await self._advance(
-            job,
-            (Status.SUBMITTING, Status.HELD),
-            Status.RUNNING,
-            nonce=nonce,
-            delay_ms=poll_ms,
-            fields=fields,
-        )
+        states = (Status.SUBMITTING, Status.HELD)
+        return await self._advance(job, states, Status.RUNNING, nonce=nonce, delay_ms=poll_ms, fields=fields)
 
     async def adopt_forgotten(self, job: Job, *, nonce: str, upstream_request_id: str) -> bool:
-        """Queued → running: fal shows the marker of an attempt that we thought refused, or have forgotten."""
+        """Queued → running: fal has the marker of an attempt that we thought refused, or have forgotten."""
         fields = {"upstream_request_id": upstream_request_id, "upstream_status": "IN_QUEUE", "misses": 0}
         return await self._advance(job, (Status.QUEUED,), Status.RUNNING, fields={**fields, "nonce": nonce})
 
     async def requeue(self, job: Job, *, nonce: str, wait_ms: int) -> bool:
-        """Submitting or held → queued: fal certainly did not accept it; in line again after `wait_ms`.
+        """Submitting or held → queued: fal did certainly not accept it; in line again after `wait_ms`.
 
-        Where its caller wants it cancelled, it is canceled at once instead, and its money is free.
+        If its caller has asked for its cancellation, it becomes canceled instead, and its money is released.
         """
-        return await self._advance(
-            job, (Status.SUBMITTING, Status.HELD), Status.QUEUED, nonce=nonce, delay_ms=wait_ms
-        )
+        states = (Status.SUBMITTING, Status.HELD)
+        return await self._advance(job, states, Status.QUEUED, nonce=nonce, delay_ms=wait_ms)
 
     async def hold(self, job: Job, *, nonce: str, reason: str) -> bool:
-        """Submitting → held: the outcome is unknown; the money stays put and nothing is sent again."""
+        """Submitting → held: the outcome is unknown; the money stays reserved and nothing is sent again."""
         return await self._advance(
             job,
             (Status.SUBMITTING,),
@@ -157,12 +153,12 @@ class JobStore:
         )
 
     async def complete_upstream(self, job: Job, *, upstream_status: str, logs: list[dict[str, Any]]) -> bool:
-        """Running → finalizing: fal has ended, one way or another; the slot is free."""
+        """Running → finalizing: the generation has ended at fal, in whatever way; the slot is free."""
         fields = {"upstream_status": upstream_status, "logs": logs or None, "misses": 0}
         return await self._advance(job, (Status.RUNNING,), Status.FINALIZING, fields=fields)
 
     async def cancel_queued(self, job: Job) -> bool:
-        """Queued → canceled: it was never bought, so its money is free."""
+        """Queued → canceled: it was never bought, so its money is released."""
         return await self.end(job, (Status.QUEUED,), Status.CANCELED, charge=Charge.RELEASE, error=CANCELED)
 
     async def end(
@@ -177,7 +173,7 @@ class JobStore:
         output: dict[str, Any] | None = None,
         expires_ms: int | None = None,
     ) -> bool:
-        """One of the three ends, with its money: the whole settlement is this one script."""
+        """A terminal state, with the settlement of its money, in one script."""
         return await self._advance(
             job,
             from_states,
@@ -204,7 +200,7 @@ class JobStore:
         if any(status not in TRANSITIONS[before] for before in from_states):
             raise ValueError(f"no way leads from {', '.join(from_states)} to {status}")
         ref = join_ref(job.team, job.id)
-        closes = charge in {Charge.SPEND, Charge.RELEASE}  # a dispute is decided by scripts, which ask for facts
+        closes = charge in {Charge.SPEND, Charge.RELEASE}  # disputes are decided by scripts, which read facts
         packed = packed_fields(job, fields or {}, facts=closes) if status.ended else Packed(b"", [], [])
         with store_errors():
             return await scripts.advance(
@@ -232,7 +228,7 @@ class JobStore:
                 status=status.value,
                 charge=charge.value,
                 delay_ms=delay_ms,
-                give_up_ms=LAST_MS,
+                give_up_ms=GIVE_UP_MS,
                 billing_ms=BILLING_MS if self._billed else None,
                 retention_ms=self._retention_ms,
                 delivery_id=new_id("msg"),
@@ -253,7 +249,7 @@ class JobStore:
         delay_ms: int | None = None,
         **fields: Any,
     ) -> bool:
-        """Write fields without a change of state, and let the step come due after `delay_ms` where given."""
+        """Write fields without a change of state, and make the step due after `delay_ms` where given."""
         ref = join_ref(job.team, job.id)
         with store_errors():
             return await scripts.update_job(
@@ -267,20 +263,20 @@ class JobStore:
             )
 
     async def record_absence(self, job: Job, at_ms: int) -> list[int]:
-        """Fal's history was complete and did not show this attempt; all times (ms) when that was so."""
+        """Record that fal's complete history did not contain this attempt; all times (ms) of that so far."""
         name = keys.absences(join_ref(job.team, job.id), job.nonce or "")
         with store_errors():
             pipe = self._redis.pipeline(transaction=True)
             pipe.rpush(name, at_ms)
-            pipe.ltrim(name, -ABSENCES, -1)
+            pipe.ltrim(name, -MAX_ABSENCES, -1)
             pipe.pexpire(name, DAY_MS)
             pipe.lrange(name, 0, -1)
             return [int(text) for text in (await pipe.execute())[-1]]
 
     async def erase(self, job: Job) -> bool:
-        """Forget what an ended job held of its caller; the shell and the ledger stay.
+        """Delete the caller's content of an ended job; its other fields and the ledger stay.
 
-        Of its error, code, sentence and fal's status and type stay: fal's own words may repeat the prompt.
+        Its error keeps its code and sentence and fal's status and type: fal's text may repeat the prompt.
         """
         ref = join_ref(job.team, job.id)
         await forget_copies(self._redis, job)
@@ -300,7 +296,7 @@ class JobStore:
         return erased
 
     async def held_since(self, refs: Sequence[str]) -> dict[str, int]:
-        """Since when (ms) each of these jobs is held; those that are not held are left out."""
+        """Since when (ms) each of these jobs is held; other jobs are left out."""
         if not refs:
             return {}
         with store_errors():
@@ -308,7 +304,7 @@ class JobStore:
         return {ref: int(at_ms) for ref, at_ms in zip(refs, scores, strict=True) if at_ms is not None}
 
     async def find_by_request(self, upstream_request_id: str) -> str | None:
-        """Ref of the job of any team, ended ones too, that has this request of fal's; None when none has."""
+        """Ref of the job of any team, ended ones too, that has this request of fal's, or None."""
         with store_errors():
             return await job_with_request(self._redis, upstream_request_id)
 
@@ -323,7 +319,7 @@ class JobStore:
             return list(await self._redis.zrange(keys.HELD, 0, -1))
 
     async def find(self, job_id: str) -> Job | None:
-        """The job with this id in any team: for operators, who do not know the team."""
+        """The job with this id in any team, for operators, who do not know the team."""
         with store_errors():
             teams = await self._redis.smembers(keys.TEAMS)
         for job in await self.get_many([join_ref(team, job_id) for team in sorted(teams)]):
@@ -333,7 +329,7 @@ class JobStore:
 
     @staticmethod
     def index(team: str, *, user: str | None, metadata: tuple[str, str] | None) -> str:
-        """The name of the smallest index that holds all jobs wanted; `user` None means the whole team."""
+        """The name of the smallest index that contains all wanted jobs; `user` None means the whole team."""
         if metadata is not None:
             return keys.metadata_jobs(team, *metadata)
         return keys.team_jobs(team) if user is None else keys.user_jobs(team, user)
@@ -345,13 +341,11 @@ class JobStore:
             rows = await self._redis.zrevrangebyscore(
                 index, highest, "-inf", start=0, num=count + 200, withscores=True
             )
-        found = [(job_id, int(score)) for job_id, score in rows]
-        if before is not None:
-            found = [(job_id, at) for job_id, at in found if (at, job_id) < before]
-        return found[:count]
+        ids = [(job_id, int(score)) for job_id, score in rows]
+        return [(job_id, at) for job_id, at in ids if before is None or (at, job_id) < before][:count]
 
     async def forget(self, index: str, job_ids: Sequence[str]) -> None:
-        """Take ids whose record has expired out of an index."""
+        """Remove ids whose record has expired from an index."""
         with store_errors():
             await self._redis.zrem(index, *job_ids)
 
@@ -361,6 +355,6 @@ def ref_of(job: Job) -> str:
     return join_ref(job.team, job.id)
 
 
-def _condition(ref: str, mark: tuple[str, str] | None) -> tuple[str, str]:
-    """The field of the record that decides, and its value; a job's id is in its name, and may be packed."""
-    return ("", "") if mark is None or mark == ("id", split_ref(ref)[1]) else mark
+def _condition(ref: str, visible: tuple[str, str] | None) -> tuple[str, str]:
+    """The field of the record to compare, and its value; an id may be packed, so it is compared with the ref."""
+    return ("", "") if visible is None or visible == ("id", split_ref(ref)[1]) else visible

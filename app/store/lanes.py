@@ -1,11 +1,11 @@
-"""Lanes: leases by which one process at a time works through what is due in each."""
+"""Lanes: leases, so that one process at a time works through what is due."""
 
 from app.store import keys, scripts
 from app.store.client import Client
 from app.store.connection import store_errors
 
 ENQUEUED = "rung"
-ENQUEUED_MS = 2000  # a lost task keeps a lane idle for so long; one that comes late is enqueued twice, harmlessly
+ENQUEUED_MS = 2000  # a lane stays idle for so long after a lost task; a late task may be enqueued twice
 LEASE_MS = 2000
 
 
@@ -16,29 +16,29 @@ class LaneStore:
         self._redis = redis
 
     async def mark_enqueued(self, lane: int) -> bool:
-        """True when the lane has no live slice: the caller then enqueues one."""
+        """True when the lane had no live slice: the caller must enqueue one."""
         with store_errors():
             return bool(await self._redis.set(keys.lane(lane), ENQUEUED, nx=True, px=ENQUEUED_MS))
 
     async def take(self, lane: int, token: str) -> bool:
-        """Become the lane's slice; False when another live slice has it."""
+        """Acquire the lane for a slice; False when another live slice has it."""
         with store_errors():
             if await self._change(lane, ENQUEUED, token, LEASE_MS):
                 return True
             return bool(await self._redis.set(keys.lane(lane), token, nx=True, px=LEASE_MS))
 
     async def renew(self, lane: int, token: str) -> bool:
-        """Keep the lane for another lease; False when it was lost."""
+        """Renew the lease; False when it was lost."""
         with store_errors():
             return await self._change(lane, token, token, LEASE_MS)
 
     async def hand_over(self, lane: int, token: str) -> bool:
-        """Leave the lane marked as enqueued for the next slice; True when the caller is to enqueue it."""
+        """End the lease and mark the next slice as enqueued; True when the caller must enqueue it."""
         with store_errors():
             return await self._change(lane, token, ENQUEUED, ENQUEUED_MS)
 
     async def leave(self, lane: int, token: str) -> None:
-        """Let go of the lane at once, so that another process can take it."""
+        """End the lease at once, so that another process can take the lane."""
         with store_errors():
             await self._change(lane, token, ENQUEUED, 1)
 

@@ -26,15 +26,15 @@ PAGE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What verification reads in one moment, by the store's clock.
+    """What verification reads in one transaction.
 
     Attributes:
-        now_ms: when.
-        teams: the id of every team that ever was.
-        tails: by team, the entries after the last one that was known; for the teams that were asked for.
+        now_ms: the store's time.
+        teams: the ids of all teams, deleted ones too.
+        tails: by requested team, the entries after the last one that was known.
         hashes: sums and reservations by key, as text; empty where there are none.
-        sets: the places by key.
-        jobs: by ref, a record's status and user; both None where there is no record.
+        sets: the job ids in each set by key.
+        jobs: by ref, the record's status and user; both None where there is no record.
     """
 
     now_ms: int
@@ -52,26 +52,26 @@ ABOVE = "The sum would be more than 9 billion dollars."
 
 
 class LedgerStore:
-    """Reads the ledger, adjusts sums, ends disputes, corrects charges; the rest is done by jobs' scripts."""
+    """Reads the ledger, adjusts sums, decides disputes and corrects charges; the scripts of jobs do the rest."""
 
     def __init__(self, redis: Client, audit: AuditStore) -> None:
         self._redis = redis
         self._audit = audit
 
     async def balance(self, team: str) -> Balance:
-        """The team's sums since the beginning."""
+        """The team's total sums."""
         with store_errors():
             reserved, spent = await self._redis.hmget(keys.total(team), "held:usd", "used:usd")
         return Balance(int(reserved or 0), int(spent or 0))
 
     async def reservations(self, team: str) -> dict[str, int]:
-        """What is put aside, by job id."""
+        """The reserved amounts by job id."""
         with store_errors():
             rows = await self._redis.hgetall(keys.reservations(team))
         return {job: int(amount) for job, amount in rows.items()}
 
     async def read(self, team: str, *, from_ms: int = 0) -> AsyncIterator[Entry]:
-        """Every movement since then, oldest first; read by pages."""
+        """Every movement from this time on, oldest first; read by pages."""
         start = str(from_ms)
         while True:
             with store_errors():
@@ -123,8 +123,8 @@ class LedgerStore:
             teams, users = await pipe.execute()
         return set(teams), users
 
-    async def places(self, names: Collection[str]) -> dict[str, set[str]]:
-        """The job ids in each of these sets."""
+    async def set_members(self, names: Collection[str]) -> dict[str, set[str]]:
+        """The members of each of these sets."""
         with store_errors():
             pipe = self._redis.pipeline(transaction=False)
             for name in names:
@@ -134,7 +134,7 @@ class LedgerStore:
     async def snapshot(
         self, *, after: Mapping[str, str], hashes: Collection[str], sets: Collection[str], jobs: Collection[str]
     ) -> Snapshot:
-        """All of this in one transaction. `after` is the last known entry of each team, `jobs` are refs."""
+        """Read all of this in one transaction. `after` has the last known entry of each team; `jobs` are refs."""
         with store_errors():
             pipe = self._redis.pipeline(transaction=True)
             pipe.time()
@@ -160,14 +160,14 @@ class LedgerStore:
         )
 
     async def decide_dispute(self, ref: str, *, spend: bool) -> bool:
-        """Spend or release what was kept for a job whose charge could not be proven."""
+        """Spend or release the reservation of a job whose charge could not be proven."""
         with store_errors():
             return await scripts.decide_dispute(
                 self._redis, **_keys(ref), ref=ref, verb="spend" if spend else "release"
             )
 
     async def correct(self, job: Job, *, actual: int, reason: str) -> tuple[Correction, int]:
-        """Make an ended job's charge what it really cost; the difference (micro-dollars) becomes an entry."""
+        """Set an ended job's charge to its actual cost; the difference (micro-dollars) becomes an entry."""
         ref = f"{job.team}/{job.id}"
         with store_errors():
             outcome, difference = await scripts.correct_charge(
@@ -178,20 +178,20 @@ class LedgerStore:
     async def adjust(
         self, actor: str, kind: Adjustment, team: Team, *, micro: int, reason: str, now_ms: int
     ) -> None:
-        """An entry about no job: a credit in the team's sums, a correction in its total and the gateway's.
+        """An entry without a job: a credit in the team's sums, a correction in its total and the gateway's.
 
-        Conflict when less than nothing would be left, or a period of a credit's ended in this moment.
-        Sums are counted in doubles, exact up to 2^53 micro-dollars: nothing may carry one beyond.
+        Conflict when a sum would become negative, or a period of a credit ended meanwhile. Scripts count in
+        doubles, which are exact up to 2^53 micro-dollars; no sum may exceed that.
         """
-        here, gateway = periods(now_ms, team.time_zone), periods(now_ms, "UTC")
+        own, gateway = periods(now_ms, team.time_zone), periods(now_ms, "UTC")
         require = [team_exists(team.id)]
         ends: dict[str, int | None] = {keys.total(team.id): None}  # of the sums by key
         field, starts = "used:usd", ""
         if kind == "credit":
-            field, starts = "credit:usd", write_starts(here, gateway)
-            turns_ms = min(period.end_ms for period in here.values())
-            require.append(Require(("before", turns_ms), Conflict(OVER, code=Code.CONFLICT)))
-            ends |= {keys.period(window, one.start_ms, team.id): one.end_ms for window, one in here.items()}
+            field, starts = "credit:usd", write_starts(own, gateway)
+            first_end_ms = min(period.end_ms for period in own.values())
+            require.append(Require(("before", first_end_ms), Conflict(OVER, code=Code.CONFLICT)))
+            ends |= {keys.period(window, one.start_ms, team.id): one.end_ms for window, one in own.items()}
         else:
             ends[keys.total(GATEWAY)] = None
         above, below = Unprocessable(ABOVE), Conflict(BELOW, code=Code.BELOW_ZERO)

@@ -1,4 +1,4 @@
-"""The line in the store: places of jobs that wait, and what each team has in line and at fal."""
+"""The line in the store: positions of queued jobs, and each team's load."""
 
 import time
 from collections import Counter
@@ -12,15 +12,15 @@ from app.store import keys, scripts
 from app.store.client import Client
 from app.store.connection import store_errors
 
-REMEMBER_S = 0.5  # places are estimates; who asks for many jobs asks the store once
+CACHE_S = 0.5  # positions are estimates; a list of many jobs reads the line once
 
 
 class LineStore:
-    """Says how many jobs will be served before one."""
+    """Computes how many jobs will be served before one."""
 
     def __init__(self, redis: Client) -> None:
         self._redis = redis
-        self._known: tuple[float, int, QueueState] | None = None
+        self._cached: tuple[float, int, QueueState] | None = None
 
     async def length(self) -> int:
         """How many jobs are in line."""
@@ -28,14 +28,14 @@ class LineStore:
         return length
 
     async def durations(self, model: str) -> list[int]:
-        """How long the last generations of this model took, in milliseconds, newest first."""
+        """Durations (ms) of this model's newest generations, newest first."""
         with store_errors():
             return [int(text) for text in await self._redis.lrange(keys.durations(model), 0, -1)]
 
     async def position(self, job: Job) -> int | None:
         """How many jobs will be served before this one; None when it is not in line."""
-        (place,) = await self.positions([job])
-        return place
+        (before,) = await self.positions([job])
+        return before
 
     async def positions(self, jobs: Sequence[Job]) -> list[int | None]:
         """The same for several jobs."""
@@ -52,21 +52,21 @@ class LineStore:
         ]
 
     async def position_at(self, team: str, user: str, rank: int | None, *, micro: int) -> int | None:
-        """The same for a place in a user's own line, and a job of this price (micro-dollars)."""
+        """The same for a rank in a user's own line, and a job of this price (micro-dollars)."""
         if rank is None:
             return None
         _, queue = await self._queue_state()
         return position(queue, await self._place(queue, team, user, rank), micro=micro)
 
     async def position_of_next(self, team: str, user: str, *, micro: int) -> int:
-        """The same for a job that would be asked for now."""
+        """The same for a job that would be submitted now."""
         with store_errors():
             waiting: int = await self._redis.zcard(keys.user_line(user))
         _, queue = await self._queue_state()
         return position(queue, await self._place(queue, team, user, waiting), micro=micro)
 
     async def shares(self, teams: Sequence[str]) -> dict[str, TeamLoad]:
-        """What each of these teams has in line and at fal."""
+        """The load of each of these teams."""
         with store_errors():
             pipe = self._redis.pipeline(transaction=False)
             pipe.zrange(keys.SLOTS, 0, -1, withscores=True)
@@ -74,15 +74,15 @@ class LineStore:
             for team in teams:
                 pipe.scard(keys.queued(team))
             slots, held, *queued = await pipe.execute()
-        # A slot without an end is one that was claimed; a grant's ends by itself, and so does a held job's.
-        at_fal = Counter(split_ref(ref)[0] for ref, until in slots if isinf(until))
-        unknown = Counter(split_ref(ref)[0] for ref in held)
+        # Only claimed slots have no end; a grant's expires, and so does a held job's.
+        running = Counter(split_ref(ref)[0] for ref, until in slots if isinf(until))
+        on_hold = Counter(split_ref(ref)[0] for ref in held)
         return {
-            team: TeamLoad(count, at_fal[team], unknown[team]) for team, count in zip(teams, queued, strict=True)
+            team: TeamLoad(count, running[team], on_hold[team]) for team, count in zip(teams, queued, strict=True)
         }
 
     async def held(self) -> tuple[int, tuple[str, int] | None]:
-        """How many jobs are held, and the one that has been for longest: its ref, and since when (ms)."""
+        """How many jobs are held, and the oldest one's ref and since when (ms)."""
         with store_errors():
             pipe = self._redis.pipeline(transaction=False)
             pipe.zcard(keys.HELD)
@@ -91,7 +91,7 @@ class LineStore:
         return count, ((first[0][0], int(first[0][1])) if first else None)
 
     async def _place(self, queue: QueueState, team: str, user: str, rank: int) -> LinePosition:
-        """Where a job stands; who does not wait yet begins as `lua/lib/line.lua` lets newcomers begin."""
+        """A job's place; a newcomer's virtual time is computed as by `begin_waiting` in `lua/lib/line.lua`."""
         own = queue.get(team)
         mine = own.users.get(user) if own is not None else None
         if own is not None and mine is not None:
@@ -109,15 +109,15 @@ class LineStore:
         )
 
     async def _queue_state(self) -> tuple[int, QueueState]:
-        if self._known is None or self._known[0] < time.monotonic():
+        if self._cached is None or self._cached[0] < time.monotonic():
             with store_errors():
                 length, *teams = await scripts.read_queue_state(self._redis, line=keys.LINE, pauses=keys.PAUSES)
             queue = {
                 team: TeamWaiting(int(weight), float(mark), _users(waiting), bool(paused))
                 for team, weight, mark, paused, waiting in teams
             }
-            self._known = (time.monotonic() + REMEMBER_S, length, queue)
-        return self._known[1], self._known[2]
+            self._cached = (time.monotonic() + CACHE_S, length, queue)
+        return self._cached[1], self._cached[2]
 
 
 def _users(flat: Sequence[str | int]) -> dict[str, UserWaiting]:

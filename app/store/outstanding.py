@@ -1,4 +1,4 @@
-"""What a key has been given and not used up, counted in the store: browser tokens, promised places for files."""
+"""Counts of what a key has been issued and not used up: browser tokens, promised uploads."""
 
 from app.store import keys, scripts
 from app.store.client import Client
@@ -12,7 +12,7 @@ class OutstandingStore:
         self._redis = redis
 
     async def add(self, what: str, key: str, member: str, *, lifetime_ms: int, most: int) -> int | None:
-        """Count one more until it expires; None when done, else ms until the first of so many is over."""
+        """Count one more until it expires; None when counted, else the time (ms) until one of `most` expires."""
         with store_errors():
             wait_ms = await scripts.count_outstanding(
                 self._redis,
@@ -24,6 +24,6 @@ class OutstandingStore:
         return None if wait_ms < 0 else wait_ms
 
     async def end(self, what: str, key: str, member: str) -> None:
-        """It is used up."""
+        """Stop counting one that is used up."""
         with store_errors():
             await self._redis.zrem(keys.outstanding(what, key), member)

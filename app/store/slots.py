@@ -1,23 +1,23 @@
-"""Slots at fal: who has one, and who is given the next."""
+"""Slots at fal: granting them to jobs in line."""
 
 from app.store import keys, scripts
 from app.store.client import Client
 from app.store.connection import store_errors
 
-GRANT_MS = 90_000  # a grant nobody claimed falls back
+GRANT_MS = 90_000  # a grant that is not claimed expires
 GRANTS_AT_ONCE = 100
-QUIET_MS = 15_000  # without a 429 of fal's, until it is given one job more at once
+QUIET_MS = 15_000  # without a 429 of fal's, until the number of slots is raised by one
 
 
 class SlotStore:
-    """Gives slots, as many as `concurrency` says or the least that one of the hosts was given."""
+    """Grants slots, up to `concurrency` or the lowest setting of all hosts."""
 
     def __init__(self, redis: Client, *, concurrency: int) -> None:
         self._redis = redis
         self._concurrency = concurrency
 
     async def grant(self) -> int:
-        """Give free slots to the first in line; how many were given."""
+        """Grant free slots to the first in line; how many were granted."""
         with store_errors():
             return await scripts.grant_slots(
                 self._redis,

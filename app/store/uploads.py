@@ -1,4 +1,4 @@
-"""Uploads of fal's clients in the store: who may bring bytes, what has come, and where it is."""
+"""Uploads by fal's clients in the store: who may upload, which parts have arrived, and where the file is."""
 
 from collections.abc import Mapping
 
@@ -12,19 +12,19 @@ from app.store.connection import store_errors
 from app.store.outstanding import OutstandingStore
 from app.store.reads import pairs
 
-UNFINISHED_OF_TEAM = 8  # uploads with parts, of up to 30 MB each; fal's clients send in one go what we take
-UNFINISHED_OF_ALL = 32
+MAX_UNFINISHED_PER_TEAM = 8  # with parts, of up to 30 MB each; fal's clients send images in one piece
+MAX_UNFINISHED = 32
 
 
 class UploadStore:
-    """Keeps uploads under their team; each one ends by itself."""
+    """Uploads by team; each one expires."""
 
     def __init__(self, redis: Client) -> None:
         self._redis = redis
         self.outstanding = OutstandingStore(redis)
 
     async def begin(self, upload: Upload, *, lifetime_ms: int) -> int:
-        """Write down a new upload; the store's time (ms) at which it ends unless its bytes come."""
+        """Write a new upload; the store's time (ms) at which it expires unless its bytes arrive."""
         caller = upload.caller
         fields = {"id": upload.id, "name": upload.name}
         fields |= {"user": caller.user, "key": caller.key, "digest": caller.digest}
@@ -48,17 +48,17 @@ class UploadStore:
             row, (seconds, micros) = await pipe.execute()
         return _upload(team, row) if row else None, milliseconds(seconds, micros)
 
-    async def get_visible(self, team: str, upload_id: str, mark: tuple[str, str] | None) -> Upload | None:
-        """The upload if this field of it has this value; None where it has not, as where there is none."""
-        wanted, value = mark or ("", "")
+    async def get_visible(self, team: str, upload_id: str, visible: tuple[str, str] | None) -> Upload | None:
+        """The upload, if it has this value in this field (`visibility_filter`); None otherwise."""
+        field, value = visible or ("", "")
         with store_errors():
             flat = await scripts.read_visible(
-                self._redis, record=keys.upload(team, upload_id), field=wanted, value=value
+                self._redis, record=keys.upload(team, upload_id), field=field, value=value
             )
         return _upload(team, pairs(flat)) if flat else None
 
     async def register_part(self, upload: Upload, part: Part, *, limit: int, place: str) -> PartOutcome:
-        """Note a part before it is written in this place; `limit` is what all may have together, in bytes."""
+        """Register a part before it is written to the directory `place`; `limit` is for all parts, in bytes."""
         team = upload.caller.team
         with store_errors():
             return await scripts.register_part(
@@ -72,12 +72,12 @@ class UploadStore:
                 size=part.size,
                 folder=place,
                 max_bytes=limit,
-                team_max=UNFINISHED_OF_TEAM,
-                all_max=UNFINISHED_OF_ALL,
+                team_max=MAX_UNFINISHED_PER_TEAM,
+                all_max=MAX_UNFINISHED,
             )
 
     async def finish(self, upload: Upload, *, url: str, sha256: str, lifetime_ms: int) -> tuple[str, str] | None:
-        """URL and SHA-256 of the bytes that came first; None when the upload is gone."""
+        """URL and SHA-256 of the file that arrived first; None when the upload has expired."""
         team = upload.caller.team
         with store_errors():
             answer = await scripts.finish_upload(
@@ -98,7 +98,7 @@ def _upload(team: str, row: Mapping[str, str]) -> Upload:
         team=team,
         user=row["user"],
         key=row["key"],
-        scopes=frozenset(),  # it brings bytes, and does nothing else
+        scopes=frozenset(),  # it may upload, and nothing else
         digest=row["digest"],
         token=row.get("token"),
     )

@@ -168,7 +168,7 @@ class Verification:
             book.begin(owner)
         sets = {name: home for owner, home in homes.items() for name in (keys.live(owner), keys.queued(owner))}
         jobs = {join_ref(team, job) for team, held in book.open.items() for job in held}
-        for name, ids in (await self._ledger.places(sets)).items():
+        for name, ids in (await self._ledger.set_members(sets)).items():
             home = sets[name]
             jobs |= {join_ref(home, job) for job in ids if home is not None}
         return await self._ledger.snapshot(

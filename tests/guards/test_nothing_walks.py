@@ -50,7 +50,7 @@ MAY_READ_WHOLE = {
     "app/store/jobs.py record_absence lrange": "kept at a few",
     "app/store/ledger.py owners hgetall": "users, which administrators make",
     "app/store/ledger.py owners smembers": "teams, which administrators make",
-    "app/store/ledger.py places smembers": "`filmgate ledger verify`: jobs that have not ended",
+    "app/store/ledger.py set_members smembers": "`filmgate ledger verify`: jobs that have not ended",
     "app/store/ledger.py reservations hgetall": "`filmgate ledger verify`: jobs whose money is put aside",
     "app/store/ledger.py snapshot hgetall": "`filmgate ledger verify`: one sum each",
     "app/store/ledger.py snapshot smembers": "`filmgate ledger verify`: jobs that have not ended",

@@ -8,7 +8,7 @@ import pytest
 from app.domain.buying import HELD_SENTENCE
 from app.domain.jobs import Money, Status
 from app.store import keys
-from app.store.buying import FAILURES, OPEN_MS
+from app.store.buying import FAILURES_TO_OPEN, OPEN_MS
 from app.store.slots import QUIET_MS
 from tests.support.emulator import Emulator
 from tests.support.pipeline import Pipeline
@@ -44,7 +44,7 @@ async def fail(pipeline: Pipeline, offline: Stack, times: int) -> list[str]:
 
 async def opened(pipeline: Pipeline, offline: Stack) -> list[str]:
     """The breaker, opened by failures in a row; the jobs, which stand in line again."""
-    ids = await fail(pipeline, offline, FAILURES)
+    ids = await fail(pipeline, offline, FAILURES_TO_OPEN)
     for job_id in ids:
         await pipeline.redis.zadd(keys.LATER, {pipeline.ref(job_id): 1})
     return ids
@@ -133,9 +133,9 @@ async def test_an_open_breaker_loses_no_job(pipeline: Pipeline) -> None:
 
 async def test_five_failures_in_a_row_open_it_for_half_a_minute(pipeline: Pipeline, offline: Stack) -> None:
     """Four do not; the fifth does, with one alarm; nothing is granted, and every job is still there."""
-    ids = await fail(pipeline, offline, FAILURES - 1)
+    ids = await fail(pipeline, offline, FAILURES_TO_OPEN - 1)
     state = await pipeline.gateway.stores.buying.state()
-    assert (state.breaker, state.failures, await alarms(pipeline)) == (None, FAILURES - 1, [])
+    assert (state.breaker, state.failures, await alarms(pipeline)) == (None, FAILURES_TO_OPEN - 1, [])
     ids += await fail(pipeline, offline, 1)
     state = await pipeline.gateway.stores.buying.state()
     assert state.breaker == UNREACHABLE
@@ -144,7 +144,7 @@ async def test_five_failures_in_a_row_open_it_for_half_a_minute(pipeline: Pipeli
     for job_id in ids:
         await pipeline.redis.zadd(keys.LATER, {pipeline.ref(job_id): 1})
     assert await grants(pipeline) == 0
-    assert await pipeline.redis.zcard(keys.LINE) == FAILURES
+    assert await pipeline.redis.zcard(keys.LINE) == FAILURES_TO_OPEN
 
 
 async def test_half_open_one_job_tries_and_its_success_closes_it(pipeline: Pipeline, offline: Stack) -> None:
@@ -200,7 +200,7 @@ async def test_half_open_a_request_that_fal_rejects_closes_it(
         await submit(other.gateway, pipeline.ref(await probe_of(pipeline)))
     assert (await pipeline.job(await probe_of_ended(pipeline))).status is Status.FAILED
     assert not (await pipeline.gateway.stores.buying.state()).half_open
-    assert await grants(pipeline) == FAILURES - 1
+    assert await grants(pipeline) == FAILURES_TO_OPEN - 1
 
 
 async def probe_of_ended(pipeline: Pipeline) -> str:
@@ -212,10 +212,10 @@ async def probe_of_ended(pipeline: Pipeline) -> str:
 
 async def test_a_success_in_between_begins_the_count_anew(pipeline: Pipeline, offline: Stack) -> None:
     """Four failures, a success, four failures: it stays closed."""
-    await fail(pipeline, offline, FAILURES - 1)
+    await fail(pipeline, offline, FAILURES_TO_OPEN - 1)
     assert (await pipeline.bought()).status is Status.RUNNING
     assert (await pipeline.gateway.stores.buying.state()).failures == 0
-    await fail(pipeline, offline, FAILURES - 1)
+    await fail(pipeline, offline, FAILURES_TO_OPEN - 1)
     assert (await pipeline.gateway.stores.buying.state()).breaker is None
 
 
@@ -318,13 +318,13 @@ async def test_a_sweep_takes_back_what_no_job_has_and_gives_what_one_lacks(pipel
     held = await pipeline.bought("[emu:drop_before_accept]")
     fitting = await pipeline.redis.zrange(keys.SLOTS, 0, -1)
     queued = await pipeline.admit()
-    assert (await pipeline.gateway.stores.buying.sweep()).taken == []
+    assert (await pipeline.gateway.stores.buying.sweep()).freed == []
     await pipeline.redis.zadd(keys.SLOTS, {pipeline.ref(ended): float("inf"), "team_x/job_x": float("inf")})
     await pipeline.redis.zadd(keys.SLOTS, {pipeline.ref(queued): float("inf")})
     await pipeline.redis.zrem(keys.SLOTS, pipeline.ref(lacking.id))
     swept = await pipeline.gateway.stores.buying.sweep()
-    assert sorted(swept.taken) == sorted([pipeline.ref(ended), "team_x/job_x", pipeline.ref(queued)])
-    assert swept.given == [pipeline.ref(lacking.id)]
+    assert sorted(swept.freed) == sorted([pipeline.ref(ended), "team_x/job_x", pipeline.ref(queued)])
+    assert swept.granted == [pipeline.ref(lacking.id)]
     await pipeline.redis.hset(keys.PAUSES, "all", "so that the line can be seen")
     await pipeline.gateway.stores.slots.grant()
     assert pipeline.ref(queued) in await pipeline.redis.zrange(keys.LINE, 0, -1)

@@ -6,7 +6,7 @@ import pytest
 
 from app.domain.jobs import Status
 from app.store import keys
-from app.store.buying import FAILURES
+from app.store.buying import FAILURES_TO_OPEN
 from tests.support.emulator import Emulator
 from tests.support.pipeline import Pipeline
 from tests.support.processes import free_port
@@ -57,7 +57,7 @@ async def test_what_was_granted_before_the_stop_is_not_bought_after_it(pipeline:
         await pipeline.gateway.operations.pause(
             "test", team=pipeline.team if stop == "team" else None, reason="a look"
         )
-    for _ in range(FAILURES):
+    for _ in range(FAILURES_TO_OPEN):
         if stop in {"account", "open"}:
             await pipeline.gateway.stores.buying.report("account" if stop == "account" else "failed", ACCOUNT)
     for job_id in ids:
@@ -71,7 +71,7 @@ async def test_what_was_granted_before_the_stop_is_not_bought_after_it(pipeline:
 async def test_half_open_only_the_one_that_tries_is_bought(pipeline: Pipeline) -> None:
     """What was granted before it opened goes back in line, when its time is over too."""
     old = await pipeline.grant()
-    for _ in range(FAILURES):
+    for _ in range(FAILURES_TO_OPEN):
         await pipeline.gateway.stores.buying.report("failed", UNREACHABLE)
     await pipeline.redis.hset(keys.BREAKER, "until_ms", 1)
     await pipeline.admit()
@@ -93,7 +93,7 @@ async def test_the_slot_of_a_refused_job_buys_nothing(store: RedisServer, emulat
         settings = {"FILMGATE_FAL_QUEUE_URL": url, "FILMGATE_UPSTREAM_CONCURRENCY": "1"}
         async with open_stack(store, emulator, **settings) as stack:
             pipeline = Pipeline(stack)
-            for _ in range(FAILURES - 1):
+            for _ in range(FAILURES_TO_OPEN - 1):
                 await pipeline.gateway.stores.buying.report("failed", UNREACHABLE)
             job_id = await pipeline.grant()
             await pipeline.admit()

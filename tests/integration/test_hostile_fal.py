@@ -19,7 +19,7 @@ from app.fal.errors import UnusableAnswer
 from app.fal.history import RequestListing
 from app.fal.signature import KeysUnavailable, NotGenuine, Verifier
 from app.store import keys
-from app.store.jobs import LAST_MS
+from app.store.jobs import GIVE_UP_MS
 from tests.integration.admin import Administrator, administrator
 from tests.integration.hostile.fal import HostileFal
 from tests.integration.hostile.odd_answers import SHAPES, STORED, http
@@ -118,7 +118,7 @@ class Round:
         """True when all have ended; for the others the deadline passes, and their last moment."""
         left = await self.left()
         await self._decide(left)
-        past_ms = await self.pipeline.gateway.stores.clock.now_ms() - LAST_MS - 1
+        past_ms = await self.pipeline.gateway.stores.clock.now_ms() - GIVE_UP_MS - 1
         pipe = self.pipeline.redis.pipeline()
         for job_id, status in left.items():
             times = {"deadline_ms": past_ms} | ({} if status is Status.QUEUED else {"submitted_ms": past_ms})

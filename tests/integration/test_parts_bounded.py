@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.store.uploads import UNFINISHED_OF_ALL, UNFINISHED_OF_TEAM
+from app.store.uploads import MAX_UNFINISHED, MAX_UNFINISHED_PER_TEAM
 from tests.integration.uploads import (
     IN_PARTS,
     assert_refused,
@@ -35,7 +35,7 @@ async def first_part(stack: Stack, address: str, status: int, *words: str) -> No
 
 async def test_a_team_may_have_so_many_uploads_in_parts(stack: Stack) -> None:
     """One more is refused, whichever key asks; parts of one that is begun are not, and complete makes room."""
-    places = [await initiated(stack.api, where=IN_PARTS) for _ in range(UNFINISHED_OF_TEAM)]
+    places = [await initiated(stack.api, where=IN_PARTS) for _ in range(MAX_UNFINISHED_PER_TEAM)]
     for place in places:
         await first_part(stack, place["upload_url"], 200)
     async with calling(stack, (await another_key(stack)).key) as other:
@@ -51,9 +51,9 @@ async def test_a_team_may_have_so_many_uploads_in_parts(stack: Stack) -> None:
 
 async def test_all_teams_share_one_bound(stack: Stack) -> None:
     """The disk is everybody's: 503 with a time when it is reached, and an hour later it is free by itself."""
-    for _ in range(UNFINISHED_OF_ALL // UNFINISHED_OF_TEAM):
+    for _ in range(MAX_UNFINISHED // MAX_UNFINISHED_PER_TEAM):
         async with calling(stack, await stranger(stack)) as theirs:
-            for _ in range(UNFINISHED_OF_TEAM):
+            for _ in range(MAX_UNFINISHED_PER_TEAM):
                 await first_part(stack, (await initiated(theirs, where=IN_PARTS))["upload_url"], 200)
     mine = await initiated(stack.api, where=IN_PARTS)
     await first_part(stack, mine["upload_url"], 503, "in one go")

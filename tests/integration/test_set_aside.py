@@ -7,7 +7,7 @@ import pytest
 from app.domain.errors import StoreUnavailable
 from app.domain.jobs import Job, Money, Status
 from app.store import keys
-from app.store.jobs import LAST_MS
+from app.store.jobs import GIVE_UP_MS
 from app.store.quarantine import MAX_FAILURES, Quarantined
 from tests.integration.admin import Administrator
 from tests.integration.refusals import assert_problem
@@ -53,7 +53,7 @@ async def in_state(pipeline: Pipeline, status: Status) -> Job:
 
 async def long_past(pipeline: Pipeline, job: Job) -> None:
     """Let the job's deadline have passed so long ago that it is given up."""
-    past_ms = await pipeline.gateway.stores.clock.now_ms() - LAST_MS - 1
+    past_ms = await pipeline.gateway.stores.clock.now_ms() - GIVE_UP_MS - 1
     await pipeline.write(job.id, deadline_ms=past_ms, **({"submitted_ms": past_ms} if job.submitted_ms else {}))
 
 
@@ -175,7 +175,7 @@ async def test_a_job_whose_end_fal_never_tells_is_given_up(pipeline: Pipeline, s
     """An hour after its deadline, with its money disputed and an alarm; not a moment sooner."""
     job = await in_state(pipeline, status)
     now_ms = await pipeline.gateway.stores.clock.now_ms()
-    await pipeline.write(job.id, deadline_ms=now_ms - LAST_MS + 60_000, submitted_ms=now_ms - LAST_MS)
+    await pipeline.write(job.id, deadline_ms=now_ms - GIVE_UP_MS + 60_000, submitted_ms=now_ms - GIVE_UP_MS)
     assert (await pipeline.expire(job.id)).status is status
     await long_past(pipeline, job)
     ended = await pipeline.expire(job.id)
@@ -233,7 +233,7 @@ async def test_a_job_that_is_adopted_after_its_deadline_has_its_hour(pipeline: P
     assert await pipeline.store.adopt(job, nonce=nonce, upstream_request_id="abc-1", poll_ms=0)
     assert (await pipeline.expire(job.id)).status is Status.RUNNING
     due_ms = await pipeline.redis.zscore(keys.due("expire"), pipeline.ref(job.id))
-    assert due_ms - await pipeline.gateway.stores.clock.now_ms() == pytest.approx(LAST_MS, abs=10_000)
+    assert due_ms - await pipeline.gateway.stores.clock.now_ms() == pytest.approx(GIVE_UP_MS, abs=10_000)
 
 
 async def test_a_store_that_is_away_is_no_failure(pipeline: Pipeline) -> None:
@@ -269,7 +269,7 @@ async def test_jobs_that_an_older_version_left_are_given_their_end(pipeline: Pip
     await pipeline.redis.zrem(keys.due("finalize"), pipeline.ref(aside.id))
     await pipeline.redis.hset(keys.QUARANTINE, f"finalize {pipeline.ref(aside.id)}", 1)
     swept = await pipeline.gateway.stores.buying.sweep()
-    assert (swept.taken, swept.given, swept.again) == ([], [], [pipeline.ref(lost.id)])
+    assert (swept.freed, swept.granted, swept.rescheduled) == ([], [], [pipeline.ref(lost.id)])
     await pipeline.gateway.stores.buying.sweep()
     assert set(await pipeline.due("expire")) == set(refs)
     for job in (running, lost, finalizing, aside):

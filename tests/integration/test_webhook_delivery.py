@@ -18,9 +18,8 @@ from app.domain.deliveries import (
 )
 from app.domain.events import EVENT_TYPES, Event
 from app.domain.ids import split_ref
-from app.domain.limits import Limit, Unit, Window
+from app.domain.limits import DAY_MS, Limit, Unit, Window
 from app.store import keys
-from app.store.jobs import DAY_MS
 from app.views.message import message_body
 from tests.support.endpoints import change, deliveries, endpoint, later, sent, taken, team_admin
 from tests.support.pipeline import Pipeline
