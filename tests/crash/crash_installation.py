@@ -1,4 +1,4 @@
-"""An installation of real processes that die at named points, and the oracle over what they leave behind."""
+"""An installation whose processes are killed at named points, and the checks of what remains."""
 
 import asyncio
 import base64
@@ -39,7 +39,7 @@ from tests.support.waiting import wait_until
 from tests.support.workers import Workers
 
 OUTAGE_S = 0.3  # how long the store is away
-STALE_S = 1.0  # a step against the emulator takes milliseconds; what stands still longer may have lost its process
+STALE_S = 1.0  # a step against the emulator takes milliseconds; one that takes longer may have lost its process
 LOOK_AGAIN_S = 1.5  # before an operator believes that fal has nothing
 END_S = 120.0  # every process may have to start again, on a machine that is busy
 KILL_S = 30.0
@@ -79,7 +79,7 @@ class CrashInstallation(Installation):
             (self.tickets / f"{point}.{left}").write_text(f"{int(number)} {pid}", "ascii")
 
     def disarm(self) -> None:
-        """Take back the tickets nobody took."""
+        """Remove the tickets that no process used."""
         for ticket in self.tickets.glob("*.*"):
             ticket.unlink(missing_ok=True)
 
@@ -92,7 +92,7 @@ class CrashInstallation(Installation):
 
     async def until_signalled(self, before: int) -> int:
         """The process that passed the armed point; `before`: how many signals had been sent."""
-        await wait_until(lambda: len(self.signalled()) > before, "somebody passes the armed point", timeout=KILL_S)
+        await wait_until(lambda: len(self.signalled()) > before, "a process passes the armed point", timeout=KILL_S)
         return self.signalled()[-1][2]
 
     def kill_everything(self) -> None:
@@ -126,7 +126,7 @@ class CrashInstallation(Installation):
             self.tally.outages.append(await self._until_answered())
 
     async def _until_answered(self) -> float:
-        """How long a caller waits for a real answer, once the store is back."""
+        """Seconds until a caller gets a real reply, once the store is back."""
         began = time.monotonic()
 
         async def answered() -> bool:
@@ -153,14 +153,14 @@ class CrashInstallation(Installation):
         return f"data:image/jpeg;base64,{base64.b64encode(content).decode()}"
 
     async def cancel(self, job_id: str) -> None:
-        """Ask for the end of a job, as often as it takes."""
+        """Cancel a job; repeat until the API has accepted it."""
 
         async def asked() -> bool:
             with contextlib.suppress(httpx.TransportError):
                 return (await self.api.post(f"/v1/jobs/{job_id}/cancel")).status_code in {200, 202, 409}
             return False
 
-        await wait_until(asked, "the wish to cancel is taken", timeout=END_S, interval=0.1)
+        await wait_until(asked, "the cancellation is accepted", timeout=END_S, interval=0.1)
 
     async def until_ended(self, label: str, count: int, *, hurry: bool = True) -> list[Job]:
         """All jobs of a round at their end, with the operator's help; what lost its process is made due now."""
@@ -184,7 +184,7 @@ class CrashInstallation(Installation):
         return found
 
     async def _push(self, job: Job, still_s: float, *, hurry: bool) -> None:
-        """End the waits of a job that stands still (leases, hidden times), and resolve it where it is held."""
+        """End the waits (leases, hidden times) of a job that does not change, and resolve it when it is held."""
         step = {"queued": "submit", "submitting": "submit", "running": "poll", "finalizing": "finalize"}
         ref = join_ref(self.team, job["id"])
         with contextlib.suppress(RedisError, StoreUnavailable):
@@ -198,18 +198,18 @@ class CrashInstallation(Installation):
                 await self.store.zadd(keys.due(step[job["status"]]), {ref: 1}, xx=True)
 
     async def _nobody_posts(self) -> bool:
-        """No worker has a submission in hand that it may still send; one that a test has stopped has none."""
+        """No running worker has a submission that it may still send; stopped ones do not count."""
         return not any(map(_runs, await asyncio.to_thread(self.workers.busy, "work")))
 
     async def _release(self) -> None:
-        """What ended its worker twice is set aside; the operator knows that it was not its fault."""
+        """Release quarantined steps: here their workers were killed by the test."""
         with contextlib.suppress(StoreUnavailable):
             for step, ref, _ in await self.operator.stores.quarantine.steps():
                 await self.operator.stores.quarantine.release(step, ref)
                 self.tally.released += 1
 
     async def resolve(self, job: Job, *, sure: bool) -> bool:
-        """An operator's honest word: adopt what fal has; when it surely has nothing, submit again."""
+        """Resolve as an operator does: adopt fal's request; when there surely is none, submit again."""
         request_id = await self.request_of(job["input"]["prompt"])
         if request_id is None and not sure:
             return False
@@ -247,7 +247,7 @@ class CrashInstallation(Installation):
         assert not (wrong := self.errors_logged(store_died=store_died)), f"O6: {wrong[:20]}"
 
     async def _one_end_each(self, ids: list[str], since: str, receiver: Receiver) -> None:
-        """O4: one terminal event for each job, whose message arrived at least once, always with the same id."""
+        """O4: one terminal event for each job; its message arrived at least once, always with the same id."""
         rows = await self.store.xrange(keys.events(self.team), min=f"({since}")
         ends = Counter(f"job_{row['job']}" for _, row in rows if row["type"] in ENDS)
         assert {job_id: ends[job_id] for job_id in ids} == dict.fromkeys(ids, 1), "O4: one end each"
@@ -292,9 +292,9 @@ class CrashInstallation(Installation):
         await wait_until(none_left, "all deliveries are done", timeout=END_S, interval=TIGHT_S)
 
     def errors_logged(self, *, store_died: bool = False) -> list[str]:
-        """What the logs have said since the last look: unhandled exceptions, errors, answers of 500.
+        """Lines logged since the last call: unhandled exceptions, errors, replies with 500.
 
-        A worker whose store dies ends with a traceback of RQ's, and is started again; that is not looked at.
+        A worker whose store dies ends with a traceback of RQ's and is restarted; `store_died` leaves that out.
         """
         found = []
         for path in self.logs:
@@ -317,12 +317,12 @@ def _runs(pid: int) -> bool:
 
 def _complains(line: str, *, rq_too: bool) -> bool:
     try:
-        said = json.loads(line)
+        entry = json.loads(line)
     except ValueError:
         return bool(line.strip()) and rq_too  # a traceback, or a warning of Python's
-    if said.get("logger") == "rq.worker" and not rq_too:
+    if entry.get("logger") == "rq.worker" and not rq_too:
         return False
-    return (said.get("level") in {"error", "critical"} and said.get("event") not in EXPECTED_ERRORS) or said.get(
+    return (entry.get("level") in {"error", "critical"} and entry.get("event") not in EXPECTED_ERRORS) or entry.get(
         "status"
     ) == 500
 

@@ -1,7 +1,7 @@
 """The crash matrix: each named point, the row it shows, and what a round needs to reach it.
 
 Row C19 (a half-written mirrored clip) has no point: nothing is mirrored yet. C4 (a live stream), C25 (the store
-dies at these points), C26 (everything dies at random) and C27 (a process stands still) are tests of their own.
+dies at these points), C26 (everything dies at random) and C27 (a process is stopped) are tests of their own.
 """
 
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from tests.support.tcp_proxy import Cut
 class Point:
     """One point: the row, and the process that dies there.
 
-    `each`: every job passes it, so the kill may fall on any of them. `needs`: what the jobs of a round have beside
-    a prompt. `on_time`: fal's webhook must come at once, because it is what passes the point.
+    `each`: every job passes it, so the kill may fall on any of them. `needs`: what the jobs of a round have
+    besides a prompt. `on_time`: fal's webhook must come at once, because it is what passes the point.
     """
 
     row: str
@@ -48,7 +48,7 @@ POINTS = {
     "resolve.found": Point("C23", "lanes", each=False, needs="held"),
     "cancel.sent": Point("C24", "lanes", needs="cancel"),
 }
-# Points on the wire: the exchange is cut by a relay, which kills the process at its end.
+# Points on the wire: a proxy cuts the exchange and kills the process at its end.
 WIRE = {
     Cut.REPLY_HALF.value: Point("C3", "api"),
     Cut.REQUEST_HALF.value: Point("C12", "work"),

@@ -1,4 +1,4 @@
-"""Callers who send two jobs a second to two APIs, try the other one where one fails, and keep books of it all."""
+"""Callers who submit two jobs a second to two APIs, use the other API when one fails, and count the results."""
 
 import asyncio
 import contextlib
@@ -26,10 +26,10 @@ ENDS = {"succeeded", "failed", "canceled", "held"}
 
 @dataclass
 class Outcome:
-    """What came of it. Gaps are the longest time without an acknowledged job, and without one sent to fal.
+    """The result of one fault. Gaps are the longest time without an acknowledged job, and without one sent to fal.
 
     `back_s` is how long after the first job that was acknowledged again, at the end of the first gap, fal got one.
-    `stalled` says what did not go on after the fault; `answers` counts what callers were told other than 202.
+    `stalled` has what did not recover after the fault; `answers` counts the replies other than 202.
     """
 
     fault: str = ""
@@ -78,7 +78,7 @@ class Demand:
         self._name = ""
 
     async def begin(self, name: str) -> None:
-        """Callers come, until `end`."""
+        """Start the callers; they run until `end`."""
         self._name = name
         self.acknowledged, self.bought, self._answers, self._given_up = {}, [], Counter(), 0
         self._stalled = ""
@@ -86,7 +86,7 @@ class Demand:
         self._flows = [asyncio.create_task(self._send()), asyncio.create_task(self._watch())]
 
     async def flowing(self, *, since: float, seconds: float = 3) -> None:
-        """Jobs are acknowledged and bought again, or the books say that it stalled; then it goes on for a while."""
+        """Wait until jobs are acknowledged and bought again, or note that they are not; then wait `seconds`."""
 
         async def both() -> bool:
             newest = max(self.acknowledged.values(), default=0), max(self.bought, default=0)
@@ -99,7 +99,7 @@ class Demand:
         await asyncio.sleep(seconds)
 
     async def end(self) -> Outcome:
-        """No more callers; every acknowledged job comes to an end, and the books are closed."""
+        """Stop the callers, wait for the end of every acknowledged job, and return the result."""
         until = time.monotonic()
         await cancel_and_wait(self._flows[0])
         await asyncio.gather(*self._calls)
@@ -138,7 +138,7 @@ class Demand:
             await asyncio.sleep(PACE_S)
 
     async def _call(self, number: int) -> None:
-        """One job, with its own Idempotency-Key, until somebody accepts it."""
+        """Submit one job with its own Idempotency-Key until an API accepts it."""
         name = f"{self._name} {number}"
         image = self._fal.sample_image
         began = time.monotonic()
@@ -188,7 +188,7 @@ class Demand:
             with contextlib.suppress(httpx.TransportError):
                 reply = await self._web.get(f"{url}/v1/jobs/{job}")
                 return str(reply.json()["status"]) if reply.is_success else str(reply.status_code)
-        return "nobody answers"
+        return "no reply"
 
     async def _details(self) -> str:
         return f"{self._name}: {len(self.acknowledged)} acknowledged, {len(self.bought)} bought, {self._answers}"

@@ -1,4 +1,4 @@
-"""What happens to machines: eight faults of an installation over six hosts, each of which heals.
+"""Eight faults of an installation over six hosts, each of which ends.
 
 `python -m tests.crash.host_faults FOLDER short|long NAME…` makes the hosts and causes one fault after the other
 while callers submit. It prints a line of JSON for each, and ends with its input, as do its processes.
@@ -27,7 +27,7 @@ CALM_S = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """How long things last: until sentinels call a server down, and until a fault heals."""
+    """Durations: until sentinels call a server down, and of each fault."""
 
     down_after_ms: int
     holds_s: float
@@ -50,7 +50,7 @@ async def primary_killed(hosts: Hosts, form: Form) -> None:
 
 
 async def primary_frozen(hosts: Hosts, form: Form) -> None:
-    """Its connections stay open, and nothing answers; it wakes up and believes to be the primary."""
+    """Its connections stay open, and nothing answers; when it continues it still acts as the primary."""
     primary = await hosts.primary()
     hosts.signal(primary, "store", signal.SIGSTOP)
     await asyncio.sleep(form.holds_s)
@@ -58,7 +58,7 @@ async def primary_frozen(hosts: Hosts, form: Form) -> None:
 
 
 async def primary_cut(hosts: Hosts, form: Form) -> None:
-    """The primary's host hears nobody, its sentinel neither."""
+    """The primary's host is cut off, with its sentinel."""
     primary = await hosts.primary()
     hosts.network.part(primary)
     await asyncio.sleep(form.holds_s)
@@ -66,7 +66,7 @@ async def primary_cut(hosts: Hosts, form: Form) -> None:
 
 
 async def partition(hosts: Hosts, form: Form) -> None:
-    """The primary and an API, whom callers still reach, on one side; everybody else on the other."""
+    """The primary and an API that callers still reach are on one side, all others on the other."""
     primary = await hosts.primary()
     hosts.network.part(primary, APIS[0])
     await asyncio.sleep(form.partition_s)
@@ -95,7 +95,7 @@ async def both_killed(hosts: Hosts, form: Form) -> None:
 
 
 async def workers_killed_and_frozen(hosts: Hosts, form: Form) -> None:
-    """One host of workers is gone; when it is back, the other one stands still for a while."""
+    """One host of workers is gone; when it is back, the other one is stopped for a while."""
     gone, still = WORKERS
     hosts.kill_host(gone)
     await asyncio.sleep(form.holds_s)
@@ -128,7 +128,7 @@ FAULTS: dict[str, Callable[[Hosts, Form], Awaitable[None]]] = {
 
 
 async def suffer(hosts: Hosts, name: str, form: Form, demand: Demand) -> Outcome:
-    """One fault while callers come: before it, during it, and until everything flows again."""
+    """One fault while callers submit: before it, during it, and until jobs are bought again."""
     await demand.begin(name)
     await demand.flowing(since=0, seconds=CALM_S)
     await FAULTS[name](hosts, form)
@@ -138,21 +138,21 @@ async def suffer(hosts: Hosts, name: str, form: Form, demand: Demand) -> Outcome
     return outcome
 
 
-async def suffer_all(folder: Path, form: Form, names: Sequence[str], said: TextIO) -> None:
+async def suffer_all(folder: Path, form: Form, names: Sequence[str], output: TextIO) -> None:
     """Each fault, and a line for it."""
     async with open_hosts(folder, down_after_ms=form.down_after_ms) as hosts:
         demand = Demand([hosts.url(host) for host in APIS], hosts.account, hosts.fal)
         try:
             for name in names:
                 outcome = await suffer(hosts, name, form, demand)
-                said.write(f"{json.dumps(outcome.plain())}\n")
-                said.flush()
+                output.write(f"{json.dumps(outcome.plain())}\n")
+                output.flush()
         finally:
             await demand.close()
 
 
 async def faults(folder: Path, form: str, names: Sequence[str]) -> AsyncIterator[Outcome]:
-    """What came of each fault, on hosts of their own that are gone afterwards, whatever happens."""
+    """The result of each fault, on hosts that exist for this block only."""
     process = await asyncio.create_subprocess_exec(
         *isolated(sys.executable, "-m", "tests.crash.host_faults", str(folder), form, *names),
         cwd=ROOT,

@@ -35,12 +35,12 @@ SENTINELS = (*STORES, "x")
 PORT, STORE_PORT, SENTINEL_PORT = 8000, 6379, 26379
 START_SECONDS = 90
 FAL = ("--plain-clips", "--queue-seconds", "0.1", "--run-seconds", "0.3", "--concurrency", "50")
-SEEN = "flags", "num-slaves", "num-other-sentinels"
+STATE = "flags", "num-slaves", "num-other-sentinels"
 
 
 @dataclass
 class Hosts:
-    """What a fault has in hand; `primary` and `replica` are hosts' names."""
+    """The running installation; `primary` and `replica` are names of hosts."""
 
     folder: Path
     down_after_ms: int
@@ -100,8 +100,8 @@ class Hosts:
     def kill_host(self, host: str) -> None:
         """Everything on the host ends at once."""
         self.network.signal(host, signal.SIGKILL)
-        for place in [place for place in self.running if place[0] == host]:
-            self.running.pop(place).wait()
+        for process in [process for process in self.running if process[0] == host]:
+            self.running.pop(process).wait()
 
     def environment(self, host: str) -> dict[str, str]:
         """The settings of an API or worker on this host."""
@@ -134,13 +134,13 @@ class Hosts:
         data.mkdir(mode=0o700, exist_ok=True)
         return data
 
-    # --- how it stands ----------------------------------------------------------------------------------------
+    # --- its state --------------------------------------------------------------------------------------------
 
     async def primary(self) -> str:
         """The host of the primary, as the third sentinel names it."""
         async with Redis(port=SENTINEL_PORT, decode_responses=True) as sentinel:
-            seen: Any = await sentinel.sentinel_master("films")
-        address = seen["ip"]
+            state: Any = await sentinel.sentinel_master("films")
+        address = state["ip"]
         return next(host for host in STORES if self.network.back(host) == address)
 
     async def replica(self) -> str:
@@ -149,7 +149,7 @@ class Hosts:
         return next(host for host in STORES if host != primary)
 
     async def whole(self) -> None:
-        """Everything is there: a replica that keeps up, sentinels that see each other, APIs that say ready."""
+        """Wait for all of it: a replica that keeps up, sentinels that see each other, APIs that are ready."""
         await self.whole_store()
         async with httpx.AsyncClient(trust_env=False, timeout=5) as web:
 
@@ -176,10 +176,10 @@ class Hosts:
                 Redis(host=host, port=STORE_PORT) as store,
                 Redis(port=SENTINEL_PORT, decode_responses=True) as sentinel,
             ):
-                told: Any = await store.info("replication")
-                seen: Any = await sentinel.sentinel_master("films")
-            kept_up = told.get("role") == "master" and told.get("slave0", {}).get("state") == "online"
-            return kept_up and [seen[name] for name in SEEN] == ["master", 1, 2]
+                facts: Any = await store.info("replication")
+                state: Any = await sentinel.sentinel_master("films")
+            kept_up = facts.get("role") == "master" and facts.get("slave0", {}).get("state") == "online"
+            return kept_up and [state[name] for name in STATE] == ["master", 1, 2]
         return False
 
 

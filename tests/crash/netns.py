@@ -1,7 +1,7 @@
 """Hosts with networks of their own on one machine, for a process that `isolated` has put apart.
 
-Each host is a network namespace with one foot in `back`, where the store is, and one in `front`, for callers.
-This process is the host `x`, in both. A cut host has lost `back`; hosts that are apart together hear each other.
+Each host is a network namespace with one interface in `back`, where the store is, and one in `front`, for callers.
+This process is the host `x`, in both. A cut host has lost `back`; hosts that are cut together reach each other.
 """
 
 import contextlib
@@ -73,7 +73,7 @@ class Network:
         return _address(FRONT, self._numbers[host])
 
     def part(self, *hosts: str) -> None:
-        """These hosts hear each other in the back, and nobody else."""
+        """In `back`, these hosts reach each other only."""
         for host in hosts:
             _ip("link", "set", f"{BACK}-{host}", "master", APART)
 

@@ -1,4 +1,4 @@
-"""A store as an older version's `filmgate up` left it, moved to this moment; `old_store_maker` makes it anew."""
+"""A store that an older version's `filmgate up` wrote, moved to this moment; `old_store_maker` makes the file."""
 
 import base64
 import gzip
@@ -25,7 +25,7 @@ class OldStore:
     """What is in the fixture, with every time moved by its age and every address replaced.
 
     `addresses` are new ones for "gateway", "fal" and "receiver0" to "receiver3". A calendar window that held the
-    fixture's moment becomes the one that holds now, so that limits stand as they stood. `now_ms` is this moment.
+    fixture's moment becomes the current one, so that limits have the same use. `now_ms` is this moment.
     """
 
     def __init__(self, addresses: dict[str, str], now_ms: int) -> None:
@@ -65,7 +65,7 @@ class OldStore:
                 redis.pexpire(_raw(name), left_ms)
 
     def put_files(self, data_dir: Path) -> None:
-        """Write what lay beside the store."""
+        """Write the files of the data directory."""
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name, content in self._files.items():
             path = data_dir / name
@@ -112,7 +112,7 @@ class OldStore:
         return moment.isoformat(timespec=precise).replace("+00:00", "Z" if text.endswith("Z") else "+00:00")
 
     def _moved_windows(self, store: dict[str, Any], zone: str) -> dict[str, str]:
-        """The beginning of each calendar window that the store knows, and where it begins now."""
+        """The beginning of each calendar window in the store, and its beginning now."""
         found = {}
         for window, text in (match.groups() for match in map(WINDOW.match, store) if match):
             for place in ("UTC", zone):

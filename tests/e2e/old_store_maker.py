@@ -1,4 +1,4 @@
-"""Makes the store of `tests/e2e/test_upgrade.py` anew: `python -m tests.e2e.old_store_maker CHECKOUT FILE`.
+"""Makes the store of `tests/e2e/test_upgrade.py`: `python -m tests.e2e.old_store_maker CHECKOUT FILE`.
 
 CHECKOUT is a checkout of an older version with its `.venv`. Its `filmgate up` is brought to a moment at which jobs,
 money, limits, people, webhooks and uploads are in every state that is stored; then everything is written to FILE.
@@ -32,8 +32,8 @@ ZONE = "Europe/Berlin"
 LONG = "[emu:run:3000]"
 CALENDAR = ("minute", "hour", "day", "month")
 EVERY_EVENT = ["job.queued", "job.submitting", "job.running", "job.finalizing", "job.held", "job.succeeded"]
-PLACES_S = 2.5  # a job's place in line is told from what was read a moment ago
-FILES = ("client.json", "emulator.jsonl", "emulator.jsonl.key", "epoch.json")  # beside the store
+PLACES_S = 2.5  # a job's position in line is read from a cache of this age
+FILES = ("client.json", "emulator.jsonl", "emulator.jsonl.key", "epoch.json")  # in the data directory
 SETTINGS = {
     "FILMGATE_ADMIN_KEY": ADMIN_KEY,
     "FILMGATE_EGRESS_ALLOW": "127.0.0.1",
@@ -57,7 +57,7 @@ READ = {  # what is read before the end, with whose key; the same must be read a
 
 @dataclass
 class Maker:
-    """The old gateway, and what is known of it so far."""
+    """The old gateway, and its keys and ids so far."""
 
     up: Up
     web: httpx.AsyncClient
@@ -151,7 +151,7 @@ async def add_endpoint(maker: Maker, name: str, receiver: Receiver, **more: Any)
 
 
 async def make_ended(maker: Maker, tickets: Path) -> None:
-    """Jobs that ended in every way, and one that was set aside."""
+    """Jobs that ended in every way, and one in quarantine."""
     picture = (await maker.web.get(f"http://127.0.0.1:{maker.up.port + 1}/sample.jpg")).content
     file = await maker.call("ada", "POST", "files", files={"file": ("lake.jpg", picture, "image/jpeg")})
     maker.ids["file"] = file["url"]
@@ -184,7 +184,7 @@ async def make_ended(maker: Maker, tickets: Path) -> None:
             ticket.write_text("9 0", "ascii")
         return bool((await maker.call("admin", "GET", "admin/status"))["aside"]["count"])
 
-    await wait_until(is_aside, "the job is set aside", timeout=90, interval=0.1)
+    await wait_until(is_aside, "the job is in quarantine", timeout=90, interval=0.1)
     ticket.unlink(missing_ok=True)
 
 
@@ -208,7 +208,7 @@ async def make_live(maker: Maker, failing: Receiver, well: Receiver) -> None:
         members: Any = maker.redis.zrange("fg:slots", 0, -1)
         return ref in members
 
-    await wait_until(has_slot, "a job has a slot and nobody has claimed it", timeout=30)
+    await wait_until(has_slot, "a job has a slot and no claim", timeout=30)
     asked = {"expires_in": 3600, "max_jobs": 5, "max_usd": "20.00"}
     maker.keys["token"] = (await maker.call("lead", "POST", "tokens", json=asked))["token"]
     await maker.job("queued_high", "a cat", priority="high", start_deadline=3000)
@@ -266,7 +266,7 @@ def in_one_hour() -> None:
 
 
 def write(maker: Maker, replies: dict[str, Any], addresses: dict[str, str], file: Path) -> None:
-    """Write everything down: the store, what lies beside it, what the old version answered. No clips."""
+    """Write the store, the files of the data directory and the old version's replies. No clips."""
     seconds, micro = maker.redis.time()
     data = maker.up.data_dir
     content = {
@@ -284,7 +284,7 @@ def write(maker: Maker, replies: dict[str, Any], addresses: dict[str, str], file
 
 
 async def make(checkout: Path, file: Path, folder: Path) -> None:
-    """Bring it to that moment, and write it down."""
+    """Bring the old version to that moment, and write the file."""
     tickets = folder / "tickets"
     tickets.mkdir()
     async with AsyncExitStack() as stack:

@@ -25,7 +25,7 @@ from tests.support.waiting import wait_until
 
 MINUTE_MS = 60_000
 MAX_SHED = 20  # times
-NEEDED_MS = 10_000  # what a race may last, so that no calendar window begins anew under it
+NEEDED_MS = 10_000  # a race's longest duration, so that no calendar window ends during it
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class OwnerState:
-    """What the store says of one owner's jobs, from every place that counts them.
+    """One owner's jobs in every key of the store that counts them.
 
     `total` is the hash of its sums; `reserved` the team's open reservations, `entries` its ledger by kind.
     """
@@ -102,14 +102,14 @@ class Races:
         return await asyncio.gather(*(self.submit(key, lane, **headers) for lane, key in enumerate(callers)))
 
     @asynccontextmanager
-    async def load(self, key: str, seen: dict[str, list[Reply]], *, clients: int) -> AsyncIterator[None]:
+    async def load(self, key: str, replies: dict[str, list[Reply]], *, clients: int) -> AsyncIterator[None]:
         """So many clients that submit and read `/v1/me` in turn, without a pause; `seen` gets every answer."""
         stop = asyncio.Event()
 
         async def client(lane: int) -> None:
             while not stop.is_set():
-                seen["submit"].append(await self.submit(key, lane))
-                seen["read"].append(await self.read("/v1/me", key, lane + 1))
+                replies["submit"].append(await self.submit(key, lane))
+                replies["read"].append(await self.read("/v1/me", key, lane + 1))
 
         async with asyncio.TaskGroup() as running:
             for lane in range(clients):
@@ -139,7 +139,7 @@ class Races:
         return await self.now_ms()
 
     async def books(self, team: str, owner: str) -> OwnerState:
-        """What is written of the owner (the team itself, its user, a token), and of the whole team."""
+        """The counts of the owner (the team itself, its user, a token), and of the whole team."""
         total = await self.redis.hgetall(keys.total(owner))
         line = await self.redis.zrange(keys.LINE, 0, -1)
         return OwnerState(

@@ -1,4 +1,4 @@
-"""The administrator's hands: a client with the administrator's key, and what a test makes with it."""
+"""The administrator: a client with the administrator's key, and what a test makes with it."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +11,7 @@ from tests.support.callers import calling
 from tests.support.stack import ADMIN_KEY, Stack
 
 NEVER = "0" * 32  # the random part of an id that nothing has
-CANARY = "kan4rie-vogel"  # stands in bad input, and in no reply
+CANARY = "kan4rie-vogel"  # is in bad input, and in no reply
 ABSENT = object()  # a member that is left out
 
 
@@ -22,7 +22,7 @@ class Administrator:
         self.api = api
 
     async def call(self, method: str, path: str, body: Any = None, **query: Any) -> httpx.Response:
-        """One call; `path` is what stands behind /v1/admin/."""
+        """One call; `path` is below /v1/admin/."""
         sent = {} if body is None else {"json": body}
         return await self.api.request(method, f"/v1/admin/{path.removeprefix('/')}", params=query, **sent)
 

@@ -1,4 +1,4 @@
-"""Many callers at once, as many as one process serves well: with more, a slow machine makes the store look away."""
+"""Many calls at once, as many as one process serves well: with more, the store seems away on a slow machine."""
 
 import asyncio
 from collections.abc import Coroutine, Iterable

@@ -35,7 +35,7 @@ async def store(redis_server: RedisServer) -> AsyncIterator[RedisServer]:
 
 @pytest.fixture(scope="session")
 async def emulator() -> AsyncIterator[Emulator]:
-    """A fal that takes a fifth of a second; its books go on over all tests of this process."""
+    """A fal that takes a fifth of a second; its records are those of all tests of this process."""
     running = await Emulator.start("--queue-seconds", "0.1", "--run-seconds", "0.2", "--plain-clips")
     yield running
     await running.stop()

@@ -1,4 +1,4 @@
-"""Tells a gateway what fal would tell it, signed with a key of the test's own, and looks at what becomes of it."""
+"""Webhooks from fal to a gateway, signed with a key of the test, and the job's state afterwards."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,7 +25,7 @@ FAL = Signer()
 
 @dataclass
 class HookSender:
-    """A gateway, its jobs by hand, and a fal that tells it things."""
+    """Sends fal's webhooks to a gateway; `pipeline` has its jobs."""
 
     pipeline: Pipeline
     keys: Receiver
@@ -47,12 +47,12 @@ class HookSender:
         return await self.pipeline.stack.api.post(path, headers=headers, content=body)
 
     async def at_fal(self, prompt: str) -> str:
-        """The id of a request at fal of which the gateway knows nothing."""
+        """The id of a request at fal that no job has."""
         async with FalCaller(self.pipeline.stack.emulator.url, EMULATOR_KEY) as caller:
             return str((await caller.submit(prompt))["request_id"])
 
     async def alarms(self) -> list[Alarm]:
-        """What the administrator is told."""
+        """The alarms, newest first."""
         return await self.pipeline.gateway.stores.alarms.newest(100)
 
     async def poll_in(self, job_id: str) -> float:
@@ -61,7 +61,7 @@ class HookSender:
         return (due - await self.pipeline.gateway.stores.clock.now_ms()) / 1000
 
     async def assert_succeeds(self, job: Job, request_id: str) -> None:
-        """The job is this request's, is due now, and ends well: paid once, with nobody alarmed."""
+        """The job is this request's, is due now, and succeeds: paid once, without an alarm."""
         now = await self.pipeline.job(job.id)
         assert (now.status, now.upstream_request_id) == (Status.RUNNING, request_id)
         assert await self.poll_in(job.id) <= 0

@@ -16,7 +16,7 @@ HEADERS = {"Accept": "application/json", "Content-Type": "application/json"}  # 
 
 
 def request_url(request_id: str, rest: str = "", *, app: str = APP) -> str:
-    """Fal's URL of a request, or of what stands below it."""
+    """Fal's URL of a request, or of a path below it."""
     return f"https://queue.fal.run/{app}/requests/{request_id}{rest}"
 
 

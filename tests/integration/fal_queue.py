@@ -31,7 +31,7 @@ async def submitted(stack: Stack, prompt: str = "a quiet lake", **more: Any) -> 
 
 
 def path_of(request_id: str, rest: str = "", *, app: str = APP) -> str:
-    """The path of a request, or of what stands below it."""
+    """The path of a request, or of a path below it."""
     return f"/fal/queue/{app}/requests/{request_id}{rest}"
 
 
@@ -41,7 +41,7 @@ async def status(stack: Stack, request_id: str, **more: Any) -> httpx.Response:
 
 
 async def result(stack: Stack, request_id: str) -> httpx.Response:
-    """The result, as it stands."""
+    """The result as it is now."""
     return await stack.api.get(path_of(request_id))
 
 

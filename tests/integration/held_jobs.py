@@ -1,4 +1,4 @@
-"""Jobs whose outcome is unknown, and what fal's history shows of them."""
+"""Jobs whose outcome is unknown, and fal's history of them."""
 
 import json
 from collections.abc import AsyncIterator, Sequence
@@ -52,7 +52,7 @@ async def bought(pipeline: Pipeline, tag: str, *, image: str = "", **more: Any) 
 
 
 async def held(pipeline: Pipeline, tag: str = "[emu:drop_after_accept:1]", **more: Any) -> Job:
-    """The same, with an unknown outcome; fal's history knows it already, if fal took it."""
+    """The same, with an unknown outcome; fal's history has it already, if fal accepted it."""
     job = await bought(pipeline, tag, **more)
     assert job.status is Status.HELD
     await known_to_fal(pipeline, job)
@@ -81,7 +81,7 @@ async def charges(pipeline: Pipeline, job: Job) -> int:
 
 
 async def resolve_once(pipeline: Pipeline, job: Job, *, after_ms: int | None = None) -> UnusableAnswer | int | None:
-    """One look for this job, as if so long after its claim."""
+    """Resolve this job once, as if so long after its claim."""
     now_ms = await pipeline.gateway.stores.clock.now_ms()
     if after_ms is not None:
         now_ms = (job.claimed_ms or 0) + after_ms
@@ -89,7 +89,7 @@ async def resolve_once(pipeline: Pipeline, job: Job, *, after_ms: int | None = N
 
 
 async def due_in_ms(pipeline: Pipeline, job: Job) -> float | None:
-    """How long until the job is looked for; None when it is not."""
+    """Milliseconds until the job is due in `resolve`; None when it is not."""
     score: float | None = await pipeline.redis.zscore(keys.due("resolve"), pipeline.ref(job.id))
     return None if score is None else score - await pipeline.gateway.stores.clock.now_ms()
 
@@ -103,7 +103,7 @@ async def alarms(pipeline: Pipeline) -> list[tuple[str, str, str]]:
 
 
 async def assert_succeeds(pipeline: Pipeline, job: Job) -> Job:
-    """Pushed on to its end, which is a clip, paid once."""
+    """The job ends with a clip and one charge; the job afterwards."""
     await pipeline.completed(job.id)
     ended = await pipeline.finalized(job.id)
     assert (ended.status, await charges(pipeline, job)) == (Status.SUCCEEDED, 1)
@@ -119,6 +119,6 @@ async def canary(pipeline: Pipeline, **more: Any) -> Job:
 
 
 async def resolve_at(pipeline: Pipeline, job: Job, after_ms: Sequence[int]) -> None:
-    """Look for the job so long after its claim."""
+    """Resolve the job as if at each of these times after its claim."""
     for moment_ms in after_ms:
         await resolve_once(pipeline, job, after_ms=moment_ms)

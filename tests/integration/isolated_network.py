@@ -25,7 +25,7 @@ from tests.support.catch_all import CatchAll
 from tests.support.repo import ROOT
 
 SECONDS = 60
-HUNG = 40  # names whose server says nothing, asked for at once
+HUNG = 40  # names whose server does not answer, resolved at once
 PROGRAM = """
 ip link set lo up
 ip route add local 0.0.0.0/0 dev lo
@@ -65,17 +65,17 @@ async def attempts(
     )
     try:
         async with asyncio.timeout(SECONDS):
-            said, complaint = await process.communicate(json.dumps({"hosts": hosts, "names": names}).encode())
+            output, errors = await process.communicate(json.dumps({"hosts": hosts, "names": names}).encode())
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    assert process.returncode == 0, complaint.decode()
-    return [json.loads(line) for line in said.splitlines()]
+    assert process.returncode == 0, errors.decode()
+    return [json.loads(line) for line in output.splitlines()]
 
 
 async def _attempts(hosts: Sequence[str], names: dict[str, list[Sequence[str] | None]]) -> None:
-    """One attempt for each host, one after the other; `hung` stands for many at once, not waited for."""
+    """One attempt for each host, one after the other; `hung` is many at once, without waiting for them."""
     hung: list[asyncio.Task[Any]] = []
     sender = Sender(EgressPolicy(), total_timeout=4)
     async with name_server(port=53) as server, CatchAll(443) as catch_all:

@@ -15,7 +15,7 @@ from app.webhooks.transport import Resolver
 
 @dataclass
 class NameServer(asyncio.DatagramProtocol):
-    """Answers A and AAAA questions from `names`; nothing it says may be kept (lifetime 0).
+    """Answers A and AAAA questions from `names`; no answer may be cached (lifetime 0).
 
     `names` holds, for each name, the answers to come, one for each time the name is looked up, the last one again
     and again; an answer is a list of addresses and of names (a CNAME; what it leads to is looked up here). None: no
@@ -61,7 +61,7 @@ class NameServer(asyncio.DatagramProtocol):
 
 @asynccontextmanager
 async def name_server(*, port: int = 0) -> AsyncIterator[NameServer]:
-    """A name server on 127.0.0.1 that knows no name yet."""
+    """A name server on 127.0.0.1, without names yet."""
     loop = asyncio.get_running_loop()
     socket, server = await loop.create_datagram_endpoint(NameServer, local_addr=("127.0.0.1", port))
     try:

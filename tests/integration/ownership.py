@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
 from app.domain.limits import Limit, Unit, Window
-from tests.integration.uploads import initiated, nobody, picture
+from tests.integration.uploads import initiated, picture, without_key
 from tests.support.endpoints import team_admin
 from tests.support.stack import Stack
 
@@ -58,7 +58,7 @@ class Teams:
 
 @dataclass(frozen=True)
 class Admins:
-    """A route for the administrator alone: everybody else is refused before the id is looked at.
+    """A route for the administrator alone: all others are refused before the id is read.
 
     Attributes:
         make: makes such a thing for the stack's own team, and gives its id.
@@ -115,7 +115,7 @@ async def an_idle_team(stack: Stack) -> str:
 
 
 async def a_held_job(stack: Stack) -> str:
-    """A job whose one submission was broken off, so that nobody knows whether fal took it."""
+    """A job whose submission was interrupted, so that it is unknown whether fal accepted it."""
     job_id = await live_job(stack, stack.api)
     ref = f"{stack.account.team.id}/{job_id}"
     await stack.gateway.stores.slots.grant()
@@ -134,7 +134,7 @@ async def an_endpoint(api: httpx.AsyncClient) -> str:
 
 
 async def a_delivery(stack: Stack, api: httpx.AsyncClient) -> str:
-    """What an ended job told the address that it names itself."""
+    """The delivery of an ended job to its own webhook URL."""
     reply = await api.post("/v1/jobs", json=stack.body(webhook_url="https://consumer.example/own"))
     assert reply.status_code == 202, reply.text
     job_id = reply.json()["id"]
@@ -152,7 +152,7 @@ async def a_key(stack: Stack) -> str:
 async def a_file(stack: Stack, api: httpx.AsyncClient) -> str:
     """A file that was brought as fal's JavaScript client brings one."""
     place = await initiated(api)
-    async with nobody(stack) as web:
+    async with without_key(stack) as web:
         assert (await web.put(place["upload_url"], content=picture())).status_code == 200
     return place["file_url"].split("/")[-2]
 

@@ -12,7 +12,7 @@ from app.store import keys
 from app.tls import trusted_roots
 from tests.support.stack import Stack
 
-# What changes by itself: heartbeats, when keys were used, the sums that follow the ledger, when a witness looked.
+# What changes by itself: heartbeats, times of keys' use, sums that follow the ledger, the witness's time.
 BACKGROUND = (
     keys.WORKERS,
     keys.LAST_USED,
@@ -57,7 +57,7 @@ async def books(stack: Stack) -> dict[str, str]:
 
 
 async def submits(stack: Stack) -> int:
-    """How many submits fal has seen, accepted and refused ones; asked over a connection of its own."""
+    """How many submits fal has received, accepted and refused ones; read over a connection of its own."""
     async with httpx.AsyncClient(trust_env=False, verify=trusted_roots()) as web:
         seen = (await web.get(f"{stack.emulator.url}/emulator/requests")).json()
     return len(seen["requests"]) + len(seen["refused"])

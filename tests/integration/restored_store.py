@@ -1,4 +1,4 @@
-"""A store that goes back in time, and a host that remembers."""
+"""A store that is restored from an older copy, and the host's witness."""
 
 import shutil
 from collections.abc import AsyncIterator
@@ -20,13 +20,13 @@ FAL = ("--queue-seconds", "0", "--run-seconds", "0.2", "--plain-clips", "--admin
 
 
 def witness(stack: Stack) -> Witness:
-    """What this host remembers."""
+    """This host's witness."""
     return Witness(stack.settings.data_dir)
 
 
 @asynccontextmanager
 async def restarted(stack: Stack) -> AsyncIterator[Gateway]:
-    """A gateway in a process that starts anew on the same host, after its first look at the store."""
+    """A gateway in a new process on the same host, after its first check of the store."""
     await reconnect(stack)
     async with open_gateway(load_settings(stack.environment), process="test") as gateway:
         await gateway.epoch.confirm()

@@ -94,7 +94,7 @@ class AnyOrder(JobSteps):
             return
 
         def change(model: Model) -> None:
-            _, entry = self.seen.get(keys.ledger(team))[-1]
+            _, entry = self.snapshot.get(keys.ledger(team))[-1]
             frozen = Starts.read(entry["starts"])
             model.adjustments.append(Adjustment(team, kind, micro, frozen))
 
@@ -145,7 +145,7 @@ class AnyOrder(JobSteps):
         more = Limit(limit.unit, limit.window, 2 * limit.amount + 1)
 
         def change(model: Model) -> None:
-            (stored,) = [one for one in read_limits(self.seen.get(keys.limits(name))) if one.name == limit.name]
+            (stored,) = [one for one in read_limits(self.snapshot.get(keys.limits(name))) if one.name == limit.name]
             until = stored.raised_until_ms
             model.limits[name][limit.name] = replace(limit, raised_to=more.amount, raised_until_ms=until)
 
@@ -164,7 +164,7 @@ class AnyOrder(JobSteps):
                 if limit.raised_to is not None:
                     self.faulty_store.command("HSET", keys.limits(owner), f"raise:{name}", f"{limit.raised_to} 1")
                     limits[name] = replace(limit, raised_until_ms=1)
-        self.look()
+        self.read_store()
 
     @rule(user=USERS, zone=st.sampled_from(["UTC", "Asia/Kathmandu", "Pacific/Kiritimati"]), loss=LOSSES)
     def move(self, user: int, zone: str, loss: Loss | None) -> None:
@@ -190,7 +190,7 @@ class AnyOrder(JobSteps):
 
         def change(model: Model) -> None:
             ((name, row),) = [
-                (name, row) for name, row in self.seen.named(keys.token("")) if row["id"] not in model.tokens
+                (name, row) for name, row in self.snapshot.named(keys.token("")) if row["id"] not in model.tokens
             ]
             caps = [Limit(Unit.JOBS, Window.TOTAL, jobs)] if jobs is not None else []
             caps += [Limit(Unit.USD, Window.TOTAL, micro)] if micro is not None else []

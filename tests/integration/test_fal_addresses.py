@@ -14,7 +14,7 @@ from app.fal.client import FalClient
 from app.fal.protocol import SubmitRefused
 from app.fal.signature import KeysUnavailable, Verifier
 from app.store import keys
-from tests.integration.uploads import initiated, nobody, picture
+from tests.integration.uploads import initiated, picture, without_key
 from tests.support.emulator import Emulator
 from tests.support.pipeline import Pipeline
 from tests.support.receiver import Receiver, Reply
@@ -82,7 +82,7 @@ async def test_what_an_older_version_kept_is_not_redirected_to(stack: Stack) -> 
     """Neither a file's address nor a clip's; the caller is told that there is none."""
     redis: Any = stack.gateway.stores.redis
     file = await initiated(stack.api)
-    async with nobody(stack) as web:
+    async with without_key(stack) as web:
         assert (await web.put(file["upload_url"], content=picture())).status_code == 200
     file_id = file["file_url"].split("/")[-2]
     job = await Pipeline(stack).ended()

@@ -13,7 +13,7 @@ from tests.integration import fal_queue
 from tests.integration.fal_proxy import CDN, PROXY, QUEUE, REST, RUN, ask, assert_fals, request_url, submitted
 from tests.integration.fal_queue import MODEL, given
 from tests.integration.refusals import nothing_changes
-from tests.integration.uploads import content_at, nobody, picture
+from tests.integration.uploads import content_at, picture, without_key
 from tests.support.callers import another_key, calling, stranger, token
 from tests.support.emulator import Emulator
 from tests.support.pipeline import Pipeline
@@ -203,7 +203,7 @@ async def test_there_is_no_key_to_lend(stack: Stack, said: dict[str, str]) -> No
         ("POST", f"{CDN}/files/upload"),
         ("POST", f"{CDN}/files/upload/multipart"),
     ]
-    async with nobody(stack) as web, nothing_changes(stack):
+    async with without_key(stack) as web, nothing_changes(stack):
         for method, url in asked:
             assert_fals(await ask(web, method, url, headers=said, content=b"not even JSON"), 401)
 

@@ -16,11 +16,11 @@ from tests.integration.uploads import (
     content_at,
     cut,
     initiated,
-    nobody,
     picture,
     put_parts,
     started,
     upload_token,
+    without_key,
 )
 from tests.support.callers import calling, token
 from tests.support.pipeline import Pipeline
@@ -48,7 +48,7 @@ async def test_python_uploads_with_a_token_that_holds_no_key(stack: Stack) -> No
     assert stack.account.key not in str(told)
     assert stack.digest not in told["token"]  # nor the digest under which the store has it
     headers = {**bearing(told["token"]), "X-Fal-File-Name": "x/../a.png", "Content-Type": "image/png"}
-    async with nobody(stack) as web:
+    async with without_key(stack) as web:
         reply = await web.post("/fal/cdn/files/upload", content=picture(), headers=headers)
     assert reply.status_code == 200, reply.text
     url = reply.json()["access_url"]
@@ -63,7 +63,7 @@ async def test_python_uploads_with_a_token_that_holds_no_key(stack: Stack) -> No
 @pytest.mark.parametrize("header", ["Key", "Bearer"])
 async def test_a_key_brings_a_file_too(stack: Stack, header: str) -> None:
     """Python 0.13's older way sends the key itself to the CDN."""
-    async with nobody(stack) as web:
+    async with without_key(stack) as web:
         headers = {"Authorization": f"{header} {stack.account.key}", "Content-Type": "application/octet-stream"}
         reply = await web.post("/fal/cdn/files/upload", content=picture(), headers=headers)
     assert reply.status_code == 200, reply.text
@@ -79,7 +79,7 @@ async def test_a_promised_place_takes_the_bytes_by_its_signature(stack: Stack, s
     assert place["file_url"].endswith("/my_holiday.png")
     assert stack.account.key not in str(place)
     assert (await stack.api.get(place["file_url"])).status_code == 404
-    async with nobody(stack) as web:
+    async with without_key(stack) as web:
         headers = {"Authorization": f"Key {stack.account.key}"} if keyed else {}
         for _ in range(2):  # a lost answer: the client sends the same bytes again
             reply = await web.put(place["upload_url"], content=picture(), headers=headers)
@@ -90,7 +90,7 @@ async def test_a_promised_place_takes_the_bytes_by_its_signature(stack: Stack, s
 async def test_a_place_is_good_for_one_file(stack: Stack) -> None:
     """Other bytes at the same address are refused, and the first stay."""
     place = await initiated(stack.api)
-    async with nobody(stack) as web:
+    async with without_key(stack) as web:
         assert (await web.put(place["upload_url"], content=picture())).status_code == 200
         reply = await web.put(place["upload_url"], content=picture(colour=9))
     assert reply.status_code == 403
@@ -102,7 +102,7 @@ async def test_python_brings_parts_in_any_order(stack: Stack) -> None:
     """Eleven parts, completed in the order they happened to arrive; nothing stays on disk."""
     credential = await upload_token(stack.api)
     parts = cut(LARGE, 11)
-    async with nobody(stack) as web:
+    async with without_key(stack) as web:
         address = await started(web, credential)
         shuffled = {number: parts[number] for number in (1, 2, 3, 11, 5, 4, 10, 7, 6, 9, 8)}
         named = await put_parts(web, address, shuffled, **bearing(credential))
@@ -120,7 +120,7 @@ async def test_javascript_brings_parts_by_signature(stack: Stack) -> None:
     """`initiate-multipart`, then parts with a JSON answer; a part that is sent again replaces the first."""
     place = await initiated(stack.api, where=IN_PARTS)
     parts = cut(picture(), 3)
-    async with nobody(stack) as web:
+    async with without_key(stack) as web:
         await put_parts(web, place["upload_url"], {2: b"cut off"})
         named = await put_parts(web, place["upload_url"], parts)
         assert (await completed(web, place["upload_url"], named)).status_code == 200
@@ -132,7 +132,7 @@ async def test_parts_are_there_for_every_process_of_the_machine(stack: Stack) ->
     from app.main import create_app  # noqa: PLC0415  the second process
 
     place = await initiated(stack.api, where=IN_PARTS)
-    async with nobody(stack) as web:
+    async with without_key(stack) as web:
         named = await put_parts(web, place["upload_url"], cut(picture(), 2))
     app = create_app(stack.settings)
     async with app.router.lifespan_context(app):
@@ -159,7 +159,7 @@ async def test_a_browser_token_uploads_for_the_jobs_it_makes(stack: Stack) -> No
 async def test_a_job_is_sent_with_fals_own_url(stack: Stack) -> None:
     """An address of ours in the input becomes fal's before it is checked; the job shows the image."""
     place = await initiated(stack.api)
-    async with nobody(stack) as web:
+    async with without_key(stack) as web:
         assert (await web.put(place["upload_url"], content=picture())).status_code == 200
     body = stack.body()
     body["input"]["image_url"] = place["file_url"]
@@ -176,7 +176,7 @@ async def test_a_job_is_sent_with_fals_own_url(stack: Stack) -> None:
 async def test_a_blob_in_the_input_is_bought_with_fals_own_url(stack: Stack, pipeline: Pipeline) -> None:
     """What JavaScript's client does with a Blob: place, bytes, then a submission that names the address."""
     place = await initiated(stack.api)
-    async with nobody(stack) as web:
+    async with without_key(stack) as web:
         assert (await web.put(place["upload_url"], content=picture())).status_code == 200
     model = "/fal/queue/fal-ai/kling-video/v2/master/image-to-video"
     asked = {"prompt": "a lake", "image_url": place["file_url"]}
@@ -193,7 +193,7 @@ async def test_a_blob_in_the_input_is_bought_with_fals_own_url(stack: Stack, pip
 async def test_only_addresses_of_ours_are_replaced(stack: Stack) -> None:
     """Below the model's fields for URLs, nested ones too; whatever else stands in an input stays."""
     place = await initiated(stack.api)
-    async with nobody(stack) as web:
+    async with without_key(stack) as web:
         assert (await web.put(place["upload_url"], content=picture())).status_code == 200
     ours, real = place["file_url"], await real_url(stack.api, place["file_url"])
     caller = await stack.gateway.accounts.authenticate(stack.account.key)

@@ -17,11 +17,11 @@ from tests.integration.uploads import (
     completed,
     cut,
     initiated,
-    nobody,
     picture,
     put_parts,
     started,
     upload_token,
+    without_key,
 )
 from tests.support.callers import another_key, calling, colleague, stranger, token
 from tests.support.stack import Stack
@@ -35,7 +35,7 @@ NEVER = "file_" + "0" * 32
 async def put_file(stack: Stack) -> str:
     """A file of the stack's own user: its address."""
     place = await initiated(stack.api)
-    async with nobody(stack) as web:
+    async with without_key(stack) as web:
         assert (await web.put(place["upload_url"], content=picture())).status_code == 200
     return place["file_url"]
 
@@ -46,7 +46,7 @@ async def put_file(stack: Stack) -> str:
 @pytest.mark.parametrize("path", [AUTH, INITIATE, IN_PARTS, "/fal/rest/tokens/", "/fal/cdn/files/upload"])
 async def test_without_a_key_nothing_begins(stack: Stack, path: str) -> None:
     """401 with a sentence, and nothing written."""
-    async with nobody(stack) as web, nothing_changes(stack):
+    async with without_key(stack) as web, nothing_changes(stack):
         asked = {"allowed_apps": ["kling-video"], "content_type": "image/png", "file_name": "a.png"}
         assert_refused(await web.post(path, json=asked), 401, "key")
 
@@ -54,7 +54,7 @@ async def test_without_a_key_nothing_begins(stack: Stack, path: str) -> None:
 @pytest.mark.parametrize("token", ["fg_up_", "fg_up_x.y.1.z", "nonsense", "", "fg_up_" + "é"])
 async def test_a_wrong_upload_token_is_401(stack: Stack, token: str) -> None:
     """Whatever stands there, no bytes are taken."""
-    async with nobody(stack) as web:
+    async with without_key(stack) as web:
         for path in ("/fal/cdn/files/upload", "/fal/cdn/files/upload/multipart"):
             headers = [(b"authorization", b"Bearer " + token.encode())]
             assert_refused(await web.post(path, content=picture(), headers=headers), 401)
@@ -63,7 +63,7 @@ async def test_a_wrong_upload_token_is_401(stack: Stack, token: str) -> None:
 async def test_a_signature_is_no_upload_token(stack: Stack) -> None:
     """What opens one place does not bring any file."""
     signature = (await initiated(stack.api))["upload_url"].rpartition("=")[2]
-    async with nobody(stack) as web:
+    async with without_key(stack) as web:
         headers = bearing("fg_up_" + signature)
         assert_refused(await web.post("/fal/cdn/files/upload", content=picture(), headers=headers), 401)
 
@@ -84,7 +84,7 @@ async def test_an_expired_token_is_401_and_says_so(stack: Stack) -> None:
     team = stack.account.team.id
     token = write_upload_token(secret, UploadToken(team, "pass_" + "0" * 32, 1_700_000_000_000))
     place = write_upload_token(secret, UploadToken(team, NEVER, 1_700_000_000_000))
-    async with nobody(stack) as web:
+    async with without_key(stack) as web:
         headers = bearing("fg_up_" + token)
         assert_refused(await web.post("/fal/cdn/files/upload", content=picture(), headers=headers), 401, "passed")
         reply = await web.put(f"/fal/cdn/uploads/{NEVER}?signature={place}", content=picture())
@@ -97,7 +97,7 @@ async def test_what_a_revoked_key_began_ends_with_it(stack: Stack) -> None:
     async with calling(stack, key.key) as api:
         credential, place = await upload_token(api), await initiated(api)
     await stack.gateway.administration.revoke_key("test", key.record.id)
-    async with nobody(stack) as web:
+    async with without_key(stack) as web:
         reply = await web.post("/fal/cdn/files/upload", content=picture(), headers=bearing(credential))
         assert_refused(reply, 401, "revoked")
         assert_refused(await web.put(place["upload_url"], content=picture()), 401, "revoked")
@@ -119,7 +119,7 @@ async def test_a_signature_opens_its_own_place_only(stack: Stack) -> None:
         f"{path}?signature={credential}",
         f"/fal/cdn/uploads/{item}?signature={credential}",
     ]
-    async with nobody(stack) as web, nothing_changes(stack):
+    async with without_key(stack) as web, nothing_changes(stack):
         for address in addresses:
             for tail in ("", "/1"):
                 where, question, rest = address.partition("?")
@@ -181,12 +181,12 @@ async def test_what_is_no_image_for_kling_is_refused(stack: Stack, case: str) ->
     content, kind, status = WRONG[case]
     place = await initiated(stack.api)
     credential = await upload_token(stack.api)
-    async with nobody(stack) as web, nothing_changes(stack):
+    async with without_key(stack) as web, nothing_changes(stack):
         headers = {**bearing(credential), "Content-Type": kind}
         assert_refused(await web.post("/fal/cdn/files/upload", content=content, headers=headers), status)
         if status != 415:
             assert_refused(await web.put(place["upload_url"], content=content), status)
-    async with nobody(stack) as web:
+    async with without_key(stack) as web:
         assert (await web.put(place["upload_url"], content=picture())).status_code == 200
 
 
@@ -260,7 +260,7 @@ async def test_a_key_for_some_models_gives_tokens_for_those(stack: Stack) -> Non
 async def test_a_wrong_list_of_parts_is_422_and_may_be_corrected(stack: Stack) -> None:
     """A wrong ETag, a gap, one twice, one left out, one too many, none, nonsense; then the right list."""
     place = await initiated(stack.api, where=IN_PARTS)
-    async with nobody(stack) as web:
+    async with without_key(stack) as web:
         one, two, three = named = await put_parts(web, place["upload_url"], cut(picture(), 3))
         unknown: list[list[dict[str, object]]] = [
             [one, two, {**three, "etag": one["etag"]}],
@@ -286,7 +286,7 @@ async def test_a_part_has_a_number(stack: Stack, number: str) -> None:
     """From 1 to 100, in plain digits."""
     place = await initiated(stack.api, where=IN_PARTS)
     path, _, query = place["upload_url"].partition("?")
-    async with nobody(stack) as web, nothing_changes(stack):
+    async with without_key(stack) as web, nothing_changes(stack):
         assert_refused(await web.put(f"{path}/{number}?{query}", content=b"x"), 422)
         assert_refused(await web.put(f"{path}/1?{query}", content=b""), 422)
 
@@ -294,7 +294,7 @@ async def test_a_part_has_a_number(stack: Stack, number: str) -> None:
 async def test_parts_together_are_no_larger_than_an_image_may_be(stack: Stack) -> None:
     """Five parts of 10 MiB at once, as Python sends them: three fit, and no more come to lie on the disk."""
     credential = await upload_token(stack.api)
-    async with nobody(stack) as web:
+    async with without_key(stack) as web:
         address = await started(web, credential)
 
         async def put(number: int) -> httpx.Response:
@@ -313,7 +313,7 @@ async def test_an_unfinished_upload_leaves_the_store_by_itself(stack: Stack) -> 
     credential = await upload_token(stack.api)
     place = await initiated(stack.api, where=IN_PARTS)
     async with (
-        nobody(stack) as web,
+        without_key(stack) as web,
         stack.redis.client() as redis,
     ):
         named = await put_parts(web, place["upload_url"], cut(picture(), 2))
@@ -332,7 +332,7 @@ async def test_a_part_that_is_on_another_machine_is_named(stack: Stack) -> None:
     """Complete says which part is not here; sent again, the file is whole."""
     place = await initiated(stack.api, where=IN_PARTS)
     parts = cut(picture(), 2)
-    async with nobody(stack) as web:
+    async with without_key(stack) as web:
         named = await put_parts(web, place["upload_url"], parts)
         (part,) = (stack.settings.data_dir / "uploads").rglob("2-*")
         part.unlink()

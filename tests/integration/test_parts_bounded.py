@@ -12,9 +12,9 @@ from tests.integration.uploads import (
     completed,
     cut,
     initiated,
-    nobody,
     picture,
     put_parts,
+    without_key,
 )
 from tests.support.callers import another_key, calling, stranger
 from tests.support.stack import Stack, open_stack
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.anyio
 async def first_part(stack: Stack, address: str, status: int, *words: str) -> None:
     """Bring one byte as the first part; the answer is as expected."""
     path, _, query = address.partition("?")
-    async with nobody(stack) as web:
+    async with without_key(stack) as web:
         reply = await web.put(f"{path}/1?{query}", content=b"x")
     if status == 200:
         assert reply.status_code == status, reply.text
@@ -43,7 +43,7 @@ async def test_a_team_may_have_so_many_uploads_in_parts(stack: Stack) -> None:
     await first_part(stack, further["upload_url"], 403, "unfinished")
     async with calling(stack, await stranger(stack)) as theirs:
         await first_part(stack, (await initiated(theirs, where=IN_PARTS))["upload_url"], 200)
-    async with nobody(stack) as web:
+    async with without_key(stack) as web:
         named = await put_parts(web, places[0]["upload_url"], cut(picture(), 2))
         assert (await completed(web, places[0]["upload_url"], named)).status_code == 200
     await first_part(stack, further["upload_url"], 200)
@@ -63,17 +63,17 @@ async def test_another_host_says_that_it_has_not_got_the_parts(stack: Stack, tmp
     """Parts and the last word at a host with another folder are refused with what to do; the first host goes on."""
     place = await initiated(stack.api, where=IN_PARTS)
     parts = cut(picture(), 2)
-    async with nobody(stack) as web:
+    async with without_key(stack) as web:
         named = await put_parts(web, place["upload_url"], parts)
     async with (
         open_stack(stack.redis, stack.emulator, FILMGATE_DATA_DIR=str(tmp_path)) as other,
-        nobody(other) as elsewhere,
+        without_key(other) as elsewhere,
     ):
         path, _, query = place["upload_url"].partition("?")
         again = await elsewhere.put(f"{path}/2?{query}", content=parts[2])
         assert_refused(again, 400, "Another host", "one host")
         assert_refused(await completed(elsewhere, place["upload_url"], named), 400, "Another host")
-    async with nobody(stack) as web:
+    async with without_key(stack) as web:
         assert (await completed(web, place["upload_url"], named)).status_code == 200
 
 
@@ -81,10 +81,13 @@ async def test_hosts_may_share_one_folder(stack: Stack) -> None:
     """A second host on the same data directory takes the rest of the parts and the last word."""
     place = await initiated(stack.api, where=IN_PARTS)
     parts = cut(picture(), 2)
-    async with nobody(stack) as web:
+    async with without_key(stack) as web:
         named = await put_parts(web, place["upload_url"], {1: parts[1]})
     shared = str(stack.settings.data_dir)
-    async with open_stack(stack.redis, stack.emulator, FILMGATE_DATA_DIR=shared) as other, nobody(other) as web:
+    async with (
+        open_stack(stack.redis, stack.emulator, FILMGATE_DATA_DIR=shared) as other,
+        without_key(other) as web,
+    ):
         named += await put_parts(web, place["upload_url"], {2: parts[2]})
         assert (await completed(web, place["upload_url"], named)).status_code == 200
 

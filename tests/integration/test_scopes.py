@@ -11,7 +11,7 @@ from app.main import create_app
 from app.settings import load_settings
 from tests.integration.fal_queue import MODEL, given
 from tests.integration.ownership import FIXED, ROUTES, Own, Teams, routes_of
-from tests.integration.uploads import bearing, initiated, nobody, picture, upload_token
+from tests.integration.uploads import bearing, initiated, picture, upload_token, without_key
 from tests.support.callers import another_key, calling
 from tests.support.stack import Stack
 
@@ -156,7 +156,7 @@ async def test_no_door_for_uploads_opens_without_the_scope(stack: Stack) -> None
     """A file is brought with `jobs:write`, also by what such a key was promised, and read with `jobs:read`."""
     reads = await another_key(stack, scopes=frozenset({Scope.JOBS_READ}))
     writes = await another_key(stack, scopes=frozenset({Scope.JOBS_WRITE}))
-    async with calling(stack, reads.key) as reader, calling(stack, writes.key) as writer, nobody(stack) as web:
+    async with calling(stack, reads.key) as reader, calling(stack, writes.key) as writer, without_key(stack) as web:
         place = await initiated(writer)
         assert (await web.put(place["upload_url"], content=picture())).status_code == 200
         assert (await writer.get(place["file_url"])).status_code == 403

@@ -38,14 +38,14 @@ def cut(content: bytes, pieces: int) -> dict[int, bytes]:
 
 
 @asynccontextmanager
-async def nobody(stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
+async def without_key(stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
     """A client without a key, as JavaScript's is when it PUTs."""
     async with httpx.AsyncClient(transport=stack.api._transport, base_url=BASE) as web:
         yield web
 
 
 async def upload_token(api: httpx.AsyncClient) -> str:
-    """What Python's client asks for first."""
+    """The token that Python's client gets first."""
     reply = await api.post(AUTH, json={})
     assert reply.status_code == 200, reply.text
     return str(reply.json()["token"])
@@ -57,7 +57,7 @@ def bearing(token: str) -> dict[str, str]:
 
 
 async def initiated(api: httpx.AsyncClient, *, name: str = "a.png", where: str = INITIATE) -> dict[str, str]:
-    """A promised place: `upload_url` and `file_url`."""
+    """The reply of `initiate`: `upload_url` and `file_url`."""
     reply = await api.post(where, json={"file_name": name, "content_type": "image/png"})
     assert reply.status_code == 200, reply.text
     place: dict[str, str] = reply.json()
@@ -89,7 +89,7 @@ async def put_parts(
 async def completed(
     web: httpx.AsyncClient, address: str, named: Sequence[dict[str, Any]], **headers: str
 ) -> httpx.Response:
-    """The last word, with the parts as named."""
+    """The last call, with these parts."""
     path, question, query = address.partition("?")
     return await web.post(f"{path}/complete{question}{query}", json={"parts": list(named)}, headers=headers)
 

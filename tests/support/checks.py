@@ -23,7 +23,7 @@ REMEMBERED_MS = {
 
 
 def lifetime_of(name: str) -> Lifetime | None:
-    """The lifetime class of a key; None for a key nobody has declared."""
+    """The lifetime class of a key; None for an undeclared key."""
     rest = name.removeprefix(PREFIX)
     matching = [
         prefix
@@ -34,7 +34,7 @@ def lifetime_of(name: str) -> Lifetime | None:
 
 
 async def immortal_keys(redis: Any) -> list[str]:
-    """Keys that would live for ever by accident: undeclared ones, and ones without the expiry their class has."""
+    """Keys that would never expire by mistake: undeclared ones, and ones without the expiry of their class."""
     return immortals(await Snapshot.read(redis))
 
 
@@ -44,30 +44,30 @@ async def ledger_faults(redis: Any) -> list[str]:
 
 
 async def slot_faults(redis: Any) -> list[str]:
-    """Slots that an ended or finalizing job holds, and running jobs without one that are not set aside."""
+    """Slots that an ended or finalizing job holds, and running jobs outside the quarantine without a slot."""
     return misplaced_slots(await Snapshot.read(redis, keys.SLOTS, keys.QUARANTINE, keys.JOB_PREFIX))
 
 
 BOOKS = ("teams", "ledger:", "reservations:", "total:", "period:", "job:", "live:", "queued:")
 
 
-def immortals(seen: Snapshot) -> list[str]:
+def immortals(snapshot: Snapshot) -> list[str]:
     """The same as `immortal_keys`, of what was read."""
     found = []
-    for name, value in seen.values.items():
+    for name, value in snapshot.values.items():
         lifetime = lifetime_of(name)
-        if lifetime in MAY_STAY or name in seen.mortal:
+        if lifetime in MAY_STAY or name in snapshot.mortal:
             continue
         if lifetime is not Lifetime.LIVE or Status(value["status"]) in TERMINAL_STATES:
             found.append(name)
     return found
 
 
-def misplaced_slots(seen: Snapshot) -> list[str]:
+def misplaced_slots(snapshot: Snapshot) -> list[str]:
     """The same as `slot_faults`, of what was read."""
-    slots, aside = seen.get(keys.SLOTS), seen.get(keys.QUARANTINE)
+    slots, aside = snapshot.get(keys.SLOTS), snapshot.get(keys.QUARANTINE)
     faults = []
-    for ref, job in seen.jobs().items():
+    for ref, job in snapshot.jobs().items():
         if ref in slots and (job.status in TERMINAL_STATES or job.status is Status.FINALIZING):
             faults.append(f"{ref} is {job.status} and holds a slot")
         if ref not in slots and job.status in {Status.SUBMITTING, Status.RUNNING} and f"poll {ref}" not in aside:
@@ -75,29 +75,29 @@ def misplaced_slots(seen: Snapshot) -> list[str]:
     return faults
 
 
-def book_faults(seen: Snapshot) -> list[str]:
+def book_faults(snapshot: Snapshot) -> list[str]:
     """The same as `ledger_faults`, of what was read.
 
     Counted here from the entries and the records, apart from the program's own verification: what is held is open
     (B2), what is used was settled or corrected (B3), a reservation ends once (B4), nothing is below zero (B5),
     parts add up to the whole (B6), in total and in every calendar period that is remembered.
     """
-    ledgers = {team: [row for _, row in seen.get(keys.ledger(team)) or ()] for team in seen.get(keys.TEAMS)}
-    faults = _sum_faults(seen, ledgers)
+    ledgers = {team: [row for _, row in snapshot.get(keys.ledger(team)) or ()] for team in snapshot.get(keys.TEAMS)}
+    faults = _sum_faults(snapshot, ledgers)
     for team, rows in ledgers.items():
-        faults += _job_faults(seen, team, rows)
-        faults += _part_faults(seen, team, rows)
-    return faults + _gateway_faults(seen, ledgers) + _place_faults(seen)
+        faults += _job_faults(snapshot, team, rows)
+        faults += _part_faults(snapshot, team, rows)
+    return faults + _gateway_faults(snapshot, ledgers) + _place_faults(snapshot)
 
 
 NO_COUNTERS = ("told", "fixed", "also")  # alerts; what a change of time zone carried over
 
 
-def sums_in(seen: Snapshot) -> dict[str, Counter[str]]:
+def sums_in(snapshot: Snapshot) -> dict[str, Counter[str]]:
     """The sums that the store keeps, by key: `held:usd`, `used:jobs`, `credit:usd` and so on, without notes."""
     found = {}
     for prefix in (keys.total(""), keys.PREFIX + "period:"):
-        for rest, row in seen.named(prefix):
+        for rest, row in snapshot.named(prefix):
             counted = {name: int(value) for name, value in row.items() if not name.startswith(NO_COUNTERS)}
             found[prefix + rest] = Counter(counted)
     return found
@@ -129,8 +129,8 @@ def _keys_of(team: str, row: Mapping[str, str]) -> list[str]:
     return names + [keys.period(window, start, owner) for owner, own in owners for window, start in own.items()]
 
 
-def _sum_faults(seen: Snapshot, ledgers: Mapping[str, list[Mapping[str, str]]]) -> list[str]:
-    stored = sums_in(seen)
+def _sum_faults(snapshot: Snapshot, ledgers: Mapping[str, list[Mapping[str, str]]]) -> list[str]:
+    stored = sums_in(snapshot)
     entries: dict[str, list[Mapping[str, str]]] = {name: [] for name in stored}
     for team, rows in ledgers.items():
         for row in rows:
@@ -138,7 +138,7 @@ def _sum_faults(seen: Snapshot, ledgers: Mapping[str, list[Mapping[str, str]]]) 
                 entries.setdefault(name, []).append(row)
     faults = []
     for name, rows in entries.items():
-        if name not in stored and _forgotten(seen.now_ms, name):
+        if name not in stored and _forgotten(snapshot.now_ms, name):
             continue
         kept, counted = stored.get(name, Counter()), _count(rows)
         wrong = {field for field in kept | counted if kept[field] != counted[field]}
@@ -157,8 +157,8 @@ def _forgotten(now_ms: int, name: str) -> bool:
     return int(rest[1]) + REMEMBERED_MS[rest[0]] < now_ms
 
 
-def _job_faults(seen: Snapshot, team: str, rows: list[Mapping[str, str]]) -> list[str]:
-    """Jobs whose entries do not begin once and end once, or whose record or reservation says something else."""
+def _job_faults(snapshot: Snapshot, team: str, rows: list[Mapping[str, str]]) -> list[str]:
+    """Jobs whose entries do not begin once and end once, or whose record or reservation differs."""
     of_job: dict[str, list[Mapping[str, str]]] = {}
     for row in rows:
         if row["job"]:
@@ -171,21 +171,21 @@ def _job_faults(seen: Snapshot, team: str, rows: list[Mapping[str, str]]) -> lis
             faults.append(f"{team}: {job_id} has the entries {kinds}")
         if not closed:
             open_ones[job_id] = entries[0]["amount"]
-        record = seen.get(keys.job(f"{team}/{job_id}"))
+        record = snapshot.get(keys.job(f"{team}/{job_id}"))
         charged = sum(int(row["amount"]) for row in entries if row["type"] in {"settle", "correction"})
         if record and record.get("charged_micro") != (str(charged) if closed else None):
             faults.append(f"{team}: {job_id} was charged {record.get('charged_micro')}, entries say {charged}")
         unsure = Money.DISPUTED if "dispute" in kinds else Money.RESERVED
         if record and (record["money"] == unsure) != (not closed):
             faults.append(f"{team}: {job_id} is {record['money']}, entries say {kinds}")
-    if seen.get(keys.reservations(team)) != open_ones:
-        faults.append(f"{team}: open are {seen.get(keys.reservations(team))}, entries say {open_ones}")
+    if snapshot.get(keys.reservations(team)) != open_ones:
+        faults.append(f"{team}: open are {snapshot.get(keys.reservations(team))}, entries say {open_ones}")
     return faults
 
 
-def _part_faults(seen: Snapshot, team: str, rows: list[Mapping[str, str]]) -> list[str]:
+def _part_faults(snapshot: Snapshot, team: str, rows: list[Mapping[str, str]]) -> list[str]:
     """Sums of a team that are not those of its users and of the entries about none of them."""
-    stored = sums_in(seen)
+    stored = sums_in(snapshot)
     users = {row["user"] for row in rows} - {""}
     faults = []
     for name in [name for name in stored if name.endswith(":" + team)]:
@@ -198,9 +198,9 @@ def _part_faults(seen: Snapshot, team: str, rows: list[Mapping[str, str]]) -> li
     return faults
 
 
-def _gateway_faults(seen: Snapshot, teams: Mapping[str, Any]) -> list[str]:
+def _gateway_faults(snapshot: Snapshot, teams: Mapping[str, Any]) -> list[str]:
     """Sums of the gateway that are not those of its teams. Longer periods than a minute depend on their zones."""
-    stored = sums_in(seen)
+    stored = sums_in(snapshot)
     faults = []
     for name in stored:
         if not name.endswith(":" + GATEWAY) or not name.startswith(
@@ -216,17 +216,17 @@ def _gateway_faults(seen: Snapshot, teams: Mapping[str, Any]) -> list[str]:
     return faults
 
 
-def _place_faults(seen: Snapshot) -> list[str]:
+def _place_faults(snapshot: Snapshot) -> list[str]:
     """Sets of live and queued jobs that are not what the records say, for the gateway, teams and users."""
     live: dict[str, set[str]] = {}
-    for job in seen.jobs().values():
+    for job in snapshot.jobs().values():
         for owner in (GATEWAY, job.team, job.user):
             if job.status not in TERMINAL_STATES:
                 live.setdefault(keys.live(owner), set()).add(job.id)
             if job.status is Status.QUEUED:
                 live.setdefault(keys.queued(owner), set()).add(job.id)
     stored = {
-        name: value for name, value in seen.values.items() if name.startswith((keys.live(""), keys.queued("")))
+        name: value for name, value in snapshot.values.items() if name.startswith((keys.live(""), keys.queued("")))
     }
     return [
         f"{name}: {stored.get(name)} and not {live.get(name)}, as the records say"

@@ -42,7 +42,7 @@ On = Callable[[RedisServer], Command]
 def command_on(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], server: RedisServer, login: str = "olga"
 ) -> Command:
-    """A function that runs the command with these words on this store, as somebody of this login name."""
+    """A function that runs the command with these words on this store, as an operator with this login name."""
     for name in [name for name in os.environ if name.startswith(("FILMGATE_", "FAL_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("FILMGATE_REDIS_URL", server.url)

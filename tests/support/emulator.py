@@ -1,4 +1,4 @@
-"""Starts the fal emulator as a process of its own, and looks into its books."""
+"""The fal emulator as a process, and its records."""
 
 import asyncio
 import contextlib
@@ -71,7 +71,7 @@ class Emulator:
             self._process.stdout.close()
         return code
 
-    # --- its books -------------------------------------------------------------------------------------------
+    # --- its records -----------------------------------------------------------------------------------------
 
     async def ledger(self) -> dict[str, Any]:
         """`{"charges": […], "total_micro": …}`."""
@@ -97,14 +97,14 @@ class Emulator:
         found: dict[str, Any] = answer.json()
         return found
 
-    # --- its clock and its troubles --------------------------------------------------------------------------
+    # --- its clock and its faults ----------------------------------------------------------------------------
 
     async def pause(self) -> None:
-        """Nothing starts and nothing ends any more."""
+        """Stop its clock: nothing starts and nothing ends."""
         (await self._web.post("/emulator/pause")).raise_for_status()
 
     async def resume(self) -> None:
-        """Time passes again."""
+        """Start its clock again."""
         (await self._web.post("/emulator/resume")).raise_for_status()
 
     async def set_speed(self, speed: float) -> None:
@@ -183,7 +183,7 @@ class FalCaller:
         return found
 
     async def until(self, reply: dict[str, Any], word: str) -> dict[str, Any]:
-        """The status once it says `word`."""
+        """The status object once its status is `word`."""
 
         async def probe() -> dict[str, Any] | None:
             status = await self.status(reply)

@@ -9,7 +9,7 @@ WORDS = ("type", "amount", "at", "job", "user", "key", "token", "model", "second
 
 
 def whole(rows: Sequence[tuple[str, Row]]) -> list[tuple[str, dict[str, str]]]:
-    """A whole ledger in the long form, oldest first; what ends a reservation says whose it was."""
+    """A whole ledger in the long form, oldest first; the end of a reservation has its owner, too."""
     found: dict[str, dict[str, str]] = {}
     for entry_id, row in rows:
         words = row.get("entry", "").split(" ")

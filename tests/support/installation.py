@@ -32,12 +32,14 @@ Job = dict[str, Any]
 START_SECONDS = 60
 ENDS = {"succeeded", "failed", "canceled"}
 CLIENTS = 16  # how many submit at the same time
-KEEPING = httpx.Limits(keepalive_expiry=2)  # the API ends idle connections after 5 s, and nobody may be faster
+KEEPING = httpx.Limits(
+    keepalive_expiry=2
+)  # the API ends idle connections after 5 s, and a client's pool must be faster
 
 
 @dataclass
 class Installation:
-    """What a test has in hand. `api` speaks to `serve` over the wire, with the account's key."""
+    """Its parts. `api` is a client of `serve` with the account's key."""
 
     settings: dict[str, str]
     redis: RedisServer
@@ -105,7 +107,7 @@ class Installation:
         return seen
 
     async def usage(self) -> tuple[int, int]:
-        """What is reserved and what is spent, in micro-dollars, as `GET /v1/me` says."""
+        """Reserved and spent micro-dollars, from `GET /v1/me`."""
         reply = await self.api.get("/v1/me")
         assert reply.status_code == 200, reply.text
         usage = reply.json()["usage"]
@@ -139,7 +141,7 @@ class Installation:
         return f"jobs {dict(counts)}; {await self.command('status')}"
 
     async def ready(self) -> None:
-        """`/readyz` says that jobs are accepted and worked on."""
+        """Wait for a success of `/readyz`."""
 
         async def says_so() -> bool:
             with contextlib.suppress(httpx.TransportError):

@@ -16,7 +16,7 @@ def peak_kb() -> int:
 
 
 def forget_peak() -> int:
-    """Begin to measure anew; what the process holds now, in kilobytes."""
+    """Restart the measurement; the memory of the process now, in kilobytes."""
     CLEAR_REFS.write_text("5", encoding="ascii")
     return peak_kb()
 

@@ -35,7 +35,7 @@ def find_node() -> Node:
     """The Node that `./dev test` fetched, or the one on the PATH.
 
     Raises:
-        AssertionError: there is none; the sentence says what to do.
+        AssertionError: there is none; the message says how to get it.
     """
     fetched = FETCHED / "bin" / "node"
     if fetched.exists():
@@ -70,7 +70,7 @@ async def bundle(script: str, into: Path) -> None:
 
 
 class Silent(SimpleHTTPRequestHandler):
-    """Serves files, and says nothing about it."""
+    """Serves files, without a log."""
 
     def log_message(self, *_: object) -> None:
         """Nothing."""
@@ -121,9 +121,9 @@ async def _run(seconds: float, *argv: str) -> None:
     )
     try:
         async with asyncio.timeout(seconds):
-            said, _ = await process.communicate()
+            output, _ = await process.communicate()
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    assert process.returncode == 0, f"{' '.join(argv)} failed: {said.decode(errors='replace')}"
+    assert process.returncode == 0, f"{' '.join(argv)} failed: {output.decode(errors='replace')}"

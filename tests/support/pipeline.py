@@ -1,4 +1,4 @@
-"""The pipeline by hand: a test calls one step after the other, and moves due times instead of waiting for them."""
+"""The pipeline, step by step: a test calls each step, and moves due times instead of waiting for them."""
 
 from itertools import count
 from typing import Any
@@ -19,7 +19,7 @@ _numbers = count(1)
 
 
 class Pipeline:
-    """One stack's jobs, pushed by hand. A job is named by its id; `redis` is the store itself."""
+    """One stack's jobs, moved step by step. A job is named by its id; `redis` is the store itself."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
@@ -93,7 +93,7 @@ class Pipeline:
         raise AssertionError(f"{job_id} has not ended after ten reads of its result")
 
     async def ended(self, prompt: str = "a quiet lake", **more: Any) -> Job:
-        """A job pushed through to its end, with as many looks at the result as it takes."""
+        """A job at its end, however often its result has to be read."""
         job = await self.bought(prompt, **more)
         await self.completed(job.id)
         return await self.finalized(job.id)
@@ -152,7 +152,7 @@ class Pipeline:
         return due_ms - await self.gateway.stores.clock.now_ms()
 
     async def entries(self, job_id: str) -> list[str]:
-        """What the ledger says of the job, in order: `reserve`, then `settle`, `release` or `dispute`."""
+        """The types of the job's ledger entries, in order: `reserve`, then `settle`, `release` or `dispute`."""
         return [entry.type for entry in await self.gateway.stores.ledger.entries(self.team) if entry.job == job_id]
 
     async def job_events(self) -> list[Event]:
@@ -166,7 +166,7 @@ class Pipeline:
         return balance.reserved, balance.spent
 
     async def posts(self) -> int:
-        """Submits that fal has seen, accepted or not, over all tests of this process."""
+        """Submits that fal has received, accepted or not, over all tests of this process."""
         return len(await self.stack.emulator.requests()) + len(await self.stack.emulator.refused())
 
 

@@ -59,7 +59,7 @@ def held(reply: Reply, until: asyncio.Event) -> Script:
 class Receiver(TcpServer):
     """`async with Receiver() as r:` listens at `r.url` until the block ends.
 
-    `r.answers([500, Reply(429, {"Retry-After": "7"}), script])` says what the next requests get: a status,
+    `r.answers([500, Reply(429, {"Retry-After": "7"}), script])` sets the answers of the next requests: a status,
     a `Reply`, or a coroutine function that writes the raw bytes itself. After that, and without it, the
     answer is 200. `r.requests` holds what arrived, `r.connections` counts the sockets that were accepted.
     """

@@ -108,7 +108,7 @@ class RedisServer:
         return self
 
     def command(self, *words: str) -> bytes:
-        """The first bytes of the raw answer to one command; empty when nobody answers within 2 s."""
+        """The first bytes of the raw answer to one command; empty when there is none within 2 s."""
         request = f"*{len(words)}\r\n" + "".join(f"${len(word.encode())}\r\n{word}\r\n" for word in words)
         with (
             contextlib.suppress(OSError),
@@ -124,27 +124,27 @@ class RedisServer:
         assert answer[:1] in {b"+", b":"}, f"{words}: {answer!r}"
 
     def flush(self) -> None:
-        """Empties the store, functions and cached scripts too; but it stays the store that a process has seen.
+        """Empties the store, functions and cached scripts too; but keeps its epoch.
 
-        Otherwise an API that serves several tests would find that it has gone back in time, and stop the buying.
+        Otherwise an API that serves several tests would detect a restored store, and stop buying.
         """
         empty = ("EVAL", EMPTIED, str(len(EPOCH)), *EPOCH)
         for words in (empty, ("SCRIPT", "FLUSH"), ("FUNCTION", "FLUSH")):
             self.apply(*words)
 
     def kill(self) -> None:
-        """SIGKILL, and no goodbye; the data stays. Harmless when it is not running."""
+        """SIGKILL; the data stays. Does nothing when it is not running."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
             self._process = None
 
     def freeze(self) -> None:
-        """Stops the server in the middle of whatever it does: connections stay open and nothing answers."""
+        """SIGSTOP: connections stay open and nothing answers."""
         os.kill(self.pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Lets a frozen server go on."""
+        """Continue a frozen server."""
         os.kill(self.pid, signal.SIGCONT)
 
     def stop(self) -> None:

@@ -44,10 +44,10 @@ class Signer:
 
 
 def webhook_body(request_id: str, **more: Any) -> bytes:
-    """The body of a delivery about this request: a success, unless `more` says otherwise."""
+    """The body of a delivery about this request: a success, unless `more` has other members."""
     payload = {"video": {"url": "https://v3b.fal.media/files/b/0a/x.mp4"}}
-    said = {"request_id": request_id, "gateway_request_id": request_id, "status": "OK", "payload": payload}
-    return json.dumps({**said, **more}).encode()
+    output = {"request_id": request_id, "gateway_request_id": request_id, "status": "OK", "payload": payload}
+    return json.dumps({**output, **more}).encode()
 
 
 def jwks_reply(*keys: Signer | dict[str, Any]) -> Reply:

@@ -44,8 +44,8 @@ class Snapshot:
         for name in names:
             pipe.type(name)
             pipe.ttl(name)
-        told = await pipe.execute()
-        there = {name: (told[2 * i], told[2 * i + 1]) for i, name in enumerate(names) if told[2 * i] != "none"}
+        facts = await pipe.execute()
+        there = {name: (facts[2 * i], facts[2 * i + 1]) for i, name in enumerate(names) if facts[2 * i] != "none"}
         for name, (kind, _) in there.items():
             command, *more = READ[kind]
             pipe.execute_command(command, name, *more)

@@ -35,7 +35,7 @@ jar:https://127.0.0.1/!/ https:127.0.0.1
 
 
 def literal(address: str) -> str:
-    """As it stands in a URL."""
+    """As it is written in a URL."""
     return f"[{address}]" if ":" in address else address
 
 

@@ -48,7 +48,7 @@ def environment(redis: RedisServer, emulator: Emulator, **more: str) -> dict[str
 
 @dataclass
 class Stack:
-    """What a test has in hand. `api` is a client with the account's key; `url` of a job is a path."""
+    """Its parts. `api` is a client with the account's key."""
 
     settings: Settings
     environment: dict[str, str]
@@ -64,7 +64,7 @@ class Stack:
         return digest(self.account.key)
 
     def body(self, prompt: str = "a quiet lake", **more: Any) -> dict[str, Any]:
-        """A valid submission; `more` are members beside `input`."""
+        """A valid submission; `more` are further members."""
         return {"input": {"prompt": prompt, "image_url": self.emulator.sample_image}, **more}
 
     async def submit(self, prompt: str = "a quiet lake", **more: Any) -> dict[str, Any]:

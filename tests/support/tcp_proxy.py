@@ -12,9 +12,7 @@ from tests.support.tcp_server import CHUNK, Reader, TcpServer, Writer
 
 Side: TypeAlias = tuple[Reader, Writer]
 CHANGES = (b"EVAL", b"MULTI")  # what every request to the store that changes something holds
-REQUEST = (
-    2  # the client's first chunk says hello; from the second on TLS's handshake is done, and the request comes
-)
+REQUEST = 2  # the client's chunk in which the request comes; the first one begins TLS's handshake
 
 
 async def first_of(*ways: Coroutine[Any, Any, None]) -> None:
@@ -46,7 +44,7 @@ class TcpProxy(TcpServer):
         self._target = target
 
     async def serve(self, reader: Reader, writer: Writer) -> None:
-        """One connection, beside one of its own to the server."""
+        """One connection of a client, and one to the server."""
         server = await asyncio.open_connection("127.0.0.1", self._target, limit=CHUNK)
         try:
             await self.exchange((reader, writer), server)
@@ -62,7 +60,7 @@ class Moment(Enum):
     """When a connection to the store is closed."""
 
     BEFORE = "the request never reaches the store"
-    AMID = "the store has the request, and nobody waits for what it does"
+    AMID = "the store has the request, and the connection is closed before its answer"
     AFTER = "the store has answered, and the answer is thrown away"
 
 
@@ -121,7 +119,7 @@ class Cut(Enum):
     """Where an HTTP exchange ends; the names are those of the crash matrix."""
 
     REQUEST_HALF = "wire.request_half"  # half of the body has reached the server
-    REPLY_LOST = "wire.reply_lost"  # the server has answered, and nobody reads it
+    REPLY_LOST = "wire.reply_lost"  # the server has answered, and the client does not get it
     REPLY_HALF = "wire.reply_half"  # half of the answer has reached the client
 
 
@@ -137,7 +135,7 @@ class HttpProxy(TcpProxy):
         return f"http://127.0.0.1:{self.port}"
 
     def cut(self, where: Cut, start: bytes, *, nth: int, kill: Callable[[int], None]) -> None:
-        """Cut the nth new connection whose first request begins with `start`; `kill` is told the client's port."""
+        """Cut the nth new connection whose first request begins with `start`; `kill` gets the client's port."""
         self._cut, self._countdown = (where, start, kill), nth
 
     async def exchange(self, client: Side, server: Side) -> None:
@@ -166,7 +164,7 @@ class HttpProxy(TcpProxy):
 class TlsProxy(TcpProxy):
     """In front of a TLS server: all bytes pass, but those of the first connection's answer, until `cut` closes it.
 
-    The server has written its whole answer, and cannot know that nobody has it.
+    The server has written its whole answer, and cannot detect that it was lost.
     """
 
     def __init__(self, target: int) -> None:

@@ -13,9 +13,9 @@ GONE = (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, asyncio
 
 
 class TcpServer:
-    """Listens for the length of an `async with` block, or from `start` to `stop`; `serve` is one connection.
+    """Listens in an `async with` block, or from `start` to `stop`; `serve` handles one connection.
 
-    A subclass says what a connection is; the other side may leave at any time. `connections` counts them.
+    The other side may close a connection at any time. `connections` counts them.
     `listening` is a socket to use.
     """
 
@@ -44,10 +44,10 @@ class TcpServer:
 
     async def start(self) -> None:
         """Begin to listen."""
-        place: dict[str, Any] = (
+        where: dict[str, Any] = (
             {"sock": self._listening} if self._listening else {"host": self.host, "port": self.port}
         )
-        self._server = await asyncio.start_server(self._accepted, limit=CHUNK, ssl=self._tls, backlog=1000, **place)
+        self._server = await asyncio.start_server(self._accepted, limit=CHUNK, ssl=self._tls, backlog=1000, **where)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""Starts `filmgate up` as a person at a terminal does, reads what it prints, and finds what it leaves behind."""
+"""`filmgate up` as a person starts it, its output, and the processes that it leaves."""
 
 import contextlib
 import os
@@ -21,7 +21,7 @@ LAST_LINE = "filmgate generate"
 
 @dataclass(frozen=True, slots=True)
 class Printed:
-    """What `up` says when it is up."""
+    """The output of `up` when it is ready."""
 
     address: str
     key: str
@@ -30,7 +30,7 @@ class Printed:
 
     @classmethod
     def read(cls, text: str) -> "Printed":
-        """The lines one needs, out of everything it said."""
+        """These lines of its output."""
 
         def after(label: str) -> str:
             found = re.search(rf"^  {label} +(\S+)$", text, re.MULTILINE)
@@ -45,20 +45,20 @@ class Printed:
 class Up(Process):
     """One `filmgate up` on free ports, with its own data directory.
 
-    Everything that it starts carries a mark in its environment, so that `left` finds it again when its parent
-    is gone. `settings` are further ones; `checkout` is where its program is, another version's with its `.venv`.
+    Everything that it starts has a tag in its environment, so that `left` finds it when its parent is gone.
+    `settings` are further ones; `checkout` is where its program is, another version's with its `.venv`.
     """
 
     def __init__(self, data_dir: Path, *, checkout: Path = ROOT, **settings: str) -> None:
         self.data_dir = data_dir
         self.port = free_port()
-        self._mark = uuid.uuid4().hex
+        self._tag = uuid.uuid4().hex
         self._output = data_dir.with_name(f"{data_dir.name}.output")
         python = sys.executable if checkout == ROOT else str(checkout / ".venv/bin/python")
         environment = clean_environment(
             FILMGATE_DATA_DIR=str(data_dir),
             FILMGATE_PORT=str(self.port),
-            FILMGATE_TEST_MARK=self._mark,
+            FILMGATE_TEST_TAG=self._tag,
             **settings,
         )
         super().__init__([python, *COMMAND[1:], "up"], environment, log=self._output, cwd=checkout)
@@ -104,11 +104,11 @@ class Up(Process):
 
     def left(self) -> dict[int, str]:
         """Every living process that this gateway has started, the parent too, whoever owns it now."""
-        mark = f"FILMGATE_TEST_MARK={self._mark}".encode()
+        tag = f"FILMGATE_TEST_TAG={self._tag}".encode()
         found = {}
         for entry in Path("/proc").iterdir():
             with contextlib.suppress(OSError):
-                if entry.name.isdigit() and mark in (entry / "environ").read_bytes().split(b"\0"):
+                if entry.name.isdigit() and tag in (entry / "environ").read_bytes().split(b"\0"):
                     found[int(entry.name)] = (entry / "cmdline").read_text().replace("\0", " ")
         return found
 

@@ -23,7 +23,7 @@ VECTOR_KEY = {"kty": "OKP", "crv": "Ed25519", "x": "A6EHv_POEL4dcN0Y50vAmWfk1jCb
 
 @dataclass
 class VerifierSetup:
-    """A verifier, the server where it finds fal's keys, and its clock."""
+    """A verifier, the server with fal's keys, and its clock."""
 
     verifier: Verifier
     server: Receiver
@@ -31,7 +31,7 @@ class VerifierSetup:
 
     @property
     def key_requests(self) -> int:
-        """How often the keys were asked for."""
+        """How often the keys were read."""
         return len(self.server.requests)
 
     def pass_time(self, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""Runs fal's own clients as a customer does: in a program of its own, told where to go by its environment alone."""
+"""fal's own clients as a customer runs them: in a separate program, configured by its environment only."""
 
 import asyncio
 import json
@@ -54,11 +54,11 @@ class Ended:
     code: int
     errors: str
     seconds: float
-    said: str
+    output: str
 
     @property
     def outcome(self) -> Any:
-        """What it had in hand at its end."""
+        """Its result or its error."""
         assert self.code == 0, f"exit code {self.code}: {self.errors[-3000:]}"
         found = [line["outcome"] for line in self.lines if "outcome" in line]
         assert len(found) == 1, f"{self.lines}: {self.errors[-3000:]}"
@@ -72,7 +72,7 @@ class Ended:
 
     @property
     def updates(self) -> list[dict[str, Any]]:
-        """Every update of the queue that it was told: `status`, `position`, `logs`."""
+        """Every update of the queue that it received: `status`, `position`, `logs`."""
         return [line["update"] for line in self.lines if "update" in line]
 
     @property
@@ -89,7 +89,7 @@ class Program:
     process: asyncio.subprocess.Process
     started: float = field(default_factory=time.monotonic)
     lines: list[dict[str, Any]] = field(default_factory=list)
-    said: str = ""
+    output: str = ""
 
     async def until(self, name: str) -> dict[str, Any]:
         """The next line with this member."""
@@ -106,12 +106,12 @@ class Program:
                 pass
             errors = await self._errors()
             code = await self.process.wait()
-        return Ended(self.lines, code, errors, time.monotonic() - self.started, self.said)
+        return Ended(self.lines, code, errors, time.monotonic() - self.started, self.output)
 
     async def _line(self) -> dict[str, Any] | None:
         assert self.process.stdout is not None
         while text := await self.process.stdout.readline():
-            self.said += text.decode(errors="replace")
+            self.output += text.decode(errors="replace")
             if text.startswith(b"{"):
                 line = {"at": time.monotonic() - self.started, **json.loads(text)}
                 self.lines.append(line)
@@ -147,17 +147,17 @@ async def running(*argv: str, environment: Mapping[str, str], cwd: Path = ROOT) 
 
 @dataclass(frozen=True)
 class Leisure:
-    """When a clip is begun and when it is finished, so that all of it can be seen on a slow machine too."""
+    """Starts and finishes a clip on command, so that each state can be observed on a slow machine too."""
 
     gateway: Gateway
     emulator: Emulator
 
     async def begin(self) -> None:
-        """Fal is asked for it."""
+        """Let the gateway submit it to fal."""
         await self.gateway.operations.resume("test", team=None)
 
     async def finish(self) -> None:
-        """Fal has it in an instant."""
+        """Let fal finish it at once."""
         await self.emulator.set_speed(HURRY)
 
 
@@ -181,11 +181,11 @@ class Customers:
         return self.installation.api
 
     def prompt(self, *scenarios: str) -> str:
-        """One that nobody has used yet, with these scenarios of the emulator."""
+        """A new prompt with these scenarios of the emulator."""
         return "".join(f"[emu:{name}]" for name in scenarios) + f" a lake {uuid.uuid4().hex}"
 
     def input(self, prompt: str, **more: Any) -> dict[str, Any]:
-        """What a model is asked for."""
+        """A model's input."""
         return {"prompt": prompt, "image_url": self.installation.emulator.sample_image, **more}
 
     async def limited(self, *limits: Limit) -> str:
@@ -258,7 +258,7 @@ class Customers:
         return len(accepted), len([one for one in charges if one["prompt"] == prompt])
 
     async def assert_one_purchase(self, prompt: str, outcome: dict[str, Any]) -> None:
-        """Fal was asked once and paid once, and the clip that the client was told of can be fetched."""
+        """Fal has one request and one charge, and the clip in the outcome can be fetched."""
         assert await self.bought(prompt) == (1, 1)
         async with httpx.AsyncClient(trust_env=False, verify=self.certificates.context) as web:
             clip = await web.get(outcome["video"]["url"], follow_redirects=True)
@@ -288,7 +288,7 @@ class Customers:
             open_gateway(load_settings(self.installation.settings), process="test") as gateway,
             emulator.steered(),
         ):
-            await gateway.operations.pause("test", team=None, reason="somebody watches the queue")
+            await gateway.operations.pause("test", team=None, reason="a test observes the queue")
             try:
                 yield Leisure(gateway, emulator)
             finally:

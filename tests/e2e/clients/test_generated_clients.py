@@ -31,7 +31,7 @@ async def run(folder: Path, *argv: str, **environment: str) -> Ended:
     """A program in a folder, to its end, which must be a good one."""
     async with running(*argv, environment=environment, cwd=folder) as program:
         ended = await program.ended()
-    assert ended.code == 0, f"{argv}: {ended.said} {ended.errors}"
+    assert ended.code == 0, f"{argv}: {ended.output} {ended.errors}"
     return ended
 
 

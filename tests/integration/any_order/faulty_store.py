@@ -30,9 +30,9 @@ class Loss:
 
 
 class Lost(Enum):
-    """What a caller knows whose connection was closed."""
+    """The outcome for a caller whose connection was closed."""
 
-    LOST = "nobody knows what became of it"
+    LOST = "the outcome is unknown"
 
 
 class FaultyStore:

@@ -75,7 +75,7 @@ def new_job(caller: Caller, *, micro: int, seconds: int, **more: Any) -> Submiss
 
 
 def always(_: object) -> bool:
-    """The answer does not tell."""
+    """Every answer counts as done."""
     return True
 
 
@@ -84,12 +84,12 @@ class JobSteps(StateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self._old: list[Job] = []  # records that somebody still has in hand
+        self._old: list[Job] = []  # records that some worker still has
         self._pushed: str | None = None  # the job that `push` is about
-        self._asked: list[Submission] = []  # submissions with an idempotency key
+        self._submitted: list[Submission] = []  # submissions with an idempotency key
 
     def _view(self, number: int, stale: int | None, *sources: Status) -> Job:
-        """A job as it is now, in one of these states if there is one; or any job as somebody saw it earlier."""
+        """A job as it is now, in one of these states if there is one; or any job as it was read earlier."""
         if stale is not None and self._old:
             return self._old[stale % len(self._old)]
         if self._pushed is not None:
@@ -107,7 +107,7 @@ class JobSteps(StateMachine):
             if old.nonce and bills[old.id].status in sources and bills[old.id].nonce != old.nonce
         ]
         job = late[stale % len(late)] if stale is not None and late else self._view(number, stale, *sources)
-        return job, job.nonce or "of nobody"
+        return job, job.nonce or "of no attempt"
 
     # --- callers -----------------------------------------------------------------------------------------------
 
@@ -123,7 +123,7 @@ class JobSteps(StateMachine):
         """A submission, perhaps with an idempotency key that was used before."""
         new = new_job(self.callers[user], **size, priority=priority, idempotency_key=key)
         if key is not None:
-            self._asked.append(new)
+            self._submitted.append(new)
         self.submit(new, loss)
 
     @room
@@ -136,16 +136,16 @@ class JobSteps(StateMachine):
         new = new_job(caller, **size, idempotency_key=key, token=token)
         self.submit(replace(new, digest=token_digest), loss)
 
-    @precondition(lambda machine: bool(machine._asked))
+    @precondition(lambda machine: bool(machine._submitted))
     @rule(number=NUMBERS, fingerprint=st.sampled_from(["one", "two"]), loss=LOSSES)
     def admit_again(self, number: int, fingerprint: str, loss: Loss | None) -> None:
         """The same idempotency key, with the same body or another."""
-        self.submit(replace(self._asked[number % len(self._asked)], fingerprint=fingerprint), loss)
+        self.submit(replace(self._submitted[number % len(self._submitted)], fingerprint=fingerprint), loss)
 
     @some_jobs
     @rule(number=NUMBERS, loss=LOSSES)
     def cancel(self, number: int, loss: Loss | None) -> None:
-        """A caller's wish: at once while it is queued, noted while it is at fal."""
+        """A caller's cancellation: at once while the job is queued, noted while it is at fal."""
         job = self.job(number)
         if job.status is Status.QUEUED:
             way = ((Status.QUEUED,), Status.CANCELED)
@@ -178,7 +178,7 @@ class JobSteps(StateMachine):
         for turn in turns:
             job = self._view(0, None)
             match job.status, turn:
-                case Status.QUEUED, _ if join_ref(job.team, job.id) not in self.seen.get(keys.SLOTS):
+                case Status.QUEUED, _ if join_ref(job.team, job.id) not in self.snapshot.get(keys.SLOTS):
                     self.grant(None)
                 case Status.QUEUED, _:
                     self.claim(0, None, None)
@@ -229,7 +229,7 @@ class JobSteps(StateMachine):
     @some_jobs
     @rule(number=NUMBERS, stale=VIEWS, loss=LOSSES)
     def hold(self, number: int, stale: int | None, loss: Loss | None) -> None:
-        """Nobody knows."""
+        """The outcome of the submission is unknown."""
         job, nonce = self._attempt(number, stale, Status.SUBMITTING)
         way = ((Status.SUBMITTING,), Status.HELD)
         self.advance(
@@ -241,7 +241,7 @@ class JobSteps(StateMachine):
     def requeue(self, number: int, stale: int | None, wait_ms: int, loss: Loss | None) -> None:
         """Fal refused it for now, or an operator sends it again; one that its caller wants cancelled ends."""
         job, nonce = self._attempt(number, stale, Status.SUBMITTING, Status.HELD)
-        wanted = self.seen.jobs()[join_ref(job.team, job.id)].cancel_requested_ms is not None
+        wanted = self.snapshot.jobs()[join_ref(job.team, job.id)].cancel_requested_ms is not None
         way = ((Status.SUBMITTING, Status.HELD), Status.CANCELED if wanted else Status.QUEUED)
         self.advance(
             job,
@@ -292,25 +292,25 @@ class JobSteps(StateMachine):
         """A job's start deadline has passed; the others' is far away."""
         job = self.job(number)
         ref = join_ref(job.team, job.id)
-        for other in self.seen.get(keys.due("expire")):
-            due_ms = 1 if other == ref else self.seen.now_ms + HOUR_MS
+        for other in self.snapshot.get(keys.due("expire")):
+            due_ms = 1 if other == ref else self.snapshot.now_ms + HOUR_MS
             self.faulty_store.command("ZADD", keys.due("expire"), due_ms, other)
-        self.look()
+        self.read_store()
 
         def change(model: Model) -> None:
             model.bills[job.id].status = Status.FAILED
             model.bills[job.id].close(spend=False)
 
-        may = job.status is Status.QUEUED and ref in self.seen.get(keys.due("expire"))
+        may = job.status is Status.QUEUED and ref in self.snapshot.get(keys.due("expire"))
         self.step(expire, loss, change if may else nothing, always)
 
     @rule(what=st.sampled_from([keys.SLOTS, keys.LATER]))
     def time_passes(self, what: str) -> None:
         """Slots that end by themselves, and waits, run out."""
-        for ref, score in self.seen.get(what).items():
+        for ref, score in self.snapshot.get(what).items():
             if score != float("inf"):
                 self.faulty_store.command("ZADD", what, 1, ref)
-        self.look()
+        self.read_store()
 
     @precondition(lambda machine: machine.calm >= CALM)
     @rule()

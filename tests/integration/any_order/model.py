@@ -1,6 +1,6 @@
-"""The books in plain Python: what limits, sums and jobs must be after each operation. A model to compare with.
+"""A model in plain Python: what limits, sums and jobs must be after each operation.
 
-Nothing is added up along the way: every sum is counted anew from the bills and adjustments, so that a mistake of
+No sum is kept: each is computed from the bills and adjustments when it is compared, so that a mistake of
 the store's counters cannot be repeated here.
 """
 
@@ -19,11 +19,11 @@ from tests.support.snapshot import Snapshot
 
 RATE_US = {Window.MINUTE: 60_000_000, Window.HOUR: 3_600_000_000}
 PLACES = (Window.CONCURRENT, Window.QUEUED)
-CLOCK_US = 5_000  # the store's time is told in ms, and a script may read its clock twice
+CLOCK_US = 5_000  # the store's time is in ms, and a script may read its clock twice
 
 
 @dataclass(frozen=True)
-class Asked:
+class Quote:
     """What a submission asks for, as far as money goes."""
 
     team: str
@@ -37,16 +37,16 @@ class Asked:
         return {Unit.USD: self.micro, Unit.VIDEO_SECONDS: self.seconds}.get(unit, 1)
 
     def owners(self) -> list[tuple[Owner, str]]:
-        """Whose limits it falls under, in the order in which they are told."""
+        """Whose limits apply, in the order of the reply."""
         owners = [(Owner.GATEWAY, GATEWAY), (Owner.TEAM, self.team), (Owner.USER, self.user)]
         return owners + ([(Owner.TOKEN, self.token)] if self.token else [])
 
 
 @dataclass
 class Bill:
-    """One job: where it stands, and its money. `starts` are the beginnings that were frozen."""
+    """One job: its status, and its money. `starts` are the beginnings that were frozen."""
 
-    asked: Asked
+    quote: Quote
     starts: Starts
     status: Status = Status.QUEUED
     nonce: str | None = None
@@ -68,12 +68,12 @@ class Bill:
     def close(self, *, spend: bool) -> None:
         """The reservation ends."""
         self.money = Money.SPENT if spend else Money.RELEASED
-        self.entries.append(("settle" if spend else "release", self.asked.micro))
+        self.entries.append(("settle" if spend else "release", self.quote.micro))
 
     def dispute(self) -> None:
-        """The reservation is kept, because nobody knows what it cost."""
+        """The reservation is kept, because the cost is unknown."""
         self.money = Money.DISPUTED
-        self.entries.append(("dispute", self.asked.micro))
+        self.entries.append(("dispute", self.quote.micro))
 
     def correct(self, actual: int) -> None:
         """The charge becomes what it really was."""
@@ -85,7 +85,7 @@ class Bill:
 
     def counted(self) -> Counter[str]:
         """What it adds to each of its sums."""
-        taken = {"jobs": 1, "usd": self.asked.micro, "video_seconds": self.asked.seconds}
+        taken = {"jobs": 1, "usd": self.quote.micro, "video_seconds": self.quote.seconds}
         if self.open:
             return Counter({f"held:{unit}": count for unit, count in taken.items()})
         settled = any(kind == "settle" for kind, _ in self.entries)
@@ -149,7 +149,7 @@ class Model:
         """Every sum that is not zero, by key."""
         found: dict[str, Counter[str]] = {}
         for bill in self.bills.values():
-            for _, owner in bill.asked.owners():
+            for _, owner in bill.quote.owners():
                 for name in names_of(owner, bill.starts):
                     found.setdefault(name, Counter()).update(bill.counted())
         for one in self.adjustments:
@@ -159,50 +159,52 @@ class Model:
                     found.setdefault(name, Counter())[field_name] += one.micro
         return found
 
-    def faults(self, seen: Snapshot) -> list[str]:
+    def faults(self, snapshot: Snapshot) -> list[str]:
         """Where the store holds something else."""
-        pairs = dict(self._pairs(seen))
+        pairs = dict(self._pairs(snapshot))
         return [
             f"{what}: stored {stored}, expected {own}" for what, (stored, own) in pairs.items() if stored != own
         ]
 
-    def _pairs(self, seen: Snapshot) -> Iterator[tuple[str, tuple[object, object]]]:
-        stored, own = sums_in(seen), self.sums()
+    def _pairs(self, snapshot: Snapshot) -> Iterator[tuple[str, tuple[object, object]]]:
+        stored, own = sums_in(snapshot), self.sums()
         for name in stored.keys() | own.keys():
             yield name, (_whole(stored.get(name)), _whole(own.get(name)))
-        jobs = {job.id: job for job in seen.jobs().values()}
+        jobs = {job.id: job for job in snapshot.jobs().values()}
         yield "jobs", (set(jobs), set(self.bills))
         for job_id, bill in self.bills.items():
             job = jobs.get(job_id)
             yield job_id, (job and (job.status, job.nonce, job.money, job.charged_micro), _facts(bill))
             yield f"{job_id} periods", (job and Starts.read(job.starts), bill.starts)
         for team, zone in self.zones.items():
-            mine = {job_id: bill for job_id, bill in self.bills.items() if bill.asked.team == team}
-            yield f"{team} zone", (seen.get(keys.team(team)).get("time_zone"), zone)
-            kept = {job_id: str(bill.asked.micro) for job_id, bill in mine.items() if bill.open}
-            yield f"{team} reservations", (seen.get(keys.reservations(team)), kept)
-            rows = [(row["job"], row["type"], int(row["amount"])) for _, row in seen.get(keys.ledger(team)) or ()]
+            mine = {job_id: bill for job_id, bill in self.bills.items() if bill.quote.team == team}
+            yield f"{team} zone", (snapshot.get(keys.team(team)).get("time_zone"), zone)
+            kept = {job_id: str(bill.quote.micro) for job_id, bill in mine.items() if bill.open}
+            yield f"{team} reservations", (snapshot.get(keys.reservations(team)), kept)
+            rows = [
+                (row["job"], row["type"], int(row["amount"])) for _, row in snapshot.get(keys.ledger(team)) or ()
+            ]
             for job_id, bill in mine.items():
                 yield f"{job_id} entries", ([row[1:] for row in rows if row[0] == job_id], bill.entries)
             about_none = [(one.kind, one.micro) for one in self.adjustments if one.team == team]
             yield f"{team} entries about no job", ([row[1:] for row in rows if not row[0]], about_none)
         for owner, limits in self.limits.items():
-            rules = {limit.name: limit for limit in read_limits(seen.get(keys.limits(owner)))}
+            rules = {limit.name: limit for limit in read_limits(snapshot.get(keys.limits(owner)))}
             yield f"{owner} limits", (rules, limits)
-        remembered = {"job_" + text[12:] for _, text in seen.named(keys.PREFIX + "idem:")}
+        remembered = {"job_" + text[12:] for _, text in snapshot.named(keys.PREFIX + "idem:")}
         yield "idempotency keys", (remembered, {job_id for job_id, _ in self.repeats.values()})
-        tokens = {row["id"]: row["user"] for _, row in seen.named(keys.token(""))}
+        tokens = {row["id"]: row["user"] for _, row in snapshot.named(keys.token(""))}
         yield "browser tokens", (tokens, self.tokens)
 
     # --- what admission must say -------------------------------------------------------------------------------
 
-    def states(self, asked: Asked, now_ms: int) -> list[LimitState]:
+    def states(self, quote: Quote, now_ms: int) -> list[LimitState]:
         """Every limit that counts jobs, money or places, as admission must find it; rates are left out."""
-        here, gateway = periods(now_ms, self.zones[asked.team]), periods(now_ms, "UTC")
+        here, gateway = periods(now_ms, self.zones[quote.team]), periods(now_ms, "UTC")
         sums = self.sums()
         return [
-            self._state(sums, asked, (kind, owner), limit, gateway if kind is Owner.GATEWAY else here, now_ms)
-            for kind, owner in asked.owners()
+            self._state(sums, quote, (kind, owner), limit, gateway if kind is Owner.GATEWAY else here, now_ms)
+            for kind, owner in quote.owners()
             for _, limit in sorted(self.limits.get(owner, {}).items())
             if limit.unit is not Unit.SUBMITS
         ]
@@ -210,7 +212,7 @@ class Model:
     def _state(
         self,
         sums: dict[str, Counter[str]],
-        asked: Asked,
+        quote: Quote,
         whose: tuple[Owner, str],
         limit: Limit,
         calendar: Calendar,
@@ -228,7 +230,7 @@ class Model:
             found = sums.get(name, Counter())
             used, held, credit = (found[f"{verb}:{limit.unit}"] for verb in ("used", "held", "credit"))
         amount = in_force(limit, now_ms) + credit
-        over = used + held + asked.need(limit.unit) > amount
+        over = used + held + quote.need(limit.unit) > amount
         return LimitState(kind, limit.unit, limit.window, amount, used, held, resets, now_ms, over)
 
     def _places(self, owner: str, *, queued: bool) -> int:
@@ -236,14 +238,14 @@ class Model:
         return sum(
             bill.status is Status.QUEUED if queued else bill.status not in TERMINAL_STATES
             for bill in self.bills.values()
-            if owner in {GATEWAY, bill.asked.team, bill.asked.user}
+            if owner in {GATEWAY, bill.quote.team, bill.quote.user}
         )
 
     # --- rates -------------------------------------------------------------------------------------------------
 
-    def rates_of(self, asked: Asked) -> Iterator[tuple[Owner, str, Limit]]:
+    def rates_of(self, quote: Quote) -> Iterator[tuple[Owner, str, Limit]]:
         """The rates that a submission falls under."""
-        for kind, owner in asked.owners():
+        for kind, owner in quote.owners():
             for _, limit in sorted(self.limits.get(owner, {}).items()):
                 if limit.unit is Unit.SUBMITS:
                     yield kind, owner, limit
@@ -261,9 +263,9 @@ class Model:
         }
         return answers.pop() if len(answers) == 1 else None
 
-    def take_rates(self, asked: Asked, now_ms: int, *, surely: bool = True) -> None:
+    def take_rates(self, quote: Quote, now_ms: int, *, surely: bool = True) -> None:
         """One submission is spent of each rate; not `surely` when its answer was lost."""
-        for _, owner, limit in self.rates_of(asked):
+        for _, owner, limit in self.rates_of(quote):
             amount = in_force(limit, now_ms)
             if amount == 0:
                 continue

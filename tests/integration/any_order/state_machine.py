@@ -1,4 +1,4 @@
-"""What the property test of the books stands on: a shaken store, the model beside it, and their comparison."""
+"""The base of the property test of the ledger: a faulty store, the model, and their comparison."""
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -18,7 +18,7 @@ from app.gateway import Gateway
 from app.store import keys
 from app.store.admission import AdmissionOutcome, Admitted, KeyReusedFor, OverLimits, Repeated
 from tests.integration.any_order.faulty_store import CONCURRENCY, FaultyStore, Loss, Lost
-from tests.integration.any_order.model import Asked, Bill, Model, starts_at
+from tests.integration.any_order.model import Bill, Model, Quote, starts_at
 from tests.support.checks import book_faults, immortals, misplaced_slots
 from tests.support.snapshot import Snapshot
 
@@ -90,8 +90,8 @@ class StateMachine(RuleBasedStateMachine):
         self.calm = 0  # operations since the store died
         self._reached: dict[str, Status] = {}
         self.faulty_store.run(self._set_up(self.faulty_store.gateway))
-        self.seen: Snapshot
-        self.look()
+        self.snapshot: Snapshot
+        self.read_store()
 
     async def _set_up(self, gateway: Gateway) -> None:
         await gateway.limits.replace(ACTOR, GATEWAY, FIRST_LIMITS["gateway"])
@@ -113,10 +113,10 @@ class StateMachine(RuleBasedStateMachine):
 
     # --- operations --------------------------------------------------------------------------------------------
 
-    def look(self) -> Snapshot:
-        """Read the store anew."""
-        self.seen = self.faulty_store.snapshot()
-        return self.seen
+    def read_store(self) -> Snapshot:
+        """Read the store again."""
+        self.snapshot = self.faulty_store.snapshot()
+        return self.snapshot
 
     def step(
         self,
@@ -129,14 +129,14 @@ class StateMachine(RuleBasedStateMachine):
 
         `happened` says what an answer means. When the answer is lost, either outcome is legal.
         """
-        before = self.seen
+        before = self.snapshot
         answer = self._act(call, loss)
         if answer is Lost.LOST:
             self._adopt(change)
             return
         assert happened(answer) == (change is not None), f"{answer!r} is not what the books say"
         if change is None:
-            assert self.seen.without(*NOTED) == before.without(*NOTED), "what is refused changes nothing"
+            assert self.snapshot.without(*NOTED) == before.without(*NOTED), "what is refused changes nothing"
         else:
             change(self.model)
 
@@ -151,89 +151,89 @@ class StateMachine(RuleBasedStateMachine):
         if self.faulty_store.crashes > crashes:
             self.tally.crashes += 1
             self.calm = 0
-        self.look()
+        self.read_store()
         return answer
 
     def _adopt(self, change: Change | None) -> None:
-        """The answer was lost: the store tells whether it happened, and nothing in between is legal."""
-        unless = self.model.faults(self.seen)
+        """The answer was lost: the store shows whether it happened, and nothing in between is legal."""
+        unless = self.model.faults(self.snapshot)
         if not unless:
             return
         assert change is not None, f"it must have been refused: {unless}"
         after = deepcopy(self.model)
         change(after)
-        assert after.faults(self.seen) == [], f"it neither happened nor not: {unless}"
+        assert after.faults(self.snapshot) == [], f"it neither happened nor not: {unless}"
         self.model = after
 
     def crash(self) -> None:
         """The store is killed and comes back, with all that it ever answered for."""
-        before = self.seen
+        before = self.snapshot
         self.tally.operations += 1
         self.tally.crashes += 1
         self.calm = 0
         self.faulty_store.crash()
-        assert self.look().values == before.values
+        assert self.read_store().values == before.values
 
     # --- admission ---------------------------------------------------------------------------------------------
 
     def submit(self, new: Submission, loss: Loss | None) -> None:
-        """One submission: accepted exactly when every limit has room, and told how each of them stands."""
-        asked = Asked(new.team, new.user, new.token, new.quoted_micro, new.seconds)
+        """One submission: accepted exactly when every limit has room, and the reply has the state of each."""
+        quote = Quote(new.team, new.user, new.token, new.quoted_micro, new.seconds)
         known = self.model.repeats.get((new.team, new.token or new.user, new.idempotency_key or ""))
-        before = self.seen
+        before = self.snapshot
         answer: AdmissionOutcome | Lost = self._act(lambda gateway: gateway.jobs._admission.admit(new), loss)
         if answer is Lost.LOST:
-            self._adopt(None if known else partial(self._write_down, new, asked))
-            self.model.take_rates(asked, self.seen.now_ms, surely=False)
+            self._adopt(None if known else partial(self._write_down, new, quote))
+            self.model.take_rates(quote, self.snapshot.now_ms, surely=False)
         elif known:
             self.tally.repeated += 1
             same = known[1] == new.fingerprint
             assert isinstance(answer, Repeated if same else KeyReusedFor)
             assert answer.job_id == known[0]
-            assert self.seen.values == before.values, "a repeated submission changes nothing"
+            assert self.snapshot.values == before.values, "a repeated submission changes nothing"
         else:
             assert isinstance(answer, Admitted | OverLimits)
-            self._compare(asked, answer)
+            self._compare(quote, answer)
             if isinstance(answer, Admitted):
                 self.tally.admitted += 1
-                self._write_down(new, asked, self.model)
+                self._write_down(new, quote, self.model)
             else:
                 self.tally.refused += 1
-                assert self.seen.without(RATES) == before.without(RATES), "a refused submission changes nothing"
+                assert self.snapshot.without(RATES) == before.without(RATES), "a refused submission changes nothing"
 
-    def _compare(self, asked: Asked, answer: Admitted | OverLimits) -> None:
+    def _compare(self, quote: Quote, answer: Admitted | OverLimits) -> None:
         """What admission told of the limits, and what it decided, with what the books say."""
         admitted = isinstance(answer, Admitted)
         now_ms = answer.job.created_ms if isinstance(answer, Admitted) else answer.limits[0].now_ms
-        expected = self.model.states(asked, now_ms)
+        expected = self.model.states(quote, now_ms)
         if admitted:
-            expected = [replace(one, held=one.held + asked.need(one.unit)) for one in expected]
+            expected = [replace(one, held=one.held + quote.need(one.unit)) for one in expected]
         found = [one for one in answer.limits if one.unit is not Unit.SUBMITS]
         for one, here in zip(found, expected, strict=True):
-            if asked.team in self.model.moved and here.window in CALENDAR and here.owner is not Owner.GATEWAY:
+            if quote.team in self.model.moved and here.window in CALENDAR and here.owner is not Owner.GATEWAY:
                 same = replace(one, amount=here.amount, used=here.used, held=here.held, over=here.over)
                 assert same == here
                 assert one.used + one.held >= here.used + here.held, "what was used before the change counts too"
             else:
                 assert one == here
         rates = [one for one in answer.limits if one.unit is Unit.SUBMITS]
-        for told, (kind, owner, limit) in zip(rates, self.model.rates_of(asked), strict=True):
+        for told, (kind, owner, limit) in zip(rates, self.model.rates_of(quote), strict=True):
             assert (told.owner, told.window) == (kind, limit.window)
             assert self.model.rate_is_over(owner, limit, now_ms) in {told.over, None}
         assert admitted == (not any(one.over for one in answer.limits))
         if not any(one.over for one in rates):
-            self.model.take_rates(asked, now_ms)
+            self.model.take_rates(quote, now_ms)
 
-    def _write_down(self, new: Submission, asked: Asked, model: Model) -> None:
+    def _write_down(self, new: Submission, quote: Quote, model: Model) -> None:
         """A new job is in the store: with the periods of its moment, and only if it fits."""
-        (job,) = [job for job in self.seen.jobs().values() if job.id not in model.bills]
+        (job,) = [job for job in self.snapshot.jobs().values() if job.id not in model.bills]
         frozen = Starts.read(job.starts)
         assert frozen == starts_at(job.created_ms, model.zones[new.team])
-        for limit in model.states(asked, job.created_ms):
-            if asked.team in model.moved and limit.window in CALENDAR:
+        for limit in model.states(quote, job.created_ms):
+            if quote.team in model.moved and limit.window in CALENDAR:
                 continue  # a credit of a window that a change cut short counts as well: tests/unit/test_zones.py
-            assert limit.used + limit.held + asked.need(limit.unit) <= limit.amount
-        model.bills[job.id] = Bill(asked, frozen, entries=[("reserve", asked.micro)])
+            assert limit.used + limit.held + quote.need(limit.unit) <= limit.amount
+        model.bills[job.id] = Bill(quote, frozen, entries=[("reserve", quote.micro)])
         if new.idempotency_key is not None:
             model.repeats[new.team, new.token or new.user, new.idempotency_key] = (job.id, new.fingerprint)
 
@@ -244,7 +244,7 @@ class StateMachine(RuleBasedStateMachine):
         bills = self.model.bills
         ids = [job_id for job_id, bill in bills.items() if wanted(bill)] or list(bills)
         job_id = ids[number % len(ids)]
-        return self.seen.jobs()[join_ref(bills[job_id].asked.team, job_id)]
+        return self.snapshot.jobs()[join_ref(bills[job_id].quote.team, job_id)]
 
     def advance(
         self,
@@ -261,14 +261,14 @@ class StateMachine(RuleBasedStateMachine):
         ref = join_ref(job.team, job.id)
         bill = self.model.bills[job.id]
         may = bill.status in sources and nonce in {"", bill.nonce}
-        may = may and (target is not Status.SUBMITTING or ref in self.seen.get(keys.SLOTS))
+        may = may and (target is not Status.SUBMITTING or ref in self.snapshot.get(keys.SLOTS))
 
         def change(model: Model) -> None:
             bill = model.bills[job.id]
             self.tally.moves[f"{bill.status} to {target}"] += 1
             bill.status = target
             if target is Status.SUBMITTING:
-                bill.nonce = self.seen.jobs()[ref].nonce
+                bill.nonce = self.snapshot.jobs()[ref].nonce
                 assert bill.nonce not in {None, job.nonce}
             elif target is Status.QUEUED:
                 bill.nonce = None
@@ -282,22 +282,22 @@ class StateMachine(RuleBasedStateMachine):
     @invariant()
     def the_books_are_right(self) -> None:
         """The store holds what the model says; sums, entries, reservations, places and slots agree."""
-        assert self.model.faults(self.seen) == []
-        assert book_faults(self.seen) == []
-        assert misplaced_slots(self.seen) == []
-        assert immortals(self.seen) == []
+        assert self.model.faults(self.snapshot) == []
+        assert book_faults(self.snapshot) == []
+        assert misplaced_slots(self.snapshot) == []
+        assert immortals(self.snapshot) == []
 
     @invariant()
     def every_job_is_in_its_place_and_came_there_by_the_graph(self) -> None:
         """State, money and places agree; no state was reached that the graph does not lead to."""
-        for ref, job in self.seen.jobs().items():
+        for ref, job in self.snapshot.jobs().items():
             reachable = {self._reached.get(job.id, Status.QUEUED)}
             while more := {after for state in reachable for after in TRANSITIONS[state]} - reachable:
                 reachable |= more
             assert job.status in reachable
             self._reached[job.id] = job.status
-            places = {step for step in keys.STEPS if ref in self.seen.get(keys.due(step))}
-            in_line = sum(ref in self.seen.get(name) for name in (keys.LINE, keys.LATER, keys.SLOTS))
+            places = {step for step in keys.STEPS if ref in self.snapshot.get(keys.due(step))}
+            in_line = sum(ref in self.snapshot.get(name) for name in (keys.LINE, keys.LATER, keys.SLOTS))
             if job.status is Status.QUEUED:
                 assert in_line == 1, "in line, waiting, or granted: exactly one"
             if job.status in PLACE_OF:
@@ -312,9 +312,9 @@ class StateMachine(RuleBasedStateMachine):
     @invariant()
     def no_more_are_granted_than_fal_takes(self) -> None:
         """Held jobs whose slot ran out may be adopted on top; nothing else exceeds the number."""
-        slots = self.seen.get(keys.SLOTS)
+        slots = self.snapshot.get(keys.SLOTS)
         if sum(score < float("inf") for score in slots.values()) > CONCURRENCY:
-            assert self.seen.get(keys.HELD)
+            assert self.snapshot.get(keys.HELD)
 
     def teardown(self) -> None:
         """Count what was done."""

@@ -1,4 +1,4 @@
-"""A fal that means harm, on raw sockets: it answers each call with the bytes of a shape, and closes the connection.
+"""A hostile fal on raw sockets: it answers each call with the bytes of a shape, and closes the connection.
 
 A prompt `status 17` asks for the shape 17 of status replies, for that job's polls; other calls are answered well.
 What is about no job (storage, history, bill, keys) is answered with the shape that `now` names.

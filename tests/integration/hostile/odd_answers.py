@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 OK = "200 OK"
 LONG = "x" * 200_000
 DEEP = "[" * 300 + "]" * 300
-# JSON texts, mostly: what may stand where a word, a number or a list should.
+# JSON texts, mostly: values in the place of a word, a number or a list.
 VALUES = {
     "null": "null",
     "true": "true",
@@ -47,9 +47,9 @@ DOCUMENTS = {
 
 
 def http(body: bytes, status: str = OK, *lines: str, length: int | str | None = None) -> bytes:
-    """A whole answer; `length` is what it says to be its body's."""
-    told = len(body) if length is None else length
-    head = [f"HTTP/1.1 {status}", "Content-Type: application/json", f"Content-Length: {told}", *lines]
+    """A whole answer; `length` replaces its body's in the header."""
+    length_line = len(body) if length is None else length
+    head = [f"HTTP/1.1 {status}", "Content-Type: application/json", f"Content-Length: {length_line}", *lines]
     return "\r\n".join([*head, "Connection: close", "", ""]).encode("latin-1") + body
 
 
@@ -64,7 +64,7 @@ def chunk(content: bytes) -> bytes:
 
 
 def wire(good: bytes) -> dict[str, bytes]:
-    """An honest body in ways that HTTP, or the encoding of JSON, does not know."""
+    """A valid body in answers that are no valid HTTP, or in encodings that JSON does not have."""
     whole, text = http(good), good.decode()
     return {
         "nothing": b"",
@@ -148,7 +148,7 @@ def members(template: str, name: str, *, status: str = OK, few: bool = False) ->
 
 
 def every(shapes: Mapping[str, bytes], step: int) -> dict[str, bytes]:
-    """Each so manieth of them."""
+    """Every `step`-th of them."""
     return dict(list(shapes.items())[::step])
 
 

@@ -1,4 +1,4 @@
-"""Receivers that mean harm, on real sockets; and a sender in a process of its own, whose memory is its own.
+"""Hostile receivers on real sockets, and a sender in a process of its own, whose memory is measured.
 
 `python -m tests.integration.hostile.receivers SECONDS AUTHORITY` reads URLs, one a line, makes an attempt at each,
 and prints the attempt with `rss_kb`, the most memory that the process ever had.
