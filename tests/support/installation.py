@@ -54,7 +54,9 @@ class Installation:
 
         async def accepted() -> Job | None:
             with contextlib.suppress(httpx.TransportError):
-                reply = await self.api.post(f"{via}/v1/jobs", json=body, headers={"Idempotency-Key": prompt.strip()})
+                reply = await self.api.post(
+                    f"{via}/v1/jobs", json=body, headers={"Idempotency-Key": prompt.strip()}
+                )
                 assert reply.status_code in {202, 503}, reply.text
                 return reply.json() if reply.status_code == 202 else None
             return None
