@@ -1,1 +1,1 @@
-"""What one can ask for: the verbs of every door, without HTTP words and without Redis words."""
+"""The operations behind the APIs and commands: no HTTP in here, and no Redis."""

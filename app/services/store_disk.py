@@ -1,4 +1,4 @@
-"""The disk of the embedded store. A store that cannot write its log ends, so nothing new comes in before that."""
+"""The disk of the embedded store, which stops when it cannot write; so jobs are refused before the disk is full."""
 
 import os
 from contextlib import suppress
@@ -7,39 +7,36 @@ from pathlib import Path
 
 from app.domain.errors import Unavailable
 
-RESERVE = 256 * 1024 * 1024  # bytes: what running jobs, events and logs still write is a small part of that
-PART = 50  # of a small disk: two per cent
-AGAIN_S = 60  # somebody has to make room
+MAX_RESERVE = 256 * 1024 * 1024  # bytes; admitted jobs, events and logs need a small part of that
+RESERVE_DIVISOR = 50  # the reserve of a small disk is 2 % of it
+RETRY_S = 60
 
 
 @dataclass(frozen=True, slots=True)
 class StoreDisk:
-    """Where the store's files are; `path` is None where the store is not ours and its disk cannot be seen."""
+    """The disk with the store's files; `path` is None when the store is not the embedded one."""
 
     path: Path | None
 
     def require_room(self) -> None:
-        """Unavailable when the reserve is touched: what is accepted already needs the rest."""
+        """Unavailable when less than the reserve is free: admitted jobs need that."""
         if self.path is not None:
             free, reserve = self._measured(self.path)
             if free < reserve:
                 raise Unavailable(
                     "The disk of the gateway's store is nearly full: no new jobs until there is room.",
-                    retry_after=AGAIN_S,
+                    retry_after=RETRY_S,
                 )
 
     def may_rewrite(self) -> bool:
-        """True while the store's log fits onto the disk once more: the store writes it anew beside the old one."""
+        """True while there is room for a second copy of the store's log, which a rewrite needs."""
         if self.path is None:
             return True
         free, reserve = self._measured(self.path)
         return free >= reserve + self._log_bytes(self.path)
 
     def fault(self) -> str | None:
-        """A sentence for the administrator once room gets short: twice the reserve, and the store's log once more.
-
-        The store writes its log anew from time to time, beside the old one.
-        """
+        """A sentence for the administrator once less is free than twice the reserve and a rewrite of the log."""
         if self.path is None:
             return None
         free, reserve = self._measured(self.path)
@@ -52,15 +49,15 @@ class StoreDisk:
 
     @staticmethod
     def _log_bytes(path: Path) -> int:
-        """How long the store's log is; a file that goes meanwhile has none."""
-        found = 0
+        """Bytes of the store's log; a file that is removed meanwhile counts 0."""
+        size = 0
         for file in path.glob("appendonlydir/*"):
             with suppress(FileNotFoundError):
-                found += file.stat().st_size
-        return found
+                size += file.stat().st_size
+        return size
 
     @staticmethod
     def _measured(path: Path) -> tuple[int, int]:
-        """Bytes that are free for us, and those that are kept back."""
+        """Free bytes, and the reserve."""
         disk = os.statvfs(path)
-        return disk.f_bavail * disk.f_frsize, min(RESERVE, disk.f_blocks * disk.f_frsize // PART)
+        return disk.f_bavail * disk.f_frsize, min(MAX_RESERVE, disk.f_blocks * disk.f_frsize // RESERVE_DIVISOR)

@@ -1,5 +1,6 @@
-"""Browser tokens: for minutes, for few jobs, from one web page."""
+"""Browser tokens: short-lived keys with caps, for one web page."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,17 +15,17 @@ from app.store.clock import StoreClock
 from app.store.jobs import JobStore
 from app.store.limits import limit_fields
 
-LONGEST_S = 3600
-SHORTEST_S = 30
-USUAL_S = 600
-MOST = 1000  # that have not expired, of one key: a hundred visitors a minute
+MAX_LIFETIME_S = 3600
+MIN_LIFETIME_S = 30
+DEFAULT_LIFETIME_S = 600
+MAX_TOKENS = 1000  # of one key that have not expired: a hundred visitors a minute
 
 
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
-    """What a token is to be good for; None leaves it as free as its key. `job` makes it read that one job only."""
+    """The rights of a token; None for those of its key. With `job` it may only read that job."""
 
-    expires_in_s: int = USUAL_S
+    expires_in_s: int = DEFAULT_LIFETIME_S
     max_jobs: int | None = None
     max_usd_micro: int | None = None
     models: Sequence[str] | None = None
@@ -34,7 +35,7 @@ class TokenRequest:
 
 @dataclass(frozen=True, slots=True)
 class Minted:
-    """A new token, shown this once."""
+    """A new token, which is shown once, with its record and caps."""
 
     token: str
     record: Key
@@ -42,7 +43,7 @@ class Minted:
 
 
 class Tokens:
-    """Mints browser tokens. They die with the key that made them."""
+    """Mints browser tokens, which end with the key that they are made with."""
 
     def __init__(self, catalog: Catalog, accounts: AccountStore, jobs: JobStore, clock: StoreClock) -> None:
         self._catalog = catalog
@@ -51,9 +52,9 @@ class Tokens:
         self._clock = clock
 
     async def mint_for_apps(self, caller: Caller, apps: Sequence[str], *, expires_in_s: int) -> Minted:
-        """A token as fal's clients ask for one: for the models of these apps, and for a while.
+        """A token for the models of these apps, as fal's clients request it; an app is `alias` or `owner/alias`.
 
-        An app is named by its alias or as owner/alias. NotFound when none of our models belongs to one of them.
+        NotFound when no model belongs to one of them; Forbidden when the key may use none of their models.
         """
         found = [model.id for model in self._catalog if {_alias(model.id), _app(model.id)} & set(apps)]
         if not found:
@@ -61,28 +62,35 @@ class Tokens:
         models = [model_id for model_id in found if caller.models is None or model_id in caller.models]
         if not models:
             raise Forbidden("The key may not use these models.", code=Code.MODEL_NOT_ALLOWED)
-        lasts_s = min(max(expires_in_s, SHORTEST_S), LONGEST_S)
-        return await self.mint(caller, TokenRequest(expires_in_s=lasts_s, models=models))
+        lifetime_s = min(max(expires_in_s, MIN_LIFETIME_S), MAX_LIFETIME_S)
+        return await self.mint(caller, TokenRequest(expires_in_s=lifetime_s, models=models))
 
-    async def mint(self, caller: Caller, asked: TokenRequest) -> Minted:
-        """A token with at most the rights of the caller's key."""
+    async def mint(self, caller: Caller, request: TokenRequest) -> Minted:
+        """A token with at most the rights of the caller's key.
+
+        Raises:
+            Forbidden: the caller has a browser token, or the key lacks one of these rights.
+            NotFound: there is no such model, or no such job that the caller sees.
+            OverLimit: the key has too many tokens.
+        """
         if caller.token is not None:
             raise Forbidden("A browser token may not make another one.")
-        for model in asked.models or ():
+        for model in request.models or ():
             require_model(caller, self._catalog.get(model).id)
-        if asked.origin is not None and caller.origins is not None and asked.origin not in caller.origins:
+        if request.origin is not None and caller.origins is not None and request.origin not in caller.origins:
             raise Forbidden("The key may not be used from this web page.", code=Code.ORIGIN_NOT_ALLOWED)
         scopes = frozenset(scope for scope in USER_SCOPES if allows(caller, scope))
-        if asked.job is not None:
+        if request.job is not None:
             require_scope(caller, Scope.JOBS_READ)
-            job = await self._jobs.get(join_ref(caller.team, asked.job))
+            job = await self._jobs.get(join_ref(caller.team, request.job))
             if job is None or not (caller.sees_team or job.user == caller.user):
                 raise NotFound("There is no job with this id.")
             scopes = frozenset({Scope.JOBS_READ})
         now_ms = await self._clock.now_ms()
-        expires_ms = min(now_ms + asked.expires_in_s * 1000, caller.expires_ms or 2**53)
+        expires_ms = min(now_ms + request.expires_in_s * 1000, caller.expires_ms or 2**53)
         token = new_key(TOKEN_PREFIX)
-        models = asked.models if asked.models is not None else caller.models
+        models = caller.models if request.models is None else request.models
+        origins = caller.origins if request.origin is None else {request.origin}
         record = Key(
             id=new_id("tok"),
             team=caller.team,
@@ -92,29 +100,27 @@ class Tokens:
             shown_as=mask_key(token),
             created_ms=now_ms,
             models=None if models is None else tuple(sorted(models)),
-            origins=(asked.origin,) if asked.origin is not None else _sorted(caller.origins),
+            origins=None if origins is None else tuple(sorted(origins)),
             expires_ms=expires_ms,
             parent=caller.digest,
             parent_id=caller.key,
-            job=asked.job,
+            job=request.job,
         )
         await self._require_room(caller, record.id, lifetime_ms=expires_ms - now_ms)
-        caps = {Unit.JOBS: asked.max_jobs, Unit.USD: asked.max_usd_micro}
+        caps = {Unit.JOBS: request.max_jobs, Unit.USD: request.max_usd_micro}
         limits = tuple(Limit(unit, Window.TOTAL, cap) for unit, cap in caps.items() if cap is not None)
         await self._accounts.add_token(digest(token), record, limit_fields(limits), expires_ms=expires_ms)
         return Minted(token, record, limits)
 
     async def _require_room(self, caller: Caller, token: str, *, lifetime_ms: int) -> None:
         wait_ms = await self._accounts.outstanding.add(
-            "tokens", caller.key, token, lifetime_ms=lifetime_ms, most=MOST
+            "tokens", caller.key, token, lifetime_ms=lifetime_ms, most=MAX_TOKENS
         )
         if wait_ms is not None:
-            sentence = f"The key has {MOST} browser tokens that have not expired; use those, or make shorter ones."
-            raise OverLimit(sentence, code=Code.TOO_MANY_TOKENS, retry_after=max(1, -(-wait_ms // 1000)))
-
-
-def _sorted(origins: frozenset[str] | None) -> tuple[str, ...] | None:
-    return None if origins is None else tuple(sorted(origins))
+            sentence = (
+                f"The key has {MAX_TOKENS} browser tokens that have not expired; use those, or make shorter ones."
+            )
+            raise OverLimit(sentence, code=Code.TOO_MANY_TOKENS, retry_after=max(1, math.ceil(wait_ms / 1000)))
 
 
 def _app(model_id: str) -> str:

@@ -189,7 +189,7 @@ async def test_a_key_has_a_thousand_browser_tokens_at_most(stack: Stack) -> None
     name = keys.outstanding("tokens", (await stack.gateway.accounts.authenticate(stack.account.key)).key)
     async with Redis.from_url(stack.redis.url) as redis:
         now = int(1000 * (await redis.time())[0])
-        await redis.zadd(name, {f"tok_{number}": now + 60_000 for number in range(tokens.MOST - 1)})
+        await redis.zadd(name, {f"tok_{number}": now + 60_000 for number in range(tokens.MAX_TOKENS - 1)})
         assert (await stack.api.post("/v1/tokens", json={})).status_code == 201
         reply = await stack.api.post("/v1/tokens", json={})
         assert_problem(reply, 429, "too_many_tokens")
@@ -202,12 +202,12 @@ async def test_a_key_has_two_hundred_promised_uploads_at_most(stack: Stack) -> N
     """One more is refused at fal's door, until the bytes of one have come."""
     asked = {"file_name": "a.png", "content_type": "image/png"}
     places = [
-        await stack.api.post("/fal/rest/storage/upload/initiate", json=asked) for _ in range(fal_uploads.MOST)
+        await stack.api.post("/fal/rest/storage/upload/initiate", json=asked) for _ in range(fal_uploads.MAX_UNUSED)
     ]
     assert {place.status_code for place in places} == {200}
     refused = await stack.api.post("/fal/rest/storage/upload/initiate", json=asked)
     assert refused.status_code == 403, "an hour is too long for a client that repeats by itself"
-    assert "bring their bytes first" in refused.json()["detail"]
+    assert "send those first" in refused.json()["detail"]
     token = await stack.api.post("/fal/rest/storage/auth/token")
     assert token.status_code == 403
     async with httpx.AsyncClient(trust_env=False) as web:

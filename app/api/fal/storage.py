@@ -23,7 +23,7 @@ from app.domain.accounts import Caller, Scope
 from app.domain.errors import Malformed, NotFound, Unprocessable
 from app.domain.times import iso
 from app.domain.uploads import Upload
-from app.services.fal_uploads import TOKEN_PREFIX, UNSAID
+from app.services.fal_uploads import TOKEN_PREFIX, UNKNOWN_TYPE
 from app.views.fal import FalCompleted, FalFile, FalPart, FalParts, FalUpload, FalUploadToken
 
 PARTS = 100  # that one upload may have: of 300 KB each for the largest file; fal's clients cut at 10 MB
@@ -52,7 +52,7 @@ class File(Lenient):
     """What `initiate` is told of a file."""
 
     file_name: str = Field("upload.bin", max_length=4096)
-    content_type: str = Field(UNSAID, max_length=256)
+    content_type: str = Field(UNKNOWN_TYPE, max_length=256)
 
 
 class PartName(Lenient):
@@ -169,7 +169,7 @@ async def initiate(
     caller: Uploader, file: Annotated[File, Depends(json_body(File))], gateway: TheGateway
 ) -> Response:
     """Where to PUT a file's bytes, in one go or in parts, and the address it will have."""
-    place = await gateway.fal_uploads.begin(caller, name=file.file_name, content_type=file.content_type)
+    place = await gateway.fal_uploads.create_target(caller, name=file.file_name, content_type=file.content_type)
     return _private({"upload_url": place.upload_url, "file_url": place.file_url})
 
 
@@ -189,14 +189,14 @@ async def browser_token(
 async def upload_file(caller: AnyUploader, request: Request, gateway: TheGateway) -> FalFile:
     """A whole file. It is at fal before the answer, so the address is fal's own."""
     kind = request.headers.get("content-type", "")
-    return {"access_url": await gateway.fal_uploads.store(caller, await request.body(), content_type=kind)}
+    return {"access_url": await gateway.fal_uploads.store_file(caller, await request.body(), content_type=kind)}
 
 
 @router.post("/cdn/files/upload/multipart", response_model=FalParts, summary="Begin a file in parts")
 async def start_parts(caller: AnyUploader, request: Request, gateway: TheGateway) -> Response:
     """Begin a file in parts, as Python's client does."""
     name, kind = request.headers.get("x-fal-file-name", ""), request.headers.get("content-type", "")
-    place = await gateway.fal_uploads.begin(caller, name=name, content_type=kind)
+    place = await gateway.fal_uploads.create_target(caller, name=name, content_type=kind)
     return _private({"access_url": place.file_url, "uploadId": place.id})
 
 
@@ -232,7 +232,7 @@ async def complete_own(upload: OwnUpload, request: Request, gateway: TheGateway)
 )
 async def put_file(upload: SignedUpload, request: Request, gateway: TheGateway) -> Response:
     """A promised file's bytes, by signature. Python's client sends its key as well; nobody needs it here."""
-    await gateway.fal_uploads.put(upload, await request.body())
+    await gateway.fal_uploads.store_target(upload, await request.body())
     return Response()
 
 
@@ -265,7 +265,7 @@ async def complete(upload: SignedUpload, request: Request, gateway: TheGateway) 
 async def read_file(file_id: str, caller: CurrentCaller, gateway: TheGateway) -> Response:
     """To where fal reads the caller's file."""
     require_scope(caller, Scope.JOBS_READ)
-    url = await gateway.fal_uploads.address(caller, file_id)
+    url = await gateway.fal_uploads.fal_url(caller, file_id)
     return RedirectResponse(url, headers={"Cache-Control": "no-store"})
 
 

@@ -12,7 +12,7 @@ from app.api.strict_body import StrictBody
 from app.api.v1.bodies import Usd
 from app.domain.addresses import read_origin
 from app.domain.limits import MAX_COUNT
-from app.services.tokens import LONGEST_S, SHORTEST_S, USUAL_S, TokenRequest
+from app.services.tokens import DEFAULT_LIFETIME_S, MAX_LIFETIME_S, MIN_LIFETIME_S, TokenRequest
 from app.views.accounts import TokenView, token_view
 
 MODELS = 100  # that one token may name
@@ -39,7 +39,9 @@ SomeUsd = Annotated[Usd, AfterValidator(_not_nothing)]
 class TokenBody(StrictBody):
     """What `POST /v1/tokens` takes."""
 
-    expires_in: int = Field(USUAL_S, ge=SHORTEST_S, le=LONGEST_S, description="Seconds from now")
+    expires_in: int = Field(
+        DEFAULT_LIFETIME_S, ge=MIN_LIFETIME_S, le=MAX_LIFETIME_S, description="Seconds from now"
+    )
     max_jobs: int | None = Field(None, ge=1, le=MAX_COUNT, description="The most jobs it may ask for")
     max_usd: SomeUsd | None = Field(None, description="The most its jobs may cost together")
     models: Annotated[list[str], Field(min_length=1, max_length=MODELS)] | None = Field(
