@@ -1,4 +1,4 @@
-"""Usage: jobs, seconds of video and dollars, from sums by day and hour that follow the ledger."""
+"""Usage reports: jobs, seconds of video and dollars, from the ledger's sums by day and hour."""
 
 import re
 from collections.abc import Mapping
@@ -15,16 +15,16 @@ from app.store.accounts import AccountStore
 from app.store.clock import StoreClock
 from app.store.usage import DAY_MS, HOUR_MS, HOURS_KEPT_MS, Tally, UsageStore
 
-LONGEST_DAYS = 366
-LONGEST_DAY_MS = DAY_MS + HOUR_MS  # the one that ends summer time
+MAX_DAYS = 366
+MAX_SPAN_MS = MAX_DAYS * DAY_MS + HOUR_MS  # an hour more when summer time ends in it
+MAX_DAY_MS = DAY_MS + HOUR_MS  # the day on which summer time ends
 NOON_MS = 12 * HOUR_MS
-LONGEST_MS = LONGEST_DAYS * DAY_MS + HOUR_MS  # such a stretch has an hour more when it ends in winter time
-LAST_MS = 8000 * 365 * DAY_MS  # the years 1970 to 9964; calendars end with 9999
+LAST_MS = 8000 * 365 * DAY_MS  # in the year 9964; calendars end with 9999
 UNCODED_OFFSET = re.compile(r"(?<=\d) (?=\d\d:?\d\d$)")  # a plus sign that was not percent-encoded
 
 
 class Grouping(StrEnum):
-    """By what usage is added up. A day is one of the team's time zone."""
+    """What usage is grouped by. Days are those of the team's time zone."""
 
     DAY = "day"
     USER = "user"
@@ -34,7 +34,7 @@ class Grouping(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """From when (ms) until before when."""
+    """From `from_ms` until before `to_ms`."""
 
     from_ms: int
     to_ms: int
@@ -42,7 +42,7 @@ class Span:
 
 @dataclass(slots=True)
 class Sums:
-    """What was used: jobs that were not released, their seconds of video, micro-dollars spent and still held."""
+    """Jobs that were not released, their seconds of video, and micro-dollars spent and still held."""
 
     jobs: int = 0
     video_seconds: int = 0
@@ -50,23 +50,23 @@ class Sums:
     held: int = 0
 
     def add(self, jobs: int, video_seconds: int, spent: int, held: int) -> None:
-        """Add what another group, or a part of this one, used."""
+        """Add the usage of another group, or of a part of this one."""
         self.jobs += jobs
         self.video_seconds += video_seconds
         self.spent += spent
         self.held += held
 
     @property
-    def nothing(self) -> bool:
-        """True when all is zero, as after jobs that were all released."""
+    def is_zero(self) -> bool:
+        """True when all is zero, as when every job was released."""
         return not (self.jobs or self.video_seconds or self.spent or self.held)
 
 
 @dataclass(frozen=True, slots=True)
 class UsageGroup:
-    """One group: a day as `2026-11-22`, a model's id, or the id and the name of a user or a key.
+    """One group: a day as `2026-11-22`, a model's id, or the id and name of a user or a key.
 
-    The group is empty for corrections about no job. `team` is None in the report of one team.
+    `group` is empty for corrections about no job. `team` is None in a report of one team.
     """
 
     team: str | None
@@ -77,7 +77,7 @@ class UsageGroup:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Usage of jobs that were admitted in the span, in order of the groups. `credits` is micro-dollars given."""
+    """Usage of jobs that were admitted in the span, ordered by group. `credits` are micro-dollars."""
 
     group_by: Grouping
     span: Span
@@ -88,33 +88,28 @@ class Report:
 
 
 @dataclass(slots=True)
-class Sheet:
-    """Tallies of the span, added up by team and group. `user` leaves out everybody else's."""
+class _Groups:
+    """Sums by team and group; with `user`, of that user only."""
 
     group_by: Grouping
     user: str | None = None
-    groups: dict[tuple[str, str], Sums] = field(default_factory=dict)
+    sums: dict[tuple[str, str], Sums] = field(default_factory=dict)
     credits: int = 0
 
-    def take(self, team: str, day: str, tally: Tally) -> None:
+    def add(self, team: str, day: str, tally: Tally) -> None:
         """Add a tally of a team's day."""
         if self.user not in {None, tally.user}:
             return
         if tally.credit:
             self.credits += tally.spent
             return
-        group = {
-            Grouping.DAY: day,
-            Grouping.USER: tally.user,
-            Grouping.MODEL: tally.model,
-            Grouping.KEY: tally.key,
-        }[self.group_by]
-        sums = self.groups.setdefault((team, group), Sums())
+        groups = {"day": day, "user": tally.user, "model": tally.model, "key": tally.key}
+        sums = self.sums.setdefault((team, groups[self.group_by]), Sums())
         sums.add(tally.jobs, tally.seconds, tally.spent, tally.held)
 
 
 class Usage:
-    """Reports for a team, for one of its users, or for all teams together."""
+    """Reports of a team, of one of its users, or of all teams."""
 
     def __init__(self, sums: UsageStore, accounts: AccountStore, clock: StoreClock) -> None:
         self._sums = sums
@@ -122,18 +117,18 @@ class Usage:
         self._clock = clock
 
     async def span(self, start: str | None, end: str | None, *, zone: str) -> Span:
-        """The span that two parameters name; this month so far where they are not given.
+        """The span between two parameters, by default this month so far.
 
-        A date is the beginning of a day in the time zone; a time says its offset. Unprocessable otherwise, and for
-        a span that is empty or longer than 366 days.
+        A date is the beginning of a day in `zone`; a time has an offset. Unprocessable for anything else, and for
+        a span that is empty or longer than MAX_DAYS.
         """
         to_ms = await self._clock.now_ms() if end is None else _moment("to", end, zone)
         month_ms = periods(max(0, to_ms - 1), zone)[Window.MONTH].start_ms if start is None else 0
         from_ms = month_ms if start is None else _moment("from", start, zone)
         if from_ms >= to_ms:
             raise _wrong("from", "out_of_range", "The time in `from` must be before the one in `to`.")
-        if to_ms - from_ms > LONGEST_MS:
-            raise _wrong("from", "out_of_range", f"A report covers at most {LONGEST_DAYS} days.")
+        if to_ms - from_ms > MAX_SPAN_MS:
+            raise _wrong("from", "out_of_range", f"A report covers at most {MAX_DAYS} days.")
         return Span(from_ms, to_ms)
 
     async def report(
@@ -141,8 +136,8 @@ class Usage:
     ) -> Report:
         """The usage of a team, of what a caller may see, or of all teams (None), deleted ones too.
 
-        A job counts where it was admitted, whenever it was settled. A time within an hour of the team takes the
-        whole hour; hours are known for HOURS_KEPT_MS, and an older day counts where its noon is in the span.
+        A job counts when it was admitted, not when it was settled. Hours that the span cuts count as a whole. After
+        HOURS_KEPT_MS only days are known: one that the span cuts counts if its noon is in the span.
         """
         user = None
         if isinstance(whose, Caller):
@@ -150,30 +145,31 @@ class Usage:
             require_scope(whose, Scope.JOBS_READ)
             user = None if whose.sees_team else whose.user
         teams = await self._teams(whose.team if isinstance(whose, Caller) else whose)
-        sheet = Sheet(Grouping(group_by), user)
+        groups = _Groups(Grouping(group_by), user)
         span, now_ms = Span(max(0, from_ms), to_ms), await self._clock.now_ms()
         for team in teams:
             await self._sums.catch_up(team.id)
-            await self._add_up(sheet, team, span, now_ms)
-        names = {team.id: await self._names(team, sheet.group_by) for team in teams}
-        return _report(sheet, span, names, None if whose is None else teams[0].time_zone)
+            await self._add(groups, team, span, now_ms)
+        names = {team.id: await self._names(team, groups.group_by) for team in teams}
+        return _report(groups, span, names, None if whose is None else teams[0].time_zone)
 
-    async def _add_up(self, sheet: Sheet, team: Team, span: Span, now_ms: int) -> None:
-        """Take whole days from the sums by day, and of those that the span cuts the hours in it."""
+    async def _add(self, groups: _Groups, team: Team, span: Span, now_ms: int) -> None:
+        """Add the sums of whole days, and the sums of hours of days that the span cuts."""
         whole, cut = [], []
         for day in await self._sums.days(team.id, from_ms=span.from_ms, to_ms=span.to_ms):
-            if span.from_ms <= day and (day + LONGEST_DAY_MS <= span.to_ms or now_ms < span.to_ms):
+            if span.from_ms <= day and (day + MAX_DAY_MS <= span.to_ms or now_ms < span.to_ms):
                 whole.append(day)
             elif now_ms < day + HOURS_KEPT_MS:
                 cut.append(day)
             elif span.from_ms <= day + NOON_MS < span.to_ms:
                 whole.append(day)
         zone = ZoneInfo(team.time_zone)
-        for tally in await self._sums.by_day(team.id, whole):
-            sheet.take(team.id, _date(tally.day_ms, zone), tally)
+        tallies = await self._sums.by_day(team.id, whole)
         for tally in await self._sums.by_hour(team.id, cut):
             if tally.start_ms < span.to_ms and span.from_ms < tally.start_ms + HOUR_MS:
-                sheet.take(team.id, _date(tally.day_ms, zone), tally)
+                tallies.append(tally)
+        for tally in tallies:
+            groups.add(team.id, _date(tally.day_ms, zone), tally)
 
     async def _teams(self, team_id: str | None) -> list[Team]:
         if team_id is None:
@@ -184,7 +180,7 @@ class Usage:
         return [team]
 
     async def _names(self, team: Team, group_by: Grouping) -> dict[str, str] | None:
-        """The names of a team's users or keys, by id; None where groups have none."""
+        """The names of a team's users or keys, by id; None for groups without names."""
         if group_by not in {Grouping.USER, Grouping.KEY}:
             return None
         users = await self._accounts.users(team.id, deleted=True)
@@ -194,30 +190,30 @@ class Usage:
 
 
 def _date(day_ms: int, zone: ZoneInfo) -> str:
-    """The date of a day that began then: the team's own, or the one it had in the time zone of those days.
+    """The date of the day that began then, also when the team had another time zone at that time.
 
-    Noon after a midnight is the same date in UTC, except for zones twelve hours and more ahead of it.
+    Twelve hours after midnight the date in UTC is the same, except in zones twelve hours and more ahead.
     """
     begin = datetime.fromtimestamp(day_ms / 1000, zone)
-    if begin.hour > 1:  # summer time may begin at midnight
+    if begin.hour > 1:  # another zone's day; in some, summer time begins at midnight
         begin = datetime.fromtimestamp((day_ms + NOON_MS) / 1000, UTC)
     return begin.date().isoformat()
 
 
-def _report(sheet: Sheet, span: Span, names: Mapping[str, Mapping[str, str] | None], zone: str | None) -> Report:
-    """The sheet with names and a total, without groups of which nothing is left; `zone` is a single team's."""
+def _report(groups: _Groups, span: Span, names: Mapping[str, Mapping[str, str] | None], zone: str | None) -> Report:
+    """The groups that are not zero, with names, and their total; `zone` is that of a single team."""
     rows, total = [], Sums()
-    for (team, group), sums in sorted(sheet.groups.items()):
-        known = names[team]
-        if not sums.nothing:
+    for (team, group), sums in sorted(groups.sums.items()):
+        if not sums.is_zero:
+            known = names[team]
             name = None if known is None else known.get(group, "")
             rows.append(UsageGroup(team if zone is None else None, group, name, sums))
             total.add(sums.jobs, sums.video_seconds, sums.spent, sums.held)
-    return Report(sheet.group_by, span, zone, rows, total, sheet.credits)
+    return Report(groups.group_by, span, zone, rows, total, groups.credits)
 
 
 def _moment(name: str, text: str, zone: str) -> int:
-    """Milliseconds of a date, or of a time with its offset."""
+    """The time (ms) of a date in `zone`, or of a time with its offset."""
     try:
         if len(text) <= len("2026-11-22"):
             day = date.fromisoformat(text)
@@ -228,7 +224,7 @@ def _moment(name: str, text: str, zone: str) -> int:
             at_ms = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
             if 0 <= at_ms <= LAST_MS:
                 return at_ms
-    except (ValueError, OverflowError):  # no such day, or one at the end of all time
+    except (ValueError, OverflowError):  # no such day, or one beyond the calendar
         pass
     raise _wrong(name, "not_a_time", "Send a date such as 2026-11-22, or a time such as 2026-11-22T12:00:00Z.")
 
