@@ -238,7 +238,7 @@ def _gateway(
         ),
         delivery_log=DeliveryLog(store=stores.delivery_log, endpoints=stores.endpoints, audit=stores.audit),
         epoch=epoch_service(settings, stores),
-        worker_watch=WorkerWatch(stores.alarms, expected=settings.real_money),
+        worker_watch=WorkerWatch(alarms=stores.alarms, expected=settings.real_money),
         backups=Backups(stores.backup),
         fal=fal,
         sender=sender,

@@ -37,39 +37,32 @@ class NewKey:
     key: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Administration:
     """Reads and changes teams, users and keys. `actor` is the administrator, for the audit log."""
 
-    def __init__(
-        self,
-        *,
-        catalog: Catalog,
-        administration: AdministrationStore,
-        accounts: AccountStore,
-        clock: StoreClock,
-    ) -> None:
-        self._catalog = catalog
-        self._accounts = accounts
-        self._clock = clock
-        self._store = administration
+    catalog: Catalog
+    administration: AdministrationStore
+    accounts: AccountStore
+    clock: StoreClock
 
     # --- teams -------------------------------------------------------------------------------------------------
 
     async def teams(self) -> list[Team]:
         """Every team, the oldest first."""
-        return await self._accounts.teams()
+        return await self.accounts.teams()
 
     async def team(self, team_id: str) -> Team:
         """The team; NotFound when there is none, or it was deleted."""
-        return await self._accounts.require_team(team_id)
+        return await self.accounts.require_team(team_id)
 
     async def add_team(
         self, actor: str, *, name: str, weight: int = 1, time_zone: str = "UTC", limits: Sequence[Limit] = ()
     ) -> Team:
         """Add a team with its limits."""
-        now_ms = await self._clock.now_ms()
+        now_ms = await self.clock.now_ms()
         team = Team(new_id("team"), name, new_secret(), weight, time_zone, now_ms)
-        await self._store.add_team(actor, team, limits)
+        await self.administration.add_team(actor, team, limits)
         return team
 
     async def change_team(
@@ -87,7 +80,7 @@ class Administration:
         for _ in range(MAX_TRIES):
             team = await self.team(team_id)
             with suppress(CalendarChanged):
-                await self._store.change_team(actor, team, changes)
+                await self.administration.change_team(actor, team, changes)
                 return replace(team, **changes)
         raise changed_meanwhile()
 
@@ -97,50 +90,50 @@ class Administration:
         Conflict while one of its jobs is alive, because its money is not settled.
         """
         await self.team(team_id)
-        await self._store.remove_team(actor, team_id, now_ms=await self._clock.now_ms())
+        await self.administration.remove_team(actor, team_id, now_ms=await self.clock.now_ms())
 
     # --- users -------------------------------------------------------------------------------------------------
 
     async def users(self, team_id: str | None = None) -> list[User]:
         """The users of a team, or of all teams."""
         teams = await self.teams() if team_id is None else [await self.team(team_id)]
-        return [user for team in teams for user in await self._accounts.users(team.id)]
+        return [user for team in teams for user in await self.accounts.users(team.id)]
 
     async def user(self, user_id: str) -> User:
         """The user; NotFound when there is none, or it was deleted."""
-        return await self._accounts.require_user(user_id)
+        return await self.accounts.require_user(user_id)
 
     async def add_user(self, actor: str, *, team: str, name: str, limits: Sequence[Limit] = ()) -> User:
         """Add a user to the team, with limits of their own."""
-        user = User(new_id("user"), team, name, await self._clock.now_ms())
-        await self._store.add_user(actor, user, limits)
+        user = User(new_id("user"), team, name, await self.clock.now_ms())
+        await self.administration.add_user(actor, user, limits)
         return user
 
     async def change_user(self, actor: str, user_id: str, *, name: str) -> User:
         """Rename a user."""
         user = await self.user(user_id)
-        await self._store.rename_user(actor, user, name)
+        await self.administration.rename_user(actor, user, name)
         return replace(user, name=name)
 
     async def remove_user(self, actor: str, user_id: str) -> None:
         """Delete a user and revoke their keys; Conflict while one of their jobs is alive."""
         user = await self.user(user_id)
-        await self._store.remove_user(actor, user, now_ms=await self._clock.now_ms())
+        await self.administration.remove_user(actor, user, now_ms=await self.clock.now_ms())
 
     # --- keys --------------------------------------------------------------------------------------------------
 
     async def keys(self, *, team: str | None = None, user: str | None = None) -> list[tuple[Key, int | None]]:
         """The keys of a user, of a team or of all, revoked ones too, each with its last use (ms)."""
         users = [await self.user(user)] if user is not None else await self.users(team)
-        found = await self._accounts.keys_of([one.id for one in users])
+        found = await self.accounts.keys_of([one.id for one in users])
         keys = [record for _, record in found if team in {None, record.team}]
-        used = await self._accounts.last_used([record.id for record in keys])
+        used = await self.accounts.last_used([record.id for record in keys])
         return [(record, used.get(record.id)) for record in keys]
 
     async def key(self, key_id: str) -> tuple[Key, int | None]:
         """A key and its last use (ms); NotFound."""
         _, record = await self._key(key_id)
-        return record, (await self._accounts.last_used([key_id])).get(key_id)
+        return record, (await self.accounts.last_used([key_id])).get(key_id)
 
     async def add_key(
         self,
@@ -156,8 +149,8 @@ class Administration:
         """Add a key of the user, restricted to `models` and to web pages of `origins` if given."""
         holder = await self.user(user)
         for model in models or ():
-            self._catalog.get(model)
-        now_ms = await self._clock.now_ms()
+            self.catalog.get(model)
+        now_ms = await self.clock.now_ms()
         key = new_key()
         record = Key(
             id=new_id("key"),
@@ -171,13 +164,13 @@ class Administration:
             origins=None if origins is None else tuple(origins),
             expires_ms=None if expires_in_s is None else now_ms + expires_in_s * 1000,
         )
-        await self._store.add_key(actor, digest(key), record)
+        await self.administration.add_key(actor, digest(key), record)
         return NewKey(record, key)
 
     async def rotate_key(self, actor: str, key_id: str, *, overlap_s: int) -> NewKey:
         """Add a key with the same rights; the old one, if valid, ends in `overlap_s` seconds. Conflict."""
         old_digest, old = await self._key(key_id)
-        now_ms = await self._clock.now_ms()
+        now_ms = await self.clock.now_ms()
         if old.revoked_ms is not None or (old.expires_ms is not None and old.expires_ms <= now_ms):
             raise Conflict("The key opens nothing any more; make a new one.", code=Code.KEY_ENDED)
         if old.replaced_by is not None:
@@ -186,14 +179,14 @@ class Administration:
         record = replace(old, id=new_id("key"), shown_as=mask_key(key), created_ms=now_ms)
         until = min(now_ms + overlap_s * 1000, old.expires_ms or 2**53)
         new = (digest(key), record)
-        await self._store.rotate_key(actor, (old_digest, old), new, old_ends_ms=until)
+        await self.administration.rotate_key(actor, (old_digest, old), new, old_ends_ms=until)
         return NewKey(record, key)
 
     async def revoke_key(self, actor: str, key_id: str) -> None:
         """Revoke a key and its browser tokens, everywhere within a second; harmless when repeated."""
         key_digest, record = await self._key(key_id)
         if record.revoked_ms is None:
-            await self._store.revoke_key(actor, key_digest, key_id, now_ms=await self._clock.now_ms())
+            await self.administration.revoke_key(actor, key_digest, key_id, now_ms=await self.clock.now_ms())
 
     # --- the first start ---------------------------------------------------------------------------------------
 
@@ -212,7 +205,7 @@ class Administration:
         return NewAccount(team, user, (await self.add_key(actor, user=user.id)).key)
 
     async def _key(self, key_id: str) -> tuple[str, Key]:
-        found = await self._accounts.key(key_id)
+        found = await self.accounts.key(key_id)
         if found is None:
             raise NotFound("There is no key with this id.")
         return found

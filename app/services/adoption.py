@@ -4,6 +4,8 @@ fal's reply to a submission, its webhooks, its history and its bill may each nam
 know yet. It is adopted by its job, or is an orphan, which is cancelled and raises an alarm.
 """
 
+from dataclasses import dataclass
+
 import structlog
 
 from app.domain.ids import split_ref
@@ -17,13 +19,13 @@ MAX_TRIES = 5  # the job's state may change during an adoption
 log = structlog.get_logger()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Adoption:
     """Gives requests at fal to their jobs."""
 
-    def __init__(self, *, jobs: JobStore, fal: FalClient, alarms: AlarmStore) -> None:
-        self._jobs = jobs
-        self._fal = fal
-        self._alarms = alarms
+    jobs: JobStore
+    fal: FalClient
+    alarms: AlarmStore
 
     async def adopt(self, job: Job, nonce: str, request_id: str) -> bool:
         """Give the job the request that fal has for its attempt `nonce`; True when the job has the request now.
@@ -38,12 +40,12 @@ class Adoption:
         for _ in range(MAX_TRIES):
             done = False
             if job.upstream_request_id == request_id:
-                await self._jobs.update(job, (Status.RUNNING,), due_step="poll", delay_ms=0)
+                await self.jobs.update(job, (Status.RUNNING,), due_step="poll", delay_ms=0)
                 return True
             if job.status is Status.QUEUED:
-                done = await self._jobs.adopt_forgotten(job, nonce=nonce, upstream_request_id=request_id)
+                done = await self.jobs.adopt_forgotten(job, nonce=nonce, upstream_request_id=request_id)
             elif job.status is Status.HELD or (job.status is Status.SUBMITTING and job.nonce == nonce):
-                done = await self._jobs.adopt(
+                done = await self.jobs.adopt(
                     job, nonce=job.nonce or nonce, upstream_request_id=request_id, poll_ms=0
                 )
             else:
@@ -52,7 +54,7 @@ class Adoption:
                 log.info("job.adopted", job=job.id, upstream_request_id=request_id, was=job.status.value)
                 await self.alarm_if_shared(job, request_id)
                 return True
-            now = await self._jobs.get(ref_of(job))
+            now = await self.jobs.get(ref_of(job))
             if now is None:
                 break
             job = now
@@ -62,24 +64,24 @@ class Adoption:
     async def orphan(self, job: Job, request_id: str) -> None:
         """Raise an alarm about a request at fal that no job has, and ask fal to cancel it; once per request."""
         sentence = "fal has a request that is not this job's. It is asked to cancel it, and may charge it anyway."
-        if not await self._alarms.raise_once("orphan", sentence, job=job.id, upstream_request_id=request_id):
+        if not await self.alarms.raise_once("orphan", sentence, job=job.id, upstream_request_id=request_id):
             return
-        cancelled = await self._fal.cancel(job.model, request_id)
+        cancelled = await self.fal.cancel(job.model, request_id)
         log.error("job.orphan", job=job.id, upstream_request_id=request_id, cancel_sent=cancelled)
 
     async def alarm_if_shared(self, job: Job, request_id: str) -> None:
         """Raise an alarm when another job has the same request: both show one clip, and both are charged."""
-        other = await self._jobs.claim_request(job, request_id)
+        other = await self.jobs.claim_request(job, request_id)
         if other is None:
             return
         name = split_ref(other)[1]
         log.error("job.shared_request", job=job.id, other=name, upstream_request_id=request_id)
         sentence = f"fal gave the job the request that {name} has already; both continue, and show the same clip."
-        await self._alarms.raise_alarm("shared_request", sentence, job=job.id, upstream_request_id=request_id)
+        await self.alarms.raise_alarm("shared_request", sentence, job=job.id, upstream_request_id=request_id)
 
     async def alarm_webhook_differs(self, job: Job) -> None:
         """Raise an alarm, once per job, when fal's webhook reports a failure but its result is a clip."""
         sentence = "fal's webhook called the request a failure, and its result is a clip; the clip counts."
         request_id = job.upstream_request_id or ""
-        if await self._alarms.raise_once("webhook_differs", sentence, job=job.id, upstream_request_id=request_id):
+        if await self.alarms.raise_once("webhook_differs", sentence, job=job.id, upstream_request_id=request_id):
             log.warning("job.webhook_differs", job=job.id, upstream_request_id=request_id)

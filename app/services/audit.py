@@ -35,15 +35,15 @@ class Verdict:
         return self.broken_at is None
 
 
+@dataclass(frozen=True, slots=True)
 class Audit:
     """Reads and verifies the log."""
 
-    def __init__(self, audit: AuditStore) -> None:
-        self._audit = audit
+    audit: AuditStore
 
     async def page(self, *, before: str | None, count: int) -> list[Act]:
         """Up to `count` actions, newest first, older than the one with the id `before`."""
-        return [_act(line) for line in await self._audit.page(before=before, count=count)]
+        return [_act(line) for line in await self.audit.page(before=before, count=count)]
 
     async def verify(self) -> Verdict:
         """Whether no line was changed, removed, inserted or cut off at either end.
@@ -52,9 +52,9 @@ class Audit:
         2. each line must have the next number, and the hash of the line before with its own text
         3. the head's line must be there, and none after the last one that the head names afterwards
         """
-        number, newest = await self._audit.head()
+        number, newest = await self.audit.head()
         lines, previous = 0, ""
-        async for line in self._audit.lines():
+        async for line in self.audit.lines():
             lines += 1
             changed = line.number != lines or line.hash != chain(previous, line.text)
             if changed or (lines == number and line.hash != newest):
@@ -62,7 +62,7 @@ class Audit:
             previous = line.hash
         if lines < number:
             return Verdict(lines, lines + 1)
-        number, _ = await self._audit.head()
+        number, _ = await self.audit.head()
         return Verdict(lines, number + 1 if lines > number else None)
 
 

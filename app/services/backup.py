@@ -12,6 +12,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -65,11 +66,11 @@ class Backup(BaseModel):
         return sum(file.bytes for file in self.files.values())
 
 
+@dataclass(frozen=True, slots=True)
 class Backups:
     """Copies the files of the store while it runs."""
 
-    def __init__(self, store: BackupStore) -> None:
-        self._store = store
+    store: BackupStore
 
     async def make(self, target: Path, say: Announce) -> Backup:
         """Copy the store into `target`, a directory that does not exist yet.
@@ -87,16 +88,16 @@ class Backups:
         """
         if await asyncio.to_thread(target.exists):
             raise Conflict(f"{target} is there already; a backup overwrites nothing.")
-        place = await self._store.place()
+        place = await self.store.place()
         folder = place.folder
         if folder is None:
             raise StoreNotLocal("The store keeps no append-only file, so there is nothing to copy.")
         draft = target.with_name(f"{target.name}.part-{secrets.token_hex(4)}")
         try:
-            async with self._store.unchanging():
+            async with self.store.unchanging():
                 for _ in range(MAX_TRIES):
                     token = secrets.token_hex(16)
-                    await self._store.sign(token)
+                    await self.store.sign(token)
                     await _wait_for_signature(folder, token)
                     say(f"Copying {folder} …")
                     files = await asyncio.to_thread(_copy, folder, draft, token)

@@ -36,13 +36,13 @@ class Replayed:
     next_cursor: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryLog:
     """Reads and replays deliveries: of a job by whoever sees it, of the team with `team:read` and `team:admin`."""
 
-    def __init__(self, *, store: DeliveryLogStore, endpoints: EndpointStore, audit: AuditStore) -> None:
-        self._store = store
-        self._endpoints = endpoints
-        self._audit = audit
+    store: DeliveryLogStore
+    endpoints: EndpointStore
+    audit: AuditStore
 
     async def of_job(self, caller: Caller, job: Job, *, limit: int, cursor: str | None) -> DeliveryPage:
         """A job's deliveries, newest first; Forbidden for a browser token.
@@ -51,17 +51,17 @@ class DeliveryLog:
         """
         require_key(caller)
         after = None if cursor is None else read_cursor(cursor, kind="msg")[1]
-        ids = (await self._store.ids_of_job(job.team, job.id))[::-1]
+        ids = (await self.store.ids_of_job(job.team, job.id))[::-1]
         if after is not None:
             ids = ids[ids.index(after) + 1 :] if after in ids else []
-        deliveries = [_redacted(caller, logged) for logged in await self._store.read(job.team, ids[:limit])]
+        deliveries = [_redacted(caller, logged) for logged in await self.store.read(job.team, ids[:limit])]
         return DeliveryPage(deliveries, write_cursor((0, ids[limit - 1])) if len(ids) > limit else None)
 
     async def get(self, caller: Caller, delivery_id: str) -> LoggedDelivery:
         """One delivery; NotFound when there is none that the caller may see."""
         logged = await self._visible(caller, delivery_id)
         require_key(caller)
-        found = await self._store.read(caller.team, [logged.delivery.id])
+        found = await self.store.read(caller.team, [logged.delivery.id])
         if not found:
             raise NotFound(NO_DELIVERY)
         return _redacted(caller, found[0])
@@ -69,11 +69,11 @@ class DeliveryLog:
     async def page(self, caller: Caller, wanted: LogFilter, *, limit: int, cursor: str | None) -> DeliveryPage:
         """The team's deliveries that match, newest first; NotFound for an unknown endpoint."""
         require_team_sight(caller)
-        if wanted.endpoint is not None and await self._endpoints.get(caller.team, wanted.endpoint) is None:
+        if wanted.endpoint is not None and await self.endpoints.get(caller.team, wanted.endpoint) is None:
             raise NotFound(NO_ENDPOINT)
         after = None if cursor is None else read_cursor(cursor, kind="msg")
-        ids, place = await self._store.find(caller.team, wanted, after=after, count=limit, newest_first=True)
-        found = await self._store.read(caller.team, ids)
+        ids, place = await self.store.find(caller.team, wanted, after=after, count=limit, newest_first=True)
+        found = await self.store.read(caller.team, ids)
         return DeliveryPage(found, None if place is None else write_cursor(place))
 
     async def replay(self, caller: Caller, delivery_id: str) -> LoggedDelivery:
@@ -93,13 +93,13 @@ class DeliveryLog:
         else:
             require_control(caller, delivery.event.job)
         if delivery.endpoint is not None:
-            found = await self._endpoints.get(caller.team, delivery.endpoint)
+            found = await self.endpoints.get(caller.team, delivery.endpoint)
             _require_active(None if found is None else found.endpoint)
-        await consume_rate(self._store, caller.team, "replay", REPLAYS_PER_MINUTE)
+        await consume_rate(self.store, caller.team, "replay", REPLAYS_PER_MINUTE)
         await self._write_audit(caller, delivery.id, {"deliveries": 1})
-        if not await self._store.replay(caller.team, [delivery.id], by=caller.user, spread=False):
+        if not await self.store.replay(caller.team, [delivery.id], by=caller.user, spread=False):
             raise Conflict("An attempt is in progress; try again in a few seconds.")
-        again = await self._store.read(caller.team, [delivery.id])
+        again = await self.store.read(caller.team, [delivery.id])
         return _redacted(caller, again[0] if again else logged)
 
     async def replay_all(self, caller: Caller, wanted: LogFilter, *, limit: int, cursor: str | None) -> Replayed:
@@ -115,7 +115,7 @@ class DeliveryLog:
             OverLimit: too many such requests in a minute.
         """
         require_team_sight(caller)
-        endpoints = {endpoint.id: endpoint for endpoint in await self._endpoints.of_team(caller.team)}
+        endpoints = {endpoint.id: endpoint for endpoint in await self.endpoints.of_team(caller.team)}
         if wanted.endpoint is not None and wanted.endpoint not in endpoints:
             raise NotFound(NO_ENDPOINT)
         require_scope(caller, Scope.TEAM_ADMIN)
@@ -125,10 +125,10 @@ class DeliveryLog:
         if wanted.statuses is None:
             ranged = wanted.from_ms is not None or wanted.to_ms is not None
             wanted = replace(wanted, statuses=frozenset({"dead", "delivered"} if ranged else {"dead"}))
-        await consume_rate(self._store, caller.team, "replays", BULK_REPLAYS_PER_MINUTE)
-        ids, place = await self._store.find(caller.team, wanted, after=after, count=limit, newest_first=False)
+        await consume_rate(self.store, caller.team, "replays", BULK_REPLAYS_PER_MINUTE)
+        ids, place = await self.store.find(caller.team, wanted, after=after, count=limit, newest_first=False)
         active = {name for name, endpoint in endpoints.items() if endpoint.status == "active"}
-        ready = await self._store.replayable(caller.team, ids, endpoints=active)
+        ready = await self.store.replayable(caller.team, ids, endpoints=active)
         done: list[str] = []
         if ready:
             details = {
@@ -139,13 +139,13 @@ class DeliveryLog:
                 "to_ms": wanted.to_ms,
             }
             await self._write_audit(caller, wanted.endpoint or caller.team, details)
-            done = await self._store.replay(caller.team, ready, by=caller.user, spread=True)
+            done = await self.store.replay(caller.team, ready, by=caller.user, spread=True)
         return Replayed(len(done), len(ids) - len(done), None if place is None else write_cursor(place))
 
     async def _visible(self, caller: Caller, delivery_id: str) -> LoggedDelivery:
         """The delivery, if the caller sees its job, or the team where it is about no job; NotFound otherwise."""
         require_scope(caller, Scope.JOBS_READ)
-        logged = await self._store.get(caller.team, delivery_id)
+        logged = await self.store.get(caller.team, delivery_id)
         if logged is not None:
             event = logged.delivery.event
             if sees(caller, event.job) if isinstance(event, Event) else caller.sees_team:
@@ -153,7 +153,7 @@ class DeliveryLog:
         raise NotFound(NO_DELIVERY)
 
     async def _write_audit(self, caller: Caller, target: str, details: dict[str, Any]) -> None:
-        await self._audit.act(actor=caller.user, action="delivery.replay", target=target, details=details)
+        await self.audit.act(actor=caller.user, action="delivery.replay", target=target, details=details)
 
 
 async def consume_rate(store: DeliveryLogStore, team: str, action: str, per_minute: int) -> None:

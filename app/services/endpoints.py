@@ -42,31 +42,19 @@ class EndpointRequest:
     asymmetric: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoints:
     """Endpoints and secrets: `team:read` reads, `team:admin` changes; every change is a line in the audit log."""
 
-    def __init__(
-        self,
-        *,
-        catalog: Catalog,
-        endpoints: EndpointStore,
-        accounts: AccountStore,
-        clock: StoreClock,
-        administration: AdministrationStore,
-        alarms: AlarmStore,
-        secrets: SecretStore,
-        deliveries: DeliveryLogStore,
-        egress: EgressPolicy,
-    ) -> None:
-        self._catalog = catalog
-        self._endpoints = endpoints
-        self._accounts = accounts
-        self._clock = clock
-        self._administration = administration
-        self._alarms = alarms
-        self._secrets = secrets
-        self._deliveries = deliveries
-        self._egress = egress
+    catalog: Catalog
+    endpoints: EndpointStore
+    accounts: AccountStore
+    clock: StoreClock
+    administration: AdministrationStore
+    alarms: AlarmStore
+    secrets: SecretStore
+    deliveries: DeliveryLogStore
+    egress: EgressPolicy
 
     # --- endpoints -----------------------------------------------------------------------------------------------
 
@@ -85,22 +73,22 @@ class Endpoints:
             url=request.url,
             events=request.events or DEFAULT_EVENTS,
             secrets=(Secret(new_secret()),),
-            created_ms=await self._clock.now_ms(),
+            created_ms=await self.clock.now_ms(),
             models=request.models,
             description=request.description,
             asymmetric=request.asymmetric,
         )
-        await self._endpoints.add(caller.user, endpoint)
+        await self.endpoints.add(caller.user, endpoint)
         return endpoint
 
     async def of_team(self, caller: Caller) -> list[Endpoint]:
         """The team's endpoints, the oldest first."""
         require_team_sight(caller)
-        return await self._endpoints.of_team(caller.team)
+        return await self.endpoints.of_team(caller.team)
 
     async def health(self, endpoints: Sequence[Endpoint]) -> list[Health]:
         """The delivery health of each of these, which the caller may see."""
-        return await self._deliveries.health([endpoint.destination for endpoint in endpoints])
+        return await self.deliveries.health([endpoint.destination for endpoint in endpoints])
 
     async def get(self, caller: Caller, endpoint_id: str) -> Endpoint:
         """One of the team's endpoints; NotFound."""
@@ -118,7 +106,7 @@ class Endpoints:
         self._check(changes.get("url"), changes.get("models"))
         if "events" in changes:
             changes = {**changes, "events": changes["events"] or DEFAULT_EVENTS}
-        now_ms = await self._clock.now_ms()
+        now_ms = await self.clock.now_ms()
         if paused is False:
             changes = {**changes, "paused_ms": None, "disabled_ms": None, "disabled_reason": None}
         elif paused:
@@ -127,7 +115,7 @@ class Endpoints:
         async def attempt() -> Endpoint:
             stored = await self._get(caller.team, endpoint_id)
             after = replace(stored.endpoint, **changes)
-            await self._endpoints.change(caller.user, "endpoint.change", stored, after)
+            await self.endpoints.change(caller.user, "endpoint.change", stored, after)
             return after
 
         return await _retry_on_conflict(attempt)
@@ -137,7 +125,7 @@ class Endpoints:
         await self.control(caller, endpoint_id)
 
         async def attempt() -> None:
-            await self._endpoints.remove(caller.user, await self._get(caller.team, endpoint_id))
+            await self.endpoints.remove(caller.user, await self._get(caller.team, endpoint_id))
 
         await _retry_on_conflict(attempt)
 
@@ -152,20 +140,20 @@ class Endpoints:
         endpoint = await self.control(caller, endpoint_id)
         if endpoint.status != "active":
             raise Conflict(f"The endpoint is {endpoint.status}; resume it first.", code=Code.ENDPOINT_NOT_ACTIVE)
-        await consume_rate(self._deliveries, caller.team, "tests", TEST_EVENTS_PER_MINUTE)
-        return await self._endpoints.write_test(caller.user, endpoint)
+        await consume_rate(self.deliveries, caller.team, "tests", TEST_EVENTS_PER_MINUTE)
+        return await self.endpoints.write_test(caller.user, endpoint)
 
     async def rotate(self, caller: Caller, endpoint_id: str, *, overlap_ms: int) -> Endpoint:
         """Add a new secret, the endpoint's first; the old one also signs during the overlap."""
         await self.control(caller, endpoint_id)
-        now_ms = await self._clock.now_ms()
+        now_ms = await self.clock.now_ms()
 
         async def attempt() -> Endpoint:
             stored = await self._get(caller.team, endpoint_id)
             secrets = rotate(stored.endpoint.secrets, new_secret(), now_ms=now_ms, overlap_ms=overlap_ms)
             after = replace(stored.endpoint, secrets=secrets)
             details = {"overlap_ms": overlap_ms}
-            await self._endpoints.change(caller.user, "endpoint.rotate_secret", stored, after, details=details)
+            await self.endpoints.change(caller.user, "endpoint.rotate_secret", stored, after, details=details)
             return after
 
         return await _retry_on_conflict(attempt)
@@ -178,13 +166,13 @@ class Endpoints:
 
     async def public_key(self) -> str:
         """The key, `whpk_…`, that verifies the `v1a` signatures of this installation."""
-        return public_text(await self._secrets.of_webhooks())
+        return public_text(await self.secrets.of_webhooks())
 
     # --- for workers ---------------------------------------------------------------------------------------------
 
     async def by_destination(self, destination: str) -> Endpoint | None:
         """The endpoint that a delivery goes to; None when it was deleted."""
-        stored = await self._endpoints.get(*split_ref(destination))
+        stored = await self.endpoints.get(*split_ref(destination))
         return None if stored is None else stored.endpoint
 
     async def disable(self, destination: str, reason: str) -> bool:
@@ -195,18 +183,18 @@ class Endpoints:
         team, endpoint_id = split_ref(destination)
 
         async def attempt() -> bool:
-            stored = await self._endpoints.get(team, endpoint_id)
+            stored = await self.endpoints.get(team, endpoint_id)
             if stored is None or stored.endpoint.disabled_ms is not None:
                 return False
-            after = replace(stored.endpoint, disabled_ms=await self._clock.now_ms(), disabled_reason=reason)
+            after = replace(stored.endpoint, disabled_ms=await self.clock.now_ms(), disabled_reason=reason)
             details, tell = {"reason": reason}, ENDPOINT_DISABLED
-            await self._endpoints.change(SYSTEM, "endpoint.disable", stored, after, event=tell, details=details)
+            await self.endpoints.change(SYSTEM, "endpoint.disable", stored, after, event=tell, details=details)
             return True
 
         disabled = await _retry_on_conflict(attempt)
         if disabled:
             sentence = f"The webhook endpoint {endpoint_id} of team {team} was disabled. {reason}"
-            await self._alarms.raise_alarm("endpoint_disabled", sentence)
+            await self.alarms.raise_alarm("endpoint_disabled", sentence)
         return disabled
 
     # --- the team's secret ---------------------------------------------------------------------------------------
@@ -214,28 +202,28 @@ class Endpoints:
     async def team_secrets(self, caller: Caller) -> tuple[Secret, ...]:
         """The secrets that sign webhooks to a job's own URL, the newest first; for the team's administrators."""
         _require_admin(caller)
-        return (await self._accounts.require_team(caller.team)).secrets
+        return (await self.accounts.require_team(caller.team)).secrets
 
     async def rotate_team_secret(self, caller: Caller, *, overlap_ms: int) -> tuple[Secret, ...]:
         """Add a new secret, the team's first; the old one also signs during the overlap."""
         _require_admin(caller)
-        team = await self._accounts.require_team(caller.team)
-        now_ms = await self._clock.now_ms()
+        team = await self.accounts.require_team(caller.team)
+        now_ms = await self.clock.now_ms()
         secrets = rotate(team.secrets, new_secret(), now_ms=now_ms, overlap_ms=overlap_ms)
-        await self._administration.rotate_team_secret(caller.user, team, secrets, overlap_ms=overlap_ms)
+        await self.administration.rotate_team_secret(caller.user, team, secrets, overlap_ms=overlap_ms)
         return secrets
 
     async def _get(self, team: str, endpoint_id: str) -> StoredEndpoint:
-        stored = await self._endpoints.get(team, endpoint_id)
+        stored = await self.endpoints.get(team, endpoint_id)
         if stored is None:
             raise NotFound(NO_ENDPOINT)
         return stored
 
     def _check(self, url: str | None, models: tuple[str, ...] | None) -> None:
         if url is not None:
-            check_url(url, self._egress)
+            check_url(url, self.egress)
         for model in models or ():
-            self._catalog.get(model)
+            self.catalog.get(model)
 
 
 async def _retry_on_conflict(attempt: Callable[[], Awaitable[T]]) -> T:

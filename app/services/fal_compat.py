@@ -86,27 +86,17 @@ class RequestState:
         return terminal_response(self.job, self.now_ms) is not None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FalCompat:
     """Submits, reads, follows and cancels jobs, with the meaning that fal gives these operations."""
 
-    def __init__(
-        self,
-        *,
-        catalog: Catalog,
-        jobs: Jobs,
-        job_store: JobStore,
-        admission: AdmissionStore,
-        line: LineStore,
-        strict_schema: bool,
-        deadline_s: int,
-    ) -> None:
-        self._catalog = catalog
-        self._jobs = jobs
-        self._job_store = job_store
-        self._admission = admission
-        self._line = line
-        self._strict_schema = strict_schema
-        self._deadline_s = deadline_s
+    catalog: Catalog
+    jobs: Jobs
+    job_store: JobStore
+    admission: AdmissionStore
+    line: LineStore
+    strict_schema: bool
+    deadline_s: int
 
     async def submit(
         self,
@@ -125,7 +115,7 @@ class FalCompat:
         4. admit; a held call keeps its derived key for as long as the job may live
         """
         model = self._model(request.model)
-        given, dropped = model.lenient(request.input, strict_schema=self._strict_schema)
+        given, dropped = model.lenient(request.input, strict_schema=self.strict_schema)
         derived = None
         if idempotency_key is None and not request.force_new:
             derived = _derived_key(caller, request, surface)
@@ -133,25 +123,25 @@ class FalCompat:
         if request.max_queue is not None:
             await self._require_short_queue(caller, request.max_queue, key)
         start_s = request.start_timeout_s
-        dedup_ms = DEDUP_MS + (self._deadline_s * 1000 if surface == "run" else 0)
+        dedup_ms = DEDUP_MS + (self.deadline_s * 1000 if surface == "run" else 0)
         submission = Submission(
             input=given,
             model=model.id,
             webhook_url=request.webhook_url,
             webhook_style=None if request.webhook_url is None else "fal",
             priority=request.priority,
-            start_deadline_s=None if start_s is None else min(start_s, self._deadline_s),
+            start_deadline_s=None if start_s is None else min(start_s, self.deadline_s),
             idempotency_key=key,
             trace_id=trace_id,
             dedup_ms=None if derived is None else dedup_ms,
         )
-        submitted = await self._jobs.submit(caller, submission)
+        submitted = await self.jobs.submit(caller, submission)
         return FalSubmission(submitted, dropped, None if derived is None else key_digest(derived))
 
     def _model(self, model_id: str) -> Model:
         """The model; NotFound with fal's sentence."""
         try:
-            return self._catalog.get(model_id)
+            return self.catalog.get(model_id)
         except NotFound as error:
             shown = model_id[:MAX_SHOWN_MODEL] if model_id.isprintable() else "?"
             raise NotFound(f'Application "{shown}" not found', code=error.code) from None
@@ -163,26 +153,26 @@ class FalCompat:
         """
         if submission.digest is not None:
             with suppress(StoreUnavailable):
-                await self._admission.acknowledge(
+                await self.admission.acknowledge(
                     submission.job, digest=submission.digest, answered=True, polled=surface == "run"
                 )
 
     async def release_dedup(self, job: Job) -> None:
         """Stop deduplicating: a receiver accepted the job's `fal_webhook`, which contains its id."""
         with suppress(StoreUnavailable):
-            await self._admission.stop_deduplicating(job)
+            await self.admission.stop_deduplicating(job)
 
     async def read(self, caller: Caller, app: str, request_id: str) -> RequestState:
         """The caller's job with this id and app, in one round trip; NotFound otherwise."""
         require_scope(caller, Scope.JOBS_READ)
-        found = await self._job_store.read_for_poll(join_ref(caller.team, request_id), visibility_filter(caller))
+        found = await self.job_store.read_for_poll(join_ref(caller.team, request_id), visibility_filter(caller))
         if found is None or not belongs_to_app(found.job, app):
             raise NotFound("Request not found")
         job = found.job
         if found.dedup_digest is not None and job.user == caller.user:
             with suppress(StoreUnavailable):
-                await self._admission.acknowledge(job, digest=found.dedup_digest, polled=True)
-        position = await self._line.position_at(job.team, job.user, found.rank, micro=job.quoted_micro)
+                await self.admission.acknowledge(job, digest=found.dedup_digest, polled=True)
+        position = await self.line.position_at(job.team, job.user, found.rank, micro=job.quoted_micro)
         return RequestState(job, position, found.now_ms)
 
     async def cancel(self, caller: Caller, app: str, request_id: str) -> Job:
@@ -190,7 +180,7 @@ class FalCompat:
         state = await self.read(caller, app, request_id)
         if state.ended:
             raise Conflict("The request has already ended.", code=Code.ALREADY_ENDED)
-        return await self._jobs.cancel(caller, state.job)
+        return await self.jobs.cancel(caller, state.job)
 
     async def follow(
         self, caller: Caller, app: str, first: RequestState
@@ -227,15 +217,15 @@ class FalCompat:
         until = time.monotonic() + seconds
         if state is not None:
             with suppress(StoreUnavailable):
-                job = await self._jobs.wait(state.job, seconds=seconds)
+                job = await self.jobs.wait(state.job, seconds=seconds)
                 if job.status.ended:
                     return
         await asyncio.sleep(max(0.0, until - time.monotonic()))  # the rest, after an outage of the store
 
     async def _require_short_queue(self, caller: Caller, longest: int, key: str | None) -> None:
-        if key is not None and await self._admission.peek(caller, key) is not None:
+        if key is not None and await self.admission.peek(caller, key) is not None:
             return
-        position = await self._line.position_of_next(caller.team, caller.user, micro=1)
+        position = await self.line.position_of_next(caller.team, caller.user, micro=1)
         if position > longest:
             sentence = (
                 f"There are {position} requests in line before this one; fal_max_queue_length allows {longest}."

@@ -5,6 +5,7 @@ It may also resolve a submission whose outcome is unknown: a valid marker is eno
 
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import structlog
 
@@ -20,14 +21,14 @@ from app.store.secrets import SecretStore
 log = structlog.get_logger()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FalWebhooks:
     """Receives fal's webhooks."""
 
-    def __init__(self, *, jobs: JobStore, adoption: Adoption, verifier: Verifier, secrets: SecretStore) -> None:
-        self._jobs = jobs
-        self._adoption = adoption
-        self._verifier = verifier
-        self._secrets = secrets
+    jobs: JobStore
+    adoption: Adoption
+    verifier: Verifier
+    secrets: SecretStore
 
     async def receive(self, marker: Marker, headers: Iterable[tuple[str, str]], body: bytes) -> None:
         """Handle one delivery. Its body decides nothing about the job: a poll does, and a difference is an alarm.
@@ -41,10 +42,10 @@ class FalWebhooks:
             Unauthenticated: the signature is not fal's, or too old.
             Unavailable: fal's keys cannot be fetched.
         """
-        if not is_ours(await self._secrets.of_markers(), marker):
+        if not is_ours(await self.secrets.of_markers(), marker):
             raise NotFound("There is nothing here.")
         try:
-            delivery = await self._verifier.verify(headers, body, now_s=time.time())
+            delivery = await self.verifier.verify(headers, body, now_s=time.time())
         except KeysUnavailable:
             log.warning("fal_webhook.keys_unavailable", job=marker.job)
             raise Unavailable("fal's keys cannot be had at the moment.", retry_after=int(AGAIN_S)) from None
@@ -52,20 +53,20 @@ class FalWebhooks:
             log.warning("fal_webhook.refused", job=marker.job, reason=error.reason)
             raise Unauthenticated("The signature is not fal's, or it is too old.") from None
         crash_point("hook.verified")
-        job = await self._jobs.find(marker.job)
+        job = await self.jobs.find(marker.job)
         if job is None:
             raise NotFound("There is nothing here.")
         request_id = delivery.request_id
         log.info("fal_webhook.received", job=job.id, upstream_request_id=request_id, status=job.status.value)
-        adopted = await self._adoption.adopt(job, marker.nonce, request_id)
+        adopted = await self.adoption.adopt(job, marker.nonce, request_id)
         if adopted and delivery.failed:
             await self._note_failure(ref_of(job))
         crash_point("hook.adopted")
 
     async def _note_failure(self, ref: str) -> None:
         """Record that fal reported a failure; raise an alarm if the job has already succeeded."""
-        job = await self._jobs.get(ref)
+        job = await self.jobs.get(ref)
         if job is not None and job.status is Status.SUCCEEDED:
-            await self._adoption.alarm_webhook_differs(job)
+            await self.adoption.alarm_webhook_differs(job)
         elif job is not None:
-            await self._jobs.update(job, (Status.RUNNING, Status.FINALIZING), told_failed=1)
+            await self.jobs.update(job, (Status.RUNNING, Status.FINALIZING), told_failed=1)

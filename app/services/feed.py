@@ -25,11 +25,11 @@ class FeedPage:
     has_more: bool
 
 
+@dataclass(frozen=True, slots=True)
 class Feed:
     """The events that a caller may see."""
 
-    def __init__(self, events: EventStore) -> None:
-        self._events = events
+    events: EventStore
 
     async def page(self, caller: Caller, *, cursor: str | None, limit: int) -> FeedPage:
         """Up to `limit` events after the cursor; Malformed when it cannot be one.
@@ -42,7 +42,7 @@ class Feed:
         events: list[Event | Notice] = []
         count = min(PAGE, limit + 1) if caller.sees_team else PAGE  # who sees the team mostly needs one batch
         for _ in range(0, SCAN_LIMIT, count):
-            batch = await self._events.after(caller.team, cursor, count=count)
+            batch = await self.events.after(caller.team, cursor, count=count)
             for event in batch.events:
                 if _may_see(caller, event):
                     if len(events) == limit:
@@ -65,21 +65,21 @@ class Feed:
         2. a first frame with the cursor where the stream begins
         3. the events since, then new ones
         """
-        async with self._events.live(caller.team) as queue:
+        async with self.events.live(caller.team) as queue:
             first = await self._first_frame(caller.team, cursor)
             yield first
             wanted = partial(_may_see, caller)
-            async for frame in follow_events(self._events, queue, caller.team, first.cursor, wanted=wanted):
+            async for frame in follow_events(self.events, queue, caller.team, first.cursor, wanted=wanted):
                 yield frame
 
     async def _first_frame(self, team: str, cursor: str | None) -> Frame:
         """Where to begin: at the cursor; at the newest event without one, or with one of another store."""
-        newest = await self._events.newest_id(team)
+        newest = await self.events.newest_id(team)
         if cursor is None:
             return Frame(newest)
         if event_order(cursor) > event_order(newest):
             return Frame(newest, reset=True)
-        complete = cursor in {newest, BEGINNING} or await self._events.is_complete_after(team, cursor)
+        complete = cursor in {newest, BEGINNING} or await self.events.is_complete_after(team, cursor)
         return Frame(cursor, reset=not complete)
 
 

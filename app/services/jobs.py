@@ -55,29 +55,18 @@ class JobQuote:
     estimated_wait_s: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Jobs:
     """Submits, quotes, reads, follows, cancels and deletes jobs."""
 
-    def __init__(
-        self,
-        *,
-        submissions: Submissions,
-        admission: AdmissionStore,
-        jobs: JobStore,
-        limits: LimitStore,
-        line: LineStore,
-        watch: Watch,
-        disk: StoreDisk,
-        concurrency: int,
-    ) -> None:
-        self._submissions = submissions
-        self._admission = admission
-        self._jobs = jobs
-        self._limits = limits
-        self._line = line
-        self._watch = watch
-        self._disk = disk
-        self._concurrency = concurrency  # jobs that fal runs at once
+    submissions: Submissions
+    admission: AdmissionStore
+    jobs: JobStore
+    limits: LimitStore
+    line: LineStore
+    watch: Watch
+    disk: StoreDisk
+    concurrency: int  # jobs that fal runs at once
 
     async def submit(self, caller: Caller, submission: Submission) -> Submitted:
         """Check, price and admit a job; a repeated idempotency key returns the first job.
@@ -89,16 +78,16 @@ class Jobs:
             Unavailable: the store's disk is nearly full.
         """
         require_scope(caller, Scope.JOBS_WRITE)
-        self._disk.require_room()
-        checked, embedded = await self._submissions.check(caller, submission)
+        self.disk.require_room()
+        checked, embedded = await self.submissions.check(caller, submission)
         if embedded and checked.idempotency_key is not None:
-            repeated = await self._admission.peek(caller, checked.idempotency_key, checked.fingerprint)
+            repeated = await self.admission.peek(caller, checked.idempotency_key, checked.fingerprint)
             if repeated is not None:  # its image is stored already
-                limits = await self._limits.states(caller)
+                limits = await self.limits.states(caller)
                 return await self._repeat(caller, repeated[0], limits, same=repeated[1])
-        complete = await self._submissions.store_images(caller, checked, embedded)
+        complete = await self.submissions.store_images(caller, checked, embedded)
         crash_point("admit.before")
-        outcome = await self._admission.admit(complete)
+        outcome = await self.admission.admit(complete)
         crash_point("admit.after")
         return await self._submitted(caller, outcome, complete)
 
@@ -114,48 +103,48 @@ class Jobs:
         if outcome.alarms:
             log.warning("budget.threshold", owner="gateway", limits=outcome.alarms)
         job = outcome.job
-        position = await self._line.position_at(caller.team, caller.user, outcome.rank, micro=job.quoted_micro)
+        position = await self.line.position_at(caller.team, caller.user, outcome.rank, micro=job.quoted_micro)
         return Submitted(job, position, repeated=False, limits=outcome.limits)
 
     async def quote(self, caller: Caller, submission: Submission) -> JobQuote:
         """What this submission would cost, and how long it would wait; changes nothing."""
         require_scope(caller, Scope.JOBS_READ)
-        checked, _ = await self._submissions.check(caller, submission)
+        checked, _ = await self.submissions.check(caller, submission)
         micro = checked.quoted_micro
-        position = await self._line.position_of_next(caller.team, caller.user, micro=micro)
-        durations = await self._line.durations(checked.model)
+        position = await self.line.position_of_next(caller.team, caller.user, micro=micro)
+        durations = await self.line.durations(checked.model)
         typical_ms = median(durations) if durations else USUAL_DURATION_MS
-        rounds = position // self._concurrency
-        limits = await self._limits.states(caller, micro=micro, seconds=checked.seconds)
+        rounds = position // self.concurrency
+        limits = await self.limits.states(caller, micro=micro, seconds=checked.seconds)
         return JobQuote(checked, limits, position, round(rounds * typical_ms / 1000))
 
     async def get(self, caller: Caller, job_id: str) -> Job:
         """The job, if the caller may see it; NotFound otherwise."""
         require_scope(caller, Scope.JOBS_READ)
-        job = await self._jobs.get_visible(join_ref(caller.team, job_id), visibility_filter(caller))
+        job = await self.jobs.get_visible(join_ref(caller.team, job_id), visibility_filter(caller))
         if job is None:
             raise NotFound("There is no job with this id.")
         return job
 
     async def position(self, job: Job) -> int | None:
         """The job's position in line, 0 for the first; None unless it is queued."""
-        return await self._line.position(job) if job.status is Status.QUEUED else None
+        return await self.line.position(job) if job.status is Status.QUEUED else None
 
     async def positions(self, jobs: Sequence[Job]) -> list[int | None]:
         """The positions in line of several jobs."""
-        return await self._line.positions(jobs)
+        return await self.line.positions(jobs)
 
     async def wait(self, job: Job, *, seconds: float) -> Job:
         """The job at its end, or as it is after `seconds`."""
-        return job if job.status.ended else await self._watch.until_end(job, seconds=seconds)
+        return job if job.status.ended else await self.watch.until_end(job, seconds=seconds)
 
     def follow(self, job: Job, *, after: str | None) -> Frames:
         """The job's events until its end; `after` is the id of the last one that was received."""
-        return self._watch.follow(job, after=after)
+        return self.watch.follow(job, after=after)
 
     async def is_caught_up(self, job: Job, *, after: str) -> bool:
         """True when the job has ended, and `after` is its last event or a later one."""
-        return job.status.ended and await self._watch.is_caught_up(job, after=after)
+        return job.status.ended and await self.watch.is_caught_up(job, after=after)
 
     async def cancel(self, caller: Caller, job: Job) -> Job:
         """Cancel a job; Conflict when it has ended.
@@ -168,13 +157,13 @@ class Jobs:
         await self._stop_deduplicating(caller, job)
         while not job.status.ended:
             if job.status is Status.QUEUED:
-                await self._jobs.cancel_queued(job)
-                await self._admission.confirm()
+                await self.jobs.cancel_queued(job)
+                await self.admission.confirm()
             elif job.cancel_requested_ms is not None:
                 return job
             else:
-                await self._jobs.update(job, LIVE, due_step="poll", delay_ms=0, cancel_requested_ms=NOW)
-            now = await self._jobs.get(ref_of(job))
+                await self.jobs.update(job, LIVE, due_step="poll", delay_ms=0, cancel_requested_ms=NOW)
+            now = await self.jobs.get(ref_of(job))
             if now is None:
                 break
             was_queued, job = job.status is Status.QUEUED, now
@@ -186,19 +175,19 @@ class Jobs:
         """Erase an ended job's prompt, image and clip, but not its ledger entries; Conflict while it is alive."""
         require_control(caller, job)
         await self._stop_deduplicating(caller, job)
-        if not await self._jobs.erase(job):
+        if not await self.jobs.erase(job):
             raise Conflict("The job has not ended; cancel it first.", code=Code.NOT_ENDED)
 
     async def _stop_deduplicating(self, caller: Caller, job: Job) -> None:
         if caller.user == job.user:
-            await self._admission.stop_deduplicating(job)
+            await self.admission.stop_deduplicating(job)
 
     async def _repeat(
         self, caller: Caller, job_id: str, limits: tuple[LimitState, ...], *, same: bool
     ) -> Submitted:
         if not same:
             raise KeyReused("This idempotency key was used before, with another body; use a new key.")
-        job = await self._jobs.get(join_ref(caller.team, job_id))
+        job = await self.jobs.get(join_ref(caller.team, job_id))
         if job is None:
             raise NotFound("The job of this idempotency key has expired; use a new key.")
         return Submitted(job, await self.position(job), repeated=True, limits=limits)

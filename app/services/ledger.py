@@ -1,5 +1,7 @@
 """The ledger: entries, credits and corrections."""
 
+from dataclasses import dataclass
+
 from app.domain.errors import Code, Conflict, NotFound
 from app.domain.ids import join_ref
 from app.domain.ledger import Correction, Entry
@@ -14,35 +16,27 @@ from app.store.usage import UsageStore
 from app.store.verification import Verification
 
 
+@dataclass(frozen=True, slots=True)
 class Ledger:
     """Reads, verifies and corrects the ledger. `actor` is the administrator, for the audit log."""
 
-    def __init__(
-        self,
-        ledger: LedgerStore,
-        accounts: AccountStore,
-        jobs: JobStore,
-        audit: AuditStore,
-        clock: StoreClock,
-        usage: UsageStore,
-    ) -> None:
-        self._ledger = ledger
-        self._accounts = accounts
-        self._jobs = jobs
-        self._audit = audit
-        self._clock = clock
-        self._usage = usage
+    ledger: LedgerStore
+    accounts: AccountStore
+    jobs: JobStore
+    audit: AuditStore
+    clock: StoreClock
+    usage: UsageStore
 
     async def page(self, team_id: str, *, before: str | None, count: int) -> list[Entry]:
         """Up to `count` entries of a team, newest first, older than the entry with the id `before`."""
-        return await self._ledger.page(team_id, before=before, count=count)
+        return await self.ledger.page(team_id, before=before, count=count)
 
     async def verify(self) -> VerificationReport:
         """Rebuild every counter from the entries, and every index from the jobs' records; report differences.
 
         Exact also under traffic. Nothing is repaired: a difference is a bug, or somebody changed the store.
         """
-        return await Verification(self._ledger, self._usage).run()
+        return await Verification(self.ledger, self.usage).run()
 
     async def credit(self, actor: str, team_id: str, *, micro: int, reason: str) -> None:
         """Let the team spend so much more (micro-dollars), in total and in the present periods."""
@@ -57,14 +51,14 @@ class Ledger:
 
     async def correct_job(self, actor: str, team_id: str, job_id: str, *, actual: int, reason: str) -> Correction:
         """Set an ended job's charge to its actual cost (micro-dollars), in the periods of its admission."""
-        job = await self._jobs.get(join_ref(team_id, job_id))
+        job = await self.jobs.get(join_ref(team_id, job_id))
         if job is None:
             raise NotFound("There is no job with this id in this team, or its record has expired.")
         if not job.status.ended:
             raise Conflict("The job has not ended; its charge is not known yet.", code=Code.NOT_ENDED)
         details = {"job": job_id, "actual_usd": format_usd(actual), "reason": reason}
-        await self._audit.act(actor=actor, action="ledger.correct", target=team_id, details=details)
-        outcome, _ = await self._ledger.correct(job, actual=actual, reason=reason)
+        await self.audit.act(actor=actor, action="ledger.correct", target=team_id, details=details)
+        outcome, _ = await self.ledger.correct(job, actual=actual, reason=reason)
         if outcome is Correction.BELOW:
             raise Conflict(
                 "Less than nothing would be spent; a correction removed it before.", code=Code.BELOW_ZERO
@@ -72,6 +66,6 @@ class Ledger:
         return outcome
 
     async def _adjust(self, actor: str, kind: Adjustment, team_id: str, micro: int, reason: str) -> None:
-        team = await self._accounts.require_team(team_id)
-        now_ms = await self._clock.now_ms()
-        await self._ledger.adjust(actor, kind, team, micro=micro, reason=reason, now_ms=now_ms)
+        team = await self.accounts.require_team(team_id)
+        now_ms = await self.clock.now_ms()
+        await self.ledger.adjust(actor, kind, team, micro=micro, reason=reason, now_ms=now_ms)

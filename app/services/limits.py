@@ -1,7 +1,7 @@
 """Limits: set by administrators, and raised for a while."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from app.domain.errors import Unprocessable, Violation
 from app.domain.limits import GATEWAY, Limit, format_amount
@@ -10,13 +10,13 @@ from app.store.clock import StoreClock
 from app.store.limits import LimitStore
 
 
+@dataclass(frozen=True, slots=True)
 class Limits:
     """Sets and reads limits. An owner is GATEWAY, or the id of a team or a user."""
 
-    def __init__(self, limits: LimitStore, accounts: AccountStore, clock: StoreClock) -> None:
-        self._limits = limits
-        self._accounts = accounts
-        self._clock = clock
+    limits: LimitStore
+    accounts: AccountStore
+    clock: StoreClock
 
     async def of(self, owner: str) -> tuple[Limit, ...]:
         """The owner's limits, without raises that are over; NotFound."""
@@ -25,18 +25,18 @@ class Limits:
 
     async def of_each(self, owners: Sequence[str]) -> dict[str, tuple[Limit, ...]]:
         """The same for several owners that exist, in two round trips."""
-        now_ms = await self._clock.now_ms()
-        found = await self._limits.of_each(owners)
+        now_ms = await self.clock.now_ms()
+        found = await self.limits.of_each(owners)
         return {owner: tuple(_at(limit, now_ms) for limit in limits) for owner, limits in found.items()}
 
     async def replace(self, actor: str, owner: str, limits: Sequence[Limit]) -> None:
         """Replace an owner's limits. Lower ones affect admissions only, not jobs that were admitted."""
-        await self._limits.replace(actor, owner, await self._team_of(owner), limits)
+        await self.limits.replace(actor, owner, await self._team_of(owner), limits)
 
     async def raise_for(self, actor: str, owner: str, limit: Limit, *, seconds: int) -> Limit:
         """Raise an owner's limit to `limit.amount` for so long; Unprocessable unless a lower one is set."""
         team = await self._team_of(owner)
-        known = {one.name: one for one in await self._limits.of(owner)}.get(limit.name)
+        known = {one.name: one for one in await self.limits.of(owner)}.get(limit.name)
         if known is None:
             raise _wrong(
                 "/window", f"There is no limit on {limit.unit} with the window {limit.window} to be raised."
@@ -45,9 +45,9 @@ class Limits:
             raise _wrong(
                 "/amount", f"A raise must be above the limit of {format_amount(limit.unit, known.amount)}."
             )
-        until = await self._clock.now_ms() + seconds * 1000
+        until = await self.clock.now_ms() + seconds * 1000
         raised = replace(known, raised_to=limit.amount, raised_until_ms=until)
-        await self._limits.raise_limit(actor, owner, team, raised)
+        await self.limits.raise_limit(actor, owner, team, raised)
         return raised
 
     async def _team_of(self, owner: str) -> str | None:
@@ -55,8 +55,8 @@ class Limits:
         if owner == GATEWAY:
             return None
         if owner.startswith("team_"):
-            return (await self._accounts.require_team(owner)).id
-        return (await self._accounts.require_user(owner)).team
+            return (await self.accounts.require_team(owner)).id
+        return (await self.accounts.require_user(owner)).team
 
 
 def _at(limit: Limit, now_ms: int) -> Limit:

@@ -38,12 +38,12 @@ class JobList:
     next_cursor: str | None
 
 
+@dataclass(frozen=True, slots=True)
 class JobListing:
     """Pages of a caller's jobs, and of every team's."""
 
-    def __init__(self, jobs: JobStore, accounts: AccountStore) -> None:
-        self._jobs = jobs
-        self._accounts = accounts
+    jobs: JobStore
+    accounts: AccountStore
 
     async def page(self, caller: Caller, wanted: Filter, *, limit: int, cursor: str | None) -> JobList:
         """Up to `limit` jobs that the caller may see, older than the cursor.
@@ -52,10 +52,10 @@ class JobListing:
         """
         require_scope(caller, Scope.JOBS_READ)
         user = None if caller.sees_team else caller.user
-        index = self._jobs.index(caller.team, user=user, metadata=wanted.metadata)
+        index = self.jobs.index(caller.team, user=user, metadata=wanted.metadata)
 
         async def rows(before: Position | None, count: int) -> list[JobRow]:
-            page = await self._jobs.page(index, before=before, count=count)
+            page = await self.jobs.page(index, before=before, count=count)
             return [(at_ms, job_id, caller.team) for job_id, at_ms in page]
 
         return await self._page(rows, _fields(caller, wanted), limit=limit, cursor=cursor, index=index)
@@ -64,7 +64,7 @@ class JobListing:
         self, *, status: Status | None, team: str | None, limit: int, cursor: str | None
     ) -> JobList:
         """Up to `limit` jobs of one team or of all, deleted ones too, older than the cursor; NotFound."""
-        if team is not None and await self._accounts.team(team) is None:
+        if team is not None and await self.accounts.team(team) is None:
             raise NotFound(NO_TEAM)
 
         async def rows(before: Position | None, count: int) -> list[JobRow]:
@@ -89,10 +89,10 @@ class JobListing:
         count, left = limit + 1, SCAN_LIMIT
         while left > 0:
             rows = await rows_of(before, count)
-            records = await self._jobs.get_matching([join_ref(team, job_id) for _, job_id, team in rows], where)
+            records = await self.jobs.get_matching([join_ref(team, job_id) for _, job_id, team in rows], where)
             expired = [row[1] for row, (_, exists) in zip(rows, records, strict=True) if not exists]
             if index and expired:
-                await self._jobs.forget(index, expired)
+                await self.jobs.forget(index, expired)
             for (at_ms, job_id, _), (job, _) in zip(rows, records, strict=True):
                 before = (at_ms, job_id)
                 if job is not None:
@@ -107,17 +107,17 @@ class JobListing:
 
     async def _newest(self, team: str | None, before: Position | None, count: int) -> list[JobRow]:
         """At least the `count` newest jobs of the team, or of all."""
-        teams = [team] if team is not None else [one.id for one in await self._accounts.teams(deleted=True)]
+        teams = [team] if team is not None else [one.id for one in await self.accounts.teams(deleted=True)]
         rows: list[JobRow] = []
         for name in teams:
-            index = self._jobs.index(name, user=None, metadata=None)
-            page = await self._jobs.page(index, before=before, count=count)
+            index = self.jobs.index(name, user=None, metadata=None)
+            page = await self.jobs.page(index, before=before, count=count)
             rows += [(at_ms, job_id, name) for job_id, at_ms in page]
         return rows
 
     async def _held(self, team: str | None) -> list[JobRow]:
-        refs = [ref for ref in await self._jobs.held() if team in {None, split_ref(ref)[0]}]
-        jobs = await self._jobs.get_many(refs)
+        refs = [ref for ref in await self.jobs.held() if team in {None, split_ref(ref)[0]}]
+        jobs = await self.jobs.get_many(refs)
         return [(job.created_ms, job.id, job.team) for job in jobs if job is not None]
 
 

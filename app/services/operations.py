@@ -47,47 +47,35 @@ class Overview:
     alarms: list[Alarm]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Operations:
     """Operators' actions and what they see. `actor` is the administrator, for the audit log."""
 
-    def __init__(
-        self,
-        *,
-        accounts: AccountStore,
-        jobs: JobStore,
-        quarantine: QuarantineStore,
-        heartbeats: HeartbeatStore,
-        buying: BuyingStore,
-        line: LineStore,
-        alarms: AlarmStore,
-        audit: AuditStore,
-        fal: FalClient,
-    ) -> None:
-        self._fal = fal
-        self._accounts = accounts
-        self._jobs = jobs
-        self._quarantine = quarantine
-        self._heartbeats = heartbeats
-        self._buying = buying
-        self._line = line
-        self._alarms = alarms
-        self._audit = audit
+    accounts: AccountStore
+    jobs: JobStore
+    quarantine: QuarantineStore
+    heartbeats: HeartbeatStore
+    buying: BuyingStore
+    line: LineStore
+    alarms: AlarmStore
+    audit: AuditStore
+    fal: FalClient
 
     # --- reading -------------------------------------------------------------------------------------------------
 
     async def paused(self, team: str) -> str | None:
         """Why nothing is bought for this team, or None; up to half a second old."""
-        return await self._buying.reason_for(team)
+        return await self.buying.reason_for(team)
 
     async def overview(self) -> Overview:
         """The installation as it is now."""
-        teams = await self._accounts.teams()
-        shares = await self._line.shares([team.id for team in teams])
-        held, oldest = await self._line.held()
-        workers = await self._heartbeats.workers()
-        quarantined = await self._quarantine.steps()
+        teams = await self.accounts.teams()
+        shares = await self.line.shares([team.id for team in teams])
+        held, oldest = await self.line.held()
+        workers = await self.heartbeats.workers()
+        quarantined = await self.quarantine.steps()
         return Overview(
-            buying=await self._buying.state(),
+            buying=await self.buying.state(),
             names={team.id: team.name for team in teams},
             shares=[(team, shares[team.id]) for team in teams if shares[team.id] != TeamLoad(0, 0, 0)],
             workers=dict(sorted(Counter(workers.values()).items())),
@@ -95,39 +83,39 @@ class Operations:
             oldest_held=oldest,
             quarantined=len(quarantined),
             oldest_quarantined_ms=quarantined[0][2] if quarantined else None,
-            alarms=await self._alarms.newest(ALARMS_SHOWN),
+            alarms=await self.alarms.newest(ALARMS_SHOWN),
         )
 
     async def job(self, job_id: str) -> Job:
         """The job with this id in any team; NotFound when there is none."""
-        job = await self._jobs.find(job_id)
+        job = await self.jobs.find(job_id)
         if job is None:
             raise NotFound("There is no job with this id.")
         return job
 
     async def held_since(self, jobs: Sequence[Job]) -> dict[str, int]:
         """Since when (ms) those of these jobs that are held are so, by job id."""
-        since = await self._jobs.held_since([ref_of(job) for job in jobs if job.status is Status.HELD])
+        since = await self.jobs.held_since([ref_of(job) for job in jobs if job.status is Status.HELD])
         return {split_ref(ref)[1]: at_ms for ref, at_ms in since.items()}
 
     async def quarantined(self) -> list[tuple[str, str, int]]:
         """Step, ref and time (ms) of every quarantined step, the oldest first."""
-        return await self._quarantine.steps()
+        return await self.quarantine.steps()
 
     # --- acting --------------------------------------------------------------------------------------------------
 
     async def pause(self, actor: str, *, team: str | None, reason: str) -> str | None:
         """Stop buying for a team, or for all; the reason that callers see now. Bought jobs continue."""
-        await self._buying.pause(actor, team, reason)
-        return (await self._buying.state()).reason_for(team or "")
+        await self.buying.pause(actor, team, reason)
+        return (await self.buying.state()).reason_for(team or "")
 
     async def resume(self, actor: str, *, team: str | None, reason: str | None = None) -> str | None:
         """Resume buying for a team, or for all, which also closes the breaker but ends no pause of a single team.
 
         Returns the reason that callers see now: buying may be stopped for another reason as well.
         """
-        await self._buying.resume(actor, team, reason)
-        return (await self._buying.state()).reason_for(team or "")
+        await self.buying.resume(actor, team, reason)
+        return (await self.buying.state()).reason_for(team or "")
 
     async def resolve(
         self,
@@ -167,44 +155,44 @@ class Operations:
             **({"set_aside": steps} if steps else {}),
             **{name: value for name, value in given.items() if value is not None},
         }
-        await self._audit.act(actor=actor, action="job.resolve", target=job_id, details=details)
+        await self.audit.act(actor=actor, action="job.resolve", target=job_id, details=details)
         if not await self._decide(job, job.nonce or "", upstream_request_id, charged=charged):
             raise Conflict("The job changed in this moment; look at it again.", code=Code.NOT_HELD)
         if steps:  # fal may still be working on it
-            await self._fal.cancel_abandoned([(job.model, job.upstream_request_id)])
+            await self.fal.cancel_abandoned([(job.model, job.upstream_request_id)])
         return await self.job(job_id)
 
     async def _decide(self, job: Job, nonce: str, request_id: str | None, *, charged: bool | None) -> bool:
         """Adopt the request, submit the job again, or fail it; False when the job has changed."""
         if request_id is not None:
-            return await self._jobs.adopt(job, nonce=nonce, upstream_request_id=request_id, poll_ms=0)
+            return await self.jobs.adopt(job, nonce=nonce, upstream_request_id=request_id, poll_ms=0)
         if charged is None:
-            return await self._jobs.requeue(job, nonce=nonce, wait_ms=0)
+            return await self.jobs.requeue(job, nonce=nonce, wait_ms=0)
         charge = Charge.SPEND if charged else Charge.RELEASE
         unknown = "submission's outcome" if job.status is Status.HELD else "job's end"
         error = JobError("unknown_outcome", f"The {unknown} stayed unknown; an operator ended it.")
-        return await self._jobs.end(job, (job.status,), Status.FAILED, charge=charge, nonce=nonce, error=error)
+        return await self.jobs.end(job, (job.status,), Status.FAILED, charge=charge, nonce=nonce, error=error)
 
     async def release(self, actor: str, name: str) -> list[tuple[str, str]]:
         """Release the quarantined steps of this id; each step with its ref. NotFound when there is none.
 
         The audit line is written first, as in `resolve`.
         """
-        found = [(step, ref) for step, ref, _ in await self._quarantine.steps() if split_ref(ref)[1] == name]
+        found = [(step, ref) for step, ref, _ in await self.quarantine.steps() if split_ref(ref)[1] == name]
         if not found:
             raise NotFound("Nothing with this id is set aside.")
         details = {"team": split_ref(found[0][1])[0], "steps": [step for step, _ in found]}
-        await self._audit.act(actor=actor, action="step.release", target=name, details=details)
+        await self.audit.act(actor=actor, action="step.release", target=name, details=details)
         for step, ref in found:
-            await self._quarantine.release(step, ref)
+            await self.quarantine.release(step, ref)
         return found
 
     async def _require_unused(self, request_id: str) -> None:
         """Conflict when another job has this request: one clip would be lost, and the other charged twice."""
         if not REQUEST_ID.fullmatch(request_id):
             raise Unprocessable("That is not a request id of fal's.")
-        ref = await self._jobs.find_by_request(request_id)
-        other = None if ref is None else await self._jobs.get(ref)
+        ref = await self.jobs.find_by_request(request_id)
+        other = None if ref is None else await self.jobs.get(ref)
         if other is not None:
             raise Conflict(
                 f"The {other.status.value} job {other.id} of {other.team} has this request of fal's; "

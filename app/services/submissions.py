@@ -36,23 +36,15 @@ class SubmissionRules:
     deadline_s: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Submissions:
     """Checks submissions. A refused one has cost nothing and changed nothing."""
 
-    def __init__(
-        self,
-        *,
-        catalog: Catalog,
-        uploads: Uploads,
-        fal_uploads: FalUploads,
-        egress: EgressPolicy,
-        rules: SubmissionRules,
-    ) -> None:
-        self._catalog = catalog
-        self._uploads = uploads
-        self._fal_uploads = fal_uploads
-        self._egress = egress
-        self._rules = rules
+    catalog: Catalog
+    uploads: Uploads
+    fal_uploads: FalUploads
+    egress: EgressPolicy
+    rules: SubmissionRules
 
     async def check(self, caller: Caller, given: Submission) -> tuple[Submission, Embedded]:
         """The submission with its complete input, price and owner, and the images that are given as data URIs.
@@ -63,19 +55,19 @@ class Submissions:
             Unprocessable: the input, a deadline or the webhook's URL is wrong; its violations say where.
             OverBudget: it costs more than its `max_usd`.
         """
-        model = self._catalog.get(given.model)
+        model = self.catalog.get(given.model)
         require_model(caller, model.id)
-        resolved = await self._fal_uploads.resolve_input(caller, given.input, model.url_fields)
+        resolved = await self.fal_uploads.resolve_input(caller, given.input, model.url_fields)
         pending, embedded = await _embedded(model, resolved)
         clean = model.validate(
-            pending, strict_schema=self._rules.strict_schema, private_images=self._rules.private_images
+            pending, strict_schema=self.rules.strict_schema, private_images=self.rules.private_images
         )
         quote = model.price(clean)
         if given.max_usd_micro is not None and quote.micro > given.max_usd_micro:
             raise OverBudget("The job costs more than its `max_usd`.", code=Code.OVER_MAX_USD)
         if given.webhook_url is not None:
-            check_url(given.webhook_url, self._egress)
-        deadline_s = given.deadline_s or self._rules.deadline_s
+            check_url(given.webhook_url, self.egress)
+        deadline_s = given.deadline_s or self.rules.deadline_s
         if given.start_deadline_s is not None and given.start_deadline_s > deadline_s:
             sentence = "The start deadline lies behind the deadline."
             raise Unprocessable(sentence, violations=(Violation("/start_deadline", "out_of_range", sentence),))
@@ -98,21 +90,21 @@ class Submissions:
 
     async def store_images(self, caller: Caller, checked: Submission, embedded: Embedded) -> Submission:
         """The submission with URLs of stored images instead of data, and what its job shows of uploads."""
-        model = self._catalog.get(checked.model)
+        model = self.catalog.get(checked.model)
         facts: dict[str, ImageFacts] = {}
         for name, image in embedded.items():  # check all before storing the first
             with about_field(name):
                 _refuse_large(model, len(image.content))
-                facts[name] = await self._uploads.check(image.content, sha256=image.sha256)
+                facts[name] = await self.uploads.check(image.content, sha256=image.sha256)
         clean, shown = dict(checked.input), dict[str, dict[str, Any]]()
         for name in model.image_fields:
             if name in embedded:
-                stored = await self._uploads.store_checked(caller, embedded[name].content, facts[name])
+                stored = await self.uploads.store_checked(caller, embedded[name].content, facts[name])
                 crash_point("upload.stored")
                 clean[name] = stored.url
                 shown[name] = stored.view()
             elif isinstance(clean.get(name), str):
-                uploaded = await self._uploads.find(caller, clean[name])
+                uploaded = await self.uploads.find(caller, clean[name])
                 if uploaded is not None:
                     with about_field(name):
                         _refuse_large(model, uploaded["size"])

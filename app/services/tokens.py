@@ -42,21 +42,21 @@ class Minted:
     limits: tuple[Limit, ...]
 
 
+@dataclass(frozen=True, slots=True)
 class Tokens:
     """Mints browser tokens, which end with the key that they are made with."""
 
-    def __init__(self, catalog: Catalog, accounts: AccountStore, jobs: JobStore, clock: StoreClock) -> None:
-        self._catalog = catalog
-        self._accounts = accounts
-        self._jobs = jobs
-        self._clock = clock
+    catalog: Catalog
+    accounts: AccountStore
+    jobs: JobStore
+    clock: StoreClock
 
     async def mint_for_apps(self, caller: Caller, apps: Sequence[str], *, expires_in_s: int) -> Minted:
         """A token for the models of these apps, as fal's clients request it; an app is `alias` or `owner/alias`.
 
         NotFound when no model belongs to one of them; Forbidden when the key may use none of their models.
         """
-        found = [model.id for model in self._catalog if {_alias(model.id), _app(model.id)} & set(apps)]
+        found = [model.id for model in self.catalog if {_alias(model.id), _app(model.id)} & set(apps)]
         if not found:
             raise NotFound("No model of this gateway belongs to these apps.", code=Code.MODEL_NOT_FOUND)
         models = [model_id for model_id in found if caller.models is None or model_id in caller.models]
@@ -76,17 +76,17 @@ class Tokens:
         if caller.token is not None:
             raise Forbidden("A browser token may not make another one.")
         for model in request.models or ():
-            require_model(caller, self._catalog.get(model).id)
+            require_model(caller, self.catalog.get(model).id)
         if request.origin is not None and caller.origins is not None and request.origin not in caller.origins:
             raise Forbidden("The key may not be used from this web page.", code=Code.ORIGIN_NOT_ALLOWED)
         scopes = frozenset(scope for scope in USER_SCOPES if allows(caller, scope))
         if request.job is not None:
             require_scope(caller, Scope.JOBS_READ)
-            job = await self._jobs.get(join_ref(caller.team, request.job))
+            job = await self.jobs.get(join_ref(caller.team, request.job))
             if job is None or not (caller.sees_team or job.user == caller.user):
                 raise NotFound("There is no job with this id.")
             scopes = frozenset({Scope.JOBS_READ})
-        now_ms = await self._clock.now_ms()
+        now_ms = await self.clock.now_ms()
         expires_ms = min(now_ms + request.expires_in_s * 1000, caller.expires_ms or 2**53)
         token = new_key(TOKEN_PREFIX)
         models = caller.models if request.models is None else request.models
@@ -109,11 +109,11 @@ class Tokens:
         await self._require_room(caller, record.id, lifetime_ms=expires_ms - now_ms)
         caps = {Unit.JOBS: request.max_jobs, Unit.USD: request.max_usd_micro}
         limits = tuple(Limit(unit, Window.TOTAL, cap) for unit, cap in caps.items() if cap is not None)
-        await self._accounts.add_token(digest(token), record, limit_fields(limits), expires_ms=expires_ms)
+        await self.accounts.add_token(digest(token), record, limit_fields(limits), expires_ms=expires_ms)
         return Minted(token, record, limits)
 
     async def _require_room(self, caller: Caller, token: str, *, lifetime_ms: int) -> None:
-        wait_ms = await self._accounts.outstanding.add(
+        wait_ms = await self.accounts.outstanding.add(
             "tokens", caller.key, token, lifetime_ms=lifetime_ms, most=MAX_TOKENS
         )
         if wait_ms is not None:

@@ -36,12 +36,12 @@ class StoredImage:
         }
 
 
+@dataclass(frozen=True, slots=True)
 class Uploads:
     """Stores images at fal, and keeps their facts by URL."""
 
-    def __init__(self, fal: FalClient, accounts: AccountStore) -> None:
-        self._fal = fal
-        self._accounts = accounts
+    fal: FalClient
+    accounts: AccountStore
 
     async def check(self, content: bytes, *, sha256: str | None = None) -> ImageFacts:
         """The image's facts; Unprocessable when it is no image, or one that Kling would refuse."""
@@ -56,21 +56,21 @@ class Uploads:
     async def store_checked(self, caller: Caller, content: bytes, facts: ImageFacts) -> StoredImage:
         """Store an image that was checked; UpstreamUnavailable, with nothing changed, when storing fails."""
         name = f"{facts.sha256[:16]}.{SUFFIX[facts.format]}"
-        url = await self._fal.upload(content, content_type=facts.content_type, file_name=name)
+        url = await self.fal.upload(content, content_type=facts.content_type, file_name=name)
         image = StoredImage(url, facts)
-        await self._accounts.remember_file(caller.team, _digest(url), image.view(), seconds=REMEMBER_S)
+        await self.accounts.remember_file(caller.team, _digest(url), image.view(), seconds=REMEMBER_S)
         return image
 
     async def find(self, caller: Caller, url: str) -> dict[str, Any] | None:
         """`StoredImage.view` of the team's upload with this URL; None when it is not one."""
         if not self.is_at_fal(url):
             return None
-        record = await self._accounts.file(caller.team, _digest(url))
+        record = await self.accounts.file(caller.team, _digest(url))
         return None if record is None else {**record, "size": int(record["size"])}
 
     def is_at_fal(self, url: str) -> bool:
         """True for an address where fal may have stored a file."""
-        return self._fal.hosts.include(url)
+        return self.fal.hosts.include(url)
 
 
 @contextmanager

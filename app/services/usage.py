@@ -108,13 +108,13 @@ class _Groups:
         sums.add(tally.jobs, tally.seconds, tally.spent, tally.held)
 
 
+@dataclass(frozen=True, slots=True)
 class Usage:
     """Reports of a team, of one of its users, or of all teams."""
 
-    def __init__(self, sums: UsageStore, accounts: AccountStore, clock: StoreClock) -> None:
-        self._sums = sums
-        self._accounts = accounts
-        self._clock = clock
+    sums: UsageStore
+    accounts: AccountStore
+    clock: StoreClock
 
     async def span(self, start: str | None, end: str | None, *, zone: str) -> Span:
         """The span between two parameters, by default this month so far.
@@ -122,7 +122,7 @@ class Usage:
         A date is the beginning of a day in `zone`; a time has an offset. Unprocessable for anything else, and for
         a span that is empty or longer than MAX_DAYS.
         """
-        to_ms = await self._clock.now_ms() if end is None else _moment("to", end, zone)
+        to_ms = await self.clock.now_ms() if end is None else _moment("to", end, zone)
         month_ms = periods(max(0, to_ms - 1), zone)[Window.MONTH].start_ms if start is None else 0
         from_ms = month_ms if start is None else _moment("from", start, zone)
         if from_ms >= to_ms:
@@ -146,9 +146,9 @@ class Usage:
             user = None if whose.sees_team else whose.user
         teams = await self._teams(whose.team if isinstance(whose, Caller) else whose)
         groups = _Groups(Grouping(group_by), user)
-        span, now_ms = Span(max(0, from_ms), to_ms), await self._clock.now_ms()
+        span, now_ms = Span(max(0, from_ms), to_ms), await self.clock.now_ms()
         for team in teams:
-            await self._sums.catch_up(team.id)
+            await self.sums.catch_up(team.id)
             await self._add(groups, team, span, now_ms)
         names = {team.id: await self._names(team, groups.group_by) for team in teams}
         return _report(groups, span, names, None if whose is None else teams[0].time_zone)
@@ -156,7 +156,7 @@ class Usage:
     async def _add(self, groups: _Groups, team: Team, span: Span, now_ms: int) -> None:
         """Add the sums of whole days, and the sums of hours of days that the span cuts."""
         whole, cut = [], []
-        for day in await self._sums.days(team.id, from_ms=span.from_ms, to_ms=span.to_ms):
+        for day in await self.sums.days(team.id, from_ms=span.from_ms, to_ms=span.to_ms):
             if span.from_ms <= day and (day + MAX_DAY_MS <= span.to_ms or now_ms < span.to_ms):
                 whole.append(day)
             elif now_ms < day + HOURS_KEPT_MS:
@@ -164,8 +164,8 @@ class Usage:
             elif span.from_ms <= day + NOON_MS < span.to_ms:
                 whole.append(day)
         zone = ZoneInfo(team.time_zone)
-        tallies = await self._sums.by_day(team.id, whole)
-        for tally in await self._sums.by_hour(team.id, cut):
+        tallies = await self.sums.by_day(team.id, whole)
+        for tally in await self.sums.by_hour(team.id, cut):
             if tally.start_ms < span.to_ms and span.from_ms < tally.start_ms + HOUR_MS:
                 tallies.append(tally)
         for tally in tallies:
@@ -173,8 +173,8 @@ class Usage:
 
     async def _teams(self, team_id: str | None) -> list[Team]:
         if team_id is None:
-            return await self._accounts.teams(deleted=True)
-        team = await self._accounts.team(team_id)
+            return await self.accounts.teams(deleted=True)
+        team = await self.accounts.team(team_id)
         if team is None:
             raise NotFound(NO_TEAM)
         return [team]
@@ -183,10 +183,10 @@ class Usage:
         """The names of a team's users or keys, by id; None for groups without names."""
         if group_by not in {Grouping.USER, Grouping.KEY}:
             return None
-        users = await self._accounts.users(team.id, deleted=True)
+        users = await self.accounts.users(team.id, deleted=True)
         if group_by is Grouping.USER:
             return {user.id: user.name for user in users}
-        return {key.id: key.name for _, key in await self._accounts.keys_of([user.id for user in users])}
+        return {key.id: key.name for _, key in await self.accounts.keys_of([user.id for user in users])}
 
 
 def _date(day_ms: int, zone: ZoneInfo) -> str:

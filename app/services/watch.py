@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import aclosing
+from dataclasses import dataclass
 
 from app.domain.events import END_EVENTS, Event, Notice
 from app.domain.ids import join_ref
@@ -12,12 +13,12 @@ from app.store.jobs import JobStore
 from app.tasks import cancel_and_wait
 
 
+@dataclass(frozen=True, slots=True)
 class Watch:
     """The events of one job."""
 
-    def __init__(self, jobs: JobStore, events: EventStore) -> None:
-        self._jobs = jobs
-        self._events = events
+    jobs: JobStore
+    events: EventStore
 
     async def follow(self, job: Job, *, after: str | None) -> Frames:
         """The job's frames until its end.
@@ -27,9 +28,9 @@ class Watch:
         3. otherwise (no cursor, one too old, one of another store): the present state, then newer events
         4. stop after the job's last event; if that is before the cursor, send the present state once more
         """
-        async with self._events.live(job.team) as queue:
-            newest = await self._events.newest_id(job.team)
-            present = await self._jobs.get(join_ref(job.team, job.id)) or job
+        async with self.events.live(job.team) as queue:
+            newest = await self.events.newest_id(job.team)
+            present = await self.jobs.get(join_ref(job.team, job.id)) or job
             start = after if after is not None and await self._is_complete(job.team, after, newest) else None
             cursor, last = (newest, present.sequence) if start is None else (start, 0)
             if start is None or (present.status.ended and not await self._has_more(job, start)):
@@ -40,7 +41,7 @@ class Watch:
             def wanted(event: Event | Notice) -> bool:
                 return isinstance(event, Event) and event.job.id == job.id and event.sequence > last
 
-            frames = follow_events(self._events, queue, job.team, cursor, wanted=wanted, job=job.id)
+            frames = follow_events(self.events, queue, job.team, cursor, wanted=wanted, job=job.id)
             async for frame in frames:
                 yield frame
                 if frame.event is not None and frame.event.type in END_EVENTS:
@@ -48,7 +49,7 @@ class Watch:
 
     async def is_caught_up(self, job: Job, *, after: str) -> bool:
         """True when the job has no event after `after`, and none was trimmed."""
-        newest = await self._events.newest_id(job.team)
+        newest = await self.events.newest_id(job.team)
         return await self._is_complete(job.team, after, newest) and not await self._has_more(job, after)
 
     async def until_end(self, job: Job, *, seconds: float) -> Job:
@@ -58,7 +59,7 @@ class Watch:
             await asyncio.wait({watching}, timeout=seconds)
         finally:  # also when the caller was cancelled
             await cancel_and_wait(watching)
-        return await self._jobs.get(join_ref(job.team, job.id)) or job
+        return await self.jobs.get(join_ref(job.team, job.id)) or job
 
     async def _watch_to_end(self, job: Job) -> None:
         async with aclosing(self.follow(job, after=None)) as frames:
@@ -67,12 +68,12 @@ class Watch:
 
     async def _is_complete(self, team: str, after: str, newest: str) -> bool:
         """True when no event between `after` and now was trimmed."""
-        return event_order(after) <= event_order(newest) and await self._events.is_complete_after(team, after)
+        return event_order(after) <= event_order(newest) and await self.events.is_complete_after(team, after)
 
     async def _has_more(self, job: Job, cursor: str) -> bool:
         """True when the job has events after the cursor."""
         while True:
-            batch = await self._events.after(job.team, cursor, job=job.id)
+            batch = await self.events.after(job.team, cursor, job=job.id)
             if batch.events or not batch.more:
                 return bool(batch.events)
             cursor = batch.last_id or cursor

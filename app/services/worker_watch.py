@@ -1,5 +1,7 @@
 """Alarms about missing workers, raised by the API processes, which are alive then."""
 
+from dataclasses import dataclass
+
 import structlog
 
 from app.store.alarms import AlarmStore
@@ -7,16 +9,16 @@ from app.store.alarms import AlarmStore
 log = structlog.get_logger()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerWatch:
     """Raises one alarm when a kind of worker is missing, and one when all are back, however many APIs check."""
 
-    def __init__(self, alarms: AlarmStore, *, expected: bool) -> None:
-        self._alarms = alarms
-        self._expected = expected
+    alarms: AlarmStore
+    expected: bool
 
     async def check(self) -> None:
         """Check once, and log the alarm that was raised."""
-        raised, missing = await self._alarms.check_workers(expected=self._expected)
+        raised, missing = await self.alarms.check_workers(expected=self.expected)
         if raised == "silent":
             log.error("workers.silent", missing=missing, remedy="start `filmgate worker`, or read its log")
         elif raised == "back":

@@ -120,7 +120,7 @@ async def test_the_past_of_a_delivery_does_not_grow_without_end(pipeline: Pipeli
         (one,) = await log(api)
         total = EARLIER_ATTEMPTS_KEPT + 3
         for _ in range(total):
-            assert await pipeline.gateway.delivery_log._store.replay(
+            assert await pipeline.gateway.delivery_log.store.replay(
                 pipeline.team, [one["id"]], by="user_1", spread=False
             )
             await sent(pipeline)

@@ -248,7 +248,7 @@ async def _rotate(stack: Stack, key_id: str) -> None:
 
 
 async def _run_out(stack: Stack, key_id: str) -> None:
-    found = await stack.gateway.administration._accounts.key(key_id)
+    found = await stack.gateway.administration.accounts.key(key_id)
     assert found is not None
     now_ms = await stack.gateway.stores.clock.now_ms()
     await Pipeline(stack).redis.hset(keys.key(found[0]), "expires_ms", now_ms)

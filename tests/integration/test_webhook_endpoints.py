@@ -128,7 +128,7 @@ async def test_every_act_is_a_line_in_the_audit_log_without_the_secret(stack: St
         await api.post(f"/v1/webhook-endpoints/{made['id']}/test")
         await api.delete(f"/v1/webhook-endpoints/{made['id']}")
         team = (await rotated(api, "/v1/webhook-secret/rotate")).json()["secret"]
-    lines = [line async for line in stack.gateway.audit._audit.lines()]
+    lines = [line async for line in stack.gateway.audit.audit.lines()]
     found = [line.entry for line in lines if line.entry["actor"] == stack.account.user.id]
     assert [line["action"] for line in found] == [
         "endpoint.add",

@@ -181,7 +181,7 @@ class StateMachine(RuleBasedStateMachine):
         quote = Quote(new.team, new.user, new.token, new.quoted_micro, new.seconds)
         known = self.model.repeats.get((new.team, new.token or new.user, new.idempotency_key or ""))
         before = self.snapshot
-        answer: AdmissionOutcome | Lost = self._act(lambda gateway: gateway.jobs._admission.admit(new), loss)
+        answer: AdmissionOutcome | Lost = self._act(lambda gateway: gateway.jobs.admission.admit(new), loss)
         if answer is Lost.LOST:
             self._adopt(None if known else partial(self._write_down, new, quote))
             self.model.take_rates(quote, self.snapshot.now_ms, surely=False)
