@@ -92,7 +92,7 @@ async def test_a_report_adds_up_jobs_seconds_and_dollars(pipeline: Pipeline) -> 
             ]
             by_user = {row["name"]: row for row in reports["user"]["data"]}
             assert by_user["tester"] == {"user": stack.account.user.id, "name": "tester", **own}
-            assert {**by_user["other"], **numbers(1, 5, "0.00", "1.40")} == by_user["other"]
+            assert {**by_user["colleague"], **numbers(1, 5, "0.00", "1.40")} == by_user["colleague"]
             assert by_user[""] == {"user": "", "name": "", **numbers(0, 0, "0.05", "0.00")}
             assert len(reports["key"]["data"]) == 3
         mine = await usage(stack.api, group_by="user")
