@@ -2,8 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import Context
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -58,7 +59,20 @@ def _read_event(event_id: str, row: Mapping[str, str], record: Mapping[str, str]
 
 def with_all_fields(rows: Iterable[EventRow]) -> list[EventRow]:
     """The events of a stream with every word; short ones leave out what is always so, and the time in their id."""
-    return [(event_id, row if "at" in row else _long(event_id, row)) for event_id, row in rows]
+    found: list[EventRow] = []
+    for event_id, row in rows:
+        with _skipping_unreadable(event_id):
+            found.append((event_id, row if "at" in row else _long(event_id, row)))
+    return found
+
+
+@contextmanager
+def _skipping_unreadable(event_id: str) -> Iterator[None]:
+    """One unreadable entry is logged and left out: it must not end its team's feed or the reader of all teams."""
+    try:
+        yield
+    except (KeyError, ValueError):
+        log.exception("events.unreadable", event_id=event_id)
 
 
 def _long(event_id: str, row: Mapping[str, str]) -> Mapping[str, str]:
@@ -120,8 +134,8 @@ class EventStore:
         `job` leaves out what is not about this one. An event is forgotten with its job's record.
         """
         with store_errors():
-            rows = with_all_fields(await self._redis.xrange(keys.events(team), min=f"({event_id}", count=count))
-        wanted = rows if job is None else [(found, row) for found, row in rows if row.get("job") == job]
+            rows = await self._redis.xrange(keys.events(team), min=f"({event_id}", count=count)
+        wanted = [row for row in with_all_fields(rows) if job in {None, row[1].get("job")}]
         events = await self._with_records(team, wanted)
         return EventBatch(events, rows[-1][0] if rows else None, more=len(rows) == count)
 
@@ -150,7 +164,11 @@ class EventStore:
                 self._seen[team] = newest
         self._queues.setdefault(team, set()).add(queue)
         if self._reader is None or self._reader.done():
-            self._reader = asyncio.create_task(self._read(), name="event reader")
+            self._reader = asyncio.create_task(
+                self._read(),
+                name="event reader",
+                context=Context(),  # its log lines are about nobody's request
+            )
         try:
             yield queue
         finally:
@@ -182,13 +200,13 @@ class EventStore:
                 rows = answer.items() if isinstance(answer, dict) else answer or []
                 for name, found in rows:
                     entries = found[0] if found and isinstance(found[0], list) else found
-                    await self._tell(name.removeprefix(keys.events("")), with_all_fields(entries))
+                    await self._tell(name.removeprefix(keys.events("")), entries)
             except StoreUnavailable:
                 log.warning("events.store_away")
                 await asyncio.sleep(RETRY_S)
 
     async def _tell(self, team: str, rows: Sequence[EventRow]) -> None:
-        for event in await self._with_records(team, rows):
+        for event in await self._with_records(team, with_all_fields(rows)):
             self._hand_out(team, event)
         self._seen[team] = rows[-1][0]
 
@@ -199,10 +217,11 @@ class EventStore:
         records = {job: unpacked(record) for job, record in zip(jobs, found, strict=True)}
         events: list[Event | Notice] = []
         for event_id, row in rows:
-            if "notice" in row:
-                events.append(read_notice(event_id, row))
-            elif "record" in row or records[row["job"]]:
-                events.append(_read_event(event_id, row, records.get(row["job"], {})))
+            with _skipping_unreadable(event_id):
+                if "notice" in row:
+                    events.append(read_notice(event_id, row))
+                elif "record" in row or records[row["job"]]:
+                    events.append(_read_event(event_id, row, records.get(row["job"], {})))
         return events
 
     def _hand_out(self, team: str, event: Event | Notice) -> None:

@@ -235,3 +235,24 @@ async def test_a_key_without_the_scope_follows_nothing(stack: Stack) -> None:
     async with calling(stack, mute.key) as api:
         assert_problem(await api.get("/v1/events", headers=LIVE), 403, "forbidden")
     assert (await stack.api.get("/v1/events")).headers["content-type"] == "application/json"
+
+
+ODD_ENTRIES: list[dict[str, str]] = [
+    {"x": "1"},
+    {"type": "succeeded", "job": "1", "sequence": "x"},
+    {"type": "no-such-state", "job": "1", "sequence": "1", "charged": "", "held": ""},
+    {"type": "budget.threshold", "at": "1", "notice": "{"},
+    {"type": "job.queued", "at": "soon", "job": "job_1", "record": "[]"},
+]
+
+
+async def test_an_unreadable_entry_is_left_out(server: Server, pipeline: Pipeline) -> None:
+    """The team's feed, live and by pages, goes on with what comes after it; so does everybody's reader."""
+    async with following(server, pipeline.stack.account.key) as (reader, start):
+        for entry in ODD_ENTRIES:
+            await pipeline.redis.xadd(keys.events(pipeline.team), entry)
+        job_id = await pipeline.admit()
+        event = await reader.event()
+        assert event is not None
+        assert event["data"]["data"]["id"] == job_id
+        assert await page(pipeline.stack.api, cursor=start) == [{"id": event["id"], **event["data"]}]
