@@ -35,7 +35,6 @@ class AlarmStore:
         with store_errors():
             return await scripts.raise_alarm(
                 self._redis,
-                alarms=keys.ALARMS,
                 raised=keys.alarm_raised(once or kind),
                 kind=kind,
                 message=message,
@@ -61,14 +60,7 @@ class AlarmStore:
         with store_errors():
             return await scripts.check_workers(
                 self._redis,
-                workers=keys.WORKERS,
-                missing_since=keys.WORKERS_SILENT,
                 raised=keys.alarm_raised("workers_silent"),
-                alarms=keys.ALARMS,
-                line=keys.LINE,
-                later=keys.LATER,
-                slots=keys.SLOTS,
-                due_deliver=keys.due("deliver"),
                 expected=expected,
                 alive_ms=HEARTBEAT_MS,
                 grace_ms=SILENT_MS - HEARTBEAT_MS,  # a worker counts as alive for HEARTBEAT_MS after its last

@@ -56,8 +56,6 @@ class AuditStore:
             with store_errors():
                 answer, confirmed = await scripts.commit_admin(
                     self._redis,
-                    audit=keys.AUDIT,
-                    audit_head=keys.AUDIT_HEAD,
                     previous=previous or "",
                     number=following,
                     hash=chain(previous or "", text),

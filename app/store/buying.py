@@ -45,9 +45,6 @@ class BuyingStore:
         with store_errors():
             return await scripts.record_outcome(
                 self._redis,
-                breaker=keys.BREAKER,
-                slots=keys.SLOTS,
-                concurrency=keys.CONCURRENCY,
                 outcome=outcome,
                 reason=reason,
                 own_concurrency=self._concurrency,
@@ -101,11 +98,6 @@ class BuyingStore:
         with store_errors():
             freed, granted, rescheduled = await scripts.sweep_slots(
                 self._redis,
-                slots=keys.SLOTS,
-                due_poll=keys.due("poll"),
-                due_finalize=keys.due("finalize"),
-                due_expire=keys.due("expire"),
-                quarantine=keys.QUARANTINE,
                 give_up_ms=GIVE_UP_MS,
             )
         return SweepResult(freed, granted, rescheduled)

@@ -60,7 +60,6 @@ class DeliveryStore:
         with store_errors():
             flat = await scripts.take_deliveries(
                 self._redis,
-                due=keys.due("deliver"),
                 limit=limit,
                 destinations=DESTINATIONS_PER_TAKE,
                 per_destination=MAX_IN_FLIGHT,
@@ -94,7 +93,6 @@ class DeliveryStore:
             answer = await scripts.record_attempt(
                 self._redis,
                 delivery=keys.delivery(ref),
-                due=keys.due("deliver"),
                 ref=ref,
                 status=status,
                 delay_ms=delay_ms,

@@ -67,8 +67,6 @@ class EpochStore:
         with store_errors():
             answer, confirmed = await scripts.compare_epoch(
                 self._redis,
-                epoch=keys.EPOCH,
-                pauses=keys.PAUSES,
                 id=known.id,
                 claim_number=known.number,
                 claim_nonce=known.nonce,
@@ -114,7 +112,7 @@ class EpochStore:
     async def close(self, epoch_id: str) -> bool:
         """End this epoch's stop of buying; False when it has ended, or the store went back again since."""
         with store_errors():
-            return await scripts.close_epoch(self._redis, epoch=keys.EPOCH, pauses=keys.PAUSES, id=epoch_id)
+            return await scripts.close_epoch(self._redis, id=epoch_id)
 
     async def accept(self, actor: str, epoch: Epoch) -> None:
         """End the stop by an administrator who was shown this epoch."""

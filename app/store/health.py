@@ -5,7 +5,7 @@ from typing import Literal
 
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError
 
-from app.store import keys, scripts
+from app.store import scripts
 from app.store.client import Client
 from app.store.connection import store_errors
 
@@ -68,6 +68,6 @@ class HealthStore:
         """Say what this host was given as FILMGATE_UPSTREAM_CONCURRENCY; what holds for all."""
         with store_errors():
             number, limiting = await scripts.agree_concurrency(
-                self._redis, concurrency=keys.CONCURRENCY, host=host, number=number, alive_ms=HOST_STALE_MS
+                self._redis, host=host, number=number, alive_ms=HOST_STALE_MS
             )
         return AgreedConcurrency(number, limiting)

@@ -35,7 +35,6 @@ class HeartbeatStore:
         with store_errors():
             alive = await scripts.record_heartbeats(
                 self._redis,
-                workers=keys.WORKERS,
                 only_known=known,
                 alive_ms=HEARTBEAT_MS,
                 rest=[f"{role} {name}" for name, role in roles.items()],

@@ -46,7 +46,6 @@ class LaneStore:
         return await scripts.cas_lane(
             self._redis,
             lane=keys.lane(lane),
-            active=keys.LAST_LANE,
             expected=mine,
             new_token=following,
             lease_ms=lease_ms,

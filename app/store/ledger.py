@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypedDict
+from typing import Literal
 
 from app.domain.accounts import Team
 from app.domain.errors import Code, Conflict, Unprocessable
@@ -161,9 +161,15 @@ class LedgerStore:
 
     async def decide_dispute(self, ref: str, *, spend: bool) -> bool:
         """Spend or release the reservation of a job whose charge could not be proven."""
+        team, _ = split_ref(ref)
         with store_errors():
             return await scripts.decide_dispute(
-                self._redis, **_keys(ref), ref=ref, verb="spend" if spend else "release"
+                self._redis,
+                job=keys.job(ref),
+                reservations=keys.reservations(team),
+                ledger=keys.ledger(team),
+                ref=ref,
+                verb="spend" if spend else "release",
             )
 
     async def correct(self, job: Job, *, actual: int, reason: str) -> tuple[Correction, int]:
@@ -171,7 +177,14 @@ class LedgerStore:
         ref = f"{job.team}/{job.id}"
         with store_errors():
             outcome, difference = await scripts.correct_charge(
-                self._redis, **_keys(ref), ref=ref, actual=actual, reason=reason, rest=facts_of(job)
+                self._redis,
+                job=keys.job(ref),
+                reservations=keys.reservations(job.team),
+                ledger=keys.ledger(job.team),
+                ref=ref,
+                actual=actual,
+                reason=reason,
+                rest=facts_of(job),
             )
         return Correction(outcome), difference
 
@@ -208,20 +221,3 @@ class LedgerStore:
         writes.append(("XADD", keys.ledger(team.id), "*", *flatten({**entry, **blank, "starts": starts})))
         details = {"amount_usd": format_usd(micro), "reason": reason}
         await self._audit.act(actor, f"ledger.{kind}", team.id, details, writes=writes, require=require)
-
-
-class _MoneyKeys(TypedDict):
-    job: str
-    due_dispute: str
-    reservations: str
-    ledger: str
-
-
-def _keys(ref: str) -> _MoneyKeys:
-    team, _ = split_ref(ref)
-    return {
-        "job": keys.job(ref),
-        "due_dispute": keys.due("dispute"),
-        "reservations": keys.reservations(team),
-        "ledger": keys.ledger(team),
-    }

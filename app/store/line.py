@@ -111,7 +111,7 @@ class LineStore:
     async def _queue_state(self) -> tuple[int, QueueState]:
         if self._cached is None or self._cached[0] < time.monotonic():
             with store_errors():
-                length, *teams = await scripts.read_queue_state(self._redis, line=keys.LINE, pauses=keys.PAUSES)
+                length, *teams = await scripts.read_queue_state(self._redis)
             queue = {
                 team: TeamWaiting(int(weight), float(mark), _users(waiting), bool(paused))
                 for team, weight, mark, paused, waiting in teams

@@ -1,11 +1,13 @@
 """Reads the Lua files: a script's header is its signature, and nobody counts ARGV indexes.
 
 A header has the sections `-- KEYS` and `-- ARGV` with one name, its type and what it means on each line. The script
-finds them in the tables `key` and `arg`, and the prefix of every key in `prefix`. A type of ARGV is `str`, `int`,
-`bytes` or `bool`; with `?` it may be None. Text and numbers arrive as text, `bool` as a boolean, None as nil.
-`-- REST type` says that a list follows, found in `rest`. `-- USES a b` puts `lib/a.lua` and `lib/b.lua` in front.
-`-- Returns type` is the reply: `{"done", at: int}` is a table, `*refs: str` the rest of one, `|` means or.
-`-- CONFIRMED` adds to the reply whether the replicas that are expected have what the script wrote.
+finds them in the tables `key` and `arg`, and the prefix of every key in `prefix`. A key that has the name of a
+constant of `keys.py`, such as `slots`, is that one, and `due_STEP` is the due set of a step: no caller gives them.
+
+A type of ARGV is `str`, `int`, `bytes` or `bool`; with `?` it may be None. Text and numbers arrive as text, `bool`
+as a boolean, None as nil. `-- REST type` says that a list follows, found in `rest`. `-- USES a b` puts `lib/a.lua`
+and `lib/b.lua` in front. `-- Returns type` is the reply: `{"done", at: int}` is a table, `*refs: str` the rest of
+one, `|` means or. `-- CONFIRMED` adds to the reply whether the replicas that are expected have what was written.
 """
 
 import hashlib
@@ -57,6 +59,12 @@ def _argument(number: int, kind: str) -> str:
     return f"{value} ~= '' and {value} or nil" if kind.endswith("?") else value
 
 
+def _fixed_key(name: str) -> str | None:
+    """The key that has one name in the whole store; None where the caller says which."""
+    step = name.removeprefix("due_")
+    return keys.due(step) if step != name else getattr(keys, name.upper(), None)
+
+
 class Script:
     """One Lua file: parsed header, whole text, SHA-1. A call takes the names of the header."""
 
@@ -66,6 +74,7 @@ class Script:
         shebang = lines[0] + "\n" if lines[0].startswith("#!") else ""
         self.name = name
         self.keys = _section(lines, "KEYS")
+        self.fixed = {name: key for name in self.keys if (key := _fixed_key(name))}
         self.args = _section(lines, "ARGV")
         self.rest = next((line.split()[2] for line in lines if line.startswith("-- REST ")), None)
         self.reply = _returns(lines)
@@ -103,6 +112,7 @@ class Script:
 
     def _values(self, given: dict[str, Any]) -> list[Value]:
         rest = given.pop("rest") if self.rest else ()
+        given.update(self.fixed)
         values = [given.pop(name) for name in self._names]
         if given:
             raise TypeError(f"{self.name}.lua does not know {', '.join(sorted(given))}")

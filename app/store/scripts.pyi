@@ -15,7 +15,6 @@ async def acquire_step(
     *,
     due: str,
     open_leases: str,
-    quarantine: str,
     delivery: str,
     ref: str,
     field: str,
@@ -46,12 +45,9 @@ async def admit(
     job: str,
     team_jobs: str,
     user_jobs: str,
-    line: str,
-    due_expire: str,
     reservations: str,
     ledger: str,
     events: str,
-    wake: str,
     ref: str,
     id: str,
     team_id: str,
@@ -80,22 +76,10 @@ async def advance(
     redis: Client,
     *,
     job: str,
-    line: str,
-    later: str,
-    slots: str,
-    held: str,
-    quarantine: str,
-    due_submit: str,
-    due_poll: str,
-    due_finalize: str,
-    due_expire: str,
-    due_dispute: str,
-    due_billing: str,
     reservations: str,
     ledger: str,
     events: str,
     durations: str,
-    wake: str,
     ref: str,
     from_states: str,
     nonce: str,
@@ -115,25 +99,16 @@ async def advance(
 ) -> bool:
     """Moves one job to its next state: status, money, slot, due times, event and outbox change together."""
 
-async def agree_concurrency(
-    redis: Client, *, concurrency: str, host: str, number: int, alive_ms: int
-) -> tuple[int, str]:
+async def agree_concurrency(redis: Client, *, host: str, number: int, alive_ms: int) -> tuple[int, str]:
     """Agrees on how many jobs may be at fal: the smallest number that a live host was given."""
 
-async def cas_lane(redis: Client, *, lane: str, active: str, expected: str, new_token: str, lease_ms: int) -> bool:
+async def cas_lane(redis: Client, *, lane: str, expected: str, new_token: str, lease_ms: int) -> bool:
     """Gives a lane to another token, if the expected one has it; a slice that runs is recorded as activity."""
 
 async def check_workers(
     redis: Client,
     *,
-    workers: str,
-    missing_since: str,
     raised: str,
-    alarms: str,
-    line: str,
-    later: str,
-    slots: str,
-    due_deliver: str,
     expected: bool,
     alive_ms: int,
     grace_ms: int,
@@ -146,7 +121,7 @@ async def check_workers(
 async def check_writable(redis: Client) -> int | None:
     """Asks how much memory the store has left, as a script that may write."""
 
-async def close_epoch(redis: Client, *, epoch: str, pauses: str, id: str) -> bool:
+async def close_epoch(redis: Client, *, id: str) -> bool:
     """Ends the stop of an epoch, once it is known what was bought before the epoch began."""
 
 CommitAdminReply: TypeAlias = tuple[Literal["done"]] | tuple[Literal["moved"]] | tuple[Literal["unmet"], int]
@@ -154,8 +129,6 @@ CommitAdminReply: TypeAlias = tuple[Literal["done"]] | tuple[Literal["moved"]] |
 async def commit_admin(
     redis: Client,
     *,
-    audit: str,
-    audit_head: str,
     previous: str,
     number: int,
     hash: str,
@@ -169,8 +142,6 @@ async def commit_admin(
 async def compare_epoch(
     redis: Client,
     *,
-    epoch: str,
-    pauses: str,
     id: str,
     claim_number: int,
     claim_nonce: str,
@@ -191,7 +162,6 @@ async def correct_charge(
     redis: Client,
     *,
     job: str,
-    due_dispute: str,
     reservations: str,
     ledger: str,
     ref: str,
@@ -207,8 +177,6 @@ async def count_failure(
     job: str,
     due: str,
     failures: str,
-    quarantine: str,
-    slots: str,
     ref: str,
     field: str,
     status: str,
@@ -221,9 +189,7 @@ async def count_failure(
 async def count_outstanding(redis: Client, *, outstanding: str, member: str, lifetime_ms: int, max: int) -> int:
     """Counts one more browser token or promised upload of a key, until it is used or expires."""
 
-async def decide_dispute(
-    redis: Client, *, job: str, due_dispute: str, reservations: str, ledger: str, ref: str, verb: str
-) -> bool:
+async def decide_dispute(redis: Client, *, job: str, reservations: str, ledger: str, ref: str, verb: str) -> bool:
     """Ends a dispute: the reservation of a job whose charge could not be proven is spent or released."""
 
 async def erase_job(
@@ -241,50 +207,24 @@ async def find_idempotent(
 async def find_revoked(redis: Client, *, rest: Iterable[str]) -> list[int]:
     """Finds which of these keys and browser tokens are revoked or have expired, in one round trip."""
 
-async def find_usage_behind(redis: Client, *, teams: str, counted: str) -> list[str]:
+async def find_usage_behind(redis: Client) -> list[str]:
     """Finds the teams whose ledger has entries that usage reports do not count yet."""
 
 FinishUploadReply: TypeAlias = tuple[str, str] | tuple[()]
 
 async def finish_upload(
-    redis: Client, *, upload: str, team: str, all: str, ref: str, url: str, sha256: str, lifetime_ms: int
+    redis: Client, *, upload: str, team_parts: str, ref: str, url: str, sha256: str, lifetime_ms: int
 ) -> FinishUploadReply:
     """Records where an upload's bytes are stored; the second of two processes gets what the first recorded."""
 
-async def fold_usage(
-    redis: Client, *, ledger: str, counted: str, days: str, team: str, entries: int, hours_ms: int
-) -> int:
+async def fold_usage(redis: Client, *, ledger: str, days: str, team: str, entries: int, hours_ms: int) -> int:
     """Adds the next entries of a team's ledger to the sums of usage reports, and remembers how far it came."""
 
-async def grant_slots(
-    redis: Client,
-    *,
-    line: str,
-    later: str,
-    slots: str,
-    due_submit: str,
-    held: str,
-    pauses: str,
-    breaker: str,
-    concurrency: str,
-    own_concurrency: int,
-    grant_ms: int,
-    quiet_ms: int,
-    limit: int,
-) -> int:
+async def grant_slots(redis: Client, *, own_concurrency: int, grant_ms: int, quiet_ms: int, limit: int) -> int:
     """Grants free slots at fal to the team, and in it the user, that was granted the least for its weight."""
 
 async def raise_alarm(
-    redis: Client,
-    *,
-    alarms: str,
-    raised: str,
-    kind: str,
-    message: str,
-    job: str,
-    request: str,
-    kept: int,
-    quiet_ms: int,
+    redis: Client, *, raised: str, kind: str, message: str, job: str, request: str, kept: int, quiet_ms: int
 ) -> bool:
     """Writes an alarm, even when memory is used up: that may be its subject."""
 
@@ -313,7 +253,7 @@ async def read_limit_states(
 ) -> ReadLimitStatesReply:
     """Reads every limit of a caller with what is used of it, and whether a job of this size is over it."""
 
-async def read_queue_state(redis: Client, *, line: str, pauses: str) -> tuple[int, *tuple[list[Any], ...]]:
+async def read_queue_state(redis: Client) -> tuple[int, *tuple[list[Any], ...]]:
     """Reads the line's teams and users, from which a job's position is computed."""
 
 async def read_visible(redis: Client, *, record: str, field: str, value: str) -> list[str]:
@@ -323,7 +263,6 @@ async def record_attempt(
     redis: Client,
     *,
     delivery: str,
-    due: str,
     ref: str,
     status: str,
     delay_ms: int,
@@ -337,22 +276,11 @@ async def record_attempt(
 ) -> tuple[int, int, int, int]:
     """Records one attempt to deliver a webhook, when the next is due, and the health of its destination."""
 
-async def record_heartbeats(
-    redis: Client, *, workers: str, only_known: bool, alive_ms: int, rest: Iterable[str]
-) -> list[str]:
+async def record_heartbeats(redis: Client, *, only_known: bool, alive_ms: int, rest: Iterable[str]) -> list[str]:
     """Records heartbeats of worker processes, and forgets those without one for too long."""
 
 async def record_outcome(
-    redis: Client,
-    *,
-    breaker: str,
-    slots: str,
-    concurrency: str,
-    outcome: str,
-    reason: str,
-    own_concurrency: int,
-    max_weight: int,
-    open_ms: int,
+    redis: Client, *, outcome: str, reason: str, own_concurrency: int, max_weight: int, open_ms: int
 ) -> Literal["opened", "closed", ""]:
     """Records the outcome of a submission for the breaker and the number of slots."""
 
@@ -360,8 +288,7 @@ async def register_part(
     redis: Client,
     *,
     upload: str,
-    team: str,
-    all: str,
+    team_parts: str,
     ref: str,
     number: int,
     etag: str,
@@ -387,22 +314,12 @@ async def replay_deliveries(
 ) -> list[str]:
     """Makes deliveries due again: the same messages under the same ids, with the schedule from its beginning."""
 
-async def sweep_slots(
-    redis: Client,
-    *,
-    slots: str,
-    due_poll: str,
-    due_finalize: str,
-    due_expire: str,
-    quarantine: str,
-    give_up_ms: int,
-) -> tuple[list[str], list[str], list[str]]:
+async def sweep_slots(redis: Client, *, give_up_ms: int) -> tuple[list[str], list[str], list[str]]:
     """Compares the slots with the jobs' states, and repairs what does not fit."""
 
 async def take_deliveries(
     redis: Client,
     *,
-    due: str,
     limit: int,
     destinations: int,
     per_destination: int,

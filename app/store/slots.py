@@ -1,6 +1,6 @@
 """Slots at fal: granting them to jobs in line."""
 
-from app.store import keys, scripts
+from app.store import scripts
 from app.store.client import Client
 from app.store.connection import store_errors
 
@@ -21,14 +21,6 @@ class SlotStore:
         with store_errors():
             return await scripts.grant_slots(
                 self._redis,
-                line=keys.LINE,
-                later=keys.LATER,
-                slots=keys.SLOTS,
-                due_submit=keys.due("submit"),
-                held=keys.HELD,
-                pauses=keys.PAUSES,
-                breaker=keys.BREAKER,
-                concurrency=keys.CONCURRENCY,
                 own_concurrency=self._concurrency,
                 grant_ms=GRANT_MS,
                 quiet_ms=QUIET_MS,

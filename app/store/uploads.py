@@ -64,8 +64,7 @@ class UploadStore:
             return await scripts.register_part(
                 self._redis,
                 upload=keys.upload(team, upload.id),
-                team=keys.parts(team),
-                all=keys.PARTS,
+                team_parts=keys.parts(team),
                 ref=join_ref(team, upload.id),
                 number=part.number,
                 etag=part.etag,
@@ -83,8 +82,7 @@ class UploadStore:
             answer = await scripts.finish_upload(
                 self._redis,
                 upload=keys.upload(team, upload.id),
-                team=keys.parts(team),
-                all=keys.PARTS,
+                team_parts=keys.parts(team),
                 ref=join_ref(team, upload.id),
                 url=url,
                 sha256=sha256,

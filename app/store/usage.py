@@ -57,7 +57,6 @@ class UsageStore:
             counted = await scripts.fold_usage(
                 self._redis,
                 ledger=keys.ledger(team),
-                counted=keys.USAGE_COUNTED,
                 days=keys.usage_days(team),
                 team=team,
                 entries=PAGE,
@@ -73,7 +72,7 @@ class UsageStore:
     async def behind(self) -> list[str]:
         """The teams whose ledgers have entries that are not in their sums yet."""
         with store_errors():
-            return await scripts.find_usage_behind(self._redis, teams=keys.TEAMS, counted=keys.USAGE_COUNTED)
+            return await scripts.find_usage_behind(self._redis)
 
     async def catch_up(self, team: str, *, pages: int = PAGES_AT_ONCE) -> None:
         """Take in all that is new; Unavailable when that is too much for one request."""

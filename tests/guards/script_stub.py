@@ -43,7 +43,8 @@ def drawn() -> str:
     parts = [HEAD]
     for name in script_names():
         script = load(name)
-        types = dict.fromkeys(script.keys, "str") | {name: _type(kind) for name, kind in script.args.items()}
+        types = {name: "str" for name in script.keys if name not in script.fixed}
+        types |= {name: _type(kind) for name, kind in script.args.items()}
         types |= {"rest": f"Iterable[{script.rest}]"} if script.rest else {}
         given = "".join(f", {name}: {kind}" for name, kind in types.items())
         reply = _reply(script)

@@ -4,7 +4,7 @@
 -- USES clock
 -- KEYS
 --   lane           string  the token of the slice that runs the lane, or "rung" for an enqueued one
---   active         string  when (ms) a lane last ran
+--   last_lane      string  when (ms) a lane last ran
 -- ARGV
 --   expected       str     the token that must have it
 --   new_token      str     the token that has it from now on
@@ -16,6 +16,6 @@ if redis.call('GET', key.lane) ~= arg.expected then
 end
 redis.call('SET', key.lane, arg.new_token, 'PX', arg.lease_ms)
 if arg.new_token ~= 'rung' then
-  redis.call('SET', key.active, digits(now), 'PX', 30 * 86400000)
+  redis.call('SET', key.last_lane, digits(now), 'PX', 30 * 86400000)
 end
 return 1

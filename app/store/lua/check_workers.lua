@@ -5,7 +5,7 @@
 -- USES clock
 -- KEYS
 --   workers        zset    `role host:pid` by its last heartbeat (ms)
---   missing_since  string  since when (ms) a role has no worker; expires without a check
+--   workers_silent string  since when (ms) a role has no worker; expires without a check
 --   raised         string  exists from the alarm until all are back
 --   alarms         stream  alarms, the newest last
 --   line           zset    jobs in line
@@ -16,7 +16,7 @@
 --   expected       bool    raise it even when there is no work
 --   alive_ms       int     how long a worker counts as alive after a heartbeat
 --   grace_ms       int     how long a role may be missing
---   forget_ms      int     how long `missing_since` is kept between two checks
+--   forget_ms      int     how long `workers_silent` is kept between two checks
 --   kept           int     how many alarms are kept
 -- REST str  the roles that there must be
 --
@@ -35,7 +35,7 @@ end
 
 -- 1. all roles have a worker: end an alarm
 if #missing == 0 then
-  redis.call('DEL', key.missing_since)
+  redis.call('DEL', key.workers_silent)
   if redis.call('DEL', key.raised) == 0 then return {'', ''} end
   raise('workers_back', 'All kinds of workers are at work again.')
   return {'back', ''}
@@ -43,8 +43,8 @@ end
 
 -- 2. some have none: for how long?
 local names = table.concat(missing, ', ')
-local since = redis.call('GET', key.missing_since) or digits(now)
-redis.call('SET', key.missing_since, since, 'PX', arg.forget_ms)
+local since = redis.call('GET', key.workers_silent) or digits(now)
+redis.call('SET', key.workers_silent, since, 'PX', arg.forget_ms)
 if now - since < tonumber(arg.grace_ms) then return {'', names} end
 
 -- 3. for too long: an alarm, if anything waits for them

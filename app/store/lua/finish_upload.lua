@@ -2,8 +2,8 @@
 --
 -- KEYS
 --   upload         hash    the upload
---   team           zset    the team's unfinished uploads with parts
---   all            zset    the same of all teams
+--   team_parts     zset    the team's unfinished uploads with parts
+--   parts          zset    the same of all teams
 -- ARGV
 --   ref            str     team/upload
 --   url            str     where fal reads it
@@ -14,8 +14,8 @@
 if redis.call('HEXISTS', key.upload, 'user') == 0 then
   return {}
 end
-redis.call('ZREM', key.team, arg.ref)
-redis.call('ZREM', key.all, arg.ref)
+redis.call('ZREM', key.team_parts, arg.ref)
+redis.call('ZREM', key.parts, arg.ref)
 if redis.call('HSETNX', key.upload, 'url', arg.url) == 1 then
   redis.call('HSET', key.upload, 'sha256', arg.sha256)
   redis.call('PEXPIRE', key.upload, arg.lifetime_ms)

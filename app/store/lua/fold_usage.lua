@@ -9,7 +9,7 @@
 -- USES clock sums entries
 -- KEYS
 --   ledger         stream  every movement of the team's money
---   counted        hash    team to the id of its last counted entry
+--   usage_counted  hash    team to the id of its last counted entry
 --   days           zset    beginnings (ms) of the days that have sums
 -- ARGV
 --   team           str     the team's id
@@ -18,7 +18,7 @@
 --
 -- Returns int  counted entries
 local UNITS = 4  -- jobs, seconds of video, micro-dollars spent, and held
-local after = redis.call('HGET', key.counted, arg.team) or '0-0'
+local after = redis.call('HGET', key.usage_counted, arg.team) or '0-0'
 local page = redis.call('XRANGE', key.ledger, '(' .. after, '+', 'COUNT', arg.entries)
 local changes = {}  -- by key, by field
 
@@ -77,6 +77,6 @@ for name, fields in pairs(changes) do
   end
 end
 if #page > 0 then
-  redis.call('HSET', key.counted, arg.team, page[#page][1])
+  redis.call('HSET', key.usage_counted, arg.team, page[#page][1])
 end
 return #page

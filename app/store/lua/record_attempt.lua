@@ -9,7 +9,7 @@
 -- USES clock event outbox
 -- KEYS
 --   delivery       hash    the delivery
---   due            zset    destinations by due time (ms)
+--   due_deliver    zset    destinations by due time (ms)
 -- ARGV
 --   ref            str     team/delivery
 --   status         str     delivered | dead | due
@@ -64,5 +64,5 @@ end
 if redis.call('EXISTS', state_key) == 1 then
   redis.call('PEXPIRE', state_key, host and arg.address_memory_ms or arg.endpoint_memory_ms)
 end
-reschedule_destination(key.due, destination, not_before)
+reschedule_destination(key.due_deliver, destination, not_before)
 return {count, failures, tonumber(since), now}

@@ -8,8 +8,8 @@
 -- USES clock
 -- KEYS
 --   upload         hash    the upload
---   team           zset    the team's unfinished uploads with parts, by when (ms) they expire
---   all            zset    the same of all teams
+--   team_parts     zset    the team's unfinished uploads with parts, by when (ms) they expire
+--   parts          zset    the same of all teams
 -- ARGV
 --   ref            str     team/upload
 --   number         int     of the part; a part that is sent again replaces the first
@@ -42,17 +42,17 @@ end
 if bytes > tonumber(arg.max_bytes) then
   return 'too_large'
 end
-if not redis.call('ZSCORE', key.team, arg.ref) then
-  redis.call('ZREMRANGEBYSCORE', key.team, '-inf', digits(now))
-  redis.call('ZREMRANGEBYSCORE', key.all, '-inf', digits(now))
-  if redis.call('ZCARD', key.team) >= tonumber(arg.team_max) then
+if not redis.call('ZSCORE', key.team_parts, arg.ref) then
+  redis.call('ZREMRANGEBYSCORE', key.team_parts, '-inf', digits(now))
+  redis.call('ZREMRANGEBYSCORE', key.parts, '-inf', digits(now))
+  if redis.call('ZCARD', key.team_parts) >= tonumber(arg.team_max) then
     return 'too_many'
   end
-  if redis.call('ZCARD', key.all) >= tonumber(arg.all_max) then
+  if redis.call('ZCARD', key.parts) >= tonumber(arg.all_max) then
     return 'full'
   end
   local ttl_ms = redis.call('PTTL', key.upload)
-  for _, set in ipairs({key.team, key.all}) do
+  for _, set in ipairs({key.team_parts, key.parts}) do
     redis.call('ZADD', set, digits(now + ttl_ms), arg.ref)
     if redis.call('PTTL', set) < ttl_ms then
       redis.call('PEXPIRE', set, ttl_ms)

@@ -2,24 +2,24 @@
 -- Compares the slots with the jobs' states, and repairs what does not fit. Only a fault in our code leaves any.
 --
 -- 1. take back a slot whose job is gone, has ended, or is in finalizing; one of a queued job without a grant runs out
---    now, so that the job joins the line again
+--    now, so that the job joins the line rescheduled
 -- 2. give a slot to a job that runs at fal without one: fal never gets more than it takes
 -- 3. a job that runs in a slot, and is neither due for a poll nor in quarantine, is due now
--- 4. every job at fal, in quarantine too, has a time when it is given up
+-- 4. every job at fal, in quarantine too, has a time when it is granted up
 --
 -- USES clock
 -- KEYS
 --   slots          zset    jobs that occupy fal, by when (ms) the slot runs out, or +inf
 --   due_poll       zset    running jobs by due time (ms)
 --   due_finalize   zset    jobs whose result is to be read, by due time (ms)
---   due_expire     zset    jobs by when (ms) they are given up
+--   due_expire     zset    jobs by when (ms) they are granted up
 --   quarantine     hash    steps in quarantine
 -- ARGV
---   give_up_ms     int     after its deadline, a job at fal is given up
+--   give_up_ms     int     after its deadline, a job at fal is granted up
 --
--- Returns {taken: list[str], given: list[str], again: list[str]}  refs whose slot was taken back, that were given one,
---   and that are polled again
-local taken, given, again = {}, {}, {}
+-- Returns {freed: list[str], granted: list[str], rescheduled: list[str]}  refs whose slot was taken back, that were granted one,
+--   and that are polled rescheduled
+local freed, granted, rescheduled = {}, {}, {}
 local function add_give_up_time(ref)
   local job = redis.call('HMGET', prefix .. 'job:' .. ref, 'status', 'deadline_ms', 'submitted_ms')
   if job[1] == 'running' or job[1] == 'finalizing' then
@@ -34,19 +34,19 @@ for i = 1, #slots, 2 do
   local status = redis.call('HGET', prefix .. 'job:' .. ref, 'status')
   if status == 'queued' and at_fal then
     redis.call('ZADD', key.slots, digits(now), ref)
-    taken[#taken + 1] = ref
+    freed[#freed + 1] = ref
   elseif status ~= 'queued' and status ~= 'submitting' and status ~= 'running' and status ~= 'held' then
     redis.call('ZREM', key.slots, ref)
-    taken[#taken + 1] = ref
+    freed[#freed + 1] = ref
   elseif status == 'running' and redis.call('HEXISTS', key.quarantine, 'poll ' .. ref) == 0 then
     if redis.call('ZADD', key.due_poll, 'NX', digits(now), ref) == 1 then
-      again[#again + 1] = ref
+      rescheduled[#rescheduled + 1] = ref
     end
   end
 end
 for _, ref in ipairs(redis.call('ZRANGE', key.due_poll, 0, -1)) do
   if add_give_up_time(ref) == 'running' and redis.call('ZADD', key.slots, 'NX', '+inf', ref) == 1 then
-    given[#given + 1] = ref
+    granted[#granted + 1] = ref
   end
 end
 for _, ref in ipairs(redis.call('ZRANGE', key.due_finalize, 0, -1)) do
@@ -55,4 +55,4 @@ end
 for _, step in ipairs(redis.call('HKEYS', key.quarantine)) do
   add_give_up_time(string.match(step, ' (.*)$'))
 end
-return {taken, given, again}
+return {freed, granted, rescheduled}

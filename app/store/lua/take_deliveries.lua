@@ -12,7 +12,7 @@
 --
 -- USES clock event outbox
 -- KEYS
---   due            zset    destinations by due time (ms)
+--   due_deliver    zset    destinations by due time (ms)
 -- ARGV
 --   limit          int     deliveries at most
 --   destinations   int     looked at, at most
@@ -119,7 +119,8 @@ local function take(destination, waiting, in_flight_key, count)
   return #refs
 end
 
-for _, destination in ipairs(redis.call('ZRANGEBYSCORE', key.due, '-inf', digits(now), 'LIMIT', 0, arg.destinations)) do
+local due = redis.call('ZRANGEBYSCORE', key.due_deliver, '-inf', digits(now), 'LIMIT', 0, arg.destinations)
+for _, destination in ipairs(due) do
   if #taken >= 2 * arg.limit then
     break
   end
@@ -128,17 +129,17 @@ for _, destination in ipairs(redis.call('ZRANGEBYSCORE', key.due, '-inf', digits
   local left = arg.per_team - (busy[team] or 0)
   local why = why_closed(team, name)
   if left <= 0 then
-    reschedule_destination(key.due, destination, now + arg.retry_ms)
+    reschedule_destination(key.due_deliver, destination, now + arg.retry_ms)
   elseif why == 'paused' then
-    redis.call('ZREM', key.due, destination)
+    redis.call('ZREM', key.due_deliver, destination)
   elseif why == 'dead' then
     mark_some_dead(team, waiting)
-    reschedule_destination(key.due, destination, 0)
+    reschedule_destination(key.due_deliver, destination, 0)
   else
     local room, not_before = room_at(destination, in_flight_key)
     local count = take(destination, waiting, in_flight_key, math.min(room, left, arg.limit - #taken / 2))
     busy[team] = (busy[team] or 0) + count
-    reschedule_destination(key.due, destination, not_before)
+    reschedule_destination(key.due_deliver, destination, not_before)
   end
 end
 return taken
