@@ -88,13 +88,13 @@ class Backups:
         """
         if await asyncio.to_thread(target.exists):
             raise Conflict(f"{target} is there already; a backup overwrites nothing.")
-        place = await self.store.place()
+        place = await self.store.location()
         folder = place.folder
         if folder is None:
             raise StoreNotLocal("The store keeps no append-only file, so there is nothing to copy.")
         draft = target.with_name(f"{target.name}.part-{secrets.token_hex(4)}")
         try:
-            async with self.store.unchanging():
+            async with self.store.no_rewrites():
                 for _ in range(MAX_TRIES):
                     token = secrets.token_hex(16)
                     await self.store.sign(token)

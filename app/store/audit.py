@@ -1,4 +1,4 @@
-"""The audit log: who did what, append-only, each line chained to the one before by its hash."""
+"""The audit log: who did what, append-only, each line chained to the previous one by its hash."""
 
 import json
 from collections.abc import AsyncIterator, Sequence
@@ -13,12 +13,12 @@ from app.store.commands import Command, Require
 from app.store.connection import store_errors
 from app.store.replicas import unconfirmed
 
-TRIES = 50  # times another administrator may have been faster
+MAX_TRIES = 50  # while acts of other administrators come first
 PAGE = 500
 
 
 class AuditStore:
-    """Writes administrative acts together with their line in the log, and reads the log."""
+    """Commits administrative acts, each with its line in the log, and reads the log."""
 
     def __init__(self, redis: Client) -> None:
         self._redis = redis
@@ -34,19 +34,19 @@ class AuditStore:
         require: Sequence[Require] = (),
         notice: str = "",
     ) -> None:
-        """Do the writes if every requirement holds, tell the team by `notice`, and log the act, all or nothing.
+        """Do the writes if every condition holds, write the event `notice` and the line, all or nothing.
 
         Raises:
-            FilmgateError: the first requirement's that does not hold; nothing has changed.
+            FilmgateError: that of the first condition that does not hold; nothing has changed.
         """
-        for _ in range(TRIES):
+        for _ in range(MAX_TRIES):
             with store_errors():
-                previous, number = await self._redis.hmget(keys.AUDIT_HEAD, "hash", "number")
-                seconds, micro = await self._redis.time()
-            following = int(number or 0) + 1
+                previous, last = await self._redis.hmget(keys.AUDIT_HEAD, "hash", "number")
+                now_ms = milliseconds(*await self._redis.time())
+            number = int(last or 0) + 1
             line = {
-                "number": following,
-                "at_ms": milliseconds(seconds, micro),
+                "number": number,
+                "at_ms": now_ms,
                 "actor": actor,
                 "action": action,
                 "target": target,
@@ -57,10 +57,10 @@ class AuditStore:
                 answer, confirmed = await scripts.commit_admin(
                     self._redis,
                     previous=previous or "",
-                    number=following,
+                    number=number,
                     hash=chain(previous or "", text),
                     entry=text,
-                    conditions=json.dumps([one.condition for one in require]),
+                    conditions=json.dumps([required.condition for required in require]),
                     notice=notice,
                     writes=json.dumps([[str(part) for part in command] for command in writes]),
                 )

@@ -1,4 +1,4 @@
-"""Where the store keeps its append-only file, and how to copy it while it is written."""
+"""Where the store's append-only file is, and how to copy it while it is written."""
 
 import asyncio
 import time
@@ -16,15 +16,15 @@ from app.store.client import Client
 from app.store.clock import milliseconds
 from app.store.connection import store_errors
 
-LOOK_S = 0.1
-REWRITE_S = 600.0  # a large store takes minutes to rewrite its file
+POLL_S = 0.1
+MAX_REWRITE_S = 600.0  # a large store takes minutes to rewrite its file
 
 
 @dataclass(frozen=True, slots=True)
 class AofLocation:
-    """What must be copied: the folder of the append-only file on the server's machine, and who wrote it.
+    """What a backup must copy: the folder of the append-only file on the server's machine, and the server.
 
-    `folder` is None where the server has no append-only file; `claims` is what the copy holds at least.
+    `folder` is None where the server has no append-only file; the copy contains at least `claims` claims.
     """
 
     folder: Path | None
@@ -36,13 +36,13 @@ class AofLocation:
 
 
 class BackupStore:
-    """Asks the server for what a copy needs."""
+    """What a backup needs of the server."""
 
     def __init__(self, redis: Client) -> None:
         self._redis = redis
 
-    async def place(self) -> AofLocation:
-        """Where the file is, and what the store is now; Unavailable when the server does not say."""
+    async def location(self) -> AofLocation:
+        """Where the file is, and the store's present state; Unavailable when CONFIG GET is not allowed."""
         with store_errors():
             info = await self._redis.info("server")
             try:
@@ -50,24 +50,24 @@ class BackupStore:
             except RedisError:
                 raise Unavailable("The store does not allow CONFIG GET, so its file cannot be found.") from None
             store_id, claims = await self._redis.hmget(keys.EPOCH, "id", "claims")
-            seconds, micro = await self._redis.time()
+            now_ms = milliseconds(*await self._redis.time())
         is_valkey = info.get("server_name") == "valkey"
         version = info["valkey_version"] if is_valkey else info["redis_version"]
-        there = config.get("appendonly") == "yes"
+        has_file = config.get("appendonly") == "yes"
         return AofLocation(
-            folder=Path(config["dir"]) / config["appenddirname"] if there else None,
+            folder=Path(config["dir"]) / config["appenddirname"] if has_file else None,
             kind="valkey" if is_valkey else "redis",
             version=tuple(int(part) for part in str(version).split(".")),
             store_id=store_id or "",
             claims=int(claims or 0),
-            at_ms=milliseconds(seconds, micro),
+            at_ms=now_ms,
         )
 
     @asynccontextmanager
-    async def unchanging(self) -> AsyncIterator[None]:
-        """No rewrite of the append-only file begins within the block, and none is under way; it only grows.
+    async def no_rewrites(self) -> AsyncIterator[None]:
+        """Prevent rewrites of the append-only file within the block, after a running one; the file only grows.
 
-        Who is killed within it leaves the store without automatic rewrites until it is restarted.
+        A process that is killed within it leaves the store without automatic rewrites until its restart.
         """
         name = "auto-aof-rewrite-percentage"
         with store_errors():
@@ -81,7 +81,7 @@ class BackupStore:
                 await self._redis.config_set(name, before)
 
     async def _until_no_rewrite(self) -> None:
-        end = time.monotonic() + REWRITE_S
+        end = time.monotonic() + MAX_REWRITE_S
         while True:
             with store_errors():
                 info = await self._redis.info("persistence")
@@ -89,9 +89,9 @@ class BackupStore:
                 return
             if time.monotonic() > end:
                 raise Unavailable("The store rewrites its append-only file and does not come to an end.")
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
 
     async def sign(self, token: str) -> None:
-        """Write a word into the store, by which its file is known, and up to which a copy must reach."""
+        """Write a token into the store; a copy is of this store, and recent enough, when it contains the token."""
         with store_errors():
             await self._redis.hset(keys.EPOCH, "backup", token)

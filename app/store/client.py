@@ -1,14 +1,14 @@
-"""The Redis client as this room uses it: what redis-py's own types leave open is said here, for mypy.
+"""The types of the Redis client as the store uses it, for mypy; redis-py's own are less exact.
 
-Replies are text, because connections decode them. A pipeline's replies come all together, in the order of its
-commands, and each has the type that the client's method of the same name returns.
+Replies are text, because connections decode them. A pipeline returns all replies together, in the order of its
+commands; each has the type that the client's method of the same name returns.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Literal, Protocol, overload
 
 Value = str | bytes | int | float
-Score = int | float | str  # "+inf", "(12": a bound, or a score that redis-py would write otherwise
+Score = int | float | str  # text for bounds such as "+inf" and "(12", and for scores that need no rounding
 Row = dict[str, str]
 Rows = list[tuple[str, Row]]  # of a stream: id and fields
 
@@ -20,7 +20,7 @@ class Pool(Protocol):
 
 
 class Pipeline(Protocol):
-    """Commands that leave together; `execute` has their replies."""
+    """Commands that are sent together; `execute` returns their replies."""
 
     response_callbacks: dict[str, Any]
 
@@ -56,7 +56,7 @@ class Pipeline(Protocol):
 
 
 class Client(Protocol):
-    """An asyncio client; `replicas` is how many of the primary's must confirm what is acknowledged."""
+    """An asyncio client; `replicas` is how many replicas must confirm an acknowledged write."""
 
     replicas: int
 

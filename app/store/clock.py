@@ -1,4 +1,4 @@
-"""The store's clock: the only one that decides; every process may read it, and guess at it."""
+"""The store's clock, which is the only one that decides, and estimates of it."""
 
 import time
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from app.store.connection import store_errors
 
 
 class StoreClock:
-    """The time that the store has."""
+    """The store's clock."""
 
     def __init__(self, redis: Client) -> None:
         self._redis = redis
@@ -25,17 +25,17 @@ class ClockEstimate:
 
     def __init__(self, wall: Callable[[], float] = time.time) -> None:
         self._wall = wall
-        self._ahead_ms = 0
+        self._offset_ms = 0
 
     def now_ms(self) -> int:
-        """What the store's clock probably says."""
-        return int(self._wall() * 1000) + self._ahead_ms
+        """The estimated time of the store."""
+        return int(self._wall() * 1000) + self._offset_ms
 
     def learn(self, now_ms: int) -> None:
-        """The store's clock says so much."""
-        self._ahead_ms = now_ms - int(self._wall() * 1000)
+        """Adjust the estimate to this time of the store."""
+        self._offset_ms = now_ms - int(self._wall() * 1000)
 
 
 def milliseconds(seconds: int | str, microseconds: int | str) -> int:
-    """What `TIME` answers, as milliseconds since 1970."""
+    """The reply of `TIME` as milliseconds since 1970."""
     return int(seconds) * 1000 + int(microseconds) // 1000

@@ -1,8 +1,8 @@
-"""Entries of the ledger, as they are read.
+"""Reading entries of the ledger, which have two forms.
 
-What is rare has a field for each word: disputes, corrections, credits, and everything that older versions wrote.
-What every job has is short (lua/lib/money.lua), because it stays for ever: `reserve` says it all in one text, and
-`settle` or `release` names that entry by its id.
+Disputes, corrections, credits and all entries of older versions have a field for each member. The entries that
+every job has are short, because they are kept for ever (lua/lib/money.lua): `reserve` has all members in one text,
+and `settle` or `release` has the id of that entry.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,11 +18,10 @@ LedgerRow = tuple[str, Mapping[str, str]]
 
 
 async def read_entries(redis: Client, pages: Mapping[str, Sequence[LedgerRow]]) -> dict[str, list[Entry]]:
-    """The entries of some pages of ledgers, by team; what they refer to is read too, in one round trip."""
+    """The entries of some pages of ledgers, by team; the entries that they refer to are read in one round trip."""
     known = {(team, entry_id): row for team, page in pages.items() for entry_id, row in page}
-    missing = sorted(
-        {(team, named) for team, page in pages.items() for _, row in page if (named := _names(row))} - known.keys()
-    )
+    referred = {(team, reserve) for team, page in pages.items() for _, row in page if (reserve := _reserve_id(row))}
+    missing = sorted(referred - known.keys())
     if missing:
         pipe = redis.pipeline(transaction=False)
         for team, entry_id in missing:
@@ -30,13 +29,13 @@ async def read_entries(redis: Client, pages: Mapping[str, Sequence[LedgerRow]]) 
         found = zip(missing, await pipe.execute(), strict=True)
         known.update({name: rows[0][1] for name, rows in found if rows})
     return {
-        team: [_entry(entry_id, row, known.get((team, _names(row) or ""))) for entry_id, row in page]
+        team: [_entry(entry_id, row, known.get((team, _reserve_id(row) or ""))) for entry_id, row in page]
         for team, page in pages.items()
     }
 
 
-def _names(row: Mapping[str, str]) -> str | None:
-    """The id of the reservation's entry that this one ends."""
+def _reserve_id(row: Mapping[str, str]) -> str | None:
+    """The id of the `reserve` entry that a short entry ends."""
     words = row.get("entry", RESERVE).split(" ")
     return None if words[0] == RESERVE else words[3]
 
@@ -47,8 +46,8 @@ def _entry(entry_id: str, row: Mapping[str, str], reserved: Mapping[str, str] | 
     kind, amount, at_ms, *rest = row["entry"].split(" ")
     if kind == RESERVE:
         return _short(entry_id, int(amount), int(at_ms), rest)
-    whole = _NOBODYS if reserved is None else _entry(entry_id, reserved, None)
-    return replace(whole, id=entry_id, type=kind, amount=int(amount), at_ms=int(at_ms))
+    reserve = _UNKNOWN if reserved is None else _entry(entry_id, reserved, None)
+    return replace(reserve, id=entry_id, type=kind, amount=int(amount), at_ms=int(at_ms))
 
 
 def _short(entry_id: str, amount: int, at_ms: int, rest: Sequence[str]) -> Entry:
@@ -90,5 +89,5 @@ def _long(entry_id: str, row: Mapping[str, str]) -> Entry:
     )
 
 
-# What the end of a reservation says that is not in the ledger: only a changed store has any.
-_NOBODYS = Entry("", "", "", "", "", "", "", 0, 0, 0, 0, "", Starts({}, {}), "")
+# The members of a reservation that is missing, which only happens in a store that was tampered with.
+_UNKNOWN = Entry("", "", "", "", "", "", "", 0, 0, 0, 0, "", Starts({}, {}), "")

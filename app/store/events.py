@@ -1,4 +1,4 @@
-"""A team's events: read in order, and followed live by one reader for all who watch."""
+"""A team's events: read in order, and followed live by one reader for all watchers of the process."""
 
 import asyncio
 import json
@@ -24,9 +24,9 @@ from app.store.records import job_at, read_job
 from app.tasks import cancel_and_wait
 
 PAGE = 500
-BLOCK_MS = 200  # how late a team that was not watched before is picked up by the live reader
+BLOCK_MS = 200  # delay until the live reader reads a newly watched team
 RETRY_S = 0.5
-BACKLOG = 1000  # events a slow watcher may fall behind before it is sent back to its cursor
+BACKLOG = 1000  # events in a watcher's queue; a slower watcher has to read on from its cursor
 Queue: TypeAlias = asyncio.Queue[Event | Notice | None]
 EventRow: TypeAlias = tuple[str, Mapping[str, str]]
 
@@ -35,10 +35,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class EventBatch:
-    """Some of a team's events in order. `last_id` is the newest one looked at, None where there was none.
-
-    `more`: there may be others after it.
-    """
+    """Some of a team's events in order. `last_id` is the newest one read, or None; `more`: there may be more."""
 
     events: list[Event | Notice]
     last_id: str | None
@@ -46,7 +43,7 @@ class EventBatch:
 
 
 def _read_event(event_id: str, row: Mapping[str, str], record: Mapping[str, str]) -> Event:
-    """An event with the job as it was then; those of older versions have a whole record."""
+    """An event with the job as it was then; events of older versions contain a whole record."""
     at_ms = int(row["at"])
     if "record" in row:
         job = read_job(json.loads(row["record"]))
@@ -58,12 +55,12 @@ def _read_event(event_id: str, row: Mapping[str, str], record: Mapping[str, str]
 
 
 def with_all_fields(rows: Iterable[EventRow]) -> list[EventRow]:
-    """The events of a stream with every word; short ones leave out what is always so, and the time in their id."""
-    found: list[EventRow] = []
+    """The events of a stream with all fields; short ones omit prefixes, and the time, which is in the id."""
+    events: list[EventRow] = []
     for event_id, row in rows:
         with _skipping_unreadable(event_id):
-            found.append((event_id, row if "at" in row else _long(event_id, row)))
-    return found
+            events.append((event_id, row if "at" in row else _long(event_id, row)))
+    return events
 
 
 @contextmanager
@@ -80,39 +77,39 @@ def _long(event_id: str, row: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def read_notice(event_id: str, row: Mapping[str, str]) -> Notice:
-    """What is about no job, of an event's or a delivery's `type`, `at` and `notice`."""
-    at_ms, told = int(row["at"]), json.loads(row["notice"])
+    """A notice, from `type`, `at` and `notice` of an event or a delivery."""
+    at_ms, notice = int(row["at"]), json.loads(row["notice"])
     if row["type"] != BUDGET_THRESHOLD:
-        return EndpointNotice(event_id, row["type"], at_ms, told["endpoint"], told["url"], told.get("reason"))
+        return EndpointNotice(event_id, row["type"], at_ms, notice["endpoint"], notice["url"], notice.get("reason"))
     return BudgetNotice(
         id=event_id,
         at_ms=at_ms,
-        threshold=told["threshold"],
-        owner=Owner(told["owner"]),
-        window=Window(told["window"]),
-        amount=int(told["amount"]),
-        used=int(told["used"]),
-        held=int(told["held"]),
-        resets_ms=int(told["resets"]) if "resets" in told else None,
-        user=told.get("user"),
+        threshold=notice["threshold"],
+        owner=Owner(notice["owner"]),
+        window=Window(notice["window"]),
+        amount=int(notice["amount"]),
+        used=int(notice["used"]),
+        held=int(notice["held"]),
+        resets_ms=int(notice["resets"]) if "resets" in notice else None,
+        user=notice.get("user"),
     )
 
 
 def event_order(event_id: str) -> tuple[int, int]:
-    """The id as numbers: events of a team sort by it."""
+    """The id as numbers, by which a team's events are ordered."""
     milliseconds, _, counter = event_id.partition("-")
     return int(milliseconds), int(counter)
 
 
 async def forget_copies(redis: Client, job: Job) -> None:
-    """Delete the job's events that an older version wrote, with a copy of its record in each."""
+    """Delete the job's events of older versions, which contain a copy of its record."""
     start, end = str(job.created_ms), (job.completed_ms or 0) + 1000
     while True:
         with store_errors():
             page = await redis.xrange(keys.events(job.team), min=start, max=end, count=PAGE)
             copies = [(event_id, row["job"]) for event_id, row in page if "record" in row]
-            if mine := [event_id for event_id, whose in copies if whose == job.id]:
-                await redis.xdel(keys.events(job.team), *mine)
+            if own := [event_id for event_id, job_id in copies if job_id == job.id]:
+                await redis.xdel(keys.events(job.team), *own)
         if len(page) < PAGE or not copies:
             return
         start = f"({page[-1][0]}"
@@ -125,13 +122,13 @@ class EventStore:
         self._redis = redis
         self._patient = patient
         self._queues: dict[str, set[Queue]] = {}
-        self._seen: dict[str, str] = {}
+        self._last_ids: dict[str, str] = {}
         self._reader: asyncio.Task[None] | None = None
 
     async def after(self, team: str, event_id: str, *, count: int = PAGE, job: str | None = None) -> EventBatch:
-        """Of up to `count` events of the team that came after `event_id`: jobs', and notices about the team.
+        """The next events of the team after `event_id`, of up to `count` read; only those of `job` where given.
 
-        `job` leaves out what is not about this one. An event is forgotten with its job's record.
+        Events whose job's record has expired are left out.
         """
         with store_errors():
             rows = await self._redis.xrange(keys.events(team), min=f"({event_id}", count=count)
@@ -146,7 +143,7 @@ class EventStore:
         return str(rows[0][0]) if rows else "0-0"
 
     async def is_complete_after(self, team: str, event_id: str) -> bool:
-        """True when nothing that came after `event_id` has been forgotten yet."""
+        """True when no event after `event_id` has been trimmed yet."""
         with store_errors():
             rows = await self._redis.xrange(keys.events(team), count=1)
         return bool(rows) and event_order(rows[0][0]) <= event_order(event_id)
@@ -155,13 +152,13 @@ class EventStore:
     async def live(self, team: str) -> AsyncIterator[Queue]:
         """The team's events from now on, as a queue; one reader serves all watchers of this process.
 
-        None in the queue says that events were dropped: read on from the last id with `after`.
+        None in the queue means that events were dropped: read on from the last id with `after`.
         """
         queue: Queue = asyncio.Queue(BACKLOG)
         if team not in self._queues:
             newest = await self.newest_id(team)
-            if team not in self._queues:  # another watcher may have come meanwhile; its place stays
-                self._seen[team] = newest
+            if team not in self._queues:  # unless another watcher has come meanwhile
+                self._last_ids[team] = newest
         self._queues.setdefault(team, set()).add(queue)
         if self._reader is None or self._reader.done():
             self._reader = asyncio.create_task(
@@ -182,36 +179,42 @@ class EventStore:
             await cancel_and_wait(self._reader)
 
     async def _read(self) -> None:
-        """Follow all watched streams, in a circle.
+        """Follow all watched streams in a loop.
 
-        1. nobody watches: rest a moment
-        2. read what is new in every watched stream, waiting at most BLOCK_MS
-        3. hand each event to its team's watchers; one that is too slow is told to read again
-        4. the store is away: wait and go on from the last event seen
+        1. without watchers, wait a moment
+        2. read the new events of every watched stream, waiting at most BLOCK_MS
+        3. put each event into the queues of its team's watchers; a full queue is replaced by None
+        4. while the store is away, wait, then continue from the last event read
         """
         while True:
             if not self._queues:
                 await asyncio.sleep(BLOCK_MS / 1000)
                 continue
-            streams = {keys.events(team): self._seen[team] for team in self._queues}
+            streams = {keys.events(team): self._last_ids[team] for team in self._queues}
             try:
                 with store_errors():
                     answer = await self._patient.xread(streams, count=PAGE, block=BLOCK_MS)
                 rows = answer.items() if isinstance(answer, dict) else answer or []
                 for name, found in rows:
                     entries = found[0] if found and isinstance(found[0], list) else found
-                    await self._tell(name.removeprefix(keys.events("")), entries)
+                    await self._publish(name.removeprefix(keys.events("")), entries)
             except StoreUnavailable:
                 log.warning("events.store_away")
                 await asyncio.sleep(RETRY_S)
 
-    async def _tell(self, team: str, rows: Sequence[EventRow]) -> None:
+    async def _publish(self, team: str, rows: Sequence[EventRow]) -> None:
         for event in await self._with_records(team, with_all_fields(rows)):
-            self._hand_out(team, event)
-        self._seen[team] = rows[-1][0]
+            for queue in self._queues.get(team, ()):
+                if queue.full():
+                    while not queue.empty():
+                        queue.get_nowait()
+                    queue.put_nowait(None)
+                else:
+                    queue.put_nowait(event)
+        self._last_ids[team] = rows[-1][0]
 
     async def _with_records(self, team: str, rows: Sequence[EventRow]) -> list[Event | Notice]:
-        """The events that these entries tell of, without those whose job is not remembered any more."""
+        """The events in these entries, without those whose job's record has expired."""
         jobs = list({row["job"] for _, row in rows if "job" in row and "record" not in row})
         found = await read_hashes(self._redis, (keys.job(join_ref(team, job)) for job in jobs))
         records = {job: unpacked(record) for job, record in zip(jobs, found, strict=True)}
@@ -223,12 +226,3 @@ class EventStore:
                 elif "record" in row or records[row["job"]]:
                     events.append(_read_event(event_id, row, records.get(row["job"], {})))
         return events
-
-    def _hand_out(self, team: str, event: Event | Notice) -> None:
-        for queue in self._queues.get(team, ()):
-            if queue.full():  # too slow: None sends the watcher back to its cursor
-                while not queue.empty():
-                    queue.get_nowait()
-                queue.put_nowait(None)
-            else:
-                queue.put_nowait(event)

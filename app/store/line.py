@@ -20,12 +20,7 @@ class LineStore:
 
     def __init__(self, redis: Client) -> None:
         self._redis = redis
-        self._cached: tuple[float, int, QueueState] | None = None
-
-    async def length(self) -> int:
-        """How many jobs are in line."""
-        length, _ = await self._queue_state()
-        return length
+        self._cached: tuple[float, QueueState] | None = None
 
     async def durations(self, model: str) -> list[int]:
         """Durations (ms) of this model's newest generations, newest first."""
@@ -55,14 +50,14 @@ class LineStore:
         """The same for a rank in a user's own line, and a job of this price (micro-dollars)."""
         if rank is None:
             return None
-        _, queue = await self._queue_state()
+        queue = await self._queue_state()
         return position(queue, await self._place(queue, team, user, rank), micro=micro)
 
     async def position_of_next(self, team: str, user: str, *, micro: int) -> int:
         """The same for a job that would be submitted now."""
         with store_errors():
             waiting: int = await self._redis.zcard(keys.user_line(user))
-        _, queue = await self._queue_state()
+        queue = await self._queue_state()
         return position(queue, await self._place(queue, team, user, waiting), micro=micro)
 
     async def shares(self, teams: Sequence[str]) -> dict[str, TeamLoad]:
@@ -100,26 +95,25 @@ class LineStore:
             pipe = self._redis.pipeline(transaction=False)
             pipe.hmget(keys.VIRTUAL_TIMES, team, "now:teams", user, f"now:{team}")
             pipe.hget(keys.team(team), "weight")
-            marks, weight = await pipe.execute()
-        team_time, served, user_time, served_there = (float(mark or 0) for mark in marks)
+            times, weight = await pipe.execute()
+        team_time, now_of_teams, user_time, now_of_users = (float(text or 0) for text in times)
+        user_time = max(user_time, now_of_users)
         if own is not None:
-            return LinePosition(team, own.weight, own.virtual_time, user, max(user_time, served_there), rank)
-        return LinePosition(
-            team, int(weight or 1), max(team_time, served), user, max(user_time, served_there), rank
-        )
+            return LinePosition(team, own.weight, own.virtual_time, user, user_time, rank)
+        return LinePosition(team, int(weight or 1), max(team_time, now_of_teams), user, user_time, rank)
 
-    async def _queue_state(self) -> tuple[int, QueueState]:
+    async def _queue_state(self) -> QueueState:
         if self._cached is None or self._cached[0] < time.monotonic():
             with store_errors():
-                length, *teams = await scripts.read_queue_state(self._redis)
+                _, *teams = await scripts.read_queue_state(self._redis)
             queue = {
-                team: TeamWaiting(int(weight), float(mark), _users(waiting), bool(paused))
-                for team, weight, mark, paused, waiting in teams
+                team: TeamWaiting(int(weight), float(virtual_time), _users(waiting), bool(paused))
+                for team, weight, virtual_time, paused, waiting in teams
             }
-            self._cached = (time.monotonic() + CACHE_S, length, queue)
-        return self._cached[1], self._cached[2]
+            self._cached = (time.monotonic() + CACHE_S, queue)
+        return self._cached[1]
 
 
 def _users(flat: Sequence[str | int]) -> dict[str, UserWaiting]:
     rows = zip(flat[::3], flat[1::3], flat[2::3], strict=True)
-    return {str(user): UserWaiting(float(mark), int(jobs)) for user, mark, jobs in rows}
+    return {str(user): UserWaiting(float(virtual_time), int(jobs)) for user, virtual_time, jobs in rows}
