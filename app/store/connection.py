@@ -1,4 +1,4 @@
-"""Connections to the store: how each profile waits, and one border where Redis's errors become ours."""
+"""Connections to the store: their time-outs, and the one place where Redis's errors become ours."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -26,28 +26,29 @@ from app.domain.errors import StoreUnavailable
 from app.domain.store_address import StoreAddress, read_store_address
 from app.store.client import Client
 
-REQUEST_TIMEOUT = 1.0  # seconds for one answer; a caller gets its 503 within two
+REQUEST_TIMEOUT = 1.0  # seconds for one reply; a caller gets its 503 within two
 CONNECT_TIMEOUT = 0.8
-RQ_TIMEOUT = 2.5  # for RQ's answers: longer than its blocking read, and all that a dead primary costs a worker
-MAX_CONNECTIONS = 64  # one for each caller of a burst would take longer to open than to use
-TURN_TIMEOUT = 2.0  # seconds that a caller waits for one
-AWAY = ("OOM", "LOADING", "READONLY", "MISCONF", "NOREPLICAS", "CLUSTERDOWN", "MASTERDOWN", "BUSY")
+RQ_TIMEOUT = 2.5  # for replies to RQ: longer than its blocking read, and the most a dead primary costs a worker
+MAX_CONNECTIONS = 64  # opening one for each caller of a burst would take longer than sharing them
+TURN_TIMEOUT = 2.0  # seconds to wait for a free connection
+TAKES_NO_WRITES = ("OOM", "LOADING", "READONLY", "MISCONF", "NOREPLICAS", "CLUSTERDOWN", "MASTERDOWN", "BUSY")
 
 log = structlog.get_logger()
 
 
 class _SentinelPool(SentinelConnectionPool, aredis.BlockingConnectionPool):
-    """Where one waits for one's turn at the primary; redis-py's own pool of that kind refuses instead."""
+    """A pool of connections to the primary that waits for a free one; redis-py's own raises instead."""
 
 
 class _Managed(AsyncManagedConnection):
-    """A connection that takes the idle ones with it when it gets no answer: they lead to the same primary.
+    """A connection that closes the idle ones too when it gets no reply, because they lead to the same primary.
 
-    Without that, each costs its next user the whole wait, and the new primary is looked for when all are used up.
+    Otherwise the next user of each would wait for its time-out, and the sentinels would be asked only after the
+    last.
     """
 
     async def read_response(self, *args: Any, **options: Any) -> Any:
-        """As redis-py reads."""
+        """Read as redis-py does."""
         try:
             return await super().read_response(*args, **options)
         except (RedisConnectionError, RedisTimeoutError):
@@ -60,32 +61,33 @@ class _ManagedTLS(_Managed, AsyncManagedSSLConnection):
 
 
 class _ForRQ:
-    """A connection on which RQ outlives what passes by.
+    """A connection on which RQ survives passing faults of the store.
 
-    RQ waits for a store that is away, and ends its worker at any other error; so a store that takes no writes (its
-    memory is full, its replicas are missing, it cannot save, it is a replica) counts as away. An interrupted read
-    ends the connection: redis-py keeps it where sentinels named the server, and the next command gets the answer to
-    the interrupted one; a worker that was told to stop in its blocking read then waited for its answers in vain.
+    RQ waits for a store that does not answer, and ends its worker at any other error; so a store that takes no
+    writes (full memory, missing replicas, it cannot save, it is a replica) counts as one that does not answer. An
+    interrupted read closes the connection: redis-py keeps it where sentinels named the server, and the next command
+    then gets the reply to the interrupted one, which a worker that is stopped in its blocking read never recovers
+    from.
     """
 
     def send_packed_command(self, *args: Any, **options: Any) -> Any:
-        """As redis-py sends; but what was closed stays closed until the pool hands it out again.
+        """Send as redis-py does, but never reopen a closed connection; only the pool does that.
 
-        After an answer that did not come, a transaction of redis-py's says twice that it watches nothing any more,
-        and opens the connection for it: to the server of before, without a question to the sentinels.
+        After a missing reply, redis-py ends a transaction with UNWATCH, and would reopen the connection for it: to
+        the previous primary, without asking the sentinels.
         """
-        if self._sock is None:  # type: ignore[attr-defined]  # of the class beside it
+        if self._sock is None:  # type: ignore[attr-defined]  # of the other base class
             raise RedisConnectionError("The connection was closed.")
         return super().send_packed_command(*args, **options)  # type: ignore[misc]  # likewise
 
     def read_response(self, *args: Any, **options: Any) -> Any:
-        """As redis-py reads, with the default of its other connections."""
+        """Read as redis-py does, with the default of its other connections."""
         try:
-            return super().read_response(*args, **{"disconnect_on_error": True, **options})  # type: ignore[misc]  # of the class beside it
+            return super().read_response(*args, **{"disconnect_on_error": True, **options})  # type: ignore[misc]  # likewise
         except ResponseError as error:
             if not _takes_no_writes(error):
                 raise
-            self.disconnect()  # type: ignore[attr-defined]  # likewise; in a transaction further answers are on their way
+            self.disconnect()  # type: ignore[attr-defined]  # likewise; in a transaction further replies would follow
             raise RedisConnectionError(f"{type(error).__name__}: {error}") from None
 
 
@@ -110,27 +112,26 @@ class _RQManagedTLS(_ForRQ, SentinelManagedSSLConnection):
 
 
 def server_options(address: StoreAddress) -> dict[str, Any]:
-    """What redis-py is told of the server itself."""
+    """Redis-py's options of the server itself."""
     return {"db": address.db, **_greeting(address.username, address.password), **_tls(address)}
 
 
 def sentinel_options(address: StoreAddress) -> dict[str, Any]:
-    """What it is told of the sentinels."""
+    """Redis-py's options of the sentinels."""
     return {**_greeting(address.sentinel_username, address.sentinel_password), **_tls(address)}
 
 
 def _greeting(username: str | None, password: str | None) -> dict[str, Any]:
-    """Who we are; the library's own name is not told, because Redis 7.0 has no command for that.
+    """Options of the first commands. The library's name is not sent: Redis 7.0 has no command for it.
 
-    Nor are notifications of maintenance asked for: with them redis-py hands out connections that the server has
-    closed meanwhile, because what can be read there might be a notification (redis-py issue 4128).
+    Maintenance notifications are off: with them redis-py hands out connections that the server has closed, because
+    the readable data might be a notification (redis-py issue 4128).
     """
-    no_notifications = MaintNotificationsConfig(enabled=False)
     return {
         "username": username,
         "password": password,
         "driver_info": None,
-        "maint_notifications_config": no_notifications,
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
     }
 
 
@@ -146,12 +147,11 @@ def connect(
     connections: int = MAX_CONNECTIONS,
     replicas: int = 0,
 ) -> Client:
-    """An asyncio client of the store at `url`, whose callers take turns at so many connections.
+    """An asyncio client of the store at `url`, whose callers share at most `connections` connections.
 
-    `replicas` is how many of the primary's must confirm what is acknowledged (`app/store/replicas.py`).
-
-    Without `patience` it fails fast, for requests. With it, a read may block for that many seconds. Nothing is
-    repeated by the library, which would re-issue commands that are not idempotent (redis-py issue 4125).
+    Without `patience` it fails fast, for requests; with it, a read may block for that many seconds. The library
+    retries nothing, because it would repeat commands that are not idempotent (redis-py issue 4125). `replicas` is
+    how many replicas must confirm an acknowledged write (`app/store/replicas.py`).
     """
     address = read_store_address(url)
     hasty: dict[str, Any] = {
@@ -164,7 +164,7 @@ def connect(
         **server_options(address),
         "socket_timeout": REQUEST_TIMEOUT if patience is None else patience + 5,
         "decode_responses": True,
-        "encoding_errors": "surrogateescape",  # what is packed (packing.py) is no text
+        "encoding_errors": "surrogateescape",  # packed fields (packing.py) are bytes
         "client_name": name,
         "health_check_interval": 0,
         "max_connections": connections,
@@ -183,21 +183,21 @@ def connect(
         client = aredis.Redis.from_pool(
             aredis.BlockingConnectionPool(connection_class=kind, **_where(address), **options)
         )
-    opened: Client = client
-    opened.replicas = replicas
-    return opened
+    typed: Client = client
+    typed.replicas = replicas
+    return typed
 
 
 async def disconnect(client: Client) -> None:
-    """Close a client, and the sentinels that it asked for the primary; one that does not answer is left."""
+    """Close a client and its connections to sentinels; those that do not answer are skipped."""
     manager = getattr(client.connection_pool, "sentinel_manager", None)
-    for one in (client, *(manager.sentinels if manager is not None else ())):
+    for connected in (client, *(manager.sentinels if manager is not None else ())):
         with suppress(RedisTimeoutError):
-            await one.aclose()
+            await connected.aclose()
 
 
 def connect_rq(url: str, *, timeout: float = RQ_TIMEOUT) -> SyncRedis:
-    """A blocking client as RQ wants it: bytes in, bytes out. Every wait of it is short, and nothing is repeated."""
+    """A blocking client for RQ, which exchanges bytes. All its time-outs are short, and it retries nothing."""
     address = read_store_address(url)
     hasty: dict[str, Any] = {
         "socket_timeout": timeout,
@@ -218,7 +218,7 @@ def connect_rq(url: str, *, timeout: float = RQ_TIMEOUT) -> SyncRedis:
         kind = _RQSocket if address.path else _RQTLS if tls else _RQPlain
         pool: Any = BlockingConnectionPool(connection_class=kind, **_where(address), **options)  # type: ignore[no-untyped-call]  # untyped in redis-py
         client = SyncRedis.from_pool(pool)
-    # RQ asks at a worker's birth; redis-py's own reading ends in an error where a socket's path has a space or `=`.
+    # RQ asks when a worker starts; redis-py's own parser fails where a socket's path has a space or `=`.
     client.set_response_callback("CLIENT INFO", _client_info)
     return client
 
@@ -231,19 +231,19 @@ def _where(address: StoreAddress) -> dict[str, Any]:
 
 
 def _client_info(reply: bytes | str, **_options: Any) -> dict[str, str]:
-    """What the server says of this client; a path with white space is cut off at it."""
+    """The reply of CLIENT INFO; a path ends at its first white space."""
     text = reply.decode(errors="replace") if isinstance(reply, bytes) else reply
     return dict(word.split("=", 1) for word in text.split() if "=" in word)
 
 
 @contextmanager
 def store_errors() -> Iterator[None]:
-    """Translate Redis's errors at one border: away, too slow, or refusing writes is `StoreUnavailable`."""
+    """Translate Redis's errors: no reply, a late one, or no writes is `StoreUnavailable`."""
     try:
         yield
     except (RedisConnectionError, RedisTimeoutError, OSError):
         raise StoreUnavailable("The store does not answer; try again in a moment.") from None
-    except RuntimeError as error:  # what uvloop says of a connection that the other side has just closed
+    except RuntimeError as error:  # uvloop's error for a connection that the other side has just closed
         if "handler is closed" not in str(error):
             raise
         raise StoreUnavailable("The store does not answer; try again in a moment.") from None
@@ -259,5 +259,5 @@ def store_errors() -> Iterator[None]:
 
 
 def _takes_no_writes(error: ResponseError) -> bool:
-    """True for what passes by; of two, redis-py makes classes, and cuts their prefix off."""
-    return isinstance(error, OutOfMemoryError | ReadOnlyError) or str(error).lstrip("-").startswith(AWAY)
+    """True for a state that passes; two such errors are classes of redis-py's without their prefix."""
+    return isinstance(error, OutOfMemoryError | ReadOnlyError) or str(error).lstrip("-").startswith(TAKES_NO_WRITES)

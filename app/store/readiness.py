@@ -1,7 +1,7 @@
-"""The store at a start: what is wrong with it for good, what is not there yet, and what it cannot promise.
+"""Waiting for the store at a start, refusing one that cannot be used, and reporting faults of its durability.
 
-Wrong for good is what waiting does not mend: a password, a right, a certificate, another protocol. That is refused
-in one sentence. A store that is not there, loads its data or has no primary yet is waited for.
+A wrong password, right, certificate or protocol does not go away by waiting: it is refused in one sentence. A store
+that does not answer, loads its data or has no primary yet is waited for.
 """
 
 import asyncio
@@ -23,11 +23,11 @@ from app.store.connection import CONNECT_TIMEOUT, sentinel_options
 from app.store.replicas import replica_faults
 from app.store.rights import forbidden
 
-OLDEST = (7, 0)
-LOOK_S = 0.25
-SAY_AFTER_S = 3.0
-SAY_EVERY_S = 5.0
-WANTED = {
+MIN_VERSION = (7, 0)
+POLL_S = 0.25
+REPORT_AFTER_S = 3.0
+REPORT_EVERY_S = 5.0
+DURABLE = {
     "appendonly": ("yes", "without the append-only file a restart forgets what was bought"),
     "appendfsync": ("always", "with any other value a crash loses writes that were acknowledged"),
     "maxmemory-policy": ("noeviction", "with any other value money and jobs may be evicted"),
@@ -35,58 +35,58 @@ WANTED = {
 
 
 class StoreRefused(Exception):
-    """This store cannot be used as it is named or set up; one sentence, in which no secret is."""
+    """This store cannot be used as it is addressed or configured; a sentence without secrets."""
 
 
 async def wait_for_store(
     client: Client, url: str, *, patience: float | None, on_wait: Callable[[str], object]
 ) -> list[str]:
-    """Wait until the store answers; what is wrong with its durability, one sentence each.
+    """Wait until the store answers; the faults of its durability, one sentence each.
 
-    Waits `patience` seconds, or for ever (None), and tells `on_wait` every few seconds. Raises StoreRefused for
-    what waiting does not mend, StoreUnavailable when the patience has ended.
+    Waits `patience` seconds, or for ever (None), and calls `on_wait` with the reason every few seconds. Raises
+    StoreRefused for a store that waiting does not help, StoreUnavailable when `patience` has passed.
     """
     address = read_store_address(url)
     _refuse_unreadable(address)
     began = time.monotonic()
-    say_at = began + SAY_AFTER_S
+    report_at = began + REPORT_AFTER_S
     while True:
         try:
-            return await _look(client, address)
+            return await _check(client, address)
         except StoreUnavailable as away:
             now = time.monotonic()
             if patience is not None and now - began >= patience:
                 raise
-            if now >= say_at:
-                say_at = now + SAY_EVERY_S
+            if now >= report_at:
+                report_at = now + REPORT_EVERY_S
                 on_wait(away.message)
-        await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(POLL_S)
 
 
-async def _look(client: Client, address: StoreAddress) -> list[str]:
-    """One look: StoreRefused, StoreUnavailable, or the faults in its durability."""
+async def _check(client: Client, address: StoreAddress) -> list[str]:
+    """Check once: StoreRefused, StoreUnavailable, or the faults of its durability."""
     try:
         info = await client.info("server")
         denied = await forbidden(client)
         config = await _config(client)
     except (RedisError, OSError, RuntimeError) as error:
-        await _judge(error, address)
-        hint = ""
+        await _refuse_permanent(error, address)
+        advice = ""
         if address.tls is not None and "ssl_certfile" not in address.tls and "onnect" in str(error):
-            hint = "; one that wants a certificate of ours (ssl_certfile, ssl_keyfile) hangs up like this"
-        raise StoreUnavailable(f"The store at {address} is not there yet: {_told(error)}{hint}.") from None
+            advice = "; one that wants a certificate of ours (ssl_certfile, ssl_keyfile) hangs up like this"
+        raise StoreUnavailable(f"The store at {address} is not there yet: {_one_line(error)}{advice}.") from None
     if denied is not None:
         raise StoreRefused(f"the store's user may not call {denied}; docs/store.md lists the rights it needs")
-    mode = info.get("redis_mode") or info.get("server_mode", "standalone")  # the second is Valkey's word
+    mode = info.get("redis_mode") or info.get("server_mode", "standalone")  # the second is Valkey's
     if mode != "standalone":
         remedy = "name it with sentinel://" if mode == "sentinel" else "Filmgate needs a single primary"
         raise StoreRefused(f"the server at {address} is a {mode}; {remedy}")
     version = str(info["redis_version"])
-    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
+    if tuple(int(part) for part in version.split(".")[:2]) < MIN_VERSION:
         raise StoreRefused(f"the store is version {version}; Filmgate needs Redis 7.0 or Valkey")
     faults = [
         f"The store has {name} {config.get(name)!r} and must have {value!r}: {why}."
-        for name, (value, why) in WANTED.items()
+        for name, (value, why) in DURABLE.items()
         if config is not None and config.get(name) != value
     ]
     if config is None:
@@ -99,44 +99,40 @@ async def _look(client: Client, address: StoreAddress) -> list[str]:
 
 
 async def _config(client: Client) -> dict[str, str] | None:
-    """The settings that matter; None where the store has no such command for us."""
+    """The settings of DURABLE; None where the store does not allow CONFIG GET."""
     try:
-        config = await client.config_get(*WANTED)
+        return await client.config_get(*DURABLE)
     except RedisError as error:
         if isinstance(error, ConnectionError | AuthenticationError):
             raise
         return None
-    return config
 
 
 def _refuse_unreadable(address: StoreAddress) -> None:
-    """Load what is named for TLS once, so that a file that is missing or odd is named."""
-    tls = address.tls or {}
+    """StoreRefused with the name of the option whose file for TLS cannot be loaded."""
+    tls = {name: str(value) for name, value in (address.tls or {}).items()}
     for name in TLS_FILES:
-        if name in tls and name != "ssl_keyfile":
-            try:
-                context = ssl.create_default_context()
-                if name == "ssl_certfile":
-                    context.load_cert_chain(str(tls[name]), str(tls["ssl_keyfile"]))
-                else:
-                    context.load_verify_locations(
-                        **{
-                            name.removeprefix("ssl_")
-                            .replace("ca_certs", "cafile")
-                            .replace("ca_path", "capath"): str(tls[name])
-                        }
-                    )
-            except (OSError, ValueError) as error:
-                raise StoreRefused(f"its option {name} names what cannot be used: {_told(error)}") from None
+        if name not in tls or name == "ssl_keyfile":
+            continue
+        try:
+            context = ssl.create_default_context()
+            if name == "ssl_certfile":
+                context.load_cert_chain(tls[name], tls["ssl_keyfile"])
+            elif name == "ssl_ca_certs":
+                context.load_verify_locations(cafile=tls[name])
+            else:
+                context.load_verify_locations(capath=tls[name])
+        except (OSError, ValueError) as error:
+            raise StoreRefused(f"its option {name} names what cannot be used: {_one_line(error)}") from None
 
 
-async def _judge(error: Exception, address: StoreAddress) -> None:
-    """StoreRefused for what waiting does not mend; for a service of sentinels, after a look at each of them."""
+async def _refuse_permanent(error: Exception, address: StoreAddress) -> None:
+    """StoreRefused for an error that waiting does not remove; sentinels without a primary are asked first."""
     if address.service and "No master found" in str(error):
-        await _judge_sentinels(address)
+        await _ask_sentinels(address)
         return
     where = f"the store at {address}"
-    sentence = _for_good(error, where, password=address.password)
+    sentence = _permanent(error, where, password=address.password)
     if sentence is None and not address.service:
         for host, port in address.hosts:
             if address.tls is None and await _speaks_tls(host, port):
@@ -147,20 +143,20 @@ async def _judge(error: Exception, address: StoreAddress) -> None:
         raise StoreRefused(sentence)
 
 
-async def _judge_sentinels(address: StoreAddress) -> None:
-    """Ask each sentinel: one that refuses us, or knows other services and not ours, is told of."""
+async def _ask_sentinels(address: StoreAddress) -> None:
+    """StoreRefused when the sentinels know other services and not this one, or when one refuses us."""
     known: set[str] = set()
     refusals: list[str] = []
     async for host, answer in _sentinels(address):
         if isinstance(answer, Exception):
-            sentence = _for_good(answer, f"the sentinel {host}", password=address.sentinel_password)
+            sentence = _permanent(answer, f"the sentinel {host}", password=address.sentinel_password)
             if sentence is None and address.tls is None and await _speaks_tls(*host.rsplit(":", 1)):
                 sentence = f"the sentinel {host} speaks TLS; add tls=1"
             refusals += [sentence] if sentence else []
         else:
             known |= set(answer)
     if address.service in known:
-        return  # they know it, and have no primary of it at the moment
+        return  # they know it, and it has no primary at the moment
     if known:
         raise StoreRefused(f"the sentinels know no service {address.service!r}, only {', '.join(sorted(known))}")
     if refusals:
@@ -168,7 +164,7 @@ async def _judge_sentinels(address: StoreAddress) -> None:
 
 
 async def _sentinels(address: StoreAddress) -> AsyncIterator[tuple[str, Any]]:
-    """Each sentinel with the services it watches, or with its error."""
+    """Each sentinel with its services, or with its error."""
     for host, port in address.hosts:
         options: dict[str, Any] = {
             "socket_timeout": CONNECT_TIMEOUT,
@@ -184,8 +180,8 @@ async def _sentinels(address: StoreAddress) -> AsyncIterator[tuple[str, Any]]:
                 yield f"{host}:{port}", error
 
 
-def _for_good(error: Exception, where: str, *, password: str | None) -> str | None:
-    """The sentence for an error that stays; None for one that may pass."""
+def _permanent(error: Exception, where: str, *, password: str | None) -> str | None:
+    """The sentence for an error that waiting does not remove; None for one that may pass."""
     text = str(error)
     if isinstance(error, NoPermissionError) or "NOPERM" in text:
         return f"{where} refuses a command ({text}); docs/store.md lists the rights that its user needs"
@@ -209,7 +205,7 @@ def _for_good(error: Exception, where: str, *, password: str | None) -> str | No
 
 
 def _tls_error(error: BaseException | None) -> ssl.SSLError | None:
-    """The error of TLS behind an error."""
+    """The TLS error that caused an error."""
     while error is not None:
         if isinstance(error, ssl.SSLError):
             return error
@@ -218,7 +214,7 @@ def _tls_error(error: BaseException | None) -> ssl.SSLError | None:
 
 
 async def _speaks_tls(host: str, port: int | str) -> bool:
-    """Does this port shake hands? Asked where it closes plain connections."""
+    """True when the port accepts a TLS handshake."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with suppress(OSError, TimeoutError, ValueError):
@@ -230,7 +226,7 @@ async def _speaks_tls(host: str, port: int | str) -> bool:
 
 
 async def _speaks_plain(host: str, port: int) -> bool:
-    """Does it answer a PING that is not encrypted?"""
+    """True when the port answers a PING without TLS."""
     with suppress(OSError, TimeoutError):
         async with asyncio.timeout(CONNECT_TIMEOUT):
             reader, writer = await asyncio.open_connection(host, port)
@@ -241,6 +237,6 @@ async def _speaks_plain(host: str, port: int) -> bool:
     return False
 
 
-def _told(error: BaseException) -> str:
-    """An error in a few words, on one line."""
+def _one_line(error: BaseException) -> str:
+    """The error's text on one line, at most 300 characters."""
     return " ".join(str(error).split()).rstrip(".")[:300] or type(error).__name__
