@@ -1,8 +1,8 @@
-"""What an ended job's record says, packed: it is read rarely and kept for long.
+"""Packing of an ended job's record, which is read rarely and kept for long.
 
-Packed is what does not change any more: text such as prompt and clip, and facts such as ids and times. It is
-deflated with a dictionary of what such texts usually say, and cut into pieces that a small hash of the store keeps
-inside itself, at a quarter of the memory. The pieces are bytes; our clients read them with surrogate escapes.
+The fields that no longer change are packed: texts such as prompt and clip, and facts such as ids and times. They
+are deflated with a dictionary of typical texts, and cut into pieces that fit into a small hash of the store, in a
+quarter of the memory. The pieces are bytes; our clients decode them with surrogate escapes.
 """
 
 import base64
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from app.store.reads import pairs
 
-# What says something of the caller: `DELETE` of the job erases it.
+# The caller's content: `DELETE` of the job erases these.
 FIELDS = ("input", "images", "metadata", "webhook_url", "logs", "output", "error")
 # Their order is the form of a packed record: new ones are added at the end.
 FACTS = (
@@ -40,11 +40,11 @@ FACTS = (
     "upstream_status",
     "starts",
 )
-MOST = 16_384  # characters that are packed; more is left as it is
-# Forms of what follows; a form's dictionary is never changed.
-BEFORE = "1"  # base64, and no facts
+MAX_CHARS = 16_384  # longer records are not packed
+# The first byte is the form of the rest; a form's dictionary never changes.
+BASE64_FORM = "1"  # of older versions: base64, and no facts
 FORM = "2"
-_BEFORE = (
+_TEXTS_DICTIONARY = (
     b'error\n{"code":"upstream_rejected_input","message":"The ","retryable":false,"upstream":{"status":422,"detail'
     b'":","error_type":null}}\nmetadata\n{"":""}\nimages\n{"image_url":{"bytes":,"media_type":"image/png","sha256":"'
     b'logs\n[{"message":"Request started","timestamp":"2026-11-29T"},{"message":"Generating: 25%","timestamp":"202'
@@ -59,43 +59,44 @@ DICTIONARY = (
     b"fal-ai/kling-video/v1.6/standard/image-to-video\t"
     b"fal-ai/kling-video/v2/master/image-to-video\tfal-ai/kling-video/v2.1/master/image-to-video\t"
     b"fal-ai/kling-video/v2.5-turbo/pro/image-to-video\t2800000\t10\t700000\t5\t1400000\t5\tnormal\t1\tCOMPLETED\n"
-) + _BEFORE
-START = "start:"  # and a window's name: where its period began, if no fact says it
+) + _TEXTS_DICTIONARY
+START = "start:"  # before a window's name: the start of its period, in a field of older versions
 PIECE = re.compile(r"z\d+")
 
 
 def pack(texts: Mapping[str, str], facts: Mapping[str, str]) -> bytes:
-    """The texts of some FIELDS and some FACTS in one; nothing where they are too long to be worth it.
+    """The texts of FIELDS and FACTS as one packed value; empty where they are too long.
 
-    No text has a line break, and no fact a tabulator.
+    Empty too where a text has a line break or a fact a tabulator.
     """
-    said = [facts.get(name, "") for name in FACTS]
-    lines = [line for name, text in {"facts": "\t".join(said), **texts}.items() for line in (name, text)]
-    whole = "\n".join(lines)
-    if len(whole) > MOST or whole.count("\n") != len(lines) - 1 or whole.count("\t") != len(said) - 1:
+    values = [facts.get(name, "") for name in FACTS]
+    lines = [line for name, text in {"facts": "\t".join(values), **texts}.items() for line in (name, text)]
+    content = "\n".join(lines)
+    if len(content) > MAX_CHARS or content.count("\n") != len(lines) - 1 or content.count("\t") != len(values) - 1:
         return b""
     deflate = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS, zdict=DICTIONARY)
-    return FORM.encode() + deflate.compress(whole.encode()) + deflate.flush()
+    return FORM.encode() + deflate.compress(content.encode()) + deflate.flush()
 
 
 def unpacked(record: Mapping[str, str]) -> Mapping[str, str]:
-    """The record with what is packed in its pieces `z0`, `z1`, …; a field of its own is newer than a packed one."""
+    """The record with the fields in its pieces `z0`, `z1`, …; an unpacked field is newer than a packed one."""
     if "z0" not in record:
         return record
     count = sum(1 for name in record if PIECE.fullmatch(name))
-    said = _inflated("".join(record[f"z{number}"] for number in range(count)))
-    facts = zip(FACTS, said.pop("facts", "").split("\t"), strict=False)
+    texts = _inflated("".join(record[f"z{number}"] for number in range(count)))
+    facts = zip(FACTS, texts.pop("facts", "").split("\t"), strict=False)
     own = {name: text for name, text in record.items() if not PIECE.fullmatch(name)}
     if "periods" in own:
         own["periods"] = f"{own['periods']} {own.pop('gateway_periods', '')}".strip()
     if starts := [f"{name.removeprefix(START)}={text}" for name, text in own.items() if name.startswith(START)]:
         own["starts"] = " ".join(starts)
-    return {**{name: text for name, text in facts if text}, **said, **own}
+    return {**{name: text for name, text in facts if text}, **texts, **own}
 
 
 def _inflated(packed: str) -> dict[str, str]:
     form, text = packed[:1], packed[1:]
-    inflate = zlib.decompressobj(-zlib.MAX_WBITS, zdict=_BEFORE if form == BEFORE else DICTIONARY)
-    content = base64.b64decode(text) if form == BEFORE else text.encode("utf-8", "surrogateescape")
-    lines = inflate.decompress(content, 4 * MOST).decode().split("\n")
+    old = form == BASE64_FORM
+    inflate = zlib.decompressobj(-zlib.MAX_WBITS, zdict=_TEXTS_DICTIONARY if old else DICTIONARY)
+    content = base64.b64decode(text) if old else text.encode("utf-8", "surrogateescape")
+    lines = inflate.decompress(content, 4 * MAX_CHARS).decode().split("\n")
     return pairs(lines)

@@ -1,4 +1,4 @@
-"""Steps that are being worked on, and steps that ended their workers or failed too often."""
+"""Leases of steps, and the quarantine of steps that crashed their workers or failed too often."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -17,9 +17,9 @@ MAX_CRASHES = 2  # of workers that were working on the same step of the same ref
 CRASHES_REMEMBERED_MS = 86_400_000
 MAX_FAILURES = 3  # of a step without a lease
 FAILURES_REMEMBERED_MS = 600_000
-FAILED_PAUSE_MS = 12_000  # a fault of the machine passes meanwhile
+FAILED_PAUSE_MS = 12_000  # a fault of the machine may pass meanwhile
 WAITING_REMEMBERED_MS = 30 * 86_400_000  # a released delivery's
-WORKS_ON = {  # job states by step
+STATE_BY_STEP = {
     "submit": Status.QUEUED,
     "poll": Status.RUNNING,
     "finalize": Status.FINALIZING,
@@ -28,7 +28,7 @@ WORKS_ON = {  # job states by step
 
 
 class Quarantined(Exception):
-    """This step on this ref crashed its worker, or failed, too often: nobody takes it until an operator decides."""
+    """This step on this ref crashed its worker, or failed, too often; an operator must release it."""
 
     def __init__(self, step: str, ref: str) -> None:
         super().__init__(f"{step} of {ref}")
@@ -41,7 +41,7 @@ class QuarantineStore:
 
     def __init__(self, redis: Client) -> None:
         self._redis = redis
-        self._ended: set[str] = set()  # leases whose end is not written yet, because the store was away
+        self._ended: set[str] = set()  # leases whose end is not written yet, because the store did not answer
 
     @asynccontextmanager
     async def lease(
@@ -49,7 +49,8 @@ class QuarantineStore:
     ) -> AsyncIterator[int]:
         """Acquire a step and end the lease afterwards; a process that crashes or fails meanwhile leaves it open.
 
-        A store that is away is no failure. Gives what `acquire` answers; Quarantined after too many open leases.
+        A store that does not answer is no failure. Yields what `acquire` returns; Quarantined after too many open
+        leases.
         """
         now_ms = await self.acquire(step, ref, hidden_ms=hidden_ms, destination=destination)
         failed = False
@@ -68,7 +69,7 @@ class QuarantineStore:
     async def counting_failures(self, step: str, ref: str) -> AsyncIterator[None]:
         """Count failures of a step without a lease; the last one is raised as Quarantined.
 
-        A store that is away is no failure.
+        A store that does not answer is no failure.
         """
         try:
             yield
@@ -80,7 +81,7 @@ class QuarantineStore:
             raise
 
     async def _count_failure(self, step: str, ref: str) -> bool:
-        """True when the step is in quarantine now."""
+        """True when the step is now in quarantine."""
         with store_errors():
             return await scripts.count_failure(
                 self._redis,
@@ -89,17 +90,17 @@ class QuarantineStore:
                 failures=keys.open_leases(step, ref),
                 ref=ref,
                 field=f"{step} {ref}",
-                status=WORKS_ON[step].value,
+                status=STATE_BY_STEP[step].value,
                 max_failures=MAX_FAILURES,
                 remembered_ms=FAILURES_REMEMBERED_MS,
                 pause_ms=FAILED_PAUSE_MS,
             )
 
     async def acquire(self, step: str, ref: str, *, hidden_ms: int, destination: str | None = None) -> int:
-        """The store's time (ms) when the ref is ours for `hidden_ms`; 0: leased, put off, or not due.
+        """The store's time (ms) when the lease was acquired for `hidden_ms`; 0: leased, rescheduled, or not due.
 
-        A delivery waits at its destination, everything else in its step's due set. Quarantined when MAX_CRASHES
-        workers died during this step on this ref; a delivery is a dead letter then.
+        A delivery is due at its destination, every other ref in its step's due set. Quarantined when MAX_CRASHES
+        workers crashed during this step on this ref; a delivery becomes a dead letter then.
         """
         due = keys.due(step) if destination is None else keys.waiting(destination)
         with store_errors():
@@ -121,7 +122,7 @@ class QuarantineStore:
         return taken
 
     async def end_lease(self, step: str, ref: str) -> None:
-        """This process is done with the step, alive. Written by the next call where the store is away."""
+        """End this process's lease; written by the next call where the store does not answer."""
         self._ended.add(keys.open_leases(step, ref))
         written = set(self._ended)
         with store_errors():
@@ -129,7 +130,7 @@ class QuarantineStore:
         self._ended -= written
 
     async def leased(self, step: str, refs: Sequence[str]) -> set[str]:
-        """Which of these are being worked on, or were when their worker died: they are run alone."""
+        """Which of these have an open lease: in progress, or their worker crashed. They are run alone."""
         if not refs:
             return set()
         with store_errors():
@@ -140,16 +141,13 @@ class QuarantineStore:
         """Step, ref and time (ms) of everything in quarantine, the oldest first."""
         with store_errors():
             rows = await self._redis.hgetall(keys.QUARANTINE)
-        found = []
-        for mark, at_ms in rows.items():
-            step, _, ref = mark.partition(" ")
-            found.append((step, ref, int(at_ms)))
-        return sorted(found, key=lambda row: row[2])
+        steps = [(*name.partition(" ")[::2], int(at_ms)) for name, at_ms in rows.items()]
+        return sorted(steps, key=lambda row: row[2])
 
     async def release(self, step: str, ref: str) -> bool:
         """End the quarantine of a step: it is due now, and no dead letter. False when it is not in quarantine.
 
-        A running job has its slot again; one that was not bought yet stands in line again.
+        A running job gets its slot back; one that was not bought yet is in line again.
         """
         with store_errors():
             now_ms = milliseconds(*await self._redis.time())
@@ -167,8 +165,8 @@ class QuarantineStore:
             if step == "poll":
                 pipe.zadd(keys.SLOTS, {ref: "+inf"}, nx=True)
             if step == "submit":
-                pipe.zadd(keys.SLOTS, {ref: now_ms}, nx=True)  # it runs out, and the next grant puts it in line
-            elif destination is not None or step != "deliver":  # a delivery that is forgotten is not due anywhere
+                pipe.zadd(keys.SLOTS, {ref: now_ms}, nx=True)  # it expires, and the next grant puts the job in line
+            elif destination is not None or step != "deliver":  # an expired delivery is not due anywhere
                 pipe.zadd(keys.due(step), {destination or ref: now_ms})
             pipe.hdel(keys.QUARANTINE, f"{step} {ref}")
             pipe.delete(keys.open_leases(step, ref))

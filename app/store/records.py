@@ -1,4 +1,4 @@
-"""How a job is written in a Redis hash: every field a string, JSON where it has structure."""
+"""A job's record in a Redis hash: every field is text, JSON where it has structure."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -16,32 +16,32 @@ from app.store.reads import pairs
 
 
 def to_json(value: Any) -> str:
-    """Compact JSON, readable in any language; pydantic's writer, because every admission passes here."""
+    """Compact JSON without escapes, by pydantic's fast writer."""
     return pydantic_core.to_json(value).decode()
 
 
-LONGEST_OUTPUT = 4096  # characters, as we write it
-LONGEST_FACT = 2048  # of a clip
+MAX_OUTPUT_CHARS = 4096  # of its JSON
+MAX_VALUE_CHARS = 2048  # of a member of `video` in a longer output
 
-# Older versions have written NaN and Infinity as fal sent them; no reply and no message may carry them on.
+# Older versions stored NaN and Infinity as fal sent them; replies and messages must not contain them.
 _read_json = json.JSONDecoder(parse_constant=to_none).decode
 
 
 def _error(text: str) -> JobError:
-    """Why a job failed; an error type that an older version took from fal as it came is none."""
+    """Why a job failed; an odd error type of fal's, which older versions stored, is None."""
     error = JobError(**_read_json(text))
     if error.upstream is None or "error_type" not in error.upstream:
         return error
-    known = read_error_type(error.upstream["error_type"])
-    return replace(error, upstream={**error.upstream, "error_type": known})
+    error_type = read_error_type(error.upstream["error_type"])
+    return replace(error, upstream={**error.upstream, "error_type": error_type})
 
 
 def _output(text: str) -> dict[str, Any] | None:
-    """What a job made, unless an older version took an address from fal that no version shows; no long names."""
+    """A job's output; None with an odd URL, which older versions stored. A long output loses its long members."""
     output: dict[str, Any] = _read_json(text)
     video = output.get("video")
-    if isinstance(video, dict) and len(text) > LONGEST_OUTPUT:
-        output["video"] = {name: value for name, value in video.items() if len(str(value)) <= LONGEST_FACT}
+    if isinstance(video, dict) and len(text) > MAX_OUTPUT_CHARS:
+        output["video"] = {name: value for name, value in video.items() if len(str(value)) <= MAX_VALUE_CHARS}
     return output if not isinstance(video, dict) or is_plain_url(video.get("url")) else None
 
 
@@ -54,8 +54,10 @@ def _images(text: str) -> dict[str, Any]:
 
 
 def _reader(hint: Any) -> Callable[[str], Any] | None:
-    """How the text of a field is read, by its type; None where it stays a text."""
-    (kind,) = [one for one in (get_args(hint) if isinstance(hint, UnionType) else (hint,)) if one is not NoneType]
+    """The parser of a field's text, by its type; None where it stays text."""
+    (kind,) = [
+        kind for kind in (get_args(hint) if isinstance(hint, UnionType) else (hint,)) if kind is not NoneType
+    ]
     if get_origin(kind) in {dict, list}:
         return _read_json
     if kind is bool:
@@ -69,29 +71,31 @@ READ: dict[str, Callable[[str], Any]] = {
     "output": _output,
     "error": _error,
 }
-# From when on a field says what it says now; an event has its own word for those of `NEVER`.
-EVER = frozenset(Status)
-NEVER: frozenset[Status] = frozenset()
-SINCE: dict[str, frozenset[Status]] = {
-    **dict.fromkeys(("input", "nonce", "sequence", "charged_micro", "held_reason"), NEVER),
+# The states in which a field already has its present value, for `job_at`; other fields have it in all.
+ALL_STATES = frozenset(Status)
+NO_STATES: frozenset[Status] = frozenset()
+VALID_IN: dict[str, frozenset[Status]] = {
+    **dict.fromkeys(("input", "nonce", "sequence", "charged_micro", "held_reason"), NO_STATES),
     "submitted_ms": TERMINAL_STATES | {Status.RUNNING, Status.FINALIZING},
     "logs": TERMINAL_STATES | {Status.FINALIZING},
     **dict.fromkeys(("completed_ms", "expires_ms", "output", "error"), TERMINAL_STATES),
 }
 NAMES = frozenset(field.name for field in fields(Job))
-REQUIRED = frozenset(one.name for one in fields(Job) if one.default is MISSING and one.default_factory is MISSING)
+REQUIRED = frozenset(
+    field.name for field in fields(Job) if field.default is MISSING and field.default_factory is MISSING
+)
 
 
 def read_job(record: Mapping[str, str]) -> Job:
-    """The job in a hash or in a snapshot; names that are not a job's are ignored.
+    """The job in a hash or in a copy of one; fields that a job does not have are ignored.
 
-    What cannot be read of what a job can be without is left out: one odd word must not close a list.
+    Optional fields that cannot be read are left out, so that one odd value does not break a list.
     """
     return Job(**{"input": None, **read_fields(unpacked(record))})
 
 
 def read_fields(record: Mapping[str, str | None]) -> dict[str, Any]:
-    """What fields of a job say that stand in a record, by their names."""
+    """The values of a job's fields in a record, by name."""
     values: dict[str, Any] = {}
     for name, text in record.items():
         if text is not None and name in NAMES:
@@ -104,12 +108,12 @@ def read_fields(record: Mapping[str, str | None]) -> dict[str, Any]:
 
 
 def job_at(record: Mapping[str, str], status: Status, at_ms: int, own: Mapping[str, str]) -> Job:
-    """The job as it was when an event gave it this status, of its present record and the event's own fields.
+    """The job at an event that gave it this status, from its present record and the event's own fields.
 
-    What it got later is left out: each such field is written once, with the status that it belongs to. An erased
-    job is erased in its past too. There is no input and no nonce.
+    Fields that were written later are left out; each is written once, with its status. An erased job is erased in
+    its earlier states too. There is no input and no nonce.
     """
-    then = {name: text for name, text in unpacked(record).items() if status in SINCE.get(name, EVER)}
+    then = {name: text for name, text in unpacked(record).items() if status in VALID_IN.get(name, ALL_STATES)}
     if int(then.get("cancel_requested_ms", 0)) > at_ms:
         del then["cancel_requested_ms"]
     return read_job({**then, "status": status, **own})
@@ -117,26 +121,26 @@ def job_at(record: Mapping[str, str], status: Status, at_ms: int, own: Mapping[s
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """What an end packs of a record: the bytes, the names of the fields in them, and the facts, `name, text, …`."""
+    """A packed record: the bytes, the names of the fields in them, and the facts in them, `name, text, …`."""
 
     content: bytes
     names: list[str]
     facts: list[str]
 
 
-def packed_fields(job: Job, more: Mapping[str, Any], *, facts: bool) -> Packed:
-    """The job's fields, with what its end adds; and its facts, unless scripts will ask for them."""
-    values = {name: more.get(name) or getattr(job, name) for name in FIELDS}
+def packed_fields(job: Job, ending: Mapping[str, Any], *, facts: bool) -> Packed:
+    """The job's fields with those of its end, packed; with `facts` its facts too, then hidden from scripts."""
+    values = {name: ending.get(name) or getattr(job, name) for name in FIELDS}
     texts = write_fields({name: value for name, value in values.items() if value})
-    known = facts_of(job) if facts else []
-    content = pack(pairs(texts), pairs(known))
-    return Packed(content, texts[::2], known) if content else Packed(b"", [], [])
+    packed_facts = facts_of(job) if facts else []
+    content = pack(pairs(texts), pairs(packed_facts))
+    return Packed(content, texts[::2], packed_facts) if content else Packed(b"", [], [])
 
 
 def facts_of(job: Job) -> list[str]:
-    """`field, value, …` of all facts known of the job; its periods without names only where it has no others."""
-    known = {name: getattr(job, name) or None for name in FACTS}
-    return write_fields({**known, "periods": None} if job.starts else known)
+    """`field, value, …` of all facts that the job has; the older `periods` only where it has no `starts`."""
+    facts = {name: getattr(job, name) or None for name in FACTS}
+    return write_fields({**facts, "periods": None} if job.starts else facts)
 
 
 def write_fields(values: Mapping[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Which job has a request of fal's."""
+"""The job of a request of fal's."""
 
 from app.domain.ids import join_ref
 from app.store import keys
@@ -7,21 +7,20 @@ from app.store.packing import unpacked
 from app.store.reads import read_hashes
 
 REMEMBERED_MS = 2 * 86_400_000
-STRETCH = 1000  # records asked at once
+PAGE = 1000  # records read at once
 
 
 async def job_with_request(redis: Client, upstream_request_id: str) -> str | None:
-    """Ref of the job of any team, ended ones too, that has this request; None when none has.
+    """Ref of the job of any team, ended ones too, that has this request, or None.
 
-    There is no index from fal's ids to jobs: every record that is kept is read.
+    There is no index of fal's ids: every stored record is read.
     """
     for team in sorted(await redis.smembers(keys.TEAMS)):
         ids = await redis.zrange(keys.team_jobs(team), 0, -1, desc=True)
         refs = [join_ref(team, job_id) for job_id in ids]
-        for start in range(0, len(refs), STRETCH):
-            stretch = refs[start : start + STRETCH]
-            records = await read_hashes(redis, map(keys.job, stretch))
-            for ref, record in zip(stretch, records, strict=True):
+        for page in (refs[start : start + PAGE] for start in range(0, len(refs), PAGE)):
+            records = await read_hashes(redis, map(keys.job, page))
+            for ref, record in zip(page, records, strict=True):
                 if unpacked(record).get("upstream_request_id") == upstream_request_id:
                     return ref
     return None

@@ -1,4 +1,4 @@
-"""What Filmgate's user may do at the store: the least that an ACL has to allow (docs/store.md)."""
+"""The rights of Filmgate's user at the store: the least that an ACL must allow (docs/store.md)."""
 
 from redis.exceptions import NoPermissionError
 
@@ -9,7 +9,7 @@ KEYS = (PREFIX + "*", "rq:*")
 KEY = PREFIX + "right"
 RQ_KEY = "rq:right"
 
-# Each with arguments that the server accepts; nothing of it is ever executed.
+# Each with arguments that the server accepts; none is ever executed.
 COMMANDS: dict[str, tuple[str, ...]] = {
     "blmove": (RQ_KEY, RQ_KEY, "RIGHT", "LEFT", "1"),
     "blpop": (KEY, "1"),
@@ -74,13 +74,13 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "zscore": (KEY, "m"),
 }
 TRANSACTIONS = ("multi", "exec", "discard", "watch", "unwatch")
-DURABILITY = ("config|get",)  # without it a start cannot see whether the store may forget; it says so
-GREETINGS = ("auth", "hello")  # any connection may say these; a connection that must not would not stand
-FOR_BACKUP = ("config|set", "scan")  # `filmgate backup` and `filmgate ledger verify` alone
+DURABILITY = ("config|get",)  # without it a start cannot check the store's durability, and reports that
+GREETINGS = ("auth", "hello")  # without these there is no connection
+FOR_BACKUP = ("config|set", "scan")  # only for `filmgate backup` and `filmgate ledger verify`
 
 
 def acl(user: str) -> str:
-    """The rule, as a line of an ACL file has it, but for the password."""
+    """The user's line of an ACL file, without the password."""
     allowed = [*COMMANDS, *TRANSACTIONS, *DURABILITY, *GREETINGS, *FOR_BACKUP]
     return " ".join(
         (
@@ -93,19 +93,18 @@ def acl(user: str) -> str:
 
 
 async def forbidden(client: Client) -> str | None:
-    """The first command that the store would not let us call, in capitals, or None.
+    """The first command that the store's user may not call, in capitals, or None.
 
-    All are queued in one transaction, which is then thrown away: the server looks at the rights of each, and does
-    nothing.
+    All are queued in a transaction that is then discarded: the server checks the rights of each and executes none.
     """
     if (denied := await _first_denied(client, ["multi", "discard"])) is not None:
-        return denied  # outside of a transaction, the others would be done
+        return denied  # without a transaction, the others would be executed
     return await _first_denied(client, ["multi", *COMMANDS, "discard"])
 
 
 async def _first_denied(client: Client, names: list[str]) -> str | None:
     pipe = client.pipeline(transaction=False)
-    pipe.response_callbacks = {}  # each answer is QUEUED, which is nothing to be read
+    pipe.response_callbacks = {}  # each reply is QUEUED, which redis-py cannot parse
     for name in names:
         pipe.execute_command(*name.upper().split("|"), *COMMANDS.get(name, ()))
     answers = await pipe.execute(raise_on_error=False)

@@ -1,4 +1,4 @@
-"""The secrets of this installation: what makes the markers of submissions, and what signs messages as fal signs."""
+"""The secrets of this installation: that of the markers of submissions, and the key that signs messages."""
 
 import secrets
 
@@ -12,9 +12,9 @@ SECRET_BYTES = 32
 
 
 class SecretStore:
-    """Keeps both in the store, where a backup finds them; `given` is a setting's secret for markers, or None.
+    """Both are stored, so that backups contain them; `given` is a setting's secret of markers, or None.
 
-    What several processes make in one moment is one secret: the first writer wins, and all read what is there.
+    When several processes create one at once, the first write wins, and all read that.
     """
 
     def __init__(self, redis: Client, *, given: str | None) -> None:
@@ -22,24 +22,24 @@ class SecretStore:
         self._secret = given
 
     async def of_markers(self) -> str:
-        """What makes the markers; made on first use, and read once by each process."""
+        """The secret of markers; created at first use, and read once by each process."""
         if self._secret is None:
-            self._secret = await self._kept(keys.HOOK_SECRET)
+            self._secret = await self._get_or_create(keys.HOOK_SECRET)
         return self._secret
 
     async def of_webhooks(self) -> Ed25519PrivateKey:
-        """The key that signs messages to customers; made on first use, one for the whole installation.
+        """The installation's key that signs messages to customers; created at first use.
 
-        It is read each time: every process must sign with the key that is published, also when an older store
-        was put in the place of this one.
+        It is read each time, because every process must sign with the published key, also after a backup was
+        restored.
         """
-        return Ed25519PrivateKey.from_private_bytes(bytes.fromhex(await self._kept(keys.WEBHOOK_KEY)))
+        return Ed25519PrivateKey.from_private_bytes(bytes.fromhex(await self._get_or_create(keys.WEBHOOK_KEY)))
 
-    async def _kept(self, name: str) -> str:
-        """The 32 bytes under this name, as hex; drawn at random where there are none."""
+    async def _get_or_create(self, name: str) -> str:
+        """The 32 bytes under this name, as hex; random ones where there are none."""
         with store_errors():
-            kept = await self._redis.get(name)
-            if kept is None:
+            text = await self._redis.get(name)
+            if text is None:
                 await self._redis.set(name, secrets.token_hex(SECRET_BYTES), nx=True)
-                kept = str(await self._redis.get(name))
-        return kept
+                text = str(await self._redis.get(name))
+        return text

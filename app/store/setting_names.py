@@ -1,4 +1,4 @@
-"""The settings of each version that has started on this store: an older one takes their names for no mistake."""
+"""The setting names of each version that has used this store, so that an older one does not refuse newer names."""
 
 import re
 from collections.abc import Iterable
@@ -11,13 +11,13 @@ NUMBERS = re.compile(r"\d+(?:\.\d+)*")
 
 
 class SettingNames:
-    """A list for each version; each writes its own, so that no order of starts takes one away."""
+    """A list for each version, which only that version writes, so that the order of starts does not matter."""
 
     def __init__(self, redis: Client) -> None:
         self._redis = redis
 
     async def note(self, version: str, names: Iterable[str]) -> None:
-        """Write down what this version knows."""
+        """Write the names that this version knows."""
         with store_errors():
             await self._redis.hset(keys.SETTING_NAMES, version, " ".join(sorted(names)))
 
@@ -31,6 +31,6 @@ class SettingNames:
 
 
 def _order(version: str) -> tuple[int, ...]:
-    """`1.10.0` as numbers; what stands behind them, as in `1.10.0rc1`, makes no version newer."""
-    found = NUMBERS.match(version)
-    return tuple(map(int, found[0].split("."))) if found else ()
+    """`1.10.0` as numbers; a suffix as in `1.10.0rc1` does not count."""
+    numbers = NUMBERS.match(version)
+    return tuple(map(int, numbers[0].split("."))) if numbers else ()

@@ -7,7 +7,7 @@ from dataclasses import fields
 import pytest
 
 from app.domain.jobs import Order
-from app.store.packing import BEFORE, DICTIONARY, FACTS, FIELDS, FORM, MOST, pack, unpacked
+from app.store.packing import BASE64_FORM, DICTIONARY, FACTS, FIELDS, FORM, MAX_CHARS, pack, unpacked
 
 INPUT = json.dumps({"prompt": "Ein roter Drachen über den Dünen 🪁 " * 4, "image_url": "https://x.example/1.jpg"})
 OUTPUT = (
@@ -73,7 +73,7 @@ def test_an_unpacked_record_is_left_alone() -> None:
     assert unpacked(live) == live
 
 
-@pytest.mark.parametrize("text", ["x" * MOST, "two\nlines"])
+@pytest.mark.parametrize("text", ["x" * MAX_CHARS, "two\nlines"])
 def test_what_is_not_worth_it_is_not_packed(text: str) -> None:
     """Too long, or with a line break: the record stays as it is."""
     assert pack({"input": text}, {}) == b""
@@ -86,7 +86,7 @@ def test_a_fact_that_would_be_read_as_two_is_not_packed() -> None:
 
 def test_the_dictionaries_and_the_order_of_facts_stay_as_they_are() -> None:
     """Records that are weeks old need them: other ones take another form. What is new comes last."""
-    assert (BEFORE, FORM) == ("1", "2")
+    assert (BASE64_FORM, FORM) == ("1", "2")
     assert hashlib.sha256(DICTIONARY).hexdigest().startswith("a74a4e594f2f4de4")
     assert hashlib.sha256(" ".join(FACTS[:22]).encode()).hexdigest().startswith("3fc5aee8054da610")
     old = unpacked(record("1w9CRqJCdWZKKbnQtAA=="))
