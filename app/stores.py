@@ -123,9 +123,7 @@ def _build(settings: Settings, redis: Client, patient: Client) -> Stores:
         limits=LimitStore(redis, audit, estimate),
         line=LineStore(redis),
         quarantine=QuarantineStore(redis),
-        secrets=SecretStore(
-            redis, configured=settings.hook_secret.get_secret_value() if settings.hook_secret else None
-        ),
+        secrets=SecretStore(redis, given=settings.hook_secret.get_secret_value() if settings.hook_secret else None),
         setting_names=SettingNames(redis),
         slots=SlotStore(redis, concurrency=slots),
         uploads=UploadStore(redis),

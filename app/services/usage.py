@@ -10,10 +10,10 @@ from zoneinfo import ZoneInfo
 from app.domain.access import require_key, require_scope
 from app.domain.accounts import NO_TEAM, Caller, Scope, Team
 from app.domain.errors import NotFound, Unprocessable, Violation
-from app.domain.limits import Window, periods
+from app.domain.limits import DAY_MS, Window, periods
 from app.store.accounts import AccountStore
 from app.store.clock import StoreClock
-from app.store.usage import DAY_MS, HOUR_MS, HOURS_KEPT_MS, Tally, UsageStore
+from app.store.usage import HOUR_MS, HOURS_KEPT_MS, Tally, UsageStore
 
 MAX_DAYS = 366
 MAX_SPAN_MS = MAX_DAYS * DAY_MS + HOUR_MS  # an hour more when summer time ends in it

@@ -1,7 +1,7 @@
-"""The sums that usage reports read: by team and day, and by hour for days of late.
+"""The sums that usage reports read: by team and day, and by hour for recent days.
 
-They follow the ledger: `fold_usage.lua` takes new entries in, the background asks for it all the time, and a report
-before it reads. Nothing is summed up where money moves, so admission and settlement stay as quick as they were.
+They follow the ledger: `fold_usage.lua` adds new entries, called by a periodic task and before each report. The
+scripts of admission and settlement do not touch them, so these stay fast.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,28 +9,26 @@ from dataclasses import dataclass
 
 from app.domain.errors import Unavailable
 from app.domain.ledger import Entry
-from app.domain.limits import Window
+from app.domain.limits import DAY_MS, Window
 from app.store import keys, scripts
 from app.store.client import Client
 from app.store.connection import store_errors
 from app.store.reads import read_hashes
 
-PAGE = 200  # entries that one call of the script takes in: a few milliseconds of the store
-PAGES_AT_ONCE = 50  # calls that one report makes at most before it says that it comes too early
+PAGE = 200  # entries of one call of the script, which takes a few milliseconds
+MAX_PAGES = 50  # calls of one report, before it is refused as too early
 HOUR_MS = 3_600_000
-DAY_MS = 24 * HOUR_MS
 HOURS_KEPT_MS = 40 * DAY_MS  # from a day's beginning
 DAYS_AT_ONCE = 32
-MOST_DAYS = 4000  # that are read at most; a request names at most 366
-CREDIT = "credit"  # the field of what was given; every other one is `user key model`
+MAX_DAYS = 4000  # a request names at most 366
+CREDIT = "credit"  # the field of credits; every other one is `user key model`
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What one user's key used of one model in an hour or a day; user, key and model are "" about no job.
+    """What one user's key used of one model in an hour or a day; all three are "" for entries without a job.
 
-    `start_ms` is the beginning of that hour or day, `day_ms` of the day. `credit` is a tally without any of them,
-    whose amount is in `spent`.
+    `start_ms` is the beginning of that hour or day, `day_ms` of the day. A `credit` has its amount in `spent`.
     """
 
     day_ms: int
@@ -46,13 +44,13 @@ class Tally:
 
 
 class UsageStore:
-    """Keeps the sums up with the ledger, and reads them."""
+    """Updates the sums from the ledger, and reads them."""
 
     def __init__(self, redis: Client) -> None:
         self._redis = redis
 
     async def fold(self, team: str) -> bool:
-        """Take in the next entries of the team's ledger; True when there may be more."""
+        """Add the next entries of the team's ledger; True when there may be more."""
         with store_errors():
             counted = await scripts.fold_usage(
                 self._redis,
@@ -65,28 +63,28 @@ class UsageStore:
         return counted == PAGE
 
     async def counted(self) -> dict[str, str]:
-        """By team, the id of the last entry of its ledger that is in its sums."""
+        """By team, the last ledger entry that is in its sums."""
         with store_errors():
             return await self._redis.hgetall(keys.USAGE_COUNTED)
 
     async def behind(self) -> list[str]:
-        """The teams whose ledgers have entries that are not in their sums yet."""
+        """The teams with ledger entries that are not in their sums yet."""
         with store_errors():
             return await scripts.find_usage_behind(self._redis)
 
-    async def catch_up(self, team: str, *, pages: int = PAGES_AT_ONCE) -> None:
-        """Take in all that is new; Unavailable when that is too much for one request."""
+    async def catch_up(self, team: str, *, pages: int = MAX_PAGES) -> None:
+        """Add all new entries; Unavailable when they are too many for one request."""
         for _ in range(pages):
             if not await self.fold(team):
                 return
         raise Unavailable("Usage is being added up for the first time; ask again in a minute.", retry_after=60)
 
     async def days(self, team: str, *, from_ms: int, to_ms: int) -> list[int]:
-        """Beginnings (ms) of the days that have sums, from the one that `from_ms` may lie in until `to_ms`."""
+        """Beginnings (ms) of the days that have sums, from the day that may contain `from_ms` until `to_ms`."""
         earliest = from_ms - DAY_MS - HOUR_MS  # a day of 25 hours
         with store_errors():
             found = await self._redis.zrange(
-                keys.usage_days(team), earliest, f"({to_ms}", byscore=True, offset=0, num=MOST_DAYS
+                keys.usage_days(team), earliest, f"({to_ms}", byscore=True, offset=0, num=MAX_DAYS
             )
         return [int(start) for start in found]
 
@@ -95,20 +93,19 @@ class UsageStore:
         return await self._read({day: keys.usage_day(team, day) for day in days}, hours=False)
 
     async def by_hour(self, team: str, days: Sequence[int]) -> list[Tally]:
-        """The sums of these days by hour; nothing for a day whose hours are forgotten."""
+        """The sums of these days by hour; none for a day whose hours have expired."""
         return await self._read({day: keys.usage_hours(team, day) for day in days}, hours=True)
 
     async def _read(self, names: Mapping[int, str], *, hours: bool) -> list[Tally]:
-        found: list[Tally] = []
+        tallies: list[Tally] = []
         days = list(names)
-        for begin in range(0, len(days), DAYS_AT_ONCE):
-            stretch = days[begin : begin + DAYS_AT_ONCE]
-            rows = await read_hashes(self._redis, (names[day] for day in stretch))
-            for day, row in zip(stretch, rows, strict=True):
+        for page in (days[start : start + DAYS_AT_ONCE] for start in range(0, len(days), DAYS_AT_ONCE)):
+            rows = await read_hashes(self._redis, (names[day] for day in page))
+            for day, row in zip(page, rows, strict=True):
                 for field, text in row.items():
                     start, _, rest = field.partition(" ") if hours else (str(day), "", field)
-                    found.append(_tally(day, int(start), rest, text))
-        return found
+                    tallies.append(_tally(day, int(start), rest, text))
+        return tallies
 
 
 def _tally(day_ms: int, start_ms: int, field: str, text: str) -> Tally:
@@ -117,19 +114,19 @@ def _tally(day_ms: int, start_ms: int, field: str, text: str) -> Tally:
     return Tally(day_ms, start_ms, user, key, model, jobs, seconds, spent, held, credit=field == CREDIT)
 
 
-def place(entry: Entry) -> tuple[int, int]:
-    """The beginnings (ms) of the hour and the day that an entry counts in: its job's, or UTC's about no job."""
+def hour_and_day(entry: Entry) -> tuple[int, int]:
+    """The beginnings (ms) of the hour and the day that an entry counts in: its job's, or UTC's without a job."""
     if starts := entry.starts.team:
         return starts[Window.HOUR], starts[Window.DAY]
     return entry.admitted_ms - entry.admitted_ms % HOUR_MS, entry.admitted_ms - entry.admitted_ms % DAY_MS
 
 
-def change(entry: Entry) -> tuple[str, tuple[int, int, int, int]] | None:
-    """The field, and what an entry adds to it: jobs, seconds, spent, held; None for one that moves nothing."""
+def usage_change(entry: Entry) -> tuple[str, tuple[int, int, int, int]] | None:
+    """The field, and what an entry adds to it: jobs, seconds, spent, held; None for an entry without a change."""
     field = CREDIT if entry.type == "credit" else f"{entry.user} {entry.key} {entry.model}"
     match entry.type:
         case "settle" | "release" if not entry.user:
-            return None  # whose it was is not in the ledger any more
+            return None  # its reservation is not in the ledger
         case "reserve":
             return field, (1, entry.seconds, 0, entry.amount)
         case "release":

@@ -1,7 +1,7 @@
-"""The witness: a file outside the store that remembers which store it was, and the last claim and admission in it.
+"""The witness: a file outside the store with the store's id, its newest claim and its newest admission.
 
-Synchronous, because it waits for the disk; callers put it into a thread. Every process of a host that has the same
-data directory shares one file.
+It is synchronous, because it waits for the disk; callers run it in a thread. All processes with the same data
+directory share one file.
 """
 
 import contextlib
@@ -14,15 +14,15 @@ from pathlib import Path
 
 FILE = "epoch.json"
 FORMAT = 1
-REFRESH_MS = 60_000  # how old the time in the file may get while nothing is bought
+REFRESH_MS = 60_000  # the age at which the time in the file is updated while nothing is bought
 
 
 @dataclass(frozen=True, slots=True)
 class WitnessRecord:
-    """What was seen last: the store's id, the newest claim's number and nonce, and when (ms, the store's clock).
+    """What was last read: the store's id, the newest claim's number and nonce, and when (ms, the store's clock).
 
-    `restored` says which backup was put in the store's place since; "" when none was. `admitted` and `job` are the
-    newest admission's; files of earlier versions have none.
+    `restored` names the backup that has replaced the store since, or is "". `admitted` and `job` are the number and
+    job of the newest admission; files of older versions do not have them.
     """
 
     id: str
@@ -41,7 +41,7 @@ class Witness:
         self.path = data_dir / FILE
 
     def read(self) -> WitnessRecord | None:
-        """What it remembers; None when there is no file or it says nothing that can be used."""
+        """The record in the file; None when there is no file, or it cannot be read."""
         try:
             written = json.loads(self.path.read_text(encoding="utf-8"))
             return WitnessRecord(
@@ -56,29 +56,29 @@ class Witness:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
-    def keep(self, compared: WitnessRecord | None, seen: WitnessRecord) -> bool:
-        """Remember what was seen, unless somebody wrote since `compared` was read; False when it cannot be written.
+    def keep(self, compared: WitnessRecord | None, new: WitnessRecord) -> bool:
+        """Write `new`, unless the file has changed since `compared` was read; False when it cannot be written.
 
-        On disk when this returns. Within one store's id the number only grows.
+        It is on disk when this returns. For one store's id the numbers only grow.
         """
         try:
-            with self._alone():
+            with self._lock():
                 current = self.read()
-                if current is not None and not _is_news(current, compared, seen):
+                if current is not None and not _replaces(current, compared, new):
                     return True
-                self._write(seen)
+                self._write(new)
         except OSError:
             return False
         return True
 
     def distrust(self, record: WitnessRecord, *, backup: str) -> None:
-        """Remember that a backup was put in the store's place: what comes next is no continuation. OSError."""
-        with self._alone():
+        """Record that a backup replaced the store, so that the next comparison starts an epoch. Raises OSError."""
+        with self._lock():
             self._write(replace(self.read() or record, restored=backup))
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """One process writes at a time."""
+    def _lock(self) -> Iterator[None]:
+        """Exclude other writing processes."""
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -88,7 +88,7 @@ class Witness:
             os.close(lock)
 
     def _write(self, record: WitnessRecord) -> None:
-        """Replace the file whole, on disk."""
+        """Replace the file atomically, on disk."""
         draft = self.path.with_suffix(".new")
         fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
@@ -100,17 +100,17 @@ class Witness:
         sync_directory(self.path.parent)
 
 
-def _is_news(current: WitnessRecord, compared: WitnessRecord | None, seen: WitnessRecord) -> bool:
-    if current.id != seen.id or current.restored:
-        return current == compared  # a new epoch: only who has compared with this very record may write it
-    if seen.number < current.number or seen.admitted < current.admitted:
-        return False  # read before somebody else wrote
-    grown = seen.number > current.number or seen.admitted > current.admitted
-    return grown or seen.seen_ms - current.seen_ms >= REFRESH_MS
+def _replaces(current: WitnessRecord, compared: WitnessRecord | None, new: WitnessRecord) -> bool:
+    if current.id != new.id or current.restored:
+        return current == compared  # a new epoch may be written only after a comparison with the current record
+    if new.number < current.number or new.admitted < current.admitted:
+        return False  # another process has written a newer one
+    grown = new.number > current.number or new.admitted > current.admitted
+    return grown or new.seen_ms - current.seen_ms >= REFRESH_MS
 
 
 def sync_directory(directory: Path) -> None:
-    """Put the directory's names on disk, after a file in it was made or renamed."""
+    """Write the directory's names to disk, after a file in it was created or renamed."""
     fd = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(fd)

@@ -254,7 +254,7 @@ async def test_the_installation_has_one_key_and_the_first_writer_made_it(
     async def needed(turns: int) -> bytes:
         for _ in range(turns):
             await asyncio.sleep(0)
-        return (await SecretStore(pipeline.redis, configured=None).of_webhooks()).private_bytes_raw()
+        return (await SecretStore(pipeline.redis, given=None).of_webhooks()).private_bytes_raw()
 
     for _ in range(10):
         await pipeline.redis.delete(keys.WEBHOOK_KEY)

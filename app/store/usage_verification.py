@@ -1,4 +1,4 @@
-"""The sums of usage verified: rebuilt from the ledgers' entries, as far as the store says that it counted them."""
+"""Verification of the usage sums: they are rebuilt from the ledger entries that the store has counted."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -7,18 +7,18 @@ from app.domain.verification import Difference
 from app.store import keys
 from app.store.events import event_order
 from app.store.ledger import Snapshot
-from app.store.usage import HOURS_KEPT_MS, change, place
+from app.store.usage import HOURS_KEPT_MS, hour_and_day, usage_change
 
 UNITS = ("jobs", "video_seconds", "spent", "held")
-NOTHING = "0 0 0 0"
-ALWAYS = 2**63
+EMPTY = "0 0 0 0"
+NEVER_MS = 2**63
 
 
-class UsageBook:
-    """What the entries say, taken in one after the other.
+class RebuiltUsage:
+    """The usage sums rebuilt from entries.
 
-    `counted` is by team the last entry in its sums when this began, `days` by team the days that had sums.
-    What came since is kept, because the sums may not have it yet at the end.
+    `counted` has the last entry in each team's sums at the beginning, `days` the days with sums. Newer entries are
+    remembered, because the store may not have counted them by the end.
     """
 
     def __init__(self, now_ms: int, counted: Mapping[str, str], days: Mapping[str, Sequence[int]]) -> None:
@@ -33,29 +33,29 @@ class UsageBook:
 
     @property
     def names(self) -> set[str]:
-        """The keys of all sums that are compared."""
+        """The keys of all compared sums."""
         return {keys.USAGE_COUNTED, *self._sums}
 
     def add(self, team: str, entry: Entry) -> None:
-        """The next entry of a team."""
+        """Add the next entry of a team."""
         if event_order(entry.id) > event_order(self._counted.get(team, "0-0")):
             self._recent.append((team, entry))
-        self._take(team, entry, sign=1)
+        self._count(team, entry, sign=1)
 
     def differences(self, snapshot: Snapshot) -> Iterator[Difference]:
-        """Where the store's sums are others; entries that were not counted by then are left out."""
+        """The store's sums that differ; entries that it had not counted are left out."""
         counted = snapshot.hashes[keys.USAGE_COUNTED]
         for team, entry in self._recent:
             if event_order(entry.id) > event_order(counted.get(team, "0-0")):
-                self._take(team, entry, sign=-1)
+                self._count(team, entry, sign=-1)
         for name, sums in sorted(self._sums.items()):
-            if snapshot.now_ms < self._until_ms.get(name, ALWAYS):
+            if snapshot.now_ms < self._until_ms.get(name, NEVER_MS):
                 stored = snapshot.hashes[name]
                 for field in sorted(stored.keys() | sums.keys()):
-                    yield from _compared(name, field, stored.get(field, NOTHING), sums.get(field, [0] * len(UNITS)))
+                    yield from _compared(name, field, stored.get(field, EMPTY), sums.get(field, [0] * len(UNITS)))
 
     def _names(self, team: str, day: int) -> list[str]:
-        """The keys of the day's sums: by day, and by hour while they are remembered."""
+        """The keys of the day's sums: by day, and by hour while those are kept."""
         names = [keys.usage_day(team, day)]
         if self._now_ms < day + HOURS_KEPT_MS:
             names.append(keys.usage_hours(team, day))
@@ -64,14 +64,14 @@ class UsageBook:
             self._sums.setdefault(name, {})
         return names
 
-    def _take(self, team: str, entry: Entry, *, sign: int) -> None:
-        changed = change(entry)
-        if changed is None:
+    def _count(self, team: str, entry: Entry, *, sign: int) -> None:
+        change = usage_change(entry)
+        if change is None:
             return
-        field, amounts = changed
-        hour, day = place(entry)
-        for name, of in zip(self._names(team, day), (field, f"{hour} {field}"), strict=False):
-            sums = self._sums[name].setdefault(of, [0] * len(UNITS))
+        field, amounts = change
+        hour, day = hour_and_day(entry)
+        for name, own_field in zip(self._names(team, day), (field, f"{hour} {field}"), strict=False):
+            sums = self._sums[name].setdefault(own_field, [0] * len(UNITS))
             for i, amount in enumerate(amounts):
                 sums[i] += sign * amount
 
