@@ -1,4 +1,4 @@
-"""What callers are shown: for each reply, webhook and live event a type, and the function that makes one.
+"""Replies, webhook bodies and live events: a type for each, and the function that builds it.
 
-The OpenAPI document is drawn from these types, and mypy finds a member that is missing, misspelt or unknown.
+The OpenAPI document is generated from these types, and mypy reports a member that is missing, misspelt or unknown.
 """

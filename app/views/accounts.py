@@ -16,7 +16,7 @@ from app.views.limits import LimitStateView, LimitView, limit_state_view, limit_
 
 
 class TeamView(TypedDict):
-    """A team; its webhook secret is the team's own affair."""
+    """A team, without its webhook secret."""
 
     id: str
     name: str
@@ -49,7 +49,7 @@ class UserList(TypedDict):
 
 
 class KeyView(TypedDict):
-    """What is known of a key; the key itself is known to nobody. `last_used_at` is right to the minute."""
+    """A key's record, without the key itself, which is not stored. `last_used_at` is exact to a minute."""
 
     id: str
     name: str
@@ -66,7 +66,7 @@ class KeyView(TypedDict):
 
 
 class NewKeyView(KeyView):
-    """A new key; `key` is shown this once."""
+    """A new key; `key` is shown only once."""
 
     key: str
 
@@ -78,7 +78,7 @@ class KeyList(TypedDict):
 
 
 class TokenView(TypedDict):
-    """A browser token, which is shown this once, and what it is good for; null where its key alone decides."""
+    """A browser token, which is shown only once, and its restrictions; null where those of its key apply."""
 
     id: str
     token: str
@@ -91,28 +91,28 @@ class TokenView(TypedDict):
 
 
 class NamedView(TypedDict):
-    """Something with its name."""
+    """An id and a name."""
 
     id: str
     name: str
 
 
 class OwnKeyView(TypedDict):
-    """The key that asks."""
+    """The caller's key."""
 
     id: str
     scopes: list[Scope]
 
 
 class SpendingView(TypedDict):
-    """A team's money: set aside for jobs under way, and spent."""
+    """A team's money: reserved for jobs that have not ended, and spent."""
 
     reserved_usd: Usd
     spent_usd: Usd
 
 
 class MeView(TypedDict):
-    """Who asks, and what is left; a browser token is told of its own caps only."""
+    """The caller, and what is left of its limits; with a browser token, of the token's own caps only."""
 
     team: NamedView
     user: NamedView
@@ -145,7 +145,7 @@ def user_view(user: User, limits: Sequence[Limit]) -> UserView:
 
 
 def key_view(key: Key, used_ms: int | None = None) -> KeyView:
-    """A key's record; `used_ms` is when it was last used."""
+    """A key's record; `used_ms` is its last use."""
     return {
         "id": key.id,
         "name": key.name,
@@ -178,7 +178,7 @@ def token_view(minted: Minted) -> TokenView:
 
 
 def me_view(caller: Caller, me: CallerInfo) -> MeView:
-    """Who asks."""
+    """The caller."""
     by_token = caller.token is not None
     view: MeView = {
         "team": {"id": me.team.id, "name": me.team.name},

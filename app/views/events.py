@@ -1,4 +1,4 @@
-"""What happened, as webhooks, live streams and `GET /v1/events` tell it."""
+"""Events, as in webhooks, live streams and `GET /v1/events`."""
 
 from typing import Literal, cast
 
@@ -34,7 +34,7 @@ class JobEvent(TypedDict):
 
 
 class BudgetData(TypedDict):
-    """So many percent of a money limit are used or held; `user` where it is a user's."""
+    """`threshold` percent of a money limit are used or held; `user` is null for a team's limit."""
 
     threshold: int
     owner: Owner
@@ -48,7 +48,7 @@ class BudgetData(TypedDict):
 
 
 class BudgetEvent(TypedDict):
-    """A money limit is used up to a threshold."""
+    """A money limit has reached a threshold."""
 
     type: Literal["budget.threshold"]
     timestamp: Time
@@ -74,7 +74,7 @@ class EndpointEvent(TypedDict):
 
 
 class WithId(TypedDict):
-    """An event's place in the team's stream."""
+    """An event's id in the team's stream."""
 
     id: str
 
@@ -84,7 +84,7 @@ class ListedJobEvent(WithId, JobEvent):
 
 
 class ListedBudgetEvent(WithId, BudgetEvent):
-    """A money limit is used up to a threshold; `id` is a cursor."""
+    """A money limit has reached a threshold; `id` is a cursor."""
 
 
 class ListedEndpointEvent(WithId, EndpointEvent):
@@ -97,7 +97,7 @@ ListedEvent = ListedJobEvent | ListedBudgetEvent | ListedEndpointEvent
 
 
 class EventPage(TypedDict):
-    """Events in order; `next_cursor` is always there, to go on with later."""
+    """Events in order; `next_cursor` is always there, for the next request."""
 
     data: list[ListedEvent]
     next_cursor: str
@@ -107,7 +107,7 @@ class EventPage(TypedDict):
 def job_event(
     event: Event, *, base_url: str, queue_position: int | None = None, upstream_paused: str | None = None
 ) -> JobEvent:
-    """A change of a job as it is told everywhere."""
+    """A change of a job, the same in webhooks, streams and lists."""
     return {
         "type": cast("JobEventType", event.type),
         "timestamp": iso(event.at_ms),
@@ -119,7 +119,7 @@ def job_event(
 
 
 def notice_view(notice: Notice) -> NoticeView:
-    """The same for what is about no job, and so has no sequence: an alert about a money limit, or an endpoint."""
+    """A notice about a money limit or an endpoint; it has no sequence, which only jobs have."""
     if isinstance(notice, EndpointNotice):
         return {
             "type": cast("EndpointEventType", notice.type),
@@ -146,11 +146,10 @@ def notice_view(notice: Notice) -> NoticeView:
 
 
 def event_view(event: Event | Notice, *, base_url: str) -> AnyEvent:
-    """Whatever happened."""
+    """An event of any type."""
     return job_event(event, base_url=base_url) if isinstance(event, Event) else notice_view(event)
 
 
 def listed_event(event: Event | Notice, *, base_url: str) -> ListedEvent:
-    """The same with its id."""
-    view = event_view(event, base_url=base_url)
-    return cast("ListedEvent", {"id": event.id, **view})
+    """An event of any type, with its id."""
+    return cast("ListedEvent", {"id": event.id, **event_view(event, base_url=base_url)})

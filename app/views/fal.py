@@ -1,7 +1,6 @@
-"""A job, an error and a webhook as fal's clients see them.
+"""Jobs, errors and webhooks in fal's shapes, which its documentation and its clients' sources define.
 
-fal's own shapes are in its documentation and its clients' sources; which of our states is which of fal's is decided
-in `app/domain/fal_states.py`.
+`app/domain/fal_states.py` maps our states to fal's.
 """
 
 from typing import Any, Literal, NotRequired
@@ -12,7 +11,7 @@ from app.domain.fal_states import IN_QUEUE, OK, FalState, TerminalResponse, app_
 from app.domain.jobs import Job
 from app.views.fields import Object, Time
 
-# fal's sentence, word for word, for a result that a message cannot carry; its readers fetch the result instead.
+# fal's own sentence for a result that is not in the message; receivers fetch the result instead.
 NO_PAYLOAD = (
     "Response payload is not JSON serializable. Either return a JSON serializable object or use the queue endpoint"
     " to retrieve the response."
@@ -20,7 +19,7 @@ NO_PAYLOAD = (
 
 
 class FalLog(TypedDict):
-    """One log line with the members that fal's clients read."""
+    """A log line, with the members that fal's clients read."""
 
     message: str
     timestamp: str | None
@@ -29,13 +28,13 @@ class FalLog(TypedDict):
 
 
 class FalMetrics(TypedDict):
-    """How long fal needed, in seconds; empty while nobody knows."""
+    """How long fal took, in seconds; empty until that is known."""
 
     inference_time: NotRequired[float]
 
 
 class FalUrls(TypedDict):
-    """The three URLs that fal hands out; they name the app and not the model, as fal's do."""
+    """A request's URLs; as fal's, they contain the app and not the whole model id."""
 
     response_url: str
     status_url: str
@@ -43,7 +42,7 @@ class FalUrls(TypedDict):
 
 
 class FalStatus(FalUrls):
-    """A request's state; `queue_position` counts from 0, `error` is there once it has failed."""
+    """A request's state; `queue_position` counts from 0, `error` is present once it has failed."""
 
     status: FalState
     request_id: str
@@ -55,7 +54,7 @@ class FalStatus(FalUrls):
 
 
 class FalCancelled(TypedDict):
-    """The request's end was asked for."""
+    """The cancellation was requested."""
 
     status: Literal["CANCELLATION_REQUESTED"]
 
@@ -70,7 +69,7 @@ class FalError(TypedDict):
 
 
 class FalMessage(TypedDict):
-    """The body of a webhook in fal's form: the result, with its HTTP status in words."""
+    """The body of a webhook in fal's form: the result, with its HTTP status as a text."""
 
     request_id: str
     gateway_request_id: str
@@ -81,7 +80,7 @@ class FalMessage(TypedDict):
 
 
 class FalUploadToken(TypedDict):
-    """A token that brings files in."""
+    """A token for uploads."""
 
     token: str
     token_type: Literal["Bearer"]
@@ -90,40 +89,40 @@ class FalUploadToken(TypedDict):
 
 
 class FalUpload(TypedDict):
-    """Where to PUT a file's bytes, and the address it will have."""
+    """Where to PUT a file's bytes, and the URL that the file will have."""
 
     upload_url: str
     file_url: str
 
 
 class FalFile(TypedDict):
-    """A file that was brought."""
+    """An uploaded file."""
 
     access_url: str
 
 
 class FalParts(TypedDict):
-    """A file that comes in parts."""
+    """An upload in parts."""
 
     access_url: str
     uploadId: str
 
 
 class FalPart(TypedDict):
-    """A part that was taken."""
+    """A part that was stored."""
 
     partNumber: int
     etag: str
 
 
 class FalCompleted(TypedDict):
-    """An upload that is whole."""
+    """A completed upload."""
 
     uploadId: str
 
 
 def request_urls(job: Job, base_url: str) -> FalUrls:
-    """Where a request is read and cancelled."""
+    """The URLs of a request."""
     url = f"{base_url}/fal/queue/{app_of(job.model)}/requests/{job.id}"
     return {"response_url": url, "status_url": f"{url}/status", "cancel_url": f"{url}/cancel"}
 
@@ -131,7 +130,7 @@ def request_urls(job: Job, base_url: str) -> FalUrls:
 def status_view(
     job: Job, *, now_ms: int, position: int | None, base_url: str, logs: list[Object] | None
 ) -> FalStatus:
-    """The status as fal shows it; `position` counts from 0, `logs` is None where they were not asked for."""
+    """The status in fal's shape; `position` counts from 0, `logs` is None if they were not requested."""
     word, end = fal_state(job, now_ms), terminal_response(job, now_ms)
     urls = request_urls(job, base_url)
     view: FalStatus = {

@@ -1,4 +1,4 @@
-"""Members that occur in many replies."""
+"""Types of members that occur in many replies."""
 
 from typing import Annotated, Any
 
@@ -12,5 +12,5 @@ Usd = Annotated[
     ),
 ]
 Url = Annotated[str, WithJsonSchema({"type": "string", "format": "uri"})]
-# What a browser's client must take as it comes: fal's own words, or a model's.
+# An object whose members fal or a model defines.
 Object = dict[str, Any]

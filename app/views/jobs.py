@@ -1,6 +1,6 @@
-"""A job as its caller sees it: in replies, events and webhooks alike."""
+"""A job as its caller sees it, the same in replies, events and webhooks."""
 
-from typing import NotRequired, cast
+from typing import NotRequired, Required, Unpack, cast
 
 from typing_extensions import TypedDict
 
@@ -13,7 +13,7 @@ from app.views.limits import LimitStateView, limit_state_view
 
 
 class ClipView(TypedDict):
-    """Where the clip is, and what fal says of it."""
+    """The clip's URL, and what fal says about the file."""
 
     url: str
     content_type: NotRequired[str]
@@ -28,7 +28,7 @@ class OutputView(TypedDict):
 
 
 class ErrorView(TypedDict):
-    """Why a job failed, and whether a new job may succeed; `upstream` is what fal said."""
+    """Why a job failed, and whether a new job may succeed; `upstream` is fal's own error."""
 
     code: str
     message: str
@@ -37,7 +37,7 @@ class ErrorView(TypedDict):
 
 
 class PausedView(TypedDict):
-    """Why nothing is bought just now."""
+    """Why no job is bought at present."""
 
     reason: str
 
@@ -51,7 +51,7 @@ class JobUrls(TypedDict):
 
 
 class JobData(TypedDict):
-    """A job in an event or a webhook: all but its input."""
+    """A job in an event or a webhook: without its input."""
 
     id: str
     status: Status
@@ -78,7 +78,7 @@ class JobData(TypedDict):
 
 
 class JobView(JobData):
-    """A job. `input` is as given, an uploaded image as `{type, size, sha256, url}`; null once it is erased."""
+    """A job. `input` is as submitted, an uploaded image as `{type, size, sha256, url}`; null once erased."""
 
     input: Object | None
 
@@ -92,7 +92,7 @@ class JobPage(TypedDict):
 
 
 class QuotedLimit(LimitStateView):
-    """A limit as it stands, and whether it lets the job pass."""
+    """A limit's state, and whether enough is left for the job."""
 
     enough: bool
 
@@ -106,13 +106,22 @@ class QueueView(TypedDict):
 
 
 class QuoteView(TypedDict):
-    """What a job would cost, under which limits, and how long it would wait."""
+    """What a job would cost, the limits that it counts against, and how long it would wait."""
 
     model: str
     quoted_usd: Usd
     price_version: str
     limits: list[QuotedLimit]
     queue: QueueView
+
+
+class JobContext(TypedDict, total=False):
+    """The arguments of `job_data`."""
+
+    base_url: Required[str]
+    queue_position: int | None
+    upstream_paused: str | None
+    repeated: bool
 
 
 def job_data(
@@ -125,14 +134,14 @@ def job_data(
 ) -> JobData:
     """The job without its input. `base_url` has no trailing slash.
 
-    `upstream_paused` is why nothing is bought for its team just now, shown while it waits in line.
+    `upstream_paused` is why no job of its team is bought at present; it is shown while the job is queued.
     """
     url = f"{base_url}/v1/jobs/{job.id}"
     return {
         "id": job.id,
         "status": job.status,
         "model": job.model,
-        "output": cast("OutputView | None", job.output),  # as `app.fal.protocol.read_video` let it in
+        "output": cast("OutputView | None", job.output),  # checked by `app.fal.protocol.read_video`
         "error": _error(job),
         "quoted_usd": format_usd(job.quoted_micro),
         "charged_usd": None if job.charged_micro is None else format_usd(job.charged_micro),
@@ -154,22 +163,9 @@ def job_data(
     }
 
 
-def job_view(
-    job: Job,
-    *,
-    base_url: str,
-    queue_position: int | None = None,
-    upstream_paused: str | None = None,
-    repeated: bool = False,
-) -> JobView:
-    """The job with its input; the rest as `job_data` has it."""
-    data = job_data(
-        job,
-        base_url=base_url,
-        queue_position=queue_position,
-        upstream_paused=upstream_paused,
-        repeated=repeated,
-    )
+def job_view(job: Job, **context: Unpack[JobContext]) -> JobView:
+    """The job with its input."""
+    data = job_data(job, **context)
     return {"id": job.id, "status": job.status, "model": job.model, "input": _shown_input(job), **data}
 
 
@@ -189,25 +185,19 @@ def quote_view(quoted: JobQuote, *, upstream_paused: str | None) -> QuoteView:
 
 
 def paused_view(reason: str | None) -> PausedView | None:
-    """Why nothing is bought just now, as callers see it."""
+    """Why no job is bought at present, as callers see it."""
     return None if reason is None else {"reason": reason}
 
 
 def _shown_input(job: Job) -> Object | None:
-    """The input as given, with an uploaded image shown as what it is and not as its bytes."""
-    if job.input is None:
-        return None
-    return {name: job.images.get(name, value) for name, value in job.input.items()}
+    """The input as submitted, with the facts of uploaded images instead of their URLs or data."""
+    return None if job.input is None else {name: job.images.get(name, value) for name, value in job.input.items()}
 
 
 def _error(job: Job) -> ErrorView | None:
     if job.error is None:
         return None
-    error: ErrorView = {
-        "code": job.error.code,
-        "message": job.error.message,
-        "retryable": job.error.retryable,
-    }
+    error: ErrorView = {"code": job.error.code, "message": job.error.message, "retryable": job.error.retryable}
     if job.error.upstream is not None:
         error["upstream"] = job.error.upstream
     return error

@@ -1,4 +1,4 @@
-"""Money's movements, and who did what."""
+"""Ledger entries, and lines of the audit log."""
 
 from typing import Literal, NotRequired
 
@@ -12,7 +12,7 @@ from app.views.fields import Object, Time, Usd
 
 
 class EntryView(TypedDict):
-    """One movement of money; what it is not about is null."""
+    """One ledger entry; members that do not apply are null."""
 
     id: str
     type: str
@@ -30,14 +30,14 @@ class EntryView(TypedDict):
 
 
 class LedgerPage(TypedDict):
-    """Movements, newest first."""
+    """Ledger entries, newest first."""
 
     data: list[EntryView]
     next_cursor: str | None
 
 
 class AdjustmentView(TypedDict):
-    """What was done to a team's money: a credit, a correction, or what became of correcting a job's charge."""
+    """A credit or a correction of a team's money, or the outcome of correcting a job's charge."""
 
     team: str
     reason: str
@@ -61,14 +61,14 @@ class ActView(TypedDict):
 
 
 class AuditPage(TypedDict):
-    """Administrative acts, newest first."""
+    """Lines of the audit log, newest first."""
 
     data: list[ActView]
     next_cursor: str | None
 
 
 class AuditVerdict(TypedDict):
-    """Whether the log is as it was written; `broken_at` is the number of the first line that does not fit."""
+    """Whether the log is unchanged; `broken_at` is the number of the first line that does not fit."""
 
     lines: int
     intact: bool
@@ -76,7 +76,7 @@ class AuditVerdict(TypedDict):
 
 
 def entry_view(entry: Entry) -> EntryView:
-    """One movement of money."""
+    """One ledger entry."""
     return {
         "id": entry.id,
         "type": entry.type,
@@ -108,5 +108,5 @@ def act_view(act: Act) -> ActView:
 
 
 def verdict_view(verdict: Verdict) -> AuditVerdict:
-    """What a look through the log found."""
+    """The result of verifying the log."""
     return {"lines": verdict.lines, "intact": verdict.intact, "broken_at": verdict.broken_at}

@@ -1,4 +1,4 @@
-"""Limits as they are set, and as they stand."""
+"""Limits as they are set, and their present state."""
 
 from collections.abc import Sequence
 from typing import NotRequired
@@ -9,11 +9,11 @@ from app.domain.limits import Limit, LimitState, Owner, Unit, Window, format_amo
 from app.domain.times import iso
 from app.views.fields import Time
 
-Amount = str | int  # dollars as a decimal string, the rest as a whole number
+Amount = str | int  # dollars as a decimal string, other units as an integer
 
 
 class LimitView(TypedDict):
-    """A limit; `raised_to` holds instead until `raised_until`."""
+    """A limit; until `raised_until`, `raised_to` applies instead of `amount`."""
 
     unit: Unit
     window: Window
@@ -29,7 +29,7 @@ class LimitList(TypedDict):
 
 
 class LimitStateView(TypedDict):
-    """A limit as it stands: whose, how much is in force, used, held and left, and when it begins anew."""
+    """A limit's state: the amount that applies, how much of it is used, held and left, and when it resets."""
 
     owner: Owner
     unit: Unit
@@ -43,11 +43,7 @@ class LimitStateView(TypedDict):
 
 def limit_view(limit: Limit) -> LimitView:
     """A limit as it was set."""
-    view: LimitView = {
-        "unit": limit.unit,
-        "window": limit.window,
-        "amount": _amount(limit.unit, limit.amount),
-    }
+    view: LimitView = {"unit": limit.unit, "window": limit.window, "amount": _amount(limit.unit, limit.amount)}
     if limit.raised_to is not None:
         view["raised_to"] = _amount(limit.unit, limit.raised_to)
         view["raised_until"] = iso(limit.raised_until_ms)
@@ -60,7 +56,7 @@ def limits_view(limits: Sequence[Limit]) -> list[LimitView]:
 
 
 def limit_state_view(state: LimitState) -> LimitStateView:
-    """A limit as it stands."""
+    """A limit's state."""
     return {
         "owner": state.owner,
         "unit": state.unit,

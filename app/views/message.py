@@ -1,4 +1,4 @@
-"""What a delivery says, byte for byte."""
+"""The body of a webhook message."""
 
 import json
 from collections.abc import Mapping
@@ -12,7 +12,10 @@ from app.views.fal import fal_message
 
 
 def message_body(delivery: Delivery, *, base_url: str) -> bytes:
-    """The message: the same bytes in every attempt. One that is too large leaves out what GET shows as well."""
+    """The body, with the same bytes in every attempt.
+
+    Above MAX_MESSAGE_BYTES, logs and then the upstream error are dropped; GET returns both.
+    """
     event = delivery.event
     if not isinstance(event, Event):
         return _written(notice_view(event))

@@ -1,4 +1,4 @@
-"""Models, and images that they may read."""
+"""Models, and uploaded images."""
 
 import copy
 
@@ -10,7 +10,7 @@ from app.views.fields import Object
 
 
 class ImageLimitsView(TypedDict):
-    """What an image must be."""
+    """The model's requirements for an image."""
 
     max_bytes: int
     min_side_px: int
@@ -19,7 +19,7 @@ class ImageLimitsView(TypedDict):
 
 
 class ModelView(TypedDict):
-    """A model: its input and output as JSON Schemas, its price, and where and when that was looked up."""
+    """A model: its input and output as JSON Schemas, its price, and the price's source and date."""
 
     id: str
     title: str
@@ -46,7 +46,7 @@ class ModelList(TypedDict):
 
 
 class ImageView(TypedDict):
-    """An uploaded image, at an address that fal can read."""
+    """An uploaded image, at a URL that fal can read."""
 
     type: str
     size: int
@@ -57,7 +57,7 @@ class ImageView(TypedDict):
 
 
 def model_view(model: Model, *, strict_schema: bool) -> ModelView:
-    """A model, for the caller to keep; with `strict_schema`, without the fields that only fal's prose names."""
+    """A model, as copies; with `strict_schema`, without the fields that are only in fal's prose."""
     limits = model.image_limits
     return {
         "id": model.id,

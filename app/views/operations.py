@@ -1,4 +1,4 @@
-"""The installation as its operators see it: is it alive, how does everything stand, every team's jobs."""
+"""The installation as operators see it: health, overview, every team's jobs."""
 
 from typing import Literal, NotRequired
 
@@ -22,7 +22,7 @@ class LiveView(TypedDict):
 
 
 class ReadyView(TypedDict):
-    """Whether jobs can be accepted; `workers_missing` are the roles that nobody has."""
+    """Whether jobs can be accepted; `workers_missing` are the roles without a live worker."""
 
     status: Literal["ready", "not ready"]
     store: str
@@ -32,14 +32,14 @@ class ReadyView(TypedDict):
 
 
 class CodeView(TypedDict):
-    """An error code, and what it means."""
+    """An error code and its meaning."""
 
     code: str
     title: str
 
 
 class AttemptAtFal(TypedDict):
-    """What finds a job's last submission at fal: when it was claimed, since when it is held, how its tag begins."""
+    """How to find a job's last submission at fal: when it was claimed and held, and the start of its tag."""
 
     claimed_at: Time | None
     held_at: Time | None
@@ -47,7 +47,7 @@ class AttemptAtFal(TypedDict):
 
 
 class OperatedJobView(AttemptAtFal):
-    """A job as administrators see it: whose it is and how it stands at fal; never what it shows."""
+    """A job as administrators see it: its owner and its state at fal, but not its content."""
 
     id: str
     team: str
@@ -79,14 +79,14 @@ class OperatedJobPage(TypedDict):
 
 
 class BuyingView(TypedDict):
-    """After a pause or a resume: of which team, and why nothing is bought for it now."""
+    """After a pause or a resume: the team, and why none of its jobs is bought now."""
 
     team: str | None
     upstream_paused: PausedView | None
 
 
 class SlotsView(TypedDict):
-    """Requests at fal at the same time; `hosts` where their settings differ."""
+    """Concurrent requests at fal; `hosts` if their settings differ."""
 
     used: int
     allowed: int
@@ -106,7 +106,7 @@ class BreakerView(TypedDict):
 
 
 class PauseView(TypedDict):
-    """A pause; without a team, everybody's."""
+    """A pause; `team` is null for a pause of all teams."""
 
     team: str | None
     name: str | None
@@ -114,7 +114,7 @@ class PauseView(TypedDict):
 
 
 class LineView(TypedDict):
-    """A team in line: how many of its jobs wait, are at fal, or are held."""
+    """A team's jobs that are queued, running or held."""
 
     team: str
     name: str
@@ -125,7 +125,7 @@ class LineView(TypedDict):
 
 
 class HeldView(TypedDict):
-    """Jobs whose outcome is unknown, and the one held for longest."""
+    """Jobs whose submission has an unknown outcome, and the one held for longest."""
 
     count: int
     oldest_at: Time | None
@@ -133,14 +133,14 @@ class HeldView(TypedDict):
 
 
 class AsideView(TypedDict):
-    """Steps that are set aside."""
+    """Quarantined steps."""
 
     count: int
     oldest_at: Time | None
 
 
 class AlarmView(TypedDict):
-    """An alarm; what it is not about is null."""
+    """An alarm; members that do not apply are null."""
 
     at: Time
     kind: str
@@ -150,7 +150,10 @@ class AlarmView(TypedDict):
 
 
 class OverviewView(TypedDict):
-    """How everything stands. `upstream_paused` is the sentence of everybody's callers, or null."""
+    """Slots, breaker, pauses, queue by team, workers, held jobs, quarantined steps and alarms.
+
+    `upstream_paused` is why no job of any team is bought, or null.
+    """
 
     upstream_paused: str | None
     slots: SlotsView
@@ -164,9 +167,9 @@ class OverviewView(TypedDict):
 
 
 def attempt_view(job: Job, held_ms: int | None) -> AttemptAtFal:
-    """What finds a job's last submission at fal; `held_ms` is since when it is held.
+    """How to find a job's last submission at fal; `held_ms` is since when it is held.
 
-    The tag at fal goes on with a point and the marker's mac (`app/domain/marker.py`), which finds nothing more.
+    The whole tag ends with the marker's mac (`app/domain/marker.py`), which a search does not need.
     """
     return {
         "claimed_at": iso(job.claimed_ms),
@@ -202,13 +205,13 @@ def operated_job_view(job: Job, held_ms: int | None = None) -> OperatedJobView:
 
 
 def buying_view(team: str | None, reason: str | None) -> BuyingView:
-    """How buying stands for a team, or for everybody."""
+    """Whether jobs are bought for a team, or for all."""
     return {"team": team, "upstream_paused": paused_view(reason)}
 
 
-def overview_view(seen: Overview) -> OverviewView:
-    """How everything stands."""
-    buying, oldest = seen.buying, seen.oldest_held
+def overview_view(overview: Overview) -> OverviewView:
+    """The overview."""
+    buying, oldest = overview.buying, overview.oldest_held
     slots: SlotsView = {"used": buying.used, "allowed": buying.slots, "configured": buying.configured}
     if len(set(buying.hosts.values())) > 1:
         slots["hosts"] = buying.hosts
@@ -224,7 +227,7 @@ def overview_view(seen: Overview) -> OverviewView:
             "last_failure": buying.last_failure,
         },
         "pauses": [
-            {"team": None if who in {ALL_TEAMS, EPOCH} else who, "name": seen.names.get(who), "reason": reason}
+            {"team": None if who in {ALL_TEAMS, EPOCH} else who, "name": overview.names.get(who), "reason": reason}
             for who, reason in sorted(buying.pauses.items())
         ],
         "line": [
@@ -236,16 +239,16 @@ def overview_view(seen: Overview) -> OverviewView:
                 "running": share.running,
                 "held": share.held,
             }
-            for team, share in seen.shares
+            for team, share in overview.shares
         ],
-        "workers": seen.workers,
+        "workers": overview.workers,
         "held": {
-            "count": seen.held,
+            "count": overview.held,
             "oldest_at": None if oldest is None else iso(oldest[1]),
             "oldest_job": None if oldest is None else split_ref(oldest[0])[1],
         },
-        "aside": {"count": seen.quarantined, "oldest_at": iso(seen.oldest_quarantined_ms)},
-        "alarms": [_alarm_view(alarm) for alarm in seen.alarms],
+        "aside": {"count": overview.quarantined, "oldest_at": iso(overview.oldest_quarantined_ms)},
+        "alarms": [_alarm_view(alarm) for alarm in overview.alarms],
     }
 
 

@@ -9,7 +9,7 @@ from app.views.limits import LimitStateView, limit_state_view
 
 
 class ViolationView(TypedDict):
-    """One thing that is wrong: where (a JSON pointer), a stable code, and a sentence."""
+    """One fault: its location (a JSON pointer), a stable code, and a sentence."""
 
     pointer: str
     code: str
@@ -17,7 +17,7 @@ class ViolationView(TypedDict):
 
 
 class Problem(TypedDict):
-    """An error (RFC 9457). `code` is stable; `errors` says what is wrong with the input, `limits` what is full."""
+    """An error (RFC 9457). `code` is stable; `errors` are faults of the input, `limits` the exceeded ones."""
 
     type: str
     title: str
@@ -31,7 +31,7 @@ class Problem(TypedDict):
 
 
 def problem_view(error: FilmgateError, *, path: str, trace_id: str, base_url: str) -> Problem:
-    """The problem: fixed members, and `errors` and `limits` where there are any."""
+    """The problem of an error."""
     view: Problem = {
         "type": f"{base_url}/problems/{error.code}",
         "title": error.code.meaning,

@@ -1,4 +1,4 @@
-"""What was used: jobs, seconds of video and dollars."""
+"""Usage: jobs, seconds of video and dollars."""
 
 from typing import NotRequired, cast
 
@@ -20,7 +20,7 @@ class SumsView(TypedDict):
 
 
 class UsageRow(SumsView):
-    """One group, under the name of what was added up by; `name` of a user or a key."""
+    """One group, in the member that `group_by` names; `name` is that of a user or a key."""
 
     team: NotRequired[str]
     day: NotRequired[str]
@@ -30,7 +30,7 @@ class UsageRow(SumsView):
     name: NotRequired[str]
 
 
-# With the member `from`, which is a word of Python.
+# In this form because `from` is a keyword.
 UsageReport = TypedDict(
     "UsageReport",
     {
@@ -65,7 +65,7 @@ def row_view(row: UsageGroup, group_by: Grouping) -> UsageRow:
 
 
 def report_view(report: Report) -> UsageReport:
-    """The report as replies and the command show it."""
+    """The report."""
     return {
         "from": iso(report.span.from_ms),
         "to": iso(report.span.to_ms),

@@ -1,4 +1,4 @@
-"""Webhook endpoints, the secrets that sign, and the log of deliveries."""
+"""Webhook endpoints, signing secrets, and the log of deliveries."""
 
 from collections.abc import Sequence
 from typing import NotRequired
@@ -14,7 +14,7 @@ from app.views.fields import Time
 
 
 class EndpointView(TypedDict):
-    """A webhook endpoint, and how its attempts go; `public_key` where it is signed for with `v1a` too."""
+    """A webhook endpoint and its health; `public_key` verifies `v1a` signatures, if it has those."""
 
     id: str
     url: str
@@ -33,7 +33,7 @@ class EndpointView(TypedDict):
 
 
 class NewEndpointView(EndpointView):
-    """An endpoint with its new secret, which is shown this once."""
+    """An endpoint with its new secret, which is shown only once."""
 
     secret: str
 
@@ -45,20 +45,20 @@ class EndpointList(TypedDict):
 
 
 class SentTestView(TypedDict):
-    """Where the test is found: `GET /v1/deliveries/{delivery}`."""
+    """The test's delivery, for `GET /v1/deliveries/{delivery}`."""
 
     delivery: str
 
 
 class SecretView(TypedDict):
-    """The team's secret, and until when older ones sign beside it."""
+    """The team's secret, and until when older ones also sign."""
 
     secret: str
     older_secrets_until: list[Time]
 
 
 class AttemptView(TypedDict):
-    """One attempt: where it went, what was answered, and how it was taken."""
+    """One attempt: its URL, the reply, and the outcome."""
 
     at: Time
     url: str | None
@@ -70,7 +70,7 @@ class AttemptView(TypedDict):
 
 
 class ReplayView(TypedDict):
-    """When and by which user it was sent again, and how it stood before."""
+    """A replay: when, by which user, and the status before it."""
 
     at: Time
     by: str
@@ -78,7 +78,7 @@ class ReplayView(TypedDict):
 
 
 class DeliveryView(TypedDict):
-    """A message with every attempt, the oldest first; `next_attempt_at` is null when it is not tried any more."""
+    """A delivery with every attempt, the oldest first; `next_attempt_at` is null when there is no further one."""
 
     id: str
     event: str
@@ -94,7 +94,7 @@ class DeliveryView(TypedDict):
 
 
 class DeliveryList(TypedDict):
-    """Messages, newest first; `next_cursor` is null on the last page."""
+    """Deliveries, newest first; `next_cursor` is null on the last page."""
 
     data: list[DeliveryView]
     next_cursor: str | None
@@ -102,7 +102,7 @@ class DeliveryList(TypedDict):
 
 
 class ReplayedView(TypedDict):
-    """How many are sent again and how many were left as they are; `more`: go on with `next_cursor`."""
+    """How many deliveries are sent again and how many were skipped; `more`: continue with `next_cursor`."""
 
     replayed: int
     skipped: int
@@ -111,7 +111,7 @@ class ReplayedView(TypedDict):
 
 
 def endpoint_view(endpoint: Endpoint, health: Health, *, now_ms: int, public_key: str | None) -> EndpointView:
-    """An endpoint as its team sees it, and how its attempts go."""
+    """An endpoint and its health."""
     view: EndpointView = {
         "id": endpoint.id,
         "url": endpoint.url,
@@ -133,7 +133,7 @@ def endpoint_view(endpoint: Endpoint, health: Health, *, now_ms: int, public_key
 
 
 def secret_view(secrets: Sequence[Secret], *, now_ms: int) -> SecretView:
-    """A team's newest secret, and until when older ones sign."""
+    """A team's newest secret."""
     return {
         "secret": secrets[0].text,
         "older_secrets_until": [iso(until_ms) for until_ms in overlap_ends(secrets, now_ms)],
@@ -141,7 +141,7 @@ def secret_view(secrets: Sequence[Secret], *, now_ms: int) -> SecretView:
 
 
 def delivery_view(listed: LoggedDelivery) -> DeliveryView:
-    """A delivery with its past."""
+    """A delivery with its attempts and replays."""
     delivery = listed.delivery
     return {
         "id": delivery.id,
@@ -170,7 +170,7 @@ def delivery_list(page: DeliveryPage) -> DeliveryList:
 
 
 def replayed_view(done: Replayed) -> ReplayedView:
-    """What a replay of many did."""
+    """The result of a replay of many."""
     return {
         "replayed": done.replayed,
         "skipped": done.skipped,
