@@ -1,5 +1,6 @@
 """The gateway: everything a process owns, built in one place."""
 
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -29,7 +30,6 @@ from app.services.ledger import Ledger
 from app.services.limits import Limits
 from app.services.listing import JobListing
 from app.services.operations import Operations
-from app.services.prices import read_prices
 from app.services.store_disk import StoreDisk
 from app.services.submissions import SubmissionRules, Submissions
 from app.services.tokens import Tokens
@@ -46,7 +46,7 @@ from app.webhooks.sender import Sender
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """What a process owns. Doors use the services; workers use the stores, fal and the sender."""
+    """What a process owns. APIs and commands use the services; workers also the stores, fal and the sender."""
 
     settings: Settings
     stores: Stores
@@ -77,19 +77,25 @@ class Gateway:
 
 
 def load_catalog(settings: Settings) -> Catalog:
-    """The registry with the operator's prices; SettingsError when they are wrong."""
+    """The registry with the operator's prices; SettingsError when their file is wrong."""
     try:
-        return Catalog.load(read_prices(settings.prices))
+        prices = None if settings.prices is None else json.loads(settings.prices.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise SettingsError("FILMGATE_PRICES: the file cannot be read as JSON.") from None
+    if not isinstance(prices, dict | None):
+        raise SettingsError("FILMGATE_PRICES: the file must hold a JSON object from model ids to prices.")
+    try:
+        return Catalog.load(prices)
     except ValueError as error:
         raise SettingsError(f"FILMGATE_PRICES: {error}") from None
 
 
 def egress_policy(settings: Settings) -> EgressPolicy:
-    """What webhooks may reach, never ourselves, our store or fal; SettingsError when the list is wrong."""
+    """Where webhooks may be sent: never to Filmgate, its store or fal; SettingsError when the setting is wrong."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     blocked = (
         settings.base_url,
-        f"http://{host}:{settings.port}",  # where we listen, also where the public URL is another
+        f"http://{host}:{settings.port}",  # the public URL may be another
         required_url(settings),
         settings.fal_queue_url,
         settings.fal_rest_url,
@@ -102,7 +108,7 @@ def egress_policy(settings: Settings) -> EgressPolicy:
 
 
 def route_to_fal(settings: Settings) -> OutboundRoute:
-    """How calls to fal leave; SettingsError when the file of certificates holds none."""
+    """The proxy and certificates of calls to fal; SettingsError when the file has no certificates."""
     if settings.ssl_cert_file is not None:
         try:
             ca_file_context(settings.ssl_cert_file)
@@ -123,11 +129,13 @@ async def open_gateway(
 ) -> AsyncIterator[Gateway]:
     """Build everything, check the store, and close everything at the end.
 
-    `process` names this process in the store's client list. A store that is not there is waited for as many seconds
-    as `patience` says, for ever where it is None; `on_wait` is told meanwhile, else the log. What the store
-    cannot promise is logged, unless the process that started this one was `warned`. StoreUnavailable when it does
-    not come; SettingsError when the configuration, or the store's durability where real money is spent, is not good
-    enough to start.
+    `process` is its name in the store's client list. `patience` is how many seconds to wait for a store that is not
+    up yet, None without end; `on_wait` gets a sentence meanwhile, instead of the log. `warned`: the parent process
+    has logged what the store cannot guarantee.
+
+    Raises:
+        StoreUnavailable: the store did not come up in time.
+        SettingsError: the configuration is wrong, or the store is not durable enough for real money.
     """
     arm(settings.crash)
     catalog = load_catalog(settings)
@@ -155,7 +163,7 @@ async def open_gateway(
 
 
 def epoch_service(settings: Settings, stores: Stores) -> EpochService:
-    """Compares the store with what this host remembers of it."""
+    """The service that compares the store with this host's witness."""
     return EpochService(stores.epoch, Witness(settings.data_dir), alarms=stores.alarms)
 
 
@@ -169,7 +177,7 @@ def _gateway(
     sender: Sender,
     verifier: Verifier,
 ) -> Gateway:
-    """The services over the stores: those that others stand on first."""
+    """The services; those that others depend on are built first."""
     uploads = Uploads(fal, stores.accounts)
     accounts = Accounts(stores.accounts, stores.ledger, stores.limits)
     adoption = Adoption(jobs=stores.jobs, fal=fal, alarms=stores.alarms)
@@ -188,10 +196,7 @@ def _gateway(
         catalog=catalog,
         accounts=accounts,
         administration=Administration(
-            catalog=catalog,
-            administration=stores.administration,
-            accounts=stores.accounts,
-            clock=stores.clock,
+            catalog=catalog, administration=stores.administration, accounts=stores.accounts, clock=stores.clock
         ),
         tokens=Tokens(catalog, stores.accounts, stores.jobs, stores.clock),
         limits=Limits(stores.limits, stores.accounts, stores.clock),
@@ -254,7 +259,7 @@ def _jobs(
     uploads: Uploads,
     fal_uploads: FalUploads,
 ) -> Jobs:
-    """The service through which every job comes in."""
+    """The service that admits jobs."""
     submissions = Submissions(
         catalog=catalog,
         uploads=uploads,

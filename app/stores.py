@@ -1,4 +1,4 @@
-"""All rooms of the store on one pair of connections: what a process opens before anything else."""
+"""All stores of a process, on two Redis clients."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -36,15 +36,15 @@ from app.store.uploads import UploadStore
 from app.store.usage import UsageStore
 from app.store.zones import ZoneStore
 
-PATIENCE_S = 2.0  # how long a blocking read may wait for news
+BLOCK_S = 2.0  # a blocking read waits no longer
 
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """Every room, and the two clients: `patient` is the one whose reads may wait for news."""
+    """Every store, and their clients; `blocking` is for reads that wait for new data."""
 
     redis: Client
-    patient: Client
+    blocking: Client
     accounts: AccountStore
     administration: AdministrationStore
     admission: AdmissionStore
@@ -74,33 +74,33 @@ class Stores:
     usage: UsageStore
 
     async def renew_connections(self) -> None:
-        """Drop idle connections: they may lead to a server that is the primary no more."""
-        for client in (self.redis, self.patient):
+        """Close idle connections, which may lead to a server that is no longer the primary."""
+        for client in (self.redis, self.blocking):
             await client.connection_pool.disconnect(inuse_connections=False)
 
 
 @asynccontextmanager
 async def open_stores(settings: Settings, *, process: str) -> AsyncIterator[Stores]:
-    """Connect when first used, and close at the end. `process` names this process in the store's client list."""
+    """Stores that connect at first use, and are closed at the end; `process` names their clients in Redis."""
     url = required_url(settings)
     redis = connect(url, name=f"filmgate-{process}", replicas=settings.store_replicas)
-    patient = connect(url, patience=PATIENCE_S, name=f"filmgate-{process}-patient")
-    stores = _build(settings, redis, patient)
+    blocking = connect(url, patience=BLOCK_S, name=f"filmgate-{process}-patient")
+    stores = _build(settings, redis, blocking)
     try:
         yield stores
     finally:
         await stores.events.close()
         await disconnect(redis)
-        await disconnect(patient)
+        await disconnect(blocking)
 
 
-def _build(settings: Settings, redis: Client, patient: Client) -> Stores:
+def _build(settings: Settings, redis: Client, blocking: Client) -> Stores:
     audit, estimate, accounts, clock = AuditStore(redis), ClockEstimate(), AccountStore(redis), StoreClock(redis)
     ledger = LedgerStore(redis, audit)
     kept_ms, slots = settings.retention_ms, settings.upstream_concurrency
     return Stores(
         redis=redis,
-        patient=patient,
+        blocking=blocking,
         accounts=accounts,
         administration=AdministrationStore(audit, accounts, ZoneStore(redis, ledger, accounts, clock)),
         admission=AdmissionStore(redis, estimate, retention_ms=kept_ms),
@@ -111,10 +111,10 @@ def _build(settings: Settings, redis: Client, patient: Client) -> Stores:
         clock=clock,
         deliveries=DeliveryStore(redis),
         delivery_log=DeliveryLogStore(redis, retention_ms=kept_ms),
-        due=DueStore(redis, patient=patient),
+        due=DueStore(redis, blocking=blocking),
         endpoints=EndpointStore(redis, audit, retention_ms=kept_ms),
         epoch=EpochStore(redis, audit),
-        events=EventStore(redis, patient=patient),
+        events=EventStore(redis, blocking=blocking),
         health=HealthStore(redis),
         heartbeats=HeartbeatStore(redis),
         jobs=JobStore(redis, retention_ms=kept_ms, billed=settings.fal_admin_key is not None),

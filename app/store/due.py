@@ -11,11 +11,11 @@ ENQUEUED_HIDDEN_MS = 3_000  # until a task that was lost is enqueued again; belo
 
 
 class DueStore:
-    """A sorted set of refs for each step, by the store's time (ms). `patient` is a client whose reads may block."""
+    """A sorted set of refs for each step, by the store's time (ms). `blocking` is the client for blocking reads."""
 
-    def __init__(self, redis: Client, *, patient: Client) -> None:
+    def __init__(self, redis: Client, *, blocking: Client) -> None:
         self._redis = redis
-        self._patient = patient
+        self._blocking = blocking
 
     async def take(self, step: str, *, limit: int, visibility_ms: int) -> tuple[int, list[str]]:
         """The store's time (ms) and up to `limit` refs that are due, hidden for `visibility_ms`."""
@@ -57,7 +57,7 @@ class DueStore:
         """True as soon as something new may be due; False after `seconds` without."""
         try:
             with store_errors():
-                return await self._patient.blpop([keys.WAKE], timeout=seconds) is not None
+                return await self._blocking.blpop([keys.WAKE], timeout=seconds) is not None
         except RedisTimeoutError:
             return False
 

@@ -116,11 +116,11 @@ async def forget_copies(redis: Client, job: Job) -> None:
 
 
 class EventStore:
-    """Reads event streams. `patient` is a client whose reads may block."""
+    """Reads event streams. `blocking` is the client for blocking reads."""
 
-    def __init__(self, redis: Client, *, patient: Client) -> None:
+    def __init__(self, redis: Client, *, blocking: Client) -> None:
         self._redis = redis
-        self._patient = patient
+        self._blocking = blocking
         self._queues: dict[str, set[Queue]] = {}
         self._last_ids: dict[str, str] = {}
         self._reader: asyncio.Task[None] | None = None
@@ -193,7 +193,7 @@ class EventStore:
             streams = {keys.events(team): self._last_ids[team] for team in self._queues}
             try:
                 with store_errors():
-                    answer = await self._patient.xread(streams, count=PAGE, block=BLOCK_MS)
+                    answer = await self._blocking.xread(streams, count=PAGE, block=BLOCK_MS)
                 rows = answer.items() if isinstance(answer, dict) else answer or []
                 for name, found in rows:
                     entries = found[0] if found and isinstance(found[0], list) else found
