@@ -1,4 +1,4 @@
-"""`python -m workers`: the supervisor; `python -m workers QUEUE PARENT`: one RQ worker, which it starts."""
+"""`python -m workers`: the supervisor; `python -m workers QUEUE PARENT`: one of its RQ workers."""
 
 import asyncio
 import logging
@@ -27,7 +27,7 @@ log = structlog.get_logger()
 
 
 def work(settings: Settings, queue_name: QueueName) -> None:
-    """Work on one queue until told to stop."""
+    """Work on one queue until SIGTERM."""
     url = required_url(settings)
     runtime = Runtime(settings, queue=queue_name)
     install(runtime)
@@ -49,7 +49,7 @@ def work(settings: Settings, queue_name: QueueName) -> None:
 
 
 async def supervise(settings: Settings) -> None:
-    """Wait for the store, for as long as it takes, then look after the workers."""
+    """Wait for the store without a limit, then supervise the workers."""
     async with open_stores(settings, process="supervisor") as stores:
         supervisor = Supervisor(settings, stores)
         await supervisor.wait_for_store()
@@ -57,7 +57,7 @@ async def supervise(settings: Settings) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Supervise, or work on the queue that is named."""
+    """Supervise, or work on the named queue; returns the exit code."""
     try:
         settings = load_settings(os.environ, keep_unknown=True)
         if not arguments:
@@ -71,9 +71,9 @@ def main(arguments: list[str]) -> int:
             return 2
         work(settings, queue_name)
     except SettingsError as error:
-        print(error, file=sys.stderr)  # noqa: T201  a sentence for whoever started it
+        print(error, file=sys.stderr)  # noqa: T201  for the terminal that started it
         return REFUSED
-    except (StoreUnavailable, RedisError) as error:  # it went away while this process was starting
+    except (StoreUnavailable, RedisError) as error:  # lost while this process was starting
         log.warning("worker.store_away", reason=type(error).__name__, remedy="the supervisor starts it again")
         return FAILED
     except Exception as error:

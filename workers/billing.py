@@ -1,4 +1,4 @@
-"""fal's bill against ours: ended jobs are looked up in fal's billing events, and a difference is put right."""
+"""Compares the charges of ended jobs with fal's billing events, and corrects differences."""
 
 import structlog
 
@@ -12,28 +12,28 @@ from app.fal.errors import UnusableAnswer
 from app.gateway import Gateway
 from workers.periodic import PeriodicTask
 
-VISIBILITY_MS = 30_000  # longer than one call and its corrections may take
+VISIBILITY_MS = 30_000  # longer than one call and its corrections take
 GIVE_UP_AFTER_MS = DAY_MS  # after the end; a dispute is decided then too
 PAUSES_MS = tuple(1000 * seconds for seconds in (60, 300, 1800, 7200, 21_600))
-CLOCK_SKEW_MS = 3_600_000  # fal's clock and ours may differ by so much
+CLOCK_SKEW_MS = 3_600_000  # the greatest difference between fal's clock and ours
 
 log = structlog.get_logger()
 
 
 def billing_task(gateway: Gateway) -> PeriodicTask:
-    """The looks at fal's bill of one process."""
+    """The periodic comparison with fal's bill in one process."""
     remedy = "FAL_ADMIN_KEY must be an admin key of fal's"
     return PeriodicTask(gateway, reconcile, step="billing", topic="billing", remedy=remedy)
 
 
 async def reconcile(gateway: Gateway) -> Bill | UnusableAnswer | None:
-    """Compare the jobs that are due with fal's bill; fal's answer, or None when nothing had to be asked.
+    """Compare the due jobs with fal's bill; returns fal's reply, or None when no job was due.
 
-    1. take up to 50 jobs that are due; they are hidden from other lanes meanwhile
-    2. forget those whose record is gone or that fal never had
-    3. one call for the rest; no usable answer changes nothing, and they come due again
-    4. billed: make the charge what fal says, which ends a dispute too; a difference is an alarm
-    5. not billed yet: look again later; a day after the end give up, with a warning where money was spent
+    1. take up to 50 due jobs; other lanes do not see them meanwhile
+    2. drop those without a record, or without a request at fal
+    3. get the bill of the others in one call; without a usable reply they become due again
+    4. billed: set the charge to fal's, which also ends a dispute; an error is logged for a difference
+    5. not billed yet: check again later; give up a day after the end, with a warning where money was spent
     """
     now_ms, refs = await gateway.stores.due.take("billing", limit=IDS_AT_ONCE, visibility_ms=VISIBILITY_MS)
     found = dict(zip(refs, await gateway.stores.jobs.get_many(refs), strict=True))
@@ -63,14 +63,14 @@ async def reconcile(gateway: Gateway) -> Bill | UnusableAnswer | None:
 
 
 async def _settled(gateway: Gateway, job: Job, actual: int) -> bool:
-    """Write down what fal billed (micro-dollars); False when it could not be, so that it is tried again."""
+    """Set the charge to what fal billed (micro-dollars); False when that must be tried again."""
     reason = f"fal billed {format_usd(actual)}"
     try:
         outcome, difference = await gateway.stores.ledger.correct(job, actual=actual, reason=reason)
     except StoreUnavailable:
         raise
     except Exception:
-        log.exception("billing.failed", job=job.id)  # one poisonous job must not keep the others from their bill
+        log.exception("billing.failed", job=job.id)  # a failing job must not delay the others
         return False
     if outcome is Correction.CORRECTED:
         log.error(
@@ -96,10 +96,7 @@ def _is_given_up(job: Job, now_ms: int) -> bool:
 
 
 def next_check_ms(job: Job, now_ms: int) -> int:
-    """When to look next: a minute at first, then in pauses that grow with the time since the end, to six hours.
-
-    The last look is a day after the end.
-    """
+    """The time of the next check: pauses grow from a minute to six hours; the last check is a day after the end."""
     end_ms = job.completed_ms or now_ms
     age_ms = now_ms - end_ms
     pause_ms = next((pause for pause in PAUSES_MS if pause > age_ms / 2), PAUSES_MS[-1])

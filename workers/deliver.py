@@ -1,4 +1,4 @@
-"""The step that tells: one signed attempt for each due delivery, many destinations at a time."""
+"""The step `deliver`: one signed attempt for each due delivery, many destinations at a time."""
 
 import asyncio
 import random
@@ -30,9 +30,9 @@ from app.webhooks.message import signed
 from app.webhooks.sender import Attempt
 from workers.runtime import Runtime
 
-TAKE_EVERY_S = 0.1  # how often a round takes what came due, while attempts are in flight
-TAKE_ALL_S = 25.0  # so long a round takes everything; then only quick destinations, so that it comes to an end
-ROUND_S = 50.0  # attempts still in flight are cancelled then, and due again
+TAKE_EVERY_S = 0.1  # how often a round takes due deliveries while attempts are in flight
+TAKE_ALL_S = 25.0  # a round takes all deliveries until then, and later only those of quick destinations
+ROUND_S = 50.0  # attempts in flight are then cancelled, and become due again
 
 log = structlog.get_logger()
 
@@ -40,9 +40,9 @@ log = structlog.get_logger()
 async def deliver_all(runtime: Runtime) -> None:
     """One round of deliveries.
 
-    1. take what is due, a few of each destination and a share of each team, and start it: a destination that hangs
-       holds up its own deliveries and no others
-    2. while attempts are in flight, take more; after 25 s only from destinations that answer quickly
+    1. take due deliveries, a few of each destination and a share of each team, and start them: a hanging
+       destination delays only its own deliveries
+    2. while attempts are in flight, take more; after 25 s only for quick destinations
     3. end with the last attempt; the lane enqueues the next round
     """
     await Round(runtime).run()
@@ -59,7 +59,7 @@ class Round:
         self._began = time.monotonic()
 
     async def run(self) -> None:
-        """Until nothing is due and nothing on its way; a process told to stop begins nothing new."""
+        """Run until nothing is due or in flight; a stopping process starts no attempt."""
         try:
             while not self._runtime.stopping and self._left_s > 0:
                 found = await self._start_due()
@@ -79,7 +79,7 @@ class Round:
         return self._began + ROUND_S - time.monotonic()
 
     async def _start_due(self) -> int:
-        """How many were started; those leased when a worker died one at a time, as one may be the cause."""
+        """Start due attempts; their number. Those that were leased when a worker crashed run one at a time."""
         room = MAX_IN_FLIGHT_PER_PROCESS - len(self._in_flight)
         if room == 0:
             return 0
@@ -112,13 +112,13 @@ class Round:
 
 
 async def deliver(gateway: Gateway, ref: str, *, destination: str | None = None) -> None:
-    """Make one attempt; `destination` is where the delivery waits, read from its record where it is not given.
+    """Make one attempt; `destination` is read from the delivery's record where it is not given.
 
-    1. lease it for as long as an attempt may take, unless another task has it or it is not due; read it
-    2. leave it where it is while its endpoint is paused or ended; drop it when it is gone
-    3. render the event as it was and sign it, as we do or as fal does; send it through the address guard
-    4. write the attempt down: delivered, given up, or due again by the schedule; its endpoint may end with it
-    5. who took a webhook in fal's form knows the job's id
+    1. lease the delivery, unless another task has it or it is not due; read it
+    2. do nothing while its endpoint is paused or disabled; drop a delivery that is gone
+    3. render and sign the event, in our form or in fal's; send it through the address guard
+    4. record the attempt: delivered, dead, or due again; disable the endpoint after too many failures
+    5. after a webhook in fal's form, note that the caller knows the job's id
     """
     destination = destination or await gateway.stores.deliveries.destination(ref)
     if destination is None:
@@ -137,7 +137,7 @@ async def _deliver(gateway: Gateway, ref: str, destination: str, now_ms: int) ->
         return
     endpoint = await gateway.endpoints.by_destination(destination) if delivery.endpoint is not None else None
     if delivery.endpoint is not None and (endpoint is None or endpoint.status != "active"):
-        return  # it changed a moment ago: taking deliveries deals with what waits there
+        return  # it has just changed: the next take handles its deliveries
     body = message_body(delivery, base_url=gateway.settings.base_url)
     now = datetime.fromtimestamp(now_ms / 1000, UTC)
     by_key = delivery.style == "fal" or (endpoint is not None and endpoint.asymmetric)
@@ -201,7 +201,7 @@ async def _record(
 
 
 async def _disable_if_due(gateway: Gateway, destination: str, attempt: Attempt, recorded: RecordedAttempt) -> None:
-    """Disable the endpoint, where this failure is the last it may have."""
+    """Disable the endpoint when it has failed too often."""
     reason = why_disabled(
         status=attempt.status,
         failures=recorded.failures,

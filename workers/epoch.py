@@ -1,4 +1,4 @@
-"""Watches for a store that has gone back in time, and ends the stop when fal's history tells what was bought."""
+"""Notices a store that has gone back in time, and resumes buying when fal's history shows what was bought."""
 
 import asyncio
 import time
@@ -32,7 +32,7 @@ class EpochWatch:
         self._recovering: asyncio.Task[None] | None = None
 
     async def tick(self) -> None:
-        """At most once a second: compare; while buying is stopped and fal's history may be read, ask it."""
+        """At most once a second: compare; while buying is stopped, read fal's history in the background."""
         now = time.monotonic()
         if now - self._ticked < TICK_S:
             return
@@ -40,7 +40,7 @@ class EpochWatch:
         try:
             confirmed = await self._epoch.confirm()
         except StoreUnavailable:
-            return  # the supervisor says so itself
+            return  # the supervisor logs it
         idle = self._recovering is None or self._recovering.done()
         if not confirmed and idle and self._open_gateway is not None and now - self._recovered > RECOVER_EVERY_S:
             self._recovered = now
@@ -53,9 +53,9 @@ class EpochWatch:
         except StoreUnavailable:
             log.warning("epoch.store_away")
         except Exception:
-            log.exception("epoch.failed")  # it is tried again; buying stays stopped
+            log.exception("epoch.failed")  # tried again later; buying stays stopped
 
     async def close(self) -> None:
-        """Ask no more."""
+        """Cancel a running recovery."""
         if self._recovering is not None:
             await cancel_and_wait(self._recovering)

@@ -1,4 +1,4 @@
-"""The step that ends a job: fal's result decides, and status and money are settled together."""
+"""The step `finalize`: fal's result decides how a job ends; status and money are settled together."""
 
 import json
 from contextlib import suppress
@@ -16,15 +16,15 @@ from workers.poll import MISSING_STATUS
 from workers.runtime import Runtime
 
 READS_AT_ONCE = 8
-LEASE_MS = 15_000  # longer than one result read may take
-MAX_READS = 3  # reads of a result that fal has lost or that fails on its side
+LEASE_MS = 15_000  # longer than one read of a result
+MAX_READS = 3  # of a result that is missing, or fails at fal
 RETRY_MS = 2_000
 STILL_RUNNING_CODE = 400
-ACCEPTED_CODE = 202  # at fal's door: it still runs
+ACCEPTED_CODE = 202  # of fal's queue: it still runs
 INCONCLUSIVE_CODES = {401, 403, 408, 429}
 MAX_TEXT = 300
-MAX_ENTRIES = 5  # of a model's findings that are kept
-MEDIA_DAYS_MS = 7 * 86_400_000  # fal keeps clips at least a week, its documentation says
+MAX_ENTRIES = 5  # of a model's errors
+MEDIA_DAYS_MS = 7 * 86_400_000  # fal documents that it keeps clips for at least a week
 
 log = structlog.get_logger()
 
@@ -37,9 +37,9 @@ async def finalize_all(runtime: Runtime, refs: list[str]) -> None:
 async def finalize(gateway: Gateway, ref: str) -> None:
     """End one job whose generation has completed at fal.
 
-    1. lease it for as long as one read may take, unless another task has it; read the job
+    1. lease the job for one read, unless another task has it
     2. read the result
-    3. no answer, a result that is not there yet or has gone: look again a few times
+    3. without a reply, or with a missing result: try again later
     4. judge the result, and settle: status, money, outbox, event in one script
     """
     async with gateway.stores.quarantine.lease("finalize", ref, hidden_ms=LEASE_MS) as leased_ms:
@@ -54,7 +54,7 @@ async def _finalize(gateway: Gateway, ref: str) -> None:
         return
     result = await gateway.fal.result(job.model, job.upstream_request_id)
     if result is None or _is_inconclusive(result) or _may_recover(result, job):
-        outage = result is None or _is_inconclusive(result)  # no fault of the job's, however long it lasts
+        outage = result is None or _is_inconclusive(result)  # not the job's fault, however long it lasts
         misses = job.misses + (0 if outage else 1)
         await gateway.stores.jobs.update(
             job, (Status.FINALIZING,), due_step="finalize", delay_ms=RETRY_MS, misses=misses
@@ -66,16 +66,16 @@ async def _finalize(gateway: Gateway, ref: str) -> None:
 
 
 def _is_inconclusive(result: Result) -> bool:
-    """True for an answer that is not about the job: it still runs, fal is busy, or refuses the gateway's key."""
+    """True for a reply that is not about the job's end: it still runs, fal is busy, or refuses our key."""
     if result.status == STILL_RUNNING_CODE:
         return bool(_detail(result.body) == "Request is still in progress")
     if result.status == ACCEPTED_CODE:
         return not (isinstance(result.body, dict) and "video" in result.body)
-    return result.status in INCONCLUSIVE_CODES or result.status // 100 in {1, 3}  # no final answer, or a redirect
+    return result.status in INCONCLUSIVE_CODES or result.status // 100 in {1, 3}  # not final, or a redirect
 
 
 def _may_recover(result: Result, job: Job) -> bool:
-    """True while asking again may tell more: lost or failing for the first few reads."""
+    """True for the first few reads of a missing or failing result."""
     gone = result.status in {404, 410} or (result.status >= 500 and result.error_type is None)  # noqa: PLR2004  HTTP
     return gone and job.misses < MAX_READS
 
@@ -96,12 +96,12 @@ async def _settle(gateway: Gateway, job: Job, result: Result) -> None:
     if error is not None and error.code == "bad_upstream_result":
         await _alarm_bad_result(gateway, job, error)
     if status is Status.SUCCEEDED and job.told_failed:
-        with suppress(StoreUnavailable):  # as above: the end is written
+        with suppress(StoreUnavailable):  # the end is written
             await gateway.adoption.alarm_webhook_differs(job)
 
 
 async def _alarm_bad_result(gateway: Gateway, job: Job, error: JobError) -> None:
-    """A clip that is paid for and that nobody can show: fal may have changed the shape of its results."""
+    """Alarm for a paid clip that cannot be shown: fal may have changed the shape of its results."""
     log.error("job.bad_result", job=job.id, upstream_request_id=job.upstream_request_id)
     with suppress(StoreUnavailable):  # the end is written, and the log has it
         await gateway.stores.alarms.raise_alarm(
@@ -118,15 +118,14 @@ End = Literal[Status.SUCCEEDED, Status.FAILED, Status.CANCELED]
 def judge(
     job: Job, result: Result, *, hosts: FalHosts
 ) -> tuple[End, Charge, JobError | None, dict[str, Any] | None]:
-    """What a result means for the job and its money.
+    """The status, charge, error and output that a result gives the job.
 
-    - 2xx with a clip: succeeded and spent. 2xx without a clip that may be shown: failed, spent, for fal delivered
-    - gone, or an error page that is not fal's own: failed, spent, because fal had completed it; disputed where
-      fal never said so and only forgot the request
-    - 499 after our cancel: canceled (or past its deadline: failed), disputed; a cancel that nobody here asked for:
-      failed, disputed
+    - 2xx with a clip: succeeded, spent. 2xx without a usable clip: failed, spent, because fal delivered
+    - 404, 410, or an error page that is not fal's: failed, spent, because fal had completed it; disputed where
+      fal never reported completion and only lost the request
+    - 499 after our cancel: canceled (failed after the deadline), disputed; after another cancel: failed, disputed
     - fal's 5xx: failed, released, because fal never charges it
-    - other refusals (a runner's 422), and what is no status of HTTP: failed, disputed until bill or a day decides
+    - other refusals (a runner's 422) and unknown codes: failed, disputed until fal's bill or a day decides
     """
     detail = _detail(result.body)
     upstream: dict[str, Any] = {"status": result.status, "detail": _short(detail), "error_type": result.error_type}
@@ -158,7 +157,7 @@ def _cancelled(job: Job, upstream: dict[str, Any]) -> tuple[End, Charge, JobErro
     if job.cancel_requested_ms is not None:
         sentence = "The job was cancelled while it ran; fal may still charge it."
         return Status.CANCELED, Charge.DISPUTE, JobError("canceled", sentence, upstream=upstream), None
-    # A cancel that was sent may not have been written down; what fal ended before the deadline was none of ours.
+    # Ours, if one was sent; the record of that may be missing where fal ended it after the deadline.
     late = job.cancel_sent_ms is not None or (job.upstream_done_ms or 0) >= job.deadline_ms
     code = "deadline_exceeded" if late else "upstream_error"
     sentence = "The job was not done by its deadline, and was cancelled at fal."
@@ -172,7 +171,7 @@ def _detail(body: Any) -> Any:
 
 
 def _entry(entry: dict[str, Any]) -> dict[str, Any]:
-    """One finding of a model's, short, and without the input: what fal's clients read of it."""
+    """One error of a model, shortened, without the input: the members that fal's clients read."""
     kept: dict[str, Any] = {"loc": _loc(entry)}
     kept |= {name: _text(entry.get(name)) for name in ("msg", "type", "url") if name in entry}
     ctx = entry.get("ctx")
@@ -180,7 +179,7 @@ def _entry(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _short(detail: Any) -> str | None:
-    """Fal's words, short, and without the input that its entries repeat."""
+    """The detail as one short text, without the input that its entries repeat."""
     if isinstance(detail, str):
         return detail[:MAX_TEXT]
     if isinstance(detail, list):
@@ -191,11 +190,11 @@ def _short(detail: Any) -> str | None:
 
 
 def _loc(entry: dict[str, Any]) -> list[str]:
-    """Where in the input a finding is."""
+    """The place of an error in the input."""
     loc = entry.get("loc")
     return [_text(part) for part in loc[:10]] if isinstance(loc, list) else []
 
 
 def _text(value: Any) -> str:
-    """A word of fal's, short; a structure is none."""
+    """A scalar as short text; empty for a structure."""
     return str(value)[:MAX_TEXT] if isinstance(value, str | int | float) else ""

@@ -27,13 +27,13 @@ SLICE_S = 5.0
 RENEW_S = 0.5
 WAKE_S = 0.25
 POLLS_AT_ONCE = 100
-POLL_VISIBILITY_MS = 12_000  # longer than one status call may take
-FINISH_S = 2.0  # for running polls; a slow one is cancelled and due again, so that a slow fal keeps no lane idle
+POLL_VISIBILITY_MS = 12_000  # longer than one status call
+FINISH_S = 2.0  # for running polls; slower ones are cancelled and become due again
 HOUSEKEEPING_S = 1.0
 EXPIRE_BATCH = 100
 RETRY_MS = 60_000
-USAGE_PAGES = 200  # of each team's ledger that one slice takes in; there is more only after an upgrade
-USAGE_PAUSE_S = 0.01  # between them, for everybody else
+USAGE_PAGES = 200  # of each team's ledger in one slice; there is more only after an upgrade
+USAGE_PAUSE_S = 0.01  # between them, so that the store serves others
 
 log = structlog.get_logger()
 
@@ -41,9 +41,9 @@ log = structlog.get_logger()
 async def run_lane(runtime: Runtime, number: int) -> None:
     """One slice of lane `number`.
 
-    1. take the lane; where another live slice has it, end at once
-    2. loop until the slice is over, the lease is lost, or the worker is told to stop
-    3. give running polls a moment to finish, then enqueue the next slice; after an outage of the store, release the
+    1. take the lane; end at once if another live slice has it
+    2. loop until the slice is over, the lease is lost, or the worker stops
+    3. let running polls finish for a moment, then enqueue the next slice; after an outage of the store release the
        lane, and any process enqueues it
     """
     token = new_nonce()
@@ -68,16 +68,14 @@ async def run_lane(runtime: Runtime, number: int) -> None:
         try:
             await runtime.task_queue.enqueue_lane(number)
         except StoreUnavailable:
-            await stores.lanes.leave(
-                number, ENQUEUED
-            )  # another process enqueues it at once, not after the mark has expired
+            await stores.lanes.leave(number, ENQUEUED)  # so that another process enqueues it at once
             raise
 
 
 async def _acquire(stores: Stores, number: int, token: str) -> bool:
-    """Take the lane; once more on new connections where an old one led to a primary that is gone.
+    """Take the lane; try again on new connections, because an old one may lead to a lost primary.
 
-    Otherwise this task would be lost, and the lane idle until its mark expires.
+    Otherwise the lane would stay idle until the mark of this task expires.
     """
     try:
         return await stores.lanes.take(number, token)
@@ -106,10 +104,10 @@ class Slice:
            the first lane, add new ledger entries to the sums of usage; started first, so that they finish within
            the slice
         1. grant free slots to the first in line
-        2. once a second: end what waited past its deadline, decide old disputes; once a minute: sweep the slots
-        3. take the polls that are due, and start them; they reschedule themselves
-        4. enqueue due submits and finalizes while few tasks wait, and a round of deliveries where one is due
-        5. wait for a wake-up, a finished poll that made something due, or a quarter of a second
+        2. once a second: end jobs past their deadline, decide old disputes; once a minute: sweep the slots
+        3. start the due polls; they reschedule themselves
+        4. enqueue due submits and finalizes while few tasks wait, and a round of deliveries if one is due
+        5. wait for a wake-up, for a finished poll, or a quarter of a second
         """
         for task in (self._runtime.bill, self._runtime.history):
             if task.is_due():
@@ -135,7 +133,7 @@ class Slice:
             await cancel_and_wait(renewing, waking)
 
     async def finish(self) -> None:
-        """Let running polls end, with the lease kept meanwhile; what takes too long is cancelled, and due again."""
+        """Let running polls end while the lease is kept; slow ones are cancelled, and become due again."""
         renewing = asyncio.create_task(self._keep_lease())
         if self._polls:
             await asyncio.wait(self._polls, timeout=FINISH_S)
@@ -144,7 +142,7 @@ class Slice:
     async def _keep_lease(self) -> None:
         while not self._lost:
             await asyncio.sleep(RENEW_S)
-            with suppress(StoreUnavailable):  # the lease then runs out by itself
+            with suppress(StoreUnavailable):  # the lease then expires
                 self._lost = not await self._gateway.stores.lanes.renew(self._number, self._token)
 
     async def _listen(self) -> None:
@@ -167,7 +165,7 @@ class Slice:
             self._wake.set()  # there may be more
 
     def _track(self, task: asyncio.Task[None]) -> None:
-        """Run it concurrently with the loop, until `finish` at the latest."""
+        """Run it concurrently with the loop, at most until `finish`."""
         self._polls.add(task)
         task.add_done_callback(self._polls.discard)
 
@@ -187,13 +185,13 @@ class Slice:
         except Quarantined as error:
             await alarm_quarantined(self._gateway, error)
         except Exception:
-            log.exception("poll.failed", job=ref)  # one poisonous job must not end the lane; it is due again later
+            log.exception("poll.failed", job=ref)  # a failing job must not end the lane
 
     async def _enqueue(self, step: str) -> None:
         if not await self._gateway.stores.due.any(step):
             return
         room = await self._runtime.task_queue.room(step)
-        if step == "deliver":  # a round takes its deliveries itself: one task is enough
+        if step == "deliver":  # a round takes deliveries itself: one task is enough
             if room == MAX_WAITING_TASKS:
                 await self._runtime.task_queue.enqueue(step, [])
             return
@@ -215,10 +213,10 @@ class Slice:
 
 
 async def expire(gateway: Gateway) -> None:
-    """End queued jobs whose start deadline or deadline has passed, and those at fal that are long past it.
+    """End queued jobs whose start deadline or deadline has passed, and jobs at fal that are long past it.
 
-    The queued ones were never bought; one whose cancel was wanted is canceled, as its caller was promised. What was
-    given up is cancelled at fal as well: a quarantined job has not been polled, and may still run there.
+    A queued job was never bought; with a cancel request it is canceled. A job that is given up is also cancelled at
+    fal: with a quarantined step it has not been polled, and may still run there.
     """
     now_ms, refs = await gateway.stores.due.take("expire", limit=EXPIRE_BATCH, visibility_ms=ENQUEUED_HIDDEN_MS)
     given_up: list[Job] = []
@@ -230,7 +228,7 @@ async def expire(gateway: Gateway) -> None:
 
 
 async def _expire(gateway: Gateway, ref: str, job: Job | None, now_ms: int) -> bool:
-    """True when it was given up."""
+    """True for a job that was given up."""
     if job is None or job.status is Status.HELD or job.status.ended:
         await gateway.stores.due.drop("expire", [ref])
     elif job.status in {Status.RUNNING, Status.FINALIZING}:
@@ -250,7 +248,7 @@ async def _expire(gateway: Gateway, ref: str, job: Job | None, now_ms: int) -> b
 
 @asynccontextmanager
 async def _isolated(gateway: Gateway, step: str, ref: str, now_ms: int) -> AsyncIterator[None]:
-    """A failure in here concerns this job only: it is logged, and the job is due again in a minute."""
+    """Log a failure inside, and make the job due again in a minute."""
     try:
         yield
     except StoreUnavailable:
@@ -267,7 +265,7 @@ def _deadline_error(job: Job, now_ms: int) -> JobError:
 
 
 async def decide_disputes(gateway: Gateway) -> None:
-    """A day after an end whose charge nobody could prove, decide by the operator's setting."""
+    """Decide disputes by the operator's setting, a day after the job's end."""
     now_ms, refs = await gateway.stores.due.take("dispute", limit=EXPIRE_BATCH, visibility_ms=ENQUEUED_HIDDEN_MS)
     spend = gateway.settings.unproven_charge == "settle"
     for ref in refs:
@@ -288,7 +286,7 @@ async def sum_usage(gateway: Gateway) -> None:
 
 
 async def sweep_slots(gateway: Gateway) -> None:
-    """Put slots right that do not fit their jobs. Nothing should ever be found: the scripts move both together."""
+    """Correct slots that do not match their jobs; there should be none, because scripts change both together."""
     swept = await gateway.stores.buying.sweep_if_due()
     if swept.freed or swept.granted or swept.rescheduled:
         log.error("slots.swept", freed=swept.freed, granted=swept.granted, rescheduled=swept.rescheduled)

@@ -1,4 +1,4 @@
-"""What a process does every 15 s with fal's admin key: read the bill, and the history."""
+"""Tasks of a lane with fal's admin key, every 15 s: the bill and the history."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -10,16 +10,16 @@ from app.fal.errors import UnusableAnswer
 from app.gateway import Gateway
 
 EVERY_S = 15.0
-AWAY_RETRY_S = 60.0  # between two runs while fal gives no usable answer
+AWAY_RETRY_S = 60.0  # between two runs while fal gives no usable reply
 
 log = structlog.get_logger()
 
 
 class PeriodicTask:
-    """Runs one step every 15 s, and warns once when fal does not answer.
+    """Runs one step every 15 s, and warns once while fal gives no usable reply.
 
-    `run_once` returns UnusableAnswer, or something false when fal did not have to be asked. `topic` begins the
-    names of log events; `remedy` is what an operator can do while fal shows nothing.
+    `run_once` returns UnusableAnswer, or a false value when fal was not called. `topic` begins the names of log
+    events; `remedy` tells the operator what to do.
     """
 
     def __init__(
@@ -40,11 +40,11 @@ class PeriodicTask:
         self._away = False
 
     def is_due(self) -> bool:
-        """True when it is time, and the operator gave an admin key."""
+        """True when it is time, and an admin key is set."""
         return self._gateway.settings.fal_admin_key is not None and time.monotonic() >= self._next
 
     async def run(self) -> None:
-        """Run it once; whatever goes wrong, the jobs come due again and the lane continues."""
+        """Run it once; after any failure the jobs become due again and the lane continues."""
         self._next = time.monotonic() + EVERY_S
         try:
             answer = await self._run_once(self._gateway)
@@ -52,7 +52,7 @@ class PeriodicTask:
                 self._warn_once(answer.reason)
                 return
             if not answer or await self._gateway.stores.due.any(self._step):
-                self._next = 0.0  # fal was not asked, or more is due than one run takes: again in the next slice
+                self._next = 0.0  # fal was not called, or more is due: run again in the next slice
             if answer:
                 self._away = False
         except StoreUnavailable:

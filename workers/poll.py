@@ -1,4 +1,4 @@
-"""The step that watches fal: one status call for each running job, when it is due."""
+"""The step `poll`: one status call for each due running job."""
 
 from typing import Any
 
@@ -10,32 +10,32 @@ from app.fal.protocol import StatusReport
 from app.gateway import Gateway
 from app.store.jobs import NOW
 
-MAX_INTERVAL_MS = 2_000  # between two polls of one job: a finished clip is noticed within it
+MAX_INTERVAL_MS = 2_000  # between two polls of a job, so the delay until a finished clip is noticed
 INTERVAL_GROWTH = 1.3
-MISSING_GRACE_MS = 120_000  # fal may not know a request for a moment after it took it
-MAX_MISSING_POLLS = 10  # in a row: one stray 404 in the sixth minute must not end a job
+MISSING_GRACE_MS = 120_000  # fal may not find a request for a moment after its submit
+MAX_MISSING_POLLS = 10  # in a row: a single 404 must not end a job
 CANCEL_RETRY_MS = 30_000
-MISSING_STATUS = "MISSING_STATUS"  # what stands as upstream_status of a job that fal has forgotten
+MISSING_STATUS = "MISSING_STATUS"  # upstream_status of a job that fal has lost
 
-MAX_WORDS_LOGGED = 100  # after so many the log has heard enough
+MAX_WORDS_LOGGED = 100
 
 log = structlog.get_logger()
 _logged: set[str] = set()
 
 
 def interval_ms(first_s: float, polls: int) -> int:
-    """How long until the next poll: from the first interval, growing with each poll up to two seconds."""
+    """Milliseconds until the next poll: from the first interval, growing with each poll up to two seconds."""
     first = first_s * 1000
     return round(min(first * INTERVAL_GROWTH ** min(polls, 30), max(first, MAX_INTERVAL_MS)))
 
 
 async def poll(gateway: Gateway, job: Job, now_ms: int) -> int | None:
-    """Push one running job forward; milliseconds until it must be looked at again, or None.
+    """Poll one running job; milliseconds until its next poll, or None.
 
-    1. its caller wants it cancelled, or its deadline has passed: ask fal to cancel, now and then
-    2. ask for the status
-    3. completed, or unknown to fal for too long: finalizing, which reads the truth from the result
-    4. otherwise write down what changed, and look again later
+    1. after a cancel request or its deadline: cancel at fal, again every 30 s
+    2. get the status
+    3. completed, or missing at fal for too long: finalizing, which reads the result
+    4. otherwise store the changes, and poll again later
     """
     if job.status is not Status.RUNNING or job.upstream_request_id is None:
         return None
@@ -55,7 +55,7 @@ async def poll(gateway: Gateway, job: Job, now_ms: int) -> int | None:
 
 
 def _log_unknown_status(word: str, job: Job) -> None:
-    """A state that fal did not have when this was written: said once by each process."""
+    """Log a status that this version does not know, once in each process."""
     if word and word not in _logged and len(_logged) < MAX_WORDS_LOGGED:
         _logged.add(word)
         log.error("upstream.unknown_status", job=job.id, word=word, taken_for="IN_PROGRESS")
@@ -76,7 +76,7 @@ def _is_missing(job: Job, progress: StatusReport, now_ms: int) -> bool:
 
 
 def _changes(job: Job, progress: StatusReport) -> dict[str, Any]:
-    """What is worth writing: fal's state, new log lines, polls in a row without the job; mostly nothing."""
+    """The fields to store: fal's status, new log lines, polls in a row without the job; usually none."""
     if progress.status == "missing":
         return {"misses": job.misses + 1}
     if progress.status == "unclear":

@@ -1,4 +1,4 @@
-"""Jobs that no step brings to an end: a quarantined step waits for an operator, and a deadline ends its job."""
+"""Jobs that no step ends: a quarantined step waits for an operator, and the deadline ends its job."""
 
 from contextlib import suppress
 from typing import Literal
@@ -16,7 +16,7 @@ log = structlog.get_logger()
 
 
 async def alarm_quarantined(gateway: Gateway, step: Quarantined) -> None:
-    """Raise the alarm of a quarantined step; `filmgate jobs aside` lists it even if the alarm is lost."""
+    """Raise the alarm of a quarantined step; `filmgate jobs aside` lists it too."""
     _, name = split_ref(step.ref)
     remedy = "it waits for `filmgate jobs release` or `filmgate jobs resolve`, and its deadline ends it"
     if step.step == "deliver":
@@ -28,16 +28,14 @@ async def alarm_quarantined(gateway: Gateway, step: Quarantined) -> None:
 
 
 def last_moment_ms(job: Job) -> int:
-    """When a job that fal has is given up, whatever fal says: an hour after its deadline and its adoption."""
+    """When a job at fal is given up: an hour after its deadline and its adoption."""
     return max(job.deadline_ms, job.submitted_ms or 0) + GIVE_UP_MS
 
 
 async def give_up(gateway: Gateway, job: Job) -> bool:
-    """End a job whose end fal never told: its deadline has long passed, and it was asked to cancel since.
+    """End a job that fal never ended, long after its deadline; False when it has ended meanwhile.
 
-    False when it has ended in another way meanwhile.
-
-    It may have cost something: its money is disputed until fal's bill or a day decides. An alarm names it.
+    fal may charge it: its money is disputed until fal's bill or a day decides, and an alarm is raised.
     """
     wanted = job.cancel_requested_ms is not None
     status: Literal[Status.CANCELED, Status.FAILED] = Status.CANCELED if wanted else Status.FAILED

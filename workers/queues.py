@@ -1,7 +1,7 @@
-"""The three RQ queues, and how a step is enqueued.
+"""The three RQ queues, and enqueueing.
 
 A worker process listens to one queue: with two, a kill -9 loses tasks (measured on RQ 3.0.0). Tasks carry ids as
-JSON, are never retried by RQ, and leave nothing behind when they succeed.
+JSON, are never retried by RQ, and are deleted when they succeed.
 """
 
 import asyncio
@@ -20,13 +20,13 @@ from workers.task import Task
 
 QueueName = Literal["lanes", "work", "deliveries"]
 QUEUES: tuple[QueueName, ...] = ("lanes", "work", "deliveries")
-FAILURE_TTL = 3 * 86_400  # seconds a failed task can be seen with `rq info`
+FAILURE_TTL = 3 * 86_400  # seconds that `rq info` shows a failed task
 
 LANE_SECONDS = 20  # a slice lasts about 5 s
 STEP_SECONDS = {"submit": 150, "finalize": 120, "deliver": 60}
 QUEUE_OF: dict[str, QueueName] = {"submit": "work", "finalize": "work", "deliver": "deliveries"}
 BATCH = {"submit": 8, "finalize": 25}
-MAX_WAITING_TASKS = 4  # tasks in a queue; beyond it batches grow instead of the queue
+MAX_WAITING_TASKS = 4  # in a queue; beyond it batches grow instead
 
 
 def open_queue(name: QueueName, connection: Redis) -> Queue:
@@ -35,12 +35,12 @@ def open_queue(name: QueueName, connection: Redis) -> Queue:
 
 
 def announce_queues(connection: Redis) -> None:
-    """Let `rq info` show all three from the start; by itself RQ lists a queue with its first task."""
+    """Let `rq info` show all queues from the start; RQ lists a queue only after its first task."""
     connection.sadd(Queue.redis_queues_keys, *(open_queue(name, connection).key for name in QUEUES))
 
 
 class TaskQueue:
-    """Enqueues RQ tasks from async code, in a thread because RQ blocks. `lanes`: how many lanes there are."""
+    """Enqueues RQ tasks from async code, in a thread because RQ blocks. `lanes`: the number of lanes."""
 
     def __init__(self, connection: Redis, *, lanes: int) -> None:
         self._lanes = lanes
@@ -48,7 +48,7 @@ class TaskQueue:
         self._queues = {name: open_queue(name, connection) for name in QUEUES}
 
     def renew_connections(self) -> None:
-        """Drop its connections: they may lead to a server that is the primary no more."""
+        """Drop the connections: they may lead to a former primary."""
         self._connection.connection_pool.disconnect()
 
     async def room(self, step: str) -> int:
@@ -58,20 +58,20 @@ class TaskQueue:
         return max(0, MAX_WAITING_TASKS - waiting)
 
     async def enqueue(self, step: str, refs: Sequence[str]) -> None:
-        """Enqueue one step on these refs; for `deliver`, on whatever is due by then."""
+        """Enqueue a step on these refs; `deliver` takes the due deliveries itself."""
         name, seconds = QUEUE_OF[step], STEP_SECONDS[step]
         await self._call(self._enqueue, name, f"workers.tasks.{step}", seconds, list(refs))
 
     async def enqueue_lane(self, lane: int) -> None:
         """Enqueue the next slice of a lane.
 
-        Nothing is added while a slice for each lane waits: with the workers away, slices would pile up, and each of
-        them would enqueue the next.
+        Nothing is added while a slice for each lane waits: without workers, slices would pile up, and each would
+        enqueue another.
         """
         await self._call(self._enqueue_lane, lane)
 
     async def _call(self, function: Callable[..., Any], *arguments: object) -> Any:
-        """Call it in a thread; once more where its connection was one to a primary that is gone.
+        """Call it in a thread; try again on a new connection, because an old one may lead to a lost primary.
 
         A task that is enqueued twice is harmless: the second finds nothing to do.
         """

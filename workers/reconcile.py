@@ -1,7 +1,7 @@
-"""Held jobs against fal's history: what fal has of ours is adopted; what it proves not to have may be sent again.
+"""Resolves held jobs by fal's history: adopts their requests; requeues jobs that provably have none.
 
-Only the payload tells (docs/decisions/0012): a job is searched for by the marker in the addresses of its images,
-never by its time or its prompt. A listing that is not whole decides nothing.
+Only the payload identifies a job (docs/decisions/0012): the marker in the addresses of its images, not its time or
+prompt. An incomplete listing decides nothing.
 """
 
 import time
@@ -21,37 +21,37 @@ from app.store.quarantine import Quarantined
 from workers.periodic import PeriodicTask
 from workers.quarantine import alarm_quarantined
 
-START_WITHIN_S = 2.0  # so long another job is begun: it must end within a lane's slice
-VISIBILITY_MS = 30_000  # longer than one listing and what follows from it may take
+START_WITHIN_S = 2.0  # for the last job of a run, which must end within a lane's slice
+VISIBILITY_MS = 30_000  # longer than one listing and the changes after it
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000
-PAUSES_MS = ((600_000, 15_000), (DAY_MS, MINUTE_MS))  # until this age, so long between two looks
+PAUSES_MS = ((600_000, 15_000), (DAY_MS, MINUTE_MS))  # (age of the claim, pause between two searches)
 MAX_PAUSE_MS = 3_600_000
-CLOCK_SKEW_MS = 300_000  # fal's clock and ours may differ by so much
-MAX_RUN_MS = 3_600_000  # a span that is about ends must reach as far as the longest run
+CLOCK_SKEW_MS = 300_000  # the greatest difference between fal's clock and ours
+MAX_RUN_MS = 3_600_000  # the longest time from start to end
 
-# What proves that fal never took it, beside the limit on its start.
-HISTORY_LAG_MS = 600_000  # how late fal's history may be
+# The proof that fal never accepted a request, in addition to the limit on its start.
+HISTORY_LAG_MS = 600_000  # the greatest lag of fal's history
 MARGIN_MS = 300_000
 EMPTY_LISTINGS = 3
 LISTING_SPACING_MS = MINUTE_MS
-MAX_COMPARED = 20  # other requests that are compared with our records, at most
+MAX_COMPARED = 20  # other requests of the listing that are compared with our records
 
 log = structlog.get_logger()
 
 
 def history_task(gateway: Gateway) -> PeriodicTask:
-    """The looks at fal's history of one process."""
+    """The periodic search of fal's history in one process."""
     remedy = "held jobs wait for a webhook or for you"
     return PeriodicTask(gateway, resolve_held, step="resolve", topic="history", remedy=remedy)
 
 
 async def resolve_held(gateway: Gateway) -> UnusableAnswer | int:
-    """Search for held jobs, one after the other: how many; UnusableAnswer, which ends it, without a whole listing.
+    """Search for due held jobs, one after the other: their number, or UnusableAnswer after an incomplete listing.
 
-    1. every held job has its time in this step, and keeps it until all that follows from it is done
-    2. take one that is due; it is hidden from other lanes meanwhile
-    3. look for it, and say when to look again, if at all
+    1. add every held job to the due times of this step
+    2. take one that is due; other lanes do not see it meanwhile
+    3. search for it, and reschedule or drop it
     """
     quarantined = {ref for step, ref, _ in await gateway.stores.quarantine.steps() if step == "resolve"}
     await gateway.stores.due.add(
@@ -70,7 +70,7 @@ async def resolve_held(gateway: Gateway) -> UnusableAnswer | int:
                 await alarm_quarantined(gateway, error)
                 continue
             except Exception:
-                log.exception("history.failed", job=ref)  # one poisonous job must not keep the others held
+                log.exception("history.failed", job=ref)  # a failing job must not delay the others
                 continue
             if isinstance(answer, UnusableAnswer):
                 return answer
@@ -85,12 +85,12 @@ async def resolve_held(gateway: Gateway) -> UnusableAnswer | int:
 
 
 async def resolve(gateway: Gateway, ref: str, now_ms: int) -> UnusableAnswer | int | None:
-    """Search for one job in fal's history: ms until the next search, None when nothing is left to look for.
+    """Search for one job in fal's history: milliseconds until the next search, or None if there is none.
 
-    1. a job whose images are not ours cannot be found: it waits for a webhook or a person
-    2. list what fal had of its model since a little before the claim; half a listing decides nothing
-    3. the earliest request with a marker of this job is adopted; others that carry one are orphans
-    4. still held: where the setting says so, and the listings prove that fal never took it, back in line with it
+    1. a job without images of ours cannot be found: it waits for a webhook or an operator
+    2. list the requests for its model since a little before the claim; an incomplete listing decides nothing
+    3. adopt the earliest request with a marker of this job; others with one are orphans
+    4. still held, and the setting allows it: put it back in line when the listings prove that fal has no request
     """
     job = await gateway.stores.jobs.get(ref)
     claimed_ms = None if job is None else claim_time_ms(job)
@@ -107,7 +107,7 @@ async def resolve(gateway: Gateway, ref: str, now_ms: int) -> UnusableAnswer | i
         return listing
     secret = await gateway.stores.secrets.of_markers()
     of_job = [
-        (request, marker) for request, marker in _with_markers(secret, listing.requests) if marker.job == job.id
+        (request, marker) for request, marker in with_markers(secret, listing.requests) if marker.job == job.id
     ]
     if of_job:
         crash_point("resolve.found")
@@ -119,33 +119,33 @@ async def resolve(gateway: Gateway, ref: str, now_ms: int) -> UnusableAnswer | i
 
 
 def claim_time_ms(job: Job) -> int | None:
-    """When the last attempt was claimed, before its POST; None when there was none."""
+    """When the last attempt was claimed, before its POST; None without one."""
     if job.claimed_ms is None and job.lease_ms is not None:
         return job.lease_ms - SUBMIT_LEASE_MS  # claimed by an older version
     return job.claimed_ms
 
 
 def is_marked(job: Job) -> bool:
-    """True when the payload that was sent carries the marker: an image in it was uploaded here."""
+    """True when the sent payload has the marker: one of its images was uploaded here."""
     return any(isinstance((job.input or {}).get(name), str) for name in job.images)
 
 
 def _ended_by_ms(job: Job, claimed_ms: int) -> int:
-    """By when fal would have ended the request, if it took it: later ones say nothing about it."""
+    """By when fal would have ended the request."""
     return claimed_ms + (job.start_timeout_ms or MAX_RUN_MS) + MAX_RUN_MS
 
 
-def _with_markers(secret: str, requests: Iterable[HistoryRequest]) -> list[tuple[HistoryRequest, Marker]]:
-    """The requests that carry a marker of this installation, in their order, each with its marker."""
+def with_markers(secret: str, requests: Iterable[HistoryRequest]) -> list[tuple[HistoryRequest, Marker]]:
+    """The requests with a marker of this installation, in their order, each with its marker."""
     read = ((request, read_marker(secret, text)) for request in requests for text in request.markers)
     return [(request, marker) for request, marker in read if marker is not None]
 
 
 async def _adopt_first(gateway: Gateway, ref: str, of_job: list[tuple[HistoryRequest, Marker]]) -> None:
-    """Give the job the first of these requests, unless it has one; the others are orphans.
+    """Adopt the first of these requests, unless the job has one; the others are orphans.
 
-    The first is taken also when an older attempt made it, which had seemed to be refused: it is paid for. Each time
-    the job is read again, because fal's webhook may have resolved it meanwhile.
+    An older attempt that had seemed refused may have made the first: it is adopted too, because it is paid for. The
+    job is read each time, because fal's webhook may have resolved it meanwhile.
     """
     for request, marker in of_job:
         job = await gateway.stores.jobs.get(ref)
@@ -156,11 +156,11 @@ async def _adopt_first(gateway: Gateway, ref: str, of_job: list[tuple[HistoryReq
 
 
 async def _is_absent(gateway: Gateway, job: Job, listing: RequestListing, now_ms: int) -> bool:
-    """True when fal certainly never took this attempt; `listing` is whole and does not show it.
+    """True when fal certainly never accepted this attempt; `listing` is complete and does not show it.
 
-    1. it can not start any more, and fal's history has caught up: only where fal was told a limit for the start
-    2. the listing shows another request that we know, sent at about the same time: it is no empty answer
-    3. that was so three times, a minute apart
+    1. it cannot start any more (only with a start limit), and fal's history has caught up
+    2. the listing shows a known request of about the same time, so fal's history works
+    3. this was so three times, a minute apart
     """
     claimed_ms = claim_time_ms(job)
     if job.status is not Status.HELD or not job.start_timeout_ms or claimed_ms is None:
@@ -173,9 +173,9 @@ async def _is_absent(gateway: Gateway, job: Job, listing: RequestListing, now_ms
 
 
 async def _shows_another(gateway: Gateway, listing: RequestListing, claimed_ms: int) -> bool:
-    """True when a request sent near the claim is the one that our record of its job names."""
+    """True when a request from about the time of the claim matches our record of its job."""
     near = [request for request in listing.requests if abs(request.sent_ms - claimed_ms) <= CLOCK_SKEW_MS]
-    others = _with_markers(await gateway.stores.secrets.of_markers(), near)
+    others = with_markers(await gateway.stores.secrets.of_markers(), near)
     for request, marker in others[:MAX_COMPARED]:
         other = await gateway.stores.jobs.find(marker.job)
         if other is not None and other.upstream_request_id == request.request_id:
@@ -184,7 +184,7 @@ async def _shows_another(gateway: Gateway, listing: RequestListing, claimed_ms: 
 
 
 def _count_spaced(times_ms: Iterable[int]) -> int:
-    """How many of these times lie at least a minute apart."""
+    """The number of these times that are at least a minute apart."""
     count, last_ms = 0, None
     for at_ms in sorted(times_ms):
         if last_ms is None or at_ms - last_ms >= LISTING_SPACING_MS:
@@ -200,5 +200,5 @@ async def _send_again(gateway: Gateway, job: Job) -> None:
 
 
 def _pause_ms(age_ms: int) -> int:
-    """How long until the next look, by the time since the claim: fal may be late by minutes, people by days."""
+    """The pause before the next search, by the time since the claim."""
     return next((pause_ms for until_ms, pause_ms in PAUSES_MS if age_ms < until_ms), MAX_PAUSE_MS)

@@ -1,17 +1,18 @@
-"""After the store went back in time: ask fal's history what was bought, and give the jobs their requests.
+"""Recovery after the store went back in time: finds bought requests in fal's history and adopts them.
 
-Absence proves nothing here: fal shows a request once it has started, and only payloads with an image of ours carry
-the marker. So buying goes on by itself only when no job is left in line that may have been bought before.
+A missing request proves nothing here: fal shows a request only after its start, and only payloads with an image of
+ours have the marker. So buying resumes by itself only when no job is left in line that may have been bought.
 """
 
 import structlog
 
 from app.domain.jobs import Status
-from app.domain.marker import Marker, read_marker
+from app.domain.marker import Marker
 from app.fal.errors import UnusableAnswer
 from app.gateway import Gateway
 from app.store.epoch import Epoch
 from app.store.jobs import ref_of
+from workers.reconcile import with_markers
 
 MARGIN_MS = 900_000
 UNKNOWN_JOB = "fal has a request of a job that the store does not know: it was bought before the store went back."
@@ -21,12 +22,12 @@ log = structlog.get_logger()
 
 
 async def recover_epoch(gateway: Gateway) -> bool:
-    """One attempt, while buying is stopped; True when buying goes on again.
+    """One attempt while buying is stopped; True when buying has resumed.
 
-    1. list what fal had of every model since a little before the last time up to which the store is whole; a
-       listing that is not whole decides nothing
-    2. adopt what carries a marker of ours and belongs to a job in line; a request of an unknown job is an alarm
-    3. leave the stop when no job that was in line before it is still there; otherwise say what a person must decide
+    1. list fal's requests for all models since a little before the store was last complete; an incomplete listing
+       decides nothing
+    2. adopt requests with our marker for jobs in line; raise an alarm for those of unknown jobs
+    3. resume when no job from before the stop is left in line; otherwise an operator must decide
     """
     stop = await gateway.epoch.stop()
     if stop is None:
@@ -46,7 +47,7 @@ async def recover_epoch(gateway: Gateway) -> bool:
             continue
         elif job.status is Status.QUEUED or job.nonce == marker.nonce:
             adopted += await gateway.adoption.adopt(job, marker.nonce, request_id)
-        else:  # it is not cancelled: it may be the one that counts
+        else:  # not cancelled: it may be the one that counts
             await gateway.stores.alarms.raise_once(
                 "epoch_other", UNKNOWN_ATTEMPT, job=job.id, upstream_request_id=request_id
             )
@@ -55,14 +56,14 @@ async def recover_epoch(gateway: Gateway) -> bool:
     summary += f"{unknown} belong to jobs that the store does not know"
     if not undecided:
         return await gateway.epoch.leave(stop, f"Buying goes on; {summary}.")
-    sentence = f"{len(undecided)} jobs stand in line that may have been bought ({summary}); somebody must decide."
+    sentence = f"{len(undecided)} jobs in line may have been bought before ({summary}); an operator must decide."
     log.warning("epoch.undecided", undecided=undecided[:10], count=len(undecided), remedy="`filmgate epoch accept`")
     await gateway.stores.alarms.raise_once("epoch_undecided", sentence)
     return False
 
 
 async def _marked_requests(gateway: Gateway, stop: Epoch) -> list[tuple[Marker, str]] | None:
-    """The requests at fal that carry a marker of ours, over all models; None when fal gave no whole listing."""
+    """The requests of all models at fal with our marker; None after an incomplete listing."""
     now_ms = await gateway.stores.clock.now_ms()
     start_ms = (stop.good_ms or now_ms) - MARGIN_MS
     secret = await gateway.stores.secrets.of_markers()
@@ -72,17 +73,12 @@ async def _marked_requests(gateway: Gateway, stop: Epoch) -> list[tuple[Marker, 
         if isinstance(listing, UnusableAnswer):
             log.warning("epoch.no_history", model=model.id, reason=listing.reason, remedy="it is tried again")
             return None
-        read = (
-            (read_marker(secret, text), request.request_id)
-            for request in listing.requests
-            for text in request.markers
-        )
-        found += [(marker, request_id) for marker, request_id in read if marker is not None]
+        found += [(marker, request.request_id) for request, marker in with_markers(secret, listing.requests)]
     return found
 
 
 async def _undecided(gateway: Gateway, stop: Epoch) -> list[str]:
-    """The jobs in line that were admitted before the stop began."""
+    """The refs of jobs in line that were admitted before the stop."""
     jobs = await gateway.stores.jobs.get_many(await gateway.epoch.may_be_queued())
     since_ms = stop.since_ms or 0
     return [ref_of(job) for job in jobs if job and job.status is Status.QUEUED and job.created_ms <= since_ms]

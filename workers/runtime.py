@@ -1,8 +1,7 @@
-"""What a worker process keeps between tasks: one gateway, one event loop, one stop flag.
+"""The state of a worker process between tasks: one gateway, one event loop, one stop flag.
 
-RQ would make a new loop, and so new connections, for every task. RQ's own timeout raises in the middle of the kept
-loop and would leave a live POST to go on inside the next task; so the alarm ends the process at once, and the
-supervisor starts a new one.
+RQ would make a new loop, and so new connections, for every task. RQ's own timeout would raise inside the kept loop,
+and a running POST would continue in the next task; so the alarm ends the process; the supervisor restarts it.
 """
 
 import asyncio
@@ -33,11 +32,11 @@ log = structlog.get_logger()
 
 
 class ExitAtOnce(UnixSignalDeathPenalty):
-    """RQ's alarm for a task that takes too long: no exception that a step could catch, but the process's end."""
+    """RQ's timeout of a task: it ends the process instead of raising an exception that a step could catch."""
 
     def handle_death_penalty(self, signum: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG002  RQ's signature
-        """What SIGALRM does."""
-        log.error("task.timeout", remedy="the process exits; what it was working on comes due again")
+        """The handler of SIGALRM."""
+        log.error("task.timeout", remedy="the process exits; its jobs become due again")
         sys.stderr.flush()
         os._exit(EXIT_ON_TIMEOUT)
 
@@ -57,14 +56,14 @@ class Runtime:
         self.task_queue = TaskQueue(
             connect_rq(required_url(settings), timeout=REQUEST_TIMEOUT), lanes=settings.lanes
         )
-        self.stopping = False  # set by the signal handler, looked at between steps
+        self.stopping = False  # set by the signal handler, read between steps
 
     def run(self, step: Coroutine[Any, Any, None]) -> None:
         """Run one task's coroutine to its end."""
         try:
             self._loop.run_until_complete(step)
         except StoreUnavailable:
-            log.warning("task.store_away", remedy="what it was working on comes due again")
+            log.warning("task.store_away", remedy="its jobs become due again")
 
     async def run_each(
         self,
@@ -74,11 +73,10 @@ class Runtime:
         at_once: int,
         alone: str | None = None,
     ) -> None:
-        """One step on the refs of one task, a few at a time; a process told to stop starts no new one.
+        """Run a step on the refs of one task, a few at a time; a stopping process starts no further one.
 
-        A failure concerns its own ref: it comes due again, and no other call is cut short. `alone` names a step
-        that is leased: refs that were leased when a worker crashed run last and one at a time, so that a second
-        crash identifies the cause.
+        After a failure its ref becomes due again; the others continue. `alone` names a step with leases: refs that
+        were leased when a worker crashed run last and one at a time, so that a second crash identifies the cause.
         """
         room = asyncio.Semaphore(at_once)
         suspects = await self.gateway.stores.quarantine.leased(alone, refs) if alone else set()
@@ -94,23 +92,23 @@ class Runtime:
                 await one(ref)
 
     async def attempt(self, step: Callable[[Gateway, str], Awaitable[None]], ref: str) -> None:
-        """One step on one ref; what goes wrong is written in the log, and counted by the step."""
+        """Run a step on one ref; failures are logged."""
         try:
             await step(self.gateway, ref)
         except StoreUnavailable:
-            log.warning("step.store_away", ref=ref, remedy="it comes due again")
+            log.warning("step.store_away", ref=ref, remedy="it becomes due again")
         except Quarantined as error:
             await alarm_quarantined(self.gateway, error)
         except Exception:
             log.exception("step.failed", ref=ref)
 
     def renew_connections(self) -> None:
-        """There is another primary: what waits idle since before would cost each step a second."""
+        """Drop connections to a former primary: each would cost a step a second."""
         self._loop.run_until_complete(self.gateway.stores.renew_connections())
         self.task_queue.renew_connections()
 
     def refuse_foreign_task(self, queue: str) -> None:
-        """Say that a queue holds what none of us put there: somebody else can write to the store."""
+        """Alarm for a task that the gateway did not enqueue: another program writes to the store."""
         sentence = (
             f"The queue {queue} held a task that is none of the gateway's; somebody else writes to its store."
         )
@@ -119,7 +117,7 @@ class Runtime:
             self._loop.run_until_complete(self.gateway.stores.alarms.raise_alarm("foreign_task", sentence))
 
     def report_ready(self, queue: str) -> None:
-        """Say that this process is ready for work; the supervisor keeps that known."""
+        """Write this process's first heartbeat; the supervisor renews it."""
         self._loop.run_until_complete(self.gateway.stores.heartbeats.beat(worker_name(os.getpid()), role=queue))
 
     def close(self) -> None:
@@ -129,7 +127,7 @@ class Runtime:
 
 
 def worker_name(pid: int) -> str:
-    """`host:pid`: how a worker process is known in the store."""
+    """`host:pid`: the name of a worker process in the store."""
     return f"{socket.gethostname()}:{pid}"
 
 
@@ -137,7 +135,7 @@ _current: list[Runtime] = []
 
 
 def install(runtime: Runtime) -> None:
-    """Make this the process's runtime; RQ's task functions have no other way to be handed it."""
+    """Make this the process's runtime: RQ passes none to its task functions."""
     _current[:] = [runtime]
 
 

@@ -1,4 +1,4 @@
-"""The step that spends money: one POST for each claim, and never a second one for an unknown outcome."""
+"""The step `submit`: one POST for each claim, and never a second one after an unknown outcome."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ from app.store.jobs import SUBMIT_LEASE_MS, ref_of
 from workers.runtime import Runtime
 
 START_POST_WITHIN_S = SUBMIT_LEASE_MS / 1000 - SUBMIT_SECONDS  # after the claim: the POST ends within its lease
-POSTS_AT_ONCE = 4  # so many intentions at most are open when a worker is killed
+POSTS_AT_ONCE = 4  # at most so many outcomes are unknown when a worker is killed
 BUSY_CODE = "upstream_busy"
 DEFAULT_START_TIMEOUT_S = 1800.0  # without a limit fal may start a request at any time: its absence proves nothing
 FIRST_RETRY_MS = 1_000
@@ -32,20 +32,20 @@ log = structlog.get_logger()
 
 
 async def submit_all(runtime: Runtime, refs: list[str]) -> None:
-    """Submit the jobs of one task, a few at a time; a worker told to stop starts no new one."""
+    """Submit the jobs of one task, a few at a time."""
     await runtime.run_each(submit, refs, at_once=POSTS_AT_ONCE)
 
 
 async def submit(gateway: Gateway, ref: str) -> None:
-    """Push one due submission forward.
+    """Process one due submission.
 
-    1. read the job; submitting with an expired lease: its worker is gone, and nobody knows: hold
-    2. queued, and its caller wants it cancelled: end it free of charge
-    3. queued: claim, which puts nonce and fence on disk before the call
-    4. a store that has gone back in time buys nothing; else one POST, one attempt
-    5. adopt on a valid answer; a definite refusal goes back in line or fails; everything else is held
+    1. submitting with an expired lease: its worker is gone and the outcome is unknown: hold
+    2. queued, with a cancel request: end it free of charge
+    3. queued: claim, which writes nonce and fence before the call
+    4. unless the store has gone back in time: one POST
+    5. adopt after a valid reply; after a definite refusal requeue or fail; otherwise hold
 
-    What fails before the claim counts: a job that nobody can submit must not keep a slot.
+    Failures before the claim are counted, so that a job that cannot be submitted does not keep its slot.
     """
     async with gateway.stores.quarantine.counting_failures("submit", ref):
         await _submit(gateway, ref)
@@ -75,7 +75,7 @@ async def _hold_if_lost(gateway: Gateway, job: Job) -> None:
 async def _buy(gateway: Gateway, job: Job) -> None:
     now_ms = await gateway.stores.clock.now_ms()
     if now_ms >= min(job.deadline_ms, job.start_deadline_ms or job.deadline_ms):
-        return  # a moment too late to buy it: the lane is about to end it, free of charge
+        return  # too late to buy it: the lane ends it free of charge
     start_timeout = None
     if job.start_deadline_ms is not None:
         start_timeout = max(1.1, (job.start_deadline_ms - now_ms) / 1000)
@@ -85,13 +85,13 @@ async def _buy(gateway: Gateway, job: Job) -> None:
     latest_s = time.monotonic() + START_POST_WITHIN_S
     nonce = await gateway.stores.jobs.claim(job, start_timeout_ms=round((start_timeout or 0) * 1000))
     if nonce is None:
-        return  # another worker was faster, the caller cancelled, or nothing may be bought any more
+        return  # another worker was faster, the caller cancelled, or buying has stopped
     crash_point("submit.after_claim")
     if not await _is_epoch_confirmed(gateway):
         await _persist(partial(gateway.stores.jobs.requeue, job, nonce=nonce, wait_ms=0))
         return  # nothing was sent
     marker = make_marker(await gateway.stores.secrets.of_markers(), job.id, nonce)
-    if time.monotonic() > latest_s:  # this process stood still, and somebody may have been told to buy instead
+    if time.monotonic() > latest_s:  # this process was suspended, and another may have taken over
         await _persist(partial(gateway.stores.jobs.requeue, job, nonce=nonce, wait_ms=0))
         return  # nothing was sent
     outcome = await gateway.fal.submit(
@@ -112,7 +112,7 @@ async def _buy(gateway: Gateway, job: Job) -> None:
 
 
 async def _is_epoch_confirmed(gateway: Gateway) -> bool:
-    """The store still knows every claim that this host has seen, and this one is remembered outside of it."""
+    """True when the store has every claim that this host has made, and the witness has this one."""
     try:
         return await gateway.epoch.confirm()
     except StoreUnavailable:
@@ -120,9 +120,9 @@ async def _is_epoch_confirmed(gateway: Gateway) -> bool:
 
 
 def marked_input(job: Job, marker: Marker) -> dict[str, Any]:
-    """The input with the marker in the address of each image that was uploaded here: fal's history shows it.
+    """The input with the marker in the query of each image that was uploaded here: fal's history shows it.
 
-    A query does not change which file is read. Addresses of others stay as they were given.
+    The query does not change the file. Other addresses stay unchanged.
     """
     marked = dict(job.input or {})
     for name in job.images:
@@ -133,7 +133,7 @@ def marked_input(job: Job, marker: Marker) -> dict[str, Any]:
 
 
 def _webhook_url(gateway: Gateway, marker: Marker) -> str | None:
-    """Where fal tells of this attempt's end, if it can reach us."""
+    """The URL of fal's webhook for this attempt; None when fal cannot reach us."""
     if not gateway.settings.receives_fal_webhooks:
         return None
     return f"{gateway.settings.base_url}/fal/hooks/{marker.job}/{marker.nonce}/{marker.mac}"
@@ -151,10 +151,10 @@ async def _record(gateway: Gateway, job: Job, nonce: str, outcome: SubmitReply) 
         case SubmitRefused(retryable=True, account_fault=account_fault, code=code, message=message):
             wait_ms = 0 if account_fault else retry_wait_ms(job.attempt)
             kind: SubmitOutcome = "account" if account_fault else "busy" if code == BUSY_CODE else "failed"
-            if kind != "busy":  # before its slot is free, which must not buy the next one
+            if kind != "busy":  # before its slot is free, because that would buy the next job
                 await _report(gateway, kind, message)
             await _persist(partial(store.requeue, job, nonce=nonce, wait_ms=wait_ms))
-            if kind == "busy":  # after it: what is at fal now is counted
+            if kind == "busy":  # after it: the report counts the jobs at fal
                 await _report(gateway, kind, message)
             log.warning("job.refused", job=job.id, code=code, status=outcome.status, cause=outcome.cause or None)
         case SubmitRefused(code=code, message=message, status=status):
@@ -170,7 +170,7 @@ async def _record(gateway: Gateway, job: Job, nonce: str, outcome: SubmitReply) 
 
 
 async def _alarm_odd_urls(gateway: Gateway, job: Job, request_id: str) -> None:
-    """Nobody follows them, but an honest fal does not send them: somebody may sit between fal and us."""
+    """Alarm for URLs that fal does not send: something may sit between fal and us. They are not called."""
     log.error("upstream.odd_urls", job=job.id, upstream_request_id=request_id)
     with suppress(StoreUnavailable):
         sentence = "fal's reply to a submission names URLs on another host; they were not called."
@@ -178,11 +178,11 @@ async def _alarm_odd_urls(gateway: Gateway, job: Job, request_id: str) -> None:
 
 
 async def _report(gateway: Gateway, outcome: SubmitOutcome, reason: str) -> None:
-    """Tell the breaker; an opened one is an alarm, because nothing is bought until it closes."""
+    """Report to the breaker; raise an alarm when it opens, because nothing is bought until it closes."""
     try:
         changed = await gateway.stores.buying.report(outcome, reason)
     except StoreUnavailable:
-        return  # what fal said of the job is written, or the log says that it is not
+        return  # the job's outcome is stored, or the log has it
     if changed == "opened":
         until = "until an administrator resumes" if outcome == "account" else "and tried again every 30 s"
         log.error("breaker.opened", reason=reason, until=until)
@@ -193,7 +193,7 @@ async def _report(gateway: Gateway, outcome: SubmitOutcome, reason: str) -> None
 
 
 async def _persist(write: Callable[[], Awaitable[bool]]) -> bool:
-    """Write what fal said, and try for some seconds where the store is away: nobody else knows it."""
+    """Store fal's reply; retry for some seconds while the store is away, because only this process has it."""
     for pause_s in SAVE_PAUSES_S:
         try:
             return await write()
@@ -203,16 +203,16 @@ async def _persist(write: Callable[[], Awaitable[bool]]) -> bool:
 
 
 async def _adopt(gateway: Gateway, job: Job, nonce: str, request_id: str) -> None:
-    """Write down what was bought.
+    """Store the bought request.
 
-    1. adopt; where the store stays away, fal's id is at least in the log; an id that another job has is an alarm
-    2. somebody resolved the job meanwhile, and this generation is nobody's: cancel it at fal, and say so loudly
+    1. adopt; while the store is away, log fal's id; raise an alarm for an id that another job has
+    2. if the job was resolved meanwhile, the request is an orphan: cancel it at fal
     """
     poll_ms = round(gateway.settings.poll_interval * 1000)
     adopt = partial(gateway.stores.jobs.adopt, job, nonce=nonce, upstream_request_id=request_id, poll_ms=poll_ms)
     try:
         if await _persist(adopt):
-            with suppress(StoreUnavailable):  # what was bought is written down
+            with suppress(StoreUnavailable):  # the request is stored
                 await gateway.adoption.alarm_if_shared(job, request_id)
             return
     except StoreUnavailable:
@@ -224,5 +224,5 @@ async def _adopt(gateway: Gateway, job: Job, nonce: str, request_id: str) -> Non
 
 
 def retry_wait_ms(attempt: int) -> int:
-    """How long a refused job stays out of line: doubling from 1 s to 1 minute."""
+    """Milliseconds before a refused job is in line again: doubling from 1 s to 1 minute."""
     return int(min(MAX_RETRY_MS, FIRST_RETRY_MS * 2.0 ** min(attempt, 10)))

@@ -1,8 +1,8 @@
 """`filmgate worker`: starts the RQ worker processes, one queue each, and keeps every lane enqueued.
 
-A child that dies is started again; on SIGTERM or SIGINT the children are told to stop, deliveries last, and given
-time to finish the step in hand. RQ's own worker pool is not used: it forces a scheduler on each worker, and a
-killed worker's scheduler child swallows the next task (measured on RQ 3.0.0).
+A child that dies is restarted; on SIGTERM or SIGINT the children stop, deliveries last, after their current step.
+RQ's worker pool is not used: it gives each worker a scheduler, and the scheduler child of a killed worker takes the
+next task and loses it (measured on RQ 3.0.0).
 """
 
 import asyncio
@@ -40,7 +40,7 @@ log = structlog.get_logger()
 
 @dataclass
 class WorkerProcess:
-    """One worker process and its history."""
+    """One worker process and its restarts."""
 
     queue: QueueName
     process: asyncio.subprocess.Process | None = None
@@ -59,9 +59,9 @@ class Supervisor:
         self._task_queue = TaskQueue(
             connect_rq(required_url(settings), timeout=REQUEST_TIMEOUT), lanes=settings.lanes
         )
-        self._ready: set[str] = set()  # children that have reported for work
+        self._ready: set[str] = set()  # children that have reported
         counts: dict[QueueName, int] = {
-            "lanes": settings.lanes + 1,  # a spare: a killed lane goes on when its lease ends, not a start later
+            "lanes": settings.lanes + 1,  # a spare: after a kill the lane continues without waiting for a start
             "work": settings.workers,
             "deliveries": settings.deliverers,
         }
@@ -71,17 +71,17 @@ class Supervisor:
         self._concurrency_differs = False
 
     async def wait_for_store(self) -> None:
-        """Return when the store can be worked with; SettingsError when it never could."""
+        """Wait until the store is ready. Raises SettingsError for one that cannot be used."""
         await require_store(self._settings, self._stores.redis, patience=None)
 
     async def run(self) -> None:
-        """Work until told to stop.
+        """Run until SIGTERM or SIGINT.
 
-        1. compare the store with what is remembered of it, before anything is bought and every second
-        2. start children that are missing, with a growing pause after deaths in a row
-        3. enqueue each lane that has no live slice
-        4. every few seconds, write a heartbeat
-        5. on a signal: stop lanes and work, so that no new submission begins, then deliveries
+        1. compare the store with the witness, before anything is bought and every second
+        2. start missing children, with a growing pause after crashes in a row
+        3. enqueue each lane without a live slice
+        4. write a heartbeat every few seconds
+        5. on a signal: stop lanes and work, so that no submission begins, then deliveries
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -99,14 +99,14 @@ class Supervisor:
                     await self._beat()
                     last_beat = time.monotonic()
                 self._note_store(away=False)
-            except (StoreUnavailable, RedisError):  # the second is what RQ's own connection raises
+            except (StoreUnavailable, RedisError):  # the second is from RQ's connection
                 self._note_store(away=True)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), TICK_S)
         await self._stop_children()
 
     def _note_store(self, *, away: bool) -> None:
-        """One line when the store goes, one when it is back."""
+        """Log once when the store is lost, and once when it is back."""
         now = time.monotonic()
         if away and self._away_since is None:
             self._away_since = now
@@ -131,13 +131,13 @@ class Supervisor:
             "workers",
             child.queue,
             str(os.getpid()),
-            process_group=0,  # Ctrl-C reaches the supervisor, which then stops its children in order
+            process_group=0,  # Ctrl-C reaches only the supervisor, which stops its children in order
         )
 
     async def _beat(self) -> None:
-        """Children write their own first beat, when they are ready to work; here it is only kept alive.
+        """Renew the heartbeats of the children, which write the first one themselves when they are ready.
 
-        One that was ready and that the store has forgotten, after a restore or an outage, is told of again.
+        A missing heartbeat of a ready child, after a restore or an outage, is written again.
         """
         await self._stores.heartbeats.beat(worker_name(os.getpid()), role="supervisor")
         await self._agree_on_concurrency()
@@ -153,7 +153,7 @@ class Supervisor:
             await self._stores.heartbeats.beat(name, role=alive[name])
 
     async def _enqueue(self, lane: int) -> None:
-        """Enqueue a slice; where that fails, the next to try need not wait until the lane counts as dark again."""
+        """Enqueue a slice; after a failure clear the lane's mark, so that the next try need not wait."""
         try:
             await self._task_queue.enqueue_lane(lane)
         except StoreUnavailable:
@@ -161,7 +161,7 @@ class Supervisor:
             raise
 
     async def _agree_on_concurrency(self) -> None:
-        """One number of jobs at fal for all hosts: the least that one of them was given."""
+        """Use the smallest concurrency of all hosts, and warn when ours differs."""
         own = self._settings.upstream_concurrency
         agreed = await self._stores.health.agree_concurrency(worker_name(os.getpid()), own)
         differs = agreed.number != own
@@ -176,7 +176,7 @@ class Supervisor:
         self._concurrency_differs = differs
 
     async def _check_memory(self) -> None:
-        """An alarm before the store is full, and another when it nearly is; each once an hour."""
+        """Raise an alarm when the store is nearly full, for each level once an hour."""
         share = await self._stores.health.fullness()
         level = max((level for level in MEMORY_LEVELS if share is not None and share >= level), default=None)
         if share is None or level is None:
@@ -187,9 +187,9 @@ class Supervisor:
             log.error("store.memory", share=round(share, 2), remedy="raise its maxmemory, or shorten retention")
 
     async def _stop_children(self) -> None:
-        """Stop in the order of the pipeline, with the grace that is left; then insist.
+        """Stop the children in the order of the pipeline; kill them when the time is over.
 
-        Lanes and work are told in the same moment: a worker that waited for the lanes would go on buying.
+        Lanes and work stop together: a worker that waited for the lanes would continue buying.
         """
         end = time.monotonic() + GRACE_S
         for queues in (("lanes", "work"), ("deliveries",)):

@@ -1,4 +1,4 @@
-"""What may be run: our four tasks. Whoever can write to the queues could otherwise name any function of Python."""
+"""The four tasks that may run. RQ would run any Python function that a writer to the queues names."""
 
 from typing import Any
 
@@ -10,38 +10,38 @@ UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError)
 
 
 class ForeignTask(Exception):
-    """A queue holds something that is none of our tasks."""
+    """A task in a queue is not one of ours."""
 
 
 class Task(Job):
-    """RQ's job, as far as we use it: one of four functions, and nothing that RQ would call before or after it."""
+    """RQ's job, restricted to four functions, without callbacks."""
 
     success_callback = failure_callback = stopped_callback = None  # RQ imports what a task names here
 
     @property
     def is_ours(self) -> bool:
-        """True for one of the four tasks; nothing is imported to see that."""
+        """True for one of the four tasks; imports nothing."""
         try:
             return self.instance is None and self.func_name in TASKS
-        except Exception:  # noqa: BLE001  whatever its data is, it is not ours
+        except Exception:  # noqa: BLE001  data that cannot be read is not ours
             return False
 
     @property
     def func(self) -> Any:
-        """The function; ForeignTask, which RQ takes for a failure of the task, before anything is imported."""
+        """The function; raises ForeignTask, which fails the task, before anything is imported."""
         if not self.is_ours:
             raise ForeignTask("This is none of the gateway's four tasks.")
         return super().func
 
     @classmethod
     def fetch(cls, id: str, connection: Any = None, serializer: Any = None) -> Any:  # noqa: A002  RQ's name
-        """The task; what cannot be read as one is passed over, as one that is gone."""
+        """The task; NoSuchJobError, which RQ skips, for unreadable data."""
         try:
             return super().fetch(id, connection=connection, serializer=serializer)
         except UNREADABLE as error:
             raise NoSuchJobError(f"No task: {type(error).__name__}") from None
 
     def restore(self, raw_data: Any) -> None:
-        """What the store holds of it, without the addresses that RQ would call at its end."""
+        """As RQ does it, without the URLs that RQ would call at the end."""
         super().restore(raw_data)
         self.webhooks = []

@@ -1,4 +1,4 @@
-"""What RQ may call. Each is a plain function that runs its coroutine on the process's kept event loop."""
+"""The task functions that RQ calls; each runs its coroutine on the process's event loop."""
 
 from workers.deliver import deliver_all
 from workers.finalize import finalize_all
@@ -20,12 +20,12 @@ def submit(refs: list[str]) -> None:
 
 
 def finalize(refs: list[str]) -> None:
-    """Read these jobs' results and settle them."""
+    """Read the results of these jobs, and settle them."""
     runtime = current()
     runtime.run(finalize_all(runtime, refs))
 
 
 def deliver(_: list[str]) -> None:
-    """Make one attempt for each delivery that is due; the list is empty, because a round takes what there is."""
+    """Make one attempt for each due delivery; the list is empty, because a round takes them itself."""
     runtime = current()
     runtime.run(deliver_all(runtime))

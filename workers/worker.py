@@ -1,4 +1,4 @@
-"""RQ's worker as this pipeline needs it: it outlives its store, stops when told, and runs our tasks only."""
+"""RQ's worker, which survives an outage of the store, stops on SIGTERM, and runs only our tasks."""
 
 import logging
 import os
@@ -18,21 +18,21 @@ from workers.runtime import ExitAtOnce, Runtime
 from workers.task import Task
 
 WORKER_TTL_S = 60
-DEQUEUE_TIMEOUT_S = 1  # a blocking read; one on a connection that is dead is noticed a little later
-RECONNECT_S = 0.5  # between two attempts to reach a store that is away
-HEARTBEAT_S = 15.0  # each is a write that the store's disk has to take
-LOG_EVERY_S = 60.0  # between two lines of RQ's about a store that is away
-EXIT_WITHIN_S = 42.0  # of being told to stop; the supervisor insists after 40 s
+DEQUEUE_TIMEOUT_S = 1  # of a blocking read
+RECONNECT_S = 0.5  # between two attempts to connect
+HEARTBEAT_S = 15.0  # each is a write to the store's disk
+LOG_EVERY_S = 60.0  # between two log lines of RQ about a store that is away
+EXIT_WITHIN_S = 42.0  # after SIGTERM; the supervisor kills after 40 s
 EXIT_UNFINISHED = 75
 
 log = structlog.get_logger()
 
 
 class Worker(SimpleWorker):
-    """RQ's worker that runs tasks in its own process, and tells the runtime when it is asked to stop.
+    """RQ's worker that runs tasks in its own process, and sets the runtime's stop flag.
 
-    RQ waits up to a minute for a store that is away, and ends where it was away in the middle of its own
-    bookkeeping. Here it tries twice a second and goes on: what it was working on comes due again.
+    RQ waits up to a minute for a store that is away, and exits when that happens during its bookkeeping. This one
+    tries twice a second and continues; the interrupted jobs become due again.
     """
 
     runtime: Runtime
@@ -51,25 +51,24 @@ class Worker(SimpleWorker):
 
     @property
     def connection_timeout(self) -> int:
-        """Less than our connection has, so that RQ leaves that as it is."""
+        """Shorter than that of our connection, so that RQ leaves it unchanged."""
         return DEQUEUE_TIMEOUT_S
 
     def subscribe(self) -> None:
-        """RQ listens for commands to its workers, on a connection of its own; nobody here sends any."""
+        """Not used: RQ would listen for commands on another connection."""
 
     def request_stop(self, signum: int, frame: FrameType | None) -> Any:
-        """The first SIGTERM: finish what is in hand, start nothing new, and be gone in time.
+        """The first SIGTERM: finish the current step, start nothing new, and exit in time.
 
-        Here is only what a signal may do. Several may come at once, the next in the middle of this one, which then
-        has whatever lock it took: a flag with a lock, or a thread begun here, would wait for itself.
+        Takes no lock and starts no thread: another signal may interrupt this handler, and would wait for it.
         """
         self.runtime.stopping = True
         os.write(self.exit_pipe, b"!")
         return super().request_stop(signum, frame)  # type: ignore[no-untyped-call]  # untyped in RQ
 
     def execute_job(self, job: Job, queue: Queue) -> None:
-        """Run one task; what is none of ours fails before anything of it is imported, and raises an alarm."""
-        primary = getattr(self.connection.connection_pool, "master_address", None)  # where sentinels name it
+        """Run one task; another program's task fails before anything is imported, and raises an alarm."""
+        primary = getattr(self.connection.connection_pool, "master_address", None)  # with Sentinel
         if primary != self._primary:
             self._primary = primary
             self.runtime.renew_connections()
@@ -80,7 +79,7 @@ class Worker(SimpleWorker):
         self.executions.clear()
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
-        """Now and then: RQ would write three times a second."""
+        """Every 15 s: RQ would write three times a second."""
         if pipeline is None and time.monotonic() < self._beat_at:
             return
         with self._store_may_be_away():
@@ -88,7 +87,7 @@ class Worker(SimpleWorker):
             self._beat_at = time.monotonic() + HEARTBEAT_S
 
     def set_state(self, state: str, pipeline: Any = None) -> None:
-        """What it does, for `rq info`."""
+        """The worker's state, for `rq info`."""
         with self._store_may_be_away():
             super().set_state(state, pipeline)
 
@@ -98,17 +97,17 @@ class Worker(SimpleWorker):
             super().check_for_suspension(burst)
 
     def run_maintenance_tasks(self) -> None:
-        """RQ's own housekeeping; with the store away, later."""
+        """RQ's housekeeping; skipped while the store is away."""
         with self._store_may_be_away():
             super().run_maintenance_tasks()  # type: ignore[no-untyped-call]  # untyped in RQ
 
     def set_shutdown_requested_date(self) -> None:
-        """RQ's note of the signal; while the store is away, it must not break the step in hand."""
+        """RQ's record of the signal; a missing store must not interrupt the current step."""
         with suppress(RedisError):
             super().set_shutdown_requested_date()  # type: ignore[no-untyped-call]  # untyped in RQ
 
     def teardown(self) -> None:
-        """Its goodbye; a store that is away forgets it by itself."""
+        """Unregister; without a store the registration expires."""
         with self._store_may_be_away():
             super().teardown()  # type: ignore[no-untyped-call]  # untyped in RQ
 
@@ -121,14 +120,14 @@ class Worker(SimpleWorker):
 
 
 class StoreAwayFilter(logging.Filter):
-    """Lets one line a minute through of those that say that the store is away."""
+    """Passes one line a minute about a store that is away."""
 
     def __init__(self) -> None:
         super().__init__()
         self._next = 0.0
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """False for a line that has just been said."""
+        """False for a repeated line."""
         if "could not connect" not in str(record.msg) and "store is away" not in str(record.msg):
             return True
         now = time.monotonic()
@@ -140,15 +139,15 @@ class StoreAwayFilter(logging.Filter):
 
 
 def start_exit_deadline() -> int:
-    """A file descriptor: once a byte is written to it, the process ends in `EXIT_WITHIN_S`, whatever it waits for.
+    """A file descriptor: a byte written to it ends the process after `EXIT_WITHIN_S`.
 
-    RQ waits for a store that is away without looking at the wish to stop; a supervisor that lives would insist.
+    RQ does not check for a stop while it waits for a store that is away.
     """
     reader, writer = os.pipe()
 
     def wait() -> None:
         os.read(reader, 1)
-        time.sleep(EXIT_WITHIN_S)  # noqa: TID251  a thread of its own, which has nothing else to do
+        time.sleep(EXIT_WITHIN_S)  # noqa: TID251  a separate thread
         os._exit(EXIT_UNFINISHED)
 
     threading.Thread(target=wait, daemon=True, name="exit-deadline").start()

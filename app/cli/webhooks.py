@@ -1,4 +1,4 @@
-"""`filmgate webhooks`: forward events to this machine, and look at what was sent. It speaks HTTP to a gateway."""
+"""`filmgate webhooks`: forward events to this machine; list endpoints and deliveries, and replay, by HTTP."""
 
 import asyncio
 import base64
@@ -14,7 +14,7 @@ from app.cli.exits import Failure
 from app.cli.generate.access import Access, find_access
 from app.cli.generate.client import ApiClient
 from app.cli.generate.screen import printable
-from app.cli.listen import Forwarder, Listener
+from app.cli.listen import Forwarder, forward_events
 from app.cli.parse import argument, parse_id
 from app.cli.tables import AsJson, print_json, print_table, print_view, print_views
 from app.domain.endpoints import DEFAULT_EVENTS
@@ -35,7 +35,7 @@ DELIVERY_COLUMNS = ("delivery", "event", "job", "endpoint", "status", "attempts"
 
 T = TypeVar("T")
 
-Url = Annotated[str | None, typer.Option(help="The gateway; else FILMGATE_URL, else what `up` started.")]
+Url = Annotated[str | None, typer.Option(help="The gateway; by default FILMGATE_URL, or that of `up`.")]
 Key = Annotated[str | None, typer.Option(help="Its key; better in FILMGATE_KEY, out of sight.")]
 EventTypes = Annotated[
     list[str] | None, typer.Option("--events", metavar="TYPE,…", help="Event types; may be repeated.")
@@ -55,13 +55,13 @@ def listen(
     *,
     forward: Annotated[str, typer.Option(metavar="URL", help="Where they go, such as http://localhost:3000/hook.")],
     events: EventTypes = None,
-    secret: Annotated[str | None, typer.Option(help="Signs, whsec_…; else one is made for this run.")] = None,
+    secret: Annotated[str | None, typer.Option(help="The signing secret, whsec_…; by default a new one.")] = None,
     url: Url = None,
     key: Key = None,
 ) -> None:
     """Forward events to this machine as signed webhooks, until Ctrl-C.
 
-    The team's with a key that has `team:read`, else those of the key's user.
+    With `team:read` these are the team's events, otherwise those of the key's user.
     """
     wanted = frozenset(_event_types(events) or DEFAULT_EVENTS)
     target = _target(forward)
@@ -79,7 +79,7 @@ def listen(
             httpx.AsyncClient(trust_env=False, timeout=None) as web,  # noqa: S113  each forward has its own limit
         ):
             forwarder = Forwarder(web, target, signs)
-            await Listener(client, forwarder, wanted, typer.echo, _notice).run(ready)
+            await forward_events(client, forwarder, wanted, typer.echo, _notice, ready)
 
     try:
         _run(run())
@@ -106,14 +106,14 @@ def deliveries(
     url: Url = None,
     key: Key = None,
 ) -> None:
-    """List webhooks that were sent, or are to be sent; --json shows every attempt."""
+    """List webhook deliveries; --json shows every attempt."""
     path = "/v1/deliveries" if endpoint is None else f"/v1/webhook-endpoints/{endpoint}/deliveries"
     query = _without_none({"status": status, "from": since, "to": until, "limit": limit})
     found = _ask(find_access(url, key, os.environ), "GET", path, params=query)["data"]
     if as_json:
         print_json(found)
     else:
-        print_table(DELIVERY_COLUMNS, [_row(one) for one in found])
+        print_table(DELIVERY_COLUMNS, [_row(delivery) for delivery in found])
 
 
 @group.command("replay")
@@ -127,13 +127,13 @@ def replay(  # noqa: PLR0913  one parameter for each option
     events: EventTypes = None,
     since: Since = None,
     until: Until = None,
-    limit: Annotated[int | None, typer.Option(min=1, max=1000, help="So many at most.")] = None,
-    cursor: Annotated[str | None, typer.Option(help="Go on where an earlier answer says.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, max=1000, help="At most so many.")] = None,
+    cursor: Annotated[str | None, typer.Option(help="Continue at the cursor of an earlier reply.")] = None,
     as_json: AsJson = False,
     url: Url = None,
     key: Key = None,
 ) -> None:
-    """Send one delivery again, or all dead letters, or those that a filter names."""
+    """Send one delivery again, or all dead ones, or those of a filter."""
     body = _without_none(
         {"endpoint": endpoint, "status": status, "events": _event_types(events), "from": since, "to": until}
     )
@@ -149,7 +149,7 @@ def replay(  # noqa: PLR0913  one parameter for each option
 
 
 def _ask(access: Access, method: str, path: str, **send: Any) -> dict[str, Any]:
-    """The gateway's answer; sentences for what goes wrong."""
+    """The gateway's reply; Failure in a sentence."""
 
     async def call() -> dict[str, Any]:
         async with ApiClient(access, lambda text: None if text is None else _notice(text)) as client:
@@ -186,7 +186,7 @@ def _row(view: dict[str, Any]) -> Sequence[Any]:
 
 
 def _event_types(given: Sequence[str] | None) -> list[str] | None:
-    """The event types in these lists; wrong usage when one is none."""
+    """The event types in these lists; wrong usage for an unknown one."""
     names = [name.strip() for text in given or () for name in text.split(",")]
     for name in names:
         if name not in EVENT_TYPES:
@@ -195,7 +195,7 @@ def _event_types(given: Sequence[str] | None) -> list[str] | None:
 
 
 def _target(text: str) -> str:
-    """The address that events go to; wrong usage when it is none."""
+    """The URL that events go to; wrong usage for an invalid one."""
     try:
         found = httpx.URL(text)
     except httpx.InvalidURL:
@@ -206,7 +206,7 @@ def _target(text: str) -> str:
 
 
 def _secret(text: str) -> str:
-    """The secret; wrong usage when it is none."""
+    """The secret; wrong usage for an invalid one."""
     try:
         raw = base64.b64decode(text.removeprefix(SECRET_PREFIX), validate=True)
     except ValueError:

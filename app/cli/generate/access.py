@@ -1,4 +1,4 @@
-"""Which gateway a client speaks to, and with which key."""
+"""The gateway of a client, and its key."""
 
 import json
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ HOW_TO_GET_A_KEY = (
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """An address without a trailing slash, a key, and where the key was found, for sentences."""
+    """A URL without a trailing slash, a key, and where the key was found."""
 
     url: str
     key: str = field(repr=False)
@@ -27,7 +27,7 @@ class Access:
 def find_access(url: str | None, key: str | None, environ: Mapping[str, str]) -> Access:
     """Options first, then FILMGATE_URL and FILMGATE_KEY, then the file that `filmgate up` writes.
 
-    The file's key opens the file's gateway, so it is used for that address only. Failure when something is missing.
+    The file's key is used for the file's URL only. Failure when URL or key is missing.
     """
     file = Path(environ.get("FILMGATE_DATA_DIR") or ".filmgate") / "client.json"
     kept_url, kept_key = _read_kept(file)
@@ -45,13 +45,13 @@ def find_access(url: str | None, key: str | None, environ: Mapping[str, str]) ->
 
 
 def origin(url: httpx.URL) -> tuple[str, str, int | None]:
-    """Scheme, host and port: what must be the same before a key is sent."""
+    """Scheme, host and port; a key is sent to its own origin only."""
     port = url.port or {"http": 80, "https": 443}.get(url.scheme)
     return url.scheme, url.host, port
 
 
 def _read_kept(file: Path) -> tuple[str | None, str | None]:
-    """The URL and the key in the file; nothing when there is no file."""
+    """The URL and the key in the file; None without a file."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
         return str(found["url"]), str(found["key"])
@@ -72,7 +72,7 @@ def _checked_url(address: str) -> str:
 
 
 def _checked_key(key: str) -> str:
-    """The key without the white space around it; what no header can carry is no key."""
+    """The key without surrounding white space; Failure for one that no header can hold."""
     key = key.strip()
     if not key or not key.isascii() or not key.isprintable() or " " in key:
         raise Failure("The key is not a Filmgate key; one looks like fg_live_….")

@@ -11,11 +11,11 @@ from app.cli.generate.events import STOPPED_STATUSES
 from app.cli.generate.run import Run, why_no_clip
 
 QUESTION = "Cancel the job? It costs nothing while it waits; once it runs, fal may charge it. [y/N] "
-CANCEL_WAIT_S = 20  # how long fal is given to say whether it stopped
+CANCEL_WAIT_S = 20  # for fal's reply
 
 
 def after_interrupt(run: Run) -> None:
-    """Say how things stand, and cancel the job when the person wants that."""
+    """Say what state the job is in, and cancel it when the person wants that."""
     try:
         if run.job is None:
             _say(run.unsure_advice if run.submitting else "Nothing was submitted.")
@@ -34,7 +34,7 @@ def after_interrupt(run: Run) -> None:
 
 
 def _wants_to_cancel() -> bool:
-    """The answer of a person at a terminal; without one, nothing is cancelled."""
+    """The answer of the person at the terminal; False without a terminal."""
     if not sys.stdin.isatty():
         return False
     sys.stderr.write(QUESTION)
@@ -43,7 +43,7 @@ def _wants_to_cancel() -> bool:
 
 
 async def _cancel(run: Run, job: JobReply) -> str:
-    """Ask for the job's end, and wait a moment for the truth about it; what happened, in a sentence."""
+    """Cancel the job and wait for its end; the result in a sentence."""
     async with ApiClient(run.access, lambda _: None) as client:
         await client.cancel(job["id"])
         job = await client.job(job["id"], wait_s=CANCEL_WAIT_S)

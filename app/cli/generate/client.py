@@ -1,7 +1,7 @@
-"""A client of Filmgate's HTTP API: an address, a key, patience, and sentences for what goes wrong.
+"""A client of Filmgate's HTTP API that retries, and describes failures in sentences.
 
-The key is a header of one HTTP client that speaks to the gateway's own origin and follows no redirect; what a
-redirect names is fetched by another client, which has no key.
+The key is a header of one HTTP client, which calls only the gateway's origin and follows no redirect; the target of
+a redirect is fetched by another client without the key.
 """
 
 import asyncio
@@ -20,13 +20,13 @@ from app.cli.exits import Failure
 from app.cli.generate.access import Access, origin
 
 JobReply: TypeAlias = dict[str, Any]  # as GET /v1/jobs/{job_id} shows it
-Send: TypeAlias = Callable[[], dict[str, Any]]  # what httpx is given for one attempt
+Send: TypeAlias = Callable[[], dict[str, Any]]  # httpx's arguments of one attempt
 
 CONNECT_S = 10.0
-ANSWER_S = 60.0  # an upload is passed on to fal before it is answered
-STREAM_READ_S = 30.0  # an event stream pings every 10 s; three missing pings are a dead connection
-FIRST_CONTACT_S = 10.0  # a wrong address is told soon
-RETRY_FOR_S = 60.0  # a gateway that answered before is given time for a restart
+ANSWER_S = 60.0  # the gateway sends an upload to fal before it replies
+STREAM_READ_S = 30.0  # three pings of an event stream
+FIRST_CONTACT_S = 10.0  # for an address that never answered
+RETRY_FOR_S = 60.0  # for a gateway that answered before: it may restart
 MAX_PAUSE_S = 8.0
 MAX_REDIRECTS = 5
 AWAY_STATUSES = frozenset({502, 503, 504})
@@ -34,7 +34,7 @@ LOOPBACK = ("all://localhost", "all://127.0.0.1", "all://[::1]")
 
 
 class GatewayAway(Failure):
-    """The gateway does not answer; `unsure` when a request may have arrived all the same."""
+    """The gateway does not answer; `unsure` when a request may have arrived."""
 
     def __init__(self, sentence: str, *, unsure: bool = False) -> None:
         super().__init__(sentence)
@@ -42,7 +42,7 @@ class GatewayAway(Failure):
 
 
 class ApiClient:
-    """One gateway. `notice` is told, in one sentence, when something is tried again; `None` when it worked."""
+    """A client of one gateway. `notice` gets a sentence at each retry, and None after a success."""
 
     def __init__(self, access: Access, notice: Callable[[str | None], None]) -> None:
         self.access = access
@@ -61,27 +61,27 @@ class ApiClient:
         await self._stack.aclose()
 
     async def model(self, model_id: str) -> dict[str, Any]:
-        """What `GET /v1/models/{id}` says: the input schema among it."""
+        """`GET /v1/models/{id}`, with the input schema."""
         return self._object(await self._call("GET", f"/v1/models/{model_id}"), "input")
 
     async def upload(self, send: Send) -> str:
-        """The URL under which fal can read the image; `send` makes the multipart form, anew for each attempt."""
+        """The URL of the uploaded image; `send` makes a new multipart form for each attempt."""
         return str(self._object(await self._call("POST", "/v1/files", send), "url")["url"])
 
     async def submit(self, body: dict[str, Any], *, idempotency_key: str) -> JobReply:
-        """The job; repeated with the same key until there is an answer, which is safe because of the key."""
+        """The new job; retries with the same idempotency key until there is a reply."""
         content = json.dumps(body).encode()
         headers = {"Idempotency-Key": idempotency_key, "Content-Type": "application/json"}
         reply = await self._call("POST", "/v1/jobs", lambda: {"content": content, "headers": headers})
         return self._job(reply)
 
     async def job(self, job_id: str, *, wait_s: int = 0) -> JobReply:
-        """The job now; with `wait_s`, at its end or after so many seconds."""
+        """The job; with `wait_s`, at its end or after so many seconds."""
         headers = {"Prefer": f"wait={wait_s}"} if wait_s else {}
         return self._job(await self._call("GET", f"/v1/jobs/{job_id}", lambda: {"headers": headers}))
 
     async def job_now(self, job_id: str) -> JobReply | None:
-        """The job now, asked once; None when the gateway is away."""
+        """The job, without retries; None when the gateway is away."""
         try:
             reply = await self._gateway.get(f"/v1/jobs/{job_id}")
         except httpx.TransportError:
@@ -93,12 +93,12 @@ class ApiClient:
         return self._job(reply)
 
     async def cancel(self, job_id: str) -> JobReply | None:
-        """The job after the wish to cancel it; None when it had ended already."""
+        """The job after the cancel request; None when it had ended already."""
         reply = await self._call("POST", f"/v1/jobs/{job_id}/cancel", also=HTTPStatus.CONFLICT)
         return None if reply.status_code == HTTPStatus.CONFLICT else self._job(reply)
 
     async def ask(self, method: str, path: str, send: Send = dict) -> dict[str, Any]:
-        """The JSON object that the gateway answers there."""
+        """The JSON object of a reply."""
         return self._object(await self._call(method, path, send))
 
     @asynccontextmanager
@@ -130,13 +130,13 @@ class ApiClient:
         raise Failure("The clip's address redirects again and again.")
 
     def note_contact(self) -> None:
-        """The gateway gave a sign of life."""
+        """Record that the gateway has just answered."""
         self.contacted = time.monotonic()
 
     async def _call(
         self, method: str, path: str, send: Send = dict, *, also: HTTPStatus | None = None
     ) -> httpx.Response:
-        """The success, or the one refusal that is an answer `also`; tried again while the gateway is away."""
+        """The successful reply, or one with the status `also`; retries while the gateway is away."""
         began, pause, unsure = time.monotonic(), 0.5, False
         while True:
             wait, trouble = (
@@ -155,7 +155,7 @@ class ApiClient:
                     if reply.status_code != also:
                         await self._refuse(reply)
                     return reply
-                unsure = True  # the store may have been lost between writing and answering
+                unsure = True  # the request may have been processed before this reply
                 wait, trouble = max(wait, _retry_after(reply)), GatewayAway(_sentence(reply))
             patience = FIRST_CONTACT_S if self.contacted is None else RETRY_FOR_S
             if time.monotonic() + wait - began > patience:
@@ -166,7 +166,7 @@ class ApiClient:
             pause = min(pause * 2, MAX_PAUSE_S)
 
     async def _refuse(self, reply: httpx.Response) -> None:
-        """Failure, in the gateway's own words, unless the reply is a success."""
+        """Failure with the gateway's sentence, unless the reply is a success."""
         if reply.is_success:
             return
         await reply.aread()
@@ -179,7 +179,7 @@ class ApiClient:
         return self._object(reply, "id", "status", "error", "quoted_usd", "charged_usd", "created_at")
 
     def _object(self, reply: httpx.Response, *members: str) -> dict[str, Any]:
-        """The JSON object of a reply, with these members; whatever else answers is no gateway."""
+        """The JSON object of a reply; Failure unless it has these members."""
         try:
             found = reply.json()
         except ValueError:
@@ -190,7 +190,7 @@ class ApiClient:
 
 
 def _web(headers: Mapping[str, str], *, base_url: str = "") -> httpx.AsyncClient:
-    """A client that obeys the proxies of the environment, but never for this machine itself."""
+    """An HTTP client that uses the proxies of the environment, except for this machine."""
     try:
         return httpx.AsyncClient(
             base_url=base_url,
@@ -204,7 +204,7 @@ def _web(headers: Mapping[str, str], *, base_url: str = "") -> httpx.AsyncClient
 
 
 def _target(url: httpx.URL, reply: httpx.Response) -> httpx.URL:
-    """Where a redirect leads; only to the web."""
+    """The URL of a redirect; Failure unless it is http or https."""
     try:
         target = url.join(reply.headers["location"])
     except httpx.InvalidURL:
@@ -215,7 +215,7 @@ def _target(url: httpx.URL, reply: httpx.Response) -> httpx.URL:
 
 
 async def _refuse_clip(reply: httpx.Response) -> None:
-    """Failure when another host has no clip for us."""
+    """Failure when another host does not send the clip."""
     host = reply.request.url.host
     if reply.status_code in AWAY_STATUSES:
         raise GatewayAway(f"{host}, where the clip is, answers {reply.status_code}.")
@@ -245,6 +245,6 @@ def _sentence(reply: httpx.Response) -> str:
 
 
 def _refuse_certificate(error: httpx.TransportError) -> None:
-    """A certificate that nobody here trusts does not become better by trying again."""
+    """Failure for an untrusted certificate, because a retry cannot help."""
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         raise Failure("The gateway's certificate is not trusted here; SSL_CERT_FILE can name one that is.")

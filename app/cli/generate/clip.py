@@ -1,4 +1,4 @@
-"""The clip on its way to a file: written beside the target, and put in its place when it is whole."""
+"""Downloads a clip: writes a part file next to the target, and renames it when it is complete."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ NOT_CLIPS = ("text/", "application/json", "application/xml")
 
 
 def refuse_target(target: Path, *, force: bool) -> None:
-    """Failure before anything is bought, when the clip could not be written at the end."""
+    """Failure when the clip cannot be written there; called before anything is bought."""
     try:
         if target.is_dir():
             raise Failure(f"{target} is a folder; -o names a file.")
@@ -31,7 +31,7 @@ def refuse_target(target: Path, *, force: bool) -> None:
 
 
 class PartFile:
-    """`with PartFile(target) as part:` a file beside the target; gone at the end of the block, unless kept."""
+    """`with PartFile(target) as part:` a file next to the target, removed at the end unless kept."""
 
     def __init__(self, target: Path) -> None:
         self._target = target
@@ -49,19 +49,19 @@ class PartFile:
         self._path.unlink(missing_ok=True)
 
     def restart(self) -> None:
-        """Forget what was written."""
+        """Empty the file."""
         self._file.seek(0)
         self._file.truncate()
 
     def write(self, chunk: bytes) -> None:
-        """Append; Failure when the disk refuses."""
+        """Append; Failure when the disk does not accept it."""
         try:
             self._file.write(chunk)
         except OSError as error:
             raise self._unwritable(error) from None
 
     def keep(self, *, force: bool) -> None:
-        """Put the whole file in the target's place; what has appeared there meanwhile stays, unless forced."""
+        """Rename to the target; Failure when a file has appeared there, unless forced."""
         try:
             self._file.flush()
             os.fsync(self._file.fileno())
@@ -76,7 +76,7 @@ class PartFile:
 
 
 async def save_clip(client: ApiClient, job_id: str, target: Path, *, force: bool, screen: Screen) -> int:
-    """Download a job's clip to `target`; its size in bytes. Tried again from its beginning when it breaks off."""
+    """Download a job's clip to `target`; its size in bytes. Restarts a download that is cut off."""
     screen.doing(f"Downloading {target.name}")
     with PartFile(target) as part:
         for attempt in range(1, MAX_ATTEMPTS + 1):

@@ -1,11 +1,12 @@
-"""Following a job live: an event stream that is resumed when it drops, and a poll at the job between events."""
+"""Follows a job: an event stream that reconnects, and polls between the events."""
 
 import asyncio
 import json
 import random
 import re
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -13,9 +14,10 @@ import httpx
 
 from app.cli.exits import Failure
 from app.cli.generate.client import ApiClient, GatewayAway, JobReply
+from app.tasks import cancel_and_wait
 
-STOPPED_STATUSES = frozenset({"succeeded", "failed", "canceled", "held"})  # a held job waits for a person
-POLL_S = 2.0  # places in line and fal's log lines change without an event
+STOPPED_STATUSES = frozenset({"succeeded", "failed", "canceled", "held"})  # a held job waits for an operator
+POLL_S = 2.0  # positions in line and log lines of fal change without an event
 POLLED_STATUSES = frozenset({"queued", "running"})
 FIRST_PAUSE_S = 0.5
 MAX_PAUSE_S = 15.0
@@ -36,9 +38,9 @@ class LiveEvent:
 
 
 class EventParser:
-    """Server-sent events out of bytes, as the HTML standard reads them (section 9.2.6).
+    """Parses server-sent events as the HTML standard does (section 9.2.6).
 
-    `last_id` and `retry_s` outlive a connection: give them to the next parser.
+    `last_id` and `retry_s` outlive a connection: pass them to the next parser.
     """
 
     def __init__(self, last_id: str = "", retry_s: float = 3.0) -> None:
@@ -52,7 +54,7 @@ class EventParser:
         self._at_start = True
 
     def feed(self, chunk: bytes) -> list[LiveEvent]:
-        """The events that these bytes complete. An event without its blank line is never given out."""
+        """The events that these bytes complete; an event needs its blank line."""
         if self._after_cr and chunk:
             self._after_cr = False
             chunk = chunk.removeprefix(b"\n")
@@ -91,12 +93,38 @@ class EventParser:
         return None if empty else event
 
 
-async def follow(client: ApiClient, job: JobReply, show: Show, notice: Notify) -> JobReply:
-    """The job at its end, or held; `show` gets each view of it on the way, `notice` what goes wrong.
+async def live_events(
+    client: ApiClient, path: str, *, on_open: Callable[[], None], on_drop: Callable[[], None]
+) -> AsyncGenerator[LiveEvent, None]:
+    """The events of a stream for ever: after a drop it reconnects, with growing pauses, after the last event.
 
-    1. listen to its events, and poll at it between them
-    2. whichever says first that it has stopped is right
-    3. read it once more: an event holds no input, and a held job may have been released since
+    `on_open` and `on_drop` are called at each connection and each drop; `on_drop` may raise to give up.
+    """
+    parser, failures = EventParser(), 0
+    while True:
+        before = parser.last_id
+        try:
+            async with client.events(path, after=parser.last_id or None) as chunks:
+                on_open()
+                parser = EventParser(parser.last_id, parser.retry_s)
+                async for chunk in chunks:
+                    client.note_contact()
+                    for event in parser.feed(chunk):
+                        yield event
+        except (httpx.TransportError, GatewayAway):
+            pass
+        failures = 0 if parser.last_id != before else failures + 1
+        on_drop()
+        longer = parser.retry_s * 1.5 ** min(failures - 1, 20)
+        pause = FIRST_PAUSE_S if failures == 0 else min(longer, MAX_PAUSE_S)
+        await asyncio.sleep(pause * random.uniform(0.75, 1.25))  # noqa: S311  spreads retries, guards nothing
+
+
+async def follow(client: ApiClient, job: JobReply, show: Show, notice: Notify) -> JobReply:
+    """The job at its end, or held; `show` gets each view of it, `notice` what is retried.
+
+    1. read its events, and poll it between them, until one of both says that it has stopped
+    2. read it again: an event has no input, and a held job may have been released since
     """
     job_id = job["id"]
     show(job)
@@ -108,70 +136,55 @@ async def follow(client: ApiClient, job: JobReply, show: Show, notice: Notify) -
             for task in done:
                 task.result()
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await cancel_and_wait(*tasks)
         job = await client.job(job_id)
         show(job)
     return job
 
 
 class _JobFollower:
-    """One job, seen through its events and through looks."""
+    """Updates one job from its events and from polls."""
 
     def __init__(self, client: ApiClient, job: JobReply, show: Show, notice: Notify) -> None:
         self._client = client
         self._job = job
-        self._path = f"/v1/jobs/{job['id']}/events"
         self._show = show
         self._notice = notice
 
     async def listen(self) -> None:
-        """Read events until one says that the job has stopped; resume after the last one when the stream ends."""
-        parser, failures = EventParser(), 0
-        while True:
-            before = parser.last_id
-            try:
-                async with self._client.events(self._path, after=parser.last_id or None) as chunks:
-                    parser = EventParser(parser.last_id, parser.retry_s)
-                    async for chunk in chunks:
-                        self._client.note_contact()
-                        self._notice(None)
-                        if any([self._update(_view(event)) for event in parser.feed(chunk)]):  # noqa: C419  see all
-                            return
-            except (httpx.TransportError, GatewayAway):
-                pass
-            failures = 0 if parser.last_id != before else failures + 1
-            self._give_up_if_silent()
-            self._notice("The connection dropped; reconnecting …")
-            longer = parser.retry_s * 1.5 ** min(failures - 1, 20)
-            pause = FIRST_PAUSE_S if failures == 0 else min(longer, MAX_PAUSE_S)
-            await asyncio.sleep(pause * random.uniform(0.75, 1.25))  # noqa: S311  spreads retries, guards nothing
+        """Read events until one says that the job has stopped."""
+        path = f"/v1/jobs/{self._job['id']}/events"
+        stream = live_events(self._client, path, on_open=lambda: self._notice(None), on_drop=self._dropped)
+        async with aclosing(stream) as events:
+            async for event in events:
+                if self._update(_view(event)):
+                    return
 
     async def poll(self) -> None:
-        """Ask for the job now and then, until it has stopped; for its place in line and fal's log."""
+        """Read the job every two seconds until it has stopped, for its position in line and fal's log."""
         while True:
             await asyncio.sleep(POLL_S)
             if self._job["status"] in POLLED_STATUSES and self._update(await self._client.job_now(self._job["id"])):
                 return
 
     def _update(self, view: JobReply | None) -> bool:
-        """Take a view of the job; True when it has stopped."""
+        """Show a view of the job; True when it has stopped."""
         if view is None:
             return False
         self._job = view
         self._show(view)
         return view["status"] in STOPPED_STATUSES
 
-    def _give_up_if_silent(self) -> None:
+    def _dropped(self) -> None:
         contacted = self._client.contacted
         if contacted is not None and time.monotonic() - contacted > GIVE_UP_S:
             minutes = GIVE_UP_S / 60
             raise Failure(f"The gateway has not answered for {minutes:.0f} minutes; job {self._job['id']} goes on.")
+        self._notice("The connection dropped; reconnecting …")
 
 
 def _view(event: LiveEvent) -> JobReply | None:
-    """The job in an event's data; None for an event that holds none, such as `reset`."""
+    """The job in an event's data; None for an event without one, such as `reset`."""
     try:
         view = json.loads(event.data)["data"]
         return view if isinstance(view["status"], str) else None

@@ -1,4 +1,4 @@
-"""The image on its way to the gateway."""
+"""Reads an image and uploads it to the gateway."""
 
 import base64
 import io
@@ -42,17 +42,17 @@ async def image_field(client: ApiClient, model_id: str | None) -> tuple[str, boo
 
 
 def data_uri(content: bytes, path: str) -> str:
-    """The image as text."""
-    kind = KINDS.get(Path(path).suffix.lower(), "jpeg")  # the gateway goes by the bytes
+    """The image as a data URI."""
+    kind = KINDS.get(Path(path).suffix.lower(), "jpeg")  # the gateway checks the bytes
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 class _ProgressReader(io.BytesIO):
-    """Bytes that tell how far they were read."""
+    """Bytes that report how many were read."""
 
-    def __init__(self, content: bytes, tell: Callable[[int, int], None]) -> None:
+    def __init__(self, content: bytes, report: Callable[[int, int], None]) -> None:
         super().__init__(content)
-        self._report = tell
+        self._report = report
         self._total = len(content)
 
     def read(self, size: int | None = -1, /) -> bytes:

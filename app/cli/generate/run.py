@@ -1,4 +1,4 @@
-"""One run of `filmgate generate`: the steps, and how far they came."""
+"""One run of `filmgate generate`: its steps and its state."""
 
 import os
 import shlex
@@ -23,9 +23,9 @@ MAX_EMBEDDED_BYTES = 5_500_000  # bytes; in base64 it still fits into a job's bo
 
 @dataclass(frozen=True, slots=True)
 class GenerateOptions:
-    """What the person asked for. `job_id` picks up a job; otherwise the rest makes one.
+    """The options of the command. `job_id` continues with a job; otherwise the others make one.
 
-    `image` is a file or an http(s) URL; `out` a file, a folder, or None for a name made from the image's.
+    `image` is a file or an http(s) URL; `out` a file, a folder, or None for a name like the image's.
     """
 
     image: str | None
@@ -43,7 +43,7 @@ class GenerateOptions:
 
 
 class Run:
-    """The steps; `job`, `saved`, `submitting` and `idempotency_key` tell how far they came."""
+    """The steps; `job`, `saved`, `submitting` and `idempotency_key` are its state."""
 
     def __init__(self, access: Access, options: GenerateOptions) -> None:
         self.access = access
@@ -57,7 +57,7 @@ class Run:
     async def clip(self) -> None:
         """Make the clip and save it.
 
-        1. refuse what cannot end well, before anything is bought
+        1. check the image and the target, before anything is bought
         2. find the job, or make it: upload, submit
         3. follow it to its end
         4. download the clip
@@ -82,7 +82,7 @@ class Run:
         return f"filmgate generate --job {job_id} -o {shlex.quote(str(_target(self.options, job_id)))}"
 
     def _prepare(self) -> bytes | None:
-        """The image's bytes, when it is a file; Failure when it or the target cannot be used."""
+        """The bytes of an image file; Failure when it or the target cannot be used."""
         refuse_target(_target(self.options, "job"), force=self.options.force)
         if self.options.image is None or self.options.image_is_url:
             return None
@@ -95,9 +95,9 @@ class Run:
         return content
 
     async def _submit(self, client: ApiClient, content: bytes | None, screen: Screen) -> JobReply:
-        """Upload the file, then submit. With a key of the person's own, the file goes inside the job.
+        """Upload the file, then submit. With --idempotency-key the file is sent inside the job.
 
-        Each upload gets a URL of its own; an image inside the job makes a repeated command the same request.
+        Each upload has a different URL; an image inside the job makes a repeated command the same request.
         """
         fields = dict(self.options.fields)
         if self.options.image is not None:
@@ -122,7 +122,7 @@ class Run:
 
     @property
     def unsure_advice(self) -> str:
-        """What to do when nobody knows whether the submission arrived."""
+        """What to do when the outcome of the submission is unknown."""
         image = f" --image {self.uploaded}" if self.uploaded else ""
         return (
             "The job may have been submitted all the same; the same command with"
@@ -149,7 +149,7 @@ class Run:
 
 
 def why_no_clip(job: JobReply) -> str:
-    """One sentence for a job that did not succeed, with its code."""
+    """A sentence for a job that did not succeed, with its code."""
     if job["status"] == "held":
         return (
             f"Job {job['id']} is held ({job['held_reason']}): nobody knows whether fal accepted it, so it is not "
@@ -175,7 +175,7 @@ def _summary(job: JobReply, saved: Path | None, count: int) -> str:
 
 
 def _target(options: GenerateOptions, job_id: str) -> Path:
-    """Where the clip goes: the file asked for, or one named after the image, or else after the job."""
+    """The clip's path: the file of -o, or a name like the image's or the job's."""
     if options.out is not None and not os.path.isdir(options.out):  # noqa: PTH112  no error for a name that is too long
         return options.out
     stem = ""

@@ -1,4 +1,4 @@
-"""What a person sees of `filmgate generate`, on stderr: one live line, or plain lines without a terminal."""
+"""The output of `filmgate generate` on stderr: one live line, or plain lines without a terminal."""
 
 import os
 import sys
@@ -27,7 +27,7 @@ STATUS_WORDS = {
 
 
 def printable(text: str) -> str:
-    """Foreign text on one line, without what would move a terminal's cursor or change its colours."""
+    """Text on one line, without control characters for the terminal."""
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
@@ -43,7 +43,7 @@ def clock(seconds: float) -> str:
 
 
 class Screen:
-    """`with Screen() as screen:`; the methods say what is going on, the screen decides how to show it."""
+    """`with Screen() as screen:` shows the state that its methods set."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
@@ -75,7 +75,7 @@ class Screen:
             self._live.stop()
 
     def doing(self, words: str, *details: str) -> None:
-        """A new state, in plain words; the details may change often and stand behind it."""
+        """A new state; its details may change often."""
         if self._live is None and words != self._doing:
             self._say(words, *details)
         self._doing, self._bar, self._log = words, None, ""
@@ -86,7 +86,7 @@ class Screen:
         self._bar = (done, total)
 
     def job(self, job: JobReply) -> None:
-        """The job's state, its place in line, why nothing is bought just now, and fal's last word about it."""
+        """The job's state, its position in line, why buying is stopped, and fal's last log line."""
         details = []
         if job.get("queue_position") is not None:
             details.append(f"place {job['queue_position'] + 1}")
@@ -99,7 +99,7 @@ class Screen:
             self._log = f"fal: {printable(str(job['logs'][-1].get('message', '')))}"
 
     def notice(self, trouble: str | None) -> None:
-        """What is being tried again; None when it worked."""
+        """What is being retried; None after a success."""
         if self._live is None and trouble is not None and trouble != self._trouble:
             self._say(trouble)
         self._trouble = trouble
