@@ -1,4 +1,4 @@
-"""What `filmgate up` says when it is up."""
+"""The text that `filmgate up` prints when everything is ready."""
 
 import json
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ PROMPT = "The sun rises, slow zoom"
 
 @dataclass(frozen=True, slots=True)
 class BannerFacts:
-    """What there is to say."""
+    """The values in the text."""
 
     settings: Settings
     key: str
@@ -21,7 +21,7 @@ class BannerFacts:
 
 
 def curl_lines(facts: BannerFacts) -> str:
-    """A line that works when pasted: against the emulator it makes a clip, with fal it buys one."""
+    """A command to paste: with the emulator it makes a clip, with fal it only shows the key's user."""
     url = facts.settings.base_url
     key = f"-H 'Authorization: Bearer {facts.key}'"
     if not facts.emulated:
@@ -31,7 +31,7 @@ def curl_lines(facts: BannerFacts) -> str:
 
 
 def print_banner(console: Console, facts: BannerFacts) -> None:
-    """Print it, without wrapping, so that lines can be pasted."""
+    """Print it without wrapping, so that lines can be pasted."""
     url = facts.settings.base_url
     fal = facts.settings.fal_queue_url
     if facts.emulated:

@@ -1,8 +1,8 @@
-"""How the command ends."""
+"""Exit codes, and the exception of a failed command."""
 
 FAILED = 1
 CONFIGURATION = 78
 
 
 class Failure(Exception):
-    """The thing failed; the message is one sentence for the person at the terminal."""
+    """The command failed; the message is one sentence for the person at the terminal."""

@@ -1,4 +1,4 @@
-"""What `filmgate up` looks after beside its processes: its logs, and the disk that they share with the store."""
+"""Housekeeping of `filmgate up`: rotates its logs, and watches the disk that they share with the store."""
 
 import asyncio
 import time
@@ -12,13 +12,13 @@ from app.services.store_disk import StoreDisk
 from app.store.alarms import AlarmStore
 from app.store.connection import connect, disconnect
 
-CHECK_S = 5.0  # between two looks at the disk
+CHECK_S = 5.0  # between two checks of the disk
 REWRITE_SETTING = "auto-aof-rewrite-percentage"
-REWRITES_OFF, REWRITES_ON = 0, 100  # the store's own default: when its log has doubled
+REWRITES_OFF, REWRITES_ON = 0, 100  # percent; 100 is the store's default
 
 
 class Housekeeping:
-    """Called again and again by the supervisor, which has no event loop; `store_url` is the embedded store's."""
+    """Called often by the supervisor, which has no event loop; `store_url` is the embedded store's."""
 
     def __init__(self, data_dir: Path, logs: Sequence[Path], *, store_url: str | None) -> None:
         self._logs = [*logs, data_dir / "redis.log"]
@@ -26,12 +26,12 @@ class Housekeeping:
         self._store_url = store_url
         self._next_check = 0.0
         self._reported = False
-        self._rewrites_off = False  # the store was told to leave its log as it is
+        self._rewrites_off = False  # the store does not rewrite its log
 
     def check(self) -> str | None:
-        """Cut the logs; the sentence about the disk when it is new. The alarm has it as well.
+        """Rotate the logs, and check the disk; a new fault as a sentence, which is also raised as an alarm.
 
-        Where the store's log does not fit onto the disk once more, it is not written anew until there is room.
+        While the disk has no room for a second copy of the store's log, rewriting it is switched off.
         """
         for path in self._logs:
             rotate(path)
@@ -49,7 +49,7 @@ class Housekeeping:
 
 
 async def _update_store(url: str, *, alarm: str | None, hold: bool) -> None:
-    """Ring the alarm; `hold` is said again at each check, because a store that was started anew forgets it."""
+    """Raise the alarm; set `hold` at each check, because a restarted store has lost the setting."""
     redis = connect(url, name="filmgate-up")
     try:
         await redis.config_set(REWRITE_SETTING, REWRITES_OFF if hold else REWRITES_ON)

@@ -1,7 +1,7 @@
-"""Log files of `filmgate up`: cut by size, because the store's own files are on the same disk.
+"""Rotation of log files by size, because the store's files are on the same disk.
 
-The processes only append and keep their file open, so that a full file is copied and emptied. Nobody waits for this
-process to read, and logging goes on when it is gone. What is written in the instant between copy and cut is lost.
+The processes append to an open file, so a full file is copied and emptied. Logging does not depend on this process.
+Lines written between copy and truncation are lost.
 """
 
 import os
@@ -13,10 +13,9 @@ KEPT_FILES = 4  # older files: in all 80 MB for each log
 
 
 def rotate(log: Path, *, most: int = MAX_LOG_BYTES, kept: int = KEPT_FILES) -> None:
-    """Move what stands in a log that is longer than `most` bytes to `name.1`, that to `name.2`, and so on.
+    """Move the content of a log of more than `most` bytes to `name.1`, that to `name.2`, and so on.
 
-    Of a log that grew far longer meanwhile the last `most` bytes are kept. Where the disk has no room for the copy,
-    the log is emptied all the same.
+    Keeps the last `most` bytes of a longer log. Empties the log also when the disk has no room for the copy.
     """
     try:
         size = log.stat().st_size

@@ -1,4 +1,4 @@
-"""What people write on the command line, read: limits, durations, amounts of money, names and ids."""
+"""Parsers of command line values: limits, durations, amounts of money, names and ids."""
 
 import getpass
 import re
@@ -16,7 +16,7 @@ COUNT = re.compile(r"[0-9]{1,10}")
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 MAX_NAME_LENGTH = 100  # characters
 MAX_REASON_LENGTH = 500
-MAX_QUOTED = 60  # characters of a wrong word that are repeated
+MAX_QUOTED = 60  # characters of a wrong value in its error
 EXAMPLE = "usd/day=50.00, jobs/concurrent=4 or submits/minute=30"
 LIMIT_USAGE = f"write UNIT/WINDOW=AMOUNT, such as {EXAMPLE}."
 ZERO_AMOUNT = "An amount of nothing changes nothing."
@@ -29,7 +29,7 @@ Value = TypeVar("Value")
 
 
 def argument(parse: Callable[[str], Value]) -> Callable[[str], Value]:
-    """The parser as typer wants it: what it refuses is wrong usage, in its own sentence."""
+    """A parser for typer: its ValueError becomes wrong usage with the same sentence."""
 
     def read(text: str) -> Value:
         try:
@@ -41,7 +41,7 @@ def argument(parse: Callable[[str], Value]) -> Callable[[str], Value]:
 
 
 def parse_limit(text: str) -> Limit:
-    """`usd/day=50.00` as a limit; ValueError with a right one in its sentence."""
+    """`usd/day=50.00` as a limit; ValueError with examples."""
     name, _, amount = text.partition("=")
     unit_word, _, window_word = name.partition("/")
     try:
@@ -55,7 +55,7 @@ def parse_limit(text: str) -> Limit:
 
 
 def _why(error: ValueError, unit: str, window: str) -> str:
-    """The first thing that is wrong, in words of the vocabulary."""
+    """The first fault, with the allowed words."""
     if unit not in set(Unit):
         return f"the units are {', '.join(Unit)}"
     if window not in set(Window):
@@ -71,7 +71,7 @@ def _count(text: str) -> int:
 
 
 def duration(least: int, most: int) -> Callable[[str], int]:
-    """A parser of `90`, `90s`, `15m`, `12h` or `30d` as seconds; ValueError for others, and out of bounds."""
+    """A parser of `90`, `90s`, `15m`, `12h` or `30d` as seconds within bounds, else ValueError."""
 
     def read(text: str) -> int:
         parts = DURATION.fullmatch(text)
@@ -92,16 +92,14 @@ def _as_duration(seconds: int) -> str:
 
 
 def parse_signed_usd(text: str) -> int:
-    """Micro-dollars of `12.50` or `-12.50`; ValueError for anything else, and for nothing at all."""
-    minus = text.startswith("-")
-    micro = parse_usd(text.removeprefix("-") if minus else text.removeprefix("+"))
-    if micro == 0:
-        raise ValueError(ZERO_AMOUNT)
-    return -micro if minus else micro
+    """Micro-dollars of `12.50` or `-12.50`; ValueError for anything else, and for zero."""
+    if text.startswith("-"):
+        return -parse_credit(text.removeprefix("-"))
+    return parse_credit(text.removeprefix("+"))
 
 
 def parse_credit(text: str) -> int:
-    """Micro-dollars of `12.50`; ValueError for anything else, and for nothing at all."""
+    """Micro-dollars of `12.50`; ValueError for anything else, and for zero."""
     micro = parse_usd(text)
     if micro == 0:
         raise ValueError(ZERO_AMOUNT)
@@ -109,14 +107,14 @@ def parse_credit(text: str) -> int:
 
 
 def parse_id(text: str) -> str:
-    """An id as Filmgate makes them; ValueError for what cannot be one."""
+    """An id of Filmgate's form, else ValueError."""
     if not ID.fullmatch(text):
         raise ValueError(f"{_quoted(text)} is no id: they are letters, digits and underscores, such as team_5f0c….")
     return text
 
 
 def parse_request_id(text: str) -> str:
-    """A request id as fal makes them; ValueError for what cannot be one."""
+    """A request id of fal's form, else ValueError."""
     if not ID.fullmatch(text):
         raise ValueError(f"{_quoted(text)} is no request id of fal's: letters, digits, - and _ only.")
     return text
@@ -140,14 +138,14 @@ def _line(text: str, longest: int, what: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A wrong word as it may be repeated: short, and without what moves a terminal's cursor."""
+    """A wrong value for an error: shortened, without control characters."""
     return repr(text if len(text) <= MAX_QUOTED else f"{text[:MAX_QUOTED]}…")
 
 
 def actor() -> str:
-    """Who acts, for the audit log: `cli:` and the login name on this machine."""
+    """The actor for the audit log: `cli:` and the login name on this machine."""
     try:
         name = getpass.getuser()
-    except (OSError, KeyError, ImportError):  # no variable says it, and this user id has no name
+    except (OSError, KeyError, ImportError):  # neither a variable nor the user database has it
         name = ""
     return f"cli:{name if name and name.isprintable() else 'unknown'}"

@@ -1,4 +1,4 @@
-"""What is looked at before a role begins: mistakes of the operator that would cost others."""
+"""Checks of settings before a role starts."""
 
 import ssl
 from pathlib import Path
@@ -9,14 +9,14 @@ from app.settings import Settings, SettingsError
 
 
 def check_tls(settings: Settings) -> None:
-    """SettingsError, in a sentence, when the certificate cannot be served."""
+    """SettingsError when the certificate and its key cannot be used."""
     if settings.tls_cert is None or settings.tls_key is None:
         return  # both or neither, see Settings
     for name, path in (("FILMGATE_TLS_CERT", settings.tls_cert), ("FILMGATE_TLS_KEY", settings.tls_key)):
         _require_readable(name, path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        context.load_cert_chain(settings.tls_cert, settings.tls_key, password=lambda: "")  # nobody is asked for one
+        context.load_cert_chain(settings.tls_cert, settings.tls_key, password=lambda: "")  # no prompt
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
             sentence = "FILMGATE_TLS_KEY is not the key of the certificate in FILMGATE_TLS_CERT."
@@ -27,9 +27,9 @@ def check_tls(settings: Settings) -> None:
 
 
 def data_dir_warnings(settings: Settings) -> list[str]:
-    """What others could do to the data directory, to be said; NotPrivate where buying costs money.
+    """Warnings about a data directory that others can write to; raises NotPrivate with real money.
 
-    Who writes there can make a store that went back in time look right, or a right one look wrong.
+    They could hide that the store went back in time, or make a good store look wrong.
     """
     try:
         require_private(settings.data_dir)
@@ -41,7 +41,7 @@ def data_dir_warnings(settings: Settings) -> list[str]:
 
 
 def warnings(settings: Settings) -> list[str]:
-    """What may be meant, and is said all the same."""
+    """Warnings about settings that are allowed, but may be a mistake."""
     found = []
     if settings.real_money and not is_loopback(settings.host) and not settings.base_url.startswith("https:"):
         fault = f"Keys and clips travel readable: the API listens on {settings.host} in plain http."

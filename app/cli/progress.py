@@ -1,4 +1,4 @@
-"""What a start waits for: said on the terminal as soon as it takes more than a moment, and read from logs."""
+"""Progress of a start: what it waits for, and why workers crash."""
 
 import json
 import time
@@ -6,13 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-FIRST_REPORT_S = 3.0  # a start that is over by then says nothing
+FIRST_REPORT_S = 3.0  # a quicker start reports nothing
 REPORT_EVERY_S = 5.0
-MAX_CRASHES = 3  # of workers at their birth, until the start is given up
+MAX_CRASHES = 3  # of workers, until the start is given up
 
 
 class StartProgress:
-    """Says what is waited for, through `say`, but not more often than somebody wants to read. `clock`: seconds."""
+    """Reports through `say` what a start waits for, after 3 s and then every 5 s. `clock`: seconds."""
 
     def __init__(self, say: Callable[[str], object], *, clock: Callable[[], float] = time.monotonic) -> None:
         self._say = say
@@ -21,7 +21,7 @@ class StartProgress:
         self._next = self._began + FIRST_REPORT_S
 
     def report(self, what: str) -> None:
-        """Called again and again while it waits."""
+        """Call this often while waiting for `what`."""
         now = self._clock()
         if now >= self._next:
             self._next = now + REPORT_EVERY_S
@@ -29,14 +29,14 @@ class StartProgress:
 
 
 class WorkersLog:
-    """The part of the workers' log that is written after this object is made."""
+    """The workers' log from now on."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._start = path.stat().st_size if path.exists() else 0
 
     def startup_failure(self) -> str | None:
-        """Why workers die as soon as they are started, where several have; their last words, or None."""
+        """The logged reason of repeated crashes; None without several crashes."""
         if not self._path.exists():
             return None
         with self._path.open("rb") as log:
@@ -50,16 +50,15 @@ class WorkersLog:
 
 
 def _reason(line: str) -> str:
-    """The reason in one line of the log, which is JSON unless somebody wants to read it as text."""
+    """The reason in a log line, which is JSON or text."""
     try:
-        said: dict[str, Any] = json.loads(line)
-        return str(said["reason"])
+        return str(json.loads(line)["reason"])
     except (ValueError, KeyError, TypeError):
         return line.strip()
 
 
 def describe_missing(ready: Any) -> str:
-    """What `/readyz` says is not there yet, in words."""
+    """What is missing according to `/readyz`, in words."""
     if not isinstance(ready, dict):
         return "the API"
     if ready.get("workers_missing"):

@@ -1,4 +1,4 @@
-"""What a command shows: a table for a person, or the same as JSON for a program."""
+"""The output of commands: tables for people, JSON for programs."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -18,14 +18,14 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def print_json(value: Any) -> None:
-    """Print it as JSON, indented, with letters of every script as they are."""
+    """Print it as indented JSON in UTF-8."""
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print a table. The first column is never folded, because it is copied into the next command.
+    """Print a table. The first column is never folded, so that ids can be copied.
 
-    Cells are plain text: a name that looks like markup, or moves a terminal's cursor, is shown as letters.
+    Cells are plain text: markup and control characters have no effect.
     """
     if not rows:
         typer.echo(NO_ROWS)
@@ -39,7 +39,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
 
 
 def print_views(views: Sequence[Mapping[str, Any]], columns: dict[str, str], *, as_json: bool) -> None:
-    """Print what the API would show: all of it as JSON, or the `columns` (title to field) as a table."""
+    """Print views: whole as JSON, or the `columns` (title to field) as a table."""
     if as_json:
         print_json(list(views))
     else:
@@ -47,7 +47,7 @@ def print_views(views: Sequence[Mapping[str, Any]], columns: dict[str, str], *, 
 
 
 def print_view(view: Mapping[str, Any], *, as_json: bool) -> None:
-    """Print one thing: as a JSON object, or a line for each of its fields."""
+    """Print a view as a JSON object, or with a line for each field."""
     if as_json:
         print_json(view)
     else:
@@ -55,7 +55,7 @@ def print_view(view: Mapping[str, Any], *, as_json: bool) -> None:
 
 
 def _cell(value: Any) -> str:
-    """One value as people read it: an absent one is empty, a list stands with commas."""
+    """A value for people: empty for None, lists with commas."""
     if value is None:
         return ""
     if isinstance(value, list | tuple):
@@ -67,6 +67,6 @@ def _cell(value: Any) -> str:
 
 
 def _limit(view: dict[str, Any]) -> str:
-    """A limit as it is written on the command line; a raise stands behind it."""
+    """A limit in the form of the command line, with its raise."""
     raised = f" (raised to {view['raised_to']} until {view['raised_until']})" if "raised_to" in view else ""
     return f"{view['unit']}/{view['window']}={view['amount']}{raised}"

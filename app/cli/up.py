@@ -1,4 +1,4 @@
-"""`filmgate up`: everything on one machine, under one parent."""
+"""`filmgate up`: store, emulator, API and workers as children of one process."""
 
 import asyncio
 import errno
@@ -44,7 +44,7 @@ LAST_PORT = 65_535
 
 @dataclass
 class UpChild:
-    """One of our processes: how it is started, and where its log goes."""
+    """One child process, with its command and its log."""
 
     name: str
     command: list[str]
@@ -54,7 +54,7 @@ class UpChild:
     restarts: Restarts = field(default_factory=Restarts)
 
     def start(self) -> None:
-        """Start it in a process group of its own: Ctrl-C reaches only the parent, which stops all in order."""
+        """Start it in another process group: Ctrl-C reaches only the parent, which stops all in order."""
         self.restarts.started()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(  # noqa: S603  our own programs
@@ -68,7 +68,7 @@ class UpChild:
             )
 
     def died(self) -> int | None:
-        """The exit status of a process that ended by itself."""
+        """The exit status of a process that has ended, else None."""
         return None if self.process is None else self.process.poll()
 
     def stop(self, grace: float) -> None:
@@ -128,25 +128,25 @@ def up() -> None:
 
 
 async def _check_store(settings: Settings, progress: StartProgress) -> None:
-    """Open the gateway once: what is wrong with settings or store is said before anything starts."""
+    """Open the gateway once, so that faults of settings or store are reported before anything starts."""
     async with open_gateway(settings, process="up", patience=READY_S, on_wait=progress.report):
         pass
 
 
 def _stop_flag() -> Callable[[], bool]:
-    """A question: were we told to stop? SIGINT and SIGTERM set it; a second one changes nothing."""
-    told: list[int] = []
+    """A function that tells whether SIGINT or SIGTERM has arrived."""
+    received: list[int] = []
 
     def note(number: int, _frame: FrameType | None) -> None:
-        told.append(number)
+        received.append(number)
 
     signal.signal(signal.SIGINT, note)
     signal.signal(signal.SIGTERM, note)
-    return lambda: bool(told)
+    return lambda: bool(received)
 
 
 def _refuse_used_ports(settings: Settings) -> None:
-    """Try every address that a child will listen on, so that a wrong one is said before anything starts."""
+    """Try every address that a child will listen on, so that a fault is reported before anything starts."""
     _refuse_used_port(settings.host, settings.port, "FILMGATE_PORT")
     if settings.fal_key is None:
         if settings.port == LAST_PORT:
@@ -167,12 +167,12 @@ def _refuse_used_port(host: str, port: int, what: str) -> None:
 
 
 def _emulator_host(settings: Settings) -> str:
-    """Where the emulator listens: on every address if the gateway does (containers), else on this machine only."""
+    """The emulator's address: every one if the gateway listens on all (containers), else loopback."""
     return settings.host if settings.host in WILDCARDS else LOOPBACK
 
 
 def _with_emulator(settings: Settings) -> Settings:
-    """The settings of a gateway whose fal is the emulator next door."""
+    """The settings of a gateway whose fal is the emulator."""
     url = f"http://{LOOPBACK}:{settings.port + 1}"
     changes = {
         "fal_queue_url": url,
@@ -185,8 +185,8 @@ def _with_emulator(settings: Settings) -> Settings:
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    """Our environment, with the settings that were decided here; secrets travel nowhere else."""
-    files = {f"{name}_FILE" for name in SECRETS}  # read already; beside the value itself they would be refused
+    """Our environment with the settings made here; secrets are passed in no other way."""
+    files = {f"{name}_FILE" for name in SECRETS}  # already read; together with the value they would be refused
     environment = {name: value for name, value in os.environ.items() if name not in files}
     decided = {
         "FILMGATE_REDIS_URL": settings.redis_url.get_secret_value() if settings.redis_url else "",
@@ -207,7 +207,7 @@ def _children(settings: Settings, *, emulated: bool) -> list[UpChild]:
     python = [sys.executable, "-m"]
     commands = {"worker": [*python, "workers"], "api": [*python, "app.cli", "serve"]}
     if emulated and settings.fal_admin_key is not None:
-        environment["EMULATOR_ADMIN_KEYS"] = settings.fal_admin_key.get_secret_value()  # not for the process list
+        environment["EMULATOR_ADMIN_KEYS"] = settings.fal_admin_key.get_secret_value()  # not in the process list
         where = ["--host", _emulator_host(settings), "--port", str(settings.port + 1)]
         state = ["--state-file", str(settings.data_dir / "emulator.jsonl")]
         commands = {"emulator": [*python, "app.emulator", *where, *state], **commands}
@@ -215,7 +215,7 @@ def _children(settings: Settings, *, emulated: bool) -> list[UpChild]:
 
 
 def _stop_all(children: list[UpChild]) -> None:
-    """The API first, so that nothing new comes in; the emulator last, because workers still talk to it."""
+    """The API first, so that no new jobs arrive; the emulator last, because workers call it."""
     for child in reversed(children):
         child.stop(GRACE_S[child.name])
 
@@ -228,7 +228,7 @@ def _wait_ready(
     progress: StartProgress,
     workers_log: WorkersLog,
 ) -> None:
-    """Wait until the API says that jobs are accepted and worked on, and report what is missing."""
+    """Wait until `/readyz` reports the store and all workers, and report what is missing."""
     end = time.monotonic() + READY_S
     url = f"{settings.model_copy(update={'public_url': None}).base_url}/readyz"
     while not stop():
@@ -253,7 +253,7 @@ def _wait_ready(
 
 
 def _ask(url: str) -> Any:
-    """What `/readyz` says; None when nobody answers."""
+    """The reply of `/readyz`; None without one."""
     try:
         return httpx.get(url, timeout=2, verify=False, trust_env=False).json()  # noqa: S501  our own child
     except (httpx.HTTPError, ValueError):
@@ -267,7 +267,7 @@ def _watch(
     stop: Callable[[], bool],
     console: Console,
 ) -> None:
-    """Start again what dies, with a growing pause, and keep the disk free, until told to stop."""
+    """Restart dead processes, with a growing pause, and do the housekeeping, until a signal."""
     while not stop():
         if store is not None and not store.alive():
             console.print("The store died; starting it again.")
@@ -291,7 +291,7 @@ def _restart_if_dead(child: UpChild, console: Console) -> None:
 
 
 async def _key(settings: Settings) -> str:
-    """The key of this machine's own user: made at the first start, kept in the data directory for its owner."""
+    """The key of this machine's user: made at the first start, kept in the data directory for its owner."""
     kept = settings.data_dir / "client.json"
     key = ""
     async with open_gateway(settings, process="up") as gateway:
