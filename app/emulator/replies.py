@@ -91,6 +91,17 @@ NOT_STARTED_IN_TIME = RequestFault(
     504, "request_timeout", "Request timed out", {"X-Fal-Request-Timeout-Type": "user"}
 )
 INTERNAL = ModelFault(500, "internal_server_error", "Internal server error", retryable=True)
+CONTENT_POLICY = ModelFault(
+    422,
+    "content_policy_violation",
+    "The content could not be processed because it contained material flagged by a content checker.",
+    "prompt",
+)
+BAD_KEY = Refusal(401, {"detail": "No user found for Key ID and Secret"})
+LOCK_REASON = "User is locked. Reason: Exhausted balance. Top up your balance at fal.ai/dashboard/billing."
+LOCKED = Refusal(403, {"detail": LOCK_REASON})
+SERVER_ERROR = Refusal(500, {"detail": "Internal Server Error", "error_type": "internal_error"})
+BAD_GATEWAY = Refusal(502, nginx_page(502, "Bad Gateway"))
 CONCURRENCY = Refusal(
     429,
     {"detail": "Too many concurrent requests", "error_type": "concurrent_requests_limit"},

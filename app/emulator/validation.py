@@ -1,6 +1,6 @@
 """The input rules of the emulated Kling models, as far as they change a response."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,85 +85,55 @@ def refusal_of(endpoint: str, payload: Any, *, strict: bool) -> Reply | None:
     rules = rules_for(endpoint)
     if rules is None:
         return None
-    entries = [entry for check in CHECKS if (entry := check(rules, payload)) is not None]
+    entries = list(_findings(rules, payload))
     if strict:
         unknown = sorted(set(payload) - rules.fields)
         entries += [_entry("extra_forbidden", "Extra inputs are not permitted", n, payload[n]) for n in unknown]
     return faults_reply(422, entries) if entries else None
 
 
-def _prompt(rules: Rules, payload: dict[str, Any]) -> Finding | None:
-    if rules.several_prompts and payload.get("multi_prompt"):
-        return None
-    prompt = payload.get("prompt")
-    if prompt is None:
-        return _missing("prompt", payload)
-    if not isinstance(prompt, str):
-        return _entry("string_type", "Input should be a valid string", "prompt", prompt)
-    if len(prompt) > PROMPT_LIMIT:
+def _findings(rules: Rules, payload: dict[str, Any]) -> Iterator[Finding]:
+    if not (rules.several_prompts and payload.get("multi_prompt")):
+        yield from _string("prompt", payload, required=True)
+        yield from _prompt_length(payload.get("prompt"))
+    if rules.image_field:
+        yield from _string(rules.image_field, payload, required=True)
+    yield from _one_of("duration", rules.durations, payload)
+    if "aspect_ratio" in rules.extra:
+        yield from _one_of("aspect_ratio", RATIOS, payload)
+    yield from _cfg_scale(payload.get("cfg_scale", 0.5))
+    yield from _string("negative_prompt", {"negative_prompt": "", **payload}, required=False)
+
+
+def _string(field: str, payload: dict[str, Any], *, required: bool) -> Iterator[Finding]:
+    value = payload.get(field)
+    if value is None and required:
+        yield _entry("missing", "Field required", field, payload)
+    elif not isinstance(value, str):
+        yield _entry("string_type", "Input should be a valid string", field, value)
+
+
+def _prompt_length(prompt: Any) -> Iterator[Finding]:
+    if isinstance(prompt, str) and len(prompt) > PROMPT_LIMIT:
         sentence = f"String should have at most {PROMPT_LIMIT} characters"
-        return _entry("string_too_long", sentence, "prompt", prompt, {"max_length": PROMPT_LIMIT})
-    return None
+        yield _entry("string_too_long", sentence, "prompt", prompt, {"max_length": PROMPT_LIMIT})
 
 
-def _image(rules: Rules, payload: dict[str, Any]) -> Finding | None:
-    if not rules.image_field:
-        return None
-    source = payload.get(rules.image_field)
-    if source is None:
-        return _missing(rules.image_field, payload)
-    if not isinstance(source, str):
-        return _entry("string_type", "Input should be a valid string", rules.image_field, source)
-    return None
-
-
-def _duration(rules: Rules, payload: dict[str, Any]) -> Finding | None:
-    return _one_of("duration", rules.durations, payload)
-
-
-def _aspect_ratio(rules: Rules, payload: dict[str, Any]) -> Finding | None:
-    return _one_of("aspect_ratio", RATIOS, payload) if "aspect_ratio" in rules.extra else None
-
-
-def _cfg_scale(_rules: Rules, payload: dict[str, Any]) -> Finding | None:
-    scale = payload.get("cfg_scale", 0.5)
+def _cfg_scale(scale: Any) -> Iterator[Finding]:
     if isinstance(scale, bool) or not isinstance(scale, int | float):
-        return _entry("float_type", "Input should be a valid number", "cfg_scale", scale)
-    if scale < 0:
+        yield _entry("float_type", "Input should be a valid number", "cfg_scale", scale)
+    elif scale < 0:
         sentence = "Input should be greater than or equal to 0"
-        return _entry("greater_than_equal", sentence, "cfg_scale", scale, {"ge": 0})
-    if scale > 1:
-        return _entry("less_than_equal", "Input should be less than or equal to 1", "cfg_scale", scale, {"le": 1})
-    return None
+        yield _entry("greater_than_equal", sentence, "cfg_scale", scale, {"ge": 0})
+    elif scale > 1:
+        yield _entry("less_than_equal", "Input should be less than or equal to 1", "cfg_scale", scale, {"le": 1})
 
 
-def _negative_prompt(_rules: Rules, payload: dict[str, Any]) -> Finding | None:
-    text = payload.get("negative_prompt", "")
-    if isinstance(text, str):
-        return None
-    return _entry("string_type", "Input should be a valid string", "negative_prompt", text)
-
-
-CHECKS: tuple[Callable[[Rules, dict[str, Any]], Finding | None], ...] = (
-    _prompt,
-    _image,
-    _duration,
-    _aspect_ratio,
-    _cfg_scale,
-    _negative_prompt,
-)
-
-
-def _one_of(field: str, allowed: tuple[str, ...], payload: dict[str, Any]) -> Finding | None:
-    if field not in payload or payload[field] in allowed:
-        return None
-    quoted = [f"'{value}'" for value in allowed]
-    sentence = f"Input should be {', '.join(quoted[:-1])} or {quoted[-1]}"
-    return _entry("one_of", sentence, field, payload[field], {"expected": list(allowed)})
-
-
-def _missing(field: str, payload: Any) -> Finding:
-    return _entry("missing", "Field required", field, payload)
+def _one_of(field: str, allowed: tuple[str, ...], payload: dict[str, Any]) -> Iterator[Finding]:
+    if field in payload and payload[field] not in allowed:
+        quoted = [f"'{value}'" for value in allowed]
+        sentence = f"Input should be {', '.join(quoted[:-1])} or {quoted[-1]}"
+        yield _entry("one_of", sentence, field, payload[field], {"expected": list(allowed)})
 
 
 def _entry(kind: str, sentence: str, field: str, value: Any, context: dict[str, Any] | None = None) -> Finding:
