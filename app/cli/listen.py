@@ -5,7 +5,6 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,15 +22,6 @@ FORWARD_TIMEOUT_S = 15.0  # as long as a webhook may take
 Say = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Forwarded:
-    """The result of one forward: the response's status, or why there is none."""
-
-    status: int | None
-    duration_ms: int
-    trouble: str = ""
-
-
 class Forwarder:
     """Posts events to one URL, signed as webhooks are. Private addresses are allowed."""
 
@@ -40,25 +30,30 @@ class Forwarder:
         self._url = url
         self._secret = secret
 
-    async def send(self, event: LiveEvent) -> Forwarded:
-        """One attempt; an event always has the same `webhook-id`."""
+    async def send(self, event: LiveEvent) -> str:
+        """One attempt, and its line of output: `12:00:00  job.succeeded  job_…  200  12 ms`."""
+        began = time.monotonic()
+        status, fault = await self._post(event)
+        took = f"{round((time.monotonic() - began) * 1000)} ms"
+        parts = (time.strftime("%H:%M:%S"), event.type, _subject(event), status, took, fault)
+        return "  ".join(printable(part) for part in parts if part)
+
+    async def _post(self, event: LiveEvent) -> tuple[str, str]:
+        """The response's status, or `failed` and why; an event always has the same `webhook-id`."""
         body = event.data.encode()
         message_id = "msg_" + hashlib.sha256(event.id.encode()).hexdigest()[:32]
         now = datetime.fromtimestamp(time.time(), UTC)  # of this machine, where the receiver compares it
         signature = headers([self._secret], message_id, now, body)
         sent = {**signature, "Content-Type": "application/json", "User-Agent": f"Filmgate/{__version__}"}
-        began = time.monotonic()
-        status, trouble = None, ""
         try:
             async with asyncio.timeout(FORWARD_TIMEOUT_S):
-                status = (await self._web.post(self._url, content=body, headers=sent)).status_code
+                return str((await self._web.post(self._url, content=body, headers=sent)).status_code), ""
         except (httpx.ConnectError, httpx.ConnectTimeout):
-            trouble = f"nobody answers at {self._url}"
+            return "failed", f"nobody answers at {self._url}"
         except (TimeoutError, httpx.TimeoutException):
-            trouble = f"no answer within {FORWARD_TIMEOUT_S:.0f} s"
+            return "failed", f"no answer within {FORWARD_TIMEOUT_S:.0f} s"
         except httpx.HTTPError:
-            trouble = "the answer cannot be read"
-        return Forwarded(status, round((time.monotonic() - began) * 1000), trouble)
+            return "failed", "the answer cannot be read"
 
 
 async def forward_events(
@@ -91,15 +86,7 @@ async def forward_events(
         if event.type == "reset":
             notice("Some events were missed; GET /v1/events and the list of jobs show the current state.")
         if event.type in event_types:
-            say(_line(event, await forwarder.send(event)))
-
-
-def _line(event: LiveEvent, forwarded: Forwarded) -> str:
-    """`12:00:00  job.succeeded  job_…  200  12 ms`."""
-    status = "failed" if forwarded.status is None else str(forwarded.status)
-    took = f"{forwarded.duration_ms} ms"
-    parts = (time.strftime("%H:%M:%S"), event.type, _subject(event), status, took, forwarded.trouble)
-    return "  ".join(printable(part) for part in parts if part)
+            say(await forwarder.send(event))
 
 
 def _subject(event: LiveEvent) -> str:

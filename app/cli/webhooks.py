@@ -15,6 +15,7 @@ from app.cli.generate.access import Access, find_access
 from app.cli.generate.client import ApiClient
 from app.cli.generate.screen import printable
 from app.cli.listen import Forwarder, forward_events
+from app.cli.options import GatewayKey, GatewayUrl
 from app.cli.parse import argument, parse_id
 from app.cli.tables import AsJson, print_json, print_table, print_view, print_views
 from app.domain.endpoints import DEFAULT_EVENTS
@@ -35,8 +36,6 @@ DELIVERY_COLUMNS = ("delivery", "event", "job", "endpoint", "status", "attempts"
 
 T = TypeVar("T")
 
-Url = Annotated[str | None, typer.Option(help="The gateway; by default FILMGATE_URL, or that of `up`.")]
-Key = Annotated[str | None, typer.Option(help="Its key; better in FILMGATE_KEY, out of sight.")]
 EventTypes = Annotated[
     list[str] | None, typer.Option("--events", metavar="TYPE,…", help="Event types; may be repeated.")
 ]
@@ -56,8 +55,8 @@ def listen(
     forward: Annotated[str, typer.Option(metavar="URL", help="Where they go, such as http://localhost:3000/hook.")],
     events: EventTypes = None,
     secret: Annotated[str | None, typer.Option(help="The signing secret, whsec_…; by default a new one.")] = None,
-    url: Url = None,
-    key: Key = None,
+    url: GatewayUrl = None,
+    key: GatewayKey = None,
 ) -> None:
     """Forward events to this machine as signed webhooks, until Ctrl-C.
 
@@ -88,7 +87,7 @@ def listen(
 
 
 @group.command("endpoints")
-def endpoints(*, as_json: AsJson = False, url: Url = None, key: Key = None) -> None:
+def endpoints(*, as_json: AsJson = False, url: GatewayUrl = None, key: GatewayKey = None) -> None:
     """List the team's webhook endpoints."""
     found = _ask(find_access(url, key, os.environ), "GET", "/v1/webhook-endpoints")["data"]
     print_views(found, ENDPOINT_COLUMNS, as_json=as_json)
@@ -103,8 +102,8 @@ def deliveries(
     until: Until = None,
     limit: Annotated[int, typer.Option(min=1, max=100, help="The newest so many.")] = 20,
     as_json: AsJson = False,
-    url: Url = None,
-    key: Key = None,
+    url: GatewayUrl = None,
+    key: GatewayKey = None,
 ) -> None:
     """List webhook deliveries; --json shows every attempt."""
     path = "/v1/deliveries" if endpoint is None else f"/v1/webhook-endpoints/{endpoint}/deliveries"
@@ -130,8 +129,8 @@ def replay(  # noqa: PLR0913  one parameter for each option
     limit: Annotated[int | None, typer.Option(min=1, max=1000, help="At most so many.")] = None,
     cursor: Annotated[str | None, typer.Option(help="Continue at the cursor of an earlier reply.")] = None,
     as_json: AsJson = False,
-    url: Url = None,
-    key: Key = None,
+    url: GatewayUrl = None,
+    key: GatewayKey = None,
 ) -> None:
     """Send one delivery again, or all dead ones, or those of a filter."""
     body = _without_none(

@@ -5,7 +5,7 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import httpx
 import typer
@@ -16,6 +16,7 @@ from app.cli.generate.access import find_access
 from app.cli.generate.cancel import after_interrupt
 from app.cli.generate.run import GenerateOptions, Run
 from app.cli.generate.screen import printable
+from app.cli.options import GatewayKey, GatewayUrl
 
 JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 MODEL_ID = re.compile(r"[a-z0-9.-]+(?:/[a-z0-9.-]+)+")
@@ -35,20 +36,15 @@ def generate(  # noqa: PLR0913  one parameter for each option
     cfg_scale: Annotated[
         float | None, typer.Option(help="How closely the clip follows the prompt, 0 to 1.")
     ] = None,
-    url: Annotated[str | None, typer.Option(help="The gateway; else FILMGATE_URL, else what `up` started.")] = None,
-    key: Annotated[str | None, typer.Option(help="Its key; better in FILMGATE_KEY, out of sight.")] = None,
+    url: GatewayUrl = None,
+    key: GatewayKey = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the finished job instead of the path.")] = False,
     idempotency_key: Annotated[str | None, typer.Option(help="Same key and options, same job.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     job: Annotated[str | None, typer.Option("--job", help="Continue with this job instead of making one.")] = None,
 ) -> None:
     """Make a clip from an image, and print its path."""
-    making: dict[str, str | float | None] = {
-        "--image": image,
-        "--prompt": prompt,
-        "--duration": duration,
-        "--model": model,
-    }
+    making: dict[str, Any] = {"--image": image, "--prompt": prompt, "--duration": duration, "--model": model}
     making |= {"--negative-prompt": negative_prompt, "--cfg-scale": cfg_scale, "--idempotency-key": idempotency_key}
     _check(making, job)
     fields = {
@@ -70,7 +66,7 @@ def generate(  # noqa: PLR0913  one parameter for each option
     _make(run, as_json=as_json)
 
 
-def _check(making: dict[str, str | float | None], job: str | None) -> None:
+def _check(making: dict[str, Any], job: str | None) -> None:
     """Wrong usage for options that exclude each other."""
     given = [name for name, value in making.items() if value is not None]
     model, key = making["--model"], making["--idempotency-key"]
@@ -84,9 +80,9 @@ def _check(making: dict[str, str | float | None], job: str | None) -> None:
         raise typer.BadParameter("--prompt is missing (or --job, to pick up a job).")
     if making["--image"] is None and model is None:
         raise typer.BadParameter("--image is missing (or --model, with a model that takes none).")
-    if model is not None and not MODEL_ID.fullmatch(str(model)):
+    if model is not None and not MODEL_ID.fullmatch(model):
         raise typer.BadParameter("--model is a model's id, such as fal-ai/kling-video/v2/master/image-to-video.")
-    if key is not None and not (str(key).isascii() and str(key).isprintable() and 0 < len(str(key)) <= KEY_LENGTH):
+    if key is not None and not (key.isascii() and key.isprintable() and 0 < len(key) <= KEY_LENGTH):
         raise typer.BadParameter("--idempotency-key is 1 to 255 printable ASCII characters.")
 
 
