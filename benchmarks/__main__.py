@@ -1,4 +1,4 @@
-"""`python -m benchmarks` (`./dev bench`): every figure of docs/benchmarks.md, with its peers, in one run."""
+"""`python -m benchmarks` (`./dev bench`): all figures of docs/benchmarks.md in one run."""
 
 import argparse
 import asyncio
@@ -30,7 +30,7 @@ LONGEST_S = 600
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measures and prints; 0 when it could measure, whatever the figures are, 1 when not, 130 on Ctrl-C."""
+    """Measures and prints; 0 after a measurement, 1 without one, 130 on Ctrl-C."""
     parser = argparse.ArgumentParser(prog="./dev bench", description="Measures Filmgate beside its peers.")
     parser.add_argument("--row", choices=ROWS, help="this row only")
     parser.add_argument("--quick", action="store_true", help="fewer rounds: a look, not a result")
@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
             parser.error(f"--seconds goes with --row {overload.ROW}, and is 5 to {LONGEST_S}")
         ROWS[overload.ROW] = partial(overload.measure, seconds=asked.seconds)
     facts = machine_facts(engine_under_test())
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends everything as Ctrl-C does
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     began = time.monotonic()
     try:
         figures = asyncio.run(_measure([asked.row] if asked.row else list(ROWS), quick=asked.quick))

@@ -1,4 +1,4 @@
-"""Row "admission": CPU of the API process for one accepted submission, beside a bare FastAPI endpoint."""
+"""Row "admission": CPU of the API process for an accepted submission, compared with a bare FastAPI endpoint."""
 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ PEER = "bare FastAPI, same model and body"
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """One of the two that take turns."""
+    """One of the two servers that are measured in turns."""
 
     name: str
     url: str
@@ -27,7 +27,7 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """Milliseconds of CPU for one request, and requests in one second."""
+    """Milliseconds of CPU per request, and requests per second."""
 
     cpu_ms: float
     rate: float

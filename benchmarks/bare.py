@@ -1,4 +1,4 @@
-"""The peer of the row "admission": the least FastAPI that takes the same body and checks it as strictly.
+"""The peer of the row "admission": a minimal FastAPI application with the same body and equally strict checks.
 
 No key, no price, no store, no log line: what is left is the cost of FastAPI itself.
 `python -m benchmarks.bare PORT`
@@ -54,7 +54,7 @@ app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
 @app.post("/v1/jobs", status_code=202)
 async def submit(body: Submission) -> JSONResponse:
-    """202 with as many members and bytes as Filmgate's answer."""
+    """202 with as many members and bytes as Filmgate's reply."""
     job_id = f"job_{secrets.token_hex(16)}"
     url = f"http://127.0.0.1:8000/v1/jobs/{job_id}"
     reply: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""One line of the result: a figure, the peer measured beside it, their ratio, and what is aimed at."""
+"""One line of the result: a figure, its peer, their ratio, and the aim."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -10,7 +10,7 @@ from rich.table import Table
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A measured value. `ratio` is value / peer; `aim` is a wish in words and never fails a run."""
+    """A measured value. `ratio` is value / peer; `aim` is text and never fails a run."""
 
     row: str
     name: str
@@ -24,7 +24,7 @@ class Figure:
 
     @property
     def ratio(self) -> float | None:
-        """How many times the peer's value ours is; None without a peer."""
+        """Our value divided by the peer's; None without a peer."""
         return self.value / self.peer if self.peer else None
 
     def as_json(self) -> dict[str, Any]:
@@ -33,7 +33,7 @@ class Figure:
 
 
 def shown(value: float, spread: tuple[float, float] | None = None) -> str:
-    """Three significant digits, with the lowest and the highest round where there were several."""
+    """Three significant digits, with the lowest and the highest of several rounds."""
     text = _digits(value)
     return f"{text} ({_digits(spread[0])} to {_digits(spread[1])})" if spread else text
 
@@ -45,7 +45,7 @@ def _digits(value: float) -> str:
 
 
 def print_table(facts: Mapping[str, Any], figures: list[Figure]) -> None:
-    """The machine on top, then one line for each figure."""
+    """The machine, then a line for each figure."""
     console = Console(width=None if Console().is_terminal else 160, highlight=False)
     for name, value in facts.items():
         console.print(f"{name:<12} {value}", style="dim")

@@ -1,4 +1,4 @@
-"""Fills a store with ended jobs, through the scripts that the product itself runs for each of them."""
+"""Fills a store with ended jobs through the product's own scripts."""
 
 import asyncio
 import hashlib
@@ -21,11 +21,11 @@ from app.store.slots import SlotStore
 from benchmarks.load import IMAGE
 from benchmarks.processes import NotMeasured
 
-AT_ONCE = 400  # jobs that go through their life together, and slots at fal
+AT_ONCE = 400  # jobs processed concurrently, and slots at fal
 READ_BYTES = 1 << 16
 RETENTION_MS = 7 * 86_400_000
 MODELS = ("v2/master", "v2.1/master", "v2.5-turbo/pro")
-FAILED_OF = 50  # one in so many fails
+FAILED_OF = 50  # one of so many jobs fails
 SCENE = (
     "A red kite climbs over the dunes while the tide comes in; slowly the camera turns, until the sun is behind it."
 )
@@ -38,7 +38,7 @@ class Wire:
     It is a client only as far as `Script.run` needs one; redis-py would take ten times the CPU to fill a store.
     """
 
-    replicas = 0  # whose confirmation is waited for
+    replicas = 0  # that must confirm a write
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -55,7 +55,7 @@ class Wire:
         return wire
 
     async def execute_command(self, *words: Any) -> Any:
-        """Send a command and wait for its answer; ResponseError when the store refuses it."""
+        """Send a command and return the reply; ResponseError when the store refuses it."""
         answer = asyncio.get_running_loop().create_future()
         self._waiting.append(answer)
         self._writer.write(hiredis.pack_command(words))
@@ -100,7 +100,7 @@ class Filler:
         self._made = 0
 
     async def make(self, count: int) -> None:
-        """So many jobs, admitted, granted, claimed, adopted, completed and settled one script after the other."""
+        """Admit, grant, claim, adopt, complete and settle so many jobs."""
         end = self._made + count
         while self._made < end:
             numbers = range(self._made, min(end, self._made + AT_ONCE))
@@ -166,5 +166,5 @@ class Filler:
 
 
 def digest(text: str) -> str:
-    """64 characters that no compression makes shorter."""
+    """64 characters that cannot be compressed."""
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Requests at a rate that does not wait for answers, from a process of its own: `python -m benchmarks.flood`.
+"""Requests at a fixed rate, independent of replies, from a separate process: `python -m benchmarks.flood`.
 
 Prepared bytes over kept connections, and as little work as can be: it shares the machine with what it measures.
 """
@@ -22,7 +22,7 @@ import uvloop
 from benchmarks.processes import report_of
 
 TICK_S = 0.001
-GRACE_S = 5.0  # for answers after the last request
+GRACE_S = 5.0  # for replies after the last request
 LENGTH = b"content-length: "
 REFUSED = {"429", "503"}
 
@@ -44,7 +44,7 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Flood:
-    """What to send for so many seconds, and the core to do it on."""
+    """What to send, for how many seconds, and on which core."""
 
     port: int
     seconds: float
@@ -54,7 +54,7 @@ class Flood:
 
 @dataclass(slots=True)
 class Seen:
-    """What came of one stream; times are in ms, `[p50, p99, highest]`.
+    """The result of one stream; times are in ms, `[p50, p99, highest]`.
 
     Attributes:
         due: requests that were due.
@@ -81,14 +81,14 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What came of all streams by name, and the cores that the generator itself used meanwhile."""
+    """The results of all streams by name, and the cores used by the generator."""
 
     streams: dict[str, Seen]
     cores: float
 
 
 async def flood(order: Flood) -> Report:
-    """Have another process send it.
+    """Send it from another process.
 
     Raises:
         NotMeasured: that process gave no report.
@@ -127,7 +127,7 @@ class _Wire(asyncio.Protocol):
 
 
 class _Sender:
-    """One stream on its way."""
+    """Sends one stream."""
 
     def __init__(self, stream: Stream, port: int) -> None:
         self._stream = stream
@@ -235,7 +235,7 @@ class _Sender:
 
 
 def _levels(seconds: list[float]) -> list[float]:
-    """Ms: the median, the one that 99 of 100 do not pass, the highest; nothing of nothing."""
+    """Milliseconds `[p50, p99, highest]`; empty without times."""
     if not seconds:
         return []
     ordered = sorted(seconds)

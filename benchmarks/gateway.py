@@ -14,7 +14,7 @@ from tests.support.redis_server import RedisServer
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What a row has in hand; `inside` looks into the same store from this process."""
+    """The gateway under test; `inside` is a gateway of this process on the same store."""
 
     url: str
     key: str
@@ -30,7 +30,7 @@ async def serving(folder: Path, **settings: str) -> AsyncIterator[Served]:
     async with AsyncExitStack() as stack:
         store = stack.enter_context(RedisServer())
         port = free_port()
-        settings["FILMGATE_DATA_DIR"] = str(folder / "data")  # not what the checkout's gateway remembers
+        settings["FILMGATE_DATA_DIR"] = str(folder / "data")  # not that of the checkout's gateway
         env = environment(FILMGATE_REDIS_URL=store.url, FILMGATE_PORT=str(port), **settings)
         inside = await stack.enter_async_context(open_gateway(load_settings(env), process="benchmark"))
         account = await inside.administration.first_account(team_name="benchmark", user_name="load")

@@ -1,4 +1,4 @@
-"""Row "growth": what a probe, a report, lists and a start cost in a store with many jobs, beside one with ten."""
+"""Row "growth": the cost of a probe, a report, lists and a start with many jobs, compared with ten."""
 
 import asyncio
 import time
@@ -89,7 +89,7 @@ async def measure(folder: Path, *, quick: bool, jobs: int | None = None) -> list
 
 
 async def _askers(served: Served) -> list[Asker]:
-    """Users of the key's own team, so that its lists and reports have what they did."""
+    """Users of the key's team, so that its lists and reports contain their jobs."""
     administration = served.inside.administration
     (team,) = await administration.teams()
     found = []
@@ -101,7 +101,7 @@ async def _askers(served: Served) -> list[Asker]:
 
 
 async def _reader(served: Served) -> str:
-    """A key that sees the whole team."""
+    """A key with access to the whole team."""
     administration = served.inside.administration
     user = (await administration.users())[0]
     made = await administration.add_key("benchmark", user=user.id, scopes=USER_SCOPES | {Scope.TEAM_READ})
@@ -119,7 +119,7 @@ async def _fill(served: Served, filler: Filler, count: int) -> tuple[float, floa
 
 
 async def _add_up(served: Served) -> float:
-    """What the background does all the time: microseconds of the store for one entry."""
+    """Microseconds of the store for one entry of the background work."""
     began, pages = cpu_seconds(served.store.pid), 0
     (team,) = await served.inside.stores.usage.behind()
     while await served.inside.stores.usage.fold(team):
@@ -149,7 +149,7 @@ async def _median(web: aiohttp.ClientSession, method: str, path: str, **more: An
 
 
 async def _submit(web: aiohttp.ClientSession, body: dict[str, Any]) -> float:
-    """Milliseconds of the submission; the job is cancelled, so that the line is as before."""
+    """Milliseconds of a submission; its job is cancelled, so that the line stays the same."""
     began = time.perf_counter()
     async with web.post("/v1/jobs", json=body) as answer:
         job = await answer.json()
@@ -169,7 +169,7 @@ async def _ask(web: aiohttp.ClientSession, method: str, path: str, **more: Any) 
 
 @asynccontextmanager
 async def _beating(served: Served) -> AsyncIterator[None]:
-    """Heartbeats of workers, without which no probe is answered with 200."""
+    """Heartbeats of workers: without them no probe gets 200."""
 
     async def beat() -> None:
         while True:
@@ -186,7 +186,7 @@ async def _beating(served: Served) -> AsyncIterator[None]:
 
 
 async def _start(served: Served, folder: Path) -> float:
-    """Seconds from the command to the first 200 of its probe, on the store as it is."""
+    """Seconds from the command to the first 200 of its probe."""
     folder.mkdir()  # noqa: ASYNC240  nothing else is going on
     port = free_port(together=2)  # the emulator takes the second
     env = {**served.env, "FILMGATE_PORT": str(port), "FILMGATE_DATA_DIR": str(folder / "data")}
@@ -213,7 +213,7 @@ async def _memory(served: Served) -> int:
 
 
 async def _parts(served: Served, asker: Asker, count: int) -> Times:
-    """Where a job's memory is, in bytes for one, as the store estimates it."""
+    """The memory of a job by kind of key, in bytes, as the store estimates it."""
     redis, team = _redis(served), asker.team
 
     async def usage(name: str) -> int:

@@ -30,14 +30,14 @@ GRACE_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How many jobs, and how long they run at fal: evenly spread from `shortest` to `longest` seconds."""
+    """The number of jobs, and their run times: evenly from `shortest` to `longest` seconds."""
 
     jobs: int
     shortest: float
     longest: float
 
     def bodies(self) -> list[dict[str, Any]]:
-        """The submissions; each prompt names its own run time to the emulator."""
+        """The submissions; each prompt sets its run time in the emulator."""
         made = bodies("lag", self.jobs)
         step = (self.longest - self.shortest) / self.jobs
         for number, body in enumerate(made):
@@ -100,7 +100,7 @@ async def measure(folder: Path, *, row: str, quick: bool) -> list[Figure]:
         supervisor = await stack.enter_async_context(running("workers", env=served.env, log=folder / "workers.log"))
         meter = Meter(
             {
-                "lane": await _children(supervisor.pid, "lanes", 2),  # the one at work, and its spare
+                "lane": await _children(supervisor.pid, "lanes", 2),  # the active one, and its spare
                 "work": await _children(supervisor.pid, "work", WORKERS),
                 "emulator": [emulator.pid],
                 "store": [served.store.pid],
@@ -109,7 +109,7 @@ async def measure(folder: Path, *, row: str, quick: bool) -> list[Figure]:
         await _fill(served, web, fal, plan)
         polled, began = sum(one["polls"] for one in await _books(web, fal)), time.monotonic()
         meter.start()
-        await asyncio.sleep(plan.shortest - 1)  # a margin, since reading fal's books takes a moment
+        await asyncio.sleep(plan.shortest - 1)  # a margin, because reading fal's requests takes a moment
         flying = meter.cores()
         polls = sum(one["polls"] for one in await _books(web, fal)) - polled
         rate = polls / (time.monotonic() - began)
@@ -131,7 +131,7 @@ async def _children(supervisor: int, queue: str, count: int) -> list[int]:
 
 
 async def _fill(served: Served, web: aiohttp.ClientSession, fal: str, plan: Plan) -> None:
-    """Submits everything while fal's clock stands still, then lets it run."""
+    """Submits everything while fal's clock is paused, then resumes it."""
     await _post(web, f"{fal}/emulator/pause")
     say(f"lag: submitting {plan.jobs} jobs")
     began = time.monotonic()
@@ -155,7 +155,7 @@ async def _post(web: aiohttp.ClientSession, url: str) -> None:
 
 
 async def _all_ended(served: Served, plan: Plan) -> None:
-    """Waits until nothing is in flight any more; looks once a second, which costs next to nothing."""
+    """Waits until nothing is in flight; checks once a second."""
     end = time.monotonic() + plan.longest - plan.shortest + GRACE_SECONDS
     shown = time.monotonic()
     while True:
@@ -172,7 +172,7 @@ async def _all_ended(served: Served, plan: Plan) -> None:
 
 
 async def _books(web: aiohttp.ClientSession, fal: str) -> list[dict[str, Any]]:
-    """Every request that the emulator accepted, as it was and is."""
+    """Every request that the emulator accepted."""
     async with web.get(f"{fal}/emulator/requests") as answer:
         answer.raise_for_status()
         found: list[dict[str, Any]] = (await answer.json())["requests"]
@@ -180,7 +180,7 @@ async def _books(web: aiohttp.ClientSession, fal: str) -> list[dict[str, Any]]:
 
 
 async def _lags(served: Served, web: aiohttp.ClientSession, fal: str, plan: Plan) -> list[float]:
-    """Seconds from the emulator's completion to ours, for every job; both clocks are this machine's."""
+    """Seconds from completion at the emulator to ours, for every job; both clocks are this machine's."""
     books = await _books(web, fal)
     truth = {one["prompt"]: one["completed_at"] for one in books}
     lags = []

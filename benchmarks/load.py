@@ -1,4 +1,4 @@
-"""The load, in a process of its own: `send` starts `python -m benchmarks.load`, which posts and reports.
+"""The load, in a separate process: `send` starts `python -m benchmarks.load`, which posts and reports.
 
 aiohttp, because httpx would use more CPU to send a request than the server to answer it.
 """
@@ -38,7 +38,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What came of it; `bytes_back` is the size of the last reply."""
+    """The result; `bytes_back` is the size of the last reply."""
 
     accepted: int
     seconds: float
@@ -62,7 +62,7 @@ def bodies(label: str, count: int) -> list[dict[str, Any]]:
 
 
 async def send(order: Order) -> Sent:
-    """Have another process send the order.
+    """Send the order from another process.
 
     Raises:
         NotMeasured: something was not accepted, or it took longer than two minutes.
@@ -101,7 +101,7 @@ async def _post(session: aiohttp.ClientSession, url: str, waiting: Iterator[byte
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Reads an order from a file or stdin, sends it, prints what came of it as JSON."""
+    """Reads an order from a file or stdin, sends it, prints the result as JSON."""
     text = Path(arguments[0]).read_text(encoding="utf-8") if arguments else sys.stdin.read()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         print(json.dumps(asdict(runner.run(post_all(Order(**json.loads(text)))))))

@@ -1,4 +1,4 @@
-"""What a figure depends on: the machine, the versions, and who else was busy."""
+"""The conditions of a figure: machine, versions and load."""
 
 import os
 import platform
@@ -12,7 +12,7 @@ PACKAGES = ("fastapi", "uvicorn", "pydantic", "redis", "rq", "aiohttp", "uvloop"
 
 
 def machine_facts(engine: Engine) -> dict[str, str]:
-    """Name and value of each fact, for the head of the report."""
+    """Names and values for the head of the report."""
     load = os.getloadavg()[0]
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     return {
@@ -25,7 +25,7 @@ def machine_facts(engine: Engine) -> dict[str, str]:
 
 
 def _processor() -> str:
-    """The processor's name, where Linux tells it."""
+    """The processor's name, on Linux."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown CPU")

@@ -1,4 +1,4 @@
-"""Row "overload": five times the submissions that can be taken, and what a status, a list, a refusal cost then."""
+"""Row "overload": five times the submissions of the peak, and the cost of a status, a list, a refusal."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ FROM_SENT = "from when it was sent"
 
 
 async def measure(folder: Path, *, quick: bool, seconds: float | None = None) -> list[Figure]:
-    """The peak first, then five times that, at a rate that does not wait for answers.
+    """The peak first, then five times that, at a rate independent of replies.
 
     1. on machines where it can be said: the API process has a core of its own, the others have the rest
     2. the peak: accepted submissions in one second, by the best of three numbers of connections
@@ -59,7 +59,7 @@ async def measure(folder: Path, *, quick: bool, seconds: float | None = None) ->
 
 
 def _pin(served: Served) -> int | None:
-    """Give the API a core of its own, the store the last but one; the core for the generators, or None."""
+    """Pin the API to one core and the store to the last but one; the core for the generators, or None."""
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else []
     if len(cores) < 2:
         return None
@@ -74,7 +74,7 @@ def _keep_to(pid: int, core: int) -> None:
 
 
 async def _peak(served: Served, core: int | None, probes: list[Stream]) -> tuple[float, float]:
-    """Accepted in one second, while others ask what they ask later, too; the API's CPU seconds for one of those."""
+    """Submissions accepted per second next to the other calls; the API's CPU seconds for each."""
     best = (0.0, 0.0)
     submission = _submission(served)
     rounds = [(CLOSED[0], WARM_UP_S), *((count, PEAK_S) for count in CLOSED)]
@@ -93,7 +93,7 @@ async def _peak(served: Served, core: int | None, probes: list[Stream]) -> tuple
 
 
 async def _probes(served: Served, seconds: float) -> list[Stream]:
-    """Other callers: who looks at jobs, lists, cancels; each cancellation is of another job."""
+    """Other calls: status, lists, cancels; each cancel is of another job."""
     jobs = await _submitted(served, 2 * int(CANCELS * seconds) + 20)
     administration = served.inside.administration
     user = (await administration.users())[0]
@@ -107,7 +107,7 @@ async def _probes(served: Served, seconds: float) -> list[Stream]:
 
 
 async def _submitted(served: Served, count: int) -> list[str]:
-    """The ids of so many jobs, which stay queued: there are no workers."""
+    """The ids of so many jobs, which stay queued without workers."""
     headers = {"Authorization": f"Bearer {served.key}"}
     found = []
     async with aiohttp.ClientSession(served.url, headers=headers) as web:
@@ -123,7 +123,7 @@ def _submission(served: Served) -> str:
 
 
 def _request(served: Served, method: str, target: str, body: str = "", *, key: str = "") -> str:
-    """As a usual client writes it."""
+    """A request as a usual client writes it."""
     lines = [
         f"{method} {target} HTTP/1.1",
         f"Host: 127.0.0.1:{_port(served)}",
@@ -143,7 +143,7 @@ def _port(served: Served) -> int:
 
 
 def _levels(name: str, due: list[float], sent: list[float], aim: str) -> list[Figure]:
-    """p50 and p99 from when it was due, beside the same from when it was sent."""
+    """p50 and p99 since the due time, and since sending."""
     if not due:
         return []
     return [
@@ -166,7 +166,7 @@ def _flooded(seen: Seen, peak: float, seconds: float) -> list[Figure]:
 
 
 def _costs(seen: Seen, accepted_s: float, api_s: float, seconds: float) -> list[Figure]:
-    """CPU of the API; of a refusal what is left of it, if one that is accepted costs what it did at the peak."""
+    """CPU of the API; that of a refusal is the rest, when an accepted one costs what it did at the peak."""
     refused = sum(seen.statuses.get(status, 0) for status in REFUSED)
     rest = api_s - accepted_s * seen.accepted * seconds
     return [

@@ -1,4 +1,4 @@
-"""Starts what is measured as real processes, reads the CPU they used, and ends them whatever happens."""
+"""Starts measured processes, reads their CPU time, and always ends them."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ TAIL = 3000  # characters of a log shown when its process did not start
 
 
 class NotMeasured(Exception):
-    """The run cannot go on, in one sentence."""
+    """The run cannot continue; the message is one sentence."""
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -35,7 +35,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def free_port(*, together: int = 1) -> int:
-    """A port of ours on which nobody listens; with `together`, the first of so many in a row.
+    """A free port; with `together`, the first of so many in a row.
 
     Raises:
         NotMeasured: all of them are taken.
@@ -69,7 +69,7 @@ def cpu_seconds(pid: int) -> float:
 
 @asynccontextmanager
 async def running(*module: str, env: Mapping[str, str], log: Path) -> AsyncIterator[asyncio.subprocess.Process]:
-    """`python -m MODULE …` for the length of the block; what it says goes to the file `log`.
+    """`python -m MODULE …` for the length of the block; its output goes to the file `log`.
 
     It has a session of its own, so that Ctrl-C reaches it through us, in order, and it ends with us at the latest.
     """
@@ -120,7 +120,7 @@ async def report_of(module: str, order: Any, *, seconds: float, failed: str) -> 
 
 
 async def end(process: asyncio.subprocess.Process) -> None:
-    """SIGTERM, and SIGKILL for what does not go."""
+    """SIGTERM, then SIGKILL."""
     with contextlib.suppress(ProcessLookupError):
         process.send_signal(signal.SIGTERM)
     try:
@@ -132,7 +132,7 @@ async def end(process: asyncio.subprocess.Process) -> None:
 
 
 async def listening(process: asyncio.subprocess.Process, port: int, log: Path) -> None:
-    """Waits until somebody listens on the port.
+    """Waits until the port accepts connections.
 
     Raises:
         NotMeasured: the process ended, or it took too long; with the end of its log.

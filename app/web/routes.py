@@ -1,4 +1,4 @@
-"""The pages and their files. They hold nothing secret, so nobody has to say who they are."""
+"""The pages and their files. They contain no secrets, so they need no key."""
 
 import hashlib
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ MEDIA_TYPES = {
 }
 
 _CLOSED = "frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
-# Clips are played from where fal, or its emulator on this machine, keeps them; everything else is our own.
-# The last directive makes the browser refuse `innerHTML` and its like: what the API says is text, never HTML.
+# Clips are played from fal, or from the emulator on this machine; everything else is our own.
+# The last directive makes the browser refuse `innerHTML`: values of the API are text, never HTML.
 DASHBOARD_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data: https:; "
     f"media-src 'self' https: http://127.0.0.1:* http://localhost:*; {_CLOSED}; require-trusted-types-for 'script'"
@@ -29,7 +29,7 @@ DASHBOARD_POLICY = (
 DOCS_POLICY = (
     f"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; {_CLOSED}"
 )
-FILE_POLICY = "default-src 'none'; frame-ancestors 'none'"  # for a file that is opened by itself, as an SVG can be
+FILE_POLICY = "default-src 'none'; frame-ancestors 'none'"  # for a file that is opened directly, as an SVG can be
 
 router = APIRouter(include_in_schema=False)
 reference = APIRouter(include_in_schema=False)  # not where FILMGATE_DOCS is 0
@@ -37,7 +37,7 @@ reference = APIRouter(include_in_schema=False)  # not where FILMGATE_DOCS is 0
 
 @dataclass(frozen=True, slots=True)
 class StaticFile:
-    """A file as it is sent: its bytes, their type, and a strong entity tag."""
+    """A file: bytes, media type and strong entity tag."""
 
     content: bytes
     media_type: str
@@ -50,7 +50,7 @@ def _read(path: Path) -> StaticFile:
 
 
 def _read_all(folder: Path) -> dict[str, StaticFile]:
-    """Every file below a folder by its relative path: what is not in here cannot be asked for."""
+    """All files below a folder by relative path; no others can be requested."""
     paths = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith("."))
     return {path.relative_to(folder).as_posix(): _read(path) for path in paths}
 
@@ -61,26 +61,26 @@ FILES = _read_all(ROOM / "static")
 
 @router.api_route("/", methods=["GET", "HEAD"])
 async def dashboard(request: Request) -> Response:
-    """Make clips, and see what became of them."""
+    """The dashboard: make and see clips."""
     return _reply(request, PAGES["dashboard.html"], policy=DASHBOARD_POLICY)
 
 
 @reference.api_route("/docs", methods=["GET", "HEAD"])
 async def docs(request: Request) -> Response:
-    """The API's reference, drawn from /openapi.json."""
+    """The API's reference from /openapi.json."""
     return _reply(request, PAGES["docs.html"], policy=DOCS_POLICY)
 
 
 @router.api_route("/static/{path:path}", methods=["GET", "HEAD"])
 async def static_file(request: Request, path: str) -> Response:
-    """A file that the pages use."""
+    """A file of the pages."""
     if path not in FILES:
         raise NotFound("There is no such file.")
     return _reply(request, FILES[path], policy=FILE_POLICY)
 
 
 def _reply(request: Request, page: StaticFile, *, policy: str) -> Response:
-    """The file, or 304 when the visitor has it: kept by browsers, and asked for again each time."""
+    """The file, or 304 if the browser has it; browsers revalidate it each time."""
     headers = {
         "Cache-Control": "no-cache",
         "Content-Security-Policy": policy,
@@ -94,7 +94,7 @@ def _reply(request: Request, page: StaticFile, *, policy: str) -> Response:
 
 
 def _has(request: Request, etag: str) -> bool:
-    """True when `If-None-Match` names this tag; compared weakly, as RFC 9110 section 13.1.2 says."""
+    """True when `If-None-Match` has this tag; weak comparison (RFC 9110, section 13.1.2)."""
     given = ",".join(request.headers.getlist("if-none-match"))
     tags = {tag.strip().removeprefix("W/") for tag in given.split(",")}
     return etag in tags or "*" in tags

@@ -1,4 +1,4 @@
-// The way to /v1: the visitor's key, and problem documents (RFC 9457) as sentences.
+// Calls to /v1 with the visitor's key; problem documents (RFC 9457) become sentences.
 
 const STORED = "filmgate.key";
 const ROOT = new URL("../v1/", import.meta.url);
@@ -10,7 +10,7 @@ export const readKey = () => sessionStorage.getItem(STORED);
 export const storeKey = (key) => sessionStorage.setItem(STORED, key);
 export const forgetKey = () => sessionStorage.removeItem(STORED);
 
-/** A refusal, or an answer that never came (`status` 0). The message is a sentence for the visitor. */
+/** A refusal, or no response (`status` 0). The message is a sentence for the visitor. */
 export class Refused extends Error {
   constructor(message, { status, code = "", retryAfter = null, faults = [] }) {
     super(message);
@@ -25,13 +25,13 @@ export class Refused extends Error {
   }
 }
 
-/** A new Idempotency-Key. `crypto.randomUUID` is missing on plain http, where a private network may use this. */
+/** A new Idempotency-Key. `crypto.randomUUID` is missing on plain http. */
 export function newIdempotencyKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** Calls with one key. `onKeyRefused` hears of a 401, wherever it happens. */
+/** Calls with one key. `onKeyRefused` is called at every 401. */
 export class Api {
   constructor(key, { onKeyRefused = () => {} } = {}) {
     this._key = key;
@@ -54,7 +54,7 @@ export class Api {
     return this._json("files", { method: "POST", body, signal }, WRITE_MS);
   }
 
-  /** A response whose body is read as it comes. */
+  /** A response with a streamed body. */
   stream(path, { after, signal }) {
     const headers = { Accept: "text/event-stream", ...(after ? { "Last-Event-ID": after } : {}) };
     return this._fetch(path, { headers, signal });
@@ -100,14 +100,14 @@ function either(first, second) {
   return both.signal;
 }
 
-/** What a failed fetch means: our own abort stays one; everything else is a gateway that cannot be reached. */
+/** The error of a failed fetch: an abort stays one; otherwise the gateway cannot be reached. */
 function lost(error, signal) {
   if (signal?.aborted && signal.reason?.name !== "TimeoutError") return error;
   const sentence = navigator.onLine ? "The gateway cannot be reached." : "This device is offline.";
   return new Refused(sentence, { status: 0, code: "network_lost" });
 }
 
-/** The problem document of a response; a sentence of our own where a proxy answered instead. */
+/** The problem document of a response, or a sentence of ours where a proxy answered. */
 async function refusal(response) {
   const problem = await response.json().catch(() => ({}));
   const faults = Array.isArray(problem.errors) ? problem.errors : [];

@@ -1,4 +1,4 @@
-// The start: asks for the key, opens the room, and closes it when the key is forgotten or refused.
+// The session: begins with a key, and ends when it is removed or refused.
 
 import { Api, forgetKey, readKey, storeKey } from "./api.js";
 import { byId, say, show } from "./dom.js";
@@ -27,7 +27,7 @@ function askForKey(reason) {
   byId("key").focus();
 }
 
-/** Ends the session: its requests, its contents, its key. */
+/** Ends the session: aborts requests, removes contents and key. */
 function close(reason) {
   session?.abort();
   session = null;

@@ -1,4 +1,4 @@
-// One clip in the list: made once, then changed in place, so that a playing video and the focus stay.
+// One clip in the list, updated in place so that a playing video and the focus stay.
 
 import { byId, make, say, show, webAddress } from "./dom.js";
 import { ENDS, STATES, ago, cancelWarning, cost, explain, modelTitle } from "./words.js";
@@ -20,19 +20,19 @@ export class Card {
     return !ENDS.has(this.job.status);
   }
 
-  /** Takes a newer state. An end is final: a slow answer from before does not undo it. */
+  /** Shows a newer state. A terminal state is final: an older response does not change it. */
   update(job) {
     if (!this.live && !ENDS.has(job.status)) return;
     const before = this.job.status;
     const waiting = job.status === "queued" && before === "queued";
     this.job = { ...this.job, ...job };
-    // A list does not know the place in line.
+    // A list has no position in line.
     if (waiting) this.job.queue_position = job.queue_position ?? this._position;
     this._draw();
     if (before !== job.status) say(`${this._name()}: ${STATES[job.status] ?? job.status}. ${explain(this.job)}`);
   }
 
-  /** Lets time pass. */
+  /** Updates the times. */
   tick() {
     show(this._when, ago(this.job.created_at));
   }

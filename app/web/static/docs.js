@@ -1,11 +1,11 @@
-// The API's reference: Swagger UI over our own /openapi.json, with the key of this tab's dashboard. Calls go to where
-// this page came from, which may be another name of the server than its public one.
+// The API's reference: Swagger UI for /openapi.json, with the key of this tab's dashboard. Calls go to this page's
+// origin, which may differ from the public URL.
 
 import { readKey } from "./api.js";
 
 const here = new URL("..", import.meta.url);
 
-/** Adds the visitor's key to calls of this gateway, and to no other address. */
+/** Adds the visitor's key to calls of this gateway only. */
 function withKey(request) {
   const key = readKey();
   if (key && new URL(request.url, here).origin === here.origin && !request.headers.Authorization) {

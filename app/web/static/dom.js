@@ -1,4 +1,4 @@
-// Small means to build the page. Text is always a text node: nothing here, or anywhere, parses HTML.
+// Helpers to build the page. Text is always a text node: no code parses HTML.
 
 /** The element with this id. */
 export const byId = (id) => document.getElementById(id);
@@ -11,18 +11,18 @@ export function make(tag, { class: name = "", ...properties } = {}, ...children)
   return element;
 }
 
-/** Sets an element's text when it differs, so that a live region speaks only of changes; hides it when empty. */
+/** Sets an element's text if it differs, so that a live region announces only changes; hides it when empty. */
 export function show(element, text) {
   if (element.textContent !== text) element.textContent = text;
   element.hidden = !text;
 }
 
-/** Tells screen readers, without showing it. */
+/** Announces a text to screen readers only. */
 export function say(text) {
   byId("said").textContent = text;
 }
 
-/** The address when it is one of the web, else null: `javascript:` and the like never become a link. */
+/** The URL if it is http or https, else null: `javascript:` never becomes a link. */
 export function webAddress(text) {
   try {
     const url = new URL(text);
@@ -32,7 +32,7 @@ export function webAddress(text) {
   }
 }
 
-/** Waits; ends early, and quietly, when the signal fires. */
+/** Waits; resolves early when the signal fires. */
 export function sleep(milliseconds, signal) {
   return new Promise((resolve) => {
     if (signal?.aborted) return resolve();

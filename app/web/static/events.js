@@ -8,10 +8,10 @@ const SILENCE_MS = 30_000; // the server pings every 10 s
 const FINAL = new Set([401, 403, 404]);
 
 /**
- * Follows a job until its end; reconnects by itself and resumes after the last event seen.
+ * Follows a job until its end; reconnects after the last event.
  *
- * `cursor.id` is that event's id and outlives this call; `onJob` gets the job of each event.
- * Resolves at the job's end, when the signal fires, or when the job may not be seen (any more).
+ * `cursor.id` is that event's id, kept by the caller; `onJob` gets the job of each event.
+ * Resolves at the job's end, when the signal fires, or when the job is not visible to the key.
  */
 export async function follow(api, jobId, { cursor, signal, onJob }) {
   let retry = RETRY_MS;
@@ -42,7 +42,7 @@ export async function follow(api, jobId, { cursor, signal, onJob }) {
   }
 }
 
-/** The frames of a stream: `{event, data, id, retry}`. `onSilence` is called when nothing came for too long. */
+/** The frames of a stream: `{event, data, id, retry}`. `onSilence` is called after too long a silence. */
 export async function* frames(body, onSilence) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let frame = fresh();

@@ -1,4 +1,4 @@
-// What a model takes, as form fields: its length, its picture, and its further settings.
+// Form fields of a model: duration, picture and other settings.
 
 import { byId, make } from "./dom.js";
 
@@ -13,7 +13,7 @@ export function pictureField(model) {
 
 const isPicture = (schema) => (schema.items ?? schema).format === "image-url";
 
-/** Fills the lengths, keeping the chosen one where the model has it. */
+/** Fills the durations; keeps the selected one if the model has it. */
 export function fillDurations(model, wanted) {
   const { enum: lengths = [], default: usual } = model.input.properties.duration ?? {};
   byId("duration").replaceChildren(...lengths.map((length) => make("option", { value: length }, `${length} seconds`)));
@@ -21,7 +21,7 @@ export function fillDurations(model, wanted) {
   byId("duration-field").hidden = !lengths.length;
 }
 
-/** Makes a control for every simple field that has no place of its own. */
+/** Makes a control for every other simple field. */
 export function fillSettings(model, given = {}) {
   const controls = [];
   for (const [name, schema] of Object.entries(model.input.properties)) {
@@ -37,7 +37,7 @@ export function fillSettings(model, given = {}) {
   byId("more-settings").hidden = !controls.length;
 }
 
-/** The settings that differ from the model's own. */
+/** The settings that differ from the model's defaults. */
 export function readSettings(model) {
   const settings = {};
   for (const [name, schema] of Object.entries(model.input.properties)) {

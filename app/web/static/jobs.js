@@ -1,4 +1,4 @@
-// The list of clips: pages, a filter, and their states as they change.
+// The list of clips: pages, a filter, and live states.
 
 import { Card } from "./card.js";
 import { byId, show, sleep } from "./dom.js";
@@ -10,7 +10,7 @@ const STREAMS = 2; // a browser opens six connections to a host; two windows mus
 const LOOK_MS = 5000; // while something is under way; then three times as long
 const TICK_MS = 30_000;
 
-/** The list. `onChange` is called when money may have moved; `onReuse` when a job's input is wanted again. */
+/** The list. `onChange` is called when sums may have changed; `onReuse` to fill the form with a job's input. */
 export class JobList {
   constructor({ api, models, signal, onChange, onReuse }) {
     Object.assign(this, { _api: api, _models: models, _signal: signal, _onChange: onChange, _onReuse: onReuse });
@@ -26,7 +26,7 @@ export class JobList {
     signal.addEventListener("abort", () => this._clear());
   }
 
-  /** Loads the list, then keeps it true until the signal fires. */
+  /** Loads the list, then updates it until the signal fires. */
   async run() {
     const ticking = setInterval(() => this._cards.forEach((card) => card.tick()), TICK_MS);
     this._signal.addEventListener("abort", () => clearInterval(ticking));
@@ -38,7 +38,7 @@ export class JobList {
     }
   }
 
-  /** Begins again with the first page: at the start, and when the filter changes. */
+  /** Loads the first page: at the start, and when the filter changes. */
   async restart() {
     const generation = (this._generation += 1);
     byId("more").hidden = true;
@@ -50,7 +50,7 @@ export class JobList {
     this._append(page);
   }
 
-  /** Puts a job that was just made on top. */
+  /** Adds a new job on top. */
   add(job) {
     if (byId("filter").value) {
       byId("filter").value = "";
@@ -66,7 +66,7 @@ export class JobList {
     return this._ask(read).then((page) => (generation === this._generation ? page : null));
   }
 
-  /** An answer, waiting out what is temporary; null when there is none to be had. */
+  /** A response, after retries of temporary failures; null without one. */
   async _ask(read) {
     try {
       return await persist(read, this._signal);
@@ -95,7 +95,7 @@ export class JobList {
     this._tellEmpty();
   }
 
-  /** What the first page says now, and, of the clips it does not tell enough about, one at a time. */
+  /** Reads the first page again, and clips that need more, one at a time. */
   async _look() {
     const generation = this._generation;
     const page = await this._page(null, generation);
@@ -147,7 +147,7 @@ export class JobList {
     this._followSome();
   }
 
-  /** Streams the newest clips under way; the others are looked at in turn. */
+  /** Streams the newest running clips; polls the others in turn. */
   _followSome() {
     if (document.hidden || this._signal.aborted) return;
     for (const card of this._newestFirst()) {
@@ -166,7 +166,7 @@ export class JobList {
     if (!card.live || stop.signal.aborted) this._followSome();
   }
 
-  /** A page that nobody sees holds no connection; seen again, it resumes where it was. */
+  /** A hidden page holds no connection, and resumes when it is visible. */
   _seenOrNot() {
     if (document.hidden) this._unfollow();
     else this._followSome();
@@ -190,7 +190,7 @@ export class JobList {
   }
 }
 
-/** Newest first; of the same millisecond, as they came. */
+/** Newest first; within a millisecond, in order of arrival. */
 function order(one, other) {
   if (one.created_at === other.created_at) return 0;
   return one.created_at < other.created_at ? 1 : -1;

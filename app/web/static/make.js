@@ -1,4 +1,4 @@
-// The form that makes a clip: it shows the price before anything is bought, and never buys twice by accident.
+// The form for a clip: shows the price first, and never buys twice by accident.
 
 import { newIdempotencyKey } from "./api.js";
 import { byId, make, show, sleep } from "./dom.js";
@@ -24,7 +24,7 @@ export class MakeForm {
     this._fillModels();
   }
 
-  /** Puts a former job's wishes into the form. */
+  /** Fills the form with a job's input. */
   reuse({ model, input }) {
     if (this._models.some(({ id, priced }) => id === model && priced)) byId("model").value = model;
     this._modelChosen(input);
@@ -62,7 +62,7 @@ export class MakeForm {
     this._changed();
   }
 
-  /** The body of POST /v1/jobs and /v1/quotes as JSON text, or null while something is missing. */
+  /** The body of POST /v1/jobs and /v1/quotes as JSON, or null while a field is missing. */
   _body() {
     const prompt = byId("prompt").value.trim();
     const picture = pictureField(this._model);
@@ -119,7 +119,7 @@ export class MakeForm {
     }
   }
 
-  /** Orders at most at the price shown. A second press after a lost answer repeats the key, and buys nothing twice. */
+  /** Submits at the price shown at most. A second press after a lost response repeats the idempotency key. */
   async _order(body) {
     if (!this._attempts.has(body)) this._attempts.set(body, { key: newIdempotencyKey(), max_usd: this._quote.usd });
     const { key, max_usd } = this._attempts.get(body);
@@ -135,7 +135,7 @@ export class MakeForm {
       this._onMade(job);
     } catch (error) {
       if (this._signal.aborted || error.status === 401) return;
-      // Refused for good: nothing was ordered, and the next try is a new one. Otherwise the outcome is open.
+      // A definite refusal: the next press is a new submission. Otherwise the outcome is unknown.
       if (!error.temporary) this._attempts.delete(body);
       const again = error.retryAfter ? `Press again in ${error.retryAfter} s` : "Press again";
       this._refuse(error, "", error.temporary ? ` ${again}: the same order is never made twice.` : "");

@@ -1,4 +1,4 @@
-// The picture: a file that is uploaded as soon as it is chosen, or an address.
+// The picture: a file, uploaded when it is selected, or a URL.
 
 import { byId, show } from "./dom.js";
 
@@ -19,7 +19,7 @@ export class Picture {
     }
   }
 
-  /** The picture's address; empty when there is none yet. */
+  /** The picture's URL; empty without one. */
   get url() {
     return byId("image-url").value.trim() || this._uploaded || "";
   }
@@ -28,13 +28,13 @@ export class Picture {
     return this._upload !== null;
   }
 
-  /** Shows a picture that is already somewhere. */
+  /** Shows a picture by its URL. */
   useAddress(url) {
     byId("image-url").value = url;
     this._forgetFile();
   }
 
-  /** No picture. */
+  /** Removes the picture. */
   clear() {
     byId("image-url").value = "";
     this._forgetFile();
@@ -70,7 +70,7 @@ export class Picture {
     this._onChange();
   }
 
-  /** A data URL, because the page's policy lets no other local image in. A file that is no picture shows none. */
+  /** A data URL, because the page's policy allows no other local image. */
   async _preview(file, upload) {
     const reader = new FileReader();
     await new Promise((resolve) => {

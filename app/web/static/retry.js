@@ -1,4 +1,4 @@
-// Reads that are tried again until they succeed, with a notice that says why and when.
+// Reads with retries until they succeed, and a notice that says why and when.
 
 import { byId, show, sleep } from "./dom.js";
 
@@ -11,7 +11,7 @@ const REASONS = {
 };
 
 /**
- * The result of `read`, however often it takes: temporary failures are waited out, others are thrown.
+ * The result of `read`: temporary failures are retried, others are thrown.
  * Null when the signal fired.
  */
 export async function persist(read, signal) {
@@ -31,7 +31,7 @@ export async function persist(read, signal) {
   return null;
 }
 
-/** Says what is away and counts the seconds; the network's return, or a look at the page, ends the wait. */
+/** Shows the fault and counts down; ends early when the network returns or the page becomes visible. */
 async function countDown(reason, seconds, signal) {
   const early = new AbortController();
   const wake = () => early.abort();
@@ -48,7 +48,7 @@ async function countDown(reason, seconds, signal) {
   signal.removeEventListener("abort", wake);
 }
 
-/** Takes the notice away. */
+/** Removes the notice. */
 export function clearNotice() {
   byId("notice").hidden = true;
   show(byId("notice-text"), "");

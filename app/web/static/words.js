@@ -1,4 +1,4 @@
-// What the API says, in words for people.
+// Texts for values of the API.
 
 export const ENDS = new Set(["succeeded", "failed", "canceled"]);
 
@@ -24,13 +24,13 @@ const CANCEL = {
 };
 const CANCEL_RUNNING = "It is already ordered. fal is asked to stop, but the clip may still be finished, and paid for.";
 
-/** What cancelling means for a job in this state. */
+/** The effect of a cancel in this state. */
 export const cancelWarning = (status) => CANCEL[status] ?? CANCEL_RUNNING;
 
 /** `$1.40` of the API's decimal string. */
 export const dollars = (amount) => `$${amount}`;
 
-/** A sentence below the state; empty when the state says it all. */
+/** A sentence below the state, or empty. */
 export function explain(job) {
   if (job.status === "held") return HELD;
   if (!ENDS.has(job.status) && job.cancel_requested_at) return "Cancelling was asked for; fal decides whether it still can.";
@@ -43,18 +43,18 @@ export function explain(job) {
   return "";
 }
 
-/** What it costs, or cost. */
+/** The cost, quoted or charged. */
 export function cost(job) {
   if (job.charged_usd !== null) return Number(job.charged_usd) === 0 ? "not charged" : `${dollars(job.charged_usd)} charged`;
   return ENDS.has(job.status) ? `${dollars(job.quoted_usd)} set aside until fal's bill is known` : `${dollars(job.quoted_usd)} set aside`;
 }
 
-/** `Kling 2.0 Master image to video` of a model's id, once the models are known. */
+/** A model's name, such as `Kling 2.0 Master image to video`; its id until the models are loaded. */
 export function modelTitle(models, id) {
   return models.find((model) => model.id === id)?.title ?? id;
 }
 
-/** A model's list price; what a clip costs is the quote's to say. */
+/** A model's list price; a clip's cost is its quote. */
 export function priceWords({ priced, price }) {
   if (!priced) return "This model has no price yet, so it cannot be used.";
   const part = price.variants?.at(-1) ?? price;
@@ -62,7 +62,7 @@ export function priceWords({ priced, price }) {
   return `${dollars(part.first_usd)} for ${part.first_seconds} seconds, ${dollars(part.each_further_second_usd)} for each further one.`;
 }
 
-/** `3 minutes ago`, in the visitor's words for it. */
+/** `3 minutes ago`, in the visitor's language. */
 export function ago(iso, now = Date.now()) {
   const seconds = Math.round((new Date(iso).getTime() - now) / 1000);
   const format = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
