@@ -31,7 +31,7 @@ LONGEST_S = 600
 
 def main(arguments: list[str] | None = None) -> int:
     """Measures and prints; 0 after a measurement, 1 without one, 130 on Ctrl-C."""
-    parser = argparse.ArgumentParser(prog="./dev bench", description="Measures Filmgate beside its peers.")
+    parser = argparse.ArgumentParser(prog="./dev bench", description="Measures Filmgate and its peers.")
     parser.add_argument("--row", choices=ROWS, help="this row only")
     parser.add_argument("--quick", action="store_true", help="fewer rounds: a look, not a result")
     parser.add_argument("--jobs", type=int, metavar="N", help=f"of the row {growth.ROW}: how many, at least 1000")

@@ -33,7 +33,7 @@ LOGS = [{"message": f"Generating: {part}%", "timestamp": "2026-11-29T07:29:49.26
 
 
 class Wire:
-    """One connection that everybody shares: what is asked in one turn of the loop leaves in one write.
+    """One shared connection: the commands of one turn of the loop leave in one write.
 
     It is a client only as far as `Script.run` needs one; redis-py would take ten times the CPU to fill a store.
     """

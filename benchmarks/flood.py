@@ -94,8 +94,8 @@ async def flood(order: Flood) -> Report:
         NotMeasured: that process gave no report.
     """
     limit = order.seconds + 4 * GRACE_S
-    told = await report_of("benchmarks.flood", order, seconds=limit, failed="The generator gave no report.")
-    return Report({name: Seen(**seen) for name, seen in told["streams"].items()}, told["cores"])
+    report = await report_of("benchmarks.flood", order, seconds=limit, failed="The generator gave no report.")
+    return Report({name: Seen(**seen) for name, seen in report["streams"].items()}, report["cores"])
 
 
 class _Wire(asyncio.Protocol):
@@ -255,8 +255,8 @@ async def _run(order: Flood) -> Report:
 
 def main() -> None:
     """Reads a Flood as JSON from stdin, sends it, prints the Report as JSON."""
-    told = json.loads(sys.stdin.read())
-    order = Flood(**{**told, "streams": [Stream(**stream) for stream in told["streams"]]})
+    values = json.loads(sys.stdin.read())
+    order = Flood(**{**values, "streams": [Stream(**stream) for stream in values["streams"]]})
     if order.core is not None:
         os.sched_setaffinity(0, {order.core})
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -70,7 +70,7 @@ class Meter:
 async def measure(folder: Path, *, row: str, quick: bool) -> list[Figure]:
     """A thousand jobs, one lane; `row` says whether fal sends webhooks.
 
-    1. the emulator's clock stands still while the jobs are submitted, so that none ends before all are in flight
+    1. the emulator's clock is paused while the jobs are submitted, so that none ends before all are in flight
     2. the clock runs: CPU is read from then until the first job may end
     3. when all have ended, each job's `completed_at` is compared with the emulator's own
     """

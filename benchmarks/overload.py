@@ -31,9 +31,9 @@ FROM_SENT = "from when it was sent"
 async def measure(folder: Path, *, quick: bool, seconds: float | None = None) -> list[Figure]:
     """The peak first, then five times that, at a rate independent of replies.
 
-    1. on machines where it can be said: the API process has a core of its own, the others have the rest
+    1. where CPU affinity can be set, the API process has its own core
     2. the peak: accepted submissions in one second, by the best of three numbers of connections
-    3. five times that for a minute, and beside it, from another process, statuses, lists and cancellations
+    3. five times that for a minute, with statuses, lists and cancels from another process
     """
     length = seconds or (QUICK_SECONDS if quick else SECONDS)
     async with serving(folder) as served:

@@ -134,7 +134,7 @@ async def _check_store(settings: Settings, progress: StartProgress) -> None:
 
 
 def _stop_flag() -> Callable[[], bool]:
-    """A function that tells whether SIGINT or SIGTERM has arrived."""
+    """A function that returns whether SIGINT or SIGTERM has arrived."""
     received: list[int] = []
 
     def note(number: int, _frame: FrameType | None) -> None:

@@ -84,7 +84,7 @@ class Storage:
         return json_reply(200, {"access_url": self._emulator.base(request) + file.path})
 
     async def start_parts(self, request: Request) -> Response:
-        """`POST /files/upload/multipart`: begins a large upload."""
+        """`POST /files/upload/multipart`: starts a large upload."""
         self._require_key(request)
         file = self._reserve_from_headers(request)
         return json_reply(200, {"access_url": self._emulator.base(request) + file.path, "uploadId": file.id})

@@ -6,7 +6,7 @@ import { fillDurations, fillSettings, pictureField, readSettings } from "./field
 import { Picture } from "./picture.js";
 import { dollars, plural, priceWords, roughly } from "./words.js";
 
-const PAUSE_MS = 350; // after the last keystroke, before the price is asked for
+const PAUSE_MS = 350; // between the last keystroke and the quote
 const PLACES = { "/prompt": "prompt", "/image_url": "image-url", "/start_image_url": "image-url", "/duration": "duration" };
 
 export class MakeForm {
@@ -14,7 +14,7 @@ export class MakeForm {
     Object.assign(this, { _api: api, _models: models, _signal: signal, _onMade: onMade });
     this._quote = null; // {body, usd}: the price of exactly this body
     this._asking = null;
-    this._attempts = new Map(); // body → {key, max_usd}: one key for each thing asked for, until it is answered
+    this._attempts = new Map(); // body → {key, max_usd}: one key for each body, until a response arrives
     this._picture = new Picture({ api, signal, onChange: () => this._changed() });
     const options = { signal };
     const form = byId("make");
@@ -112,7 +112,7 @@ export class MakeForm {
     byId("submit").setAttribute("aria-disabled", "true");
     try {
       if (this._quote?.body === body) await this._order(body);
-      else await this._askPrice(body); // nobody buys without having seen the price: the next press does
+      else await this._askPrice(body); // shows the price first: the next press buys
     } finally {
       this._busy = false;
       byId("submit").removeAttribute("aria-disabled");
