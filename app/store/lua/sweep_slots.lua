@@ -2,23 +2,22 @@
 -- Compares the slots with the jobs' states, and repairs what does not fit. Only a fault in our code leaves any.
 --
 -- 1. take back a slot whose job is gone, has ended, or is in finalizing; one of a queued job without a grant runs out
---    now, so that the job joins the line rescheduled
+--    now, so that the job joins the line again
 -- 2. give a slot to a job that runs at fal without one: fal never gets more than it takes
 -- 3. a job that runs in a slot, and is neither due for a poll nor in quarantine, is due now
--- 4. every job at fal, in quarantine too, has a time when it is granted up
+-- 4. every job at fal, in quarantine too, has a time when it is given up
 --
 -- USES clock
 -- KEYS
 --   slots          zset    jobs that occupy fal, by when (ms) the slot runs out, or +inf
 --   due_poll       zset    running jobs by due time (ms)
 --   due_finalize   zset    jobs whose result is to be read, by due time (ms)
---   due_expire     zset    jobs by when (ms) they are granted up
+--   due_expire     zset    jobs by when (ms) they are given up
 --   quarantine     hash    steps in quarantine
 -- ARGV
---   give_up_ms     int     after its deadline, a job at fal is granted up
+--   give_up_ms     int     after its deadline, a job at fal is given up
 --
--- Returns {freed: list[str], granted: list[str], rescheduled: list[str]}  refs whose slot was taken back, that were granted one,
---   and that are polled rescheduled
+-- Returns {freed: list[str], granted: list[str], rescheduled: list[str]}  refs
 local freed, granted, rescheduled = {}, {}, {}
 local function add_give_up_time(ref)
   local job = redis.call('HMGET', prefix .. 'job:' .. ref, 'status', 'deadline_ms', 'submitted_ms')
