@@ -113,9 +113,9 @@ class Script:
     def _values(self, given: dict[str, Any]) -> list[Value]:
         rest = given.pop("rest") if self.rest else ()
         given.update(self.fixed)
-        values = [given.pop(name) for name in self._names]
-        if given:
-            raise TypeError(f"{self.name}.lua does not know {', '.join(sorted(given))}")
+        values = [given[name] for name in self._names]
+        if len(given) > len(values):
+            raise TypeError(f"{self.name}.lua does not know {', '.join(sorted(given.keys() - self._names))}")
         for i in self._rare:
             if isinstance(values[i], bool):
                 values[i] = int(values[i])
