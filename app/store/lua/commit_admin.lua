@@ -26,25 +26,22 @@
 if (redis.call('HGET', key.audit_head, 'hash') or '') ~= arg.previous then
   return {'moved'}
 end
-local tests = {
+local function number(name, field) return tonumber(redis.call('HGET', name, field) or '0') end
+local conditions = {
   not_deleted = function(name)
     return redis.call('EXISTS', name) == 1 and redis.call('HEXISTS', name, 'deleted_ms') == 0
   end,
   absent = function(name) return redis.call('EXISTS', name) == 0 end,
   no_field = function(name, field) return redis.call('HEXISTS', name, field) == 0 end,
-  at_least = function(name, field, least)
-    return tonumber(redis.call('HGET', name, field) or '0') >= tonumber(least)
-  end,
-  at_most = function(name, field, most)
-    return tonumber(redis.call('HGET', name, field) or '0') <= tonumber(most)
-  end,
+  at_least = function(name, field, min) return number(name, field) >= tonumber(min) end,
+  at_most = function(name, field, max) return number(name, field) <= tonumber(max) end,
   size = function(name, count) return redis.call('SCARD', name) == tonumber(count) end,
   same = function(name, field, value) return redis.call('HGET', name, field) == value end,
   fewer = function(name, count) return redis.call('HLEN', name) < tonumber(count) end,
   before = function(moment) return now < tonumber(moment) end,
 }
 for i, condition in ipairs(cjson.decode(arg.conditions)) do
-  if not tests[condition[1]](condition[2], condition[3], condition[4]) then
+  if not conditions[condition[1]](condition[2], condition[3], condition[4]) then
     return {'unmet', i - 1}
   end
 end
