@@ -26,7 +26,7 @@ ROWS: dict[str, Row] = {
     overload.ROW: overload.measure,
 }
 FEWEST_JOBS = 1000
-LONGEST_S = 600
+MAX_SECONDS = 600
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -37,28 +37,28 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, metavar="N", help=f"of the row {growth.ROW}: how many, at least 1000")
     parser.add_argument("--seconds", type=int, metavar="S", help=f"of the row {overload.ROW}: how long, 5 to 600")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    asked = parser.parse_args(arguments)
-    if asked.jobs is not None:
-        if asked.row != growth.ROW or asked.jobs < FEWEST_JOBS:
+    args = parser.parse_args(arguments)
+    if args.jobs is not None:
+        if args.row != growth.ROW or args.jobs < FEWEST_JOBS:
             parser.error(f"--jobs goes with --row {growth.ROW}, and is at least {FEWEST_JOBS}")
-        ROWS[growth.ROW] = partial(growth.measure, jobs=asked.jobs)
-    if asked.seconds is not None:
-        if asked.row != overload.ROW or not 5 <= asked.seconds <= LONGEST_S:
-            parser.error(f"--seconds goes with --row {overload.ROW}, and is 5 to {LONGEST_S}")
-        ROWS[overload.ROW] = partial(overload.measure, seconds=asked.seconds)
+        ROWS[growth.ROW] = partial(growth.measure, jobs=args.jobs)
+    if args.seconds is not None:
+        if args.row != overload.ROW or not 5 <= args.seconds <= MAX_SECONDS:
+            parser.error(f"--seconds goes with --row {overload.ROW}, and is 5 to {MAX_SECONDS}")
+        ROWS[overload.ROW] = partial(overload.measure, seconds=args.seconds)
     facts = machine_facts(engine_under_test())
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     began = time.monotonic()
     try:
-        figures = asyncio.run(_measure([asked.row] if asked.row else list(ROWS), quick=asked.quick))
+        figures = asyncio.run(_measure([args.row] if args.row else list(ROWS), quick=args.quick))
     except NotMeasured as stop:
         print(stop, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         say("Stopped; everything that was started has ended.")
         return 130
-    facts["took"] = f"{time.monotonic() - began:.0f} s{', --quick' if asked.quick else ''}"
-    if asked.json:
+    facts["took"] = f"{time.monotonic() - began:.0f} s{', --quick' if args.quick else ''}"
+    if args.json:
         print(json.dumps({**facts, "figures": [figure.as_json() for figure in figures]}, indent=2))
     else:
         print_table(facts, figures)

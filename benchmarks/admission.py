@@ -51,17 +51,17 @@ async def measure(folder: Path, *, quick: bool) -> list[Figure]:
             Server("filmgate", served.url, served.key, served.api.pid),
             Server("bare", f"http://127.0.0.1:{port}", served.key, bare.pid),
         )
-        seen: dict[str, list[Round]] = {server.name: [] for server in servers}
+        measured: dict[str, list[Round]] = {server.name: [] for server in servers}
         for server in servers:
             say(f"admission: warming {server.name} up with {WARM_UP} requests")
             await _round(server, "warm-up", WARM_UP, served.store.pid)
         for number in range(1, rounds + 1):
             for server in servers:
                 one = await _round(server, f"round-{number}", count, served.store.pid)
-                seen[server.name].append(one)
+                measured[server.name].append(one)
                 seen_here = f"{one.cpu_ms:.3f} ms, {one.rate:.0f} a second"
                 say(f"admission: round {number} of {rounds}, {server.name}: {seen_here}")
-    return _figures(seen["filmgate"], seen["bare"])
+    return _figures(measured["filmgate"], measured["bare"])
 
 
 async def _round(server: Server, label: str, count: int, store_pid: int) -> Round:

@@ -32,7 +32,7 @@ class Figure:
         return {**asdict(self), "ratio": self.ratio}
 
 
-def shown(value: float, spread: tuple[float, float] | None = None) -> str:
+def format_value(value: float, spread: tuple[float, float] | None = None) -> str:
     """Three significant digits, with the lowest and the highest of several rounds."""
     text = _digits(value)
     return f"{text} ({_digits(spread[0])} to {_digits(spread[1])})" if spread else text
@@ -63,8 +63,8 @@ def print_table(facts: Mapping[str, Any], figures: list[Figure]) -> None:
             figure.row,
             figure.name,
             figure.unit,
-            shown(figure.value, figure.spread),
-            "" if figure.peer is None else shown(figure.peer, figure.peer_spread),
+            format_value(figure.value, figure.spread),
+            "" if figure.peer is None else format_value(figure.peer, figure.peer_spread),
             "" if figure.ratio is None else f"{figure.ratio:.2f}",
             figure.peer_name,
             figure.aim,

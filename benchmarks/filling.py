@@ -21,11 +21,11 @@ from app.store.slots import SlotStore
 from benchmarks.load import IMAGE
 from benchmarks.processes import NotMeasured
 
-AT_ONCE = 400  # jobs processed concurrently, and slots at fal
+BATCH = 400  # jobs processed concurrently, and slots at fal
 READ_BYTES = 1 << 16
 RETENTION_MS = 7 * 86_400_000
 MODELS = ("v2/master", "v2.1/master", "v2.5-turbo/pro")
-FAILED_OF = 50  # one of so many jobs fails
+FAIL_EVERY = 50  # one of so many jobs fails
 SCENE = (
     "A red kite climbs over the dunes while the tide comes in; slowly the camera turns, until the sun is behind it."
 )
@@ -89,21 +89,21 @@ class Asker:
 
 
 class Filler:
-    """Makes ended jobs, AT_ONCE at a time."""
+    """Makes ended jobs, BATCH at a time."""
 
     def __init__(self, wire: Wire, askers: list[Asker]) -> None:
         client = cast("Client", wire)
         self._askers = askers
         self._admission = AdmissionStore(client, ClockEstimate(), retention_ms=RETENTION_MS)
         self._jobs = JobStore(client, retention_ms=RETENTION_MS)
-        self._slots = SlotStore(client, concurrency=AT_ONCE)
+        self._slots = SlotStore(client, concurrency=BATCH)
         self._made = 0
 
     async def make(self, count: int) -> None:
         """Admit, grant, claim, adopt, complete and settle so many jobs."""
         end = self._made + count
         while self._made < end:
-            numbers = range(self._made, min(end, self._made + AT_ONCE))
+            numbers = range(self._made, min(end, self._made + BATCH))
             jobs = await asyncio.gather(*(self._admit(number) for number in numbers))
             granted = 0
             while granted < len(jobs):
@@ -152,7 +152,7 @@ class Filler:
             join_ref(job.team, job.id), None
         )  # as the step that reads the result does
         job = read or job
-        if number % FAILED_OF == FAILED_OF - 1:
+        if number % FAIL_EVERY == FAIL_EVERY - 1:
             error = JobError("upstream_error", "fal could not make the clip.", retryable=True)
             ended = self._jobs.end(job, (Status.FINALIZING,), Status.FAILED, charge=Charge.RELEASE, error=error)
         else:

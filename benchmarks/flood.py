@@ -53,7 +53,7 @@ class Flood:
 
 
 @dataclass(slots=True)
-class Seen:
+class StreamResult:
     """The result of one stream; times are in ms, `[p50, p99, highest]`.
 
     Attributes:
@@ -83,7 +83,7 @@ class Seen:
 class Report:
     """The results of all streams by name, and the cores used by the generator."""
 
-    streams: dict[str, Seen]
+    streams: dict[str, StreamResult]
     cores: float
 
 
@@ -95,7 +95,7 @@ async def flood(order: Flood) -> Report:
     """
     limit = order.seconds + 4 * GRACE_S
     report = await report_of("benchmarks.flood", order, seconds=limit, failed="The generator gave no report.")
-    return Report({name: Seen(**seen) for name, seen in report["streams"].items()}, report["cores"])
+    return Report({name: StreamResult(**result) for name, result in report["streams"].items()}, report["cores"])
 
 
 class _Wire(asyncio.Protocol):
@@ -148,7 +148,7 @@ class _Sender:
         for _ in range(self._stream.connections):
             await self._open()
 
-    async def run(self, seconds: float) -> Seen:
+    async def run(self, seconds: float) -> StreamResult:
         began = time.perf_counter()
         self._end = began + seconds
         if self._stream.rate:
@@ -161,7 +161,7 @@ class _Sender:
         while (self._busy or self._waiting) and time.perf_counter() < self._end + GRACE_S:  # noqa: ASYNC110  an event would cost a check for each answer
             await asyncio.sleep(0.05)
         self._closed = True
-        return self._seen(seconds)
+        return self._result(seconds)
 
     async def _pour(self, began: float) -> None:
         clock, gap = time.perf_counter, partial(random.expovariate, self._stream.rate)
@@ -218,9 +218,9 @@ class _Sender:
         _, wire = await loop.create_connection(lambda: _Wire(self._answered, self._lost), "127.0.0.1", self._port)
         self._go_on(wire, time.perf_counter()) if self._end < math.inf else self._idle.append(wire)
 
-    def _seen(self, seconds: float) -> Seen:
+    def _result(self, seconds: float) -> StreamResult:
         served, refused = self._times[False], self._times[True]
-        return Seen(
+        return StreamResult(
             due=self._due,
             unsent=len(self._waiting),
             unanswered=len(self._busy) + self._broken,
@@ -248,9 +248,9 @@ async def _run(order: Flood) -> Report:
     for sender in senders.values():
         await sender.connect()
     cpu, began = time.process_time(), time.perf_counter()
-    seen = await asyncio.gather(*(sender.run(order.seconds) for sender in senders.values()))
+    results = await asyncio.gather(*(sender.run(order.seconds) for sender in senders.values()))
     cores = (time.process_time() - cpu) / (time.perf_counter() - began)
-    return Report(dict(zip(senders, seen, strict=True)), cores)
+    return Report(dict(zip(senders, results, strict=True)), cores)
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from app.domain.accounts import USER_SCOPES, Scope
 from app.store import keys
 from app.store.admission import key_digest
 from benchmarks.figures import Figure
-from benchmarks.filling import AT_ONCE, Asker, Filler, Wire, digest
+from benchmarks.filling import BATCH, Asker, Filler, Wire, digest
 from benchmarks.gateway import Served, serving
 from benchmarks.load import bodies
 from benchmarks.processes import NotMeasured, cpu_seconds, end, free_port, running, say
@@ -30,7 +30,7 @@ START_SECONDS = 90.0
 BEAT_SECONDS = 5.0
 ADMIN_KEY = "benchmark-only-1f0be9c15b2e82ed4adb44b7cdbe322e"
 PEER = f"the same with {FEW} jobs"
-HIGHEST = 99  # of a hundred
+SAMPLES = 99  # of a hundred
 READS = {
     "GET /readyz": ("/readyz", {}),
     "GET /v1/admin/status": ("/v1/admin/status", {}),
@@ -55,7 +55,7 @@ async def measure(folder: Path, *, quick: bool, jobs: int | None = None) -> list
     3. what a job takes of the store's memory is the difference between the two, divided by the jobs in between
     """
     count = jobs or (QUICK_JOBS if quick else JOBS)
-    async with serving(folder, FILMGATE_ADMIN_KEY=ADMIN_KEY, FILMGATE_UPSTREAM_CONCURRENCY=str(AT_ONCE)) as served:
+    async with serving(folder, FILMGATE_ADMIN_KEY=ADMIN_KEY, FILMGATE_UPSTREAM_CONCURRENCY=str(BATCH)) as served:
         wire = await Wire.open(served.store.unix_url.removeprefix("unix://"))
         askers = await _askers(served)
         filler = Filler(wire, askers)
@@ -136,9 +136,9 @@ async def _asked(served: Served, folder: Path) -> Times:
             admin = {"Authorization": f"Bearer {ADMIN_KEY}"} if "/admin/" in path else None
             found[name] = await _median(web, "GET", path, params=query, headers=admin)
         before = cpu_seconds(served.store.pid)
-        for _ in range(HIGHEST):
+        for _ in range(SAMPLES):
             await _ask(web, "GET", "/readyz")
-        found[PROBE_CPU] = (cpu_seconds(served.store.pid) - before) * 1000 / HIGHEST
+        found[PROBE_CPU] = (cpu_seconds(served.store.pid) - before) * 1000 / SAMPLES
         found[SUBMISSION] = median([await _submit(web, body) for body in bodies(f"growth-{folder.name}", ROUNDS)])
     found[START] = await _start(served, folder)
     return found
@@ -219,7 +219,7 @@ async def _parts(served: Served, asker: Asker, count: int) -> Times:
     async def usage(name: str) -> int:
         return int(await redis.memory_usage(name, samples=0) or 0)
 
-    ids: list[str] = await redis.zrevrange(keys.team_jobs(team), 0, HIGHEST)
+    ids: list[str] = await redis.zrevrange(keys.team_jobs(team), 0, SAMPLES)
     records = [await usage(keys.job(f"{team}/{job_id}")) for job_id in ids]
     users = set(await redis.smembers(keys.team_users(team)))
     repeat = keys.idempotency(team, asker.user, key_digest(digest("idempotency 0")))

@@ -157,7 +157,7 @@ async def _post(web: aiohttp.ClientSession, url: str) -> None:
 async def _all_ended(served: Served, plan: Plan) -> None:
     """Waits until nothing is in flight; checks once a second."""
     end = time.monotonic() + plan.longest - plan.shortest + GRACE_SECONDS
-    shown = time.monotonic()
+    reported_at = time.monotonic()
     while True:
         counts = await served.inside.stores.due.counts()
         left = counts["due_poll"] + counts["due_finalize"]
@@ -165,9 +165,9 @@ async def _all_ended(served: Served, plan: Plan) -> None:
             return
         if time.monotonic() > end:
             raise NotMeasured(f"{left} jobs had not ended {GRACE_SECONDS:.0f} s after their time: {counts}")
-        if time.monotonic() - shown > 10:
+        if time.monotonic() - reported_at > 10:
             say(f"lag: {left} of {plan.jobs} still in flight")
-            shown = time.monotonic()
+            reported_at = time.monotonic()
         await asyncio.sleep(1)
 
 

@@ -9,7 +9,7 @@ import aiohttp
 
 from app.domain.accounts import USER_SCOPES, Scope
 from benchmarks.figures import Figure
-from benchmarks.flood import REFUSED, Flood, Report, Seen, Stream, flood
+from benchmarks.flood import REFUSED, Flood, Report, Stream, StreamResult, flood
 from benchmarks.gateway import Served, serving
 from benchmarks.load import bodies
 from benchmarks.processes import cpu_seconds, say
@@ -20,8 +20,8 @@ QUICK_SECONDS = 10.0
 TIMES = 5
 WARM_UP_S = 3.0
 PEAK_S = 6.0
-CLOSED = (16, 32, 48)  # connections that each send one after the other; the best is the peak
-POOL = 1000  # connections of the flood
+PEAK_CONNECTIONS = (16, 32, 48)  # connections that each send one after the other; the best is the peak
+FLOOD_CONNECTIONS = 1000  # connections of the flood
 GOOD = ("200", "202")
 AIMED = ("status", "cancel")
 STATUSES, LISTS, CANCELS, ENDPOINTS = 50.0, 5.0, 2.0, 2.0  # a second
@@ -41,7 +41,7 @@ async def measure(folder: Path, *, quick: bool, seconds: float | None = None) ->
         probes = await _probes(served, length)
         peak, cpu = await _peak(served, core, [probe for probe in probes if probe.name != "cancel"])
         say(f"overload: {peak:.0f} a second at most; {TIMES * peak:.0f} a second for {length:.0f} s")
-        submission = Stream("submit", [_submission(served)], POOL, rate=TIMES * peak)
+        submission = Stream("submit", [_submission(served)], FLOOD_CONNECTIONS, rate=TIMES * peak)
         before, store = cpu_seconds(served.api.pid), cpu_seconds(served.store.pid)
         flooded, probed = await asyncio.gather(
             flood(Flood(_port(served), length, [submission], core)),
@@ -49,7 +49,7 @@ async def measure(folder: Path, *, quick: bool, seconds: float | None = None) ->
         )
         api = (cpu_seconds(served.api.pid) - before) / length
         store = (cpu_seconds(served.store.pid) - store) / length
-    say(json.dumps({name: seen.statuses for name, seen in {**flooded.streams, **probed.streams}.items()}))
+    say(json.dumps({name: result.statuses for name, result in {**flooded.streams, **probed.streams}.items()}))
     return [
         *_flooded(flooded.streams["submit"], peak, length),
         *_costs(flooded.streams["submit"], cpu, api * length, length),
@@ -77,7 +77,7 @@ async def _peak(served: Served, core: int | None, probes: list[Stream]) -> tuple
     """Submissions accepted per second next to the other calls; the API's CPU seconds for each."""
     best = (0.0, 0.0)
     submission = _submission(served)
-    rounds = [(CLOSED[0], WARM_UP_S), *((count, PEAK_S) for count in CLOSED)]
+    rounds = [(PEAK_CONNECTIONS[0], WARM_UP_S), *((count, PEAK_S) for count in PEAK_CONNECTIONS)]
     for number, (connections, seconds) in enumerate(rounds):
         submissions = Stream("submit", [submission], connections)
         before = cpu_seconds(served.api.pid)
@@ -85,10 +85,10 @@ async def _peak(served: Served, core: int | None, probes: list[Stream]) -> tuple
             flood(Flood(_port(served), seconds, [submissions], core)),
             flood(Flood(_port(served), seconds, probes, core)),
         )
-        seen = report.streams["submit"]
-        say(f"overload: {seen.accepted:.0f} a second over {connections} connections, p99 {seen.served[1]:.0f} ms")
-        cpu = (cpu_seconds(served.api.pid) - before) / (seconds * seen.accepted)
-        best = max(best, (seen.accepted, cpu)) if number else best  # the first warms up
+        result = report.streams["submit"]
+        say(f"overload: {result.accepted:.0f}/s over {connections} connections, p99 {result.served[1]:.0f} ms")
+        cpu = (cpu_seconds(served.api.pid) - before) / (seconds * result.accepted)
+        best = max(best, (result.accepted, cpu)) if number else best  # the first warms up
     return best
 
 
@@ -152,36 +152,36 @@ def _levels(name: str, due: list[float], sent: list[float], aim: str) -> list[Fi
     ]
 
 
-def _flooded(seen: Seen, peak: float, seconds: float) -> list[Figure]:
+def _flooded(result: StreamResult, peak: float, seconds: float) -> list[Figure]:
     return [
         Figure(ROW, "submissions accepted in one second, at most", "1/s", peak),
-        Figure(ROW, f"offered in one second, {TIMES} times that", "1/s", seen.due / seconds),
-        Figure(ROW, "accepted in one second meanwhile", "1/s", seen.accepted),
-        Figure(ROW, "accepted, of the most", "%", 100 * seen.accepted / peak, aim="80"),
-        Figure(ROW, "never sent", "", seen.unsent),
-        Figure(ROW, "without an answer", "", seen.unanswered),
-        *_levels("a refusal", seen.refused, seen.refused_sent, "50"),
-        *_levels("an accepted submission", seen.served, seen.served_sent, ""),
+        Figure(ROW, f"offered in one second, {TIMES} times that", "1/s", result.due / seconds),
+        Figure(ROW, "accepted in one second meanwhile", "1/s", result.accepted),
+        Figure(ROW, "accepted, of the most", "%", 100 * result.accepted / peak, aim="80"),
+        Figure(ROW, "never sent", "", result.unsent),
+        Figure(ROW, "without an answer", "", result.unanswered),
+        *_levels("a refusal", result.refused, result.refused_sent, "50"),
+        *_levels("an accepted submission", result.served, result.served_sent, ""),
     ]
 
 
-def _costs(seen: Seen, accepted_s: float, api_s: float, seconds: float) -> list[Figure]:
+def _costs(result: StreamResult, accepted_s: float, api_s: float, seconds: float) -> list[Figure]:
     """CPU of the API; that of a refusal is the rest, when an accepted one costs what it did at the peak."""
-    refused = sum(seen.statuses.get(status, 0) for status in REFUSED)
-    rest = api_s - accepted_s * seen.accepted * seconds
+    refused = sum(result.statuses.get(status, 0) for status in REFUSED)
+    rest = api_s - accepted_s * result.accepted * seconds
     return [
         Figure(ROW, "CPU of the API for one accepted, at the peak", "us", 1e6 * accepted_s),
         Figure(ROW, "CPU of the API for one refusal, what is left", "us", 1e6 * rest / max(1, refused)),
     ]
 
 
-def _probed(streams: dict[str, Seen]) -> list[Figure]:
+def _probed(streams: dict[str, StreamResult]) -> list[Figure]:
     found = []
-    for name, seen in streams.items():
+    for name, result in streams.items():
         aim = "300" if name in AIMED else ""
-        found += _levels(name, seen.served, seen.served_sent, aim)
-        lost = seen.unsent + seen.unanswered + seen.due - sum(seen.statuses.get(good, 0) for good in GOOD)
-        found.append(Figure(ROW, f"{name}, refused or lost, of {seen.due:,}", "", lost))
+        found += _levels(name, result.served, result.served_sent, aim)
+        lost = result.unsent + result.unanswered + result.due - sum(result.statuses.get(good, 0) for good in GOOD)
+        found.append(Figure(ROW, f"{name}, refused or lost, of {result.due:,}", "", lost))
     return found
 
 

@@ -20,7 +20,7 @@ PORTS = range(7950, 7961)
 TICKS = os.sysconf("SC_CLK_TCK")
 START_SECONDS = 30.0
 END_SECONDS = 50.0
-TAIL = 3000  # characters of a log shown when its process did not start
+LOG_TAIL = 3000  # characters of a log shown when its process did not start
 
 
 class NotMeasured(Exception):
@@ -145,7 +145,7 @@ async def listening(process: asyncio.subprocess.Process, port: int, log: Path) -
                     writer.close()
                     return
                 await asyncio.sleep(0.05)
-    tail = (await asyncio.to_thread(log.read_text, encoding="utf-8", errors="replace"))[-TAIL:]
+    tail = (await asyncio.to_thread(log.read_text, encoding="utf-8", errors="replace"))[-LOG_TAIL:]
     raise NotMeasured(f"A process did not start:\n{tail}")
 
 
