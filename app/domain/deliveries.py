@@ -181,7 +181,7 @@ def verdict(*, is_endpoint: bool, outcome: str, status: int | None, duration_ms:
     """An attempt's outcome for its destination's health: `good`, `slow`, `failed`, or "" for no change.
 
     For a job's own address any answer of its host is good, because other addresses there may work. An endpoint that
-    rejects one message for good (`gone`, without 410) is not unhealthy.
+    rejects one message permanently (`gone`, without 410) is not unhealthy.
     """
     if outcome == "delivered" or (status is not None and not is_endpoint):
         return "slow" if duration_ms > SLOW_ANSWER_MS else "good"

@@ -134,7 +134,7 @@ def pointer(loc: Sequence[int | str], *, below: str = "") -> str:
 
 
 class FilmgateError(Exception):
-    """An error that the caller is told; a class has its usual code, an error may have another."""
+    """An error for the caller; each class has a usual code, which an instance may replace."""
 
     code = Code.INTERNAL_ERROR
     retryable = False

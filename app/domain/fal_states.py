@@ -58,7 +58,7 @@ def belongs_to_app(job: Job, app: str) -> bool:
 def terminal_response(job: Job, now_ms: int) -> TerminalResponse | None:
     """The job's result for fal's clients at the store's time `now_ms`; None while it has none.
 
-    1. its caller cancelled it: cancelled at once and for good, whatever happens to it (/v1 shows that)
+    1. its caller cancelled it: cancelled at once, whatever happens to it later (/v1 shows that)
     2. held past its start deadline or its deadline: timed out, until its outcome is known
     3. otherwise its own end
     """

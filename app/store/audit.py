@@ -11,6 +11,7 @@ from app.store.client import Client
 from app.store.clock import milliseconds
 from app.store.commands import Command, Require
 from app.store.connection import store_errors
+from app.store.reads import read_stream
 from app.store.replicas import unconfirmed
 
 MAX_TRIES = 50  # while acts of other administrators come first
@@ -81,15 +82,9 @@ class AuditStore:
 
     async def lines(self) -> AsyncIterator[AuditLine]:
         """Every line, oldest first."""
-        start = "-"
-        while True:
-            with store_errors():
-                rows = await self._redis.xrange(keys.AUDIT, min=start, count=PAGE)
-            for line_id, row in rows:
+        async for page in read_stream(self._redis, keys.AUDIT, count=PAGE):
+            for line_id, row in page:
                 yield _line(line_id, row)
-            if len(rows) < PAGE:
-                return
-            start = f"({rows[-1][0]}"
 
     async def head(self) -> tuple[int, str]:
         """The number and the hash that the last line must have."""

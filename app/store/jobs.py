@@ -11,16 +11,17 @@ from app.store import keys, scripts
 from app.store.client import Client
 from app.store.connection import store_errors
 from app.store.events import forget_copies
-from app.store.packing import FIELDS
+from app.store.packing import FIELDS, unpacked
 from app.store.reads import pairs, read_hashes
 from app.store.records import Packed, facts_of, packed_fields, read_job, write_fields
-from app.store.requests import job_with_request, remember_request
 
 SUBMIT_LEASE_MS = 45_000  # a submission is one POST of at most 30 s; after this, its worker is gone
 HELD_SLOT_MS = 600_000
 DISPUTE_MS = DAY_MS
 GIVE_UP_MS = 3_600_000  # after its deadline, a running job without an end at fal is given up
 MAX_ABSENCES = 100
+REQUEST_REMEMBERED_MS = 2 * DAY_MS
+PAGE = 1000  # records read at once
 BILLING_MS = 60_000  # fal's billing events come a little late
 
 NOW = "@now"  # in a field: the store's time (ms)
@@ -292,14 +293,27 @@ class JobStore:
         return {ref: int(at_ms) for ref, at_ms in zip(refs, scores, strict=True) if at_ms is not None}
 
     async def find_by_request(self, upstream_request_id: str) -> str | None:
-        """Ref of the job of any team, ended ones too, that has this request of fal's, or None."""
+        """Ref of the job of any team, ended ones too, that has this request of fal's, or None.
+
+        There is no index of fal's ids: every stored record is read.
+        """
         with store_errors():
-            return await job_with_request(self._redis, upstream_request_id)
+            for team in sorted(await self._redis.smembers(keys.TEAMS)):
+                ids = await self._redis.zrange(keys.team_jobs(team), 0, -1, desc=True)
+                refs = [join_ref(team, job_id) for job_id in ids]
+                for page in (refs[start : start + PAGE] for start in range(0, len(refs), PAGE)):
+                    records = await read_hashes(self._redis, map(keys.job, page))
+                    for ref, record in zip(page, records, strict=True):
+                        if unpacked(record).get("upstream_request_id") == upstream_request_id:
+                            return ref
+        return None
 
     async def claim_request(self, job: Job, upstream_request_id: str) -> str | None:
-        """Remember that this job has this request of fal's; the ref of the job that had it before, or None."""
+        """Remember for two days that this job has this request; the ref of the job that had it before, or None."""
+        ref, name = ref_of(job), keys.request(upstream_request_id)
         with store_errors():
-            return await remember_request(self._redis, ref_of(job), upstream_request_id)
+            before = await self._redis.set(name, ref, nx=True, get=True, px=REQUEST_REMEMBERED_MS)
+        return None if before == ref else before
 
     async def held(self) -> list[str]:
         """Refs of all held jobs, the oldest first."""

@@ -19,6 +19,7 @@ from app.store.clock import milliseconds
 from app.store.commands import Command, Require, flatten, team_exists
 from app.store.connection import store_errors
 from app.store.entries import read_entries
+from app.store.reads import read_stream
 from app.store.records import facts_of
 
 PAGE = 1000
@@ -72,16 +73,11 @@ class LedgerStore:
 
     async def read(self, team: str, *, from_ms: int = 0) -> AsyncIterator[Entry]:
         """Every movement from this time on, oldest first; read by pages."""
-        start = str(from_ms)
-        while True:
+        async for page in read_stream(self._redis, keys.ledger(team), start=str(from_ms), count=PAGE):
             with store_errors():
-                page = await self._redis.xrange(keys.ledger(team), min=start, count=PAGE)
                 entries = await read_entries(self._redis, {team: page})
             for entry in entries[team]:
                 yield entry
-            if len(page) < PAGE:
-                return
-            start = f"({page[-1][0]}"
 
     async def entries(self, team: str) -> list[Entry]:
         """Every movement, oldest first."""

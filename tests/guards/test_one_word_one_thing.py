@@ -9,12 +9,17 @@ from tests.support.repo import parsed, python_files
 RETIRED = {  # words that had many meanings, and what stands in their place
     "aside": "quarantine",
     "bell": "task queue",
+    "books": "ledger",
+    "flying": "in flight",
+    "hint": "fal's webhook",
     "looks": "periodic task",
+    "passes": "upload token",
     "regain": "recover",
     "ring": "raise an alarm, enqueue",
     "rung": "raised, enqueued",
     "standing": "the state of a limit",
     "standings": "the state of the line",
+    "stretch": "page",
     "taken": "acquired",
     "told": "acknowledged, published",
 }
