@@ -1,11 +1,11 @@
-"""Alarms: what an administrator must know."""
+"""Alarms for administrators."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """One alarm: a stable word, a sentence, the job if it is about one, fal's request if it names one."""
+    """One alarm: a stable word, a sentence, and the job and the request of fal's that it is about, or ""."""
 
     at_ms: int
     kind: str

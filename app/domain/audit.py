@@ -1,4 +1,4 @@
-"""The audit log: who did what, each line chained to the one before by its hash."""
+"""The audit log: who did what, each line chained to the previous one by its hash."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class AuditLine:
-    """One line. `hash` is SHA-256 over the hash of the line before, a line feed, and `text`, the line as JSON."""
+    """One line. `hash` is SHA-256 over the hash of the previous line, a line feed, and `text`, the line as JSON."""
 
     id: str
     number: int

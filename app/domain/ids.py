@@ -1,6 +1,10 @@
-"""Ids: a prefix that names the kind, and 128 random bits."""
+"""Ids: a prefix that names the kind, and 128 random bits; and codes that prove that an id is ours."""
 
+import hashlib
+import hmac
 import secrets
+
+MAC_DIGITS = 32
 
 
 def new_id(kind: str) -> str:
@@ -11,6 +15,11 @@ def new_id(kind: str) -> str:
 def new_nonce() -> str:
     """The nonce of one submission attempt: 128 random bits as hex."""
     return secrets.token_hex(16)
+
+
+def mac(secret: str, *parts: str) -> str:
+    """HMAC-SHA256 over the parts with a line feed between, cut to 128 bits, as hex."""
+    return hmac.new(secret.encode(), "\n".join(parts).encode(), hashlib.sha256).hexdigest()[:MAC_DIGITS]
 
 
 def join_ref(team: str, item: str) -> str:

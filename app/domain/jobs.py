@@ -92,7 +92,7 @@ CANCELED = JobError("canceled", "The job was cancelled before it was bought.")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """The members that a job has unchanged from its submission: whose, of what, at which price (micro-dollars).
+    """The members that a job takes unchanged from its submission; prices are micro-dollars.
 
     Each has the same name in the submission, in the stored record and in the job.
     """

@@ -4,14 +4,14 @@ It is `job.nonce.mac`; the mac is HMAC-SHA256 over job and nonce with the instal
 valid marker proves that the request was sent by us, for this job and this attempt.
 """
 
-import hashlib
 import hmac
 import re
 from dataclasses import dataclass
 
+from app.domain.ids import mac
+
 JOB = re.compile(r"job_[0-9a-f]{32}")
 NONCE = re.compile(r"[0-9a-f]{32}")
-MAC_DIGITS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,20 +26,16 @@ class Marker:
         return f"{self.job}.{self.nonce}.{self.mac}"
 
 
-def _mac(secret: str, job: str, nonce: str) -> str:
-    return hmac.new(secret.encode(), f"{job}\n{nonce}".encode(), hashlib.sha256).hexdigest()[:MAC_DIGITS]
-
-
 def make_marker(secret: str, job: str, nonce: str) -> Marker:
     """The marker of this attempt."""
-    return Marker(job, nonce, _mac(secret, job, nonce))
+    return Marker(job, nonce, mac(secret, job, nonce))
 
 
 def is_ours(secret: str, marker: Marker) -> bool:
     """True when this installation made the marker; compared in constant time."""
     if not JOB.fullmatch(marker.job) or not NONCE.fullmatch(marker.nonce) or not marker.mac.isascii():
         return False
-    return hmac.compare_digest(_mac(secret, marker.job, marker.nonce), marker.mac)
+    return hmac.compare_digest(mac(secret, marker.job, marker.nonce), marker.mac)
 
 
 def read_marker(secret: str, text: str) -> Marker | None:

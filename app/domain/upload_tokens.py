@@ -4,13 +4,13 @@ It is `team.item.expires.mac`; the mac is HMAC-SHA256 with the installation's se
 only: no key, and no user's name.
 """
 
-import hashlib
 import hmac
 import re
 from dataclasses import dataclass
 
+from app.domain.ids import mac
+
 PATTERN = re.compile(r"(team_[0-9a-f]{32})\.([a-z]{2,10}_[0-9a-f]{32})\.([0-9]{1,15})\.([0-9a-f]{32})", re.ASCII)
-MAC_DIGITS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +23,7 @@ class UploadToken:
 
 
 def _mac(secret: str, token: UploadToken) -> str:
-    message = f"pass\n{token.team}\n{token.item}\n{token.expires_ms}"
-    return hmac.new(secret.encode(), message.encode(), hashlib.sha256).hexdigest()[:MAC_DIGITS]
+    return mac(secret, "pass", token.team, token.item, str(token.expires_ms))
 
 
 def write_upload_token(secret: str, token: UploadToken) -> str:

@@ -115,10 +115,10 @@ class BuyingStore:
         await self._act(actor, "buying.pause", team, {"reason": reason}, writes)
 
     async def resume(self, actor: str, team: str | None, reason: str | None) -> None:
-        """End the pause of a team, or of all and close the breaker.
+        """End the pause of a team; without one, end the pause of all and close the breaker.
 
-        The number of slots stays as fal's 429s have lowered it. The stop of a store that has gone back in time is
-        not ended, because what the store forgot would be bought twice: that takes `filmgate epoch accept`.
+        The number of slots stays as fal's 429s have lowered it. A store that has gone back in time stays
+        stopped, because it would buy again what it has lost: that takes `filmgate epoch accept`.
         """
         details = {} if reason is None else {"reason": reason}
         await self._act(actor, "buying.resume", team, details, resume_writes(team or ALL_TEAMS))

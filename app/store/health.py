@@ -65,7 +65,7 @@ class HealthStore:
         return counted / most if most else None
 
     async def agree_concurrency(self, host: str, number: int) -> AgreedConcurrency:
-        """Say what this host was given as FILMGATE_UPSTREAM_CONCURRENCY; what holds for all."""
+        """Report this host's FILMGATE_UPSTREAM_CONCURRENCY; the value that applies to all hosts."""
         with store_errors():
             number, limiting = await scripts.agree_concurrency(
                 self._redis, host=host, number=number, alive_ms=HOST_STALE_MS
