@@ -6,6 +6,7 @@ fields, seconds or connections. Here each is counted before it is kept.
 
 import asyncio
 import math
+import random
 import resource
 from typing import Any, cast
 from urllib.parse import unquote
@@ -16,7 +17,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app.api.overload import GATE, Gate
 from app.api.problems import problem
-from app.api.shedding import Plain, plain
+from app.api.shedding import field_lines, plain_head, raw_refusal
 from app.domain.errors import AddressTooLong, Code, FilmgateError, HeadTooLarge, Malformed, TooSlow, Unavailable
 from app.domain.ids import new_nonce
 
@@ -33,9 +34,9 @@ FEWEST = 64  # connections, however few descriptors there are
 
 
 class ConnectionLimit:
-    """How many connections there may be, and which of them wait for a head, the longest waiting first.
+    """How many connections may be open, and which of them wait for a head, the longest waiting first.
 
-    A full room lets the one go that has waited longest: who is slow, or says nothing, is in nobody's way.
+    At the limit, the one that has waited longest is closed: slow and silent callers block no others.
     """
 
     def __init__(self) -> None:
@@ -79,18 +80,20 @@ class Connection(HttpToolsProtocol):
 
     1. a head has at most 16 KB and 100 fields (431), a version and one Host (400), and ten seconds (408)
     2. what stands between two pieces of a body, or behind it, is bounded as a head is
-    3. an answer before the end of the body ends the connection; what still comes is let go by for two seconds
-    4. a full room ends the connection that has waited longest for a head; where all are busy, 503
+    3. a reply before the end of the body closes the connection; for two seconds, the rest is read and dropped
+    4. at the limit, the connection that has waited longest for a head is closed; if all are busy, 503
     5. `%2f` in a path is no slash
-    6. what the gate would refuse is answered before the parser has seen it, where it is plain
+    6. a plain request that the gate refuses is answered without the parser
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.url = b""
+        self._gate: Gate | None = self.app_state.get(GATE)
         self._in_head = True
         self._unkept = 0  # bytes of this head, or since the last piece of a body
         self._fields = 0
+        self._body_left = 0  # bytes of this request's body, where its length is declared
         self._refusal: FilmgateError | None = None
         self._busy = False  # with a request that is not answered yet
         self._early = False  # answered before the end of the body
@@ -101,7 +104,7 @@ class Connection(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
-        """A caller is there."""
+        """A caller has connected."""
         super().connection_made(transport)
         if len(self.connections) > ROOM.most and not ROOM.let_go():
             self._refuse(Unavailable("Too many connections are open; try again in a moment."))
@@ -109,21 +112,22 @@ class Connection(HttpToolsProtocol):
         self._wait_for_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It is gone."""
+        """The caller has disconnected."""
         self._waits_no_more()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Some bytes, given to the parser in pieces, so that what is too much is seen before it is kept."""
+        """Give bytes to the parser in pieces, so that an excess is noticed before it is kept."""
         if self._lingering:
             self._unkept += len(data)
             if self._unkept > LINGER_BYTES:
                 self.transport.abort()
             return
-        data = self._shed(data)
+        if self._rest or self._may_shed():
+            data = self._shed(data)
         start = 0
         while start < len(data) and not self._is_over():
-            room = HEAD_BYTES - self._unkept if self._in_head else HEAD_BYTES
+            room = HEAD_BYTES - self._unkept if self._in_head else max(HEAD_BYTES, self._body_left)
             if room <= 0 or self._unkept > HEAD_BYTES:
                 self._refuse(self._too_large())
                 return
@@ -142,9 +146,12 @@ class Connection(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """The head is there: judged before anything is begun."""
+        """Check the head before anything is begun."""
         self._waits_no_more()
         self._in_head, self._unkept = False, 0
+        fields = dict(self.headers)
+        declared = fields.get(b"content-length", b"")
+        self._body_left = int(declared) if declared.isdigit() and b"transfer-encoding" not in fields else 0
         hosts = sum(name == b"host" for name, _ in self.headers)
         version = self.parser.get_http_version()
         if version not in VERSIONS:
@@ -154,9 +161,8 @@ class Connection(HttpToolsProtocol):
         begins = not self._busy
         super().on_headers_complete()
         self._busy = True
-        gate: Gate | None = self.app_state.get(GATE)
-        if begins and gate is not None:
-            gate.expect(self.scope["method"], self.scope["path"])
+        if begins and self._gate is not None:
+            self._gate.expect(self.scope["method"], self.scope["path"])
         raw_path = self.scope["raw_path"]
         if b"%2" in raw_path:  # a slash that a proxy in front did not see as one is none here either
             kept = raw_path.replace(b"%2f", b"%252F").replace(b"%2F", b"%252F")
@@ -165,15 +171,16 @@ class Connection(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
         self._unkept = 0
+        self._body_left -= len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The request is there whole; what follows is the next one's head."""
+        """The request is complete; the next head follows."""
         self._in_head, self._unkept, self._fields = True, 0, 0
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """The answer is written."""
+        """The reply is written."""
         if self._early and not self.transport.is_closing():
             self._linger()
             return
@@ -185,7 +192,7 @@ class Connection(HttpToolsProtocol):
             ROOM.wait(self)  # for as long as uvicorn keeps an idle connection
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  uvicorn's words for it
-        """Called where the parser gave up: for what is no HTTP, and for what we refused."""
+        """After an error of the parser: the bytes are not HTTP, or we refused them."""
         if not self.transport.is_closing():
             self._refuse(self._refusal or Malformed("This is no HTTP request that can be read."))
 
@@ -208,36 +215,38 @@ class Connection(HttpToolsProtocol):
         super()._start_asgi_task(cycle, cast("Any", answered))
 
     def _shed(self, data: bytes) -> bytes:
-        """Refuse what the gate has no room for, where that can be done at once; returns the bytes that are left."""
+        """Refuse the plain requests that the gate has no room for; the bytes that are left."""
         while data:
             if self._rest:
-                past = min(self._rest, len(data))
-                data, self._rest = data[past:], self._rest - past
-            elif self._may_shed() and (asked := plain(data)) is not None and self._refuses(asked):
-                data = data[asked.head :]
+                size = min(self._rest, len(data))
+                self._rest -= size
             else:
-                break
+                size = self._refuse_first(data)
+                if not size:
+                    break
+            data = data[size:]
             if self._closes and not self._rest:
                 self.transport.close()
         return data
 
     def _may_shed(self) -> bool:
-        """At the beginning of a head, nothing else is on its way, and the gate has no room for somebody."""
-        if self._busy or self._unkept or not self._in_head or self.flow.write_paused or self._is_over():
+        """A head may begin here, no other request is open, and the gate may refuse it."""
+        if self._gate is None or not self._gate.is_busy or self._busy or self._unkept or not self._in_head:
             return False
-        gate: Gate | None = self.app_state.get(GATE)
-        return gate is not None and gate.is_busy
+        return not self.flow.write_paused and not self._is_over()
 
-    def _refuses(self, asked: Plain) -> bool:
-        answer = self.app_state[GATE].refusal(asked.method, asked.path)
-        if answer is None:
-            return False
-        status, text = answer
-        closing = b"connection: close\r\n" if asked.closes else b""
-        self.transport.write(STATUS_LINE[status] + _lines(self.server_state.default_headers) + closing + text)
-        self._rest, self._closes, self._shed_at = asked.body, asked.closes, self.loop.time()
+    def _refuse_first(self, data: bytes) -> int:
+        """Refuse the request at the start of the data; the size of its head, 0 if it is not refused here."""
+        if not self._may_shed() or (head := plain_head(data)) is None or head.kind is None:
+            return 0
+        refusal = cast("Gate", self._gate).refuse(head.kind, fal=head.fal)
+        if refusal is None:
+            return 0
+        pieces = raw_refusal(refusal, head.path, head.closes, *self.server_state.default_headers)
+        self.transport.write((b"%032x" % random.getrandbits(128)).join(pieces))
+        self._rest, self._closes, self._shed_at = head.body, head.closes, self.loop.time()
         ROOM.wait(self, anew=True)
-        return True
+        return head.size
 
     def _too_large(self) -> FilmgateError:
         if self._in_head and len(self.url) > HEAD_BYTES - 1024:
@@ -269,11 +278,11 @@ class Connection(HttpToolsProtocol):
 
     def _write(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
         """A whole answer, without the application."""
-        lines = _lines([*self.server_state.default_headers, *headers])
+        lines = field_lines([*self.server_state.default_headers, *headers])
         self.transport.write(b"".join([STATUS_LINE[status], lines, b"\r\n", body]))
 
     def _linger(self) -> None:
-        """Take no more, and end when the caller has had time to read the answer."""
+        """Read no more requests, and close when the caller has had time to read the reply."""
         self._lingering = True
         self._waits_no_more()
         self.flow.resume_reading()
@@ -304,16 +313,12 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
 
     def timeout_keep_alive_handler(self) -> None:
-        """As uvicorn's, which does not know of the requests that were refused meanwhile."""
+        """As uvicorn's, but a refusal counts as activity."""
         if (left := self._left_after_a_refusal(self.timeout_keep_alive)) > 0:
             self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
         else:
             super().timeout_keep_alive_handler()
 
     def _left_after_a_refusal(self, seconds: float) -> float:
-        """Refusals set no timer, which would cost more than they do: what is left of so many seconds after one."""
+        """What is left of the seconds after the last refusal; a timer for each would cost more than the refusal."""
         return self._shed_at + seconds - self.loop.time()
-
-
-def _lines(fields: list[tuple[bytes, bytes]]) -> bytes:
-    return b"".join([b"%b: %b\r\n" % field for field in fields])

@@ -14,7 +14,7 @@ from fastapi import Depends, Request
 
 from app.api.incoming import PAYER
 from app.api.middleware import address_of
-from app.api.overload import waits_without_a_place
+from app.api.overload import release_permit
 from app.api.query import require_known_parameters
 from app.api.reads import Reads, header, query, reads
 from app.domain.access import require_scope
@@ -87,7 +87,7 @@ async def _authenticated(request: Request, gateway: Gateway, given: str | None) 
         given and accounts.bad_keys.exceeded(address_of(request.scope)) and not accounts.is_cached(given)
     )
     if batched:
-        waits_without_a_place(request)
+        release_permit(request)
     with bad_keys_counted(request, gateway, given):
         return await accounts.authenticate(given, batched=batched)
 

@@ -1,8 +1,8 @@
-"""Bodies on their way in: how fast they have to come, and how many bytes of them are kept at once.
+"""Request bodies: how fast they must arrive, and how many bytes of them are kept at once.
 
-A body is kept in memory until its request is done, so that the bytes of all of them are bounded: for each key, for
-everybody without one together, and for the process. What says its length takes that room before the first byte is
-read, and what does not, as it comes. Who finds no room is told so, and when to come again.
+A body is kept in memory until its request is done. So the bytes of all bodies are bounded: for each key, for all
+callers without one together, and for the process. A declared length is reserved before the first byte is read;
+without one, each piece is as it arrives. If there is no room, the caller gets 503 and `Retry-After`.
 """
 
 import asyncio
@@ -17,18 +17,18 @@ MB = 1024 * 1024
 JSON_LIMIT = 8 * MB  # bytes; a data URI of a 6 MB image fits
 PLAIN_LIMIT = 256 * 1024  # where no image belongs, and fal's own webhooks: a few KB each
 FILE_LIMIT = 31 * MB  # a 30 MB image and its multipart frame
-SAID = {PLAIN_LIMIT: "256 KB", JSON_LIMIT: "8 MB", FILE_LIMIT: "30 MB"}  # without the frame
+LIMIT_NAMES = {PLAIN_LIMIT: "256 KB", JSON_LIMIT: "8 MB", FILE_LIMIT: "30 MB"}  # without the frame
 WITH_IMAGES = ("/v1/jobs", "/v1/quotes")
-AGAIN_S = 5  # a body of 8 MB is here after a second or two
+RETRY_AFTER_S = 5  # a body of 8 MB is here after a second or two
 PAYER = "payer"  # of the scope: the key on whose account this body is kept; absent until a caller is known
 INCOMING = "incoming"  # of the scope: the request's own Incoming
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast a body has to come: `pause_s` between two pieces, and on average once `grace_s` have passed.
+    """How fast a body must arrive: at most `pause_s` between two pieces, and on average after `grace_s`.
 
-    Nobody's line is as slow as the least pace; what drips more slowly only wants to stay.
+    No real connection is as slow as `bytes_per_s`; a slower caller only wants to keep it open.
     """
 
     pause_s: float = 20.0
@@ -54,20 +54,20 @@ class Bodies:
         self._all = 0
 
     def take(self, payer: str, size: int) -> None:
-        """Put `size` more bytes on the payer's account; Unavailable when there is no room for them."""
+        """Reserve `size` bytes for the payer; Unavailable if there is no room for them."""
         most = self._room.of_one if payer else self._room.of_nobody
         if self._of[payer] + size > most:
             raise Unavailable(
                 "Other bodies of this key are still being read; send this one when they are done.",
-                retry_after=AGAIN_S,
+                retry_after=RETRY_AFTER_S,
             )
         if self._all + size > self._room.of_all:
-            raise Unavailable("Too many bodies are being read at the moment.", retry_after=AGAIN_S)
+            raise Unavailable("Too many bodies are being read at the moment.", retry_after=RETRY_AFTER_S)
         self._of[payer] += size
         self._all += size
 
     def give_back(self, payer: str, size: int) -> None:
-        """Take `size` bytes off the account."""
+        """Free `size` bytes of the payer's."""
         self._of[payer] -= size
         self._all -= size
         if not self._of[payer]:
@@ -75,9 +75,9 @@ class Bodies:
 
 
 class Incoming:
-    """One request's body: its pieces up to the limit and at the least pace; when complete, whatever else comes.
+    """One request's body: its pieces, up to the limit and at the required pace.
 
-    `refused` is true once a piece was not taken: the rest is not read.
+    `refused` is true after a piece was refused: the rest is not read.
     """
 
     def __init__(self, scope: Scope, receive: Receive, *, bodies: Bodies, pace: Pace, declared: int) -> None:
@@ -98,7 +98,7 @@ class Incoming:
     async def receive(self) -> Message:
         """The next message of the connection."""
         if self._complete:
-            return await self._receive()  # waits for the caller to leave, for as long as an answer is streamed
+            return await self._receive()  # waits for the caller to disconnect while a reply is streamed
         try:
             if not self._kept:
                 self._payer = self._scope.get(PAYER, "")
@@ -115,7 +115,7 @@ class Incoming:
         return message
 
     def let_go(self) -> None:
-        """Nothing of the body is kept any more."""
+        """The body is no longer kept."""
         self._gone = True
         if self._kept:
             self._bodies.give_back(self._payer, self._kept)
@@ -149,4 +149,4 @@ def limit_of(path: str) -> int:
 
 def too_large(limit: int) -> TooLarge:
     """The refusal of a body beyond the limit."""
-    return TooLarge(f"The body is larger than {SAID[limit]}, the most this route reads.")
+    return TooLarge(f"The body is larger than {LIMIT_NAMES[limit]}, the most this route reads.")

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from fastapi import Request
 
-from app.api.overload import waits_without_a_place
+from app.api.overload import release_permit
 from app.api.stopping import stopping
 from app.domain.accounts import Caller
 from app.domain.errors import Unauthenticated
@@ -30,7 +30,7 @@ async def long_poll(
     Raises:
         Unauthenticated: the caller's key was closed meanwhile; looked at while the call is held, and in the end.
     """
-    waits_without_a_place(request)
+    release_permit(request)
     async with gateway.accounts.watching(caller) as closed:
         working = asyncio.create_task(work)
         others: list[asyncio.Task[Any]] = [asyncio.create_task(stopping(request).wait())]

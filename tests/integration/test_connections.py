@@ -69,6 +69,10 @@ ENDLESS = {
         b"a" * 100_000,
     ),
     "behind a request": (head() + b"GET /livez HTTP/1.1\r\nX-A: ", b"a" * 100_000),
+    "behind a body": (
+        head("Content-Length: 100000", first="POST /v1/jobs HTTP/1.1") + b"a" * 100_000 + b"GET / HTTP/1.1\r\nA: ",
+        b"a" * 100_000,
+    ),
     "another protocol": (head("Connection: Upgrade", "Upgrade: websocket"), b"a" * 100_000),
 }
 

@@ -6,14 +6,15 @@ import re
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import httpx
 import pytest
 from redis.asyncio import Redis
 from starlette.types import Receive, Scope, Send
 
-from app.api.overload import TURN, USUAL, Bounds, Gate
-from app.api.shedding import Plain, plain
+from app.api.overload import PERMIT, USUAL, Bounds, Gate, Kind
+from app.api.shedding import PlainHead, plain_head
 from app.main import create_app
 from app.store import keys
 from tests.integration.refusals import assert_problem
@@ -25,7 +26,7 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
 
-BOUNDS = Bounds(first=4, read=2, write=3, fewest=1, burst=2, longest_line=2, last_resort_s=60, work_s=60)
+BOUNDS = Bounds(first=4, read=2, write=3, fewest=1, burst=2, longest_queue=2, last_resort_s=60, work_s=60)
 SUBMIT, STATUS, LIST = ("POST", "/v1/jobs"), ("GET", "/v1/jobs/job_1"), ("GET", "/v1/jobs")
 BASE = "http://filmgate.test"
 RUN = "/fal/run/fal-ai/kling-video/v2/master/image-to-video"
@@ -211,7 +212,7 @@ async def test_a_place_that_is_given_to_one_who_leaves_is_the_next_ones() -> Non
         if not begun.is_set():
             begun.set()
             await go_on.wait()
-            scope[TURN].give_back()
+            scope[PERMIT].release()
             calls[1].cancel()
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b""})
@@ -226,15 +227,17 @@ async def test_a_place_that_is_given_to_one_who_leaves_is_the_next_ones() -> Non
     assert [getattr(one, "status_code", type(one)) for one in answers] == [200, asyncio.CancelledError, 200]
 
 
+RUN_HEAD = b"POST %b HTTP/1.1\r\nHost: a\r\n\r\n" % RUN.encode()
 HEAD = b"POST /v1/jobs HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer x\r\n"
 
 
-def test_a_plain_request_says_where_it_ends() -> None:
-    """Method, path and lengths of one with a short body; a query is none of the path; `close` is seen."""
-    head = HEAD.replace(b"/v1/jobs", b"/v1/jobs?a=%20b") + b"Content-Length: 12\r\nConnection: close\r\n\r\n"
-    asked = plain(head + b'{"a": "bcd"}')
-    assert asked == Plain(b"POST", b"/v1/jobs", len(head), 12, closes=True)
-    assert plain(HEAD + b"\r\n") == Plain(b"POST", b"/v1/jobs", len(HEAD) + 2, 0, closes=False)
+def test_a_plain_head_says_where_its_request_ends() -> None:
+    """Class, path and lengths of one with a short body; a query is no part of the path; `close` is seen."""
+    data = HEAD.replace(b"/v1/jobs", b"/v1/jobs?a=%20b") + b"Content-Length: 12\r\nConnection: close\r\n\r\n"
+    head = PlainHead(Kind.WRITE, fal=False, path=b"/v1/jobs", size=len(data), body=12, closes=True)
+    assert plain_head(data + b'{"a": "bcd"}') == head
+    assert plain_head(HEAD + b"\r\n") == replace(head, size=len(HEAD) + 2, body=0, closes=False)
+    assert plain_head(RUN_HEAD) == PlainHead(Kind.WRITE, True, RUN.encode(), len(RUN_HEAD), 0, False)
 
 
 ODD = {
@@ -259,7 +262,7 @@ ODD = {
 @pytest.mark.parametrize("data", ODD.values(), ids=list(ODD))
 def test_what_could_be_read_in_two_ways_goes_the_usual_way(data: bytes) -> None:
     """Only where everybody agrees on the end of a request is it refused without the parser."""
-    assert plain(data) is None
+    assert plain_head(data) is None
 
 
 def test_of_those_that_are_read_together_only_so_many_are_let_in() -> None:
@@ -267,11 +270,11 @@ def test_of_those_that_are_read_together_only_so_many_are_let_in() -> None:
 
     async def expected() -> tuple[bool, bool]:
         gate = Gate(Work(), base_url=BASE, bounds=BOUNDS)
-        for _ in range(BOUNDS.longest_line):
+        for _ in range(BOUNDS.longest_queue):
             gate.expect(*SUBMIT)
-        now = gate.refusal(b"POST", b"/v1/jobs") is not None
+        now = gate.refuse(Kind.WRITE, fal=False) is not None
         await asyncio.sleep(0)
-        return now, gate.refusal(b"POST", b"/v1/jobs") is not None
+        return now, gate.refuse(Kind.WRITE, fal=False) is not None
 
     assert asyncio.run(expected()) == (True, False)
 
@@ -315,13 +318,14 @@ async def test_a_flood_of_submissions_is_refused_in_part_and_a_status_is_not(ser
     """Of a thousand at once some are told 503; the others are jobs, and a status is answered all the while."""
     known = (await stack.submit("the one that is looked at"))["id"]
     key = {"Authorization": f"Bearer {stack.account.key}"}
-    many = 2 * USUAL.longest_line
+    many = 2 * USUAL.longest_queue
     body = json.dumps(stack.body()).encode()
     lines = ["POST /v1/jobs HTTP/1.1", "Host: filmgate.test", f"Authorization: {key['Authorization']}"]
     lines += ["Content-Type: application/json", f"Content-Length: {len(body)}", "", ""]
     request = "\r\n".join(lines).encode() + body
     alive = b"GET /livez HTTP/1.1\r\nHost: filmgate.test\r\nConnection: close\r\n\r\n"
     go = asyncio.Event()
+    traces: list[str] = []
 
     async def one() -> str:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
@@ -339,6 +343,9 @@ async def test_a_flood_of_submissions_is_refused_in_part_and_a_status_is_not(ser
         assert b"x-content-type-options: nosniff" in answer
         told: dict[str, str] = json.loads(answer.partition(b"\r\n\r\n")[2])
         assert (b"retry-after: " in answer) == ("code" in told)
+        if told.get("code") == "overloaded":
+            assert b"\r\nx-request-id: %b\r\n" % told["trace_id"].encode() in answer
+            traces.append(told["trace_id"])
         return told.get("code", "accepted")
 
     flood = [asyncio.create_task(one()) for _ in range(many)]
@@ -349,6 +356,7 @@ async def test_a_flood_of_submissions_is_refused_in_part_and_a_status_is_not(ser
             statuses.append((await web.get(f"/v1/jobs/{known}")).status_code)
     answers = [call.result() for call in flood]
     assert set(statuses) == {200}
+    assert len(set(traces)) == len(traces)
     counts = Counter(answers)
     unclear = counts["store_unavailable"]  # on a machine that has no time for the store
     assert min(counts["accepted"], counts["overloaded"]) > 0, counts
