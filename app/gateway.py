@@ -60,6 +60,7 @@ class Gateway:
     usage: Usage
     feed: Feed
     jobs: Jobs
+    watch: Watch
     fal_compat: FalCompat
     fal_uploads: FalUploads
     listing: JobListing
@@ -189,6 +190,7 @@ def _gateway(
         parts=PartFolder(settings.data_dir / "uploads"),
         base_url=settings.base_url,
     )
+    watch = Watch(stores.jobs, stores.events)
     jobs = _jobs(settings, catalog, policy, stores, uploads=uploads, fal_uploads=fal_uploads)
     return Gateway(
         settings=settings,
@@ -205,9 +207,11 @@ def _gateway(
         feed=Feed(stores.events),
         audit=Audit(stores.audit),
         jobs=jobs,
+        watch=watch,
         fal_compat=FalCompat(
             catalog=catalog,
             jobs=jobs,
+            watch=watch,
             job_store=stores.jobs,
             admission=stores.admission,
             line=stores.line,
@@ -277,7 +281,6 @@ def _jobs(
         jobs=stores.jobs,
         limits=stores.limits,
         line=stores.line,
-        watch=Watch(stores.jobs, stores.events),
         disk=StoreDisk(settings.data_dir if required_url(settings) == socket_url(settings.data_dir) else None),
         concurrency=settings.upstream_concurrency,
     )

@@ -28,7 +28,7 @@ async def cancel_and_wait(*tasks: asyncio.Task[Any]) -> None:
         _, waiting = await asyncio.wait(waiting, timeout=AGAIN_S)
     for task in tasks:
         if not task.cancelled():
-            task.exception()  # looked at, so that asyncio does not report it as lost
+            task.exception()  # retrieved, so that asyncio does not report it
 
 
 async def every_second(check: Callable[[], Awaitable[object]]) -> None:

@@ -218,6 +218,11 @@ class Unprocessable(FilmgateError, code=Code.INVALID_INPUT):
     """The request can be read, but its content is wrong."""
 
 
+def invalid_at(where: str, code: str, sentence: str) -> Unprocessable:
+    """An Unprocessable with one violation, whose JSON pointer is `where` and whose sentence is the error's."""
+    return Unprocessable(sentence, violations=(Violation(where, code, sentence),))
+
+
 class KeyReused(Unprocessable, code=Code.IDEMPOTENCY_KEY_REUSED):
     """The idempotency key was used before, with another body."""
 

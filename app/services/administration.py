@@ -193,14 +193,14 @@ class Administration:
     async def add_account(self, user_name: str, *, actor: str = SYSTEM) -> NewAccount:
         """Add a user with a key to the oldest team, which is made with its first user."""
         teams = await self.teams()
-        if not teams:
-            return await self.first_account(team_name="default", user_name=user_name, actor=actor)
-        user = await self.add_user(actor, team=teams[0].id, name=user_name)
-        return NewAccount(teams[0], user, (await self.add_key(actor, user=user.id)).key)
+        team = teams[0] if teams else await self.add_team(actor, name="default")
+        return await self._add_account(actor, team, user_name)
 
     async def first_account(self, *, team_name: str, user_name: str, actor: str = SYSTEM) -> NewAccount:
         """Add a team with one user and one key."""
-        team = await self.add_team(actor, name=team_name)
+        return await self._add_account(actor, await self.add_team(actor, name=team_name), user_name)
+
+    async def _add_account(self, actor: str, team: Team, user_name: str) -> NewAccount:
         user = await self.add_user(actor, team=team.id, name=user_name)
         return NewAccount(team, user, (await self.add_key(actor, user=user.id)).key)
 

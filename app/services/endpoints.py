@@ -187,8 +187,9 @@ class Endpoints:
             if stored is None or stored.endpoint.disabled_ms is not None:
                 return False
             after = replace(stored.endpoint, disabled_ms=await self.clock.now_ms(), disabled_reason=reason)
-            details, tell = {"reason": reason}, ENDPOINT_DISABLED
-            await self.endpoints.change(SYSTEM, "endpoint.disable", stored, after, event=tell, details=details)
+            await self.endpoints.change(
+                SYSTEM, "endpoint.disable", stored, after, event=ENDPOINT_DISABLED, details={"reason": reason}
+            )
             return True
 
         disabled = await _retry_on_conflict(attempt)

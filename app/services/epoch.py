@@ -35,11 +35,11 @@ class EpochState:
 
     id: str | None
     claims: int
-    stopped: str | None
-    why: str | None
-    since_ms: int | None
-    good_ms: int | None
     witness: WitnessRecord | None
+    stopped: str | None = None
+    why: str | None = None
+    since_ms: int | None = None
+    good_ms: int | None = None
 
 
 class EpochService:
@@ -84,17 +84,11 @@ class EpochService:
 
     async def state(self) -> EpochState:
         """The store's epoch as it is now."""
-        epoch = await self._store.state()
-        stopped = epoch.stopped is not None
-        return EpochState(
-            id=epoch.id,
-            claims=epoch.claims,
-            stopped=epoch.stopped,
-            why=CAUSES[epoch.cause] if stopped and epoch.cause else None,
-            since_ms=epoch.since_ms if stopped else None,
-            good_ms=epoch.good_ms if stopped else None,
-            witness=await asyncio.to_thread(self._witness.read),
-        )
+        epoch, witness = await self._store.state(), await asyncio.to_thread(self._witness.read)
+        if epoch.stopped is None:
+            return EpochState(epoch.id, epoch.claims, witness)
+        why = CAUSES[epoch.cause] if epoch.cause else None
+        return EpochState(epoch.id, epoch.claims, witness, epoch.stopped, why, epoch.since_ms, epoch.good_ms)
 
     async def stop(self) -> Epoch | None:
         """The epoch whose buying is stopped, or None."""

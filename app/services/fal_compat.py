@@ -22,6 +22,7 @@ from app.domain.ids import join_ref
 from app.domain.jobs import Job, Priority, Submission
 from app.registry.catalog import Catalog, Model
 from app.services.jobs import Jobs, Submitted
+from app.services.watch import Watch
 from app.store.admission import AdmissionStore, key_digest
 from app.store.jobs import JobStore
 from app.store.line import LineStore
@@ -92,6 +93,7 @@ class FalCompat:
 
     catalog: Catalog
     jobs: Jobs
+    watch: Watch
     job_store: JobStore
     admission: AdmissionStore
     line: LineStore
@@ -217,7 +219,7 @@ class FalCompat:
         until = time.monotonic() + seconds
         if state is not None:
             with suppress(StoreUnavailable):
-                job = await self.jobs.wait(state.job, seconds=seconds)
+                job = await self.watch.until_end(state.job, seconds=seconds)
                 if job.status.ended:
                     return
         await asyncio.sleep(max(0.0, until - time.monotonic()))  # the rest, after an outage of the store

@@ -121,14 +121,15 @@ class FalUploads:
     async def by_signature(self, upload_id: str, signature: str) -> Upload:
         """The upload that this signed URL belongs to; it needs no other credential."""
         one = read_upload_token(await self._secrets.of_markers(), signature)
-        if one is None or one.item != upload_id or not _is_file(upload_id):
+        if one is None or one.item != upload_id or not FILE_ID.fullmatch(upload_id):
             raise Unauthenticated("The signature of this upload address is not valid.")
         return await self._redeem(one, NotFound(NOT_UPLOADED))
 
     async def own(self, caller: Caller, upload_id: str) -> Upload:
         """The caller's upload; NotFound also for another's."""
-        visible = visibility_filter(caller)
-        upload = await self._store.get_visible(caller.team, upload_id, visible) if _is_file(upload_id) else None
+        upload = None
+        if FILE_ID.fullmatch(upload_id):
+            upload = await self._store.get_visible(caller.team, upload_id, visibility_filter(caller))
         if upload is None:
             raise NotFound(NO_UPLOAD)
         return upload
@@ -287,10 +288,6 @@ def _replaced(value: Any, urls: dict[str, str]) -> Any:
     if isinstance(value, list):
         return [_replaced(inner, urls) for inner in value]
     return urls.get(value, value) if isinstance(value, str) else value
-
-
-def _is_file(upload_id: str) -> bool:
-    return FILE_ID.fullmatch(upload_id) is not None
 
 
 def _owner(upload: Upload) -> str:

@@ -1,5 +1,6 @@
 """Jobs: submit, quote, read, cancel, delete."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -9,15 +10,12 @@ import structlog
 from app.crash import crash_point
 from app.domain.access import require_control, require_scope, visibility_filter
 from app.domain.accounts import Caller, Scope
-from app.domain.errors import Code, Conflict, KeyReused, NotFound, Unauthenticated
+from app.domain.errors import Code, Conflict, KeyReused, NotFound, OverBudget, OverLimit, Unauthenticated
 from app.domain.ids import join_ref
 from app.domain.jobs import LIVE, Job, Status, Submission
-from app.domain.limits import LimitState
-from app.services.live import Frames
-from app.services.refusals import limit_error
+from app.domain.limits import LimitState, Unit, Window
 from app.services.store_disk import StoreDisk
 from app.services.submissions import Submissions
-from app.services.watch import Watch
 from app.store.admission import (
     AdmissionOutcome,
     AdmissionStore,
@@ -30,6 +28,7 @@ from app.store.jobs import NOW, JobStore, ref_of
 from app.store.limits import LimitStore
 from app.store.line import LineStore
 
+WAIT_S = {Window.CONCURRENT: 10, Window.QUEUED: 10, Window.TOTAL: 3600}  # a guess: these have no time of reset
 USUAL_DURATION_MS = 360_000  # of Kling, while none of a model was measured
 
 log = structlog.get_logger()
@@ -57,14 +56,13 @@ class JobQuote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Jobs:
-    """Submits, quotes, reads, follows, cancels and deletes jobs."""
+    """Submits, quotes, reads, cancels and deletes jobs."""
 
     submissions: Submissions
     admission: AdmissionStore
     jobs: JobStore
     limits: LimitStore
     line: LineStore
-    watch: Watch
     disk: StoreDisk
     concurrency: int  # jobs that fal runs at once
 
@@ -95,7 +93,7 @@ class Jobs:
         if isinstance(outcome, CredentialEnded):
             raise Unauthenticated("The key was revoked.")
         if isinstance(outcome, OverLimits):
-            raise limit_error(outcome.limits, submission)
+            raise _limit_error(outcome.limits, submission)
         if isinstance(outcome, KeyReusedFor):
             return await self._repeat(caller, outcome.job_id, (), same=False)
         if not isinstance(outcome, Admitted):
@@ -133,18 +131,6 @@ class Jobs:
     async def positions(self, jobs: Sequence[Job]) -> list[int | None]:
         """The positions in line of several jobs."""
         return await self.line.positions(jobs)
-
-    async def wait(self, job: Job, *, seconds: float) -> Job:
-        """The job at its end, or as it is after `seconds`."""
-        return job if job.status.ended else await self.watch.until_end(job, seconds=seconds)
-
-    def follow(self, job: Job, *, after: str | None) -> Frames:
-        """The job's events until its end; `after` is the id of the last one that was received."""
-        return self.watch.follow(job, after=after)
-
-    async def is_caught_up(self, job: Job, *, after: str) -> bool:
-        """True when the job has ended, and `after` is its last event or a later one."""
-        return job.status.ended and await self.watch.is_caught_up(job, after=after)
 
     async def cancel(self, caller: Caller, job: Job) -> Job:
         """Cancel a job; Conflict when it has ended.
@@ -191,3 +177,22 @@ class Jobs:
         if job is None:
             raise NotFound("The job of this idempotency key has expired; use a new key.")
         return Submitted(job, await self.position(job), repeated=True, limits=limits)
+
+
+def _limit_error(limits: tuple[LimitState, ...], order: Submission) -> OverBudget | OverLimit:
+    """Why the limits marked `over` refuse a job; OverBudget if money is among them, since waiting rarely helps."""
+    over = [state for state in limits if state.over]
+    need = {Unit.USD: order.quoted_micro, Unit.VIDEO_SECONDS: order.seconds}
+    over.sort(key=lambda state: state.unit is not Unit.USD)
+    sentence = " ".join(state.sentence(need.get(state.unit, 1)) for state in over)
+    if over[0].unit is Unit.USD:
+        return OverBudget(sentence, limits=limits)
+    waits = [
+        WAIT_S.get(state.window, 60)
+        if state.resets_ms is None
+        else math.ceil((state.resets_ms - state.now_ms) / 1000)
+        for state in over
+    ]
+    error = OverLimit(sentence, limits=limits, retry_after=max(1, *waits))
+    error.retryable = all(need.get(state.unit, 1) <= state.amount for state in over)
+    return error

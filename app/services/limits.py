@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from app.domain.errors import Unprocessable, Violation
+from app.domain.errors import invalid_at
 from app.domain.limits import GATEWAY, Limit, format_amount
 from app.store.accounts import AccountStore
 from app.store.clock import StoreClock
@@ -38,12 +38,16 @@ class Limits:
         team = await self._team_of(owner)
         known = {one.name: one for one in await self.limits.of(owner)}.get(limit.name)
         if known is None:
-            raise _wrong(
-                "/window", f"There is no limit on {limit.unit} with the window {limit.window} to be raised."
+            raise invalid_at(
+                "/window",
+                "invalid",
+                f"There is no limit on {limit.unit} with the window {limit.window} to be raised.",
             )
         if limit.amount <= known.amount:
-            raise _wrong(
-                "/amount", f"A raise must be above the limit of {format_amount(limit.unit, known.amount)}."
+            raise invalid_at(
+                "/amount",
+                "invalid",
+                f"A raise must be above the limit of {format_amount(limit.unit, known.amount)}.",
             )
         until = await self.clock.now_ms() + seconds * 1000
         raised = replace(known, raised_to=limit.amount, raised_until_ms=until)
@@ -63,7 +67,3 @@ def _at(limit: Limit, now_ms: int) -> Limit:
     """The limit without a raise that is over."""
     raised = limit.raised_until_ms is not None and limit.raised_until_ms > now_ms
     return limit if raised else replace(limit, raised_to=None, raised_until_ms=None)
-
-
-def _wrong(pointer: str, sentence: str) -> Unprocessable:
-    return Unprocessable(sentence, violations=(Violation(pointer, "invalid", sentence),))

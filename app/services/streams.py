@@ -67,10 +67,7 @@ class Streams:
         try:
             yield
         finally:
-            self._open.subtract(names)
-            for name in names:
-                if self._open[name] <= 0:
-                    del self._open[name]
+            self._open -= Counter(names)  # which also drops zeros
 
 
 async def _next(frames: AsyncGenerator[T, None]) -> tuple[T, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 from app.crash import crash_point
 from app.domain.access import require_model
 from app.domain.accounts import Caller
-from app.domain.errors import Code, OverBudget, Unprocessable, Violation
+from app.domain.errors import Code, OverBudget, Unprocessable, invalid_at
 from app.domain.jobs import Submission
 from app.egress import EgressPolicy, check_url
 from app.media.images import EmbeddedImage, ImageFacts, read_data_uri
@@ -69,8 +69,7 @@ class Submissions:
             check_url(given.webhook_url, self.egress)
         deadline_s = given.deadline_s or self.rules.deadline_s
         if given.start_deadline_s is not None and given.start_deadline_s > deadline_s:
-            sentence = "The start deadline lies behind the deadline."
-            raise Unprocessable(sentence, violations=(Violation("/start_deadline", "out_of_range", sentence),))
+            raise invalid_at("/start_deadline", "out_of_range", "The start deadline lies behind the deadline.")
         checked = replace(
             given,
             team=caller.team,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from app.domain.access import allows, require_model, require_scope
 from app.domain.accounts import TOKEN_PREFIX, USER_SCOPES, Caller, Key, Scope, digest, mask_key, new_key
 from app.domain.errors import Code, Forbidden, NotFound, OverLimit
+from app.domain.fal_states import app_of
 from app.domain.ids import join_ref, new_id
 from app.domain.limits import Limit, Unit, Window
 from app.registry.catalog import Catalog
@@ -56,7 +57,7 @@ class Tokens:
 
         NotFound when no model belongs to one of them; Forbidden when the key may use none of their models.
         """
-        found = [model.id for model in self.catalog if {_alias(model.id), _app(model.id)} & set(apps)]
+        found = [model.id for model in self.catalog if {app_of(model.id), _alias(model.id)} & set(apps)]
         if not found:
             raise NotFound("No model of this gateway belongs to these apps.", code=Code.MODEL_NOT_FOUND)
         models = [model_id for model_id in found if caller.models is None or model_id in caller.models]
@@ -123,10 +124,5 @@ class Tokens:
             raise OverLimit(sentence, code=Code.TOO_MANY_TOKENS, retry_after=max(1, math.ceil(wait_ms / 1000)))
 
 
-def _app(model_id: str) -> str:
-    """`owner/alias` of a model's id."""
-    return "/".join(model_id.split("/")[:2])
-
-
 def _alias(model_id: str) -> str:
-    return _app(model_id).rpartition("/")[2]
+    return app_of(model_id).rpartition("/")[2]

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from app.domain.access import require_key, require_scope
 from app.domain.accounts import NO_TEAM, Caller, Scope, Team
-from app.domain.errors import NotFound, Unprocessable, Violation
+from app.domain.errors import NotFound, invalid_at
 from app.domain.limits import DAY_MS, Window, periods
 from app.store.accounts import AccountStore
 from app.store.clock import StoreClock
@@ -126,9 +126,9 @@ class Usage:
         month_ms = periods(max(0, to_ms - 1), zone)[Window.MONTH].start_ms if start is None else 0
         from_ms = month_ms if start is None else _moment("from", start, zone)
         if from_ms >= to_ms:
-            raise _wrong("from", "out_of_range", "The time in `from` must be before the one in `to`.")
+            raise invalid_at("/query/from", "out_of_range", "The time in `from` must be before the one in `to`.")
         if to_ms - from_ms > MAX_SPAN_MS:
-            raise _wrong("from", "out_of_range", f"A report covers at most {MAX_DAYS} days.")
+            raise invalid_at("/query/from", "out_of_range", f"A report covers at most {MAX_DAYS} days.")
         return Span(from_ms, to_ms)
 
     async def report(
@@ -226,8 +226,6 @@ def _moment(name: str, text: str, zone: str) -> int:
                 return at_ms
     except (ValueError, OverflowError):  # no such day, or one beyond the calendar
         pass
-    raise _wrong(name, "not_a_time", "Send a date such as 2026-11-22, or a time such as 2026-11-22T12:00:00Z.")
-
-
-def _wrong(name: str, code: str, sentence: str) -> Unprocessable:
-    return Unprocessable(sentence, violations=(Violation(f"/query/{name}", code, sentence),))
+    raise invalid_at(
+        f"/query/{name}", "not_a_time", "Send a date such as 2026-11-22, or a time such as 2026-11-22T12:00:00Z."
+    )

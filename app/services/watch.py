@@ -21,7 +21,7 @@ class Watch:
     events: EventStore
 
     async def follow(self, job: Job, *, after: str | None) -> Frames:
-        """The job's frames until its end.
+        """The job's frames until its end; `after` is the id of the last event that was received.
 
         1. subscribe before reading, so that no event is missed in between
         2. after a cursor from which no event was trimmed: the events after it, then new ones
@@ -48,12 +48,16 @@ class Watch:
                     return
 
     async def is_caught_up(self, job: Job, *, after: str) -> bool:
-        """True when the job has no event after `after`, and none was trimmed."""
+        """True when the job has ended, and `after` is its last event or a later one."""
+        if not job.status.ended:
+            return False
         newest = await self.events.newest_id(job.team)
         return await self._is_complete(job.team, after, newest) and not await self._has_more(job, after)
 
     async def until_end(self, job: Job, *, seconds: float) -> Job:
         """The job at its end, or as it is after `seconds`."""
+        if job.status.ended:
+            return job
         watching = asyncio.create_task(self._watch_to_end(job))
         try:
             await asyncio.wait({watching}, timeout=seconds)

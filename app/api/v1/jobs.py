@@ -225,9 +225,9 @@ async def job_events(
 
     204 where that is the end's id or a later one: a browser's EventSource comes back until it is told so.
     """
-    if after is not None and await gateway.jobs.is_caught_up(job, after=after):
+    if after is not None and await gateway.watch.is_caught_up(job, after=after):
         return Response(status_code=204)
-    frames = gateway.jobs.follow(job, after=after)
+    frames = gateway.watch.follow(job, after=after)
     return await event_stream(request, gateway, caller, frames, partial(_on_the_wire, gateway), headers={})
 
 
@@ -250,8 +250,8 @@ async def _waited(request: Request, gateway: Gateway, caller: Caller, job: Job, 
     """The job at its end, after so many seconds, or as it stands when the server is told to stop."""
     if job.status.ended:
         return job
-    waited = await long_poll(request, gateway, caller, gateway.jobs.wait(job, seconds=seconds))
-    return waited or await gateway.jobs.wait(job, seconds=0)
+    waited = await long_poll(request, gateway, caller, gateway.watch.until_end(job, seconds=seconds))
+    return waited or await gateway.watch.until_end(job, seconds=0)
 
 
 def _preference(wait: int) -> dict[str, str]:
