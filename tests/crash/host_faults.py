@@ -20,7 +20,7 @@ from typing import TextIO
 from tests.crash.demand import Demand, Outcome
 from tests.crash.hosts import APIS, WORKERS, Hosts, open_hosts
 from tests.crash.netns import isolated
-from tests.support.repo import ROOT
+from tests.support.processes import piped
 
 CALM_S = 2.0
 
@@ -153,25 +153,12 @@ async def suffer_all(folder: Path, form: Form, names: Sequence[str], output: Tex
 
 async def faults(folder: Path, form: str, names: Sequence[str]) -> AsyncIterator[Outcome]:
     """The result of each fault, on hosts that exist for this block only."""
-    process = await asyncio.create_subprocess_exec(
-        *isolated(sys.executable, "-m", "tests.crash.host_faults", str(folder), form, *names),
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    try:
-        async for line in process.stdout:
+    command = isolated(sys.executable, "-m", "tests.crash.host_faults", str(folder), form, *names)
+    async with piped(*command) as program:  # its first process dies with it, and the rest with that one
+        async for line in program.stdout:
             yield Outcome(**json.loads(line))
-        complaint = await process.stderr.read()
-        assert await process.wait() == 0, complaint.decode()[-4000:]
-    finally:
-        if process.returncode is None:
-            process.kill()  # its first process dies with it, and the rest with that one
-            await process.wait()
+        errors = await program.stderr.read()
+        assert await program.process.wait() == 0, errors.decode()[-4000:]
 
 
 def _end_with_input() -> None:

@@ -22,7 +22,7 @@ from app.egress import EgressPolicy
 from app.webhooks.sender import Sender
 from tests.integration.name_server import name_server
 from tests.support.catch_all import CatchAll
-from tests.support.repo import ROOT
+from tests.support.processes import piped
 
 SECONDS = 60
 HUNG = 40  # names whose server does not answer, resolved at once
@@ -53,24 +53,10 @@ async def attempts(
     (folder / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:5 attempts:2\n", "utf-8")
     (folder / "nsswitch.conf").write_text("hosts: files dns\n", "utf-8")
     files = (str(folder / "resolv.conf"), str(folder / "nsswitch.conf"))
-    process = await asyncio.create_subprocess_exec(
-        *ISOLATED,
-        *files,
-        *(sys.executable, "-m", "tests.integration.isolated_network"),
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        async with asyncio.timeout(SECONDS):
-            output, errors = await process.communicate(json.dumps({"hosts": hosts, "names": names}).encode())
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    assert process.returncode == 0, errors.decode()
+    command = (*ISOLATED, *files, sys.executable, "-m", "tests.integration.isolated_network")
+    async with piped(*command) as program, asyncio.timeout(SECONDS):
+        output, errors = await program.process.communicate(json.dumps({"hosts": hosts, "names": names}).encode())
+    assert program.process.returncode == 0, errors.decode()
     return [json.loads(line) for line in output.splitlines()]
 
 

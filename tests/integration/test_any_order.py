@@ -43,7 +43,6 @@ ANY_LIMIT = st.one_of(
         for unit, (windows, amounts) in LIMITS.items()
     )
 )
-SOME_LIMITS = st.lists(ANY_LIMIT, min_size=1, max_size=4, unique_by=lambda limit: limit.name)
 
 
 class AnyOrder(JobSteps):

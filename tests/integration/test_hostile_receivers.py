@@ -2,13 +2,11 @@
 
 import asyncio
 import json
-import os
 import ssl
 import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ from app.domain.deliveries import ATTEMPT_TIMEOUT_S, MAX_ANSWER_BYTES, MAX_BODY_
 from app.egress import EgressPolicy
 from app.webhooks.sender import Sender
 from tests.integration.hostile.receivers import ENCRYPTED, HOSTILE, Hostile, serving, writes
-from tests.support.repo import ROOT
+from tests.support.processes import Piped, piped
 from tests.support.tcp_server import Writer
 from tests.support.tls import Certificates, issue_certificates
 
@@ -43,38 +41,22 @@ def server_tls(certificates: Certificates) -> ssl.SSLContext:
     return context
 
 
-@dataclass
-class Apart:
-    """A sender in another process."""
-
-    process: asyncio.subprocess.Process
-
-    async def attempt(self, url: str) -> dict[str, Any]:
-        """What came of one attempt, with `rss_kb`."""
-        assert self.process.stdin
-        assert self.process.stdout
-        self.process.stdin.write(f"{url}\n".encode())
-        made: dict[str, Any] = json.loads(await self.process.stdout.readline())
-        return made
+async def attempt_by(sender: Piped, url: str) -> dict[str, Any]:
+    """What came of one attempt of a sender in another process, with `rss_kb`."""
+    sender.stdin.write(f"{url}\n".encode())
+    made: dict[str, Any] = json.loads(await sender.stdout.readline())
+    return made
 
 
 @asynccontextmanager
-async def sending(seconds: float, certificates: Certificates) -> AsyncIterator[Apart]:
+async def sending(seconds: float, certificates: Certificates) -> AsyncIterator[Piped]:
     """A sender whose attempts may take so long, and which trusts the authority of the tests."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.integration.hostile.receivers", str(seconds), str(certificates.authority)),
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    try:
-        yield Apart(process)
-    finally:
-        assert process.stdin
-        process.stdin.close()
+    program = (sys.executable, "-m", "tests.integration.hostile.receivers")
+    async with piped(*program, str(seconds), str(certificates.authority)) as sender:
+        yield sender
+        sender.stdin.close()
         async with asyncio.timeout(20):
-            assert await process.wait() == 0
+            assert await sender.process.wait() == 0
 
 
 async def test_all_of_them_together_cost_less_than_5_mb(certificates: Certificates, *, full: bool) -> None:
@@ -85,10 +67,10 @@ async def test_all_of_them_together_cost_less_than_5_mb(certificates: Certificat
     async with sending(seconds, certificates) as sender:
         for tls in (None, server_tls(certificates), None):  # what every sender has seen once
             async with serving(FRIENDLY, tls=tls) as url:
-                before = (await sender.attempt(url))["rss_kb"]
+                before = (await attempt_by(sender, url))["rss_kb"]
         for name, case, tls in cases:
             async with serving(case.script, tls=tls) as url:
-                made = await sender.attempt(url)
+                made = await attempt_by(sender, url)
             told = (made["status"], made["outcome"], made["error"])
             assert told == (case.status, case.outcome, case.error), name
             assert made["duration_ms"] < (seconds + SPARE_SECONDS) * 1000, name
@@ -142,7 +124,7 @@ async def test_others_are_served_while_twenty_of_the_worst_are(certificates: Cer
         return await sender.send(url, body=b"{}", signature={}, now=datetime.fromtimestamp(time.time(), UTC))
 
     async with sending(4, certificates) as friendly_sender, serving(FRIENDLY) as friend:
-        alone = (await friendly_sender.attempt(friend))["duration_ms"]
+        alone = (await attempt_by(friendly_sender, friend))["duration_ms"]
         assert alone < 2_000
         async with (
             serving(worst[0]) as news,

@@ -19,6 +19,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from app.webhooks import signing
 from tests.support.node import find_node, install_packages
+from tests.support.processes import piped
 from tests.support.repo import ROOT
 
 SECRETS = [signing.new_secret() for _ in range(3)]
@@ -150,16 +151,11 @@ async def test_javascript_takes_what_is_genuine_and_nothing_else() -> None:
     folder = await install_packages()
     module = folder / "documented-webhooks.mjs"
     await asyncio.to_thread(module.write_text, snippets("javascript"), "utf-8")
-    process = await asyncio.create_subprocess_exec(
-        *(str(find_node().path), str(folder / "verify-webhook.mjs"), str(module)),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
     given, expected = cases()
-    said, complaint = await process.communicate(json.dumps([asdict(case) for case in given]).encode())
-    assert process.returncode == 0, complaint.decode()
-    assert json.loads(said) == expected
+    async with piped(str(find_node().path), str(folder / "verify-webhook.mjs"), str(module)) as program:
+        output, errors = await program.process.communicate(json.dumps([asdict(case) for case in given]).encode())
+    assert program.process.returncode == 0, errors.decode()
+    assert json.loads(output) == expected
 
 
 @given(

@@ -8,9 +8,10 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 from app.children import DieWithParent
 from tests.support.repo import ROOT
@@ -41,6 +42,15 @@ async def run_command(
         check=False,
         timeout=60,
     )
+
+
+class Piped(NamedTuple):
+    """A running program, and its pipes."""
+
+    process: asyncio.subprocess.Process
+    stdin: asyncio.StreamWriter
+    stdout: asyncio.StreamReader
+    stderr: asyncio.StreamReader
 
 
 class Process:
@@ -108,6 +118,28 @@ class Process:
         finally:
             self._process.kill()
             self._process.wait()
+
+
+@asynccontextmanager
+async def piped(*command: str) -> AsyncIterator[Piped]:
+    """A program of ours with pipes for input, output and errors; it is killed at the end of the block."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    try:
+        yield Piped(process, process.stdin, process.stdout, process.stderr)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
 def children(parent: int) -> list[tuple[int, str]]:
