@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -27,41 +27,44 @@ def server() -> Iterator[RedisServer]:
         yield made
 
 
+@pytest.fixture
+async def stack(server: RedisServer, emulator: Emulator) -> AsyncIterator[Stack]:
+    """A gateway on that store."""
+    async with open_stack(server, emulator) as made:
+        yield made
+
+
 # --- what is no going back ---------------------------------------------------------------------------------------
 
 
-async def test_a_restarted_and_a_killed_store_go_on(server: RedisServer, emulator: Emulator) -> None:
+async def test_a_restarted_and_a_killed_store_go_on(server: RedisServer, stack: Stack, pipeline: Pipeline) -> None:
     """Kill -9 of a store that keeps every write, again and again, stops nothing."""
-    async with open_stack(server, emulator) as stack:
-        pipeline = Pipeline(stack)
-        for number in range(1, 4):
-            assert (await pipeline.bought()).status is Status.RUNNING
-            server.kill()
-            server.start()
-            async with restarted(stack) as gateway:
-                state = await gateway.epoch.state()
-            assert (state.stopped, state.claims) == (None, number)
-            assert state.witness is not None
-            assert state.witness.number == number
+    for number in range(1, 4):
+        assert (await pipeline.bought()).status is Status.RUNNING
+        server.kill()
+        server.start()
+        async with restarted(stack) as gateway:
+            state = await gateway.epoch.state()
+        assert (state.stopped, state.claims) == (None, number)
+        assert state.witness is not None
+        assert state.witness.number == number
 
 
 @pytest.mark.parametrize("damage", ["gone", "garbage"])
 async def test_a_lost_witness_is_a_warning_and_no_stop(
-    server: RedisServer, emulator: Emulator, damage: str, capsys: pytest.CaptureFixture[str]
+    stack: Stack, pipeline: Pipeline, damage: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Without the file nothing can be said about the past; from now on it is there again."""
-    async with open_stack(server, emulator) as stack:
-        pipeline = Pipeline(stack)
-        await pipeline.bought()
-        path = witness(stack).path
-        path.unlink() if damage == "gone" else path.write_text("{")
-        capsys.readouterr()
-        async with restarted(stack) as gateway:
-            assert (await gateway.epoch.state()).stopped is None
-        assert "epoch.no_witness" in capsys.readouterr().out
-        record = witness(stack).read()
-        assert record is not None
-        assert record.number == 1
+    await pipeline.bought()
+    path = witness(stack).path
+    path.unlink() if damage == "gone" else path.write_text("{")
+    capsys.readouterr()
+    async with restarted(stack) as gateway:
+        assert (await gateway.epoch.state()).stopped is None
+    assert "epoch.no_witness" in capsys.readouterr().out
+    record = witness(stack).read()
+    assert record is not None
+    assert record.number == 1
 
 
 async def test_a_directory_that_cannot_be_written_is_a_warning_and_no_stop(
@@ -77,14 +80,13 @@ async def test_a_directory_that_cannot_be_written_is_a_warning_and_no_stop(
         assert capsys.readouterr().out.count("epoch.unguarded") == 1
 
 
-async def test_the_claim_is_remembered_outside_before_it_is_bought(server: RedisServer, emulator: Emulator) -> None:
+async def test_the_claim_is_remembered_outside_before_it_is_bought(stack: Stack) -> None:
     """The file has the claim's own number and nonce, private to this user."""
-    async with open_stack(server, emulator) as stack:
-        job = await Pipeline(stack).bought()
-        record = witness(stack).read()
-        assert record is not None
-        assert (record.number, record.nonce) == (1, job.nonce)
-        assert witness(stack).path.stat().st_mode & 0o777 == 0o600
+    job = await Pipeline(stack).bought()
+    record = witness(stack).read()
+    assert record is not None
+    assert (record.number, record.nonce) == (1, job.nonce)
+    assert witness(stack).path.stat().st_mode & 0o777 == 0o600
 
 
 # --- what is ---------------------------------------------------------------------------------------------------
@@ -121,34 +123,29 @@ def replaced(server: RedisServer) -> None:
     ids=["cut", "flushed", "replaced"],
 )
 async def test_a_store_that_forgot_buys_nothing(
-    server: RedisServer, emulator: Emulator, loss: Callable[[RedisServer], None], why: str
+    server: RedisServer, stack: Stack, pipeline: Pipeline, loss: Callable[[RedisServer], None], why: str
 ) -> None:
     """Neither a grant nor a claim, an alarm, and a sentence for callers."""
-    async with open_stack(server, emulator) as stack:
-        pipeline = Pipeline(stack)
-        await pipeline.bought()
-        await pipeline.bought()
-        loss(server)
-        async with restarted(stack) as gateway:
-            state = await gateway.epoch.state()
-            assert state.why is not None
-            assert why in state.why
-            assert (await gateway.stores.buying.state()).reason_for("team_1") == state.stopped
-            assert [alarm.kind for alarm in await gateway.stores.alarms.newest(5)] == ["epoch_stopped"]
-            assert await gateway.stores.slots.grant() == 0
-
-
-async def test_another_store_with_a_past_of_its_own_is_noticed(
-    server: RedisServer, emulator: Emulator, tmp_path: Path
-) -> None:
-    """An id that the store has never had."""
-    async with open_stack(server, emulator) as stack:
-        await Pipeline(stack).bought()
-        await write_witness(stack, WitnessRecord("f" * 32, 1, "0" * 32, 1))
-        async with restarted(stack) as gateway:
-            state = await gateway.epoch.state()
+    await pipeline.bought()
+    await pipeline.bought()
+    loss(server)
+    async with restarted(stack) as gateway:
+        state = await gateway.epoch.state()
         assert state.why is not None
-        assert "another store" in state.why
+        assert why in state.why
+        assert (await gateway.stores.buying.state()).reason_for("team_1") == state.stopped
+        assert [alarm.kind for alarm in await gateway.stores.alarms.newest(5)] == ["epoch_stopped"]
+        assert await gateway.stores.slots.grant() == 0
+
+
+async def test_another_store_with_a_past_of_its_own_is_noticed(stack: Stack, tmp_path: Path) -> None:
+    """An id that the store has never had."""
+    await Pipeline(stack).bought()
+    await write_witness(stack, WitnessRecord("f" * 32, 1, "0" * 32, 1))
+    async with restarted(stack) as gateway:
+        state = await gateway.epoch.state()
+    assert state.why is not None
+    assert "another store" in state.why
 
 
 async def write_witness(stack: Stack, record: WitnessRecord) -> None:
@@ -157,45 +154,41 @@ async def write_witness(stack: Stack, record: WitnessRecord) -> None:
 
 
 async def test_a_loss_is_seen_between_claim_and_post(
-    server: RedisServer, emulator: Emulator, tmp_path: Path
+    server: RedisServer, stack: Stack, pipeline: Pipeline, tmp_path: Path
 ) -> None:
     """The store goes back while a worker runs, new claims catch up with the number, and still nothing is sent."""
-    async with open_stack(server, emulator) as stack:
-        pipeline = Pipeline(stack)
-        await pipeline.ended()
-        first, second = await pipeline.admit(), await pipeline.admit()
-        past = copy_data(server, tmp_path / "past")
-        await reconnect(stack)
-        await pipeline.gateway.stores.slots.grant()
-        await pipeline.submit(first)
-        posts = await pipeline.posts()
-        restore_data(server, past)
-        await reconnect(stack)
-        assert await pipeline.gateway.stores.slots.grant() == 2
-        job = await pipeline.submit(second)
-        assert (job.status, await pipeline.posts()) == (Status.QUEUED, posts)
-        assert (await pipeline.gateway.epoch.state()).stopped is not None
-        assert await pipeline.gateway.stores.jobs.claim(await pipeline.job(first)) is None
-        assert await pipeline.posts() == posts
+    await pipeline.ended()
+    first, second = await pipeline.admit(), await pipeline.admit()
+    past = copy_data(server, tmp_path / "past")
+    await reconnect(stack)
+    await pipeline.gateway.stores.slots.grant()
+    await pipeline.submit(first)
+    posts = await pipeline.posts()
+    restore_data(server, past)
+    await reconnect(stack)
+    assert await pipeline.gateway.stores.slots.grant() == 2
+    job = await pipeline.submit(second)
+    assert (job.status, await pipeline.posts()) == (Status.QUEUED, posts)
+    assert (await pipeline.gateway.epoch.state()).stopped is not None
+    assert await pipeline.gateway.stores.jobs.claim(await pipeline.job(first)) is None
+    assert await pipeline.posts() == posts
 
 
 async def test_the_same_copy_put_back_twice_stops_twice(
-    server: RedisServer, emulator: Emulator, tmp_path: Path
+    server: RedisServer, stack: Stack, pipeline: Pipeline, tmp_path: Path
 ) -> None:
     """What was accepted once is not accepted for ever."""
-    async with open_stack(server, emulator) as stack:
-        pipeline = Pipeline(stack)
-        await pipeline.bought()
-        past = copy_data(server, tmp_path / "past")
-        await reconnect(stack)
-        await pipeline.bought()
-        for _ in range(2):
-            restore_data(server, past)
-            async with restarted(stack) as gateway:
-                state = await gateway.epoch.accept(actor="olga")
-                assert state.stopped is None
+    await pipeline.bought()
+    past = copy_data(server, tmp_path / "past")
+    await reconnect(stack)
+    await pipeline.bought()
+    for _ in range(2):
+        restore_data(server, past)
         async with restarted(stack) as gateway:
-            assert (await gateway.epoch.state()).stopped is None
+            state = await gateway.epoch.accept(actor="olga")
+            assert state.stopped is None
+    async with restarted(stack) as gateway:
+        assert (await gateway.epoch.state()).stopped is None
 
 
 async def test_other_hosts_follow_into_the_new_epoch(
@@ -218,74 +211,67 @@ async def test_other_hosts_follow_into_the_new_epoch(
 # --- how it ends -------------------------------------------------------------------------------------------------
 
 
-async def test_an_administrator_lets_buying_go_on(server: RedisServer, emulator: Emulator, tmp_path: Path) -> None:
+async def test_an_administrator_lets_buying_go_on(
+    server: RedisServer, stack: Stack, pipeline: Pipeline, tmp_path: Path
+) -> None:
     """With a line in the audit log; a second time there is nothing to accept."""
-    async with open_stack(server, emulator) as stack:
-        pipeline = Pipeline(stack)
-        await pipeline.bought()
-        waiting = await pipeline.admit()
-        past = copy_data(server, tmp_path / "past")
-        await reconnect(stack)
-        await pipeline.bought()
-        restore_data(server, past)
-        async with restarted(stack) as gateway:
-            assert await gateway.stores.slots.grant() == 0
-            await gateway.epoch.accept(actor="olga")
-            (line,) = [
-                act for act in await gateway.audit.page(before=None, count=5) if act.action == "epoch.accept"
-            ]
-            assert (line.actor, line.details["cause"]) == ("olga", "forgotten")
-            assert await gateway.stores.slots.grant() == 1
-        assert (await pipeline.submit(waiting)).status is Status.RUNNING
+    await pipeline.bought()
+    waiting = await pipeline.admit()
+    past = copy_data(server, tmp_path / "past")
+    await reconnect(stack)
+    await pipeline.bought()
+    restore_data(server, past)
+    async with restarted(stack) as gateway:
+        assert await gateway.stores.slots.grant() == 0
+        await gateway.epoch.accept(actor="olga")
+        (line,) = [act for act in await gateway.audit.page(before=None, count=5) if act.action == "epoch.accept"]
+        assert (line.actor, line.details["cause"]) == ("olga", "forgotten")
+        assert await gateway.stores.slots.grant() == 1
+    assert (await pipeline.submit(waiting)).status is Status.RUNNING
 
 
 async def test_resuming_everybody_does_not_accept_what_the_store_forgot(
-    server: RedisServer, emulator: Emulator
+    server: RedisServer, stack: Stack, pipeline: Pipeline
 ) -> None:
     """`filmgate resume` ends pauses and the breaker; it says what still stops buying, and nothing is granted."""
-    async with open_stack(server, emulator) as stack:
-        pipeline = Pipeline(stack)
-        await pipeline.bought()
-        cut_off(server, 1)
-        async with restarted(stack) as gateway:
-            await gateway.operations.pause("olga", team=None, reason="a look at fal's dashboard")
-            sentence = (await gateway.epoch.state()).stopped
-            assert sentence is not None
-            assert await gateway.operations.resume("olga", team=None) == sentence
-            assert (await gateway.stores.buying.state()).pauses == {"epoch": sentence}
-            await pipeline.admit()
-            assert await gateway.stores.slots.grant() == 0
+    await pipeline.bought()
+    cut_off(server, 1)
+    async with restarted(stack) as gateway:
+        await gateway.operations.pause("olga", team=None, reason="a look at fal's dashboard")
+        sentence = (await gateway.epoch.state()).stopped
+        assert sentence is not None
+        assert await gateway.operations.resume("olga", team=None) == sentence
+        assert (await gateway.stores.buying.state()).pauses == {"epoch": sentence}
+        await pipeline.admit()
+        assert await gateway.stores.slots.grant() == 0
 
 
 async def test_jobs_are_still_admitted_and_running_ones_end(
-    server: RedisServer, emulator: Emulator, tmp_path: Path
+    server: RedisServer, stack: Stack, pipeline: Pipeline, tmp_path: Path
 ) -> None:
     """Only buying stops."""
-    async with open_stack(server, emulator) as stack:
-        pipeline = Pipeline(stack)
-        running = await pipeline.bought()
-        past = copy_data(server, tmp_path / "past")
-        await reconnect(stack)
-        await pipeline.bought()
-        restore_data(server, past)
-        async with restarted(stack):
-            waiting = await pipeline.admit()
-            await pipeline.completed(running.id)
-            assert (await pipeline.finalized(running.id)).status is Status.SUCCEEDED
-            assert (await pipeline.job(waiting)).status is Status.QUEUED
-            assert await pipeline.redis.hget(keys.PAUSES, "epoch")
+    running = await pipeline.bought()
+    past = copy_data(server, tmp_path / "past")
+    await reconnect(stack)
+    await pipeline.bought()
+    restore_data(server, past)
+    async with restarted(stack):
+        waiting = await pipeline.admit()
+        await pipeline.completed(running.id)
+        assert (await pipeline.finalized(running.id)).status is Status.SUCCEEDED
+        assert (await pipeline.job(waiting)).status is Status.QUEUED
+        assert await pipeline.redis.hget(keys.PAUSES, "epoch")
 
 
-async def test_a_restored_mark_stops_even_the_newest_copy(server: RedisServer, emulator: Emulator) -> None:
+async def test_a_restored_mark_stops_even_the_newest_copy(stack: Stack) -> None:
     """`filmgate restore` says so in the witness: once, whatever the store knows."""
-    async with open_stack(server, emulator) as stack:
-        await Pipeline(stack).bought()
-        record = witness(stack).read()
-        assert record is not None
-        witness(stack).distrust(record, backup="2026-11-22T16:00:00Z")
-        async with restarted(stack) as gateway:
-            state = await gateway.epoch.accept(actor="olga")
-            assert state.witness is not None
-            assert not state.witness.restored
-        async with restarted(stack) as gateway:
-            assert (await gateway.epoch.state()).stopped is None
+    await Pipeline(stack).bought()
+    record = witness(stack).read()
+    assert record is not None
+    witness(stack).distrust(record, backup="2026-11-22T16:00:00Z")
+    async with restarted(stack) as gateway:
+        state = await gateway.epoch.accept(actor="olga")
+        assert state.witness is not None
+        assert not state.witness.restored
+    async with restarted(stack) as gateway:
+        assert (await gateway.epoch.state()).stopped is None
