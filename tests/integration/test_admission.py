@@ -1,40 +1,23 @@
 """Admission: one script, all or nothing."""
 
 import asyncio
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any
 
 import pytest
 
 from app.domain.accounts import USER_SCOPES, Caller
-from app.domain.jobs import Order, Priority, Status, Submission
+from app.domain.jobs import Order, Priority, Status
 from app.store import keys
 from app.store.admission import AdmissionStore, Admitted, KeyReusedFor, Repeated
 from app.store.clock import ClockEstimate
 from tests.integration.concurrency import concurrently
 from tests.integration.older_records import rewrite_idempotency
+from tests.integration.submissions import submission_of
 from tests.support.pipeline import DAY_MS, Pipeline
 from tests.support.stack import Stack
 
 pytestmark = pytest.mark.anyio
-
-
-def new_job(stack: Stack, **changes: Any) -> Submission:
-    """A job as the service hands it to the store."""
-    plain = Submission(
-        team=stack.account.team.id,
-        user=stack.account.user.id,
-        key="key_1",
-        digest=stack.digest,
-        model="fal-ai/kling-video/v2/master/image-to-video",
-        input={"prompt": "a lake", "image_url": "https://example.com/a.png", "duration": "5"},
-        quoted_micro=1_400_000,
-        seconds=5,
-        price_version="test",
-        deadline_s=3_600,
-        fingerprint="one",
-    )
-    return replace(plain, **changes)
 
 
 @pytest.fixture
@@ -48,7 +31,7 @@ async def test_two_hundred_submits_with_one_key_are_one_job_and_one_reservation(
 ) -> None:
     """Fifty at a time, over many connections: one is admitted, the others are told its id."""
     pipeline = Pipeline(stack)
-    new = new_job(stack, idempotency_key="once")
+    new = submission_of(stack, idempotency_key="once")
     answers = await concurrently(admission.admit(new) for _ in range(200))
     (admitted,) = [answer for answer in answers if isinstance(answer, Admitted)]
     repeated = [answer for answer in answers if isinstance(answer, Repeated)]
@@ -65,12 +48,12 @@ async def test_the_same_key_with_another_body_is_refused_and_reserves_nothing(
     stack: Stack, admission: AdmissionStore
 ) -> None:
     """The answer names the first job; a key of another user is another key."""
-    first = await admission.admit(new_job(stack, idempotency_key="k"))
+    first = await admission.admit(submission_of(stack, idempotency_key="k"))
     assert isinstance(first, Admitted)
-    other_body = await admission.admit(new_job(stack, idempotency_key="k", fingerprint="two"))
+    other_body = await admission.admit(submission_of(stack, idempotency_key="k", fingerprint="two"))
     assert other_body == KeyReusedFor(first.job.id)
     assert await Pipeline(stack).money() == (1_400_000, 0)
-    other_user = await admission.admit(new_job(stack, idempotency_key="k", user="user_2"))
+    other_user = await admission.admit(submission_of(stack, idempotency_key="k", user="user_2"))
     assert isinstance(other_user, Admitted)
 
 
@@ -78,17 +61,17 @@ async def test_an_idempotency_key_of_an_older_version_finds_its_job(
     stack: Stack, pipeline: Pipeline, admission: AdmissionStore
 ) -> None:
     """With the same body; another one is refused, and neither is bought."""
-    new = new_job(stack, idempotency_key="k")
+    new = submission_of(stack, idempotency_key="k")
     first = await admission.admit(new)
     assert isinstance(first, Admitted)
     await rewrite_idempotency(pipeline, new.user, "k", first.job.id, new.fingerprint)
     caller = Caller(team=new.team, user=new.user, key=new.key, scopes=USER_SCOPES)
     assert await admission.peek(caller, "k", new.fingerprint) == (first.job.id, True)
     assert await admission.peek(caller, "k", "two") == (first.job.id, False)
-    again = await admission.admit(new_job(stack, idempotency_key="k"))
+    again = await admission.admit(submission_of(stack, idempotency_key="k"))
     assert isinstance(again, Repeated)
     assert again.job_id == first.job.id
-    assert await admission.admit(new_job(stack, idempotency_key="k", fingerprint="two")) == KeyReusedFor(
+    assert await admission.admit(submission_of(stack, idempotency_key="k", fingerprint="two")) == KeyReusedFor(
         first.job.id
     )
     assert await pipeline.entries(first.job.id) == ["reserve"]
@@ -101,7 +84,7 @@ async def test_an_idempotency_key_outlives_the_longest_job_by_a_day(
     redis: Any = stack.gateway.stores.redis
     for deadline_days, kept_days in ((1, 7), (7, 8)):
         key = f"for {deadline_days}"
-        await admission.admit(new_job(stack, idempotency_key=key, deadline_s=deadline_days * DAY_MS // 1000))
+        await admission.admit(submission_of(stack, idempotency_key=key, deadline_s=deadline_days * DAY_MS // 1000))
         names = [name async for name in redis.scan_iter(match="fg:idem:*")]
         longest = max([await redis.pttl(name) for name in names])
         assert kept_days * DAY_MS - 60_000 < longest <= kept_days * DAY_MS
@@ -128,7 +111,7 @@ async def test_the_line_goes_by_priority_and_then_by_time(stack: Stack, admissio
     wanted = [Priority.LOW, Priority.NORMAL, Priority.HIGH, Priority.NORMAL, Priority.HIGH]
     ids = []
     for priority in wanted:
-        answer = await admission.admit(new_job(stack, priority=priority))
+        answer = await admission.admit(submission_of(stack, priority=priority))
         assert isinstance(answer, Admitted)
         ids.append(answer.job.id)
         await asyncio.sleep(0.002)  # so that the store's clock, in milliseconds, tells them apart
@@ -139,7 +122,7 @@ async def test_the_line_goes_by_priority_and_then_by_time(stack: Stack, admissio
 
 async def test_an_admitted_job_is_whole(stack: Stack, admission: AdmissionStore) -> None:
     """What is read back is what the answer said; both clocks run; every index knows it; its event has no input."""
-    new = new_job(
+    new = submission_of(
         stack,
         start_deadline_s=60,
         priority=Priority.HIGH,

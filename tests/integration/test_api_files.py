@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import io
 from typing import Any
 
 import httpx
@@ -10,19 +9,13 @@ import pytest
 from PIL import Image
 
 from tests.integration.refusals import assert_problem, nothing_changes
+from tests.integration.uploads import picture
 from tests.support.callers import second_account
 from tests.support.emulator import Emulator
 from tests.support.redis_server import RedisServer
 from tests.support.stack import Stack, open_stack
 
 pytestmark = pytest.mark.anyio
-
-
-def picture(kind: str = "png", size: tuple[int, int] = (640, 480), mode: str = "RGB", **options: Any) -> bytes:
-    """A small image file."""
-    file = io.BytesIO()
-    Image.new(mode, size, 7).save(file, kind, **options)
-    return file.getvalue()
 
 
 def turned() -> bytes:

@@ -1,29 +1,21 @@
 """The store goes away and comes back: quick and honest refusals, and no restart is needed."""
 
 import asyncio
-import io
 import time
 from collections.abc import Callable
 
 import httpx
 import pytest
-from PIL import Image
 
 from app.domain.accounts import digest
 from tests.integration.refusals import assert_problem
+from tests.integration.uploads import picture
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
 
 PATIENCE_S = 5.0  # two, where the machine has time
-
-
-def picture() -> bytes:
-    """A small PNG."""
-    file = io.BytesIO()
-    Image.new("RGB", (320, 320)).save(file, "png")
-    return file.getvalue()
 
 
 def every_route(stack: Stack, job: str) -> dict[str, Callable[[], asyncio.Task[httpx.Response]]]:

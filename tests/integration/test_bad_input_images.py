@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.integration.refusals import assert_problem, nothing_changes
+from tests.integration.uploads import picture
 from tests.support.emulator import Emulator
 from tests.support.redis_server import RedisServer
 from tests.support.stack import Stack, open_stack
@@ -88,13 +89,6 @@ async def test_all_refused_hosts_get_the_same_answer(real: Stack) -> None:
             body = {"input": {"prompt": "a", "image_url": url}}
             texts.add((await real.api.post("/v1/jobs", json=body)).json()["errors"][0]["message"])
     assert len(texts) == 1
-
-
-def picture(kind: str = "png", size: tuple[int, int] = (640, 480), mode: str = "RGB") -> bytes:
-    """A small image file."""
-    file = io.BytesIO()
-    Image.new(mode, size).save(file, kind)
-    return file.getvalue()
 
 
 def animated() -> bytes:

@@ -3,7 +3,7 @@
 import asyncio
 import heapq
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 
@@ -19,6 +19,7 @@ from app.store.clock import ClockEstimate
 from app.store.connection import connect, disconnect
 from app.store.line import LineStore
 from app.store.slots import SlotStore
+from tests.integration.submissions import PLAIN
 from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.anyio
@@ -85,20 +86,7 @@ class Shop:
 
 def new_job(team: str, user: str, micro: int, priority: Priority) -> Submission:
     """A job as the service hands it to the store."""
-    return Submission(
-        team=team,
-        user=user,
-        key="key",
-        digest="digest",
-        model="model",
-        input={"prompt": "x"},
-        quoted_micro=micro,
-        seconds=5,
-        price_version="x",
-        deadline_s=86_400,
-        priority=priority,
-        fingerprint="x",
-    )
+    return replace(PLAIN, team=team, user=user, quoted_micro=micro, priority=priority, deadline_s=86_400)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """A fal that answers everything oddly: every job ends, no list fails, no slot stays, and no step fails of it."""
 
 import asyncio
-import io
 import json
 import re
 import time
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
 from app.domain.ids import join_ref
 from app.domain.jobs import Status
@@ -23,6 +21,7 @@ from app.store.jobs import GIVE_UP_MS
 from tests.integration.admin import Administrator, administrator
 from tests.integration.hostile.fal import HostileFal
 from tests.integration.hostile.odd_answers import SHAPES, STORED, http
+from tests.integration.uploads import picture
 from tests.support.emulator import KLING, Emulator
 from tests.support.endpoints import team_admin
 from tests.support.pipeline import Pipeline
@@ -180,14 +179,13 @@ async def shown_at_fals_door(stack: Stack, job_ids: list[str]) -> None:
 
 async def test_storage_that_answers_oddly_takes_a_file_or_is_503(stack: Stack, fal: HostileFal) -> None:
     """Both of its calls; nothing else comes of it."""
-    file = io.BytesIO()
-    Image.new("RGB", (320, 320), 7).save(file, "png")
+    content = picture()
     answers = set()
     for kind in ("storage", "put"):
         for name, shape in SHAPES["storage"].items():
             fal.now["storage"] = shape if kind == "storage" else http(STORED % f"127.0.0.1:{fal.port}".encode())
             fal.now["put"] = shape
-            reply = await stack.api.post("/v1/files", files={"file": ("a.png", file.getvalue(), "image/png")})
+            reply = await stack.api.post("/v1/files", files={"file": ("a.png", content, "image/png")})
             assert reply.status_code in {201, 503}, (kind, name, reply.text)
             strict(reply.text)
             answers.add(reply.status_code)

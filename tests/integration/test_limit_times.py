@@ -6,13 +6,13 @@ from collections.abc import Callable
 import pytest
 
 from app.domain.events import BudgetNotice
-from app.domain.jobs import Submission
 from app.domain.limits import Owner, Window, periods
 from app.domain.starts import write_starts
 from app.store import keys
 from app.store.admission import AdmissionStore, Admitted, OverLimits
 from app.store.clock import ClockEstimate
 from tests.integration.limits import PRICE, SECONDS, Bounds
+from tests.integration.submissions import submission_of
 from tests.support.pipeline import DAY_MS
 from tests.support.stack import Stack
 
@@ -23,23 +23,6 @@ pytestmark = pytest.mark.anyio
 def bounds(stack: Stack) -> Bounds:
     """The stack's owners and their limits."""
     return Bounds(stack)
-
-
-def new_job(stack: Stack) -> Submission:
-    """A job as the service hands it to the store."""
-    return Submission(
-        team=stack.account.team.id,
-        user=stack.account.user.id,
-        key="key_1",
-        digest=stack.digest,
-        model="fal-ai/kling-video/v2/master/image-to-video",
-        input={"prompt": "a lake"},
-        quoted_micro=PRICE,
-        seconds=SECONDS,
-        price_version="test",
-        deadline_s=3_600,
-        fingerprint="one",
-    )
 
 
 def starts(now_ms: int, zone: str = "UTC") -> str:
@@ -59,13 +42,13 @@ async def test_a_wrong_local_clock_changes_neither_admission_nor_period(
     await bounds.allow("team", jobs_day=1)
     now_ms = await bounds.steady_minute()
     admission = AdmissionStore(bounds.redis, ClockEstimate(wall), retention_ms=30 * DAY_MS)
-    first = await admission.admit(new_job(bounds.stack))
+    first = await admission.admit(submission_of(bounds.stack))
     assert isinstance(first, Admitted)
     assert abs(first.job.created_ms - now_ms) < 10_000
     periods_of = await bounds.redis.hget(keys.job(bounds.pipeline.ref(first.job.id)), "starts")
     assert periods_of == starts(now_ms)
     second = await AdmissionStore(bounds.redis, ClockEstimate(wall), retention_ms=30 * DAY_MS).admit(
-        new_job(bounds.stack)
+        submission_of(bounds.stack)
     )
     assert isinstance(second, OverLimits)
     assert second.limits[0].resets_ms == periods(now_ms, "UTC")[Window.DAY].end_ms

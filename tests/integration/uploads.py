@@ -17,10 +17,12 @@ INITIATE = "/fal/rest/storage/upload/initiate?storage_type=fal-cdn-v3"
 IN_PARTS = "/fal/rest/storage/upload/initiate-multipart?storage_type=fal-cdn-v3"
 
 
-def picture(kind: str = "png", size: tuple[int, int] = (640, 480), colour: int = 7, **options: Any) -> bytes:
+def picture(
+    kind: str = "png", size: tuple[int, int] = (640, 480), *, colour: int = 7, mode: str = "RGB", **options: Any
+) -> bytes:
     """An image file; another colour makes other bytes."""
     file = io.BytesIO()
-    Image.new("RGB", size, colour).save(file, kind, **options)
+    Image.new(mode, size, colour).save(file, kind, **options)
     return file.getvalue()
 
 

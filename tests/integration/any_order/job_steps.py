@@ -15,6 +15,7 @@ from app.store.jobs import NOW
 from tests.integration.any_order.faulty_store import Loss
 from tests.integration.any_order.model import Bill, Model
 from tests.integration.any_order.state_machine import CALM, StateMachine, nothing
+from tests.integration.submissions import PLAIN
 from tests.support.tcp_proxy import Moment
 from workers.lane import expire
 
@@ -53,25 +54,8 @@ CHARGES: dict[Charge, Callable[[Bill], None]] = {
 
 def new_job(caller: Caller, *, micro: int, seconds: int, **more: Any) -> Submission:
     """What a caller asks for with their key."""
-    facts: dict[str, Any] = {
-        "input": {"prompt": "x"},
-        "price_version": "x",
-        "deadline_s": HOUR_MS // 1000,
-        "webhook_url": "https://example.com/hook",
-        "fingerprint": "one",
-        **more,
-    }
-    return Submission(
-        team=caller.team,
-        user=caller.user,
-        key=caller.key,
-        digest=caller.digest,
-        zone=caller.zone,
-        model="model",
-        quoted_micro=micro,
-        seconds=seconds,
-        **facts,
-    )
+    new = replace(PLAIN, team=caller.team, user=caller.user, key=caller.key, digest=caller.digest, zone=caller.zone)
+    return replace(new, quoted_micro=micro, seconds=seconds, webhook_url="https://example.com/hook", **more)
 
 
 def always(_: object) -> bool:
