@@ -23,5 +23,5 @@ PLAIN = Submission(
 
 def submission_of(stack: Stack, **changes: Any) -> Submission:
     """One of the stack's account."""
-    account = stack.account
-    return replace(PLAIN, team=account.team.id, user=account.user.id, digest=stack.digest, **changes)
+    whose = replace(PLAIN, team=stack.account.team.id, user=stack.account.user.id, digest=stack.digest)
+    return replace(whose, **changes)
