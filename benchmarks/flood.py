@@ -140,7 +140,7 @@ class _Sender:
         self._times: dict[bool, list[tuple[float, float]]] = defaultdict(list)
         self._late: list[float] = []
         self._statuses: Counter[str] = Counter()
-        self._due = self._accepted = self._broken = 0
+        self._due = self._accepted = self._broken = self._missing = 0
         self._closed = False
         self._end = math.inf
 
@@ -174,6 +174,8 @@ class _Sender:
                     self._send(self._idle.pop(), due)
                 else:
                     self._waiting.append(due)
+                    if self._missing:
+                        self._reopen()
                 due += gap()
             await asyncio.sleep(TICK_S)
 
@@ -209,6 +211,13 @@ class _Sender:
             self._broken += 1
         elif wire in self._idle:
             self._idle.remove(wire)
+        self._missing += 1
+        if not self._stream.rate:
+            self._reopen()
+
+    def _reopen(self) -> None:
+        """One more connection, when it is needed: the server closes those that nobody used for five seconds."""
+        self._missing -= 1
         task = asyncio.ensure_future(self._open())
         self._opening.add(task)
         task.add_done_callback(self._opening.discard)
