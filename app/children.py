@@ -1,21 +1,23 @@
-"""Child processes: they die with their parent, and what dies is started again with a growing pause."""
+"""Child processes: they end with their parent, and are restarted after growing pauses."""
 
 import ctypes
 import os
 import signal
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 
 PR_SET_PDEATHSIG = 1
-PAUSE_S = 0.2  # doubled for each death in a row, so that a broken set-up does not spin
-PAUSE_CAP_S = 10.0
-STEADY_S = 10.0  # a child that lived so long died of something new
+PAUSE_S = 0.2  # doubled for each death in a row
+MAX_PAUSE_S = 10.0
+STABLE_S = 10.0  # a child that lived so long begins a new row of deaths
 
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 class Restarts:
-    """When a child may be started again: at once after its first death, later after each death in a row."""
+    """When a child may be restarted: at once after its first death, later after each further one in a row."""
 
     def __init__(self) -> None:
         self._deaths = 0
@@ -28,32 +30,26 @@ class Restarts:
         return time.monotonic() >= self._not_before
 
     def started(self) -> None:
-        """It runs from now on."""
+        """Note a start."""
         self._started = time.monotonic()
 
     def died(self) -> float:
-        """It has ended by itself; how many seconds it lived."""
+        """Note a death; how many seconds the child lived."""
         now = time.monotonic()
         lived = now - self._started
-        self._deaths = 1 if lived > STEADY_S else self._deaths + 1
-        pause = min(PAUSE_CAP_S, PAUSE_S * 2 ** min(self._deaths - 1, 10))  # no number is too large for a float
+        self._deaths = 1 if lived > STABLE_S else self._deaths + 1
+        pause = min(MAX_PAUSE_S, PAUSE_S * 2 ** min(self._deaths - 1, 10))  # within a float's range
         self._not_before = now + (pause if self._deaths > 1 else 0)
         return lived
 
 
-class DieWithParent:
-    """Runs in the child before exec: SIGTERM when the parent's thread ends, however that happens (Linux)."""
-
-    def __init__(self) -> None:
-        self._parent = os.getpid()
-
-    def __call__(self) -> None:
-        """Asks the kernel for the signal; ends at once where the parent is gone already."""
-        die_with(self._parent)
+def die_with_parent() -> Callable[[], None]:
+    """A `preexec_fn` that calls `die_with` in the child."""
+    return partial(die_with, os.getpid())
 
 
 def die_with(parent: int) -> None:
-    """Ask Linux for a SIGTERM when the parent's thread ends; leave at once where the parent is gone already."""
+    """Ask Linux for a SIGTERM when the parent's thread ends; exit at once if the parent has ended already."""
     if _LIBC is not None:
         _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if os.getppid() != parent:

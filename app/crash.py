@@ -1,10 +1,9 @@
 """Named points at which a test may kill the process, or the store, in the middle of its work.
 
-Without the setting FILMGATE_CRASH a point is a comparison with None. With it, the setting names a directory, and a
-point that finds a ticket there takes it: files `<point>.<n>`, the highest number first. Who takes number 0 sends
-the signal written in it, so `.2 .1 .0` let two processes pass and stop the third, whichever processes they are, and
-a process that is started again finds no ticket. The settings refuse this together with a fal that is not on this
-machine.
+Without the setting FILMGATE_CRASH a point is a comparison with None. With it, the setting names a directory of
+tickets: files `<point>.<n>`. A point takes the ticket with the highest number; number 0 sends the signal written in
+it. So `.2 .1 .0` let two processes pass and stop the third, whichever they are, and a restarted process finds no
+ticket. The settings allow this only with an emulator of fal on this machine.
 """
 
 import os
@@ -17,20 +16,20 @@ _tickets: Path | None = None
 
 def arm(tickets: Path | None) -> None:
     """Look for tickets in this directory from now on; None: never."""
-    global _tickets  # noqa: PLW0603  a point stands where nothing is passed in, and must cost nothing
+    global _tickets  # noqa: PLW0603  points get nothing passed in, and must cost nothing
     _tickets = tickets
 
 
 def crash_point(name: str) -> None:
-    """Pass this point; a ticket for it may be the end of the process."""
+    """Pass this point, unless a ticket kills the process."""
     if _tickets is not None:
         _take(_tickets, name)
 
 
 def _take(tickets: Path, name: str) -> None:
-    """Take the highest ticket, if there is one: a file can be removed once, so one process has it.
+    """Take the highest ticket, if there is one: only one process can delete a file.
 
-    A ticket holds the number of the signal and the process it is for, 0 for the one that takes it: `9 0`.
+    A ticket holds the number of the signal and a process id, 0 for the process that takes it: `9 0`.
     """
     for number in sorted((int(path.suffix[1:]) for path in tickets.glob(f"{name}.*")), reverse=True):
         ticket = tickets / f"{name}.{number}"

@@ -1,4 +1,4 @@
-"""The data directory: this user's alone, and one gateway's at a time."""
+"""The data directory: owned by this user, and used by one gateway at a time."""
 
 import contextlib
 import fcntl
@@ -14,7 +14,7 @@ OTHERS_WRITE = 0o022
 
 
 class NotPrivate(EmbeddedError):
-    """The data directory is none of this user's own, or cannot be made; nothing was changed."""
+    """The data directory is not this user's own, or cannot be made; nothing was changed."""
 
 
 class InUse(EmbeddedError):
@@ -38,7 +38,7 @@ class DataDirLock:
         self._fd: int | None = None
 
     def acquire(self) -> None:
-        """Takes the lock, making the directory where needed; InUse when another gateway has it."""
+        """Takes the lock, and makes the directory if needed; InUse when another gateway has the lock."""
         make_private(self._path.parent)
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         if not flock(fd):
@@ -56,7 +56,7 @@ class DataDirLock:
             self._fd = None
 
     def _in_use(self) -> InUse:
-        for _ in range(20):  # the holder may be between taking the lock and writing its name
+        for _ in range(20):  # the holder may not have written its address yet
             with contextlib.suppress(ValueError, KeyError, TypeError):
                 holder = json.loads(self._path.read_text())
                 return InUse(int(holder["pid"]), str(holder["address"]))
@@ -72,10 +72,9 @@ class DataDirLock:
 
 
 def make_private(directory: Path) -> None:
-    """Makes the directory, for this user alone; NotPrivate where it cannot be.
+    """Makes the directory, for this user only; NotPrivate when that fails.
 
-    The rights of a directory that is there already stay as they are: it may be `/tmp`. What holds keys or jobs is
-    for this user alone by its own rights.
+    An existing directory's permissions are not changed: it may be `/tmp`. Files with keys or jobs have their own.
     """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -88,11 +87,11 @@ def make_private(directory: Path) -> None:
 
 
 def require_private(directory: Path) -> None:
-    """NotPrivate when a directory that is there is another user's, or others may write in it."""
+    """NotPrivate when an existing directory is another user's, or others may write in it."""
     try:
         found = directory.stat()
     except OSError:
-        return  # nothing can be read or replaced there, and who makes it says what is wrong
+        return  # it is missing or unreadable, which its use will report
     remedy = (
         f"name a directory of this user's own, such as {directory / 'filmgate'}, which is made if it is missing"
     )

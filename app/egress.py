@@ -1,4 +1,4 @@
-"""Where customers may send us: the rule, by which addresses are refused; `webhooks/transport.py` is its gate."""
+"""The rule for URLs that customers name; `webhooks/transport.py` enforces it when it connects."""
 
 import contextlib
 import re
@@ -24,15 +24,15 @@ NOT_IN_A_URL = re.compile(r"[\x00-\x20\x7f-\x9f\\]")
 LAST_PORT = 65_535
 PORTS = {"https": 443, "http": 80, "redis": 6379, "rediss": 6379, "sentinel": 26_379}
 PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".home.arpa")
-WILDCARDS = ("0.0.0.0", "::")  # noqa: S104  where others listen
+WILDCARDS = ("0.0.0.0", "::")  # noqa: S104  compared with, not bound
 
-# One text for every private, reserved or internal target: a different one would tell what is there.
+# The same text for every private, reserved or internal target, so that it reveals nothing about the network.
 NOT_ALLOWED = "The URL's host is not a public internet address; an operator can list it in FILMGATE_EGRESS_ALLOW."
 UNLESS_LISTED = ", unless the operator lists the name in FILMGATE_EGRESS_ALLOW"
 
 
 class ForbiddenTarget(Exception):
-    """The policy does not let this request out, and nothing was sent; the message is for the customer."""
+    """The policy forbids this request, and nothing was sent; the message is for the customer."""
 
     def __init__(self, message: str = NOT_ALLOWED) -> None:
         super().__init__(message)
@@ -40,11 +40,11 @@ class ForbiddenTarget(Exception):
 
 @dataclass(frozen=True, slots=True)
 class EgressPolicy:
-    """Where requests may go beyond public https addresses.
+    """Which requests may go beyond public https addresses.
 
-    `allow` holds networks and host names that may be reached although they are private, with http and on any
-    port; `ports` are the ports of everything else. `blocked` are places that nobody may reach, also where `allow`
-    covers them: this gateway, its store, and fal. One on a wildcard address is on every address of this machine.
+    `allow` holds networks and host names that may be reached although they are private, by http and on any port;
+    `ports` are the allowed ports elsewhere. `blocked` are hosts and ports that are never allowed, even by `allow`:
+    this gateway, its store, and fal. A wildcard address among them stands for every address of this machine.
     """
 
     allow: tuple[Network | str, ...] = ()
@@ -75,11 +75,11 @@ class EgressPolicy:
         return [name for name, blocked in self.blocked if blocked == port and literal_address(name) is None]
 
     def allows_host(self, host: str) -> bool:
-        """True when the host name is on the list."""
+        """True when the list has this host name."""
         return host.lower() in self.allow
 
     def allows_address(self, address: Address) -> bool:
-        """True when the address is in a network of the list."""
+        """True when a network of the list contains the address."""
         plain = unmapped(address)
         if plain in METADATA:
             return False
@@ -87,19 +87,19 @@ class EgressPolicy:
 
     @property
     def has_networks(self) -> bool:
-        """True when a private name may turn out to be allowed, once it is resolved."""
+        """True when a private name may be allowed once it is resolved."""
         return any(not isinstance(entry, str) for entry in self.allow)
 
 
 def check_url(url: str, policy: EgressPolicy) -> None:
-    """Refuses a URL that can be seen to be wrong without asking DNS, for a friendly answer at registration.
+    """Refuses a URL that is wrong without a DNS lookup, for an early error at registration.
 
-    The gate is `webhooks.transport`. Raises Unprocessable with code `url_scheme` or `url_not_allowed`.
+    `webhooks.transport` enforces the rule. Raises Unprocessable with code `url_scheme` or `url_not_allowed`.
     """
     try:
         parsed = httpx.URL(url)
-        _ = parsed.host  # every attempt reads it, and raises where IDNA has no such name: `xn--a`
-    except (httpx.InvalidURL, UnicodeError):  # UnicodeError: half a surrogate pair, or no IDNA name
+        _ = parsed.host  # raises for a name that IDNA does not allow: `xn--a`
+    except (httpx.InvalidURL, UnicodeError):  # UnicodeError: a lone surrogate, or no IDNA name
         raise Unprocessable("This is not a URL.", code=Code.URL_NOT_ALLOWED) from None
     host = host_of(parsed)
     if parsed.scheme not in {"https", "http"}:
@@ -122,12 +122,12 @@ def check_url(url: str, policy: EgressPolicy) -> None:
         return
     if private or blocked:
         raise Unprocessable(NOT_ALLOWED, code=Code.URL_NOT_ALLOWED)
-    # The name may lead into a listed network; only naming it says so before DNS does.
+    # The name may resolve into a listed network, which only DNS or listing the name can tell.
     remedy = UNLESS_LISTED if address is None and policy.has_networks else ""
     if parsed.scheme != "https":
         raise Unprocessable(f"The URL has to begin with https://{remedy}.", code=Code.URL_SCHEME)
     if port_of(parsed) not in policy.ports:
-        raise Unprocessable(wrong_port(policy, remedy), code=Code.URL_NOT_ALLOWED)
+        raise Unprocessable(wrong_port_message(policy, remedy), code=Code.URL_NOT_ALLOWED)
 
 
 def _allow_entry(entry: str) -> Network | str:
@@ -142,25 +142,25 @@ def _allow_entry(entry: str) -> Network | str:
 
 
 def _host_ports(url: str) -> list[HostPort]:
-    """The hosts and ports that a URL names; several where it lists sentinels, none where it names a socket file."""
+    """The hosts and ports of a URL; several for a list of sentinels, none for a socket file."""
     parts = urlsplit(url)
     usual = PORTS.get(parts.scheme, 0)
     ends = parts.netloc.rpartition("@")[2].split(",") if usual else []
-    places = []
+    found = []
     for end in (urlsplit(f"//{end}") for end in ends):
-        with contextlib.suppress(ValueError):  # settings have been read by then: no port of theirs is wrong
-            places.append((_normal_host(end.hostname or ""), end.port or usual))
-    return places
+        with contextlib.suppress(ValueError):  # the settings' ports are valid, so nothing is lost
+            found.append((_normal_host(end.hostname or ""), end.port or usual))
+    return found
 
 
 def _normal_host(host: str) -> str:
-    """One spelling for each host: an address as a number is written, a name in lower case."""
+    """The canonical spelling of a host: of an address, or a name in lower case."""
     address = literal_address(host)
     return host.lower() if address is None else str(unmapped(address))
 
 
 def dialled_address(address: Address) -> Address:
-    """The address that is reached by dialling this one: the system takes a wildcard address for its loopback."""
+    """The address that dialling this one reaches: for a wildcard address, the system's loopback."""
     plain = unmapped(address)
     if not plain.is_unspecified:
         return plain
@@ -168,7 +168,7 @@ def dialled_address(address: Address) -> Address:
 
 
 def _is_local(address: Address) -> bool:
-    """True when the address is one of this machine's: only those can be bound."""
+    """True for an address of this machine: only those can be bound."""
     family = socket.AF_INET if isinstance(address, IPv4Address) else socket.AF_INET6
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
@@ -179,15 +179,15 @@ def _is_local(address: Address) -> bool:
 
 
 def host_of(url: httpx.URL) -> str:
-    """The host as it goes to DNS: ASCII, without brackets."""
+    """The host as used for DNS: ASCII, without brackets."""
     return url.raw_host.decode("ascii")
 
 
 def port_of(url: httpx.URL) -> int:
-    """The port that is dialled; 0 for a scheme that has none."""
+    """The port that is dialled; 0 for a scheme without one."""
     return PORTS.get(url.scheme, 0) if url.port is None else url.port
 
 
-def wrong_port(policy: EgressPolicy, remedy: str = "") -> str:
+def wrong_port_message(policy: EgressPolicy, remedy: str = "") -> str:
     """Which ports may be called."""
     return f"This URL cannot be called: its port is not {' or '.join(map(str, sorted(policy.ports)))}{remedy}."

@@ -1,13 +1,13 @@
-"""The store for one machine: finds a Valkey server, starts it, guards its files, stops it.
+"""The store for one machine: finds a Valkey server, starts it, protects its files, stops it.
 
 Synchronous, because the supervisor process that uses it has no event loop. The order is: take the
-`DataDirLock`, `EmbeddedStore.start()`, hand out the URL, `stop()`, release the lock.
+`DataDirLock`, `EmbeddedStore.start()`, use the URL, `stop()`, release the lock.
 
 The files in the data directory:
 
-- `lock`: held by the gateway that uses the directory; says its pid and address
-- `redis.lock`: held by the server process itself, so that two servers never write one append-only file
-- `redis.sock`, or the path in `redis.socket-path` where the directory's own path is too long for a socket, or odd
+- `lock`: locked by the gateway that uses the directory; holds its pid and address
+- `redis.lock`: locked by the server process, so that two servers never write one append-only file
+- `redis.sock`, or the path in `redis.socket-path` if the directory's path is unsuitable for a socket
 - `engine.json`: which server wrote the data last; older ones cannot read it
 - `redis.log`, `appendonlydir/`
 """
@@ -25,24 +25,24 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
-from app.children import DieWithParent
+from app.children import die_with_parent
 from app.data_dir import flock, make_private
 from app.engines import EmbeddedError, Engine, find_engine, require_readable_data
 from app.machine import memory_bytes
 
 SOCKET_PATH_BYTES = 100  # sun_path holds 108 bytes on Linux, 104 on macOS
 START_SECONDS = 10.0
-LOAD_SECONDS = 600.0  # a server that answers LOADING is reading its data; a kill would only start that again
+LOAD_SECONDS = 600.0  # for a server that answers LOADING: after a kill it would load from the beginning
 STOP_SECONDS = 15.0
-MEMORY_SHARE = 0.5  # a rewrite of the append-only file may need as much again, and others live here too
+MEMORY_SHARE = 0.5  # a rewrite of the append-only file may need as much again
 LEFT_OVER_SECONDS = 10.0
 
 
 class EmbeddedStore:
     """The embedded server of one data directory; `patience` is for a server that outlived a killed gateway.
 
-    While it waits, it tells `on_wait` again and again what for.
-    `start` belongs into the main thread: Linux ends the server when the *thread* that started it ends.
+    During waits it repeatedly calls `on_wait` with the reason.
+    Call `start` in the main thread: Linux ends the server when the *thread* that started it ends.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class EmbeddedStore:
 
     @property
     def pid(self) -> int | None:
-        """The server's process id; None when it was not started, or was stopped."""
+        """The server's process id; None unless it is started."""
         return None if self._process is None else self._process.pid
 
     def alive(self) -> bool:
@@ -70,14 +70,13 @@ class EmbeddedStore:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> str:
-        """Starts the server and waits for its first PONG; answers its URL, `unix:///…/redis.sock`.
+        """Starts the server and waits for its first PONG; returns its URL, `unix:///…/redis.sock`.
 
-        Steps:
         1. find a server; refuse one that is older than the data
-        2. wait for a server that outlived a killed gateway; when the patience ends, tell it to shut down
-        3. start ours, as the leader of its own session: Ctrl-C reaches the supervisor alone
-        4. wait until it answers; else stop it, and quote its log
-        5. write down which server the data now belongs to
+        2. wait for a server that outlived a killed gateway; after `patience`, send it SHUTDOWN
+        3. start ours, in a session of its own, so that Ctrl-C reaches only the supervisor
+        4. wait until it answers; otherwise stop it and quote its log
+        5. record which server writes the data
         """
         if self.alive():
             raise EmbeddedError(f"The embedded store already runs as process {self.pid}.")
@@ -89,13 +88,13 @@ class EmbeddedStore:
             self._socket = self._socket or _choose_socket(self._dir)  # a restarted server keeps its address
             self._process = self._spawn(engine, lock)
         finally:
-            os.close(lock)  # the server has its own copy, and holds the lock until it is gone
+            os.close(lock)  # the server has a copy, and holds the lock until it ends
         self._wait_for_pong()
         _write(self._dir / "engine.json", json.dumps({"kind": engine.kind, "version": list(engine.version)}))
         return _url(self._socket)
 
     def stop(self) -> bool:
-        """SIGTERM, up to 15 s for a clean end, then SIGKILL; True when the end was clean."""
+        """SIGTERM, then SIGKILL after 15 s; True when the server ended cleanly."""
         if self._process is None:
             return True
         self._process.terminate()
@@ -110,7 +109,7 @@ class EmbeddedStore:
         return clean
 
     def _take_server_lock(self) -> int:
-        """The descriptor of the server's lock, once no server of this directory is left."""
+        """The descriptor of the server's lock, once no other server uses this directory."""
         fd = os.open(self._dir / "redis.lock", os.O_RDWR | os.O_CREAT, 0o600)
         for last_chance in (False, True):
             end = time.monotonic() + self._patience
@@ -120,7 +119,7 @@ class EmbeddedStore:
                 self._on_wait("the store of an earlier run, which is still there")
                 time.sleep(0.05)  # noqa: TID251 - synchronous by design, see above
             if not last_chance:
-                _say(_recorded_socket(self._dir), b"SHUTDOWN")
+                _ask(_recorded_socket(self._dir), b"SHUTDOWN")
         os.close(fd)
         raise EmbeddedError(f"A server of an earlier run still uses {self._dir} and does not end; stop it by hand.")
 
@@ -133,12 +132,12 @@ class EmbeddedStore:
             "dir": str(self._dir),
             "logfile": str(log),
             "appendonly": "yes",
-            "appendfsync": "always",  # everysec was measured to lose acknowledged writes on a plain kill -9
+            "appendfsync": "always",  # measured: everysec loses acknowledged writes on kill -9
             "save": "",
             "maxmemory": str(int((memory_bytes() or 0) * MEMORY_SHARE)),
             "maxmemory-policy": "noeviction",
         }
-        with log.open("ab") as output:  # what fails before the log is open goes to the standard streams
+        with log.open("ab") as output:  # for errors before the server has opened its log
             return subprocess.Popen(  # noqa: S603 - the engine is ours
                 [engine.path, *(word for name, value in flags.items() for word in (f"--{name}", value))],
                 stdin=subprocess.DEVNULL,
@@ -148,14 +147,14 @@ class EmbeddedStore:
                 start_new_session=True,
                 umask=0o077,
                 pass_fds=(lock,),
-                preexec_fn=DieWithParent(),  # noqa: PLW1509 - two system calls; nothing else ends it with us
+                preexec_fn=die_with_parent(),  # noqa: PLW1509 - only two system calls
             )
 
     def _wait_for_pong(self) -> None:
         assert self._process is not None  # noqa: S101 - for the type checker; start() has just set it
         began = time.monotonic()
         while True:
-            answer = _say(self._socket, b"PING")
+            answer = _ask(self._socket, b"PING")
             if answer.startswith(b"+PONG"):
                 return
             loading = answer.startswith(b"-LOADING")
@@ -183,13 +182,13 @@ class EmbeddedStore:
 
 
 def socket_url(data_dir: Path) -> str | None:
-    """The URL of the embedded store that runs on this directory now; None when none answers."""
+    """The URL of the embedded store that runs on this directory; None when none answers."""
     path = _recorded_socket(data_dir.absolute())
-    return _url(path) if _say(path, b"PING") else None
+    return _url(path) if _ask(path, b"PING") else None
 
 
 def _choose_socket(data_dir: Path) -> Path:
-    """The socket's path, recorded for other commands: in the data directory, or in a short one of its own."""
+    """The socket's path, recorded for other commands: in the data directory, or in a short temporary one."""
     path = data_dir / "redis.sock"
     if not _is_plain(path):
         short = Path(tempfile.mkdtemp(prefix="filmgate-"))
@@ -202,10 +201,10 @@ def _choose_socket(data_dir: Path) -> Path:
 
 
 def _is_plain(path: Path) -> bool:
-    """True when a socket may have this path, and everybody reads it alike.
+    """True when a socket can have this path and all clients can parse it.
 
-    The server tells clients where they are connected as `addr=PATH laddr=PATH`, and libraries split that at white
-    space and `=`; a URL holds UTF-8 and nothing else.
+    The server reports connections as `addr=PATH laddr=PATH`, which libraries split at white space and `=`; and a
+    URL needs UTF-8.
     """
     try:
         size = len(str(path).encode())
@@ -221,8 +220,8 @@ def _recorded_socket(data_dir: Path) -> Path:
         return data_dir / "redis.sock"
 
 
-def _say(path: Path | None, command: bytes) -> bytes:
-    """The first bytes of the server's answer to an inline command; empty when nobody answers within 1 s."""
+def _ask(path: Path | None, command: bytes) -> bytes:
+    """The first bytes of the server's reply to an inline command; empty without one within 1 s."""
     with socket.socket(socket.AF_UNIX) as connection, contextlib.suppress(OSError):
         connection.settimeout(1)
         connection.connect(str(path))
@@ -232,7 +231,7 @@ def _say(path: Path | None, command: bytes) -> bytes:
 
 
 def _write(path: Path, text: str) -> None:
-    """Replaces a small file whole, so that a reader never sees half of it."""
+    """Replaces a small file atomically."""
     draft = path.with_name(path.name + ".new")
     draft.write_text(text)
     draft.replace(path)

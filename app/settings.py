@@ -1,4 +1,4 @@
-"""Settings: one frozen tree, read from the environment where a process begins, and nowhere else."""
+"""Settings: one frozen object, read from the environment only at the start of a process."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -28,11 +28,11 @@ SECRETS = ("FAL_KEY", "FAL_ADMIN_KEY", "FILMGATE_ADMIN_KEY", "FILMGATE_HOOK_SECR
 MIN_SECRET_CHARACTERS = 16
 MIN_DISTINCT_CHARACTERS = MIN_SECRET_CHARACTERS // 2
 PLACEHOLDERS = frozenset({"changeme", "change-me", "secret", "password", "your-key", "xxx", "test"})
-# `filmgate generate` reads these; the gateway does not.
+# For `filmgate generate`, not for the gateway.
 CLIENT_NAMES = frozenset({"FILMGATE_KEY", "FILMGATE_URL"})
-# Names that curl and others read as well, in capitals or not; the small ones win, as there.
+# Also read by curl and others, in either case; lower case takes precedence, as there.
 SHARED_NAMES = frozenset({"HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE"})
-# Names that are nobody's on the public internet: RFC 2606, 6761, 6762 and 8375, .internal, and what routers use.
+# Not on the public internet: RFC 2606, 6761, 6762 and 8375, .internal, and what routers use.
 PRIVATE_ENDINGS = (
     ".local", ".test", ".localhost", ".invalid", ".example", ".home.arpa", ".internal", ".lan", ".home", ".corp",
 )  # fmt: skip
@@ -46,11 +46,11 @@ LAST_PORT = 65_535
 
 
 class SettingsError(Exception):
-    """The configuration is refused, in one sentence that names the setting; exit code 78."""
+    """The configuration is refused; the message is one sentence that names the setting. Exit code 78."""
 
 
 def _fal_url(value: str) -> str:
-    """A base URL of fal without trailing slash: https, or anything on loopback (the emulator)."""
+    """A base URL of fal without a trailing slash: https, or on loopback (the emulator)."""
     if not _is_plain(value):
         raise ValueError("must be a URL such as https://queue.fal.run")
     url = urlsplit(value)
@@ -60,25 +60,19 @@ def _fal_url(value: str) -> str:
 
 
 def _is_plain(value: str) -> bool:
-    """True for http or https with a host, a port where wanted, and a path; no user, no query, nothing odd."""
+    """True for http or https with a host, an optional port and a path, and nothing else."""
     found = PLAIN_URL.fullmatch(value)
     return found is not None and 0 < int(found["port"] or 1) <= LAST_PORT
 
 
-def _flag(value: object) -> object:
-    """`1` or `0`, and nothing else: a misspelt switch must not read as off."""
-    match value:
-        case "1":
-            return True
-        case "0":
-            return False
-        case bool():
-            return value
-    raise ValueError("must be 0 or 1")
+def _flag(value: str) -> bool:
+    """`1` or `0` only: a misspelt switch must not read as off."""
+    if value not in {"0", "1"}:
+        raise ValueError("must be 0 or 1")
+    return value == "1"
 
 
 def _refuse_guessable(secret: str) -> None:
-    """ValueError for a secret that is short, or a repetition."""
     remedy = "make one with `openssl rand -hex 32`"
     if len(secret) < MIN_SECRET_CHARACTERS:
         raise ValueError(f"must have at least {MIN_SECRET_CHARACTERS} characters; {remedy}")
@@ -91,7 +85,7 @@ def _refuse_guessable(secret: str) -> None:
 
 
 def _is_public_host(host: str) -> bool:
-    """True for public addresses, and for names that may lead to one: fal drops webhooks to all others."""
+    """True for public addresses and names that may resolve to one: fal drops webhooks to others."""
     address = literal_address(host)
     if address is not None:
         return is_public(address)
@@ -99,49 +93,43 @@ def _is_public_host(host: str) -> bool:
     return "." in name and not name.endswith(PRIVATE_ENDINGS)
 
 
-def _origins(value: object) -> object:
-    """Exact origins with commas between: `https://app.example.com,http://localhost:5173`. No wildcard."""
-    if not isinstance(value, str):
-        return value
-    return tuple(read_origin(origin.strip()) for origin in value.split(",") if origin.strip())
+def _entries(value: str) -> list[str]:
+    return [entry.strip() for entry in value.split(",") if entry.strip()]
 
 
-def _host_names(value: object) -> object:
-    """Host names with commas between; each covers what is below it too."""
-    if not isinstance(value, str):
-        return value
-    names = tuple(name.strip().lower() for name in value.split(",") if name.strip())
+def _origins(value: str) -> tuple[str, ...]:
+    """Exact origins: `https://app.example.com,http://localhost:5173`. No wildcards."""
+    return tuple(map(read_origin, _entries(value)))
+
+
+def _host_names(value: str) -> tuple[str, ...]:
+    """Host names; each includes its subdomains."""
+    names = tuple(name.lower() for name in _entries(value))
     for name in names:
         if "." not in name or literal_address(name) is not None or not is_host_name(name):
             raise ValueError(f"must be host names such as media.example.com, not {name[:64]!r}")
     return names
 
 
-def _no_proxy_hosts(value: object) -> object:
-    """NO_PROXY as curl reads it: names with commas between, each with what is below it; `*` is everything."""
-    if not isinstance(value, str):
-        return value
-    names = (name.strip().lower().removeprefix("*.").removeprefix(".") for name in value.split(","))
-    return tuple(name for name in names if name)
+def _no_proxy_hosts(value: str) -> tuple[str, ...]:
+    """NO_PROXY as curl reads it: names, each with its subdomains; `*` is everything."""
+    return tuple(name.lower().removeprefix("*.").removeprefix(".") for name in _entries(value) if name != ".")
 
 
-def _proxy(value: object) -> object:
-    """`http://user:password@proxy.example:3128`; http where no scheme is given, as curl reads it."""
-    if not isinstance(value, str):
-        return value
+def _proxy(value: str) -> SecretStr:
+    """`http://user:password@proxy.example:3128`; http without a scheme, as curl reads it."""
     text = value if "://" in value else f"http://{value}"
-    remedy = "must be the URL of a proxy such as http://user:password@proxy.example.com:3128"
     try:
         url = urlsplit(text)
         usable = url.scheme in {"http", "https"} and url.hostname and url.port != 0 and VISIBLE.fullmatch(text)
     except ValueError:
         usable = None
     if not usable or url.path not in {"", "/"} or url.query or url.fragment:
-        raise ValueError(remedy)
+        raise ValueError("must be the URL of a proxy such as http://user:password@proxy.example.com:3128")
     return SecretStr(text.rstrip("/"))
 
 
-Networks = Annotated[tuple[str, ...], BeforeValidator(lambda value: read_networks(str(value)) if value else ())]
+Networks = Annotated[tuple[str, ...], BeforeValidator(read_networks)]
 FalUrl = Annotated[str, BeforeValidator(_fal_url)]
 Flag = Annotated[bool, BeforeValidator(_flag)]
 HostNames = Annotated[tuple[str, ...], BeforeValidator(_host_names)]
@@ -207,7 +195,7 @@ class Settings(BaseModel):
     @field_validator("fal_key", "fal_admin_key")
     @classmethod
     def _sendable(cls, value: SecretStr | None) -> SecretStr | None:
-        """It travels in a header: with a line break or a letter outside of ASCII no call could be made."""
+        """A header cannot hold line breaks or other characters than ASCII."""
         if value is not None and not VISIBLE.fullmatch(value.get_secret_value()):
             raise ValueError("must be printable ASCII without white space, also around it; it travels in a header")
         return value
@@ -215,7 +203,7 @@ class Settings(BaseModel):
     @field_validator("admin_key")
     @classmethod
     def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
-        """The administrator's key is chosen by the operator: it must be long, printable, and no repetition."""
+        """The operator chooses it, so it must be hard to guess."""
         if value is None:
             return None
         key = value.get_secret_value()
@@ -227,7 +215,7 @@ class Settings(BaseModel):
     @field_validator("crash")
     @classmethod
     def _tests_only(cls, value: Path | None, info: ValidationInfo) -> Path | None:
-        """Crash points are for tests: never where a submission costs money."""
+        """Crash points are for tests, never where a submission costs money."""
         urls = (info.data.get("fal_queue_url", ""), info.data.get("fal_rest_url", ""))
         if value is not None and not all(is_loopback(urlsplit(url).hostname) for url in urls):
             raise ValueError("is for tests, and is refused where fal is not an emulator on this machine")
@@ -236,14 +224,14 @@ class Settings(BaseModel):
     @field_validator("hook_secret")
     @classmethod
     def _hard_to_guess(cls, value: SecretStr | None) -> SecretStr | None:
-        """It makes markers, which whoever has one can try secrets against: no short one, no repetition."""
+        """Anybody with a marker can test guesses of it."""
         if value is not None:
             _refuse_guessable(value.get_secret_value())
         return value
 
     @field_validator("redis_url")
     @classmethod
-    def _whole_address(cls, value: SecretStr | None) -> SecretStr | None:
+    def _store_address(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
             read_store_address(value.get_secret_value())
         return value
@@ -264,13 +252,13 @@ class Settings(BaseModel):
         if self.public_url:
             return self.public_url
         scheme = "https" if self.tls_cert else "http"
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104  where we listen is no address
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104  a listener's wildcard cannot be called
         host = f"[{host}]" if ":" in host else host
         return f"{scheme}://{host}:{self.port}"
 
     @property
     def receives_fal_webhooks(self) -> bool:
-        """True when fal is told to send webhooks: it can reach the public URL, or is the emulator next door."""
+        """True when fal is asked for webhooks: it can reach the public URL, or is the emulator on this machine."""
         if self.fal_webhooks != "auto":
             return self.fal_webhooks == "on"
         url = urlsplit(self.base_url)
@@ -278,27 +266,27 @@ class Settings(BaseModel):
 
     @property
     def jwks_url(self) -> str:
-        """Where fal publishes the keys of its webhooks: beside its storage API, unless another place is set."""
+        """The URL of fal's webhook keys: below its storage API, unless set."""
         return self.fal_jwks_url or f"{self.fal_rest_url}/.well-known/jwks.json"
 
     @property
     def unknown_names(self) -> tuple[str, ...]:
-        """`FILMGATE_*` names that were set and that this version does not know."""
+        """`FILMGATE_*` names that are set and unknown to this version."""
         return self._unknown
 
     @property
     def real_money(self) -> bool:
-        """True when what is submitted is bought: there is a key, and fal is no emulator on this machine."""
+        """True when submissions cost money: there is a key, and fal is not an emulator on this machine."""
         return self.fal_key is not None and not self.emulated
 
     @property
     def emulated(self) -> bool:
-        """True when "fal" is a process on this machine, so that loopback images are fine."""
+        """True when "fal" is a process on this machine, which can fetch images from loopback."""
         return is_loopback(urlsplit(self.fal_queue_url).hostname)
 
     @property
     def store_replicas(self) -> int:
-        """How many replicas must confirm what is acknowledged: with Sentinel one may become the primary."""
+        """Replicas that must confirm a write: 1 by default with Sentinel, where one may become the primary."""
         if self.store_replicas_given is not None:
             return self.store_replicas_given
         url = self.redis_url.get_secret_value() if self.redis_url else ""
@@ -311,7 +299,7 @@ class Settings(BaseModel):
 
 
 def required_url(settings: Settings) -> str:
-    """The store's URL; SettingsError when there is none, about an unknown name first: it may be a misspelt one."""
+    """The store's URL; SettingsError without one, about an unknown name first, which may be misspelt."""
     if settings.redis_url is None and settings.unknown_names:
         raise unknown_setting(settings.unknown_names[0])
     if settings.redis_url is None:
@@ -327,7 +315,7 @@ def _secret_from_file(name: str, path: str) -> str:
 
 
 def _sentence(error: ValidationError, *, in_files: Iterable[str]) -> str:
-    """The first fault; `in_files` are the settings that were given as files."""
+    """A sentence about the first error; `in_files` are the settings that were given as files."""
     first = error.errors(include_url=False, include_input=False)[0]
     name = ".".join(str(part) for part in first["loc"])
     name += "_FILE" if name in in_files else ""
@@ -338,7 +326,7 @@ def _sentence(error: ValidationError, *, in_files: Iterable[str]) -> str:
 
 @dataclass(slots=True)
 class _Given:
-    """What an environment gives: values by setting, which of them came as files, and names that are no setting."""
+    """Values of an environment by setting, which of them came from files, and unknown names."""
 
     values: dict[str, str] = field(default_factory=dict)
     in_files: set[str] = field(default_factory=set)
@@ -375,7 +363,7 @@ def load_settings(environ: Mapping[str, str], *, keep_unknown: bool = False) -> 
     """The settings in `environ`; SettingsError for an unknown `FILMGATE_*` name or a malformed value.
 
     Each secret may also be given as a file: `FAL_KEY_FILE=/run/secrets/fal_key`. With `keep_unknown`, unknown names
-    go into `unknown_names`: only the store can tell whether a newer version knows them (`app/starting.py`).
+    go into `unknown_names`: the store tells whether a newer version knows them (`app/starting.py`).
     """
     given = _given(environ)
     if given.unknown and not keep_unknown:
@@ -390,10 +378,10 @@ def load_settings(environ: Mapping[str, str], *, keep_unknown: bool = False) -> 
     if (made.tls_cert is None) != (made.tls_key is None):
         there, missing = ("CERT", "KEY") if made.tls_cert else ("KEY", "CERT")
         raise SettingsError(f"FILMGATE_TLS_{there} is set without FILMGATE_TLS_{missing}; https needs both.")
-    made._unknown = tuple(given.unknown)  # noqa: SLF001  pydantic has no other way for what is no setting
+    made._unknown = tuple(given.unknown)  # noqa: SLF001  a private attribute of ours
     return made
 
 
 def unknown_setting(name: str) -> SettingsError:
-    """What is said of a name that no version knows."""
+    """The error for a name that is not a setting."""
     return SettingsError(f"{name} is not a setting; the README lists them all.")

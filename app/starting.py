@@ -1,4 +1,4 @@
-"""What every start asks of the store and of its settings, before it does anything."""
+"""Checks of the store and the settings at every start."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,14 +21,14 @@ async def require_store(
     on_wait: Callable[[str], object] | None = None,
     warned: bool = False,
 ) -> None:
-    """Wait for the store; refuse one that could forget what was bought, where buying costs money, else warn.
+    """Wait for the store; refuse one that may lose purchases, or only warn if purchases cost nothing.
 
-    `warned` says that the process which started this one has done that.
-    SettingsError, too, for a setting that neither this version nor a newer one that has started here knows.
+    `warned`: the parent process has logged the warnings already. SettingsError also for a setting that is unknown
+    to this version and to every newer one that has started on this store.
     """
-    said = on_wait or (lambda why: log.warning("store.waiting", why=why))
+    report = on_wait or (lambda why: log.warning("store.waiting", why=why))
     try:
-        faults = await wait_for_store(redis, required_url(settings), patience=patience, on_wait=said)
+        faults = await wait_for_store(redis, required_url(settings), patience=patience, on_wait=report)
     except StoreRefused as refused:
         raise SettingsError(f"FILMGATE_REDIS_URL: {refused}.") from None
     await _refuse_unknown(settings.unknown_names, redis)
@@ -40,7 +40,7 @@ async def require_store(
 
 
 async def _refuse_unknown(names: tuple[str, ...], redis: Any) -> None:
-    """Let pass, with one line, what a newer version knows: otherwise nobody could go back to this one."""
+    """SettingsError for unknown settings, except those of a newer version, so that a rollback starts."""
     if not names:
         return
     newer = await SettingNames(redis).newer_than(__version__)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import structlog
 
-# What opens something, wherever it stands in a line. A prefix that is not here fails tests/unit/test_telemetry.py.
+# Credentials, anywhere in a line. A prefix that is missing here fails tests/unit/test_telemetry.py.
 SECRET = re.compile(
     r"fg_(?:live|tok|up)_[0-9A-Za-z_.]+|whsec_[A-Za-z0-9+/=]+|(?<=[Kk]ey )[^\s\"']{8,}"
     r"|(?<=[?&]token=)[^&\s\"']+|(?<=[?&]signature=)[^&\s\"']+|(?<=://)[^\s/@\"']+(?=@)"  # also user:password@
@@ -16,12 +16,12 @@ SECRET = re.compile(
     r"|(?<=job_[0-9a-f]{32}[./][0-9a-f]{32}[./])[0-9a-f]{32}|data:[a-z]+/[a-z+.-]+;base64,[A-Za-z0-9+/=]+"
 )
 
-LONGEST_VALUE = 2000  # characters of what others say, in a line
-LONGEST_TRACEBACK = 16_000  # its end is kept: there the error is
+LONGEST_VALUE = 2000  # characters
+LONGEST_TRACEBACK = 16_000  # characters, from the end, which names the error
 
 
 def _cut_values(_logger: Any, _name: str, line: Any) -> Any:
-    """Nobody's text makes a line long: the disk is not theirs."""
+    """Shorten values, so that callers cannot fill the disk."""
     for name, value in line.items():
         if isinstance(value, str):
             line[name] = value[-LONGEST_TRACEBACK:] if name == "exception" else value[:LONGEST_VALUE]
@@ -29,19 +29,16 @@ def _cut_values(_logger: Any, _name: str, line: Any) -> Any:
 
 
 def redact(text: str) -> str:
-    """The text with keys, signing secrets, tokens and data URIs blotted out."""
+    """The text without keys, signing secrets, tokens and data URIs."""
     return SECRET.sub("[redacted]", text)
 
 
 def _redact_values(_logger: Any, _name: str, line: Any) -> Any:
-    for name, value in line.items():
-        if isinstance(value, str):
-            line[name] = redact(value)
-    return line
+    return {name: redact(value) if isinstance(value, str) else value for name, value in line.items()}
 
 
 def _redacted_json(line: Any, **options: Any) -> str:
-    """One line, all ASCII, so that nobody's text can draw on a terminal; redacted once, as a whole."""
+    """One line of ASCII, so that values cannot control a terminal; redacted as a whole."""
     return redact(json.dumps(line, ensure_ascii=True, **options))
 
 

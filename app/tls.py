@@ -1,4 +1,4 @@
-"""Whom this process trusts."""
+"""The trusted certificates of this process."""
 
 import ssl
 from functools import cache
@@ -8,5 +8,5 @@ import httpx
 
 @cache
 def trusted_roots() -> ssl.SSLContext:
-    """What every client of this process trusts. Reading the roots takes 20 ms, so it is done once."""
+    """The roots that every client of this process trusts, read once, which takes 20 ms."""
     return httpx.create_ssl_context(trust_env=False)

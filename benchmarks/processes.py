@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from app.children import DieWithParent
+from app.children import die_with_parent
 
 ROOT = Path(__file__).parents[1]
 PORTS = range(7950, 7961)
@@ -83,7 +83,7 @@ async def running(*module: str, env: Mapping[str, str], log: Path) -> AsyncItera
             stdout=sink,
             stderr=sink,
             start_new_session=True,
-            preexec_fn=DieWithParent(),
+            preexec_fn=die_with_parent(),
         )
     try:
         yield process
@@ -106,7 +106,7 @@ async def report_of(module: str, order: Any, *, seconds: float, failed: str) -> 
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         start_new_session=True,
-        preexec_fn=DieWithParent(),
+        preexec_fn=die_with_parent(),
     )
     try:
         async with asyncio.timeout(seconds):

@@ -7,7 +7,7 @@ from app.domain.jobs import Job, Money
 from app.domain.ledger import Correction
 from app.domain.limits import DAY_MS
 from app.domain.money import format_usd
-from app.fal.billing import IDS_AT_ONCE, Bill
+from app.fal.billing import MAX_IDS_PER_BILL, Bill
 from app.fal.errors import UnusableAnswer
 from app.gateway import Gateway
 from workers.periodic import PeriodicTask
@@ -35,7 +35,7 @@ async def reconcile(gateway: Gateway) -> Bill | UnusableAnswer | None:
     4. billed: set the charge to fal's, which also ends a dispute; an error is logged for a difference
     5. not billed yet: check again later; give up a day after the end, with a warning where money was spent
     """
-    now_ms, refs = await gateway.stores.due.take("billing", limit=IDS_AT_ONCE, visibility_ms=VISIBILITY_MS)
+    now_ms, refs = await gateway.stores.due.take("billing", limit=MAX_IDS_PER_BILL, visibility_ms=VISIBILITY_MS)
     found = dict(zip(refs, await gateway.stores.jobs.get_many(refs), strict=True))
     jobs = {ref: job for ref, job in found.items() if job is not None and job.upstream_request_id is not None}
     await gateway.stores.due.drop("billing", [ref for ref in refs if ref not in jobs])

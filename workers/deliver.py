@@ -26,8 +26,8 @@ from app.gateway import Gateway
 from app.store.due import ENQUEUED_HIDDEN_MS
 from app.tasks import cancel_and_wait
 from app.views.message import message_body
-from app.webhooks.message import signed
 from app.webhooks.sender import Attempt
+from app.webhooks.signing import signature_headers
 from workers.runtime import Runtime
 
 TAKE_EVERY_S = 0.1  # how often a round takes due deliveries while attempts are in flight
@@ -141,7 +141,7 @@ async def _deliver(gateway: Gateway, ref: str, destination: str, now_ms: int) ->
     body = message_body(delivery, base_url=gateway.settings.base_url)
     now = datetime.fromtimestamp(now_ms / 1000, UTC)
     by_key = delivery.style == "fal" or (endpoint is not None and endpoint.asymmetric)
-    signature = signed(
+    signature = signature_headers(
         delivery,
         body,
         now,

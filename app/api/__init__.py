@@ -1,1 +1,1 @@
-"""HTTP doors: parse, one call, render."""
+"""The HTTP API: parse a request, make one call, render the reply."""

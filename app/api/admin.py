@@ -1,9 +1,8 @@
-"""Administration over HTTP: teams, users, keys, limits, money, the audit log. All of it is the administrator's."""
+"""Administration over HTTP, for the administrator's key: teams, users, keys, money, the audit log."""
 
-from collections.abc import Sequence
-from typing import Annotated, Protocol
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Query
 
 from app.api.admin_bodies import (
     LONGEST_ID,
@@ -16,8 +15,9 @@ from app.api.admin_bodies import (
     UserChange,
 )
 from app.api.body import json_body
-from app.api.deps import EVENT_ID, Administrator, TheGateway, existing_team, existing_user
-from app.api.document_responses import refusals
+from app.api.deps import EVENT_ID, Administrator, TheGateway, existing_team
+from app.api.document_responses import NO_CONTENT, refusals
+from app.api.paging import PageSize, id_after
 from app.domain.accounts import USER_SCOPES
 from app.domain.errors import Code, Malformed, NotFound, Unprocessable, Violation
 from app.domain.money import format_usd
@@ -34,15 +34,7 @@ from app.views.accounts import (
     team_view,
     user_view,
 )
-from app.views.ledger import (
-    AdjustmentView,
-    AuditPage,
-    AuditVerdict,
-    LedgerPage,
-    act_view,
-    entry_view,
-    verdict_view,
-)
+from app.views.ledger import AdjustmentView, AuditPage, AuditVerdict, LedgerPage, act_view, entry_view, verdict_view
 
 
 async def _cursor(
@@ -56,10 +48,8 @@ async def _cursor(
 
 router = APIRouter(prefix="/v1", tags=["administration"])
 ExistingTeam = Annotated[str, Depends(existing_team)]
-ExistingUser = Annotated[str, Depends(existing_user)]
 Cursor = Annotated[str | None, Depends(_cursor)]
-Wanted = Annotated[str | None, Query(max_length=LONGEST_ID)]
-PageSize = Annotated[int, Query(ge=1, le=100)]
+IdFilter = Annotated[str | None, Query(max_length=LONGEST_ID)]
 ReadTeam = Annotated[TeamBody, Depends(json_body(TeamBody))]
 ReadTeamChange = Annotated[TeamChange, Depends(json_body(TeamChange))]
 ReadUser = Annotated[UserBody, Depends(json_body(UserBody))]
@@ -67,9 +57,6 @@ ReadUserChange = Annotated[UserChange, Depends(json_body(UserChange))]
 ReadKey = Annotated[KeyBody, Depends(json_body(KeyBody))]
 ReadRotate = Annotated[RotateBody, Depends(json_body(RotateBody))]
 ReadCredit = Annotated[CreditBody, Depends(json_body(CreditBody))]
-
-
-# --- teams -----------------------------------------------------------------------------------------------------
 
 
 @router.post("/admin/teams", status_code=201, summary="Add a team")
@@ -99,26 +86,17 @@ async def read_team(team_id: str, _: Administrator, gateway: TheGateway) -> Team
 
 @router.patch("/admin/teams/{team_id}", summary="Change a team")
 async def change_team(team_id: str, actor: Administrator, gateway: TheGateway, body: ReadTeamChange) -> TeamView:
-    """Another name, weight or time zone; a new time zone begins new calendar periods."""
+    """Changes the name, weight or time zone; a new time zone begins new calendar periods."""
     team = await gateway.administration.change_team(
         actor, team_id, name=body.name, weight=body.weight, time_zone=body.time_zone
     )
     return team_view(team, (await gateway.limits.of_each([team_id]))[team_id])
 
 
-@router.delete(
-    "/admin/teams/{team_id}",
-    status_code=204,
-    response_class=Response,
-    responses=refusals(409),
-    summary="Delete a team",
-)
+@router.delete("/admin/teams/{team_id}", **NO_CONTENT, responses=refusals(409), summary="Delete a team")
 async def remove_team(team_id: str, actor: Administrator, gateway: TheGateway) -> None:
-    """Its users go and its keys are revoked; 409 `has_live_jobs` while one of its jobs has not ended."""
+    """Deletes its users and revokes its keys; 409 `has_live_jobs` while one of its jobs has not ended."""
     await gateway.administration.remove_team(actor, team_id)
-
-
-# --- users -----------------------------------------------------------------------------------------------------
 
 
 @router.post("/admin/users", status_code=201, responses=refusals(404), summary="Add a user")
@@ -130,7 +108,7 @@ async def add_user(actor: Administrator, gateway: TheGateway, body: ReadUser) ->
 
 
 @router.get("/admin/users", responses=refusals(404), summary="List users")
-async def list_users(_: Administrator, gateway: TheGateway, team: Wanted = None) -> UserList:
+async def list_users(_: Administrator, gateway: TheGateway, team: IdFilter = None) -> UserList:
     """The users of a team, or of all teams, the oldest first."""
     users = await gateway.administration.users(team)
     limits = await gateway.limits.of_each([user.id for user in users])
@@ -146,29 +124,20 @@ async def read_user(user_id: str, _: Administrator, gateway: TheGateway) -> User
 
 @router.patch("/admin/users/{user_id}", summary="Rename a user")
 async def change_user(user_id: str, actor: Administrator, gateway: TheGateway, body: ReadUserChange) -> UserView:
-    """Another name."""
+    """Changes the name."""
     user = await gateway.administration.change_user(actor, user_id, name=body.name)
     return user_view(user, (await gateway.limits.of_each([user_id]))[user_id])
 
 
-@router.delete(
-    "/admin/users/{user_id}",
-    status_code=204,
-    response_class=Response,
-    responses=refusals(409),
-    summary="Delete a user",
-)
+@router.delete("/admin/users/{user_id}", **NO_CONTENT, responses=refusals(409), summary="Delete a user")
 async def remove_user(user_id: str, actor: Administrator, gateway: TheGateway) -> None:
-    """The keys are revoked; 409 `has_live_jobs` while one of the user's jobs has not ended."""
+    """Revokes the keys; 409 `has_live_jobs` while one of the user's jobs has not ended."""
     await gateway.administration.remove_user(actor, user_id)
-
-
-# --- keys ------------------------------------------------------------------------------------------------------
 
 
 @router.post("/admin/keys", status_code=201, responses=refusals(404), summary="Make a key")
 async def add_key(actor: Administrator, gateway: TheGateway, body: ReadKey) -> NewKeyView:
-    """A new key of a user. `key` is shown this once: it is not stored."""
+    """A new key of a user. `key` is shown only in this reply: it is not stored."""
     _require_models(gateway, body.models)
     made = await gateway.administration.add_key(
         actor,
@@ -183,7 +152,7 @@ async def add_key(actor: Administrator, gateway: TheGateway, body: ReadKey) -> N
 
 
 @router.get("/admin/keys", responses=refusals(404), summary="List keys")
-async def list_keys(_: Administrator, gateway: TheGateway, team: Wanted = None, user: Wanted = None) -> KeyList:
+async def list_keys(_: Administrator, gateway: TheGateway, team: IdFilter = None, user: IdFilter = None) -> KeyList:
     """The keys of a user, of a team, or all; ended ones too, the oldest first."""
     found = await gateway.administration.keys(team=team, user=user)
     return {"data": [key_view(key, used_ms) for key, used_ms in found]}
@@ -191,24 +160,21 @@ async def list_keys(_: Administrator, gateway: TheGateway, team: Wanted = None, 
 
 @router.get("/admin/keys/{key_id}", summary="Read a key's record")
 async def read_key(key_id: str, _: Administrator, gateway: TheGateway) -> KeyView:
-    """What is known of a key, and when it was last used."""
+    """The key's record, and when it was last used."""
     return key_view(*await gateway.administration.key(key_id))
 
 
 @router.post("/admin/keys/{key_id}/rotate", status_code=201, responses=refusals(409), summary="Replace a key")
 async def rotate_key(key_id: str, actor: Administrator, gateway: TheGateway, body: ReadRotate) -> NewKeyView:
-    """A new key with the same rights, shown this once; the old one opens for `overlap` more seconds."""
+    """A new key with the same rights, shown only in this reply; the old one works for `overlap` more seconds."""
     made = await gateway.administration.rotate_key(actor, key_id, overlap_s=body.overlap)
     return {**key_view(made.record), "key": made.key}
 
 
-@router.delete("/admin/keys/{key_id}", status_code=204, response_class=Response, summary="Revoke a key")
+@router.delete("/admin/keys/{key_id}", **NO_CONTENT, summary="Revoke a key")
 async def revoke_key(key_id: str, actor: Administrator, gateway: TheGateway) -> None:
-    """The key, and the browser tokens made with it, open nothing any more; twice is harmless."""
+    """The key and the browser tokens made with it stop working; repeating the call is harmless."""
     await gateway.administration.revoke_key(actor, key_id)
-
-
-# --- money and the log -----------------------------------------------------------------------------------------
 
 
 @router.post(
@@ -247,38 +213,28 @@ async def read_ledger(
     if await gateway.accounts.team(team) is None:
         raise NotFound("There is no team with this id.")
     entries = await gateway.ledger.page(team, before=before, count=limit + 1)
-    return {"data": [entry_view(entry) for entry in entries[:limit]], "next_cursor": _next(entries, limit)}
+    return {"data": [entry_view(entry) for entry in entries[:limit]], "next_cursor": id_after(entries, limit)}
 
 
 @router.get("/admin/audit", summary="Who did what")
 async def read_audit(_: Administrator, gateway: TheGateway, before: Cursor, limit: PageSize = 50) -> AuditPage:
     """Every administrative act, newest first."""
     acts = await gateway.audit.page(before=before, count=limit + 1)
-    return {"data": [act_view(act) for act in acts[:limit]], "next_cursor": _next(acts, limit)}
+    return {"data": [act_view(act) for act in acts[:limit]], "next_cursor": id_after(acts, limit)}
 
 
 @router.get("/admin/audit/verify", summary="Is the audit log as it was written?")
 async def verify_audit(_: Administrator, gateway: TheGateway) -> AuditVerdict:
-    """The chain of hashes, made anew: `broken_at` is the number of the first line that does not fit."""
+    """Recomputes the chain of hashes; `broken_at` is the number of the first line that does not match."""
     return verdict_view(await gateway.audit.verify())
 
 
-class _Placed(Protocol):
-    @property
-    def id(self) -> str: ...
-
-
-def _next(found: Sequence[_Placed], limit: int) -> str | None:
-    """The cursor of the next page: the last item shown, when there was one more."""
-    return found[limit - 1].id if len(found) > limit else None
-
-
 def _require_models(gateway: Gateway, models: list[str] | None) -> None:
-    """Unprocessable when a model is not in the registry, with its place in the body."""
-    for place, model in enumerate(models or ()):
+    """Unprocessable, with a pointer into the body, when a model is not in the registry."""
+    for index, model in enumerate(models or ()):
         try:
             gateway.catalog.get(model)
         except NotFound as error:
             raise Unprocessable(
-                error.message, violations=(Violation(f"/models/{place}", error.code, error.message),)
+                error.message, violations=(Violation(f"/models/{index}", error.code, error.message),)
             ) from None

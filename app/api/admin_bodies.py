@@ -1,4 +1,4 @@
-"""What administrators send."""
+"""Request bodies of the administration routes."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -15,9 +15,8 @@ from pydantic import (
     model_validator,
 )
 
-from app.api.strict_body import StrictBody
+from app.api.strict_body import ModelIds, StrictBody, distinct, web_origin
 from app.domain.accounts import Scope
-from app.domain.addresses import read_origin
 from app.domain.limits import (
     MAX_AMOUNT,
     MAX_COUNT,
@@ -36,7 +35,7 @@ LONGEST_RAISE_S = 366 * DAY_S
 MAX_OVERLAP_S = 7 * DAY_S
 LONGEST_ID = 64
 LONGEST_LIST = 100
-MEMBERS = {"adopt": {"upstream_request_id"}, "resubmit": set[str](), "fail": {"charged"}}  # of a resolution
+MEMBERS_OF_ACTION = {"adopt": {"upstream_request_id"}, "resubmit": set[str](), "fail": {"charged"}}
 
 
 def _one_line(longest: int) -> Callable[[str], str]:
@@ -70,19 +69,6 @@ def _not_zero(micro: int) -> int:
     return micro
 
 
-def _origin(text: str) -> str:
-    try:
-        return read_origin(text)
-    except ValueError:
-        raise ValueError("An origin is scheme://host[:port] in lower case, as browsers send it") from None
-
-
-def _distinct(values: list[Any]) -> list[Any]:
-    if len(set(values)) != len(values):
-        raise ValueError("Something is given twice here; keep one")
-    return values
-
-
 USD_SCHEMA = {"anyOf": [{"type": "string", "pattern": r"^-?[0-9]{1,10}(\.[0-9]{1,6})?$"}, {"type": "number"}]}
 Name = Annotated[str, AfterValidator(_one_line(100)), WithJsonSchema({"type": "string", "maxLength": 100})]
 Reason = Annotated[str, AfterValidator(_one_line(500)), WithJsonSchema({"type": "string", "maxLength": 500})]
@@ -91,16 +77,11 @@ Zone = Annotated[str, Field(max_length=LONGEST_ID), AfterValidator(require_zone)
 Weight = Annotated[int, Field(ge=1, le=100)]
 SignedUsd = Annotated[int, BeforeValidator(_dollars), AfterValidator(_not_zero), WithJsonSchema(USD_SCHEMA)]
 Usd = Annotated[int, BeforeValidator(_dollars), AfterValidator(_not_negative), WithJsonSchema(USD_SCHEMA)]
-SomeUsd = Annotated[Usd, AfterValidator(_not_zero), WithJsonSchema(USD_SCHEMA)]
-Origin = Annotated[str, Field(max_length=300), AfterValidator(_origin)]
+PositiveUsd = Annotated[Usd, AfterValidator(_not_zero), WithJsonSchema(USD_SCHEMA)]
+Origin = Annotated[str, Field(max_length=300), AfterValidator(web_origin)]
 # A strict model wants members of the enum, and JSON has only their names.
-Scopes = Annotated[list[Annotated[Scope, Field(strict=False)]], Field(min_length=1), AfterValidator(_distinct)]
-Models = Annotated[
-    list[Annotated[str, Field(max_length=200)]],
-    Field(min_length=1, max_length=LONGEST_LIST),
-    AfterValidator(_distinct),
-]
-Origins = Annotated[list[Origin], Field(min_length=1, max_length=LONGEST_LIST), AfterValidator(_distinct)]
+Scopes = Annotated[list[Annotated[Scope, Field(strict=False)]], Field(min_length=1), AfterValidator(distinct)]
+Origins = Annotated[list[Origin], Field(min_length=1, max_length=LONGEST_LIST), AfterValidator(distinct)]
 
 
 class LimitBody(StrictBody):
@@ -112,10 +93,10 @@ class LimitBody(StrictBody):
 
     @field_validator("amount", mode="before")
     @classmethod
-    def _count(cls, value: Any, given: ValidationInfo) -> int:
+    def _read_amount(cls, value: Any, given: ValidationInfo) -> int:
         unit = given.data.get("unit")
         if unit is None:
-            return 0  # the unit is wrong, and that is said
+            return 0  # the unit is already refused
         if unit is Unit.USD:
             return _not_negative(_dollars(value))
         highest = MAX_AMOUNT.get(unit, MAX_COUNT)
@@ -124,12 +105,12 @@ class LimitBody(StrictBody):
         return value
 
     @model_validator(mode="after")
-    def _makes_sense(self) -> "LimitBody":
+    def _is_possible(self) -> "LimitBody":
         self.limit()
         return self
 
     def limit(self) -> Limit:
-        """The same, in the domain's words; ValueError when the pair makes no sense."""
+        """As a domain value; ValueError when the unit has no such window."""
         return Limit(self.unit, self.window, self.amount)
 
 
@@ -142,15 +123,15 @@ LimitList = Annotated[list[LimitBody], Field(max_length=LONGEST_LIST), AfterVali
 
 
 class LimitsBody(RootModel[LimitList]):
-    """What `PUT …/limits` takes: all of an owner's limits."""
+    """The body of `PUT …/limits`: all limits of the gateway, team or user."""
 
     def limits(self) -> tuple[Limit, ...]:
-        """The same, in the domain's words."""
+        """As domain values."""
         return tuple(body.limit() for body in self.root)
 
 
 class RaiseBody(LimitBody):
-    """What `POST …/raises` takes: a higher amount for so many seconds."""
+    """The body of `POST …/raises`: a higher amount for so many seconds."""
 
     expires_in: int = Field(ge=60, le=LONGEST_RAISE_S)
 
@@ -172,7 +153,7 @@ class TeamChange(StrictBody):
     time_zone: Zone | None = None
 
     @model_validator(mode="after")
-    def _something(self) -> "TeamChange":
+    def _changes_something(self) -> "TeamChange":
         if not self.model_fields_set:
             raise ValueError("Say what to change: name, weight or time_zone")
         return self
@@ -198,7 +179,7 @@ class KeyBody(StrictBody):
     user: Id
     name: Name | None = None
     scopes: Scopes | None = None
-    models: Models | None = None
+    models: ModelIds | None = None
     origins: Origins | None = None
     expires_in: int | None = Field(None, ge=1, le=TEN_YEARS_S, description="Seconds from now")
 
@@ -212,7 +193,7 @@ class RotateBody(StrictBody):
 class CreditBody(StrictBody):
     """What `POST /v1/admin/teams/{id}/credits` takes: a credit, a correction, or what a job really cost."""
 
-    amount_usd: SomeUsd | None = None
+    amount_usd: PositiveUsd | None = None
     correction_usd: SignedUsd | None = None
     job: Id | None = None
     actual_usd: Usd | None = None
@@ -227,7 +208,7 @@ class CreditBody(StrictBody):
 
 
 class PauseBody(StrictBody):
-    """What `POST /v1/admin/pause` takes; without a team, nothing is bought for anybody."""
+    """What `POST /v1/admin/pause` takes; without a team, nothing is bought for any team."""
 
     team: Id | None = None
     reason: Reason
@@ -251,6 +232,6 @@ class ResolveBody(StrictBody):
 
     @model_validator(mode="after")
     def _one_form(self) -> "ResolveBody":
-        if self.model_fields_set - {"action"} != MEMBERS[self.action]:
+        if self.model_fields_set - {"action"} != MEMBERS_OF_ACTION[self.action]:
             raise ValueError("Give adopt with upstream_request_id, fail with charged, or resubmit alone")
         return self

@@ -22,27 +22,27 @@ async def _whole_gateway(_: Administrator) -> str:
 
 
 def _add_routes(path: str, find: Callable[..., Awaitable[str]], *, of: str, name: str) -> None:
-    """Read, replace and raise the limits of what `find` finds; `of` names it, `name` stands in operation ids."""
-    Whose = Annotated[str, Depends(find)]  # noqa: N806  a type
+    """Routes for the limits of what `find` returns; `of` names it in summaries, `name` in operation ids."""
+    Owner = Annotated[str, Depends(find)]  # noqa: N806  a type
 
     @router.get(f"{path}/limits", name=f"read_{name}limits", summary=f"Read the limits of {of}")
-    async def read(whose: Whose, _: Administrator, gateway: TheGateway) -> LimitList:
-        """What holds for all its jobs together."""
-        return {"data": limits_view(await gateway.limits.of(whose))}
+    async def read(owner: Owner, _: Administrator, gateway: TheGateway) -> LimitList:
+        """The limits on all its jobs together."""
+        return {"data": limits_view(await gateway.limits.of(owner))}
 
     @router.put(f"{path}/limits", name=f"replace_{name}limits", summary=f"Set the limits of {of}")
-    async def replace(whose: Whose, actor: Administrator, gateway: TheGateway, body: ReadLimits) -> LimitList:
-        """These, and no others."""
+    async def replace(owner: Owner, actor: Administrator, gateway: TheGateway, body: ReadLimits) -> LimitList:
+        """Replaces all of its limits."""
         limits = body.limits()
-        await gateway.limits.replace(actor, whose, limits)
+        await gateway.limits.replace(actor, owner, limits)
         return {"data": limits_view(limits)}
 
     @router.post(
         f"{path}/raises", name=f"raise_{name}limit", status_code=201, summary=f"Raise a limit of {of} for a while"
     )
-    async def raise_limit(whose: Whose, actor: Administrator, gateway: TheGateway, body: ReadRaise) -> LimitView:
-        """A higher amount in the place of one of the limits, until it expires."""
-        return limit_view(await gateway.limits.raise_for(actor, whose, body.limit(), seconds=body.expires_in))
+    async def raise_limit(owner: Owner, actor: Administrator, gateway: TheGateway, body: ReadRaise) -> LimitView:
+        """A higher amount that replaces one of the limits until it expires."""
+        return limit_view(await gateway.limits.raise_for(actor, owner, body.limit(), seconds=body.expires_in))
 
 
 _add_routes("/admin", _whole_gateway, of="the whole gateway", name="")

@@ -1,4 +1,4 @@
-"""JSON bodies as dependencies of routes: read strictly, and checked against a model."""
+"""JSON bodies as dependencies of routes: parsed strictly and validated against a model."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -39,12 +39,12 @@ def _violation(error: ErrorDetails) -> Violation:
 
 
 def validated(model: type[Body], value: dict[str, Any] | list[Any]) -> Body:
-    """The value as a model; Unprocessable with every violation, and without the input."""
+    """The value as a model; Unprocessable with up to 20 violations, without the input."""
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False, include_input=False)
-        violations = tuple(_violation(item) for item in found[:20])
+        errors = error.errors(include_url=False, include_context=False, include_input=False)
+        violations = tuple(map(_violation, errors[:20]))
         raise Unprocessable(violations[0].message, violations=violations) from None
 
 
@@ -71,12 +71,12 @@ def json_array(model: type[Body]) -> Callable[[Request], Awaitable[Body]]:
 
 
 async def json_object(request: Request) -> dict[str, Any]:
-    """The body, a JSON object that nobody has a model of."""
+    """The body, a JSON object that is validated elsewhere."""
     return parse_object(await _raw(request))
 
 
 async def _raw(request: Request) -> bytes:
-    """The body's bytes; WrongMediaType when they are not said to be plain JSON in UTF-8."""
+    """The body's bytes; WrongMediaType when its headers do not declare plain JSON in UTF-8."""
     media_type, _, rest = request.headers.get("content-type", "").partition(";")
     charset = rest.strip().lower().removeprefix("charset=").strip('"')
     if media_type.strip().lower() != "application/json" or charset not in {"", "utf-8", "utf8"}:
@@ -86,9 +86,9 @@ async def _raw(request: Request) -> bytes:
     return await request.body()
 
 
-def release_body(request: Request, given: dict[str, Any]) -> None:
-    """Keep nothing of a body whose job is written down: the caller may be held for minutes, an image for none."""
-    given.clear()
+def release_body(request: Request, parsed: dict[str, Any]) -> None:
+    """Free the memory of a body once its job is stored: the call may be held for minutes, and the body be 30 MB."""
+    parsed.clear()
     request._body = b""  # noqa: SLF001  Starlette's copy, which lives as long as the request
     incoming: Incoming = request.scope[INCOMING]
     incoming.let_go()

@@ -1,6 +1,6 @@
-"""Who may call, as types: a route that names one starts with the permission granted.
+"""Who may call, as types: a route that has one as a parameter runs only with that permission.
 
-All are coroutines although some await nothing: FastAPI would send plain functions to a thread, each of them.
+All are coroutines, even those that await nothing: FastAPI would run each plain function in a thread.
 """
 
 import re
@@ -36,7 +36,7 @@ IDEMPOTENCY_KEY = header(
     maxLength=IDEMPOTENCY_LENGTH,
 )
 PREFER = header("Prefer", f"`wait=N` holds the answer for up to N seconds, at most {LONGEST_WAIT_S}", "wait=5")
-LAST_EVENT_ID = header("Last-Event-ID", "The id of the last event that was seen", "0-0", pattern=EVENT_ID.pattern)
+LAST_EVENT_ID = header("Last-Event-ID", "The id of the last event received", "0-0", pattern=EVENT_ID.pattern)
 TOKEN = query("token", "A browser token for this one job, where no header can be sent")
 WAIT = re.compile(r'wait\s*=\s*"?([0-9]{1,9})"?', re.ASCII | re.IGNORECASE)
 
@@ -50,17 +50,17 @@ TheGateway = Annotated[Gateway, Depends(get_gateway)]
 
 
 def credential(request: Request) -> str | None:
-    """The key in `Authorization: Bearer …`, `Authorization: Key …` or `X-API-Key: …`, each sent once at most.
+    """The key in `Authorization: Bearer …`, `Authorization: Key …` or `X-API-Key: …`, each sent at most once.
 
-    Another scheme in `Authorization`, or nothing behind ours, is a proxy's and does not hide the other.
+    `Authorization` with another scheme, or without a key, may be a proxy's; then `X-API-Key` counts.
     """
-    authorization = _once(request, "Authorization")
-    scheme, _, found = (authorization or "").partition(" ")
-    other = _once(request, "X-API-Key")
-    return (found.strip() if scheme.lower() in SCHEMES else "") or other
+    authorization = _single_header(request, "Authorization")
+    scheme, _, key = (authorization or "").partition(" ")
+    api_key = _single_header(request, "X-API-Key")
+    return (key.strip() if scheme.lower() in SCHEMES else "") or api_key
 
 
-def _once(request: Request, name: str) -> str | None:
+def _single_header(request: Request, name: str) -> str | None:
     given = request.headers.getlist(name)
     if len(given) > 1:
         raise Malformed(f"There are two {name} headers; send one.", code=Code.INVALID_HEADER)
@@ -70,8 +70,8 @@ def _once(request: Request, name: str) -> str | None:
 def _is_administrator(request: Request, given: str | None, gateway: Gateway) -> bool:
     """True when the key is the administrator's; compared in constant time.
 
-    It is an operator's choice, so it can be guessed: TooManyBadKeys, uncompared, for an address that has tried too
-    often. Keys of ours cannot, and are looked up in any case.
+    An operator chose it, so it may be guessed: TooManyBadKeys, before comparing, for an address with too many bad
+    keys. Generated keys cannot be guessed and are always looked up.
     """
     key = gateway.settings.admin_key
     if key is None or given is None or well_formed(given):
@@ -81,7 +81,7 @@ def _is_administrator(request: Request, given: str | None, gateway: Gateway) -> 
 
 
 async def _authenticated(request: Request, gateway: Gateway, given: str | None) -> Caller:
-    """Whose key it is; one that is new here waits a moment, where its address has shown too many bad ones."""
+    """The key's caller; from an address with too many bad keys, an uncached key is looked up in a batch."""
     accounts = gateway.accounts
     batched = bool(
         given and accounts.bad_keys.exceeded(address_of(request.scope)) and not accounts.is_cached(given)
@@ -94,7 +94,7 @@ async def _authenticated(request: Request, gateway: Gateway, given: str | None) 
 
 @contextmanager
 def bad_keys_counted(request: Request, gateway: Gateway, given: str | None) -> Iterator[None]:
-    """What the block finds to open nothing is counted for its address; TooManyBadKeys when it is one too many."""
+    """Count an Unauthenticated of the block for the address; TooManyBadKeys when it is one too many."""
     try:
         yield
     except Unauthenticated:
@@ -104,9 +104,9 @@ def bad_keys_counted(request: Request, gateway: Gateway, given: str | None) -> I
 
 
 def _require_origin(request: Request, caller: Caller) -> None:
-    """Forbidden when the key is for certain web pages and the request comes from elsewhere.
+    """Forbidden when the key is restricted to certain web pages and the request comes from elsewhere.
 
-    Browsers send `Origin` with everything but plain reads of their own page, so a read may come without one.
+    Browsers omit `Origin` only in plain reads of their own page, so a read needs none.
     """
     if caller.origins is None:
         return
@@ -117,7 +117,7 @@ def _require_origin(request: Request, caller: Caller) -> None:
 
 @reads(Reads(key=True))
 async def job_reader(request: Request, gateway: TheGateway) -> Caller:
-    """Who is asking, a browser token for one job too; Unauthenticated when nobody with a valid key is."""
+    """The caller, also with a browser token for one job; Unauthenticated without a valid key."""
     given = credential(request)
     if _is_administrator(request, given, gateway):
         raise Forbidden("This is the administrator's key; make a user with a key for this.")
@@ -129,7 +129,7 @@ JobReader = Annotated[Caller, Depends(job_reader)]
 
 @reads(Reads(key=True))
 async def current_caller(request: Request, gateway: TheGateway) -> Caller:
-    """Who is asking; Forbidden for a browser token for one job, which reads that job and nothing else."""
+    """The caller; Forbidden for a browser token for one job, which reads only that job."""
     caller = await job_reader(request, gateway)
     if caller.job is not None:
         raise Forbidden("This browser token may read its one job, and nothing else.")
@@ -149,7 +149,7 @@ CurrentCaller = Annotated[Caller, Depends(current_caller)]
 
 
 async def uploader(caller: CurrentCaller) -> Caller:
-    """Who may bring files: an upload costs fal's storage and is the first half of a submission."""
+    """A caller who may upload: uploads use fal's storage and are the first half of a submission."""
     require_scope(caller, Scope.JOBS_WRITE)
     return caller
 
@@ -159,7 +159,7 @@ Uploader = Annotated[Caller, Depends(uploader)]
 
 @reads(Reads(key=True))
 async def administrator(request: Request, gateway: TheGateway) -> str:
-    """Who administers, as the audit log names them; Forbidden for everybody else's keys."""
+    """The administrator, as named in the audit log; Forbidden for every other key."""
     given = credential(request)
     if not _is_administrator(request, given, gateway):
         await _authenticated(request, gateway, given)
@@ -174,7 +174,7 @@ Administrator = Annotated[str, Depends(administrator)]
 
 
 async def own_job(job_id: str, caller: CurrentCaller, gateway: TheGateway) -> Job:
-    """The caller's own job; another's looks like none."""
+    """The caller's own job; NotFound for others' jobs too."""
     return await gateway.jobs.get(caller, job_id)
 
 
@@ -182,7 +182,7 @@ OwnJob = Annotated[Job, Depends(own_job)]
 
 
 async def readable_job(job_id: str, caller: JobReader, gateway: TheGateway) -> Job:
-    """The job that the caller may read, also with a browser token for this one job; another's looks like none."""
+    """The same, also with a browser token for this one job."""
     return await gateway.jobs.get(caller, job_id)
 
 
@@ -191,7 +191,7 @@ ReadableJob = Annotated[Job, Depends(readable_job)]
 
 @reads(Reads(key=True, parameters=(TOKEN,)))
 async def watcher(request: Request, gateway: TheGateway) -> Caller:
-    """Who is asking, also by `?token=` with a browser token for one job, for what sends no headers of its own."""
+    """The caller, also by `?token=` with a browser token for one job, for clients that cannot send headers."""
     token = request.query_params.get("token")
     if token is None:
         return await job_reader(request, gateway)
@@ -205,7 +205,7 @@ Watcher = Annotated[Caller, Depends(watcher)]
 
 
 async def watched_job(job_id: str, caller: Watcher, gateway: TheGateway) -> Job:
-    """The job that the caller may follow; another's looks like none."""
+    """The job that the caller may follow; NotFound for others' jobs too."""
     return await gateway.jobs.get(caller, job_id)
 
 
@@ -214,7 +214,7 @@ WatchedJob = Annotated[Job, Depends(watched_job)]
 
 @reads(Reads(parameters=(IDEMPOTENCY_KEY,)))
 async def idempotency_key(request: Request) -> str | None:
-    """The `Idempotency-Key`, bare or as a quoted string: both forms are one key. Printable ASCII, up to 255."""
+    """The `Idempotency-Key`, bare or quoted, which are the same key: up to 255 printable ASCII characters."""
     given = request.headers.getlist("idempotency-key")
     if not given:
         return None
@@ -231,7 +231,7 @@ async def idempotency_key(request: Request) -> str | None:
 
 @reads(Reads(parameters=(PREFER,)))
 async def preferred_wait(request: Request) -> int:
-    """Seconds of `Prefer: wait=N` (RFC 7240), at most 60; 0 without one. Preferences we do not know are ignored."""
+    """Seconds of `Prefer: wait=N` (RFC 7240), at most 60; 0 without it. Unknown preferences are ignored."""
     for given in request.headers.getlist("prefer"):
         for preference in given.split(","):
             wait = WAIT.fullmatch(preference.partition(";")[0].strip())
@@ -245,7 +245,7 @@ PreferredWait = Annotated[int, Depends(preferred_wait)]
 
 @reads(Reads(parameters=(LAST_EVENT_ID,)))
 async def last_event_id(request: Request) -> str | None:
-    """The `Last-Event-ID`; refused before the stream begins when it cannot be one."""
+    """The `Last-Event-ID`; Malformed, before the stream begins, when it is not an event's id."""
     given = request.headers.get("last-event-id")
     if given is not None and not EVENT_ID.fullmatch(given):
         raise Malformed("That Last-Event-ID is not the id of an event.", code=Code.INVALID_HEADER)
@@ -256,10 +256,10 @@ LastEventId = Annotated[str | None, Depends(last_event_id)]
 
 
 async def existing_team(team_id: str, _: Administrator, gateway: TheGateway) -> str:
-    """A team that is there. Limits are kept by owner, so a path must not smuggle in another owner's id."""
+    """The id of an existing team. Limits are stored by owner, so the path must not name another kind of owner."""
     return (await gateway.administration.team(team_id)).id
 
 
 async def existing_user(user_id: str, _: Administrator, gateway: TheGateway) -> str:
-    """A user that is there."""
+    """The id of an existing user."""
     return (await gateway.administration.user(user_id)).id

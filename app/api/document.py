@@ -1,7 +1,7 @@
-"""The OpenAPI documents: FastAPI draws them from the routes, and what it cannot see is added here.
+"""The OpenAPI documents: FastAPI generates them from the routes, and what it cannot see is added here.
 
-That is: what dependencies read of a request by themselves (`app/api/reads.py`), the one shape of every refusal,
-where no key is needed, values that can be sent as they stand, and what is sent to webhooks.
+That is: what dependencies read of the request object (`app/api/reads.py`), the schema of errors, which routes need
+no key, examples that can be sent unchanged, and webhooks.
 """
 
 import json
@@ -56,10 +56,10 @@ FAL_TAGS = {
     "storage": "`https://rest.fal.ai/…` and fal's CDN, as far as fal's clients upload files and ask for tokens",
 }
 REQUEST_ID = header("X-Request-ID", "Your name for the request; it comes back", "my-request-1")
-EVERY = (400, 408, 414, 422, 429, 431, 503)
+ALWAYS_POSSIBLE = (400, 408, 414, 422, 429, 431, 503)
 WITH_KEY = (401, 403)
 WITH_BODY = (413, 415)
-REFUSALS = {  # by status: its name in the document, and what it means
+REFUSALS = {  # by status: name in the document, description
     400: ("BadRequest", "The request cannot be read"),
     401: ("Unauthorized", "There is no key, or it opens nothing"),
     402: ("PaymentRequired", "The money set aside for the caller does not cover it"),
@@ -80,8 +80,8 @@ REFUSALS = {  # by status: its name in the document, and what it means
     504: ("TimedOut", "It took too long"),
 }
 MEDIA_TYPES: dict[Any, str] = {Problem: "application/problem+json", FalError: "application/json"}
-TAKEN = {"2XX": {"description": "Taken; whatever else is answered, it is sent again"}}
-SIGNED = [
+WEBHOOK_RESPONSES = {"2XX": {"description": "Accepted; after any other response it is sent again"}}
+SIGNATURE_HEADERS = [
     header("webhook-id", "The same in every attempt", "msg_1"),
     header("webhook-timestamp", "When this attempt was signed, in seconds", "1764500000"),
     header("webhook-signature", "`v1,…`, as Standard Webhooks 1.0 has it", "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9"),
@@ -89,18 +89,18 @@ SIGNED = [
 
 
 def add_documents(app: FastAPI, *, base_url: str) -> None:
-    """Serve both documents to everybody; each is drawn when it is first asked for, which takes half a second."""
+    """Serve both documents without a key; each is generated on first use, which takes half a second."""
     documents = {"/openapi.json": native_document, FAL_DOCUMENT: fal_document}
-    for path, drawn in documents.items():
-        app.add_api_route(path, _reader(partial(drawn, app, base_url=base_url)), include_in_schema=False)
+    for path, generate in documents.items():
+        app.add_api_route(path, _reader(partial(generate, app, base_url=base_url)), include_in_schema=False)
 
 
-def _reader(draw: Callable[[], Document]) -> Callable[[], Response]:
-    """A route for a thread, as the framework gives those that are no coroutine."""
+def _reader(generate: Callable[[], Document]) -> Callable[[], Response]:
+    """A plain function, so that FastAPI runs it in a thread."""
 
     @cache
     def content() -> bytes:
-        return json.dumps(draw(), ensure_ascii=False).encode()
+        return json.dumps(generate(), ensure_ascii=False).encode()
 
     def read() -> Response:
         return Response(content(), media_type="application/json")
@@ -110,28 +110,22 @@ def _reader(draw: Callable[[], Document]) -> Callable[[], Response]:
 
 def native_document(app: FastAPI, *, base_url: str) -> Document:
     """The document of the native API, with the bodies of its webhooks."""
-    routes = [one for one in iter_route_contexts(app.routes) if not (one.path or "").startswith("/fal/")]
+    routes = [route for route in iter_route_contexts(app.routes) if not (route.path or "").startswith("/fal/")]
+    bodies = {"job": JobEvent, "budget": BudgetEvent, "endpoint": EndpointEvent}
     hooks = APIRouter()
     for kind in EVENT_TYPES:
-        body = JobEvent if kind.startswith("job.") else BudgetEvent if kind.startswith("budget.") else EndpointEvent
+        body = bodies[kind.partition(".")[0]]
         _add_webhook(hooks, kind, body, f"`{kind}`, signed as Standard Webhooks 1.0 says")
-    return _drawn("Filmgate", routes, hooks, base_url=base_url, tags=TAGS, refusal=Problem, security=SECURITY)
+    return _generated("Filmgate", routes, hooks, base_url=base_url, tags=TAGS, refusal=Problem, security=SECURITY)
 
 
 def fal_document(app: FastAPI, *, base_url: str) -> Document:
-    """The document of the surface for fal's own clients."""
-    routes = [one for one in iter_route_contexts(app.routes) if (one.path or "").startswith("/fal/")]
+    """The document of the routes for fal's own clients."""
+    routes = [route for route in iter_route_contexts(app.routes) if (route.path or "").startswith("/fal/")]
     hooks = APIRouter()
     _add_webhook(hooks, "fal_webhook", FalMessage, "A request's end, signed as fal signs")
-    return _drawn(
-        "Filmgate for fal's clients",
-        routes,
-        hooks,
-        base_url=base_url,
-        tags=FAL_TAGS,
-        refusal=FalError,
-        security=FAL_SECURITY,
-    )
+    title, tags, security = "Filmgate for fal's clients", FAL_TAGS, FAL_SECURITY
+    return _generated(title, routes, hooks, base_url=base_url, tags=tags, refusal=FalError, security=security)
 
 
 def _add_webhook(router: APIRouter, name: str, body: Any, summary: str) -> None:
@@ -141,7 +135,7 @@ def _add_webhook(router: APIRouter, name: str, body: Any, summary: str) -> None:
     router.add_api_route(name, deliver, methods=["POST"], name=name, summary=summary, status_code=204)
 
 
-def _drawn(
+def _generated(
     title: str,
     routes: Sequence[RouteContext],
     hooks: APIRouter,
@@ -151,11 +145,11 @@ def _drawn(
     refusal: Any,
     security: dict[str, Any],
 ) -> Document:
-    """A document in which every refusal has the type `refusal`.
+    """A document in which every error has the type `refusal`.
 
-    1. what FastAPI draws, without its own idea of a 422
-    2. each operation with what it reads by itself, and with the statuses of its refusals
-    3. the types of bodies, which FastAPI has not seen either
+    1. what FastAPI generates
+    2. for each operation, what its dependencies read, and its error statuses
+    3. the schemas of bodies and errors, without FastAPI's own for a 422
     """
     document = get_openapi(
         title=title,
@@ -175,7 +169,7 @@ def _drawn(
             for method in route.methods or ():
                 _complete(document["paths"][route.path_format][method.lower()], found, route.param_convertors)
     for path in document["webhooks"].values():
-        path["post"] |= {"parameters": SIGNED, "security": [], "responses": TAKEN}
+        path["post"] |= {"parameters": SIGNATURE_HEADERS, "security": [], "responses": WEBHOOK_RESPONSES}
     schemas = {**document["components"]["schemas"], **_schemas(types)}
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
@@ -190,14 +184,14 @@ def _drawn(
 
 
 def _complete(operation: Document, found: Sequence[Reads], in_path: Iterable[str]) -> None:
-    """Add to an operation what FastAPI has not seen of it."""
+    """Add to an operation what FastAPI cannot see."""
     parameters = operation.setdefault("parameters", [])
     parameters += [parameter for one in found for parameter in one.parameters]
-    seen = {parameter["name"] for parameter in parameters}
+    known = {parameter["name"] for parameter in parameters}
     parameters += [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in in_path
-        if name not in seen
+        if name not in known
     ]
     for parameter in parameters:
         if parameter["name"] in VALUES:
@@ -212,7 +206,8 @@ def _complete(operation: Document, found: Sequence[Reads], in_path: Iterable[str
     replies = operation["responses"]
     declared = [int(code) for code, reply in replies.items() if code >= "400" and "content" not in reply]
     named = [HTTPStatus.NOT_FOUND] if any(one["in"] == "path" for one in parameters) else []
-    for status in {*EVERY, *declared, *named, *(WITH_KEY if with_key else ()), *(WITH_BODY if body else ())}:
+    possible = [*(WITH_KEY if with_key else ()), *(WITH_BODY if body else ())]
+    for status in {*ALWAYS_POSSIBLE, *declared, *named, *possible}:
         if "content" not in replies.get(str(status), {}) or status == HTTPStatus.UNPROCESSABLE_ENTITY:
             replies[str(status)] = {"$ref": f"#/components/responses/{REFUSALS[status][0]}"}
     operation["responses"] = dict(sorted(replies.items()))
@@ -220,13 +215,13 @@ def _complete(operation: Document, found: Sequence[Reads], in_path: Iterable[str
 
 
 def _refusals(refusal: Any) -> Document:
-    """A response for every status of a refusal."""
+    """A response for every error status."""
     content = {MEDIA_TYPES[refusal]: {"schema": {"$ref": SCHEMAS + refusal.__name__}}}
     return {name: {"description": text, "content": content} for name, text in REFUSALS.values()}
 
 
 def _schemas(types: Sequence[tuple[Any, JsonSchemaMode]]) -> Document:
-    """The schemas of types, with what they are made of."""
+    """The schemas of types and of the types in them."""
     adapters = [(type_.__name__, mode, TypeAdapter(type_)) for type_, mode in types]
     _, found = TypeAdapter.json_schemas(adapters, ref_template=SCHEMAS + "{model}")
     schemas: Document = found["$defs"]

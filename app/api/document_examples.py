@@ -1,6 +1,6 @@
-"""Values that can be sent as they stand, to `./dev up` or to any other installation.
+"""Example values that can be sent unchanged to `./dev up` or any other installation.
 
-What would have to be there before, such as a job with this id, is not: the answer is the documented 404.
+They name no existing job, team or key: the reply is then the documented 404.
 """
 
 from typing import Any
@@ -21,7 +21,7 @@ from app.api.admin_bodies import (
     UserBody,
     UserChange,
 )
-from app.api.fal.storage import Apps, File, Parts
+from app.api.fal.storage import Apps, CompletedParts, File
 from app.api.fal.submission import FalInput
 from app.api.v1.bodies import JobBody
 from app.api.v1.deliveries import ReplayBody
@@ -29,7 +29,7 @@ from app.api.v1.tokens import TokenBody
 from app.api.v1.webhook_bodies import EndpointBody, EndpointChange, RotationBody
 
 MODEL = "fal-ai/kling-video/v2/master/image-to-video"
-# A white PNG of 320 by 320 pixels; an address of one will do as well.
+# A white PNG of 320 by 320 pixels; a URL works as well.
 PICTURE = (
     "data:image/png;base64,"
     "iVBORw0KGgoAAAANSUhEUgAAAUAAAAFAAQAAAADl65gHAAAAQ0lEQVR42u3KsQ0AAAgDoOr/P+sLriYwU5ObjiiKoi"
@@ -37,7 +37,7 @@ PICTURE = (
 )
 TEAM, USER = "team_01kb3x9d1n5v7q2f8m4c6t0e3r", "user_01kb3x9d1n5v7q2f8m4c6t0e3r"
 
-# Parameters of paths and addresses, by their names.
+# By name of the parameter, in paths and queries.
 VALUES = {
     "model_id": MODEL,
     "job_id": "job_01kb3x9d1n5v7q2f8m4c6t0e3r",
@@ -86,6 +86,6 @@ BODIES: dict[type[BaseModel], Any] = {
     ResolveBody: {"action": "resubmit"},
     FalInput: INPUT,
     File: {"file_name": "lake.png", "content_type": "image/png"},
-    Parts: {"parts": [{"partNumber": 1, "etag": '"1"'}]},
+    CompletedParts: {"parts": [{"partNumber": 1, "etag": '"1"'}]},
     Apps: {"allowed_apps": ["fal-ai/kling-video"], "token_expiration": 120},
 }

@@ -1,8 +1,12 @@
-"""How routes answer besides with their own reply, for the OpenAPI document."""
+"""Responses of routes beside their own reply, for the OpenAPI document."""
 
 from typing import Any
 
+from fastapi import Response
+
 Answers = dict[int | str, dict[str, Any]]
+
+NO_CONTENT: dict[str, Any] = {"status_code": 204, "response_class": Response}
 
 LIVE: dict[str, Any] = {
     "description": "A stream of server-sent events: `event` the type, `id` a cursor, `data` an event in JSON",
@@ -12,5 +16,5 @@ LOCATION: dict[str, Any] = {"Location": {"schema": {"type": "string", "format": 
 
 
 def refusals(*statuses: int) -> Answers:
-    """Statuses of problems that not every route has; `app/api/document.py` fills them in."""
+    """Error statuses that not every route has; `app/api/document.py` fills them in."""
     return {status: {} for status in statuses}

@@ -1,4 +1,4 @@
-"""Event streams over HTTP: the one way in which they begin, go on and end."""
+"""Server-sent events: how every stream begins, continues and ends."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
@@ -19,7 +19,7 @@ from app.gateway import Gateway
 
 MEDIA_TYPE = "text/event-stream"
 HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-RETRY_MS = 3000  # after which a client comes back
+RETRY_MS = 3000  # after which a client reconnects
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -34,9 +34,9 @@ async def event_stream(
     *,
     headers: dict[str, str],
 ) -> StreamingResponse:
-    """Server-sent events, each frame as `write` puts it, until their end or the end of the caller's key.
+    """Server-sent events, each frame as `write` renders it, until they end or the caller's key is revoked.
 
-    The first is waited for before the answer begins, so that a store that is away is a 503 here as everywhere.
+    The reply begins with the first event, so that an unavailable store is a 503 here too.
 
     Raises:
         OverLimit: the caller has too many streams open.
@@ -44,17 +44,17 @@ async def event_stream(
     gateway.accounts.streams.require_room(caller)
     chunks = _written(gateway.accounts.streams.until_closed(caller, frames), write)
     first = await anext(chunks, b"")
-    return _EventStream(_in_order(first, chunks, request.scope["path"]), chunks, headers)
+    return _EventStream(_until_error(first, chunks, request.scope["path"]), chunks, headers)
 
 
 def sent_event(event: Event | Notice, view: Mapping[str, Any]) -> bytes:
-    """The event on the wire, as its view shows it."""
+    """The event in the format of server-sent events, with its view as data."""
     data = pydantic_core.to_json(view).decode()
     return format_sse_event(event=event.type, data_str=data, id=event.id, retry=RETRY_MS)
 
 
 class _EventStream(StreamingResponse):
-    """A stream that lets go of what it reads however it ends, also when the watcher has gone before it began."""
+    """A stream that closes its source however it ends, also when the client left before it began."""
 
     def __init__(
         self, content: AsyncGenerator[bytes, None], chunks: AsyncGenerator[bytes, None], headers: dict[str, str]
@@ -77,8 +77,8 @@ async def _written(
                 yield chunk
 
 
-async def _in_order(first: bytes, chunks: AsyncGenerator[bytes, None], path: str) -> AsyncGenerator[bytes, None]:
-    """All chunks. An error in the middle ends the stream in order: its reader comes back, and hears of it then."""
+async def _until_error(first: bytes, chunks: AsyncGenerator[bytes, None], path: str) -> AsyncGenerator[bytes, None]:
+    """All chunks. An error ends the stream cleanly: the client reconnects, and gets the error then."""
     yield first
     try:
         async for chunk in chunks:

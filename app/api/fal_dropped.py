@@ -1,4 +1,4 @@
-"""What is dropped at fal's doors, as at fal, and told in `X-Filmgate-Warning`: fields and query parameters."""
+"""Unknown fields and query parameters under /fal/: dropped as fal does, and named in `X-Filmgate-Warning`."""
 
 import re
 from collections.abc import Iterable
@@ -9,9 +9,9 @@ from starlette.types import Scope
 WARNING = "x-filmgate-warning"
 LONGEST = 120  # characters of one sentence, so that two of them stay below 256
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
-PROXY_QUERY = "fal_proxy_query"  # of the scope: what stood behind our own `/fal/proxy`, whose target has its own
-# What fal's clients send, by door: where it means nothing it is dropped without a word, as at fal.
-KNOWN = {
+PROXY_QUERY = "fal_proxy_query"  # scope key: the query of `/fal/proxy` itself; its target has its own
+# What fal's clients send, by prefix; where it has no meaning it is dropped without a warning, as at fal.
+KNOWN_PARAMETERS = {
     "/fal/queue/": frozenset({"fal_webhook", "fal_max_queue_length", "logs"}),
     "/fal/run/": frozenset({"fal_webhook", "fal_max_queue_length"}),
     "/fal/rest/": frozenset({"storage_type"}),
@@ -20,31 +20,31 @@ KNOWN = {
 
 
 def dropped_warning(what: str, names: Iterable[str]) -> str:
-    """One sentence with as many of the names as there is room for, each once; an odd one is a question mark."""
-    told = list(dict.fromkeys(name if NAME.fullmatch(name) else "?" for name in names))
-    sentence = f"dropped unknown {what}: {told[0]}"
-    for shown, name in enumerate(told[1:], 1):
+    """One sentence with as many distinct names as fit; an unusual name is shown as a question mark."""
+    distinct = list(dict.fromkeys(name if NAME.fullmatch(name) else "?" for name in names))
+    sentence = f"dropped unknown {what}: {distinct[0]}"
+    for shown, name in enumerate(distinct[1:], 1):
         if len(sentence) + len(name) + 2 > LONGEST - len(" and 999999 more"):
-            return f"{sentence} and {len(told) - shown} more"
+            return f"{sentence} and {len(distinct) - shown} more"
         sentence += f", {name}"
     return sentence
 
 
 def with_query_warning(scope: Scope, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The headers of an answer at one of fal's doors, with a word about query parameters that nobody read."""
-    known = next((names for door, names in KNOWN.items() if scope["path"].startswith(door)), None)
+    """The headers of a reply under /fal/, with a warning about unknown query parameters."""
+    known = next((names for prefix, names in KNOWN_PARAMETERS.items() if scope["path"].startswith(prefix)), None)
     if known is None:
         return headers
-    unread = [name for name in _names(scope["query_string"]) if name not in known]
-    unread += _names(scope.get(PROXY_QUERY, b""))
-    if not unread:
+    unknown = [name for name in _names(scope["query_string"]) if name not in known]
+    unknown += _names(scope.get(PROXY_QUERY, b""))
+    if not unknown:
         return headers
-    told = [value.decode("ascii") for name, value in headers if name == WARNING.encode()]
-    told.append(dropped_warning("query parameters", unread))
+    warnings = [value.decode("ascii") for name, value in headers if name == WARNING.encode()]
+    warnings.append(dropped_warning("query parameters", unknown))
     others = [field for field in headers if field[0] != WARNING.encode()]
-    return [*others, (WARNING.encode(), "; ".join(told).encode("ascii"))]
+    return [*others, (WARNING.encode(), "; ".join(warnings).encode("ascii"))]
 
 
 def _names(query: bytes) -> list[str]:
-    """The names in a query, as they were meant."""
+    """The decoded names in a query."""
     return [unquote_plus(pair.partition("=")[0]) for pair in query.decode("latin-1").split("&") if pair]

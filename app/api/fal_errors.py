@@ -1,7 +1,7 @@
 """Errors in fal's shape, for everything under /fal/ but fal's own webhooks: `{"detail", "message", "error_type"?}`.
 
 `detail` is a sentence, or for a 422 the list that both clients turn into their typed errors; `message` is what the
-JavaScript client shows. Both clients send 409 and 429 again, so that those stand for a wait under a minute only.
+JavaScript client shows. Both clients repeat after 409 and 429, so these are used only for waits under a minute.
 """
 
 import json
@@ -11,24 +11,16 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 
 from app.api.limit_headers import limit_headers
-from app.domain.errors import (
-    Code,
-    Conflict,
-    FilmgateError,
-    OverLimit,
-    Overloaded,
-    StoreUnavailable,
-    Violation,
-)
+from app.domain.errors import Code, Conflict, FilmgateError, OverLimit, Overloaded, StoreUnavailable, Violation
 
 REQUEST_ID = "x-fal-request-id"
 ALWAYS_NEW = "x-filmgate-new"
 FORBIDDEN, NOT_FOUND, TOO_MANY, UNPROCESSABLE = 403, 404, 429, 422
 SHORT_WAIT_S = 60
-SENTENCES = 3  # of the findings, in `message`
-UNREAD = {Code.REQUEST_TIMEOUT, Code.PAYLOAD_TOO_LARGE}  # after these, the rest of the body is not read
-PLACES = {"webhook_url": ("query", "fal_webhook"), "start_deadline": ("header", "x-fal-request-timeout")}
-# Of an image, or of a whole request: our code and fal's word for it.
+MAX_SENTENCES = 3  # of the findings, in `message`
+CLOSING = {Code.REQUEST_TIMEOUT, Code.PAYLOAD_TOO_LARGE}  # the rest of the body is not read after these
+LOCS = {"webhook_url": ("query", "fal_webhook"), "start_deadline": ("header", "x-fal-request-timeout")}
+# Our codes, about an image or the whole request, and fal's types for them.
 TYPES = {
     "not_an_image": "image_load_error",
     "bad_data_uri": "image_load_error",
@@ -36,37 +28,37 @@ TYPES = {
     "image_too_small": "image_too_small",
     "image_too_large": "image_too_large",
 }
-# Of pydantic's findings, those that fal names otherwise.
+# Types of pydantic's errors that fal names differently.
 KINDS = {"literal_error": "one_of", "too_long": "sequence_too_long", "too_short": "sequence_too_short"}
 
 
 def is_fal_path(path: str) -> bool:
-    """True for paths at which fal's clients come in."""
+    """True for the paths that fal's clients call."""
     return path.startswith("/fal/") and not path.startswith("/fal/hooks/")
 
 
 def fal_error(error: FilmgateError, *, trace_id: str, base_url: str, request: Headers, safe: bool) -> Response:
-    """The response for an error; `safe` says that the request changes nothing, or may be repeated without harm."""
+    """The response for an error; `safe`: the request changes nothing, or may be repeated without harm."""
     status = status_of(error, repeatable=safe or ALWAYS_NEW not in request)
     detail: Any = _findings(error, base_url) if status == UNPROCESSABLE else error.message
     headers = {"Cache-Control": "no-store", REQUEST_ID: trace_id, **limit_headers(error.limits)}
     if error.retry_after is not None and status >= TOO_MANY:
         headers["Retry-After"] = str(error.retry_after)
-    if error.code in UNREAD:
+    if error.code in CLOSING:
         headers["Connection"] = "close"
-    findings = (found.message for found in error.violations[:SENTENCES])
+    findings = (found.message for found in error.violations[:MAX_SENTENCES])
     message = " ".join(dict.fromkeys((error.message, *findings)))
     return fal_reply({"detail": detail, "message": message}, status, headers)
 
 
 def status_of(error: FilmgateError, *, repeatable: bool) -> int:
-    """The HTTP status at fal's door.
+    """The HTTP status for fal's clients.
 
-    1. a gateway that has too much to do, and has done nothing: 429, which both clients send again
-    2. a store that is away: 429 too, where sending it again is harmless; else 503
-    3. a limit: 429 when a short wait is known to help; 403 for longer ones, for those of which nobody knows the
-       length (`concurrent`, `queued`), and for what no wait brings
-    4. a conflict: 400, for 409 is sent again
+    1. the gateway is overloaded and has done nothing: 429, after which both clients repeat
+    2. the store is away: 429 too where a repeat is harmless, else 503
+    3. a limit: 429 when a short wait is known to help; 403 when the wait is longer, of unknown length
+       (`concurrent`, `queued`) or pointless
+    4. a conflict: 400, because clients repeat after 409
     """
     if isinstance(error, Overloaded):
         return TOO_MANY
@@ -80,11 +72,11 @@ def status_of(error: FilmgateError, *, repeatable: bool) -> int:
 
 
 def not_found(trace_id: str, *, status_word: bool) -> Response:
-    """Nothing is here under this id, as fal says it; `status_word` for the routes that answer with a status."""
+    """Fal's reply for an unknown id; `status_word` for the routes that reply with a status."""
     body: dict[str, Any] = {"detail": "Request not found", "message": "Request not found"}
     if status_word:
         body = {"status": "NOT_FOUND", **body}
-    return fal_reply(body, Code.NOT_FOUND.status, {REQUEST_ID: trace_id, "Cache-Control": "no-store"})
+    return fal_reply(body, Code.NOT_FOUND.status, {REQUEST_ID: trace_id})
 
 
 def fal_reply(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -106,15 +98,10 @@ def _findings(error: FilmgateError, base_url: str) -> list[dict[str, Any]]:
 
 def _finding(found: Violation, url: str) -> dict[str, Any]:
     parts = [part.replace("~1", "/").replace("~0", "~") for part in found.pointer.split("/")[1:]]
-    inner = parts[1:] if parts[:1] == ["input"] else parts  # at this door a job's input is the whole body
+    inner = parts[1:] if parts[:1] == ["input"] else parts  # here a job's input is the whole body
     loc: list[Any] = ["body", *(int(part) if part.isdigit() else part for part in inner)]
-    loc = [*PLACES[parts[0]]] if parts and parts[0] in PLACES else loc
+    loc = [*LOCS[parts[0]]] if parts and parts[0] in LOCS else loc
     loc = parts if parts[:1] == ["query"] else loc
-    shown: dict[str, Any] = {
-        "loc": loc,
-        "msg": found.message,
-        "type": KINDS.get(found.kind, found.kind),
-        "url": url,
-    }
-    shown["type"] = shown["type"] or TYPES.get(found.code, found.code)
-    return {**shown, "ctx": dict(found.ctx)} if found.ctx else shown
+    kind = KINDS.get(found.kind, found.kind) or TYPES.get(found.code, found.code)
+    item: dict[str, Any] = {"loc": loc, "msg": found.message, "type": kind, "url": url}
+    return {**item, "ctx": dict(found.ctx)} if found.ctx else item

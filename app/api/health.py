@@ -1,4 +1,4 @@
-"""Is the process alive, and can it serve?"""
+"""Probes: is the process alive, and can it serve?"""
 
 from fastapi import APIRouter, Response
 
@@ -24,10 +24,10 @@ async def livez() -> LiveView:
     summary="Jobs can be accepted and will be worked on",
 )
 async def readyz(gateway: TheGateway, response: Response) -> ReadyView:
-    """Does the store take jobs, and have workers ever been there? 503 says what is missing.
+    """Does the store take jobs, and have workers ever run? 503 says what is missing.
 
-    Workers that are away for a while, as in their own deployment, are told of and are no reason to turn callers
-    away: jobs are accepted, and wait.
+    Workers that are absent for a while, as during their own deployment, are named and do not make this 503: jobs
+    are accepted and wait.
     """
     view = await _readiness(gateway)
     response.status_code = 200 if view["status"] == "ready" else 503
@@ -46,8 +46,8 @@ async def _readiness(gateway: Gateway) -> ReadyView:
     missing = sorted(set(ROLES) - set(workers.values()))
     if missing and buying.silent_ms is None:
         return {"status": "not ready", "store": "ok", "workers_missing": missing}
-    seen: ReadyView = {"status": "ready", "store": "ok", "workers": len(workers)}
+    view: ReadyView = {"status": "ready", "store": "ok", "workers": len(workers)}
     if missing:
-        seen["workers_missing"] = missing
-    seen["upstream_paused"] = paused_view(buying.reason_for(""))
-    return seen
+        view["workers_missing"] = missing
+    view["upstream_paused"] = paused_view(buying.reason_for(""))
+    return view

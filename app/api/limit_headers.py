@@ -1,4 +1,4 @@
-"""`RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-11): every limit, in one place."""
+"""`RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-11): every limit of the caller."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ def limit_headers(limits: Sequence[LimitState]) -> dict[str, str]:
     """Both headers, or none without limits.
 
     Names are `owner-unit-window`; money is counted in whole micro-dollars; `w` is the window's usual length and
-    `t` the seconds until it begins anew, both left out where a window has no end.
+    `t` the seconds until it resets; both are omitted for a window without an end.
     """
     if not limits:
         return {}

@@ -1,4 +1,4 @@
-"""Calls that are held until something happens: each ends with the caller's key, and with the server."""
+"""Calls that are held until something happens; each also ends with the caller's key and with the server."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -14,7 +14,7 @@ from app.gateway import Gateway
 from app.tasks import cancel_and_wait
 
 T = TypeVar("T")
-CLOSED = "The key was revoked while the call was held."
+REVOKED = "The key was revoked while the call was held."
 
 
 async def long_poll(
@@ -25,27 +25,26 @@ async def long_poll(
     *,
     disconnected: Coroutine[Any, Any, None] | None = None,
 ) -> T | None:
-    """The result of the work; None when the server stops first, or the caller has `disconnected`.
+    """The result of the work; None when the server stops or the caller has `disconnected` first.
 
     Raises:
-        Unauthenticated: the caller's key was closed meanwhile; looked at while the call is held, and in the end.
+        Unauthenticated: the caller's key was revoked, which is checked during the call and at its end.
     """
     release_permit(request)
     async with gateway.accounts.watching(caller) as closed:
         working = asyncio.create_task(work)
-        others: list[asyncio.Task[Any]] = [asyncio.create_task(stopping(request).wait())]
-        others.append(asyncio.create_task(closed.wait()))
-        leaving = None if disconnected is None else asyncio.create_task(disconnected)
-        others += [] if leaving is None else [leaving]
+        others: list[asyncio.Task[Any]] = [
+            asyncio.create_task(end) for end in (stopping(request).wait(), closed.wait(), disconnected) if end
+        ]
         try:
             await asyncio.wait({working, *others}, return_when=asyncio.FIRST_COMPLETED)
             if closed.is_set():
-                raise Unauthenticated(CLOSED)
-            if not working.done() or (leaving is not None and leaving.done()):
+                raise Unauthenticated(REVOKED)
+            if not working.done() or (disconnected is not None and others[-1].done()):
                 return None
             result = working.result()
             if not await gateway.accounts.is_valid(caller):
-                raise Unauthenticated(CLOSED)
+                raise Unauthenticated(REVOKED)
             return result
         finally:
             await cancel_and_wait(working, *others)

@@ -1,4 +1,4 @@
-"""What every request passes: a trace id, a limit on its body, one log line."""
+"""Middleware of every request: a trace id, a limit on its body, one log line."""
 
 import re
 import time
@@ -12,8 +12,8 @@ from app.api.problems import LONGEST_PATH, problem
 from app.domain.errors import Code, FilmgateError, Malformed
 from app.domain.ids import new_nonce
 
-LENGTH_DIGITS = 15  # of a Content-Length that is worth reading as a number
-LONGEST_ADDRESS = 64  # characters: a proxy may hand on what is none
+LENGTH_DIGITS = 15  # of a Content-Length that is parsed
+LONGEST_ADDRESS = 64  # characters: a proxy may pass on something else
 CLOSE = (b"connection", b"close")
 TRACE_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 UNLOGGED_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
@@ -22,15 +22,14 @@ log = structlog.get_logger()
 
 
 class RequestMiddleware:
-    """Plain ASGI, because it stands in the way of every request.
+    """Plain ASGI, because it runs for every request.
 
-    1. a trace id: the caller's `X-Request-ID` when it is a sane one, else a new one; echoed in the reply
+    1. a trace id: the caller's `X-Request-ID` if it is well-formed, else a new one; echoed in the reply
     2. a declared length over the limit is refused before a byte is read
-    3. a body without a declared length, or a lying one, is cut off at the limit; one that stops coming, in time;
-       one for which there is no room is not read
-    4. at fal's doors, a word about query parameters that nobody reads
-    5. one log line for each request, with status and duration; the query is left out, because it may hold a token,
-       and a long path is cut, because the disk is not the caller's
+    3. a body is cut off at the limit or when it stops arriving, and is not read when there is no memory for it
+    4. under /fal/, a warning about unknown query parameters
+    5. one log line with status and duration; without the query, which may hold a token, and with a shortened path,
+       so that callers cannot fill the disk
     """
 
     def __init__(
@@ -69,14 +68,14 @@ class RequestMiddleware:
             incoming = Incoming(scope, receive, bodies=self._bodies, pace=self._pace, declared=declared)
             scope[INCOMING] = incoming
             await self._app(scope, incoming.receive, send_with_trace)
-        except FilmgateError as error:  # raised before the application's own handlers can see it
+        except FilmgateError as error:  # raised outside the application's own handlers
             response = problem(error, scope=scope, base_url=self._base_url)
             response.headers["Connection"] = "close"  # the rest of the body is not read
             await response(scope, receive, send_with_trace)
         finally:
             if incoming is not None:
                 incoming.let_go()
-                scope.pop(INCOMING, None)  # else each holds the other, until Python's collector comes
+                scope.pop(INCOMING, None)  # a reference cycle would live until the collector runs
             if scope["path"] not in UNLOGGED_PATHS:
                 log.info(
                     "request",
@@ -90,13 +89,13 @@ class RequestMiddleware:
 
 
 def address_of(scope: Scope) -> str:
-    """Where a request comes from: the peer, or who a proxy in FILMGATE_TRUSTED_PROXIES says it came from."""
+    """The client's address: the peer's, or the one that a proxy of FILMGATE_TRUSTED_PROXIES names."""
     client = scope.get("client")
     return str(client[0])[:LONGEST_ADDRESS] if client else ""
 
 
 def _length(declared: bytes | None, limit: int) -> int:
-    """The declared length of the body, 0 where none is; TooLarge when it is over the limit."""
+    """The declared length of the body, 0 without one; TooLarge when it is over the limit."""
     if declared is None:
         return 0
     if not declared.isdigit():

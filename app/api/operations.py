@@ -1,4 +1,4 @@
-"""Seeing and steering over HTTP: how everything stands, every team's jobs, pause, resume, resolve."""
+"""Operation over HTTP: the status of the whole, every team's jobs, pause, resume, resolve."""
 
 from typing import Annotated
 
@@ -8,6 +8,7 @@ from app.api.admin_bodies import LONGEST_ID, PauseBody, ResolveBody, ResumeBody
 from app.api.body import json_body
 from app.api.deps import Administrator, TheGateway
 from app.api.document_responses import refusals
+from app.api.paging import PageCursor, PageSize
 from app.domain.jobs import Status
 from app.views.operations import (
     BuyingView,
@@ -21,7 +22,7 @@ from app.views.operations import (
 
 
 async def _existing_job(job_id: str, _: Administrator, gateway: TheGateway) -> str:
-    """A job that is there, before the body is read."""
+    """The job's id; NotFound before the body is read."""
     return (await gateway.operations.job(job_id)).id
 
 
@@ -44,12 +45,12 @@ async def list_all_jobs(
     gateway: TheGateway,
     status: Status | None = None,
     team: Annotated[str | None, Query(max_length=LONGEST_ID)] = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 50,
-    cursor: Annotated[str | None, Query(max_length=200)] = None,
+    limit: PageSize = 50,
+    cursor: PageCursor = None,
 ) -> OperatedJobPage:
-    """Newest first; whose they are and how they stand at fal, never what they show.
+    """Newest first: whose they are and their state at fal, without their contents.
 
-    `fal_tag` is how the tag of the last submission begins at fal.
+    `fal_tag` is the beginning of the last submission's tag at fal.
     """
     page = await gateway.listing.page_of_all(status=status, team=team, limit=limit, cursor=cursor)
     held_since = await gateway.operations.held_since(page.jobs)
@@ -60,15 +61,11 @@ async def list_all_jobs(
     }
 
 
-@router.post(
-    "/admin/jobs/{job_id}/resolve",
-    responses=refusals(409),
-    summary="End a job that is held or set aside",
-)
+@router.post("/admin/jobs/{job_id}/resolve", responses=refusals(409), summary="End a job that is held or set aside")
 async def resolve_job(
     job_id: ExistingJob, actor: Administrator, gateway: TheGateway, body: ReadResolve
 ) -> OperatedJobView:
-    """Adopt fal's request, submit again what fal certainly has not, or fail.
+    """Adopts fal's request, submits again what fal certainly does not have, or fails the job.
 
     A job whose step was set aside can be failed; in any other state it is 409 `not_held`.
     """
@@ -80,13 +77,13 @@ async def resolve_job(
 
 @router.post("/admin/pause", responses=refusals(404), summary="Stop buying")
 async def pause_buying(actor: Administrator, gateway: TheGateway, body: ReadPause) -> BuyingView:
-    """For a team, or for everybody; jobs are accepted and wait, and their callers see the reason."""
-    told = await gateway.operations.pause(actor, team=body.team, reason=body.reason)
-    return buying_view(body.team, told)
+    """For one team or all; jobs are still accepted and wait, and their callers see the reason."""
+    paused = await gateway.operations.pause(actor, team=body.team, reason=body.reason)
+    return buying_view(body.team, paused)
 
 
 @router.post("/admin/resume", responses=refusals(404), summary="Buy on")
 async def resume_buying(actor: Administrator, gateway: TheGateway, body: ReadResume) -> BuyingView:
-    """For a team, or for everybody; then the breaker closes too. `upstream_paused` says what still stops it."""
-    told = await gateway.operations.resume(actor, team=body.team, reason=body.reason)
-    return buying_view(body.team, told)
+    """For one team, or for all, which closes the breaker too. `upstream_paused` says what still stops buying."""
+    paused = await gateway.operations.resume(actor, team=body.team, reason=body.reason)
+    return buying_view(body.team, paused)

@@ -1,4 +1,4 @@
-"""What an error code means, at the address that problems name as their type."""
+"""The meaning of an error code, at the URL that problems give as their type."""
 
 from fastapi import APIRouter
 

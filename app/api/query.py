@@ -1,9 +1,8 @@
-"""The query of a request, as strict as its body: what a route does not know is refused by name.
+"""The query of a request, as strict as its body: unknown parameters are refused by name.
 
-A filter that is misspelt would otherwise be left out, and a script that revokes what it lists would list every key.
+Otherwise a misspelt filter would be ignored, and a script that revokes what it lists would list every key.
 """
 
-from collections.abc import Iterable, Sequence
 from typing import Any, get_args, get_origin
 
 from fastapi import Request
@@ -11,17 +10,14 @@ from fastapi import Request
 from app.api.reads import FAL_DOCUMENT, read_by, with_dependencies
 from app.domain.errors import MAX_NAME_CHARS, Unprocessable, Violation, pointer
 
-SHOWN = 20  # parameters that one refusal names
-LENIENT = "/fal/"  # fal's own doors drop what they do not know, as fal does, and say so: app/api/fal_dropped.py
-_of_endpoint: dict[Any, dict[str, bool]] = {}  # what each route reads, worked out once
+TWICE = "given more than once; give it once."
+MAX_SHOWN = 20  # parameters that one refusal names
+LENIENT = "/fal/"  # here unknown parameters are dropped with a warning, as at fal: app/api/fal_dropped.py
+_declared_by_endpoint: dict[Any, dict[str, bool]] = {}  # a cache of _declared
 
 
 async def refuse_unknown_parameters(request: Request) -> None:
-    """For every route: refuse what it does not know; where it asks for a key, that is looked at first.
-
-    The probes and the pages too: none of them has a reader who is served by a parameter that does nothing, and a
-    load balancer calls the address that it was given.
-    """
+    """For every route, probes and pages included; routes with a key check it first, and the parameters after it."""
     if request.scope["query_string"] and not any(read.key for read in read_by(request.scope["route"].dependant)):
         require_known_parameters(request)
 
@@ -32,41 +28,38 @@ def require_known_parameters(request: Request) -> None:
     if not request.scope["query_string"] or (path.startswith(LENIENT) and path != FAL_DOCUMENT):
         return
     route = request.scope["route"]
-    if route.endpoint not in _of_endpoint:
-        _of_endpoint[route.endpoint] = _declared(route)
-    declared = _of_endpoint[route.endpoint]
+    if route.endpoint not in _declared_by_endpoint:
+        _declared_by_endpoint[route.endpoint] = _declared(route)
+    declared = _declared_by_endpoint[route.endpoint]
     seen: set[str] = set()
-    unknown: dict[str, Violation] = {}
-    repeated: dict[str, Violation] = {}
+    unknown: dict[str, str] = {}
+    repeated: dict[str, str] = {}
     for name, _ in request.query_params.multi_items():
+        shown = name if 0 < len(name) <= MAX_NAME_CHARS and name.isprintable() else "?"
         known = name if name in declared else _family(name, declared)
         if known is None:
-            unknown[name] = _violation(name, "unknown_parameter", "This parameter is not known here.")
+            unknown[name] = shown
         elif name in seen and not declared[known]:
-            repeated[name] = _violation(
-                name, "given_twice", "This parameter is given more than once; give it once."
-            )
+            repeated[name] = shown
         seen.add(name)
     if unknown or repeated:
-        found = [*unknown.values()][:SHOWN], [*repeated.values()][:SHOWN]
-        raise Unprocessable(_sentence(*found, declared), violations=(*found[0], *found[1]))
+        raise _refusal([*unknown.values()][:MAX_SHOWN], [*repeated.values()][:MAX_SHOWN], sorted(declared))
 
 
-def _sentence(unknown: Sequence[Violation], repeated: Sequence[Violation], declared: Iterable[str]) -> str:
-    """What is wrong with the query, and what to do."""
+def _refusal(unknown: list[str], repeated: list[str], declared: list[str]) -> Unprocessable:
     sentences = []
     if unknown:
-        known = ", ".join(sorted(declared))
-        remedy = f"it knows {known}" if known else "it takes none"
-        sentences.append(f"This route does not know the query parameter {_names(unknown)}; {remedy}.")
+        remedy = f"it knows {', '.join(declared)}" if declared else "it takes none"
+        sentences.append(f"This route does not know the query parameter {', '.join(unknown)}; {remedy}.")
     if repeated:
-        sentences.append(f"The query parameter {_names(repeated)} is given more than once; give it once.")
-    return " ".join(sentences)
+        sentences.append(f"The query parameter {', '.join(repeated)} is {TWICE}")
+    violations = [_violation(name, "unknown_parameter", "This parameter is not known here.") for name in unknown]
+    violations += [_violation(name, "given_twice", f"This parameter is {TWICE}") for name in repeated]
+    return Unprocessable(" ".join(sentences), violations=tuple(violations))
 
 
-def _names(found: Iterable[Violation]) -> str:
-    pointers = ", ".join(violation.pointer.removeprefix("/query/") for violation in found)
-    return pointers.replace("~1", "/").replace("~0", "~")
+def _violation(name: str, code: str, sentence: str) -> Violation:
+    return Violation(pointer(("query", name)), code, sentence)
 
 
 def _family(name: str, declared: dict[str, bool]) -> str | None:
@@ -75,13 +68,8 @@ def _family(name: str, declared: dict[str, bool]) -> str | None:
     return family if "." in name and family in declared else None
 
 
-def _violation(name: str, code: str, sentence: str) -> Violation:
-    shown = name if 0 < len(name) <= MAX_NAME_CHARS and name.isprintable() else "?"
-    return Violation(pointer(("query", shown)), code, sentence)
-
-
 def _declared(route: Any) -> dict[str, bool]:
-    """What the route reads of a query, by name: whether it may be given more than once."""
+    """The query parameters of a route, by name, and whether each may be repeated."""
     found = {
         field.alias: get_origin(_plain(field.field_info.annotation)) is list
         for dependant in with_dependencies(route.dependant)

@@ -1,6 +1,6 @@
-"""What dependencies read of a request by themselves, where FastAPI cannot see it: for the OpenAPI document.
+"""What dependencies read of the request object, which FastAPI cannot see: declared for the OpenAPI document.
 
-The same says which query parameters a route knows (`app/api/query.py`), so that neither can be forgotten.
+The declaration also tells which query parameters a route knows (`app/api/query.py`).
 """
 
 from collections.abc import Callable, Iterator
@@ -13,12 +13,12 @@ from pydantic import BaseModel
 Function = TypeVar("Function", bound=Callable[..., Any])
 Parameter = dict[str, Any]
 
-FAL_DOCUMENT = "/fal/openapi.json"  # ours, though it lies where fal's routes are
+FAL_DOCUMENT = "/fal/openapi.json"  # one of our own routes, below fal's prefix
 
 
 @dataclass(frozen=True, slots=True)
 class Reads:
-    """A key, a JSON body (`optional`: it may be left out), and parameters as OpenAPI writes them."""
+    """A key, a JSON body (`optional`: it may be omitted), and parameters in OpenAPI's form."""
 
     key: bool = False
     body: type[BaseModel] | None = None
@@ -26,23 +26,23 @@ class Reads:
     parameters: tuple[Parameter, ...] = ()
 
 
-_of: dict[Any, Reads] = {}
+_declared: dict[Any, Reads] = {}
 
 
-def reads(what: Reads) -> Callable[[Function], Function]:
-    """Mark a dependency with what it reads."""
+def reads(declaration: Reads) -> Callable[[Function], Function]:
+    """Declare what a dependency reads."""
 
     def decorate(function: Function) -> Function:
-        _of[function] = what
+        _declared[function] = declaration
         return function
 
     return decorate
 
 
 def read_by(dependant: Dependant) -> list[Reads]:
-    """What a route's dependencies read, each once."""
+    """What a route's dependencies declare, each once."""
     calls = dict.fromkeys(one.call for one in with_dependencies(dependant))
-    return [_of[call] for call in calls if call in _of]
+    return [_declared[call] for call in calls if call in _declared]
 
 
 def header(name: str, description: str, example: str, **schema: Any) -> Parameter:
@@ -51,18 +51,20 @@ def header(name: str, description: str, example: str, **schema: Any) -> Paramete
 
 
 def query(name: str, description: str, **schema: Any) -> Parameter:
-    """A parameter that may stand in the address."""
+    """A parameter that may be in the query."""
     return _parameter("query", name, description, None, schema)
 
 
 def with_dependencies(dependant: Dependant) -> Iterator[Dependant]:
-    """It, and everything that it depends on."""
+    """The dependant and everything it depends on."""
     yield dependant
     for inner in dependant.dependencies:
         yield from with_dependencies(inner)
 
 
-def _parameter(place: str, name: str, description: str, example: str | None, schema: dict[str, Any]) -> Parameter:
-    found = {"name": name, "in": place, "required": False, "description": description}
-    found["schema"] = {"type": "string", **schema}
-    return found if example is None else {**found, "example": example}
+def _parameter(
+    location: str, name: str, description: str, example: str | None, schema: dict[str, Any]
+) -> Parameter:
+    parameter = {"name": name, "in": location, "required": False, "description": description}
+    parameter["schema"] = {"type": "string", **schema}
+    return parameter if example is None else {**parameter, "example": example}

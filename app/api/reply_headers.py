@@ -1,6 +1,6 @@
-"""What all replies have in common: headers for browsers and caches, and HEAD wherever GET is.
+"""Headers of all replies, for browsers and caches, and HEAD for every route with GET.
 
-Plain ASGI, because it stands in the way of every request.
+Plain ASGI, because it runs for every request.
 """
 
 from typing import Any
@@ -8,13 +8,13 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 NO_SNIFFING = (b"x-content-type-options", b"nosniff")
-NOT_KEPT = (b"cache-control", b"no-store")
-NO_HEAD = "/fal/proxy"  # fal's JavaScript client sends none, and it would name no route of ours
+NO_STORE = (b"cache-control", b"no-store")
+NO_HEAD = "/fal/proxy"  # no route of ours is behind a HEAD, and fal's client sends none
 DISCONNECTED: Message = {"type": "http.disconnect"}
 
 
 class ReplyHeaders:
-    """No reply's type is guessed, and none is kept by a cache unless its route says so itself."""
+    """`nosniff` on every reply, and `no-store` unless its route sets `Cache-Control`."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -29,23 +29,23 @@ class ReplyHeaders:
             if message["type"] == "http.response.start":
                 given: Any = list(message.get("headers", ()))
                 names = {name.lower() for name, _ in given}
-                message["headers"] = given + [pair for pair in (NO_SNIFFING, NOT_KEPT) if pair[0] not in names]
+                message["headers"] = given + [pair for pair in (NO_SNIFFING, NO_STORE) if pair[0] not in names]
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
 
 
 class HeadIsGet:
-    """HEAD is answered as GET is, without the body (RFC 9110, 9.3.2): what monitors, players and caches ask first.
+    """Answers HEAD as GET without the body (RFC 9110, 9.3.2), for monitors, players and caches.
 
-    A stream ends with its headers: its sender is told that the caller has gone.
+    A stream ends after its headers, as if the caller had disconnected.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one connection event; the server's own scope keeps the method."""
+        """Handle one connection event; the method is changed in a copy of the scope."""
         if scope["type"] != "http" or scope["method"] != "HEAD" or scope["path"] == NO_HEAD:
             await self._app(scope, receive, send)
             return

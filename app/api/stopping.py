@@ -1,4 +1,4 @@
-"""Held calls end with the server: when it is told to stop, each answers in time, and not uvicorn with a bare 500.
+"""Held calls end when the server stops: each replies itself, before uvicorn would send a bare 500.
 
 The event is in the lifespan's state (ASGI), which the server shares with the application and with every request.
 """
@@ -11,6 +11,6 @@ STOPPING = "stopping"
 
 
 def stopping(request: Request) -> asyncio.Event:
-    """Set when the server is told to stop; never, where the application runs without a server of ours."""
+    """Set when the server begins to stop; never set where the application runs without our server."""
     event: asyncio.Event = getattr(request.state, STOPPING, None) or asyncio.Event()
     return event

@@ -1,8 +1,8 @@
-"""Strict JSON: what Python's parser lets pass and JSON forbids is refused, in a sentence.
+"""Strict JSON: what JSON forbids and Python's parser accepts is refused with a sentence.
 
-NaN and Infinity, a member given twice, lone surrogates and absurd depth are errors; numbers are numbers. What would
-cost more than some milliseconds is refused before it is parsed, by counting bytes: the parser calls back into
-Python for each number and each object.
+NaN and Infinity, duplicate members, lone surrogates and excessive depth are errors. A body that would take more
+than some milliseconds is refused before it is parsed, by counting bytes: the parser calls Python for each number
+and object.
 """
 
 import json
@@ -11,30 +11,15 @@ from typing import Any, NoReturn, TypeVar
 
 from app.domain.errors import Code, Malformed, TooLarge, Unprocessable, WrongMediaType
 
-DEPTH = 20
-DIGITS = 300  # of a whole number; a double ends at 309
-MEMBERS = 1000  # of one object: many times what any request has
-ELEMENTS = (
-    10_000  # of all lists and objects together, and as many quotation marks: a hundred times the largest input
-)
-MARKS = 4 * ELEMENTS  # quotation marks
-PLAIN_BYTES = 256 * 1024  # of a body beside its data URIs; the longest texts of a request are a tenth of that
+MAX_DEPTH = 20
+MAX_DIGITS = 300  # of a whole number; a double ends at 309
+MAX_MEMBERS = 1000  # of one object: many times what any request has
+MAX_ELEMENTS = 10_000  # of all lists and objects together: a hundred times the largest input
+MAX_QUOTES = 4 * MAX_ELEMENTS
+PLAIN_BYTES = 256 * 1024  # of a body without its data URIs: ten times the longest texts of a request
 DATA = b"data:"
-_LONE = re.compile("[\ud800-\udfff]")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 Value = TypeVar("Value", dict[str, Any], list[Any])
-
-
-class _Constant(ValueError):
-    """NaN or Infinity."""
-
-
-class _Twice(ValueError):
-    """A member given twice."""
-
-
-class _TooMany(ValueError):
-    """An object with more members than anybody needs."""
 
 
 def parse_object(raw: bytes) -> dict[str, Any]:
@@ -46,7 +31,7 @@ def parse_object(raw: bytes) -> dict[str, Any]:
 
 
 def parse_array(raw: bytes) -> list[Any]:
-    """The JSON array in `raw`, read as strictly; Unprocessable when it is something else."""
+    """The JSON array in `raw`; errors as in `parse_object`."""
     value = _read(raw, "a JSON array")
     if not isinstance(value, list):
         raise Unprocessable("The body must be a JSON array.", code=Code.BODY_NOT_ARRAY)
@@ -63,25 +48,24 @@ def _read(raw: bytes, wanted: str) -> Any:
 
 
 def _refuse_costly(raw: bytes) -> None:
-    """Count what costs time; what stands in a text counts as well, as nobody needs so many.
+    """Malformed or TooLarge for a body that is costly to parse; characters inside texts count too.
 
-    A long body is divided at its quotation marks once, so that its data URIs are passed by in all that follows:
-    what they hold is text, or stands behind a mistake. A backslash costs as much as a byte outside of data URIs,
-    also within one: each is read by itself.
+    A long body is split at its quotation marks once, so that its data URIs are not searched. A backslash counts as
+    a byte outside of data URIs wherever it is, because the parser handles each one separately.
     """
     long = len(raw) > PLAIN_BYTES
-    pieces = raw.split(b'"', MARKS + 1) if long else [raw]
+    pieces = raw.split(b'"', MAX_QUOTES + 1) if long else [raw]
     plain = b'"'.join([piece for piece in pieces if piece[: len(DATA)].lower() != DATA])
-    marks = plain.count(b",") + plain.count(b"[") + plain.count(b"{")
-    if marks > ELEMENTS or max(len(pieces) - 1, plain.count(b'"')) > MARKS:
-        raise Malformed(f"The body has more than {ELEMENTS} members and items.", code=Code.TOO_MANY_MEMBERS)
+    elements = plain.count(b",") + plain.count(b"[") + plain.count(b"{")
+    if elements > MAX_ELEMENTS or max(len(pieces) - 1, plain.count(b'"')) > MAX_QUOTES:
+        raise Malformed(f"The body has more than {MAX_ELEMENTS} members and items.", code=Code.TOO_MANY_MEMBERS)
     if long and len(plain) + (raw.count(b"\\") if b"\\" in raw else 0) > PLAIN_BYTES:
         raise TooLarge(f"The body is larger than {PLAIN_BYTES // 1024} KB beside its data URIs.")
 
 
 def _checked(raw: bytes, value: Value) -> Value:
-    if _depth(value) > DEPTH:
-        raise Malformed(f"The body is nested deeper than {DEPTH} levels.", code=Code.TOO_DEEP)
+    if _depth(value) > MAX_DEPTH:
+        raise _too_deep()
     if b"\\" in raw and _SURROGATE.search(raw) and not _is_unicode(value):
         raise Unprocessable("The text holds half of a surrogate pair.", code=Code.INVALID_UNICODE)
     return value
@@ -90,48 +74,43 @@ def _checked(raw: bytes, value: Value) -> Value:
 def _parse(raw: bytes) -> Any:
     try:
         return json.loads(
-            raw.decode("utf-8"),
-            parse_int=_integer,
-            parse_constant=_refuse_constant,
-            object_pairs_hook=_object,
+            raw.decode("utf-8"), parse_int=_integer, parse_constant=_refuse_constant, object_pairs_hook=_object
         )
-    except _Twice:
-        raise Malformed("A member of the body is given twice.", code=Code.DUPLICATE_KEY) from None
-    except _TooMany:
-        raise Malformed(f"An object has more than {MEMBERS} members.", code=Code.TOO_MANY_MEMBERS) from None
-    except _Constant:
-        raise Malformed("NaN and Infinity are not JSON.", code=Code.JSON_INVALID) from None
     except RecursionError:
-        raise Malformed(f"The body is nested deeper than {DEPTH} levels.", code=Code.TOO_DEEP) from None
+        raise _too_deep() from None
     except UnicodeDecodeError:
         raise Malformed("The body is not UTF-8.", code=Code.JSON_INVALID) from None
     except ValueError:
         raise Malformed("The body is not valid JSON.", code=Code.JSON_INVALID) from None
 
 
+def _too_deep() -> Malformed:
+    return Malformed(f"The body is nested deeper than {MAX_DEPTH} levels.", code=Code.TOO_DEEP)
+
+
 def _refuse_constant(_: str) -> NoReturn:
-    raise _Constant
+    raise Malformed("NaN and Infinity are not JSON.", code=Code.JSON_INVALID)
 
 
 def _integer(text: str) -> int:
-    if len(text) > DIGITS:
+    if len(text) > MAX_DIGITS:
         raise ValueError("too many digits")
     return int(text)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(pairs) > MEMBERS:
-        raise _TooMany
+    if len(pairs) > MAX_MEMBERS:
+        raise Malformed(f"An object has more than {MAX_MEMBERS} members.", code=Code.TOO_MANY_MEMBERS)
     made = dict(pairs)
     if len(made) != len(pairs):
-        raise _Twice
+        raise Malformed("A member of the body is given twice.", code=Code.DUPLICATE_KEY)
     return made
 
 
 def _depth(value: Any) -> int:
-    """How deeply lists and objects are nested; stops counting beyond the limit."""
+    """How deeply lists and objects are nested, counted up to just above the limit."""
     depth, level = 0, [value]
-    while level and depth <= DEPTH:
+    while level and depth <= MAX_DEPTH:
         level = [
             item
             for outer in level
@@ -143,14 +122,8 @@ def _depth(value: Any) -> int:
 
 
 def _is_unicode(value: Any) -> bool:
-    rest = [value]
-    while rest:
-        item = rest.pop()
-        if isinstance(item, str):
-            if not item.isascii() and _LONE.search(item):
-                return False
-        elif isinstance(item, dict):
-            rest += [*item, *item.values()]
-        elif isinstance(item, list):
-            rest += item
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
     return True

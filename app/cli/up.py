@@ -21,7 +21,7 @@ import httpx
 from pydantic import SecretStr
 from rich.console import Console
 
-from app.children import DieWithParent, Restarts
+from app.children import Restarts, die_with_parent
 from app.cli.banner import BannerFacts, print_banner
 from app.cli.exits import Failure
 from app.cli.housekeeping import Housekeeping
@@ -64,7 +64,7 @@ class UpChild:
                 stdout=log,
                 stderr=log,
                 process_group=0,
-                preexec_fn=DieWithParent(),  # noqa: PLW1509  one thread only, and one system call
+                preexec_fn=die_with_parent(),  # noqa: PLW1509  one thread only, and one system call
             )
 
     def died(self) -> int | None:

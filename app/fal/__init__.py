@@ -1,1 +1,1 @@
-"""The only room that speaks to fal."""
+"""The only room that calls fal."""

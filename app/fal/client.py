@@ -1,16 +1,17 @@
 """fal's queue as the gateway uses it: one attempt a call, total deadlines, capped answers, no redirects.
 
-The submit call opens a connection of its own: on a kept one, a server that closes it at the wrong moment would
-leave us not knowing whether $1.40 was spent. Polls share kept connections over aiohttp's transport, which costs
-an eighth of the CPU of httpx's own (docs/decisions/0007).
+A submission opens a new connection: if a server closed a reused one at the wrong moment, it would be unknown
+whether $1.40 was spent. Polls reuse connections of aiohttp's transport, which takes an eighth of the CPU of httpx's
+own (docs/decisions/0007).
 """
 
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -21,11 +22,13 @@ import structlog
 from app.domain.errors import UpstreamUnavailable
 from app.domain.fal_addresses import FalHosts, origin_of
 from app.domain.foreign_json import read_error_type
-from app.fal.billing import IDS_AT_ONCE, PAGE, PAGES, Bill, BillingEvent, events_query, read_page, sum_up
+from app.fal.billing import BILL_PAGE, MAX_BILL_PAGES, MAX_IDS_PER_BILL, Bill, events_query, read_page, sum_up
 from app.fal.errors import Outgoing, UnusableAnswer, cause_of, classify_answer, classify_exception, unreachable
-from app.fal.history import HISTORY_PAGE, HISTORY_PAGES, HistoryRequest, RequestListing, history_query, read_history
+from app.fal.history import HISTORY_PAGE, MAX_HISTORY_PAGES, RequestListing, history_query, read_history
 from app.fal.protocol import (
     REQUEST_ID,
+    Item,
+    PlatformPage,
     Result,
     StatusReport,
     SubmitAccepted,
@@ -36,22 +39,20 @@ from app.fal.protocol import (
     read_progress,
     request_url,
 )
-from app.fal.web import OutboundRoute, kept_transport, plain_transport
+from app.fal.web import ANSWER_BYTES, FalAnswerTooLarge, OutboundRoute, kept_transport, plain_transport, read_answer
 
-ANSWER_LIMIT = 1_000_000  # bytes
 SUBMIT_SECONDS = 30
 POLL_SECONDS = 10
-CANCEL_ABANDONED_SECONDS = 3  # whoever lets go has other work
+CANCEL_ABANDONED_SECONDS = 3  # the caller has other work
 RESULT_SECONDS = 10
 UPLOAD_SECONDS = 120
-PIECE = 256 * 1024  # bytes
-BILL_SECONDS = 4  # all pages of one bill: shorter than a lane's slice, which it must not outlive
-HISTORY_SECONDS = 4  # all pages of one listing, for the same reason
-HISTORY_LIMIT = 8_000_000  # bytes; a page has a hundred payloads, and prompts may be long and not in Latin letters
+CHUNK_BYTES = 256 * 1024
+BILL_SECONDS = HISTORY_SECONDS = 4  # for all pages: less than a lane's slice
+HISTORY_LIMIT = 8_000_000  # bytes; a page has a hundred payloads, whose prompts may be long
 CONNECT_SECONDS = 5
-KEPT = 200  # connections
-SAY_AGAIN_S = 30.0  # of a way that stays closed
-# A read that got nowhere. The transport does not translate all of aiohttp's errors: an answer that is not HTTP.
+MAX_CONNECTIONS = 200  # that polls share
+LOG_INTERVAL_S = 30.0  # between two log lines about the same cause
+# Errors of a failed read. The transport does not translate all of aiohttp's errors.
 NO_ANSWER = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, TimeoutError, UnicodeError)
 NOT_FOUND = 404
 OK = 200
@@ -62,8 +63,8 @@ log = structlog.get_logger()
 class FalClient:
     """Calls fal. `key` is fal's key; without one, every call that needs it is refused before it is made.
 
-    `admin_key` may read the bill and the history at `api_url`; it goes nowhere else. `media_hosts` are places
-    beside fal's own that its answers may name; `way` is how calls leave.
+    `admin_key` reads the bill and the history at `api_url` and is sent nowhere else. `media_hosts` are allowed in
+    URLs of fal's answers, in addition to fal's own.
     """
 
     def __init__(
@@ -92,9 +93,11 @@ class FalClient:
             transport=plain_transport(route), timeout=self._limits(SUBMIT_SECONDS), **options
         )
         self._kept = httpx.AsyncClient(
-            transport=kept_transport(route, connections=KEPT), timeout=self._limits(POLL_SECONDS), **options
+            transport=kept_transport(route, connections=MAX_CONNECTIONS),
+            timeout=self._limits(POLL_SECONDS),
+            **options,
         )
-        self._said: dict[str, float] = {}  # by cause: when the log was told last
+        self._quiet_until: dict[str, float] = {}  # by cause: when it may be logged again
 
     @staticmethod
     def _limits(seconds: float) -> httpx.Timeout:
@@ -133,10 +136,10 @@ class FalClient:
         try:
             content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
             async with asyncio.timeout(SUBMIT_SECONDS):
-                status, answer, _ = await _read(
+                status, answer, _ = await read_answer(
                     self._once, "POST", url, headers=headers, content=content, outgoing=outgoing
                 )
-        except Exception as error:  # noqa: BLE001  of whatever kind: what counts is whether a byte had left
+        except Exception as error:  # noqa: BLE001  any error: what counts is whether a byte was sent
             outcome = classify_exception(error, begun=outgoing.begun)
             log.warning("fal.no_answer", call="submit", error=type(error).__name__, cause=cause_of(error))
             return outcome
@@ -146,58 +149,55 @@ class FalClient:
         return outcome
 
     async def status(self, model_id: str, request_id: str) -> StatusReport:
-        """How far a request is; `unclear` when fal gave no usable answer."""
+        """The status of a request; `unclear` when fal gave no usable answer."""
         url = request_url(self.queue_url, model_id, request_id, "/status?logs=1")
         try:
             async with asyncio.timeout(POLL_SECONDS):
-                status, answer, _ = await _read(self._kept, "GET", url, headers=self._headers)
-        except (*NO_ANSWER, _AnswerTooLarge) as error:
-            self._say("status", error)
+                status, answer, _ = await read_answer(self._kept, "GET", url, headers=self._headers)
+        except (*NO_ANSWER, FalAnswerTooLarge) as error:
+            self._log_failure("status", error)
             return StatusReport("unclear")
         if status == NOT_FOUND:
             return StatusReport("missing")
         return read_progress(answer) if status // 100 == 2 else StatusReport("unclear")  # noqa: PLR2004  2xx
 
     async def result(self, model_id: str, request_id: str) -> Result | None:
-        """The result's HTTP status and body, or None when fal gave no answer. Too large an answer has no body."""
+        """The result's HTTP status and body, or None without an answer. The body of a too large answer is None."""
         url = request_url(self.queue_url, model_id, request_id)
         try:
             async with asyncio.timeout(RESULT_SECONDS):
-                status, answer, headers = await _read(self._kept, "GET", url, headers=self._headers)
-        except _AnswerTooLarge as error:
+                status, answer, headers = await read_answer(self._kept, "GET", url, headers=self._headers)
+        except FalAnswerTooLarge as error:
             return Result(error.status, None, None)
         except NO_ANSWER as error:
-            self._say("result", error)
+            self._log_failure("result", error)
             return None
         body = parse_json(answer)
-        told = body.get("error_type") if isinstance(body, dict) else None
-        return Result(status, body, read_error_type(told, headers.get("x-fal-error-type")))
+        error_type = body.get("error_type") if isinstance(body, dict) else None
+        return Result(status, body, read_error_type(error_type, headers.get("x-fal-error-type")))
 
     async def cancel(self, model_id: str, request_id: str) -> bool:
-        """Ask fal to cancel; True when fal answered at all. Its truth comes with the next poll."""
+        """Ask fal to cancel; True when fal answered. The next poll shows the outcome."""
         url = request_url(self.queue_url, model_id, request_id, "/cancel")
         try:
             async with asyncio.timeout(POLL_SECONDS):
-                await _read(self._kept, "PUT", url, headers=self._headers)
-        except (*NO_ANSWER, _AnswerTooLarge) as error:
-            self._say("cancel", error)
+                await read_answer(self._kept, "PUT", url, headers=self._headers)
+        except (*NO_ANSWER, FalAnswerTooLarge) as error:
+            self._log_failure("cancel", error)
             return False
         return True
 
     async def cancel_abandoned(self, requests: Iterable[tuple[str, str | None]]) -> None:
-        """Ask fal to stop what no job waits for any more, by model and id: once, and whatever comes of it.
-
-        Whether fal charges is told by its bill.
-        """
-        known = [(model, found) for model, found in requests if found is not None and REQUEST_ID.fullmatch(found)]
+        """Ask fal once to stop requests (model, id) that no job waits for; its bill shows whether it charges."""
+        known = [(model, id_) for model, id_ in requests if id_ is not None and REQUEST_ID.fullmatch(id_)]
         with suppress(TimeoutError):
             async with asyncio.timeout(CANCEL_ABANDONED_SECONDS):
-                await asyncio.gather(*(self.cancel(model, found) for model, found in known))
+                await asyncio.gather(*(self.cancel(model, id_) for model, id_ in known))
 
     async def upload(self, content: bytes, *, content_type: str, file_name: str) -> str:
-        """Store a file at fal; the URL fal reads it from. UpstreamUnavailable when fal does not take it.
+        """Store a file at fal; the URL from which fal reads it. UpstreamUnavailable when that fails.
 
-        Both addresses that fal's storage names must be fal's (`FalHosts`): nothing is sent to another place.
+        Both URLs in the answer of fal's storage must be on fal's hosts (`FalHosts`).
         """
         if not self._can_call:
             raise UpstreamUnavailable("Files cannot be stored: the gateway has no fal key.")
@@ -206,28 +206,30 @@ class FalClient:
         try:
             async with asyncio.timeout(UPLOAD_SECONDS):
                 headers = {**self._headers, "Content-Type": "application/json"}
-                status, answer, _ = await _read(
+                status, answer, _ = await read_answer(
                     self._once, "POST", url, headers=headers, content=json.dumps(ask).encode()
                 )
-                place = parse_json(answer)
-                if status != OK or not isinstance(place, dict):
+                target = parse_json(answer)
+                if status != OK or not isinstance(target, dict):
                     raise UpstreamUnavailable("fal's storage does not take files at the moment.")
-                upload_url, file_url = (self._ours(place, name) for name in ("upload_url", "file_url"))
-                # The upload URL is signed by itself; fal's key stays with fal's own hosts.
+                upload_url, file_url = (self._fal_url(target, name) for name in ("upload_url", "file_url"))
+                # The upload URL is signed; the key is not sent to it.
                 headers = {"Content-Type": content_type, "Accept-Encoding": "identity"}
-                headers["Content-Length"] = str(len(content))  # it is sent in pieces, and not in chunks
-                status, _, _ = await _read(self._once, "PUT", upload_url, headers=headers, content=_pieces(content))
-        except (*NO_ANSWER, _AnswerTooLarge) as error:
-            self._say("upload", error)
+                headers["Content-Length"] = str(len(content))  # else a body from an iterator is sent chunked
+                status, _, _ = await read_answer(
+                    self._once, "PUT", upload_url, headers=headers, content=_chunks(content)
+                )
+        except (*NO_ANSWER, FalAnswerTooLarge) as error:
+            self._log_failure("upload", error)
             reason = unreachable(cause_of(error)).removeprefix("fal ")
             raise UpstreamUnavailable(f"The file was not stored: fal's storage {reason}") from None
         if status // 100 != 2:  # noqa: PLR2004  2xx
             raise UpstreamUnavailable("fal's storage did not take the file.")
         return file_url
 
-    def _ours(self, place: dict[str, Any], name: str) -> str:
-        """An address in an answer of fal's storage; UpstreamUnavailable when it is not a place of fal's."""
-        url = place.get(name)
+    def _fal_url(self, target: dict[str, Any], name: str) -> str:
+        """A URL in an answer of fal's storage; UpstreamUnavailable when its host is not fal's."""
+        url = target.get(name)
         if not self.hosts.include(url):
             origin = origin_of(url)
             log.error("fal.odd_address", member=name, host=None if origin is None else origin[1])
@@ -235,117 +237,83 @@ class FalClient:
         return str(url)
 
     async def bill(
-        self, request_ids: Sequence[str], *, start_ms: int, end_ms: int, page_size: int = PAGE
+        self, request_ids: Sequence[str], *, start_ms: int, end_ms: int, page_size: int = BILL_PAGE
     ) -> Bill | UnusableAnswer:
-        """What fal billed for at most 50 requests between two times (unix ms). Half an answer is none."""
-        if self._admin_key is None:
-            return UnusableAnswer("no_admin_key")
-        if not 0 < len(request_ids) <= IDS_AT_ONCE:
-            raise ValueError(f"fal takes 1 to {IDS_AT_ONCE} request ids a call")
-        headers = {**self._headers, "Authorization": f"Key {self._admin_key}"}
-        events: list[BillingEvent] = []
-        cursor: str | None = None
-        seen: set[str | None] = {None}
-        try:
-            async with asyncio.timeout(BILL_SECONDS):
-                for _ in range(PAGES):
-                    query = events_query(
-                        request_ids, start_ms=start_ms, end_ms=end_ms, limit=page_size, cursor=cursor
-                    )
-                    url = f"{self._api_url}/v1/models/billing-events?{query}"
-                    status, answer, _ = await _read(self._kept, "GET", url, headers=headers)
-                    page = read_page(answer) if status == OK else None
-                    if page is None:
-                        return UnusableAnswer("unreadable" if status == OK else f"http_{status}")
-                    events += page.events
-                    cursor = page.cursor
-                    if cursor is None:
-                        return sum_up(events, request_ids=request_ids)
-                    if cursor in seen:
-                        return UnusableAnswer(
-                            "unreadable"
-                        )  # it goes round in circles, and counts the same events again
-                    seen.add(cursor)
-        except _AnswerTooLarge:
-            return UnusableAnswer("unreadable")
-        except NO_ANSWER as error:
-            self._say("bill", error)
-            return UnusableAnswer("no_answer")
-        return UnusableAnswer("too_long")
+        """What fal billed for at most 50 requests between two times (unix ms)."""
+        if not 0 < len(request_ids) <= MAX_IDS_PER_BILL:
+            raise ValueError(f"fal takes 1 to {MAX_IDS_PER_BILL} request ids a call")
+        query = partial(events_query, request_ids, start_ms=start_ms, end_ms=end_ms, limit=page_size)
+        events = await self._listing(
+            "bill", "billing-events", query, read_page, seconds=BILL_SECONDS, max_pages=MAX_BILL_PAGES
+        )
+        return events if isinstance(events, UnusableAnswer) else sum_up(events, request_ids=request_ids)
 
     async def history(
         self, model_id: str, *, start_ms: int, end_ms: int, page_size: int = HISTORY_PAGE
     ) -> RequestListing | UnusableAnswer:
-        """Every request that fal had for a model between two times (unix ms). Half a listing is none."""
+        """Every request that fal had for a model between two times (unix ms)."""
+        query = partial(history_query, model_id, start_ms=start_ms, end_ms=end_ms, limit=page_size)
+        requests = await self._listing(
+            "history",
+            "requests/by-endpoint",
+            query,
+            read_history,
+            seconds=HISTORY_SECONDS,
+            max_pages=MAX_HISTORY_PAGES,
+            limit=HISTORY_LIMIT,
+        )
+        if isinstance(requests, UnusableAnswer):
+            return requests
+        distinct = {request.request_id: request for request in requests}  # pages shift while requests arrive
+        return RequestListing(tuple(sorted(distinct.values(), key=lambda request: request.sent_ms)))
+
+    async def _listing(
+        self,
+        call: str,
+        path: str,
+        query: Callable[..., str],
+        read: Callable[[bytes], PlatformPage[Item] | UnusableAnswer],
+        *,
+        seconds: float,
+        max_pages: int,
+        limit: int = ANSWER_BYTES,
+    ) -> list[Item] | UnusableAnswer:
+        """All items of a listing of fal's platform API, page by page; an incomplete one is unusable."""
         if self._admin_key is None:
             return UnusableAnswer("no_admin_key")
         headers = {**self._headers, "Authorization": f"Key {self._admin_key}"}
-        found: dict[str, HistoryRequest] = {}
-        cursor: str | None = None
-        cursors: set[str | None] = {None}
+        items: list[Item] = []
+        cursors: list[str | None] = [None]
         try:
-            async with asyncio.timeout(HISTORY_SECONDS):
-                for _ in range(HISTORY_PAGES):
-                    query = history_query(
-                        model_id, start_ms=start_ms, end_ms=end_ms, limit=page_size, cursor=cursor
-                    )
-                    url = f"{self._api_url}/v1/models/requests/by-endpoint?{query}"
-                    status, answer, _ = await _read(self._kept, "GET", url, headers=headers, limit=HISTORY_LIMIT)
-                    page = read_history(answer) if status == OK else UnusableAnswer(f"http_{status}")
+            async with asyncio.timeout(seconds):
+                while len(cursors) <= max_pages:
+                    url = f"{self._api_url}/v1/models/{path}?{query(cursor=cursors[-1])}"
+                    status, answer, _ = await read_answer(self._kept, "GET", url, headers=headers, limit=limit)
+                    page = read(answer) if status == OK else UnusableAnswer(f"http_{status}")
                     if isinstance(page, UnusableAnswer):
                         return page
-                    found |= {seen.request_id: seen for seen in page.requests}  # pages move while requests arrive
-                    cursor = page.cursor
-                    if cursor is None:
-                        return RequestListing(tuple(sorted(found.values(), key=lambda seen: seen.sent_ms)))
-                    if cursor in cursors:
-                        return UnusableAnswer("unreadable")  # it goes round in circles, and the rest is never shown
-                    cursors.add(cursor)
-        except _AnswerTooLarge:
+                    items += page.items
+                    if page.cursor is None:
+                        return items
+                    if page.cursor in cursors:
+                        return UnusableAnswer("unreadable")  # the pages repeat, and would be counted twice
+                    cursors.append(page.cursor)
+        except FalAnswerTooLarge:
             return UnusableAnswer("too_large")
         except NO_ANSWER as error:
-            self._say("history", error)
+            self._log_failure(call, error)
             return UnusableAnswer("no_answer")
         return UnusableAnswer("too_long")
 
-    def _say(self, call: str, error: Exception) -> None:
-        """Tell the log why a read got nowhere: each cause once in half a minute, however many jobs are polled."""
+    def _log_failure(self, call: str, error: Exception) -> None:
+        """Log why a read failed: each cause at most once in 30 s, however many jobs are polled."""
         cause, now = cause_of(error), time.monotonic()
-        if now >= self._said.get(cause, 0.0):
-            self._said[cause] = now + SAY_AGAIN_S
+        if now >= self._quiet_until.get(cause, 0.0):
+            self._quiet_until[cause] = now + LOG_INTERVAL_S
             log.warning("fal.no_answer", call=call, error=type(error).__name__, cause=cause)
 
 
-class _AnswerTooLarge(Exception):
-    """The answer is longer than any honest one; `status` is its HTTP status."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(status)
-        self.status = status
-
-
-async def _pieces(content: bytes) -> AsyncIterator[bytes]:
-    """A file for the way to fal: a piece is copied and encrypted in one go, and others have their turn between."""
-    for start in range(0, len(content), PIECE):
-        yield content[start : start + PIECE]
-
-
-async def _read(
-    client: httpx.AsyncClient,
-    method: str,
-    url: str,
-    *,
-    headers: dict[str, str],
-    content: bytes | AsyncIterable[bytes] | None = None,
-    limit: int = ANSWER_LIMIT,
-    outgoing: Outgoing | None = None,
-) -> tuple[int, bytes, httpx.Headers]:
-    """Status, raw body and headers of one call; the body is cut off, as an error, at `limit` bytes."""
-    extensions = None if outgoing is None else {"trace": outgoing.watch}
-    async with client.stream(method, url, headers=headers, content=content, extensions=extensions) as answer:
-        body = bytearray()
-        async for chunk in answer.aiter_raw():
-            body += chunk
-            if len(body) > limit:
-                raise _AnswerTooLarge(answer.status_code)
-        return answer.status_code, bytes(body), answer.headers
+async def _chunks(content: bytes) -> AsyncIterator[bytes]:
+    """A file in chunks: each is encrypted without a pause, and other tasks run in between."""
+    for start in range(0, len(content), CHUNK_BYTES):
+        yield content[start : start + CHUNK_BYTES]

@@ -1,7 +1,7 @@
-"""What fal's HTTP statuses and the exceptions of a call mean for money: taken, refused, or unknown.
+"""What the HTTP status or the exception of a submission means for money: accepted, refused, or unknown.
 
 A refusal is definite only where fal cannot have queued the request; everything else is unknown
-(docs/decisions/0004). The table is about the submit call; reads are simply repeated.
+(docs/decisions/0004). Failed reads are simply repeated.
 """
 
 import socket
@@ -19,7 +19,7 @@ HTTP_OK = range(200, 300)
 ACCOUNT = {401: "upstream_unauthorized", 403: "upstream_forbidden"}
 REJECTED = {400, 404, 405, 413, 415, 422}
 TOO_MANY = 429
-# The classes of a call that got nowhere; the words stand in logs, the sentences in the status and in refusals.
+# Why a call failed: the words are for logs, the sentences for the status and for refusals.
 CAUSES = {
     "dns": "its name does not resolve (DNS)",
     "refused": "its host refuses the connection",
@@ -29,7 +29,7 @@ CAUSES = {
     "proxy": "the proxy of HTTPS_PROXY cannot be reached, or does not let the call through",
     "network": "the network does not lead there",
 }
-# What says that a call could not even be written down: a key with a line break, a URL that is none.
+# Raised when a request cannot be encoded: a key with a line break, a malformed URL.
 UNUSABLE = (
     httpx.LocalProtocolError, httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError, ValueError, TypeError
 )  # fmt: skip
@@ -37,7 +37,7 @@ UNUSABLE = (
 
 @dataclass(frozen=True, slots=True)
 class UnusableAnswer:
-    """fal gave no usable answer about its bill or its history; nothing is concluded from it.
+    """fal gave no usable answer about its bill or its history, so nothing follows from it.
 
     `reason` is a short word: `http_403`, `no_answer`, `unreadable`, `no_payload`.
     """
@@ -46,17 +46,17 @@ class UnusableAnswer:
 
 
 class Outgoing:
-    """Has any byte of a request been handed to the connection? httpcore tells.
+    """Whether any byte of a request may have been sent, as traced by httpcore.
 
-    Goes into a request as `extensions={"trace": outgoing.watch}`. The CONNECT to a proxy is not the request; and
-    where the head of the request cannot be written, which httpcore finds out before it sends it, nothing was sent.
+    Pass it as `extensions={"trace": outgoing.watch}`. The CONNECT to a proxy does not count. httpcore encodes the
+    head before it sends any of it, so a head that cannot be encoded was not sent.
     """
 
     def __init__(self) -> None:
         self.begun = False
 
     async def watch(self, event: str, details: Mapping[str, Any]) -> None:
-        """Called by httpcore with each thing that it does."""
+        """Called by httpcore for each event."""
         if event == "http11.send_request_headers.started" and details["request"].method != b"CONNECT":
             self.begun = True
 
@@ -80,10 +80,10 @@ def classify_answer(status: int, body: bytes) -> SubmitReply:
 
 
 def classify_exception(error: Exception, *, begun: bool) -> SubmitReply:
-    """What a failed submit call means. `begun`: its first byte may have left.
+    """What a failed submit call means. `begun`: its first byte may have been sent.
 
-    - nothing left: fal cannot have it. The job goes back in line; what the operator has to mend stops all buying
-    - else nobody knows, whatever the error
+    - nothing was sent: refused. The job returns to the line; what the operator must fix stops all buying
+    - else unknown, whatever the error
     """
     if isinstance(error, httpx.LocalProtocolError) or (not begun and isinstance(error, UNUSABLE)):
         sentence = "The gateway cannot write a request to fal; the operator must look at FAL_KEY and fal's URLs."
@@ -99,15 +99,15 @@ def classify_exception(error: Exception, *, begun: bool) -> SubmitReply:
 
 
 def unreachable(cause: str) -> str:
-    """A sentence for everybody: neither the proxy nor an address is in it."""
+    """A sentence for callers: it names neither the proxy nor an address."""
     return f"fal cannot be reached at the moment: {CAUSES.get(cause, CAUSES['network'])}."
 
 
 def cause_of(error: BaseException) -> str:
-    """The class of a call that got nowhere, a key of CAUSES: the most telling error in the chain."""
+    """Why a call failed, a key of CAUSES: from the most specific error in the chain."""
     if isinstance(error, TimeoutError | httpx.TimeoutException):  # whatever it waited for, a handshake too
         return "timeout"
-    chain = list(_chain(error))
+    chain = list(error_chain(error))
     for cause, kinds in (
         ("certificate", (ssl.SSLCertVerificationError, ssl.CertificateError)),
         ("proxy", (httpx.ProxyError, aiohttp.ClientHttpProxyError, aiohttp.ClientProxyConnectionError)),
@@ -121,11 +121,11 @@ def cause_of(error: BaseException) -> str:
     return "network"
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The error, what caused it, and what those were made of."""
+def error_chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, its causes, and the members of exception groups."""
     while error is not None:
         yield error
         if isinstance(error, BaseExceptionGroup):
             for inner in error.exceptions:
-                yield from _chain(inner)
+                yield from error_chain(inner)
         error = error.__cause__ or error.__context__

@@ -1,26 +1,37 @@
 """fal's queue on the wire: URLs built from the registry's ids, replies read defensively.
 
-Source: fal's documentation and its official clients, 2026-11. No URL in a reply is followed: all are rebuilt.
+Source: fal's documentation and its official clients, 2026-11. URLs in replies are never followed: all are rebuilt.
 """
 
 import json
 import re
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeGuard
+from typing import Any, Generic, Literal, TypeGuard, TypeVar
 
 from app.domain.fal_addresses import FalHosts
 from app.domain.foreign_json import read_json
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-WORDS = ("IN_QUEUE", "IN_PROGRESS", "COMPLETED")
-WORD_LIMIT = 40
+STATUSES = ("IN_QUEUE", "IN_PROGRESS", "COMPLETED")
+STATUS_LIMIT = 40  # characters
 LOG_LIMIT = 50
 LOG_TEXT_LIMIT = 500
 ZONELESS = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?", re.ASCII)
 TIME_LIMIT = 40
 FILE_NAME_LIMIT = 255
-LARGEST_FILE = 1 << 50  # bytes; no clip is larger, and every client can count so far
+LARGEST_FILE = 1 << 50  # bytes; exact in every client, and no clip is larger
 MEDIA_TYPE = re.compile(r"[!#$&^_.+\w-]{1,64}/[!#$&^_.+\w-]{1,64}(?:; ?[!-~ ]{1,100})?", re.ASCII)
+
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformPage(Generic[Item]):
+    """One page of a listing of fal's platform API, and the cursor of the next one."""
+
+    items: list[Item]
+    cursor: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +49,14 @@ class SubmitRefused:
     code: str
     message: str
     retryable: bool
-    account_fault: bool = False  # the refusal is about fal's account or key, not about this request
+    account_fault: bool = False  # of fal's account or key, not of this request
     status: int | None = None
-    cause: str = ""  # why fal could not be asked at all, a key of errors.CAUSES
+    cause: str = ""  # why fal could not be called, a key of errors.CAUSES
 
 
 @dataclass(frozen=True, slots=True)
 class SubmitUnknown:
-    """Nobody can tell whether fal took the request; `reason` is a stable word."""
+    """It is unknown whether fal took the request; `reason` is a stable word."""
 
     reason: str
 
@@ -55,17 +66,17 @@ SubmitReply = SubmitAccepted | SubmitRefused | SubmitUnknown
 
 @dataclass(frozen=True, slots=True)
 class StatusReport:
-    """What a status poll said. `unclear` means ask again: the answer was no answer."""
+    """The result of a status poll. `unclear`: the answer was unusable, poll again."""
 
     status: Literal["IN_QUEUE", "IN_PROGRESS", "COMPLETED", "missing", "unclear"]
     queue_position: int | None = None
     logs: list[dict[str, Any]] = field(default_factory=list)
-    unknown_status: str = ""  # fal's own word, where it is none that we know
+    unknown_status: str = ""  # fal's own word, if it is not one of STATUSES
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What the result URL said: HTTP status, body (None when it is not JSON) and fal's error type."""
+    """The answer of the result URL: HTTP status, body (None when it is not JSON) and fal's error type."""
 
     status: int
     body: Any
@@ -87,9 +98,9 @@ def request_url(queue_url: str, model_id: str, request_id: str, tail: str = "") 
 
 
 def parse_json(body: bytes) -> Any:
-    """The JSON value, made harmless (`read_json`), or None when it is not JSON. Everything fal says passes here.
+    """The sanitized JSON value (`read_json`), or None when it is not JSON. All of fal's answers are read here.
 
-    Bytes that are no text, like those of a character cut in half, become U+FFFD.
+    Bytes that are not text become U+FFFD.
     """
     try:
         return read_json(body.decode(json.detect_encoding(body), "replace"))
@@ -107,17 +118,17 @@ def read_request_id(body: bytes) -> str | None:
 
 
 def names_odd_urls(body: bytes, *, queue_url: str) -> bool:
-    """True when a submit reply points to another place than the queue; nobody goes there anyhow."""
+    """True when a URL in a submit reply is not below the queue's; it is not followed in any case."""
     reply = parse_json(body)
     if not isinstance(reply, dict):
         return False
-    given = [reply.get(f"{name}_url") for name in ("status", "response", "cancel")]
-    homes = (f"{queue_url}/", "https://queue.fal.run/")
-    return any(isinstance(url, str) and not url.startswith(homes) for url in given)
+    urls = [reply.get(f"{name}_url") for name in ("status", "response", "cancel")]
+    known = (f"{queue_url}/", "https://queue.fal.run/")
+    return any(isinstance(url, str) and not url.startswith(known) for url in urls)
 
 
 def read_progress(body: bytes) -> StatusReport:
-    """A status reply; an unknown word counts as running, because fal has the request all the same."""
+    """A status reply; an unknown status counts as running, because fal has the request."""
     reply = parse_json(body)
     if not isinstance(reply, dict) or not isinstance(reply.get("status"), str):
         return StatusReport("unclear")
@@ -127,7 +138,7 @@ def read_progress(body: bytes) -> StatusReport:
         status if status in {"IN_QUEUE", "COMPLETED"} else "IN_PROGRESS",
         position if _is_count(position) else None,
         read_logs(reply.get("logs")),
-        "" if status in WORDS else status[:WORD_LIMIT],
+        "" if status in STATUSES else status[:STATUS_LIMIT],
     )
 
 
@@ -142,7 +153,7 @@ def read_logs(logs: Any) -> list[dict[str, Any]]:
 
 
 def _timestamp(value: Any) -> str:
-    """A time as fal writes it, which is UTC where it names no zone; empty where there is none."""
+    """A time in fal's form, which is UTC without a zone; empty when missing."""
     text = str(value)[:TIME_LIMIT] if isinstance(value, str | int | float) else ""
     return f"{text}Z" if ZONELESS.fullmatch(text) else text
 
@@ -152,10 +163,10 @@ def _is_count(value: Any) -> TypeGuard[int]:
 
 
 def read_video(body: Any, *, hosts: FalHosts) -> dict[str, Any] | None:
-    """`{url, content_type?, file_name?, file_size?}` of a result; None when there is no clip we may point to.
+    """`{url, content_type?, file_name?, file_size?}` of a result; None without a clip at an allowed URL.
 
-    The URL must be in a place of fal's, see `app/domain/fal_addresses.py`. What stands beside it is left out where
-    it has not the form it should have; a long name is cut.
+    The URL must be on a host of fal's (`app/domain/fal_addresses.py`). Malformed other members are omitted; a long
+    name is cut.
     """
     video = body.get("video") if isinstance(body, dict) else None
     if not isinstance(video, dict) or not hosts.include(video.get("url")):

@@ -1,7 +1,7 @@
-"""Is a webhook really fal's? ED25519 over the raw body, with keys that fal publishes.
+"""Verifies that a webhook is fal's: ED25519 over the raw body, with keys that fal publishes.
 
-The key set is the same for all of fal's customers: a genuine delivery for somebody else verifies too. So the caller
-also asks for the marker in the path, and for the request id (facts: fal's documentation and clients, 2026-11).
+All of fal's customers share the key set, so a genuine webhook for another customer verifies too. The caller
+therefore also checks the marker in the path and the request id (fal's documentation and clients, 2026-11).
 """
 
 import asyncio
@@ -18,15 +18,15 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from app.fal.protocol import REQUEST_ID, parse_json
-from app.fal.web import OutboundRoute, plain_transport
+from app.fal.web import FalAnswerTooLarge, OutboundRoute, plain_transport, read_answer
 
 LEEWAY_S = 300
-FRESH_S = 3600.0  # fal says up to 24 h; a key that was added is looked for sooner, see below
-AGAIN_S = 30.0  # between two looks for keys, whatever they and the deliveries are like
-KEPT_S = 86_400.0  # keys that fal does not confirm any more; fal's own limit for a copy
-FETCH_SECONDS = 5  # all of it; fal gives a first delivery 15 s, and this is one part of taking it
+FRESH_S = 3600.0  # fal allows 24 h; for an unknown signature they are fetched sooner, see below
+MIN_INTERVAL_S = 30.0  # between two fetches, whatever their outcome
+MAX_AGE_S = 86_400.0  # of keys that cannot be fetched again; fal's own limit for a copy
+FETCH_SECONDS = 5  # in all; fal waits 15 s for the reply to a first delivery
 ANSWER_LIMIT = 64 * 1024
-MOST_KEYS = 20
+MAX_KEYS = 20
 PREFIX = "x-fal-webhook-"
 FORMS = {
     "request-id": REQUEST_ID,
@@ -38,11 +38,11 @@ COORDINATE = re.compile(r"[A-Za-z0-9_-]{43}=?")  # 32 bytes
 
 
 class KeysUnavailable(Exception):
-    """fal's keys cannot be had just now."""
+    """fal's keys cannot be fetched at the moment."""
 
 
 class NotGenuine(Exception):
-    """The delivery is not fal's, or not about our account; the reason is a stable word for the log."""
+    """The webhook is not fal's, or not about our account; the reason is a stable word for the log."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -51,7 +51,7 @@ class NotGenuine(Exception):
 
 @dataclass(frozen=True, slots=True)
 class VerifiedWebhook:
-    """A webhook of fal's, verified: which request has ended, whose it is, and whether fal calls it a failure."""
+    """A verified webhook of fal's: which request has ended, its account, and whether it failed."""
 
     request_id: str
     user_id: str
@@ -59,10 +59,9 @@ class VerifiedWebhook:
 
 
 class Verifier:
-    """Verifies fal's webhooks; keeps its keys for an hour, and for a day while fal gives no usable answer.
+    """Verifies fal's webhooks; caches its keys for an hour, and for a day while they cannot be fetched.
 
-    `user_id` is the fal account that deliveries must be about, where the operator has told; `clock` counts seconds;
-    `way` is how calls leave.
+    `user_id` is the fal account that webhooks must be about, if configured; `clock` counts seconds.
     """
 
     def __init__(
@@ -84,7 +83,7 @@ class Verifier:
         self._user_id = user_id
         self._clock = clock
         self._keys: list[Ed25519PublicKey] = []
-        self._fetched = self._looked = float("-inf")
+        self._fetched = self._tried = float("-inf")
         self._lock = asyncio.Lock()
 
     async def aclose(self) -> None:
@@ -92,12 +91,12 @@ class Verifier:
         await self._web.aclose()
 
     async def verify(self, headers: Iterable[tuple[str, str]], body: bytes, *, now_s: float) -> VerifiedWebhook:
-        """The delivery. `headers` are all pairs, names in lower case; `body` is as it came; `now_s` is unix time.
+        """The webhook. `headers` are all pairs, names in lower case; `body` is as it arrived; `now_s` is unix time.
 
-        1. the four headers, each once, in their forms; the time within five minutes
-        2. the user id, where we know which it must be
-        3. the signature, with any of the keys; with none, look for new keys, at most twice a minute
-        4. the request id in the body is the one in the header
+        1. the four headers, each once and well-formed; the time within five minutes
+        2. the user id, if it is configured
+        3. the signature, by any key; if by none, by keys fetched anew, at most twice a minute
+        4. the request id in the body equals the header's
 
         Raises:
             NotGenuine: one of these is wrong.
@@ -110,61 +109,53 @@ class Verifier:
             raise NotGenuine("user")
         raw = bytes.fromhex(signature)
         message = "\n".join((request_id, user_id, stamp, hashlib.sha256(body).hexdigest())).encode()
-        if not _fits(await self._keys_of_fal(FRESH_S), raw, message) and not _fits(
-            await self._keys_of_fal(AGAIN_S), raw, message
-        ):
+        for age_s in (FRESH_S, MIN_INTERVAL_S):
+            if _is_signed_by(await self._keys_within(age_s), raw, message):
+                break
+        else:
             raise NotGenuine("signature")
-        told = parse_json(body)
-        if not isinstance(told, dict) or told.get("request_id") != request_id:
+        content = parse_json(body)
+        if not isinstance(content, dict) or content.get("request_id") != request_id:
             raise NotGenuine("body")
-        return VerifiedWebhook(request_id, user_id, failed=told.get("status") == "ERROR")
+        return VerifiedWebhook(request_id, user_id, failed=content.get("status") == "ERROR")
 
-    async def _keys_of_fal(self, age_s: float) -> list[Ed25519PublicKey]:
-        """The keys, not older than so many seconds where fal answers.
-
-        One look at a time: who comes meanwhile and needs it waits for it, and does not look again.
-        """
-        if self._must_look(age_s):
+    async def _keys_within(self, age_s: float) -> list[Ed25519PublicKey]:
+        """The keys, at most so many seconds old if fal answers; concurrent calls wait for one fetch."""
+        if self._may_fetch(age_s):
             async with self._lock:
-                if self._must_look(age_s):
-                    await self._look()
-        if not self._keys or self._clock() - self._fetched > KEPT_S:
+                if self._may_fetch(age_s):
+                    await self._refresh()
+        if not self._keys or self._clock() - self._fetched > MAX_AGE_S:
             raise KeysUnavailable
         return self._keys
 
-    def _must_look(self, age_s: float) -> bool:
+    def _may_fetch(self, age_s: float) -> bool:
         now = self._clock()
-        return now - self._fetched >= age_s and now - self._looked >= AGAIN_S
+        return now - self._fetched >= age_s and now - self._tried >= MIN_INTERVAL_S
 
-    async def _look(self) -> None:
-        """Fetch the keys; an answer that cannot be used leaves the old ones, and is a look all the same."""
+    async def _refresh(self) -> None:
+        """Fetch the keys; after an unusable answer the old ones are kept."""
         try:
             if fetched := await self._fetch():
                 self._keys, self._fetched = fetched, self._clock()
         finally:
-            self._looked = self._clock()
+            self._tried = self._clock()
 
     async def _fetch(self) -> list[Ed25519PublicKey]:
         """Fal's published keys; empty when the answer cannot be used."""
         try:
-            async with asyncio.timeout(FETCH_SECONDS), self._web.stream("GET", self._url) as answer:
-                if answer.status_code != httpx.codes.OK:
-                    return []
-                body = bytearray()
-                async for chunk in answer.aiter_raw():
-                    body += chunk
-                    if len(body) > ANSWER_LIMIT:
-                        return []
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, UnicodeError):
+            async with asyncio.timeout(FETCH_SECONDS):
+                status, body, _ = await read_answer(self._web, "GET", self._url, limit=ANSWER_LIMIT)
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, UnicodeError, FalAnswerTooLarge):
             return []
-        told = parse_json(bytes(body))
-        listed = told.get("keys") if isinstance(told, dict) else None
-        found = map(_read_key, listed if isinstance(listed, list) else [])
-        return [key for key in found if key is not None][:MOST_KEYS]
+        key_set = parse_json(body) if status == httpx.codes.OK else None
+        listed = key_set.get("keys") if isinstance(key_set, dict) else None
+        keys = map(_read_key, listed if isinstance(listed, list) else [])
+        return [key for key in keys if key is not None][:MAX_KEYS]
 
 
 def _read_headers(headers: Iterable[tuple[str, str]]) -> list[str]:
-    """Request id, user id, time and signature, each given once and in its form; NotGenuine otherwise."""
+    """Request id, user id, time and signature; NotGenuine unless each is given once and well-formed."""
     pairs = list(headers)
     found = []
     for name, form in FORMS.items():
@@ -188,7 +179,7 @@ def _read_key(jwk: Any) -> Ed25519PublicKey | None:
         return None
 
 
-def _fits(keys: list[Ed25519PublicKey], signature: bytes, message: bytes) -> bool:
+def _is_signed_by(keys: list[Ed25519PublicKey], signature: bytes, message: bytes) -> bool:
     for key in keys:
         try:
             key.verify(signature, message)

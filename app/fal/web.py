@@ -1,14 +1,15 @@
-"""How calls to fal leave this process: directly or through a proxy, and whose certificates they trust.
+"""How calls to fal leave this process: directly or through a proxy, and which certificates they trust.
 
-One transport for all of them. It answers with neither `Location` nor `Set-Cookie`: no redirect is followed, but
-httpx reads the header all the same and raises for `http://xn--a/`; and nothing of fal's is kept between calls.
+One transport for all calls. It removes `Location` and `Set-Cookie` from responses: redirects are not followed, but
+httpx parses the header anyway and raises for `http://xn--a/`; and cookies are not kept.
 
-Calls to this machine (the emulator) never go through a proxy. Webhooks to customers have a way of their own
+Calls to this machine (the emulator) never use a proxy. Webhooks to customers use another transport
 (`app/webhooks/transport.py`), which dials the address that it has checked.
 """
 
 import ssl
 from base64 import b64encode
+from collections.abc import AsyncIterable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -19,16 +20,18 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 
 from app.domain.addresses import is_loopback
+from app.fal.errors import Outgoing, error_chain
 from app.tls import trusted_roots
 
-NOT_KEPT = ("Location", "Set-Cookie")
+ANSWER_BYTES = 1_000_000
+REMOVED_HEADERS = ("Location", "Set-Cookie")
 
 
 @dataclass(frozen=True, slots=True)
 class OutboundRoute:
-    """The proxy for calls to fal, the hosts that are called without it, and whose certificates are trusted.
+    """The proxy for calls to fal, the hosts that are called without it, and the trusted certificates.
 
-    `proxy` is a URL, which may hold a password; `ca_file` a PEM file, in the place of the usual roots.
+    `proxy` is a URL, which may hold a password; `ca_file` a PEM file that replaces the usual roots.
     """
 
     proxy: str | None = field(default=None, repr=False)
@@ -36,7 +39,7 @@ class OutboundRoute:
     ca_file: Path | None = None
 
     def bypasses_proxy(self, host: str) -> bool:
-        """True where the proxy is not asked: this machine, a no_proxy host and what is below it."""
+        """True for this machine, and for the hosts of `no_proxy` with their subdomains."""
         if self.proxy is None or is_loopback(host):
             return True
         return any(host == name or host.endswith(f".{name}") or name == "*" for name in self.no_proxy)
@@ -44,15 +47,12 @@ class OutboundRoute:
 
 @cache
 def ca_file_context(path: Path) -> ssl.SSLContext:
-    """What trusts the certificates of a PEM file, and no others; OSError (ssl.SSLError) where there are none."""
+    """Trust in the certificates of a PEM file only; OSError (ssl.SSLError) when it has none."""
     return ssl.create_default_context(cafile=str(path))
 
 
 class FalTransport(httpx.AsyncBaseTransport):
-    """Chooses between the direct way and the proxy for each call.
-
-    Raises httpx.ProxyError when the proxy cannot be reached, or does not let the call through.
-    """
+    """Sends each call directly or through the proxy; httpx.ProxyError when the proxy is away or refuses it."""
 
     def __init__(
         self, route: OutboundRoute, *, direct: httpx.AsyncBaseTransport, proxied: httpx.AsyncBaseTransport | None
@@ -62,17 +62,17 @@ class FalTransport(httpx.AsyncBaseTransport):
         self._proxied = proxied
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """One call, one way; the answer without what must not be followed or kept."""
+        """The response without REMOVED_HEADERS."""
         if self._proxied is None or self._route.bypasses_proxy(request.url.host):
             response = await self._direct.handle_async_request(request)
         else:
             try:
                 response = await self._proxied.handle_async_request(request)
             except httpx.ConnectError as error:
-                if _is_about_tls(error):
-                    raise  # behind the proxy
+                if any(isinstance(cause, ssl.SSLError | ssl.CertificateError) for cause in error_chain(error)):
+                    raise  # about the host behind the proxy
                 raise httpx.ProxyError("The proxy cannot be reached.", request=request) from error
-        for name in NOT_KEPT:
+        for name in REMOVED_HEADERS:
             response.headers.pop(name, None)
         return response
 
@@ -84,7 +84,7 @@ class FalTransport(httpx.AsyncBaseTransport):
 
 
 def plain_transport(route: OutboundRoute) -> FalTransport:
-    """A connection of its own for each call: none is kept."""
+    """Opens a new connection for each call."""
     roots = _roots(route)
     options: dict[str, Any] = {
         "verify": roots,
@@ -98,7 +98,7 @@ def plain_transport(route: OutboundRoute) -> FalTransport:
 
 
 def kept_transport(route: OutboundRoute, *, connections: int) -> FalTransport:
-    """Shares kept connections, by aiohttp."""
+    """Reuses connections, by aiohttp."""
     roots = _roots(route)
 
     def session() -> aiohttp.ClientSession:
@@ -115,7 +115,7 @@ def kept_transport(route: OutboundRoute, *, connections: int) -> FalTransport:
 
 
 def _proxy(url: str, roots: ssl.SSLContext) -> httpx.Proxy:
-    """The proxy; its password goes into a header of the CONNECT, as both libraries take it."""
+    """The proxy, with its password as a header of the CONNECT, which both libraries accept."""
     given = httpx.Proxy(url)
     headers = {}
     if given.raw_auth is not None:
@@ -128,9 +128,30 @@ def _roots(route: OutboundRoute) -> ssl.SSLContext:
     return trusted_roots() if route.ca_file is None else ca_file_context(route.ca_file)
 
 
-def _is_about_tls(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, ssl.SSLError | ssl.CertificateError):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+class FalAnswerTooLarge(Exception):
+    """The answer exceeds its limit; `status` is its HTTP status."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+async def read_answer(
+    client: httpx.AsyncClient,
+    method: str,
+    url: str,
+    *,
+    headers: dict[str, str] | None = None,
+    content: bytes | AsyncIterable[bytes] | None = None,
+    limit: int = ANSWER_BYTES,
+    outgoing: Outgoing | None = None,
+) -> tuple[int, bytes, httpx.Headers]:
+    """Status, raw body and headers of one call; FalAnswerTooLarge when the body exceeds `limit` bytes."""
+    extensions = None if outgoing is None else {"trace": outgoing.watch}
+    async with client.stream(method, url, headers=headers, content=content, extensions=extensions) as answer:
+        body = bytearray()
+        async for chunk in answer.aiter_raw():
+            body += chunk
+            if len(body) > limit:
+                raise FalAnswerTooLarge(answer.status_code)
+        return answer.status_code, bytes(body), answer.headers

@@ -1,1 +1,1 @@
-"""Images that come in, and results that outlive the upstream URL."""
+"""Checks of images, and the parts of unfinished uploads."""

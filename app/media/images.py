@@ -1,7 +1,7 @@
-"""What an image is, read from its header, before anything is bought.
+"""Checks images by their headers, before anything is bought.
 
-The type is what the bytes say, never what the sender says. No pixel is decoded and of metadata only the orientation
-is read, so an image that would fill the memory when unpacked costs no more than a small one.
+The type is read from the bytes, never from what the sender declares. No pixels are decoded, and of the metadata
+only the orientation is read, so an image that would fill the memory when decoded costs no more than a small one.
 """
 
 import base64
@@ -20,21 +20,17 @@ from app.media.headers import short_header
 Format: TypeAlias = Literal["jpeg", "png", "webp"]
 
 MAX_BYTES = 30_000_000
-KIND_BYTES = 1024  # in which a file of another kind says what it is
+KIND_BYTES = 1024  # that are searched for the signature of another kind
 MIN_SIDE = 300  # pixels; Kling refuses less
 MAX_SIDE = 16_384  # pixels; beyond any camera
 MAX_PIXELS = 120_000_000
-RATIO = (0.40, 2.50)  # width by height; Kling refuses what lies outside
+RATIO = (0.40, 2.50)  # width by height; Kling refuses others
 
-# Pillow compares the header with this before it makes room for a WebP's canvas, and raises from twice as many.
+# Pillow checks this before it allocates a WebP's canvas, and raises above twice as many.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 
-# WebP's reader by name, so that it is there: else Pillow loads all it has for the first that is no JPEG and no PNG.
-_FORMATS: dict[str | None, Format] = {
-    "JPEG": "jpeg",
-    "PNG": "png",
-    WebPImagePlugin.WebPImageFile.format: "webp",
-}
+# WebP's reader is imported by name: otherwise Pillow imports all of its readers for the first WebP.
+_FORMATS: dict[str | None, Format] = {"JPEG": "jpeg", "PNG": "png", WebPImagePlugin.WebPImageFile.format: "webp"}
 _ENDS = {"jpeg": b"\xff\xd9", "png": b"IEND\xaeB`\x82", "webp": b""}
 _DATA_URI = re.compile(r"data:image/(?:png|jpeg|jpg|webp);base64,", re.IGNORECASE)
 _QUARTER_TURNS = range(5, 9)  # values of the EXIF orientation that swap width and height
@@ -47,7 +43,7 @@ _OTHER_KINDS = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """What is known of an image: `width` and `height` in pixels as displayed, `size` in bytes."""
+    """The properties of an image: `width` and `height` in pixels as displayed, `size` in bytes."""
 
     format: Format
     content_type: str
@@ -58,13 +54,13 @@ class ImageFacts:
 
 
 def inspect(content: bytes, *, sha256: str | None = None) -> ImageFacts:
-    """The facts of a JPEG, PNG or WebP, measured as it is displayed (EXIF orientation).
+    """The properties of a JPEG, PNG or WebP as it is displayed (EXIF orientation).
 
-    `sha256` is the content's, where it is known already: an image is hashed once.
+    `sha256` is the content's, if known already: an image is hashed once.
 
-    Raises Unprocessable: `not_an_image` when the bytes are no image or a broken one, `unsupported_image` when
-    they are of another kind (SVG, GIF, HEIC, …), animated, or begin with thousands of parts, `image_too_large`
-    beyond 120 million pixels.
+    Raises Unprocessable: `not_an_image` for other bytes or a broken image, `unsupported_image` for another kind
+    (SVG, GIF, HEIC, …), an animation, or a header of thousands of parts, `image_too_large` above 120 million
+    pixels.
     """
     try:
         header = short_header(content)
@@ -78,7 +74,7 @@ def inspect(content: bytes, *, sha256: str | None = None) -> ImageFacts:
         _refuse_pixels()
     except Unprocessable:
         raise
-    except Exception:  # noqa: BLE001 - hostile bytes: whatever Pillow raises, they are not a sound image
+    except Exception:  # noqa: BLE001 - hostile bytes: whatever Pillow raises, this is not a valid image
         if _OTHER_KINDS.match(content, 0, KIND_BYTES):
             raise Unprocessable(
                 "This kind of image is not supported; send a JPEG, a PNG or a WebP.", code=Code.UNSUPPORTED_IMAGE
@@ -88,7 +84,7 @@ def inspect(content: bytes, *, sha256: str | None = None) -> ImageFacts:
         _refuse_pixels()
     if frames > 1:
         raise Unprocessable("An animated image is not supported; send a still one.", code=Code.UNSUPPORTED_IMAGE)
-    # looked for from the back, where it is; a WebP says its length, and Pillow has compared it
+    # searched from the end; a WebP declares its length, which Pillow has checked
     if content.rfind(_ENDS[kind], header.end) < 0:
         raise Unprocessable("This image is cut off before its end.", code=Code.NOT_AN_IMAGE)
     if quarter_turned:
@@ -97,28 +93,21 @@ def inspect(content: bytes, *, sha256: str | None = None) -> ImageFacts:
     return ImageFacts(kind, f"image/{kind}", width, height, digest, len(content))
 
 
-def check_limits(
-    facts: ImageFacts,
-    *,
-    max_bytes: int = MAX_BYTES,
-    min_side: int = MIN_SIDE,
-    max_side: int = MAX_SIDE,
-    ratio: tuple[float, float] = RATIO,
-) -> None:
-    """Refuses what the model would refuse, before paying.
+def check_limits(facts: ImageFacts) -> None:
+    """Refuses what the model would refuse, before it is paid for.
 
     Raises Unprocessable: `image_too_large` (bytes or pixels), `image_too_small`, `image_ratio`.
     """
-    if facts.size > max_bytes:
+    if facts.size > MAX_BYTES:
         raise Unprocessable(
-            f"The image has {facts.size} bytes; at most {max_bytes} are allowed.", code=Code.IMAGE_TOO_LARGE
+            f"The image has {facts.size} bytes; at most {MAX_BYTES} are allowed.", code=Code.IMAGE_TOO_LARGE
         )
     measured = f"The image is {facts.width} by {facts.height} pixels"
-    if max(facts.width, facts.height) > max_side:
-        raise Unprocessable(f"{measured}; no side may be longer than {max_side}.", code=Code.IMAGE_TOO_LARGE)
-    if min(facts.width, facts.height) < min_side:
-        raise Unprocessable(f"{measured}; each side has to be {min_side} or more.", code=Code.IMAGE_TOO_SMALL)
-    narrowest, widest = ratio
+    if max(facts.width, facts.height) > MAX_SIDE:
+        raise Unprocessable(f"{measured}; no side may be longer than {MAX_SIDE}.", code=Code.IMAGE_TOO_LARGE)
+    if min(facts.width, facts.height) < MIN_SIDE:
+        raise Unprocessable(f"{measured}; each side has to be {MIN_SIDE} or more.", code=Code.IMAGE_TOO_SMALL)
+    narrowest, widest = RATIO
     if not narrowest <= facts.width / facts.height <= widest:
         raise Unprocessable(
             f"{measured}; width divided by height has to be from {narrowest:.2f} to {widest:.2f}.",
@@ -128,20 +117,17 @@ def check_limits(
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedImage:
-    """What a data URI holds."""
+    """The content of a data URI."""
 
     content: bytes
     sha256: str
 
 
 def read_data_uri(text: str) -> EmbeddedImage:
-    """Decode it and hash it, for once: for a thread, since hashing lets others run meanwhile."""
-    content = parse_data_uri(text)
-    return EmbeddedImage(content, hashlib.sha256(content).hexdigest())
+    """The content of `data:image/(png|jpeg|jpg|webp);base64,…`; Unprocessable `bad_data_uri` for anything else.
 
-
-def parse_data_uri(text: str) -> bytes:
-    """The bytes of `data:image/(png|jpeg|jpg|webp);base64,…`; Unprocessable `bad_data_uri` for anything else."""
+    Call it in a thread: hashing releases the interpreter lock.
+    """
     head = _DATA_URI.match(text)
     if head is None:
         raise Unprocessable(
@@ -153,7 +139,7 @@ def parse_data_uri(text: str) -> bytes:
         content = b""
     if not content:
         raise Unprocessable("The data URI does not hold sound base64.", code=Code.BAD_DATA_URI)
-    return content
+    return EmbeddedImage(content, hashlib.sha256(content).hexdigest())
 
 
 def _refuse_pixels() -> Never:
@@ -163,7 +149,7 @@ def _refuse_pixels() -> Never:
 
 
 def _orientation(exif: bytes) -> int | None:
-    """The EXIF orientation, 1 to 8; None when there is none. Not `getexif()`: for a PNG it decodes the pixels."""
+    """The EXIF orientation, 1 to 8; None when there is none. `getexif()` would decode the pixels of a PNG."""
     tags = Image.Exif()
     try:
         tags.load(exif)

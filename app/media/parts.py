@@ -1,8 +1,8 @@
-"""Parts of unfinished uploads, as files: up to 30 MB each time, which is nothing for the store's memory.
+"""Parts of unfinished uploads, as files: up to 30 MB in all, which is too much for the store's memory.
 
-All API processes of one machine share the folder. Several hosts may share it as well; where they do not, the store
-knows which folder an upload's parts are in, and the other hosts say so. How many uploads may be unfinished is
-counted in the store too, so that nothing here grows without end and nothing is counted by walking through files.
+All API processes of one machine share the folder. Several hosts may share it too; otherwise the store knows which
+folder has an upload's parts, and other hosts refuse them. The store also limits the number of unfinished uploads,
+so that the folder stays bounded without walking through its files.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ import structlog
 from app.domain.errors import Unavailable, Unprocessable
 
 LIFETIME_S = 3600 + 600  # since the last part; an upload itself may take an hour
-SWEEP_S = 60  # between two looks for what nobody completes
+SWEEP_S = 60  # between two searches for abandoned uploads
 
 Answer = TypeVar("Answer")
 
@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 
 class PartFolder:
-    """`root/team.user/upload/number-etag`, with a lifetime. The names are ids of ours."""
+    """`root/team.user/upload/number-etag`, with a lifetime. The names are our own ids."""
 
     def __init__(self, root: Path, *, lifetime_s: float = LIFETIME_S, sweep_s: float = SWEEP_S) -> None:
         self._root = root
@@ -38,9 +38,9 @@ class PartFolder:
         self._folder_id = ""
 
     async def folder_id(self) -> str:
-        """This folder's own name, by which the store tells it from another host's; Unavailable as `write`."""
+        """The folder's id, by which the store tells it from another host's; Unavailable as in `write`."""
         if not self._folder_id:
-            self._folder_id = await self._in_thread(self._named)
+            self._folder_id = await self._in_thread(self._read_id)
         return self._folder_id
 
     async def write(self, owner: str, upload: str, number: int, etag: str, content: bytes) -> None:
@@ -48,23 +48,23 @@ class PartFolder:
         await self._in_thread(self._write, owner, upload, number, etag, content)
 
     async def join(self, owner: str, upload: str, parts: Sequence[tuple[int, str]]) -> bytes:
-        """The parts in this order as one; Unprocessable when one of them is not here."""
+        """The concatenated parts; Unprocessable when one of them is missing."""
         return await asyncio.to_thread(self._join, owner, upload, parts)
 
     async def drop(self, owner: str, upload: str) -> None:
-        """Forget an upload's parts."""
+        """Delete an upload's parts."""
         await asyncio.to_thread(shutil.rmtree, self._root / owner / upload, ignore_errors=True)
 
     async def _in_thread(self, work: Callable[..., Answer], *arguments: Any) -> Answer:
         try:
             return await asyncio.to_thread(work, *arguments)
         except OSError as error:
-            log.error("parts.unwritable", folder=str(self._root), reason=error.strerror)  # noqa: TRY400  it says it
+            log.error("parts.unwritable", folder=str(self._root), reason=error.strerror)  # noqa: TRY400  no traceback
             sentence = "Parts of uploads cannot be kept here at the moment; send the file in one go."
             raise Unavailable(sentence, retry_after=60) from None
 
-    def _named(self) -> str:
-        """The name in the folder, made by whoever comes first: an atomic link, so that nobody reads half of it."""
+    def _read_id(self) -> str:
+        """The id stored in the folder, created by the first process with an atomic link."""
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         name = self._root / ".place"
         if not name.exists():
@@ -95,7 +95,7 @@ class PartFolder:
         return b"".join(pieces)
 
     def _sweep(self) -> None:
-        """Remove what nobody will complete any more; looks at the folders of uploads, and not often."""
+        """Delete the folders of abandoned uploads, at most every `sweep_s`."""
         now = time.time()
         if now - self._swept < self._sweep_s:
             return

@@ -1,1 +1,1 @@
-"""What can be made, and what it costs: one JSON file for each of fal's endpoints, read once, then pure."""
+"""The models and their prices: one JSON file for each of fal's endpoints, read once; all else is pure."""

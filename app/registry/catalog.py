@@ -1,7 +1,7 @@
-"""The models that can be asked for: one JSON file for each of fal's endpoints, in `models/`.
+"""The models that can be used: one JSON file for each of fal's endpoints, in `models/`.
 
-A new endpoint is a new file; there is no code to write (docs/models.md). The operator's own prices come in as
-decoded JSON, `{model id: price}`, and win over the files'.
+A new endpoint is a new file and needs no code (docs/models.md). The operator's own prices are given as decoded
+JSON, `{model id: price}`, and override the files'.
 """
 
 import json
@@ -15,16 +15,15 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from app.domain.errors import Code, NotFound, Unprocessable, Violation
-from app.registry.lenient import read_leniently
 from app.registry.pricing import Price, Quote, read_price
-from app.registry.schema import InputSchema
+from app.registry.schema import InputSchema, read_leniently
 
 _SHOTS = "multi_prompt"
-LONGEST_ID = 100  # characters of an unknown id that are compared with ours
+LONGEST_ID = 100  # characters of an unknown id that are compared with known ones
 
 
 class ImageLimits(BaseModel):
-    """What an image must be to be worth paying for; the defaults are those that fal documents for Kling."""
+    """The limits that a model sets on images; the defaults are those that fal documents for Kling."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -57,8 +56,8 @@ class ModelFile(BaseModel):
 
     @field_validator("input")
     @classmethod
-    def _is_complete(cls, schema: dict[str, Any]) -> dict[str, Any]:
-        """Prices are by the second, so each model has a duration; and each field says where it is documented."""
+    def _require_documented(cls, schema: dict[str, Any]) -> dict[str, Any]:
+        """Each model has a duration, because prices are per second; each field names where it is documented."""
         properties = schema["properties"]
         if not {"enum", "default"} <= properties.get("duration", {}).keys():
             raise ValueError("duration must be a field with enum and default")
@@ -70,7 +69,7 @@ class ModelFile(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One endpoint of fal: what it takes, and what it costs."""
+    """One endpoint of fal: its input and its price."""
 
     entry: ModelFile
     schema: InputSchema
@@ -83,35 +82,10 @@ class Model:
         """The full endpoint id, such as `fal-ai/kling-video/v2/master/image-to-video`."""
         return self.entry.id
 
-    @property
-    def title(self) -> str:
-        """The name for people."""
-        return self.entry.title
-
-    @property
-    def kind(self) -> str:
-        """`image-to-video` or `text-to-video`."""
-        return self.entry.kind
-
-    @property
-    def image_limits(self) -> ImageLimits:
-        """What its images must be."""
-        return self.entry.image_limits
-
-    @property
-    def image_fields(self) -> tuple[str, ...]:
-        """The input fields that hold an image's URL, or a list of them."""
-        return self.schema.image_fields
-
-    @property
-    def url_fields(self) -> tuple[str, ...]:
-        """The input fields below which the URL of an image or a video may stand."""
-        return self.schema.url_fields
-
     def lenient(self, given: Mapping[str, Any], *, strict_schema: bool) -> tuple[dict[str, Any], tuple[str, ...]]:
-        """The input as fal reads it, for `validate`, and the names of the fields that were dropped on the way.
+        """The input as fal reads it, for `validate`, and the names of dropped fields.
 
-        A field that the model does not have is dropped; a number may stand for its text, and a text for its number.
+        Unknown fields are dropped; a number is accepted for its text, and a text for its number.
         """
         known = {
             name: read_leniently(self.entry.input["properties"][name], value)
@@ -132,7 +106,7 @@ class Model:
         Args:
             input: what the caller gave, as decoded from JSON.
             strict_schema: refuse fields that only the endpoint's prose documents.
-            private_images: allow http and private hosts in URLs, as when fal is an emulator on this machine.
+            private_images: allow http and private hosts in URLs, for an emulator on this machine.
 
         Raises:
             Unprocessable: `invalid_input`, with up to 20 violations that point below /input.
@@ -151,13 +125,13 @@ class Model:
     def seconds(self, clean: Mapping[str, Any]) -> int:
         """Seconds of video that a checked input asks for.
 
-        fal does not say whether `duration` or the shots' own durations count, so the longer of the two is taken.
+        fal does not document whether `duration` or the sum of the shots counts, so it is the longer of the two.
         """
         shots = sum(int(shot["duration"]) for shot in clean.get(_SHOTS, ()))
         return max(int(clean["duration"]), shots)
 
     def price(self, clean: Mapping[str, Any]) -> Quote:
-        """What a checked input costs; Unprocessable `price_unknown` while nobody has set a price."""
+        """The price of a checked input; Unprocessable `price_unknown` for a model without one."""
         if self.tariff is None:
             message = f"{self.id} has no known price. An operator can set one; until then it cannot be used."
             raise Unprocessable(message, code=Code.PRICE_UNKNOWN)
@@ -191,12 +165,12 @@ class Catalog:
     def get(self, model_id: str) -> Model:
         """The model with exactly this id; NotFound `model_not_found` otherwise.
 
-        Nothing is normalised: what is not in the registry, letter by letter, never becomes part of a URL.
+        Nothing is normalised: only ids that are in the registry exactly become part of a URL.
         """
         model = self._models.get(model_id)
         if model is None:
-            near = get_close_matches(model_id[:LONGEST_ID], self._models, n=1)
-            hint = f" Did you mean {near[0]}?" if near else ""
+            similar = get_close_matches(model_id[:LONGEST_ID], self._models, n=1)
+            hint = f" Did you mean {similar[0]}?" if similar else ""
             raise NotFound(f"There is no such model; GET /v1/models lists them.{hint}", code=Code.MODEL_NOT_FOUND)
         return model
 

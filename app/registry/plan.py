@@ -1,4 +1,4 @@
-"""From a schema in a model's file to pydantic's plan of a validator.
+"""Translates a schema in a model's file to a core schema of pydantic, here called plan.
 
 Keywords of the subset: `type` (string, number, integer, boolean, array, object), `enum` (of strings),
 `default`, `minimum`, `maximum`, `minLength` (1), `maxLength`, `items`, `minItems`, `maxItems`, `properties`,
@@ -7,7 +7,7 @@ Keywords of the subset: `type` (string, number, integer, boolean, array, object)
 
 A string without `enum` or `format` is text: at most `maxLength` code points (2,500, which are at most 10,000
 bytes of UTF-8), no control characters but line feed and tab, no lone surrogates, and with `minLength`
-something that can be seen.
+something visible.
 """
 
 import re
@@ -31,7 +31,7 @@ _KEYWORDS = {
     "object": {"properties", "required"},
 }
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-# Anything but white space and what is drawn as nothing: joiners, direction marks, fillers, selectors.
+# Anything but white space and invisible characters: joiners, direction marks, fillers, selectors.
 _VISIBLE = re.compile(
     r"[^\s\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
     r"\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e0fff]"
@@ -82,7 +82,7 @@ def _bounds(spec: Mapping[str, Any]) -> Plan:
 
 def _string(name: str, spec: Mapping[str, Any]) -> Plan:
     if "enum" in spec:
-        # Two steps, so that `5` is told to be a string and `"6"` to be one of the choices.
+        # Two steps, so that `5` must be a string and `"6"` one of the choices.
         return {"type": "chain", "steps": [_STRING, {"type": "literal", "expected": spec["enum"]}]}
     if "format" in spec:
         if spec["format"] not in _FORMATS:

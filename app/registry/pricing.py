@@ -1,4 +1,4 @@
-"""What a clip costs: tables of rates, read from a model's file or from the operator's own.
+"""Prices: tables of rates, read from a model's file or from the operator's own.
 
 A price is one of
 
@@ -6,9 +6,9 @@ A price is one of
     {"per_second_usd": "0.112"}
     {"variants": [{"when": {"generate_audio": false}, "per_second_usd": "0.07"}, {"per_second_usd": "0.14"}]}
 
-Of the variants the first counts whose conditions all hold; the last one has none. A condition compares a field
-of the checked input with a value, or says `{"minItems": n}` of a list, or `{"contains": name}`: some item of the
-list has that member.
+The first variant whose conditions all hold applies; the last one has no conditions. A condition compares a field of
+the checked input with a value, or is `{"minItems": n}` for a list, or `{"contains": name}`: an item of the list has
+that member.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ _VERSION_DIGITS = 12
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """What one job will cost: micro-dollars, seconds of video, and which price was used."""
+    """The cost of one job: micro-dollars, seconds of video, and the version of the price."""
 
     micro: int
     seconds: int
@@ -38,7 +38,7 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """Micro-dollars: so much for the first seconds, however few are used, and so much for each further one."""
+    """Micro-dollars: `first` for the first seconds, however few are used, and `further` for each further one."""
 
     first_seconds: int
     first: int
@@ -51,7 +51,7 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A rate and the conditions under which it counts."""
+    """A rate and the conditions under which it applies."""
 
     when: Mapping[str, Any]
     rate: Rate
@@ -88,7 +88,7 @@ def read_price(entry: Any, fields: tuple[str, ...]) -> Price:
         ValueError: one sentence that names the member that is wrong.
     """
     if not isinstance(entry, dict):
-        raise ValueError("a price must be an object")  # noqa: TRY004 # one kind of error for whatever is wrong in the file
+        raise ValueError("a price must be an object")  # noqa: TRY004  one error type for the file
     if "variants" in entry:
         _only(entry, {"variants"})
         variants = _variants(entry["variants"], fields)

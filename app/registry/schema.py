@@ -1,10 +1,11 @@
 """A model's input: JSON Schema as data, compiled once into a strict validator.
 
-Strict means that nothing is converted: `"0.5"` and `true` are no numbers, `5` is no `"5"`. All that is wrong
-is said at once. `app/registry/plan.py` names the keywords that are understood.
+Strict means that nothing is converted: `"0.5"` and `true` are not numbers, `5` is not `"5"`. All violations are
+reported at once. `app/registry/plan.py` lists the supported keywords.
 """
 
 import copy
+import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
@@ -12,21 +13,23 @@ from pydantic import TypeAdapter, ValidationError
 
 from app.domain.errors import Unprocessable, Violation
 from app.registry.plan import object_plan
-from app.registry.violations import MOST_VIOLATIONS, input_pointer, violations
+from app.registry.violations import MAX_VIOLATIONS, input_pointer, violations
+
+_NUMBER = re.compile(r"[+-]?[0-9]{1,15}(\.[0-9]{1,15})?")
 
 
 class InputSchema:
-    """The input of one model: what it may hold, and the check of it.
+    """The input of one model, and its validation.
 
     Attributes:
         fields: the names of all fields, in order.
-        prose_fields: those that only the endpoint's prose mentions.
+        prose_fields: those that only the endpoint's prose documents.
         image_fields: those that hold an image's URL or a list of them.
         url_fields: those that hold a URL of an image or video, however deep.
     """
 
     def __init__(self, spec: Mapping[str, Any]) -> None:
-        """Compiles `spec`; ValueError when it uses a keyword that is not understood."""
+        """Compiles `spec`; ValueError when it uses an unsupported keyword."""
         properties: Mapping[str, Any] = spec["properties"]
         self._spec = spec
         self.fields = tuple(properties)
@@ -39,11 +42,11 @@ class InputSchema:
         self._adapter: TypeAdapter[dict[str, Any]] = TypeAdapter(Annotated[Any, _Plan(object_plan(spec))])
 
     def check(self, given: Mapping[str, Any], *, strict_schema: bool, private_urls: bool) -> dict[str, Any]:
-        """A new dict of what was given, in the schema's order, with its defaults filled in.
+        """A new dict of the given fields, in the schema's order, with defaults filled in.
 
         Args:
             given: the input as decoded from JSON.
-            strict_schema: refuse the fields that only the endpoint's prose mentions.
+            strict_schema: refuse the fields of the endpoint's prose.
             private_urls: allow http and hosts of a private network in URLs.
 
         Raises:
@@ -62,11 +65,11 @@ class InputSchema:
         except ValidationError as error:
             found.extend(violations(error))
         if found:
-            raise Unprocessable("The input is not valid.", violations=tuple(found[:MOST_VIOLATIONS]))
+            raise Unprocessable("The input is not valid.", violations=tuple(found[:MAX_VIOLATIONS]))
         return clean
 
     def knows(self, name: str, *, strict_schema: bool) -> bool:
-        """True for a field of the model; one that only the prose mentions counts unless `strict_schema`."""
+        """True for a field of the model; those of the prose count unless `strict_schema`."""
         return name in (self._strictly_known if strict_schema else self._known)
 
     def describe(self, *, strict_schema: bool) -> dict[str, Any]:
@@ -78,7 +81,7 @@ class InputSchema:
         return {"type": "object", **described, "additionalProperties": False}
 
     def _unknown(self, given: Mapping[str, Any], known: frozenset[str]) -> Iterator[Violation]:
-        for name in [name for name in given if name not in known][:MOST_VIOLATIONS]:
+        for name in [name for name in given if name not in known][:MAX_VIOLATIONS]:
             if name in self._known:
                 message = f"{name} is only mentioned in the endpoint's prose, and the strict schema is on."
             else:
@@ -86,7 +89,7 @@ class InputSchema:
             yield Violation(input_pointer((name,)), "unknown_field", message)
 
     def _either_faults(self, given: Mapping[str, Any]) -> Iterator[Violation]:
-        """Exactly one of these fields must be there."""
+        """Exactly one of these fields must be given."""
         if not self._either:
             return
         present = [name for name in self._either if name in given]
@@ -97,8 +100,21 @@ class InputSchema:
             yield Violation(input_pointer((name,)), "exclusive", f"Only one of {names} may be given.")
 
 
+def read_leniently(field: Mapping[str, Any], value: Any) -> Any:
+    """The value as fal's own models convert it: `5` for `"5"`, and `"0.5"` for `0.5`; otherwise unchanged.
+
+    As observed: fal's apps read their input in pydantic's lax mode, where `"5s"` is refused too.
+    """
+    if "enum" in field and isinstance(value, int | float) and not isinstance(value, bool):
+        return str(int(value)) if value == int(value) else value
+    if field["type"] in {"number", "integer"} and isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+        number = float(value)
+        return int(number) if field["type"] == "integer" and number.is_integer() else number
+    return value
+
+
 class _Plan:
-    """Hands pydantic a plan as it is."""
+    """Gives pydantic a plan unchanged."""
 
     def __init__(self, plan: dict[str, Any]) -> None:
         self._plan = plan

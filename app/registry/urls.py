@@ -1,8 +1,7 @@
-"""Which addresses of images and videos may be given to fal.
+"""Which URLs of images and videos may be given to fal.
 
-fal fetches them, Filmgate does not: names are not resolved here. What is refused is what can never be a
-public file, so that a job that must fail is refused before it costs money, and so that fal is not used to
-reach into somebody's network.
+fal fetches them, Filmgate does not: names are not resolved here. URLs that cannot be a public file are refused, so
+that a job that would fail costs nothing, and fal is not used to reach into a private network.
 """
 
 import re
@@ -21,12 +20,12 @@ _FORBIDDEN = re.compile(
     "[\\s\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff\\\\]"
 )
 _NAME = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
-_NUMBER_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*")  # a host ending in one is read as an address, well-formed or not
+_NUMBER_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*")  # a host that ends in one is parsed as an address
 _PRIVATE_NAMES = (".localhost", ".internal", ".local")
 _PRIVATE_NETWORKS = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")))
 _HIGHEST_PORT = 65535
 
-# One text for every refused host, so that answers do not map anybody's network.
+# The same text for every refused host, so that it reveals nothing about the network.
 NOT_ALLOWED = (
     "url_not_allowed",
     "This address is not allowed: give a public host by its name, an international one in its xn-- form.",
@@ -76,7 +75,7 @@ def _is_name(plain: str) -> bool:
 
 
 def _is_public_name(host: str) -> bool:
-    """True for a name with a dot in it that neither spells an address nor belongs to a private network."""
+    """True for a name with a dot that is neither an address nor private."""
     name = plain_host(host)
     return host.isascii() and _is_name(name) and "." in name and not name.endswith(_PRIVATE_NAMES)
 

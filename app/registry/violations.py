@@ -1,4 +1,4 @@
-"""From pydantic's findings to ours: a pointer, a stable code, and a sentence that never repeats the input."""
+"""Converts pydantic's errors: a pointer, a stable code, and a sentence that never repeats the input."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,9 +8,9 @@ from pydantic import ValidationError
 
 from app.domain.errors import Violation, pointer
 
-MOST_VIOLATIONS = 20
+MAX_VIOLATIONS = 20
 
-# pydantic's type of error → our code, and a sentence. One that starts small gets the field's name before it.
+# pydantic's type of error → our code and a sentence. Before a lower-case one comes the field's name.
 _SENTENCES = {
     "missing": ("missing", "is required."),
     "extra_forbidden": ("unknown_field", "There is no such field here."),
@@ -35,7 +35,7 @@ _OTHER = ("wrong_type", "is not valid.")
 
 
 class Fault(ValueError):
-    """What a check of ours raises inside pydantic: a stable code and a sentence."""
+    """Raised by our own checks inside pydantic: a stable code and a sentence."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -44,8 +44,8 @@ class Fault(ValueError):
 
 
 def violations(error: ValidationError) -> Iterator[Violation]:
-    """The first 20 findings of pydantic, in our words."""
-    for found in error.errors(include_url=False, include_input=False)[:MOST_VIOLATIONS]:
+    """The first 20 errors of pydantic as violations."""
+    for found in error.errors(include_url=False, include_input=False)[:MAX_VIOLATIONS]:
         loc, ctx = found["loc"], found.get("ctx", {})
         code, message = _translated(found["type"], ctx)
         if message[0].islower():
@@ -68,7 +68,7 @@ def _translated(kind: str, ctx: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _ctx(ctx: Mapping[str, Any]) -> dict[str, Any]:
-    """What fal's models tell of a bound: the number, or the choices as a list."""
+    """The context that fal's models add: the bound, or the choices as a list."""
     shown = {name: ctx[name] for name in ("ge", "le", "min_length", "max_length") if name in ctx}
     if isinstance(ctx.get("expected"), str):
         shown["expected"] = _CHOICE.findall(ctx["expected"])
@@ -76,5 +76,5 @@ def _ctx(ctx: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _subject(loc: Sequence[int | str]) -> str:
-    """The innermost field's name: one of the schema's own, as sentences about unknown ones have no subject."""
+    """The innermost field's name, which is the schema's: sentences about unknown fields have no subject."""
     return next((part for part in reversed(loc) if isinstance(part, str)), "The input")

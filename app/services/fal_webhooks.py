@@ -13,7 +13,7 @@ from app.crash import crash_point
 from app.domain.errors import NotFound, Unauthenticated, Unavailable
 from app.domain.jobs import Status
 from app.domain.marker import Marker, is_ours
-from app.fal.signature import AGAIN_S, KeysUnavailable, NotGenuine, Verifier
+from app.fal.signature import MIN_INTERVAL_S, KeysUnavailable, NotGenuine, Verifier
 from app.services.adoption import Adoption
 from app.store.jobs import JobStore, ref_of
 from app.store.secrets import SecretStore
@@ -48,7 +48,7 @@ class FalWebhooks:
             delivery = await self.verifier.verify(headers, body, now_s=time.time())
         except KeysUnavailable:
             log.warning("fal_webhook.keys_unavailable", job=marker.job)
-            raise Unavailable("fal's keys cannot be had at the moment.", retry_after=int(AGAIN_S)) from None
+            raise Unavailable("fal's keys cannot be had at the moment.", retry_after=int(MIN_INTERVAL_S)) from None
         except NotGenuine as error:
             log.warning("fal_webhook.refused", job=marker.job, reason=error.reason)
             raise Unauthenticated("The signature is not fal's, or it is too old.") from None

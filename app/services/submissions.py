@@ -57,7 +57,7 @@ class Submissions:
         """
         model = self.catalog.get(given.model)
         require_model(caller, model.id)
-        resolved = await self.fal_uploads.resolve_input(caller, given.input, model.url_fields)
+        resolved = await self.fal_uploads.resolve_input(caller, given.input, model.schema.url_fields)
         pending, embedded = await _embedded(model, resolved)
         clean = model.validate(
             pending, strict_schema=self.rules.strict_schema, private_images=self.rules.private_images
@@ -96,7 +96,7 @@ class Submissions:
                 _refuse_large(model, len(image.content))
                 facts[name] = await self.uploads.check(image.content, sha256=image.sha256)
         clean, shown = dict(checked.input), dict[str, dict[str, Any]]()
-        for name in model.image_fields:
+        for name in model.schema.image_fields:
             if name in embedded:
                 stored = await self.uploads.store_checked(caller, embedded[name].content, facts[name])
                 crash_point("upload.stored")
@@ -133,7 +133,7 @@ def fingerprint_of(given: Submission, clean: dict[str, Any], embedded: Embedded)
 async def _embedded(model: Model, given: dict[str, Any]) -> tuple[dict[str, Any], Embedded]:
     """The input with a placeholder for each data URI, and their images."""
     embedded: Embedded = {}
-    for name in model.image_fields:
+    for name in model.schema.image_fields:
         value = given.get(name)
         if isinstance(value, str) and value[:5].lower() == "data:":
             with about_field(name):
@@ -143,7 +143,7 @@ async def _embedded(model: Model, given: dict[str, Any]) -> tuple[dict[str, Any]
 
 def _refuse_large(model: Model, size: int) -> None:
     """Refuse an image that is too large for this model: fal would only do so after the job was bought."""
-    limit = model.image_limits.max_bytes
+    limit = model.entry.image_limits.max_bytes
     if size > limit:
         raise Unprocessable(
             f"The image has {size} bytes; {model.id} reads at most {limit}.", code=Code.IMAGE_TOO_LARGE

@@ -58,11 +58,11 @@ class ImageView(TypedDict):
 
 def model_view(model: Model, *, strict_schema: bool) -> ModelView:
     """A model, as copies; with `strict_schema`, without the fields that are only in fal's prose."""
-    limits = model.image_limits
+    limits = model.entry.image_limits
     return {
         "id": model.id,
-        "title": model.title,
-        "kind": model.kind,
+        "title": model.entry.title,
+        "kind": model.entry.kind,
         "family": model.entry.family,
         "version": model.entry.version,
         "tier": model.entry.tier,

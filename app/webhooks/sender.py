@@ -33,19 +33,18 @@ _HEADERS_TOO_LARGE = 431  # how h11 marks a header block beyond its 100 KB
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What came of one try.
+    """The outcome of one attempt.
 
     - `delivered`: a 2xx.
-    - `retry`: anything that may be different next time.
-    - `gone`: the receiver wants this message no more. Status 410 also disables the webhook endpoint;
-      the header `webhook-delivery: abort-message` on a failure concerns the one message.
-    - `refused`: the address is not one that may be called, and nothing was sent. The schedule goes on,
-      because names move and the operator may allow the address.
+    - `retry`: a failure that may not repeat.
+    - `gone`: the receiver does not want this message. Status 410 also disables the webhook endpoint; the header
+      `webhook-delivery: abort-message` on a failure stops only this message.
+    - `refused`: the URL is not allowed, and nothing was sent. Attempts continue, because names move and the
+      operator may allow it.
 
-    `status` is None when no answer came. `answer` is the beginning of the body, at most 4 KB; of a redirect, first
-    where it points to. `error` is a
-    code: `timeout`, `connect`, `tls`, `forbidden_target`, `redirect`, `too_large` (the answer),
-    `protocol`. `retry_after` are the seconds that the receiver asks for with a 429, 502, 503 or 504.
+    `status` is None without an answer. `answer` is the beginning of the body, at most 4 KB; for a redirect it
+    begins with the location. `error` is `timeout`, `connect`, `tls`, `forbidden_target`, `redirect`, `too_large`
+    (the answer) or `protocol`. `retry_after` is in seconds, from a 429, 502, 503 or 504.
     """
 
     status: int | None
@@ -58,7 +57,7 @@ class Attempt:
 
 @dataclass(slots=True)
 class _Answer:
-    """What has arrived so far; it counts also when the rest never comes."""
+    """What has arrived so far, which is used even if the rest never does."""
 
     status: int | None = None
     headers: httpx.Headers = field(default_factory=httpx.Headers)
@@ -67,7 +66,7 @@ class _Answer:
 
 
 class Sender:
-    """Sends messages through the address guard, over one kept client.
+    """Sends messages through the address guard.
 
     `tls` replaces the trusted roots, `resolver` the system's name servers.
     """
@@ -84,10 +83,10 @@ class Sender:
         self._client = guarded_client(GuardedTransport(policy, tls=tls, resolver=resolver), total=total_timeout)
 
     async def send(self, url: str, *, body: bytes, signature: Mapping[str, str], now: datetime) -> Attempt:
-        """Posts `body` (JSON) once, within `total_timeout` seconds; no failure outside raises.
+        """Posts `body` (JSON) once, within `total_timeout` seconds; never raises for a failure.
 
-        `signature` are the headers that name and sign the message, made for this attempt. Redirects are
-        failures. Once a status line has arrived it decides, however the rest of the answer ends.
+        `signature` are the headers that identify and sign this attempt. Redirects are failures. Once a status line
+        has arrived it decides, however the rest of the answer ends.
         """
         began = time.monotonic()
         answer = _Answer()
@@ -102,7 +101,7 @@ class Sender:
         try:
             error = await self._exchange(url, headers, body, answer)
             retry_after = _retry_after(answer, now)
-        except Exception:  # what is not written down as an attempt would be sent again for ever
+        except Exception:  # an attempt that is not recorded would be repeated without end
             log.exception("webhook.send_broke")
             error = "protocol"
         duration_ms = round((time.monotonic() - began) * 1000)
@@ -113,13 +112,13 @@ class Sender:
         return Attempt(answer.status, outcome, duration_ms, kept, error, retry_after)
 
     async def aclose(self) -> None:
-        """Closes the kept client."""
+        """Closes the client."""
         await self._client.aclose()
 
     async def _exchange(self, url: str, headers: Mapping[str, str], body: bytes, answer: _Answer) -> str | None:
-        """Fills `answer`; the code of what ended it early, or None."""
+        """Fills `answer`; returns the code of an error, or None."""
         try:
-            async with asyncio.timeout(self._total):  # httpx's own limits are for each read: drips pass them
+            async with asyncio.timeout(self._total):  # httpx's own timeouts apply to each read
                 await self._post(url, headers, body, answer)
         except (
             OSError,
@@ -129,13 +128,13 @@ class Sender:
             ForbiddenTarget,
             AnswerTooLarge,
         ) as exception:
-            return _code(exception)  # UnicodeError: a host name that IDNA does not know
+            return _code(exception)  # UnicodeError: an invalid IDNA name
         return None
 
     async def _post(self, url: str, headers: Mapping[str, str], body: bytes, answer: _Answer) -> None:
         limit = AnswerLimit(MAX_ANSWER_BYTES)
-        watched = {"trace": limit.watch}
-        post = self._client.stream("POST", url, content=body, headers=headers, extensions=watched)
+        extensions = {"trace": limit.watch}
+        post = self._client.stream("POST", url, content=body, headers=headers, extensions=extensions)
         try:
             async with post as response:
                 answer.status = response.status_code
@@ -150,7 +149,7 @@ class Sender:
 
 
 def _judge(answer: _Answer, error: str | None) -> tuple[AttemptOutcome, str | None]:
-    """The outcome, and the error beside it."""
+    """The outcome and the error code."""
     status = answer.status
     if status is None:
         return ("refused" if error == "forbidden_target" else "retry"), error
@@ -162,7 +161,7 @@ def _judge(answer: _Answer, error: str | None) -> tuple[AttemptOutcome, str | No
 
 
 def _location(answer: _Answer) -> str:
-    """Where a redirect points to, as a line; it is shown, and nobody goes there."""
+    """A redirect's location as a line; it is shown, not followed."""
     text = "".join(one for one in answer.location[:MAX_LOCATION_CHARS] if one.isprintable())
     return f"Location: {text}\n" if text else ""
 
@@ -176,7 +175,7 @@ def _code(exception: Exception) -> str:
     if isinstance(exception, TimeoutError | httpx.TimeoutException):
         return "timeout"
     cause: BaseException | None = exception
-    while cause is not None:  # httpx tells these apart only in the exceptions it wraps
+    while cause is not None:  # httpx distinguishes these only by their causes
         if isinstance(cause, ssl.SSLError):
             return "tls"
         if getattr(cause, "error_status_hint", None) == _HEADERS_TOO_LARGE:
@@ -186,7 +185,7 @@ def _code(exception: Exception) -> str:
 
 
 def _retry_after(answer: _Answer, now: datetime) -> int | None:
-    """Seconds from `now`, of a number or an HTTP date (RFC 9110, 10.2.3)."""
+    """Seconds from `now`, from a number or an HTTP date (RFC 9110, 10.2.3)."""
     text = answer.headers.get("retry-after", "").strip()
     if answer.status not in _SLOW_DOWN or not text:
         return None
@@ -194,8 +193,8 @@ def _retry_after(answer: _Answer, now: datetime) -> int | None:
         return int(text[:9])
     try:
         moment = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):  # OverflowError: a time zone beyond all numbers
+    except (ValueError, OverflowError):  # OverflowError: a huge time zone
         return None
-    if moment.tzinfo is None:  # "-0000": UTC without saying so
+    if moment.tzinfo is None:  # "-0000" means UTC
         moment = moment.replace(tzinfo=UTC)
     return max(0, round((moment - now).total_seconds()))

@@ -1,4 +1,4 @@
-"""Who sent this, when, and that nobody changed it: Standard Webhooks 1.0, and the form of fal's own webhooks.
+"""Signs webhooks: as Standard Webhooks 1.0, or in the form of fal's own webhooks.
 
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
@@ -12,12 +12,28 @@ from datetime import UTC, datetime
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from standardwebhooks import Webhook
 
+from app.domain.deliveries import Delivery
+from app.domain.endpoints import Secret, active_secrets
+from app.domain.events import Event
+
 SECRET_BYTES = 32  # the specification asks for 24 to 64
 
 
 def new_secret() -> str:
     """A fresh secret: `whsec_` and 32 random bytes in base64."""
     return "whsec_" + base64.b64encode(randomness.token_bytes(SECRET_BYTES)).decode("ascii")
+
+
+def signature_headers(
+    delivery: Delivery, body: bytes, now: datetime, *, secrets: Sequence[Secret], key: Ed25519PrivateKey | None
+) -> dict[str, str]:
+    """The headers of this attempt, signed with the endpoint's or team's secrets, or in fal's form with `key`.
+
+    `key` is the installation's, given when the form or the endpoint requires its signature.
+    """
+    if key is not None and delivery.style == "fal" and isinstance(delivery.event, Event):
+        return fal_headers(key, request_id=delivery.event.job.id, user_id=delivery.team, timestamp=now, body=body)
+    return headers(active_secrets(secrets, round(now.timestamp() * 1000)), delivery.id, now, body, private_key=key)
 
 
 def headers(
@@ -30,33 +46,29 @@ def headers(
 ) -> dict[str, str]:
     """`webhook-id`, `webhook-timestamp` (whole seconds) and `webhook-signature` for one attempt.
 
-    Every secret signs (`v1`), in the order given, and then the private key (`v1a`), separated by spaces: while a
-    secret is rotated, receivers may hold either. `body` is the UTF-8 that is sent, byte for byte. ValueError when
-    there is nothing to sign with.
+    Every secret signs (`v1`), in the given order, and then the private key (`v1a`), separated by spaces: during a
+    rotation, receivers may have either secret. `body` is the UTF-8 that is sent. ValueError without a secret or
+    key.
     """
     if not secrets and private_key is None:
         raise ValueError("a message needs at least one secret to be signed with")
     text = body.decode()
-    moment = timestamp.astimezone(UTC)  # the package reads the clock's face and takes it for UTC
+    moment = timestamp.astimezone(UTC)  # the package ignores the zone and assumes UTC
     stamp = _seconds(timestamp)
     signatures = [Webhook(secret).sign(message_id, moment, text) for secret in secrets]
     if private_key is not None:
         signed = private_key.sign(f"{message_id}.{stamp}.{text}".encode())
         signatures.append("v1a," + base64.b64encode(signed).decode("ascii"))
-    return {
-        "webhook-id": message_id,
-        "webhook-timestamp": stamp,
-        "webhook-signature": " ".join(signatures),
-    }
+    return {"webhook-id": message_id, "webhook-timestamp": stamp, "webhook-signature": " ".join(signatures)}
 
 
 def fal_headers(
     private_key: Ed25519PrivateKey, *, request_id: str, user_id: str, timestamp: datetime, body: bytes
 ) -> dict[str, str]:
-    """The four headers of a webhook as fal sends it; what verifies fal's verifies ours with our `jwks`.
+    """The four headers of a webhook in fal's form; receivers verify it as fal's, with our `jwks`.
 
-    The ED25519 signature, in hex, is over request id, user id, unix time and the SHA-256 of the body in hex, with
-    newlines between.
+    The ED25519 signature, in hex, is over request id, user id, unix time and the SHA-256 of the body in hex, joined
+    by newlines.
     """
     stamp = _seconds(timestamp)
     message = "\n".join((request_id, user_id, stamp, hashlib.sha256(body).hexdigest()))
@@ -77,7 +89,7 @@ def jwks(private_key: Ed25519PrivateKey) -> dict[str, list[dict[str, str]]]:
 
 
 def public_text(private_key: Ed25519PrivateKey) -> str:
-    """The public half as Standard Webhooks writes it: `whpk_` and 32 bytes in base64."""
+    """The public half in Standard Webhooks' form: `whpk_` and 32 bytes in base64."""
     return "whpk_" + base64.b64encode(private_key.public_key().public_bytes_raw()).decode("ascii")
 
 

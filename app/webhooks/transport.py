@@ -1,10 +1,9 @@
-"""Calls to addresses that customers name: refused when the socket is opened, unless the address is public.
+"""Calls to URLs that customers name, refused when connecting unless the address is public.
 
-A name is resolved once for each attempt, every answer is checked, and the address that was checked is the one
-that is dialled; so a name that answers differently the second time (DNS rebinding) gains nothing. TLS still
-verifies the name. No redirects, no proxies from the environment, no cookies, no connection that outlives its
-request: the pool knows connections by address, and two names at one address must not share what was verified
-for one of them.
+A name is resolved once per attempt, every address is checked, and only checked addresses are dialled; so a name
+that resolves differently the second time (DNS rebinding) gains nothing. TLS verifies the name. No redirects, no
+proxies from the environment, no cookies, and no reused connections: the pool identifies them by address, and two
+names at one address must not share a verified connection.
 """
 
 import asyncio
@@ -30,18 +29,18 @@ from app.egress import (
     dialled_address,
     host_of,
     port_of,
-    wrong_port,
+    wrong_port_message,
 )
 from app.tls import trusted_roots
 
 Resolver: TypeAlias = Callable[[str], Awaitable[Sequence[Address]]]
 
 RESOLVE_SECONDS = 3.0
-BLOCKED_LOOKUP_SECONDS = 30.0  # how long it is remembered where a blocked name leads
+BLOCKED_LOOKUP_SECONDS = 30.0  # for which a blocked name's addresses are cached
 CONNECT_SECONDS = 5.0
 MAX_ANSWERS = 10
-MAX_LOOKUPS = 256  # threads that may wait for name servers; more names at once do not resolve
-READ_AT_ONCE = 4096  # bytes; what one read brings is worked through before others have their turn
+MAX_LOOKUPS = 256  # threads that wait for name servers; further names do not resolve
+READ_BYTES = 4096  # at most, because a read is processed without a pause for other tasks
 
 _lookups = threading.BoundedSemaphore(MAX_LOOKUPS)
 
@@ -49,8 +48,8 @@ _lookups = threading.BoundedSemaphore(MAX_LOOKUPS)
 async def resolve(host: str) -> Sequence[Address]:
     """The host's addresses in the system's order of preference; OSError when there are none.
 
-    Each lookup has a thread of its own. The system gives up on a silent name server after 10 s and more, and the
-    loop's shared pool has six threads on a small machine: six names of one customer would stop all others.
+    Each lookup has its own thread: a silent name server blocks it for 10 s and more, and the loop's pool has six
+    threads on a small machine, so that six names of one customer would stop all others.
     """
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[Sequence[Address]] = loop.create_future()
@@ -58,24 +57,24 @@ async def resolve(host: str) -> Sequence[Address]:
         raise OSError("too many names are being resolved")
     try:
         threading.Thread(target=_look_up, args=(host, loop, answer), name="resolve", daemon=True).start()
-    except RuntimeError as error:  # no thread to be had
+    except RuntimeError as error:  # no thread is available
         _lookups.release()
         raise OSError("no thread to resolve the name in") from error
     return await answer
 
 
 def _look_up(host: str, loop: asyncio.AbstractEventLoop, answer: asyncio.Future[Sequence[Address]]) -> None:
-    """Ask the system, in a thread; nobody may be waiting any more when it answers."""
-    tell: Callable[[], None]
+    """Ask the system, in a thread; by then the caller may have given up."""
+    report: Callable[[], None]
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-        tell = partial(answer.set_result, [ip_address(sockaddr[0]) for *_, sockaddr in found])
+        report = partial(answer.set_result, [ip_address(sockaddr[0]) for *_, sockaddr in found])
     except (OSError, ValueError) as error:
-        tell = partial(answer.set_exception, error)
+        report = partial(answer.set_exception, error)
     finally:
         _lookups.release()
     with contextlib.suppress(RuntimeError):  # the loop is closed
-        loop.call_soon_threadsafe(lambda: None if answer.done() else tell())
+        loop.call_soon_threadsafe(lambda: None if answer.done() else report())
 
 
 class AnswerTooLarge(Exception):
@@ -85,10 +84,9 @@ class AnswerTooLarge(Exception):
 class AnswerLimit:
     """Counts the bytes of one answer as they leave the socket, headers and framing included.
 
-    httpx counts bodies only, so that endless 1xx answers, or a byte in each chunk, would cost a whole processor for
-    as long as the attempt may last. Pass it as `extensions={"trace": limit.watch}`; the read that exceeds the limit
-    raises AnswerTooLarge. Call `close` after the request: httpcore leaves a connection open whose handshake is
-    cancelled.
+    Counting bodies only, endless 1xx answers or chunks of one byte would occupy a processor for the whole attempt.
+    Pass it as `extensions={"trace": limit.watch}`; the read that exceeds the limit raises AnswerTooLarge. Call
+    `close` after the request: httpcore leaves a connection open whose handshake is cancelled.
     """
 
     def __init__(self, size: int) -> None:
@@ -96,14 +94,14 @@ class AnswerLimit:
         self._connections: list[Any] = []
 
     async def watch(self, event: str, details: Mapping[str, Any]) -> None:
-        """Called by httpcore with what it does; the two events that give the stream it will read from matter."""
+        """Called by httpcore for each event; two of them carry the stream from which it will read."""
         if event in {"connection.connect_tcp.complete", "connection.start_tls.complete"}:
             stream = details["return_value"]
             stream.read = partial(self._read, stream.read)
             self._connections.append(stream)
 
     async def close(self) -> None:
-        """Close what was opened, unless it is closed; whatever was encrypted is inside what comes first."""
+        """Close the connections; closing twice is harmless, and TLS streams close the ones below."""
         for stream in self._connections:
             await stream.aclose()
 
@@ -112,13 +110,13 @@ class AnswerLimit:
     ) -> bytes:
         if self._left <= 0:
             raise AnswerTooLarge
-        chunk = await read(min(max_bytes, self._left, READ_AT_ONCE), timeout=timeout)
+        chunk = await read(min(max_bytes, self._left, READ_BYTES), timeout=timeout)
         self._left -= len(chunk)
         return chunk
 
 
 class GuardedTransport(httpx.AsyncBaseTransport):
-    """An httpx transport that reaches what the policy allows, and nothing else.
+    """An httpx transport that reaches only what the policy allows.
 
     Raises ForbiddenTarget before any packet is sent, httpx.ConnectError when the name does not resolve, and
     httpx.ConnectTimeout when that takes more than 3 s. `Location` becomes the extension `location`, text or empty.
@@ -130,7 +128,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         self._policy = policy
         self._resolve = resolver
         self._blocked_addresses: dict[str, tuple[float, frozenset[Address]]] = {}  # until when, and where
-        self._lookup_lock = asyncio.Lock()  # one lookup, however many attempts want to know
+        self._lookup_lock = asyncio.Lock()  # attempts share one lookup
         self._inner = httpx.AsyncHTTPTransport(
             verify=tls or trusted_roots(),
             trust_env=False,
@@ -138,7 +136,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Resolves once, checks every answer, and dials the checked addresses in their order."""
+        """Resolves once, checks every address, and dials them in their order."""
         host = host_of(request.url)
         literal = literal_address(host)
         addresses = [literal] if literal is not None else await self._addresses(host, request)
@@ -164,7 +162,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         raise httpx.ConnectError("The name has no address.", request=request)
 
     async def aclose(self) -> None:
-        """Closes what is open."""
+        """Closes all connections."""
         await self._inner.aclose()
 
     async def _addresses(self, host: str, request: httpx.Request) -> list[Address]:
@@ -175,7 +173,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
             raise httpx.ConnectTimeout("The name was not resolved in time.", request=request) from None
         except (OSError, ValueError) as error:  # ValueError: not a name, or not an address
             raise httpx.ConnectError("The name does not resolve.", request=request) from error
-        return list(found[:MAX_ANSWERS])  # what is not checked is not dialled
+        return list(found[:MAX_ANSWERS])  # others are neither checked nor dialled
 
     def _check(self, url: httpx.URL, host: str, addresses: list[Address]) -> None:
         policy = self._policy
@@ -192,7 +190,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         if url.scheme != "https":
             raise ForbiddenTarget("This URL cannot be called: it does not begin with https://.")
         if port_of(url) not in policy.ports:
-            raise ForbiddenTarget(wrong_port(policy))
+            raise ForbiddenTarget(wrong_port_message(policy))
 
     async def _check_blocked_names(self, port: int, host: str, addresses: list[Address]) -> None:
         """Refuse the addresses of blocked names that the operator's list covers; it is the only way to them."""
@@ -204,7 +202,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
                 raise ForbiddenTarget
 
     async def _addresses_of_blocked(self, name: str) -> frozenset[Address]:
-        """The addresses of a blocked name; where it led last, while it does not resolve."""
+        """The addresses of a blocked name, or the last known ones while it does not resolve."""
         until, addresses = self._blocked_addresses.get(name, (0.0, frozenset()))
         if time.monotonic() >= until:
             with contextlib.suppress(OSError, ValueError):  # OSError: also no answer in time
@@ -215,7 +213,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
 
 
 def guarded_client(transport: GuardedTransport, *, total: float) -> httpx.AsyncClient:
-    """A client that keeps nothing between requests: no cookies, no redirects, nothing from the environment.
+    """A client without cookies, redirects or settings from the environment.
 
     `total` bounds each read and write, in seconds; the caller bounds the whole call with `asyncio.timeout`.
     """

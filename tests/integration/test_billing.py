@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from app.domain.jobs import Job, Money
 from app.domain.limits import GATEWAY
-from app.fal.billing import IDS_AT_ONCE, Bill
+from app.fal.billing import MAX_IDS_PER_BILL, Bill
 from app.fal.errors import UnusableAnswer
 from app.store import keys
 from app.store.jobs import BILLING_MS
@@ -230,7 +230,7 @@ async def test_after_a_day_without_an_event_a_spent_job_is_a_warning(
         ({"status": 302}, "http_302"),
         ({"body": "<html>502</html>"}, "unreadable"),
         ({"body": '{"billing_events": [{"request_id": 1}], "has_more": true}'}, "unreadable"),
-        ({"body": "x" * 1_100_000}, "unreadable"),
+        ({"body": "x" * 1_100_000}, "too_large"),
         ({"delay_seconds": 20}, "no_answer"),
     ],
 )
@@ -288,7 +288,7 @@ async def test_more_than_one_call_can_hold_is_compared_at_once(pipeline: Pipelin
     """Fifty are asked about in one call; what is left does not wait for the next quarter of a minute."""
     job = await pipeline.ended("[emu:bill:1000000]")
     now_ms = await pipeline.gateway.stores.clock.now_ms()
-    others = {pipeline.ref(f"job_gone_{number}"): now_ms - 1000 for number in range(IDS_AT_ONCE)}
+    others = {pipeline.ref(f"job_gone_{number}"): now_ms - 1000 for number in range(MAX_IDS_PER_BILL)}
     await pipeline.redis.zadd(keys.due("billing"), others)
     first = await pipeline.ended("[emu:bill:1000000]")
     await pipeline.redis.zadd(keys.due("billing"), {pipeline.ref(first.id): now_ms - 2000})

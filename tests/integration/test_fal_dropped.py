@@ -5,7 +5,7 @@ import re
 import httpx
 import pytest
 
-from app.api.fal_dropped import KNOWN
+from app.api.fal_dropped import KNOWN_PARAMETERS
 from app.api.fal_errors import is_fal_path
 from tests.integration import fal_queue
 from tests.integration.fal_proxy import HEADERS, PROXY, QUEUE
@@ -40,7 +40,7 @@ async def test_every_door_names_what_it_does_not_read_and_takes_what_fals_client
     routes = doors(stack)
     assert {path.split("/")[2] for _, path in routes} == {"queue", "run", "rest", "cdn"}
     for method, path in routes:
-        known = next(names for door, names in KNOWN.items() if path.startswith(door))
+        known = next(names for door, names in KNOWN_PARAMETERS.items() if path.startswith(door))
         fals = "&".join(f"{name}=1" for name in sorted(known))
         plain = await asked(stack, method, path, fals)
         assert WARNING not in plain.headers, (method, path)

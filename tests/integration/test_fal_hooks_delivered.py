@@ -9,7 +9,7 @@ import pytest
 
 from app.domain.errors import Unauthenticated
 from app.domain.marker import make_marker, read_marker
-from app.fal.signature import AGAIN_S, Verifier
+from app.fal.signature import MIN_INTERVAL_S, Verifier
 from app.services.fal_webhooks import FalWebhooks
 from app.store import keys
 from tests.integration.fal_hooks import PRICE, SLOW, HookSender
@@ -56,7 +56,7 @@ async def test_a_key_rotated_while_we_run_is_found(store: RedisServer, emulator:
         with pytest.raises(Unauthenticated):
             await arrives(2)
         assert await pipeline.redis.zscore(keys.due("poll"), pipeline.ref(job.id)) == 2**50
-        later[0] += AGAIN_S
+        later[0] += MIN_INTERVAL_S
         await arrives(2)
         assert await pipeline.redis.zscore(keys.due("poll"), pipeline.ref(job.id)) < 2**50
         await verifier.aclose()

@@ -210,7 +210,7 @@ async def test_only_addresses_of_ours_are_replaced(stack: Stack) -> None:
         "elements": [{"frontal_image_url": real}, {"reference_image_urls": [other, real]}],
         "other_url": ours,
     }
-    fields = stack.gateway.catalog.get("fal-ai/kling-video/v3/pro/image-to-video").url_fields
+    fields = stack.gateway.catalog.get("fal-ai/kling-video/v3/pro/image-to-video").schema.url_fields
     assert await stack.gateway.fal_uploads.resolve_input(caller, given, fields) == wanted
     assert await stack.gateway.fal_uploads.resolve(caller, ours.upper().replace("/FAL", "/fal")) != real
     assert await stack.gateway.fal_uploads.resolve(caller, ours.replace("filmgate", "FILMGATE")) == real

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from app.domain.jobs import Job, Status
 from app.domain.marker import make_marker
 from app.fal.errors import UnusableAnswer
-from app.fal.history import HISTORY_PAGES, RequestListing
+from app.fal.history import MAX_HISTORY_PAGES, RequestListing
 from app.store import keys
 from app.store.jobs import SUBMIT_LEASE_MS
 from tests.integration.held_jobs import (
@@ -326,7 +326,7 @@ async def test_all_pages_are_read_or_none_counts(pipeline: Pipeline, historian: 
         assert times == sorted(times)
         assert len(times) == 4
         assert [bool(seen.markers) for seen in whole.requests] == [True, False, False, False]
-        for _ in range(HISTORY_PAGES - 3):
+        for _ in range(MAX_HISTORY_PAGES - 3):
             await caller.submit("somebody else's", model=model, headers={"X-Emulator-Scenario": "ok"})
         await wait_until(lambda: _many_started(pipeline, model), "fal lists all of them")
         assert await resolve_once(pipeline, job) == UnusableAnswer("too_long")
@@ -336,7 +336,7 @@ async def test_all_pages_are_read_or_none_counts(pipeline: Pipeline, historian: 
 
 async def _many_started(pipeline: Pipeline, model: str) -> bool:
     requests = [one for one in await pipeline.stack.emulator.requests() if one["endpoint"] == model]
-    return len([one for one in requests if one["started_at"] is not None]) > HISTORY_PAGES
+    return len([one for one in requests if one["started_at"] is not None]) > MAX_HISTORY_PAGES
 
 
 async def test_without_an_admin_key_nobody_looks(store: RedisServer, historian: Emulator) -> None:

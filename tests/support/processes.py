@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from app.children import DieWithParent
+from app.children import die_with_parent
 from tests.support.repo import ROOT
 
 COMMAND = (sys.executable, "-m", "app.cli")
@@ -78,7 +78,7 @@ class Process:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                preexec_fn=DieWithParent(),  # noqa: PLW1509  two system calls
+                preexec_fn=die_with_parent(),  # noqa: PLW1509  two system calls
             )
         return self
 

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from redis.asyncio import Redis
 
-from app.children import DieWithParent
+from app.children import die_with_parent
 from app.engines import Engine, find_engine
 from tests.support.processes import free_port
 
@@ -94,7 +94,7 @@ class RedisServer:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            preexec_fn=DieWithParent(),  # noqa: PLW1509 - two system calls; no server outlives a killed test run
+            preexec_fn=die_with_parent(),  # noqa: PLW1509 - two system calls; no server outlives a killed test run
         )
         end = time.monotonic() + START_SECONDS
         mine = f"process_id:{self._process.pid}\r\n".encode()

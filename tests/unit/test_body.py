@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
 from app.api.body import validated
-from app.api.strict_json import DEPTH, DIGITS, ELEMENTS, MEMBERS, PLAIN_BYTES, parse_object
+from app.api.strict_json import MAX_DEPTH, MAX_DIGITS, MAX_ELEMENTS, MAX_MEMBERS, PLAIN_BYTES, parse_object
 from app.domain.errors import FilmgateError, Malformed, TooLarge, Unprocessable, WrongMediaType
 
 REFUSED: dict[str, tuple[bytes, type[FilmgateError], str]] = {
@@ -19,9 +19,9 @@ REFUSED: dict[str, tuple[bytes, type[FilmgateError], str]] = {
     "white space": (b"\t\r\n ", Malformed, "body_missing"),
     "word": (b"hello", Malformed, "json_invalid"),
     "list": (b"[{}]", Unprocessable, "body_not_object"),
-    "deep list": (b"[" * ELEMENTS, Malformed, "too_deep"),
-    "more brackets than elements": (b"[" * (ELEMENTS + 1), Malformed, "too_many_members"),
-    "more items than elements": (b'{"a": [0' + b",0" * ELEMENTS + b"]}", Malformed, "too_many_members"),
+    "deep list": (b"[" * MAX_ELEMENTS, Malformed, "too_deep"),
+    "more brackets than elements": (b"[" * (MAX_ELEMENTS + 1), Malformed, "too_many_members"),
+    "more items than elements": (b'{"a": [0' + b",0" * MAX_ELEMENTS + b"]}", Malformed, "too_many_members"),
     "much text": (b'{"a": "' + b"a" * PLAIN_BYTES + b'"}', TooLarge, "payload_too_large"),
     "much text beside a data URI": (
         b'{"a": "data:' + b"A" * 9_000 + b'", "b": "' + b"a" * PLAIN_BYTES + b'"}',
@@ -39,12 +39,12 @@ REFUSED: dict[str, tuple[bytes, type[FilmgateError], str]] = {
         "json_invalid",
     ),
     "lists behind a long data URI": (
-        b'{"a": "data:' + b"A" * PLAIN_BYTES + b'", "b": ' + b"[" * (ELEMENTS + 1),
+        b'{"a": "data:' + b"A" * PLAIN_BYTES + b'", "b": ' + b"[" * (MAX_ELEMENTS + 1),
         Malformed,
         "too_many_members",
     ),
     "quotation marks between data URIs": (
-        b'{"a": [' + b'"data:", ' * (2 * ELEMENTS + 1) + b'"' + b"data:" * PLAIN_BYTES,
+        b'{"a": [' + b'"data:", ' * (2 * MAX_ELEMENTS + 1) + b'"' + b"data:" * PLAIN_BYTES,
         Malformed,
         "too_many_members",
     ),
@@ -73,9 +73,9 @@ def test_what_is_no_json_object_is_refused(case: str) -> None:
 def test_the_limits_are_exact(over: int) -> None:
     """Depth, members and digits pass up to the limit, and not one further."""
     bodies = [
-        b'{"a":' * (DEPTH + over - 1) + b"{}" + b"}" * (DEPTH + over - 1),
-        json.dumps({f"m{number}": 0 for number in range(MEMBERS + over)}).encode(),
-        b'{"a": ' + b"9" * (DIGITS + over) + b"}",
+        b'{"a":' * (MAX_DEPTH + over - 1) + b"{}" + b"}" * (MAX_DEPTH + over - 1),
+        json.dumps({f"m{number}": 0 for number in range(MAX_MEMBERS + over)}).encode(),
+        b'{"a": ' + b"9" * (MAX_DIGITS + over) + b"}",
     ]
     for raw in bodies:
         if over:
@@ -112,8 +112,8 @@ BODIES = {
     "lists behind a mistake": b'{"x": ""data:' + b"[]," * 2_600_000 + b'0"}',
     "digits": b'{"x": 0.' + b"1" * 7_900_000 + b"}",
     "spaces": b" " * 7_900_000 + b"{}",
-    "as many zeros as may be": b'{"x": [' + b"0," * (ELEMENTS - 10) + b"0]}",
-    "as many objects as may be": b'{"x": [' + b"{}," * (ELEMENTS // 2 - 10) + b"{}]}",
+    "as many zeros as may be": b'{"x": [' + b"0," * (MAX_ELEMENTS - 10) + b"0]}",
+    "as many objects as may be": b'{"x": [' + b"{}," * (MAX_ELEMENTS // 2 - 10) + b"{}]}",
     "as long a data URI as may be": b'{"x": "data:' + b"A" * 7_900_000 + b'", "y": "\\ud83d\\ude00"}',
 }
 

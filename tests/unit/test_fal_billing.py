@@ -9,6 +9,8 @@ import pytest
 from app.domain.money import MAX_MICRO
 from app.fal.billing import LONGEST_MS, Bill, events_query, read_page, sum_up
 from app.fal.client import FalClient
+from app.fal.errors import UnusableAnswer
+from app.fal.protocol import PlatformPage
 
 
 def page(*rows: dict[str, Any], **more: Any) -> bytes:
@@ -19,8 +21,8 @@ def page(*rows: dict[str, Any], **more: Any) -> bytes:
 def billed(*rows: dict[str, Any]) -> dict[str, int]:
     """What these events of the requests a and b come to."""
     read = read_page(page(*rows))
-    assert read is not None
-    return sum_up(read.events, request_ids=["a", "b"]).micro
+    assert isinstance(read, PlatformPage)
+    return sum_up(read.items, request_ids=["a", "b"]).micro
 
 
 @pytest.mark.parametrize(
@@ -93,13 +95,13 @@ def test_events_of_one_request_are_added_before_they_are_rounded() -> None:
 )
 def test_what_is_no_page_is_no_answer(body: bytes) -> None:
     """A half bill is no bill: more pages without a way to them count too."""
-    assert read_page(body) is None
+    assert read_page(body) == UnusableAnswer("unreadable")
 
 
 def test_a_page_names_the_next_one() -> None:
     """As long as there is one."""
     pages = [read_page(page(has_more=True, next_cursor="Mg==")), read_page(page(next_cursor="Mg=="))]
-    assert [one.cursor if one else "none" for one in pages] == ["Mg==", None]
+    assert [one.cursor if isinstance(one, PlatformPage) else "none" for one in pages] == ["Mg==", None]
     assert read_page(page({"request_id": 7, "cost_total": 1.0})) == read_page(page())
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from app.fal.client import FalClient
 from app.fal.errors import UnusableAnswer
-from app.fal.history import HistoryPage, HistoryRequest, history_query, read_history
+from app.fal.history import HistoryRequest, history_query, read_history
+from app.fal.protocol import PlatformPage
 
 SENT = "2026-11-18T11:06:40Z"
 SENT_MS = 1_795_000_000_000
@@ -29,16 +30,16 @@ def page(*rows: Any, **more: Any) -> bytes:
 def marks(payload: Any) -> tuple[str, ...]:
     """What is read out of this payload."""
     read = read_history(page(row(json_input=payload)))
-    assert isinstance(read, HistoryPage)
-    return read.requests[0].markers
+    assert isinstance(read, PlatformPage)
+    return read.items[0].markers
 
 
 def test_a_request_has_its_id_its_time_and_its_markers() -> None:
     """Unix milliseconds; without a zone the time is UTC."""
-    assert read_history(page(row())) == HistoryPage([HistoryRequest("r-1", SENT_MS, ("a.b.c",))], None)
+    assert read_history(page(row())) == PlatformPage([HistoryRequest("r-1", SENT_MS, ("a.b.c",))], None)
     for sent in ("2026-11-18T11:06:40", "2026-11-18T11:06:40.000+00:00", "2026-11-18T12:06:40+01:00"):
         assert read_history(page(row(sent_at=sent))) == read_history(page(row()))
-    assert read_history(page()) == HistoryPage([], None)
+    assert read_history(page()) == PlatformPage([], None)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +107,7 @@ def test_a_request_without_its_payload_makes_the_page_useless(payload: Any) -> N
 def test_a_page_names_the_next_one() -> None:
     """As long as there is one."""
     pages = [read_history(page(has_more=True, next_cursor="Mg==")), read_history(page(next_cursor="Mg=="))]
-    assert [one.cursor if isinstance(one, HistoryPage) else "none" for one in pages] == ["Mg==", None]
+    assert [one.cursor if isinstance(one, PlatformPage) else "none" for one in pages] == ["Mg==", None]
 
 
 def test_a_query_asks_for_payloads_of_one_model_in_a_span() -> None:

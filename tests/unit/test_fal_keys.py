@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.fal.signature import AGAIN_S, FETCH_SECONDS, FRESH_S, KEPT_S, KeysUnavailable, Verifier
+from app.fal.signature import FETCH_SECONDS, FRESH_S, MAX_AGE_S, MIN_INTERVAL_S, KeysUnavailable, Verifier
 from tests.support.receiver import Answer, Receiver, Reply
 from tests.support.signed import jwks_reply
 from tests.support.verifying import (
@@ -74,7 +74,7 @@ async def test_a_new_key_is_found_before_the_hour_is_over() -> None:
     """A signature that no key fits is a reason to look again; the key that went is gone."""
     async with verifier_setup(jwks_reply(FAL), jwks_reply(NEWER)) as setup:
         await setup.verify()
-        setup.pass_time(AGAIN_S)
+        setup.pass_time(MIN_INTERVAL_S)
         assert (await setup.verify(NEWER)).request_id == REQUEST
         assert setup.key_requests == 2
         assert await reason_refused(setup.verify(FAL)) == "signature"
@@ -88,11 +88,11 @@ async def test_forged_deliveries_make_us_look_at_most_twice_a_minute() -> None:
             assert await reason_refused(setup.verify(FORGER)) == "signature"
         assert setup.key_requests == 1
         for key_requests in (2, 3):
-            setup.pass_time(AGAIN_S)
+            setup.pass_time(MIN_INTERVAL_S)
             found = await asyncio.gather(*(reason_refused(setup.verify(FORGER)) for _ in range(50)))
             assert set(found) == {"signature"}
             assert setup.key_requests == key_requests
-        setup.pass_time(AGAIN_S - 1)
+        setup.pass_time(MIN_INTERVAL_S - 1)
         assert await reason_refused(setup.verify(NEWER)) == "signature"
         setup.pass_time(1)
         await setup.verify(NEWER)
@@ -139,7 +139,7 @@ async def test_a_useless_answer_gives_no_keys(case: str) -> None:
             with pytest.raises(KeysUnavailable):
                 await setup.verify(NEWER)
         assert setup.key_requests == 1
-        setup.pass_time(AGAIN_S)
+        setup.pass_time(MIN_INTERVAL_S)
         await setup.verify(NEWER)
 
 
@@ -153,7 +153,7 @@ async def test_a_useless_answer_leaves_the_old_keys(case: str) -> None:
             await setup.verify()
             assert await reason_refused(setup.verify(NEWER)) == "signature"
         assert setup.key_requests == 2
-        setup.pass_time(AGAIN_S)
+        setup.pass_time(MIN_INTERVAL_S)
         await setup.verify(NEWER)
         assert setup.key_requests == 3
 
@@ -166,9 +166,9 @@ async def test_a_redirect_is_not_followed() -> None:
         async with verifier_setup(redirects[0], jwks_reply(FAL), redirects[1]) as setup:
             with pytest.raises(KeysUnavailable):
                 await setup.verify(FORGER)
-            setup.pass_time(AGAIN_S)
+            setup.pass_time(MIN_INTERVAL_S)
             await setup.verify()
-            setup.pass_time(AGAIN_S)
+            setup.pass_time(MIN_INTERVAL_S)
             assert await reason_refused(setup.verify(FORGER)) == "signature"
             assert setup.key_requests == 3
         assert evil.connections == 0
@@ -178,12 +178,12 @@ async def test_keys_that_fal_confirms_no_more_end_after_a_day() -> None:
     """Fal allows a copy for 24 hours."""
     async with verifier_setup(jwks_reply(FAL), 500, 500, jwks_reply(FAL)) as setup:
         await setup.verify()
-        setup.pass_time(KEPT_S)
+        setup.pass_time(MAX_AGE_S)
         await setup.verify()
-        setup.pass_time(AGAIN_S)
+        setup.pass_time(MIN_INTERVAL_S)
         with pytest.raises(KeysUnavailable):
             await setup.verify()
-        setup.pass_time(AGAIN_S)
+        setup.pass_time(MIN_INTERVAL_S)
         await setup.verify()
 
 
@@ -210,7 +210,7 @@ async def test_a_slow_fal_is_not_waited_for() -> None:
     silent = Reply(delay=60)
     async with verifier_setup(silent) as one, verifier_setup(jwks_reply(FAL), _drip, jwks_reply(NEWER)) as other:
         await other.verify()
-        other.pass_time(AGAIN_S)
+        other.pass_time(MIN_INTERVAL_S)
         began = time.monotonic()
         waiting = [asyncio.create_task(one.verify()) for _ in range(20)]
         forged = [asyncio.create_task(reason_refused(other.verify(FORGER))) for _ in range(20)]
@@ -222,5 +222,5 @@ async def test_a_slow_fal_is_not_waited_for() -> None:
         assert set(await asyncio.gather(*forged)) == {"signature"}
         assert FETCH_SECONDS - 1 < time.monotonic() - began < FETCH_SECONDS + 4
         assert (one.key_requests, other.key_requests) == (1, 2)
-        other.pass_time(AGAIN_S)
+        other.pass_time(MIN_INTERVAL_S)
         await other.verify(NEWER)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.fal_addresses import FalHosts
-from app.fal.client import ANSWER_LIMIT, SUBMIT_SECONDS, FalClient
+from app.fal.client import SUBMIT_SECONDS, FalClient
 from app.fal.errors import classify_answer, classify_exception
 from app.fal.protocol import (
     StatusReport,
@@ -23,6 +23,7 @@ from app.fal.protocol import (
     read_video,
     request_url,
 )
+from app.fal.web import ANSWER_BYTES
 from app.store.jobs import SUBMIT_LEASE_MS
 
 QUEUE = "https://queue.fal.run"
@@ -264,4 +265,4 @@ def test_the_emulators_clips_are_shown_only_where_fal_is_the_emulator() -> None:
 
 def test_answers_are_capped() -> None:
     """One megabyte is more than fal ever sends as JSON."""
-    assert ANSWER_LIMIT == 1_000_000
+    assert ANSWER_BYTES == 1_000_000

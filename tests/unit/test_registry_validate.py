@@ -241,9 +241,9 @@ def test_a_storyboard_is_checked_shot_by_shot(shots: list[Any], pointer: str, co
 
 def test_image_fields_are_those_that_hold_images() -> None:
     """So that uploads and data URIs can be found without knowing the model."""
-    assert MASTER.image_fields == ("image_url", "static_mask_url", "dynamic_mask_url", "input_image_urls")
-    assert V3.image_fields == ("start_image_url", "end_image_url")
-    assert TURBO.image_fields == ()
+    assert MASTER.schema.image_fields == ("image_url", "static_mask_url", "dynamic_mask_url", "input_image_urls")
+    assert V3.schema.image_fields == ("start_image_url", "end_image_url")
+    assert TURBO.schema.image_fields == ()
 
 
 @pytest.mark.parametrize("model", list(CATALOG), ids=lambda model: model.id)

@@ -1,1 +1,1 @@
-"""The doors that speak as fal does: its clients will come in here; its webhooks do."""
+"""The API for fal's own clients, and the route for fal's webhooks."""

@@ -1,8 +1,8 @@
-"""`/fal/proxy`: the protocol of fal's JavaScript client for proxies (`x-fal-target-url`).
+"""`/fal/proxy`: the proxy protocol of fal's JavaScript client (`x-fal-target-url`).
 
-Nothing is passed on to anybody. A request whose target is one of fal's becomes, before anything else looks at it,
-a request to our own route for it: limits, credentials, statuses, headers and streams are that route's. There is no
-key here to lend: the caller's own counts. A target that is refused costs no look into the store.
+Nothing is forwarded. A request for one of fal's URLs is rewritten, before any other middleware, to our own route
+for it, which applies its limits, credentials, statuses, headers and streams. It authenticates with the caller's own
+key; no shared key is added. Refusing a target reads nothing from the store.
 """
 
 from fastapi import APIRouter, Request
@@ -17,19 +17,19 @@ from app.domain.fal_targets import ProxyTarget, read_target
 PATH = "/fal/proxy"
 METHODS = ["GET", "POST", "PUT"]  # what the client sends
 TARGET = b"x-fal-target-url"
-REFUSAL = "fal_target_refusal"  # of the scope: why a request stays at this address
+REFUSAL = "fal_target_refusal"  # scope key: why the target was refused
 
 router = APIRouter(include_in_schema=False)
 
 
 class Proxy:
-    """Plain ASGI, outside the entrance, so that its limit on bodies and its log line are those of our own route."""
+    """Plain ASGI, outside RequestMiddleware, whose body limit and log line are then those of our own route."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Lead a request to where its target says; the scope is changed in place, as the entrance does."""
+        """Rewrite the request to its target; the scope is changed in place."""
         if scope["type"] != "http" or scope["path"] != PATH:
             await self._app(scope, receive, send)
             return
@@ -37,7 +37,7 @@ class Proxy:
             try:
                 target = _target(scope)
             except FilmgateError as error:
-                scope[REFUSAL] = error  # rendered by the route below, behind the entrance
+                scope[REFUSAL] = error  # raised by the route below, behind the other middleware
             else:
                 scope["path"], scope["raw_path"] = target.path, target.path.encode()
                 scope[PROXY_QUERY], scope["query_string"] = scope["query_string"], target.query
@@ -52,7 +52,7 @@ class Proxy:
 
 @router.api_route(PATH, methods=METHODS)
 async def refuse(request: Request) -> Response:
-    """Say why a target is refused; any other request has left this path before."""
+    """Raise why the target is refused; all other requests were rewritten."""
     refusal: FilmgateError = request.scope[REFUSAL]
     raise refusal
 
@@ -66,7 +66,7 @@ def _target(scope: Scope) -> ProxyTarget:
 
 
 def _named(headers: list[tuple[bytes, bytes]], trace_id: str) -> list[tuple[bytes, bytes]]:
-    """The headers with an `x-fal-request-id`, which the client reads from every answer; the route's own stays."""
+    """The headers with an `x-fal-request-id`, which the client reads from every reply; the route's own is kept."""
     if any(name == REQUEST_ID.encode() for name, _ in headers):
         return headers
     return [*headers, (REQUEST_ID.encode(), trace_id.encode())]

@@ -1,59 +1,48 @@
 """fal's synchronous call: what is `https://fal.run/…` for fal's clients is `/fal/run/…` here."""
 
-from fastapi import APIRouter, BackgroundTasks, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
+from starlette.background import BackgroundTask
 
 from app.api.body import release_body
 from app.api.document_responses import refusals
 from app.api.fal.queue import result_of
-from app.api.fal.submission import ReadFalSubmission, answer_headers
+from app.api.fal.submission import ReadFalSubmission, job_headers
 from app.api.fal_errors import REQUEST_ID, TOO_MANY, fal_reply
 from app.api.long_poll import long_poll
 from app.api.stopping import stopping
 from app.views.fields import Object
 
 GONE, UNAVAILABLE = 499, 503
-ENDS = refusals(402, 413, 415, 499, 500, 502, 504)
-RESTART_S = 2  # until another server, or this one again, takes the call
+RESULTS = refusals(402, 413, 415, 499, 500, 502, 504)
+RESTART_S = 2  # until this or another server is available
 RESTARTING = "The server restarts; the request goes on."
 router = APIRouter(prefix="/fal/run", tags=["run"])
 
 
-@router.post("/{model_id:path}", response_model=Object, responses=ENDS, summary="Submit, and wait for the end")
+@router.post("/{model_id:path}", response_model=Object, responses=RESULTS, summary="Submit, and wait for the end")
 async def run(request: Request, incoming: ReadFalSubmission) -> Response:
-    """Admit a job and hold until its end: the output, or the error, exactly as the result's URL answers.
+    """Admits a job and waits until it ends: the output or the error, as the result's URL returns it.
 
-    A caller who leaves loses nothing: the job goes on, and the same request sent again holds for it again.
+    When the caller disconnects, the job continues, and the same request waits for it again.
     """
-    compat = incoming.gateway.fal_compat
-    taken = await compat.submit(
-        incoming.caller,
-        incoming.request,
-        surface="run",
-        idempotency_key=incoming.key,
-        trace_id=request.scope["trace_id"],
-    )
+    submission = await incoming.submit("run")
     release_body(request, incoming.request.input)
-    headers = answer_headers(taken.job, taken=taken)
-    seen = await long_poll(
-        request,
-        incoming.gateway,
-        incoming.caller,
-        compat.until_end(incoming.caller, taken.job),
-        disconnected=_disconnected(request),
-    )
-    if seen is None and stopping(request).is_set():
+    headers = job_headers(submission.job, submission=submission)
+    gateway, caller = incoming.gateway, incoming.caller
+    end = gateway.fal_compat.until_end(caller, submission.job)
+    state = await long_poll(request, gateway, caller, end, disconnected=_disconnected(request))
+    if state is None and stopping(request).is_set():
         return _restarting(headers, repeatable=not incoming.request.force_new)
-    if seen is None:
+    if state is None:
         return Response(status_code=GONE, headers=headers)  # nobody reads it
-    reply = result_of(seen, request.scope["trace_id"], headers=headers)
-    reply.background = BackgroundTasks()
-    reply.background.add_task(compat.acknowledge, taken, surface="run")
+    reply = result_of(state, incoming.trace_id, headers=headers)
+    reply.background = BackgroundTask(gateway.fal_compat.acknowledge, submission, surface="run")
     return reply
 
 
 def _restarting(headers: dict[str, str], *, repeatable: bool) -> Response:
-    """429, which both clients send again, and then hold for the same job; 503 where that would buy another one."""
+    """429, after which both clients repeat and wait for the same job; 503 where a repeat would buy another one."""
     status = TOO_MANY if repeatable else UNAVAILABLE
     advice = "Send the same call again to wait for its end." if repeatable else f"Ask for {headers[REQUEST_ID]}."
     sentence = f"{RESTARTING} {advice}"
@@ -61,6 +50,6 @@ def _restarting(headers: dict[str, str], *, repeatable: bool) -> Response:
 
 
 async def _disconnected(request: Request) -> None:
-    """Returns when the caller has gone."""
+    """Returns when the caller has disconnected."""
     while (await request.receive())["type"] != "http.disconnect":
         pass

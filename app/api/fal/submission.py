@@ -1,4 +1,4 @@
-"""A submission as fal's clients send it: who asks, for what, with which headers."""
+"""A submission as fal's clients send it, and the headers of every reply about a job."""
 
 import math
 import re
@@ -17,18 +17,18 @@ from app.domain.accounts import Caller
 from app.domain.errors import Code, Malformed
 from app.domain.jobs import Job, Priority
 from app.gateway import Gateway
-from app.services.fal_compat import FalRequest, FalSubmission
+from app.services.fal_compat import FalRequest, FalSubmission, Surface
 from app.views.fields import Object
 
 LONGEST_START_S = 604_800
-LINE_DIGITS = re.compile(r"[0-9]{1,9}", re.ASCII)
+QUEUE_LENGTH = re.compile(r"[0-9]{1,9}", re.ASCII)
 SUBMISSION = (
-    query("fal_webhook", "Where the request's end is sent", format="uri"),
-    query("fal_max_queue_length", "Refuse it when so many wait already"),
+    query("fal_webhook", "The URL to which the result is sent", format="uri"),
+    query("fal_max_queue_length", "Refuse the request when so many wait already"),
     IDEMPOTENCY_KEY,
     header("X-Fal-Queue-Priority", "`normal`, `low` or `high`", "normal"),
-    header("X-Fal-Request-Timeout", "Seconds in which it must have started", "600"),
-    header("X-Filmgate-New", "`1`: a new request, even if it looks like the last one", "1"),
+    header("X-Fal-Request-Timeout", "Seconds within which it must have started", "600"),
+    header("X-Filmgate-New", "`1`: a new request, even if it is identical to an earlier one", "1"),
 )
 TRUE = frozenset({"1", "true", "yes"})
 
@@ -39,17 +39,24 @@ class FalInput(RootModel[Object]):
 
 @dataclass(frozen=True, slots=True)
 class IncomingFalSubmission:
-    """A submission as it arrived."""
+    """A submission as it arrived; `key` is its idempotency key."""
 
     caller: Caller
     gateway: Gateway
     request: FalRequest
     key: str | None
+    trace_id: str
+
+    async def submit(self, surface: Surface) -> FalSubmission:
+        """Admit it, or find the job of an earlier one."""
+        return await self.gateway.fal_compat.submit(
+            self.caller, self.request, surface=surface, idempotency_key=self.key, trace_id=self.trace_id
+        )
 
 
 @reads(Reads(key=True, body=FalInput, parameters=SUBMISSION))
 async def read_submission(request: Request) -> IncomingFalSubmission:
-    """Read a submission; the caller comes before the body: who has no key has nothing read."""
+    """Read a submission; the key is checked first, and without one no body is read."""
     gateway = await get_gateway(request)
     caller = await current_caller(request, gateway)
     headers, query = request.headers, request.query_params
@@ -66,20 +73,21 @@ async def read_submission(request: Request) -> IncomingFalSubmission:
             force_new=headers.get(ALWAYS_NEW, "").strip().lower() in TRUE,
         ),
         await idempotency_key(request),
+        request.scope["trace_id"],
     )
 
 
 ReadFalSubmission = Annotated[IncomingFalSubmission, Depends(read_submission)]
 
 
-def answer_headers(job: Job, *, taken: FalSubmission | None = None) -> dict[str, str]:
-    """What every answer about a job says of it, and of the submission: a repeat, and which fields were dropped."""
-    found = {REQUEST_ID: job.id, "Cache-Control": "no-store"}
-    if taken is not None and taken.submitted.repeated:
-        found["Idempotent-Replayed"] = "true"
-    if taken is not None and taken.dropped:
-        found[WARNING] = dropped_warning("fields", taken.dropped)
-    return found
+def job_headers(job: Job, *, submission: FalSubmission | None = None) -> dict[str, str]:
+    """The headers of a reply about a job; with its submission, whether it is a repeat and what was dropped."""
+    headers = {REQUEST_ID: job.id}
+    if submission is not None and submission.submitted.repeated:
+        headers["Idempotent-Replayed"] = "true"
+    if submission is not None and submission.dropped:
+        headers[WARNING] = dropped_warning("fields", submission.dropped)
+    return headers
 
 
 def _priority(given: str | None) -> Priority:
@@ -105,6 +113,6 @@ def _start_timeout(given: str | None) -> float | None:
 def _max_queue(given: str | None) -> int | None:
     if given is None:
         return None
-    if not LINE_DIGITS.fullmatch(given):
+    if not QUEUE_LENGTH.fullmatch(given):
         raise Malformed("fal_max_queue_length is a whole number, 0 or more.", code=Code.MALFORMED)
     return int(given)

@@ -1,4 +1,4 @@
-"""The bodies of the native API."""
+"""The body of a job or a quote."""
 
 import re
 from typing import Annotated, Any, Literal
@@ -28,7 +28,7 @@ def _metadata(pairs: dict[str, str]) -> dict[str, str]:
 
 
 def _usd(value: object) -> int:
-    """Micro-dollars of a decimal string. A number may be meant as cents or micro-dollars, and is refused."""
+    """Micro-dollars of a decimal string. A number is refused: it may mean cents or micro-dollars."""
     if not isinstance(value, str):
         raise ValueError('Send an amount of dollars as a string such as "1.40"')  # noqa: TRY004  pydantic's way
     return parse_usd(value)
@@ -53,7 +53,7 @@ class JobBody(StrictBody):
     start_deadline: int | None = Field(None, ge=1, le=DEADLINE_MAX_S, description="Seconds from admission")
     max_usd: Usd | None = Field(None, description="The most it may cost")
 
-    def submission(self, **more: str | None) -> Submission:
-        """The same for the services, with what is not in the body; members go by these names, or those of UNITS."""
+    def submission(self, **others: str | None) -> Submission:
+        """As a domain value, with members that are not in the body; names are the same, or those of UNITS."""
         given: dict[str, Any] = {UNITS.get(name, name): value for name, value in self if value is not None}
-        return Submission(**{**more, **given, "priority": Priority(self.priority)})
+        return Submission(**{**others, **given, "priority": Priority(self.priority)})

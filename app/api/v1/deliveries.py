@@ -1,10 +1,9 @@
-"""The log of webhooks over HTTP, and sending them again."""
+"""The delivery log over HTTP, and replays."""
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated
-from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response
@@ -13,6 +12,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from app.api.body import json_body
 from app.api.deps import CurrentCaller, OwnJob, TheGateway
 from app.api.document_responses import refusals
+from app.api.paging import PageCursor, PageSize, link_to_next
 from app.api.strict_body import StrictBody
 from app.api.v1.webhook_bodies import EventType, EventTypes
 from app.domain.accounts import Caller
@@ -20,14 +20,7 @@ from app.domain.deliveries import MAX_REPLAYED_PER_REQUEST, DeliveryStatus, LogF
 from app.domain.errors import Unprocessable
 from app.gateway import Gateway
 from app.services.delivery_log import DeliveryPage
-from app.views.webhooks import (
-    DeliveryList,
-    DeliveryView,
-    ReplayedView,
-    delivery_list,
-    delivery_view,
-    replayed_view,
-)
+from app.views.webhooks import DeliveryList, DeliveryView, ReplayedView, delivery_list, delivery_view, replayed_view
 
 LONGEST_TIME = 40  # characters
 
@@ -50,8 +43,6 @@ From = Annotated[Moment | None, Query(alias="from", description="Written then or
 To = Annotated[Moment | None, Query(alias="to", description="Written before")]
 Events = Annotated[list[EventType] | None, Query(description="Only these types; may be given more than once")]
 EndpointId = Annotated[str | None, Query(max_length=64, description="Only those to this endpoint")]
-Limit = Annotated[int, Query(ge=1, le=100)]
-DeliveryCursor = Annotated[str | None, Query(max_length=200)]
 
 
 class ReplayBody(StrictBody):
@@ -65,46 +56,28 @@ class ReplayBody(StrictBody):
     start: Moment | None = Field(None, alias="from", description="Written then or later")
     end: Moment | None = Field(None, alias="to", description="Written before")
     limit: int = Field(MAX_REPLAYED_PER_REQUEST, ge=1, le=MAX_REPLAYED_PER_REQUEST)
-    cursor: str | None = Field(None, max_length=200, description="Where an earlier reply says to go on")
+    cursor: str | None = Field(None, max_length=200, description="Where to continue, from an earlier reply")
 
-    def wanted(self) -> LogFilter:
-        """The same, in the services' words."""
-        return _wanted(
-            self.endpoint,
-            self.status,
-            self.start,
-            self.end,
-            None if self.events is None else frozenset(self.events),
-        )
+    def filter(self) -> LogFilter:
+        """As a domain value."""
+        return replace(_filter(self.status, self.events, self.start, self.end), endpoint=self.endpoint)
 
 
 ReadReplay = Annotated[ReplayBody, Depends(json_body(ReplayBody, optional=True))]
 
 
-@dataclass(frozen=True, slots=True)
-class DeliveryPageQuery:
-    """Which deliveries of a list, and where in it."""
-
-    status: DeliveryStatus | None
-    events: frozenset[str] | None
-    start: int | None
-    end: int | None
-    limit: int
-    cursor: str | None
-
-
-async def _delivery_page_query(
+async def _page_query(
     status: DeliveryStatus | None = None,
     event: Events = None,
     start: From = None,
     end: To = None,
-    limit: Limit = 50,
-    cursor: DeliveryCursor = None,
-) -> DeliveryPageQuery:
-    return DeliveryPageQuery(status, None if event is None else frozenset(event), start, end, limit, cursor)
+    limit: PageSize = 50,
+    cursor: PageCursor = None,
+) -> tuple[LogFilter, int, str | None]:
+    return _filter(status, event, start, end), limit, cursor
 
 
-PageQuery = Annotated[DeliveryPageQuery, Depends(_delivery_page_query)]
+PageQuery = Annotated[tuple[LogFilter, int, str | None], Depends(_page_query)]
 
 
 @router.get("/jobs/{job_id}/deliveries", response_model=DeliveryList, summary="A job's webhooks")
@@ -113,10 +86,10 @@ async def job_deliveries(
     job: OwnJob,
     caller: CurrentCaller,
     gateway: TheGateway,
-    limit: Limit = 50,
-    cursor: DeliveryCursor = None,
+    limit: PageSize = 50,
+    cursor: PageCursor = None,
 ) -> Response:
-    """Every delivery of the job with every attempt, newest first; not for a browser token."""
+    """Every delivery of the job with every attempt, newest first; not for browser tokens."""
     return _page(request, gateway, await gateway.delivery_log.of_job(caller, job, limit=limit, cursor=cursor))
 
 
@@ -136,13 +109,13 @@ async def endpoint_deliveries(
 async def list_deliveries(
     request: Request, caller: CurrentCaller, gateway: TheGateway, query: PageQuery, endpoint: EndpointId = None
 ) -> Response:
-    """All of them, newest first; `status=dead`: dead letters, in the order in which they were given up."""
+    """All deliveries, newest first; with `status=dead`, dead letters in the order in which they were given up."""
     return await _listed(request, gateway, caller, query, endpoint=endpoint)
 
 
 @router.get("/deliveries/{delivery_id}", summary="Read one webhook")
 async def read_delivery(delivery_id: str, caller: CurrentCaller, gateway: TheGateway) -> DeliveryView:
-    """One message with every attempt; what `POST …/test` names is found here."""
+    """One delivery with every attempt, also of a test event."""
     return delivery_view(await gateway.delivery_log.get(caller, delivery_id))
 
 
@@ -150,41 +123,34 @@ async def read_delivery(delivery_id: str, caller: CurrentCaller, gateway: TheGat
     "/deliveries/{delivery_id}/replay", status_code=202, responses=refusals(409), summary="Send a webhook again"
 )
 async def replay_delivery(delivery_id: str, caller: CurrentCaller, gateway: TheGateway) -> DeliveryView:
-    """The same message under the same `webhook-id`, now, with the schedule from its beginning."""
+    """Sends the same message with the same `webhook-id` now, and restarts its schedule."""
     return delivery_view(await gateway.delivery_log.replay(caller, delivery_id))
 
 
 @router.post("/deliveries/replay", status_code=202, responses=refusals(404), summary="Send many webhooks again")
 async def replay_deliveries(caller: CurrentCaller, body: ReadReplay, gateway: TheGateway) -> ReplayedView:
-    """Dead letters, a filter or a range of time, the oldest first and spread; `more`: go on with `next_cursor`."""
-    done = await gateway.delivery_log.replay_all(caller, body.wanted(), limit=body.limit, cursor=body.cursor)
+    """Dead letters, a filter or a range of time, oldest first and spread; if `more`, continue at `next_cursor`."""
+    done = await gateway.delivery_log.replay_all(caller, body.filter(), limit=body.limit, cursor=body.cursor)
     return replayed_view(done)
 
 
-def _wanted(
-    endpoint: str | None,
-    status: DeliveryStatus | None,
-    start: int | None,
-    end: int | None,
-    events: frozenset[str] | None = None,
+def _filter(
+    status: DeliveryStatus | None, events: list[str] | None, start: int | None, end: int | None
 ) -> LogFilter:
     if start is not None and end is not None and start >= end:
         raise Unprocessable("The range of time ends before it begins.")
-    return LogFilter(endpoint, None if status is None else frozenset({status}), events, start, end)
+    statuses = None if status is None else frozenset({status})
+    return LogFilter(None, statuses, None if events is None else frozenset(events), start, end)
 
 
 async def _listed(
-    request: Request, gateway: Gateway, caller: Caller, query: DeliveryPageQuery, *, endpoint: str | None
+    request: Request, gateway: Gateway, caller: Caller, query: PageQuery, *, endpoint: str | None
 ) -> Response:
-    wanted = _wanted(endpoint, query.status, query.start, query.end, query.events)
-    page = await gateway.delivery_log.page(caller, wanted, limit=query.limit, cursor=query.cursor)
+    log_filter, limit, cursor = query
+    log_filter = replace(log_filter, endpoint=endpoint)
+    page = await gateway.delivery_log.page(caller, log_filter, limit=limit, cursor=cursor)
     return _page(request, gateway, page)
 
 
 def _page(request: Request, gateway: Gateway, page: DeliveryPage) -> Response:
-    headers = {}
-    if page.next_cursor is not None:
-        kept = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
-        parameters = urlencode([*kept, ("cursor", page.next_cursor)])
-        headers = {"Link": f'<{gateway.settings.base_url}{request.url.path}?{parameters}>; rel="next"'}
-    return JSONResponse(delivery_list(page), headers=headers)
+    return JSONResponse(delivery_list(page), headers=link_to_next(request, gateway, page.next_cursor))

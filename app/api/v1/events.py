@@ -1,15 +1,15 @@
-"""The team's events over HTTP: by pages for consumers that poll, live for those that stay."""
+"""The team's events over HTTP: as pages for consumers that poll, or as a live stream."""
 
 from functools import partial
-from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from fastapi.sse import format_sse_event
 
 from app.api.deps import CurrentCaller, LastEventId, TheGateway
 from app.api.document_responses import LIVE
 from app.api.event_stream import MEDIA_TYPE, RETRY_MS, event_stream, sent_event
+from app.api.paging import PageCursor, PageSize
 from app.services.live import Frame
 from app.views.events import EventPage, event_view, listed_event
 
@@ -22,12 +22,12 @@ async def list_events(
     caller: CurrentCaller,
     gateway: TheGateway,
     after: LastEventId,
-    cursor: Annotated[str | None, Query(max_length=200)] = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 50,
+    cursor: PageCursor = None,
+    limit: PageSize = 50,
 ) -> Response:
-    """The events after the cursor, which is an event's id; `next_cursor` is always there, to go on with later.
+    """The events after the cursor, which is an event's id; `next_cursor` is always given, to continue later.
 
-    With `Accept: text/event-stream` live and without end, from the cursor, from `Last-Event-ID`, or from now on.
+    With `Accept: text/event-stream`, a stream without an end, from the cursor, `Last-Event-ID`, or now on.
     """
     base_url = gateway.settings.base_url
     if MEDIA_TYPE in request.headers.get("accept", "").lower():
@@ -41,11 +41,11 @@ async def list_events(
         "next_cursor": page.next_cursor,
         "has_more": page.has_more,
     }
-    return JSONResponse(view, headers={"Cache-Control": "no-store", "Vary": "Accept"})
+    return JSONResponse(view, headers={"Vary": "Accept"})
 
 
 async def _frame(base_url: str, frame: Frame) -> bytes:
-    """One thing on the wire. A ping's id moves the watcher's cursor, past what is not for them, and is no event."""
+    """One frame of the stream. A ping's id advances the watcher's cursor past events that are not for them."""
     if frame.event is None:
         if frame.reset:
             return format_sse_event(event="reset", data_str="{}", id=frame.cursor, retry=RETRY_MS)

@@ -1,4 +1,4 @@
-"""Images in."""
+"""Uploads of images."""
 
 import io
 from contextlib import aclosing
@@ -16,7 +16,7 @@ from app.views.models import ImageView, image_view
 
 router = APIRouter(prefix="/v1", tags=["files"])
 
-MAX_FILES = 2  # one more than is taken, so that the refusal can say so
+MAX_FILES = 2  # one more than allowed, so that the refusal can say so
 MAX_FIELDS = 4
 FORM = {
     "requestBody": {
@@ -36,7 +36,7 @@ FORM = {
 
 @router.post("/files", status_code=201, openapi_extra=FORM, responses=refusals(413, 415), summary="Upload an image")
 async def upload_file(request: Request, caller: Uploader, gateway: TheGateway) -> ImageView:
-    """Check an image by its content, store it where fal can read it, and give back its URL."""
+    """Checks an image by its content, stores it where fal can read it, and returns its URL."""
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise WrongMediaType("Send the image as multipart/form-data, in a part named `file`.")
     form = await _form(request)

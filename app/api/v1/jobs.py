@@ -4,7 +4,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
-from urllib.parse import urlencode
 
 import pydantic_core
 from fastapi import APIRouter, Depends, Query, Request
@@ -29,10 +28,11 @@ from app.api.deps import (
     idempotency_key,
     preferred_wait,
 )
-from app.api.document_responses import LIVE, LOCATION, refusals
+from app.api.document_responses import LIVE, LOCATION, NO_CONTENT, refusals
 from app.api.event_stream import event_stream, sent_event
 from app.api.limit_headers import limit_headers
 from app.api.long_poll import long_poll
+from app.api.paging import PageCursor, PageSize, link_to_next
 from app.api.reads import Reads, query, reads
 from app.api.v1.bodies import JobBody
 from app.domain.accounts import Caller
@@ -45,7 +45,7 @@ from app.services.live import Frame
 from app.views.events import job_event
 from app.views.jobs import JobPage, JobView, QuoteView, job_view, quote_view
 
-ENDED = "`Prefer: wait=N` saw it end"
+ENDED = "It ended within `Prefer: wait=N`"
 METADATA = "metadata."
 BY_METADATA = query("metadata.NAME", "Only jobs with this value under NAME; one such filter")
 router = APIRouter(prefix="/v1", tags=["jobs"])
@@ -55,7 +55,7 @@ ReadJob = Annotated[JobBody, Depends(read_job_body)]
 
 @dataclass(frozen=True, slots=True)
 class IncomingSubmission:
-    """A submission as it arrived: who asks, for what, under which idempotency key, and how long they will wait."""
+    """A submission as it arrived: caller, body, idempotency key, and seconds to wait."""
 
     caller: Caller
     gateway: Gateway
@@ -66,9 +66,9 @@ class IncomingSubmission:
 
 @reads(Reads(key=True, body=JobBody, parameters=(IDEMPOTENCY_KEY, PREFER)))
 async def read_submission(request: Request) -> IncomingSubmission:
-    """Read a submission. One dependency and not five: on the busiest route each costs as much as the price check.
+    """Read a submission. One dependency instead of five: here each costs as much as the price check.
 
-    The caller comes before the body: who has no key has nothing read.
+    The key is checked first: without one, no body is read.
     """
     gateway = await get_gateway(request)
     caller = await current_caller(request, gateway)
@@ -101,7 +101,7 @@ MetadataFilter = Annotated[tuple[str, str] | None, Depends(metadata_filter)]
     summary="Ask for a clip",
 )
 async def submit_job(request: Request, incoming: ReadSubmission) -> Response:
-    """Check, price and write down a job: `202`, or `200` when `Prefer: wait=N` saw it end."""
+    """Checks, prices and stores a job: `202`, or `200` when it ended within `Prefer: wait=N`."""
     gateway, wait = incoming.gateway, incoming.wait
     submission = incoming.body.submission(
         model=gateway.catalog.default.id, idempotency_key=incoming.key, trace_id=request.scope["trace_id"]
@@ -110,7 +110,7 @@ async def submit_job(request: Request, incoming: ReadSubmission) -> Response:
     release_body(request, incoming.body.input)
     job, position = submitted.job, submitted.position
     if wait:
-        with suppress(StoreUnavailable):  # it is admitted, and a refusal would ask for another one
+        with suppress(StoreUnavailable):  # it is admitted; after an error the caller would submit it again
             job = await _waited(request, gateway, incoming.caller, job, wait)
             position = await gateway.jobs.position(job)
     headers = {
@@ -126,7 +126,7 @@ async def submit_job(request: Request, incoming: ReadSubmission) -> Response:
 
 @router.post("/quotes", responses=refusals(404), summary="What would it cost?")
 async def quote_job(caller: CurrentCaller, body: ReadJob, gateway: TheGateway) -> QuoteView:
-    """The price and the wait of a submission, without making it."""
+    """The price of a submission and its expected wait, without submitting it."""
     quoted = await gateway.jobs.quote(caller, body.submission(model=gateway.catalog.default.id))
     return quote_view(quoted, upstream_paused=await gateway.operations.paused(caller.team))
 
@@ -139,28 +139,24 @@ async def list_jobs(
     metadata: MetadataFilter,
     status: Status | None = None,
     model: Annotated[str | None, Query(max_length=200)] = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 50,
-    cursor: Annotated[str | None, Query(max_length=200)] = None,
+    limit: PageSize = 50,
+    cursor: PageCursor = None,
 ) -> Response:
     """A page of the caller's jobs; one `metadata.NAME=VALUE` filter may be given."""
-    wanted = Filter(status=status, model=model, metadata=metadata)
-    page = await gateway.listing.page(caller, wanted, limit=limit, cursor=cursor)
+    job_filter = Filter(status=status, model=model, metadata=metadata)
+    page = await gateway.listing.page(caller, job_filter, limit=limit, cursor=cursor)
     base_url = gateway.settings.base_url
-    places = await gateway.jobs.positions(page.jobs)
+    positions = await gateway.jobs.positions(page.jobs)
     paused = await gateway.operations.paused(caller.team)
     view: JobPage = {
         "data": [
-            job_view(job, base_url=base_url, queue_position=place, upstream_paused=paused)
-            for job, place in zip(page.jobs, places, strict=True)
+            job_view(job, base_url=base_url, queue_position=position, upstream_paused=paused)
+            for job, position in zip(page.jobs, positions, strict=True)
         ],
         "next_cursor": page.next_cursor,
         "has_more": page.next_cursor is not None,
     }
-    headers = {}
-    if page.next_cursor is not None:
-        query = urlencode({**request.query_params, "cursor": page.next_cursor})
-        headers["Link"] = f'<{gateway.settings.base_url}/v1/jobs?{query}>; rel="next"'
-    return JSONResponse(view, headers=headers)
+    return JSONResponse(view, headers=link_to_next(request, gateway, page.next_cursor))
 
 
 @router.get("/jobs/{job_id}", response_model=JobView, summary="Read a job")
@@ -181,20 +177,14 @@ async def read_job(
     summary="Cancel a job",
 )
 async def cancel_job(job: OwnJob, caller: CurrentCaller, gateway: TheGateway) -> Response:
-    """Ask for a job's end: free while queued; once it runs, fal's truth decides."""
+    """Asks for the job's end: free while it is queued; once it runs, fal decides."""
     job = await gateway.jobs.cancel(caller, job)
     return await _render(gateway, job, await gateway.jobs.position(job), status=202)
 
 
-@router.delete(
-    "/jobs/{job_id}",
-    status_code=204,
-    response_class=Response,
-    responses=refusals(409),
-    summary="Erase an ended job's contents",
-)
+@router.delete("/jobs/{job_id}", **NO_CONTENT, responses=refusals(409), summary="Erase an ended job's contents")
 async def delete_job(job: OwnJob, caller: CurrentCaller, gateway: TheGateway) -> None:
-    """Erase prompt, image and clip; the ledger stays."""
+    """Erases prompt, image and clip; the ledger is kept."""
     await gateway.jobs.delete(caller, job)
 
 
@@ -206,24 +196,24 @@ async def delete_job(job: OwnJob, caller: CurrentCaller, gateway: TheGateway) ->
     summary="The clip",
 )
 async def job_video(job: WatchedJob) -> Response:
-    """A redirect to the clip: this address stays, the clip's own may not."""
+    """A redirect to the clip: this URL is permanent, the clip's own may not be."""
     if job.output is None:
         raise Conflict(f"The job is {job.status.value}; there is no clip.", code=Code.NO_VIDEO)
-    return RedirectResponse(job.output["video"]["url"], 307, headers={"Cache-Control": "no-store"})
+    return RedirectResponse(job.output["video"]["url"], 307)
 
 
 @router.get(
     "/jobs/{job_id}/events",
     response_class=StreamingResponse,
-    responses={200: LIVE, 204: {"description": "All was told"}},
+    responses={200: LIVE, 204: {"description": "Every event was sent"}},
     summary="Follow a job live",
 )
 async def job_events(
     request: Request, job: WatchedJob, caller: Watcher, gateway: TheGateway, after: LastEventId
 ) -> Response:
-    """Server-sent events until the job's end, or the key's; resumes after `Last-Event-ID`.
+    """Server-sent events until the job ends or the key is revoked; resumes after `Last-Event-ID`.
 
-    204 where that is the end's id or a later one: a browser's EventSource comes back until it is told so.
+    204 when that is the id of the last event or a later one: a browser's EventSource reconnects until then.
     """
     if after is not None and await gateway.watch.is_caught_up(job, after=after):
         return Response(status_code=204)
@@ -232,7 +222,7 @@ async def job_events(
 
 
 async def _on_the_wire(gateway: Gateway, frame: Frame) -> bytes:
-    """One thing a watcher is told: a ping is a comment, a reset comes before the present state."""
+    """One frame of the stream: a ping is a comment, a reset precedes the present state."""
     if not isinstance(frame.event, Event):
         return format_sse_event(comment="ping")
     job = frame.event.job
@@ -247,7 +237,7 @@ async def _on_the_wire(gateway: Gateway, frame: Frame) -> bytes:
 
 
 async def _waited(request: Request, gateway: Gateway, caller: Caller, job: Job, seconds: int) -> Job:
-    """The job at its end, after so many seconds, or as it stands when the server is told to stop."""
+    """The job when it has ended, after so many seconds, or when the server stops."""
     if job.status.ended:
         return job
     waited = await long_poll(request, gateway, caller, gateway.watch.until_end(job, seconds=seconds))
@@ -259,7 +249,7 @@ def _preference(wait: int) -> dict[str, str]:
 
 
 async def _paused(gateway: Gateway, job: Job) -> str | None:
-    """Why nothing is bought for the job's team, while it waits; also that the store cannot be asked just now."""
+    """Why buying is paused for the team of a queued job, or that the store is unavailable."""
     try:
         return await gateway.operations.paused(job.team) if job.status is Status.QUEUED else None
     except StoreUnavailable as error:
@@ -275,7 +265,6 @@ async def _render(
     headers: dict[str, str] | None = None,
     repeated: bool = False,
 ) -> Response:
-    """The job as JSON, never cached."""
     view = job_view(
         job,
         base_url=gateway.settings.base_url,
@@ -283,6 +272,4 @@ async def _render(
         upstream_paused=await _paused(gateway, job),
         repeated=repeated,
     )
-    content = pydantic_core.to_json(view)
-    told = {"Cache-Control": "no-store", **(headers or {})}
-    return Response(content, status, headers=told, media_type="application/json")
+    return Response(pydantic_core.to_json(view), status, headers=headers, media_type="application/json")

@@ -1,4 +1,4 @@
-"""What can be made, and what it costs."""
+"""The models, with their input schemas and prices."""
 
 from fastapi import APIRouter
 
@@ -17,6 +17,6 @@ async def list_models(_: CurrentCaller, gateway: TheGateway) -> ModelList:
 
 @router.get("/models/{model_id:path}", summary="One model")
 async def read_model(model_id: str, _: CurrentCaller, gateway: TheGateway) -> ModelView:
-    """One model; the id is fal's endpoint path, its slashes written as they are or as `%2F`."""
+    """One model; the id is fal's endpoint path, with slashes as they are or as `%2F`."""
     model = gateway.catalog.get(model_id.replace("%2F", "/"))
     return model_view(model, strict_schema=gateway.settings.strict_schema)

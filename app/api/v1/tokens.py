@@ -8,14 +8,13 @@ from pydantic import AfterValidator, Field, model_validator
 from app.api.body import json_body
 from app.api.deps import CurrentCaller, TheGateway
 from app.api.document_responses import refusals
-from app.api.strict_body import StrictBody
+from app.api.strict_body import StrictBody, web_origin
 from app.api.v1.bodies import Usd
-from app.domain.addresses import read_origin
 from app.domain.limits import MAX_COUNT
 from app.services.tokens import DEFAULT_LIFETIME_S, MAX_LIFETIME_S, MIN_LIFETIME_S, TokenRequest
 from app.views.accounts import TokenView, token_view
 
-MODELS = 100  # that one token may name
+MAX_MODELS = 100
 
 router = APIRouter(prefix="/v1", tags=["account"])
 
@@ -26,14 +25,7 @@ def _not_nothing(micro: int) -> int:
     return micro
 
 
-def _origin(text: str) -> str:
-    try:
-        return read_origin(text)
-    except ValueError:
-        raise ValueError("An origin is as browsers send it: https://app.example.com") from None
-
-
-SomeUsd = Annotated[Usd, AfterValidator(_not_nothing)]
+PositiveUsd = Annotated[Usd, AfterValidator(_not_nothing)]
 
 
 class TokenBody(StrictBody):
@@ -43,11 +35,11 @@ class TokenBody(StrictBody):
         DEFAULT_LIFETIME_S, ge=MIN_LIFETIME_S, le=MAX_LIFETIME_S, description="Seconds from now"
     )
     max_jobs: int | None = Field(None, ge=1, le=MAX_COUNT, description="The most jobs it may ask for")
-    max_usd: SomeUsd | None = Field(None, description="The most its jobs may cost together")
-    models: Annotated[list[str], Field(min_length=1, max_length=MODELS)] | None = Field(
+    max_usd: PositiveUsd | None = Field(None, description="The most its jobs may cost together")
+    models: Annotated[list[str], Field(min_length=1, max_length=MAX_MODELS)] | None = Field(
         None, description="The only models it may ask for; those of the key by default"
     )
-    origin: Annotated[str, AfterValidator(_origin)] | None = Field(None, description="The only page it works on")
+    origin: Annotated[str, AfterValidator(web_origin)] | None = Field(None, description="The only page it works on")
     job: str | None = Field(None, max_length=64, description="The one job that it may read, and nothing else")
 
     @model_validator(mode="after")
@@ -59,7 +51,7 @@ class TokenBody(StrictBody):
         return self
 
     def request(self) -> TokenRequest:
-        """The same, in the services' words."""
+        """As the service takes it."""
         return TokenRequest(
             expires_in_s=self.expires_in,
             max_jobs=self.max_jobs,
@@ -75,5 +67,5 @@ ReadToken = Annotated[TokenBody, Depends(json_body(TokenBody))]
 
 @router.post("/tokens", status_code=201, responses=refusals(404), summary="Make a browser token")
 async def mint_token(caller: CurrentCaller, body: ReadToken, gateway: TheGateway) -> TokenView:
-    """A key for a web page, for minutes: with at most the rights of the key that asks, and gone with it."""
+    """A short-lived key for a web page: at most the rights of the key that makes it, and revoked with it."""
     return token_view(await gateway.tokens.mint(caller, body.request()))

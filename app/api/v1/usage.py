@@ -14,8 +14,8 @@ from app.views.usage import UsageReport, report_view, row_view, sums_view
 
 CSV = "text/csv"
 JSON = "application/json"
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a cell that begins so is run by spreadsheets (OWASP, CSV injection)
-HEADERS = {"Cache-Control": "no-store", "Vary": "Accept"}
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # spreadsheets run a cell that begins so (OWASP, CSV injection)
+HEADERS = {"Vary": "Accept"}
 LONGEST_TIME = 40  # characters
 router = APIRouter(prefix="/v1", tags=["account"])
 
@@ -34,7 +34,7 @@ async def read_usage(
     end: Annotated[str | None, Query(alias="to", max_length=LONGEST_TIME)] = None,
     group_by: Grouping = Grouping.DAY,
 ) -> Response:
-    """What was used between two dates or times, by day, user, model or key; as CSV with `Accept: text/csv`."""
+    """Usage between two dates or times, by day, user, model or key; as CSV with `Accept: text/csv`."""
     span = await gateway.usage.span(start, end, zone=caller.zone)
     report = await gateway.usage.report(caller, from_ms=span.from_ms, to_ms=span.to_ms, group_by=group_by)
     if not _prefers_csv(request.headers.get("accept", "")):
@@ -45,12 +45,12 @@ async def read_usage(
 
 
 def csv_text(report: Report) -> str:
-    """The rows under a header line, with RFC 4180's line ends."""
+    """The rows as CSV with a header line (RFC 4180)."""
     out = io.StringIO()
     writer = csv.writer(out)
     with_name = report.group_by in {Grouping.USER, Grouping.KEY}
-    of_teams = ["team"] if report.time_zone is None else []
-    writer.writerow([*of_teams, report.group_by.value, *(["name"] if with_name else []), *sums_view(Sums())])
+    team = ["team"] if report.time_zone is None else []
+    writer.writerow([*team, report.group_by.value, *(["name"] if with_name else []), *sums_view(Sums())])
     for row in report.rows:
         numbers = sums_view(row.sums)
         view = row_view(row, report.group_by)
@@ -60,18 +60,18 @@ def csv_text(report: Report) -> str:
 
 
 def _harmless(text: str) -> str:
-    """Text that a spreadsheet shows and does not run."""
+    """Text that a spreadsheet shows instead of running it."""
     return f"'{text}" if text.startswith(FORMULA) else text
 
 
 def _prefers_csv(accept: str) -> bool:
-    """True when the caller names CSV, and wants JSON, if it names it, no more (RFC 9110, 12.5.1)."""
-    wanted = {}
+    """True when `Accept` names CSV with a weight of at least JSON's (RFC 9110, 12.5.1)."""
+    weight = {}
     for part in accept.lower().split(","):
         name, *parameters = (piece.strip() for piece in part.split(";"))
         weights = [parameter[2:] for parameter in parameters if parameter.startswith("q=")]
         try:
-            wanted[name] = float(weights[0]) if weights else 1.0
+            weight[name] = float(weights[0]) if weights else 1.0
         except ValueError:
-            wanted[name] = 0.0
-    return wanted.get(CSV, 0.0) > 0 and wanted[CSV] >= wanted.get(JSON, 0.0)
+            weight[name] = 0.0
+    return weight.get(CSV, 0.0) > 0 and weight[CSV] >= weight.get(JSON, 0.0)

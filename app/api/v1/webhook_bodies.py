@@ -1,23 +1,16 @@
-"""What webhook endpoints are made of."""
+"""Request bodies about webhook endpoints."""
 
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
-from app.api.strict_body import StrictBody
+from app.api.strict_body import ModelIds, StrictBody, distinct
 from app.domain.endpoints import DAY_S, MAX_OVERLAP_S
 from app.domain.events import EVENT_TYPES
 from app.services.endpoints import EndpointRequest
 
-MODELS = 100  # that one endpoint may name
 LONGEST_DESCRIPTION = 200
 LONGEST_URL = 2048
-
-
-def _distinct(values: list[str]) -> list[str]:
-    if len(set(values)) != len(values):
-        raise ValueError("Something is given twice here; keep one")
-    return values
 
 
 def _known(name: object) -> object:
@@ -33,10 +26,7 @@ def _line(text: str) -> str:
 
 
 EventType = Annotated[str, BeforeValidator(_known), WithJsonSchema({"type": "string", "enum": list(EVENT_TYPES)})]
-EventTypes = Annotated[list[EventType], Field(min_length=1), AfterValidator(_distinct)]
-ModelIds = Annotated[
-    list[Annotated[str, Field(max_length=200)]], Field(min_length=1, max_length=MODELS), AfterValidator(_distinct)
-]
+EventTypes = Annotated[list[EventType], Field(min_length=1), AfterValidator(distinct)]
 Description = Annotated[str, Field(max_length=LONGEST_DESCRIPTION), AfterValidator(_line)]
 
 
@@ -50,7 +40,7 @@ class EndpointBody(StrictBody):
     asymmetric: bool = Field(default=False, description="Sign with v1a too; the reply holds our public key")
 
     def request(self) -> EndpointRequest:
-        """The same, in the services' words."""
+        """As the service takes it."""
         return EndpointRequest(
             url=self.url,
             events=None if self.events is None else tuple(self.events),
@@ -61,7 +51,7 @@ class EndpointBody(StrictBody):
 
 
 class EndpointChange(StrictBody):
-    """What `PATCH /v1/webhook-endpoints/{endpoint_id}` takes; what is not given stays."""
+    """What `PATCH /v1/webhook-endpoints/{endpoint_id}` takes; members that are omitted keep their value."""
 
     null_is_a_value = True
 
@@ -74,18 +64,18 @@ class EndpointChange(StrictBody):
 
     @property
     def changes(self) -> dict[str, Any]:
-        """The members that were given, lists as tuples, without `paused`."""
+        """The given members except `paused`, lists as tuples."""
         given = self.model_dump(exclude_unset=True, exclude={"paused"})
         return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
 
     @property
     def pause(self) -> bool | None:
-        """Whether it shall be paused; None to leave it."""
+        """The wanted state of the pause; None to keep it."""
         return self.paused if "paused" in self.model_fields_set else None
 
 
 class RotationBody(StrictBody):
-    """How long the secret until now signs beside the new one: a day by default, 0 not at all."""
+    """How long the previous secret also signs: a day by default, 0 for not at all."""
 
     overlap_days: int | None = Field(None, ge=0, le=MAX_OVERLAP_S // DAY_S)
     overlap_seconds: int | None = Field(None, ge=0, le=MAX_OVERLAP_S)

@@ -1,14 +1,13 @@
-"""Webhook endpoints and the secrets that sign, over HTTP."""
+"""Webhook endpoints and signing secrets over HTTP."""
 
 from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
-from fastapi.responses import Response
 
 from app.api.body import json_body
 from app.api.deps import CurrentCaller, TheGateway
-from app.api.document_responses import refusals
+from app.api.document_responses import NO_CONTENT, refusals
 from app.api.v1.webhook_bodies import EndpointBody, EndpointChange, RotationBody
 from app.domain.endpoints import Endpoint, Secret
 from app.gateway import Gateway
@@ -31,19 +30,19 @@ ReadRotation = Annotated[RotationBody, Depends(json_body(RotationBody, optional=
 
 @router.post("/webhook-endpoints", status_code=201, responses=refusals(404, 409), summary="Add a webhook endpoint")
 async def add_webhook_endpoint(caller: CurrentCaller, body: ReadEndpoint, gateway: TheGateway) -> NewEndpointView:
-    """The team's events go to it from now on; its secret is shown this once."""
+    """The team's events are sent to it from now on; its secret is shown only in this reply."""
     return await _with_secret(gateway, await gateway.endpoints.add(caller, body.request()))
 
 
 @router.get("/webhook-endpoints", summary="List webhook endpoints")
 async def list_webhook_endpoints(caller: CurrentCaller, gateway: TheGateway) -> EndpointList:
-    """The team's, the oldest first."""
+    """The team's endpoints, oldest first."""
     return {"data": await _views(gateway, await gateway.endpoints.of_team(caller))}
 
 
 @router.get("/webhook-endpoints/{endpoint_id}", summary="Read a webhook endpoint")
 async def read_webhook_endpoint(endpoint_id: str, caller: CurrentCaller, gateway: TheGateway) -> EndpointView:
-    """One of the team's."""
+    """One of the team's endpoints."""
     return await _view(gateway, await gateway.endpoints.get(caller, endpoint_id))
 
 
@@ -55,19 +54,14 @@ async def read_webhook_endpoint(endpoint_id: str, caller: CurrentCaller, gateway
 async def change_webhook_endpoint(
     endpoint_id: str, caller: CurrentCaller, body: ReadChange, gateway: TheGateway
 ) -> EndpointView:
-    """What is not given stays. While it is paused its deliveries wait; `"paused": false` also ends a disabling."""
+    """Omitted members keep their value. While it is paused, deliveries wait; `"paused": false` also enables it."""
     endpoint = await gateway.endpoints.change(caller, endpoint_id, body.changes, paused=body.pause)
     return await _view(gateway, endpoint)
 
 
-@router.delete(
-    "/webhook-endpoints/{endpoint_id}",
-    status_code=204,
-    response_class=Response,
-    summary="Delete a webhook endpoint",
-)
+@router.delete("/webhook-endpoints/{endpoint_id}", **NO_CONTENT, summary="Delete a webhook endpoint")
 async def remove_webhook_endpoint(endpoint_id: str, caller: CurrentCaller, gateway: TheGateway) -> None:
-    """What waits for it is not sent any more."""
+    """Its waiting deliveries are not sent."""
     await gateway.endpoints.remove(caller, endpoint_id)
 
 
@@ -75,7 +69,7 @@ async def remove_webhook_endpoint(endpoint_id: str, caller: CurrentCaller, gatew
     "/webhook-endpoints/{endpoint_id}/test", status_code=202, responses=refusals(409), summary="Send a test event"
 )
 async def send_test_event(endpoint_id: str, caller: CurrentCaller, gateway: TheGateway) -> SentTestView:
-    """`endpoint.test` goes to it now, on the usual way; 409 `endpoint_not_active` while nothing does."""
+    """Sends `endpoint.test` like any other event; 409 `endpoint_not_active` while the endpoint gets none."""
     return {"delivery": await gateway.endpoints.test(caller, endpoint_id)}
 
 
@@ -87,25 +81,22 @@ async def send_test_event(endpoint_id: str, caller: CurrentCaller, gateway: TheG
 async def rotate_endpoint_secret(
     endpoint_id: str, caller: CurrentCaller, body: ReadRotation, gateway: TheGateway
 ) -> NewEndpointView:
-    """It is shown this once. The one before signs on for the overlap; three may sign at the same time."""
-    return await _with_secret(
-        gateway, await gateway.endpoints.rotate(caller, endpoint_id, overlap_ms=body.overlap_ms)
-    )
+    """Shown only in this reply. The previous one also signs during the overlap; at most three sign at once."""
+    endpoint = await gateway.endpoints.rotate(caller, endpoint_id, overlap_ms=body.overlap_ms)
+    return await _with_secret(gateway, endpoint)
 
 
 @router.get("/webhook-secret", summary="The secret that signs webhooks named by jobs")
 async def read_webhook_secret(caller: CurrentCaller, gateway: TheGateway) -> SecretView:
-    """The team's Standard Webhooks secret, `whsec_…`, and until when older ones sign beside it."""
+    """The team's Standard Webhooks secret, `whsec_…`, and until when older ones also sign."""
     return await _team_view(gateway, await gateway.endpoints.team_secrets(caller))
 
 
 @router.post(
-    "/webhook-secret/rotate",
-    responses=refusals(409),
-    summary="Make a new secret for webhooks named by jobs",
+    "/webhook-secret/rotate", responses=refusals(409), summary="Make a new secret for webhooks named by jobs"
 )
 async def rotate_webhook_secret(caller: CurrentCaller, body: ReadRotation, gateway: TheGateway) -> SecretView:
-    """The one before signs on for the overlap; three may sign at the same time."""
+    """The previous one also signs during the overlap; at most three sign at once."""
     return await _team_view(gateway, await gateway.endpoints.rotate_team_secret(caller, overlap_ms=body.overlap_ms))
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 from PIL import Image
 
-from app.children import DieWithParent
+from app.children import die_with_parent
 from app.domain.limits import Limit, Unit, Window
 from app.gateway import Gateway, open_gateway
 from app.settings import load_settings
@@ -135,7 +135,7 @@ async def running(*argv: str, environment: Mapping[str, str], cwd: Path = ROOT) 
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         limit=2**20,
-        preexec_fn=DieWithParent(),
+        preexec_fn=die_with_parent(),
     )
     try:
         yield Program(process)

@@ -20,10 +20,10 @@ CONFIGURATION = '{"post_hooks": []}'  # the tool would format its output
 STRICT = ["--strict", "--target", "es2022", "--module", "nodenext", "--noUncheckedIndexedAccess"]
 
 
-async def document(customers: Customers, folder: Path) -> Path:
-    """The document as the gateway serves it."""
-    path = folder / "openapi.json"
-    path.write_text((await customers.web.get("/openapi.json")).text, encoding="utf-8")
+async def document(customers: Customers, folder: Path, served: str = "/openapi.json") -> Path:
+    """One of both documents, as the gateway serves it."""
+    path = folder / served.strip("/").replace("/", "-")
+    path.write_text((await customers.web.get(served)).text, encoding="utf-8")
     return path
 
 
@@ -58,14 +58,22 @@ async def assert_typed(customers: Customers, prompt: str, outcome: dict[str, Any
 
 
 async def test_openapi_python_client(customers: Customers, tmp_path: Path) -> None:
-    """Generated without a warning; a program with it passes mypy strictly, and gets its clip by `Prefer: wait`."""
+    """Generated without a warning; a program with it passes mypy strictly, and gets its clip by `Prefer: wait`.
+
+    A client of the document for fal's clients is generated and checked as strictly.
+    """
     assert GENERATOR.is_dir(), "openapi-python-client is not here: run ./dev test, which fetches it."
     configuration = tmp_path / "configuration.json"
     await asyncio.to_thread(configuration.write_text, CONFIGURATION, encoding="utf-8")
-    made = ["--output-path", str(tmp_path / "filmgate_client"), "--meta", "none", "--config", str(configuration)]
-    generate = [sys.executable, "-m", "openapi_python_client", "generate", "--fail-on-warning", *made]
-    path = await document(customers, tmp_path)
-    await run(tmp_path, *generate, "--path", str(path), PYTHONPATH=str(GENERATOR))
+    generate = [sys.executable, "-m", "openapi_python_client", "generate", "--fail-on-warning", "--meta", "none"]
+    for served, package in (("/openapi.json", "filmgate_client"), ("/fal/openapi.json", "fal_surface")):
+        made = [
+            "--path",
+            str(await document(customers, tmp_path, served)),
+            "--output-path",
+            str(tmp_path / package),
+        ]
+        await run(tmp_path, *generate, "--config", str(configuration), *made, PYTHONPATH=str(GENERATOR))
     check = [
         sys.executable,
         "-m",
@@ -75,7 +83,7 @@ async def test_openapi_python_client(customers: Customers, tmp_path: Path) -> No
         "--cache-dir",
         str(tmp_path / "cache"),
     ]
-    await run(tmp_path, *check, str(PROGRAM), MYPYPATH=str(tmp_path))
+    await run(tmp_path, *check, str(PROGRAM), str(tmp_path / "fal_surface"), MYPYPATH=str(tmp_path))
     prompt = customers.prompt().strip()  # it is the idempotency key too
     told = {**environment(customers, prompt), "SSL_CERT_FILE": str(customers.certificates.authority)}
     path_of_modules = f"{tmp_path}:{GENERATOR}"
@@ -84,16 +92,22 @@ async def test_openapi_python_client(customers: Customers, tmp_path: Path) -> No
 
 
 async def test_openapi_typescript_with_openapi_fetch(customers: Customers, tmp_path: Path) -> None:
-    """A program with the generated types passes tsc strictly, and gets its clip by `Prefer: wait`."""
+    """A program with the generated types passes tsc strictly, and gets its clip by `Prefer: wait`.
+
+    The types of the document for fal's clients compile as strictly.
+    """
     modules = await install_packages() / "node_modules"
     (tmp_path / "node_modules").symlink_to(modules)
     (tmp_path / "package.json").write_text(json.dumps({"type": "module"}), encoding="utf-8")
     (tmp_path / "generated.ts").write_bytes((SCRIPTS / "generated.ts").read_bytes())
     node = str(find_node().path)
-    path = await document(customers, tmp_path)
     generate = str(modules / "openapi-typescript" / "bin" / "cli.js")
-    await run(tmp_path, node, generate, str(path), "--output", "schema.ts")
-    await run(tmp_path, node, str(modules / "typescript" / "bin" / "tsc"), *STRICT, "generated.ts")
+    for served, types in (("/openapi.json", "schema.ts"), ("/fal/openapi.json", "fal_surface.ts")):
+        path = await document(customers, tmp_path, served)
+        await run(tmp_path, node, generate, str(path), "--output", types)
+    await run(
+        tmp_path, node, str(modules / "typescript" / "bin" / "tsc"), *STRICT, "generated.ts", "fal_surface.ts"
+    )
     prompt = customers.prompt().strip()
     told = {**environment(customers, prompt), "NODE_EXTRA_CA_CERTS": str(customers.certificates.authority)}
     ended = await run(tmp_path, node, "generated.js", **told)
