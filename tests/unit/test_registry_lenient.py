@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from app.registry.catalog import Catalog
-from app.registry.lenient import read_leniently
+from app.registry.schema import read_leniently
 
 CHOICE = {"type": "string", "enum": ["5", "10"]}
 NUMBER = {"type": "number"}

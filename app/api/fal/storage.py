@@ -176,7 +176,9 @@ async def browser_token(
 async def upload_file(caller: AnyUploader, request: Request, gateway: TheGateway) -> FalFile:
     """A whole file. It is stored at fal before the reply, so the URL is fal's own."""
     content_type = request.headers.get("content-type", "")
-    return {"access_url": await gateway.fal_uploads.store_file(caller, await request.body(), content_type=content_type)}
+    return {
+        "access_url": await gateway.fal_uploads.store_file(caller, await request.body(), content_type=content_type)
+    }
 
 
 @router.post("/cdn/files/upload/multipart", summary="Begin a file in parts")
