@@ -58,10 +58,7 @@ async def assert_typed(customers: Customers, prompt: str, outcome: dict[str, Any
 
 
 async def test_openapi_python_client(customers: Customers, tmp_path: Path) -> None:
-    """Generated without a warning; a program with it passes mypy strictly, and gets its clip by `Prefer: wait`.
-
-    A client of the document for fal's clients is generated and checked as strictly.
-    """
+    """Both documents make clients that pass mypy strictly; a program with ours gets its clip by `Prefer: wait`."""
     assert GENERATOR.is_dir(), "openapi-python-client is not here: run ./dev test, which fetches it."
     configuration = tmp_path / "configuration.json"
     await asyncio.to_thread(configuration.write_text, CONFIGURATION, encoding="utf-8")
@@ -92,10 +89,7 @@ async def test_openapi_python_client(customers: Customers, tmp_path: Path) -> No
 
 
 async def test_openapi_typescript_with_openapi_fetch(customers: Customers, tmp_path: Path) -> None:
-    """A program with the generated types passes tsc strictly, and gets its clip by `Prefer: wait`.
-
-    The types of the document for fal's clients compile as strictly.
-    """
+    """Both documents make types that pass tsc strictly; a program with ours gets its clip by `Prefer: wait`."""
     modules = await install_packages() / "node_modules"
     (tmp_path / "node_modules").symlink_to(modules)
     (tmp_path / "package.json").write_text(json.dumps({"type": "module"}), encoding="utf-8")
