@@ -160,23 +160,23 @@ async def _until_submitting(installation: Installation) -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-async def abandoned(installation: Installation) -> list[str]:
+async def abandoned(shared_installation: Installation) -> list[str]:
     """Prompts of three submissions with an unknown outcome, made first, because a lease takes 45 s to run out.
 
     Two were accepted by fal, which never answered, and then the work processes were killed; one fal never saw.
     """
     tags = ("submit_hang", "submit_hang", "drop_before_accept")
     prompts = [f"abandoned {number} [emu:{tag}]" for number, tag in enumerate(tags)]
-    await installation.submit_all((prompt, {"metadata": {"round": "abandoned"}}) for prompt in prompts)
+    await shared_installation.submit_all((prompt, {"metadata": {"round": "abandoned"}}) for prompt in prompts)
 
     async def accepted() -> bool:
-        seen = {request["prompt"] for request in await installation.emulator.requests()}
-        states = {job["status"] for job in await installation.jobs(round="abandoned")}
+        seen = {request["prompt"] for request in await shared_installation.emulator.requests()}
+        states = {job["status"] for job in await shared_installation.jobs(round="abandoned")}
         return set(prompts[:2]) <= seen and states == {"submitting", "held"}
 
     what = "fal has accepted two and will not answer"
-    await wait_until(accepted, what, timeout=20, details=installation.summary)
-    assert installation.workers.kill_children("work") == WORK_PROCESSES
+    await wait_until(accepted, what, timeout=20, details=shared_installation.summary)
+    assert shared_installation.workers.kill_children("work") == WORK_PROCESSES
     return prompts
 
 
