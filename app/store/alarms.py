@@ -45,8 +45,8 @@ class AlarmStore:
             )
 
     async def raise_once(self, kind: str, message: str, *, job: str = "", upstream_request_id: str = "") -> bool:
-        """Raise an alarm; False when one about this request, or else with this sentence, is under a month old."""
-        about = upstream_request_id or message
+        """Raise an alarm; False when one of its kind about this request (or sentence) is under a month old."""
+        about = f"{kind}:{upstream_request_id or message}"
         return await self.raise_alarm(
             kind, message, job=job, upstream_request_id=upstream_request_id, once=about, quiet_ms=ONCE_MS
         )
