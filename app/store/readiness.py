@@ -13,6 +13,7 @@ from typing import Any
 
 import redis.asyncio as aredis
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import MasterNotFoundError
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, InvalidResponse, NoPermissionError, RedisError
 
@@ -74,7 +75,9 @@ async def _check(client: Client, address: StoreAddress) -> list[str]:
         advice = ""
         if address.tls is not None and "ssl_certfile" not in address.tls and "onnect" in str(error):
             advice = "; one that wants a certificate of ours (ssl_certfile, ssl_keyfile) hangs up like this"
-        raise StoreUnavailable(f"The store at {address} is not there yet: {_one_line(error)}{advice}.") from None
+        # Redis-py's text holds its own objects.
+        why = "no sentinel names a primary for it" if isinstance(error, MasterNotFoundError) else _one_line(error)
+        raise StoreUnavailable(f"The store at {address} is not there yet: {why}{advice}.") from None
     if denied is not None:
         raise StoreRefused(f"the store's user may not call {denied}; docs/store.md lists the rights it needs")
     mode = info.get("redis_mode") or info.get("server_mode", "standalone")  # the second is Valkey's
@@ -128,7 +131,7 @@ def _refuse_unreadable(address: StoreAddress) -> None:
 
 async def _refuse_permanent(error: Exception, address: StoreAddress) -> None:
     """StoreRefused for an error that waiting does not remove; sentinels without a primary are asked first."""
-    if address.service and "No master found" in str(error):
+    if isinstance(error, MasterNotFoundError):
         await _ask_sentinels(address)
         return
     where = f"the store at {address}"

@@ -20,27 +20,25 @@ MAX_LAG_S = 10
 
 
 async def run_confirmed(redis: Client, *command: Value) -> tuple[Any, bool]:
-    """A command's reply, and whether the replicas confirmed its write, without a further round trip.
+    """A command's reply, and whether the replicas confirmed its write.
 
-    True without asking where the client expects no replicas.
+    True without asking where the client expects no replicas. A write that the primary refuses waits for nothing.
     """
     wanted = redis.replicas
     if not wanted:
         return await redis.execute_command(*command), True
-    pipe = redis.pipeline(transaction=False)
-    pipe.execute_command(*command)
-    # WAIT first: WAITAOF alone would report the replicas' disks as they were before this write.
-    pipe.execute_command("WAIT", wanted, CONFIRM_MS)
-    pipe.execute_command("WAITAOF", 0, wanted, CONFIRM_MS)  # 0: the primary syncs by itself, `appendfsync always`
-    answer, in_memory, on_disk = await pipe.execute(raise_on_error=False)
-    if isinstance(answer, Exception):
-        raise answer
-    if isinstance(on_disk, ResponseError) and "unknown command" in str(on_disk).lower():
-        on_disk = [0, in_memory]  # Redis 7.0
-    for reply in (in_memory, on_disk):
-        if isinstance(reply, Exception):
-            raise reply
-    return answer, int(on_disk[1]) >= wanted
+    async with redis.client() as connection:  # WAIT and WAITAOF count the writes of their own connection
+        reply = await connection.execute_command(*command)
+        # WAIT first: WAITAOF alone would report the replicas' disks as they were before this write.
+        confirmed = int(await connection.execute_command("WAIT", wanted, CONFIRM_MS))
+        try:
+            _, confirmed = await connection.execute_command(
+                "WAITAOF", 0, wanted, CONFIRM_MS
+            )  # 0: the primary syncs itself
+        except ResponseError as error:
+            if "unknown command" not in str(error).lower():  # Redis 7.0 has none
+                raise
+    return reply, int(confirmed) >= wanted
 
 
 async def is_confirmed(redis: Client) -> bool:

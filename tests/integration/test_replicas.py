@@ -122,6 +122,26 @@ async def test_a_refusal_needs_no_confirmation(stack: Stack, pair: Pair) -> None
     assert (await stack.api.get("/v1/jobs")).status_code == 200
 
 
+async def test_a_write_that_is_refused_waits_for_no_replica(stack: Stack, pair: Pair) -> None:
+    """A primary without its replicas: 503 `store_unavailable` at once, and not after two waits."""
+    watching = connect(pair.primary.url)
+
+    async def waits() -> int:
+        stats = await watching.info("commandstats")
+        return sum(stats[name]["calls"] for name in ("cmdstat_wait", "cmdstat_waitaof") if name in stats)
+
+    pair.part()
+    pair.primary.command("CONFIG", "SET", "min-replicas-to-write", "1")
+    try:
+        before = await waits()
+        reply = await stack.api.post("/v1/jobs", json=stack.body())
+        assert_problem(reply, 503, "store_unavailable")
+        assert await waits() == before
+    finally:
+        pair.primary.command("CONFIG", "SET", "min-replicas-to-write", "0")
+        await disconnect(watching)
+
+
 async def test_an_administrators_act_is_confirmed(stack: Stack, pair: Pair) -> None:
     """A team that is said to be there is there, and a key that is said to be revoked stays revoked."""
     admin = {"Authorization": f"Bearer {ADMIN_KEY}"}

@@ -237,11 +237,12 @@ async def test_sentinels_are_named_when_they_are_wrong(
 
 async def test_a_service_without_a_primary_is_waited_for(tmp_path: Path) -> None:
     """Sentinels that are away, or that know no service yet: not there yet, and not refused."""
-    with pytest.raises(StoreUnavailable, match="not there yet"):
+    why = "not there yet: no sentinel names a primary for it"
+    with pytest.raises(StoreUnavailable, match=why):
         await look(f"sentinel://127.0.0.1:{free_port()}/films")
     with sentinel(tmp_path) as port:
         await watching(port)
-        with pytest.raises(StoreUnavailable, match="not there yet"):
+        with pytest.raises(StoreUnavailable, match=why):
             await look(f"sentinel://127.0.0.1:{port}/films")
 
 
