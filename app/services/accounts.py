@@ -67,7 +67,7 @@ class Accounts:
             raise Unauthenticated("The key is not complete or was mistyped: its checksum does not fit.")
         started = time.monotonic()  # the key may be revoked before the store's reply arrives
         try:
-            caller = await self._look_up(key_digest, token=is_token(key), batched=batched)
+            caller = await self._read_caller(key_digest, token=is_token(key), batched=batched)
         except Unauthenticated:
             self._cache.pop(key_digest, None)  # not before: concurrent requests with it would be batched
             raise
@@ -84,7 +84,7 @@ class Accounts:
     async def is_valid(self, caller: Caller) -> bool:
         """True while the caller's key is neither revoked nor expired; asks the store."""
         try:
-            await self._look_up(caller.digest, token=caller.token is not None)
+            await self._read_caller(caller.digest, token=caller.token is not None)
         except Unauthenticated:
             return False
         return True
@@ -110,7 +110,7 @@ class Accounts:
         """The team, a deleted one too, or None."""
         return await self._accounts.team(team_id)
 
-    async def _look_up(self, key_digest: str, *, token: bool, batched: bool = False) -> Caller:
+    async def _read_caller(self, key_digest: str, *, token: bool, batched: bool = False) -> Caller:
         closed = batched and await self._batch.is_closed(key_digest, token=token)
         found = None if closed else await self._accounts.credential(key_digest, token=token)
         if found is None:

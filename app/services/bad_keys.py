@@ -61,12 +61,12 @@ class BatchLookup:
     async def is_closed(self, digest: str, *, token: bool) -> bool:
         """True for a key that is unknown, revoked or expired."""
         if self._batch is None:
-            self._batch = asyncio.create_task(self._look_up())
+            self._batch = asyncio.create_task(self._read_batch())
             self._batch.add_done_callback(_retrieve)
         self._waiting[digest] = token
         return digest in await asyncio.shield(self._batch)  # a caller that leaves must not cancel the others
 
-    async def _look_up(self) -> set[str]:
+    async def _read_batch(self) -> set[str]:
         await asyncio.sleep(BATCH_S)
         digests, self._waiting, self._batch = self._waiting, {}, None
         return set(await self._closed(digests))

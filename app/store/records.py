@@ -53,10 +53,12 @@ def _images(text: str) -> dict[str, Any]:
     }
 
 
-def _reader(hint: Any) -> Callable[[str], Any] | None:
+def _reader(annotation: Any) -> Callable[[str], Any] | None:
     """The parser of a field's text, by its type; None where it stays text."""
     (kind,) = [
-        kind for kind in (get_args(hint) if isinstance(hint, UnionType) else (hint,)) if kind is not NoneType
+        kind
+        for kind in (get_args(annotation) if isinstance(annotation, UnionType) else (annotation,))
+        if kind is not NoneType
     ]
     if get_origin(kind) in {dict, list}:
         return _read_json
@@ -66,7 +68,7 @@ def _reader(hint: Any) -> Callable[[str], Any] | None:
 
 
 READ: dict[str, Callable[[str], Any]] = {
-    **{name: read for name, hint in get_type_hints(Job).items() if (read := _reader(hint))},
+    **{name: read for name, annotation in get_type_hints(Job).items() if (read := _reader(annotation))},
     "images": _images,
     "output": _output,
     "error": _error,
@@ -128,9 +130,9 @@ class Packed:
     facts: list[str]
 
 
-def packed_fields(job: Job, ending: Mapping[str, Any], *, facts: bool) -> Packed:
+def packed_fields(job: Job, end: Mapping[str, Any], *, facts: bool) -> Packed:
     """The job's fields with those of its end, packed; with `facts` its facts too, then hidden from scripts."""
-    values = {name: ending.get(name) or getattr(job, name) for name in FIELDS}
+    values = {name: end.get(name) or getattr(job, name) for name in FIELDS}
     texts = write_fields({name: value for name, value in values.items() if value})
     packed_facts = facts_of(job) if facts else []
     content = pack(pairs(texts), pairs(packed_facts))

@@ -56,14 +56,14 @@ async def resolve(host: str) -> Sequence[Address]:
     if not _lookups.acquire(blocking=False):
         raise OSError("too many names are being resolved")
     try:
-        threading.Thread(target=_look_up, args=(host, loop, answer), name="resolve", daemon=True).start()
+        threading.Thread(target=_resolve, args=(host, loop, answer), name="resolve", daemon=True).start()
     except RuntimeError as error:  # no thread is available
         _lookups.release()
         raise OSError("no thread to resolve the name in") from error
     return await answer
 
 
-def _look_up(host: str, loop: asyncio.AbstractEventLoop, answer: asyncio.Future[Sequence[Address]]) -> None:
+def _resolve(host: str, loop: asyncio.AbstractEventLoop, answer: asyncio.Future[Sequence[Address]]) -> None:
     """Ask the system, in a thread; by then the caller may have given up."""
     report: Callable[[], None]
     try:
