@@ -1,4 +1,4 @@
-"""The administrator: a client with the administrator's key, and what a test makes with it."""
+"""The administrator: a client with the administrator's key, and helpers that create accounts with it."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,13 +10,13 @@ from tests.integration.refusals import assert_problem, nothing_changes
 from tests.support.callers import calling
 from tests.support.stack import ADMIN_KEY, Stack
 
-NEVER = "0" * 32  # the random part of an id that nothing has
-CANARY = "kan4rie-vogel"  # is in bad input, and in no reply
-ABSENT = object()  # a member that is left out
+NEVER = "0" * 32  # the random part of an id that was never given out
+CANARY = "kan4rie-vogel"  # part of bad input; must be in no reply
+ABSENT = object()  # a member that is omitted
 
 
 class Administrator:
-    """Calls of the admin API; `made` and the like expect success and give the reply's document."""
+    """Calls of the admin API; `made` and the like expect success and return the reply's document."""
 
     def __init__(self, api: httpx.AsyncClient) -> None:
         self.api = api
@@ -64,7 +64,7 @@ Call = tuple[str, str, Any, str]  # method, path, body, pointer
 
 
 async def assert_refused(admin: Administrator, stack: Stack, *calls: Call) -> None:
-    """Each is 422 with its pointer, and nothing changes; `{team}` and `{user}` in a path are the account's."""
+    """Each call is 422 with its pointer, and changes nothing; `{team}` and `{user}` in a path are the account's."""
     ids = {"team": stack.account.team.id, "user": stack.account.user.id}
     async with nothing_changes(stack):
         replies = [await admin.call(method, path.format(**ids), body) for method, path, body, _ in calls]

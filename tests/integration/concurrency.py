@@ -1,4 +1,4 @@
-"""Many calls at once, as many as one process serves well: with more, the store seems away on a slow machine."""
+"""Many calls at once, no more than one process serves well: with more, a slow machine's store seems unavailable."""
 
 import asyncio
 from collections.abc import Coroutine, Iterable
@@ -10,7 +10,7 @@ AT_ONCE = 50
 
 
 async def concurrently(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """What each call gives, in order; `AT_ONCE` of them are always under way."""
+    """The result of each call, in order; `AT_ONCE` of them always run."""
     turn = asyncio.Semaphore(AT_ONCE)
 
     async def one(call: Coroutine[Any, Any, T]) -> T:

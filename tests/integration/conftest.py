@@ -24,7 +24,7 @@ def redis_server() -> Iterator[RedisServer]:
 
 @pytest.fixture
 async def store(redis_server: RedisServer) -> AsyncIterator[RedisServer]:
-    """The store, empty; after the test no key may be immortal, no money misplaced, no slot leaked."""
+    """The store, empty; afterwards no key may lack its expiry, no money be misplaced, no slot be leaked."""
     redis_server.flush()
     yield redis_server
     async with redis_server.client() as redis:
@@ -35,7 +35,7 @@ async def store(redis_server: RedisServer) -> AsyncIterator[RedisServer]:
 
 @pytest.fixture(scope="session")
 async def emulator() -> AsyncIterator[Emulator]:
-    """A fal that takes a fifth of a second; its records are those of all tests of this process."""
+    """A fal that takes 0.2 s; its records are shared by all tests of this process."""
     running = await Emulator.start("--queue-seconds", "0.1", "--run-seconds", "0.2", "--plain-clips")
     yield running
     await running.stop()
@@ -57,14 +57,14 @@ async def caller(fal: Emulator) -> AsyncIterator[FalCaller]:
 
 @pytest.fixture
 async def stack(store: RedisServer, emulator: Emulator) -> AsyncIterator[Stack]:
-    """A gateway without workers: steps are called by the test, or `stack.workers()` starts real ones."""
+    """A gateway without workers: a test calls steps itself, or `stack.workers()` starts real ones."""
     async with open_stack(store, emulator) as made:
         yield made
 
 
 @pytest.fixture
 async def fragile(emulator: Emulator) -> AsyncIterator[Stack]:
-    """A gateway with a store of its own that may be killed, filled or broken."""
+    """A gateway with its own store, which a test may kill, fill or break."""
     with RedisServer() as redis:
         async with open_stack(redis, emulator) as made:
             yield made
@@ -72,14 +72,14 @@ async def fragile(emulator: Emulator) -> AsyncIterator[Stack]:
 
 @pytest.fixture(scope="module")
 async def server(redis_server: RedisServer, emulator: Emulator) -> AsyncIterator[Server]:
-    """An API process on the store and the emulator of these tests."""
+    """An API process on these tests' store and emulator."""
     async with running_server(environment(redis_server, emulator)) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 async def historian() -> AsyncIterator[Emulator]:
-    """A quick fal that shows its history and its bill to an admin key only."""
+    """A fast fal that shows its history and its bill only to an admin key."""
     async with running_historian() as running:
         yield running
 
@@ -99,6 +99,6 @@ def pipeline(stack: Stack) -> Pipeline:
 
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
-    """A customer's server on loopback, where webhooks arrive."""
+    """A customer's server on loopback that receives webhooks."""
     async with Receiver() as listening:
         yield listening

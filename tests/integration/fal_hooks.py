@@ -1,4 +1,4 @@
-"""Webhooks from fal to a gateway, signed with a key of the test, and the job's state afterwards."""
+"""Webhooks from fal to a gateway, signed with a key of the test's, and the job's state afterwards."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,7 +19,7 @@ from tests.support.signed import Signer, jwks_reply, webhook_body
 from tests.support.stack import EMULATOR_KEY, open_stack
 
 PRICE = 1_400_000
-SLOW = "60"  # seconds until the first poll: what happens sooner is due to a webhook
+SLOW = "60"  # seconds until the first poll: anything sooner is caused by a webhook
 FAL = Signer()
 
 
@@ -31,13 +31,13 @@ class HookSender:
     keys: Receiver
 
     async def marker(self, job_id: str, nonce: str | None) -> Marker:
-        """What the submission of this attempt carried."""
+        """The webhook URL that the submission of this attempt carried."""
         return make_marker(await self.pipeline.gateway.stores.secrets.of_markers(), job_id, nonce or "")
 
     async def send(
         self, marker: Marker, request_id: str, *, body: bytes | None = None, signer: Signer = FAL, **how: Any
     ) -> httpx.Response:
-        """Deliver this, signed; `how`: `at`, the time of the signature, and `user`."""
+        """Deliver this, signed; `how` may have `at`, the time of the signature, and `user`."""
         body = webhook_body(request_id) if body is None else body
         return await self.post(marker, signer.headers(request_id, body, **how), body)
 
@@ -61,7 +61,7 @@ class HookSender:
         return (due - await self.pipeline.gateway.stores.clock.now_ms()) / 1000
 
     async def assert_succeeds(self, job: Job, request_id: str) -> None:
-        """The job is this request's, is due now, and succeeds: paid once, without an alarm."""
+        """The job gets this request, is due now, and succeeds: charged once, without an alarm."""
         now = await self.pipeline.job(job.id)
         assert (now.status, now.upstream_request_id) == (Status.RUNNING, request_id)
         assert await self.poll_in(job.id) <= 0
@@ -77,7 +77,7 @@ class HookSender:
 async def hook_sender(
     store: RedisServer, emulator: Emulator, *answers: Answer, **settings: str
 ) -> AsyncIterator[HookSender]:
-    """A gateway that asks a server of the test's own for fal's keys; it answers so, and then with FAL's key."""
+    """A gateway that fetches fal's keys from a server of the test's; it gives this answer first, then FAL's key."""
     async with Receiver() as server:
         server.answers([*answers, *[jwks_reply(FAL)] * 10])
         slow = {"FILMGATE_FAL_JWKS_URL": f"{server.url}/keys", "FILMGATE_POLL_INTERVAL": SLOW}

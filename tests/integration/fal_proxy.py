@@ -12,7 +12,7 @@ QUEUE = f"https://queue.fal.run/{MODEL}"
 RUN = f"https://fal.run/{MODEL}"
 REST = "https://rest.fal.ai"
 CDN = "https://v3.fal.media"
-HEADERS = {"Accept": "application/json", "Content-Type": "application/json"}  # of every request, without a body too
+HEADERS = {"Accept": "application/json", "Content-Type": "application/json"}  # sent even without a body
 
 
 def request_url(request_id: str, rest: str = "", *, app: str = APP) -> str:
@@ -21,14 +21,14 @@ def request_url(request_id: str, rest: str = "", *, app: str = APP) -> str:
 
 
 async def ask(api: httpx.AsyncClient, method: str, target: str | bytes, **more: Any) -> httpx.Response:
-    """One request through the proxy; `more` is what httpx takes."""
+    """One request through the proxy; `more` goes to httpx."""
     headers = httpx.Headers({**HEADERS, **more.pop("headers", {})})
     raw = [*headers.raw, (b"x-fal-target-url", target if isinstance(target, bytes) else target.encode())]
     return await api.request(method, PROXY, headers=raw, **more)
 
 
 def assert_fals(reply: httpx.Response, status: int) -> None:
-    """A refusal as fal's clients read it."""
+    """A refusal in the shape that fal's clients read."""
     assert reply.status_code == status, reply.text
     assert reply.headers["content-type"] == "application/json"
     assert reply.json().keys() - {"error_type", "status"} == {"detail", "message"}
@@ -36,7 +36,7 @@ def assert_fals(reply: httpx.Response, status: int) -> None:
 
 
 async def submitted(stack: Stack, prompt: str = "a quiet lake") -> str:
-    """The id of a request that came in through the proxy."""
+    """The id of a request that was submitted through the proxy."""
     reply = await ask(stack.api, "POST", QUEUE, json=given(stack, prompt))
     assert reply.status_code == 200, reply.text
     return str(reply.json()["request_id"])

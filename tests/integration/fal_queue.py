@@ -1,4 +1,4 @@
-"""Requests as fal's own clients send them, at `/fal/queue` and `/fal/run` of a stack."""
+"""Requests as fal's own clients send them, to `/fal/queue` and `/fal/run` of a stack."""
 
 from typing import Any
 
@@ -12,18 +12,18 @@ BASE = "http://filmgate.test/fal/queue"
 
 
 def given(stack: Stack, prompt: str = "a quiet lake", **more: Any) -> dict[str, Any]:
-    """A model's input, bare."""
+    """A model's input, without our envelope."""
     return {"prompt": prompt, "image_url": stack.emulator.sample_image, **more}
 
 
 async def post(stack: Stack, prompt: str = "a quiet lake", *, model: str = MODEL, **more: Any) -> httpx.Response:
-    """A submission; `more` is what httpx takes, `json` instead of the usual input too."""
+    """A submission; `more` goes to httpx, and may replace the usual input with `json`."""
     more.setdefault("json", given(stack, prompt))
     return await stack.api.post(f"/fal/queue/{model}", **more)
 
 
 async def submitted(stack: Stack, prompt: str = "a quiet lake", **more: Any) -> dict[str, Any]:
-    """A submission that was taken; the reply's document."""
+    """A submission that must be accepted; the reply's document."""
     reply = await post(stack, prompt, **more)
     assert reply.status_code == 200, reply.text
     document: dict[str, Any] = reply.json()
@@ -41,7 +41,7 @@ async def status(stack: Stack, request_id: str, **more: Any) -> httpx.Response:
 
 
 async def result(stack: Stack, request_id: str) -> httpx.Response:
-    """The result as it is now."""
+    """The result, as it is now."""
     return await stack.api.get(path_of(request_id))
 
 

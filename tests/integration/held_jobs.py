@@ -23,7 +23,7 @@ _numbers = count(1)
 
 @asynccontextmanager
 async def running_historian() -> AsyncIterator[Emulator]:
-    """A quick fal that shows its history to an admin key only."""
+    """A fast fal that shows its history only to an admin key."""
     quick = ("--queue-seconds", "0.05", "--run-seconds", "0.05", "--no-clips", "--concurrency", "50")
     async with running_emulator(*quick, "--admin-key", ADMIN_KEY) as emulator:
         yield emulator
@@ -31,7 +31,7 @@ async def running_historian() -> AsyncIterator[Emulator]:
 
 @asynccontextmanager
 async def pipeline_on(store: RedisServer, historian: Emulator, **more: str) -> AsyncIterator[Pipeline]:
-    """The pipeline by hand, with a key that may read the history unless `more` has another."""
+    """A pipeline with an admin key that may read the history, unless `more` has another."""
     settings = {"FAL_ADMIN_KEY": ADMIN_KEY, "FILMGATE_FAL_API_URL": historian.url, **more}
     async with open_stack(store, historian, **settings) as stack:
         yield Pipeline(stack)
@@ -39,12 +39,12 @@ async def pipeline_on(store: RedisServer, historian: Emulator, **more: str) -> A
 
 
 def listed(*rows: dict[str, Any], **more: Any) -> str:
-    """A listing as fal would write it."""
+    """A listing in fal's format."""
     return json.dumps({"items": rows, "has_more": False, "next_cursor": None, **more})
 
 
 async def bought(pipeline: Pipeline, tag: str, *, image: str = "", **more: Any) -> Job:
-    """A job with an image that was uploaded here, unless it is given, submitted once; the job afterwards."""
+    """Submit a job once, with an image uploaded here unless one is given; the job afterwards."""
     given = {"prompt": f"{tag} a lake {next(_numbers)}", "image_url": image or await uploaded(pipeline.stack.api)}
     job = await pipeline.stack.submit(input=given, **more)
     await pipeline.gateway.stores.slots.grant()
@@ -52,7 +52,7 @@ async def bought(pipeline: Pipeline, tag: str, *, image: str = "", **more: Any) 
 
 
 async def held(pipeline: Pipeline, tag: str = "[emu:drop_after_accept:1]", **more: Any) -> Job:
-    """The same, with an unknown outcome; fal's history has it already, if fal accepted it."""
+    """The same with an unknown outcome; fal's history already has it, if fal accepted it."""
     job = await bought(pipeline, tag, **more)
     assert job.status is Status.HELD
     await known_to_fal(pipeline, job)
@@ -60,7 +60,7 @@ async def held(pipeline: Pipeline, tag: str = "[emu:drop_after_accept:1]", **mor
 
 
 async def known_to_fal(pipeline: Pipeline, job: Job) -> None:
-    """Every request with this job's prompt has started: fal's history lists no others."""
+    """Wait until every request with this job's prompt has started: fal's history lists no others."""
 
     async def started() -> bool:
         return all(one["started_at"] is not None for one in await at_fal(pipeline, job))
@@ -69,7 +69,7 @@ async def known_to_fal(pipeline: Pipeline, job: Job) -> None:
 
 
 async def at_fal(pipeline: Pipeline, job: Job) -> list[dict[str, Any]]:
-    """What fal accepted with this job's prompt, the oldest first."""
+    """The requests with this job's prompt that fal accepted, oldest first."""
     prompt = (job.input or {})["prompt"]
     return [one for one in await pipeline.stack.emulator.requests() if one["prompt"] == prompt]
 
@@ -81,7 +81,7 @@ async def charges(pipeline: Pipeline, job: Job) -> int:
 
 
 async def resolve_once(pipeline: Pipeline, job: Job, *, after_ms: int | None = None) -> UnusableAnswer | int | None:
-    """Resolve this job once, as if so long after its claim."""
+    """Resolve this job once, as if this much time had passed since its claim."""
     now_ms = await pipeline.gateway.stores.clock.now_ms()
     if after_ms is not None:
         now_ms = (job.claimed_ms or 0) + after_ms
@@ -89,13 +89,13 @@ async def resolve_once(pipeline: Pipeline, job: Job, *, after_ms: int | None = N
 
 
 async def due_in_ms(pipeline: Pipeline, job: Job) -> float | None:
-    """Milliseconds until the job is due in `resolve`; None when it is not."""
+    """Milliseconds until the job is due in `resolve`; None when it is not due."""
     score: float | None = await pipeline.redis.zscore(keys.due("resolve"), pipeline.ref(job.id))
     return None if score is None else score - await pipeline.gateway.stores.clock.now_ms()
 
 
 async def alarms(pipeline: Pipeline) -> list[tuple[str, str, str]]:
-    """Kind, job and fal's request of every alarm, the oldest first."""
+    """Kind, job and fal's request of every alarm, oldest first."""
     return [
         (one.kind, one.job, one.upstream_request_id)
         for one in reversed(await pipeline.gateway.stores.alarms.newest(50))
@@ -119,6 +119,6 @@ async def canary(pipeline: Pipeline, **more: Any) -> Job:
 
 
 async def resolve_at(pipeline: Pipeline, job: Job, after_ms: Sequence[int]) -> None:
-    """Resolve the job as if at each of these times after its claim."""
+    """Resolve the job as if at each of these times since its claim."""
     for moment_ms in after_ms:
         await resolve_once(pipeline, job, after_ms=moment_ms)

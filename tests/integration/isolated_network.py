@@ -1,7 +1,7 @@
-"""A process in a network of its own, where every address is its own: each connection that is made is seen.
+"""A process in its own network, which owns every address: each connection that is made is seen.
 
 `python -m tests.integration.isolated_network` reads `{"hosts": […], "names": {name: [answers]}}`, makes an attempt
-at each host with the sender as in production (the system's resolver, no address allowed), and prints a line of
+at each host with the production sender (the system's resolver, no address allowed), and prints one line of
 JSON for each: the attempt, and the addresses at which port 443 was reached.
 """
 
@@ -25,7 +25,7 @@ from tests.support.catch_all import CatchAll
 from tests.support.processes import piped
 
 SECONDS = 60
-HUNG = 40  # names whose server does not answer, resolved at once
+HUNG = 40  # names whose server does not answer, resolved concurrently
 PROGRAM = """
 ip link set lo up
 ip route add local 0.0.0.0/0 dev lo
@@ -39,7 +39,7 @@ ISOLATED = ("unshare", "--user", "--map-root-user", "--net", "--mount", "sh", "-
 
 
 def is_supported() -> bool:
-    """True where the kernel lets us: Linux, with namespaces for users, and iproute2 installed."""
+    """True where the kernel allows it: Linux, with user namespaces, and iproute2 installed."""
     if not (shutil.which("unshare") and shutil.which("ip")):
         return False
     command = [*ISOLATED, "/etc/resolv.conf", "/etc/nsswitch.conf", "true"]
@@ -61,7 +61,7 @@ async def attempts(
 
 
 async def _attempts(hosts: Sequence[str], names: dict[str, list[Sequence[str] | None]]) -> None:
-    """One attempt for each host, one after the other; `hung` is many at once, without waiting for them."""
+    """One attempt for each host, in turn; `hung` hosts are resolved concurrently, without waiting for them."""
     hung: list[asyncio.Task[Any]] = []
     sender = Sender(EgressPolicy(), total_timeout=4)
     async with name_server(port=53) as server, CatchAll(443) as catch_all:
@@ -75,7 +75,7 @@ async def _attempts(hosts: Sequence[str], names: dict[str, list[Sequence[str] | 
                 continue
             before = len(catch_all.reached)
             made = await _attempt(sender, host)
-            await asyncio.sleep(0.01)  # the server notes it
+            await asyncio.sleep(0.01)  # the server records it
             sys.stdout.write(json.dumps({"host": host, **made, "heard": catch_all.reached[before:]}) + "\n")
         sys.stdout.flush()
     os._exit(0)  # the system still waits for name servers in threads

@@ -1,4 +1,4 @@
-"""Sets limits on a stack's own owners, meets them over HTTP, and makes the store's time pass."""
+"""Sets limits on a stack's own owners, reaches them over HTTP, and makes the store's time pass."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 
 PRICE = 1_400_000  # micro-dollars, and
-SECONDS = 5  # of video: what one job of these tests takes
+SECONDS = 5  # of video: the size of one job in these tests
 SIZE = {Unit.JOBS: 1, Unit.USD: PRICE, Unit.VIDEO_SECONDS: SECONDS, Unit.SUBMITS: 1}
 
 
@@ -24,7 +24,7 @@ def limit(name: str, amount: int) -> Limit:
 
 
 class Bounds:
-    """One stack and its three owners: `gateway`, `team` and `user`, the last two those of the account."""
+    """One stack and its three owners: `gateway`, `team` and `user`, the last two of the account."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
@@ -42,14 +42,14 @@ class Bounds:
         return await self.stack.api.post("/v1/jobs", json=self.stack.body(), headers=headers)
 
     async def accepted(self, **headers: str) -> str:
-        """The id of one more job; it fails unless there is room."""
+        """Submit one more job, which must fit; its id."""
         reply = await self.submit(**headers)
         assert reply.status_code == 202, reply.text
         job_id: str = reply.json()["id"]
         return job_id
 
     async def refused(self, **headers: str) -> dict[str, Any]:
-        """The problem that refuses one more job: 402 where money is short, else 429."""
+        """The problem that refuses one more job: 402 when money is short, else 429."""
         reply = await self.submit(**headers)
         assert reply.status_code in {402, 429}, reply.text
         problem: dict[str, Any] = reply.json()
@@ -83,7 +83,7 @@ class Bounds:
         return await self.stack.gateway.stores.clock.now_ms()
 
     async def backdate(self, admitted_ms: int, days: int) -> set[str]:
-        """Make every job so far, all of one minute, older by so many days: its sums, its record, its entries.
+        """Make every job so far, all of one minute, this many days older: its sums, its record, its entries.
 
         The team is in UTC. Returns the beginnings (ms) of the periods that the jobs are in now.
         """
@@ -103,6 +103,6 @@ class Bounds:
         return {str(period.start_ms) for period in before.values()}
 
     async def sums(self, owner: str) -> dict[str, dict[str, str]]:
-        """The owner's sums in every period that is remembered, by the rest of the key's name."""
+        """The owner's stored sums of every period, by the rest of the key's name."""
         names = sorted([name async for name in self.redis.scan_iter(match=keys.period("*", "*", self.ids[owner]))])
         return {name: await self.redis.hgetall(name) for name in names}

@@ -15,11 +15,11 @@ from app.webhooks.transport import Resolver
 
 @dataclass
 class NameServer(asyncio.DatagramProtocol):
-    """Answers A and AAAA questions from `names`; no answer may be cached (lifetime 0).
+    """Answers A and AAAA questions from `names`; no answer may be cached (TTL 0).
 
-    `names` holds, for each name, the answers to come, one for each time the name is looked up, the last one again
-    and again; an answer is a list of addresses and of names (a CNAME; what it leads to is looked up here). None: no
-    answer at all. `asked` notes the questions.
+    `names` holds the answers for each name, one for each lookup; the last one repeats. An answer is a
+    list of addresses and names (a CNAME; its target is looked up here). None: no answer at all.
+    `asked` records the questions.
     """
 
     names: dict[str, list[Sequence[str] | None]] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class NameServer(asyncio.DatagramProtocol):
         self._socket.sendto(reply.pack(), sender)
 
     def _records(self, owner: str, answer: Sequence[str], kind: int) -> list[RR]:
-        """The records of an answer: addresses of the kind asked for, and for a CNAME what it leads to."""
+        """The records of an answer: addresses of the requested type, and a CNAME with the records of its target."""
         records = []
         for text in answer:
             if text[-1].isalpha() and ":" not in text:

@@ -15,7 +15,7 @@ from tests.support.pipeline import Pipeline
 
 
 async def rewrite_events(pipeline: Pipeline, job_id: str, **fields: str) -> None:
-    """Write the job's events as an older version did: its whole record in each, with these fields at its end."""
+    """Write the job's events as an older version did: the whole record in each, with these fields at its end."""
     name = keys.events(pipeline.team)
     record = await pipeline.redis.hgetall(keys.job(pipeline.ref(job_id)))
     kept = {field: text for field, text in record.items() if field not in {"input", "nonce"}}
@@ -34,7 +34,7 @@ async def rewrite_events(pipeline: Pipeline, job_id: str, **fields: str) -> None
 
 
 async def rewrite_ledger(pipeline: Pipeline) -> None:
-    """Write the team's entries with a field for each word, and let no record remember its reservation's."""
+    """Write the team's entries with a field for each word; no record refers to its reservation's entry."""
     await forget_younger_windows(pipeline)
     name = keys.ledger(pipeline.team)
     rows = whole(await pipeline.redis.xrange(name))
@@ -66,19 +66,19 @@ async def rewrite_admission(pipeline: Pipeline, job_id: str) -> None:
 
 
 async def forget_younger_windows(pipeline: Pipeline) -> None:
-    """Delete the sums of the windows that no older version knew."""
+    """Delete the sums of the windows that older versions did not have."""
     for window in set(CALENDAR) - set(UNNAMED):
         if names := await pipeline.redis.keys(keys.period(window, "*", "*")):
             await pipeline.redis.delete(*names)
 
 
 def unnamed(row: Mapping[str, str]) -> str:
-    """The periods of an entry or a record as numbers without names: the team's four, and the gateway's."""
+    """The periods of an entry or a record as unnamed numbers: the team's four, and the gateway's."""
     return " ".join(starts[window] for starts in starts_in(row) for window in UNNAMED)
 
 
 async def rewrite_idempotency(pipeline: Pipeline, owner: str, key: str, job_id: str, fingerprint: str) -> None:
-    """Write what is remembered of an idempotency key as a hash with a long name."""
+    """Write the record of an idempotency key as a hash with a long name."""
     digest = key_digest(key)
     assert await pipeline.redis.delete(keys.idempotency(pipeline.team, owner, digest))
     name = keys.idempotency_before(pipeline.team, owner, digest)

@@ -1,4 +1,4 @@
-"""Every route with an id in its path, and how to ask it for something of one's own.
+"""Every route with an id in its path, and how to call it about something of one's own.
 
 A new route without an entry fails `tests/integration/test_ownership.py`, which says what to add here.
 """
@@ -22,14 +22,14 @@ DAY = {"unit": "jobs", "window": "day", "amount": 5}
 
 @dataclass(frozen=True)
 class Own:
-    """A route about something that belongs to a user of a team.
+    """A route about something that belongs to a user.
 
     Attributes:
-        make: makes such a thing with a client, and gives its id.
-        status: what the owner is answered.
-        acts: True when it changes something, so that `team:read` does not suffice.
-        browser: True when a browser token that made the thing may use the route.
-        body: what is sent.
+        make: creates such a thing with a client, and returns its id.
+        status: the owner's status code.
+        acts: True when it changes something, so that `team:read` is not enough.
+        browser: True when the browser token that created the thing may use the route.
+        body: the body to send.
     """
 
     make: Callable[[Stack, httpx.AsyncClient], Awaitable[str]]
@@ -41,13 +41,13 @@ class Own:
 
 @dataclass(frozen=True)
 class Teams:
-    """A route about something of a team's, for keys with the team's scopes: everybody else's are refused.
+    """A route about something of a team's, for keys with the team's scopes: other teams' keys are refused.
 
     Attributes:
-        make: makes such a thing with a client whose key has `team:admin`, and gives its id.
-        status: what the team is answered.
-        acts: True when it changes something, so that `team:read` does not suffice.
-        body: what is sent.
+        make: creates such a thing with a client whose key has `team:admin`, and returns its id.
+        status: the team's status code.
+        acts: True when it changes something, so that `team:read` is not enough.
+        body: the body to send.
     """
 
     make: Callable[[httpx.AsyncClient], Awaitable[str]]
@@ -58,12 +58,12 @@ class Teams:
 
 @dataclass(frozen=True)
 class Admins:
-    """A route for the administrator alone: all others are refused before the id is read.
+    """A route only for the administrator: all others are refused before the id is read.
 
     Attributes:
-        make: makes such a thing for the stack's own team, and gives its id.
-        status: what the administrator is answered.
-        body: what is sent.
+        make: creates such a thing for the stack's own team, and returns its id.
+        status: the administrator's status code.
+        body: the body to send.
     """
 
     make: Callable[[Stack], Awaitable[str]]
@@ -73,7 +73,7 @@ class Admins:
 
 @dataclass(frozen=True)
 class Public:
-    """A route whose id names nothing that belongs to anybody."""
+    """A route whose id names nothing that has an owner."""
 
     why: str
 
@@ -89,7 +89,7 @@ async def live_job(stack: Stack, api: httpx.AsyncClient) -> str:
 
 
 async def ended_job(stack: Stack, api: httpx.AsyncClient) -> str:
-    """A job that was cancelled in line, so that it costs nothing and its stream ends at once."""
+    """A job that was cancelled in line, so it costs nothing and its stream ends at once."""
     job_id = await live_job(stack, api)
     assert (await api.post(f"/v1/jobs/{job_id}/cancel")).status_code == 202
     return job_id
@@ -115,7 +115,7 @@ async def an_idle_team(stack: Stack) -> str:
 
 
 async def a_held_job(stack: Stack) -> str:
-    """A job whose submission was interrupted, so that it is unknown whether fal accepted it."""
+    """A job whose submission was interrupted, so it is unknown whether fal accepted it."""
     job_id = await live_job(stack, stack.api)
     ref = f"{stack.account.team.id}/{job_id}"
     await stack.gateway.stores.slots.grant()
@@ -145,12 +145,12 @@ async def a_delivery(stack: Stack, api: httpx.AsyncClient) -> str:
 
 
 async def a_key(stack: Stack) -> str:
-    """A further key of the stack's user."""
+    """Another key of the stack's user."""
     return (await stack.gateway.administration.add_key("test", user=stack.account.user.id)).record.id
 
 
 async def a_file(stack: Stack, api: httpx.AsyncClient) -> str:
-    """A file that was brought as fal's JavaScript client brings one."""
+    """A file that was uploaded as fal's JavaScript client uploads one."""
     place = await initiated(api)
     async with without_key(stack) as web:
         assert (await web.put(place["upload_url"], content=picture())).status_code == 200
@@ -163,8 +163,8 @@ def _limit() -> Limit:
 
 RAISE = {**DAY, "amount": 9, "expires_in": 600}
 UPLOADS = "several ids and a signature; whose they are is tested in test_fal_storage_refused.py"
-CONVERTOR = re.compile(r":\w+(?=})")  # what a parameter of a path may be, such as `:path`
-FIXED = {"app": "fal-ai/kling-video", "name": "a.png"}  # parts of a path that are the same for everybody
+CONVERTOR = re.compile(r":\w+(?=})")  # the type of a path parameter, such as `:path`
+FIXED = {"app": "fal-ai/kling-video", "name": "a.png"}  # path parameters with the same value for everyone
 ROUTES: dict[str, Entry] = {
     "GET /v1/jobs/{job_id}": Own(live_job, 200),
     "DELETE /v1/jobs/{job_id}": Own(ended_job, 204, acts=True),
@@ -219,7 +219,7 @@ ROUTES: dict[str, Entry] = {
 
 
 def routes_of(app: FastAPI) -> set[str]:
-    """`METHOD /path` of every route of the application, the undocumented ones too."""
+    """`METHOD /path` of every route of the application, including undocumented ones."""
     return {
         f"{method} {CONVERTOR.sub('', context.path or '')}"
         for context in iter_route_contexts(app.routes)

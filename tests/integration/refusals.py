@@ -12,14 +12,14 @@ from app.store import keys
 from app.tls import trusted_roots
 from tests.support.stack import Stack
 
-# What changes by itself: heartbeats, times of keys' use, sums that follow the ledger, the witness's time.
+# Keys that change by themselves: heartbeats, times of keys' use, sums derived from the ledger, the witness's time.
 BACKGROUND = (
     keys.WORKERS,
     keys.LAST_USED,
     keys.USAGE_COUNTED,
     keys.EPOCH,
     keys.WORKERS_SILENT,
-)  # what processes write anyway
+)  # written by processes in any case
 QUIET = tuple(name.encode() for name in BACKGROUND)
 LONGEST_PROBLEM = 4096  # bytes
 MEMBERS = {"type", "title", "status", "detail", "instance", "code", "trace_id"}
@@ -27,7 +27,7 @@ MAY_HAVE = {"errors", "limits"}
 
 
 def assert_problem(reply: httpx.Response, status: int, code: str, *, secret: str = "") -> dict[str, Any]:
-    """The reply is a problem document with this status and code, short, and without `secret`; the document."""
+    """The reply is a short problem document with this status and code, without `secret`; the document."""
     assert reply.status_code == status, f"{reply.status_code}: {reply.text[:500]}"
     assert reply.headers["content-type"] == "application/problem+json"
     assert len(reply.content) <= LONGEST_PROBLEM, len(reply.content)
@@ -43,11 +43,11 @@ def assert_problem(reply: httpx.Response, status: int, code: str, *, secret: str
 
 
 async def books(stack: Stack) -> dict[str, str]:
-    """Every key of the store with a digest of its value: equal before and after what changes nothing."""
+    """Every key of the store with a digest of its value: equal before and after when nothing changed."""
     async with Redis.from_url(stack.redis.url) as redis:
         found = {}
         async for name in redis.scan_iter(count=1000):
-            if await redis.type(name) == b"hash":  # its order may change while the server makes room for it
+            if await redis.type(name) == b"hash":  # its order may change when the server frees memory
                 value: bytes | None = repr(sorted((await redis.hgetall(name)).items())).encode()
             else:
                 value = await redis.dump(name)
@@ -57,7 +57,7 @@ async def books(stack: Stack) -> dict[str, str]:
 
 
 async def submits(stack: Stack) -> int:
-    """How many submits fal has received, accepted and refused ones; read over a connection of its own."""
+    """How many submissions fal has received, accepted or refused; read over a separate connection."""
     async with httpx.AsyncClient(trust_env=False, verify=trusted_roots()) as web:
         seen = (await web.get(f"{stack.emulator.url}/emulator/requests")).json()
     return len(seen["requests"]) + len(seen["refused"])
@@ -65,7 +65,7 @@ async def submits(stack: Stack) -> int:
 
 @asynccontextmanager
 async def nothing_changes(stack: Stack) -> AsyncIterator[None]:
-    """What is done inside writes nothing to the store, and submits nothing to fal."""
+    """The body of this block writes nothing to the store, and submits nothing to fal."""
     before = await books(stack)
     known = await submits(stack)
     yield

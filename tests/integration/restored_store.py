@@ -34,12 +34,12 @@ async def restarted(stack: Stack) -> AsyncIterator[Gateway]:
 
 
 async def reconnect(stack: Stack) -> None:
-    """The store was restarted: connections to the one before are closed."""
+    """Close the connections to the store before its restart."""
     await Pipeline(stack).redis.connection_pool.disconnect()
 
 
 def copy_data(server: RedisServer, folder: Path) -> Path:
-    """The server's data as it is now; the server is killed for it, and started again."""
+    """The server's current data; the server is killed for it and restarted."""
     server.kill()
     shutil.copytree(server.dir / "appendonlydir", folder)
     server.start()
@@ -47,7 +47,7 @@ def copy_data(server: RedisServer, folder: Path) -> Path:
 
 
 def restore_data(server: RedisServer, folder: Path) -> None:
-    """The server comes up with this data."""
+    """Restart the server with this data."""
     server.kill()
     shutil.rmtree(server.dir / "appendonlydir")
     shutil.copytree(folder, server.dir / "appendonlydir")
@@ -58,9 +58,9 @@ def restore_data(server: RedisServer, folder: Path) -> None:
 async def restored_store(
     server: RedisServer, tmp_path: Path, *, bought: int, lost: int = 0
 ) -> AsyncIterator[tuple[Pipeline, list[str], list[str]]]:
-    """Jobs in line at the time of a copy, some bought after it, jobs lost with it; the copy is put back.
+    """Jobs in line when a copy is made, some bought after it, jobs lost with it; the copy is restored.
 
-    The pipeline, the jobs that were bought, and the upstream ids of all purchases.
+    Returns the pipeline, the jobs that were bought, and the upstream ids of all purchases.
     """
     async with running_emulator(*FAL) as fal:
         extra = {"FAL_ADMIN_KEY": ADMIN, "FILMGATE_FAL_API_URL": fal.url, "FILMGATE_FAL_REST_URL": fal.url}

@@ -1,4 +1,4 @@
-"""A real sentinel, which watches a store."""
+"""A real Sentinel that watches a store."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from tests.support.redis_server import engine_under_test
 
 @contextmanager
 def sentinel(folder: Path, *lines: str) -> Iterator[int]:
-    """A sentinel with these lines in its configuration; its port."""
+    """A Sentinel with these lines in its configuration; its port."""
     port = free_port()
     config = folder / f"sentinel-{port}.conf"
     config.write_text("\n".join([f"port {port}", "bind 127.0.0.1", f"dir {folder}", *lines, ""]))

@@ -1,4 +1,4 @@
-"""Submissions as services hand them to the store."""
+"""Submissions as services pass them to the store."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""The audit log: each act is one line, and whoever touches the log is found out."""
+"""The audit log: each act is one line, and any change to the log is detected."""
 
 import asyncio
 from typing import Any
@@ -23,13 +23,13 @@ def redis(stack: Stack) -> Any:
 
 
 async def verdict(admin: Administrator) -> dict[str, Any]:
-    """What the log says of itself."""
+    """The log's own verification."""
     found: dict[str, Any] = await admin.done("GET", "audit/verify")
     return found
 
 
 async def test_each_act_is_one_line(admin: Administrator) -> None:
-    """Who, what, on what, in order and numbered; reading leaves no line, and neither does a refusal."""
+    """Actor, action and target, in order and numbered; reads and refusals leave no line."""
     before = len(await admin.audit())
     team = await admin.team(limits=[LIMIT])
     user = await admin.user(team["id"])
@@ -71,7 +71,7 @@ async def test_each_act_is_one_line(admin: Administrator) -> None:
 
 
 async def test_twenty_acts_at_once_are_twenty_lines(admin: Administrator) -> None:
-    """None is lost, none is doubled, and the chain holds, while it is verified all along."""
+    """None is lost or duplicated, and the chain verifies at any time."""
     before = len(await admin.audit())
     acts = [admin.team(f"team {number}") for number in range(20)]
     looks = [verdict(admin) for _ in range(10)]
@@ -97,7 +97,7 @@ async def test_the_log_is_read_in_pages(admin: Administrator) -> None:
 
 
 async def rewrite(redis: Any, place: int, **fields: str) -> None:
-    """Write one line anew with other fields, and every line after it as it was."""
+    """Rewrite one line with other fields, and leave every later line as it was."""
     lines = await redis.xrange(keys.AUDIT)
     await redis.delete(keys.AUDIT)
     for number, (line_id, row) in enumerate(lines, start=1):
@@ -105,7 +105,7 @@ async def rewrite(redis: Any, place: int, **fields: str) -> None:
 
 
 async def test_a_changed_line_is_found(admin: Administrator, redis: Any) -> None:
-    """Its number is told, whichever part of it was changed; also of the last one, and of one that is no JSON."""
+    """Its number is reported, whichever member was changed; also for the last line, and for one that is no JSON."""
     await admin.team()
     lines = await redis.xrange(keys.AUDIT)
     assert len(lines) == 4
@@ -124,7 +124,7 @@ async def test_a_changed_line_is_found(admin: Administrator, redis: Any) -> None
 
 @pytest.mark.parametrize("place", [1, 2, 3])
 async def test_a_removed_line_is_found(admin: Administrator, redis: Any, place: int) -> None:
-    """The first one too: the number that is missing is told."""
+    """For the first line too: the missing number is reported."""
     await admin.team()
     await redis.xdel(keys.AUDIT, (await redis.xrange(keys.AUDIT))[place - 1][0])
     found = await verdict(admin)
@@ -133,7 +133,7 @@ async def test_a_removed_line_is_found(admin: Administrator, redis: Any, place: 
 
 @pytest.mark.parametrize("cut", [1, 2, 4])
 async def test_a_cut_off_end_is_found(admin: Administrator, redis: Any, cut: int) -> None:
-    """What is left fits together, and the head knows that there was more; also when nothing is left."""
+    """The rest is consistent, but the head has a higher number; also when no line is left."""
     await admin.team()
     for line_id, _ in (await redis.xrange(keys.AUDIT))[-cut:]:
         await redis.xdel(keys.AUDIT, line_id)
@@ -141,7 +141,7 @@ async def test_a_cut_off_end_is_found(admin: Administrator, redis: Any, cut: int
 
 
 async def test_a_line_put_in_by_hand_is_found(admin: Administrator, redis: Any) -> None:
-    """One that fits the chain and was appended past the head is found like any other."""
+    """A line that fits the chain but was appended after the head is detected too."""
     await admin.team()
     lines = await redis.xrange(keys.AUDIT)
     head = await redis.hgetall(keys.AUDIT_HEAD)

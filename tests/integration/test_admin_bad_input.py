@@ -19,7 +19,7 @@ SOUND = {"unit": "jobs", "window": "day", "amount": 1}
 
 @pytest.fixture(scope="module")
 async def stack(redis_server: RedisServer, emulator: Emulator) -> AsyncIterator[Stack]:
-    """One gateway for all cases: a refusal changes nothing, which each of them proves."""
+    """One gateway for all cases: a refusal changes nothing, which each case proves."""
     redis_server.flush()
     async with open_stack(redis_server, emulator) as made:
         yield made
@@ -45,7 +45,7 @@ NAMES: dict[str, Any] = {
 async def test_a_name_is_up_to_a_hundred_printable_characters(
     admin: Administrator, stack: Stack, case: str
 ) -> None:
-    """For teams and users, made and changed, and for keys where one is given."""
+    """For teams and users, on creation and change, and for keys that have a name."""
     given = {} if NAMES[case] is ABSENT else {"name": NAMES[case]}
     must: list[Call] = [
         ("POST", "teams", given, "/name"),
@@ -83,7 +83,7 @@ TEAMS: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("case", TEAMS)
 async def test_a_team_that_makes_no_sense_is_refused(admin: Administrator, stack: Stack, case: str) -> None:
-    """Neither made nor changed into."""
+    """On creation and on change."""
     members, pointer = TEAMS[case]
     new = ("POST", "teams", {"name": "x", **members}, pointer)
     await assert_refused(admin, stack, new, ("PATCH", "teams/{team}", members, pointer))
@@ -91,7 +91,7 @@ async def test_a_team_that_makes_no_sense_is_refused(admin: Administrator, stack
 
 @pytest.mark.parametrize("body", [{}, {"name": None, "weight": None}])
 async def test_a_change_of_nothing_is_refused(admin: Administrator, stack: Stack, body: Any) -> None:
-    """It would be a line in the log about nothing."""
+    """The log would get a line without content."""
     await assert_refused(admin, stack, ("PATCH", "teams/{team}", body, ""))
 
 
@@ -147,7 +147,7 @@ KEYS: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("case", KEYS)
 async def test_a_key_that_makes_no_sense_is_not_made(admin: Administrator, stack: Stack, case: str) -> None:
-    """The pointer leads to what is wrong."""
+    """The pointer names the wrong member."""
     members, pointer = KEYS[case]
     body = {"user": stack.account.user.id, **members}
     body = {name: value for name, value in body.items() if value is not ABSENT}
@@ -159,7 +159,7 @@ OVERLAPS: dict[str, Any] = {"-1": -1, "a week and a second": 604_801, "1.5": 1.5
 
 @pytest.mark.parametrize("case", OVERLAPS)
 async def test_an_overlap_is_at_most_a_week(admin: Administrator, stack: Stack, case: str) -> None:
-    """The key stays as it was."""
+    """The key is unchanged."""
     (key, *_) = (await admin.done("GET", "keys"))["data"]
     await assert_refused(
         admin, stack, ("POST", f"keys/{key['id']}/rotate", {"overlap": OVERLAPS[case]}, "/overlap")
@@ -187,7 +187,7 @@ QUERIES: dict[str, tuple[str, dict[str, Any], int, str]] = {
 
 @pytest.mark.parametrize("case", QUERIES)
 async def test_a_query_that_makes_no_sense_is_refused(admin: Administrator, stack: Stack, case: str) -> None:
-    """Status and code as the table says, and the query is not repeated."""
+    """Status and code as the table says; the query is not echoed."""
     path, query, status, code = QUERIES[case]
     assert_problem(await admin.call("GET", path, **query), status, code, secret=CANARY)
 
@@ -216,7 +216,7 @@ UNKNOWN: dict[tuple[str, str], Any] = {
 
 @pytest.mark.parametrize("case", UNKNOWN)
 async def test_what_is_not_there_is_404(admin: Administrator, stack: Stack, case: tuple[str, str]) -> None:
-    """An id that never was, one of another kind, and one that is no id; nothing is written."""
+    """An id that was never given out, one of another kind, and one that is no id; nothing is written."""
     method, path = case
     ids = [
         {"team": f"team_{NEVER}", "user": f"user_{NEVER}", "key": f"key_{NEVER}"},
@@ -230,7 +230,7 @@ async def test_what_is_not_there_is_404(admin: Administrator, stack: Stack, case
 
 
 async def test_what_is_refused_leaves_no_line(admin: Administrator, stack: Stack) -> None:
-    """The log has the first account's three lines and no other, and fits together."""
+    """The log has only the first account's three lines, and verifies."""
     found = await admin.done("GET", "audit/verify")
     assert found == {"lines": 3, "intact": True, "broken_at": None}
     assert json.dumps(await admin.audit()).count(CANARY) == 0

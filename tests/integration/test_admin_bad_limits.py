@@ -1,4 +1,4 @@
-"""Limits and money that make no sense at the admin API: each is a clear problem with a pointer, nothing changes."""
+"""Invalid limits and amounts at the admin API: each is a clear problem with a pointer, nothing changes."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -18,13 +18,13 @@ JSON = {"Content-Type": "application/json"}
 
 @pytest.fixture(scope="module")
 async def stack(redis_server: RedisServer, emulator: Emulator) -> AsyncIterator[Stack]:
-    """One gateway for all cases: a refusal changes nothing, which each of them proves."""
+    """One gateway for all cases: a refusal changes nothing, which each case proves."""
     redis_server.flush()
     async with open_stack(redis_server, emulator) as made:
         yield made
 
 
-# A limit's members, put over a sound one.
+# Members of a limit, merged into a valid one.
 LIMITS: dict[str, tuple[Any, str]] = {
     "unknown unit": ({"unit": CANARY}, "/unit"),
     "unit in capitals": ({"unit": "JOBS"}, "/unit"),
@@ -81,7 +81,7 @@ OTHER = {"unit": "usd", "window": "month", "amount": "1.00"}
 
 @pytest.mark.parametrize("case", LIMITS)
 async def test_a_limit_that_makes_no_sense_is_refused(admin: Administrator, stack: Stack, case: str) -> None:
-    """Put after a sound one or with a new team or user, and in a raise: the pointer leads to it, none is set."""
+    """After a valid limit, with a new team or user, and in a raise: the pointer names it, no limit is set."""
     change, pointer = LIMITS[case]
     limit = {name: value for name, value in {**SOUND, **change}.items() if value is not ABSENT}
     await assert_refused(
@@ -97,7 +97,7 @@ async def test_a_limit_that_makes_no_sense_is_refused(admin: Administrator, stac
 
 
 async def test_two_limits_on_the_same_are_refused(admin: Administrator, stack: Stack) -> None:
-    """The same unit and window twice, with equal amounts or others."""
+    """The same unit and window twice, with equal or different amounts."""
     for amount in (1, 2):
         both = [SOUND, OTHER, {**SOUND, "amount": amount}]
         new = ("POST", "teams", {"name": "x", "limits": both}, "/limits")
@@ -125,7 +125,7 @@ RAW: dict[str, tuple[bytes, int, str]] = {
 
 @pytest.mark.parametrize("case", RAW)
 async def test_a_list_is_read_as_strictly_as_an_object(admin: Administrator, stack: Stack, case: str) -> None:
-    """Status and code as the table says, and the limits are as they were."""
+    """Status and code as the table says; the limits are unchanged."""
     raw, status, code = RAW[case]
     async with nothing_changes(stack):
         reply = await admin.api.put("/v1/admin/limits", content=raw, headers=JSON)
@@ -170,7 +170,7 @@ CREDITS: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("case", CREDITS)
 async def test_money_is_moved_in_one_clear_form(admin: Administrator, stack: Stack, case: str) -> None:
-    """A credit, a correction or a job's charge, with a reason; everything else leaves the books alone."""
+    """A credit, a correction or a job's charge, with a reason; anything else leaves the ledger unchanged."""
     members, pointer = CREDITS[case]
     body = {name: value for name, value in {"reason": "r", **members}.items() if value is not ABSENT}
     await assert_refused(admin, stack, ("POST", "teams/{team}/credits", body, pointer))
@@ -188,7 +188,7 @@ RAISES: dict[str, Any] = {
 
 @pytest.mark.parametrize("case", RAISES)
 async def test_a_raise_is_for_a_minute_to_a_year(admin: Administrator, stack: Stack, case: str) -> None:
-    """Neither shorter nor longer, and never for ever."""
+    """Neither shorter nor longer, and never unlimited."""
     body = {**SOUND, "expires_in": RAISES[case]}
     body = {name: value for name, value in body.items() if value is not ABSENT}
     paths = ("raises", "teams/{team}/raises", "users/{user}/raises")

@@ -1,4 +1,4 @@
-"""Keys over the admin API: shown once, bound to what they are for, and closed at once."""
+"""Keys over the admin API: shown once, restricted to their rights, and revoked at once."""
 
 import asyncio
 import time
@@ -49,7 +49,7 @@ async def try_key(stack: Stack, key: str, **more: Any) -> httpx.Response:
 
 
 async def test_a_key_is_shown_once_and_not_stored(admin: Administrator, stack: Stack, store: RedisServer) -> None:
-    """It is in the reply that made it, and in no later reply, no line of the audit log, no value of the store."""
+    """It is in the reply that created it; in no later reply, audit line or stored value."""
     made = await admin.key(stack.account.user.id, name="ci")
     key = made["key"]
     assert well_formed(key)
@@ -66,7 +66,7 @@ async def test_a_key_is_shown_once_and_not_stored(admin: Administrator, stack: S
 
 
 async def test_a_key_is_shown_with_its_rights(admin: Administrator, stack: Stack) -> None:
-    """The reply but the key itself is what reads and lists show."""
+    """The reply, apart from the key itself, equals what reads and lists show."""
     made = await admin.key(
         stack.account.user.id,
         name=" ci ",
@@ -90,7 +90,7 @@ async def test_a_key_is_shown_with_its_rights(admin: Administrator, stack: Stack
 
 
 async def test_a_plain_key_submits_and_reads_and_never_ends(admin: Administrator, stack: Stack) -> None:
-    """Only the user must be given."""
+    """Only the user is required."""
     made = await admin.key(stack.account.user.id)
     assert made["scopes"] == ["jobs:read", "jobs:write"]
     assert (made["models"], made["origins"], made["expires_at"]) == (None, None, None)
@@ -98,7 +98,7 @@ async def test_a_plain_key_submits_and_reads_and_never_ends(admin: Administrator
 
 
 async def test_a_revoked_key_is_refused_by_the_script_that_admits(admin: Administrator, stack: Stack) -> None:
-    """The caller is still remembered by this process, and the very next submission is 401; nothing was admitted."""
+    """The process still caches the caller, yet the very next submission is 401; nothing is admitted."""
     made = await admin.key(stack.account.user.id)
     async with calling(stack, made["key"]) as theirs:
         assert (await theirs.post("/v1/jobs", json=stack.body())).status_code == 202
@@ -110,7 +110,7 @@ async def test_a_revoked_key_is_refused_by_the_script_that_admits(admin: Adminis
 
 
 async def test_revocation_is_in_force_for_reads_within_a_second(admin: Administrator, stack: Stack) -> None:
-    """A process forgets callers after half a second."""
+    """A process caches callers for half a second."""
     made = await admin.key(stack.account.user.id)
     async with calling(stack, made["key"]) as theirs:
         assert (await theirs.get("/v1/jobs")).status_code == 200
@@ -120,7 +120,7 @@ async def test_revocation_is_in_force_for_reads_within_a_second(admin: Administr
 
 
 async def test_revoking_twice_is_harmless(admin: Administrator, stack: Stack) -> None:
-    """204 both times; the moment stays the first one, and the log has one line."""
+    """204 both times; the first revocation's time is kept, and the log has one line."""
     made = await admin.key(stack.account.user.id)
     await admin.done("DELETE", f"keys/{made['id']}")
     first = await admin.done("GET", f"keys/{made['id']}")
@@ -130,7 +130,7 @@ async def test_revoking_twice_is_harmless(admin: Administrator, stack: Stack) ->
 
 
 async def test_rotation_with_an_overlap_lets_both_keys_open(admin: Administrator, stack: Stack) -> None:
-    """The new key has the old one's rights; the old one is told when it ends, and the new one does not end."""
+    """The new key has the old one's rights; the old one shows when it expires, and the new one does not expire."""
     old = await admin.key(stack.account.user.id, name="ci", models=[DEFAULT_MODEL], scopes=["jobs:write"])
     new = await admin.done("POST", f"keys/{old['id']}/rotate", {"overlap": 3600})
     assert new["key"] != old["key"]
@@ -145,7 +145,7 @@ async def test_rotation_with_an_overlap_lets_both_keys_open(admin: Administrator
 
 
 async def test_rotation_without_overlap_closes_the_old_key(admin: Administrator, stack: Stack) -> None:
-    """From the next submission on, also where the caller is remembered."""
+    """From the next submission on, even where the caller is cached."""
     old = await admin.key(stack.account.user.id)
     assert (await try_key(stack, old["key"])).status_code == 202
     new = await admin.done("POST", f"keys/{old['id']}/rotate", {"overlap": 0})
@@ -155,7 +155,7 @@ async def test_rotation_without_overlap_closes_the_old_key(admin: Administrator,
 
 
 async def test_a_key_ends_when_it_expires(admin: Administrator, stack: Stack) -> None:
-    """It opens, and when its time has come it does not."""
+    """It works until its expiry, and not after it."""
     made = await admin.key(stack.account.user.id, expires_in=3600)
     async with calling(stack, made["key"]) as theirs:
         assert (await theirs.get("/v1/me")).status_code == 200
@@ -172,7 +172,7 @@ async def test_a_key_ends_when_it_expires(admin: Administrator, stack: Stack) ->
 
 
 async def test_a_key_for_one_model_submits_no_other(admin: Administrator, stack: Stack) -> None:
-    """403 for a submission and for a quote; its own model passes, also when it is the one by default."""
+    """403 for a submission and for a quote; its own model is accepted, also when it is the default."""
     made = await admin.key(stack.account.user.id, models=[DEFAULT_MODEL])
     assert (await try_key(stack, made["key"])).status_code == 202
     other = await try_key(stack, made["key"], body={"model": ANOTHER_MODEL})
@@ -183,7 +183,7 @@ async def test_a_key_for_one_model_submits_no_other(admin: Administrator, stack:
 
 
 async def test_a_key_for_one_web_page_submits_from_nowhere_else(admin: Administrator, stack: Stack) -> None:
-    """The origin is compared letter by letter, and a submission must come with one."""
+    """The origin is compared exactly, and a submission must have one."""
     made = await admin.key(stack.account.user.id, origins=[PAGE])
     assert (await try_key(stack, made["key"], headers={"Origin": PAGE})).status_code == 202
     for origin in ("https://app.example.com.evil.net", "http://app.example.com", "https://APP.example.com", "null"):
@@ -193,7 +193,7 @@ async def test_a_key_for_one_web_page_submits_from_nowhere_else(admin: Administr
 
 
 async def test_a_key_that_only_reads_submits_nothing(admin: Administrator, stack: Stack) -> None:
-    """The scope decides: 403, and the list is there."""
+    """The scope decides: a submission is 403, the list is readable."""
     made = await admin.key(stack.account.user.id, scopes=["jobs:read"])
     assert_problem(await try_key(stack, made["key"]), 403, "forbidden")
     async with calling(stack, made["key"]) as theirs:
@@ -201,7 +201,7 @@ async def test_a_key_that_only_reads_submits_nothing(admin: Administrator, stack
 
 
 async def test_the_last_use_of_a_key_appears(admin: Administrator, stack: Stack) -> None:
-    """Null until the first request, then its time."""
+    """Null until the first request, then that request's time."""
     made = await admin.key(stack.account.user.id)
     assert (await admin.done("GET", f"keys/{made['id']}"))["last_used_at"] is None
     assert (await try_key(stack, made["key"])).status_code == 202
@@ -212,7 +212,7 @@ async def test_the_last_use_of_a_key_appears(admin: Administrator, stack: Stack)
 
 
 async def test_a_user_deleted_while_keys_are_made_leaves_no_open_key(admin: Administrator, stack: Stack) -> None:
-    """Ten keys are asked for while the user goes: whichever were made, none opens anything afterwards."""
+    """Ten keys are created while the user is deleted: none of those created works afterwards."""
     user = await admin.user(stack.account.team.id)
     making = [admin.call("POST", "keys", {"user": user["id"]}) for _ in range(10)]
     replies = await asyncio.gather(*making[:5], admin.call("DELETE", f"users/{user['id']}"), *making[5:])

@@ -19,7 +19,7 @@ OWNERS = ["gateway", "team", "user"]
 
 
 def path_of(owner: str, stack: Stack) -> str:
-    """Where an owner's limits are."""
+    """The path of an owner's limits."""
     return {
         "gateway": "",
         "team": f"teams/{stack.account.team.id}",
@@ -28,7 +28,7 @@ def path_of(owner: str, stack: Stack) -> str:
 
 
 async def refused(stack: Stack, status: int = 429, code: str = "over_limit") -> dict[str, Any]:
-    """The first limit of the problem with which a submission is refused."""
+    """The first limit in the problem that refuses a submission."""
     problem = assert_problem(await stack.api.post("/v1/jobs", json=stack.body()), status, code)
     limit: dict[str, Any] = problem["limits"][0]
     return limit
@@ -36,7 +36,7 @@ async def refused(stack: Stack, status: int = 429, code: str = "over_limit") -> 
 
 @pytest.mark.parametrize("owner", OWNERS)
 async def test_new_limits_take_the_place_of_the_old(admin: Administrator, stack: Stack, owner: str) -> None:
-    """What is put is what is read and what holds; an empty list lets everything pass again."""
+    """What was put is read back and enforced; an empty list removes all limits."""
     path = f"{path_of(owner, stack)}/limits"
     assert await admin.done("GET", path) == {"data": []}
     await admin.done("PUT", path, [{"unit": "submits", "window": "hour", "amount": 60}])
@@ -51,14 +51,14 @@ async def test_new_limits_take_the_place_of_the_old(admin: Administrator, stack:
 
 @pytest.mark.parametrize("amount", ["1.40", "1.4", "1.400000", 1.4])
 async def test_dollars_are_a_string_or_a_number(admin: Administrator, stack: Stack, amount: Any) -> None:
-    """However they are written, they are shown with two decimal places."""
+    """Both are accepted, and shown with two decimal places."""
     path = f"{path_of('user', stack)}/limits"
     put = await admin.done("PUT", path, [{**ONE_CLIP, "amount": amount}])
     assert put["data"] == [ONE_CLIP]
 
 
 async def test_limits_of_zero_and_nine_billion_are_fine(admin: Administrator, stack: Stack) -> None:
-    """Both ends are inside; zero lets nothing pass."""
+    """Both bounds are accepted; zero refuses every submission."""
     path = f"{path_of('team', stack)}/limits"
     highest = {**ONE_CLIP, "amount": "9000000000.00"}
     assert (await admin.done("PUT", path, [highest]))["data"] == [highest]
@@ -69,7 +69,7 @@ async def test_limits_of_zero_and_nine_billion_are_fine(admin: Administrator, st
 
 @pytest.mark.parametrize("owner", OWNERS)
 async def test_a_raise_is_in_force_until_it_ends(admin: Administrator, stack: Stack, owner: str) -> None:
-    """It is shown with its limit and lets more pass; afterwards the limit is as it was set."""
+    """It is shown with its limit and allows more; afterwards the original limit is in force."""
     path = path_of(owner, stack)
     await admin.done("PUT", f"{path}/limits", [ONE_JOB])
     await stack.submit()
@@ -88,7 +88,7 @@ async def test_a_raise_is_in_force_until_it_ends(admin: Administrator, stack: St
 
 
 async def test_a_raise_needs_a_lower_limit(admin: Administrator, stack: Stack) -> None:
-    """There must be a limit, and the raise must be above it: 422 otherwise, and nothing changes."""
+    """The limit must exist and the raise must exceed it: otherwise 422, and nothing changes."""
     path = path_of("team", stack)
     async with nothing_changes(stack):
         reply = await admin.call("POST", f"{path}/raises", {**ONE_JOB, "expires_in": 60})
@@ -101,7 +101,7 @@ async def test_a_raise_needs_a_lower_limit(admin: Administrator, stack: Stack) -
 
 
 async def test_a_credit_lets_the_team_spend_more(admin: Administrator, stack: Stack) -> None:
-    """One clip is paid for, the second is refused, and passes after a credit of its price."""
+    """One clip is paid for; the second is refused, and accepted after a credit of its price."""
     path = path_of("team", stack)
     await admin.done("PUT", f"{path}/limits", [ONE_CLIP])
     await stack.submit()
@@ -119,7 +119,7 @@ async def test_a_credit_lets_the_team_spend_more(admin: Administrator, stack: St
 
 
 async def test_a_correction_counts_as_spent_and_can_be_taken_back(admin: Administrator, stack: Stack) -> None:
-    """Three dollars more, then three less; a fourth less would be below zero: 409, and nothing changes."""
+    """Three dollars more, then three less; one more less would go below zero: 409, and nothing changes."""
     path = path_of("team", stack)
     for amount, spent in (("3.10", "3.10"), ("-3.00", "0.10")):
         told = await admin.done("POST", f"{path}/credits", {"correction_usd": amount, "reason": "a bill"})
@@ -131,7 +131,7 @@ async def test_a_correction_counts_as_spent_and_can_be_taken_back(admin: Adminis
 
 
 async def test_a_jobs_charge_becomes_what_it_really_cost(admin: Administrator, stack: Stack) -> None:
-    """The difference is an entry of its own; the same again changes nothing; the log has what was asked."""
+    """The difference is a separate entry; a repeat changes nothing; the log has the requested charge."""
     pipeline = Pipeline(stack)
     job = await pipeline.ended()
     path = f"{path_of('team', stack)}/credits"
@@ -147,7 +147,7 @@ async def test_a_jobs_charge_becomes_what_it_really_cost(admin: Administrator, s
 
 
 async def test_a_jobs_charge_is_corrected_once_it_has_ended(admin: Administrator, stack: Stack) -> None:
-    """A running job is 409, another team's and one that never was are 404; nothing changes."""
+    """A running job is 409; another team's job and an unknown one are 404; nothing changes."""
     job = await stack.submit()
     other = await admin.team()
     never = "job_" + "0" * 32
@@ -162,7 +162,7 @@ async def test_a_jobs_charge_is_corrected_once_it_has_ended(admin: Administrator
 
 
 async def test_no_credit_carries_a_sum_beyond_what_is_counted_exactly(admin: Administrator, stack: Stack) -> None:
-    """Nine billion dollars once; a micro-dollar more is 422, and nothing changes."""
+    """Nine billion dollars are accepted once; a micro-dollar more is 422, and nothing changes."""
     path = f"{path_of('team', stack)}/credits"
     for form in ("amount_usd", "correction_usd"):
         await admin.done("POST", path, {form: "9000000000", "reason": "all of it"})

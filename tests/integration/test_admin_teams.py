@@ -25,14 +25,14 @@ async def admin_routes(stack: Stack) -> list[tuple[str, str]]:
 
 
 def filled(path: str, **ids: str) -> str:
-    """The path with ids where it wants them; those that are not given never were."""
+    """The path with ids in place of its parameters; ids that are not given were never given out."""
     for name in ("team_id", "user_id", "key_id", "job_id"):
         path = path.replace("{" + name + "}", ids.get(name, f"{name.removesuffix('_id')}_{NEVER}"))
     return path
 
 
 async def test_a_team_is_shown_as_it_was_made(admin: Administrator) -> None:
-    """The reply, the team read again, and its line in the list say the same; its webhook secret is in none."""
+    """The reply, a later read and the list show the same; none has the webhook secret."""
     made = await admin.team("  Zürich 🎬 ", weight=7, time_zone="Europe/Zurich", limits=[DAILY, FEW])
     assert made["created_at"].endswith("Z")
     assert {name: made[name] for name in made if name not in {"id", "created_at"}} == {
@@ -48,7 +48,7 @@ async def test_a_team_is_shown_as_it_was_made(admin: Administrator) -> None:
 
 
 async def test_a_plain_team_has_weight_one_utc_and_no_limits(admin: Administrator) -> None:
-    """Only the name must be given, and null reads as not given."""
+    """Only the name is required, and null reads as absent."""
     ways: tuple[dict[str, Any], ...] = ({}, {"weight": None, "time_zone": None, "limits": None})
     for more in ways:
         made = await admin.team(**more)
@@ -56,7 +56,7 @@ async def test_a_plain_team_has_weight_one_utc_and_no_limits(admin: Administrato
 
 
 async def test_a_change_leaves_the_rest_as_it_was(admin: Administrator) -> None:
-    """Only what is given changes, for teams and users alike."""
+    """Only given members change, for teams and users alike."""
     team = await admin.team(weight=2, limits=[DAILY])
     changed = await admin.done("PATCH", f"teams/{team['id']}", {"time_zone": "Asia/Tokyo", "name": None})
     assert changed == {**team, "time_zone": "Asia/Tokyo"}
@@ -68,7 +68,7 @@ async def test_a_change_leaves_the_rest_as_it_was(admin: Administrator) -> None:
 
 
 async def test_users_are_listed_by_team(admin: Administrator, stack: Stack) -> None:
-    """The team's in the order they came; without a team, everybody's."""
+    """The team's users in order of creation; without a team, everyone's."""
     team = await admin.team()
     users = [await admin.user(team["id"], name) for name in ("one", "two", "three")]
     listed = (await admin.done("GET", "users", team=team["id"]))["data"]
@@ -78,7 +78,7 @@ async def test_users_are_listed_by_team(admin: Administrator, stack: Stack) -> N
 
 
 async def test_a_deleted_team_takes_users_and_keys_with_it(admin: Administrator, stack: Stack) -> None:
-    """All of them are 404 and the key opens nothing; the ledger can still be read."""
+    """All of them are 404 and the key is refused; the ledger can still be read."""
     team = await admin.team()
     user = await admin.user(team["id"])
     key = await admin.key(user["id"])
@@ -104,7 +104,7 @@ async def test_a_deleted_team_takes_users_and_keys_with_it(admin: Administrator,
 
 @pytest.mark.parametrize("kind", ["team", "user"])
 async def test_who_has_live_jobs_is_not_deleted(admin: Administrator, stack: Stack, kind: str) -> None:
-    """409 until the job has ended, and nothing has changed; then it goes."""
+    """409 without a change until the job has ended; then it is deleted."""
     path = f"/{kind}s/{stack.account.team.id if kind == 'team' else stack.account.user.id}"
     job = await stack.submit()
     async with nothing_changes(stack):
@@ -116,7 +116,7 @@ async def test_who_has_live_jobs_is_not_deleted(admin: Administrator, stack: Sta
 
 @pytest.mark.parametrize("kind", ["team", "user"])
 async def test_who_has_a_held_job_is_told_how_it_ends(admin: Administrator, stack: Stack, kind: str) -> None:
-    """It does not end by being cancelled or by waiting."""
+    """Neither cancelling nor waiting ends it."""
     path = f"/{kind}s/{stack.account.team.id if kind == 'team' else stack.account.user.id}"
     job_id = await a_held_job(stack)
     assert "filmgate jobs resolve" in (await admin.call("DELETE", path)).json()["detail"]
@@ -125,7 +125,7 @@ async def test_who_has_a_held_job_is_told_how_it_ends(admin: Administrator, stac
 
 
 async def test_without_a_key_no_admin_route_opens(stack: Stack) -> None:
-    """401 on each, before the body, the path or the query is looked at."""
+    """401 on each route, before the body, the path or the query is read."""
     routes = await admin_routes(stack)
     assert len(routes) >= 28
     async with nothing_changes(stack):
@@ -137,7 +137,7 @@ async def test_without_a_key_no_admin_route_opens(stack: Stack) -> None:
 
 
 async def test_a_users_key_administers_nothing(admin: Administrator, stack: Stack) -> None:
-    """403 on each route, byte for byte the same for ids that are there and ids that never were."""
+    """403 on each route, byte for byte the same for ids that exist and ids that do not."""
     everything = ["jobs:read", "jobs:write", "team:read", "team:admin"]
     key = await admin.key(stack.account.user.id, scopes=everything)
     there = {"team_id": stack.account.team.id, "user_id": stack.account.user.id, "key_id": key["id"]}
@@ -154,7 +154,7 @@ async def test_a_users_key_administers_nothing(admin: Administrator, stack: Stac
 
 
 async def test_without_a_setting_there_is_no_administrator(store: RedisServer, emulator: Emulator) -> None:
-    """A user's key is refused as ever, and what would be the administrator's key is no key."""
+    """A user's key is refused as usual, and the administrator's would-be key is unknown."""
     async with open_stack(store, emulator, FILMGATE_ADMIN_KEY="") as stack:
         for method, path in await admin_routes(stack):
             assert_problem(await stack.api.request(method, filled(path)), 403, "forbidden")
@@ -163,7 +163,7 @@ async def test_without_a_setting_there_is_no_administrator(store: RedisServer, e
 
 
 async def test_the_administrators_key_makes_no_jobs(admin: Administrator, stack: Stack) -> None:
-    """403 at the users' doors, with a way out; nothing is written."""
+    """403 on users' routes, with what to do instead; nothing is written."""
     async with nothing_changes(stack):
         reply = await admin.api.post("/v1/jobs", json=stack.body())
         assert "make a user" in assert_problem(reply, 403, "forbidden")["detail"]
@@ -172,13 +172,13 @@ async def test_the_administrators_key_makes_no_jobs(admin: Administrator, stack:
 
 
 async def test_admin_replies_are_not_stored(admin: Administrator, stack: Stack) -> None:
-    """`Cache-Control: no-store` on what was found and on what was not."""
+    """`Cache-Control: no-store` on successes and on 404."""
     for path in ("teams", "keys", "audit", f"teams/{stack.account.team.id}", "teams/x"):
         assert (await admin.call("GET", path)).headers["cache-control"] == "no-store"
 
 
 async def test_a_path_reaches_no_other_owners_limits(admin: Administrator, stack: Stack) -> None:
-    """A team's route with the gateway's name or a user's id is 404, and sets nothing."""
+    """A team's route with the gateway's name or a user's id is 404, and sets no limit."""
     team, user = stack.account.team.id, stack.account.user.id
     async with nothing_changes(stack):
         for path in ("teams/gateway", f"teams/{user}", f"users/{team}", "users/gateway"):

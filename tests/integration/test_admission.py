@@ -22,14 +22,14 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def admission(stack: Stack) -> AdmissionStore:
-    """The store that writes down new jobs."""
+    """The store that writes new jobs."""
     return AdmissionStore(stack.gateway.stores.redis, ClockEstimate(), retention_ms=30 * DAY_MS)
 
 
 async def test_two_hundred_submits_with_one_key_are_one_job_and_one_reservation(
     stack: Stack, admission: AdmissionStore
 ) -> None:
-    """Fifty at a time, over many connections: one is admitted, the others are told its id."""
+    """Fifty at a time, over many connections: one is admitted, the others get its id."""
     pipeline = Pipeline(stack)
     new = submission_of(stack, idempotency_key="once")
     answers = await concurrently(admission.admit(new) for _ in range(200))
@@ -47,7 +47,7 @@ async def test_two_hundred_submits_with_one_key_are_one_job_and_one_reservation(
 async def test_the_same_key_with_another_body_is_refused_and_reserves_nothing(
     stack: Stack, admission: AdmissionStore
 ) -> None:
-    """The answer names the first job; a key of another user is another key."""
+    """The refusal names the first job; another user's equal key is a different key."""
     first = await admission.admit(submission_of(stack, idempotency_key="k"))
     assert isinstance(first, Admitted)
     other_body = await admission.admit(submission_of(stack, idempotency_key="k", fingerprint="two"))
@@ -60,7 +60,7 @@ async def test_the_same_key_with_another_body_is_refused_and_reserves_nothing(
 async def test_an_idempotency_key_of_an_older_version_finds_its_job(
     stack: Stack, pipeline: Pipeline, admission: AdmissionStore
 ) -> None:
-    """With the same body; another one is refused, and neither is bought."""
+    """With the same body; a different one is refused, and neither is bought."""
     new = submission_of(stack, idempotency_key="k")
     first = await admission.admit(new)
     assert isinstance(first, Admitted)
@@ -91,7 +91,7 @@ async def test_an_idempotency_key_outlives_the_longest_job_by_a_day(
 
 
 async def test_a_repeat_over_http_is_the_job_as_it_is_now(stack: Stack) -> None:
-    """202, `Idempotent-Replayed`, nothing reserved a second time; another body is 422."""
+    """202 with `Idempotent-Replayed`, nothing reserved again; a different body is 422."""
     headers = {"Idempotency-Key": "order-7"}
     first = await stack.api.post("/v1/jobs", json=stack.body("a lake"), headers=headers)
     pipeline = Pipeline(stack)
@@ -107,21 +107,21 @@ async def test_a_repeat_over_http_is_the_job_as_it_is_now(stack: Stack) -> None:
 
 
 async def test_the_line_goes_by_priority_and_then_by_time(stack: Stack, admission: AdmissionStore) -> None:
-    """High before normal before low; within one priority the first to come is the first to go."""
+    """High before normal before low; within one priority first come, first served."""
     wanted = [Priority.LOW, Priority.NORMAL, Priority.HIGH, Priority.NORMAL, Priority.HIGH]
     ids = []
     for priority in wanted:
         answer = await admission.admit(submission_of(stack, priority=priority))
         assert isinstance(answer, Admitted)
         ids.append(answer.job.id)
-        await asyncio.sleep(0.002)  # so that the store's clock, in milliseconds, tells them apart
+        await asyncio.sleep(0.002)  # so that their times differ on the store's clock, in milliseconds
     pipeline = Pipeline(stack)
     line = await pipeline.redis.zrange(keys.LINE, 0, -1)
     assert line == [pipeline.ref(ids[number]) for number in (2, 4, 1, 3, 0)]
 
 
 async def test_an_admitted_job_is_whole(stack: Stack, admission: AdmissionStore) -> None:
-    """What is read back is what the answer said; both clocks run; every index knows it; its event has no input."""
+    """The record equals the answer; both clocks run; every index has it; its event has no input."""
     new = submission_of(
         stack,
         start_deadline_s=60,

@@ -1,4 +1,4 @@
-"""Changes of state: compare, then set; stale steps are refused, and an operator ends what is held."""
+"""State transitions: compare and set; stale steps are refused, and an operator ends held jobs."""
 
 import asyncio
 from typing import Any
@@ -31,7 +31,7 @@ async def held(pipeline: Pipeline) -> Job:
 
 
 async def picture(pipeline: Pipeline, job_id: str) -> list[Any]:
-    """Everything a change of state may touch."""
+    """Everything that a state transition may write."""
     ref = pipeline.ref(job_id)
     record = await pipeline.redis.hgetall(keys.job(ref))
     places = [keys.LINE, keys.LATER, keys.SLOTS, keys.HELD, *(keys.due(step) for step in keys.STEPS)]
@@ -57,7 +57,7 @@ async def test_a_stale_nonce_changes_nothing(pipeline: Pipeline) -> None:
 
 
 async def test_of_ten_ways_out_one_is_taken(pipeline: Pipeline) -> None:
-    """Adopt, hold and requeue race: exactly one wins, and the job is whole afterwards."""
+    """Adopt, hold and requeue race: exactly one wins, and the job is consistent afterwards."""
     job, nonce = await claimed(pipeline)
     done = await asyncio.gather(
         *(pipeline.store.adopt(job, nonce=nonce, upstream_request_id=f"id-{n}", poll_ms=0) for n in range(4)),
@@ -68,7 +68,7 @@ async def test_of_ten_ways_out_one_is_taken(pipeline: Pipeline) -> None:
 
 
 async def test_an_end_is_final(pipeline: Pipeline) -> None:
-    """No step, late or repeated, moves an ended job or its money."""
+    """No late or repeated step changes an ended job or its money."""
     job = await pipeline.ended()
     before = await picture(pipeline, job.id)
     nonce = job.nonce or ""
@@ -83,14 +83,14 @@ async def test_an_end_is_final(pipeline: Pipeline) -> None:
 
 
 async def test_a_claim_without_a_slot_is_refused(pipeline: Pipeline) -> None:
-    """A doorbell rung before the slot was taken back must not buy beyond fal's concurrency."""
+    """A task enqueued before the slot was taken back must not buy beyond fal's concurrency."""
     job_id = await pipeline.admit()
     assert await pipeline.store.claim(await pipeline.job(job_id)) is None
     assert (await pipeline.job(job_id)).attempt == 0
 
 
 async def test_an_ended_record_expires_and_a_live_one_does_not(pipeline: Pipeline) -> None:
-    """Retention starts at the end; a held job stays for ever."""
+    """Retention starts at the end; a held job never expires."""
     kept = await held(pipeline)
     assert await pipeline.redis.ttl(keys.job(pipeline.ref(kept.id))) == -1
     ended = await pipeline.ended()
@@ -98,7 +98,7 @@ async def test_an_ended_record_expires_and_a_live_one_does_not(pipeline: Pipelin
 
 
 async def test_every_change_writes_its_event_in_order(pipeline: Pipeline) -> None:
-    """One event each, with a sequence that counts up, and no input and no nonce in it."""
+    """One event for each, with an increasing sequence, and without input or nonce."""
     job = await pipeline.ended()
     events = await pipeline.job_events()
     assert [event.type for event in events] == [
@@ -114,7 +114,7 @@ async def test_every_change_writes_its_event_in_order(pipeline: Pipeline) -> Non
 
 
 async def test_a_change_wakes_a_lane(pipeline: Pipeline) -> None:
-    """A waiting lane need not look at the clock."""
+    """A waiting lane is woken and need not poll."""
     await pipeline.redis.delete(keys.WAKE)
     assert not await pipeline.gateway.stores.due.wait_for_wake(seconds=0.05)
     await pipeline.admit()
@@ -125,7 +125,7 @@ async def test_a_change_wakes_a_lane(pipeline: Pipeline) -> None:
 
 
 async def test_a_held_job_keeps_money_and_place_and_its_slot_for_ten_minutes(pipeline: Pipeline) -> None:
-    """Then the slot serves others, and the job stays held."""
+    """After ten minutes the slot serves others, and the job stays held."""
     job = await held(pipeline)
     assert await pipeline.money() == (PRICE, 0)
     assert await pipeline.store.held() == [pipeline.ref(job.id)]
@@ -143,7 +143,7 @@ async def test_a_held_job_keeps_money_and_place_and_its_slot_for_ten_minutes(pip
 
 
 async def test_a_held_job_has_no_deadline(pipeline: Pipeline) -> None:
-    """Whether it was bought is not known, so it cannot end by the clock."""
+    """It is unknown whether it was bought, so no clock may end it."""
     job = await held(pipeline)
     await pipeline.write(job.id, deadline_ms=1)
     assert (await pipeline.expire(job.id)).status is Status.HELD
@@ -151,7 +151,7 @@ async def test_a_held_job_has_no_deadline(pipeline: Pipeline) -> None:
 
 
 async def test_a_held_job_that_is_adopted_goes_on(pipeline: Pipeline) -> None:
-    """The operator names fal's id; the clip is delivered and paid once."""
+    """The operator gives fal's id; the clip is delivered and charged once."""
     job = await pipeline.bought("[emu:submit_garbage]")
     request = (await pipeline.stack.emulator.requests())[-1]
     assert request["payload"]["prompt"] == (job.input or {})["prompt"]
@@ -166,7 +166,7 @@ async def test_a_held_job_that_is_adopted_goes_on(pipeline: Pipeline) -> None:
 
 
 async def test_a_held_job_cancelled_before_its_adoption_is_cancelled_at_fal(pipeline: Pipeline) -> None:
-    """The wish was only recorded; adopted, it is carried out."""
+    """The cancellation was only recorded; it is carried out after the adoption."""
     job = await pipeline.bought("[emu:submit_garbage][emu:slow]")
     await pipeline.stack.api.post(f"/v1/jobs/{job.id}/cancel")
     request_id = (await pipeline.stack.emulator.requests())[-1]["request_id"]
@@ -176,7 +176,7 @@ async def test_a_held_job_cancelled_before_its_adoption_is_cancelled_at_fal(pipe
 
 
 async def test_a_held_job_that_is_resubmitted_stands_at_its_old_place(pipeline: Pipeline) -> None:
-    """The operator says that fal has nothing: it is bought again, under a new nonce, before later ones."""
+    """The operator says that fal has nothing: it is bought again, with a new nonce, before later jobs."""
     job = await held(pipeline)
     later = await pipeline.admit()
     resolved = await pipeline.gateway.operations.resolve("test", job.id, "resubmit")
@@ -192,7 +192,7 @@ async def test_a_held_job_that_is_resubmitted_stands_at_its_old_place(pipeline: 
 async def test_a_resubmitted_job_is_late_by_the_clock_that_ends_first(
     pipeline: Pipeline, start_deadline: int | None
 ) -> None:
-    """Its clocks did not stop while it was held; in line, they count again."""
+    """Its clocks ran on while it was held; in line, they apply again."""
     more: dict[str, Any] = {} if start_deadline is None else {"start_deadline": start_deadline}
     job_id = await pipeline.grant(**more)
     nonce = await pipeline.store.claim(await pipeline.job(job_id))
@@ -209,7 +209,7 @@ async def test_a_held_job_is_ended_with_the_money_the_operator_says(
     charged: bool,  # noqa: FBT001  a parameter of the test
     money: tuple[int, int],
 ) -> None:
-    """Charged at fal: spent. Not charged: given back."""
+    """Charged at fal: spent. Not charged: released."""
     job = await held(pipeline)
     resolved = await pipeline.gateway.operations.resolve("test", job.id, "fail", charged=charged)
     assert (resolved.status, resolved.money) == (Status.FAILED, Money.SPENT if charged else Money.RELEASED)
@@ -234,7 +234,7 @@ async def test_a_held_job_is_ended_with_the_money_the_operator_says(
 async def test_a_half_said_resolution_is_refused_and_changes_nothing(
     pipeline: Pipeline, action: Any, more: dict[str, Any]
 ) -> None:
-    """Each action has exactly its own facts."""
+    """Each action takes exactly its own members."""
     job = await held(pipeline)
     before = await picture(pipeline, job.id)
     with pytest.raises(Unprocessable):
@@ -243,7 +243,7 @@ async def test_a_half_said_resolution_is_refused_and_changes_nothing(
 
 
 async def test_only_a_held_job_is_resolved(pipeline: Pipeline) -> None:
-    """Running or ended: 409. Unknown: 404."""
+    """Running or ended is 409; unknown is 404."""
     job = await pipeline.bought()
     with pytest.raises(Conflict, match="running, not held"):
         await pipeline.gateway.operations.resolve("test", job.id, "resubmit")
@@ -252,7 +252,7 @@ async def test_only_a_held_job_is_resolved(pipeline: Pipeline) -> None:
 
 
 async def test_two_operators_resolve_a_job_once(pipeline: Pipeline) -> None:
-    """One is told that the job changed."""
+    """One succeeds; the other gets that the job has changed."""
     job = await held(pipeline)
     answers = await asyncio.gather(
         pipeline.gateway.operations.resolve("test", job.id, "fail", charged=True),

@@ -31,7 +31,7 @@ MINUTE_MS = 60_000
 EDGE_MS = 5_000
 COUNTING = (*CALENDAR, Window.TOTAL)
 COUNTS = (0, 1, 2, 5, 9, 20)
-LIMITS = {  # windows and amounts of one more limit, low ones as often as not
+LIMITS = {  # windows and amounts of one more limit; half of them are low
     Unit.USD: (COUNTING, (0, 1_400_000, 2_799_999, 2_800_000, 7_000_000, 14_000_000, 30_000_000)),
     Unit.JOBS: ((*COUNTING, Window.CONCURRENT, Window.QUEUED), COUNTS),
     Unit.VIDEO_SECONDS: (COUNTING, (0, 5, 9, 10, 45, 90)),
@@ -46,14 +46,14 @@ ANY_LIMIT = st.one_of(
 
 
 class AnyOrder(JobSteps):
-    """Every step that workers, callers, operators and administrators can take, stale and interrupted ones too."""
+    """Every step of workers, callers, operators and administrators, including stale and interrupted ones."""
 
     # --- money -------------------------------------------------------------------------------------------------
 
     @some_jobs
     @rule(number=NUMBERS, spend=st.booleans(), loss=LOSSES)
     def decide(self, number: int, spend: bool, loss: Loss | None) -> None:  # noqa: FBT001  drawn
-        """A day after."""
+        """A day passes."""
         job = self.job(number, lambda bill: bill.money is Money.DISPUTED)
         self.step(
             lambda gateway: gateway.stores.ledger.decide_dispute(join_ref(job.team, job.id), spend=spend),
@@ -64,7 +64,7 @@ class AnyOrder(JobSteps):
     @some_jobs
     @rule(number=NUMBERS, factor=st.sampled_from([0, 1, 2, 0.5]), loss=LOSSES)
     def correct(self, number: int, factor: float, loss: Loss | None) -> None:
-        """What a job really cost becomes known: nothing, as much as was charged, more, or less."""
+        """A job's real cost becomes known: nothing, the charged amount, more, or less."""
         job = self.job(number, lambda bill: not bill.open)
         actual = int((job.charged_micro or job.quoted_micro) * factor)
         after = deepcopy(self.model)
@@ -86,10 +86,10 @@ class AnyOrder(JobSteps):
         loss=LOSSES,
     )
     def adjust(self, user: int, kind: Literal["credit", "correction"], micro: int, loss: Loss | None) -> None:
-        """An administrator adds credit, or a correction that is about no job; neither below nothing."""
+        """An administrator adds a credit, or a correction that belongs to no job; neither goes below zero."""
         team = self.callers[user].team
         now_ms = self.faulty_store.now_ms()
-        if now_ms % MINUTE_MS > MINUTE_MS - EDGE_MS:  # the answer does not tell in which minute it was
+        if now_ms % MINUTE_MS > MINUTE_MS - EDGE_MS:  # the answer does not show in which minute it happened
             return
 
         def change(model: Model) -> None:
@@ -105,7 +105,7 @@ class AnyOrder(JobSteps):
         self.step(call, loss, change if fits else None, lambda answer: answer is None)
 
     def _stays_above_zero(self, team: str, kind: str, micro: int, now_ms: int) -> bool:
-        """Whether every sum that the adjustment touches has as much to lose."""
+        """Whether every sum that the adjustment changes has enough to subtract."""
         sums = self.model.sums()
         starts = starts_at(now_ms, self.model.zones[team]) if kind == "credit" else NEVER
         field = "credit:usd" if kind == "credit" else "used:usd"
@@ -125,7 +125,7 @@ class AnyOrder(JobSteps):
         loss=LOSSES,
     )
     def replace_limits(self, owner: int, limits: list[Limit], loss: Loss | None) -> None:
-        """An administrator sets other limits, lower ones too."""
+        """An administrator sets other limits, perhaps lower ones."""
         name = self._owner(owner)
         self.step(
             lambda gateway: gateway.limits.replace(ACTOR, name, limits),
@@ -136,7 +136,7 @@ class AnyOrder(JobSteps):
 
     @rule(owner=NUMBERS, number=NUMBERS, loss=LOSSES)
     def raise_limit(self, owner: int, number: int, loss: Loss | None) -> None:
-        """An administrator lets more be in force for an hour."""
+        """An administrator raises a limit for an hour."""
         name = self._owner(owner)
         if not (known := list(self.model.limits[name].values())):
             return
@@ -157,7 +157,7 @@ class AnyOrder(JobSteps):
 
     @rule()
     def raises_end(self) -> None:
-        """An hour later."""
+        """An hour passes."""
         for owner, limits in self.model.limits.items():
             for name, limit in limits.items():
                 if limit.raised_to is not None:
@@ -167,7 +167,7 @@ class AnyOrder(JobSteps):
 
     @rule(user=USERS, zone=st.sampled_from(["UTC", "Asia/Kathmandu", "Pacific/Kiritimati"]), loss=LOSSES)
     def move(self, user: int, zone: str, loss: Loss | None) -> None:
-        """A team's time zone changes: other periods begin, what was frozen stays where it was, and it binds on."""
+        """A team's time zone changes: new periods begin, existing jobs keep theirs, and old windows still apply."""
         team = self.callers[user].team
 
         def change(model: Model) -> None:
@@ -184,7 +184,7 @@ class AnyOrder(JobSteps):
         loss=LOSSES,
     )
     def mint(self, user: int, jobs: int | None, micro: int | None, loss: Loss | None) -> None:
-        """A user makes a browser token with caps."""
+        """A user creates a browser token with caps."""
         caller = self.callers[user]
 
         def change(model: Model) -> None:
@@ -211,9 +211,9 @@ SETTINGS = settings(
 )
 
 
-@pytest.mark.timeout(1800)  # a failure is made small before it is shown, and the long form takes minutes
+@pytest.mark.timeout(1800)  # hypothesis shrinks a failure before it reports it, and the long form takes minutes
 def test_any_order_of_operations_keeps_the_books(full: bool, say: Callable[[str], None]) -> None:  # noqa: FBT001  a fixture
-    """A thousand random operations with crashes and lost answers, ten thousand with --full: to the micro-dollar."""
+    """1,000 random operations with crashes and lost answers, 10,000 with --full: exact to a micro-dollar."""
     counted = Tally()
 
     class Here(AnyOrder):
@@ -222,8 +222,8 @@ def test_any_order_of_operations_keeps_the_books(full: bool, say: Callable[[str]
 
     promised = 10_000 if full else 1_000
     try:
-        while counted.operations < promised:  # some of a run's steps find nothing to do
-            with suppress(FlakyStrategyDefinition):  # time went on: the same steps admit what they refused before
+        while counted.operations < promised:  # some steps of a run have nothing to do
+            with suppress(FlakyStrategyDefinition):  # time passed: the same steps admit what was refused before
                 run_state_machine_as_test(Here, settings=SETTINGS)
     finally:
         Here.faulty_store.close()

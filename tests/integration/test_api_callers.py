@@ -1,4 +1,4 @@
-"""Who may ask: keys that are none, and what one caller sees of another."""
+"""Authentication: invalid keys, and what one caller sees of another."""
 
 import httpx
 import pytest
@@ -20,12 +20,12 @@ async def guarded_routes(stack: Stack) -> list[tuple[str, str]]:
 
 
 def filled(path: str, job_id: str) -> str:
-    """The path with a job's id where it wants one."""
+    """The path with a job's id in place of its parameter."""
     return path.replace("{job_id}", job_id).replace("{model_id}", "x/y")
 
 
 async def test_every_route_wants_a_key(stack: Stack) -> None:
-    """401 with `WWW-Authenticate` on each route of the table, also for a body that is not even JSON."""
+    """401 with `WWW-Authenticate` on each route of the table, even for a body that is no JSON."""
     job = await stack.submit()
     routes = await guarded_routes(stack)
     assert len(routes) >= 12
@@ -59,7 +59,7 @@ WRONG_KEYS = {
 
 @pytest.mark.parametrize("case", WRONG_KEYS)
 async def test_a_wrong_key_opens_nothing(stack: Stack, case: str) -> None:
-    """401, in one sentence, and the key is not repeated."""
+    """401 with one sentence, which does not repeat the key."""
     key = stack.account.key
     broken = key[:-1] + ("0" if key[-1] != "0" else "1")
     value = WRONG_KEYS[case].format(key=key, cut=key[:-1], broken=broken, unknown=new_key())
@@ -69,14 +69,14 @@ async def test_a_wrong_key_opens_nothing(stack: Stack, case: str) -> None:
 
 @pytest.mark.parametrize("name", ["key", "token", "api_key", "access_token", "authorization"])
 async def test_a_key_in_the_address_opens_nothing(stack: Stack, name: str) -> None:
-    """401: addresses are logged and shared, so a key has no place in them."""
+    """401: addresses are logged and shared, so a key does not belong there."""
     reply = await stack.api.get("/v1/me", params={name: stack.account.key}, headers={"Authorization": ""})
     assert_problem(reply, 401, "unauthenticated", secret=stack.account.key)
 
 
 @pytest.mark.parametrize("name", ["Authorization", "X-API-Key"])
 async def test_two_of_a_header_are_refused(stack: Stack, name: str) -> None:
-    """400, so that no proxy and gateway can read different ones."""
+    """400, so that a proxy and the gateway cannot read different ones."""
     headers = [(name, f"Bearer {stack.account.key}" if name == "Authorization" else stack.account.key)] * 2
     async with httpx.AsyncClient(transport=stack.api._transport, base_url="http://filmgate.test") as bare:
         assert_problem(await bare.get("/v1/me", headers=headers), 400, "invalid_header")
@@ -104,7 +104,7 @@ OF_A_PROXY = ["Basic dXNlcjpwYXNz", 'Digest username="u"', "Negotiate abc", "Bea
 
 @pytest.mark.parametrize("authorization", OF_A_PROXY)
 async def test_what_a_proxy_says_of_itself_does_not_hide_the_key(stack: Stack, authorization: str) -> None:
-    """`X-API-Key` counts beside an `Authorization` that is not ours; at fal's doors too."""
+    """`X-API-Key` is read next to an `Authorization` that is not ours; on the fal-compatible API too."""
     headers = {"Authorization": authorization, "X-API-Key": stack.account.key}
     async with httpx.AsyncClient(transport=stack.api._transport, base_url="http://filmgate.test") as bare:
         assert (await bare.get("/v1/me", headers=headers)).status_code == 200
@@ -116,7 +116,7 @@ async def test_what_a_proxy_says_of_itself_does_not_hide_the_key(stack: Stack, a
 
 @pytest.mark.parametrize("same_team", [True, False])
 async def test_another_users_job_looks_like_none(stack: Stack, same_team: bool) -> None:  # noqa: FBT001 - a table
-    """On every route with a job's id: the same 404, byte for byte but the id, as for an id that never was."""
+    """On every route with a job's id: the same 404 as for an unknown id, byte for byte except the id."""
     job = await stack.submit("kan4rie")
     never = "job_" + "0" * 32
     routes = [
@@ -136,7 +136,7 @@ async def test_another_users_job_looks_like_none(stack: Stack, same_team: bool) 
 
 
 async def test_a_caller_sees_who_it_is(stack: Stack) -> None:
-    """Names, scopes and money of the caller; the key itself is nowhere."""
+    """Names, scopes and money of the caller; never the key itself."""
     await stack.submit()
     reply = await stack.api.get("/v1/me")
     me = reply.json()
@@ -147,7 +147,7 @@ async def test_a_caller_sees_who_it_is(stack: Stack) -> None:
 
 
 async def test_the_open_routes_say_nothing_about_callers(stack: Stack) -> None:
-    """What needs no key is a short list, and holds no ids."""
+    """The routes without a key are a short list, and their replies have no ids."""
     job = await stack.submit("kan4rie")
     described = (await stack.api.get("/openapi.json")).json()["paths"]
     paths = {path for path, route in described.items() if route.get("get", {}).get("tags") == ["operations"]}

@@ -1,4 +1,4 @@
-"""Live events over real HTTP: the present state first, then everything once and in order, to the end."""
+"""Live events over real HTTP: the current state first, then every event once and in order, until the end."""
 
 import asyncio
 import re
@@ -24,7 +24,7 @@ EVENT_ID = re.compile(r"[0-9]{13}-[0-9]+")
 async def watching(
     server: Server, stack: Stack, job_id: str, after: str | None = None
 ) -> AsyncIterator[EventReader]:
-    """The job's live events, from `after` on."""
+    """The job's live events, after `after`."""
     headers = {"Authorization": f"Bearer {stack.account.key}"} | ({"Last-Event-ID": after} if after else {})
     url = f"{server.url}/v1/jobs/{job_id}/events"
     async with (
@@ -48,7 +48,7 @@ def order(event: dict[str, Any]) -> tuple[int, ...]:
 
 
 async def test_a_watcher_sees_the_whole_life(server: Server, stack: Stack) -> None:
-    """Every state once, in order, with ids that grow; the stream ends with the end."""
+    """Every state once, in order, with increasing ids; the stream ends with the terminal event."""
     job = await stack.submit("kan4rie")
     async with watching(server, stack, job["id"]) as reader:
         first = await reader.event()
@@ -72,7 +72,7 @@ async def test_a_watcher_sees_the_whole_life(server: Server, stack: Stack) -> No
 
 @pytest.mark.parametrize("status", ["queued", "submitting", "held", "running", "finalizing"])
 async def test_the_first_frame_is_the_present_state(server: Server, stack: Stack, status: str) -> None:
-    """Whatever has happened before, a new watcher begins with how things are."""
+    """Whatever happened before, a new watcher starts with the current state."""
     job_id = await job_in(stack, status)
     async with watching(server, stack, job_id) as reader:
         first = await reader.event()
@@ -83,7 +83,7 @@ async def test_the_first_frame_is_the_present_state(server: Server, stack: Stack
 
 @pytest.mark.parametrize("status", ["succeeded", "failed", "canceled"])
 async def test_an_ended_job_has_one_frame(server: Server, stack: Stack, status: str) -> None:
-    """The end, and the stream is over."""
+    """The terminal event, then the stream ends."""
     job_id = await job_in(stack, status)
     async with watching(server, stack, job_id) as reader:
         assert [event["event"] for event in await reader.rest()] == [f"job.{status}"]
@@ -91,7 +91,7 @@ async def test_an_ended_job_has_one_frame(server: Server, stack: Stack, status: 
 
 @pytest.mark.parametrize("seen", [1, 2, 3, 4])
 async def test_a_watcher_that_comes_back_misses_nothing(server: Server, stack: Stack, seen: int) -> None:
-    """After a break at any point, while the job went on to its end, the rest comes once and in order."""
+    """After a break at any point, while the job ran to its end, the missing events come once and in order."""
     job = await stack.submit()
     async with watching(server, stack, job["id"]) as reader:
         events = [await reader.event()]
@@ -106,7 +106,7 @@ async def test_a_watcher_that_comes_back_misses_nothing(server: Server, stack: S
 
 
 async def test_a_watcher_that_comes_back_early_goes_on_live(server: Server, stack: Stack) -> None:
-    """Back before anything has happened: no frame is repeated, and what comes is seen."""
+    """Reconnected before any new event: no frame is repeated, and new ones arrive."""
     job = await stack.submit()
     async with watching(server, stack, job["id"]) as reader:
         first = await reader.event()
@@ -117,7 +117,7 @@ async def test_a_watcher_that_comes_back_early_goes_on_live(server: Server, stac
 
 
 async def test_after_the_end_there_is_the_end(server: Server, stack: Stack) -> None:
-    """A watcher that has seen the end and asks again is told so, with 204, and not left waiting."""
+    """A watcher that has the terminal event and reconnects gets 204 instead of waiting."""
     job_id = await job_in(stack, "canceled")
     async with watching(server, stack, job_id) as reader:
         (last,) = await reader.rest()
@@ -128,7 +128,7 @@ async def test_after_the_end_there_is_the_end(server: Server, stack: Stack) -> N
 
 @pytest.mark.parametrize("after", ["1-0", "0-0", "999999999999999-0"])
 async def test_an_id_out_of_memory_is_a_reset(server: Server, stack: Stack, after: str) -> None:
-    """An id older than what is kept, or newer than everything: reset, the present state, then what comes."""
+    """An id older than the kept events, or newer than all: reset, the current state, then new events."""
     job = await stack.submit()
     async with watching(server, stack, job["id"], after=after) as reader:
         frames = [await reader.event(), await reader.event()]
@@ -139,7 +139,7 @@ async def test_an_id_out_of_memory_is_a_reset(server: Server, stack: Stack, afte
 
 
 async def test_watchers_see_their_own_job_only(server: Server, stack: Stack) -> None:
-    """Ten watchers of five jobs that live at once: each sees one whole life."""
+    """Ten watchers of five concurrent jobs: each sees exactly one job's events."""
     jobs = [await stack.submit() for _ in range(5)]
 
     async def watch(job_id: str, ready: asyncio.Event) -> list[dict[str, Any]]:
@@ -159,7 +159,7 @@ async def test_watchers_see_their_own_job_only(server: Server, stack: Stack) -> 
 
 
 async def test_silence_is_filled_with_pings(server: Server, stack: Stack) -> None:
-    """While nothing happens, a comment every ten seconds says that all is well."""
+    """While nothing happens, a keep-alive comment every ten seconds."""
     job = await stack.submit()
     began = asyncio.get_running_loop().time()
     async with watching(server, stack, job["id"]) as reader:

@@ -1,4 +1,4 @@
-"""Images in: by upload and inside a job, stored before anything is admitted, and shown as what they are."""
+"""Images: uploaded or inside a submission, stored before admission, and shown with what they are."""
 
 import base64
 import hashlib
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 
 
 def turned() -> bytes:
-    """A JPEG that is 640 by 480 in the file, and stands upright when it is shown."""
+    """A JPEG that is 640 by 480 in the file and upright when displayed (EXIF orientation)."""
     exif = Image.Exif()
     exif[0x0112] = 6
     return picture("jpeg", exif=exif)
@@ -41,7 +41,7 @@ GOOD = {
 
 @pytest.mark.parametrize("case", GOOD)
 async def test_an_uploaded_image_can_be_read_by_fal(stack: Stack, case: str) -> None:
-    """201 with what the bytes say it is, whatever its name says, and a URL that gives the same bytes back."""
+    """201 with the type that the bytes have, whatever the name says, and a URL that serves the same bytes."""
     content, kind, (width, height) = GOOD[case]
     reply = await stack.api.post("/v1/files", files={"file": ("evil/../name.exe", content, "text/plain")})
     assert reply.status_code == 201, reply.text
@@ -55,7 +55,7 @@ async def test_an_uploaded_image_can_be_read_by_fal(stack: Stack, case: str) -> 
 
 
 async def test_an_image_of_almost_30_mb_is_taken(stack: Stack) -> None:
-    """What Kling reads at most passes whole."""
+    """Kling's largest image is accepted unchanged."""
     content = picture(size=(3150, 3150), compress_level=0)
     assert 29_000_000 < len(content) < 30_000_000
     reply = await stack.api.post("/v1/files", files={"file": ("a.png", content, "image/png")})
@@ -75,7 +75,7 @@ async def test_a_job_shows_an_uploaded_image_as_what_it_is(stack: Stack) -> None
 
 
 async def test_another_team_learns_nothing_of_an_uploaded_image(stack: Stack) -> None:
-    """In another team's job the URL is a URL like any other."""
+    """In another team's job the URL is treated like any other."""
     stored = (await stack.api.post("/v1/files", files={"file": ("a.png", picture(), "image/png")})).json()
     body = stack.body()
     body["input"]["image_url"] = stored["url"]
@@ -85,14 +85,14 @@ async def test_another_team_learns_nothing_of_an_uploaded_image(stack: Stack) ->
 
 
 def embedded(stack: Stack, content: bytes, **more: Any) -> dict[str, Any]:
-    """A submission with the image in it."""
+    """A submission with the embedded image."""
     body = stack.body(**more)
     body["input"]["image_url"] = f"data:image/png;base64,{base64.b64encode(content).decode()}"
     return body
 
 
 async def test_an_embedded_image_is_stored_first(stack: Stack) -> None:
-    """The job holds a URL and shows what the image is; no key of the store holds its bytes."""
+    """The job has a URL and describes the image; no key of the store has its bytes."""
     content = picture(compress_level=0)
     job = (await stack.api.post("/v1/jobs", json=embedded(stack, content))).json()
     shown = job["input"]["image_url"]
@@ -108,7 +108,7 @@ async def test_an_embedded_image_is_stored_first(stack: Stack) -> None:
 
 
 async def test_a_repeat_with_an_embedded_image_stores_it_once(stack: Stack) -> None:
-    """The same bytes and key: the first job, with the first URL. Other bytes: 422, and nothing is stored."""
+    """The same bytes and key return the first job with its URL. Other bytes are 422, and nothing is stored."""
     headers = {"Idempotency-Key": "embedded"}
     first = await stack.api.post("/v1/jobs", json=embedded(stack, picture()), headers=headers)
     async with nothing_changes(stack):
@@ -119,7 +119,7 @@ async def test_a_repeat_with_an_embedded_image_stores_it_once(stack: Stack) -> N
 
 
 async def test_a_quote_of_an_embedded_image_stores_nothing(stack: Stack) -> None:
-    """The price is told without an upload."""
+    """The price is given without an upload."""
     async with nothing_changes(stack):
         reply = await stack.api.post("/v1/quotes", json=embedded(stack, picture()))
     assert reply.json()["quoted_usd"] == "1.40"
@@ -133,7 +133,7 @@ NO_KEY = {"FAL_KEY": ""}
 async def test_what_cannot_be_stored_is_not_admitted(
     store: RedisServer, emulator: Emulator, settings: dict[str, str]
 ) -> None:
-    """Fal's storage is away, or there is no key for it: 503 with Retry-After, and no job."""
+    """Fal's storage is down, or there is no key for it: 503 with Retry-After, and no job."""
     async with open_stack(store, emulator, **settings) as stack:
         async with nothing_changes(stack):
             upload = await stack.api.post("/v1/files", files={"file": ("a.png", picture(), "image/png")})

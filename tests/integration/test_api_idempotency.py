@@ -1,4 +1,4 @@
-"""One key, one job: repeats spend nothing, and a refused submission does not use its key up."""
+"""One key, one job: repeats spend nothing, and a refused submission does not consume its key."""
 
 import pytest
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_two_hundred_submissions_make_one_job(stack: Stack) -> None:
-    """Fifty at a time: one 202 that is new and 199 that are repeats of it; the price is put aside once."""
+    """Fifty at a time: one 202 is new and 199 repeat it; the price is reserved once."""
     headers = {"Idempotency-Key": "once"}
     replies = await concurrently(stack.api.post("/v1/jobs", json=stack.body(), headers=headers) for _ in range(200))
     assert {reply.status_code for reply in replies} == {202}
@@ -24,7 +24,7 @@ async def test_two_hundred_submissions_make_one_job(stack: Stack) -> None:
 
 
 async def test_a_repeat_changes_nothing(stack: Stack) -> None:
-    """A repeat answers 202 with the job and its place, and the store is as it was."""
+    """A repeat is 202 with the job and its queue position, and the store is unchanged."""
     headers = {"Idempotency-Key": "again"}
     first = await stack.api.post("/v1/jobs", json=stack.body(), headers=headers)
     async with nothing_changes(stack):
@@ -36,7 +36,7 @@ async def test_a_repeat_changes_nothing(stack: Stack) -> None:
 
 
 async def test_another_body_is_refused(stack: Stack) -> None:
-    """422 with the same key and another body; the first job stays what it was."""
+    """422 for the same key with a different body; the first job is unchanged."""
     headers = {"Idempotency-Key": "taken"}
     await stack.api.post("/v1/jobs", json=stack.body(), headers=headers)
     others = [
@@ -54,7 +54,7 @@ async def test_another_body_is_refused(stack: Stack) -> None:
 
 
 async def test_the_same_request_in_other_words_is_a_repeat(stack: Stack) -> None:
-    """White space, the order of members, and defaults that are written out make no other request."""
+    """White space, member order and explicit defaults do not make a different request."""
     headers = {"Idempotency-Key": "words"}
     first = await stack.api.post("/v1/jobs", json=stack.body(), headers=headers)
     given = stack.body(priority="normal", metadata={}, webhook_url=None)
@@ -64,7 +64,7 @@ async def test_the_same_request_in_other_words_is_a_repeat(stack: Stack) -> None
 
 
 async def test_a_prompt_normalised_otherwise_is_another_body(stack: Stack) -> None:
-    """A letter with its accent, and the same letter composed, are different requests: 422."""
+    """A precomposed letter and a letter with a combining accent are different requests: 422."""
     headers = {"Idempotency-Key": "accent"}
     first = await stack.api.post("/v1/jobs", json=stack.body("\u00e9"), headers=headers)
     assert first.status_code == 202
@@ -73,7 +73,7 @@ async def test_a_prompt_normalised_otherwise_is_another_body(stack: Stack) -> No
 
 
 async def test_the_quoted_form_is_the_same_key(stack: Stack) -> None:
-    """A bare key and a structured-field string are one key; another letter is another."""
+    """A bare key and a structured-field string are the same key; any other character makes another key."""
     ids = []
     for key in ("a key", '"a key"', " a key ", "A key"):
         reply = await stack.api.post("/v1/jobs", json=stack.body(), headers={"Idempotency-Key": key})
@@ -85,7 +85,7 @@ async def test_the_quoted_form_is_the_same_key(stack: Stack) -> None:
 
 @pytest.mark.parametrize("same_team", [True, False])
 async def test_another_users_key_is_another_job(stack: Stack, same_team: bool) -> None:  # noqa: FBT001 - a table
-    """The scope of a key is the user: another team's and a colleague's equal keys make their own jobs."""
+    """A key belongs to a user: equal keys of another team or of a colleague create their own jobs."""
     headers = {"Idempotency-Key": "shared"}
     first = await stack.api.post("/v1/jobs", json=stack.body(), headers=headers)
     async with second_account(stack, same_team=same_team) as other:
@@ -96,7 +96,7 @@ async def test_another_users_key_is_another_job(stack: Stack, same_team: bool) -
 
 
 async def test_a_refused_submission_does_not_use_the_key_up(stack: Stack) -> None:
-    """After 400, 402, 404, 413, 415 and 422 the key is as good as new."""
+    """After 400, 402, 404, 413, 415 and 422 the key can be used as if new."""
     headers = {"Idempotency-Key": "careful", "Content-Type": "application/json"}
     wrong = stack.body()
     wrong["input"]["duration"] = 5
@@ -115,7 +115,7 @@ async def test_a_refused_submission_does_not_use_the_key_up(stack: Stack) -> Non
 
 
 async def test_a_repeat_after_the_end_shows_the_job_as_it_is(stack: Stack) -> None:
-    """A canceled job, and later its erased shell, still answer 202 to the key that made it."""
+    """A canceled job, and later its erased record, are still 202 for the key that created it."""
     headers = {"Idempotency-Key": "late"}
     job = (await stack.api.post("/v1/jobs", json=stack.body(), headers=headers)).json()
     await stack.api.post(f"/v1/jobs/{job['id']}/cancel")
@@ -129,12 +129,12 @@ async def test_a_repeat_after_the_end_shows_the_job_as_it_is(stack: Stack) -> No
         assert repeat.headers["idempotent-replayed"] == "true"
         assert repeat.status_code == 202
         waited = await stack.api.post("/v1/jobs", json=stack.body(), headers={**headers, "Prefer": "wait=5"})
-        assert waited.status_code == 200  # who asks to wait for the end gets the answer of an end
+        assert waited.status_code == 200  # with a wait for the end, the answer is that of an ended job
         assert await books(stack) == before
 
 
 async def test_a_repeat_while_it_runs_buys_nothing(stack: Stack) -> None:
-    """A repeat of a running and of a finalizing job shows its state; fal has one request."""
+    """A repeat for a running or finalizing job shows its state; fal has one request."""
     headers = {"Idempotency-Key": "running"}
     known = len(await stack.emulator.requests())
     job = (await stack.api.post("/v1/jobs", json=stack.body(), headers=headers)).json()

@@ -18,7 +18,7 @@ ENDS = ("succeeded", "failed", "canceled")
 
 
 async def test_a_job_is_shown_as_the_contract_says(stack: Stack) -> None:
-    """A new job has every member, money as text, times in UTC, and addresses that work."""
+    """A new job has every member, money as text, times in UTC, and URLs that work."""
     metadata = {"scene": "4a", "note": "ok"}
     reply = await stack.api.post("/v1/jobs", json=stack.body(metadata=metadata, priority="high", deadline=600))
     job = reply.json()
@@ -56,7 +56,7 @@ async def test_a_job_is_shown_as_the_contract_says(stack: Stack) -> None:
 
 
 async def test_a_queued_job_is_cancelled_at_once_and_costs_nothing(stack: Stack) -> None:
-    """202 with the ended job, its money back, nothing bought; a second cancel is 409."""
+    """202 with the ended job, its money released, nothing bought; a second cancel is 409."""
     known = len(await stack.emulator.requests())
     job = await stack.submit()
     reply = await stack.api.post(job["urls"]["cancel"])
@@ -72,7 +72,7 @@ async def test_a_queued_job_is_cancelled_at_once_and_costs_nothing(stack: Stack)
 
 @pytest.mark.parametrize("status", LIVE)
 async def test_a_cancel_of_a_live_job_is_written_down_once(stack: Stack, status: str) -> None:
-    """202, the wish has a time and keeps it when it is repeated, the state and the money stay."""
+    """202; the cancellation has a time, which a repeat keeps; state and money are unchanged."""
     job_id = await job_in(stack, status)
     first = await stack.api.post(f"/v1/jobs/{job_id}/cancel")
     assert (first.status_code, first.json()["status"]) == (202, status)
@@ -85,14 +85,14 @@ async def test_a_cancel_of_a_live_job_is_written_down_once(stack: Stack, status:
 
 @pytest.mark.parametrize("status", ENDS)
 async def test_an_ended_job_cannot_be_cancelled(stack: Stack, status: str) -> None:
-    """409 in each of the three ends, and nothing changes."""
+    """409 in each of the three terminal states, and nothing changes."""
     job_id = await job_in(stack, status)
     async with nothing_changes(stack):
         assert_problem(await stack.api.post(f"/v1/jobs/{job_id}/cancel"), 409, "already_ended")
 
 
 async def test_two_hundred_cancels_release_once(stack: Stack) -> None:
-    """Of many cancels of a queued job, fifty at a time, each is 202 or 409, and the money comes back once."""
+    """Of many cancels of a queued job, fifty at a time, each is 202 or 409; the money is released once."""
     job = await stack.submit()
     replies = await concurrently(stack.api.post(job["urls"]["cancel"]) for _ in range(200))
     assert {reply.status_code for reply in replies} <= {202, 409}
@@ -101,7 +101,7 @@ async def test_two_hundred_cancels_release_once(stack: Stack) -> None:
 
 
 async def test_a_cancelled_running_job_ends_by_fals_truth(stack: Stack) -> None:
-    """Cancelled while it runs: fal is asked once, and what fal says is how it ends."""
+    """Cancelled while it runs: fal is asked once, and fal's answer decides how it ends."""
     job = await stack.submit("[emu:run:30] a lake")
     pipeline = Pipeline(stack)
     await pipeline.to(job["id"], "running")
@@ -115,7 +115,7 @@ async def test_a_cancelled_running_job_ends_by_fals_truth(stack: Stack) -> None:
 
 @pytest.mark.parametrize("status", ["queued", *LIVE])
 async def test_a_live_job_cannot_be_deleted(stack: Stack, status: str) -> None:
-    """409, and everything is still there."""
+    """409, and everything is kept."""
     job_id = await job_in(stack, status)
     async with nothing_changes(stack):
         assert_problem(await stack.api.delete(f"/v1/jobs/{job_id}"), 409, "not_ended")
@@ -123,7 +123,7 @@ async def test_a_live_job_cannot_be_deleted(stack: Stack, status: str) -> None:
 
 @pytest.mark.parametrize("status", ENDS)
 async def test_a_deleted_job_keeps_nothing_of_its_caller(stack: Stack, status: str) -> None:
-    """204; the shell has no prompt, image or clip; no key of the store holds them; the ledger stays."""
+    """204; the remaining record has no prompt, image or clip, nor has any key of the store; the ledger is kept."""
     job_id = await job_in(stack, status)
     before = await stack.gateway.stores.ledger.entries(stack.account.team.id)
     reply = await stack.api.delete(f"/v1/jobs/{job_id}")
@@ -141,13 +141,13 @@ async def test_a_deleted_job_keeps_nothing_of_its_caller(stack: Stack, status: s
 
 @pytest.mark.parametrize("status", ["queued", *LIVE, "failed", "canceled"])
 async def test_a_job_without_a_clip_has_none_to_show(stack: Stack, status: str) -> None:
-    """409 in every state but success."""
+    """409 in every state except success."""
     job_id = await job_in(stack, status)
     assert_problem(await stack.api.get(f"/v1/jobs/{job_id}/video"), 409, "no_video")
 
 
 async def test_the_clip_of_a_job_is_at_an_address_that_stays(stack: Stack) -> None:
-    """A redirect to where the clip is now."""
+    """A redirect to the clip's current URL."""
     job_id = await job_in(stack, "succeeded")
     reply = await stack.api.get(f"/v1/jobs/{job_id}/video")
     assert reply.status_code == 307
@@ -155,7 +155,7 @@ async def test_the_clip_of_a_job_is_at_an_address_that_stays(stack: Stack) -> No
 
 
 async def test_waiting_ends_with_the_job(stack: Stack) -> None:
-    """A long poll and a waiting submission return when the job ends, long before their time is over."""
+    """A long poll and a waiting submission return when the job ends, well before their timeout."""
     began = time.monotonic()
     job = await stack.submit()
     wait = {"Prefer": "wait=30"}
@@ -176,7 +176,7 @@ async def test_waiting_ends_with_the_job(stack: Stack) -> None:
 
 
 async def test_waiting_ends_with_its_time(stack: Stack) -> None:
-    """A submission whose job has not ended by then is 202, a read is 200, both with the job as it is."""
+    """If the job has not ended at the timeout, a submission is 202 and a read is 200, both with the current job."""
     wait = {"Prefer": "wait=1"}
     began = time.monotonic()
     submitted = await stack.api.post("/v1/jobs", json=stack.body(), headers=wait)
@@ -188,7 +188,7 @@ async def test_waiting_ends_with_its_time(stack: Stack) -> None:
 
 
 async def test_an_ended_job_is_not_waited_for(stack: Stack) -> None:
-    """A long poll of a job that has ended answers at once."""
+    """A long poll of an ended job answers at once."""
     job_id = await job_in(stack, "canceled")
     began = time.monotonic()
     reply = await stack.api.get(f"/v1/jobs/{job_id}", headers={"Prefer": "wait=60"})
@@ -197,7 +197,7 @@ async def test_an_ended_job_is_not_waited_for(stack: Stack) -> None:
 
 
 async def test_a_quote_changes_nothing(stack: Stack) -> None:
-    """The price and the line of each input, without a trace in the store."""
+    """The price and the queue length for each input; the store is unchanged."""
     await stack.submit()
     await stack.submit()
     ten = stack.body()
@@ -219,7 +219,7 @@ async def test_a_quote_changes_nothing(stack: Stack) -> None:
 
 
 async def test_a_submission_costs_what_was_quoted(stack: Stack) -> None:
-    """For every model with a price, the quote and the job's own quote agree."""
+    """For every model with a price, the quote equals the quote of the job."""
     checked = 0
     for model in stack.gateway.catalog:
         if model.tariff is None or model.schema.image_fields != ("image_url",):
@@ -236,7 +236,7 @@ async def test_a_submission_costs_what_was_quoted(stack: Stack) -> None:
 
 
 async def test_a_model_without_a_price_is_refused(stack: Stack) -> None:
-    """422, and nothing is put aside: what cannot be priced cannot be held to a budget."""
+    """422, and nothing is reserved: without a price there is no way to enforce a budget."""
     unpriced = [
         model for model in stack.gateway.catalog if model.tariff is None and "image_url" in model.schema.fields
     ]

@@ -1,4 +1,4 @@
-"""Lists of jobs: order, pages, filters, and whose jobs they show."""
+"""Lists of jobs: order, pages, filters and visibility."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ async def pages(api: httpx.AsyncClient, query: str, limit: int) -> list[list[dic
 
 
 async def test_every_job_is_on_one_page(stack: Stack) -> None:
-    """A hundred jobs, some made in the same millisecond: none missing, none twice, newest first, no empty page."""
+    """A hundred jobs, some created in the same millisecond: each once, newest first, no empty page."""
     made = await concurrently(stack.submit(str(number)) for number in range(100))
     for limit in (1, 7, 10, 50, 99, 100):
         found = await pages(stack.api, "", limit)
@@ -43,7 +43,7 @@ async def test_every_job_is_on_one_page(stack: Stack) -> None:
 
 
 async def test_a_cursor_holds_its_place(stack: Stack) -> None:
-    """New jobs, and a job that ends between two pages, neither shift nor repeat what follows."""
+    """New jobs, and a job that ends between two pages, neither shift nor repeat later ones."""
     old = [await stack.submit() for _ in range(6)]
     first = (await stack.api.get("/v1/jobs?limit=3")).json()
     for _ in range(5):
@@ -56,7 +56,7 @@ async def test_a_cursor_holds_its_place(stack: Stack) -> None:
 
 
 async def test_filters_choose(stack: Stack) -> None:
-    """By state, by model, by a pair of metadata, and all of them together, over pages."""
+    """By state, by model, by a metadata pair, and combined, over pages."""
     other = "fal-ai/kling-video/v2.1/master/image-to-video"
     jobs = [await stack.submit(metadata={"parity": str(number % 2), "all": "yes"}) for number in range(6)]
     jobs += [await stack.submit(model=other, metadata={"parity": "1"}) for _ in range(2)]
@@ -81,7 +81,7 @@ async def test_filters_choose(stack: Stack) -> None:
 
 
 async def test_the_link_keeps_the_filters(stack: Stack) -> None:
-    """Following `Link` alone walks the same filtered list."""
+    """Following `Link` alone pages through the same filtered list."""
     for number in range(4):
         await stack.submit(metadata={"k": "a b&c" if number % 2 else "z"})
     reply = await stack.api.get("/v1/jobs", params={"metadata.k": "a b&c", "limit": 1})
@@ -94,7 +94,7 @@ async def test_the_link_keeps_the_filters(stack: Stack) -> None:
 
 @pytest.mark.parametrize("same_team", [True, False])
 async def test_a_list_shows_the_callers_own_jobs(stack: Stack, same_team: bool) -> None:  # noqa: FBT001 - a table
-    """Another user's jobs are in no list, with no filter and with no cursor of theirs."""
+    """Another user's jobs are in no list, whatever the filter, or with a cursor of theirs."""
     theirs = [await stack.submit(metadata={"k": "v"}) for _ in range(3)]
     cursor = (await stack.api.get("/v1/jobs?limit=1")).json()["next_cursor"]
     async with second_account(stack, same_team=same_team) as other:
@@ -107,7 +107,7 @@ async def test_a_list_shows_the_callers_own_jobs(stack: Stack, same_team: bool) 
 
 
 async def test_a_page_reads_the_jobs_it_shows(stack: Stack) -> None:
-    """And one more, to know whether there are others; however many there are."""
+    """And one more, to know whether another page follows; however many jobs exist."""
     for number in range(12):
         await stack.submit(str(number))
 
@@ -121,7 +121,7 @@ async def test_a_page_reads_the_jobs_it_shows(stack: Stack) -> None:
 
 
 async def test_reading_writes_nothing(stack: Stack) -> None:
-    """Lists, jobs, models and the account leave the store as it was."""
+    """Lists, jobs, models and the account leave the store unchanged."""
     job = await stack.submit(metadata={"k": "v"})
     async with nothing_changes(stack):
         for path in ("/v1/jobs", "/v1/jobs?metadata.k=v", job["urls"]["self"], "/v1/me", "/v1/models", "/readyz"):
@@ -129,7 +129,7 @@ async def test_reading_writes_nothing(stack: Stack) -> None:
 
 
 async def test_a_list_shows_each_waiting_job_its_place_in_line(stack: Stack) -> None:
-    """As the job itself does: counted from 0, first come first served."""
+    """As the job itself does: counted from 0, in line order."""
     made = [(await stack.submit(f"place {number}"))["id"] for number in range(3)]
     listed = (await stack.api.get("/v1/jobs")).json()["data"]
     assert {job["id"]: job["queue_position"] for job in listed} == {job: place for place, job in enumerate(made)}

@@ -1,4 +1,4 @@
-"""The registry over HTTP, and what the strict schema refuses."""
+"""The registry over HTTP, and what the strict schema rejects."""
 
 import pytest
 
@@ -20,7 +20,7 @@ PROSE: dict[str, str | list[str]] = {
 
 
 async def test_the_list_has_every_model_in_full(stack: Stack) -> None:
-    """Each entry is what its own page shows: schema, price, the price's source and date."""
+    """Each entry equals its own page: schema, price, the price's source and date."""
     reply = await stack.api.get("/v1/models")
     assert reply.status_code == 200
     models = reply.json()["data"]
@@ -33,7 +33,7 @@ async def test_the_list_has_every_model_in_full(stack: Stack) -> None:
 
 
 async def test_a_field_says_where_it_is_documented(stack: Stack) -> None:
-    """Five fields of the default model are in fal's schema; the others are only in its prose."""
+    """Five fields of the default model are in fal's schema; the others are only in its prose documentation."""
     fields = (await stack.api.get(f"/v1/models/{KLING}")).json()["input"]["properties"]
     prose = {name for name, field in fields.items() if field["documented"] == "prose"}
     assert prose == {"aspect_ratio", "static_mask_url", "dynamic_mask_url", "special_fx", "input_image_urls"}
@@ -41,7 +41,7 @@ async def test_a_field_says_where_it_is_documented(stack: Stack) -> None:
 
 
 async def test_prose_fields_pass_unless_the_schema_is_strict(stack: Stack) -> None:
-    """Given fields that only the prose names reach the job's input."""
+    """Fields that only the prose documents reach the job's input."""
     body = stack.body()
     body["input"] |= PROSE
     reply = await stack.api.post("/v1/jobs", json=body)
@@ -50,7 +50,7 @@ async def test_prose_fields_pass_unless_the_schema_is_strict(stack: Stack) -> No
 
 
 async def test_the_strict_schema_refuses_prose_fields(store: RedisServer, emulator: Emulator) -> None:
-    """With FILMGATE_STRICT_SCHEMA=1 they are neither shown nor taken."""
+    """With FILMGATE_STRICT_SCHEMA=1 they are neither shown nor accepted."""
     async with open_stack(store, emulator, FILMGATE_STRICT_SCHEMA="1") as strict:
         fields = (await strict.api.get(f"/v1/models/{KLING}")).json()["input"]["properties"]
         assert {field["documented"] for field in fields.values()} == {"schema"}

@@ -1,4 +1,4 @@
-"""The store goes away and comes back: quick and honest refusals, and no restart is needed."""
+"""The store becomes unavailable and comes back: fast 503s, and recovery without a restart."""
 
 import asyncio
 import time
@@ -15,11 +15,11 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
 
-PATIENCE_S = 5.0  # two, where the machine has time
+PATIENCE_S = 5.0  # two on an idle machine
 
 
 def every_route(stack: Stack, job: str) -> dict[str, Callable[[], asyncio.Task[httpx.Response]]]:
-    """A good request for each route that needs the store."""
+    """A valid request for each route that needs the store."""
     api, body = stack.api, stack.body()
 
     def later(method: str, path: str, **more: object) -> Callable[[], asyncio.Task[httpx.Response]]:
@@ -46,7 +46,7 @@ def every_route(stack: Stack, job: str) -> dict[str, Callable[[], asyncio.Task[h
 
 
 async def remember(stack: Stack, *, seconds: float) -> None:
-    """Look the account's key up anew, and know it for so long."""
+    """Reload the account's key, and cache it for this long."""
     known, name = stack.gateway.accounts._cache, digest(stack.account.key)
     known.clear()
     assert (await stack.api.get("/v1/me")).status_code == 200
@@ -54,9 +54,9 @@ async def remember(stack: Stack, *, seconds: float) -> None:
 
 
 async def assert_refused_everywhere(stack: Stack, job: str, *, remembered: bool) -> None:
-    """Each route, all at once: 503 with Retry-After within its time; alive, and not ready.
+    """Every route concurrently: 503 with Retry-After within its time; live, but not ready.
 
-    The registry needs no store: while the key is `remembered`, models are shown.
+    The registry needs no store: while the key is cached (`remembered`), models are shown.
     """
     if not remembered:
         stack.gateway.accounts._cache.clear()
@@ -79,19 +79,19 @@ async def assert_refused_everywhere(stack: Stack, job: str, *, remembered: bool)
 
 
 async def assert_works_again(stack: Stack, job: str) -> None:
-    """Within a few seconds everything works as before, and what was written is there."""
+    """Within a few seconds everything works as before, and earlier writes are there."""
 
     async def answers() -> bool:
         return (await stack.api.get(f"/v1/jobs/{job}")).status_code == 200
 
     await wait_until(answers, "the store is back", timeout=5)
-    for _ in range(20):  # no stale connection is left that would fail one request more
+    for _ in range(20):  # no stale connection is left that would fail another request
         assert (await stack.api.get(f"/v1/jobs/{job}")).status_code == 200
     assert (await stack.submit())["status"] == "queued"
 
 
 async def test_a_killed_store_is_503_until_it_is_back(fragile: Stack) -> None:
-    """Killed: every route refuses at once, with the key remembered and without; started again: all is well."""
+    """Killed: every route refuses at once, with a cached key and without; restarted: everything works again."""
     job = (await fragile.submit())["id"]
     await asyncio.gather(*(fragile.api.get("/v1/me") for _ in range(30)))  # many open connections
     await remember(fragile, seconds=60)
@@ -103,7 +103,7 @@ async def test_a_killed_store_is_503_until_it_is_back(fragile: Stack) -> None:
 
 
 async def test_a_frozen_store_is_503_until_it_thaws(fragile: Stack) -> None:
-    """Frozen: connections stay open and nothing answers; every route gives up in time."""
+    """Frozen: connections stay open and get no answer; every route times out within its bound."""
     job = (await fragile.submit())["id"]
     await remember(fragile, seconds=60)
     fragile.redis.freeze()
@@ -116,9 +116,9 @@ async def test_a_frozen_store_is_503_until_it_thaws(fragile: Stack) -> None:
 
 
 async def test_a_submission_that_nobody_answered_is_safe_to_repeat(fragile: Stack) -> None:
-    """Frozen in the middle of an admission: 503, and the same key afterwards gives exactly one job."""
+    """Frozen during an admission: 503, and a repeat with the same key gives exactly one job."""
     headers = {"Idempotency-Key": "unsure"}
-    await remember(fragile, seconds=60)  # the script is what hangs
+    await remember(fragile, seconds=60)  # so that the script is what hangs
     fragile.redis.freeze()
     try:
         unsure = await fragile.api.post("/v1/jobs", json=fragile.body(), headers=headers)
@@ -136,7 +136,7 @@ async def test_a_submission_that_nobody_answered_is_safe_to_repeat(fragile: Stac
 
 
 async def test_a_watcher_goes_on_after_the_store_is_back(fragile: Stack) -> None:
-    """A long poll that began before a restart of the store still sees the end, or says 503; it never hangs."""
+    """A long poll that began before the store's restart still returns the end, or 503; it never hangs."""
     job = await fragile.submit()
     waiting = asyncio.create_task(fragile.api.get(job["urls"]["self"], headers={"Prefer": "wait=20"}))
 
@@ -161,7 +161,7 @@ NO_WRITES = [
 
 @pytest.mark.parametrize("configuration", NO_WRITES)
 async def test_a_store_that_takes_no_writes_is_503(fragile: Stack, configuration: tuple[str, str]) -> None:
-    """Out of memory, or without its replicas: a submission is 503 and reading goes on; then all is well again."""
+    """Out of memory, or without its replicas: a submission is 503, reads work; then writes work again."""
     job = await fragile.submit()
     name, value = configuration
     assert fragile.redis.command("CONFIG", "SET", name, value) == b"+OK\r\n"

@@ -1,4 +1,4 @@
-"""A store that is killed and started again, and two gateways: one sees every answer, the other loses some."""
+"""A store that is killed and restarted, and two gateways: one receives every answer, the other loses some."""
 
 import asyncio
 import shutil
@@ -22,7 +22,7 @@ CONCURRENCY = 6
 
 @dataclass(frozen=True)
 class Loss:
-    """How the nth change of an operation goes wrong: the connection is closed, perhaps because the store died."""
+    """How the nth change of an operation fails: the connection is closed, and perhaps the store was killed."""
 
     moment: Moment
     nth: int = 1
@@ -36,9 +36,9 @@ class Lost(Enum):
 
 
 class FaultyStore:
-    """A store of its own for one test, emptied for each run. Synchronous, because hypothesis is.
+    """A store for one test, emptied for each run. Synchronous, because hypothesis is.
 
-    The gateways stay, for opening one takes longer than a crash; their connections are new after each.
+    The gateways are kept, because opening one takes longer than a crash; each crash gives them new connections.
     """
 
     def __init__(self) -> None:
@@ -60,13 +60,13 @@ class FaultyStore:
         self._unsure = await self._open.enter_async_context(_gateway(self._proxy.url))
 
     def reset(self) -> None:
-        """An empty store; without the file that would make each crash take longer than the one before."""
+        """Empty the store, and delete the file that would make each crash take longer than the last."""
         self._server.kill()
         shutil.rmtree(self._server.dir / "appendonlydir")
         self._restart()
 
     def crash(self) -> None:
-        """The store is killed and started again on its data; every connection is new."""
+        """Kill the store and restart it on its data; every connection is new."""
         self.crashes += 1
         self._server.kill()
         self._restart()
@@ -76,7 +76,7 @@ class FaultyStore:
         self.run(self._reconnect())
 
     async def _reconnect(self) -> None:
-        """New connections, and every script known to the store, so that a change is one request."""
+        """Open new connections and load every script, so that each change is one request."""
         await self._redis.connection_pool.disconnect()
         for gateway in (self.gateway, self._unsure):
             await gateway.stores.renew_connections()
@@ -84,7 +84,7 @@ class FaultyStore:
             await self._redis.script_load(load(name).text)
 
     def act(self, call: Callable[[Gateway], Awaitable[T]], loss: Loss | None) -> T | FilmgateError | Lost:
-        """One operation: its answer or its error; LOST when the connection was closed before the answer."""
+        """Run one operation: its answer or its error; LOST when the connection was closed before the answer."""
         if loss is None:
             return self.run(_answer(call, self.gateway))
         self._proxy.cut(loss.moment, nth=loss.nth, then=self._server.kill if loss.kills else lambda: None)
@@ -96,19 +96,19 @@ class FaultyStore:
         return Lost.LOST if isinstance(answer, StoreUnavailable) else answer
 
     def snapshot(self) -> Snapshot:
-        """All that the store holds."""
+        """Everything in the store."""
         return self.run(Snapshot.read(self._redis))
 
     def now_ms(self) -> int:
-        """The store's time."""
+        """The store's clock."""
         return self.run(self.gateway.stores.clock.now_ms())
 
     def command(self, *words: str | float) -> Any:
-        """One plain command: time that passes, as the store sees it."""
+        """Run one plain command, such as one that makes time pass for the store."""
         return self.run(self._redis.execute_command(*words))
 
     def close(self) -> None:
-        """End everything, and forget the data."""
+        """Stop everything and delete the data."""
         self.run(self._open.aclose())
         self.run(self._redis.aclose())
         self.run(self._proxy.stop())

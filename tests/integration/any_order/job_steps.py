@@ -1,4 +1,4 @@
-"""What callers and workers can do to jobs, in any order: rules for the property test of the books."""
+"""What callers and workers can do to jobs, in any order: rules for the property test of the ledger."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -53,27 +53,27 @@ CHARGES: dict[Charge, Callable[[Bill], None]] = {
 
 
 def new_job(caller: Caller, *, micro: int, seconds: int, **more: Any) -> Submission:
-    """What a caller asks for with their key."""
+    """What a caller submits with their key."""
     new = replace(PLAIN, team=caller.team, user=caller.user, key=caller.key, digest=caller.digest, zone=caller.zone)
     return replace(new, quoted_micro=micro, seconds=seconds, webhook_url="https://example.com/hook", **more)
 
 
 def always(_: object) -> bool:
-    """Every answer counts as done."""
+    """Count every answer as done."""
     return True
 
 
 class JobSteps(StateMachine):
-    """Every step that callers and workers can take, stale and interrupted ones too."""
+    """Every step that callers and workers can take, including stale and interrupted ones."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._old: list[Job] = []  # records that some worker still has
-        self._pushed: str | None = None  # the job that `push` is about
+        self._old: list[Job] = []  # records as workers read them earlier
+        self._pushed: str | None = None  # the job that `push` moves
         self._submitted: list[Submission] = []  # submissions with an idempotency key
 
     def _view(self, number: int, stale: int | None, *sources: Status) -> Job:
-        """A job as it is now, in one of these states if there is one; or any job as it was read earlier."""
+        """A current job in one of these states, or any job if there is none; or a job as it was read earlier."""
         if stale is not None and self._old:
             return self._old[stale % len(self._old)]
         if self._pushed is not None:
@@ -83,7 +83,7 @@ class JobSteps(StateMachine):
         return job
 
     def _attempt(self, number: int, stale: int | None, *sources: Status) -> tuple[Job, str]:
-        """The same, and the nonce of the job's attempt; a stale view is of an earlier attempt, if there was one."""
+        """The same, with the nonce of the job's attempt; a stale view has an earlier attempt's, if any."""
         bills = self.model.bills
         late = [
             old
@@ -104,7 +104,7 @@ class JobSteps(StateMachine):
     @room
     @rule(user=USERS, size=SIZES, priority=st.sampled_from(Priority), key=KEYS, loss=LOSSES)
     def admit(self, user: int, size: Any, priority: Priority, key: str | None, loss: Loss | None) -> None:
-        """A submission, perhaps with an idempotency key that was used before."""
+        """A submission, perhaps with an idempotency key that was already used."""
         new = new_job(self.callers[user], **size, priority=priority, idempotency_key=key)
         if key is not None:
             self._submitted.append(new)
@@ -123,13 +123,13 @@ class JobSteps(StateMachine):
     @precondition(lambda machine: bool(machine._submitted))
     @rule(number=NUMBERS, fingerprint=st.sampled_from(["one", "two"]), loss=LOSSES)
     def admit_again(self, number: int, fingerprint: str, loss: Loss | None) -> None:
-        """The same idempotency key, with the same body or another."""
+        """The same idempotency key, with the same body or a different one."""
         self.submit(replace(self._submitted[number % len(self._submitted)], fingerprint=fingerprint), loss)
 
     @some_jobs
     @rule(number=NUMBERS, loss=LOSSES)
     def cancel(self, number: int, loss: Loss | None) -> None:
-        """A caller's cancellation: at once while the job is queued, noted while it is at fal."""
+        """A caller's cancellation: immediate while the job is queued, recorded while it is at fal."""
         job = self.job(number)
         if job.status is Status.QUEUED:
             way = ((Status.QUEUED,), Status.CANCELED)
@@ -157,7 +157,7 @@ class JobSteps(StateMachine):
     @some_jobs
     @rule(number=NUMBERS, turns=PATHS)
     def push(self, number: int, turns: list[Turn]) -> None:
-        """One job goes its way for some steps, with detours where there are any."""
+        """Move one job several steps through the pipeline, with every detour that its state allows."""
         self._pushed = self.job(number, lambda bill: bill.status not in TERMINAL_STATES).id
         for turn in turns:
             job = self._view(0, None)
@@ -169,7 +169,7 @@ class JobSteps(StateMachine):
                 case Status.SUBMITTING, "hold":
                     self.hold(0, None, None)
                 case Status.SUBMITTING | Status.HELD, "lose":
-                    self.adopt(0, 0, None)  # a worker of an attempt before this one wakes up
+                    self.adopt(0, 0, None)  # a worker of an earlier attempt wakes up
                 case Status.SUBMITTING | Status.HELD, "back":
                     self.requeue(0, None, 0, None)
                 case Status.SUBMITTING | Status.HELD, _:
@@ -185,13 +185,13 @@ class JobSteps(StateMachine):
     @some_jobs
     @rule(number=NUMBERS, turns=PATHS)
     def push_another(self, number: int, turns: list[Turn]) -> None:
-        """The same, so that it happens twice as often."""
+        """The same rule again, so that it is chosen twice as often."""
         self.push(number, turns)
 
     @some_jobs
     @rule(number=NUMBERS, stale=VIEWS, loss=LOSSES)
     def claim(self, number: int, stale: int | None, loss: Loss | None) -> None:
-        """A worker claims, perhaps from an old doorbell."""
+        """A worker claims the job, perhaps from an old task."""
         job = self._view(number, stale, Status.QUEUED)
         way = ((Status.QUEUED,), Status.SUBMITTING)
         self.advance(job, lambda gateway: gateway.stores.jobs.claim(job), loss, way)
@@ -199,7 +199,7 @@ class JobSteps(StateMachine):
     @some_jobs
     @rule(number=NUMBERS, stale=VIEWS, loss=LOSSES)
     def adopt(self, number: int, stale: int | None, loss: Loss | None) -> None:
-        """Fal's id is known."""
+        """Fal's id becomes known."""
         job, nonce = self._attempt(number, stale, Status.SUBMITTING, Status.HELD)
         way = ((Status.SUBMITTING, Status.HELD), Status.RUNNING)
         self.advance(
@@ -213,7 +213,7 @@ class JobSteps(StateMachine):
     @some_jobs
     @rule(number=NUMBERS, stale=VIEWS, loss=LOSSES)
     def hold(self, number: int, stale: int | None, loss: Loss | None) -> None:
-        """The outcome of the submission is unknown."""
+        """The outcome of the submission becomes unknown."""
         job, nonce = self._attempt(number, stale, Status.SUBMITTING)
         way = ((Status.SUBMITTING,), Status.HELD)
         self.advance(
@@ -223,7 +223,7 @@ class JobSteps(StateMachine):
     @some_jobs
     @rule(number=NUMBERS, stale=VIEWS, wait_ms=st.sampled_from([0, 60_000]), loss=LOSSES)
     def requeue(self, number: int, stale: int | None, wait_ms: int, loss: Loss | None) -> None:
-        """Fal refused it for now, or an operator sends it again; one that its caller wants cancelled ends."""
+        """Fal refuses it temporarily, or an operator resubmits it; a job with a requested cancellation ends."""
         job, nonce = self._attempt(number, stale, Status.SUBMITTING, Status.HELD)
         wanted = self.snapshot.jobs()[join_ref(job.team, job.id)].cancel_requested_ms is not None
         way = ((Status.SUBMITTING, Status.HELD), Status.CANCELED if wanted else Status.QUEUED)
@@ -239,7 +239,7 @@ class JobSteps(StateMachine):
     @some_jobs
     @rule(number=NUMBERS, stale=VIEWS, loss=LOSSES)
     def complete(self, number: int, stale: int | None, loss: Loss | None) -> None:
-        """A poll saw the end."""
+        """A poll finds the end."""
         job = self._view(number, stale, Status.RUNNING)
         way = ((Status.RUNNING,), Status.FINALIZING)
         self.advance(
@@ -258,7 +258,7 @@ class JobSteps(StateMachine):
         loss=LOSSES,
     )
     def end(self, number: int, stale: int | None, end: Any, charge: Charge, loss: Loss | None) -> None:
-        """An end from wherever the graph allows it."""
+        """End the job from any state in which the graph allows it."""
         job = self._view(number, stale, *(before for before in Status if end in TRANSITIONS[before]))
         if end in TRANSITIONS[job.status]:
             sources, error = (job.status,), JobError("test", "A sentence.")
@@ -273,7 +273,7 @@ class JobSteps(StateMachine):
     @some_jobs
     @rule(number=NUMBERS, loss=LOSSES)
     def expire(self, number: int, loss: Loss | None) -> None:
-        """A job's start deadline has passed; the others' is far away."""
+        """One job's start deadline passes; the others' are far away."""
         job = self.job(number)
         ref = join_ref(job.team, job.id)
         for other in self.snapshot.get(keys.due("expire")):
@@ -290,7 +290,7 @@ class JobSteps(StateMachine):
 
     @rule(what=st.sampled_from([keys.SLOTS, keys.LATER]))
     def time_passes(self, what: str) -> None:
-        """Slots that end by themselves, and waits, run out."""
+        """Leases of slots and waits expire."""
         for ref, score in self.snapshot.get(what).items():
             if score != float("inf"):
                 self.faulty_store.command("ZADD", what, 1, ref)
@@ -299,5 +299,5 @@ class JobSteps(StateMachine):
     @precondition(lambda machine: machine.calm >= CALM)
     @rule()
     def the_store_dies(self) -> None:
-        """It is killed between two operations."""
+        """The store is killed between two operations."""
         self.crash()

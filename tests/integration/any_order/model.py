@@ -1,7 +1,7 @@
 """A model in plain Python: what limits, sums and jobs must be after each operation.
 
-No sum is kept: each is computed from the bills and adjustments when it is compared, so that a mistake of
-the store's counters cannot be repeated here.
+No sum is kept: each is computed from the bills and adjustments when it is compared, so a mistake in the
+store's counters cannot be repeated here.
 """
 
 from collections import Counter
@@ -24,7 +24,7 @@ CLOCK_US = 5_000  # the store's time is in ms, and a script may read its clock t
 
 @dataclass(frozen=True)
 class Quote:
-    """What a submission asks for, as far as money goes."""
+    """What a submission costs, in each unit."""
 
     team: str
     user: str
@@ -33,18 +33,18 @@ class Quote:
     seconds: int
 
     def need(self, unit: Unit) -> int:
-        """What it takes of a unit."""
+        """Its amount of a unit."""
         return {Unit.USD: self.micro, Unit.VIDEO_SECONDS: self.seconds}.get(unit, 1)
 
     def owners(self) -> list[tuple[Owner, str]]:
-        """Whose limits apply, in the order of the reply."""
+        """The owners whose limits apply, in the order of the reply."""
         owners = [(Owner.GATEWAY, GATEWAY), (Owner.TEAM, self.team), (Owner.USER, self.user)]
         return owners + ([(Owner.TOKEN, self.token)] if self.token else [])
 
 
 @dataclass
 class Bill:
-    """One job: its status, and its money. `starts` are the beginnings that were frozen."""
+    """One job: its status and its money. `starts` are the periods' beginnings, fixed at admission."""
 
     quote: Quote
     starts: Starts
@@ -60,23 +60,23 @@ class Bill:
 
     @property
     def charged(self) -> int | None:
-        """Micro-dollars; None until known."""
+        """Micro-dollars; None while unknown."""
         if self.open:
             return None
         return sum(amount for kind, amount in self.entries if kind in {"settle", "correction"})
 
     def close(self, *, spend: bool) -> None:
-        """The reservation ends."""
+        """End the reservation."""
         self.money = Money.SPENT if spend else Money.RELEASED
         self.entries.append(("settle" if spend else "release", self.quote.micro))
 
     def dispute(self) -> None:
-        """The reservation is kept, because the cost is unknown."""
+        """Keep the reservation, because the cost is unknown."""
         self.money = Money.DISPUTED
         self.entries.append(("dispute", self.quote.micro))
 
     def correct(self, actual: int) -> None:
-        """The charge becomes what it really was."""
+        """Correct the charge to the real cost."""
         if self.money is Money.DISPUTED:
             self.close(spend=actual > 0)
         if difference := actual - (self.charged or 0):
@@ -96,7 +96,7 @@ class Bill:
 
 @dataclass(frozen=True)
 class Adjustment:
-    """A credit or a correction that is about no job."""
+    """A credit or a correction that belongs to no job."""
 
     team: str
     kind: str
@@ -108,7 +108,7 @@ NEVER = Starts({}, {})
 
 
 def starts_at(now_ms: int, zone: str) -> Starts:
-    """The beginnings of the periods at this moment: the team's, and the gateway's."""
+    """The beginnings of the periods at this time: the team's, and the gateway's."""
     here, gateway = (
         {window: period.start_ms for window, period in periods(now_ms, place).items()} for place in (zone, "UTC")
     )
@@ -116,7 +116,7 @@ def starts_at(now_ms: int, zone: str) -> Starts:
 
 
 def names_of(owner: str, starts: Starts) -> list[str]:
-    """The keys of an owner's sums: total, and each period; for a token, total only."""
+    """The keys of an owner's sums: total and each period; for a token, only total."""
     if owner.startswith("tok_"):
         return [keys.total(owner)]
     own = starts.gateway if owner == GATEWAY else starts.team
@@ -125,17 +125,17 @@ def names_of(owner: str, starts: Starts) -> list[str]:
 
 @dataclass
 class Model:
-    """All that is known. `zones` are the teams' time zones; `bills` are by job id, in the order of admission.
+    """Everything that is known. `zones` are the teams' time zones; `bills` are by job id, in admission order.
 
     Attributes:
         limits: by owner, then by `unit/window`.
         repeats: by team, user or browser token, and idempotency key: the job and the fingerprint.
         tokens: the users of the browser tokens.
-        rates: by owner and window, the earliest and the latest that a rate's next submission may be due at (µs).
+        rates: by owner and window, the earliest and latest time (µs) that the next submission may be due.
     """
 
     zones: dict[str, str] = field(default_factory=dict)
-    moved: set[str] = field(default_factory=set)  # teams whose zone has changed: their old windows bind on
+    moved: set[str] = field(default_factory=set)  # teams whose zone has changed: their old windows still apply
     limits: dict[str, dict[str, Limit]] = field(default_factory=dict)
     bills: dict[str, Bill] = field(default_factory=dict)
     adjustments: list[Adjustment] = field(default_factory=list)
@@ -146,7 +146,7 @@ class Model:
     # --- what must be stored -----------------------------------------------------------------------------------
 
     def sums(self) -> dict[str, Counter[str]]:
-        """Every sum that is not zero, by key."""
+        """Every non-zero sum, by key."""
         found: dict[str, Counter[str]] = {}
         for bill in self.bills.values():
             for _, owner in bill.quote.owners():
@@ -160,7 +160,7 @@ class Model:
         return found
 
     def faults(self, snapshot: Snapshot) -> list[str]:
-        """Where the store holds something else."""
+        """The keys at which the store holds something else."""
         pairs = dict(self._pairs(snapshot))
         return [
             f"{what}: stored {stored}, expected {own}" for what, (stored, own) in pairs.items() if stored != own
@@ -199,7 +199,7 @@ class Model:
     # --- what admission must say -------------------------------------------------------------------------------
 
     def states(self, quote: Quote, now_ms: int) -> list[LimitState]:
-        """Every limit that counts jobs, money or places, as admission must find it; rates are left out."""
+        """Every limit on jobs, money or slots, with the state that admission must compute; rates are left out."""
         here, gateway = periods(now_ms, self.zones[quote.team]), periods(now_ms, "UTC")
         sums = self.sums()
         return [
@@ -234,7 +234,7 @@ class Model:
         return LimitState(kind, limit.unit, limit.window, amount, used, held, resets, now_ms, over)
 
     def _places(self, owner: str, *, queued: bool) -> int:
-        """How many jobs of an owner are there, or wait in line."""
+        """How many jobs of an owner exist, or wait in line."""
         return sum(
             bill.status is Status.QUEUED if queued else bill.status not in TERMINAL_STATES
             for bill in self.bills.values()
@@ -244,7 +244,7 @@ class Model:
     # --- rates -------------------------------------------------------------------------------------------------
 
     def rates_of(self, quote: Quote) -> Iterator[tuple[Owner, str, Limit]]:
-        """The rates that a submission falls under."""
+        """The rates that apply to a submission."""
         for kind, owner in quote.owners():
             for _, limit in sorted(self.limits.get(owner, {}).items()):
                 if limit.unit is Unit.SUBMITS:
@@ -264,7 +264,7 @@ class Model:
         return answers.pop() if len(answers) == 1 else None
 
     def take_rates(self, quote: Quote, now_ms: int, *, surely: bool = True) -> None:
-        """One submission is spent of each rate; not `surely` when its answer was lost."""
+        """Charge one submission to each rate; not `surely` when its answer was lost."""
         for _, owner, limit in self.rates_of(quote):
             amount = in_force(limit, now_ms)
             if amount == 0:
@@ -276,14 +276,14 @@ class Model:
 
 
 def in_force(limit: Limit, now_ms: int) -> int:
-    """The amount that holds: the raised one while it lasts."""
+    """The amount in force: the raised one while the raise lasts."""
     if limit.raised_to is not None and limit.raised_until_ms is not None and limit.raised_until_ms > now_ms:
         return limit.raised_to
     return limit.amount
 
 
 def _whole(sums: Counter[str] | None) -> dict[str, int]:
-    """Without the zeros."""
+    """Without zero values."""
     return {name: value for name, value in (sums or {}).items() if value}
 
 

@@ -24,11 +24,11 @@ from tests.support.snapshot import Snapshot
 
 Change = Callable[[Model], None]
 ACTOR = "tester"
-CALM = 6  # operations without a crash after a crash: a crash takes as long as they do
+CALM = 6  # operations between two crashes: a crash takes as long as they do
 RATES = keys.rate("", "")[:-1]
-NOTED = (RATES, keys.AUDIT)  # what an operation may leave behind that changed nothing in the books
+NOTED = (RATES, keys.AUDIT)  # keys that may change although the operation changed nothing in the ledger
 PLACE_OF = {Status.RUNNING: "poll", Status.FINALIZING: "finalize"}
-FIRST_LIMITS = {  # most of what is asked for at first fits
+FIRST_LIMITS = {  # most of the first submissions fit
     "gateway": (
         Limit(Unit.USD, Window.DAY, 22_000_000),
         Limit(Unit.JOBS, Window.CONCURRENT, 8),
@@ -48,12 +48,12 @@ FIRST_LIMITS = {  # most of what is asked for at first fits
 
 
 def nothing(_: Model) -> None:
-    """A change that the books do not see."""
+    """A change that does not affect the ledger."""
 
 
 @dataclass
 class Tally:
-    """What was done, over all runs of one test."""
+    """Counts of what was done, over all runs of one test."""
 
     operations: int = 0
     admitted: int = 0
@@ -67,12 +67,12 @@ class Tally:
 
 
 class StateMachine(RuleBasedStateMachine):
-    """Two teams with two users each, a store, and the books as they must be; rules are a subclass's.
+    """Two teams with two users each, a store, and the ledger as it must be; subclasses add the rules.
 
     Attributes:
         tally: counts over all runs; a class attribute of the subclass, as is `shaken`.
         books: the model.
-        seen: the store after the last operation.
+        seen: the store's content after the last operation.
         callers: the four users' keys.
         tokens: by id, the caller and the digest of each browser token.
     """
@@ -87,7 +87,7 @@ class StateMachine(RuleBasedStateMachine):
         self.model = Model(limits={GATEWAY: _by_name(FIRST_LIMITS["gateway"])})
         self.callers: list[Caller] = []
         self.tokens: dict[str, tuple[Caller, str]] = {}
-        self.calm = 0  # operations since the store died
+        self.calm = 0  # operations since the store was killed
         self._reached: dict[str, Status] = {}
         self.faulty_store.run(self._set_up(self.faulty_store.gateway))
         self.snapshot: Snapshot
@@ -125,9 +125,9 @@ class StateMachine(RuleBasedStateMachine):
         change: Change | None,
         happened: Callable[[Any], bool] = bool,
     ) -> None:
-        """One operation. `change` is what it must make of the books; None when it must be refused.
+        """Run one operation. `change` is its effect on the ledger; None when it must be refused.
 
-        `happened` says what an answer means. When the answer is lost, either outcome is legal.
+        `happened` interprets an answer. When the answer is lost, either outcome is allowed.
         """
         before = self.snapshot
         answer = self._act(call, loss)
@@ -155,7 +155,7 @@ class StateMachine(RuleBasedStateMachine):
         return answer
 
     def _adopt(self, change: Change | None) -> None:
-        """The answer was lost: the store shows whether it happened, and nothing in between is legal."""
+        """The answer was lost: the store shows whether it happened, and no state in between is allowed."""
         unless = self.model.faults(self.snapshot)
         if not unless:
             return
@@ -166,7 +166,7 @@ class StateMachine(RuleBasedStateMachine):
         self.model = after
 
     def crash(self) -> None:
-        """The store is killed and comes back, with all that it ever answered for."""
+        """The store is killed and restarted, with everything that it ever acknowledged."""
         before = self.snapshot
         self.tally.operations += 1
         self.tally.crashes += 1
@@ -177,7 +177,7 @@ class StateMachine(RuleBasedStateMachine):
     # --- admission ---------------------------------------------------------------------------------------------
 
     def submit(self, new: Submission, loss: Loss | None) -> None:
-        """One submission: accepted exactly when every limit has room, and the reply has the state of each."""
+        """One submission: accepted exactly when every limit has room; the reply has the state of each."""
         quote = Quote(new.team, new.user, new.token, new.quoted_micro, new.seconds)
         known = self.model.repeats.get((new.team, new.token or new.user, new.idempotency_key or ""))
         before = self.snapshot
@@ -202,7 +202,7 @@ class StateMachine(RuleBasedStateMachine):
                 assert self.snapshot.without(RATES) == before.without(RATES), "a refused submission changes nothing"
 
     def _compare(self, quote: Quote, answer: Admitted | OverLimits) -> None:
-        """What admission told of the limits, and what it decided, with what the books say."""
+        """Compare the limits that admission reported, and its decision, with the model."""
         admitted = isinstance(answer, Admitted)
         now_ms = answer.job.created_ms if isinstance(answer, Admitted) else answer.limits[0].now_ms
         expected = self.model.states(quote, now_ms)
@@ -225,13 +225,13 @@ class StateMachine(RuleBasedStateMachine):
             self.model.take_rates(quote, now_ms)
 
     def _write_down(self, new: Submission, quote: Quote, model: Model) -> None:
-        """A new job is in the store: with the periods of its moment, and only if it fits."""
+        """A new job is in the store: with the current periods, and only if it fits."""
         (job,) = [job for job in self.snapshot.jobs().values() if job.id not in model.bills]
         frozen = Starts.read(job.starts)
         assert frozen == starts_at(job.created_ms, model.zones[new.team])
         for limit in model.states(quote, job.created_ms):
             if quote.team in model.moved and limit.window in CALENDAR:
-                continue  # a credit of a window that a change cut short counts as well: tests/unit/test_zones.py
+                continue  # a credit of a window that a zone change cut short counts too: tests/unit/test_zones.py
             assert limit.used + limit.held + quote.need(limit.unit) <= limit.amount
         model.bills[job.id] = Bill(quote, frozen, entries=[("reserve", quote.micro)])
         if new.idempotency_key is not None:
@@ -240,7 +240,7 @@ class StateMachine(RuleBasedStateMachine):
     # --- a job's way -------------------------------------------------------------------------------------------
 
     def job(self, number: int, wanted: Callable[[Bill], bool] = lambda _: True) -> Job:
-        """A job as it is now; one of those that are wanted, if there is any."""
+        """A current job; one of the wanted ones, if there is any."""
         bills = self.model.bills
         ids = [job_id for job_id, bill in bills.items() if wanted(bill)] or list(bills)
         job_id = ids[number % len(ids)]
@@ -256,7 +256,7 @@ class StateMachine(RuleBasedStateMachine):
         nonce: str = "",
         money: Callable[[Bill], None] = lambda _: None,
     ) -> None:
-        """A step of a job between states: done exactly when it is in one of the first and shows its nonce."""
+        """A step between states: succeeds exactly when the job is in a source state and the nonce matches."""
         sources, target = way
         ref = join_ref(job.team, job.id)
         bill = self.model.bills[job.id]
@@ -281,7 +281,7 @@ class StateMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_books_are_right(self) -> None:
-        """The store holds what the model says; sums, entries, reservations, places and slots agree."""
+        """The store equals the model; sums, entries, reservations, places and slots agree."""
         assert self.model.faults(self.snapshot) == []
         assert book_faults(self.snapshot) == []
         assert misplaced_slots(self.snapshot) == []
@@ -289,7 +289,7 @@ class StateMachine(RuleBasedStateMachine):
 
     @invariant()
     def every_job_is_in_its_place_and_came_there_by_the_graph(self) -> None:
-        """State, money and places agree; no state was reached that the graph does not lead to."""
+        """State, money and places agree; every state was reached by a transition of the graph."""
         for ref, job in self.snapshot.jobs().items():
             reachable = {self._reached.get(job.id, Status.QUEUED)}
             while more := {after for state in reachable for after in TRANSITIONS[state]} - reachable:
@@ -311,7 +311,7 @@ class StateMachine(RuleBasedStateMachine):
 
     @invariant()
     def no_more_are_granted_than_fal_takes(self) -> None:
-        """Held jobs whose slot ran out may be adopted on top; nothing else exceeds the number."""
+        """Held jobs whose slot expired may exceed the number when they are adopted; nothing else may."""
         slots = self.snapshot.get(keys.SLOTS)
         if sum(score < float("inf") for score in slots.values()) > CONCURRENCY:
             assert self.snapshot.get(keys.HELD)

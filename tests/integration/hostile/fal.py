@@ -1,7 +1,7 @@
-"""A hostile fal on raw sockets: it answers each call with the bytes of a shape, and closes the connection.
+"""A hostile fal on raw sockets: it answers each call with the raw bytes of a shape, and closes the connection.
 
-A prompt `status 17` asks for the shape 17 of status replies, for that job's polls; other calls are answered well.
-What is about no job (storage, history, bill, keys) is answered with the shape that `now` names.
+A prompt `status 17` selects shape 17 for that job's status replies; other calls get valid answers.
+Calls that concern no job (storage, history, bill, keys) get the shape that `now` names.
 """
 
 import json
@@ -23,7 +23,7 @@ LONGEST_BODY = 1_000_000
 
 
 class HostileFal(TcpServer):
-    """`async with HostileFal() as fal:` listens at `fal.url`; `asked` counts the calls by what they are about."""
+    """`async with HostileFal() as fal:` listens at `fal.url`; `asked` counts the calls by kind."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,11 +33,11 @@ class HostileFal(TcpServer):
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """Its address."""
         return f"http://{self.host}:{self.port}"
 
     async def serve(self, reader: Reader, writer: Writer) -> None:
-        """One call."""
+        """Answer one call."""
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         length = re.search(r"content-length: *(\d+)", head, re.IGNORECASE)
         body = await reader.readexactly(min(int(length[1]) if length else 0, LONGEST_BODY))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 OK = "200 OK"
 LONG = "x" * 200_000
 DEEP = "[" * 300 + "]" * 300
-# JSON texts, mostly: values in the place of a word, a number or a list.
+# JSON texts, mostly: values to put where a word, a number or a list is expected.
 VALUES = {
     "null": "null",
     "true": "true",
@@ -47,24 +47,24 @@ DOCUMENTS = {
 
 
 def http(body: bytes, status: str = OK, *lines: str, length: int | str | None = None) -> bytes:
-    """A whole answer; `length` replaces its body's in the header."""
+    """A complete answer; `length` overrides the body's length in the header."""
     length_line = len(body) if length is None else length
     head = [f"HTTP/1.1 {status}", "Content-Type: application/json", f"Content-Length: {length_line}", *lines]
     return "\r\n".join([*head, "Connection: close", "", ""]).encode("latin-1") + body
 
 
 def chunked(*chunks: bytes, end: bytes = b"0\r\n\r\n", lines: str = "") -> bytes:
-    """An answer in chunks that are written as given."""
+    """An answer with these chunks, written as given."""
     return f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n{lines}\r\n".encode() + b"".join(chunks) + end
 
 
 def chunk(content: bytes) -> bytes:
-    """One chunk as it should be."""
+    """One valid chunk."""
     return f"{len(content):x}\r\n".encode() + content + b"\r\n"
 
 
 def wire(good: bytes) -> dict[str, bytes]:
-    """A valid body in answers that are no valid HTTP, or in encodings that JSON does not have."""
+    """A valid body in answers that are invalid HTTP, or in encodings that JSON does not allow."""
     whole, text = http(good), good.decode()
     return {
         "nothing": b"",
@@ -137,12 +137,12 @@ def wire(good: bytes) -> dict[str, bytes]:
 
 
 def documents(status: str = OK) -> dict[str, bytes]:
-    """Bodies that are not the object that was asked for."""
+    """Bodies that are not the expected object."""
     return {f"{name}, as a document": http(body, status) for name, body in DOCUMENTS.items()}
 
 
 def members(template: str, name: str, *, status: str = OK, few: bool = False) -> dict[str, bytes]:
-    """The template with each odd value in the place of its `%s`."""
+    """The template with each odd value in place of its `%s`."""
     values: Mapping[str, str] = {label: VALUES[label] for label in FEW} if few else VALUES
     return {f"{name} is {label}": http((template % text).encode(), status) for label, text in values.items()}
 

@@ -1,7 +1,7 @@
-"""Hostile receivers on real sockets, and a sender in a process of its own, whose memory is measured.
+"""Hostile receivers on real sockets, and a sender in its own process, whose memory is measured.
 
 `python -m tests.integration.hostile.receivers SECONDS AUTHORITY` reads URLs, one a line, makes an attempt at each,
-and prints the attempt with `rss_kb`, the most memory that the process ever had.
+and prints the attempt with `rss_kb`, the peak memory of the process.
 """
 
 import asyncio
@@ -32,9 +32,9 @@ NEWS = b"HTTP/1.1 103 Early Hints\r\n\r\n"
 
 @dataclass(frozen=True, slots=True)
 class Hostile:
-    """What a receiver does once it has the request, and what has to come of it: status, outcome, error.
+    """What a receiver does once it has the request, and the expected result: status, outcome, error.
 
-    `slow` ones cost the whole time of an attempt; the others have to end well before.
+    `slow` ones use up the whole time of an attempt; the others must end well before.
     """
 
     script: Script
@@ -47,7 +47,7 @@ class Hostile:
 def writes(
     first: bytes, *, then: bytes = b"", times: int | None = 0, pause: float = 0, ends: bool = False
 ) -> Script:
-    """Writes `first`, then `then` so many times (None: for ever) with pauses, and then waits or hangs up."""
+    """Write `first`, then `then` this many times (None: forever) with pauses, then wait or hang up."""
 
     async def script(writer: Writer) -> None:
         writer.write(first)
@@ -63,17 +63,17 @@ def writes(
 
 
 async def gone(_: Writer) -> None:
-    """Closes the connection once it has the request."""
+    """Close the connection once the request is read."""
 
 
 def gzip_bomb(megabytes: int) -> bytes:
-    """Zeros that take a thousandth of their size."""
+    """Zeros that compress to a thousandth of their size."""
     press = zlib.compressobj(9, wbits=31)
     return b"".join([*(press.compress(MEGABYTE) for _ in range(megabytes)), press.flush()])
 
 
 async def breaks_its_tls(writer: Writer) -> None:
-    """Bytes under the encryption that are no record of TLS."""
+    """Encrypted bytes that are no TLS record."""
     raw = writer.transport._ssl_protocol._transport  # type: ignore[attr-defined]  # there is no public way to lie
     raw.write(b"this is not a record of TLS")
     await asyncio.Event().wait()
