@@ -1,4 +1,4 @@
-"""Paths, ids, cursors and headers that are wrong: the same answer for all, and nothing goes to fal."""
+"""Wrong paths, ids, cursors and headers: uniform answers, and no request to fal."""
 
 from collections.abc import AsyncIterator
 
@@ -16,7 +16,7 @@ KLING = "fal-ai/kling-video/v2/master/image-to-video"
 
 @pytest.fixture(scope="module")
 async def stack(redis_server: RedisServer, emulator: Emulator) -> AsyncIterator[Stack]:
-    """One gateway for all cases: a refusal changes nothing, which each of them proves."""
+    """One gateway for all cases: a refusal changes nothing, which each case proves."""
     redis_server.flush()
     async with open_stack(redis_server, emulator) as made:
         yield made
@@ -52,14 +52,14 @@ MODELS = [
 
 @pytest.mark.parametrize("model", MODELS, ids=range(len(MODELS)))
 async def test_a_model_id_that_is_not_in_the_registry_is_unknown(stack: Stack, model: str) -> None:
-    """404 in a submission and in a quote, letter by letter, and no call to fal."""
+    """404 in a submission and in a quote, whatever the spelling, and no call to fal."""
     async with nothing_changes(stack):
         for path in ("/v1/jobs", "/v1/quotes"):
             reply = await stack.api.post(path, json=stack.body(model=model))
             assert_problem(reply, 404, "model_not_found")
 
 
-# Raw paths below /v1/models/, as they stand in the request line.
+# Raw paths below /v1/models/, exactly as sent in the request line.
 MODEL_PATHS = [
     "fal-ai/unknown",
     KLING.upper(),
@@ -81,10 +81,10 @@ async def test_a_model_path_that_is_not_in_the_registry_is_unknown(stack: Stack,
     async with nothing_changes(stack):
         reply = await stack.api.get(f"/v1/models/{path}")
     assert_problem(reply, 404, reply.json()["code"])
-    assert reply.json()["code"] in {"model_not_found", "not_found"}  # some are no path below models at all
+    assert reply.json()["code"] in {"model_not_found", "not_found"}  # some are not below models at all
 
 
-# Raw ids; those with a slash or dots name other paths, which are not there either.
+# Raw ids; those with a slash or dots name other paths, which do not exist either.
 JOB_IDS = [
     "job_00000000000000000000000000000000",
     "job_",
@@ -122,11 +122,11 @@ async def test_an_id_that_is_nobodys_is_not_found(stack: Stack, job_id: str) -> 
     for reply in replies:
         if "/v1/jobs/" in reply.request.url.path:
             assert_problem(reply, 404, "not_found")
-        else:  # the client resolved `..`, and asked for another path
+        else:  # the client resolved `..` and requested a different path
             assert job_id == ".."
 
 
-# Method and path, and what a wrong one gets.
+# Method, path, and the expected refusal.
 ROUTES = [
     ("GET", "/v1", 404),
     ("GET", "/v2/jobs", 404),
@@ -151,7 +151,7 @@ ROUTES = [
 
 @pytest.mark.parametrize(("method", "path", "status"), ROUTES)
 async def test_an_unknown_route_or_method_is_a_problem(stack: Stack, method: str, path: str, status: int) -> None:
-    """404, or 405 with the methods that are known."""
+    """404, or 405 with the allowed methods."""
     async with nothing_changes(stack):
         reply = await stack.api.request(method, f"http://filmgate.test{path}")
     assert_problem(reply, status, "not_found" if status == 404 else "method_not_allowed")
@@ -160,13 +160,13 @@ async def test_an_unknown_route_or_method_is_a_problem(stack: Stack, method: str
 
 @pytest.mark.parametrize("path", ["/v1/jobs/", "/v1/me/", "/livez/", "/v1/jobs/%2F"])
 async def test_a_trailing_slash_is_another_path(stack: Stack, path: str) -> None:
-    """404, and never a redirect to an address out of the request."""
+    """404, and never a redirect to an address from the request."""
     assert_problem(await stack.api.get(path, headers={"Host": "evil.com"}), 404, "not_found")
 
 
 @pytest.mark.parametrize("override", ["X-HTTP-Method-Override", "X-Method-Override", "X-HTTP-Method"])
 async def test_a_method_is_not_overridden_by_a_header(stack: Stack, override: str) -> None:
-    """A POST stays one, whatever a header says."""
+    """A POST stays a POST, whatever a header says."""
     reply = await stack.api.post("/v1/me", headers={override: "GET"})
     assert_problem(reply, 405, "method_not_allowed")
 
@@ -197,7 +197,7 @@ LISTS = [
 
 @pytest.mark.parametrize(("query", "status", "code"), LISTS)
 async def test_a_wrong_list_parameter_is_refused(stack: Stack, query: str, status: int, code: str) -> None:
-    """422 for a value that no list has, 400 for a cursor that is none of ours."""
+    """422 for a value that no list has, 400 for a cursor that is not ours."""
     async with nothing_changes(stack):
         reply = await stack.api.get(f"/v1/jobs?{query}")
     assert_problem(reply, status, code, secret="kan4rie")
@@ -220,7 +220,7 @@ KEYS = {
 
 @pytest.mark.parametrize("case", KEYS)
 async def test_a_wrong_idempotency_key_is_refused(stack: Stack, case: str) -> None:
-    """400, before anything else is done with the request."""
+    """400, before anything else is done."""
     headers = [(b"Idempotency-Key", value) for value in KEYS[case]]
     async with nothing_changes(stack):
         reply = await stack.api.post("/v1/jobs", json=stack.body(), headers=headers)
@@ -255,7 +255,7 @@ PREFERENCES = [
 
 @pytest.mark.parametrize(("value", "applied"), PREFERENCES)
 async def test_a_preference_we_do_not_know_is_ignored(stack: Stack, value: bytes, applied: str | None) -> None:
-    """RFC 7240: what cannot be read is as good as not there."""
+    """RFC 7240: an unreadable preference is treated as absent."""
     job = await stack.submit()
     reply = await stack.api.get(f"/v1/jobs/{job['id']}", headers={b"Prefer": value})
     assert reply.status_code == 200
@@ -268,7 +268,7 @@ HOSTS = [b"[", b"evil.com", b"", b"a b", b"evil.com:99999", b"\xff"]
 @pytest.mark.parametrize("host", HOSTS)
 @pytest.mark.parametrize("path", ["/v1/jobs?limit=1", "/v1/unknown", "/v1/jobs?limit=0"])
 async def test_the_host_header_changes_nothing(stack: Stack, path: str, host: bytes) -> None:
-    """Replies name the gateway's own address, and an absurd host is no error of ours."""
+    """Replies have the gateway's configured address, and an absurd host causes no 5xx."""
     await stack.submit()
     await stack.submit()
     reply = await stack.api.get(path, headers={b"Host": host})
@@ -290,7 +290,7 @@ TRACES = [
 
 @pytest.mark.parametrize(("given", "echoed"), TRACES)
 async def test_a_sane_trace_id_is_echoed(stack: Stack, given: bytes, echoed: bool) -> None:  # noqa: FBT001 - a table
-    """`X-Request-ID` comes back when it is a sane one; otherwise there is a new one."""
+    """`X-Request-ID` is echoed when it is valid; otherwise a new one is made."""
     for path in ("/livez", "/v1/unknown"):
         reply = await stack.api.get(path, headers={b"X-Request-ID": given})
         found = reply.headers["x-request-id"]

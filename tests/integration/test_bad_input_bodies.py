@@ -1,4 +1,4 @@
-"""Bodies that are refused: each with its status and code, nothing written, nothing echoed, nothing bought."""
+"""Refused bodies: each has its status and code, nothing is written, echoed or bought."""
 
 import json
 import time
@@ -20,13 +20,13 @@ JSON = {"Content-Type": "application/json"}
 
 @pytest.fixture(scope="module")
 async def stack(redis_server: RedisServer, emulator: Emulator) -> AsyncIterator[Stack]:
-    """One gateway for all cases: a refusal changes nothing, which each of them proves."""
+    """One gateway for all cases: a refusal changes nothing, which each case proves."""
     redis_server.flush()
     async with open_stack(redis_server, emulator) as made:
         yield made
 
 
-# What is not a JSON object at all, or is one that no two parsers read alike.
+# Bodies that are no JSON object, or that two parsers read differently.
 RAW: dict[str, tuple[bytes, int, str]] = {
     "empty": (b"", 400, "body_missing"),
     "white space": (b" \n", 400, "body_missing"),
@@ -78,7 +78,7 @@ RAW: dict[str, tuple[bytes, int, str]] = {
 @pytest.mark.parametrize("path", ["/v1/jobs", "/v1/quotes"])
 @pytest.mark.parametrize("case", RAW)
 async def test_a_body_that_is_no_json_object_is_refused(stack: Stack, case: str, path: str) -> None:
-    """Status and code as the table says, with less than a second of work, and the store is as it was."""
+    """Status and code as the table says, in less than a second; the store is unchanged."""
     raw, status, code = RAW[case]
     async with nothing_changes(stack):
         began = time.process_time()
@@ -90,7 +90,7 @@ async def test_a_body_that_is_no_json_object_is_refused(stack: Stack, case: str,
 ABSENT = object()
 LONG_NAME = CANARY * 1000
 
-# Members of `input`, put over a valid one.
+# Members of `input`, merged into a valid one.
 INPUT: dict[str, tuple[dict[str, Any], str, str]] = {
     "no prompt": ({"prompt": ABSENT}, "/input/prompt", "missing"),
     "no image": ({"image_url": ABSENT}, "/input/image_url", "missing"),
@@ -128,7 +128,7 @@ INPUT: dict[str, tuple[dict[str, Any], str, str]] = {
 
 @pytest.mark.parametrize("case", INPUT)
 async def test_a_wrong_input_is_refused_with_its_place(stack: Stack, case: str) -> None:
-    """422 with a pointer to the member; a value is never echoed, and nothing is put aside."""
+    """422 with a pointer to the member; values are never echoed, and nothing is reserved."""
     change, pointer, code = INPUT[case]
     body = stack.body(CANARY)
     body["input"] = {name: value for name, value in (body["input"] | change).items() if value is not ABSENT}
@@ -139,7 +139,7 @@ async def test_a_wrong_input_is_refused_with_its_place(stack: Stack, case: str) 
     assert (pointer, code) in [(error["pointer"], error["code"]) for error in problem["errors"]]
 
 
-# Members beside `input`.
+# Members next to `input`.
 BESIDE: dict[str, tuple[dict[str, Any], int, str]] = {
     "no input": ({"input": ABSENT}, 422, "missing"),
     "input null": ({"input": None}, 422, "wrong_type"),
@@ -206,7 +206,7 @@ BESIDE: dict[str, tuple[dict[str, Any], int, str]] = {
 
 @pytest.mark.parametrize("case", BESIDE)
 async def test_a_wrong_member_beside_the_input_is_refused(stack: Stack, case: str) -> None:
-    """Status and code as the table says; values, and names that are too long, are not echoed."""
+    """Status and code as the table says; values and overlong names are not echoed."""
     change, status, code = BESIDE[case]
     body = {name: value for name, value in (stack.body() | change).items() if value is not ABSENT}
     async with nothing_changes(stack):
@@ -215,7 +215,7 @@ async def test_a_wrong_member_beside_the_input_is_refused(stack: Stack, case: st
 
 
 async def test_an_exponent_beyond_a_double_is_out_of_range(stack: Stack) -> None:
-    """`1e400` is JSON, and no number that can be used: 422."""
+    """`1e400` is valid JSON, but no usable number: 422."""
     image = json.dumps(stack.emulator.sample_image).encode()
     raw = b'{"input": {"prompt": "a", "cfg_scale": 1e400, "image_url": ' + image + b"}}"
     async with nothing_changes(stack):
@@ -225,7 +225,7 @@ async def test_an_exponent_beyond_a_double_is_out_of_range(stack: Stack) -> None
     assert_problem(beside, 422, "invalid")
 
 
-# Content types and encodings: only one is read.
+# Content types and encodings: only one is accepted.
 TYPES: dict[str, dict[str, str]] = {
     "none": {},
     "text": {"Content-Type": "text/plain"},
@@ -249,7 +249,7 @@ async def test_a_body_of_another_type_is_refused(stack: Stack, case: str) -> Non
     assert_problem(reply, 415, "unsupported_media_type")
 
 
-# What is unusual and fine: accepted, and stored as it was given.
+# Unusual but valid: accepted, and stored as given.
 FINE: dict[str, str] = {
     "2,500 characters": "é" * 2500,
     "2,500 emoji of four bytes": "🚀" * 2500,
@@ -266,7 +266,7 @@ FINE: dict[str, str] = {
 
 @pytest.mark.parametrize("case", FINE)
 async def test_an_unusual_prompt_is_stored_as_it_was_given(stack: Stack, case: str) -> None:
-    """202, and the prompt reads back unchanged, also when it was sent with escapes."""
+    """202, and the prompt reads back unchanged, even when it was sent with escapes."""
     job = await stack.submit(FINE[case])
     assert (await stack.job(job["id"]))["input"]["prompt"] == FINE[case]
 
@@ -275,19 +275,19 @@ async def test_an_unusual_prompt_is_stored_as_it_was_given(stack: Stack, case: s
     "kind", ["application/json", "application/json; charset=utf-8", 'Application/JSON;charset="UTF-8"']
 )
 async def test_json_in_utf_8_may_say_so(stack: Stack, kind: str) -> None:
-    """The spellings of the one type that is read."""
+    """The spellings of the one accepted type."""
     raw = json.dumps(stack.body()).encode()
     assert (await stack.api.post("/v1/jobs", content=raw, headers={"Content-Type": kind})).status_code == 202
 
 
 async def test_optional_members_given_as_null_read_as_absent(stack: Stack) -> None:
-    """A generated client may write null for what it leaves out."""
+    """A generated client may write null for a member that it omits."""
     empty: dict[str, Any] = dict.fromkeys(("model", "webhook_url", "deadline", "start_deadline", "max_usd"))
     assert (await stack.submit(**empty))["status"] == "queued"
 
 
 async def test_an_amount_is_a_decimal_string_of_dollars(stack: Stack) -> None:
-    """`max_usd` that covers the price lets the job pass; a number, which may be meant otherwise, buys nothing."""
+    """A `max_usd` that covers the price is accepted; a number, which is ambiguous, is refused."""
     for amount in ("1.40", "1.4", "2"):
         assert (await stack.submit(max_usd=amount))["quoted_usd"] == "1.40"
     for path in ("/v1/jobs", "/v1/quotes", "/v1/tokens"):

@@ -1,4 +1,4 @@
-"""Whatever is sent, the answer is never an error of ours."""
+"""Whatever is sent, no answer is a 5xx."""
 
 import asyncio
 import json
@@ -43,7 +43,7 @@ async def stack(redis_server: RedisServer, emulator: Emulator) -> AsyncIterator[
 
 
 def assert_sane(reply: httpx.Response) -> None:
-    """No error of ours; a refusal is a short problem document."""
+    """No 5xx; a refusal is a short problem document."""
     assert reply.status_code < 500, reply.text[:500]
     if reply.status_code >= 400:
         assert reply.headers["content-type"] == "application/problem+json"
@@ -81,7 +81,7 @@ async def test_no_bytes_are_an_error_of_ours(stack: Stack, body: bytes) -> None:
 @given(body=values | almost)
 @QUICK
 async def test_no_json_is_an_error_of_ours(stack: Stack, body: Any) -> None:
-    """Random JSON as a body, most of it almost a submission."""
+    """Random JSON as a body, mostly close to a submission."""
     content = json.dumps(body).encode()
     for path in ("/v1/jobs", "/v1/quotes"):
         assert_sane(await stack.api.post(path, content=content, headers={"Content-Type": "application/json"}))
@@ -90,7 +90,7 @@ async def test_no_json_is_an_error_of_ours(stack: Stack, body: Any) -> None:
 @given(field=st.sampled_from(FIELDS), value=values)
 @QUICK
 async def test_no_value_of_a_field_is_an_error_of_ours(stack: Stack, field: str, value: Any) -> None:
-    """A good submission with one field replaced."""
+    """A valid submission with one field replaced."""
     body = stack.body()
     body["input"][field] = value
     content = json.dumps(body).encode()
@@ -100,7 +100,7 @@ async def test_no_value_of_a_field_is_an_error_of_ours(stack: Stack, field: str,
 @given(name=st.sampled_from(NAMES), value=values)
 @QUICK
 async def test_no_value_beside_the_input_is_an_error_of_ours(stack: Stack, name: str, value: Any) -> None:
-    """A good submission with one member replaced."""
+    """A valid submission with one member replaced."""
     content = json.dumps(stack.body(**{name: value}) if name != "input" else {"input": value}).encode()
     assert_sane(await stack.api.post("/v1/jobs", content=content, headers={"Content-Type": "application/json"}))
 
@@ -121,7 +121,7 @@ HEADERS = [
 @given(name=st.sampled_from(HEADERS), value=latin)
 @QUICK
 async def test_no_header_is_an_error_of_ours(stack: Stack, name: str, value: bytes) -> None:
-    """A good submission and a list with one header of random bytes."""
+    """A valid submission and a list with one header of random bytes."""
     assert_sane(await stack.api.post("/v1/jobs", json=stack.body(), headers={name.encode(): value}))
     assert_sane(await stack.api.get("/v1/jobs?limit=1", headers={name.encode(): value}))
 
@@ -147,31 +147,31 @@ CHECKS = [
 
 
 def probe_all(url: str, key: str, *, administration: bool) -> tuple[int, int]:
-    """Probe the routes that a key is for: how many there were, and how many were also called without the key."""
+    """Call the routes that need a key: how many there were, and how many were also called without the key."""
     headers = {"Authorization": f"Bearer {key}"}
     probed = without_key = 0
     for found in schemathesis.openapi.from_url(f"{url}/openapi.json").get_all_operations():
         assert isinstance(found, Ok), found
         operation = found.ok()
         if operation.path.startswith("/v1/admin/") is not administration or operation.path == "/readyz":
-            continue  # without workers it is not ready, and says so
+            continue  # without workers it is not ready, and answers so
         probed += 1
         without_key += probe(operation, url, headers)
     return probed, without_key
 
 
 def probe(operation: APIOperation[Any, Any, Any, Any], url: str, headers: dict[str, str]) -> bool:
-    """Call one operation with examples of its description; True when it was also called without the key.
+    """Call one operation with examples from its description; True when it was also called without the key.
 
-    The first call that succeeds is repeated without a key and with wrong ones, which must be refused: once, because
-    wrong keys are throttled.
+    The first successful call is repeated without a key and with wrong ones, which must be refused. Only once,
+    because wrong keys are throttled.
     """
     checks = [*CHECKS, ignored_auth]
 
     @given(case=operation.as_strategy())
     @settings(QUICK, max_examples=EACH_ROUTE)
     def call(case: schemathesis.Case[Any]) -> None:
-        reply = case.call(base_url=url, headers=headers, timeout=10)  # not at the document's public address
+        reply = case.call(base_url=url, headers=headers, timeout=10)  # instead of the document's public address
         case.validate_response(reply, checks=checks, headers=headers)
         if reply.status_code < 300 and ignored_auth in checks and list(operation.security.iter_parameters()):
             checks.remove(ignored_auth)
@@ -181,7 +181,7 @@ def probe(operation: APIOperation[Any, Any, Any, Any], url: str, headers: dict[s
 
 
 async def test_every_route_answers_as_it_is_described(server: Server, stack: Stack) -> None:
-    """Examples made from the OpenAPI document: only what it names, and nothing without a key that it asks for."""
+    """Examples from the OpenAPI document: only documented answers, and none without a key where one is required."""
     user, administrator = stack.account.key, ADMIN_KEY
     for key, administration in ((user, False), (administrator, True)):
         probed, without_key = await asyncio.to_thread(probe_all, server.url, key, administration=administration)

@@ -1,4 +1,4 @@
-"""Images that are refused before anything is bought: addresses, data URIs, uploaded files."""
+"""Images that are refused before anything is bought: URLs, data URIs, uploaded files."""
 
 import base64
 import io
@@ -23,7 +23,7 @@ CANARY = "kan4rie"
 
 @pytest.fixture(scope="module")
 async def real(redis_server: RedisServer, emulator: Emulator) -> AsyncIterator[Stack]:
-    """A gateway whose fal is not on this machine, so that private addresses are refused; it has no workers."""
+    """A gateway whose fal is on another machine, so private addresses are refused; it has no workers."""
     redis_server.flush()
     settings = {"FILMGATE_FAL_QUEUE_URL": "https://queue.fal.run", "FILMGATE_EGRESS_ALLOW": ""}
     async with open_stack(redis_server, emulator, **settings) as made:
@@ -68,7 +68,7 @@ ADDRESSES = {
 
 @pytest.mark.parametrize("case", ADDRESSES)
 async def test_an_address_that_cannot_be_a_public_image_is_refused(real: Stack, case: str) -> None:
-    """422 with the member's place, in the model's own field and in the list of images."""
+    """422 with a pointer to the member, in the model's own field and in the list of images."""
     url, code = ADDRESSES[case]
     body = real.body()
     async with nothing_changes(real):
@@ -82,7 +82,7 @@ async def test_an_address_that_cannot_be_a_public_image_is_refused(real: Stack, 
 
 
 async def test_all_refused_hosts_get_the_same_answer(real: Stack) -> None:
-    """Nobody learns from the text which addresses exist inside."""
+    """The answer does not reveal which internal addresses exist."""
     texts = set()
     for url, code in ADDRESSES.values():
         if code == "url_not_allowed":
@@ -92,7 +92,7 @@ async def test_all_refused_hosts_get_the_same_answer(real: Stack) -> None:
 
 
 def animated() -> bytes:
-    """A PNG of two frames."""
+    """A PNG with two frames."""
     file = io.BytesIO()
     first, second = Image.new("RGB", (640, 480)), Image.new("RGB", (640, 480), "red")
     first.save(file, "png", save_all=True, append_images=[second])
@@ -100,7 +100,7 @@ def animated() -> bytes:
 
 
 def bomb() -> bytes:
-    """A PNG that says it is 30,000 pixels on each side, in a few bytes."""
+    """A PNG of a few bytes that claims 30,000 pixels on each side."""
 
     def chunk(name: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
@@ -138,7 +138,7 @@ def data_uri(content: bytes, kind: str = "image/png") -> str:
 
 @pytest.mark.parametrize("case", FILES)
 async def test_a_file_that_kling_would_refuse_is_refused(real: Stack, case: str) -> None:
-    """422 as an upload and as a data URI, whatever its name and type say; nothing is stored."""
+    """422 as an upload and as a data URI, whatever its name and type; nothing is stored."""
     content, code = FILES[case]
     async with nothing_changes(real):
         upload = await real.api.post("/v1/files", files={"file": ("kan4rie.png", content, "image/png")})
@@ -176,7 +176,7 @@ async def test_a_data_uri_that_is_no_image_is_refused(real: Stack, case: str) ->
 
 
 async def test_a_second_fault_keeps_an_image_from_being_stored(real: Stack) -> None:
-    """A sound data URI beside a wrong member goes nowhere."""
+    """A valid data URI is not stored when another member is wrong."""
     body = real.body()
     body["input"] |= {"image_url": data_uri(picture()), "duration": "7"}
     async with nothing_changes(real):
@@ -192,7 +192,7 @@ FORMS: dict[str, tuple[Any, int]] = {
 
 @pytest.mark.parametrize("case", FORMS)
 async def test_a_form_without_its_one_file_is_refused(real: Stack, case: str) -> None:
-    """422 for a form that holds no file, or more than one; the sentence says which."""
+    """422 for a form with no file, or with more than one; the sentence says which."""
     files, status = FORMS[case]
     async with nothing_changes(real):
         reply = await real.api.post("/v1/files", files=files)
@@ -218,7 +218,7 @@ NO_FORMS = {
 
 @pytest.mark.parametrize("case", NO_FORMS)
 async def test_an_upload_that_is_no_form_is_refused(real: Stack, case: str) -> None:
-    """415 for another type, 400 for a form that cannot be read, 422 for one without a file."""
+    """415 for another type, 400 for an unreadable form, 422 for one without a file."""
     kind, content, status = NO_FORMS[case]
     headers = {} if kind is None else {"Content-Type": kind}
     async with nothing_changes(real):
@@ -227,7 +227,7 @@ async def test_an_upload_that_is_no_form_is_refused(real: Stack, case: str) -> N
 
 
 async def test_a_file_over_30_mb_is_refused(real: Stack) -> None:
-    """413 by its declared length, and 413 or 422 when the frame just fits."""
+    """413 by its declared length, and 413 or 422 when the form just fits."""
     async with nothing_changes(real):
         long = await real.api.post("/v1/files", files={"file": ("a.png", b"\0" * 32_600_000, "image/png")})
         fits = await real.api.post("/v1/files", files={"file": ("a.png", b"\0" * 32_000_000, "image/png")})

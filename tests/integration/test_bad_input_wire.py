@@ -1,4 +1,4 @@
-"""What only shows on a real connection: lengths that lie, bodies that stop, requests that are no HTTP."""
+"""What needs a real connection: wrong lengths, unfinished bodies, malformed requests."""
 
 import asyncio
 import json
@@ -17,13 +17,13 @@ pytestmark = pytest.mark.anyio
 
 
 def head(stack: Stack, *lines: str, target: str = "/v1/jobs", method: str = "POST") -> bytes:
-    """The head of a request with the stack's key; `lines` are further headers."""
+    """The head of a request with the stack's key; `lines` are extra headers."""
     first = [f"{method} {target} HTTP/1.1", "Host: filmgate.test", f"Authorization: Bearer {stack.account.key}"]
     return "\r\n".join([*first, "Content-Type: application/json", *lines, "", ""]).encode()
 
 
 def chunked(content: bytes) -> bytes:
-    """The content as one chunk, and the end."""
+    """The content as one chunk, and the last chunk."""
     return b"%x\r\n" % len(content) + content + b"\r\n0\r\n\r\n"
 
 
@@ -42,7 +42,7 @@ async def test_a_good_body_may_come_in_chunks(server: Server, stack: Stack) -> N
 
 
 async def test_a_body_without_a_length_is_cut_off(server: Server, stack: Stack) -> None:
-    """413 once the limit is passed, the connection is closed, and the end was never waited for."""
+    """413 once the limit is exceeded; the connection is closed without waiting for the end."""
     started = b"%x\r\n" % (JSON_LIMIT + 100) + b" " * (JSON_LIMIT + 1)  # the chunk does not end
     async with nothing_changes(stack):
         answer = await asyncio.to_thread(server.send_raw, head(stack, "Transfer-Encoding: chunked") + started)
@@ -61,7 +61,7 @@ async def test_a_length_over_the_limit_is_refused_at_once(server: Server, stack:
 
 
 async def test_a_caller_who_leaves_in_the_middle_does_no_harm(server: Server, stack: Stack) -> None:
-    """Of 100 declared bytes 50 come and the connection ends: nothing happens, and the server goes on."""
+    """50 of 100 declared bytes arrive and the connection ends: nothing happens, and the server keeps working."""
     async with nothing_changes(stack):
         await asyncio.to_thread(server.send_raw, head(stack, "Content-Length: 100") + b"{" * 50, timeout=0.3)
     async with httpx.AsyncClient(trust_env=False) as web:
@@ -84,7 +84,7 @@ MALFORMED = {
 
 @pytest.mark.parametrize("case", MALFORMED)
 async def test_a_malformed_request_is_refused(server: Server, stack: Stack, case: str) -> None:
-    """400, so that no proxy in front and this server can see two different requests."""
+    """400, so that a proxy in front and this server cannot see two different requests."""
     request = head(stack, *MALFORMED[case]) + b"2\r\n{}\r\n0\r\n\r\n"
     async with nothing_changes(stack):
         answer = await asyncio.to_thread(server.send_raw, request, timeout=2)
@@ -110,7 +110,7 @@ TARGETS = {
 
 @pytest.mark.parametrize("case", TARGETS)
 async def test_a_strange_target_leads_nowhere(server: Server, stack: Stack, case: str) -> None:
-    """400, 404, 405 or 414: no other spelling of a path reaches a route."""
+    """400, 404, 405 or 414: no alternative spelling of a path reaches a route."""
     method, target, statuses = TARGETS[case]
     request = head(stack, "Connection: close", target=target, method=method)
     async with nothing_changes(stack):
@@ -127,7 +127,7 @@ async def test_the_server_does_not_say_what_it_is(server: Server) -> None:
 
 
 def entrance(stack: Stack, seconds: float) -> RequestMiddleware:
-    """The application behind an entrance that waits for a body for so many seconds."""
+    """The application behind a check that waits this many seconds for a body."""
     app = stack.api._transport.app  # type: ignore[attr-defined]  # httpx types the transport as its base class
     return RequestMiddleware(app, base_url="http://filmgate.test", pace=Pace(pause_s=seconds, grace_s=seconds))
 
@@ -145,7 +145,7 @@ async def reply_to(door: RequestMiddleware, scope: Scope, receive: Receive) -> t
 
 
 def scope_of(stack: Stack) -> Scope:
-    """A submission, as a server hands it over."""
+    """A submission as an ASGI scope."""
     headers = {"authorization": f"Bearer {stack.account.key}", "content-type": "application/json"}
     return {
         "type": "http",
@@ -159,7 +159,7 @@ def scope_of(stack: Stack) -> Scope:
 
 
 async def test_a_body_that_stops_coming_is_given_up(stack: Stack) -> None:
-    """408 after the time that is given, whether nothing comes or a byte at a time."""
+    """408 after the given time, whether nothing arrives or one byte at a time."""
     forever = asyncio.Event()
     pieces = iter([b"{"])
 
@@ -181,7 +181,7 @@ async def test_a_body_that_stops_coming_is_given_up(stack: Stack) -> None:
 
 
 async def test_a_body_whose_sender_has_gone_is_no_error_of_ours(stack: Stack) -> None:
-    """A connection that ends in the middle of a body is 400, and no exception leaves the application."""
+    """A connection that ends during a body is 400, and the application raises nothing."""
     started: Message = {"type": "http.request", "body": b"{", "more_body": True}
     messages = iter([started, {"type": "http.disconnect"}])
 
@@ -194,7 +194,7 @@ async def test_a_body_whose_sender_has_gone_is_no_error_of_ours(stack: Stack) ->
 
 
 async def test_the_limit_is_for_the_body_and_not_for_the_answer(stack: Stack) -> None:
-    """Waiting for a job longer than a body may take is fine: the body was there."""
+    """A wait for a job may be longer than the limit for a body: the body has arrived."""
     raw = json.dumps(stack.body()).encode()
     scope = scope_of(stack)
     scope["headers"] = [*scope["headers"], (b"prefer", b"wait=1")]

@@ -1,4 +1,4 @@
-"""fal's bill against ours: differences become entries and alarms, silence changes nothing."""
+"""fal's bill against ours: differences become entries and alarms; without an answer nothing changes."""
 
 from collections.abc import AsyncIterator, Sequence
 from itertools import pairwise
@@ -32,13 +32,13 @@ MINUTE_MS = 60_000
 
 @pytest.fixture
 async def pipeline(store: RedisServer, historian: Emulator) -> AsyncIterator[Pipeline]:
-    """The pipeline by hand, and a fal whose bill is in order again afterwards."""
+    """The pipeline, and a fal whose bill is reset afterwards."""
     async with pipeline_on(store, historian) as made:
         yield made
 
 
 async def reconciled(pipeline: Pipeline, *jobs: Job) -> list[dict[str, Any]]:
-    """One look at the bill with these jobs due in it; what was logged."""
+    """Compare the bill once, with these jobs due; what was logged."""
     for job in jobs:
         await pipeline.make_due("billing", pipeline.ref(job.id))
     with capture_logs() as lines:
@@ -47,18 +47,18 @@ async def reconciled(pipeline: Pipeline, *jobs: Job) -> list[dict[str, Any]]:
 
 
 async def due_in_ms(pipeline: Pipeline, job: Job) -> float | None:
-    """How long until the job is compared with the bill; None when it is not."""
+    """The time until the job is compared with the bill; None when it is not scheduled."""
     score: float | None = await pipeline.redis.zscore(keys.due("billing"), pipeline.ref(job.id))
     return None if score is None else score - await pipeline.gateway.stores.clock.now_ms()
 
 
 async def aged(pipeline: Pipeline, job: Job, age_ms: int) -> None:
-    """Let the job have ended so long ago."""
+    """Make the job's end this much older."""
     await pipeline.write(job.id, completed_ms=await pipeline.gateway.stores.clock.now_ms() - age_ms)
 
 
 async def used(pipeline: Pipeline) -> list[int]:
-    """Dollars used (micro) by the gateway, the team and the user, in total and in the calendar's month."""
+    """Micro-dollars used by the gateway, the team and the user, in total and in the calendar month."""
     owners = [GATEWAY, pipeline.team, pipeline.stack.account.user.id]
     found = [await pipeline.redis.hget(keys.total(owner), "used:usd") for owner in owners]
     months = [name async for name in pipeline.redis.scan_iter(match=f"{keys.PREFIX}period:month:*")]
@@ -77,12 +77,12 @@ async def amounts(pipeline: Pipeline, job: Job) -> list[tuple[str, int]]:
 
 
 def events(lines: Sequence[dict[str, Any]], level: str = "error") -> list[str]:
-    """What was logged at this level."""
+    """The entries logged at this level."""
     return [line["event"] for line in lines if line["log_level"] == level]
 
 
 async def test_the_same_amount_changes_nothing(pipeline: Pipeline) -> None:
-    """A minute after its end the job is looked up once, and that is all."""
+    """A minute after its end the job is compared once, and never again."""
     job = await pipeline.ended()
     due = await due_in_ms(pipeline, job)
     assert due is not None
@@ -96,7 +96,7 @@ async def test_the_same_amount_changes_nothing(pipeline: Pipeline) -> None:
 
 @pytest.mark.parametrize("billed", [1_500_000, 900_001, 0])
 async def test_another_amount_becomes_a_correction_and_an_alarm(pipeline: Pipeline, billed: int) -> None:
-    """The exact difference: in the job, in every sum, in the ledger, in the log; and only once."""
+    """The exact difference: in the job, in every sum, in the ledger and in the log; and only once."""
     other = await pipeline.ended()
     job = await pipeline.ended(f"[emu:bill:{billed}][emu:bill_split]")
     assert await used(pipeline) == [2 * PRICE] * 6
@@ -128,7 +128,7 @@ async def test_another_amount_becomes_a_correction_and_an_alarm(pipeline: Pipeli
 async def test_an_event_ends_a_dispute(
     pipeline: Pipeline, tag: str, entries: list[tuple[str, int]], money: Money
 ) -> None:
-    """What fal billed is what the job cost; nobody waits for the day to pass. Only a difference is an alarm."""
+    """The cost is what fal billed, without waiting for a day. Only a difference is an alarm."""
     job = await pipeline.ended(tag)
     assert job.money is Money.DISPUTED
     lines = await reconciled(pipeline, job)
@@ -146,7 +146,7 @@ async def test_an_event_ends_a_dispute(
 async def test_without_an_event_a_dispute_is_decided_by_the_setting(
     store: RedisServer, historian: Emulator, verb: str
 ) -> None:
-    """The bill is asked until a day after the end, and says nothing; then the setting counts."""
+    """The bill is read until a day after the end, without an event; then the setting decides."""
     async with pipeline_on(store, historian, FILMGATE_UNPROVEN_CHARGE=verb) as pipeline:
         job = await pipeline.ended("[emu:422_image_load]")
         assert await reconciled(pipeline, job) == []
@@ -161,7 +161,7 @@ async def test_without_an_event_a_dispute_is_decided_by_the_setting(
 
 
 async def test_a_charge_for_what_was_released_is_counted(pipeline: Pipeline) -> None:
-    """Fal says it never charges its own errors; where its bill does, our books follow, loudly."""
+    """Fal says it never charges its own errors; if its bill does, our ledger follows, with an alarm."""
     job = await pipeline.ended("[emu:500_downstream][emu:bill:300000]")
     assert (job.money, job.charged_micro) == (Money.RELEASED, 0)
     assert events(await reconciled(pipeline, job)) == ["billing.differs"]
@@ -172,7 +172,7 @@ async def test_a_charge_for_what_was_released_is_counted(pipeline: Pipeline) -> 
 
 
 async def test_a_late_event_is_waited_for(pipeline: Pipeline, historian: Emulator) -> None:
-    """Nothing changes, and it is looked at again; when the event is there, it counts."""
+    """Nothing changes, and the job is compared again; once the event exists, it counts."""
     job = await pipeline.ended("[emu:bill:1000000]")
     await historian.trouble_platform(lag_seconds=3600)
     before = await books(pipeline.stack)
@@ -194,7 +194,7 @@ async def test_a_late_event_is_waited_for(pipeline: Pipeline, historian: Emulato
 
 
 async def test_pauses_grow_until_a_day_after_the_end(pipeline: Pipeline) -> None:
-    """From a minute to six hours, about ten looks, the last one after exactly a day."""
+    """From a minute to six hours, about ten reads, the last one exactly a day later."""
     job = await pipeline.ended()
     end_ms = job.completed_ms or 0
     looks = [end_ms + BILLING_MS]
@@ -211,7 +211,7 @@ async def test_pauses_grow_until_a_day_after_the_end(pipeline: Pipeline) -> None
 async def test_after_a_day_without_an_event_a_spent_job_is_a_warning(
     pipeline: Pipeline, historian: Emulator
 ) -> None:
-    """Given up, and said so where money was spent; what was released is quietly forgotten."""
+    """Given up, with a warning where money was spent; a released job is dropped silently."""
     spent, released = await pipeline.ended(), await pipeline.ended("[emu:500_downstream]")
     await historian.trouble_platform(lag_seconds=3600)
     for job in (spent, released):
@@ -237,7 +237,7 @@ async def test_after_a_day_without_an_event_a_spent_job_is_a_warning(
 async def test_no_usable_answer_changes_nothing(
     pipeline: Pipeline, historian: Emulator, trouble: dict[str, Any], reason: str
 ) -> None:
-    """One warning however often it fails; the job comes due again, and is compared when fal is back."""
+    """One warning however often it fails; the job becomes due again, and is compared once fal answers."""
     job = await pipeline.ended("[emu:bill:1000000]")
     await historian.trouble_platform(**trouble)
     reconciler = billing_task(pipeline.gateway)
@@ -260,7 +260,7 @@ async def test_no_usable_answer_changes_nothing(
 
 
 async def test_a_key_that_is_no_admin_key_reads_nothing(store: RedisServer, historian: Emulator) -> None:
-    """Fal answers 403, which is said once; the money stays as it was settled."""
+    """Fal answers 403, which is logged once; the money stays as settled."""
     async with pipeline_on(store, historian, FAL_ADMIN_KEY="only-an-api-key") as pipeline:
         job = await pipeline.ended("[emu:bill:1000000]")
         await pipeline.make_due("billing", pipeline.ref(job.id))
@@ -269,7 +269,7 @@ async def test_a_key_that_is_no_admin_key_reads_nothing(store: RedisServer, hist
 
 
 async def test_without_an_admin_key_nothing_is_compared(store: RedisServer, historian: Emulator) -> None:
-    """Nothing comes due, and fal is never asked."""
+    """Nothing becomes due, and fal is never asked."""
     async with pipeline_on(store, historian, FAL_ADMIN_KEY="") as pipeline:
         await pipeline.ended()
         assert await pipeline.due("billing") == []
@@ -285,7 +285,7 @@ async def test_a_job_whose_record_is_gone_is_forgotten(pipeline: Pipeline) -> No
 
 
 async def test_more_than_one_call_can_hold_is_compared_at_once(pipeline: Pipeline) -> None:
-    """Fifty are asked about in one call; what is left does not wait for the next quarter of a minute."""
+    """Fifty are read in one call; the others do not wait for the next tick in 15 s."""
     job = await pipeline.ended("[emu:bill:1000000]")
     now_ms = await pipeline.gateway.stores.clock.now_ms()
     others = {pipeline.ref(f"job_gone_{number}"): now_ms - 1000 for number in range(MAX_IDS_PER_BILL)}
@@ -307,7 +307,7 @@ async def test_more_than_one_call_can_hold_is_compared_at_once(pipeline: Pipelin
 
 
 async def test_a_bill_has_pages(pipeline: Pipeline, historian: Emulator) -> None:
-    """All of them count; a cursor that stands still, or more pages than there can be, is no answer."""
+    """All pages count; a cursor that does not move, or more pages than possible, is no answer."""
     jobs = [await pipeline.ended("[emu:bill_split]") for _ in range(3)]
     ids = [job.upstream_request_id or "" for job in jobs]
     span = {"start_ms": (jobs[0].created_ms or 0) - MINUTE_MS, "end_ms": (jobs[-1].created_ms or 0) + MINUTE_MS}
@@ -327,7 +327,7 @@ async def test_a_bill_has_pages(pipeline: Pipeline, historian: Emulator) -> None
 
 
 async def test_the_books_of_a_mixed_day_are_fals(store: RedisServer, historian: Emulator) -> None:
-    """Invariant B9: successes, failures, refusals, cancels and surprises; we have spent what fal billed."""
+    """Invariant B9: after successes, failures, refusals, cancels and surprises we have spent what fal billed."""
     kinds = [
         *["", "", "", "", "[emu:500_downstream]", "[emu:503_runner_disconnected]", "[emu:504_request_timeout]"],
         *["[emu:422_content_policy]", "[emu:422_content_policy]", "[emu:422_image_load]", "[emu:422_one_of]"],
@@ -363,7 +363,7 @@ async def test_the_books_of_a_mixed_day_are_fals(store: RedisServer, historian: 
 async def test_a_lane_compares_by_itself_and_never_waits_for_the_bill(
     pipeline: Pipeline, historian: Emulator
 ) -> None:
-    """While fal takes longer over the bill than a lane's lease lasts, the slice goes on, and keeps its lane."""
+    """While fal takes longer over the bill than a lane's lease lasts, the slice goes on and keeps its lane."""
     job = await pipeline.ended("[emu:bill:1000000]")
     late_s = LEASE_MS / 1000 + 0.5
     await historian.trouble_platform(delay_seconds=late_s)

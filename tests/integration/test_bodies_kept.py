@@ -1,4 +1,4 @@
-"""Bodies on their way in: what is kept of them at once, and how slow they may be."""
+"""Request bodies in progress: how many are kept at once, and how slow they may be."""
 
 import asyncio
 import contextlib
@@ -29,7 +29,7 @@ def head(target: str, method: str, length: int, *lines: str) -> bytes:
 
 
 async def begin(server: Server, request: bytes, sent: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A connection with a request whose body has come so far and does not go on."""
+    """A connection with a request whose body has stopped after this part."""
     reader, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
     writer.write(request)
     with contextlib.suppress(OSError):
@@ -40,7 +40,7 @@ async def begin(server: Server, request: bytes, sent: int) -> tuple[asyncio.Stre
 
 
 async def test_unfinished_uploads_are_kept_up_to_a_bound(server: Server, stack: Stack) -> None:
-    """Of 20 files to one signed address two are read, the others are 503 at once; afterwards there is room."""
+    """Of 20 files to one signed URL two are read, the others are 503 at once; afterwards there is room again."""
     async with httpx.AsyncClient(base_url=server.url, headers={"Authorization": f"Key {stack.account.key}"}) as web:
         place = await web.post("/fal/rest/storage/upload/initiate", json={"file_name": "a.png"})
         target = "/fal/cdn/" + place.json()["upload_url"].partition("/fal/cdn/")[2]
@@ -72,7 +72,7 @@ async def test_unfinished_uploads_are_kept_up_to_a_bound(server: Server, stack: 
 
 
 async def test_a_stranger_has_no_body_read(server: Server) -> None:
-    """Without a key, 401 comes before a byte of the body, at every door that takes one."""
+    """Without a key, 401 comes before a byte of the body is read, on every route that takes one."""
     for method, target in (
         ("POST", "/v1/jobs"),
         ("POST", "/v1/quotes"),
@@ -94,7 +94,7 @@ async def test_a_stranger_has_no_body_read(server: Server) -> None:
 
 
 async def test_a_long_path_is_cut_in_the_log(redis_server: RedisServer, emulator: Emulator, tmp_path: Path) -> None:
-    """What anybody may send without a key adds little to a file on the store's disk."""
+    """What anyone can send without a key adds little to a file on the store's disk."""
     log = tmp_path / "api.log"
     async with running_server(environment(redis_server, emulator), log=log) as server:
         before = log.stat().st_size
@@ -106,7 +106,7 @@ async def test_a_long_path_is_cut_in_the_log(redis_server: RedisServer, emulator
 
 
 def arriving(sizes: list[int], pause: float, bodies: Bodies, pace: Pace, *, payer: str = "key_1") -> Incoming:
-    """A body in pieces of these sizes with a pause before each; it says no length."""
+    """A body in pieces of these sizes with a pause before each; it declares no length."""
     left = list(sizes)
 
     async def receive() -> Message:
@@ -118,39 +118,39 @@ def arriving(sizes: list[int], pause: float, bodies: Bodies, pace: Pace, *, paye
 
 
 async def read(body: Incoming, pieces: int) -> None:
-    """Read so many pieces."""
+    """Read this many pieces."""
     for _ in range(pieces):
         await body.receive()
 
 
 async def test_a_body_that_keeps_moving_is_read_to_its_end() -> None:
-    """However long it takes: ten times the pause and the grace, at more than the least pace."""
+    """However long it takes: ten times the pause and the grace period, above the minimum rate."""
     pace = Pace(pause_s=0.5, grace_s=0.1, bytes_per_s=1000)
     await read(arriving([5000] * 20, 0.05, Bodies(BodyLimit()), pace), 20)
 
 
 async def test_a_body_slower_than_the_least_pace_is_given_up() -> None:
-    """Pieces that come in time and hold next to nothing do not keep a connection."""
+    """Pieces that arrive in time but are almost empty do not keep a connection open."""
     pace = Pace(pause_s=5, grace_s=0.2, bytes_per_s=1000)
     with pytest.raises(TooSlow):
         await read(arriving([1] * 100, 0.02, Bodies(BodyLimit()), pace), 100)
 
 
 async def test_the_usual_pace_lets_a_slow_line_pass() -> None:
-    """A file over a line of 100 kB/s passes with ease; a byte each second is given up after twenty."""
+    """A file at 100 kB/s is accepted easily; one byte a second is given up after 20 s."""
     pace = Pace()
     assert pace.bytes_per_s * 10 < 100_000
     assert max(pace.pause_s, pace.grace_s) <= 30
 
 
 async def test_room_is_for_each_key_and_for_all() -> None:
-    """A key, strangers together and the process have each their bound; what is let go is free again."""
+    """A key, all callers without a key, and the process each have their limit; released room is free again."""
     bodies = Bodies(BodyLimit(of_one=1000, of_nobody=100, of_all=1500))
     first, second = (arriving([600, 600], 0, bodies, Pace(), payer=payer) for payer in ("key_1", "key_2"))
     stranger = arriving([101], 0, bodies, Pace(), payer="")
     await read(first, 1)
     await read(second, 1)
-    for body in (first, second, stranger):  # over the key's, over the process's, over the strangers'
+    for body in (first, second, stranger):  # over the key's limit, the process's, the limit without a key
         with pytest.raises(Unavailable) as caught:
             await read(body, 1)
         assert caught.value.retry_after
@@ -164,7 +164,7 @@ async def test_room_is_for_each_key_and_for_all() -> None:
 
 
 async def test_a_request_that_is_done_leaves_nothing_to_the_collector(stack: Stack) -> None:
-    """Accepted, refused or read: with Python's collector off, its body's account is gone with it."""
+    """Accepted, refused or read: even without Python's collector, its body's accounting object is freed with it."""
 
     def left() -> int:
         return sum(isinstance(found, Incoming) for found in gc.get_objects())

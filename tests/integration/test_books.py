@@ -1,4 +1,4 @@
-"""What the random operations of test_any_order.py found, each told in a few steps."""
+"""Failures that test_any_order.py found, each as a few fixed steps."""
 
 import pytest
 
@@ -11,7 +11,7 @@ PRICE = 1_400_000
 
 
 async def test_a_job_is_not_corrected_to_less_than_nothing(pipeline: Pipeline) -> None:
-    """Where a correction about no job took the money away, a job's own is refused, and nothing changes."""
+    """Where a correction without a job took the money away, a job's own is refused, and nothing changes."""
     job = await pipeline.ended()
     books = pipeline.gateway.ledger
     await books.correct("tester", pipeline.team, micro=-1_000_000, reason="a gift")

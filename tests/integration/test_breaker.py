@@ -1,4 +1,4 @@
-"""What fal's answers mean for buying on: the breaker, the number of slots, and slots that hold unknown outcomes."""
+"""How fal's answers affect buying: the breaker, the number of slots, and slots with unknown outcomes."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -33,7 +33,7 @@ async def offline(store: RedisServer, emulator: Emulator) -> AsyncIterator[Stack
 
 
 async def fail(pipeline: Pipeline, offline: Stack, times: int) -> list[str]:
-    """So many submissions that fal refuses the connection for; the jobs, which wait now."""
+    """Submit this many jobs for which fal refuses the connection; the jobs, which now wait."""
     ids = []
     for _ in range(times):
         ids.append(await pipeline.grant())
@@ -43,7 +43,7 @@ async def fail(pipeline: Pipeline, offline: Stack, times: int) -> list[str]:
 
 
 async def opened(pipeline: Pipeline, offline: Stack) -> list[str]:
-    """The breaker, opened by failures in a row; the jobs, which stand in line again."""
+    """Open the breaker by consecutive failures; the jobs, which are in line again."""
     ids = await fail(pipeline, offline, FAILURES_TO_OPEN)
     for job_id in ids:
         await pipeline.redis.zadd(keys.LATER, {pipeline.ref(job_id): 1})
@@ -51,12 +51,12 @@ async def opened(pipeline: Pipeline, offline: Stack) -> list[str]:
 
 
 async def half_open(pipeline: Pipeline) -> None:
-    """The time it is open is over."""
+    """Let the breaker's open time pass."""
     await pipeline.redis.hset(keys.BREAKER, "until_ms", 1)
 
 
 async def grants(pipeline: Pipeline) -> int:
-    """What eight lanes at once are granted."""
+    """Grant with eight lanes at once; the refs."""
     return sum(await asyncio.gather(*(pipeline.gateway.stores.slots.grant() for _ in range(8))))
 
 
@@ -66,7 +66,7 @@ async def alarms(pipeline: Pipeline) -> list[str]:
 
 
 async def probe_of(pipeline: Pipeline) -> str:
-    """The id of the job that tries whether fal works again."""
+    """The id of the probe job, which tests whether fal works again."""
     ref: str = await pipeline.redis.hget(keys.BREAKER, "probe")
     return ref.partition("/")[2]
 
@@ -78,7 +78,7 @@ async def probe_of(pipeline: Pipeline) -> str:
 async def test_trouble_with_the_account_stops_buying_until_a_person_resumes(
     pipeline: Pipeline, tag: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """No time ends it, no late success; jobs wait, callers and administrators learn why, and no key is shown."""
+    """Neither time nor a late success ends it; jobs wait, callers and administrators see why, no key is shown."""
     job = await pipeline.bought(f"[emu:{tag}]")
     other = await pipeline.admit()
     assert (job.status, job.money) == (Status.QUEUED, Money.RESERVED)
@@ -109,7 +109,7 @@ async def test_trouble_with_the_account_stops_buying_until_a_person_resumes(
 
 
 async def test_an_open_breaker_loses_no_job(pipeline: Pipeline) -> None:
-    """Whose deadline passes ends free of charge; whose does not is bought afterwards, once."""
+    """A job whose deadline passes ends free of charge; the other is bought afterwards, once."""
     await pipeline.gateway.stores.buying.report("account", ACCOUNT)
     late, patient = await pipeline.admit(), await pipeline.admit()
     await pipeline.write(late, deadline_ms=1)
@@ -132,7 +132,7 @@ async def test_an_open_breaker_loses_no_job(pipeline: Pipeline) -> None:
 
 
 async def test_five_failures_in_a_row_open_it_for_half_a_minute(pipeline: Pipeline, offline: Stack) -> None:
-    """Four do not; the fifth does, with one alarm; nothing is granted, and every job is still there."""
+    """Four do not; the fifth does, with one alarm; nothing is granted, and every job is kept."""
     ids = await fail(pipeline, offline, FAILURES_TO_OPEN - 1)
     state = await pipeline.gateway.stores.buying.state()
     assert (state.breaker, state.failures, await alarms(pipeline)) == (None, FAILURES_TO_OPEN - 1, [])
@@ -148,7 +148,7 @@ async def test_five_failures_in_a_row_open_it_for_half_a_minute(pipeline: Pipeli
 
 
 async def test_half_open_one_job_tries_and_its_success_closes_it(pipeline: Pipeline, offline: Stack) -> None:
-    """Of eight lanes one is granted one job; once that is accepted, the others follow."""
+    """Of eight lanes one is granted one job; once it is accepted, the others follow."""
     ids = await opened(pipeline, offline)
     await half_open(pipeline)
     assert (await pipeline.gateway.stores.buying.state()).half_open
@@ -162,7 +162,7 @@ async def test_half_open_one_job_tries_and_its_success_closes_it(pipeline: Pipel
 
 
 async def test_half_open_a_failure_opens_it_again(pipeline: Pipeline, offline: Stack) -> None:
-    """For half a minute, as often as it takes, and administrators are told of it once."""
+    """For half a minute, each time; administrators get one alarm."""
     await opened(pipeline, offline)
     for _ in range(3):
         await half_open(pipeline)
@@ -175,7 +175,7 @@ async def test_half_open_a_failure_opens_it_again(pipeline: Pipeline, offline: S
 
 
 async def test_half_open_a_job_that_never_tries_is_replaced(pipeline: Pipeline, offline: Stack) -> None:
-    """Cancelled before its claim, or held because its worker died: the next one is granted at once."""
+    """Cancelled before its claim, or held because its worker died: the next job is granted at once."""
     await opened(pipeline, offline)
     await half_open(pipeline)
     assert await grants(pipeline) == 1
@@ -191,7 +191,7 @@ async def test_half_open_a_job_that_never_tries_is_replaced(pipeline: Pipeline, 
 async def test_half_open_a_request_that_fal_rejects_closes_it(
     pipeline: Pipeline, offline: Stack, store: RedisServer, emulator: Emulator
 ) -> None:
-    """It fails for what it asks, which shows that fal works."""
+    """It fails because of its input, which shows that fal works."""
     await opened(pipeline, offline)
     await half_open(pipeline)
     assert await grants(pipeline) == 1
@@ -211,7 +211,7 @@ async def probe_of_ended(pipeline: Pipeline) -> str:
 
 
 async def test_a_success_in_between_begins_the_count_anew(pipeline: Pipeline, offline: Stack) -> None:
-    """Four failures, a success, four failures: it stays closed."""
+    """Four failures, a success, four failures: the breaker stays closed."""
     await fail(pipeline, offline, FAILURES_TO_OPEN - 1)
     assert (await pipeline.bought()).status is Status.RUNNING
     assert (await pipeline.gateway.stores.buying.state()).failures == 0
@@ -220,7 +220,7 @@ async def test_a_success_in_between_begins_the_count_anew(pipeline: Pipeline, of
 
 
 async def test_an_unknown_outcome_counts_twice(pipeline: Pipeline) -> None:
-    """Two of them weigh as four failures, and the third opens it; two are shown as two; the jobs are held."""
+    """Two count as four failures, and the third opens it; the count shows two; the jobs are held."""
     for count in (1, 2):
         assert (await pipeline.bought("[emu:drop_before_accept]")).status is Status.HELD
         state = await pipeline.gateway.stores.buying.state()
@@ -237,18 +237,18 @@ async def test_an_unknown_outcome_counts_twice(pipeline: Pipeline) -> None:
 
 
 async def slots(pipeline: Pipeline) -> int:
-    """How many there may be now."""
+    """The current number of slots."""
     return (await pipeline.gateway.stores.buying.state()).slots
 
 
 async def quiet(pipeline: Pipeline) -> None:
-    """A quarter of a minute passes without a 429, and a lane looks."""
+    """A quarter of a minute passes without a 429, and a lane checks."""
     await pipeline.redis.hincrby(keys.BREAKER, "slots_ms", -QUIET_MS)
     await pipeline.gateway.stores.slots.grant()
 
 
 async def test_a_busy_fal_gets_two_thirds_of_what_it_has(pipeline: Pipeline) -> None:
-    """Nine are there when the tenth is refused: six slots; no grant until fewer than that are at fal."""
+    """Nine run when the tenth is refused: six slots; no grant until fewer than six are at fal."""
     jobs = [await pipeline.bought() for _ in range(9)]
     refused = await pipeline.bought("[emu:429_direct:1]")
     assert await slots(pipeline) == 6
@@ -263,7 +263,7 @@ async def test_a_busy_fal_gets_two_thirds_of_what_it_has(pipeline: Pipeline) -> 
 
 
 async def test_refusals_at_once_count_what_is_at_fal(pipeline: Pipeline) -> None:
-    """Five of ten are refused in one moment: two thirds of the five that it took, and not a fifth power of that."""
+    """Five of ten are refused at once: two thirds of the five accepted, and not two thirds five times over."""
     ids = [await pipeline.admit("[emu:429_direct:1]" if number % 2 else "a lake") for number in range(10)]
     assert await grants(pipeline) == 10
     await asyncio.gather(*(submit(pipeline.gateway, pipeline.ref(job_id)) for job_id in ids))
@@ -272,7 +272,7 @@ async def test_refusals_at_once_count_what_is_at_fal(pipeline: Pipeline) -> None
 
 
 async def test_slots_grow_by_one_in_each_quiet_while_and_never_above_the_setting(pipeline: Pipeline) -> None:
-    """Whether anything is accepted or not: a quarter of a minute without a 429 is one slot more."""
+    """Whether or not anything is accepted: 15 s without a 429 add one slot."""
     for _ in range(20):
         await pipeline.gateway.stores.buying.report("busy")
     assert await slots(pipeline) == 1
@@ -292,12 +292,12 @@ async def test_slots_grow_by_one_in_each_quiet_while_and_never_above_the_setting
 
 
 async def test_more_than_half_of_the_slots_held_stops_buying(pipeline: Pipeline) -> None:
-    """Five of ten do not; the sixth does, which callers read; it is over as soon as one is resolved."""
+    """Five of ten do not; the sixth does, and callers see it; buying continues as soon as one is resolved."""
     held = []
     for number in range(6):
         assert (await pipeline.gateway.stores.buying.state()).stopped is None, number
         held.append((await pipeline.bought("[emu:drop_before_accept]")).id)
-        await pipeline.gateway.stores.buying.report("accepted")  # so that it is not the breaker that stops it
+        await pipeline.gateway.stores.buying.report("accepted")  # so that the breaker is not the cause
     waiting = await pipeline.admit()
     assert await grants(pipeline) == 0
     assert (await pipeline.gateway.stores.buying.state()).stopped == HELD_SENTENCE
@@ -312,7 +312,7 @@ async def test_more_than_half_of_the_slots_held_stops_buying(pipeline: Pipeline)
 
 
 async def test_a_sweep_takes_back_what_no_job_has_and_gives_what_one_lacks(pipeline: Pipeline) -> None:
-    """A slot of nobody, of an ended job, of a queued one that no grant gave; a running job without one."""
+    """A slot without a job, of an ended job, of a queued one without a grant; a running job without a slot."""
     ended = (await pipeline.ended()).id
     granted, running, lacking = await pipeline.grant(), await pipeline.bought(), await pipeline.bought()
     held = await pipeline.bought("[emu:drop_before_accept]")
@@ -337,7 +337,7 @@ async def test_a_sweep_takes_back_what_no_job_has_and_gives_what_one_lacks(pipel
 async def test_a_lane_sweeps_once_a_minute_and_says_so(
     pipeline: Pipeline, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A leaked slot is taken back with a line in the log; the next look of this process is a minute later."""
+    """A leaked slot is taken back and logged; this process sweeps again a minute later."""
     leaked = {"team_x/job_x": float("inf")}
     await pipeline.redis.zadd(keys.SLOTS, leaked)
     await sweep_slots(pipeline.gateway)

@@ -21,7 +21,7 @@ RUNS_ON = "[emu:run:600]"  # until fal is asked to cancel
 
 @dataclass(frozen=True)
 class End:
-    """What becomes of the job, its error and its money, and whether fal is asked to cancel."""
+    """The job's end state, error and money, and whether fal is asked to cancel."""
 
     status: Status
     code: str | None
@@ -53,7 +53,7 @@ LIVE = [state for state in TABLE if state != "succeeded"]
 
 
 async def bring_to(pipeline: Pipeline, state: str, runs: str = RUNS) -> str:
-    """A job in this state, with both clocks set far away."""
+    """A job in this state, with both clocks far in the future."""
     clocks = {"deadline": 3600, "start_deadline": 3000}
     if state == "in line":
         return await pipeline.admit(runs, **clocks)
@@ -84,7 +84,7 @@ async def happens(pipeline: Pipeline, job_id: str, event: str) -> None:
 
 
 async def answered(pipeline: Pipeline, job: Job) -> None:
-    """The POST of a job that is being submitted comes back: fal has it."""
+    """The submission's POST returns: fal has the job."""
     outcome = await pipeline.gateway.fal.submit(
         job.model, job.input or {}, start_timeout=None, marker="m", webhook_url=None
     )
@@ -92,7 +92,7 @@ async def answered(pipeline: Pipeline, job: Job) -> None:
 
 
 async def pushed(pipeline: Pipeline, job_id: str) -> Job:
-    """The job when the workers have done all they can; an early doorbell comes before the housekeeping."""
+    """The job after the workers have done everything; an early task runs before the housekeeping."""
     job = await pipeline.job(job_id)
     if job.status is Status.SUBMITTING:
         assert (await pipeline.expire(job_id)).status is Status.SUBMITTING
@@ -111,7 +111,7 @@ async def pushed(pipeline: Pipeline, job_id: str) -> Job:
 
 @pytest.mark.parametrize(("state", "event", "end"), ROWS, ids=lambda value: value if isinstance(value, str) else "")
 async def test_each_state_ends_as_the_contract_says(pipeline: Pipeline, state: str, event: str, end: End) -> None:
-    """Not bought yet: it ends free. Running: fal is asked, and its truth decides. Held: it stays held."""
+    """Not bought yet: it ends free. Running: fal is asked, and its answer decides. Held: it stays held."""
     job_id = await bring_to(pipeline, state, RUNS_ON if end.cancels else RUNS)
     before = await pipeline.posts()
     await happens(pipeline, job_id, event)
@@ -126,7 +126,7 @@ async def test_each_state_ends_as_the_contract_says(pipeline: Pipeline, state: s
 
 @pytest.mark.parametrize("state", LIVE)
 async def test_a_cancel_can_be_repeated(pipeline: Pipeline, state: str) -> None:
-    """In every live state it is 202 and says since when; a second one changes nothing, and a free end is final."""
+    """In every live state it is 202 with its time; a second one changes nothing, and a free end is final."""
     job_id = await bring_to(pipeline, state)
     first = await pipeline.stack.api.post(f"/v1/jobs/{job_id}/cancel")
     second = await pipeline.stack.api.post(f"/v1/jobs/{job_id}/cancel")
@@ -140,7 +140,7 @@ async def test_a_cancel_can_be_repeated(pipeline: Pipeline, state: str) -> None:
 
 
 async def test_a_cancelled_job_that_succeeds_is_charged(pipeline: Pipeline) -> None:
-    """The wish came when fal had ended already, or fal did not obey: its truth decides (U26)."""
+    """The cancel came after fal's end, or fal ignored it: fal's answer decides (U26)."""
     job = await pipeline.bought("[emu:cancel_ignored][emu:run:0.3]")
     await happens(pipeline, job.id, "cancel")
     ended = await pushed(pipeline, job.id)
@@ -149,7 +149,7 @@ async def test_a_cancelled_job_that_succeeds_is_charged(pipeline: Pipeline) -> N
 
 
 async def test_a_held_job_sent_again_with_its_cancel_wanted_ends_free(pipeline: Pipeline) -> None:
-    """The operator says that fal has nothing, so nothing was bought: it ends at once, and its caller is told."""
+    """The operator says that fal has nothing, so it ends at once, unbought, and its caller gets the event."""
     job_id = await bring_to(pipeline, "held")
     await happens(pipeline, job_id, "cancel")
     resolved = await pipeline.gateway.operations.resolve("test", job_id, "resubmit")
@@ -162,7 +162,7 @@ async def test_a_held_job_sent_again_with_its_cancel_wanted_ends_free(pipeline: 
 
 
 async def test_a_job_in_line_with_its_cancel_wanted_is_not_called_late(pipeline: Pipeline) -> None:
-    """One that an older version put back: its deadline finds it first, and it is canceled all the same."""
+    """For one that an older version requeued: its deadline comes first, and it is canceled all the same."""
     job_id = await pipeline.admit()
     await pipeline.write(job_id, cancel_requested_ms=5, deadline_ms=1)
     job = await pipeline.expire(job_id)
@@ -174,7 +174,7 @@ async def test_a_job_in_line_with_its_cancel_wanted_is_not_called_late(pipeline:
 async def test_a_cancelled_job_that_fal_refused_ends_free_at_once(
     store: RedisServer, emulator: Emulator, status: int
 ) -> None:
-    """Its caller cancelled during the submission: it comes back to no line, and nothing is posted again."""
+    """Its caller cancelled during the submission: it is not requeued, and nothing is posted again."""
     async with Receiver() as queue, open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=queue.url) as stack:
         answers = asyncio.Event()
         queue.answers([held(Reply(status, body=b'{"detail": "no"}'), until=answers)])

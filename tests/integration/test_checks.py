@@ -1,4 +1,4 @@
-"""The checks that follow every test of this folder find what they are for."""
+"""The checks that run after every test of this folder find what they look for."""
 
 import pytest
 
@@ -9,7 +9,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_the_check_after_every_test_sees_what_it_should(store: RedisServer) -> None:
-    """An undeclared key, an expiring one without expiry, an ended job without one: all are found."""
+    """An undeclared key, a key without its expiry, an ended job without one: all are found."""
     async with store.client() as redis:
         await redis.set("fg:surprise", 1)
         await redis.set("unknown", 1)

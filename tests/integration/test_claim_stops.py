@@ -1,4 +1,4 @@
-"""A claim asks again whether anything may be bought: what was granted before a stop is not bought after it."""
+"""A claim checks again whether buying is allowed: a job granted before a stop is not bought after it."""
 
 import asyncio
 
@@ -20,18 +20,18 @@ UNREACHABLE = "fal cannot be reached at the moment."
 
 
 async def grants(pipeline: Pipeline) -> int:
-    """What eight lanes at once are granted."""
+    """Grant with eight lanes at once; the refs."""
     return sum(await asyncio.gather(*(pipeline.gateway.stores.slots.grant() for _ in range(8))))
 
 
 async def probe_of(pipeline: Pipeline) -> str:
-    """The id of the job that tries whether fal works again."""
+    """The id of the probe job, which tests whether fal works again."""
     ref: str = await pipeline.redis.hget(keys.BREAKER, "probe")
     return ref.partition("/")[2]
 
 
 async def bought_no_more(pipeline: Pipeline, job_id: str) -> bool:
-    """The submission of this job, which has its slot, sends nothing; the next grant puts it in line as before."""
+    """Submitting this job, which has a slot, sends nothing; the next grant requeues it at its old position."""
     before, attempt = await pipeline.posts(), (await pipeline.job(job_id)).attempt
     job = await pipeline.submit(job_id)
     assert await grants(pipeline) == 0
@@ -42,14 +42,14 @@ async def bought_no_more(pipeline: Pipeline, job_id: str) -> bool:
 
 
 async def marks(pipeline: Pipeline) -> list[tuple[str, float]]:
-    """The teams that wait, with what they were granted so far."""
+    """The teams that wait, with their virtual times."""
     found: list[tuple[str, float]] = await pipeline.redis.zrange(f"{keys.PREFIX}line:teams", 0, -1, withscores=True)
     return found
 
 
 @pytest.mark.parametrize("stop", ["all", "team", "account", "open"])
 async def test_what_was_granted_before_the_stop_is_not_bought_after_it(pipeline: Pipeline, stop: str) -> None:
-    """A pause, or an open breaker: each job gives its slot back, keeps its turn, and is bought when it is over."""
+    """A pause, or an open breaker: each job returns its slot, keeps its position, and is bought afterwards."""
     ids = [await pipeline.admit() for _ in range(3)]
     before = await marks(pipeline)
     assert await grants(pipeline) == 3
@@ -69,7 +69,7 @@ async def test_what_was_granted_before_the_stop_is_not_bought_after_it(pipeline:
 
 
 async def test_half_open_only_the_one_that_tries_is_bought(pipeline: Pipeline) -> None:
-    """What was granted before it opened goes back in line, when its time is over too."""
+    """Jobs that were granted before it opened are requeued, even after its time is over."""
     old = await pipeline.grant()
     for _ in range(FAILURES_TO_OPEN):
         await pipeline.gateway.stores.buying.report("failed", UNREACHABLE)
@@ -85,7 +85,7 @@ async def test_half_open_only_the_one_that_tries_is_bought(pipeline: Pipeline) -
 
 @pytest.mark.parametrize("status", [401, 0])
 async def test_the_slot_of_a_refused_job_buys_nothing(store: RedisServer, emulator: Emulator, status: int) -> None:
-    """The breaker hears of it before the slot is free: lanes that look all the time give it to nobody."""
+    """The breaker is updated before the slot is free: lanes that grant all the time give it to no job."""
     answers = [Reply(401, body=b'{"detail": "no"}')]
     async with Receiver() as refusing:
         refusing.answers(answers)

@@ -1,4 +1,4 @@
-"""What a connection may cost before anybody knows who is calling: bytes, fields, seconds, descriptors."""
+"""What a connection may cost before its caller is known: bytes, fields, seconds, descriptors."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ MB = 1024 * 1024
 
 
 def memory(server: Server) -> int:
-    """Bytes of memory that the process has."""
+    """The process's memory in bytes."""
     status = Path(f"/proc/{server.pid}/status").read_text("utf-8")
     (line,) = [line for line in status.splitlines() if line.startswith("VmRSS")]
     return int(line.split()[1]) * 1024
@@ -40,7 +40,7 @@ def head(*lines: str, first: str = "GET /livez HTTP/1.1") -> bytes:
 
 
 def fill(server: Server, pieces: Iterable[bytes]) -> tuple[int, bytes]:
-    """Send pieces for as long as they are taken: how many bytes went, and what came back."""
+    """Send pieces until the connection ends: the number of bytes sent, and the answer."""
     sent = 0
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as one:
         with contextlib.suppress(OSError):
@@ -79,7 +79,7 @@ ENDLESS = {
 
 @pytest.mark.parametrize("case", ENDLESS)
 async def test_what_has_no_end_is_not_kept(server: Server, case: str) -> None:
-    """The connection is ended within a few pieces, and the process is as large as before."""
+    """The connection is closed within a few pieces, and the process does not grow."""
     begin, more = ENDLESS[case]
     before = memory(server)
     sent, answer = await asyncio.to_thread(fill, server, [begin, *[more] * 600])
@@ -89,7 +89,7 @@ async def test_what_has_no_end_is_not_kept(server: Server, case: str) -> None:
 
 
 async def test_a_head_has_its_bounds(server: Server) -> None:
-    """Sixteen KB and a hundred fields are read; a byte or a field more is 431, a problem, and the end."""
+    """16 KB and a hundred fields are accepted; one byte or field more is 431, and the connection is closed."""
     bare = len(head("X-A: "))
     full = head("X-A: " + "a" * (HEAD_BYTES - bare))
     assert len(full) == HEAD_BYTES
@@ -106,7 +106,7 @@ async def test_a_head_has_its_bounds(server: Server) -> None:
 
 
 async def test_a_large_head_does_not_count_as_a_large_body(server: Server, stack: Stack) -> None:
-    """A body that comes in one piece with its head is read, whatever their sizes together."""
+    """A body that arrives in one piece with its head is read, whatever their total size."""
     body = b'{"input": {"prompt": "' + b"a" * 100_000 + b'"}}'
     lines = [f"Authorization: Bearer {stack.account.key}", "Content-Type: application/json"]
     request = (
@@ -129,14 +129,14 @@ HOSTS = {
 
 @pytest.mark.parametrize("case", HOSTS)
 async def test_a_request_names_one_host_and_its_version(server: Server, case: str) -> None:
-    """Otherwise a proxy in front and this server may see two different requests."""
+    """Otherwise a proxy in front and this server may read two different requests."""
     request, status = HOSTS[case]
     answer = await asyncio.to_thread(server.send_raw, request)
     assert answer.startswith(b"HTTP/1.1 %d " % status), answer[:300]
 
 
 async def test_an_encoded_slash_is_none(server: Server, stack: Stack) -> None:
-    """A rule of a proxy's about a path holds here too; a model's id may be written either way."""
+    """A proxy's rule about a path holds here too; a model's id may be written either way."""
     async with httpx.AsyncClient(base_url=server.url, trust_env=False, headers=stack.api.headers) as api:
         for path in (
             "/v1%2fme",
@@ -157,7 +157,7 @@ SLOW = {
 
 
 async def test_a_head_that_does_not_come_is_given_up(server: Server) -> None:
-    """After ten seconds, whether nothing comes or a byte now and then; told where something had come."""
+    """After ten seconds, whether nothing arrives or a byte at a time; answered if anything had arrived."""
 
     async def ended(begin: bytes, expected: bytes) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
@@ -183,7 +183,7 @@ async def test_a_head_that_does_not_come_is_given_up(server: Server) -> None:
 
 
 async def test_a_refusal_before_the_body_ends_the_connection(server: Server) -> None:
-    """401 is read by a caller who is still sending; the body is not waited for, and nobody stays."""
+    """A caller who is still sending reads the 401; the body is not waited for, and no connection is left."""
     request = head("Content-Length: 8000000", first="POST /v1/jobs HTTP/1.1")
     began = time.monotonic()
     _, answer = await asyncio.to_thread(fill, server, [request, b"a" * 1000])
@@ -196,7 +196,7 @@ async def test_a_refusal_before_the_body_ends_the_connection(server: Server) -> 
 
 
 async def test_idle_connections_shut_nobody_out(redis_server: RedisServer, emulator: Emulator) -> None:
-    """Four times as many half requests as there are descriptors: others are answered, and nothing spins."""
+    """With four times as many half requests as descriptors: others are answered, and no loop spins."""
     descriptors = KEPT_FREE + 100
     async with running_server(environment(redis_server, emulator), descriptors=descriptors) as server:
         with contextlib.ExitStack() as concurrently:
@@ -216,7 +216,7 @@ async def test_idle_connections_shut_nobody_out(redis_server: RedisServer, emula
 async def test_where_all_connections_are_busy_the_next_is_told(
     redis_server: RedisServer, emulator: Emulator
 ) -> None:
-    """503 with Retry-After, and the busy ones go on."""
+    """503 with Retry-After; the busy connections continue."""
     async with running_server(environment(redis_server, emulator), descriptors=KEPT_FREE + 64) as server:
         request = head("Content-Length: 10", first="POST /fal/hooks/a/b/c HTTP/1.1")
         with contextlib.ExitStack() as concurrently:

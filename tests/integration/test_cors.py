@@ -1,4 +1,4 @@
-"""Web pages of other origins: those that are named are let in, letter by letter, and nobody else."""
+"""Web pages of other origins: named origins are allowed, compared exactly, and no others."""
 
 from collections.abc import AsyncIterator
 
@@ -30,19 +30,19 @@ ALLOWED = "access-control-allow-origin"
 
 @pytest.fixture
 async def open_to_a_page(store: RedisServer, emulator: Emulator) -> AsyncIterator[Stack]:
-    """A gateway that lets two origins in."""
+    """A gateway that allows two origins."""
     async with open_stack(store, emulator, FILMGATE_CORS_ORIGINS=f"{PAGE},http://localhost:5173") as made:
         yield made
 
 
 def varies(reply: httpx.Response) -> set[str]:
-    """What caches must tell apart."""
+    """The headers by which caches must distinguish."""
     return {name.strip().lower() for name in reply.headers.get("vary", "").split(",")}
 
 
 @pytest.mark.parametrize("origin", [PAGE, "http://localhost:5173"])
 async def test_a_named_page_may_read_what_it_gets(open_to_a_page: Stack, origin: str) -> None:
-    """Its own origin is answered, never a wildcard; our headers are readable; no cookies are spoken of."""
+    """Its own origin is returned, never a wildcard; our headers are readable; no credentials header."""
     async with calling(open_to_a_page, open_to_a_page.account.key, origin=origin) as page:
         reply = await page.post("/v1/jobs", json=open_to_a_page.body())
     assert reply.status_code == 202
@@ -55,7 +55,7 @@ async def test_a_named_page_may_read_what_it_gets(open_to_a_page: Stack, origin:
 
 @pytest.mark.parametrize("origin", OTHERS)
 async def test_another_page_may_not(open_to_a_page: Stack, origin: str) -> None:
-    """Its preflight is refused, and a reply that it caused carries nothing that would let it read."""
+    """Its preflight is refused, and no reply has a header that would let it read."""
     async with calling(open_to_a_page, open_to_a_page.account.key, origin=origin) as page:
         asked = await page.options("/v1/jobs", headers={"Access-Control-Request-Method": "POST"})
         assert asked.status_code == 400
@@ -68,7 +68,7 @@ async def test_another_page_may_not(open_to_a_page: Stack, origin: str) -> None:
 
 @pytest.mark.parametrize("method", CORS["allow_methods"])
 async def test_a_preflight_lets_our_headers_through(open_to_a_page: Stack, method: str) -> None:
-    """Every method and header of the API, without a key, remembered for ten minutes."""
+    """Every method and header of the API, without a key, cached for ten minutes."""
     headers = {
         "Authorization": "",
         "Access-Control-Request-Method": method,
@@ -86,14 +86,14 @@ async def test_a_preflight_lets_our_headers_through(open_to_a_page: Stack, metho
 
 @pytest.mark.parametrize("ask", ["TRACE", "CONNECT", "PROPFIND"])
 async def test_a_preflight_for_a_method_we_do_not_know_is_refused(open_to_a_page: Stack, ask: str) -> None:
-    """400, also for a page that is let in."""
+    """400, even for an allowed page."""
     async with calling(open_to_a_page, "", origin=PAGE) as page:
         reply = await page.options("/v1/jobs", headers={"Access-Control-Request-Method": ask})
     assert reply.status_code == 400
 
 
 async def test_a_header_we_do_not_know_is_not_let_through(open_to_a_page: Stack) -> None:
-    """A list, and no echo of what was asked for."""
+    """The reply lists the allowed headers, and does not echo the requested one."""
     headers = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-evil"}
     async with calling(open_to_a_page, "", origin=PAGE) as page:
         reply = await page.options("/v1/jobs", headers=headers)
@@ -123,7 +123,7 @@ async def test_a_page_can_read_why_it_was_refused(open_to_a_page: Stack) -> None
 
 
 async def test_without_the_setting_no_page_is_let_in(stack: Stack) -> None:
-    """No header of CORS at all, and no preflight is answered."""
+    """No CORS header at all, and no preflight is answered."""
     async with calling(stack, stack.account.key, origin=PAGE) as page:
         replies = [
             await page.get("/v1/me"),
@@ -136,7 +136,7 @@ async def test_without_the_setting_no_page_is_let_in(stack: Stack) -> None:
 
 @pytest.mark.parametrize("origin", [None, "https://evil.example.com", "null", f"{PAGE}/"])
 async def test_a_key_for_certain_pages_acts_from_no_other(stack: Stack, origin: str | None) -> None:
-    """A POST without its origin, or with another one, is 403; nothing is admitted."""
+    """A POST without an origin, or with another one, is 403; nothing is admitted."""
     key = (await another_key(stack, origins=[PAGE])).key
     async with calling(stack, key, origin=origin) as page:
         assert_problem(await page.post("/v1/jobs", json=stack.body()), 403, "origin_not_allowed")
@@ -149,7 +149,7 @@ async def test_a_key_for_certain_pages_acts_from_no_other(stack: Stack, origin: 
 
 
 async def test_a_key_for_certain_pages_works_from_them(stack: Stack) -> None:
-    """With the right origin it acts; a plain read may come without one, as from the page itself."""
+    """With the right origin it may write; a read may come without one, as from the page itself."""
     key = (await another_key(stack, origins=[PAGE, "http://localhost:5173"])).key
     async with calling(stack, key, origin="http://localhost:5173") as page:
         made = await page.post("/v1/jobs", json=stack.body())

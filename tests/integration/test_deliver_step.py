@@ -1,4 +1,4 @@
-"""The step that tells: signed, tried again by the schedule, and never to an address that is not allowed."""
+"""The deliver step: signed, retried by the schedule, and never sent to a forbidden address."""
 
 import asyncio
 import json
@@ -37,7 +37,7 @@ async def attempts(pipeline: Pipeline, job_id: str) -> list[dict[str, Any]]:
 
 
 async def due_in_ms(pipeline: Pipeline, ref: str) -> float:
-    """When the delivery is due, from now."""
+    """The time until the delivery is due."""
     return await pipeline.due_in_ms(ref)
 
 
@@ -48,7 +48,7 @@ async def only_delivery(pipeline: Pipeline) -> str:
 
 
 async def test_the_end_arrives_signed_with_the_teams_secret(pipeline: Pipeline, receiver: Receiver) -> None:
-    """Standard Webhooks' own package verifies it; the body is the event, without the input."""
+    """The package `standardwebhooks` verifies it; the body is the event, without the input."""
     job = await pipeline.ended("a secret prompt", webhook_url=f"{receiver.url}/hook", metadata={"order": "7"})
     await deliver(pipeline.gateway, await only_delivery(pipeline))
     (request,) = receiver.requests
@@ -79,7 +79,7 @@ async def test_the_end_arrives_signed_with_the_teams_secret(pipeline: Pipeline, 
 async def test_a_failed_attempt_is_repeated_by_the_schedule_under_the_same_id(
     pipeline: Pipeline, receiver: Receiver
 ) -> None:
-    """500, then 200: the same id and the same bytes, signed afresh; both attempts can be read."""
+    """500, then 200: the same id and bytes with a new signature; both attempts are shown."""
     receiver.answers([500])
     job = await pipeline.ended(webhook_url=receiver.url)
     ref = await only_delivery(pipeline)
@@ -97,7 +97,7 @@ async def test_a_failed_attempt_is_repeated_by_the_schedule_under_the_same_id(
 
 
 async def test_an_attempt_keeps_the_address_it_went_to(pipeline: Pipeline, receiver: Receiver) -> None:
-    """The endpoint moved between two attempts; one written before addresses were kept is read all the same."""
+    """The endpoint moved between two attempts; a record from before addresses were kept is read too."""
     receiver.answers([500])
     async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, f"{receiver.url}/old", events=["job.queued"])
@@ -121,7 +121,7 @@ async def test_an_attempt_keeps_the_address_it_went_to(pipeline: Pipeline, recei
 async def test_a_doorbell_that_comes_late_sends_nothing_before_its_time(
     pipeline: Pipeline, receiver: Receiver
 ) -> None:
-    """RQ may run a task twice: the pauses of the schedule hold all the same."""
+    """RQ may run a task twice: the schedule's pauses are kept."""
     receiver.answers([500])
     await pipeline.ended(webhook_url=receiver.url)
     ref = await only_delivery(pipeline)
@@ -131,7 +131,7 @@ async def test_a_doorbell_that_comes_late_sends_nothing_before_its_time(
 
 
 async def test_one_delivery_is_in_one_workers_hands(pipeline: Pipeline, receiver: Receiver) -> None:
-    """Eight tasks for one message send it once; it comes due again should its worker die."""
+    """Eight tasks for one message send it once; it becomes due again if its worker dies."""
     answers = asyncio.Event()
     receiver.answers([held(Reply(200), until=answers)])
     await pipeline.ended(webhook_url=receiver.url)
@@ -148,7 +148,7 @@ async def test_one_delivery_is_in_one_workers_hands(pipeline: Pipeline, receiver
 
 
 async def test_ten_attempts_are_all(pipeline: Pipeline, receiver: Receiver) -> None:
-    """Then it is dead, and due no more."""
+    """Then it is dead, and never due again."""
     receiver.answers([503] * 10)
     job = await pipeline.ended(webhook_url=receiver.url)
     ref = await only_delivery(pipeline)
@@ -162,7 +162,7 @@ async def test_ten_attempts_are_all(pipeline: Pipeline, receiver: Receiver) -> N
 
 
 async def test_a_receiver_that_is_gone_is_left_alone(pipeline: Pipeline, receiver: Receiver) -> None:
-    """410 stops this message at once."""
+    """410 ends this delivery at once."""
     receiver.answers([410])
     job = await pipeline.ended(webhook_url=receiver.url)
     await deliver(pipeline.gateway, await only_delivery(pipeline))
@@ -173,7 +173,7 @@ async def test_a_receiver_that_is_gone_is_left_alone(pipeline: Pipeline, receive
 async def test_a_private_address_is_refused_when_the_socket_is_opened(
     store: RedisServer, emulator: Emulator, receiver: Receiver
 ) -> None:
-    """Nothing allowed: no connection, and the customer can read why."""
+    """No address is allowed: no connection is opened, and the customer can read why."""
     async with open_stack(store, emulator) as stack:
         job = await Pipeline(stack).ended(webhook_url=f"{receiver.url}/metadata")
     async with open_stack(store, emulator, FILMGATE_EGRESS_ALLOW="") as stack:
@@ -189,7 +189,7 @@ async def test_a_private_address_is_refused_when_the_socket_is_opened(
 
 
 async def test_a_held_job_is_told(pipeline: Pipeline, receiver: Receiver) -> None:
-    """The customer hears that the outcome is unknown, and later how it ended: two messages, two ids."""
+    """The customer gets an event that the outcome is unknown, and later one with the end: two messages, two ids."""
     job = await pipeline.bought("[emu:submit_500]", webhook_url=receiver.url)
     await deliver(pipeline.gateway, await only_delivery(pipeline))
     await pipeline.gateway.operations.resolve("test", job.id, "fail", charged=False)
@@ -204,7 +204,7 @@ async def test_a_held_job_is_told(pipeline: Pipeline, receiver: Receiver) -> Non
 async def test_the_message_is_in_the_outbox_in_the_moment_of_the_end(
     pipeline: Pipeline, receiver: Receiver
 ) -> None:
-    """One script writes both: whoever sees the end sees the message, and a loser of the race writes none."""
+    """One script writes both: whoever reads the end reads the message; a step that loses the race writes none."""
     job = await pipeline.bought(webhook_url=receiver.url)
     job = await pipeline.completed(job.id)
     seen: list[tuple[bool, bool]] = []
@@ -237,7 +237,7 @@ async def test_a_job_without_a_webhook_writes_no_message(pipeline: Pipeline) -> 
 
 
 async def test_the_message_says_what_was_true_then(pipeline: Pipeline, receiver: Receiver) -> None:
-    """A late attempt still tells the event as it was, not the job as it is now."""
+    """A late attempt sends the event as it was, not the job as it is now."""
     job = await pipeline.bought("[emu:submit_500]", webhook_url=receiver.url)
     ref = await only_delivery(pipeline)
     await pipeline.gateway.operations.resolve("test", job.id, "fail", charged=True)
@@ -247,7 +247,7 @@ async def test_the_message_says_what_was_true_then(pipeline: Pipeline, receiver:
 
 
 async def test_an_erased_jobs_message_is_dropped(pipeline: Pipeline, receiver: Receiver) -> None:
-    """Erasing a job takes back what was not sent yet."""
+    """Erasing a job removes messages that were not sent yet."""
     job = await pipeline.ended(webhook_url=receiver.url)
     ref = await only_delivery(pipeline)
     assert (await pipeline.stack.api.delete(f"/v1/jobs/{job.id}")).status_code == 204

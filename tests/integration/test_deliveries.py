@@ -1,4 +1,4 @@
-"""The log of webhooks: every delivery with every attempt, newest first, by pages and filters, and for whom."""
+"""The log of webhooks: every delivery with every attempt, newest first; pages, filters and visibility."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -28,7 +28,7 @@ async def log(api: httpx.AsyncClient, path: str = "/v1/deliveries", **query: Any
 
 
 async def by_pages(api: httpx.AsyncClient, path: str, **query: Any) -> list[str]:
-    """The ids of all pages, which the `Link` of each leads to."""
+    """The ids of all pages, found by following `Link`."""
     found: list[str] = []
     reply = await api.get(path, params=query)
     while True:
@@ -42,12 +42,12 @@ async def by_pages(api: httpx.AsyncClient, path: str, **query: Any) -> list[str]
 
 
 def iso(milliseconds: int) -> str:
-    """A time as the API takes it."""
+    """A time in the API's format."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat().replace("+00:00", "Z")
 
 
 async def test_every_attempt_is_shown(pipeline: Pipeline, receiver: Receiver) -> None:
-    """When, how it ended, how long it took, the answer's first bytes, and when the next is due."""
+    """Time, outcome, duration, the answer's first bytes, and when the next attempt is due."""
     receiver.answers([Reply(500, body=b"not today")])
     async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, f"{receiver.url}/hook", events=["job.queued"])
@@ -73,7 +73,7 @@ async def test_every_attempt_is_shown(pipeline: Pipeline, receiver: Receiver) ->
 
 
 async def test_pages_hold_everything_once_and_newest_first(pipeline: Pipeline) -> None:
-    """The team's, an endpoint's and a job's, by pages of any size."""
+    """A team's, an endpoint's and a job's log, with any page size."""
     async with team_admin(pipeline.stack) as api:
         ours = [await endpoint(api, f"https://consumer.example/{n}", events=["job.queued"]) for n in range(3)]
         jobs = [await pipeline.admit() for _ in range(3)]
@@ -91,7 +91,7 @@ async def test_pages_hold_everything_once_and_newest_first(pipeline: Pipeline) -
 
 
 async def test_filters_let_only_what_is_wanted_pass(pipeline: Pipeline, receiver: Receiver) -> None:
-    """By status and by the time of writing: from then on, and before."""
+    """By status and by creation time: from a time on, and before one."""
     receiver.answers([200, ABORT])
     async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, receiver.url, events=["job.queued"])
@@ -115,7 +115,7 @@ async def test_filters_let_only_what_is_wanted_pass(pipeline: Pipeline, receiver
 
 
 async def test_dead_letters_of_one_moment_are_all_in_the_list(pipeline: Pipeline) -> None:
-    """What waited for an endpoint that was deleted dies at once; pages show each of them once."""
+    """Deliveries that waited for a deleted endpoint become dead at once; pages show each of them once."""
     async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, "https://consumer.example/hook", events=["job.queued"])
         jobs = [await pipeline.admit() for _ in range(5)]
@@ -130,7 +130,7 @@ async def test_dead_letters_of_one_moment_are_all_in_the_list(pipeline: Pipeline
 
 
 async def test_dead_letters_are_kept_for_thirty_days(pipeline: Pipeline, receiver: Receiver) -> None:
-    """Also where everything else is forgotten after eight."""
+    """Even where everything else is deleted after eight."""
     receiver.answers([ABORT])
     async with team_admin(pipeline.stack) as api:
         await endpoint(api, receiver.url, events=["job.queued"])
@@ -143,7 +143,7 @@ async def test_dead_letters_are_kept_for_thirty_days(pipeline: Pipeline, receive
 
 
 async def test_the_log_is_for_the_teams_keys(stack: Stack) -> None:
-    """`team:read` sees it; a user's key and a browser token are refused, and a token its own job's too."""
+    """`team:read` may read it; a user's key and a browser token are refused, a token even for its own job."""
     made = await colleague(stack, scopes=USER_SCOPES | {Scope.TEAM_READ})
     async with calling(stack, made.key) as reads, calling(stack, (await token(stack.api))["token"]) as page:
         await stack.submit()
@@ -171,7 +171,7 @@ async def test_the_log_is_for_the_teams_keys(stack: Stack) -> None:
     ],
 )
 async def test_a_wrong_question_is_refused(stack: Stack, query: dict[str, str], status: int, code: str) -> None:
-    """With a sentence, and nothing changes."""
+    """With a sentence; nothing changes."""
     async with team_admin(stack) as api:
         made = await endpoint(api, "https://consumer.example/hook")
         async with nothing_changes(stack):

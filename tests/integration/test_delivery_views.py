@@ -1,4 +1,4 @@
-"""What a team sees of its webhooks: how an endpoint does, one delivery by its id, and for whom addresses are."""
+"""What a team sees of its webhooks: an endpoint's health, one delivery by its id, and who sees addresses."""
 
 import json
 from typing import Any
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def read(api: httpx.AsyncClient, path: str, **query: Any) -> dict[str, Any]:
-    """A reply that is 200."""
+    """A reply with status 200."""
     reply = await api.get(path, params=query)
     assert reply.status_code == 200, reply.text
     found: dict[str, Any] = reply.json()
@@ -26,7 +26,7 @@ async def read(api: httpx.AsyncClient, path: str, **query: Any) -> dict[str, Any
 
 
 async def test_an_endpoint_shows_how_its_attempts_go(pipeline: Pipeline, receiver: Receiver) -> None:
-    """Failures in a row, since when, and when it is probed; what waits behind the breaker is not due before."""
+    """Consecutive failures, since when, and the next probe; deliveries behind the breaker are not due before it."""
     receiver.answers([500] * BREAKER_FAILURES)
     async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, receiver.url, events=["job.queued"])
@@ -48,7 +48,7 @@ async def test_an_endpoint_shows_how_its_attempts_go(pipeline: Pipeline, receive
 
 
 async def test_a_delivery_is_found_by_its_id(pipeline: Pipeline, receiver: Receiver) -> None:
-    """The id that a test event answers with leads to its attempts; another id to nothing."""
+    """The id in a test event's reply leads to its attempts; an unknown id is not found."""
     receiver.answers([Reply(200, body=b"hello")])
     async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, receiver.url)
@@ -61,7 +61,7 @@ async def test_a_delivery_is_found_by_its_id(pipeline: Pipeline, receiver: Recei
 
 
 async def test_an_attempt_says_where_it_went(pipeline: Pipeline, receiver: Receiver) -> None:
-    """When the endpoint's URL changes between two attempts, each names its own."""
+    """When the endpoint's URL changes between two attempts, each attempt has its own."""
     receiver.answers([500, 200])
     async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, f"{receiver.url}/old", events=["job.queued"])
@@ -76,7 +76,7 @@ async def test_an_attempt_says_where_it_went(pipeline: Pipeline, receiver: Recei
 
 
 async def test_the_log_is_filtered_as_a_replay_is(pipeline: Pipeline) -> None:
-    """By endpoint and by types of events, on the team's list; one page leads to the next with the same filter."""
+    """By endpoint and by event types, in the team's list; one page leads to the next with the same filter."""
     async with team_admin(pipeline.stack) as api:
         ours = [await endpoint(api, f"https://consumer.example/{n}", events=["job.queued"]) for n in range(2)]
         for made in ours:
@@ -96,7 +96,7 @@ async def test_the_log_is_filtered_as_a_replay_is(pipeline: Pipeline) -> None:
 
 
 async def test_addresses_and_answers_of_endpoints_are_the_teams(pipeline: Pipeline, receiver: Receiver) -> None:
-    """Who sees only the job sees that it was told, not where or what was answered; its own address it sees."""
+    """A user sees that the job was delivered, not where or the answer; the job's own URL is shown."""
     receiver.answers([Reply(200, body=b"for the team")] * 2)
     async with team_admin(pipeline.stack) as api:
         await endpoint(api, f"{receiver.url}/secret-path", events=["job.queued", "job.canceled"])
@@ -115,7 +115,7 @@ async def test_addresses_and_answers_of_endpoints_are_the_teams(pipeline: Pipeli
 
 
 async def test_test_events_are_so_many_a_minute(pipeline: Pipeline) -> None:
-    """Then 429, with when to come again."""
+    """Then 429 with `Retry-After`."""
     async with team_admin(pipeline.stack) as api:
         path = f"/v1/webhook-endpoints/{(await endpoint(api, 'https://consumer.example/hook'))['id']}/test"
         replies = [await api.post(path) for _ in range(TEST_EVENTS_PER_MINUTE + 1)]
@@ -124,7 +124,7 @@ async def test_test_events_are_so_many_a_minute(pipeline: Pipeline) -> None:
 
 
 async def test_no_body_is_an_empty_one(pipeline: Pipeline) -> None:
-    """Where every member may be left out; a body that is no JSON is still refused."""
+    """Where every member is optional; a body that is no JSON is still refused."""
     async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, "https://consumer.example/hook")
         rotate = f"/v1/webhook-endpoints/{made['id']}/rotate-secret"
@@ -136,7 +136,7 @@ async def test_no_body_is_an_empty_one(pipeline: Pipeline) -> None:
 
 
 async def test_a_secret_that_has_ended_is_not_listed(pipeline: Pipeline) -> None:
-    """It signs no more, so nobody waits for it."""
+    """It no longer signs anything."""
     async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, "https://consumer.example/hook")
         path = f"/v1/webhook-endpoints/{made['id']}"

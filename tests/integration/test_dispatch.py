@@ -21,13 +21,13 @@ pytestmark = pytest.mark.anyio
 
 
 async def granted(pipeline: Pipeline) -> list[str]:
-    """Refs of the jobs that hold a slot."""
+    """Refs of the jobs that have a slot."""
     refs: list[str] = await pipeline.redis.zrange(keys.SLOTS, 0, -1)
     return refs
 
 
 async def test_grants_never_exceed_what_fal_takes(pipeline: Pipeline) -> None:
-    """Eight lanes grant at once, again and again, while jobs end: never more than ten hold a slot."""
+    """Eight lanes grant concurrently and repeatedly while jobs end: never more than ten have a slot."""
     for _ in range(40):
         await pipeline.admit()
     bought: set[str] = set()
@@ -51,7 +51,7 @@ async def test_grants_never_exceed_what_fal_takes(pipeline: Pipeline) -> None:
 
 
 async def test_a_smaller_concurrency_is_kept_too(store: RedisServer, emulator: Emulator) -> None:
-    """FILMGATE_UPSTREAM_CONCURRENCY is the whole number at fal."""
+    """FILMGATE_UPSTREAM_CONCURRENCY limits the total at fal."""
     async with open_stack(store, emulator, FILMGATE_UPSTREAM_CONCURRENCY="2") as stack:
         pipeline = Pipeline(stack)
         for _ in range(5):
@@ -62,7 +62,7 @@ async def test_a_smaller_concurrency_is_kept_too(store: RedisServer, emulator: E
 
 
 async def test_the_first_in_line_is_granted_first(pipeline: Pipeline) -> None:
-    """High, normal, low; then by the time of admission."""
+    """High, normal, low; then by admission time."""
     by_priority = {priority: await pipeline.admit(priority=priority) for priority in ("low", "normal", "high")}
     second = await pipeline.admit(priority="high")
     order = []
@@ -75,7 +75,7 @@ async def test_the_first_in_line_is_granted_first(pipeline: Pipeline) -> None:
 
 
 async def test_a_grant_nobody_claims_falls_back_to_its_place(pipeline: Pipeline) -> None:
-    """After 90 s the slot is free, and the job stands before those who came later."""
+    """After 90 s the slot is free, and the job is in line before later ones."""
     lost, later = await pipeline.grant(), ""
     later = await pipeline.admit()
     now_ms = await pipeline.gateway.stores.clock.now_ms()
@@ -87,12 +87,12 @@ async def test_a_grant_nobody_claims_falls_back_to_its_place(pipeline: Pipeline)
     assert await pipeline.due("submit") == []
     assert await pipeline.redis.zrange(keys.LINE, 0, -1) == [pipeline.ref(lost), pipeline.ref(later)]
     before = await pipeline.posts()
-    assert (await pipeline.submit(lost)).status is Status.QUEUED  # the worker that overslept its grant
+    assert (await pipeline.submit(lost)).status is Status.QUEUED  # by the worker whose grant expired
     assert await pipeline.posts() == before
 
 
 async def test_a_pause_stops_grants_and_says_why(pipeline: Pipeline) -> None:
-    """Nothing is granted to the team, or to anybody, until it is over; another team's jobs go on."""
+    """Nothing is granted to the team, or to any team, until it is over; other teams' jobs continue."""
     await pipeline.admit()
     for team, other in ((pipeline.team, None), (ALL_TEAMS, "We wait for November.")):
         await pipeline.redis.hset(keys.PAUSES, team, "We wait for November.")
@@ -104,7 +104,7 @@ async def test_a_pause_stops_grants_and_says_why(pipeline: Pipeline) -> None:
 
 
 async def test_a_waiting_job_stands_in_line_again_at_its_old_place(pipeline: Pipeline) -> None:
-    """Its wait is over: before those who came later."""
+    """Its wait is over: it is before later jobs."""
     job_id = await pipeline.grant()
     nonce = await pipeline.store.claim(await pipeline.job(job_id))
     later = await pipeline.admit(priority="normal")
@@ -119,7 +119,7 @@ async def test_a_waiting_job_stands_in_line_again_at_its_old_place(pipeline: Pip
 
 
 async def test_what_is_handed_out_is_hidden_and_comes_back(pipeline: Pipeline) -> None:
-    """Four takers share what is due; what is lost comes due again by itself, when its time is over."""
+    """Four workers share what is due; a lost ref becomes due again when its visibility ends."""
     ids = [await pipeline.admit() for _ in range(6)]
     await pipeline.gateway.stores.slots.grant()
     stores = pipeline.gateway.stores
@@ -136,7 +136,7 @@ async def test_what_is_handed_out_is_hidden_and_comes_back(pipeline: Pipeline) -
 
 
 async def test_one_of_many_takes_a_ref_up(pipeline: Pipeline) -> None:
-    """Handed out, it can be taken up by one; put off or unknown, by nobody."""
+    """Of several workers one acquires it; a rescheduled or unknown ref is acquired by none."""
     job_id = await pipeline.grant()
     ref, stores = pipeline.ref(job_id), pipeline.gateway.stores
     await stores.due.take("submit", limit=1, visibility_ms=ENQUEUED_HIDDEN_MS)
@@ -147,7 +147,7 @@ async def test_one_of_many_takes_a_ref_up(pipeline: Pipeline) -> None:
 
 
 async def test_what_is_no_longer_due_stays_away(pipeline: Pipeline) -> None:
-    """Looking again later does not bring back what was dropped meanwhile."""
+    """Rescheduling a ref that was dropped meanwhile does not add it again."""
     job_id = await pipeline.grant()
     ref = pipeline.ref(job_id)
     await pipeline.gateway.stores.due.drop("submit", [ref])
@@ -159,7 +159,7 @@ async def test_what_is_no_longer_due_stays_away(pipeline: Pipeline) -> None:
 
 
 async def test_a_lane_has_one_slice(pipeline: Pipeline) -> None:
-    """Of many tokens one takes it; only that one renews it, passes it on, or leaves it."""
+    """Of many tokens one acquires the lane; only that one renews it, passes it on, or leaves it."""
     stores = pipeline.gateway.stores
     taken = await asyncio.gather(*(stores.lanes.take(0, f"slice-{n}") for n in range(8)))
     assert sum(taken) == 1
@@ -173,11 +173,11 @@ async def test_a_lane_has_one_slice(pipeline: Pipeline) -> None:
     assert await pipeline.redis.get(keys.lane(0)) == ENQUEUED
     assert await stores.lanes.take(0, other)
     assert not await stores.lanes.renew(0, mine)
-    assert await stores.lanes.take(1, mine)  # another lane is another matter
+    assert await stores.lanes.take(1, mine)  # another lane is independent
 
 
 async def test_a_lane_without_a_slice_is_rung_once(pipeline: Pipeline) -> None:
-    """Many supervisors see that it is dark; one enqueues."""
+    """Many supervisors see that it is dark; one enqueues a slice."""
     stores = pipeline.gateway.stores
     rung = await asyncio.gather(*(stores.lanes.mark_enqueued(0) for _ in range(8)))
     assert sum(rung) == 1
@@ -187,7 +187,7 @@ async def test_a_lane_without_a_slice_is_rung_once(pipeline: Pipeline) -> None:
 
 
 async def test_a_slice_that_died_loses_its_lane_within_two_seconds(pipeline: Pipeline) -> None:
-    """The lease runs out by itself."""
+    """The lease expires by itself."""
     stores = pipeline.gateway.stores
     assert await stores.lanes.take(0, "dead")
     assert await pipeline.redis.pttl(keys.lane(0)) <= 2000
@@ -195,7 +195,7 @@ async def test_a_slice_that_died_loses_its_lane_within_two_seconds(pipeline: Pip
 
 
 async def test_heartbeats_are_one_key_that_forgets_the_dead(pipeline: Pipeline) -> None:
-    """Who has not been heard of for a while is not shown at once, and is gone with the next heartbeat."""
+    """A process without recent heartbeats is not shown, and is deleted by the next heartbeat."""
     stores = pipeline.gateway.stores
     await stores.heartbeats.beat("one:1", role="lanes")
     await stores.heartbeats.beat("two:2", role="work")

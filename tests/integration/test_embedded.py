@@ -1,4 +1,4 @@
-"""The embedded store: nothing acknowledged is lost, nothing is started twice, nothing is left running."""
+"""The embedded store: nothing acknowledged is lost, nothing is started twice, no process is left behind."""
 
 import contextlib
 import os
@@ -36,7 +36,7 @@ sys.stdin.read()
 
 @pytest.fixture
 def stores() -> Iterator[list[EmbeddedStore]]:
-    """Whatever a test puts here is stopped after it."""
+    """Processes that a test adds are stopped after it."""
     started: list[EmbeddedStore] = []
     yield started
     for store in started:
@@ -45,7 +45,7 @@ def stores() -> Iterator[list[EmbeddedStore]]:
 
 @pytest.fixture
 def store(tmp_path: Path, stores: list[EmbeddedStore]) -> EmbeddedStore:
-    """A store that is not started yet."""
+    """A store that is not running yet."""
     stores.append(EmbeddedStore(tmp_path / "data", engine=engine_under_test(), patience=0.5))
     return stores[0]
 
@@ -56,7 +56,7 @@ def client(url: str) -> redis.Redis:
 
 
 def gone(pid: int) -> bool:
-    """True when the process has ended, reaped or not."""
+    """True when the process has ended, whether or not it is reaped."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
     except FileNotFoundError:
@@ -64,7 +64,7 @@ def gone(pid: int) -> bool:
 
 
 def eventually(what: str, probe: object, seconds: float = 10) -> None:
-    """Waits until the callable answers true; these tests are synchronous, as the module is."""
+    """Wait until the callable returns true; these tests are synchronous, as the module is."""
     assert callable(probe)
     event, end = threading.Event(), time.monotonic() + seconds
     while not probe():
@@ -73,7 +73,7 @@ def eventually(what: str, probe: object, seconds: float = 10) -> None:
 
 
 def test_acknowledged_writes_survive_a_kill(store: EmbeddedStore) -> None:
-    """Every write that was answered before kill -9 is there after the next start, round after round."""
+    """Every write that was answered before kill -9 exists after the next start, over several rounds."""
     acknowledged = 0
     for _ in range(3):
         with client(store.start()) as writer:
@@ -95,7 +95,7 @@ def test_acknowledged_writes_survive_a_kill(store: EmbeddedStore) -> None:
 
 
 def test_the_server_runs_as_it_is_meant_to(store: EmbeddedStore, tmp_path: Path) -> None:
-    """No port, every write on disk, nothing evicted, for this user alone, in a session of its own."""
+    """No port, every write on disk, no eviction, files for this user only, a session of its own."""
     with client(store.start()) as admin:
         settings = admin.config_get("*")
         assert {name: settings[name] for name in ("port", "appendonly", "appendfsync", "save", "maxmemory")} == {
@@ -103,11 +103,11 @@ def test_the_server_runs_as_it_is_meant_to(store: EmbeddedStore, tmp_path: Path)
             "appendonly": "yes",
             "appendfsync": "always",
             "save": "",
-            "maxmemory": str((memory_bytes() or 0) // 2),  # full before the kernel ends it
+            "maxmemory": str((memory_bytes() or 0) // 2),  # full before the kernel kills it
         }
         assert settings["maxmemory-policy"] == "noeviction"
     assert store.pid is not None
-    assert os.getsid(store.pid) == store.pid  # a Ctrl-C in the terminal does not reach it
+    assert os.getsid(store.pid) == store.pid  # Ctrl-C in the terminal does not reach it
     assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
     assert stat.S_IMODE((tmp_path / "data" / "redis.sock").stat().st_mode) & 0o077 == 0
     assert stat.S_IMODE(next((tmp_path / "data" / "appendonlydir").iterdir()).stat().st_mode) & 0o077 == 0
@@ -118,7 +118,7 @@ ODD = ["My Projects=a", "line\nend\t", 'it\'s "x" \\n #1?%20 [red]']
 
 @pytest.mark.parametrize("name", [*(name.encode() for name in ODD), b"\xff\xfe"])
 def test_any_path_of_the_data_directory_works(tmp_path: Path, stores: list[EmbeddedStore], name: bytes) -> None:
-    """White space, `=`, quotes, bytes that are no text: it starts, is found, and libraries can read where it is."""
+    """White space, `=`, quotes, bytes that are no text: it starts, is found, and libraries can connect to it."""
     folder = tmp_path / os.fsdecode(name)
     store = EmbeddedStore(folder, engine=engine_under_test())
     stores.append(store)
@@ -130,7 +130,7 @@ def test_any_path_of_the_data_directory_works(tmp_path: Path, stores: list[Embed
 
 
 def test_a_start_says_what_it_waits_for(tmp_path: Path, stores: list[EmbeddedStore]) -> None:
-    """A server of an earlier run that is still there, and then its own that has to answer."""
+    """For a server of an earlier run to end, and then for its own to answer."""
     said: list[str] = []
     folder = tmp_path / "data"
     first = EmbeddedStore(folder, engine=engine_under_test())
@@ -143,7 +143,7 @@ def test_a_start_says_what_it_waits_for(tmp_path: Path, stores: list[EmbeddedSto
 
 
 def test_a_stopped_store_is_gone_and_keeps_its_data(store: EmbeddedStore, tmp_path: Path) -> None:
-    """A clean end, no socket, no process; stopping twice is harmless; the next start has the data."""
+    """A clean exit, no socket, no process; stopping twice is harmless; the next start has the data."""
     with client(store.start()) as writer:
         writer.set("a", "1")
     assert socket_url(tmp_path / "data") == f"unix://{tmp_path}/data/redis.sock"
