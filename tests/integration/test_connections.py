@@ -136,7 +136,7 @@ async def test_a_request_names_one_host_and_its_version(server: Server, case: st
 
 
 async def test_an_encoded_slash_is_none(server: Server, stack: Stack) -> None:
-    """A proxy's rule about a path holds here too; a model's id may be written either way."""
+    """404, so a proxy's rule about a path holds here too; only a model's id may be written either way."""
     async with httpx.AsyncClient(base_url=server.url, trust_env=False, headers=stack.api.headers) as api:
         for path in (
             "/v1%2fme",

@@ -158,7 +158,7 @@ def test_a_stopped_store_is_gone_and_keeps_its_data(store: EmbeddedStore, tmp_pa
 
 
 def test_a_killed_parent_takes_its_server_along(tmp_path: Path, stores: list[EmbeddedStore]) -> None:
-    """SIGKILL of the gateway ends the server cleanly; the lock is free, and the next start has every write."""
+    """After SIGKILL of the gateway the server exits cleanly; the lock is free, the next start has every write."""
     data = tmp_path / "data"
     with subprocess.Popen(  # noqa: S603 - this interpreter
         [sys.executable, "-c", PARENT, str(data)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -173,7 +173,7 @@ def test_a_killed_parent_takes_its_server_along(tmp_path: Path, stores: list[Emb
         with client(url) as writer:
             writer.set("a", "1")
         parent.kill()
-    if sys.platform == "linux":  # elsewhere the next start tells it to go
+    if sys.platform == "linux":  # elsewhere the next start stops it
         eventually("the server has ended with its parent", lambda: gone(server), seconds=5)
     with DataDirLock(data, "http://127.0.0.1:9000"):
         stores.append(EmbeddedStore(data, engine=engine_under_test()))
@@ -184,7 +184,7 @@ def test_a_killed_parent_takes_its_server_along(tmp_path: Path, stores: list[Emb
 
 
 def test_a_server_that_stays_behind_is_told_to_go(store: EmbeddedStore, stores: list[EmbeddedStore]) -> None:
-    """Where nothing ends it with its parent, the next start does; two servers never share a directory."""
+    """Where it does not end with its parent, the next start stops it; two servers never share a directory."""
     with client(store.start()) as writer:
         writer.set("a", "1")
     left_over = store.pid
@@ -210,7 +210,7 @@ def test_a_server_that_does_not_go_is_an_error(store: EmbeddedStore, stores: lis
 
 
 def test_one_gateway_for_each_directory(tmp_path: Path) -> None:
-    """The second hears who has it; after the first lets go it is free; letting go twice is harmless."""
+    """The second start learns which process has it; once released, it is free; releasing twice is harmless."""
     data = tmp_path / "deep" / "data"
     first = DataDirLock(data, "http://127.0.0.1:8000")
     first.acquire()
@@ -229,7 +229,7 @@ def test_a_child_does_not_keep_the_lock(tmp_path: Path) -> None:
     """A worker that outlives its gateway does not block the next one."""
     lock = DataDirLock(tmp_path, "a")
     lock.acquire()
-    # Without close_fds it is the descriptor's own flag that counts; the kernel closes it a moment after the spawn.
+    # Without close_fds only the descriptor's own flag counts; the kernel closes it shortly after the spawn.
     command = [sys.executable, "-c", "input()"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, close_fds=False) as child:  # noqa: S603
         lock.release()
@@ -246,7 +246,7 @@ def test_a_child_does_not_keep_the_lock(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["d" * 120, "with space", "ä"])
 def test_any_directory_will_do(tmp_path: Path, stores: list[EmbeddedStore], name: str) -> None:
-    """Where the path is too long for a socket, a short one is used and found again by other commands."""
+    """Where the path is too long for a socket, a short one is used, and other commands find it."""
     data = tmp_path / name
     stores.append(EmbeddedStore(data, engine=engine_under_test()))
     url = stores[0].start()
@@ -295,7 +295,7 @@ def test_data_of_a_newer_or_other_server_is_refused(
 
 
 def test_valkeys_data_is_refused_by_redis(tmp_path: Path) -> None:
-    """The door opens one way; a note that cannot be read is refused too."""
+    """Redis data may move to Valkey, not back; an unreadable version file is refused too."""
     redis_7 = EmbeddedStore(tmp_path, engine=Engine(Path("redis-server"), "redis", (7, 0, 15)))
     (tmp_path / "engine.json").write_text('{"kind": "valkey", "version": [7, 2, 0]}')
     with pytest.raises(EmbeddedError, match=r"written by Valkey 7\.2\.0, and Redis 7\.0\.15 cannot"):
@@ -307,7 +307,7 @@ def test_valkeys_data_is_refused_by_redis(tmp_path: Path) -> None:
 
 
 def test_a_machine_without_a_server_is_told_the_remedies(tmp_path: Path) -> None:
-    """Too old, not runnable, something else, not there: one sentence with three ways out."""
+    """Too old, not runnable, a different program, missing: one sentence with three remedies."""
 
     def program(name: str, said: str) -> Path:
         path = tmp_path / name
@@ -328,7 +328,7 @@ def test_a_machine_without_a_server_is_told_the_remedies(tmp_path: Path) -> None
 
 
 def test_a_server_that_cannot_start_is_quoted_and_left_dead(store: EmbeddedStore) -> None:
-    """A damaged file in the middle: the error ends with the server's own words."""
+    """A file damaged in the middle: the error ends with the server's own message."""
     with client(store.start()) as writer:
         for number in range(100):
             writer.set(f"key{number}", "x" * 100)
@@ -349,7 +349,7 @@ def test_a_directory_that_cannot_be_private_is_refused() -> None:
 
 
 def test_the_server_of_the_tests_keeps_its_data_through_a_kill() -> None:
-    """What the other suites rely on: the same address, the same data, a frozen server, an empty one."""
+    """Other suites rely on it: the same address, the same data, a frozen server, an empty one."""
     with RedisServer(maxmemory="50mb") as server, client(server.url) as first, client(server.unix_url) as second:
         first.set("a", "1")
         server.kill()

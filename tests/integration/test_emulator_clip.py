@@ -1,4 +1,4 @@
-"""The clip is a real one: the caller's picture, the asked-for length, readable by any player."""
+"""The clip is a real video: of the caller's image, of the requested length, playable everywhere."""
 
 import base64
 import io
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture(scope="module")
 async def fal() -> AsyncIterator[Emulator]:
-    """An emulator that films."""
+    """An emulator that renders clips."""
     async with running_emulator("--speed", "20") as emulator:
         yield emulator
 
@@ -42,7 +42,7 @@ async def _clip(caller: FalCaller, **options: Any) -> bytes:
 
 
 def _measure(clip: bytes) -> tuple[str, str, int, int, float, int]:
-    """Codec, pixel format, width, height, seconds, frames: by decoding all of it."""
+    """Codec, pixel format, width, height, seconds, frames, by decoding the whole clip."""
     with av.open(io.BytesIO(clip), "r") as container:
         stream = container.streams.video[0]
         frames = len(list(container.decode(stream)))
@@ -59,7 +59,7 @@ async def test_a_clip_is_as_long_as_asked(caller: FalCaller, seconds: int) -> No
 
 
 async def test_a_clip_can_be_played_from_its_beginning(caller: FalCaller) -> None:
-    """The index stands before the pictures (+faststart)."""
+    """The index precedes the frames (+faststart)."""
     clip = await _clip(caller)
     assert 0 < clip.index(b"moov") < clip.index(b"mdat")
 
@@ -70,13 +70,13 @@ async def test_a_clip_can_be_played_from_its_beginning(caller: FalCaller) -> Non
 async def test_a_clip_keeps_the_pictures_proportions(
     caller: FalCaller, size: tuple[int, int], expected: tuple[int, int]
 ) -> None:
-    """Upright, odd, tiny: the sides are even and the long one is 640. Data URIs are accepted."""
+    """Upright, odd, tiny: the sides are even and the long side is 640. Data URIs are accepted."""
     _, _, width, height, _, _ = _measure(await _clip(caller, image_url=_data_uri(_picture(size))))
     assert (width, height) == expected
 
 
 async def test_a_clip_shows_the_callers_picture_and_moves(caller: FalCaller) -> None:
-    """The first frame looks like the picture, the last one is closer."""
+    """The first frame looks like the image, the last one is zoomed in."""
     picture = Image.open(io.BytesIO((await caller.web.get("/sample.jpg")).content)).convert("RGB")
     with av.open(io.BytesIO(await _clip(caller)), "r") as container:
         frames = [frame.to_image().convert("RGB") for frame in container.decode(video=0)]  # type: ignore[no-untyped-call]  # PyAV has no type for it
@@ -87,7 +87,7 @@ async def test_a_clip_shows_the_callers_picture_and_moves(caller: FalCaller) -> 
 
 
 async def test_the_same_picture_is_filmed_once(caller: FalCaller) -> None:
-    """Each request has its own file URL; the bytes are the same, and the second one is at once there."""
+    """Each request has its own file URL; the bytes are the same, and the second clip is there at once."""
     uri = _data_uri(_picture((640, 480)))
     one, two = await _clip(caller, image_url=uri), await _clip(caller, image_url=uri)
     assert one == two
@@ -97,7 +97,7 @@ async def test_the_same_picture_is_filmed_once(caller: FalCaller) -> None:
     "answer", [Reply(404), Reply(200, body=b"no picture"), Reply(200, body=_picture((640, 360))[:400])]
 )
 async def test_a_picture_that_cannot_be_loaded_is_the_models_422(caller: FalCaller, answer: Reply) -> None:
-    """Missing, not a picture, torn: image_load_error at the result, and nothing is charged."""
+    """Missing, not an image, truncated: image_load_error in the result, and nothing is charged."""
     async with Receiver() as host:
         host.answers([answer])
         reply = await caller.submit(image_url=f"{host.url}/x.png")
@@ -111,26 +111,26 @@ async def test_a_picture_that_cannot_be_loaded_is_the_models_422(caller: FalCall
     "source", ["http://127.0.0.1:1/x.png", "nonsense", "data:image/png;base64,###", "file:///etc/passwd"]
 )
 async def test_an_address_without_a_picture_is_the_models_422(caller: FalCaller, source: str) -> None:
-    """Nobody listens, no URL at all, broken base64, a local file."""
+    """No server, no URL at all, broken base64, a local file."""
     result = await caller.result(await caller.submit(image_url=source))
     assert result.json()["detail"][0]["type"] == "image_load_error"
 
 
 async def test_text_to_video_films_a_title_card(caller: FalCaller) -> None:
-    """In the asked-for aspect ratio."""
+    """In the requested aspect ratio."""
     model = "fal-ai/kling-video/v2/master/text-to-video"
     clip = await _clip(caller, prompt="A boat", model=model, image_url=None, aspect_ratio="9:16")
     assert _measure(clip)[2:5] == (360, 640, 5)
 
 
 async def test_plain_clips_stand_still() -> None:
-    """The same length and size for a tenth of the work."""
+    """The same length and size at a tenth of the CPU time."""
     async with running_emulator("--plain-clips", "--speed", "20") as fal, FalCaller(fal.url) as caller:
         assert _measure(await _clip(caller))[2:] == (640, 360, 5, 120)
 
 
 async def test_without_clips_no_picture_is_fetched() -> None:
-    """The shipped clip is the result, whatever the picture's address is."""
+    """The result is the shipped clip, whatever the image's URL."""
     async with running_emulator("--no-clips", "--speed", "20") as fal, FalCaller(fal.url) as caller:
         clip = await _clip(caller, image_url="http://127.0.0.1:1/x.png")
         assert _measure(clip)[:5] == ("h264", "yuv420p", 640, 360, 5)
@@ -138,7 +138,7 @@ async def test_without_clips_no_picture_is_fetched() -> None:
 
 
 async def test_the_sample_image_is_a_picture(caller: FalCaller) -> None:
-    """Large enough for every Kling model, and not one colour."""
+    """Large enough for every Kling model, and not a single colour."""
     answer = await caller.web.get("/sample.jpg")
     picture = Image.open(io.BytesIO(answer.content))
     assert answer.headers["content-type"] == "image/jpeg"

@@ -1,4 +1,4 @@
-"""The books: every charge once, with its price, over restarts too; history and billing tell the same."""
+"""The emulator's ledger: every charge once, with its price, across restarts; history and billing agree with it."""
 
 import asyncio
 import signal
@@ -16,7 +16,7 @@ QUICK = ("--speed", "20", "--no-clips")
 
 @pytest.fixture
 async def fal() -> AsyncIterator[Emulator]:
-    """An emulator with empty books."""
+    """An emulator with an empty ledger."""
     async with running_emulator(*QUICK) as emulator:
         yield emulator
 
@@ -51,7 +51,7 @@ async def test_a_success_is_charged_once_at_its_price(
 
 
 async def test_nothing_is_forgotten_over_a_crash(tmp_path: Path) -> None:
-    """After kill -9: charges, ended, queued and running requests are there, and go on by the wall clock."""
+    """After kill -9 charges, ended, queued and running requests are there; time went on by the wall clock."""
     options = (
         "--no-clips",
         "--state-file",
@@ -91,7 +91,7 @@ async def test_nothing_is_forgotten_over_a_crash(tmp_path: Path) -> None:
 
 
 async def test_a_line_torn_by_a_crash_is_left_out(tmp_path: Path) -> None:
-    """Half a line at the end of the state file neither stops it nor spoils the next one."""
+    """Half a line at the end of the state file neither prevents the start nor damages the next line."""
     state = tmp_path / "state.jsonl"
     options = (*QUICK, "--state-file", str(state))
     async with running_emulator(*options) as fal, FalCaller(fal.url) as caller:
@@ -105,7 +105,7 @@ async def test_a_line_torn_by_a_crash_is_left_out(tmp_path: Path) -> None:
 
 
 async def test_the_signing_key_outlives_a_restart(tmp_path: Path) -> None:
-    """Receivers keep the key set for up to a day."""
+    """Receivers cache the key set for up to a day."""
     options = (*QUICK, "--state-file", str(tmp_path / "state.jsonl"))
     sets = []
     for _ in range(2):
@@ -115,7 +115,7 @@ async def test_the_signing_key_outlives_a_restart(tmp_path: Path) -> None:
 
 
 async def test_history_pages_through_what_has_started(caller: FalCaller) -> None:
-    """Newest first, a cursor until the end, payloads when asked; what still waits is absent."""
+    """Newest first, a cursor until the end, payloads on request; queued requests are absent."""
     replies = [await caller.submit(f"number {number}") for number in range(5)]
     for reply in replies:
         await caller.result(reply)
@@ -140,7 +140,7 @@ async def test_history_pages_through_what_has_started(caller: FalCaller) -> None
 
 
 async def test_history_filters(caller: FalCaller) -> None:
-    """By request id, by outcome, by time; without an endpoint it is a 422."""
+    """By request id, outcome and time; without an endpoint it is 422."""
     good, bad = await caller.submit(), await caller.submit("[emu:422_image_load]")
     await caller.result(good)
     await caller.result(bad)
@@ -171,7 +171,7 @@ async def test_billing_says_what_the_ledger_says(caller: FalCaller) -> None:
 
 
 async def test_the_platform_can_be_in_trouble(fal: Emulator, caller: FalCaller) -> None:
-    """A status for everything, a lag that hides the newest, a cursor that does not move."""
+    """An error status for everything, a lag that hides the newest, a cursor that does not move."""
     for _ in range(3):
         await caller.result(await caller.submit())
     query = {"endpoint_id": KLING, "limit": "1"}
@@ -220,7 +220,7 @@ async def test_it_ends_at_once_also_while_it_is_watched() -> None:
 
 
 async def test_it_says_what_it_does_not_imitate(caller: FalCaller) -> None:
-    """The page at /emulator/ is in plain words, with the scenarios."""
+    """The page at /emulator/ says it, and lists the scenarios."""
     text = (await caller.web.get("/emulator/")).text
     assert "fal drops them" in text
     assert "drop_after_accept" in text

@@ -1,4 +1,4 @@
-"""The emulator as a process: it starts alone, says where it is, and does not outlive who started it."""
+"""The emulator as a process: it starts alone, prints its address, and does not outlive its parent."""
 
 import ast
 import asyncio
@@ -14,7 +14,7 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
 
-# A parent that starts the emulator, passes its first line on, and ends without a word to it.
+# A parent that starts the emulator, prints its first line, and exits without signalling it.
 PARENT = """
 import subprocess, sys
 command = [sys.executable, "-m", "app.emulator", "--port", "0", "--die-with-parent", "--no-clips"]
@@ -24,7 +24,7 @@ print(child.stdout.readline().decode(), end="", flush=True)
 
 
 def test_it_imports_nothing_of_ours() -> None:
-    """A misunderstanding of fal must not hide on both sides."""
+    """With shared code, a misunderstanding of fal could hide on both sides."""
     for module in (ROOT / "app" / "emulator").glob("*.py"):
         for node in ast.walk(ast.parse(module.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
@@ -35,7 +35,7 @@ def test_it_imports_nothing_of_ours() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's parent-death signal is Linux's")
 async def test_it_ends_with_its_parent() -> None:
-    """--die-with-parent: when the parent ends, nobody listens any more."""
+    """--die-with-parent: when the parent ends, nothing listens any more."""
     command = [sys.executable, "-c", PARENT]
     ended = await asyncio.to_thread(subprocess.run, command, cwd=ROOT, stdout=subprocess.PIPE, check=True)
     port = int(ended.stdout.decode().strip().rsplit(":", 1)[1])
@@ -58,7 +58,7 @@ async def test_a_taken_port_is_said_in_one_sentence() -> None:
 
 
 async def test_a_public_url_is_the_origin_of_every_url() -> None:
-    """For containers, where the caller's Host header is not everybody's."""
+    """For containers, where callers use different host names."""
     options = ("--no-clips", "--public-url", "https://fal.example/")
     async with running_emulator(*options) as fal, FalCaller(fal.url) as caller:
         reply = await caller.submit()

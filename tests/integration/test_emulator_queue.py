@@ -1,4 +1,4 @@
-"""The emulated queue speaks fal's shapes, codes and order."""
+"""The emulated queue has fal's shapes, codes and order."""
 
 import json
 
@@ -100,14 +100,14 @@ async def test_unknown_ids_are_404_in_fals_two_shapes(caller: FalCaller) -> None
 
 
 async def test_an_unknown_application_is_404(caller: FalCaller) -> None:
-    """Foreign owners and ids without an alias do not exist."""
+    """Unknown owners and ids without an alias do not exist."""
     for model in ("nobody/nothing", "fal-ai"):
         answer = await caller.post(model=model)
         assert (answer.status_code, answer.json()) == (404, {"detail": f'Application "{model}" not found'})
 
 
 async def test_both_forms_of_a_status_url_work(caller: FalCaller) -> None:
-    """Many clients put the whole model id into the URL."""
+    """Many clients put the complete model id into the URL."""
     reply = await caller.submit()
     answer = await caller.web.get(f"/{KLING}/requests/{reply['request_id']}/status")
     assert answer.status_code in {200, 202}
@@ -123,7 +123,7 @@ async def test_strict_urls_refuse_the_long_form() -> None:
 
 
 async def test_keys_are_asked_for(caller: FalCaller) -> None:
-    """Any key will do unless some were named; none is 401 everywhere."""
+    """Any key is accepted unless some were configured; a missing key is 401 everywhere."""
     reply = await caller.submit()
     for header in ("", "Basic x", "Key"):
         answer = await caller.web.get(reply["status_url"], headers={"Authorization": header})
@@ -134,7 +134,7 @@ async def test_keys_are_asked_for(caller: FalCaller) -> None:
 
 
 async def test_named_keys_are_the_only_ones() -> None:
-    """With --key others are refused, and the refused submit is on record."""
+    """With --key others are refused, and the refused submit is recorded."""
     async with running_emulator("--key", "a:b", "--no-clips") as fal:
         async with FalCaller(fal.url, "a:b") as known:
             await known.submit()
@@ -145,7 +145,7 @@ async def test_named_keys_are_the_only_ones() -> None:
 
 
 async def test_a_submit_does_not_look_at_the_input(caller: FalCaller) -> None:
-    """A bad duration is accepted and shows as 422 at the result, with the status plainly COMPLETED."""
+    """A bad duration is accepted; the result is 422, while the status is a plain COMPLETED."""
     reply = await caller.submit(duration="7")
     answer = await caller.result(reply)
     entry = answer.json()["detail"][0]
@@ -208,7 +208,7 @@ async def test_cancelling_ends_a_request_without_a_charge(fal: Emulator, caller:
 
 
 async def test_only_so_many_run_and_the_rest_waits_in_order() -> None:
-    """Two slots, five requests: two run, the others stand at 0, 1, 2, and start in that order."""
+    """Two slots, five requests: two run, the others are at 0, 1, 2 and start in that order."""
     async with (
         running_emulator("--concurrency", "2", "--no-clips", "--queue-seconds", "0", "--speed", "50") as fal,
         FalCaller(fal.url) as caller,
@@ -230,7 +230,7 @@ async def test_only_so_many_run_and_the_rest_waits_in_order() -> None:
 
 
 async def test_a_full_queue_refuses_who_asked_for_a_short_one() -> None:
-    """fal_max_queue_length answers 429 when more than that many wait; others still get in."""
+    """fal_max_queue_length answers 429 when more than that many wait; other submits are accepted."""
     async with running_emulator("--no-clips") as fal, FalCaller(fal.url) as caller:
         for _ in range(3):
             await caller.submit("[emu:stuck_in_queue]")
@@ -251,7 +251,7 @@ async def test_a_request_that_did_not_start_in_time_ends_with_the_users_timeout(
 
 
 async def test_a_running_request_outlives_its_start_deadline(caller: FalCaller) -> None:
-    """The deadline is for the start alone."""
+    """The deadline applies only to the start."""
     reply = await caller.submit("[emu:run:6]", headers={"X-Fal-Request-Timeout": "4"})
     assert (await caller.result(reply)).status_code == 200
 
@@ -302,7 +302,7 @@ async def test_the_stream_sends_each_state_and_each_log_line_once(fal: Emulator,
 
 
 async def test_what_came_with_a_submit_is_on_record(fal: Emulator, caller: FalCaller) -> None:
-    """Payload, valid tags, Store-IO and fal's headers; the key is not."""
+    """Payload, valid tags, Store-IO and fal's headers are recorded; the key is not."""
     headers = {"X-Fal-Tags": "job=7,team=a b,BAD=1,fal.x=2", "X-Fal-Store-IO": "0", "X-Fal-Queue-Priority": "low"}
     reply = await caller.submit("a boat", headers=headers, duration="10")
     truth = await fal.request(reply["request_id"])
@@ -314,13 +314,13 @@ async def test_what_came_with_a_submit_is_on_record(fal: Emulator, caller: FalCa
 
 
 async def test_a_body_that_is_no_json_is_400(caller: FalCaller) -> None:
-    """That much the queue does look at."""
+    """The queue checks only that."""
     answer = await caller.web.post(f"/{KLING}", content=b"{not json")
     assert (answer.status_code, answer.json()["error_type"]) == (400, "bad_request")
 
 
 async def test_time_can_stand_still_and_run_faster() -> None:
-    """Paused, nothing starts; resumed at another speed, a minute passes in a moment."""
+    """Paused, nothing starts; resumed at a higher speed, a minute passes at once."""
     async with running_emulator("--no-clips", "--queue-seconds", "60") as fal, FalCaller(fal.url) as caller:
         await fal.pause()
         await fal.set_speed(1000)
@@ -337,7 +337,7 @@ async def test_time_can_stand_still_and_run_faster() -> None:
     "path", ["/emulator/requests", "/emulator/ledger", "/", f"/{KLING}", "/.well-known/jwks.json"]
 )
 async def test_a_web_page_of_another_origin_gets_nothing(caller: FalCaller, path: str) -> None:
-    """No answer that it could read, no preflight, nothing done; programs and the address line are answered."""
+    """No readable answer, no preflight, no effect; programs and direct navigation are answered."""
     foreign: list[dict[str, str]] = [
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
@@ -356,7 +356,7 @@ async def test_a_web_page_of_another_origin_gets_nothing(caller: FalCaller, path
 
 
 async def test_a_page_of_another_port_may_show_a_clip(caller: FalCaller) -> None:
-    """As the dashboard of the gateway does: shown by the browser, and not read by a script."""
+    """As the gateway's dashboard does: the browser may show it, a script may not read it."""
     shown = await caller.web.get("/sample.jpg", headers={"Sec-Fetch-Site": "same-site"})
     assert shown.status_code == 200
     assert (await caller.web.get("/sample.jpg", headers={"Origin": "https://evil.example"})).status_code == 403

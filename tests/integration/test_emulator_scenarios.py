@@ -1,4 +1,4 @@
-"""Every fault that one may ask the emulator for happens as its sentence says."""
+"""Every fault that the emulator offers happens as its sentence says."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "emulator.md"
 
 
 def test_the_page_lists_the_table() -> None:
-    """docs/emulator.md has each scenario with its sentence, in order, and everything not imitated."""
+    """docs/emulator.md lists each scenario with its sentence, in order, and everything that is not imitated."""
     text = PAGE.read_text()
     rows = re.findall(r"^\| `([^`]+)` \| (.+) \|$", text.split("## Scenarios")[1], re.MULTILINE)
     assert rows == [(name, scenario.about) for name, scenario in SCENARIOS.items()]
@@ -24,7 +24,7 @@ def test_the_page_lists_the_table() -> None:
 
 
 async def test_an_unknown_scenario_is_refused_with_the_known_ones(caller: FalCaller) -> None:
-    """422 at the submit, in the prompt and in the header; a number where none fits too."""
+    """422 at the submit, in the prompt and in the header; also for a number where none is allowed."""
     for prompt, headers in (
         ("[emu:nonsense]", {}),
         ("p", {"X-Emulator-Scenario": "nonsense"}),
@@ -38,7 +38,7 @@ async def test_an_unknown_scenario_is_refused_with_the_known_ones(caller: FalCal
 
 
 async def test_the_header_wins_over_the_prompt(caller: FalCaller) -> None:
-    """Whatever the prompt says, the header's scenario is played; several may be combined."""
+    """The header's scenario is played, whatever the prompt has; several may be combined."""
     headers = {"X-Emulator-Scenario": "run:0.1, 500_downstream"}
     reply = await caller.submit("[emu:422_image_load]", headers=headers)
     assert (await caller.result(reply)).status_code == 500
@@ -65,7 +65,7 @@ async def test_the_header_wins_over_the_prompt(caller: FalCaller) -> None:
 async def test_an_end_has_its_code_and_its_charge(
     fal: Emulator, caller: FalCaller, name: str, code: int, kind: str, *, charged: bool
 ) -> None:
-    """The result's status; where the error stands (the model's in the result, fal's in the status too)."""
+    """The result's status, and where the error is (the model's in the result, fal's in the status too)."""
     reply = await caller.submit(f"a lake [emu:{name}]")
     answer, status = await caller.result(reply), await caller.status(reply)
     truth = await fal.request(reply["request_id"])
@@ -82,7 +82,7 @@ async def test_an_end_has_its_code_and_its_charge(
 
 
 async def test_a_result_may_point_nowhere(caller: FalCaller) -> None:
-    """No URL at all, a foreign one, a forbidden one, a web page in the clip's place."""
+    """No URL at all, a foreign one, a forbidden one, a web page instead of the clip."""
 
     async def video(name: str) -> dict[str, str]:
         found: dict[str, str] = (await caller.result(await caller.submit(f"[emu:{name}]"))).json()["video"]
@@ -120,14 +120,14 @@ async def test_a_refused_submit_leaves_nothing(
 
 
 async def test_a_number_says_how_often_a_submit_is_refused(caller: FalCaller) -> None:
-    """`429_direct:2`: the first two submits of that exact prompt, then it works; another prompt counts anew."""
+    """`429_direct:2`: the first two submits of that exact prompt fail, then it works; each prompt has its count."""
     for prompt in ("one [emu:429_direct:2]", "two [emu:429_direct:2]"):
         codes = [(await caller.post(prompt)).status_code for _ in range(4)]
         assert codes == [429, 429, 200, 200]
 
 
 async def test_a_dropped_connection_hides_whether_it_was_accepted(fal: Emulator, caller: FalCaller) -> None:
-    """Both look alike to the caller; the books tell them apart."""
+    """The caller cannot tell the two apart; the emulator's ledger can."""
     for name, accepted in (("drop_before_accept", 0), ("drop_after_accept", 1)):
         before = len(await fal.requests())
         with pytest.raises(httpx.RemoteProtocolError):
@@ -161,7 +161,7 @@ async def test_evil_urls_lead_away(fal: Emulator, caller: FalCaller) -> None:
 
 
 async def test_status_polls_may_fail_for_a_while(caller: FalCaller) -> None:
-    """A load balancer's 503 without fal's header three times, a 404 twice; then the truth."""
+    """A load balancer's 503 without fal's header three times, a 404 twice; then the real status."""
     page = await caller.submit("[emu:html_nginx_503]")
     missing = await caller.submit("[emu:status_404_first]")
     pages = [await caller.web.get(page["status_url"]) for _ in range(4)]
@@ -174,7 +174,7 @@ async def test_status_polls_may_fail_for_a_while(caller: FalCaller) -> None:
 
 
 async def test_a_status_may_be_a_word_nobody_knows_or_go_backwards(fal: Emulator, caller: FalCaller) -> None:
-    """WARMING_UP with 202; IN_QUEUE after IN_PROGRESS; both end well."""
+    """WARMING_UP with 202; IN_QUEUE after IN_PROGRESS; both succeed."""
     warming = await caller.submit("[emu:unknown_status][emu:run:3600]")
     backwards = await caller.submit("[emu:status_backwards][emu:run:3600]")
     await caller.until(warming, "WARMING_UP")
@@ -208,14 +208,14 @@ async def test_a_cancel_may_be_ignored(fal: Emulator, caller: FalCaller) -> None
 
 
 async def test_logs_can_be_many(caller: FalCaller) -> None:
-    """500 lines, or as many as asked for."""
+    """500 lines, or the given number."""
     for name, count in (("logs_burst", 500), ("logs_burst:1200", 1200)):
         status = await caller.until(await caller.submit(f"[emu:{name}]"), "COMPLETED")
         assert len(status["logs"]) == count
 
 
 async def test_unknown_fields_are_ignored_unless_strict(caller: FalCaller) -> None:
-    """Fal's real behaviour is not known; both can be had."""
+    """Fal's real behaviour is unknown; both are available."""
     lenient = await caller.result(await caller.submit(aspect_ratio="16:9"))
     strict = await caller.result(await caller.submit("[emu:unknown_fields]", aspect_ratio="16:9"))
     assert (lenient.status_code, strict.status_code) == (200, 422)
@@ -223,7 +223,7 @@ async def test_unknown_fields_are_ignored_unless_strict(caller: FalCaller) -> No
 
 
 async def test_the_durations_of_one_request_can_be_set(fal: Emulator, caller: FalCaller) -> None:
-    """`queue:` and `run:` are emulated seconds: at speed 20, four are a fifth of a second."""
+    """`queue:` and `run:` are emulated seconds: at speed 20, four take 0.2 s."""
     reply = await caller.submit("[emu:queue:4][emu:run:6]")
     await caller.result(reply)
     truth = await fal.request(reply["request_id"])
@@ -232,7 +232,7 @@ async def test_the_durations_of_one_request_can_be_set(fal: Emulator, caller: Fa
 
 
 async def test_answers_can_be_slow_and_huge(caller: FalCaller) -> None:
-    """A status that drips, and a result of 200 MB: read only so far."""
+    """A status sent byte by byte, and a result of 200 MB, of which a part is read."""
     dripping = await caller.submit("[emu:status_drip]")
     caller.web.timeout = httpx.Timeout(30)
     async with caller.web.stream("GET", dripping["status_url"]) as answer:

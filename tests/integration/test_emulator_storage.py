@@ -1,4 +1,4 @@
-"""Uploads work as both of fal's clients do them, and files can be read in ranges."""
+"""Uploads work as both of fal's clients make them, and files can be read in ranges."""
 
 import os
 import time
@@ -18,14 +18,14 @@ PART = 10 * 2**20
 
 @pytest.fixture(scope="module")
 async def fal() -> AsyncIterator[Emulator]:
-    """An emulator that accepts one key only, so that a missing permission shows."""
+    """An emulator that accepts only one key, so that a missing permission shows."""
     async with running_emulator("--key", "kid:ksecret", "--no-clips") as emulator:
         yield emulator
 
 
 @pytest.fixture
 async def stranger() -> AsyncIterator[httpx.AsyncClient]:
-    """A client without any key, as a browser's plain fetch is."""
+    """A client without a key, like a browser's plain fetch."""
     async with httpx.AsyncClient(trust_env=False, timeout=30) as one:
         yield one
 
@@ -52,7 +52,7 @@ async def test_an_initiated_upload_is_put_without_a_key(
 
 
 async def test_an_upload_needs_its_signature(caller: FalCaller, stranger: httpx.AsyncClient) -> None:
-    """Changed, missing or another file's: 403, and the file stays away."""
+    """Changed, missing or another file's: 403, and no file is stored."""
     where, other = await _initiate(caller), await _initiate(caller)
     plain, _, query = where["upload_url"].partition("?")
     foreign = other["upload_url"].partition("?")[2]
@@ -62,14 +62,14 @@ async def test_an_upload_needs_its_signature(caller: FalCaller, stranger: httpx.
 
 
 def test_a_signature_expires(tmp_path: Path) -> None:
-    """A genuine one for a moment that has passed is refused; the same one for later is not."""
+    """A genuine signature for a past time is refused; one for a later time is accepted."""
     files = Files(tmp_path)
     for expires, valid in (("1", False), (str(int(time.time()) + 60), True)):
         assert files.is_signed("a file", expires, files.sign(f"a file\n{expires}")) is valid
 
 
 async def test_initiating_needs_a_key(fal: Emulator, stranger: httpx.AsyncClient) -> None:
-    """Fal's words for it."""
+    """With fal's message."""
     answer = await stranger.post(f"{fal.url}/storage/upload/initiate", json={})
     assert (answer.status_code, answer.json()) == (401, {"detail": "Authorization header is required"})
 
@@ -104,7 +104,7 @@ async def test_pythons_client_uploads_with_a_cdn_token(
 async def test_pythons_large_upload_completes_in_any_order(
     fal: Emulator, caller: FalCaller, stranger: httpx.AsyncClient
 ) -> None:
-    """10 MiB parts, ETag in the header, named in the order in which they were finished."""
+    """10 MiB parts, ETag in the header, listed in the order in which they finished."""
     bearer = {"Authorization": f"Bearer {(await _cdn_token(caller))['token']}"}
     begun = (await stranger.post(f"{fal.url}/files/upload/multipart", headers=bearer)).json()
     parts = [os.urandom(PART), os.urandom(PART), os.urandom(1000)]
@@ -123,7 +123,7 @@ async def test_pythons_large_upload_completes_in_any_order(
 async def test_javascripts_large_upload_reads_etags_from_the_body(
     caller: FalCaller, stranger: httpx.AsyncClient
 ) -> None:
-    """initiate-multipart, parts behind the signed URL's path, complete behind it too; no key anywhere."""
+    """initiate-multipart; parts and complete are below the signed URL's path; no key anywhere."""
     where = await _initiate(caller, "initiate-multipart")
     path, _, query = where["upload_url"].partition("?")
     done = []
@@ -165,7 +165,7 @@ async def test_a_name_cannot_leave_the_folder(caller: FalCaller, stranger: httpx
 
 
 async def test_tokens_are_a_json_string(caller: FalCaller) -> None:
-    """What realtime clients ask for; three segments, like a JWT."""
+    """For realtime clients; three segments, like a JWT."""
     answer = await caller.web.post("/tokens/", json={"allowed_apps": ["kling-video"], "token_expiration": 120})
     assert answer.status_code == 200
     assert answer.json().count(".") == 2

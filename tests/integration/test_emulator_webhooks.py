@@ -1,4 +1,4 @@
-"""Webhooks are signed as fal signs them, delivered to a real receiver, and tried again."""
+"""Webhooks are signed as fal signs them, delivered to a real receiver, and retried."""
 
 import base64
 import hashlib
@@ -87,7 +87,7 @@ async def test_a_success_is_delivered_once_and_signed(fal: Emulator, caller: Fal
 
 
 async def test_a_failure_is_delivered_as_an_error(caller: FalCaller, receiver: Receiver) -> None:
-    """ERROR, the code in words, and the model's body as payload."""
+    """ERROR, the status code in the message, and the model's body as payload."""
     await caller.submit("[emu:422_image_load]", params={"fal_webhook": receiver.url})
     body = json.loads((await receiver.wait_for(1))[0].body)
     assert (body["status"], body["error"]) == ("ERROR", "Invalid status code: 422")
@@ -97,7 +97,7 @@ async def test_a_failure_is_delivered_as_an_error(caller: FalCaller, receiver: R
 async def test_a_failed_delivery_is_tried_again_with_growing_pauses(
     fal: Emulator, caller: FalCaller, receiver: Receiver
 ) -> None:
-    """4xx, 5xx and a broken connection are tried again with the same body, until a 2xx."""
+    """4xx, 5xx and a broken connection are retried with the same body, until a 2xx."""
     receiver.answers([500, 404, _break_off])
     reply = await caller.submit("a lake", params={"fal_webhook": receiver.url})
     received = await receiver.wait_for(4)
@@ -115,11 +115,11 @@ async def test_a_failed_delivery_is_tried_again_with_growing_pauses(
 
 
 async def _break_off(_writer: object) -> None:
-    """Says nothing; the receiver then closes the connection."""
+    """Sends nothing; the receiver then closes the connection."""
 
 
 async def test_a_redirect_ends_a_delivery(fal: Emulator, caller: FalCaller, receiver: Receiver) -> None:
-    """Not followed, not tried again: the next request's delivery is the second thing that arrives."""
+    """Not followed, not retried: the next thing that arrives is the next request's delivery."""
     receiver.answers([Reply(302, {"Location": f"{receiver.url}/elsewhere"})])
     first = await caller.submit("one", params={"fal_webhook": f"{receiver.url}/one"})
     await receiver.wait_for(1)
@@ -145,7 +145,7 @@ async def test_scenarios_bend_the_delivery(fal: Emulator, caller: FalCaller, rec
 
 
 async def test_a_late_delivery_comes_after_the_result(fal: Emulator, caller: FalCaller, receiver: Receiver) -> None:
-    """So many emulated seconds after the end: ten are half a real one here."""
+    """The given number of emulated seconds after the end; ten are half a second here."""
     reply = await caller.submit("[emu:webhook_late:10]", params={"fal_webhook": receiver.url})
     await caller.result(reply)
     await receiver.wait_for(1)
@@ -172,7 +172,7 @@ async def test_a_rotated_key_signs_and_the_old_one_stays_published(
 
 
 async def test_a_cancelled_request_is_announced_too(caller: FalCaller, receiver: Receiver) -> None:
-    """One delivery at the end, whatever the end was."""
+    """One delivery at the end, whatever the outcome."""
     reply = await caller.submit("[emu:stuck_in_queue]", params={"fal_webhook": receiver.url})
     await caller.web.put(reply["cancel_url"])
     body = json.loads((await receiver.wait_for(1))[0].body)

@@ -1,4 +1,4 @@
-"""After the store went back in time: fal's history and webhooks tell what was bought."""
+"""After the store went back in time, fal's history and webhooks show what was bought."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,13 +15,13 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def server() -> Iterator[RedisServer]:
-    """A store of its own, whose past comes back."""
+    """A store that a test restores from an older copy."""
     with RedisServer() as made:
         yield made
 
 
 async def test_history_gives_the_jobs_in_line_their_requests(server: RedisServer, tmp_path: Path) -> None:
-    """Bought after the copy, in line in the copy: adopted, not bought twice, and buying goes on by itself."""
+    """Bought after the copy, in line in the copy: adopted, not bought twice, and buying continues by itself."""
     async with restored_store(server, tmp_path, bought=2) as (pipeline, jobs, ids):
         async with restarted(pipeline.stack) as gateway:
             posts = await pipeline.posts()
@@ -35,7 +35,7 @@ async def test_history_gives_the_jobs_in_line_their_requests(server: RedisServer
 
 
 async def test_a_marker_gives_a_job_in_line_its_request(server: RedisServer, tmp_path: Path) -> None:
-    """Fal's webhook of a claim that the store forgot: what it calls adopts the job while buying is stopped."""
+    """Fal's webhook about a claim that the store lost: its marker adopts the job while buying is stopped."""
     async with restored_store(server, tmp_path, bought=1) as (pipeline, jobs, ids):
         async with restarted(pipeline.stack) as gateway:
             job = await pipeline.job(jobs[0])
@@ -48,7 +48,7 @@ async def test_a_marker_gives_a_job_in_line_its_request(server: RedisServer, tmp
 
 
 async def test_a_request_of_a_lost_job_is_an_alarm(server: RedisServer, tmp_path: Path) -> None:
-    """It was admitted and bought after the copy; nobody here knows it, so somebody is told, once."""
+    """It was admitted and bought after the copy; the store does not have it, so there is one alarm."""
     async with restored_store(server, tmp_path, bought=1, lost=1) as (pipeline, jobs, ids):
         async with restarted(pipeline.stack) as gateway:
             await recover_epoch(gateway)
@@ -57,7 +57,7 @@ async def test_a_request_of_a_lost_job_is_an_alarm(server: RedisServer, tmp_path
 
 
 async def test_a_job_that_may_have_been_bought_keeps_buying_stopped(server: RedisServer, tmp_path: Path) -> None:
-    """Fal's history does not show it, which proves nothing: a person decides."""
+    """It is not in fal's history, which proves nothing: a person decides."""
     async with restored_store(server, tmp_path, bought=1) as (pipeline, _, _):
         await pipeline.stack.emulator.trouble_platform(lag_seconds=600)
         async with restarted(pipeline.stack) as gateway:
@@ -69,7 +69,7 @@ async def test_a_job_that_may_have_been_bought_keeps_buying_stopped(server: Redi
 
 
 async def test_without_a_whole_listing_nothing_is_decided(server: RedisServer, tmp_path: Path) -> None:
-    """Half an answer of fal's is none."""
+    """Half an answer of fal's does not count."""
     async with restored_store(server, tmp_path, bought=1) as (pipeline, jobs, _):
         await pipeline.stack.emulator.trouble_platform(status=503)
         async with restarted(pipeline.stack) as gateway:

@@ -1,4 +1,4 @@
-"""A store that has gone back in time buys nothing until somebody knows what was bought before."""
+"""A store that went back in time buys nothing until it is known what was bought before."""
 
 import json
 import os
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def server() -> Iterator[RedisServer]:
-    """A store of its own, to be killed, emptied and cut."""
+    """A store for one test, to be killed, emptied and truncated."""
     with RedisServer() as made:
         yield made
 
@@ -34,11 +34,11 @@ async def stack(server: RedisServer, emulator: Emulator) -> AsyncIterator[Stack]
         yield made
 
 
-# --- what is no going back ---------------------------------------------------------------------------------------
+# --- what does not count as going back ---------------------------------------------------------------------------
 
 
 async def test_a_restarted_and_a_killed_store_go_on(server: RedisServer, stack: Stack, pipeline: Pipeline) -> None:
-    """Kill -9 of a store that keeps every write, again and again, stops nothing."""
+    """Repeated kill -9 of a store that keeps every write stops nothing."""
     for number in range(1, 4):
         assert (await pipeline.bought()).status is Status.RUNNING
         server.kill()
@@ -54,7 +54,7 @@ async def test_a_restarted_and_a_killed_store_go_on(server: RedisServer, stack: 
 async def test_a_lost_witness_is_a_warning_and_no_stop(
     stack: Stack, pipeline: Pipeline, damage: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without the file nothing can be said about the past; from now on it is there again."""
+    """Without the file nothing is known about the past; from now on the file exists again."""
     await pipeline.bought()
     path = witness(stack).path
     path.unlink() if damage == "gone" else path.write_text("{")
@@ -70,7 +70,7 @@ async def test_a_lost_witness_is_a_warning_and_no_stop(
 async def test_a_directory_that_cannot_be_written_is_a_warning_and_no_stop(
     server: RedisServer, emulator: Emulator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Said once by each process; buying goes on unguarded."""
+    """Logged once by each process; buying continues without the guard."""
     blocked = tmp_path / "file"
     blocked.write_text("")
     async with open_stack(server, emulator, FILMGATE_DATA_DIR=str(blocked / "data")) as stack:
@@ -81,7 +81,7 @@ async def test_a_directory_that_cannot_be_written_is_a_warning_and_no_stop(
 
 
 async def test_the_claim_is_remembered_outside_before_it_is_bought(stack: Stack) -> None:
-    """The file has the claim's own number and nonce, private to this user."""
+    """The file has the claim's number and nonce, readable only by this user."""
     job = await Pipeline(stack).bought()
     record = witness(stack).read()
     assert record is not None
@@ -89,7 +89,7 @@ async def test_the_claim_is_remembered_outside_before_it_is_bought(stack: Stack)
     assert witness(stack).path.stat().st_mode & 0o777 == 0o600
 
 
-# --- what is ---------------------------------------------------------------------------------------------------
+# --- what does -------------------------------------------------------------------------------------------------
 
 
 def cut_off(server: RedisServer, claims: int) -> None:
@@ -106,12 +106,12 @@ def cut_off(server: RedisServer, claims: int) -> None:
 
 
 def flushed(server: RedisServer) -> None:
-    """Somebody said FLUSHALL."""
+    """FLUSHALL."""
     assert server.command("FLUSHALL") == b"+OK\r\n"
 
 
 def replaced(server: RedisServer) -> None:
-    """Another store, empty, is behind the same address."""
+    """A different, empty store is at the same address."""
     server.kill()
     shutil.rmtree(server.dir / "appendonlydir")
     server.start()
@@ -125,7 +125,7 @@ def replaced(server: RedisServer) -> None:
 async def test_a_store_that_forgot_buys_nothing(
     server: RedisServer, stack: Stack, pipeline: Pipeline, loss: Callable[[RedisServer], None], why: str
 ) -> None:
-    """Neither a grant nor a claim, an alarm, and a sentence for callers."""
+    """Neither a grant nor a claim, an alarm, and a message for callers."""
     await pipeline.bought()
     await pipeline.bought()
     loss(server)
@@ -139,7 +139,7 @@ async def test_a_store_that_forgot_buys_nothing(
 
 
 async def test_another_store_with_a_past_of_its_own_is_noticed(stack: Stack, tmp_path: Path) -> None:
-    """An id that the store has never had."""
+    """By a claim's id that the store never had."""
     await Pipeline(stack).bought()
     await write_witness(stack, WitnessRecord("f" * 32, 1, "0" * 32, 1))
     async with restarted(stack) as gateway:
@@ -149,14 +149,14 @@ async def test_another_store_with_a_past_of_its_own_is_noticed(stack: Stack, tmp
 
 
 async def write_witness(stack: Stack, record: WitnessRecord) -> None:
-    """The host remembers this."""
+    """The host's witness has this."""
     witness(stack).path.write_text(json.dumps({name: getattr(record, name) for name in WitnessRecord.__slots__}))
 
 
 async def test_a_loss_is_seen_between_claim_and_post(
     server: RedisServer, stack: Stack, pipeline: Pipeline, tmp_path: Path
 ) -> None:
-    """The store goes back while a worker runs, new claims catch up with the number, and still nothing is sent."""
+    """The store goes back while a worker runs, new claims reach the same number, and still nothing is sent."""
     await pipeline.ended()
     first, second = await pipeline.admit(), await pipeline.admit()
     past = copy_data(server, tmp_path / "past")
@@ -177,7 +177,7 @@ async def test_a_loss_is_seen_between_claim_and_post(
 async def test_the_same_copy_put_back_twice_stops_twice(
     server: RedisServer, stack: Stack, pipeline: Pipeline, tmp_path: Path
 ) -> None:
-    """What was accepted once is not accepted for ever."""
+    """An accepted loss is not accepted again later."""
     await pipeline.bought()
     past = copy_data(server, tmp_path / "past")
     await reconnect(stack)
@@ -194,7 +194,7 @@ async def test_the_same_copy_put_back_twice_stops_twice(
 async def test_other_hosts_follow_into_the_new_epoch(
     server: RedisServer, emulator: Emulator, tmp_path: Path
 ) -> None:
-    """One host finds the loss, an administrator accepts it, and the others do not find it again."""
+    """One host detects the loss, an administrator accepts it, and the other hosts do not report it again."""
     async with open_stack(server, emulator) as one, open_stack(server, emulator) as other:
         await Pipeline(one).bought()
         assert await other.gateway.epoch.confirm()
@@ -208,7 +208,7 @@ async def test_other_hosts_follow_into_the_new_epoch(
         assert await one.gateway.epoch.confirm()
 
 
-# --- how it ends -------------------------------------------------------------------------------------------------
+# --- how the stop ends -------------------------------------------------------------------------------------------
 
 
 async def test_an_administrator_lets_buying_go_on(
@@ -233,7 +233,7 @@ async def test_an_administrator_lets_buying_go_on(
 async def test_resuming_everybody_does_not_accept_what_the_store_forgot(
     server: RedisServer, stack: Stack, pipeline: Pipeline
 ) -> None:
-    """`filmgate resume` ends pauses and the breaker; it says what still stops buying, and nothing is granted."""
+    """`filmgate resume` ends pauses and the breaker; it prints what still stops buying, and nothing is granted."""
     await pipeline.bought()
     cut_off(server, 1)
     async with restarted(stack) as gateway:
@@ -264,7 +264,7 @@ async def test_jobs_are_still_admitted_and_running_ones_end(
 
 
 async def test_a_restored_mark_stops_even_the_newest_copy(stack: Stack) -> None:
-    """`filmgate restore` says so in the witness: once, whatever the store knows."""
+    """`filmgate restore` writes it to the witness: buying stops once, whatever the store has."""
     await Pipeline(stack).bought()
     record = witness(stack).read()
     assert record is not None

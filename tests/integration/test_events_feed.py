@@ -1,4 +1,4 @@
-"""The events feed: in order, from a cursor, and for whom."""
+"""The events feed: order, cursors and visibility."""
 
 from typing import Any
 
@@ -28,12 +28,12 @@ async def page(api: httpx.AsyncClient, **query: Any) -> dict[str, Any]:
 
 
 def headers(key: str) -> dict[str, str]:
-    """A request as somebody else."""
+    """A request with another key."""
     return {"Authorization": f"Bearer {key}"}
 
 
 async def test_the_feed_tells_everything_once_and_in_order(pipeline: Pipeline) -> None:
-    """From the oldest event on, by pages of any size; then nothing, until something happens."""
+    """From the oldest event, with any page size; then nothing until the next event."""
     job = await pipeline.ended()
     await pipeline.admit()
     kinds = ["queued", "submitting", "running", "finalizing", "succeeded", "queued"]
@@ -61,7 +61,7 @@ async def test_the_feed_tells_everything_once_and_in_order(pipeline: Pipeline) -
 
 
 async def test_an_empty_feed_has_a_cursor_too(stack: Stack) -> None:
-    """So that a consumer can begin before anything has happened."""
+    """So that a consumer can start before the first event."""
     empty = await page(stack.api)
     assert (empty["data"], empty["has_more"]) == ([], False)
     await stack.submit()
@@ -69,7 +69,7 @@ async def test_an_empty_feed_has_a_cursor_too(stack: Stack) -> None:
 
 
 async def test_everybody_sees_the_events_of_the_jobs_they_see(stack: Stack) -> None:
-    """A user's key their own, a team's key the team's, a browser token its own; another team none of them."""
+    """A user's key sees its user's, a team's key the team's, a browser token its own; another team none of them."""
     caller = await stack.gateway.accounts.authenticate(stack.account.key)
     minted = await stack.gateway.tokens.mint(caller, TokenRequest())
     administration = stack.gateway.administration
@@ -98,7 +98,7 @@ async def test_everybody_sees_the_events_of_the_jobs_they_see(stack: Stack) -> N
 
 
 async def test_an_alert_goes_to_the_team_and_to_the_user_it_is_about(stack: Stack) -> None:
-    """The team's threshold to keys with its scopes, a user's own to that user too; no token or colleague hears."""
+    """The team's threshold goes to keys with its scopes, a user's also to that user; to no token or colleague."""
     limits, account = stack.gateway.limits, stack.account
     for owner in (account.team.id, account.user.id):
         await limits.replace("test", owner, [Limit(Unit.USD, Window.TOTAL, 2_000_000)])
@@ -123,7 +123,7 @@ async def test_an_alert_goes_to_the_team_and_to_the_user_it_is_about(stack: Stac
 
 
 async def test_what_is_not_for_the_caller_moves_the_cursor(pipeline: Pipeline) -> None:
-    """More events of others than one request reads: an empty page that says there is more, then their own."""
+    """More events of others than one request reads: an empty page that says there are more, then their own."""
     await pipeline.admit()
     async with second_account(pipeline.stack, same_team=True) as colleague:
         name = keys.events(pipeline.team)
@@ -141,7 +141,7 @@ async def test_what_is_not_for_the_caller_moves_the_cursor(pipeline: Pipeline) -
 
 @pytest.mark.parametrize("cursor", ["", "x", "1", "1-", "-", "+", "1-0-0", "(1-0", "1-" + "9" * 10, "\uff19-0"])
 async def test_a_wrong_cursor_is_refused(stack: Stack, cursor: str) -> None:
-    """Whatever is no event's id."""
+    """Anything that is no event id."""
     assert_problem(await stack.api.get("/v1/events", params={"cursor": cursor}), 400, "invalid_cursor")
 
 

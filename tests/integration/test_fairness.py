@@ -1,4 +1,4 @@
-"""Fair dispatch: who waits how long, and who gets how much of fal."""
+"""Fair dispatch: how long each team waits, and its share of fal's slots."""
 
 import asyncio
 import heapq
@@ -30,7 +30,7 @@ CLIP_S = 360.0
 
 @dataclass
 class Shop:
-    """A store, its line, and fal's slots in a simulated time: seconds pass when a clip is done."""
+    """A store, its line and fal's slots in simulated time: time passes until a clip is done."""
 
     redis: Any
     admission: AdmissionStore
@@ -50,13 +50,13 @@ class Shop:
         return answer.job.id
 
     async def ask_many(self, count: int, team: str, *, micro: int = 1_400_000) -> None:
-        """So many jobs of the team, from a few clients at once."""
+        """This many jobs of the team, from a few clients at once."""
         for start in range(0, count, CLIENTS):
             some = range(min(CLIENTS, count - start))
             await asyncio.gather(*(self.ask(team, micro=micro) for _ in some))
 
     async def fill(self) -> list[str]:
-        """Grant what is free; the teams in the order that they were served."""
+        """Grant the free slots; the teams in the order that they were served."""
         await self.slots.grant()
         granted = await self.redis.zrange(keys.due("submit"), 0, -1)
         await self.redis.delete(keys.due("submit"))
@@ -69,7 +69,7 @@ class Shop:
         return [split_ref(ref)[0] for ref in granted]
 
     async def next_end(self) -> bool:
-        """Let time pass until the next clip is done; False when none runs."""
+        """Advance to the end of the next clip; False when none runs."""
         if not self._running:
             return False
         self.clock, _, ref = heapq.heappop(self._running)
@@ -77,7 +77,7 @@ class Shop:
         return True
 
     async def run_until(self, end: float) -> None:
-        """Work until then."""
+        """Work until this time."""
         await self.fill()
         while self._running and self._running[0][0] <= end and await self.next_end():
             await self.fill()
@@ -85,7 +85,7 @@ class Shop:
 
 
 def new_job(team: str, user: str, micro: int, priority: Priority) -> Submission:
-    """A job as the service hands it to the store."""
+    """A job as the service passes it to the store."""
     return replace(PLAIN, team=team, user=user, quoted_micro=micro, priority=priority, deadline_s=86_400)
 
 
@@ -101,8 +101,8 @@ async def shop(redis_server: RedisServer) -> Any:
 
 
 async def test_a_team_with_three_hundred_jobs_does_not_keep_quiet_ones_waiting(shop: Shop, *, full: bool) -> None:
-    """Four teams ask for six clips each over fifty minutes: 95 in 100 of them wait less than two clips' time."""
-    # The suite's 120 jobs keep the slots busy for as long as the quiet teams ask; with `--full` there are 300.
+    """Four teams submit six clips each over fifty minutes: 95 % of them wait less than two clips' time."""
+    # The suite's 120 jobs keep the slots busy while the quiet teams submit; with `--full` there are 300.
     burst = 300 if full else 120
     await shop.ask_many(burst, "team_burst")
     for round_number in range(6):
@@ -121,7 +121,7 @@ async def test_a_team_with_three_hundred_jobs_does_not_keep_quiet_ones_waiting(s
 
 
 async def test_shares_follow_the_weights_in_dollars(shop: Shop) -> None:
-    """Weights 1, 2 and 5 and clips of three prices: while all wait, each gets its share within two percent."""
+    """Weights 1, 2 and 5, and clips of three prices: while all wait, each gets its share within 2 %."""
     # Of the 1120 dollars spent here, the smallest share is 140, of which two percent are two of its clips.
     weights = {"team_a": 1, "team_b": 2, "team_c": 5}
     prices = {"team_a": 1_400_000, "team_b": 700_000, "team_c": 2_800_000}
@@ -139,7 +139,7 @@ async def test_shares_follow_the_weights_in_dollars(shop: Shop) -> None:
 
 
 async def test_users_of_a_team_take_turns(shop: Shop) -> None:
-    """Forty jobs of one colleague do not come before the second one's first."""
+    """A colleague's forty jobs do not come before another user's first."""
     for _ in range(40):
         await shop.ask("team_a", user="user_1")
     await shop.fill()
@@ -156,7 +156,7 @@ async def test_users_of_a_team_take_turns(shop: Shop) -> None:
 
 
 async def test_nobody_saves_up_turns_and_nobody_loses_them(shop: Shop) -> None:
-    """A team that was away for long is served next, but not for as long as it was away."""
+    """A team that had no jobs for long is served next, but gets no extra turns for that time."""
     await shop.ask_many(100, "team_busy")
     for _ in range(50):
         await shop.fill()
@@ -171,7 +171,7 @@ async def test_nobody_saves_up_turns_and_nobody_loses_them(shop: Shop) -> None:
 
 
 async def test_a_pause_saves_up_no_turns(shop: Shop) -> None:
-    """A team that was paused in line takes turns with the others afterwards, and does not catch up first."""
+    """A team that was paused while in line takes turns with the others afterwards, and does not catch up first."""
     await shop.ask_many(60, "team_busy")
     await shop.ask_many(20, "team_paused")
     await shop.redis.hset(keys.PAUSES, "team_paused", "for a while")
@@ -198,7 +198,7 @@ async def test_a_low_priority_waits_an_hour_longer_and_not_for_ever(shop: Shop) 
 
 
 async def test_a_turn_that_fal_refused_is_given_back(shop: Shop) -> None:
-    """A grant that nobody claims costs its team nothing."""
+    """A grant that is not claimed costs its team nothing."""
     await shop.ask("team_a")
     await shop.ask("team_b")
     await shop.slots.grant()
@@ -214,7 +214,7 @@ async def test_a_turn_that_fal_refused_is_given_back(shop: Shop) -> None:
 # --- places in line ----------------------------------------------------------------------------------------------
 
 TEAMS = ("team_a", "team_b", "team_c", "team_d")
-Asked = tuple[int, int, Priority]  # which team, which of its users, and how urgent
+Asked = tuple[int, int, Priority]  # index of the team, index of the user in it, priority
 ASKED: st.SearchStrategy[Asked] = st.tuples(st.integers(0, 3), st.integers(0, 2), st.sampled_from(list(Priority)))
 PRICES = st.sampled_from([1_400_000, 2_800_000, 333_333, 1])
 
@@ -231,7 +231,7 @@ async def one_by_one(shop: Shop) -> list[str]:
 
 
 async def ask_all(shop: Shop, asked: list[Asked], micro: int) -> list[tuple[str, str, str]]:
-    """These jobs, one after the other; team, user and id of each."""
+    """Submit these jobs in turn; team, user and id of each."""
     made = []
     for team_number, user_number, priority in asked:
         team = TEAMS[team_number]
@@ -256,7 +256,7 @@ async def ask_all(shop: Shop, asked: list[Asked], micro: int) -> list[tuple[str,
 async def test_a_jobs_place_is_how_many_are_served_before_it(
     shop: Shop, weights: list[int], history: list[Asked], served: int, asked: list[Asked], micro: int
 ) -> None:
-    """Exactly, for jobs of one price, whoever asks and whatever was served before; so is that of a quote."""
+    """Exactly, for jobs of one price, whatever the submissions and earlier grants; a quote's position too."""
     await shop.redis.flushdb()
     await shop.redis.hset(keys.key("digest"), "id", "key")
     for team, weight in zip(TEAMS, weights, strict=True):
@@ -272,7 +272,7 @@ async def test_a_jobs_place_is_how_many_are_served_before_it(
     next_place = await LineStore(shop.redis).position_of_next(
         newcomer, f"{newcomer}_user{user_number}", micro=micro
     )
-    # Of low priority, it stands behind what its user has asked for already, as a job asked for next would.
+    # A low-priority job is behind its user's earlier jobs, as that user's next job would be.
     made += await ask_all(shop, [(team_number, user_number, Priority.LOW)], micro)
     estimates = {}
     line = LineStore(shop.redis)

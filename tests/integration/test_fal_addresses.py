@@ -1,4 +1,4 @@
-"""Addresses that fal names are used only where they are fal's; its redirects and cookies come to nothing."""
+"""URLs in fal's answers are used only when they are fal's; its redirects are not followed, its cookies not kept."""
 
 import json
 import time
@@ -31,13 +31,13 @@ NOT_HERE = ["http://xn--a/", "javascript:alert(1)", "https://evil.example/", "//
 
 @asynccontextmanager
 async def storage(store: RedisServer, emulator: Emulator) -> AsyncIterator[tuple[Stack, Receiver]]:
-    """A gateway whose storage at fal is a script's."""
+    """A gateway whose storage at fal is a script."""
     async with Receiver() as rest, open_stack(store, emulator, FILMGATE_FAL_REST_URL=rest.url) as stack:
         yield stack, rest
 
 
 def place(upload_url: Any, file_url: Any) -> Reply:
-    """What fal's storage answers to the question for a place."""
+    """The answer of fal's storage to an upload's initiation."""
     return Reply(200, body=json.dumps({"upload_url": upload_url, "file_url": file_url}).encode())
 
 
@@ -51,7 +51,7 @@ async def upload(stack: Stack) -> tuple[int, dict[str, Any]]:
 async def test_a_foreign_address_of_fals_storage_is_not_called_and_not_kept(
     store: RedisServer, emulator: Emulator, member: str
 ) -> None:
-    """503 with a sentence; nobody hears from us there, and nothing of it is shown or stored."""
+    """503 with a sentence; that host gets no request, and its URL is neither shown nor stored."""
     async with Receiver() as evil, storage(store, emulator) as (stack, rest):
         near = [f"{evil.url}/steal", evil.url.replace("//", "//user:pw@")]
         odd = ["javascript:alert(1)", "http://xn--a/", "\ud83d", "", None, 7]
@@ -67,7 +67,7 @@ async def test_a_foreign_address_of_fals_storage_is_not_called_and_not_kept(
 
 
 async def test_an_address_of_fals_is_called_without_the_key(store: RedisServer, emulator: Emulator) -> None:
-    """The storage's own place takes the bytes; its file's address is what the caller gets."""
+    """The bytes go to the storage's own upload URL; the caller gets the file's URL."""
     async with storage(store, emulator) as (stack, rest):
         rest.answers([place(f"{rest.url}/put?signature=x", GOOD), 200])
         status, body = await upload(stack)
@@ -79,7 +79,7 @@ async def test_an_address_of_fals_is_called_without_the_key(store: RedisServer, 
 
 
 async def test_what_an_older_version_kept_is_not_redirected_to(stack: Stack) -> None:
-    """Neither a file's address nor a clip's; the caller is told that there is none."""
+    """Neither to a file's URL nor to a clip's; the answer is that there is none."""
     redis: Any = stack.gateway.stores.redis
     file = await initiated(stack.api)
     async with without_key(stack) as web:
@@ -105,7 +105,7 @@ async def test_what_an_older_version_kept_is_not_redirected_to(stack: Stack) -> 
 async def test_a_redirect_of_fals_is_an_answer_like_any_other(
     store: RedisServer, emulator: Emulator, location: str
 ) -> None:
-    """Wherever it leads and however it is spelt: the submission is unclear, and a poll asks again."""
+    """Wherever it leads and however it is written: the submission's outcome is unknown, and a poll is repeated."""
     gone = Reply(302, {"Location": location, "Set-Cookie": "a=b"})
     async with Receiver() as fal, open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=fal.url) as stack:
         pipeline = Pipeline(stack)
@@ -121,7 +121,7 @@ async def test_a_redirect_of_fals_is_an_answer_like_any_other(
 
 @pytest.mark.parametrize("location", NOT_HERE)
 async def test_a_redirect_of_fals_keys_is_no_key(location: str) -> None:
-    """A webhook cannot be verified then, and no exception comes of it."""
+    """A webhook cannot be verified then, and no exception is raised."""
     async with Receiver() as fal:
         fal.answers([Reply(302, {"Location": location})] * 2)
         body = webhook_body("abc-1")
@@ -135,7 +135,7 @@ async def test_a_redirect_of_fals_keys_is_no_key(location: str) -> None:
 
 
 async def test_fals_cookies_are_not_kept(store: RedisServer, emulator: Emulator) -> None:
-    """Neither by the submit call nor by the one that shares its connections."""
+    """Neither by the submit call nor by the client that shares its connections."""
     cookie = {"Set-Cookie": "who=filmgate; Path=/"}
     queued = Reply(202, cookie, body=b'{"status": "IN_QUEUE"}')
     async with Receiver() as fal, open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=fal.url) as stack:
@@ -149,12 +149,12 @@ async def test_fals_cookies_are_not_kept(store: RedisServer, emulator: Emulator)
         assert not [request for request in fal.requests if "cookie" in request.headers]
 
 
-# --- what never left ---------------------------------------------------------------------------------------------
+# --- requests that never left ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("key", ["abc:def ", "abc:def\n", "abc:\ndef", "abc:d\x00ef", "clé:déf", "\ud83d"])
 async def test_a_key_that_cannot_be_sent_is_a_refusal(store: RedisServer, emulator: Emulator, key: str) -> None:
-    """Should such a key come as far as the call: nothing is sent, the job stays in line, and buying stops."""
+    """If such a key reaches the call: nothing is sent, the job stays in line, and buying stops."""
     async with Receiver() as fal, open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=fal.url) as stack:
         pipeline = Pipeline(stack)
         broken = FalClient(queue_url=fal.url, rest_url=fal.url, key=key)
@@ -171,7 +171,7 @@ async def test_a_key_that_cannot_be_sent_is_a_refusal(store: RedisServer, emulat
 
 
 async def test_a_way_that_is_closed_says_which(store: RedisServer, emulator: Emulator) -> None:
-    """DNS, refused: in the log, in the refusal, and from there in the status and in `upstream_paused`."""
+    """DNS or a refused connection: in the log, in the refusal, and so in the status and in `upstream_paused`."""
     for url, cause, words in (
         ("https://queue.invalid", "dns", "DNS"),
         ("http://127.0.0.1:9", "refused", "refuses the connection"),
@@ -188,4 +188,4 @@ async def test_a_way_that_is_closed_says_which(store: RedisServer, emulator: Emu
             assert causes["status"] in {
                 cause,
                 "timeout",
-            }  # some name servers take longer to know no such name
+            }  # some name servers take longer to answer for an unknown name

@@ -1,4 +1,4 @@
-"""The store is away or slow: the clients of fal ask again, nothing hangs, and nothing is bought twice."""
+"""The store is down or slow: fal's clients retry, nothing hangs, and nothing is bought twice."""
 
 import asyncio
 import time
@@ -19,7 +19,7 @@ PATIENCE_S = 4.0
 
 
 async def assert_asked_again(stack: Stack, request_id: str) -> None:
-    """Polls, results, cancellations and submissions are 429 with Retry-After, in fal's shape, within seconds."""
+    """Polls, results, cancellations and repeated submissions are 429 with Retry-After, in fal's shape."""
     began = time.monotonic()
     asked = [
         stack.api.get(path_of(request_id, "/status")),
@@ -34,12 +34,12 @@ async def assert_asked_again(stack: Stack, request_id: str) -> None:
         assert (reply.status_code, int(reply.headers["retry-after"]) >= 1) == (429, True), reply.text
         assert {"detail", "message"} == reply.json().keys()
     new = await stack.api.post(f"/fal/queue/{MODEL}", json=given(stack), headers={"X-Filmgate-New": "1"})
-    assert new.status_code == 503  # sent again, it would be another job
+    assert new.status_code == 503  # a retry would be another job
     assert time.monotonic() - began < 2 * PATIENCE_S
 
 
 async def assert_survived(stack: Stack, request_id: str) -> None:
-    """The same polls are answered again, without a restart."""
+    """The same polls work again, without a restart."""
 
     async def answers() -> bool:
         return (await fal_queue.status(stack, request_id)).status_code == 202
@@ -48,7 +48,7 @@ async def assert_survived(stack: Stack, request_id: str) -> None:
 
 
 async def test_a_killed_store_is_429_until_it_is_back(fragile: Stack) -> None:
-    """Killed and started again."""
+    """Killed and restarted."""
     request_id = (await fal_queue.submitted(fragile))["request_id"]
     fragile.redis.kill()
     await assert_asked_again(fragile, request_id)
@@ -57,7 +57,7 @@ async def test_a_killed_store_is_429_until_it_is_back(fragile: Stack) -> None:
 
 
 async def test_a_frozen_store_is_429_until_it_thaws(fragile: Stack) -> None:
-    """Connections stay open, and nothing answers."""
+    """Connections stay open and get no answer."""
     request_id = (await fal_queue.submitted(fragile))["request_id"]
     fragile.redis.freeze()
     try:
@@ -71,12 +71,12 @@ async def test_a_frozen_store_is_429_until_it_thaws(fragile: Stack) -> None:
 async def test_a_submission_whose_admission_nobody_saw_is_safe_to_send_again(
     store: RedisServer, emulator: Emulator, moment: Moment
 ) -> None:
-    """The connection to the store breaks around the admission: 429, and the client's own re-post is one job."""
+    """The connection to the store breaks during the admission: 429, and the client's own re-post is one job."""
     async with (
         StoreProxy(store.port) as relay,
         open_stack(store, emulator, FILMGATE_REDIS_URL=relay.url) as stack,
     ):
-        assert (await stack.api.get("/v1/me")).status_code == 200  # the key is remembered: admission is next
+        assert (await stack.api.get("/v1/me")).status_code == 200  # the key is cached: admission is next
         relay.cut(moment)
         unsure = await fal_queue.post(stack, "unsure")
         relay.mend()
@@ -88,7 +88,7 @@ async def test_a_submission_whose_admission_nobody_saw_is_safe_to_send_again(
 
 
 async def test_a_held_call_outlives_an_outage(fragile: Stack) -> None:
-    """A call that is held when the store goes is answered when it is back and the job has ended."""
+    """A call that is open when the store goes down is answered once the store is back and the job has ended."""
     held = asyncio.create_task(fragile.api.post(f"/fal/run/{MODEL}", json=given(fragile), timeout=60))
 
     async def admitted() -> str | None:
@@ -107,7 +107,7 @@ async def test_a_held_call_outlives_an_outage(fragile: Stack) -> None:
 
 
 async def test_polls_go_on_while_the_store_takes_no_writes(fragile: Stack) -> None:
-    """Out of memory: a poll reads, and the first one of a job, which would note itself, too."""
+    """Out of memory: polls are answered, including a job's first one, which would be recorded."""
     request_id = (await fal_queue.submitted(fragile))["request_id"]
     assert fragile.redis.command("CONFIG", "SET", "min-replicas-to-write", "1") == b"+OK\r\n"
     assert (await fal_queue.status(fragile, request_id)).status_code == 202

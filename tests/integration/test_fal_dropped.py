@@ -1,4 +1,4 @@
-"""What fal's doors drop they name: query parameters as well as fields, whatever the answer is."""
+"""The fal-compatible API names what it drops: query parameters as well as fields, whatever the answer."""
 
 import re
 
@@ -17,12 +17,12 @@ pytestmark = pytest.mark.anyio
 
 WARNING = "x-filmgate-warning"
 LONGEST = 256
-OURS = {PROXY, "/fal/openapi.json"}  # not fal's: they say what they do not read in another way
+OURS = {PROXY, "/fal/openapi.json"}  # not fal's routes: they report ignored input in another way
 PARAMETER = re.compile(r"\{\w+(?::\w+)?\}")
 
 
 def doors(stack: Stack) -> list[tuple[str, str]]:
-    """Method and path of every route at which fal's clients come in."""
+    """Method and path of every route that fal's clients call."""
     routes = routes_of(stack.api._transport.app)  # type: ignore[attr-defined]  # httpx's ASGITransport has one
     found = [tuple(route.split(" ", 1)) for route in sorted(routes)]
     return [
@@ -36,7 +36,7 @@ async def asked(stack: Stack, method: str, path: str, query: str) -> httpx.Respo
 
 
 async def test_every_door_names_what_it_does_not_read_and_takes_what_fals_clients_send(stack: Stack) -> None:
-    """Each route of the table: a stray parameter is named, also beside a refusal; fal's own are not."""
+    """Each route of the table: a stray parameter is named, even in a refusal; fal's own parameters are not."""
     routes = doors(stack)
     assert {path.split("/")[2] for _, path in routes} == {"queue", "run", "rest", "cdn"}
     for method, path in routes:
@@ -50,7 +50,7 @@ async def test_every_door_names_what_it_does_not_read_and_takes_what_fals_client
 
 
 async def test_fields_and_parameters_are_told_in_one_header(stack: Stack) -> None:
-    """A submission is taken all the same, and the misspelt webhook is not silent."""
+    """The submission is accepted, and the misspelt webhook parameter is reported."""
     reply = await fal_queue.post(stack, json=given(stack, seed=1), params={"webhook": "https://consumer.example"})
     assert reply.status_code == 200
     told = "dropped unknown fields: seed; dropped unknown query parameters: webhook"
@@ -58,7 +58,7 @@ async def test_fields_and_parameters_are_told_in_one_header(stack: Stack) -> Non
 
 
 async def test_many_long_and_odd_names_stay_short_and_plain(stack: Stack) -> None:
-    """At most 256 printable characters; what is no name is a question mark, and a value is never repeated."""
+    """At most 256 printable characters; a malformed name becomes a question mark, and values are never echoed."""
     names = [f"field-{number:03}-{'x' * 40}" for number in range(90)]
     body = {**given(stack), **dict.fromkeys(names, 1)}
     query = "&".join(f"{name}=secret" for name in [*names, "a%0d%0aSet-Cookie:x", "%f0%9f%98%80", "=", "a;b"])
@@ -75,7 +75,7 @@ async def test_many_long_and_odd_names_stay_short_and_plain(stack: Stack) -> Non
 
 
 async def test_behind_the_proxy_the_targets_query_counts_and_ours_is_dropped(stack: Stack) -> None:
-    """`/fal/proxy?x=1` asks nothing: the target has a query of its own."""
+    """`/fal/proxy?x=1` has no effect: the target has a query of its own."""
     target = {**HEADERS, "X-Fal-Target-Url": f"{QUEUE}?fal_max_queue_length=99&mode=2"}
     reply = await stack.api.post(f"{PROXY}?page=7", headers=target, json=given(stack, "behind the proxy"))
     assert reply.status_code == 200

@@ -1,4 +1,4 @@
-"""Errors at fal's door: fal's shape, fal's statuses, and never one that a client sends again for ever."""
+"""Errors of the fal-compatible API: fal's shape and statuses, and none that a client retries forever."""
 
 import base64
 import re
@@ -44,7 +44,7 @@ FAULTS = [
 async def test_a_wrong_input_is_refused_at_submission_in_fals_shape(
     stack: Stack, wrong: dict[str, Any], loc: list[str], kind: str, ctx: dict[str, Any] | None
 ) -> None:
-    """422 with the list that both clients turn into their typed errors; nothing is admitted, nothing repeated."""
+    """422 with the list that both clients parse into typed errors; nothing is admitted, no value is echoed."""
     reply = await fal_queue.post(stack, json={**given(stack), **wrong})
     (found,) = assert_fal_error(reply, 422)
     assert (found["loc"], found["type"], found.get("ctx")) == (loc, kind, ctx)
@@ -83,7 +83,7 @@ IMAGES = [
 async def test_a_wrong_image_names_its_field(
     stack: Stack, image: str, kind: str, ctx: dict[str, int] | None
 ) -> None:
-    """At fal's door as fal's models do, and natively by a pointer; the code of the whole stays."""
+    """In the shape of fal's models on the fal-compatible API, by a pointer on ours; the error code is the same."""
     asked = {**given(stack), "image_url": image}
     (found,) = assert_fal_error(await fal_queue.post(stack, json=asked), 422)
     assert (found["loc"], found["type"], found.get("ctx")) == (["body", "image_url"], kind, ctx)
@@ -94,7 +94,7 @@ async def test_a_wrong_image_names_its_field(
 
 @pytest.mark.parametrize("model", ["fal-ai/no-such/model", "x", "fal-ai/kling-video", "a" * 500, "é/ä"])
 async def test_an_unknown_model_is_fals_404(stack: Stack, model: str) -> None:
-    """Fal's sentence, with the name as it was given, unless that is absurd."""
+    """Fal's message with the name as given, unless it is absurd."""
     detail = assert_fal_error(await fal_queue.post(stack, model=model), 404)
     assert re.fullmatch(r'Application ".{0,200}" not found', detail)
 
@@ -142,7 +142,7 @@ METHODS = [
 async def test_a_wrong_method_below_a_request_is_told_the_right_one(
     stack: Stack, app: str, method: str, rest: str, status: int, allow: str | None
 ) -> None:
-    """None of these paths is taken for a model's."""
+    """None of these paths is mistaken for a model's."""
     reply = await stack.api.request(method, path_of("x", rest, app=app))
     assert (reply.status_code, reply.headers.get("allow")) == (status, allow)
     assert method == "HEAD" or "Application" not in assert_fal_error(reply, status)
@@ -153,9 +153,9 @@ LIMITS = [
     (Limit(Unit.USD, Window.MINUTE, 0), 402),
     (Limit(Unit.JOBS, Window.MONTH, 0), 403),
     (Limit(Unit.JOBS, Window.TOTAL, 0), 403),
-    (Limit(Unit.VIDEO_SECONDS, Window.MINUTE, 4), 403),  # one job is larger: no wait helps
+    (Limit(Unit.VIDEO_SECONDS, Window.MINUTE, 4), 403),  # one job is larger: waiting does not help
     (Limit(Unit.JOBS, Window.CONCURRENT, 0), 403),
-    (Limit(Unit.JOBS, Window.CONCURRENT, 1), 403),  # nobody knows for how long: a 429 would be sent ten times
+    (Limit(Unit.JOBS, Window.CONCURRENT, 1), 403),  # the wait is unknown: a 429 would be retried ten times
     (Limit(Unit.JOBS, Window.QUEUED, 1), 403),
     (Limit(Unit.JOBS, Window.MINUTE, 1), 429),
     (Limit(Unit.SUBMITS, Window.MINUTE, 1), 429),
@@ -165,7 +165,7 @@ LIMITS = [
 
 @pytest.mark.parametrize(("limit", "status"), LIMITS)
 async def test_a_limit_is_429_only_where_a_wait_of_a_minute_helps(stack: Stack, limit: Limit, status: int) -> None:
-    """402 for money, 403 for what is far away or never comes: the clients send 429 again, up to ten times."""
+    """402 for money, 403 for a long or endless wait: the clients retry a 429 up to ten times."""
     if limit.window is Window.MINUTE:
         await Bounds(stack).steady_minute()
     if limit.amount == 1:
@@ -180,7 +180,7 @@ async def test_a_limit_is_429_only_where_a_wait_of_a_minute_helps(stack: Stack, 
 
 
 async def test_a_forbidden_webhook_is_422_and_says_where(stack: Stack) -> None:
-    """An address in the private network, in the query."""
+    """A private address, in the query."""
     reply = await fal_queue.post(stack, params={"fal_webhook": "http://10.0.0.1/hook"})
     (found,) = assert_fal_error(reply, 422)
     assert found["loc"] == ["query", "fal_webhook"]
@@ -203,7 +203,7 @@ ENDS = [
 async def test_a_failed_request_has_a_fitting_error_of_fals(
     stack: Stack, pipeline: Pipeline, error: JobError, status: int, kind: str | None
 ) -> None:
-    """COMPLETED with the error beside it, and the result's own status; never 409, never 429."""
+    """COMPLETED with the error next to it, and the result's own status; never 409, never 429."""
     request_id = (await fal_queue.submitted(stack))["request_id"]
     job = await pipeline.job(request_id)
     assert await pipeline.store.end(job, (Status.QUEUED,), Status.FAILED, charge=Charge.RELEASE, error=error)
@@ -216,7 +216,7 @@ async def test_a_failed_request_has_a_fitting_error_of_fals(
 
 
 async def test_a_models_own_refusal_keeps_its_list(stack: Stack, pipeline: Pipeline) -> None:
-    """A 422 of fal's model, with the findings that the clients know how to read, and without the input."""
+    """A 422 of fal's model, with the list of errors in the clients' format, and without the input."""
     request_id = (await fal_queue.submitted(stack, "[emu:422_content_policy] kan4rie"))["request_id"]
     await pipeline.to(request_id, "succeeded")
     reply = await fal_queue.result(stack, request_id)
@@ -226,7 +226,7 @@ async def test_a_models_own_refusal_keeps_its_list(stack: Stack, pipeline: Pipel
 
 
 async def test_native_routes_and_fals_own_webhooks_keep_their_shape(stack: Stack) -> None:
-    """Problem documents everywhere else."""
+    """Problem documents on every other route."""
     for method, path in (("GET", "/v1/jobs/x"), ("POST", "/fal/hooks/a/b/c"), ("GET", "/nothing")):
         reply = await stack.api.request(method, path)
         assert reply.headers["content-type"] == "application/problem+json", path

@@ -1,4 +1,4 @@
-"""fal's webhooks: a genuine one about our attempt makes a poll due, or adopts; fal decides nothing else by them."""
+"""fal's webhooks: a genuine one about our attempt makes a poll due or adopts; it decides nothing else."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 async def fal(store: RedisServer, emulator: Emulator) -> AsyncIterator[HookSender]:
-    """A gateway that polls a minute after a submission, and not sooner."""
+    """A gateway that polls a minute after a submission, not sooner."""
     async with hook_sender(store, emulator) as made:
         yield made
 
@@ -30,7 +30,7 @@ async def fal(store: RedisServer, emulator: Emulator) -> AsyncIterator[HookSende
 
 
 async def test_a_running_job_is_looked_at_now(fal: HookSender) -> None:
-    """The webhook ends the wait for the next poll, and the poll tells the truth."""
+    """The webhook ends the wait for the next poll, and the poll decides."""
     job = await fal.pipeline.bought()
     assert await fal.poll_in(job.id) > 50
     reply = await fal.send(await fal.marker(job.id, job.nonce), job.upstream_request_id or "")
@@ -39,7 +39,7 @@ async def test_a_running_job_is_looked_at_now(fal: HookSender) -> None:
 
 
 async def test_ten_deliveries_at_once_are_one(fal: HookSender) -> None:
-    """Fal repeats itself: the job is due once, and its events say nothing of it."""
+    """Fal repeats itself: the job becomes due once, and gets no event for it."""
     job = await fal.pipeline.bought()
     marker, body = await fal.marker(job.id, job.nonce), webhook_body(job.upstream_request_id or "")
     headers = FAL.headers(job.upstream_request_id or "", body)
@@ -53,7 +53,7 @@ async def test_ten_deliveries_at_once_are_one(fal: HookSender) -> None:
 
 
 async def test_an_early_delivery_ends_nothing(fal: HookSender) -> None:
-    """Fal says that it has ended, and its status says that it has not: the job runs on."""
+    """The webhook says that it has ended, the status says it has not: the job keeps running."""
     job = await fal.pipeline.bought("[emu:slow]")
     body = webhook_body(job.upstream_request_id or "")
     assert (await fal.send(await fal.marker(job.id, job.nonce), job.upstream_request_id or "")).status_code == 204
@@ -63,7 +63,7 @@ async def test_an_early_delivery_ends_nothing(fal: HookSender) -> None:
 
 
 async def test_the_poll_wins_over_an_error_in_a_webhook(fal: HookSender) -> None:
-    """The result says success, early or late; that fal said otherwise is an alarm."""
+    """The result is a success, early or late; the webhook's contradiction is an alarm."""
     job = await fal.pipeline.bought()
     request_id = job.upstream_request_id or ""
     body = webhook_body(
@@ -75,13 +75,13 @@ async def test_the_poll_wins_over_an_error_in_a_webhook(fal: HookSender) -> None
     assert (await fal.pipeline.finalized(job.id)).status is Status.SUCCEEDED
     expected = ("webhook_differs", job.id, request_id)
     assert [(one.kind, one.job, one.upstream_request_id) for one in await fal.alarms()] == [expected]
-    assert (await fal.send(marker, request_id, body=body)).status_code == 204  # and once more, after the end
+    assert (await fal.send(marker, request_id, body=body)).status_code == 204  # and again, after the end
     assert [one.kind for one in await fal.alarms()] == ["webhook_differs"]
 
 
 @pytest.mark.parametrize("end", ["", "[emu:500_downstream]", "cancelled"])
 async def test_after_the_end_nothing_changes(fal: HookSender, end: str) -> None:
-    """Succeeded, failed or cancelled: the first delivery comes two hours late, and fal is told that all is well."""
+    """Succeeded, failed or cancelled: the first delivery comes two hours late, and is answered 204."""
     job = await fal.pipeline.bought(end if end != "cancelled" else "[emu:slow]")
     if end == "cancelled":
         await fal.pipeline.stack.api.post(f"/v1/jobs/{job.id}/cancel")
@@ -98,18 +98,18 @@ async def test_after_the_end_nothing_changes(fal: HookSender, end: str) -> None:
 
 
 async def test_a_job_that_is_being_cancelled_is_looked_at_now(fal: HookSender) -> None:
-    """Fal's truth decides: here it was done before the cancel came."""
+    """Fal's answer decides: here it was done before the cancel came."""
     job = await fal.pipeline.bought("[emu:cancel_ignored]")
     await fal.pipeline.stack.api.post(f"/v1/jobs/{job.id}/cancel")
     await fal.send(await fal.marker(job.id, job.nonce), job.upstream_request_id or "")
     await fal.assert_succeeds(job, job.upstream_request_id or "")
 
 
-# --- an attempt whose outcome is not known ------------------------------------------------------------------------
+# --- an attempt whose outcome is unknown --------------------------------------------------------------------------
 
 
 async def test_a_held_job_is_adopted(fal: HookSender) -> None:
-    """Fal has it, and its webhook says so: the job runs under fal's id, and is paid once."""
+    """Its webhook shows that fal has it: the job runs with fal's id, and is charged once."""
     job = await fal.pipeline.bought("[emu:submit_502_accepted]")
     assert job.status is Status.HELD
     prompt = (job.input or {})["prompt"]
@@ -123,7 +123,7 @@ async def test_a_held_job_is_adopted(fal: HookSender) -> None:
 
 
 async def test_a_held_job_takes_the_request_of_an_attempt_that_the_store_forgot(fal: HookSender) -> None:
-    """The store went back to before the claim that fal tells of: what was paid is adopted, not cancelled."""
+    """The store lost the claim that the marker names: the bought request is adopted, not cancelled."""
     job = await fal.pipeline.bought("[emu:submit_500]")
     assert job.status is Status.HELD
     request_id = await fal.at_fal(f"[emu:run:0.3] forgotten {job.id}")
@@ -134,7 +134,7 @@ async def test_a_held_job_takes_the_request_of_an_attempt_that_the_store_forgot(
 
 
 async def test_a_webhook_before_the_answer_to_the_submission(store: RedisServer, emulator: Emulator) -> None:
-    """The worker still reads; its own adoption then finds it done: no orphan, nothing is cancelled."""
+    """The worker still waits for the answer; its own adoption then is a no-op: no orphan, no cancellation."""
     answers = asyncio.Event()
     answer = held(Reply(200, body=b'{"request_id": "abc-1"}'), until=answers)
     async with (
@@ -163,7 +163,7 @@ async def test_a_webhook_before_the_answer_to_the_submission(store: RedisServer,
 
 
 async def refused(fal: HookSender) -> tuple[str, str]:
-    """Out of line for a pause, because fal answered 429; the id, and the nonce of the attempt."""
+    """Waiting, because fal answered 429; the id, and the nonce of the attempt."""
     job_id = await fal.pipeline.grant()
     nonce = await fal.pipeline.store.claim(await fal.pipeline.job(job_id))
     assert await fal.pipeline.store.requeue(await fal.pipeline.job(job_id), nonce=nonce or "", wait_ms=60_000)
@@ -172,7 +172,7 @@ async def refused(fal: HookSender) -> tuple[str, str]:
 
 @pytest.mark.parametrize("waiting", ["in line", "granted", "later"])
 async def test_a_queued_job_that_fal_has_is_not_bought_again(fal: HookSender, waiting: str) -> None:
-    """A restored store has forgotten the claim, or a refusal was none: the marker is proof enough."""
+    """A restored store lost the claim, or a refusal was wrong: the marker is enough proof."""
     if waiting == "later":
         job_id, nonce = await refused(fal)
     else:
@@ -187,14 +187,14 @@ async def test_a_queued_job_that_fal_has_is_not_bought_again(fal: HookSender, wa
     assert (await fal.pipeline.job(job_id)).nonce == nonce
     assert await fal.pipeline.gateway.stores.slots.grant() == 0
     assert await fal.pipeline.redis.zcard(keys.LINE) == await fal.pipeline.redis.zcard(keys.LATER) == 0
-    await submit(fal.pipeline.gateway, fal.pipeline.ref(job_id))  # a doorbell rung before
+    await submit(fal.pipeline.gateway, fal.pipeline.ref(job_id))  # a task enqueued before
     assert await fal.pipeline.due("submit") == []
     await fal.assert_succeeds(job, request_id)
     assert await fal.pipeline.posts() == posts
 
 
 async def test_a_job_that_changes_while_it_is_adopted_is_looked_at_again(fal: HookSender) -> None:
-    """Read as submitting, back in line when it is written: adopted from there, and no orphan."""
+    """Read as submitting, requeued before the write: adopted from there, and no orphan."""
     job_id = await fal.pipeline.grant()
     nonce = await fal.pipeline.store.claim(await fal.pipeline.job(job_id)) or ""
     seen = await fal.pipeline.job(job_id)
@@ -202,7 +202,7 @@ async def test_a_job_that_changes_while_it_is_adopted_is_looked_at_again(fal: Ho
     request_id = await fal.at_fal(f"changes {job_id}")
     own = fal.pipeline.gateway
     assert await own.adoption.adopt(seen, nonce, request_id)
-    assert await own.adoption.adopt(seen, nonce, request_id)  # somebody was faster
+    assert await own.adoption.adopt(seen, nonce, request_id)  # another process was faster
     await fal.assert_succeeds(seen, request_id)
 
 
@@ -210,7 +210,7 @@ async def test_a_job_that_changes_while_it_is_adopted_is_looked_at_again(fal: Ho
 
 
 async def assert_orphan(fal: HookSender, job_id: str, request_id: str) -> None:
-    """It is cancelled at fal, and the administrator is told, once."""
+    """It is cancelled at fal, and there is one alarm."""
     assert (await fal.pipeline.stack.emulator.request(request_id))["cancelled"] is True
     alarms = await fal.alarms()
     assert [(alarm.kind, alarm.job, alarm.upstream_request_id) for alarm in alarms] == [
@@ -219,7 +219,7 @@ async def assert_orphan(fal: HookSender, job_id: str, request_id: str) -> None:
 
 
 async def test_a_second_request_of_a_running_job_is_an_orphan(fal: HookSender) -> None:
-    """Fal doubled it: one is the job's, the other is cancelled, and said loudly, however often fal tells of it."""
+    """Fal duplicated it: one is the job's, the other is cancelled, with one alarm however often fal sends it."""
     job = await fal.pipeline.bought()
     second = await fal.at_fal(f"[emu:slow] second {job.id}")
     for _ in range(3):
@@ -232,7 +232,7 @@ async def test_a_second_request_of_a_running_job_is_an_orphan(fal: HookSender) -
 
 
 async def test_an_older_attempt_of_a_job_that_is_being_bought_is_an_orphan(fal: HookSender) -> None:
-    """The nonce is the fence: the second attempt stays what it is."""
+    """The nonce is the fence: the second attempt is unchanged."""
     job_id, nonce = await refused(fal)
     await fal.pipeline.redis.zadd(keys.LATER, {fal.pipeline.ref(job_id): 1})
     await fal.pipeline.gateway.stores.slots.grant()
@@ -245,7 +245,7 @@ async def test_an_older_attempt_of_a_job_that_is_being_bought_is_an_orphan(fal: 
 
 
 async def test_a_request_of_a_job_that_was_never_bought_is_an_orphan(fal: HookSender) -> None:
-    """Cancelled in line, free of charge, and fal has a request of it: a person must know."""
+    """Cancelled in line, free of charge, yet fal has a request for it: an alarm."""
     job_id = await fal.pipeline.admit()
     assert (await fal.pipeline.stack.api.post(f"/v1/jobs/{job_id}/cancel")).status_code == 202
     ended = await fal.pipeline.job(job_id)

@@ -1,4 +1,4 @@
-"""fal's webhooks as the emulator delivers them: with them jobs end at once, without them by polling."""
+"""fal's webhooks as the emulator delivers them: with them jobs end early, without them by polling."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_key_rotated_while_we_run_is_found(store: RedisServer, emulator: Emulator) -> None:
-    """Fal signs with a new key: refused until the keys are looked at again, half a minute later at most."""
+    """Fal signs with a new key: refused until the key set is fetched again, within half a minute."""
     later = [0.0]
     async with (
         Receiver() as taken,
@@ -38,7 +38,7 @@ async def test_a_key_rotated_while_we_run_is_found(store: RedisServer, emulator:
         )
 
         async def arrives(count: int) -> None:
-            """The newest of so many deliveries."""
+            """The newest delivery, once there are this many."""
             one = (await taken.wait_for(count))[-1]
             marker = read_marker(
                 await own.stores.secrets.of_markers(), one.target.removeprefix("/fal/hooks/").replace("/", ".")
@@ -69,7 +69,7 @@ async def test_fal_is_given_the_address_of_the_attempt(
     choice: str,
     asked: bool,  # noqa: FBT001  a table
 ) -> None:
-    """Job, nonce and mac below the public URL; with `off`, none, and the tag still holds the marker."""
+    """Job, nonce and mac below the public URL; with `off` no URL, and the tag still has the marker."""
     async with (
         Receiver() as taken,
         open_stack(store, emulator, FILMGATE_FAL_WEBHOOKS=choice, FILMGATE_PUBLIC_URL=f"{taken.url}/base") as stack,
@@ -102,7 +102,7 @@ TAGS = ("", "webhook_duplicate:10", "webhook_error", "drop_after_accept")  # one
 
 
 async def test_jobs_end_because_of_webhooks(store: RedisServer, tmp_path: Path) -> None:
-    """Long before the first poll, also where fal's answer was lost or its webhook errs; no log shows a mac."""
+    """Long before the first poll, even if fal's answer was lost or its webhook is wrong; no log shows a mac."""
     log = tmp_path / "api.log"
     async with installed(store, log, FILMGATE_POLL_INTERVAL=SLOW) as fal:
         stack, emulator = fal.pipeline.stack, fal.pipeline.stack.emulator
@@ -121,7 +121,7 @@ async def test_jobs_end_because_of_webhooks(store: RedisServer, tmp_path: Path) 
 
 
 async def test_jobs_end_without_webhooks(store: RedisServer, tmp_path: Path) -> None:
-    """Fal's are all refused: polling alone is enough."""
+    """Fal's webhooks are all refused: polling alone is enough."""
     async with installed(store, tmp_path / "api.log", FILMGATE_POLL_INTERVAL="0.2") as fal:
         stack, emulator = fal.pipeline.stack, fal.pipeline.stack.emulator
         jobs = [await stack.submit(f"[emu:webhook_bad_signature] clip {number}") for number in range(3)]

@@ -1,4 +1,4 @@
-"""fal's webhooks: what is forged, late, about another, too large or cannot be verified changes nothing."""
+"""fal's webhooks: a forged, late, foreign, oversized or unverifiable one changes nothing."""
 
 from collections.abc import AsyncIterator
 
@@ -21,13 +21,13 @@ FORGER = Signer(b"f" * 32)
 
 @pytest.fixture
 async def fal(store: RedisServer, emulator: Emulator) -> AsyncIterator[HookSender]:
-    """A gateway that polls a minute after a submission, and not sooner."""
+    """A gateway that polls a minute after a submission, not sooner."""
     async with hook_sender(store, emulator) as made:
         yield made
 
 
 def forged(marker: Marker, other: Marker) -> dict[str, Marker]:
-    """Paths that are not ours."""
+    """Paths without a valid marker."""
     job, nonce, mac = marker.job, marker.nonce, marker.mac
     return {
         "mac of another job": Marker(job, nonce, other.mac),
@@ -44,7 +44,7 @@ def forged(marker: Marker, other: Marker) -> dict[str, Marker]:
 
 
 async def test_a_marker_that_is_not_ours_is_not_found(fal: HookSender) -> None:
-    """404 before anything else is looked at, also with fal's own signature: nothing changes, no key is fetched."""
+    """404 before anything else is checked, even with fal's own signature: nothing changes, no key is fetched."""
     job, other = await fal.pipeline.bought(), await fal.pipeline.bought()
     marker = await fal.marker(job.id, job.nonce)
     async with nothing_changes(fal.pipeline.stack):
@@ -56,7 +56,7 @@ async def test_a_marker_that_is_not_ours_is_not_found(fal: HookSender) -> None:
 
 
 async def test_a_job_nobody_knows_is_not_found(fal: HookSender) -> None:
-    """With our own marker and fal's own signature: its record has gone, or a restored store never had it."""
+    """With our own marker and fal's own signature: its record is gone, or a restored store never had it."""
     marker = await fal.marker(new_id("job"), new_nonce())
     async with nothing_changes(fal.pipeline.stack):
         assert_problem(await fal.send(marker, "abc-1"), 404, "not_found")
@@ -65,7 +65,7 @@ async def test_a_job_nobody_knows_is_not_found(fal: HookSender) -> None:
 
 @pytest.mark.parametrize("state", ["queued", "submitting", "held", "running"])
 async def test_what_is_not_fals_changes_nothing(fal: HookSender, state: str) -> None:
-    """Another key, another body, another time, an old one, one header changed or missing: 401 in every state."""
+    """Another key, body or time, an old time, a header changed or missing: 401 in every state."""
     if state in {"held", "running"}:
         job = await fal.pipeline.bought("[emu:submit_502_accepted]" if state == "held" else "a lake")
     else:
@@ -98,7 +98,7 @@ async def test_what_is_not_fals_changes_nothing(fal: HookSender, state: str) -> 
 
 
 async def test_deliveries_about_another_account_are_refused(store: RedisServer, emulator: Emulator) -> None:
-    """Fal's key set is the same for all its customers; FILMGATE_FAL_WEBHOOK_USER says which is ours."""
+    """Fal's key set is the same for all its customers; FILMGATE_FAL_WEBHOOK_USER names our account."""
     async with hook_sender(store, emulator, FILMGATE_FAL_WEBHOOK_USER=USER) as fal:
         job = await fal.pipeline.bought("[emu:submit_502_accepted]")
         marker = await fal.marker(job.id, job.nonce)
@@ -108,7 +108,7 @@ async def test_deliveries_about_another_account_are_refused(store: RedisServer, 
 
 
 async def test_without_keys_fal_is_to_try_again(store: RedisServer, emulator: Emulator) -> None:
-    """503 with Retry-After; polling goes on without them."""
+    """503 with Retry-After; polling continues without them."""
     async with hook_sender(store, emulator, 500) as fal:
         job = await fal.pipeline.bought()
         marker = await fal.marker(job.id, job.nonce)
@@ -121,7 +121,7 @@ async def test_without_keys_fal_is_to_try_again(store: RedisServer, emulator: Em
 
 
 async def test_a_large_body_is_refused(fal: HookSender) -> None:
-    """Fal's are a few KB; one of the most that is read is taken."""
+    """Fal's have a few KB; one of exactly the limit is accepted."""
     job = await fal.pipeline.bought()
     marker, request_id = await fal.marker(job.id, job.nonce), job.upstream_request_id or ""
     room = PLAIN_LIMIT - len(webhook_body(request_id, payload=""))
@@ -134,6 +134,6 @@ async def test_a_large_body_is_refused(fal: HookSender) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH"])
 async def test_only_a_post_is_taken(fal: HookSender, method: str) -> None:
-    """405, whatever the path holds."""
+    """405, whatever the path."""
     reply = await fal.pipeline.stack.api.request(method, "/fal/hooks/a/b/c")
     assert_problem(reply, 405, "method_not_allowed")

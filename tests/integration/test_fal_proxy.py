@@ -1,4 +1,4 @@
-"""`/fal/proxy`: each of our own routes under the name that fal's JavaScript client has for it."""
+"""`/fal/proxy`: each of our routes under the URL that fal's JavaScript client uses."""
 
 import asyncio
 import json
@@ -33,14 +33,14 @@ SENT = (  # by the client, from a page
     *("x-fal-object-lifecycle-preference", "x-fal-file-name", "x-filmgate-new", "idempotency-key"),
 )
 ROOMS = {"https://queue.fal.run": "/fal/queue", "https://fal.run": "/fal/run", REST: "/fal/rest", CDN: "/fal/cdn"}
-ITS_OWN = {"x-request-id", "date", "content-length"}  # of each answer
+ITS_OWN = {"x-request-id", "date", "content-length"}  # differ in each answer
 
 
 # --- what works --------------------------------------------------------------------------------------------------
 
 
 async def test_a_page_gets_its_clip(stack: Stack, pipeline: Pipeline) -> None:
-    """Submit, status, result: the same job that everybody else sees; every URL in a reply is ours."""
+    """Submit, status, result: the same job as everywhere else; every URL in a reply is ours."""
     reply = await ask(stack.api, "POST", QUEUE, json=given(stack))
     assert reply.status_code == 200, reply.text
     request_id = reply.json()["request_id"]
@@ -59,7 +59,7 @@ async def test_a_page_gets_its_clip(stack: Stack, pipeline: Pipeline) -> None:
 
 
 async def test_every_answer_is_that_of_the_route_itself(stack: Stack, pipeline: Pipeline) -> None:
-    """The same status, body and headers as without the proxy, for what works and for what does not."""
+    """The same status, body and headers as without the proxy, for successes and errors."""
     waiting, failed = await submitted(stack, "one"), await submitted(stack, "[emu:422_content_policy] two")
     await pipeline.to(failed, "succeeded")
     wrong = {**given(stack), "duration": "7"}
@@ -111,7 +111,7 @@ async def test_every_answer_is_that_of_the_route_itself(stack: Stack, pipeline: 
 
 
 async def test_a_cancellation_with_an_empty_body_works(stack: Stack) -> None:
-    """As the client sends it: a PUT with a JSON content type and nothing; 202, and the job is over."""
+    """As the client sends it: a PUT with a JSON content type and no body; 202, and the job has ended."""
     request_id = await submitted(stack)
     reply = await ask(stack.api, "PUT", request_url(request_id, "/cancel"), headers={"Content-Length": "0"})
     assert (reply.status_code, reply.json()) == (202, {"status": "CANCELLATION_REQUESTED"})
@@ -120,7 +120,7 @@ async def test_a_cancellation_with_an_empty_body_works(stack: Stack) -> None:
 
 
 async def test_the_headers_of_fals_clients_are_honoured(stack: Stack) -> None:
-    """Priority, time in line, an honest second take, and a webhook in the query."""
+    """Priority, time in line, a deliberate second submission, and a webhook in the query."""
     said = {"x-fal-queue-priority": "low", "x-fal-request-timeout": "90", "x-filmgate-new": "1"}
     url = f"{QUEUE}?fal_webhook=http%3A%2F%2F127.0.0.1%3A9%2Fhook%3Fx%3D1"
     replies = [await ask(stack.api, "POST", url, json=given(stack), headers=said) for _ in range(2)]
@@ -136,7 +136,7 @@ async def test_the_headers_of_fals_clients_are_honoured(stack: Stack) -> None:
 
 
 async def test_a_post_that_is_sent_again_is_the_same_job(stack: Stack) -> None:
-    """Through the proxy or not: it is one door."""
+    """Whether or not through the proxy: it is one API."""
     first = await submitted(stack, "again")
     again = await ask(stack.api, "POST", QUEUE, json=given(stack, "again"))
     direct = await fal_queue.post(stack, "again")
@@ -145,7 +145,7 @@ async def test_a_post_that_is_sent_again_is_the_same_job(stack: Stack) -> None:
 
 
 async def test_a_file_comes_in_through_the_proxy(stack: Stack) -> None:
-    """The place to PUT it is ours; in parts too; and raw bytes as fal's CDN takes them, larger than any JSON."""
+    """Its upload URL is ours; in parts too; and raw bytes as for fal's CDN, larger than any JSON."""
     for name in ("initiate", "initiate-multipart"):
         url = f"{REST}/storage/upload/{name}?storage_type=fal-cdn-v3"
         reply = await ask(stack.api, "POST", url, json={"file_name": "a.png", "content_type": "image/png"})
@@ -187,7 +187,7 @@ async def test_the_status_is_streamed_as_it_changes(stack: Stack, pipeline: Pipe
 
 @pytest.mark.parametrize("said", [{}, {"Authorization": "Key undefined"}, {"Authorization": "Key a:b"}])
 async def test_there_is_no_key_to_lend(stack: Stack, said: dict[str, str]) -> None:
-    """Without a key of the caller's own, every route is 401; nothing is written, nothing is bought."""
+    """Without the caller's own key every route is 401; nothing is written, nothing is bought."""
     request_id = await submitted(stack)
     asked = [
         ("POST", QUEUE),
@@ -209,7 +209,7 @@ async def test_there_is_no_key_to_lend(stack: Stack, said: dict[str, str]) -> No
 
 
 async def test_another_customers_request_is_not_there(stack: Stack) -> None:
-    """404 for whoever guesses an id: to read it, to follow it, to cancel it; the job goes on."""
+    """404 for a guessed id: to read, follow or cancel it; the job is unaffected."""
     request_id = await submitted(stack)
     async with calling(stack, await stranger(stack)) as other, nothing_changes(stack):
         for method, rest in [("GET", ""), ("GET", "/response"), ("GET", "/status"), ("PUT", "/cancel")]:
@@ -231,7 +231,7 @@ async def test_a_browser_token_works_within_its_bounds(stack: Stack) -> None:
 
 
 async def test_a_token_for_realtime_is_one_of_the_callers_own(stack: Stack) -> None:
-    """What fal's client asks `rest.fal.ai/tokens/` for is a Filmgate token, bound to the caller's rights."""
+    """The answer to `rest.fal.ai/tokens/` is a Filmgate token with at most the caller's rights."""
     asked = {"allowed_apps": ["kling-video"], "token_expiration": 120}
     reply = await ask(stack.api, "POST", f"{REST}/tokens/", json=asked)
     assert reply.status_code == 200, reply.text
@@ -247,7 +247,7 @@ async def test_a_key_for_other_models_buys_none(stack: Stack) -> None:
         assert_fals(await ask(api, "POST", QUEUE, json=given(stack)), 403)
 
 
-# --- when something is away --------------------------------------------------------------------------------------
+# --- when a dependency is down -----------------------------------------------------------------------------------
 
 
 async def test_an_upload_without_fal_is_503_and_the_process_lives(store: RedisServer, emulator: Emulator) -> None:
@@ -260,7 +260,7 @@ async def test_an_upload_without_fal_is_503_and_the_process_lives(store: RedisSe
 
 
 async def test_without_the_store_a_poll_is_to_be_asked_again(emulator: Emulator) -> None:
-    """429 with Retry-After, which the client sends again; a bad target needs no store to be refused."""
+    """429 with Retry-After, which the client retries; a bad target is refused without the store."""
     with RedisServer() as redis:
         async with open_stack(redis, emulator) as stack:
             request_id = await submitted(stack)
@@ -278,7 +278,7 @@ async def test_without_the_store_a_poll_is_to_be_asked_again(emulator: Emulator)
 
 
 async def test_what_nobody_foresaw_is_told_as_on_the_route_itself(stack: Stack) -> None:
-    """A record that cannot be read: 500 in fal's shape, with the id under which the log has it."""
+    """A record that cannot be read: 500 in fal's shape, with the trace id that the log has."""
     request_id = await submitted(stack)
     record = keys.job(f"{stack.account.team.id}/{request_id}")
     async with stack.redis.client() as redis:
@@ -295,13 +295,13 @@ async def test_what_nobody_foresaw_is_told_as_on_the_route_itself(stack: Stack) 
 
 @pytest.fixture
 async def server(stack: Stack) -> AsyncIterator[Server]:
-    """An API process on the stack's store that lets one page in."""
+    """An API process on the stack's store that allows one page."""
     async with running_server({**stack.environment, "FILMGATE_CORS_ORIGINS": PAGE}) as running:
         yield running
 
 
 async def test_a_preflight_lets_fals_client_through(server: Server) -> None:
-    """Every method and every header that the client sends from a page; a page that is not named gets nothing."""
+    """Every method and header that the client sends from a page; a page that is not listed gets nothing."""
     async with httpx.AsyncClient(base_url=server.url, trust_env=False) as web:
         for method in ("GET", "POST", "PUT"):
             wish = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": ",".join(SENT)}
@@ -315,7 +315,7 @@ async def test_a_preflight_lets_fals_client_through(server: Server) -> None:
 
 
 async def test_a_page_can_read_what_the_client_reads(stack: Stack, server: Server) -> None:
-    """The id, why it timed out, what was dropped: exposed, on answers and on refusals alike."""
+    """The id, why it timed out, what was dropped: exposed, on successes and errors alike."""
     wanted = {
         *("x-fal-request-id", "x-fal-request-timeout-type", "x-fal-error-type", "x-fal-billable-units"),
         *("x-filmgate-warning", "idempotent-replayed", "retry-after"),
@@ -351,7 +351,7 @@ async def test_a_page_can_read_what_the_client_reads(stack: Stack, server: Serve
     ],
 )
 async def test_odd_header_lines_are_refused(stack: Stack, server: Server, lines: bytes) -> None:
-    """On the wire: twice in another spelling, a tab, a zero, overlong UTF-8, nothing, underscores: 400."""
+    """On the wire: duplicates in another spelling, a tab, a zero, overlong UTF-8, nothing, underscores: 400."""
     body = json.dumps(given(stack)).encode()
     head = b"POST /fal/proxy HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
     own = f"Authorization: Key {stack.account.key}\r\nContent-Length: {len(body)}\r\n".encode()

@@ -1,4 +1,4 @@
-"""The way out to fal: through a proxy, with an authority of one's own; and what is said where it is closed."""
+"""Connections to fal: through a proxy, with a custom certificate authority; and the error when they are blocked."""
 
 import asyncio
 import json
@@ -34,7 +34,7 @@ from tests.support.tls import served_for
 
 pytestmark = pytest.mark.anyio
 
-NAME = "queue.fal.example"  # no resolver knows it; only the proxy leads there
+NAME = "queue.fal.example"  # no resolver knows it; it is reachable only through the proxy
 FAL = f"https://{NAME}"
 MODEL = "fal-ai/kling-video/v2/master/image-to-video"
 PASSWORD = "kan4rie"
@@ -42,10 +42,10 @@ BODY = {"input": {"prompt": "a quiet lake", "image_url": "https://example.com/la
 
 
 class ConnectProxy(TcpServer):
-    """`async with ConnectProxy({"queue.fal.example:443": 40123}) as proxy`: the way to ports of this machine.
+    """`async with ConnectProxy({"queue.fal.example:443": 40123}) as proxy`: maps hosts to ports of this machine.
 
-    `asked` holds what was to be reached, `refused` counts callers without the right password; to what it does not
-    know the answer is 502.
+    `asked` has the requested hosts, `refused` counts callers without the right password. The answer for an
+    unknown host is 502.
     """
 
     def __init__(self, leads: Mapping[str, int], *, user: str = "", password: str = "") -> None:
@@ -57,11 +57,11 @@ class ConnectProxy(TcpServer):
 
     @property
     def url(self) -> str:
-        """Its URL, with user and password where it has them."""
+        """Its URL, with user and password if it has them."""
         return f"http://{f'{self._login}@' if self._login else ''}127.0.0.1:{self.port}"
 
     async def serve(self, reader: Reader, writer: Writer) -> None:
-        """One call, and where it leads."""
+        """Handle one CONNECT."""
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         method, target, _ = head.split(" ", 2)
         login = f"proxy-authorization: basic {b64encode(self._login.encode()).decode()}\r\n".lower()
@@ -83,14 +83,14 @@ class ConnectProxy(TcpServer):
 
 @dataclass(frozen=True)
 class Outside:
-    """fal behind TLS of its own authority, and a proxy that leads there."""
+    """fal behind TLS of a custom authority, and a proxy that leads there."""
 
     fal: Receiver
     proxy: ConnectProxy
     authority: Path
 
     def settings(self, **more: str) -> dict[str, str]:
-        """What an operator sets for it."""
+        """The operator's settings for it."""
         fal = {f"FILMGATE_FAL_{name}_URL": FAL for name in ("QUEUE", "REST", "API")}
         ways = {"HTTPS_PROXY": self.proxy.url, "SSL_CERT_FILE": str(self.authority)}
         return {**fal, **ways, "FAL_ADMIN_KEY": "admin:key", "FILMGATE_STORE_CHECK": "warn", **more}
@@ -157,7 +157,7 @@ async def test_every_call_to_fal_goes_through_the_proxy(
 async def test_a_spared_host_and_this_machine_are_called_directly(
     outside: Outside, store: RedisServer, emulator: Emulator
 ) -> None:
-    """NO_PROXY, with what is below it; the emulator in any case."""
+    """NO_PROXY with its subdomains; the emulator in any case."""
     for spared in (NAME, ".fal.example", "other.example, *.fal.example", "*"):
         async with behind(outside, store, emulator, NO_PROXY=spared) as (stack, _):
             outcome = await stack.gateway.fal.submit(MODEL, {}, start_timeout=None, marker="m", webhook_url=None)
@@ -175,7 +175,7 @@ async def test_a_spared_host_and_this_machine_are_called_directly(
 async def test_a_closed_way_is_named_everywhere(
     outside: Outside, store: RedisServer, emulator: Emulator, trouble: str
 ) -> None:
-    """In the log, the status and `upstream_paused`; the job waits in line, unbought, and no password is told."""
+    """In the log, the status and `upstream_paused`; the job waits in line, unbought, and no password is shown."""
     proxy = outside.proxy.url
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))

@@ -1,4 +1,4 @@
-"""`/fal/proxy` is no open proxy: what is not one of fal's URLs is refused, and nothing is ever sent anywhere."""
+"""`/fal/proxy` is no open proxy: only fal's URLs are accepted, and nothing is ever sent to a target."""
 
 import pytest
 
@@ -26,7 +26,7 @@ MB = 1024 * 1024
 
 
 async def test_it_is_no_open_proxy(stack: Stack) -> None:
-    """Each target of the table, with a valid key and every method; nothing is written, bought or repeated."""
+    """Each target of the table, with a valid key and every method; nothing is written, bought or echoed."""
     async with nothing_changes(stack):
         for target, status in OPEN_PROXY:
             for method in ("GET", "POST", "PUT"):
@@ -37,7 +37,7 @@ async def test_it_is_no_open_proxy(stack: Stack) -> None:
 
 
 async def test_nothing_is_ever_sent_to_a_target(stack: Stack, receiver: Receiver) -> None:
-    """A server that listens where the targets point hears of no connection; other headers lead nowhere either."""
+    """A server at the targets' address gets no connection; other headers lead nowhere either."""
     place = f"127.0.0.1:{receiver.port}"
     for target in (f"https://{place}/{MODEL}", f"http://{place}/{MODEL}", f"https://fal.run@{place}/{MODEL}"):
         assert_fals(await ask(stack.api, "POST", target, json=given(stack)), 400)
@@ -49,7 +49,7 @@ async def test_nothing_is_ever_sent_to_a_target(stack: Stack, receiver: Receiver
 
 
 async def test_one_target_is_needed(stack: Stack) -> None:
-    """None, or two, even of one URL: 400."""
+    """None, or two, even of the same URL: 400."""
     async with nothing_changes(stack):
         assert_fals(await stack.api.post(PROXY, json=given(stack)), 400)
         for second in (QUEUE, RUN, ""):
@@ -59,7 +59,7 @@ async def test_one_target_is_needed(stack: Stack) -> None:
 
 @pytest.mark.parametrize("method", ["DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE"])
 async def test_other_methods_are_not_known(stack: Stack, method: str) -> None:
-    """405 with what is, whatever the target."""
+    """405 with the allowed methods, whatever the target."""
     for target in (QUEUE, "https://evil.com"):
         reply = await ask(stack.api, method, target)
         assert reply.status_code == 405
@@ -68,7 +68,7 @@ async def test_other_methods_are_not_known(stack: Stack, method: str) -> None:
 
 
 async def test_the_proxys_own_query_is_not_looked_at(stack: Stack) -> None:
-    """What stands in the page's `proxyUrl` is not a parameter of ours."""
+    """A query in the page's `proxyUrl` is not read as parameters."""
     request_id = await submitted(stack)
     headers = {"x-fal-target-url": request_url(request_id, "/status?logs=0")}
     reply = await stack.api.get(f"{PROXY}?logs=1&token=x", headers=headers)
@@ -76,7 +76,7 @@ async def test_the_proxys_own_query_is_not_looked_at(stack: Stack) -> None:
 
 
 async def test_bodies_have_the_limit_of_the_route(stack: Stack) -> None:
-    """Eight megabytes of JSON, thirty-one of a file; and no more where the target is refused."""
+    """8 MB of JSON, 31 MB of a file; no more where the target is refused."""
     async with nothing_changes(stack):
         for url in (QUEUE, RUN, f"{REST}/storage/upload/initiate", "https://evil.com"):
             assert_fals(await ask(stack.api, "POST", url, content=b" " * (8 * MB + 1)), 413)

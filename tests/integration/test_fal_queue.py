@@ -1,4 +1,4 @@
-"""fal's queue at our door: submit, status, result, cancel, in the shapes and statuses that fal's clients read."""
+"""fal's queue API: submit, status, result, cancel, in the shapes and statuses that fal's clients read."""
 
 import math
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_submission_is_answered_as_fal_answers(stack: Stack) -> None:
-    """200 with the id, three URLs that name the app only, and what Python's client insists on."""
+    """200 with the id, three URLs that have only the app, and the members that Python's client requires."""
     reply = await fal_queue.post(stack)
     assert reply.status_code == 200
     document = reply.json()
@@ -36,7 +36,7 @@ async def test_a_submission_is_answered_as_fal_answers(stack: Stack) -> None:
 
 @pytest.mark.parametrize("app", [APP, MODEL])
 async def test_a_request_goes_through_the_three_states(stack: Stack, pipeline: Pipeline, app: str) -> None:
-    """202 in line and while it runs, 200 when it has ended, then the bare output; under both forms of the path."""
+    """202 while queued and running, 200 when ended, then the bare output; under both forms of the path."""
     request_id = (await fal_queue.submitted(stack, "three states"))["request_id"]
     address = path_of(request_id, "/status", app=app)
     reply = await stack.api.get(address)
@@ -69,7 +69,7 @@ async def test_a_request_goes_through_the_three_states(stack: Stack, pipeline: P
 
 
 async def test_a_request_is_found_under_its_own_app_only(stack: Stack) -> None:
-    """Another app's path, or another model's, is as good as a wrong id."""
+    """Another app's path, or another model's, is like a wrong id."""
     request_id = (await fal_queue.submitted(stack))["request_id"]
     others = ["fal-ai/other", "other/kling-video", "kling-video", f"{APP}/v2", f"{MODEL}/more", ""]
     for app in others:
@@ -78,7 +78,7 @@ async def test_a_request_is_found_under_its_own_app_only(stack: Stack) -> None:
 
 
 async def test_an_unknown_id_is_404_in_fals_words(stack: Stack) -> None:
-    """`NOT_FOUND` where a status is asked for, `Request not found` where a result is."""
+    """`NOT_FOUND` for a status, `Request not found` for a result."""
     for rest, method in (("/status", "GET"), ("/status/stream", "GET"), ("/cancel", "PUT")):
         reply = await stack.api.request(method, path_of("job_" + "0" * 32, rest))
         assert (reply.status_code, reply.json()["status"]) == (404, "NOT_FOUND")
@@ -105,7 +105,7 @@ async def test_a_cancelled_request_in_line_ends_at_once(stack: Stack) -> None:
 
 
 async def test_a_request_cancelled_while_it_runs_stays_cancelled(stack: Stack, pipeline: Pipeline) -> None:
-    """COMPLETED at once and for good, although fal makes the clip: /v1 tells the truth."""
+    """COMPLETED at once and for good, although fal makes the clip, which /v1 shows."""
     request_id = (await fal_queue.submitted(stack, "[emu:cancel_ignored] too late"))["request_id"]
     await pipeline.gateway.stores.slots.grant()
     await pipeline.submit(request_id)
@@ -121,7 +121,7 @@ async def test_a_request_cancelled_while_it_runs_stays_cancelled(stack: Stack, p
 
 
 async def test_a_held_request_ends_at_its_deadline(stack: Stack, pipeline: Pipeline) -> None:
-    """In queue until then; afterwards COMPLETED with 504, which is final for a client; /v1 still says held."""
+    """In queue until then; afterwards COMPLETED with 504, which is final for a client; /v1 still shows held."""
     job_id = (await fal_queue.submitted(stack, "held"))["request_id"]
     await pipeline.gateway.stores.slots.grant()
     nonce = await pipeline.store.claim(await pipeline.job(job_id))
@@ -139,7 +139,7 @@ async def test_a_held_request_ends_at_its_deadline(stack: Stack, pipeline: Pipel
 async def test_a_request_that_did_not_start_in_time_is_504_by_the_users_wish(
     stack: Stack, pipeline: Pipeline
 ) -> None:
-    """The wish is kept to the millisecond; the clients do not repeat a 504 with this header."""
+    """The timeout is kept to the millisecond; the clients do not retry a 504 with this header."""
     headers = {"X-Fal-Request-Timeout": "1.25"}
     request_id = (await fal_queue.submitted(stack, "never", headers=headers))["request_id"]
     job = await pipeline.job(request_id)
@@ -152,7 +152,7 @@ async def test_a_request_that_did_not_start_in_time_is_504_by_the_users_wish(
 
 
 async def test_the_headers_of_fals_clients_are_read(stack: Stack, pipeline: Pipeline) -> None:
-    """Priority, the webhook in fal's own style, and those that mean nothing here."""
+    """Priority, the webhook in fal's format, and headers that have no meaning here."""
     headers = {
         "X-Fal-Queue-Priority": "low",
         "X-Fal-No-Retry": "1",
@@ -177,7 +177,7 @@ async def test_a_start_timeout_that_is_no_time_is_refused(stack: Stack, value: s
 
 
 async def test_input_is_read_as_leniently_as_fal_does(stack: Stack) -> None:
-    """A number for the duration, a text for a number; unknown fields are dropped, and said to be."""
+    """A number for the duration, a text for a number; unknown fields are dropped and reported."""
     body = given(stack, "lenient", duration=10, cfg_scale="0.25", seed=7, **{"odd\nname": 1})
     reply = await fal_queue.post(stack, json=body)
     assert reply.status_code == 200, reply.text
@@ -189,7 +189,7 @@ async def test_input_is_read_as_leniently_as_fal_does(stack: Stack) -> None:
 
 
 async def test_a_line_that_is_too_long_is_429_and_admits_nothing(stack: Stack) -> None:
-    """`fal_max_queue_length` is about the requests before this one."""
+    """`fal_max_queue_length` counts the requests before this one."""
     await fal_queue.submitted(stack, "first")
     reply = await fal_queue.post(stack, "second", params={"fal_max_queue_length": "0"})
     assert (reply.status_code, "retry-after" in reply.headers) == (429, True)
@@ -198,7 +198,7 @@ async def test_a_line_that_is_too_long_is_429_and_admits_nothing(stack: Stack) -
 
 
 async def test_an_erased_request_has_no_result(stack: Stack, pipeline: Pipeline) -> None:
-    """404, as for an id that never was."""
+    """404, as for an unknown id."""
     request_id = (await fal_queue.submitted(stack, "erased"))["request_id"]
     await pipeline.to(request_id, "succeeded")
     assert (await stack.api.delete(f"/v1/jobs/{request_id}")).status_code == 204

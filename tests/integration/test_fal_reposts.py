@@ -1,4 +1,4 @@
-"""A client's own re-post costs nothing, and two honest takes stay possible (docs/decisions/0016)."""
+"""A client's automatic retry costs nothing, and two deliberate submissions are possible (docs/decisions/0016)."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ async def job_count(stack: Stack) -> int:
 
 
 async def unanswered(stack: Stack, prompt: str) -> str:
-    """A job of which nobody was told: its process died between admission and answer."""
+    """A job whose answer was never sent: its process died between admission and answer."""
     caller = await stack.gateway.accounts.authenticate(stack.account.key)
     request = FalRequest(MODEL, given(stack, prompt), priority=Priority.NORMAL)
     taken = await stack.gateway.fal_compat.submit(
@@ -40,7 +40,7 @@ async def unanswered(stack: Stack, prompt: str) -> str:
 
 
 async def test_a_repost_is_the_same_job(stack: Stack, pipeline: Pipeline) -> None:
-    """200, the same id, the job as it is now; said to be a repeat; the money is put aside once."""
+    """200, the same id, the current job; marked as a repeat; the money is reserved once."""
     first = await fal_queue.post(stack, "once")
     await pipeline.bought("another")
     again = await fal_queue.post(stack, "once")
@@ -51,7 +51,7 @@ async def test_a_repost_is_the_same_job(stack: Stack, pipeline: Pipeline) -> Non
 
 
 async def test_two_takes_are_two_jobs_once_the_first_was_polled(stack: Stack) -> None:
-    """Answered and polled by its id: who asks for the same within the same second wants another."""
+    """Answered and polled by its id: an identical submission within the same second is a new job."""
     first = await fal_queue.submitted(stack, "take")
     assert (await fal_queue.status(stack, first["request_id"])).status_code == 202
     second = await fal_queue.submitted(stack, "take")
@@ -63,7 +63,7 @@ async def test_two_takes_are_two_jobs_once_the_first_was_polled(stack: Stack) ->
 
 @pytest.mark.parametrize("how", ["status", "result", "cancel"])
 async def test_any_request_by_the_id_is_a_poll(stack: Stack, how: str) -> None:
-    """Whoever names the id has read the answer."""
+    """A request with the id shows that the answer was read."""
     first = await fal_queue.submitted(stack, how)
     ask = {"status": fal_queue.status, "result": fal_queue.result, "cancel": fal_queue.cancel}[how]
     await ask(stack, first["request_id"])
@@ -72,7 +72,7 @@ async def test_any_request_by_the_id_is_a_poll(stack: Stack, how: str) -> None:
 
 @pytest.mark.parametrize("how", ["cancelled", "erased"])
 async def test_what_is_done_at_the_other_door_counts_too(stack: Stack, how: str) -> None:
-    """Who cancels or erases a job at /v1 has its id; the same request is a new job, and not the dead one."""
+    """A caller who cancels or erases a job at /v1 has its id; an identical submission is then a new job."""
     first = (await fal_queue.submitted(stack, how))["request_id"]
     assert (await stack.api.post(f"/v1/jobs/{first}/cancel")).status_code == 202
     if how == "erased":
@@ -81,7 +81,7 @@ async def test_what_is_done_at_the_other_door_counts_too(stack: Stack, how: str)
 
 
 async def test_a_webhook_that_arrived_tells_the_id(pipeline: Pipeline, receiver: Receiver) -> None:
-    """One that was refused does not; after one that was taken, the same request is a new job."""
+    """A refused webhook does not; after an accepted one, the same request is a new job."""
     receiver.answers([500, 200])
     params = {"fal_webhook": receiver.url}
     first = (await fal_queue.submitted(pipeline.stack, "told", params=params))["request_id"]
@@ -97,17 +97,17 @@ async def test_a_webhook_that_arrived_tells_the_id(pipeline: Pipeline, receiver:
 
 
 async def test_a_repost_after_a_lost_answer_is_never_a_second_purchase(stack: Stack) -> None:
-    """The process died before it answered: found again, even if somebody else polled the job meanwhile."""
+    """The process died before it answered: the job is found again, even if another client polled it meanwhile."""
     job_id = await unanswered(stack, "lost")
     await fal_queue.status(stack, job_id)
     again = await fal_queue.post(stack, "lost")
     assert again.json()["request_id"] == job_id
     assert await job_count(stack) == 1
-    assert (await fal_queue.submitted(stack, "lost"))["request_id"] != job_id  # that answer was written, and polled
+    assert (await fal_queue.submitted(stack, "lost"))["request_id"] != job_id  # that answer was sent, and polled
 
 
 async def test_a_poll_that_comes_before_the_answer_is_noted_counts(stack: Stack) -> None:
-    """The order of the two makes no difference."""
+    """The order of the two does not matter."""
     caller = await stack.gateway.accounts.authenticate(stack.account.key)
     request = FalRequest(MODEL, given(stack, "order"))
     taken = await stack.gateway.fal_compat.submit(
@@ -138,7 +138,7 @@ CHANGES = [
 
 @pytest.mark.parametrize("change", CHANGES)
 async def test_what_differs_is_another_job(stack: Stack, change: dict[str, dict[str, object]]) -> None:
-    """Body (a dropped field too), webhook, a header that changes the job, and the two that say so."""
+    """Body (a dropped field too), webhook, a header that changes the job, and the two that force a new one."""
     first = await fal_queue.submitted(stack, "differs")
     if "json" in change:
         change = {"json": {**given(stack, "differs"), **change["json"]}}
@@ -153,7 +153,7 @@ async def test_headers_that_change_nothing_make_no_difference(stack: Stack) -> N
 
 
 async def test_nobody_elses_request_is_a_repeat(stack: Stack) -> None:
-    """Another user's, another team's, another browser token's; another key of the same user is the same caller."""
+    """Another user's, team's or browser token's; another key of the same user is the same caller."""
     first = (await fal_queue.submitted(stack, "whose"))["request_id"]
     body = given(stack, "whose")
     tokens = [(await token(stack.api))["token"] for _ in range(2)]
@@ -167,7 +167,7 @@ async def test_nobody_elses_request_is_a_repeat(stack: Stack) -> None:
 
 
 async def test_a_repost_works_over_every_limit(stack: Stack) -> None:
-    """The limit that the first used up, and the line that is too long by itself."""
+    """The limit that the first submission used up, and the line that the job itself makes too long."""
     params = {"fal_max_queue_length": "0"}
     first = await fal_queue.submitted(stack, "limited", params=params)
     limits = [Limit(Unit.JOBS, Window.TOTAL, 1), Limit(Unit.SUBMITS, Window.HOUR, 0)]
@@ -178,7 +178,7 @@ async def test_a_repost_works_over_every_limit(stack: Stack) -> None:
 
 
 async def test_a_key_of_the_callers_own_counts_and_stays(stack: Stack) -> None:
-    """As on the native side: also after polls; another body is 422."""
+    """As on the native API: even after polls; a different body is 422."""
     headers = {"Idempotency-Key": "mine"}
     first = await fal_queue.submitted(stack, "mine", headers=headers)
     await fal_queue.status(stack, first["request_id"])
@@ -188,7 +188,7 @@ async def test_a_key_of_the_callers_own_counts_and_stays(stack: Stack) -> None:
 
 
 async def test_the_record_of_a_request_ends_by_itself(stack: Stack, pipeline: Pipeline) -> None:
-    """After 150 s; and it is gone at once when the job was answered and polled."""
+    """After 150 s; at once when the job was answered and polled."""
     request_id = (await fal_queue.submitted(stack, "ends"))["request_id"]
     names = [name async for name in pipeline.redis.scan_iter(keys.PREFIX + "idem:*")]
     assert len(names) == 1
@@ -200,7 +200,7 @@ async def test_the_record_of_a_request_ends_by_itself(stack: Stack, pipeline: Pi
 
 
 async def test_a_caller_who_left_before_the_answer_gets_the_same_job(stack: Stack, pipeline: Pipeline) -> None:
-    """Over real connections, closed as soon as the request is sent or before its answer is read; then properly."""
+    """Over real connections, closed once the request is sent or before its answer is read; then a complete one."""
     body = json.dumps(given(stack, "dropped")).encode()
     async with running_server(stack.environment) as server:
         head = (
@@ -214,7 +214,7 @@ async def test_a_caller_who_left_before_the_answer_gets_the_same_job(stack: Stac
             await writer.drain()
             return writer
 
-        for _ in range(9):  # the server may see the end before it has read the request: such a one is not admitted
+        for _ in range(9):  # a server that sees the close before it has read the request does not admit it
             (await sent()).close()
         last = await sent()
 
@@ -229,7 +229,7 @@ async def test_a_caller_who_left_before_the_answer_gets_the_same_job(stack: Stac
             assert (reply.status_code, reply.headers["idempotent-replayed"]) == (200, "true")
             request_id = reply.json()["request_id"]
 
-            async def forgotten() -> bool:  # noted just after the answer was written
+            async def forgotten() -> bool:  # written just after the answer was sent
                 await client.get(fal_queue.path_of(request_id, "/status"))
                 return not [name async for name in pipeline.redis.scan_iter(keys.PREFIX + "idem:*")]
 

@@ -1,4 +1,4 @@
-"""The server is told to stop while calls are held: each is answered in a way that loses nothing."""
+"""The server is stopped while calls are open: each gets an answer that loses nothing."""
 
 import asyncio
 from pathlib import Path
@@ -15,11 +15,11 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.anyio
 RUN = f"/fal/run/{MODEL}"
 WAIT = {"Prefer": "wait=60"}
-DRAIN_SECONDS = 4  # less than what is cut off
+DRAIN_SECONDS = 4  # well before the server would cut connections
 
 
 async def test_held_calls_are_answered_when_the_server_stops(stack: Stack, tmp_path: Path) -> None:
-    """At fal's door 429, sent again by the clients, or 503 where that would buy; at /v1 the job as it stands."""
+    """On fal's API 429, which clients retry, or 503 where a retry would buy; at /v1 the job as it is."""
     first = await stack.submit("the first")
     new = {"X-Filmgate-New": "1"}
     async with running_server(stack.environment, log=tmp_path / "log") as server:

@@ -1,4 +1,4 @@
-"""fal's synchronous call: held to the end; a caller who leaves loses nothing."""
+"""fal's synchronous call: open until the end; a caller who disconnects loses nothing."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ RUN = f"/fal/run/{MODEL}"
 
 @asynccontextmanager
 async def held(stack: Stack, prompt: str, **more: str) -> AsyncIterator[tuple[asyncio.Task[httpx.Response], str]]:
-    """A call that is held, and its job's id."""
+    """An open call, and its job's id."""
     known = {job["id"] for job in (await stack.api.get("/v1/jobs")).json()["data"]}
     calling = asyncio.create_task(stack.api.post(RUN, json=given(stack, prompt), headers=more, timeout=60))
 
@@ -48,7 +48,7 @@ async def test_a_call_is_answered_with_the_output(stack: Stack, pipeline: Pipeli
 
 
 async def test_a_call_ends_with_the_error_of_the_result(stack: Stack, pipeline: Pipeline) -> None:
-    """A model's 422 is the call's own."""
+    """A model's 422 is the call's status."""
     async with held(stack, "[emu:422_content_policy] run") as (calling, job_id):
         await pipeline.to(job_id, "succeeded")
         reply = await asyncio.wait_for(calling, 10)
@@ -68,7 +68,7 @@ async def test_a_cancelled_call_ends_at_once(stack: Stack, pipeline: Pipeline) -
 
 
 async def test_a_call_sent_again_holds_for_the_same_job(stack: Stack, pipeline: Pipeline) -> None:
-    """Both are answered with it; after that, the same call is a new wish."""
+    """Both get the same output; after that, the same call is a new request."""
     async with held(stack, "twice") as (calling, job_id):
         again = asyncio.create_task(stack.api.post(RUN, json=given(stack, "twice"), timeout=60))
         await asyncio.sleep(0)
@@ -81,7 +81,7 @@ async def test_a_call_sent_again_holds_for_the_same_job(stack: Stack, pipeline: 
 
 
 async def test_a_caller_who_leaves_loses_nothing(stack: Stack, pipeline: Pipeline, tmp_path: Path) -> None:
-    """The job goes on, the server stops to wait, and the same call finds the clip that was made meanwhile."""
+    """The job goes on, the server stops waiting, and the same call finds the clip that was made meanwhile."""
     body = json.dumps(given(stack, "left")).encode()
     log = tmp_path / "log"
 

@@ -1,4 +1,4 @@
-"""fal's clients upload here as they do at fal: what each of them sends, in its order."""
+"""fal's clients upload here as to fal: what each of them sends, in its order."""
 
 import time
 from datetime import datetime
@@ -32,21 +32,21 @@ LARGE = picture(size=(3150, 3150), compress_level=0)  # almost 30 MB
 
 
 async def real_url(api: httpx.AsyncClient, address: str) -> str:
-    """Where an address of ours leads its owner."""
+    """The redirect's target of one of our URLs, for its owner."""
     reply = await api.get(address)
     assert reply.status_code == 307, reply.text
     return reply.headers["location"]
 
 
 async def test_python_uploads_with_a_token_that_holds_no_key(stack: Stack) -> None:
-    """Token, then raw bytes: the address is fal's own, and gives the same bytes back."""
+    """Token, then raw bytes: the URL is fal's, and serves the same bytes."""
     told = (await stack.api.post(AUTH, json={})).json()
     assert (told["token_type"], told["base_url"]) == ("Bearer", "http://filmgate.test/fal/cdn")
-    assert told["expires_at"].endswith("+00:00")  # what Python 3.10 reads
+    assert told["expires_at"].endswith("+00:00")  # what Python 3.10 can parse
     lasts_s = datetime.fromisoformat(told["expires_at"]).timestamp() - time.time()
     assert 3500 < lasts_s <= 3605
     assert stack.account.key not in str(told)
-    assert stack.digest not in told["token"]  # nor the digest under which the store has it
+    assert stack.digest not in told["token"]  # nor the digest that the store has
     headers = {**bearing(told["token"]), "X-Fal-File-Name": "x/../a.png", "Content-Type": "image/png"}
     async with without_key(stack) as web:
         reply = await web.post("/fal/cdn/files/upload", content=picture(), headers=headers)
@@ -72,7 +72,7 @@ async def test_a_key_brings_a_file_too(stack: Stack, header: str) -> None:
 @pytest.mark.parametrize("storage", ["fal-cdn-v3", "gcs"])
 @pytest.mark.parametrize("keyed", [True, False], ids=["python sends its key", "javascript sends nothing"])
 async def test_a_promised_place_takes_the_bytes_by_its_signature(stack: Stack, storage: str, keyed: bool) -> None:  # noqa: FBT001  a case of the table
-    """`file_url` is known before the bytes, and leads its owner to them afterwards."""
+    """`file_url` is known before the bytes, and redirects its owner to them afterwards."""
     asked = {"content_type": "image/png", "file_name": "my holiday.png"}
     place = (await stack.api.post(INITIATE.replace("fal-cdn-v3", storage), json=asked)).json()
     assert urlsplit(place["file_url"]).path.startswith("/fal/cdn/files/file_")
@@ -81,14 +81,14 @@ async def test_a_promised_place_takes_the_bytes_by_its_signature(stack: Stack, s
     assert (await stack.api.get(place["file_url"])).status_code == 404
     async with without_key(stack) as web:
         headers = {"Authorization": f"Key {stack.account.key}"} if keyed else {}
-        for _ in range(2):  # a lost answer: the client sends the same bytes again
+        for _ in range(2):  # after a lost answer the client sends the same bytes again
             reply = await web.put(place["upload_url"], content=picture(), headers=headers)
             assert (reply.status_code, reply.content) == (200, b"")
     assert await content_at(await real_url(stack.api, place["file_url"])) == picture()
 
 
 async def test_a_place_is_good_for_one_file(stack: Stack) -> None:
-    """Other bytes at the same address are refused, and the first stay."""
+    """Different bytes for the same URL are refused, and the first are kept."""
     place = await initiated(stack.api)
     async with without_key(stack) as web:
         assert (await web.put(place["upload_url"], content=picture())).status_code == 200
@@ -99,7 +99,7 @@ async def test_a_place_is_good_for_one_file(stack: Stack) -> None:
 
 
 async def test_python_brings_parts_in_any_order(stack: Stack) -> None:
-    """Eleven parts, completed in the order they happened to arrive; nothing stays on disk."""
+    """Eleven parts, completed in the order of arrival; nothing stays on disk."""
     credential = await upload_token(stack.api)
     parts = cut(LARGE, 11)
     async with without_key(stack) as web:
@@ -128,7 +128,7 @@ async def test_javascript_brings_parts_by_signature(stack: Stack) -> None:
 
 
 async def test_parts_are_there_for_every_process_of_the_machine(stack: Stack) -> None:
-    """Nothing of an upload is in one process's memory: another gateway with the same folder completes it."""
+    """No state of an upload is in one process's memory: another gateway with the same folder completes it."""
     from app.main import create_app  # noqa: PLC0415  the second process
 
     place = await initiated(stack.api, where=IN_PARTS)
@@ -142,7 +142,7 @@ async def test_parts_are_there_for_every_process_of_the_machine(stack: Stack) ->
 
 
 async def test_a_browser_token_uploads_for_the_jobs_it_makes(stack: Stack) -> None:
-    """A page's token gets a place of its own and an upload token, and both work."""
+    """A page's token gets an upload URL and an upload token, and both work."""
     page = await token(stack.api)
     async with calling(stack, page["token"]) as api:
         place = await initiated(api)
@@ -157,7 +157,7 @@ async def test_a_browser_token_uploads_for_the_jobs_it_makes(stack: Stack) -> No
 
 
 async def test_a_job_is_sent_with_fals_own_url(stack: Stack) -> None:
-    """An address of ours in the input becomes fal's before it is checked; the job shows the image."""
+    """One of our URLs in the input is replaced by fal's before it is checked; the job shows the image."""
     place = await initiated(stack.api)
     async with without_key(stack) as web:
         assert (await web.put(place["upload_url"], content=picture())).status_code == 200
@@ -174,7 +174,7 @@ async def test_a_job_is_sent_with_fals_own_url(stack: Stack) -> None:
 
 
 async def test_a_blob_in_the_input_is_bought_with_fals_own_url(stack: Stack, pipeline: Pipeline) -> None:
-    """What JavaScript's client does with a Blob: place, bytes, then a submission that names the address."""
+    """What JavaScript's client does with a Blob: initiate, upload, then a submission with the URL."""
     place = await initiated(stack.api)
     async with without_key(stack) as web:
         assert (await web.put(place["upload_url"], content=picture())).status_code == 200
@@ -191,7 +191,7 @@ async def test_a_blob_in_the_input_is_bought_with_fals_own_url(stack: Stack, pip
 
 
 async def test_only_addresses_of_ours_are_replaced(stack: Stack) -> None:
-    """Below the model's fields for URLs, nested ones too; whatever else stands in an input stays."""
+    """In the model's fields for URLs, nested ones too; everything else in an input is unchanged."""
     place = await initiated(stack.api)
     async with without_key(stack) as web:
         assert (await web.put(place["upload_url"], content=picture())).status_code == 200
@@ -222,7 +222,7 @@ async def test_only_addresses_of_ours_are_replaced(stack: Stack) -> None:
 @pytest.mark.parametrize("app", ["kling-video", "fal-ai/kling-video"])
 @pytest.mark.parametrize("path", ["/fal/rest/tokens/", "/fal/rest/tokens"])
 async def test_a_token_for_an_app_is_a_browser_token_for_its_models(stack: Stack, app: str, path: str) -> None:
-    """A JSON string, as both clients read it; it asks for a clip of this app, and for no other token."""
+    """A JSON string, as both clients read it; it allows jobs of this app, and no further token."""
     reply = await stack.api.post(path, json={"allowed_apps": [app], "token_expiration": 120})
     assert reply.status_code == 200, reply.text
     assert reply.headers["cache-control"] == "no-store"

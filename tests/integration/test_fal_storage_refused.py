@@ -1,4 +1,4 @@
-"""What fal's upload routes refuse: in fal's shape, with nothing stored, and without telling whose anything is."""
+"""What fal's upload routes refuse: in fal's shape, nothing is stored, and no owner is revealed."""
 
 import asyncio
 import re
@@ -33,19 +33,19 @@ NEVER = "file_" + "0" * 32
 
 
 async def put_file(stack: Stack) -> str:
-    """A file of the stack's own user: its address."""
+    """A file of the stack's own user: its URL."""
     place = await initiated(stack.api)
     async with without_key(stack) as web:
         assert (await web.put(place["upload_url"], content=picture())).status_code == 200
     return place["file_url"]
 
 
-# --- who may -----------------------------------------------------------------------------------------------------
+# --- permissions -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", [AUTH, INITIATE, IN_PARTS, "/fal/rest/tokens/", "/fal/cdn/files/upload"])
 async def test_without_a_key_nothing_begins(stack: Stack, path: str) -> None:
-    """401 with a sentence, and nothing written."""
+    """401 with a sentence, and nothing is written."""
     async with without_key(stack) as web, nothing_changes(stack):
         asked = {"allowed_apps": ["kling-video"], "content_type": "image/png", "file_name": "a.png"}
         assert_refused(await web.post(path, json=asked), 401, "key")
@@ -53,7 +53,7 @@ async def test_without_a_key_nothing_begins(stack: Stack, path: str) -> None:
 
 @pytest.mark.parametrize("token", ["fg_up_", "fg_up_x.y.1.z", "nonsense", "", "fg_up_" + "é"])
 async def test_a_wrong_upload_token_is_401(stack: Stack, token: str) -> None:
-    """Whatever stands there, no bytes are taken."""
+    """Whatever the header has, no bytes are accepted."""
     async with without_key(stack) as web:
         for path in ("/fal/cdn/files/upload", "/fal/cdn/files/upload/multipart"):
             headers = [(b"authorization", b"Bearer " + token.encode())]
@@ -61,7 +61,7 @@ async def test_a_wrong_upload_token_is_401(stack: Stack, token: str) -> None:
 
 
 async def test_a_signature_is_no_upload_token(stack: Stack) -> None:
-    """What opens one place does not bring any file."""
+    """A signature of one upload URL does not allow other uploads."""
     signature = (await initiated(stack.api))["upload_url"].rpartition("=")[2]
     async with without_key(stack) as web:
         headers = bearing("fg_up_" + signature)
@@ -69,7 +69,7 @@ async def test_a_signature_is_no_upload_token(stack: Stack) -> None:
 
 
 async def test_an_upload_token_opens_nothing_else(stack: Stack) -> None:
-    """It is no key: not for jobs, not for a further token, not for somebody's address."""
+    """It is no key: not for jobs, not for another token, not for a file's URL."""
     address = await put_file(stack)
     async with calling(stack, await upload_token(stack.api)) as api:
         assert (await api.post("/v1/jobs", json=stack.body())).status_code == 401
@@ -79,7 +79,7 @@ async def test_an_upload_token_opens_nothing_else(stack: Stack) -> None:
 
 
 async def test_an_expired_token_is_401_and_says_so(stack: Stack) -> None:
-    """A pass of ours whose hour is over, for a token and for an upload address."""
+    """One of ours after its hour, as a token and as an upload URL."""
     secret = await stack.gateway.stores.secrets.of_markers()
     team = stack.account.team.id
     token = write_upload_token(secret, UploadToken(team, "pass_" + "0" * 32, 1_700_000_000_000))
@@ -92,7 +92,7 @@ async def test_an_expired_token_is_401_and_says_so(stack: Stack) -> None:
 
 
 async def test_what_a_revoked_key_began_ends_with_it(stack: Stack) -> None:
-    """Its upload token and its promised place take no bytes any more."""
+    """Its upload token and its signed upload URL accept no more bytes."""
     key = await another_key(stack)
     async with calling(stack, key.key) as api:
         credential, place = await upload_token(api), await initiated(api)
@@ -104,7 +104,7 @@ async def test_what_a_revoked_key_began_ends_with_it(stack: Stack) -> None:
 
 
 async def test_a_signature_opens_its_own_place_only(stack: Stack) -> None:
-    """Another place, a changed signature and none at all are 401; an upload token is no signature."""
+    """Another upload, a changed signature and no signature are 401; an upload token is no signature."""
     mine, other = await initiated(stack.api), await initiated(stack.api)
     path, _, query = mine["upload_url"].partition("?")
     credential = (await upload_token(stack.api)).removeprefix("fg_up_")
@@ -129,7 +129,7 @@ async def test_a_signature_opens_its_own_place_only(stack: Stack) -> None:
 
 @pytest.mark.parametrize("who", ["another team", "a colleague", "another token"])
 async def test_anothers_file_looks_like_none(stack: Stack, who: str) -> None:
-    """The same 404 as for an address that never was; no job can name it, and nobody else can add parts."""
+    """The same 404 as for an unknown URL; no job can use it, and other callers cannot add parts."""
     address = await put_file(stack)
     key = await stranger(stack) if who == "another team" else ""
     key = key or ((await colleague(stack)).key if who == "a colleague" else (await token(stack.api))["token"])
@@ -155,14 +155,14 @@ async def test_anothers_file_looks_like_none(stack: Stack, who: str) -> None:
     "found", ["x", "file_", "FILE_" + "0" * 32, "*", "%00", "ä", "a" * 300, "..", "file_" + "g" * 32]
 )
 async def test_what_is_no_id_is_404(stack: Stack, found: str) -> None:
-    """Malformed ids are answered as unknown ones."""
+    """Malformed ids are treated as unknown ones."""
     assert (await stack.api.get(f"/fal/cdn/files/{found}/a.png")).status_code == 404
     caller = await stack.gateway.accounts.authenticate(stack.account.key)
     with pytest.raises(Exception, match="no uploaded file"):
         await stack.gateway.fal_uploads.resolve(caller, f"http://filmgate.test/fal/cdn/files/{found}/a.png")
 
 
-# --- what may ----------------------------------------------------------------------------------------------------
+# --- files -------------------------------------------------------------------------------------------------------
 
 WRONG = {
     "no image": (b"hello", "image/png", 422),
@@ -177,7 +177,7 @@ WRONG = {
 
 @pytest.mark.parametrize("case", WRONG)
 async def test_what_is_no_image_for_kling_is_refused(stack: Stack, case: str) -> None:
-    """By a token, and at a promised place: nothing is stored, and the place stays free for the right file."""
+    """By a token, and at a signed URL: nothing is stored, and the URL can still be used for the right file."""
     content, kind, status = WRONG[case]
     place = await initiated(stack.api)
     credential = await upload_token(stack.api)
@@ -192,7 +192,7 @@ async def test_what_is_no_image_for_kling_is_refused(stack: Stack, case: str) ->
 
 @pytest.mark.parametrize("kind", ["video/mp4", "text/plain", "application/pdf"])
 async def test_other_files_are_refused_before_they_are_sent(stack: Stack, kind: str) -> None:
-    """415 where a place is asked for."""
+    """415 when the upload is initiated."""
     async with nothing_changes(stack):
         for where in (INITIATE, IN_PARTS):
             reply = await stack.api.post(where, json={"file_name": "a", "content_type": kind})
@@ -227,14 +227,14 @@ async def test_a_wrong_question_is_refused(stack: Stack, path: str, body: object
     ],
 )
 async def test_a_wrong_member_is_named(stack: Stack, path: str, body: object, loc: list[str | int]) -> None:
-    """Its whole place in the body."""
+    """Its full path in the body."""
     reply = await stack.api.post(path, json=body)
     assert [found["loc"] for found in reply.json()["detail"]] == [loc]
 
 
 @pytest.mark.parametrize("size", [30 * MB + 1, 40 * MB])
 async def test_a_file_over_30_mb_is_told_so(stack: Stack, size: int) -> None:
-    """Whichever limit it meets first: the one of what is read at all, or the one of files."""
+    """Whichever limit comes first: that of any body, or that of files."""
     declared = {"Content-Type": "image/png", "Content-Length": str(size)}
     content = b"x" * size if size < 31 * MB else b""
     reply = await stack.api.post("/fal/cdn/files/upload", content=content, headers=declared)
@@ -242,7 +242,7 @@ async def test_a_file_over_30_mb_is_told_so(stack: Stack, size: int) -> None:
 
 
 async def test_a_key_for_some_models_gives_tokens_for_those(stack: Stack) -> None:
-    """A token has the models of the app that its key may use, and no others."""
+    """A token has the app's models that its key may use, and no others."""
     key = await another_key(stack, models=["fal-ai/kling-video/v2/master/image-to-video"])
     async with calling(stack, key.key) as api:
         asked = {"allowed_apps": ["kling-video"], "token_expiration": 5}
@@ -258,7 +258,7 @@ async def test_a_key_for_some_models_gives_tokens_for_those(stack: Stack) -> Non
 
 
 async def test_a_wrong_list_of_parts_is_422_and_may_be_corrected(stack: Stack) -> None:
-    """A wrong ETag, a gap, one twice, one left out, one too many, none, nonsense; then the right list."""
+    """A wrong ETag, a gap, a duplicate, one missing, one too many, none, nonsense; then the right list."""
     place = await initiated(stack.api, where=IN_PARTS)
     async with without_key(stack) as web:
         one, two, three = named = await put_parts(web, place["upload_url"], cut(picture(), 3))
@@ -292,7 +292,7 @@ async def test_a_part_has_a_number(stack: Stack, number: str) -> None:
 
 
 async def test_parts_together_are_no_larger_than_an_image_may_be(stack: Stack) -> None:
-    """Five parts of 10 MiB at once, as Python sends them: three fit, and no more come to lie on the disk."""
+    """Five parts of 10 MiB at once, as Python sends them: three fit, and no more are stored on disk."""
     credential = await upload_token(stack.api)
     async with without_key(stack) as web:
         address = await started(web, credential)
@@ -309,7 +309,7 @@ async def test_parts_together_are_no_larger_than_an_image_may_be(stack: Stack) -
 
 
 async def test_an_unfinished_upload_leaves_the_store_by_itself(stack: Stack) -> None:
-    """Everything that was begun has an hour; what is stored has its week, and the address goes with it."""
+    """An unfinished upload expires after an hour; a stored file after its week, and its URL with it."""
     credential = await upload_token(stack.api)
     place = await initiated(stack.api, where=IN_PARTS)
     async with (
@@ -329,7 +329,7 @@ async def test_an_unfinished_upload_leaves_the_store_by_itself(stack: Stack) -> 
 
 
 async def test_a_part_that_is_on_another_machine_is_named(stack: Stack) -> None:
-    """Complete says which part is not here; sent again, the file is whole."""
+    """Complete names the missing part; once it is sent again, the file is complete."""
     place = await initiated(stack.api, where=IN_PARTS)
     parts = cut(picture(), 2)
     async with without_key(stack) as web:

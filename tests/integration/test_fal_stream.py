@@ -1,4 +1,4 @@
-"""The status stream at fal's door, over a real connection."""
+"""The status stream of the fal-compatible API, over a real connection."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ async def server(stack: Stack) -> AsyncIterator[Server]:
 
 
 async def lines_of(server: Server, key: str, request_id: str, **params: str) -> AsyncIterator[str]:
-    """The stream's lines; the reply's own facts are checked on the way."""
+    """The stream's lines; the reply's headers are checked on the way."""
     headers = {"Authorization": f"Key {key}", "Accept": "application/json, text/event-stream"}
     async with (
         httpx.AsyncClient(base_url=server.url, headers=headers, trust_env=False, timeout=20) as client,
@@ -39,7 +39,7 @@ async def lines_of(server: Server, key: str, request_id: str, **params: str) -> 
 
 
 async def test_the_stream_tells_each_state_and_closes(stack: Stack, pipeline: Pipeline, server: Server) -> None:
-    """`data:` frames alone; each holds new log lines only; closed after COMPLETED."""
+    """Only `data:` frames; each has only new log lines; closed after COMPLETED."""
     request_id = (await fal_queue.submitted(stack, "[emu:logs_burst:50] stream"))["request_id"]
     seen: list[dict[str, Any]] = []
     pushed = False
@@ -73,7 +73,7 @@ async def test_the_stream_ends_when_its_key_does(stack: Stack, server: Server) -
 
 
 async def test_a_cancelled_request_ends_its_stream(stack: Stack, pipeline: Pipeline, server: Server) -> None:
-    """Also while fal has not ended it."""
+    """Even if fal has not ended it."""
     request_id = (await fal_queue.submitted(stack, "[emu:slow] stream"))["request_id"]
     await pipeline.gateway.stores.slots.grant()
     await pipeline.submit(request_id)

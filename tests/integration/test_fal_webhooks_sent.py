@@ -1,4 +1,4 @@
-"""A webhook asked for at fal's door: the end in fal's own shape, signed so that a verifier of fal's takes it."""
+"""Webhooks of jobs from the fal-compatible API: fal's shape, and a signature that fal's verifiers accept."""
 
 import asyncio
 import base64
@@ -29,11 +29,11 @@ from workers.deliver import deliver
 pytestmark = pytest.mark.anyio
 
 MODEL = "fal-ai/kling-video/v2/master/image-to-video"
-_numbers = count(1)  # a prompt is used once: the same body again would be the same job
+_numbers = count(1)  # each prompt is used once: the same body again would be the same job
 
 
 async def asked(pipeline: Pipeline, receiver: Receiver, prompt: str = "a quiet lake") -> str:
-    """A job asked for at fal's door, with its slot; this receiver hears its end."""
+    """A job from the fal-compatible API, with its slot; this receiver gets its webhook."""
     given = {"prompt": f"{prompt} {next(_numbers)}", "image_url": pipeline.stack.emulator.sample_image}
     hook = {"fal_webhook": f"{receiver.url}/fal?order=7"}
     reply = await pipeline.stack.api.post(f"/fal/queue/{MODEL}", params=hook, json=given)
@@ -44,7 +44,7 @@ async def asked(pipeline: Pipeline, receiver: Receiver, prompt: str = "a quiet l
 
 
 async def result(pipeline: Pipeline, job_id: str) -> tuple[int, Any]:
-    """What the result URL answers."""
+    """The answer of the result URL."""
     reply = await pipeline.stack.api.get(f"/fal/queue/{MODEL}/requests/{job_id}")
     return reply.status_code, reply.json()
 
@@ -58,14 +58,14 @@ async def ended(pipeline: Pipeline, receiver: Receiver, prompt: str = "a quiet l
 
 
 async def deliver_all(pipeline: Pipeline) -> None:
-    """One attempt for everything that is to be delivered, as if it were due."""
+    """One attempt for every pending delivery, as if it were due."""
     for ref in await pipeline.due("deliver"):
         await pipeline.make_due("deliver", ref)
         await deliver(pipeline.gateway, ref)
 
 
 async def published(pipeline: Pipeline) -> bytes:
-    """The key set, as a stranger reads it."""
+    """The key set, read without a key."""
     pipeline.stack.api.headers.pop("authorization", None)
     reply = await pipeline.stack.api.get(PATHS[0])
     assert reply.status_code == 200
@@ -73,7 +73,7 @@ async def published(pipeline: Pipeline) -> bytes:
 
 
 async def verified(pipeline: Pipeline, request: Received, **changed: Any) -> VerifiedWebhook:
-    """What a verifier of fal's webhooks makes of a request, given our keys in the place of fal's."""
+    """The answer of a verifier of fal's webhooks to a request, given our keys instead of fal's."""
     keys_shown = Reply(200, {"Content-Type": "application/json", "Connection": "close"}, await published(pipeline))
     headers = {**request.headers, **changed.get("headers", {})}
     body = changed.get("body", request.body)
@@ -84,7 +84,7 @@ async def verified(pipeline: Pipeline, request: Received, **changed: Any) -> Ver
 
 
 async def test_the_end_arrives_as_fal_would_tell_it(pipeline: Pipeline, receiver: Receiver) -> None:
-    """The clip beside the job's id, and nothing else; our own headers stay away."""
+    """The clip next to the job's id, and nothing else; none of our own headers."""
     job = await ended(pipeline, receiver)
     await deliver_all(pipeline)
     (request,) = receiver.requests
@@ -104,7 +104,7 @@ async def test_the_end_arrives_as_fal_would_tell_it(pipeline: Pipeline, receiver
 
 
 async def test_a_verifier_of_fals_takes_it_with_our_keys(pipeline: Pipeline, receiver: Receiver) -> None:
-    """Ours for fal's own webhooks; one byte more, another id, user or time, and it refuses."""
+    """Our verifier of fal's webhooks; it refuses one more byte, another id, user or time."""
     job = await ended(pipeline, receiver)
     await deliver_all(pipeline)
     (request,) = receiver.requests
@@ -137,7 +137,7 @@ async def test_it_verifies_by_the_documentation_alone(pipeline: Pipeline, receiv
 async def test_a_refused_input_arrives_as_an_error_with_fals_own_words(
     pipeline: Pipeline, receiver: Receiver
 ) -> None:
-    """The status in the sentence, and the body that the result URL shows."""
+    """The status in the message, and the body that the result URL has."""
     job = await ended(pipeline, receiver, "[emu:422_image_load]")
     await deliver_all(pipeline)
     body = json.loads(receiver.requests[0].body)
@@ -161,7 +161,7 @@ async def test_a_cancelled_job_arrives_as_499(pipeline: Pipeline, receiver: Rece
 async def test_a_cancelled_job_that_fal_completes_all_the_same_arrives_as_499(
     pipeline: Pipeline, receiver: Receiver
 ) -> None:
-    """At fal's door a cancel is for good: the message and the result URL say the same."""
+    """On the fal-compatible API a cancel is final: the message and the result URL say the same."""
     job_id = await asked(pipeline, receiver, "[emu:cancel_ignored]")
     await pipeline.submit(job_id)
     reply = await pipeline.stack.api.put(f"/fal/queue/{MODEL}/requests/{job_id}/cancel")
@@ -176,7 +176,7 @@ async def test_a_cancelled_job_that_fal_completes_all_the_same_arrives_as_499(
 
 
 async def test_an_unknown_outcome_is_not_told_and_its_end_is(pipeline: Pipeline, receiver: Receiver) -> None:
-    """Fal's webhooks tell the end and nothing else: one message for one job."""
+    """Fal's webhooks report only the end: one message for one job."""
     job_id = await asked(pipeline, receiver, "[emu:submit_500]")
     job = await pipeline.submit(job_id)
     assert (job.status, await pipeline.due("deliver")) == (Status.HELD, [])
@@ -187,7 +187,7 @@ async def test_an_unknown_outcome_is_not_told_and_its_end_is(pipeline: Pipeline,
 
 
 async def test_an_end_is_one_message_however_many_see_it(pipeline: Pipeline, receiver: Receiver) -> None:
-    """Eight who settle the same job write one."""
+    """Eight concurrent settlements of the same job write one."""
     job_id = await asked(pipeline, receiver)
     await pipeline.submit(job_id)
     job = await pipeline.completed(job_id)
@@ -199,7 +199,7 @@ async def test_an_end_is_one_message_however_many_see_it(pipeline: Pipeline, rec
 async def test_a_repeated_attempt_has_the_same_bytes_and_a_time_of_its_own(
     pipeline: Pipeline, receiver: Receiver
 ) -> None:
-    """500, and later 200: both verify; by the schedule of all deliveries."""
+    """500, later 200: both verify; with the schedule of all deliveries."""
     receiver.answers([500])
     await ended(pipeline, receiver)
     await deliver_all(pipeline)
@@ -222,7 +222,7 @@ async def test_a_repeated_attempt_has_the_same_bytes_and_a_time_of_its_own(
 
 
 async def test_the_same_end_on_the_native_side_is_told_as_ever(pipeline: Pipeline, receiver: Receiver) -> None:
-    """Two jobs, two shapes: the style is the job's."""
+    """Two jobs, two shapes: the format belongs to the job."""
     await ended(pipeline, receiver)
     await pipeline.ended(webhook_url=f"{receiver.url}/native")
     await deliver_all(pipeline)
@@ -235,7 +235,7 @@ async def test_the_same_end_on_the_native_side_is_told_as_ever(pipeline: Pipelin
 
 @pytest.mark.parametrize("path", PATHS)
 async def test_anybody_may_read_the_keys_and_keep_them_for_an_hour(pipeline: Pipeline, path: str) -> None:
-    """No credential; the public half alone."""
+    """Without credentials; only the public half."""
     pipeline.stack.api.headers.pop("authorization")
     reply = await pipeline.stack.api.get(path)
     assert reply.status_code == 200
@@ -249,7 +249,7 @@ async def test_anybody_may_read_the_keys_and_keep_them_for_an_hour(pipeline: Pip
 async def test_the_installation_has_one_key_and_the_first_writer_made_it(
     pipeline: Pipeline, store: RedisServer, emulator: Emulator
 ) -> None:
-    """Twenty who need it in nearly one moment get one; a gateway that starts later publishes the same."""
+    """Twenty concurrent first uses create one; a gateway that starts later publishes the same."""
 
     async def needed(turns: int) -> bytes:
         for _ in range(turns):
@@ -265,7 +265,7 @@ async def test_the_installation_has_one_key_and_the_first_writer_made_it(
 
 
 async def test_the_key_is_the_stores_at_every_use(pipeline: Pipeline) -> None:
-    """When another store takes the place of this one, what is published is what signs."""
+    """When another store replaces this one, the published key is the one that signs."""
     before = await published(pipeline)
     await pipeline.redis.delete(keys.WEBHOOK_KEY)
     after = await published(pipeline)
@@ -274,7 +274,7 @@ async def test_the_key_is_the_stores_at_every_use(pipeline: Pipeline) -> None:
 
 
 async def test_the_private_half_is_in_no_log_and_no_reply(pipeline: Pipeline, receiver: Receiver) -> None:
-    """Neither as it is kept, nor as bytes are shown."""
+    """Neither as stored nor as printed bytes."""
     with structlog.testing.capture_logs() as logs:
         await ended(pipeline, receiver)
         await deliver_all(pipeline)
@@ -289,7 +289,7 @@ async def test_the_private_half_is_in_no_log_and_no_reply(pipeline: Pipeline, re
 
 
 async def test_without_the_store_there_are_no_keys_to_show(emulator: Emulator) -> None:
-    """503 to be tried again, never another key."""
+    """503 to be retried, never another key."""
     with RedisServer() as own:
         async with open_stack(own, emulator) as stack:
             own.kill()

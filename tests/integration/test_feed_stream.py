@@ -1,4 +1,4 @@
-"""The team's events live over real HTTP: everything once and in order, for whom it is, until the key ends."""
+"""The team's events live over real HTTP: everything once and in order, by visibility, until the key ends."""
 
 import asyncio
 import time
@@ -30,7 +30,7 @@ LIFE = ["job.queued", "job.submitting", "job.running", "job.finalizing", "job.su
 async def following(
     server: Server, key: str, *, after: str | None = None, cursor: str | None = None, reset: bool = False
 ) -> AsyncIterator[tuple[EventReader, str]]:
-    """The live feed, and the cursor where it begins."""
+    """The live feed, and the cursor at which it starts."""
     headers = {"Authorization": f"Bearer {key}", **LIVE, **({"Last-Event-ID": after} if after else {})}
     query = {"cursor": cursor} if cursor else {}
     async with (
@@ -49,7 +49,7 @@ async def following(
 
 
 async def read(reader: EventReader, count: int) -> list[dict[str, Any]]:
-    """The next so many events."""
+    """The next `count` events."""
     found = []
     for _ in range(count):
         event = await reader.event()
@@ -59,7 +59,7 @@ async def read(reader: EventReader, count: int) -> list[dict[str, Any]]:
 
 
 async def page(api: httpx.AsyncClient, **query: Any) -> list[dict[str, Any]]:
-    """The same events by the JSON feed."""
+    """The same events from the JSON feed."""
     found: list[dict[str, Any]] = (await api.get("/v1/events", params=query)).json()["data"]
     return found
 
@@ -79,7 +79,7 @@ async def test_a_follower_hears_what_the_feed_holds(server: Server, pipeline: Pi
 
 @pytest.mark.parametrize("way", ["header", "query"])
 async def test_a_follower_that_comes_back_misses_nothing(server: Server, pipeline: Pipeline, way: str) -> None:
-    """After a break, what happened meanwhile comes once and in order, then what happens next."""
+    """After a break, missed events come once and in order, then new ones."""
     async with following(server, pipeline.stack.account.key) as (reader, _):
         first = await pipeline.admit()
         (seen,) = await read(reader, 1)
@@ -94,7 +94,7 @@ async def test_a_follower_that_comes_back_misses_nothing(server: Server, pipelin
 
 
 async def test_a_cursor_that_memory_does_not_reach_is_told_so(server: Server, pipeline: Pipeline) -> None:
-    """Too old: `reset`, and what is still remembered; of another store: `reset`, and what comes from now on."""
+    """Too old: `reset`, then the events that are kept; of another store: `reset`, then new events."""
     jobs = [await pipeline.admit() for _ in range(3)]
     old, *_ = await page(pipeline.stack.api)
     await pipeline.redis.xtrim(keys.events(pipeline.team), maxlen=1, approximate=False)
@@ -112,7 +112,7 @@ async def test_a_cursor_that_memory_does_not_reach_is_told_so(server: Server, pi
 
 
 async def test_everybody_hears_of_the_jobs_they_see(server: Server, stack: Stack) -> None:
-    """A user's key their own, `team:read` the team's, a browser token its own."""
+    """A user's key gets its user's, `team:read` the team's, a browser token its own."""
     theirs = await colleague(stack)
     reader = await colleague(stack, scopes=USER_SCOPES | {Scope.TEAM_READ})
     page_token = (await token(stack.api))["token"]
@@ -140,7 +140,7 @@ async def test_everybody_hears_of_the_jobs_they_see(server: Server, stack: Stack
 
 
 async def test_alerts_are_heard_live(server: Server, stack: Stack) -> None:
-    """A notice about the team comes to keys that see the team, in its place among the jobs' events."""
+    """A notice about the team reaches keys that see the team, in order with the jobs' events."""
     await stack.gateway.limits.replace("test", stack.account.team.id, [Limit(Unit.USD, Window.TOTAL, 2_000_000)])
     made = await another_key(stack, scopes=USER_SCOPES | {Scope.TEAM_READ})
     async with following(server, made.key) as (reader, _):
@@ -151,7 +151,7 @@ async def test_alerts_are_heard_live(server: Server, stack: Stack) -> None:
 
 
 async def test_a_quiet_stream_pings_and_moves_the_cursor(server: Server, stack: Stack) -> None:
-    """Every ten seconds, also while only others' events come; the ping's id passes over them."""
+    """Every ten seconds, even while only others' events arrive; the ping's id moves past them."""
     theirs = await colleague(stack)
     began = time.monotonic()
     async with following(server, theirs.key) as (reader, start):
@@ -164,7 +164,7 @@ async def test_a_quiet_stream_pings_and_moves_the_cursor(server: Server, stack: 
 
 
 async def test_a_slow_follower_misses_nothing(pipeline: Pipeline) -> None:
-    """Who falls behind by more than the live queue holds reads on from the store."""
+    """A follower that falls behind by more than the live queue holds continues from the store."""
     caller = await pipeline.gateway.accounts.authenticate(pipeline.stack.account.key)
     await pipeline.admit()
     name, total = keys.events(pipeline.team), 2 * BACKLOG + 10
@@ -179,27 +179,27 @@ async def test_a_slow_follower_misses_nothing(pipeline: Pipeline) -> None:
     while len(found) < total:
         found.append(await asyncio.wait_for(anext(told), 10))
         if len(found) == 1:
-            await asyncio.sleep(1)  # meanwhile the queue runs over
+            await asyncio.sleep(1)  # meanwhile the queue overflows
     await told.aclose()
     assert first.event is None
     assert [one.cursor for one in found] == ids
 
 
 async def test_the_stream_ends_with_the_key(server: Server, stack: Stack) -> None:
-    """Within a second of its revocation; and soon every request is refused."""
+    """Within a second of its revocation; soon after, every request is refused."""
     made = await another_key(stack)
     async with following(server, made.key) as (reader, _):
         await stack.gateway.administration.revoke_key("test", made.record.id)
         revoked = time.monotonic()
         assert await reader.event(timeout=10) is None
         assert time.monotonic() - revoked < 1.5
-        await asyncio.sleep(0.6)  # for so long this process remembers the key
+        await asyncio.sleep(0.6)  # the time that this process caches the key
     async with httpx.AsyncClient(headers={**LIVE, "Authorization": f"Bearer {made.key}"}, trust_env=False) as web:
         assert_problem(await web.get(f"{server.url}/v1/events"), 401, "unauthenticated")
 
 
 async def test_one_reader_serves_all_followers(server: Server, stack: Stack) -> None:
-    """Twenty streams of one process take one blocking connection to the store, and each hears everything."""
+    """Twenty streams of one process use one blocking connection to the store, and each gets everything."""
     async with asyncio.timeout(60):
         opened = [following(server, stack.account.key) for _ in range(20)]
         readers = [(await one.__aenter__())[0] for one in opened]
@@ -230,7 +230,7 @@ async def test_a_wrong_cursor_is_refused_before_the_stream_begins(
 
 
 async def test_a_key_without_the_scope_follows_nothing(stack: Stack) -> None:
-    """403, as for the JSON feed; and without `Accept` it is the JSON feed."""
+    """403, as for the JSON feed; without `Accept` it is the JSON feed."""
     mute = await another_key(stack, scopes=frozenset({Scope.JOBS_WRITE}))
     async with calling(stack, mute.key) as api:
         assert_problem(await api.get("/v1/events", headers=LIVE), 403, "forbidden")
@@ -247,7 +247,7 @@ ODD_ENTRIES: list[dict[str, str]] = [
 
 
 async def test_an_unreadable_entry_is_left_out(server: Server, pipeline: Pipeline) -> None:
-    """The team's feed, live and by pages, goes on with what comes after it; so does everybody's reader."""
+    """The team's feed, live and by pages, continues after it; so does the shared reader."""
     async with following(server, pipeline.stack.account.key) as (reader, start):
         for entry in ODD_ENTRIES:
             await pipeline.redis.xadd(keys.events(pipeline.team), entry)

@@ -1,4 +1,4 @@
-"""The step that ends a job: fal's result decides status and money together."""
+"""The finalize step: fal's result decides status and money together."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -24,7 +24,7 @@ CLIP = Reply(200, body=b'{"video": {"url": "https://v3.fal.media/files/a/output.
 async def completed(
     store: RedisServer, emulator: Emulator, *answers: Answer
 ) -> AsyncIterator[tuple[Pipeline, Job, Receiver]]:
-    """A job that fal says it has completed, and a result that reads like this."""
+    """A job that fal reports as completed, and this answer as its result."""
     async with Receiver() as fal, open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=fal.url) as stack:
         fal.answers(
             [Reply(200, body=b'{"request_id": "abc-1"}'), Reply(200, body=b'{"status": "COMPLETED"}'), *answers]
@@ -65,7 +65,7 @@ async def test_a_success_names_its_clip_and_for_how_long(pipeline: Pipeline) -> 
 async def test_each_failure_has_its_code_and_its_money(
     pipeline: Pipeline, tag: str, code: str, money: Money
 ) -> None:
-    """Fal's words come with it, short, and without the input that fal repeats."""
+    """With fal's message, shortened, and without the input that fal repeats."""
     job = await pipeline.ended(f"[emu:{tag}] secret-prompt")
     assert (job.status, job.money) == (Status.FAILED, money)
     assert job.error is not None
@@ -75,12 +75,12 @@ async def test_each_failure_has_its_code_and_its_money(
 
 
 async def test_an_error_beside_a_success_is_a_success(pipeline: Pipeline) -> None:
-    """The result is the truth, not a word in the status."""
+    """The result decides, not a word in the status."""
     assert (await pipeline.ended("[emu:completed_with_error]")).status is Status.SUCCEEDED
 
 
 async def test_a_job_that_fal_did_not_start_in_time_says_so(pipeline: Pipeline) -> None:
-    """Fal's 504 for a start deadline of ours: start_timeout, free, and another try may succeed."""
+    """Fal's 504 for our start deadline: start_timeout, free, and a new submission may succeed."""
     job = await pipeline.ended("[emu:504_user_timeout]", start_deadline=600)
     assert job.error is not None
     assert (job.error.code, job.error.retryable, job.money) == ("start_timeout", True, Money.RELEASED)
@@ -90,7 +90,7 @@ async def test_a_job_that_fal_did_not_start_in_time_says_so(pipeline: Pipeline) 
 async def test_a_result_that_is_lost_for_a_moment_is_read_again(
     store: RedisServer, emulator: Emulator, status: int
 ) -> None:
-    """Three misses are forgiven; the fourth read finds the clip."""
+    """Three misses are tolerated; the fourth read finds the clip."""
     miss = Reply(status, body=b"<html>nginx</html>")
     async with completed(store, emulator, *[miss] * MAX_READS, CLIP) as (pipeline, job, _):
         for misses in range(1, MAX_READS + 1):
@@ -101,7 +101,7 @@ async def test_a_result_that_is_lost_for_a_moment_is_read_again(
 
 @pytest.mark.parametrize("status", [404, 410, 502])
 async def test_a_result_that_stays_lost_is_spent(store: RedisServer, emulator: Emulator, status: int) -> None:
-    """Fal completed it, and nobody has said otherwise: a page of a load balancer is no word of fal's."""
+    """Fal completed it, and no answer of fal's contradicts it: a load balancer's page is no answer of fal's."""
     miss = Reply(status, body=b"<html>nginx</html>")
     async with completed(store, emulator, *[miss] * (MAX_READS + 1)) as (pipeline, job, fal):
         ended = await pipeline.finalized(job.id)
@@ -125,7 +125,7 @@ async def test_a_result_that_stays_lost_is_spent(store: RedisServer, emulator: E
 async def test_an_answer_that_is_not_about_the_job_ends_nothing(
     store: RedisServer, emulator: Emulator, answer: Reply
 ) -> None:
-    """A locked account, a busy fal, a redirect: asked again for as long as it takes, and the clip is not lost."""
+    """A locked account, a busy fal, a redirect: repeated as long as needed, and the clip is not lost."""
     async with completed(store, emulator, *[answer] * 6, CLIP) as (pipeline, job, _):
         for _ in range(6):
             now = await pipeline.finalize(job.id)
@@ -134,7 +134,7 @@ async def test_an_answer_that_is_not_about_the_job_ends_nothing(
 
 
 async def test_an_outage_during_the_read_is_no_fault_of_the_jobs(store: RedisServer, emulator: Emulator) -> None:
-    """No answer at all is repeated without counting."""
+    """A read without an answer is repeated and not counted."""
 
     async def nonsense(writer: asyncio.StreamWriter) -> None:
         writer.write(b"this is not HTTP\r\n\r\n")
@@ -147,7 +147,7 @@ async def test_an_outage_during_the_read_is_no_fault_of_the_jobs(store: RedisSer
 
 
 async def test_a_finalize_rung_many_times_reads_once_at_a_time(store: RedisServer, emulator: Emulator) -> None:
-    """While one worker reads, the others leave the job alone; a late doorbell finds nothing to do."""
+    """While one worker reads, the others leave the job alone; a late task finds nothing to do."""
     slow = Reply(200, body=CLIP.body, delay=0.3)
     async with completed(store, emulator, slow) as (pipeline, job, fal):
         await asyncio.gather(*(finalize(pipeline.gateway, pipeline.ref(job.id)) for _ in range(8)))
@@ -159,7 +159,7 @@ async def test_a_finalize_rung_many_times_reads_once_at_a_time(store: RedisServe
 
 
 async def test_a_read_that_is_put_off_is_due_again_soon(store: RedisServer, emulator: Emulator) -> None:
-    """Two seconds, by the store's clock; a worker that died in the middle costs 45 s at most."""
+    """After two seconds by the store's clock; a worker that dies in the middle delays it by 45 s at most."""
     async with completed(store, emulator, Reply(404)) as (pipeline, job, _):
         await pipeline.finalize(job.id)
         due_ms = await pipeline.redis.zscore(keys.due("finalize"), pipeline.ref(job.id))
@@ -167,7 +167,7 @@ async def test_a_read_that_is_put_off_is_due_again_soon(store: RedisServer, emul
 
 
 async def test_a_request_that_fal_cancelled_by_itself_is_not_called_late(pipeline: Pipeline) -> None:
-    """Nobody here asked for it, and the deadline is far away: it is fal's failure, and perhaps charged."""
+    """Nobody here requested it, and the deadline is far away: it is fal's failure, and perhaps charged."""
     job = await pipeline.bought("[emu:slow]")
     assert await pipeline.gateway.fal.cancel(job.model, job.upstream_request_id or "")
     await pipeline.completed(job.id)

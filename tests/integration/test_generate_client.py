@@ -1,4 +1,4 @@
-"""`filmgate generate` against scripted servers: where the key goes, what is repeated, what a file is made of."""
+"""`filmgate generate` against scripted servers: where the key goes, what is retried, what becomes a file."""
 
 import asyncio
 import json
@@ -42,12 +42,12 @@ def answer(content: dict[str, Any], status: int = 200, **headers: str) -> Reply:
 
 
 def redirect(url: str) -> Reply:
-    """The gateway's answer to who wants the clip."""
+    """The gateway's answer to a request for the clip."""
     return Reply(307, {"Location": url, "Connection": "close"})
 
 
 def clip(content: bytes = CLIP) -> Reply:
-    """A clip; a shorter content breaks off before its end."""
+    """A clip; a shorter content ends before its declared length."""
     length = {"Content-Length": str(len(CLIP))}
     return Reply(200, {"Content-Type": "video/mp4", "Connection": "close", **length}, content)
 
@@ -58,7 +58,7 @@ async def hang_up(writer: asyncio.StreamWriter) -> None:
 
 
 async def generate(folder: Path, gateway: Receiver | None, *arguments: str) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of `filmgate generate …` with this gateway, or with none."""
+    """Exit code, stdout and stderr of `filmgate generate …` with this gateway, or without one."""
     access = {} if gateway is None else {"FILMGATE_URL": gateway.url, "FILMGATE_KEY": KEY}
     environment = clean_environment(FILMGATE_DATA_DIR=str(folder / "nowhere"), **access)
     ended = await run_command("generate", *arguments, environment=environment, cwd=folder)
@@ -66,7 +66,7 @@ async def generate(folder: Path, gateway: Receiver | None, *arguments: str) -> t
 
 
 def names(folder: Path) -> list[str]:
-    """What is in a folder."""
+    """The folder's content."""
     return sorted(path.name for path in folder.iterdir())
 
 
@@ -90,7 +90,7 @@ async def test_the_key_goes_to_the_gateway_only(tmp_path: Path) -> None:
 
 
 async def test_a_submission_is_repeated_with_its_key(tmp_path: Path) -> None:
-    """A lost connection and a 503 are tried again after Retry-After, always with the same Idempotency-Key."""
+    """A lost connection and a 503 are retried after Retry-After, always with the same Idempotency-Key."""
     away = answer(
         {"detail": "The store does not answer.", "code": "store_unavailable"}, 503, **{"Retry-After": "1"}
     )
@@ -107,7 +107,7 @@ async def test_a_submission_is_repeated_with_its_key(tmp_path: Path) -> None:
 
 
 async def test_a_download_that_breaks_off_is_no_clip(tmp_path: Path) -> None:
-    """A download that ends too early starts again; only the whole clip gets the name."""
+    """A download that ends too early is restarted; only the complete clip gets the name."""
     async with Receiver() as gateway:
         gateway.answers([answer(job()), clip(CLIP[:1000]), clip()])
         code, _, err = await generate(tmp_path, gateway, "--job", "job_1")
@@ -118,7 +118,7 @@ async def test_a_download_that_breaks_off_is_no_clip(tmp_path: Path) -> None:
 
 
 async def test_force_replaces_a_file(tmp_path: Path) -> None:
-    """With `--force` the clip takes the place of the file; without, nothing is even asked."""
+    """With `--force` the clip replaces the file; without it no request is sent."""
     (tmp_path / "a.mp4").write_text("old")
     async with Receiver() as gateway:
         code, _, err = await generate(tmp_path, gateway, "--job", "job_1", "-o", "a.mp4")
@@ -130,7 +130,7 @@ async def test_force_replaces_a_file(tmp_path: Path) -> None:
 
 
 async def test_a_page_is_not_saved_as_a_clip(tmp_path: Path) -> None:
-    """A web page where the clip should be ends the command with 1, says how to try again, and leaves no file."""
+    """A web page instead of the clip ends the command with 1, says how to retry, and leaves no file."""
     async with Receiver() as gateway:
         page = Reply(200, {"Content-Type": "text/html", "Connection": "close"}, b"<h1>Sorry</h1>")
         gateway.answers([answer(job()), page])
@@ -141,7 +141,7 @@ async def test_a_page_is_not_saved_as_a_clip(tmp_path: Path) -> None:
 
 
 async def test_a_held_job_says_why(tmp_path: Path) -> None:
-    """A held job ends the command with 1 and its reason; its text cannot move the terminal's cursor."""
+    """A held job ends the command with 1 and its reason; control characters in it do not reach the terminal."""
     async with Receiver() as gateway:
         gateway.answers([answer(job("held", held_reason="no_answer\x1b[2J"))])
         code, _, err = await generate(tmp_path, gateway, "--job", "job_1")
@@ -151,7 +151,7 @@ async def test_a_held_job_says_why(tmp_path: Path) -> None:
 
 
 async def test_without_a_key_it_says_how_to_get_one(tmp_path: Path) -> None:
-    """No key anywhere is one sentence and exit 1; options that do not go together are wrong usage, exit 2."""
+    """No key is one sentence and exit 1; contradictory options are wrong usage, exit 2."""
     code, out, err = await generate(tmp_path, None, "--job", "job_1")
     assert (code, out) == (1, "")
     assert err.startswith("filmgate: There is no gateway to speak to. Give --url and --key, or set ")
@@ -162,7 +162,7 @@ async def test_without_a_key_it_says_how_to_get_one(tmp_path: Path) -> None:
 
 
 async def test_a_kept_key_is_for_its_own_gateway(tmp_path: Path) -> None:
-    """The key that `filmgate up` keeps is not sent to another address."""
+    """The key that `filmgate up` saves is not sent to another address."""
     (tmp_path / "nowhere").mkdir()
     (tmp_path / "nowhere" / "client.json").write_text(json.dumps({"url": "http://127.0.0.1:1", "key": KEY}))
     async with Receiver() as another:

@@ -39,7 +39,7 @@ EVENTS = [
 @example(end="\r\n", cuts=list(range(400)))  # byte by byte
 @given(end=st.sampled_from(["\n", "\r", "\r\n"]), cuts=st.lists(st.integers(0, 300), max_size=30))
 def test_a_stream_reads_the_same_however_it_is_cut(end: str, cuts: list[int]) -> None:
-    """Line ends of three kinds and any pieces give the same events; one without its blank line is not given out."""
+    """Three kinds of line ends and any chunks give the same events; one without its blank line is not returned."""
     content = end.join(LINES).encode()
     places = sorted({0, len(content), *(min(cut, len(content)) for cut in cuts)})
     parser = EventParser()
@@ -49,7 +49,7 @@ def test_a_stream_reads_the_same_however_it_is_cut(end: str, cuts: list[int]) ->
 
 
 def test_a_resumed_stream_keeps_the_last_id() -> None:
-    """An id stays the last one until another comes, also in the next connection's parser."""
+    """The last id is kept until another comes, also by the next connection's parser."""
     parser = EventParser(last_id="7-0")
     assert parser.feed(b"data: x\n\n") == [LiveEvent("message", "x", "7-0")]
     assert parser.last_id == "7-0"

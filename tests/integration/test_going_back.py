@@ -1,4 +1,4 @@
-"""Going back to an older version: it starts with the newer one's settings, and still refuses what is nobody's."""
+"""Going back to an older version: it starts with a newer version's settings, and still refuses unknown ones."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ NAME = "FILMGATE_OF_THE_NEWER_VERSION"
 
 
 async def test_only_a_newer_versions_list_lets_a_start_go_on(stack: Stack, tmp_path: Path) -> None:
-    """`serve` and `worker` refuse with 78, also beside a list of their own version; then all start, and say so."""
+    """`serve` and `worker` refuse with 78, also with their own version's list; then all start, with a warning."""
     settings = {**stack.environment, NAME: "1"}
     names = stack.gateway.stores.setting_names
     await names.note(__version__, [NAME])
@@ -39,7 +39,7 @@ async def test_only_a_newer_versions_list_lets_a_start_go_on(stack: Stack, tmp_p
     async with running_server(settings, log=log), stack.workers(**{NAME: "1"}):
         said = [json.loads(line) for line in log.read_text().splitlines()]
         assert [NAME] in [line.get("names") for line in said if line["level"] == "warning"]
-        assert "FILMGATE_HOST" in await names.newer_than("0.0.1")  # what the server wrote down for older ones
+        assert "FILMGATE_HOST" in await names.newer_than("0.0.1")  # what the server wrote for older versions
         assert NAME not in await names.newer_than(NEWER)
     told = await run_command("teams", "list", "--json", environment=clean_environment(**settings))
     assert (told.returncode, len(json.loads(told.stdout))) == (0, 1)
@@ -47,7 +47,7 @@ async def test_only_a_newer_versions_list_lets_a_start_go_on(stack: Stack, tmp_p
 
 
 async def test_a_name_that_no_version_knows_is_refused_beside_one_that_a_newer_knows(store: RedisServer) -> None:
-    """The sentence names the one that is wrong."""
+    """The sentence names the wrong one."""
     client = connect(store.url)
     try:
         await SettingNames(client).note(NEWER, [NAME])
@@ -71,7 +71,7 @@ async def test_a_name_that_no_version_knows_is_refused_beside_one_that_a_newer_k
     ],
 )
 async def test_versions_are_compared_as_numbers(store: RedisServer, *, version: str, is_newer: bool) -> None:
-    """Against 1.9.0, for which text would put 1.10.0 before it."""
+    """Against 1.9.0; compared as text, 1.10.0 would be older."""
     client = connect(store.url)
     try:
         names = SettingNames(client)

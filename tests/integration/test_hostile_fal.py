@@ -1,4 +1,4 @@
-"""A fal that answers everything oddly: every job ends, no list fails, no slot stays, and no step fails of it."""
+"""With a fal that answers everything oddly every job ends, no list fails, no slot leaks, and no step crashes."""
 
 import asyncio
 import json
@@ -32,7 +32,7 @@ from tests.support.waiting import wait_until
 from tests.support.workers import Workers
 
 pytestmark = pytest.mark.anyio
-ASKED = 4  # times that a shape is seen before its job's time is made to pass: a lost result is read so often
+ASKED = 4  # odd answers before time is advanced for a job: a lost result is read this often
 AT_ONCE = 20
 ADMIN_KEY = "admin-key-of-the-tests"
 FAILED = re.compile(r'"event": ?"(?:[a-z_]+\.failed|step\.set_aside|slots\.swept)"|Traceback')
@@ -40,7 +40,7 @@ FAILED = re.compile(r'"event": ?"(?:[a-z_]+\.failed|step\.set_aside|slots\.swept
 
 @pytest.fixture
 async def fal() -> AsyncIterator[HostileFal]:
-    """The hostile one."""
+    """The hostile fal."""
     async with HostileFal() as running:
         yield running
 
@@ -75,7 +75,7 @@ class Round:
         self.jobs: dict[str, str] = {}  # the prompt, by the job's id
 
     async def submit(self, kind: str) -> None:
-        """Ask for one job of each shape."""
+        """Submit one job for each shape."""
         room = asyncio.Semaphore(AT_ONCE)
 
         async def one(prompt: str) -> None:
@@ -91,7 +91,7 @@ class Round:
         return {job.id: job.status for job in found if job is not None and not job.status.ended}
 
     async def seen(self) -> bool:
-        """What has not ended has been answered oddly a few times; a person does what only a person can."""
+        """Do what an operator would; True when every live job has got its odd answers."""
         left = await self.left()
         await self._decide(left)
         asked = {job_id: self._fal.asked[self.jobs[job_id]] for job_id in left}
@@ -102,7 +102,7 @@ class Round:
         )
 
     async def _decide(self, left: dict[str, Status]) -> None:
-        """Fail what is held, and close a breaker that has opened, as it does after five unclear submissions."""
+        """Fail held jobs, and close a breaker that has opened, as it does after five unclear submissions."""
         for job_id, status in left.items():
             if status is Status.HELD:
                 reply = await self.admin.call(
@@ -114,7 +114,7 @@ class Round:
             await self.admin.call("POST", "resume", {})
 
     async def end(self) -> bool:
-        """True when all have ended; for the others the deadline passes, and their last moment."""
+        """True when all have ended; for the others the deadline passes, and then the last moment."""
         left = await self.left()
         await self._decide(left)
         past_ms = await self.pipeline.gateway.stores.clock.now_ms() - GIVE_UP_MS - 1
@@ -129,7 +129,7 @@ class Round:
 
 
 async def pages(api: Any, path: str) -> list[Any]:
-    """All of a list, page by page, as strict JSON."""
+    """All pages of a list, as strict JSON."""
     found: list[Any] = []
     cursor: str | None = ""
     while cursor is not None:
@@ -144,13 +144,13 @@ async def pages(api: Any, path: str) -> list[Any]:
 async def test_every_job_ends_whatever_fal_answers(
     stack: Stack, fal: HostileFal, tmp_path: Path, say: Callable[[str], None]
 ) -> None:
-    """Hundreds of odd submissions, polls and results, real workers: all end, all is shown, nothing is left over."""
+    """Hundreds of odd submissions, polls and results, real workers: all jobs end and are shown, nothing is left."""
     log, began = tmp_path / "workers.log", time.monotonic()
     workers = Workers(stack.environment, log=log).start()
     try:
         async with administrator(stack) as admin, team_admin(stack) as colleague:
             jobs = Round(stack, fal, admin)
-            for kinds in (("status", "result"), ("submit",)):  # after a 429 fal is given less for a while
+            for kinds in (("status", "result"), ("submit",)):  # after a 429 fal gets fewer slots for a while
                 for kind in kinds:
                     await jobs.submit(kind)
                 await wait_until(jobs.seen, "every shape was seen", timeout=90, interval=0.2)
@@ -178,7 +178,7 @@ async def shown_at_fals_door(stack: Stack, job_ids: list[str]) -> None:
 
 
 async def test_storage_that_answers_oddly_takes_a_file_or_is_503(stack: Stack, fal: HostileFal) -> None:
-    """Both of its calls; nothing else comes of it."""
+    """From both of its calls; nothing else happens."""
     content = picture()
     answers = set()
     for kind in ("storage", "put"):
@@ -193,7 +193,7 @@ async def test_storage_that_answers_oddly_takes_a_file_or_is_503(stack: Stack, f
 
 
 async def test_a_history_and_a_bill_that_are_odd_are_none(stack: Stack, fal: HostileFal) -> None:
-    """Whole, or not shown; nothing else."""
+    """Shown whole, or not at all."""
     for shape in SHAPES["history"].values():
         fal.now["history"] = shape
         found = await stack.gateway.fal.history(KLING, start_ms=0, end_ms=1)
@@ -205,7 +205,7 @@ async def test_a_history_and_a_bill_that_are_odd_are_none(stack: Stack, fal: Hos
 
 
 async def test_keys_that_are_odd_are_none(fal: HostileFal) -> None:
-    """A delivery is not believed, and nobody falls over it."""
+    """The delivery is refused, and nothing crashes."""
     for name, shape in SHAPES["jwks"].items():
         fal.now["jwks"] = shape
         verifier = Verifier(f"{fal.url}/jwks.json", user_id=None)
@@ -219,7 +219,7 @@ async def test_keys_that_are_odd_are_none(fal: HostileFal) -> None:
 
 
 def test_there_are_as_many_shapes_as_promised() -> None:
-    """Of each kind of call, and in all."""
+    """Of each kind of call, and in total."""
     least = {"submit": 60, "status": 60, "result": 60, "storage": 20, "history": 15, "bill": 15, "jwks": 15}
     assert {kind for kind, count in least.items() if len(SHAPES[kind]) < count} == set()
     assert sum(map(len, SHAPES.values())) >= 250

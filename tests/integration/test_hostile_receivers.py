@@ -1,4 +1,4 @@
-"""Receivers that mean harm cost one attempt of bounded time, little memory, and nobody else's delivery."""
+"""A hostile receiver costs one attempt of bounded time, little memory, and delays no other delivery."""
 
 import asyncio
 import json
@@ -30,19 +30,19 @@ FRIENDLY = writes(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + bytes(200_00
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    """Those of this machine."""
+    """The addresses of this machine."""
     return issue_certificates(tmp_path_factory.mktemp("tls"))
 
 
 def server_tls(certificates: Certificates) -> ssl.SSLContext:
-    """What a receiver shows."""
+    """The attempt's outcome as a receiver's table has it."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificates.certificate, certificates.key)
     return context
 
 
 async def attempt_by(sender: Piped, url: str) -> dict[str, Any]:
-    """What came of one attempt of a sender in another process, with `rss_kb`."""
+    """The attempt of a sender in another process, with `rss_kb`."""
     sender.stdin.write(f"{url}\n".encode())
     made: dict[str, Any] = json.loads(await sender.stdout.readline())
     return made
@@ -50,7 +50,7 @@ async def attempt_by(sender: Piped, url: str) -> dict[str, Any]:
 
 @asynccontextmanager
 async def sending(seconds: float, certificates: Certificates) -> AsyncIterator[Piped]:
-    """A sender whose attempts may take so long, and which trusts the authority of the tests."""
+    """A sender with this time for an attempt, which trusts the tests' authority."""
     program = (sys.executable, "-m", "tests.integration.hostile.receivers")
     async with piped(*program, str(seconds), str(certificates.authority)) as sender:
         yield sender
@@ -60,12 +60,12 @@ async def sending(seconds: float, certificates: Certificates) -> AsyncIterator[P
 
 
 async def test_all_of_them_together_cost_less_than_5_mb(certificates: Certificates, *, full: bool) -> None:
-    """Each attempt ends in its time, says what happened, and keeps 4 KB; memory is measured in the sender alone."""
+    """Each attempt ends in time, has its outcome, and keeps 4 KB; memory is measured only in the sender."""
     seconds = ATTEMPT_TIMEOUT_S if full else 1.0
     cases: list[tuple[str, Hostile, ssl.SSLContext | None]] = [(name, case, None) for name, case in HOSTILE.items()]
     cases += [(name, case, server_tls(certificates)) for name, case in ENCRYPTED.items()]
     async with sending(seconds, certificates) as sender:
-        for tls in (None, server_tls(certificates), None):  # what every sender has seen once
+        for tls in (None, server_tls(certificates), None):  # warm up what every sender has done once
             async with serving(FRIENDLY, tls=tls) as url:
                 before = (await attempt_by(sender, url))["rss_kb"]
         for name, case, tls in cases:
@@ -80,7 +80,7 @@ async def test_all_of_them_together_cost_less_than_5_mb(certificates: Certificat
 
 
 async def one(case: Hostile, *, tls: ssl.SSLContext | None, trusts: ssl.SSLContext | None) -> tuple[Any, ...]:
-    """What comes of one attempt of this process; 3 seconds."""
+    """One attempt by this process, within 3 seconds."""
     sender = Sender(EgressPolicy.parse("127.0.0.1"), total_timeout=3, tls=trusts)
     async with serving(case.script, tls=tls) as url:
         made = await sender.send(url, body=b"{}", signature={}, now=datetime.fromtimestamp(time.time(), UTC))
@@ -89,7 +89,7 @@ async def one(case: Hostile, *, tls: ssl.SSLContext | None, trusts: ssl.SSLConte
 
 
 async def test_no_more_than_its_share_is_read_of_an_answer() -> None:
-    """64 KB of a body, 128 KB with all that is around it; the kernel's buffers may fill besides."""
+    """64 KB of a body, 128 KB in total; the kernel's buffers may fill in addition."""
     taken: dict[str, int] = {}
 
     async def body(writer: Writer) -> None:
@@ -116,7 +116,7 @@ async def test_no_more_than_its_share_is_read_of_an_answer() -> None:
 
 
 async def test_others_are_served_while_twenty_of_the_worst_are(certificates: Certificates) -> None:
-    """Floods are cut where they would take the processor, and what waits costs nothing: friends take no longer."""
+    """Floods are cut off before they take the processor, and waiting costs nothing: good receivers are as fast."""
     worst = [HOSTILE[name].script for name in ("endless 1xx", "a byte in each chunk", "no answer", "1 GB")]
     sender = Sender(EgressPolicy.parse("127.0.0.1"), total_timeout=4)
 
@@ -141,7 +141,7 @@ async def test_others_are_served_while_twenty_of_the_worst_are(certificates: Cer
 
 
 async def test_a_certificate_that_proves_nothing_is_a_failure(certificates: Certificates, tmp_path: Path) -> None:
-    """Signed by nobody we know, expired, or of another name; the message is not sent."""
+    """Of an unknown authority, expired, or for another name; the message is not sent."""
     hostile = Hostile(FRIENDLY, None, "", None)
     tls, refused = server_tls(certificates), (None, "retry", "tls")
     assert await one(hostile, tls=tls, trusts=certificates.context) == (200, "delivered", None)
@@ -158,7 +158,7 @@ async def test_a_certificate_that_proves_nothing_is_a_failure(certificates: Cert
 
 
 async def test_a_receiver_that_wants_a_certificate_of_ours_is_a_failure(certificates: Certificates) -> None:
-    """TLS 1.3 says so only after the handshake, when the answer is read."""
+    """TLS 1.3 reports it only after the handshake, when the answer is read."""
     wants = server_tls(certificates)
     wants.verify_mode = ssl.CERT_REQUIRED
     wants.load_verify_locations(certificates.authority)
@@ -168,7 +168,7 @@ async def test_a_receiver_that_wants_a_certificate_of_ours_is_a_failure(certific
 
 
 async def test_a_handshake_that_never_ends_is_given_up(certificates: Certificates) -> None:
-    """The receiver takes the connection and says nothing at all."""
+    """The receiver accepts the connection and sends nothing at all."""
     sender = Sender(EgressPolicy.parse("127.0.0.1"), total_timeout=1, tls=certificates.context)
     waits = asyncio.Event()
 

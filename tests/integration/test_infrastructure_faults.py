@@ -1,4 +1,4 @@
-"""What may go wrong around Filmgate (docs/reliability.md, I1 to I25), as far as no other file shows it."""
+"""Faults around Filmgate (docs/reliability.md, I1 to I25), where no other file tests them."""
 
 import asyncio
 import contextlib
@@ -39,7 +39,7 @@ FILES = 80
 
 
 async def assert_reads_only(stack: Stack, job_id: str) -> None:
-    """A submission is 503 and leaves nothing; reading goes on."""
+    """A submission is 503 and leaves nothing; reads work."""
     body = stack.body("not taken")
     assert_problem(await stack.api.post("/v1/jobs", json=body), 503, "store_unavailable")
     assert (await stack.api.get(f"/v1/jobs/{job_id}")).status_code == 200
@@ -47,7 +47,7 @@ async def assert_reads_only(stack: Stack, job_id: str) -> None:
 
 
 async def assert_takes_jobs(stack: Stack) -> None:
-    """A submission is accepted, soon."""
+    """A submission is accepted within its time."""
 
     async def taken() -> bool:
         return (await stack.api.post("/v1/jobs", json=stack.body())).status_code == 202
@@ -65,8 +65,8 @@ async def accepted_once(emulator: Emulator, prompts: set[str]) -> None:
 
 
 async def test_a_store_that_reads_its_data_is_503_until_it_has(emulator: Emulator) -> None:
-    """I3: LOADING is an honest 503 with Retry-After, and everything is there afterwards."""
-    with RedisServer(key_load_delay="150") as redis:  # microseconds a command that is read again
+    """I3: LOADING is a 503 with Retry-After, and everything is there afterwards."""
+    with RedisServer(key_load_delay="150") as redis:  # microseconds for each loaded key
         async with open_stack(redis, emulator) as stack:
             job_id = (await stack.submit())["id"]
             async with Redis.from_url(redis.url) as client:
@@ -92,7 +92,7 @@ async def test_a_store_that_reads_its_data_is_503_until_it_has(emulator: Emulato
 
 
 async def append_only_file(stack: Stack) -> Path:
-    """What the store has written, after a few jobs in several states."""
+    """What the store has written after a few jobs in several states."""
     pipeline = Pipeline(stack)
     for tag in ("", "[emu:422_image_load]", "[emu:500_downstream]", "[emu:result_no_url]"):
         await pipeline.ended(tag)
@@ -106,7 +106,7 @@ async def append_only_file(stack: Stack) -> Path:
 
 
 async def test_a_file_cut_off_anywhere_gives_a_whole_past(fragile: Stack, full: bool) -> None:  # noqa: FBT001  a fixture
-    """I4: a script is written whole or not at all: at any length the books balance and no slot is astray."""
+    """I4: a script is written completely or not at all: at any length the ledger balances and no slot is leaked."""
     file = await append_only_file(fragile)
     whole = file.read_bytes()
     chance = random.Random(4)  # noqa: S311  no secret
@@ -123,10 +123,10 @@ async def test_a_file_cut_off_anywhere_gives_a_whole_past(fragile: Stack, full: 
 
 
 async def test_a_file_broken_in_the_middle_is_not_read_at_all(fragile: Stack) -> None:
-    """I5: the store does not start on half of its history, and says so; with the file as it was it does."""
+    """I5: the store does not start on half of its history, and says so; with the original file it does."""
     file = await append_only_file(fragile)
     whole = file.read_bytes()
-    middle = whole.index(b"\r\n*", len(whole) // 2)  # between two commands: inside a text any bytes may stand
+    middle = whole.index(b"\r\n*", len(whole) // 2)  # between two commands: inside a text any bytes are allowed
     file.write_bytes(whole[:middle] + b"\xff" * 200 + whole[middle + 200 :])
     with pytest.raises(AssertionError, match="the server did not start"):
         fragile.redis.start()
@@ -137,7 +137,7 @@ async def test_a_file_broken_in_the_middle_is_not_read_at_all(fragile: Stack) ->
 
 
 async def test_with_memory_used_up_what_was_bought_is_written_down(fragile: Stack) -> None:
-    """I6: admission stops first; adopting and settling, with event and outbox, go through."""
+    """I6: admission stops first; adopting and settling, with event and outbox, succeed."""
     pipeline = Pipeline(fragile)
     ids = [await pipeline.grant("[emu:run:0.3]", webhook_url="https://example.com/hook") for _ in range(2)]
     running = await pipeline.submit(ids[0])
@@ -155,7 +155,7 @@ async def test_with_memory_used_up_what_was_bought_is_written_down(fragile: Stac
 
 
 async def finalize_now(pipeline: Pipeline, job_id: str) -> None:
-    """The finalize step as it comes due by itself; `make_due` is no script, and is refused with memory used up."""
+    """The finalize step when it becomes due by itself; `make_due` is no script, and is refused without memory."""
     await finalize(pipeline.gateway, pipeline.ref(job_id))
     assert (await pipeline.job(job_id)).status is Status.SUCCEEDED
 
@@ -170,7 +170,7 @@ async def test_a_replica_behind_the_address_is_503_for_writes(fragile: Stack) ->
 
 
 async def test_a_store_that_cannot_save_is_503_for_writes(fragile: Stack) -> None:
-    """I9: MISCONF, as on a full disk (here a folder is in the snapshot's way); when it can save, all is well."""
+    """I9: MISCONF, as on a full disk (here a folder is in the snapshot's way); once it can save, writes work."""
     job_id = (await fragile.submit())["id"]
     fragile.redis.apply("CONFIG", "SET", "save", "3600 1")
     in_the_way = fragile.redis.dir / "dump.rdb"
@@ -190,7 +190,7 @@ async def test_a_store_that_cannot_save_is_503_for_writes(fragile: Stack) -> Non
 
 
 async def test_a_store_whose_log_cannot_grow_loses_nothing_it_has_acknowledged(fragile: Stack) -> None:
-    """I9: with `appendfsync always` a store that cannot write its log ends; what it said yes to is there again."""
+    """I9: with `appendfsync always` a store that cannot write its log exits; every acknowledged write is kept."""
     first = (await fragile.submit())["id"]
     size = next((fragile.redis.dir / "appendonlydir").glob("*.incr.aof")).stat().st_size
     _, hard = resource.prlimit(fragile.redis.pid, resource.RLIMIT_FSIZE)
@@ -218,7 +218,7 @@ async def test_a_store_whose_log_cannot_grow_loses_nothing_it_has_acknowledged(f
     ids=["no log", "a late log", "eviction"],
 )
 async def test_a_store_that_may_forget_is_refused(emulator: Emulator, options: dict[str, str], says: str) -> None:
-    """I11: where it counts, nothing starts on a store that could lose what was bought: 78, and one sentence."""
+    """I11: in production nothing starts on a store that could lose purchases: exit 78, and one sentence."""
     with RedisServer(**options) as redis:
         settings = {**environment(redis, emulator), "FILMGATE_STORE_CHECK": "refuse"}
         ended = await run_command("serve", environment=clean_environment(**settings))
@@ -250,7 +250,7 @@ async def test_scripts_that_the_store_forgot_are_sent_again(pipeline: Pipeline) 
 
 
 async def test_workers_that_nobody_minds_are_gone_in_time(emulator: Emulator, full: bool) -> None:  # noqa: FBT001  a fixture
-    """The supervisor is killed while the store stands still, and RQ waits for it: each ends itself within 45 s."""
+    """The supervisor is killed while the store is frozen, and RQ waits for it: each process exits within 45 s."""
     if not full:
         pytest.skip("takes 42 s; --full runs it")
     with RedisServer() as store:
@@ -270,7 +270,7 @@ async def test_workers_that_nobody_minds_are_gone_in_time(emulator: Emulator, fu
 
 
 async def test_a_worker_that_is_told_many_times_at_once_stops(store: RedisServer, emulator: Emulator) -> None:
-    """Signals in the middle of the handler of the one before: none waits for a lock that its own thread has."""
+    """Signals during the handler of the previous one: none waits for a lock that its own thread has."""
     async with open_stack(store, emulator) as stack, stack.workers() as workers:
         told = {pid for pid, _ in children(workers.pid)}
         for pid in list(told) * 300:
@@ -331,7 +331,7 @@ async def test_two_supervisors_by_mistake_buy_nothing_twice(store: RedisServer, 
 
 
 async def test_an_api_without_free_files_recovers(store: RedisServer, emulator: Emulator) -> None:
-    """I21: more connections than it may have: the rest waits or is refused; then it takes jobs as before."""
+    """I21: more connections than allowed: the rest waits or is refused; then jobs are accepted as before."""
     async with open_stack(store, emulator) as stack:
         serve = Server(stack.environment).start()
         try:

@@ -1,4 +1,4 @@
-"""Ctrl-C while the command still loads."""
+"""Ctrl-C while the command still imports."""
 
 import subprocess
 import sys
@@ -24,7 +24,7 @@ main()
 
 @pytest.mark.parametrize("library", ["typer", "pydantic_core._pydantic_core", "hiredis"])
 def test_ctrl_c_while_the_command_loads_ends_it_quietly(library: str) -> None:
-    """Exit code 130 and no traceback, wherever in its imports it is: here, when it begins to load this library."""
+    """Exit code 130 and no traceback, wherever the imports are: here, at the start of this library's."""
     done = subprocess.run(  # noqa: S603  ours
         [sys.executable, "-c", PROGRAM.format(library=library)],
         cwd=ROOT,

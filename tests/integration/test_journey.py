@@ -1,4 +1,4 @@
-"""A job's way from the request to the clip, with real workers."""
+"""A job from the request to the clip, with real workers."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The lanes and their RQ workers as real processes: killed, robbed of their tasks, stopped in the middle.
+"""The lanes and their RQ workers as real processes: killed, without their tasks, stopped in the middle.
 
 One supervisor serves all tests of this file; each test leaves it working.
 """
@@ -38,14 +38,14 @@ pytestmark = pytest.mark.anyio
 
 @dataclass
 class Live:
-    """A gateway at work, and RQ's own view of the store."""
+    """A running gateway with workers, and RQ's own view of the store."""
 
     pipeline: Pipeline
     workers: Workers
     rq: Any
 
     async def restarted(self, queue: str, gone: list[int]) -> list[int]:
-        """The queue's new worker processes, once they stand in the place of the old."""
+        """The queue's new worker processes, once they have replaced the old ones."""
 
         async def replaced() -> list[int]:
             pids = self.workers.pids(queue)
@@ -61,7 +61,7 @@ class Live:
 
 @pytest.fixture(scope="module")
 async def live(redis_server: RedisServer, emulator: Emulator) -> AsyncIterator[Live]:
-    """Real workers on an empty store; at the end the books are right and everything stops in order."""
+    """Real workers on an empty store; at the end the ledger is right and everything stops in order."""
     redis_server.flush()
     with Redis.from_url(redis_server.url) as rq:
         async with open_stack(redis_server, emulator) as stack:
@@ -76,13 +76,13 @@ async def live(redis_server: RedisServer, emulator: Emulator) -> AsyncIterator[L
 
 
 async def ended(live: Live, job_id: str) -> Status:
-    """How the job ended."""
+    """The job's terminal status."""
     await live.pipeline.stack.until(job_id, "succeeded", "failed", "canceled", timeout=40)
     return (await live.pipeline.job(job_id)).status
 
 
 async def test_many_jobs_are_bought_once_each_and_told_once_each(live: Live) -> None:
-    """More than fal takes at once: all succeed, one POST each, one message each."""
+    """More than fal takes at once: all succeed, with one POST and one message each."""
     before = await live.pipeline.posts()
     async with Receiver() as receiver:
         ids = await asyncio.gather(*(live.pipeline.admit(webhook_url=receiver.url) for _ in range(15)))
@@ -105,12 +105,12 @@ async def test_rqs_own_tool_can_look_in(live: Live) -> None:
 
 
 async def test_a_task_that_rq_lost_is_rung_again(live: Live) -> None:
-    """The doorbell's list is deleted with the task in it; the job comes due again within seconds."""
+    """The queue's list is deleted with the task in it; the job becomes due again within seconds."""
     pids = live.workers.pids("work")
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     try:
-        # What the stopped workers have asked the server for is answered before anything else is queued.
+        # The stopped workers' pending commands are answered before anything else is queued.
         job_id = await live.pipeline.admit()
         before = await live.pipeline.posts()
         await wait_until(lambda: bool(live.rq.llen("rq:queue:work")), "the submission was rung", timeout=15)
@@ -123,7 +123,7 @@ async def test_a_task_that_rq_lost_is_rung_again(live: Live) -> None:
 
 
 async def test_a_killed_lane_goes_on_and_is_never_there_twice(live: Live) -> None:
-    """Kill -9 of the lane's process: another goes on (how soon, tests/crash shows); one slice at any moment."""
+    """Kill -9 of the lane's process: another takes over (tests/crash times it); one slice at any moment."""
     lane = keys.lane(0)
 
     async def token() -> str | None:
@@ -150,7 +150,7 @@ async def test_a_killed_lane_goes_on_and_is_never_there_twice(live: Live) -> Non
         assert killed not in await wait_until(at_work, "one is at work")
     await wait_until(live.both_lane_workers, "the killed one was replaced", timeout=30)
     tokens = set()
-    for _ in range(40):  # over two seconds of a slice of five: one token, or two where a slice ends in them
+    for _ in range(40):  # over two seconds of a slice of five: one token, or two if a slice ends in that time
         tokens.add(await live.pipeline.redis.get(lane))
         await asyncio.sleep(0.05)
     assert len(tokens - {ENQUEUED, None}) <= 2
@@ -159,7 +159,7 @@ async def test_a_killed_lane_goes_on_and_is_never_there_twice(live: Live) -> Non
 
 
 async def test_doorbells_of_a_lane_do_not_pile_up(live: Live) -> None:
-    """Some too many ring: each is answered once, and the lane's queue is empty again."""
+    """A few surplus tasks: each runs once, and the lane's queue is empty again."""
     queue = open_queue("lanes", live.rq)
     for number in range(2):
         queue.enqueue("workers.tasks.lane", 0, job_id=f"extra-{number}", job_timeout=20, result_ttl=0)
@@ -173,7 +173,7 @@ async def test_doorbells_of_a_lane_do_not_pile_up(live: Live) -> None:
 
 
 async def test_a_task_that_takes_too_long_ends_its_process(live: Live) -> None:
-    """RQ's alarm does not interrupt a step somewhere: the process is replaced, and works."""
+    """RQ's alarm does not interrupt a step: the process is replaced, and the new one works."""
     gone = live.workers.pids("deliveries")
     slice_of_seconds = ("workers.tasks.lane", 7)
     open_queue("deliveries", live.rq).enqueue(*slice_of_seconds, job_timeout=1, result_ttl=0, failure_ttl=60)
@@ -184,7 +184,7 @@ async def test_a_task_that_takes_too_long_ends_its_process(live: Live) -> None:
 
 
 async def test_nothing_but_our_tasks_is_run(live: Live, tmp_path: Path) -> None:
-    """Another function, also as a callback or beside an instance, is not even imported; lanes and steps go on."""
+    """A foreign function, even as a callback or of an instance, is not even imported; lanes and steps go on."""
     made = tmp_path / "made"
     words = ["touch", str(made)]
     before = {name: live.workers.pids(name) for name in ("lanes", "work", "deliveries")}
@@ -212,7 +212,7 @@ async def test_nothing_but_our_tasks_is_run(live: Live, tmp_path: Path) -> None:
 
 
 async def test_a_worker_killed_in_the_middle_of_its_call_leaves_a_held_job(live: Live) -> None:
-    """Fal has the request, nobody has its id: after the lease the job is held, and never posted again."""
+    """Fal has the request, but its id is lost: after the lease the job is held, and never posted again."""
     before = await live.pipeline.posts()
     job_id = await live.pipeline.admit("[emu:submit_hang]")
 
@@ -230,13 +230,13 @@ async def test_a_worker_killed_in_the_middle_of_its_call_leaves_a_held_job(live:
     await live.pipeline.stack.until(job_id, "held", timeout=30)
     job = await live.pipeline.job(job_id)
     assert (job.held_reason, job.money, job.attempt) == ("worker_lost", Money.RESERVED, 1)
-    assert await ended(live, await live.pipeline.admit()) is Status.SUCCEEDED  # the pipeline goes on
+    assert await ended(live, await live.pipeline.admit()) is Status.SUCCEEDED  # the pipeline still works
     assert await live.pipeline.posts() == before + 2
     await live.pipeline.gateway.operations.resolve("test", job_id, "fail", charged=True)
 
 
 async def test_an_end_is_told_although_its_workers_died(live: Live) -> None:
-    """The message was written with the end: whoever comes next sends it."""
+    """The message was written with the end: any later worker sends it."""
     async with Receiver() as receiver:
         gone = live.workers.pids("deliveries")
         for pid in gone:
@@ -253,7 +253,7 @@ async def test_an_end_is_told_although_its_workers_died(live: Live) -> None:
 
 
 async def test_what_was_in_hand_at_a_stop_is_finished(live: Live) -> None:
-    """SIGTERM to one worker during its POST: the answer is still written down."""
+    """SIGTERM to one worker during its POST: the answer is still written."""
     before = await live.pipeline.posts()
     job_id = await live.pipeline.admit("[emu:run:1]")
 
@@ -270,7 +270,7 @@ async def test_what_was_in_hand_at_a_stop_is_finished(live: Live) -> None:
 
 
 async def test_workers_that_the_store_has_forgotten_are_known_again(live: Live) -> None:
-    """After a restore, or an outage longer than a heartbeat lasts, nobody has to be started anew."""
+    """After a restore, or an outage longer than a heartbeat's TTL, nothing has to be restarted."""
     redis = live.pipeline.redis
     names = {worker_name(pid) for queue in QUEUES for pid in live.workers.pids(queue)}
     assert len(names) == 4

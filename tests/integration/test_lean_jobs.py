@@ -1,4 +1,4 @@
-"""What an ended job takes of the store's memory, with everything that is kept for it."""
+"""The store's memory that an ended job takes, including everything kept for it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,11 +13,11 @@ from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.anyio
 AIM = 2048  # bytes
-BEFORE, JOBS = 1200, 1000  # the first thousand fill what has a fixed size: claims, admissions
+BEFORE, JOBS = 1200, 1000  # the first thousand fill structures of a fixed size: claims, admissions
 
 
 async def test_an_ended_job_takes_two_kilobytes(tmp_path: Path, say: Callable[[str], None]) -> None:
-    """Record, events, ledger, idempotency key and places, by the product's own scripts: the store's own figure."""
+    """Record, events, ledger, idempotency key and index entries, written by our scripts; the store's own figure."""
     with RedisServer() as store:
         env = environment(FILMGATE_REDIS_URL=store.url, FILMGATE_DATA_DIR=str(tmp_path))
         async with open_gateway(load_settings(env), process="test") as gateway:
@@ -36,6 +36,6 @@ async def test_an_ended_job_takes_two_kilobytes(tmp_path: Path, say: Callable[[s
 
 
 async def used(wire: Wire) -> int:
-    """Bytes of the store's memory that are in use."""
+    """Bytes of the store's memory in use."""
     lines = (await wire.execute_command("INFO", "memory")).splitlines()
     return int(next(line for line in lines if line.startswith("used_memory:")).split(":")[1])

@@ -1,4 +1,4 @@
-"""The verification of the books: silent while they are right, also under load, and exact about what is wrong."""
+"""The verification of the ledger: no findings while it is right, also under load, and exact ones otherwise."""
 
 import asyncio
 import random
@@ -24,17 +24,17 @@ FOREIGN = "job_" + "f" * 32
 
 
 async def verified(stack: Stack) -> VerificationReport:
-    """A run."""
+    """Run the verification."""
     return await stack.gateway.ledger.verify()
 
 
 async def test_empty_books_are_right(stack: Stack) -> None:
-    """A team without a job: nothing to read, nothing wrong."""
+    """A team without a job: nothing to read, no finding."""
     assert await verified(stack) == VerificationReport(teams=1, entries=0, differences=[])
 
 
 async def token_client_job(pipeline: Pipeline) -> None:
-    """A job that a browser token asked for."""
+    """A job submitted with a browser token."""
     caller = await pipeline.gateway.accounts.authenticate(pipeline.stack.account.key)
     minted = await pipeline.gateway.tokens.mint(caller, TokenRequest(max_jobs=5))
     headers = {"Authorization": f"Bearer {minted.token}"}
@@ -90,7 +90,7 @@ async def test_books_are_right_after_work_of_every_kind(pipeline: Pipeline) -> N
 
 
 async def test_no_difference_is_seen_while_jobs_come_and_go(stack: Stack) -> None:
-    """Twenty runs beside four who submit and cancel, and one who submits for a new team each time."""
+    """Twenty runs while four clients submit and cancel, and one submits for a new team each time."""
     stop = asyncio.Event()
     done = 0
 
@@ -128,7 +128,7 @@ async def test_no_difference_is_seen_while_jobs_come_and_go(stack: Stack) -> Non
 
 
 class Tampering:
-    """A queued job, and the store opened beside the program. `undo` puts back what was touched."""
+    """A queued job, and a direct connection to the store. `undo` restores changed keys."""
 
     def __init__(self, pipeline: Pipeline, job: str) -> None:
         self.pipeline = pipeline
@@ -145,7 +145,7 @@ class Tampering:
         await self.redis.execute_command(command[0], name, *command[1:])
 
     async def undo(self) -> None:
-        """As it was."""
+        """Restore them."""
         for name, (value, expires_ms) in self._before.items():
             await self.redis.delete(name)
             if isinstance(value, dict):
@@ -163,7 +163,7 @@ class Tampering:
 
 @pytest.fixture
 async def tampering(pipeline: Pipeline) -> Tampering:
-    """A job in line, and one that was paid."""
+    """A queued job and a charged one."""
     await pipeline.ended()
     return Tampering(pipeline, await pipeline.admit())
 
@@ -183,7 +183,7 @@ async def test_a_changed_counter_is_named(tampering: Tampering, owner: str, wind
 
 
 async def test_what_is_no_counter_or_no_number_is_named(tampering: Tampering) -> None:
-    """A field that no entry explains, and text; the note of an alert is neither."""
+    """A field that no entry explains, and text; the record of an alert is neither."""
     name = keys.total(tampering.team)
     await tampering.touch(name, "HSET", "used:mistakes", 3, "held:jobs", "many", "told:team/day", "50 1000")
     assert (await verified(tampering.pipeline.stack)).differences == [
@@ -209,7 +209,7 @@ async def test_a_lost_reservation_and_a_foreign_one_are_named(tampering: Tamperi
 
 @pytest.mark.parametrize("window", ["hour", "day", "week", "month"])
 async def test_lost_sums_of_a_current_period_are_named(tampering: Tampering, window: str) -> None:
-    """Every counter of them that is not zero."""
+    """Each of their non-zero counters."""
     name = await tampering.period(window, tampering.team)
     await tampering.touch(name, "DEL")
     assert (await verified(tampering.pipeline.stack)).differences == [
@@ -224,7 +224,7 @@ async def test_lost_sums_of_a_current_period_are_named(tampering: Tampering, win
 
 
 async def test_sums_of_a_period_without_entries_are_named(tampering: Tampering) -> None:
-    """A period that nobody ever worked in."""
+    """A period without any jobs."""
     name = keys.period("day", 1_000_000_000_000, tampering.user)
     await tampering.redis.hset(name, "used:jobs", 1)
     await tampering.redis.pexpire(name, 60_000)
@@ -234,7 +234,7 @@ async def test_sums_of_a_period_without_entries_are_named(tampering: Tampering) 
 
 @pytest.mark.parametrize("owner", ["gateway", "team", "user"])
 async def test_a_place_without_a_job_and_a_job_without_a_place_are_named(tampering: Tampering, owner: str) -> None:
-    """A foreign id among the live ones; a waiting job that is missing in line."""
+    """A foreign id among the live ones; a queued job that is missing in the line."""
     holder = {"gateway": GATEWAY, "team": tampering.team, "user": tampering.user}[owner]
     await tampering.touch(keys.live(holder), "SADD", FOREIGN)
     await tampering.touch(keys.queued(holder), "SREM", tampering.job)
@@ -246,7 +246,7 @@ async def test_a_place_without_a_job_and_a_job_without_a_place_are_named(tamperi
 
 
 async def test_a_live_job_whose_record_has_ended_or_is_gone_is_named(tampering: Tampering) -> None:
-    """In each of its places."""
+    """In each index that has it."""
     owners = sorted([GATEWAY, tampering.team, tampering.user])
     names = [place(owner) for place in (keys.live, keys.queued) for owner in owners]
     places = [Difference(name, tampering.job, 1, None) for name in names]
@@ -258,7 +258,7 @@ async def test_a_live_job_whose_record_has_ended_or_is_gone_is_named(tampering: 
 
 
 async def test_a_reservation_that_is_closed_twice_is_named(tampering: Tampering) -> None:
-    """A second release in the ledger: by its job, beside the counters that no longer fit."""
+    """A second release in the ledger: by its job, next to the counters that no longer match."""
     name = keys.ledger(tampering.team)
     ((reserved, row),) = await tampering.redis.xrevrange(name, count=1)
     _, amount, at_ms, *_ = row["entry"].split()
@@ -269,11 +269,11 @@ async def test_a_reservation_that_is_closed_twice_is_named(tampering: Tampering)
     assert Difference(keys.total(tampering.team), "held:jobs", 1, -1) in found
     assert Difference(keys.reservations(tampering.team), tampering.job, PRICE, None) in found
     await tampering.redis.xdel(name, *added)
-    await tampering.redis.delete(*await tampering.redis.keys(f"{keys.USAGE_COUNTED}*"))  # they counted them too
+    await tampering.redis.delete(*await tampering.redis.keys(f"{keys.USAGE_COUNTED}*"))  # they include it too
 
 
 async def test_sums_of_usage_that_the_entries_do_not_explain_are_named(tampering: Tampering) -> None:
-    """A number that differs, by what it counts; a day that is lost; one that nobody worked on."""
+    """A different number, with its unit; a lost day; a day without jobs."""
     assert (await verified(tampering.pipeline.stack)).differences == []
     (day,) = await tampering.redis.zrange(keys.usage_days(tampering.team), 0, -1)
     name = keys.usage_day(tampering.team, day)
@@ -296,7 +296,7 @@ async def test_sums_of_usage_that_the_entries_do_not_explain_are_named(tampering
 
 
 async def test_the_books_of_a_deleted_team_are_verified_too(stack: Stack) -> None:
-    """Its entries stay, and so does what the gateway's sums hold of it."""
+    """Its entries stay, and so does its share of the gateway's sums."""
     job = await stack.submit()
     await stack.api.post(f"/v1/jobs/{job['id']}/cancel")
     await stack.gateway.administration.remove_team("test", stack.account.team.id)

@@ -17,7 +17,7 @@ from tests.support.stack import Stack
 pytestmark = pytest.mark.anyio
 
 # RFC 9651, as far as these headers use it: a list of quoted strings, each with parameters that are integers or
-# quoted strings. The quotes around a name hold no quote and no backslash.
+# quoted strings. A quoted name has no quote and no backslash in it.
 ITEM = re.compile(r'"([a-z_-]+)"((?:;[a-z]+=(?:[0-9]{1,15}|"[a-z-]+"))*)')
 PARAMETER = re.compile(r';([a-z]+)=(?:([0-9]+)|"([a-z-]+)")')
 Items = dict[str, dict[str, Any]]
@@ -30,7 +30,7 @@ def bounds(stack: Stack) -> Bounds:
 
 
 def parsed(header: str) -> Items:
-    """The parameters of each item, by its name; it fails where the header is no such list."""
+    """The parameters of each item, by its name; it fails when the header is no such list."""
     found: Items = {}
     for member in header.split(", "):
         item = ITEM.fullmatch(member)
@@ -43,14 +43,14 @@ def parsed(header: str) -> Items:
 
 
 def both(reply: httpx.Response) -> tuple[Items, Items]:
-    """The policies and the states of a reply; they name the same limits in the same order."""
+    """The policies and the states of a reply; they have the same limits in the same order."""
     policies, states = (parsed(reply.headers[name]) for name in ("RateLimit-Policy", "RateLimit"))
     assert list(policies) == list(states)
     return policies, states
 
 
 async def test_every_limit_is_told_with_an_accepted_job(bounds: Bounds) -> None:
-    """Quota, its unit and its window in one header; what is left after this job, and until when, in the other."""
+    """Quota, unit and window in one header; the remainder after this job, and until when, in the other."""
     await bounds.allow("gateway", jobs_queued=7)
     await bounds.allow("team", usd_day=3 * PRICE, jobs_total=9)
     await bounds.allow("user", video_seconds_month=20, jobs_concurrent=4)
@@ -74,7 +74,7 @@ async def test_every_limit_is_told_with_an_accepted_job(bounds: Bounds) -> None:
 
 
 async def test_t_is_the_time_until_the_window_begins_anew(bounds: Bounds) -> None:
-    """In whole seconds, rounded up: at that moment the window has turned, and a second earlier it had not."""
+    """In whole seconds, rounded up: at that time the window has turned, a second earlier it had not."""
     await bounds.allow("team", **{f"jobs_{window}": 9 for window in CALENDAR})
     before = await bounds.steady_minute()
     _, states = both(await bounds.submit())
@@ -85,7 +85,7 @@ async def test_t_is_the_time_until_the_window_begins_anew(bounds: Bounds) -> Non
 
 
 async def test_t_of_a_rate_is_the_time_until_it_is_full_or_has_room_again(bounds: Bounds) -> None:
-    """Three an hour: after each accepted one, 20 minutes more until all three are free; then 20 for the next."""
+    """Three an hour: each accepted one adds 20 minutes until all three are free; then 20 for the next."""
     await bounds.allow("user", submits_hour=3)
     told = []
     for _ in range(4):
@@ -112,7 +112,7 @@ async def test_a_repeat_tells_the_limits_as_they_stand_now(bounds: Bounds) -> No
 async def test_a_refusal_tells_all_limits_and_nothing_is_left_of_its_own(
     bounds: Bounds, refusing: str, status: int
 ) -> None:
-    """The one in the way has r=0; the others are there too, as they stand."""
+    """The limit that refuses has r=0; the others are there too, with their current state."""
     await bounds.allow("team", jobs_total=7)
     await bounds.allow("user", **{refusing: PRICE if refusing == "usd_day" else 1})
     await bounds.accepted()
@@ -152,19 +152,19 @@ async def test_who_waits_for_retry_after_meets_no_rate_any_more(bounds: Bounds) 
     assert math.ceil((room_ms - after) / 1000) <= told <= 30
     (limit,) = reply.json()["limits"]
     assert limit["resets_at"] == iso(room_ms)
-    await bounds.redis.set(name, (due_ms - told * 1000) * 1000, px=120_000)  # as if so much time had passed
+    await bounds.redis.set(name, (due_ms - told * 1000) * 1000, px=120_000)  # as if that time had passed
     assert (await bounds.submit()).status_code == 202
 
 
 async def test_without_limits_there_are_no_headers(bounds: Bounds) -> None:
-    """Nothing is promised and nothing is told."""
+    """No policy and no state."""
     reply = await bounds.submit()
     assert reply.status_code == 202
     assert not {"ratelimit", "ratelimit-policy", "retry-after"} & set(reply.headers)
 
 
 async def quote(bounds: Bounds, **inputs: Any) -> dict[str, Any]:
-    """What `POST /v1/quotes` says of a job."""
+    """A job's part of the reply of `POST /v1/quotes`."""
     body = bounds.stack.body()
     body["input"] |= inputs
     reply = await bounds.stack.api.post("/v1/quotes", json=body)
@@ -174,7 +174,7 @@ async def quote(bounds: Bounds, **inputs: Any) -> dict[str, Any]:
 
 
 async def test_me_and_a_quote_show_the_limits_as_headers_tell_them(bounds: Bounds) -> None:
-    """The same limits, in the same order, with the same figures; asking changes nothing."""
+    """The same limits, in the same order, with the same figures; reading changes nothing."""
     await bounds.allow("gateway", jobs_month=100)
     await bounds.allow("team", usd_day=3 * PRICE, submits_hour=3)
     await bounds.allow("user", jobs_concurrent=2)
@@ -197,7 +197,7 @@ async def test_me_and_a_quote_show_the_limits_as_headers_tell_them(bounds: Bound
 
 
 async def test_a_quote_says_for_which_limits_the_job_is_too_large(bounds: Bounds) -> None:
-    """Ten seconds cost twice as much as five: not enough money, and not enough seconds; jobs are left."""
+    """Ten seconds cost twice as much as five: too little money and too few seconds left; jobs are left."""
     await bounds.allow("team", usd_day=PRICE, video_seconds_total=9, jobs_total=1)
     async with nothing_changes(bounds.stack):
         enough = {

@@ -1,4 +1,4 @@
-"""Limits and time: the store's clock decides, periods are frozen at admission, alerts are told once."""
+"""Limits and time: the store's clock decides, periods are fixed at admission, alerts are sent once."""
 
 import time
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def bounds(stack: Stack) -> Bounds:
 
 
 def starts(now_ms: int, zone: str = "UTC") -> str:
-    """A job's frozen periods, for a team in this zone."""
+    """A job's fixed periods, for a team in this zone."""
     return write_starts(periods(now_ms, zone), periods(now_ms, "UTC"))
 
 
@@ -38,7 +38,7 @@ def starts(now_ms: int, zone: str = "UTC") -> str:
 async def test_a_wrong_local_clock_changes_neither_admission_nor_period(
     bounds: Bounds, wall: Callable[[], float]
 ) -> None:
-    """The store's clock is the only one: one job fits today and a second does not, whatever this machine says."""
+    """Only the store's clock counts: one job fits today and a second does not, whatever this machine's clock."""
     await bounds.allow("team", jobs_day=1)
     now_ms = await bounds.steady_minute()
     admission = AdmissionStore(bounds.redis, ClockEstimate(wall), retention_ms=30 * DAY_MS)
@@ -55,9 +55,9 @@ async def test_a_wrong_local_clock_changes_neither_admission_nor_period(
 
 
 async def test_a_new_time_zone_is_seen_in_the_same_submission(bounds: Bounds) -> None:
-    """The process still remembers the old zone; the script says so, and the job's periods are the new one's."""
+    """The process still caches the old zone; the script reports it, and the job gets the new zone's periods."""
     await bounds.accepted()
-    zone = "Asia/Kathmandu"  # 5:45 hours ahead of UTC: every window but the minute begins at another time
+    zone = "Asia/Kathmandu"  # 5:45 hours ahead of UTC: every window except the minute begins at another time
     await bounds.stack.gateway.administration.change_team("test", bounds.ids["team"], time_zone=zone)
     now_ms = await bounds.steady_minute()
     job_id = await bounds.accepted()
@@ -70,7 +70,7 @@ async def test_a_new_time_zone_is_seen_in_the_same_submission(bounds: Bounds) ->
 
 
 async def test_a_settlement_counts_in_the_period_of_its_admission(bounds: Bounds) -> None:
-    """Admitted forty days ago, ended today: the sums of that day take it, and today's limit is untouched."""
+    """Admitted forty days ago, ended today: that day's sums get it, and today's limit is unchanged."""
     await bounds.allow("team", jobs_day=1, usd_hour=PRICE)
     await bounds.allow("user", video_seconds_month=2 * SECONDS)
     now_ms = await bounds.steady_minute()
@@ -93,7 +93,7 @@ KEPT_DAYS = {"minute": 1 / 144, "hour": 1, "day": 40, "week": 40, "month": 400}
 
 
 async def test_sums_are_forgotten_some_time_after_the_end_of_their_period(bounds: Bounds) -> None:
-    """Ten minutes, a day, forty days or four hundred: of every owner, however many jobs there are."""
+    """Ten minutes, a day, forty days or four hundred: for every owner, however many jobs there are."""
     now_ms = await bounds.steady_minute()
     await bounds.accepted()
     await bounds.accepted()
@@ -105,7 +105,7 @@ async def test_sums_are_forgotten_some_time_after_the_end_of_their_period(bounds
 
 @pytest.mark.parametrize("tag", ["", "[emu:500_downstream]"], ids=["spent", "released"])
 async def test_a_forgotten_period_does_not_come_back_with_a_late_settlement(bounds: Bounds, tag: str) -> None:
-    """Its sums have expired: nothing is written there any more, nothing is negative, and the total is right."""
+    """Its sums have expired: they are not written again, nothing is negative, and the total is right."""
     now_ms = await bounds.steady_minute()
     job = await bounds.pipeline.bought(tag)
     await bounds.backdate(now_ms, 800)
@@ -124,7 +124,7 @@ async def notices(bounds: Bounds) -> list[BudgetNotice]:
 
 
 async def test_each_threshold_of_a_money_limit_is_told_once(bounds: Bounds) -> None:
-    """50, 80 and 100 % of ten jobs' money: three alerts; going back and forth tells none of them again."""
+    """50, 80 and 100 % of ten jobs' money: three alerts; going below and above again repeats none."""
     await bounds.allow("team", usd_total=10 * PRICE, jobs_total=10)
     job_ids = [await bounds.accepted() for _ in range(10)]
     await bounds.refused()
@@ -145,7 +145,7 @@ async def test_each_threshold_of_a_money_limit_is_told_once(bounds: Bounds) -> N
 
 
 async def test_another_amount_is_told_anew(bounds: Bounds) -> None:
-    """Twice the money: what was 100 % is less than 80 %, and half of it is told for the new amount."""
+    """Twice the money: the former 100 % is below 80 %, and 50 % of the new amount is an alert."""
     await bounds.allow("team", usd_total=5 * PRICE)
     for _ in range(5):
         await bounds.accepted()
@@ -156,14 +156,14 @@ async def test_another_amount_is_told_anew(bounds: Bounds) -> None:
 
 
 async def test_a_jump_over_two_thresholds_tells_the_higher_one(bounds: Bounds) -> None:
-    """The first job takes all there is: one alert, of 100 %."""
+    """The first job takes the whole amount: one alert, of 100 %."""
     await bounds.allow("team", usd_day=PRICE)
     await bounds.accepted()
     assert [one.threshold for one in await notices(bounds)] == [100]
 
 
 async def test_a_new_period_is_told_anew(bounds: Bounds) -> None:
-    """What was told of yesterday is not told of today: the next day tells its own."""
+    """Yesterday's alerts do not count for today: a new day sends its own."""
     await bounds.allow("team", usd_day=PRICE)
     now_ms = await bounds.steady_minute()
     await bounds.accepted()
@@ -174,7 +174,7 @@ async def test_a_new_period_is_told_anew(bounds: Bounds) -> None:
 
 
 async def test_a_users_limit_tells_the_team_whose_it_is(bounds: Bounds) -> None:
-    """The alert carries the user's id; the gateway's limits tell no team, and no limit but money's tells."""
+    """The alert has the user's id; the gateway's limits and limits of other units send none."""
     await bounds.allow("user", usd_month=2 * PRICE, jobs_day=1)
     await bounds.allow("gateway", usd_total=PRICE, usd_day=PRICE)
     await bounds.accepted()

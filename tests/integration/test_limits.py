@@ -1,4 +1,4 @@
-"""Limits: every unit and window refuses the one too many, says why, and takes nothing for it."""
+"""Limits: every unit and window refuses the submission that exceeds it, says why, and charges nothing for it."""
 
 from datetime import datetime
 from typing import Any
@@ -28,7 +28,7 @@ def bounds(stack: Stack) -> Bounds:
 
 
 def expected_state(owner: str, unit: Unit, window: Window, now_ms: int) -> dict[str, Any]:
-    """What a refusal tells of a limit for two jobs that are both under way."""
+    """A refusal's figures for a limit that two running jobs use up."""
 
     def amount(jobs: int) -> str | int:
         text = format_amount(unit, jobs * SIZE[unit])
@@ -52,7 +52,7 @@ def expected_state(owner: str, unit: Unit, window: Window, now_ms: int) -> dict[
 async def test_the_one_too_many_is_refused_and_changes_nothing(
     bounds: Bounds, owner: str, unit: Unit, window: Window
 ) -> None:
-    """Two fit, the third does not: the reply names the limit with all its figures, and the store is as before."""
+    """Two fit, the third does not: the reply has the limit with all its figures, and the store is unchanged."""
     await bounds.allow(owner, **{f"{unit}_{window}": 2 * SIZE[unit]})
     now_ms = await bounds.steady_minute()
     for _ in range(2):
@@ -63,7 +63,7 @@ async def test_the_one_too_many_is_refused_and_changes_nothing(
     problem = assert_problem(reply, 402 if money else 429, "over_budget" if money else "over_limit")
     (found,) = problem["limits"]
     expected = expected_state(owner, unit, window, now_ms)
-    if unit is Unit.SUBMITS:  # its next one is due by the pace, and not by the calendar
+    if unit is Unit.SUBMITS:  # its next one is due by the rate, not by the calendar
         assert found["resets_at"] > iso(now_ms)
         expected["resets_at"] = found["resets_at"]
     assert found == expected
@@ -71,7 +71,7 @@ async def test_the_one_too_many_is_refused_and_changes_nothing(
 
 
 async def test_a_refusal_says_in_a_sentence_what_is_missing(bounds: Bounds) -> None:
-    """Whose limit, how much, what is used, held, left and needed, and when it begins anew."""
+    """Owner, amount, used, held, left, needed, and when the window begins again."""
     await bounds.allow("user", usd_day=2 * PRICE)
     now_ms = await bounds.steady_minute()
     await bounds.accepted()
@@ -84,7 +84,7 @@ async def test_a_refusal_says_in_a_sentence_what_is_missing(bounds: Bounds) -> N
 
 
 async def test_one_limit_in_the_way_keeps_all_owners_sums_untouched(bounds: Bounds) -> None:
-    """A user's limit refuses: neither the team nor the gateway has anything held, in any window; and so round."""
+    """A user's limit refuses: neither the team nor the gateway has anything held; and so for each other owner."""
     room = {"jobs_total": 5, "jobs_day": 5, "usd_month": 5 * PRICE, "jobs_concurrent": 5}
     for refusing in OWNERS:
         for owner in OWNERS:
@@ -95,7 +95,7 @@ async def test_one_limit_in_the_way_keeps_all_owners_sums_untouched(bounds: Boun
 
 
 async def test_every_limit_in_the_way_is_named_and_money_decides_the_status(bounds: Bounds) -> None:
-    """Two limits refuse at once: both are told, and the status is 402."""
+    """Two limits refuse at once: both are named, and the status is 402."""
     await bounds.allow("team", usd_total=PRICE - 1, jobs_day=9)
     await bounds.allow("user", jobs_concurrent=0)
     assert await bounds.blocking() == {"team usd/total", "user jobs/concurrent"}
@@ -110,7 +110,7 @@ async def test_a_job_that_fits_to_the_micro_dollar_is_accepted(bounds: Bounds) -
 
 
 async def test_a_released_job_gives_its_room_back(bounds: Bounds) -> None:
-    """Cancelled in the line, it counts nowhere any more."""
+    """Once cancelled in line, it counts nowhere."""
     await bounds.allow("team", jobs_day=1, usd_total=PRICE, video_seconds_month=5, jobs_queued=1)
     job_id = await bounds.accepted()
     assert len(await bounds.blocking()) == 4
@@ -119,7 +119,7 @@ async def test_a_released_job_gives_its_room_back(bounds: Bounds) -> None:
 
 
 async def test_a_spent_job_keeps_its_room_but_not_its_place(bounds: Bounds) -> None:
-    """Ended well, it is used and no longer held; it is not there at the same time as the next one."""
+    """Once it succeeded, it is used and no longer held; it is not concurrent with the next one."""
     await bounds.allow("user", jobs_day=1, usd_total=PRICE)
     await bounds.allow("team", jobs_concurrent=1)
     await bounds.pipeline.ended()
@@ -130,7 +130,7 @@ async def test_a_spent_job_keeps_its_room_but_not_its_place(bounds: Bounds) -> N
 
 
 async def test_a_disputed_job_keeps_what_it_holds_until_it_is_decided(bounds: Bounds) -> None:
-    """A runner's 422 may have been charged: held, then given back when fal did not charge."""
+    """A runner's 422 may have been charged: held, then released when fal did not charge."""
     await bounds.allow("team", usd_total=PRICE)
     job = await bounds.pipeline.ended("[emu:422_content_policy]")
     (money,) = (await bounds.refused())["limits"]
@@ -140,7 +140,7 @@ async def test_a_disputed_job_keeps_what_it_holds_until_it_is_decided(bounds: Bo
 
 
 async def test_a_limit_below_what_is_used_stops_admissions_and_not_the_jobs(bounds: Bounds) -> None:
-    """Two jobs under way, then a limit for one: no third, and both end as they would have."""
+    """Two running jobs, then a limit of one: no third, and both end as they would have."""
     await bounds.allow("team", jobs_total=9)
     running = await bounds.pipeline.bought()
     waiting = await bounds.accepted()
@@ -157,7 +157,7 @@ async def test_a_limit_below_what_is_used_stops_admissions_and_not_the_jobs(boun
 
 
 async def test_a_raise_is_in_force_until_its_end(bounds: Bounds) -> None:
-    """One more fits while it lasts; afterwards the old amount holds again, below what is held."""
+    """One more fits while it lasts; afterwards the old amount applies again, less than what is held."""
     await bounds.allow("team", usd_day=PRICE)
     await bounds.accepted()
     await bounds.refused()
@@ -187,7 +187,7 @@ async def test_a_credit_makes_room_in_every_money_window(bounds: Bounds) -> None
 
 
 async def test_a_week_begins_on_monday_by_the_teams_clock_and_for_the_gateway_by_utc(bounds: Bounds) -> None:
-    """One job a week for each: both begin anew at midnight on Monday, by their own calendars."""
+    """One job a week for each: both windows begin at midnight on Monday, each by its own calendar."""
     zone = "Pacific/Kiritimati"  # 14 hours ahead of UTC
     await bounds.stack.gateway.administration.change_team("test", bounds.ids["team"], time_zone=zone)
     await bounds.allow("team", jobs_week=1)
@@ -205,7 +205,7 @@ async def test_a_week_begins_on_monday_by_the_teams_clock_and_for_the_gateway_by
 
 
 async def test_a_held_job_counts_as_concurrent(bounds: Bounds) -> None:
-    """Its outcome is unknown, so it may still be running: its place is taken."""
+    """Its outcome is unknown, so it may still be running: it counts."""
     await bounds.allow("user", jobs_concurrent=1)
     job = await bounds.pipeline.bought("[emu:submit_502_accepted]")
     assert job.status == "held"
@@ -215,7 +215,7 @@ async def test_a_held_job_counts_as_concurrent(bounds: Bounds) -> None:
 
 
 async def test_queued_counts_only_what_waits_in_line(bounds: Bounds, pipeline: Pipeline) -> None:
-    """A grant does not free the place, the claim does; a job that must wait again takes it back."""
+    """A claim frees the place, a grant does not; a job that is requeued takes it again."""
     await bounds.allow("team", jobs_queued=1)
     job_id = await bounds.accepted()
     await bounds.stack.gateway.stores.slots.grant()
@@ -229,7 +229,7 @@ async def test_queued_counts_only_what_waits_in_line(bounds: Bounds, pipeline: P
 
 
 async def test_only_the_rate_is_spent_by_a_refusal_over_another_limit(bounds: Bounds) -> None:
-    """The one key that differs is the rate's, and it is one submission fuller."""
+    """The one key that differs is the rate's, with one more submission."""
     await bounds.allow("team", jobs_total=0, submits_hour=2)
     await bounds.refused()
     first, before = await bounds.rate("team", "hour"), await books(bounds.stack)
@@ -239,12 +239,12 @@ async def test_only_the_rate_is_spent_by_a_refusal_over_another_limit(bounds: Bo
         keys.rate(bounds.ids["team"], "hour")
     }
     assert int(await bounds.rate("team", "hour") or 0) - int(first or 0) == 1_800_000_000
-    async with nothing_changes(bounds.stack):  # the third meets the rate too, which takes nothing of itself
+    async with nothing_changes(bounds.stack):  # the third exceeds the rate too, which is not charged then
         assert await bounds.blocking() == {"team jobs/total", "team submits/hour"}
 
 
 async def test_one_rate_in_the_way_spends_no_other(bounds: Bounds) -> None:
-    """The user's rate is full: the team's and the gateway's are as before."""
+    """The user's rate is full: the team's and the gateway's are unchanged."""
     await bounds.allow("user", submits_minute=1)
     await bounds.allow("team", submits_hour=9)
     await bounds.allow("gateway", submits_minute=9)
@@ -254,7 +254,7 @@ async def test_one_rate_in_the_way_spends_no_other(bounds: Bounds) -> None:
 
 
 async def test_a_repeat_meets_no_limit_and_spends_no_rate(bounds: Bounds) -> None:
-    """Over every limit there is, the same idempotency key still answers with its job; a new key does not."""
+    """Over every limit, the same idempotency key still returns its job; a new key does not."""
     await bounds.allow("team", submits_hour=5)
     headers = {"Idempotency-Key": "once"}
     job_id = await bounds.accepted(**headers)

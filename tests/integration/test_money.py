@@ -1,4 +1,4 @@
-"""Every end names its money, and both books agree."""
+"""Every end has its money, and both ledgers agree."""
 
 import asyncio
 
@@ -17,7 +17,7 @@ PRICE = 1_400_000
 
 
 async def charges(pipeline: Pipeline, upstream_request_id: str | None) -> list[int]:
-    """What the emulator charged for a request."""
+    """The emulator's charge for a request."""
     books = await pipeline.stack.emulator.ledger()
     return [one["cost_micro"] for one in books["charges"] if one["request_id"] == upstream_request_id]
 
