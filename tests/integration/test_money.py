@@ -42,7 +42,7 @@ async def test_a_clip_that_fal_made_and_nobody_can_show_is_spent(pipeline: Pipel
 
 @pytest.mark.parametrize("tag", ["500_downstream", "503_runner_disconnected", "504_request_timeout"])
 async def test_a_failure_on_fals_side_is_released(pipeline: Pipeline, tag: str) -> None:
-    """Fal charges nothing from 500 up, and neither does the gateway."""
+    """Fal charges nothing for 500 and above, and neither does the gateway."""
     job = await pipeline.ended(f"[emu:{tag}]")
     assert (job.status, job.money, job.charged_micro) == (Status.FAILED, Money.RELEASED, 0)
     assert await pipeline.entries(job.id) == ["reserve", "release"]
@@ -54,7 +54,7 @@ async def test_a_failure_on_fals_side_is_released(pipeline: Pipeline, tag: str) 
 async def test_a_dispute_keeps_its_money_for_a_day_and_is_then_decided(
     store: RedisServer, emulator: Emulator, answer: str, money: tuple[int, int]
 ) -> None:
-    """A runner's 422 may have been charged: kept, and after 24 h the operator's setting decides, once."""
+    """A runner's 422 may have been charged: kept; after 24 h the operator's setting decides, once."""
     async with open_stack(store, emulator, FILMGATE_UNPROVEN_CHARGE=answer) as stack:
         pipeline = Pipeline(stack)
         job = await pipeline.ended("[emu:422_content_policy]")
@@ -76,7 +76,7 @@ async def test_a_dispute_keeps_its_money_for_a_day_and_is_then_decided(
 
 
 async def test_a_job_cancelled_in_the_line_is_free(pipeline: Pipeline) -> None:
-    """It ends at once, fal never hears of it, and a second cancel is told that it has ended."""
+    """It ends at once, without a call to fal, and a second cancel is refused because it has ended."""
     before = await pipeline.posts()
     job_id = await pipeline.admit()
     reply = await pipeline.stack.api.post(f"/v1/jobs/{job_id}/cancel")
@@ -89,7 +89,7 @@ async def test_a_job_cancelled_in_the_line_is_free(pipeline: Pipeline) -> None:
 
 
 async def test_a_job_cancelled_with_its_slot_granted_is_free_and_gives_it_back(pipeline: Pipeline) -> None:
-    """Between the grant and the claim nothing was bought yet."""
+    """Between the grant and the claim nothing is bought yet."""
     before = await pipeline.posts()
     job_id = await pipeline.grant()
     await pipeline.stack.api.post(f"/v1/jobs/{job_id}/cancel")
@@ -100,7 +100,7 @@ async def test_a_job_cancelled_with_its_slot_granted_is_free_and_gives_it_back(p
 
 
 async def test_a_running_job_that_fal_cancels_is_disputed(pipeline: Pipeline) -> None:
-    """Fal is asked, its truth decides the state, and whether it charged is not known."""
+    """Fal is asked, its answer decides the state, and whether it charged is unknown."""
     job = await pipeline.bought("[emu:slow]")
     reply = await pipeline.stack.api.post(f"/v1/jobs/{job.id}/cancel")
     assert reply.json()["cancel_requested_at"] is not None
@@ -116,12 +116,12 @@ async def test_a_running_job_that_fal_cancels_is_disputed(pipeline: Pipeline) ->
 
 
 async def test_a_cancel_that_fal_ignores_ends_as_a_success_that_is_charged(pipeline: Pipeline) -> None:
-    """202 at fal promises nothing: the clip is made, shown and paid."""
+    """Fal's 202 promises nothing: the clip is made, shown and charged."""
     async with pipeline.stack.emulator.paused():
         job = await pipeline.bought("[emu:cancel_ignored]")
         reply = await pipeline.stack.api.post(f"/v1/jobs/{job.id}/cancel")
         assert reply.status_code == 202
-        assert await pipeline.poll(job.id) is not None  # which asks fal to cancel
+        assert await pipeline.poll(job.id) is not None  # this poll asks fal to cancel
     ended = await pipeline.finalized((await pipeline.completed(job.id)).id)
     assert (ended.status, ended.money, ended.charged_micro) == (Status.SUCCEEDED, Money.SPENT, PRICE)
     assert ended.cancel_requested_ms is not None

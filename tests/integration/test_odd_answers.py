@@ -1,4 +1,4 @@
-"""What fal says is made harmless where it is read: it keeps no job, breaks no list, and outlives no erasure."""
+"""Odd text in fal's answers is made harmless when it is read: no job hangs, no list breaks, erasure is complete."""
 
 import json
 from typing import Any
@@ -24,12 +24,12 @@ HALF = rb'{"message": "a smile \ud83d", "timestamp": "2026-11-28T12:00:00Z"}'
 
 
 def strict(text: str) -> Any:
-    """Strict JSON; NaN and its like are none."""
+    """Parse strict JSON, without NaN and the like."""
     return json.loads(text, parse_constant=pytest.fail)
 
 
 async def shown(stack: Stack, job_id: str) -> dict[str, Any]:
-    """The job as it is shown alone; it stands in its user's list and in the feed too, all of it strict JSON."""
+    """The job as its own page shows it; it is also in its user's list and in the feed, all of it strict JSON."""
     pages = {path: await stack.api.get(path) for path in (f"/v1/jobs/{job_id}", "/v1/jobs", "/v1/events")}
     assert {path: reply.status_code for path, reply in pages.items()} == dict.fromkeys(pages, 200)
     alone, listed, told = (strict(reply.text) for reply in pages.values())
@@ -40,7 +40,7 @@ async def shown(stack: Stack, job_id: str) -> dict[str, Any]:
 
 
 async def ended(pipeline: Pipeline, fal: Receiver, *answers: Reply) -> Job:
-    """A job that fal answers like this, at its end."""
+    """The ended job for which fal gave this answer."""
     fal.answers([ACCEPTED, *answers])
     job = await pipeline.bought()
     await pipeline.completed(job.id)
@@ -48,7 +48,7 @@ async def ended(pipeline: Pipeline, fal: Receiver, *answers: Reply) -> Job:
 
 
 async def test_half_a_character_in_a_log_line_costs_itself(store: RedisServer, emulator: Emulator) -> None:
-    """The job goes on and succeeds, while it runs and when it is done; its slot is free."""
+    """The job runs on and succeeds, whether fal sends it in a status or in the result; its slot is free."""
     running = Reply(200, body=b'{"status": "IN_PROGRESS", "logs": [' + HALF + b"]}")
     done = Reply(200, body=b'{"status": "COMPLETED", "logs": [' + HALF + b"," + HALF + b"]}")
     async with Receiver() as fal, open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=fal.url) as stack:
@@ -99,7 +99,7 @@ async def test_an_odd_refusal_ends_its_job(store: RedisServer, emulator: Emulato
 
 
 async def test_a_name_of_megabytes_is_cut(store: RedisServer, emulator: Emulator) -> None:
-    """A clip's name, type and size are shown where they have their form; the view stays small."""
+    """A clip's name, type and size are shown where they are well-formed; the view stays small."""
     video = {
         "url": "https://v3.fal.media/files/a/output.mp4",
         "file_name": "n" * 900_000,
@@ -115,7 +115,7 @@ async def test_a_name_of_megabytes_is_cut(store: RedisServer, emulator: Emulator
 
 
 async def test_a_record_of_an_older_version_is_shown(store: RedisServer, emulator: Emulator) -> None:
-    """NaN and infinities that were stored as fal sent them: shown as null, in lists, the feed and fal's door."""
+    """NaN and infinities, stored as fal sent them: shown as null in lists, the feed and the fal-compatible API."""
     error = (
         '{"code":"upstream_rejected_input","message":"m","retryable":false,"upstream":{"status":422,"detail":"d",'
         '"error_type":{"a":NaN},"entries":[{"loc":[],"msg":"m","ctx":{"limit":NaN,"least":-Infinity}}]}}'
@@ -134,7 +134,7 @@ async def test_a_record_of_an_older_version_is_shown(store: RedisServer, emulato
 
 
 async def test_a_clip_of_an_older_version_is_shown_without_megabytes(pipeline: Pipeline) -> None:
-    """Names and types as long as an answer: left out where they are read, and the clip stays."""
+    """Names and types of megabytes are left out when read, and the clip is kept."""
     job = await pipeline.ended()
     video = {"url": "https://v3.fal.media/files/a/output.mp4", "file_name": "n" * 900_000, "file_size": 7}
     await pipeline.write(job.id, output=json.dumps({"video": video}))
@@ -144,7 +144,7 @@ async def test_a_clip_of_an_older_version_is_shown_without_megabytes(pipeline: P
 
 @pytest.mark.parametrize("field", ["error", "output", "logs", "metadata", "submitted_ms", "images"])
 async def test_one_odd_field_of_a_record_closes_no_list(pipeline: Pipeline, field: str) -> None:
-    """What cannot be read of a record is left out; the job is shown with the others."""
+    """Unreadable fields of a record are left out; the job is shown with the others."""
     job = await pipeline.ended()
     await pipeline.write(job.id, **{field: '{"half'})
     assert (await shown(pipeline.stack, job.id))["status"] == "succeeded"
@@ -156,7 +156,7 @@ def fal_key(stack: Stack) -> dict[str, str]:
 
 
 async def test_what_is_erased_is_erased_in_errors_too(store: RedisServer, emulator: Emulator) -> None:
-    """Fal's words may repeat the prompt: after DELETE nothing of them is stored; code, status and type stay."""
+    """Fal's message may repeat the prompt: after DELETE none of it is stored; code, status and type stay."""
     prompt = "a-secret-that-fal-repeats"
     found = {"loc": ["body", prompt], "msg": f"bad word in {prompt}", "type": "value_error", "ctx": {"got": prompt}}
     body = json.dumps({"detail": [found], "error_type": "bad_request"}).encode()
@@ -172,7 +172,7 @@ async def test_what_is_erased_is_erased_in_errors_too(store: RedisServer, emulat
 
 
 async def test_two_jobs_with_one_id_of_fals_ring_an_alarm(store: RedisServer, emulator: Emulator) -> None:
-    """At the second, whether the first still runs or has ended; a job's own id, told twice, rings nobody."""
+    """At the second job, whether the first runs or has ended; the same id for the same job raises no alarm."""
     async with Receiver() as fal, open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=fal.url) as stack:
         pipeline = Pipeline(stack)
         first = await ended(pipeline, fal, COMPLETED, CLIP)

@@ -1,4 +1,4 @@
-"""A store that an older version wrote is read as ever: its ledger and its packed records."""
+"""A store that an older version wrote can be read: its ledger and its packed records."""
 
 from dataclasses import replace
 
@@ -23,7 +23,7 @@ async def entries(pipeline: Pipeline) -> list[Entry]:
 
 
 def first_four(starts: Starts) -> Starts:
-    """Without the windows that the older version did not know."""
+    """Without the windows that the older version did not have."""
     team, gateway = (
         {window: own[window] for window in own if window in UNNAMED} for own in (starts.team, starts.gateway)
     )
@@ -31,7 +31,7 @@ def first_four(starts: Starts) -> Starts:
 
 
 async def test_entries_of_either_form_say_the_same(pipeline: Pipeline) -> None:
-    """One spent, one given back, one open: read, reported and verified as before; the open one ends in full."""
+    """One spent, one released, one open: read, reported and verified as before; the open one ends correctly."""
     await pipeline.ended()
     canceled, queued = await pipeline.admit(), await pipeline.admit()
     assert await pipeline.store.cancel_queued(await pipeline.job(canceled))
@@ -57,7 +57,7 @@ async def test_entries_of_either_form_say_the_same(pipeline: Pipeline) -> None:
 async def test_a_job_that_was_admitted_without_windows_names_ends_in_its_periods(
     pipeline: Pipeline, zone: str
 ) -> None:
-    """One is paid, one comes back, one is disputed and decided: in the team's periods and in the gateway's."""
+    """One is spent, one released, one disputed and decided: in the team's periods and in the gateway's."""
     await pipeline.gateway.administration.change_team("test", pipeline.team, time_zone=zone)
     await Bounds(pipeline.stack).steady_minute()
     paid, canceled = await pipeline.bought(), await pipeline.admit()
@@ -80,7 +80,7 @@ async def test_a_job_that_was_admitted_without_windows_names_ends_in_its_periods
 
 
 async def test_a_live_record_can_be_read_by_an_older_version(pipeline: Pipeline) -> None:
-    """It has the eight numbers too until it ends, so that one can go back while jobs run; then they are gone."""
+    """It also has the eight numbers until it ends, so that a downgrade is possible while jobs run."""
     job = await pipeline.bought()
     name = keys.job(pipeline.ref(job.id))
     assert job.periods == unnamed({"starts": job.starts})
@@ -91,7 +91,7 @@ async def test_a_live_record_can_be_read_by_an_older_version(pipeline: Pipeline)
 
 
 async def test_a_settlement_names_its_reservation_on_another_page(pipeline: Pipeline) -> None:
-    """Read from the newest, one at a time. One whose reservation is gone is a difference."""
+    """Reading from the newest, one at a time. An entry whose reservation is gone is a difference."""
     await pipeline.ended()
     reserve, settle = await entries(pipeline)
     assert (settle.job, settle.user, settle.starts) == (reserve.job, reserve.user, reserve.starts)

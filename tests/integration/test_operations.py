@@ -1,4 +1,4 @@
-"""Seeing and steering while it runs: status, every team's jobs, pause, resume, resolve; by HTTP and by command."""
+"""Operations at run time: status, all teams' jobs, pause, resume, resolve; over HTTP and as commands."""
 
 import asyncio
 from typing import Any
@@ -28,18 +28,18 @@ def command(stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
 
 async def acted(admin: Administrator, method: str, path: str, body: Any = None, **query: Any) -> Any:
-    """One call that is answered with 200; its document."""
+    """One call that must be 200; its document."""
     reply = await admin.call(method, path, body, **query)
     assert reply.status_code == 200, reply.text
     assert reply.headers["cache-control"] == "no-store"
     return reply.json()
 
 
-# --- seeing ------------------------------------------------------------------------------------------------------
+# --- reading -----------------------------------------------------------------------------------------------------
 
 
 async def test_the_status_of_an_idle_gateway(admin: Administrator) -> None:
-    """Nothing is used, nothing stops it, nobody waits."""
+    """Nothing is used, nothing stops buying, nothing waits."""
     assert await acted(admin, "GET", "status") == {
         "upstream_paused": None,
         "slots": {"used": 0, "allowed": 10, "configured": 10},
@@ -61,7 +61,7 @@ async def test_the_status_of_an_idle_gateway(admin: Administrator) -> None:
 
 
 async def test_the_status_says_who_has_what(admin: Administrator, pipeline: Pipeline) -> None:
-    """Jobs that wait, run, are held, by team; slots and breaker; workers by role; the alarm with its job."""
+    """Queued, running and held jobs by team; slots and breaker; workers by role; the alarm with its job."""
     held = await pipeline.bought(ACCEPTED)
     await pipeline.bought()
     for _ in range(2):
@@ -91,7 +91,7 @@ async def test_the_status_says_who_has_what(admin: Administrator, pipeline: Pipe
 async def test_every_teams_jobs_are_listed_newest_first(
     admin: Administrator, stack: Stack, pipeline: Pipeline
 ) -> None:
-    """By pages, without gaps or doubles, by state and by team; whose they are and fal's id, never the prompt."""
+    """By pages, each once, by state and by team; with owner and fal's id, never the prompt."""
     async with calling(stack, await stranger(stack)) as theirs:
         made = []
         for number in range(7):
@@ -124,7 +124,7 @@ async def test_every_teams_jobs_are_listed_newest_first(
 
 
 async def test_held_jobs_are_found_behind_many_others(admin: Administrator, pipeline: Pipeline) -> None:
-    """They are listed by name, however old they are."""
+    """They are listed by their state, however old they are."""
     first, second = await pipeline.bought(ACCEPTED), await pipeline.bought(ACCEPTED)
     for _ in range(3):
         await pipeline.admit()
@@ -136,7 +136,7 @@ async def test_held_jobs_are_found_behind_many_others(admin: Administrator, pipe
 
 
 async def test_wrong_questions_are_refused(admin: Administrator) -> None:
-    """A state, a cursor, a size that there is not, a team that never was."""
+    """An unknown state, cursor or page size, an unknown team."""
     for query in ({"status": "lost"}, {"limit": 0}, {"limit": 101}):
         assert_problem(await admin.call("GET", "jobs", **query), 422, "invalid_input")
     assert_problem(await admin.call("GET", "jobs", cursor="x"), 400, "invalid_cursor")
@@ -158,7 +158,7 @@ async def test_wrong_questions_are_refused(admin: Administrator) -> None:
 async def test_a_held_job_goes_on_as_the_administrator_says(
     admin: Administrator, pipeline: Pipeline, body: dict[str, Any], status: str, money: str
 ) -> None:
-    """The reply shows it, the audit log names who, what and why it was held; a second time is 409."""
+    """The reply shows it, the audit log has actor, action and reason of the hold; a second time is 409."""
     job = await pipeline.bought(ACCEPTED)
     lines = len(await admin.audit())
     answer = await acted(admin, "POST", f"jobs/{job.id}/resolve", body)
@@ -173,7 +173,7 @@ async def test_a_held_job_goes_on_as_the_administrator_says(
 
 
 async def test_a_request_that_another_job_has_is_not_adopted(admin: Administrator, pipeline: Pipeline) -> None:
-    """409 names that job, be it running or ended, of any team; nothing changes, and no line is written."""
+    """409 names that job, running or ended, of any team; nothing changes, and no line is written."""
     running, ended = await pipeline.bought(), await pipeline.ended()
     held = await pipeline.bought(ACCEPTED)
     async with nothing_changes(pipeline.stack):
@@ -186,7 +186,7 @@ async def test_a_request_that_another_job_has_is_not_adopted(admin: Administrato
 
 
 async def test_a_held_job_says_what_to_look_for_at_fal(admin: Administrator, pipeline: Pipeline) -> None:
-    """When it was claimed and held, and how the tag begins that fal's request carries."""
+    """When it was claimed and held, and the beginning of the tag of fal's request."""
     job = await pipeline.bought(ACCEPTED)
     (seen,) = (await acted(admin, "GET", "jobs", status="held"))["data"]
     (request,) = [one for one in await pipeline.stack.emulator.requests() if job.id in repr(one)]
@@ -224,7 +224,7 @@ async def test_a_resolution_has_exactly_the_members_of_its_form(
 
 
 async def test_a_paused_team_waits_and_reads_why(admin: Administrator, stack: Stack, pipeline: Pipeline) -> None:
-    """In jobs, lists and quotes, while it waits in line; another team's jobs go on; resumed, it is as before."""
+    """In jobs, lists and quotes, while it waits in line; other teams' jobs continue; resumed, all is as before."""
     running = await pipeline.bought()
     waiting = await pipeline.admit()
     told = {"reason": WHY}
@@ -253,7 +253,7 @@ async def test_a_paused_team_waits_and_reads_why(admin: Administrator, stack: St
 async def test_everybody_is_paused_and_resumed_and_the_breaker_closes(
     admin: Administrator, pipeline: Pipeline
 ) -> None:
-    """Without a team; a pause by name stays, and the reply says so; each act is a line with its reason."""
+    """Without a team; a team's own pause stays, and the reply says so; each act is an audit line with a reason."""
     await pipeline.admit()
     await pipeline.gateway.stores.buying.report("account", "fal refuses the gateway's key or account.")
     await acted(admin, "POST", "pause", {"team": pipeline.team, "reason": "by name"})
@@ -278,7 +278,7 @@ async def test_everybody_is_paused_and_resumed_and_the_breaker_closes(
 
 
 async def test_a_resume_forgets_how_much_the_failures_weighed(pipeline: Pipeline) -> None:
-    """Two unknown outcomes, a resume, two more: it stays closed."""
+    """Two unknown outcomes, a resume, two more: the breaker stays closed."""
     for _ in range(2):
         await pipeline.gateway.stores.buying.report("unknown", "unclear")
     await pipeline.gateway.operations.resume("test", team=None)
@@ -288,7 +288,7 @@ async def test_a_resume_forgets_how_much_the_failures_weighed(pipeline: Pipeline
 
 
 async def test_a_pause_does_not_outlive_its_team(admin: Administrator, pipeline: Pipeline) -> None:
-    """A deleted team leaves no pause behind, and cannot be paused any more."""
+    """A deleted team's pause is deleted, and the team can no longer be paused."""
     team = (await admin.team())["id"]
     await acted(admin, "POST", "pause", {"team": team, "reason": WHY})
     await admin.done("DELETE", f"teams/{team}")
@@ -301,7 +301,7 @@ async def test_a_pause_does_not_outlive_its_team(admin: Administrator, pipeline:
 
 
 async def test_a_pause_says_why_and_nothing_else(admin: Administrator, stack: Stack) -> None:
-    """Without a reason, with an empty one, one that moves a cursor, or a further member: 422."""
+    """Without a reason, with an empty one, one with control characters, or with another member: 422."""
     await assert_refused(
         admin,
         stack,
@@ -330,7 +330,7 @@ async def test_only_the_administrator_sees_and_steers(admin: Administrator, stac
 
 
 async def test_the_commands_do_the_same(admin: Administrator, pipeline: Pipeline, command: Command) -> None:
-    """`status`, `pause`, `resume` and `jobs resolve`, by a person whom the audit log names."""
+    """`status`, `pause`, `resume` and `jobs resolve`, with the person's name in the audit log."""
 
     async def run(*words: str) -> Any:
         return await asyncio.to_thread(command, *words)
@@ -371,7 +371,7 @@ async def test_the_commands_do_the_same(admin: Administrator, pipeline: Pipeline
 async def test_what_is_set_aside_is_seen_and_released_with_a_line(
     admin: Administrator, pipeline: Pipeline, command: Command
 ) -> None:
-    """The status counts it; a release prints a line, or JSON, and the audit log names who let what go on."""
+    """The status counts it; a release prints a line, or JSON, and the audit log has who released what."""
     job = await pipeline.completed((await pipeline.bought()).id)
     for at_ms, words in ((1000, ()), (2000, ("--json",))):
         await pipeline.redis.hset(keys.QUARANTINE, f"finalize {pipeline.ref(job.id)}", at_ms)
@@ -390,7 +390,7 @@ async def test_what_is_set_aside_is_seen_and_released_with_a_line(
 
 
 async def test_a_trusted_store_that_is_paused_is_not_said_to_buy(pipeline: Pipeline, command: Command) -> None:
-    """`epoch show` names what else stops buying, and the command that lets it go on."""
+    """`epoch show` names what else stops buying, and the command that ends it."""
     await pipeline.gateway.operations.pause("test", team=None, reason=WHY)
     seen = (await asyncio.to_thread(command, "epoch", "show", "--json")).json
     told = {"trusted": True, "buying": False, "stopped": WHY, "lifted_by": "filmgate resume"}

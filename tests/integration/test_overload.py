@@ -1,4 +1,4 @@
-"""More is asked than can be done: who waits, who goes first, who is refused; and a refusal has done nothing."""
+"""More requests than can be served: which wait, which go first, which are refused; a refusal has no effect."""
 
 import asyncio
 import json
@@ -33,14 +33,14 @@ RUN = "/fal/run/fal-ai/kling-video/v2/master/image-to-video"
 
 
 class Work:
-    """An application whose requests take as long as the test wants; `inside` are the paths of those that began."""
+    """An application whose requests last as long as the test decides; `inside` has the paths that began."""
 
     def __init__(self) -> None:
         self.inside: list[str] = []
         self.may_end = asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request: its whole body, then the work, then the answer and its end."""
+        """One request: its whole body, then the work, then the answer to its end."""
         while (await receive()).get("more_body", False):
             pass
         self.inside.append(scope["path"])
@@ -54,27 +54,27 @@ class Work:
 
 
 class Busy:
-    """A gate before some work. `ask` is a request of which nobody waits for the answer."""
+    """A gate in front of some work. `ask` starts a request and does not wait for its answer."""
 
     def __init__(self, web: httpx.AsyncClient, work: Work) -> None:
         self.web, self.work = web, work
         self._asked: set[asyncio.Task[httpx.Response]] = set()
 
     async def ask(self, request: tuple[str, str], count: int = 1) -> None:
-        """So many of these, until each is inside, in line, or answered."""
+        """Start this many, until each is inside, in line, or answered."""
         self._asked |= {asyncio.create_task(self.web.request(*request)) for _ in range(count)}
         for _ in range(50):
             await asyncio.sleep(0)
 
     async def end(self) -> list[int]:
-        """All work ends: the statuses of all that was asked."""
+        """End all work: the statuses of all requests."""
         self.work.may_end.set()
         return sorted(reply.status_code for reply in await asyncio.gather(*self._asked))
 
 
 @asynccontextmanager
 async def busy(bounds: Bounds = BOUNDS) -> AsyncIterator[Busy]:
-    """A gate with few places."""
+    """A gate with few slots."""
     work = Work()
     transport = httpx.ASGITransport(app=Gate(work, base_url=BASE, bounds=bounds))
     async with httpx.AsyncClient(transport=transport, base_url=BASE, timeout=20) as web:
@@ -84,7 +84,7 @@ async def busy(bounds: Bounds = BOUNDS) -> AsyncIterator[Busy]:
 
 
 async def test_who_finds_no_place_waits_for_one() -> None:
-    """Three work, two wait, and all five are answered."""
+    """Three run, two wait, and all five are answered."""
     async with busy() as gate:
         await gate.ask(SUBMIT, 5)
         assert gate.work.inside == ["/v1/jobs"] * 3
@@ -92,7 +92,7 @@ async def test_who_finds_no_place_waits_for_one() -> None:
 
 
 async def test_who_would_wait_too_long_is_refused_at_once() -> None:
-    """503 with a code and a time, before anything else has seen the request; at fal's door 429."""
+    """503 with a code and a time, before the application sees the request; on fal's API 429."""
     async with busy() as gate:
         await gate.ask(SUBMIT, 5)
         reply = await gate.web.post("/v1/jobs", content=b"{}")
@@ -121,7 +121,7 @@ FIRST = [
 
 @pytest.mark.parametrize("request_", FIRST, ids=" ".join)
 async def test_what_comes_first_is_behind_no_submission_and_no_list(request_: tuple[str, str]) -> None:
-    """Status, cancellation, fal's webhooks and the words of who runs this are let in while all others wait."""
+    """Status, cancellation, fal's webhooks and operators' routes are let in while all others wait."""
     async with busy() as gate:
         await gate.ask(SUBMIT, 9)
         await gate.ask(LIST, 9)
@@ -130,7 +130,7 @@ async def test_what_comes_first_is_behind_no_submission_and_no_list(request_: tu
 
 
 async def test_lists_go_before_submissions_and_nothing_starves() -> None:
-    """While lists wait, submissions have one place left of three; while a status waits, lists have one of two."""
+    """While lists wait, submissions have one slot left of three; while a status waits, lists have one of two."""
     async with busy() as gate:
         await gate.ask(LIST, 3)
         await gate.ask(SUBMIT, 3)
@@ -144,7 +144,7 @@ async def test_lists_go_before_submissions_and_nothing_starves() -> None:
 
 
 async def test_a_stream_has_no_place() -> None:
-    """Once its answer has begun, a stream is in nobody's way, however long it lasts."""
+    """Once its answer has begun, a stream counts against no limit, however long it lasts."""
     async with busy() as gate:
         await gate.ask(("GET", "/v1/jobs/job_1/events"), 30)
         await gate.ask(STATUS)
@@ -153,7 +153,7 @@ async def test_a_stream_has_no_place() -> None:
 
 
 async def test_a_body_on_its_way_has_no_place() -> None:
-    """Uploads of which the rest does not come keep nobody out; once it comes, they wait for a place again."""
+    """Uploads whose body has stopped block no others; once it continues, they wait for a slot again."""
     rest = asyncio.Event()
 
     async def slow() -> AsyncIterator[bytes]:
@@ -177,21 +177,21 @@ async def test_a_body_on_its_way_has_no_place() -> None:
 
 
 async def test_who_waits_for_somebody_else_has_no_place_for_long() -> None:
-    """A submission whose upload hangs at fal lets others work after a while."""
+    """A submission whose upload to fal hangs lets others run after a while."""
     async with busy(Bounds(write=2, work_s=0.05)) as gate:
         await gate.ask(SUBMIT, 8)
         await wait_until(lambda: len(gate.work.inside) == 8, "all have begun")
 
 
 async def test_nobody_waits_longer_than_the_last_resort() -> None:
-    """Where the work has come to a stand, who waits is told so."""
+    """Where no work makes progress, waiting requests are refused."""
     async with busy(Bounds(write=1, last_resort_s=0.05, work_s=60)) as gate:
         await gate.ask(SUBMIT)
         assert_problem(await gate.web.post("/v1/jobs", content=b"{}"), 503, "overloaded")
 
 
 async def test_who_leaves_the_line_leaves_no_gap() -> None:
-    """A caller who goes while waiting takes no place with them."""
+    """A caller who disconnects while waiting takes no slot along."""
     async with busy() as gate:
         await gate.ask(SUBMIT, 3)
         waiting = [asyncio.create_task(gate.web.request(*SUBMIT)) for _ in range(2)]
@@ -204,7 +204,7 @@ async def test_who_leaves_the_line_leaves_no_gap() -> None:
 
 
 async def test_a_place_that_is_given_to_one_who_leaves_is_the_next_ones() -> None:
-    """Given and left in the same moment: it is not lost."""
+    """The slot is granted in the moment of the disconnect: it is not lost."""
     begun, go_on = asyncio.Event(), asyncio.Event()
 
     async def work(scope: Scope, receive: Receive, send: Send) -> None:
@@ -232,7 +232,7 @@ HEAD = b"POST /v1/jobs HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer x\r\n"
 
 
 def test_a_plain_head_says_where_its_request_ends() -> None:
-    """Class, path and lengths of one with a short body; a query is no part of the path; `close` is seen."""
+    """Class, path and body length of a request with a short body; without the query; `close` is recognised."""
     data = HEAD.replace(b"/v1/jobs", b"/v1/jobs?a=%20b") + b"Content-Length: 12\r\nConnection: close\r\n\r\n"
     head = PlainHead(Kind.WRITE, fal=False, path=b"/v1/jobs", size=len(data), body=12, closes=True)
     assert plain_head(data + b'{"a": "bcd"}') == head
@@ -261,12 +261,12 @@ ODD = {
 
 @pytest.mark.parametrize("data", ODD.values(), ids=list(ODD))
 def test_what_could_be_read_in_two_ways_goes_the_usual_way(data: bytes) -> None:
-    """Only where everybody agrees on the end of a request is it refused without the parser."""
+    """Only if every parser agrees on a request's end is it refused without the parser."""
     assert plain_head(data) is None
 
 
 def test_of_those_that_are_read_together_only_so_many_are_let_in() -> None:
-    """A request counts from the moment in which the server has begun it, not from its first step."""
+    """A request counts from its start in the server, not from its first step."""
 
     async def expected() -> tuple[bool, bool]:
         gate = Gate(Work(), base_url=BASE, bounds=BOUNDS)
@@ -280,7 +280,7 @@ def test_of_those_that_are_read_together_only_so_many_are_let_in() -> None:
 
 
 async def test_a_held_call_keeps_nobody_out(stack: Stack) -> None:
-    """With one place for all that writes, calls that are held at both doors leave it to the next."""
+    """With one slot for all writes, open calls of both APIs release it for the next."""
     app = create_app(stack.settings)
     for part in app.user_middleware:
         if getattr(part.cls, "__name__", "") == Gate.__name__:
@@ -309,13 +309,13 @@ async def test_a_held_call_keeps_nobody_out(stack: Stack) -> None:
 
 @pytest.fixture
 async def server(redis_server: RedisServer, emulator: Emulator) -> AsyncIterator[Server]:
-    """An API process on the store and the emulator of these tests."""
+    """An API process on these tests' store and emulator."""
     async with running_server(environment(redis_server, emulator)) as running:
         yield running
 
 
 async def test_a_flood_of_submissions_is_refused_in_part_and_a_status_is_not(server: Server, stack: Stack) -> None:
-    """Of a thousand at once some are told 503; the others are jobs, and a status is answered all the while."""
+    """Of a thousand at once some get 503; the others are jobs, and a status is answered all the time."""
     known = (await stack.submit("the one that is looked at"))["id"]
     key = {"Authorization": f"Bearer {stack.account.key}"}
     many = 2 * USUAL.longest_queue
@@ -331,12 +331,12 @@ async def test_a_flood_of_submissions_is_refused_in_part_and_a_status_is_not(ser
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         await go.wait()
         writer.write(request[:-20])
-        await asyncio.sleep(0)  # the end of the body comes in a piece of its own
+        await asyncio.sleep(0)  # the end of the body comes in a separate piece
         writer.write(request[-20:])
         answer = await reader.readuntil(b"\r\n\r\n")
         (length,) = re.findall(rb"content-length: ([0-9]+)", answer)
         answer += await reader.readexactly(int(length))
-        writer.write(alive)  # the connection goes on behind a refusal as behind any answer
+        writer.write(alive)  # the connection stays usable after a refusal, as after any answer
         after = await reader.read()
         writer.close()
         assert after.startswith(b"HTTP/1.1 200 "), after[:200]
@@ -358,7 +358,7 @@ async def test_a_flood_of_submissions_is_refused_in_part_and_a_status_is_not(ser
     assert set(statuses) == {200}
     assert len(set(traces)) == len(traces)
     counts = Counter(answers)
-    unclear = counts["store_unavailable"]  # on a machine that has no time for the store
+    unclear = counts["store_unavailable"]  # on a slow machine the store may time out
     assert min(counts["accepted"], counts["overloaded"]) > 0, counts
     assert counts.total() == counts["accepted"] + counts["overloaded"] + unclear, counts
     async with Redis.from_url(stack.redis.url) as redis:

@@ -1,4 +1,4 @@
-"""Who sees what: on every route with an id, what is another's looks like nothing (contract.md 3, who sees what)."""
+"""Visibility: on every route with an id, another owner's looks unknown (contract.md 3, who sees what)."""
 
 import re
 from collections import Counter
@@ -46,7 +46,7 @@ async def ask(api: httpx.AsyncClient, route: str, found: str) -> httpx.Response:
 
 
 def assert_refused(reply: httpx.Response, status: int, code: str) -> None:
-    """The reply is a problem document with this status and code; at fal's door it has fal's shape."""
+    """The reply is a problem document with this status and code; on fal's API it has fal's shape."""
     if not reply.request.url.path.startswith("/fal/"):
         assert_problem(reply, status, code)
         return
@@ -55,7 +55,7 @@ def assert_refused(reply: httpx.Response, status: int, code: str) -> None:
 
 
 def looks(reply: httpx.Response) -> dict[str, Any]:
-    """All that a caller can compare: status, headers, and the document but for what names the request."""
+    """All that a caller can compare: status, headers, and the document except for the request's own ids."""
     own = {"x-request-id", "x-fal-request-id", "content-length"}
     headers = sorted((name, value) for name, value in reply.headers.items() if name not in own)
     document = {name: value for name, value in reply.json().items() if name not in {"trace_id", "instance"}}
@@ -64,7 +64,7 @@ def looks(reply: httpx.Response) -> dict[str, Any]:
 
 @asynccontextmanager
 async def unrelated(stack: Stack, who: str) -> AsyncIterator[httpx.AsyncClient]:
-    """A client that has nothing to do with what the stack's own user makes."""
+    """A client without rights to what the stack's own user creates."""
     match who:
         case "another team":
             key = await stranger(stack)
@@ -84,12 +84,12 @@ async def unrelated(stack: Stack, who: str) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture(scope="module")
 def app() -> FastAPI:
-    """The application, for its table of routes."""
+    """The application, for its routes."""
     return create_app(load_settings({}))
 
 
 def test_every_route_with_an_id_has_an_entry(app: FastAPI) -> None:
-    """A new route is tested from its first day, or this says where to name it."""
+    """A new route fails here until it has an entry; the message says where to add it."""
     with_id = {route for route in routes_of(app) if PARAMETER.search(route)}
     missing = sorted(with_id - ROUTES.keys())
     assert not missing, (
@@ -102,7 +102,7 @@ def test_every_route_with_an_id_has_an_entry(app: FastAPI) -> None:
 
 
 def test_routes_under_admin_are_the_administrators() -> None:
-    """No entry calls a route under /v1/admin anything else, and none outside of it the administrator's."""
+    """Each entry under /v1/admin is the administrator's, and no other is."""
     assert {route for route in ROUTES if " /v1/admin/" in route} == set(ADMINS)
 
 
@@ -111,7 +111,7 @@ def test_routes_under_admin_are_the_administrators() -> None:
 
 @pytest.mark.parametrize("route", OWN)
 async def test_the_owner_is_answered(stack: Stack, route: str) -> None:
-    """The entry is right: its owner, and a browser token that made the thing, may use the route."""
+    """The entry is right: its owner, and a browser token that created the thing, may use the route."""
     entry = OWN[route]
     assert (await ask(stack.api, route, await entry.make(stack, stack.api))).status_code == entry.status
     async with calling(stack, (await token(stack.api))["token"]) as page:
@@ -122,11 +122,11 @@ async def test_the_owner_is_answered(stack: Stack, route: str) -> None:
 @pytest.mark.parametrize("who", STRANGERS)
 @pytest.mark.parametrize("route", OWN)
 async def test_what_is_anothers_looks_like_nothing(stack: Stack, route: str, who: str) -> None:
-    """The same 404 for another's id, for one that never was, and for what is no id at all; nothing changes."""
+    """The same 404 for another owner's id, an unknown one and a malformed one; nothing changes."""
     there = await OWN[route].make(stack, stack.api)
     never = re.sub("[0-9a-f]{32}", NEVER, there)
     async with unrelated(stack, who) as api:
-        await api.get("/v1/jobs")  # notes that the key was used
+        await api.get("/v1/jobs")  # records that the key was used
         async with nothing_changes(stack):
             nothing = await ask(api, route, never)
             assert_refused(nothing, 404, "not_found")
@@ -138,18 +138,18 @@ async def test_what_is_anothers_looks_like_nothing(stack: Stack, route: str, who
 @pytest.mark.parametrize("who", STRANGERS)
 @pytest.mark.parametrize("route", OWN)
 async def test_what_is_anothers_costs_as_much_as_nothing(stack: Stack, route: str, who: str) -> None:
-    """The store runs the same commands for another's id as for one that never was, so time tells nothing."""
+    """The store runs the same commands for another owner's id as for an unknown one, so timing reveals nothing."""
     there = await OWN[route].make(stack, stack.api)
     never = re.sub("[0-9a-f]{32}", NEVER, there)
     async with unrelated(stack, who) as api:
-        await ask(api, route, never)  # notes that the key was used, and loads the scripts
+        await ask(api, route, never)  # records that the key was used, and loads the scripts
         counted = [await commands(stack, api, route, found) for found in (never, there, never, there)]
     assert counted[0] == counted[1] == counted[2] == counted[3]
     assert counted[0].total() > 0
 
 
 async def commands(stack: Stack, api: httpx.AsyncClient, route: str, found: str) -> Counter[str]:
-    """What the store runs for one request of a caller whom the process has not in memory."""
+    """The store's commands for one request of a caller whom the process has not cached."""
     redis = Pipeline(stack).redis
     stack.gateway.accounts._cache.clear()
     before = await redis.info("commandstats")
@@ -161,7 +161,7 @@ async def commands(stack: Stack, api: httpx.AsyncClient, route: str, found: str)
 
 @pytest.mark.parametrize("route", OWN)
 async def test_the_team_sees_with_its_scopes_and_acts_with_one(stack: Stack, route: str) -> None:
-    """`team:read` sees a colleague's things, and acting on them is 403; `team:admin` acts."""
+    """`team:read` sees a colleague's things, and a change is 403; `team:admin` may change them."""
     entry = OWN[route]
     reader = await colleague(stack, scopes=USER_SCOPES | {Scope.TEAM_READ})
     admin = await colleague(stack, scopes=frozenset({Scope.TEAM_ADMIN}))
@@ -193,7 +193,7 @@ async def test_the_team_scopes_end_at_the_team(stack: Stack, route: str) -> None
 
 @pytest.mark.parametrize("route", [*OWN, *ADMINS])
 async def test_nobody_and_a_revoked_key_are_told_nothing(stack: Stack, route: str) -> None:
-    """401, the same for an id that is there and one that never was."""
+    """401, the same for an existing id and an unknown one."""
     entry = ROUTES[route]
     assert isinstance(entry, Own | Admins)
     gone = await another_key(stack)
@@ -208,7 +208,7 @@ async def test_nobody_and_a_revoked_key_are_told_nothing(stack: Stack, route: st
 
 
 async def test_lists_hold_nothing_of_anothers(stack: Stack, app: FastAPI) -> None:
-    """Every list and report without an id in its path: a stranger and a colleague find none of our ids in it."""
+    """Every list and report without an id in its path: another team and a colleague find none of our ids in it."""
     job = await stack.submit("kan4rie", metadata={"order": "17"})
     secrets = {job["id"], "kan4rie", stack.account.user.id, stack.account.team.id}
     lists = sorted(
@@ -232,7 +232,7 @@ async def test_lists_hold_nothing_of_anothers(stack: Stack, app: FastAPI) -> Non
 
 @pytest.mark.parametrize("route", TEAMS)
 async def test_what_is_a_teams_is_seen_and_changed_with_the_teams_scopes(stack: Stack, route: str) -> None:
-    """`team:admin` acts, `team:read` sees, a user's key and a browser token are refused; nothing changes."""
+    """`team:admin` changes, `team:read` reads, a user's key and a browser token are refused; nothing changes."""
     entry = TEAMS[route]
     chief = await another_key(stack, scopes=frozenset({Scope.TEAM_ADMIN}))
     reader = await colleague(stack, scopes=USER_SCOPES | {Scope.TEAM_READ})
@@ -257,7 +257,7 @@ async def test_what_is_a_teams_is_seen_and_changed_with_the_teams_scopes(stack: 
 
 @pytest.mark.parametrize("route", TEAMS)
 async def test_what_is_another_teams_looks_like_nothing(stack: Stack, route: str) -> None:
-    """`team:admin` of one team gets the same 404 for another's id as for one that never was."""
+    """`team:admin` of one team gets the same 404 for another team's id as for an unknown one."""
     ours = await another_key(stack, scopes=frozenset({Scope.TEAM_ADMIN}))
     other = await stack.gateway.administration.first_account(team_name="other", user_name="chief")
     made = await stack.gateway.administration.add_key(
@@ -299,7 +299,7 @@ async def test_only_the_administrator_learns_which_ids_there_are(stack: Stack, r
 
 @pytest.mark.parametrize("route", ADMINS)
 async def test_the_administrator_is_answered(stack: Stack, route: str) -> None:
-    """The entry is right: what is there is found, and an unknown or malformed id is 404 and changes nothing."""
+    """The entry is right: an existing id is found; an unknown or malformed one is 404 and changes nothing."""
     entry = ADMINS[route]
     found = await entry.make(stack)
     async with calling(stack, ADMIN_KEY) as api:

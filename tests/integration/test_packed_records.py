@@ -1,4 +1,4 @@
-"""Records of ended jobs: packed into one small block of the store, and whole when they are read."""
+"""Records of ended jobs: packed into one small field, and complete when they are read."""
 
 import json
 from dataclasses import replace
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_an_ended_job_is_one_small_block(pipeline: Pipeline) -> None:
-    """Its record is packed at its end, whatever end it is; what was in it is shown as before, and can be erased."""
+    """Its record is packed at its end, whatever the end; it is shown as before, and can be erased."""
     live = await pipeline.bought("a lake " * 20, metadata={"a": "b"})
     key = keys.job(pipeline.ref(live.id))
     before = await pipeline.redis.memory_usage(key, samples=0)
@@ -33,7 +33,7 @@ async def test_an_ended_job_is_one_small_block(pipeline: Pipeline) -> None:
 
 
 async def test_a_long_record_is_packed_or_left_alone(pipeline: Pipeline) -> None:
-    """A prompt of 2,500 characters and a record of twenty thousand are whole after the end."""
+    """A prompt of 2,500 characters and a record of twenty thousand are complete after the end."""
     prompt = "".join(chr(0x4E00 + number * 7) for number in range(2_400))
     for job_id, text in {await pipeline.grant(prompt): prompt, await pipeline.grant("x"): "y" * 20_000}.items():
         if text != prompt:
@@ -48,7 +48,7 @@ async def test_a_long_record_is_packed_or_left_alone(pipeline: Pipeline) -> None
 
 
 async def test_a_fact_that_changed_while_the_job_ended_counts(pipeline: Pipeline) -> None:
-    """Whoever ends a job may have read it a moment ago: what its record says by then stays."""
+    """A process that ends a job may have read it earlier: what its record has by then is kept."""
     seen = await pipeline.bought()
     await pipeline.write(seen.id, trace_id="newer")
     assert await pipeline.store.end(seen, (Status.RUNNING,), Status.FAILED, charge=Charge.SPEND)
@@ -58,7 +58,7 @@ async def test_a_fact_that_changed_while_the_job_ended_counts(pipeline: Pipeline
 
 
 async def test_a_record_that_lost_a_fact_meanwhile_is_not_packed(pipeline: Pipeline) -> None:
-    """What is gone from it does not come back."""
+    """A deleted field does not come back."""
     seen = await pipeline.bought()
     await pipeline.redis.hdel(keys.job(pipeline.ref(seen.id)), "nonce")
     assert await pipeline.store.end(seen, (Status.RUNNING,), Status.FAILED, charge=Charge.SPEND)
@@ -67,7 +67,7 @@ async def test_a_record_that_lost_a_fact_meanwhile_is_not_packed(pipeline: Pipel
 
 
 async def test_what_is_packed_is_found(pipeline: Pipeline) -> None:
-    """By its model and by its request at fal; and a correction and an erasure leave the rest of the record."""
+    """By its model and by its request at fal; a correction and an erasure keep the rest of the record."""
     job = await pipeline.ended()
     assert "model" not in await pipeline.redis.hgetall(keys.job(pipeline.ref(job.id)))
     for model, found in ((job.model, [job.id]), ("fal-ai/kling-video/v1.6/pro/image-to-video", [])):
@@ -84,7 +84,7 @@ async def test_what_is_packed_is_found(pipeline: Pipeline) -> None:
 
 
 async def test_a_correction_that_is_refused_leaves_the_record_packed(pipeline: Pipeline) -> None:
-    """Less than nothing would be spent: not a field is another."""
+    """The spent amount would go below zero: no field changes."""
     job = await pipeline.ended()
     await pipeline.gateway.ledger.correct("test", pipeline.team, micro=-1, reason="x")
     before = await pipeline.redis.hgetall(keys.job(pipeline.ref(job.id)))
@@ -94,7 +94,7 @@ async def test_a_correction_that_is_refused_leaves_the_record_packed(pipeline: P
 
 
 async def test_a_dispute_of_a_packed_job_is_decided(pipeline: Pipeline) -> None:
-    """By scripts, which find in its record what they need."""
+    """By scripts, which find everything they need in its record."""
     job = await pipeline.ended("[emu:422_content_policy]")
     assert job.money is Money.DISPUTED
     assert await pipeline.gateway.stores.ledger.decide_dispute(pipeline.ref(job.id), spend=True)

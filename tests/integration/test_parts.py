@@ -1,4 +1,4 @@
-"""The folder of parts: nothing is lost that is needed, and nothing stays that is not."""
+"""The folder of parts: nothing that is needed is lost, and nothing else stays."""
 
 import os
 from pathlib import Path
@@ -17,7 +17,7 @@ def files(root: Path) -> list[str]:
 
 
 async def test_parts_are_joined_in_the_order_asked_for(tmp_path: Path) -> None:
-    """Written in any order; a part that came again has its last bytes, and the first ones are gone."""
+    """Written in any order; a part that is sent again has its last bytes, and the first ones are deleted."""
     parts = PartFolder(tmp_path / "uploads")
     await parts.write("me", "one", 2, "b", b"world")
     await parts.write("me", "one", 1, "x", b"bye ")
@@ -30,7 +30,7 @@ async def test_parts_are_joined_in_the_order_asked_for(tmp_path: Path) -> None:
 
 
 async def test_dropped_parts_are_gone_and_others_stay(tmp_path: Path) -> None:
-    """Dropping twice, or what never was, is fine."""
+    """Dropping an upload twice, or an unknown one, is harmless."""
     parts = PartFolder(tmp_path)
     await parts.write("me", "one", 1, "a", b"x")
     await parts.write("me", "two", 1, "b", b"x")
@@ -40,7 +40,7 @@ async def test_dropped_parts_are_gone_and_others_stay(tmp_path: Path) -> None:
 
 
 async def test_what_nobody_completes_is_removed_in_time(tmp_path: Path) -> None:
-    """The next part of anybody sweeps what has not changed for its lifetime."""
+    """The next part of any upload deletes what has not changed for its lifetime."""
     parts = PartFolder(tmp_path, lifetime_s=3600, sweep_s=0)
     await parts.write("me", "old", 1, "a", b"x")
     await parts.write("me", "new", 1, "b", b"x")
@@ -51,20 +51,20 @@ async def test_what_nobody_completes_is_removed_in_time(tmp_path: Path) -> None:
 
 
 async def test_only_this_program_reads_the_parts(tmp_path: Path) -> None:
-    """Other users of the machine do not."""
+    """Not other users of the machine."""
     await PartFolder(tmp_path / "uploads").write("me", "one", 1, "a", b"x")
     assert (tmp_path / "uploads" / "me" / "one").stat().st_mode & 0o077 == 0
 
 
 async def test_a_folder_has_a_name_of_its_own(tmp_path: Path) -> None:
-    """The same for everybody who shares it, and for nobody else; it is no part and stays when parts go."""
+    """The same for every process that shares it, and for no other; it is no part, and is kept when parts go."""
     names = [await PartFolder(tmp_path / "shared").folder_id() for _ in range(3)]
     assert len({*names, await PartFolder(tmp_path / "other").folder_id()}) == 2
     assert files(tmp_path / "shared") == [".place"]
 
 
 async def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
-    """Unavailable, with what to do instead, and not an error of ours."""
+    """Unavailable, with what to do instead, and not a 5xx without a reason."""
     (tmp_path / "uploads").write_text("a file stands in the way")
     parts = PartFolder(tmp_path / "uploads")
     for attempt in (parts.folder_id(), parts.write("me", "one", 1, "a", b"x")):

@@ -1,4 +1,4 @@
-"""Uploads in parts: how many there may be, and which host has them."""
+"""Uploads in parts: how many are allowed, and which host has them."""
 
 import os
 from pathlib import Path
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def first_part(stack: Stack, address: str, status: int, *words: str) -> None:
-    """Bring one byte as the first part; the answer is as expected."""
+    """Send one byte as the first part; the answer is as expected."""
     path, _, query = address.partition("?")
     async with without_key(stack) as web:
         reply = await web.put(f"{path}/1?{query}", content=b"x")
@@ -34,7 +34,7 @@ async def first_part(stack: Stack, address: str, status: int, *words: str) -> No
 
 
 async def test_a_team_may_have_so_many_uploads_in_parts(stack: Stack) -> None:
-    """One more is refused, whichever key asks; parts of one that is begun are not, and complete makes room."""
+    """One more is refused, whichever key asks; parts of an open one are accepted, and complete makes room."""
     places = [await initiated(stack.api, where=IN_PARTS) for _ in range(MAX_UNFINISHED_PER_TEAM)]
     for place in places:
         await first_part(stack, place["upload_url"], 200)
@@ -50,7 +50,7 @@ async def test_a_team_may_have_so_many_uploads_in_parts(stack: Stack) -> None:
 
 
 async def test_all_teams_share_one_bound(stack: Stack) -> None:
-    """The disk is everybody's: 503 with a time when it is reached, and an hour later it is free by itself."""
+    """All teams share the disk: 503 with a time at the limit, and room again an hour later."""
     for _ in range(MAX_UNFINISHED // MAX_UNFINISHED_PER_TEAM):
         async with calling(stack, await stranger(stack)) as theirs:
             for _ in range(MAX_UNFINISHED_PER_TEAM):
@@ -60,7 +60,7 @@ async def test_all_teams_share_one_bound(stack: Stack) -> None:
 
 
 async def test_another_host_says_that_it_has_not_got_the_parts(stack: Stack, tmp_path: Path) -> None:
-    """Parts and the last word at a host with another folder are refused with what to do; the first host goes on."""
+    """A host with another folder refuses parts and the complete call with a remedy; the first host continues."""
     place = await initiated(stack.api, where=IN_PARTS)
     parts = cut(picture(), 2)
     async with without_key(stack) as web:
@@ -78,7 +78,7 @@ async def test_another_host_says_that_it_has_not_got_the_parts(stack: Stack, tmp
 
 
 async def test_hosts_may_share_one_folder(stack: Stack) -> None:
-    """A second host on the same data directory takes the rest of the parts and the last word."""
+    """A second host on the same data directory accepts the other parts and the complete call."""
     place = await initiated(stack.api, where=IN_PARTS)
     parts = cut(picture(), 2)
     async with without_key(stack) as web:
@@ -93,7 +93,7 @@ async def test_hosts_may_share_one_folder(stack: Stack) -> None:
 
 
 async def test_a_host_that_can_keep_no_parts_says_so(stack: Stack, tmp_path: Path) -> None:
-    """503 with what to do instead, and not an error of ours."""
+    """503 with what to do instead."""
     (tmp_path / "uploads").write_text("no folder")
     async with open_stack(stack.redis, stack.emulator, FILMGATE_DATA_DIR=os.fspath(tmp_path)) as broken:
         await first_part(broken, (await initiated(broken.api, where=IN_PARTS))["upload_url"], 503, "in one go")

@@ -1,4 +1,4 @@
-"""Events are read as they were told, although they hold little: the rest is taken from the job's record."""
+"""Events read the same as when they were written, although they store little: the rest is in the job's record."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -15,21 +15,21 @@ SECRET = "a-prompt-that-nobody-keeps"
 
 
 class Ears:
-    """Reads the feed after every step, and keeps what each event said at first."""
+    """Reads the feed after every step, and keeps each event's first content."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         self.pipeline = pipeline
         self.told: list[dict[str, Any]] = []
 
     async def listen(self) -> None:
-        """Hear what is new; nothing of what was told before may read otherwise now."""
+        """Read new events; earlier ones must not have changed."""
         now = await self.feed()
         assert now[: len(self.told)] == self.told
         assert len(now) > len(self.told)
         self.told = now
 
     async def feed(self) -> list[dict[str, Any]]:
-        """Everything that is remembered."""
+        """All stored events."""
         reply = await self.pipeline.stack.api.get("/v1/events", params={"limit": 100})
         assert reply.status_code == 200
         found: list[dict[str, Any]] = reply.json()["data"]
@@ -38,14 +38,14 @@ class Ears:
 
 @pytest.fixture
 async def ears(pipeline: Pipeline) -> AsyncIterator[Ears]:
-    """A listener; at the end everything still reads as it did."""
+    """A listener; at the end every event still reads the same."""
     ears = Ears(pipeline)
     yield ears
     assert await ears.feed() == ears.told
 
 
 async def succeeded(ears: Ears) -> None:
-    """One that succeeds, and is corrected afterwards."""
+    """A job that succeeds, and is corrected afterwards."""
     pipeline = ears.pipeline
     job_id = await pipeline.admit(metadata={"a": "b"})
     await ears.listen()
@@ -65,7 +65,7 @@ async def succeeded(ears: Ears) -> None:
 
 
 async def disputed(ears: Ears) -> None:
-    """One whose charge is decided after its end."""
+    """A job whose charge is decided after its end."""
     job = await ears.pipeline.ended("[emu:422_content_policy]")
     await ears.listen()
     assert ears.told[-1]["data"]["charged_usd"] is None
@@ -75,7 +75,7 @@ async def disputed(ears: Ears) -> None:
 
 
 async def held(ears: Ears) -> None:
-    """One that is held, and sent again by an operator's word."""
+    """A job that is held, and resubmitted by an operator."""
     job = await ears.pipeline.bought("[emu:drop_after_accept]")
     assert job.status is Status.HELD
     await ears.listen()
@@ -86,7 +86,7 @@ async def held(ears: Ears) -> None:
 
 
 async def cancelled(ears: Ears) -> None:
-    """One that is cancelled in line."""
+    """A job that is cancelled in line."""
     job_id = await ears.pipeline.admit()
     await ears.listen()
     await ears.pipeline.stack.api.post(f"/v1/jobs/{job_id}/cancel")
@@ -95,13 +95,13 @@ async def cancelled(ears: Ears) -> None:
 
 @pytest.mark.parametrize("story", [succeeded, disputed, held, cancelled])
 async def test_what_an_event_said_it_says_for_ever(ears: Ears, story: Callable[[Ears], Awaitable[None]]) -> None:
-    """Whatever becomes of the job: each event reads as on the day, with state, clip, error, charge and reason."""
+    """Whatever happens to the job: each event keeps its state, clip, error, charge and reason."""
     await story(ears)
     assert len(ears.told) > 1
 
 
 async def test_an_event_holds_little(pipeline: Pipeline) -> None:
-    """No prompt, no clip, no words: what is in the stream is not there twice."""
+    """No prompt, no clip, no message: the stream has no second copy of the record."""
     job = await pipeline.ended(SECRET)
     rows = await pipeline.redis.xrange(keys.events(pipeline.team))
     assert [set(row) for _, row in rows] == [{"type", "job", "sequence", "charged", "held"}] * 5
@@ -110,7 +110,7 @@ async def test_an_event_holds_little(pipeline: Pipeline) -> None:
 
 
 async def test_an_erased_job_is_erased_in_its_past(pipeline: Pipeline) -> None:
-    """Its events are told on, with nothing of its caller's in them."""
+    """Its events are still listed, without anything of its caller's."""
     job = await pipeline.ended(SECRET, metadata={"a": SECRET})
     assert (await pipeline.stack.api.delete(f"/v1/jobs/{job.id}")).status_code == 204
     told = (await pipeline.stack.api.get("/v1/events")).json()["data"]
@@ -120,7 +120,7 @@ async def test_an_erased_job_is_erased_in_its_past(pipeline: Pipeline) -> None:
 
 
 async def test_an_event_is_forgotten_with_its_job(pipeline: Pipeline) -> None:
-    """A record that has expired takes its events along; the cursor passes over them."""
+    """When the record expires, its events do too; the cursor moves past them."""
     gone, there = await pipeline.ended(), await pipeline.ended()
     assert await pipeline.redis.delete(keys.job(pipeline.ref(gone.id)))
     told = (await pipeline.stack.api.get("/v1/events")).json()
@@ -133,7 +133,7 @@ async def test_an_event_is_forgotten_with_its_job(pipeline: Pipeline) -> None:
 
 
 async def test_events_of_an_older_version_are_read_and_erased(pipeline: Pipeline) -> None:
-    """Each has a whole record in it: shown as ever, and deleted when the job is erased."""
+    """Each has the whole record in it: shown as before, and deleted when the job is erased."""
     job = await pipeline.ended(SECRET)
     other = await pipeline.ended()
     before = (await pipeline.stack.api.get("/v1/events")).json()["data"]

@@ -1,4 +1,4 @@
-"""A step that kills its worker is set aside after the second time, with its money held; the others go on."""
+"""A step that kills its worker is quarantined after the second time, with its money held; other jobs continue."""
 
 import asyncio
 import contextlib
@@ -31,26 +31,26 @@ CLIP = Reply(200, body=b'{"video": {"url": "https://v3.fal.media/files/a/output.
 
 
 async def dies_with(pipeline: Pipeline, step: str, ref: str) -> None:
-    """A worker takes the ref up and is never seen again; what it had in hand comes due."""
+    """A worker acquires the ref and dies; its refs become due."""
     await pipeline.make_due(step, ref)
     assert await pipeline.gateway.stores.quarantine.acquire(step, ref, hidden_ms=1000)
 
 
 async def marks(pipeline: Pipeline) -> list[str]:
-    """What workers have in hand, or had when they died."""
+    """The refs that workers have acquired, or had when they died."""
     found: list[str] = await pipeline.redis.keys(keys.open_leases("*", "*"))
     return found
 
 
 async def command(pipeline: Pipeline, *words: str) -> Any:
-    """What `filmgate …` prints, as JSON where there is any."""
+    """The output of `filmgate …`, parsed where it is JSON."""
     ended = await run_command(*words, environment=clean_environment(**pipeline.stack.environment))
     assert ended.returncode == 0, ended.stderr
     return json.loads(ended.stdout) if ended.stdout.strip() else None
 
 
 async def test_the_third_worker_does_not_take_it_up(pipeline: Pipeline) -> None:
-    """Two died with it in hand: it leaves the due set, keeps state and money, and an operator lets it go on."""
+    """Two workers died with it: it leaves the due set, keeps state and money, and an operator releases it."""
     job = await pipeline.completed((await pipeline.bought()).id)
     ref = pipeline.ref(job.id)
     for _ in range(2):
@@ -78,7 +78,7 @@ async def test_what_is_not_set_aside_is_not_released(pipeline: Pipeline) -> None
 
 
 async def test_a_step_that_waits_is_no_death(pipeline: Pipeline) -> None:
-    """Reads that find nothing give the ref back."""
+    """Reads without a result release the ref."""
     job = await pipeline.completed((await pipeline.bought("[emu:result_expired]")).id)
     for _ in range(3):
         assert (await pipeline.finalize(job.id)).status is Status.FINALIZING
@@ -87,7 +87,7 @@ async def test_a_step_that_waits_is_no_death(pipeline: Pipeline) -> None:
 
 
 async def test_a_step_that_fails_counts_like_a_death(pipeline: Pipeline) -> None:
-    """Twice; the third time it is set aside. One that succeeds in between begins anew."""
+    """Twice; the third time it is quarantined. A success in between resets the count."""
     job = await pipeline.completed((await pipeline.bought()).id)
     ref = pipeline.ref(job.id)
 
@@ -112,7 +112,7 @@ async def test_a_step_that_fails_counts_like_a_death(pipeline: Pipeline) -> None
 
 
 async def test_a_store_that_was_away_is_no_death(store: RedisServer, emulator: Emulator) -> None:
-    """The step ended while nobody could write so: it is written with the next one."""
+    """The step ended while the store was down: its end is written together with the next one."""
     async with open_stack(store, emulator) as stack:
         pipeline = Pipeline(stack)
         jobs = [await pipeline.completed((await pipeline.bought()).id) for _ in range(2)]
@@ -131,7 +131,7 @@ async def test_a_store_that_was_away_is_no_death(store: RedisServer, emulator: E
 
 
 async def test_what_was_in_hand_beside_it_is_worked_on_alone(pipeline: Pipeline) -> None:
-    """Eight were in one worker's hand when it died: each comes alone the next time, and only the killer is left."""
+    """Eight refs were with one worker when it died: each is retried alone, and only the killer is left."""
     jobs = [await pipeline.completed((await pipeline.bought()).id) for _ in range(3)]
     refs = [pipeline.ref(job.id) for job in jobs]
     for ref in refs:
@@ -152,7 +152,7 @@ async def test_what_was_in_hand_beside_it_is_worked_on_alone(pipeline: Pipeline)
 async def test_a_delivery_that_ends_its_workers_is_a_dead_letter(
     pipeline: Pipeline, receiver: Receiver, way: str
 ) -> None:
-    """The team sees why, what waits behind it goes on, and a replay or the operator lets it be sent after all."""
+    """The team sees why, deliveries behind it go on, and a replay or the operator sends it after all."""
     async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, receiver.url, events=["job.queued"])
         await pipeline.admit()
@@ -163,7 +163,7 @@ async def test_a_delivery_that_ends_its_workers_is_a_dead_letter(
                 "deliver", ref, hidden_ms=ATTEMPT_LEASE_MS, destination=destination
             )
             await later(pipeline, made["id"], ms=ATTEMPT_LEASE_MS)
-        await pipeline.admit()  # one place there: it waits behind the poison
+        await pipeline.admit()  # one slot for the destination: it waits behind the poisonous delivery
         assert [handed[0] for handed in await taken(pipeline)] == [ref]
         with pytest.raises(Quarantined):
             await deliver(pipeline.gateway, ref, destination=destination)
@@ -188,7 +188,7 @@ async def test_a_delivery_that_ends_its_workers_is_a_dead_letter(
 
 @dataclass
 class DeadlyFal:
-    """A fal whose result for a prompt with `poison` in it is the end of whoever reads it."""
+    """A fal whose result for a prompt with `poison` in it crashes whoever reads it."""
 
     receiver: Receiver
     workers: Workers | None = None
@@ -198,7 +198,7 @@ class DeadlyFal:
     _count: int = 0
 
     async def answer(self, writer: asyncio.StreamWriter) -> None:
-        """Answer the request that came last."""
+        """Answer the latest request."""
         request = self.receiver.requests[-1]
         request_id = request.target.partition("/requests/")[2].partition("/")[0].partition("?")[0]
         reply = CLIP
@@ -218,7 +218,7 @@ class DeadlyFal:
 
 
 async def test_one_poisonous_job_ends_two_workers_and_stops_nobody(store: RedisServer, emulator: Emulator) -> None:
-    """Real workers: its neighbours succeed, it waits with its money held, and ends well when it is harmless."""
+    """Real workers: other jobs succeed, it waits with its money held, and succeeds once it is harmless."""
     async with (
         Receiver() as receiver,
         open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=receiver.url, FILMGATE_WORKERS="1") as stack,
@@ -231,7 +231,7 @@ async def test_one_poisonous_job_ends_two_workers_and_stops_nobody(store: RedisS
         async with stack.workers() as fal.workers:
 
             async def set_aside() -> bool:
-                for job_id in (poison, *others):  # instead of waiting until what a dead worker had is due again
+                for job_id in (poison, *others):  # instead of waiting until a dead worker's refs are due again
                     await pipeline.make_due("finalize", pipeline.ref(job_id))
                 return await pipeline.gateway.stores.quarantine.steps() != []
 

@@ -1,4 +1,4 @@
-"""The step that watches fal: whatever a poll says, the job moves forward or not at all."""
+"""The poll step: whatever a poll answers, the job moves forward or not at all."""
 
 import time
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ ACCEPTED = Reply(200, body=b'{"request_id": "abc-1"}')
 async def running(
     store: RedisServer, emulator: Emulator, *answers: Answer
 ) -> AsyncIterator[tuple[Pipeline, Job, Receiver]]:
-    """A job that runs at a fal which answers polls so."""
+    """A running job at a fal with these answers to polls."""
     async with Receiver() as fal, open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=fal.url) as stack:
         fal.answers([ACCEPTED, *answers])
         pipeline = Pipeline(stack)
@@ -38,7 +38,7 @@ def status(body: bytes) -> Reply:
 
 
 def test_polls_slow_down_to_two_seconds() -> None:
-    """From the first interval, by a third each time; a slower first interval stays."""
+    """From the first interval, by a third each time; a slower first interval is kept."""
     assert [interval_ms(0.1, polls) for polls in (0, 1, 2, 5)] == [100, 130, 169, 371]
     assert interval_ms(0.1, 1000) == MAX_INTERVAL_MS
     assert interval_ms(10, 1000) == 10_000
@@ -65,7 +65,7 @@ async def test_strange_polls_are_lived_through(pipeline: Pipeline, tag: str) -> 
         return bool((await emulator.request(job.upstream_request_id or ""))["started_at"])
 
     await wait_until(started, "fal works on it")
-    for _ in range(4):  # the longest trouble is three polls
+    for _ in range(4):  # the longest fault lasts three polls
         assert await pipeline.poll(job.id) is not None
         assert (await pipeline.job(job.id)).status is Status.RUNNING
     async with emulator.steered():
@@ -81,7 +81,7 @@ async def test_strange_polls_are_lived_through(pipeline: Pipeline, tag: str) -> 
 async def test_a_poll_that_says_nothing_changes_nothing(
     store: RedisServer, emulator: Emulator, body: bytes
 ) -> None:
-    """Lower case, wrong types, no JSON: the job runs on and is looked at again."""
+    """Lower case, wrong types, no JSON: the job keeps running and is polled again."""
     async with running(store, emulator, status(body)) as (pipeline, job, _):
         assert await pipeline.poll(job.id) is not None
         now = await pipeline.job(job.id)
@@ -89,7 +89,7 @@ async def test_a_poll_that_says_nothing_changes_nothing(
 
 
 async def test_an_unknown_word_counts_as_running(store: RedisServer, emulator: Emulator) -> None:
-    """Fal has the request all the same."""
+    """Fal has the request in any case."""
     async with running(store, emulator, status(b'{"status": "WARMING_UP", "queue_position": "x"}')) as (
         pipeline,
         job,
@@ -100,7 +100,7 @@ async def test_an_unknown_word_counts_as_running(store: RedisServer, emulator: E
 
 
 async def test_a_redirect_is_not_followed(store: RedisServer, emulator: Emulator) -> None:
-    """The key would go with it."""
+    """The key would be sent along."""
     async with Receiver() as evil:
         redirect = Reply(302, {"Location": f"{evil.url}/status"})
         async with running(store, emulator, redirect) as (pipeline, job, _):
@@ -110,7 +110,7 @@ async def test_a_redirect_is_not_followed(store: RedisServer, emulator: Emulator
 
 
 async def test_an_endless_status_is_cut_off(store: RedisServer, emulator: Emulator) -> None:
-    """Past 1 MB nothing is read; the job runs on."""
+    """Reading stops at 1 MB; the job keeps running."""
     sent = 0
 
     async def flood(writer: Any) -> None:
@@ -128,7 +128,7 @@ async def test_an_endless_status_is_cut_off(store: RedisServer, emulator: Emulat
 
 
 async def test_a_dripping_status_ends_after_ten_seconds(pipeline: Pipeline, full: bool) -> None:  # noqa: FBT001  a fixture
-    """The limit is on the whole call, not on each byte."""
+    """The limit applies to the whole call, not to each byte."""
     if not full:
         pytest.skip("takes 10 s; --full runs it")
     job = await pipeline.bought("[emu:status_drip][emu:slow]")
@@ -145,7 +145,7 @@ async def test_log_lines_are_capped(pipeline: Pipeline) -> None:
 
 
 async def test_one_stray_404_in_the_sixth_minute_ends_nothing(store: RedisServer, emulator: Emulator) -> None:
-    """Fal must have forgotten the request in many polls in a row before it counts as lost."""
+    """Many consecutive polls must be 404 before a request counts as lost."""
     found = status(b'{"status": "IN_PROGRESS"}')
     async with running(store, emulator, Reply(404), found) as (pipeline, job, _):
         later = 6 * 60_000
@@ -157,11 +157,11 @@ async def test_one_stray_404_in_the_sixth_minute_ends_nothing(store: RedisServer
 
 
 async def test_a_request_that_fal_forgot_is_disputed(store: RedisServer, emulator: Emulator) -> None:
-    """404 for two minutes and many polls, and no result either: failed, and nobody knows whether it was charged."""
+    """404 for two minutes and many polls, and no result either: failed, and whether it was charged is unknown."""
     lost = [Reply(404)] * 40
     async with running(store, emulator, *lost) as (pipeline, job, _):
         for _ in range(MAX_MISSING_POLLS + 5):
-            assert await pipeline.poll(job.id) is not None  # within the grace, however often
+            assert await pipeline.poll(job.id) is not None  # within the grace period, however often
         assert await pipeline.poll(job.id, later_ms=MISSING_GRACE_MS + 1000) is None
         ended = await pipeline.finalized(job.id)
         assert (ended.status, ended.money) == (Status.FAILED, Money.DISPUTED)
@@ -171,7 +171,7 @@ async def test_a_request_that_fal_forgot_is_disputed(store: RedisServer, emulato
 
 @pytest.mark.parametrize("tag", ["stuck_in_queue", "stuck_in_progress"])
 async def test_a_running_job_past_its_deadline_is_cancelled_at_fal(pipeline: Pipeline, tag: str) -> None:
-    """Fal's truth decides the end; whether it charged is not known."""
+    """Fal's answer decides the end; whether it charged is unknown."""
     job = await pipeline.bought(f"[emu:{tag}]", deadline=60)
     assert await pipeline.poll(job.id) is not None
     request_id = job.upstream_request_id or ""
@@ -189,7 +189,7 @@ async def test_a_running_job_past_its_deadline_is_cancelled_at_fal(pipeline: Pip
 async def test_fal_is_asked_to_cancel_now_and_then_and_not_at_every_poll(
     store: RedisServer, emulator: Emulator
 ) -> None:
-    """Once, and again after half a minute when it still runs; an outage does not count as asked."""
+    """Once, and again after half a minute if it still runs; an outage does not count as a request."""
     still = status(b'{"status": "IN_PROGRESS"}')
 
     async def nonsense(writer: Any) -> None:
@@ -215,7 +215,7 @@ async def test_fal_is_asked_to_cancel_now_and_then_and_not_at_every_poll(
 
 
 async def test_a_job_that_no_longer_runs_is_not_polled(pipeline: Pipeline) -> None:
-    """A poll rung twice changes nothing, and asks fal nothing."""
+    """A poll task that runs twice changes nothing, and asks fal nothing."""
     job = await pipeline.bought()
     await pipeline.completed(job.id)
     polls = (await pipeline.stack.emulator.request(job.upstream_request_id or ""))["polls"]
@@ -223,7 +223,7 @@ async def test_a_job_that_no_longer_runs_is_not_polled(pipeline: Pipeline) -> No
     assert (await pipeline.stack.emulator.request(job.upstream_request_id or ""))["polls"] == polls
 
 
-# --- waiting too long in our own line -----------------------------------------------------------------------------
+# --- waiting too long in line -------------------------------------------------------------------------------------
 
 
 async def test_a_job_that_did_not_start_in_time_fails_free(pipeline: Pipeline) -> None:
@@ -242,7 +242,7 @@ async def test_a_job_that_did_not_start_in_time_fails_free(pipeline: Pipeline) -
 
 @pytest.mark.parametrize("waiting", ["in line", "later", "granted"])
 async def test_a_job_past_its_deadline_in_line_fails_free(pipeline: Pipeline, waiting: str) -> None:
-    """Wherever it waits: in line, out of line for a pause, or with a slot that nobody claimed yet."""
+    """Wherever it waits: in line, paused outside of it, or with a slot that is not claimed yet."""
     if waiting == "later":
         job_id = (await pipeline.bought("[emu:429_direct]")).id
     else:
@@ -257,7 +257,7 @@ async def test_a_job_past_its_deadline_in_line_fails_free(pipeline: Pipeline, wa
 
 
 async def test_the_clock_does_not_end_a_job_that_is_being_bought(pipeline: Pipeline) -> None:
-    """Submitting: the POST decides."""
+    """In submitting, the POST decides."""
     job_id = await pipeline.grant()
     await pipeline.store.claim(await pipeline.job(job_id))
     await pipeline.write(job_id, deadline_ms=1)
@@ -265,7 +265,7 @@ async def test_the_clock_does_not_end_a_job_that_is_being_bought(pipeline: Pipel
 
 
 async def test_a_job_refused_after_its_start_deadline_fails_free(pipeline: Pipeline) -> None:
-    """The clock ran out during the submission, fal refused it for now: it does not wait until the deadline."""
+    """The clock ran out during the submission and fal refused it temporarily: it does not wait for the deadline."""
     job_id = await pipeline.grant(start_deadline=60)
     nonce = await pipeline.store.claim(await pipeline.job(job_id))
     await pipeline.write(job_id, start_deadline_ms=1)

@@ -1,4 +1,4 @@
-"""A quote is what a job costs, in every case that the registry has a price for."""
+"""A quote equals the job's cost, in every case for which the registry has a price."""
 
 import asyncio
 import json
@@ -32,7 +32,7 @@ STORYBOARD = "multi_prompt"
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One input, and what the registry's rate for it comes to."""
+    """One input, and its price by the registry's rate."""
 
     name: str
     model: str
@@ -45,7 +45,7 @@ class Case:
 
 @pytest.fixture(scope="module")
 async def quick() -> AsyncIterator[Emulator]:
-    """A fal that takes hundreds at once and makes no pictures."""
+    """A fal that runs hundreds at once and renders no clips."""
     times = ("--queue-seconds", "0.05", "--run-seconds", "0.05", "--no-clips")
     async with running_emulator(*times, "--concurrency", "1000") as emulator:
         yield emulator
@@ -63,7 +63,7 @@ async def stack(store: RedisServer, quick: Emulator) -> AsyncIterator[Stack]:
 
 
 def fulfilled(model: Model, field: str, condition: Any, picture: str) -> Any:
-    """A value of the field under which the condition of a price variant holds."""
+    """A value of the field that satisfies the condition of a price variant."""
     items = model.entry.input["properties"][field].get("items", {})
     match condition:
         case {"minItems": count}:
@@ -80,7 +80,7 @@ def fulfilled(model: Model, field: str, condition: Any, picture: str) -> Any:
 
 
 def cases(picture: str) -> Iterator[Case]:
-    """Each priced model, each variant of its price, each duration; storyboards where there are any."""
+    """Each priced model, each variant of its price, each duration; storyboards where supported."""
     for model in CATALOG:
         if model.tariff is None:
             continue
@@ -114,7 +114,7 @@ def shots(*seconds: int) -> list[dict[str, str]]:
 
 
 async def pushed_through(pipeline: Pipeline, job_ids: list[str]) -> list[Job]:
-    """Bought, polled and finalized together; the jobs at their end."""
+    """Bought, polled and finalized together; the ended jobs."""
     gateway = pipeline.gateway
     while await gateway.stores.slots.grant():
         pass
@@ -175,7 +175,7 @@ async def test_a_quote_is_what_is_settled_and_what_fal_charges(stack: Stack) -> 
 
 
 async def test_a_storyboard_is_quoted_by_the_longer_reading_and_corrected_by_the_bill(stack: Stack) -> None:
-    """Ten seconds are asked for and shots of three: ten are put aside, and fal's bill has the last word."""
+    """Ten seconds are requested and shots of three: ten are reserved, and fal's bill corrects it."""
     pipeline = Pipeline(stack)
     asked = {STORYBOARD: shots(3), "duration": "10"}
     job_id = await pipeline.grant(model="fal-ai/kling-video/v3/turbo/pro/text-to-video", input=asked)
@@ -188,7 +188,7 @@ async def test_a_storyboard_is_quoted_by_the_longer_reading_and_corrected_by_the
 
 
 async def test_a_price_that_changes_meanwhile_changes_no_settlement(stack: Stack, tmp_path: Path) -> None:
-    """The operator sets another price while a job runs: it costs what it was quoted, and so says fal's bill."""
+    """The operator changes the price while a job runs: it costs what it was quoted, and fal's bill agrees."""
     pipeline = Pipeline(stack)
     job = await pipeline.bought()
     prices = tmp_path / "prices.json"

@@ -1,4 +1,4 @@
-"""Held jobs and fal's history: adopted by their marker, and by nothing else; half a listing decides nothing."""
+"""Held jobs and fal's history: adopted only by their marker; half a listing decides nothing."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -41,7 +41,7 @@ OTHER_MODELS = tuple(f"fal-ai/kling-video/{name}/image-to-video" for name in ("v
 
 @pytest.fixture
 async def pipeline(store: RedisServer, historian: Emulator) -> AsyncIterator[Pipeline]:
-    """Unknown outcomes are held, whatever the history shows."""
+    """Unknown outcomes are held, whatever the history has."""
     async with pipeline_on(store, historian) as made:
         yield made
 
@@ -51,7 +51,7 @@ async def pipeline(store: RedisServer, historian: Emulator) -> AsyncIterator[Pip
 
 @pytest.mark.parametrize("tag", ["drop_after_accept", "submit_cut", "submit_garbage", "submit_502_accepted"])
 async def test_a_job_whose_answer_was_lost_is_adopted_and_paid_once(pipeline: Pipeline, tag: str) -> None:
-    """One POST, one clip, one charge: fal's history says which request is the job's."""
+    """One POST, one clip, one charge: fal's history shows which request is the job's."""
     before = await pipeline.posts()
     job = await held(pipeline, f"[emu:{tag}]")
     resolver = history_task(pipeline.gateway)
@@ -71,7 +71,7 @@ async def test_a_job_whose_answer_was_lost_is_adopted_and_paid_once(pipeline: Pi
 
 
 async def test_what_a_killed_worker_bought_is_adopted(pipeline: Pipeline) -> None:
-    """The claim is on record, the POST was sent, and nobody read the answer."""
+    """The claim is written, the POST was sent, and its answer was not read."""
     image = await uploaded(pipeline.stack.api)
     body = {"prompt": "a lake that a killed worker bought", "image_url": image}
     job_id = (await pipeline.stack.submit(input=body))["id"]
@@ -83,7 +83,7 @@ async def test_what_a_killed_worker_bought_is_adopted(pipeline: Pipeline) -> Non
     await pipeline.gateway.fal.submit(job.model, sent, start_timeout=None, marker=str(marker), webhook_url=None)
     await known_to_fal(pipeline, job)
     await resolve_held(pipeline.gateway)
-    assert (await pipeline.job(job_id)).status is Status.SUBMITTING  # its worker may only be slow
+    assert (await pipeline.job(job_id)).status is Status.SUBMITTING  # its worker may just be slow
     await pipeline.write(job_id, lease_ms=1)
     assert (await pipeline.submit(job_id)).held_reason == "worker_lost"
     await resolve_held(pipeline.gateway)
@@ -92,7 +92,7 @@ async def test_what_a_killed_worker_bought_is_adopted(pipeline: Pipeline) -> Non
 
 
 async def test_a_job_that_an_older_version_claimed_is_found_too(pipeline: Pipeline) -> None:
-    """Its record has no time of the claim; the lease says it."""
+    """Its record has no time of the claim; the lease gives it."""
     job = await held(pipeline)
     assert job.claimed_ms is not None
     assert job.lease_ms == job.claimed_ms + SUBMIT_LEASE_MS
@@ -102,7 +102,7 @@ async def test_a_job_that_an_older_version_claimed_is_found_too(pipeline: Pipeli
 
 
 async def test_lanes_look_by_themselves(pipeline: Pipeline) -> None:
-    """A real worker adopts it and brings it to its end."""
+    """A real worker adopts it and completes it."""
     job = await held(pipeline)
     async with pipeline.stack.workers():
         await pipeline.stack.until(job.id, "succeeded")
@@ -110,7 +110,7 @@ async def test_lanes_look_by_themselves(pipeline: Pipeline) -> None:
 
 
 async def test_a_caller_who_gave_up_on_a_held_job_gets_his_cancel(pipeline: Pipeline) -> None:
-    """The wish is on record, and is carried out as soon as fal's request is known."""
+    """The cancellation is recorded, and sent once fal's request is known."""
     job = await held(pipeline, "[emu:drop_after_accept:1][emu:slow]")
     assert (await pipeline.stack.api.post(f"/v1/jobs/{job.id}/cancel")).json()["status"] == "held"
     assert await resolve_once(pipeline, job) is None
@@ -123,7 +123,7 @@ async def test_a_caller_who_gave_up_on_a_held_job_gets_his_cancel(pipeline: Pipe
 
 
 async def bought_again(pipeline: Pipeline, job: Job, *, nonce: str = "") -> str:
-    """A second request at fal for the same job, with the marker of this attempt or of another one; its id."""
+    """Create a second request at fal for the same job, with the marker of this or another attempt; its id."""
     (first,) = await at_fal(pipeline, job)
     payload = dict(first["payload"])
     if nonce:
@@ -137,7 +137,7 @@ async def bought_again(pipeline: Pipeline, job: Job, *, nonce: str = "") -> str:
 
 @pytest.mark.parametrize("nonce", ["", "0" * 32], ids=["the same attempt", "an older attempt"])
 async def test_of_two_requests_one_is_adopted_and_the_other_cancelled(pipeline: Pipeline, nonce: str) -> None:
-    """The earliest is the job's; the other is an orphan, cancelled and rung about once."""
+    """The earliest is the job's; the other is an orphan, cancelled, with an alarm."""
     job = await held(pipeline, "[emu:drop_after_accept:1][emu:slow]")
     second = await bought_again(pipeline, job, nonce=nonce)
     assert await resolve_once(pipeline, job) is None
@@ -148,7 +148,7 @@ async def test_of_two_requests_one_is_adopted_and_the_other_cancelled(pipeline: 
 
 
 async def test_what_an_attempt_bought_that_seemed_refused_is_adopted(pipeline: Pipeline) -> None:
-    """The present attempt is not at fal, an older one is: it is paid for, so it is the job's."""
+    """The current attempt is not at fal, an older one is: it was bought, so it is the job's."""
     job = await held(pipeline, "[emu:drop_before_accept:1]")
     marker = make_marker(await pipeline.gateway.stores.secrets.of_markers(), job.id, "0" * 32)
     async with FalCaller(pipeline.stack.emulator.url) as caller:
@@ -161,7 +161,7 @@ async def test_what_an_attempt_bought_that_seemed_refused_is_adopted(pipeline: P
 
 
 async def test_a_look_that_was_cut_short_is_gone_on_with(pipeline: Pipeline) -> None:
-    """The job was adopted, then the worker died: the second request is found by the next look."""
+    """The job was adopted, then the worker died: the next read finds the second request."""
     job = await held(pipeline, "[emu:drop_after_accept:1][emu:slow]")
     second = await bought_again(pipeline, job)
     first = (await at_fal(pipeline, job))[0]["request_id"]
@@ -175,7 +175,7 @@ async def test_a_look_that_was_cut_short_is_gone_on_with(pipeline: Pipeline) -> 
 
 
 async def test_what_an_operator_ended_is_not_brought_back(pipeline: Pipeline) -> None:
-    """A failed job stays failed; the request that turns up is an orphan."""
+    """A failed job stays failed; a request that appears later is an orphan."""
     job = await held(pipeline, "[emu:drop_after_accept:1][emu:slow]")
     await pipeline.gateway.stores.due.add("resolve", [pipeline.ref(job.id)])
     await pipeline.gateway.operations.resolve("test", job.id, "fail", charged=False)
@@ -186,11 +186,11 @@ async def test_what_an_operator_ended_is_not_brought_back(pipeline: Pipeline) ->
     assert request["cancelled"] is True
 
 
-# --- never by anything but the marker -----------------------------------------------------------------------
+# --- only by the marker --------------------------------------------------------------------------------------
 
 
 async def test_another_teams_request_is_never_taken(pipeline: Pipeline) -> None:
-    """The same model, prompt, image and time: the marker says whose it is."""
+    """The same model, prompt, image and time: the marker shows whose it is."""
     mine = await held(pipeline, "[emu:drop_before_accept:1]")
     made = await pipeline.gateway.administration.first_account(team_name="other", user_name="other")
     headers = {"Authorization": f"Bearer {made.key}"}
@@ -217,7 +217,7 @@ async def test_another_teams_request_is_never_taken(pipeline: Pipeline) -> None:
 
 
 async def test_a_forged_marker_is_nobodys(pipeline: Pipeline) -> None:
-    """Job and nonce are right, the mac is not ours: as if nothing stood there."""
+    """Job and nonce are right, the mac is not ours: treated as no marker."""
     job = await held(pipeline, "[emu:drop_before_accept:1]")
     forged = make_marker("another secret", job.id, job.nonce or "")
     async with FalCaller(pipeline.stack.emulator.url) as caller:
@@ -252,7 +252,7 @@ TROUBLES: dict[str, tuple[dict[str, Any], str]] = {
 async def test_without_a_whole_listing_nothing_is_decided(
     pipeline: Pipeline, historian: Emulator, trouble: dict[str, Any], reason: str
 ) -> None:
-    """One warning however often it fails; the job stays held, and is adopted when fal is back."""
+    """One warning however often it fails; the job stays held, and is adopted when fal answers again."""
     job = await held(pipeline)
     await known_to_fal(pipeline, await held(pipeline))  # two rows at least
     await resolve_due(pipeline, job)
@@ -263,7 +263,7 @@ async def test_without_a_whole_listing_nothing_is_decided(
         for _ in range(1 if "delay_seconds" in trouble else 2):
             await pipeline.make_due("resolve", pipeline.ref(job.id))
             await resolver.run()
-    told = [one for one in lines if one["event"] != "fal.no_answer"]  # which way was closed, where it was one
+    told = [one for one in lines if one["event"] != "fal.no_answer"]  # without the line on the connection's fault
     assert [(one["event"], one["log_level"], one["reason"]) for one in told] == [
         ("history.away", "warning", reason)
     ]
@@ -279,7 +279,7 @@ async def test_without_a_whole_listing_nothing_is_decided(
 
 
 async def resolve_due(pipeline: Pipeline, job: Job) -> None:
-    """Every held job has its time in this step, and only this one's has come."""
+    """Every held job has its due time in this step, and only this one's has come."""
     await pipeline.gateway.stores.due.add("resolve", await pipeline.store.held())
     for ref in await pipeline.due("resolve"):
         if ref != pipeline.ref(job.id):
@@ -288,7 +288,7 @@ async def resolve_due(pipeline: Pipeline, job: Job) -> None:
 
 
 async def test_a_history_that_lags_is_waited_for(pipeline: Pipeline, historian: Emulator) -> None:
-    """An empty listing decides nothing by itself; a quarter of a minute later it is looked at again."""
+    """An empty listing alone decides nothing; 15 s later it is read again."""
     job = await held(pipeline)
     await historian.trouble_platform(lag_seconds=900)
     assert await resolve_held(pipeline.gateway) == 1
@@ -302,7 +302,7 @@ async def test_a_history_that_lags_is_waited_for(pipeline: Pipeline, historian: 
 
 
 async def test_one_request_without_its_payload_stops_the_decision(pipeline: Pipeline) -> None:
-    """Somebody else of the same account keeps his payloads from fal: that one might be ours."""
+    """Another client of the same account does not store payloads at fal: that request might be ours."""
     job = await held(pipeline, model=OTHER_MODELS[0])
     async with FalCaller(pipeline.stack.emulator.url) as caller:
         strange = {"headers": {"X-Fal-Store-IO": "0"}, "model": OTHER_MODELS[0]}
@@ -312,7 +312,7 @@ async def test_one_request_without_its_payload_stops_the_decision(pipeline: Pipe
 
 
 async def test_all_pages_are_read_or_none_counts(pipeline: Pipeline, historian: Emulator) -> None:
-    """One request a page: the last page has ours. With more pages than are read, nothing is decided."""
+    """One request a page: the last page has ours. With more pages than the limit, nothing is decided."""
     model = OTHER_MODELS[1]
     job = await held(pipeline, model=model)
     async with FalCaller(pipeline.stack.emulator.url) as caller:
@@ -347,7 +347,7 @@ async def test_without_an_admin_key_nobody_looks(store: RedisServer, historian: 
 
 
 async def test_a_poisonous_job_keeps_no_other_one_held(pipeline: Pipeline) -> None:
-    """A record that nobody can read is logged, and the next one is looked for."""
+    """An unreadable record is logged, and the next job is resolved."""
     bad, good = await held(pipeline), await held(pipeline)
     await pipeline.write(bad.id, seconds="nobody can count these")
     with capture_logs() as lines:

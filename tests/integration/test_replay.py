@@ -1,4 +1,4 @@
-"""Webhooks sent again by hand: the same message and id, a fresh schedule, spread, and not too often."""
+"""Webhooks replayed by hand: the same message and id, a new schedule, spread over time, and limited."""
 
 from itertools import pairwise
 from typing import Any
@@ -38,7 +38,7 @@ async def log(api: httpx.AsyncClient, **query: Any) -> list[dict[str, Any]]:
 
 
 async def replay(api: httpx.AsyncClient, **asked: Any) -> dict[str, Any]:
-    """The answer to a replay of many."""
+    """The reply to a replay of many."""
     reply = await api.post("/v1/deliveries/replay", json=asked)
     assert reply.status_code == 202, reply.text
     done: dict[str, Any] = reply.json()
@@ -56,7 +56,7 @@ async def replay_one(api: httpx.AsyncClient, delivery_id: str) -> dict[str, Any]
 
 
 async def test_a_replay_is_the_same_message_signed_anew(pipeline: Pipeline, receiver: Receiver) -> None:
-    """The same `webhook-id` and body, verified with the secret; noted, with the attempts before it."""
+    """The same `webhook-id` and body, verified with the secret; recorded after the earlier attempts."""
     async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, receiver.url)
         job = await pipeline.ended()
@@ -99,7 +99,7 @@ async def test_a_replay_begins_the_schedule_anew(pipeline: Pipeline, receiver: R
 
 
 async def test_what_waits_for_its_next_attempt_can_be_sent_now(pipeline: Pipeline, receiver: Receiver) -> None:
-    """A consumer that is well again need not wait for hours."""
+    """A consumer that works again need not wait for hours."""
     receiver.answers([500])
     async with team_admin(pipeline.stack) as api:
         await endpoint(api, receiver.url, events=["job.queued"])
@@ -112,7 +112,7 @@ async def test_what_waits_for_its_next_attempt_can_be_sent_now(pipeline: Pipelin
 
 
 async def test_the_past_of_a_delivery_does_not_grow_without_end(pipeline: Pipeline, receiver: Receiver) -> None:
-    """After many replays the newest attempts and replays are kept."""
+    """After many replays only the newest attempts and replays are kept."""
     async with team_admin(pipeline.stack) as api:
         await endpoint(api, receiver.url, events=["job.queued"])
         await pipeline.admit()
@@ -134,7 +134,7 @@ async def test_the_past_of_a_delivery_does_not_grow_without_end(pipeline: Pipeli
 
 
 async def test_dead_letters_are_replayed_by_endpoint_and_type(pipeline: Pipeline, receiver: Receiver) -> None:
-    """Only dead letters where nothing else is asked for, and of these only what is wanted."""
+    """Only dead letters by default, and of these only the filtered ones."""
     kinds = ["job.queued", "job.canceled"]
     async with team_admin(pipeline.stack) as api:
         one = await endpoint(api, f"{receiver.url}/one", events=kinds)
@@ -156,7 +156,7 @@ async def test_dead_letters_are_replayed_by_endpoint_and_type(pipeline: Pipeline
 
 
 async def test_a_range_of_time_is_replayed_by_parts_and_in_order(pipeline: Pipeline, receiver: Receiver) -> None:
-    """Delivered or dead, everything of it once, the oldest first; each part says where to go on."""
+    """Delivered or dead, each once, oldest first; each part has the cursor of the next."""
     async with team_admin(pipeline.stack) as api:
         await endpoint(api, receiver.url, events=["job.queued"])
         jobs = []
@@ -180,13 +180,13 @@ async def test_a_range_of_time_is_replayed_by_parts_and_in_order(pipeline: Pipel
 async def test_many_replays_are_spread_so_that_the_consumer_is_not_flooded(
     pipeline: Pipeline, receiver: Receiver
 ) -> None:
-    """To one destination one after the other, also over two requests; to another one beside it."""
+    """To one destination in turn, even over two requests; to another one in parallel."""
     count = REPLAYS_PER_SCRIPT // 2 + 10
     async with team_admin(pipeline.stack) as api:
         ours = [await endpoint(api, f"{receiver.url}/{n}", events=["job.queued"]) for n in range(2)]
         for _ in range(count):
             await pipeline.admit()
-        await pipeline.redis.delete(keys.due("deliver"))  # nobody sends them meanwhile
+        await pipeline.redis.delete(keys.due("deliver"))  # so that none is sent meanwhile
         assert (await replay(api, status="due", limit=count))["replayed"] == count
         assert (await replay(api, status="due"))["replayed"] == 2 * count
         for made in ours:
@@ -199,7 +199,7 @@ async def test_many_replays_are_spread_so_that_the_consumer_is_not_flooded(
 
 
 async def test_replays_are_limited_by_the_minute(pipeline: Pipeline) -> None:
-    """Each kind for itself and of a team together: 429 with the time to wait, and nothing changes."""
+    """Each kind separately, and a team's in total: 429 with the time to wait, and nothing changes."""
     async with team_admin(pipeline.stack) as api, team_admin(pipeline.stack) as other:
         await endpoint(api, "https://consumer.example/hook", events=["job.queued"])
         await pipeline.admit()
@@ -211,7 +211,7 @@ async def test_replays_are_limited_by_the_minute(pipeline: Pipeline) -> None:
         for what, number in (("replay", REPLAYS_PER_MINUTE), ("replays", BULK_REPLAYS_PER_MINUTE)):
             rate, turn_ms = keys.rate(pipeline.team, what), 60_000 / number
             assert before_ms + turn_ms - 1 <= int(await pipeline.redis.get(rate)) <= after_ms + turn_ms + 1
-            # as if all the others were taken, and more, so that none comes back during what follows
+            # as if all the others were used up, and more, so that none is free again during the test
             await pipeline.redis.set(rate, after_ms + 60_000 + SLACK_MS, px=60_000 + SLACK_MS)
         async with nothing_changes(pipeline.stack):
             for reply in (
@@ -226,7 +226,7 @@ async def test_replays_are_limited_by_the_minute(pipeline: Pipeline) -> None:
 async def test_nothing_is_replayed_to_an_endpoint_that_gets_nothing(
     pipeline: Pipeline, receiver: Receiver, state: str
 ) -> None:
-    """409 in a sentence for one delivery and for the endpoint; a replay of many leaves it out and says so."""
+    """409 with a sentence for one delivery and for the endpoint; a replay of many skips it and says so."""
     receiver.answers([ABORT, ABORT])
     async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, f"{receiver.url}/closed", events=["job.queued"])
@@ -257,7 +257,7 @@ async def test_nothing_is_replayed_to_an_endpoint_that_gets_nothing(
 
 
 async def test_what_is_on_its_way_is_not_replayed(pipeline: Pipeline) -> None:
-    """An attempt is being made: 409, and a replay of many skips it."""
+    """An attempt is in progress: 409, and a replay of many skips it."""
     async with team_admin(pipeline.stack) as api:
         await endpoint(api, "https://consumer.example/hook", events=["job.queued"])
         await pipeline.admit()
@@ -268,7 +268,7 @@ async def test_what_is_on_its_way_is_not_replayed(pipeline: Pipeline) -> None:
 
 
 async def test_a_user_replays_what_their_own_job_named(pipeline: Pipeline, receiver: Receiver) -> None:
-    """Their job's own webhook; the team's endpoint takes `team:admin`, and a reader of the team replays nothing."""
+    """Their job's own webhook; the team's endpoint needs `team:admin`; a key that only reads replays nothing."""
     reader = await colleague(pipeline.stack, scopes=USER_SCOPES | {Scope.TEAM_READ})
     async with team_admin(pipeline.stack) as api, calling(pipeline.stack, reader.key) as reads:
         await endpoint(api, f"{receiver.url}/teams")
@@ -290,7 +290,7 @@ async def test_a_user_replays_what_their_own_job_named(pipeline: Pipeline, recei
 
 
 async def test_a_replay_is_delivered_by_the_workers(stack: Stack, receiver: Receiver) -> None:
-    """From the request to the consumer, without a hand in between."""
+    """From the request to the consumer, without steps by hand."""
     async with team_admin(stack) as api, stack.workers():
         await endpoint(api, receiver.url, events=["job.queued"])
         await stack.submit()
@@ -322,7 +322,7 @@ WRONG: list[tuple[dict[str, Any], int, str]] = [
 
 @pytest.mark.parametrize(("asked", "status", "code"), WRONG)
 async def test_a_wrong_wish_changes_nothing(stack: Stack, asked: dict[str, Any], status: int, code: str) -> None:
-    """It is refused with a sentence, and takes no turn."""
+    """It is refused with a sentence, and does not count against the limit."""
     async with team_admin(stack) as api:
         await api.get("/v1/jobs")
         async with nothing_changes(stack):

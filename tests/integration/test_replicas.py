@@ -1,4 +1,4 @@
-"""A primary with a replica: nobody is told of what only the primary has."""
+"""A primary with a replica: no caller is told of a write that only the primary has."""
 
 import asyncio
 import contextlib
@@ -31,15 +31,15 @@ class Pair:
     replica: RedisServer
 
     def part(self) -> None:
-        """The replica hears nothing more of the primary, as after a cut."""
+        """Stop the replication, as a network cut does."""
         self.replica.command("REPLICAOF", "NO", "ONE")
 
     def join(self) -> None:
-        """It follows again."""
+        """Replicate again."""
         self.replica.command("REPLICAOF", "127.0.0.1", str(self.primary.port))
 
     async def in_step(self, *, replicas: int = 1) -> None:
-        """Waits until so many replicas have what the primary has."""
+        """Wait until this many replicas have everything that the primary has."""
         redis = connect(self.primary.url, replicas=replicas)
         try:
             await wait_until(lambda: is_confirmed(redis), "the replica follows")
@@ -49,14 +49,14 @@ class Pair:
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[Pair]:
-    """Two real servers, with what the documentation asks of a primary."""
+    """Two real servers, with the documentation's settings for a primary."""
     with RedisServer(repl_diskless_sync_delay="0") as primary, RedisServer() as replica:
         yield Pair(primary, replica)
 
 
 @pytest.fixture
 async def pair(servers: Pair) -> AsyncIterator[Pair]:
-    """The two in step, and empty."""
+    """The two in sync, and empty."""
     servers.primary.flush()
     servers.join()
     await servers.in_step()
@@ -72,7 +72,7 @@ async def stack(pair: Pair, emulator: Emulator) -> AsyncIterator[Stack]:
 
 
 async def test_what_is_acknowledged_is_on_the_replica(stack: Stack, pair: Pair) -> None:
-    """The moment a 202 is read, the replica has the job."""
+    """When the 202 is read, the replica has the job."""
     job = (await stack.api.post("/v1/jobs", json=stack.body())).json()
     copy = connect(pair.replica.url)
     try:
@@ -82,7 +82,7 @@ async def test_what_is_acknowledged_is_on_the_replica(stack: Stack, pair: Pair) 
 
 
 async def test_without_a_confirmation_the_outcome_is_said_to_be_unknown(stack: Stack, pair: Pair) -> None:
-    """503 with its own code; the same key later gives the job that was written, once."""
+    """503 with its own code; the same key later returns the job that was written, once."""
     pair.part()
     first = await stack.api.post("/v1/jobs", json=stack.body(), headers={"Idempotency-Key": "a"})
     assert_problem(first, 503, "outcome_unknown")
@@ -98,7 +98,7 @@ async def test_without_a_confirmation_the_outcome_is_said_to_be_unknown(stack: S
 
 
 async def test_with_two_replicas_expected_both_must_confirm(pair: Pair, emulator: Emulator) -> None:
-    """One of them away: the outcome is said to be unknown. Both there: 202, for the job that was written."""
+    """With one of them down the outcome is unknown. With both: 202, for the job that was written."""
     with RedisServer() as second:
         other, key = Pair(pair.primary, second), {"Idempotency-Key": "a"}
         other.join()
@@ -116,7 +116,7 @@ async def test_with_two_replicas_expected_both_must_confirm(pair: Pair, emulator
 
 
 async def test_a_refusal_needs_no_confirmation(stack: Stack, pair: Pair) -> None:
-    """What changes nothing is answered as ever, and reading goes on."""
+    """What changes nothing is answered as usual, and reads work."""
     pair.part()
     assert (await stack.api.post("/v1/jobs", json={"input": {}})).status_code == 422
     assert (await stack.api.get("/v1/jobs")).status_code == 200
@@ -143,7 +143,7 @@ async def test_a_write_that_is_refused_waits_for_no_replica(stack: Stack, pair: 
 
 
 async def test_an_administrators_act_is_confirmed(stack: Stack, pair: Pair) -> None:
-    """A team that is said to be there is there, and a key that is said to be revoked stays revoked."""
+    """An acknowledged team exists, and an acknowledged revocation holds, after a failover."""
     admin = {"Authorization": f"Bearer {ADMIN_KEY}"}
     assert (await stack.api.post("/v1/admin/teams", json={"name": "a"}, headers=admin)).status_code == 201
     pair.part()
@@ -153,7 +153,7 @@ async def test_an_administrators_act_is_confirmed(stack: Stack, pair: Pair) -> N
 
 
 async def test_a_free_cancellation_is_confirmed(stack: Stack, pair: Pair) -> None:
-    """Otherwise a job that is said to be canceled may be bought after a failover."""
+    """Otherwise a job that was acknowledged as canceled may be bought after a failover."""
     one, other = await stack.submit(), await stack.submit()
     assert (await stack.api.post(f"/v1/jobs/{one['id']}/cancel")).status_code == 202
     pair.part()
@@ -161,12 +161,12 @@ async def test_a_free_cancellation_is_confirmed(stack: Stack, pair: Pair) -> Non
 
 
 async def test_what_no_replica_has_is_not_bought(stack: Stack, pair: Pair, emulator: Emulator) -> None:
-    """The claim may be lost with the primary, so nothing is sent; the job is in line again, and bought later."""
+    """The claim may be lost with the primary, so nothing is sent; the job is requeued, and bought later."""
     job_id = (await stack.api.post("/v1/jobs", json=stack.body())).json()["id"]
     pair.part()
     async with stack.workers():
         for _ in range(3):
-            await asyncio.sleep(0.5)  # so long it is claimed and put back
+            await asyncio.sleep(0.5)  # meanwhile it is claimed and requeued
             shown = (await stack.api.get(f"/v1/jobs/{job_id}")).json()
             assert shown["status"] in {"queued", "submitting"}
             assert shown["submitted_at"] is None
@@ -181,7 +181,7 @@ async def test_what_no_replica_has_is_not_bought(stack: Stack, pair: Pair, emula
 
 
 async def test_without_replicas_nothing_is_asked(pair: Pair, emulator: Emulator) -> None:
-    """The default of a single store."""
+    """The default for a single store."""
     pair.part()
     async with open_stack(pair.primary, emulator) as stack:
         assert (await stack.api.post("/v1/jobs", json=stack.body())).status_code == 202
@@ -197,7 +197,7 @@ SETTINGS: dict[str, tuple[dict[str, str], str | None]] = {
 
 @pytest.mark.parametrize("case", SETTINGS)
 async def test_a_primary_that_goes_on_alone_is_refused_with_real_money(pair: Pair, case: str) -> None:
-    """One sentence that names the setting of the store."""
+    """One sentence that names the store's setting."""
     config, named = SETTINGS[case]
     settings = load_settings(
         {"FAL_KEY": "id:secret", "FILMGATE_REDIS_URL": pair.primary.url, "FILMGATE_STORE_REPLICAS": "1"}

@@ -1,4 +1,4 @@
-"""What all replies have in common: headers, HEAD wherever GET is, and a query read as strictly as a body."""
+"""What all replies have in common: headers, HEAD for each GET, and a query validated as strictly as a body."""
 
 import asyncio
 import re
@@ -23,13 +23,13 @@ KEPT = (
     "/static/",
     "/.well-known/",
     "/fal/rest/.well-known/",
-)  # these say themselves how they are kept
+)  # these have their own caching headers
 PARAMETER = re.compile(r"\{(\w+)\}")
 VALUES = {"model_id": "fal-ai/kling-video/v2/master/image-to-video", "slug": "not_found", "path": "app.css"}
 
 
 def readable(stack: Stack, job_id: str) -> list[str]:
-    """The path of every GET route, about this job where it is about one."""
+    """The path of every GET route, with this job's id where it has one."""
     app = stack.api._transport.app  # type: ignore[attr-defined]  # httpx's ASGITransport has one
     values = {**VALUES, "job_id": job_id, "request_id": job_id, "app": "fal-ai/kling-video"}
     return sorted(
@@ -40,7 +40,7 @@ def readable(stack: Stack, job_id: str) -> list[str]:
 
 
 async def ended(stack: Stack) -> str:
-    """The id of a job that has ended, so that its streams end too."""
+    """The id of an ended job, so that its streams end too."""
     job_id: str = (await stack.submit())["id"]
     await stack.api.post(f"/v1/jobs/{job_id}/cancel")
     return job_id
@@ -92,7 +92,7 @@ async def test_head_is_get_without_a_body(stack: Stack) -> None:
 
 
 async def test_a_refused_method_is_told_all_that_are_known(stack: Stack) -> None:
-    """`Allow` names every method of the path, also where several routes share it."""
+    """`Allow` has every method of the path, even if several routes share it."""
     wrong = {}
     for document in ("/openapi.json", "/fal/openapi.json"):
         paths = (await stack.api.get(document)).json()["paths"]
@@ -108,7 +108,7 @@ async def test_a_refused_method_is_told_all_that_are_known(stack: Stack) -> None
 
 
 async def test_head_and_streams_over_the_wire(stack: Stack) -> None:
-    """A real server: probes, a live stream, and the connection goes on afterwards."""
+    """A real server: probes, a live stream, and the connection stays usable afterwards."""
     job_id = (await stack.submit())["id"]
     headers = {"Authorization": f"Bearer {stack.account.key}"}
     async with (
@@ -135,12 +135,12 @@ async def test_a_reference_that_is_switched_off_is_not_there(redis_server: Redis
 
 # --- the query ---------------------------------------------------------------------------------------------------
 
-FALS_DOCUMENT = "/fal/openapi.json"  # under an address of fal's, and none of fal's doors
+FALS_DOCUMENT = "/fal/openapi.json"  # below fal's prefix, but not a route of fal's
 PARTS = re.compile(r"{[^}]+}")
 
 
 async def test_every_route_refuses_a_parameter_that_it_does_not_know(stack: Stack) -> None:
-    """Probes, pages and documents too: 422 with its name. Fal's doors are in test_fal_dropped.py."""
+    """Probes, pages and documents too: 422 with its name. Fal's routes are in test_fal_dropped.py."""
     app = stack.api._transport.app  # type: ignore[attr-defined]  # httpx types the transport as its base class
     routes = [route.split(" ", 1) for route in sorted(routes_of(app))]
     native = [(method, path) for method, path in routes if not path.startswith("/fal/") or path == FALS_DOCUMENT]
@@ -180,7 +180,7 @@ UNKNOWN = {
 
 @pytest.mark.parametrize("address", UNKNOWN)
 async def test_an_unknown_parameter_is_refused_by_its_name(stack: Stack, address: str) -> None:
-    """422 that names it, whoever asks; its value is not repeated, and nothing changes."""
+    """422 that names it, for every caller; its value is not echoed, and nothing changes."""
     async with calling(stack, ADMIN_KEY) as admin:
         api = admin if "/admin/" in address else stack.api
         await api.get("/v1/jobs")
@@ -195,7 +195,7 @@ async def test_an_unknown_parameter_is_refused_by_its_name(stack: Stack, address
 
 
 async def test_a_parameter_that_is_given_twice_is_said_to_be(stack: Stack) -> None:
-    """Which, and what to do; beside it, what the route does not know, and what it knows."""
+    """Its name and the remedy; also the parameters that the route does not know, and those that it knows."""
     reply = await stack.api.get("/v1/models?page=1&b=2")
     expected = "This route does not know the query parameter page, b; it takes none."
     assert assert_problem(reply, 422, "unknown_parameter")["detail"] == expected
@@ -207,7 +207,7 @@ async def test_a_parameter_that_is_given_twice_is_said_to_be(stack: Stack) -> No
 
 
 async def test_an_odd_name_is_told_as_a_pointer_tells_it(stack: Stack) -> None:
-    """One with a slash or a tilde is escaped in the pointer (RFC 6901) and not in the sentence; none is a `?`."""
+    """A slash or tilde is escaped in the pointer (RFC 6901), not in the sentence; a malformed name is a `?`."""
     reply = await stack.api.get("/v1/models?a/b=1&c~d=2&=3")
     told = assert_problem(reply, 422, "unknown_parameter")
     assert told["detail"] == "This route does not know the query parameter a/b, c~d, ?; it takes none."
@@ -232,7 +232,7 @@ KNOWN = [
 
 
 async def test_known_parameters_pass_and_fals_doors_are_lenient(stack: Stack) -> None:
-    """Every declared one, a list given twice, and what fal's clients add at fal's door."""
+    """Every declared one, a list given twice, and what fal's clients add on fal's API."""
     for address in KNOWN:
         assert (await stack.api.get(address)).status_code == 200, address
     job_id = (await stack.submit())["id"]
@@ -257,7 +257,7 @@ async def frames(api: httpx.AsyncClient, job_id: str, **headers: str) -> tuple[i
 
 
 async def test_an_event_source_ends_with_its_job(stack: Stack) -> None:
-    """Who saw the end is told 204, which browsers do not come back from; who saw less is told the rest."""
+    """A client that saw the end gets 204, after which browsers do not reconnect; others get the missing events."""
     job_id = (await stack.submit())["id"]
     first = (await stack.api.get("/v1/events")).json()["data"][0]["id"]
     await stack.api.post(f"/v1/jobs/{job_id}/cancel")
@@ -269,7 +269,7 @@ async def test_an_event_source_ends_with_its_job(stack: Stack) -> None:
     assert await frames(stack.api, job_id, **{"Last-Event-ID": end}) == (204, [])
     later = (await stack.api.get("/v1/events")).json()["next_cursor"]
     assert await frames(stack.api, job_id, **{"Last-Event-ID": later}) == (204, [])
-    for elsewhere in ("1-0", "99999999999999-0"):  # forgotten, and of another store: the present state, then 204
+    for elsewhere in ("1-0", "99999999999999-0"):  # trimmed, and of another store: the current state, then 204
         status, told = await frames(stack.api, job_id, **{"Last-Event-ID": elsewhere})
         assert (status, [kind for kind, _ in told]) == (200, ["job.canceled"])
         assert await frames(stack.api, job_id, **{"Last-Event-ID": told[0][1]}) == (204, [])

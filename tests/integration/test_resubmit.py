@@ -1,4 +1,4 @@
-"""A held job is sent again only when fal's history proves that it never took it."""
+"""A held job is resubmitted only when fal's history proves that fal never accepted it."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -34,13 +34,13 @@ QUIET_MODEL = "fal-ai/kling-video/v2.1/pro/image-to-video"
 
 @pytest.fixture
 async def resubmitting(store: RedisServer, historian: Emulator) -> AsyncIterator[Pipeline]:
-    """Unknown outcomes are sent again, once it is proven that fal never took them."""
+    """Unknown outcomes are resubmitted, once it is proven that fal never accepted them."""
     async with pipeline_on(store, historian, FILMGATE_ON_UNKNOWN_OUTCOME="resubmit") as made:
         yield made
 
 
 async def test_what_fal_never_took_stays_held(store: RedisServer, historian: Emulator) -> None:
-    """The usual setting: however long it is absent, a person decides."""
+    """The default: however long it is absent, a person decides."""
     async with pipeline_on(store, historian) as pipeline:
         await canary(pipeline)
         job = await held(pipeline, "[emu:drop_before_accept:1]", start_deadline=600)
@@ -53,7 +53,7 @@ async def test_what_fal_never_took_stays_held(store: RedisServer, historian: Emu
 
 
 async def test_after_proof_it_is_sent_again_once(resubmitting: Pipeline) -> None:
-    """Fal was told to start it within half an hour, and has not taken it: back in line, bought once, paid once."""
+    """Fal had half an hour to start it, and never accepted it: requeued, bought once, charged once."""
     pipeline = resubmitting
     await canary(pipeline)
     before = await pipeline.posts()
@@ -79,7 +79,7 @@ async def test_after_proof_it_is_sent_again_once(resubmitting: Pipeline) -> None
 
 
 async def test_an_own_start_deadline_counts_as_it_was_sent(resubmitting: Pipeline) -> None:
-    """Ten minutes for the start: the proof is possible that much earlier, and no earlier."""
+    """With a start deadline of ten minutes the proof is possible that much earlier, but not before."""
     pipeline = resubmitting
     await canary(pipeline)
     job = await held(pipeline, "[emu:drop_before_accept:1]", start_deadline=600)
@@ -110,7 +110,7 @@ NO_PROOF: dict[str, tuple[dict[str, Any], Sequence[int]]] = {
 async def test_without_proof_nothing_is_sent_again(
     resubmitting: Pipeline, historian: Emulator, trouble: dict[str, Any], after_ms: Sequence[int]
 ) -> None:
-    """Each condition by itself is enough to wait."""
+    """Each missing condition alone is enough to wait."""
     pipeline = resubmitting
     for _ in range(2):
         await canary(pipeline)
@@ -125,7 +125,7 @@ async def test_without_proof_nothing_is_sent_again(
 
 @pytest.mark.parametrize("other", ["nobody", "a caller's own image", "a stranger", "long ago", "held too"])
 async def test_a_listing_without_another_of_ours_proves_nothing(resubmitting: Pipeline, other: str) -> None:
-    """It might show nothing at all of these minutes; a known request sent at about the same time must be in it."""
+    """It may omit everything of those minutes; a known request sent at about the same time must be in it."""
     pipeline, model = resubmitting, QUIET_MODEL
     if other == "a caller's own image":
         await canary(pipeline, model=model, image=pipeline.stack.emulator.sample_image)
@@ -145,7 +145,7 @@ async def test_a_listing_without_another_of_ours_proves_nothing(resubmitting: Pi
 
 
 async def test_a_start_without_a_limit_proves_nothing(store: RedisServer, historian: Emulator) -> None:
-    """Bought while outcomes were held, so fal was told nothing and may start it any time."""
+    """It was bought while outcomes were held, so fal got no deadline and may start it at any time."""
     async with pipeline_on(store, historian) as pipeline:
         await canary(pipeline)
         job = await held(pipeline, "[emu:drop_before_accept:1]")
@@ -157,7 +157,7 @@ async def test_a_start_without_a_limit_proves_nothing(store: RedisServer, histor
 
 
 async def test_what_fal_took_is_never_sent_again(resubmitting: Pipeline, historian: Emulator) -> None:
-    """The listing fails until long after; the first whole one shows the request, and it is adopted."""
+    """The listing fails until much later; the first complete one has the request, and it is adopted."""
     pipeline = resubmitting
     await canary(pipeline)
     job = await held(pipeline)
@@ -170,7 +170,7 @@ async def test_what_fal_took_is_never_sent_again(resubmitting: Pipeline, histori
 
 @pytest.mark.parametrize("tag", ["[emu:drop_after_accept:1]", "[emu:drop_before_accept:1]"])
 async def test_an_image_of_the_callers_own_is_never_decided(resubmitting: Pipeline, tag: str) -> None:
-    """Its address carries no marker: neither adopted nor sent again, although fal's history is whole."""
+    """Its URL has no marker: neither adopted nor resubmitted, although fal's history is complete."""
     pipeline = resubmitting
     await canary(pipeline)
     job = await held(pipeline, tag, image=pipeline.stack.emulator.sample_image)

@@ -1,4 +1,4 @@
-"""A key that was taken away: refused everywhere within a second, and what it holds open ends within one too."""
+"""A revoked key is refused everywhere within a second, and its open streams and calls end within one too."""
 
 import asyncio
 import time
@@ -25,7 +25,7 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.anyio
 
 REFUSED_S = 1.0
-CLOSED_S = 1.5  # a second, and half of one for a busy machine
+CLOSED_S = 1.5  # a second, and half of one for a slow machine
 
 
 @pytest.fixture(scope="module")
@@ -64,14 +64,14 @@ async def a_live_job(stack: Stack, key: str) -> str:
 
 
 async def no_more_frames(reader: EventReader) -> float:
-    """The moment at which the stream ended, with nothing but pings before it."""
+    """The time at which the stream ended, after nothing but pings."""
     while (frame := await reader.frame(timeout=15)) is not None:
         assert frame == {"comment": "ping"}
     return time.monotonic()
 
 
 async def use_until_refused(web: httpx.AsyncClient, taken_away: asyncio.Event) -> float:
-    """Asks again and again; the moment the last accepted request was sent. After a refusal nothing is accepted."""
+    """Send requests in a loop; when the last accepted one was sent. After a refusal none may be accepted."""
     accepted = 0.0
     while True:
         sent = time.monotonic()
@@ -114,7 +114,7 @@ ENDS: dict[str, Callable[[Stack, NewAccount], Awaitable[None]]] = {
 
 @asynccontextmanager
 async def as_if_ended(stack: Stack, account: NewAccount, job_id: str) -> AsyncIterator[None]:
-    """Whoever has live jobs cannot be deleted: inside, the job has no place; then it has again."""
+    """An owner of live jobs cannot be deleted: inside, the job is not counted; afterwards it is again."""
     redis = Pipeline(stack).redis
     places = [keys.live(account.team.id), keys.live(account.user.id)]
     for place in places:
@@ -126,7 +126,7 @@ async def as_if_ended(stack: Stack, account: NewAccount, job_id: str) -> AsyncIt
 
 @pytest.mark.parametrize("how", ENDS)
 async def test_a_caller_that_was_shut_out_is_out_everywhere(stack: Stack, servers: list[Server], how: str) -> None:
-    """At two processes that remember the key: after a second no request is accepted, and no stream is open."""
+    """At two processes that cache the key: after a second no request is accepted, and no stream is open."""
     account = await stack.gateway.administration.first_account(team_name="short", user_name="guest")
     job_id = await a_live_job(stack, account.key)
     async with AsyncExitStack() as exits:
@@ -135,7 +135,7 @@ async def test_a_caller_that_was_shut_out_is_out_everywhere(stack: Stack, server
         taken_away = asyncio.Event()
         using = [asyncio.create_task(use_until_refused(web, taken_away)) for web in clients]
         closing = [asyncio.create_task(no_more_frames(reader)) for reader in readers]
-        await asyncio.sleep(0.3)  # both processes have the key in memory
+        await asyncio.sleep(0.3)  # both processes have cached the key
         began = time.monotonic()
         taken_away.set()
         async with as_if_ended(stack, account, job_id):
@@ -150,7 +150,7 @@ async def test_a_caller_that_was_shut_out_is_out_everywhere(stack: Stack, server
 
 @pytest.mark.parametrize("how", ["its key is revoked", "it expires"])
 async def test_the_stream_of_a_token_ends_with_it(stack: Stack, servers: list[Server], how: str) -> None:
-    """A token's stream, by its address, ends within a second of the end of the token or of its key."""
+    """A token's stream, opened by its URL, ends within a second of the end of the token or of its key."""
     parent = await another_key(stack)
     job_id = await a_live_job(stack, parent.key)
     if how == "it expires":
@@ -185,7 +185,7 @@ HOLDING: dict[str, Callable[[Stack, httpx.AsyncClient, str], Coroutine[Any, Any,
 
 @pytest.mark.parametrize("how", HOLDING)
 async def test_a_held_call_ends_with_its_key(stack: Stack, servers: list[Server], how: str) -> None:
-    """A call that waits for a job's end is 401 within a second of the revocation, and tells nothing of the job."""
+    """A call that waits for a job's end is 401 within a second of the revocation, without the job."""
     gone = await another_key(stack)
     job_id = await a_live_job(stack, gone.key)
     async with visiting(servers[0], gone.key) as web:
@@ -209,19 +209,19 @@ async def test_a_held_call_ends_with_its_key(stack: Stack, servers: list[Server]
 async def test_a_call_whose_job_ends_just_after_its_key_is_told_nothing(
     stack: Stack, servers: list[Server]
 ) -> None:
-    """The end of the job comes before the next look at the key: the answer looks once more."""
+    """The job ends before the next check of the key: the key is checked again for the answer."""
     gone = await another_key(stack)
     job_id = await a_live_job(stack, gone.key)
     async with visiting(servers[0], gone.key) as web:
         holding = asyncio.create_task(HOLDING["read"](stack, web, job_id))
-        await asyncio.sleep(0.7)  # it is held by now
+        await asyncio.sleep(0.7)  # the call is open by now
         await stack.gateway.administration.revoke_key("test", gone.record.id)
         await stack.api.post(f"/v1/jobs/{job_id}/cancel")
         assert (await asyncio.wait_for(holding, 15)).status_code == 401
 
 
 async def test_other_streams_stay_open(stack: Stack, servers: list[Server]) -> None:
-    """When one key of a user is revoked, the streams of the user's other key go on, to the end of the job."""
+    """When one key of a user is revoked, the streams of the user's other key continue to the job's end."""
     gone = await another_key(stack)
     job_id = (await stack.submit())["id"]
     async with (
@@ -237,7 +237,7 @@ async def test_other_streams_stay_open(stack: Stack, servers: list[Server]) -> N
 
 
 async def test_a_stream_that_is_busy_ends_too(stack: Stack, servers: list[Server]) -> None:
-    """Events that keep coming do not put the look at the key off."""
+    """A steady flow of events does not delay the check of the key."""
     gone = await another_key(stack)
     job_id = (await stack.submit())["id"]
     redis = Pipeline(stack).redis
@@ -260,26 +260,26 @@ async def test_a_stream_that_is_busy_ends_too(stack: Stack, servers: list[Server
             revoked.append(time.monotonic())
             await reader.rest()
         finally:
-            await cancel_and_wait(talking)  # a lost cancellation would talk on to the store of the next test
+            await cancel_and_wait(talking)  # without it the writer would go on in the next test's store
     assert time.monotonic() - revoked[0] <= CLOSED_S
 
 
 async def test_a_store_that_is_away_ends_no_stream(emulator: Emulator) -> None:
-    """While the store is frozen for longer than a look at the key takes, the stream waits; then it goes on."""
-    with RedisServer() as redis:  # a store of its own: what was asked of a frozen one is done late
+    """While the store is frozen for longer than a check of the key takes, the stream waits; then it continues."""
+    with RedisServer() as redis:  # a separate store: commands to a frozen one run later
         async with open_stack(redis, emulator) as stack:
             await frozen_for_a_while(redis, stack)
 
 
 async def frozen_for_a_while(redis: RedisServer, stack: Stack) -> None:
-    """Watch a job, freeze the store until a ping has come, let it go on, and see the job's end."""
+    """Watch a job, freeze the store until a ping has come, unfreeze it, and see the job's end."""
     job_id = (await stack.submit())["id"]
     async with (
         running_server(stack.environment) as server,
         visiting(server, stack.account.key) as web,
         watching(web, job_id) as reader,
     ):
-        await asyncio.sleep(1)  # what the stream reads at its beginning is read
+        await asyncio.sleep(1)  # until the stream's first reads are done
         redis.freeze()
         try:
             ping = await reader.frame(timeout=20)

@@ -1,4 +1,4 @@
-"""What each scope of a key opens, on every route that asks for one."""
+"""What each scope of a key allows, on every route that needs one."""
 
 import re
 from typing import Any
@@ -25,12 +25,12 @@ READ = frozenset({Scope.JOBS_READ, Scope.TEAM_READ, Scope.TEAM_ADMIN})
 WRITE = frozenset({Scope.JOBS_WRITE, Scope.TEAM_ADMIN})
 SEE = frozenset({Scope.TEAM_READ, Scope.TEAM_ADMIN})
 ADMIN = frozenset({Scope.TEAM_ADMIN})
-BOTH = ADMIN  # what acts on a job reads it first: of single scopes, only this one has both halves
+BOTH = ADMIN  # a change of a job reads it first: only this single scope allows both
 EVERY = frozenset(Scope)
 
 URL = "https://consumer.example/hook"
-JOB: Any = object()  # stands for a valid submission, which names the emulator's sample
-INPUT: Any = object()  # the same at fal's door
+JOB: Any = object()  # replaced by a valid submission, with the emulator's sample image
+INPUT: Any = object()  # the same for fal's API
 NEEDS: dict[str, tuple[frozenset[Scope], Any]] = {
     "POST /v1/jobs": (WRITE, JOB),
     "POST /v1/quotes": (READ, JOB),
@@ -46,7 +46,7 @@ NEEDS: dict[str, tuple[frozenset[Scope], Any]] = {
     "GET /v1/me": (EVERY, None),
     "GET /v1/models": (EVERY, None),
     "GET /v1/models/{model_id}": (EVERY, None),
-    "POST /v1/tokens": (EVERY, {}),  # with no more than the key's own rights
+    "POST /v1/tokens": (EVERY, {}),  # with at most the key's own rights
     "POST /v1/files": (WRITE, None),
     "GET /v1/deliveries": (SEE, None),
     "GET /v1/deliveries/{delivery_id}": (READ, None),
@@ -80,7 +80,7 @@ NEEDS: dict[str, tuple[frozenset[Scope], Any]] = {
     "PUT /fal/cdn/files/{file_id}/{name}/multipart/{upload_id}/{number}": (WRITE, None),
     "POST /fal/cdn/files/{file_id}/{name}/multipart/{upload_id}/complete": (WRITE, None),
 }
-# No scope opens these: public pages, what a signature opens, and the administrator's.
+# No scope applies to these: public pages, signed URLs, and the administrator's routes.
 NO_SCOPE = (
     "/",
     "/docs",
@@ -102,20 +102,20 @@ MODEL_ID = MODEL
 
 
 def has_scope(route: str) -> bool:
-    """True for a route that a key's scopes open. HEAD is what GET is."""
+    """True for a route that needs a key's scope. HEAD is treated as GET."""
     method, path = route.split(" ")
     public = any(path == prefix or (prefix != "/" and path.startswith(prefix)) for prefix in NO_SCOPE)
     return method != "HEAD" and not public
 
 
 def test_every_route_says_which_scope_opens_it() -> None:
-    """A new route is in the table from its first day."""
+    """A new route fails here until it is in the table."""
     opened = {route for route in routes_of(create_app(load_settings({}))) if has_scope(route)}
     assert opened == NEEDS.keys()
 
 
 async def made(stack: Stack, chief: httpx.AsyncClient, route: str) -> str:
-    """The id of something that the route is about."""
+    """The id of a thing that the route is about."""
     entry = ROUTES.get(route)
     if isinstance(entry, Own):
         return await entry.make(stack, stack.api)
@@ -123,13 +123,13 @@ async def made(stack: Stack, chief: httpx.AsyncClient, route: str) -> str:
 
 
 async def ask(stack: Stack, api: httpx.AsyncClient, route: str, found: str) -> httpx.Response:
-    """The route's answer, about this id where it is about one."""
+    """The route's answer, with this id where it has one."""
     method, path = route.split(" ")
     fixed = {**FIXED, "model_id": MODEL_ID, "number": "1"}
     address = PARAMETER.sub(lambda part: fixed.get(part[1], found), path)
     body: Any = NEEDS[route][1]
     if body is JOB:
-        body = stack.body(max_usd="0.01")  # whoever may submit is refused for the price, and buys nothing
+        body = stack.body(max_usd="0.01")  # an allowed submission is refused for its price, and buys nothing
     elif body is INPUT:
         body = given(stack, number=1) | {"image_url": "none"}
     return await api.request(method, address, **({} if body is None else {"json": body}))
@@ -137,7 +137,7 @@ async def ask(stack: Stack, api: httpx.AsyncClient, route: str, found: str) -> h
 
 @pytest.mark.parametrize("scope", Scope)
 async def test_a_scope_opens_its_routes_and_no_other(stack: Stack, scope: Scope) -> None:
-    """With a key of this one scope: 403 that names the missing one, where it does not suffice; else never 403."""
+    """A key with this one scope gets 403 with the missing one, where it is not enough; otherwise never 403."""
     chief = await another_key(stack, scopes=frozenset({Scope.TEAM_ADMIN}))
     only = await another_key(stack, scopes=frozenset({scope}))
     wrong = []
@@ -153,7 +153,7 @@ async def test_a_scope_opens_its_routes_and_no_other(stack: Stack, scope: Scope)
 
 
 async def test_no_door_for_uploads_opens_without_the_scope(stack: Stack) -> None:
-    """A file is brought with `jobs:write`, also by what such a key was promised, and read with `jobs:read`."""
+    """An upload needs `jobs:write`, also at a signed URL that such a key got; reading it needs `jobs:read`."""
     reads = await another_key(stack, scopes=frozenset({Scope.JOBS_READ}))
     writes = await another_key(stack, scopes=frozenset({Scope.JOBS_WRITE}))
     async with calling(stack, reads.key) as reader, calling(stack, writes.key) as writer, without_key(stack) as web:

@@ -1,4 +1,4 @@
-"""One attempt against real receivers, friendly and hostile."""
+"""One attempt against real receivers, well-behaved and hostile."""
 
 import asyncio
 import time
@@ -29,7 +29,7 @@ Send = Callable[..., Coroutine[Any, Any, Attempt]]
 
 
 def now() -> datetime:
-    """The moment, in UTC."""
+    """The time, in UTC."""
     return datetime.fromtimestamp(time.time(), UTC)
 
 
@@ -39,7 +39,7 @@ def signature() -> dict[str, str]:
 
 
 def came(attempt: Attempt) -> tuple[int | None, str, str | None]:
-    """What is told of an attempt."""
+    """The attempt's outcome, as a table has it."""
     return attempt.status, attempt.outcome, attempt.error
 
 
@@ -55,7 +55,7 @@ def closing(answer: bytes) -> Answer:
 
 @asynccontextmanager
 async def sending(receiver: Receiver, *, total_s: float) -> AsyncIterator[Send]:
-    """Sends one message to the receiver, with so many seconds for the whole attempt."""
+    """Sends one message to the receiver, with this many seconds for the whole attempt."""
     sender = Sender(LOOPBACK, total_timeout=total_s)
 
     async def send(*answers: Answer, url: str | None = None) -> Attempt:
@@ -68,20 +68,20 @@ async def sending(receiver: Receiver, *, total_s: float) -> AsyncIterator[Send]:
 
 @pytest.fixture
 async def send(receiver: Receiver) -> AsyncIterator[Send]:
-    """With more time than an attempt takes."""
+    """With more time than an attempt needs."""
     async with sending(receiver, total_s=30) as send:
         yield send
 
 
 @pytest.fixture
 async def hasty(receiver: Receiver) -> AsyncIterator[Send]:
-    """With one second, for a receiver that takes for ever."""
+    """With one second, for a receiver that never ends."""
     async with sending(receiver, total_s=1) as send:
         yield send
 
 
 async def test_a_message_arrives_signed_and_named(receiver: Receiver, send: Send) -> None:
-    """The receiver verifies it with the package of the specification; a changed body does not verify."""
+    """The receiver verifies it with the specification's package; a changed body does not verify."""
     attempt = await send(Reply(204))
     assert (attempt.status, attempt.outcome, attempt.error, attempt.answer) == (204, "delivered", None, "")
     (request,) = receiver.requests
@@ -120,7 +120,7 @@ async def test_a_message_arrives_signed_and_named(receiver: Receiver, send: Send
 async def test_the_answer_decides(
     send: Send, receiver: Receiver, answer: Answer, outcome: str, error: str | None, retry_after: int | None
 ) -> None:
-    """One request each, whatever it says: redirects are never followed."""
+    """One request each, whatever the answer: redirects are never followed."""
     attempt = await send(answer)
     assert (attempt.outcome, attempt.error, attempt.retry_after) == (outcome, error, retry_after)
     assert len(receiver.requests) == 1
@@ -134,7 +134,7 @@ https://\udc80.example/ http://[fe80::1%25]/ \x7f %
 
 @pytest.mark.parametrize("location", [*_LOCATIONS.split(), "", "http://" + "a" * 70_000])
 async def test_no_location_is_read(send: Send, location: str) -> None:
-    """Whatever it says, the status counts, and what stands beside it."""
+    """Whatever it has, the status decides, and the other headers."""
     head = b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: " + location.encode(errors="surrogatepass")
     for beside, outcome in ((b"", "retry"), (b"Webhook-Delivery: abort-message\r\n", "gone")):
         attempt = await send(closing(head + b"\r\n" + beside + b"\r\n"))
@@ -142,7 +142,7 @@ async def test_no_location_is_read(send: Send, location: str) -> None:
 
 
 async def test_where_a_redirect_points_to_is_shown(send: Send) -> None:
-    """Before the body of the answer, and cut; what cannot be printed is left out."""
+    """Before the answer's body, and shortened; unprintable characters are left out."""
     there = "https://elsewhere.example/hook?" + "q" * 300
     attempt = await send(Reply(308, {"Location": there}))
     assert attempt.answer.splitlines()[0] == f"Location: {there[:MAX_LOCATION_CHARS]}"
@@ -165,7 +165,7 @@ _MOMENTS = [
 
 @pytest.mark.parametrize("moment", _MOMENTS)
 async def test_a_retry_after_that_is_no_moment_asks_for_nothing(send: Send, moment: str) -> None:
-    """The attempt is told as any other."""
+    """The attempt is recorded like any other."""
     head = b"HTTP/1.1 503 No\r\nContent-Length: 0\r\nRetry-After: " + moment.encode() + b"\r\n\r\n"
     attempt = await send(closing(head))
     assert came(attempt) == (503, "retry", None)
@@ -174,12 +174,12 @@ async def test_a_retry_after_that_is_no_moment_asks_for_nothing(send: Send, mome
 
 @pytest.mark.parametrize("url", ["http://xn--.localhost:1/", "https://xn--a.example.com/", "https://xn--ls8h.la/"])
 async def test_a_host_that_is_no_name_is_a_failed_attempt(send: Send, url: str) -> None:
-    """Where an older registration let it through."""
+    """As an older version's registration allowed."""
     assert came(await send(url=url)) == (None, "retry", "protocol")
 
 
 async def test_whatever_breaks_is_an_attempt() -> None:
-    """A failure that nobody foresaw is told as one, so that it is not repeated for ever."""
+    """An unexpected exception becomes a failed attempt, so that it is not repeated forever."""
 
     async def broken(host: str) -> list[Address]:
         raise RuntimeError(host)
@@ -221,7 +221,7 @@ def raw(*parts: bytes, pause: float = 0, repeat: bytes = b"", times: int = 0) ->
 
 
 def gzip_bomb(megabytes: int) -> bytes:
-    """Zeros that take a thousandth of their size; made piece by piece, for the sake of the memory measured."""
+    """Zeros that compress to a thousandth of their size; made piece by piece, to keep the measured memory low."""
     press = zlib.compressobj(9, wbits=31)
     return b"".join([*(press.compress(bytes(1_000_000)) for _ in range(megabytes)), press.flush()])
 
@@ -258,7 +258,7 @@ LOUD: Cases = {
 
 
 async def assert_costs_little(send: Send, answer: Answer, expected: tuple[int | None, str, str | None]) -> None:
-    """The attempt ends so, within seconds and with a few MB."""
+    """The attempt has this outcome, within seconds and with a few MB."""
     await send(200)
     before = forget_peak()
     attempt = await send(answer)
@@ -291,7 +291,7 @@ async def test_the_deadline_is_for_the_whole_attempt(hasty: Send) -> None:
 
 
 async def test_a_port_where_nobody_listens_is_tried_again_later(send: Send) -> None:
-    """The connection is refused, and that is a reason to come back."""
+    """The connection is refused, which is a reason to retry."""
     async with Receiver() as gone:
         url = gone.url
     attempt = await send(url=url)
@@ -299,7 +299,7 @@ async def test_a_port_where_nobody_listens_is_tried_again_later(send: Send) -> N
 
 
 async def test_a_receiver_that_hangs_up_is_tried_again_later(send: Send) -> None:
-    """It may have worked or not; the message's id tells the receiver."""
+    """It may have succeeded or not; the receiver can tell by the message's id."""
 
     async def hang_up(writer: asyncio.StreamWriter) -> None:
         writer.close()
@@ -309,7 +309,7 @@ async def test_a_receiver_that_hangs_up_is_tried_again_later(send: Send) -> None
 
 
 async def test_plain_text_on_a_tls_port_is_a_tls_failure(send: Send) -> None:
-    """Told apart from a port where nobody listens."""
+    """Distinguished from a port without a listener."""
 
     def plain(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
@@ -322,7 +322,7 @@ async def test_plain_text_on_a_tls_port_is_a_tls_failure(send: Send) -> None:
 
 @pytest.mark.parametrize("url", ["http://[::1]:{port}/", "http://127.0.0.2:{port}/", "https://localhost:{port}/"])
 async def test_a_forbidden_target_is_refused_and_hears_nothing(url: str) -> None:
-    """Refused again at every attempt, also when it got past the registration."""
+    """Refused again at every attempt, even if its registration was accepted."""
     async with Receiver("::1" if "[" in url else "127.0.0.2" if "0.2" in url else "127.0.0.1") as receiver:
         sender = Sender(EgressPolicy.parse("10.0.0.0/8"), total_timeout=10)
         attempt = await sender.send(url.format(port=receiver.port), body=BODY, signature=signature(), now=now())
@@ -332,7 +332,7 @@ async def test_a_forbidden_target_is_refused_and_hears_nothing(url: str) -> None
 
 
 async def test_a_slow_receiver_does_not_hold_up_a_quick_one(receiver: Receiver, send: Send) -> None:
-    """Attempts share the client and nothing else."""
+    """Attempts share only the client."""
     answers = asyncio.Event()
     slow = asyncio.create_task(send(held(Reply(204), until=answers)))
     await receiver.wait_for(1)
@@ -350,7 +350,7 @@ def test_ten_attempts_in_three_days() -> None:
 
 @pytest.mark.parametrize("made", range(1, 10))
 def test_delays_vary_by_a_fifth(made: int) -> None:
-    """So that what failed together does not return together."""
+    """So that deliveries that failed together are not retried together."""
     planned = SCHEDULE_S[made]
     assert next_delay(made, None, -1) == round(planned * 0.8)
     assert next_delay(made, None, 1) == round(planned * 1.2)

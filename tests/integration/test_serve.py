@@ -1,4 +1,4 @@
-"""`filmgate serve` as a process: how it ends, and what it refuses before its port opens."""
+"""`filmgate serve` as a process: how it exits, and what it refuses before its port opens."""
 
 import asyncio
 import os
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def run(role: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """`filmgate ROLE` to its end."""
+    """Run `filmgate ROLE` to its end."""
     command = [sys.executable, "-m", "app.cli", role]
     return await asyncio.to_thread(
         subprocess.run, command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
@@ -25,14 +25,14 @@ async def run(role: str, environment: dict[str, str]) -> subprocess.CompletedPro
 
 
 async def test_told_to_stop_it_ends_with_0(store: RedisServer, tmp_path: Path) -> None:
-    """SIGTERM is how a deployment ends it: nothing has failed."""
+    """A deployment stops it with SIGTERM, so that is no failure."""
     server = Server({"FILMGATE_REDIS_URL": store.url, "FILMGATE_DATA_DIR": str(tmp_path)}).start()
     await server.ready()
     assert await asyncio.to_thread(server.stop) == 0
 
 
 async def test_a_key_of_another_certificate_is_78_and_one_sentence(store: RedisServer, tmp_path: Path) -> None:
-    """No traceback; and neither the port nor the store was asked for."""
+    """No traceback; neither the port nor the store was used."""
     folders = [tmp_path / "one", tmp_path / "other"]
     for folder in folders:
         folder.mkdir()
@@ -49,7 +49,7 @@ async def test_a_key_of_another_certificate_is_78_and_one_sentence(store: RedisS
 async def test_with_a_real_key_a_directory_in_which_others_write_is_78(
     tmp_path: Path, role: str, mode: int
 ) -> None:
-    """Before the store is asked; nothing is written there, and its rights stay as they are."""
+    """Before it connects to the store; nothing is written there, and the directory's mode is unchanged."""
     shared = tmp_path / "shared"
     shared.mkdir()
     shared.chmod(mode)

@@ -1,4 +1,4 @@
-"""A step that fails again and again is set aside: its slot is free, and a person or its deadline ends its job."""
+"""A step that fails repeatedly is quarantined: its slot is free, and a person or its deadline ends its job."""
 
 from typing import Any
 
@@ -19,18 +19,18 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
 PRICE = 1_400_000
-POISON = "no/id"  # of which no URL can be built: whoever reads it fails
+POISON = "no/id"  # no URL can be built from it, so every read fails
 
 
 async def fails(pipeline: Pipeline, step: str, job: Job, seen: type[Exception]) -> None:
-    """The step fails once on the job; its caller sees this."""
+    """Fail the step once on the job; the exception reaches the caller."""
     with pytest.raises(seen):
         async with pipeline.gateway.stores.quarantine.counting_failures(step, pipeline.ref(job.id)):
             raise ZeroDivisionError
 
 
 async def set_aside(pipeline: Pipeline, step: str, job: Job) -> None:
-    """The step fails on the job until nobody takes it up any more."""
+    """Fail the step on the job until no worker acquires it any more."""
     ref = pipeline.ref(job.id)
     for _ in range(MAX_FAILURES - 1):
         await fails(pipeline, step, job, ZeroDivisionError)
@@ -41,7 +41,7 @@ async def set_aside(pipeline: Pipeline, step: str, job: Job) -> None:
 
 
 async def in_state(pipeline: Pipeline, status: Status) -> Job:
-    """A job that has a step which can be set aside."""
+    """A job with a step that can be quarantined."""
     job = await pipeline.job(await pipeline.grant())
     if status is not Status.QUEUED:
         job = await pipeline.submit(job.id)
@@ -52,7 +52,7 @@ async def in_state(pipeline: Pipeline, status: Status) -> Job:
 
 
 async def long_past(pipeline: Pipeline, job: Job) -> None:
-    """Let the job's deadline have passed so long ago that it is given up."""
+    """Move the job's deadline so far into the past that it is given up."""
     past_ms = await pipeline.gateway.stores.clock.now_ms() - GIVE_UP_MS - 1
     await pipeline.write(job.id, deadline_ms=past_ms, **({"submitted_ms": past_ms} if job.submitted_ms else {}))
 
@@ -63,7 +63,7 @@ STEPS = {"submit": Status.QUEUED, "poll": Status.RUNNING, "finalize": Status.FIN
 async def test_three_jobs_that_nobody_can_look_at_stop_nobody(
     store: RedisServer, emulator: Emulator, admin: Administrator
 ) -> None:
-    """Real workers, all slots taken by jobs whose polls fail: set aside with alarms, each ends in its way."""
+    """Real workers, all slots used by jobs whose polls fail: quarantined with alarms, each ends in its way."""
     async with open_stack(store, emulator, FILMGATE_UPSTREAM_CONCURRENCY="3") as stack:
         pipeline = Pipeline(stack)
         poisoned = [await pipeline.bought("[emu:slow]") for _ in range(3)]
@@ -104,7 +104,7 @@ async def test_three_jobs_that_nobody_can_look_at_stop_nobody(
 
 @pytest.mark.parametrize(("step", "status"), STEPS.items())
 async def test_what_is_set_aside_goes_on_when_it_is_released(pipeline: Pipeline, step: str, status: Status) -> None:
-    """From the state it was in, with a slot where it needs one."""
+    """From its earlier state, with a slot where it needs one."""
     job = await in_state(pipeline, status)
     await set_aside(pipeline, step, job)
     await pipeline.gateway.stores.slots.grant()
@@ -130,7 +130,7 @@ async def test_a_person_may_fail_what_is_set_aside(
     status: Status,
     charged: bool,  # noqa: FBT001  a table
 ) -> None:
-    """With the money as they say; not before it is set aside, and in no other way."""
+    """With the money as given; only while it is quarantined, and in no other way."""
     job = await in_state(pipeline, status)
     body = {"action": "fail", "charged": charged}
     assert_problem(await admin.call("POST", f"jobs/{job.id}/resolve", body), 409, "not_held")
@@ -153,7 +153,7 @@ async def test_a_deadline_ends_what_is_set_aside(
     status: Status,
     cancel: bool,  # noqa: FBT001  a table
 ) -> None:
-    """Free of charge where it was never sent, else disputed; canceled where its caller wanted it."""
+    """Free of charge if it was never sent, else disputed; canceled if its caller requested that."""
     job = await in_state(pipeline, status)
     await set_aside(pipeline, step, job)
     if status is not Status.QUEUED:
@@ -172,7 +172,7 @@ async def test_a_deadline_ends_what_is_set_aside(
 
 @pytest.mark.parametrize("status", [Status.RUNNING, Status.FINALIZING])
 async def test_a_job_whose_end_fal_never_tells_is_given_up(pipeline: Pipeline, status: Status) -> None:
-    """An hour after its deadline, with its money disputed and an alarm; not a moment sooner."""
+    """An hour after its deadline, with its money disputed and an alarm; not earlier."""
     job = await in_state(pipeline, status)
     now_ms = await pipeline.gateway.stores.clock.now_ms()
     await pipeline.write(job.id, deadline_ms=now_ms - GIVE_UP_MS + 60_000, submitted_ms=now_ms - GIVE_UP_MS)
@@ -187,7 +187,7 @@ async def test_a_job_whose_end_fal_never_tells_is_given_up(pipeline: Pipeline, s
 
 
 async def is_cancelled_at_fal(pipeline: Pipeline, job: Job) -> bool:
-    """True when fal was asked to stop the job's request."""
+    """True when fal was asked to cancel the job's request."""
     assert job.upstream_request_id is not None
     return bool((await pipeline.stack.emulator.request(job.upstream_request_id))["cancelled"])
 
@@ -196,9 +196,9 @@ async def is_cancelled_at_fal(pipeline: Pipeline, job: Job) -> bool:
 async def test_what_is_set_aside_and_ended_is_cancelled_at_fal(
     pipeline: Pipeline, admin: Administrator, way: str
 ) -> None:
-    """Fal may be at work on it still, and nobody waits for it; not before, as it may be released."""
+    """Fal may still be running it although no job waits for it; not cancelled earlier, as it may be released."""
     async with pipeline.stack.emulator.steered():
-        await pipeline.stack.emulator.set_speed(0.01)  # it runs for as long as the test does
+        await pipeline.stack.emulator.set_speed(0.01)  # it runs as long as the test
         job = await in_state(pipeline, Status.RUNNING)
         await set_aside(pipeline, "poll", job)
         assert (await pipeline.expire(job.id)).status is Status.RUNNING
@@ -216,7 +216,7 @@ async def test_what_is_set_aside_and_ended_is_cancelled_at_fal(
 async def test_an_end_does_not_hang_on_what_fal_says_to_its_cancellation(
     pipeline: Pipeline, request_id: str
 ) -> None:
-    """An id of which no address can be made, and one that fal does not know: given up all the same."""
+    """An id from which no URL can be built, and one that fal does not know: given up all the same."""
     job = await in_state(pipeline, Status.RUNNING)
     await pipeline.write(job.id, upstream_request_id=request_id)
     await long_past(pipeline, job)
@@ -225,7 +225,7 @@ async def test_an_end_does_not_hang_on_what_fal_says_to_its_cancellation(
 
 
 async def test_a_job_that_is_adopted_after_its_deadline_has_its_hour(pipeline: Pipeline) -> None:
-    """Somebody found a held job's request at fal a day later: its clip may still come."""
+    """A person found a held job's request at fal a day later: its clip may still come."""
     job = await pipeline.job(await pipeline.grant())
     nonce = await pipeline.store.claim(job) or ""
     assert await pipeline.store.hold(job, nonce=nonce, reason="no_answer_in_time")
@@ -237,7 +237,7 @@ async def test_a_job_that_is_adopted_after_its_deadline_has_its_hour(pipeline: P
 
 
 async def test_a_store_that_is_away_is_no_failure(pipeline: Pipeline) -> None:
-    """However often it is."""
+    """However often it happens."""
     job = await in_state(pipeline, Status.RUNNING)
     for _ in range(2 * MAX_FAILURES):
         with pytest.raises(StoreUnavailable):
@@ -247,7 +247,7 @@ async def test_a_store_that_is_away_is_no_failure(pipeline: Pipeline) -> None:
 
 
 async def test_a_job_that_has_moved_on_is_not_set_aside(pipeline: Pipeline) -> None:
-    """A late failure of an earlier step is about nothing any more."""
+    """A late failure of an earlier step no longer matters."""
     job = await in_state(pipeline, Status.FINALIZING)
     for _ in range(2 * MAX_FAILURES):
         await fails(pipeline, "poll", job, ZeroDivisionError)
@@ -258,7 +258,7 @@ async def test_a_job_that_has_moved_on_is_not_set_aside(pipeline: Pipeline) -> N
 
 
 async def test_jobs_that_an_older_version_left_are_given_their_end(pipeline: Pipeline) -> None:
-    """Running or finalizing without a last moment, set aside or looked at by nobody: the first sweep mends it."""
+    """Running or finalizing without a last moment, quarantined or in no due set: the first sweep repairs it."""
     running, lost, finalizing, aside = [
         await in_state(pipeline, status)
         for status in (Status.RUNNING, Status.RUNNING, Status.FINALIZING, Status.FINALIZING)
@@ -278,11 +278,11 @@ async def test_jobs_that_an_older_version_left_are_given_their_end(pipeline: Pip
     assert await pipeline.gateway.stores.quarantine.steps() == []
 
 
-# --- no trap -----------------------------------------------------------------------------------------------------
+# --- a way out of every state ------------------------------------------------------------------------------------
 
 
 async def ends(pipeline: Pipeline, job: Job, admin: Administrator) -> dict[str, Any]:
-    """What a person makes of the job, whatever its state is."""
+    """Ask for the job to be failed, whatever its state."""
     reply = await admin.call("POST", f"jobs/{job.id}/resolve", {"action": "fail", "charged": False})
     assert reply.status_code == 200, reply.text
     shown: dict[str, Any] = reply.json()
@@ -292,7 +292,7 @@ async def ends(pipeline: Pipeline, job: Job, admin: Administrator) -> dict[str, 
 async def test_a_job_that_is_held_or_whose_claim_is_lost_is_ended_by_a_person(
     pipeline: Pipeline, admin: Administrator
 ) -> None:
-    """The one state that no deadline ends, and the one that leads to it: no state is a trap."""
+    """The one state without a deadline, and the one that leads to it: every state has a way out."""
     job_id = await pipeline.grant()
     assert await pipeline.store.claim(await pipeline.job(job_id)) is not None
     await pipeline.write(job_id, lease_ms=1)

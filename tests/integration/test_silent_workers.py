@@ -1,4 +1,4 @@
-"""Workers that fall silent: an alarm when they are missed for a minute, an all-clear when they are back."""
+"""Silent workers: an alarm after a minute without heartbeats, an all-clear when they are back."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -26,24 +26,24 @@ async def redis(stack: Stack) -> AsyncIterator[Any]:
 
 
 async def kinds(stack: Stack) -> list[str]:
-    """What was rung, the oldest first."""
+    """The alarms that were raised, oldest first."""
     return [alarm.kind for alarm in reversed(await stack.gateway.stores.alarms.newest(9))]
 
 
 async def silent_for(stack: Stack, redis: Any, ms: int) -> None:
-    """As if somebody had listened, and heard no worker, for so long."""
+    """As if an API had checked for this long, without a worker's heartbeat."""
     since = await stack.gateway.stores.clock.now_ms() - ms
     await redis.set(keys.WORKERS_SILENT, since, px=FORGET_MS)
 
 
 async def come(stack: Stack, *roles: str) -> None:
-    """A worker of each of these roles says that it is alive."""
+    """A worker of each of these roles sends a heartbeat."""
     for number, role in enumerate(roles):
         await stack.gateway.stores.heartbeats.beat(f"host:{number}", role=role)
 
 
 async def test_workers_that_are_missed_ring_once_and_once_when_all_are_back(stack: Stack, redis: Any) -> None:
-    """A job waits and nobody has been heard for a minute; the all-clear waits for the last kind of worker."""
+    """A job waits and there was no heartbeat for a minute; the all-clear comes with the last kind of worker."""
     await stack.submit()
     await stack.gateway.worker_watch.check()
     assert await kinds(stack) == []
@@ -62,7 +62,7 @@ async def test_workers_that_are_missed_ring_once_and_once_when_all_are_back(stac
 
 
 async def test_the_next_silence_rings_again(stack: Stack, redis: Any) -> None:
-    """And each one has its all-clear."""
+    """And each has its all-clear."""
     await stack.submit()
     for _ in range(2):
         await silent_for(stack, redis, SILENT_MS)
@@ -74,14 +74,14 @@ async def test_the_next_silence_rings_again(stack: Stack, redis: Any) -> None:
 
 
 async def test_nobody_is_missed_where_there_is_nothing_to_do(stack: Stack, redis: Any) -> None:
-    """With an emulator and an empty line; with a key that costs money workers are missed all the same."""
+    """With an emulator and an empty line; with a key that costs money missing workers are an alarm in any case."""
     await silent_for(stack, redis, SILENT_MS)
     assert await stack.gateway.stores.alarms.check_workers(expected=False) == ("", "deliveries, lanes, work")
     assert await stack.gateway.stores.alarms.check_workers(expected=True) == ("silent", "deliveries, lanes, work")
 
 
 async def test_a_silence_that_nobody_listened_to_begins_anew(stack: Stack, redis: Any) -> None:
-    """A store that was away for minutes has heard nobody: workers have their minute to come back with it."""
+    """Heartbeats could not be written while the store was down: afterwards workers have a full minute."""
     await stack.submit()
     await silent_for(stack, redis, 10 * SILENT_MS)
     left_ms = await redis.pttl(keys.WORKERS_SILENT)
@@ -92,7 +92,7 @@ async def test_a_silence_that_nobody_listened_to_begins_anew(stack: Stack, redis
 
 
 async def test_an_api_listens(stack: Stack, redis: Any) -> None:
-    """`filmgate serve` rings by itself, and two of them ring once."""
+    """`filmgate serve` raises it by itself; two of them raise it once."""
     await stack.submit()
     async with running_server(stack.environment), running_server(stack.environment):
         await silent_for(stack, redis, SILENT_MS)
@@ -101,5 +101,5 @@ async def test_an_api_listens(stack: Stack, redis: Any) -> None:
             return bool(await kinds(stack))
 
         await wait_until(rung, "an alarm says that no worker is seen", timeout=20)
-        await asyncio.sleep(1.5)  # the other one has listened too
+        await asyncio.sleep(1.5)  # the other one has checked too
         assert await kinds(stack) == ["workers_silent"]

@@ -1,4 +1,4 @@
-"""The graph of states: what is listed is what the store allows."""
+"""The graph of states: the listed transitions are exactly those that the store allows."""
 
 from contextlib import suppress
 from itertools import product
@@ -23,7 +23,7 @@ END_OF = {
 
 
 async def try_to(store: JobStore, job: Job, before: Status, after: Status) -> bool:
-    """Every method of the store that leads to `after`, on a job that is in `before`."""
+    """Every method of the store that leads to `after`, called on a job in `before`."""
     nonce = job.nonce or ""
     if after is Status.SUBMITTING:
         return await store.claim(job) is not None
@@ -38,7 +38,7 @@ async def try_to(store: JobStore, job: Job, before: Status, after: Status) -> bo
     if after is Status.FINALIZING:
         return await store.complete_upstream(job, upstream_status="COMPLETED", logs=[])
     assert after in {Status.SUCCEEDED, Status.FAILED, Status.CANCELED}
-    with suppress(ValueError):  # a way that is not in the graph is refused before it is sent
+    with suppress(ValueError):  # a transition that is not in the graph is refused before it is sent
         return await store.end(job, (before,), after, charge=END_OF[after])
     return False
 
@@ -63,7 +63,7 @@ async def bring_to(pipeline: Pipeline, state: Status) -> Job:
 
 
 async def test_the_store_allows_what_the_graph_allows(store: RedisServer, emulator: Emulator) -> None:
-    """All 64 pairs, on real jobs: a way in the graph is taken, any other is refused and changes nothing."""
+    """All 64 pairs, on real jobs: a transition of the graph succeeds, any other is refused and changes nothing."""
     async with open_stack(store, emulator, FILMGATE_UPSTREAM_CONCURRENCY="1000") as stack:
         assert await allowed_by_the_store(Pipeline(stack)) == {
             (before, after) for before, ways in TRANSITIONS.items() for after in ways
@@ -71,7 +71,7 @@ async def test_the_store_allows_what_the_graph_allows(store: RedisServer, emulat
 
 
 async def allowed_by_the_store(pipeline: Pipeline) -> set[tuple[Status, Status]]:
-    """The pairs of states between which a job can go; every other try has changed nothing."""
+    """The pairs of states with a transition; every other try must change nothing."""
     allowed = set()
     for before, after in product(Status, Status):
         job = await bring_to(pipeline, before)

@@ -1,4 +1,4 @@
-"""A store named by one URL, also behind Sentinel; a burst of callers waits for its turn at it."""
+"""A store given as one URL, also behind Sentinel; a burst of callers waits for free connections."""
 
 import asyncio
 import time
@@ -27,7 +27,7 @@ BURST = 200
 
 @pytest.fixture
 def sentinel_port(redis_server: RedisServer, tmp_path: Path) -> Iterator[int]:
-    """The port of a sentinel that watches the test's store."""
+    """The port of a Sentinel that watches the test's store."""
     with sentinel(tmp_path, f"sentinel monitor films 127.0.0.1 {redis_server.port} 1") as port:
         yield port
 
@@ -43,7 +43,7 @@ async def burst(url: str) -> AsyncIterator[Client]:
 
 
 async def answers(client: Client) -> bool:
-    """Whether the store takes a write."""
+    """Whether the store accepts a write."""
     try:
         with store_errors():
             return bool(await client.set("film", "1", px=60_000))
@@ -52,20 +52,20 @@ async def answers(client: Client) -> bool:
 
 
 async def assert_takes_turns(client: Client) -> None:
-    """A burst is answered through few connections."""
+    """A burst is answered over few connections."""
     assert await asyncio.gather(*(client.execute_command("PING") for _ in range(BURST))) == [True] * BURST
     ours = [one for one in await client.execute_command("CLIENT LIST") if one["name"] == "burst"]
     assert len(ours) == CONNECTIONS
 
 
 async def test_a_burst_takes_turns_at_few_connections(redis_server: RedisServer) -> None:
-    """Two hundred questions at once are all answered by four: nobody is told that the store is away."""
+    """Four connections answer two hundred concurrent calls: no caller gets that the store is unavailable."""
     async with burst(redis_server.url) as client:
         await assert_takes_turns(client)
 
 
 async def test_a_burst_takes_turns_behind_sentinel(redis_server: RedisServer, sentinel_port: int) -> None:
-    """The same where sentinels name the store."""
+    """The same where Sentinels name the store."""
     redis_server.flush()
     async with burst(f"sentinel://127.0.0.1:{sentinel_port}/films") as client:
         await wait_until(lambda: answers(client), "the sentinel names the primary")
@@ -73,7 +73,7 @@ async def test_a_burst_takes_turns_behind_sentinel(redis_server: RedisServer, se
 
 
 async def test_sentinels_that_are_away_are_told_in_time() -> None:
-    """Nobody is there: that is said within two seconds, not after the library's own repeats."""
+    """None answers: that is reported within two seconds, not after the library's own retries."""
     async with burst(f"sentinel://127.0.0.1:{free_port()},127.0.0.1:{free_port()}/films") as client:
         began = time.monotonic()
         with pytest.raises(StoreUnavailable), store_errors():
@@ -95,7 +95,7 @@ async def test_both_clients_find_the_primary_through_sentinel(
 
 
 async def test_to_rq_a_primary_without_its_replica_is_away(redis_server: RedisServer, sentinel_port: int) -> None:
-    """RQ waits for what is away; at any other error a worker ends, after each failover. It goes on by itself."""
+    """RQ retries while a store is unavailable; at other errors, as after each failover, its worker would exit."""
     redis_server.flush()
     url = f"sentinel://127.0.0.1:{sentinel_port}/films"
     client = connect(url)
@@ -117,7 +117,7 @@ async def test_to_rq_a_primary_without_its_replica_is_away(redis_server: RedisSe
 
 
 def test_a_primary_that_stands_still_costs_rq_one_wait(sentinel_port: int) -> None:
-    """In a transaction too, and whatever else was open: the next command goes to whom sentinels name by then."""
+    """In a transaction too, whatever else was open: the next command goes to the primary that Sentinels name."""
     wait_s = 2.0
     with (
         RedisServer() as still,

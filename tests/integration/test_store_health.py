@@ -1,4 +1,4 @@
-"""What the store and its hosts say of themselves: memory, workers that are away, one number of jobs at fal."""
+"""What the store and its hosts report: memory, missing workers, the number of jobs at fal."""
 
 from itertools import pairwise
 
@@ -11,23 +11,23 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.anyio
 
 
-BALLAST = 30_000_000  # bytes that make a store of a usual size
+BALLAST = 30_000_000  # bytes, to give the store a usual size
 TO_AND_FRO = [900_000, 1_200_000] * 5
 STEPS = [
     *range(4_000_000, 1_000_000, -100_000),
     *TO_AND_FRO,
     *range(900_000, 100_000, -100_000),
     *range(100_000, -150_000, -4_000),
-]  # bytes until memory is used up
+]  # bytes until memory is full
 
 
 def used_bytes(stack: Stack) -> int:
-    """What the store uses now."""
+    """The store's memory in use."""
     return int(stack.redis.command("INFO", "memory").split(b"used_memory:")[1].split(b"\r\n")[0])
 
 
 async def test_ready_is_never_said_of_a_store_that_refuses_a_job(fragile: Stack) -> None:
-    """At every distance to its edge, downwards and upwards; the answer changes once each way."""
+    """At every distance from the limit, downwards and upwards; the answer changes once in each direction."""
     fragile.redis.apply("SETRANGE", "ballast", str(BALLAST), "x")
     fragile.redis.apply("SET", keys.LAST_LANE, str(await fragile.gateway.stores.clock.now_ms()), "EX", "600")
     seen = []
@@ -45,7 +45,7 @@ async def test_ready_is_never_said_of_a_store_that_refuses_a_job(fragile: Stack)
 
 
 async def test_full_memory_is_said_before_and_while(fragile: Stack) -> None:
-    """I6: an alarm rings before it is full; full, `/readyz`, status and a 503 say so."""
+    """I6: an alarm before it is full; when full, `/readyz`, status and a 503 say so."""
     admin = {"Authorization": f"Bearer {ADMIN_KEY}"}
     async with fragile.workers():
         fragile.redis.apply("SETRANGE", "ballast", str(BALLAST), "x")
@@ -70,7 +70,7 @@ async def test_full_memory_is_said_before_and_while(fragile: Stack) -> None:
 
 
 async def test_one_number_of_jobs_at_fal_for_all_hosts(stack: Stack) -> None:
-    """Hosts with other numbers: the least holds for all, and one that is gone does not count."""
+    """Hosts with different numbers: the lowest applies to all, and a host that is gone does not count."""
     health = stack.gateway.stores.health
     assert (await health.agree_concurrency("a:1", 4)).number == 4
     assert (await health.agree_concurrency("b:1", 2)).host == "b:1"
@@ -87,7 +87,7 @@ async def test_one_number_of_jobs_at_fal_for_all_hosts(stack: Stack) -> None:
 
 
 async def test_workers_that_are_away_turn_nobody_away(stack: Stack) -> None:
-    """Never there: not ready. Seen before and silent now: ready, and their absence is said."""
+    """Never seen: not ready. Seen before and silent now: ready, with a warning."""
     assert (await stack.api.get("/readyz")).status_code == 503
     now = await stack.gateway.stores.clock.now_ms()
     stack.redis.command("SET", keys.LAST_LANE, str(now), "EX", "60")

@@ -1,4 +1,4 @@
-"""A store at a start: what is wrong with it is named and refused, what is not there yet is waited for."""
+"""Checks of the store at start: a wrong store is named and refused, a store that is not up yet is waited for."""
 
 import asyncio
 import contextlib
@@ -31,7 +31,7 @@ PASSWORD = "a-password-with-@/#%:-in-it"
 ENCODED = "a-password-with-%40%2F%23%25%3A-in-it"
 
 
-HANDSHAKE = b"\x16"  # the first byte of what a client of TLS says
+HANDSHAKE = b"\x16"  # the first byte of a TLS client
 LOOK_S = 0.005
 
 
@@ -41,7 +41,7 @@ async def with_tls(
 ) -> AsyncIterator[int]:
     """The port at which the server speaks TLS. With `authority`, clients need a certificate.
 
-    With `plain_too` it does not insist: a sentinel without TLS watches its primary there, and names that port.
+    With `plain_too` it also accepts plain text: a Sentinel without TLS watches its primary on the port it names.
     """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificates.certificate, certificates.key)
@@ -69,11 +69,11 @@ async def _serve(
 
 
 async def _call(caller: socket.socket, port: int, context: ssl.SSLContext, *, plain_too: bool) -> None:
-    """One connection, to its end."""
+    """Serve one connection to its end."""
     loop = asyncio.get_running_loop()
     requests = asyncio.StreamReader()
     protocol = asyncio.StreamReaderProtocol(requests)
-    with contextlib.suppress(OSError):  # what callers do who dislike our certificate
+    with contextlib.suppress(OSError):  # from callers who reject our certificate
         plain = plain_too and await _first_byte(caller) != HANDSHAKE
         transport, _ = await loop.connect_accepted_socket(lambda: protocol, caller, ssl=None if plain else context)
         to_caller = asyncio.StreamWriter(transport, protocol, requests, loop)
@@ -86,7 +86,7 @@ async def _call(caller: socket.socket, port: int, context: ssl.SSLContext, *, pl
 
 
 async def _first_byte(caller: socket.socket) -> bytes:
-    """What it says first, left where it is."""
+    """The first byte, without consuming it."""
     while True:
         with contextlib.suppress(BlockingIOError):
             return caller.recv(1, socket.MSG_PEEK)
@@ -94,7 +94,7 @@ async def _first_byte(caller: socket.socket) -> bytes:
 
 
 async def look(url: str, *, patience: float = 0) -> list[str]:
-    """What a start finds."""
+    """The result of a start's check."""
     client = connect(url)
     try:
         return await wait_for_store(client, url, patience=patience, on_wait=lambda _: None)
@@ -103,7 +103,7 @@ async def look(url: str, *, patience: float = 0) -> list[str]:
 
 
 async def refusal(url: str) -> str:
-    """The sentence with which it is refused; no secret is in it."""
+    """The sentence that refuses the store; it has no secret."""
     with pytest.raises(StoreRefused) as refused:
         await look(url)
     assert PASSWORD not in str(refused.value)
@@ -112,7 +112,7 @@ async def refusal(url: str) -> str:
 
 
 async def watching(port: int) -> None:
-    """The sentinel answers."""
+    """The Sentinel answers."""
 
     async def answers() -> bool:
         with contextlib.suppress(OSError):
@@ -126,7 +126,7 @@ async def watching(port: int) -> None:
 
 @pytest.fixture(scope="module")
 def locked() -> Iterator[RedisServer]:
-    """A store that wants a password."""
+    """A store that requires a password."""
     with RedisServer() as server:
         assert server.command("CONFIG", "SET", "requirepass", PASSWORD) == b"+OK\r\n"
         yield server
@@ -134,12 +134,12 @@ def locked() -> Iterator[RedisServer]:
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    """A private authority and a certificate of 127.0.0.1."""
+    """A private authority and its certificate for 127.0.0.1."""
     return issue_certificates(tmp_path_factory.mktemp("tls"))
 
 
 async def test_passwords_are_named_when_they_are_wrong(locked: RedisServer) -> None:
-    """None where one is wanted, a wrong one, a wrong user; the right one, percent-encoded, is good."""
+    """A missing one, a wrong one, a wrong user; the right one, percent-encoded, is accepted."""
     where = f"127.0.0.1:{locked.port}"
     assert await refusal(f"redis://{where}") == f"the store at {where} wants a password, and none is given"
     assert "refuses the user or the password" in await refusal(f"redis://:wrong@{where}")
@@ -150,7 +150,7 @@ async def test_passwords_are_named_when_they_are_wrong(locked: RedisServer) -> N
 
 
 async def test_each_missing_right_is_named(redis_server: RedisServer) -> None:
-    """The rule of the documentation is enough, and without any of its commands the start says which."""
+    """The documented rule is enough; without any of its commands the start names the missing one."""
     url = f"redis://limited:{ENCODED}@127.0.0.1:{redis_server.port}"
     rule = acl("limited").split()[1:]
     assert redis_server.command("ACL", "SETUSER", *rule, f">{PASSWORD}") == b"+OK\r\n"
@@ -169,7 +169,7 @@ async def test_each_missing_right_is_named(redis_server: RedisServer) -> None:
 
 
 async def test_a_job_ends_with_the_least_rights_over_tls(emulator: Emulator, certificates: Certificates) -> None:
-    """The documented user, a certificate of a private authority: API, lanes and RQ's workers do a whole job."""
+    """The documented user, a certificate of a private authority: API, lanes and RQ's workers complete a job."""
     with RedisServer() as redis:
         assert redis.command("ACL", "SETUSER", *acl("filmgate").split()[1:], f">{PASSWORD}") == b"+OK\r\n"
         async with with_tls(redis.port, certificates) as port:
@@ -182,7 +182,7 @@ async def test_a_job_ends_with_the_least_rights_over_tls(emulator: Emulator, cer
 
 
 async def test_tls_is_named_when_it_is_wrong(redis_server: RedisServer, certificates: Certificates) -> None:
-    """An unknown authority, plain against TLS and TLS against plain, a missing certificate, files that are none."""
+    """An unknown authority, plain against TLS and TLS against plain, a missing certificate, invalid files."""
     trusted = f"ssl_ca_certs={certificates.authority}"
     plain = f"127.0.0.1:{redis_server.port}"
     async with with_tls(redis_server.port, certificates) as port:
@@ -193,14 +193,14 @@ async def test_tls_is_named_when_it_is_wrong(redis_server: RedisServer, certific
         with connect_rq(f"rediss://localhost:{port}/0?{trusted}") as client:
             assert await asyncio.to_thread(client.ping)
     async with with_tls(redis_server.port, certificates, authority=certificates.authority) as port:
-        with pytest.raises((StoreRefused, StoreUnavailable), match="ssl_certfile"):  # some hang up without a word
+        with pytest.raises((StoreRefused, StoreUnavailable), match="ssl_certfile"):  # some servers hang up silently
             await look(f"rediss://127.0.0.1:{port}?{trusted}")
     assert "ssl_ca_certs" in await refusal(f"rediss://{plain}?ssl_ca_certs=/nowhere.pem")
     assert "ssl_certfile" in await refusal(f"rediss://{plain}?ssl_certfile=/nowhere.pem&ssl_keyfile=/nowhere.pem")
 
 
 async def test_what_is_no_store_is_named(redis_server: RedisServer, emulator: Emulator, tmp_path: Path) -> None:
-    """A web server, and a sentinel that is called as if it were the store."""
+    """A web server, and a Sentinel that is configured as the store."""
     assert "is no Redis" in await refusal(emulator.url.replace("http://", "redis://"))
     with sentinel(tmp_path, f"sentinel monitor films 127.0.0.1 {redis_server.port} 1") as port:
         await watching(port)
@@ -210,7 +210,7 @@ async def test_what_is_no_store_is_named(redis_server: RedisServer, emulator: Em
 async def test_sentinels_are_named_when_they_are_wrong(
     locked: RedisServer, tmp_path: Path, certificates: Certificates
 ) -> None:
-    """Their password, their service, the password of the primary behind them; with all of it, both clients work."""
+    """Their password, their service, the primary's password; with all of them right, both clients work."""
     lines = [
         f"sentinel monitor films 127.0.0.1 {locked.port} 1",
         f"sentinel auth-pass films {PASSWORD}",
@@ -236,7 +236,7 @@ async def test_sentinels_are_named_when_they_are_wrong(
 
 
 async def test_a_service_without_a_primary_is_waited_for(tmp_path: Path) -> None:
-    """Sentinels that are away, or that know no service yet: not there yet, and not refused."""
+    """Sentinels that are down, or have no primary for the service yet: waited for, and not refused."""
     why = "not there yet: no sentinel names a primary for it"
     with pytest.raises(StoreUnavailable, match=why):
         await look(f"sentinel://127.0.0.1:{free_port()}/films")
@@ -247,7 +247,7 @@ async def test_a_service_without_a_primary_is_waited_for(tmp_path: Path) -> None
 
 
 async def test_a_store_on_the_network_without_a_password_is_a_fault() -> None:
-    """Said beside what else is wrong with it; where real money is spent a start refuses it."""
+    """Reported next to other faults; with real money a start refuses it."""
     with RedisServer(bind="0.0.0.0", protected_mode="no") as server:
         url = f"redis://{_own_address()}:{server.port}"
         if _own_address().startswith("127."):
@@ -256,7 +256,7 @@ async def test_a_store_on_the_network_without_a_password_is_a_fault() -> None:
 
 
 def _own_address() -> str:
-    """The address by which others reach this machine."""
+    """This machine's address on the network."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
         probe.connect(("192.0.2.1", 9))
         return str(probe.getsockname()[0])
@@ -276,7 +276,7 @@ async def test_a_wrong_password_ends_a_start_with_one_sentence(locked: RedisServ
 
 
 async def test_a_store_that_comes_late_is_waited_for(emulator: Emulator, tmp_path: Path) -> None:
-    """`serve` says what it waits for, and serves when the store is there; nothing was refused."""
+    """`serve` says what it waits for, and serves once the store is up; nothing was refused."""
     log = tmp_path / "said"
     with RedisServer() as redis:
         server = Server(environment(redis, emulator), log=log)
@@ -298,7 +298,7 @@ async def test_a_store_that_comes_late_is_waited_for(emulator: Emulator, tmp_pat
 async def test_sentinels_and_their_primary_may_speak_tls(
     locked: RedisServer, emulator: Emulator, certificates: Certificates, tmp_path: Path
 ) -> None:
-    """With the authority and both passwords a whole job is made; without one of them, the sentence names it."""
+    """With the authority and both passwords a job is completed; without one of them, the sentence names it."""
     own, elsewhere = "of-the-sentinels", tmp_path / "elsewhere"
     elsewhere.mkdir()
     other = issue_certificates(elsewhere).authority

@@ -1,4 +1,4 @@
-"""Event streams and held calls while the store goes away: refused before they begin, ended in order later on."""
+"""Event streams and open calls while the store is down: refused before they begin, ended cleanly later."""
 
 import asyncio
 import json
@@ -28,12 +28,12 @@ pytestmark = pytest.mark.anyio
 LIVE = {"Accept": "text/event-stream"}
 SMALL_BUFFER = [(socket.SOL_SOCKET, socket.SO_RCVBUF, 262_144)]
 BULKY = {f"name-{number}": "x" * 200 for number in range(8)}
-MANY = 3000  # bulky events: 9 MB, more than all buffers on the way
+MANY = 3000  # large events: 9 MB, more than all buffers on the way
 
 
 @dataclass
 class Served:
-    """An API process, its store, and what it logs."""
+    """An API process, its store, and its log."""
 
     redis: RedisServer
     server: Server
@@ -42,23 +42,23 @@ class Served:
 
 @dataclass
 class Place:
-    """What a test has in hand; `web` calls the process."""
+    """The parts that a test uses; `web` calls the process."""
 
     stack: Stack
     web: httpx.AsyncClient
     log: Path
 
     def streams(self, job_id: str) -> dict[str, dict[str, str]]:
-        """The address of each kind of stream, and the headers it wants."""
+        """The path of each kind of stream, and the headers it needs."""
         return {f"/v1/jobs/{job_id}/events": {}, "/v1/events": LIVE, path_of(job_id, "/status/stream"): {}}
 
     def said(self, event: str) -> list[dict[str, Any]]:
-        """The lines about it."""
+        """The log's lines with this text."""
         lines = map(json.loads, self.log.read_text().splitlines())
         return [line for line in lines if line["event"] == event]
 
     def tracebacks(self) -> list[str]:
-        """The first lines that have one."""
+        """Read the first lines of the stream."""
         return [line for line in self.log.read_text().splitlines() if "Traceback" in line][:3]
 
 
@@ -74,7 +74,7 @@ async def served(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -
 @pytest.fixture
 async def place(served: Served, emulator: Emulator) -> AsyncIterator[Place]:
     """The same with an empty store, which may be killed, and an empty log."""
-    if not served.redis.running:  # a test failed in the middle
+    if not served.redis.running:  # an earlier test failed in the middle
         served.redis.start()
     served.redis.flush()
     served.log.write_text("")
@@ -96,12 +96,12 @@ async def opened(place: Place, path: str, headers: dict[str, str]) -> AsyncItera
 
 
 async def warmed_up(place: Place) -> None:
-    """The process has many open connections to its store."""
+    """Give the process many open connections to its store."""
     await asyncio.gather(*(place.web.get("/v1/me") for _ in range(30)))
 
 
 async def test_streams_begin_at_once_after_a_restart_of_the_store(place: Place) -> None:
-    """A connection from before the restart is no reason to refuse: none of many streams fails."""
+    """A stale connection is no reason to refuse: none of many streams fails."""
     job_id = (await place.stack.submit())["id"]
     for _ in range(3):
         await warmed_up(place)
@@ -118,7 +118,7 @@ async def test_streams_begin_at_once_after_a_restart_of_the_store(place: Place) 
 
 
 async def test_no_stream_begins_without_the_store(place: Place) -> None:
-    """Whenever the store goes: 503 with Retry-After, or a stream that begins; none breaks, and no traceback."""
+    """Whenever the store goes down: 503 with Retry-After, or a stream that begins; none breaks, no traceback."""
     job_id = (await place.stack.submit())["id"]
     found: list[int] = []
     over = asyncio.Event()
@@ -163,7 +163,7 @@ async def test_no_stream_begins_without_the_store(place: Place) -> None:
 
 
 async def test_a_quiet_stream_outlives_a_restart_of_the_store(place: Place) -> None:
-    """Streams that were open before, of every kind, tell what happens after it."""
+    """Open streams of every kind deliver the events after it."""
     job = await place.stack.submit()
     streams = place.streams(job["id"])
     ends: dict[str, str] = {}
@@ -180,7 +180,7 @@ async def test_a_quiet_stream_outlives_a_restart_of_the_store(place: Place) -> N
     following = [asyncio.create_task(follow(path, headers, begun[path])) for path, headers in streams.items()]
     await asyncio.gather(*(one.wait() for one in begun.values()))
     place.stack.redis.kill()
-    await asyncio.sleep(1.5)  # at fal's door the store is asked in vain meanwhile
+    await asyncio.sleep(1.5)  # meanwhile streams on fal's API read the store in vain
     place.stack.redis.start()
 
     async def canceled() -> bool:
@@ -193,7 +193,7 @@ async def test_a_quiet_stream_outlives_a_restart_of_the_store(place: Place) -> N
 
 
 async def test_a_stream_that_loses_the_store_ends_in_order(place: Place) -> None:
-    """With more to tell than was read: whole frames only, one line in the log; who comes back misses nothing."""
+    """With unread events left: whole frames only, one line in the log; a client that reconnects misses nothing."""
     job = await place.stack.submit(metadata=BULKY)
     redis, name = Pipeline(place.stack).redis, keys.events(place.stack.account.team.id)
     ((first, row),) = await redis.xrange(name)
@@ -222,7 +222,7 @@ async def test_a_stream_that_loses_the_store_ends_in_order(place: Place) -> None
 
 
 async def test_the_stream_of_a_forgotten_job_ends_in_order(place: Place) -> None:
-    """At fal's door: the job's record is gone in the middle; the stream ends, with one line in the log."""
+    """On fal's API: the job's record disappears in the middle; the stream ends, with one line in the log."""
     job_id = (await place.stack.submit())["id"]
     ref = join_ref(place.stack.account.team.id, job_id)
     async with opened(place, path_of(job_id, "/status/stream"), {}) as reader:
@@ -235,7 +235,7 @@ async def test_the_stream_of_a_forgotten_job_ends_in_order(place: Place) -> None
 
 
 async def test_a_held_submission_is_acknowledged_although_the_store_went(place: Place) -> None:
-    """Admitted, then held with `Prefer: wait`: 202 with the job, for a refusal would ask for a second one."""
+    """Admitted, then waiting with `Prefer: wait`: 202 with the job, because a refusal would cause a second one."""
     headers = {"Prefer": "wait=2"}
     waiting = asyncio.create_task(place.web.post("/v1/jobs", json=place.stack.body(), headers=headers))
 

@@ -1,4 +1,4 @@
-"""The step that spends money: whatever fal answers, one job is bought at most once."""
+"""The submit step: whatever fal answers, one job is bought at most once."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -37,14 +37,14 @@ UNKNOWN = {
 async def scripted_fal(
     store: RedisServer, emulator: Emulator, *answers: Answer
 ) -> AsyncIterator[tuple[Pipeline, Receiver]]:
-    """A gateway whose fal answers these bytes; pictures still come from the emulator."""
+    """A gateway whose fal answers these bytes; images still come from the emulator."""
     async with Receiver() as fal, open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=fal.url) as stack:
         fal.answers(answers)
         yield Pipeline(stack), fal
 
 
 async def keep_pushing(pipeline: Pipeline, job_id: str) -> None:
-    """Everything that might send a held job again: doorbells, grants, housekeeping."""
+    """Everything that might resend a held job: tasks, grants, housekeeping."""
     for _ in range(3):
         await submit(pipeline.gateway, pipeline.ref(job_id))
         await pipeline.gateway.stores.slots.grant()
@@ -52,7 +52,7 @@ async def keep_pushing(pipeline: Pipeline, job_id: str) -> None:
 
 
 async def assert_held(pipeline: Pipeline, job_id: str, reason: str) -> None:
-    """Held for this reason, with its money and its slot, in no line and due in no step."""
+    """Held for this reason, with its money and its slot, not in line and not due in any step."""
     job = await pipeline.job(job_id)
     assert (job.status, job.held_reason, job.money, job.attempt) == (Status.HELD, reason, Money.RESERVED, 1)
     assert await pipeline.money() == (PRICE, 0)
@@ -62,7 +62,7 @@ async def assert_held(pipeline: Pipeline, job_id: str, reason: str) -> None:
 
 
 async def test_an_accepted_job_runs_under_fals_id(pipeline: Pipeline) -> None:
-    """One POST, one id; the claim is on record with nonce and attempt; the slot stays."""
+    """One POST, one id; the claim has nonce and attempt; the slot is kept."""
     before = await pipeline.posts()
     job = await pipeline.bought()
     assert (job.status, job.attempt, job.upstream_status) == (Status.RUNNING, 1, "IN_QUEUE")
@@ -74,7 +74,7 @@ async def test_an_accepted_job_runs_under_fals_id(pipeline: Pipeline) -> None:
 
 
 async def test_eight_workers_on_one_job_make_one_post(pipeline: Pipeline) -> None:
-    """The claim is a compare-and-set: one wins, the others go home."""
+    """The claim is a compare-and-set: one wins, the others do nothing."""
     job_id = await pipeline.grant()
     before = await pipeline.posts()
     await asyncio.gather(*(submit(pipeline.gateway, pipeline.ref(job_id)) for _ in range(8)))
@@ -84,7 +84,7 @@ async def test_eight_workers_on_one_job_make_one_post(pipeline: Pipeline) -> Non
 
 @pytest.mark.parametrize(("tag", "reason"), UNKNOWN.items())
 async def test_an_unknown_outcome_is_held_and_never_sent_again(pipeline: Pipeline, tag: str, reason: str) -> None:
-    """Fal may have it or not: the money stays put, and nothing in the pipeline posts it a second time."""
+    """Fal may have it or not: the money is kept, and nothing in the pipeline posts it a second time."""
     before = await pipeline.posts()
     job = await pipeline.bought(f"[emu:{tag}]")
     await assert_held(pipeline, job.id, reason)
@@ -111,7 +111,7 @@ async def test_an_unknown_outcome_is_held_and_never_sent_again(pipeline: Pipelin
 async def test_a_reply_without_a_usable_id_is_held_and_not_stored(
     store: RedisServer, emulator: Emulator, body: bytes
 ) -> None:
-    """200 says that fal took it, and without its id nobody can follow it."""
+    """200 means that fal accepted it, and without its id it cannot be polled."""
     async with scripted_fal(store, emulator, Reply(200, body=body)) as (pipeline, fal):
         job = await pipeline.bought()
         await assert_held(pipeline, job.id, "unreadable_answer")
@@ -127,7 +127,7 @@ WHOLE = Reply(200, body=b'{"request_id": "abc"}').encoded()
 
 @pytest.mark.parametrize("length", [0, 1, 16, 40, len(WHOLE) - 1, len(WHOLE)])
 async def test_a_reply_that_breaks_off_is_held(store: RedisServer, emulator: Emulator, length: int) -> None:
-    """A reset after some bytes: held unless all of it had come; one POST in any case."""
+    """A reset after some bytes: held unless the whole reply had arrived; one POST in any case."""
 
     async def cut(writer: asyncio.StreamWriter) -> None:
         writer.write(WHOLE[:length])
@@ -151,7 +151,7 @@ async def test_an_answer_that_never_comes_is_held(pipeline: Pipeline, full: bool
 
 
 async def test_an_answer_of_megabytes_is_cut_off_and_held(store: RedisServer, emulator: Emulator) -> None:
-    """The cap is 1 MB, and the connection is closed."""
+    """The limit is 1 MB, and the connection is closed."""
     sent = 0
 
     async def flood(writer: asyncio.StreamWriter) -> None:
@@ -193,7 +193,7 @@ async def test_fals_key_goes_nowhere_but_to_fal(store: RedisServer, emulator: Em
 async def test_a_definite_refusal_fails_and_gives_the_money_back(
     store: RedisServer, emulator: Emulator, status: int
 ) -> None:
-    """Fal looked at the request and did not queue it."""
+    """Fal read the request and did not queue it."""
     async with scripted_fal(store, emulator, Reply(status, body=b'{"detail": "no"}')) as (pipeline, fal):
         job = await pipeline.bought()
         assert (job.status, job.money, job.charged_micro) == (Status.FAILED, Money.RELEASED, 0)
@@ -207,7 +207,7 @@ async def test_a_definite_refusal_fails_and_gives_the_money_back(
 
 @pytest.mark.parametrize("tag", ["401:1", "403_locked:1"])
 async def test_trouble_with_fals_account_pauses_buying_and_moves_no_money(pipeline: Pipeline, tag: str) -> None:
-    """The job keeps its place, nothing is granted, and when the pause is over it is bought once."""
+    """The job keeps its position, nothing is granted, and after the pause it is bought once."""
     job = await pipeline.bought(f"[emu:{tag}]")
     assert (job.status, job.attempt, job.money) == (Status.QUEUED, 1, Money.RESERVED)
     assert await pipeline.entries(job.id) == ["reserve"]
@@ -219,7 +219,7 @@ async def test_trouble_with_fals_account_pauses_buying_and_moves_no_money(pipeli
     assert await pipeline.redis.zrange(keys.LINE, 0, -1) == [pipeline.ref(job.id)]
     assert await pipeline.gateway.stores.slots.grant() == 0
     before = await pipeline.posts()
-    await submit(pipeline.gateway, pipeline.ref(job.id))  # a doorbell rung earlier: without a slot it buys nothing
+    await submit(pipeline.gateway, pipeline.ref(job.id))  # an earlier task: without a slot it buys nothing
     assert await pipeline.posts() == before
     await pipeline.redis.delete(keys.BREAKER)
     assert await pipeline.gateway.stores.slots.grant() == 1
@@ -229,7 +229,7 @@ async def test_trouble_with_fals_account_pauses_buying_and_moves_no_money(pipeli
 
 
 async def test_a_busy_fal_puts_the_job_back_and_it_is_paid_once(pipeline: Pipeline) -> None:
-    """429: a growing pause out of line, then the same place in line, then one clip and one charge."""
+    """429: a growing pause outside the line, then its old position, then one clip and one charge."""
     job = await pipeline.bought("[emu:429_direct:2]")
     for attempt in (1, 2):
         assert (job.status, job.attempt) == (Status.QUEUED, attempt)
@@ -251,10 +251,10 @@ async def test_a_busy_fal_puts_the_job_back_and_it_is_paid_once(pipeline: Pipeli
 
 
 async def test_a_fal_that_is_not_there_is_tried_again(store: RedisServer, emulator: Emulator) -> None:
-    """Connection refused: nothing was sent, so the job waits and is bought when fal is back."""
+    """Connection refused: nothing was sent, so the job waits and is bought when fal answers again."""
     fal = Receiver()
     async with fal:
-        pass  # its port is free now, and refuses
+        pass  # its port is closed now
     async with open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=f"http://127.0.0.1:{fal.port}") as stack:
         pipeline = Pipeline(stack)
         job = await pipeline.bought()
@@ -276,7 +276,7 @@ def test_the_pause_between_attempts_doubles_up_to_a_minute() -> None:
 
 
 async def test_a_job_whose_worker_died_after_the_claim_is_held(pipeline: Pipeline) -> None:
-    """While the lease runs it is left alone; when it is over nobody knows, so nothing is sent."""
+    """During the lease it is left alone; afterwards the outcome is unknown, so nothing is sent."""
     job_id = await pipeline.grant()
     nonce = await pipeline.store.claim(await pipeline.job(job_id))
     assert nonce is not None
@@ -289,12 +289,12 @@ async def test_a_job_whose_worker_died_after_the_claim_is_held(pipeline: Pipelin
     await pipeline.submit(job_id)
     await assert_held(pipeline, job_id, "worker_lost")
     assert await pipeline.posts() == before
-    assert await pipeline.store.adopt(job, nonce=nonce, upstream_request_id="late", poll_ms=0)  # it was only slow
+    assert await pipeline.store.adopt(job, nonce=nonce, upstream_request_id="late", poll_ms=0)  # it was just slow
     assert (await pipeline.job(job_id)).status is Status.RUNNING
 
 
 async def test_a_cancel_during_the_submission_is_carried_out_once_fal_has_it(pipeline: Pipeline) -> None:
-    """Submitting cannot be stopped; the wish is on record, and the first poll cancels at fal."""
+    """Submitting cannot be stopped; the cancellation is recorded, and the first poll sends it to fal."""
     job_id = await pipeline.grant("[emu:slow]")
     job = await pipeline.job(job_id)
     nonce = await pipeline.store.claim(job)
@@ -311,7 +311,7 @@ async def test_a_cancel_during_the_submission_is_carried_out_once_fal_has_it(pip
 
 
 async def test_a_cancel_of_a_held_job_is_recorded_and_nothing_else(pipeline: Pipeline) -> None:
-    """Money and place are kept until the outcome is known; a second cancel says the same."""
+    """Money and place are kept until the outcome is known; a second cancel gets the same answer."""
     job = await pipeline.bought("[emu:submit_500]")
     for _ in range(2):
         reply = await pipeline.stack.api.post(f"/v1/jobs/{job.id}/cancel")
@@ -321,7 +321,7 @@ async def test_a_cancel_of_a_held_job_is_recorded_and_nothing_else(pipeline: Pip
 
 
 async def test_a_generation_nobody_waits_for_is_cancelled_at_fal(store: RedisServer, emulator: Emulator) -> None:
-    """An operator ended the job while its POST was under way: fal's late answer is an orphan, not a second life."""
+    """An operator ended the job during its POST: fal's late answer is an orphan, and the job stays ended."""
     async with open_stack(store, emulator) as stack:
         pipeline = Pipeline(stack)
         job_id = await pipeline.grant("[emu:slow]")
@@ -341,7 +341,7 @@ async def test_a_generation_nobody_waits_for_is_cancelled_at_fal(store: RedisSer
 async def test_what_was_bought_is_written_down_although_the_store_was_away(
     store: RedisServer, emulator: Emulator
 ) -> None:
-    """Fal's id exists in one process only until it is saved: the save is tried for some seconds."""
+    """Fal's id is in only one process until it is saved: saving is retried for some seconds."""
 
     async def away(writer: asyncio.StreamWriter) -> None:
         store.freeze()
@@ -358,7 +358,7 @@ async def test_what_was_bought_is_written_down_although_the_store_was_away(
 async def test_what_goes_wrong_with_one_job_cuts_no_other_call_short(
     store: RedisServer, emulator: Emulator
 ) -> None:
-    """Four submissions share a task; a record that nobody can read fails alone."""
+    """Four submissions share a task; only an unreadable record fails."""
     async with open_stack(store, emulator) as stack:
         pipeline = Pipeline(stack)
         ids = [await pipeline.admit() for _ in range(4)]
@@ -379,7 +379,7 @@ async def test_what_goes_wrong_with_one_job_cuts_no_other_call_short(
 
 
 async def test_the_time_left_to_start_is_told_to_fal(pipeline: Pipeline) -> None:
-    """Time in our line counts: fal gets what is left of the start deadline, and is told not to reroute."""
+    """Time in our line counts: fal gets what is left of the start deadline, and must not reroute."""
     job = await pipeline.bought(start_deadline=600)
     headers = (await pipeline.stack.emulator.request(job.upstream_request_id or ""))["headers"]
     assert 590 < float(headers["x-fal-request-timeout"]) <= 600

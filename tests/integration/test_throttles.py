@@ -1,4 +1,4 @@
-"""What one address may try, and what one key may have open: bad keys, browser tokens, promised uploads, streams."""
+"""Limits for each address and each key: bad keys, browser tokens, open uploads, streams."""
 
 import asyncio
 import contextlib
@@ -29,14 +29,14 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
 
-TRIED = BURST + 60  # some more than are let through, and than come due meanwhile
+TRIED = BURST + 60  # more than the burst plus what is refilled meanwhile
 ADDRESS = "203.0.113."
 AT_A_TIME = 40  # calls
 STATUS = "/fal/queue/fal-ai/kling-video/requests/job_1/status"
 
 
 async def try_keys(stack: Stack, path: str, *, guess: bool) -> list[httpx.Response]:
-    """Answers to many bad keys in a row: guesses at the administrator's, or unknown ones of our form."""
+    """Answers to many bad keys in a row: guesses at the administrator's, or unknown ones in our format."""
     found = []
     for _ in range(TRIED):
         key = secrets.token_hex(16) if guess else new_key(KEY_PREFIX)
@@ -46,7 +46,7 @@ async def try_keys(stack: Stack, path: str, *, guess: bool) -> list[httpx.Respon
 
 @pytest.mark.parametrize("kind", ["guesses", "unknown keys"])
 async def test_bad_keys_are_slowed_and_good_ones_are_not(stack: Stack, kind: str) -> None:
-    """After 240 an address hears 429 with a time; a good key from the same address is served as before."""
+    """After 240 an address gets 429 with a time; a valid key from the same address works as before."""
     replies = await try_keys(stack, "/v1/me", guess=kind == "guesses")
     assert {reply.status_code for reply in replies[:BURST]} == {401}
     refused = [reply for reply in replies[BURST:] if reply.status_code == 429]
@@ -61,7 +61,7 @@ async def test_bad_keys_are_slowed_and_good_ones_are_not(stack: Stack, kind: str
 
 
 async def test_a_guess_is_not_even_compared(stack: Stack) -> None:
-    """From an address that has tried too often, the administrator's key opens nothing for a while."""
+    """From an address with too many tries, even the administrator's right key is refused for a while."""
     header = {"Authorization": f"Bearer {ADMIN_KEY}"}
     assert (await stack.api.get("/v1/admin/teams", headers=header)).status_code == 200
     await try_keys(stack, "/v1/admin/teams", guess=True)
@@ -76,19 +76,19 @@ async def test_a_guess_is_not_even_compared(stack: Stack) -> None:
 
 
 def from_address(stack: Stack, address: str) -> httpx.AsyncClient:
-    """A client at this address that sends no key by itself."""
+    """A client at this address without a default key."""
     app = stack.api._transport.app  # type: ignore[attr-defined]  # httpx types the transport as its base class
     transport = httpx.ASGITransport(app=app, client=(address, 1))
     return httpx.AsyncClient(transport=transport, base_url="http://filmgate.test")
 
 
 def bad_pass() -> str:
-    """An upload's signature that nobody made."""
+    """A made-up upload signature."""
     return f"team_{secrets.token_hex(16)}.pass_{secrets.token_hex(16)}.1.{secrets.token_hex(16)}"
 
 
 def unknown() -> str:
-    """A key of our form that nobody has."""
+    """An unknown key in our format."""
     return new_key(KEY_PREFIX)
 
 
@@ -112,7 +112,7 @@ DOORS: list[tuple[str, str, Callable[[], dict[str, Any]]]] = [
 
 
 async def test_every_door_counts_bad_keys(stack: Stack) -> None:
-    """Whichever header, address or route they come by: each is counted, and one too many is refused as such."""
+    """In any header, from any address, on any route: each is counted, and one too many is refused."""
     for number, (method, path, made) in enumerate(DOORS):
         address = f"{ADDRESS}{number}"
         for _ in range(BURST - 5):
@@ -124,7 +124,7 @@ async def test_every_door_counts_bad_keys(stack: Stack) -> None:
 
 
 async def test_bad_keys_of_our_form_are_looked_up_together(stack: Stack) -> None:
-    """However many come from one address; a good key from there that is new is served meanwhile."""
+    """However many come from one address; a valid key that is not cached works from there meanwhile."""
     new = await stack.gateway.administration.add_account("another")
     for _ in range(BURST):
         stack.gateway.accounts.bad_keys.note(ADDRESS)
@@ -146,13 +146,13 @@ async def test_bad_keys_of_our_form_are_looked_up_together(stack: Stack) -> None
 
 
 async def test_a_key_that_is_known_here_stays_so_while_it_is_looked_up_again(stack: Stack) -> None:
-    """Who asks with it in the same moment does not wait as for a doubted one; once it opens nothing, all do."""
+    """Concurrent requests with it do not queue with unknown keys; once it is invalid, they do."""
     accounts, administration = stack.gateway.accounts, stack.gateway.administration
     new = await administration.add_account("another")
     caller = await accounts.authenticate(new.key)
     await asyncio.sleep(CACHED_S)
     again = asyncio.create_task(accounts.authenticate(new.key))
-    await asyncio.sleep(0)  # it has begun
+    await asyncio.sleep(0)  # the reload has begun
     assert accounts.is_cached(new.key)
     assert not again.done()
     assert await again == caller
@@ -164,19 +164,19 @@ async def test_a_key_that_is_known_here_stays_so_while_it_is_looked_up_again(sta
 
 
 async def test_at_fals_door_a_bad_key_is_not_worth_a_repeat(stack: Stack) -> None:
-    """Fal's clients send a 429 again, ten times: 403 there."""
+    """Fal's clients retry a 429 ten times: 403 there."""
     replies = await try_keys(stack, STATUS, guess=True)
     assert {reply.status_code for reply in replies} == {401, 403}
 
 
 async def test_no_key_is_no_guess(stack: Stack) -> None:
-    """Who sends none hears 401, however often."""
+    """Requests without a key are 401, however many."""
     empty = {"Authorization": ""}
     assert {(await stack.api.get("/v1/me", headers=empty)).status_code for _ in range(TRIED)} == {401}
 
 
 def test_what_is_remembered_of_addresses_is_bounded() -> None:
-    """Ten thousand addresses; those of one IPv6 network are one."""
+    """Ten thousand addresses; an IPv6 network counts as one."""
     throttle = BadKeyThrottle()
     for number in range(MAX_ADDRESSES + 500):
         throttle.note(f"198.51.{number // 256}.{number % 256}")
@@ -185,7 +185,7 @@ def test_what_is_remembered_of_addresses_is_bounded() -> None:
 
 
 async def test_a_key_has_a_thousand_browser_tokens_at_most(stack: Stack) -> None:
-    """One more is 429 with a time; when one has expired there is room again. Another key has its own."""
+    """One more is 429 with a time; when one expires there is room again. Another key has its own limit."""
     name = keys.outstanding("tokens", (await stack.gateway.accounts.authenticate(stack.account.key)).key)
     async with Redis.from_url(stack.redis.url) as redis:
         now = int(1000 * (await redis.time())[0])
@@ -199,7 +199,7 @@ async def test_a_key_has_a_thousand_browser_tokens_at_most(stack: Stack) -> None
 
 
 async def test_a_key_has_two_hundred_promised_uploads_at_most(stack: Stack) -> None:
-    """One more is refused at fal's door, until the bytes of one have come."""
+    """One more is refused on fal's API, until the bytes of one have arrived."""
     asked = {"file_name": "a.png", "content_type": "image/png"}
     places = [
         await stack.api.post("/fal/rest/storage/upload/initiate", json=asked) for _ in range(fal_uploads.MAX_UNUSED)
@@ -219,13 +219,13 @@ async def test_a_key_has_two_hundred_promised_uploads_at_most(stack: Stack) -> N
 
 @pytest.fixture
 async def server(redis_server: RedisServer, emulator: Emulator) -> AsyncIterator[Server]:
-    """An API process on the store and the emulator of these tests."""
+    """An API process on these tests' store and emulator."""
     async with running_server(environment(redis_server, emulator)) as running:
         yield running
 
 
 async def test_a_key_and_its_browser_tokens_have_five_hundred_streams_together(stack: Stack) -> None:
-    """One more is refused, whichever of them opens it; another key has its own; one that ends makes room."""
+    """One more is refused, whichever of them opens it; another key has its own limit; a closed one makes room."""
     key = await stack.gateway.accounts.authenticate(stack.account.key)
     streams = stack.gateway.accounts.streams
     made = [
@@ -254,7 +254,7 @@ async def test_a_key_and_its_browser_tokens_have_five_hundred_streams_together(s
 
 
 async def test_a_key_has_twenty_streams_at_most(stack: Stack, server: Server) -> None:
-    """One more is 429, whatever is followed; one that ends makes room. A browser token has its own."""
+    """One more is 429, whatever it streams; a closed one makes room. A browser token has its own limit."""
     job = (await stack.submit())["id"]
     paths = ["/v1/events", f"/v1/jobs/{job}/events"]
     stream = {"Accept": "text/event-stream"}

@@ -1,4 +1,4 @@
-"""Browser tokens: what they may do, how much, and how long."""
+"""Browser tokens: their rights, their caps, and their lifetime."""
 
 import asyncio
 import time
@@ -23,11 +23,11 @@ MASTER = "fal-ai/kling-video/v2/master/image-to-video"
 PAGE = "https://app.example.com"
 
 
-# --- minting -----------------------------------------------------------------------------------------------------
+# --- creating ----------------------------------------------------------------------------------------------------
 
 
 async def test_a_token_is_shown_once_with_all_that_it_is_good_for(stack: Stack) -> None:
-    """201 with the token and its bounds, kept by no cache, and ten minutes where nothing was asked for."""
+    """201 with the token and its bounds, `no-store`, and ten minutes by default."""
     now_ms = await stack.gateway.stores.clock.now_ms()
     asked = {"max_jobs": 3, "max_usd": "4.20", "models": [MASTER], "origin": PAGE}
     reply = await stack.api.post("/v1/tokens", json=asked)
@@ -78,7 +78,7 @@ BAD_BODIES = {
 
 @pytest.mark.parametrize("case", BAD_BODIES)
 async def test_a_body_that_makes_no_sense_mints_nothing(stack: Stack, case: str) -> None:
-    """422 that points at the member, and the store is as it was."""
+    """422 with a pointer to the member; the store is unchanged."""
     body, pointer = BAD_BODIES[case]
     async with nothing_changes(stack):
         problem = assert_problem(await stack.api.post("/v1/tokens", json=body), 422, "invalid_input")
@@ -86,7 +86,7 @@ async def test_a_body_that_makes_no_sense_mints_nothing(stack: Stack, case: str)
 
 
 async def test_a_token_has_at_most_the_rights_of_its_key(stack: Stack) -> None:
-    """Scopes, models, origins and the end are the key's where they are narrower; asking for more is refused."""
+    """Scopes, models, origins and expiry are the key's where those are narrower; more than that is refused."""
     reader = await another_key(stack, scopes=frozenset({Scope.JOBS_READ}))
     writer = await another_key(stack, scopes=frozenset({Scope.JOBS_WRITE}))
     narrow = await another_key(stack, models=[MASTER], origins=[PAGE], expires_in_s=100)
@@ -111,7 +111,7 @@ async def test_a_token_has_at_most_the_rights_of_its_key(stack: Stack) -> None:
 
 
 async def test_the_rights_of_the_team_are_not_given_to_a_browser(stack: Stack) -> None:
-    """A token of a key with `team:admin` may ask for jobs and read its own, not the team's."""
+    """A token of a key with `team:admin` may submit and read its own jobs, not the team's."""
     admin = await another_key(stack, scopes=frozenset({Scope.TEAM_ADMIN}))
     job = await stack.submit()
     async with calling(stack, admin.key) as api:
@@ -123,7 +123,7 @@ async def test_the_rights_of_the_team_are_not_given_to_a_browser(stack: Stack) -
 
 
 async def test_a_token_for_another_users_job_is_not_made(stack: Stack) -> None:
-    """The id in the body is looked for under the caller: 404 for another's as for none; with `team:read` it is."""
+    """The id is looked up as the caller: 404 for another user's as for an unknown one, except with `team:read`."""
     job = await stack.submit()
     details = set()
     for key in ((await colleague(stack)).key, await stranger(stack)):
@@ -142,7 +142,7 @@ async def test_a_token_for_another_users_job_is_not_made(stack: Stack) -> None:
 
 
 async def test_a_token_sees_the_jobs_it_made_and_no_others(stack: Stack) -> None:
-    """Neither its user's, nor another token's: not in the list, and 404 by id."""
+    """Neither its user's nor another token's: not in the list, and 404 by id."""
     one, two = await token(stack.api), await token(stack.api)
     await stack.submit()
     async with calling(stack, one["token"]) as mine, calling(stack, two["token"]) as theirs:
@@ -155,7 +155,7 @@ async def test_a_token_sees_the_jobs_it_made_and_no_others(stack: Stack) -> None
 
 
 async def test_an_idempotency_key_is_its_tokens_own(stack: Stack) -> None:
-    """Visitors of one page, and the server behind it, use the same key without meeting: each gets its own job."""
+    """Visitors of one page, and the server behind it, use the same idempotency key independently."""
     one, two = await token(stack.api), await token(stack.api)
     headers = {"Idempotency-Key": "order-1001"}
     async with calling(stack, one["token"]) as mine, calling(stack, two["token"]) as theirs:
@@ -173,7 +173,7 @@ async def test_an_idempotency_key_is_its_tokens_own(stack: Stack) -> None:
 
 
 async def test_a_token_reads_nothing_of_the_teams(stack: Stack) -> None:
-    """No further token, no webhook secret, no deliveries with the team's addresses, no sums of its money."""
+    """No further token, no webhook secret, no deliveries with the team's URLs, no sums of its money."""
     await stack.submit()
     made = await token(stack.api, max_jobs=2)
     async with calling(stack, made["token"]) as page:
@@ -188,7 +188,7 @@ async def test_a_token_reads_nothing_of_the_teams(stack: Stack) -> None:
 
 
 async def test_a_token_for_one_job_does_nothing_else(stack: Stack) -> None:
-    """It reads its job, the events and the clip; on every other route of the table it is 403, on other jobs 404."""
+    """It reads its job, the events and the clip; every other route of the table is 403, other jobs are 404."""
     job, other = await stack.submit(), await stack.submit()
     made = await token(stack.api, job=job["id"])
     readable = {"/v1/jobs/{job_id}", "/v1/jobs/{job_id}/events", "/v1/jobs/{job_id}/video"}
@@ -208,7 +208,7 @@ async def test_a_token_for_one_job_does_nothing_else(stack: Stack) -> None:
 
 
 async def test_a_token_works_on_its_page_only(stack: Stack) -> None:
-    """A submission from another page, or from none, is refused; a plain read may come without an origin."""
+    """A submission from another page, or without an origin, is refused; a read may come without an origin."""
     made = await token(stack.api, origin=PAGE)
     for origin in (None, "https://evil.example.com", "null", "http://app.example.com", f"{PAGE}.evil.com"):
         async with calling(stack, made["token"], origin=origin) as page:
@@ -223,7 +223,7 @@ async def test_a_token_works_on_its_page_only(stack: Stack) -> None:
 
 @pytest.mark.parametrize(("cap", "status", "code"), [("jobs", 429, "over_limit"), ("usd", 402, "over_budget")])
 async def test_a_cap_holds_when_all_come_at_once(stack: Stack, cap: str, status: int, code: str) -> None:
-    """Of thirty at once exactly five are taken; the others are told that this token is used up."""
+    """Of thirty at once exactly five are accepted; the others get that this token is used up."""
     made = await token(stack.api, **({"max_jobs": 5} if cap == "jobs" else {"max_usd": "7.00"}))
     async with calling(stack, made["token"]) as page:
         replies = await asyncio.gather(*(page.post("/v1/jobs", json=stack.body()) for _ in range(30)))
@@ -263,7 +263,7 @@ ENDS: dict[str, Callable[[Stack, str], Awaitable[None]]] = {
 
 @pytest.mark.parametrize("how", ENDS)
 async def test_a_token_dies_with_its_key(stack: Stack, how: str) -> None:
-    """Within a second of the key's end the token opens nothing, whichever way the key ended."""
+    """Within a second of the key's end the token is refused, however the key ended."""
     parent = await another_key(stack)
     async with calling(stack, parent.key) as api:
         made = await token(api)
@@ -275,7 +275,7 @@ async def test_a_token_dies_with_its_key(stack: Stack, how: str) -> None:
 
 
 async def test_a_token_dies_at_its_time(stack: Stack) -> None:
-    """Within a second of its expiry it opens nothing, and nothing of it stays in the store."""
+    """Within a second of its expiry it is refused, and nothing of it stays in the store."""
     caller = await stack.gateway.accounts.authenticate(stack.account.key)
     minted = await stack.gateway.tokens.mint(caller, TokenRequest(expires_in_s=600, max_jobs=2))
     redis, names = Pipeline(stack).redis, (keys.token(digest(minted.token)), keys.limits(minted.record.id))
@@ -290,7 +290,7 @@ async def test_a_token_dies_at_its_time(stack: Stack) -> None:
 
 
 async def test_a_token_with_one_wrong_letter_is_refused_without_a_look_up(stack: Stack) -> None:
-    """The checksum does not fit, so the store is not asked."""
+    """The checksum is wrong, so the store is not read."""
     made = (await token(stack.api))["token"]
     wrong = made[:-10] + ("0" if made[-10] != "0" else "1") + made[-9:]
     redis = Pipeline(stack).redis
@@ -304,7 +304,7 @@ async def test_a_token_with_one_wrong_letter_is_refused_without_a_look_up(stack:
 
 
 async def test_only_a_token_for_one_job_may_stand_in_an_address(stack: Stack) -> None:
-    """It opens the events and the clip of its job; a key or another token is refused there, any is elsewhere."""
+    """It opens its job's events and clip; a key or another token is refused there, and any token elsewhere."""
     job, other = await stack.submit(), await stack.submit()
     bound, free = await token(stack.api, job=job["id"]), await token(stack.api)
     async with calling(stack, "") as nobody:
@@ -325,7 +325,7 @@ async def test_only_a_token_for_one_job_may_stand_in_an_address(stack: Stack) ->
 
 
 async def test_a_page_follows_a_job_and_shows_its_clip_by_address_alone(stack: Stack, tmp_path: Path) -> None:
-    """Over real HTTP, with the token in the query: live events, then the clip. No log line holds the token."""
+    """Over real HTTP, with the token in the query: live events, then the clip. No log line has the token."""
     job_id = (await stack.submit())["id"]
     made = await token(stack.api, job=job_id)
     log = tmp_path / "server.log"
@@ -353,5 +353,5 @@ async def test_a_page_follows_a_job_and_shows_its_clip_by_address_alone(stack: S
         ).status_code == 401
     written = log.read_text()
     assert f"/v1/jobs/{job_id}/events" in written, "the request was not logged at all"
-    for part in ("token=", "fg_tok_", made["token"][12:40], "[redacted]"):  # it is left out, not blacked out
+    for part in ("token=", "fg_tok_", made["token"][12:40], "[redacted]"):  # removed, not replaced
         assert part not in written

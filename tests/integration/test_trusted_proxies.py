@@ -1,4 +1,4 @@
-"""Who calls, behind a reverse proxy: what a proxy of ours says in `X-Forwarded-For`, and nobody else."""
+"""The caller's address behind a reverse proxy: `X-Forwarded-For` counts only from a trusted proxy."""
 
 import json
 from collections.abc import AsyncIterator
@@ -38,7 +38,7 @@ SAID: dict[str, tuple[list[str], str]] = {
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
-    """Where the server's lines go."""
+    """The path of the server's log."""
     return tmp_path / "log"
 
 
@@ -51,7 +51,7 @@ async def behind(store: RedisServer, emulator: Emulator, log: Path) -> AsyncIter
 
 
 async def addresses(server: Server, log: Path, calls: list[list[str]], *, peer: str = PEER) -> list[str]:
-    """Where the log says that these calls came from, by the values of their `X-Forwarded-For` headers."""
+    """The addresses that the log has for calls with these values of `X-Forwarded-For`."""
     transport = httpx.AsyncHTTPTransport(local_address=peer)
     async with httpx.AsyncClient(transport=transport, base_url=server.url) as web:
         for number, values in enumerate(calls):
@@ -68,25 +68,25 @@ async def addresses(server: Server, log: Path, calls: list[list[str]], *, peer: 
 
 
 async def test_a_call_comes_from_the_last_address_that_is_no_proxys(behind: Server, log: Path) -> None:
-    """As the log says it: the rightmost in all headers that is not ours; no address is cut and hurts nobody."""
+    """In the log: the rightmost address of all headers that is no trusted proxy; malformed ones do no harm."""
     found = await addresses(behind, log, [values for values, _ in SAID.values()])
     assert dict(zip(SAID, found, strict=True)) == {name: wanted for name, (_, wanted) in SAID.items()}
 
 
 async def test_nobody_else_is_believed(behind: Server, log: Path) -> None:
-    """From an address that is no proxy of ours the header says nothing."""
+    """From an address that is no trusted proxy the header is ignored."""
     spoofed = [["203.0.113.9"], ["127.0.0.1"], ["10.1.2.3, 203.0.113.9"]]
     assert await addresses(behind, log, spoofed, peer="127.0.0.2") == ["127.0.0.2"] * 3
 
 
 async def test_without_the_setting_no_proxy_is_believed(store: RedisServer, emulator: Emulator, log: Path) -> None:
-    """Not on this machine either."""
+    """Not even on this machine."""
     async with running_server(environment(store, emulator), log=log) as server:
         assert await addresses(server, log, [["203.0.113.9"]]) == [PEER]
 
 
 async def test_bad_keys_are_counted_for_the_caller_and_not_for_the_proxy(behind: Server) -> None:
-    """Who shows too many is slowed, whatever it writes into the header; others behind the same proxy are not."""
+    """A caller with too many is throttled, whatever the header; others behind the same proxy are not."""
     async with httpx.AsyncClient(base_url=behind.url, trust_env=False) as web:
 
         async def shown(address: str) -> int:

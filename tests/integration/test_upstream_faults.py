@@ -1,7 +1,7 @@
-"""What fal may do wrong (docs/reliability.md, U1 to U29), as far as no other file shows it.
+"""Faults of fal (docs/reliability.md, U1 to U29), where no other file tests them.
 
-Whatever it is: one job is paid for at most once, it ends or is held, its money is where its state says, and an
-administrator is told where a person has to know.
+In each case one job is bought at most once, it ends or is held, its money matches its state, and there is an
+alarm where a person has to act.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ BOMB_MB = 300
 
 
 async def paid(pipeline: Pipeline, job: Job) -> int:
-    """How often the emulator has charged for this job's prompt."""
+    """How often the emulator charged for this job's prompt."""
     prompt = (job.input or {})["prompt"]
     return sum(one["prompt"] == prompt for one in (await pipeline.stack.emulator.ledger())["charges"])
 
@@ -54,7 +54,7 @@ async def alarms(pipeline: Pipeline, kind: str) -> list[Alarm]:
 async def test_a_failure_behind_the_door_is_held(
     store: RedisServer, emulator: Emulator, status: int, headers: dict[str, str]
 ) -> None:
-    """U5: whoever broke may have had the request; an id in a header is one of an HTTP request, not of a job."""
+    """U5: the failing server may have had the request; an id in a header is of an HTTP request, not of a job."""
     async with Receiver() as fal, open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=fal.url) as stack:
         fal.answers([Reply(status, headers, body=PAGE)])
         pipeline = Pipeline(stack)
@@ -71,7 +71,7 @@ async def test_a_failure_behind_the_door_is_held(
 async def test_without_a_connection_nothing_was_bought(
     store: RedisServer, emulator: Emulator, tmp_path: Path, trouble: str
 ) -> None:
-    """U6: no address, or nobody we trust behind it: the job waits in line, and its attempt cost nothing."""
+    """U6: no address, or no trusted certificate: the job waits in line, and its attempt cost nothing."""
     server, _ = served_for(tmp_path, ["localhost"])
     async with Receiver(tls=server) as fal:
         url = fal.url if trouble == "an unknown certificate" else "https://queue.invalid"
@@ -90,12 +90,12 @@ async def test_without_a_connection_nothing_was_bought(
 async def test_a_connection_that_never_stands_is_given_up_in_five_seconds(
     store: RedisServer, emulator: Emulator
 ) -> None:
-    """U7: nobody answers the knock, so nothing was sent: back in line."""
+    """U7: the connection is not accepted, so nothing was sent: requeued."""
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))
         deaf.listen(0)
         address = deaf.getsockname()
-        concurrently = [socket.socket() for _ in range(4)]  # fills the room for those who wait to be let in
+        concurrently = [socket.socket() for _ in range(4)]  # fills the backlog of the listener
         for one in concurrently:
             one.setblocking(False)
             one.connect_ex(address)
@@ -112,7 +112,7 @@ async def test_a_connection_that_never_stands_is_given_up_in_five_seconds(
 
 
 async def test_urls_on_another_host_are_an_alarm(pipeline: Pipeline) -> None:
-    """U10: they are never called, the job goes on under its id, and an administrator is told once."""
+    """U10: they are never called, the job continues with its id, and there is one alarm."""
     job = await pipeline.bought("[emu:evil_status_url]")
     assert job.status is Status.RUNNING
     (alarm,) = await alarms(pipeline, "odd_urls")
@@ -123,7 +123,7 @@ async def test_urls_on_another_host_are_an_alarm(pipeline: Pipeline) -> None:
 
 
 async def test_urls_on_fals_host_are_none(pipeline: Pipeline) -> None:
-    """U10, the other way round: an honest reply rings nobody."""
+    """U10, the other way round: a correct reply raises no alarm."""
     await pipeline.bought()
     assert await alarms(pipeline, "odd_urls") == []
 
@@ -135,7 +135,7 @@ async def test_a_reply_that_drips_is_given_up_after_thirty_seconds(
     part: str,
     full: bool,  # noqa: FBT001  a fixture
 ) -> None:
-    """U12: the limit is on the whole call, and then nobody knows: held."""
+    """U12: the limit applies to the whole call, and then the outcome is unknown: held."""
     if not full:
         pytest.skip("takes 30 s; --full runs it")
     head, body = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", b'{"request_id": "abc-1"' + b" " * 978
@@ -161,7 +161,7 @@ async def test_a_reply_that_drips_is_given_up_after_thirty_seconds(
 async def test_a_small_answer_that_unpacks_to_gigabytes_stays_small(
     store: RedisServer, emulator: Emulator, step: str
 ) -> None:
-    """U13: answers are not unpacked, for none was asked for packed: what cannot be read is no answer."""
+    """U13: answers are not decompressed, because no compression was requested: unreadable bytes are no answer."""
     bomb = await asyncio.to_thread(gzip.compress, bytes(BOMB_MB << 20))
     packed = Reply(200, {"Content-Encoding": "gzip", "Content-Type": "application/json"}, body=bomb)
     done = Reply(200, body=b'{"status": "COMPLETED"}')
@@ -187,7 +187,7 @@ async def test_a_small_answer_that_unpacks_to_gigabytes_stays_small(
 
 
 async def test_a_word_that_nobody_knows_is_said_once(pipeline: Pipeline) -> None:
-    """U16: it counts as running, and the log has it once, however often fal says it."""
+    """U16: it counts as running, and the log has it once, however often fal sends it."""
     poll_step._logged.clear()
     job = await pipeline.bought("[emu:unknown_status][emu:run:0.6]")
     with capture_logs() as lines:
@@ -199,7 +199,7 @@ async def test_a_word_that_nobody_knows_is_said_once(pipeline: Pipeline) -> None
 
 
 async def test_a_status_that_goes_back_takes_the_job_nowhere(pipeline: Pipeline) -> None:
-    """U21: IN_PROGRESS, then IN_QUEUE again: the job runs all the while, and its events go forward only."""
+    """U21: IN_PROGRESS, then IN_QUEUE again: the job keeps running, and its events only go forward."""
     job = await pipeline.bought("[emu:status_backwards][emu:run:0.5]")
     await pipeline.completed(job.id)
     await pipeline.finalized(job.id)
@@ -211,7 +211,7 @@ async def test_a_status_that_goes_back_takes_the_job_nowhere(pipeline: Pipeline)
 async def test_a_clip_that_nobody_can_show_is_spent_and_an_alarm(
     store: RedisServer, emulator: Emulator, url: str
 ) -> None:
-    """U19: fal delivered, so it is paid for; somebody should look whether fal's results have a new shape."""
+    """U19: fal delivered, so it is charged; a person should check whether fal's results have a new shape."""
     body = f'{{"video": {{"url": "{url}"}}}}'.encode()
     async with Receiver() as fal, open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=fal.url) as stack:
         fal.answers([ACCEPTED, Reply(200, body=b'{"status": "COMPLETED"}'), Reply(200, body=body)])
@@ -232,7 +232,7 @@ async def test_a_result_that_drips_is_read_again(
     emulator: Emulator,
     full: bool,  # noqa: FBT001  a fixture
 ) -> None:
-    """U12: ten seconds for the whole read; an outage is no fault of the job's."""
+    """U12: ten seconds for the whole read; an outage is not counted against the job."""
     if not full:
         pytest.skip("takes 10 s; --full runs it")
 
@@ -269,7 +269,7 @@ async def test_a_second_request_of_one_job_is_cancelled_and_an_alarm(pipeline: P
     )
     request_id = getattr(twin, "request_id", "")
     gateway = pipeline.gateway
-    for _ in range(2):  # fal may tell of it again
+    for _ in range(2):  # fal may send it again
         assert not await gateway.adoption.adopt(job, job.nonce or "", request_id)
     assert (await pipeline.job(job.id)).upstream_request_id == job.upstream_request_id
     assert (await pipeline.stack.emulator.request(request_id))["cancelled"] is True

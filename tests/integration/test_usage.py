@@ -1,4 +1,4 @@
-"""Usage reports: what is counted, where, for whom, and in which form."""
+"""Usage reports: what is counted, in which period, who may read it, and in which format."""
 
 import asyncio
 import csv
@@ -65,7 +65,7 @@ def numbers(jobs: int, seconds: int, spent: str, held: str) -> dict[str, Any]:
 
 
 async def test_a_report_adds_up_jobs_seconds_and_dollars(pipeline: Pipeline) -> None:
-    """Spent, waiting, disputed and corrected jobs count, released ones do not; all groupings have one total."""
+    """Spent, waiting, disputed and corrected jobs count, released ones do not; all groupings agree in the total."""
     stack, books = pipeline.stack, pipeline.gateway.ledger
     paid = await pipeline.ended()
     await pipeline.admit(model=OTHER)
@@ -103,7 +103,7 @@ async def test_a_report_adds_up_jobs_seconds_and_dollars(pipeline: Pipeline) -> 
 
 
 async def test_the_operator_sees_all_teams_together(stack: Stack) -> None:
-    """One report with a team in each row; a deleted team stays in it."""
+    """One report with a row for each team; a deleted team stays in it."""
     await stack.submit()
     async with second_account(stack) as other:
         job = (await other.post("/v1/jobs", json=stack.body())).json()
@@ -123,13 +123,13 @@ async def test_the_operator_sees_all_teams_together(stack: Stack) -> None:
 
 @pytest.fixture
 async def made_up(pipeline: Pipeline) -> AsyncIterator[Pipeline]:
-    """A team whose ledger is written by the test, and forgotten before the books are checked."""
+    """A team whose ledger the test writes, and deletes before the ledger is checked."""
     yield pipeline
     await pipeline.redis.delete(keys.ledger(pipeline.team))
 
 
 async def entered(pipeline: Pipeline, kind: str, admitted_ms: int, *, zone: str = "UTC", **more: str | int) -> None:
-    """Write a made-up entry about a job admitted at this time, as the scripts would."""
+    """Write an entry about a job admitted at this time, as the scripts would."""
     starts = write_starts(periods(admitted_ms, zone), periods(admitted_ms, "UTC"))
     blank = {"key": "key_1", "token": "", "price_version": "", "reason": "", "starts": starts}
     facts = {"job": "job_1", "user": "user_1", "model": "m", "seconds": 5, "amount": PRICE}
@@ -150,7 +150,7 @@ def at(moment: str) -> int:
     ],
 )
 async def test_a_day_is_one_of_the_teams_time_zone(made_up: Pipeline, zone: str, days: list[str]) -> None:
-    """Midnight in Berlin and in Los Angeles, on days of 23 and 25 hours too, whenever the job was settled."""
+    """From midnight in Berlin and in Los Angeles, on days of 23 and 25 hours too, whenever the job was settled."""
     await made_up.gateway.administration.change_team("test", made_up.team, time_zone=zone)
     for moment in (
         "2025-03-28T22:59:59.999",
@@ -170,7 +170,7 @@ async def test_a_day_is_one_of_the_teams_time_zone(made_up: Pipeline, zone: str,
 
 
 async def test_a_span_counts_by_admission_and_ends_before_its_end(made_up: Pipeline) -> None:
-    """A job admitted at `from` counts, one admitted at `to` does not, nor what is settled of it."""
+    """A job admitted at `from` counts; one admitted at `to` does not, nor does its settlement."""
     first = await made_up.gateway.stores.clock.now_ms() // HOUR_MS * HOUR_MS - 30 * HOUR_MS
     second = first + 3 * HOUR_MS
     report = made_up.gateway.usage.report
@@ -188,7 +188,7 @@ async def test_a_span_counts_by_admission_and_ends_before_its_end(made_up: Pipel
 
 
 async def test_old_days_count_as_a_whole(made_up: Pipeline) -> None:
-    """Hours are forgotten after some weeks: a day is then in a span that has its noon."""
+    """Hours are deleted after some weeks: a day then belongs to the span that has its noon."""
     day = at("2025-06-10")
     for hour in (1, 13):
         await entered(made_up, "reserve", day + hour * HOUR_MS)
@@ -210,7 +210,7 @@ async def test_days_keep_their_dates_when_the_time_zone_changes(made_up: Pipelin
 
 
 async def test_sums_follow_the_ledger_whoever_asks(pipeline: Pipeline) -> None:
-    """Many at once count each entry once; a store from before the sums is added up when somebody asks."""
+    """Concurrent updates count each entry once; a store without the sums is added up at the first report."""
     await pipeline.ended()
     for _ in range(3 * PAGE // 2):
         await pipeline.gateway.ledger.correct("test", pipeline.team, micro=1, reason="x")
@@ -226,7 +226,7 @@ async def test_sums_follow_the_ledger_whoever_asks(pipeline: Pipeline) -> None:
 
 
 async def test_a_report_that_comes_too_early_says_so(made_up: Pipeline) -> None:
-    """More than one request may add up: refused for a minute, and nearer to the end each time."""
+    """There are more entries than one request adds up: refused for a minute, with progress each time."""
     for number in range(PAGE + 1):
         await entered(made_up, "correction", number * 1000, amount=1)
     sums = UsageStore(made_up.redis)
@@ -236,14 +236,14 @@ async def test_a_report_that_comes_too_early_says_so(made_up: Pipeline) -> None:
 
 
 async def test_the_background_keeps_sums_up_with_the_ledger(pipeline: Pipeline) -> None:
-    """A lane takes in what the ledgers have since, so that a report finds little to do."""
+    """A lane adds new ledger entries, so that a report has little to do."""
     await pipeline.ended()
     await sum_usage(pipeline.gateway)
     assert await UsageStore(pipeline.redis).behind() == []
 
 
 async def test_spans_are_dates_of_the_team_or_times(stack: Stack) -> None:
-    """A date begins at the team's midnight; a time has its offset, also when the plus came as a space."""
+    """A date begins at the team's midnight; a time has its offset, even if the plus arrives as a space."""
     await stack.gateway.administration.change_team("test", stack.account.team.id, time_zone="Asia/Tokyo")
     async with reader(stack, Scope.JOBS_READ) as api:
         for given, meant in {
@@ -282,13 +282,13 @@ async def test_spans_are_dates_of_the_team_or_times(stack: Stack) -> None:
     ],
 )
 async def test_a_wrong_span_is_refused_with_its_place(stack: Stack, query: dict[str, str], pointer: str) -> None:
-    """No such date, no offset, the wrong way round, too long, an unknown group."""
+    """No such date, no offset, reversed, too long, an unknown group."""
     problem = assert_problem(await stack.api.get("/v1/usage", params=query), 422, "invalid_input")
     assert [error["pointer"] for error in problem["errors"]] == [pointer]
 
 
 async def test_a_table_is_csv_and_runs_nothing(stack: Stack) -> None:
-    """A header line, RFC 4180 line ends, and no cell that a spreadsheet takes for a formula."""
+    """A header line, RFC 4180 line ends, and no cell that a spreadsheet would run as a formula."""
     administration = stack.gateway.administration
     names = ['=HYPERLINK("http://x";"y")', "+1", "-1", "@SUM(A1)", "\tx", "\rx", 'Ann "A", B', "plain"]
     for name in names:

@@ -1,4 +1,4 @@
-"""The pages over HTTP: what they are made of, what they may load, and how they are kept."""
+"""The pages over HTTP: their content, what they may load, and how they are cached."""
 
 import hashlib
 import re
@@ -24,11 +24,11 @@ OURS = sorted(
 SCRIPTS = {name: page.content.decode() for name, page in FILES.items() if re.fullmatch(r"[a-z]+\.js", name)}
 VENDORED = ROOM / "static" / "vendor" / "swagger-ui"
 ADDRESS = re.compile(r"https?://\w[^\s\"'<>;)]*|[\"'(=]//\w[^\s\"'<>)]*")
-NOT_FETCHED = ("http://www.w3.org/2000/svg", "http://127.0.0.1:*", "http://localhost:*")  # a name; a policy
+NOT_FETCHED = ("http://www.w3.org/2000/svg", "http://127.0.0.1:*", "http://localhost:*")  # a namespace; a policy
 
 
 class Reader(HTMLParser):
-    """Collects what a page loads, its ids, its inline scripts and styles, and fields that a form would send."""
+    """Collects what a page loads, its ids, its inline scripts and styles, and named form fields."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Reader(HTMLParser):
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Notes one element."""
+        """Record one element."""
         given = {name: value or "" for name, value in attrs}
         if "id" in given:
             self.ids.add(given["id"])
@@ -55,7 +55,7 @@ class Reader(HTMLParser):
 
 @pytest.fixture
 async def web() -> AsyncIterator[httpx.AsyncClient]:
-    """A visitor of the pages alone."""
+    """A client without a key."""
     app = FastAPI(docs_url=None, redoc_url=None)
     app.state.base_url = "http://filmgate.test"
     app.include_router(router)
@@ -74,7 +74,7 @@ def policy_of(reply: httpx.Response) -> dict[str, str]:
 
 @pytest.mark.parametrize("path", PAGES)
 async def test_a_page_is_html_for_everybody(web: httpx.AsyncClient, path: str) -> None:
-    """Without a key: 200, HTML, and headers that let nothing leak and nothing be guessed."""
+    """Without a key: 200, HTML, and headers against leaks and sniffing."""
     reply = await web.get(path)
     assert reply.status_code == 200
     assert reply.headers["content-type"] == "text/html; charset=utf-8"
@@ -85,7 +85,7 @@ async def test_a_page_is_html_for_everybody(web: httpx.AsyncClient, path: str) -
 
 @pytest.mark.parametrize("path", PAGES)
 async def test_a_page_runs_only_our_own_scripts(web: httpx.AsyncClient, path: str) -> None:
-    """The policy starts from nothing, allows scripts, styles and calls from here only, and forbids framing."""
+    """The policy starts from `none`, allows scripts, styles and calls only from here, and forbids framing."""
     policy = policy_of(await web.get(path))
     assert policy["default-src"] == "'none'"
     for directive in ("script-src", "style-src", "connect-src", "form-action"):
@@ -94,7 +94,7 @@ async def test_a_page_runs_only_our_own_scripts(web: httpx.AsyncClient, path: st
 
 
 async def test_the_dashboard_may_show_pictures_and_play_clips(web: httpx.AsyncClient) -> None:
-    """Clips come from anywhere over https, and from this machine; HTML is never parsed."""
+    """Clips may come from anywhere over https, and from this machine; HTML is never parsed."""
     policy = policy_of(await web.get("/"))
     assert policy["img-src"] == "'self' data: https:"
     assert policy["media-src"] == "'self' https: http://127.0.0.1:* http://localhost:*"
@@ -103,7 +103,7 @@ async def test_the_dashboard_may_show_pictures_and_play_clips(web: httpx.AsyncCl
 
 @pytest.mark.parametrize("path", PAGES)
 async def test_everything_a_page_loads_is_there(web: httpx.AsyncClient, path: str) -> None:
-    """Each file that the page, or one of its modules, names is served with the type that `nosniff` asks for."""
+    """Each file that the page or one of its modules names is served with the type that `nosniff` requires."""
     page = Reader((await web.get(path)).text)
     assert page.inline == []
     waiting = {urljoin(path, link) for link in page.loads} - {"/", "/docs", "/openapi.json"}
@@ -121,14 +121,14 @@ async def test_everything_a_page_loads_is_there(web: httpx.AsyncClient, path: st
 
 
 async def test_a_key_never_gets_into_an_address(web: httpx.AsyncClient) -> None:
-    """Should the script be missing, the forms still send nothing: they post, and no field has a name."""
+    """Even if the script is missing, the forms send nothing: they post, and no field has a name."""
     page = (await web.get("/")).text
     assert Reader(page).named == []
     assert page.count("<form") == page.count('method="post"') + page.count('method="dialog"')
 
 
 async def test_the_scripts_find_their_elements(web: httpx.AsyncClient) -> None:
-    """Every element that a script looks up by its id is on the dashboard."""
+    """The dashboard has every element that a script looks up by its id."""
     ids = Reader((await web.get("/")).text).ids
     wanted = {name for script in SCRIPTS.values() for name in re.findall(r'byId\("([^"]+)"\)', script)}
     assert len(wanted) > 20
@@ -137,7 +137,7 @@ async def test_the_scripts_find_their_elements(web: httpx.AsyncClient) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/docs", "/static/app.js", "/static/vendor/swagger-ui/swagger-ui.css"])
 async def test_what_a_browser_has_is_not_sent_again(web: httpx.AsyncClient, path: str) -> None:
-    """`If-None-Match` with the entity tag, alone, weak or in a list, is answered 304 without a body."""
+    """`If-None-Match` with the entity tag, alone, weak or in a list, is 304 without a body."""
     etag = (await web.get(path)).headers["etag"]
     for given in (etag, f"W/{etag}", f'"other", {etag}'):
         reply = await web.get(path, headers={"If-None-Match": given})
@@ -148,7 +148,7 @@ async def test_what_a_browser_has_is_not_sent_again(web: httpx.AsyncClient, path
 
 @pytest.mark.parametrize("path", ["nothing.js", "../routes.py", "%2e%2e/routes.py", "..%2froutes.py", "", "vendor"])
 async def test_only_the_static_files_are_served(web: httpx.AsyncClient, path: str) -> None:
-    """No path leads out of the folder; what is not there is a problem with status 404."""
+    """No path leads out of the folder; an unknown file is a problem with status 404."""
     reply = await web.get(f"http://filmgate.test/static/{path}")
     assert reply.status_code == 404
     assert reply.headers["content-type"] == "application/problem+json"
@@ -156,13 +156,13 @@ async def test_only_the_static_files_are_served(web: httpx.AsyncClient, path: st
 
 @pytest.mark.parametrize("path", OURS, ids=str)
 async def test_no_file_names_an_outside_address(path: object) -> None:
-    """Nothing of ours in this room refers to another host: the pages work without the internet."""
+    """None of our own files refers to another host: the pages work without the internet."""
     text = (ROOT / str(path)).read_text("utf-8")
     assert [found for found in ADDRESS.findall(text) if found.strip("\"'(=") not in NOT_FETCHED] == []
 
 
 async def test_the_guard_sees_an_outside_address() -> None:
-    """The pattern finds absolute and scheme-relative addresses, and leaves a placeholder alone."""
+    """The pattern finds absolute and scheme-relative URLs, and ignores a placeholder."""
     assert ADDRESS.search('<script src="https://cdn.example/x.js">')
     assert ADDRESS.search("url(//cdn.example/x.css)")
     assert not ADDRESS.search('placeholder="https://…" // a comment')
@@ -170,7 +170,7 @@ async def test_the_guard_sees_an_outside_address() -> None:
 
 @pytest.mark.parametrize("name", SCRIPTS)
 async def test_what_the_api_says_is_never_parsed_as_html(name: str) -> None:
-    """No script uses a way of making HTML or code out of text."""
+    """No script turns text into HTML or code."""
     ways = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function|DOMParser|createContext"
     assert re.findall(ways, SCRIPTS[name]) == []
 
@@ -191,5 +191,5 @@ async def test_swagger_ui_is_whole_and_has_its_licence() -> None:
 
 
 async def test_the_reference_is_sent_to_no_validator() -> None:
-    """Swagger UI would show the document to a service on the internet; that is switched off."""
+    """Swagger UI would send the document to a service on the internet; that is switched off."""
     assert "validatorUrl: null" in SCRIPTS["docs.js"]

@@ -1,4 +1,4 @@
-"""What reaches a team's webhook endpoints: which events, signed with what, and what becomes of what does not."""
+"""Deliveries to a team's webhook endpoints: which events, which signatures, and what happens to failed ones."""
 
 import base64
 import json
@@ -41,7 +41,7 @@ def told(receiver: Receiver) -> dict[str, list[str]]:
 
 
 def verifies(secret: str, request: Received) -> bool:
-    """What a consumer that holds this secret makes of the request."""
+    """The result of a consumer's verification with this secret."""
     try:
         Webhook(secret).verify(request.body, dict(request.headers))
     except WebhookVerificationError:
@@ -50,7 +50,7 @@ def verifies(secret: str, request: Received) -> bool:
 
 
 async def canceled(pipeline: Pipeline) -> str:
-    """A job that ends at once, so that an event is told; its id."""
+    """A job that ends at once, for its event; its id."""
     job_id = await pipeline.admit()
     assert await pipeline.store.cancel_queued(await pipeline.job(job_id))
     return job_id
@@ -63,7 +63,7 @@ async def only(pipeline: Pipeline, endpoint_id: str) -> Delivery:
 
 
 async def test_an_event_goes_to_each_endpoint_that_wants_it(pipeline: Pipeline, receiver: Receiver) -> None:
-    """By type and by model, beside the job's own address; each message has an id of its own."""
+    """By type and by model, in addition to the job's own URL; each message has its own id."""
     async with team_admin(pipeline.stack) as api:
         await endpoint(api, f"{receiver.url}/usual")
         await endpoint(api, f"{receiver.url}/steps", events=["job.queued", "job.running", "job.succeeded"])
@@ -86,7 +86,7 @@ async def test_an_event_goes_to_each_endpoint_that_wants_it(pipeline: Pipeline, 
 
 
 async def test_the_messages_are_in_the_outbox_in_the_moment_of_the_event(pipeline: Pipeline) -> None:
-    """Whoever loses the race for the end writes none."""
+    """A caller that loses the race for the end writes none."""
     async with team_admin(pipeline.stack) as api:
         for number in range(3):
             await endpoint(api, f"https://consumer.example/{number}", events=["job.canceled"])
@@ -98,7 +98,7 @@ async def test_the_messages_are_in_the_outbox_in_the_moment_of_the_event(pipelin
 
 
 async def test_every_secret_signs_until_its_overlap_is_over(pipeline: Pipeline, receiver: Receiver) -> None:
-    """Three `v1` signatures; each consumer verifies with the secret it holds, and a tampered body with none."""
+    """Three `v1` signatures; each consumer verifies with its own secret, and a changed body with none."""
     async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, receiver.url)
         address = f"/v1/webhook-endpoints/{made['id']}/rotate-secret"
@@ -121,7 +121,7 @@ async def test_every_secret_signs_until_its_overlap_is_over(pipeline: Pipeline, 
 async def test_a_jobs_own_webhook_is_signed_with_both_secrets_of_the_team(
     pipeline: Pipeline, receiver: Receiver
 ) -> None:
-    """During the overlap of a rotation; the endpoint's own secret has nothing to do with it."""
+    """During the overlap of a rotation; the endpoint's own secret does not matter here."""
     async with team_admin(pipeline.stack) as api:
         before = (await api.get("/v1/webhook-secret")).json()["secret"]
         after = (await api.post("/v1/webhook-secret/rotate", json={"overlap_days": 1})).json()["secret"]
@@ -131,7 +131,7 @@ async def test_a_jobs_own_webhook_is_signed_with_both_secrets_of_the_team(
 
 
 async def test_an_asymmetric_endpoint_can_verify_without_a_secret(pipeline: Pipeline, receiver: Receiver) -> None:
-    """`v1a` over id, time and body verifies with the public key that was shown, and not for another body."""
+    """`v1a` over id, time and body verifies with the shown public key, and not for another body."""
     async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, receiver.url, asymmetric=True)
     await pipeline.ended()
@@ -161,7 +161,7 @@ async def test_an_alert_about_money_reaches_who_asks_for_it(pipeline: Pipeline, 
 
 
 async def test_gone_ends_the_endpoint_and_tells_the_team(pipeline: Pipeline, receiver: Receiver) -> None:
-    """410: disabled; what waits is dead; the feed, another endpoint and an alarm say so; PATCH lets it go on."""
+    """410: disabled; waiting ones are dead; feed, another endpoint and an alarm say so; PATCH enables it again."""
     async with team_admin(pipeline.stack) as api:
         gone = await endpoint(api, f"{receiver.url}/gone")
         await endpoint(api, f"{receiver.url}/watch", events=["endpoint.disabled"])
@@ -189,7 +189,7 @@ async def test_gone_ends_the_endpoint_and_tells_the_team(pipeline: Pipeline, rec
 
 
 async def test_a_plain_user_reads_nothing_of_endpoints_in_the_feed(pipeline: Pipeline, receiver: Receiver) -> None:
-    """The address of an endpoint is the team's business."""
+    """An endpoint's URL is only for the team's keys."""
     async with team_admin(pipeline.stack) as api:
         await endpoint(api, receiver.url)
     receiver.answers([410])
@@ -200,7 +200,7 @@ async def test_a_plain_user_reads_nothing_of_endpoints_in_the_feed(pipeline: Pip
 
 
 async def test_an_endpoint_that_fails_for_five_days_is_disabled(pipeline: Pipeline, receiver: Receiver) -> None:
-    """After 120 h and 20 attempts in a row, and not before either; one success begins anew."""
+    """After 120 h and 20 consecutive failures, and not before both; one success resets them."""
     async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, receiver.url)
 
@@ -216,7 +216,7 @@ async def test_an_endpoint_that_fails_for_five_days_is_disabled(pipeline: Pipeli
         await later(pipeline, made["id"], ms=DISABLE_AFTER_MS)
         await canceled(pipeline)
         (ref,) = [ref for ref in await pipeline.due("deliver") if await fresh(pipeline, ref)]
-        await deliver(pipeline.gateway, ref)  # it answers once
+        await deliver(pipeline.gateway, ref)  # it succeeds once
         assert await fails(DISABLE_AFTER_FAILURES - 1) == "active"
         await later(pipeline, made["id"], ms=DISABLE_AFTER_MS)
         assert await fails(1) == "disabled"
@@ -233,7 +233,7 @@ async def fresh(pipeline: Pipeline, ref: str) -> bool:
 async def test_a_receiver_that_was_down_for_a_day_hears_everything_once(
     pipeline: Pipeline, receiver: Receiver
 ) -> None:
-    """Every attempt of a simulated day fails; then each message arrives once, and `sequence` puts them in order."""
+    """Every attempt of a simulated day fails; then each message arrives once, and `sequence` gives their order."""
     async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, receiver.url, events=JOB_EVENTS)
     receiver.answers([503] * 1000)
@@ -265,7 +265,7 @@ async def test_a_receiver_that_was_down_for_a_day_hears_everything_once(
 
 
 async def test_a_paused_endpoint_lets_its_deliveries_wait(pipeline: Pipeline, receiver: Receiver) -> None:
-    """No attempt is used up; when it goes on they are sent."""
+    """No attempt is used up; when it is resumed they are sent."""
     async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, receiver.url)
         await change(api, made["id"], paused=True)
@@ -282,7 +282,7 @@ async def test_a_paused_endpoint_lets_its_deliveries_wait(pipeline: Pipeline, re
 
 
 async def test_a_pause_in_the_last_moment_holds(pipeline: Pipeline, receiver: Receiver) -> None:
-    """Handed out already: nothing is sent, and it waits."""
+    """Even for an acquired delivery: nothing is sent, and it waits."""
     async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, receiver.url)
         await pipeline.ended()
@@ -294,7 +294,7 @@ async def test_a_pause_in_the_last_moment_holds(pipeline: Pipeline, receiver: Re
 
 
 async def test_what_waited_for_a_deleted_endpoint_is_dead(pipeline: Pipeline, receiver: Receiver) -> None:
-    """It is not sent, and is found among the dead."""
+    """It is not sent, and is among the dead letters."""
     async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, receiver.url)
         job = await pipeline.ended()
@@ -322,7 +322,7 @@ async def test_a_changed_address_is_where_the_next_attempt_goes(pipeline: Pipeli
 
 
 async def test_dead_letters_are_kept_for_thirty_days(pipeline: Pipeline, receiver: Receiver) -> None:
-    """After the last of ten attempts, from then on; an abort by the receiver ends the one message only."""
+    """After the last of ten attempts, from then on; an abort by the receiver ends only that message."""
     async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, receiver.url)
         await pipeline.ended()
@@ -340,7 +340,7 @@ async def test_dead_letters_are_kept_for_thirty_days(pipeline: Pipeline, receive
 
 
 async def test_a_message_stays_below_twenty_kilobytes(pipeline: Pipeline, receiver: Receiver) -> None:
-    """A job with long logs and a long refusal still fits; the job itself shows them."""
+    """A job with long logs and a long error still fits; the job itself shows them in full."""
     job = await pipeline.ended(webhook_url=receiver.url, metadata={"order": "7"})
     (ref,) = await pipeline.due("deliver")
     delivery = await pipeline.gateway.stores.deliveries.get(ref)
@@ -354,7 +354,7 @@ async def test_a_message_stays_below_twenty_kilobytes(pipeline: Pipeline, receiv
 
 
 async def test_an_erased_jobs_messages_are_taken_back(pipeline: Pipeline, receiver: Receiver) -> None:
-    """Also those to endpoints: nothing is sent, nothing listed."""
+    """Those to endpoints too: nothing is sent, nothing listed."""
     async with team_admin(pipeline.stack) as api:
         await endpoint(api, receiver.url)
     job = await pipeline.ended()

@@ -1,4 +1,4 @@
-"""Webhook endpoints over HTTP: made, listed, changed, paused, tested, deleted; and the secrets that sign."""
+"""Webhook endpoints over HTTP: created, listed, changed, paused, tested, deleted; and their signing secrets."""
 
 import json
 from typing import Any
@@ -22,7 +22,7 @@ URL = "https://consumer.example/hook"
 
 
 async def rotated(api: httpx.AsyncClient, address: str, **body: Any) -> httpx.Response:
-    """What asking for a new secret is answered."""
+    """The reply to the request for a new secret."""
     return await api.post(address, json=body)
 
 
@@ -51,7 +51,7 @@ async def test_an_endpoint_that_wants_v1a_is_shown_our_public_key(stack: Stack) 
 
 
 async def test_what_is_given_changes_and_the_rest_stays(stack: Stack) -> None:
-    """PATCH: url, events, models, description, paused; null brings the usual events and all models back."""
+    """PATCH: url, events, models, description, paused; null restores the default events and all models."""
     async with team_admin(stack) as api:
         made = await endpoint(api, URL, events=["job.running"], description="first")
         changed = await change(api, made["id"], url=f"{URL}/2", description="second", paused=True)
@@ -92,7 +92,7 @@ WRONG: dict[str, tuple[dict[str, Any], int, str]] = {
 
 @pytest.mark.parametrize("name", WRONG)
 async def test_a_wrong_endpoint_is_refused_with_a_sentence(stack: Stack, name: str) -> None:
-    """At its making and at a change alike; nothing is written."""
+    """On creation and on change; nothing is written."""
     body, status, code = WRONG[name]
     async with team_admin(stack) as api:
         assert_problem(await api.post("/v1/webhook-endpoints", json=body), status, code)
@@ -104,7 +104,7 @@ async def test_a_wrong_endpoint_is_refused_with_a_sentence(stack: Stack, name: s
 
 
 async def test_every_event_type_may_be_asked_for(stack: Stack) -> None:
-    """All that is documented."""
+    """All documented ones."""
     async with team_admin(stack) as api:
         assert (await endpoint(api, URL, events=list(EVENT_TYPES)))["events"] == list(EVENT_TYPES)
 
@@ -120,7 +120,7 @@ async def test_a_team_has_fifty_endpoints_at_most(stack: Stack) -> None:
 
 
 async def test_every_act_is_a_line_in_the_audit_log_without_the_secret(stack: Stack) -> None:
-    """Who made, changed, tested, rotated and deleted it."""
+    """Creation, change, test, rotation and deletion."""
     async with team_admin(stack) as api:
         made = await endpoint(api, URL)
         await change(api, made["id"], description="new")
@@ -174,13 +174,13 @@ async def test_three_secrets_sign_and_a_fourth_is_refused(stack: Stack, of: str)
     ],
 )
 async def test_a_wrong_overlap_is_refused(stack: Stack, body: dict[str, int]) -> None:
-    """0 to 7 days, in one of both units."""
+    """0 to 7 days, in one of the two units."""
     async with team_admin(stack) as api:
         assert_problem(await rotated(api, "/v1/webhook-secret/rotate", **body), 422, "invalid_input")
 
 
 async def test_the_teams_secret_is_its_administrators(stack: Stack) -> None:
-    """Who reads it can sign messages about colleagues' jobs, so a user's key neither reads nor rotates it."""
+    """With it, messages about colleagues' jobs can be signed, so a user's key neither reads nor rotates it."""
     assert_problem(await stack.api.get("/v1/webhook-secret"), 403, "forbidden")
     assert_problem(await rotated(stack.api, "/v1/webhook-secret/rotate"), 403, "forbidden")
     async with team_admin(stack) as api:
@@ -192,7 +192,7 @@ async def test_the_teams_secret_is_its_administrators(stack: Stack) -> None:
 
 
 async def test_a_test_event_arrives_on_the_way_of_every_delivery(stack: Stack, receiver: Receiver) -> None:
-    """202 with the delivery; not while it is paused."""
+    """202 with the delivery; refused while it is paused."""
     pipeline = Pipeline(stack)
     async with team_admin(stack) as api:
         made = await endpoint(api, receiver.url)
@@ -209,7 +209,7 @@ async def test_a_test_event_arrives_on_the_way_of_every_delivery(stack: Stack, r
 
 
 async def test_a_deleted_teams_endpoints_go_with_it(stack: Stack) -> None:
-    """Nothing is left that would be sent or could be read."""
+    """Nothing is left that could be sent or read."""
     pipeline = Pipeline(stack)
     async with team_admin(stack) as api:
         await endpoint(api, URL)

@@ -1,4 +1,4 @@
-"""A webhook's address: refused with a sentence when it is named, and refused again when the socket is opened."""
+"""A webhook's URL: refused with a sentence on submission, and refused again when the socket is opened."""
 
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -38,7 +38,7 @@ async def sent(sender: Sender, url: str) -> Attempt:
 async def guarded(
     allow: str = "", *, names: dict[str, list[Sequence[str] | None]] | None = None
 ) -> AsyncIterator[tuple[Sender, CatchAll, NameServer]]:
-    """A sender that asks a name server of ours, and a listener on the one port that all may use."""
+    """A sender with a DNS server of ours, and a listener on the one port that is allowed."""
     async with CatchAll() as catch_all, name_server() as server:
         server.names = names or {}
         policy = EgressPolicy(EgressPolicy.parse(allow).allow, ports=frozenset({catch_all.port}))
@@ -53,14 +53,14 @@ REFUSED = (None, "refused", "forbidden_target")
 
 
 def came(attempt: Attempt) -> tuple[int | None, str, str | None]:
-    """What is told of an attempt."""
+    """The attempt's outcome, as a table has it."""
     return attempt.status, attempt.outcome, attempt.error
 
 
 async def test_a_job_with_a_private_webhook_is_refused_with_a_sentence(
     store: RedisServer, emulator: Emulator
 ) -> None:
-    """At both doors, for every address and every spelling: nothing is admitted, and the sentence tells nothing."""
+    """On both APIs, for every address and every spelling: nothing is admitted, and the sentence reveals nothing."""
     urls = [f"https://{host}/hook" for host in HOSTS]
     async with open_stack(store, emulator, FILMGATE_EGRESS_ALLOW="") as stack:
         for url in urls + ODD:
@@ -77,7 +77,7 @@ async def test_a_job_with_a_private_webhook_is_refused_with_a_sentence(
 
 
 async def test_what_got_past_the_registration_is_refused_at_the_socket() -> None:
-    """User names, fragments, ports, half URLs: an attempt never raises, and nobody hears of it."""
+    """User names, fragments, ports, half URLs: an attempt never raises, and no server is reached."""
     async with guarded(names={"hooks.example.com": [["127.0.0.1"]]}) as (sender, catch_all, _):
         urls = [
             url.replace("127.0.0.1/", f"127.0.0.1{port}/") for url in ODD for port in ("", f":{catch_all.port}")
@@ -89,7 +89,7 @@ async def test_what_got_past_the_registration_is_refused_at_the_socket() -> None
 
 
 async def test_a_name_that_leads_to_a_private_address_is_refused() -> None:
-    """Alone, before or behind a public address, of the same family or the other, and at the end of a chain."""
+    """Alone, before or after a public address, of the same family or the other, and at the end of a chain."""
     names: dict[str, list[Sequence[str] | None]] = {}
     for number, address in enumerate(PRIVATE):
         names |= {
@@ -108,7 +108,7 @@ async def test_a_name_that_leads_to_a_private_address_is_refused() -> None:
 
 
 async def test_a_private_address_in_the_url_is_refused_at_the_socket() -> None:
-    """However it is spelled, and also where the port is one that all may use."""
+    """However it is spelled, and even if the port is an allowed one."""
     async with guarded(names={"localhost": [["127.0.0.1"]]}) as (sender, catch_all, _):
         attempts = {host: await sent(sender, f"https://{host}:{catch_all.port}/") for host in HOSTS}
         assert {host: found for host, found in attempts.items() if found.status is not None} == {}
@@ -116,12 +116,12 @@ async def test_a_private_address_in_the_url_is_refused_at_the_socket() -> None:
 
 
 async def test_a_name_that_moves_between_two_attempts_gains_nothing() -> None:
-    """DNS rebinding: 127.0.0.2, which is allowed, stands for a public address; then the name is 127.0.0.1."""
+    """DNS rebinding: the allowed 127.0.0.2 plays the public address; then the name is 127.0.0.1."""
     names: dict[str, list[Sequence[str] | None]] = {"rebind.example.com": [["127.0.0.2"], ["127.0.0.1"]]}
     async with guarded("127.0.0.2", names=names) as (sender, catch_all, server):
         url = f"https://rebind.example.com:{catch_all.port}/"
         check_url(url, EgressPolicy(ports=frozenset({catch_all.port})))
-        assert (await sent(sender, url)).outcome == "retry"  # it was reached, and speaks no TLS
+        assert (await sent(sender, url)).outcome == "retry"  # it was reached, and does not speak TLS
         assert catch_all.reached == ["127.0.0.2"]
         assert [asked for asked in server.asked if asked[1] == 1] == [("rebind.example.com", 1)]
         for _ in range(3):
@@ -155,7 +155,7 @@ async def test_a_name_that_moves_between_two_attempts_gains_nothing() -> None:
 async def test_the_operators_list_opens_what_it_names_and_nothing_more(
     allow: str, host: str, answer: list[str] | None, *, reached: bool
 ) -> None:
-    """Networks to their edges, also for names that lead there; names as they are written, and no others."""
+    """Networks up to their edges, also for names that resolve to them; exact names, and no others."""
     names: dict[str, list[Sequence[str] | None]] = {"hooks.internal": [["127.0.0.1"]], host.lower(): [answer or ()]}
     async with guarded(allow, names=names) as (sender, catch_all, _):
         attempt = await sent(sender, f"http://{host}:{catch_all.port}/")
@@ -165,7 +165,7 @@ async def test_the_operators_list_opens_what_it_names_and_nothing_more(
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_is_a_failure_and_leads_nowhere(status: int) -> None:
-    """Neither to the metadata service nor to an address that would be allowed."""
+    """Neither to the metadata service nor to an allowed address."""
     async with Receiver() as receiver, Receiver() as elsewhere:
         sender = Sender(EgressPolicy.parse("127.0.0.1"), total_timeout=5)
         for target in (elsewhere.url, "http://169.254.169.254/latest/meta-data/", "//127.0.0.1:1/", "file:///etc"):
@@ -184,7 +184,7 @@ OWN = {
 
 
 async def test_the_gateway_its_store_and_fal_are_no_receivers() -> None:
-    """Also where the operator's list covers them: by any spelling, and by any name that leads there."""
+    """Even if the operator's list allows them: by any spelling, and by any name that resolves to them."""
     async with CatchAll() as catch_all, name_server() as server:
         server.names = {name: [[PUBLIC]] for name in ("films.example.com", "queue.fal.run", "rest.fal.ai")}
         server.names["store.example.com"] = [["127.0.0.1"]]
@@ -217,7 +217,7 @@ def _public(address: str) -> bool:
 
 
 async def test_where_every_address_can_be_reached_only_public_ones_are_dialled(tmp_path: Path) -> None:
-    """As in production, with the system's resolver: rebinding is part of it, and name servers that say nothing."""
+    """As in production, with the system's resolver: with rebinding, and name servers that do not answer."""
     if not isolated_network.is_supported():
         pytest.skip("needs namespaces for users and networks, and iproute2")
     names: dict[str, list[Sequence[str] | None]] = {
@@ -237,7 +237,7 @@ async def test_where_every_address_can_be_reached_only_public_ones_are_dialled(t
     assert [line["heard"] for line in lines if line["host"] == "moves.example.com"] == [[PUBLIC], [], [], [PUBLIC]]
     for line in lines:
         if line["heard"]:
-            assert line["outcome"] == "retry", line  # the listener speaks no TLS
+            assert line["outcome"] == "retry", line  # the listener does not speak TLS
         else:
             assert line["outcome"] == "refused" or line["host"] in SPELLINGS, line
     after_the_hung = lines[-4:]

@@ -1,4 +1,4 @@
-"""Endpoints that hang, fail or are many keep nobody else waiting."""
+"""Endpoints that hang, fail or are many delay no others."""
 
 import asyncio
 import json
@@ -41,19 +41,19 @@ BOUND_S = 5.0
 
 
 async def hangs(_: asyncio.StreamWriter) -> None:
-    """Says nothing for as long as anybody waits."""
+    """Send nothing while a caller waits."""
     await asyncio.sleep(60)
 
 
 def delay_s(request: Received) -> float:
-    """From the event to the arrival of its message, on one machine's clock."""
+    """The time from the event to the arrival of its message, on one machine's clock."""
     told = datetime.fromisoformat(json.loads(request.body)["timestamp"])
     return request.at - told.timestamp()
 
 
 @asynccontextmanager
 async def another_chief(stack: Stack) -> AsyncIterator[tuple[str, httpx.AsyncClient]]:
-    """Another team, and a client whose key submits and acts for it."""
+    """Another team, and a client whose key submits and administers for it."""
     administration = stack.gateway.administration
     account = await administration.first_account(team_name="other", user_name="stranger")
     scopes = USER_SCOPES | {Scope.TEAM_ADMIN}
@@ -96,7 +96,7 @@ async def test_another_teams_endpoints_that_hang_delay_nobody(stack: Stack) -> N
     """Thirty of them with four events each, and one process delivers: first attempts elsewhere under 5 s."""
     async with Receiver() as well, team_admin(stack) as api, another_chief(stack) as (_, others):
         await endpoint(api, well.url, events=["job.queued"])
-        async with stack.workers(FILMGATE_DELIVERERS="1"), Receiver() as ill:  # which lets go before they stop
+        async with stack.workers(FILMGATE_DELIVERERS="1"), Receiver() as ill:  # closed before the workers stop
             ill.answers([hangs] * 5_000)
             for number in range(30):
                 await endpoint(others, f"{ill.url}/{number}", events=["job.queued"])
@@ -112,14 +112,14 @@ async def test_another_teams_endpoints_that_hang_delay_nobody(stack: Stack) -> N
 
 
 async def canceled(pipeline: Pipeline, *, count: int = 1) -> None:
-    """So many jobs that end at once: an event each."""
+    """This many jobs that end at once, with an event each."""
     for _ in range(count):
         job_id = await pipeline.admit()
         assert await pipeline.store.cancel_queued(await pipeline.job(job_id))
 
 
 async def test_one_destination_has_a_few_places_and_never_all(pipeline: Pipeline, receiver: Receiver) -> None:
-    """Of twenty deliveries each, an endpoint and an address that jobs name get one, and four once it was well."""
+    """With twenty deliveries each, an endpoint and a job's URL get one slot, and four after a success."""
     async with team_admin(pipeline.stack) as api:
         made = [await endpoint(api, f"{receiver.url}/{number}") for number in range(2)]
         for number in range(20):
@@ -138,7 +138,7 @@ async def test_one_destination_has_a_few_places_and_never_all(pipeline: Pipeline
 
 
 async def test_the_addresses_of_one_host_share_places(pipeline: Pipeline, receiver: Receiver) -> None:
-    """A path for each of thirty jobs: eight at once, and as each comes back another goes; none waits for ever."""
+    """A path for each of thirty jobs: eight at once, and each that ends is followed by another; none starves."""
     for number in range(30):
         job_id = await pipeline.admit(webhook_url=f"{receiver.url}/jobs/{number}")
         await pipeline.store.cancel_queued(await pipeline.job(job_id))
@@ -159,7 +159,7 @@ async def test_the_addresses_of_one_host_share_places(pipeline: Pipeline, receiv
 
 @asynccontextmanager
 async def one_path_hangs() -> AsyncIterator[tuple[str, list[float]]]:
-    """A host where `/hang` says nothing; when (s, monotonic) each other path was called."""
+    """A host where `/hang` does not answer; when (s, monotonic) each other path was called."""
     called: list[float] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -179,7 +179,7 @@ async def one_path_hangs() -> AsyncIterator[tuple[str, list[float]]]:
 
 
 async def test_a_path_that_hangs_holds_up_no_other_path_of_its_host(stack: Stack) -> None:
-    """Five jobs tell `/hang`, then two tell `/ok2`: these are told within seconds, by one process."""
+    """Five jobs deliver to `/hang`, then two to `/ok2`: these arrive within seconds, with one process."""
     async with one_path_hangs() as (url, called), stack.workers(FILMGATE_DELIVERERS="1"):
         for path in ["/hang"] * 5 + ["/ok2"] * 2:
             job = await stack.submit(path, webhook_url=f"{url}{path}")
@@ -190,7 +190,7 @@ async def test_a_path_that_hangs_holds_up_no_other_path_of_its_host(stack: Stack
 
 
 async def test_one_team_never_has_all_places(pipeline: Pipeline) -> None:
-    """However many addresses it has: the other places of a round are for others, and its own come later."""
+    """However many URLs it has: a round's other slots are for other teams, and its own follow later."""
     stack, count = pipeline.stack, MAX_IN_FLIGHT_PER_TEAM + 4
     async with team_admin(stack) as ours, another_chief(stack) as (team, theirs):
         for number in range(count):
@@ -218,7 +218,7 @@ async def test_one_team_never_has_all_places(pipeline: Pipeline) -> None:
 
 
 async def test_one_that_failed_or_was_slow_has_one_place(pipeline: Pipeline, receiver: Receiver) -> None:
-    """Until it answers well and at once; near its end, a round does not begin with it at all."""
+    """Until it answers well and quickly; near its end, a round does not begin with it at all."""
     async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, receiver.url)
     for answers in ([Reply(200, delay=2.1)], [500]):
@@ -233,7 +233,7 @@ async def test_one_that_failed_or_was_slow_has_one_place(pipeline: Pipeline, rec
 
 
 async def test_ten_failures_open_the_breaker_and_a_probe_closes_it(pipeline: Pipeline, receiver: Receiver) -> None:
-    """Then one attempt a minute; the others wait and lose none of theirs, and go when one has arrived."""
+    """Then one attempt a minute; the others wait, keep their attempts, and go when one has arrived."""
     async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, receiver.url)
         await canceled(pipeline, count=BREAKER_FAILURES + 5)
@@ -244,14 +244,14 @@ async def test_ten_failures_open_the_breaker_and_a_probe_closes_it(pipeline: Pip
         untried = [one for one in await deliveries(pipeline, endpoint=made["id"]) if not one.attempts]
         assert (len(untried), await taken(pipeline)) == (5, [])
         await canceled(pipeline)
-        assert await taken(pipeline) == []  # what comes now waits too
+        assert await taken(pipeline) == []  # new ones wait too
         receiver.answers([500])
         await later(pipeline, made["id"], ms=BREAKER_PAUSE_MS)
         assert await sent(pipeline) == 1  # a probe, which fails
         assert await taken(pipeline) == []
         await later(pipeline, made["id"], ms=BREAKER_PAUSE_MS)
         handed = await taken(pipeline)
-        assert (len(handed), await taken(pipeline)) == (1, [])  # a probe in flight is alone
+        assert (len(handed), await taken(pipeline)) == (1, [])  # during a probe nothing else is sent
         await deliver(pipeline.gateway, handed[0][0], destination=handed[0][1])
         while await sent(pipeline):
             pass
@@ -267,7 +267,7 @@ LET_GO_ON = [[{"url": "https://moved.example"}], [{"paused": True}, {"paused": F
 async def test_an_edit_neither_closes_the_breaker_nor_forgets_failures(
     pipeline: Pipeline, receiver: Receiver, changes: list[dict[str, Any]]
 ) -> None:
-    """Nor does a new secret: only another address does, or being let go on."""
+    """Nor does a new secret: only a different URL does, or being enabled again."""
     async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, receiver.url)
         await canceled(pipeline, count=BREAKER_FAILURES + 1)
@@ -287,7 +287,7 @@ async def test_an_edit_neither_closes_the_breaker_nor_forgets_failures(
 
 
 async def test_any_answer_is_a_sign_of_life_of_a_host(pipeline: Pipeline, receiver: Receiver) -> None:
-    """A wrong path at a host that many jobs name does not stop the others there."""
+    """A wrong path at a host that many jobs use does not stop the others there."""
     receiver.answers([404] * (BREAKER_FAILURES + 1))
     for _ in range(BREAKER_FAILURES + 1):
         job_id = await pipeline.admit(webhook_url=f"{receiver.url}/wrong")
@@ -296,7 +296,7 @@ async def test_any_answer_is_a_sign_of_life_of_a_host(pipeline: Pipeline, receiv
 
 
 async def test_what_a_dead_worker_had_in_hand_is_given_out_again(pipeline: Pipeline, receiver: Receiver) -> None:
-    """Its place and its delivery come back by themselves, and both are counted once."""
+    """Its slot and its delivery become free by themselves, and both are counted once."""
     async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, receiver.url)
     await canceled(pipeline)
@@ -318,7 +318,7 @@ async def test_kills_of_the_delivering_process_lose_nothing(
     stack: Stack,
     full: bool,  # noqa: FBT001  a fixture
 ) -> None:
-    """SIGKILL again and again during a hundred deliveries, a thousand with --full: each arrives at least once."""
+    """Repeated SIGKILL during a hundred deliveries, a thousand with --full: each arrives at least once."""
     jobs, endpoints, kills = (100, 10, 12) if full else (20, 5, 2)
     pipeline = Pipeline(stack)
     async with Receiver() as receiver, team_admin(stack) as api:
@@ -330,7 +330,7 @@ async def test_kills_of_the_delivering_process_lose_nothing(
             for number in range(kills):
                 await receiver.wait_for((number + 1) * jobs * endpoints // (kills + 2), timeout=120)
                 workers.kill_children("deliveries")
-                for endpoint_id in ids:  # what it had in hand is lost for 20 s; they are over now
+                for endpoint_id in ids:  # the killed process's deliveries stay hidden for 20 s; make them due now
                     await later(pipeline, endpoint_id, ms=ATTEMPT_LEASE_MS)
 
             async def all_arrived() -> bool:

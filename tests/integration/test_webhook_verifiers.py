@@ -1,4 +1,4 @@
-"""What we sign is verified by the packages that customers use, and by the words of docs/webhooks.md."""
+"""Our signatures are verified by the packages that customers use, and by the code in docs/webhooks.md."""
 
 import asyncio
 import base64
@@ -29,7 +29,7 @@ PAGE = (ROOT / "docs" / "webhooks.md").read_text("utf-8")
 
 
 def snippets(language: str) -> str:
-    """The code of the page in one language, as one module."""
+    """The page's code in one language, as one module."""
     return "\n".join(re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL))
 
 
@@ -39,7 +39,7 @@ exec(snippets("python"), DOCUMENTED)  # noqa: S102  the page's own code, as a re
 
 @dataclass(frozen=True)
 class Message:
-    """What arrives at a customer, and what the customer holds."""
+    """What a customer receives, and the customer's keys."""
 
     secret: str
     headers: dict[str, str]
@@ -48,7 +48,7 @@ class Message:
 
 
 def now() -> datetime:
-    """The moment; the packages compare it with the machine's clock."""
+    """The current time; the packages compare it with the machine's clock."""
     return datetime.fromtimestamp(time.time(), UTC)
 
 
@@ -74,7 +74,7 @@ def altered(name: str) -> Message:
 
 
 def forged_for_all() -> list[Message]:
-    """Changed in what all forms sign, or too old, or of the future."""
+    """Changed in what all schemes sign, or too old, or of the future."""
     made = message()
     return [
         replace(made, body=made.body.replace("succeeded", "failed")),
@@ -85,7 +85,7 @@ def forged_for_all() -> list[Message]:
 
 
 def forged_for_ours() -> list[Message]:
-    """Changed in what Standard Webhooks' form signs: its id, its time, its signature."""
+    """Changed in what Standard Webhooks signs: its id, its time, its signature."""
     raw, stranger = message().body.encode(), Ed25519PrivateKey.generate()
     foreign = signing.headers([signing.new_secret()], "msg_1", now(), raw, private_key=stranger)
     return [
@@ -98,12 +98,12 @@ def forged_for_ours() -> list[Message]:
 
 
 def forged_for_fal() -> list[Message]:
-    """Changed in what fal's form signs."""
+    """Changed in what fal's scheme signs."""
     return [altered(f"x-fal-webhook-{name}") for name in ("request-id", "user-id", "timestamp", "signature")]
 
 
 def cases() -> tuple[list[Message], list[dict[str, bool]]]:
-    """Messages of this moment, and which verifiers have to take each of them."""
+    """Current messages, and which verifiers must accept each of them."""
     genuine = [message(), *(replace(message(), secret=secret) for secret in SECRETS)]
     found: list[Message] = []
     expected = []
@@ -128,7 +128,7 @@ def takes(verify: Callable[..., Any], *given: Any) -> bool:
 
 
 def test_python_takes_what_is_genuine_and_nothing_else() -> None:
-    """Both packages and the page: tampered with in body, id, time or signature, or late, it is refused."""
+    """Both packages and the page: changed in body, id, time or signature, or late, it is refused."""
     told = []
     given, expected = cases()
     for case in given:
@@ -168,7 +168,7 @@ async def test_javascript_takes_what_is_genuine_and_nothing_else() -> None:
 def test_every_active_secret_verifies_and_no_other(
     body: str, message_id: str, active: list[bytes], other: bytes
 ) -> None:
-    """For any body that UTF-8 can hold, any id and any secrets of the specification's lengths."""
+    """For any UTF-8 body, any id and any secrets of the specified lengths."""
     secrets = [f"whsec_{base64.b64encode(raw).decode()}" for raw in active]
     raw_body = body.encode("utf-8", "ignore")
     headers = signing.headers(secrets, message_id, now(), raw_body)

@@ -1,4 +1,4 @@
-"""Workers behind sentinels: they buy again as soon as jobs are accepted again, and stop when they are told."""
+"""Workers behind Sentinels: they buy again as soon as jobs are accepted again, and stop on request."""
 
 import asyncio
 import contextlib
@@ -18,13 +18,13 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.anyio
 
 COMES_BACK_S = 3.0  # after the first accepted write
-SLOW_S = 3.0  # more, on a machine that does other things as well
+SLOW_S = 3.0  # in addition, on a busy machine
 STOPS_S = 5.0
 
 
 @pytest.fixture
 async def pair(emulator: Emulator, tmp_path: Path) -> AsyncIterator[tuple[Stack, RedisServer, RedisServer]]:
-    """A gateway on a primary with a replica, which a sentinel makes the primary after a second."""
+    """A gateway on a primary with a replica, which a Sentinel promotes after a second."""
     quick = "sentinel down-after-milliseconds films 1000", "sentinel failover-timeout films 5000"
     alone = {"FILMGATE_STORE_CHECK": "warn", "FILMGATE_STORE_REPLICAS": "0"}  # the new primary has no replica
     with (
@@ -52,7 +52,7 @@ async def pair(emulator: Emulator, tmp_path: Path) -> AsyncIterator[tuple[Stack,
 
 
 async def until_bought(stack: Stack) -> tuple[float, float]:
-    """Seconds until a job is accepted, and from then on until fal has it, as the job itself tells."""
+    """Seconds until a job is accepted, and from then until fal has it, by the job's own times."""
     began = time.monotonic()
 
     async def accepted() -> dict[str, Any] | None:
@@ -73,7 +73,7 @@ async def test_buying_goes_on_as_soon_as_jobs_are_accepted(
     how: Callable[[RedisServer], None],
     say: Callable[[str], None],
 ) -> None:
-    """The primary dies, or stands still: 3 s after the next accepted job fal has it; workers stop in 5 s."""
+    """The primary dies or freezes: fal has the next accepted job within 3 s; workers stop within 5 s."""
     stack, primary, _ = pair
     async with stack.workers() as workers:
         await stack.until((await stack.submit())["id"], "succeeded", timeout=60)

@@ -1,4 +1,4 @@
-"""Workers on a store that takes no writes for a while: none of them ends, no job is lost, buying goes on."""
+"""Workers on a store that takes no writes for a while: none exits, no job is lost, buying continues."""
 
 import asyncio
 import json
@@ -20,15 +20,15 @@ from workers.supervisor import Supervisor
 
 pytestmark = pytest.mark.anyio
 
-AWAY_S = 4.0  # longer than a slice of a lane goes on without its lease, and than a blocking read
+AWAY_S = 4.0  # longer than a lane's slice continues without its lease, and than a blocking read
 COMES_BACK_S = 3.0
-SLOW_S = 3.0  # more, on a machine that does other things as well
+SLOW_S = 3.0  # in addition, on a busy machine
 QUEUES = ("lanes", "work", "deliveries")
 
 
 @pytest.fixture
 async def fragile(emulator: Emulator) -> AsyncIterator[Stack]:
-    """A gateway with a store of its own, which is not quite durable."""
+    """A gateway with its own store, which is not fully durable."""
     with RedisServer(appendfsync="everysec") as redis:
         async with open_stack(redis, emulator) as stack:
             yield stack
@@ -40,7 +40,7 @@ def set_to(redis: RedisServer, name: str, value: str) -> None:
 
 
 async def saved(redis: RedisServer, word: bytes) -> None:
-    """Let the store try to save, and wait until it says how that ended."""
+    """Let the store try to save, and wait for the result."""
     assert redis.command("BGSAVE").startswith(b"+")
 
     async def told() -> bool:
@@ -61,7 +61,7 @@ async def leave_alone(redis: RedisServer, *, full: bool) -> None:
 
 
 async def stand_in_the_way(redis: RedisServer, *, full: bool) -> None:
-    """MISCONF: a folder is where the snapshot should be."""
+    """MISCONF: a folder is in the snapshot's place."""
     place = redis.dir / "dump.rdb"
     if full:
         set_to(redis, "save", "3600 1")
@@ -80,7 +80,7 @@ def processes(workers: Workers) -> list[int]:
 async def test_workers_outlive_a_store_that_takes_no_writes(
     fragile: Stack, refuse: Callable[..., Awaitable[None]], say: Callable[[str], None]
 ) -> None:
-    """The same processes go on, the job that was at fal ends, and the next one is bought within 3 s."""
+    """The same processes continue, the job that was at fal ends, and the next one is bought within 3 s."""
     async with fragile.workers() as workers:
         before = processes(workers)
 
@@ -106,7 +106,7 @@ async def test_workers_outlive_a_store_that_takes_no_writes(
 
 
 async def test_a_host_says_once_what_its_store_cannot_promise(fragile: Stack, tmp_path: Path) -> None:
-    """The supervisor warns; its workers, which it starts again and again, need not."""
+    """The supervisor warns; its workers, which it restarts, do not repeat it."""
     log = tmp_path / "workers.log"
     async with fragile.workers(log):
         pass
@@ -116,10 +116,10 @@ async def test_a_host_says_once_what_its_store_cannot_promise(fragile: Stack, tm
 
 
 async def test_a_lane_whose_doorbell_could_not_be_rung_does_not_stay_dark(stack: Stack) -> None:
-    """RQ's own connection failed: the next to try need not wait for the two seconds of a ring that is lost."""
+    """RQ's own connection failed: the next try does not wait for the two seconds of a lost task."""
     elsewhere = load_settings({**stack.environment, "FILMGATE_REDIS_URL": f"redis://127.0.0.1:{free_port()}"})
     stores = stack.gateway.stores
-    supervisor = Supervisor(elsewhere, stores)  # whose bell is connected to nobody
+    supervisor = Supervisor(elsewhere, stores)  # whose task queue has no server
     assert await stores.lanes.mark_enqueued(0)
     with pytest.raises(StoreUnavailable):
         await supervisor._enqueue(0)

@@ -1,4 +1,4 @@
-"""A team's time zone changes in the store: what was used and is held goes over, and the books stay right."""
+"""A team's time zone changes: used and held amounts move to the new windows, and the ledger stays right."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
 
-# Every hour of the day, a quarter and a half of one, and the two ends of the world.
+# Every hour of the day, a quarter and a half of one, and the two extreme offsets.
 ZONES = [f"Etc/GMT{hours:+d}" for hours in range(-14, 13)] + ["Asia/Kathmandu", "Asia/Kolkata", "Pacific/Chatham"]
 QUARTER_MS = 900_000
 MONEY = {"team usd/hour", "team usd/day", "team usd/week", "team usd/month", "user usd/day", "user usd/week"}
@@ -33,7 +33,7 @@ async def steady(stack: Stack) -> None:
 
 
 async def limited(stack: Stack, jobs: int) -> Bounds:
-    """The stack's owners, with budgets for so many jobs in each window."""
+    """The stack's owners, with money limits for this many jobs in each window."""
     bounds = Bounds(stack)
     await steady(stack)
     budget = jobs * PRICE
@@ -43,7 +43,7 @@ async def limited(stack: Stack, jobs: int) -> Bounds:
 
 
 async def moved(admin: Administrator, bounds: Bounds, zone: str) -> None:
-    """The team lives by another clock."""
+    """Change the team's time zone."""
     await admin.done("PATCH", f"teams/{bounds.ids['team']}", {"time_zone": zone})
 
 
@@ -58,7 +58,7 @@ def shown(bounds_standing: dict[str, dict[str, Any]], name: str) -> set[str]:
 
 
 async def test_a_budget_that_is_used_up_stays_so_in_every_zone_and_back(stack: Stack) -> None:
-    """$2.80 an hour, a day, a week and a month, all of it bought: thirty changes of zone bring no job more."""
+    """$2.80 an hour, a day, a week and a month, all spent: thirty changes of zone allow no further job."""
     bounds = await limited(stack, 2)
     for _ in range(2):
         await bounds.accepted()
@@ -71,7 +71,7 @@ async def test_a_budget_that_is_used_up_stays_so_in_every_zone_and_back(stack: S
 
 
 async def test_what_is_held_is_settled_and_comes_back_in_the_new_zone(stack: Stack) -> None:
-    """Of three jobs before the change one is bought, one cancelled: two count on, and one more fits."""
+    """Of three jobs before the change one is bought, one cancelled: two still count, and one more fits."""
     bounds = await limited(stack, 3)
     async with administrator(stack) as admin:
         bought = await bounds.pipeline.bought()
@@ -109,7 +109,7 @@ async def test_submissions_beside_changes_take_the_budget_once(stack: Stack) -> 
 
 
 async def wrote_earlier(bounds: Bounds, at_ms: int, zone: str, *, spent: bool) -> None:
-    """A job that was admitted then, by the calendar of this zone: its entries and its sums."""
+    """A job that was admitted at that time, in this zone: its entries and its sums."""
     team, user = bounds.ids["team"], bounds.ids["user"]
     here, gateway = periods(at_ms, zone), periods(at_ms, "UTC")
     entry: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Images, and fal's upload protocols, step by step as its clients take them."""
+"""Images, and fal's upload protocols, step by step as its clients do them."""
 
 import io
 from collections.abc import AsyncIterator, Sequence
@@ -20,21 +20,21 @@ IN_PARTS = "/fal/rest/storage/upload/initiate-multipart?storage_type=fal-cdn-v3"
 def picture(
     kind: str = "png", size: tuple[int, int] = (640, 480), *, colour: int = 7, mode: str = "RGB", **options: Any
 ) -> bytes:
-    """An image file; another colour makes other bytes."""
+    """An image file; another colour gives other bytes."""
     file = io.BytesIO()
     Image.new(mode, size, colour).save(file, kind, **options)
     return file.getvalue()
 
 
 async def uploaded(api: httpx.AsyncClient) -> str:
-    """The address of an image that was uploaded to `/v1/files`."""
+    """The URL of an image that was uploaded to `/v1/files`."""
     reply = await api.post("/v1/files", files={"file": ("a.png", picture(), "image/png")})
     assert reply.status_code == 201, reply.text
     return str(reply.json()["url"])
 
 
 def cut(content: bytes, pieces: int) -> dict[int, bytes]:
-    """The content in so many parts, by number from 1."""
+    """The content in this many parts, by number from 1."""
     step = -(-len(content) // pieces)
     return {number + 1: content[number * step : (number + 1) * step] for number in range(pieces)}
 
@@ -47,7 +47,7 @@ async def without_key(stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def upload_token(api: httpx.AsyncClient) -> str:
-    """The token that Python's client gets first."""
+    """The token that Python's client requests first."""
     reply = await api.post(AUTH, json={})
     assert reply.status_code == 200, reply.text
     return str(reply.json()["token"])
@@ -67,7 +67,7 @@ async def initiated(api: httpx.AsyncClient, *, name: str = "a.png", where: str =
 
 
 async def started(api: httpx.AsyncClient, token: str) -> str:
-    """An upload in parts, begun as Python's client does: the address below which its parts go."""
+    """Begin an upload in parts as Python's client does: the URL below which its parts go."""
     headers = {**bearing(token), "X-Fal-File-Name": "a.png", "Content-Type": "image/png"}
     reply = await api.post("/fal/cdn/files/upload/multipart", headers=headers)
     assert reply.status_code == 200, reply.text
@@ -77,7 +77,7 @@ async def started(api: httpx.AsyncClient, token: str) -> str:
 async def put_parts(
     web: httpx.AsyncClient, address: str, parts: dict[int, bytes], **headers: str
 ) -> list[dict[str, Any]]:
-    """PUT the parts in this order, and what `complete` has to name of them."""
+    """PUT the parts in this order; the list for `complete`."""
     named = []
     path, question, query = address.partition("?")
     for number, content in parts.items():
@@ -105,7 +105,7 @@ async def content_at(url: str) -> bytes:
 
 
 def assert_refused(reply: httpx.Response, status: int, *words: str) -> None:
-    """The reply is a refusal as fal's clients read it: `detail`, and a sentence in `message`."""
+    """The reply is a refusal in the shape that fal's clients read: `detail`, and a sentence in `message`."""
     assert reply.status_code == status, reply.text
     assert reply.headers["content-type"] == "application/json"
     body = reply.json()
